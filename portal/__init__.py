@@ -1,0 +1,1 @@
+"""Steady State: the portal in which launch managers keep customers at the right size."""

@@ -1,0 +1,12 @@
+"""The portal itself as a Django app: template tags and the pages that belong to no other app."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class PortalConfig(AppConfig):
+    """App label `portal`."""
+
+    name = "portal"
+    default_auto_field = "django.db.models.BigAutoField"

@@ -1,0 +1,14 @@
+"""The Celery application. Tasks only wake what the database says is due; queues keep ticks and work apart."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+
+app = Celery("portal")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+app.conf.task_routes = {"portal.runs.tasks.*": {"queue": "ticks"}}

@@ -1,0 +1,94 @@
+"""What the portal asks of any provider. One client per provider implements it.
+
+Reads raise `TryLater` (busy, rate limited, cut-off or empty answer, no connection) or `ProviderFailed`
+(a final no). They return None only where the provider itself said that the thing does not exist.
+
+Writes return `Done`, or `Withheld` in a rehearsal. They raise `TryLater` (surely nothing was done),
+`Refused` (the provider says no for a reason that a person can act on), `InDoubt` (sent, answer lost: read
+before repeating) or `ProviderFailed`. Each takes `not_after`, a value of `time.monotonic()`: a request that
+has not been handed to the network by then is not sent at all and raises `TryLater` with code "not_sent", so
+that a worker that was frozen between its check and its call does no harm when it wakes up.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from portal.cloud.types import (
+    Balancer,
+    BalancerRef,
+    BalancerStats,
+    CloudIdentity,
+    Condition,
+    Done,
+    FeedEntry,
+    NodeSpec,
+    Server,
+    Withheld,
+)
+
+
+class Cloud(Protocol):
+    """One provider account in one region."""
+
+    identity: CloudIdentity
+    call_deadline_s: float
+    """The total time that any one write may take, from hand-over to answer. Longer means *in doubt*."""
+
+    async def list_balancers(self) -> tuple[BalancerRef, ...]:
+        """Return every load balancer that the credentials see, all pages, or raise: never a part."""
+        ...
+
+    async def show_balancer(self, balancer_id: str) -> Balancer | None:
+        """Return one balancer with its nodes in one read; None if unknown or deleted (404, 410, DELETED)."""
+        ...
+
+    async def balancers_holding(self, address: str) -> tuple[BalancerRef, ...]:
+        """Return every load balancer that has a node with this address (reference, 2.1 `nodeaddress`)."""
+        ...
+
+    async def list_servers(self) -> tuple[Server, ...]:
+        """Return every server, all pages, or raise: never a part."""
+        ...
+
+    async def show_server(self, server_id: str) -> Server | None:
+        """Return one server; None if the provider says 404."""
+        ...
+
+    async def attached_volumes(self, server_id: str) -> tuple[str, ...] | None:
+        """Return ids of attached volumes; None where this provider cannot tell."""
+        ...
+
+    async def node_feed(self, balancer_id: str, node_id: str) -> tuple[FeedEntry, ...]:
+        """Return the first page of a node's audit feed, newest first; empty if the node is gone."""
+        ...
+
+    async def balancer_stats(self, balancer_id: str) -> BalancerStats | None:
+        """Return the balancer's figures; None where it gives none now (422 while it applies a change)."""
+        ...
+
+    async def set_condition(
+        self, balancer_id: str, node_id: str, condition: Condition, *, not_after: float
+    ) -> Done | Withheld:
+        """Ask for a node's condition; sends only the condition (reference, 2.3)."""
+        ...
+
+    async def remove_node(self, balancer_id: str, node_id: str, *, not_after: float) -> Done | Withheld:
+        """Delete a node from a load balancer. A node that is already gone is `Done`."""
+        ...
+
+    async def add_node(self, balancer_id: str, node: NodeSpec, *, not_after: float) -> Done | Withheld:
+        """Add a node; `Done.detail["node_id"]` names it. One already there (422 duplicate) is `Done`."""
+        ...
+
+    async def delete_server(self, server_id: str, *, not_after: float) -> Done | Withheld:
+        """Delete a server. Already gone is `Done`."""
+        ...
+
+    async def stop_server(self, server_id: str, *, not_after: float) -> Done | Withheld:
+        """Stop a server (os-stop)."""
+        ...
+
+    async def start_server(self, server_id: str, *, not_after: float) -> Done | Withheld:
+        """Start a stopped server (os-start)."""
+        ...

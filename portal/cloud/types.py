@@ -1,0 +1,188 @@
+"""The provider's things in our words: frozen values that every provider client translates into.
+
+Ids are strings everywhere (one provider has integers, another UUIDs). Times are aware UTC.
+Absent is `None`, never 0 and never "".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class Condition(StrEnum):
+    """What we ask of a node."""
+
+    ENABLED = "ENABLED"
+    DISABLED = "DISABLED"
+    DRAINING = "DRAINING"
+
+
+class NodeStatus(StrEnum):
+    """What the health monitor reports about a node. Without a monitor ONLINE means nothing."""
+
+    ONLINE = "ONLINE"
+    OFFLINE = "OFFLINE"
+    UNKNOWN = "UNKNOWN"
+
+
+class NodeType(StrEnum):
+    """PRIMARY nodes serve; SECONDARY ones only when all primary nodes fail."""
+
+    PRIMARY = "PRIMARY"
+    SECONDARY = "SECONDARY"
+
+
+class BalancerStatus(StrEnum):
+    """A load balancer takes changes only while ACTIVE. An unknown word is UNKNOWN: not writable."""
+
+    ACTIVE = "ACTIVE"
+    BUILD = "BUILD"
+    PENDING_UPDATE = "PENDING_UPDATE"
+    PENDING_DELETE = "PENDING_DELETE"
+    ERROR = "ERROR"
+    SUSPENDED = "SUSPENDED"
+    DELETED = "DELETED"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True)
+class Node:
+    """One load balancer's entry for a server. `weight` is None where the provider hides it."""
+
+    id: str
+    address: str
+    port: int
+    condition: Condition
+    status: NodeStatus
+    type: NodeType = NodeType.PRIMARY
+    weight: int | None = None
+
+
+@dataclass(frozen=True)
+class BalancerRef:
+    """The short form that lists and searches return."""
+
+    id: str
+    name: str
+    status: BalancerStatus
+
+
+@dataclass(frozen=True)
+class Balancer:
+    """One load balancer with all its nodes, from one answer of the provider.
+
+    `timeout_s` is how long it waits on a node. `session_persistence` is the kind in force or None.
+    """
+
+    id: str
+    name: str
+    status: BalancerStatus
+    protocol: str
+    port: int
+    algorithm: str
+    timeout_s: int
+    virtual_ips: tuple[str, ...]
+    nodes: tuple[Node, ...]
+    has_health_monitor: bool
+    session_persistence: str | None = None
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the provider takes a change now."""
+        return self.status is BalancerStatus.ACTIVE
+
+
+@dataclass(frozen=True)
+class Server:
+    """One virtual machine. `status` and `task_state` are the provider's words: read both.
+
+    `task_state` is None when idle. `is_locked` is None where the provider does not tell.
+    """
+
+    id: str
+    name: str
+    status: str
+    task_state: str | None
+    created_at: datetime
+    host_id: str | None
+    addresses: tuple[str, ...]
+    flavor_id: str | None
+    image_id: str | None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    is_locked: bool | None = None
+
+    @property
+    def is_deleted(self) -> bool:
+        """Deleted for our purposes: SOFT_DELETED counts (provider reference, section 5.3)."""
+        return self.status in {"DELETED", "SOFT_DELETED"}
+
+    @property
+    def autoscale_group(self) -> str | None:
+        """The provider's autoscaler's mark, or None (provider reference, section 6.6 item 9)."""
+        for key in ("rax:autoscale:group:id", "rax:auto_scaling_group_id"):
+            if key in self.metadata:
+                return self.metadata[key]
+        marks = [key for key in self.metadata if key.startswith("rax:autoscale:")]
+        return marks[0] if marks else None
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """A node to be added."""
+
+    address: str
+    port: int
+    condition: Condition
+    type: NodeType = NodeType.PRIMARY
+    weight: int | None = None
+
+
+@dataclass(frozen=True)
+class FeedEntry:
+    """One entry of a node's audit feed; written when a change has been applied."""
+
+    at: datetime
+    kind: str
+    summary: str
+
+
+@dataclass(frozen=True)
+class BalancerStats:
+    """The balancer's own figures: up to five minutes old, and a zero may be false (reference, 2.5)."""
+
+    current_connections: int
+    connect_failures: int
+    connect_timeouts: int
+
+
+@dataclass(frozen=True)
+class Done:
+    """A change that the provider accepted. `detail` says what it answered (an id, a status)."""
+
+    detail: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Withheld:
+    """A change that a rehearsal kept back: what would have been sent."""
+
+    method: str
+    path: str
+    body: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True)
+class CloudIdentity:
+    """Which provider account and region this is. Claims are made from it, never from our row ids."""
+
+    provider: str
+    identity_url: str
+    tenant: str
+    region: str
+
+    def key(self, kind: str, resource_id: str) -> str:
+        """Return the claim key of one resource, e.g. `rackspace:123456:DFW:lb:71`."""
+        return f"{self.provider}:{self.tenant}:{self.region}:{kind}:{resource_id}"

@@ -1,0 +1,307 @@
+"""What the run engine and a kind of run say to each other. Frozen values; no database, no network, no clock.
+
+The engine knows nothing of servers: a *kind* (scale-down, drill) brings four functions:
+
+    observe(view)                  read the provider afresh; input and output only
+    decide(view, observation)      pure: what to do next, at most one change
+    act(view, action, not_after)   carry out that one change
+    settle(view, action, outcome)  pure: what its outcome means
+
+One tick: claim the lease → observe → decide → note the intent → check → act once → settle → release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+
+class RunStatus(StrEnum):
+    """States of a run. *Paused* is a person's wish, *halted* the run's own stop."""
+
+    SCHEDULED = "scheduled"
+    RUNNING = "running"
+    PAUSED = "paused"
+    HALTED = "halted"
+    ROLLING_BACK = "rolling_back"
+    COMPLETED = "completed"
+    ABORTED = "aborted"
+    ROLLED_BACK = "rolled_back"
+
+    @property
+    def is_over(self) -> bool:
+        """No tick comes any more and every claim is given back."""
+        return self in {RunStatus.COMPLETED, RunStatus.ABORTED, RunStatus.ROLLED_BACK}
+
+
+# Which move is allowed. A halted or paused run is still looked at on every tick (rising traffic).
+RUN_MOVES: Mapping[RunStatus, frozenset[RunStatus]] = {
+    RunStatus.SCHEDULED: frozenset({RunStatus.RUNNING, RunStatus.HALTED, RunStatus.ABORTED}),
+    RunStatus.RUNNING: frozenset(
+        {RunStatus.PAUSED, RunStatus.HALTED, RunStatus.ROLLING_BACK, RunStatus.COMPLETED, RunStatus.ABORTED}
+    ),
+    RunStatus.PAUSED: frozenset(
+        {RunStatus.RUNNING, RunStatus.HALTED, RunStatus.ROLLING_BACK, RunStatus.COMPLETED, RunStatus.ABORTED}
+    ),
+    RunStatus.HALTED: frozenset(
+        {RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.ROLLING_BACK, RunStatus.COMPLETED, RunStatus.ABORTED}
+    ),
+    RunStatus.ROLLING_BACK: frozenset({RunStatus.HALTED, RunStatus.ROLLED_BACK}),
+    RunStatus.COMPLETED: frozenset(),
+    RunStatus.ABORTED: frozenset(),
+    RunStatus.ROLLED_BACK: frozenset(),
+}
+
+
+class HaltRank(StrEnum):
+    """How urgent a halt is; set by rule (spec/scaledown.md, *When it halts*)."""
+
+    SITE_IN_DANGER = "site_in_danger"
+    DECIDE_TODAY = "decide_today"
+    SAFE_WAITING = "safe_waiting"
+
+
+@dataclass(frozen=True)
+class Halt:
+    """Why a run stopped by itself. `code` is stable, `says` one plain sentence with what is true now.
+
+    `customer_says` is the same in the customer's words. `next_commands` are command names that are safe now.
+    """
+
+    code: str
+    rank: HaltRank
+    says: str
+    customer_says: str
+    next_commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the journal. `kind` is a stable word; `detail` is JSON-able and free of secrets."""
+
+    kind: str
+    says: str
+    customer_says: str = ""
+    subject: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One point of a series for the live page. `value` None is *unknown* (a gap), never 0."""
+
+    series: str
+    value: float | None
+    at: datetime
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Action:
+    """The one change of a tick. `args` is JSON-able and complete: a later worker can read what was meant.
+
+    `is_put_back` marks what may be done under pause, abort and standstill: serving servers come back.
+    """
+
+    name: str
+    target: str
+    says: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+    is_put_back: bool = False
+
+
+class OutcomeKind(StrEnum):
+    """How a change ended."""
+
+    DONE = "done"
+    WITHHELD = "withheld"
+    TRY_LATER = "try_later"
+    REFUSED = "refused"
+    FAILED = "failed"
+    IN_DOUBT = "in_doubt"
+    NOT_APPLIED = "not_applied"
+    """Was in doubt; two agreeing looks showed that it did not happen."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The outcome of one action. `after_s` only for TRY_LATER. `by_reading` when a doubt was settled."""
+
+    kind: OutcomeKind
+    says: str = ""
+    code: str = ""
+    after_s: float | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    by_reading: bool = False
+
+
+@dataclass(frozen=True)
+class Command:
+    """A person's wish, in the order given. `by` is a user id as text, `by_name` what the journal shows."""
+
+    id: int
+    seq: int
+    name: str
+    args: Mapping[str, Any]
+    by: str
+    by_name: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a command: accepted, or refused with the sentence why."""
+
+    command_id: int
+    accepted: bool
+    says: str
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """An intent without an outcome: the change may have worked.
+
+    Until `settled_after` (old lease's end plus the call's deadline) the change may still be under way.
+    `looks` are the agreeing readings so far: True applied, False not applied.
+    """
+
+    intent_id: int
+    action: Action
+    sent_at: datetime
+    settled_after: datetime
+    looks: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunView:
+    """All that the database believes about a run at the moment of its tick. `now` is the database's clock."""
+
+    ref: str
+    kind: str
+    status: RunStatus
+    plan: Mapping[str, Any]
+    progress: Mapping[str, Any]
+    digest: str
+    scopes: tuple[str, ...]
+    token: int
+    lease_until: datetime
+    now: datetime
+    command_seq: int
+    commands: tuple[Command, ...]
+    standstill: str | None
+    """The sentence of the standstill in force on any scope of this run, or None."""
+    doubt: Doubt | None
+    halt: Halt | None
+    started_at: datetime | None
+    failures: int
+    """Ticks in a row that ended in a bug; the engine halts the run at the third."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What the kind's registered `facts(run)` read from the database in the claiming transaction, e.g.
+    whether the approval still stands, the window, protected servers."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a tick leaves behind. `status` and `halt` only where they change. At most one `action`."""
+
+    progress: Mapping[str, Any]
+    action: Action | None = None
+    status: RunStatus | None = None
+    halt: Halt | None = None
+    journal: tuple[Entry, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    look_again_s: float = 1.0
+
+
+class RunKind(Protocol):
+    """One kind of run. `observe` and `act` do input and output, the rest is pure."""
+
+    name: str
+    call_deadline_s: float
+    """Total time one action may take."""
+    observe_deadline_s: float
+    """Total time one observation may take."""
+
+    async def observe(self, view: RunView) -> Any:
+        """Return one fresh look. Puts what could not be read into the observation instead of raising."""
+        ...
+
+    def decide(self, view: RunView, observation: Any) -> Decision:
+        """Return what is to be done next. Never called with an action while `view.doubt` is open."""
+        ...
+
+    def effect(self, action: Action, observation: Any) -> bool | None:
+        """Return whether a doubtful action shows: True applied, False not, None this look cannot tell."""
+        ...
+
+    async def act(self, view: RunView, action: Action, *, not_after: float) -> Outcome:
+        """Carry out one change, or raise TryLater, Refused, InDoubt or ProviderFailed."""
+        ...
+
+    def settle(self, view: RunView, action: Action, outcome: Outcome) -> Decision:
+        """Return what the outcome means. `view.progress` is the progress noted with the intent. No action."""
+        ...
+
+
+class LeaseLost(Exception):
+    """Someone else holds the run now, or the row refuses the write. Drop everything, touch nothing."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The answer of the check right before a call. `ok` False means: do not send; look again."""
+
+    ok: bool
+    why: str = ""
+
+
+class RunStore(Protocol):
+    """Where runs live. PostgreSQL in the portal, memory in the breadth of the fault tests; one conformance
+    suite runs against both. Every method is one transaction. Times come from the store's own clock.
+    """
+
+    def claim_due(self, *, holder: str, limit: int, lease_s: float) -> list[RunView]:
+        """Take the lease of up to `limit` due runs (raising each token); return what is believed."""
+        ...
+
+    def claim(self, ref: str, *, holder: str, lease_s: float) -> RunView | None:
+        """Take the lease of one run if it is due; None if it is not to be had."""
+        ...
+
+    def renew(self, view: RunView, *, lease_s: float) -> RunView:
+        """Prolong a lease that is still ours. Raises LeaseLost."""
+        ...
+
+    def note_intent(self, view: RunView, decision: Decision, *, deadline_s: float) -> int:
+        """Write decision and (unsent) intent under the lease; return the intent's id. Raises LeaseLost."""
+        ...
+
+    def check(self, view: RunView, intent_id: int, *, deadline_s: float) -> Checked:
+        """One UPDATE right before the call: marks the intent as sent only if the lease is ours and
+        lasts longer than `deadline_s` + 2 s, and no newer command and no standstill exists (a put-back passes both)."""
+        ...
+
+    def withdraw(self, view: RunView, intent_id: int, why: str) -> None:
+        """Note that an intent was surely never sent."""
+        ...
+
+    def settle(self, view: RunView, intent_id: int, outcome: Outcome, decision: Decision) -> None:
+        """Write an intent's outcome and what it means under the lease; releases it. Raises LeaseLost."""
+        ...
+
+    def look(self, view: RunView, intent_id: int, looks: tuple[bool, ...]) -> None:
+        """Remember the agreeing readings of a doubt. Raises LeaseLost."""
+        ...
+
+    def commit(self, view: RunView, decision: Decision) -> None:
+        """Write a decision without an action under the lease; releases it. Raises LeaseLost."""
+        ...
+
+    def release(self, view: RunView, *, look_again_s: float, failed: bool = False) -> None:
+        """Give the lease back with nothing decided. `failed` counts a tick that ended in a bug."""
+        ...
