@@ -283,7 +283,8 @@ class RunStore(Protocol):
 
     def check(self, view: RunView, intent_id: int, *, deadline_s: float) -> Checked:
         """One UPDATE right before the call: marks the intent as sent only if the lease is ours and
-        lasts longer than `deadline_s` + 2 s, and no newer command and no standstill exists (a put-back passes both)."""
+        lasts longer than `deadline_s` + 2 s, and no newer command and no standstill
+        exists (a put-back passes both)."""
         ...
 
     def withdraw(self, view: RunView, intent_id: int, why: str) -> None:

@@ -1,0 +1,1 @@
+"""Fire drills. They stand on the run engine, approvals and contacts, and never import `scaledown`."""

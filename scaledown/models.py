@@ -1,0 +1,183 @@
+"""Scale-up records, plans, the servers on their way out. Facts and their own invariants, nothing else."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+
+class PlanStatus(models.TextChoices):
+    """draft → awaiting_approval → approved | rejected | expired | voided | used (architecture.md)."""
+
+    DRAFT = "draft"
+    AWAITING_APPROVAL = "awaiting_approval"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    VOIDED = "voided"
+    USED = "used"
+
+
+PLAN_MOVES: dict[str, frozenset[str]] = {
+    PlanStatus.DRAFT: frozenset({PlanStatus.AWAITING_APPROVAL, PlanStatus.VOIDED}),
+    PlanStatus.AWAITING_APPROVAL: frozenset(
+        {PlanStatus.APPROVED, PlanStatus.REJECTED, PlanStatus.EXPIRED, PlanStatus.VOIDED}
+    ),
+    PlanStatus.APPROVED: frozenset({PlanStatus.USED, PlanStatus.EXPIRED, PlanStatus.VOIDED}),
+    PlanStatus.REJECTED: frozenset(),
+    PlanStatus.EXPIRED: frozenset(),
+    PlanStatus.VOIDED: frozenset(),
+    PlanStatus.USED: frozenset(),
+}
+
+
+class ScaleUpRecord(models.Model):
+    """What was added for a traffic event, in order."""
+
+    ref = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    account = models.ForeignKey("accounts.Account", models.PROTECT, related_name="scale_up_records")
+    connection = models.ForeignKey("accounts.CloudConnection", models.PROTECT, related_name="+")
+    event = models.ForeignKey("capacity.TrafficEvent", models.PROTECT, related_name="scale_up_records")
+    recorded_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["event", "connection"], name="one_record_per_event")]
+
+    def __str__(self) -> str:
+        return f"Scale-up for {self.event}"
+
+
+class ScaleUpEntry(models.Model):
+    """One server that was added, with the evidence. `position` is the order in which it went in."""
+
+    record = models.ForeignKey(ScaleUpRecord, models.CASCADE, related_name="entries")
+    position = models.PositiveIntegerField()
+    server_id = models.CharField(max_length=64)
+    server_name = models.CharField(max_length=255)
+    added_at = models.DateTimeField()
+    source = models.CharField(max_length=32, default="by_hand")
+    evidence = models.JSONField(default=list)
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [
+            models.UniqueConstraint(fields=["record", "position"], name="scale_up_position_once"),
+            models.UniqueConstraint(fields=["record", "server_id"], name="scale_up_server_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.position}. {self.server_name}"
+
+
+class ProtectedServer(models.Model):
+    """A server that no plan may contain. Lifted by deleting the row, which the audit keeps."""
+
+    ref = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    account = models.ForeignKey("accounts.Account", models.PROTECT, related_name="protected_servers")
+    connection = models.ForeignKey("accounts.CloudConnection", models.PROTECT, related_name="+")
+    server_id = models.CharField(max_length=64)
+    server_name = models.CharField(max_length=255)
+    reason = models.TextField()
+    marked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    marked_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["connection", "server_id"], name="protected_server_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.server_name
+
+
+class Plan(models.Model):
+    """What is to be done. `inputs` is what the author chose; `data` and `digest` are the frozen whole.
+
+    `data` is `types.PlanData` as canonical JSON, built by the planner from a fresh look at the pool when the
+    plan is submitted; `preview` is what the approvers saw (steps, warnings, way back), kept with it.
+    """
+
+    ref = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    account = models.ForeignKey("accounts.Account", models.PROTECT, related_name="scaledown_plans")
+    connection = models.ForeignKey("accounts.CloudConnection", models.PROTECT, related_name="+")
+    event = models.ForeignKey(
+        "capacity.TrafficEvent", models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    title = models.CharField(max_length=200)
+    status = models.CharField(max_length=24, choices=PlanStatus, default=PlanStatus.DRAFT)
+    inputs = models.JSONField(default=dict)
+    data = models.JSONField(null=True)
+    preview = models.JSONField(null=True)
+    digest = models.CharField(max_length=64, blank=True)
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    submitted_at = models.DateTimeField(null=True)
+    approved_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(null=True)
+    status_reason = models.TextField(blank=True)
+    copied_from = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="copies")
+
+    class Meta:
+        indexes = [models.Index(fields=["account", "-created_at", "-id"], name="plan_by_account")]
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=PlanStatus.values), name="plan_status_known"),
+            models.CheckConstraint(
+                condition=Q(status=PlanStatus.DRAFT)
+                | Q(status=PlanStatus.VOIDED)
+                | (Q(data__isnull=False) & ~Q(digest="")),
+                name="submitted_plan_is_frozen",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Retirement(models.Model):
+    """One server of a run on its way out: a projection of the run's progress, written in its transactions."""
+
+    ref = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    run = models.ForeignKey("runs.Run", models.CASCADE, related_name="retirements")
+    position = models.PositiveIntegerField()
+    server_id = models.CharField(max_length=64)
+    server_name = models.CharField(max_length=255)
+    phase = models.CharField(max_length=16, default="queued")
+    phase_since = models.DateTimeField(null=True)
+    says = models.TextField(blank=True)
+    customer_says = models.TextField(blank=True)
+    connections = models.IntegerField(null=True)
+    connections_source = models.CharField(max_length=200, blank=True)
+    connections_grade = models.CharField(max_length=16, blank=True)
+    connections_at = models.DateTimeField(null=True)
+    verdict = models.CharField(max_length=16, blank=True)
+    detail = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "position"], name="retirement_position_once"),
+            models.UniqueConstraint(fields=["run", "server_id"], name="retirement_server_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.server_name}: {self.phase}"
+
+
+class Lesson(models.Model):
+    """What to do better next time; written on the report."""
+
+    run = models.ForeignKey("runs.Run", models.CASCADE, related_name="lessons")
+    text = models.TextField()
+    written_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    written_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["written_at", "pk"]
+
+    def __str__(self) -> str:
+        return self.text[:60]

@@ -1,0 +1,277 @@
+"""Frozen values of a scale-down: the plan as approved, the progress of its servers, one look at the world.
+
+The plan (`PlanData`) is what the digest covers and what people approved. The progress is what a run
+believes, kept between ticks. The observation is what was just read. `machine.py` decides from these three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from portal.cloud.types import BalancerStatus, Condition, NodeStatus, NodeType
+
+PLAN_FORMAT = 1
+
+
+class Phase(StrEnum):
+    """Where one server is on its way out (spec/scaledown.md, *The way of one server*)."""
+
+    QUEUED = "queued"
+    DRAINING = "draining"
+    REMOVING = "removing"
+    VERIFYING = "verifying"
+    HELD = "held"
+    DELETING = "deleting"
+    CONFIRMING = "confirming"
+    RETIRED = "retired"
+    SKIPPED = "skipped"
+    RESTORED = "restored"
+    GONE = "gone"
+
+    @property
+    def is_in_flight(self) -> bool:
+        """On its way out: at most one server of a pool is (invariant 3). Held servers do not count."""
+        return self in {Phase.DRAINING, Phase.REMOVING, Phase.VERIFYING}
+
+    @property
+    def is_out_and_alive(self) -> bool:
+        """Can still be put back by one quick action."""
+        return self in {Phase.DRAINING, Phase.REMOVING, Phase.VERIFYING, Phase.HELD}
+
+    @property
+    def is_final(self) -> bool:
+        """Nothing more happens to this server in this run."""
+        return self in {Phase.RETIRED, Phase.SKIPPED, Phase.RESTORED, Phase.GONE}
+
+
+class Order(StrEnum):
+    """In which order servers come out."""
+
+    REVERSE_OF_SCALE_UP = "reverse_of_scale_up"
+    NEWEST_FIRST = "newest_first"
+
+
+class AtLimit(StrEnum):
+    """What the plan, as approved, says when the drain limit is reached."""
+
+    ASK = "ask"
+    PUT_BACK = "put_back"
+    CUT = "cut"
+
+
+class Grade(StrEnum):
+    """How strong the evidence is that connections are gone; weakest last."""
+
+    MEASURED = "measured"
+    INFERRED = "inferred"
+    TIMED = "timed"
+
+
+class Verdict(StrEnum):
+    """What a verification found. Errors, time-outs and missing data never pass."""
+
+    PASSES = "passes"
+    FAILS = "fails"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True)
+class PlannedNode:
+    """One node as it was approved. Its address, port, weight and type are what a put-back restores."""
+
+    balancer_id: str
+    node_id: str
+    address: str
+    port: int
+    type: NodeType
+    weight: int | None
+
+
+@dataclass(frozen=True)
+class PlannedServer:
+    """One server as it was approved: identity (id, name, created, addresses) and its nodes.
+
+    `count_url` is the status URL that tells its connections, or None.
+    """
+
+    server_id: str
+    name: str
+    created_at: datetime
+    addresses: tuple[str, ...]
+    nodes: tuple[PlannedNode, ...]
+    count_url: str | None = None
+    flavor_id: str | None = None
+    host_id: str | None = None
+
+
+@dataclass(frozen=True)
+class PlannedProbe:
+    """One HTTP check of the customer's site and its limits, as approved."""
+
+    name: str
+    url: str
+    method: str = "GET"
+    expected_status_low: int = 200
+    expected_status_high: int = 399
+    must_contain: str = ""
+    timeout_s: float = 5.0
+    latency_limit_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class PlanData:
+    """A plan as approved. Durations in seconds, rates in requests per second, shares 0 to 1."""
+
+    format: int
+    account_ref: str
+    connection_ref: str
+    provider: str
+    identity_url: str
+    tenant: str
+    region: str
+    balancer_ids: tuple[str, ...]
+    servers: tuple[PlannedServer, ...]
+    """Those that come out, in the order in which they come out."""
+    remaining: tuple[PlannedServer, ...]
+    """Those that stay in the pool."""
+    target: int
+    target_reason: str
+    floor: int
+    order: Order
+    min_drain_s: float
+    drain_limit_s: float
+    at_limit: AtLimit
+    accepted_grade: Grade
+    """The weakest grade of evidence that may go on without a person."""
+    zeros_needed: int
+    soak_s: float
+    hold_s: float
+    pause_between_s: float
+    probes: tuple[PlannedProbe, ...]
+    probe_failures_allowed: float
+    """Share of probes in a soak that may fail and the soak still passes."""
+    count_kind: str | None
+    """nginx_stub_status, apache_status, plain_number, or None: no count, drains are timed."""
+    ceiling_rps: float | None
+    """The most that one node carries, with `ceiling_source`; None is unknown."""
+    ceiling_source: str
+    forecast_peak_rps: float | None
+    guard_share: float
+    """Share of the ceiling at which traffic counts as rising (default 0.8)."""
+    window_start: datetime | None
+    window_end: datetime | None
+    is_unattended: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class NodeSeen:
+    """One node as the newest complete look at its balancer shows it."""
+
+    node_id: str
+    address: str
+    port: int
+    condition: Condition
+    status: NodeStatus
+    type: NodeType
+    weight: int | None
+
+
+@dataclass(frozen=True)
+class BalancerSeen:
+    """One balancer with all its nodes. `problem` is None for a complete look."""
+
+    balancer_id: str
+    name: str
+    status: BalancerStatus
+    nodes: tuple[NodeSeen, ...]
+    has_health_monitor: bool
+    session_persistence: str | None
+    timeout_s: float
+    observed_at: datetime
+
+
+@dataclass(frozen=True)
+class ServerSeen:
+    """One server; `is_gone` when the provider said 404, DELETED or SOFT_DELETED."""
+
+    server_id: str
+    is_gone: bool
+    name: str
+    status: str
+    task_state: str | None
+    created_at: datetime | None
+    addresses: tuple[str, ...]
+    autoscale_group: str | None
+    is_locked: bool | None
+    volumes: tuple[str, ...] | None
+    observed_at: datetime
+
+
+@dataclass(frozen=True)
+class CountSeen:
+    """Connections on one server. None is unknown, with the sentence why."""
+
+    server_id: str
+    connections: int | None
+    requests_total: int | None
+    source: str
+    grade: Grade
+    observed_at: datetime
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class ProbeSeen:
+    """One probe of the site. `ok` None: could not be looked at."""
+
+    name: str
+    url: str
+    ok: bool | None
+    status: int | None
+    latency_ms: float | None
+    observed_at: datetime
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class AddressSearch:
+    """A search over every balancer that the credentials see for every address of a server (invariant 1)."""
+
+    server_id: str
+    is_complete: bool
+    found_in: tuple[str, ...]
+    observed_at: datetime
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One fresh look. What could not be read is absent, with a sentence in `problems`."""
+
+    at: datetime
+    balancers: Mapping[str, BalancerSeen] = field(default_factory=dict)
+    missing_balancers: frozenset[str] = frozenset()
+    """Balancers that the provider says are gone."""
+    servers: Mapping[str, ServerSeen] = field(default_factory=dict)
+    counts: Mapping[str, CountSeen] = field(default_factory=dict)
+    direct: Mapping[str, bool | None] = field(default_factory=dict)
+    """Server id → answered directly within 30 s; only where a balancer has no health monitor."""
+    probes: tuple[ProbeSeen, ...] = ()
+    search: AddressSearch | None = None
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the database says that bears on a run, read when its lease was claimed."""
+
+    approval_stands: bool
+    approval_problem: str
+    """The sentence why it does not stand, or ""."""
+    protected: frozenset[str]
+    """Server ids that no plan may contain."""
+    in_charge: str | None
+    """Name of the person in charge, or None."""
