@@ -1,0 +1,349 @@
+"""Teams, customers' accounts, who may enter, whom to call, and how the portal reaches their cloud."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Lower
+
+from portal.crypto import EncryptedTextField
+from portal.rows import Referenced
+from portal.zones import validate_time_zone
+
+
+class UserManager(BaseUserManager["User"]):
+    """Makes and finds users by mail, whatever the case in which it was typed."""
+
+    def create_user(
+        self, email: str, password: str | None = None, **fields: Any
+    ) -> User:
+        """Return a new user; without a password the user cannot log in by one."""
+        if not email:
+            raise ValueError("A user needs a mail address.")
+        user = self.model(email=email.strip().lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def get_by_natural_key(self, username: str | None) -> User:
+        """Return the user with this mail; raises User.DoesNotExist."""
+        return self.get(email=(username or "").strip().lower())
+
+
+class User(Referenced, AbstractBaseUser):
+    """A person who logs in. What they may do stands in memberships alone: there is no superuser.
+
+    `is_operator` is for the people who run the installation: health and queues, no row of any account.
+    """
+
+    email = models.EmailField(unique=True)
+    name = models.CharField(max_length=200)
+    time_zone = models.CharField(
+        max_length=64, default="UTC", validators=[validate_time_zone]
+    )
+    is_operator = models.BooleanField(default=False)
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = ["name"]
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="user_email_lower", condition=Q(email=Lower("email"))
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TeamRole(models.TextChoices):
+    """What a user may do in all accounts of a team (portal/access.py has the table)."""
+
+    LAUNCH_MANAGER = "launch_manager", "launch manager"
+    LEAD = "lead", "lead"
+
+
+class AccountRole(models.TextChoices):
+    """What a customer's user may do in the own account (portal/access.py has the table)."""
+
+    VIEWER = "viewer", "viewer"
+    EDITOR = "editor", "editor"
+    APPROVER = "approver", "approver"
+    ADMIN = "admin", "admin"
+
+
+class Team(Referenced):
+    """The launch managers who look after a set of accounts."""
+
+    name = models.CharField(max_length=200, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TeamMembership(Referenced):
+    """A user's role in a team."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(
+        User, on_delete=models.CASCADE, related_name="team_memberships"
+    )
+    role = models.CharField(max_length=20, choices=TeamRole.choices)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="team_member_once", fields=["team", "user"]),
+            models.CheckConstraint(
+                name="team_role_known", condition=Q(role__in=TeamRole.values)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.role}"
+
+
+class AccountStatus(models.TextChoices):
+    """An account is archived, never silently deleted."""
+
+    ACTIVE = "active", "active"
+    ARCHIVED = "archived", "archived"
+
+
+class Account(Referenced):
+    """One customer. `milestone` runs from 1 to 5; 5 is steady state.
+
+    `notes` are shared with the customer, `team_notes` are read by the team only.
+    """
+
+    name = models.CharField(max_length=200)
+    number = models.CharField(max_length=60)
+    team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="accounts")
+    time_zone = models.CharField(
+        max_length=64, default="UTC", validators=[validate_time_zone]
+    )
+    service_level = models.CharField(max_length=60, blank=True)
+    milestone = models.PositiveSmallIntegerField(default=1)
+    status = models.CharField(
+        max_length=10, choices=AccountStatus.choices, default=AccountStatus.ACTIVE
+    )
+    notes = models.TextField(blank=True)
+    team_notes = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    archived_at = models.DateTimeField(null=True)
+
+    account_path = ""
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="account_number_once_a_team", fields=["team", "number"]
+            ),
+            models.CheckConstraint(
+                name="account_milestone_1_to_5", condition=Q(milestone__range=(1, 5))
+            ),
+            models.CheckConstraint(
+                name="account_status_known",
+                condition=Q(status__in=AccountStatus.values),
+            ),
+        ]
+        indexes = [models.Index(fields=["name", "id"], name="account_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(Referenced):
+    """A user's role in one account. `granted_by` is None only for what the installation began with."""
+
+    account = models.ForeignKey(
+        Account, on_delete=models.CASCADE, related_name="memberships"
+    )
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=20, choices=AccountRole.choices)
+    granted_by = models.ForeignKey(
+        User, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    granted_at = models.DateTimeField(auto_now_add=True)
+
+    account_path = "account"
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="account_member_once", fields=["account", "user"]
+            ),
+            models.CheckConstraint(
+                name="account_role_known", condition=Q(role__in=AccountRole.values)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.role}"
+
+
+class ContactRole(models.TextChoices):
+    """For what a contact is called."""
+
+    PRIMARY = "primary", "primary"
+    TECHNICAL = "technical", "technical"
+    EMERGENCY = "emergency", "emergency"
+    BILLING = "billing", "billing"
+    SECURITY = "security", "security"
+
+
+class Contact(Referenced):
+    """A person to call for support, of one account. Purpose is support: the database takes no other.
+
+    `phone` is E.164 or empty. Two rows that are one person stay two rows, one per account.
+    """
+
+    account = models.ForeignKey(
+        Account, on_delete=models.CASCADE, related_name="contacts"
+    )
+    name = models.CharField(max_length=200)
+    title = models.CharField(max_length=200, blank=True)
+    email = models.EmailField(blank=True)
+    phone = models.CharField(max_length=16, blank=True)
+    time_zone = models.CharField(
+        max_length=64, default="UTC", validators=[validate_time_zone]
+    )
+    roles = ArrayField(
+        models.CharField(max_length=20, choices=ContactRole.choices), default=list
+    )
+    escalation_order = models.PositiveSmallIntegerField(default=1)
+    confirmed_on = models.DateField(null=True, blank=True)
+    confirmed_by_name = models.CharField(max_length=200, blank=True)
+    notes = models.TextField(blank=True)
+    purpose = models.CharField(max_length=10, default="support", editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    account_path = "account"
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="contact_for_support_only", condition=Q(purpose="support")
+            ),
+            models.CheckConstraint(
+                name="contact_phone_e164",
+                condition=Q(phone="") | Q(phone__regex=r"^\+[1-9][0-9]{6,14}$"),
+            ),
+            models.CheckConstraint(
+                name="contact_can_be_reached", condition=~Q(phone="", email="")
+            ),
+            models.CheckConstraint(
+                name="contact_roles_known",
+                condition=Q(roles__contained_by=ContactRole.values),
+            ),
+            models.CheckConstraint(
+                name="contact_order_from_1", condition=Q(escalation_order__gte=1)
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["account", "escalation_order", "id"], name="contact_order"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CloudConnection(Referenced):
+    """The credentials and region with which the portal reaches one provider account.
+
+    From `used_at` on (the first plan drawn up with it) provider, endpoint, tenant and region stay as they
+    are: a trigger refuses the change, since approved digests and claims rest on them. `check_result` is
+    what the last read-only test found; None if never tested.
+    """
+
+    account = models.ForeignKey(
+        Account, on_delete=models.PROTECT, related_name="connections"
+    )
+    name = models.CharField(max_length=100)
+    provider = models.CharField(max_length=20, default="rackspace")
+    identity_url = models.URLField(max_length=300)
+    username = models.CharField(max_length=200)
+    api_key = EncryptedTextField()
+    tenant = models.CharField(max_length=60)
+    region = models.CharField(max_length=20)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    last_checked_at = models.DateTimeField(null=True)
+    check_result = models.JSONField(null=True)
+    used_at = models.DateTimeField(null=True)
+
+    account_path = "account"
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="connection_name_once", fields=["account", "name"]
+            ),
+            models.CheckConstraint(
+                name="connection_provider_known",
+                condition=Q(provider__in=["rackspace"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ApiToken(Referenced):
+    """A key of a user for the API. Only its SHA-256 is stored; `prefix` lets a person tell which it is."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="tokens")
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=20)
+    digest = models.CharField(max_length=64, unique=True)
+    scopes = ArrayField(models.CharField(max_length=40), default=list)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="token_digest_is_sha256",
+                condition=Q(digest__regex=r"^[0-9a-f]{64}$"),
+            ),
+            models.CheckConstraint(
+                name="token_ends_after_start",
+                condition=Q(expires_at__gt=F("created_at")),
+            ),
+        ]
+        indexes = [models.Index(fields=["user", "-id"], name="token_user")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class LoginThrottle(models.Model):
+    """Failed log-ins of one (mail, address), as a keyed hash: the row names nobody."""
+
+    key = models.CharField(max_length=64, unique=True)
+    fails = models.PositiveIntegerField(default=0)
+    since = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.key[:8]

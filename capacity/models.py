@@ -1,0 +1,188 @@
+"""What is known of a site's traffic and size, entered by hand or through the API, with source and author.
+
+A *site* here is one pool: a cloud connection and the id of its load balancer at the provider.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+from portal.rows import Referenced
+
+
+class TrafficEvent(Referenced):
+    """A stretch of time with exceptional traffic. Peaks are None while nobody knows them."""
+
+    account = models.ForeignKey(
+        "accounts.Account", on_delete=models.CASCADE, related_name="traffic_events"
+    )
+    name = models.CharField(max_length=200)
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    expected_multiple = models.FloatField(null=True, blank=True)
+    observed_peak_rps = models.FloatField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    account_path = "account"
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="event_ends_after_start", condition=Q(ends_at__gt=F("starts_at"))
+            ),
+            models.CheckConstraint(
+                name="event_multiple_positive",
+                condition=Q(expected_multiple__isnull=True)
+                | Q(expected_multiple__gt=0),
+            ),
+            models.CheckConstraint(
+                name="event_peak_not_negative",
+                condition=Q(observed_peak_rps__isnull=True)
+                | Q(observed_peak_rps__gte=0),
+            ),
+        ]
+        indexes = [models.Index(fields=["account", "-starts_at"], name="event_account")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class _OfPool(Referenced):
+    """What belongs to one pool of one account."""
+
+    account = models.ForeignKey(
+        "accounts.Account", on_delete=models.CASCADE, related_name="+"
+    )
+    connection = models.ForeignKey(
+        "accounts.CloudConnection", on_delete=models.CASCADE, related_name="+"
+    )
+    balancer_id = models.CharField(max_length=64)
+
+    account_path = "account"
+
+    class Meta:
+        abstract = True
+
+
+class Ceiling(_OfPool):
+    """The highest load that one node of a pool carries within its objective, in requests per second."""
+
+    requests_per_s = models.FloatField()
+    source = models.CharField(max_length=200)
+    entered_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="ceiling_positive", condition=Q(requests_per_s__gt=0)
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["connection", "balancer_id", "-at"], name="ceiling_newest"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.requests_per_s:g} requests/s per node"
+
+
+class ForecastPeak(_OfPool):
+    """The load that the whole pool is expected to see at its next peak, in requests per second."""
+
+    requests_per_s = models.FloatField()
+    source = models.CharField(max_length=200)
+    entered_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="forecast_positive", condition=Q(requests_per_s__gt=0)
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["connection", "balancer_id", "-at"], name="forecast_newest"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.requests_per_s:g} requests/s for the pool"
+
+
+class Probe(_OfPool):
+    """An HTTP check of the customer's site with expectations."""
+
+    name = models.CharField(max_length=100)
+    url = models.URLField(max_length=500)
+    method = models.CharField(
+        max_length=4, choices=[("GET", "GET"), ("HEAD", "HEAD")], default="GET"
+    )
+    expected_status_low = models.PositiveSmallIntegerField(default=200)
+    expected_status_high = models.PositiveSmallIntegerField(default=299)
+    must_contain = models.CharField(max_length=200, blank=True)
+    timeout_s = models.FloatField(default=5.0)
+    latency_limit_ms = models.FloatField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="probe_name_once", fields=["connection", "balancer_id", "name"]
+            ),
+            models.CheckConstraint(
+                name="probe_status_range",
+                condition=Q(expected_status_low__gte=100)
+                & Q(expected_status_high__lte=599)
+                & Q(expected_status_high__gte=F("expected_status_low")),
+            ),
+            models.CheckConstraint(
+                name="probe_timeout", condition=Q(timeout_s__gt=0, timeout_s__lte=60)
+            ),
+            models.CheckConstraint(
+                name="probe_latency_positive",
+                condition=Q(latency_limit_ms__isnull=True) | Q(latency_limit_ms__gt=0),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CountKind(models.TextChoices):
+    """How a server's own status URL tells its connections."""
+
+    NGINX_STUB_STATUS = "nginx_stub_status", "nginx stub_status"
+    APACHE_STATUS = "apache_status", "Apache server-status?auto"
+    PLAIN_NUMBER = "plain_number", "a page that answers one number"
+
+
+class CountSource(_OfPool):
+    """Where the connection count of each server of a pool is read; `{address}` stands for the server's."""
+
+    kind = models.CharField(max_length=20, choices=CountKind.choices)
+    url_template = models.CharField(max_length=500)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="count_source_once", fields=["connection", "balancer_id"]
+            ),
+            models.CheckConstraint(
+                name="count_source_kind_known", condition=Q(kind__in=CountKind.values)
+            ),
+            models.CheckConstraint(
+                name="count_source_names_address",
+                condition=Q(url_template__contains="{address}"),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.balancer_id}"

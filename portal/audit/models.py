@@ -1,0 +1,43 @@
+"""The audit: append-only in the database, which refuses UPDATE, DELETE and TRUNCATE by triggers."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+
+
+class AuditEntry(models.Model):
+    """Who did what, on whose behalf, to what, when and from where.
+
+    Ids and labels only, no foreign keys: an entry outlives what it speaks of. `before` and `after` hold
+    the changed fields with secrets masked. `actor_ref` is empty for the system and for strangers.
+    """
+
+    at = models.DateTimeField(db_default=Now(), editable=False)
+    what = models.CharField(max_length=60)
+    """A stable word, `thing.happened`: `contact.changed`, `login.failed`, `access.refused`."""
+    actor_ref = models.CharField(max_length=36, blank=True)
+    actor_name = models.CharField(max_length=200, blank=True)
+    on_behalf_of_ref = models.CharField(max_length=36, blank=True)
+    on_behalf_of_name = models.CharField(max_length=200, blank=True)
+    account_ref = models.UUIDField(null=True)
+    account_name = models.CharField(max_length=200, blank=True)
+    subject_type = models.CharField(max_length=60, blank=True)
+    subject_ref = models.CharField(max_length=64, blank=True)
+    subject_label = models.CharField(max_length=200, blank=True)
+    before = models.JSONField(default=dict)
+    after = models.JSONField(default=dict)
+    reason = models.TextField(blank=True)
+    address = models.GenericIPAddressField(null=True)
+    token_prefix = models.CharField(max_length=20, blank=True)
+    request_id = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["account_ref", "-id"], name="audit_account"),
+            models.Index(fields=["actor_ref", "-id"], name="audit_actor"),
+            models.Index(fields=["subject_ref", "-id"], name="audit_subject"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.what} by {self.actor_name or 'nobody known'}"

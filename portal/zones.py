@@ -1,0 +1,28 @@
+"""Time zones as people choose them."""
+
+from __future__ import annotations
+
+from functools import cache
+from zoneinfo import available_timezones
+
+from django.core.exceptions import ValidationError
+
+
+@cache
+def zone_names() -> tuple[str, ...]:
+    """Return the names of the tz database that a person may choose, sorted."""
+    return tuple(
+        sorted(
+            name
+            for name in available_timezones()
+            if "/" in name and not name.startswith(("Etc", "posix"))
+        )
+    ) + ("UTC",)
+
+
+def validate_time_zone(value: str) -> None:
+    """Raise ValidationError for a name that the tz database does not know."""
+    if value not in available_timezones():
+        raise ValidationError(
+            f"“{value}” is no time zone of the tz database, like Europe/Berlin or UTC."
+        )
