@@ -1,0 +1,111 @@
+"""PostgreSQL and Valkey for the tests, loaded with `-p tests.plugin` (pyproject.toml).
+
+pytest-django reads the settings before the root conftest, so the services start in a plugin. They start once:
+by the process that was called, for all its xdist workers. Each worker has a database (pytest-django gives
+it a suffix) and a Redis number of its own. The person's DATABASE_URL and REDIS_URL are never touched:
+TEST_DATABASE_URL and TEST_REDIS_URL name servers to use instead of the embedded ones.
+`--no-services` starts nothing, for tests that ask nothing of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+WORKER = "PYTEST_XDIST_WORKER"
+_held: Any = None
+
+# Fixed and worthless: with real keys a test that prints one would leak it.
+_ENV = {
+    "SECRET_KEY": "tests-only-secret-key-tests-only-secret-key-tests-only",
+    "FIELD_KEYS": "dGVzdHMtb25seS1maWVsZC1rZXktMzItYnl0ZXMtLi4=",
+    "AUDIT_KEY": "tests-only-audit-key-tests-only-audit-key-tests-only",
+    "DESK_MODE": "1",
+    "ALLOWED_HOSTS": "localhost,127.0.0.1,testserver",
+    "DJANGO_SETTINGS_MODULE": "portal.settings",
+}
+# What a person's shell or .env sets must not reach the tests.
+_NOT_INHERITED = (
+    "EGRESS_ALLOW",
+    "EGRESS_ALLOW_NETWORKS",
+    "SIMULATOR_URL",
+    "PORT",
+    "LOG_FORMAT",
+    "WATCHDOG_URL",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--no-services", action="store_true", help="start neither PostgreSQL nor Valkey (pure tests only)"
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None, object, object]:
+    """Set the environment before pytest-django reads the settings in its own hook of this name."""
+    global _held
+    known = early_config.known_args_namespace
+    os.environ.update(_ENV)
+    for name in _NOT_INHERITED:
+        os.environ.pop(name, None)
+    if WORKER in os.environ:  # the controller's environment names the services
+        os.environ["REDIS_URL"] = _redis_of_worker(os.environ["REDIS_URL"], os.environ[WORKER])
+    elif known.no_services or known.help or known.version or "--collect-only" in args:
+        os.environ["DATABASE_URL"] = "postgres://nobody@/no-services-were-started?host=%2Fnonexistent"
+        os.environ["REDIS_URL"] = "redis://127.0.0.1:1/0"
+    elif "TEST_DATABASE_URL" in os.environ and "TEST_REDIS_URL" in os.environ:
+        os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
+        os.environ["REDIS_URL"] = os.environ["TEST_REDIS_URL"]
+    else:
+        from portal.embedded import CannotStart, start_services
+
+        try:
+            _held = start_services(forgetful=True)
+        except CannotStart as failure:
+            raise pytest.UsageError(f"Cannot start: {failure}\n{failure.details}") from failure
+        os.environ.update(_held.env)
+    return (yield)
+
+
+def _redis_of_worker(url: str, worker: str) -> str:
+    """Return the URL with the number of this worker: gw0 has 1, gw1 has 2; 0 is that of a run without xdist."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=f"/{int(worker.removeprefix('gw')) + 1}"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    _let_tests_truncate()
+
+
+def _let_tests_truncate() -> None:
+    """Let a TransactionTestCase empty append-only tables, whose triggers refuse TRUNCATE.
+
+    The setting ends with the transaction of the flush, so the triggers hold in every test itself.
+    """
+    from django.db.backends.postgresql.operations import DatabaseOperations
+
+    if getattr(DatabaseOperations.sql_flush, "without_triggers", False):
+        return
+    plain = DatabaseOperations.sql_flush
+
+    def sql_flush(self: Any, *args: Any, **kwargs: Any) -> list[str]:
+        statements: list[str] = plain(self, *args, **kwargs)
+        return ["SET LOCAL session_replication_role = replica;", *statements] if statements else statements
+
+    sql_flush.without_triggers = True  # type: ignore[attr-defined]
+    DatabaseOperations.sql_flush = sql_flush  # type: ignore[method-assign]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    global _held
+    if _held is not None:
+        _held.stop()
+        _held = None
