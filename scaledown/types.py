@@ -165,6 +165,10 @@ class PlanData:
     window_end: datetime | None
     is_unattended: bool
     reason: str
+    lifted: tuple[str, ...] = ()
+    """Server ids whose block (existed before the event) both sides lift by approving this plan."""
+    remaining_reason: str = ""
+    """Why a person chose fewer servers than proposed; empty where they did not."""
 
 
 @dataclass(frozen=True)
