@@ -1,18 +1,22 @@
 """What the run engine and a kind of run say to each other. Frozen values; no database, no network, no clock.
 
-The engine knows nothing of servers: a *kind* (scale-down, drill) brings four functions:
+The engine knows nothing of servers: a *kind* (scale-down, drill) brings five functions:
 
     observe(view)                  read the provider afresh; input and output only
     decide(view, observation)      pure: what to do next, at most one change
+    effect(action, observation)    pure: does a change whose answer was lost show?
     act(view, action, not_after)   carry out that one change
     settle(view, action, outcome)  pure: what its outcome means
 
 One tick: claim the lease → observe → decide → note the intent → check → act once → settle → release.
+
+The engine itself writes journal entries for each intent and its outcome, each command and its answer, each
+move between states and each halt; a kind adds what only it knows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -123,7 +127,8 @@ class OutcomeKind(StrEnum):
     FAILED = "failed"
     IN_DOUBT = "in_doubt"
     NOT_APPLIED = "not_applied"
-    """Was in doubt; two agreeing looks showed that it did not happen."""
+    """Did not happen: two agreeing looks showed it (`by_reading`), or it was surely not sent (code
+    "not_sent": the check right before the call refused it, or the worker died before sending)."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +182,14 @@ class Doubt:
 
 
 @dataclass(frozen=True)
+class Unsent:
+    """An intent that was noted and surely never sent."""
+
+    intent_id: int
+    action: Action
+
+
+@dataclass(frozen=True)
 class RunView:
     """All that the database believes about a run at the moment of its tick. `now` is the database's clock."""
 
@@ -199,6 +212,10 @@ class RunView:
     started_at: datetime | None
     failures: int
     """Ticks in a row that ended in a bug; the engine halts the run at the third."""
+    unsent: Unsent | None = None
+    """An intent of a worker that died before it sent anything; the engine settles it as not applied."""
+    is_rehearsal: bool = False
+    """Every write is withheld by the client and reported as would-have."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What the kind's registered `facts(run)` read from the database in the claiming transaction, e.g.
     whether the approval still stands, the window, protected servers."""
@@ -206,7 +223,11 @@ class RunView:
 
 @dataclass(frozen=True)
 class Decision:
-    """What a tick leaves behind. `status` and `halt` only where they change. At most one `action`."""
+    """What a tick leaves behind. `status` and `halt` only where they change. At most one `action`.
+
+    A `halt` halts the run. With an `action`, `look_again_s` is that of `settle`. Answered commands are not
+    shown again; one that is not answered stays in `view.commands`.
+    """
 
     progress: Mapping[str, Any]
     action: Action | None = None
@@ -219,37 +240,63 @@ class Decision:
 
 
 class RunKind(Protocol):
-    """One kind of run. `observe` and `act` do input and output, the rest is pure."""
+    """One kind of run. `observe` and `act` do input and output, the rest is pure.
+
+    `view.now` is the database's clock when the lease was claimed; for `decide` it was moved on by the time
+    that the observation took.
+    """
 
     name: str
     call_deadline_s: float
     """Total time one action may take."""
     observe_deadline_s: float
-    """Total time one observation may take."""
+    """Total time one observation may take. Each read inside needs a shorter one of its own."""
+    look_max_age_s: float
+    """An action is not sent once the look on which it rests began longer ago than this."""
 
     async def observe(self, view: RunView) -> Any:
-        """Return one fresh look. Puts what could not be read into the observation instead of raising."""
+        """Return one fresh look. Puts what could not be read into the observation instead of raising.
+
+        One that raises, or passes the deadline, counts as a failed tick: the third in a row halts.
+        """
         ...
 
     def decide(self, view: RunView, observation: Any) -> Decision:
-        """Return what is to be done next. Never called with an action while `view.doubt` is open."""
+        """Return what is to be done next.
+
+        While `view.doubt` is open it is called as well, for samples, answers and halts: an action that it
+        then returns is never carried out, and the whole decision but its samples is dropped.
+        """
         ...
 
     def effect(self, action: Action, observation: Any) -> bool | None:
-        """Return whether a doubtful action shows: True applied, False not, None this look cannot tell."""
+        """Return whether a doubtful action shows: True applied, False not, None this look cannot tell.
+
+        Only a complete look at a writable balancer can tell. Twice the same answer settles the doubt.
+        """
         ...
 
     async def act(self, view: RunView, action: Action, *, not_after: float) -> Outcome:
-        """Carry out one change, or raise TryLater, Refused, InDoubt or ProviderFailed."""
+        """Carry out one change, or raise TryLater, Refused, InDoubt or ProviderFailed.
+
+        Nothing may be handed to the network after `not_after` (the engine clock's `monotonic()`).
+        """
         ...
 
     def settle(self, view: RunView, action: Action, outcome: Outcome) -> Decision:
-        """Return what the outcome means. `view.progress` is the progress noted with the intent. No action."""
+        """Return what the outcome means. `view.progress` is the progress noted with the intent. No action.
+
+        Never called with IN_DOUBT: such an intent stays open until it is settled by reading.
+        """
         ...
 
 
 class LeaseLost(Exception):
     """Someone else holds the run now, or the row refuses the write. Drop everything, touch nothing."""
+
+
+class StoreAway(Exception):
+    """The store cannot be reached now. Nothing is known of the last write; the lease runs out by itself."""
 
 
 @dataclass(frozen=True)
@@ -263,22 +310,35 @@ class Checked:
 class RunStore(Protocol):
     """Where runs live. PostgreSQL in the portal, memory in the breadth of the fault tests; one conformance
     suite runs against both. Every method is one transaction. Times come from the store's own clock.
+
+    A view's token must be the row's in every write, else LeaseLost. `settle` and `release` need no unexpired
+    lease: an outcome is a fact, and nobody has looked at the run since.
     """
 
-    def claim_due(self, *, holder: str, limit: int, lease_s: float) -> list[RunView]:
-        """Take the lease of up to `limit` due runs (raising each token); return what is believed."""
+    def claim_due(
+        self, *, holder: str, limit: int, lease_s: float, kinds: Collection[str] | None = None
+    ) -> list[RunView]:
+        """Take the lease of up to `limit` due runs (raising each token); return what is believed.
+
+        `kinds`: only those that this worker knows; None takes all.
+        """
         ...
 
     def claim(self, ref: str, *, holder: str, lease_s: float) -> RunView | None:
         """Take the lease of one run if it is due; None if it is not to be had."""
         ...
 
+    def next_due_s(self, kinds: Collection[str] | None = None) -> float | None:
+        """Return in how many seconds (0: now) some run can be claimed; None if none has work left."""
+        ...
+
     def renew(self, view: RunView, *, lease_s: float) -> RunView:
         """Prolong a lease that is still ours. Raises LeaseLost."""
         ...
 
-    def note_intent(self, view: RunView, decision: Decision, *, deadline_s: float) -> int:
-        """Write decision and (unsent) intent under the lease; return the intent's id. Raises LeaseLost."""
+    def note_intent(self, view: RunView, decision: Decision, *, deadline_s: float, lease_s: float) -> int:
+        """Write decision and (unsent) intent under the lease, prolonged to at least `lease_s` from now;
+        return the intent's id. Raises LeaseLost."""
         ...
 
     def check(self, view: RunView, intent_id: int, *, deadline_s: float) -> Checked:
@@ -287,20 +347,22 @@ class RunStore(Protocol):
         exists (a put-back passes both)."""
         ...
 
-    def withdraw(self, view: RunView, intent_id: int, why: str) -> None:
-        """Note that an intent was surely never sent."""
-        ...
-
     def settle(self, view: RunView, intent_id: int, outcome: Outcome, decision: Decision) -> None:
-        """Write an intent's outcome and what it means under the lease; releases it. Raises LeaseLost."""
+        """Write an intent's outcome and what it means; release the lease. Raises LeaseLost.
+
+        Repeated with the same outcome it changes nothing. IN_DOUBT leaves the intent open, its lease ended
+        now: the doubt is settled after the call's deadline from here.
+        """
         ...
 
     def look(self, view: RunView, intent_id: int, looks: tuple[bool, ...]) -> None:
         """Remember the agreeing readings of a doubt. Raises LeaseLost."""
         ...
 
-    def commit(self, view: RunView, decision: Decision) -> None:
-        """Write a decision without an action under the lease; releases it. Raises LeaseLost."""
+    def commit(self, view: RunView, decision: Decision, *, failed: bool = False) -> None:
+        """Write a decision without an action under the lease; release it. Raises LeaseLost.
+
+        `failed` counts a tick that ended in a bug (the engine's own halt)."""
         ...
 
     def release(self, view: RunView, *, look_again_s: float, failed: bool = False) -> None:

@@ -1,0 +1,13 @@
+"""The engine of long jobs: claims, lease, tick, tender, journal, commands, sweep, live stream."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class RunsConfig(AppConfig):
+    """App label `runs`."""
+
+    name = "portal.runs"
+    verbose_name = "Runs"
+    default_auto_field = "django.db.models.BigAutoField"

@@ -1,0 +1,75 @@
+"""Writing a run's journal. Its `seq` is given by the row of the run, inside the writing transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connection
+
+from portal.runs.models import JournalEntry, Run
+from portal.runs.types import Entry
+from portal.runs.wake import publish_after_commit
+
+
+@dataclass(frozen=True)
+class Author:
+    """Who an entry is by: a user's id as text and the name shown. Both empty for the engine."""
+
+    id: str = ""
+    name: str = ""
+
+
+ENGINE = Author()
+
+
+def database_now() -> datetime:
+    """Return the database's clock, not the start of the transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        row: tuple[datetime] = cursor.fetchone()
+    return row[0]
+
+
+def write(
+    run: Run,
+    entries: Iterable[Entry],
+    *,
+    at: datetime,
+    token: int | None = None,
+    author: Author = ENGINE,
+) -> list[JournalEntry]:
+    """Append `entries` to the journal of `run` and return the rows. Raises nothing of its own.
+
+    Must run in a transaction. The UPDATE locks the run's row, so numbers have neither gaps nor twins.
+    Open live pages are told after the commit.
+    """
+    lines = list(entries)
+    if lines:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE runs_run SET seq = seq + %s, updated_at = clock_timestamp() WHERE id = %s RETURNING seq",
+                [len(lines), run.pk],
+            )
+            run.seq = cursor.fetchone()[0]
+    first = run.seq - len(lines) + 1
+    rows = [
+        JournalEntry(
+            run=run,
+            seq=first + offset,
+            at=at,
+            kind=entry.kind,
+            subject=entry.subject,
+            says=entry.says,
+            customer_says=entry.customer_says,
+            detail=dict(entry.detail),
+            actor=author.id,
+            actor_name=author.name,
+            token=token,
+        )
+        for offset, entry in enumerate(lines)
+    ]
+    JournalEntry.objects.bulk_create(rows)
+    publish_after_commit(str(run.ref), run.seq)
+    return rows

@@ -1,0 +1,285 @@
+"""Each change that a person can make to a run, one function each, in one transaction.
+
+A command is a row; the next tick of the run answers it. After a command or a standstill was accepted here,
+the check right before each call refuses everything but putting back, and the answer names what was sent
+before.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from django.db import IntegrityError, connection, transaction
+
+from portal.errors import Refused, StaleState
+from portal.runs import journal, registry, rules
+from portal.runs.journal import Author
+from portal.runs.models import Claim, Intent, Run, RunCommand, Standstill
+from portal.runs.types import Entry, RunStatus
+from portal.runs.wake import wake_after_commit
+
+if TYPE_CHECKING:
+    from accounts.models import Account, User
+
+log = structlog.get_logger(__name__)
+
+EVERYWHERE = "all"
+# Putting a standstill waits for runs that are being created, so that none slips past it unseen.
+_STANDSTILL_LOCK = 7_205_001
+
+
+def author_of(actor: User) -> Author:
+    """Return how the journal names a user."""
+    return Author(str(actor.pk), str(actor))
+
+
+@transaction.atomic
+def create_run(
+    *,
+    account: Account,
+    kind: str,
+    plan_ref: uuid.UUID,
+    plan: Mapping[str, Any],
+    digest: str,
+    resource_keys: Iterable[str],
+    scopes: Iterable[str],
+    title: str,
+    actor: User,
+    progress: Mapping[str, Any] | None = None,
+    in_charge: User | None = None,
+    first_tick_at: datetime | None = None,
+    rehearsal: bool = False,
+) -> Run:
+    """Return a new run that has claimed everything it touches; its first tick is due at once.
+
+    `resource_keys` are claimed in sorted order in this transaction. `scopes` are the standstill scopes
+    beside "all". Raises Refused where another run holds a resource or a standstill is in force, StaleState
+    where this plan has started a run before. Nothing is left behind then.
+    """
+    if registry.registered(kind) is None:
+        raise ValueError(f"The kind of run {kind!r} is not registered.")
+    all_scopes = sorted({EVERYWHERE, *scopes})
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [_STANDSTILL_LOCK])
+    in_force = standstills_for(all_scopes)
+    if in_force:
+        raise Refused(
+            f"The run was not started. {in_force[0].says} Nothing starts until a person lifts the standstill.",
+            code="standstill",
+        )
+    now = journal.database_now()
+    run = Run(
+        account=account,
+        kind=kind,
+        plan_ref=plan_ref,
+        title=title,
+        plan=dict(plan),
+        digest=digest,
+        is_rehearsal=rehearsal,
+        scopes=all_scopes,
+        status=RunStatus.SCHEDULED,
+        progress=dict(progress or {}),
+        next_tick_at=first_tick_at or now,
+        created_by=actor,
+        in_charge=in_charge or actor,
+        created_at=now,
+        updated_at=now,
+    )
+    try:
+        with transaction.atomic():
+            run.save(force_insert=True)
+    except IntegrityError as error:
+        if "one_run_per_plan" not in str(error):
+            raise
+        raise StaleState(
+            "This plan has started a run already. A plan starts one run; copy it to do the same again.",
+            code="plan_used",
+        ) from error
+    _claim_all(run, sorted(set(resource_keys)))
+    journal.write(
+        run,
+        [
+            Entry(
+                "created",
+                f"{actor} started: {title}",
+                f"{title} is about to begin.",
+                detail={"digest": digest},
+            )
+        ],
+        at=now,
+        author=author_of(actor),
+    )
+    wake_after_commit()
+    log.info("run_created", run=str(run.ref), kind=kind, rehearsal=rehearsal)
+    return run
+
+
+def _claim_all(run: Run, keys: Sequence[str]) -> None:
+    # ON CONFLICT waits for a transaction that is inserting the same key; the sorted order keeps two of them
+    # from waiting for each other.
+    Claim.objects.bulk_create([Claim(resource_key=key, run=run) for key in keys], ignore_conflicts=True)
+    taken = Claim.objects.filter(resource_key__in=keys).exclude(run=run).select_related("run").first()
+    if taken is None:
+        return
+    # Two accounts may share a provider account; one customer never learns of another's run.
+    other = f"“{taken.run.title}”" if taken.run.account_id == run.account_id else "another run"
+    raise Refused(
+        f"The run was not started. A load balancer or server of this plan is in the hands of {other}, which is"
+        " not over yet. Wait for its end, or end it first.",
+        code="resource_claimed",
+    )
+
+
+@transaction.atomic
+def give_command(
+    run: Run,
+    name: str,
+    *,
+    actor: User,
+    reason: str = "",
+    args: Mapping[str, Any] | None = None,
+    seen_status: str | None = None,
+) -> RunCommand:
+    """Return the accepted-for-answer command; from its commit on no new change is sent but putting back
+    until the run's next tick has seen it. `on_the_wire` names what had been sent.
+
+    Raises Refused if the run is over or its kind says that the command makes no sense now, StaleState if
+    the run is no longer in `seen_status`.
+    """
+    locked = Run.objects.select_for_update().get(pk=run.pk)
+    if seen_status is not None and seen_status != locked.status:
+        raise StaleState(
+            f"The run is {locked.status} now, no longer {seen_status}. Look again, then decide.",
+            code="status_changed",
+        )
+    if locked.is_over:
+        raise Refused(f"The run is {locked.status}; nothing more can be done with it.", code="run_over")
+    known = registry.registered(locked.kind)
+    if known is not None and known.may_command is not None:
+        known.may_command(locked, name, args or {})
+    now = journal.database_now()
+    wire = "; ".join(_on_the_wire([locked.pk]).get(locked.pk, []))
+    locked.command_seq += 1
+    locked.next_tick_at = now
+    locked.save(update_fields=["command_seq", "next_tick_at"])
+    command = RunCommand.objects.create(
+        run=locked,
+        seq=locked.command_seq,
+        name=name,
+        args=dict(args or {}),
+        reason=reason,
+        by=actor,
+        by_name=str(actor),
+        at=now,
+        on_the_wire=wire,
+    )
+    journal.write(
+        locked,
+        [rules.command_entry(name, reason, args or {}, str(actor), wire)],
+        at=now,
+        author=author_of(actor),
+    )
+    wake_after_commit()
+    log.info("run_command_given", run=str(locked.ref), command=name, user=actor.pk)
+    run.refresh_from_db()
+    return command
+
+
+def _on_the_wire(run_ids: Iterable[int]) -> dict[int, list[str]]:
+    """Return per run the sentences of changes that were sent and whose outcome is not known yet."""
+    wire: dict[int, list[str]] = {}
+    for intent in Intent.objects.filter(
+        run__in=list(run_ids), sent_at__isnull=False, finished_at__isnull=True
+    ).order_by("run_id", "id"):
+        wire.setdefault(intent.run_id, []).append(str(intent))
+    return wire
+
+
+@transaction.atomic
+def put_standstill(scope: str, *, reason: str, actor: User) -> Standstill:
+    """Return the standstill for `scope`; from its commit on nothing is sent there but putting back.
+
+    `on_the_wire` names what had been sent before. Repeated while one is in force, it returns that one.
+    Raises Refused without a reason.
+    """
+    if not reason.strip():
+        raise Refused("Say why everything shall stop: the next person reads it.", code="reason_missing")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_STANDSTILL_LOCK])
+    standing = Standstill.objects.filter(scope=scope, lifted_at__isnull=True).first()
+    if standing is not None:
+        return standing
+    now = journal.database_now()
+    standstill = Standstill.objects.create(scope=scope, reason=reason, by=actor, by_name=str(actor), at=now)
+    # The rows are changed, not only read: a check that waits for one of them then sees the new command_seq,
+    # although its own snapshot is older than this standstill.
+    runs = list(
+        Run.objects.select_for_update()
+        .filter(scopes__contains=[scope], next_tick_at__isnull=False)
+        .order_by("pk")
+    )
+    wire = _on_the_wire(run.pk for run in runs)
+    for run in runs:
+        sent = wire.get(run.pk, [])
+        run.command_seq += 1
+        run.next_tick_at = now
+        run.save(update_fields=["command_seq", "next_tick_at"])
+        says = f"{standstill.says} Nothing is sent any more but putting back."
+        if sent:
+            says += f" On the wire at that moment: {'; '.join(sent)}"
+        journal.write(
+            run,
+            [Entry("standstill", says, "Everything is stopped.", scope, {"scope": scope, "reason": reason})],
+            at=now,
+            author=author_of(actor),
+        )
+    standstill.on_the_wire = [
+        {"run": str(run.ref), "title": run.title, "says": sentence}
+        for run in runs
+        for sentence in wire.get(run.pk, [])
+    ]
+    standstill.save(update_fields=["on_the_wire"])
+    wake_after_commit()
+    log.warning("standstill_put", scope=scope, user=actor.pk)
+    return standstill
+
+
+@transaction.atomic
+def lift_standstill(standstill: Standstill, *, reason: str, actor: User) -> Standstill:
+    """Return the lifted standstill. Raises Refused without a reason, StaleState if it is lifted already."""
+    if not reason.strip():
+        raise Refused("Say why work may go on: it stays on the record.", code="reason_missing")
+    locked = Standstill.objects.select_for_update().get(pk=standstill.pk)
+    if locked.lifted_at is not None:
+        raise StaleState("This standstill was lifted already.", code="already_lifted")
+    now = journal.database_now()
+    locked.lifted_by, locked.lifted_at, locked.lift_reason = actor, now, reason
+    locked.save(update_fields=["lifted_by", "lifted_at", "lift_reason"])
+    for run in (
+        Run.objects.select_for_update()
+        .filter(scopes__contains=[locked.scope], next_tick_at__isnull=False)
+        .order_by("pk")
+    ):
+        run.next_tick_at = now
+        run.save(update_fields=["next_tick_at"])
+        says = f"{actor} lifted the standstill: {reason}"
+        journal.write(
+            run,
+            [Entry("standstill_lifted", says, "Work may go on.", locked.scope, {"scope": locked.scope})],
+            at=now,
+            author=author_of(actor),
+        )
+    wake_after_commit()
+    log.warning("standstill_lifted", scope=locked.scope, user=actor.pk)
+    return locked
+
+
+def standstills_for(scopes: Iterable[str]) -> list[Standstill]:
+    """Return the standstills in force on any of `scopes`, oldest first."""
+    return list(
+        Standstill.objects.filter(scope__in=list(scopes), lifted_at__isnull=True).order_by("at", "pk")
+    )
