@@ -1,0 +1,463 @@
+"""Charts as SVG strings: values in, markup out; no request, database or clock.
+
+Every chart has `role="img"` with a title and a description, colours come from classes in
+`static/css/portal.css`, and there is no style attribute (the content security policy forbids it).
+Charts fill the width they are given: what must keep its size (text, dots) is placed by percentages,
+what may stretch (lines, areas) sits in a nested viewport with `preserveAspectRatio="none"`.
+An unknown value is None: it leaves a gap, it is never drawn as zero. All text is escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from html import escape
+from math import ceil, floor, isfinite, log10
+
+Point = tuple[datetime, float | None]
+
+UNIT = 1000  # the nested viewport is UNIT wide and UNIT high
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line of a chart. `tone` is a class suffix (`1` to `4`, or a tone such as `bad`), points rise in time."""
+
+    label: str
+    points: Sequence[Point]
+    tone: str = "1"
+    dashed: bool = False
+
+
+@dataclass(frozen=True)
+class Marker:
+    """A moment on the time axis with a short word, such as the start of a drain."""
+
+    at: datetime
+    label: str
+
+
+@dataclass(frozen=True)
+class NodeLoad:
+    """What one node carries. `load` is in the unit of the chart, None if unknown; `state` says why it is not in service."""
+
+    name: str
+    load: float | None
+    state: str = ""
+
+
+@dataclass(frozen=True)
+class PhaseStep:
+    """One phase of a server's way: `state` is done, current, todo, skipped or failed."""
+
+    key: str
+    label: str
+    state: str
+    note: str = ""
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """Return a number as people read it: thin spaces between thousands, no empty decimals; None is "unknown"."""
+    if value is None:
+        return "unknown"
+    text = f"{value:,.{digits}f}"
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return text.replace(",", "\u202f")
+
+
+def nice_ceiling(value: float) -> float:
+    """Return the next round number (1, 2, 2.5 or 5 times a power of ten) at or above `value`; at least 1."""
+    if not isfinite(value) or value <= 1:
+        return 1.0
+    power = 10 ** floor(log10(value))
+    for step in (1, 2, 2.5, 5, 10):
+        if value <= step * power:
+            return float(step * power)
+    return float(10 * power)
+
+
+def _percent(value: float) -> str:
+    return f"{max(0.0, min(100.0, value)):.2f}".rstrip("0").rstrip(".") + "%"
+
+
+def _coordinate(value: float) -> str:
+    return f"{value:.1f}".rstrip("0").rstrip(".")
+
+
+def _runs(points: Sequence[Point]) -> list[list[tuple[datetime, float]]]:
+    """Return the stretches without a gap."""
+    stretches: list[list[tuple[datetime, float]]] = []
+    open_stretch: list[tuple[datetime, float]] = []
+    for at, value in points:
+        if value is None:
+            if open_stretch:
+                stretches.append(open_stretch)
+            open_stretch = []
+        else:
+            open_stretch.append((at, value))
+    if open_stretch:
+        stretches.append(open_stretch)
+    return stretches
+
+
+def _last_known(points: Sequence[Point]) -> tuple[datetime, float] | None:
+    return next(((at, value) for at, value in reversed(points) if value is not None), None)
+
+
+def _open(css: str, height: int, title: str, description: str, extra: str = "") -> str:
+    return (
+        f'<svg class="chart {css}" role="img" width="100%" height="{height}" {extra}'
+        f'xmlns="http://www.w3.org/2000/svg"><title>{escape(title)}</title><desc>{escape(description)}</desc>'
+    )
+
+
+def _stretch_path(
+    stretch: Sequence[tuple[datetime, float]],
+    x: Callable[[datetime], float],
+    y: Callable[[float], float],
+    *,
+    step: bool = False,
+) -> str:
+    """Return path data; a single point becomes a short dash, so that it can be seen."""
+    first_at, first = stretch[0]
+    if len(stretch) == 1:
+        return f"M{_coordinate(max(0.0, x(first_at) - 4))} {_coordinate(y(first))}h8"
+    parts = [f"M{_coordinate(x(first_at))} {_coordinate(y(first))}"]
+    for at, value in stretch[1:]:
+        parts.append(
+            f"H{_coordinate(x(at))}V{_coordinate(y(value))}"
+            if step
+            else f"L{_coordinate(x(at))} {_coordinate(y(value))}"
+        )
+    return "".join(parts)
+
+
+def sparkline(
+    points: Sequence[Point],
+    *,
+    title: str,
+    unit: str = "",
+    width: int = 160,
+    height: int = 32,
+    tone: str = "1",
+) -> str:
+    """Return a small line without axes for the last `points`, with a dot at the last known value.
+
+    Zero is the bottom. Gaps stand for unknown values; where the newest one is unknown, the dot is hollow.
+    """
+    known = [value for _, value in points if value is not None]
+    if not known:
+        description = "No value is known yet."
+        return (
+            f'<svg class="chart spark is-empty" role="img" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+            f'xmlns="http://www.w3.org/2000/svg"><title>{escape(title)}</title><desc>{description}</desc>'
+            f'<line class="gap" x1="2" x2="{width - 2}" y1="{height - 3}" y2="{height - 3}"/></svg>'
+        )
+    start, end = points[0][0], points[-1][0]
+    span = max((end - start).total_seconds(), 1.0)
+    top = max(max(known), 1.0)
+
+    def x(at: datetime) -> float:
+        return 3 + (at - start).total_seconds() / span * (width - 8)
+
+    def y(value: float) -> float:
+        return height - 3 - max(value, 0.0) / top * (height - 7)
+
+    lines = "".join(f'<path class="line" d="{_stretch_path(run, x, y)}"/>' for run in _runs(points))
+    areas = "".join(
+        f'<path class="area" d="{_stretch_path(run, x, y)}V{height - 3}H{_coordinate(x(run[0][0]))}z"/>'
+        for run in _runs(points)
+        if len(run) > 1
+    )
+    last = _last_known(points)
+    assert last is not None  # `known` is not empty
+    newest_known = points[-1][1] is not None
+    dot = f'<circle class="dot{"" if newest_known else " hollow"}" cx="{_coordinate(x(last[0]))}" cy="{_coordinate(y(last[1]))}" r="2.5"/>'
+    now_text = f"now {number(last[1])}" if newest_known else f"last known {number(last[1])}, now unknown"
+    description = f"From {number(known[0])} to {number(last[1])}{' ' + unit if unit else ''}, highest {number(max(known))}; {now_text}."
+    return (
+        f'<svg class="chart spark tone-{escape(tone)}" role="img" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+        f'xmlns="http://www.w3.org/2000/svg"><title>{escape(title)}</title><desc>{escape(description)}</desc>'
+        f'<line class="base" x1="0" x2="{width}" y1="{height - 2.5}" y2="{height - 2.5}"/>{areas}{lines}{dot}</svg>'
+    )
+
+
+def _time_ticks(start: datetime, end: datetime) -> list[datetime]:
+    """Return three to six round moments between start and end."""
+    span = (end - start).total_seconds()
+    for step in (
+        1,
+        2,
+        5,
+        10,
+        15,
+        30,
+        60,
+        120,
+        300,
+        600,
+        900,
+        1800,
+        3600,
+        7200,
+        10800,
+        21600,
+        43200,
+        86400,
+    ):
+        if span / step <= 5:
+            break
+    else:
+        step = ceil(span / 5 / 86400) * 86400
+    first = ceil(start.timestamp() / step) * step
+    return [datetime.fromtimestamp(at, UTC) for at in range(int(first), int(end.timestamp()) + 1, int(step))]
+
+
+def connections_chart(
+    series: Sequence[Series],
+    *,
+    title: str,
+    unit: str = "connections",
+    markers: Sequence[Marker] = (),
+    limit: float | None = None,
+    limit_label: str = "limit",
+    height: int = 180,
+    zone_label: str = "UTC",
+) -> str:
+    """Return lines over time, made for connections running out; times on the axis are those of the points' zone.
+
+    Each series ends in its last known value; gaps are unknown values. `limit` draws a dashed line across.
+    Without any known value the chart says so instead of drawing an empty axis.
+    """
+    moments = [at for one in series for at, _ in one.points] + [marker.at for marker in markers]
+    known = [value for one in series for _, value in one.points if value is not None]
+    if not known or not moments:
+        return (
+            _open("plot is-empty", height, title, "No value is known yet.")
+            + f'<text class="note" x="50%" y="{height // 2}" text-anchor="middle">no count reported yet</text></svg>'
+        )
+    start, end = min(moments), max(moments)
+    span = max((end - start).total_seconds(), 1.0)
+    top = nice_ceiling(max([*known, limit or 0.0]))
+    plot_top, plot_height = 20, height - 42
+    right_room = 0.93  # the last values are written to the right of the lines
+
+    def share(at: datetime) -> float:
+        return (at - start).total_seconds() / span * right_room
+
+    def x(at: datetime) -> float:
+        return share(at) * UNIT
+
+    def y(value: float) -> float:
+        return UNIT - max(value, 0.0) / top * UNIT
+
+    def y_px(value: float) -> float:
+        return plot_top + y(value) / UNIT * plot_height
+
+    grid = []
+    for value in (0.0, top / 2, top):
+        at = _coordinate(y_px(value))
+        grid.append(
+            f'<line class="{"base" if value == 0 else "grid"}" x1="0" x2="100%" y1="{at}" y2="{at}"/>'
+        )
+        if value:
+            grid.append(f'<text class="tick" x="0" y="{_coordinate(y_px(value) - 4)}">{number(value)}</text>')
+    axis = []
+    zone = start.tzinfo
+    seconds = span < 300
+    for tick in _time_ticks(start, end):
+        where = share(tick) * 100
+        if where < 4 or where > 88:
+            continue
+        local = tick.astimezone(zone)
+        axis.append(
+            f'<line class="grid" x1="{_percent(where)}" x2="{_percent(where)}" y1="{plot_top + plot_height}" y2="{plot_top + plot_height + 4}"/>'
+        )
+        axis.append(
+            f'<text class="tick" x="{_percent(where)}" y="{height - 6}" text-anchor="middle">{local:{"%H:%M:%S" if seconds else "%H:%M"}}</text>'
+        )
+    axis.append(f'<text class="tick" x="100%" y="{height - 6}" text-anchor="end">{escape(zone_label)}</text>')
+    extras = []
+    if limit is not None:
+        at = _coordinate(y_px(limit))
+        extras.append(f'<line class="limit" x1="0" x2="100%" y1="{at}" y2="{at}"/>')
+        extras.append(
+            f'<text class="limit-label" x="100%" y="{_coordinate(y_px(limit) - 4)}" text-anchor="end">{escape(limit_label)} {number(limit)}</text>'
+        )
+    for marker in markers:
+        where = share(marker.at) * 100
+        anchor = "start" if where < 70 else "end"
+        extras.append(
+            f'<line class="marker" x1="{_percent(where)}" x2="{_percent(where)}" y1="{plot_top - 6}" y2="{plot_top + plot_height}"/>'
+        )
+        extras.append(
+            f'<text class="marker-label" x="{_percent(where)}" y="10" text-anchor="{anchor}">{escape(marker.label)}</text>'
+        )
+    body, ends, told = [], [], []
+    for one in series:
+        dashed = " dashed" if one.dashed else ""
+        for run in _runs(one.points):
+            body.append(
+                f'<path class="line tone-{escape(one.tone)}{dashed}" vector-effect="non-scaling-stroke" d="{_stretch_path(run, x, y)}"/>'
+            )
+        last = _last_known(one.points)
+        if last is None:
+            told.append(f"{one.label}: unknown")
+            continue
+        stale = one.points[-1][1] is None
+        where = share(last[0]) * 100
+        ends.append(
+            f'<circle class="dot tone-{escape(one.tone)}{" hollow" if stale else ""}" cx="{_percent(where)}" cy="{_coordinate(y_px(last[1]))}" r="3"/>'
+            f'<text class="value tone-{escape(one.tone)}" x="{_percent(where)}" dx="7" y="{_coordinate(y_px(last[1]) + 4)}">{number(last[1])}</text>'
+        )
+        told.append(f"{one.label}: {number(last[1])}{' (last known; now unknown)' if stale else ''}")
+    description = (
+        f"{unit.capitalize()} from {start:%Y-%m-%d %H:%M:%S} to {end:%H:%M:%S} {zone_label}. "
+        + "; ".join(told)
+        + "."
+    )
+    return (
+        _open("plot", height, title, description)
+        + "".join(grid)
+        + "".join(axis)
+        + f'<svg x="0" y="{plot_top}" width="100%" height="{plot_height}" viewBox="0 0 {UNIT} {UNIT}" preserveAspectRatio="none">'
+        + "".join(body)
+        + "</svg>"
+        + "".join(extras)
+        + "".join(ends)
+        + "</svg>"
+    )
+
+
+def load_bars(
+    nodes: Sequence[NodeLoad],
+    *,
+    title: str,
+    ceiling: float | None,
+    guard: float | None = None,
+    floor_count: int | None = None,
+    in_service: int | None = None,
+    unit: str = "req/s",
+) -> str:
+    """Return one bar per node against the ceiling (the most one node carries) and the guard (where the run turns back).
+
+    Where `floor_count` is given, a last line says how many nodes are in service and the fewest allowed;
+    `in_service` None means that this could not be counted. A node of unknown load has a hatched bar and
+    the word *unknown*. Without a ceiling the bars compare with each other only, and the chart says so.
+    """
+    known = [node.load for node in nodes if node.load is not None]
+    top = max([*known, ceiling or 0.0, guard or 0.0, 0.0]) * 1.08
+    top = top if top > 0 else 1.0
+    row, head = 30, 18
+    height = head + row * len(nodes) + (24 if floor_count is not None else 4)
+    parts: list[str] = []
+    told: list[str] = []
+    bars_end = head + row * len(nodes)
+    for index, node in enumerate(nodes):
+        y = head + row * index
+        parts.append(f'<text class="name" x="0" y="{y + 11}">{escape(node.name)}</text>')
+        over = node.load is not None and ceiling is not None and node.load > ceiling
+        warned = node.load is not None and guard is not None and node.load > guard
+        tone = "over" if over else "guarded" if warned else "calm"
+        value = f"{number(node.load)} {unit}" if node.load is not None else "unknown"
+        if node.load is not None and ceiling:
+            value += f" · {number(node.load / ceiling * 100, 0)} %"
+        if over:
+            value += " · over the ceiling"
+        elif warned:
+            value += " · over the guard"
+        if node.state:
+            value = f"{node.state} · {value}"
+        parts.append(f'<text class="value" x="100%" y="{y + 11}" text-anchor="end">{escape(value)}</text>')
+        parts.append(f'<rect class="well" x="0" y="{y + 16}" width="100%" height="7"/>')
+        if node.load is None:
+            parts.append(f'<line class="gap" x1="0" x2="100%" y1="{y + 19.5}" y2="{y + 19.5}"/>')
+        else:
+            parts.append(
+                f'<rect class="bar {tone}" x="0" y="{y + 16}" width="{_percent(node.load / top * 100)}" height="7"/>'
+            )
+        told.append(f"{node.name}: {value}")
+    for value_at, css, word in (
+        (guard, "guard", "guard"),
+        (ceiling, "ceiling", "ceiling"),
+    ):
+        if value_at is None:
+            continue
+        where = value_at / top * 100
+        parts.append(
+            f'<line class="{css}" x1="{_percent(where)}" x2="{_percent(where)}" y1="{head - 4}" y2="{bars_end - 4}"/>'
+        )
+        anchor = "end" if css == "ceiling" or where > 50 else "middle"
+        shift = ' dx="-6"' if css == "guard" and ceiling is not None and anchor == "end" else ""
+        if css == "guard" and ceiling is not None and abs(ceiling - value_at) / top < 0.3:
+            # Both words side by side would touch: the guard's word ends at its line.
+            parts.append(
+                f'<text class="tick" x="{_percent(where)}"{shift} y="9" text-anchor="end">{word} {number(value_at)}</text>'
+            )
+        else:
+            parts.append(
+                f'<text class="tick" x="{_percent(where)}" y="9" text-anchor="{anchor}">{word} {number(value_at)}</text>'
+            )
+    if floor_count is not None:
+        counted = "unknown" if in_service is None else str(in_service)
+        parts.append(
+            f'<text class="tick" x="0" y="{bars_end + 15}">{counted} in service · never fewer than {floor_count}</text>'
+        )
+        told.append(f"{counted} in service, never fewer than {floor_count}")
+    against = f"ceiling {number(ceiling)} {unit}" if ceiling is not None else "no ceiling is known"
+    description = f"{against[0].upper()}{against[1:]}. " + "; ".join(told) + "."
+    return _open("loads", height, title, description) + "".join(parts) + "</svg>"
+
+
+def phase_track(phases: Sequence[PhaseStep], *, title: str) -> str:
+    """Return the way of one server as a row of stations: done, current, still to come, left out or failed.
+
+    The station's shape tells its state as well as its colour: a filled dot (done), a ring with a core
+    (current), an empty ring (to come), a stroke (left out), a cross (failed).
+    """
+    if not phases:
+        raise ValueError("a phase track needs at least one phase")
+    count = len(phases)
+    height = 40
+    middle = 12
+    parts: list[str] = []
+    centres = [(index + 0.5) / count * 100 for index in range(count)]
+    for left, right, phase in zip(centres, centres[1:], phases[1:], strict=False):
+        css = "rail done" if phase.state in ("done", "current", "failed") else "rail"
+        parts.append(
+            f'<line class="{css}" x1="{_percent(left)}" x2="{_percent(right)}" y1="{middle}" y2="{middle}"/>'
+        )
+    for centre, phase in zip(centres, phases, strict=True):
+        x = _percent(centre)
+        state = escape(phase.state)
+        parts.append(
+            f'<circle class="stop {state}" cx="{x}" cy="{middle}" r="{7 if phase.state in ("current", "failed") else 5}"/>'
+        )
+        if phase.state == "current":
+            parts.append(f'<circle class="core" cx="{x}" cy="{middle}" r="3"/>')
+        elif phase.state == "failed":
+            parts.append(
+                f'<svg class="mark" x="{x}" y="{middle}" overflow="visible"><path d="m-3-3 6 6m0-6-6 6"/></svg>'
+            )
+        elif phase.state == "skipped":
+            parts.append(
+                f'<svg class="mark" x="{x}" y="{middle}" overflow="visible"><path d="M-3 0h6"/></svg>'
+            )
+        label = escape(phase.label)
+        parts.append(
+            f'<text class="label {state}" x="{x}" y="{middle + 23}" text-anchor="middle">{label}</text>'
+        )
+    words = {
+        "done": "done",
+        "current": "now",
+        "todo": "to come",
+        "skipped": "left out",
+        "failed": "failed",
+    }
+    told = "; ".join(
+        f"{phase.label}: {words.get(phase.state, phase.state)}{' – ' + phase.note if phase.note else ''}"
+        for phase in phases
+    )
+    return _open("track", height, title, told + ".") + "".join(parts) + "</svg>"

@@ -1,0 +1,99 @@
+"""What the lane component shows about one server on its way out of the pool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from portal.ui.charts import PhaseStep, Point
+
+WAY: tuple[tuple[str, str], ...] = (
+    ("queued", "queued"),
+    ("draining", "drain"),
+    ("removing", "remove"),
+    ("verifying", "verify"),
+    ("held", "hold"),
+    ("deleting", "delete"),
+    ("confirming", "confirm"),
+    ("retired", "retired"),
+)
+FINISHED = ("retired", "skipped", "restored", "gone")
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One server's lane. `connections` None means that no count is known; it is never shown as 0.
+
+    `phase` is the phase it is in. A side exit (skipped, restored, gone) names the last phase it was in
+    as `left_at`. `sentence` says in one line what it waits for or does; `commands` are what
+    `{% command %}` takes, one mapping each (`url`, `label` and its options).
+    """
+
+    ref: str
+    name: str
+    phase: str
+    id_text: str = ""
+    url: str = ""
+    address: str = ""
+    left_at: str = ""
+    halted: bool = False
+    connections: int | None = None
+    points: Sequence[Point] = ()
+    grade: str = ""
+    source: str = ""
+    observed_at: datetime | None = None
+    sentence: str = ""
+    since: datetime | None = None
+    with_hold: bool = True
+    commands: Sequence[dict[str, Any]] = field(default=())
+
+    @property
+    def is_done(self) -> bool:
+        """Nothing more happens to this server in this run."""
+        return self.phase in FINISHED
+
+    @property
+    def is_now(self) -> bool:
+        """This server is on its way right now."""
+        return not self.is_done and self.phase != "queued"
+
+    @property
+    def counts(self) -> bool:
+        """Whether connections matter to the reader: it is draining, or was counted."""
+        return self.connections is not None or bool(self.points) or self.phase == "draining"
+
+    @property
+    def steps(self) -> list[PhaseStep]:
+        """Return the stations of the track with their states."""
+        return steps_of(
+            self.phase,
+            left_at=self.left_at,
+            halted=self.halted,
+            with_hold=self.with_hold,
+        )
+
+
+def steps_of(
+    phase: str, *, left_at: str = "", halted: bool = False, with_hold: bool = True
+) -> list[PhaseStep]:
+    """Return the stations of one server's way for its phase; a side exit stops at `left_at`."""
+    way = [step for step in WAY if with_hold or step[0] != "held"]
+    keys = [key for key, _ in way]
+    if phase == "retired":
+        return [PhaseStep(key, label, "done") for key, label in way]
+    at = left_at if phase in FINISHED else phase
+    position = keys.index(at) if at in keys else 0
+    steps = []
+    for index, (key, label) in enumerate(way):
+        if phase in FINISHED:
+            state = "done" if index < position else "skipped"
+        elif index < position:
+            state = "done"
+        elif index == position:
+            state = "failed" if halted else "current"
+        else:
+            state = "todo"
+        steps.append(PhaseStep(key, label, state))
+    return steps

@@ -1,0 +1,86 @@
+"""The one list of states that pages show: their words, their plain words, their tone and their shape.
+
+Colour is never the only carrier: each state has a word, and within one family no two states of
+different tone share a shape. Customers read the plain words (`product.md`, "Words").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class StateLook:
+    """How one state is shown. `tone` is a CSS suffix, `shape` a key of `portal.ui.icons.SHAPES`."""
+
+    word: str
+    plain: str
+    tone: str
+    shape: str
+
+
+def _look(word: str, plain: str, tone: str, shape: str) -> StateLook:
+    return StateLook(word, plain, tone, shape)
+
+
+LOOKS: dict[str, StateLook] = {
+    # plans
+    "draft": _look("draft", "draft", "idle", "ring"),
+    "awaiting_approval": _look("awaiting approval", "waiting for approval", "wait", "clock"),
+    "approved": _look("approved", "approved", "good", "check"),
+    "rejected": _look("rejected", "turned down", "bad", "cross"),
+    "expired": _look("expired", "out of date", "idle", "minus"),
+    "voided": _look("voided", "no longer valid", "bad", "diamond"),
+    "used": _look("used", "carried out", "idle", "check"),
+    # runs
+    "scheduled": _look("scheduled", "will start later", "idle", "clock"),
+    "running": _look("running", "in progress", "move", "play"),
+    "paused": _look("paused", "paused", "wait", "pause"),
+    "halted": _look("halted", "paused for safety", "bad", "octagon"),
+    "rolling_back": _look("rolling back", "being undone", "move", "back"),
+    "completed": _look("completed", "finished", "good", "check"),
+    "aborted": _look("aborted", "stopped here", "idle", "cross"),
+    "rolled_back": _look("rolled back", "undone", "idle", "back"),
+    # the way of one server
+    "queued": _look("queued", "waiting for its turn", "idle", "ring"),
+    "draining": _look("draining", "connections are finishing", "move", "down"),
+    "removing": _look("removing", "being taken out of service", "move", "half"),
+    "verifying": _look("verifying", "checking that traffic keeps up", "move", "clock"),
+    "held": _look("held", "out of service, kept for now", "wait", "pause"),
+    "imaging": _look("imaging", "a copy is being made", "move", "half"),
+    "deleting": _look("deleting", "being deleted", "move", "diamond"),
+    "confirming": _look("confirming", "last check", "move", "clock"),
+    "retired": _look("retired", "deleted, all well", "good", "check"),
+    "skipped": _look("skipped", "left in service", "idle", "minus"),
+    "restored": _look("restored", "back in service", "good", "back"),
+    "gone": _look("gone", "no longer there", "wait", "triangle"),
+    # nodes, in the provider's own words
+    "ENABLED": _look("ENABLED", "in service", "good", "dot"),
+    "DRAINING": _look("DRAINING", "connections are finishing", "move", "down"),
+    "DISABLED": _look("DISABLED", "switched off", "idle", "minus"),
+    "ONLINE": _look("ONLINE", "healthy", "good", "dot"),
+    "OFFLINE": _look("OFFLINE", "not answering", "bad", "cross"),
+    # evidence
+    "measured": _look("measured", "counted", "good", "dot"),
+    "inferred": _look("inferred", "worked out", "wait", "half"),
+    "timed": _look("timed", "by waiting time only", "idle", "clock"),
+    # verdicts
+    "passes": _look("passes", "traffic keeps up", "good", "check"),
+    "fails": _look("fails", "traffic does not keep up", "bad", "cross"),
+    "inconclusive": _look("inconclusive", "not enough to tell yet", "wait", "half"),
+    # ranks of a halt
+    "site_in_danger": _look("site in danger", "your site needs attention now", "bad", "octagon"),
+    "decide_today": _look("decide today", "someone decides today", "wait", "triangle"),
+    "safe_waiting": _look("safe, waiting", "safe, nothing to do", "idle", "pause"),
+}
+ALIASES = {"safe, waiting": "safe_waiting", "safe": "safe_waiting"}
+
+
+def look_of(value: str) -> StateLook:
+    """Return how `value` is shown. A state that is not listed is shown as its own word, in the idle tone."""
+    key = ALIASES.get(value, value)
+    found = LOOKS.get(key)
+    if found is not None:
+        return found
+    word = value.replace("_", " ")
+    return StateLook(word, word, "idle", "ring")
