@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from portal.cloud.types import BalancerStatus, Condition, NodeStatus, NodeType
+from portal.runs.types import Command, Doubt, Halt, RunStatus
 
 PLAN_FORMAT = 1
 
@@ -265,6 +266,8 @@ class Observation:
     """Server id → answered directly within 30 s; only where a balancer has no health monitor."""
     probes: tuple[ProbeSeen, ...] = ()
     search: AddressSearch | None = None
+    listed: frozenset[str] | None = None
+    """Ids of a complete list of all servers; None where the list was not asked for or not complete."""
     problems: tuple[str, ...] = ()
 
 
@@ -279,3 +282,31 @@ class Facts:
     """Server ids that no plan may contain."""
     in_charge: str | None
     """Name of the person in charge, or None."""
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """How the driver reaches the provider: never part of a decision, a journal or a log."""
+
+
+@dataclass(frozen=True)
+class People:
+    """What people want of a run, and where it stands: the part of the engine's view that a decision needs."""
+
+    status: RunStatus
+    commands: tuple[Command, ...] = ()
+    standstill: str | None = None
+    halt: Halt | None = None
+    doubt: Doubt | None = None
+    is_rehearsal: bool = False
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What the driver must read for the next decision. Server ids, or False for nothing of that sort."""
+
+    balancers: tuple[str, ...]
+    servers: tuple[str, ...] = ()
+    counts: tuple[str, ...] = ()
+    direct: tuple[str, ...] = ()
+    probes: bool = False
+    search: str | None = None
+    """The server whose addresses are searched in every balancer, and whose volumes are read."""
+    listed: bool = False

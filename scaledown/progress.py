@@ -1,0 +1,287 @@
+"""What a run believes about its servers between ticks. Frozen, and kept as plain JSON in the run's row.
+
+Read it with `progress_from_plain(run.progress)`. Times are aware UTC; unknown is None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from portal.cloud.types import NodeType
+from scaledown.canonical import from_plain, to_plain
+from scaledown.types import Grade, Phase, PlanData, PlannedServer, Verdict
+
+
+class NodeState(StrEnum):
+    """What a node is seen as: its condition, or absent from its balancer's list."""
+
+    ENABLED = "ENABLED"
+    DRAINING = "DRAINING"
+    DISABLED = "DISABLED"
+    ABSENT = "ABSENT"
+
+
+@dataclass(frozen=True)
+class NodeWay:
+    """One node of a server: what we asked for, and what a look at a writable balancer last confirmed.
+
+    `late` holds changes of ours that reading found not applied: should one still land, it is our own hand.
+    `is_foreign`: somebody else changed it; this run leaves it alone until a person has said what is right.
+    """
+
+    balancer_id: str
+    node_id: str
+    address: str
+    port: int
+    type: NodeType
+    weight: int | None
+    confirmed: NodeState = NodeState.ENABLED
+    asked: NodeState = NodeState.ENABLED
+    asked_at: datetime | None = None
+    tries: int = 0
+    late: tuple[NodeState, ...] = ()
+    is_foreign: bool = False
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing that we asked for is still outstanding."""
+        return self.asked is self.confirmed
+
+
+@dataclass(frozen=True)
+class DrainWay:
+    """How one drain goes. `seen_at`: when every node was first seen out of service (DRAINING or gone)."""
+
+    begun_at: datetime
+    seen_at: datetime | None = None
+    limit_at: datetime | None = None
+    zeros: int = 0
+    looks: int = 0
+    sampled_at: datetime | None = None
+    connections: int | None = None
+    lowest: int | None = None
+    lower_at: datetime | None = None
+    first: int | None = None
+    source: str = ""
+    problem: str | None = None
+    asked_person_at: datetime | None = None
+    cut: int | None = None
+    """How many connections a person, or the plan, allowed to be cut; None: none."""
+    grade: Grade | None = None
+    """Set when the drain is over: the strength of the evidence."""
+    done_at: datetime | None = None
+    evidence: str = ""
+
+
+@dataclass(frozen=True)
+class SoakWay:
+    """What was seen while the pool was watched without this server."""
+
+    since: datetime
+    until: datetime
+    extensions: int = 0
+    probes_ok: int = 0
+    probes_failed: int = 0
+    probes_unknown: int = 0
+    latencies_ms: tuple[float, ...] = ()
+    probed_at: datetime | None = None
+    pool_looks: int = 0
+    pool_bad_in_row: int = 0
+    load_looks: int = 0
+    load_over: int = 0
+    load_highest: float | None = None
+    load_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class VerdictWay:
+    """The newest verdict about the pool without this server."""
+
+    verdict: Verdict
+    at: datetime
+    window_since: datetime
+    says: str
+    customer_says: str
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DeleteWay:
+    """How a deletion goes. `accepted_at`: the provider said yes; `tries` counts the requests."""
+
+    accepted_at: datetime | None = None
+    tries: int = 0
+    next_try_at: datetime | None = None
+    gone_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class PutBack:
+    """A server on its way back into the pool. `to` is its phase when it is back."""
+
+    why: str
+    to: Phase
+    since: datetime
+    tries: int = 0
+    next_try_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class ServerWay:
+    """One planned server. `says` is what is true now and what it waits for, `until` how long that may take."""
+
+    server_id: str
+    name: str
+    phase: Phase
+    since: datetime
+    nodes: tuple[NodeWay, ...]
+    drain: DrainWay | None = None
+    soak: SoakWay | None = None
+    verdict: VerdictWay | None = None
+    delete: DeleteWay | None = None
+    put_back: PutBack | None = None
+    left_at: datetime | None = None
+    """When its last node was seen to have left the pool."""
+    held_at: datetime | None = None
+    retired_at: datetime | None = None
+    missing_since: datetime | None = None
+    by_hand: str = ""
+    """What another hand changed: not deletable by this run until a person says so."""
+    drain_took_s: float | None = None
+    says: str = ""
+    customer_says: str = ""
+    until: datetime | None = None
+
+    @property
+    def is_back_under_way(self) -> bool:
+        return self.put_back is not None
+
+
+@dataclass(frozen=True)
+class KeptServer:
+    """One server that stays in the pool, as it was when the run began or when a person last accepted it."""
+
+    server_id: str
+    name: str
+    nodes: tuple[NodeWay, ...]
+
+
+@dataclass(frozen=True)
+class Meter:
+    """A server's request counter at one look and the rate that two looks gave. Unknown is None."""
+
+    total: int | None = None
+    at: datetime | None = None
+    rps: float | None = None
+    rps_at: datetime | None = None
+    answered_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What the run waits for as a whole, since when, and until when at most."""
+
+    code: str
+    since: datetime
+    says: str = ""
+    customer_says: str = ""
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """All that a run keeps between ticks. `format` rises with an incompatible change of shape."""
+
+    format: int = 1
+    servers: tuple[ServerWay, ...] = ()
+    kept: tuple[KeptServer, ...] = ()
+    meters: Mapping[str, Meter] = field(default_factory=dict)
+    unmonitored: tuple[str, ...] = ()
+    """Balancers without a health monitor: ONLINE means nothing there."""
+    noted_nodes: tuple[str, ...] = ()
+    """Nodes that came by another hand and were noted, as `balancer/address:port`."""
+    waiting: Waiting | None = None
+    sighted_at: datetime | None = None
+    """When all balancers of the plan were last read."""
+    probed_at: datetime | None = None
+    probe_failures: Mapping[str, int] = field(default_factory=dict)
+    """Failed looks in a row, by probe."""
+    hot_looks: int = 0
+    """Load readings over the guard in a row."""
+    load_at: datetime | None = None
+    pool_load: float | None = None
+    differs: str = ""
+    differs_looks: int = 0
+    preflight_due: bool = True
+    started_at: datetime | None = None
+    last_left_at: datetime | None = None
+    stopped_at: datetime | None = None
+    """Since when the run is paused or halted."""
+    pause_after: str | None = None
+    """Pause once this server is through ("" as soon as nothing is in hand)."""
+    aborting: str = ""
+    """The sentence why it is being aborted."""
+    ended_because: str = ""
+    """Stable word for why the run ended other than by plan, e.g. `pool_changed`."""
+    refusals: int = 0
+    refusal_says: str = ""
+    busy_since: datetime | None = None
+    retry_at: datetime | None = None
+    rehearsed: int = 0
+    says: str = ""
+    customer_says: str = ""
+    until: datetime | None = None
+
+    def server(self, server_id: str) -> ServerWay | None:
+        """Return one server's way, or None."""
+        return next((way for way in self.servers if way.server_id == server_id), None)
+
+    @property
+    def in_flight(self) -> ServerWay | None:
+        """The one server in draining, removing or verifying, or None (invariant 3)."""
+        return next((way for way in self.servers if way.phase.is_in_flight), None)
+
+
+def _node_ways(server: PlannedServer) -> tuple[NodeWay, ...]:
+    return tuple(
+        NodeWay(node.balancer_id, node.node_id, node.address, node.port, node.type, node.weight)
+        for node in server.nodes
+    )
+
+
+def new_progress(plan: PlanData, now: datetime) -> Progress:
+    """Return the progress of a run that has not begun."""
+    return Progress(
+        servers=tuple(
+            ServerWay(server.server_id, server.name, Phase.QUEUED, now, _node_ways(server))
+            for server in plan.servers
+        ),
+        kept=tuple(
+            KeptServer(server.server_id, server.name, _node_ways(server)) for server in plan.remaining
+        ),
+        sighted_at=now,
+    )
+
+
+def progress_to_plain(progress: Progress) -> dict[str, Any]:
+    """Return progress as it is stored; `progress_from_plain` gives the same value back."""
+    plain: dict[str, Any] = to_plain(progress)
+    return plain
+
+
+def progress_from_plain(value: Mapping[str, Any]) -> Progress:
+    """Return what `progress_to_plain` wrote. Raises canonical.Unreadable."""
+    progress = from_plain(Progress, value)
+    assert isinstance(progress, Progress)
+    return progress
+
+
+def with_server(progress: Progress, way: ServerWay) -> Progress:
+    """Return progress with this server's way in place of its older one."""
+    return replace(
+        progress, servers=tuple(way if old.server_id == way.server_id else old for old in progress.servers)
+    )
