@@ -322,7 +322,8 @@ class Supervisor:
         self._reap()  # it may have ended before we could hear of it
 
     async def _until_ended(self, kept: _Kept) -> None:
-        assert kept.process is not None and kept.process.stdout is not None  # noqa: S101  (_start made them)
+        assert kept.process is not None
+        assert kept.process.stdout is not None
         pump = asyncio.create_task(self._pump(kept, kept.process.stdout.fileno()))
         asking = asyncio.create_task(self._ask(kept))
         try:
