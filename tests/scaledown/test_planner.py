@@ -1,0 +1,357 @@
+"""What the planner says about who comes out, in which order, and down to how many."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from portal.cloud.types import BalancerStatus, Condition, NodeStatus, NodeType
+from portal.errors import Refused
+from scaledown.planner import (
+    ContactKnown,
+    build_plan_data,
+    candidates,
+    is_less,
+    preview,
+    propose_target,
+    same_pool,
+)
+from scaledown.types import AtLimit, Grade, Order
+from tests.scaledown.planner_cases import CHOICE, EVENT, NOW, balancer, known, node, pool, server
+
+
+def names(members):
+    return [member.server.name for member in members]
+
+
+def reasons(found, name):
+    return {why.code for one in found.excluded if one.name == name for why in one.reasons}
+
+
+def shown(choice=CHOICE, a_pool=None, facts=None):
+    a_pool, facts = a_pool or pool(), facts or known()
+    return preview(build_plan_data(choice, a_pool, facts), choice, a_pool, facts)
+
+
+def codes(seen, *, blocking=None):
+    return {warning.code for warning in seen.warnings if blocking is None or warning.blocks is blocking}
+
+
+def test_the_last_server_in_is_the_first_one_out():
+    assert names(candidates(CHOICE, pool(), known()).order) == ["web-06", "web-05", "web-04"]
+
+
+def test_the_record_decides_the_order_even_where_creation_times_say_otherwise():
+    facts = known()
+    turned = replace(
+        facts,
+        added=tuple(
+            replace(entry, position=position) for position, entry in enumerate(reversed(facts.added), 1)
+        ),
+    )
+    assert names(candidates(CHOICE, pool(), turned).order) == ["web-04", "web-05", "web-06"]
+
+
+def test_newest_first_goes_by_creation_and_needs_no_record():
+    choice = replace(CHOICE, order=Order.NEWEST_FIRST)
+    facts = known(added=(), event_starts_at=EVENT)
+    assert names(candidates(choice, pool(), facts).order) == ["web-06", "web-05", "web-04"]
+
+
+def test_a_server_that_existed_before_the_event_stays_until_the_plan_names_it():
+    found = candidates(CHOICE, pool(), known())
+    assert reasons(found, "web-01") == {"existed_before_event"}
+    lifted = candidates(replace(CHOICE, lifted=("srv-01",)), pool(), known())
+    assert names(lifted.order) == ["web-06", "web-05", "web-04", "web-01"]
+
+
+def test_a_lifted_block_is_part_of_the_plan_only_if_the_server_comes_out():
+    choice = replace(CHOICE, lifted=("srv-01",))
+    assert build_plan_data(choice, pool(), known()).lifted == ()
+    lower = replace(choice, target=2, target_reason="Only the shop's back office is left.")
+    assert build_plan_data(lower, pool(), known()).lifted == ("srv-01",)
+
+
+def other_server(**changes):
+    return pool(servers=[*(server(n) for n in range(1, 6)), server(6, **changes)])
+
+
+def other_node(**changes):
+    return pool(nodes=[*(node(n) for n in range(1, 6)), node(6, **changes)])
+
+
+@pytest.mark.parametrize(
+    ("seen", "facts", "code"),
+    [
+        (pool(), known(protected={"srv-06": "licence server"}), "protected"),
+        (pool(), known(added=known().added[:2]), "not_in_record"),
+        (other_server(metadata={"rax:autoscale:group:id": "g1"}), known(), "autoscaled"),
+        (pool(holders={**pool().holders, "10.0.0.6": ("71", "99")}), known(), "other_balancer"),
+        (pool(holders={"10.0.0.5": ("71",)}), known(), "holders_unknown"),
+        (other_node(type=NodeType.SECONDARY), known(), "secondary"),
+        (other_node(status=NodeStatus.OFFLINE), known(), "not_serving"),
+        (other_node(condition=Condition.DRAINING), known(), "not_serving"),
+        (other_server(task_state="rebooting"), known(), "busy"),
+        (other_server(status="ERROR"), known(), "busy"),
+        (other_server(is_locked=True), known(), "locked"),
+        (pool(volumes={**pool().volumes, "srv-06": ("vol-1",)}), known(), "volumes"),
+    ],
+)
+def test_each_reason_keeps_a_server_out_of_the_plan(seen, facts, code):
+    found = candidates(CHOICE, seen, facts)
+    assert code in reasons(found, "web-06")
+    assert "web-06" not in names(found.order)
+
+
+def test_a_node_that_fits_no_server_counts_for_nothing_and_is_shown():
+    seen = pool(nodes=[*(node(n) for n in range(1, 7)), node(9)])
+    found = candidates(CHOICE, seen, known())
+    assert found.serving == 6
+    assert [stray.node.address for stray in found.strays] == ["10.0.0.9"]
+    assert "node_unmatched" in codes(shown(a_pool=seen))
+
+
+def test_a_node_that_fits_two_servers_keeps_both_out():
+    twin = server(7, addresses=("10.0.0.6",))
+    seen = pool(servers=[*(server(n) for n in range(1, 7)), twin])
+    found = candidates(CHOICE, seen, known())
+    assert "web-06" not in names(found.order)
+    assert found.serving == 5
+
+
+def test_a_server_with_two_nodes_on_a_balancer_is_one_server():
+    seen = pool(nodes=[*(node(n) for n in range(1, 7)), node(6, id="206", port=8080)])
+    assert candidates(CHOICE, seen, known()).serving == 6
+    assert len(build_plan_data(CHOICE, seen, known()).servers[0].nodes) == 2
+
+
+@pytest.mark.parametrize(
+    ("peak", "count"),
+    [
+        (150.0, 3),  # 2 would lose a host and be at 150 %
+        (200.0, 3),  # 3 at 67 %, with one lost exactly at the ceiling
+        (201.0, 4),  # one lost would be over the ceiling
+        (240.0, 4),
+        (500.0, 6),  # not even five carry it: nothing is taken out
+    ],
+)
+def test_the_proposed_size_carries_the_peak_even_without_any_one_host(peak, count):
+    facts = known(forecast_peak_rps=peak)
+    proposal = propose_target(CHOICE, candidates(CHOICE, pool(), facts), facts)
+    assert (proposal.count, proposal.basis) == (count, "sizing")
+
+
+def test_servers_on_one_host_are_lost_together():
+    servers = [server(n, host_id="same" if n in {1, 2} else f"host-{n}") for n in range(1, 7)]
+    facts = known(forecast_peak_rps=150.0)
+    seen = pool(servers=servers)
+    # With 3 left, losing the shared host leaves one at 150 %.
+    assert propose_target(CHOICE, candidates(CHOICE, seen, facts), facts).count == 4
+
+
+def test_without_a_ceiling_the_proposal_is_the_count_before_the_event():
+    facts = known(ceiling_rps=None)
+    proposal = propose_target(CHOICE, candidates(CHOICE, pool(), facts), facts)
+    assert (proposal.count, proposal.basis) == (3, "before_event")
+
+
+def test_with_nothing_known_nothing_is_proposed():
+    facts = known(ceiling_rps=None, added=(), event_starts_at=None)
+    choice = replace(CHOICE, order=Order.NEWEST_FIRST)
+    proposal = propose_target(choice, candidates(choice, pool(), facts), facts)
+    assert (proposal.count, proposal.basis) == (6, "nothing_known")
+
+
+def test_the_proposal_never_goes_below_the_floor():
+    choice = replace(CHOICE, floor=5)
+    facts = known(forecast_peak_rps=10.0)
+    assert propose_target(choice, candidates(choice, pool(), facts), facts).count == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"balancer_ids": ()}, "no_balancer"),
+        ({"balancer_ids": ("71", "72")}, "balancer_missing"),
+        ({"floor": 0}, "floor_too_low"),
+        ({"target": 1}, "target_below_floor"),
+        ({"target": 6}, "nothing_to_do"),
+        ({"target": 7}, "nothing_to_do"),
+        ({"target": 2}, "too_few_candidates"),
+        ({"zeros_needed": 2}, "zeros_too_few"),
+        ({"soak_s": 0.0}, "duration_not_positive"),
+        ({"drain_limit_s": 0.0}, "duration_not_positive"),
+        ({"hold_s": -1.0}, "duration_negative"),
+        ({"probe_failures_allowed": 1.0}, "share_out_of_range"),
+        ({"guard_share": 1.01}, "share_out_of_range"),
+        ({"window_start": NOW, "window_end": NOW}, "window_backwards"),
+    ],
+)
+def test_a_choice_that_makes_no_plan_is_refused_with_its_reason(changes, code):
+    with pytest.raises(Refused) as refusal:
+        build_plan_data(replace(CHOICE, **changes), pool(), known())
+    assert refusal.value.code == code
+
+
+def test_every_balancer_of_the_plan_keeps_its_floor():
+    second = balancer([node(5, id="305"), node(6, id="306")], id="72", name="static")
+    seen = pool(
+        balancers=(balancer([node(n) for n in range(1, 7)]), second),
+        holders={f"10.0.0.{n}": ("71", "72") if n >= 5 else ("71",) for n in range(1, 7)},
+    )
+    with pytest.raises(Refused) as refusal:
+        build_plan_data(replace(CHOICE, balancer_ids=("71", "72")), seen, known())
+    assert refusal.value.code == "below_floor"
+
+
+@pytest.mark.parametrize(("chosen", "planned"), [(None, 7.0), (1.0, 7.0), (6.9, 7.0), (30.0, 30.0)])
+def test_the_shortest_drain_is_never_less_than_the_balancers_timeout_and_margin(chosen, planned):
+    plan = build_plan_data(replace(CHOICE, min_drain_s=chosen), pool(), known())
+    assert plan.min_drain_s == planned
+
+
+def test_a_drain_limit_is_never_shorter_than_the_shortest_drain():
+    plan = build_plan_data(replace(CHOICE, drain_limit_s=1.0), pool(), known())
+    assert plan.drain_limit_s == plan.min_drain_s
+
+
+def test_the_preview_shows_each_step_with_the_nodes_left_and_the_load_at_the_next_peak():
+    seen = shown()
+    assert [(step.server_name, step.nodes_left) for step in seen.steps] == [
+        ("web-06", 5),
+        ("web-05", 4),
+        ("web-04", 3),
+    ]
+    assert [step.peak_share_of_ceiling for step in seen.steps] == pytest.approx([0.3, 0.375, 0.5])
+    assert [step.peak_share_one_host_lost for step in seen.steps] == pytest.approx([0.375, 0.5, 0.75])
+    assert seen.stays == ("web-01", "web-02", "web-03")
+
+
+def test_the_load_is_unknown_and_not_zero_without_a_forecast():
+    assert [step.peak_share_of_ceiling for step in shown(facts=known(forecast_peak_rps=None)).steps] == [
+        None
+    ] * 3
+
+
+def test_the_likely_time_lies_between_all_waits_and_all_limits():
+    choice = replace(CHOICE, soak_s=10, hold_s=5, pause_between_s=1, drain_limit_s=60)
+    seen = shown(choice)
+    assert seen.likely_min_s >= 3 * (7 + 10 + 5) + 2
+    assert seen.likely_max_s >= 3 * (60 + 10 + 5) + 2
+    assert seen.likely_min_s < seen.likely_max_s
+
+
+def test_the_preview_of_a_sound_pool_blocks_nothing_and_says_that_a_delete_is_final():
+    seen = shown()
+    assert not seen.is_blocked
+    assert "no_image" in codes(seen)
+    assert any("no way back" in line for line in seen.way_back)
+
+
+def test_a_lower_target_needs_a_written_reason_and_shows_the_risk():
+    choice = replace(CHOICE, target=3)
+    facts = known(forecast_peak_rps=240.0)
+    assert "below_proposal" in codes(shown(choice, facts=facts), blocking=True)
+    reasoned = replace(choice, target_reason="The shop closes at the end of the week.")
+    seen = shown(reasoned, facts=facts)
+    warning = next(warning for warning in seen.warnings if warning.code == "below_proposal")
+    assert not warning.blocks
+    assert "80%" in warning.says
+    assert build_plan_data(reasoned, pool(), facts).remaining_reason == reasoned.target_reason
+
+
+@pytest.mark.parametrize(
+    ("seen", "facts", "code"),
+    [
+        (pool(balancers=(balancer([node(n) for n in range(1, 7)], has_health_monitor=False),)), known(), "no_health_monitor"),
+        (pool(balancers=(balancer([node(n) for n in range(1, 7)], session_persistence="HTTP_COOKIE"),)), known(), "session_persistence"),
+        (pool(balancers=(balancer([node(n) for n in range(1, 7)], status=BalancerStatus.ERROR),)), known(), "balancer_not_active"),
+        (pool(), known(count_kind=None), "evidence_timed"),
+        (pool(), known(), "evidence_measured"),
+        (pool(), known(probes=()), "no_probe"),
+        (pool(), known(ceiling_rps=None), "no_ceiling"),
+        (pool(), known(forecast_peak_rps=None), "no_forecast"),
+        (pool(), known(contacts=()), "contacts_unconfirmed"),
+        (pool(), known(contacts=(ContactKnown("A", ("primary", "emergency"), NOW - timedelta(days=181)),)), "contacts_unconfirmed"),
+        (pool(volumes={}), known(), "volumes_unknown"),
+        (pool(servers=[server(n, host_id="one" if n <= 3 else f"h{n}") for n in range(1, 7)]), known(ceiling_rps=None), "one_host"),
+        (pool(servers=[server(n, host_id="one" if n <= 2 else f"h{n}") for n in range(1, 7)]), known(ceiling_rps=None), "host_shared"),
+        (pool(servers=[server(n, host_id=None) for n in range(1, 7)]), known(), "host_unknown"),
+    ],
+)  # fmt: skip
+def test_each_warning_is_given_with_what_to_do(seen, facts, code):
+    result = shown(a_pool=seen, facts=facts)
+    assert code in codes(result)
+    assert all(warning.says and warning.what_to_do for warning in result.warnings)
+
+
+def test_without_a_probe_or_with_a_broken_balancer_the_plan_is_blocked():
+    assert "no_probe" in codes(shown(facts=known(probes=())), blocking=True)
+    broken = pool(balancers=(balancer([node(n) for n in range(1, 7)], status=BalancerStatus.ERROR),))
+    assert shown(a_pool=broken).is_blocked
+
+
+def test_blocking_warnings_come_first():
+    seen = shown(facts=known(probes=(), ceiling_rps=None))
+    flags = [warning.blocks for warning in seen.warnings]
+    assert flags == sorted(flags, reverse=True)
+
+
+def test_an_approval_covers_the_same_and_everything_less():
+    plan = build_plan_data(CHOICE, pool(), known())
+    fewer = build_plan_data(replace(CHOICE, target=4), pool(), known())
+    # The servers that stay are the old ones and the one that is spared.
+    assert is_less(plan, replace(fewer, target_reason=plan.target_reason))
+    for change in (
+        {"floor": 3},
+        {"soak_s": 900.0},
+        {"hold_s": 60.0},
+        {"drain_limit_s": 1800.0},
+        {"at_limit": AtLimit.PUT_BACK},
+        {"guard_share": 0.7},
+        {"window_start": NOW},
+    ):
+        assert is_less(plan, replace(plan, **change)), change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"floor": 1},
+        {"soak_s": 1.0},
+        {"drain_limit_s": 30.0},
+        {"at_limit": AtLimit.CUT},
+        {"accepted_grade": Grade.TIMED},
+        {"probe_failures_allowed": 0.5},
+        {"guard_share": 0.9},
+        {"is_unattended": True},
+        {"lifted": ("srv-01",)},
+        {"region": "ORD"},
+        {"tenant": "other"},
+        {"probes": ()},
+        {"ceiling_rps": 500.0},
+        {"servers": ()},
+    ],
+)
+def test_an_approval_covers_nothing_more(change):
+    plan = build_plan_data(CHOICE, pool(), known())
+    assert not is_less(plan, replace(plan, **change))
+
+
+def test_another_order_is_not_less():
+    plan = build_plan_data(CHOICE, pool(), known())
+    assert not is_less(plan, replace(plan, servers=plan.servers[::-1]))
+
+
+def test_a_pool_that_changed_is_told_by_name():
+    plan = build_plan_data(CHOICE, pool(), known())
+    assert same_pool(plan, plan) is None
+    came = build_plan_data(CHOICE, pool(7), known())
+    assert "web-07 joined" in (same_pool(plan, came) or "")
+    assert "web-07 left" in (same_pool(came, plan) or "")
+    moved = build_plan_data(CHOICE, other_node(port=8080), known())
+    assert "web-06 changed" in (same_pool(plan, moved) or "")
+    rehosted = build_plan_data(CHOICE, other_server(host_id="elsewhere"), known())
+    assert same_pool(plan, rehosted) is None
