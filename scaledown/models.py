@@ -30,7 +30,8 @@ PLAN_MOVES: dict[str, frozenset[str]] = {
     PlanStatus.REJECTED: frozenset(),
     PlanStatus.EXPIRED: frozenset(),
     PlanStatus.VOIDED: frozenset(),
-    PlanStatus.USED: frozenset(),
+    # Its run found another pool at the start than the one that was approved.
+    PlanStatus.USED: frozenset({PlanStatus.VOIDED}),
 }
 
 
@@ -43,6 +44,7 @@ class ScaleUpRecord(models.Model):
     event = models.ForeignKey("capacity.TrafficEvent", models.PROTECT, related_name="scale_up_records")
     recorded_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["event", "connection"], name="one_record_per_event")]
@@ -61,6 +63,8 @@ class ScaleUpEntry(models.Model):
     added_at = models.DateTimeField()
     source = models.CharField(max_length=32, default="by_hand")
     evidence = models.JSONField(default=list)
+
+    account_path = "record__account"
 
     class Meta:
         ordering = ["position"]
@@ -98,7 +102,8 @@ class Plan(models.Model):
     """What is to be done. `inputs` is what the author chose; `data` and `digest` are the frozen whole.
 
     `data` is `types.PlanData` as canonical JSON, built by the planner from a fresh look at the pool when the
-    plan is submitted; `preview` is what the approvers saw (steps, warnings, way back), kept with it.
+    plan is submitted; `preview` is what the approvers saw (steps, warnings, way back), kept with it. While
+    the plan is a draft, `preview` is the newest look that its author had.
     """
 
     ref = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -123,7 +128,7 @@ class Plan(models.Model):
     copied_from = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="copies")
 
     class Meta:
-        indexes = [models.Index(fields=["account", "-created_at", "-id"], name="plan_by_account")]
+        indexes = [models.Index(fields=["account", "-id"], name="plan_by_account")]
         constraints = [
             models.CheckConstraint(condition=Q(status__in=PlanStatus.values), name="plan_status_known"),
             models.CheckConstraint(
@@ -157,6 +162,8 @@ class Retirement(models.Model):
     verdict = models.CharField(max_length=16, blank=True)
     detail = models.JSONField(default=dict)
 
+    account_path = "run__account"
+
     class Meta:
         ordering = ["position"]
         constraints = [
@@ -171,10 +178,13 @@ class Retirement(models.Model):
 class Lesson(models.Model):
     """What to do better next time; written on the report."""
 
+    ref = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     run = models.ForeignKey("runs.Run", models.CASCADE, related_name="lessons")
     text = models.TextField()
     written_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     written_at = models.DateTimeField(auto_now_add=True)
+
+    account_path = "run__account"
 
     class Meta:
         ordering = ["written_at", "pk"]
