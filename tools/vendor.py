@@ -95,7 +95,7 @@ KEEP = re.compile(
     | \.[mp][tbsexy]?{_BP}-(?:[0-5]|auto)
     | \.text-(?:start|end|center|nowrap|break|truncate|uppercase)
     | \.w-(?:25|50|75|100|auto) | \.h-100 | \.order{_BP}-(?:[0-5]|first|last)
-    | \.visually-hidden(?:-focusable:not\(:focus\):not\(:focus-within\))? | \.list-unstyled
+    | \.list-unstyled
     """,
     re.VERBOSE,
 )

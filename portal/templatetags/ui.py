@@ -351,8 +351,11 @@ def _help_and_errors(bound: BoundField, identifier: str, help_text: str) -> Safe
 
 
 @register.simple_tag
-def form_errors(form: BaseForm) -> SafeString:
-    """Show what is wrong with a form, each line a link to its field; nothing where nothing is wrong."""
+def form_errors(form: BaseForm, focus: bool = True) -> SafeString:
+    """Show what is wrong with a form, each line a link to its field; nothing where nothing is wrong.
+
+    `focus` moves the keyboard there when the page opens, so that nobody misses it.
+    """
     if not form.errors:
         return _safe("")
     lines = [format_html("<li>{}</li>", error) for error in form.non_field_errors()]
@@ -370,8 +373,9 @@ def form_errors(form: BaseForm) -> SafeString:
         "One thing needs your attention" if len(lines) == 1 else f"{len(lines)} things need your attention"
     )
     return format_html(
-        '<div class="alert tone-bad" role="alert" tabindex="-1" data-autofocus>{}'
+        '<div class="alert tone-bad" role="alert" tabindex="-1"{}>{}'
         '<div class="alert-body"><strong>{}</strong><ul class="list-plain">{}</ul></div></div>',
+        _safe(" data-autofocus" if focus else ""),
         _safe(icons.shape_svg("octagon")),
         title,
         _safe("".join(lines)),

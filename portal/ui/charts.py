@@ -49,7 +49,7 @@ class NodeLoad:
 
 @dataclass(frozen=True)
 class PhaseStep:
-    """One phase of a server's way: `state` is done, current, todo, skipped or failed."""
+    """One phase of a server's way: `state` is done, current, waiting, todo, skipped or failed."""
 
     key: str
     label: str
@@ -157,7 +157,7 @@ def sparkline(
         )
     start, end = points[0][0], points[-1][0]
     span = max((end - start).total_seconds(), 1.0)
-    top = max(max(known), 1.0)
+    top = max(*known, 1.0)
 
     def x(at: datetime) -> float:
         return 3 + (at - start).total_seconds() / span * (width - 8)
@@ -297,11 +297,11 @@ def connections_chart(
         )
     body, ends, told = [], [], []
     for one in series:
-        dashed = " dashed" if one.dashed else ""
-        for run in _runs(one.points):
-            body.append(
-                f'<path class="line tone-{escape(one.tone)}{dashed}" vector-effect="non-scaling-stroke" d="{_stretch_path(run, x, y)}"/>'
-            )
+        css = f"line tone-{escape(one.tone)}{' dashed' if one.dashed else ''}"
+        body += [
+            f'<path class="{css}" vector-effect="non-scaling-stroke" d="{_stretch_path(run, x, y)}"/>'
+            for run in _runs(one.points)
+        ]
         last = _last_known(one.points)
         if last is None:
             told.append(f"{one.label}: unknown")
@@ -350,7 +350,7 @@ def load_bars(
     known = [node.load for node in nodes if node.load is not None]
     top = max([*known, ceiling or 0.0, guard or 0.0, 0.0]) * 1.08
     top = top if top > 0 else 1.0
-    row, head = 30, 18
+    row, head = 36, 26
     height = head + row * len(nodes) + (24 if floor_count is not None else 4)
     parts: list[str] = []
     told: list[str] = []
@@ -371,35 +371,26 @@ def load_bars(
         if node.state:
             value = f"{node.state} · {value}"
         parts.append(f'<text class="value" x="100%" y="{y + 11}" text-anchor="end">{escape(value)}</text>')
-        parts.append(f'<rect class="well" x="0" y="{y + 16}" width="100%" height="7"/>')
+        parts.append(f'<rect class="well" x="0" y="{y + 18}" width="100%" height="7"/>')
         if node.load is None:
-            parts.append(f'<line class="gap" x1="0" x2="100%" y1="{y + 19.5}" y2="{y + 19.5}"/>')
+            parts.append(f'<line class="gap" x1="0" x2="100%" y1="{y + 21.5}" y2="{y + 21.5}"/>')
         else:
             parts.append(
-                f'<rect class="bar {tone}" x="0" y="{y + 16}" width="{_percent(node.load / top * 100)}" height="7"/>'
+                f'<rect class="bar {tone}" x="0" y="{y + 18}" width="{_percent(node.load / top * 100)}" height="7"/>'
             )
         told.append(f"{node.name}: {value}")
-    for value_at, css, word in (
-        (guard, "guard", "guard"),
-        (ceiling, "ceiling", "ceiling"),
-    ):
-        if value_at is None:
-            continue
-        where = value_at / top * 100
-        parts.append(
-            f'<line class="{css}" x1="{_percent(where)}" x2="{_percent(where)}" y1="{head - 4}" y2="{bars_end - 4}"/>'
-        )
-        anchor = "end" if css == "ceiling" or where > 50 else "middle"
-        shift = ' dx="-6"' if css == "guard" and ceiling is not None and anchor == "end" else ""
-        if css == "guard" and ceiling is not None and abs(ceiling - value_at) / top < 0.3:
-            # Both words side by side would touch: the guard's word ends at its line.
-            parts.append(
-                f'<text class="tick" x="{_percent(where)}"{shift} y="9" text-anchor="end">{word} {number(value_at)}</text>'
-            )
-        else:
-            parts.append(
-                f'<text class="tick" x="{_percent(where)}" y="9" text-anchor="{anchor}">{word} {number(value_at)}</text>'
-            )
+    marks = [(css, at) for css, at in (("guard", guard), ("ceiling", ceiling)) if at is not None]
+    left = 0.0
+    for css, at in marks:
+        where = _percent(at / top * 100)
+        # Short strokes over each bar, so that no line runs through the figures; what they mean stands on top.
+        for index in range(len(nodes)):
+            y = head + row * index + 15
+            parts.append(f'<line class="{css}" x1="{where}" x2="{where}" y1="{y}" y2="{y + 13}"/>')
+        words = f"{css} {number(at)} {unit}"
+        parts.append(f'<line class="{css}" x1="{left + 1.5:.1f}" x2="{left + 1.5:.1f}" y1="0" y2="11"/>')
+        parts.append(f'<text class="tick" x="{left + 8:.1f}" y="9">{escape(words)}</text>')
+        left += 8 + 6.4 * len(words) + 18
     if floor_count is not None:
         counted = "unknown" if in_service is None else str(in_service)
         parts.append(
@@ -425,7 +416,7 @@ def phase_track(phases: Sequence[PhaseStep], *, title: str) -> str:
     parts: list[str] = []
     centres = [(index + 0.5) / count * 100 for index in range(count)]
     for left, right, phase in zip(centres, centres[1:], phases[1:], strict=False):
-        css = "rail done" if phase.state in ("done", "current", "failed") else "rail"
+        css = "rail done" if phase.state in ("done", "current", "failed", "waiting") else "rail"
         parts.append(
             f'<line class="{css}" x1="{_percent(left)}" x2="{_percent(right)}" y1="{middle}" y2="{middle}"/>'
         )
@@ -435,8 +426,8 @@ def phase_track(phases: Sequence[PhaseStep], *, title: str) -> str:
         parts.append(
             f'<circle class="stop {state}" cx="{x}" cy="{middle}" r="{7 if phase.state in ("current", "failed") else 5}"/>'
         )
-        if phase.state == "current":
-            parts.append(f'<circle class="core" cx="{x}" cy="{middle}" r="3"/>')
+        if phase.state in ("current", "waiting"):
+            parts.append(f'<circle class="core {state}" cx="{x}" cy="{middle}" r="3"/>')
         elif phase.state == "failed":
             parts.append(
                 f'<svg class="mark" x="{x}" y="{middle}" overflow="visible"><path d="m-3-3 6 6m0-6-6 6"/></svg>'

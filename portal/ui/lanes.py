@@ -56,8 +56,8 @@ class Lane:
 
     @property
     def is_now(self) -> bool:
-        """This server is on its way right now."""
-        return not self.is_done and self.phase != "queued"
+        """This server is on its way right now; a held one is not in flight."""
+        return not self.is_done and self.phase not in ("queued", "held")
 
     @property
     def counts(self) -> bool:
@@ -92,7 +92,7 @@ def steps_of(
         elif index < position:
             state = "done"
         elif index == position:
-            state = "failed" if halted else "current"
+            state = "failed" if halted else "waiting" if phase in ("queued", "held") else "current"
         else:
             state = "todo"
         steps.append(PhaseStep(key, label, state))

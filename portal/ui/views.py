@@ -207,6 +207,7 @@ def sample_context(now: datetime) -> dict[str, Any]:
         "families": FAMILIES,
         "looks": LOOKS,
         "now": now,
+        "none_value": None,
         "lanes": lanes,
         "entries": entries,
         "nodes": [
