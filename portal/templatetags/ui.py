@@ -291,17 +291,12 @@ def field(bound: BoundField, label: str = "", help: str = "", unit: str = "") ->
         attrs["aria-describedby"] = " ".join(described)
     if bound.errors:
         attrs["aria-invalid"] = "true"
-    attrs.setdefault("aria-describedby", None)
-    attrs = {key: value for key, value in attrs.items() if value is not None}
     name = label or bound.label
     parts: list[str] = []
     if isinstance(bound.field.widget, CheckboxInput):
         parts.append(
             format_html(
-                '<div class="field-check">{}<label for="{}">{}</label></div>',
-                bound.as_widget(attrs=attrs),
-                identifier,
-                name,
+                '<label class="field-check">{}<span>{}</span></label>', bound.as_widget(attrs=attrs), name
             )
         )
         parts.append(_help_and_errors(bound, identifier, help_text))
