@@ -1,0 +1,112 @@
+"""One fresh and complete look at a pool for planning: read before any transaction begins.
+
+pool = read_pool(connection, plan_balancers)      # seconds, HTTP, no database
+submit_plan(plan, actor=user, pool=pool)          # milliseconds, database, no HTTP
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from django.utils import timezone
+
+from portal.cloud.connect import Credentials, close_all, cloud_for
+from portal.cloud.protocol import Cloud
+from portal.cloud.types import Balancer, Server
+from portal.errors import Refused, TryLater
+from scaledown.planner import Pool
+
+if TYPE_CHECKING:
+    from accounts.models import CloudConnection
+
+LOOK_DEADLINE_S = 25.0
+"""Total time for one look: a person waits for it."""
+_AT_ONCE = 6
+
+
+def credentials_of(connection: CloudConnection) -> Credentials:
+    """Return how the provider is reached with this connection."""
+    return Credentials(
+        provider=connection.provider,
+        identity_url=connection.identity_url,
+        username=connection.username,
+        api_key=connection.api_key,
+        tenant=connection.tenant,
+        region=connection.region,
+    )
+
+
+async def look(cloud: Cloud, balancer_ids: Sequence[str], at: datetime) -> Pool:
+    """Return the pool as the provider shows it now, or raise: never a part of it.
+
+    Raises Refused for a balancer that does not exist, TryLater and ProviderFailed as the cloud does.
+    """
+    shown, servers = await asyncio.gather(
+        asyncio.gather(*(cloud.show_balancer(balancer_id) for balancer_id in balancer_ids)),
+        cloud.list_servers(),
+    )
+    missing = [ref for ref, balancer in zip(balancer_ids, shown, strict=True) if balancer is None]
+    if missing:
+        raise Refused(
+            f"Load balancer {', '.join(missing)} was not found at the provider. Choose another one.",
+            code="balancer_missing",
+        )
+    balancers = tuple(balancer for balancer in shown if balancer is not None)
+    of_pool = _of_pool(balancers, servers)
+    addresses = sorted({address for server in of_pool for address in server.addresses})
+    few = asyncio.Semaphore(_AT_ONCE)
+
+    async def holders(address: str) -> tuple[str, ...]:
+        async with few:
+            return tuple(sorted(ref.id for ref in await cloud.balancers_holding(address)))
+
+    async def volumes(server: Server) -> tuple[str, ...] | None:
+        async with few:
+            return await cloud.attached_volumes(server.id)
+
+    held, attached = await asyncio.gather(
+        asyncio.gather(*(holders(address) for address in addresses)),
+        asyncio.gather(*(volumes(server) for server in of_pool)),
+    )
+    return Pool(
+        identity=cloud.identity,
+        balancers=balancers,
+        servers=tuple(servers),
+        holders=dict(zip(addresses, held, strict=True)),
+        volumes={server.id: volume for server, volume in zip(of_pool, attached, strict=True)},
+        looked_at=at,
+    )
+
+
+def _of_pool(balancers: Iterable[Balancer], servers: Iterable[Server]) -> list[Server]:
+    nodes = {node.address for balancer in balancers for node in balancer.nodes}
+    return [server for server in servers if nodes & set(server.addresses)]
+
+
+def read_pool(
+    connection: CloudConnection, balancer_ids: Sequence[str], *, deadline_s: float = LOOK_DEADLINE_S
+) -> Pool:
+    """Return a fresh look at the pool, for code that is not asynchronous. Call it before a transaction.
+
+    Raises TryLater when the provider takes longer than `deadline_s` in all.
+    """
+    if not balancer_ids:
+        raise Refused("Choose the load balancer of the pool first.", code="no_balancer")
+    return asyncio.run(_read(credentials_of(connection), tuple(balancer_ids), deadline_s))
+
+
+async def _read(credentials: Credentials, balancer_ids: tuple[str, ...], deadline_s: float) -> Pool:
+    try:
+        async with asyncio.timeout(deadline_s):
+            return await look(cloud_for(credentials), balancer_ids, timezone.now())
+    except TimeoutError:
+        raise TryLater(
+            f"The provider did not answer within {deadline_s:g} s. Nothing was changed. Try again in a moment.",
+            after_s=5.0,
+            code="provider_slow",
+        ) from None
+    finally:
+        await close_all()
