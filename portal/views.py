@@ -1,16 +1,137 @@
-"""Pages that belong to no app: dashboard, health, and what is shown when something is refused."""
+"""Pages that belong to no app: dashboard, health, metrics, and what is shown when something is refused."""
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+import ipaddress
+from typing import Any
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.views.defaults import page_not_found as default_page_not_found
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from portal.access import Guard, Permission, PortalView
+from portal.dashboard import panels_for
+from portal.health import findings
+from portal.middleware import address_of
+from portal.problems import problem_response
+
+
+class Dashboard(PortalView):
+    """What needs a person first, then what runs, then the accounts."""
+
+    permission = Permission.SIGNED_IN
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """Show the panels that have something to say to this user."""
+        panels = [
+            {"key": panel.key, "title": panel.title, "html": render_to_string(panel.template, context, request)}
+            for panel, context in panels_for(request.user)
+        ]
+        return self.render("dashboard.html", panels=panels, nav_key="dashboard")
+
+
+class Alive(PortalView):
+    """Answers while the process lives; asks nothing of anything else."""
+
+    permission = Permission.PUBLIC
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """Say so."""
+        return HttpResponse("alive\n", content_type="text/plain; charset=utf-8")
+
+
+class Ready(PortalView):
+    """Whether the portal can do its work; names no account and no run."""
+
+    permission = Permission.PUBLIC
+
+    def get(self, request: HttpRequest) -> JsonResponse:
+        """Answer 200 when everything is well, else 503 with a sentence for each thing."""
+        found = findings()
+        ready = all(one.ok for one in found)
+        return JsonResponse(
+            {"ready": ready, **{one.name: {"ok": one.ok, "says": one.says} for one in found}},
+            status=200 if ready else 503,
+        )
+
+
+class Metrics(PortalView):
+    """Prometheus metrics, for an operator or for a scraper on the same machine."""
+
+    permission = Permission.PUBLIC
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        """Give the metrics, or refuse; strangers learn nothing but that."""
+        if not _is_here(request):
+            if not request.user.is_authenticated:
+                return redirect_to_login(request.get_full_path())
+            if not getattr(request.user, "is_operator", False):
+                self.refuse(Permission.OPERATE)
+        return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+
+def _is_here(request: HttpRequest) -> bool:
+    """Whether the caller is this very machine and no proxy stands between."""
+    address = address_of(request)
+    if not address or "HTTP_X_FORWARDED_FOR" in request.META or "HTTP_FORWARDED" in request.META:
+        return False
+    return ipaddress.ip_address(address).is_loopback
+
+
+class Schema(Guard, SpectacularAPIView):
+    """The OpenAPI document."""
+
+    permission = Permission.PUBLIC
+    authentication_classes: Any = []  # noqa: RUF012  (the same document for everybody)
+
+
+class Docs(Guard, SpectacularSwaggerSplitView):
+    """The OpenAPI document to read and to try out."""
+
+    permission = Permission.PUBLIC
+    authentication_classes: Any = []  # noqa: RUF012
+    url_name = "api-schema"
+
+
+def _is_api(request: HttpRequest) -> bool:
+    return request.path.startswith("/api/")
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Say that a form came from elsewhere or too late; nothing was changed."""
-    return render(
-        request,
-        "errors/403.html",
-        {"says": "This form was opened too long ago."},
-        status=403,
-    )
+    if _is_api(request):
+        return problem_response(request, 403, "The CSRF token is missing or out of date. Nothing was changed.")
+    return render(request, "403_csrf.html", status=403)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """400, as a page or a problem document."""
+    if _is_api(request):
+        return problem_response(request, 400, "This request could not be read.")
+    return render(request, "errors/400.html", status=400)
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """403, with the sentence of whoever refused."""
+    if _is_api(request):
+        return problem_response(request, 403, str(exception) or "You may not do this here.")
+    return render(request, "errors/403.html", {"refusal": str(exception)}, status=403)
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """404, as a page or a problem document."""
+    if _is_api(request):
+        return problem_response(request, 404, "There is nothing here that you can see.")
+    return default_page_not_found(request, exception, template_name="errors/404.html")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """500: says what is true, asks nothing of what may be broken."""
+    if _is_api(request):
+        return problem_response(request, 500, "A fault on our side. It has been recorded; read before you repeat.")
+    html = render_to_string("errors/500.html", {"request_id": getattr(request, "request_id", "")})
+    return HttpResponse(html, status=500)

@@ -11,13 +11,8 @@ from django.core.exceptions import ValidationError
 @cache
 def zone_names() -> tuple[str, ...]:
     """Return the names of the tz database that a person may choose, sorted."""
-    return tuple(
-        sorted(
-            name
-            for name in available_timezones()
-            if "/" in name and not name.startswith(("Etc", "posix"))
-        )
-    ) + ("UTC",)
+    found = (name for name in available_timezones() if "/" in name and not name.startswith(("Etc", "posix")))
+    return (*sorted(found), "UTC")
 
 
 def validate_time_zone(value: str) -> None:

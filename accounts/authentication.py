@@ -1,0 +1,99 @@
+"""API tokens: `Authorization: Bearer ss_…`. Shown once, stored as SHA-256, limited by scopes and time."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from django.db.models import Q
+from django.utils import timezone
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+from accounts.models import ApiToken, User
+from portal.audit.facts import current_facts, set_facts
+from portal.audit.services import record, record_outside
+
+PREFIX = "ss_"
+SHOWN = 11
+_NO_SUCH = "This token is unknown, revoked or expired. Make a new one under your settings."
+
+
+def new_secret() -> str:
+    """Return a fresh token: the prefix that secret scanners know, and 256 random bits."""
+    return PREFIX + secrets.token_urlsafe(32)
+
+
+def digest_of(secret: str) -> str:
+    """Return what is stored of a token."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+class TokenAuthentication(BaseAuthentication):
+    """Signs a request in by its bearer token; without such a header it stays out of the way."""
+
+    def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:
+        """Return the user and the token. Raises AuthenticationFailed (401) for one that does not hold."""
+        kind, _, secret = request.headers.get("Authorization", "").partition(" ")
+        if kind.lower() != "bearer":
+            return None
+        secret = secret.strip()
+        now = timezone.now()
+        token = ApiToken.objects.select_related("user").filter(digest=digest_of(secret)).first()
+        why = _why_not(token, now)
+        if token is None or why:
+            record_outside(
+                "token.refused",
+                actor=token.user if token else None,
+                subject=token,
+                after={"why": why, "prefix": secret[:SHOWN] if secret.startswith(PREFIX) else ""},
+            )
+            raise AuthenticationFailed(_NO_SUCH)
+        set_facts(replace(current_facts(), token_prefix=token.prefix))
+        _note_use(token, now)
+        return token.user, token
+
+    def authenticate_header(self, request: Request) -> str:
+        """Make the answer a 401."""
+        return "Bearer"
+
+
+def _why_not(token: ApiToken | None, now: datetime) -> str:
+    if token is None:
+        return "unknown"
+    if token.revoked_at is not None:
+        return "revoked"
+    if token.expires_at <= now:
+        return "expired"
+    return "" if token.user.is_active else "user switched off"
+
+
+def _hour(at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def _note_use(token: ApiToken, now: datetime) -> None:
+    """Remember the last use to the minute, and put the first of each hour on record."""
+    last = token.last_used_at
+    if last is not None and now - last < timedelta(minutes=1) and _hour(last) == _hour(now):
+        return
+    unchanged = Q(last_used_at=last) if last is not None else Q(last_used_at__isnull=True)
+    if ApiToken.objects.filter(unchanged, pk=token.pk).update(last_used_at=now) and (
+        last is None or _hour(last) < _hour(now)
+    ):
+        record("token.used", actor=token.user, subject=token)
+
+
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the OpenAPI document names it."""
+
+    target_class = "accounts.authentication.TokenAuthentication"
+    name = "token"
+
+    def get_security_definition(self, auto_schema: object) -> dict[str, str]:
+        """Return the security scheme."""
+        return {"type": "http", "scheme": "bearer", "description": "A token of yours, `ss_…`, with its scopes."}

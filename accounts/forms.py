@@ -1,0 +1,144 @@
+"""Shape and validity of what people type. What may be done is for the services."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.contrib.auth.forms import AuthenticationForm
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from accounts import throttle
+from accounts.models import CloudConnection, Contact, ContactRole, User
+from portal.access import SCOPES
+from portal.audit.services import record_outside
+from portal.errors import Refused
+from portal.middleware import address_of
+from portal.zones import zone_names
+
+WRONG = "This mail address and password do not belong together. Check both and try again."
+
+
+def _zones() -> list[tuple[str, str]]:
+    return [(name, name.replace("_", " ")) for name in zone_names()]
+
+
+class LogInForm(AuthenticationForm):
+    """Mail and password. Says the same for an unknown mail, a wrong password and a user switched off."""
+
+    def clean(self) -> dict[str, Any]:
+        """Check the password unless there were too many tries; both take the same work for any mail."""
+        email = str(self.cleaned_data.get("username") or "")
+        address = address_of(self.request) if self.request is not None else None
+        now = timezone.now()
+        wait_s = throttle.wait_s(email, address, now=now)
+        if wait_s > 0:
+            record_outside("login.throttled", after={"mail_given": bool(email)})
+            minutes = max(1, round(wait_s / 60))
+            raise ValidationError(
+                f"Too many tries with this mail address from here. Wait {minutes} min, then try again. "
+                "Nobody was locked out elsewhere.",
+                code="throttled",
+            )
+        if not email or not self.cleaned_data.get("password"):
+            return super().clean()
+        try:
+            return super().clean()
+        except ValidationError:
+            throttle.note_failure(email, address, now=now)
+            known = User.objects.filter(email=email.strip().lower()).first()
+            record_outside("login.failed", subject=known, after={"mail_known": known is not None})
+            raise
+
+    def get_invalid_login_error(self) -> ValidationError:
+        """Return one sentence that tells nothing about which part was wrong."""
+        return ValidationError(WRONG, code="invalid_login")
+
+
+class ContactForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A person to call."""
+
+    roles = forms.MultipleChoiceField(
+        choices=ContactRole.choices,
+        widget=forms.CheckboxSelectMultiple,
+        label="Called for",
+        required=False,
+    )
+    time_zone = forms.ChoiceField(choices=_zones, label="Time zone")
+    phone = forms.CharField(
+        max_length=16,
+        required=False,
+        label="Phone",
+        help_text="With country code, like +493012345678.",
+        widget=forms.TextInput(attrs={"type": "tel", "autocomplete": "off"}),
+    )
+
+    class Meta:
+        model = Contact
+        fields = ("name", "title", "roles", "email", "phone", "time_zone", "escalation_order", "notes")
+        labels = {
+            "email": "Mail address",
+            "escalation_order": "Order of call",
+            "notes": "Notes (shared with the customer)",
+        }
+        help_texts = {"escalation_order": "1 is called first."}
+        widgets = {"notes": forms.Textarea(attrs={"rows": 3})}
+
+    def clean_phone(self) -> str:
+        """Take the usual separators out, so that a number can be pasted as it is written."""
+        return "".join(char for char in self.cleaned_data["phone"] if char not in " -()/.\u00a0")
+
+
+class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
+    """How the portal reaches a provider account. The key is typed in and never shown again."""
+
+    api_key = forms.CharField(
+        label="API key",
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+        help_text="Stored encrypted, never shown again.",
+    )
+
+    class Meta:
+        model = CloudConnection
+        fields = ("name", "identity_url", "username", "api_key", "tenant", "region")
+        labels = {"identity_url": "Identity endpoint", "tenant": "Tenant (provider's account number)"}
+        help_texts = {"region": "As in the provider's catalog, like DFW."}
+
+    def clean_identity_url(self) -> str:
+        """Refuse an address that the portal would not call (portal/egress.py)."""
+        from portal.egress import check_url
+
+        url: str = self.cleaned_data["identity_url"]
+        try:
+            check_url(url)
+        except Refused as refusal:
+            raise ValidationError(refusal.says) from refusal
+        return url
+
+
+class SettingsForm(forms.Form):
+    """What belongs to the user."""
+
+    name = forms.CharField(max_length=200, label="Name")
+    time_zone = forms.ChoiceField(choices=_zones, label="Time zone", help_text="Times are shown in it.")
+
+
+class TokenForm(forms.Form):
+    """A new API token."""
+
+    name = forms.CharField(max_length=100, label="What is it for?")
+    scopes = forms.MultipleChoiceField(
+        choices=[(scope, scope) for scope in SCOPES], widget=forms.CheckboxSelectMultiple, label="May"
+    )
+    days = forms.TypedChoiceField(
+        coerce=int,
+        choices=[(7, "7 days"), (30, "30 days"), (90, "90 days"), (365, "a year")],
+        initial=30,
+        label="Ends after",
+    )
+
+    def expires_after(self) -> timedelta:
+        """Return how long the token is to last."""
+        return timedelta(days=self.cleaned_data["days"])

@@ -1,0 +1,361 @@
+"""Each change that a person can make to people, contacts, connections and tokens, on record in its transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.authentication import SHOWN, digest_of, new_secret
+from accounts.models import (
+    Account,
+    AccountRole,
+    AccountStatus,
+    ApiToken,
+    CloudConnection,
+    Contact,
+    Membership,
+    Team,
+    TeamMembership,
+    TeamRole,
+    User,
+)
+from portal.access import ACCOUNT_ROLES, SCOPES, Permission, permissions_on
+from portal.audit.services import record, snapshot
+from portal.errors import NotPermitted, Refused
+
+LONGEST_TOKEN = timedelta(days=366)
+
+
+def _clean(row: Any) -> None:
+    """Ask the model's own rules; raises Refused with a sentence per field."""
+    try:
+        row.full_clean()
+    except ValidationError as error:
+        says = " ".join(
+            f"{'' if field == '__all__' else field.replace('_', ' ').capitalize() + ': '}{' '.join(messages)}"
+            for field, messages in error.message_dict.items()
+        )
+        raise Refused(says, code="invalid") from error
+
+
+def _apply(row: Any, changes: Mapping[str, Any], allowed: Iterable[str]) -> None:
+    unknown = set(changes) - set(allowed)
+    if unknown:
+        raise Refused(f"These cannot be changed here: {', '.join(sorted(unknown))}.", code="unknown_field")
+    for name, value in changes.items():
+        setattr(row, name, value)
+
+
+# --- people ------------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def create_user(
+    *,
+    email: str,
+    name: str,
+    password: str | None,
+    time_zone: str = "UTC",
+    is_operator: bool = False,
+    actor: User | None = None,
+) -> User:
+    """Make a user. Without a password the user cannot log in by one. Raises Refused for a mail in use."""
+    if User.objects.filter(email=email.strip().lower()).exists():
+        raise Refused(f"There is a user with the mail address {email} already.", code="email_taken")
+    user = User.objects.create_user(
+        email=email, password=password, name=name, time_zone=time_zone, is_operator=is_operator
+    )
+    record("user.added", actor=actor, subject=user, after=snapshot(user))
+    return user
+
+
+@transaction.atomic
+def change_own_settings(user: User, *, name: str, time_zone: str) -> User:
+    """Change what belongs to the user: name and time zone."""
+    before = snapshot(user)
+    user.name, user.time_zone = name, time_zone
+    _clean(user)
+    user.save(update_fields=["name", "time_zone"])
+    record("user.changed", actor=user, subject=user, before=before, after=snapshot(user))
+    return user
+
+
+@transaction.atomic
+def add_to_team(team: Team, user: User, role: str, *, actor: User | None = None) -> TeamMembership:
+    """Give a user a role in a team; a repeat with another role changes it. Operators cannot be members."""
+    if role not in TeamRole.values:
+        raise Refused(f"There is no team role “{role}”.", code="unknown_role")
+    if user.is_operator:
+        raise Refused("An operator of the installation sees no account and joins no team.", code="operator")
+    made, _ = TeamMembership.objects.update_or_create(team=team, user=user, defaults={"role": role})
+    record("team.member", actor=actor, subject=made, after={"team": team.name, "user": user.email, "role": role})
+    return made
+
+
+@transaction.atomic
+def grant_role(account: Account, user: User, role: str, *, actor: User | None) -> Membership:
+    """Give a user a role on an account, or change it. `actor` None is the installation itself.
+
+    Nobody gives a role above their own: every permission of `role` must be the actor's too, except that a
+    lead grants an account's first admin. The account's last admin cannot be demoted.
+    """
+    if role not in AccountRole.values:
+        raise Refused(f"There is no role “{role}”.", code="unknown_role")
+    if user.is_operator:
+        raise Refused("An operator of the installation sees no account.", code="operator")
+    Account.objects.select_for_update().get(pk=account.pk)
+    held = Membership.objects.filter(account=account, user=user).first()
+    if actor is not None:
+        mine = permissions_on(actor, account)
+        first_admin = (
+            Permission.TEAM_EDIT in mine
+            and role == AccountRole.ADMIN
+            and not account.memberships.filter(role=AccountRole.ADMIN).exists()
+        )
+        if Permission.MEMBER_EDIT not in mine:
+            raise NotPermitted("You may not give roles on this account.", code="no_right")
+        if not first_admin and not ACCOUNT_ROLES[role] <= mine:
+            raise NotPermitted("You cannot give a role above your own.", code="role_above_own")
+    if held is not None and held.role == AccountRole.ADMIN and role != AccountRole.ADMIN:
+        _keep_an_admin(account, held)
+    before = snapshot(held) if held else {}
+    made, _ = Membership.objects.update_or_create(
+        account=account,
+        user=user,
+        defaults={"role": role, "granted_by": actor, "granted_at": timezone.now()},
+    )
+    record(
+        "member.granted", actor=actor, account=account, subject=made,
+        subject_label=f"{user.name}: {role}", before=before, after=snapshot(made),
+    )
+    return made
+
+
+@transaction.atomic
+def remove_member(account: Account, user: User, *, actor: User | None) -> None:
+    """Take a user's role on an account away. The last admin stays. Raises Refused if there is none."""
+    Account.objects.select_for_update().get(pk=account.pk)
+    held = Membership.objects.filter(account=account, user=user).first()
+    if held is None:
+        raise Refused(f"{user.name} has no role on this account.", code="no_member")
+    if actor is not None and Permission.MEMBER_EDIT not in permissions_on(actor, account):
+        raise NotPermitted("You may not remove members of this account.", code="no_right")
+    if held.role == AccountRole.ADMIN:
+        _keep_an_admin(account, held)
+    record("member.removed", actor=actor, account=account, subject=held, before=snapshot(held))
+    held.delete()
+
+
+def _keep_an_admin(account: Account, leaving: Membership) -> None:
+    if not account.memberships.filter(role=AccountRole.ADMIN).exclude(pk=leaving.pk).exists():
+        raise Refused("The last admin of an account stays. Make somebody else admin first.", code="last_admin")
+
+
+# --- accounts ----------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def open_account(*, team: Team, name: str, number: str, actor: User | None = None, **fields: Any) -> Account:
+    """Open an account for a customer of a team."""
+    account = Account(team=team, name=name, number=number, **fields)
+    _clean(account)
+    account.save()
+    record("account.opened", actor=actor, account=account, subject=account, after=snapshot(account))
+    return account
+
+
+ACCOUNT_FIELDS = ("name", "time_zone", "service_level", "milestone", "notes", "team_notes")
+
+
+@transaction.atomic
+def change_account(account: Account, changes: Mapping[str, Any], *, actor: User) -> Account:
+    """Change an account's own fields (`ACCOUNT_FIELDS`)."""
+    locked = Account.objects.select_for_update().get(pk=account.pk)
+    before = snapshot(locked)
+    _apply(locked, changes, ACCOUNT_FIELDS)
+    _clean(locked)
+    locked.save()
+    record("account.changed", actor=actor, account=locked, subject=locked, before=before, after=snapshot(locked))
+    return locked
+
+
+def _check_active(account: Account) -> None:
+    if account.status == AccountStatus.ARCHIVED:
+        raise Refused(f"{account.name} is archived: it can be read, not changed.", code="archived")
+
+
+# --- contacts ----------------------------------------------------------------------------------------------
+
+CONTACT_FIELDS = ("name", "title", "email", "phone", "time_zone", "roles", "escalation_order", "notes")
+_PROOF = ("name", "email", "phone", "roles")
+
+
+@transaction.atomic
+def add_contact(account: Account, fields: Mapping[str, Any], *, actor: User | None) -> Contact:
+    """Add a person to call. A new contact is unconfirmed."""
+    _check_active(account)
+    contact = Contact(account=account)
+    _apply(contact, fields, CONTACT_FIELDS)
+    _clean(contact)
+    contact.save()
+    record("contact.added", actor=actor, account=account, subject=contact, after=snapshot(contact))
+    return contact
+
+
+@transaction.atomic
+def change_contact(contact: Contact, changes: Mapping[str, Any], *, actor: User) -> Contact:
+    """Change a contact. A new name, mail, phone or role needs a new confirmation."""
+    locked = Contact.objects.select_for_update().select_related("account").get(pk=contact.pk)
+    _check_active(locked.account)
+    before = snapshot(locked)
+    _apply(locked, changes, CONTACT_FIELDS)
+    if any(before[name] != snapshot(locked)[name] for name in _PROOF):
+        locked.confirmed_on, locked.confirmed_by_name = None, ""
+    _clean(locked)
+    locked.save()
+    record(
+        "contact.changed", actor=actor, account=locked.account, subject=locked,
+        before=before, after=snapshot(locked),
+    )
+    return locked
+
+
+@transaction.atomic
+def confirm_contact(contact: Contact, *, actor: User, on: date) -> Contact:
+    """Note that a named person says: still right."""
+    locked = Contact.objects.select_for_update().select_related("account").get(pk=contact.pk)
+    _check_active(locked.account)
+    before = snapshot(locked)
+    locked.confirmed_on, locked.confirmed_by_name = on, actor.name
+    locked.save()
+    record(
+        "contact.confirmed", actor=actor, account=locked.account, subject=locked,
+        before=before, after=snapshot(locked),
+    )
+    return locked
+
+
+@transaction.atomic
+def remove_contact(contact: Contact, *, actor: User) -> None:
+    """Remove a contact; the audit keeps that there was one."""
+    locked = Contact.objects.select_for_update().select_related("account").get(pk=contact.pk)
+    _check_active(locked.account)
+    record(
+        "contact.removed", actor=actor, account=locked.account, subject=locked,
+        before={"name": locked.name, "roles": locked.roles},
+    )
+    locked.delete()
+
+
+# --- cloud connections -------------------------------------------------------------------------------------
+
+CONNECTION_FIELDS = ("name", "provider", "identity_url", "username", "api_key", "tenant", "region")
+FIXED_ONCE_USED = ("provider", "identity_url", "tenant", "region")
+
+
+@transaction.atomic
+def add_connection(account: Account, fields: Mapping[str, Any], *, actor: User | None) -> CloudConnection:
+    """Add the credentials with which the portal reaches a provider account. The key is stored encrypted."""
+    _check_active(account)
+    connection = CloudConnection(account=account, created_by=actor)
+    _apply(connection, fields, CONNECTION_FIELDS)
+    if not connection.api_key:
+        raise Refused("A cloud connection needs the provider's API key.", code="key_missing")
+    _clean(connection)
+    connection.save()
+    record("connection.added", actor=actor, account=account, subject=connection, after=snapshot(connection))
+    return connection
+
+
+@transaction.atomic
+def change_connection(connection: CloudConnection, changes: Mapping[str, Any], *, actor: User) -> CloudConnection:
+    """Change a connection. Once used, provider, endpoint, tenant and region stay; name and key can change."""
+    locked = CloudConnection.objects.select_for_update().select_related("account").get(pk=connection.pk)
+    _check_active(locked.account)
+    before = snapshot(locked)
+    moved = [name for name in FIXED_ONCE_USED if name in changes and changes[name] != getattr(locked, name)]
+    if locked.used_at is not None and moved:
+        raise Refused(
+            "A plan was drawn up with this connection, so where it points stays as it is. "
+            "Add a new connection for another endpoint, tenant or region.",
+            code="connection_used",
+        )
+    changes = {name: value for name, value in changes.items() if name != "api_key" or value}
+    _apply(locked, changes, CONNECTION_FIELDS)
+    _clean(locked)
+    locked.save()
+    record(
+        "connection.changed", actor=actor, account=locked.account, subject=locked,
+        before=before, after=snapshot(locked),
+        changed_secrets=("api_key",) if "api_key" in changes else (),
+    )
+    return locked
+
+
+@transaction.atomic
+def mark_connection_used(connection: CloudConnection, *, at: datetime) -> None:
+    """Note that something rests on where this connection points; called when a plan is drawn up with it."""
+    CloudConnection.objects.filter(pk=connection.pk, used_at__isnull=True).update(used_at=at)
+
+
+@transaction.atomic
+def store_check(
+    connection: CloudConnection, result: Mapping[str, Any], *, at: datetime, actor: User | None
+) -> None:
+    """Keep what the read-only test found."""
+    CloudConnection.objects.filter(pk=connection.pk).update(
+        check_result=dict(result), last_checked_at=at, updated_at=at
+    )
+    record(
+        "connection.tested", actor=actor, account=connection.account, subject=connection,
+        after={"lines": [[line["what"], line["ok"]] for line in result.get("lines", [])]},
+    )
+
+
+# --- tokens ------------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def make_token(
+    user: User, *, name: str, scopes: Iterable[str], expires_at: datetime, now: datetime | None = None
+) -> tuple[ApiToken, str]:
+    """Return a new token and its secret, which is shown once and never stored."""
+    now = now or timezone.now()
+    wanted = sorted(set(scopes))
+    unknown = [scope for scope in wanted if scope not in SCOPES]
+    if unknown:
+        raise Refused(f"There is no scope {', '.join(unknown)}.", code="unknown_scope")
+    if not wanted:
+        raise Refused("Choose at least one scope: a token without any can do nothing.", code="scope_missing")
+    if not now < expires_at <= now + LONGEST_TOKEN:
+        raise Refused("A token ends between now and a year from now.", code="bad_expiry")
+    secret = new_secret()
+    token = ApiToken(
+        user=user,
+        name=name,
+        prefix=secret[:SHOWN],
+        digest=digest_of(secret),
+        scopes=wanted,
+        expires_at=expires_at,
+    )
+    _clean(token)
+    token.save()
+    record(
+        "token.made", actor=user, subject=token,
+        after={"name": name, "scopes": wanted, "expires_at": expires_at, "key_prefix": token.prefix},
+    )
+    return token, secret
+
+
+@transaction.atomic
+def revoke_token(token: ApiToken, *, actor: User, at: datetime) -> ApiToken:
+    """End a token now; a repeat changes nothing."""
+    if ApiToken.objects.filter(pk=token.pk, revoked_at__isnull=True).update(revoked_at=at):
+        record("token.revoked", actor=actor, subject=token, subject_label=f"{token.name} ({token.prefix}…)")
+    token.refresh_from_db()
+    return token

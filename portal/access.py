@@ -1,0 +1,460 @@
+"""The one place that answers "may this user do that on this account?".
+
+Pages and API views declare a permission (a base class cannot be subclassed without one), lists come from
+`visible_to(user, rows)`, buttons use `{% if can.plan_approve %}`:
+
+    class PlanApprove(PortalView):
+        permission = Permission.PLAN_APPROVE
+        def post(self, request, plan_ref):
+            plan = self.find(Plan, plan_ref)      # not visible: 404; right missing: 403
+
+A model that belongs to an account says how to get there: `account_path = "plan__account"` (`""` for the
+account itself); one with a field `account` need not say it. What is another account's is 404, a right that one lacks is 403.
+`is_superuser` grants nothing. An operator of the installation sees no row of any account.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, ClassVar, NoReturn, TypeVar, cast
+
+from asgiref.sync import sync_to_async
+from django.apps import apps
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.db import connection, models
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.views import View
+
+from portal.audit.services import record_outside
+from portal.errors import InDoubt, NotPermitted, ProviderFailed, Refused, StaleState, Trouble, TryLater
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+class Permission(Enum):
+    """What one may do. The value is the scope that an API token needs for it, and the sentence for people."""
+
+    # asked of nobody in particular
+    PUBLIC = ("", "open a page that needs no log-in")
+    SIGNED_IN = ("me", "use the portal and own settings")
+    OPERATE = ("operate", "see health, queues and metrics of the installation")
+    # reading
+    ACCOUNT_VIEW = ("accounts:read", "read the account")
+    CONTACT_VIEW = ("contacts:read", "read its contacts")
+    CONNECTION_VIEW = ("connections:read", "see its cloud connections, never their keys")
+    PLAN_VIEW = ("scaledown:read", "read its plans")
+    RUN_VIEW = ("scaledown:read", "watch its runs and read reports")
+    AUDIT_VIEW = ("audit:read", "read what was changed, when and by whom")
+    # editor
+    CONTACT_EDIT = ("contacts:write", "add, change and confirm contacts")
+    PLAN_DRAFT = ("scaledown:write", "draw up and change drafts of plans")
+    DRILL_DRAFT = ("drills:write", "draw up drafts of drills")
+    SAMPLE_ADD = ("capacity:write", "add samples, ceilings, forecasts, probes and events")
+    # approver
+    PLAN_APPROVE = ("approvals:write", "approve and reject for the customer")
+    RUN_PAUSE = ("scaledown:run", "pause runs")
+    RUN_ABORT = ("scaledown:run", "abort runs")
+    STANDSTILL_PUT = ("standstills:write", "stop everything for the account")
+    # admin
+    MEMBER_EDIT = ("members:write", "add and remove members")
+    TOKEN_EDIT = ("tokens:write", "make and revoke the account's tokens")
+    WEBHOOK_EDIT = ("webhooks:write", "set up webhooks")
+    EXPORT = ("export", "export the account's data")
+    ERASE = ("erase", "erase the account's data")
+    STANDING_APPROVE = ("approvals:write", "grant standing approvals")
+    SIGN_OFF = ("reviews:write", "sign off for the customer")
+    # launch manager
+    ACCOUNT_EDIT = ("accounts:write", "change the account")
+    CONNECTION_EDIT = ("connections:write", "add, change and test cloud connections")
+    PLAN_SUBMIT = ("scaledown:write", "submit plans, which is the provider's approval")
+    PLAN_APPROVE_PROVIDER = ("approvals:write", "approve and reject for the provider")
+    RUN_START = ("scaledown:run", "start runs")
+    RUN_COMMAND = ("scaledown:run", "resume runs, retry, skip, put back, go on, roll back")
+    SERVER_PROTECT = ("scaledown:write", "protect servers")
+    TEAM_NOTES = ("accounts:read", "read and write the team's own notes")
+    # lead
+    TEAM_EDIT = ("members:write", "change the team's members")
+    ACCOUNT_ARCHIVE = ("accounts:write", "archive the account")
+    STANDSTILL_LIFT = ("standstills:write", "lift standstills")
+    OVERRIDE = ("scaledown:run", "override what blocks, with a reason")
+
+    def __init__(self, scope: str, says: str) -> None:
+        self.scope = scope
+        self.says = says
+
+    def __new__(cls, scope: str, says: str) -> Permission:
+        # Several permissions may share a scope, so the value is a number of its own (else they were aliases).
+        made = object.__new__(cls)
+        made._value_ = len(cls.__members__)
+        return made
+
+
+# These three are asked of the person, not of a role on an account.
+PERSONAL = frozenset({Permission.PUBLIC, Permission.SIGNED_IN, Permission.OPERATE})
+
+_P = Permission
+_VIEWER = frozenset(
+    {_P.ACCOUNT_VIEW, _P.CONTACT_VIEW, _P.CONNECTION_VIEW, _P.PLAN_VIEW, _P.RUN_VIEW, _P.AUDIT_VIEW}
+)
+_EDITOR = _VIEWER | {_P.CONTACT_EDIT, _P.PLAN_DRAFT, _P.DRILL_DRAFT, _P.SAMPLE_ADD}
+_APPROVER = _EDITOR | {_P.PLAN_APPROVE, _P.RUN_PAUSE, _P.RUN_ABORT, _P.STANDSTILL_PUT, _P.SIGN_OFF}
+_ADMIN = _APPROVER | {
+    _P.MEMBER_EDIT,
+    _P.TOKEN_EDIT,
+    _P.WEBHOOK_EDIT,
+    _P.EXPORT,
+    _P.ERASE,
+    _P.STANDING_APPROVE,
+}
+_CUSTOMERS_OWN = frozenset({_P.PLAN_APPROVE, _P.STANDING_APPROVE, _P.SIGN_OFF, _P.ERASE})
+_LAUNCH_MANAGER = (_ADMIN - _CUSTOMERS_OWN) | {
+    _P.ACCOUNT_EDIT,
+    _P.CONNECTION_EDIT,
+    _P.PLAN_SUBMIT,
+    _P.PLAN_APPROVE_PROVIDER,
+    _P.RUN_START,
+    _P.RUN_COMMAND,
+    _P.SERVER_PROTECT,
+    _P.TEAM_NOTES,
+}
+_LEAD = _LAUNCH_MANAGER | {_P.TEAM_EDIT, _P.ACCOUNT_ARCHIVE, _P.STANDSTILL_LIFT, _P.OVERRIDE}
+
+# The table of spec "role | may". docs/access.md is made from it.
+ACCOUNT_ROLES: Mapping[str, frozenset[Permission]] = {
+    "viewer": _VIEWER,
+    "editor": _EDITOR,
+    "approver": _APPROVER,
+    "admin": _ADMIN,
+}
+TEAM_ROLES: Mapping[str, frozenset[Permission]] = {"launch_manager": _LAUNCH_MANAGER, "lead": _LEAD}
+SCOPES: tuple[str, ...] = tuple(sorted({p.scope for p in Permission if p.scope and p is not _P.OPERATE}))
+
+
+def _roles_with(table: Mapping[str, frozenset[Permission]], permission: Permission | None) -> list[str]:
+    return [role for role, may in table.items() if permission is None or permission in may]
+
+
+def _enters_accounts(user: Any) -> bool:
+    return bool(user is not None and user.is_authenticated and user.is_active and not user.is_operator)
+
+
+def visible_to(
+    user: Any, rows: QuerySet[Row] | type[Row], permission: Permission | None = None
+) -> QuerySet[Row]:
+    """Return those of `rows` that belong to accounts which `user` may see, as one query.
+
+    With `permission`, only accounts on which the user holds it. One way for every model: it declares
+    `account_path`; a model that does not raises ImproperlyConfigured.
+    """
+    found = rows._default_manager.all() if isinstance(rows, type) else rows
+    path = account_path(found.model)
+    if not _enters_accounts(user):
+        return found.none()
+    member = apps.get_model("accounts", "Membership")._default_manager.filter(
+        user=user, role__in=_roles_with(ACCOUNT_ROLES, permission)
+    )
+    team = apps.get_model("accounts", "TeamMembership")._default_manager.filter(
+        user=user, role__in=_roles_with(TEAM_ROLES, permission)
+    )
+    account = apps.get_model("accounts", "Account")._default_manager.filter(
+        Q(pk__in=member.values("account_id")) | Q(team_id__in=team.values("team_id"))
+    )
+    return found.filter(**{f"{path}__in" if path else "pk__in": account.values("pk")})
+
+
+def account_path(model: type[models.Model]) -> str:
+    """Return how `model` gets to its account; raises ImproperlyConfigured if it does not say."""
+    path = getattr(model, "account_path", None)
+    if path is None and any(field.name == "account" for field in model._meta.concrete_fields):
+        return "account"
+    if not isinstance(path, str):
+        raise ImproperlyConfigured(f"{model.__name__} does not say how it gets to its account (account_path).")
+    return path
+
+
+def account_of(row: models.Model) -> Any:
+    """Return the account to which a row belongs."""
+    found: Any = row
+    for part in filter(None, account_path(type(row)).split("__")):
+        found = getattr(found, part)
+    return found
+
+
+def roles_on(user: Any, account: Any) -> frozenset[str]:
+    """Return the names of the user's roles on an account, read afresh in one query."""
+    if not _enters_accounts(user):
+        return frozenset()
+    own = (
+        apps.get_model("accounts", "Membership")
+        ._default_manager.filter(user=user, account=account)
+        .order_by()
+        .values_list("role", flat=True)
+    )
+    team = (
+        apps.get_model("accounts", "TeamMembership")
+        ._default_manager.filter(user=user, team_id=account.team_id)
+        .order_by()
+        .values_list("role", flat=True)
+    )
+    return frozenset(own.union(team))
+
+
+def permissions_of(roles: frozenset[str]) -> frozenset[Permission]:
+    """Return what a set of roles may do."""
+    granted: frozenset[Permission] = frozenset()
+    for role in roles:
+        granted |= ACCOUNT_ROLES.get(role, frozenset()) | TEAM_ROLES.get(role, frozenset())
+    return granted
+
+
+def permissions_on(user: Any, account: Any) -> frozenset[Permission]:
+    """Return everything that `user` may do on `account`."""
+    return permissions_of(roles_on(user, account))
+
+
+def can(user: Any, permission: Permission, account: Any = None) -> bool:
+    """Answer the one question. `account` is None only for the personal permissions."""
+    if permission is Permission.PUBLIC:
+        return True
+    if permission is Permission.SIGNED_IN:
+        return bool(user.is_authenticated and user.is_active)
+    if permission is Permission.OPERATE:
+        return bool(user.is_authenticated and user.is_active and user.is_operator)
+    return permission in permissions_on(user, account)
+
+
+def holds_provider_side(user: Any, account: Any) -> bool:
+    """Whether the user is one of the account's launch managers, who never count for the customer."""
+    return bool(roles_on(user, account) & set(TEAM_ROLES))
+
+
+@dataclass(frozen=True)
+class Can:
+    """The template's `can`: `{% if can.plan_approve %}`. A name that is no permission is an error."""
+
+    granted: frozenset[Permission]
+
+    def __getitem__(self, name: str) -> bool:
+        permission = Permission.__members__.get(name.upper())
+        if permission is None:
+            raise ImproperlyConfigured(f"can.{name}: there is no such permission in portal/access.py")
+        return permission in self.granted
+
+
+class Guard:
+    """What pages and API views share: the declared permission, `find()` and `visible()`.
+
+    `write_permission`, where given, is asked instead of `permission` for anything but GET and HEAD.
+    """
+
+    permission: ClassVar[Permission]
+    write_permission: ClassVar[Permission | None] = None
+    request: Any
+    granted: frozenset[Permission]
+    account: Any
+    _asked: bool
+
+    def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not abstract and not isinstance(cls.__dict__.get("permission"), Permission):
+            raise TypeError(
+                f"{cls.__qualname__} must say who may use it: permission = Permission.… (portal/access.py)"
+            )
+
+    @property
+    def needed(self) -> Permission:
+        """The permission that this request needs."""
+        if self.write_permission is not None and self.request.method not in {"GET", "HEAD", "OPTIONS"}:
+            return self.write_permission
+        return self.permission
+
+    def begin(self) -> None:
+        """Start with nothing granted; called once per request."""
+        self.granted = frozenset()
+        self.account = None
+        self._asked = self.needed in PERSONAL
+
+    def visible(self, rows: QuerySet[Row] | type[Row], permission: Permission | None = None) -> QuerySet[Row]:
+        """Return the rows of all accounts on which the user holds the needed permission."""
+        self._asked = True
+        needed = permission or self.needed
+        return visible_to(self.request.user, rows, None if needed in PERSONAL else needed)
+
+    def find(
+        self,
+        rows: QuerySet[Row] | type[Row],
+        ref: uuid.UUID | str,
+        permission: Permission | None = None,
+    ) -> Row:
+        """Return the row with this public reference.
+
+        Looks among what the user may see (else 404), then asks for the needed permission on that row's
+        account (else 403, and the refusal is on record).
+        """
+        found = visible_to(self.request.user, rows)
+        path = account_path(found.model)
+        if path:
+            found = found.select_related(path)
+        try:
+            row = found.filter(ref=uuid.UUID(str(ref))).first()
+        except ValueError:
+            row = None
+        if row is None:
+            raise Http404("There is nothing here that you can see.")
+        account = account_of(row)
+        self.enter(account)
+        needed = permission or self.needed
+        if needed not in self.granted:
+            self.refuse(needed, row)
+        return row
+
+    def enter(self, account: Any) -> None:
+        """Remember the account at hand and what the user may do there."""
+        self.account = account
+        self.granted = permissions_on(self.request.user, account)
+        self._asked = True
+
+    def refuse(self, needed: Permission, row: models.Model | None = None) -> NoReturn:
+        """Put the refusal on record and answer 403."""
+        record_outside(
+            "access.refused",
+            actor=self.request.user,
+            account=self.account,
+            subject=row,
+            after={"needed": needed.name.lower(), "method": self.request.method, "path": self.request.path[:200]},
+        )
+        raise PermissionDenied(f"You may not {needed.says} here. Someone with that right can do it or grant it.")
+
+    def check_personal(self) -> None:
+        """Ask for the permissions that belong to the person; refuses (403) an operator's page to others."""
+        if self.needed in PERSONAL and not can(self.request.user, self.needed):
+            self.refuse(self.needed)
+
+    def check_asked(self) -> None:
+        """A view that answered without asking about any account is a bug, and stays loud."""
+        if not self._asked:
+            raise ImproperlyConfigured(
+                f"{type(self).__qualname__} answered without asking portal.access: use find() or visible()."
+            )
+
+
+class PortalView(Guard, View, abstract=True):
+    """The base of every page. Strangers are sent to the log-in, refusals become pages that say why."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Ask, answer, and turn the four kinds of trouble into pages."""
+        self.begin()
+        if self.needed is not Permission.PUBLIC and not request.user.is_authenticated:
+            return redirect_to_login(request.get_full_path())
+        self.check_personal()
+        try:
+            response = super().dispatch(request, *args, **kwargs)
+        except Trouble as trouble:
+            return self.trouble(trouble)
+        if response.status_code < 400:
+            self.check_asked()
+        return response
+
+    def render(self, template: str, *, status: int = 200, **context: Any) -> HttpResponse:
+        """Return a page; `can` and `account` are in its context."""
+        context.setdefault("account", self.account)
+        context.setdefault("can", Can(self.granted))
+        return render(cast(HttpRequest, self.request), template, context, status=status)
+
+    def trouble(self, trouble: Trouble) -> HttpResponse:
+        """Return the page that says what happened, what is true now and what can be done."""
+        status = status_of(trouble)
+        if isinstance(trouble, NotPermitted):
+            record_outside(
+                "access.refused",
+                actor=self.request.user,
+                account=self.account,
+                after={"code": trouble.code, "method": self.request.method, "path": self.request.path[:200]},
+            )
+        response = self.render(f"errors/{page_for(status)}.html", status=status, refusal=trouble.says)
+        if isinstance(trouble, TryLater):
+            response["Retry-After"] = str(max(1, round(trouble.after_s)))
+        return response
+
+
+class AsyncPortalView(Guard, View, abstract=True):
+    """The base of event streams: async handlers, and no database connection held while streaming.
+
+    `await self.afind(Run, ref)` asks like `find()`; `await self.still_allowed()` asks again later, and
+    ends a stream whose watcher lost the right or whose session is over.
+    """
+
+    async def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
+        """Ask, then answer."""
+        self.begin()
+        user = await request.auser()
+        request.user = user
+        if self.needed is not Permission.PUBLIC and not user.is_authenticated:
+            return redirect_to_login(request.get_full_path())
+        await in_database(self.check_personal)
+        handler = getattr(self, (request.method or "").lower(), None)
+        if handler is None or (request.method or "").lower() not in self.http_method_names:
+            return self.http_method_not_allowed(request, *args, **kwargs)
+        try:
+            response = cast(HttpResponseBase, await handler(request, *args, **kwargs))
+        except Trouble as trouble:
+            return HttpResponse(trouble.says, status=status_of(trouble), content_type="text/plain; charset=utf-8")
+        if response.status_code < 400:
+            self.check_asked()
+        return response
+
+    async def afind(
+        self, rows: QuerySet[Row] | type[Row], ref: uuid.UUID | str, permission: Permission | None = None
+    ) -> Row:
+        """Like `find()`, in a thread of its own, giving the connection back."""
+        return await in_database(self.find, rows, ref, permission)
+
+    async def still_allowed(self, permission: Permission | None = None) -> bool:
+        """Ask the database again whether this user still has the right on the account found."""
+        return await in_database(is_still_allowed, self.request.user.pk, permission or self.needed, self.account)
+
+
+def is_still_allowed(user_pk: int, permission: Permission, account: Any) -> bool:
+    """Answer afresh for a user who may have been removed or switched off since the stream began."""
+    user = apps.get_model("accounts", "User")._default_manager.filter(pk=user_pk, is_active=True).first()
+    return user is not None and can(user, permission, account)
+
+
+async def in_database(work: Any, *args: Any) -> Any:
+    """Run `work(*args)` in the request's database thread and give its connection back at once."""
+
+    def _work() -> Any:
+        try:
+            return work(*args)
+        finally:
+            if not connection.in_atomic_block:
+                connection.close()
+
+    return await sync_to_async(_work)()
+
+
+def status_of(trouble: Trouble) -> int:
+    """Return the HTTP status that means this kind of trouble."""
+    match trouble:
+        case NotPermitted():
+            return 403
+        case StaleState():
+            return 409
+        case Refused():
+            return 422
+        case TryLater():
+            return 503
+        case InDoubt() | ProviderFailed():
+            return 502
+    return 500
+
+
+def page_for(status: int) -> int:
+    """Return the number of the error page that is shown for a status."""
+    return status if status in {400, 403, 404, 409, 422, 429, 500} else 503

@@ -1,0 +1,468 @@
+"""What every API class stands on.
+
+A usage note for whoever adds an endpoint:
+
+    class PlanList(PortalAPIView):
+        permission = Permission.PLAN_VIEW              # required, also names the token's scope
+        write_permission = Permission.PLAN_DRAFT       # asked for POST, PUT, PATCH, DELETE
+
+        @documented("plans_list", PlanOut, paged=True)
+        def get(self, request, account_ref):
+            account = self.find(Account, account_ref)                    # 404, then 403
+            return self.page(Plan.objects.filter(account=account), PlanOut, order="-id")
+
+        @documented("plans_create", PlanOut, request=PlanIn, status=201)
+        def post(self, request, account_ref):
+            account = self.find(Account, account_ref)
+            data = self.read(PlanIn)                                     # 422 with errors per field
+            return self.once(lambda: self.show(PlanOut, draw_up(account, **data), status=201))
+
+    class PlanStart(PortalAPIView):
+        permission = Permission.RUN_START
+
+        @documented("plans_start", RunOut, request=StartIn, command=True)
+        def post(self, request, plan_ref):
+            plan = self.find(Plan, plan_ref)                             # also on a replay
+            data = self.read(StartIn)
+            return self.once(lambda: self.show(RunOut, start(plan, actor=request.user, **data)), required=True)
+
+    class ContactDetail(PortalAPIView):
+        def patch(self, request, contact_ref):
+            contact = self.find(Contact, contact_ref)
+            self.match(contact)                                          # If-Match: 428 without, 412 stale
+            …
+
+- Services raise `portal.errors` kinds; they become problem documents by themselves.
+- `once(effect)` runs the effect in one transaction with its Idempotency-Key row. Without a key it runs
+  plainly, or answers 428 where `required`. Whatever `effect` raises rolls everything back and is not kept.
+- `show()` sets an ETag where the row has `updated_at`, and honours `fields=`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, ClassVar, TypeVar
+
+import structlog
+from django.core.cache import cache
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import connection, transaction
+from django.db.models import Model, QuerySet
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from redis.exceptions import RedisError
+from rest_framework import serializers
+from rest_framework.exceptions import NotAuthenticated, Throttled
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from portal.access import Guard, Permission
+from portal.audit.services import record_outside
+from portal.errors import NotPermitted, Refused
+from portal.models import IdempotentAnswer
+from portal.paging import MAX_LIMIT, keyset
+from portal.problems import KeyReused, PreconditionRequired, ScopeMissing, Stale
+
+log = structlog.get_logger(__name__)
+Row = TypeVar("Row", bound=Model)
+
+KEEP_FOR = timedelta(hours=24)
+RATE_PER_MINUTE = 600
+MAX_KEY_LENGTH = 200
+
+
+class ProblemOut(serializers.Serializer[Any]):
+    """The shape of every error (RFC 9457)."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    errors = serializers.DictField()
+    request_id = serializers.CharField()
+
+
+class _Allow(BasePermission):
+    """Who may is asked by `Guard`, which every view has; DRF's own list is not consulted."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return True
+
+
+class _AnyAccept(DefaultContentNegotiation):
+    """We speak JSON, whatever the caller says that it would like."""
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        return (renderers[0], renderers[0].media_type)
+
+
+class PortalAPIView(Guard, APIView, abstract=True):
+    """The base of every API class: permission, scope, problems, pages, idempotency, If-Match, rate limit."""
+
+    permission_classes: ClassVar[Any] = [_Allow]
+    content_negotiation_class = _AnyAccept
+    rate_per_minute: ClassVar[int] = RATE_PER_MINUTE
+    _limit_headers: dict[str, str]
+
+    # --- one request -------------------------------------------------------------------------------------
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Authenticate, limit the rate, ask for the token's scope and the personal permissions."""
+        self._limit_headers = {}
+        self.begin()
+        super().initial(request, *args, **kwargs)
+        if self.needed is Permission.PUBLIC:
+            return
+        if not request.user.is_authenticated:
+            raise NotAuthenticated("Sign in, or send `Authorization: Bearer ss_…`.")
+        self._limit_rate(request)
+        self.check_scope(self.needed)
+        self.check_personal()
+
+    def check_scope(self, needed: Permission) -> None:
+        """Refuse (403) a token that lacks the scope; a browser session has every scope of its user."""
+        token = self.request.auth
+        if token is not None and needed.scope and needed.scope not in token.scopes:
+            record_outside(
+                "access.refused",
+                actor=self.request.user,
+                after={"scope_missing": needed.scope, "path": self.request.path[:200]},
+            )
+            raise ScopeMissing(f"This token lacks the scope {needed.scope}. Make one that has it.")
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Add the rate limit, and make sure that access was asked."""
+        response = super().finalize_response(request, response, *args, **kwargs)
+        for name, value in getattr(self, "_limit_headers", {}).items():
+            response[name] = value
+        response["Cache-Control"] = "private, no-store"
+        if response.status_code < 400 and request.method != "OPTIONS":
+            self.check_asked()
+        return response
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """Put refusals by services on record, then answer a problem document."""
+        if isinstance(exc, NotPermitted):
+            record_outside(
+                "access.refused",
+                actor=self.request.user,
+                account=self.account,
+                after={"code": exc.code, "method": self.request.method, "path": self.request.path[:200]},
+            )
+        return super().handle_exception(exc)
+
+    def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Say which methods there are, and nothing else."""
+        return Response(status=204, headers={"Allow": ", ".join(self.allowed_methods)})
+
+    def _limit_rate(self, request: Request) -> None:
+        """Count this minute's requests of the token (or user); Redis away means no limit, not no service."""
+        who = f"token:{request.auth.pk}" if request.auth is not None else f"user:{request.user.pk}"
+        now = int(time.time())
+        left_s = 60 - now % 60
+        key = f"api-rate:{who}:{now // 60}"
+        try:
+            cache.add(key, 0, timeout=120)
+            used = cache.incr(key)
+        except (RedisError, ValueError) as error:
+            log.warning("rate_limit_unknown", error=type(error).__name__)
+            return
+        limit = self.rate_per_minute
+        self._limit_headers = {
+            "RateLimit-Policy": f'"minute";q={limit};w=60',
+            "RateLimit": f'"minute";r={max(0, limit - used)};t={left_s}',
+        }
+        if used > limit:
+            raise Throttled(wait=left_s, detail=f"More than {limit} requests in a minute.")
+
+    # --- in and out --------------------------------------------------------------------------------------
+
+    def read(self, serializer: type[serializers.BaseSerializer[Any]], **options: Any) -> dict[str, Any]:
+        """Return the checked body; raises a 422 that names each field that is wrong."""
+        checked = serializer(data=self.request.data, **options)
+        checked.is_valid(raise_exception=True)
+        return dict(checked.validated_data)
+
+    def show(
+        self, serializer: type[serializers.BaseSerializer[Any]], row: Any, *, status: int = 200
+    ) -> Response:
+        """Return one row, with an ETag where it has versions."""
+        data = serializer(row, context=self.out_context()).data
+        headers = {"ETag": etag_of(row)} if hasattr(row, "updated_at") else {}
+        return Response(self._thinned(data), status=status, headers=headers)
+
+    def out_context(self) -> dict[str, Any]:
+        """Return what serializers may look at: the request and what the caller may do here."""
+        return {"request": self.request, "granted": self.granted, "view": self}
+
+    def page(
+        self,
+        rows: QuerySet[Row],
+        serializer: type[serializers.BaseSerializer[Any]],
+        *,
+        order: str = "-id",
+        filters: Mapping[str, Any] | None = None,
+    ) -> Response:
+        """Return one keyset page: `{"results": […], "next": url | null, "previous": url | null}`."""
+        found = keyset(rows, self.request.query_params.dict(), order=order, filters=filters)
+        data = serializer(found.rows, many=True, context=self.out_context()).data
+        base = self.request.build_absolute_uri(self.request.path)
+        return Response(
+            {
+                "results": [self._thinned(item) for item in data],
+                "next": base + found.next_url if found.next_url else None,
+                "previous": base + found.previous_url if found.previous_url else None,
+            }
+        )
+
+    def _thinned(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        wanted = self.request.query_params.get("fields", "")
+        if not wanted or self.request.method != "GET":
+            return data
+        names = [name for name in wanted.split(",") if name]
+        unknown = [name for name in names if name not in data]
+        if unknown:
+            raise Refused(f"`fields` names what is not there: {', '.join(unknown)}.", code="unknown_field")
+        return {name: data[name] for name in names}
+
+    # --- doing once --------------------------------------------------------------------------------------
+
+    def match(self, row: Any) -> None:
+        """Ask that If-Match names the row's present version: 428 without the header, 412 if stale."""
+        given = self.request.headers.get("If-Match", "")
+        if not given:
+            raise PreconditionRequired("Send If-Match with the ETag that you read, so that nothing is overwritten.")
+        if given.strip() != "*" and etag_of(row) not in [part.strip() for part in given.split(",")]:
+            raise Stale()
+
+    def once(
+        self,
+        effect: Callable[[], Response],
+        *,
+        required: bool = False,
+        secret_fields: tuple[str, ...] = (),
+    ) -> Response:
+        """Run `effect` once for this caller, method, path and Idempotency-Key, in one transaction.
+
+        A repeat with the same body gets the stored answer (header `Idempotent-Replay: true`); with another
+        body 409. `secret_fields` are left out of what is stored. Call it after `find()`, so that a replay
+        asks for access again.
+        """
+        key = self.request.headers.get("Idempotency-Key", "")
+        if not key:
+            if required:
+                raise PreconditionRequired("Send an Idempotency-Key with a command, so that it is never done twice.")
+            with transaction.atomic():
+                return effect()
+        if len(key) > MAX_KEY_LENGTH:
+            raise Refused(f"An Idempotency-Key has at most {MAX_KEY_LENGTH} characters.", code="bad_key")
+        name = {
+            "actor": str(self.request.user.ref),
+            "method": str(self.request.method),
+            "path": self.request.path[:500],
+            "key": key,
+        }
+        digest = _body_digest(self.request.data)
+        with transaction.atomic():
+            held = _take(name, digest)
+            if held is not None:
+                return self._replay(held, digest)
+            response = effect()
+            if response.status_code < 400:
+                kept = _plain(response.data)
+                if isinstance(kept, dict):
+                    kept = {field: None if field in secret_fields else value for field, value in kept.items()}
+                IdempotentAnswer.objects.filter(**name).update(
+                    status=response.status_code,
+                    body=kept,
+                    headers={k: v for k, v in response.headers.items() if k in {"ETag", "Location"}},
+                )
+            else:
+                IdempotentAnswer.objects.filter(**name).delete()
+            return response
+
+    def _replay(self, held: IdempotentAnswer, digest: str) -> Response:
+        if held.body_digest != digest:
+            raise KeyReused()
+        if held.status is None:
+            raise _impossible(held)
+        return Response(
+            held.body, status=held.status, headers={**held.headers, "Idempotent-Replay": "true"}
+        )
+
+
+def _impossible(held: IdempotentAnswer) -> Exception:
+    return AssertionError(f"a committed idempotent answer has no status: {held.pk}")
+
+
+def _take(name: Mapping[str, str], digest: str) -> IdempotentAnswer | None:
+    """Insert the row of this request; return the other one if somebody was first (waiting for its commit)."""
+    IdempotentAnswer.objects.filter(**name, at__lt=timezone.now() - KEEP_FOR).delete()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO portal_idempotentanswer (actor, method, path, key, body_digest, headers, at)"
+            " VALUES (%s, %s, %s, %s, %s, '{}', now())"
+            " ON CONFLICT (actor, method, path, key) DO NOTHING RETURNING id",
+            [name["actor"], name["method"], name["path"], name["key"], digest],
+        )
+        if cursor.fetchone() is not None:
+            return None
+    return IdempotentAnswer.objects.get(**name)
+
+
+def _plain(data: Any) -> Any:
+    return json.loads(json.dumps(data, cls=DjangoJSONEncoder))
+
+
+def _body_digest(data: Any) -> str:
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), cls=DjangoJSONEncoder)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def etag_of(row: Any) -> str:
+    """Return the version of a row as an ETag."""
+    text = f"{row.ref}:{row.updated_at.isoformat()}"
+    return f'"{hashlib.sha256(text.encode()).hexdigest()[:24]}"'
+
+
+def forget_old_answers(now: Any = None) -> int:
+    """Delete idempotent answers past their day; returns how many."""
+    gone, _ = IdempotentAnswer.objects.filter(at__lt=(now or timezone.now()) - KEEP_FOR).delete()
+    return gone
+
+
+# --- the schema ------------------------------------------------------------------------------------------
+
+_EXAMPLE_ID = "0b3f6f0e-6f5e-4d83-9d6c-2f0f5b1f6f11"
+_ERRORS: Mapping[int, tuple[str, str]] = {
+    400: ("malformed", "The body is not JSON."),
+    401: ("not-signed-in", "Sign in, or send a token."),
+    403: ("not-permitted", "You may not do this here."),
+    404: ("not-found", "There is nothing here that you can see."),
+    409: ("conflict", "It has changed meanwhile."),
+    412: ("stale", "This has changed since you read it. Read it again, then decide."),
+    422: ("invalid", "Some fields are not as they must be; `errors` names each."),
+    428: ("precondition-required", "A header is missing that this request needs."),
+    429: ("too-many-requests", "More than 600 requests in a minute."),
+}
+
+
+def _error(status: int) -> OpenApiResponse:
+    from portal.problems import TITLES
+
+    code, detail = _ERRORS[status]
+    value = {
+        "type": f"urn:steady-state:problem:{code}",
+        "title": TITLES[status],
+        "status": status,
+        "detail": detail,
+        "errors": {},
+        "request_id": _EXAMPLE_ID,
+    }
+    return OpenApiResponse(
+        response={"application/problem+json": ProblemOut},  # type: ignore[arg-type]
+        description=TITLES[status],
+        examples=[OpenApiExample(code, value=value, response_only=True, media_type="application/problem+json")],
+    )
+
+
+def documented(
+    operation_id: str,
+    answer: Any,
+    *,
+    summary: str = "",
+    request: Any = None,
+    status: int = 200,
+    example: Any = None,
+    request_example: Any = None,
+    paged: bool = False,
+    command: bool = False,
+    once: bool = False,
+    if_match: bool = False,
+    public: bool = False,
+    tag: str = "",
+    parameters: list[OpenApiParameter] | None = None,
+) -> Callable[[Any], Any]:
+    """Describe one operation for the OpenAPI document: answer, example, every error that it can give.
+
+    `command` and `once` add the Idempotency-Key header (required for commands), `if_match` If-Match,
+    `paged` the cursor. `example` is the answer's example (one row for lists).
+    """
+    given = list(parameters or [])
+    if command or once:
+        given.append(
+            OpenApiParameter(
+                "Idempotency-Key", OpenApiTypes.STR, OpenApiParameter.HEADER, required=command,
+                description="Any text of at most 200 characters that is new for each new request.",
+            )
+        )
+    if if_match:
+        given.append(
+            OpenApiParameter(
+                "If-Match", OpenApiTypes.STR, OpenApiParameter.HEADER, required=True,
+                description="The ETag that you read.",
+            )
+        )
+    if paged:
+        given += [
+            OpenApiParameter("cursor", OpenApiTypes.STR, description="From `next` or `previous` of an answer."),
+            OpenApiParameter("limit", OpenApiTypes.INT, description=f"1 to {MAX_LIMIT}; 25 if not given."),
+            OpenApiParameter("fields", OpenApiTypes.STR, description="Only these fields, separated by commas."),
+        ]
+    codes = {401, 403, 404, 429}
+    if request is not None or paged or command or once:
+        codes |= {400, 422}
+    if command or once:
+        codes |= {409}
+    if command or if_match:
+        codes |= {428}
+    if if_match:
+        codes |= {412}
+    if public:
+        codes = {429}
+    examples = []
+    if example is not None:
+        value = {"results": [example], "next": None, "previous": None} if paged else example
+        examples.append(OpenApiExample("answer", value=value, response_only=True, status_codes=[str(status)]))
+    if request_example is not None:
+        examples.append(OpenApiExample("request", value=request_example, request_only=True))
+    shape = page_of(answer) if paged else answer
+    tags = [tag] if tag else None
+    return extend_schema(
+        operation_id=operation_id,
+        summary=summary or None,
+        request=request,
+        parameters=given,
+        responses={status: shape, **{code: _error(code) for code in sorted(codes)}},
+        examples=examples,
+        tags=tags,
+    )
+
+
+_pages: dict[str, type[serializers.Serializer[Any]]] = {}
+
+
+def page_of(answer: Any) -> type[serializers.Serializer[Any]]:
+    """Return the serializer of a keyset page of `answer` (a serializer class)."""
+    item = answer if isinstance(answer, type) else type(answer.child)
+    name = f"{item.__name__.removesuffix('Out')}Page"
+    if name not in _pages:
+        _pages[name] = type(
+            name,
+            (serializers.Serializer,),
+            {
+                "__doc__": f"One page of {item.__name__.removesuffix('Out')}.",
+                "results": item(many=True),
+                "next": serializers.CharField(allow_null=True),
+                "previous": serializers.CharField(allow_null=True),
+            },
+        )
+    return _pages[name]

@@ -1,0 +1,89 @@
+"""What a production portal must have, one sentence for each thing wrong. Run by `check` and at start."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from cryptography.fernet import Fernet
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.urls import URLPattern, URLResolver, get_resolver
+
+# Commands that serve nothing need nothing set (docs/operations.md).
+_HARMLESS = {"check", "spectacular", "makemigrations", "collectstatic", "forecast", "detect_events", "help"}
+
+
+def _serves() -> bool:
+    """Whether this process serves people or works for them; `check --deploy` asks as if it did."""
+    named = sys.argv[1] if len(sys.argv) > 1 else ""
+    return "--deploy" in sys.argv or named not in _HARMLESS
+
+
+@register(Tags.security)
+def check_environment(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    """Refuse to serve with settings that are only safe on a desk, or with secrets that are not there."""
+    if not _serves():
+        return []
+    found: list[CheckMessage] = []
+
+    def wrong(number: int, says: str) -> None:
+        found.append(Error(says, id=f"portal.E{number:03}"))
+
+    if not settings.FIELD_KEYS:
+        wrong(1, "FIELD_KEYS is not set, so no provider key can be stored. Set one or more Fernet keys.")
+    for key in settings.FIELD_KEYS:
+        try:
+            Fernet(key)
+        except ValueError:
+            wrong(2, "FIELD_KEYS holds a value that is no Fernet key (32 bytes in url-safe base64).")
+    if settings.DESK_MODE:
+        return found
+    if settings.SECRET_KEY == settings.INSECURE_SECRET_KEY or len(settings.SECRET_KEY) < 50:
+        wrong(3, "SECRET_KEY is not set or shorter than 50 characters. Set a long random text.")
+    if not settings.AUDIT_KEY:
+        wrong(4, "AUDIT_KEY is not set. Set a long random text and keep it outside of the database.")
+    if not settings.ALLOWED_HOSTS or "*" in settings.ALLOWED_HOSTS:
+        wrong(5, "ALLOWED_HOSTS must name the hosts under which the portal is reached, and not “*”.")
+    if settings.SIMULATOR_URL:
+        wrong(6, "SIMULATOR_URL is only for DESK_MODE: a portal in production talks to the real provider.")
+    if settings.EGRESS_ALLOW:
+        wrong(7, "EGRESS_ALLOW is only for DESK_MODE. Open networks by EGRESS_ALLOW_NETWORKS.")
+    if not settings.SESSION_COOKIE_SECURE or not settings.CSRF_COOKIE_SECURE:
+        wrong(8, "Cookies that are not Secure are only for DESK_MODE.")
+    if not settings.SECURE_SSL_REDIRECT and not settings.BEHIND_PROXY:
+        wrong(9, "SECURE_SSL_REDIRECT is off and BEHIND_PROXY is not set: pages would go over plain http.")
+    return found
+
+
+def walk(patterns: Sequence[URLPattern | URLResolver], prefix: str = "") -> list[tuple[str, URLPattern]]:
+    """Return every route of the URL configuration with its full text."""
+    found: list[tuple[str, URLPattern]] = []
+    for pattern in patterns:
+        text = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            found += walk(pattern.url_patterns, text)
+        else:
+            found.append((text, pattern))
+    return found
+
+
+@register(Tags.urls)
+def check_views_ask_access(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    """Every view of ours stands on a base class that asks portal.access; a plain function is a way around."""
+    from portal.access import Guard
+
+    found: list[CheckMessage] = []
+    for route, pattern in walk(get_resolver().url_patterns):
+        view = pattern.callback
+        made_by = getattr(view, "view_class", None) or getattr(view, "cls", None)
+        if made_by is None or not issubclass(made_by, Guard):
+            found.append(
+                Error(
+                    f"/{route} is answered without asking portal.access: derive its view from PortalView, "
+                    "AsyncPortalView or PortalAPIView.",
+                    id="portal.E020",
+                )
+            )
+    return found

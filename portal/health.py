@@ -1,0 +1,71 @@
+"""Whether the portal can do its work: database, Redis, migrations, an engine that is awake."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+from django.core.cache import cache
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from redis.exceptions import RedisError
+
+from portal.alarms import engine_asleep
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `says` is for the operator."""
+
+    name: str
+    ok: bool
+    says: str
+
+
+def findings() -> list[Finding]:
+    """Look at everything; never raises for what is merely down."""
+    database = _database()
+    found = [database, _redis()]
+    if database.ok:
+        found += [_migrations(), _engine()]
+    return found
+
+
+def _database() -> Finding:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError as error:
+        log.warning("readiness_database", error=type(error).__name__)
+        return Finding("database", False, "PostgreSQL does not answer.")
+    return Finding("database", True, "PostgreSQL answers.")
+
+
+def _redis() -> Finding:
+    try:
+        cache.set("readyz", "1", timeout=10)
+    except RedisError as error:
+        log.warning("readiness_redis", error=type(error).__name__)
+        return Finding("redis", False, "Redis does not answer.")
+    return Finding("redis", True, "Redis answers.")
+
+
+def _migrations() -> Finding:
+    executor = MigrationExecutor(connection)
+    missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if missing:
+        return Finding("migrations", False, f"{len(missing)} migrations are not applied. Run `migrate`.")
+    return Finding("migrations", True, "All migrations are applied.")
+
+
+def _engine() -> Finding:
+    asleep = engine_asleep()
+    if asleep is None:
+        return Finding("engine", True, "The engine is awake.")
+    return Finding(
+        "engine",
+        False,
+        f"The engine is asleep: {asleep.overdue} runs overdue, {asleep.draining} nodes left draining.",
+    )
