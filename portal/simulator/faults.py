@@ -1,0 +1,133 @@
+"""Faults on order: which call goes wrong, how, how often.
+
+A fault names a route (the operation's name, with * and ? as in file names), optionally a target (an id or address
+that must be among the call's arguments), how many `times` it strikes (None: until removed) and with which
+`probability`, drawn from the world's own dice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from portal.simulator.dice import Dice
+
+BEFORE = {
+    "delay": "the answer takes `seconds` longer",
+    "server_error": "`status` (default 500); nothing is applied",
+    "reset_before": "the connection breaks before anything is applied",
+    "timeout_before": "silence; nothing is applied",
+    "late": "silence; the write is applied `seconds` later",
+    "over_limit": "413 overLimit with Retry-After `seconds`",
+    "unavailable": "503 with Retry-After `seconds` (default 300)",
+    "locked": "409",
+    "token_expired": "401; every token that is out is worth nothing any more",
+    "token_revoked": "401; every token that is out is worth nothing any more",
+    "status_down": "nothing listens at the status URL",
+}
+AFTER = {
+    "reset_after": "the write is applied, then the connection breaks",
+    "timeout_after": "the write is applied, then silence",
+    "truncated": "half of the body",
+    "empty_list": "the list in the answer is empty",
+    "false_zero": "connection counts read 0",
+    "stale": "connection counts as they were when the fault was set",
+}
+INSIDE = {
+    "lb_error": "the change is not applied and the load balancer ends in ERROR",
+    "lb_stuck": "the load balancer never becomes ACTIVE again; the change is not applied",
+    "lb_slow": "the change takes `seconds`",
+    "no_effect": "a server delete answers 204 and does nothing",
+    "slow": "a server delete takes `seconds`",
+}
+KINDS = {**BEFORE, **AFTER, **INSIDE}
+
+_ONLY = {
+    "no_effect": ("server.delete",),
+    "slow": ("server.delete",),
+    "locked": ("server.delete", "server.action"),
+    "status_down": ("status.*",),
+    "false_zero": ("status.read", "lb.stats"),
+    "stale": ("status.read", "lb.stats"),
+    "empty_list": ("*.list",),
+}
+_BALANCER_WRITES = (
+    "lb.update",
+    "node.add",
+    "node.update*",
+    "node.delete*",
+    "monitor.*",
+    "persistence.*",
+    "throttle.*",
+)
+
+
+def fits(kind: str, route: str, write: bool) -> bool:
+    """Whether a fault of this kind can strike that route at all: a fault on "*" waits for a call it can spoil."""
+    if kind == "late":
+        return write
+    if kind in ("lb_error", "lb_stuck", "lb_slow"):
+        return write and any(fnmatchcase(route, pattern) for pattern in _BALANCER_WRITES)
+    return any(fnmatchcase(route, pattern) for pattern in _ONLY.get(kind, ("*",)))
+
+
+@dataclass
+class Fault:
+    """One ordered fault; see the module's text. `seconds` and `status` mean what the kind says."""
+
+    kind: str
+    route: str = "*"
+    times: int | None = 1
+    probability: float = 1.0
+    target: str | None = None
+    seconds: float | None = None
+    status: int = 500
+    fault_id: int = 0
+    hits: int = 0
+    snapshot: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"There is no fault {self.kind!r}. The kinds are: {', '.join(sorted(KINDS))}.")
+
+
+class Faults:
+    """The faults in force, oldest first."""
+
+    def __init__(self, dice: Dice) -> None:
+        self.dice = dice
+        self.items: list[Fault] = []
+        self.last_id = 0
+
+    def add(self, fault: Fault) -> Fault:
+        self.last_id += 1
+        fault.fault_id = self.last_id
+        self.items.append(fault)
+        return fault
+
+    def remove(self, fault_id: int | None = None) -> None:
+        """Remove one fault, or all of them."""
+        self.items = [f for f in self.items if fault_id is not None and f.fault_id != fault_id]
+
+    def strike(self, route: str, words: set[str], write: bool) -> list[Fault]:
+        """Return the faults that strike this call; each is used up by one. `words` are the call's arguments."""
+        if not self.items:
+            return []
+        struck: list[Fault] = []
+        for fault in self.items:
+            if not fits(fault.kind, route, write) or not fnmatchcase(route, fault.route):
+                continue
+            if fault.target is not None and fault.target not in words:
+                continue
+            if not self.dice.chance(fault.probability):
+                continue
+            fault.hits += 1
+            struck.append(fault)
+            if fault.kind in BEFORE and fault.kind != "delay":
+                break
+        self.items = [f for f in self.items if f.times is None or f.hits < f.times]
+        return struck
+
+    def state(self) -> list[dict[str, Any]]:
+        return [asdict(fault) for fault in self.items]
