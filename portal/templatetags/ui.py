@@ -250,7 +250,7 @@ def figure(
 ) -> SafeString:
     """Show one big number with its unit, its source and its age. None is shown as *unknown*, never as 0."""
     if value is None:
-        shown = format_html('<div class="figure-value unknown">unknown</div>')
+        shown = _safe('<div class="figure-value unknown">unknown</div>')
     else:
         text = value if isinstance(value, str) else charts.number(float(value), digits)
         shown = format_html(
@@ -273,7 +273,7 @@ def figure(
 
 
 def _field_note(bound: BoundField) -> SafeString:
-    return format_html(' <span class="optional">optional</span>') if not bound.field.required else _safe("")
+    return _safe(' <span class="optional">optional</span>' if not bound.field.required else "")
 
 
 @register.simple_tag

@@ -1,0 +1,209 @@
+"""Charts are SVG that says in words what it draws, and never draws an unknown value as zero."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from portal.ui.charts import (
+    Marker,
+    NodeLoad,
+    PhaseStep,
+    Series,
+    connections_chart,
+    load_bars,
+    nice_ceiling,
+    number,
+    phase_track,
+    sparkline,
+)
+
+SVG = "{http://www.w3.org/2000/svg}"
+START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+NASTY = 'web-1"><script>alert(1)</script>&'
+
+
+def points(*values: float | None, every_s: int = 10) -> list[tuple[datetime, float | None]]:
+    return [(START + timedelta(seconds=every_s * index), value) for index, value in enumerate(values)]
+
+
+def parse(svg: str) -> ET.Element:
+    return ET.fromstring(svg)
+
+
+def description(svg: str) -> str:
+    return parse(svg).findtext(f"{SVG}desc") or ""
+
+
+def texts(svg: str) -> list[str]:
+    return ["".join(node.itertext()) for node in parse(svg).iter(f"{SVG}text")]
+
+
+ALL = {
+    "sparkline": lambda text: sparkline(points(3, 2, None, 1), title=text, unit=text),
+    "empty sparkline": lambda text: sparkline(points(None, None), title=text),
+    "connections": lambda text: connections_chart(
+        [Series(text, points(9, 4, None, 1)), Series("b", points(2, 2), tone="2")],
+        title=text,
+        markers=[Marker(START, text)],
+        limit=8,
+        limit_label=text,
+        zone_label=text,
+    ),
+    "empty connections": lambda text: connections_chart([Series(text, [])], title=text),
+    "loads": lambda text: load_bars(
+        [NodeLoad(text, 50, text), NodeLoad("b", None)],
+        title=text,
+        ceiling=100,
+        guard=80,
+        floor_count=2,
+        in_service=None,
+        unit=text,
+    ),
+    "phases": lambda text: phase_track([PhaseStep("a", text, "current", text)], title=text),
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_chart_has_a_role_a_title_and_a_description(name):
+    root = parse(ALL[name]("Connections of web-12"))
+    assert root.get("role") == "img"
+    assert root.findtext(f"{SVG}title") == "Connections of web-12"
+    assert root.findtext(f"{SVG}desc")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_text_from_people_cannot_break_out_of_a_chart(name):
+    svg = ALL[name](NASTY)
+    assert "<script" not in svg
+    assert NASTY in (parse(svg).findtext(f"{SVG}title") or "")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_chart_carries_no_style_attribute_and_no_handler(name):
+    for element in parse(ALL[name]("x")).iter():
+        assert not [key for key in element.attrib if key == "style" or key.startswith("on")]
+
+
+def test_unknown_values_leave_a_gap_in_the_line():
+    svg = connections_chart([Series("web-12", points(9, 8, None, 5, 4))], title="t")
+    assert len(re.findall(r'<path class="line', svg)) == 2
+
+
+def test_a_single_known_value_between_gaps_is_still_drawn():
+    svg = sparkline(points(None, 7, None), title="t")
+    assert len(re.findall(r'<path class="line"', svg)) == 1
+
+
+def test_the_last_known_value_is_labelled_and_said_to_be_old_when_the_newest_is_unknown():
+    svg = connections_chart([Series("web-12", points(9, 4, None))], title="t")
+    assert "4" in texts(svg)
+    assert "web-12: 4 (last known; now unknown)" in description(svg)
+    assert "hollow" in svg
+
+
+def test_a_drain_that_ran_out_shows_its_zero():
+    svg = connections_chart([Series("web-12", points(9, 4, 0))], title="t")
+    assert "0" in texts(svg)
+    assert "web-12: 0." in description(svg)
+
+
+def test_without_any_count_the_chart_says_so():
+    svg = connections_chart([Series("web-12", points(None, None))], title="t")
+    assert texts(svg) == ["no count reported yet"]
+    assert "0" not in "".join(texts(svg))
+
+
+def test_lines_stay_inside_the_drawing():
+    svg = connections_chart([Series("a", points(0, 1000, 3))], title="t", limit=1200)
+    data = re.findall(r' d="([^"]+)"', svg)
+    numbers = [float(value) for one in data for value in re.findall(r"-?\d+(?:\.\d+)?", one)]
+    assert min(numbers) >= 0
+    assert max(numbers) <= 1000
+
+
+def test_the_time_axis_is_in_the_zone_of_the_points():
+    zone = ZoneInfo("Europe/Berlin")
+    local = [(at.astimezone(zone), value) for at, value in points(5, 4, 3, 2, 1, every_s=600)]
+    svg = connections_chart([Series("a", local)], title="t", zone_label="Berlin")
+    assert any(text.startswith("13:") for text in texts(svg))
+    assert "Berlin" in texts(svg)
+
+
+def test_a_load_bar_is_as_long_as_its_share_and_says_when_it_is_over():
+    svg = load_bars(
+        [NodeLoad("web-1", 50), NodeLoad("web-2", 85), NodeLoad("web-3", 120)],
+        title="t",
+        ceiling=100,
+        guard=80,
+    )
+    bars = [node for node in parse(svg).iter(f"{SVG}rect") if "bar" in (node.get("class") or "")]
+    widths = [float((bar.get("width") or "").rstrip("%")) for bar in bars]
+    assert widths[1] / widths[0] == pytest.approx(85 / 50, abs=0.01)
+    assert [bar.get("class") for bar in bars] == ["bar calm", "bar guarded", "bar over"]
+    assert "web-2: 85 req/s · 85 % · over the guard" in description(svg)
+    assert "web-3: 120 req/s · 120 % · over the ceiling" in description(svg)
+
+
+@pytest.mark.parametrize(
+    ("load", "tone"), [(80, "calm"), (80.1, "guarded"), (100, "guarded"), (100.1, "over")]
+)
+def test_guard_and_ceiling_are_passed_only_above_them(load, tone):
+    assert f'class="bar {tone}"' in load_bars([NodeLoad("a", load)], title="t", ceiling=100, guard=80)
+
+
+def test_a_node_of_unknown_load_has_no_bar_and_the_word():
+    svg = load_bars([NodeLoad("web-1", None)], title="t", ceiling=100)
+    assert 'class="bar' not in svg
+    assert "web-1: unknown" in description(svg)
+
+
+def test_without_a_ceiling_the_chart_says_that_none_is_known():
+    svg = load_bars([NodeLoad("web-1", 0)], title="t", ceiling=None)
+    assert "No ceiling is known" in description(svg)
+    assert "%" not in description(svg)
+
+
+def test_the_floor_is_told_and_an_uncounted_pool_is_unknown():
+    svg = load_bars([NodeLoad("web-1", 5)], title="t", ceiling=None, floor_count=2, in_service=None)
+    assert "unknown in service · never fewer than 2" in texts(svg)
+
+
+def test_a_phase_track_tells_each_station_in_words():
+    svg = phase_track(
+        [
+            PhaseStep("queued", "queued", "done"),
+            PhaseStep("draining", "drain", "current", "2 open"),
+            PhaseStep("held", "hold", "skipped"),
+            PhaseStep("deleting", "delete", "failed"),
+            PhaseStep("retired", "retired", "todo"),
+        ],
+        title="web-12",
+    )
+    assert description(svg) == (
+        "queued: done; drain: now – 2 open; hold: left out; delete: failed; retired: to come."
+    )
+
+
+def test_a_phase_track_without_phases_is_refused():
+    with pytest.raises(ValueError, match="at least one phase"):
+        phase_track([], title="t")
+
+
+@pytest.mark.parametrize(
+    ("value", "rounded"), [(0, 1), (1, 1), (1.1, 2), (2.1, 2.5), (48, 50), (51, 100), (100, 100), (101, 200)]
+)
+def test_the_axis_ends_at_a_round_number(value, rounded):
+    assert nice_ceiling(value) == rounded
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "unknown"), (0, "0"), (12.0, "12"), (12.34, "12.3"), (1234567, "1\u202f234\u202f567")],
+)
+def test_numbers_read_as_people_write_them(value, text):
+    assert number(value) == text
