@@ -282,7 +282,7 @@ def field(bound: BoundField, label: str = "", help: str = "", unit: str = "") ->
     if bound.is_hidden:
         return _safe(str(bound))
     identifier = bound.auto_id or bound.html_name
-    help_text = help or bound.help_text
+    help_text = str(help or bound.help_text)
     grouped = isinstance(bound.field.widget, RadioSelect | CheckboxSelectMultiple | MultiWidget)
     described = [f"{identifier}_help"] if help_text else []
     described += [f"{identifier}_error"] if bound.errors else []

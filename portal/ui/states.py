@@ -37,7 +37,7 @@ LOOKS: dict[str, StateLook] = {
     "running": _look("running", "in progress", "move", "play"),
     "paused": _look("paused", "paused", "wait", "pause"),
     "halted": _look("halted", "paused for safety", "bad", "octagon"),
-    "rolling_back": _look("rolling back", "being undone", "move", "back"),
+    "rolling_back": _look("rolling back", "being undone", "move", "half"),
     "completed": _look("completed", "finished", "good", "check"),
     "aborted": _look("aborted", "stopped here", "idle", "cross"),
     "rolled_back": _look("rolled back", "undone", "idle", "back"),
