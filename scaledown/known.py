@@ -1,0 +1,73 @@
+"""What the portal itself knows about a pool, gathered for the planner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, time
+from typing import TYPE_CHECKING
+
+from capacity.models import Ceiling, CountSource, ForecastPeak, Probe
+from scaledown.models import ProtectedServer, ScaleUpEntry
+from scaledown.planner import Added, ContactKnown, Known
+from scaledown.types import PlannedProbe
+
+if TYPE_CHECKING:
+    from accounts.models import CloudConnection
+    from capacity.models import TrafficEvent
+
+
+def known_for(
+    connection: CloudConnection,
+    balancer_ids: Sequence[str],
+    event: TrafficEvent | None,
+    *,
+    at: datetime,
+) -> Known:
+    """Return what is known of the pool behind these balancers at `at`, in a constant number of queries.
+
+    Ceiling, peak and count source come from the first balancer that has them: balancers of one plan share
+    a pool of servers.
+    """
+    of_pool = {"connection": connection, "balancer_id__in": list(balancer_ids)}
+    ceiling = Ceiling.objects.filter(**of_pool, at__lte=at).order_by("-at", "-pk").first()
+    peak = ForecastPeak.objects.filter(**of_pool, at__lte=at).order_by("-at", "-pk").first()
+    counts = CountSource.objects.filter(**of_pool).order_by("balancer_id").first()
+    probes = Probe.objects.filter(**of_pool).order_by("balancer_id", "name")
+    entries = ScaleUpEntry.objects.filter(record__event=event, record__connection=connection) if event else []
+    return Known(
+        account_ref=str(connection.account.ref),
+        connection_ref=str(connection.ref),
+        event_name=event.name if event else None,
+        event_starts_at=event.starts_at if event else None,
+        added=tuple(Added(entry.position, entry.server_id, entry.added_at) for entry in entries),
+        protected=dict(
+            ProtectedServer.objects.filter(connection=connection).values_list("server_id", "reason")
+        ),
+        ceiling_rps=ceiling.requests_per_s if ceiling else None,
+        ceiling_source=ceiling.source if ceiling else "",
+        forecast_peak_rps=peak.requests_per_s if peak else None,
+        forecast_source=peak.source if peak else "",
+        probes=tuple(
+            PlannedProbe(
+                name=probe.name,
+                url=probe.url,
+                method=probe.method,
+                expected_status_low=probe.expected_status_low,
+                expected_status_high=probe.expected_status_high,
+                must_contain=probe.must_contain,
+                timeout_s=probe.timeout_s,
+                latency_limit_ms=probe.latency_limit_ms,
+            )
+            for probe in probes
+        ),
+        count_kind=counts.kind if counts else None,
+        count_url_template=counts.url_template if counts else None,
+        contacts=tuple(
+            ContactKnown(
+                contact.name,
+                tuple(contact.roles),
+                datetime.combine(contact.confirmed_on, time(), UTC) if contact.confirmed_on else None,
+            )
+            for contact in connection.account.contacts.all()
+        ),
+    )

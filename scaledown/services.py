@@ -1,0 +1,826 @@
+"""Each change that a person can make to a scale-down, one function each, in one transaction.
+
+Whoever needs the provider for it reads the pool first (`pool.read_pool`, seconds of HTTP) and hands it in,
+so that no transaction waits for somebody else's computer:
+
+    draft_plan(account=…, connection=…, title=…, choice=Choice(…), actor=user) -> Plan
+    edit_draft(plan, actor=user, title=…, choice=…, event=…) -> Plan
+    preview_plan(plan, actor=user, pool=pool) -> Preview            keeps it with the draft
+    submit_plan(plan, actor=user, pool=pool) -> Plan                freezes it; the provider's approval
+    approve_plan(plan, actor=user, seen_digest=…) / reject_plan(plan, actor=user, seen_digest=…, reason=…)
+    void_plan(plan, actor=user, reason=…) / copy_plan(plan, actor=user) -> Plan
+    start_run(plan, actor=user, seen_digest=…) -> Run               rehearse(plan, actor=user, pool=pool) -> Run
+    command(run, "pause", actor=user, args={…}, reason="…", seen_status="running") -> RunCommand
+    take_charge(run, actor=user) -> Run
+    protect_server(…) / unprotect_server(…) / record_scale_up(…) / write_lesson(…)
+    put_standstill(scope, account=…, actor=user, reason=…) / lift_standstill(standstill, …)
+
+All raise Refused, NotPermitted or StaleState with a sentence for people, and record the change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from django.db import transaction
+from django.utils import timezone
+
+from portal import access
+from portal.access import Permission
+from portal.approvals import services as approvals
+from portal.approvals.models import ApprovalRequest, ApprovalStatus, Side, Verdict
+from portal.audit.services import record, snapshot
+from portal.cloud.types import CloudIdentity
+from portal.errors import NotPermitted, Refused, StaleState
+from portal.runs import journal
+from portal.runs import services as runs
+from portal.runs.models import Run, RunCommand, Standstill
+from portal.runs.types import Entry, RunStatus
+from scaledown import commands
+from scaledown.canonical import digest, from_plain, plan_from_plain, plan_to_plain, to_plain
+from scaledown.known import known_for
+from scaledown.models import (
+    PLAN_MOVES,
+    Lesson,
+    Plan,
+    PlanStatus,
+    ProtectedServer,
+    ScaleUpEntry,
+    ScaleUpRecord,
+)
+from scaledown.planner import Choice, Pool, Preview, build_plan_data, check_choice, preview, same_pool
+from scaledown.progress import new_progress, progress_from_plain, progress_to_plain
+from scaledown.types import PlanData
+
+if TYPE_CHECKING:
+    from accounts.models import Account, CloudConnection, User
+    from capacity.models import TrafficEvent
+
+log = structlog.get_logger(__name__)
+
+KIND = "scaledown"
+SUBJECT = "scaledown.plan"
+APPROVAL_LASTS = timedelta(days=7)
+
+
+def _require(actor: User, permission: Permission, account: Account) -> None:
+    """Ask again inside the service: a caller that forgot must not open a door."""
+    if not access.can(actor, permission, account):
+        raise NotPermitted(
+            f"You may not {permission.says} for {account}. Someone with that right can do it or grant it.",
+            code="not_permitted",
+        )
+
+
+def _locked(plan: Plan) -> Plan:
+    return (
+        Plan.objects.select_for_update(of=("self",))
+        .select_related("account", "connection", "event", "author")
+        .get(pk=plan.pk)
+    )
+
+
+def _move(plan: Plan, to: PlanStatus, reason: str = "") -> None:
+    """Move a locked plan; raises StaleState for a move that its present status does not allow."""
+    if to not in PLAN_MOVES[plan.status]:
+        raise StaleState(
+            f"“{plan.title}” is {PlanStatus(plan.status).label.lower()} by now. Nothing was changed.",
+            code="plan_status_changed",
+        )
+    plan.status = to
+    plan.status_reason = reason
+
+
+def choice_of(plan: Plan) -> Choice:
+    """Return what the author chose."""
+    choice = from_plain(Choice, plan.inputs)
+    assert isinstance(choice, Choice)
+    return choice
+
+
+def data_of(plan: Plan) -> PlanData | None:
+    """Return the frozen plan, or None while it is a draft."""
+    return None if plan.data is None else plan_from_plain(plan.data)
+
+
+# --- drafts ---------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def draft_plan(
+    *,
+    account: Account,
+    connection: CloudConnection,
+    actor: User,
+    title: str,
+    choice: Choice,
+    event: TrafficEvent | None = None,
+    copied_from: Plan | None = None,
+) -> Plan:
+    """Return a new draft. Raises Refused for a connection or event of another account, or a bad choice."""
+    _require(actor, Permission.PLAN_DRAFT, account)
+    _check_belongs(account, connection, event)
+    _check_title(title)
+    check_choice(choice)
+    plan = Plan.objects.create(
+        account=account,
+        connection=connection,
+        event=event,
+        title=title.strip(),
+        inputs=to_plain(choice),
+        author=actor,
+        copied_from=copied_from,
+    )
+    record("plan.drafted", actor=actor, account=account, subject=plan, after=snapshot(plan))
+    return plan
+
+
+def _check_belongs(account: Account, connection: CloudConnection, event: TrafficEvent | None) -> None:
+    if connection.account_id != account.pk:
+        raise Refused("This cloud connection belongs to another account.", code="other_account")
+    if event is not None and event.account_id != account.pk:
+        raise Refused("This traffic event belongs to another account.", code="other_account")
+
+
+def _check_title(title: str) -> None:
+    if not title.strip():
+        raise Refused("Give the plan a name that people will recognise.", code="title_missing")
+
+
+_KEEP: Any = object()
+
+
+@transaction.atomic
+def edit_draft(
+    plan: Plan,
+    *,
+    actor: User,
+    title: str | None = None,
+    choice: Choice | None = None,
+    event: TrafficEvent | None = _KEEP,
+) -> Plan:
+    """Return the changed draft. What is not given stays. Raises StaleState once it was submitted."""
+    locked = _locked(plan)
+    _require(actor, Permission.PLAN_DRAFT, locked.account)
+    if locked.status != PlanStatus.DRAFT:
+        raise StaleState(
+            "This plan was submitted, and what people approve cannot change. Copy it to change it.",
+            code="plan_frozen",
+        )
+    before = snapshot(locked)
+    if title is not None:
+        _check_title(title)
+        locked.title = title.strip()
+    if choice is not None:
+        check_choice(choice)
+        locked.inputs = to_plain(choice)
+        locked.preview = None
+    if event is not _KEEP:
+        _check_belongs(locked.account, locked.connection, event)
+        locked.event = event
+        locked.preview = None
+    locked.save()
+    record(
+        "plan.changed",
+        actor=actor,
+        account=locked.account,
+        subject=locked,
+        before=before,
+        after=snapshot(locked),
+    )
+    return locked
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A plan drawn from a fresh look, with what its approvers would be shown."""
+
+    data: PlanData
+    preview: Preview
+
+
+def draw(plan: Plan, pool: Pool) -> Drawn:
+    """Return what this plan is with the pool as it was just read. Raises Refused with what is in the way."""
+    choice = choice_of(plan)
+    known = known_for(plan.connection, choice.balancer_ids, plan.event, at=pool.looked_at)
+    data = build_plan_data(choice, pool, known)
+    return Drawn(data, preview(data, choice, pool, known))
+
+
+@transaction.atomic
+def preview_plan(plan: Plan, *, actor: User, pool: Pool) -> Preview:
+    """Return the preview from a fresh look; a draft keeps it. Raises Refused where it makes no plan."""
+    locked = _locked(plan)
+    _require(actor, Permission.PLAN_VIEW, locked.account)
+    drawn = draw(locked, pool)
+    if locked.status == PlanStatus.DRAFT:
+        # Not a change of the plan: its version for If-Match stays.
+        Plan.objects.filter(pk=locked.pk).update(preview=to_plain(drawn.preview))
+    return drawn.preview
+
+
+@transaction.atomic
+def copy_plan(plan: Plan, *, actor: User) -> Plan:
+    """Return a new draft with the same choices: a used, voided or rejected plan is done again this way."""
+    return draft_plan(
+        account=plan.account,
+        connection=plan.connection,
+        actor=actor,
+        title=plan.title if plan.title.startswith("Copy of ") else f"Copy of {plan.title}"[:200],
+        choice=choice_of(plan),
+        event=plan.event,
+        copied_from=plan,
+    )
+
+
+# --- approval -------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def submit_plan(plan: Plan, *, actor: User, pool: Pool, reason: str = "") -> Plan:
+    """Freeze the plan as drawn from this look and ask for approval; submitting is the provider side's own.
+
+    Raises Refused with every blocking warning, NotPermitted for who is no launch manager of the account.
+    """
+    locked = _locked(plan)
+    _require(actor, Permission.PLAN_SUBMIT, locked.account)
+    if locked.status != PlanStatus.DRAFT:
+        raise StaleState("This plan was submitted already.", code="plan_status_changed")
+    drawn = draw(locked, pool)
+    blocking = [warning for warning in drawn.preview.warnings if warning.blocks]
+    if blocking:
+        raise Refused(
+            "The plan was not submitted. "
+            + " ".join(f"{warning.says} {warning.what_to_do}" for warning in blocking),
+            code="blocked",
+        )
+    now = timezone.now()
+    before = snapshot(locked)
+    locked.data = plan_to_plain(drawn.data)
+    locked.preview = to_plain(drawn.preview)
+    locked.digest = digest(drawn.data)
+    locked.submitted_at = now
+    locked.expires_at = now + APPROVAL_LASTS
+    _move(locked, PlanStatus.AWAITING_APPROVAL)
+    locked.save()
+    _mark_used(locked, now)
+    approvals.submit(
+        account=locked.account,
+        subject_type=SUBJECT,
+        subject_ref=locked.ref,
+        title=locked.title,
+        digest=locked.digest,
+        author=locked.author,
+        actor=actor,
+        at=now,
+        expires_at=locked.expires_at,
+        reason=reason,
+    )
+    record(
+        "plan.submitted",
+        actor=actor,
+        account=locked.account,
+        subject=locked,
+        before={"status": before["status"]},
+        after={"status": locked.status, "plan_hash": locked.digest},
+        reason=reason,
+    )
+    locked.refresh_from_db()
+    return locked
+
+
+def _mark_used(plan: Plan, now: datetime) -> None:
+    # From the first submitted plan on the connection's endpoint, tenant and region stay: digests rest on them.
+    if plan.connection.used_at is None:
+        plan.connection.used_at = now
+        plan.connection.save(update_fields=["used_at"])
+
+
+def request_of(plan: Plan) -> ApprovalRequest | None:
+    """Return the newest approval request of a plan, with its decisions, or None."""
+    return (
+        ApprovalRequest.objects.filter(subject_type=SUBJECT, subject_ref=plan.ref)
+        .prefetch_related("decisions")
+        .order_by("-pk")
+        .first()
+    )
+
+
+def _decide(plan: Plan, actor: User, decision: Verdict, seen_digest: str, reason: str) -> Plan:
+    request = request_of(plan)
+    if request is None:
+        raise StaleState("This plan was not submitted yet, so there is nothing to decide.", code="not_open")
+    approvals.decide(
+        request,
+        actor=actor,
+        side=Side.CUSTOMER,
+        decision=decision,
+        seen_digest=seen_digest,
+        reason=reason,
+        at=timezone.now(),
+    )
+    plan.refresh_from_db()
+    return plan
+
+
+@transaction.atomic
+def approve_plan(plan: Plan, *, actor: User, seen_digest: str, reason: str = "") -> Plan:
+    """Approve for the customer exactly what was seen. Repeated by the same person: the same answer."""
+    return _decide(plan, actor, Verdict.APPROVE, seen_digest, reason)
+
+
+@transaction.atomic
+def reject_plan(plan: Plan, *, actor: User, seen_digest: str, reason: str) -> Plan:
+    """Reject for the customer, with a reason."""
+    return _decide(plan, actor, Verdict.REJECT, seen_digest, reason)
+
+
+def plan_was_decided(request: ApprovalRequest) -> None:
+    """Keep the plan's status true to its approval request; called in the deciding transaction."""
+    plan = _locked(Plan.objects.get(ref=request.subject_ref))
+    if plan.digest != request.digest:
+        return  # an older request of a plan that was drawn anew
+    became = {
+        ApprovalStatus.APPROVED: PlanStatus.APPROVED,
+        ApprovalStatus.REJECTED: PlanStatus.REJECTED,
+        ApprovalStatus.EXPIRED: PlanStatus.EXPIRED,
+        ApprovalStatus.VOIDED: PlanStatus.VOIDED,
+    }.get(ApprovalStatus(request.status))
+    if became is None or became == plan.status or became not in PLAN_MOVES[plan.status]:
+        return
+    _move(plan, became, request.closed_reason)
+    if became == PlanStatus.APPROVED:
+        plan.approved_at = request.closed_at
+    plan.save()
+
+
+@transaction.atomic
+def void_plan(plan: Plan, *, actor: User | None, reason: str) -> Plan:
+    """End a plan that shall not run. `actor` None means the portal. Raises StaleState once a run began."""
+    # The request before the plan: a decision locks them in this order too.
+    ApprovalRequest.objects.select_for_update().filter(subject_type=SUBJECT, subject_ref=plan.ref).first()
+    locked = _locked(plan)
+    if actor is not None:
+        _require(actor, Permission.PLAN_DRAFT, locked.account)
+    if not reason.strip():
+        raise Refused("Say why the plan is withdrawn: it stays on the record.", code="reason_missing")
+    if locked.status == PlanStatus.USED and actor is not None:
+        raise StaleState("A run of this plan was started. Abort the run instead.", code="plan_status_changed")
+    request = request_of(locked)
+    was = locked.status
+    if request is not None:
+        approvals.void(request, reason=reason, at=timezone.now(), actor=actor)
+        locked.refresh_from_db()
+    if locked.status != PlanStatus.VOIDED:
+        _move(locked, PlanStatus.VOIDED, reason)
+        locked.save()
+    record(
+        "plan.voided",
+        actor=actor,
+        account=locked.account,
+        subject=locked,
+        before={"status": was},
+        after={"status": locked.status},
+        reason=reason,
+    )
+    return locked
+
+
+# --- runs -----------------------------------------------------------------------------------------------
+
+
+def resource_keys(data: PlanData) -> list[str]:
+    """Return what a run of this plan claims: its balancers, and its servers whether they leave or stay."""
+    identity = CloudIdentity(data.provider, data.identity_url, data.tenant, data.region)
+    return sorted(
+        {
+            *(identity.key("lb", balancer_id) for balancer_id in data.balancer_ids),
+            *(identity.key("server", server.server_id) for server in (*data.servers, *data.remaining)),
+        }
+    )
+
+
+def scopes_of(plan: Plan) -> list[str]:
+    """Return the standstill scopes of a plan."""
+    return [
+        f"team:{plan.account.team.ref}",
+        f"account:{plan.account.ref}",
+        f"connection:{plan.connection.ref}",
+    ]
+
+
+@transaction.atomic
+def start_run(plan: Plan, *, actor: User, seen_digest: str, seen_status: str = PlanStatus.APPROVED) -> Run:
+    """Return the run of an approved plan; the plan is used from then on.
+
+    Raises StaleState if plan or digest are no longer what was seen, NotPermitted for the customer's
+    approver and whoever may not start, Refused while another run holds the pool or a standstill is in force.
+    """
+    locked = _locked(plan)
+    _require(actor, Permission.RUN_START, locked.account)
+    if seen_status != locked.status or locked.status != PlanStatus.APPROVED:
+        raise StaleState(
+            f"“{locked.title}” is {PlanStatus(locked.status).label.lower()}; only an approved plan can be started.",
+            code="plan_status_changed",
+        )
+    if seen_digest != locked.digest:
+        raise StaleState(
+            "This is not the plan that you were shown. Look again, then start it.", code="digest_mismatch"
+        )
+    data = data_of(locked)
+    assert data is not None
+    if digest(data) != locked.digest:
+        raise Refused(
+            "The stored plan is not what was approved, so it was not started. Tell the operator of the portal.",
+            code="digest_broken",
+        )
+    _check_approval(locked, actor)
+    now = timezone.now()
+    if data.window_end is not None and now >= data.window_end:
+        raise Refused("The change window of this plan is over. Copy it with a new one.", code="window_over")
+    run = runs.create_run(
+        account=locked.account,
+        kind=KIND,
+        plan_ref=locked.ref,
+        plan=plan_to_plain(data),
+        digest=locked.digest,
+        resource_keys=resource_keys(data),
+        scopes=scopes_of(locked),
+        title=locked.title,
+        actor=actor,
+        progress=progress_to_plain(new_progress(data, now)),
+        first_tick_at=data.window_start if data.window_start and data.window_start > now else None,
+    )
+    _move(locked, PlanStatus.USED)
+    locked.save()
+    record(
+        "run.started",
+        actor=actor,
+        account=locked.account,
+        subject=locked,
+        after={"run": str(run.ref), "plan_hash": locked.digest},
+    )
+    return run
+
+
+def _check_approval(plan: Plan, actor: User) -> None:
+    request = approvals.approved_request(SUBJECT, plan.ref, plan.digest)
+    if request is None:
+        raise Refused("The plan is not approved by both sides.", code="not_approved")
+    if approvals.has_expired(request, timezone.now()):
+        raise Refused(
+            "The approval of this plan is over. Copy the plan and have it approved anew.", code="expired"
+        )
+    removed = approvals.rests_on_removed(request)
+    if removed:
+        raise Refused(
+            f"The approval rests on {', '.join(removed)}, who may no longer approve. Have it approved anew.",
+            code="approver_removed",
+        )
+    approvals.check_starter(request, actor)
+
+
+@transaction.atomic
+def rehearse(plan: Plan, *, actor: User, pool: Pool) -> Run:
+    """Return a rehearsal of a plan: everything is read, every change is withheld and journalled as would-have.
+
+    It needs no approval, since nothing changes; it claims the pool like a real run.
+    """
+    locked = _locked(plan)
+    _require(actor, Permission.RUN_START, locked.account)
+    data = data_of(locked) or draw(locked, pool).data
+    run = runs.create_run(
+        account=locked.account,
+        kind=KIND,
+        plan_ref=locked.ref,
+        plan=plan_to_plain(data),
+        digest=digest(data),
+        resource_keys=resource_keys(data),
+        scopes=scopes_of(locked),
+        title=f"Rehearsal: {locked.title}"[:200],
+        actor=actor,
+        progress=progress_to_plain(new_progress(data, timezone.now())),
+        rehearsal=True,
+    )
+    record("run.rehearsed", actor=actor, account=locked.account, subject=locked, after={"run": str(run.ref)})
+    return run
+
+
+def situation_of(run: Run) -> commands.Situation:
+    """Return what commands are judged by."""
+    return commands.Situation(
+        status=RunStatus(run.status),
+        plan=plan_from_plain(run.plan),
+        progress=progress_from_plain(run.progress),
+        halt_code=run.halt_code if run.status == RunStatus.HALTED else "",
+    )
+
+
+@transaction.atomic
+def command(
+    run: Run,
+    name: str,
+    *,
+    actor: User,
+    args: Mapping[str, Any] | None = None,
+    reason: str = "",
+    seen_status: str | None = None,
+    seen_digest: str | None = None,
+) -> RunCommand:
+    """Return the accepted command; the run's next tick answers it. Raises Refused with the sentence why not.
+
+    `seen_status` and `seen_digest` are what the person saw; StaleState if the run is not there any more.
+    """
+    locked = Run.objects.select_for_update(of=("self",)).select_related("account").get(pk=run.pk)
+    rule = commands.RULES.get(name)
+    if rule is not None:
+        _require(actor, rule.permission, locked.account)
+    if seen_status is not None and seen_status != locked.status:
+        raise StaleState(
+            f"The run is {locked.status.replace('_', ' ')} now, no longer {seen_status.replace('_', ' ')}. "
+            "Nothing was sent. Look again, then decide.",
+            code="status_changed",
+        )
+    if seen_digest is not None and seen_digest != locked.digest:
+        raise StaleState("This run is of another plan than the one you saw.", code="digest_mismatch")
+    why_not = commands.refusal(name, args or {}, reason, situation_of(locked))
+    if why_not is not None:
+        raise Refused(why_not, code="command_refused")
+    given = runs.give_command(locked, name, actor=actor, reason=reason, args=dict(args or {}))
+    record(
+        f"run.{name}",
+        actor=actor,
+        account=locked.account,
+        subject=locked,
+        after={"args": dict(args or {}), "status_seen": locked.status},
+        reason=reason,
+    )
+    run.refresh_from_db()
+    return given
+
+
+@transaction.atomic
+def take_charge(run: Run, *, actor: User) -> Run:
+    """Make `actor` the one named person of a live run. Taking it oneself needs nobody's acceptance."""
+    locked = Run.objects.select_for_update(of=("self",)).select_related("account", "in_charge").get(pk=run.pk)
+    _require(actor, Permission.RUN_COMMAND, locked.account)
+    if locked.is_over:
+        raise Refused("The run is over; nobody needs to be in charge of it.", code="run_over")
+    before = locked.in_charge
+    if before is not None and before.pk == actor.pk:
+        return locked
+    locked.in_charge = actor
+    locked.save(update_fields=["in_charge"])
+    journal.write(
+        locked,
+        [
+            Entry(
+                "in_charge",
+                f"{actor} is in charge now" + (f" ({before} was before)." if before else "."),
+                f"{actor} is in charge now.",
+                detail={"was": str(before or ""), "became": str(actor)},
+            )
+        ],
+        at=journal.database_now(),
+        author=runs.author_of(actor),
+    )
+    record(
+        "run.taken_charge",
+        actor=actor,
+        account=locked.account,
+        subject=locked,
+        before={"in_charge": str(before or "")},
+        after={"in_charge": str(actor)},
+    )
+    run.refresh_from_db()
+    return locked
+
+
+# --- servers, records, lessons --------------------------------------------------------------------------
+
+
+@transaction.atomic
+def protect_server(
+    *,
+    account: Account,
+    connection: CloudConnection,
+    server_id: str,
+    server_name: str,
+    reason: str,
+    actor: User,
+) -> ProtectedServer:
+    """Mark a server that no plan may contain. Repeated: the mark that is there, with its reason."""
+    _require(actor, Permission.SERVER_PROTECT, account)
+    _check_belongs(account, connection, None)
+    if not reason.strip():
+        raise Refused("Say why this server is protected: the next person reads it.", code="reason_missing")
+    mark, is_new = ProtectedServer.objects.get_or_create(
+        connection=connection,
+        server_id=server_id,
+        defaults={"account": account, "server_name": server_name, "reason": reason, "marked_by": actor},
+    )
+    if is_new:
+        record("server.protected", actor=actor, account=account, subject=mark, after=snapshot(mark))
+    return mark
+
+
+@transaction.atomic
+def unprotect_server(mark: ProtectedServer, *, actor: User, reason: str) -> None:
+    """Lift a server's protection, with a reason that the audit keeps."""
+    _require(actor, Permission.SERVER_PROTECT, mark.account)
+    if not reason.strip():
+        raise Refused("Say why the protection is lifted: it stays on the record.", code="reason_missing")
+    record(
+        "server.unprotected",
+        actor=actor,
+        account=mark.account,
+        subject=mark,
+        before=snapshot(mark),
+        reason=reason,
+    )
+    mark.delete()
+
+
+@dataclass(frozen=True)
+class AddedServer:
+    """One server of a scale-up record. `evidence` says what shows it (created time, node feed, metadata)."""
+
+    server_id: str
+    server_name: str
+    added_at: datetime
+    source: str = "by_hand"
+    evidence: tuple[str, ...] = ()
+
+
+@transaction.atomic
+def record_scale_up(
+    *,
+    event: TrafficEvent,
+    connection: CloudConnection,
+    entries: Sequence[AddedServer],
+    actor: User,
+) -> ScaleUpRecord:
+    """Write down which servers were added for an event, in the order given; replaces an earlier record.
+
+    Raises Refused for no servers, or for one named twice.
+    """
+    account = event.account
+    _require(actor, Permission.PLAN_DRAFT, account)
+    _check_belongs(account, connection, event)
+    if not entries:
+        raise Refused("Name at least one server that was added.", code="record_empty")
+    ids = [entry.server_id for entry in entries]
+    twice = sorted({entry.server_name for entry in entries if ids.count(entry.server_id) > 1})
+    if twice:
+        raise Refused(f"{', '.join(twice)} is named more than once.", code="record_twice")
+    held, _ = ScaleUpRecord.objects.select_for_update().get_or_create(
+        event=event, connection=connection, defaults={"account": account, "recorded_by": actor}
+    )
+    before = [entry.server_name for entry in held.entries.all()]
+    held.entries.all().delete()
+    ScaleUpEntry.objects.bulk_create(
+        ScaleUpEntry(
+            record=held,
+            position=position,
+            server_id=entry.server_id,
+            server_name=entry.server_name,
+            added_at=entry.added_at,
+            source=entry.source,
+            evidence=list(entry.evidence),
+        )
+        for position, entry in enumerate(entries, start=1)
+    )
+    held.recorded_by = actor
+    held.save()
+    record(
+        "scale_up.recorded",
+        actor=actor,
+        account=account,
+        subject=held,
+        before={"servers": before},
+        after={"servers": [entry.server_name for entry in entries]},
+    )
+    return held
+
+
+def reconstruct(
+    event: TrafficEvent, pool: Pool, *, margin: timedelta = timedelta(hours=24)
+) -> list[AddedServer]:
+    """Return the pool's servers that were created in the event's window (or up to `margin` before it).
+
+    Each has its evidence; in the order in which they were created. Nothing is written: a person checks it.
+    """
+    nodes = {node.address: balancer.name for balancer in pool.balancers for node in balancer.nodes}
+    found = []
+    for server in pool.servers:
+        held = sorted({nodes[address] for address in server.addresses if address in nodes})
+        if not held or not event.starts_at - margin <= server.created_at <= event.ends_at:
+            continue
+        evidence = [
+            f"created {server.created_at:%Y-%m-%d %H:%M} UTC, within 24 h before or during “{event.name}”",
+            f"has a node in {', '.join(held)}",
+        ]
+        if server.metadata.get("event"):
+            evidence.append(f"metadata event={server.metadata['event']}")
+        found.append(AddedServer(server.id, server.name, server.created_at, "reconstructed", tuple(evidence)))
+    return sorted(found, key=lambda entry: (entry.added_at, entry.server_name))
+
+
+@transaction.atomic
+def write_lesson(run: Run, *, text: str, actor: User) -> Lesson:
+    """Write on a run's report what to do better next time."""
+    _require(actor, Permission.PLAN_DRAFT, run.account)
+    if not text.strip():
+        raise Refused("Write what to do better next time.", code="text_missing")
+    lesson = Lesson.objects.create(run=run, text=text.strip(), written_by=actor)
+    record("lesson.written", actor=actor, account=run.account, subject=run, after={"text": lesson.text})
+    return lesson
+
+
+# --- standstills ----------------------------------------------------------------------------------------
+
+
+def standstill_scope(scope: str, account: Account, connection: CloudConnection | None) -> str:
+    """Return the engine's key of a scope: `account`, `connection` or `team` of this account.
+
+    Raises Refused for another word or a connection of another account.
+    """
+    if scope == "account":
+        return f"account:{account.ref}"
+    if scope == "team":
+        return f"team:{account.team.ref}"
+    if scope == "connection":
+        if connection is None or connection.account_id != account.pk:
+            raise Refused(
+                "Name the cloud connection of this account that shall stand still.", code="no_connection"
+            )
+        return f"connection:{connection.ref}"
+    raise Refused("A standstill is for an account, a connection or a team.", code="unknown_scope")
+
+
+@transaction.atomic
+def put_standstill(
+    scope: str,
+    *,
+    account: Account,
+    actor: User,
+    reason: str,
+    connection: CloudConnection | None = None,
+) -> Standstill:
+    """Stop everything there: no change is sent any more but putting back, until a person lifts it.
+
+    A whole team is stopped by its launch managers only, the own account by its approvers too.
+    """
+    needed = Permission.RUN_COMMAND if scope == "team" else Permission.STANDSTILL_PUT
+    _require(actor, needed, account)
+    key = standstill_scope(scope, account, connection)
+    put = runs.put_standstill(key, reason=reason, actor=actor)
+    record(
+        "standstill.put",
+        actor=actor,
+        account=account,
+        subject=put,
+        after={"scope": key},
+        reason=reason,
+    )
+    return put
+
+
+@transaction.atomic
+def lift_standstill(standstill: Standstill, *, account: Account, actor: User, reason: str) -> Standstill:
+    """Let work go on, with a reason. Only a lead may."""
+    _require(actor, Permission.STANDSTILL_LIFT, account)
+    lifted = runs.lift_standstill(standstill, reason=reason, actor=actor)
+    record(
+        "standstill.lifted",
+        actor=actor,
+        account=account,
+        subject=lifted,
+        before={"scope": standstill.scope},
+        reason=reason,
+    )
+    return lifted
+
+
+def standstill_scopes(accounts: Iterable[Account]) -> list[str]:
+    """Return every scope that touches these accounts (for lists of standstills)."""
+    scopes = {runs.EVERYWHERE}
+    for account in accounts:
+        scopes |= {f"account:{account.ref}", f"team:{account.team.ref}"}
+        scopes |= {f"connection:{connection.ref}" for connection in account.connections.all()}
+    return sorted(scopes)
+
+
+def pool_differs(plan: Plan, pool: Pool) -> str | None:
+    """Return the sentence how the pool differs from the frozen plan, or None. For a look before the start."""
+    data = data_of(plan)
+    if data is None:
+        return None
+    try:
+        return same_pool(data, draw(plan, pool).data)
+    except Refused as refusal:
+        return refusal.says
