@@ -11,3 +11,9 @@ class RunsConfig(AppConfig):
     name = "portal.runs"
     verbose_name = "Runs"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Load the Celery application: web processes send wake-ups through it."""
+        from portal import celery
+
+        celery.app.set_default()

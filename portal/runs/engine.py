@@ -1,0 +1,407 @@
+"""One tick of one run, in the order that keeps servers safe (architecture.md, *A run, tick by tick*).
+
+    lease → observe → decide → note the intent → check → act once → settle → release
+
+A tick is short, may die anywhere and may be delivered twice: the next one looks again and goes on. What was
+sent and has no outcome is in doubt; until two looks agree on what became of it nothing else is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, Protocol, TypeVar
+
+import structlog
+
+from portal.errors import InDoubt, ProviderFailed, Refused, Trouble, TryLater
+from portal.runs import metrics, rules
+from portal.runs.types import (
+    RUN_MOVES,
+    Action,
+    Decision,
+    Doubt,
+    LeaseLost,
+    Outcome,
+    OutcomeKind,
+    RunKind,
+    RunStatus,
+    RunStore,
+    RunView,
+    StoreAway,
+)
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+NOT_SENT = "not_sent"
+DOUBT_PATIENCE_S = 300.0
+"""How long a doubt may stay unreadable before a person is told."""
+_SETTLE_SPARE_S = 3.0
+"""How much longer than the call (and the check's margin) a lease lasts, for noting the outcome."""
+_AGAIN_AT_ONCE_S = 0.0
+
+
+class Clock(Protocol):
+    """A clock that only goes forward; its zero means nothing. It must count while the process is frozen."""
+
+    def monotonic(self) -> float:
+        """Return seconds."""
+        ...
+
+
+class SystemClock:
+    """The machine's own."""
+
+    def monotonic(self) -> float:
+        """Return seconds since some moment."""
+        return time.monotonic()
+
+
+class Ended(StrEnum):
+    """How a tick ended."""
+
+    LOOKED = "looked"
+    ACTED = "acted"
+    NOT_SENT = "not_sent"
+    IN_DOUBT = "in_doubt"
+    LEASE_LOST = "lease_lost"
+    STORE_AWAY = "store_away"
+    FAILED = "failed"
+
+
+class CannotLook(Exception):
+    """An observation raised or took too long: nothing was seen, so nothing is decided."""
+
+
+class Doer(Protocol):
+    """How a synchronous store call is made from the event loop."""
+
+    async def __call__(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+        """Return what `function` returns; raise what it raises."""
+        ...
+
+
+async def inline(function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+    """Call a store right here: for stores that need no waiting (memory)."""
+    return function(*args, **kwargs)
+
+
+@dataclass
+class Tick:
+    """A tick in hand: the newest view, and when (clock's seconds) its claim came back."""
+
+    view: RunView
+    claimed_at: float
+
+
+class Engine:
+    """Ticks runs on a store. `lease_s` is the length of a lease; calls with longer deadlines get longer ones.
+
+    Small methods that a mutation test takes away: `read_doubt` (the in-doubt rule), `check` (the look right
+    before the call), `keep_lease` (renewal).
+    """
+
+    def __init__(
+        self, store: RunStore, clock: Clock | None = None, *, lease_s: float = 15.0, do: Doer = inline
+    ) -> None:
+        self.store = store
+        self.clock = clock or SystemClock()
+        self.lease_s = lease_s
+        self.do = do
+
+    async def tick(self, view: RunView, kind: RunKind, *, claimed_at: float | None = None) -> Ended:
+        """Carry the claimed run `view` on by one step. Raises nothing but cancellation."""
+        began = self.clock.monotonic()
+        tick = Tick(view, began if claimed_at is None else claimed_at)
+        with structlog.contextvars.bound_contextvars(run=view.ref, token=view.token):
+            ended = await self._guarded(tick, kind)
+        metrics.TICKS.labels(view.kind, ended.value).inc()
+        metrics.TICK_SECONDS.labels(view.kind).observe(self.clock.monotonic() - began)
+        return ended
+
+    async def _guarded(self, tick: Tick, kind: RunKind) -> Ended:
+        try:
+            try:
+                return await self._tick(tick, kind)
+            except (LeaseLost, StoreAway):
+                raise
+            except CannotLook as blind:
+                log.warning("run_cannot_look", why=str(blind))
+                await self._failed(tick, "cannot_look")
+            except Exception:
+                log.exception("run_tick_failed")
+                await self._failed(tick, "internal_error")
+            return Ended.FAILED
+        except LeaseLost as lost:
+            metrics.LEASES_LOST.inc()
+            log.warning("run_lease_lost", why=str(lost))
+            return Ended.LEASE_LOST
+        except StoreAway as away:
+            log.warning("run_store_away", why=str(away))
+            return Ended.STORE_AWAY
+
+    async def _tick(self, tick: Tick, kind: RunKind) -> Ended:
+        if tick.view.unsent is not None:
+            return await self._settle_unsent(tick, kind, tick.view.unsent.intent_id, tick.view.unsent.action)
+        looked_from = self.clock.monotonic()
+        observation = await self.observe(tick, kind)
+        self._move_on(tick)
+        if tick.view.doubt is not None:
+            return await self.read_doubt(tick, kind, observation, looked_from)
+        decision = kind.decide(tick.view, observation)
+        if decision.action is None:
+            await self.do(self.store.commit, tick.view, decision)
+            return Ended.LOOKED
+        return await self._carry_out(tick, kind, decision, decision.action, looked_from)
+
+    async def observe(self, tick: Tick, kind: RunKind) -> Any:
+        """Return one fresh look within the kind's total deadline. Raises CannotLook, LeaseLost."""
+
+        async def look() -> Any:
+            async with asyncio.timeout(kind.observe_deadline_s):
+                return await kind.observe(tick.view)
+
+        try:
+            return await self.keep_lease(tick, look(), drop_when_lost=True)
+        except TimeoutError as error:
+            raise CannotLook(f"the observation took longer than {kind.observe_deadline_s} s") from error
+        except Trouble as trouble:
+            raise CannotLook(trouble.says) from trouble
+
+    # A change
+
+    async def _carry_out(
+        self, tick: Tick, kind: RunKind, decision: Decision, action: Action, looked_from: float
+    ) -> Ended:
+        deadline_s = kind.call_deadline_s
+        lease_s = max(self.lease_s, deadline_s + rules.CHECK_MARGIN_S + _SETTLE_SPARE_S)
+        applied = rules.apply(
+            tick.view.status, tick.view.halt, decision, started=tick.view.started_at is not None
+        )
+        intent_id = await self.do(
+            self.store.note_intent, tick.view, decision, deadline_s=deadline_s, lease_s=lease_s
+        )
+        tick.view = replace(tick.view, progress=decision.progress, status=applied.status, halt=applied.halt)
+        checked_from = self.clock.monotonic()
+        # A put-back is safe on an older look; everything else rests on what was seen.
+        stale_from = float("inf") if action.is_put_back else looked_from + kind.look_max_age_s
+        why = (
+            "the look is too old to act on"
+            if checked_from >= stale_from
+            else await self.check(tick, intent_id, deadline_s)
+        )
+        if why:
+            metrics.CHECKS_REFUSED.inc()
+            log.info("run_change_held_back", why=why, action=action.name)
+            return await self._settle_unsent(tick, kind, intent_id, action, why)
+        not_after = min(checked_from + deadline_s, stale_from)
+        outcome, failed = await self.act(tick, kind, action, deadline_s=deadline_s, not_after=not_after)
+        self._move_on(tick)
+        if outcome.kind is OutcomeKind.IN_DOUBT:
+            return await self._note_doubt(tick, intent_id, outcome, deadline_s, failed=failed)
+        meant = _without_action(kind.settle(tick.view, action, outcome))
+        if outcome.kind is OutcomeKind.TRY_LATER and outcome.after_s is not None:
+            meant = replace(meant, look_again_s=max(meant.look_again_s, outcome.after_s))
+        await self._surely(self.store.settle, tick.view, intent_id, outcome, meant)
+        return Ended.ACTED
+
+    async def check(self, tick: Tick, intent_id: int, deadline_s: float) -> str:
+        """Mark the intent as sent if it may be; else return why it must not be sent."""
+        checked = await self.do(self.store.check, tick.view, intent_id, deadline_s=deadline_s)
+        return "" if checked.ok else checked.why or "the check refused it"
+
+    async def act(
+        self, tick: Tick, kind: RunKind, action: Action, *, deadline_s: float, not_after: float
+    ) -> tuple[Outcome, bool]:
+        """Make the one call, within its total deadline; return (outcome, whether a bug got in between).
+
+        What cannot be known is IN_DOUBT, never an exception.
+        """
+
+        async def call() -> Outcome:
+            async with asyncio.timeout(deadline_s):
+                return await kind.act(tick.view, action, not_after=not_after)
+
+        try:
+            return await self.keep_lease(tick, call(), drop_when_lost=False), False
+        except TryLater as later:
+            return Outcome(OutcomeKind.TRY_LATER, later.says, later.code, after_s=later.after_s), False
+        except Refused as refusal:
+            return Outcome(OutcomeKind.REFUSED, refusal.says, refusal.code), False
+        except ProviderFailed as failed:
+            return Outcome(OutcomeKind.FAILED, failed.says, failed.code), False
+        except InDoubt as doubt:
+            return Outcome(OutcomeKind.IN_DOUBT, doubt.says, doubt.code), False
+        except TimeoutError:
+            says = f"No answer came within {deadline_s:g} s."
+            return Outcome(OutcomeKind.IN_DOUBT, says, "timed_out"), False
+        except Exception:
+            # It may have been sent before the bug: only a look can tell.
+            log.exception("run_act_failed", action=action.name)
+            return Outcome(OutcomeKind.IN_DOUBT, "The portal failed in mid-call.", "internal_error"), True
+
+    async def _settle_unsent(
+        self, tick: Tick, kind: RunKind, intent_id: int, action: Action, why: str = "its worker died"
+    ) -> Ended:
+        """Settle an intent that was surely not sent. The run is looked at again at once."""
+        outcome = Outcome(OutcomeKind.NOT_APPLIED, f"It was not sent: {why}.", NOT_SENT)
+        meant = _without_action(kind.settle(tick.view, action, outcome))
+        meant = replace(meant, look_again_s=min(meant.look_again_s, _AGAIN_AT_ONCE_S))
+        await self._surely(self.store.settle, tick.view, intent_id, outcome, meant)
+        return Ended.NOT_SENT
+
+    async def _note_doubt(
+        self, tick: Tick, intent_id: int, outcome: Outcome, deadline_s: float, *, failed: bool
+    ) -> Ended:
+        metrics.IN_DOUBT.inc()
+        log.warning("run_change_in_doubt", why=outcome.says, code=outcome.code)
+        halts = failed and RunStatus.HALTED in RUN_MOVES[tick.view.status]
+        meant = Decision(
+            progress=tick.view.progress,
+            halt=rules.internal_halt(1) if halts else None,
+            look_again_s=min(1.0, deadline_s),
+        )
+        await self._surely(self.store.settle, tick.view, intent_id, outcome, meant)
+        return Ended.IN_DOUBT
+
+    # A doubt
+
+    async def read_doubt(self, tick: Tick, kind: RunKind, observation: Any, looked_from: float) -> Ended:
+        """Read what became of a change whose answer was lost. Nothing is sent, whatever the kind decides.
+
+        A look counts only if it began once the change could no longer be under way.
+        """
+        view, doubt = tick.view, tick.view.doubt
+        if doubt is None:
+            raise ValueError("There is nothing in doubt.")
+        watched = self._watched(view, kind.decide(view, observation))
+        began = view.now - timedelta(seconds=self.clock.monotonic() - looked_from)
+        if began < doubt.settled_after:
+            wait_s = max(0.05, (doubt.settled_after - view.now).total_seconds())
+            watched = replace(watched, look_again_s=min(watched.look_again_s, wait_s))
+            await self.do(self.store.commit, view, watched)
+            return Ended.IN_DOUBT
+        looks, happened = rules.agreed(doubt.looks, kind.effect(doubt.action, observation))
+        if happened is not None:
+            return await self._settle_doubt(tick, kind, doubt, watched, happened)
+        if looks != doubt.looks:
+            await self.do(self.store.look, view, doubt.intent_id, looks)
+        await self.do(self.store.commit, view, self._or_tell(view, doubt, watched))
+        return Ended.IN_DOUBT
+
+    async def _settle_doubt(
+        self, tick: Tick, kind: RunKind, doubt: Doubt, watched: Decision, happened: bool
+    ) -> Ended:
+        outcome = Outcome(OutcomeKind.DONE if happened else OutcomeKind.NOT_APPLIED, by_reading=True)
+        meant = _without_action(kind.settle(tick.view, doubt.action, outcome))
+        meant = replace(meant, samples=meant.samples + watched.samples)
+        await self._surely(self.store.settle, tick.view, doubt.intent_id, outcome, meant)
+        log.info("run_doubt_settled", happened=happened, action=doubt.action.name)
+        return Ended.ACTED
+
+    def _watched(self, view: RunView, decision: Decision) -> Decision:
+        """Return what may be kept of a decision while a doubt is open: no action, and no end of the run,
+        whose claims must be held until it is known what was done."""
+        ends = decision.status is not None and decision.status.is_over
+        if decision.action is None and not ends:
+            return decision
+        return Decision(
+            progress=view.progress, samples=decision.samples, look_again_s=min(1.0, decision.look_again_s)
+        )
+
+    def _or_tell(self, view: RunView, doubt: Doubt, watched: Decision) -> Decision:
+        """Return `watched`, as a halt where the doubt could not be read for too long."""
+        unread_s = (view.now - doubt.settled_after).total_seconds()
+        status = watched.status or view.status
+        can_halt = status is not RunStatus.HALTED and RunStatus.HALTED in RUN_MOVES[view.status]
+        if unread_s < DOUBT_PATIENCE_S or watched.halt is not None or not can_halt:
+            return watched
+        return replace(watched, status=RunStatus.HALTED, halt=rules.doubt_halt(doubt.action, unread_s))
+
+    # Lease and failures
+
+    async def keep_lease(self, tick: Tick, work: Coroutine[Any, Any, T], *, drop_when_lost: bool) -> T:
+        """Await `work`, renewing the lease at a third of its length for as long as it takes.
+
+        A look is dropped when the lease is lost (raises LeaseLost). A call is awaited to its end: it is on
+        the wire already, and writing its outcome will be refused.
+        """
+        main: asyncio.Task[T] = asyncio.ensure_future(work)
+        keeper = asyncio.ensure_future(self._renew(tick))
+        try:
+            await asyncio.wait({main, keeper}, return_when=asyncio.FIRST_COMPLETED)
+            if not main.done() and drop_when_lost:
+                keeper.result()
+            return await main
+        finally:
+            main.cancel()
+            keeper.cancel()
+            await asyncio.gather(main, keeper, return_exceptions=True)
+
+    async def _renew(self, tick: Tick) -> None:
+        """Renew until cancelled. Raises LeaseLost."""
+        while True:
+            await asyncio.sleep(self.lease_s / 3)
+            try:
+                renewed = await self.do(self.store.renew, tick.view, lease_s=self.lease_s)
+            except StoreAway as away:
+                log.warning("run_renewal_missed", why=str(away))
+                continue
+            tick.view = replace(tick.view, lease_until=renewed.lease_until)
+
+    def _move_on(self, tick: Tick) -> None:
+        """Move the view's time on by what has passed since the claim: the database's clock, kept here."""
+        at = self.clock.monotonic()
+        tick.view = replace(tick.view, now=tick.view.now + timedelta(seconds=max(0.0, at - tick.claimed_at)))
+        tick.claimed_at = at
+
+    async def _failed(self, tick: Tick, code: str) -> None:
+        """Count a failed tick and back off; the third in a row halts the run."""
+        view = tick.view
+        failures = view.failures + 1
+        metrics.FAILURES.labels(view.kind).inc()
+        wait_s = rules.retry_after_s(failures)
+        can_halt = view.status is not RunStatus.HALTED and RunStatus.HALTED in RUN_MOVES[view.status]
+        if failures >= rules.FAILURES_BEFORE_HALT and can_halt:
+            halt = rules.internal_halt(failures, code)
+            decision = Decision(progress=view.progress, halt=halt, look_again_s=wait_s)
+            log.error("run_halted", code=code, failures=failures)
+            await self.do(self.store.commit, view, decision, failed=True)
+        else:
+            await self.do(self.store.release, view, look_again_s=wait_s, failed=True)
+
+    async def _surely(self, write: Callable[..., None], *args: Any) -> None:
+        """Write an outcome, trying again while the store is away: a lost one would cost a doubt.
+
+        Gives up once the lease must have ended; the next holder reads what became of the change.
+        """
+        give_up_at = self.clock.monotonic() + self.lease_s
+        wait_s = 0.1
+        while True:
+            try:
+                await self.do(write, *args)
+                return
+            except StoreAway:
+                if self.clock.monotonic() + wait_s > give_up_at:
+                    raise
+                await asyncio.sleep(wait_s)
+                wait_s = min(1.0, wait_s * 2)
+
+
+async def tick(
+    view: RunView, kind: RunKind, store: RunStore, clock: Clock | None = None, *, do: Doer = inline
+) -> Ended:
+    """Carry one claimed run on by one step (see `Engine.tick`)."""
+    return await Engine(store, clock, do=do).tick(view, kind)
+
+
+def _without_action(decision: Decision) -> Decision:
+    """Return the decision; raises ValueError if it holds an action, which only `decide` may ask for."""
+    if decision.action is not None:
+        raise ValueError("What an outcome means holds no action; the next look decides on that.")
+    return decision

@@ -1,0 +1,496 @@
+"""Runs in PostgreSQL: the `RunStore` of the portal.
+
+Each method is one short transaction; all times come from the database's clock. Between claim and release the
+row belongs to whoever has its fencing token; people's services lock the same row, so a command and the check
+right before a call are always one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import structlog
+from django.db import InterfaceError, OperationalError, connection, transaction
+
+from portal.runs import journal, metrics, registry, rules
+from portal.runs.models import Claim, Intent, Run, RunCommand, RunSample, Standstill
+from portal.runs.types import (
+    Answer,
+    Checked,
+    Command,
+    Decision,
+    Doubt,
+    Entry,
+    Halt,
+    HaltRank,
+    LeaseLost,
+    Outcome,
+    OutcomeKind,
+    RunStatus,
+    RunView,
+    StoreAway,
+    Unsent,
+)
+
+log = structlog.get_logger(__name__)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_CLAIM = """
+WITH due AS (
+    SELECT id, next_tick_at FROM runs_run
+    WHERE next_tick_at <= statement_timestamp()
+      AND (lease_until IS NULL OR lease_until <= statement_timestamp())
+      AND (%(kinds)s::text[] IS NULL OR kind = ANY(%(kinds)s::text[]))
+      AND (%(ref)s::uuid IS NULL OR ref = %(ref)s::uuid)
+    ORDER BY next_tick_at LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE runs_run SET
+    token = runs_run.token + 1,
+    holder = %(holder)s,
+    lease_until = clock_timestamp() + make_interval(secs => %(lease_s)s),
+    late_s = extract(epoch FROM clock_timestamp() - due.next_tick_at)
+FROM due WHERE runs_run.id = due.id
+RETURNING runs_run.*
+"""
+
+# The row of the run is changed, not only read: a command or standstill that is being written locks it, and
+# PostgreSQL then looks at the newest row again. One statement, so nothing can come in between.
+_CHECK = """
+WITH held AS (
+    UPDATE runs_run SET checked_at = clock_timestamp()
+    WHERE id = %(run)s AND token = %(token)s
+      AND lease_until > clock_timestamp() + make_interval(secs => %(needed_s)s)
+      AND (%(is_put_back)s OR (
+          command_seq = %(command_seq)s
+          AND NOT EXISTS (
+              SELECT 1 FROM runs_standstill
+              WHERE lifted_at IS NULL AND scope = ANY(runs_run.scopes))))
+    RETURNING id, lease_until
+)
+UPDATE runs_intent SET sent_at = clock_timestamp(), lease_until = held.lease_until
+FROM held
+WHERE runs_intent.id = %(intent)s AND runs_intent.run_id = held.id AND runs_intent.token = %(token)s
+  AND runs_intent.sent_at IS NULL AND runs_intent.finished_at IS NULL
+RETURNING runs_intent.id
+"""
+
+
+def _reaches_database(method: Callable[P, R]) -> Callable[P, R]:
+    """Turn a lost connection into StoreAway: no bug of the run, and its lease runs out by itself."""
+
+    @wraps(method)
+    def reach(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except (OperationalError, InterfaceError) as error:
+            metrics.STORE_AWAY.inc()
+            raise StoreAway(str(error)) from error
+
+    return reach
+
+
+class PgStore:
+    """The runs of this portal's database. Safe to share between threads: it holds nothing.
+
+    `holds` (the fence), `check` and `doubt_of` (the in-doubt rule) are apart so that a mutation test can
+    take each away.
+    """
+
+    @_reaches_database
+    @transaction.atomic
+    def claim_due(
+        self, *, holder: str, limit: int, lease_s: float, kinds: Collection[str] | None = None
+    ) -> list[RunView]:
+        """As `RunStore.claim_due`."""
+        return self._take(holder, limit, lease_s, kinds=kinds)
+
+    @_reaches_database
+    @transaction.atomic
+    def claim(self, ref: str, *, holder: str, lease_s: float) -> RunView | None:
+        """As `RunStore.claim`."""
+        return next(iter(self._take(holder, 1, lease_s, ref=ref)), None)
+
+    @_reaches_database
+    def next_due_s(self, kinds: Collection[str] | None = None) -> float | None:
+        """As `RunStore.next_due_s`."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT extract(epoch FROM min(greatest(next_tick_at, lease_until)) - clock_timestamp())"
+                " FROM runs_run WHERE next_tick_at IS NOT NULL"
+                " AND (%(kinds)s::text[] IS NULL OR kind = ANY(%(kinds)s::text[]))",
+                {"kinds": None if kinds is None else sorted(kinds)},
+            )
+            wait_s = cursor.fetchone()[0]
+        return None if wait_s is None else max(0.0, float(wait_s))
+
+    @_reaches_database
+    @transaction.atomic
+    def renew(self, view: RunView, *, lease_s: float) -> RunView:
+        """As `RunStore.renew`."""
+        run, now = self._held(view)
+        run.lease_until = now + timedelta(seconds=lease_s)
+        run.save(update_fields=["lease_until"])
+        Intent.objects.filter(
+            run=run, token=view.token, sent_at__isnull=False, finished_at__isnull=True
+        ).update(lease_until=run.lease_until)
+        return replace(view, lease_until=run.lease_until)
+
+    @_reaches_database
+    @transaction.atomic
+    def note_intent(self, view: RunView, decision: Decision, *, deadline_s: float, lease_s: float) -> int:
+        """As `RunStore.note_intent`."""
+        if decision.action is None:
+            raise ValueError("An intent needs an action.")
+        run, now = self._held(view)
+        self._apply(run, view, decision, now)
+        intent = Intent.objects.create(
+            run=run,
+            token=view.token,
+            action=rules.action_to_json(decision.action),
+            noted_at=now,
+            deadline_s=deadline_s,
+        )
+        journal.write(run, [rules.intent_entry(decision.action, intent.pk)], at=now, token=view.token)
+        until = now + timedelta(seconds=lease_s)
+        if run.lease_until is None or run.lease_until < until:
+            run.lease_until = until
+            run.save(update_fields=["lease_until"])
+        return intent.pk
+
+    @_reaches_database
+    @transaction.atomic
+    def check(self, view: RunView, intent_id: int, *, deadline_s: float) -> Checked:
+        """As `RunStore.check`."""
+        intent = Intent.objects.only("run_id", "action").get(pk=intent_id)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                _CHECK,
+                {
+                    "run": intent.run_id,
+                    "token": view.token,
+                    "needed_s": deadline_s + rules.CHECK_MARGIN_S,
+                    "is_put_back": bool(intent.action["is_put_back"]),
+                    "command_seq": view.command_seq,
+                    "intent": intent_id,
+                },
+            )
+            if cursor.fetchone() is not None:
+                return Checked(True)
+        return Checked(False, self._why_not(view, intent_id, deadline_s))
+
+    @_reaches_database
+    @transaction.atomic
+    def settle(self, view: RunView, intent_id: int, outcome: Outcome, decision: Decision) -> None:
+        """As `RunStore.settle`."""
+        run = Run.objects.select_for_update().get(ref=view.ref)
+        intent = Intent.objects.get(pk=intent_id, run=run)
+        if intent.finished_at is not None:
+            if intent.outcome == outcome.kind.value:
+                return
+            raise LeaseLost(f"intent {intent_id} has another outcome")
+        now = journal.database_now()
+        self._refuse_unless_held(run, view, now, leased=False)
+        action = rules.action_from_json(intent.action)
+        if outcome.kind is OutcomeKind.IN_DOUBT:
+            intent.lease_until = now
+        else:
+            intent.outcome = outcome.kind.value
+            intent.by_reading = outcome.by_reading
+            intent.finished_at = now
+        intent.outcome_detail = {
+            "says": outcome.says,
+            "code": outcome.code,
+            "after_s": outcome.after_s,
+            "detail": dict(outcome.detail),
+        }
+        intent.save()
+        first = [rules.outcome_entry(action, outcome, intent_id)]
+        self._apply(run, view, decision, now, first=first)
+        self._release(run, view, now, decision.look_again_s, failed=False)
+
+    @_reaches_database
+    @transaction.atomic
+    def look(self, view: RunView, intent_id: int, looks: tuple[bool, ...]) -> None:
+        """As `RunStore.look`."""
+        run, _now = self._held(view)
+        Intent.objects.filter(pk=intent_id, run=run).update(looks=list(looks))
+
+    @_reaches_database
+    @transaction.atomic
+    def commit(self, view: RunView, decision: Decision, *, failed: bool = False) -> None:
+        """As `RunStore.commit`."""
+        if decision.action is not None:
+            raise ValueError("A decision with an action is noted, not committed.")
+        run, now = self._held(view)
+        self._apply(run, view, decision, now)
+        self._release(run, view, now, decision.look_again_s, failed=failed)
+
+    @_reaches_database
+    @transaction.atomic
+    def release(self, view: RunView, *, look_again_s: float, failed: bool = False) -> None:
+        """As `RunStore.release`."""
+        run, now = self._held(view, leased=False)
+        self._release(run, view, now, look_again_s, failed=failed)
+
+    # What a mutation test takes away
+
+    def holds(self, run: Run, view: RunView, now: datetime, *, leased: bool) -> bool:
+        """Whether `view` may still write: the fence."""
+        if run.token != view.token:
+            return False
+        return not leased or (run.lease_until is not None and run.lease_until > now)
+
+    def doubt_of(self, intent: Intent) -> Doubt | None:
+        """Return the doubt that an intent without outcome is, or None if it was surely never sent."""
+        if intent.sent_at is None or intent.lease_until is None:
+            return None
+        return Doubt(
+            intent_id=intent.pk,
+            action=rules.action_from_json(intent.action),
+            sent_at=intent.sent_at,
+            settled_after=rules.settled_after(intent.lease_until, intent.deadline_s),
+            looks=tuple(intent.looks),
+        )
+
+    # Inside
+
+    def _held(self, view: RunView, *, leased: bool = True) -> tuple[Run, datetime]:
+        """Return the locked row and the time after the lock was had. Raises LeaseLost."""
+        run = Run.objects.select_for_update().get(ref=view.ref)
+        now = journal.database_now()
+        self._refuse_unless_held(run, view, now, leased=leased)
+        return run, now
+
+    def _refuse_unless_held(self, run: Run, view: RunView, now: datetime, *, leased: bool) -> None:
+        if not self.holds(run, view, now, leased=leased):
+            raise LeaseLost(f"run {view.ref} is no longer held by token {view.token}")
+
+    def _take(
+        self,
+        holder: str,
+        limit: int,
+        lease_s: float,
+        *,
+        kinds: Collection[str] | None = None,
+        ref: str | None = None,
+    ) -> list[RunView]:
+        runs = list(
+            Run.objects.raw(
+                _CLAIM,
+                {
+                    "holder": holder,
+                    "limit": limit,
+                    "lease_s": lease_s,
+                    "kinds": None if kinds is None else sorted(kinds),
+                    "ref": ref,
+                },
+            )
+        )
+        if not runs:
+            return []
+        now = journal.database_now()
+        ids = [run.pk for run in runs]
+        commands: dict[int, list[Command]] = {}
+        for row in RunCommand.objects.filter(run__in=ids, accepted__isnull=True).order_by("run_id", "seq"):
+            commands.setdefault(row.run_id, []).append(_command(row))
+        intents = {i.run_id: i for i in Intent.objects.filter(run__in=ids, finished_at__isnull=True)}
+        standstills = {s.scope: s.says for s in Standstill.objects.filter(lifted_at__isnull=True)}
+        views = []
+        for run in runs:
+            metrics.LATE_SECONDS.observe(run.late_s or 0.0)
+            view = self._view(run, now, commands.get(run.pk, []), intents.get(run.pk), standstills)
+            try:
+                # A savepoint of its own: facts that fail must not cost the other runs their tick.
+                with transaction.atomic():
+                    views.append(replace(view, facts=_facts(run)))
+            except (OperationalError, InterfaceError):
+                raise
+            except Exception:
+                log.exception("run_facts_failed", run=str(run.ref), kind=run.kind)
+                self._fail(run, view, now)
+        return views
+
+    def _view(
+        self,
+        run: Run,
+        now: datetime,
+        commands: Iterable[Command],
+        intent: Intent | None,
+        standstills: Mapping[str, str],
+    ) -> RunView:
+        doubt = self.doubt_of(intent) if intent is not None else None
+        unsent = None
+        if intent is not None and doubt is None:
+            unsent = Unsent(intent.pk, rules.action_from_json(intent.action))
+        if run.lease_until is None:
+            raise ValueError("A claimed run has a lease.")
+        return RunView(
+            ref=str(run.ref),
+            kind=run.kind,
+            status=RunStatus(run.status),
+            plan=run.plan,
+            progress=run.progress,
+            digest=run.digest,
+            scopes=tuple(run.scopes),
+            token=run.token,
+            lease_until=run.lease_until,
+            now=now,
+            command_seq=run.command_seq,
+            commands=tuple(commands),
+            standstill=next((standstills[s] for s in run.scopes if s in standstills), None),
+            doubt=doubt,
+            halt=halt_of(run),
+            started_at=run.started_at,
+            failures=run.failures,
+            unsent=unsent,
+            is_rehearsal=run.is_rehearsal,
+        )
+
+    def _fail(self, run: Run, view: RunView, now: datetime) -> None:
+        failures = run.failures + 1
+        if failures >= rules.FAILURES_BEFORE_HALT and view.status is not RunStatus.HALTED:
+            halt = Decision(progress=run.progress, halt=rules.internal_halt(failures))
+            self._apply(run, view, halt, now, is_projected=False)
+        metrics.FAILURES.labels(run.kind).inc()
+        self._release(run, view, now, rules.retry_after_s(failures), failed=True)
+
+    def _apply(
+        self,
+        run: Run,
+        view: RunView,
+        decision: Decision,
+        now: datetime,
+        *,
+        first: Iterable[Entry] = (),
+        is_projected: bool = True,
+    ) -> None:
+        """Write what a decision says into the locked row, the journal and the kind's own tables."""
+        applied = rules.apply(
+            RunStatus(run.status), halt_of(run), decision, started=run.started_at is not None
+        )
+        run.status = applied.status.value
+        run.progress = dict(decision.progress)
+        _set_halt(run, applied.halt)
+        if applied.halts:
+            run.halted_at = now
+        if applied.starts:
+            run.started_at = now
+        if applied.is_over:
+            run.ended_at = now
+            run.next_tick_at = None
+            Claim.objects.filter(run=run).delete()
+        run.updated_at = now
+        run.save(
+            update_fields=[
+                "status",
+                "progress",
+                "halt_code",
+                "halt_rank",
+                "halt_says",
+                "halt_customer_says",
+                "halt_next_commands",
+                "halted_at",
+                "started_at",
+                "ended_at",
+                "next_tick_at",
+                "updated_at",
+            ]
+        )
+        answered = self._answer(run, decision.answers, now, is_over=applied.is_over)
+        journal.write(run, [*first, *answered, *applied.entries], at=now, token=view.token)
+        RunSample.objects.bulk_create(
+            RunSample(run=run, series=s.series, at=s.at, value=s.value, detail=dict(s.detail))
+            for s in decision.samples
+        )
+        known = registry.registered(run.kind)
+        if is_projected and known is not None and known.project is not None:
+            known.project(run, decision)
+
+    def _answer(self, run: Run, answers: tuple[Answer, ...], now: datetime, *, is_over: bool) -> list[Entry]:
+        if not answers and not is_over:
+            return []
+        rows = list(RunCommand.objects.filter(run=run, accepted__isnull=True).order_by("seq"))
+        open_commands = {row.pk: _command(row) for row in rows}
+        if is_over:
+            answers += rules.over_answers(tuple(open_commands.values()), answers)
+        entries = []
+        for answer in answers:
+            command = open_commands.pop(answer.command_id, None)
+            if command is None:
+                continue
+            RunCommand.objects.filter(pk=answer.command_id).update(
+                accepted=answer.accepted, answer=answer.says, answered_at=now
+            )
+            entries.append(rules.answer_entry(command, answer))
+        return entries
+
+    def _release(self, run: Run, view: RunView, now: datetime, look_again_s: float, *, failed: bool) -> None:
+        run.lease_until = None
+        run.holder = ""
+        run.failures = run.failures + 1 if failed else 0
+        if run.is_over:
+            run.next_tick_at = None
+        elif run.command_seq != view.command_seq:
+            run.next_tick_at = now
+        else:
+            run.next_tick_at = now + timedelta(seconds=look_again_s)
+        run.save(update_fields=["lease_until", "holder", "failures", "next_tick_at"])
+
+    def _why_not(self, view: RunView, intent_id: int, deadline_s: float) -> str:
+        run = Run.objects.get(ref=view.ref)
+        now = journal.database_now()
+        if not self.holds(run, view, now, leased=True) or run.lease_until is None:
+            return "the lease is lost"
+        if run.lease_until <= now + timedelta(seconds=deadline_s + rules.CHECK_MARGIN_S):
+            return "the lease is too short for the call"
+        if run.command_seq != view.command_seq:
+            return "a person's command came in"
+        standing = Standstill.objects.filter(scope__in=run.scopes, lifted_at__isnull=True).first()
+        return standing.says if standing is not None else "the intent was sent or settled before"
+
+
+def halt_of(run: Run) -> Halt | None:
+    """Return why a run has halted, or None if it has not."""
+    if run.status != RunStatus.HALTED.value:
+        return None
+    return Halt(
+        code=run.halt_code,
+        rank=HaltRank(run.halt_rank),
+        says=run.halt_says,
+        customer_says=run.halt_customer_says,
+        next_commands=tuple(run.halt_next_commands),
+    )
+
+
+def _set_halt(run: Run, halt: Halt | None) -> None:
+    run.halt_code = halt.code if halt else ""
+    run.halt_rank = halt.rank.value if halt else ""
+    run.halt_says = halt.says if halt else ""
+    run.halt_customer_says = halt.customer_says if halt else ""
+    run.halt_next_commands = list(halt.next_commands) if halt else []
+    if halt is None:
+        run.halted_at = None
+
+
+def _command(row: RunCommand) -> Command:
+    return Command(
+        id=row.pk,
+        seq=row.seq,
+        name=row.name,
+        args=row.args,
+        by=str(row.by_id),
+        by_name=row.by_name,
+        reason=row.reason,
+        at=row.at,
+    )
+
+
+def _facts(run: Run) -> Mapping[str, Any]:
+    known = registry.registered(run.kind)
+    return known.facts(run) if known is not None and known.facts is not None else {}

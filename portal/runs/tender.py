@@ -1,0 +1,212 @@
+"""The tender: a bounded turn of one worker child that ticks all due runs side by side.
+
+A message per tick costs too much for a fleet; a message wakes a turn. The event loop does provider I/O only;
+database work runs in two threads with a connection each. Loop, threads and HTTP clients start after the fork
+and are kept over turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import structlog
+from django.db import close_old_connections, connections
+
+from portal.runs import metrics, registry
+from portal.runs.engine import Clock, Doer, Engine, SystemClock
+from portal.runs.store_pg import PgStore
+from portal.runs.types import RunKind, RunStore, RunView, StoreAway
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+STORE_THREADS = 2
+POLL_S = 0.25
+"""How soon at the latest a turn in hand sees a command or a new run without any message."""
+_LOCKED_S = 0.05
+_BREATH_S = 0.005
+"""Ticks that end within this time share one claim."""
+
+
+class StoreThreads:
+    """Calls synchronous store functions in a few threads of our own, each with a database connection.
+
+    Django's own `sync_to_async` would serialise everything on one thread.
+    """
+
+    def __init__(self, threads: int = STORE_THREADS) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="runs-store")
+
+    async def __call__(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+        """Return what `function` returns; raise what it raises."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, partial(_batch, function, *args, **kwargs))
+
+    def close(self) -> None:
+        """End the threads and their connections."""
+        for _ in range(STORE_THREADS):
+            self._pool.submit(connections.close_all)
+        self._pool.shutdown(wait=True)
+
+
+def _batch(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    # A connection that died with a restart of PostgreSQL, or is too old, is not used again.
+    close_old_connections()
+    try:
+        return function(*args, **kwargs)
+    finally:
+        close_old_connections()
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a turn did: ticks made, and in how many seconds the next run is due (None: no work left)."""
+
+    ticks: int
+    next_due_s: float | None
+
+
+class Tender:
+    """Ticks due runs side by side until its time is up or nothing is due within it.
+
+    `kind_of` returns the kind by name; `names` are the kinds that this worker knows.
+    """
+
+    def __init__(
+        self,
+        store: RunStore,
+        kind_of: Callable[[str], RunKind],
+        *,
+        names: Callable[[], Collection[str]],
+        lease_s: float,
+        batch: int,
+        clock: Clock | None = None,
+        do: Doer | None = None,
+        holder: str = "",
+        engine: Engine | None = None,
+    ) -> None:
+        self.clock = clock or SystemClock()
+        self.do: Doer = do or StoreThreads()
+        self.store = store
+        self.engine = engine or Engine(store, self.clock, lease_s=lease_s, do=self.do)
+        self.holder = holder or f"{socket.gethostname()}:{os.getpid()}"
+        self.lease_s = lease_s
+        self.batch = batch
+        self._kind_of = kind_of
+        self._names = names
+
+    async def turn(self, budget_s: float) -> Turn:
+        """Take turns at due runs for up to `budget_s`; ticks in hand are then awaited to their end.
+
+        Returns at once if nothing is due within the budget. Raises nothing: a store that is away ends the
+        turn, and the next message or sweep starts another.
+        """
+        until = self.clock.monotonic() + budget_s
+        active: set[asyncio.Task[Any]] = set()
+        ticks = 0
+        next_due_s: float | None = None
+        try:
+            while (left_s := until - self.clock.monotonic()) > 0:
+                views, next_due_s = await self.do(self._claim, self.batch - len(active))
+                claimed_at = self.clock.monotonic()
+                active |= {asyncio.create_task(self._tick(view, claimed_at)) for view in views}
+                ticks += len(views)
+                if not active and (next_due_s is None or next_due_s >= left_s):
+                    break
+                # Due and yet not to be had: somebody has the row locked, which takes a moment.
+                soonest_s = _BREATH_S if views else _LOCKED_S
+                wait_s = min(POLL_S, left_s, POLL_S if next_due_s is None else max(soonest_s, next_due_s))
+                active = await _any_of(active, wait_s)
+        except StoreAway as away:
+            log.warning("tender_store_away", why=str(away))
+        finally:
+            if active:
+                await asyncio.wait(active)
+        if ticks:
+            next_due_s = await self._next_due()
+        metrics.TURNS.labels("work" if ticks else "nothing").inc()
+        return Turn(ticks, next_due_s)
+
+    def _claim(self, limit: int) -> tuple[list[RunView], float | None]:
+        names = self._names()
+        views = []
+        if limit > 0:
+            views = self.store.claim_due(holder=self.holder, limit=limit, lease_s=self.lease_s, kinds=names)
+        # With a full batch in hand only the end of a tick makes room.
+        return views, self.store.next_due_s(names) if limit > len(views) else None
+
+    async def _next_due(self) -> float | None:
+        try:
+            return await self.do(self.store.next_due_s, self._names())
+        except StoreAway as away:
+            log.warning("tender_store_away", why=str(away))
+            return None
+
+    async def _tick(self, view: RunView, claimed_at: float) -> None:
+        await self.engine.tick(view, self._kind_of(view.kind), claimed_at=claimed_at)
+
+
+async def _any_of(active: set[asyncio.Task[Any]], wait_s: float) -> set[asyncio.Task[Any]]:
+    """Wait until a tick has ended or `wait_s` has passed; return the ticks still in hand.
+
+    A tick that ended with a bug of the engine itself is raised: its lease runs out by itself.
+    """
+    if not active:
+        await asyncio.sleep(wait_s)
+        return active
+    done, pending = await asyncio.wait(active, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+    if done and pending:
+        await asyncio.sleep(_BREATH_S)
+        more = {task for task in pending if task.done()}
+        done, pending = done | more, pending - more
+    for task in done:
+        task.result()
+    return pending
+
+
+class Child:
+    """What one worker child keeps over turns: loop, store threads, kinds with their HTTP clients."""
+
+    def __init__(self, *, lease_s: float, batch: int) -> None:
+        self.pid = os.getpid()
+        self._runner = asyncio.Runner()
+        self._threads = StoreThreads()
+        self._kinds: dict[str, RunKind] = {}
+        self.tender = Tender(
+            PgStore(),
+            self._kind,
+            names=lambda: registry.kinds().keys(),
+            lease_s=lease_s,
+            batch=batch,
+            do=self._threads,
+        )
+
+    def turn(self, budget_s: float) -> Turn:
+        """Make one turn on this child's own loop."""
+        return self._runner.run(self.tender.turn(budget_s))
+
+    def close(self) -> None:
+        """Close clients, loop and threads."""
+        for close in registry.closers():
+            self._runner.run(_closed(close))
+        self._runner.close()
+        self._threads.close()
+
+    def _kind(self, name: str) -> RunKind:
+        if name not in self._kinds:
+            known = registry.registered(name)
+            if known is None:
+                raise LookupError(f"The kind of run {name!r} is not registered.")
+            self._kinds[name] = known.factory()
+        return self._kinds[name]
+
+
+async def _closed(close: Callable[[], Any]) -> None:
+    await close()
