@@ -175,6 +175,25 @@ class Withheld:
 
 
 @dataclass(frozen=True)
+class Credentials:
+    """How the portal logs in at a provider. The key never shows in a repr, a log or an exception."""
+
+    provider: str
+    identity_url: str
+    username: str
+    api_key: str = field(repr=False)
+    tenant: str
+    region: str
+
+    @property
+    def identity(self) -> CloudIdentity:
+        """Which provider account and region these are for."""
+        return CloudIdentity(
+            provider=self.provider, identity_url=self.identity_url, tenant=self.tenant, region=self.region
+        )
+
+
+@dataclass(frozen=True)
 class CloudIdentity:
     """Which provider account and region this is. Claims are made from it, never from our row ids."""
 

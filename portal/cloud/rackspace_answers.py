@@ -1,0 +1,420 @@
+"""What Rackspace's APIs answer, as our values. Pure: text in, frozen values out.
+
+Whatever cannot be understood raises `Unreadable`; nothing is guessed, and a part is never returned for the
+whole. Source: provider reference, sections 1.2 (catalog), 2.1 to 2.6 (balancers), 3.1 and 3.2 (servers).
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+from xml.etree import ElementTree
+
+from portal.cloud.types import (
+    Balancer,
+    BalancerRef,
+    BalancerStats,
+    BalancerStatus,
+    Condition,
+    FeedEntry,
+    Node,
+    NodeStatus,
+    NodeType,
+    Server,
+)
+
+_ATOM = "{http://www.w3.org/2005/Atom}"
+DEFAULT_BALANCER_TIMEOUT_S = 30  # provider reference, 2.1
+DEFAULT_ALGORITHM = "RANDOM"  # provider reference, 2.7
+
+
+class Unreadable(ValueError):
+    """An answer that is cut off, no JSON, or lacks what it must have. The text names the lack, not the data."""
+
+
+class WrongTenant(Exception):
+    """The provider logged in to another account than the one that was asked for."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """A log-in: token, when it ends, where the services are, and what the user's roles are called."""
+
+    token: str = field(repr=False)
+    expires_at: datetime
+    endpoints: Mapping[str, str]
+    roles: tuple[str, ...] = ()
+    default_region: str | None = None
+
+    def to_text(self) -> str:
+        """Return the session as text for an encrypted cache."""
+        return json.dumps(
+            {
+                "token": self.token,
+                "expires_at": self.expires_at.isoformat(),
+                "endpoints": dict(self.endpoints),
+                "roles": list(self.roles),
+                "default_region": self.default_region,
+            }
+        )
+
+    @classmethod
+    def from_text(cls, text: str) -> Session:
+        """Return the session that `to_text` wrote. Raises Unreadable."""
+        data = json_object(text.encode())
+        endpoints = _need(data, "endpoints", dict)
+        return cls(
+            token=_need(data, "token", str),
+            expires_at=parse_time(_need(data, "expires_at", str)),
+            endpoints={str(name): str(url) for name, url in endpoints.items()},
+            roles=tuple(str(role) for role in _need(data, "roles", list)),
+            default_region=_optional_text(data, "default_region"),
+        )
+
+
+@dataclass(frozen=True)
+class RateLimit:
+    """One line of a service's limits: how many calls of a verb in which unit of time."""
+
+    verb: str
+    uri: str
+    value: int
+    remaining: int | None
+    unit: str
+
+
+# --- common ---
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object in `body`. Raises Unreadable."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Unreadable("no JSON") from None
+    if not isinstance(data, dict):
+        raise Unreadable("no JSON object")
+    return data
+
+
+def parse_time(text: str) -> datetime:
+    """Return an aware UTC time from ISO 8601 with `Z`, an offset, or neither (then UTC). Raises Unreadable."""
+    try:
+        value = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise Unreadable("no time") from None
+    return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def parse_retry_after(text: str, now: datetime) -> float | None:
+    """Return the seconds from `now` that a Retry-After means; None if it cannot be understood.
+
+    Accepts seconds, an HTTP date and ISO 8601: the provider's format is not confirmed (reference, 2.9).
+    """
+    text = text.strip()
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", text):
+        return float(text)
+    try:
+        when = parse_time(text)
+    except Unreadable:
+        try:
+            when = email.utils.parsedate_to_datetime(text)
+        except (ValueError, TypeError, IndexError):
+            return None
+        when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return max(0.0, (when - now).total_seconds())
+
+
+def _need(data: Mapping[str, Any], key: str, kind: type) -> Any:
+    value = data.get(key)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise Unreadable(f"no {key}")
+    return value
+
+
+def _need_id(data: Mapping[str, Any]) -> str:
+    value = data.get("id")
+    if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
+        raise Unreadable("no id")
+    return str(value)
+
+
+def _optional_text(data: Mapping[str, Any], key: str) -> str | None:
+    value = data.get(key)
+    return value if isinstance(value, str) and value else None
+
+
+def _objects(values: Sequence[Any], what: str) -> list[dict[str, Any]]:
+    if not all(isinstance(value, dict) for value in values):
+        raise Unreadable(f"no {what}")
+    return list(values)
+
+
+# --- identity ---
+
+
+def parse_session(body: bytes, *, region: str, tenant: str, services: Sequence[str]) -> Session:
+    """Return the session of a log-in answer, with the endpoints of `services` in `region`.
+
+    Services are found by name, since an old service can share a type (reference, 1.2); a service without an
+    endpoint in the region is left out. Raises Unreadable, and WrongTenant for another account's token.
+    """
+    access = _need(json_object(body), "access", dict)
+    token = _need(access, "token", dict)
+    owner = token.get("tenant")
+    if isinstance(owner, dict) and str(owner.get("id", tenant)) != tenant:
+        raise WrongTenant
+    endpoints: dict[str, str] = {}
+    for service in _objects(_need(access, "serviceCatalog", list), "catalog"):
+        name = service.get("name")
+        if name not in services:
+            continue
+        for endpoint in _objects(_need(service, "endpoints", list), "endpoints"):
+            # Endpoints without a region exist (reference, 1.2); they serve every region.
+            if endpoint.get("region", region) == region and isinstance(endpoint.get("publicURL"), str):
+                endpoints[str(name)] = endpoint["publicURL"].rstrip("/")
+                break
+    user = access.get("user")
+    roles = user.get("roles", []) if isinstance(user, dict) else []
+    return Session(
+        token=_need(token, "id", str),
+        expires_at=parse_time(_need(token, "expires", str)),
+        endpoints=endpoints,
+        roles=tuple(
+            str(role["name"])
+            for role in roles
+            if isinstance(role, dict) and isinstance(role.get("name"), str)
+        ),
+        default_region=_optional_text(user, "RAX-AUTH:defaultRegion") if isinstance(user, dict) else None,
+    )
+
+
+def regions_of(body: bytes, service: str) -> tuple[str, ...]:
+    """Return the regions in which a log-in answer offers a service, for a sentence to a person."""
+    access = json_object(body).get("access")
+    catalog = access.get("serviceCatalog") if isinstance(access, dict) else None
+    found: set[str] = set()
+    for entry in catalog if isinstance(catalog, list) else []:
+        if isinstance(entry, dict) and entry.get("name") == service:
+            for endpoint in entry.get("endpoints") or []:
+                if isinstance(endpoint, dict) and isinstance(endpoint.get("region"), str):
+                    found.add(endpoint["region"])
+    return tuple(sorted(found))
+
+
+# --- load balancers ---
+
+
+def _balancer_status(data: Mapping[str, Any]) -> BalancerStatus:
+    word = _need(data, "status", str).replace("-", "_")
+    return BalancerStatus(word) if word in BalancerStatus.__members__ else BalancerStatus.UNKNOWN
+
+
+def parse_balancer_refs(body: bytes) -> tuple[BalancerRef, ...]:
+    """Return one page of load balancers in the provider's order, deleted ones too. Raises Unreadable."""
+    entries = _objects(_need(json_object(body), "loadBalancers", list), "load balancer")
+    return tuple(
+        BalancerRef(id=_need_id(entry), name=str(entry.get("name") or ""), status=_balancer_status(entry))
+        for entry in entries
+    )
+
+
+def parse_node(data: Mapping[str, Any]) -> Node:
+    """Return one node. A condition that we do not know is Unreadable: it must not be taken for another."""
+    condition = _need(data, "condition", str)
+    if condition not in Condition.__members__:
+        raise Unreadable("an unknown condition")
+    status = str(data.get("status"))
+    kind = data.get("type", NodeType.PRIMARY.value)
+    if kind not in NodeType.__members__:
+        raise Unreadable("an unknown node type")
+    weight = data.get("weight")
+    return Node(
+        id=_need_id(data),
+        address=_need(data, "address", str),
+        port=_need(data, "port", int),
+        condition=Condition(condition),
+        status=NodeStatus(status) if status in NodeStatus.__members__ else NodeStatus.UNKNOWN,
+        type=NodeType(kind),
+        weight=weight if isinstance(weight, int) and not isinstance(weight, bool) else None,
+    )
+
+
+def parse_nodes(body: bytes) -> tuple[Node, ...]:
+    """Return a node list, or the nodes that an add answered with. Raises Unreadable."""
+    return tuple(parse_node(node) for node in _objects(_need(json_object(body), "nodes", list), "node"))
+
+
+def parse_balancer(body: bytes, balancer_id: str) -> Balancer | None:
+    """Return the balancer with all its nodes; None where its status is DELETED. Raises Unreadable.
+
+    `nodes` may be absent only where no node is counted (reference, 2.1).
+    """
+    data = _need(json_object(body), "loadBalancer", dict)
+    if _need_id(data) != balancer_id:
+        raise Unreadable("another load balancer")
+    status = _balancer_status(data)
+    if status is BalancerStatus.DELETED:
+        return None
+    nodes = data.get("nodes")
+    if nodes is None:
+        if data.get("nodeCount"):
+            raise Unreadable("no nodes")
+        nodes = []
+    if not isinstance(nodes, list):
+        raise Unreadable("no nodes")
+    persistence = data.get("sessionPersistence")
+    timeout = data.get("timeout")
+    addresses = [
+        entry["address"]
+        for entry in data.get("virtualIps") or []
+        if isinstance(entry, dict) and isinstance(entry.get("address"), str)
+    ]
+    return Balancer(
+        id=balancer_id,
+        name=str(data.get("name") or ""),
+        status=status,
+        protocol=_need(data, "protocol", str),
+        port=_need(data, "port", int),
+        algorithm=_optional_text(data, "algorithm") or DEFAULT_ALGORITHM,
+        timeout_s=timeout if isinstance(timeout, int) and timeout > 0 else DEFAULT_BALANCER_TIMEOUT_S,
+        virtual_ips=tuple(addresses),
+        nodes=tuple(parse_node(node) for node in _objects(nodes, "node")),
+        has_health_monitor=bool(data.get("healthMonitor")),
+        session_persistence=_optional_text(persistence, "persistenceType")
+        if isinstance(persistence, dict)
+        else None,
+    )
+
+
+def parse_stats(body: bytes) -> BalancerStats | None:
+    """Return a balancer's figures; None where it reports no current count. `*Ssl` may be absent or null."""
+    data = json_object(body)
+    current = data.get("currentConn")
+    if not isinstance(current, int):
+        return None
+
+    def total(name: str) -> int:
+        values = (data.get(name), data.get(f"{name}Ssl"))
+        return sum(value for value in values if isinstance(value, int))
+
+    return BalancerStats(
+        current_connections=total("currentConn"),
+        connect_failures=total("connectFailure"),
+        connect_timeouts=total("connectTimeOut"),
+    )
+
+
+def parse_feed(body: bytes) -> tuple[FeedEntry, ...]:
+    """Return the entries of an Atom page, newest first as the provider sends them. Raises Unreadable."""
+    if b"<!DOCTYPE" in body or b"<!ENTITY" in body:
+        # A feed has no document type; one that has could blow up the parser.
+        raise Unreadable("no plain feed")
+    try:
+        root = ElementTree.fromstring(body)  # noqa: S314  (entities are refused above)
+    except ElementTree.ParseError:
+        raise Unreadable("no XML") from None
+    if root.tag != f"{_ATOM}feed":
+        raise Unreadable("no feed")
+    entries = []
+    for entry in root.iter(f"{_ATOM}entry"):
+        category = entry.find(f"{_ATOM}category")
+        entries.append(
+            FeedEntry(
+                at=parse_time(entry.findtext(f"{_ATOM}updated") or ""),
+                kind=category.get("term", "") if category is not None else "",
+                summary=(entry.findtext(f"{_ATOM}summary") or "").strip(),
+            )
+        )
+    return tuple(entries)
+
+
+# --- servers ---
+
+
+def parse_server(data: Mapping[str, Any]) -> Server:
+    """Return one server. Raises Unreadable."""
+    addresses: list[str] = []
+    for network in _need(data, "addresses", dict).values():
+        if not isinstance(network, list):
+            raise Unreadable("no addresses")
+        addresses += [_need(entry, "addr", str) for entry in _objects(network, "address")]
+    for key in ("accessIPv4", "accessIPv6"):
+        if (access := _optional_text(data, key)) is not None:
+            addresses.append(access)
+    metadata = data.get("metadata")
+    locked = data.get("locked")
+    return Server(
+        id=_need(data, "id", str),
+        name=str(data.get("name") or ""),
+        status=_need(data, "status", str),
+        task_state=_optional_text(data, "OS-EXT-STS:task_state"),
+        created_at=parse_time(_need(data, "created", str)),
+        host_id=_optional_text(data, "hostId"),
+        addresses=tuple(dict.fromkeys(addresses)),
+        flavor_id=_nested_id(data.get("flavor")),
+        image_id=_nested_id(data.get("image")),
+        metadata={str(key): str(value) for key, value in metadata.items()}
+        if isinstance(metadata, dict)
+        else {},
+        is_locked=locked if isinstance(locked, bool) else None,
+    )
+
+
+def _nested_id(value: Any) -> str | None:
+    # A server that boots from a volume has "" for its image (reference, 3.1).
+    inner = value.get("id") if isinstance(value, dict) else None
+    return str(inner) if inner not in (None, "") else None
+
+
+def parse_one_server(body: bytes, server_id: str) -> Server:
+    """Return the server that was asked for. Raises Unreadable; also where it is another."""
+    server = parse_server(_need(json_object(body), "server", dict))
+    if server.id != server_id:
+        raise Unreadable("another server")
+    return server
+
+
+def parse_server_page(body: bytes) -> tuple[tuple[Server, ...], str | None]:
+    """Return one page of servers and the query of the next page, if the provider names one."""
+    data = json_object(body)
+    servers = tuple(parse_server(entry) for entry in _objects(_need(data, "servers", list), "server"))
+    for link in data.get("servers_links") or []:
+        if isinstance(link, dict) and link.get("rel") == "next" and isinstance(link.get("href"), str):
+            return servers, urlsplit(link["href"]).query
+    return servers, None
+
+
+def marker_of(query: str) -> str | None:
+    """Return the marker of a next page's query. Only that is used of the link, never its host or path."""
+    return dict(parse_qsl(query)).get("marker")
+
+
+def parse_volumes(body: bytes) -> tuple[str, ...]:
+    """Return ids of attached volumes. Raises Unreadable."""
+    entries = _objects(_need(json_object(body), "volumeAttachments", list), "volume")
+    return tuple(str(entry.get("volumeId") or _need_id(entry)) for entry in entries)
+
+
+def parse_limits(body: bytes) -> tuple[RateLimit, ...]:
+    """Return the rate limits of a service's `/limits`. Raises Unreadable."""
+    found: list[RateLimit] = []
+    for rate in _objects(_need(_need(json_object(body), "limits", dict), "rate", list), "limits"):
+        for line in _objects(_need(rate, "limit", list), "limits"):
+            remaining = line.get("remaining")
+            found.append(
+                RateLimit(
+                    verb=_need(line, "verb", str),
+                    uri=str(rate.get("uri") or ""),
+                    value=_need(line, "value", int),
+                    remaining=remaining if isinstance(remaining, int) else None,
+                    unit=str(line.get("unit") or ""),
+                )
+            )
+    return tuple(found)
