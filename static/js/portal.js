@@ -268,6 +268,7 @@
   /* Forms: one click sends once; leaving a changed form asks. */
   var dirty = new Set();
   document.addEventListener("input", function (event) {
+    if (event.target.closest("#palette")) return refresh();
     var form = event.target.form;
     if (form && form.hasAttribute("data-guard")) dirty.add(form);
   });
