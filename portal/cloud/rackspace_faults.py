@@ -35,9 +35,7 @@ _PRIMARY = re.compile(r"at least one primary node enabled", re.IGNORECASE)
 _MONITOR = re.compile(r"must enable health monitoring", re.IGNORECASE)
 _LOCKED = re.compile(r"\block(ed)?\b", re.IGNORECASE)
 # Bodies by which the provider itself says that it turned the request away before doing anything.
-_TURNED_AWAY = re.compile(
-    r"saturated with requests|temporarily unavailable|service unavailable", re.IGNORECASE
-)
+_TURNED_AWAY = re.compile(r"saturated with requests", re.IGNORECASE)
 _TURNED_AWAY_ROOTS = frozenset({"serviceUnavailable", "serverCapacityUnavailable"})
 
 

@@ -116,6 +116,19 @@ def server(server_id: str = "s-1", **more) -> dict:
     return {**base, **more}
 
 
+class Body(httpx.AsyncByteStream):
+    """A body that comes in one piece, and breaks off after it where a test wants that."""
+
+    def __init__(self, content: bytes, breaks: bool = False) -> None:
+        self.content = content
+        self.breaks = breaks
+
+    async def __aiter__(self):
+        yield self.content
+        if self.breaks:
+            raise httpx.RemoteProtocolError("peer closed connection without sending complete message body")
+
+
 class Provider:
     """Answers requests from rules set by a test and remembers what it was asked.
 
@@ -151,7 +164,8 @@ class Provider:
             if hasattr(rule, "__await__"):
                 rule = await rule
         assert isinstance(rule, httpx.Response)
-        return rule
+        # A body that is still to be read, as from a network.
+        return httpx.Response(rule.status_code, headers=rule.headers, stream=Body(rule.content))
 
     def sent(self, method: str) -> list[httpx.Request]:
         return [
