@@ -95,7 +95,7 @@ def _world(options: argparse.Namespace, path: Path | None) -> World:
     world = state.load(path) if path is not None else None
     now = datetime.now(UTC)
     if world is not None:
-        world.settings.speed = options.speed
+        world.set_speed(options.speed)
         # The time that the process was away has passed for the cloud, too; a clock set back does not matter.
         world.advance_to(max(world.now, world.world_time(now)))
         return world

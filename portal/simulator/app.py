@@ -582,7 +582,9 @@ class Simulator:
                 for name, item in body.items():
                     if not hasattr(world.settings, name):
                         raise ValueError(f"There is no setting {name!r}.")
-                    with world._change():
+                    if name == "speed":
+                        world.set_speed(float(item))
+                    else:
                         setattr(world.settings, name, item)
                 world.version += 1
                 return Reply(200, asdict(world.settings))

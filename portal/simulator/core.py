@@ -165,6 +165,15 @@ class Core:
         self._counters[counter] = number
         return number
 
+    def set_speed(self, speed: float) -> None:
+        """Change the speed of seasons, builds, deletes and images. What visitors want now does not jump by it."""
+        if speed <= 0.0:
+            raise ValueError("Speed must be more than 0.")
+        with self._change():
+            for lb in self.balancers.values():
+                lb.peak_hour += (speed - self.settings.speed) * self.now / 3600.0
+            self.settings.speed = speed
+
     # --- calls, faults ------------------------------------------------------------------------------------------
 
     def add_fault(

@@ -58,9 +58,9 @@ def launch(world: World) -> LoadBalancer:
 
 
 def rising(world: World) -> LoadBalancer:
-    """As `launch`, but demand triples within 4 s once one node has left: five servers cannot carry that."""
+    """As `launch`, but demand more than triples within 4 s once one node has left: five servers cannot carry that."""
     _begin(world, "rising")
-    lb = _pool(world, "web", "web", old=3, extra=3, growth=[3.0, 4.0, 8])
+    lb = _pool(world, "web", "web", old=3, extra=3, growth=[3.2, 4.0, 8])
     _end(world)
     return lb
 
