@@ -40,7 +40,7 @@ from portal.runs import journal
 from portal.runs import services as runs
 from portal.runs.models import Run, RunCommand, Standstill
 from portal.runs.types import Entry, RunStatus
-from scaledown import commands
+from scaledown import offers
 from scaledown.canonical import digest, from_plain, plan_from_plain, plan_to_plain, to_plain
 from scaledown.known import known_for
 from scaledown.models import (
@@ -510,13 +510,12 @@ def rehearse(plan: Plan, *, actor: User, pool: Pool) -> Run:
     return run
 
 
-def situation_of(run: Run) -> commands.Situation:
+def situation_of(run: Run) -> offers.Situation:
     """Return what commands are judged by."""
-    return commands.Situation(
+    return offers.Situation(
         status=RunStatus(run.status),
         plan=plan_from_plain(run.plan),
         progress=progress_from_plain(run.progress),
-        halt_code=run.halt_code if run.status == RunStatus.HALTED else "",
     )
 
 
@@ -536,7 +535,7 @@ def command(
     `seen_status` and `seen_digest` are what the person saw; StaleState if the run is not there any more.
     """
     locked = Run.objects.select_for_update(of=("self",)).select_related("account").get(pk=run.pk)
-    rule = commands.RULES.get(name)
+    rule = offers.RULES.get(name)
     if rule is not None:
         _require(actor, rule.permission, locked.account)
     if seen_status is not None and seen_status != locked.status:
@@ -547,7 +546,7 @@ def command(
         )
     if seen_digest is not None and seen_digest != locked.digest:
         raise StaleState("This run is of another plan than the one you saw.", code="digest_mismatch")
-    why_not = commands.refusal(name, args or {}, reason, situation_of(locked))
+    why_not = offers.refusal(name, args or {}, reason, situation_of(locked))
     if why_not is not None:
         raise Refused(why_not, code="command_refused")
     given = runs.give_command(locked, name, actor=actor, reason=reason, args=dict(args or {}))

@@ -1,0 +1,359 @@
+"""Which of people's commands make sense now, who may give them, and what each will leave. Pure.
+
+Pages show `offers(...)` as buttons, with the sentence before the click; services and the engine ask
+`refusal(...)` again when the click arrives. Both read the same table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from portal.access import Permission
+from portal.runs.types import RunStatus
+from scaledown.progress import Progress, ServerWay
+from scaledown.types import Phase, PlanData
+
+LIVE = frozenset({RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.HALTED})
+LONGEST_WAIT_S = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a command is judged by: where the run stands and what it believes about its servers."""
+
+    status: RunStatus
+    plan: PlanData
+    progress: Progress
+
+    @property
+    def at_limit(self) -> ServerWay | None:
+        """The draining server about which a person was asked at its drain limit, or None."""
+        way = self.progress.in_flight
+        if way is None or way.phase is not Phase.DRAINING or way.drain is None or way.put_back is not None:
+            return None
+        return way if way.drain.asked_person_at is not None else None
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One command that makes sense now. `leaves` is what it will leave, said before the click.
+
+    `args` go with the command as they are; `server_id` is None for commands of the whole run.
+    """
+
+    name: str
+    label: str
+    customer_label: str
+    leaves: str
+    customer_leaves: str
+    permission: Permission
+    needs_reason: bool = False
+    is_dangerous: bool = False
+    server_id: str | None = None
+    server_name: str = ""
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One command: who may give it, in which statuses, for which phases of a server (empty: whole run)."""
+
+    name: str
+    permission: Permission
+    statuses: frozenset[RunStatus]
+    phases: frozenset[Phase] = frozenset()
+    needs_reason: bool = False
+    only_at_drain_limit: bool = False
+    when: str = ""
+    """When it makes sense, as the rest of "… makes sense only …"."""
+
+
+RULES: Mapping[str, Rule] = {
+    rule.name: rule
+    for rule in (
+        Rule("pause", Permission.RUN_PAUSE, frozenset({RunStatus.RUNNING}), when="while the run goes on"),
+        Rule(
+            "resume",
+            Permission.RUN_COMMAND,
+            frozenset({RunStatus.PAUSED, RunStatus.HALTED}),
+            when="while the run is paused or halted",
+        ),
+        Rule(
+            "go_on",
+            Permission.RUN_COMMAND,
+            LIVE,
+            needs_reason=True,
+            only_at_drain_limit=True,
+            when="at the drain limit",
+        ),
+        Rule(
+            "wait",
+            Permission.RUN_COMMAND,
+            LIVE,
+            only_at_drain_limit=True,
+            when="at the drain limit",
+        ),
+        Rule(
+            "put_back",
+            Permission.RUN_COMMAND,
+            LIVE,
+            frozenset({Phase.DRAINING, Phase.REMOVING, Phase.VERIFYING, Phase.HELD}),
+            when="for a server that is out of service and not yet being deleted",
+        ),
+        Rule(
+            "skip",
+            Permission.RUN_COMMAND,
+            LIVE,
+            frozenset({Phase.QUEUED}),
+            when="for a server whose turn has not come",
+        ),
+        Rule("finish_here", Permission.RUN_COMMAND, LIVE, when="while the run is not over"),
+        Rule(
+            "abort",
+            Permission.RUN_ABORT,
+            LIVE | {RunStatus.SCHEDULED},
+            needs_reason=True,
+            when="while the run is not over",
+        ),
+    )
+}
+
+
+def refusal(name: str, args: Mapping[str, Any], reason: str, now: Situation) -> str | None:
+    """Return None if the command makes sense now, else the sentence why not."""
+    rule = RULES.get(name)
+    if rule is None:
+        return f"There is no command “{name}”. There are: {', '.join(sorted(RULES))}."
+    word = name.replace("_", " ")
+    if now.status not in rule.statuses:
+        return f"“{word}” makes sense only {rule.when}; the run is {now.status.value.replace('_', ' ')}."
+    if rule.only_at_drain_limit and now.at_limit is None:
+        return f"“{word}” makes sense only {rule.when}, and no drain has reached its limit."
+    if rule.needs_reason and not reason.strip():
+        return f"“{word}” needs a written reason: it stays in the journal."
+    if rule.phases:
+        return _server_refusal(word, args, rule, now.progress)
+    return _args_refusal(name, args)
+
+
+def _server_refusal(word: str, args: Mapping[str, Any], rule: Rule, progress: Progress) -> str | None:
+    way = progress.server(str(args.get("server", "")))
+    if way is None:
+        return f"“{word}” needs the id of one of this run's servers (server)."
+    if way.phase not in rule.phases:
+        return f"“{word}” makes sense only {rule.when}; {way.name} is {way.phase.value}."
+    if way.put_back is not None:
+        return f"{way.name} is on its way back already."
+    return None
+
+
+def _args_refusal(name: str, args: Mapping[str, Any]) -> str | None:
+    if name == "pause" and args.get("when", "after_this_server") not in {"after_this_server", "now"}:
+        return "Pause takes “after_this_server” or “now” (when)."
+    if name == "wait":
+        seconds = args.get("seconds")
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+            return "Wait needs a number of seconds (seconds)."
+        if not 0 < seconds <= LONGEST_WAIT_S:
+            return "Wait takes from 1 second to 24 hours (seconds)."
+    if name == "resume" and not isinstance(args.get("confirm", False), bool):
+        return "Resume takes true or false (confirm)."
+    return None
+
+
+def offers(now: Situation) -> tuple[Offer, ...]:
+    """Return the commands that make sense now, the most likely first."""
+    found: list[Offer] = []
+    for make in (_go_on, _wait, _resume, _pauses, _put_backs, _finish_here, _skips, _abort):
+        found.extend(make(now))
+    return tuple(found)
+
+
+def _allowed(name: str, now: Situation) -> bool:
+    rule = RULES[name]
+    return now.status in rule.statuses and (not rule.only_at_drain_limit or now.at_limit is not None)
+
+
+def _resume(now: Situation) -> list[Offer]:
+    if not _allowed("resume", now):
+        return []
+    changed = [way.name for way in now.progress.servers if way.by_hand and not way.phase.is_final] + [
+        kept.name
+        for kept in (*now.progress.kept, *now.progress.servers)
+        if any(node.is_foreign for node in kept.nodes)
+    ]
+    by_hand = list(dict.fromkeys(changed))
+    leaves = "The run looks at the pool afresh and goes on from where it stopped."
+    if by_hand:
+        leaves += (
+            f" You confirm that the pool is right as another hand left it ({', '.join(by_hand)});"
+            " servers of this run that were changed are not deleted by it."
+        )
+    return [
+        Offer(
+            "resume",
+            "Resume the run",
+            "Go on",
+            leaves,
+            "We look again and go on from here.",
+            Permission.RUN_COMMAND,
+            args={"confirm": True} if by_hand else {},
+        )
+    ]
+
+
+def _go_on(now: Situation) -> list[Offer]:
+    if not _allowed("go_on", now):
+        return []
+    way = now.at_limit
+    if way is None or way.drain is None:
+        return []
+    count = way.drain.connections
+    cut = f"{count} open connections" if count is not None else "an unknown number of open connections"
+    return [
+        Offer(
+            "go_on",
+            f"Go on and cut {count} connections" if count is not None else "Go on and cut what is open",
+            "Go on",
+            f"{way.name} leaves the pool now; {cut} to it are cut.",
+            f"{way.name} leaves now; visitors still connected to it are cut off once.",
+            Permission.RUN_COMMAND,
+            needs_reason=True,
+            is_dangerous=True,
+            args={"connections": count} if count is not None else {},
+        )
+    ]
+
+
+def _wait(now: Situation) -> list[Offer]:
+    if not _allowed("wait", now):
+        return []
+    return [
+        Offer(
+            "wait",
+            "Wait 10 more minutes",
+            "Wait 10 more minutes",
+            "The server keeps draining for 10 more minutes; then you are asked again.",
+            "We wait 10 more minutes.",
+            Permission.RUN_COMMAND,
+            args={"seconds": 600},
+        )
+    ]
+
+
+def _pauses(now: Situation) -> list[Offer]:
+    if not _allowed("pause", now):
+        return []
+    way = now.progress.in_flight
+    if way is None:
+        return [
+            _pause(
+                "now", "Pause", "Nothing more is sent. No server is on its way out.", "Nothing more happens."
+            )
+        ]
+    now_leaves = f"{way.name} goes back in service, then nothing more is sent."
+    return [
+        _pause(
+            "after_this_server",
+            f"Pause after {way.name}",
+            f"{way.name} is brought to its end, then nothing more is sent.",
+            f"We finish {way.name}, then wait.",
+        ),
+        _pause(
+            "now", f"Pause now, {way.name} back in service", now_leaves, f"{way.name} goes back in service."
+        ),
+    ]
+
+
+def _pause(when: str, label: str, leaves: str, customer_leaves: str) -> Offer:
+    return Offer("pause", label, label, leaves, customer_leaves, Permission.RUN_PAUSE, args={"when": when})
+
+
+def _put_backs(now: Situation) -> list[Offer]:
+    return [
+        Offer(
+            "put_back",
+            f"Put {way.name} back",
+            f"Put {way.name} back in service",
+            f"{way.name} serves again; it is not taken out again by this run.",
+            f"{way.name} serves again.",
+            Permission.RUN_COMMAND,
+            server_id=way.server_id,
+            server_name=way.name,
+            args={"server": way.server_id},
+        )
+        for way in _ways("put_back", now)
+    ]
+
+
+def _skips(now: Situation) -> list[Offer]:
+    return [
+        Offer(
+            "skip",
+            f"Skip {way.name}",
+            f"Keep {way.name}",
+            f"{way.name} stays in service; the run goes on with the others.",
+            f"{way.name} stays in service.",
+            Permission.RUN_COMMAND,
+            server_id=way.server_id,
+            server_name=way.name,
+            args={"server": way.server_id},
+        )
+        for way in _ways("skip", now)
+    ]
+
+
+def _ways(name: str, now: Situation) -> list[ServerWay]:
+    rule = RULES[name]
+    if now.status not in rule.statuses:
+        return []
+    return [way for way in now.progress.servers if way.phase in rule.phases and way.put_back is None]
+
+
+def _finish_here(now: Situation) -> list[Offer]:
+    queued = [way.name for way in now.progress.servers if way.phase is Phase.QUEUED]
+    if not _allowed("finish_here", now) or not queued:
+        return []
+    way = now.progress.in_flight
+    first = f"{way.name} is brought to its end, then the" if way is not None else "The"
+    return [
+        Offer(
+            "finish_here",
+            f"Finish here, keep {len(queued)}",
+            "Stop here",
+            f"{first} run completes at this size. {', '.join(queued)} stay and are listed as leftovers.",
+            f"{', '.join(queued)} stay in service.",
+            Permission.RUN_COMMAND,
+        )
+    ]
+
+
+def _abort(now: Situation) -> list[Offer]:
+    if not _allowed("abort", now):
+        return []
+    out = [way.name for way in now.progress.servers if way.phase.is_out_and_alive]
+    gone = [way.name for way in now.progress.servers if way.phase in _DELETED]
+    leaves = (
+        f"{', '.join(out)} go back in service, then the run ends."
+        if out
+        else "The run ends; nothing is changed."
+    )
+    if gone:
+        leaves += f" {', '.join(gone)} stay deleted."
+    return [
+        Offer(
+            "abort",
+            f"Abort, put {len(out)} back" if out else "Abort the run",
+            "Stop and undo what can be undone",
+            leaves,
+            leaves,
+            Permission.RUN_ABORT,
+            needs_reason=True,
+            is_dangerous=True,
+        )
+    ]
+
+
+_DELETED = frozenset({Phase.DELETING, Phase.CONFIRMING, Phase.RETIRED, Phase.GONE})

@@ -1,0 +1,321 @@
+"""What a run did, for launch manager and customer: `report(run) -> Report`, read from run, journal and samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import quantiles
+
+from portal.runs.models import JournalEntry, Run, RunSample
+from scaledown import services
+from scaledown.canonical import plan_from_plain
+from scaledown.models import Plan
+from scaledown.planner import HOURS_A_MONTH
+from scaledown.progress import Progress, ServerWay, progress_from_plain
+from scaledown.selectors import DecisionShown, Point, thin
+from scaledown.types import Phase, PlanData
+
+POINTS_SHOWN = 400
+SAMPLES_READ = 60_000
+
+
+@dataclass(frozen=True)
+class ServerReport:
+    """How one server went. Times are None for what did not happen; `connections` is what was counted."""
+
+    server_id: str
+    server_name: str
+    outcome: str
+    drain_began_at: datetime | None
+    drained_at: datetime | None
+    drain_grade: str
+    drain_evidence: str
+    connections_cut: int | None
+    left_pool_at: datetime | None
+    verdict: str
+    verdict_says: str
+    deleted_at: datetime | None
+    connections: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class ProbeReport:
+    """How one probe went during the run. Latencies in milliseconds; None if there was no answer at all."""
+
+    name: str
+    url: str
+    looks: int
+    failed: int
+    unknown: int
+    median_ms: float | None
+    p95_ms: float | None
+    slowest_ms: float | None
+    limit_ms: float | None
+    latencies: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class HaltReport:
+    """One stop of the run by itself, and what people decided after it."""
+
+    at: datetime
+    code: str
+    rank: str
+    says: str
+    decisions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RequestsFailed:
+    """What is known of requests that failed in connection with the run. `answer` is seen, none_seen or
+    not_measurable: never a bare 0, since a balancer may not tell.
+    """
+
+    answer: str
+    says: str
+    source: str
+    since: datetime | None
+    until: datetime | None
+    share: float | None
+
+
+@dataclass(frozen=True)
+class LessonShown:
+    """What someone wants to do better next time."""
+
+    ref: str
+    text: str
+    by_name: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Report:
+    """The whole report. Server-hours are an estimate for a month of 730.5 hours."""
+
+    ref: str
+    title: str
+    status: str
+    is_rehearsal: bool
+    account_name: str
+    plan_ref: str
+    digest: str
+    plan_reason: str
+    target_reason: str
+    started_at: datetime | None
+    ended_at: datetime | None
+    took_s: float | None
+    nodes_before: int
+    nodes_after: int
+    target: int
+    floor: int
+    retired: int
+    put_back: int
+    server_hours_saved_per_month: float
+    servers: tuple[ServerReport, ...]
+    probes: tuple[ProbeReport, ...]
+    halts: tuple[HaltReport, ...]
+    approvals: tuple[DecisionShown, ...]
+    requests_failed: RequestsFailed
+    cannot_be_undone: str
+    lessons: tuple[LessonShown, ...]
+
+
+def report(run: Run, *, for_customer: bool = False) -> Report:
+    """Return a run's report. 7 queries. `for_customer` puts sentences into the customer's words."""
+    whole = Run.objects.select_related("account").get(pk=run.pk)
+    plan = plan_from_plain(whole.plan)
+    progress = progress_from_plain(whole.progress)
+    samples = _by_series(whole)
+    entries = list(
+        JournalEntry.objects.filter(run=whole, kind__in=["halted", "command", "status"]).order_by("seq")
+    )
+    retired = [way for way in progress.servers if way.phase is Phase.RETIRED]
+    gone = [way for way in progress.servers if way.phase in {Phase.RETIRED, Phase.GONE}]
+    before = len(plan.servers) + len(plan.remaining)
+    probes = tuple(_probe(plan, samples))
+    return Report(
+        ref=str(whole.ref),
+        title=whole.title,
+        status=whole.status,
+        is_rehearsal=whole.is_rehearsal,
+        account_name=str(whole.account),
+        plan_ref=str(whole.plan_ref),
+        digest=whole.digest,
+        plan_reason=plan.reason,
+        target_reason=plan.target_reason,
+        started_at=whole.started_at,
+        ended_at=whole.ended_at,
+        took_s=(whole.ended_at - whole.started_at).total_seconds()
+        if whole.started_at and whole.ended_at
+        else None,
+        nodes_before=before,
+        nodes_after=before - sum(1 for way in progress.servers if _is_out(way)),
+        target=plan.target,
+        floor=plan.floor,
+        retired=len(retired),
+        put_back=sum(1 for way in progress.servers if way.phase is Phase.RESTORED),
+        server_hours_saved_per_month=round(len(gone) * HOURS_A_MONTH, 1),
+        servers=tuple(_server(way, samples, for_customer=for_customer) for way in progress.servers),
+        probes=probes,
+        halts=tuple(_halts(entries, for_customer=for_customer)),
+        approvals=_approvals(whole),
+        requests_failed=requests_failed(plan, progress, samples, probes),
+        cannot_be_undone=_cannot_be_undone(retired),
+        lessons=tuple(
+            LessonShown(str(row.ref), row.text, str(row.written_by), row.written_at)
+            for row in whole.lessons.select_related("written_by")
+        ),
+    )
+
+
+def _is_out(way: ServerWay) -> bool:
+    return way.left_at is not None and way.phase not in {Phase.RESTORED, Phase.QUEUED, Phase.SKIPPED}
+
+
+def _by_series(run: Run) -> dict[str, list[RunSample]]:
+    rows: dict[str, list[RunSample]] = {}
+    newest = RunSample.objects.filter(run=run).order_by("-at", "-pk")[:SAMPLES_READ]
+    for row in reversed(newest):
+        rows.setdefault(row.series, []).append(row)
+    return rows
+
+
+def _server(way: ServerWay, samples: dict[str, list[RunSample]], *, for_customer: bool) -> ServerReport:
+    drain, verdict = way.drain, way.verdict
+    rows = samples.get(f"connections:{way.server_id}", [])
+    says = "" if verdict is None else verdict.customer_says if for_customer else verdict.says
+    return ServerReport(
+        server_id=way.server_id,
+        server_name=way.name,
+        outcome=way.phase.value,
+        drain_began_at=drain.begun_at if drain else None,
+        drained_at=drain.done_at if drain else None,
+        drain_grade=drain.grade.value if drain and drain.grade else "",
+        drain_evidence=drain.evidence if drain else "",
+        connections_cut=drain.cut if drain else None,
+        left_pool_at=way.left_at,
+        verdict=verdict.verdict.value if verdict else "",
+        verdict_says=says,
+        deleted_at=way.retired_at,
+        connections=thin([Point(row.at, row.value) for row in rows], POINTS_SHOWN),
+    )
+
+
+def _probe(plan: PlanData, samples: dict[str, list[RunSample]]) -> Iterable[ProbeReport]:
+    for probe in plan.probes:
+        rows = samples.get(f"probe:{probe.name}", [])
+        latencies = sorted(row.value for row in rows if row.value is not None and row.detail.get("ok"))
+        yield ProbeReport(
+            name=probe.name,
+            url=probe.url,
+            looks=len(rows),
+            failed=sum(1 for row in rows if row.detail.get("ok") is False),
+            unknown=sum(1 for row in rows if row.detail.get("ok") is None),
+            median_ms=_share_of(latencies, 50),
+            p95_ms=_share_of(latencies, 95),
+            slowest_ms=latencies[-1] if latencies else None,
+            limit_ms=probe.latency_limit_ms,
+            latencies=thin([Point(row.at, row.value) for row in rows], POINTS_SHOWN),
+        )
+
+
+def _share_of(ordered: Sequence[float], percent: int) -> float | None:
+    if not ordered:
+        return None
+    if len(ordered) == 1:
+        return ordered[0]
+    return quantiles(ordered, n=100, method="inclusive")[percent - 1]
+
+
+def _halts(entries: Sequence[JournalEntry], *, for_customer: bool) -> Iterable[HaltReport]:
+    for index, entry in enumerate(entries):
+        if entry.kind != "halted":
+            continue
+        after: list[str] = []
+        for later in entries[index + 1 :]:
+            if later.kind == "halted":
+                break
+            if later.kind == "command":
+                after.append(later.says)
+        yield HaltReport(
+            at=entry.at,
+            code=str(entry.detail.get("code", "")),
+            rank=str(entry.detail.get("rank", "")),
+            says=(entry.customer_says or entry.says) if for_customer else entry.says,
+            decisions=tuple(after),
+        )
+
+
+def _approvals(run: Run) -> tuple[DecisionShown, ...]:
+    plan = Plan.objects.filter(ref=run.plan_ref).first()
+    request = services.request_of(plan) if plan is not None else None
+    if request is None:
+        return ()
+    return tuple(
+        DecisionShown(one.side, one.decision, one.by_name, one.role, one.reason, one.at)
+        for one in request.decisions.all()
+    )
+
+
+def requests_failed(
+    plan: PlanData,
+    progress: Progress,
+    samples: dict[str, list[RunSample]],
+    probes: Sequence[ProbeReport],
+) -> RequestsFailed:
+    """Return what can be said about failed requests: seen, none seen (by what), or not measurable here."""
+    cut = [way.drain.cut for way in progress.servers if way.drain is not None and way.drain.cut is not None]
+    watched = sum(probe.looks - probe.unknown for probe in probes)
+    failed_at = [
+        row.at
+        for probe in plan.probes
+        for row in samples.get(f"probe:{probe.name}", [])
+        if row.detail.get("ok") is False
+    ]
+    source = f"{len(probes)} probe{'s' if len(probes) != 1 else ''} of the site"
+    if failed_at or any(cut):
+        parts = []
+        if failed_at:
+            parts.append(f"{len(failed_at)} of {watched} probes failed.")
+        if any(cut):
+            parts.append(f"{sum(cut)} open connections were cut, as a person or the plan allowed.")
+        return RequestsFailed(
+            "seen",
+            " ".join(parts),
+            source if failed_at else "connection counts on the servers",
+            min(failed_at) if failed_at else None,
+            max(failed_at) if failed_at else None,
+            len(failed_at) / watched if failed_at and watched else None,
+        )
+    if not watched:
+        return RequestsFailed(
+            "not_measurable",
+            "Not measurable here: no probe watched the site, and this balancer does not tell.",
+            "",
+            None,
+            None,
+            None,
+        )
+    rows = [
+        row.at
+        for probe in plan.probes
+        for row in samples.get(f"probe:{probe.name}", [])
+        if row.detail.get("ok") is not None
+    ]
+    return RequestsFailed(
+        "none_seen",
+        f"None seen: {watched} probes of the site were answered well. Visitors' own requests are not counted here.",
+        source,
+        min(rows),
+        max(rows),
+        0.0,
+    )
+
+
+def _cannot_be_undone(retired: Sequence[ServerWay]) -> str:
+    if not retired:
+        return "Nothing was deleted."
+    names = ", ".join(way.name for way in retired)
+    return f"{names} deleted, no image taken: from the portal that cannot be undone."

@@ -1,0 +1,659 @@
+"""The reads behind the pages and the API of scale-down, as plain frozen values.
+
+    plan_page(plan, viewer=user, granted=self.granted) -> PlanPage
+    live_run(run, granted=self.granted) -> LiveRun
+    report(run) -> Report                                  (report.py)
+
+Each takes a row that `portal.access` let the caller find, and costs a constant number of queries (stated at
+the function and held by a test). A viewer without RUN_START is a customer and reads the plainer words:
+`says` is already in the viewer's words. Unknown is None. Times are aware UTC, durations seconds, rates
+requests per second, shares 0 to 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from django.utils import timezone
+
+from portal.access import Permission
+from portal.approvals import services as approvals
+from portal.approvals.models import Side
+from portal.runs.journal import database_now
+from portal.runs.models import Intent, JournalEntry, Run, RunCommand, RunSample, Standstill
+from portal.runs.types import RunStatus
+from scaledown import services
+from scaledown.canonical import from_plain, plan_from_plain
+from scaledown.models import Plan, PlanStatus
+from scaledown.offers import Offer, Situation, offers
+from scaledown.planner import Choice, Preview
+from scaledown.progress import Progress, ServerWay, progress_from_plain
+from scaledown.types import Phase, PlanData
+
+if TYPE_CHECKING:
+    from accounts.models import User
+
+SAMPLES_READ = 6000
+POINTS_SHOWN = 240
+JOURNAL_SHOWN = 60
+
+
+def is_customer(granted: frozenset[Permission]) -> bool:
+    """Whether somebody with these permissions reads the customer's words."""
+    return Permission.RUN_START not in granted
+
+
+# --- a plan ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DecisionShown:
+    """What one person said for one side."""
+
+    side: str
+    decision: str
+    by_name: str
+    role: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class PlanPage:
+    """Everything that a plan's page shows. `data` is None while it is a draft; `preview` until one was made.
+
+    `may_decide` says whether the viewer can decide for the customer now, `why_not_decide` the sentence
+    otherwise. `acts` are the names of what makes sense now and the viewer may do: edit, preview, submit,
+    approve, reject, start, rehearse, void, copy.
+    """
+
+    ref: str
+    title: str
+    status: str
+    status_label: str
+    status_reason: str
+    account_name: str
+    connection_name: str
+    connection_ref: str
+    event_name: str
+    event_ref: str
+    author_name: str
+    created_at: datetime
+    submitted_at: datetime | None
+    approved_at: datetime | None
+    expires_at: datetime | None
+    digest: str
+    choice: Choice
+    data: PlanData | None
+    preview: Preview | None
+    decisions: tuple[DecisionShown, ...]
+    missing_sides: tuple[str, ...]
+    may_decide: bool
+    why_not_decide: str
+    approval_problem: str
+    """Why an approval that was given no longer counts, or ""."""
+    acts: tuple[str, ...]
+    run_ref: str | None
+    run_status: str | None
+    rehearsal_ref: str | None
+    copied_from_ref: str | None
+
+
+def status_now(plan: Plan, at: datetime) -> str:
+    """Return the plan's status, *expired* as soon as its time is over, marked or not."""
+    waits = plan.status in {PlanStatus.AWAITING_APPROVAL, PlanStatus.APPROVED}
+    if waits and plan.expires_at is not None and plan.expires_at <= at:
+        return PlanStatus.EXPIRED
+    return plan.status
+
+
+def preview_of(plan: Plan) -> Preview | None:
+    """Return the preview that is kept with a plan, or None."""
+    if plan.preview is None:
+        return None
+    kept = from_plain(Preview, plan.preview)
+    assert isinstance(kept, Preview)
+    return kept
+
+
+def plan_page(plan: Plan, *, viewer: User, granted: frozenset[Permission]) -> PlanPage:
+    """Return what a plan's page shows to `viewer`. At most 14 queries, whatever the plan holds."""
+    now = timezone.now()
+    whole = Plan.objects.select_related("account", "connection", "event", "author", "copied_from").get(
+        pk=plan.pk
+    )
+    request = services.request_of(whole)
+    decisions = list(request.decisions.all()) if request is not None else []
+    approved = {decision.side for decision in decisions if decision.decision == "approve"}
+    started = list(
+        Run.objects.filter(kind=services.KIND, plan_ref=whole.ref)
+        .order_by("-pk")
+        .values_list("ref", "status", "is_rehearsal")
+    )
+    run = next((row for row in started if not row[2]), None)
+    rehearsal = next((row for row in started if row[2]), None)
+    status = status_now(whole, now)
+    why_not = ""
+    if request is not None and status == PlanStatus.AWAITING_APPROVAL:
+        why_not = approvals.may_decide(request, viewer, Side.CUSTOMER, at=now)
+    problem = ""
+    if request is not None and status == PlanStatus.APPROVED:
+        removed = approvals.rests_on_removed(request)
+        if removed:
+            problem = f"The approval rests on {', '.join(removed)}, who may no longer approve."
+    may_decide = status == PlanStatus.AWAITING_APPROVAL and request is not None and not why_not
+    return PlanPage(
+        ref=str(whole.ref),
+        title=whole.title,
+        status=status,
+        status_label=PlanStatus(status).label,
+        status_reason=whole.status_reason,
+        account_name=str(whole.account),
+        connection_name=str(whole.connection),
+        connection_ref=str(whole.connection.ref),
+        event_name=str(whole.event) if whole.event else "",
+        event_ref=str(whole.event.ref) if whole.event else "",
+        author_name=str(whole.author),
+        created_at=whole.created_at,
+        submitted_at=whole.submitted_at,
+        approved_at=whole.approved_at,
+        expires_at=whole.expires_at,
+        digest=whole.digest,
+        choice=services.choice_of(whole),
+        data=services.data_of(whole),
+        preview=preview_of(whole),
+        decisions=tuple(
+            DecisionShown(one.side, one.decision, one.by_name, one.role, one.reason, one.at)
+            for one in decisions
+        ),
+        missing_sides=tuple(side for side in (request.sides if request else []) if side not in approved),
+        may_decide=may_decide,
+        why_not_decide=why_not,
+        approval_problem=problem,
+        acts=_acts(status, granted, may_decide=may_decide, sound=not problem),
+        run_ref=str(run[0]) if run else None,
+        run_status=run[1] if run else None,
+        rehearsal_ref=str(rehearsal[0]) if rehearsal else None,
+        copied_from_ref=str(whole.copied_from.ref) if whole.copied_from else None,
+    )
+
+
+_ACTS: Sequence[tuple[str, Permission, frozenset[str]]] = (
+    ("edit", Permission.PLAN_DRAFT, frozenset({PlanStatus.DRAFT})),
+    ("preview", Permission.PLAN_DRAFT, frozenset({PlanStatus.DRAFT})),
+    ("submit", Permission.PLAN_SUBMIT, frozenset({PlanStatus.DRAFT})),
+    ("approve", Permission.PLAN_APPROVE, frozenset({PlanStatus.AWAITING_APPROVAL})),
+    ("reject", Permission.PLAN_APPROVE, frozenset({PlanStatus.AWAITING_APPROVAL})),
+    ("start", Permission.RUN_START, frozenset({PlanStatus.APPROVED})),
+    (
+        "rehearse",
+        Permission.RUN_START,
+        frozenset({PlanStatus.DRAFT, PlanStatus.AWAITING_APPROVAL, PlanStatus.APPROVED}),
+    ),
+    (
+        "void",
+        Permission.PLAN_DRAFT,
+        frozenset({PlanStatus.DRAFT, PlanStatus.AWAITING_APPROVAL, PlanStatus.APPROVED}),
+    ),
+    ("copy", Permission.PLAN_DRAFT, frozenset(PlanStatus.values) - {PlanStatus.DRAFT}),
+)
+
+
+def _acts(status: str, granted: frozenset[Permission], *, may_decide: bool, sound: bool) -> tuple[str, ...]:
+    names = [name for name, needed, statuses in _ACTS if status in statuses and needed in granted]
+    if not may_decide:
+        names = [name for name in names if name not in {"approve", "reject"}]
+    if not sound:
+        names = [name for name in names if name != "start"]
+    return tuple(names)
+
+
+# --- a live run -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a series; None is a gap."""
+
+    at: datetime
+    value: float | None
+
+
+@dataclass(frozen=True)
+class CountShown:
+    """The connections of one server as last counted, with where it came from and how old it is.
+
+    `connections` None is unknown, and `problem` says why.
+    """
+
+    connections: int | None
+    grade: str
+    source: str
+    at: datetime | None
+    age_s: float | None
+    problem: str
+    zeros: int
+    zeros_needed: int
+    limit_at: datetime | None
+
+
+@dataclass(frozen=True)
+class VerdictShown:
+    """The newest verdict about the pool without this server."""
+
+    verdict: str
+    at: datetime
+    says: str
+    numbers: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One server on its way out. `left_from` is, after a side exit, the phase that it had reached."""
+
+    position: int
+    server_id: str
+    server_name: str
+    addresses: tuple[str, ...]
+    phase: str
+    left_from: str
+    since: datetime
+    says: str
+    until: datetime | None
+    is_going_back: bool
+    by_hand: str
+    count: CountShown | None
+    connections: tuple[Point, ...]
+    verdict: VerdictShown | None
+    offers: tuple[Offer, ...]
+
+
+@dataclass(frozen=True)
+class LoadShown:
+    """One server's load now. `state` is `in service` or the phase of the server on its way out."""
+
+    server_id: str
+    server_name: str
+    state: str
+    load_rps: float | None
+    share_of_ceiling: float | None
+    at: datetime | None
+
+
+@dataclass(frozen=True)
+class ProbeShown:
+    """One probe of the site as last seen. `ok` None: could not be looked at."""
+
+    name: str
+    url: str
+    ok: bool | None
+    latency_ms: float | None
+    latency_limit_ms: float | None
+    at: datetime | None
+    latencies: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class ServingShown:
+    """Distinct servers in service on one balancer against the floor."""
+
+    balancer_id: str
+    serving: int | None
+    floor: int
+    at: datetime | None
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class JournalShown:
+    """One line of the journal in the viewer's words."""
+
+    seq: int
+    at: datetime
+    kind: str
+    subject: str
+    says: str
+    actor_name: str
+
+
+@dataclass(frozen=True)
+class CommandShown:
+    """A person's command and what became of it; `accepted` None until the run has answered."""
+
+    ref: str
+    name: str
+    by_name: str
+    reason: str
+    at: datetime
+    accepted: bool | None
+    answer: str
+    on_the_wire: str
+
+
+@dataclass(frozen=True)
+class HaltShown:
+    """Why the run stopped by itself, how urgent that is, and what is safe now."""
+
+    code: str
+    rank: str
+    says: str
+    at: datetime | None
+    next_commands: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LiveRun:
+    """Everything that the live page shows, the same for everyone who watches."""
+
+    ref: str
+    title: str
+    status: str
+    is_over: bool
+    is_rehearsal: bool
+    plan_ref: str
+    digest: str
+    account_name: str
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    looked_at: datetime | None
+    """When the pool was last seen whole."""
+    says: str
+    """What happens now or is waited for."""
+    until: datetime | None
+    next_says: str
+    in_charge: str | None
+    in_charge_ref: str | None
+    halt: HaltShown | None
+    standstill: str | None
+    on_the_wire: str
+    target: int
+    floor: int
+    ceiling_rps: float | None
+    guard_rps: float | None
+    forecast_peak_rps: float | None
+    pool_load_rps: float | None
+    retired: int
+    total: int
+    lanes: tuple[Lane, ...]
+    loads: tuple[LoadShown, ...]
+    probes: tuple[ProbeShown, ...]
+    serving: tuple[ServingShown, ...]
+    offers: tuple[Offer, ...]
+    """Commands of the whole run that make sense now and the viewer may give."""
+    commands: tuple[CommandShown, ...]
+    journal: tuple[JournalShown, ...]
+    seq: int
+    """The newest journal entry: a stream goes on after it."""
+    is_overdue: bool
+
+
+@dataclass(frozen=True)
+class _Series:
+    """The samples of a run, by series, in order of time."""
+
+    rows: Mapping[str, list[RunSample]] = field(default_factory=dict)
+
+    def points(self, name: str, limit: int = POINTS_SHOWN) -> tuple[Point, ...]:
+        return thin([Point(row.at, row.value) for row in self.rows.get(name, [])], limit)
+
+    def last(self, name: str) -> RunSample | None:
+        rows = self.rows.get(name)
+        return rows[-1] if rows else None
+
+
+def thin(points: Sequence[Point], limit: int) -> tuple[Point, ...]:
+    """Return at most about `limit` of the points, evenly, always with the first, the last and every gap."""
+    if len(points) <= limit:
+        return tuple(points)
+    step = -(-len(points) // limit)
+    kept = [
+        point
+        for index, point in enumerate(points)
+        if index % step == 0 or index == len(points) - 1 or (point.value is None and index % 2 == 0)
+    ]
+    return tuple(kept)
+
+
+def _series(run: Run) -> _Series:
+    newest = list(RunSample.objects.filter(run=run).order_by("-at", "-pk")[:SAMPLES_READ])
+    rows: dict[str, list[RunSample]] = {}
+    for row in reversed(newest):
+        rows.setdefault(row.series, []).append(row)
+    return _Series(rows)
+
+
+def _words(says: str, customer_says: str, *, for_customer: bool) -> str:
+    return (customer_says or says) if for_customer else says
+
+
+def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
+    """Return what the live page shows. 7 queries, whatever the run holds."""
+    whole = Run.objects.select_related("account", "in_charge").get(pk=run.pk)
+    now = database_now()
+    customer = is_customer(granted)
+    plan = plan_from_plain(whole.plan)
+    progress = progress_from_plain(whole.progress)
+    series = _series(whole)
+    tail = list(JournalEntry.objects.filter(run=whole).order_by("-seq")[:JOURNAL_SHOWN])
+    given = list(RunCommand.objects.filter(run=whole).order_by("-seq")[:20])
+    standing = (
+        Standstill.objects.filter(scope__in=whole.scopes, lifted_at__isnull=True).order_by("at").first()
+    )
+    wire = Intent.objects.filter(run=whole, sent_at__isnull=False, finished_at__isnull=True).first()
+    halted = whole.status == RunStatus.HALTED
+    now_offers = tuple(
+        offer
+        for offer in offers(Situation(RunStatus(whole.status), plan, progress))
+        if offer.permission in granted
+    )
+    return LiveRun(
+        ref=str(whole.ref),
+        title=whole.title,
+        status=whole.status,
+        is_over=whole.is_over,
+        is_rehearsal=whole.is_rehearsal,
+        plan_ref=str(whole.plan_ref),
+        digest=whole.digest,
+        account_name=str(whole.account),
+        created_at=whole.created_at,
+        started_at=whole.started_at,
+        ended_at=whole.ended_at,
+        looked_at=progress.sighted_at,
+        says=_words(progress.says, progress.customer_says, for_customer=customer),
+        until=progress.until,
+        next_says=_next_says(whole, progress, for_customer=customer),
+        in_charge=str(whole.in_charge) if whole.in_charge else None,
+        in_charge_ref=str(whole.in_charge.ref) if whole.in_charge else None,
+        halt=HaltShown(
+            whole.halt_code,
+            whole.halt_rank,
+            _words(whole.halt_says, whole.halt_customer_says, for_customer=customer),
+            whole.halted_at,
+            tuple(whole.halt_next_commands),
+        )
+        if halted
+        else None,
+        standstill=standing.says if standing else None,
+        on_the_wire=str(wire) if wire else "",
+        target=plan.target,
+        floor=plan.floor,
+        ceiling_rps=plan.ceiling_rps,
+        guard_rps=plan.ceiling_rps * plan.guard_share if plan.ceiling_rps is not None else None,
+        forecast_peak_rps=plan.forecast_peak_rps,
+        pool_load_rps=progress.pool_load,
+        retired=sum(1 for way in progress.servers if way.phase in {Phase.RETIRED, Phase.GONE}),
+        total=len(progress.servers),
+        lanes=tuple(_lanes(plan, progress, series, now_offers, now, for_customer=customer)),
+        loads=tuple(_loads(plan, progress, series)),
+        probes=tuple(_probes(plan, series)),
+        serving=tuple(_serving(plan, series)),
+        offers=tuple(offer for offer in now_offers if offer.server_id is None),
+        commands=tuple(_command_shown(row) for row in given),
+        journal=tuple(journal_shown(entry, for_customer=customer) for entry in tail),
+        seq=whole.seq,
+        is_overdue=_is_overdue(whole, now),
+    )
+
+
+def _is_overdue(run: Run, now: datetime) -> bool:
+    from django.conf import settings
+
+    if run.next_tick_at is None:
+        return False
+    waits_since = max(run.next_tick_at, run.lease_until or run.next_tick_at)
+    return (now - waits_since).total_seconds() > float(settings.RUNS["ASLEEP_AFTER_S"])
+
+
+def journal_shown(entry: JournalEntry, *, for_customer: bool) -> JournalShown:
+    """Return a journal line in the viewer's words."""
+    return JournalShown(
+        entry.seq,
+        entry.at,
+        entry.kind,
+        entry.subject,
+        _words(entry.says, entry.customer_says, for_customer=for_customer),
+        entry.actor_name,
+    )
+
+
+def _command_shown(row: RunCommand) -> CommandShown:
+    return CommandShown(
+        str(row.ref), row.name, row.by_name, row.reason, row.at, row.accepted, row.answer, row.on_the_wire
+    )
+
+
+def _next_says(run: Run, progress: Progress, *, for_customer: bool) -> str:
+    """Return what comes after what happens now, or "" if nothing does."""
+    if run.is_over or run.status in {RunStatus.PAUSED, RunStatus.HALTED}:
+        return ""
+    queued = next((way for way in progress.servers if way.phase is Phase.QUEUED), None)
+    if queued is not None:
+        return f"Next: {queued.name}."
+    held = next((way for way in progress.servers if way.phase is Phase.HELD), None)
+    if held is not None:
+        return (
+            f"Next: {held.name} is deleted."
+            if not for_customer
+            else f"Next: {held.name} is switched off for good."
+        )
+    return ""
+
+
+def _lanes(
+    plan: PlanData,
+    progress: Progress,
+    series: _Series,
+    now_offers: Iterable[Offer],
+    now: datetime,
+    *,
+    for_customer: bool,
+) -> Iterable[Lane]:
+    planned = {server.server_id: server for server in plan.servers}
+    by_server: dict[str, list[Offer]] = {}
+    for offer in now_offers:
+        if offer.server_id is not None:
+            by_server.setdefault(offer.server_id, []).append(offer)
+    for position, way in enumerate(progress.servers, start=1):
+        verdict = way.verdict
+        yield Lane(
+            position=position,
+            server_id=way.server_id,
+            server_name=way.name,
+            addresses=planned[way.server_id].addresses if way.server_id in planned else (),
+            phase=way.phase.value,
+            left_from=_left_from(way),
+            since=way.since,
+            says=_words(way.says, way.customer_says, for_customer=for_customer),
+            until=way.until,
+            is_going_back=way.put_back is not None,
+            by_hand=way.by_hand,
+            count=_count(way, plan, now),
+            connections=series.points(f"connections:{way.server_id}"),
+            verdict=VerdictShown(
+                verdict.verdict.value,
+                verdict.at,
+                _words(verdict.says, verdict.customer_says, for_customer=for_customer),
+                dict(verdict.numbers),
+            )
+            if verdict is not None
+            else None,
+            offers=tuple(by_server.get(way.server_id, [])),
+        )
+
+
+def _left_from(way: ServerWay) -> str:
+    if way.phase not in {Phase.SKIPPED, Phase.RESTORED, Phase.GONE}:
+        return ""
+    if way.held_at is not None:
+        return Phase.HELD.value
+    if way.left_at is not None:
+        return Phase.VERIFYING.value
+    return Phase.DRAINING.value if way.drain is not None else Phase.QUEUED.value
+
+
+def _count(way: ServerWay, plan: PlanData, now: datetime) -> CountShown | None:
+    drain = way.drain
+    if drain is None:
+        return None
+    return CountShown(
+        connections=drain.connections,
+        grade=drain.grade.value if drain.grade is not None else ("measured" if plan.count_kind else "timed"),
+        source=drain.source,
+        at=drain.sampled_at,
+        age_s=max(0.0, (now - drain.sampled_at).total_seconds()) if drain.sampled_at else None,
+        problem=drain.problem or "",
+        zeros=drain.zeros,
+        zeros_needed=plan.zeros_needed,
+        limit_at=drain.limit_at,
+    )
+
+
+def _loads(plan: PlanData, progress: Progress, series: _Series) -> Iterable[LoadShown]:
+    phases = {way.server_id: way.phase for way in progress.servers}
+    for server in (*plan.remaining, *plan.servers):
+        phase = phases.get(server.server_id)
+        if phase in {Phase.RETIRED, Phase.GONE, Phase.CONFIRMING, Phase.DELETING}:
+            continue
+        serves = phase in {None, Phase.QUEUED, Phase.SKIPPED, Phase.RESTORED}
+        meter = progress.meters.get(server.server_id)
+        load = meter.rps if meter is not None else None
+        yield LoadShown(
+            server_id=server.server_id,
+            server_name=server.name,
+            state="in service" if serves or phase is None else phase.value,
+            load_rps=load,
+            share_of_ceiling=load / plan.ceiling_rps if load is not None and plan.ceiling_rps else None,
+            at=meter.rps_at if meter is not None else None,
+        )
+
+
+def _probes(plan: PlanData, series: _Series) -> Iterable[ProbeShown]:
+    for probe in plan.probes:
+        name = f"probe:{probe.name}"
+        last = series.last(name)
+        yield ProbeShown(
+            name=probe.name,
+            url=probe.url,
+            ok=last.detail.get("ok") if last is not None else None,
+            latency_ms=last.value if last is not None else None,
+            latency_limit_ms=probe.latency_limit_ms,
+            at=last.at if last is not None else None,
+            latencies=series.points(name),
+        )
+
+
+def _serving(plan: PlanData, series: _Series) -> Iterable[ServingShown]:
+    for balancer_id in plan.balancer_ids:
+        name = f"serving:{balancer_id}"
+        last = series.last(name)
+        yield ServingShown(
+            balancer_id=balancer_id,
+            serving=int(last.value) if last is not None and last.value is not None else None,
+            floor=plan.floor,
+            at=last.at if last is not None else None,
+            points=series.points(name),
+        )
