@@ -33,7 +33,10 @@ class NavItem:
     shown_to: Callable[[Any], bool] = field(default=_everyone, compare=False)
 
 
-_items: dict[str, NavItem] = {}
+# The dashboard is the portal's own page; every other entry comes from an app.
+_items: dict[str, NavItem] = {
+    "dashboard": NavItem("dashboard", "Dashboard", "dashboard", order=0, shortcut="d")
+}
 
 
 def register(item: NavItem) -> None:

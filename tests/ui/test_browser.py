@@ -21,7 +21,6 @@ from django.conf import settings as django_settings
 from django.template.loader import render_to_string
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from portal.ui.nav import NavItem, register, unregister
 from portal.ui.views import sample_context
 
 pytestmark = pytest.mark.browser
@@ -161,14 +160,9 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    items = [NavItem("t-home", "Start", "dashboard", order=1, shortcut="d")]
-    for item in items:
-        register(item)
     running = Site()
     yield running
     running.stop()
-    for item in items:
-        unregister(item.key)
 
 
 @pytest.fixture
@@ -281,7 +275,7 @@ def test_the_palette_finds_links_of_the_page_and_what_the_server_knows(page, sit
     page.keyboard.type("contacts")
     expect(page.locator("#palette .palette-none")).to_be_visible()
     page.locator("#palette input").fill("abort")
-    expect(page.get_by_role("option")).to_have_text("Abort the run…on this page")
+    expect(page.locator("#palette [role=option]")).to_have_text("Abort the run…on this page")
     page.locator("#palette input").fill("nordwind plan")
     expect(page.locator("#palette [role=option]")).to_have_count(1)
     page.keyboard.press("Enter")
@@ -298,6 +292,13 @@ def test_the_palette_offers_no_address_of_another_host(page):
 def test_the_question_mark_lists_the_shortcuts(page):
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_contain_text("Find a page")
+
+
+def test_g_then_d_leads_to_the_dashboard(page, site):
+    page.goto(site.url + "/error/404")
+    page.keyboard.press("g")
+    page.keyboard.press("d")
+    page.wait_for_url(site.url + "/")
 
 
 def test_a_question_mark_typed_into_a_field_stays_there(page):
