@@ -88,7 +88,7 @@ def _note_use(token: ApiToken, now: datetime) -> None:
         record("token.used", actor=token.user, subject=token)
 
 
-class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class TokenScheme(OpenApiAuthenticationExtension):
     """How the OpenAPI document names it."""
 
     target_class = "accounts.authentication.TokenAuthentication"
@@ -96,4 +96,8 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
 
     def get_security_definition(self, auto_schema: object) -> dict[str, str]:
         """Return the security scheme."""
-        return {"type": "http", "scheme": "bearer", "description": "A token of yours, `ss_…`, with its scopes."}
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A token of yours, `ss_…`, with its scopes.",
+        }

@@ -57,7 +57,7 @@ class LogInForm(AuthenticationForm):
         return ValidationError(WRONG, code="invalid_login")
 
 
-class ContactForm(forms.ModelForm):  # type: ignore[type-arg]
+class ContactForm(forms.ModelForm):
     """A person to call."""
 
     roles = forms.MultipleChoiceField(
@@ -91,7 +91,7 @@ class ContactForm(forms.ModelForm):  # type: ignore[type-arg]
         return "".join(char for char in self.cleaned_data["phone"] if char not in " -()/.\u00a0")
 
 
-class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
+class ConnectionForm(forms.ModelForm):
     """How the portal reaches a provider account. The key is typed in and never shown again."""
 
     api_key = forms.CharField(

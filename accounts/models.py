@@ -19,9 +19,7 @@ from portal.zones import validate_time_zone
 class UserManager(BaseUserManager["User"]):
     """Makes and finds users by mail, whatever the case in which it was typed."""
 
-    def create_user(
-        self, email: str, password: str | None = None, **fields: Any
-    ) -> User:
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
         """Return a new user; without a password the user cannot log in by one."""
         if not email:
             raise ValueError("A user needs a mail address.")
@@ -43,9 +41,7 @@ class User(Referenced, AbstractBaseUser):
 
     email = models.EmailField(unique=True)
     name = models.CharField(max_length=200)
-    time_zone = models.CharField(
-        max_length=64, default="UTC", validators=[validate_time_zone]
-    )
+    time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
     is_operator = models.BooleanField(default=False)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -57,11 +53,7 @@ class User(Referenced, AbstractBaseUser):
     REQUIRED_FIELDS: ClassVar[list[str]] = ["name"]
 
     class Meta:
-        constraints = [
-            models.CheckConstraint(
-                name="user_email_lower", condition=Q(email=Lower("email"))
-            )
-        ]
+        constraints = [models.CheckConstraint(name="user_email_lower", condition=Q(email=Lower("email")))]
 
     def __str__(self) -> str:
         return self.name
@@ -97,18 +89,14 @@ class TeamMembership(Referenced):
     """A user's role in a team."""
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
-    user = models.ForeignKey(
-        User, on_delete=models.CASCADE, related_name="team_memberships"
-    )
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="team_memberships")
     role = models.CharField(max_length=20, choices=TeamRole.choices)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(name="team_member_once", fields=["team", "user"]),
-            models.CheckConstraint(
-                name="team_role_known", condition=Q(role__in=TeamRole.values)
-            ),
+            models.CheckConstraint(name="team_role_known", condition=Q(role__in=TeamRole.values)),
         ]
 
     def __str__(self) -> str:
@@ -131,14 +119,10 @@ class Account(Referenced):
     name = models.CharField(max_length=200)
     number = models.CharField(max_length=60)
     team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="accounts")
-    time_zone = models.CharField(
-        max_length=64, default="UTC", validators=[validate_time_zone]
-    )
+    time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
     service_level = models.CharField(max_length=60, blank=True)
     milestone = models.PositiveSmallIntegerField(default=1)
-    status = models.CharField(
-        max_length=10, choices=AccountStatus.choices, default=AccountStatus.ACTIVE
-    )
+    status = models.CharField(max_length=10, choices=AccountStatus.choices, default=AccountStatus.ACTIVE)
     notes = models.TextField(blank=True)
     team_notes = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -149,12 +133,8 @@ class Account(Referenced):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                name="account_number_once_a_team", fields=["team", "number"]
-            ),
-            models.CheckConstraint(
-                name="account_milestone_1_to_5", condition=Q(milestone__range=(1, 5))
-            ),
+            models.UniqueConstraint(name="account_number_once_a_team", fields=["team", "number"]),
+            models.CheckConstraint(name="account_milestone_1_to_5", condition=Q(milestone__range=(1, 5))),
             models.CheckConstraint(
                 name="account_status_known",
                 condition=Q(status__in=AccountStatus.values),
@@ -169,26 +149,18 @@ class Account(Referenced):
 class Membership(Referenced):
     """A user's role in one account. `granted_by` is None only for what the installation began with."""
 
-    account = models.ForeignKey(
-        Account, on_delete=models.CASCADE, related_name="memberships"
-    )
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=20, choices=AccountRole.choices)
-    granted_by = models.ForeignKey(
-        User, null=True, on_delete=models.SET_NULL, related_name="+"
-    )
+    granted_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     granted_at = models.DateTimeField(auto_now_add=True)
 
     account_path = "account"
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                name="account_member_once", fields=["account", "user"]
-            ),
-            models.CheckConstraint(
-                name="account_role_known", condition=Q(role__in=AccountRole.values)
-            ),
+            models.UniqueConstraint(name="account_member_once", fields=["account", "user"]),
+            models.CheckConstraint(name="account_role_known", condition=Q(role__in=AccountRole.values)),
         ]
 
     def __str__(self) -> str:
@@ -211,19 +183,13 @@ class Contact(Referenced):
     `phone` is E.164 or empty. Two rows that are one person stay two rows, one per account.
     """
 
-    account = models.ForeignKey(
-        Account, on_delete=models.CASCADE, related_name="contacts"
-    )
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="contacts")
     name = models.CharField(max_length=200)
     title = models.CharField(max_length=200, blank=True)
     email = models.EmailField(blank=True)
     phone = models.CharField(max_length=16, blank=True)
-    time_zone = models.CharField(
-        max_length=64, default="UTC", validators=[validate_time_zone]
-    )
-    roles = ArrayField(
-        models.CharField(max_length=20, choices=ContactRole.choices), default=list
-    )
+    time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
+    roles = ArrayField(models.CharField(max_length=20, choices=ContactRole.choices), default=list)
     escalation_order = models.PositiveSmallIntegerField(default=1)
     confirmed_on = models.DateField(null=True, blank=True)
     confirmed_by_name = models.CharField(max_length=200, blank=True)
@@ -236,29 +202,19 @@ class Contact(Referenced):
 
     class Meta:
         constraints = [
-            models.CheckConstraint(
-                name="contact_for_support_only", condition=Q(purpose="support")
-            ),
+            models.CheckConstraint(name="contact_for_support_only", condition=Q(purpose="support")),
             models.CheckConstraint(
                 name="contact_phone_e164",
                 condition=Q(phone="") | Q(phone__regex=r"^\+[1-9][0-9]{6,14}$"),
             ),
-            models.CheckConstraint(
-                name="contact_can_be_reached", condition=~Q(phone="", email="")
-            ),
+            models.CheckConstraint(name="contact_can_be_reached", condition=~Q(phone="", email="")),
             models.CheckConstraint(
                 name="contact_roles_known",
                 condition=Q(roles__contained_by=ContactRole.values),
             ),
-            models.CheckConstraint(
-                name="contact_order_from_1", condition=Q(escalation_order__gte=1)
-            ),
+            models.CheckConstraint(name="contact_order_from_1", condition=Q(escalation_order__gte=1)),
         ]
-        indexes = [
-            models.Index(
-                fields=["account", "escalation_order", "id"], name="contact_order"
-            )
-        ]
+        indexes = [models.Index(fields=["account", "escalation_order", "id"], name="contact_order")]
 
     def __str__(self) -> str:
         return self.name
@@ -272,9 +228,7 @@ class CloudConnection(Referenced):
     what the last read-only test found; None if never tested.
     """
 
-    account = models.ForeignKey(
-        Account, on_delete=models.PROTECT, related_name="connections"
-    )
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="connections")
     name = models.CharField(max_length=100)
     provider = models.CharField(max_length=20, default="rackspace")
     identity_url = models.URLField(max_length=300)
@@ -295,9 +249,7 @@ class CloudConnection(Referenced):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                name="connection_name_once", fields=["account", "name"]
-            ),
+            models.UniqueConstraint(name="connection_name_once", fields=["account", "name"]),
             models.CheckConstraint(
                 name="connection_provider_known",
                 condition=Q(provider__in=["rackspace"]),

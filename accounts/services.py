@@ -93,7 +93,9 @@ def add_to_team(team: Team, user: User, role: str, *, actor: User | None = None)
     if user.is_operator:
         raise Refused("An operator of the installation sees no account and joins no team.", code="operator")
     made, _ = TeamMembership.objects.update_or_create(team=team, user=user, defaults={"role": role})
-    record("team.member", actor=actor, subject=made, after={"team": team.name, "user": user.email, "role": role})
+    record(
+        "team.member", actor=actor, subject=made, after={"team": team.name, "user": user.email, "role": role}
+    )
     return made
 
 
@@ -130,8 +132,13 @@ def grant_role(account: Account, user: User, role: str, *, actor: User | None) -
         defaults={"role": role, "granted_by": actor, "granted_at": timezone.now()},
     )
     record(
-        "member.granted", actor=actor, account=account, subject=made,
-        subject_label=f"{user.name}: {role}", before=before, after=snapshot(made),
+        "member.granted",
+        actor=actor,
+        account=account,
+        subject=made,
+        subject_label=f"{user.name}: {role}",
+        before=before,
+        after=snapshot(made),
     )
     return made
 
@@ -153,7 +160,9 @@ def remove_member(account: Account, user: User, *, actor: User | None) -> None:
 
 def _keep_an_admin(account: Account, leaving: Membership) -> None:
     if not account.memberships.filter(role=AccountRole.ADMIN).exclude(pk=leaving.pk).exists():
-        raise Refused("The last admin of an account stays. Make somebody else admin first.", code="last_admin")
+        raise Refused(
+            "The last admin of an account stays. Make somebody else admin first.", code="last_admin"
+        )
 
 
 # --- accounts ----------------------------------------------------------------------------------------------
@@ -180,7 +189,9 @@ def change_account(account: Account, changes: Mapping[str, Any], *, actor: User)
     _apply(locked, changes, ACCOUNT_FIELDS)
     _clean(locked)
     locked.save()
-    record("account.changed", actor=actor, account=locked, subject=locked, before=before, after=snapshot(locked))
+    record(
+        "account.changed", actor=actor, account=locked, subject=locked, before=before, after=snapshot(locked)
+    )
     return locked
 
 
@@ -219,8 +230,12 @@ def change_contact(contact: Contact, changes: Mapping[str, Any], *, actor: User)
     _clean(locked)
     locked.save()
     record(
-        "contact.changed", actor=actor, account=locked.account, subject=locked,
-        before=before, after=snapshot(locked),
+        "contact.changed",
+        actor=actor,
+        account=locked.account,
+        subject=locked,
+        before=before,
+        after=snapshot(locked),
     )
     return locked
 
@@ -234,8 +249,12 @@ def confirm_contact(contact: Contact, *, actor: User, on: date) -> Contact:
     locked.confirmed_on, locked.confirmed_by_name = on, actor.name
     locked.save()
     record(
-        "contact.confirmed", actor=actor, account=locked.account, subject=locked,
-        before=before, after=snapshot(locked),
+        "contact.confirmed",
+        actor=actor,
+        account=locked.account,
+        subject=locked,
+        before=before,
+        after=snapshot(locked),
     )
     return locked
 
@@ -246,7 +265,10 @@ def remove_contact(contact: Contact, *, actor: User) -> None:
     locked = Contact.objects.select_for_update().select_related("account").get(pk=contact.pk)
     _check_active(locked.account)
     record(
-        "contact.removed", actor=actor, account=locked.account, subject=locked,
+        "contact.removed",
+        actor=actor,
+        account=locked.account,
+        subject=locked,
         before={"name": locked.name, "roles": locked.roles},
     )
     locked.delete()
@@ -273,7 +295,9 @@ def add_connection(account: Account, fields: Mapping[str, Any], *, actor: User |
 
 
 @transaction.atomic
-def change_connection(connection: CloudConnection, changes: Mapping[str, Any], *, actor: User) -> CloudConnection:
+def change_connection(
+    connection: CloudConnection, changes: Mapping[str, Any], *, actor: User
+) -> CloudConnection:
     """Change a connection. Once used, provider, endpoint, tenant and region stay; name and key can change."""
     locked = CloudConnection.objects.select_for_update().select_related("account").get(pk=connection.pk)
     _check_active(locked.account)
@@ -290,8 +314,12 @@ def change_connection(connection: CloudConnection, changes: Mapping[str, Any], *
     _clean(locked)
     locked.save()
     record(
-        "connection.changed", actor=actor, account=locked.account, subject=locked,
-        before=before, after=snapshot(locked),
+        "connection.changed",
+        actor=actor,
+        account=locked.account,
+        subject=locked,
+        before=before,
+        after=snapshot(locked),
         changed_secrets=("api_key",) if "api_key" in changes else (),
     )
     return locked
@@ -312,8 +340,11 @@ def store_check(
         check_result=dict(result), last_checked_at=at, updated_at=at
     )
     record(
-        "connection.tested", actor=actor, account=connection.account, subject=connection,
-        after={"lines": [[line["what"], line["ok"]] for line in result.get("lines", [])]},
+        "connection.tested",
+        actor=actor,
+        account=connection.account,
+        subject=connection,
+        after={line["name"]: line["outcome"] for line in result["lines"]},
     )
 
 
@@ -346,7 +377,9 @@ def make_token(
     _clean(token)
     token.save()
     record(
-        "token.made", actor=user, subject=token,
+        "token.made",
+        actor=user,
+        subject=token,
         after={"name": name, "scopes": wanted, "expires_at": expires_at, "key_prefix": token.prefix},
     )
     return token, secret

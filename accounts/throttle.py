@@ -31,11 +31,9 @@ def _keys(email: str, address: str | None) -> list[tuple[str, int]]:
 def wait_s(email: str, address: str | None, *, now: datetime) -> float:
     """Return how many seconds this (mail, address) must wait before its next try; 0 if none."""
     limits = dict(_keys(email, address))
-    waits = [0.0]
-    for row in LoginThrottle.objects.filter(key__in=limits, since__gt=now - WINDOW):
-        if row.fails >= limits[row.key]:
-            waits.append((row.since + WINDOW - now).total_seconds())
-    return max(waits)
+    rows = LoginThrottle.objects.filter(key__in=limits, since__gt=now - WINDOW)
+    waits = [(row.since + WINDOW - now).total_seconds() for row in rows if row.fails >= limits[row.key]]
+    return max(waits, default=0.0)
 
 
 def note_failure(email: str, address: str | None, *, now: datetime) -> None:

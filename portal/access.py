@@ -174,7 +174,9 @@ def account_path(model: type[models.Model]) -> str:
     if path is None and any(field.name == "account" for field in model._meta.concrete_fields):
         return "account"
     if not isinstance(path, str):
-        raise ImproperlyConfigured(f"{model.__name__} does not say how it gets to its account (account_path).")
+        raise ImproperlyConfigured(
+            f"{model.__name__} does not say how it gets to its account (account_path)."
+        )
     return path
 
 
@@ -268,6 +270,11 @@ class Guard:
             )
 
     @property
+    def user(self) -> Any:
+        """Who asks; a signed-in user wherever the permission is not PUBLIC."""
+        return self.request.user
+
+    @property
     def needed(self) -> Permission:
         """The permission that this request needs."""
         if self.write_permission is not None and self.request.method not in {"GET", "HEAD", "OPTIONS"}:
@@ -327,9 +334,15 @@ class Guard:
             actor=self.request.user,
             account=self.account,
             subject=row,
-            after={"needed": needed.name.lower(), "method": self.request.method, "path": self.request.path[:200]},
+            after={
+                "needed": needed.name.lower(),
+                "method": self.request.method,
+                "path": self.request.path[:200],
+            },
         )
-        raise PermissionDenied(f"You may not {needed.says} here. Someone with that right can do it or grant it.")
+        raise PermissionDenied(
+            f"You may not {needed.says} here. Someone with that right can do it or grant it."
+        )
 
     def check_personal(self) -> None:
         """Ask for the permissions that belong to the person; refuses (403) an operator's page to others."""
@@ -404,7 +417,9 @@ class AsyncPortalView(Guard, View, abstract=True):
         try:
             response = cast(HttpResponseBase, await handler(request, *args, **kwargs))
         except Trouble as trouble:
-            return HttpResponse(trouble.says, status=status_of(trouble), content_type="text/plain; charset=utf-8")
+            return HttpResponse(
+                trouble.says, status=status_of(trouble), content_type="text/plain; charset=utf-8"
+            )
         if response.status_code < 400:
             self.check_asked()
         return response
@@ -417,7 +432,9 @@ class AsyncPortalView(Guard, View, abstract=True):
 
     async def still_allowed(self, permission: Permission | None = None) -> bool:
         """Ask the database again whether this user still has the right on the account found."""
-        return await in_database(is_still_allowed, self.request.user.pk, permission or self.needed, self.account)
+        return await in_database(
+            is_still_allowed, self.request.user.pk, permission or self.needed, self.account
+        )
 
 
 def is_still_allowed(user_pk: int, permission: Permission, account: Any) -> bool:

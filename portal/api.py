@@ -86,7 +86,7 @@ class ProblemOut(serializers.Serializer[Any]):
     title = serializers.CharField()
     status = serializers.IntegerField()
     detail = serializers.CharField()
-    errors = serializers.DictField()
+    errors = serializers.DictField()  # type: ignore[assignment]  # the field's name is the RFC's
     request_id = serializers.CharField()
 
 
@@ -107,7 +107,7 @@ class _AnyAccept(DefaultContentNegotiation):
 class PortalAPIView(Guard, APIView, abstract=True):
     """The base of every API class: permission, scope, problems, pages, idempotency, If-Match, rate limit."""
 
-    permission_classes: ClassVar[Any] = [_Allow]
+    permission_classes = [_Allow]
     content_negotiation_class = _AnyAccept
     rate_per_minute: ClassVar[int] = RATE_PER_MINUTE
     _limit_headers: dict[str, str]
@@ -159,7 +159,12 @@ class PortalAPIView(Guard, APIView, abstract=True):
             )
         return super().handle_exception(exc)
 
-    def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    @property
+    def token(self) -> Any:
+        """The API token with which the caller signed in, or None for a browser session."""
+        return self.request.auth
+
+    def options(self, request: Any, *args: Any, **kwargs: Any) -> Response:
         """Say which methods there are, and nothing else."""
         return Response(status=204, headers={"Allow": ", ".join(self.allowed_methods)})
 
@@ -239,7 +244,9 @@ class PortalAPIView(Guard, APIView, abstract=True):
         """Ask that If-Match names the row's present version: 428 without the header, 412 if stale."""
         given = self.request.headers.get("If-Match", "")
         if not given:
-            raise PreconditionRequired("Send If-Match with the ETag that you read, so that nothing is overwritten.")
+            raise PreconditionRequired(
+                "Send If-Match with the ETag that you read, so that nothing is overwritten."
+            )
         if given.strip() != "*" and etag_of(row) not in [part.strip() for part in given.split(",")]:
             raise Stale()
 
@@ -259,7 +266,9 @@ class PortalAPIView(Guard, APIView, abstract=True):
         key = self.request.headers.get("Idempotency-Key", "")
         if not key:
             if required:
-                raise PreconditionRequired("Send an Idempotency-Key with a command, so that it is never done twice.")
+                raise PreconditionRequired(
+                    "Send an Idempotency-Key with a command, so that it is never done twice."
+                )
             with transaction.atomic():
                 return effect()
         if len(key) > MAX_KEY_LENGTH:
@@ -294,9 +303,7 @@ class PortalAPIView(Guard, APIView, abstract=True):
             raise KeyReused()
         if held.status is None:
             raise _impossible(held)
-        return Response(
-            held.body, status=held.status, headers={**held.headers, "Idempotent-Replay": "true"}
-        )
+        return Response(held.body, status=held.status, headers={**held.headers, "Idempotent-Replay": "true"})
 
 
 def _impossible(held: IdempotentAnswer) -> Exception:
@@ -368,9 +375,11 @@ def _error(status: int) -> OpenApiResponse:
         "request_id": _EXAMPLE_ID,
     }
     return OpenApiResponse(
-        response={"application/problem+json": ProblemOut},  # type: ignore[arg-type]
+        response=ProblemOut,
         description=TITLES[status],
-        examples=[OpenApiExample(code, value=value, response_only=True, media_type="application/problem+json")],
+        examples=[
+            OpenApiExample(code, value=value, response_only=True, media_type="application/problem+json")
+        ],
     )
 
 
@@ -400,22 +409,32 @@ def documented(
     if command or once:
         given.append(
             OpenApiParameter(
-                "Idempotency-Key", OpenApiTypes.STR, OpenApiParameter.HEADER, required=command,
+                "Idempotency-Key",
+                OpenApiTypes.STR,
+                OpenApiParameter.HEADER,
+                required=command,
                 description="Any text of at most 200 characters that is new for each new request.",
             )
         )
     if if_match:
         given.append(
             OpenApiParameter(
-                "If-Match", OpenApiTypes.STR, OpenApiParameter.HEADER, required=True,
+                "If-Match",
+                OpenApiTypes.STR,
+                OpenApiParameter.HEADER,
+                required=True,
                 description="The ETag that you read.",
             )
         )
     if paged:
         given += [
-            OpenApiParameter("cursor", OpenApiTypes.STR, description="From `next` or `previous` of an answer."),
+            OpenApiParameter(
+                "cursor", OpenApiTypes.STR, description="From `next` or `previous` of an answer."
+            ),
             OpenApiParameter("limit", OpenApiTypes.INT, description=f"1 to {MAX_LIMIT}; 25 if not given."),
-            OpenApiParameter("fields", OpenApiTypes.STR, description="Only these fields, separated by commas."),
+            OpenApiParameter(
+                "fields", OpenApiTypes.STR, description="Only these fields, separated by commas."
+            ),
         ]
     codes = {401, 403, 404, 429}
     if request is not None or paged or command or once:
@@ -441,7 +460,10 @@ def documented(
         summary=summary or None,
         request=request,
         parameters=given,
-        responses={status: shape, **{code: _error(code) for code in sorted(codes)}},
+        responses={
+            status: shape,
+            **{(code, "application/problem+json"): _error(code) for code in sorted(codes)},
+        },
         examples=examples,
         tags=tags,
     )

@@ -108,7 +108,9 @@ def keyset(
         try:
             held = signing.loads(cursor, salt=_SALT)
         except signing.BadSignature:
-            raise Refused("This cursor is not one of ours. Start from the first page.", code="bad_cursor") from None
+            raise Refused(
+                "This cursor is not one of ours. Start from the first page.", code="bad_cursor"
+            ) from None
         if held["b"] != bound:
             raise Refused("This cursor is of another list. Start from the first page.", code="bad_cursor")
         backwards, position = held["d"] == "p", (_unpack(held["v"]), held["k"])
@@ -116,6 +118,7 @@ def keyset(
     if position is not None:
         found = found.filter((_before if backwards else _beyond)(field, descending, *position))
     first = F(field)
+    ordering: list[Any]
     if descending != backwards:
         ordering = [first.desc(nulls_first=True) if backwards else first.desc(nulls_last=True), "-pk"]
     else:

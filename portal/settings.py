@@ -188,7 +188,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": r"/api/v1",
-    "ENUM_NAME_OVERRIDES": {},
+    "ENUM_NAME_OVERRIDES": {
+        "ApprovalSide": "portal.approvals.models.Side",
+        "ApprovalStatus": "portal.approvals.models.ApprovalStatus",
+    },
 }
 
 # Celery only wakes the engine; PostgreSQL owns the work (docs/decisions).

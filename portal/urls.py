@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from portal import views
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", views.Dashboard.as_view(), name="dashboard"),
+    path("healthz", views.Alive.as_view(), name="healthz"),
+    path("readyz", views.Ready.as_view(), name="readyz"),
+    path("metrics", views.Metrics.as_view(), name="metrics"),
+    path("", include("accounts.me_urls")),
+    path("", include("accounts.urls")),
+    path("api/docs/", views.Docs.as_view(), name="api-docs"),
+    path("api/v1/", include("portal.api_urls")),
+]
+
+handler400 = "portal.views.bad_request"
+handler403 = "portal.views.permission_denied"
+handler404 = "portal.views.page_not_found"
+handler500 = "portal.views.server_error"

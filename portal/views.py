@@ -28,7 +28,11 @@ class Dashboard(PortalView):
     def get(self, request: HttpRequest) -> HttpResponse:
         """Show the panels that have something to say to this user."""
         panels = [
-            {"key": panel.key, "title": panel.title, "html": render_to_string(panel.template, context, request)}
+            {
+                "key": panel.key,
+                "title": panel.title,
+                "html": render_to_string(panel.template, context, request),
+            }
             for panel, context in panels_for(request.user)
         ]
         return self.render("dashboard.html", panels=panels, nav_key="dashboard")
@@ -86,14 +90,14 @@ class Schema(Guard, SpectacularAPIView):
     """The OpenAPI document."""
 
     permission = Permission.PUBLIC
-    authentication_classes: Any = []  # noqa: RUF012  (the same document for everybody)
+    authentication_classes: Any = []
 
 
 class Docs(Guard, SpectacularSwaggerSplitView):
     """The OpenAPI document to read and to try out."""
 
     permission = Permission.PUBLIC
-    authentication_classes: Any = []  # noqa: RUF012
+    authentication_classes: Any = []
     url_name = "api-schema"
 
 
@@ -104,7 +108,9 @@ def _is_api(request: HttpRequest) -> bool:
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Say that a form came from elsewhere or too late; nothing was changed."""
     if _is_api(request):
-        return problem_response(request, 403, "The CSRF token is missing or out of date. Nothing was changed.")
+        return problem_response(
+            request, 403, "The CSRF token is missing or out of date. Nothing was changed."
+        )
     return render(request, "403_csrf.html", status=403)
 
 
@@ -132,6 +138,8 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """500: says what is true, asks nothing of what may be broken."""
     if _is_api(request):
-        return problem_response(request, 500, "A fault on our side. It has been recorded; read before you repeat.")
+        return problem_response(
+            request, 500, "A fault on our side. It has been recorded; read before you repeat."
+        )
     html = render_to_string("errors/500.html", {"request_id": getattr(request, "request_id", "")})
     return HttpResponse(html, status=500)

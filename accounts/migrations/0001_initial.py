@@ -73,9 +73,7 @@ class Migration(migrations.Migration):
                 ("password", models.CharField(max_length=128, verbose_name="password")),
                 (
                     "last_login",
-                    models.DateTimeField(
-                        blank=True, null=True, verbose_name="last login"
-                    ),
+                    models.DateTimeField(blank=True, null=True, verbose_name="last login"),
                 ),
                 (
                     "ref",
@@ -98,9 +96,7 @@ class Migration(migrations.Migration):
             options={
                 "constraints": [
                     models.CheckConstraint(
-                        condition=models.Q(
-                            ("email", django.db.models.functions.text.Lower("email"))
-                        ),
+                        condition=models.Q(("email", django.db.models.functions.text.Lower("email"))),
                         name="user_email_lower",
                     )
                 ],
@@ -304,9 +300,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    models.UniqueConstraint(
-                        fields=("account", "name"), name="connection_name_once"
-                    ),
+                    models.UniqueConstraint(fields=("account", "name"), name="connection_name_once"),
                     models.CheckConstraint(
                         condition=models.Q(("provider__in", ["rackspace"])),
                         name="connection_provider_known",
@@ -481,13 +475,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    models.UniqueConstraint(
-                        fields=("account", "user"), name="account_member_once"
-                    ),
+                    models.UniqueConstraint(fields=("account", "user"), name="account_member_once"),
                     models.CheckConstraint(
-                        condition=models.Q(
-                            ("role__in", ["viewer", "editor", "approver", "admin"])
-                        ),
+                        condition=models.Q(("role__in", ["viewer", "editor", "approver", "admin"])),
                         name="account_role_known",
                     ),
                 ],
@@ -499,9 +489,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="account",
-            constraint=models.UniqueConstraint(
-                fields=("team", "number"), name="account_number_once_a_team"
-            ),
+            constraint=models.UniqueConstraint(fields=("team", "number"), name="account_number_once_a_team"),
         ),
         migrations.AddConstraint(
             model_name="account",
@@ -519,9 +507,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="teammembership",
-            constraint=models.UniqueConstraint(
-                fields=("team", "user"), name="team_member_once"
-            ),
+            constraint=models.UniqueConstraint(fields=("team", "user"), name="team_member_once"),
         ),
         migrations.AddConstraint(
             model_name="teammembership",

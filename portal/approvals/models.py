@@ -48,12 +48,8 @@ class ApprovalRequest(Referenced):
     subject_ref = models.UUIDField()
     title = models.CharField(max_length=200)
     digest = models.CharField(max_length=64)
-    sides = ArrayField(
-        models.CharField(max_length=10, choices=Side.choices), default=_both_sides
-    )
-    status = models.CharField(
-        max_length=10, choices=ApprovalStatus.choices, default=ApprovalStatus.OPEN
-    )
+    sides = ArrayField(models.CharField(max_length=10, choices=Side.choices), default=_both_sides)
+    status = models.CharField(max_length=10, choices=ApprovalStatus.choices, default=ApprovalStatus.OPEN)
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         on_delete=models.PROTECT,
@@ -88,9 +84,7 @@ class ApprovalRequest(Referenced):
         ]
         indexes = [
             models.Index(fields=["account", "-id"], name="approval_account"),
-            models.Index(
-                fields=["subject_type", "subject_ref"], name="approval_subject"
-            ),
+            models.Index(fields=["subject_type", "subject_ref"], name="approval_subject"),
         ]
 
     def __str__(self) -> str:
@@ -100,9 +94,7 @@ class ApprovalRequest(Referenced):
 class ApprovalDecision(Referenced):
     """What one person said for one side. Never changed; `by_name` and `role` are as they were then."""
 
-    request = models.ForeignKey(
-        ApprovalRequest, on_delete=models.PROTECT, related_name="decisions"
-    )
+    request = models.ForeignKey(ApprovalRequest, on_delete=models.PROTECT, related_name="decisions")
     side = models.CharField(max_length=10, choices=Side.choices)
     decision = models.CharField(max_length=10, choices=Verdict.choices)
     digest = models.CharField(max_length=64)
@@ -120,12 +112,8 @@ class ApprovalDecision(Referenced):
 
     class Meta:
         constraints = [
-            models.CheckConstraint(
-                name="decision_side_known", condition=Q(side__in=Side.values)
-            ),
-            models.CheckConstraint(
-                name="decision_known", condition=Q(decision__in=Verdict.values)
-            ),
+            models.CheckConstraint(name="decision_side_known", condition=Q(side__in=Side.values)),
+            models.CheckConstraint(name="decision_known", condition=Q(decision__in=Verdict.values)),
             models.UniqueConstraint(
                 name="decision_one_approval_a_side",
                 fields=["request", "side"],

@@ -151,9 +151,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="approvalrequest",
-            index=models.Index(
-                fields=["subject_type", "subject_ref"], name="approval_subject"
-            ),
+            index=models.Index(fields=["subject_type", "subject_ref"], name="approval_subject"),
         ),
         migrations.AddConstraint(
             model_name="approvalrequest",

@@ -1,0 +1,460 @@
+"""The API of accounts, contacts, cloud connections, tokens and oneself: the same services as the pages."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.http import Http404
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import examples, services
+from accounts.clouds import discover_pools, test_connection
+from accounts.models import Account, ApiToken, CloudConnection, Contact, Membership, TeamMembership
+from accounts.serializers import (
+    AccountIn,
+    AccountOut,
+    CheckOut,
+    ConnectionChange,
+    ConnectionIn,
+    ConnectionOut,
+    ContactIn,
+    ContactOut,
+    DiscoveryOut,
+    MeIn,
+    MeOut,
+    TokenIn,
+    TokenMadeOut,
+    TokenOut,
+)
+from portal.access import Permission
+from portal.api import PortalAPIView, documented
+from portal.egress import check_url
+from portal.errors import NotPermitted, Refused
+
+_STATUS = OpenApiParameter(
+    "status", enum=["active", "archived"], description="Only accounts with this status."
+)
+_ORDER = OpenApiParameter("order", enum=["name", "-created_at"], description="`name` if not given.")
+
+
+class AccountListApi(PortalAPIView):
+    """Accounts that you see."""
+
+    permission = Permission.ACCOUNT_VIEW
+
+    @documented(
+        "accounts_list",
+        AccountOut,
+        summary="List the accounts that you see",
+        paged=True,
+        example=examples.ACCOUNT,
+        parameters=[_STATUS, _ORDER],
+        tag="accounts",
+    )
+    def get(self, request: Request) -> Response:
+        """The team's own notes are given by the single account only."""
+        rows = self.visible(Account.objects.select_related("team"))
+        status = request.query_params.get("status", "")
+        if status:
+            rows = rows.filter(status=status)
+        order = request.query_params.get("order", "name")
+        if order not in {"name", "-created_at"}:
+            raise Refused("`order` is name or -created_at.", code="bad_order")
+        return self.page(rows, AccountOut, order=order, filters={"status": status})
+
+
+class AccountApi(PortalAPIView):
+    """One account."""
+
+    permission = Permission.ACCOUNT_VIEW
+    write_permission = Permission.ACCOUNT_EDIT
+
+    @documented(
+        "accounts_read", AccountOut, summary="Read one account", example=examples.ACCOUNT, tag="accounts"
+    )
+    def get(self, request: Request, account_ref: UUID) -> Response:
+        """With an ETag for a later change."""
+        account = self.find(Account.objects.select_related("team"), account_ref)
+        return self.show(AccountOut, account)
+
+    @documented(
+        "accounts_change",
+        AccountOut,
+        summary="Change an account",
+        request=AccountIn,
+        if_match=True,
+        example=examples.ACCOUNT,
+        request_example={"milestone": 5},
+        tag="accounts",
+    )
+    def patch(self, request: Request, account_ref: UUID) -> Response:
+        """Only the fields given are changed."""
+        account = self.find(Account.objects.select_related("team"), account_ref)
+        data = self.read(AccountIn)
+
+        def effect() -> Response:
+            locked = Account.objects.select_for_update().select_related(None).get(pk=account.pk)
+            self.match(locked)
+            changed = services.change_account(locked, data, actor=self.user)
+            return self.show(AccountOut, Account.objects.select_related("team").get(pk=changed.pk))
+
+        return self.once(effect)
+
+
+class ContactListApi(PortalAPIView):
+    """Contacts of an account."""
+
+    permission = Permission.CONTACT_VIEW
+    write_permission = Permission.CONTACT_EDIT
+
+    @documented(
+        "contacts_list",
+        ContactOut,
+        summary="List an account's contacts in their order of call",
+        paged=True,
+        example=examples.CONTACT,
+        tag="contacts",
+    )
+    def get(self, request: Request, account_ref: UUID) -> Response:
+        """Ordered by `escalation_order`."""
+        account = self.find(Account, account_ref)
+        rows = Contact.objects.filter(account=account).select_related("account")
+        return self.page(rows, ContactOut, order="escalation_order", filters={"account": account.pk})
+
+    @documented(
+        "contacts_add",
+        ContactOut,
+        summary="Add a contact",
+        request=ContactIn,
+        status=201,
+        once=True,
+        example=examples.CONTACT,
+        request_example=examples.CONTACT_IN,
+        tag="contacts",
+    )
+    def post(self, request: Request, account_ref: UUID) -> Response:
+        """A new contact is unconfirmed. Purpose is support and nothing else."""
+        account = self.find(Account, account_ref)
+        data = self.read(ContactIn)
+        return self.once(
+            lambda: self.show(ContactOut, services.add_contact(account, data, actor=self.user), status=201)
+        )
+
+
+class ContactApi(PortalAPIView):
+    """One contact."""
+
+    permission = Permission.CONTACT_VIEW
+    write_permission = Permission.CONTACT_EDIT
+
+    @documented(
+        "contacts_read", ContactOut, summary="Read one contact", example=examples.CONTACT, tag="contacts"
+    )
+    def get(self, request: Request, contact_ref: UUID) -> Response:
+        """With an ETag for a later change."""
+        return self.show(ContactOut, self.find(Contact, contact_ref))
+
+    @documented(
+        "contacts_change",
+        ContactOut,
+        summary="Change a contact",
+        request=ContactIn,
+        if_match=True,
+        example=examples.CONTACT,
+        request_example={"phone": "+493012345679"},
+        tag="contacts",
+    )
+    def patch(self, request: Request, contact_ref: UUID) -> Response:
+        """A new name, mail address, phone or role needs a new confirmation."""
+        contact = self.find(Contact, contact_ref)
+        data = self.read(ContactIn, partial=True)
+
+        def effect() -> Response:
+            locked = (
+                Contact.objects.select_for_update(of=("self",)).select_related("account").get(pk=contact.pk)
+            )
+            self.match(locked)
+            return self.show(ContactOut, services.change_contact(locked, data, actor=self.user))
+
+        return self.once(effect)
+
+    @documented(
+        "contacts_remove", None, summary="Remove a contact", status=204, if_match=True, tag="contacts"
+    )
+    def delete(self, request: Request, contact_ref: UUID) -> Response:
+        """The audit keeps that there was one."""
+        contact = self.find(Contact, contact_ref)
+
+        def effect() -> Response:
+            locked = (
+                Contact.objects.select_for_update(of=("self",)).select_related("account").get(pk=contact.pk)
+            )
+            self.match(locked)
+            services.remove_contact(locked, actor=self.user)
+            return Response(status=204)
+
+        return self.once(effect)
+
+
+class ContactConfirmApi(PortalAPIView):
+    """Confirm a contact."""
+
+    permission = Permission.CONTACT_EDIT
+
+    @documented(
+        "contacts_confirm",
+        ContactOut,
+        summary="Confirm that a contact is still right",
+        command=True,
+        example=examples.CONTACT,
+        tag="contacts",
+    )
+    def post(self, request: Request, contact_ref: UUID) -> Response:
+        """Sets `confirmed_on` to today, in your name."""
+        contact = self.find(Contact, contact_ref)
+        return self.once(
+            lambda: self.show(
+                ContactOut,
+                services.confirm_contact(contact, actor=self.user, on=timezone.now().date()),
+            ),
+            required=True,
+        )
+
+
+class ConnectionListApi(PortalAPIView):
+    """Cloud connections of an account."""
+
+    permission = Permission.CONNECTION_VIEW
+    write_permission = Permission.CONNECTION_EDIT
+
+    @documented(
+        "connections_list",
+        ConnectionOut,
+        summary="List an account's cloud connections",
+        paged=True,
+        example=examples.CONNECTION,
+        tag="connections",
+    )
+    def get(self, request: Request, account_ref: UUID) -> Response:
+        """Without their keys."""
+        account = self.find(Account, account_ref)
+        rows = CloudConnection.objects.filter(account=account).defer("api_key").select_related("account")
+        return self.page(rows, ConnectionOut, order="name", filters={"account": account.pk})
+
+    @documented(
+        "connections_add",
+        ConnectionOut,
+        summary="Add a cloud connection",
+        request=ConnectionIn,
+        status=201,
+        once=True,
+        example=examples.CONNECTION,
+        request_example=examples.CONNECTION_IN,
+        tag="connections",
+    )
+    def post(self, request: Request, account_ref: UUID) -> Response:
+        """The key is stored encrypted and never shown again."""
+        account = self.find(Account, account_ref)
+        data = self.read(ConnectionIn)
+        check_url(data["identity_url"])
+        return self.once(
+            lambda: self.show(
+                ConnectionOut, services.add_connection(account, data, actor=self.user), status=201
+            )
+        )
+
+
+class ConnectionApi(PortalAPIView):
+    """One cloud connection."""
+
+    permission = Permission.CONNECTION_VIEW
+    write_permission = Permission.CONNECTION_EDIT
+
+    @documented(
+        "connections_read",
+        ConnectionOut,
+        summary="Read one cloud connection",
+        example=examples.CONNECTION,
+        tag="connections",
+    )
+    def get(self, request: Request, connection_ref: UUID) -> Response:
+        """Without its key."""
+        return self.show(ConnectionOut, self.find(CloudConnection.objects.defer("api_key"), connection_ref))
+
+    @documented(
+        "connections_change",
+        ConnectionOut,
+        summary="Change a cloud connection",
+        request=ConnectionChange,
+        if_match=True,
+        example=examples.CONNECTION,
+        request_example={"name": "Shop, Dallas"},
+        tag="connections",
+    )
+    def patch(self, request: Request, connection_ref: UUID) -> Response:
+        """Once a plan was drawn up with it, provider, endpoint, tenant and region stay (422)."""
+        connection = self.find(CloudConnection, connection_ref)
+        data = self.read(ConnectionChange, partial=True)
+        if "identity_url" in data:
+            check_url(data["identity_url"])
+
+        def effect() -> Response:
+            locked = (
+                CloudConnection.objects.select_for_update(of=("self",))
+                .select_related("account")
+                .get(pk=connection.pk)
+            )
+            self.match(locked)
+            return self.show(ConnectionOut, services.change_connection(locked, data, actor=self.user))
+
+        return self.once(effect)
+
+
+class ConnectionCheckApi(PortalAPIView):
+    """The read-only test of a cloud connection."""
+
+    permission = Permission.CONNECTION_EDIT
+
+    @documented(
+        "connections_check",
+        CheckOut,
+        summary="Test what a connection may do, reading only",
+        command=True,
+        example=examples.CHECK,
+        tag="connections",
+    )
+    def post(self, request: Request, connection_ref: UUID) -> Response:
+        """The answer is kept with the connection. Nothing is changed at the provider."""
+        connection = self.find(CloudConnection, connection_ref)
+
+        def effect() -> Response:
+            result = test_connection(connection)
+            services.store_check(connection, result, at=timezone.now(), actor=self.user)
+            return Response(CheckOut(result).data)
+
+        return self.once(effect, required=True)
+
+
+class ConnectionDiscoveryApi(PortalAPIView):
+    """What a cloud connection sees."""
+
+    permission = Permission.CONNECTION_VIEW
+
+    @documented(
+        "connections_discover",
+        DiscoveryOut,
+        summary="List pools and servers as the provider shows them now",
+        example=examples.DISCOVERY,
+        tag="connections",
+    )
+    def get(self, request: Request, connection_ref: UUID) -> Response:
+        """Reads the provider; what could not be matched is listed, never left out."""
+        connection = self.find(CloudConnection, connection_ref)
+        return Response(DiscoveryOut(discover_pools(connection)).data)
+
+
+class MeApi(PortalAPIView):
+    """Oneself."""
+
+    permission = Permission.SIGNED_IN
+
+    @documented("me_read", MeOut, summary="Read who you are and your roles", example=examples.ME, tag="me")
+    def get(self, request: Request) -> Response:
+        """Roles on accounts and in teams; the scopes of the token used."""
+        return Response(MeOut(self._me()).data)
+
+    @documented(
+        "me_change",
+        MeOut,
+        summary="Change your name or time zone",
+        request=MeIn,
+        example=examples.ME,
+        request_example={"time_zone": "Europe/Berlin"},
+        once=True,
+        tag="me",
+    )
+    def patch(self, request: Request) -> Response:
+        """Only the fields given are changed."""
+        data = self.read(MeIn, partial=True)
+
+        def effect() -> Response:
+            user = self.user
+            services.change_own_settings(user, **{"name": user.name, "time_zone": user.time_zone, **data})
+            return Response(MeOut(self._me()).data)
+
+        return self.once(effect)
+
+    def _me(self) -> dict[str, Any]:
+        user = self.user
+        memberships = Membership.objects.filter(user=user).select_related("account").order_by("account__name")
+        teams = TeamMembership.objects.filter(user=user).select_related("team").order_by("team__name")
+        return {
+            "ref": user.ref,
+            "email": user.email,
+            "name": user.name,
+            "time_zone": user.time_zone,
+            "is_operator": user.is_operator,
+            "accounts": [
+                {"ref": row.account.ref, "name": row.account.name, "role": row.role} for row in memberships
+            ],
+            "teams": [{"ref": row.team.ref, "name": row.team.name, "role": row.role} for row in teams],
+            "scopes": self.token.scopes if self.token is not None else None,
+        }
+
+
+class TokenListApi(PortalAPIView):
+    """Own tokens."""
+
+    permission = Permission.SIGNED_IN
+
+    @documented(
+        "tokens_list", TokenOut, summary="List your tokens", paged=True, example=examples.TOKEN, tag="tokens"
+    )
+    def get(self, request: Request) -> Response:
+        """Without their secrets."""
+        return self.page(ApiToken.objects.filter(user=self.user), TokenOut)
+
+    @documented(
+        "tokens_make",
+        TokenMadeOut,
+        summary="Make a token",
+        request=TokenIn,
+        status=201,
+        once=True,
+        example=examples.TOKEN_MADE,
+        request_example=examples.TOKEN_IN,
+        tag="tokens",
+    )
+    def post(self, request: Request) -> Response:
+        """The secret is given this once. A token cannot make one that may more than itself."""
+        data = self.read(TokenIn)
+        if self.token is not None and not set(data["scopes"]) <= set(self.token.scopes):
+            raise NotPermitted("A token cannot make one that may more than itself.", code="scope_above_own")
+        if self.token is not None and data["expires_at"] > self.token.expires_at:
+            raise NotPermitted("A token cannot make one that lasts longer than itself.", code="lasts_longer")
+
+        def effect() -> Response:
+            token, secret = services.make_token(self.user, **data)
+            token.token = secret  # type: ignore[attr-defined]  # for this one answer
+            return Response(TokenMadeOut(token).data, status=201)
+
+        return self.once(effect, secret_fields=("token",))
+
+
+class TokenApi(PortalAPIView):
+    """One own token."""
+
+    permission = Permission.SIGNED_IN
+
+    @documented("tokens_revoke", None, summary="Revoke a token", status=204, tag="tokens")
+    def delete(self, request: Request, token_ref: UUID) -> Response:
+        """Nothing can use it from then on; a repeat changes nothing."""
+        token = ApiToken.objects.filter(user=self.user, ref=token_ref).first()
+        if token is None:
+            raise Http404
+        services.revoke_token(token, actor=self.user, at=timezone.now())
+        return Response(status=204)

@@ -1,0 +1,126 @@
+"""Examples in the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+REF = "0b3f6f0e-6f5e-4d83-9d6c-2f0f5b1f6f11"
+TEAM = {"ref": "5f0c7a52-43a5-4b7c-9f46-f7ad5b6d9b0e", "name": "Launch team North"}
+AT = "2026-11-23T12:10:00Z"
+ACCOUNT: dict[str, Any] = {
+    "ref": REF,
+    "name": "Lindgren Outdoor",
+    "number": "482113",
+    "team": TEAM,
+    "time_zone": "Europe/Stockholm",
+    "service_level": "managed",
+    "milestone": 4,
+    "status": "active",
+    "notes": "",
+    "team_notes": None,
+    "created_at": AT,
+    "updated_at": AT,
+}
+CONTACT_IN: dict[str, Any] = {
+    "name": "Maja Lindgren",
+    "title": "Head of operations",
+    "email": "maja@lindgren.example",
+    "phone": "+46701234567",
+    "time_zone": "Europe/Stockholm",
+    "roles": ["primary", "emergency"],
+    "escalation_order": 1,
+    "notes": "",
+}
+CONTACT: dict[str, Any] = {
+    "ref": "c1b7f9a0-2d7c-4c0a-8e11-0d3b9a6c7712",
+    "account": REF,
+    **CONTACT_IN,
+    "confirmed_on": "2026-11-20",
+    "confirmed_by_name": "Jonas Berg",
+    "freshness": "confirmed",
+    "created_at": AT,
+    "updated_at": AT,
+}
+CONNECTION_IN: dict[str, Any] = {
+    "name": "Shop, Dallas",
+    "provider": "rackspace",
+    "identity_url": "https://identity.api.rackspacecloud.com/v2.0",
+    "username": "lindgren-portal",
+    "api_key": "…",
+    "tenant": "482113",
+    "region": "DFW",
+}
+CHECK: dict[str, Any] = {
+    "is_usable": True,
+    "checked_at": AT,
+    "lines": [{"name": "log_in", "outcome": "ok", "says": "Log-in works for account 482113 in DFW."}],
+}
+CONNECTION: dict[str, Any] = {
+    "ref": "77f5b0de-5a2f-4b0c-a8a5-4a2f8f6b1c55",
+    "account": REF,
+    **{key: value for key, value in CONNECTION_IN.items() if key != "api_key"},
+    "last_checked_at": AT,
+    "check_result": CHECK,
+    "used_at": None,
+    "created_at": AT,
+    "updated_at": AT,
+}
+SERVER: dict[str, Any] = {
+    "id": "8f1d2c9e-0b6a-4f38-9f6f-3a0c7b1e2d44",
+    "name": "web-07",
+    "status": "ACTIVE",
+    "addresses": ["10.0.0.7"],
+}
+NODE: dict[str, Any] = {
+    "id": "4417",
+    "address": "10.0.0.7",
+    "port": 80,
+    "condition": "ENABLED",
+    "status": "ONLINE",
+    "type": "PRIMARY",
+    "weight": 1,
+}
+DISCOVERY: dict[str, Any] = {
+    "is_fully_matched": True,
+    "pools": [
+        {
+            "balancer_id": "71",
+            "name": "shop",
+            "status": "ACTIVE",
+            "has_health_monitor": True,
+            "session_persistence": None,
+            "members": [{"node": NODE, "server": SERVER}],
+        }
+    ],
+    "unknown_nodes": [],
+    "ambiguous_nodes": [],
+    "servers_in_none": [],
+    "servers_in_several": [],
+    "gone_balancers": [],
+}
+TOKEN_IN: dict[str, Any] = {
+    "name": "nightly report",
+    "scopes": ["accounts:read", "scaledown:read"],
+    "expires_at": "2027-02-23T12:00:00Z",
+}
+TOKEN: dict[str, Any] = {
+    "ref": "d2a8fd0e-6c1b-4a5b-b7a5-0a3c8ee5b001",
+    "name": "nightly report",
+    "prefix": "ss_4hTq81Zk",
+    "scopes": TOKEN_IN["scopes"],
+    "created_at": AT,
+    "expires_at": TOKEN_IN["expires_at"],
+    "last_used_at": None,
+    "revoked_at": None,
+}
+TOKEN_MADE: dict[str, Any] = {**TOKEN, "token": "ss_…"}
+ME: dict[str, Any] = {
+    "ref": "9d7c5f5e-19c9-4d6e-8a55-1a3d4f0b2c77",
+    "email": "jonas@team.example",
+    "name": "Jonas Berg",
+    "time_zone": "Europe/Stockholm",
+    "is_operator": False,
+    "accounts": [],
+    "teams": [{**TEAM, "role": "launch_manager"}],
+    "scopes": None,
+}

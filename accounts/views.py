@@ -1,0 +1,424 @@
+"""Pages of accounts, contacts, cloud connections and own settings: read input, call one service, answer."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.contrib.auth.views import LoginView, LogoutView
+from django.dispatch import receiver
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.views.decorators.debug import sensitive_post_parameters
+
+from accounts import selectors, services, throttle
+from accounts.clouds import discover_pools, test_connection
+from accounts.forms import ConnectionForm, ContactForm, LogInForm, SettingsForm, TokenForm
+from accounts.models import Account, ApiToken, CloudConnection, Contact
+from portal.access import Guard, Permission, PortalView
+from portal.account_sections import sections_for, tabs_for
+from portal.audit.selectors import entries_of_account, entries_of_user
+from portal.audit.services import record
+from portal.errors import Refused, Trouble
+from portal.middleware import address_of
+from portal.paging import keyset
+
+
+class LogIn(Guard, LoginView):
+    """Mail and password."""
+
+    permission = Permission.PUBLIC
+    authentication_form = LogInForm
+    redirect_authenticated_user = True
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        """Sign in, and forget the failed tries."""
+        response = super().form_valid(form)
+        throttle.forget(form.cleaned_data["username"], address_of(self.request))
+        return response
+
+    def form_invalid(self, form: Any) -> HttpResponse:
+        """Show the form again with the sentence; 429 while the tries are throttled."""
+        throttled = form.has_error("__all__", code="throttled")
+        response = self.render_to_response(self.get_context_data(form=form))
+        if throttled:
+            response.status_code = 429
+        return response
+
+
+class LogOut(Guard, LogoutView):
+    """Ends the session; POST only."""
+
+    permission = Permission.PUBLIC
+
+
+@receiver(user_logged_in)
+def _signed_in(sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -> None:
+    record("login.done", actor=user, subject=user)
+
+
+@receiver(user_logged_out)
+def _signed_out(sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -> None:
+    if user is not None:
+        record("logout.done", actor=user, subject=user)
+
+
+class AccountPage(PortalView, abstract=True):
+    """A page of one account: knows its tabs."""
+
+    tab = "overview"
+
+    def show(self, template: str, *, status: int = 200, **context: Any) -> HttpResponse:
+        """Return a page of the account at hand."""
+        return self.render(
+            template,
+            status=status,
+            tabs=tabs_for(self.account, self.granted),
+            tab=self.tab,
+            nav_key="accounts",
+            **context,
+        )
+
+
+class AccountList(PortalView):
+    """Every account that the user sees."""
+
+    permission = Permission.ACCOUNT_VIEW
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """Show them by name, with what is amiss."""
+        today = timezone.now().date()
+        self.visible(Account)
+        rows = selectors.accounts_seen(self.user, today=today)
+        query = request.GET.get("q", "").strip()[:100]
+        status = request.GET.get("status", "active")
+        if status in {"active", "archived"}:
+            rows = rows.filter(status=status)
+        if query:
+            rows = rows.filter(name__icontains=query)
+        page = keyset(rows, request.GET.dict(), order="name", filters={"q": query, "status": status})
+        for row in page.rows:
+            row.concerns = selectors.concerns(row)  # type: ignore[attr-defined]
+        return self.render(
+            "accounts/account_list.html", page=page, query=query, status_shown=status, nav_key="accounts"
+        )
+
+
+class AccountDetail(AccountPage):
+    """One account: contacts, cloud connections, and what other apps add (pools, plans, runs)."""
+
+    permission = Permission.ACCOUNT_VIEW
+
+    def get(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Show the overview."""
+        account = self.find(Account.objects.select_related("team"), account_ref)
+        sections = [
+            {"key": section.key, "title": section.title, "template": section.template, "context": context}
+            for section, context in sections_for(self.user, account, self.granted)
+        ]
+        return self.show(
+            "accounts/account_detail.html",
+            contacts=selectors.contacts_of(account, today=timezone.now().date()),
+            connections=selectors.connections_of(account),
+            sections=sections,
+        )
+
+
+class Activity(AccountPage):
+    """What was changed, when and by whom."""
+
+    permission = Permission.AUDIT_VIEW
+    tab = "activity"
+
+    def get(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Show the newest first."""
+        account = self.find(Account, account_ref)
+        page = keyset(entries_of_account(account), request.GET.dict(), order="-id", filters={"a": account.pk})
+        return self.show(
+            "accounts/activity.html",
+            page=page,
+            # Where somebody was when changing something is for those who manage the members.
+            with_addresses=Permission.MEMBER_EDIT in self.granted,
+        )
+
+
+# --- contacts ----------------------------------------------------------------------------------------------
+
+
+class ContactList(AccountPage):
+    """Whom to call, in which order."""
+
+    permission = Permission.CONTACT_VIEW
+    tab = "contacts"
+
+    def get(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Show the list."""
+        account = self.find(Account, account_ref)
+        return self.show(
+            "accounts/contact_list.html", contacts=selectors.contacts_of(account, today=timezone.now().date())
+        )
+
+
+class ContactAdd(AccountPage):
+    """Add a person to call."""
+
+    permission = Permission.CONTACT_EDIT
+    tab = "contacts"
+
+    def get(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Show the empty form."""
+        account = self.find(Account, account_ref)
+        return self._form(ContactForm(initial={"time_zone": account.time_zone}))
+
+    def post(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Add, or show what is wrong with what was typed."""
+        account = self.find(Account, account_ref)
+        form = ContactForm(request.POST, instance=Contact(account=account))
+        if form.is_valid():
+            try:
+                contact = services.add_contact(account, form.cleaned_data, actor=self.user)
+            except Refused as refusal:
+                form.add_error(None, refusal.says)
+            else:
+                messages.success(request, f"{contact.name} was added, not confirmed yet.")
+                return redirect("accounts:contact-list", account_ref=account.ref)
+        return self._form(form, status=422)
+
+    def _form(self, form: ContactForm, status: int = 200) -> HttpResponse:
+        return self.show("accounts/contact_form.html", form=form, status=status, contact=None)
+
+
+class ContactEdit(AccountPage):
+    """Change a person to call."""
+
+    permission = Permission.CONTACT_EDIT
+    tab = "contacts"
+
+    def get(self, request: HttpRequest, contact_ref: UUID) -> HttpResponse:
+        """Show the form."""
+        contact = self.find(Contact, contact_ref)
+        return self.show("accounts/contact_form.html", form=ContactForm(instance=contact), contact=contact)
+
+    def post(self, request: HttpRequest, contact_ref: UUID) -> HttpResponse:
+        """Change, or show what is wrong."""
+        contact = self.find(Contact, contact_ref)
+        form = ContactForm(request.POST, instance=Contact.objects.get(pk=contact.pk))
+        if form.is_valid():
+            try:
+                services.change_contact(contact, form.cleaned_data, actor=self.user)
+            except Refused as refusal:
+                form.add_error(None, refusal.says)
+            else:
+                messages.success(request, f"{form.cleaned_data['name']} was changed.")
+                return redirect("accounts:contact-list", account_ref=self.account.ref)
+        return self.show("accounts/contact_form.html", form=form, contact=contact, status=422)
+
+
+class ContactConfirm(AccountPage):
+    """Note that a contact is still right."""
+
+    permission = Permission.CONTACT_EDIT
+
+    def post(self, request: HttpRequest, contact_ref: UUID) -> HttpResponse:
+        """Confirm it, with today's date in the account's name."""
+        contact = self.find(Contact, contact_ref)
+        services.confirm_contact(contact, actor=self.user, on=timezone.now().date())
+        messages.success(request, f"{contact.name} is confirmed as of today.")
+        return redirect("accounts:contact-list", account_ref=self.account.ref)
+
+
+class ContactRemove(AccountPage):
+    """Remove a contact, after asking on a page of its own."""
+
+    permission = Permission.CONTACT_EDIT
+
+    def get(self, request: HttpRequest, contact_ref: UUID) -> HttpResponse:
+        """Ask."""
+        contact = self.find(Contact, contact_ref)
+        return self.render(
+            "components/confirm_page.html",
+            title=f"Remove {contact.name}?",
+            text=f"{contact.name} will not be called any more and is gone from the list of {self.account.name}.",
+            action=request.path,
+            button=f"Remove {contact.name}",
+            back_url=reverse("accounts:contact-list", args=[self.account.ref]),
+        )
+
+    def post(self, request: HttpRequest, contact_ref: UUID) -> HttpResponse:
+        """Remove it."""
+        contact = self.find(Contact, contact_ref)
+        services.remove_contact(contact, actor=self.user)
+        messages.success(request, f"{contact.name} was removed.")
+        return redirect("accounts:contact-list", account_ref=self.account.ref)
+
+
+# --- cloud connections -------------------------------------------------------------------------------------
+
+
+@method_decorator(sensitive_post_parameters("api_key"), name="dispatch")
+class ConnectionAdd(AccountPage):
+    """Add the credentials with which the portal reaches a provider account."""
+
+    permission = Permission.CONNECTION_EDIT
+    tab = "connections"
+
+    def get(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Show the empty form."""
+        self.find(Account, account_ref)
+        return self.show("accounts/connection_form.html", form=ConnectionForm())
+
+    def post(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Add, then offer the read-only test."""
+        account = self.find(Account, account_ref)
+        form = ConnectionForm(request.POST, instance=CloudConnection(account=account))
+        if form.is_valid():
+            try:
+                connection = services.add_connection(account, form.cleaned_data, actor=self.user)
+            except Refused as refusal:
+                form.add_error(None, refusal.says)
+            else:
+                messages.success(request, f"{connection.name} was added. Test what it may do.")
+                return redirect("accounts:connection-detail", connection_ref=connection.ref)
+        return self.show("accounts/connection_form.html", form=form, status=422)
+
+
+class ConnectionDetail(AccountPage):
+    """One cloud connection: where it points, and what the last test found."""
+
+    permission = Permission.CONNECTION_VIEW
+    tab = "connections"
+
+    def get(self, request: HttpRequest, connection_ref: UUID) -> HttpResponse:
+        """Show it, never its key."""
+        connection = self.find(CloudConnection.objects.defer("api_key"), connection_ref)
+        return self.show("accounts/connection_detail.html", connection=connection)
+
+
+class ConnectionTest(AccountPage):
+    """The read-only test of what the credentials may do."""
+
+    permission = Permission.CONNECTION_EDIT
+
+    def post(self, request: HttpRequest, connection_ref: UUID) -> HttpResponse:
+        """Ask the provider, keep and show the answer."""
+        connection = self.find(CloudConnection, connection_ref)
+        try:
+            result = test_connection(connection)
+        except Trouble as trouble:
+            messages.error(request, trouble.says)
+        else:
+            services.store_check(connection, result, at=timezone.now(), actor=self.user)
+        return redirect("accounts:connection-detail", connection_ref=connection.ref)
+
+
+class ConnectionDiscover(AccountPage):
+    """Pools and servers as the provider shows them now, with what could not be matched."""
+
+    permission = Permission.CONNECTION_VIEW
+    tab = "connections"
+
+    def get(self, request: HttpRequest, connection_ref: UUID) -> HttpResponse:
+        """Look and show; what cannot be read is said, never shown as empty."""
+        connection = self.find(CloudConnection, connection_ref)
+        found, trouble = None, ""
+        try:
+            found = discover_pools(connection)
+        except Trouble as problem:
+            trouble = problem.says
+        return self.show(
+            "accounts/connection_discover.html",
+            connection=connection,
+            found=found,
+            trouble=trouble,
+            looked_at=timezone.now(),
+            status=200 if found is not None else 502,
+        )
+
+
+# --- own settings ------------------------------------------------------------------------------------------
+
+
+class Me(PortalView):
+    """Own name and time zone, own tokens."""
+
+    permission = Permission.SIGNED_IN
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """Show both."""
+        user = self.user
+        return self._page(SettingsForm(initial={"name": user.name, "time_zone": user.time_zone}))
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        """Keep name and time zone."""
+        form = SettingsForm(request.POST)
+        if not form.is_valid():
+            return self._page(form, status=422)
+        services.change_own_settings(self.user, **form.cleaned_data)
+        messages.success(request, "Your settings are kept.")
+        return redirect("me")
+
+    def _page(self, form: SettingsForm, status: int = 200) -> HttpResponse:
+        return self.render(
+            "accounts/me.html",
+            form=form,
+            status=status,
+            token_form=TokenForm(),
+            tokens=own_tokens(self.user),
+            activity=entries_of_user(self.user)[:10],
+            now=timezone.now(),
+            nav_key="me",
+        )
+
+
+def own_tokens(user: Any) -> Any:
+    """Return a user's tokens, newest first."""
+    return ApiToken.objects.filter(user=user).order_by("-pk")[:50]
+
+
+class TokenMake(PortalView):
+    """Make a token; its secret is shown on this answer and never again."""
+
+    permission = Permission.SIGNED_IN
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """Show the form."""
+        return self.render("accounts/token_form.html", form=TokenForm(), nav_key="me")
+
+    def post(self, request: HttpRequest) -> HttpResponseBase:
+        """Make it and show the secret once."""
+        form = TokenForm(request.POST)
+        if form.is_valid():
+            try:
+                token, secret = services.make_token(
+                    self.user,
+                    name=form.cleaned_data["name"],
+                    scopes=form.cleaned_data["scopes"],
+                    expires_at=timezone.now() + form.expires_after(),
+                )
+            except Refused as refusal:
+                form.add_error(None, refusal.says)
+            else:
+                response = self.render("accounts/token_made.html", token=token, secret=secret, nav_key="me")
+                response["Cache-Control"] = "no-store"
+                return response
+        return self.render("accounts/token_form.html", form=form, status=422, nav_key="me")
+
+
+class TokenRevoke(PortalView):
+    """End one of the own tokens."""
+
+    permission = Permission.SIGNED_IN
+
+    def post(self, request: HttpRequest, token_ref: UUID) -> HttpResponse:
+        """Revoke it; somebody else's token is not there."""
+        token = ApiToken.objects.filter(user=self.user, ref=token_ref).first()
+        if token is None:
+            raise Http404("There is no such token of yours.")
+        services.revoke_token(token, actor=self.user, at=timezone.now())
+        messages.success(request, f"The token “{token.name}” is revoked. Nothing can use it any more.")
+        return redirect("me")

@@ -1,0 +1,21 @@
+"""Everything under /api/v1/. Apps add theirs here by name."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+
+from portal.approvals import api as approvals
+from portal.audit import api as audit
+from portal.views import Schema
+
+urlpatterns = [
+    path("schema/", Schema.as_view(), name="api-schema"),
+    path("", include("accounts.api_urls")),
+    path("accounts/<uuid:account_ref>/audit", audit.AuditListApi.as_view(), name="api-audit"),
+    path("approvals", approvals.ApprovalListApi.as_view(), name="api-approvals"),
+    path("approvals/<uuid:approval_ref>", approvals.ApprovalApi.as_view(), name="api-approval"),
+    path(
+        "approvals/<uuid:approval_ref>/approve", approvals.ApproveApi.as_view(), name="api-approval-approve"
+    ),
+    path("approvals/<uuid:approval_ref>/reject", approvals.RejectApi.as_view(), name="api-approval-reject"),
+]

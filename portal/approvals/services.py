@@ -1,0 +1,304 @@
+"""Asking for approval and deciding, each as one locked transaction that gives the same answer when repeated.
+
+Two sides by default. Nobody counts for both; a launch manager never counts for the customer; the author
+and whoever granted the role to themself do not either. An approval is of a digest.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.apps import apps
+from django.db import transaction
+
+from portal.access import TEAM_ROLES, Permission, permissions_on, roles_on
+from portal.approvals.models import ApprovalDecision, ApprovalRequest, ApprovalStatus, Side, Verdict
+from portal.approvals.registry import tell
+from portal.audit.services import record
+from portal.errors import NotPermitted, Refused, StaleState
+
+CUSTOMER_ROLES = ("approver", "admin")
+
+
+@transaction.atomic
+def submit(
+    *,
+    account: Any,
+    subject_type: str,
+    subject_ref: uuid.UUID,
+    title: str,
+    digest: str,
+    author: Any,
+    actor: Any,
+    at: datetime,
+    sides: Sequence[str] = (Side.PROVIDER, Side.CUSTOMER),
+    expires_at: datetime | None = None,
+    reason: str = "",
+) -> ApprovalRequest:
+    """Ask for approval of `digest`. Submitting is the provider side's approval, given by `actor`.
+
+    `author` is who drew it up (may be the same). A repeat with the same digest returns the live request;
+    with another digest it is refused: void the first. Raises NotPermitted if `actor` holds no provider side.
+    """
+    # One at a time per account, so that two people submitting at once do not both pass the look below.
+    apps.get_model("accounts", "Account")._default_manager.select_for_update().get(pk=account.pk)
+    live = (
+        ApprovalRequest.objects.select_for_update()
+        .filter(subject_type=subject_type, subject_ref=subject_ref, status__in=["open", "approved"])
+        .first()
+    )
+    if live is not None:
+        if live.digest == digest:
+            return live
+        raise StaleState(
+            "This was submitted before in another form, which is still waiting. Withdraw that one first.",
+            code="already_submitted",
+        )
+    request = ApprovalRequest.objects.create(
+        account=account,
+        subject_type=subject_type,
+        subject_ref=subject_ref,
+        title=title[:200],
+        digest=digest,
+        sides=[str(side) for side in sides],
+        author=author,
+        created_at=at,
+        expires_at=expires_at,
+    )
+    record(
+        "approval.asked",
+        actor=actor,
+        account=account,
+        subject=request,
+        after={"title": request.title, "plan_hash": digest, "sides": request.sides},
+    )
+    if Side.PROVIDER in request.sides:
+        _decide_locked(request, actor, Side.PROVIDER, Verdict.APPROVE, reason, digest, at)
+    return request
+
+
+@transaction.atomic
+def decide(
+    request: ApprovalRequest,
+    *,
+    actor: Any,
+    side: str,
+    decision: str,
+    seen_digest: str,
+    at: datetime,
+    reason: str = "",
+) -> ApprovalRequest:
+    """Approve or reject for one side, as it was shown (`seen_digest`). Returns the request as it stands now.
+
+    The same decision by the same person again gives the same answer and changes nothing. Raises StaleState
+    if what was seen is not what is asked for, or it is no longer open; NotPermitted if the person may not
+    decide for that side; Refused for a rejection without a reason.
+    """
+    locked = ApprovalRequest.objects.select_for_update().select_related("account").get(pk=request.pk)
+    return _decide_locked(locked, actor, Side(side), Verdict(decision), reason, seen_digest, at)
+
+
+def _decide_locked(
+    request: ApprovalRequest,
+    actor: Any,
+    side: Side,
+    decision: Verdict,
+    reason: str,
+    seen_digest: str,
+    at: datetime,
+) -> ApprovalRequest:
+    reason = reason.strip()
+    if seen_digest != request.digest:
+        raise StaleState(
+            "This is not what you were shown: it has changed since. Nothing was decided. Read it again, then decide.",
+            code="digest_mismatch",
+        )
+    given = list(request.decisions.all())
+    if any(d.by_id == actor.pk and d.side == side and d.decision == decision for d in given):
+        return request
+    role = _right_to_decide(request, actor, side, given)
+    if request.status != ApprovalStatus.OPEN:
+        raise StaleState(
+            f"“{request.title}” is {request.get_status_display()} by now, so there is nothing left to decide.",
+            code="not_open",
+        )
+    if has_expired(request, at):
+        raise StaleState(
+            f"“{request.title}” could be decided until {request.expires_at:%Y-%m-%d %H:%M} UTC. It must be submitted anew.",
+            code="expired",
+        )
+    if side not in request.sides:
+        raise Refused("Nobody asked for a decision of that side.", code="side_not_asked")
+    if decision == Verdict.REJECT and not reason:
+        raise Refused("Say why you reject it, so that the plan can be changed.", code="reason_missing")
+    if any(d.side == side and d.decision == Verdict.APPROVE for d in given):
+        raise StaleState("That side has approved already.", code="side_decided")
+    ApprovalDecision.objects.create(
+        request=request,
+        side=side,
+        decision=decision,
+        digest=seen_digest,
+        by=actor,
+        by_name=str(actor)[:200],
+        role=role,
+        reason=reason,
+        at=at,
+    )
+    record(
+        f"approval.{decision}",
+        actor=actor,
+        account=request.account,
+        subject=request,
+        after={"side": str(side), "decision": str(decision), "role": role, "plan_hash": seen_digest},
+        reason=reason,
+    )
+    approved = {d.side for d in given if d.decision == Verdict.APPROVE}
+    if decision == Verdict.REJECT:
+        _close(request, ApprovalStatus.REJECTED, at, reason)
+    elif approved | {side.value} >= set(request.sides):
+        _close(request, ApprovalStatus.APPROVED, at, "")
+    return request
+
+
+def _right_to_decide(
+    request: ApprovalRequest, actor: Any, side: Side, given: Sequence[ApprovalDecision]
+) -> str:
+    """Return the role in which `actor` may decide for `side`, or raise NotPermitted with the reason."""
+    roles = roles_on(actor, request.account)
+    permissions = permissions_on(actor, request.account)
+    if any(d.by_id == actor.pk and d.side != side for d in given):
+        raise NotPermitted(
+            "You decided for the other side already. Nobody counts for both sides.", code="both_sides"
+        )
+    if side is Side.PROVIDER:
+        if Permission.PLAN_APPROVE_PROVIDER not in permissions:
+            raise NotPermitted(
+                "Only a launch manager of this account's team can approve for the provider.", code="no_right"
+            )
+        return max(roles & set(TEAM_ROLES))
+    if roles & set(TEAM_ROLES):
+        raise NotPermitted(
+            "You are a launch manager of this account, so your yes counts for the provider and never for the "
+            "customer.",
+            code="provider_side",
+        )
+    if Permission.PLAN_APPROVE not in permissions:
+        raise NotPermitted(
+            "Only an approver or admin of this account can decide for the customer.", code="no_right"
+        )
+    if request.author_id == actor.pk:
+        raise NotPermitted("You drew this up, so somebody else must approve it.", code="own_work")
+    if _granted_to_self(actor, request.account):
+        raise NotPermitted(
+            "You gave yourself the role that approves. Another admin of the account must grant it.",
+            code="granted_to_self",
+        )
+    return max(roles & set(CUSTOMER_ROLES))
+
+
+def _granted_to_self(user: Any, account: Any) -> bool:
+    return (
+        apps.get_model("accounts", "Membership")
+        ._default_manager.filter(user=user, account=account, granted_by=user)
+        .exists()
+    )
+
+
+def may_decide(request: ApprovalRequest, user: Any, side: str, *, at: datetime) -> str:
+    """Return "" if `user` can decide for `side` now, else the sentence why not (for pages: before the click)."""
+    if request.status != ApprovalStatus.OPEN or has_expired(request, at):
+        return "This is no longer waiting for a decision."
+    try:
+        _right_to_decide(request, user, Side(side), list(request.decisions.all()))
+    except NotPermitted as refusal:
+        return refusal.says
+    return ""
+
+
+@transaction.atomic
+def void(request: ApprovalRequest, *, reason: str, at: datetime, actor: Any = None) -> ApprovalRequest:
+    """End a request because what it asks for no longer stands. `actor` None means the portal itself."""
+    locked = ApprovalRequest.objects.select_for_update().select_related("account").get(pk=request.pk)
+    if locked.status not in {ApprovalStatus.OPEN, ApprovalStatus.APPROVED}:
+        return locked
+    record("approval.void", actor=actor, account=locked.account, subject=locked, reason=reason)
+    _close(locked, ApprovalStatus.VOIDED, at, reason)
+    return locked
+
+
+@transaction.atomic
+def expire_due(at: datetime, *, limit: int = 100) -> int:
+    """Mark requests whose time is over as expired; returns how many. Safe to call by many workers at once."""
+    due = (
+        ApprovalRequest.objects.select_for_update(skip_locked=True, of=("self",))
+        .select_related("account")
+        .filter(status=ApprovalStatus.OPEN, expires_at__lte=at)
+        .order_by("expires_at")[:limit]
+    )
+    count = 0
+    for request in due:
+        record("approval.expired", account=request.account, subject=request)
+        _close(request, ApprovalStatus.EXPIRED, at, "Nobody decided in time.")
+        count += 1
+    return count
+
+
+def _close(request: ApprovalRequest, status: ApprovalStatus, at: datetime, reason: str) -> None:
+    request.status = status
+    request.closed_at = at
+    request.closed_reason = reason
+    request.save(update_fields=["status", "closed_at", "closed_reason"])
+    tell(request)
+
+
+def has_expired(request: ApprovalRequest, at: datetime) -> bool:
+    """Whether the request's time is over, marked or not."""
+    return request.expires_at is not None and request.expires_at <= at
+
+
+def approved_request(subject_type: str, subject_ref: uuid.UUID, digest: str) -> ApprovalRequest | None:
+    """Return the approved request for exactly this digest, or None."""
+    return (
+        ApprovalRequest.objects.select_related("account")
+        .prefetch_related("decisions__by")
+        .filter(
+            subject_type=subject_type, subject_ref=subject_ref, digest=digest, status=ApprovalStatus.APPROVED
+        )
+        .first()
+    )
+
+
+def is_approved(subject_type: str, subject_ref: uuid.UUID, digest: str, *, at: datetime) -> bool:
+    """Whether every side's yes to exactly this digest stands now.
+
+    False after its expiry, and while it rests on somebody who has lost the role (`rests_on_removed`).
+    """
+    request = approved_request(subject_type, subject_ref, digest)
+    return request is not None and not has_expired(request, at) and not rests_on_removed(request)
+
+
+def rests_on_removed(request: ApprovalRequest) -> tuple[str, ...]:
+    """Return the names of those whose yes no longer counts: removed, demoted, or switched off."""
+    gone = []
+    for decision in request.decisions.all():
+        if decision.decision != Verdict.APPROVE:
+            continue
+        permissions = permissions_on(decision.by, request.account)
+        needed = (
+            Permission.PLAN_APPROVE if decision.side == Side.CUSTOMER else Permission.PLAN_APPROVE_PROVIDER
+        )
+        if needed not in permissions:
+            gone.append(decision.by_name)
+    return tuple(gone)
+
+
+def check_starter(request: ApprovalRequest, starter: Any) -> None:
+    """Raise NotPermitted if whoever starts the run is the one who approved it for the customer."""
+    for decision in request.decisions.all():
+        if decision.side == Side.CUSTOMER and decision.by_id == starter.pk:
+            raise NotPermitted(
+                "You approved this for the customer, so somebody else must start it.", code="own_approval"
+            )

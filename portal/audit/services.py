@@ -1,0 +1,131 @@
+"""Writing the audit. `record` in the transaction of the change, `record_outside` for what was refused.
+
+    before = snapshot(contact)
+    …change and save…
+    record("contact.changed", actor=user, account=contact.account, subject=contact,
+           before=before, after=snapshot(contact))
+
+Only the fields that differ are kept; secrets are masked by the name of their field.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import models, transaction
+
+from portal.audit.facts import current_facts
+from portal.audit.models import AuditEntry
+
+MASK = "•••"
+_SECRET_WORDS = ("password", "secret", "api_key", "token", "private_key", "credential")
+
+
+def _is_secret(name: str) -> bool:
+    return any(word in name.lower() for word in _SECRET_WORDS) and not name.endswith(("_prefix", "_ref"))
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` as JSON can hold it."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {
+            str(key): MASK if _is_secret(str(key)) and item else _plain(item) for key, item in value.items()
+        }
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    if isinstance(value, uuid.UUID | Decimal):
+        return str(value)
+    if isinstance(value, models.Model):
+        return str(getattr(value, "ref", value.pk))
+    return str(value)
+
+
+def snapshot(row: models.Model, fields: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """Return the row's own fields as plain values, secrets masked; `fields` narrows them.
+
+    A masked secret that changed still shows as changed: the mask carries nothing of the secret, so
+    `record` is told of it by `changed_secrets`.
+    """
+    found: dict[str, Any] = {}
+    for field in row._meta.concrete_fields:
+        if field.primary_key or (fields is not None and field.name not in fields):
+            continue
+        if field.name in {"updated_at", "created_at"}:
+            continue
+        value = getattr(row, field.attname)
+        found[field.name] = MASK if _is_secret(field.name) and value else _plain(value)
+    return found
+
+
+def _differing(
+    before: Mapping[str, Any], after: Mapping[str, Any], secrets: tuple[str, ...]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    if before and after:
+        names = [
+            name for name in {**before, **after} if before.get(name) != after.get(name) or name in secrets
+        ]
+        return {n: before[n] for n in names if n in before}, {n: after[n] for n in names if n in after}
+    return dict(before), dict(after)
+
+
+def record(
+    what: str,
+    *,
+    actor: Any = None,
+    on_behalf_of: Any = None,
+    account: Any = None,
+    subject: models.Model | None = None,
+    subject_type: str = "",
+    subject_ref: str = "",
+    subject_label: str = "",
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    changed_secrets: tuple[str, ...] = (),
+    reason: str = "",
+) -> AuditEntry:
+    """Write one entry in the caller's transaction, so that change and entry stand or fall together.
+
+    `actor` is a user or None (the system, or a stranger); `account` an account row or None.
+    """
+    facts = current_facts()
+    was, became = _differing(before or {}, after or {}, changed_secrets)
+    known = actor if getattr(actor, "is_authenticated", False) else None
+    if subject is not None:
+        subject_type = subject_type or subject._meta.label_lower
+        subject_ref = subject_ref or str(getattr(subject, "ref", subject.pk))
+        subject_label = subject_label or str(subject)
+    return AuditEntry.objects.create(
+        what=what,
+        actor_ref=str(known.ref) if known else "",
+        actor_name=str(known)[:200] if known else "",
+        on_behalf_of_ref=str(on_behalf_of.ref) if on_behalf_of else "",
+        on_behalf_of_name=str(on_behalf_of)[:200] if on_behalf_of else "",
+        account_ref=account.ref if account is not None else None,
+        account_name=str(account)[:200] if account is not None else "",
+        subject_type=subject_type[:60],
+        subject_ref=subject_ref[:64],
+        subject_label=subject_label[:200],
+        before=_plain(was),
+        after=_plain(became),
+        reason=reason,
+        address=facts.address,
+        token_prefix=facts.token_prefix,
+        request_id=facts.request_id[:64],
+    )
+
+
+def record_outside(what: str, **fields: Any) -> AuditEntry:
+    """Write one entry that no rollback of the request can lose: refusals and failed log-ins.
+
+    Must be called after the request's own transaction has ended; inside one it raises RuntimeError.
+    """
+    with transaction.atomic(durable=True):
+        return record(what, **fields)
