@@ -1,344 +1,304 @@
-"""Which of people's commands make sense now, who may give them, and what each will leave. Pure.
+"""People's commands: each is accepted or refused with a sentence, in the order given. Pure.
 
-Pages show `offers(...)` as buttons, with the sentence before the click; services and the engine ask
-`refusal(...)` again when the click arrives. Both read the same table.
+Arguments by command (all optional unless said):
+
+    pause        when: "now" or "after_this_server" (default)
+    resume       confirm: true, servers: [ids that may still be deleted]  (after another hand changed the pool)
+    abort        -
+    put_back     server: id (default: the server in flight)
+    skip         server: id
+    go_on        connections: the most that may be cut (default: those open now); a reason is needed
+    wait         seconds: how much longer (default: the plan's drain limit again)
+    finish_here  -
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
-from portal.access import Permission
-from portal.runs.types import RunStatus
-from scaledown.progress import Progress, ServerWay
-from scaledown.types import Phase, PlanData
+from portal.runs.types import Command, RunStatus
+from scaledown import looks, wording
+from scaledown.notice import accept_pool
+from scaledown.progress import ServerWay
+from scaledown.turn import Turn
+from scaledown.types import Phase
+from scaledown.wording import Words
 
-LIVE = frozenset({RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.HALTED})
-DRAIN_LIMIT = "drain_limit"
+FRESH_PREFLIGHT_AFTER_S = 24 * 3600.0
 LONGEST_WAIT_S = 24 * 3600.0
 
-
-@dataclass(frozen=True)
-class Situation:
-    """What a command is judged by: where the run stands and what it believes about its servers."""
-
-    status: RunStatus
-    plan: PlanData
-    progress: Progress
-    halt_code: str = ""
+Verdict = tuple[bool, str]
 
 
-@dataclass(frozen=True)
-class Offer:
-    """One command that makes sense now. `leaves` is what it will leave, said before the click.
-
-    `args` go with the command as they are; `server_id` is None for commands of the whole run.
-    """
-
-    name: str
-    label: str
-    customer_label: str
-    leaves: str
-    customer_leaves: str
-    permission: Permission
-    needs_reason: bool = False
-    is_dangerous: bool = False
-    server_id: str | None = None
-    server_name: str = ""
-    args: Mapping[str, Any] = field(default_factory=dict)
+def answer_commands(turn: Turn) -> None:
+    """Answer every command that is waiting; each sees what the one before it left."""
+    for command in turn.people.commands:
+        handler = HANDLERS.get(command.name)
+        if handler is None:
+            turn.answer(command, False, f"A scale-down knows no command {command.name!r}.")
+            continue
+        if turn.status.is_over:
+            turn.answer(command, False, "The run is over.")
+            continue
+        accepted, says = handler(turn, command)
+        turn.answer(command, accepted, says)
 
 
-@dataclass(frozen=True)
-class Rule:
-    """One command: who may give it, in which statuses, for which phases of a server (empty: whole run)."""
-
-    name: str
-    permission: Permission
-    statuses: frozenset[RunStatus]
-    phases: frozenset[Phase] = frozenset()
-    needs_reason: bool = False
-    only_at_drain_limit: bool = False
-    when: str = ""
-    """When it makes sense, as the rest of "… makes sense only …"."""
+def _target(turn: Turn, command: Command) -> ServerWay | None:
+    server_id = command.args.get("server") or command.args.get("server_id")
+    if server_id is not None:
+        return turn.progress.server(str(server_id))
+    return turn.progress.in_flight
 
 
-RULES: Mapping[str, Rule] = {
-    rule.name: rule
-    for rule in (
-        Rule("pause", Permission.RUN_PAUSE, frozenset({RunStatus.RUNNING}), when="while the run goes on"),
-        Rule(
-            "resume",
-            Permission.RUN_COMMAND,
-            frozenset({RunStatus.PAUSED, RunStatus.HALTED}),
-            when="while the run is paused or halted",
-        ),
-        Rule(
-            "go_on",
-            Permission.RUN_COMMAND,
-            frozenset({RunStatus.HALTED}),
-            needs_reason=True,
-            only_at_drain_limit=True,
-            when="at the drain limit",
-        ),
-        Rule(
-            "wait",
-            Permission.RUN_COMMAND,
-            frozenset({RunStatus.HALTED}),
-            only_at_drain_limit=True,
-            when="at the drain limit",
-        ),
-        Rule(
-            "put_back",
-            Permission.RUN_COMMAND,
-            LIVE,
-            frozenset({Phase.DRAINING, Phase.REMOVING, Phase.VERIFYING, Phase.HELD}),
-            when="for a server that is out of service and not yet being deleted",
-        ),
-        Rule(
-            "skip",
-            Permission.RUN_COMMAND,
-            LIVE,
-            frozenset({Phase.QUEUED}),
-            when="for a server whose turn has not come",
-        ),
-        Rule("finish_here", Permission.RUN_COMMAND, LIVE, when="while the run is not over"),
-        Rule(
-            "abort",
-            Permission.RUN_ABORT,
-            LIVE | {RunStatus.SCHEDULED},
-            needs_reason=True,
-            when="while the run is not over",
-        ),
+def pause(turn: Turn, command: Command) -> Verdict:
+    """Pause after the server in hand, or now with a draining node enabled again."""
+    if turn.status is not RunStatus.RUNNING:
+        return False, f"Only a running scale-down can be paused; this one is {turn.status.value}."
+    if turn.progress.aborting:
+        return False, "The run is being aborted."
+    in_flight = turn.progress.in_flight
+    now = command.args.get("when") == "now" or command.args.get("now") is True
+    by = command.by_name or "a person"
+    if in_flight is None or now:
+        turn.pause(Words(f"Paused by {by}.", "Paused by a person. Nothing for you to do."))
+        if in_flight is not None and in_flight.phase in {Phase.DRAINING, Phase.REMOVING}:
+            turn.send_back(in_flight, Phase.QUEUED, Words(f"Paused by {by}.", "Paused by a person."))
+            return True, f"Paused. {in_flight.name} is put back into the pool."
+        return True, "Paused. Nothing new is sent."
+    turn.change(pause_after=in_flight.server_id)
+    return True, f"The run pauses once {in_flight.name} is through."
+
+
+def resume(turn: Turn, command: Command) -> Verdict:
+    """Go on from the step where it stopped, after a good fresh look."""
+    if turn.status not in {RunStatus.PAUSED, RunStatus.HALTED}:
+        return False, f"Only a paused or halted run can be resumed; this one is {turn.status.value}."
+    if turn.progress.aborting:
+        return False, "The run is being aborted: what it took out is put back, then it ends."
+    if turn.people.standstill is not None:
+        return False, f"Everything is stopped: {turn.people.standstill}"
+    if not turn.facts.approval_stands:
+        return False, turn.facts.approval_problem or "The approval of this plan no longer stands."
+    problem = _not_well(turn)
+    if problem:
+        return False, problem
+    if _changed_by_hand(turn):
+        if command.args.get("confirm") is not True:
+            return False, "Another hand changed the pool. Confirm that it is right as it is now, or abort."
+        _accept_changes(turn, command)
+    stopped_s = turn.age_s(turn.progress.stopped_at) if turn.progress.stopped_at else 0.0
+    turn.new_status, turn.new_halt = RunStatus.RUNNING, None
+    turn.change(
+        stopped_at=None,
+        waiting=None,
+        refusals=0,
+        refusal_says="",
+        busy_since=None,
+        retry_at=None,
+        pause_after=None,
+        hot_looks=0,
+        differs="",
+        differs_looks=0,
+        sighted_at=turn.now,
+        preflight_due=turn.progress.preflight_due or stopped_s > FRESH_PREFLIGHT_AFTER_S,
     )
-}
+    for way in turn.progress.servers:
+        way = turn.update(way, soak=None)
+        if way.delete is not None and way.delete.accepted_at is None:
+            turn.update(way, delete=None)
+        if way.drain is not None and way.phase is Phase.DRAINING and way.drain.asked_person_at is not None:
+            # The person who resumes has seen that the limit was reached: the drain gets its time again.
+            _more_time(turn, way, turn.plan.drain_limit_s)
+    return True, "The run goes on."
 
 
-def refusal(name: str, args: Mapping[str, Any], reason: str, now: Situation) -> str | None:
-    """Return None if the command makes sense now, else the sentence why not."""
-    rule = RULES.get(name)
-    if rule is None:
-        return f"There is no command “{name}”. There are: {', '.join(sorted(RULES))}."
-    word = name.replace("_", " ")
-    if now.status not in rule.statuses:
-        return f"“{word}” makes sense only {rule.when}; the run is {now.status.value.replace('_', ' ')}."
-    if rule.only_at_drain_limit and now.halt_code != DRAIN_LIMIT:
-        return f"“{word}” makes sense only {rule.when}, and no drain has reached its limit."
-    if rule.needs_reason and not reason.strip():
-        return f"“{word}” needs a written reason: it stays in the journal."
-    if rule.phases:
-        return _server_refusal(word, args, rule, now.progress)
-    return _args_refusal(name, args)
+def _not_well(turn: Turn) -> str:
+    """Return why a fresh look forbids going on, or ""."""
+    missing = looks.unseen(turn.plan, turn.observation, turn.now)
+    if missing:
+        return f"There is no fresh look at load balancer {', '.join(missing)}. Try again in a moment."
+    failing = sorted(name for name, count in turn.progress.probe_failures.items() if count)
+    if failing:
+        return f"Probes fail: {', '.join(failing)}."
+    broken = looks.floor_breaks(turn.plan, turn.observation)
+    if broken:
+        return f"Only {broken[0][1]} servers serve; the floor is {turn.plan.floor}."
+    guard = looks.guard_rps(turn.plan)
+    _, mean = looks.pool_load(turn.plan, turn.progress, turn.observation, turn.now)
+    if guard is not None and mean is not None and mean > guard:
+        return f"Each node carries {mean:.1f} requests/s; {guard:.1f} is the most for going on."
+    backs = [way.name for way in turn.progress.servers if way.put_back is not None]
+    if backs:
+        return f"{', '.join(backs)} is still being put back."
+    return ""
 
 
-def _server_refusal(word: str, args: Mapping[str, Any], rule: Rule, progress: Progress) -> str | None:
-    way = progress.server(str(args.get("server_id", "")))
+def _changed_by_hand(turn: Turn) -> bool:
+    kept = turn.progress.kept
+    return (
+        any(way.by_hand and not way.phase.is_final for way in turn.progress.servers)
+        or any(node.is_foreign for way in turn.progress.servers for node in way.nodes)
+        or any(node.is_foreign for server in kept for node in server.nodes)
+    )
+
+
+def _accept_changes(turn: Turn, command: Command) -> None:
+    named = command.args.get("servers") or [command.args.get("server")]
+    allowed = {str(server) for server in named if server}
+    accept_pool(turn)
+    for way in turn.progress.servers:
+        if not way.by_hand or way.phase.is_final:
+            continue
+        if way.server_id in allowed:
+            turn.update(way, by_hand="")
+        elif way.phase is Phase.QUEUED:
+            turn.enter(turn.update(way, by_hand=""), Phase.SKIPPED, wording.skipped(way.name, way.by_hand))
+        elif way.phase.is_out_and_alive:
+            turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, way.by_hand))
+
+
+def abort(turn: Turn, command: Command) -> Verdict:
+    """Put back what is not deleted, then end."""
+    by = command.by_name or "a person"
+    if turn.status is RunStatus.SCHEDULED:
+        words = Words(f"Aborted by {by} before anything was changed.", "Stopped before anything was changed.")
+        turn.new_status = RunStatus.ABORTED
+        turn.change(ended_because="aborted", says=words.says, customer_says=words.customer_says, until=None)
+        return True, "The run is aborted; nothing was changed."
+    if turn.progress.aborting:
+        return True, "The run is being aborted already."
+    turn.change(aborting=f"Aborted by {by}.", pause_after=None)
+    return True, "What is not deleted is put back; then the run ends."
+
+
+def put_back(turn: Turn, command: Command) -> Verdict:
+    """Put one living server back into the pool: from draining to held."""
+    way = _target(turn, command)
     if way is None:
-        return f"“{word}” needs the id of one of this run's servers (server_id)."
-    if way.phase not in rule.phases:
-        return f"“{word}” makes sense only {rule.when}; {way.name} is {way.phase.value}."
+        return False, "There is no such server on its way out."
     if way.put_back is not None:
-        return f"{way.name} is on its way back already."
-    return None
+        turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, "A person asked for it."))
+        return True, f"{way.name} is being put back already."
+    if not way.phase.is_out_and_alive:
+        return False, f"{way.name} is {way.phase.value}: only a server from draining to held can be put back."
+    if way.delete is not None and way.delete.accepted_at is not None:
+        return False, f"The provider has accepted the deletion of {way.name}: it cannot be put back."
+    by = command.by_name or "a person"
+    turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, f"{by} asked for it."))
+    return True, f"{way.name} is put back into the pool."
 
 
-def _args_refusal(name: str, args: Mapping[str, Any]) -> str | None:
-    if name == "pause" and args.get("when", "after_this_server") not in {"after_this_server", "now"}:
-        return "Pause takes “after_this_server” or “now” (when)."
-    if name == "wait":
-        seconds = args.get("seconds")
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-            return "Wait needs a number of seconds (seconds)."
-        if not 0 < seconds <= LONGEST_WAIT_S:
-            return "Wait takes from 1 second to 24 hours (seconds)."
-    if name == "resume" and not isinstance(args.get("confirm", False), bool):
-        return "Resume takes true or false (confirm)."
-    return None
-
-
-def offers(now: Situation) -> tuple[Offer, ...]:
-    """Return the commands that make sense now, the most likely first."""
-    found: list[Offer] = []
-    for make in (_go_on, _wait, _resume, _pauses, _put_backs, _finish_here, _skips, _abort):
-        found.extend(make(now))
-    return tuple(found)
-
-
-def _allowed(name: str, now: Situation) -> bool:
-    rule = RULES[name]
-    return now.status in rule.statuses and (not rule.only_at_drain_limit or now.halt_code == DRAIN_LIMIT)
-
-
-def _resume(now: Situation) -> list[Offer]:
-    if not _allowed("resume", now):
-        return []
-    by_hand = [way.name for way in now.progress.servers if way.by_hand]
-    leaves = "The run looks at the pool afresh and goes on from where it stopped."
-    if by_hand:
-        leaves += f" You confirm that what another hand changed on {', '.join(by_hand)} is right."
-    return [
-        Offer(
-            "resume",
-            "Resume the run",
-            "Go on",
-            leaves,
-            "We look again and go on from here.",
-            Permission.RUN_COMMAND,
-            args={"confirm": True} if by_hand else {},
-        )
-    ]
-
-
-def _go_on(now: Situation) -> list[Offer]:
-    if not _allowed("go_on", now):
-        return []
-    way = now.progress.in_flight
+def skip(turn: Turn, command: Command) -> Verdict:
+    """Leave a server that has not begun in the pool."""
+    way = _target(turn, command)
     if way is None:
-        return []
-    count = way.drain.connections if way.drain is not None else None
-    cut = f"{count} open connections" if count is not None else "an unknown number of open connections"
-    return [
-        Offer(
-            "go_on",
-            f"Go on and cut {count} connections" if count is not None else "Go on and cut what is open",
-            "Go on",
-            f"{way.name} leaves the pool now; {cut} to it are cut.",
-            f"{way.name} leaves now; visitors still connected to it are cut off once.",
-            Permission.RUN_COMMAND,
-            needs_reason=True,
-            is_dangerous=True,
+        return False, "There is no such server in this run."
+    if way.phase is not Phase.QUEUED or way.put_back is not None:
+        return (
+            False,
+            f"{way.name} is {way.phase.value}: only a server that waits for its turn can be skipped.",
         )
-    ]
+    turn.enter(way, Phase.SKIPPED, wording.skipped(way.name, command.reason or "a person skipped it."))
+    return True, f"{way.name} stays in the pool."
 
 
-def _wait(now: Situation) -> list[Offer]:
-    if not _allowed("wait", now):
-        return []
-    return [
-        Offer(
-            "wait",
-            "Wait 10 more minutes",
-            "Wait 10 more minutes",
-            "The server keeps draining for 10 more minutes; then you are asked again.",
-            "We wait 10 more minutes.",
-            Permission.RUN_COMMAND,
-            args={"seconds": 600},
-        )
-    ]
+def _at_limit(turn: Turn) -> ServerWay | None:
+    way = turn.progress.in_flight
+    if way is None or way.phase is not Phase.DRAINING or way.drain is None or way.put_back is not None:
+        return None
+    return way if way.drain.asked_person_at is not None else None
 
 
-def _pauses(now: Situation) -> list[Offer]:
-    if not _allowed("pause", now):
-        return []
-    way = now.progress.in_flight
-    if way is None:
-        return [
-            _pause(
-                "now", "Pause", "Nothing more is sent. No server is on its way out.", "Nothing more happens."
-            )
-        ]
-    now_leaves = f"{way.name} goes back in service, then nothing more is sent."
-    return [
-        _pause(
-            "after_this_server",
-            f"Pause after {way.name}",
-            f"{way.name} is brought to its end, then nothing more is sent.",
-            f"We finish {way.name}, then wait.",
+def go_on(turn: Turn, command: Command) -> Verdict:
+    """At the drain limit: remove the node and cut what is still open, with a reason."""
+    way = _at_limit(turn)
+    if way is None or way.drain is None:
+        return False, "No drain is at its limit."
+    if not command.reason.strip():
+        return False, "Going on cuts connections: give a reason."
+    if turn.people.standstill is not None:
+        return False, f"Everything is stopped: {turn.people.standstill}"
+    open_now = way.drain.connections
+    asked = command.args.get("connections")
+    most = open_now if asked is None else int(asked)
+    if most is None:
+        most = 0
+    if open_now is not None and open_now > most:
+        return False, f"{wording.count_of(open_now)} are open now, more than the {most} that were named."
+    problem = _not_well(turn)
+    if problem:
+        return False, problem
+    if _changed_by_hand(turn):
+        return False, "Another hand changed the pool: resume with a confirmation, or abort."
+    if not turn.facts.approval_stands:
+        return False, turn.facts.approval_problem or "The approval of this plan no longer stands."
+    turn.update(way, drain=replace(way.drain, cut=most, asked_person_at=None))
+    turn.note(
+        "cut_allowed",
+        Words(
+            f"{command.by_name} lets {way.name} go on and cut up to {wording.count_of(most)}: {command.reason}",
+            f"{way.name} is taken out although some connections may still be open.",
         ),
-        _pause(
-            "now", f"Pause now, {way.name} back in service", now_leaves, f"{way.name} goes back in service."
-        ),
-    ]
-
-
-def _pause(when: str, label: str, leaves: str, customer_leaves: str) -> Offer:
-    return Offer("pause", label, label, leaves, customer_leaves, Permission.RUN_PAUSE, args={"when": when})
-
-
-def _put_backs(now: Situation) -> list[Offer]:
-    return [
-        Offer(
-            "put_back",
-            f"Put {way.name} back",
-            f"Put {way.name} back in service",
-            f"{way.name} serves again; it is not taken out again by this run.",
-            f"{way.name} serves again.",
-            Permission.RUN_COMMAND,
-            server_id=way.server_id,
-            server_name=way.name,
-            args={"server_id": way.server_id},
-        )
-        for way in _ways("put_back", now)
-    ]
-
-
-def _skips(now: Situation) -> list[Offer]:
-    return [
-        Offer(
-            "skip",
-            f"Skip {way.name}",
-            f"Keep {way.name}",
-            f"{way.name} stays in service; the run goes on with the others.",
-            f"{way.name} stays in service.",
-            Permission.RUN_COMMAND,
-            server_id=way.server_id,
-            server_name=way.name,
-            args={"server_id": way.server_id},
-        )
-        for way in _ways("skip", now)
-    ]
-
-
-def _ways(name: str, now: Situation) -> list[ServerWay]:
-    rule = RULES[name]
-    if now.status not in rule.statuses:
-        return []
-    return [way for way in now.progress.servers if way.phase in rule.phases and way.put_back is None]
-
-
-def _finish_here(now: Situation) -> list[Offer]:
-    queued = [way.name for way in now.progress.servers if way.phase is Phase.QUEUED]
-    if not _allowed("finish_here", now) or not queued:
-        return []
-    way = now.progress.in_flight
-    first = f"{way.name} is brought to its end, then the" if way is not None else "The"
-    return [
-        Offer(
-            "finish_here",
-            f"Finish here, keep {len(queued)}",
-            "Stop here",
-            f"{first} run completes at this size. {', '.join(queued)} stay and are listed as leftovers.",
-            f"{', '.join(queued)} stay in service.",
-            Permission.RUN_COMMAND,
-        )
-    ]
-
-
-def _abort(now: Situation) -> list[Offer]:
-    if not _allowed("abort", now):
-        return []
-    out = [way.name for way in now.progress.servers if way.phase.is_out_and_alive]
-    gone = [way.name for way in now.progress.servers if way.phase in _DELETED]
-    leaves = (
-        f"{', '.join(out)} go back in service, then the run ends."
-        if out
-        else "The run ends; nothing is changed."
+        way.server_id,
+        connections=open_now,
+        most=most,
+        reason=command.reason,
     )
-    if gone:
-        leaves += f" {', '.join(gone)} stay deleted."
-    return [
-        Offer(
-            "abort",
-            f"Abort, put {len(out)} back" if out else "Abort the run",
-            "Stop and undo what can be undone",
-            leaves,
-            leaves,
-            Permission.RUN_ABORT,
-            needs_reason=True,
-            is_dangerous=True,
-        )
-    ]
+    if turn.status is RunStatus.HALTED:
+        turn.new_status = RunStatus.RUNNING
+        turn.change(stopped_at=None, waiting=None)
+    return True, f"{way.name} is removed; up to {wording.count_of(most)} may be cut."
 
 
-_DELETED = frozenset({Phase.DELETING, Phase.CONFIRMING, Phase.RETIRED, Phase.GONE})
+def wait(turn: Turn, command: Command) -> Verdict:
+    """At the drain limit: keep draining for some more seconds."""
+    way = _at_limit(turn)
+    if way is None or way.drain is None:
+        return False, "No drain is at its limit."
+    try:
+        more_s = float(command.args.get("seconds") or turn.plan.drain_limit_s)
+    except (TypeError, ValueError):
+        return False, "Say for how many seconds to wait."
+    if not 0 < more_s <= LONGEST_WAIT_S:
+        return False, "Wait for more than nothing and at most a day."
+    if turn.people.standstill is not None:
+        return False, f"Everything is stopped: {turn.people.standstill}"
+    if _changed_by_hand(turn):
+        return False, "Another hand changed the pool: resume with a confirmation, or abort."
+    _more_time(turn, way, more_s)
+    if turn.status is RunStatus.HALTED:
+        turn.new_status = RunStatus.RUNNING
+        turn.change(stopped_at=None, waiting=None)
+    return True, f"{way.name} gets {wording.seconds(more_s)} more."
+
+
+def _more_time(turn: Turn, way: ServerWay, more_s: float) -> None:
+    assert way.drain is not None
+    turn.update(way, drain=replace(way.drain, limit_at=turn.after(more_s), asked_person_at=None))
+
+
+def finish_here(turn: Turn, command: Command) -> Verdict:
+    """Complete at this size after the server in hand; the rest stay in the pool."""
+    if turn.status is RunStatus.SCHEDULED:
+        return False, "The run has not begun: abort it instead."
+    if turn.progress.aborting:
+        return False, "The run is being aborted."
+    by = command.by_name or "a person"
+    for way in turn.progress.servers:
+        if way.phase is Phase.QUEUED and way.put_back is None:
+            turn.enter(way, Phase.SKIPPED, wording.skipped(way.name, f"{by} finished here."))
+    return True, "The run ends after the server in hand; the others stay in the pool."
+
+
+HANDLERS: Mapping[str, Callable[[Turn, Command], Verdict]] = {
+    "pause": pause,
+    "resume": resume,
+    "abort": abort,
+    "put_back": put_back,
+    "skip": skip,
+    "go_on": go_on,
+    "wait": wait,
+    "finish_here": finish_here,
+}

@@ -1,0 +1,378 @@
+"""What a look at the world means for a plan: who serves, what they carry, what may be taken out or deleted.
+
+Pure. The two guards of the product live here: `may_take_out` (invariant 2) and `may_delete` (invariant 1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from portal.cloud.types import BalancerStatus, Condition, NodeStatus, NodeType
+from scaledown.progress import DrainWay, Meter, NodeState, NodeWay, Progress, ServerWay
+from scaledown.types import (
+    AddressSearch,
+    BalancerSeen,
+    Facts,
+    Grade,
+    NodeSeen,
+    Observation,
+    PlanData,
+    PlannedServer,
+    ServerSeen,
+    Verdict,
+)
+
+LOOK_MAX_AGE_S = 10.0
+"""A change rests on a look younger than this (invariant 2)."""
+ANSWER_MAX_AGE_S = 30.0
+"""Without a health monitor a node counts only if it answered directly within this time (invariant 2)."""
+SEARCH_MAX_AGE_S = 60.0
+"""A deletion needs a complete search for every address younger than this (invariant 1)."""
+VERDICT_MAX_AGE_S = 60.0
+LOAD_EVERY_S = 3.0
+LOAD_FRESH_S = 15.0
+KEEPALIVE_MARGIN_S = 1.0
+"""Added to the balancer's time-out: idle keep-alive connections and counters settle in it."""
+DELETABLE_STATUSES = frozenset({"ACTIVE", "SHUTOFF", "ERROR"})
+"""Any other word is a server that is being worked on, or one that we do not understand: not ready."""
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Why something may not be done now. `waits`: it may pass by itself; else a person must decide."""
+
+    code: str
+    says: str
+    waits: bool = True
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a server may not be deleted now. `waits`: it may pass by itself."""
+
+    code: str
+    says: str
+    waits: bool
+
+
+def node_state(balancer: BalancerSeen, node: NodeWay) -> NodeState:
+    """Return what a look shows of a node: found by address and port, since ids change when it comes back."""
+    seen = find_node(balancer, node)
+    return NodeState.ABSENT if seen is None else NodeState(seen.condition.value)
+
+
+def find_node(balancer: BalancerSeen, node: NodeWay) -> NodeSeen | None:
+    """Return the node with this address and port, or None."""
+    return next((n for n in balancer.nodes if (n.address, n.port) == (node.address, node.port)), None)
+
+
+def owners(plan: PlanData) -> dict[str, str]:
+    """Return which server of the plan an address belongs to."""
+    return {
+        address: server.server_id
+        for server in (*plan.servers, *plan.remaining)
+        for address in (*server.addresses, *(node.address for node in server.nodes))
+    }
+
+
+def serving(plan: PlanData, balancer: BalancerSeen) -> frozenset[str]:
+    """Return the distinct servers with an ENABLED, ONLINE, PRIMARY node; an unknown one goes by its address."""
+    owner = owners(plan)
+    return frozenset(
+        owner.get(node.address, node.address)
+        for node in balancer.nodes
+        if node.condition is Condition.ENABLED
+        and node.status is NodeStatus.ONLINE
+        and node.type is NodeType.PRIMARY
+    )
+
+
+def serving_anywhere(plan: PlanData, observation: Observation) -> frozenset[str]:
+    """Return the servers that serve on any balancer of the plan."""
+    found: set[str] = set()
+    for balancer_id in plan.balancer_ids:
+        balancer = observation.balancers.get(balancer_id)
+        if balancer is not None:
+            found |= serving(plan, balancer)
+    return frozenset(found)
+
+
+def unseen(plan: PlanData, observation: Observation, now: datetime) -> tuple[str, ...]:
+    """Return the plan's balancers that this look does not show, or shows too old."""
+    return tuple(
+        balancer_id
+        for balancer_id in plan.balancer_ids
+        if balancer_id not in observation.balancers
+        or (now - observation.balancers[balancer_id].observed_at).total_seconds() > LOOK_MAX_AGE_S
+    )
+
+
+def floor_breaks(plan: PlanData, observation: Observation) -> tuple[tuple[str, int], ...]:
+    """Return the balancers on which fewer servers than the floor serve, with how many do."""
+    counts = (
+        (balancer_id, len(serving(plan, observation.balancers[balancer_id])))
+        for balancer_id in plan.balancer_ids
+        if balancer_id in observation.balancers
+    )
+    return tuple((balancer_id, count) for balancer_id, count in counts if count < plan.floor)
+
+
+def fresh_rps(meter: Meter | None, now: datetime) -> float | None:
+    """Return a server's requests per second if it is known and young."""
+    if meter is None or meter.rps is None or meter.rps_at is None:
+        return None
+    return meter.rps if now - meter.rps_at <= timedelta(seconds=LOAD_FRESH_S) else None
+
+
+def pool_load(
+    plan: PlanData, progress: Progress, observation: Observation, now: datetime
+) -> tuple[float | None, float | None]:
+    """Return (requests per second of the pool, mean per serving server); None where a serving one is unknown.
+
+    A server that came by another hand is not counted for the mean: what it carries is unknown.
+    """
+    known = {server.server_id for server in (*plan.servers, *plan.remaining)}
+    ours = serving_anywhere(plan, observation) & known
+    rates = {server_id: fresh_rps(progress.meters.get(server_id), now) for server_id in ours}
+    if not rates or any(rate is None for rate in rates.values()):
+        return None, None
+    total = sum(rate for rate in rates.values() if rate is not None)
+    outside = sum(
+        fresh_rps(meter, now) or 0.0 for server_id, meter in progress.meters.items() if server_id not in ours
+    )
+    return total + outside, total / len(rates)
+
+
+def guard_rps(plan: PlanData) -> float | None:
+    """Return the load per node at which traffic counts as rising; None without a ceiling."""
+    return None if plan.ceiling_rps is None else plan.ceiling_rps * plan.guard_share
+
+
+def floor_allows(plan: PlanData, server: PlannedServer, observation: Observation) -> Obstacle | None:
+    """Return None if the floor holds on each balancer of the server once it is gone (invariant 2)."""
+    for balancer_id in dict.fromkeys(node.balancer_id for node in server.nodes):
+        balancer = observation.balancers[balancer_id]
+        left = len(serving(plan, balancer) - {server.server_id})
+        if left < plan.floor:
+            return Obstacle(
+                "floor",
+                f"Without {server.name}, {left} servers would serve on {balancer.name}; the floor is {plan.floor}.",
+            )
+    return None
+
+
+def may_take_out(
+    plan: PlanData, server: PlannedServer, progress: Progress, observation: Observation, now: datetime
+) -> Obstacle | None:
+    """Return None if this server may be drained or removed now, else why not (invariant 2).
+
+    Rests on a look younger than 10 s at each balancer that holds the server, which must take changes.
+    """
+    balancer_ids = tuple(dict.fromkeys(node.balancer_id for node in server.nodes))
+    for balancer_id in balancer_ids:
+        balancer = observation.balancers.get(balancer_id)
+        if balancer is None or (now - balancer.observed_at).total_seconds() > LOOK_MAX_AGE_S:
+            return Obstacle("look", f"There is no fresh look at load balancer {balancer_id}.")
+    for balancer_id in balancer_ids:
+        balancer = observation.balancers[balancer_id]
+        if balancer.status is not BalancerStatus.ACTIVE:
+            return Obstacle(
+                "balancer", f"{balancer.name} takes no change now: it is {balancer.status.value}."
+            )
+    obstacle = floor_allows(plan, server, observation)
+    if obstacle is not None:
+        return obstacle
+    for balancer_id in balancer_ids:
+        balancer = observation.balancers[balancer_id]
+        if balancer.has_health_monitor:
+            continue
+        for left in sorted(serving(plan, balancer) - {server.server_id}):
+            answered = progress.meters.get(left, Meter()).answered_at
+            if answered is None or (now - answered).total_seconds() > ANSWER_MAX_AGE_S:
+                return Obstacle(
+                    "answer",
+                    f"{balancer.name} has no health monitor, and {name_of(plan, left)} has not answered directly "
+                    f"within {ANSWER_MAX_AGE_S:.0f} s.",
+                )
+    return _load_allows(plan, server, progress, observation, now)
+
+
+def _load_allows(
+    plan: PlanData, server: PlannedServer, progress: Progress, observation: Observation, now: datetime
+) -> Obstacle | None:
+    guard = guard_rps(plan)
+    if guard is None or plan.count_kind is None:
+        return None
+    total, _ = pool_load(plan, progress, observation, now)
+    if total is None:
+        return Obstacle("load", "The load of the pool is not known yet.")
+    left = serving_anywhere(plan, observation) - {server.server_id}
+    if not left or total / len(left) > guard:
+        share = total / len(left) if left else total
+        return Obstacle(
+            "load_too_high",
+            f"Without {server.name} each node would carry {share:.1f} requests/s; {guard:.1f} is the most.",
+        )
+    return None
+
+
+def name_of(plan: PlanData, server_id: str) -> str:
+    """Return a server's name, or the id where the plan does not know it."""
+    for server in (*plan.servers, *plan.remaining):
+        if server.server_id == server_id:
+            return server.name
+    return server_id
+
+
+def drain_minimum_s(plan: PlanData, observation: Observation, way: ServerWay) -> float:
+    """Return the shortest time that a drain lasts: never less than the balancer's time-out plus margin."""
+    timeouts = [
+        observation.balancers[node.balancer_id].timeout_s
+        for node in way.nodes
+        if node.balancer_id in observation.balancers
+    ]
+    return max(plan.min_drain_s, max(timeouts, default=0.0) + KEEPALIVE_MARGIN_S)
+
+
+# --- invariant 1 -----------------------------------------------------------------------------------------
+
+
+def _identity_refusal(planned: PlannedServer, seen: ServerSeen | None, now: datetime) -> Refusal | None:
+    if seen is None or (now - seen.observed_at).total_seconds() > LOOK_MAX_AGE_S:
+        return Refusal("no_fresh_look", f"There is no fresh look at {planned.name}.", True)
+    if seen.is_gone:
+        return Refusal("already_gone", f"{planned.name} is gone already.", True)
+    difference = identity_difference(planned, seen)
+    if difference:
+        return Refusal("identity_changed", difference, False)
+    return None
+
+
+def identity_difference(planned: PlannedServer, seen: ServerSeen) -> str:
+    """Return in what a server differs from the one that was approved, or ""."""
+    if seen.server_id != planned.server_id:
+        return f"Server {seen.server_id} is not {planned.server_id}."
+    if seen.name != planned.name:
+        return f"{planned.name} is now called {seen.name}."
+    if seen.created_at != planned.created_at:
+        return f"{planned.name} is not the server that was approved: it was created at another time."
+    if set(seen.addresses) != set(planned.addresses):
+        return f"The addresses of {planned.name} are not those that were approved."
+    return ""
+
+
+def _drain_refusal(way: ServerWay) -> Refusal | None:
+    drain: DrainWay | None = way.drain
+    if drain is None or drain.done_at is None or drain.grade is None:
+        return Refusal("not_drained", f"{way.name} was not drained by this run.", False)
+    return None
+
+
+def _pool_refusal(plan: PlanData, way: ServerWay, observation: Observation, now: datetime) -> Refusal | None:
+    if way.left_at is None:
+        return Refusal("not_removed", f"{way.name} was not seen to leave the pool.", False)
+    missing = unseen(plan, observation, now)
+    if missing:
+        return Refusal("no_fresh_pool", f"There is no fresh look at load balancer {missing[0]}.", True)
+    addresses = {node.address for node in way.nodes}
+    for balancer in observation.balancers.values():
+        if any(node.address in addresses for node in balancer.nodes):
+            return Refusal("still_in_pool", f"{way.name} is still in {balancer.name}.", False)
+    broken = floor_breaks(plan, observation)
+    if broken:
+        return Refusal("floor", f"Only {broken[0][1]} servers serve; the floor is {plan.floor}.", True)
+    return None
+
+
+def _search_refusal(
+    planned: PlannedServer, search: AddressSearch | None, left_at: datetime | None, now: datetime
+) -> Refusal | None:
+    if search is None or search.server_id != planned.server_id or not search.is_complete:
+        return Refusal(
+            "no_search", f"No complete search for the addresses of {planned.name} succeeded yet.", True
+        )
+    if (now - search.observed_at).total_seconds() >= SEARCH_MAX_AGE_S:
+        return Refusal("search_too_old", f"The search for the addresses of {planned.name} is too old.", True)
+    if left_at is not None and search.observed_at < left_at:
+        return Refusal("search_too_old", f"The search is from before {planned.name} left the pool.", True)
+    if search.found_in:
+        return Refusal(
+            "found_elsewhere",
+            f"{planned.name} is still in load balancer {', '.join(search.found_in)}.",
+            False,
+        )
+    return None
+
+
+def _state_refusal(planned: PlannedServer, seen: ServerSeen, facts: Facts) -> Refusal | None:
+    if planned.server_id in facts.protected:
+        return Refusal("protected", f"{planned.name} is protected.", False)
+    if seen.is_locked:
+        return Refusal("locked", f"{planned.name} is locked at the provider.", False)
+    if seen.autoscale_group is not None:
+        return Refusal("autoscaled", f"{planned.name} belongs to the provider's autoscaler.", False)
+    if seen.task_state is not None:
+        return Refusal("busy", f"{planned.name} is busy: {seen.task_state}.", True)
+    if seen.status not in DELETABLE_STATUSES:
+        return Refusal("busy", f"{planned.name} is {seen.status}.", True)
+    if seen.volumes is None:
+        return Refusal("volumes_unknown", f"Whether {planned.name} has volumes is not known.", True)
+    if seen.volumes:
+        return Refusal("volumes", f"{planned.name} has volumes attached: {', '.join(seen.volumes)}.", False)
+    return None
+
+
+def _verdict_refusal(way: ServerWay, now: datetime) -> Refusal | None:
+    verdict = way.verdict
+    if verdict is None or way.left_at is None or verdict.window_since < way.left_at:
+        return Refusal("not_verified", f"The pool was not verified without {way.name}.", True)
+    if verdict.verdict is not Verdict.PASSES:
+        return Refusal("verdict", f"The newest verdict is {verdict.verdict.value}: {verdict.says}", False)
+    if (now - verdict.at).total_seconds() > VERDICT_MAX_AGE_S:
+        return Refusal("verdict_too_old", "The newest verdict is too old.", True)
+    return None
+
+
+def may_delete(
+    plan: PlanData,
+    way: ServerWay,
+    progress: Progress,
+    observation: Observation,
+    facts: Facts,
+    now: datetime,
+) -> Refusal | None:
+    """Return None if this server may be deleted now, else the first reason why not (invariant 1).
+
+    Every clause forbids by itself. Nothing here is ever lifted by a setting.
+    """
+    planned = next((s for s in plan.servers if s.server_id == way.server_id), None)
+    if planned is None:
+        return Refusal("not_planned", f"{way.name} is not in the plan.", False)
+    if not facts.approval_stands:
+        return Refusal("approval", facts.approval_problem or "The approval does not stand.", False)
+    if way.by_hand:
+        return Refusal("by_other_hand", f"Another hand changed {way.name}: {way.by_hand}", False)
+    if progress.in_flight is not None and progress.in_flight.server_id != way.server_id:
+        return Refusal("other_in_flight", f"{progress.in_flight.name} is on its way out.", True)
+    seen = observation.servers.get(way.server_id)
+    refusal = _identity_refusal(planned, seen, now)
+    if refusal is not None:
+        return refusal
+    assert seen is not None
+    for refusal in (
+        _drain_refusal(way),
+        _pool_refusal(plan, way, observation, now),
+        _state_refusal(planned, seen, facts),
+        _search_refusal(planned, observation.search, way.left_at, now),
+        _verdict_refusal(way, now),
+    ):
+        if refusal is not None:
+            return refusal
+    return None
+
+
+def accepts(plan: PlanData, grade: Grade) -> bool:
+    """Return whether the plan lets evidence of this grade go on without a person."""
+    strength = [Grade.MEASURED, Grade.INFERRED, Grade.TIMED]
+    return strength.index(grade) <= strength.index(plan.accepted_grade)

@@ -1,0 +1,332 @@
+"""What a fresh look changes in what the run believes: nodes, servers, load, probes. Decides nothing.
+
+Each function takes a `Turn`, reads its observation and replaces its progress. Unknown stays unknown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from portal.cloud.types import BalancerStatus
+from scaledown import looks, wording
+from scaledown.progress import KeptServer, Meter, NodeState, NodeWay, ServerWay
+from scaledown.turn import Turn
+from scaledown.types import BalancerSeen, Phase
+from scaledown.wording import Words
+
+GONE_AFTER_S = 30.0
+
+
+def notice(turn: Turn) -> None:
+    """Take in everything that this look shows."""
+    notice_sight(turn)
+    notice_nodes(turn)
+    notice_new_nodes(turn)
+    notice_load(turn)
+    notice_probes(turn)
+    notice_gone_servers(turn)
+
+
+def samples_only(turn: Turn) -> None:
+    """Take points for the live page and nothing else (a doubt is open: nothing is judged)."""
+    sample_counts(turn)
+    for balancer_id, balancer in turn.observation.balancers.items():
+        turn.sample(f"serving:{balancer_id}", len(looks.serving(turn.plan, balancer)), balancer.observed_at)
+
+
+def notice_sight(turn: Turn) -> None:
+    """Remember when the whole pool was last seen, and which balancers have no health monitor."""
+    observation, plan = turn.observation, turn.plan
+    if not looks.unseen(plan, observation, turn.now):
+        turn.change(sighted_at=turn.now)
+    bare = {b for b in turn.progress.unmonitored if b not in observation.balancers}
+    bare |= {b for b, seen in observation.balancers.items() if not seen.has_health_monitor}
+    if tuple(sorted(bare)) != turn.progress.unmonitored:
+        turn.change(unmonitored=tuple(sorted(bare)))
+    for balancer_id, balancer in observation.balancers.items():
+        turn.sample(f"serving:{balancer_id}", len(looks.serving(plan, balancer)), balancer.observed_at)
+
+
+# --- nodes ----------------------------------------------------------------------------------------------
+
+
+def notice_nodes(turn: Turn) -> None:
+    """Confirm what we asked for, and find what another hand changed (invariant 5).
+
+    Only a look at a balancer that takes changes tells: while it applies one, it may show either state.
+    """
+    if turn.progress.preflight_due and turn.progress.started_at is None:
+        return
+    for way in turn.progress.servers:
+        # The address of a deleted server may be given to another one: its nodes are not ours any more.
+        if way.phase in {Phase.RETIRED, Phase.GONE}:
+            continue
+        for node in way.nodes:
+            seen = _settled_look(turn, node)
+            if seen is not None:
+                _notice_planned_node(turn, turn.server(way.server_id), node, seen)
+    kept = tuple(
+        replace(server, nodes=tuple(_notice_kept_node(turn, server, node) for node in server.nodes))
+        for server in turn.progress.kept
+    )
+    if kept != turn.progress.kept:
+        turn.change(kept=kept)
+
+
+def _settled_look(turn: Turn, node: NodeWay) -> BalancerSeen | None:
+    balancer = turn.observation.balancers.get(node.balancer_id)
+    if balancer is None or balancer.status is not BalancerStatus.ACTIVE or node.is_foreign:
+        return None
+    return balancer
+
+
+def _notice_planned_node(turn: Turn, way: ServerWay, node: NodeWay, balancer: BalancerSeen) -> None:
+    state = looks.node_state(balancer, node)
+    seen = looks.find_node(balancer, node)
+    came_back = node.confirmed is NodeState.ABSENT or NodeState.ENABLED in node.late
+    difference = _difference(node, balancer, may_be_new=came_back)
+    if state is node.asked and not difference:
+        if not node.is_settled or (seen is not None and seen.node_id != node.node_id):
+            turn.update_node(
+                way,
+                node,
+                confirmed=state,
+                tries=0,
+                asked_at=node.asked_at,
+                node_id=node.node_id if seen is None else seen.node_id,
+            )
+        return
+    if state is node.confirmed and not difference:
+        return
+    if state in node.late and not difference:
+        turn.update_node(
+            way, node, confirmed=state, asked=state, node_id=node.node_id if seen is None else seen.node_id
+        )
+        return
+    what = (
+        difference
+        or f"{way.name} on {balancer.name} is {_state_words(state)}, not {_state_words(node.confirmed)}."
+    )
+    way = turn.update_node(way, node, is_foreign=True)
+    turn.update(way, by_hand=what)
+    turn.foreign.append(what)
+
+
+def _notice_kept_node(turn: Turn, server: KeptServer, node: NodeWay) -> NodeWay:
+    balancer = _settled_look(turn, node)
+    if balancer is None:
+        return node
+    state = looks.node_state(balancer, node)
+    difference = _difference(node, balancer, may_be_new=False)
+    if state is node.confirmed and not difference:
+        return node
+    turn.foreign.append(
+        difference
+        or f"{server.name} on {balancer.name} is {_state_words(state)}, not {_state_words(node.confirmed)}."
+    )
+    return replace(node, is_foreign=True)
+
+
+def _difference(node: NodeWay, balancer: BalancerSeen, *, may_be_new: bool) -> str:
+    seen = looks.find_node(balancer, node)
+    if seen is None:
+        return ""
+    where = f"{node.address}:{node.port} on {balancer.name}"
+    if seen.node_id != node.node_id and not may_be_new:
+        return f"The node {where} was taken away and added again."
+    if seen.type is not node.type:
+        return f"The node {where} is now {seen.type.value}."
+    if seen.weight is not None and node.weight is not None and seen.weight != node.weight:
+        return f"The weight of node {where} is now {seen.weight}."
+    return ""
+
+
+def _state_words(state: NodeState) -> str:
+    return "not listed" if state is NodeState.ABSENT else state.value
+
+
+def notice_new_nodes(turn: Turn) -> None:
+    """Note, once, each node that came by another hand."""
+    if turn.progress.started_at is None:
+        return
+    ours = [way.nodes for way in turn.progress.servers if way.phase not in {Phase.RETIRED, Phase.GONE}]
+    ours += [server.nodes for server in turn.progress.kept]
+    known = {(node.balancer_id, node.address, node.port) for nodes in ours for node in nodes}
+    for balancer in turn.observation.balancers.values():
+        for node in balancer.nodes:
+            name = f"{balancer.balancer_id}/{node.address}:{node.port}"
+            if (balancer.balancer_id, node.address, node.port) in known:
+                continue
+            if name not in turn.progress.noted_nodes:
+                turn.change(noted_nodes=(*turn.progress.noted_nodes, name))
+                turn.note(
+                    "node_added_by_other_hand",
+                    Words(
+                        f"A node {node.address}:{node.port} was added to {balancer.name} by another hand.",
+                        "Someone added a server to your load balancer.",
+                    ),
+                    balancer=balancer.balancer_id,
+                )
+
+
+def accept_pool(turn: Turn) -> None:
+    """Take the pool as it is now for what it should be: at the start, and when a person says that it is right."""
+    for way in turn.progress.servers:
+        if way.phase is Phase.GONE:
+            continue
+        for node in way.nodes:
+            balancer = turn.observation.balancers.get(node.balancer_id)
+            if balancer is not None:
+                turn.update(
+                    turn.server(way.server_id),
+                    nodes=tuple(
+                        _as_seen(old, balancer)
+                        if (old.balancer_id, old.address, old.port)
+                        == (node.balancer_id, node.address, node.port)
+                        else old
+                        for old in turn.server(way.server_id).nodes
+                    ),
+                )
+    turn.change(
+        kept=tuple(
+            replace(
+                server,
+                nodes=tuple(
+                    _as_seen(node, turn.observation.balancers[node.balancer_id])
+                    if node.balancer_id in turn.observation.balancers
+                    else node
+                    for node in server.nodes
+                ),
+            )
+            for server in turn.progress.kept
+        )
+    )
+
+
+def _as_seen(node: NodeWay, balancer: BalancerSeen) -> NodeWay:
+    seen = looks.find_node(balancer, node)
+    state = looks.node_state(balancer, node)
+    if seen is None:
+        return replace(node, confirmed=state, asked=state, is_foreign=False, late=(), tries=0)
+    return replace(
+        node,
+        node_id=seen.node_id,
+        type=seen.type,
+        weight=seen.weight if seen.weight is not None else node.weight,
+        confirmed=state,
+        asked=state,
+        is_foreign=False,
+        late=(),
+        tries=0,
+    )
+
+
+# --- load and probes ------------------------------------------------------------------------------------
+
+
+def sample_counts(turn: Turn) -> None:
+    """Take a point of each connection count that was read."""
+    for server_id, count in turn.observation.counts.items():
+        turn.sample(
+            f"connections:{server_id}",
+            count.connections,
+            count.observed_at,
+            source=count.source,
+            grade=count.grade.value,
+            problem=count.problem,
+        )
+
+
+def notice_load(turn: Turn) -> None:
+    """Turn request counters into rates; count how often the load per node was over the guard in a row."""
+    sample_counts(turn)
+    meters = dict(turn.progress.meters)
+    measured = False
+    for server_id, count in turn.observation.counts.items():
+        meter = meters.get(server_id, Meter())
+        if count.connections is not None or count.requests_total is not None:
+            meter = replace(meter, answered_at=count.observed_at)
+        if count.requests_total is not None:
+            new, is_new_rate = _metered(meter, count.requests_total, count.observed_at)
+            if is_new_rate:
+                measured = True
+                turn.sample(f"load:{server_id}", new.rps, count.observed_at)
+            meter = new
+        meters[server_id] = meter
+    for server_id, answered in turn.observation.direct.items():
+        if answered:
+            meters[server_id] = replace(meters.get(server_id, Meter()), answered_at=turn.observation.at)
+    turn.change(meters=meters)
+    if measured:
+        _notice_pool_load(turn)
+
+
+def _metered(meter: Meter, total: int, at: datetime) -> tuple[Meter, bool]:
+    if meter.total is None or meter.at is None or at <= meter.at:
+        return (
+            (meter, False)
+            if meter.at is not None and at <= meter.at
+            else (replace(meter, total=total, at=at), False)
+        )
+    elapsed_s = (at - meter.at).total_seconds()
+    if elapsed_s < looks.LOAD_EVERY_S:
+        return meter, False
+    # A counter that went back was reset: the rate is unknown, not negative and not zero.
+    rps = None if total < meter.total else (total - meter.total) / elapsed_s
+    return replace(meter, total=total, at=at, rps=rps, rps_at=at), True
+
+
+def _notice_pool_load(turn: Turn) -> None:
+    total, mean = looks.pool_load(turn.plan, turn.progress, turn.observation, turn.now)
+    turn.sample("load:pool", total, turn.now)
+    if mean is None or total is None:
+        return
+    guard = looks.guard_rps(turn.plan)
+    hot = turn.progress.hot_looks + 1 if guard is not None and mean > guard else 0
+    turn.change(pool_load=total, load_at=turn.now, hot_looks=hot)
+
+
+def notice_probes(turn: Turn) -> None:
+    """Count failed looks in a row. A probe that could not be made neither fails nor passes."""
+    failures = dict(turn.progress.probe_failures)
+    for probe in turn.observation.probes:
+        turn.sample(
+            f"probe:{probe.name}",
+            probe.latency_ms,
+            probe.observed_at,
+            ok=probe.ok,
+            status=probe.status,
+            problem=probe.problem,
+        )
+        if probe.ok is True:
+            failures[probe.name] = 0
+        elif probe.ok is False:
+            failures[probe.name] = failures.get(probe.name, 0) + 1
+    if turn.observation.probes:
+        turn.change(probe_failures=failures, probed_at=turn.now)
+
+
+# --- servers --------------------------------------------------------------------------------------------
+
+
+def notice_gone_servers(turn: Turn) -> None:
+    """A server counts as gone by another hand after two looks 30 s apart that find it nowhere (invariant 5)."""
+    for way in turn.progress.servers:
+        if way.phase.is_final or way.phase in {Phase.DELETING, Phase.CONFIRMING}:
+            continue
+        seen = turn.observation.servers.get(way.server_id)
+        if seen is None:
+            continue
+        if not seen.is_gone:
+            if way.missing_since is not None:
+                turn.update(way, missing_since=None)
+            continue
+        if way.missing_since is None:
+            turn.tell(turn.update(way, missing_since=seen.observed_at), wording.missing(way.name))
+            continue
+        listed = turn.observation.listed
+        waited_s = (seen.observed_at - way.missing_since).total_seconds()
+        if waited_s >= GONE_AFTER_S and listed is not None and way.server_id not in listed:
+            way = turn.update(way, missing_since=None, put_back=None)
+            turn.enter(way, Phase.GONE, wording.gone(way.name))

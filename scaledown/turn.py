@@ -1,0 +1,294 @@
+"""One turn of the machine while it is being decided: what is known, and what has been decided so far.
+
+A `Turn` is made, filled and read inside one call of `machine.decide` or `machine.settle`; what leaves it is
+the frozen `MachineDecision`. It has no clock, database or network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from portal.runs.types import (
+    Action,
+    Answer,
+    Command,
+    Entry,
+    Halt,
+    HaltRank,
+    RunStatus,
+    Sample,
+)
+from scaledown.progress import (
+    NodeState,
+    NodeWay,
+    Progress,
+    PutBack,
+    ServerWay,
+    Waiting,
+    with_server,
+)
+from scaledown.types import Facts, Observation, People, Phase, PlanData, PlannedServer
+from scaledown.wording import Words
+
+LOOK_SOON_S = 0.5
+LOOK_S = 1.0
+LOOK_RESTING_S = 2.0
+
+NEXT_COMMANDS_RESUME = ("resume", "abort", "finish_here")
+
+
+@dataclass(frozen=True)
+class MachineDecision:
+    """What one turn of the machine decided: the engine's `Decision` with typed progress."""
+
+    progress: Progress
+    action: Action | None = None
+    status: RunStatus | None = None
+    halt: Halt | None = None
+    journal: tuple[Entry, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    look_again_s: float = LOOK_S
+
+
+@dataclass
+class Turn:
+    """The workbench of one decision. Functions return True when they have settled what this tick does."""
+
+    plan: PlanData
+    progress: Progress
+    observation: Observation
+    people: People
+    facts: Facts
+    now: datetime
+    action: Action | None = None
+    new_status: RunStatus | None = None
+    new_halt: Halt | None = None
+    journal: list[Entry] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+    look_again_s: float = LOOK_S
+
+    @property
+    def status(self) -> RunStatus:
+        """The status as this turn leaves it so far."""
+        if self.new_halt is not None:
+            return RunStatus.HALTED
+        return self.new_status or self.people.status
+
+    @property
+    def halt_in_force(self) -> Halt | None:
+        """The halt that stands, if the run is halted."""
+        if self.new_halt is not None:
+            return self.new_halt
+        return self.people.halt if self.status is RunStatus.HALTED else None
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether nothing but putting back may be sent."""
+        return (
+            self.status is not RunStatus.RUNNING
+            or self.people.standstill is not None
+            or bool(self.progress.aborting)
+        )
+
+    def planned(self, server_id: str) -> PlannedServer:
+        """Return the server as it was approved."""
+        return next(server for server in self.plan.servers if server.server_id == server_id)
+
+    def server(self, server_id: str) -> ServerWay:
+        """Return the present way of a planned server."""
+        way = self.progress.server(server_id)
+        assert way is not None, server_id
+        return way
+
+    def change(self, **values: Any) -> None:
+        """Replace fields of the progress."""
+        self.progress = replace(self.progress, **values)
+
+    def update(self, way: ServerWay, **values: Any) -> ServerWay:
+        """Replace fields of one server's way; return the new way."""
+        way = replace(way, **values) if values else way
+        self.progress = with_server(self.progress, way)
+        return way
+
+    def update_node(self, way: ServerWay, node: NodeWay, **values: Any) -> ServerWay:
+        """Replace fields of one node of a server's way; return the new way of the server."""
+        key = (node.balancer_id, node.address, node.port)
+        return self.update(
+            way,
+            nodes=tuple(
+                replace(old, **values) if (old.balancer_id, old.address, old.port) == key else old
+                for old in way.nodes
+            ),
+        )
+
+    def enter(self, way: ServerWay, phase: Phase, words: Words, **values: Any) -> ServerWay:
+        """Move a server to a phase and journal why."""
+        was = way.phase
+        way = self.update(
+            way,
+            phase=phase,
+            since=self.now,
+            says=words.says,
+            customer_says=words.customer_says,
+            until=None,
+            **values,
+        )
+        self.note(f"server_{phase.value}", words, way.server_id, was=was.value, phase=phase.value)
+        return way
+
+    def tell(self, way: ServerWay, words: Words, until: datetime | None = None) -> ServerWay:
+        """Say what is true of a server now; not journalled, it changes with every look."""
+        return self.update(way, says=words.says, customer_says=words.customer_says, until=until)
+
+    def note(self, kind: str, words: Words, subject: str = "", **detail: Any) -> None:
+        """Add a line to the journal."""
+        self.journal.append(Entry(kind, words.says, words.customer_says, subject, detail))
+
+    def sample(self, series: str, value: float | None, at: datetime, **detail: Any) -> None:
+        """Add a point for the live page; None is unknown."""
+        self.samples.append(Sample(series, value, at, detail))
+
+    def answer(self, command: Command, accepted: bool, says: str) -> None:
+        """Answer a person's command."""
+        self.answers.append(Answer(command.id, accepted, says))
+
+    def halt(
+        self, code: str, rank: HaltRank, words: Words, next_commands: tuple[str, ...] = NEXT_COMMANDS_RESUME
+    ) -> bool:
+        """Halt the run, unless it is halted for the same reason already. Always settles the tick."""
+        standing = self.halt_in_force
+        if standing is None or standing.code != code:
+            self.new_halt = Halt(code, rank, words.says, words.customer_says, next_commands)
+            self.new_status = RunStatus.HALTED
+            self.change(
+                stopped_at=self.progress.stopped_at or self.now,
+                waiting=None,
+                says=words.says,
+                customer_says=words.customer_says,
+                until=None,
+            )
+        return True
+
+    def pause(self, words: Words) -> None:
+        """Pause the run: a person's wish, or an approval that no longer stands."""
+        self.new_status = RunStatus.PAUSED
+        self.change(
+            stopped_at=self.progress.stopped_at or self.now,
+            pause_after=None,
+            waiting=None,
+            says=words.says,
+            customer_says=words.customer_says,
+            until=None,
+        )
+
+    def wait(
+        self,
+        code: str,
+        words: Words,
+        *,
+        limit_s: float | None = None,
+        until: datetime | None = None,
+        rank: HaltRank = HaltRank.DECIDE_TODAY,
+        look_again_s: float = LOOK_S,
+    ) -> bool:
+        """Wait for a named thing; after `limit_s` of the same wait the run halts. Settles the tick.
+
+        `until` is when the wait ends by itself, where that is known.
+        """
+        standing = self.progress.waiting
+        since = standing.since if standing is not None and standing.code == code else self.now
+        if limit_s is not None and (self.now - since).total_seconds() > limit_s:
+            minutes = max(1, round(limit_s / 60))
+            return self.halt(
+                f"waited_for_{code}",
+                rank,
+                Words(
+                    f"Waited {minutes} min in vain. {words.says}",
+                    "Paused for safety: we waited for something that did not come. We look into it.",
+                ),
+            )
+        self.change(
+            waiting=Waiting(code, since, words.says, words.customer_says, until),
+            says=words.says,
+            customer_says=words.customer_says,
+            until=until,
+        )
+        self.look_again_s = look_again_s
+        if until is not None:
+            left = (until - self.now).total_seconds()
+            self.look_again_s = min(max(left, 0.05), look_again_s)
+        return True
+
+    def send(self, action: Action, words: Words) -> bool:
+        """Decide the one change of this tick. Settles the tick."""
+        assert self.action is None
+        self.action = action
+        self.change(says=words.says, customer_says=words.customer_says, until=None, waiting=None)
+        return True
+
+    def ask_node(
+        self, way: ServerWay, node: NodeWay, state: NodeState, words: Words, *, is_put_back: bool = False
+    ) -> bool:
+        """Decide to change one node of a server. Settles the tick."""
+        name = {
+            NodeState.DRAINING: "drain_node",
+            NodeState.ABSENT: "remove_node",
+            NodeState.ENABLED: "add_node" if node.confirmed is NodeState.ABSENT else "enable_node",
+        }[state]
+        args: dict[str, Any] = {
+            "server_id": way.server_id,
+            "balancer_id": node.balancer_id,
+            "node_id": node.node_id,
+            "address": node.address,
+            "port": node.port,
+            "state": state.value,
+        }
+        if name == "add_node":
+            args |= {"type": node.type.value, "weight": node.weight}
+        self.update_node(way, node, asked=state, asked_at=self.now, tries=node.tries + 1)
+        return self.send(Action(name, way.server_id, words.says, args, is_put_back), words)
+
+    def send_back(self, way: ServerWay, to: Phase, why: Words) -> ServerWay:
+        """Mark a server to be put back; the put-backs of this and later ticks carry it out."""
+        if way.put_back is not None:
+            if to is Phase.RESTORED and way.put_back.to is not to:
+                way = self.update(way, put_back=replace(way.put_back, to=to))
+            return way
+        way = self.update(way, put_back=PutBack(why.says, to, self.now), soak=None)
+        self.note("put_back_begun", why, way.server_id, to=to.value)
+        return way
+
+    def after(self, seconds: float) -> datetime:
+        """Return the moment that many seconds from now."""
+        return self.now + timedelta(seconds=seconds)
+
+    def age_s(self, at: datetime | None) -> float:
+        """Return how many seconds ago that was; infinite for never."""
+        return float("inf") if at is None else (self.now - at).total_seconds()
+
+    def result(self) -> MachineDecision:
+        """Return the frozen decision."""
+        return MachineDecision(
+            self.progress,
+            self.action,
+            self.new_status,
+            self.new_halt,
+            tuple(self.journal),
+            tuple(self.samples),
+            tuple(self.answers),
+            self.look_again_s,
+        )
+
+
+def is_older(at: datetime | None, seconds: float, now: datetime) -> bool:
+    """Return whether `at` is missing or longer ago than `seconds`."""
+    return at is None or (now - at).total_seconds() > seconds
+
+
+JsonMap = Mapping[str, Any]

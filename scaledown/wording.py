@@ -1,0 +1,441 @@
+"""Every state in two renderings: the launch manager's sentence, and the customer's plainer one.
+
+Connections are not visitors; without a count the customer reads how long we wait and why. "Your site is up"
+is said only when a check shows it. Pure: values in, two sentences out.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+
+class Words(NamedTuple):
+    """One thing said to both readers."""
+
+    says: str
+    customer_says: str
+
+
+def seconds(value: float) -> str:
+    """Return a duration as people say it: `40 s`, `3 min`, `2 h`."""
+    if value < 90:
+        return f"{max(0, round(value))} s"
+    if value < 5400:
+        return f"{round(value / 60)} min"
+    return f"{value / 3600:.1f} h"
+
+
+def clock(at: datetime) -> str:
+    """Return a time of day in UTC; pages show the journal's own times in the viewer's zone."""
+    return f"{at:%d %b %H:%M} UTC"
+
+
+def count_of(connections: int) -> str:
+    """Return `1 connection`, `14 connections`."""
+    return f"{connections} connection{'' if connections == 1 else 's'}"
+
+
+# --- the run as a whole ---------------------------------------------------------------------------------
+
+
+def looking_before_start() -> Words:
+    return Words("Reading the pool afresh before the start.", "We are checking everything before we start.")
+
+
+def starts_at(at: datetime) -> Words:
+    return Words(f"The window opens {clock(at)}.", f"We start {clock(at)}. Nothing for you to do.")
+
+
+def started(count: int, target: int) -> Words:
+    return Words(
+        f"Pre-flight is good: the pool is as approved. {count} servers come out, {target} stay.",
+        f"We have started. {count} servers come out of service one after another; {target} stay.",
+    )
+
+
+def pool_changed(difference: str) -> Words:
+    return Words(
+        f"Not started: the pool is not as approved. {difference} Nothing was changed. Draw up a new plan.",
+        "Not started: your servers are no longer as they were when the plan was approved. "
+        "Nothing was changed. We draw up a new plan.",
+    )
+
+
+def not_ready(why: str) -> Words:
+    return Words(f"Not started yet: {why}", "Not started yet: we wait until everything can be checked.")
+
+
+def blind(names: str, since_s: float) -> Words:
+    return Words(
+        f"The provider does not show load balancer {names} since {seconds(since_s)}. Nothing is changed meanwhile.",
+        "We cannot see your servers for a moment. Nothing is changed meanwhile.",
+    )
+
+
+def lost_sight(names: str) -> Words:
+    return Words(
+        f"The provider has not shown load balancer {names} for 5 minutes. Nothing was changed since.",
+        "Paused for safety: we cannot see your servers. Nothing was changed since.",
+    )
+
+
+def balancer_gone(names: str) -> Words:
+    return Words(
+        f"Load balancer {names} no longer exists at the provider. Nothing was changed by this run since.",
+        "Paused for safety: a load balancer of yours no longer exists. We call you.",
+    )
+
+
+def window_opens(at: datetime) -> Words:
+    return Words(f"Waiting for the window: it opens {clock(at)}.", f"We go on {clock(at)}.")
+
+
+def window_too_short(name: str, end: datetime) -> Words:
+    return Words(
+        f"{name} does not fit any more into the window, which ends {clock(end)}.",
+        "Paused: the agreed time is over. The servers that are left stay in service.",
+    )
+
+
+def window_over(name: str) -> Words:
+    return Words(
+        f"The window is over: {name} is put back into the pool.",
+        f"The agreed time is over: {name} stays in service for now.",
+    )
+
+
+def pause_between(until: datetime) -> Words:
+    return Words(
+        "Pausing between two servers, as planned.",
+        "A planned pause before the next server. Nothing for you to do.",
+    )
+
+
+def nobody_in_charge() -> Words:
+    return Words(
+        "Nobody is in charge: no next server begins until someone takes charge.",
+        "We wait until one of us has taken charge.",
+    )
+
+
+def standstill(sentence: str) -> Words:
+    return Words(
+        f"Everything is stopped: {sentence}", "Everything is stopped on purpose. Nothing is changed."
+    )
+
+
+def approval_gone(problem: str) -> Words:
+    sentence = problem or "The approval of this plan no longer stands."
+    return Words(f"Paused: {sentence}", "Paused: the approval of this plan no longer stands.")
+
+
+def completed(retired: int, left: int) -> Words:
+    return Words(
+        f"Completed: {retired} servers retired, {left} serve.",
+        f"Finished: {retired} servers are out of service and deleted, {left} serve your site.",
+    )
+
+
+def aborted(back: int) -> Words:
+    return Words(
+        f"Aborted: {back} servers were put back; nothing more is changed.",
+        "Stopped here. Everything that could be undone is undone.",
+    )
+
+
+def busy(says: str) -> Words:
+    return Words(says, "Your provider is busy; we try again in a moment. Nothing for you to do.")
+
+
+def refused(what: str, says: str) -> Words:
+    return Words(
+        f"The provider refused: {what} {says}".strip(),
+        "Paused for safety: your provider refused a change. Nothing is broken; we look into it.",
+    )
+
+
+def rehearsed(says: str) -> Words:
+    return Words(f"Would have: {says}", "Rehearsal: nothing is changed.")
+
+
+# --- one server -----------------------------------------------------------------------------------------
+
+
+def queued(name: str) -> Words:
+    return Words(f"{name} waits for its turn.", f"{name} is in service and waits for its turn.")
+
+
+def next_waits(name: str, why: str) -> Words:
+    return Words(f"{name} is next. {why}", f"{name} is next; we wait until it is safe.")
+
+
+def begins(name: str) -> Words:
+    return Words(
+        f"{name} begins to drain: no new connections, open ones finish.",
+        f"We are taking {name} out of service. Open connections finish. Nothing for you to do.",
+    )
+
+
+def drain(name: str, balancer: str) -> Words:
+    return Words(
+        f"Drain {name} on {balancer}.", f"We are taking {name} out of service. Nothing for you to do."
+    )
+
+
+def applying(name: str, balancer: str) -> Words:
+    return Words(
+        f"{balancer} is applying a change for {name}.",
+        f"The change for {name} is being applied at your provider.",
+    )
+
+
+def going_down(name: str, connections: int, grade: str) -> Words:
+    return Words(
+        f"{name} is going down: {count_of(connections)} open ({grade}).",
+        f"We are taking {name} out of service. {count_of(connections)} "
+        f"{'is' if connections == 1 else 'are'} finishing. Nothing for you to do.",
+    )
+
+
+def no_progress(name: str, connections: int, since_s: float) -> Words:
+    return Words(
+        f"{name}: no progress for {seconds(since_s)}, {count_of(connections)} open.",
+        f"{name} still has {count_of(connections)} open; we wait for them to finish.",
+    )
+
+
+def drain_minimum(name: str, left_s: float) -> Words:
+    return Words(
+        f"{name}: waiting the shortest drain time, {seconds(left_s)} more.",
+        f"We are taking {name} out of service and give connections time to finish.",
+    )
+
+
+def counting_zeros(name: str, zeros: int, needed: int) -> Words:
+    return Words(
+        f"{name} has no open connection in {zeros} of {needed} looks running.",
+        f"{name} has no open connections any more; we look again to be sure.",
+    )
+
+
+def drain_unknown(name: str, problem: str, limit_s: float) -> Words:
+    return Words(
+        f"{name}: how many connections are open is not known ({problem}). The drain limit is in {seconds(limit_s)}.",
+        f"We are taking {name} out of service. We wait at most {seconds(limit_s)}, "
+        "since nothing tells us how many connections are open.",
+    )
+
+
+def drained(name: str, evidence: str) -> Words:
+    return Words(f"{name} is drained: {evidence}.", f"{name} has no open connections any more.")
+
+
+def limit_reached(name: str, open_now: int | None, limit_s: float, patience_s: float) -> Words:
+    what = "how many connections are open is not known" if open_now is None else f"{count_of(open_now)} open"
+    return Words(
+        f"{name} was not removed: {what} after {seconds(limit_s)} of draining. Wait longer, put it back, or go on "
+        f"and cut them. Without an answer it is put back in {seconds(patience_s)}.",
+        f"Paused for safety: {name} still finishes its connections. Nothing is cut unless a person says so.",
+    )
+
+
+def silence(name: str) -> Words:
+    return Words(
+        f"Nobody answered in time: {name} is put back into the pool.",
+        f"{name} goes back into service until someone decides.",
+    )
+
+
+def limit_put_back(name: str) -> Words:
+    return Words(
+        f"{name} reached its drain limit and is put back, as the plan says.",
+        f"{name} still finishes connections and stays in service, as agreed.",
+    )
+
+
+def remove(name: str, balancer: str) -> Words:
+    return Words(f"Remove {name} from {balancer}.", f"{name} is being taken out of service.")
+
+
+def left_pool(name: str, soak_s: float) -> Words:
+    return Words(
+        f"{name} has left the pool; watching traffic without it for {seconds(soak_s)}.",
+        f"{name} is out of service. We watch for {seconds(soak_s)} whether your site keeps up. It can still come back.",
+    )
+
+
+def watching(name: str, probes_ok: int, probes_failed: int, left_s: float) -> Words:
+    return Words(
+        f"Watching without {name}: {probes_ok} probes good, {probes_failed} failed; {seconds(left_s)} left.",
+        f"We watch whether your site keeps up without {name}: {seconds(left_s)} left. It can still come back.",
+    )
+
+
+def inconclusive(name: str, why: str) -> Words:
+    return Words(
+        f"Not enough to tell without {name}: {why} Watching longer.", "We need to watch a little longer."
+    )
+
+
+def inconclusive_halt(name: str, why: str) -> Words:
+    return Words(
+        f"Whether traffic keeps up without {name} cannot be told. {why} {name} is alive and can be put back.",
+        "Paused for safety: we cannot tell yet whether your site keeps up. Nothing was deleted.",
+    )
+
+
+def not_keeping_up(name: str, why: str) -> Words:
+    return Words(
+        f"Traffic does not keep up without {name}. {why} It is being put back; it was not deleted.",
+        f"Paused for safety: your site needs {name}. We are putting it back into service; nothing was deleted.",
+    )
+
+
+def held(name: str, until: datetime | None) -> Words:
+    when = "" if until is None else f" until {clock(until)}"
+    return Words(
+        f"{name} is held{when}: out of the pool, alive, can be put back.",
+        f"{name} is out of service and kept{when}. It can still come back.",
+    )
+
+
+def verified(name: str, says: str) -> Words:
+    return Words(f"Without {name}: {says}", f"Your site keeps up without {name}.")
+
+
+def last_look(name: str, why: str) -> Words:
+    return Words(
+        f"Last look before {name} is deleted. {why}".strip(), f"A last check before {name} is deleted."
+    )
+
+
+def delete(name: str) -> Words:
+    return Words(f"Delete {name}.", f"{name} is being deleted.")
+
+
+def delete_accepted(name: str) -> Words:
+    return Words(
+        f"The provider accepted the deletion of {name}.", f"{name} is being deleted at your provider."
+    )
+
+
+def deleting(name: str, since_s: float, task: str | None) -> Words:
+    return Words(
+        f"{name} is being deleted since {seconds(since_s)} ({task or 'not started yet'}).",
+        f"{name} is being deleted at your provider.",
+    )
+
+
+def delete_again(name: str) -> Words:
+    return Words(
+        f"The deletion of {name} had no effect; it is looked at again and asked for again.",
+        f"{name} is being deleted at your provider.",
+    )
+
+
+def delete_failed(name: str) -> Words:
+    return Words(
+        f"{name} is still there after several accepted deletions. It is out of the pool; it is billed until it is gone.",
+        f"Paused for safety: your provider has not deleted {name}. Your site is not affected.",
+    )
+
+
+def delete_slow(name: str, since_s: float) -> Words:
+    return Words(
+        f"The provider has been deleting {name} for {seconds(since_s)}. It may still be billed.",
+        f"Paused: your provider takes long to delete {name}. Your site is not affected.",
+    )
+
+
+def delete_forbidden(name: str, why: str) -> Words:
+    return Words(
+        f"{name} is not deleted. {why} It is out of the pool and can be put back.",
+        f"Paused for safety: {name} is not deleted, since something about it changed. Your site is not affected.",
+    )
+
+
+def confirming(name: str) -> Words:
+    return Words(
+        f"{name} is gone at the provider; looking once at nodes and probes.",
+        f"{name} is deleted; a last check.",
+    )
+
+
+def retired(name: str) -> Words:
+    return Words(f"{name} is retired.", f"{name} is out of service and deleted. All is well.")
+
+
+def gone(name: str) -> Words:
+    return Words(
+        f"{name} vanished by another hand: twice not found, and in no list. Its nodes are left as they are.",
+        f"{name} no longer exists; it was not deleted by us.",
+    )
+
+
+def missing(name: str) -> Words:
+    return Words(
+        f"The provider does not find {name}. Looking again before it counts as gone.",
+        f"We cannot see {name} for a moment and look again.",
+    )
+
+
+def skipped(name: str, why: str) -> Words:
+    return Words(f"{name} is left in the pool: {why}", f"{name} stays in service.")
+
+
+def putting_back(name: str, why: str) -> Words:
+    return Words(f"{name} is being put back. {why}", f"{name} is going back into service.")
+
+
+def back(name: str) -> Words:
+    return Words(f"{name} is back in the pool.", f"{name} is back in service.")
+
+
+def cannot_put_back(name: str, why: str) -> Words:
+    return Words(
+        f"{name} could not be put back yet. {why} It is tried again.",
+        f"Paused for safety: {name} could not be put back into service yet. We are on it.",
+    )
+
+
+# --- safety ---------------------------------------------------------------------------------------------
+
+
+def rising(why: str, names: str) -> Words:
+    if names:
+        return Words(
+            f"Traffic is rising. {why} Put back by itself: {names}.",
+            f"Paused for safety: your site needs more servers. We are putting back {names}.",
+        )
+    return Words(
+        f"Traffic is rising. {why} There is nothing to put back: no server of this run is out and alive.",
+        "Paused for safety: your site carries more than expected. We look at it now.",
+    )
+
+
+def floor_broken(balancer: str, count: int, floor: int, names: str) -> Words:
+    if names:
+        return Words(
+            f"Only {count} servers serve on {balancer}; the floor is {floor}. Put back by itself: {names}.",
+            f"Paused for safety: fewer servers than agreed were in service. We are putting back {names}.",
+        )
+    return Words(
+        f"Only {count} servers serve on {balancer}; the floor is {floor}. This run has nothing to put back.",
+        "Paused for safety: fewer servers than agreed are in service. We look at it now.",
+    )
+
+
+def other_hand(what: str) -> Words:
+    return Words(
+        f"Another hand changed the pool: {what} Say that this is right, and which of these servers may still be "
+        "deleted, or abort.",
+        "Paused for safety: someone changed your servers meanwhile. We find out what is right.",
+    )
+
+
+def protected(names: str) -> Words:
+    return Words(
+        f"Protected meanwhile: {names}. What was in the queue stays in the pool, what was out is put back.",
+        f"Paused: {names} is protected and stays in service.",
+    )
