@@ -7,9 +7,10 @@ are short and run in two threads that all streams of a process share. Without Re
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import weakref
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -48,7 +49,7 @@ class Change:
     is_over: bool
 
 
-def sse(event: str, data: str, *, id: int | None = None) -> bytes:  # noqa: A002  (the protocol's word)
+def sse(event: str, data: str, *, id: int | None = None) -> bytes:
     """Return one server-sent event; `data` may have several lines."""
     lines = [f"id: {id}"] if id is not None else []
     lines.append(f"event: {event}")
@@ -59,7 +60,7 @@ def sse(event: str, data: str, *, id: int | None = None) -> bytes:  # noqa: A002
 HEARTBEAT = b": still here\n\n"
 
 
-async def run_changes(run_id: int, after_seq: int = 0) -> AsyncIterator[Change | None]:
+async def run_changes(run_id: int, after_seq: int = 0) -> AsyncGenerator[Change | None]:
     """Yield what is new on a run, first of all everything after `after_seq`; None every 15 s as a heartbeat.
 
     Ends when the run is over and everything was yielded. `run_id` is the row's key; the caller has asked
@@ -96,7 +97,7 @@ async def journal_events(
     *,
     for_customer: bool = False,
     render: Callable[[Change], Mapping[str, str]] | None = None,
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Yield a run's journal as server-sent events, to be returned in a `StreamingHttpResponse`.
 
     Each entry is an event `entry` with `id: seq` and JSON data; each tick an event `tick` (status, token);
@@ -104,20 +105,22 @@ async def journal_events(
     own per change: event name → data, such as partials of a page. It is called in a reader's thread.
     """
     yield b"retry: 2000\n\n"
-    changes = run_changes(run_id, after_seq)
-    async for change in changes:
-        if change is None:
-            yield HEARTBEAT
-            continue
-        for entry in change.entries:
-            data = json.dumps(entry_as_data(entry, for_customer=for_customer))
-            yield sse("entry", data, id=entry.seq)
-        if render is not None:
-            for event, data in (await _read(render, change)).items():
-                yield sse(event, data)
-        yield sse("tick", json.dumps({"status": change.status, "token": change.token, "seq": change.seq}))
-        if change.is_over and (not change.entries or change.entries[-1].seq >= change.seq):
-            yield sse("end", json.dumps({"status": change.status}))
+    # Closed with this generator: a browser that left must not keep a place in the hub.
+    async with contextlib.aclosing(run_changes(run_id, after_seq)) as changes:
+        async for change in changes:
+            if change is None:
+                yield HEARTBEAT
+                continue
+            for entry in change.entries:
+                data = json.dumps(entry_as_data(entry, for_customer=for_customer))
+                yield sse("entry", data, id=entry.seq)
+            if render is not None:
+                for event, data in (await _read(render, change)).items():
+                    yield sse(event, data)
+            state = {"status": change.status, "token": change.token, "seq": change.seq}
+            yield sse("tick", json.dumps(state))
+            if change.is_over and (not change.entries or change.entries[-1].seq >= change.seq):
+                yield sse("end", json.dumps({"status": change.status}))
 
 
 def after_seq_of(last_event_id: str | None) -> int:
