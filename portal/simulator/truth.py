@@ -67,14 +67,14 @@ class Truth:
         return sum(self.failed.values())
 
     def floor_low(self, lb_id: int, since: float | None = None) -> int | None:
-        """The fewest distinct servers in service (ENABLED, ONLINE, PRIMARY) since `since`; None if never seen."""
+        """The fewest distinct servers in service (ENABLED, ONLINE, PRIMARY), from `since` on; None if never seen."""
         points = self.serving.get(str(lb_id), [])
         if not points:
             return None
         if since is None:
             return int(min(count for _, count in points))
-        within = [count for t, count in points if t >= since]
-        before = [count for t, count in points if t < since]
+        within = [count for t, count in points if t > since]
+        before = [count for t, count in points if t <= since]
         return int(min(within + before[-1:]))
 
     def floor_breaches(self, lb_id: int, floor: int) -> int:
