@@ -53,6 +53,14 @@
       }
     });
   }
+  /* On paper "3 min ago" means nothing: print the exact moment. */
+  window.addEventListener("beforeprint", function () {
+    document.querySelectorAll("time[data-when]").forEach(function (element) {
+      var at = new Date(element.getAttribute("datetime"));
+      if (!isNaN(at) && element.dataset.when !== "clock") element.textContent = exactLocal.format(at);
+    });
+  });
+  window.addEventListener("afterprint", renderTimes);
   var beat = null;
   function startBeat() {
     clearInterval(beat);
@@ -107,7 +115,7 @@
       }
     });
   }
-  function show(items) {
+  function show(items, waiting) {
     var list = palette().querySelector(".palette-list");
     list.textContent = "";
     items.slice(0, 40).forEach(function (item, index) {
@@ -130,16 +138,16 @@
       list.append(row);
     });
     list.hidden = items.length === 0;
-    palette().querySelector(".palette-none").hidden = items.length > 0;
+    palette().querySelector(".palette-none").hidden = waiting || items.length > 0;
     choose(0);
   }
   function refresh() {
     var text = palette().querySelector("input").value.trim().toLowerCase();
     var words = text.split(/\s+/).filter(Boolean);
     var local = found.filter(function (item) { return matches(item, words); });
-    show(local);
     var url = document.body.dataset.paletteUrl;
     if (asked) asked.abort();
+    show(local, Boolean(url && text));
     if (!url || !text) return;
     var mine = (asked = new AbortController());
     fetch(url + (url.indexOf("?") < 0 ? "?" : "&") + "q=" + encodeURIComponent(text), {
@@ -152,7 +160,9 @@
       local.forEach(function (item) { known[item.url] = true; });
       show(local.concat((answer.items || []).filter(function (item) { return !known[item.url] && /^\/(?!\/)/.test(item.url); })));
     }).catch(function (error) {
-      if (error.name !== "AbortError") say("The search did not answer. Pages of this page are listed.");
+      if (error.name === "AbortError") return;
+      show(local);
+      say("The search did not answer. Only links of this page are listed.");
     });
   }
   function openPalette(opener) {

@@ -386,8 +386,10 @@ def test_without_scripts_times_are_in_full_and_dangerous_commands_ask_on_a_page(
     assert site.posted[0]["typed_name"] == ["web-12"]
 
 
-def test_the_page_prints_without_its_controls(page):
+def test_the_page_prints_without_its_controls_and_with_exact_times(page):
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     page.emulate_media(media="print")
+    expect(page.locator(".figure time").first).not_to_have_text("just now")
     expect(page.locator("header.top")).to_be_hidden()
     expect(page.get_by_role("button", name="Pause after this server")).to_be_hidden()
     expect(page.locator("h1")).to_be_visible()
