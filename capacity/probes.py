@@ -67,12 +67,8 @@ async def run_probe(spec: ProbeSpec, at: datetime, *, fetch: Fetch = egress.fetc
         return result(None, closed.says)
     except (TryLater, ProviderFailed) as failure:
         return result(False, failure.says)
-    return result(
-        (problem := _problem(spec, answer)) is None,
-        problem,
-        status=answer.status,
-        latency_ms=answer.latency_ms,
-    )
+    problem = _problem(spec, answer)
+    return result(problem is None, problem, status=answer.status, latency_ms=answer.latency_ms)
 
 
 def _problem(spec: ProbeSpec, answer: egress.Response) -> str | None:
