@@ -50,6 +50,7 @@ class ToyKind:
         self.observe_deadline_s = 3.0
         self.look_max_age_s = 10.0
         self.settled: list[Outcome] = []
+        self.clock: Any = None
 
     async def observe(self, view: RunView) -> Any:
         self.world.looks += 1
@@ -111,6 +112,8 @@ class ToyKind:
         self.world.calls.append(action.target)
         if self.world.during_call:
             self.world.during_call()
+        if self.clock is not None and self.clock.monotonic() > not_after:
+            raise TryLater("It was not sent: too late.", after_s=0.0, code="not_sent")
         fault = self.world.faults.pop(0) if self.world.faults else ""
         if fault == "busy":
             raise TryLater("The balancer is busy.", after_s=7.0)

@@ -1,0 +1,450 @@
+"""One tick after the other: the order of a tick, the in-doubt rule, the fence, freezing, failures."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from datetime import timedelta
+
+import pytest
+
+from portal.runs.engine import Ended, Engine
+from portal.runs.types import LeaseLost, RunStatus, StoreAway
+
+
+class HandClock:
+    """A monotonic clock that is the desk's: moving one moves the other."""
+
+    def __init__(self, desk):
+        self.desk = desk
+        self.start = desk.now
+
+    def monotonic(self):
+        return (self.desk.now - self.start).total_seconds()
+
+
+@pytest.fixture
+def engine(memory):
+    return Engine(memory.store, HandClock(memory), lease_s=15.0)
+
+
+def tick(desk, engine, kind, ref=None, *, store=None, wait=True):
+    """Make the next due tick, letting time pass until one is due; return how it ended."""
+    store = store or engine.store
+    if wait:
+        desk.pass_time((store.next_due_s() or 0.0) + 0.001)
+    view = store.claim(ref or next(iter(desk.runs.runs)), holder="w", lease_s=15.0)
+    assert view is not None
+    return asyncio.run(engine.tick(view, kind))
+
+
+def run_to_end(desk, engine, kind, ref, limit=60):
+    for _ in range(limit):
+        if desk.runs.runs[ref].status.is_over:
+            return
+        tick(desk, engine, kind, ref)
+    raise AssertionError(f"not over after {limit} ticks: {desk.row(ref)}")
+
+
+def test_a_run_goes_from_start_to_end_with_one_change_per_tick(memory, engine, kind, world):
+    ref = memory.create()
+    run_to_end(memory, engine, kind, ref)
+    assert world.calls == ["1", "2", "3"]
+    assert memory.row(ref)["status"] == "completed"
+    assert [outcome for _, _, outcome in memory.intents(ref)] == ["done"] * 3
+
+
+def test_a_change_is_noted_then_checked_then_sent(memory, engine, kind, world):
+    ref = memory.create()
+    seen = []
+    world.during_call = lambda: seen.append((memory.intents(ref), memory.journal(ref)[-1][1]))
+    tick(memory, engine, kind)
+    assert seen == [([("1", True, "")], "intent")]
+
+
+# In doubt
+
+
+@pytest.mark.parametrize(
+    ("fault", "value"),
+    [("lost_after", 1), ("lost_before", 0), ("bug_after", 1), ("bug_before", 0)],
+)
+def test_what_is_in_doubt_is_read_and_never_sent_again_blindly(memory, engine, kind, world, fault, value):
+    ref = memory.create(plan={"target": 1})
+    world.faults = [fault]
+    assert tick(memory, engine, kind) is Ended.IN_DOUBT
+    assert world.value == value
+    sent_at = memory.runs.runs[ref].intents[0].sent_at
+    while memory.intents(ref)[0][2] == "":
+        tick(memory, engine, kind, ref)
+        assert len(world.calls) == 1
+    outcome = memory.runs.runs[ref].intents[0].outcome
+    assert outcome.by_reading
+    assert outcome.kind.value == ("done" if value else "not_applied")
+    assert memory.now - sent_at >= timedelta(seconds=kind.call_deadline_s)
+    assert kind.settled == [outcome]
+
+
+def test_a_call_that_takes_too_long_is_in_doubt(memory, engine, kind, world):
+    memory.create(plan={"target": 1})
+    kind.call_deadline_s = 0.02
+    world.faults = ["hang_after"]
+    assert tick(memory, engine, kind) is Ended.IN_DOUBT
+
+
+def test_looks_before_the_change_can_be_settled_prove_nothing(memory, engine, kind, world):
+    ref = memory.create(plan={"target": 1})
+    world.faults = ["lost_before"]
+    tick(memory, engine, kind)
+    memory.pass_time(1.1)
+    assert tick(memory, engine, kind, wait=False) is Ended.IN_DOUBT
+    assert memory.runs.runs[ref].intents[0].looks == ()
+    # What was still under way arrives: the early look would have been wrong.
+    world.value = 1
+    while memory.intents(ref)[0][2] == "":
+        tick(memory, engine, kind, ref)
+    assert memory.intents(ref) == [("1", True, "done")]
+
+
+def test_two_looks_must_agree_and_one_that_cannot_tell_proves_nothing(memory, engine, kind, world):
+    ref = memory.create(plan={"target": 1})
+    world.faults = ["lost_before"]
+    tick(memory, engine, kind)
+    memory.pass_time(kind.call_deadline_s + 1)
+    intent = memory.runs.runs[ref].intents[0]
+    looks = []
+    for value, writable in [(0, True), (0, False), (1, True), (0, True), (0, False), (0, True)]:
+        world.value, world.writable = value, writable
+        tick(memory, engine, kind, ref)
+        looks.append((intent.looks, intent.outcome.kind.value if intent.outcome else ""))
+    assert [outcome for _, outcome in looks] == ["", "", "", "", "", "not_applied"]
+    assert [seen for seen, _ in looks[:5]] == [(False,), (False,), (True,), (False,), (False,)]
+    assert len(world.calls) == 1
+
+
+def test_a_worker_that_died_in_mid_call_leaves_a_doubt_not_a_second_call(memory, engine, kind, world):
+    ref = memory.create(plan={"target": 1})
+    dead = memory.runs.handle()
+    world.during_call = dead.die
+    doomed = Engine(dead, HandClock(memory), lease_s=15.0)
+    assert tick(memory, doomed, kind, store=dead) is Ended.LEASE_LOST
+    world.during_call = None
+    assert memory.intents(ref) == [("1", True, "")]
+    died_at = memory.now
+    run_to_end(memory, engine, kind, ref)
+    assert world.calls == ["1"]
+    assert memory.now - died_at >= timedelta(seconds=15 + kind.call_deadline_s)
+
+
+def test_a_worker_that_died_before_sending_leaves_nothing_in_doubt(memory, engine, kind, world):
+    ref = memory.create(plan={"target": 1})
+    dead = memory.runs.handle()
+    doomed = Engine(dead, HandClock(memory), lease_s=15.0)
+
+    async def die(*_args):
+        dead.die()
+        raise LeaseLost("dead")
+
+    doomed.check = die
+    tick(memory, doomed, kind, store=dead)
+    assert memory.intents(ref) == [("1", False, "")]
+    assert tick(memory, engine, kind, ref) is Ended.NOT_SENT
+    assert kind.settled[0].code == "not_sent"
+    run_to_end(memory, engine, kind, ref)
+    assert world.calls == ["1"]
+
+
+def test_a_run_does_not_end_while_something_is_in_doubt(memory, engine, kind, world):
+    ref = memory.create(plan={"target": 1}, resource_keys=["lb:1"])
+    world.faults = ["lost_after"]
+    tick(memory, engine, kind)
+    memory.command(ref, "abort")
+    tick(memory, engine, kind, wait=False)
+    assert memory.row(ref)["status"] == "running"
+    assert memory.claims() == {"lb:1"}
+    run_to_end(memory, engine, kind, ref)
+    assert memory.row(ref)["status"] == "aborted"
+    assert memory.intents(ref) == [("1", True, "done")]
+    assert memory.row(ref)["answers"] == [("abort", True)]
+
+
+def test_a_pause_is_answered_while_something_is_in_doubt(memory, engine, kind, world):
+    ref = memory.create(plan={"target": 1})
+    world.faults = ["lost_after"]
+    tick(memory, engine, kind)
+    memory.command(ref, "pause")
+    tick(memory, engine, kind, wait=False)
+    assert memory.row(ref)["status"] == "paused"
+
+
+def test_a_doubt_that_cannot_be_read_for_long_is_told(memory, engine, kind, world):
+    ref = memory.create(plan={"target": 1})
+    world.faults = ["lost_after"]
+    tick(memory, engine, kind)
+    world.writable = False
+    memory.pass_time(200)
+    tick(memory, engine, kind, ref)
+    assert memory.row(ref)["status"] == "running"
+    memory.pass_time(200)
+    tick(memory, engine, kind, ref)
+    assert memory.row(ref)["halt_code"] == "in_doubt"
+    world.writable = True
+    for _ in range(2):
+        tick(memory, engine, kind, ref)
+    assert memory.intents(ref) == [("1", True, "done")]
+    assert memory.row(ref)["status"] == "halted"
+
+
+# Fence, freezing, commands
+
+
+def test_a_frozen_worker_that_wakes_up_sends_nothing(memory, engine, kind, world):
+    ref = memory.create(plan={"target": 1})
+    frozen = memory.runs.handle()
+    world.during_look = lambda: memory.pass_time(20)
+    assert tick(memory, Engine(frozen, HandClock(memory)), kind, store=frozen) is Ended.LEASE_LOST
+    world.during_look = None
+    assert world.calls == []
+    run_to_end(memory, engine, kind, ref)
+    assert world.calls == ["1"]
+
+
+def test_a_worker_that_wakes_up_after_another_took_over_sends_and_writes_nothing(memory, engine, kind, world):
+    ref = memory.create(plan={"target": 1})
+    frozen = memory.runs.handle()
+    kind.clock = engine.clock
+
+    def sleep_while_another_works():
+        world.during_call = None
+        memory.pass_time(20)
+        other = threading.Thread(target=run_to_end, args=(memory, engine, kind, ref))
+        other.start()
+        other.join()
+
+    world.during_call = sleep_while_another_works
+    assert tick(memory, Engine(frozen, HandClock(memory)), kind, store=frozen) is Ended.LEASE_LOST
+    assert memory.row(ref)["status"] == "completed"
+    assert [outcome for *_, outcome in memory.intents(ref)] == ["not_applied", "done"]
+    assert world.value == 1
+
+
+def test_the_engine_gives_each_call_the_moment_after_which_it_must_not_be_sent(memory, engine, kind, world):
+    memory.create(plan={"target": 1})
+    seen = []
+    act = kind.act
+
+    async def look(view, action, *, not_after):
+        seen.append(not_after - engine.clock.monotonic())
+        return await act(view, action, not_after=not_after)
+
+    kind.act = look
+    tick(memory, engine, kind)
+    assert seen == [pytest.approx(kind.call_deadline_s)]
+
+
+def test_nothing_is_sent_on_a_look_that_is_too_old(memory, engine, kind, world):
+    ref = memory.create(plan={"target": 1})
+    world.during_look = lambda: memory.pass_time(kind.look_max_age_s)
+    assert tick(memory, engine, kind) is Ended.NOT_SENT
+    assert world.calls == []
+    world.during_look = None
+    run_to_end(memory, engine, kind, ref)
+
+
+@pytest.mark.parametrize("stop", ["pause", "abort", "standstill"])
+def test_after_a_stop_was_answered_nothing_new_is_sent(memory, engine, kind, world, stop):
+    ref = memory.create()
+
+    def during_look():
+        world.during_look = None
+        wire = memory.put_standstill("all") if stop == "standstill" else memory.command(ref, stop)
+        assert not wire
+
+    world.during_look = during_look
+    assert tick(memory, engine, kind) is Ended.NOT_SENT
+    for _ in range(4):
+        if not memory.runs.runs[ref].status.is_over:
+            tick(memory, engine, kind, ref)
+    assert world.calls == []
+    assert memory.intents(ref) == [("1", False, "not_applied")]
+
+
+def test_putting_back_is_done_under_a_standstill_and_while_paused(memory, engine, kind, world):
+    ref = memory.create()
+    tick(memory, engine, kind)
+    memory.put_standstill("all")
+    memory.command(ref, "pause")
+    tick(memory, engine, kind, ref)
+    memory.command(ref, "put_back")
+    tick(memory, engine, kind, ref)
+    assert world.calls == ["1", "0"]
+    assert world.value == 0
+
+
+def test_a_paused_run_is_still_looked_at(memory, engine, kind, world):
+    ref = memory.create()
+    memory.command(ref, "pause")
+    tick(memory, engine, kind)
+    memory.runs.runs[ref].status = RunStatus.PAUSED
+    looks = world.looks
+    tick(memory, engine, kind, ref)
+    assert world.looks == looks + 1
+    assert world.calls == []
+
+
+# Doubled and lost wake-ups
+
+
+def test_a_doubled_wake_up_changes_nothing(memory, engine, kind, world):
+    ref = memory.create(plan={"target": 1})
+    memory.pass_time(0.1)
+    first = memory.store.claim(ref, holder="a", lease_s=15)
+    assert memory.runs.handle().claim(ref, holder="b", lease_s=15) is None
+    asyncio.run(engine.tick(first, kind))
+    run_to_end(memory, engine, kind, ref)
+    assert world.calls == ["1"]
+
+
+# What a provider says
+
+
+def test_a_busy_provider_is_asked_again_no_sooner_than_it_said(memory, engine, kind, world):
+    ref = memory.create(plan={"target": 1})
+    world.faults = ["busy"]
+    assert tick(memory, engine, kind) is Ended.ACTED
+    assert memory.intents(ref) == [("1", True, "try_later")]
+    assert memory.due_in_s(ref) == pytest.approx(7.0)
+    run_to_end(memory, engine, kind, ref)
+    assert world.calls == ["1", "1"]
+
+
+@pytest.mark.parametrize("fault", ["refused", "failed"])
+def test_a_no_is_settled_by_the_kind(memory, engine, kind, world, fault):
+    ref = memory.create()
+    world.faults = [fault]
+    tick(memory, engine, kind)
+    assert memory.intents(ref) == [("1", True, fault)]
+    assert memory.row(ref)["status"] == "halted"
+
+
+# Bugs
+
+
+def test_the_third_bug_in_a_row_halts_the_run_and_each_waits_longer(memory, engine, kind, world):
+    ref = memory.create()
+    world.blind = ["bug"] * 3
+    waits = []
+    for _ in range(3):
+        assert tick(memory, engine, kind, ref) is Ended.FAILED
+        waits.append(memory.due_in_s(ref))
+    assert waits == [1, 2, 4]
+    row = memory.row(ref)
+    assert (row["status"], row["halt_code"], row["failures"]) == ("halted", "internal_error", 3)
+    assert world.calls == []
+
+
+def test_a_bug_between_two_good_ticks_halts_nothing(memory, engine, kind, world):
+    ref = memory.create(plan={"target": 1})
+    world.blind = ["bug", "", "bug", "", "bug"]
+    run_to_end(memory, engine, kind, ref)
+    assert memory.row(ref)["status"] == "completed"
+
+
+@pytest.mark.parametrize("fault", ["away", "hang"])
+def test_a_provider_that_cannot_be_looked_at_three_times_halts_the_run(memory, engine, kind, world, fault):
+    ref = memory.create()
+    kind.observe_deadline_s = 0.02
+    world.blind = [fault] * 3
+    for _ in range(3):
+        tick(memory, engine, kind, ref)
+    assert memory.row(ref)["halt_code"] == "cannot_look"
+
+
+def test_a_bug_in_mid_call_halts_at_once_and_is_read(memory, engine, kind, world):
+    ref = memory.create(plan={"target": 1})
+    world.faults = ["bug_after"]
+    assert tick(memory, engine, kind) is Ended.IN_DOUBT
+    assert memory.row(ref)["halt_code"] == "internal_error"
+    memory.command(ref, "resume")
+    run_to_end(memory, engine, kind, ref)
+    assert world.calls == ["1"]
+
+
+def test_a_halt_by_bugs_keeps_what_was_noted_with_the_intent(memory, engine, kind, world):
+    ref = memory.create()
+
+    def broken(*_args):
+        raise RuntimeError("a bug in settle")
+
+    kind.settle = broken
+    world.faults = ["busy"]
+    tick(memory, engine, kind)
+    assert memory.row(ref)["progress"] == {"asked": 1}
+    assert memory.intents(ref) == [("1", True, "")]
+
+
+# Lease and store
+
+
+def test_the_lease_is_renewed_while_a_look_takes_long(memory, kind, world):
+    ref = memory.create(plan={"target": 1})
+    engine = Engine(memory.store, HandClock(memory), lease_s=0.06)
+    renewals = []
+    renew = memory.store.renew
+    memory.store.renew = lambda view, **given: renewals.append(1) or renew(view, **given)
+    observe = kind.observe
+
+    async def slowly(view):
+        await asyncio.sleep(0.1)
+        return await observe(view)
+
+    kind.observe = slowly
+    assert tick(memory, engine, kind, ref) is Ended.ACTED
+    assert len(renewals) >= 2
+
+
+def test_a_look_is_dropped_when_the_lease_is_lost_meanwhile(memory, kind, world):
+    ref = memory.create()
+    engine = Engine(memory.store, HandClock(memory), lease_s=0.06)
+
+    def lost(view, **_given):
+        raise LeaseLost("taken")
+
+    memory.store.renew = lost
+    world.blind = ["hang"]
+    assert tick(memory, engine, kind, ref) is Ended.LEASE_LOST
+    assert memory.row(ref)["failures"] == 0
+
+
+def test_an_outcome_is_written_as_soon_as_the_store_is_back(memory, kind, world):
+    ref = memory.create(plan={"target": 1})
+    engine = Engine(memory.store, lease_s=15.0)
+    settle = memory.store.settle
+    away = [1, 1]
+
+    def sometimes(*args):
+        if away:
+            away.pop()
+            raise StoreAway("restarting")
+        settle(*args)
+
+    memory.store.settle = sometimes
+    assert tick(memory, engine, kind, ref) is Ended.ACTED
+    assert memory.intents(ref) == [("1", True, "done")]
+
+
+def test_a_store_that_goes_away_at_the_check_means_that_nothing_is_sent(memory, engine, kind, world):
+    ref = memory.create(plan={"target": 1})
+    check = memory.store.check
+
+    def gone(*args, **given):
+        check(*args, **given)
+        raise StoreAway("restarting")
+
+    memory.store.check = gone
+    assert tick(memory, engine, kind, ref) is Ended.STORE_AWAY
+    assert world.calls == []
+    memory.store.check = check
+    run_to_end(memory, engine, kind, ref)
+    assert world.calls == ["1"]
+    assert [outcome for *_, outcome in memory.intents(ref)] == ["not_applied", "done"]
