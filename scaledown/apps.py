@@ -10,3 +10,20 @@ class ScaledownConfig(AppConfig):
 
     name = "scaledown"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Tell engine and approvals who we are, and how a worker child closes our connections."""
+        from portal.approvals import registry as approvals
+        from portal.cloud.connect import close_all
+        from portal.runs.registry import register_closer, register_kind
+        from scaledown import driver, services
+
+        approvals.register(services.SUBJECT, on_change=services.plan_was_decided)
+        register_kind(
+            driver.KIND,
+            driver.make_kind,
+            facts=driver.facts,
+            project=driver.project,
+            draining=driver.draining,
+        )
+        register_closer(close_all)

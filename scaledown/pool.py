@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
-from portal.cloud.connect import Credentials, close_all, cloud_for
+from portal.cloud.connect import look_once
 from portal.cloud.protocol import Cloud
-from portal.cloud.types import Balancer, Server
+from portal.cloud.types import Balancer, Credentials, Server
 from portal.errors import Refused, TryLater
 from scaledown.planner import Pool
 
@@ -95,18 +95,16 @@ def read_pool(
     """
     if not balancer_ids:
         raise Refused("Choose the load balancer of the pool first.", code="no_balancer")
-    return asyncio.run(_read(credentials_of(connection), tuple(balancer_ids), deadline_s))
 
+    async def within_deadline(cloud: Cloud) -> Pool:
+        try:
+            async with asyncio.timeout(deadline_s):
+                return await look(cloud, balancer_ids, timezone.now())
+        except TimeoutError:
+            raise TryLater(
+                f"The provider did not answer within {deadline_s:g} s. Nothing was changed. Try again in a moment.",
+                after_s=5.0,
+                code="provider_slow",
+            ) from None
 
-async def _read(credentials: Credentials, balancer_ids: tuple[str, ...], deadline_s: float) -> Pool:
-    try:
-        async with asyncio.timeout(deadline_s):
-            return await look(cloud_for(credentials), balancer_ids, timezone.now())
-    except TimeoutError:
-        raise TryLater(
-            f"The provider did not answer within {deadline_s:g} s. Nothing was changed. Try again in a moment.",
-            after_s=5.0,
-            code="provider_slow",
-        ) from None
-    finally:
-        await close_all()
+    return look_once(credentials_of(connection), within_deadline)

@@ -1,0 +1,379 @@
+"""What people can do with plans and runs, and what is refused to whom."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from accounts.models import Membership
+from portal.audit.models import AuditEntry
+from portal.cloud.types import BalancerStatus
+from portal.errors import NotPermitted, Refused, StaleState
+from portal.runs import registry
+from portal.runs.models import Claim, Run
+from scaledown import services
+from scaledown.models import Plan, ProtectedServer, ScaleUpRecord
+from scaledown.services import AddedServer
+from tests.scaledown.planner_cases import CHOICE, EVENT, balancer, node, server
+from tests.scaledown.rows import desk, fresh_pool, user
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def here():
+    if registry.registered(services.KIND) is None:
+        registry.register_kind(services.KIND, lambda: None)
+    return desk()
+
+
+def drafted(here, actor=None, **changes) -> Plan:
+    return services.draft_plan(
+        account=here.account,
+        connection=here.connection,
+        actor=actor or here.manager,
+        title="After Black Friday",
+        choice=replace(CHOICE, **changes),
+        event=here.event,
+    )
+
+
+def submitted(here, **changes) -> Plan:
+    return services.submit_plan(drafted(here, **changes), actor=here.manager, pool=here.pool)
+
+
+def approved(here, **changes) -> Plan:
+    plan = submitted(here, **changes)
+    return services.approve_plan(plan, actor=here.approver, seen_digest=plan.digest)
+
+
+def started(here, **changes) -> Run:
+    plan = approved(here, **changes)
+    return services.start_run(plan, actor=here.manager, seen_digest=plan.digest)
+
+
+def test_a_plan_goes_from_draft_to_a_run_through_both_sides(here):
+    plan = drafted(here)
+    assert plan.status == "draft"
+    plan = services.submit_plan(plan, actor=here.manager, pool=here.pool)
+    assert plan.status == "awaiting_approval"
+    assert [one["name"] for one in plan.data["servers"]] == ["web-06", "web-05", "web-04"]
+    assert plan.preview["steps"][-1]["nodes_left"] == 3
+    plan = services.approve_plan(plan, actor=here.approver, seen_digest=plan.digest)
+    assert plan.status == "approved"
+    run = services.start_run(plan, actor=here.manager, seen_digest=plan.digest)
+    plan.refresh_from_db()
+    assert plan.status == "used"
+    assert run.status == "scheduled"
+    assert run.in_charge == here.manager
+    assert set(Claim.objects.values_list("resource_key", flat=True)) == {
+        "rackspace:123456:DFW:lb:71",
+        *(f"rackspace:123456:DFW:server:srv-{n:02}" for n in range(1, 7)),
+    }
+
+
+def test_the_digest_is_of_what_was_frozen(here):
+    plan = submitted(here)
+    assert services.digest(services.data_of(plan)) == plan.digest
+
+
+def test_each_change_of_a_plan_is_in_the_audit(here):
+    services.void_plan(approved(here), actor=here.manager, reason="The event was moved.")
+    seen = list(AuditEntry.objects.order_by("pk").values_list("what", flat=True))
+    for what in ("plan.drafted", "plan.submitted", "approval.approve", "plan.voided"):
+        assert what in seen
+
+
+@pytest.mark.parametrize("role", ["viewer", "stranger"])
+def test_who_may_not_draft_is_told_so(here, role):
+    with pytest.raises(NotPermitted):
+        drafted(here, actor=getattr(here, role))
+
+
+def test_an_editor_may_draft_but_not_submit(here):
+    plan = drafted(here, actor=here.editor)
+    with pytest.raises(NotPermitted):
+        services.submit_plan(plan, actor=here.editor, pool=here.pool)
+    plan.refresh_from_db()
+    assert plan.status == "draft"
+
+
+def test_a_submitted_plan_cannot_be_edited(here):
+    plan = submitted(here)
+    with pytest.raises(StaleState):
+        services.edit_draft(plan, actor=here.manager, title="Another")
+
+
+def test_an_edit_keeps_what_is_not_named(here):
+    plan = services.edit_draft(drafted(here), actor=here.editor, title="Smaller")
+    assert plan.title == "Smaller"
+    assert plan.event == here.event
+    assert services.choice_of(plan) == CHOICE
+
+
+def test_a_plan_that_blocks_cannot_be_submitted(here):
+    broken = fresh_pool(balancers=(balancer([node(n) for n in range(1, 7)], status=BalancerStatus.ERROR),))
+    with pytest.raises(Refused) as refusal:
+        services.submit_plan(drafted(here), actor=here.manager, pool=broken)
+    assert refusal.value.code == "blocked"
+
+
+def test_a_protected_server_is_left_out_of_the_plan(here):
+    services.protect_server(
+        account=here.account,
+        connection=here.connection,
+        server_id="srv-06",
+        server_name="web-06",
+        reason="Holds the licence.",
+        actor=here.manager,
+    )
+    plan = submitted(here, target=4)
+    assert [one["name"] for one in plan.data["servers"]] == ["web-05", "web-04"]
+    mark = ProtectedServer.objects.get()
+    services.unprotect_server(mark, actor=here.manager, reason="The licence was moved.")
+    assert not ProtectedServer.objects.exists()
+
+
+@pytest.mark.parametrize("role", ["manager", "lead", "viewer", "editor", "stranger"])
+def test_only_an_approver_of_the_account_approves_for_the_customer(here, role):
+    plan = submitted(here)
+    with pytest.raises(NotPermitted):
+        services.approve_plan(plan, actor=getattr(here, role), seen_digest=plan.digest)
+    plan.refresh_from_db()
+    assert plan.status == "awaiting_approval"
+
+
+def test_the_author_does_not_approve_for_the_customer(here):
+    plan = services.submit_plan(drafted(here, actor=here.approver), actor=here.manager, pool=here.pool)
+    with pytest.raises(NotPermitted):
+        services.approve_plan(plan, actor=here.approver, seen_digest=plan.digest)
+    assert services.approve_plan(plan, actor=here.admin, seen_digest=plan.digest).status == "approved"
+
+
+def test_an_approval_of_something_else_than_what_is_asked_is_refused(here):
+    plan = submitted(here)
+    with pytest.raises(StaleState):
+        services.approve_plan(plan, actor=here.approver, seen_digest="0" * 64)
+
+
+def test_approving_twice_gives_the_same_answer(here):
+    plan = approved(here)
+    assert services.approve_plan(plan, actor=here.approver, seen_digest=plan.digest).status == "approved"
+
+
+def test_a_rejection_needs_a_reason_and_ends_the_plan(here):
+    plan = submitted(here)
+    with pytest.raises(Refused):
+        services.reject_plan(plan, actor=here.approver, seen_digest=plan.digest, reason=" ")
+    plan = services.reject_plan(
+        plan, actor=here.approver, seen_digest=plan.digest, reason="We have a sale on Friday."
+    )
+    assert (plan.status, plan.status_reason) == ("rejected", "We have a sale on Friday.")
+
+
+def test_a_copy_is_a_new_draft_with_the_same_choices(here):
+    plan = approved(here)
+    copy = services.copy_plan(plan, actor=here.manager)
+    assert (copy.status, copy.digest, copy.copied_from) == ("draft", "", plan)
+    assert services.choice_of(copy) == services.choice_of(plan)
+
+
+@pytest.mark.parametrize("make", [drafted, submitted])
+def test_only_an_approved_plan_starts(here, make):
+    plan = make(here)
+    with pytest.raises(StaleState):
+        services.start_run(plan, actor=here.manager, seen_digest=plan.digest)
+
+
+def test_a_start_names_the_digest_that_was_seen(here):
+    plan = approved(here)
+    with pytest.raises(StaleState):
+        services.start_run(plan, actor=here.manager, seen_digest="0" * 64)
+
+
+@pytest.mark.parametrize("role", ["approver", "editor", "admin", "stranger"])
+def test_a_customer_does_not_start_a_run(here, role):
+    plan = approved(here)
+    with pytest.raises(NotPermitted):
+        services.start_run(plan, actor=getattr(here, role), seen_digest=plan.digest)
+
+
+def test_a_plan_starts_one_run_only(here):
+    run = started(here)
+    plan = Plan.objects.get(ref=run.plan_ref)
+    with pytest.raises(StaleState):
+        services.start_run(plan, actor=here.manager, seen_digest=plan.digest, seen_status=plan.status)
+    assert Run.objects.count() == 1
+
+
+def test_a_second_run_on_the_same_pool_is_refused_and_its_plan_stays_approved(here):
+    started(here)
+    plan = approved(here)
+    with pytest.raises(Refused) as refusal:
+        services.start_run(plan, actor=here.lead, seen_digest=plan.digest)
+    assert refusal.value.code == "resource_claimed"
+    plan.refresh_from_db()
+    assert plan.status == "approved"
+
+
+def test_a_run_does_not_start_on_an_approval_whose_approver_was_removed(here):
+    plan = approved(here)
+    Membership.objects.filter(user=here.approver).delete()
+    with pytest.raises(Refused) as refusal:
+        services.start_run(plan, actor=here.manager, seen_digest=plan.digest)
+    assert refusal.value.code == "approver_removed"
+
+
+def test_a_run_does_not_start_on_an_approval_that_is_over(here):
+    plan = approved(here)
+    request = services.request_of(plan)
+    request.expires_at = timezone.now() - timedelta(seconds=1)
+    request.save()
+    with pytest.raises(Refused) as refusal:
+        services.start_run(plan, actor=here.manager, seen_digest=plan.digest)
+    assert refusal.value.code == "expired"
+
+
+def test_a_run_does_not_start_from_a_plan_that_was_changed_in_the_database(here):
+    plan = approved(here)
+    plan.data["floor"] = 1
+    plan.save()
+    with pytest.raises(Refused) as refusal:
+        services.start_run(plan, actor=here.manager, seen_digest=plan.digest)
+    assert refusal.value.code == "digest_broken"
+
+
+def test_nothing_starts_while_everything_stands_still(here):
+    plan = approved(here)
+    put = services.put_standstill(
+        "account", account=here.account, actor=here.approver, reason="Payment provider is down."
+    )
+    with pytest.raises(Refused) as refusal:
+        services.start_run(plan, actor=here.manager, seen_digest=plan.digest)
+    assert refusal.value.code == "standstill"
+    with pytest.raises(NotPermitted):
+        services.lift_standstill(put, account=here.account, actor=here.manager, reason="It is up again.")
+    services.lift_standstill(put, account=here.account, actor=here.lead, reason="It is up again.")
+    assert services.start_run(plan, actor=here.manager, seen_digest=plan.digest).status == "scheduled"
+
+
+def test_a_command_names_what_was_seen_and_who_may_give_it(here):
+    run = started(here)
+    Run.objects.filter(pk=run.pk).update(status="running")
+    run.refresh_from_db()
+    with pytest.raises(StaleState):
+        services.command(run, "pause", actor=here.manager, seen_status="scheduled")
+    with pytest.raises(NotPermitted):
+        services.command(run, "pause", actor=here.viewer, seen_status="running")
+    with pytest.raises(NotPermitted):
+        services.command(run, "skip", actor=here.approver, args={"server": "srv-06"})
+    given = services.command(run, "pause", actor=here.approver, seen_status="running")
+    assert (given.name, given.accepted) == ("pause", None)
+
+
+@pytest.mark.parametrize(
+    ("status", "name", "args", "reason"),
+    [
+        ("running", "resume", {}, ""),
+        ("scheduled", "pause", {}, ""),
+        ("running", "go_on", {}, "because"),
+        ("running", "wait", {"seconds": 5}, ""),
+        ("running", "put_back", {"server": "srv-06"}, ""),
+        ("running", "skip", {"server": "nobody"}, ""),
+        ("running", "abort", {}, ""),
+        ("running", "dance", {}, ""),
+    ],
+)
+def test_a_command_that_makes_no_sense_is_refused_with_a_sentence(here, status, name, args, reason):
+    run = started(here)
+    Run.objects.filter(pk=run.pk).update(status=status)
+    with pytest.raises(Refused) as refusal:
+        services.command(run, name, actor=here.manager, args=args, reason=reason)
+    assert refusal.value.says
+
+
+def test_taking_charge_is_on_the_record(here):
+    run = started(here)
+    services.take_charge(run, actor=here.lead)
+    run.refresh_from_db()
+    assert run.in_charge == here.lead
+    assert run.journal.filter(kind="in_charge").count() == 1
+    services.take_charge(run, actor=here.lead)
+    assert run.journal.filter(kind="in_charge").count() == 1
+
+
+def test_a_plan_whose_run_began_cannot_be_withdrawn(here):
+    run = started(here)
+    with pytest.raises(StaleState):
+        services.void_plan(Plan.objects.get(ref=run.plan_ref), actor=here.manager, reason="Too late.")
+
+
+def test_withdrawing_an_approved_plan_withdraws_its_approval(here):
+    plan = services.void_plan(approved(here), actor=here.manager, reason="The event was moved.")
+    assert plan.status == "voided"
+    assert services.request_of(plan).status == "voided"
+
+
+def test_the_servers_of_an_event_are_reconstructed_with_evidence(here):
+    found = services.reconstruct(here.event, here.pool)
+    assert [entry.server_name for entry in found] == ["web-04", "web-05", "web-06"]
+    assert all(len(entry.evidence) >= 2 for entry in found)
+
+
+def test_a_scale_up_record_keeps_its_order_and_names_nobody_twice(here):
+    entries = [AddedServer("srv-05", "web-05", EVENT), AddedServer("srv-04", "web-04", EVENT)]
+    services.record_scale_up(
+        event=here.event, connection=here.connection, entries=entries, actor=here.manager
+    )
+    names = [entry.server_name for entry in ScaleUpRecord.objects.get().entries.all()]
+    assert names == ["web-05", "web-04"]
+    with pytest.raises(Refused):
+        services.record_scale_up(
+            event=here.event, connection=here.connection, entries=[*entries, entries[0]], actor=here.manager
+        )
+
+
+def test_another_accounts_connection_makes_no_plan(here):
+    with pytest.raises(Refused):
+        services.draft_plan(
+            account=here.account,
+            connection=replace_account(here.connection),
+            actor=here.manager,
+            title="x",
+            choice=CHOICE,
+        )
+
+
+def replace_account(connection):
+    connection.pk, connection.account_id = None, 999_999
+    return connection
+
+
+def test_a_rehearsal_needs_no_approval_and_leaves_the_plan_as_it_is(here):
+    plan = drafted(here)
+    run = services.rehearse(plan, actor=here.manager, pool=here.pool)
+    plan.refresh_from_db()
+    assert run.is_rehearsal
+    assert plan.status == "draft"
+
+
+def test_a_pool_that_changed_since_the_approval_is_told(here):
+    plan = approved(here)
+    assert services.pool_differs(plan, here.pool) is None
+    more = fresh_pool(
+        servers=tuple(server(n) for n in range(1, 8)),
+        balancers=(balancer([node(n) for n in range(1, 8)]),),
+        holders={f"10.0.0.{n}": ("71",) for n in range(1, 8)},
+    )
+    assert "web-07 joined" in services.pool_differs(plan, more)
+
+
+def test_whoever_granted_the_role_to_themself_does_not_approve(here):
+    sly = user("sly")
+    Membership.objects.create(account=here.account, user=sly, role="approver", granted_by=sly)
+    plan = submitted(here)
+    with pytest.raises(NotPermitted):
+        services.approve_plan(plan, actor=sly, seen_digest=plan.digest)
