@@ -148,6 +148,7 @@ def portal_children(
                 *("-m", "celery", "-A", "portal.celery", "beat", "-l", "WARNING", "--pidfile="),
                 *("-s", str(schedule)),
                 needs=("prepare", "postgres", "valkey"),
+                settled_after_s=2.0,
             )
         )
     return found
@@ -176,6 +177,6 @@ def _remover(path: Path) -> Callable[[], None]:
 
 def _exists(path: Path) -> Callable[[], Awaitable[bool]]:
     async def ask() -> bool:
-        return path.exists()
+        return os.access(path, os.F_OK)  # one system call, nothing to wait for
 
     return ask

@@ -21,7 +21,8 @@ def nothing_to_prepare() -> None:
 class Child:
     """One process under the supervisor.
 
-    `ready` asks the process itself; None means that it is ready once it runs. `needs` names the children
+    `ready` asks the process itself; one that cannot be asked (None) is taken for ready once it has run for
+    `settled_after_s`. `needs` names the children
     that must be ready before each start. `once` is for a command that must end with 0 before what needs it
     starts. `prepare` runs before each start and raises CannotStart if the child cannot run at all.
     `shown` says which lines of its output the terminal gets; the log file gets all.
@@ -38,6 +39,7 @@ class Child:
     prepare: Callable[[], None] = nothing_to_prepare
     ready: Callable[[], Awaitable[bool]] | None = None
     ready_limit_s: float = 60.0
+    settled_after_s: float = 0.5
     stop_signal: signal.Signals = signal.SIGTERM
     stop_grace_s: float = 10.0
     shown: Callable[[str], bool] = field(default=lambda line: True)

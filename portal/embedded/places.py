@@ -24,6 +24,8 @@ NEEDED_FREE_BYTES = 200 * 1024 * 1024
 # sockaddr_un.sun_path holds 108 bytes on Linux and 104 on macOS, the ending zero included; the shorter one counts.
 LONGEST_SOCKET_PATH_BYTES = 103
 SOCKET_FILE = ".s.PGSQL.5432"
+# Where root's PostgreSQL keeps what it cannot reach in root's own directories; both outlive a restart.
+REACHABLE_ROOTS = (Path("/var/lib/steady-state"), Path("/var/tmp/steady-state"))  # noqa: S108
 
 
 @dataclass(frozen=True)
@@ -262,7 +264,7 @@ def socket_dir(data_dir: Path, user: Unprivileged | None) -> Path:
 
 def reachable_root(user: Unprivileged) -> Path:
     """Return a directory, kept over restarts of the machine, through which `user` can pass (root only)."""
-    for candidate in (Path("/var/lib/steady-state"), Path("/var/tmp/steady-state")):  # noqa: S108
+    for candidate in REACHABLE_ROOTS:
         try:
             candidate.mkdir(mode=0o711, exist_ok=True)
             found = candidate.lstat()

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -94,9 +95,8 @@ def outlived(recorded: Mapping[int, float], instance: str) -> list[psutil.Proces
             continue
         try:
             known = recorded.get(process.pid)
-            if known is not None and abs(process.create_time() - known) < 0.1:
-                found[process.pid] = process
-            elif process.environ().get(MARK) == instance:
+            is_recorded = known is not None and abs(process.create_time() - known) < 0.1
+            if is_recorded or process.environ().get(MARK) == instance:
                 found[process.pid] = process
         except (psutil.Error, OSError):  # it ended just now, or it is another user's and thus not ours
             continue
@@ -117,14 +117,35 @@ def postgres_processes(pgdata: Path) -> list[psutil.Process]:
     return found
 
 
-def end(processes: Iterable[psutil.Process], *, first: signal.Signals, grace_s: float) -> None:
-    """Ask the processes to end, and kill those that still run after `grace_s`."""
-    asked = list(processes)
-    for process in asked:
+def _running(listed: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Return those that still run. One that ended but was not reaped (its parent's business) does not."""
+    found = []
+    for process in listed:
         with contextlib.suppress(psutil.NoSuchProcess):
-            process.send_signal(first)
-    _, left = psutil.wait_procs(asked, timeout=grace_s)
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def _wait(listed: Iterable[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+    """Return those that still run after `timeout_s`; sooner if none does."""
+    until = time.monotonic() + timeout_s
+    left = _running(listed)
+    while left and time.monotonic() < until:
+        psutil.wait_procs(left, timeout=0.05)
+        left = _running(left)
+    return left
+
+
+def end(listed: Iterable[psutil.Process], *, first: signal.Signals, grace_s: float) -> None:
+    """Ask the processes to end, and kill those that still run after `grace_s`."""
+    asked = list(listed)
+    for number in (first, signal.SIGCONT):  # a frozen one hears the first only when it goes on
+        for process in asked:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+    left = _wait(asked, grace_s)
     for process in left:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(left, timeout=5)
+    _wait(left, 5)

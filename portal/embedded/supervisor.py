@@ -344,7 +344,9 @@ class Supervisor:
         child = kept.child
         if child.once:
             return
-        if child.ready is not None:
+        if child.ready is None:
+            await asyncio.sleep(child.settled_after_s)
+        else:
             began = time.monotonic()
             try:
                 while not await child.ready():
