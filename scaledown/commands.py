@@ -45,6 +45,15 @@ def answer_commands(turn: Turn) -> None:
         turn.answer(command, accepted, says)
 
 
+def answer_stops(turn: Turn) -> None:
+    """While a change is in doubt: answer those who say "stop", in order, and nobody else yet."""
+    for command in turn.people.commands:
+        if command.name not in {"pause", "abort"}:
+            return
+        accepted, says = HANDLERS[command.name](turn, command)
+        turn.answer(command, accepted, says)
+
+
 def _target(turn: Turn, command: Command) -> ServerWay | None:
     server_id = command.args.get("server") or command.args.get("server_id")
     if server_id is not None:

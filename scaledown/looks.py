@@ -77,12 +77,16 @@ def owners(plan: PlanData) -> dict[str, str]:
 
 
 def serving(plan: PlanData, balancer: BalancerSeen) -> frozenset[str]:
-    """Return the distinct servers with an ENABLED, ONLINE, PRIMARY node; an unknown one goes by its address."""
+    """Return the distinct servers of the plan with an ENABLED, ONLINE, PRIMARY node.
+
+    A node that belongs to no known server does not count: what answers there is not known.
+    """
     owner = owners(plan)
     return frozenset(
-        owner.get(node.address, node.address)
+        owner[node.address]
         for node in balancer.nodes
-        if node.condition is Condition.ENABLED
+        if node.address in owner
+        and node.condition is Condition.ENABLED
         and node.status is NodeStatus.ONLINE
         and node.type is NodeType.PRIMARY
     )

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from portal.cloud.types import BalancerStatus, NodeStatus
 from portal.runs.types import Action, HaltRank, Outcome, OutcomeKind, RunStatus
 from scaledown import looks, verify, wording
-from scaledown.commands import answer_commands
+from scaledown.commands import answer_commands, answer_stops
 from scaledown.notice import accept_pool, notice, samples_only
 from scaledown.progress import (
     DeleteWay,
@@ -78,13 +78,15 @@ def decide(
 ) -> MachineDecision:
     """Return what is to be done next: at most one change, with what is said, sampled and answered.
 
-    While a doubt is open nothing is judged: only points for the live page are taken.
+    While a doubt is open nothing is judged: only points for the live page are taken, and who says "stop" is
+    answered.
     """
     turn = Turn(plan, progress, observation, people, facts, now)
     if people.status.is_over:
         return turn.result()
     if people.doubt is not None:
         samples_only(turn)
+        answer_stops(turn)
         return turn.result()
     notice(turn)
     answer_commands(turn)
@@ -522,11 +524,14 @@ def _pool_difference(turn: Turn) -> str:
                 return f"{where} is {found.condition.value}."
     if started:
         return ""
-    known = {(n.balancer_id, n.address, n.port) for s in (*plan.servers, *plan.remaining) for n in s.nodes}
+    known = {
+        f"{n.balancer_id}/{n.address}:{n.port}" for s in (*plan.servers, *plan.remaining) for n in s.nodes
+    }
+    known |= set(plan.strays)
     for balancer_id in plan.balancer_ids:
         balancer = observation.balancers[balancer_id]
         for found in balancer.nodes:
-            if (balancer_id, found.address, found.port) not in known:
+            if f"{balancer_id}/{found.address}:{found.port}" not in known:
                 return f"{balancer.name} has a node {found.address}:{found.port} that the plan does not know."
     return ""
 
@@ -691,9 +696,8 @@ def _take_count(turn: Turn, way: ServerWay) -> ServerWay:
     """Take in a new connection count. Unknown is not zero; a zero before the shortest time is no evidence."""
     drain = way.drain
     count = turn.observation.counts.get(way.server_id)
-    if drain is None or drain.seen_at is None:
-        return way
-    if count is None or count.observed_at < drain.seen_at:
+    seen_at = None if drain is None else drain.seen_at
+    if drain is None or seen_at is None or count is None or count.observed_at < seen_at:
         return way
     if drain.sampled_at is not None and count.observed_at <= drain.sampled_at:
         return way
@@ -710,11 +714,8 @@ def _take_count(turn: Turn, way: ServerWay) -> ServerWay:
         )
         return turn.update(way, drain=drain)
     minimum_s = looks.drain_minimum_s(turn.plan, turn.observation, way)
-    counts_as_zero = (
-        count.connections == 0
-        and count.grade is Grade.MEASURED
-        and (count.observed_at - drain.seen_at).total_seconds() >= minimum_s
-    )
+    lasted_s = (count.observed_at - seen_at).total_seconds()
+    counts_as_zero = count.connections == 0 and count.grade is Grade.MEASURED and lasted_s >= minimum_s
     spaced = (
         drain.sampled_at is None or (count.observed_at - drain.sampled_at).total_seconds() >= ZERO_SPACING_S
     )

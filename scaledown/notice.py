@@ -152,11 +152,12 @@ def notice_new_nodes(turn: Turn) -> None:
         return
     ours = [way.nodes for way in turn.progress.servers if way.phase not in {Phase.RETIRED, Phase.GONE}]
     ours += [server.nodes for server in turn.progress.kept]
-    known = {(node.balancer_id, node.address, node.port) for nodes in ours for node in nodes}
+    known = {f"{node.balancer_id}/{node.address}:{node.port}" for nodes in ours for node in nodes}
+    known |= set(turn.plan.strays)
     for balancer in turn.observation.balancers.values():
         for node in balancer.nodes:
             name = f"{balancer.balancer_id}/{node.address}:{node.port}"
-            if (balancer.balancer_id, node.address, node.port) in known:
+            if name in known:
                 continue
             if name not in turn.progress.noted_nodes:
                 turn.change(noted_nodes=(*turn.progress.noted_nodes, name))

@@ -658,6 +658,9 @@ def build_plan_data(choice: Choice, pool: Pool, known: Known) -> PlanData:
         balancer_ids=tuple(choice.balancer_ids),
         servers=tuple(_planned(member, known) for member in gone),
         remaining=tuple(_planned(member, known) for member in stays),
+        strays=tuple(
+            sorted(f"{stray.balancer_id}/{stray.node.address}:{stray.node.port}" for stray in found.strays)
+        ),
         target=target,
         target_reason=proposal.says,
         floor=choice.floor,

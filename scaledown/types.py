@@ -166,6 +166,9 @@ class PlanData:
     window_end: datetime | None
     is_unattended: bool
     reason: str
+    strays: tuple[str, ...] = ()
+    """Nodes that matched no server, or several, when the plan was drawn up, as `balancer/address:port`.
+    They were shown to the approvers, do not count towards the floor, and are no change of the pool."""
     lifted: tuple[str, ...] = ()
     """Server ids whose block (existed before the event) both sides lift by approving this plan."""
     remaining_reason: str = ""
@@ -282,8 +285,6 @@ class Facts:
     """Server ids that no plan may contain."""
     in_charge: str | None
     """Name of the person in charge, or None."""
-    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """How the driver reaches the provider: never part of a decision, a journal or a log."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,535 @@
+"""What the run engine calls for a scale-down: gather one observation, carry out one decided change.
+
+Deciding is `machine.py`'s. The driver reads what `machine.needs` names, side by side and each within its own
+deadline; what cannot be read is absent from the observation, with a sentence in `problems`. An action is
+exactly one call at the provider.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+from capacity.counts import CountKind, CountReading, CountSource, read_count
+from capacity.probes import ProbeResult, ProbeSpec, run_probe
+from portal import egress
+from portal.cloud.connect import Credentials, cloud_for
+from portal.cloud.protocol import Cloud
+from portal.cloud.types import Balancer, Condition, Done, NodeSpec, NodeType, Server, Withheld
+from portal.errors import InDoubt, ProviderFailed, Refused, TryLater
+from portal.runs.types import Action, Decision, Outcome, OutcomeKind, RunStatus, RunView
+from scaledown import machine
+from scaledown.canonical import plan_from_plain
+from scaledown.progress import Progress, new_progress, progress_from_plain, progress_to_plain
+from scaledown.turn import MachineDecision
+from scaledown.types import (
+    AddressSearch,
+    BalancerSeen,
+    CountSeen,
+    Facts,
+    Grade,
+    Needs,
+    NodeSeen,
+    Observation,
+    People,
+    PlanData,
+    PlannedProbe,
+    PlannedServer,
+    ProbeSeen,
+    ServerSeen,
+)
+
+if TYPE_CHECKING:
+    from portal.runs.models import Run
+
+KIND = "scaledown"
+SUBJECT = "scaledown.plan"
+READ_S = 8.0
+"""The longest that one read may take; an observation takes little more than its slowest read."""
+T = TypeVar("T")
+
+CloudFor = Callable[[RunView], Cloud]
+ProbeWith = Callable[[ProbeSpec, datetime], Awaitable[ProbeResult]]
+CountWith = Callable[[CountSource, str, Callable[[], datetime]], Awaitable[CountReading]]
+AnswersWith = Callable[[str], Awaitable[bool | None]]
+
+
+def connected_cloud(view: RunView) -> Cloud:
+    """Return the client for a run; in a rehearsal one that withholds every change."""
+    credentials = view.facts["credentials"]
+    assert isinstance(credentials, Credentials)
+    return cloud_for(credentials, rehearsal=view.is_rehearsal)
+
+
+async def answers_directly(url: str) -> bool | None:
+    """Return whether a node answers at all when it is asked itself; None where it may not be asked."""
+    try:
+        await egress.fetch(url, timeout_s=5.0, max_bytes=64 * 1024)
+    except Refused:
+        return None
+    except (TryLater, ProviderFailed):
+        return False
+    return True
+
+
+@dataclass
+class _Look:
+    """What one observation has gathered so far; each reader writes its own part."""
+
+    balancers: dict[str, BalancerSeen] = field(default_factory=dict)
+    missing: set[str] = field(default_factory=set)
+    servers: dict[str, ServerSeen] = field(default_factory=dict)
+    counts: dict[str, CountSeen] = field(default_factory=dict)
+    direct: dict[str, bool | None] = field(default_factory=dict)
+    probes: list[ProbeSeen] = field(default_factory=list)
+    search: AddressSearch | None = None
+    listed: frozenset[str] | None = None
+    problems: list[str] = field(default_factory=list)
+
+
+class ScaledownKind:
+    """The scale-down as the engine sees it (`portal.runs.types.RunKind`).
+
+    The readers are arguments so that a test can stand in for the provider, the site and the servers.
+    """
+
+    name = KIND
+    call_deadline_s = 12.0
+    observe_deadline_s = 14.0
+    look_max_age_s = 10.0
+
+    def __init__(
+        self,
+        *,
+        cloud: CloudFor = connected_cloud,
+        probe: ProbeWith = run_probe,
+        count: CountWith = read_count,
+        answers: AnswersWith = answers_directly,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.cloud = cloud
+        self.probe = probe
+        self.count = count
+        self.answers = answers
+        self.monotonic = monotonic
+
+    # Reading
+
+    async def observe(self, view: RunView) -> Observation:
+        """Return one fresh look at all that the next decision needs."""
+        plan, progress = plan_from_plain(view.plan), _progress_of(view)
+        began = self.monotonic()
+
+        def clock() -> datetime:
+            return view.now + timedelta(seconds=max(0.0, self.monotonic() - began))
+
+        needs = machine.needs(plan, progress, _people_of(view), view.now)
+        look = _Look()
+        await asyncio.gather(*self._reads(view, plan, needs, look, clock))
+        return Observation(
+            at=view.now,
+            balancers=look.balancers,
+            missing_balancers=frozenset(look.missing),
+            servers=look.servers,
+            counts=look.counts,
+            direct=look.direct,
+            probes=tuple(sorted(look.probes, key=lambda probe: probe.name)),
+            search=look.search,
+            listed=look.listed,
+            problems=tuple(look.problems),
+        )
+
+    def _reads(
+        self, view: RunView, plan: PlanData, needs: Needs, look: _Look, clock: Callable[[], datetime]
+    ) -> Iterable[Awaitable[None]]:
+        cloud = self.cloud(view)
+        planned = {server.server_id: server for server in (*plan.servers, *plan.remaining)}
+        for balancer_id in needs.balancers:
+            yield self._balancer(cloud, balancer_id, look, clock)
+        for server_id in needs.servers:
+            yield self._server(cloud, server_id, look, clock, with_volumes=server_id == needs.search)
+        for server_id in needs.counts:
+            yield self._count(plan, planned[server_id], look, clock)
+        for server_id in needs.direct:
+            yield self._direct(planned[server_id], look)
+        if needs.probes:
+            for probe in plan.probes:
+                yield self._probe(probe, look, clock)
+        if needs.search is not None:
+            yield self._search(cloud, planned[needs.search], look, clock)
+        if needs.listed:
+            yield self._listed(cloud, look)
+
+    async def _guarded(self, what: str, read: Awaitable[T], look: _Look) -> tuple[bool, T | None]:
+        """Return (whether it could be read, what was read). What could not be is said in `problems`."""
+        try:
+            async with asyncio.timeout(READ_S):
+                return True, await read
+        except (Refused, TryLater, InDoubt, ProviderFailed) as trouble:
+            look.problems.append(f"{what}: {trouble.says}")
+        except TimeoutError:
+            look.problems.append(f"{what} could not be read within {READ_S:.0f} s.")
+        return False, None
+
+    async def _balancer(
+        self, cloud: Cloud, balancer_id: str, look: _Look, clock: Callable[[], datetime]
+    ) -> None:
+        at = clock()
+        could, seen = await self._guarded(
+            f"Load balancer {balancer_id}", cloud.show_balancer(balancer_id), look
+        )
+        if could and seen is None:
+            look.missing.add(balancer_id)
+        elif seen is not None:
+            look.balancers[balancer_id] = balancer_seen(seen, at)
+
+    async def _server(
+        self,
+        cloud: Cloud,
+        server_id: str,
+        look: _Look,
+        clock: Callable[[], datetime],
+        *,
+        with_volumes: bool,
+    ) -> None:
+        at = clock()
+        could, seen = await self._guarded(f"Server {server_id}", cloud.show_server(server_id), look)
+        if not could:
+            return
+        volumes: tuple[str, ...] | None = None
+        if with_volumes and seen is not None and not seen.is_deleted:
+            what = f"The volumes of {seen.name}"
+            _, volumes = await self._guarded(what, cloud.attached_volumes(server_id), look)
+        look.servers[server_id] = server_seen(server_id, seen, volumes, at)
+
+    async def _count(
+        self, plan: PlanData, server: PlannedServer, look: _Look, clock: Callable[[], datetime]
+    ) -> None:
+        assert server.count_url is not None
+        assert plan.count_kind is not None
+        source = CountSource(CountKind(plan.count_kind), server.count_url)
+        reading = await self.count(source, _count_address(server), clock)
+        look.counts[server.server_id] = CountSeen(
+            server.server_id,
+            reading.connections,
+            reading.requests_total,
+            reading.source,
+            Grade(reading.grade),
+            reading.observed_at,
+            reading.problem,
+        )
+
+    async def _direct(self, server: PlannedServer, look: _Look) -> None:
+        node = server.nodes[0]
+        host = f"[{node.address}]" if ":" in node.address else node.address
+        look.direct[server.server_id] = await self.answers(f"http://{host}:{node.port}/")
+
+    async def _probe(self, probe: PlannedProbe, look: _Look, clock: Callable[[], datetime]) -> None:
+        spec = ProbeSpec(
+            name=probe.name,
+            url=probe.url,
+            method=probe.method,
+            expected_status_low=probe.expected_status_low,
+            expected_status_high=probe.expected_status_high,
+            must_contain=probe.must_contain or None,
+            timeout_s=probe.timeout_s,
+            latency_limit_ms=probe.latency_limit_ms,
+        )
+        result = await self.probe(spec, clock())
+        look.probes.append(
+            ProbeSeen(
+                probe.name,
+                probe.url,
+                result.ok,
+                result.status,
+                result.latency_ms,
+                result.observed_at,
+                result.problem,
+            )
+        )
+
+    async def _search(
+        self, cloud: Cloud, server: PlannedServer, look: _Look, clock: Callable[[], datetime]
+    ) -> None:
+        at = clock()
+        found: set[str] = set()
+        complete = True
+        for address in dict.fromkeys((*server.addresses, *(node.address for node in server.nodes))):
+            what = f"The search for {server.name} in every load balancer"
+            could, holding = await self._guarded(what, cloud.balancers_holding(address), look)
+            complete = complete and could and holding is not None
+            found |= {balancer.id for balancer in holding or ()}
+        look.search = AddressSearch(server.server_id, complete, tuple(sorted(found)), at)
+
+    async def _listed(self, cloud: Cloud, look: _Look) -> None:
+        could, servers = await self._guarded("The list of servers", cloud.list_servers(), look)
+        if could and servers is not None:
+            look.listed = frozenset(server.id for server in servers)
+
+    # Deciding
+
+    def decide(self, view: RunView, observation: Observation) -> Decision:
+        """Return what is to be done next (`machine.decide`)."""
+        return _decision(
+            machine.decide(
+                plan_from_plain(view.plan),
+                _progress_of(view),
+                observation,
+                _people_of(view),
+                _facts_of(view),
+                view.now,
+            )
+        )
+
+    def effect(self, action: Action, observation: Observation) -> bool | None:
+        """Return whether a doubtful action shows (`machine.effect`)."""
+        return machine.effect(action, observation)
+
+    def settle(self, view: RunView, action: Action, outcome: Outcome) -> Decision:
+        """Return what an outcome means (`machine.settle`)."""
+        if outcome.kind is OutcomeKind.TRY_LATER and outcome.after_s is None:
+            outcome = replace(outcome, after_s=outcome.detail.get("after_s"))
+        return _decision(
+            machine.settle(plan_from_plain(view.plan), _progress_of(view), action, outcome, view.now)
+        )
+
+    # Acting
+
+    async def act(self, view: RunView, action: Action, *, not_after: float) -> Outcome:
+        """Carry out one change with exactly one call. Raises Refused, InDoubt or ProviderFailed.
+
+        "Try later" is an outcome here and no exception: the run goes on looking while it waits.
+        """
+        try:
+            done = await _call(self.cloud(view), action, not_after)
+        except TryLater as later:
+            return Outcome(OutcomeKind.TRY_LATER, later.says, later.code, detail={"after_s": later.after_s})
+        if isinstance(done, Withheld):
+            would_have = {"method": done.method, "path": done.path, "body": done.body}
+            return Outcome(OutcomeKind.WITHHELD, "Withheld: this is a rehearsal.", detail=would_have)
+        return Outcome(OutcomeKind.DONE, detail=dict(done.detail))
+
+
+async def _call(cloud: Cloud, action: Action, not_after: float) -> Done | Withheld:
+    """Match a decided change to one call of the provider."""
+    args = action.args
+    match action.name:
+        case "drain_node":
+            return await cloud.set_condition(
+                args["balancer_id"], args["node_id"], Condition.DRAINING, not_after=not_after
+            )
+        case "enable_node":
+            return await cloud.set_condition(
+                args["balancer_id"], args["node_id"], Condition.ENABLED, not_after=not_after
+            )
+        case "remove_node":
+            return await cloud.remove_node(args["balancer_id"], args["node_id"], not_after=not_after)
+        case "add_node":
+            node = NodeSpec(
+                address=args["address"],
+                port=args["port"],
+                condition=Condition.ENABLED,
+                type=NodeType(args["type"]),
+                weight=args["weight"],
+            )
+            return await cloud.add_node(args["balancer_id"], node, not_after=not_after)
+        case "delete_server":
+            return await cloud.delete_server(args["server_id"], not_after=not_after)
+    raise ValueError(f"A scale-down has no action {action.name!r}.")
+
+
+# --- translations ---------------------------------------------------------------------------------------
+
+
+def balancer_seen(balancer: Balancer, at: datetime) -> BalancerSeen:
+    """Return a balancer of the provider as the machine sees it."""
+    return BalancerSeen(
+        balancer_id=balancer.id,
+        name=balancer.name,
+        status=balancer.status,
+        nodes=tuple(
+            NodeSeen(node.id, node.address, node.port, node.condition, node.status, node.type, node.weight)
+            for node in balancer.nodes
+        ),
+        has_health_monitor=balancer.has_health_monitor,
+        session_persistence=balancer.session_persistence,
+        timeout_s=float(balancer.timeout_s),
+        observed_at=at,
+    )
+
+
+def server_seen(
+    server_id: str, server: Server | None, volumes: tuple[str, ...] | None, at: datetime
+) -> ServerSeen:
+    """Return a server of the provider as the machine sees it; None means that the provider said 404."""
+    if server is None:
+        return ServerSeen(server_id, True, "", "DELETED", None, None, (), None, None, None, at)
+    return ServerSeen(
+        server_id=server.id,
+        is_gone=server.is_deleted,
+        name=server.name,
+        status=server.status,
+        task_state=server.task_state,
+        created_at=server.created_at,
+        addresses=server.addresses,
+        autoscale_group=server.autoscale_group,
+        is_locked=server.is_locked,
+        volumes=volumes,
+        observed_at=at,
+    )
+
+
+def _count_address(server: PlannedServer) -> str:
+    """Return the server's address at which its status page is asked: the one that its URL names."""
+    host = urlsplit(server.count_url or "").hostname
+    addresses = (*server.addresses, *(node.address for node in server.nodes))
+    return host if host in addresses else server.nodes[0].address
+
+
+def _progress_of(view: RunView) -> Progress:
+    if not view.progress:
+        return new_progress(plan_from_plain(view.plan), view.now)
+    return progress_from_plain(view.progress)
+
+
+def _people_of(view: RunView) -> People:
+    return People(view.status, view.commands, view.standstill, view.halt, view.doubt, view.is_rehearsal)
+
+
+def _facts_of(view: RunView) -> Facts:
+    return Facts(
+        approval_stands=bool(view.facts["approval_stands"]),
+        approval_problem=str(view.facts["approval_problem"]),
+        protected=frozenset(view.facts["protected"]),
+        in_charge=view.facts["in_charge"],
+    )
+
+
+def _decision(decided: MachineDecision) -> Decision:
+    return Decision(
+        progress=progress_to_plain(decided.progress),
+        action=decided.action,
+        status=decided.status,
+        halt=decided.halt,
+        journal=decided.journal,
+        samples=decided.samples,
+        answers=decided.answers,
+        look_again_s=decided.look_again_s,
+    )
+
+
+# --- what the engine calls inside its transactions --------------------------------------------------------
+
+
+def make_kind() -> ScaledownKind:
+    """Return the kind for one worker child."""
+    return ScaledownKind()
+
+
+def facts(run: Run) -> Mapping[str, Any]:
+    """Return what the database says that bears on a run; read in the claiming transaction."""
+    from accounts.clouds import credentials_of
+    from scaledown.models import Plan, ProtectedServer
+
+    plan = Plan.objects.select_related("connection").get(ref=run.plan_ref)
+    problem = "" if run.is_rehearsal else _approval_problem(run)
+    return {
+        "approval_stands": not problem,
+        "approval_problem": problem,
+        "protected": tuple(
+            ProtectedServer.objects.filter(connection=plan.connection).values_list("server_id", flat=True)
+        ),
+        "in_charge": None if run.in_charge is None else str(run.in_charge),
+        "credentials": credentials_of(plan.connection),
+    }
+
+
+def _approval_problem(run: Run) -> str:
+    """Return why the approval does not carry this run, or ""."""
+    from django.utils import timezone
+
+    from portal.approvals import services as approvals
+
+    request = approvals.approved_request(SUBJECT, run.plan_ref, run.digest)
+    if request is None:
+        return "This plan is not approved by both sides any more."
+    if run.status == RunStatus.SCHEDULED and approvals.has_expired(request, timezone.now()):
+        return "The approval of this plan is over; it was not started in time."
+    removed = approvals.rests_on_removed(request)
+    if removed:
+        return f"The approval rests on {', '.join(removed)}, who may no longer approve."
+    return ""
+
+
+def project(run: Run, decision: Decision) -> None:
+    """Keep the retirements, and the plan of a run that could not start, true; in the run's transaction."""
+    from scaledown.models import Plan, PlanStatus, Retirement
+
+    if not decision.progress:
+        return
+    progress = progress_from_plain(decision.progress)
+    rows = [
+        Retirement(
+            run=run,
+            position=position,
+            server_id=way.server_id,
+            server_name=way.name,
+            phase=way.phase.value,
+            phase_since=way.since,
+            says=way.says,
+            customer_says=way.customer_says,
+            connections=way.drain.connections if way.drain else None,
+            connections_source=(way.drain.source if way.drain else "")[:200],
+            connections_grade=Grade.MEASURED.value if way.drain and way.drain.connections is not None else "",
+            connections_at=way.drain.sampled_at if way.drain else None,
+            verdict=way.verdict.verdict.value if way.verdict else "",
+            detail={
+                "put_back": way.put_back.why if way.put_back else None,
+                "by_hand": way.by_hand or None,
+                "evidence": way.drain.evidence if way.drain else None,
+                "grade": way.drain.grade.value if way.drain and way.drain.grade else None,
+                "verdict": dict(way.verdict.numbers) if way.verdict else None,
+            },
+        )
+        for position, way in enumerate(progress.servers, start=1)
+    ]
+    Retirement.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["run", "server_id"],
+        update_fields=[
+            "phase",
+            "phase_since",
+            "says",
+            "customer_says",
+            "connections",
+            "connections_source",
+            "connections_grade",
+            "connections_at",
+            "verdict",
+            "detail",
+        ],
+    )
+    if progress.ended_because == "pool_changed" and not run.is_rehearsal:
+        Plan.objects.filter(ref=run.plan_ref, status=PlanStatus.USED).update(
+            status=PlanStatus.VOIDED, status_reason=progress.says
+        )
+
+
+def draining(runs: Iterable[Run]) -> int:
+    """Return how many nodes the given runs have left DRAINING, as far as was last seen."""
+    return sum(
+        node.confirmed.value == Condition.DRAINING.value
+        for run in runs
+        if run.progress
+        for way in progress_from_plain(run.progress).servers
+        for node in way.nodes
+    )
+
+
+__all__ = ["KIND", "SUBJECT", "ScaledownKind", "draining", "facts", "make_kind", "project"]
