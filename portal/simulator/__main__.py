@@ -10,8 +10,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -56,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=1,
     )
-    asyncio.run(_serve(uvicorn.Server(config), app, path))
+    asyncio.run(_serve(_Server(config), app, path))
     return 0
 
 
@@ -69,6 +71,17 @@ def break_connection(send: Send) -> None:
     if transport is None:
         raise RuntimeError("The connection cannot be broken: this server does not show its transport.")
     transport.abort()
+
+
+class _Server(uvicorn.Server):
+    """Ends on SIGINT and SIGTERM without raising them again, so that the world can be saved after the last answer."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
 
 
 async def _serve(server: uvicorn.Server, app: Simulator, path: Path | None) -> None:

@@ -204,6 +204,10 @@ class Simulator:
             return self._route("servers", request, server[3], missing, wrong)
         if path.startswith("/_sim/"):
             return self._control(request)
+        if path == "/":
+            return Reply(
+                200, f"A simulated cloud provider, scenario {self.world.scenario}.\n", {}, "text/plain"
+            )
         return self._route(
             "open", request, path, ProviderError(404, "Not Found\n"), ProviderError(405, "Not Allowed\n")
         )
@@ -575,7 +579,7 @@ class Simulator:
             case "POST", ["hands"]:
                 return Reply(200, {"result": Hands(world).do(body.pop("do"), **body)})
             case "GET", ["truth"]:
-                return Reply(200, world.truth.summary())
+                return Reply(200, world.truth.summary(request.number("floor")))
             case "GET", ["truth", "log"]:
                 return Reply(200, {"log": [asdict(entry) for entry in world.truth.log]})
             case "PATCH", ["settings"]:

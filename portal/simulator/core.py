@@ -593,11 +593,13 @@ class Core:
 
     def _index(self) -> None:
         self._address, self._gone = {}, set()
+        # An address may have gone from a deleted server to a new one: the living one counts.
         for server in self.servers.values():
             if server.deleted_t is None:
                 self._address.update(dict.fromkeys(server.addresses, server.server_id))
             else:
                 self._gone.update(server.addresses)
+        self._gone.difference_update(self._address)
 
     def _in_service(self, lb: LoadBalancer) -> list[Node]:
         if not lb.routes:

@@ -108,6 +108,17 @@ class Hands:
         with world._change():
             self._server(server_id).slow = factor
 
+    def recycle_address(self, address: str, name: str) -> str:
+        """Give the address of a deleted server to a new one, as clouds do; return the new server's id."""
+        world = self._touch("recycle_address", address=address, name=name)
+        old = next((s for s in world.servers.values() if address in s.addresses), None)
+        if old is None or old.deleted_t is None:
+            raise ValueError(f"There is no deleted server that had the address {address}.")
+        server = world.build_server(name, old.tenant, region=old.region)
+        with world._change():
+            server.private_ip, server.public_ip = old.private_ip, old.public_ip
+        return server.server_id
+
     def lock_server(self, server_id: str, locked: bool = True) -> None:
         self._touch("lock_server", server_id=server_id, locked=locked)
         self._server(server_id).locked = locked

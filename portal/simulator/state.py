@@ -21,4 +21,9 @@ def load(path: Path) -> World | None:
     """Return the saved world; None if there is no file. Raises ValueError for a file that is not a world."""
     if not path.exists():
         return None
-    return World.from_state(json.loads(path.read_text(encoding="utf-8")))
+    try:
+        return World.from_state(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise ValueError(
+            f"The saved world in {path} cannot be read ({problem}). Move the file away to begin with a new one."
+        ) from problem

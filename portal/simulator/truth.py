@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-LOG_LIMIT = 20_000
+LOG_LIMIT = 2_000
 
 
 @dataclass
@@ -96,9 +96,11 @@ class Truth:
         if not points or points[-1][1] != count:
             points.append([t, count])
 
-    def summary(self) -> dict[str, Any]:
-        """The figures in JSON types, with every harm and wrong deletion."""
+    def summary(self, floor: int | None = None) -> dict[str, Any]:
+        """The figures in JSON types, with every harm and wrong deletion; breaches of `floor` where it is given."""
+        breaches = {} if floor is None else {i: self.floor_breaches(int(i), floor) for i in self.serving}
         return {
+            "floor_breaches": breaches,
             "harmed_connections": self.harmed_connections,
             "harmed_by_api": self.harmed_by("api"),
             "harms": [asdict(harm) for harm in self.harms],

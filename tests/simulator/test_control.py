@@ -83,6 +83,14 @@ def test_other_hands_work_over_the_control_plane_and_show_in_the_truth():
     assert log[-1]["by"] == "hand"
 
 
+def test_the_truth_counts_breaches_of_a_floor():
+    desk = Desk()
+    lb = web(desk.world)
+    desk.hands.remove_node(lb.lb_id, lb.nodes[0].node_id)
+    assert desk.control("GET", "/truth?floor=6").json()["floor_breaches"] == {str(lb.lb_id): 1}
+    assert desk.control("GET", "/truth?floor=5").json()["floor_breaches"] == {str(lb.lb_id): 0}
+
+
 def test_the_overview_has_the_hidden_counts():
     desk = Desk()
     (lb,) = desk.control("GET", "/world").json()["load_balancers"]
@@ -148,6 +156,13 @@ def test_saving_leaves_no_half_file_and_loading_brings_deleted_servers_back_dele
     assert server(again, "web-06").status == "DELETED"
     assert again.truth.wrong_deletions == world.truth.wrong_deletions
     assert [p.name for p in tmp_path.iterdir()] == ["a state.json"]
+
+
+def test_a_broken_state_file_is_named_with_what_can_be_done(tmp_path):
+    path = tmp_path / "state.json"
+    path.write_text('{"format": 1, "seed"')
+    with pytest.raises(ValueError, match=r"state\.json cannot be read .* Move the file away"):
+        state.load(path)
 
 
 def test_a_state_of_another_format_is_refused():

@@ -293,6 +293,18 @@ def test_other_hands_change_things_at_once_and_leave_a_trace_in_the_feed():
     assert world.truth.wrong_deletions[0].by == "hand"
 
 
+def test_an_address_can_go_from_a_deleted_server_to_a_new_one_with_its_node_still_there():
+    world = launch()
+    hands, node, old = Hands(world), node_of(world, "web-06"), server(world, "web-06")
+    hands.delete_server(old.server_id)
+    new = hands.recycle_address(node.address, "web-06")
+    assert new != old.server_id
+    assert world.server_at(node.address).server_id == new
+    assert world.node_answers(node)
+    with pytest.raises(ValueError, match="no deleted server"):
+        hands.recycle_address(node_of(world, "web-01").address, "x")
+
+
 def test_other_hands_say_what_they_cannot_find():
     hands = Hands(launch())
     for call in (
