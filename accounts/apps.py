@@ -10,3 +10,9 @@ class AccountsConfig(AppConfig):
 
     name = "accounts"
     verbose_name = "Accounts"
+
+    def ready(self) -> None:
+        """Hand in what other parts show: the navigation, the dashboard's panel, the account's tabs."""
+        from accounts import panels
+
+        panels.register()

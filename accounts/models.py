@@ -127,7 +127,7 @@ class Account(Referenced):
     team_notes = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
-    archived_at = models.DateTimeField(null=True)
+    archived_at = models.DateTimeField(null=True, blank=True)
 
     account_path = ""
 
@@ -152,7 +152,7 @@ class Membership(Referenced):
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=20, choices=AccountRole.choices)
-    granted_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    granted_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     granted_at = models.DateTimeField(auto_now_add=True)
 
     account_path = "account"
@@ -189,7 +189,7 @@ class Contact(Referenced):
     email = models.EmailField(blank=True)
     phone = models.CharField(max_length=16, blank=True)
     time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
-    roles = ArrayField(models.CharField(max_length=20, choices=ContactRole.choices), default=list)
+    roles = ArrayField(models.CharField(max_length=20, choices=ContactRole.choices), default=list, blank=True)
     escalation_order = models.PositiveSmallIntegerField(default=1)
     confirmed_on = models.DateField(null=True, blank=True)
     confirmed_by_name = models.CharField(max_length=200, blank=True)
@@ -237,13 +237,13 @@ class CloudConnection(Referenced):
     tenant = models.CharField(max_length=60)
     region = models.CharField(max_length=20)
     created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
-    last_checked_at = models.DateTimeField(null=True)
-    check_result = models.JSONField(null=True)
-    used_at = models.DateTimeField(null=True)
+    last_checked_at = models.DateTimeField(null=True, blank=True)
+    check_result = models.JSONField(null=True, blank=True)
+    used_at = models.DateTimeField(null=True, blank=True)
 
     account_path = "account"
 
@@ -270,8 +270,8 @@ class ApiToken(Referenced):
     scopes = ArrayField(models.CharField(max_length=40), default=list)
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
-    last_used_at = models.DateTimeField(null=True)
-    revoked_at = models.DateTimeField(null=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [

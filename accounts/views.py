@@ -11,6 +11,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.dispatch import receiver
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
@@ -20,8 +21,8 @@ from accounts import selectors, services, throttle
 from accounts.clouds import discover_pools, test_connection
 from accounts.forms import ConnectionForm, ContactForm, LogInForm, SettingsForm, TokenForm
 from accounts.models import Account, ApiToken, CloudConnection, Contact
-from portal.access import Guard, Permission, PortalView
-from portal.account_sections import sections_for, tabs_for
+from portal.access import Can, Guard, Permission, PortalView
+from portal.account_sections import actions_for, sections_for, tabs_for
 from portal.audit.selectors import entries_of_account, entries_of_user
 from portal.audit.services import record
 from portal.errors import Refused, Trouble
@@ -118,7 +119,13 @@ class AccountDetail(AccountPage):
         """Show the overview."""
         account = self.find(Account.objects.select_related("team"), account_ref)
         sections = [
-            {"key": section.key, "title": section.title, "template": section.template, "context": context}
+            {
+                "key": section.key,
+                "title": section.title,
+                "html": render_to_string(
+                    section.template, {"can": Can(self.granted), "account": account, **context}, request
+                ),
+            }
             for section, context in sections_for(self.user, account, self.granted)
         ]
         return self.show(
@@ -126,6 +133,7 @@ class AccountDetail(AccountPage):
             contacts=selectors.contacts_of(account, today=timezone.now().date()),
             connections=selectors.connections_of(account),
             sections=sections,
+            actions=actions_for(account, self.granted),
         )
 
 
@@ -296,7 +304,11 @@ class ConnectionDetail(AccountPage):
     def get(self, request: HttpRequest, connection_ref: UUID) -> HttpResponse:
         """Show it, never its key."""
         connection = self.find(CloudConnection.objects.defer("api_key"), connection_ref)
-        return self.show("accounts/connection_detail.html", connection=connection)
+        result = connection.check_result or {}
+        lines = [
+            {**line, "label": line["name"].replace("_", " ").capitalize()} for line in result.get("lines", [])
+        ]
+        return self.show("accounts/connection_detail.html", connection=connection, lines=lines)
 
 
 class ConnectionTest(AccountPage):

@@ -15,9 +15,7 @@ from portal.rows import Referenced
 class TrafficEvent(Referenced):
     """A stretch of time with exceptional traffic. Peaks are None while nobody knows them."""
 
-    account = models.ForeignKey(
-        "accounts.Account", on_delete=models.CASCADE, related_name="traffic_events"
-    )
+    account = models.ForeignKey("accounts.Account", on_delete=models.CASCADE, related_name="traffic_events")
     name = models.CharField(max_length=200)
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
@@ -29,18 +27,14 @@ class TrafficEvent(Referenced):
 
     class Meta:
         constraints = [
-            models.CheckConstraint(
-                name="event_ends_after_start", condition=Q(ends_at__gt=F("starts_at"))
-            ),
+            models.CheckConstraint(name="event_ends_after_start", condition=Q(ends_at__gt=F("starts_at"))),
             models.CheckConstraint(
                 name="event_multiple_positive",
-                condition=Q(expected_multiple__isnull=True)
-                | Q(expected_multiple__gt=0),
+                condition=Q(expected_multiple__isnull=True) | Q(expected_multiple__gt=0),
             ),
             models.CheckConstraint(
                 name="event_peak_not_negative",
-                condition=Q(observed_peak_rps__isnull=True)
-                | Q(observed_peak_rps__gte=0),
+                condition=Q(observed_peak_rps__isnull=True) | Q(observed_peak_rps__gte=0),
             ),
         ]
         indexes = [models.Index(fields=["account", "-starts_at"], name="event_account")]
@@ -52,12 +46,8 @@ class TrafficEvent(Referenced):
 class _OfPool(Referenced):
     """What belongs to one pool of one account."""
 
-    account = models.ForeignKey(
-        "accounts.Account", on_delete=models.CASCADE, related_name="+"
-    )
-    connection = models.ForeignKey(
-        "accounts.CloudConnection", on_delete=models.CASCADE, related_name="+"
-    )
+    account = models.ForeignKey("accounts.Account", on_delete=models.CASCADE, related_name="+")
+    connection = models.ForeignKey("accounts.CloudConnection", on_delete=models.CASCADE, related_name="+")
     balancer_id = models.CharField(max_length=64)
 
     account_path = "account"
@@ -72,21 +62,15 @@ class Ceiling(_OfPool):
     requests_per_s = models.FloatField()
     source = models.CharField(max_length=200)
     entered_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     at = models.DateTimeField()
 
     class Meta:
         constraints = [
-            models.CheckConstraint(
-                name="ceiling_positive", condition=Q(requests_per_s__gt=0)
-            ),
+            models.CheckConstraint(name="ceiling_positive", condition=Q(requests_per_s__gt=0)),
         ]
-        indexes = [
-            models.Index(
-                fields=["connection", "balancer_id", "-at"], name="ceiling_newest"
-            )
-        ]
+        indexes = [models.Index(fields=["connection", "balancer_id", "-at"], name="ceiling_newest")]
 
     def __str__(self) -> str:
         return f"{self.requests_per_s:g} requests/s per node"
@@ -98,21 +82,15 @@ class ForecastPeak(_OfPool):
     requests_per_s = models.FloatField()
     source = models.CharField(max_length=200)
     entered_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     at = models.DateTimeField()
 
     class Meta:
         constraints = [
-            models.CheckConstraint(
-                name="forecast_positive", condition=Q(requests_per_s__gt=0)
-            ),
+            models.CheckConstraint(name="forecast_positive", condition=Q(requests_per_s__gt=0)),
         ]
-        indexes = [
-            models.Index(
-                fields=["connection", "balancer_id", "-at"], name="forecast_newest"
-            )
-        ]
+        indexes = [models.Index(fields=["connection", "balancer_id", "-at"], name="forecast_newest")]
 
     def __str__(self) -> str:
         return f"{self.requests_per_s:g} requests/s for the pool"
@@ -123,9 +101,7 @@ class Probe(_OfPool):
 
     name = models.CharField(max_length=100)
     url = models.URLField(max_length=500)
-    method = models.CharField(
-        max_length=4, choices=[("GET", "GET"), ("HEAD", "HEAD")], default="GET"
-    )
+    method = models.CharField(max_length=4, choices=[("GET", "GET"), ("HEAD", "HEAD")], default="GET")
     expected_status_low = models.PositiveSmallIntegerField(default=200)
     expected_status_high = models.PositiveSmallIntegerField(default=299)
     must_contain = models.CharField(max_length=200, blank=True)
@@ -134,18 +110,14 @@ class Probe(_OfPool):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                name="probe_name_once", fields=["connection", "balancer_id", "name"]
-            ),
+            models.UniqueConstraint(name="probe_name_once", fields=["connection", "balancer_id", "name"]),
             models.CheckConstraint(
                 name="probe_status_range",
                 condition=Q(expected_status_low__gte=100)
                 & Q(expected_status_high__lte=599)
                 & Q(expected_status_high__gte=F("expected_status_low")),
             ),
-            models.CheckConstraint(
-                name="probe_timeout", condition=Q(timeout_s__gt=0, timeout_s__lte=60)
-            ),
+            models.CheckConstraint(name="probe_timeout", condition=Q(timeout_s__gt=0, timeout_s__lte=60)),
             models.CheckConstraint(
                 name="probe_latency_positive",
                 condition=Q(latency_limit_ms__isnull=True) | Q(latency_limit_ms__gt=0),
@@ -172,12 +144,8 @@ class CountSource(_OfPool):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                name="count_source_once", fields=["connection", "balancer_id"]
-            ),
-            models.CheckConstraint(
-                name="count_source_kind_known", condition=Q(kind__in=CountKind.values)
-            ),
+            models.UniqueConstraint(name="count_source_once", fields=["connection", "balancer_id"]),
+            models.CheckConstraint(name="count_source_kind_known", condition=Q(kind__in=CountKind.values)),
             models.CheckConstraint(
                 name="count_source_names_address",
                 condition=Q(url_template__contains="{address}"),

@@ -40,6 +40,7 @@ class Tab:
 
 _sections: dict[str, Section] = {}
 _tabs: dict[str, Tab] = {}
+_actions: dict[str, Tab] = {}
 
 
 def register_section(section: Section) -> None:
@@ -50,6 +51,11 @@ def register_section(section: Section) -> None:
 def register_tab(tab: Tab) -> None:
     """Add or replace a tab."""
     _tabs[tab.key] = tab
+
+
+def register_action(action: Tab, /) -> None:
+    """Add or replace a button in the head of the account's page, like *Draw up a scale-down*."""
+    _actions[action.key] = action
 
 
 def sections_for(
@@ -72,3 +78,15 @@ def tabs_for(account: Any, granted: frozenset[Permission]) -> list[dict[str, str
         for tab in sorted(_tabs.values(), key=lambda one: (one.order, one.label))
         if tab.permission in granted
     ]
+
+
+def actions_for(account: Any, granted: frozenset[Permission]) -> list[dict[str, str]]:
+    """Return the buttons in the head of the account's page; the first one stands out."""
+    found = [
+        {"label": action.label, "url": action.url_of(account), "tone": ""}
+        for action in sorted(_actions.values(), key=lambda one: (one.order, one.label))
+        if action.permission in granted
+    ]
+    if found:
+        found[0]["tone"] = "primary"
+    return found

@@ -1,34 +1,103 @@
 """What is shown red on every page: the engine asleep, and standstills on what the user may see.
 
-The engine registers how both are known (`portal/runs/apps.py`), so that a page never imports it.
+A customer is told of the own runs only; how much of others' is overdue is nobody else's business.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-_asleep: Callable[[], Any] | None = None
-_standstills: Callable[[Any], Sequence[Any]] | None = None
+from django.apps import apps
+
+from portal.access import visible_to
+from portal.runs import registry, selectors
+from portal.runs.models import Run
 
 
-def register_asleep(ask: Callable[[], Any]) -> None:
-    """Name who knows whether the engine sleeps: returns None, or an object with since, overdue, draining."""
-    global _asleep
-    _asleep = ask
+@dataclass(frozen=True)
+class EngineAsleep:
+    """Since when nothing is done, how many runs are overdue, how many nodes were left draining."""
+
+    since: datetime
+    overdue: int
+    draining: int
 
 
-def register_standstills(ask: Callable[[Any], Sequence[Any]]) -> None:
-    """Name who knows the standstills that a user may see: objects with scope, reason, by, since, url."""
-    global _standstills
-    _standstills = ask
+@dataclass(frozen=True)
+class StandstillShown:
+    """A standstill in force. `scope` in words."""
+
+    scope: str
+    reason: str
+    by: str
+    since: datetime
+    url: str = ""
 
 
-def engine_asleep() -> Any:
-    """Return what is known of a sleeping engine, or None while it is awake."""
-    return _asleep() if _asleep is not None else None
+def engine_asleep(user: Any = None) -> EngineAsleep | None:
+    """Return what is overdue, as `user` may know it (None: everything, for operators), or None while awake.
+
+    Two queries while the engine is awake.
+    """
+    found = selectors.asleep()
+    if found is None:
+        return None
+    if user is None or user.is_operator or _is_in_a_team(user):
+        return EngineAsleep(found.since, found.runs_overdue, found.nodes_draining)
+    own = list(visible_to(user, Run.objects.filter(pk__in=[run.pk for run in selectors.overdue()])))
+    if not own:
+        return None
+    return EngineAsleep(found.since, len(own), _draining(own))
 
 
-def standstills_for(user: Any) -> Sequence[Any]:
-    """Return the standstills in force that touch what the user may see."""
-    return _standstills(user) if _standstills is not None else []
+def _is_in_a_team(user: Any) -> bool:
+    return bool(apps.get_model("accounts", "TeamMembership")._default_manager.filter(user=user).exists())
+
+
+def _draining(runs: list[Run]) -> int:
+    return sum(
+        known.draining([run for run in runs if run.kind == name])
+        for name, known in registry.kinds().items()
+        if known.draining is not None
+    )
+
+
+def standstills_for(user: Any) -> list[StandstillShown]:
+    """Return the standstills in force that touch what the user may see. One query while there is none."""
+    found = selectors.standstills()
+    if not found:
+        return []
+    words = _scopes_seen(user, {standstill.scope for standstill in found})
+    return [
+        StandstillShown(words[one.scope], one.reason, one.by_name, one.at)
+        for one in found
+        if one.scope in words
+    ]
+
+
+def _scopes_seen(user: Any, scopes: Iterable[str]) -> dict[str, str]:
+    """Return the scopes that touch what the user may see, each in words."""
+    words: dict[str, str] = {}
+    refs: dict[str, list[str]] = {}
+    for scope in scopes:
+        kind, _, ref = scope.partition(":")
+        if kind == "all":
+            words[scope] = "the whole portal"
+        else:
+            refs.setdefault(kind, []).append(ref)
+    account = apps.get_model("accounts", "Account")
+    if "account" in refs:
+        for row in visible_to(user, account).filter(ref__in=refs["account"]):
+            words[f"account:{row.ref}"] = str(row)
+    if "connection" in refs:
+        connection = apps.get_model("accounts", "CloudConnection")
+        rows = visible_to(user, connection).filter(ref__in=refs["connection"]).select_related("account")
+        for row in rows.defer("api_key"):
+            words[f"connection:{row.ref}"] = f"{row.account}, {row}"
+    if "team" in refs:
+        for row in visible_to(user, account).filter(team__ref__in=refs["team"]).select_related("team"):
+            words[f"team:{row.team.ref}"] = f"all accounts of {row.team}"
+    return words

@@ -20,6 +20,6 @@ def portal(request: HttpRequest) -> dict[str, Any]:
     return {
         "can": Can(frozenset()),
         "request_id": getattr(request, "request_id", ""),
-        "engine_asleep": engine_asleep() if known else None,
+        "engine_asleep": engine_asleep(user) if known else None,
         "standstills": standstills_for(user) if known else [],
     }

@@ -142,7 +142,7 @@ class Migration(migrations.Migration):
                 ("team_notes", models.TextField(blank=True)),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 ("updated_at", models.DateTimeField(auto_now=True)),
-                ("archived_at", models.DateTimeField(null=True)),
+                ("archived_at", models.DateTimeField(blank=True, null=True)),
                 (
                     "team",
                     models.ForeignKey(
@@ -227,8 +227,8 @@ class Migration(migrations.Migration):
                 ),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 ("expires_at", models.DateTimeField()),
-                ("last_used_at", models.DateTimeField(null=True)),
-                ("revoked_at", models.DateTimeField(null=True)),
+                ("last_used_at", models.DateTimeField(blank=True, null=True)),
+                ("revoked_at", models.DateTimeField(blank=True, null=True)),
                 (
                     "user",
                     models.ForeignKey(
@@ -277,9 +277,9 @@ class Migration(migrations.Migration):
                 ("region", models.CharField(max_length=20)),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 ("updated_at", models.DateTimeField(auto_now=True)),
-                ("last_checked_at", models.DateTimeField(null=True)),
-                ("check_result", models.JSONField(null=True)),
-                ("used_at", models.DateTimeField(null=True)),
+                ("last_checked_at", models.DateTimeField(blank=True, null=True)),
+                ("check_result", models.JSONField(blank=True, null=True)),
+                ("used_at", models.DateTimeField(blank=True, null=True)),
                 (
                     "account",
                     models.ForeignKey(
@@ -291,6 +291,7 @@ class Migration(migrations.Migration):
                 (
                     "created_by",
                     models.ForeignKey(
+                        blank=True,
                         null=True,
                         on_delete=django.db.models.deletion.SET_NULL,
                         related_name="+",
@@ -349,6 +350,7 @@ class Migration(migrations.Migration):
                             ],
                             max_length=20,
                         ),
+                        blank=True,
                         default=list,
                         size=None,
                     ),
@@ -458,6 +460,7 @@ class Migration(migrations.Migration):
                 (
                     "granted_by",
                     models.ForeignKey(
+                        blank=True,
                         null=True,
                         on_delete=django.db.models.deletion.SET_NULL,
                         related_name="+",

@@ -68,6 +68,13 @@ LOOKS: dict[str, StateLook] = {
     "passes": _look("passes", "traffic keeps up", "good", "check"),
     "fails": _look("fails", "traffic does not keep up", "bad", "cross"),
     "inconclusive": _look("inconclusive", "not enough to tell yet", "wait", "half"),
+    # contacts and accounts
+    "confirmed": _look("confirmed", "confirmed", "good", "check"),
+    "due": _look("due for confirmation", "please confirm", "wait", "clock"),
+    "stale": _look("stale", "out of date", "bad", "triangle"),
+    "unconfirmed": _look("not confirmed", "not confirmed yet", "wait", "ring"),
+    "active": _look("active", "active", "good", "dot"),
+    "archived": _look("archived", "archived", "idle", "minus"),
     # ranks of a halt
     "site_in_danger": _look("site in danger", "your site needs attention now", "bad", "octagon"),
     "decide_today": _look("decide today", "someone decides today", "wait", "triangle"),

@@ -1,0 +1,136 @@
+"""Entering what is known of a pool by hand: each change one function, on record in its transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from capacity.models import Ceiling, CountSource, ForecastPeak, Probe, TrafficEvent
+from portal.audit.services import record, snapshot
+from portal.errors import Refused
+
+if TYPE_CHECKING:
+    from accounts.models import Account, CloudConnection, User
+
+
+def _keep(row: Any, what: str, actor: User | None, before: Mapping[str, Any] | None = None) -> None:
+    try:
+        row.full_clean()
+    except ValidationError as error:
+        raise Refused(" ".join(error.messages), code="invalid") from error
+    row.save()
+    record(what, actor=actor, account=row.account, subject=row, before=before, after=snapshot(row))
+
+
+def _check_same_account(account: Account, connection: CloudConnection) -> None:
+    if connection.account_id != account.pk:
+        raise Refused("This cloud connection is of another account.", code="other_account")
+
+
+@transaction.atomic
+def enter_ceiling(
+    account: Account,
+    connection: CloudConnection,
+    balancer_id: str,
+    *,
+    requests_per_s: float,
+    source: str,
+    at: datetime,
+    actor: User | None,
+) -> Ceiling:
+    """Note the highest load that one node carries; older figures stay as history."""
+    _check_same_account(account, connection)
+    row = Ceiling(
+        account=account,
+        connection=connection,
+        balancer_id=balancer_id,
+        requests_per_s=requests_per_s,
+        source=source,
+        entered_by=actor,
+        at=at,
+    )
+    _keep(row, "ceiling.entered", actor)
+    return row
+
+
+@transaction.atomic
+def enter_forecast_peak(
+    account: Account,
+    connection: CloudConnection,
+    balancer_id: str,
+    *,
+    requests_per_s: float,
+    source: str,
+    at: datetime,
+    actor: User | None,
+) -> ForecastPeak:
+    """Note the load that the pool is expected to see at its next peak; older figures stay as history."""
+    _check_same_account(account, connection)
+    row = ForecastPeak(
+        account=account,
+        connection=connection,
+        balancer_id=balancer_id,
+        requests_per_s=requests_per_s,
+        source=source,
+        entered_by=actor,
+        at=at,
+    )
+    _keep(row, "forecast.entered", actor)
+    return row
+
+
+@transaction.atomic
+def set_probe(
+    account: Account,
+    connection: CloudConnection,
+    balancer_id: str,
+    *,
+    name: str,
+    actor: User | None,
+    **fields: Any,
+) -> Probe:
+    """Add a probe of a site, or change the one with this name."""
+    _check_same_account(account, connection)
+    row = Probe.objects.select_for_update().filter(
+        connection=connection, balancer_id=balancer_id, name=name
+    ).first() or Probe(account=account, connection=connection, balancer_id=balancer_id, name=name)
+    before = snapshot(row) if row.pk else {}
+    for field, value in fields.items():
+        setattr(row, field, value)
+    _keep(row, "probe.set", actor, before)
+    return row
+
+
+@transaction.atomic
+def set_count_source(
+    account: Account,
+    connection: CloudConnection,
+    balancer_id: str,
+    *,
+    kind: str,
+    url_template: str,
+    actor: User | None,
+) -> CountSource:
+    """Say where the connection count of each server of a pool is read; replaces the former one."""
+    _check_same_account(account, connection)
+    row = CountSource.objects.select_for_update().filter(
+        connection=connection, balancer_id=balancer_id
+    ).first() or CountSource(account=account, connection=connection, balancer_id=balancer_id)
+    before = snapshot(row) if row.pk else {}
+    row.kind, row.url_template = kind, url_template
+    _keep(row, "count_source.set", actor, before)
+    return row
+
+
+@transaction.atomic
+def add_event(
+    account: Account, *, name: str, starts_at: datetime, ends_at: datetime, actor: User | None, **fields: Any
+) -> TrafficEvent:
+    """Note a traffic event, planned or past."""
+    row = TrafficEvent(account=account, name=name, starts_at=starts_at, ends_at=ends_at, **fields)
+    _keep(row, "event.added", actor)
+    return row
