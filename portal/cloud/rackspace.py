@@ -281,13 +281,15 @@ class RackspaceCloud:
         body = {"node": {"condition": condition.value}}
 
         async def refused(fault: Fault) -> Done:
-            if fault.status == 404 and await self.show_balancer(balancer_id) is not None:
-                raise ProviderFailed(
-                    "The node is not in this load balancer any more, so its condition was not changed. "
-                    "Someone else took it out.",
-                    code="node_missing",
-                    status=404,
-                )
+            if fault.status == 404:
+                balancer = await self.show_balancer(balancer_id)
+                if balancer is not None and all(node.id != node_id for node in balancer.nodes):
+                    raise ProviderFailed(
+                        "The node is not in this load balancer any more, so its condition was not changed. "
+                        "Someone else took it out.",
+                        code="node_missing",
+                        status=404,
+                    )
             raise await self._balancer_trouble(balancer_id, fault)
 
         call = Call(BALANCERS, "PUT", path, body)
@@ -306,7 +308,7 @@ class RackspaceCloud:
                     raise _contradiction("The load balancer is listed but cannot be shown")
                 return Done({"already": "balancer_gone"})
             if any(node.id == node_id for node in balancer.nodes):
-                raise _contradiction("The node is listed but could not be found to remove it")
+                raise _hidden_refusal()
             return Done({"already": "node_gone"})
 
         call = Call(BALANCERS, "DELETE", path)
@@ -354,10 +356,12 @@ class RackspaceCloud:
         )
 
     async def delete_server(self, server_id: str, *, not_after: float) -> Done | Withheld:
-        """Delete a server. 404 is Done."""
+        """Delete a server. One that is gone, as a fresh look shows too, is Done."""
 
         async def refused(fault: Fault) -> Done:
             if fault.status == 404:
+                if await self.show_server(server_id) is not None:
+                    raise _contradiction("The server is shown but could not be found to delete it")
                 return Done({"already": "server_gone"})
             if fault.status == 409:
                 raise await self._server_conflict(server_id, fault)
@@ -400,6 +404,8 @@ class RackspaceCloud:
     async def _balancer_trouble(self, balancer_id: str, fault: Fault) -> Trouble:
         """Return why a load balancer took no change; looks where the answer does not say (reference, 6.6.7)."""
         if fault.status == 404:
+            if await self.show_balancer(balancer_id) is not None:
+                return _hidden_refusal()
             return ProviderFailed(
                 "The load balancer is not found: deleted, or not of this account and region. "
                 "Nothing was changed.",
@@ -854,6 +860,15 @@ def _contradiction(what: str) -> TryLater:
         f"{what}. Nothing was changed; the portal looks again.",
         after_s=faults.FAULT_RETRY_S,
         code="contradiction",
+    )
+
+
+def _hidden_refusal() -> Refused:
+    """A 404 for something that a fresh look shows: how this service answers who may not change it (2.9)."""
+    return Refused(
+        "The provider says that what it shows is not there: so it answers users who may not change it. "
+        "Nothing was changed. Give the user a role that may change load balancers.",
+        code="forbidden",
     )
 
 

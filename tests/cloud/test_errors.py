@@ -192,11 +192,11 @@ def test_removing_a_node_that_is_gone_is_done_once_a_look_shows_it():
     assert run(remove(provider)) == Done({"already": "node_gone"})
 
 
-def test_removing_a_node_that_is_still_listed_is_not_believed():
+def test_a_404_for_a_node_that_is_listed_is_a_refusal_and_no_removal():
     provider = Provider()
     provider.on("DELETE", NODE, flat(404, "Node not found"))
     provider.on("GET", LB, httpx.Response(200, json=balancer()))
-    assert kind_and_code(remove(provider)) == (TryLater, "contradiction")
+    assert kind_and_code(remove(provider)) == (Refused, "forbidden")
 
 
 def test_removing_from_a_purged_balancer_is_done_once_the_list_agrees():
@@ -272,7 +272,15 @@ def test_a_server_is_deleted_whichever_success_the_provider_says(status):
 def test_deleting_a_server_that_is_gone_is_done():
     provider = Provider()
     provider.on("DELETE", SERVER, rooted(404, "itemNotFound", "Instance could not be found"))
+    provider.on("GET", SERVER, rooted(404, "itemNotFound", "Instance could not be found"))
     assert run(delete(provider)) == Done({"already": "server_gone"})
+
+
+def test_a_404_for_a_server_that_is_shown_is_no_deletion():
+    provider = Provider()
+    provider.on("DELETE", SERVER, rooted(404, "itemNotFound", "Instance could not be found"))
+    provider.on("GET", SERVER, httpx.Response(200, json={"server": server()}))
+    assert kind_and_code(delete(provider)) == (TryLater, "contradiction")
 
 
 @pytest.mark.parametrize(
