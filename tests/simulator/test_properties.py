@@ -67,6 +67,7 @@ def figures(world):
 @given(STORIES, SCENARIOS, st.integers(2, 9))
 def test_one_step_or_many_lead_to_the_same_world(story, scenario, parts):
     once, often = launch(scenario), launch(scenario)
+    web(once).sticky_life_s = web(often).sticky_life_s = 20.0
     for pause, handling in [*story, (30.0, ("demand", 0, 1.0))]:
         target = once.now + pause
         once.advance_to(target)

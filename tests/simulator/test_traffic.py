@@ -193,6 +193,22 @@ def test_pinned_visitors_fade_where_their_sessions_end():
     assert world.visitors(lb, node) == 0
 
 
+def test_pinned_visitors_fade_alike_whether_or_not_something_else_happens_meanwhile():
+    rates = []
+    for changes in (0, 10):
+        world = launch("persistent")
+        lb, node, hands = web(world), node_of(world, "web-06"), Hands(world)
+        lb.sticky_life_s = 20.0
+        hands.set_condition(lb.lb_id, node.node_id, "DRAINING")
+        for turn in range(10):
+            wait(world, 3)
+            if turn < changes:
+                hands.set_weight(lb.lb_id, lb.nodes[0].node_id, turn + 1)
+        rates.append(world.node_rps(lb, node))
+    assert rates[0] == pytest.approx(rates[1])
+    assert rates[0] > 0
+
+
 def test_an_enabled_node_gets_its_visitors_back():
     world = launch()
     lb, node = web(world), node_of(world, "web-06")
