@@ -1,0 +1,92 @@
+"""A plan for a pool of the simulator, as the planner would have built it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC
+
+from portal.cloud import rackspace_answers as answers
+from portal.cloud.types import NodeType
+from scaledown.types import (
+    AtLimit,
+    Grade,
+    Order,
+    PlanData,
+    PlannedNode,
+    PlannedProbe,
+    PlannedServer,
+)
+
+
+def planned_server(world, server, balancer_ids):
+    nodes = tuple(
+        PlannedNode(str(lb.lb_id), str(node.node_id), node.address, node.port, NodeType(node.type), None)
+        for lb in world.balancers.values()
+        for node in lb.nodes
+        if str(lb.lb_id) in balancer_ids and node.address in server.addresses
+    )
+    created = answers.parse_time(world.stamp(server.created_t)).astimezone(UTC)
+    return PlannedServer(
+        server.server_id,
+        server.name,
+        created,
+        tuple(sorted(server.addresses)),
+        nodes,
+        count_url=f"http://status.test/{server.private_ip}",
+    )
+
+
+def plan_for(world, *, out=3, **changes) -> PlanData:
+    """Return a plan that takes the newest `out` servers of all balancers' pools out."""
+    balancer_ids = tuple(str(lb_id) for lb_id in world.balancers)
+    servers = [
+        planned_server(world, server, balancer_ids)
+        for server in sorted(world.servers.values(), key=lambda s: -s.created_t)
+    ]
+    servers = [server for server in servers if server.nodes]
+    strays = tuple(
+        f"{lb.lb_id}/{node.address}:{node.port}"
+        for lb in world.balancers.values()
+        for node in lb.nodes
+        if world.server_at(node.address) is None
+    )
+    plan = PlanData(
+        format=1,
+        account_ref="account",
+        connection_ref="connection",
+        provider="rackspace",
+        identity_url="http://identity.test/v2.0/",
+        tenant="123456",
+        region="DFW",
+        balancer_ids=balancer_ids,
+        servers=tuple(servers[:out]),
+        remaining=tuple(servers[out:]),
+        target=len(servers) - out,
+        target_reason="",
+        floor=2,
+        order=Order.REVERSE_OF_SCALE_UP,
+        min_drain_s=3.0,
+        drain_limit_s=60.0,
+        at_limit=AtLimit.ASK,
+        accepted_grade=Grade.MEASURED,
+        zeros_needed=3,
+        soak_s=6.0,
+        hold_s=0.0,
+        pause_between_s=0.0,
+        probes=tuple(
+            PlannedProbe(f"site-{balancer_id}", f"http://site.test/{balancer_id}")
+            for balancer_id in balancer_ids
+        ),
+        probe_failures_allowed=0.2,
+        count_kind="nginx_stub_status",
+        ceiling_rps=95.0,
+        ceiling_source="benchmark",
+        forecast_peak_rps=None,
+        guard_share=0.8,
+        window_start=None,
+        window_end=None,
+        is_unattended=False,
+        reason="",
+        strays=strays,
+    )
+    return replace(plan, **changes)

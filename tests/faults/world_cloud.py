@@ -1,0 +1,234 @@
+"""A provider in process: the simulator's world behind the `Cloud` protocol, on a virtual clock.
+
+It raises what the real client raises, by the real client's own parsing and judging of errors. Every write is
+told to `on_send` right before it reaches the world, which is where the oracle of the fault tests stands.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+from portal.cloud import rackspace_answers as answers
+from portal.cloud import rackspace_faults as faults
+from portal.cloud.types import BalancerRef, BalancerStatus, CloudIdentity, Done, Server
+from portal.errors import InDoubt, Refused, TryLater
+from portal.simulator.errors import AnswerLost, AnswerTruncated, ProviderError
+from portal.simulator.world import World
+
+CALL_DEADLINE_S = 10.0
+
+
+class VirtualClock:
+    """Time that moves only when it is told to, and the world with it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def monotonic(self) -> float:
+        return self.world.now
+
+    def now(self) -> datetime:
+        return self.world.time_at(self.world.now).astimezone(UTC)
+
+    def pass_(self, seconds: float) -> None:
+        self.world.advance_to(self.world.now + seconds)
+
+
+async def nothing(*_: object) -> None:
+    """Do nothing."""
+
+
+class WorldCloud:
+    """One worker's client. `latency_s` passes with every call; `point` may freeze or end the worker."""
+
+    call_deadline_s = CALL_DEADLINE_S
+
+    def __init__(self, world, clock, *, latency_s=0.02, on_send=None, on_lost=None, on_read=None, point=nothing):
+        self.world = world
+        self.clock = clock
+        self.latency_s = latency_s
+        self.on_send = on_send or (lambda *_: None)
+        self.on_lost = on_lost or (lambda *_: None)
+        self.on_read = on_read or (lambda *_: None)
+        self.point = point
+        self.identity = CloudIdentity("rackspace", "http://identity.test/v2.0/", "123456", "DFW")
+
+    # Reads
+
+    def _read(self, call, *args, missing=()):
+        self.clock.pass_(self.latency_s)
+        try:
+            body = call(*args)
+            self.clock.pass_(min(self.world.take_delay(), 7.0))
+            return body
+        except AnswerLost as lost:
+            self.clock.pass_(7.0 if lost.how == "timeout" else 0.0)
+            raise TryLater("No answer.", after_s=5.0, code="broken") from lost
+        except AnswerTruncated as cut:
+            raise TryLater("Half an answer.", after_s=5.0, code="unreadable") from cut
+        except ProviderError as error:
+            if error.status in missing:
+                return None
+            raise faults.trouble_of_read(self._fault(error)) from error
+
+    def _fault(self, error):
+        body = b"" if error.body is None else json.dumps(error.body).encode()
+        return faults.open_fault(
+            error.status, {k.lower(): v for k, v in error.headers.items()}, body, self.clock.now()
+        )
+
+    async def list_balancers(self):
+        body = self._read(self.world.list_load_balancers)
+        return answers.parse_balancer_refs(json.dumps(body).encode())
+
+    async def show_balancer(self, balancer_id):
+        body = self._read(self.world.show_load_balancer, int(balancer_id), missing=(404, 410))
+        found = None if body is None else answers.parse_balancer(json.dumps(body).encode(), balancer_id)
+        self.on_read(f"lb:{balancer_id}", found is not None and found.status is BalancerStatus.ACTIVE)
+        return found
+
+    async def balancers_holding(self, address):
+        self._read(self.world.list_load_balancers)
+        return tuple(
+            BalancerRef(str(lb.lb_id), lb.name, BalancerStatus.ACTIVE)
+            for lb in self.world.balancers.values()
+            if any(node.address == address for node in lb.nodes) and lb.status != "DELETED"
+        )
+
+    async def list_servers(self) -> tuple[Server, ...]:
+        body = self._read(self.world.list_servers)
+        if not body["servers"]:
+            # The real client refuses an empty list where a page must have been full; here it always must.
+            raise TryLater("An empty list.", after_s=5.0, code="unreadable")
+        return tuple(
+            answers.parse_one_server(json.dumps(self.world.show_server.raw(self.world, s["id"])).encode(), s["id"])
+            for s in body["servers"]
+        )
+
+    async def show_server(self, server_id):
+        body = self._read(self.world.show_server, server_id, missing=(404,))
+        self.on_read(f"server:{server_id}", True)
+        return None if body is None else answers.parse_one_server(json.dumps(body).encode(), server_id)
+
+    async def attached_volumes(self, server_id):
+        body = self._read(self.world.list_volume_attachments, server_id, missing=(404,))
+        return () if body is None else answers.parse_volumes(json.dumps(body).encode())
+
+    async def node_feed(self, balancer_id, node_id):
+        return ()
+
+    async def balancer_stats(self, balancer_id):
+        return None
+
+    # Writes
+
+    async def _write(self, name, target, call, *args, not_after, gone_is_done=False, body_needed=False):
+        await self.point("before_send")
+        if self.clock.monotonic() > not_after:
+            raise TryLater("Too late to be sent.", after_s=0.0, code="not_sent")
+        self.on_send(name, target, args)
+        self.clock.pass_(self.latency_s)
+        try:
+            body = call(*args)
+        except AnswerLost as lost:
+            if lost.how == "refused":
+                raise TryLater("No connection.", after_s=2.0, code="unreachable") from lost
+            self.on_lost(name, target)
+            self.clock.pass_(CALL_DEADLINE_S if lost.how == "timeout" else 0.0)
+            raise InDoubt("The answer was lost.", code="answer_lost") from lost
+        except AnswerTruncated as cut:
+            if body_needed:
+                self.on_lost(name, target)
+                raise InDoubt("Half an answer.", code="answer_lost") from cut
+            body = cut.result
+        except ProviderError as error:
+            return self._refused(name, target, error, gone_is_done=gone_is_done)
+        self.clock.pass_(min(self.world.take_delay(), CALL_DEADLINE_S - 1))
+        await self.point("after_send")
+        return body
+
+    def _refused(self, name, target, error, *, gone_is_done):
+        fault = self._fault(error)
+        if fault.is_rate_limit:
+            raise faults.rate_limited(fault) from error
+        if error.status == 404 and gone_is_done:
+            return None
+        if fault.is_duplicate:
+            return None
+        if error.status == 422 and (faults.says_not_active(fault) or faults.state_named(fault)):
+            raise faults.balancer_not_writable(faults.state_named(fault)) from error
+        if error.status == 409:
+            raise TryLater("Busy or locked.", after_s=5.0, code="server_busy") from error
+        if error.status == 404:
+            raise Refused("It is not there.", code="gone") from error
+        trouble = faults.trouble_of_write(fault)
+        if isinstance(trouble, InDoubt):
+            self.on_lost(name, target)
+        raise trouble from error
+
+    async def set_condition(self, balancer_id, node_id, condition, *, not_after):
+        await self._write(
+            f"set_{condition.value}",
+            (balancer_id, node_id),
+            self.world.update_node,
+            int(balancer_id),
+            int(node_id),
+            {"condition": condition.value},
+            not_after=not_after,
+        )
+        return Done()
+
+    async def remove_node(self, balancer_id, node_id, *, not_after):
+        await self._write(
+            "remove",
+            (balancer_id, node_id),
+            self.world.delete_node,
+            int(balancer_id),
+            int(node_id),
+            not_after=not_after,
+            gone_is_done=True,
+        )
+        return Done()
+
+    async def add_node(self, balancer_id, node, *, not_after):
+        body = {
+            "address": node.address,
+            "port": node.port,
+            "condition": node.condition.value,
+            "type": node.type.value,
+        }
+        if node.weight is not None:
+            body["weight"] = node.weight
+        await self._write(
+            "add",
+            (balancer_id, node.address),
+            self.world.add_nodes,
+            int(balancer_id),
+            [body],
+            not_after=not_after,
+            body_needed=True,
+        )
+        return Done()
+
+    async def delete_server(self, server_id, *, not_after):
+        await self._write(
+            "delete",
+            (server_id,),
+            self.world.delete_server,
+            server_id,
+            not_after=not_after,
+            gone_is_done=True,
+        )
+        return Done()
+
+    async def stop_server(self, server_id, *, not_after):
+        raise Refused("Not used here.")
+
+    async def start_server(self, server_id, *, not_after):
+        raise Refused("Not used here.")
+
+
+def aware(world: World, t: float) -> datetime:
+    """Return world time as an aware UTC time."""
+    return (world.start + timedelta(seconds=t)).astimezone(UTC)
