@@ -16,6 +16,8 @@ from portal.embedded.places import REPOSITORY, Keys, is_free
 # Queue → pool children. Two workers even on a desk: a long analysis must not hold up a tick.
 WORKERS: Mapping[str, int] = {"ticks": 2, "work": 1}
 GRACEFUL_SHUTDOWN_S = 3
+# On a desk root may run everything; Celery's warning at each start would hide warnings that matter.
+_ROOT_IS_MEANT = "ignore:You're running the worker with superuser privileges"
 
 
 def answers(port: int, path: str, *, host: str = "localhost") -> Callable[[], Awaitable[bool]]:
@@ -119,6 +121,7 @@ def portal_children(
             ),
             *("--proxy-headers", "--forwarded-allow-ips", "127.0.0.1") if "BEHIND_PROXY" in env else (),
             needs=("prepare", "postgres", "valkey"),
+            check=lambda: _refuse_taken(port),
             prepare=lambda: _refuse_taken(port),
             ready=answers(port, "/healthz"),
             stop_grace_s=GRACEFUL_SHUTDOWN_S + 3.0,
@@ -129,10 +132,10 @@ def portal_children(
         found.append(
             child(
                 queue,
-                *("-m", "celery", "-A", "portal.celery", "worker", "-Q", queue, "-n", f"{queue}@%h"),
+                *("-m", "celery", "-q", "-A", "portal.celery", "worker", "-Q", queue, "-n", f"{queue}@%h"),
                 *("-c", str(concurrency), "-l", "WARNING", "-I", "portal.embedded.announce"),
                 *("--without-gossip", "--without-mingle"),
-                more_env={READY_FILE: str(flag)},
+                more_env={READY_FILE: str(flag), "PYTHONWARNINGS": _ROOT_IS_MEANT},
                 needs=("prepare", "postgres", "valkey"),
                 prepare=_remover(flag),
                 ready=_exists(flag),
@@ -145,7 +148,7 @@ def portal_children(
         found.append(
             child(
                 "beat",
-                *("-m", "celery", "-A", "portal.celery", "beat", "-l", "WARNING", "--pidfile="),
+                *("-m", "celery", "-q", "-A", "portal.celery", "beat", "-l", "WARNING", "--pidfile="),
                 *("-s", str(schedule)),
                 needs=("prepare", "postgres", "valkey"),
                 settled_after_s=2.0,

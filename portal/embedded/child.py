@@ -13,7 +13,7 @@ from portal.embedded.places import Unprivileged
 READY_FILE = "STEADY_READY_FILE"
 
 
-def nothing_to_prepare() -> None:
+def nothing_to_do() -> None:
     """Stand for a child that needs nothing before a start."""
 
 
@@ -24,7 +24,8 @@ class Child:
     `ready` asks the process itself; one that cannot be asked (None) is taken for ready once it has run for
     `settled_after_s`. `needs` names the children
     that must be ready before each start. `once` is for a command that must end with 0 before what needs it
-    starts. `prepare` runs before each start and raises CannotStart if the child cannot run at all.
+    starts. `check` runs before anything starts, `prepare` before each start; both raise CannotStart if the child
+    cannot run at all.
     `shown` says which lines of its output the terminal gets; the log file gets all.
     """
 
@@ -36,7 +37,8 @@ class Child:
     needs: tuple[str, ...] = ()
     once: bool = False
     user: Unprivileged | None = None
-    prepare: Callable[[], None] = nothing_to_prepare
+    check: Callable[[], None] = nothing_to_do
+    prepare: Callable[[], None] = nothing_to_do
     ready: Callable[[], Awaitable[bool]] | None = None
     ready_limit_s: float = 60.0
     settled_after_s: float = 0.5

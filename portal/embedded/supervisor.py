@@ -47,7 +47,7 @@ class Output:
         """Write one line of a child's."""
         self._file(name).write(f"{text}\n")
         self._files[name].flush()
-        if shown:
+        if shown and text.strip():
             self.say(text, name=name)
 
     def say(self, text: str, *, name: str = "portal") -> None:
@@ -150,6 +150,12 @@ class Supervisor:
         if self._stop_when_closed is not None:
             loop.add_reader(self._stop_when_closed, self._read_parent)
         self._end_leftovers()
+        try:
+            for kept in self._kept.values():
+                kept.child.check()
+        except CannotStart as failure:
+            self._failure = failure
+            return
         self._start_minder()
         tasks = [asyncio.create_task(self._keep(kept)) for kept in self._kept.values()]
         tasks.append(asyncio.create_task(self._announce()))
