@@ -1,7 +1,7 @@
 """PostgreSQL, Valkey and all processes of the portal on one machine, started by one command.
 
 `python -m portal.embedded run` is `make run`. Programs use `start_portal`, `start_services` and `services`.
-Decision record: docs/decisions/0002-embedded-services.md.
+Decision record: docs/decisions/0004-embedded-services.md.
 """
 
 from __future__ import annotations

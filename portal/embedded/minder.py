@@ -30,15 +30,15 @@ def _send(group: int, number: int) -> bool:
 
 def main() -> None:
     """Mind the groups until standard input ends."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # our end is the end of the input, nothing else
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)  # our end is the end of the input, nothing else
     groups: dict[int, int] = {}
     for line in sys.stdin:
-        number, *rest = line[1:].split()
+        pid, *rest = line[1:].split()
         if line[0] == "+":
-            groups[int(number)] = int(rest[0])
+            groups[int(pid)] = int(rest[0])
         else:
-            groups.pop(int(number), None)
+            groups.pop(int(pid), None)
     left = {group for group, number in groups.items() if _send(group, number)}
     look = threading.Event()
     for _ in range(int(GRACE_S / LOOK_EVERY_S)):
