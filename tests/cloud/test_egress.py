@@ -1,0 +1,339 @@
+"""Typed-in addresses: which are asked, and that the judged address is the one connected to."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import ssl
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portal import egress
+from portal.errors import ProviderFailed, Refused, TryLater
+
+NOTHING_OPEN = egress.Rules()
+
+BAD_FORM = [
+    ("", "bad_scheme"),
+    ("example.com", "bad_scheme"),
+    ("file:///etc/passwd", "bad_scheme"),
+    ("gopher://example.com/", "bad_scheme"),
+    ("ftp://example.com/", "bad_scheme"),
+    ("javascript:alert(1)", "bad_scheme"),
+    ("http://", "bad_url"),
+    ("http:///path", "bad_url"),
+    ("http://user:secret@example.com/", "userinfo"),
+    ("http://example.com@127.0.0.1/", "userinfo"),
+    ("http://example.com\\@127.0.0.1/", "bad_url"),
+    ("http://exam ple.com/", "bad_url"),
+    ("http://example.com/\r\nHost: evil", "bad_url"),
+    ("http://example.com/" + "a" * 2000, "bad_url"),
+    ("http://example.com:99999/", "closed_port"),
+    ("http://example.com:22/", "closed_port"),
+    ("http://example.com:25/", "closed_port"),
+    ("http://example.com:6379/", "closed_port"),
+    ("http://example.com:5432/", "closed_port"),
+    ("https://example.com:2375/", "closed_port"),
+]
+NUMBERS_AND_TRICKS = [
+    "127.1",
+    "0177.0.0.1",
+    "0x7f.0.0.1",
+    "0x7f000001",
+    "2130706433",
+    "017700000001",
+    "127.0.0.1.",
+    "1.2.3",
+    "0",
+    "00.0.0.0",
+]
+CLOSED = [
+    "127.0.0.1",
+    "127.255.255.254",
+    "10.0.0.1",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.168.1.1",
+    "169.254.169.254",
+    "169.254.1.1",
+    "169.254.170.2",
+    "100.64.0.1",
+    "100.100.100.200",
+    "0.0.0.0",
+    "0.1.2.3",
+    "192.0.0.192",
+    "192.0.2.1",
+    "198.18.0.1",
+    "203.0.113.1",
+    "224.0.0.1",
+    "239.255.255.255",
+    "240.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "::7f00:1",
+    "::ffff:127.0.0.1",
+    "::ffff:10.0.0.1",
+    "::ffff:169.254.169.254",
+    "64:ff9b::7f00:1",
+    "64:ff9b::a9fe:a9fe",
+    "64:ff9b:1::1",
+    "2002:7f00:1::",
+    "2002:a9fe:a9fe::",
+    "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+    "2001:db8::1",
+    "fc00::1",
+    "fd00:ec2::254",
+    "fe80::1",
+    "fec0::1",
+    "ff02::1",
+    "100::1",
+]
+OPEN = ["8.8.8.8", "93.184.216.34", "2606:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8", "2002:808:808::"]
+
+
+@pytest.mark.parametrize(("url", "code"), BAD_FORM)
+def test_an_address_of_the_wrong_form_is_refused_with_a_sentence(url, code):
+    with pytest.raises(Refused) as caught:
+        egress.check_url(url, rules=NOTHING_OPEN)
+    assert caught.value.code == code
+    assert caught.value.says.endswith(".")
+
+
+@pytest.mark.parametrize("host", NUMBERS_AND_TRICKS)
+def test_a_host_written_as_an_odd_number_is_refused(host):
+    with pytest.raises(Refused) as caught:
+        egress.check_url(f"http://{host}/", rules=NOTHING_OPEN)
+    assert caught.value.code in {"odd_address", "closed_address", "bad_url"}
+
+
+@pytest.mark.parametrize("address", CLOSED)
+def test_an_address_inside_or_reserved_is_refused(address):
+    host = f"[{address}]" if ":" in address else address
+    with pytest.raises(Refused) as caught:
+        egress.check_url(f"http://{host}/", rules=NOTHING_OPEN)
+    assert caught.value.code == "closed_address"
+
+
+@pytest.mark.parametrize("address", OPEN)
+def test_an_address_of_the_open_internet_may_be_asked(address):
+    host = f"[{address}]" if ":" in address else address
+    assert egress.check_url(f"https://{host}:8443/x?y=1", rules=NOTHING_OPEN).port == 8443
+
+
+@pytest.mark.parametrize("host", ["１２７.0.0.1", "①②⑦.0.0.1", "exa\u3002mple.com\u2028"])
+def test_letters_that_only_look_like_an_address_lead_nowhere_closed(host):
+    try:
+        target = egress.check_url(f"http://{host}/", rules=NOTHING_OPEN)
+    except Refused:
+        return
+    assert target.host.isascii()
+    assert egress._literal(target.host) is None
+
+
+@given(address=st.ip_addresses())
+def test_whatever_is_open_is_global_in_the_end(address):
+    inner = egress._embedded(address) or address
+    if egress.why_closed(address, NOTHING_OPEN) is None:
+        assert inner.is_global
+        assert not inner.is_multicast
+
+
+def test_an_opened_host_and_port_is_open_and_its_neighbour_is_not():
+    rules = egress.make_rules(("127.0.0.1:8900", "[::1]:8900", "Localhost:8900"))
+    for url in ("http://127.0.0.1:8900/", "http://[::1]:8900/", "http://localhost:8900/"):
+        egress.check_url(url, rules=rules)
+    for url in ("http://127.0.0.1:8901/", "http://127.0.0.1/"):
+        with pytest.raises(Refused):
+            egress.check_url(url, rules=rules)
+    egress.check_url("http://10.0.0.1:9000/", allow=["10.0.0.1:9000"], rules=NOTHING_OPEN)
+
+
+def test_an_opened_network_opens_its_addresses_but_never_a_metadata_service():
+    rules = egress.make_rules((), ("10.0.0.0/8", "169.254.0.0/16", "fd00::/8"))
+    egress.check_url("http://10.1.2.3/status", rules=rules)
+    egress.check_url("http://[::ffff:10.1.2.3]/status", rules=rules)
+    for host in ("192.168.1.1", "169.254.169.254", "[fd00:ec2::254]", "[::ffff:169.254.169.254]"):
+        with pytest.raises(Refused):
+            egress.check_url(f"http://{host}/", rules=rules)
+
+
+# --- over sockets of this machine ---
+
+
+async def talk(answer: bytes, act, *, addresses=("127.0.0.1",), rules=None, tls=None, pause_s: float = 0.0):
+    """Serve `answer` on a free port, then run `act(client, port, seen)` with names resolved to `addresses`."""
+    seen: list[bytes] = []
+
+    async def serve(reader, writer):
+        try:
+            seen.append(await reader.readuntil(b"\r\n\r\n"))
+            await asyncio.sleep(pause_s)
+            writer.write(answer)
+            await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            seen.append(b"broken")
+        writer.close()
+
+    async def resolve(host: str, port: int):
+        asked.append(host)
+        return addresses
+
+    asked: list[str] = []
+    server_tls, client_tls = tls or (None, None)
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server_tls)
+    port = listening.sockets[0].getsockname()[1]
+    loopback_open = egress.make_rules((), ("127.0.0.0/8",)) if rules is None else rules
+    client = httpx.AsyncClient(
+        transport=egress.CheckedTransport(
+            limits=httpx.Limits(), rules=lambda: loopback_open, resolver=resolve, ssl_context=client_tls
+        ),
+        trust_env=False,
+    )
+    async with listening, client:
+        return await act(client, port, seen), seen, asked
+
+
+def fetch_of(url: str, **more):
+    async def act(client, port, seen):
+        return await egress.fetch(url.format(port=port), client=client, **more)
+
+    return act
+
+
+@pytest.fixture(autouse=True)
+def nothing_opened_by_settings(monkeypatch):
+    monkeypatch.setattr(egress, "rules_from_settings", lambda: NOTHING_OPEN)
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
+
+
+def test_the_name_is_resolved_once_and_stays_in_the_host_header():
+    answer, seen, asked = asyncio.run(talk(OK, fetch_of("http://shop.example.com:{port}/health?x=1")))
+    assert (answer.status, answer.text) == (200, "hello")
+    assert answer.latency_ms > 0
+    assert asked == ["shop.example.com"]
+    head = seen[0].decode().lower()
+    assert head.startswith("get /health?x=1 http/1.1\r\n")
+    assert "host: shop.example.com:" in head
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [("10.0.0.1",), ("169.254.169.254",), ("8.8.8.8", "127.0.0.1"), ("::1",), ("::ffff:10.0.0.1",)],
+)
+def test_a_name_that_leads_inside_is_refused_even_beside_an_open_address(addresses):
+    act = fetch_of("http://rebind.example.com:{port}/")
+    with pytest.raises(Refused) as caught:
+        asyncio.run(talk(OK, act, addresses=addresses, rules=NOTHING_OPEN))
+    assert caught.value.code == "closed_address"
+
+
+def test_a_redirect_is_an_answer_and_is_not_followed():
+    moved = b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n"
+    answer, seen, _ = asyncio.run(talk(moved, fetch_of("http://shop.example.com:{port}/")))
+    assert answer.status == 302
+    assert len(seen) == 1
+
+
+def test_no_proxy_is_taken_from_the_environment(monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    answer, _, _ = asyncio.run(talk(OK, fetch_of("http://shop.example.com:{port}/")))
+    assert answer.status == 200
+
+
+def test_a_long_body_is_cut_and_said_to_be():
+    body = b"a" * 100_000
+    long = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    answer, _, _ = asyncio.run(talk(long, fetch_of("http://shop.example.com:{port}/", max_bytes=1000)))
+    assert (len(answer.body), answer.is_cut) == (1000, True)
+
+
+def test_a_little_gzip_that_stands_for_much_is_cut_too():
+    body = gzip.compress(b"0" * 50_000_000)
+    bomb = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    answer, _, _ = asyncio.run(talk(bomb, fetch_of("http://shop.example.com:{port}/", max_bytes=1000)))
+    assert answer.body == b"0" * 1000
+    assert answer.is_cut
+
+
+def test_a_compressed_answer_is_read():
+    body = gzip.compress(b"welcome")
+    packed = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    answer, _, _ = asyncio.run(talk(packed, fetch_of("http://shop.example.com:{port}/")))
+    assert (answer.text, answer.is_cut) == ("welcome", False)
+
+
+def test_an_answer_that_does_not_come_in_time_ends_with_a_sentence():
+    act = fetch_of("http://shop.example.com:{port}/", timeout_s=0.1)
+    with pytest.raises(TryLater) as caught:
+        asyncio.run(talk(OK, act, pause_s=0.5))
+    assert caught.value.code == "timeout"
+
+
+@pytest.mark.parametrize(
+    "answer", [b"220 mail.example.com ESMTP\r\n", b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab"]
+)
+def test_something_that_is_not_http_is_no_answer(answer):
+    with pytest.raises(ProviderFailed) as caught:
+        asyncio.run(talk(answer, fetch_of("http://shop.example.com:{port}/")))
+    assert caught.value.code == "not_http"
+
+
+def test_a_name_without_an_address_is_unreachable():
+    with pytest.raises(TryLater) as caught:
+        asyncio.run(talk(OK, fetch_of("http://shop.example.com:{port}/"), addresses=()))
+    assert caught.value.code == "unreachable"
+
+
+def test_only_looking_is_offered():
+    with pytest.raises(Refused):
+        asyncio.run(egress.fetch("http://8.8.8.8/", method="POST"))
+
+
+def certificate_for(name: str, folder) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's TLS context for `name` and a client's that trusts exactly it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "certificate.pem"
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(path)
+    return server, ssl.create_default_context(cafile=str(path))
+
+
+def test_the_certificate_must_be_for_the_name_although_the_address_is_connected_to(tmp_path):
+    tls = certificate_for("shop.example.com", tmp_path)
+    answer, _, _ = asyncio.run(talk(OK, fetch_of("https://shop.example.com:{port}/"), tls=tls))
+    assert answer.text == "hello"
+    with pytest.raises(ProviderFailed) as caught:
+        asyncio.run(talk(OK, fetch_of("https://other.example.com:{port}/"), tls=tls))
+    assert caught.value.code == "tls"
