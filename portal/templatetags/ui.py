@@ -571,6 +571,26 @@ def connections_chart(series: Sequence[charts.Series], title: str, **options: An
     return _safe(f'{svg}<ul class="legend">{entries}</ul>')
 
 
+@register.inclusion_tag("components/zoom_chart.html")
+def zoom_chart(
+    series: Sequence[charts.Series], title: str, unit: str = "connections", **options: Any
+) -> dict[str, Any]:
+    """Show `connections_chart` with a table of its values; a script offers to zoom into it.
+
+    The page loads `components/plot_scripts.html` in its `scripts` block and the style in `head`.
+    """
+    rows, total = charts.table_of(series)
+    return {
+        "chart": connections_chart(series, title=title, unit=unit, **options),
+        "title": title,
+        "series": series,
+        "rows": rows,
+        "total": total,
+        "data": charts.zoom_data(series, title=title, unit=unit, limit=options.get("limit")),
+        "has_values": any(value is not None for row in rows for value in row.values),
+    }
+
+
 @register.simple_tag
 def load_bars(
     nodes: Sequence[charts.NodeLoad], title: str, ceiling: float | None, **options: Any

@@ -452,3 +452,45 @@ def phase_track(phases: Sequence[PhaseStep], *, title: str) -> str:
         for phase in phases
     )
     return _open("track", height, title, told + ".") + "".join(parts) + "</svg>"
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One moment of several series; a value is None where nothing is known at that moment."""
+
+    at: datetime
+    values: tuple[float | None, ...]
+
+
+def table_of(series: Sequence[Series], *, most: int = 240) -> tuple[list[TableRow], int]:
+    """Return the series as rows of a table, and how many moments there are in all.
+
+    Above `most` moments the rows are thinned evenly; the first and the last always stay.
+    """
+    if most < 2:
+        raise ValueError("a table needs room for its first and its last row")
+    columns = [dict(one.points) for one in series]
+    moments = sorted({at for column in columns for at in column})
+    total = len(moments)
+    if total > most:
+        moments = [moments[round(index * (total - 1) / (most - 1))] for index in range(most)]
+    return [TableRow(at, tuple(column.get(at) for column in columns)) for at in moments], total
+
+
+def zoom_data(series: Sequence[Series], *, title: str, unit: str, limit: float | None) -> dict[str, object]:
+    """Return what `static/js/plot.js` draws: times in seconds since 1970, unknown values as null."""
+    return {
+        "title": title,
+        "unit": unit,
+        "limit": limit,
+        "series": [
+            {
+                "label": one.label,
+                "tone": one.tone,
+                "dashed": one.dashed,
+                "times": [at.timestamp() for at, _ in one.points],
+                "values": [value for _, value in one.points],
+            }
+            for one in series
+        ],
+    }

@@ -20,6 +20,7 @@ from portal.ui.charts import (
     number,
     phase_track,
     sparkline,
+    table_of,
 )
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -207,3 +208,15 @@ def test_the_axis_ends_at_a_round_number(value, rounded):
 )
 def test_numbers_read_as_people_write_them(value, text):
     assert number(value) == text
+
+
+def test_the_table_of_a_chart_has_a_row_per_moment_and_unknown_where_a_series_has_none():
+    rows, total = table_of([Series("a", points(9, None)), Series("b", points(1, 2, 3))])
+    assert [row.values for row in rows] == [(9, 1), (None, 2), (None, 3)]
+    assert total == 3
+
+
+def test_a_long_table_is_thinned_and_keeps_its_ends():
+    rows, total = table_of([Series("a", points(*range(1000)))], most=50)
+    assert (len(rows), total) == (50, 1000)
+    assert (rows[0].values, rows[-1].values) == ((0,), (999,))
