@@ -74,7 +74,7 @@ def rotate(token: str) -> str:
         ) from None
 
 
-class EncryptedTextField(models.TextField):  # type: ignore[type-arg]  # not generic at run time
+class EncryptedTextField(models.TextField):  # not generic at run time
     """Text that is encrypted in the database and plain in Python. It can be compared with nothing there."""
 
     description = "Text, encrypted at rest"

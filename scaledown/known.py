@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING
 
-from capacity.models import Ceiling, CountSource, ForecastPeak, Probe
+from capacity.models import CountSource, Probe
+from capacity.reference import Figure, Site, reference_for
 from scaledown.models import ProtectedServer, ScaleUpEntry
 from scaledown.planner import Added, ContactKnown, Known
 from scaledown.types import PlannedProbe
@@ -23,14 +24,13 @@ def known_for(
     *,
     at: datetime,
 ) -> Known:
-    """Return what is known of the pool behind these balancers at `at`, in a constant number of queries.
+    """Return what is known of the pool behind these balancers at `at`; two queries a balancer and six more.
 
     Ceiling, peak and count source come from the first balancer that has them: balancers of one plan share
     a pool of servers.
     """
     of_pool = {"connection": connection, "balancer_id__in": list(balancer_ids)}
-    ceiling = Ceiling.objects.filter(**of_pool, at__lte=at).order_by("-at", "-pk").first()
-    peak = ForecastPeak.objects.filter(**of_pool, at__lte=at).order_by("-at", "-pk").first()
+    ceiling, peak = _figures(connection, balancer_ids, at)
     counts = CountSource.objects.filter(**of_pool).order_by("balancer_id").first()
     probes = Probe.objects.filter(**of_pool).order_by("balancer_id", "name")
     entries = ScaleUpEntry.objects.filter(record__event=event, record__connection=connection) if event else []
@@ -71,3 +71,16 @@ def known_for(
             for contact in connection.account.contacts.all()
         ),
     )
+
+
+def _figures(
+    connection: CloudConnection, balancer_ids: Sequence[str], at: datetime
+) -> tuple[Figure | None, Figure | None]:
+    """Return ceiling and forecast peak, each from the first balancer that has one."""
+    ceiling = peak = None
+    for balancer_id in balancer_ids:
+        reference = reference_for(connection.account, Site(connection.ref, balancer_id), at)
+        if reference is not None:
+            ceiling = ceiling or reference.ceiling
+            peak = peak or reference.forecast_peak
+    return ceiling, peak

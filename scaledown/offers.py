@@ -179,11 +179,13 @@ def _allowed(name: str, now: Situation) -> bool:
 def _resume(now: Situation) -> list[Offer]:
     if not _allowed("resume", now):
         return []
-    changed = [way.name for way in now.progress.servers if way.by_hand and not way.phase.is_final] + [
-        kept.name
-        for kept in (*now.progress.kept, *now.progress.servers)
-        if any(node.is_foreign for node in kept.nodes)
-    ]
+    changed = [way.name for way in now.progress.servers if way.by_hand and not way.phase.is_final]
+    for name, nodes in (
+        *((kept.name, kept.nodes) for kept in now.progress.kept),
+        *((way.name, way.nodes) for way in now.progress.servers),
+    ):
+        if any(node.is_foreign for node in nodes):
+            changed.append(name)
     by_hand = list(dict.fromkeys(changed))
     leaves = "The run looks at the pool afresh and goes on from where it stopped."
     if by_hand:

@@ -1,0 +1,55 @@
+"""The addresses of scale-down's API, below /api/v1/."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from scaledown import api
+
+urlpatterns = [
+    path(
+        "accounts/<uuid:account_ref>/scale-up-records",
+        api.RecordListApi.as_view(),
+        name="api-scale-up-records",
+    ),
+    path(
+        "accounts/<uuid:account_ref>/scale-up-records/reconstruct",
+        api.ReconstructApi.as_view(),
+        name="api-scale-up-reconstruct",
+    ),
+    path("scale-up-records/<uuid:record_ref>", api.RecordApi.as_view(), name="api-scale-up-record"),
+    path("accounts/<uuid:account_ref>/plans", api.PlanListApi.as_view(), name="api-plans"),
+    path("plans/<uuid:plan_ref>", api.PlanApi.as_view(), name="api-plan"),
+    path("plans/<uuid:plan_ref>/preview", api.PlanPreviewApi.as_view(), name="api-plan-preview"),
+    path("plans/<uuid:plan_ref>/submit", api.PlanSubmitApi.as_view(), name="api-plan-submit"),
+    path("plans/<uuid:plan_ref>/approve", api.PlanApproveApi.as_view(), name="api-plan-approve"),
+    path("plans/<uuid:plan_ref>/reject", api.PlanRejectApi.as_view(), name="api-plan-reject"),
+    path("plans/<uuid:plan_ref>/void", api.PlanVoidApi.as_view(), name="api-plan-void"),
+    path("plans/<uuid:plan_ref>/copy", api.PlanCopyApi.as_view(), name="api-plan-copy"),
+    path("plans/<uuid:plan_ref>/runs", api.PlanStartApi.as_view(), name="api-plan-start"),
+    path("plans/<uuid:plan_ref>/rehearsals", api.PlanRehearseApi.as_view(), name="api-plan-rehearse"),
+    path("runs", api.RunListApi.as_view(), name="api-runs"),
+    path("accounts/<uuid:account_ref>/runs", api.AccountRunListApi.as_view(), name="api-account-runs"),
+    path("runs/<uuid:run_ref>", api.RunApi.as_view(), name="api-run"),
+    path("runs/<uuid:run_ref>/commands", api.RunCommandsApi.as_view(), name="api-run-commands"),
+    path("runs/<uuid:run_ref>/charge", api.RunChargeApi.as_view(), name="api-run-charge"),
+    path("runs/<uuid:run_ref>/journal", api.RunJournalApi.as_view(), name="api-run-journal"),
+    path("runs/<uuid:run_ref>/samples", api.RunSamplesApi.as_view(), name="api-run-samples"),
+    path("runs/<uuid:run_ref>/events", api.RunEventsApi.as_view(), name="api-run-events"),
+    path("runs/<uuid:run_ref>/report", api.RunReportApi.as_view(), name="api-run-report"),
+    path("runs/<uuid:run_ref>/lessons", api.RunLessonsApi.as_view(), name="api-run-lessons"),
+    path(
+        "accounts/<uuid:account_ref>/protected-servers",
+        api.ProtectedListApi.as_view(),
+        name="api-protected-servers",
+    ),
+    path(
+        "protected-servers/<uuid:mark_ref>/lift",
+        api.ProtectedLiftApi.as_view(),
+        name="api-protected-server-lift",
+    ),
+    path("accounts/<uuid:account_ref>/standstills", api.StandstillListApi.as_view(), name="api-standstills"),
+    path(
+        "standstills/<uuid:standstill_ref>/lift", api.StandstillLiftApi.as_view(), name="api-standstill-lift"
+    ),
+]

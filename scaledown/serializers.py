@@ -1,0 +1,648 @@
+"""Shape and validity of the API's input and output for scale-down.
+
+What selectors return are frozen dataclasses; their serializers and examples are made from the type hints, so
+that the schema cannot drift from what is answered.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Mapping
+from datetime import datetime
+from enum import Enum
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from portal.runs.models import JournalEntry, Run, RunCommand, Standstill
+from scaledown.models import Plan, PlanStatus, ProtectedServer, ScaleUpEntry, ScaleUpRecord
+from scaledown.planner import Choice, Preview
+from scaledown.report import LessonShown, Report
+from scaledown.selectors import LiveRun, PlanPage, is_customer, status_now
+from scaledown.types import AtLimit, Grade, Order
+
+_made: dict[type, type[serializers.Serializer[Any]]] = {}
+# Inside matters that a caller of the API has no use for.
+_LEFT_OUT = {"Offer": {"permission"}}
+
+
+def serializer_of(kind: type, name: str = "") -> type[serializers.Serializer[Any]]:
+    """Return the serializer that shows a dataclass, one per dataclass."""
+    if kind not in _made:
+        hints = get_type_hints(kind)
+        fields: dict[str, Any] = {
+            field.name: _field(hints[field.name])
+            for field in dataclasses.fields(kind)
+            if field.name not in _LEFT_OUT.get(kind.__name__, set())
+        }
+        doc = (kind.__doc__ or "").split("\n")[0]
+        made = type(name or f"{kind.__name__}Out", (serializers.Serializer,), {**fields, "__doc__": doc})
+        _made[kind] = made
+    return _made[kind]
+
+
+def _optional(hint: Any) -> tuple[Any, bool]:
+    if get_origin(hint) in (Union, types.UnionType):
+        rest = [part for part in get_args(hint) if part is not type(None)]
+        return rest[0], True
+    return hint, False
+
+
+def _field(hint: Any, **options: Any) -> serializers.Field[Any, Any, Any, Any]:
+    hint, may_be_null = _optional(hint)
+    if may_be_null:
+        options["allow_null"] = True
+    if dataclasses.is_dataclass(hint):
+        return serializer_of(hint)(**options)  # type: ignore[arg-type]
+    if get_origin(hint) is tuple:
+        item = get_args(hint)[0]
+        if dataclasses.is_dataclass(item):
+            return serializer_of(item)(many=True, **options)  # type: ignore[arg-type]
+        return serializers.ListField(child=_field(item), **options)
+    if get_origin(hint) is not None and issubclass(get_origin(hint), Mapping):
+        return serializers.DictField(**options)
+    simple: Mapping[type, type[serializers.Field[Any, Any, Any, Any]]] = {
+        str: serializers.CharField,
+        int: serializers.IntegerField,
+        float: serializers.FloatField,
+        bool: serializers.BooleanField,
+        datetime: serializers.DateTimeField,
+    }
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return serializers.CharField(**options)
+    return simple[hint](**options)
+
+
+_REF = "0b3f6f0e-6f5e-4d83-9d6c-2f0f5b1f6f11"
+_WORDS = {
+    "ref": _REF,
+    "digest": "9f2c4e6a" * 8,
+    "status": "running",
+    "phase": "draining",
+    "server_name": "web-06",
+    "server_id": "4f1b9a52-2f8e-4a51-9d52-6f6d1f0c8c11",
+    "says": "web-06 drains: 14 connections are open, 60 were.",
+    "name": "web-06",
+    "grade": "measured",
+    "title": "After Black Friday",
+    "account_name": "Lindgren Outdoor",
+}
+
+
+def example_of(hint: Any, name: str = "") -> Any:
+    """Return an example that fits the type, for the OpenAPI document."""
+    hint, _ = _optional(hint)
+    if dataclasses.is_dataclass(hint):
+        hints = get_type_hints(hint)
+        left_out = _LEFT_OUT.get(getattr(hint, "__name__", ""), set())
+        return {
+            field.name: example_of(hints[field.name], field.name)
+            for field in dataclasses.fields(hint)
+            if field.name not in left_out
+        }
+    if get_origin(hint) is tuple:
+        return [example_of(get_args(hint)[0], name.removesuffix("s"))]
+    if get_origin(hint) is not None and issubclass(get_origin(hint), Mapping):
+        return {}
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return next(iter(hint)).value
+    by_type: Mapping[Any, Any] = {
+        int: 3,
+        float: 0.5,
+        bool: False,
+        datetime: "2026-11-23T18:10:00Z",
+        str: _WORDS.get(name, _REF if name.endswith("_ref") else name.replace("_", " ")),
+    }
+    return by_type[hint]
+
+
+PreviewOut = serializer_of(Preview)
+PlanOut = serializer_of(PlanPage, "ScaledownPlanOut")
+RunOut = serializer_of(LiveRun, "ScaledownRunOut")
+ReportOut = serializer_of(Report, "ScaledownReportOut")
+LessonOut = serializer_of(LessonShown, "LessonOut")
+
+
+# --- plans ----------------------------------------------------------------------------------------------
+
+
+class ChoiceIn(serializers.Serializer[Any]):
+    """What the author of a plan chooses. What is left out is as proposed. Seconds; shares 0 to 1."""
+
+    balancer_ids = serializers.ListField(child=serializers.CharField(max_length=64), max_length=20)
+    target = serializers.IntegerField(min_value=1, required=False, allow_null=True)
+    target_reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)
+    floor = serializers.IntegerField(min_value=1, required=False)
+    order = serializers.ChoiceField(choices=[one.value for one in Order], required=False)
+    min_drain_s = serializers.FloatField(min_value=0, required=False, allow_null=True)
+    drain_limit_s = serializers.FloatField(min_value=1, max_value=86_400, required=False)
+    at_limit = serializers.ChoiceField(choices=[one.value for one in AtLimit], required=False)
+    accepted_grade = serializers.ChoiceField(choices=[one.value for one in Grade], required=False)
+    zeros_needed = serializers.IntegerField(min_value=3, max_value=100, required=False)
+    soak_s = serializers.FloatField(min_value=1, max_value=86_400, required=False)
+    hold_s = serializers.FloatField(min_value=0, max_value=14 * 86_400, required=False)
+    pause_between_s = serializers.FloatField(min_value=0, max_value=86_400, required=False)
+    probe_failures_allowed = serializers.FloatField(min_value=0, max_value=0.99, required=False)
+    guard_share = serializers.FloatField(min_value=0.01, max_value=1, required=False)
+    window_start = serializers.DateTimeField(required=False, allow_null=True)
+    window_end = serializers.DateTimeField(required=False, allow_null=True)
+    is_unattended = serializers.BooleanField(required=False)
+    lifted = serializers.ListField(child=serializers.CharField(max_length=64), required=False, max_length=200)
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)
+
+
+class ChoiceChangeIn(ChoiceIn):
+    """The parts of a choice that change; what is left out stays."""
+
+    balancer_ids = serializers.ListField(
+        child=serializers.CharField(max_length=64), max_length=20, required=False
+    )
+
+
+def choice_from(data: Mapping[str, Any], base: Choice | None = None) -> Choice:
+    """Return the choice of checked input over `base` (or the defaults)."""
+    values = dict(data)
+    for name, kind in (("order", Order), ("at_limit", AtLimit), ("accepted_grade", Grade)):
+        if name in values:
+            values[name] = kind(values[name])
+    for name in ("balancer_ids", "lifted"):
+        if name in values:
+            values[name] = tuple(values[name])
+    return dataclasses.replace(base or Choice(), **values)
+
+
+class PlanIn(serializers.Serializer[Any]):
+    """A new draft."""
+
+    title = serializers.CharField(max_length=200)
+    connection = serializers.UUIDField(help_text="Reference of the cloud connection.")
+    event = serializers.UUIDField(
+        required=False, allow_null=True, help_text="Reference of the traffic event that is over."
+    )
+    choice = ChoiceIn()
+
+
+class PlanChangeIn(serializers.Serializer[Any]):
+    """The parts of a draft that change."""
+
+    title = serializers.CharField(max_length=200, required=False)
+    event = serializers.UUIDField(required=False, allow_null=True)
+    choice = ChoiceChangeIn(required=False)
+
+
+class PlanRowOut(serializers.ModelSerializer[Plan]):
+    """One plan in a list."""
+
+    account = serializers.UUIDField(source="account.ref")
+    account_name = serializers.CharField(source="account.name")
+    connection = serializers.UUIDField(source="connection.ref")
+    event_name = serializers.SerializerMethodField()
+    author_name = serializers.CharField(source="author.name")
+    status = serializers.SerializerMethodField()
+    target = serializers.SerializerMethodField()
+    servers = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Plan
+        fields = (
+            "ref",
+            "title",
+            "status",
+            "account",
+            "account_name",
+            "connection",
+            "event_name",
+            "author_name",
+            "digest",
+            "target",
+            "servers",
+            "created_at",
+            "submitted_at",
+            "approved_at",
+            "expires_at",
+        )
+
+    def get_event_name(self, plan: Plan) -> str:
+        """Return the event's name or ""."""
+        return plan.event.name if plan.event else ""
+
+    def get_status(self, plan: Plan) -> str:
+        """Return the status as it counts now."""
+        from django.utils import timezone
+
+        return status_now(plan, timezone.now())
+
+    def get_target(self, plan: Plan) -> int | None:
+        """Return the frozen target, or what the author chose; null means as proposed."""
+        target = (plan.data or plan.inputs).get("target")
+        return None if target is None else int(target)
+
+    def get_servers(self, plan: Plan) -> list[str]:
+        """Return the names of the servers that come out, first one first; empty for a draft."""
+        return [server["name"] for server in (plan.data or {}).get("servers", [])]
+
+
+PLAN_ROW = {
+    "ref": _REF,
+    "title": "After Black Friday",
+    "status": PlanStatus.APPROVED.value,
+    "account": _REF,
+    "account_name": "Lindgren Outdoor",
+    "connection": _REF,
+    "event_name": "Black Friday",
+    "author_name": "Jonas Berg",
+    "digest": "9f2c4e6a" * 8,
+    "target": 3,
+    "servers": ["web-06", "web-05", "web-04"],
+    "created_at": "2026-11-23T12:10:00Z",
+    "submitted_at": "2026-11-23T12:20:00Z",
+    "approved_at": "2026-11-23T12:30:00Z",
+    "expires_at": "2026-11-30T12:20:00Z",
+}
+
+
+class SeenIn(serializers.Serializer[Any]):
+    """What the caller saw: the digest of the plan that was shown."""
+
+    digest = serializers.CharField(max_length=64)
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)
+
+
+class RejectIn(serializers.Serializer[Any]):
+    """A rejection says why."""
+
+    digest = serializers.CharField(max_length=64)
+    reason = serializers.CharField(max_length=2000)
+
+
+class ReasonIn(serializers.Serializer[Any]):
+    """Why."""
+
+    reason = serializers.CharField(max_length=2000)
+
+
+class SubmitIn(serializers.Serializer[Any]):
+    """A word to the approvers."""
+
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)
+
+
+class StartIn(serializers.Serializer[Any]):
+    """What the caller saw when starting."""
+
+    status = serializers.CharField(max_length=24, help_text="The plan's status as seen: approved.")
+    digest = serializers.CharField(max_length=64)
+
+
+# --- runs -----------------------------------------------------------------------------------------------
+
+
+class RunRowOut(serializers.ModelSerializer[Run]):
+    """One run in a list."""
+
+    account = serializers.UUIDField(source="account.ref")
+    account_name = serializers.CharField(source="account.name")
+    plan = serializers.UUIDField(source="plan_ref")
+    in_charge = serializers.SerializerMethodField()
+    halt_says = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Run
+        fields = (
+            "ref",
+            "title",
+            "status",
+            "is_rehearsal",
+            "account",
+            "account_name",
+            "plan",
+            "digest",
+            "in_charge",
+            "halt_code",
+            "halt_rank",
+            "halt_says",
+            "created_at",
+            "started_at",
+            "ended_at",
+        )
+
+    def get_in_charge(self, run: Run) -> str | None:
+        """Return the name of the person in charge, or null."""
+        return str(run.in_charge) if run.in_charge else None
+
+    def get_halt_says(self, run: Run) -> str:
+        """Return why it halted in the caller's words, or ""."""
+        granted = self.context.get("granted", frozenset())
+        return run.halt_customer_says or run.halt_says if is_customer(granted) else run.halt_says
+
+
+RUN_ROW = {
+    "ref": _REF,
+    "title": "After Black Friday",
+    "status": "running",
+    "is_rehearsal": False,
+    "account": _REF,
+    "account_name": "Lindgren Outdoor",
+    "plan": _REF,
+    "digest": "9f2c4e6a" * 8,
+    "in_charge": "Jonas Berg",
+    "halt_code": "",
+    "halt_rank": "",
+    "halt_says": "",
+    "created_at": "2026-11-23T12:40:00Z",
+    "started_at": "2026-11-23T12:40:01Z",
+    "ended_at": None,
+}
+
+
+class CommandIn(serializers.Serializer[Any]):
+    """A command to a run. `status` and `digest` are what the caller saw; another state answers 409."""
+
+    name = serializers.CharField(
+        max_length=40,
+        help_text="pause, resume, go_on, wait, put_back, skip, finish_here or abort.",
+    )
+    args = serializers.DictField(
+        required=False,
+        help_text="pause: when (after_this_server, now). put_back, skip: server (its id). wait: seconds. "
+        "go_on: connections (the most that may be cut). resume: confirm.",
+    )
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)
+    status = serializers.CharField(max_length=16)
+    digest = serializers.CharField(max_length=64)
+
+
+class CommandOut(serializers.ModelSerializer[RunCommand]):
+    """A command and what became of it. `accepted` is null until the run has answered."""
+
+    class Meta:
+        model = RunCommand
+        fields = (
+            "ref",
+            "name",
+            "args",
+            "reason",
+            "by_name",
+            "at",
+            "on_the_wire",
+            "accepted",
+            "answer",
+            "answered_at",
+        )
+
+
+COMMAND_EXAMPLE = {
+    "ref": _REF,
+    "name": "pause",
+    "args": {"when": "after_this_server"},
+    "reason": "",
+    "by_name": "Jonas Berg",
+    "at": "2026-11-23T12:41:00Z",
+    "on_the_wire": "",
+    "accepted": None,
+    "answer": "",
+    "answered_at": None,
+}
+
+
+class JournalOut(serializers.ModelSerializer[JournalEntry]):
+    """One line of a run's journal, in the caller's words."""
+
+    says = serializers.SerializerMethodField()
+    detail = serializers.DictField()
+    actor = serializers.CharField(source="actor_name")
+
+    class Meta:
+        model = JournalEntry
+        fields = ("seq", "at", "kind", "subject", "says", "detail", "actor")
+
+    def get_says(self, entry: JournalEntry) -> str:
+        """Return the sentence in the caller's words."""
+        if is_customer(self.context.get("granted", frozenset())):
+            return entry.customer_says or entry.says
+        return entry.says
+
+
+JOURNAL_EXAMPLE = {
+    "seq": 7,
+    "at": "2026-11-23T12:41:00Z",
+    "kind": "intent",
+    "subject": "web-06",
+    "says": "Let web-06 drain.",
+    "detail": {},
+    "actor": "",
+}
+
+
+class SampleOut(serializers.Serializer[Any]):
+    """One point; a null value is unknown, never zero."""
+
+    at = serializers.DateTimeField()
+    value = serializers.FloatField(allow_null=True)
+    detail = serializers.DictField()
+
+
+class SeriesOut(serializers.Serializer[Any]):
+    """One series: connections:<server>, load:<server>, load:pool, probe:<name>, serving:<balancer>."""
+
+    series = serializers.CharField()
+    points = SampleOut(many=True)
+
+
+class SamplesOut(serializers.Serializer[Any]):
+    """The samples of a run by series."""
+
+    series = SeriesOut(many=True)
+
+
+SAMPLES_EXAMPLE = {
+    "series": [
+        {
+            "series": "connections:4f1b9a52",
+            "points": [{"at": "2026-11-23T12:41:00Z", "value": 14.0, "detail": {}}],
+        }
+    ]
+}
+
+
+class LessonIn(serializers.Serializer[Any]):
+    """What to do better next time."""
+
+    text = serializers.CharField(max_length=4000)
+
+
+# --- records, protection, standstills -------------------------------------------------------------------
+
+
+class ScaleUpEntryOut(serializers.ModelSerializer[ScaleUpEntry]):
+    """One server that was added."""
+
+    evidence = serializers.ListField(child=serializers.CharField())
+
+    class Meta:
+        model = ScaleUpEntry
+        fields = ("position", "server_id", "server_name", "added_at", "source", "evidence")
+
+
+class ScaleUpRecordOut(serializers.ModelSerializer[ScaleUpRecord]):
+    """What was added for an event, in order."""
+
+    account = serializers.UUIDField(source="account.ref")
+    connection = serializers.UUIDField(source="connection.ref")
+    event = serializers.UUIDField(source="event.ref")
+    event_name = serializers.CharField(source="event.name")
+    entries = ScaleUpEntryOut(many=True)
+
+    class Meta:
+        model = ScaleUpRecord
+        fields = (
+            "ref",
+            "account",
+            "connection",
+            "event",
+            "event_name",
+            "entries",
+            "created_at",
+            "updated_at",
+        )
+
+
+class ScaleUpEntryIn(serializers.Serializer[Any]):
+    """One server that was added; the order of the list is the order in which they went in."""
+
+    server_id = serializers.CharField(max_length=64)
+    server_name = serializers.CharField(max_length=255)
+    added_at = serializers.DateTimeField()
+    source = serializers.CharField(max_length=32, required=False)  # type: ignore[assignment]
+    evidence = serializers.ListField(
+        child=serializers.CharField(max_length=500), required=False, max_length=20
+    )
+
+
+class ScaleUpRecordIn(serializers.Serializer[Any]):
+    """A scale-up record; it replaces an earlier one of the same event and connection."""
+
+    event = serializers.UUIDField()
+    connection = serializers.UUIDField()
+    entries = ScaleUpEntryIn(many=True)
+
+
+class ReconstructIn(serializers.Serializer[Any]):
+    """Where to look for servers that were created for an event."""
+
+    event = serializers.UUIDField()
+    connection = serializers.UUIDField()
+    balancer_ids = serializers.ListField(child=serializers.CharField(max_length=64), max_length=20)
+
+
+class ReconstructedEntryOut(serializers.Serializer[Any]):
+    """One server that seems to have been added, with what shows it."""
+
+    server_id = serializers.CharField()
+    server_name = serializers.CharField()
+    added_at = serializers.DateTimeField()
+    source = serializers.CharField()  # type: ignore[assignment]
+    evidence = serializers.ListField(child=serializers.CharField())
+
+
+class ReconstructedOut(serializers.Serializer[Any]):
+    """What the provider shows; nothing is written until a person sends it as a record."""
+
+    entries = ReconstructedEntryOut(many=True)
+
+
+ENTRY_EXAMPLE = {
+    "position": 1,
+    "server_id": "4f1b9a52-2f8e-4a51-9d52-6f6d1f0c8c11",
+    "server_name": "web-04",
+    "added_at": "2026-11-12T08:00:00Z",
+    "source": "by_hand",
+    "evidence": ["created 2026-11-12 08:00 UTC"],
+}
+RECORD_EXAMPLE = {
+    "ref": _REF,
+    "account": _REF,
+    "connection": _REF,
+    "event": _REF,
+    "event_name": "Black Friday",
+    "entries": [ENTRY_EXAMPLE],
+    "created_at": "2026-11-23T12:00:00Z",
+    "updated_at": "2026-11-23T12:00:00Z",
+}
+
+
+class ProtectedServerIn(serializers.Serializer[Any]):
+    """A server that no plan may contain."""
+
+    connection = serializers.UUIDField()
+    server_id = serializers.CharField(max_length=64)
+    server_name = serializers.CharField(max_length=255)
+    reason = serializers.CharField(max_length=2000)
+
+
+class ProtectedServerOut(serializers.ModelSerializer[ProtectedServer]):
+    """A server that no plan may contain."""
+
+    connection = serializers.UUIDField(source="connection.ref")
+    marked_by = serializers.CharField(source="marked_by.name")
+
+    class Meta:
+        model = ProtectedServer
+        fields = ("ref", "connection", "server_id", "server_name", "reason", "marked_by", "marked_at")
+
+
+PROTECTED_EXAMPLE = {
+    "ref": _REF,
+    "connection": _REF,
+    "server_id": "4f1b9a52-2f8e-4a51-9d52-6f6d1f0c8c11",
+    "server_name": "web-01",
+    "reason": "Holds the licence server.",
+    "marked_by": "Jonas Berg",
+    "marked_at": "2026-11-23T12:00:00Z",
+}
+
+
+class StandstillIn(serializers.Serializer[Any]):
+    """Stop everything there: nothing is sent any more but putting back."""
+
+    scope = serializers.ChoiceField(choices=["account", "connection", "team"])
+    connection = serializers.UUIDField(required=False, allow_null=True)
+    reason = serializers.CharField(max_length=2000)
+
+
+class OnTheWireOut(serializers.Serializer[Any]):
+    """A change that had been sent when everything was stopped."""
+
+    run = serializers.CharField()
+    title = serializers.CharField()
+    says = serializers.CharField()
+
+
+class StandstillOut(serializers.ModelSerializer[Standstill]):
+    """A standstill, in force while `lifted_at` is null."""
+
+    on_the_wire = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Standstill
+        fields = ("ref", "scope", "reason", "by_name", "at", "on_the_wire", "lifted_at", "lift_reason")
+
+    @extend_schema_field(OnTheWireOut(many=True))
+    def get_on_the_wire(self, standstill: Standstill) -> list[dict[str, str]]:
+        """Return what had been sent, of this account's runs only: a wider standstill names others' too."""
+        seen = self.context.get("run_refs", frozenset())
+        return [sent for sent in standstill.on_the_wire if sent.get("run") in seen]
+
+
+STANDSTILL_EXAMPLE: dict[str, Any] = {
+    "ref": _REF,
+    "scope": f"account:{_REF}",
+    "reason": "The payment provider is down.",
+    "by_name": "Maja Lindgren",
+    "at": "2026-11-23T12:41:00Z",
+    "on_the_wire": [],
+    "lifted_at": None,
+    "lift_reason": "",
+}
