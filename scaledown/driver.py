@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 KIND = "scaledown"
 SUBJECT = "scaledown.plan"
+PLANS_KEPT = 500
 READ_S = 8.0
 """The longest that one read may take; an observation takes little more than its slowest read."""
 T = TypeVar("T")
@@ -117,12 +118,24 @@ class ScaledownKind:
         self.count = count
         self.answers = answers
         self.monotonic = monotonic
+        self._plans: dict[tuple[str, str], PlanData] = {}
+
+    def plan_of(self, view: RunView) -> PlanData:
+        """Return the run's plan. It is frozen with its digest, so that it is read once per worker child."""
+        key = (view.ref, view.digest)
+        plan = self._plans.get(key)
+        if plan is None:
+            if len(self._plans) >= PLANS_KEPT:
+                self._plans.clear()
+            plan = self._plans[key] = plan_from_plain(view.plan)
+        return plan
 
     # Reading
 
     async def observe(self, view: RunView) -> Observation:
         """Return one fresh look at all that the next decision needs."""
-        plan, progress = plan_from_plain(view.plan), _progress_of(view)
+        plan = self.plan_of(view)
+        progress = _progress_of(view, plan)
         began = self.monotonic()
 
         def clock() -> datetime:
@@ -275,10 +288,11 @@ class ScaledownKind:
 
     def decide(self, view: RunView, observation: Observation) -> Decision:
         """Return what is to be done next (`machine.decide`)."""
+        plan = self.plan_of(view)
         return _decision(
             machine.decide(
-                plan_from_plain(view.plan),
-                _progress_of(view),
+                plan,
+                _progress_of(view, plan),
                 observation,
                 _people_of(view),
                 _facts_of(view),
@@ -294,9 +308,8 @@ class ScaledownKind:
         """Return what an outcome means (`machine.settle`)."""
         if outcome.kind is OutcomeKind.TRY_LATER and outcome.after_s is None:
             outcome = replace(outcome, after_s=outcome.detail.get("after_s"))
-        return _decision(
-            machine.settle(plan_from_plain(view.plan), _progress_of(view), action, outcome, view.now)
-        )
+        plan = self.plan_of(view)
+        return _decision(machine.settle(plan, _progress_of(view, plan), action, outcome, view.now))
 
     # Acting
 
@@ -391,9 +404,9 @@ def _count_address(server: PlannedServer) -> str:
     return host if host in addresses else server.nodes[0].address
 
 
-def _progress_of(view: RunView) -> Progress:
+def _progress_of(view: RunView, plan: PlanData) -> Progress:
     if not view.progress:
-        return new_progress(plan_from_plain(view.plan), view.now)
+        return new_progress(plan, view.now)
     return progress_from_plain(view.progress)
 
 

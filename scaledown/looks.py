@@ -359,6 +359,8 @@ def may_delete(
         return Refusal("by_other_hand", f"Another hand changed {way.name}: {way.by_hand}", False)
     if progress.in_flight is not None and progress.in_flight.server_id != way.server_id:
         return Refusal("other_in_flight", f"{progress.in_flight.name} is on its way out.", True)
+    if progress.hot_looks or any(progress.probe_failures.values()):
+        return Refusal("not_calm", "The newest look shows too much load, or a probe that fails.", True)
     seen = observation.servers.get(way.server_id)
     refusal = _identity_refusal(planned, seen, now)
     if refusal is not None:

@@ -63,6 +63,7 @@ DELETE_SLOW_S = 3600.0
 CONFIRM_S = 120.0
 MARGIN_S = 30.0
 LATENCIES_KEPT = 200
+LAST_LOAD_S = 1.0
 
 OUT = frozenset({NodeState.DRAINING, NodeState.ABSENT, NodeState.DISABLED})
 Judge = Callable[[Turn], bool]
@@ -907,11 +908,8 @@ def verifying(turn: Turn, way: ServerWay) -> bool:
     way = _watch(turn, way, turn.plan.soak_s)
     soak = way.soak
     assert soak is not None
-    if turn.now < soak.until:
-        left_s = (soak.until - turn.now).total_seconds()
-        words = wording.watching(way.name, soak.probes_ok, soak.probes_failed, left_s)
-        turn.tell(way, words, soak.until)
-        return turn.wait("soak", words, until=soak.until)
+    if turn.now < soak.until or _lacks_last_load(turn, soak):
+        return _keep_watching(turn, way, soak, "soak")
     judgement = _judge_soak(turn, soak)
     if judgement.verdict is Verdict.PASSES:
         return _hold(turn, _with_verdict(turn, way, judgement))
@@ -956,9 +954,31 @@ def _watch(turn: Turn, way: ServerWay, soak_s: float) -> ServerWay:
                 load_at=load_at,
                 load_looks=soak.load_looks + 1,
                 load_over=soak.load_over + (guard is not None and mean > guard),
+                load_last=mean,
                 load_highest=mean if soak.load_highest is None else max(mean, soak.load_highest),
             )
     return turn.update(way, soak=soak)
+
+
+def _lacks_last_load(turn: Turn, soak: SoakWay) -> bool:
+    """Whether a soak that is over still waits, shortly, for load figures from its end.
+
+    A rate is an average over some seconds: without one from the end a rise in the soak would go unseen.
+    """
+    if looks.guard_rps(turn.plan) is None or turn.plan.count_kind is None:
+        return False
+    if soak.load_at is not None and soak.load_at >= soak.until - timedelta(seconds=LAST_LOAD_S):
+        return False
+    return (turn.now - soak.until).total_seconds() < looks.LOAD_FRESH_S
+
+
+def _keep_watching(turn: Turn, way: ServerWay, soak: SoakWay, code: str) -> bool:
+    left_s = max(0.0, (soak.until - turn.now).total_seconds())
+    words = wording.watching(way.name, soak.probes_ok, soak.probes_failed, left_s)
+    turn.tell(way, words, soak.until)
+    return turn.wait(
+        code, words, until=soak.until if left_s else None, look_again_s=LOOK_S if left_s else 0.3
+    )
 
 
 def _is_pool_bad(turn: Turn) -> bool:
@@ -1086,11 +1106,8 @@ def _recheck(turn: Turn, way: ServerWay) -> bool:
     way = _watch(turn, way, min(turn.plan.soak_s, RECHECK_S))
     soak = way.soak
     assert soak is not None
-    if turn.now < soak.until:
-        left_s = (soak.until - turn.now).total_seconds()
-        words = wording.watching(way.name, soak.probes_ok, soak.probes_failed, left_s)
-        turn.tell(way, words, soak.until)
-        return turn.wait("recheck", words, until=soak.until)
+    if turn.now < soak.until or _lacks_last_load(turn, soak):
+        return _keep_watching(turn, way, soak, "recheck")
     judgement = _judge_soak(turn, soak)
     way = _with_verdict(turn, way, judgement)
     if judgement.verdict is Verdict.PASSES:
@@ -1242,6 +1259,11 @@ def begin(turn: Turn, way: ServerWay) -> bool:
     if way.missing_since is not None:
         return turn.wait("missing", wording.missing(way.name), limit_s=TROUBLE_S)
     obstacle = _cannot_begin(turn, way)
+    if obstacle is not None and not obstacle.waits:
+        words = Words(f"{way.name} does not begin. {obstacle.says}", f"Paused: {way.name} stays in service.")
+        return turn.halt(
+            obstacle.code, HaltRank.SAFE_WAITING, words, ("skip", "resume", "abort", "finish_here")
+        )
     if obstacle is not None:
         words = wording.next_waits(way.name, obstacle.says)
         turn.tell(way, words)
@@ -1259,7 +1281,10 @@ def _cannot_begin(turn: Turn, way: ServerWay) -> looks.Obstacle | None:
     if seen.task_state is not None or seen.status != "ACTIVE":
         return looks.Obstacle("server_busy", f"{way.name} is {seen.task_state or seen.status}.")
     if seen.is_locked:
-        return looks.Obstacle("server_locked", f"{way.name} is locked at the provider.")
+        return looks.Obstacle("server_locked", f"{way.name} is locked at the provider.", waits=False)
+    if seen.autoscale_group is not None:
+        says = f"{way.name} belongs to the provider's autoscaler, which would undo this."
+        return looks.Obstacle("autoscaled", says, waits=False)
     failing = sorted(name for name, count in turn.progress.probe_failures.items() if count)
     if failing:
         return looks.Obstacle("probes", f"Probes fail: {', '.join(failing)}.")

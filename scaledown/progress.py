@@ -94,6 +94,7 @@ class SoakWay:
     load_looks: int = 0
     load_over: int = 0
     load_highest: float | None = None
+    load_last: float | None = None
     load_at: datetime | None = None
 
 

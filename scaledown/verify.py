@@ -94,6 +94,13 @@ def judge(
             f"{plan.guard_share:.0%} of the ceiling of {plan.ceiling_rps:g}.",
             "The remaining servers carry more than is safe.",
         )
+    guard = numbers["load_guard_rps"]
+    if guard is not None and soak.load_last is not None and soak.load_last > guard:
+        return result(
+            Verdict.INCONCLUSIVE,
+            f"The newest load is {soak.load_last:.1f} requests/s per node; {guard:.1f} is the most.",
+            "The remaining servers carry a lot just now.",
+        )
     if soak.pool_bad_in_row >= 2:
         return result(
             Verdict.FAILS,

@@ -43,6 +43,9 @@ HAND_SHADOW_S = 14.0
 
 PUT_BACK = {"set_ENABLED", "add"}
 NAMED_WAITS = {"window", "hold", "in_charge", "pause_between", "standstill"}
+"""Waits that only time or a person ends."""
+BOUNDED_WAITS = {"floor", "load_too_high", "probes", "preflight", "answer", "server_busy", "balancer_error"}
+"""Waits that end in a halt later than a schedule lasts."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +191,10 @@ class Simulation:
         return {
             node.address
             for node in lb.nodes
-            if node.condition == "ENABLED" and node.status == "ONLINE" and node.type == "PRIMARY" and node.landed
+            if node.condition == "ENABLED"
+            and node.status == "ONLINE"
+            and node.type == "PRIMARY"
+            and node.landed
         }
 
     def _judge_floor(self, name, lb_id, node_id) -> None:
@@ -203,9 +209,7 @@ class Simulation:
         if len(left) < self.plan.floor and not self._shadowed():
             self.violate(f"{name} leaves {len(left)} of at least {self.plan.floor} servers")
         out = {
-            way.server_id
-            for way in progress_from_plain(self.run.progress).servers
-            if way.phase.is_in_flight
+            way.server_id for way in progress_from_plain(self.run.progress).servers if way.phase.is_in_flight
         }
         if len(out) > 1:
             self.violate(f"{len(out)} servers are on their way out at once")
@@ -243,7 +247,9 @@ class Simulation:
         except (AnswerLost, ProviderError):
             return ProbeResult(spec.name, False, None, None, at, "no answer")
         ok = 200 <= answer.status < 400
-        return ProbeResult(spec.name, ok, answer.status, answer.latency_s * 1000, at, None if ok else "it fails")
+        return ProbeResult(
+            spec.name, ok, answer.status, answer.latency_s * 1000, at, None if ok else "it fails"
+        )
 
     async def count(self, source, address, clock):
         self.clock.pass_(0.005)
@@ -367,7 +373,7 @@ class Simulation:
                 self.hands.do("add_node", lb_id=lb.lb_id, address=server.nodes[0].address, port=80)
         else:
             if self.world.servers[server.server_id].deleted_t is None:
-                self.hands.do(what, server_id=server.server_id, **dict(event.args[1:]))
+                getattr(self.hands, what)(server.server_id, **dict(event.args[1:]))
 
     def _command(self, event: Event) -> bool:
         args = dict(event.args)
@@ -444,7 +450,7 @@ class Simulation:
                     continue
                 if workers[n] is None:
                     workers[n] = self._worker()
-                if not self.runs.handle().next_due_s() == 0.0:
+                if self.runs.handle().next_due_s() != 0.0:
                     continue
                 tasks[n] = asyncio.ensure_future(self._tick(workers[n]))
                 await self._let_run(tasks[n])
@@ -510,7 +516,7 @@ class Simulation:
         progress = progress_from_plain(self.run.progress)
         waits = progress.waiting.code if progress.waiting else ""
         rests = status in {RunStatus.HALTED, RunStatus.PAUSED} or status.is_over
-        if not rests and waits not in NAMED_WAITS:
+        if not rests and waits not in NAMED_WAITS | BOUNDED_WAITS:
             self.violate(f"the run neither ended nor stopped: {status}, waits for {waits!r}: {progress.says}")
         if status is RunStatus.COMPLETED:
             for way in progress.servers:

@@ -44,7 +44,9 @@ class WorldCloud:
 
     call_deadline_s = CALL_DEADLINE_S
 
-    def __init__(self, world, clock, *, latency_s=0.02, on_send=None, on_lost=None, on_read=None, point=nothing):
+    def __init__(
+        self, world, clock, *, latency_s=0.02, on_send=None, on_lost=None, on_read=None, point=nothing
+    ):
         self.world = world
         self.clock = clock
         self.latency_s = latency_s
@@ -102,7 +104,9 @@ class WorldCloud:
             # The real client refuses an empty list where a page must have been full; here it always must.
             raise TryLater("An empty list.", after_s=5.0, code="unreadable")
         return tuple(
-            answers.parse_one_server(json.dumps(self.world.show_server.raw(self.world, s["id"])).encode(), s["id"])
+            answers.parse_one_server(
+                json.dumps(self.world.show_server.raw(self.world, s["id"])).encode(), s["id"]
+            )
             for s in body["servers"]
         )
 
@@ -153,9 +157,9 @@ class WorldCloud:
         if fault.is_rate_limit:
             raise faults.rate_limited(fault) from error
         if error.status == 404 and gone_is_done:
-            return None
+            return
         if fault.is_duplicate:
-            return None
+            return
         if error.status == 422 and (faults.says_not_active(fault) or faults.state_named(fault)):
             raise faults.balancer_not_writable(faults.state_named(fault)) from error
         if error.status == 409:
