@@ -9,8 +9,8 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
 
+from portal.access import Permission, PortalView
 from portal.ui.charts import Marker, NodeLoad, Point, Series
 from portal.ui.lanes import Lane
 from portal.ui.states import LOOKS
@@ -257,8 +257,16 @@ def sample_context(now: datetime) -> dict[str, Any]:
     }
 
 
-def styleguide(request: HttpRequest) -> HttpResponse:
-    """Show every component; only on a desk, elsewhere the page does not exist."""
-    if not settings.DESK_MODE:
-        raise Http404("the style guide is a page of the desk")
-    return render(request, "styleguide.html", sample_context(datetime.now(UTC)))
+class StyleGuide(PortalView):
+    """Shows every component; only on a desk, elsewhere the page does not exist."""
+
+    permission = Permission.PUBLIC
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """Show the page with made-up values, as of now."""
+        if not settings.DESK_MODE:
+            raise Http404("the style guide is a page of the desk")
+        return self.render("styleguide.html", **sample_context(datetime.now(UTC)))
+
+
+styleguide = StyleGuide.as_view()

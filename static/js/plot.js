@@ -76,7 +76,7 @@
         height: 260,
         cursor: { drag: { x: true, y: false } },
         scales: { y: { range: function (u, low, high) { return [0, Math.max(1, high * 1.08)]; } } },
-        axes: [Object.assign({ values: timesOfAxis }, axis), Object.assign({ size: 48 }, axis)],
+        axes: [Object.assign({ values: timesOfAxis, space: 76 }, axis), Object.assign({ size: 48 }, axis)],
         series: [{ label: "time", value: timeOfCursor }].concat(series)
       }, data, place);
     }
