@@ -1,0 +1,140 @@
+"""Who may use which address. A new URL fails the matrix test until somebody writes down here who may use it.
+
+Add a row for each (URL name, method):
+
+    ("scaledown:plan-detail", "GET"): Row(VIEWERS),
+    ("api-plan-start", "POST"): Row(TEAM, body={...}, headers=COMMAND),
+
+and, for a new kind of reference in the route, say how to make one in `REFS`: it is made in `world.account`.
+
+    REFS["plan_ref"] = lambda world: world.once("plan", lambda: make_plan(world.account).ref)
+
+For account rows the matrix expects: strangers are sent to the log-in (pages) or told 401 (API); another
+account's admin, another team's launch manager and an operator get 404; a role that is not in `may` gets 403;
+one that is gets anything but 401, 403, 404 and 5xx (`answers` narrows or widens it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests import factories as make
+
+VIEWERS = frozenset({"viewer", "editor", "approver", "admin", "launch_manager", "lead"})
+EDITORS = VIEWERS - {"viewer"}
+APPROVERS = EDITORS - {"editor"}
+CUSTOMER_APPROVERS = frozenset({"approver", "admin"})
+TEAM = frozenset({"launch_manager", "lead"})
+LEADS = frozenset({"lead"})
+ROLES = ("viewer", "editor", "approver", "admin", "launch_manager", "lead")
+OUTSIDERS = ("other_admin", "other_launch_manager", "operator")
+EVERYBODY = frozenset({*ROLES, *OUTSIDERS})
+
+COMMAND = {"HTTP_IDEMPOTENCY_KEY": "the-matrix"}
+IF_MATCH = {"HTTP_IF_MATCH": "*"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """Who may use one address by one method.
+
+    `kind`: *account* (a row of one account), *list* (rows of all accounts that one sees: everybody gets an
+    answer, outsiders one without the account), *personal* (everybody who is logged in, as far as `may`),
+    *public*. `body` and `headers` are what is sent; `answers` the statuses that those in `may` can get.
+    """
+
+    may: frozenset[str] = VIEWERS
+    kind: str = "account"
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    answers: frozenset[int] = frozenset({200, 201, 202, 204, 302})
+    denied: int = 403
+
+
+_CONTACT = {"name": "Ada", "email": "ada@shop.example", "time_zone": "UTC", "escalation_order": 1}
+_CONNECTION = {
+    "name": "Other",
+    "provider": "rackspace",
+    "identity_url": "https://identity.provider.example/v2.0",
+    "username": "u",
+    "api_key": "k",
+    "tenant": "1",
+    "region": "DFW",
+}
+
+ROWS: dict[tuple[str, str], Row] = {
+    # the portal itself
+    ("dashboard", "GET"): Row(EVERYBODY, "list"),
+    ("healthz", "GET"): Row(EVERYBODY, "public"),
+    ("readyz", "GET"): Row(EVERYBODY, "public", answers=frozenset({200, 503})),
+    ("metrics", "GET"): Row(frozenset({"operator"}), "personal"),
+    ("login", "GET"): Row(EVERYBODY, "public", answers=frozenset({200, 302})),
+    ("login", "POST"): Row(EVERYBODY, "public", answers=frozenset({200, 302})),
+    ("login", "PUT"): Row(EVERYBODY, "public", answers=frozenset({200, 302})),
+    ("logout", "POST"): Row(EVERYBODY, "public", answers=frozenset({302})),
+    ("me", "GET"): Row(EVERYBODY, "personal"),
+    ("me", "POST"): Row(EVERYBODY, "personal", body={"name": "New", "time_zone": "UTC"}),
+    ("token-make", "GET"): Row(EVERYBODY, "personal"),
+    ("token-make", "POST"): Row(EVERYBODY, "personal", body={"name": "x", "scopes": ["me"], "days": 7}),
+    ("token-revoke", "POST"): Row(frozenset({"admin"}), "personal", denied=404),
+    # accounts
+    ("accounts:account-list", "GET"): Row(VIEWERS, "list"),
+    ("accounts:account-detail", "GET"): Row(VIEWERS),
+    ("accounts:activity", "GET"): Row(VIEWERS),
+    ("accounts:contact-list", "GET"): Row(VIEWERS),
+    ("accounts:contact-add", "GET"): Row(EDITORS),
+    ("accounts:contact-add", "POST"): Row(EDITORS, body=_CONTACT),
+    ("accounts:contact-edit", "GET"): Row(EDITORS),
+    ("accounts:contact-edit", "POST"): Row(EDITORS, body=_CONTACT),
+    ("accounts:contact-confirm", "POST"): Row(EDITORS),
+    ("accounts:contact-remove", "GET"): Row(EDITORS),
+    ("accounts:contact-remove", "POST"): Row(EDITORS),
+    ("accounts:connection-add", "GET"): Row(TEAM),
+    ("accounts:connection-add", "POST"): Row(TEAM, body=_CONNECTION),
+    ("accounts:connection-detail", "GET"): Row(VIEWERS),
+    ("accounts:connection-test", "POST"): Row(TEAM),
+    ("accounts:connection-discover", "GET"): Row(VIEWERS),
+    # the API
+    ("api-docs", "GET"): Row(EVERYBODY, "public"),
+    ("api-schema", "GET"): Row(EVERYBODY, "public"),
+    ("api-me", "GET"): Row(EVERYBODY, "personal"),
+    ("api-me", "PATCH"): Row(EVERYBODY, "personal", body={"name": "New"}),
+    ("api-tokens", "GET"): Row(EVERYBODY, "personal"),
+    ("api-tokens", "POST"): Row(EVERYBODY, "personal", body=lambda world: world.token_body),
+    ("api-token", "DELETE"): Row(frozenset({"admin"}), "personal", denied=404),
+    ("api-accounts", "GET"): Row(VIEWERS, "list"),
+    ("api-account", "GET"): Row(VIEWERS),
+    ("api-account", "PATCH"): Row(TEAM, body={"milestone": 3}, headers=IF_MATCH),
+    ("api-contacts", "GET"): Row(VIEWERS),
+    ("api-contacts", "POST"): Row(EDITORS, body=_CONTACT),
+    ("api-contact", "GET"): Row(VIEWERS),
+    ("api-contact", "PATCH"): Row(EDITORS, body={"title": "New"}, headers=IF_MATCH),
+    ("api-contact", "DELETE"): Row(EDITORS, headers=IF_MATCH),
+    ("api-contact-confirm", "POST"): Row(EDITORS, body={}, headers=COMMAND),
+    ("api-connections", "GET"): Row(VIEWERS),
+    ("api-connections", "POST"): Row(TEAM, body=_CONNECTION),
+    ("api-connection", "GET"): Row(VIEWERS),
+    ("api-connection", "PATCH"): Row(TEAM, body={"name": "New"}, headers=IF_MATCH),
+    ("api-connection-check", "POST"): Row(TEAM, body={}, headers=COMMAND),
+    ("api-connection-discovery", "GET"): Row(VIEWERS),
+    ("api-audit", "GET"): Row(VIEWERS),
+    ("api-approvals", "GET"): Row(VIEWERS, "list"),
+    ("api-approval", "GET"): Row(VIEWERS),
+    # The launch managers decide for the provider's side, never for the customer's (tests of approvals).
+    ("api-approval-approve", "POST"): Row(APPROVERS, body={"digest": "a" * 64}, headers=COMMAND),
+    ("api-approval-reject", "POST"): Row(
+        APPROVERS, body={"digest": "a" * 64, "reason": "too early"}, headers=COMMAND
+    ),
+}
+
+REFS: dict[str, Callable[[Any], Any]] = {
+    "account_ref": lambda world: world.account.ref,
+    "contact_ref": lambda world: world.once("contact", lambda: make.contact(world.account)).ref,
+    "connection_ref": lambda world: world.once("connection", lambda: make.connection(world.account)).ref,
+    "token_ref": lambda world: world.once("own_token", world.token_of_admin).ref,
+    "approval_ref": lambda world: (
+        world.once("approval", lambda: make.approval(world.account, world.people["editor"])).ref
+    ),
+}

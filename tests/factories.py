@@ -1,0 +1,165 @@
+"""Rows for tests, with sensible values and no audit: what a test is about is set by the test itself."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+from django.utils import timezone
+
+from accounts.models import (
+    Account,
+    ApiToken,
+    CloudConnection,
+    Contact,
+    Membership,
+    Team,
+    TeamMembership,
+    User,
+)
+from capacity.models import Ceiling, CountSource, ForecastPeak, Probe, TrafficEvent
+from portal.access import SCOPES
+from portal.approvals.models import ApprovalDecision, ApprovalRequest
+
+PASSWORD = "steady-as-she-goes"
+# Argon2 takes its time by design; one hash for all.
+_HASH: list[str] = []
+_number = count(1)
+
+
+def user(name="Somebody", *, email=None, password=True, **fields) -> User:
+    made = User(email=email or f"user{next(_number)}@people.example", name=name, **fields)
+    if password:
+        if not _HASH:
+            made.set_password(PASSWORD)
+            _HASH.append(made.password)
+        made.password = _HASH[0]
+    made.save()
+    return made
+
+
+def team(name=None) -> Team:
+    return Team.objects.create(name=name or f"Team {next(_number)}")
+
+
+def launch_manager(of: Team, name="Jonas Berg", role="launch_manager", **fields) -> User:
+    made = user(name, **fields)
+    TeamMembership.objects.create(team=of, user=made, role=role)
+    return made
+
+
+def account(name=None, *, of: Team | None = None, **fields) -> Account:
+    number = next(_number)
+    return Account.objects.create(
+        team=of or team(), name=name or f"Customer {number}", number=str(100000 + number), **fields
+    )
+
+
+def member(of: Account, role="viewer", name=None, *, granted_by=None, **fields) -> User:
+    made = user(name or f"The {role}", **fields)
+    Membership.objects.create(account=of, user=made, role=role, granted_by=granted_by)
+    return made
+
+
+def contact(of: Account, name="Maja Lindgren", **fields) -> Contact:
+    values = {"phone": "+46701234567", "email": "maja@lindgren.example", "roles": ["primary"], **fields}
+    return Contact.objects.create(account=of, name=name, **values)
+
+
+def connection(of: Account, name="Shop, Dallas", **fields) -> CloudConnection:
+    values = {
+        "identity_url": "https://identity.provider.example/v2.0",
+        "username": "lindgren-portal",
+        "api_key": "the-providers-key",
+        "tenant": "123456",
+        "region": "DFW",
+        **fields,
+    }
+    return CloudConnection.objects.create(account=of, name=name, **values)
+
+
+def token(of: User, secret=None, *, scopes=SCOPES, expires_in=timedelta(days=1), **fields) -> str:
+    """Return the secret of a new token."""
+    secret = secret or f"ss_test{next(_number)}"
+    made = timezone.now()
+    expires_at = made + expires_in
+    row = ApiToken.objects.create(
+        user=of,
+        name="test",
+        prefix=secret[:11],
+        digest=hashlib.sha256(secret.encode()).hexdigest(),
+        scopes=list(scopes),
+        expires_at=max(expires_at, made + timedelta(hours=1)),
+        **fields,
+    )
+    if expires_in < timedelta(0):
+        ApiToken.objects.filter(pk=row.pk).update(
+            created_at=expires_at - timedelta(days=1), expires_at=expires_at
+        )
+    return secret
+
+
+def bearer(secret: str) -> dict[str, str]:
+    return {"HTTP_AUTHORIZATION": f"Bearer {secret}"}
+
+
+def event(of: Account, name="Autumn launch", **fields) -> TrafficEvent:
+    values = {
+        "starts_at": datetime(2026, 11, 1, tzinfo=UTC),
+        "ends_at": datetime(2026, 11, 4, tzinfo=UTC),
+        **fields,
+    }
+    return TrafficEvent.objects.create(account=of, name=name, **values)
+
+
+def ceiling(of: CloudConnection, balancer_id="71", rps=90.0, **fields) -> Ceiling:
+    values = {"source": "step benchmark", "at": timezone.now(), **fields}
+    return Ceiling.objects.create(
+        account=of.account, connection=of, balancer_id=balancer_id, requests_per_s=rps, **values
+    )
+
+
+def forecast_peak(of: CloudConnection, balancer_id="71", rps=165.0, **fields) -> ForecastPeak:
+    values = {"source": "last month's peak", "at": timezone.now(), **fields}
+    return ForecastPeak.objects.create(
+        account=of.account, connection=of, balancer_id=balancer_id, requests_per_s=rps, **values
+    )
+
+
+def probe(of: CloudConnection, balancer_id="71", name="front page", **fields) -> Probe:
+    values = {"url": "https://shop.example/", **fields}
+    return Probe.objects.create(
+        account=of.account, connection=of, balancer_id=balancer_id, name=name, **values
+    )
+
+
+def count_source(of: CloudConnection, balancer_id="71", **fields) -> CountSource:
+    values = {"kind": "nginx_stub_status", "url_template": "http://{address}/stub_status", **fields}
+    return CountSource.objects.create(account=of.account, connection=of, balancer_id=balancer_id, **values)
+
+
+def approval(of: Account, author: User, *, digest="a" * 64, provider: User | None = None, **fields):
+    """An open request; with `provider` that side has approved."""
+    import uuid
+
+    values = {
+        "subject_type": "test.subject",
+        "subject_ref": uuid.uuid4(),
+        "title": "Shop: 6 servers to 3",
+        "created_at": timezone.now(),
+        **fields,
+    }
+    made = ApprovalRequest.objects.create(account=of, author=author, digest=digest, **values)
+    if provider is not None:
+        ApprovalDecision.objects.create(
+            request=made,
+            side="provider",
+            decision="approve",
+            digest=digest,
+            by=provider,
+            by_name=provider.name,
+            role="launch_manager",
+            at=timezone.now(),
+        )
+    return made
