@@ -302,10 +302,15 @@ def test_the_log_in_form_keeps_the_mail_address_and_the_page_asked_for():
 
 
 def test_the_style_guide_is_a_page_of_the_desk_only(settings, rf):
+    from django.contrib.auth.models import AnonymousUser
     from django.http import Http404
 
     from portal.ui.views import styleguide
 
+    request = rf.get("/styleguide")
+    request.user = AnonymousUser()
+    settings.DESK_MODE = True
+    assert styleguide(request).status_code == 200
     settings.DESK_MODE = False
     with pytest.raises(Http404):
-        styleguide(rf.get("/styleguide"))
+        styleguide(request)
