@@ -162,7 +162,7 @@ def test_a_worker_that_wakes_up_between_connection_and_sending_does_not_send(mon
         await cloud.session()
         monkeypatch.setattr(egress.CheckedBackend, "_connect_first", connect_and_freeze)
         jump[0] = -1e-9
-        for client in [cloud._client_for("")]:
+        for client in [cloud._wire._client_for("")]:
             await client._transport._pool.aclose()
         with pytest.raises(TryLater) as caught:
             await drain(cloud)
@@ -263,7 +263,7 @@ def test_a_kept_connection_that_the_provider_closed_in_peace_is_not_used_for_a_c
         goodbye = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
         wire.scripts = {"GET": [balancer()], "PUT": [goodbye]}
         await cloud.show_balancer("71")
-        for connection in cloud._client_for("")._transport._pool.connections:
+        for connection in cloud._wire._client_for("")._transport._pool.connections:
             stream = connection._connection._network_stream
             stream._reader.feed_eof()
         return await drain(cloud)
