@@ -94,6 +94,7 @@ class ContactForm(forms.ModelForm):
 class ConnectionForm(forms.ModelForm):
     """How the portal reaches a provider account. The key is typed in and never shown again."""
 
+    identity_url = forms.URLField(label="Identity endpoint", max_length=300, assume_scheme="https")
     api_key = forms.CharField(
         label="API key",
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
@@ -103,7 +104,7 @@ class ConnectionForm(forms.ModelForm):
     class Meta:
         model = CloudConnection
         fields = ("name", "identity_url", "username", "api_key", "tenant", "region")
-        labels = {"identity_url": "Identity endpoint", "tenant": "Tenant (provider's account number)"}
+        labels = {"tenant": "Tenant (provider's account number)"}
         help_texts = {"region": "As in the provider's catalog, like DFW."}
 
     def clean_identity_url(self) -> str:
