@@ -25,7 +25,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NoReturn
 
 import httpcore
 import httpx
@@ -38,6 +38,7 @@ Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 
 USER_AGENT = "steady-state/1"
 MAX_URL_LENGTH = 2000
+EACH_ADDRESS_S = 2.0
 
 # Where clouds hand out credentials to whoever asks from inside. An opened network never opens these.
 METADATA_ADDRESSES: frozenset[IPAddress] = frozenset(
@@ -54,8 +55,21 @@ METADATA_ADDRESSES: frozenset[IPAddress] = frozenset(
 # Beside what `ipaddress` calls not global: ranges whose judgement changed between Python's patch releases.
 _NEVER_GLOBAL: tuple[IPNetwork, ...] = tuple(
     ipaddress.ip_network(text)
-    for text in """0.0.0.0/8 100.64.0.0/10 192.0.0.0/24 192.88.99.0/24 198.18.0.0/15 240.0.0.0/4
-    ::/96 64:ff9b:1::/48 100::/64 2001::/23 2001:db8::/32 5f00::/16 fec0::/10""".split()
+    for text in [
+        "0.0.0.0/8",
+        "100.64.0.0/10",
+        "192.0.0.0/24",
+        "192.88.99.0/24",
+        "198.18.0.0/15",
+        "240.0.0.0/4",
+        "::/96",
+        "64:ff9b:1::/48",
+        "100::/64",
+        "2001::/23",
+        "2001:db8::/32",
+        "5f00::/16",
+        "fec0::/10",
+    ]
 )
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 # Below 1024 only the web's own ports; above it not those of databases, caches and control sockets.
@@ -221,6 +235,8 @@ def _check_host(host: str, port: int, rules: Rules) -> None:
             "or ask the operator to open this host and port.",
             code="closed_port",
         )
+    if host.rstrip(".") == "localhost" or host.rstrip(".").endswith(".localhost"):
+        _refuse_closed("the portal's own machine")
     address = _literal(host)
     if address is None and _NUMERIC_HOST.fullmatch(host):
         raise Refused(
@@ -234,11 +250,15 @@ def _check_host(host: str, port: int, rules: Rules) -> None:
 def _check_address(address: IPAddress, rules: Rules) -> None:
     kind = why_closed(address, rules)
     if kind:
-        raise Refused(
-            f"This address leads to {kind}, which the portal does not ask. "
-            "If it is meant, the operator can open the host and port or the network.",
-            code="closed_address",
-        )
+        _refuse_closed(kind)
+
+
+def _refuse_closed(kind: str) -> NoReturn:
+    raise Refused(
+        f"This address leads to {kind}, which the portal does not ask. "
+        "If it is meant, the operator can open the host and port or the network.",
+        code="closed_address",
+    )
 
 
 def why_closed(address: IPAddress, rules: Rules) -> str | None:
@@ -355,10 +375,13 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
 
     async def _connect_first(self, addresses: Sequence[str], port: int) -> httpcore.AsyncNetworkStream:
         last: OSError | None = None
-        for address in addresses:
+        for place, address in enumerate(addresses, start=1):
+            # An address that swallows packets must not use up the time of those after it.
+            patience_s = None if place == len(addresses) else EACH_ADDRESS_S
             try:
-                reader, writer = await asyncio.open_connection(address, port)
-            except OSError as problem:
+                async with asyncio.timeout(patience_s):
+                    reader, writer = await asyncio.open_connection(address, port)
+            except OSError as problem:  # TimeoutError is one
                 last = problem
             else:
                 return _Stream(reader, writer)

@@ -24,9 +24,7 @@ class IdempotentAnswer(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                name="idempotent_once", fields=["actor", "method", "path", "key"]
-            )
+            models.UniqueConstraint(name="idempotent_once", fields=["actor", "method", "path", "key"])
         ]
         indexes = [models.Index(fields=["at"], name="idempotent_at")]
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, include, path
 
 from portal import views
+from portal.ui.views import styleguide
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.Dashboard.as_view(), name="dashboard"),
     path("healthz", views.Alive.as_view(), name="healthz"),
     path("readyz", views.Ready.as_view(), name="readyz"),
     path("metrics", views.Metrics.as_view(), name="metrics"),
+    path("styleguide/", styleguide, name="styleguide"),
     path("", include("accounts.me_urls")),
     path("", include("accounts.urls")),
     path("api/docs/", views.Docs.as_view(), name="api-docs"),

@@ -18,6 +18,4 @@ def zone_names() -> tuple[str, ...]:
 def validate_time_zone(value: str) -> None:
     """Raise ValidationError for a name that the tz database does not know."""
     if value not in available_timezones():
-        raise ValidationError(
-            f"“{value}” is no time zone of the tz database, like Europe/Berlin or UTC."
-        )
+        raise ValidationError(f"“{value}” is no time zone of the tz database, like Europe/Berlin or UTC.")
