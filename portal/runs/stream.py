@@ -11,31 +11,28 @@ import contextlib
 import json
 import weakref
 from collections.abc import AsyncGenerator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import redis.asyncio as aioredis
 import structlog
 from django.conf import settings
-from django.db import close_old_connections
 from redis.exceptions import RedisError
 
 from portal.runs.models import JournalEntry, Run
 from portal.runs.selectors import entry_as_data, journal_page
+from portal.runs.threads import StoreThreads
 from portal.runs.wake import CHANNEL
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
 HEARTBEAT_S = 15.0
 POLL_S = 2.0
 """How often a stream looks by itself while Redis is away."""
 _PAGE = 500
 _RECONNECT_S = 1.0
-
-_readers = ThreadPoolExecutor(2, thread_name_prefix="stream-read")
+_LISTEN_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -66,13 +63,13 @@ async def run_changes(run_id: int, after_seq: int = 0) -> AsyncGenerator[Change 
     Ends when the run is over and everything was yielded. `run_id` is the row's key; the caller has asked
     `portal.access` whether the viewer may see it.
     """
-    ref = await _read(_ref_of, run_id)
+    hub = _hub()
     seq, token = after_seq, -1
-    async with _hub().listening(ref) as ear:
+    async with hub.reading() as read, hub.listening(await read(_ref_of, run_id)) as ear:
         quiet_s = 0.0
         while True:
             ear.news.clear()
-            change = await _read(_change_since, run_id, seq)
+            change = await read(_change_since, run_id, seq)
             if change.entries or change.token != token:
                 seq = change.entries[-1].seq if change.entries else seq
                 token = change.token
@@ -106,7 +103,7 @@ async def journal_events(
     """
     yield b"retry: 2000\n\n"
     # Closed with this generator: a browser that left must not keep a place in the hub.
-    async with contextlib.aclosing(run_changes(run_id, after_seq)) as changes:
+    async with _hub().reading() as read, contextlib.aclosing(run_changes(run_id, after_seq)) as changes:
         async for change in changes:
             if change is None:
                 yield HEARTBEAT
@@ -115,7 +112,7 @@ async def journal_events(
                 data = json.dumps(entry_as_data(entry, for_customer=for_customer))
                 yield sse("entry", data, id=entry.seq)
             if render is not None:
-                for event, data in (await _read(render, change)).items():
+                for event, data in (await read(render, change)).items():
                     yield sse(event, data)
             state = {"status": change.status, "token": change.token, "seq": change.seq}
             yield sse("tick", json.dumps(state))
@@ -138,17 +135,6 @@ def _change_since(run_id: int, seq: int) -> Change:
     run = Run.objects.only("status", "seq", "token").get(pk=run_id)
     entries = tuple(journal_page(run, after_seq=seq, limit=_PAGE))
     return Change(entries, run.status, run.seq, run.token, run.is_over)
-
-
-async def _read(function: Callable[..., T], *args: Any) -> T:
-    def read() -> T:
-        close_old_connections()
-        try:
-            return function(*args)
-        finally:
-            close_old_connections()
-
-    return await asyncio.get_running_loop().run_in_executor(_readers, read)
 
 
 async def _comes(news: asyncio.Event, wait_s: float) -> bool:
@@ -181,12 +167,28 @@ class _Ear:
 
 
 class _Hub:
-    """One subscription for all streams of an event loop, alive while there is a stream."""
+    """One subscription and two reading threads for all streams of an event loop, while there are any."""
 
     def __init__(self) -> None:
         self.is_up = False
+        self._threads: StoreThreads | None = None
+        self._readers = 0
         self._ears: dict[str, weakref.WeakSet[_Ear]] = {}
         self._task: asyncio.Task[None] | None = None
+
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncGenerator[StoreThreads, None]:
+        """Return the reading threads; they end, with their connections, with the last stream."""
+        if self._threads is None:
+            self._threads = StoreThreads(name="stream-read")
+        self._readers += 1
+        try:
+            yield self._threads
+        finally:
+            self._readers -= 1
+            if self._readers == 0:
+                self._threads.close(wait=False)
+                self._threads = None
 
     def listening(self, ref: str) -> _Ear:
         """Return an ear to be used as an async context."""
@@ -211,7 +213,8 @@ class _Hub:
             self.is_up = False
 
     async def _listen(self) -> None:
-        while True:
+        # The client may swallow a cancellation while it connects, so each step asks whether it is still wanted.
+        while self._is_wanted():
             client = aioredis.Redis.from_url(
                 settings.REDIS_URL, socket_connect_timeout=1, health_check_interval=10
             )
@@ -221,19 +224,23 @@ class _Hub:
                     self.is_up = True
                     # What came while nobody listened is in the database.
                     self._tell_all()
-                    async for message in pubsub.listen():
-                        self._hear(message)
+                    while self._is_wanted():
+                        message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=_LISTEN_S)
+                        if message is not None:
+                            self._hear(message)
             except (RedisError, OSError) as error:
                 log.warning("stream_without_redis", error=type(error).__name__)
             finally:
-                self.is_up = False
                 await client.aclose()
-            self._tell_all()
-            await asyncio.sleep(_RECONNECT_S)
+            if self._is_wanted():
+                self.is_up = False
+                self._tell_all()
+                await asyncio.sleep(_RECONNECT_S)
+
+    def _is_wanted(self) -> bool:
+        return self._task is asyncio.current_task()
 
     def _hear(self, message: Mapping[str, Any]) -> None:
-        if message["type"] != "pmessage":
-            return
         ref = message["channel"].decode().removeprefix(CHANNEL)
         for ear in self._ears.get(ref, ()):
             ear.news.set()

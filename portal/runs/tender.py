@@ -11,58 +11,24 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
-from django.db import close_old_connections, connections
 
 from portal.runs import metrics, registry
 from portal.runs.engine import Clock, Doer, Engine, SystemClock
 from portal.runs.store_pg import PgStore
+from portal.runs.threads import StoreThreads
 from portal.runs.types import RunKind, RunStore, RunView, StoreAway
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
-STORE_THREADS = 2
 POLL_S = 0.25
 """How soon at the latest a turn in hand sees a command or a new run without any message."""
 _LOCKED_S = 0.05
 _BREATH_S = 0.005
 """Ticks that end within this time share one claim."""
-
-
-class StoreThreads:
-    """Calls synchronous store functions in a few threads of our own, each with a database connection.
-
-    Django's own `sync_to_async` would serialise everything on one thread.
-    """
-
-    def __init__(self, threads: int = STORE_THREADS) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="runs-store")
-
-    async def __call__(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
-        """Return what `function` returns; raise what it raises."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, partial(_batch, function, *args, **kwargs))
-
-    def close(self) -> None:
-        """End the threads and their connections."""
-        for _ in range(STORE_THREADS):
-            self._pool.submit(connections.close_all)
-        self._pool.shutdown(wait=True)
-
-
-def _batch(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    # A connection that died with a restart of PostgreSQL, or is too old, is not used again.
-    close_old_connections()
-    try:
-        return function(*args, **kwargs)
-    finally:
-        close_old_connections()
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,8 @@ class ToyKind:
         if now_status is not RunStatus.RUNNING or view.standstill:
             return Decision(progress, status=status, answers=tuple(answers))
         if observation["value"] >= view.plan["target"]:
+            if view.status is RunStatus.SCHEDULED:
+                return Decision(progress, status=status, answers=tuple(answers), look_again_s=0.0)
             return Decision(progress, status=RunStatus.COMPLETED, answers=tuple(answers))
         target = observation["value"] + 1
         progress["asked"] = target

@@ -1,0 +1,181 @@
+"""A turn: who is ticked, when it ends, what it leaves to the next."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from portal.runs.engine import inline
+from portal.runs.store_memory import MemoryRuns
+from portal.runs.tender import Tender
+from portal.runs.threads import StoreThreads
+from portal.runs.types import StoreAway
+from tests.runs.desks import PgDesk
+from tests.runs.toy import ToyKind, ToyWorld
+
+
+def tender_of(store, kind, **given):
+    given.setdefault("do", inline)
+    given.setdefault("batch", 50)
+    return Tender(store, lambda name: kind, names=lambda: {"toy"}, lease_s=15.0, **given)
+
+
+@pytest.fixture
+def runs():
+    return MemoryRuns(lambda: datetime.now(UTC))
+
+
+def turn(store, kind, budget_s=2.0, **given):
+    began = time.monotonic()
+    done = asyncio.run(tender_of(store, kind, **given).turn(budget_s))
+    return done, time.monotonic() - began
+
+
+def test_a_turn_that_finds_nothing_returns_at_once(runs, kind):
+    done, took_s = turn(runs.handle(), kind, budget_s=30.0)
+    assert (done.ticks, done.next_due_s) == (0, None)
+    assert took_s < 0.5
+
+
+def test_a_turn_returns_at_once_if_nothing_is_due_within_it(runs, kind):
+    ref = runs.create(kind="toy", plan={"target": 1})
+    store = runs.handle()
+    store.release(store.claim(ref, holder="w", lease_s=15), look_again_s=60)
+    done, took_s = turn(store, kind, budget_s=5.0)
+    assert took_s < 0.5
+    assert done.ticks == 0
+    assert done.next_due_s == pytest.approx(60, abs=1)
+
+
+def test_a_run_with_work_left_is_kept_by_the_same_turn(runs, kind, world):
+    ref = runs.create(kind="toy", plan={"target": 3})
+    done, took_s = turn(runs.handle(), kind, budget_s=30.0)
+    assert runs.runs[ref].status.value == "completed"
+    assert world.calls == ["1", "2", "3"]
+    assert done.next_due_s is None
+    assert took_s < 2
+
+
+def test_due_runs_are_ticked_side_by_side(runs, kind):
+    for _ in range(20):
+        runs.create(kind="toy", plan={"target": 0})
+    observe = kind.observe
+
+    async def slowly(view):
+        await asyncio.sleep(0.1)
+        return await observe(view)
+
+    kind.observe = slowly
+    done, took_s = turn(runs.handle(), kind, budget_s=10.0)
+    assert done.ticks == 2 * 20
+    assert took_s < 1.5
+
+
+def test_a_turn_takes_no_more_than_its_batch_at_a_time(runs, kind):
+    for _ in range(6):
+        runs.create(kind="toy", plan={"target": 0})
+    observe = kind.observe
+    now, most = [0], [0]
+
+    async def counted(view):
+        now[0] += 1
+        most[0] = max(most[0], now[0])
+        await asyncio.sleep(0.02)
+        now[0] -= 1
+        return await observe(view)
+
+    kind.observe = counted
+    done, _ = turn(runs.handle(), kind, batch=2)
+    assert (done.ticks, most[0]) == (2 * 6, 2)
+
+
+def test_a_turn_ends_in_time_and_says_when_the_next_run_is_due(runs, kind, world):
+    runs.create(kind="toy", plan={"target": 10_000})
+    done, took_s = turn(runs.handle(), kind, budget_s=0.3)
+    assert took_s < 1
+    assert done.ticks > 3
+    assert done.next_due_s == 0
+    assert len(world.calls) == world.value
+
+
+def test_a_command_is_seen_by_a_turn_in_hand_without_a_message(runs, kind):
+    ref = runs.create(kind="toy", plan={"target": 1})
+    # Under a standstill the toy waits a second after each look.
+    runs.put_standstill("all")
+
+    async def story():
+        task = asyncio.create_task(tender_of(runs.handle(), kind).turn(2.0))
+        await asyncio.sleep(0.2)
+        given_at = time.monotonic()
+        runs.command(ref, "abort")
+        while not runs.runs[ref].status.is_over and time.monotonic() < given_at + 2:
+            await asyncio.sleep(0.01)
+        waited_s = time.monotonic() - given_at
+        await task
+        return waited_s
+
+    assert asyncio.run(story()) < 0.6
+
+
+def test_a_store_that_is_away_ends_the_turn_quietly(runs, kind):
+    store = runs.handle()
+
+    def gone(**_given):
+        raise StoreAway("restarting")
+
+    store.claim_due = gone
+    done, _ = turn(store, kind)
+    assert done.ticks == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_turn_does_the_whole_job_on_postgresql_with_two_threads():
+    desk = PgDesk()
+    world = ToyWorld()
+    kind = ToyKind(world)
+    refs = [desk.create(plan={"target": 2}, resource_keys=[f"lb:{n}"]) for n in range(3)]
+    threads = StoreThreads()
+    try:
+        done, _ = turn(desk.store, kind, budget_s=20.0, do=threads)
+    finally:
+        threads.close()
+    assert [desk.row(ref)["status"] for ref in refs] == ["completed"] * 3
+    assert desk.claims() == set()
+    assert done.next_due_s is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_tenders_at_once_never_tick_the_same_run_together():
+    desk = PgDesk()
+    world = ToyWorld()
+    kind = ToyKind(world)
+    for n in range(10):
+        desk.create(plan={"target": 0}, title=f"run {n}")
+    in_hand, twice = set(), []
+    observe = kind.observe
+
+    async def watched(view):
+        if view.ref in in_hand:
+            twice.append(view.ref)
+        in_hand.add(view.ref)
+        await asyncio.sleep(0.01)
+        in_hand.discard(view.ref)
+        return await observe(view)
+
+    kind.observe = watched
+
+    async def both(threads):
+        one = tender_of(desk.store, kind, do=threads, batch=3, holder="one")
+        two = tender_of(desk.store, kind, do=threads, batch=3, holder="two")
+        return await asyncio.gather(one.turn(10), two.turn(10))
+
+    threads = StoreThreads()
+    try:
+        turns = asyncio.run(both(threads))
+    finally:
+        threads.close()
+    assert sum(done.ticks for done in turns) == 2 * 10
+    assert twice == []
