@@ -210,6 +210,8 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 EGRESS_ALLOW: list[str] = env.list("EGRESS_ALLOW", default=[])
 # Networks that an operator opened for status URLs of servers (CIDR, …).
 EGRESS_ALLOW_NETWORKS: list[str] = env.list("EGRESS_ALLOW_NETWORKS", default=[])
+# How many times the provider's documented rates its accounts may be asked (raised limits; a desk's simulator).
+CLOUD_RATE_FACTOR = env.float("CLOUD_RATE_FACTOR", default=20.0 if DESK_MODE else 1.0)
 SIMULATOR_URL = env.str("SIMULATOR_URL", default="")
 WATCHDOG_URL = env.str("WATCHDOG_URL", default="")
 

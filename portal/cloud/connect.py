@@ -13,15 +13,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import httpx
 from django.conf import settings
 
 from portal import crypto, egress
 from portal.cloud.protocol import Cloud
-from portal.cloud.rackspace import BALANCERS, SERVERS, Options, RackspaceCloud
-from portal.cloud.shared import MemoryShared, RedisShared, Shared
+from portal.cloud.rackspace import RackspaceCloud
+from portal.cloud.rackspace_wire import BALANCERS, IDENTITY, RATES, SERVERS, Options
+from portal.cloud.shared import MemoryShared, Rate, RedisShared, Shared
 from portal.cloud.types import Credentials
 from portal.errors import ProviderFailed, Refused, TryLater
 
@@ -107,9 +108,16 @@ def cloud_for(credentials: Credentials, *, rehearsal: bool = False) -> Rackspace
 
 
 def _options() -> Options:
-    """Return the defaults, or what a `CLOUD` dictionary in the settings says instead."""
-    chosen: dict[str, Any] = getattr(settings, "CLOUD", {})
-    return Options(**{name.lower(): value for name, value in chosen.items()})
+    """Return the client's options with the documented rates times `CLOUD_RATE_FACTOR`."""
+    factor = settings.CLOUD_RATE_FACTOR
+    return Options(
+        rates={
+            call: rate
+            if call[0] == IDENTITY
+            else Rate(rate.per_s * factor, max(1, round(rate.burst * factor)))
+            for call, rate in RATES.items()
+        }
+    )
 
 
 async def close_all() -> None:

@@ -47,8 +47,6 @@ from portal.cloud.types import (
 from portal.egress import Rules, rules_from_settings
 from portal.errors import InDoubt, ProviderFailed, Refused, Trouble, TryLater
 
-__all__ = ["BALANCERS", "SERVERS", "Options", "RackspaceCloud"]
-
 PAGE = 100
 MAX_PAGES = 500
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 
-from portal.cloud.rackspace import Options, RackspaceCloud
+from portal.cloud.rackspace import RackspaceCloud
+from portal.cloud.rackspace_wire import Options
 from portal.cloud.shared import MemoryShared, Rate
 from portal.cloud.types import Credentials
 from portal.egress import Rules

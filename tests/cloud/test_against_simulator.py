@@ -15,7 +15,8 @@ import uvicorn
 from portal import egress
 from portal.cloud.connect import CheckOutcome, check_connection
 from portal.cloud.discovery import discover
-from portal.cloud.rackspace import Options, RackspaceCloud
+from portal.cloud.rackspace import RackspaceCloud
+from portal.cloud.rackspace_wire import Options
 from portal.cloud.shared import MemoryShared
 from portal.cloud.types import BalancerStatus, Condition, Credentials, Done, NodeSpec
 from portal.errors import InDoubt, ProviderFailed, Refused, TryLater

@@ -37,6 +37,9 @@ BAD_FORM = [
     ("http://example.com/\r\nHost: evil", "bad_url"),
     ("http://example.com/" + "a" * 2000, "bad_url"),
     ("http://example.com:99999/", "closed_port"),
+    ("http://localhost/", "closed_address"),
+    ("http://LOCALHOST.:8000/", "closed_address"),
+    ("http://x.localhost/", "closed_address"),
     ("http://example.com:22/", "closed_port"),
     ("http://example.com:25/", "closed_port"),
     ("http://example.com:6379/", "closed_port"),
@@ -294,6 +297,21 @@ def test_a_name_without_an_address_is_unreachable():
     with pytest.raises(TryLater) as caught:
         asyncio.run(talk(OK, fetch_of("http://shop.example.com:{port}/"), addresses=()))
     assert caught.value.code == "unreachable"
+
+
+def test_an_address_that_does_not_answer_leaves_time_for_the_next(monkeypatch):
+    connect = asyncio.open_connection
+    monkeypatch.setattr(egress, "EACH_ADDRESS_S", 0.05)
+
+    async def slow_for_the_first(address: str, port: int):
+        if address == "127.0.0.2":
+            await asyncio.sleep(30)
+        return await connect(address, port)
+
+    monkeypatch.setattr(egress.asyncio, "open_connection", slow_for_the_first)
+    act = fetch_of("http://shop.example.com:{port}/", timeout_s=1.0)
+    answer, _, _ = asyncio.run(talk(OK, act, addresses=("127.0.0.2", "127.0.0.1")))
+    assert answer.status == 200
 
 
 def test_only_looking_is_offered():

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from portal import egress
-from portal.cloud.rackspace import Options, RackspaceCloud
+from portal.cloud.rackspace import RackspaceCloud
+from portal.cloud.rackspace_wire import Options
 from portal.cloud.shared import MemoryShared, Rate, Slot
 from portal.cloud.types import Condition, Credentials, Done, Withheld
 from portal.errors import InDoubt, TryLater

@@ -8,7 +8,7 @@ import time
 import httpx
 import pytest
 import redis.asyncio
-from django.conf import settings
+from django.conf import settings as configured
 
 from portal import crypto
 from portal.cloud.connect import close_all, cloud_for, look_once
@@ -22,7 +22,7 @@ from tests.cloud.fake import CLB, CREDENTIALS, SOON, Provider, balancer
 def redis_url(request) -> str:
     if request.config.getoption("--no-services"):
         pytest.skip("needs the Redis-protocol server of the test services")
-    return settings.REDIS_URL
+    return configured.REDIS_URL
 
 
 def shared_over(url: str) -> RedisShared:
@@ -176,6 +176,19 @@ def test_one_event_loop_has_one_client_for_the_same_credentials():
         return first is again, first is rehearsing, first.is_rehearsal, rehearsing.is_rehearsal
 
     assert asyncio.run(act()) == (True, False, False, True)
+
+
+def test_raised_limits_raise_the_rates_of_calls_and_not_of_log_ins(settings):
+    async def rates(factor: float):
+        settings.CLOUD_RATE_FACTOR = factor
+        found = dict(cloud_for(CREDENTIALS)._wire.options.rates)
+        await close_all()
+        return found
+
+    documented, raised = asyncio.run(rates(1.0)), asyncio.run(rates(3.0))
+    assert documented["cloudLoadBalancers", "GET"] == Rate(10, 10)
+    assert raised["cloudLoadBalancers", "GET"] == Rate(30, 30)
+    assert raised["identity", "POST"] == documented["identity", "POST"]
 
 
 def test_a_look_from_a_page_cannot_change_anything():
