@@ -18,6 +18,13 @@ WORKERS: Mapping[str, int] = {"ticks": 2, "work": 1}
 GRACEFUL_SHUTDOWN_S = 3
 # On a desk root may run everything; Celery's warning at each start would hide warnings that matter.
 _ROOT_IS_MEANT = "ignore:You're running the worker with superuser privileges"
+# Files are served from where they lie; nothing is collected on a desk.
+_NOTHING_IS_COLLECTED = "ignore:No directory at"
+
+
+def is_news(line: str) -> bool:
+    """Return whether a line of the portal's own processes belongs on the terminal; the log file has all."""
+    return "[info " not in line and "[debug " not in line and "Warm shutdown" not in line
 
 
 def answers(port: int, path: str, *, host: str = "localhost") -> Callable[[], Awaitable[bool]]:
@@ -90,7 +97,7 @@ def portal_children(
             env={**env, "PROCESS_NAME": name, **(more_env or {})},
             cwd=REPOSITORY,
             place=data_dir,
-            **rest,  # type: ignore[arg-type]
+            **{"shown": is_news, **rest},  # type: ignore[arg-type]
         )
 
     found = [
@@ -104,10 +111,10 @@ def portal_children(
         ),
         child(
             "prepare",
-            *("-m", "portal.embedded.prepare", str(data_dir / "log-ins.txt")),
+            *("-m", "portal.embedded.prepare", str(data_dir)),
             needs=("postgres", "valkey", "simulator"),
             once=True,
-            shown=lambda line: "ERROR" in line or "Applying" in line,
+            shown=lambda line: "Error" in line,
         ),
         child(
             "web",
@@ -120,6 +127,7 @@ def portal_children(
                 "warning",
             ),
             *("--proxy-headers", "--forwarded-allow-ips", "127.0.0.1") if "BEHIND_PROXY" in env else (),
+            more_env={"PYTHONWARNINGS": _NOTHING_IS_COLLECTED},
             needs=("prepare", "postgres", "valkey"),
             check=lambda: _refuse_taken(port),
             prepare=lambda: _refuse_taken(port),

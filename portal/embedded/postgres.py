@@ -52,6 +52,15 @@ _SETTINGS = {
 _FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "autovacuum": "off"}
 
 
+def is_news(line: str) -> bool:
+    """Return whether a line of PostgreSQL's log belongs on the terminal; the log file has all."""
+    # We ask while it starts, and every connection that ends with its client is "terminating" when it stops.
+    expected = ("the database system is starting up", "the database system is shutting down", "terminating")
+    if any(words in line for words in expected):
+        return False
+    return any(word in line for word in ("WARNING", "ERROR", "FATAL", "PANIC"))
+
+
 @dataclass(frozen=True)
 class Postgres:
     """One PostgreSQL: where its programs, data and socket are, and as whom it runs (None: as ourselves)."""
@@ -90,7 +99,7 @@ class Postgres:
             ready=self.is_ready,
             stop_signal=signal.SIGINT,  # "fast": ends sessions, writes a checkpoint
             stop_grace_s=20.0,
-            shown=lambda line: any(word in line for word in ("WARNING", "ERROR", "FATAL", "PANIC")),
+            shown=is_news,
         )
 
     def make_startable(self) -> None:

@@ -30,6 +30,12 @@ logfile ""
 """
 
 
+def is_news(line: str) -> bool:
+    """Return whether a line of Valkey's log belongs on the terminal (its warnings are marked with #)."""
+    expected = ("overcommit", "ready to exit", "User requested shutdown")
+    return " # " in line and not any(words in line for words in expected)
+
+
 @dataclass(frozen=True)
 class Valkey:
     """One Valkey: its program, its directory, its loopback port and its password."""
@@ -56,7 +62,7 @@ class Valkey:
             place=self.directory,
             prepare=self.make_startable,
             ready=self.is_ready,
-            shown=lambda line: " # " in line and "Warning" not in line and "overcommit" not in line,
+            shown=is_news,
         )
 
     def make_startable(self) -> None:
