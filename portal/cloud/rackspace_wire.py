@@ -429,7 +429,13 @@ class Wire:
         url = self._endpoint(_tokens_url(self._credentials.identity_url))
         # Identity limits by user and address, not by tenant: its limit holds back log-ins only.
         bucket_owner = f"{IDENTITY}:{self._credentials.username}"
-        await pace(self._shared, bucket_owner, "POST", self.options.rates[IDENTITY, "POST"], max_wait_s=5.0)
+        await pace(
+            self._shared,
+            bucket_owner,
+            "POST",
+            self.options.rates[IDENTITY, "POST"],
+            max_wait_s=self.options.read_pace_s,
+        )
         key = {"username": self._credentials.username, "apiKey": self._credentials.api_key}
         body = {"auth": {"RAX-KSKEY:apiKeyCredentials": key, "tenantId": self.identity.tenant}}
         outcome = "lost"

@@ -49,7 +49,7 @@ class Desk:
             shared=MemoryShared(),
             client_for=lambda origin: self.client,
             rules=lambda: egress.make_rules(("cloud.sim:80",)),
-            options=Options(rates=FAST),
+            options=Options(rates=FAST, read_pace_s=0.01, write_pace_s=0.01),
             now=lambda: START + timedelta(seconds=self.clock.now()),
         )
 
