@@ -148,12 +148,16 @@ def event_lists(most: int = 8) -> st.SearchStrategy[list[Event]]:
         lambda at, which: Event(at, "command", which[0], which[1]), _moments(), st.sampled_from(COMMANDS)
     )
     hand = st.builds(_hand, _moments(), st.sampled_from(HANDS))
-    demand = st.builds(lambda at, much: Event(at, "demand", "", (much,)), _moments(), st.sampled_from(DEMANDS))
+    demand = st.builds(
+        lambda at, much: Event(at, "demand", "", (much,)), _moments(), st.sampled_from(DEMANDS)
+    )
     die = st.builds(lambda point: Event(point, "die"), points)
     freeze = st.builds(
         lambda point, s: Event(point, "freeze", "", (s,)), points, st.sampled_from([3.0, 11.0, 16.0, 40.0])
     )
-    stand = st.builds(lambda at, what: Event(at, what), _moments(), st.sampled_from(["standstill", "lift", "wake"]))
+    stand = st.builds(
+        lambda at, what: Event(at, what), _moments(), st.sampled_from(["standstill", "lift", "wake"])
+    )
     return st.lists(
         st.one_of(fault, fault, die, die, freeze, command, command, hand, demand, stand), max_size=most
     )

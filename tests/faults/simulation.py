@@ -95,7 +95,9 @@ class Simulation:
         lose_wakes=False,
     ) -> None:
         self.random = Random(seed)
-        self.world = World(seed, settings=Settings(pending_update_s=[0.3, 1.2], delete_s=4.0))
+        self.world = World(
+            seed, settings=Settings(pending_update_s=[0.3, 1.2], delete_s=4.0, error_resync_s=45.0)
+        )
         scenarios.apply(self.world, scenario)
         self.hands = Hands(self.world)
         self.clock = VirtualClock(self.world)

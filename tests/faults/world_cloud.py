@@ -162,6 +162,8 @@ class WorldCloud:
             return
         if error.status == 422 and (faults.says_not_active(fault) or faults.state_named(fault)):
             raise faults.balancer_not_writable(faults.state_named(fault)) from error
+        if error.status == 409 and fault.says_locked:
+            raise Refused("It is locked.", code="locked") from error
         if error.status == 409:
             raise TryLater("Busy or locked.", after_s=5.0, code="server_busy") from error
         if error.status == 404:

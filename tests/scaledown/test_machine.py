@@ -1,0 +1,656 @@
+"""The way of one server, step by step, on paper."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from portal.cloud.types import BalancerStatus, Condition, NodeStatus
+from portal.runs.types import HaltRank, Outcome, OutcomeKind, RunStatus
+from scaledown import machine
+from scaledown.progress import NodeState
+from scaledown.types import AtLimit, Grade, Phase
+from tests.scaledown.machine_cases import LB, START, Desk, a_plan, planned
+
+
+def test_two_servers_are_retired_one_after_another_and_the_run_completes():
+    desk = Desk()
+    desk.until(lambda: desk.status is RunStatus.COMPLETED)
+    assert desk.names == ["drain_node", "remove_node", "delete_server"] * 2
+    assert [action.target for action in desk.sent] == ["srv-6"] * 3 + ["srv-5"] * 3
+    assert [way.phase for way in desk.progress.servers] == [Phase.RETIRED, Phase.RETIRED]
+
+
+def test_a_server_is_not_removed_before_the_shortest_drain_time_even_if_nothing_is_open():
+    desk = Desk()
+    desk.until_phase(Phase.DRAINING)
+    begun = desk.now
+    desk.until(lambda: "remove_node" in desk.names)
+    assert (desk.now - begun).total_seconds() >= 5.0
+
+
+def test_three_zeros_in_a_row_are_needed_and_an_open_connection_starts_the_count_anew():
+    again = Desk(a_plan(min_drain_s=0.0))
+    again.until_phase(Phase.DRAINING)
+    again.look()
+    again.look(5)
+    again.look()
+    assert again.way().drain.zeros == 2
+    again.connections["srv-6"] = 1
+    again.look()
+    assert again.way().drain.zeros == 0
+    again.connections["srv-6"] = 0
+    again.look()
+    again.look()
+    assert again.phase() is Phase.DRAINING
+    again.look()
+    assert again.phase() is Phase.REMOVING
+
+
+def test_an_unknown_count_is_never_zero():
+    desk = Desk()
+    desk.connections["srv-6"] = None
+    desk.until_phase(Phase.DRAINING)
+    desk.until(lambda: desk.status is RunStatus.HALTED)
+    assert desk.halt.code == "drain_limit"
+    assert "remove_node" not in desk.names
+
+
+def test_an_unknown_look_between_zeros_starts_the_count_anew():
+    desk = Desk(a_plan(min_drain_s=0.0))
+    desk.until_phase(Phase.DRAINING)
+    desk.look()
+    desk.look(5)
+    desk.look()
+    assert desk.way().drain.zeros == 2
+    desk.connections["srv-6"] = None
+    desk.look()
+    assert desk.way().drain.zeros == 0
+
+
+def test_looks_in_quick_succession_count_as_one():
+    desk = Desk(a_plan(min_drain_s=0.0))
+    desk.until_phase(Phase.DRAINING)
+    desk.look()
+    desk.look(5)
+    for _ in range(4):
+        desk.look(0.05)
+    assert desk.way().drain.zeros == 1
+
+
+def test_without_a_count_the_drain_ends_at_its_limit_only_where_the_plan_accepts_that():
+    servers = tuple(replace(planned(n), count_url=None) for n in (6, 5))
+    desk = Desk(a_plan(count_kind=None, accepted_grade=Grade.TIMED, servers=servers))
+    desk.until_phase(Phase.DRAINING)
+    begun = desk.now
+    desk.until_phase(Phase.VERIFYING)
+    assert (desk.now - begun).total_seconds() >= 60
+    assert desk.way().drain.grade is Grade.TIMED
+    strict = Desk(a_plan(count_kind=None, servers=servers))
+    strict.until(lambda: strict.status is RunStatus.HALTED)
+    assert strict.halt.code == "drain_limit"
+
+
+def test_at_the_drain_limit_a_person_is_asked_and_silence_puts_the_node_back():
+    desk = Desk()
+    desk.connections["srv-6"] = 4
+    desk.until(lambda: desk.status is RunStatus.HALTED)
+    assert desk.halt.rank is HaltRank.DECIDE_TODAY
+    assert "4 connections" in desk.halt.says
+    assert desk.condition(6) is Condition.DRAINING
+    desk.look(machine.PATIENCE_S + 1)
+    desk.look()
+    assert desk.condition(6) is Condition.ENABLED
+    assert desk.phase() is Phase.QUEUED
+
+
+def test_a_person_lets_the_drain_wait_longer():
+    desk = Desk()
+    desk.connections["srv-6"] = 4
+    desk.until(lambda: desk.status is RunStatus.HALTED)
+    assert desk.command("wait", seconds=30).accepted
+    assert desk.status is RunStatus.RUNNING
+    desk.connections["srv-6"] = 0
+    desk.until_phase(Phase.VERIFYING)
+
+
+def test_going_on_needs_a_reason_and_covers_no_more_connections_than_were_named():
+    desk = Desk()
+    desk.connections["srv-6"] = 4
+    desk.until(lambda: desk.status is RunStatus.HALTED)
+    assert not desk.command("go_on", reason="").accepted
+    assert not desk.command("go_on", connections=3).accepted
+    assert desk.command("go_on", connections=4).accepted
+    desk.until_phase(Phase.VERIFYING)
+    assert desk.way().drain.cut == 4
+
+
+@pytest.mark.parametrize(
+    ("at_limit", "phase"), [(AtLimit.PUT_BACK, Phase.RESTORED), (AtLimit.CUT, Phase.VERIFYING)]
+)
+def test_the_plan_may_say_what_happens_at_the_drain_limit(at_limit, phase):
+    desk = Desk(a_plan(at_limit=at_limit))
+    desk.connections["srv-6"] = 2
+    desk.until_phase(phase)
+    assert desk.status is RunStatus.RUNNING
+
+
+def test_visitors_who_come_back_before_the_removal_make_the_server_drain_again():
+    desk = Desk(a_plan(min_drain_s=0.0))
+    desk.until_phase(Phase.DRAINING)
+    desk.until(lambda: desk.way().drain.zeros == 2)
+    desk.balancer_status = BalancerStatus.PENDING_UPDATE
+    desk.look()
+    desk.balancer_status = BalancerStatus.ACTIVE
+    desk.connections["srv-6"] = 1
+    desk.look()
+    desk.look()
+    assert desk.phase() is Phase.DRAINING
+    assert "remove_node" not in desk.names
+
+
+def test_nothing_is_sent_to_a_balancer_that_applies_another_change():
+    desk = Desk()
+    desk.until(lambda: desk.status is RunStatus.RUNNING)
+    desk.balancer_status = BalancerStatus.PENDING_UPDATE
+    for _ in range(5):
+        desk.look()
+    assert desk.sent == []
+    desk.balancer_status = BalancerStatus.ACTIVE
+    desk.look()
+    assert desk.names == ["drain_node"]
+
+
+def test_a_balancer_that_never_takes_changes_halts_the_run():
+    desk = Desk()
+    desk.until_phase(Phase.DRAINING)
+    desk.connections["srv-6"] = 0
+    desk.balancer_status = BalancerStatus.SUSPENDED
+    desk.until(lambda: desk.status is RunStatus.HALTED)
+    assert desk.halt.code == "balancer_not_writable"
+
+
+def test_no_drain_begins_that_would_break_the_floor():
+    desk = Desk(a_plan(floor=5, remaining=tuple(planned(n) for n in (1, 2, 3))))
+    desk.until(lambda: desk.status is RunStatus.RUNNING)
+    for _ in range(5):
+        desk.look()
+    assert desk.sent == []
+    assert desk.progress.waiting.code == "floor"
+    assert "the floor is 5" in desk.progress.says
+
+
+def test_one_physical_server_with_two_nodes_counts_once_for_the_floor():
+    two = replace(planned(1), nodes=(*planned(1).nodes, replace(planned(1).nodes[0], node_id="991", port=81)))
+    desk = Desk(a_plan(remaining=(two, planned(2)), floor=4))
+    desk.until(lambda: desk.status is RunStatus.RUNNING)
+    desk.look()
+    assert desk.sent == []
+
+
+def test_without_a_health_monitor_each_remaining_server_must_have_answered_itself():
+    desk = Desk()
+    desk.has_monitor = False
+    desk.connections["srv-2"] = None
+    desk.until(lambda: desk.status is RunStatus.RUNNING)
+    for _ in range(4):
+        desk.look()
+    assert desk.sent == []
+    assert "has not answered directly" in desk.progress.says
+    desk.connections["srv-2"] = 0
+    desk.until_phase(Phase.DRAINING)
+
+
+def test_no_drain_begins_that_would_put_too_much_load_on_the_rest():
+    desk = Desk(a_plan(ceiling_rps=100.0))
+    for _ in range(12):
+        for number in (1, 2, 3, 5, 6):
+            desk.requests[f"srv-{number}"] = desk.requests.get(f"srv-{number}", 0) + 70
+        desk.look()
+    assert desk.sent == []
+    assert desk.progress.waiting.code == "load_too_high"
+
+
+def test_the_load_must_be_known_before_a_drain_begins_where_there_is_a_ceiling():
+    desk = Desk(a_plan(ceiling_rps=100.0))
+    for _ in range(6):
+        desk.look()
+    assert desk.sent == []
+    assert desk.progress.waiting.code == "load"
+
+
+def test_a_request_counter_that_was_reset_gives_no_rate():
+    desk = Desk(a_plan(ceiling_rps=100.0))
+    desk.requests = {f"srv-{n}": 1000 for n in (1, 2, 3, 5, 6)}
+    desk.until(lambda: desk.status is RunStatus.RUNNING)
+    desk.look(4)
+    desk.requests = {f"srv-{n}": 10 for n in (1, 2, 3, 5, 6)}
+    desk.look(4)
+    assert desk.progress.meters["srv-1"].rps is None
+
+
+def test_probes_that_fail_in_the_soak_put_the_server_back_and_halt():
+    desk = Desk()
+    desk.until_phase(Phase.VERIFYING)
+    desk.probe_ok = False
+    desk.until(lambda: desk.status is RunStatus.HALTED)
+    assert desk.halt.code == "traffic_not_keeping_up"
+    assert desk.halt.rank is HaltRank.SITE_IN_DANGER
+    desk.until_phase(Phase.RESTORED)
+    assert desk.condition(6) is Condition.ENABLED
+    assert "delete_server" not in desk.names
+
+
+def test_one_slow_answer_is_no_alarm():
+    desk = Desk(a_plan(probe_failures_allowed=0.5))
+    desk.until_phase(Phase.VERIFYING)
+    desk.look()
+    desk.probe_ok = False
+    desk.look()
+    desk.probe_ok = True
+    desk.until(lambda: desk.status is RunStatus.COMPLETED)
+
+
+def test_probes_that_could_not_be_made_never_pass():
+    desk = Desk()
+    desk.until_phase(Phase.VERIFYING)
+    desk.probe_ok = None
+    desk.until(lambda: desk.status is RunStatus.HALTED)
+    assert desk.halt.code == "verify_inconclusive"
+    assert desk.condition(6) is None
+    assert "delete_server" not in desk.names
+
+
+def test_rising_traffic_puts_draining_and_held_servers_back_newest_first():
+    desk = Desk(a_plan(hold_s=600.0))
+    desk.until_phase(Phase.HELD)
+    desk.connections["srv-5"] = 3
+    desk.until_phase(Phase.DRAINING, 5)
+    desk.look()
+    desk.probe_ok = False
+    desk.until(lambda: desk.status is RunStatus.HALTED)
+    assert desk.halt.code == "traffic_rising"
+    before = len(desk.sent)
+    desk.until(lambda: desk.phase(5) is Phase.RESTORED and desk.phase(6) is Phase.RESTORED)
+    backs = [(a.name, a.target) for a in desk.sent if a.is_put_back]
+    assert backs == [("enable_node", "srv-5"), ("add_node", "srv-6")]
+    assert len(desk.sent) - before <= 2
+
+
+@pytest.mark.parametrize("status", [RunStatus.PAUSED, RunStatus.HALTED])
+def test_rising_traffic_is_looked_at_while_the_run_rests(status):
+    desk = Desk(a_plan(hold_s=600.0))
+    desk.until_phase(Phase.HELD)
+    if status is RunStatus.PAUSED:
+        desk.command("pause", when="now")
+    else:
+        desk.nodes["401"] = replace(desk.nodes["401"], condition=Condition.DISABLED)
+        desk.nodes["402"] = desk.nodes["402"]
+        desk.look()
+    desk.probe_ok = False
+    desk.until_phase(Phase.RESTORED)
+    assert desk.status is RunStatus.HALTED
+
+
+def test_rising_traffic_with_nothing_to_put_back_halts_and_says_so():
+    desk = Desk()
+    desk.until(lambda: desk.status is RunStatus.RUNNING)
+    desk.in_charge = None
+    desk.probe_ok = False
+    desk.until(lambda: desk.status is RunStatus.HALTED)
+    assert "nothing to put back" in desk.halt.says
+
+
+def test_a_broken_floor_puts_the_server_back_and_halts():
+    desk = Desk(a_plan(hold_s=600.0, servers=(planned(6),), floor=3))
+    desk.until_phase(Phase.HELD)
+    desk.nodes["401"] = replace(desk.nodes["401"], status=NodeStatus.OFFLINE)
+    desk.look()
+    assert desk.halt.code == "floor_broken"
+    desk.until_phase(Phase.RESTORED)
+
+
+def test_a_put_back_restores_address_port_type_and_weight():
+    heavy = replace(planned(6), nodes=(replace(planned(6).nodes[0], weight=7),))
+    desk = Desk(a_plan(servers=(heavy, planned(5)), hold_s=600.0))
+    desk.until_phase(Phase.HELD)
+    assert desk.command("put_back", server="srv-6").accepted
+    desk.until_phase(Phase.RESTORED)
+    added = next(a for a in desk.sent if a.name == "add_node")
+    assert (added.args["address"], added.args["port"], added.args["weight"]) == ("10.0.0.6", 80, 7)
+    assert added.args["type"] == "PRIMARY"
+    assert added.is_put_back
+
+
+def test_a_changed_condition_by_another_hand_halts_and_names_the_change():
+    desk = Desk()
+    desk.until_phase(Phase.DRAINING)
+    desk.connections["srv-6"] = 3
+    desk.look()
+    desk.nodes["406"] = replace(desk.nodes["406"], condition=Condition.ENABLED)
+    desk.until(lambda: desk.status is RunStatus.HALTED)
+    assert desk.halt.code == "changed_by_other_hand"
+    assert "web-06" in desk.halt.says
+    assert not desk.command("resume").accepted
+    assert desk.command("resume", confirm=True, servers=["srv-6"]).accepted
+    desk.connections["srv-6"] = 0
+    desk.until(lambda: desk.status is RunStatus.COMPLETED)
+
+
+def test_a_server_that_another_hand_changed_is_not_deleted_unless_a_person_names_it():
+    desk = Desk()
+    desk.until_phase(Phase.VERIFYING)
+    desk.servers["srv-6"] = replace(desk.servers["srv-6"], name="renamed")
+    desk.until(lambda: desk.status is RunStatus.HALTED)
+    desk.servers["srv-6"] = replace(desk.servers["srv-6"], name="web-06")
+    assert desk.command("resume", confirm=True).accepted
+    desk.until(lambda: desk.status is RunStatus.COMPLETED)
+    assert desk.phase(6) is Phase.RESTORED
+    assert not desk.servers["srv-6"].is_gone
+
+
+def test_a_change_of_a_node_that_stays_halts_too():
+    desk = Desk()
+    desk.until_phase(Phase.DRAINING)
+    desk.connections["srv-6"] = 1
+    desk.nodes["402"] = replace(desk.nodes["402"], condition=Condition.DISABLED)
+    desk.look()
+    assert desk.halt.code == "changed_by_other_hand"
+
+
+def test_a_new_node_by_another_hand_is_noted_once_and_the_run_goes_on():
+    desk = Desk()
+    desk.until_phase(Phase.DRAINING)
+    desk.nodes["999"] = replace(desk.nodes["401"], node_id="999", address="10.0.0.99")
+    desk.until(lambda: desk.status is RunStatus.COMPLETED)
+    assert desk.kinds().count("node_added_by_other_hand") == 1
+
+
+def test_a_server_that_vanished_is_noted_after_two_looks_and_the_run_goes_on():
+    desk = Desk()
+    desk.until_phase(Phase.DRAINING)
+    desk.servers["srv-6"] = replace(desk.servers["srv-6"], is_gone=True)
+    desk.look()
+    assert desk.phase() is Phase.DRAINING
+    desk.look(31)
+    assert desk.phase() is Phase.GONE
+    desk.until(lambda: desk.status is RunStatus.COMPLETED)
+    assert desk.phase(5) is Phase.RETIRED
+
+
+def test_a_server_missing_without_a_complete_list_is_not_gone():
+    desk = Desk()
+    desk.until_phase(Phase.DRAINING)
+    desk.listed = False
+    desk.servers["srv-6"] = replace(desk.servers["srv-6"], is_gone=True)
+    desk.look()
+    desk.look(31)
+    assert desk.phase() is Phase.DRAINING
+
+
+def test_pause_lets_the_server_in_hand_finish():
+    desk = Desk()
+    desk.until_phase(Phase.DRAINING)
+    assert desk.command("pause").accepted
+    desk.until(lambda: desk.status is RunStatus.PAUSED)
+    assert desk.phase(6) is Phase.RETIRED
+    assert desk.phase(5) is Phase.QUEUED
+
+
+def test_pause_now_enables_the_draining_node_again():
+    desk = Desk()
+    desk.connections["srv-6"] = 3
+    desk.until_phase(Phase.DRAINING)
+    desk.look()
+    assert desk.command("pause", when="now").accepted
+    desk.look()
+    desk.look()
+    assert desk.status is RunStatus.PAUSED
+    assert desk.condition(6) is Condition.ENABLED
+    assert desk.phase() is Phase.QUEUED
+    desk.connections["srv-6"] = 0
+    assert desk.command("resume").accepted
+    desk.until(lambda: desk.status is RunStatus.COMPLETED)
+
+
+def test_abort_puts_back_what_is_not_deleted_and_ends():
+    desk = Desk(a_plan(hold_s=600.0))
+    desk.until_phase(Phase.HELD)
+    assert desk.command("abort").accepted
+    desk.until(lambda: desk.status is RunStatus.ABORTED)
+    assert desk.phase(6) is Phase.RESTORED
+    assert desk.phase(5) in {Phase.SKIPPED, Phase.RESTORED}
+    assert all(action.is_put_back for action in desk.sent[2:] if action.target == "srv-6")
+
+
+def test_finish_here_keeps_the_rest_in_the_pool():
+    desk = Desk()
+    desk.until_phase(Phase.DRAINING)
+    assert desk.command("finish_here").accepted
+    desk.until(lambda: desk.status is RunStatus.COMPLETED)
+    assert (desk.phase(6), desk.phase(5)) == (Phase.RETIRED, Phase.SKIPPED)
+
+
+def test_skip_is_for_servers_that_have_not_begun():
+    desk = Desk()
+    desk.until_phase(Phase.DRAINING)
+    assert not desk.command("skip", server="srv-6").accepted
+    assert desk.command("skip", server="srv-5").accepted
+    assert desk.phase(5) is Phase.SKIPPED
+
+
+def test_a_standstill_stops_everything_but_putting_back():
+    desk = Desk(a_plan(hold_s=600.0))
+    desk.until_phase(Phase.HELD)
+    desk.standstill = "Everything is stopped: a test."
+    sent = len(desk.sent)
+    for _ in range(5):
+        desk.look()
+    assert len(desk.sent) == sent
+    assert desk.command("put_back", server="srv-6").accepted
+    desk.until_phase(Phase.RESTORED)
+
+
+def test_a_lost_approval_pauses_and_puts_the_draining_node_back():
+    desk = Desk()
+    desk.connections["srv-6"] = 3
+    desk.until_phase(Phase.DRAINING)
+    desk.look()
+    desk.approval_stands = False
+    desk.look()
+    desk.look()
+    desk.look()
+    assert desk.status is RunStatus.PAUSED
+    assert desk.condition(6) is Condition.ENABLED
+    assert "approver was removed" in desk.command("resume").says
+
+
+def test_a_server_protected_meanwhile_is_put_back_and_the_run_halts():
+    desk = Desk(a_plan(hold_s=600.0))
+    desk.until_phase(Phase.HELD)
+    desk.protected = frozenset({"srv-6"})
+    desk.look()
+    assert desk.halt.code == "protected_server"
+    desk.until_phase(Phase.RESTORED)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d.nodes.pop("402"),
+        lambda d: d.nodes.update({"9": replace(d.nodes["401"], node_id="9", address="10.9.9.9")}),
+        lambda d: d.servers.update({"srv-1": replace(d.servers["srv-1"], name="other")}),
+        lambda d: d.servers.update({"srv-5": replace(d.servers["srv-5"], addresses=("10.0.0.77",))}),
+        lambda d: d.servers.update({"srv-5": replace(d.servers["srv-5"], is_gone=True)}),
+        lambda d: d.nodes.update({"406": replace(d.nodes["406"], condition=Condition.DRAINING)}),
+    ],
+)
+def test_a_pool_that_is_not_as_approved_does_not_start(change):
+    desk = Desk()
+    change(desk)
+    desk.until(lambda: desk.status is RunStatus.ABORTED)
+    assert desk.progress.ended_because == "pool_changed"
+    assert desk.sent == []
+
+
+def test_strays_that_the_approvers_saw_do_not_keep_a_run_from_starting():
+    desk = Desk(a_plan(strays=(f"{LB}/10.9.9.9:80",)))
+    desk.nodes["9"] = replace(desk.nodes["401"], node_id="9", address="10.9.9.9")
+    desk.until(lambda: desk.status is RunStatus.RUNNING)
+
+
+def test_lost_sight_of_the_provider_halts_after_five_minutes_and_sends_nothing():
+    desk = Desk()
+    desk.until_phase(Phase.DRAINING)
+    desk.visible = False
+    sent = len(desk.sent)
+    desk.until(lambda: desk.status is RunStatus.HALTED, most=400)
+    assert desk.halt.code == "lost_sight"
+    assert (desk.now - START).total_seconds() > 300
+    assert len(desk.sent) == sent
+
+
+def test_with_nobody_in_charge_no_next_server_begins_unless_unattended():
+    desk = Desk()
+    desk.in_charge = None
+    desk.until(lambda: desk.status is RunStatus.RUNNING)
+    desk.look()
+    assert desk.sent == []
+    assert desk.progress.waiting.code == "in_charge"
+    alone = Desk(a_plan(is_unattended=True))
+    alone.in_charge = None
+    alone.until_phase(Phase.DRAINING)
+
+
+def test_no_server_begins_that_does_not_fit_into_the_window():
+    desk = Desk(a_plan(window_start=START, window_end=START + timedelta(seconds=60)))
+    desk.until(lambda: desk.status is RunStatus.HALTED)
+    assert desk.halt.code == "window_over"
+    assert desk.sent == []
+
+
+def test_at_the_windows_end_a_draining_node_is_enabled_again():
+    desk = Desk(a_plan(window_end=START + timedelta(seconds=160), drain_limit_s=600.0))
+    desk.connections["srv-6"] = 2
+    desk.until_phase(Phase.DRAINING)
+    desk.look(200)
+    desk.look()
+    assert desk.condition(6) is Condition.ENABLED
+    assert desk.phase() is Phase.QUEUED
+
+
+def test_a_held_server_waits_for_its_hold_while_the_next_one_goes():
+    desk = Desk(a_plan(hold_s=120.0))
+    desk.until_phase(Phase.HELD)
+    desk.until_phase(Phase.HELD, 5)
+    assert "delete_server" not in desk.names
+    desk.until(lambda: desk.status is RunStatus.COMPLETED, most=400)
+    verdicts = [e for e in desk.journal if e.kind == "verdict" and e.subject == "srv-6"]
+    assert len(verdicts) >= 2, "a held server is deleted only on a fresh verdict"
+
+
+def test_a_delete_without_effect_is_asked_for_again_within_bounds():
+    desk = Desk()
+    desk.until_phase(Phase.HELD)
+    desk._apply = lambda action: None
+    desk.until(lambda: desk.status is RunStatus.HALTED, most=900)
+    assert desk.halt.code == "delete_without_effect"
+    assert desk.names.count("delete_server") == machine.MOST_DELETES
+
+
+def test_a_slow_delete_is_watched_and_not_repeated():
+    desk = Desk()
+    desk.until_phase(Phase.HELD)
+    desk._apply = lambda action: desk.servers.update(
+        {"srv-6": replace(desk.servers["srv-6"], task_state="deleting")}
+    )
+    desk.look()
+    for _ in range(100):
+        desk.look(5)
+    assert desk.names.count("delete_server") == 1
+    desk.servers["srv-6"] = replace(desk.servers["srv-6"], is_gone=True)
+    desk.until_phase(Phase.RETIRED)
+
+
+def test_try_later_waits_as_long_as_the_provider_says_and_keeps_looking():
+    desk = Desk()
+    desk.until(lambda: desk.status is RunStatus.RUNNING)
+    desk.outcome = Outcome(OutcomeKind.TRY_LATER, "busy", after_s=30.0)
+    desk.look()
+    desk.outcome = Outcome(OutcomeKind.DONE)
+    tried = len(desk.sent)
+    for _ in range(20):
+        desk.look()
+    assert len(desk.sent) == tried
+    assert desk.look().look_again_s <= 2.0
+    desk.until(lambda: len(desk.sent) > tried)
+
+
+def test_a_change_that_is_refused_twice_halts_with_the_providers_reason():
+    desk = Desk()
+    desk.until(lambda: desk.status is RunStatus.RUNNING)
+    desk.outcome = Outcome(OutcomeKind.REFUSED, "The provider refuses the last node.")
+    desk.until(lambda: desk.status is RunStatus.HALTED)
+    assert desk.halt.code == "change_refused"
+    assert "last node" in desk.halt.says
+    assert len(desk.sent) == 2
+
+
+def test_a_change_that_lands_after_it_was_read_as_not_applied_is_our_own_hand():
+    desk = Desk()
+    desk.until(lambda: desk.status is RunStatus.RUNNING)
+    desk.outcome = Outcome(OutcomeKind.NOT_APPLIED, by_reading=True)
+    desk.look()
+    assert desk.way().nodes[0].late == (NodeState.DRAINING,)
+    desk.outcome = Outcome(OutcomeKind.DONE)
+    desk.nodes["406"] = replace(desk.nodes["406"], condition=Condition.DRAINING)
+    desk.until(lambda: desk.status is RunStatus.COMPLETED)
+    assert "changed_by_other_hand" not in desk.kinds()
+
+
+def test_an_accepted_change_without_effect_is_repeated_and_then_halts():
+    desk = Desk()
+    desk.until(lambda: desk.status is RunStatus.RUNNING)
+    desk._apply = lambda action: None
+    desk.until(lambda: desk.status is RunStatus.HALTED)
+    assert desk.halt.code == "no_effect"
+    assert desk.names == ["drain_node"] * machine.MOST_TRIES
+
+
+def test_a_resume_after_a_day_needs_a_fresh_pre_flight():
+    desk = Desk(a_plan(hold_s=10 * 86400.0))
+    desk.until_phase(Phase.HELD)
+    desk.command("pause", when="now")
+    desk.look(25 * 3600.0)
+    desk.servers["srv-5"] = replace(desk.servers["srv-5"], name="changed")
+    assert desk.command("resume").accepted
+    desk.until(lambda: desk.status is RunStatus.HALTED)
+    assert desk.halt.code in {"changed_by_other_hand", "pool_changed"}
+
+
+def test_a_rehearsal_shows_each_change_of_the_first_server_and_sends_nothing():
+    desk = Desk()
+    desk.is_rehearsal = True
+    desk.outcome = Outcome(OutcomeKind.WITHHELD, detail={"method": "PUT"})
+    desk.until(lambda: desk.status is RunStatus.COMPLETED)
+    assert desk.names == ["drain_node", "remove_node", "delete_server"]
+    assert desk.kinds().count("would_have") == 3
+    assert desk.condition(6) is Condition.ENABLED
+
+
+def test_every_halt_names_a_rank_a_sentence_for_both_readers_and_safe_commands():
+    desk = Desk()
+    desk.connections["srv-6"] = 4
+    desk.until(lambda: desk.status is RunStatus.HALTED)
+    assert desk.halt.says
+    assert desk.halt.customer_says.startswith("Paused for safety")
+    assert "put_back" in desk.halt.next_commands
+
+
+def test_an_unknown_command_is_refused_with_a_sentence():
+    desk = Desk()
+    answer = desk.command("fly")
+    assert not answer.accepted
+    assert "fly" in answer.says
