@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from portal.cloud.discovery import same_address
 from portal.cloud.types import (
     Balancer,
     BalancerStatus,
@@ -255,7 +256,7 @@ class Preview:
 def _by_address(servers: Iterable[Server]) -> dict[str, list[Server]]:
     found: dict[str, list[Server]] = {}
     for server in servers:
-        for address in server.addresses:
+        for address in {same_address(address) for address in server.addresses}:
             found.setdefault(address, []).append(server)
     return found
 
@@ -276,7 +277,7 @@ def members_of(pool: Pool) -> tuple[tuple[Member, ...], tuple[Stray, ...]]:
     strays: list[Stray] = []
     for balancer in pool.balancers:
         for node in balancer.nodes:
-            matching = owners.get(node.address, [])
+            matching = owners.get(same_address(node.address), [])
             if len(matching) != 1:
                 strays.append(Stray(balancer.id, node, tuple(server.name for server in matching)))
                 continue
@@ -312,8 +313,12 @@ def candidates(choice: Choice, pool: Pool, known: Known) -> Candidates:
 
 
 def _ambiguous_servers(strays: Iterable[Stray], pool: Pool) -> frozenset[str]:
-    addresses = {stray.node.address for stray in strays if stray.server_names}
-    return frozenset(server.id for server in pool.servers if addresses & set(server.addresses))
+    addresses = {same_address(stray.node.address) for stray in strays if stray.server_names}
+    return frozenset(
+        server.id
+        for server in pool.servers
+        if addresses & {same_address(address) for address in server.addresses}
+    )
 
 
 def _reasons(

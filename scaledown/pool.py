@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from django.utils import timezone
 
 from portal.cloud.connect import look_once
+from portal.cloud.discovery import same_address
 from portal.cloud.protocol import Cloud
 from portal.cloud.types import Balancer, Credentials, Server
 from portal.errors import Refused, TryLater
@@ -82,8 +83,8 @@ async def look(cloud: Cloud, balancer_ids: Sequence[str], at: datetime) -> Pool:
 
 
 def _of_pool(balancers: Iterable[Balancer], servers: Iterable[Server]) -> list[Server]:
-    nodes = {node.address for balancer in balancers for node in balancer.nodes}
-    return [server for server in servers if nodes & set(server.addresses)]
+    nodes = {same_address(node.address) for balancer in balancers for node in balancer.nodes}
+    return [server for server in servers if nodes & {same_address(address) for address in server.addresses}]
 
 
 def read_pool(
