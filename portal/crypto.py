@@ -1,6 +1,6 @@
 """Secrets at rest: text encrypted with the keys of `FIELD_KEYS`, newest first (the first encrypts, all decrypt).
 
-To rotate: put a new key in front, restart, run `rotate_field` over each encrypted column, drop the old key.
+To rotate: put a new key in front, restart, run `manage.py rotate_field_keys`, drop the old key.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import FieldError, ImproperlyConfigured
 from django.db import models, transaction
@@ -93,6 +94,16 @@ class EncryptedTextField(models.TextField):  # not generic at run time
         if lookup_name != "isnull":
             raise FieldError(f"An encrypted field cannot be searched by {lookup_name!r}.")
         return super().get_lookup(lookup_name)
+
+
+def encrypted_columns() -> list[tuple[type[models.Model], str]]:
+    """Return every model and field name that holds secrets, in the order of the installed apps."""
+    return [
+        (model, field.name)
+        for model in apps.get_models()
+        for field in model._meta.local_concrete_fields
+        if isinstance(field, EncryptedTextField)
+    ]
 
 
 def rotate_field(model: type[models.Model], field_name: str, *, batch: int = 200) -> int:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pytest
 from cryptography.fernet import Fernet
+from django import db
 from django.core.exceptions import FieldError, ImproperlyConfigured
+from django.core.management import call_command
+from django.core.management.base import CommandError
 
 from portal import crypto
+from tests import factories
 
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 
@@ -55,3 +59,34 @@ def test_an_encrypted_field_cannot_be_searched(settings):
     with pytest.raises(FieldError):
         field.get_lookup("exact")
     assert field.get_lookup("isnull") is not None
+
+
+@pytest.mark.django_db
+def test_the_rotation_command_moves_every_stored_secret_to_the_newest_key(settings, capsys):
+    settings.FIELD_KEYS = [OLD]
+    connection = factories.connection(factories.account(), api_key="the key")
+    settings.FIELD_KEYS = [NEW, OLD]
+    call_command("rotate_field_keys")
+    assert "accounts.CloudConnection.api_key: 1 encrypted" in capsys.readouterr().out
+    settings.FIELD_KEYS = [NEW]
+    connection.refresh_from_db()
+    assert connection.api_key == "the key"
+
+
+@pytest.mark.django_db
+def test_the_rotation_command_stops_at_a_secret_that_no_key_reads(settings):
+    settings.FIELD_KEYS = [OLD]
+    factories.connection(factories.account(), api_key="the key")
+    settings.FIELD_KEYS = [NEW]
+    with pytest.raises(CommandError) as caught:
+        call_command("rotate_field_keys")
+    assert "accounts.CloudConnection.api_key" in str(caught.value)
+
+
+@pytest.mark.django_db
+def test_the_database_holds_no_plain_secret():
+    connection = factories.connection(factories.account(), api_key="plain-secret-text")
+    with db.connection.cursor() as cursor:
+        cursor.execute("SELECT api_key FROM accounts_cloudconnection WHERE id = %s", [connection.pk])
+        (stored,) = cursor.fetchone()
+    assert "plain-secret-text" not in stored
