@@ -95,7 +95,7 @@ _CLOSED_PORTS = frozenset(
         9200,
         9300,
     }
-    | {10250, 10255, 11211, 25672, 26379, 27017, 50070}
+    | {10250, 10255, 11211, 25672, 26379, 27017}
 )
 _NUMERIC_HOST = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]*))*\.?", re.IGNORECASE)
 _UNFIT_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")

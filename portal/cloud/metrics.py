@@ -5,17 +5,17 @@ from __future__ import annotations
 from prometheus_client import Counter, Histogram
 
 CALLS = Counter(
-    "steady_cloud_calls",
+    "cloud_calls",
     "Calls to a provider, by service, verb and what became of them",
     ["service", "verb", "outcome"],
 )
 SECONDS = Histogram(
-    "steady_cloud_call_seconds",
+    "cloud_call_seconds",
     "Time from asking to the whole answer, pacing included",
     ["service", "verb"],
     buckets=(0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
 )
-LOGINS = Counter("steady_cloud_logins", "Log-ins at a provider, by outcome", ["outcome"])
+LOGINS = Counter("cloud_logins", "Log-ins at a provider, by outcome", ["outcome"])
 
 
 def note_call(service: str, verb: str, outcome: str, seconds: float) -> None:

@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 
 from portal import egress
-from portal.cloud.connect import CheckOutcome, check_connection
+from portal.cloud.connect import CheckOutcome, check_connection, close_all, cloud_for
 from portal.cloud.discovery import discover
 from portal.cloud.rackspace import RackspaceCloud
 from portal.cloud.rackspace_wire import Options
@@ -386,3 +386,26 @@ def test_over_a_real_port_silence_is_a_doubt_at_the_total_deadline():
             return time.monotonic() - began
 
     assert asyncio.run(act()) < 1.0
+
+
+def test_over_a_real_port_everything_works_from_credentials_alone(settings):
+    """As the portal's processes do it: credentials, the operator's settings, and nothing handed in."""
+
+    async def act():
+        async with on_a_port() as (_, cloud):
+            settings.EGRESS_ALLOW = [httpx.URL(cloud.identity.identity_url).netloc.decode()]
+            mine = cloud_for(cloud._wire._credentials)
+            found = await discover(mine)
+            balancer, node = found.pools[0].balancer, found.pools[0].balancer.nodes[-1]
+            done = await mine.set_condition(
+                balancer.id, node.id, Condition.DRAINING, not_after=time.monotonic() + 5
+            )
+            settings.EGRESS_ALLOW = []
+            with pytest.raises(ProviderFailed) as caught:
+                await mine.show_balancer(balancer.id)
+            await close_all()
+            return done, caught.value.code
+
+    done, code = asyncio.run(act())
+    assert done == Done({"status": "202"})
+    assert code == "closed_address"
