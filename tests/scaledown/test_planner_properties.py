@@ -7,12 +7,13 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from portal.cloud.types import Condition, NodeStatus, NodeType
 from portal.errors import Refused
-from scaledown.canonical import canonical_json, digest, from_plain, plan_from_plain, plan_to_plain
+from scaledown.canonical import Unreadable, canonical_json, digest, from_plain, plan_from_plain, plan_to_plain
 from scaledown.planner import Added, build_plan_data, candidates, is_less, preview, propose_target
 from scaledown.types import AtLimit, Grade, Order, PlanData
 from tests.scaledown.planner_cases import CHOICE, EVENT, NOW, known, node, pool, server
@@ -72,8 +73,7 @@ def choices(draw):
 def planned(choice, seen, facts) -> PlanData | None:
     try:
         return build_plan_data(choice, seen, facts)
-    except Refused as refusal:
-        assert refusal.says
+    except Refused:
         return None
 
 
@@ -206,10 +206,9 @@ def test_a_whole_number_has_one_spelling():
 
 def test_a_stored_plan_with_an_unknown_or_missing_field_is_not_read():
     stored = plan_to_plain(FULL)
-    for broken in ({**stored, "extra": 1}, {key: stored[key] for key in stored if key != "floor"}):
-        try:
+    for broken, name in (
+        ({**stored, "extra": 1}, "extra"),
+        ({key: stored[key] for key in stored if key != "floor"}, "floor"),
+    ):
+        with pytest.raises(Unreadable, match=name):
             plan_from_plain(broken)
-        except ValueError as error:
-            assert "extra" in str(error) or "floor" in str(error)
-        else:
-            raise AssertionError("it was read")

@@ -12,7 +12,6 @@ from accounts.models import Membership
 from portal.audit.models import AuditEntry
 from portal.cloud.types import BalancerStatus
 from portal.errors import NotPermitted, Refused, StaleState
-from portal.runs import registry
 from portal.runs.models import Claim, Run
 from scaledown import services
 from scaledown.models import Plan, ProtectedServer, ScaleUpRecord
@@ -25,8 +24,6 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def here():
-    if registry.registered(services.KIND) is None:
-        registry.register_kind(services.KIND, lambda: None)
     return desk()
 
 

@@ -1,0 +1,375 @@
+"""The API of scale-down: the whole way by HTTP, and what it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.db import connection as database
+from django.test import AsyncClient, Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from portal.access import permissions_on
+from portal.runs.models import Run, RunSample
+from scaledown import services
+from scaledown.models import Plan
+from scaledown.report import report
+from scaledown.selectors import live_run, plan_page
+from tests import factories as make
+from tests.scaledown.planner_cases import CHOICE
+from tests.scaledown.rows import desk, fresh_pool
+
+pytestmark = pytest.mark.django_db
+API = "/api/v1"
+
+
+@pytest.fixture
+def here(monkeypatch):
+    monkeypatch.setattr("scaledown.api.read_pool", lambda connection, balancer_ids: fresh_pool())
+    return desk()
+
+
+class Caller:
+    """One person with a token."""
+
+    def __init__(self, person):
+        self.client = Client(**make.bearer(make.token(person)))
+
+    def ask(self, method, path, body=None, **headers):
+        send = getattr(self.client, method)
+        if method == "get":
+            return send(API + path, headers=headers)
+        return send(API + path, body or {}, content_type="application/json", headers=headers)
+
+    def get(self, path, status=200, **headers):
+        response = self.ask("get", path, **headers)
+        assert response.status_code == status, response.content
+        return response.json()
+
+    def post(self, path, body=None, status=200, key=None, **headers):
+        response = self.ask("post", path, body, **{"Idempotency-Key": key or str(uuid.uuid4()), **headers})
+        assert response.status_code == status, response.content
+        return response.json()
+
+
+def draft(caller, here, **choice):
+    return caller.post(
+        f"/accounts/{here.account.ref}/plans",
+        {
+            "title": "After Black Friday",
+            "connection": str(here.connection.ref),
+            "event": str(here.event.ref),
+            "choice": {"balancer_ids": ["71"], "reason": "It is over.", **choice},
+        },
+        status=201,
+    )
+
+
+def approved(here):
+    manager, approver = Caller(here.manager), Caller(here.approver)
+    plan = draft(manager, here)
+    plan = manager.post(f"/plans/{plan['ref']}/submit")
+    return approver.post(f"/plans/{plan['ref']}/approve", {"digest": plan["digest"]})
+
+
+def started(here) -> Run:
+    plan = approved(here)
+    run = Caller(here.manager).post(
+        f"/plans/{plan['ref']}/runs", {"status": "approved", "digest": plan["digest"]}, status=201
+    )
+    return Run.objects.get(ref=run["ref"])
+
+
+def test_a_scale_down_goes_from_draft_to_a_run_by_http_alone(here):
+    manager, approver = Caller(here.manager), Caller(here.approver)
+    plan = draft(manager, here)
+    assert (plan["status"], plan["acts"]) == ("draft", ["edit", "preview", "submit", "rehearse", "void"])
+    preview = manager.post(f"/plans/{plan['ref']}/preview")
+    assert [step["nodes_left"] for step in preview["steps"]] == [5, 4, 3]
+    plan = manager.post(f"/plans/{plan['ref']}/submit", {"reason": "Over."})
+    assert (plan["status"], plan["missing_sides"]) == ("awaiting_approval", ["customer"])
+    seen = approver.get(f"/plans/{plan['ref']}")
+    assert seen["may_decide"]
+    plan = approver.post(f"/plans/{plan['ref']}/approve", {"digest": seen["digest"]})
+    assert plan["status"] == "approved"
+    run = manager.post(
+        f"/plans/{plan['ref']}/runs", {"status": "approved", "digest": plan["digest"]}, status=201
+    )
+    assert [lane["server_name"] for lane in run["lanes"]] == ["web-06", "web-05", "web-04"]
+    assert manager.get(f"/plans/{plan['ref']}")["run_ref"] == run["ref"]
+    assert [row["ref"] for row in manager.get("/runs")["results"]] == [run["ref"]]
+    assert manager.get(f"/runs/{run['ref']}/journal")["results"][0]["kind"] == "created"
+    assert manager.get(f"/runs/{run['ref']}/report")["requests_failed"]["answer"] == "not_measurable"
+
+
+def test_a_viewer_reads_and_is_offered_nothing(here):
+    run = started(here)
+    seen = Caller(here.viewer).get(f"/runs/{run.ref}")
+    assert seen["offers"] == []
+    assert all(lane["offers"] == [] for lane in seen["lanes"])
+
+
+def test_another_customer_finds_neither_plan_nor_run(here):
+    run = started(here)
+    stranger = Caller(here.stranger)
+    for path in (f"/plans/{run.plan_ref}", f"/runs/{run.ref}", f"/runs/{run.ref}/journal"):
+        assert stranger.get(path, status=404)["type"].endswith("not-found")
+    assert stranger.get("/runs")["results"] == []
+
+
+def test_the_rows_of_another_account_cannot_be_named_in_a_plan(here):
+    other = make.connection(make.account("Elsewhere"))
+    answer = Caller(here.manager).post(
+        f"/accounts/{here.account.ref}/plans",
+        {"title": "x", "connection": str(other.ref), "choice": {"balancer_ids": ["71"]}},
+        status=422,
+    )
+    assert answer["type"].endswith("unknown-reference")
+
+
+def test_a_change_of_a_draft_names_the_version_that_was_read(here):
+    manager = Caller(here.manager)
+    plan = draft(manager, here)
+    path = f"/plans/{plan['ref']}"
+    assert manager.ask("patch", path, {"title": "New"}).status_code == 428
+    assert manager.ask("patch", path, {"title": "New"}, **{"If-Match": '"old"'}).status_code == 412
+    etag = manager.ask("get", path)["ETag"]
+    changed = manager.ask("patch", path, {"choice": {"target": 4}}, **{"If-Match": etag})
+    assert changed.status_code == 200
+    assert changed.json()["choice"]["target"] == 4
+    assert changed.json()["choice"]["reason"] == "It is over."
+    assert manager.ask("patch", path, {"title": "New"}, **{"If-Match": etag}).status_code == 412
+
+
+def test_a_preview_leaves_the_version_of_a_draft_as_it_is(here):
+    manager = Caller(here.manager)
+    path = f"/plans/{draft(manager, here)['ref']}"
+    before = manager.ask("get", path)["ETag"]
+    manager.post(f"{path}/preview")
+    assert manager.ask("get", path)["ETag"] == before
+    assert manager.get(path)["preview"]["target"] == 3
+
+
+@pytest.mark.parametrize("act", ["submit", "approve", "reject", "void", "copy", "runs", "rehearsals"])
+def test_a_command_needs_an_idempotency_key(here, act):
+    plan = approved(here)
+    caller = Caller(here.approver if act in {"approve", "reject"} else here.manager)
+    body = {"digest": plan["digest"], "reason": "Because.", "status": "approved"}
+    assert caller.ask("post", f"/plans/{plan['ref']}/{act}", body).status_code == 428
+
+
+def test_a_start_that_is_sent_twice_starts_one_run(here):
+    plan = approved(here)
+    manager, path = Caller(here.manager), f"/plans/{plan['ref']}/runs"
+    body = {"status": "approved", "digest": plan["digest"]}
+    first = manager.post(path, body, status=201, key="k")
+    again = manager.post(path, body, status=201, key="k")
+    assert first["ref"] == again["ref"]
+    assert Run.objects.count() == 1
+    assert manager.post(path, {**body, "status": "draft"}, status=409, key="k")
+    assert manager.post(path, body, status=409, key="other")["status"] == 409
+
+
+def test_whoever_approves_names_the_digest_that_was_shown(here):
+    plan = draft(Caller(here.manager), here)
+    Caller(here.manager).post(f"/plans/{plan['ref']}/submit")
+    answer = Caller(here.approver).post(f"/plans/{plan['ref']}/approve", {"digest": "0" * 64}, status=409)
+    assert answer["type"].endswith("digest-mismatch")
+
+
+def test_a_launch_manager_cannot_approve_for_the_customer(here):
+    plan = draft(Caller(here.manager), here)
+    plan = Caller(here.manager).post(f"/plans/{plan['ref']}/submit")
+    Caller(here.manager).post(f"/plans/{plan['ref']}/approve", {"digest": plan["digest"]}, status=403)
+
+
+def test_a_token_without_the_scope_does_nothing(here):
+    run = started(here)
+    narrow = Client(**make.bearer(make.token(here.manager, scopes=["scaledown:read"])))
+    body = {"name": "abort", "reason": "x", "status": run.status, "digest": run.digest}
+    response = narrow.post(
+        f"{API}/runs/{run.ref}/commands",
+        body,
+        content_type="application/json",
+        headers={"Idempotency-Key": "a"},
+    )
+    assert response.status_code == 403
+    assert response.json()["type"].endswith("scope-missing")
+
+
+def test_a_command_carries_what_was_seen_and_is_answered_by_the_run(here):
+    run = started(here)
+    manager, path = Caller(here.manager), f"/runs/{run.ref}/commands"
+    body = {"name": "abort", "reason": "The event goes on.", "status": "scheduled", "digest": run.digest}
+    assert manager.post(path, {**body, "status": "running"}, status=409)["type"].endswith("status-changed")
+    assert manager.post(path, {**body, "digest": "0" * 64}, status=409)["type"].endswith("digest-mismatch")
+    assert manager.post(path, {**body, "name": "resume"}, status=422)["type"].endswith("command-refused")
+    given = manager.post(path, body, status=202)
+    assert (given["name"], given["accepted"]) == ("abort", None)
+    assert [row["ref"] for row in manager.get(path)["results"]] == [given["ref"]]
+
+
+def test_an_approver_may_stop_a_run_and_not_steer_it(here):
+    run = started(here)
+    approver, path = Caller(here.approver), f"/runs/{run.ref}/commands"
+    seen = {"status": "scheduled", "digest": run.digest, "reason": "Because."}
+    approver.post(path, {**seen, "name": "finish_here"}, status=403)
+    approver.post(path, {**seen, "name": "abort"}, status=202)
+
+
+def test_everything_is_stopped_by_the_customer_and_let_go_by_a_lead(here):
+    path = f"/accounts/{here.account.ref}/standstills"
+    put = Caller(here.approver).post(path, {"scope": "account", "reason": "Payments are down."}, status=201)
+    assert put["lifted_at"] is None
+    lift = f"/standstills/{put['ref']}/lift"
+    Caller(here.manager).post(lift, {"reason": "Up again."}, status=403)
+    Caller(here.stranger).post(lift, {"reason": "Up again."}, status=404)
+    assert Caller(here.lead).post(lift, {"reason": "Up again."})["lift_reason"] == "Up again."
+    assert [row["ref"] for row in Caller(here.viewer).get(path)["results"]] == [put["ref"]]
+
+
+def test_a_customer_cannot_stop_the_whole_team(here):
+    Caller(here.approver).post(
+        f"/accounts/{here.account.ref}/standstills", {"scope": "team", "reason": "Stop."}, status=403
+    )
+
+
+def test_a_protected_server_is_marked_and_let_go_with_a_reason(here):
+    path = f"/accounts/{here.account.ref}/protected-servers"
+    mark = Caller(here.manager).post(
+        path,
+        {
+            "connection": str(here.connection.ref),
+            "server_id": "srv-06",
+            "server_name": "web-06",
+            "reason": "Holds the licence.",
+        },
+        status=201,
+    )
+    plan = draft(Caller(here.manager), here, target=3)
+    seen = Caller(here.manager).post(f"/plans/{plan['ref']}/preview", status=422)
+    assert "web-06 is protected" in seen["detail"]
+    Caller(here.manager).post(f"/protected-servers/{mark['ref']}/lift", {"reason": "Moved."})
+    assert Caller(here.manager).get(path)["results"] == []
+
+
+def test_a_scale_up_is_reconstructed_and_then_written_down_by_a_person(here):
+    manager, base = Caller(here.manager), f"/accounts/{here.account.ref}/scale-up-records"
+    named = {"event": str(here.event.ref), "connection": str(here.connection.ref)}
+    found = manager.post(f"{base}/reconstruct", {**named, "balancer_ids": ["71"]})["entries"]
+    assert [entry["server_name"] for entry in found] == ["web-04", "web-05", "web-06"]
+    record = manager.post(base, {**named, "entries": found}, status=201)
+    assert [entry["source"] for entry in record["entries"]] == ["reconstructed"] * 3
+    assert manager.get(f"/scale-up-records/{record['ref']}")["entries"] == record["entries"]
+
+
+def test_a_lesson_is_written_on_the_report(here):
+    run = started(here)
+    answer = Caller(here.editor).post(f"/runs/{run.ref}/lessons", {"text": "Start earlier."}, status=201)
+    assert [lesson["text"] for lesson in answer["lessons"]] == ["Start earlier."]
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/runs?status=sleeping", "bad-filter"),
+        ("/runs/{ref}/journal?after=x", "bad-filter"),
+        ("/runs/{ref}/samples?since=yesterday", "bad-filter"),
+        ("/runs/{ref}/samples?since=2026-11-23T12:00:00", "bad-filter"),
+        ("/runs?fields=secret", "unknown-field"),
+    ],
+)
+def test_a_query_that_makes_no_sense_is_told_so(here, path, code):
+    run = started(here)
+    assert Caller(here.manager).get(path.format(ref=run.ref), status=422)["type"].endswith(code)
+
+
+def test_samples_come_by_series_and_an_unknown_value_stays_unknown(here):
+    run = started(here)
+    now = timezone.now()
+    RunSample.objects.create(run=run, series="connections:srv-06", at=now, value=14)
+    RunSample.objects.create(run=run, series="connections:srv-06", at=now + timedelta(seconds=1), value=None)
+    RunSample.objects.create(run=run, series="load:pool", at=now, value=150)
+    manager = Caller(here.manager)
+    found = manager.get(f"/runs/{run.ref}/samples?series=connections:srv-06")["series"]
+    assert [[point["value"] for point in one["points"]] for one in found] == [[14, None]]
+    assert len(manager.get(f"/runs/{run.ref}/samples")["series"]) == 2
+    lane = manager.get(f"/runs/{run.ref}")["lanes"][0]
+    assert [point["value"] for point in lane["connections"]] == [14, None]
+
+
+def queries(act):
+    with CaptureQueriesContext(
+        database,
+    ) as seen:
+        act()
+    return len(seen)
+
+
+def fill(run, times):
+    now = timezone.now()
+    for number in range(times):
+        RunSample.objects.create(
+            run=run, series="load:pool", at=now + timedelta(seconds=number), value=number
+        )
+        services.take_charge(run, actor=run.created_by)
+
+
+def test_pages_of_a_plan_a_run_and_its_report_cost_the_same_however_much_there_is(here):
+    run = started(here)
+    plan = Plan.objects.get(ref=run.plan_ref)
+    granted = permissions_on(here.manager, here.account)
+    costs = []
+    for times in (0, 30):
+        fill(run, times)
+        costs.append(
+            (
+                queries(lambda: plan_page(plan, viewer=here.manager, granted=granted)),
+                queries(lambda: live_run(run, granted=granted)),
+                queries(lambda: report(run)),
+            )
+        )
+    assert costs[0] == costs[1]
+    assert costs[0] <= (14, 7, 7)
+
+
+def test_lists_cost_the_same_however_long_they_are(here):
+    manager = Caller(here.manager)
+    path = f"/accounts/{here.account.ref}/plans"
+    manager.get(path)
+    one = queries(lambda: manager.get(path))
+    for _ in range(4):
+        services.draft_plan(
+            account=here.account,
+            connection=here.connection,
+            actor=here.manager,
+            title="More",
+            choice=CHOICE,
+            event=here.event,
+        )
+    assert queries(lambda: manager.get(path)) == one
+    assert len(manager.get(path)["results"]) == 4
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_event_stream_goes_on_after_the_last_entry_that_was_seen(here):
+    run = started(here)
+    services.command(run, "abort", actor=here.manager, reason="Not today.")
+    Run.objects.filter(pk=run.pk).update(status="aborted", next_tick_at=None, ended_at=timezone.now())
+    secret = make.token(here.viewer)
+
+    async def read(**headers):
+        given = {"authorization": f"Bearer {secret}", **headers}
+        response = await AsyncClient().get(f"{API}/runs/{run.ref}/events", headers=given)
+        assert response["Content-Type"] == "text/event-stream", response.content
+        return b"".join([chunk async for chunk in response.streaming_content]).decode()
+
+    whole = asyncio.run(read())
+    assert whole.index("id: 1\n") < whole.index("id: 2\n")
+    rest = asyncio.run(read(**{"last-event-id": "1"}))
+    assert "id: 1\n" not in rest
+    assert "id: 2\n" in rest
+    assert "event: end" in rest
