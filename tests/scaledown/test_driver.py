@@ -1,0 +1,388 @@
+"""The driver: what cannot be read is said and not guessed, and an action is exactly one call."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from capacity.counts import CountReading
+from capacity.probes import ProbeResult
+from portal.cloud.types import (
+    Balancer,
+    BalancerRef,
+    BalancerStatus,
+    Condition,
+    Done,
+    Node,
+    NodeStatus,
+    Server,
+    Withheld,
+)
+from portal.errors import InDoubt, ProviderFailed, Refused, TryLater
+from portal.runs.types import Action, Outcome, OutcomeKind, RunStatus, RunView
+from scaledown import driver
+from scaledown.canonical import plan_to_plain
+from scaledown.driver import ScaledownKind
+from scaledown.progress import progress_from_plain, progress_to_plain
+from scaledown.types import Grade, Phase
+from tests.scaledown.machine_cases import LB, START, Desk, a_plan
+
+
+class PaperCloud:
+    """Answers from dictionaries; raises what it is told to raise."""
+
+    call_deadline_s = 10.0
+
+    def __init__(self, desk: Desk):
+        self.desk = desk
+        self.raises: dict[str, Exception] = {}
+        self.calls = []
+        self.withholds = False
+        self.slow: set[str] = set()
+
+    async def _met(self, name):
+        if name in self.slow:
+            await asyncio.sleep(60)
+        if name in self.raises:
+            raise self.raises[name]
+
+    async def show_balancer(self, balancer_id):
+        await self._met("show_balancer")
+        if self.desk.nodes is None:
+            return None
+        nodes = tuple(
+            Node(n.node_id, n.address, n.port, n.condition, n.status, n.type, n.weight)
+            for n in self.desk.nodes.values()
+        )
+        return Balancer(
+            LB, "web", BalancerStatus.ACTIVE, "HTTP", 80, "RANDOM", 2, ("198.51.100.1",), nodes, True
+        )
+
+    async def show_server(self, server_id):
+        await self._met("show_server")
+        seen = self.desk.servers[server_id]
+        if seen.is_gone:
+            return None
+        return Server(
+            server_id,
+            seen.name,
+            seen.status,
+            seen.task_state,
+            seen.created_at,
+            None,
+            seen.addresses,
+            None,
+            None,
+        )
+
+    async def attached_volumes(self, server_id):
+        await self._met("attached_volumes")
+        return ("vol-1",)
+
+    async def balancers_holding(self, address):
+        await self._met(f"balancers_holding {address}")
+        return (BalancerRef("99", "other", BalancerStatus.ACTIVE),) if address == "192.0.2.6" else ()
+
+    async def list_servers(self):
+        await self._met("list_servers")
+        return ()
+
+    def __getattr__(self, name):
+        async def call(*args, not_after):
+            self.calls.append((name, *args))
+            await self._met(name)
+            return Withheld("PUT", "/x", {"a": 1}) if self.withholds else Done({"node_id": "77"})
+
+        return call
+
+
+def view_of(desk: Desk, **changes) -> RunView:
+    view = RunView(
+        ref="r",
+        kind="scaledown",
+        status=desk.status,
+        plan=plan_to_plain(desk.plan),
+        progress=progress_to_plain(desk.progress),
+        digest="d",
+        scopes=(),
+        token=1,
+        lease_until=desk.now + timedelta(seconds=15),
+        now=desk.now,
+        command_seq=0,
+        commands=(),
+        standstill=None,
+        doubt=None,
+        halt=None,
+        started_at=None,
+        failures=0,
+        facts={"approval_stands": True, "approval_problem": "", "protected": (), "in_charge": "Lena"},
+    )
+    return replace(view, **changes)
+
+
+def kind_for(cloud, *, probe_ok=True, connections=0):
+    async def probe(spec, at):
+        return ProbeResult(spec.name, probe_ok, 200, 80.0, at)
+
+    async def count(source, address, clock):
+        return CountReading(connections, 100, "in flight", "stub", "measured", clock())
+
+    async def answers(url):
+        return True
+
+    return ScaledownKind(cloud=lambda view: cloud, probe=probe, count=count, answers=answers)
+
+
+def observe(desk, cloud, **options):
+    return asyncio.run(kind_for(cloud, **options).observe(view_of(desk)))
+
+
+def deleting_desk():
+    desk = Desk(a_plan(hold_s=30.0))
+    desk.until_phase(Phase.HELD)
+    desk.now += timedelta(seconds=40)
+    return desk
+
+
+def test_one_look_holds_everything_that_the_start_needs():
+    desk = Desk()
+    seen = observe(desk, PaperCloud(desk))
+    assert len(seen.balancers[LB].nodes) == 5
+    assert set(seen.servers) == {f"srv-{n}" for n in (1, 2, 3, 5, 6)}
+    assert seen.probes[0].ok is True
+    assert seen.problems == ()
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        TryLater("Busy.", after_s=5),
+        ProviderFailed("No."),
+        Refused("Not you."),
+        InDoubt("What?"),
+    ],
+)
+def test_a_balancer_that_could_not_be_read_is_absent_and_not_gone(trouble):
+    desk = Desk()
+    cloud = PaperCloud(desk)
+    cloud.raises["show_balancer"] = trouble
+    seen = observe(desk, cloud)
+    assert seen.balancers == {}
+    assert seen.missing_balancers == frozenset()
+    assert trouble.says in seen.problems[0]
+
+
+def test_a_bug_in_a_read_stays_loud():
+    desk = Desk()
+    cloud = PaperCloud(desk)
+    cloud.raises["show_balancer"] = KeyError("bug")
+    with pytest.raises(KeyError):
+        observe(desk, cloud)
+
+
+def test_a_read_that_takes_too_long_is_given_up_and_the_rest_is_kept(monkeypatch):
+    monkeypatch.setattr(driver, "READ_S", 0.05)
+    desk = Desk()
+    cloud = PaperCloud(desk)
+    cloud.slow.add("show_server")
+    seen = observe(desk, cloud)
+    assert seen.servers == {}
+    assert LB in seen.balancers
+    assert "could not be read within" in seen.problems[0]
+
+
+def test_a_balancer_that_the_provider_does_not_know_is_missing():
+    desk = Desk()
+    cloud = PaperCloud(desk)
+    desk.nodes = None
+    assert observe(desk, cloud).missing_balancers == {LB}
+
+
+def test_a_server_that_is_not_found_is_gone_and_one_that_failed_to_be_read_is_absent():
+    desk = Desk()
+    desk.servers["srv-6"] = replace(desk.servers["srv-6"], is_gone=True)
+    assert observe(desk, PaperCloud(desk)).servers["srv-6"].is_gone
+    cloud = PaperCloud(desk)
+    cloud.raises["show_server"] = TryLater("Busy.", after_s=1)
+    assert observe(desk, cloud).servers == {}
+
+
+def test_the_search_covers_every_address_and_finds_other_balancers():
+    desk = deleting_desk()
+    seen = observe(desk, PaperCloud(desk))
+    assert seen.search.is_complete
+    assert seen.search.found_in == ("99",)
+    assert seen.servers["srv-6"].volumes == ("vol-1",)
+
+
+def test_a_search_of_which_a_part_failed_is_not_complete():
+    desk = deleting_desk()
+    cloud = PaperCloud(desk)
+    cloud.raises["balancers_holding 10.0.0.6"] = TryLater("Busy.", after_s=1)
+    assert not observe(desk, cloud).search.is_complete
+
+
+def test_volumes_that_could_not_be_read_are_unknown_and_not_none_attached():
+    desk = deleting_desk()
+    cloud = PaperCloud(desk)
+    cloud.raises["attached_volumes"] = TryLater("Busy.", after_s=1)
+    assert observe(desk, cloud).servers["srv-6"].volumes is None
+
+
+def test_a_count_keeps_its_source_grade_and_time():
+    desk = Desk()
+    desk.until_phase(Phase.DRAINING)
+    seen = observe(desk, PaperCloud(desk), connections=None)
+    count = seen.counts["srv-6"]
+    assert count.connections is None
+    assert (count.source, count.grade) == ("stub", Grade.MEASURED)
+    assert count.observed_at >= desk.now
+
+
+ACTS = [
+    ("drain_node", ("set_condition", LB, "406", Condition.DRAINING)),
+    ("enable_node", ("set_condition", LB, "406", Condition.ENABLED)),
+    ("remove_node", ("remove_node", LB, "406")),
+    ("delete_server", ("delete_server", "srv-6")),
+]
+ARGS = {"server_id": "srv-6", "balancer_id": LB, "node_id": "406", "address": "10.0.0.6", "port": 80}
+
+
+def act(desk, cloud, name, **more):
+    action = Action(name, "srv-6", "says", ARGS | more)
+    return asyncio.run(kind_for(cloud).act(view_of(desk), action, not_after=1e12))
+
+
+@pytest.mark.parametrize(("name", "call"), ACTS)
+def test_an_action_is_exactly_one_call(name, call):
+    desk = Desk()
+    cloud = PaperCloud(desk)
+    assert act(desk, cloud, name).kind is OutcomeKind.DONE
+    assert cloud.calls == [call]
+
+
+def test_a_node_comes_back_enabled_with_its_type_and_weight():
+    desk = Desk()
+    cloud = PaperCloud(desk)
+    act(desk, cloud, "add_node", type="SECONDARY", weight=3)
+    (_, balancer_id, spec) = cloud.calls[0]
+    assert balancer_id == LB
+    assert (spec.address, spec.port, spec.condition, spec.type.value, spec.weight) == (
+        "10.0.0.6",
+        80,
+        Condition.ENABLED,
+        "SECONDARY",
+        3,
+    )
+
+
+def test_an_action_that_nobody_knows_is_a_bug():
+    desk = Desk()
+    with pytest.raises(ValueError, match="no action"):
+        act(desk, PaperCloud(desk), "explode")
+
+
+def test_what_a_rehearsal_withholds_is_told_as_would_have():
+    desk = Desk()
+    cloud = PaperCloud(desk)
+    cloud.withholds = True
+    outcome = act(desk, cloud, "drain_node")
+    assert outcome.kind is OutcomeKind.WITHHELD
+    assert outcome.detail == {"method": "PUT", "path": "/x", "body": {"a": 1}}
+
+
+def test_try_later_is_an_outcome_so_that_the_run_keeps_looking_while_it_waits():
+    desk = Desk()
+    cloud = PaperCloud(desk)
+    cloud.raises["set_condition"] = TryLater("Busy.", after_s=300, code="balancer_busy")
+    outcome = act(desk, cloud, "drain_node")
+    assert outcome.kind is OutcomeKind.TRY_LATER
+    assert outcome.after_s is None
+    desk.until_phase(Phase.DRAINING)
+    kind = kind_for(cloud)
+    action = desk.sent[-1]
+    decision = kind.settle(view_of(desk), action, outcome)
+    assert decision.look_again_s <= 1.0
+    assert progress_from_plain(decision.progress).retry_at == desk.now + timedelta(seconds=300)
+
+
+@pytest.mark.parametrize("trouble", [Refused("No."), InDoubt("?"), ProviderFailed("No.")])
+def test_the_other_troubles_of_a_change_go_to_the_engine(trouble):
+    desk = Desk()
+    cloud = PaperCloud(desk)
+    cloud.raises["set_condition"] = trouble
+    with pytest.raises(type(trouble)):
+        act(desk, cloud, "drain_node")
+
+
+def seen_of(desk, **changes):
+    return replace(desk.observation(), **changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "spoil", "shows"),
+    [
+        ("drain_node", "DRAINING", lambda d: None, False),
+        ("drain_node", "DRAINING", lambda d: d.nodes.update(
+            {"406": replace(d.nodes["406"], condition=Condition.DRAINING)}), True),
+        ("remove_node", "ABSENT", lambda d: None, False),
+        ("remove_node", "ABSENT", lambda d: d.nodes.pop("406"), True),
+        ("add_node", "ENABLED", lambda d: d.nodes.pop("406"), False),
+        ("add_node", "ENABLED", lambda d: None, True),
+        ("drain_node", "DRAINING", lambda d: setattr(d, "visible", False), None),
+        ("drain_node", "DRAINING", lambda d: setattr(d, "balancer_status", BalancerStatus.PENDING_UPDATE), None),
+    ],
+)  # fmt: skip
+def test_only_a_look_at_a_writable_balancer_tells_whether_a_lost_change_happened(name, state, spoil, shows):
+    desk = Desk()
+    spoil(desk)
+    action = Action(name, "srv-6", "says", ARGS | {"state": state})
+    assert kind_for(PaperCloud(desk)).effect(action, desk.observation()) is shows
+
+
+@pytest.mark.parametrize(
+    ("changes", "shows"),
+    [
+        ({"is_gone": True}, True),
+        ({"task_state": "deleting"}, True),
+        ({"task_state": "rebooting"}, None),
+        ({}, False),
+    ],
+)
+def test_whether_a_lost_deletion_happened_is_read_from_the_server(changes, shows):
+    desk = Desk()
+    desk.servers["srv-6"] = replace(desk.servers["srv-6"], **changes)
+    action = Action("delete_server", "srv-6", "says", {"server_id": "srv-6"})
+    assert kind_for(PaperCloud(desk)).effect(action, desk.observation()) is shows
+    blind = replace(desk.observation(), servers={})
+    assert kind_for(PaperCloud(desk)).effect(action, blind) is None
+
+
+def test_a_run_without_progress_begins_a_new_one():
+    desk = Desk()
+    kind = kind_for(PaperCloud(desk))
+    view = view_of(desk, progress={})
+    seen = asyncio.run(kind.observe(view))
+    decision = kind.decide(view, seen)
+    assert decision.status is RunStatus.RUNNING
+    assert len(progress_from_plain(decision.progress).servers) == 2
+
+
+def test_a_not_sent_change_leaves_no_trace_in_what_is_expected():
+    desk = Desk()
+    desk.until(lambda: desk.status is RunStatus.RUNNING)
+    desk.outcome = Outcome(OutcomeKind.NOT_APPLIED, "held back", "not_sent")
+    desk.look()
+    node = desk.way().nodes[0]
+    assert node.is_settled
+    assert node.late == ()
+
+
+def test_times_of_a_look_are_the_databases_and_not_the_machines():
+    desk = Desk()
+    seen = observe(desk, PaperCloud(desk))
+    assert START <= seen.balancers[LB].observed_at <= START + timedelta(seconds=5)
+    assert NodeStatus.ONLINE is seen.balancers[LB].nodes[0].status
