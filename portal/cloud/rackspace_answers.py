@@ -175,10 +175,12 @@ def parse_session(body: bytes, *, region: str, tenant: str, services: Sequence[s
         name = service.get("name")
         if name not in services:
             continue
-        for endpoint in _objects(_need(service, "endpoints", list), "endpoints"):
-            # Endpoints without a region exist (reference, 1.2); they serve every region.
-            if endpoint.get("region", region) == region and isinstance(endpoint.get("publicURL"), str):
-                endpoints[str(name)] = endpoint["publicURL"].rstrip("/")
+        offered = _objects(_need(service, "endpoints", list), "endpoints")
+        # Endpoints without a region exist (reference, 1.2); they serve where no other is named.
+        for wanted in (region, None):
+            urls = [endpoint.get("publicURL") for endpoint in offered if endpoint.get("region") == wanted]
+            if urls and isinstance(urls[0], str):
+                endpoints[str(name)] = urls[0].rstrip("/")
                 break
     user = access.get("user")
     roles = user.get("roles", []) if isinstance(user, dict) else []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import random
 import time
 import weakref
@@ -37,6 +38,8 @@ BALANCERS = "cloudLoadBalancers"
 SERVERS = "cloudServersOpenStack"
 IDENTITY = "identity"
 TOKEN_MARGIN_S = 60.0
+REFUSED_FOR_S = 60.0
+"""How long a 401 to a fresh token is taken for an answer about the user and not about the token."""
 
 # The rates that the provider documents (reference, 2.10 and 3.5). It documents none for deletes of servers:
 # they go as its own autoscaler paces them (reference, 6.5).
@@ -138,6 +141,7 @@ class Wire:
         self._now = now
         self._kept: Session | None = None
         self._login_lock = asyncio.Lock()
+        self._refused_fresh_at: dict[tuple[str, str], float] = {}
         self._balancer_locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         # The key is part of it, so that a changed key never meets the old one's token.
         parts = (credentials.identity_url, credentials.username, credentials.api_key, credentials.tenant)
@@ -278,12 +282,20 @@ class Wire:
     # --- one exchange ---
 
     async def _ask(self, call: Call, attempt: _Attempt, *, pace_s: float) -> Answer:
-        """Exchange once; on 401 log in afresh, once, and repeat. A 401 is proof that nothing was done."""
+        """Exchange once; on 401 log in afresh, once, and repeat. A 401 is proof that nothing was done.
+
+        Where a fresh token was refused a moment ago, a further log-in would not help: some services answer
+        401 to users who may not do this (reference, 1.3), and log-ins are limited.
+        """
         session = await self._session()
         answer = await self._exchange(call, session, attempt, pace_s=pace_s)
-        if answer.status == 401:
+        kind = (call.service, call.method)
+        refused_at = self._refused_fresh_at.get(kind, -math.inf)
+        if answer.status == 401 and time.monotonic() - refused_at > REFUSED_FOR_S:
             session = await self._session(instead_of=session.token)
             answer = await self._exchange(call, session, attempt, pace_s=pace_s)
+            if answer.status == 401:
+                self._refused_fresh_at[kind] = time.monotonic()
         return answer
 
     async def _exchange(self, call: Call, session: Session, attempt: _Attempt, *, pace_s: float) -> Answer:

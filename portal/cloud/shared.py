@@ -21,7 +21,7 @@ import structlog
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from portal.errors import TryLater
+from portal.errors import Refused, TryLater
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -141,7 +141,10 @@ return 1
 
 
 class RedisShared:
-    """Shared by all workers through Redis; belongs to one event loop. `seal` and `unseal` encrypt texts."""
+    """Shared by all workers through Redis; belongs to one event loop.
+
+    `seal` and `unseal` encrypt texts; `unseal` raises Refused for what it cannot read.
+    """
 
     def __init__(
         self,
@@ -204,8 +207,9 @@ class RedisShared:
             return await self._memory.read(key)
         try:
             return self._unseal(str(sealed))
-        except Exception as problem:  # noqa: BLE001  (a cache that cannot be read is an empty cache)
-            log.warning("cloud_cache_unreadable", problem=type(problem).__name__)
+        except Refused:
+            # Written with a key that is gone: a cache that cannot be read is an empty cache.
+            log.warning("cloud_cache_unreadable")
             return await self._memory.read(key)
 
     async def write(self, key: str, text: str, ttl_s: float) -> None:

@@ -37,6 +37,13 @@ def test_an_endpoint_without_a_region_serves_every_region():
     assert found.endpoints == {"cloudMonitoring": "https://monitoring.example.com/v1.0/123456"}
 
 
+def test_an_endpoint_of_the_region_goes_before_one_without():
+    led = access()
+    endpoints = led["access"]["serviceCatalog"][2]["endpoints"]
+    endpoints.insert(0, {"publicURL": "https://anywhere.example.com/v1.0/123456"})
+    assert session(led).endpoints["cloudLoadBalancers"] == CLB
+
+
 @pytest.mark.parametrize(
     ("text", "meant"),
     [

@@ -101,6 +101,22 @@ def test_a_worker_whose_token_was_revoked_takes_the_one_that_another_got():
     assert provider.logins == 2
 
 
+def test_a_user_who_is_answered_401_for_changes_does_not_log_in_for_each():
+    provider = provider_with_a_balancer()
+    provider.on("PUT", f"{LB}/nodes/410", httpx.Response(401))
+
+    async def often():
+        cloud = provider.cloud()
+        for _ in range(5):
+            with pytest.raises(ProviderFailed) as caught:
+                await cloud.set_condition("71", "410", Condition.DRAINING, not_after=SOON)
+            assert caught.value.code == "unauthorized"
+            await cloud.show_balancer("71")
+
+    asyncio.run(often())
+    assert provider.logins == 2
+
+
 def test_a_region_that_the_account_has_nothing_in_is_named_with_those_it_has():
     provider = Provider()
     cloud = provider.cloud(credentials=dataclasses.replace(CREDENTIALS, region="LON"))

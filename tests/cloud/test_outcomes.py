@@ -59,7 +59,7 @@ async def act(desk: Desk, what: str, balancer, server):
             return await desk.cloud.stop_server(server.id, not_after=SOON)
 
 
-@examples(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     what=st.sampled_from(sorted(ROUTES)),
     kind=st.sampled_from([*KINDS, "late", *sorted(LANDS_ELSEWHERE)]),
