@@ -13,7 +13,9 @@ class RunsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Load the Celery application: web processes send wake-ups through it."""
+        """Load the Celery application (web processes send wake-ups through it) and offer the figures."""
         from portal import celery
+        from portal.runs import gauges
 
         celery.app.set_default()
+        gauges.install()

@@ -80,6 +80,21 @@ WHERE runs_intent.id = %(intent)s AND runs_intent.run_id = held.id AND runs_inte
 RETURNING runs_intent.id
 """
 
+_LEASE_FIELDS = ["lease_until", "holder", "failures", "next_tick_at"]
+_DECIDED_FIELDS = [
+    "status",
+    "progress",
+    "halt_code",
+    "halt_rank",
+    "halt_says",
+    "halt_customer_says",
+    "halt_next_commands",
+    "halted_at",
+    "started_at",
+    "ended_at",
+    "updated_at",
+]
+
 
 def _reaches_database(method: Callable[P, R]) -> Callable[P, R]:
     """Turn a lost connection into StoreAway: no bug of the run, and its lease runs out by itself."""
@@ -148,7 +163,6 @@ class PgStore:
         if decision.action is None:
             raise ValueError("An intent needs an action.")
         run, now = self._held(view)
-        self._apply(run, view, decision, now)
         intent = Intent.objects.create(
             run=run,
             token=view.token,
@@ -156,11 +170,11 @@ class PgStore:
             noted_at=now,
             deadline_s=deadline_s,
         )
-        journal.write(run, [rules.intent_entry(decision.action, intent.pk)], at=now, token=view.token)
         until = now + timedelta(seconds=lease_s)
         if run.lease_until is None or run.lease_until < until:
             run.lease_until = until
-            run.save(update_fields=["lease_until"])
+        last = [rules.intent_entry(decision.action, intent.pk)]
+        self._apply(run, view, decision, now, last=last)
         return intent.pk
 
     @_reaches_database
@@ -211,8 +225,8 @@ class PgStore:
         }
         intent.save()
         first = [rules.outcome_entry(action, outcome, intent_id)]
+        _release(run, view, now, decision.look_again_s, failed=False)
         self._apply(run, view, decision, now, first=first)
-        self._release(run, view, now, decision.look_again_s, failed=False)
 
     @_reaches_database
     @transaction.atomic
@@ -228,15 +242,16 @@ class PgStore:
         if decision.action is not None:
             raise ValueError("A decision with an action is noted, not committed.")
         run, now = self._held(view)
+        _release(run, view, now, decision.look_again_s, failed=failed)
         self._apply(run, view, decision, now)
-        self._release(run, view, now, decision.look_again_s, failed=failed)
 
     @_reaches_database
     @transaction.atomic
     def release(self, view: RunView, *, look_again_s: float, failed: bool = False) -> None:
         """As `RunStore.release`."""
         run, now = self._held(view, leased=False)
-        self._release(run, view, now, look_again_s, failed=failed)
+        _release(run, view, now, look_again_s, failed=failed)
+        run.save(update_fields=_LEASE_FIELDS)
 
     # What a mutation test takes away
 
@@ -354,11 +369,13 @@ class PgStore:
 
     def _fail(self, run: Run, view: RunView, now: datetime) -> None:
         failures = run.failures + 1
+        metrics.FAILURES.labels(run.kind).inc()
+        _release(run, view, now, rules.retry_after_s(failures), failed=True)
         if failures >= rules.FAILURES_BEFORE_HALT and view.status is not RunStatus.HALTED:
             halt = Decision(progress=run.progress, halt=rules.internal_halt(failures))
             self._apply(run, view, halt, now, is_projected=False)
-        metrics.FAILURES.labels(run.kind).inc()
-        self._release(run, view, now, rules.retry_after_s(failures), failed=True)
+        else:
+            run.save(update_fields=_LEASE_FIELDS)
 
     def _apply(
         self,
@@ -368,9 +385,10 @@ class PgStore:
         now: datetime,
         *,
         first: Iterable[Entry] = (),
+        last: Iterable[Entry] = (),
         is_projected: bool = True,
     ) -> None:
-        """Write what a decision says into the locked row, the journal and the kind's own tables."""
+        """Write the locked row with what a decision says, the journal and the kind's own tables."""
         applied = rules.apply(
             RunStatus(run.status), halt_of(run), decision, started=run.started_at is not None
         )
@@ -386,24 +404,9 @@ class PgStore:
             run.next_tick_at = None
             Claim.objects.filter(run=run).delete()
         run.updated_at = now
-        run.save(
-            update_fields=[
-                "status",
-                "progress",
-                "halt_code",
-                "halt_rank",
-                "halt_says",
-                "halt_customer_says",
-                "halt_next_commands",
-                "halted_at",
-                "started_at",
-                "ended_at",
-                "next_tick_at",
-                "updated_at",
-            ]
-        )
+        run.save(update_fields=_DECIDED_FIELDS + _LEASE_FIELDS)
         answered = self._answer(run, decision.answers, now, is_over=applied.is_over)
-        journal.write(run, [*first, *answered, *applied.entries], at=now, token=view.token)
+        journal.write(run, [*first, *answered, *applied.entries, *last], at=now, token=view.token)
         RunSample.objects.bulk_create(
             RunSample(run=run, series=s.series, at=s.at, value=s.value, detail=dict(s.detail))
             for s in decision.samples
@@ -430,18 +433,6 @@ class PgStore:
             entries.append(rules.answer_entry(command, answer))
         return entries
 
-    def _release(self, run: Run, view: RunView, now: datetime, look_again_s: float, *, failed: bool) -> None:
-        run.lease_until = None
-        run.holder = ""
-        run.failures = run.failures + 1 if failed else 0
-        if run.is_over:
-            run.next_tick_at = None
-        elif run.command_seq != view.command_seq:
-            run.next_tick_at = now
-        else:
-            run.next_tick_at = now + timedelta(seconds=look_again_s)
-        run.save(update_fields=["lease_until", "holder", "failures", "next_tick_at"])
-
     def _why_not(self, view: RunView, intent_id: int, deadline_s: float) -> str:
         run = Run.objects.get(ref=view.ref)
         now = journal.database_now()
@@ -453,6 +444,19 @@ class PgStore:
             return "a person's command came in"
         standing = Standstill.objects.filter(scope__in=run.scopes, lifted_at__isnull=True).first()
         return standing.says if standing is not None else "the intent was sent or settled before"
+
+
+def _release(run: Run, view: RunView, now: datetime, look_again_s: float, *, failed: bool) -> None:
+    """Give the lease back, in the row in hand only: the caller saves it."""
+    run.lease_until = None
+    run.holder = ""
+    run.failures = run.failures + 1 if failed else 0
+    if run.is_over:
+        run.next_tick_at = None
+    elif run.command_seq != view.command_seq:
+        run.next_tick_at = now
+    else:
+        run.next_tick_at = now + timedelta(seconds=look_again_s)
 
 
 def halt_of(run: Run) -> Halt | None:

@@ -76,6 +76,17 @@ def test_a_journal_page_continues_after_a_number(desk):
     assert [entry.seq for entry in selectors.journal_tail(run_of(ref), limit=2)] == [6, 5]
 
 
+def test_a_scrape_of_any_process_tells_of_all_runs(desk, settings):
+    from prometheus_client import generate_latest
+
+    desk.create()
+    desk.pass_time(settings.RUNS["ASLEEP_AFTER_S"] + 1)
+    scraped = generate_latest().decode()
+    assert 'runs_by_status{status="scheduled"} 1.0' in scraped
+    assert "runs_overdue 1.0" in scraped
+    assert "runs_database_up 1.0" in scraped
+
+
 # The stream
 
 
