@@ -12,11 +12,11 @@ class ScaledownConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Tell engine and approvals who we are, and how a worker child closes our connections."""
+        """Tell engine, approvals and pages who we are, and how a worker child closes our connections."""
         from portal.approvals import registry as approvals
         from portal.cloud.connect import close_all
         from portal.runs.registry import register_closer, register_kind
-        from scaledown import driver, services
+        from scaledown import driver, panels, services
 
         approvals.register(services.SUBJECT, on_change=services.plan_was_decided)
         register_kind(
@@ -27,3 +27,4 @@ class ScaledownConfig(AppConfig):
             draining=driver.draining,
         )
         register_closer(close_all)
+        panels.register()

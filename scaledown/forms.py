@@ -1,0 +1,382 @@
+"""Shape and validity of what people type on the pages of scale-down. Rules are the services'."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django import forms
+
+from scaledown.planner import Choice
+from scaledown.types import AtLimit, Grade, Order
+
+_PART = re.compile(r"(\d+(?:[.,]\d+)?)\s*(d|h|min|m|s)?", re.IGNORECASE)
+_UNITS = {"d": 86400.0, "h": 3600.0, "min": 60.0, "m": 60.0, "s": 1.0}
+_LONGEST_S = 60 * 86400.0
+
+
+def span_text(seconds: float | None) -> str:
+    """Return a length of time as `SpanField` reads it back: `90 s`, `15 min`, `2 h 30 min`; None is empty."""
+    if seconds is None:
+        return ""
+    left = float(seconds)
+    parts: list[str] = []
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        count = int(left // size)
+        if count:
+            parts.append(f"{count} {unit}")
+            left -= count * size
+    if left or not parts:
+        parts.append(f"{left:g} s")
+    return " ".join(parts)
+
+
+class SpanField(forms.CharField):
+    """A length of time as people write it (`90 s`, `15 min`, `2 h 30 min`); cleans to seconds, empty to None."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("max_length", 30)
+        super().__init__(**kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        """Show seconds in words; what was typed stays as typed."""
+        return value if isinstance(value, str) or value is None else span_text(value)
+
+    def clean(self, value: Any) -> Any:
+        """Return seconds, or raise with the sentence how to write it."""
+        text = super().clean(value).strip()
+        if not text:
+            return None
+        total, rest = 0.0, text
+        while rest:
+            found = _PART.match(rest)
+            if found is None:
+                raise forms.ValidationError("Write a length of time such as 90 s, 15 min or 2 h 30 min.")
+            total += float(found[1].replace(",", ".")) * _UNITS[(found[2] or "s").lower()]
+            rest = rest[found.end() :].strip(" ,")
+        if total > _LONGEST_S:
+            raise forms.ValidationError("That is longer than 60 days. Choose a shorter time.")
+        return total
+
+
+class ShareField(forms.FloatField):
+    """A percentage from 0 to 100; cleans to a share of 0 to 1."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(min_value=0, max_value=100, **kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        """Show a share as a percentage; what was typed stays as typed."""
+        return f"{value * 100:g}" if isinstance(value, float) else value
+
+    def clean(self, value: Any) -> Any:
+        """Return the share."""
+        percent = super().clean(value)
+        return None if percent is None else percent / 100
+
+
+class MomentField(forms.DateTimeField):
+    """A date and time in the zone of whoever types; cleans to UTC."""
+
+    widget = forms.DateTimeInput(attrs={"type": "datetime-local", "step": "60"}, format="%Y-%m-%dT%H:%M")
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"], **kwargs)
+        self.zone: ZoneInfo | Any = UTC
+
+    def prepare_value(self, value: Any) -> Any:
+        """Show a moment in the reader's zone."""
+        return value.astimezone(self.zone).replace(tzinfo=None) if isinstance(value, datetime) else value
+
+    def to_python(self, value: Any) -> Any:
+        """Return the moment in UTC."""
+        text = value.strip() if isinstance(value, str) else value
+        if not text:
+            return None
+        for pattern in self.input_formats:
+            try:
+                typed = datetime.strptime(text, pattern)  # noqa: DTZ007  (the zone follows)
+            except ValueError:
+                continue
+            return typed.replace(tzinfo=self.zone).astimezone(UTC)
+        raise forms.ValidationError("Write a date and a time such as 2026-11-24 14:00.")
+
+
+class PurposeForm(forms.Form):
+    """What for: a name, the event whose servers come out, the cloud connection, the reason."""
+
+    title = forms.CharField(
+        label="Name of the plan", max_length=200, help_text="As people will see it in lists and mails."
+    )
+    connection = forms.ChoiceField(label="Cloud connection")
+    event = forms.ChoiceField(
+        label="Event that is over",
+        required=False,
+        help_text="Its scale-up record says which servers were added, and in which order.",
+    )
+    reason = forms.CharField(
+        label="Why now",
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        max_length=1000,
+        help_text="Everyone who approves reads it.",
+    )
+
+    def __init__(self, *args: Any, connections: Iterable[Any], events: Iterable[Any], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.connections = {str(row.ref): row for row in connections}
+        self.events = {str(row.ref): row for row in events}
+        self.fields["connection"].choices = [(ref, row.name) for ref, row in self.connections.items()]  # type: ignore[attr-defined]
+        self.fields["event"].choices = [  # type: ignore[attr-defined]
+            ("", "No event: take the newest servers out"),
+            *((ref, row.name) for ref, row in self.events.items()),
+        ]
+
+    @property
+    def chosen_connection(self) -> Any:
+        """The chosen connection."""
+        return self.connections[self.cleaned_data["connection"]]
+
+    @property
+    def chosen_event(self) -> Any:
+        """The chosen event, or None."""
+        return self.events.get(self.cleaned_data["event"])
+
+
+ORDERS = (
+    (Order.REVERSE_OF_SCALE_UP.value, "Reverse of the scale-up: what went in last comes out first"),
+    (Order.NEWEST_FIRST.value, "Newest first: by the time at which each server was created"),
+)
+
+
+class PoolForm(forms.Form):
+    """Pool and order: load balancers, target, floor, order, and blocks that both sides lift by name."""
+
+    balancer_ids = forms.MultipleChoiceField(
+        label="Load balancers of the pool",
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": "Choose the load balancer of the pool."},
+    )
+    target = forms.IntegerField(
+        label="Servers that stay", required=False, min_value=1, max_value=10_000, help_text=""
+    )
+    target_reason = forms.CharField(
+        label="Reason for fewer than proposed",
+        required=False,
+        max_length=1000,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text="Needed only where you go below the proposal. The approvers read it.",
+    )
+    floor = forms.IntegerField(
+        label="Never fewer than",
+        min_value=1,
+        max_value=10_000,
+        help_text="The run puts servers back by itself before it goes below this.",
+    )
+    order = forms.ChoiceField(label="Order", choices=ORDERS, widget=forms.RadioSelect)
+    lifted = forms.MultipleChoiceField(
+        label="Take out although they were there before the event",
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="Both sides lift this block, by name, when they approve the plan.",
+    )
+
+    def __init__(
+        self,
+        *args: Any,
+        balancers: Sequence[tuple[str, str]],
+        liftable: Sequence[tuple[str, str]],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["balancer_ids"].choices = list(balancers)  # type: ignore[attr-defined]
+        self.fields["lifted"].choices = list(liftable)  # type: ignore[attr-defined]
+        if not liftable:
+            del self.fields["lifted"]
+
+    def onto(self, choice: Choice) -> Choice:
+        """Return `choice` with what was typed here."""
+        data = self.cleaned_data
+        return replace(
+            choice,
+            balancer_ids=tuple(data["balancer_ids"]),
+            target=data["target"],
+            target_reason=data["target_reason"],
+            floor=data["floor"],
+            order=Order(data["order"]),
+            lifted=tuple(data.get("lifted", choice.lifted)),
+        )
+
+    @staticmethod
+    def initial_of(choice: Choice) -> dict[str, Any]:
+        """Return what the form shows of `choice`."""
+        return {
+            "balancer_ids": list(choice.balancer_ids),
+            "target": choice.target,
+            "target_reason": choice.target_reason,
+            "floor": choice.floor,
+            "order": choice.order.value,
+            "lifted": list(choice.lifted),
+        }
+
+
+AT_LIMITS = (
+    (
+        AtLimit.ASK.value,
+        "Ask the person in charge. Without an answer the server goes back in service and the run stops.",
+    ),
+    (AtLimit.PUT_BACK.value, "Put the server back in service and stop. Nobody is cut off."),
+    (AtLimit.CUT.value, "Go on. Visitors who are still connected to that server are cut off once."),
+)
+GRADES = (
+    (Grade.MEASURED.value, "Only a count of this very server. Anything weaker asks a person."),
+    (Grade.INFERRED.value, "Also what the load balancer's totals suggest."),
+    (Grade.TIMED.value, "Also a waiting time, where nothing can be counted."),
+)
+
+
+class SafetyForm(forms.Form):
+    """Safety: when a drain is over, what happens at its limit, how long traffic is watched, the window."""
+
+    min_drain_s = SpanField(
+        label="Shortest drain",
+        required=False,
+        help_text="Empty: the load balancer's own time-out and a margin.",
+    )
+    drain_limit_s = SpanField(
+        label="Drain limit", help_text="How long a server may take to become empty before the choice below."
+    )
+    at_limit = forms.ChoiceField(
+        label="When connections are still open at the limit", choices=AT_LIMITS, widget=forms.RadioSelect
+    )
+    accepted_grade = forms.ChoiceField(
+        label="What counts as “all connections are gone”", choices=GRADES, widget=forms.RadioSelect
+    )
+    soak_s = SpanField(
+        label="Watch time (soak)",
+        help_text="How long the site is watched without a server before that server is deleted.",
+    )
+    hold_s = SpanField(
+        label="Hold before delete",
+        help_text="The server stays alive outside the pool this long: the way back takes one click. 0 s for none.",
+    )
+    pause_between_s = SpanField(label="Pause between two servers")
+    probe_failures_allowed = ShareField(
+        label="Checks of the site that may fail", help_text="Of the checks in one watch time."
+    )
+    guard_share = ShareField(
+        label="Turn back at",
+        help_text="Of the most that one server carries. Above it the run puts servers back by itself.",
+    )
+    window_start = MomentField(label="Not before", required=False)
+    window_end = MomentField(label="Not after", required=False)
+    is_unattended = forms.BooleanField(
+        label="May run with nobody in charge",
+        required=False,
+        help_text="Otherwise no next server begins while nobody is in charge.",
+    )
+
+    def __init__(self, *args: Any, zone: ZoneInfo | Any = UTC, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("window_start", "window_end"):
+            self.fields[name].zone = zone  # type: ignore[attr-defined]
+
+    def onto(self, choice: Choice) -> Choice:
+        """Return `choice` with what was typed here."""
+        data = dict(self.cleaned_data)
+        data["at_limit"] = AtLimit(data["at_limit"])
+        data["accepted_grade"] = Grade(data["accepted_grade"])
+        return replace(choice, **data)
+
+    @staticmethod
+    def initial_of(choice: Choice) -> dict[str, Any]:
+        """Return what the form shows of `choice`."""
+        return {
+            name: getattr(choice, name)
+            for name in SafetyForm.base_fields
+            if name not in {"at_limit", "accepted_grade"}
+        } | {"at_limit": choice.at_limit.value, "accepted_grade": choice.accepted_grade.value}
+
+
+class ReasonForm(forms.Form):
+    """A written reason; `required` as the act needs it."""
+
+    reason = forms.CharField(
+        label="Reason", max_length=1000, required=False, widget=forms.Textarea(attrs={"rows": 2})
+    )
+
+
+class ProtectForm(forms.Form):
+    """Mark a server that no plan may contain."""
+
+    connection = forms.ChoiceField(label="Cloud connection")
+    server_id = forms.CharField(
+        label="Server's id", max_length=64, help_text="The provider's own id; the list of pools shows it."
+    )
+    server_name = forms.CharField(label="Name", max_length=255)
+    reason = forms.CharField(
+        label="Reason",
+        max_length=1000,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text="The next person who plans a scale-down reads it.",
+    )
+
+    def __init__(self, *args: Any, connections: Iterable[Any], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.connections = {str(row.ref): row for row in connections}
+        self.fields["connection"].choices = [(ref, row.name) for ref, row in self.connections.items()]  # type: ignore[attr-defined]
+
+
+class EventForm(forms.Form):
+    """A traffic event: when it was, and how large."""
+
+    name = forms.CharField(label="Name", max_length=200)
+    starts_at = MomentField(label="From")
+    ends_at = MomentField(label="To")
+
+    def __init__(self, *args: Any, zone: ZoneInfo | Any = UTC, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("starts_at", "ends_at"):
+            self.fields[name].zone = zone  # type: ignore[attr-defined]
+
+
+class RecordForm(forms.Form):
+    """Servers that were added, one a line: name, id and time, in the order in which they went in."""
+
+    connection = forms.ChoiceField(label="Cloud connection")
+    servers = forms.CharField(
+        label="Servers, in the order in which they went in",
+        widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false", "class": "mono"}),
+        max_length=20_000,
+        help_text="One a line: name, provider's id, date and time in UTC. "
+        "Example: web-04, 4f1b9a52-…, 2026-11-12 08:00",
+    )
+
+    def __init__(self, *args: Any, connections: Iterable[Any], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.connections = {str(row.ref): row for row in connections}
+        self.fields["connection"].choices = [(ref, row.name) for ref, row in self.connections.items()]  # type: ignore[attr-defined]
+
+    def clean_servers(self) -> list[tuple[str, str, datetime]]:
+        """Return (name, id, moment in UTC) of each line, or say which line cannot be read."""
+        found: list[tuple[str, str, datetime]] = []
+        for number, line in enumerate(self.cleaned_data["servers"].splitlines(), start=1):
+            if not line.strip():
+                continue
+            parts = [part.strip() for part in line.split(",")]
+            if len(parts) != 3 or not all(parts):
+                raise forms.ValidationError(
+                    f"Line {number} needs three parts with commas between them: name, id, date and time."
+                )
+            try:
+                at = datetime.fromisoformat(parts[2].removesuffix("UTC").strip())
+            except ValueError:
+                raise forms.ValidationError(
+                    f"Line {number}: “{parts[2]}” is no date and time such as 2026-11-12 08:00."
+                ) from None
+            found.append((parts[0], parts[1], at.replace(tzinfo=UTC) if at.tzinfo is None else at))
+        return found

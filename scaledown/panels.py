@@ -1,0 +1,118 @@
+"""What scale-down hands in to the dashboard and to the account's own page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import reverse
+from django.utils import timezone
+
+from portal.access import Permission, visible_to
+from portal.account_sections import Section, Tab, register_action, register_section, register_tab
+from portal.dashboard import Panel, register_panel
+from portal.runs.models import Run
+from portal.runs.types import RunStatus
+from scaledown.models import Plan, PlanStatus
+from scaledown.services import KIND
+
+_LIVE = (
+    RunStatus.HALTED,
+    RunStatus.PAUSED,
+    RunStatus.RUNNING,
+    RunStatus.ROLLING_BACK,
+    RunStatus.SCHEDULED,
+)
+_URGENCY = {"site_in_danger": 0, "decide_today": 1, "safe_waiting": 2}
+_SHOWN = 20
+
+
+def runs_shown(user: Any, account: Any = None) -> list[Run]:
+    """Return the live runs that `user` may see: halted ones first by rank, then paused, then running. One query."""
+    rows = Run.objects.filter(kind=KIND, status__in=_LIVE).select_related("account", "in_charge")
+    rows = rows.filter(account=account) if account is not None else visible_to(user, rows)
+    rows = rows.defer("plan").prefetch_related("retirements").order_by("-created_at")[:200]
+    return sorted(rows, key=lambda run: (_LIVE.index(RunStatus(run.status)), _URGENCY.get(run.halt_rank, 9)))
+
+
+def _is_customer_of(user: Any) -> bool:
+    return not user.team_memberships.exists()
+
+
+def _needs_person(user: Any) -> dict[str, Any] | None:
+    halted = [run for run in runs_shown(user) if run.status == RunStatus.HALTED]
+    waiting = (
+        visible_to(user, Plan.objects.all(), Permission.PLAN_APPROVE)
+        .filter(status=PlanStatus.AWAITING_APPROVAL)
+        .exclude(expires_at__lte=timezone.now())
+        .select_related("account", "author")
+        .order_by("expires_at", "pk")
+    )
+    ready = (
+        visible_to(user, Plan.objects.all(), Permission.RUN_START)
+        .filter(status=PlanStatus.APPROVED)
+        .exclude(expires_at__lte=timezone.now())
+        .select_related("account", "author")
+        .order_by("approved_at", "pk")
+    )
+    found = {
+        "halted": halted[:_SHOWN],
+        "waiting": list(waiting[:_SHOWN]),
+        "ready": list(ready[:_SHOWN]),
+        "plain_words": _is_customer_of(user),
+    }
+    return found if found["halted"] or found["waiting"] or found["ready"] else None
+
+
+def _live(user: Any) -> dict[str, Any] | None:
+    rows = [run for run in runs_shown(user) if run.status != RunStatus.HALTED]
+    return {"runs": rows[:_SHOWN], "plain_words": _is_customer_of(user)} if rows else None
+
+
+def _of_account(user: Any, account: Any) -> dict[str, Any] | None:
+    plans = (
+        Plan.objects.filter(account=account)
+        .exclude(status__in=(PlanStatus.VOIDED, PlanStatus.REJECTED, PlanStatus.USED))
+        .select_related("author")
+        .order_by("-pk")[:10]
+    )
+    return {
+        "runs": runs_shown(user, account)[:_SHOWN],
+        "plans": list(plans),
+        "plain_words": _is_customer_of(user),
+    }
+
+
+def register() -> None:
+    """Register everything; called once when the app is ready."""
+    register_panel(
+        Panel("needs-person", "Needs a person", "scaledown/_dashboard_person.html", _needs_person, order=10)
+    )
+    register_panel(Panel("live-runs", "Live runs", "scaledown/_dashboard_runs.html", _live, order=20))
+    register_section(
+        Section(
+            "scaledown",
+            "Scale-down",
+            "scaledown/_account_section.html",
+            _of_account,
+            Permission.PLAN_VIEW,
+            order=10,
+        )
+    )
+    register_tab(
+        Tab(
+            "scaledown",
+            "Scale-down",
+            lambda account: reverse("scaledown:plan-list", args=[account.ref]),
+            Permission.PLAN_VIEW,
+            order=30,
+        )
+    )
+    register_action(
+        Tab(
+            "draw-up",
+            "Draw up a scale-down",
+            lambda account: reverse("scaledown:plan-new", args=[account.ref]),
+            Permission.PLAN_DRAFT,
+            order=10,
+        )
+    )

@@ -1,0 +1,177 @@
+"""From what the selectors say to what the components of the design system draw. Pure: values in, values out.
+
+Nothing is decided here: which word a reader sees, where a button leads and how a line is toned, no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Any
+from urllib.parse import urlencode
+
+from django.urls import reverse
+
+from portal.ui.charts import Marker, NodeLoad, Series
+from portal.ui.lanes import Lane as LaneShown
+from scaledown.offers import Offer
+from scaledown.planner import Preview
+from scaledown.report import Report
+from scaledown.selectors import JournalShown, Lane, LiveRun, Point
+
+_TONES = ("1", "2", "3", "4")
+_BAD = ("halt", "fail", "doubt", "other_hand", "gone", "refus", "overdue", "standstill", "void")
+_GOOD = ("retired", "passes", "completed", "preflight_good", "restored", "lifted", "left_pool")
+_WAIT = ("command", "paused", "limit", "put_back", "in_charge", "inconclusive")
+
+
+def zoned(points: Sequence[Point], zone: tzinfo) -> list[tuple[datetime, float | None]]:
+    """Return the points as charts take them, in the reader's zone."""
+    return [(point.at.astimezone(zone), point.value) for point in points]
+
+
+def zone_label(zone: tzinfo) -> str:
+    """Return how a chart names its zone: the city, or UTC."""
+    return str(zone).rsplit("/", 1)[-1].replace("_", " ")
+
+
+@dataclass(frozen=True)
+class EntryShown:
+    """One line of the journal as the component shows it."""
+
+    seq: int
+    at: datetime
+    text: str
+    subject: str
+    who: str
+    tone: str
+
+
+def tone_of(kind: str, says: str = "") -> str:
+    """Return how a kind of journal entry is toned."""
+    word = f"{kind} {says}".lower() if kind in {"status", "phase", "verdict"} else kind
+    for tone, marks in (("bad", _BAD), ("good", _GOOD), ("wait", _WAIT)):
+        if any(mark in word for mark in marks):
+            return tone
+    return "move" if kind in {"phase", "intent", "outcome", "status"} else "idle"
+
+
+def entries_shown(entries: Iterable[JournalShown], names: frozenset[str]) -> list[EntryShown]:
+    """Return journal lines for the component. Subjects are shown where they are a server's name."""
+    return [
+        EntryShown(
+            entry.seq,
+            entry.at,
+            entry.says,
+            entry.subject if entry.subject in names and entry.subject not in entry.says else "",
+            entry.actor_name if entry.actor_name and entry.actor_name not in entry.says else "",
+            tone_of(entry.kind, entry.says),
+        )
+        for entry in entries
+    ]
+
+
+def button(live: LiveRun, offer: Offer, *, customer: bool) -> dict[str, Any]:
+    """Return what `{% command %}` takes: a form of its own, or the page that asks first."""
+    url = reverse("scaledown:run-command", args=[live.ref, offer.name.replace("_", "-")])
+    shown = {
+        "url": url,
+        "label": offer.customer_label if customer else offer.label,
+        "leaves": offer.customer_leaves if customer else offer.leaves,
+        "tone": "danger" if offer.is_dangerous else "",
+        "name": offer.name,
+        "args": {**offer.args, "seen_status": live.status},
+    }
+    if offer.is_dangerous or offer.needs_reason:
+        shown["confirm_url"] = f"{url}?{urlencode(plain_args(offer))}"
+        shown["label"] = f"{shown['label']}…"
+    return shown
+
+
+def plain_args(offer: Offer) -> dict[str, str]:
+    """Return an offer's arguments as a form or an address carries them."""
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in offer.args.items()
+    }
+
+
+def lane_shown(live: LiveRun, lane: Lane, zone: tzinfo, *, customer: bool, with_hold: bool) -> LaneShown:
+    """Return one server's lane. Its commands are posted with the server's id."""
+    count = lane.count
+    sentence = lane.says
+    if count is not None and count.connections is None and count.problem and not customer:
+        sentence = f"{sentence} No count: {count.problem}".strip()
+    return LaneShown(
+        ref=lane.server_id,
+        name=lane.server_name,
+        phase=lane.phase,
+        address=", ".join(lane.addresses) if not customer else "",
+        left_at=lane.left_from,
+        halted=live.halt is not None
+        and lane.phase in {"draining", "removing", "verifying", "deleting", "confirming"},
+        connections=count.connections if count is not None else None,
+        points=zoned(lane.connections, zone),
+        grade=count.grade
+        if count is not None and lane.phase in {"draining", "removing", "verifying"}
+        else "",
+        source=count.source if count is not None else "",
+        observed_at=count.at if count is not None else None,
+        sentence=sentence,
+        since=lane.since,
+        with_hold=with_hold,
+        commands=tuple(button(live, offer, customer=customer) for offer in lane.offers),
+    )
+
+
+def load_nodes(live: LiveRun, *, customer: bool) -> list[NodeLoad]:
+    """Return one bar per server that still runs."""
+    return [
+        NodeLoad(
+            one.server_name, one.load_rps, "" if one.state == "in service" else one.state.replace("_", " ")
+        )
+        for one in live.loads
+    ]
+
+
+def drains(live: LiveRun, zone: tzinfo) -> list[Series]:
+    """Return the connections of the servers that were drained, the newest four."""
+    rows = [lane for lane in live.lanes if lane.connections][-4:]
+    return [
+        Series(lane.server_name, zoned(lane.connections, zone), tone=tone)
+        for lane, tone in zip(rows, _TONES, strict=False)
+    ]
+
+
+def report_drains(report: Report, zone: tzinfo) -> list[Series]:
+    """Return the connections of every server of a report, four lines a chart at most."""
+    rows = [server for server in report.servers if server.connections][:4]
+    return [
+        Series(server.server_name, zoned(server.connections, zone), tone=tone)
+        for server, tone in zip(rows, _TONES, strict=False)
+    ]
+
+
+def drain_marks(report: Report, zone: tzinfo) -> list[Marker]:
+    """Return the moments at which servers left the pool."""
+    return [
+        Marker(server.left_pool_at.astimezone(zone), f"{server.server_name} left")
+        for server in report.servers[:4]
+        if server.left_pool_at is not None
+    ]
+
+
+def peak_nodes(preview: Preview, ceiling_rps: float | None) -> list[NodeLoad]:
+    """Return the projected load per server after each step, as the chart of bars takes it."""
+    return [
+        NodeLoad(f"{step.nodes_left} left, without {step.server_name}", step.peak_load_rps)
+        for step in preview.steps
+    ]
+
+
+def charge_words(names: Sequence[str]) -> str:
+    """Return names as people list them: a, b and c."""
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
