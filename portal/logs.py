@@ -28,7 +28,7 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
         if log_format == "console"
         else structlog.processors.JSONRenderer()
     )
-    tail = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    tail: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if log_format != "console":
         tail.append(structlog.processors.format_exc_info)
     return {

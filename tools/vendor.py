@@ -179,7 +179,7 @@ def read_member(archive: tarfile.TarFile, name: str) -> bytes:
     """Return one file of a package's archive. Raises FileNotFoundError with its name if it is not there."""
     member = archive.extractfile(f"package/{name}")
     if member is None:
-        raise FileNotFoundError(f"{name} is not in {archive.name}")
+        raise FileNotFoundError(f"{name} is not in {archive.name!r}")
     return member.read()
 
 
