@@ -20,7 +20,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.utils import timezone
+
+from portal.runs.models import Run, Standstill
+from scaledown.canonical import plan_to_plain
+from scaledown.models import Plan, ProtectedServer, ScaleUpRecord
+from scaledown.progress import new_progress, progress_to_plain
 from tests import factories as make
+from tests.scaledown.machine_cases import a_plan
 
 VIEWERS = frozenset({"viewer", "editor", "approver", "admin", "launch_manager", "lead"})
 EDITORS = VIEWERS - {"viewer"}
@@ -32,6 +39,9 @@ ROLES = ("viewer", "editor", "approver", "admin", "launch_manager", "lead")
 OUTSIDERS = ("other_admin", "other_launch_manager", "operator")
 EVERYBODY = frozenset({*ROLES, *OUTSIDERS})
 
+# Let in, and then told that it cannot be done as asked: enough to show who is let in.
+PAST_THE_GATE = frozenset({200, 201, 202, 204, 302, 409, 422, 502, 503})
+DIGEST = "a" * 64
 COMMAND = {"HTTP_IDEMPOTENCY_KEY": "the-matrix"}
 IF_MATCH = {"HTTP_IF_MATCH": "*"}
 
@@ -123,16 +133,139 @@ ROWS: dict[tuple[str, str], Row] = {
     ("api-approvals", "GET"): Row(VIEWERS, "list"),
     ("api-approval", "GET"): Row(VIEWERS),
     # The launch managers decide for the provider's side, never for the customer's (tests of approvals).
-    ("api-approval-approve", "POST"): Row(APPROVERS, body={"digest": "a" * 64}, headers=COMMAND),
+    ("api-approval-approve", "POST"): Row(APPROVERS, body={"digest": DIGEST}, headers=COMMAND),
     ("api-approval-reject", "POST"): Row(
-        APPROVERS, body={"digest": "a" * 64, "reason": "too early"}, headers=COMMAND
+        APPROVERS, body={"digest": DIGEST, "reason": "too early"}, headers=COMMAND
     ),
 }
+_WHY = {"reason": "as agreed"}
+
+
+def _api_plan(may: frozenset[str], body: Any = None) -> Row:
+    return Row(may, body=body or {}, headers=COMMAND, answers=PAST_THE_GATE)
+
+
+ROWS |= {
+    ("styleguide", "GET"): Row(EVERYBODY, "public"),
+    # scale-down's API
+    ("api-scale-up-records", "GET"): Row(VIEWERS),
+    ("api-scale-up-records", "POST"): Row(EDITORS, body={}, answers=PAST_THE_GATE),
+    ("api-scale-up-reconstruct", "POST"): _api_plan(EDITORS),
+    ("api-scale-up-record", "GET"): Row(VIEWERS),
+    ("api-plans", "GET"): Row(VIEWERS),
+    ("api-plans", "POST"): Row(EDITORS, body={}, answers=PAST_THE_GATE),
+    ("api-plan", "GET"): Row(VIEWERS),
+    ("api-plan", "PATCH"): Row(EDITORS, body={"title": "New"}, headers=IF_MATCH),
+    ("api-plan-preview", "POST"): _api_plan(VIEWERS),
+    ("api-plan-submit", "POST"): _api_plan(TEAM),
+    ("api-plan-approve", "POST"): _api_plan(CUSTOMER_APPROVERS, {"digest": DIGEST}),
+    ("api-plan-reject", "POST"): _api_plan(CUSTOMER_APPROVERS, {"digest": DIGEST, **_WHY}),
+    ("api-plan-void", "POST"): _api_plan(EDITORS, _WHY),
+    ("api-plan-copy", "POST"): _api_plan(EDITORS),
+    ("api-plan-start", "POST"): _api_plan(TEAM, {"status": "approved", "digest": DIGEST}),
+    ("api-plan-rehearse", "POST"): _api_plan(TEAM),
+    ("api-runs", "GET"): Row(VIEWERS, "list"),
+    ("api-account-runs", "GET"): Row(VIEWERS),
+    ("api-run", "GET"): Row(VIEWERS),
+    ("api-run-commands", "GET"): Row(VIEWERS),
+    ("api-run-commands", "POST"): _api_plan(
+        APPROVERS, {"name": "pause", "status": "running", "digest": DIGEST}
+    ),
+    ("api-run-charge", "POST"): _api_plan(TEAM),
+    ("api-run-journal", "GET"): Row(VIEWERS),
+    ("api-run-samples", "GET"): Row(VIEWERS),
+    ("api-run-events", "GET"): Row(VIEWERS),
+    ("api-run-report", "GET"): Row(VIEWERS, answers=PAST_THE_GATE),
+    ("api-run-lessons", "POST"): Row(EDITORS, body={"text": "Earlier in the day."}, answers=PAST_THE_GATE),
+    ("api-protected-servers", "GET"): Row(VIEWERS),
+    ("api-protected-servers", "POST"): Row(TEAM, body={}, answers=PAST_THE_GATE),
+    ("api-protected-server-lift", "POST"): _api_plan(TEAM, _WHY),
+    ("api-standstills", "GET"): Row(VIEWERS),
+    ("api-standstills", "POST"): _api_plan(APPROVERS, {"scope": "account", **_WHY}),
+    ("api-standstill-lift", "POST"): _api_plan(LEADS, _WHY),
+}
+
+
+def _connection(world: Any) -> Any:
+    return world.once("connection", lambda: make.connection(world.account))
+
+
+def _plan(world: Any) -> Any:
+    return world.once(
+        "plan",
+        lambda: Plan.objects.create(
+            account=world.account,
+            connection=_connection(world),
+            title="web: back to 3",
+            author=world.people["editor"],
+        ),
+    )
+
+
+def _run(world: Any) -> Any:
+    plan, now = a_plan(), timezone.now()
+    return world.once(
+        "run",
+        lambda: Run.objects.create(
+            account=world.account,
+            kind="scaledown",
+            plan_ref=_plan(world).ref,
+            title="web: back to 3",
+            plan=plan_to_plain(plan),
+            progress=progress_to_plain(new_progress(plan, now)),
+            digest=DIGEST,
+            scopes=[],
+            status="running",
+            next_tick_at=now,
+            created_by=world.people["launch_manager"],
+        ),
+    )
+
+
+def _record(world: Any) -> Any:
+    return world.once(
+        "record",
+        lambda: ScaleUpRecord.objects.create(
+            account=world.account, connection=_connection(world), event=make.event(world.account)
+        ),
+    )
+
+
+def _mark(world: Any) -> Any:
+    return world.once(
+        "mark",
+        lambda: ProtectedServer.objects.create(
+            account=world.account,
+            connection=_connection(world),
+            server_id="s-1",
+            server_name="web-01",
+            reason="Holds the licence.",
+            marked_by=world.people["lead"],
+        ),
+    )
+
+
+def _standstill(world: Any) -> Any:
+    return world.once(
+        "standstill",
+        lambda: Standstill.objects.create(
+            scope=f"account:{world.account.ref}",
+            reason="Payments are down.",
+            by=world.people["lead"],
+            by_name="Lena",
+        ),
+    )
+
 
 REFS: dict[str, Callable[[Any], Any]] = {
     "account_ref": lambda world: world.account.ref,
     "contact_ref": lambda world: world.once("contact", lambda: make.contact(world.account)).ref,
-    "connection_ref": lambda world: world.once("connection", lambda: make.connection(world.account)).ref,
+    "connection_ref": lambda world: _connection(world).ref,
+    "plan_ref": lambda world: _plan(world).ref,
+    "run_ref": lambda world: _run(world).ref,
+    "record_ref": lambda world: _record(world).ref,
+    "mark_ref": lambda world: _mark(world).ref,
+    "standstill_ref": lambda world: _standstill(world).ref,
     "token_ref": lambda world: world.once("own_token", world.token_of_admin).ref,
     "approval_ref": lambda world: (
         world.once("approval", lambda: make.approval(world.account, world.people["editor"])).ref

@@ -6,6 +6,7 @@ import json
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.db import transaction
 from django.test import Client
 from django.urls import URLResolver, get_resolver, reverse
@@ -14,6 +15,7 @@ from django.utils import timezone
 from accounts.models import ApiToken
 from portal.access import Guard
 from portal.cloud.discovery import match
+from portal.errors import TryLater
 from tests import factories as make
 from tests.access_table import EVERYBODY, OUTSIDERS, REFS, ROLES, ROWS
 
@@ -59,6 +61,19 @@ class World:
         self.people["other_launch_manager"] = make.launch_manager(self.other_team)
         self.people["operator"] = make.user(is_operator=True)
         self._made = {}
+        self._sessions = {}
+        self._browser = Client(REMOTE_ADDR="192.0.2.7")
+
+    def client(self, person):
+        """A browser from elsewhere, logged in as this person and with no other cookie."""
+        client = self._browser
+        client.cookies.clear()
+        if person is not None:
+            if person not in self._sessions:
+                client.force_login(self.people[person])
+                self._sessions[person] = client.cookies[settings.SESSION_COOKIE_NAME].value
+            client.cookies[settings.SESSION_COOKIE_NAME] = self._sessions[person]
+        return client
 
     def once(self, name, maker):
         if name not in self._made:
@@ -78,19 +93,25 @@ class World:
         return reverse(name, kwargs={ref: REFS[ref](self) for ref in refs})
 
 
+def provider_is_away(*args, **kwargs):
+    raise TryLater("The provider cannot be reached.", after_s=1)
+
+
 @pytest.fixture
 def world(db, monkeypatch):
     for place in ("accounts.views", "accounts.api"):
         monkeypatch.setattr(f"{place}.discover_pools", lambda connection: match([], []))
         monkeypatch.setattr(f"{place}.test_connection", lambda connection: CHECKED)
+    monkeypatch.setattr("scaledown.pool.look_once", provider_is_away)
     monkeypatch.setattr("accounts.api.check_url", lambda url: None)
     monkeypatch.setattr("portal.egress.check_url", lambda url: None)
     return World()
 
 
-def ask(world, client, name, method, refs, row, **headers):
-    """Send one request and undo whatever it did."""
+def ask(world, person, name, method, refs, row, **headers):
+    """Send one request as a person (None: a stranger) and undo whatever it did."""
     url = world.url(name, refs)
+    client = world.client(person)
     body = row.body(world) if callable(row.body) else row.body
     savepoint = transaction.savepoint()
     try:
@@ -133,103 +154,119 @@ def test_every_view_stands_on_the_guard():
 
 def rows_with(*kinds):
     return [
-        pytest.param(name, method, refs, id=f"{method} {name}")
+        (name, method, refs, ROWS[name, method])
         for name, method, refs in ROUTES
         if (name, method) in ROWS and ROWS[name, method].kind in kinds
     ]
 
 
-@pytest.mark.parametrize(("name", "method", "refs"), rows_with("account", "list", "personal", "public"))
-def test_a_stranger_gets_in_nowhere(world, name, method, refs):
-    row = ROWS[name, method]
-    response = ask(world, Client(REMOTE_ADDR="192.0.2.7"), name, method, refs, row)
-    if row.kind == "public":
-        assert response.status_code in row.answers
-    elif name.startswith("api-") or world.url(name, refs).startswith("/api/"):
-        assert response.status_code == 401
-        assert response["Content-Type"] == "application/problem+json"
-    else:
-        assert response.status_code == 302
-        assert response["Location"].startswith("/login/")
-    assert b"Lindgren Secret" not in text_of(response)
+API = [one for one in rows_with("account", "list", "personal") if one[0].startswith("api-")]
 
 
-@pytest.mark.parametrize(("name", "method", "refs"), rows_with("account"))
-def test_each_role_gets_exactly_what_is_written_down(world, name, method, refs):
-    row = ROWS[name, method]
-    for role in ROLES:
-        client = Client(REMOTE_ADDR="192.0.2.7")
-        client.force_login(world.people[role])
-        status = ask(world, client, name, method, refs, row).status_code
+class Findings:
+    """Collects what is wrong, so that one run names every hole."""
+
+    def __init__(self):
+        self.found = []
+
+    def expect(self, holds, *what):
+        if not holds:
+            self.found.append(" ".join(str(part) for part in what))
+
+    def none(self):
+        assert not self.found, "\n".join(self.found)
+
+
+def test_a_stranger_gets_in_nowhere(world):
+    wrong = Findings()
+    for name, method, refs, row in rows_with("account", "list", "personal", "public"):
+        response = ask(world, None, name, method, refs, row)
+        status = response.status_code
+        if row.kind == "public":
+            wrong.expect(status in row.answers, method, name, status)
+        elif world.url(name, refs).startswith("/api/"):
+            is_problem = response["Content-Type"] == "application/problem+json"
+            wrong.expect(status == 401 and is_problem, method, name, status)
+        else:
+            to_log_in = status == 302 and response["Location"].startswith("/login/")
+            wrong.expect(to_log_in, method, name, status)
+        wrong.expect(b"Lindgren Secret" not in text_of(response), method, name, "names the account")
+    wrong.none()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_role_gets_exactly_what_is_written_down(world, role):
+    wrong = Findings()
+    for name, method, refs, row in rows_with("account"):
+        status = ask(world, role, name, method, refs, row).status_code
         if role in row.may:
-            assert status in row.answers, f"{role} should be let in, got {status}"
+            wrong.expect(status in row.answers, role, "should be let in:", method, name, status)
         else:
-            assert status == row.denied, f"{role} should be refused, got {status}"
+            wrong.expect(status == row.denied, role, "should be refused:", method, name, status)
+    wrong.none()
 
 
-@pytest.mark.parametrize(("name", "method", "refs"), rows_with("account"))
-def test_who_is_of_another_account_or_none_learns_nothing(world, name, method, refs):
-    row = ROWS[name, method]
-    for person in OUTSIDERS:
-        client = Client(REMOTE_ADDR="192.0.2.7")
-        client.force_login(world.people[person])
-        response = ask(world, client, name, method, refs, row)
-        assert response.status_code == 404, f"{person} got {response.status_code}"
-        assert b"Lindgren Secret" not in text_of(response)
+@pytest.mark.parametrize("person", OUTSIDERS)
+def test_who_is_of_another_account_or_none_learns_nothing(world, person):
+    wrong = Findings()
+    for name, method, refs, row in rows_with("account"):
+        response = ask(world, person, name, method, refs, row)
+        wrong.expect(response.status_code == 404, person, method, name, response.status_code)
+        wrong.expect(b"Lindgren Secret" not in text_of(response), method, name, "names the account")
+    wrong.none()
 
 
-@pytest.mark.parametrize(("name", "method", "refs"), rows_with("list"))
-def test_a_list_shows_only_what_is_ones_own(world, name, method, refs):
-    row = ROWS[name, method]
-    for role in EVERYBODY:
-        client = Client(REMOTE_ADDR="192.0.2.7")
-        client.force_login(world.people[role])
-        response = ask(world, client, name, method, refs, row)
-        assert response.status_code in row.answers
-        if role in OUTSIDERS:
-            assert b"Lindgren Secret" not in text_of(response)
-            assert str(world.account.ref).encode() not in text_of(response)
+def test_a_list_shows_only_what_is_ones_own(world):
+    wrong = Findings()
+    for name, method, refs, row in rows_with("list"):
+        for person in sorted(EVERYBODY):
+            response = ask(world, person, name, method, refs, row)
+            wrong.expect(response.status_code in row.answers, person, method, name, response.status_code)
+            if person in OUTSIDERS:
+                text = text_of(response)
+                hidden = b"Lindgren Secret" not in text and str(world.account.ref).encode() not in text
+                wrong.expect(hidden, person, "sees the account in", name)
+    wrong.none()
 
 
-@pytest.mark.parametrize(("name", "method", "refs"), rows_with("personal", "public"))
-def test_own_pages_are_for_whom_is_written_down(world, name, method, refs):
-    row = ROWS[name, method]
-    for person in EVERYBODY:
-        client = Client(REMOTE_ADDR="192.0.2.7")
-        client.force_login(world.people[person])
-        status = ask(world, client, name, method, refs, row).status_code
-        if person in row.may:
-            assert status in row.answers, f"{person} got {status}"
-        else:
-            assert status == row.denied, f"{person} got {status}"
+def test_own_pages_are_for_whom_is_written_down(world):
+    wrong = Findings()
+    for name, method, refs, row in rows_with("personal", "public"):
+        for person in sorted(EVERYBODY):
+            status = ask(world, person, name, method, refs, row).status_code
+            expected = row.answers if person in row.may else {row.denied}
+            wrong.expect(status in expected, person, method, name, status)
+    wrong.none()
 
 
-API = [param for param in rows_with("account", "list", "personal") if param.values[0].startswith("api-")]
-
-
-@pytest.mark.parametrize(("name", "method", "refs"), API)
-def test_a_token_that_is_expired_or_revoked_opens_nothing(world, name, method, refs):
+def test_a_token_that_is_expired_or_revoked_opens_nothing(world):
     admin = world.people["admin"]
     expired = make.token(admin, expires_in=timedelta(days=-1))
     revoked = make.token(admin, revoked_at=timezone.now())
-    for secret in (expired, revoked, "ss_never_made"):
-        response = ask(world, Client(), name, method, refs, ROWS[name, method], **make.bearer(secret))
-        assert response.status_code == 401
+    wrong = Findings()
+    for name, method, refs, row in API:
+        for secret in (expired, revoked, "ss_never_made"):
+            response = ask(world, None, name, method, refs, row, **make.bearer(secret))
+            wrong.expect(response.status_code == 401, secret, method, name, response.status_code)
+    wrong.none()
 
 
-@pytest.mark.parametrize(("name", "method", "refs"), API)
-def test_a_token_reaches_as_far_as_its_user_and_its_scopes(world, name, method, refs):
-    row = ROWS[name, method]
-    role = next(role for role in ("admin", "lead") if role in row.may)
-    full = make.token(world.people[role])
-    narrow = make.token(world.people[role], scopes=["reviews:write"])
+def test_a_token_reaches_as_far_as_its_user_and_its_scopes(world):
+    full = {role: make.token(world.people[role]) for role in ("admin", "lead")}
+    narrow = {role: make.token(world.people[role], scopes=["reviews:write"]) for role in ("admin", "lead")}
     outsider = make.token(world.people["other_admin"])
-    assert ask(world, Client(), name, method, refs, row, **make.bearer(full)).status_code in row.answers
-    refused = ask(world, Client(), name, method, refs, row, **make.bearer(narrow))
-    assert refused.status_code == 403
-    assert refused.json()["type"] == "urn:steady-state:problem:scope-missing"
-    if row.kind == "account":
-        assert ask(world, Client(), name, method, refs, row, **make.bearer(outsider)).status_code == 404
+    wrong = Findings()
+    for name, method, refs, row in API:
+        role = next(role for role in ("admin", "lead") if role in row.may)
+        status = ask(world, None, name, method, refs, row, **make.bearer(full[role])).status_code
+        wrong.expect(status in row.answers, "full token:", method, name, status)
+        refused = ask(world, None, name, method, refs, row, **make.bearer(narrow[role]))
+        wrong.expect(refused.status_code == 403, "narrow token:", method, name, refused.status_code)
+        wrong.expect(b"problem:scope-missing" in refused.content, "narrow token:", method, name)
+        if row.kind == "account":
+            status = ask(world, None, name, method, refs, row, **make.bearer(outsider)).status_code
+            wrong.expect(status == 404, "another account's token:", method, name, status)
+    wrong.none()
 
 
 def test_a_view_without_a_permission_cannot_be_written():
