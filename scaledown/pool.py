@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
+from accounts.clouds import credentials_of
 from portal.cloud.connect import look_once
 from portal.cloud.discovery import same_address
 from portal.cloud.protocol import Cloud
-from portal.cloud.types import Balancer, Credentials, Server
+from portal.cloud.types import Balancer, Server
 from portal.errors import Refused, TryLater
 from scaledown.planner import Pool
 
@@ -26,18 +27,6 @@ if TYPE_CHECKING:
 LOOK_DEADLINE_S = 25.0
 """Total time for one look: a person waits for it."""
 _AT_ONCE = 6
-
-
-def credentials_of(connection: CloudConnection) -> Credentials:
-    """Return how the provider is reached with this connection."""
-    return Credentials(
-        provider=connection.provider,
-        identity_url=connection.identity_url,
-        username=connection.username,
-        api_key=connection.api_key,
-        tenant=connection.tenant,
-        region=connection.region,
-    )
 
 
 async def look(cloud: Cloud, balancer_ids: Sequence[str], at: datetime) -> Pool:

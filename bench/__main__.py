@@ -1,0 +1,40 @@
+"""`python -m bench [NAME]`: measure, print a table, write bench/results.json (one flat object)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from bench.planner import planner
+from bench.scaledown import overhead
+from portal.demo import Said
+
+RESULTS = Path(__file__).resolve().parent / "results.json"
+NAMES = ("planner", "overhead")
+
+
+def main(arguments: list[str]) -> int:
+    """Measure what is named, or everything; figures that were not measured anew stay in the file."""
+    wanted = arguments or list(NAMES)
+    unknown = [name for name in wanted if name not in NAMES]
+    if unknown:
+        print(
+            f"There is no measurement {', '.join(unknown)}. There are: {', '.join(NAMES)}.", file=sys.stderr
+        )
+        return 2
+    figures: dict[str, float] = {}
+    if "planner" in wanted:
+        figures |= planner()
+    if "overhead" in wanted:
+        figures |= overhead(Said())
+    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    RESULTS.write_text(json.dumps({**kept, **figures}, indent=2, sort_keys=True) + "\n")
+    width = max(len(name) for name in figures)
+    for name, value in figures.items():
+        print(f"{name:<{width}}  {value:>10g}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
