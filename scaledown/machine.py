@@ -295,7 +295,12 @@ def _await_effect(turn: Turn, way: ServerWay, node: NodeWay) -> bool:
     late = tuple(dict.fromkeys((*node.late, node.asked)))
     tries = node.tries
     turn.update_node(way, node, asked=node.confirmed, late=late)
-    if tries >= MOST_TRIES and way.put_back is None:
+    if tries >= MOST_TRIES and way.put_back is not None:
+        # It is tried on all the same: the site may need this server.
+        why = f"{balancer.name} accepted it {tries} times and shows no effect."
+        words = wording.cannot_put_back(way.name, why)
+        return turn.halt("cannot_put_back", HaltRank.SITE_IN_DANGER, words, ("abort",))
+    if tries >= MOST_TRIES:
         return turn.halt(
             "no_effect",
             HaltRank.DECIDE_TODAY,
@@ -656,7 +661,7 @@ def draining(turn: Turn, way: ServerWay) -> bool:
         )
         turn.note(
             "drain_seen",
-            Words(f"{way.name} takes no new connections.", f"{way.name} takes no new visitors."),
+            Words(f"{way.name} takes no new connections.", f"{way.name} takes no new connections."),
             way.server_id,
         )
         turn.look_again_s = LOOK_SOON_S

@@ -385,7 +385,8 @@ def skipped(name: str, why: str) -> Words:
 
 
 def putting_back(name: str, why: str) -> Words:
-    return Words(f"{name} is being put back. {why}", f"{name} is going back into service.")
+    says = why if "put back" in why else f"{name} is being put back. {why}"
+    return Words(says, f"{name} is going back into service.")
 
 
 def back(name: str) -> Words:
