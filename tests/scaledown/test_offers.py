@@ -1,0 +1,135 @@
+"""Which commands are offered when, what they say that they leave, and what is refused with which sentence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from portal.runs.types import RunStatus
+from scaledown.offers import RULES, Situation, offers, refusal
+from scaledown.planner import build_plan_data
+from scaledown.progress import DrainWay, PutBack, new_progress, with_server
+from scaledown.types import Phase
+from tests.scaledown.planner_cases import CHOICE, NOW, known, pool
+
+PLAN = build_plan_data(CHOICE, pool(), known())
+PROGRESS = new_progress(PLAN, NOW)
+FIRST = PROGRESS.servers[0]
+
+
+def at(status=RunStatus.RUNNING, **first):
+    return Situation(status, PLAN, with_server(PROGRESS, replace(FIRST, **first)))
+
+
+def drain(**fields):
+    return DrainWay(begun_at=NOW, seen_at=NOW, limit_at=NOW + timedelta(minutes=15), **fields)
+
+
+def at_limit(**fields):
+    return at(
+        RunStatus.HALTED, phase=Phase.DRAINING, drain=drain(asked_person_at=NOW, connections=12, **fields)
+    )
+
+
+def names(now):
+    return [offer.name for offer in offers(now)]
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        (at(RunStatus.SCHEDULED), {"abort"}),
+        (at(), {"pause", "skip", "finish_here", "abort"}),
+        (at(phase=Phase.DRAINING, drain=drain()), {"pause", "put_back", "skip", "finish_here", "abort"}),
+        (at(RunStatus.PAUSED), {"resume", "skip", "finish_here", "abort"}),
+        (at_limit(), {"go_on", "wait", "resume", "put_back", "skip", "finish_here", "abort"}),
+        (at(RunStatus.COMPLETED), set()),
+        (at(RunStatus.ABORTED), set()),
+    ],
+)
+def test_only_what_makes_sense_is_offered(now, expected):
+    assert set(names(now)) == expected
+
+
+@pytest.mark.parametrize("status", list(RunStatus))
+@pytest.mark.parametrize("phase", list(Phase))
+def test_everything_that_is_offered_is_also_taken(status, phase):
+    now = at(status, phase=phase, drain=drain(asked_person_at=NOW, connections=3))
+    for offer in offers(now):
+        reason = "Because." if offer.needs_reason else ""
+        assert refusal(offer.name, offer.args, reason, now) is None
+        assert offer.leaves
+        assert offer.customer_leaves
+        assert offer.permission is RULES[offer.name].permission
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_a_server_can_be_put_back_from_draining_to_held_and_never_later(phase):
+    now = at(phase=phase)
+    why_not = refusal("put_back", {"server": FIRST.server_id}, "", now)
+    assert (why_not is None) == (phase in {Phase.DRAINING, Phase.REMOVING, Phase.VERIFYING, Phase.HELD})
+
+
+def test_a_server_on_its_way_back_is_not_put_back_again():
+    now = at(phase=Phase.HELD, put_back=PutBack("traffic", Phase.RESTORED, NOW))
+    assert "on its way back" in refusal("put_back", {"server": FIRST.server_id}, "", now)
+    assert "put_back" not in names(now)
+
+
+def test_going_on_names_how_many_connections_are_cut_and_needs_a_reason():
+    offer = next(one for one in offers(at_limit()) if one.name == "go_on")
+    assert "12" in offer.label
+    assert offer.args == {"connections": 12}
+    assert offer.is_dangerous
+    assert "reason" in refusal("go_on", offer.args, " ", at_limit())
+
+
+def test_an_unknown_count_is_said_to_be_unknown_before_the_cut():
+    now = at(RunStatus.HALTED, phase=Phase.DRAINING, drain=drain(asked_person_at=NOW))
+    offer = next(one for one in offers(now) if one.name == "go_on")
+    assert "unknown number" in offer.leaves
+    assert offer.args == {}
+
+
+def test_pausing_with_a_server_in_hand_offers_both_ways():
+    now = at(phase=Phase.DRAINING, drain=drain())
+    assert [one.args["when"] for one in offers(now) if one.name == "pause"] == ["after_this_server", "now"]
+
+
+def test_an_abort_says_what_comes_back_and_what_stays_deleted():
+    progress = with_server(
+        with_server(PROGRESS, replace(FIRST, phase=Phase.RETIRED)),
+        replace(PROGRESS.servers[1], phase=Phase.HELD),
+    )
+    offer = next(one for one in offers(Situation(RunStatus.RUNNING, PLAN, progress)) if one.name == "abort")
+    assert "web-05 go back" in offer.leaves
+    assert "web-06 stay deleted" in offer.leaves
+
+
+def test_resuming_after_another_hand_names_what_was_changed():
+    offer = next(
+        one for one in offers(at(RunStatus.HALTED, by_hand="weight changed")) if one.name == "resume"
+    )
+    assert offer.args == {"confirm": True}
+    assert "web-06" in offer.leaves
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("pause", {"when": "tomorrow"}),
+        ("wait", {}),
+        ("wait", {"seconds": 0}),
+        ("wait", {"seconds": 86_401}),
+        ("wait", {"seconds": True}),
+        ("resume", {"confirm": "yes"}),
+        ("skip", {}),
+        ("put_back", {"server": "nobody"}),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused(name, args):
+    status = RunStatus.RUNNING if name == "pause" else RunStatus.HALTED
+    now = replace(at_limit(), status=status)
+    assert refusal(name, args, "Because.", now)

@@ -1,0 +1,134 @@
+"""What a report says of a run, and what it never says: a bare zero where nothing could be measured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from portal.access import permissions_on
+from portal.runs.models import Run, RunSample
+from scaledown import services
+from scaledown.progress import DrainWay, Meter, new_progress, progress_to_plain, with_server
+from scaledown.report import report
+from scaledown.selectors import Point, live_run, thin
+from scaledown.types import Phase
+from tests.scaledown.planner_cases import CHOICE
+from tests.scaledown.rows import desk
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def here():
+    return desk()
+
+
+@pytest.fixture
+def run(here) -> Run:
+    plan = services.draft_plan(
+        account=here.account,
+        connection=here.connection,
+        actor=here.manager,
+        title="After Black Friday",
+        choice=CHOICE,
+        event=here.event,
+    )
+    plan = services.submit_plan(plan, actor=here.manager, pool=here.pool)
+    plan = services.approve_plan(plan, actor=here.approver, seen_digest=plan.digest)
+    return services.start_run(plan, actor=here.manager, seen_digest=plan.digest)
+
+
+def becomes(run, **first):
+    plan = services.plan_from_plain(run.plan)
+    progress = new_progress(plan, timezone.now())
+    progress = with_server(progress, replace(progress.servers[0], **first))
+    progress = replace(progress, meters={"srv-01": Meter(rps=50.0, rps_at=timezone.now())})
+    Run.objects.filter(pk=run.pk).update(progress=progress_to_plain(progress))
+
+
+def probed(run, *oks):
+    now = timezone.now()
+    for number, ok in enumerate(oks):
+        RunSample.objects.create(
+            run=run,
+            series="probe:home",
+            at=now + timedelta(seconds=number),
+            value=None if ok is None else 100.0 + number,
+            detail={"ok": ok},
+        )
+
+
+@pytest.mark.parametrize(
+    ("oks", "answer", "share"),
+    [
+        ((), "not_measurable", None),
+        ((None, None), "not_measurable", None),
+        ((True, True, None), "none_seen", 0.0),
+        ((True, False, True, True), "seen", 0.25),
+    ],
+)
+def test_failed_requests_are_seen_none_seen_or_not_measurable(run, oks, answer, share):
+    probed(run, *oks)
+    told = report(run).requests_failed
+    assert (told.answer, told.share) == (answer, share)
+    assert told.says
+    assert (told.since is None) == (answer == "not_measurable")
+
+
+def test_connections_that_were_cut_are_failed_requests(run):
+    probed(run, True, True)
+    becomes(run, phase=Phase.RETIRED, drain=DrainWay(begun_at=timezone.now(), cut=7))
+    told = report(run).requests_failed
+    assert told.answer == "seen"
+    assert "7 open connections were cut" in told.says
+
+
+def test_a_report_counts_what_was_deleted_and_what_it_saves(run):
+    becomes(run, phase=Phase.RETIRED, left_at=timezone.now(), retired_at=timezone.now())
+    told = report(run)
+    assert (told.nodes_before, told.nodes_after, told.retired) == (6, 5, 1)
+    assert told.server_hours_saved_per_month == 730.5
+    assert "cannot be undone" in told.cannot_be_undone
+    assert [one.side for one in told.approvals] == ["provider", "customer"]
+
+
+def test_a_server_that_was_put_back_saves_nothing(run):
+    becomes(run, phase=Phase.RESTORED, left_at=timezone.now())
+    told = report(run)
+    assert (told.nodes_after, told.put_back, told.server_hours_saved_per_month) == (6, 1, 0)
+
+
+def test_latencies_of_failed_probes_do_not_make_the_site_look_fast(run):
+    probed(run, True, False, True)
+    told = report(run).probes[0]
+    assert (told.looks, told.failed, told.slowest_ms) == (3, 1, 102.0)
+
+
+def test_the_live_page_says_both_in_the_words_of_who_watches(run, here):
+    becomes(run, phase=Phase.DRAINING, says="web-06 drains.", customer_says="web-06 is finishing.")
+    manager = live_run(run, granted=permissions_on(here.manager, here.account))
+    customer = live_run(run, granted=permissions_on(here.viewer, here.account))
+    assert manager.lanes[0].says == "web-06 drains."
+    assert customer.lanes[0].says == "web-06 is finishing."
+
+
+def test_a_load_that_is_not_known_is_not_zero(run, here):
+    becomes(run, phase=Phase.DRAINING)
+    loads = {
+        one.server_name: one
+        for one in live_run(run, granted=permissions_on(here.manager, here.account)).loads
+    }
+    assert (loads["web-01"].load_rps, loads["web-01"].share_of_ceiling) == (50.0, 0.5)
+    assert loads["web-02"].load_rps is None
+    assert loads["web-06"].state == "draining"
+
+
+def test_thinning_a_series_keeps_its_ends():
+    now = timezone.now()
+    points = [Point(now + timedelta(seconds=n), float(n)) for n in range(1000)]
+    kept = thin(points, 100)
+    assert len(kept) <= 102
+    assert (kept[0], kept[-1]) == (points[0], points[-1])
