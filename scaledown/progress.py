@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from portal.cloud.types import NodeType
+from scaledown import wording
 from scaledown.canonical import from_plain, to_plain
 from scaledown.types import Grade, Phase, PlanData, PlannedServer, Verdict
 
@@ -258,7 +259,15 @@ def new_progress(plan: PlanData, now: datetime) -> Progress:
     """Return the progress of a run that has not begun."""
     return Progress(
         servers=tuple(
-            ServerWay(server.server_id, server.name, Phase.QUEUED, now, _node_ways(server))
+            ServerWay(
+                server.server_id,
+                server.name,
+                Phase.QUEUED,
+                now,
+                _node_ways(server),
+                says=wording.queued(server.name).says,
+                customer_says=wording.queued(server.name).customer_says,
+            )
             for server in plan.servers
         ),
         kept=tuple(

@@ -1,0 +1,97 @@
+"""What the driver reads from, and keeps true in, the database."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from accounts.models import Membership
+from portal.cloud.types import Condition
+from portal.runs.store_pg import PgStore
+from portal.runs.types import Decision, RunStatus
+from scaledown import driver, services
+from scaledown.models import Plan, PlanStatus, ProtectedServer, Retirement
+from scaledown.progress import NodeState, progress_from_plain, progress_to_plain
+from scaledown.types import Phase
+from tests.scaledown.rows import desk
+from tests.scaledown.test_services import approved
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def here():
+    return desk()
+
+
+@pytest.fixture
+def run(here):
+    plan = approved(here)
+    return services.start_run(plan, actor=here.manager, seen_digest=plan.digest)
+
+
+def test_a_run_reads_that_its_approval_stands_and_who_is_in_charge(here, run):
+    known = driver.facts(run)
+    assert known["approval_stands"] is True
+    assert known["in_charge"] == (str(run.in_charge) if run.in_charge else None)
+    assert known["protected"] == ()
+
+
+def test_a_removed_approver_is_named(here, run):
+    Membership.objects.filter(user=here.approver).delete()
+    known = driver.facts(run)
+    assert known["approval_stands"] is False
+    assert "Approver" in known["approval_problem"]
+
+
+def test_a_server_protected_meanwhile_is_read(here, run):
+    ProtectedServer.objects.create(
+        account=here.account,
+        connection=here.connection,
+        server_id="srv-06",
+        server_name="web-06",
+        reason="licence",
+        marked_by=here.manager,
+    )
+    assert driver.facts(run)["protected"] == ("srv-06",)
+
+
+def test_the_key_of_the_provider_is_in_no_text_of_the_facts(here, run):
+    assert "'key'" not in repr(driver.facts(run)["credentials"])
+
+
+def test_retirements_are_written_and_written_over(here, run):
+    progress = progress_from_plain(run.progress)
+    driver.project(run, Decision(progress=progress_to_plain(progress)))
+    way = replace(progress.servers[0], phase=Phase.DRAINING, says="It drains.")
+    progress = replace(progress, servers=(way, *progress.servers[1:]))
+    driver.project(run, Decision(progress=progress_to_plain(progress)))
+    rows = list(Retirement.objects.filter(run=run))
+    assert len(rows) == len(progress.servers)
+    assert (rows[0].phase, rows[0].says, rows[0].connections) == ("draining", "It drains.", None)
+
+
+def test_a_pool_that_changed_voids_the_plan(here, run):
+    progress = replace(
+        progress_from_plain(run.progress), ended_because="pool_changed", says="Not started: it changed."
+    )
+    driver.project(run, Decision(progress=progress_to_plain(progress), status=RunStatus.ABORTED))
+    plan = Plan.objects.get(ref=run.plan_ref)
+    assert plan.status == PlanStatus.VOIDED
+    assert plan.status_reason == "Not started: it changed."
+
+
+def test_nodes_left_draining_are_counted(here, run):
+    progress = progress_from_plain(run.progress)
+    way = progress.servers[0]
+    nodes = tuple(replace(node, confirmed=NodeState(Condition.DRAINING.value)) for node in way.nodes)
+    progress = replace(progress, servers=(replace(way, nodes=nodes), *progress.servers[1:]))
+    assert driver.draining([run]) == 0
+    run.progress = progress_to_plain(progress)
+    assert driver.draining([run]) == len(nodes)
+
+
+def test_a_claimed_run_carries_its_facts(here, run):
+    views = PgStore().claim_due(holder="test", limit=5, lease_s=5.0)
+    assert [view.facts["approval_stands"] for view in views if view.ref == str(run.ref)] == [True]
