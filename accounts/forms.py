@@ -68,7 +68,7 @@ class ContactForm(forms.ModelForm):
     )
     time_zone = forms.ChoiceField(choices=_zones, label="Time zone")
     phone = forms.CharField(
-        max_length=16,
+        max_length=40,
         required=False,
         label="Phone",
         help_text="With country code, like +493012345678.",

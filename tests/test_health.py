@@ -1,0 +1,139 @@
+"""Alive, ready, metrics, and what a production portal must have."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import DatabaseError
+from django.test import Client
+from django.utils import timezone
+from redis.exceptions import ConnectionError as RedisGone
+
+from portal import alarms, checks
+from portal.runs.models import Run, Standstill
+from tests import factories as make
+
+pytestmark = pytest.mark.django_db
+
+
+def overdue_run(account, by):
+    return Run.objects.create(
+        account=account,
+        kind="other",
+        plan_ref=account.ref,
+        title="web: back to 3",
+        plan={},
+        digest="a" * 64,
+        status="running",
+        created_by=by,
+        next_tick_at=timezone.now() - timedelta(hours=1),
+    )
+
+
+def test_alive_asks_nothing(django_assert_num_queries):
+    with django_assert_num_queries(0):
+        assert Client().get("/healthz").status_code == 200
+
+
+def test_ready_names_each_thing():
+    body = Client().get("/readyz").json()
+    assert body["ready"] is True
+    assert all(body[name]["ok"] for name in ("database", "redis", "migrations", "engine"))
+
+
+def test_a_portal_without_redis_is_not_ready_and_says_so(monkeypatch):
+    def gone(*args, **kwargs):
+        raise RedisGone("away")
+
+    monkeypatch.setattr("portal.health.cache.set", gone)
+    response = Client().get("/readyz")
+    assert response.status_code == 503
+    assert response.json()["redis"] == {"ok": False, "says": "Redis does not answer."}
+
+
+def test_a_portal_without_a_database_says_so_instead_of_failing(monkeypatch):
+    class Gone:
+        def cursor(self):
+            raise DatabaseError("away")
+
+    monkeypatch.setattr("portal.health.connection", Gone())
+    response = Client().get("/readyz")
+    assert response.status_code == 503
+    assert response.json()["database"]["says"] == "PostgreSQL does not answer."
+
+
+def test_a_sleeping_engine_is_red_for_the_team_and_only_own_runs_are_told_to_customers():
+    account = make.account()
+    manager = make.launch_manager(account.team)
+    viewer, other = make.member(account), make.member(make.account())
+    assert alarms.engine_asleep(manager) is None
+    overdue_run(account, manager)
+    assert alarms.engine_asleep(manager).overdue == 1
+    assert alarms.engine_asleep(viewer).overdue == 1
+    assert alarms.engine_asleep(other) is None
+    assert Client().get("/readyz").json()["engine"]["ok"] is False
+    browser = Client()
+    browser.force_login(manager)
+    assert "The engine is asleep" in browser.get("/").content.decode()
+
+
+def test_a_standstill_is_shown_to_those_whom_it_touches():
+    account = make.account("Lindgren Outdoor")
+    manager, other = make.launch_manager(account.team), make.member(make.account())
+    for scope in (f"account:{account.ref}", f"team:{account.team.ref}"):
+        Standstill.objects.create(scope=scope, reason="Payments are down.", by=manager, by_name="Jonas")
+    shown = {one.scope for one in alarms.standstills_for(manager)}
+    assert shown == {"Lindgren Outdoor", f"all accounts of {account.team}"}
+    assert alarms.standstills_for(other) == []
+
+
+def test_metrics_are_for_operators_and_for_scrapers_on_this_machine():
+    assert Client(REMOTE_ADDR="127.0.0.1").get("/metrics").status_code == 200
+    assert Client(REMOTE_ADDR="192.0.2.7").get("/metrics").status_code == 302
+    behind = Client(REMOTE_ADDR="127.0.0.1", HTTP_X_FORWARDED_FOR="127.0.0.1")
+    assert behind.get("/metrics").status_code == 302
+
+
+def messages(settings, monkeypatch, **changes):
+    monkeypatch.setattr("sys.argv", ["manage.py", "runserver"])
+    good = {
+        "DESK_MODE": False,
+        "SECRET_KEY": "x" * 60,
+        "AUDIT_KEY": "y" * 60,
+        "ALLOWED_HOSTS": ["portal.example"],
+        "EGRESS_ALLOW": [],
+        "SIMULATOR_URL": "",
+        "SESSION_COOKIE_SECURE": True,
+        "CSRF_COOKIE_SECURE": True,
+        "SECURE_SSL_REDIRECT": True,
+    }
+    for name, value in {**good, **changes}.items():
+        setattr(settings, name, value)
+    return [message.msg for message in checks.check_environment(None)]
+
+
+def test_a_portal_that_is_set_up_starts(settings, monkeypatch):
+    assert messages(settings, monkeypatch) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SECRET_KEY", "short"),
+        ("AUDIT_KEY", ""),
+        ("ALLOWED_HOSTS", ["*"]),
+        ("FIELD_KEYS", []),
+        ("FIELD_KEYS", ["no-fernet-key"]),
+        ("SIMULATOR_URL", "http://127.0.0.1:1"),
+        ("EGRESS_ALLOW", ["127.0.0.1:1"]),
+        ("SESSION_COOKIE_SECURE", False),
+        ("SECURE_SSL_REDIRECT", False),
+    ],
+)
+def test_each_setting_that_is_missing_or_only_for_a_desk_is_refused_by_name(
+    settings, monkeypatch, name, value
+):
+    found = messages(settings, monkeypatch, **{name: value})
+    assert len(found) == 1
+    assert name in found[0] or "Secure" in found[0]
