@@ -14,11 +14,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import psycopg
 import pytest
 import redis
 from django.conf import settings
 from django.db import connection
 
+from portal.embedded import start_services
 from portal.runs import registry, services
 from portal.runs.models import Intent, Run
 from tests.runs.desks import people
@@ -101,18 +103,21 @@ class Workers:
         self.world, self.place = world, place
         self.running: list[subprocess.Popen] = []
 
-    def start(self, *, sweep_s: float = 0.5) -> subprocess.Popen:
+    def start(self, *, sweep_s: float = 0.5, env: dict[str, str] | None = None) -> subprocess.Popen:
         given = urlsplit(os.environ["DATABASE_URL"])
         url = urlunsplit(given._replace(path=f"/{connection.settings_dict['NAME']}"))
-        env = os.environ | {
-            "DATABASE_URL": url,
-            "REDIS_URL": settings.REDIS_URL,
-            "TOY_URL": self.world.url,
-            "RUNS_LEASE_S": str(LEASE_S),
-            "RUNS_TURN_S": "2",
-            "RUNS_SWEEP_S": str(sweep_s),
-            "PYTHONPATH": str(REPOSITORY),
-        }
+        services_env = env or {"DATABASE_URL": url, "REDIS_URL": settings.REDIS_URL}
+        env = (
+            os.environ
+            | services_env
+            | {
+                "TOY_URL": self.world.url,
+                "RUNS_LEASE_S": str(LEASE_S),
+                "RUNS_TURN_S": "2",
+                "RUNS_SWEEP_S": str(sweep_s),
+                "PYTHONPATH": str(REPOSITORY),
+            }
+        )
         number = len(self.running)
         argv = [sys.executable, "-m", "celery", "-A", "tests.processes.toy_worker", "worker"]
         argv += ["-Q", "ticks", "-c", "1", "-n", f"w{number}-{uuid.uuid4().hex[:6]}@here", "--without-gossip"]
@@ -288,3 +293,41 @@ def test_a_command_takes_effect_within_two_seconds(run, world, workers):
     services.give_command(run, "abort", actor=run.created_by)
     wait_for(lambda: Run.objects.get(pk=run.pk).is_over, workers)
     assert world.calls == []
+
+
+MAKE_RUN = """
+import uuid, django
+django.setup()
+from portal.runs import registry, services
+from tests.runs.desks import people
+registry.register_kind("toy_process", object)
+account, user = people()
+services.create_run(account=account, kind="toy_process", plan_ref=uuid.uuid4(), plan={"target": 2},
+    digest="d" * 64, resource_keys=["lb:1"], scopes=[], title="Count to two", actor=user)
+"""
+
+
+def test_a_run_goes_on_after_postgresql_was_killed_and_came_back_in_mid_call(world, workers):
+    with start_services() as held:
+        env = os.environ | held.env | {"PYTHONPATH": str(REPOSITORY)}
+        for argv in (["manage.py", "migrate", "-v", "0"], ["-c", MAKE_RUN]):
+            subprocess.run([sys.executable, *argv], cwd=REPOSITORY, env=env, check=True)
+
+        def ask(question):
+            # PostgreSQL may still be going through its log after the kill.
+            try:
+                with psycopg.connect(held.env["DATABASE_URL"]) as asking:
+                    return asking.execute(question).fetchall()
+            except psycopg.OperationalError:
+                return []
+
+        world.hold_call.clear()
+        workers.start(env=held.env)
+        assert world.in_call.wait(30), workers.logs()
+        killed = held.kill("postgres")
+        world.let_go()
+        held.wait_until_back("postgres", not_pid=killed)
+        wait_for(lambda: ask("SELECT status FROM runs_run") == [("completed",)], workers, limit_s=60)
+        assert [target for target, _ in world.calls] == [1, 2]
+        assert ask("SELECT outcome FROM runs_intent ORDER BY id") == [("done",), ("done",)]
+        workers.close()
