@@ -94,9 +94,9 @@ def _scopes_seen(user: Any, scopes: Iterable[str]) -> dict[str, str]:
             words[f"account:{row.ref}"] = str(row)
     if "connection" in refs:
         connection = apps.get_model("accounts", "CloudConnection")
-        rows = visible_to(user, connection).filter(ref__in=refs["connection"]).select_related("account")
-        for row in rows.defer("api_key"):
-            words[f"connection:{row.ref}"] = f"{row.account}, {row}"
+        used = visible_to(user, connection).filter(ref__in=refs["connection"]).select_related("account")
+        for one in used.defer("api_key"):
+            words[f"connection:{one.ref}"] = f"{one.account}, {one}"
     if "team" in refs:
         for row in visible_to(user, account).filter(team__ref__in=refs["team"]).select_related("team"):
             words[f"team:{row.team.ref}"] = f"all accounts of {row.team}"
