@@ -7,6 +7,7 @@ What a production portal must have is checked by `portal/checks.py` with a sente
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import environ
@@ -160,8 +161,9 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
         # On a desk files are served from where they lie; in production hashed names may be cached for ever.
+        # Their manifest is made by `collectstatic`, which therefore runs with the storage that makes it.
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
-        if DESK_MODE or not (STATIC_ROOT / "staticfiles.json").exists()
+        if DESK_MODE or not ((STATIC_ROOT / "staticfiles.json").exists() or "collectstatic" in sys.argv)
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
