@@ -928,7 +928,7 @@ class RunCommandPage(RunPageView):
         self, run: Run, name: str, *, problem: str = "", typed: str = "", status: int = 200
     ) -> HttpResponse:
         live = live_run(run, granted=self.granted)
-        server = self.request.GET.get("server", "")
+        server, when = self.request.GET.get("server", ""), self.request.GET.get("when", "")
         everything = [*live.offers, *(offer for lane in live.lanes for offer in lane.offers)]
         offer = next(
             (
@@ -936,7 +936,7 @@ class RunCommandPage(RunPageView):
                 for one in everything
                 if one.name == name
                 and (not server or one.args.get("server") == server)
-                and one.args.get("when", "") in {self.request.GET.get("when", ""), ""}
+                and (not when or one.args.get("when") == when)
             ),
             None,
         )

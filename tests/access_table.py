@@ -106,6 +106,11 @@ ROWS: dict[tuple[str, str], Row] = {
     ("accounts:connection-detail", "GET"): Row(VIEWERS),
     ("accounts:connection-test", "POST"): Row(TEAM),
     ("accounts:connection-discover", "GET"): Row(VIEWERS),
+    # capacity
+    ("capacity:pool-known", "GET"): Row(VIEWERS),
+    ("capacity:pool-known", "POST"): Row(EDITORS, body={"ceiling_rps": "90", "ceiling_source": "bench"}),
+    ("api-pool-known", "GET"): Row(VIEWERS),
+    ("api-pool-known", "POST"): Row(EDITORS, body={"ceiling_rps": 90, "ceiling_source": "bench"}),
     # the API
     ("api-docs", "GET"): Row(EVERYBODY, "public"),
     ("api-schema", "GET"): Row(EVERYBODY, "public"),
@@ -183,6 +188,58 @@ ROWS |= {
     ("api-standstills", "GET"): Row(VIEWERS),
     ("api-standstills", "POST"): _api_plan(APPROVERS, {"scope": "account", **_WHY}),
     ("api-standstill-lift", "POST"): _api_plan(LEADS, _WHY),
+    # pages of scale-down
+    ("scaledown:plan-list", "GET"): Row(VIEWERS),
+    ("scaledown:plan-new", "GET"): Row(EDITORS),
+    ("scaledown:plan-new", "POST"): Row(EDITORS, body={"title": "x"}, answers=PAST_THE_GATE),
+    ("scaledown:record-list", "GET"): Row(VIEWERS),
+    ("scaledown:record-list", "POST"): Row(EDITORS, body={"name": ""}, answers=PAST_THE_GATE),
+    ("scaledown:record-detail", "GET"): Row(VIEWERS),
+    ("scaledown:record-detail", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
+    ("scaledown:protected", "GET"): Row(VIEWERS),
+    ("scaledown:protected", "POST"): Row(TEAM, answers=PAST_THE_GATE),
+    ("scaledown:protected-lift", "GET"): Row(TEAM),
+    ("scaledown:protected-lift", "POST"): Row(TEAM, body={"reason": "moved"}),
+    ("scaledown:standstill", "GET"): Row(VIEWERS),
+    ("scaledown:standstill", "POST"): Row(
+        APPROVERS, body={"scope": "account", "reason": "Payments are down."}
+    ),
+    ("scaledown:standstill-lift", "POST"): Row(
+        LEADS, body=lambda world: {"standstill": _standstill(world).ref, "reason": "They work."}
+    ),
+    ("scaledown:plan-detail", "GET"): Row(VIEWERS),
+    ("scaledown:plan-purpose", "GET"): Row(EDITORS),
+    ("scaledown:plan-purpose", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
+    ("scaledown:plan-pool", "GET"): Row(EDITORS),
+    ("scaledown:plan-pool", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
+    ("scaledown:plan-safety", "GET"): Row(EDITORS),
+    ("scaledown:plan-safety", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
+    ("scaledown:plan-preview", "GET"): Row(EDITORS, answers=PAST_THE_GATE),
+    ("scaledown:plan-preview", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
+    ("scaledown:plan-submit", "GET"): Row(EDITORS),
+    ("scaledown:plan-submit", "POST"): Row(TEAM, answers=PAST_THE_GATE),
+    ("scaledown:plan-approve", "POST"): Row(
+        CUSTOMER_APPROVERS, body={"digest": DIGEST}, answers=PAST_THE_GATE
+    ),
+    ("scaledown:plan-reject", "GET"): Row(CUSTOMER_APPROVERS),
+    ("scaledown:plan-reject", "POST"): Row(
+        CUSTOMER_APPROVERS, body={"digest": DIGEST}, answers=PAST_THE_GATE
+    ),
+    ("scaledown:plan-start", "GET"): Row(TEAM, answers=PAST_THE_GATE),
+    ("scaledown:plan-start", "POST"): Row(TEAM, answers=PAST_THE_GATE),
+    ("scaledown:plan-rehearse", "POST"): Row(TEAM, answers=PAST_THE_GATE),
+    ("scaledown:plan-void", "GET"): Row(EDITORS),
+    ("scaledown:plan-void", "POST"): Row(EDITORS, body={"reason": "Too early."}),
+    ("scaledown:plan-copy", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
+    ("scaledown:run-detail", "GET"): Row(VIEWERS),
+    ("scaledown:run-stream", "GET"): Row(VIEWERS),
+    ("scaledown:run-journal", "GET"): Row(VIEWERS),
+    ("scaledown:run-charge", "POST"): Row(TEAM),
+    ("scaledown:run-command", "GET"): Row(APPROVERS),
+    ("scaledown:run-command", "POST"): Row(APPROVERS),
+    ("scaledown:run-report", "GET"): Row(VIEWERS),
+    ("scaledown:run-lesson", "GET"): Row(VIEWERS),
+    ("scaledown:run-lesson", "POST"): Row(EDITORS, body={"text": "Start earlier."}),
 }
 
 
@@ -260,8 +317,12 @@ def _standstill(world: Any) -> Any:
 REFS: dict[str, Callable[[Any], Any]] = {
     "account_ref": lambda world: world.account.ref,
     "contact_ref": lambda world: world.once("contact", lambda: make.contact(world.account)).ref,
+    "balancer_id": lambda world: "71",
     "connection_ref": lambda world: _connection(world).ref,
     "plan_ref": lambda world: _plan(world).ref,
+    "event_ref": lambda world: world.once("event", lambda: make.event(world.account)).ref,
+    # a command that an approver may give while the run goes on
+    "name": lambda world: "pause",
     "run_ref": lambda world: _run(world).ref,
     "record_ref": lambda world: _record(world).ref,
     "mark_ref": lambda world: _mark(world).ref,

@@ -340,13 +340,17 @@ def load_bars(
     floor_count: int | None = None,
     in_service: int | None = None,
     unit: str = "req/s",
+    plain: bool = False,
 ) -> str:
     """Return one bar per node against the ceiling (the most one node carries) and the guard (where the run turns back).
 
     Where `floor_count` is given, a last line says how many nodes are in service and the fewest allowed;
     `in_service` None means that this could not be counted. A node of unknown load has a hatched bar and
     the word *unknown*. Without a ceiling the bars compare with each other only, and the chart says so.
+    `plain` uses the customers' words for ceiling and guard.
     """
+    ceiling_word = "the most one carries" if plain else "ceiling"
+    guard_word = "turning back at" if plain else "guard"
     known = [node.load for node in nodes if node.load is not None]
     top = max([*known, ceiling or 0.0, guard or 0.0, 0.0]) * 1.08
     top = top if top > 0 else 1.0
@@ -365,9 +369,9 @@ def load_bars(
         if node.load is not None and ceiling:
             value += f" · {number(node.load / ceiling * 100, 0)} %"
         if over:
-            value += " · over the ceiling"
+            value += " · more than one carries" if plain else " · over the ceiling"
         elif warned:
-            value += " · over the guard"
+            value += " · high" if plain else " · over the guard"
         if node.state:
             value = f"{node.state} · {value}"
         parts.append(f'<text class="value" x="100%" y="{y + 11}" text-anchor="end">{escape(value)}</text>')
@@ -387,7 +391,7 @@ def load_bars(
         for index in range(len(nodes)):
             y = head + row * index + 15
             parts.append(f'<line class="{css}" x1="{where}" x2="{where}" y1="{y}" y2="{y + 13}"/>')
-        words = f"{css} {number(at)} {unit}"
+        words = f"{ceiling_word if css == 'ceiling' else guard_word} {number(at)} {unit}"
         parts.append(f'<line class="{css}" x1="{left + 1.5:.1f}" x2="{left + 1.5:.1f}" y1="0" y2="11"/>')
         parts.append(f'<text class="tick" x="{left + 8:.1f}" y="9">{escape(words)}</text>')
         left += 8 + 6.4 * len(words) + 18
@@ -397,7 +401,7 @@ def load_bars(
             f'<text class="tick" x="0" y="{bars_end + 15}">{counted} in service · never fewer than {floor_count}</text>'
         )
         told.append(f"{counted} in service, never fewer than {floor_count}")
-    against = f"ceiling {number(ceiling)} {unit}" if ceiling is not None else "no ceiling is known"
+    against = f"{ceiling_word} {number(ceiling)} {unit}" if ceiling is not None else "not known how much one carries" if plain else "no ceiling is known"
     description = f"{against[0].upper()}{against[1:]}. " + "; ".join(told) + "."
     return _open("loads", height, title, description) + "".join(parts) + "</svg>"
 

@@ -1,0 +1,113 @@
+"""What people do in a browser, step by step; the tests and `tools/screenshots.py` share it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+PASSWORD = "steady-as-she-goes"  # noqa: S105  (the desk's demo users have no other)
+MANAGER = "jonas@north.example"
+LEAD = "lena@north.example"
+APPROVER = "astrid@lindgren.example"
+VIEWER = "vera@lindgren.example"
+DESK = {"width": 1440, "height": 900}
+PHONE = {"width": 390, "height": 844}
+ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@dataclass
+class Person:
+    """Somebody at a browser of their own; `said` is what the browser complained about, `asked` every host."""
+
+    context: BrowserContext
+    page: Page
+    url: str
+    said: list[str] = field(default_factory=list)
+    hosts: set[str] = field(default_factory=set)
+
+
+def sit_down(
+    browser: Browser, url: str, email: str, *, viewport: dict[str, int] = DESK, scheme: Any = "light", **options: Any
+) -> Person:
+    """Return somebody who has logged in."""
+    context = browser.new_context(
+        viewport=viewport, color_scheme=scheme, has_touch=viewport["width"] < 600, **options
+    )
+    context.set_default_timeout(15_000)
+    page = context.new_page()
+    person = Person(context, page, url)
+    page.on("console", lambda line: person.said.append(line.text) if line.type in {"error", "warning"} else None)
+    page.on("pageerror", lambda error: person.said.append(str(error)))
+    page.on("request", lambda request: person.hosts.add(request.url.split("/")[2]))
+    page.goto(f"{url}/login/")
+    page.locator("[name=username]").fill(email)
+    page.locator("[name=password]").fill(PASSWORD)
+    page.locator("[name=password]").press("Enter")
+    page.wait_for_url(f"{url}/")
+    return person
+
+
+def draw_up(person: Person, *, target: int = 3, soak: str = "6 s", at_step: Any = None) -> str:
+    """Draw up a scale-down by the guided path and submit it; return the plan's address."""
+    page = person.page
+    seen = at_step or (lambda name: None)
+    page.goto(f"{person.url}/accounts/")
+    page.get_by_role("link", name="Lindgren Outdoor").first.click()
+    page.get_by_role("link", name="Draw up a scale-down").first.click()
+    page.get_by_label("Name of the plan").fill("web: six servers to three")
+    page.get_by_label("Why now").fill("The autumn launch is over and traffic is back to where it was.")
+    seen("what-for")
+    page.get_by_role("button", name="Go on to pool and order").click()
+    expect(page.get_by_role("heading", name="Stays", exact=True)).to_be_visible()
+    page.get_by_label("Servers that stay").fill(str(target))
+    page.get_by_label("Reason for fewer than proposed").fill(
+        "Two of the three share a host for this week; the provider moves one of them."
+    )
+    page.get_by_role("button", name="Look again with this").click()
+    expect(page.get_by_role("heading", name=f"Comes out: {6 - target} of 6")).to_be_visible()
+    seen("pool")
+    page.get_by_role("button", name="Go on to safety").click()
+    page.get_by_label("Drain limit").fill("2 min")
+    page.get_by_label("Watch time").fill(soak)
+    page.get_by_label("Pause between two servers").fill("1 s")
+    seen("safety")
+    page.get_by_role("button", name="Go on to the preview").click()
+    expect(page.get_by_role("heading", name="Every step")).to_be_visible()
+    seen("preview")
+    page.get_by_role("link", name="Go on to the approvals").click()
+    expect(page.get_by_text("Astrid Lund")).to_be_visible()
+    seen("approvals")
+    page.get_by_role("button", name="Submit for approval").click()
+    expect(page.get_by_text("Now the customer decides")).to_be_visible()
+    return page.url
+
+
+def approve(person: Person, plan_url: str) -> None:
+    """Approve on the phone what the five lines say."""
+    page = person.page
+    page.goto(plan_url)
+    for line in ("What", "When", "Down to", "Never fewer than", "Cannot be undone"):
+        expect(page.locator(".approval-lines dt", has_text=line).first).to_be_visible()
+    page.get_by_role("button", name="Approve").click()
+    expect(page.get_by_text("You have approved this plan")).to_be_visible()
+
+
+def start(person: Person, plan_url: str, *, size: str) -> str:
+    """Start the approved plan by typing its size; return the run's address."""
+    page = person.page
+    page.goto(plan_url)
+    page.get_by_role("link", name="Start:").click()
+    page.get_by_label(f"Type {size} to confirm").fill(size)
+    page.get_by_role("button", name="Take out and delete").click()
+    expect(page.locator("#now-title")).to_be_visible()
+    return page.url.split("?")[0]
