@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING
 
-from capacity.models import CountSource, Probe
+from capacity.models import CountSource, Probe, TrafficEvent
 from capacity.reference import Figure, Site, reference_for
 from scaledown.models import ProtectedServer, ScaleUpEntry
-from scaledown.planner import Added, ContactKnown, Known
+from scaledown.planner import Added, ContactKnown, EventKnown, Known
 from scaledown.types import PlannedProbe
 
 if TYPE_CHECKING:
     from accounts.models import CloudConnection
-    from capacity.models import TrafficEvent
 
 
 def known_for(
@@ -24,7 +23,7 @@ def known_for(
     *,
     at: datetime,
 ) -> Known:
-    """Return what is known of the pool behind these balancers at `at`; two queries a balancer and six more.
+    """Return what is known of the pool behind these balancers at `at`; two queries a balancer and seven more.
 
     Ceiling, peak and count source come from the first balancer that has them: balancers of one plan share
     a pool of servers.
@@ -69,6 +68,12 @@ def known_for(
                 datetime.combine(contact.confirmed_on, time(), UTC) if contact.confirmed_on else None,
             )
             for contact in connection.account.contacts.all()
+        ),
+        events=tuple(
+            EventKnown(row.name, row.starts_at, row.ends_at)
+            for row in TrafficEvent.objects.filter(account=connection.account, ends_at__gt=at).order_by(
+                "starts_at"
+            )
         ),
     )
 

@@ -51,6 +51,8 @@ DELETE_MIN_S, DELETE_MAX_S = 5.0, 900.0
 LOOK_S = 2.0
 """About how often a draining server is looked at."""
 OLDEST_CONFIRMATION = timedelta(days=180)
+EVENT_AHEAD = timedelta(days=7)
+"""An event that begins within this time is worth a warning: its servers may be needed again."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,15 @@ class ContactKnown:
 
 
 @dataclass(frozen=True)
+class EventKnown:
+    """A traffic event that is on, or coming up."""
+
+    name: str
+    starts_at: datetime
+    ends_at: datetime
+
+
+@dataclass(frozen=True)
 class Known:
     """What the portal itself knows about this pool. Unknown is None. Rates in requests per second."""
 
@@ -132,6 +143,8 @@ class Known:
     count_kind: str | None = None
     count_url_template: str | None = None
     contacts: tuple[ContactKnown, ...] = ()
+    events: tuple[EventKnown, ...] = ()
+    """Traffic events of the account that are not over yet."""
 
 
 @dataclass(frozen=True)
@@ -834,10 +847,10 @@ def _way_back(plan: PlanData) -> tuple[str, ...]:
 
 def _duration(seconds: float) -> str:
     if seconds < 120:
-        return f"{seconds:g} s"
+        return f"{round(seconds, 1):g} s"
     if seconds < 2 * 3600:
-        return f"{seconds / 60:g} min"
-    return f"{seconds / 3600:g} h"
+        return f"{round(seconds / 60, 1):g} min"
+    return f"{round(seconds / 3600, 1):g} h"
 
 
 def _warnings(
@@ -853,6 +866,7 @@ def _warnings(
         *_pool_warnings(plan, pool, found),
         *_evidence_warnings(plan, pool),
         *_knowledge_warnings(plan, pool, known),
+        *_time_warnings(plan, pool, known),
         *_server_warnings(plan, pool),
     ]
     # Blocking ones first, else in the order in which they were found.
@@ -1033,6 +1047,43 @@ def _knowledge_warnings(plan: PlanData, pool: Pool, known: Known) -> Iterable[Wa
             )
 
 
+def _time_warnings(plan: PlanData, pool: Pool, known: Known) -> Iterable[Warned]:
+    begins = max(pool.looked_at, plan.window_start or pool.looked_at)
+    for event in known.events:
+        if event.starts_at <= begins < event.ends_at:
+            yield Warned(
+                "event_on",
+                f"“{event.name}” is not over: it ends {event.ends_at:%Y-%m-%d %H:%M} UTC.",
+                "Wait until it is over, or be sure that its traffic is.",
+                subject=event.name,
+            )
+        elif begins < event.starts_at <= begins + EVENT_AHEAD:
+            yield Warned(
+                "event_coming",
+                f"“{event.name}” begins {event.starts_at:%Y-%m-%d %H:%M} UTC: the servers may be needed again.",
+                "Keep them until after it, or be sure that the smaller pool carries it.",
+                subject=event.name,
+            )
+    if plan.window_end is None:
+        return
+    window_s = (plan.window_end - begins).total_seconds()
+    shortest_s = min((server_time_s(plan, len(server.nodes))[0] for server in plan.servers), default=0.0)
+    all_s = sum(server_time_s(plan, len(server.nodes))[0] for server in plan.servers) + _pauses_s(plan)
+    if window_s < shortest_s:
+        yield Warned(
+            "window_too_short",
+            f"Not even one server fits into the change window: it takes at least {_duration(shortest_s)}.",
+            "Make the window longer, or drain, soak or hold shorter.",
+            blocks=True,
+        )
+    elif window_s < all_s:
+        yield Warned(
+            "window_short",
+            f"Not every server fits into the change window; all take at least {_duration(all_s)}.",
+            "Make the window longer: what does not fit stays in service.",
+        )
+
+
 def _server_warnings(plan: PlanData, pool: Pool) -> Iterable[Warned]:
     yield Warned(
         "no_image",
@@ -1145,6 +1196,7 @@ __all__ = [
     "Candidates",
     "Choice",
     "ContactKnown",
+    "EventKnown",
     "Excluded",
     "Known",
     "Member",

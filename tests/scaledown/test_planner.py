@@ -11,6 +11,7 @@ from portal.cloud.types import BalancerStatus, Condition, NodeStatus, NodeType
 from portal.errors import Refused
 from scaledown.planner import (
     ContactKnown,
+    EventKnown,
     build_plan_data,
     candidates,
     is_less,
@@ -355,3 +356,32 @@ def test_a_pool_that_changed_is_told_by_name():
     assert "web-06 changed" in (same_pool(plan, moved) or "")
     rehosted = build_plan_data(CHOICE, other_server(host_id="elsewhere"), known())
     assert same_pool(plan, rehosted) is None
+
+
+@pytest.mark.parametrize(
+    ("starts_in", "ends_in", "code"),
+    [
+        (timedelta(days=-1), timedelta(hours=1), "event_on"),
+        (timedelta(0), timedelta(hours=1), "event_on"),
+        (timedelta(days=7), timedelta(days=8), "event_coming"),
+        (timedelta(days=7, seconds=1), timedelta(days=8), None),
+    ],
+)
+def test_an_event_that_is_on_or_near_is_a_warning(starts_in, ends_in, code):
+    facts = known(events=(EventKnown("Cyber Monday", NOW + starts_in, NOW + ends_in),))
+    assert codes(shown(facts=facts)) & {"event_on", "event_coming"} == ({code} if code else set())
+
+
+@pytest.mark.parametrize(
+    ("length", "code"),
+    [
+        (timedelta(hours=2), None),
+        (timedelta(minutes=12), "window_short"),
+        (timedelta(minutes=5), "window_too_short"),
+    ],
+)
+def test_a_window_that_is_too_short_for_the_work_is_said_before_it_begins(length, code):
+    choice = replace(CHOICE, window_start=NOW, window_end=NOW + length)
+    seen = codes(shown(choice)) & {"window_short", "window_too_short"}
+    assert seen == ({code} if code else set())
+    assert shown(choice).is_blocked == (code == "window_too_short")
