@@ -298,7 +298,18 @@ def finish_here(turn: Turn, command: Command) -> Verdict:
     for way in turn.progress.servers:
         if way.phase is Phase.QUEUED and way.put_back is None:
             turn.enter(way, Phase.SKIPPED, wording.skipped(way.name, f"{by} finished here."))
-    return True, "The run ends after the server in hand; the others stay in the pool."
+    left = [way.name for way in turn.progress.servers if not way.phase.is_final]
+    if turn.status is RunStatus.RUNNING:
+        return True, "The run ends after the server in hand; the others stay in the pool."
+    if left:
+        return (
+            True,
+            f"The others stay in the pool. Resume the run to finish {', '.join(left)}, or put them back.",
+        )
+    words = Words(f"Finished here by {by}.", "Finished here. The servers that are left stay in service.")
+    turn.new_status, turn.new_halt = RunStatus.COMPLETED, None
+    turn.change(ended_because="finished_here", says=words.says, customer_says=words.customer_says, until=None)
+    return True, "The run ends here; the others stay in the pool."
 
 
 HANDLERS: Mapping[str, Callable[[Turn, Command], Verdict]] = {

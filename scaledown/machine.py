@@ -43,6 +43,9 @@ from scaledown.types import (
 from scaledown.wording import Words
 
 LOST_SIGHT_S = 300.0
+LOOK_HELD_S = 5.0
+LOOK_IDLE_S = 10.0
+LOOK_ZERO_S = 0.35
 PATIENCE_S = 900.0
 """How long a draining node waits for a person's answer before it is enabled again."""
 BALANCER_BUSY_S = 600.0
@@ -438,13 +441,25 @@ def resting(turn: Turn) -> bool:
         )
         if turn.age_s(since) > PATIENCE_S and not way.by_hand:
             turn.send_back(way, Phase.QUEUED, wording.silence(way.name))
+            if turn.status is RunStatus.HALTED:
+                turn.halt("put_back_after_silence", HaltRank.SAFE_WAITING, wording.silence(way.name))
             return put_backs(turn)
         if way.phase is Phase.DRAINING and way.drain is not None and way.drain.seen_at is not None:
             way = _take_count(turn, way)
     if standstill is not None:
-        return turn.wait("standstill", wording.standstill(standstill), look_again_s=LOOK_RESTING_S)
-    turn.look_again_s = LOOK_RESTING_S
+        return turn.wait("standstill", wording.standstill(standstill), look_again_s=_resting_look_s(turn))
+    turn.look_again_s = _resting_look_s(turn)
     return True
+
+
+def _resting_look_s(turn: Turn) -> float:
+    """Return how soon to look again at a run that rests: the sooner, the more there is to put back.
+
+    A command wakes the run at once, however long this is.
+    """
+    if turn.progress.in_flight is not None or _back_under_way(turn):
+        return LOOK_RESTING_S
+    return LOOK_HELD_S if _out_newest_first(turn) else LOOK_IDLE_S
 
 
 # --- before the start -----------------------------------------------------------------------------------
@@ -790,7 +805,7 @@ def _judge_drain(turn: Turn, way: ServerWay) -> bool:
     if 0 < until_minimum_s < LOOK_S:
         look = max(0.05, until_minimum_s)
     elif drain.zeros:
-        look = LOOK_SOON_S
+        look = LOOK_ZERO_S
     # Waiting for evidence is bounded by the drain limit itself.
     turn.wait("drain", words, look_again_s=look)
     turn.change(until=until)
@@ -1219,7 +1234,7 @@ def next_server(turn: Turn) -> bool:
         return begin(turn, queued[0])
     if held:
         ends = hold_ends(turn.plan, held[0])
-        return turn.wait("hold", wording.held(held[0].name, ends), until=ends, look_again_s=LOOK_RESTING_S)
+        return turn.wait("hold", wording.held(held[0].name, ends), until=ends, look_again_s=LOOK_HELD_S)
     retired = sum(way.phase is Phase.RETIRED for way in turn.progress.servers)
     words = wording.completed(retired, len(looks.serving_anywhere(turn.plan, turn.observation)))
     turn.new_status = RunStatus.COMPLETED
@@ -1491,6 +1506,9 @@ def _in_pool(plan: PlanData, progress: Progress) -> list[str]:
 
 
 def _due_for_load(plan: PlanData, progress: Progress, now: datetime) -> list[str]:
+    soaks = [way.soak for way in progress.servers if way.soak is not None]
+    if any(0 < (soak.until - now).total_seconds() < looks.LOAD_EVERY_S for soak in soaks):
+        return []  # so that the next figures come right from the soak's end
     due = []
     for server_id in _in_pool(plan, progress):
         meter = progress.meters.get(server_id)

@@ -422,7 +422,7 @@ class Simulation:
         next_sweep = SWEEP_S
         overdue_since: float | None = None
         began = self.world.now
-        while self.world.now - began < self.horizon_s and not self.run.status.is_over:
+        while self._goes_on(self.world.now - began):
             now = self.world.now
             while pending and pending[0].at_s <= now - began:
                 if self._happen(pending.pop(0)):
@@ -485,6 +485,16 @@ class Simulation:
             self.world.now - began,
             self.counts,
         )
+
+    def _goes_on(self, elapsed_s: float) -> bool:
+        """To the horizon; a run that is at work then gets three times as long to come to a rest."""
+        if self.run.status.is_over:
+            return False
+        if elapsed_s < self.horizon_s:
+            return True
+        waiting = progress_from_plain(self.run.progress).waiting
+        rests = waiting is not None and waiting.code in NAMED_WAITS | BOUNDED_WAITS
+        return self.run.status is RunStatus.RUNNING and not rests and elapsed_s < 3 * self.horizon_s
 
     async def _let_run(self, task) -> None:
         """Run a task until it is done or frozen."""

@@ -74,7 +74,7 @@ def test_without_the_fence_a_worker_that_lost_its_lease_changes_things():
 
 @pytest.mark.parametrize("mutation", [{"store_class": Undoubting}, {"engine_class": Hasty}])
 def test_without_the_in_doubt_rule_a_change_is_repeated_blindly(mutation):
-    schedules = [[Event(0.0, "fault", "node.update timeout_after", (1, None))]]
+    schedules = [[Event(0.0, "fault", "node.update reset_before", (1, None))]]
     found = find(schedules, **mutation)
     assert any("is unknown" in violation or "sent twice" in violation for violation in found)
 

@@ -433,6 +433,47 @@ def test_finish_here_keeps_the_rest_in_the_pool():
     assert (desk.phase(6), desk.phase(5)) == (Phase.RETIRED, Phase.SKIPPED)
 
 
+def test_finish_here_ends_a_halted_run_that_has_nothing_in_hand():
+    desk = Desk()
+    desk.until(lambda: desk.status is RunStatus.RUNNING)
+    desk.in_charge = None
+    desk.probe_ok = False
+    desk.until(lambda: desk.status is RunStatus.HALTED)
+    assert desk.command("finish_here").accepted
+    assert desk.status is RunStatus.COMPLETED
+    assert desk.sent == []
+
+
+def test_the_halt_says_what_is_true_after_nobody_answered():
+    desk = Desk()
+    desk.connections["srv-6"] = 4
+    desk.until(lambda: desk.status is RunStatus.HALTED)
+    desk.look(machine.PATIENCE_S + 1)
+    assert desk.halt.code == "put_back_after_silence"
+    assert desk.halt.rank is HaltRank.SAFE_WAITING
+
+
+def test_a_soak_ends_with_load_figures_from_its_own_end():
+    desk = Desk(a_plan(ceiling_rps=100.0))
+
+    def traffic(rps):
+        for number in (1, 2, 3, 5, 6):
+            desk.requests[f"srv-{number}"] = desk.requests.get(f"srv-{number}", 0) + rps
+
+    for _ in range(40):
+        traffic(20)
+        desk.look()
+        if desk.phase() is Phase.VERIFYING and desk.way().soak is not None:
+            break
+    until = desk.way().soak.until
+    while desk.phase() is Phase.VERIFYING:
+        traffic(20 if (until - desk.now).total_seconds() > 4 else 95)
+        desk.look()
+    assert desk.phase() is not Phase.HELD
+    assert desk.status is RunStatus.HALTED
+    assert "delete_server" not in desk.names
+
+
 def test_skip_is_for_servers_that_have_not_begun():
     desk = Desk()
     desk.until_phase(Phase.DRAINING)
