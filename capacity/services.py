@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils import timezone
 
 from capacity.models import Ceiling, CountSource, ForecastPeak, Probe, TrafficEvent
 from portal.audit.services import record, snapshot
@@ -134,3 +135,50 @@ def add_event(
     row = TrafficEvent(account=account, name=name, starts_at=starts_at, ends_at=ends_at, **fields)
     _keep(row, "event.added", actor)
     return row
+
+
+@transaction.atomic
+def enter_known(
+    connection: CloudConnection, balancer_id: str, given: Mapping[str, Any], *, actor: User
+) -> None:
+    """Enter what somebody typed about a pool (the names of `forms.PoolForm`); what is empty stays as it is."""
+    account, now = connection.account, timezone.now()
+    if given.get("ceiling_rps"):
+        enter_ceiling(
+            account,
+            connection,
+            balancer_id,
+            requests_per_s=given["ceiling_rps"],
+            source=given["ceiling_source"],
+            at=now,
+            actor=actor,
+        )
+    if given.get("forecast_rps"):
+        enter_forecast_peak(
+            account,
+            connection,
+            balancer_id,
+            requests_per_s=given["forecast_rps"],
+            source=given["forecast_source"],
+            at=now,
+            actor=actor,
+        )
+    if given.get("count_kind"):
+        set_count_source(
+            account,
+            connection,
+            balancer_id,
+            kind=given["count_kind"],
+            url_template=given["count_url"],
+            actor=actor,
+        )
+    if given.get("probe_name"):
+        set_probe(
+            account,
+            connection,
+            balancer_id,
+            name=given["probe_name"],
+            url=given["probe_url"],
+            latency_limit_ms=given.get("probe_latency_limit_ms"),
+            actor=actor,
+        )

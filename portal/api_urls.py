@@ -11,6 +11,7 @@ from portal.views import Schema
 urlpatterns = [
     path("schema/", Schema.as_view(), name="api-schema"),
     path("", include("accounts.api_urls")),
+    path("", include("capacity.api_urls")),
     path("", include("scaledown.api_urls")),
     path("accounts/<uuid:account_ref>/audit", audit.AuditListApi.as_view(), name="api-audit"),
     path("approvals", approvals.ApprovalListApi.as_view(), name="api-approvals"),

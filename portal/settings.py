@@ -193,6 +193,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "ApprovalSide": "portal.approvals.models.Side",
         "ApprovalStatus": "portal.approvals.models.ApprovalStatus",
+        "CountKind": "capacity.models.CountKind",
     },
 }
 

@@ -15,6 +15,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("styleguide/", styleguide, name="styleguide"),
     path("", include("accounts.me_urls")),
     path("", include("accounts.urls")),
+    path("", include("capacity.urls")),
     path("", include("scaledown.urls")),
     path("api/docs/", views.Docs.as_view(), name="api-docs"),
     path("api/v1/", include("portal.api_urls")),

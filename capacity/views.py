@@ -1,0 +1,60 @@
+"""What is known of a pool: figures with their source, probes, how connections are counted."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+
+from accounts.models import CloudConnection
+from capacity import services
+from capacity.forms import PoolForm
+from capacity.models import CountSource, Probe
+from capacity.reference import Site, reference_for
+from portal.access import Permission, PortalView
+from portal.errors import Refused
+
+
+class PoolKnown(PortalView):
+    """One pool's figures, with a form to enter newer ones."""
+
+    permission = Permission.PLAN_VIEW
+    write_permission = Permission.SAMPLE_ADD
+
+    def get(self, request: HttpRequest, connection_ref: UUID, balancer_id: str) -> HttpResponse:
+        """Show what is known; None is *unknown*."""
+        connection = self.find(CloudConnection.objects.defer("api_key"), connection_ref)
+        return self._page(connection, balancer_id, PoolForm())
+
+    def post(self, request: HttpRequest, connection_ref: UUID, balancer_id: str) -> HttpResponse:
+        """Enter what was given; the rest stays as it is."""
+        connection = self.find(CloudConnection.objects.defer("api_key"), connection_ref)
+        form = PoolForm(request.POST)
+        if form.is_valid():
+            try:
+                services.enter_known(connection, balancer_id, form.cleaned_data, actor=self.user)
+            except Refused as refusal:
+                form.add_error(None, refusal.says)
+            else:
+                messages.success(request, "Entered, with your name and the time.")
+                return redirect("capacity:pool-known", connection_ref=connection.ref, balancer_id=balancer_id)
+        return self._page(connection, balancer_id, form, status=422)
+
+    def _page(
+        self, connection: CloudConnection, balancer_id: str, form: PoolForm, status: int = 200
+    ) -> HttpResponse:
+        of_pool = {"connection": connection, "balancer_id": balancer_id}
+        return self.render(
+            "capacity/pool_known.html",
+            status=status,
+            connection=connection,
+            balancer_id=balancer_id,
+            form=form,
+            reference=reference_for(self.account, Site(connection.ref, balancer_id), timezone.now()),
+            probes=Probe.objects.filter(**of_pool).order_by("name"),
+            counts=CountSource.objects.filter(**of_pool).first(),
+            nav_key="accounts",
+        )
