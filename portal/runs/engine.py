@@ -38,7 +38,6 @@ from portal.runs.types import (
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-NOT_SENT = "not_sent"
 DOUBT_PATIENCE_S = 300.0
 """How long a doubt may stay unreadable before a person is told."""
 _SETTLE_SPARE_S = 3.0
@@ -249,7 +248,7 @@ class Engine:
         self, tick: Tick, kind: RunKind, intent_id: int, action: Action, why: str = "its worker died"
     ) -> Ended:
         """Settle an intent that was surely not sent. The run is looked at again at once."""
-        outcome = Outcome(OutcomeKind.NOT_APPLIED, f"It was not sent: {why}.", NOT_SENT)
+        outcome = Outcome(OutcomeKind.NOT_APPLIED, f"It was not sent: {why}.", rules.NOT_SENT)
         meant = _without_action(kind.settle(tick.view, action, outcome))
         meant = replace(meant, look_again_s=min(meant.look_again_s, _AGAIN_AT_ONCE_S))
         await self._surely(self.store.settle, tick.view, intent_id, outcome, meant)

@@ -29,6 +29,10 @@ CHECK_MARGIN_S = 2.0
 
 FAILURES_BEFORE_HALT = 3
 
+SENT_BEFORE = "The intent was marked as sent or settled before; it must be read, never withdrawn."
+NOT_SENT = "not_sent"
+"""Code of an outcome: the change was surely not handed to the network."""
+
 _BECAME: Mapping[RunStatus, tuple[str, str]] = {
     RunStatus.SCHEDULED: ("The run is scheduled.", "The work is scheduled."),
     RunStatus.RUNNING: ("The run goes on.", "The work goes on."),

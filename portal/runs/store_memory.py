@@ -343,7 +343,7 @@ class MemoryStore:
             if why:
                 return Checked(False, why)
         if intent.sent_at is not None or intent.finished_at is not None:
-            return Checked(False, "the intent was sent or settled before")
+            raise ValueError(rules.SENT_BEFORE)
         intent.sent_at = self.runs.clock()
         intent.lease_until = run.lease_until
         return Checked(True)

@@ -443,7 +443,12 @@ class PgStore:
         if run.command_seq != view.command_seq:
             return "a person's command came in"
         standing = Standstill.objects.filter(scope__in=run.scopes, lifted_at__isnull=True).first()
-        return standing.says if standing is not None else "the intent was sent or settled before"
+        if standing is not None:
+            return standing.says
+        intent = Intent.objects.get(pk=intent_id)
+        if intent.sent_at is not None or intent.finished_at is not None:
+            raise ValueError(rules.SENT_BEFORE)
+        return "what stood in the way is gone again"
 
 
 def _release(run: Run, view: RunView, now: datetime, look_again_s: float, *, failed: bool) -> None:

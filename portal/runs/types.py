@@ -344,7 +344,8 @@ class RunStore(Protocol):
     def check(self, view: RunView, intent_id: int, *, deadline_s: float) -> Checked:
         """One UPDATE right before the call: marks the intent as sent only if the lease is ours and
         lasts longer than `deadline_s` + 2 s, and no newer command and no standstill
-        exists (a put-back passes both)."""
+        exists (a put-back passes both). Raises ValueError for an intent that was marked before: it may
+        have been sent, so nobody may take it for held back."""
         ...
 
     def settle(self, view: RunView, intent_id: int, outcome: Outcome, decision: Decision) -> None:

@@ -194,9 +194,8 @@ def test_a_second_intent_is_refused_while_one_has_no_outcome(desk):
 
 def test_the_check_passes_once(desk):
     view, intent = sent(desk, desk.create())
-    again = desk.store.check(view, intent, deadline_s=3.0)
-    assert not again.ok
-    assert "sent" in again.why
+    with pytest.raises(ValueError, match="never withdrawn"):
+        desk.store.check(view, intent, deadline_s=3.0)
 
 
 def test_the_check_refuses_when_the_lease_is_too_short_for_the_call(desk):
