@@ -183,6 +183,7 @@ class Simulation:
             del self.lost[key]
 
     def _judge_stops(self, name, target, intent) -> None:
+        self._forgive()
         if self.standstill_at is not None and self.clock.world.time_at(self.standstill_at) < intent.sent_at:
             self.violate(f"{name} {target} was sent at a standstill")
         for at, seq in self.stopped_at:
