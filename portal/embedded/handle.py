@@ -153,7 +153,7 @@ class Held:
         except subprocess.TimeoutExpired:
             self._process.kill()  # its minder ends the rest
             self._process.wait()
-        self._reader.join(timeout=5)
+        self._reader.join(timeout=10)  # a killed supervisor's minder may still be at work
         if self._process.stdout is not None:
             self._process.stdout.close()
         if self._throw_away and self.data_dir.exists():

@@ -233,11 +233,11 @@ class Supervisor:
         argv = [sys.executable, "-m", "portal.embedded.minder"]
         if self._throw_away is not None:
             argv.append(str(self._throw_away))
-        # In a session of its own: a signal to our group must not take it along.
+        # In a session of its own: a signal to our group must not take it along. It keeps our standard output
+        # open without writing to it, so that a handle (handle.py) sees the end only when all has ended.
         self._minder = subprocess.Popen(
             argv,
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
             start_new_session=True,
             cwd=Path(__file__).resolve().parent.parent.parent,
         )

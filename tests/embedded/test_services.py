@@ -220,6 +220,16 @@ def test_throw_away_services_leave_nothing_behind_when_their_user_is_killed():
     assert processes_of(data_dir) == []
 
 
+def test_throw_away_services_leave_nothing_behind_when_their_supervisor_is_killed():
+    held = start_services(forgetful=True)
+    sockets = Path(psycopg.conninfo.conninfo_to_dict(held.env["DATABASE_URL"])["host"])
+    os.kill(held.supervisor_pid, signal.SIGKILL)
+    held.stop()
+    assert processes_of(held.data_dir) == []
+    assert not held.data_dir.exists()
+    assert not sockets.exists()
+
+
 def test_a_command_runs_beside_services_and_its_status_is_ours(data_dir):
     done = subprocess.run(
         [
