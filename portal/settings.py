@@ -156,7 +156,8 @@ STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = DESK_MODE
-WHITENOISE_AUTOREFRESH = False
+# A desk may be updated while it runs; a changed file must not be cut to its old length.
+WHITENOISE_AUTOREFRESH = DESK_MODE
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
