@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-BEAT_SCHEDULE = Path("/tmp/beat-schedule")  # noqa: S108  (the container's own tmpfs)
+BEAT_SCHEDULE = Path("/tmp/beat-schedule")  # the container's own tmpfs
 # Celery writes the schedule every 180 s; twice that and a little more means that beat hangs.
 BEAT_SILENT_S = 400
 

@@ -20,7 +20,7 @@ env = environ.Env()
 DESK_MODE = env.bool("DESK_MODE", default=False)
 DEBUG = False
 # The fallback lets `check` run with nothing set; portal/checks.py refuses to serve with it.
-INSECURE_SECRET_KEY = "not-secret-only-for-commands-that-serve-nothing-0123456789"
+INSECURE_SECRET_KEY = "not-secret-only-for-commands-that-serve-nothing-0123456789"  # noqa: S105
 SECRET_KEY = env.str("SECRET_KEY", default=INSECURE_SECRET_KEY)
 # Fernet keys, newest first; the first encrypts, all decrypt (rotation).
 FIELD_KEYS: list[str] = env.list("FIELD_KEYS", default=[])
