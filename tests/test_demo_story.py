@@ -1,0 +1,68 @@
+"""What `make demo` counts as gone well; the demo itself is run as a program."""
+
+from __future__ import annotations
+
+import pytest
+
+from portal.demo import is_good, unavoidable_s
+
+GOOD = {
+    "status": "completed",
+    "retired": 3,
+    "nodes_left": 3,
+    "harmed_connections": 0,
+    "floor_breaches": 0,
+    "wrong_deletions": 0,
+    "halted": False,
+    "worker_killed": True,
+    "halt_story": {
+        "halted": True,
+        "deleted": 0,
+        "put_back": 1,
+        "nodes_serving": 6,
+        "harmed_connections": 0,
+        "floor_breaches": 0,
+    },
+}
+
+
+def test_the_demo_is_good_when_both_stories_went_as_they_must():
+    assert is_good(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("status", "halted"),
+        ("retired", 2),
+        ("nodes_left", 4),
+        ("harmed_connections", 1),
+        ("floor_breaches", 1),
+        ("wrong_deletions", 1),
+        ("halted", True),
+        ("worker_killed", False),
+    ],
+)
+def test_the_demo_fails_when_the_main_job_did_not_go_as_it_must(name, value):
+    assert not is_good({**GOOD, name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("halted", False),
+        ("deleted", 1),
+        ("put_back", 0),
+        ("nodes_serving", 5),
+        ("harmed_connections", 1),
+        ("floor_breaches", 1),
+    ],
+)
+def test_the_demo_fails_when_the_halt_did_not_keep_everybody_safe(name, value):
+    assert not is_good({**GOOD, "halt_story": {**GOOD["halt_story"], name: value}})
+
+
+def test_the_unavoidable_waits_are_the_plans_own_and_the_providers():
+    plan = {"min_drain_s": 7.0, "soak_s": 6.0, "hold_s": 0.0}
+    settings = {"pending_update_s": [0.5, 1.5], "delete_s": 30.0, "speed": 10.0}
+    assert unavoidable_s(plan, settings) == 7 + 6 + 2 * 1.0 + 3
