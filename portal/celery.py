@@ -14,4 +14,5 @@ app = Celery("portal")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.conf.task_routes = {"portal.runs.tasks.*": {"queue": "ticks"}}
+app.conf.beat_schedule = {"portal-tidy": {"task": "portal.tasks.tidy", "schedule": 60.0}}
 install(app)
