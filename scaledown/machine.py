@@ -38,6 +38,7 @@ from scaledown.types import (
     People,
     Phase,
     PlanData,
+    ServerSeen,
     Verdict,
 )
 from scaledown.wording import Words
@@ -46,6 +47,7 @@ LOST_SIGHT_S = 300.0
 LOOK_HELD_S = 5.0
 LOOK_IDLE_S = 10.0
 LOOK_ZERO_S = 0.35
+LOOK_AHEAD_S = 30.0
 PATIENCE_S = 900.0
 """How long a draining node waits for a person's answer before it is enabled again."""
 BALANCER_BUSY_S = 600.0
@@ -67,6 +69,7 @@ CONFIRM_S = 120.0
 MARGIN_S = 30.0
 LATENCIES_KEPT = 200
 LAST_LOAD_S = 1.0
+SOAK_GAP_S = 15.0
 
 OUT = frozenset({NodeState.DRAINING, NodeState.ABSENT, NodeState.DISABLED})
 Judge = Callable[[Turn], bool]
@@ -208,9 +211,21 @@ def broken_floor(turn: Turn) -> bool:
 
 def put_backs(turn: Turn) -> bool:
     """Carry out what is on its way back, newest first. Allowed in every status that is not over."""
+    _catch_late_landings(turn)
     backs = [way for way in turn.progress.servers if way.put_back is not None]
     backs.sort(key=lambda way: way.drain.begun_at if way.drain else way.since, reverse=True)
     return any(_put_back_one(turn, way) for way in backs)
+
+
+def _catch_late_landings(turn: Turn) -> None:
+    """A change that reading found not applied may land later, on a server that is no longer on its way out."""
+    for way in turn.progress.servers:
+        if way.put_back is not None or way.phase not in {Phase.QUEUED, Phase.SKIPPED, Phase.RESTORED}:
+            continue
+        landed = [node for node in way.nodes if node.confirmed is not NodeState.ENABLED and node.late]
+        if any(node.confirmed in node.late and not node.is_foreign for node in landed):
+            words = wording.putting_back(way.name, "A change whose answer was lost took effect late.")
+            turn.send_back(way, way.phase, words)
 
 
 def _put_back_one(turn: Turn, way: ServerWay) -> bool:
@@ -240,20 +255,25 @@ def _ask_back(turn: Turn, way: ServerWay, node: NodeWay, words: Words) -> bool:
     balancer = turn.observation.balancers[node.balancer_id]
     if balancer.status is not BalancerStatus.ACTIVE:
         return _await_balancer(turn, way, balancer)
-    if node.confirmed is NodeState.ABSENT:
-        seen = turn.observation.servers.get(way.server_id)
-        if seen is None:
-            return turn.wait("put_back_server", words, limit_s=TROUBLE_S, rank=HaltRank.SITE_IN_DANGER)
-        if seen.is_gone or node.address not in seen.addresses or seen.status != "ACTIVE":
-            why = "It is gone." if seen.is_gone else f"It is {seen.status} or has other addresses."
-            turn.halt(
-                "cannot_put_back",
-                HaltRank.DECIDE_TODAY,
-                wording.cannot_put_back(way.name, why),
-                ("abort", "finish_here"),
-            )
-            return not _is_hopeless(turn, way)
+    seen = turn.observation.servers.get(way.server_id)
+    is_out = node.confirmed is NodeState.ABSENT
+    if is_out and seen is None:
+        return turn.wait("put_back_server", words, limit_s=TROUBLE_S, rank=HaltRank.SITE_IN_DANGER)
+    # A node that only drains is enabled without waiting for a look at its server, but never towards a gone one.
+    if seen is not None and (seen.is_gone or (is_out and not _can_serve(seen, node))):
+        why = "It is gone." if seen.is_gone else f"It is {seen.status} or has other addresses."
+        turn.halt(
+            "cannot_put_back",
+            HaltRank.DECIDE_TODAY,
+            wording.cannot_put_back(way.name, why),
+            ("abort", "finish_here"),
+        )
+        return not _is_hopeless(turn, way)
     return turn.ask_node(way, node, NodeState.ENABLED, words, is_put_back=True)
+
+
+def _can_serve(seen: ServerSeen, node: NodeWay) -> bool:
+    return seen.status == "ACTIVE" and node.address in seen.addresses
 
 
 def _is_hopeless(turn: Turn, way: ServerWay) -> bool:
@@ -429,7 +449,7 @@ def resting(turn: Turn) -> bool:
     if turn.status is RunStatus.SCHEDULED:
         if standstill is None:
             return False
-        return turn.wait("standstill", wording.standstill(standstill), look_again_s=LOOK_RESTING_S)
+        return turn.wait("standstill", wording.standstill(standstill), look_again_s=LOOK_IDLE_S)
     way = turn.progress.in_flight
     if way is not None and way.phase in {Phase.DRAINING, Phase.REMOVING} and way.put_back is None:
         if turn.status is RunStatus.PAUSED:
@@ -471,7 +491,7 @@ def before_start(turn: Turn) -> bool:
         return False
     start = turn.plan.window_start
     if start is not None and turn.now < start and turn.status is RunStatus.SCHEDULED:
-        return turn.wait("window", wording.starts_at(start), until=start, look_again_s=LOOK_RESTING_S)
+        return turn.wait("window", wording.starts_at(start), until=start, look_again_s=LOOK_AHEAD_S)
     not_ready = _unready(turn)
     if not_ready:
         return turn.wait(
@@ -938,9 +958,12 @@ def verifying(turn: Turn, way: ServerWay) -> bool:
 
 def _watch(turn: Turn, way: ServerWay, soak_s: float) -> ServerWay:
     """Add this look to the soak of a server; begin one where there is none."""
-    if way.soak is None:
-        return turn.update(way, soak=SoakWay(turn.now, turn.after(soak_s)))
     soak = way.soak
+    if soak is None or turn.age_s(soak.looked_at) > SOAK_GAP_S:
+        # A stretch in which nobody looked (a standstill, a dead worker) is no part of a soak.
+        extensions = 0 if soak is None else soak.extensions
+        begun = SoakWay(turn.now, turn.after(soak_s), looked_at=turn.now, extensions=extensions)
+        return turn.update(way, soak=begun)
     ok, failed, unknown = soak.probes_ok, soak.probes_failed, soak.probes_unknown
     latencies, newest = soak.latencies_ms, soak.probed_at
     for probe in turn.observation.probes:
@@ -956,6 +979,7 @@ def _watch(turn: Turn, way: ServerWay, soak_s: float) -> ServerWay:
             latencies = (*latencies, probe.latency_ms)[-LATENCIES_KEPT:]
     soak = replace(
         soak,
+        looked_at=turn.now,
         probes_ok=ok,
         probes_failed=failed,
         probes_unknown=unknown,
@@ -1476,7 +1500,7 @@ def needs(plan: PlanData, progress: Progress, people: People, now: datetime) -> 
     queued = next((way for way in progress.servers if way.phase is Phase.QUEUED), None)
     for way in progress.servers:
         in_hand = way.phase.is_out_and_alive or way.phase in {Phase.DELETING, Phase.CONFIRMING}
-        if in_hand or way is queued or way.missing_since is not None:
+        if in_hand or way is queued or way.put_back is not None or way.missing_since is not None:
             servers[way.server_id] = None
         if way.phase in {Phase.DRAINING, Phase.REMOVING}:
             counts[way.server_id] = None

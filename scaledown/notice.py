@@ -16,6 +16,8 @@ from scaledown.types import BalancerSeen, Phase
 from scaledown.wording import Words
 
 GONE_AFTER_S = 30.0
+LATE_S = 600.0
+"""How long after it was asked for a change of ours may still land; later it is another hand's."""
 
 
 def notice(turn: Turn) -> None:
@@ -99,7 +101,7 @@ def _notice_planned_node(turn: Turn, way: ServerWay, node: NodeWay, balancer: Ba
         return
     if state is node.confirmed and not difference:
         return
-    if state in node.late and not difference:
+    if state in node.late and not difference and turn.age_s(node.asked_at) <= LATE_S:
         turn.update_node(
             way, node, confirmed=state, asked=state, node_id=node.node_id if seen is None else seen.node_id
         )

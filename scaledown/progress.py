@@ -84,6 +84,7 @@ class SoakWay:
 
     since: datetime
     until: datetime
+    looked_at: datetime | None = None
     extensions: int = 0
     probes_ok: int = 0
     probes_failed: int = 0

@@ -474,6 +474,45 @@ def test_a_soak_ends_with_load_figures_from_its_own_end():
     assert "delete_server" not in desk.names
 
 
+def test_a_stretch_in_which_nobody_looked_is_no_part_of_a_soak():
+    desk = Desk()
+    desk.until_phase(Phase.VERIFYING)
+    desk.look()
+    desk.look(120)
+    assert desk.phase() is Phase.VERIFYING
+    assert desk.way().soak.since == desk.now
+
+
+def test_a_drain_that_lands_late_after_a_pause_is_undone_though_the_run_is_paused():
+    desk = Desk()
+    desk.until(lambda: desk.status is RunStatus.RUNNING)
+    desk.outcome = Outcome(OutcomeKind.NOT_APPLIED, by_reading=True)
+    desk.look()
+    desk.command("pause", when="now")
+    desk.outcome = Outcome(OutcomeKind.DONE)
+    desk.look()
+    assert desk.phase() is Phase.QUEUED
+    desk.nodes["406"] = replace(desk.nodes["406"], condition=Condition.DRAINING)
+    desk.look()
+    desk.look()
+    assert desk.condition(6) is Condition.ENABLED
+    assert desk.status is RunStatus.PAUSED
+
+
+def test_a_node_is_never_enabled_again_towards_a_server_that_is_gone():
+    desk = Desk()
+    desk.connections["srv-6"] = 2
+    desk.until_phase(Phase.DRAINING)
+    desk.look()
+    desk.servers["srv-6"] = replace(desk.servers["srv-6"], is_gone=True)
+    desk.look()
+    desk.command("put_back", server="srv-6")
+    desk.look()
+    assert "enable_node" not in desk.names
+    desk.look(31)
+    assert desk.phase() is Phase.GONE
+
+
 def test_skip_is_for_servers_that_have_not_begun():
     desk = Desk()
     desk.until_phase(Phase.DRAINING)
