@@ -680,7 +680,7 @@ def build_plan_data(choice: Choice, pool: Pool, known: Known) -> PlanData:
             sorted(f"{stray.balancer_id}/{stray.node.address}:{stray.node.port}" for stray in found.strays)
         ),
         target=target,
-        target_reason=proposal.says,
+        target_reason=_target_reason(choice, target, proposal),
         floor=choice.floor,
         order=choice.order,
         min_drain_s=max(choice.min_drain_s or 0.0, least_drain_s(pool.balancers)),
@@ -705,6 +705,14 @@ def build_plan_data(choice: Choice, pool: Pool, known: Known) -> PlanData:
         lifted=tuple(sorted(set(choice.lifted) & {member.server.id for member in gone})),
         remaining_reason=choice.target_reason if target < proposal.count else "",
     )
+
+
+def _target_reason(choice: Choice, target: int, proposal: Proposal) -> str:
+    if target == proposal.count:
+        return proposal.says
+    why = choice.target_reason.strip().rstrip(".")
+    chosen = f"Chosen by a person: {why}." if why else "Chosen by a person."
+    return f"{chosen} Proposed were {proposal.count}: {proposal.says}"
 
 
 def _check_pool(choice: Choice, pool: Pool) -> None:
@@ -963,8 +971,12 @@ def _pool_warnings(plan: PlanData, pool: Pool, found: Candidates) -> Iterable[Wa
             )
     for excluded in found.excluded:
         for reason in excluded.reasons:
-            if reason.code in {"autoscaled", "other_balancer", "volumes"}:
+            # Of servers that would come out but for this; others stay anyway.
+            if all(one.code in _MENDABLE for one in excluded.reasons):
                 yield Warned(reason.code, reason.says, reason.what_to_do, subject=excluded.name)
+
+
+_MENDABLE = frozenset({"autoscaled", "other_balancer", "volumes", "locked", "busy", "address_shared"})
 
 
 def _at_limit(at_limit: AtLimit) -> str:

@@ -278,7 +278,7 @@ def requests_failed(
     if failed_at or any(cut):
         parts = []
         if failed_at:
-            parts.append(f"{len(failed_at)} of {watched} probes failed.")
+            parts.append(f"{len(failed_at)} of {watched} checks of the site failed.")
         if any(cut):
             parts.append(f"{sum(cut)} open connections were cut, as a person or the plan allowed.")
         return RequestsFailed(
@@ -306,12 +306,16 @@ def requests_failed(
     ]
     return RequestsFailed(
         "none_seen",
-        f"None seen: {watched} probes of the site were answered well. Visitors' own requests are not counted here.",
+        f"None seen: {_checks(watched)} answered well. Visitors' own requests are not counted here.",
         source,
         min(rows),
         max(rows),
         0.0,
     )
+
+
+def _checks(count: int) -> str:
+    return "1 check of the site was" if count == 1 else f"{count} checks of the site were"
 
 
 def _cannot_be_undone(retired: Sequence[ServerWay]) -> str:

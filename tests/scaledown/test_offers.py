@@ -104,8 +104,8 @@ def test_an_abort_says_what_comes_back_and_what_stays_deleted():
         replace(PROGRESS.servers[1], phase=Phase.HELD),
     )
     offer = next(one for one in offers(Situation(RunStatus.RUNNING, PLAN, progress)) if one.name == "abort")
-    assert "web-05 go back" in offer.leaves
-    assert "web-06 stay deleted" in offer.leaves
+    assert "web-05 goes back" in offer.leaves
+    assert "web-06 stays deleted" in offer.leaves
 
 
 def test_resuming_after_another_hand_names_what_was_changed():

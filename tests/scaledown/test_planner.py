@@ -385,3 +385,16 @@ def test_a_window_that_is_too_short_for_the_work_is_said_before_it_begins(length
     seen = codes(shown(choice)) & {"window_short", "window_too_short"}
     assert seen == ({code} if code else set())
     assert shown(choice).is_blocked == (code == "window_too_short")
+
+
+def test_the_plan_says_who_chose_the_size_and_what_was_proposed():
+    assert "carry the forecast peak" in build_plan_data(CHOICE, pool(), known()).target_reason
+    choice = replace(CHOICE, target=4, target_reason="One more over the weekend.")
+    reason = build_plan_data(choice, pool(), known()).target_reason
+    assert reason.startswith("Chosen by a person: One more over the weekend. Proposed were 3:")
+
+
+def test_a_server_that_would_come_out_but_for_one_thing_is_a_warning_and_one_that_stays_anyway_is_not():
+    volumes = {**pool().volumes, "srv-01": ("v1",), "srv-06": ("v6",)}
+    seen = shown(replace(CHOICE, target=4), pool(volumes=volumes))
+    assert [warning.subject for warning in seen.warnings if warning.code == "volumes"] == ["web-06"]
