@@ -1,0 +1,88 @@
+"""A look at a pool for planning is whole or it is none."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from portal.cloud.types import BalancerRef, BalancerStatus
+from portal.errors import Refused, TryLater
+from scaledown import pool as looking
+from scaledown.planner import build_plan_data
+from tests.scaledown.planner_cases import CHOICE, IDENTITY, NOW, known, node, pool, server
+
+SEEN = pool()
+WORKER = server(9, id="srv-09", name="worker-01", addresses=("10.0.0.99",))
+
+
+class Cloud:
+    """A provider that shows the pool of the planner's cases, and one server in no balancer."""
+
+    identity = IDENTITY
+
+    def __init__(self, **faults):
+        self.faults = faults
+        self.asked = []
+
+    async def show_balancer(self, balancer_id):
+        return SEEN.balancers[0] if balancer_id == "71" else None
+
+    async def list_servers(self):
+        if "slow_s" in self.faults:
+            await asyncio.sleep(self.faults["slow_s"])
+        return (*SEEN.servers, WORKER)
+
+    async def balancers_holding(self, address):
+        self.asked.append(address)
+        if address == self.faults.get("lost"):
+            raise TryLater("The list was cut off.", after_s=1)
+        return (BalancerRef("71", "web", BalancerStatus.ACTIVE),)
+
+    async def attached_volumes(self, server_id):
+        return None if server_id == "srv-06" else ()
+
+
+def test_a_look_knows_who_holds_each_address_of_the_pool_and_asks_for_no_other():
+    cloud = Cloud()
+    seen = asyncio.run(looking.look(cloud, ["71"], NOW))
+    assert sorted(cloud.asked) == sorted(f"10.0.0.{number}" for number in range(1, 7))
+    assert seen.volumes["srv-06"] is None
+    assert [one.name for one in build_plan_data(CHOICE, seen, known()).servers] == [
+        "web-06",
+        "web-05",
+        "web-04",
+    ]
+
+
+def test_a_balancer_that_does_not_exist_is_refused_by_its_number():
+    with pytest.raises(Refused, match="72"):
+        asyncio.run(looking.look(Cloud(), ["71", "72"], NOW))
+
+
+def test_one_search_that_failed_makes_no_half_look():
+    with pytest.raises(TryLater):
+        asyncio.run(looking.look(Cloud(lost="10.0.0.4"), ["71"], NOW))
+
+
+def test_a_provider_that_is_too_slow_is_given_up_with_a_sentence(monkeypatch):
+    connection = SimpleNamespace()
+    monkeypatch.setattr(looking, "credentials_of", lambda connection: None)
+    monkeypatch.setattr(looking, "look_once", lambda credentials, look: asyncio.run(look(Cloud(slow_s=30))))
+    with pytest.raises(TryLater) as trouble:
+        looking.read_pool(connection, ["71"], deadline_s=0.01)
+    assert trouble.value.code == "provider_slow"
+
+
+def test_a_look_without_a_balancer_is_refused_before_anything_is_asked():
+    with pytest.raises(Refused):
+        looking.read_pool(SimpleNamespace(), [])
+
+
+def test_two_spellings_of_one_address_are_one_address():
+    spelled = pool(
+        servers=[server(1, addresses=("2001:DB8::1",)), *(server(n) for n in range(2, 7))],
+        nodes=[node(1, address="2001:db8:0:0:0:0:0:1"), *(node(n) for n in range(2, 7))],
+    )
+    assert looking._of_pool(spelled.balancers, spelled.servers) == list(spelled.servers)
