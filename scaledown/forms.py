@@ -79,13 +79,16 @@ class ShareField(forms.FloatField):
         return None if percent is None else percent / 100
 
 
+_MOMENTS = ("%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M")
+
+
 class MomentField(forms.DateTimeField):
     """A date and time in the zone of whoever types; cleans to UTC."""
 
     widget = forms.DateTimeInput(attrs={"type": "datetime-local", "step": "60"}, format="%Y-%m-%dT%H:%M")
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"], **kwargs)
+        super().__init__(input_formats=list(_MOMENTS), **kwargs)
         self.zone: ZoneInfo | Any = UTC
 
     def prepare_value(self, value: Any) -> Any:
@@ -97,7 +100,7 @@ class MomentField(forms.DateTimeField):
         text = value.strip() if isinstance(value, str) else value
         if not text:
             return None
-        for pattern in self.input_formats:
+        for pattern in _MOMENTS:
             try:
                 typed = datetime.strptime(text, pattern)  # noqa: DTZ007  (the zone follows)
             except ValueError:

@@ -325,11 +325,15 @@ def _finish_here(now: Situation) -> list[Offer]:
             "finish_here",
             f"Finish here, keep {len(queued)}",
             "Stop here",
-            f"{first} run completes at this size. {', '.join(queued)} stay and are listed as leftovers.",
-            f"{', '.join(queued)} stay in service.",
+            f"{first} run completes at this size. {_stay(queued)} and {'is' if len(queued) == 1 else 'are'} listed as leftovers.",
+            f"{_stay(queued)} in service.",
             Permission.RUN_COMMAND,
         )
     ]
+
+
+def _stay(names: list[str]) -> str:
+    return f"{', '.join(names)} {'stays' if len(names) == 1 else 'stay'}"
 
 
 def _abort(now: Situation) -> list[Offer]:
@@ -338,12 +342,12 @@ def _abort(now: Situation) -> list[Offer]:
     out = [way.name for way in now.progress.servers if way.phase.is_out_and_alive]
     gone = [way.name for way in now.progress.servers if way.phase in _DELETED]
     leaves = (
-        f"{', '.join(out)} go back in service, then the run ends."
+        f"{', '.join(out)} {'goes' if len(out) == 1 else 'go'} back in service, then the run ends."
         if out
         else "The run ends; nothing is changed."
     )
     if gone:
-        leaves += f" {', '.join(gone)} stay deleted."
+        leaves += f" {_stay(gone)} deleted."
     return [
         Offer(
             "abort",

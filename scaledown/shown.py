@@ -15,6 +15,7 @@ from django.urls import reverse
 
 from portal.ui.charts import Marker, NodeLoad, Series
 from portal.ui.lanes import Lane as LaneShown
+from portal.ui.states import look_of
 from scaledown.offers import Offer
 from scaledown.planner import Preview
 from scaledown.report import Report
@@ -103,6 +104,11 @@ def lane_shown(live: LiveRun, lane: Lane, zone: tzinfo, *, customer: bool, with_
     sentence = lane.says
     if count is not None and count.connections is None and count.problem and not customer:
         sentence = f"{sentence} No count: {count.problem}".strip()
+    last = next((point for point in reversed(lane.connections) if point.value is not None), None)
+    connections, observed_at = (count.connections, count.at) if count is not None else (None, None)
+    if count is None and last is not None and last.value is not None:
+        # Before its drain a server is counted too; then there is no grade, since nothing rests on it.
+        connections, observed_at = int(last.value), last.at
     return LaneShown(
         ref=lane.server_id,
         name=lane.server_name,
@@ -111,13 +117,13 @@ def lane_shown(live: LiveRun, lane: Lane, zone: tzinfo, *, customer: bool, with_
         left_at=lane.left_from,
         halted=live.halt is not None
         and lane.phase in {"draining", "removing", "verifying", "deleting", "confirming"},
-        connections=count.connections if count is not None else None,
+        connections=connections,
         points=zoned(lane.connections, zone),
         grade=count.grade
         if count is not None and lane.phase in {"draining", "removing", "verifying"}
         else "",
-        source=count.source if count is not None else "",
-        observed_at=count.at if count is not None else None,
+        source=count.source if count is not None and not customer else "",
+        observed_at=observed_at,
         sentence=sentence,
         since=lane.since,
         with_hold=with_hold,
@@ -126,18 +132,16 @@ def lane_shown(live: LiveRun, lane: Lane, zone: tzinfo, *, customer: bool, with_
 
 
 def load_nodes(live: LiveRun, *, customer: bool) -> list[NodeLoad]:
-    """Return one bar per server that still runs."""
-    return [
-        NodeLoad(
-            one.server_name, one.load_rps, "" if one.state == "in service" else one.state.replace("_", " ")
-        )
-        for one in live.loads
-    ]
+    """Return one bar per server that still runs, with its state where it is on its way out."""
+    words = {
+        one.state: (look_of(one.state).plain if customer else look_of(one.state).word) for one in live.loads
+    } | {"in service": ""}
+    return [NodeLoad(one.server_name, one.load_rps, words[one.state]) for one in live.loads]
 
 
 def drains(live: LiveRun, zone: tzinfo) -> list[Series]:
-    """Return the connections of the servers that were drained, the newest four."""
-    rows = [lane for lane in live.lanes if lane.connections][-4:]
+    """Return the connections of the servers whose drain has begun, the newest four."""
+    rows = [lane for lane in live.lanes if lane.connections and lane.count is not None][-4:]
     return [
         Series(lane.server_name, zoned(lane.connections, zone), tone=tone)
         for lane, tone in zip(rows, _TONES, strict=False)

@@ -349,8 +349,8 @@ def load_bars(
     the word *unknown*. Without a ceiling the bars compare with each other only, and the chart says so.
     `plain` uses the customers' words for ceiling and guard.
     """
-    ceiling_word = "the most one carries" if plain else "ceiling"
-    guard_word = "turning back at" if plain else "guard"
+    ceiling_word = "carries at most" if plain else "ceiling"
+    guard_word = "turns back at" if plain else "guard"
     known = [node.load for node in nodes if node.load is not None]
     top = max([*known, ceiling or 0.0, guard or 0.0, 0.0]) * 1.08
     top = top if top > 0 else 1.0
@@ -401,7 +401,13 @@ def load_bars(
             f'<text class="tick" x="0" y="{bars_end + 15}">{counted} in service · never fewer than {floor_count}</text>'
         )
         told.append(f"{counted} in service, never fewer than {floor_count}")
-    against = f"{ceiling_word} {number(ceiling)} {unit}" if ceiling is not None else "not known how much one carries" if plain else "no ceiling is known"
+    against = (
+        f"{ceiling_word} {number(ceiling)} {unit}"
+        if ceiling is not None
+        else "not known how much one carries"
+        if plain
+        else "no ceiling is known"
+    )
     description = f"{against[0].upper()}{against[1:]}. " + "; ".join(told) + "."
     return _open("loads", height, title, description) + "".join(parts) + "</svg>"
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
 
-PASSWORD = "steady-as-she-goes"  # noqa: S105  (the desk's demo users have no other)
+PASSWORD = "steady-as-she-goes"
 MANAGER = "jonas@north.example"
 LEAD = "lena@north.example"
 APPROVER = "astrid@lindgren.example"
 VIEWER = "vera@lindgren.example"
-DESK = {"width": 1440, "height": 900}
-PHONE = {"width": 390, "height": 844}
+DESK = ViewportSize(width=1440, height=900)
+PHONE = ViewportSize(width=390, height=844)
 ARGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -37,16 +37,29 @@ class Person:
 
 
 def sit_down(
-    browser: Browser, url: str, email: str, *, viewport: dict[str, int] = DESK, scheme: Any = "light", **options: Any
+    browser: Browser,
+    url: str,
+    email: str,
+    *,
+    viewport: ViewportSize = DESK,
+    scheme: Any = "light",
+    **options: Any,
 ) -> Person:
     """Return somebody who has logged in."""
     context = browser.new_context(
-        viewport=viewport, color_scheme=scheme, has_touch=viewport["width"] < 600, **options
+        viewport=viewport,
+        color_scheme=scheme,
+        has_touch=viewport["width"] < 600,
+        # A theme that fades in has the contrast of neither for a moment.
+        reduced_motion="reduce",
+        **options,
     )
     context.set_default_timeout(15_000)
     page = context.new_page()
     person = Person(context, page, url)
-    page.on("console", lambda line: person.said.append(line.text) if line.type in {"error", "warning"} else None)
+    page.on(
+        "console", lambda line: person.said.append(line.text) if line.type in {"error", "warning"} else None
+    )
     page.on("pageerror", lambda error: person.said.append(str(error)))
     page.on("request", lambda request: person.hosts.add(request.url.split("/")[2]))
     page.goto(f"{url}/login/")
@@ -57,7 +70,7 @@ def sit_down(
     return person
 
 
-def draw_up(person: Person, *, target: int = 3, soak: str = "6 s", at_step: Any = None) -> str:
+def draw_up(person: Person, *, out: int = 3, soak: str = "6 s", at_step: Any = None) -> str:
     """Draw up a scale-down by the guided path and submit it; return the plan's address."""
     page = person.page
     seen = at_step or (lambda name: None)
@@ -69,12 +82,14 @@ def draw_up(person: Person, *, target: int = 3, soak: str = "6 s", at_step: Any 
     seen("what-for")
     page.get_by_role("button", name="Go on to pool and order").click()
     expect(page.get_by_role("heading", name="Stays", exact=True)).to_be_visible()
-    page.get_by_label("Servers that stay").fill(str(target))
+    heading = page.locator("#out-title").inner_text()
+    there = int(heading.rsplit(" ", 1)[1])
+    page.get_by_label("Servers that stay").fill(str(there - out))
     page.get_by_label("Reason for fewer than proposed").fill(
         "Two of the three share a host for this week; the provider moves one of them."
     )
     page.get_by_role("button", name="Look again with this").click()
-    expect(page.get_by_role("heading", name=f"Comes out: {6 - target} of 6")).to_be_visible()
+    expect(page.get_by_role("heading", name=f"Comes out: {out} of {there}")).to_be_visible()
     seen("pool")
     page.get_by_role("button", name="Go on to safety").click()
     page.get_by_label("Drain limit").fill("2 min")

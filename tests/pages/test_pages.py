@@ -251,7 +251,7 @@ def test_a_withdrawn_plan_can_be_copied(here, as_):
 def test_the_live_page_says_who_is_in_charge_and_what_can_be_done(here, as_):
     run = started(here)
     shown = page(as_(here.manager).get(url("run-detail", run)))
-    for words in ("web-06", "web-05", "web-04", "In charge Manager", "Abort the run", "never fewer than 2"):
+    for words in ("web-06", "web-05", "web-04", "In charge: Manager", "Abort the run", "never fewer than 2"):
         assert words in shown
     assert "Abort the run" not in page(as_(here.viewer).get(url("run-detail", run)))
 
@@ -321,7 +321,7 @@ def test_the_journal_can_be_read_for_one_server(here, as_):
 def test_taking_charge_is_shown_to_everyone(here, as_):
     run = started(here)
     as_(here.lead).post(url("run-charge", run))
-    assert "In charge Lead" in page(as_(here.viewer).get(url("run-detail", run)))
+    assert "In charge: Lead" in page(as_(here.viewer).get(url("run-detail", run)))
 
 
 def test_a_report_has_lessons_and_never_a_bare_zero_for_failed_requests(here, as_):
