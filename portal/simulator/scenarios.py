@@ -182,7 +182,10 @@ def _balancer(world: World, name: str, tenant: str, peak_rps: float, **fields: A
 def _pool(
     world: World, name: str, prefix: str, *, old: int, extra: int, tenant: str = TENANT, **fields: Any
 ) -> LoadBalancer:
-    """A load balancer with `old` servers from long ago and `extra` from the event, one physical host for each two."""
+    """A load balancer with `old` servers from long ago and `extra` from the event, on `old` physical hosts.
+
+    The old ones stand each on a host of its own, the event's were put beside them.
+    """
     lb = _balancer(world, name, tenant, old * CAPACITY_RPS * COMFORT, **fields)
     for number in range(1, old + extra + 1):
         event = number > old
@@ -191,7 +194,7 @@ def _pool(
         if event:
             metadata["added_for"] = "autumn-launch"
         server = _server(
-            world, f"{prefix}-{number:02}", tenant, created_t, metadata, lb.lb_id * 100 + number // 2
+            world, f"{prefix}-{number:02}", tenant, created_t, metadata, lb.lb_id * 100 + (number - 1) % old
         )
         world.build_node(lb, server.private_ip, 80, created_t=created_t + 240.0)
     return lb

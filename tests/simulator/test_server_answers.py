@@ -44,9 +44,14 @@ def test_a_server_has_the_fields_that_the_portal_uses(desk, victim):
     assert "fault" not in body
 
 
-def test_two_servers_share_each_physical_host(desk):
-    hosts = [s["hostId"] for s in desk.nova("GET", "/servers/detail").json()["servers"]]
-    assert sorted(hosts.count(host) for host in set(hosts)) == [1, 1, 2, 2]
+def test_the_servers_of_the_event_stand_beside_the_old_ones_which_have_a_host_each(desk):
+    servers = {s["name"]: s["hostId"] for s in desk.nova("GET", "/servers/detail").json()["servers"]}
+    assert len({servers[f"web-{number:02}"] for number in (1, 2, 3)}) == 3
+    assert [servers["web-04"], servers["web-05"], servers["web-06"]] == [
+        servers["web-01"],
+        servers["web-02"],
+        servers["web-03"],
+    ]
 
 
 def test_paging_excludes_the_marker_and_links_only_from_a_full_page(desk):
