@@ -38,7 +38,7 @@ PENDING_S = (0.5, 1.0)
 
 CHOICE: Mapping[str, Any] = {
     "target": 3,
-    "target_reason": "One physical host holds two of the three; the provider moves one this week.",
+    "target_reason": "Three servers carried everyday traffic before the event.",
     "floor": FLOOR,
     "drain_limit_s": 60,
     "soak_s": 6,

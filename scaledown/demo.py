@@ -73,7 +73,7 @@ def choice_for(pool: DiscoveredPool) -> Choice:
     return Choice(
         balancer_ids=(pool.balancer.id,),
         target=len(pool.members) - len(_added(pool)),
-        target_reason="The risk of one shared host is known; the provider moves one server this week.",
+        target_reason="As many carried everyday traffic before the event.",
         drain_limit_s=120.0,
         soak_s=15.0,
         pause_between_s=2.0,
