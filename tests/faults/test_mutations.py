@@ -63,7 +63,7 @@ def test_without_the_sweep_a_run_is_forgotten():
 
 
 def test_without_the_fence_a_worker_that_lost_its_lease_changes_things():
-    schedules = [[Event(point, "freeze", "", (40.0,))] for point in range(20, 60)]
+    schedules = [[Event(point, "freeze", "", (40.0,))] for point in [*range(28, 60), *range(1, 28)]]
     found = find(schedules, store_class=Unfenced)
     assert any(
         word in violation

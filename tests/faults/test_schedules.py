@@ -17,7 +17,7 @@ from scaledown.types import Phase
 from tests.faults.schedules import event_lists, random_events
 from tests.faults.simulation import Event, simulate
 
-EXAMPLES = int(os.environ.get("FAULT_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("FAULT_EXAMPLES", "12"))
 SCENARIOS = ["launch", "launch", "no_monitor", "unmatched", "rising", "persistent"]
 
 
@@ -52,7 +52,7 @@ def test_a_quiet_run_retires_three_servers_and_harms_nobody():
     assert result.counts["delete"] == 3
 
 
-@pytest.mark.parametrize("point", range(1, 200, 23))
+@pytest.mark.parametrize("point", range(1, 200, 31))
 def test_a_worker_may_die_at_any_point_of_a_tick_and_the_run_goes_on(point):
     result = simulate([Event(point, "die")], horizon_s=300.0)
     assert result.violations == []
