@@ -98,6 +98,14 @@ def plain_args(offer: Offer) -> dict[str, str]:
     }
 
 
+def _grade(lane: Lane) -> str:
+    """Return the strength of the evidence while it matters and there is some."""
+    count = lane.count
+    if count is None or lane.phase not in {"draining", "removing", "verifying"}:
+        return ""
+    return "" if count.grade == "measured" and count.connections is None else count.grade
+
+
 def lane_shown(live: LiveRun, lane: Lane, zone: tzinfo, *, customer: bool, with_hold: bool) -> LaneShown:
     """Return one server's lane. Its commands are posted with the server's id."""
     count = lane.count
@@ -119,9 +127,7 @@ def lane_shown(live: LiveRun, lane: Lane, zone: tzinfo, *, customer: bool, with_
         and lane.phase in {"draining", "removing", "verifying", "deleting", "confirming"},
         connections=connections,
         points=zoned(lane.connections, zone),
-        grade=count.grade
-        if count is not None and lane.phase in {"draining", "removing", "verifying"}
-        else "",
+        grade=_grade(lane),
         source=count.source if count is not None and not customer else "",
         observed_at=observed_at,
         sentence=sentence,
@@ -133,9 +139,10 @@ def lane_shown(live: LiveRun, lane: Lane, zone: tzinfo, *, customer: bool, with_
 
 def load_nodes(live: LiveRun, *, customer: bool) -> list[NodeLoad]:
     """Return one bar per server that still runs, with its state where it is on its way out."""
-    words = {
-        one.state: (look_of(one.state).plain if customer else look_of(one.state).word) for one in live.loads
-    } | {"in service": ""}
+    # A customer's words for a phase are a sentence; beside a bar there is room for a few words only.
+    words = {one.state: "on its way out" if customer else look_of(one.state).word for one in live.loads} | {
+        "in service": ""
+    }
     return [NodeLoad(one.server_name, one.load_rps, words[one.state]) for one in live.loads]
 
 

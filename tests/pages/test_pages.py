@@ -39,7 +39,7 @@ def discovered(pool):
 def here(monkeypatch):
     if registry.registered(services.KIND) is None:
         registry.register_kind(services.KIND, lambda: None)
-    for place in ("scaledown.drawing", "scaledown.views"):
+    for place in ("scaledown.drawing", "scaledown.views.shared", "scaledown.views.around"):
         monkeypatch.setattr(f"{place}.read_pool", lambda connection, ids: fresh_pool())
     monkeypatch.setattr("scaledown.drawing.discover_pools", lambda connection: discovered(fresh_pool()))
     return desk()

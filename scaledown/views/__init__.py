@@ -1,0 +1,66 @@
+"""Pages of scale-down: read input, call one service or selector, choose the answer.
+
+What needs the provider reads it before a service's transaction begins. A refusal comes back on the page that
+was filled in, with everything that was typed.
+"""
+
+from __future__ import annotations
+
+from scaledown.views.around import (
+    Protected,
+    ProtectedLift,
+    RecordDetail,
+    RecordList,
+    StandstillLift,
+    StandstillPage,
+)
+from scaledown.views.path import PlanNew, PlanPool, PlanPreview, PlanPurpose, PlanSafety, PlanSubmit
+from scaledown.views.plans import (
+    PlanApprove,
+    PlanCopy,
+    PlanDetail,
+    PlanList,
+    PlanRehearse,
+    PlanReject,
+    PlanStart,
+    PlanVoid,
+)
+from scaledown.views.runs import (
+    RunCharge,
+    RunCommandPage,
+    RunDetail,
+    RunJournal,
+    RunLesson,
+    RunReport,
+    RunStream,
+)
+
+__all__ = [
+    "PlanApprove",
+    "PlanCopy",
+    "PlanDetail",
+    "PlanList",
+    "PlanNew",
+    "PlanPool",
+    "PlanPreview",
+    "PlanPurpose",
+    "PlanRehearse",
+    "PlanReject",
+    "PlanSafety",
+    "PlanStart",
+    "PlanSubmit",
+    "PlanVoid",
+    "Protected",
+    "ProtectedLift",
+    "RecordDetail",
+    "RecordList",
+    "RunCharge",
+    "RunCommandPage",
+    "RunDetail",
+    "RunJournal",
+    "RunLesson",
+    "RunReport",
+    "RunStream",
+    "StandstillLift",
+    "StandstillPage",
+]

@@ -1,0 +1,319 @@
+"""Pages around a plan: scale-up records, protected servers, stopping everything."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+
+from accounts.models import Account, CloudConnection
+from capacity.models import TrafficEvent
+from capacity.services import add_event
+from portal.access import Permission
+from portal.errors import NotPermitted, Refused, Trouble
+from portal.runs.models import Run, Standstill
+from scaledown import drawing, services
+from scaledown.forms import (
+    EventForm,
+    ProtectForm,
+    RecordForm,
+)
+from scaledown.models import ProtectedServer, ScaleUpRecord
+from scaledown.pool import read_pool
+from scaledown.views.shared import (
+    ScaledownPage,
+    status_for,
+)
+
+# --- records, protected servers -------------------------------------------------------------------------------
+
+
+class RecordList(ScaledownPage):
+    """Traffic events and what was added for them."""
+
+    permission = Permission.PLAN_VIEW
+    write_permission = Permission.SAMPLE_ADD
+
+    def get(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Newest first."""
+        self.find(Account, account_ref)
+        return self._page(EventForm(zone=self.zone))
+
+    def post(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Add an event, then write down what was added for it."""
+        account = self.find(Account, account_ref)
+        form = EventForm(request.POST, zone=self.zone)
+        if form.is_valid():
+            try:
+                event = add_event(account, actor=self.user, **form.cleaned_data)
+            except Refused as refusal:
+                form.add_error(None, refusal.says)
+            else:
+                messages.success(request, f"{event.name} was added. Now write down what was added for it.")
+                return redirect("scaledown:record-detail", event_ref=event.ref)
+        return self._page(form, status=422)
+
+    def _page(self, form: EventForm, status: int = 200) -> HttpResponse:
+        return self.show(
+            "scaledown/record_list.html",
+            events=drawing.events_of(self.account),
+            form=form,
+            zone_name=str(self.zone),
+            status=status,
+        )
+
+
+class RecordDetail(ScaledownPage):
+    """The scale-up record of one event: by hand, or reconstructed from the provider and then checked."""
+
+    permission = Permission.PLAN_VIEW
+    write_permission = Permission.PLAN_DRAFT
+
+    def get(self, request: HttpRequest, event_ref: UUID) -> HttpResponse:
+        """Show the record; with `from` (a cloud connection) also what the provider shows."""
+        event = self.find(TrafficEvent, event_ref)
+        return self._page(event, self._form(event), self._found(request, event))
+
+    def post(self, request: HttpRequest, event_ref: UUID) -> HttpResponse:
+        """Write the record; what was reconstructed keeps its evidence."""
+        event = self.find(TrafficEvent, event_ref)
+        form = RecordForm(request.POST, connections=self.connections())
+        status = 422
+        found: dict[str, Any] = {}
+        if form.is_valid():
+            connection = form.connections[form.cleaned_data["connection"]]
+            try:
+                known = self._reconstructed(event, connection) if "evidence" in request.POST else {}
+                services.record_scale_up(
+                    event=event,
+                    connection=connection,
+                    actor=self.user,
+                    entries=[
+                        known.get(server_id) or services.AddedServer(server_id, name, at)
+                        for name, server_id, at in form.cleaned_data["servers"]
+                    ],
+                )
+            except Trouble as trouble:
+                form.add_error(None, trouble.says)
+                status = status_for(trouble)
+            else:
+                messages.success(request, "The scale-up record is written.")
+                return redirect("scaledown:record-detail", event_ref=event.ref)
+        return self._page(event, form, found, status)
+
+    def _form(self, event: TrafficEvent) -> RecordForm:
+        return RecordForm(connections=self.connections())
+
+    def _reconstructed(
+        self, event: TrafficEvent, connection: CloudConnection
+    ) -> dict[str, services.AddedServer]:
+        whole = CloudConnection.objects.get(pk=connection.pk)
+        ids = [one.id for one in drawing.balancers_of(whole)]
+        return {one.server_id: one for one in services.reconstruct(event, read_pool(whole, ids))}
+
+    def _found(self, request: HttpRequest, event: TrafficEvent) -> dict[str, Any]:
+        wanted = request.GET.get("from", "")
+        connection = next((row for row in self.connections() if str(row.ref) == wanted), None)
+        if connection is None:
+            return {}
+        try:
+            rows = list(self._reconstructed(event, connection).values())
+        except Trouble as trouble:
+            return {"problem": trouble.says}
+        lines = "\n".join(
+            f"{row.server_name}, {row.server_id}, {row.added_at:%Y-%m-%d %H:%M:%S}" for row in rows
+        )
+        form = RecordForm(initial={"connection": wanted, "servers": lines}, connections=self.connections())
+        return {"found": rows, "looked": True, "form": form}
+
+    def _page(
+        self, event: TrafficEvent, form: RecordForm, found: dict[str, Any], status: int = 200
+    ) -> HttpResponse:
+        records = (
+            ScaleUpRecord.objects.filter(event=event)
+            .select_related("connection", "recorded_by")
+            .prefetch_related("entries")
+            .order_by("pk")
+        )
+        return self.show(
+            "scaledown/record_detail.html",
+            event=event,
+            records=list(records),
+            **{"form": form, "connections": self.connections(), **found},
+            status=status,
+        )
+
+
+class Protected(ScaledownPage):
+    """Servers that no plan may contain."""
+
+    permission = Permission.PLAN_VIEW
+    write_permission = Permission.SERVER_PROTECT
+
+    def get(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Show them."""
+        self.find(Account, account_ref)
+        initial = {name: request.GET.get(name, "") for name in ("connection", "server_id", "server_name")}
+        return self._page(ProtectForm(initial=initial, connections=self.connections()))
+
+    def post(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Mark one."""
+        account = self.find(Account, account_ref)
+        form = ProtectForm(request.POST, connections=self.connections())
+        if form.is_valid():
+            data = form.cleaned_data
+            try:
+                services.protect_server(
+                    account=account,
+                    connection=form.connections[data["connection"]],
+                    server_id=data["server_id"],
+                    server_name=data["server_name"],
+                    reason=data["reason"],
+                    actor=self.user,
+                )
+            except Refused as refusal:
+                form.add_error(None, refusal.says)
+            else:
+                messages.success(request, f"{data['server_name']} is protected: no plan may contain it.")
+                return redirect("scaledown:protected", account_ref=account.ref)
+        return self._page(form, status=422)
+
+    def _page(self, form: ProtectForm, status: int = 200) -> HttpResponse:
+        return self.show(
+            "scaledown/protected.html", marks=drawing.protected_of(self.account), form=form, status=status
+        )
+
+
+class ProtectedLift(ScaledownPage):
+    """Lift a server's protection, with a reason."""
+
+    permission = Permission.SERVER_PROTECT
+
+    def get(self, request: HttpRequest, mark_ref: UUID) -> HttpResponse:
+        """Ask for the reason."""
+        return self._ask(self.find(ProtectedServer, mark_ref))
+
+    def post(self, request: HttpRequest, mark_ref: UUID) -> HttpResponse:
+        """Lift it."""
+        mark = self.find(ProtectedServer, mark_ref)
+        name = mark.server_name
+        services.unprotect_server(mark, actor=self.user, reason=request.POST.get("reason", "")[:1000])
+        messages.success(request, f"{name} is no longer protected.")
+        return redirect("scaledown:protected", account_ref=self.account.ref)
+
+    def _ask(self, mark: ProtectedServer) -> HttpResponse:
+        return self.show(
+            "components/confirm_page.html",
+            title=f"Lift the protection of {mark.server_name}?",
+            text=f"A plan may then take {mark.server_name} out and delete it. It was protected because: {mark.reason}",
+            action=self.request.path,
+            button=f"Lift the protection of {mark.server_name}",
+            back_url=reverse("scaledown:protected", args=[self.account.ref]),
+            reason="required",
+        )
+
+
+# --- stop everything ------------------------------------------------------------------------------------------
+
+
+class StandstillPage(ScaledownPage):
+    """Stop everything: no change is sent any more but putting back, until a person lifts it."""
+
+    permission = Permission.RUN_VIEW
+    write_permission = Permission.STANDSTILL_PUT
+
+    def get(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Show what stands still, and what can be stopped."""
+        self.find(Account.objects.select_related("team"), account_ref)
+        return self._page()
+
+    def post(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Stop it."""
+        account = self.find(Account.objects.select_related("team"), account_ref)
+        scope, _, connection_ref = request.POST.get("scope", "account").partition(":")
+        reason = request.POST.get("reason", "")[:1000]
+        connection = next((row for row in self.connections() if str(row.ref) == connection_ref), None)
+        try:
+            put = services.put_standstill(
+                scope, account=account, actor=self.user, reason=reason, connection=connection
+            )
+        except NotPermitted:
+            raise
+        except Refused as refusal:
+            return self._page(
+                problem=refusal.says, typed=reason, scope=request.POST.get("scope", ""), status=422
+            )
+        said = "Everything is stopped. Nothing is sent any more but putting back."
+        own = set(map(str, Run.objects.filter(account=account).values_list("ref", flat=True)))
+        sent = [one["says"] for one in put.on_the_wire if one["run"] in own]
+        if sent:
+            said += f" On its way at that moment: {' '.join(sent)}"
+        messages.success(request, said)
+        return redirect("scaledown:standstill", account_ref=account.ref)
+
+    def _page(
+        self, *, problem: str = "", typed: str = "", scope: str = "account", status: int = 200
+    ) -> HttpResponse:
+        account = self.account
+        scopes = services.standstill_scopes([account])
+        standing = Standstill.objects.filter(scope__in=scopes, lifted_at__isnull=True).order_by("at", "pk")
+        past = Standstill.objects.filter(scope__in=scopes, lifted_at__isnull=False).select_related(
+            "lifted_by"
+        )
+        words = {
+            f"account:{account.ref}": str(account),
+            f"team:{account.team.ref}": f"all accounts of {account.team}",
+            "all": "the whole portal",
+        } | {f"connection:{row.ref}": f"cloud connection {row}" for row in self.connections()}
+        rows = [
+            {"row": row, "scope": words.get(row.scope, row.scope), "can_lift": row.scope != "all"}
+            for row in standing
+        ]
+        choices = [
+            ("account", f"All of {account}"),
+            *((f"connection:{row.ref}", f"Cloud connection {row}") for row in self.connections()),
+        ]
+        if Permission.RUN_COMMAND in self.granted:
+            choices.append(("team", f"All accounts of {account.team}"))
+        return self.show(
+            "scaledown/standstill.html",
+            status=status,
+            standing=rows,
+            past=[
+                {"row": row, "scope": words.get(row.scope, row.scope)}
+                for row in past.order_by("-at", "-pk")[:10]
+            ],
+            choices=choices,
+            scope=scope,
+            problem=problem,
+            typed=typed,
+        )
+
+
+class StandstillLift(ScaledownPage):
+    """Let work go on, with a reason. Leads only."""
+
+    permission = Permission.STANDSTILL_LIFT
+
+    def post(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Lift it."""
+        account = self.find(Account.objects.select_related("team"), account_ref)
+        scopes = [scope for scope in services.standstill_scopes([account]) if scope != "all"]
+        try:
+            ref = UUID(request.POST.get("standstill", ""))
+        except ValueError:
+            raise Refused(
+                "Name the standstill that shall be lifted. Nothing was changed.", code="unknown"
+            ) from None
+        row = Standstill.objects.filter(ref=ref, scope__in=scopes).first()
+        if row is None:
+            raise Refused("There is no such standstill on this account. Nothing was changed.", code="unknown")
+        services.lift_standstill(
+            row, account=account, actor=self.user, reason=request.POST.get("reason", "")[:1000]
+        )
+        messages.success(request, "The standstill is lifted. Runs look afresh and go on.")
+        return redirect("scaledown:standstill", account_ref=account.ref)

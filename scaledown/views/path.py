@@ -1,0 +1,364 @@
+"""The guided path: a draft that the server keeps, step by step, until it is submitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+
+from accounts.models import Account
+from capacity.models import Probe
+from portal.access import Permission
+from portal.errors import Refused, StaleState, Trouble
+from scaledown import drawing, services
+from scaledown.forms import (
+    PoolForm,
+    PurposeForm,
+    ReasonForm,
+    SafetyForm,
+)
+from scaledown.models import Plan, PlanStatus
+from scaledown.planner import Choice
+from scaledown.selectors import plan_page
+from scaledown.types import Order
+from scaledown.views.shared import (
+    PLANS,
+    STEPS,
+    ScaledownPage,
+    looked,
+    preview_context,
+    status_for,
+)
+
+# --- the guided path ----------------------------------------------------------------------------------------
+
+
+class DraftStep(ScaledownPage, abstract=True):
+    """One step of the guided path over a draft that the server keeps."""
+
+    step = "purpose"
+
+    def draft(self, plan_ref: UUID) -> Plan:
+        """Return the plan; StaleState (409) once it was submitted."""
+        plan = self.find(PLANS, plan_ref)
+        if plan.status != PlanStatus.DRAFT:
+            raise StaleState(
+                "This plan was submitted, and what people approve cannot change. Copy it to change it.",
+                code="plan_frozen",
+            )
+        return plan
+
+    def step_page(
+        self, template: str, plan: Plan | None, *, status: int = 200, **context: Any
+    ) -> HttpResponse:
+        """Return the page of this step with the stepper; every step of a kept draft can be opened."""
+        steps = [
+            {"key": key, "label": label, "url": reverse(name, args=[plan.ref]) if plan else ""}
+            for key, label, name in STEPS
+        ]
+        return self.show(template, status=status, steps=steps, step=self.step, plan=plan, **context)
+
+    def after(self, request: HttpRequest, plan: Plan, name: str) -> HttpResponse:
+        """Go on to the next step, or to the plan where only the draft was to be kept."""
+        if "later" in request.POST:
+            messages.success(request, "The draft is kept as it is. You can go on with it at any time.")
+            return redirect("scaledown:plan-detail", plan_ref=plan.ref)
+        return redirect(name, plan_ref=plan.ref)
+
+
+def _purpose_form(
+    view: ScaledownPage, data: Any = None, initial: Mapping[str, Any] | None = None
+) -> PurposeForm:
+    events = drawing.events_of(view.account)
+    form = PurposeForm(
+        data, initial=initial, connections=view.connections(), events=[one.event for one in events]
+    )
+    form.evidence = events  # type: ignore[attr-defined]
+    return form
+
+
+class PlanNew(DraftStep):
+    """The first step: what for."""
+
+    permission = Permission.PLAN_DRAFT
+
+    def get(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Show the form; the newest event with a record is chosen."""
+        self.find(Account, account_ref)
+        form = _purpose_form(self)
+        recorded = next((one for one in form.evidence if one.servers), None)  # type: ignore[attr-defined]
+        if recorded is not None:
+            form.initial = {"event": recorded.ref, "title": f"After {recorded.name}"[:200]}
+        return self.step_page("scaledown/plan_purpose.html", None, form=form)
+
+    def post(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Make the draft with the pool that held the event's servers."""
+        account = self.find(Account, account_ref)
+        form = _purpose_form(self, request.POST)
+        status = 422
+        if form.is_valid():
+            try:
+                balancer_id = drawing.propose_balancer(form.chosen_connection, form.chosen_event)
+                plan = services.draft_plan(
+                    account=account,
+                    connection=form.chosen_connection,
+                    actor=self.user,
+                    title=form.cleaned_data["title"],
+                    choice=Choice(
+                        balancer_ids=(balancer_id,),
+                        order=Order.REVERSE_OF_SCALE_UP if form.chosen_event else Order.NEWEST_FIRST,
+                        reason=form.cleaned_data["reason"],
+                    ),
+                    event=form.chosen_event,
+                )
+            except Trouble as trouble:
+                form.add_error(None, trouble.says)
+                status = status_for(trouble)
+            else:
+                return self.after(request, plan, "scaledown:plan-pool")
+        return self.step_page("scaledown/plan_purpose.html", None, form=form, status=status)
+
+
+class PlanPurpose(DraftStep):
+    """What for, of a draft that is kept."""
+
+    permission = Permission.PLAN_DRAFT
+
+    def get(self, request: HttpRequest, plan_ref: UUID) -> HttpResponse:
+        """Show what was chosen."""
+        plan = self.draft(plan_ref)
+        form = _purpose_form(
+            self,
+            initial={
+                "title": plan.title,
+                "connection": str(plan.connection.ref),
+                "event": str(plan.event.ref) if plan.event else "",
+                "reason": services.choice_of(plan).reason,
+            },
+        )
+        form.fields["connection"].disabled = True
+        return self.step_page("scaledown/plan_purpose.html", plan, form=form)
+
+    def post(self, request: HttpRequest, plan_ref: UUID) -> HttpResponse:
+        """Keep what was changed. Another connection is another plan."""
+        plan = self.draft(plan_ref)
+        form = _purpose_form(self, request.POST, initial={"connection": str(plan.connection.ref)})
+        form.fields["connection"].disabled = True
+        status = 422
+        if form.is_valid():
+            choice = replace(services.choice_of(plan), reason=form.cleaned_data["reason"])
+            changes: dict[str, Any] = {}
+            if form.chosen_event != plan.event:
+                changes["event"] = form.chosen_event
+            try:
+                services.edit_draft(
+                    plan, actor=self.user, title=form.cleaned_data["title"], choice=choice, **changes
+                )
+            except Refused as refusal:
+                form.add_error(None, refusal.says)
+                status = status_for(refusal)
+            else:
+                return self.after(request, plan, "scaledown:plan-pool")
+        return self.step_page("scaledown/plan_purpose.html", plan, form=form, status=status)
+
+
+class PlanPool(DraftStep):
+    """Pool and order: who comes out and who stays, with reasons, from a fresh look."""
+
+    permission = Permission.PLAN_DRAFT
+    step = "pool"
+
+    def get(self, request: HttpRequest, plan_ref: UUID) -> HttpResponse:
+        """Look at the pool and show it."""
+        return self._page(self.draft(plan_ref))
+
+    def post(self, request: HttpRequest, plan_ref: UUID) -> HttpResponse:
+        """Keep the choice; *look again* stays on this step with the new choice."""
+        plan = self.draft(plan_ref)
+        looked = drawing.pool_step(plan)
+        choice = services.choice_of(plan)
+        form = self._form(looked, choice, request.POST)
+        status = 422
+        if form.is_valid():
+            try:
+                services.edit_draft(plan, actor=self.user, choice=form.onto(choice))
+            except Refused as refusal:
+                form.add_error(None, refusal.says)
+                status = status_for(refusal)
+            else:
+                if "look" in request.POST:
+                    return redirect("scaledown:plan-pool", plan_ref=plan.ref)
+                return self.after(request, plan, "scaledown:plan-safety")
+        return self._page(plan, looked, form, status)
+
+    def _form(self, looked: drawing.PoolStep, choice: Choice, data: Any = None) -> PoolForm:
+        names = dict(looked.liftable) | {server_id: server_id for server_id in choice.lifted}
+        names |= {
+            member.server.id: member.server.name
+            for member in looked.order
+            if member.server.id in choice.lifted
+        }
+        return PoolForm(
+            data,
+            initial=PoolForm.initial_of(choice),
+            balancers=[(one.id, one.label) for one in looked.balancers],
+            liftable=sorted(names.items(), key=lambda item: item[1]),
+        )
+
+    def _page(
+        self,
+        plan: Plan,
+        looked: drawing.PoolStep | None = None,
+        form: PoolForm | None = None,
+        status: int = 200,
+    ) -> HttpResponse:
+        looked = looked or drawing.pool_step(plan)
+        choice = services.choice_of(plan)
+        target = (
+            choice.target if choice.target is not None else looked.proposal.count if looked.proposal else None
+        )
+        out = max(0, looked.serving - target) if looked.serving is not None and target is not None else None
+        return self.step_page(
+            "scaledown/plan_pool.html",
+            plan,
+            form=form or self._form(looked, choice),
+            looked=looked,
+            out_count=out,
+            coming=looked.order[:out] if out is not None else (),
+            spare=looked.order[out:] if out is not None else looked.order,
+            target=target,
+            status=status,
+        )
+
+
+class PlanSafety(DraftStep):
+    """Safety: when a drain is over, what happens at its limit, how long traffic is watched, the window."""
+
+    permission = Permission.PLAN_DRAFT
+    step = "safety"
+
+    def get(self, request: HttpRequest, plan_ref: UUID) -> HttpResponse:
+        """Show the choice."""
+        plan = self.draft(plan_ref)
+        initial = SafetyForm.initial_of(services.choice_of(plan))
+        return self._page(plan, SafetyForm(initial=initial, zone=self.zone))
+
+    def post(self, request: HttpRequest, plan_ref: UUID) -> HttpResponse:
+        """Keep the choice."""
+        plan = self.draft(plan_ref)
+        form = SafetyForm(request.POST, zone=self.zone)
+        status = 422
+        if form.is_valid():
+            try:
+                services.edit_draft(plan, actor=self.user, choice=form.onto(services.choice_of(plan)))
+            except Refused as refusal:
+                form.add_error(None, refusal.says)
+                status = status_for(refusal)
+            else:
+                return self.after(request, plan, "scaledown:plan-preview")
+        return self._page(plan, form, status)
+
+    def _page(self, plan: Plan, form: SafetyForm, status: int = 200) -> HttpResponse:
+        probes = Probe.objects.filter(
+            connection=plan.connection, balancer_id__in=services.choice_of(plan).balancer_ids
+        ).order_by("name", "pk")
+        return self.step_page(
+            "scaledown/plan_safety.html",
+            plan,
+            form=form,
+            probes=list(probes),
+            zone_name=str(self.zone),
+            status=status,
+        )
+
+
+class PlanPreview(DraftStep):
+    """The preview: every step and every warning, before anyone approves."""
+
+    permission = Permission.PLAN_DRAFT
+    step = "preview"
+
+    def get(self, request: HttpRequest, plan_ref: UUID) -> HttpResponse:
+        """Show the newest preview; without one, look now."""
+        plan = self.draft(plan_ref)
+        problem, status = "", 200
+        if plan.preview is None:
+            problem, status = self._look(plan)
+        return self._page(plan, problem, status)
+
+    def post(self, request: HttpRequest, plan_ref: UUID) -> HttpResponse:
+        """Look at the pool again."""
+        plan = self.draft(plan_ref)
+        problem, status = self._look(plan)
+        if problem:
+            return self._page(plan, problem, status)
+        return redirect("scaledown:plan-preview", plan_ref=plan.ref)
+
+    def _look(self, plan: Plan) -> tuple[str, int]:
+        try:
+            services.preview_plan(plan, actor=self.user, pool=looked(plan))
+        except Trouble as trouble:
+            return trouble.says, status_for(trouble)
+        return "", 200
+
+    def _page(self, plan: Plan, problem: str, status: int) -> HttpResponse:
+        page = plan_page(plan, viewer=self.user, granted=self.granted)
+        return self.step_page(
+            "scaledown/plan_preview.html",
+            plan,
+            page=page,
+            problem=problem,
+            # A look that makes no plan is an answer, not a failed page.
+            status=200 if status == 422 else status,
+            **preview_context(page),
+        )
+
+
+class PlanSubmit(DraftStep):
+    """Approvals: who will be asked, and the submit button."""
+
+    permission = Permission.PLAN_DRAFT
+    write_permission = Permission.PLAN_SUBMIT
+    step = "approvals"
+
+    def get(self, request: HttpRequest, plan_ref: UUID) -> HttpResponse:
+        """Show who will be asked."""
+        return self._page(self.draft(plan_ref), ReasonForm())
+
+    def post(self, request: HttpRequest, plan_ref: UUID) -> HttpResponse:
+        """Freeze the plan from a fresh look and ask the customer."""
+        plan = self.draft(plan_ref)
+        form = ReasonForm(request.POST)
+        status = 422
+        if form.is_valid():
+            try:
+                services.submit_plan(
+                    plan, actor=self.user, pool=looked(plan), reason=form.cleaned_data["reason"]
+                )
+            except Trouble as trouble:
+                form.add_error(None, trouble.says)
+                status = status_for(trouble)
+            else:
+                messages.success(
+                    request, "The plan is submitted: this is your approval. Now the customer decides."
+                )
+                return redirect("scaledown:plan-detail", plan_ref=plan.ref)
+        return self._page(plan, form, status)
+
+    def _page(self, plan: Plan, form: ReasonForm, status: int = 200) -> HttpResponse:
+        page = plan_page(plan, viewer=self.user, granted=self.granted)
+        return self.step_page(
+            "scaledown/plan_submit.html",
+            plan,
+            form=form,
+            page=page,
+            approvers=drawing.approvers_of(self.account),
+            status=status,
+            **preview_context(page),
+        )
