@@ -9,12 +9,15 @@ from types import SimpleNamespace
 import pytest
 from django.urls import reverse
 
+from portal.access import permissions_on
 from portal.cloud.types import Condition
 from portal.errors import TryLater
 from portal.runs import registry
 from portal.runs.models import Run
+from portal.runs.stream import Change
 from scaledown import services
 from scaledown.models import Plan, ProtectedServer, ScaleUpRecord
+from scaledown.views.runs import _renderer
 from tests.scaledown.planner_cases import CHOICE
 from tests.scaledown.rows import desk, fresh_pool
 
@@ -308,6 +311,51 @@ def test_a_halt_says_what_is_true_and_offers_what_is_safe(here, as_):
     plain = page(as_(here.viewer).get(url("run-detail", run)))
     assert "Paused for safety" in plain
     assert "guard" not in plain
+
+
+def test_a_line_of_the_journal_has_an_address_of_its_own(here, as_):
+    run = started(here)
+    assert 'id="j-1"' in as_(here.viewer).get(url("run-journal", run)).content.decode()
+
+
+def test_the_stream_sends_what_changed_and_nothing_twice(here):
+    run = started(here)
+    view = SimpleNamespace(
+        granted=permissions_on(here.viewer, here.account), request=SimpleNamespace(user=here.viewer)
+    )
+    render = _renderer(view, run, "", "a-token")
+    change = Change(entries=(), status=run.status, seq=run.seq, token=0, is_over=False)
+    assert set(render(change)) == {"state", "lanes", "charts", "journal"}
+    assert render(change) == {}
+    services.take_charge(run, actor=here.lead)
+    news = render(change)
+    assert set(news) == {"state", "journal"}
+    assert "In charge: Lead" in news["state"]
+
+
+def test_the_stream_speaks_the_words_of_its_reader_and_knows_their_commands(here):
+    run = started(here)
+    change = Change(entries=(), status=run.status, seq=run.seq, token=0, is_over=False)
+
+    def state_for(user):
+        granted = permissions_on(user, here.account)
+        view = SimpleNamespace(granted=granted, request=SimpleNamespace(user=user))
+        return _renderer(view, run, "", "a-token")(change)["state"]
+
+    assert "will start later" in state_for(here.viewer)
+    assert "Abort" not in state_for(here.viewer)
+    assert "Abort the run" in state_for(here.manager)
+
+
+def test_the_stream_needs_few_queries(here, django_assert_max_num_queries):
+    run = started(here)
+    view = SimpleNamespace(
+        granted=permissions_on(here.viewer, here.account), request=SimpleNamespace(user=here.viewer)
+    )
+    render = _renderer(view, run, "", "a-token")
+    change = Change(entries=(), status=run.status, seq=run.seq, token=0, is_over=False)
+    with django_assert_max_num_queries(8):
+        render(change)
 
 
 def test_the_journal_can_be_read_for_one_server(here, as_):

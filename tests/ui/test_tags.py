@@ -201,7 +201,7 @@ def test_the_first_journal_entry_of_a_run_is_shown_with_its_time_of_day():
     entry = SimpleNamespace(seq=0, at=NOW, text="Started", tone="move", who="", subject="web-1")
     shown = show("{% journal entries %}", entries=[entry])
     assert "12:00:00" in shown.text
-    assert any(attrs.get("id") == "entry-0" for _, attrs in shown.elements)
+    assert any(attrs.get("id") == "j-0" for _, attrs in shown.elements)
 
 
 def test_the_navigation_shows_only_what_the_user_is_offered():
