@@ -14,5 +14,8 @@ app = Celery("portal")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.conf.task_routes = {"portal.runs.tasks.*": {"queue": "ticks"}}
-app.conf.beat_schedule = {"portal-tidy": {"task": "portal.tasks.tidy", "schedule": 60.0}}
+app.conf.beat_schedule = {
+    "portal-tidy": {"task": "portal.tasks.tidy", "schedule": 60.0},
+    "scaledown-expire": {"task": "scaledown.tasks.expire", "schedule": 60.0},
+}
 install(app)

@@ -359,6 +359,27 @@ def plan_was_decided(request: ApprovalRequest) -> None:
 
 
 @transaction.atomic
+def expire_plans(at: datetime, *, limit: int = 100) -> int:
+    """Mark approved plans that nobody started in time as expired; returns how many.
+
+    Plans that still wait for a decision expire with their approval request. Safe to call by many at once.
+    """
+    due = (
+        Plan.objects.select_for_update(skip_locked=True, of=("self",))
+        .select_related("account")
+        .filter(status=PlanStatus.APPROVED, expires_at__lte=at)
+        .order_by("expires_at", "pk")[:limit]
+    )
+    count = 0
+    for plan in due:
+        _move(plan, PlanStatus.EXPIRED, "Nobody started it in time. Copy it to ask again.")
+        plan.save()
+        record("plan.expired", account=plan.account, subject=plan, after={"status": plan.status})
+        count += 1
+    return count
+
+
+@transaction.atomic
 def void_plan(plan: Plan, *, actor: User | None, reason: str) -> Plan:
     """End a plan that shall not run. `actor` None means the portal. Raises StaleState once a run began."""
     # The request before the plan: a decision locks them in this order too.

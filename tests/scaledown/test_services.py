@@ -234,6 +234,17 @@ def test_a_run_does_not_start_on_an_approval_that_is_over(here):
     assert refusal.value.code == "expired"
 
 
+def test_an_approved_plan_that_nobody_started_in_time_is_marked_as_expired_once(here):
+    plan, later = approved(here), approved(here)
+    Plan.objects.filter(pk=plan.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    assert services.expire_plans(timezone.now()) == 1
+    assert services.expire_plans(timezone.now()) == 0
+    plan.refresh_from_db()
+    later.refresh_from_db()
+    assert (plan.status, later.status) == ("expired", "approved")
+    assert "Copy it" in plan.status_reason
+
+
 def test_a_run_does_not_start_from_a_plan_that_was_changed_in_the_database(here):
     plan = approved(here)
     plan.data["floor"] = 1
