@@ -273,6 +273,7 @@ class PlanSafety(DraftStep):
             plan,
             form=form,
             probes=list(probes),
+            choice=services.choice_of(plan),
             zone_name=str(self.zone),
             status=status,
         )

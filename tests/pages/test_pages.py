@@ -177,6 +177,12 @@ def test_a_provider_that_does_not_answer_loses_nothing_that_was_typed(here, as_,
     assert "The pool could not be read" in page(as_(here.manager).get(url("plan-pool", plan)))
 
 
+def test_safety_leads_to_the_checks_of_the_site(here, as_):
+    plan = drafted(here)
+    shown = as_(here.manager).get(url("plan-safety", plan)).content.decode()
+    assert reverse("capacity:pool-known", args=[here.connection.ref, "71"]) in shown
+
+
 def test_each_step_of_a_draft_can_be_opened_again(here, as_):
     plan = drafted(here)
     for name in ("plan-purpose", "plan-pool", "plan-safety", "plan-preview", "plan-submit"):
