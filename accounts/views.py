@@ -23,7 +23,7 @@ from accounts.forms import ConnectionForm, ContactForm, LogInForm, SettingsForm,
 from accounts.models import Account, ApiToken, CloudConnection, Contact
 from portal.access import Can, Guard, Permission, PortalView
 from portal.account_sections import actions_for, sections_for, tabs_for
-from portal.audit.selectors import entries_of_account, entries_of_user
+from portal.audit.selectors import entries_of_account, entries_of_user, for_reader
 from portal.audit.services import record
 from portal.errors import Refused, Trouble
 from portal.middleware import address_of
@@ -147,6 +147,10 @@ class Activity(AccountPage):
         """Show the newest first."""
         account = self.find(Account, account_ref)
         page = keyset(entries_of_account(account), request.GET.dict(), order="-id", filters={"a": account.pk})
+        reads_team_notes = Permission.TEAM_NOTES in self.granted
+        for entry in page.rows:
+            entry.before = for_reader(entry.before, reads_team_notes=reads_team_notes)
+            entry.after = for_reader(entry.after, reads_team_notes=reads_team_notes)
         return self.show(
             "accounts/activity.html",
             page=page,

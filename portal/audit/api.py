@@ -14,13 +14,17 @@ from rest_framework.response import Response
 from portal.access import Permission
 from portal.api import PortalAPIView, documented
 from portal.audit.models import AuditEntry
-from portal.audit.selectors import entries_of_account
+from portal.audit.selectors import entries_of_account, for_reader
 
 
 class AuditEntryOut(serializers.ModelSerializer[AuditEntry]):
-    """One entry. `address` is null for whoever does not manage the account's members."""
+    """One entry. `address` is null for whoever does not manage the account's members; the team's own notes
+    are left out of `before` and `after` for whoever may not read them.
+    """
 
     address = serializers.SerializerMethodField()
+    before = serializers.SerializerMethodField()
+    after = serializers.SerializerMethodField()
 
     class Meta:
         model = AuditEntry
@@ -47,6 +51,17 @@ class AuditEntryOut(serializers.ModelSerializer[AuditEntry]):
         """Return where the actor was, to those who manage members."""
         granted = self.context.get("granted", frozenset())
         return entry.address if Permission.MEMBER_EDIT in granted else None
+
+    def get_before(self, entry: AuditEntry) -> dict[str, Any]:
+        """Return the fields as they were."""
+        return for_reader(entry.before, reads_team_notes=self._reads_team_notes())
+
+    def get_after(self, entry: AuditEntry) -> dict[str, Any]:
+        """Return the fields as they became."""
+        return for_reader(entry.after, reads_team_notes=self._reads_team_notes())
+
+    def _reads_team_notes(self) -> bool:
+        return Permission.TEAM_NOTES in self.context.get("granted", frozenset())
 
 
 EXAMPLE: dict[str, Any] = {

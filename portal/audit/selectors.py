@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from typing import Any
 
 from django.db.models import QuerySet
 
 from portal.audit.models import AuditEntry
+
+# What the team writes for itself. An entry is of the account, whose customers read it too.
+TEAM_ONLY_FIELDS = frozenset({"team_notes"})
 
 
 def entries_of_account(account: Any) -> QuerySet[AuditEntry]:
@@ -17,3 +21,9 @@ def entries_of_account(account: Any) -> QuerySet[AuditEntry]:
 def entries_of_user(user: Any) -> QuerySet[AuditEntry]:
     """Return what one user did, newest first."""
     return AuditEntry.objects.filter(actor_ref=str(user.ref)).order_by("-id")
+
+
+def for_reader(values: Mapping[str, Any], *, reads_team_notes: bool) -> dict[str, Any]:
+    """Return an entry's `before` or `after` as a reader may see it: the team's own notes for the team only."""
+    hidden: Set[str] = frozenset() if reads_team_notes else TEAM_ONLY_FIELDS
+    return {name: value for name, value in values.items() if name not in hidden}

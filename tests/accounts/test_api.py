@@ -344,3 +344,21 @@ def test_where_somebody_was_is_told_only_to_who_manages_members(api):
     assert api.get(url).json()["results"][0]["address"] is None
     api.headers = make.bearer(make.token(make.member(api.account, "admin")))
     assert api.get(url).json()["results"][0]["address"] == "127.0.0.1"
+
+
+def test_the_teams_notes_do_not_reach_the_customer_by_way_of_the_audit(api):
+    manager = make.bearer(make.token(make.launch_manager(api.account.team)))
+    reader, api.headers = api.headers, manager
+    account = f"/api/v1/accounts/{api.account.ref}"
+    changed = {"team_notes": "difficult", "notes": "shared"}
+    assert api.send("patch", account, changed, HTTP_IF_MATCH="*").status_code == 200
+    newest = api.get(f"{account}/audit").json()["results"][0]
+    assert newest["after"] == {"team_notes": "difficult", "notes": "shared"}
+    api.headers = reader
+    newest = api.get(f"{account}/audit").json()["results"][0]
+    assert (newest["before"], newest["after"]) == ({"notes": ""}, {"notes": "shared"})
+    browser = Client()
+    browser.force_login(api.user)
+    page = browser.get(f"/accounts/{api.account.ref}/activity/").content.decode()
+    assert "account.changed" in page
+    assert "difficult" not in page
