@@ -73,7 +73,11 @@ def shrink(data: bytes) -> bytes:
         line = list(zip(row[0::size], row[1::size], row[2::size], strict=True))
         used.update(line)
         pixels.append(line)
-    palette = [colour for colour, _ in used.most_common(256)]
+    # A thin coloured mark counts for more than one more shade of grey: it means something.
+    ranked = sorted(
+        used, key=lambda colour: used[colour] * (1 + (max(colour) - min(colour)) / 8), reverse=True
+    )
+    palette = ranked[:256]
     index = {colour: number for number, colour in enumerate(palette)}
     for colour in used:
         if colour not in index:
