@@ -42,8 +42,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, ClassVar, TypeVar
 
@@ -57,8 +59,9 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from redis.exceptions import RedisError
 from rest_framework import serializers
-from rest_framework.exceptions import NotAuthenticated, Throttled
+from rest_framework.exceptions import NotAuthenticated, ParseError, Throttled, ValidationError
 from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.parsers import BaseParser
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -69,7 +72,7 @@ from portal.audit.services import record_outside
 from portal.errors import NotPermitted, Refused
 from portal.models import IdempotentAnswer
 from portal.paging import MAX_LIMIT, keyset
-from portal.problems import KeyReused, PreconditionRequired, ScopeMissing, Stale
+from portal.problems import KeyReused, LengthRequired, PreconditionRequired, ScopeMissing, Stale, TooLarge
 
 log = structlog.get_logger(__name__)
 Row = TypeVar("Row", bound=Model)
@@ -77,6 +80,10 @@ Row = TypeVar("Row", bound=Model)
 KEEP_FOR = timedelta(hours=24)
 RATE_PER_MINUTE = 600
 MAX_KEY_LENGTH = 200
+MAX_BODY_BYTES = 1024 * 1024
+MAX_DEPTH = 32
+# What PostgreSQL holds in no text: the null character, and halves of characters.
+_UNSOUND = re.compile("[\x00\ud800-\udfff]")
 
 
 class ProblemOut(serializers.Serializer[Any]):
@@ -104,10 +111,58 @@ class _AnyAccept(DefaultContentNegotiation):
         return (renderers[0], renderers[0].media_type)
 
 
+class StrictJSON(BaseParser):
+    """JSON that can be stored and answered again: of bounded size and depth, finite numbers, sound text."""
+
+    media_type = "application/json"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        """Return the parsed body. Raises TooLarge (413), ParseError (400) or ValidationError (422)."""
+        raw = stream.read(MAX_BODY_BYTES + 1)
+        if len(raw) > MAX_BODY_BYTES:
+            raise TooLarge()
+        try:
+            found = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
+        except (ValueError, RecursionError):
+            raise ParseError("The body is no JSON in UTF-8, or is nested too deeply.") from None
+        for path, wrong in _unfit(found):
+            raise ValidationError({path or "non_field_errors": [wrong]})
+        return found
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _unfit(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
+    """Yield (where, what) for each value that neither the database nor an answer could hold."""
+    if depth > MAX_DEPTH:
+        yield path, f"This is nested more than {MAX_DEPTH} deep."
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if not _is_sound(key):
+                yield path, "A name in here holds characters that are no text."
+                return
+            yield from _unfit(item, f"{path}.{key}" if path else key, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _unfit(item, path, depth + 1)
+    elif isinstance(value, str):
+        if not _is_sound(value):
+            yield path, "Null characters and lone surrogates are no text."
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield path, "This number is too large."
+
+
+def _is_sound(text: str) -> bool:
+    return _UNSOUND.search(text) is None
+
+
 class PortalAPIView(Guard, APIView, abstract=True):
     """The base of every API class: permission, scope, problems, pages, idempotency, If-Match, rate limit."""
 
     permission_classes = [_Allow]
+    parser_classes = [StrictJSON]
     content_negotiation_class = _AnyAccept
     rate_per_minute: ClassVar[int] = RATE_PER_MINUTE
     _limit_headers: dict[str, str]
@@ -126,6 +181,7 @@ class PortalAPIView(Guard, APIView, abstract=True):
         self._limit_rate(request)
         self.check_scope(self.needed)
         self.check_personal()
+        _check_length(request)
 
     def check_scope(self, needed: Permission) -> None:
         """Refuse (403) a token that lacks the scope; a browser session has every scope of its user."""
@@ -194,7 +250,11 @@ class PortalAPIView(Guard, APIView, abstract=True):
         """Return the checked body; raises a 422 that names each field that is wrong."""
         checked = serializer(data=self.request.data, **options)
         checked.is_valid(raise_exception=True)
-        return dict(checked.validated_data)
+        data = dict(checked.validated_data)
+        # Number fields take the texts "nan" and "inf" too, which pass every limit or none.
+        for path, wrong in _unfit(data):
+            raise ValidationError({path: [wrong]})
+        return data
 
     def show(
         self, serializer: type[serializers.BaseSerializer[Any]], row: Any, *, status: int = 200
@@ -306,6 +366,15 @@ class PortalAPIView(Guard, APIView, abstract=True):
         return Response(held.body, status=held.status, headers={**held.headers, "Idempotent-Replay": "true"})
 
 
+def _check_length(request: Request) -> None:
+    """Refuse a body that is too large, or whose length is not told (it would be taken for an empty one)."""
+    length = request.META.get("CONTENT_LENGTH") or ""
+    if not length and "HTTP_TRANSFER_ENCODING" in request.META:
+        raise LengthRequired()
+    if length.isascii() and length.isdigit() and int(length) > MAX_BODY_BYTES:
+        raise TooLarge()
+
+
 def _impossible(held: IdempotentAnswer) -> Exception:
     return AssertionError(f"a committed idempotent answer has no status: {held.pk}")
 
@@ -356,6 +425,8 @@ _ERRORS: Mapping[int, tuple[str, str]] = {
     404: ("not-found", "There is nothing here that you can see."),
     409: ("conflict", "It has changed meanwhile."),
     412: ("stale", "This has changed since you read it. Read it again, then decide."),
+    413: ("too-large", "A body may have at most 1 MiB."),
+    415: ("unsupported-media-type", "Send `Content-Type: application/json`."),
     422: ("invalid", "Some fields are not as they must be; `errors` names each."),
     428: ("precondition-required", "A header is missing that this request needs."),
     429: ("too-many-requests", "More than 600 requests in a minute."),
@@ -439,6 +510,8 @@ def documented(
     codes = {401, 403, 404, 429}
     if request is not None or paged or command or once:
         codes |= {400, 422}
+    if request is not None or command or once:
+        codes |= {413, 415}
     if command or once:
         codes |= {409}
     if command or if_match:

@@ -26,7 +26,9 @@ TITLES: Mapping[int, str] = {
     405: "This method is not offered here",
     406: "Not acceptable",
     409: "It has changed meanwhile",
+    411: "The length is missing",
     412: "It has changed since you read it",
+    413: "Too large",
     415: "This media type is not taken here",
     422: "This cannot be done as asked",
     428: "A precondition is missing",
@@ -43,7 +45,9 @@ CODES: Mapping[int, str] = {
     405: "method-not-allowed",
     406: "not-acceptable",
     409: "conflict",
+    411: "length-required",
     412: "stale",
+    413: "too-large",
     415: "unsupported-media-type",
     422: "refused",
     428: "precondition-required",
@@ -74,6 +78,22 @@ class PreconditionRequired(exceptions.APIException):
     status_code = 428
     default_code = "precondition-required"
     default_detail = "A header is missing that this request needs."
+
+
+class LengthRequired(exceptions.APIException):
+    """A body came without its length (411)."""
+
+    status_code = 411
+    default_code = "length-required"
+    default_detail = "Send the body with a Content-Length; chunked bodies are not taken. Nothing was done."
+
+
+class TooLarge(exceptions.APIException):
+    """The body is larger than any request needs (413)."""
+
+    status_code = 413
+    default_code = "too-large"
+    default_detail = "A body may have at most 1 MiB. Nothing was done."
 
 
 class KeyReused(exceptions.APIException):

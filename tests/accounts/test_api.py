@@ -173,6 +173,53 @@ def test_what_is_no_json_is_said(api):
     assert response.json()["type"] == "urn:steady-state:problem:malformed"
 
 
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ("[" * 100_000, 400),
+        ('{"name":' * 100_000, 400),
+        ('{"name": NaN}', 400),
+        (b'{"name": "\xff"}', 400),
+        ('{"name": ' + "9" * 5000 + "}", 400),
+        ('{"name": 1e999}', 422),
+        ('{"name": "\\u0000"}', 422),
+        ('{"time_zone": "\\ud800"}', 422),
+        ('{"roles": ["\\ud800"]}', 422),
+        ('{"\\u0000": 1}', 422),
+        ('{"name": ' + "[" * 40 + "]" * 40 + "}", 422),
+        ('{"notes": "' + "x" * 1_100_000 + '"}', 413),
+    ],
+)
+def test_a_body_that_nothing_can_hold_is_refused_before_it_is_looked_at(api, body, status):
+    response = api.client.post(api.contacts, body, content_type="application/json", **api.headers)
+    assert response.status_code == status
+    assert response["Content-Type"] == "application/problem+json"
+    assert Contact.objects.count() == 0
+
+
+def test_a_body_without_its_length_is_not_taken_for_an_empty_one(api):
+    response = api.client.generic("POST", api.contacts, b"", HTTP_TRANSFER_ENCODING="chunked", **api.headers)
+    assert (response.status_code, response.json()["type"]) == (
+        411,
+        "urn:steady-state:problem:length-required",
+    )
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+def test_a_text_that_python_takes_for_a_number_is_none(api, number):
+    connection = make.connection(api.account)
+    url = f"/api/v1/connections/{connection.ref}/pools/71"
+    given = {"ceiling_rps": number, "ceiling_source": "benchmark"}
+    response = api.send("post", url, given)
+    assert (response.status_code, list(response.json()["errors"])) == (422, ["ceiling_rps"])
+
+
+@pytest.mark.parametrize("path", ["/api/v1/accounts?status=%00", "/api/v1/approvals?account=%00"])
+def test_a_null_character_in_the_address_is_refused(api, path):
+    response = api.get(path)
+    assert (response.status_code, response["Content-Type"]) == (400, "application/problem+json")
+
+
 def test_an_unknown_address_is_a_problem_document_too():
     response = Client().get("/api/v1/nothing-here")
     assert (response.status_code, response["Content-Type"]) == (404, "application/problem+json")
