@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 import structlog
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
-from django.http import HttpRequest, HttpResponseBase
+from django.core.exceptions import BadRequest, MiddlewareNotUsed
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from portal.audit.facts import RequestFacts, set_facts
 
@@ -44,6 +45,9 @@ class RequestContextMiddleware:
         request_id = known if _ID.match(known) else str(uuid.uuid4())
         request.request_id = request_id  # type: ignore[attr-defined]
         set_facts(RequestFacts(request_id=request_id, address=address_of(request)))
+        # The database holds no null character: a filter with one is no filter that could match anything.
+        if "%00" in request.META.get("QUERY_STRING", "") or "\x00" in request.path_info:
+            raise BadRequest("a null character in the address")
         if iscoroutinefunction(self.get_response):
             return self._later(request, request_id)
         response = self.get_response(request)
@@ -57,3 +61,47 @@ class RequestContextMiddleware:
         response = await answer
         response["X-Request-ID"] = request_id
         return response
+
+
+_BY_NUMBER = re.compile(r"^(?:127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?$")
+_FOR_PROGRAMS = ("/api/", "/healthz", "/readyz", "/metrics")
+
+
+class DeskHostMiddleware:
+    """On a desk, sends browsers from http://127.0.0.1:PORT to http://localhost:PORT: one address, one log-in.
+
+    WebAuthn takes its relying party from the host, and a number is none. Programs are answered where they ask.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(
+        self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
+    ) -> None:
+        if not settings.DESK_MODE:
+            raise MiddlewareNotUsed
+        self.get_response = get_response
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        """Redirect or pass on."""
+        elsewhere = localhost_of(request)
+        if not elsewhere:
+            return self.get_response(request)
+        # 307: a form that was sent to the number arrives whole.
+        response = HttpResponse(status=307, headers={"Location": elsewhere})
+        return _at_once(response) if iscoroutinefunction(self.get_response) else response
+
+
+async def _at_once(response: HttpResponseBase) -> HttpResponseBase:
+    return response
+
+
+def localhost_of(request: HttpRequest) -> str:
+    """Return the same address at localhost, or "" where the request may stay where it is."""
+    found = _BY_NUMBER.match(request.META.get("HTTP_HOST", ""))
+    if found is None or request.path_info.startswith(_FOR_PROGRAMS):
+        return ""
+    return f"http://localhost{found.group(1) or ''}{request.get_full_path(force_append_slash=False)}"
