@@ -361,10 +361,11 @@ def other_hands(turn: Turn) -> bool:
             turn.foreign.append(difference)
     if not turn.foreign:
         return False
-    words = wording.other_hand(" ".join(turn.foreign))
-    turn.note("changed_by_other_hand", words, changes=list(turn.foreign))
+    what = " ".join(turn.foreign)
+    turn.note("changed_by_other_hand", wording.foreign_change(what), changes=list(turn.foreign))
     if turn.status is RunStatus.HALTED:
         return False
+    words = wording.other_hand(what)
     return turn.halt("changed_by_other_hand", HaltRank.DECIDE_TODAY, words, ("resume", "abort"))
 
 
@@ -847,7 +848,6 @@ def _drained(turn: Turn, way: ServerWay, grade: Grade, evidence: str) -> bool:
     drain = way.drain
     assert drain is not None
     assert drain.seen_at is not None
-    words = wording.drained(way.name, evidence)
     way = turn.update(
         way,
         drain=replace(drain, grade=grade, done_at=turn.now, evidence=evidence),
@@ -855,7 +855,7 @@ def _drained(turn: Turn, way: ServerWay, grade: Grade, evidence: str) -> bool:
     )
     turn.note(
         "drained",
-        words,
+        wording.drained(way.name, evidence),
         way.server_id,
         grade=grade.value,
         evidence=evidence,
@@ -863,7 +863,7 @@ def _drained(turn: Turn, way: ServerWay, grade: Grade, evidence: str) -> bool:
         source=drain.source,
         took_s=round(turn.age_s(drain.seen_at), 1),
     )
-    way = turn.enter(way, Phase.REMOVING, words)
+    way = turn.enter(way, Phase.REMOVING, wording.leaving(way.name))
     return removing(turn, way)
 
 

@@ -258,6 +258,10 @@ def remove(name: str, balancer: str) -> Words:
     return Words(f"Remove {name} from {balancer}.", f"{name} is being taken out of service.")
 
 
+def leaving(name: str) -> Words:
+    return Words(f"{name} leaves the pool.", f"{name} leaves service.")
+
+
 def left_pool(name: str, soak_s: float) -> Words:
     return Words(
         f"{name} has left the pool; watching traffic without it for {seconds(soak_s)}.",
@@ -293,10 +297,14 @@ def not_keeping_up(name: str, why: str) -> Words:
 
 
 def held(name: str, until: datetime | None) -> Words:
-    when = "" if until is None else f" until {clock(until)}"
+    if until is None:
+        return Words(
+            f"The pool without {name} is verified. It is alive until the last look before its deletion.",
+            f"Your site keeps up without {name}. It is looked at once more before it is deleted.",
+        )
     return Words(
-        f"{name} is held{when}: out of the pool, alive, can be put back.",
-        f"{name} is out of service and kept{when}. It can still come back.",
+        f"{name} is held until {clock(until)}: out of the pool, alive, can be put back.",
+        f"{name} is out of service and kept until {clock(until)}. It can still come back.",
     )
 
 
@@ -425,6 +433,10 @@ def floor_broken(balancer: str, count: int, floor: int, names: str) -> Words:
         f"Only {count} servers serve on {balancer}; the floor is {floor}. This run has nothing to put back.",
         "Paused for safety: fewer servers than agreed are in service. We look at it now.",
     )
+
+
+def foreign_change(what: str) -> Words:
+    return Words(f"Not by this run: {what}", "Someone changed your servers meanwhile.")
 
 
 def other_hand(what: str) -> Words:
