@@ -126,7 +126,13 @@ def portal_children(
                 "--log-level",
                 "warning",
             ),
-            *("--proxy-headers", "--forwarded-allow-ips", "127.0.0.1") if "BEHIND_PROXY" in env else (),
+            # uvicorn believes X-Forwarded-For of this machine unless told otherwise; whoever logs in from here
+            # could then look like somebody else at each try.
+            *(
+                ("--proxy-headers", "--forwarded-allow-ips", "127.0.0.1")
+                if env.get("BEHIND_PROXY", "").lower() not in {"", "0", "false", "no", "off"}
+                else ("--no-proxy-headers",)
+            ),
             more_env={"PYTHONWARNINGS": _NOTHING_IS_COLLECTED},
             needs=("prepare", "postgres", "valkey"),
             check=lambda: _refuse_taken(port),

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from portal.embedded import places, postgres
+from portal.embedded.application import portal_children
 from portal.embedded.errors import CannotStart, reason_in
 from portal.embedded.hold import Wanted, wanted_port
 from portal.embedded.places import Unprivileged
@@ -232,3 +233,22 @@ def test_a_port_that_is_none_is_said(text, monkeypatch):
 def test_what_is_wanted_survives_the_way_to_the_supervisor():
     wanted = Wanted(scenario="launch", simulator_args=("--speed", "60"), workers={"ticks": 1}, beat=False)
     assert Wanted.from_json(wanted.to_json()) == wanted
+
+
+@pytest.mark.parametrize(
+    ("behind_proxy", "option"),
+    [("", "--no-proxy-headers"), ("0", "--no-proxy-headers"), ("1", "--proxy-headers")],
+)
+def test_what_a_caller_says_of_its_own_address_is_believed_behind_a_proxy_only(
+    tmp_path, behind_proxy, option
+):
+    children = portal_children(
+        tmp_path,
+        {"BEHIND_PROXY": behind_proxy},
+        places.keys_of(tmp_path),
+        port=8000,
+        simulator_port=8001,
+        scenario="desk",
+    )
+    web = next(child for child in children if child.name == "web")
+    assert option in web.argv
