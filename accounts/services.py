@@ -298,7 +298,10 @@ def add_connection(account: Account, fields: Mapping[str, Any], *, actor: User |
 def change_connection(
     connection: CloudConnection, changes: Mapping[str, Any], *, actor: User
 ) -> CloudConnection:
-    """Change a connection. Once used, provider, endpoint, tenant and region stay; name and key can change."""
+    """Change a connection. Once used, provider, endpoint, tenant and region stay; name and key can change.
+
+    A new endpoint needs its key: who may not read the stored one must not have it sent to themselves either.
+    """
     locked = CloudConnection.objects.select_for_update().select_related("account").get(pk=connection.pk)
     _check_active(locked.account)
     before = snapshot(locked)
@@ -310,6 +313,12 @@ def change_connection(
             code="connection_used",
         )
     changes = {name: value for name, value in changes.items() if name != "api_key" or value}
+    if any(name in moved for name in ("provider", "identity_url")) and "api_key" not in changes:
+        raise Refused(
+            "The stored key belongs to the present endpoint and is sent to no other. "
+            "Give the key for the new endpoint with it. Nothing was changed.",
+            code="key_missing",
+        )
     _apply(locked, changes, CONNECTION_FIELDS)
     _clean(locked)
     locked.save()

@@ -164,6 +164,18 @@ def test_a_new_key_shows_in_the_audit_as_changed_and_not_as_itself():
     assert entry.after == {"api_key": "•••"}
 
 
+def test_a_stored_key_is_sent_to_no_other_endpoint():
+    account = make.account()
+    actor = make.launch_manager(account.team)
+    row = services.add_connection(account, CONNECTION, actor=actor)
+    elsewhere = {"identity_url": "https://collector.example/v2.0"}
+    with pytest.raises(Refused, match="sent to no other"):
+        services.change_connection(row, {**elsewhere, "api_key": ""}, actor=actor)
+    assert CloudConnection.objects.get(pk=row.pk).identity_url == CONNECTION["identity_url"]
+    moved = services.change_connection(row, {**elsewhere, "api_key": "the-new-one"}, actor=actor)
+    assert (moved.identity_url, moved.api_key) == (elsewhere["identity_url"], "the-new-one")
+
+
 def test_once_used_a_connection_keeps_where_it_points():
     account = make.account()
     actor = make.launch_manager(account.team)
