@@ -133,9 +133,9 @@ def refusal(name: str, args: Mapping[str, Any], reason: str, now: Situation) -> 
         return f"“{word}” makes sense only {rule.when}, and no drain has reached its limit."
     if rule.needs_reason and not reason.strip():
         return f"“{word}” needs a written reason: it stays in the journal."
-    if rule.phases:
-        return _server_refusal(word, args, rule, now.progress)
-    return _args_refusal(name, args)
+    return _args_refusal(name, args) or (
+        _server_refusal(word, args, rule, now.progress) if rule.phases else None
+    )
 
 
 def _server_refusal(word: str, args: Mapping[str, Any], rule: Rule, progress: Progress) -> str | None:
@@ -149,8 +149,32 @@ def _server_refusal(word: str, args: Mapping[str, Any], rule: Rule, progress: Pr
     return None
 
 
+_ARGS: Mapping[str, frozenset[str]] = {
+    "pause": frozenset({"when"}),
+    "resume": frozenset({"confirm", "server", "servers"}),
+    "put_back": frozenset({"server"}),
+    "skip": frozenset({"server"}),
+    "go_on": frozenset({"connections"}),
+    "wait": frozenset({"seconds"}),
+}
+
+
 def _args_refusal(name: str, args: Mapping[str, Any]) -> str | None:
-    if name == "pause" and args.get("when", "after_this_server") not in {"after_this_server", "now"}:
+    # What is let through here is read by the engine, where nobody could be told of a value that is none.
+    unknown = sorted(set(args) - _ARGS.get(name, frozenset()))
+    if unknown:
+        return f"“{name.replace('_', ' ')}” takes no {', '.join(one[:40] for one in unknown[:5])}."
+    if not isinstance(args.get("server", ""), str):
+        return "A server is named by its id, as text (server)."
+    servers = args.get("servers", [])
+    if not isinstance(servers, list) or not all(isinstance(server, str) for server in servers):
+        return "Servers are named by a list of their ids (servers)."
+    connections = args.get("connections")
+    if connections is not None and (
+        isinstance(connections, bool) or not isinstance(connections, int) or connections < 0
+    ):
+        return "Say how many connections may be cut at most, as a whole number (connections)."
+    if name == "pause" and args.get("when", "after_this_server") not in ("after_this_server", "now"):
         return "Pause takes “after_this_server” or “now” (when)."
     if name == "wait":
         seconds = args.get("seconds")
