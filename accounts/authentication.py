@@ -62,6 +62,12 @@ class TokenAuthentication(BaseAuthentication):
         return "Bearer"
 
 
+def still_holds(token: ApiToken) -> bool:
+    """Ask the database again whether a token that signed a request in is still good: streams last for hours."""
+    fresh = ApiToken.objects.select_related("user").filter(pk=token.pk).first()
+    return _why_not(fresh, timezone.now()) == ""
+
+
 def _why_not(token: ApiToken | None, now: datetime) -> str:
     if token is None:
         return "unknown"

@@ -87,7 +87,7 @@ def limit_of(params: Mapping[str, str]) -> int:
     text = params.get("limit", "")
     if not text:
         return DEFAULT_LIMIT
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:6]) <= MAX_LIMIT:
+    if not text.isascii() or not text.isdigit() or len(text) > 6 or not 1 <= int(text) <= MAX_LIMIT:
         raise Refused(f"`limit` is a number from 1 to {MAX_LIMIT}.", code="bad_limit")
     return int(text)
 

@@ -20,7 +20,8 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import Account, CloudConnection
+from accounts.authentication import still_holds
+from accounts.models import Account, ApiToken, CloudConnection
 from capacity.models import TrafficEvent
 from portal.access import Permission, in_database, is_still_allowed
 from portal.api import PortalAPIView, documented, etag_of
@@ -712,7 +713,7 @@ class RunSamplesApi(ScaledownView):
 
 
 def _whole_number(text: str, name: str) -> int:
-    if not text.isdigit() or len(text) > 18:
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise Refused(f"`{name}` is a whole number.", code="bad_filter")
     return int(text)
 
@@ -762,6 +763,7 @@ class RunEventsApi(ScaledownView):
             journal_events(run.pk, after, for_customer=is_customer(self.granted)),
             self.user.pk,
             self.account,
+            self.token,
         )
         response = StreamingHttpResponse(stream, content_type="text/event-stream")
         response["X-Accel-Buffering"] = "no"
@@ -771,15 +773,19 @@ class RunEventsApi(ScaledownView):
         return response
 
 
+def _may_read_on(user_pk: int, account: Account, token: ApiToken | None) -> bool:
+    return (token is None or still_holds(token)) and is_still_allowed(user_pk, Permission.RUN_VIEW, account)
+
+
 async def _while_allowed(
-    stream: AsyncGenerator[bytes, None], user_pk: int, account: Account
+    stream: AsyncGenerator[bytes, None], user_pk: int, account: Account, token: ApiToken | None
 ) -> AsyncGenerator[bytes, None]:
     asked_at = monotonic()
     try:
         async for chunk in stream:
             if monotonic() - asked_at > _RECHECK_S:
                 asked_at = monotonic()
-                if not await in_database(is_still_allowed, user_pk, Permission.RUN_VIEW, account):
+                if not await in_database(_may_read_on, user_pk, account, token):
                     return
             yield chunk
     finally:

@@ -128,10 +128,17 @@ LessonOut = serializer_of(LessonShown, "LessonOut")
 # --- plans ----------------------------------------------------------------------------------------------
 
 
+class _BalancerId(serializers.RegexField):
+    """A load balancer's id as the provider gives it; what it cannot be never becomes part of an address."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(r"^[A-Za-z0-9_-]{1,64}$", **options)
+
+
 class ChoiceIn(serializers.Serializer[Any]):
     """What the author of a plan chooses. What is left out is as proposed. Seconds; shares 0 to 1."""
 
-    balancer_ids = serializers.ListField(child=serializers.CharField(max_length=64), max_length=20)
+    balancer_ids = serializers.ListField(child=_BalancerId(), max_length=20)
     target = serializers.IntegerField(min_value=1, required=False, allow_null=True)
     target_reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)
     floor = serializers.IntegerField(min_value=1, required=False)
@@ -156,9 +163,7 @@ class ChoiceIn(serializers.Serializer[Any]):
 class ChoiceChangeIn(ChoiceIn):
     """The parts of a choice that change; what is left out stays."""
 
-    balancer_ids = serializers.ListField(
-        child=serializers.CharField(max_length=64), max_length=20, required=False
-    )
+    balancer_ids = serializers.ListField(child=_BalancerId(), max_length=20, required=False)
 
 
 def choice_from(data: Mapping[str, Any], base: Choice | None = None) -> Choice:
@@ -534,7 +539,7 @@ class ReconstructIn(serializers.Serializer[Any]):
 
     event = serializers.UUIDField()
     connection = serializers.UUIDField()
-    balancer_ids = serializers.ListField(child=serializers.CharField(max_length=64), max_length=20)
+    balancer_ids = serializers.ListField(child=_BalancerId(), max_length=20)
 
 
 class ReconstructedEntryOut(serializers.Serializer[Any]):

@@ -310,6 +310,7 @@ def test_a_page_stays_where_it_is_while_rows_are_added(api):
     [
         ({"limit": "0"}, "bad-limit"),
         ({"limit": "201"}, "bad-limit"),
+        ({"limit": "0000200000"}, "bad-limit"),
         ({"limit": "x"}, "bad-limit"),
         ({"cursor": "made-up"}, "bad-cursor"),
         ({"fields": "purpose"}, "unknown-field"),

@@ -12,6 +12,7 @@ from django.test import AsyncClient, Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts.models import ApiToken
 from portal.access import permissions_on
 from portal.runs.models import Run, RunSample
 from scaledown import services
@@ -373,3 +374,42 @@ def test_the_event_stream_goes_on_after_the_last_entry_that_was_seen(here):
     assert "id: 1\n" not in rest
     assert "id: 2\n" in rest
     assert "event: end" in rest
+
+
+@pytest.mark.parametrize("number", ["²", "-1", "x", "9" * 30])
+def test_a_place_in_the_journal_that_is_no_number_is_refused(here, number):
+    run = started(here)
+    manager = Caller(here.manager)
+    assert manager.get(f"/runs/{run.ref}/journal?after={number}", status=422)["type"].endswith("bad-filter")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_stream_ends_with_the_token_that_opened_it(here, monkeypatch):
+    monkeypatch.setattr("scaledown.api._RECHECK_S", -1.0)
+    run = started(here)
+    secret = make.token(here.viewer)
+
+    async def read(*, revoked):
+        response = await AsyncClient().get(
+            f"{API}/runs/{run.ref}/events", headers={"authorization": f"Bearer {secret}"}
+        )
+        if revoked:
+            await ApiToken.objects.filter(user=here.viewer).aupdate(revoked_at=timezone.now())
+        async with asyncio.timeout(20):
+            chunks = aiter(response.streaming_content)
+            found = await anext(chunks, None)
+            await chunks.aclose()
+            return found
+
+    assert asyncio.run(read(revoked=False)) is not None
+    assert asyncio.run(read(revoked=True)) is None
+
+
+@pytest.mark.parametrize("balancer_id", ["../../servers", "71?x=1", "", "a b"])
+def test_what_is_no_balancers_id_reaches_no_provider(here, balancer_id):
+    refused = Caller(here.manager).post(
+        f"/accounts/{here.account.ref}/plans",
+        {"title": "x", "connection": str(here.connection.ref), "choice": {"balancer_ids": [balancer_id]}},
+        status=422,
+    )
+    assert set(refused["errors"]) == {"choice"}
