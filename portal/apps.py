@@ -10,3 +10,7 @@ class PortalConfig(AppConfig):
 
     name = "portal"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register the system checks; a module that nobody imports checks nothing."""
+        from portal import checks  # noqa: F401

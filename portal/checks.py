@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -24,8 +26,23 @@ def _serves() -> bool:
 @register(Tags.security)
 def check_environment(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     """Refuse to serve with settings that are only safe on a desk, or with secrets that are not there."""
-    if not _serves():
-        return []
+    return what_is_wrong() if _serves() else []
+
+
+def refuse_unless_ready() -> None:
+    """End this process if it cannot serve, with one line on standard error for each thing wrong.
+
+    `uvicorn` and `celery` run no system checks: portal.asgi and portal.celery call this before they do anything.
+    """
+    found = what_is_wrong()
+    if found:
+        for message in found:
+            sys.stderr.write(f"Cannot start: {message.msg} [{message.id}]\n")
+        sys.exit(1)
+
+
+def what_is_wrong() -> list[CheckMessage]:
+    """Return one error for each setting that is missing, malformed or only for a desk."""
     found: list[CheckMessage] = []
 
     def wrong(number: int, says: str) -> None:
@@ -38,8 +55,25 @@ def check_environment(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]
             Fernet(key)
         except ValueError:
             wrong(2, "FIELD_KEYS holds a value that is no Fernet key (32 bytes in url-safe base64).")
+    for network in filter(str.strip, settings.EGRESS_ALLOW_NETWORKS):
+        try:
+            ipaddress.ip_network(network.strip())
+        except ValueError as error:
+            wrong(10, f"EGRESS_ALLOW_NETWORKS holds what is no network in CIDR notation: {error}.")
+    if settings.CLOUD_RATE_FACTOR <= 0:
+        wrong(
+            11, "CLOUD_RATE_FACTOR must be more than 0: with it no call to the provider would ever be made."
+        )
     if settings.DESK_MODE:
         return found
+    for number, name in ((12, "DATABASE_URL"), (13, "REDIS_URL")):
+        if not os.environ.get(name):
+            wrong(number, f"{name} is not set. Set the address of the server, with its user and password.")
+    if not (settings.STATIC_ROOT / "staticfiles.json").exists():
+        wrong(
+            14,
+            "The browser's files are not collected. Run `manage.py collectstatic --noinput` once per release.",
+        )
     if settings.SECRET_KEY == settings.INSECURE_SECRET_KEY or len(settings.SECRET_KEY) < 50:
         wrong(3, "SECRET_KEY is not set or shorter than 50 characters. Set a long random text.")
     if not settings.AUDIT_KEY:

@@ -15,6 +15,21 @@ _SHARED: list[Any] = [
 ]
 
 
+# A pool child that was killed: the traceback shows only where the parent noticed.
+_SAYS_ALL = frozenset({"WorkerLostError"})
+
+
+def _without_empty_traceback(logger: Any, name: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Drop the traceback of an error whose sentence already says all there is."""
+    info = event.get("exc_info")
+    if isinstance(info, tuple) and info[0] is not None:
+        # billiard wraps what it raises; the real error is the cause or the wrapped one.
+        raised = {info[0].__name__, type(getattr(info[1], "exc", None)).__name__}
+        if raised & _SAYS_ALL:
+            event.pop("exc_info")
+    return event
+
+
 def logging_config(log_format: str, level: str) -> dict[str, Any]:
     """Return a `logging` dictConfig for `log_format` ("json" or "console") and set up structlog."""
     structlog.configure(
@@ -28,7 +43,7 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
         if log_format == "console"
         else structlog.processors.JSONRenderer()
     )
-    tail: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    tail: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, _without_empty_traceback]
     if log_format != "console":
         tail.append(structlog.processors.format_exc_info)
     return {
@@ -47,6 +62,9 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
             # httpx logs every URL at INFO; a look at a pool every second is no news.
             "httpx": {"level": "WARNING"},
             "httpcore": {"level": "WARNING"},
-            "uvicorn.access": {"level": "WARNING"},
+            # uvicorn brings handlers of its own; its lines belong among ours, in our format.
+            "uvicorn": {"handlers": [], "propagate": True},
+            "uvicorn.error": {"handlers": [], "propagate": True},
+            "uvicorn.access": {"handlers": [], "propagate": True, "level": "WARNING"},
         },
     }

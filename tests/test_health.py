@@ -95,6 +95,16 @@ def test_metrics_are_for_operators_and_for_scrapers_on_this_machine():
     assert behind.get("/metrics").status_code == 302
 
 
+@pytest.fixture
+def collected(settings, monkeypatch, tmp_path):
+    """Files are collected and both servers are named, as in a container."""
+    settings.STATIC_ROOT = tmp_path
+    (tmp_path / "staticfiles.json").write_text("{}")
+    monkeypatch.setenv("DATABASE_URL", "postgres://portal@postgres/portal")
+    monkeypatch.setenv("REDIS_URL", "redis://valkey/0")
+    return tmp_path
+
+
 def messages(settings, monkeypatch, **changes):
     monkeypatch.setattr("sys.argv", ["manage.py", "runserver"])
     good = {
@@ -113,8 +123,28 @@ def messages(settings, monkeypatch, **changes):
     return [message.msg for message in checks.check_environment(None)]
 
 
-def test_a_portal_that_is_set_up_starts(settings, monkeypatch):
+def test_a_portal_that_is_set_up_starts(settings, monkeypatch, collected):
     assert messages(settings, monkeypatch) == []
+    checks.refuse_unless_ready()
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL"])
+def test_a_server_that_is_not_named_is_said(settings, monkeypatch, collected, name):
+    monkeypatch.delenv(name)
+    assert [text.split()[0] for text in messages(settings, monkeypatch)] == [name]
+
+
+def test_files_that_are_not_collected_are_said(settings, monkeypatch, collected):
+    (collected / "staticfiles.json").unlink()
+    assert "collectstatic" in messages(settings, monkeypatch)[0]
+
+
+def test_a_portal_that_is_not_ready_ends_with_a_line_for_each_thing(settings, monkeypatch, collected, capsys):
+    messages(settings, monkeypatch, AUDIT_KEY="", SECRET_KEY="short")
+    with pytest.raises(SystemExit):
+        checks.refuse_unless_ready()
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[1].split()[0] for line in lines] == ["SECRET_KEY", "AUDIT_KEY"]
 
 
 @pytest.mark.parametrize(
@@ -129,10 +159,12 @@ def test_a_portal_that_is_set_up_starts(settings, monkeypatch):
         ("EGRESS_ALLOW", ["127.0.0.1:1"]),
         ("SESSION_COOKIE_SECURE", False),
         ("SECURE_SSL_REDIRECT", False),
+        ("EGRESS_ALLOW_NETWORKS", ["10.0.0.0/33"]),
+        ("CLOUD_RATE_FACTOR", 0.0),
     ],
 )
 def test_each_setting_that_is_missing_or_only_for_a_desk_is_refused_by_name(
-    settings, monkeypatch, name, value
+    settings, monkeypatch, collected, name, value
 ):
     found = messages(settings, monkeypatch, **{name: value})
     assert len(found) == 1
