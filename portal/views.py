@@ -15,6 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from portal.access import Guard, Permission, PortalView
 from portal.dashboard import panels_for
+from portal.gauges import installation
 from portal.health import findings
 from portal.middleware import address_of
 from portal.problems import problem_response
@@ -75,7 +76,7 @@ class Metrics(PortalView):
                 return redirect_to_login(request.get_full_path())
             if not getattr(request.user, "is_operator", False):
                 self.refuse(Permission.OPERATE)
-        return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+        return HttpResponse(generate_latest() + installation(), content_type=CONTENT_TYPE_LATEST)
 
 
 def _is_here(request: HttpRequest) -> bool:

@@ -11,6 +11,7 @@ from django.utils import timezone
 from redis.exceptions import ConnectionError as RedisGone
 
 from portal import alarms, checks
+from portal.health import Finding
 from portal.runs.models import Run, Standstill
 from tests import factories as make
 
@@ -76,6 +77,26 @@ def test_a_sleeping_engine_is_red_for_the_team_and_only_own_runs_are_told_to_cus
     browser = Client()
     browser.force_login(manager)
     assert "The engine is asleep" in browser.get("/").content.decode()
+
+
+def scraped():
+    text = Client(REMOTE_ADDR="127.0.0.1").get("/metrics").content.decode()
+    return dict(line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("portal_"))
+
+
+def test_a_sleeping_engine_is_seen_by_prometheus():
+    account = make.account()
+    assert set(scraped().values()) == {"1.0"}
+    overdue_run(account, make.launch_manager(account.team))
+    asleep = scraped()
+    assert asleep['portal_ready{part="engine"}'] == "0.0"
+    assert asleep['portal_ready{part="database"}'] == "1.0"
+
+
+def test_metrics_leave_out_what_cannot_be_known(monkeypatch):
+    monkeypatch.setattr("portal.gauges.findings", lambda: [Finding("database", False, "away")])
+    seen = scraped()
+    assert seen == {'portal_ready{part="database"}': "0.0"}
 
 
 def test_a_standstill_is_shown_to_those_whom_it_touches():
