@@ -16,6 +16,11 @@ from django.urls import URLPattern, URLResolver, get_resolver
 # Commands that serve nothing need nothing set (docs/operations.md).
 _HARMLESS = {"check", "spectacular", "makemigrations", "collectstatic", "forecast", "detect_events", "help"}
 
+_SERVERS = {
+    "DATABASE_URL": ("postgres://", "postgresql://"),
+    "REDIS_URL": ("redis://", "rediss://", "unix://"),
+}
+
 
 def _serves() -> bool:
     """Whether this process serves people or works for them; `check --deploy` asks as if it did."""
@@ -66,9 +71,12 @@ def what_is_wrong() -> list[CheckMessage]:
         )
     if settings.DESK_MODE:
         return found
-    for number, name in ((12, "DATABASE_URL"), (13, "REDIS_URL")):
-        if not os.environ.get(name):
+    for number, (name, schemes) in enumerate(_SERVERS.items(), start=12):
+        url = os.environ.get(name, "")
+        if not url:
             wrong(number, f"{name} is not set. Set the address of the server, with its user and password.")
+        elif not url.startswith(schemes):  # the value is not repeated: a password may be in it
+            wrong(number, f"{name} is no address that begins with {schemes[0]}.")
     if not (settings.STATIC_ROOT / "staticfiles.json").exists():
         wrong(
             14,

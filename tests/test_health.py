@@ -155,6 +155,14 @@ def test_a_server_that_is_not_named_is_said(settings, monkeypatch, collected, na
     assert [text.split()[0] for text in messages(settings, monkeypatch)] == [name]
 
 
+@pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL"])
+def test_an_address_of_another_kind_is_refused_without_repeating_it(settings, monkeypatch, collected, name):
+    monkeypatch.setenv(name, "mysql://portal:a-password@db/portal")
+    (says,) = messages(settings, monkeypatch)
+    assert says.startswith(f"{name} is no address")
+    assert "a-password" not in says
+
+
 def test_files_that_are_not_collected_are_said(settings, monkeypatch, collected):
     (collected / "staticfiles.json").unlink()
     assert "collectstatic" in messages(settings, monkeypatch)[0]
