@@ -154,6 +154,20 @@ def _unfit(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, st
         yield path, "This number is too large."
 
 
+def _unknown(serializer: Any, value: Any, path: str = "") -> Iterator[str]:
+    """Yield the path of each name in a body that its serializer does not know; free-form fields know all."""
+    if isinstance(serializer, serializers.ListSerializer):
+        for item in value if isinstance(value, list) else ():
+            yield from _unknown(serializer.child, item, path)
+    elif isinstance(serializer, serializers.Serializer) and isinstance(value, Mapping):
+        for name, item in value.items():
+            where = f"{path}.{name}" if path else str(name)
+            if name not in serializer.fields:
+                yield where
+            else:
+                yield from _unknown(serializer.fields[name], item, where)
+
+
 def _is_sound(text: str) -> bool:
     return _UNSOUND.search(text) is None
 
@@ -249,7 +263,11 @@ class PortalAPIView(Guard, APIView, abstract=True):
     def read(self, serializer: type[serializers.BaseSerializer[Any]], **options: Any) -> dict[str, Any]:
         """Return the checked body; raises a 422 that names each field that is wrong."""
         checked = serializer(data=self.request.data, **options)
-        checked.is_valid(raise_exception=True)
+        # A misspelt floor must not pass for a floor that was not given.
+        unknown = {path: ["There is no such field."] for path in _unknown(checked, self.request.data)}
+        checked.is_valid(raise_exception=not unknown)
+        if unknown:
+            raise ValidationError({**dict(checked.errors), **unknown})
         data = dict(checked.validated_data)
         # Number fields take the texts "nan" and "inf" too, which pass every limit or none.
         for path, wrong in _unfit(data):

@@ -167,6 +167,12 @@ def test_every_wrong_field_is_named(api):
     assert body["request_id"] == response["X-Request-ID"]
 
 
+def test_a_misspelt_field_is_not_passed_over(api):
+    response = api.send("post", api.contacts, {**ADA, "fone": "+49301234567", "email": "no"})
+    assert (response.status_code, set(response.json()["errors"])) == (422, {"fone", "email"})
+    assert Contact.objects.count() == 0
+
+
 def test_what_is_no_json_is_said(api):
     response = api.client.post(api.contacts, "{", content_type="application/json", **api.headers)
     assert response.status_code == 400

@@ -154,11 +154,23 @@ def test_a_preview_leaves_the_version_of_a_draft_as_it_is(here):
     assert manager.get(path)["preview"]["target"] == 3
 
 
-@pytest.mark.parametrize("act", ["submit", "approve", "reject", "void", "copy", "runs", "rehearsals"])
-def test_a_command_needs_an_idempotency_key(here, act):
+@pytest.mark.parametrize(
+    ("act", "fields"),
+    [
+        ("submit", ["reason"]),
+        ("approve", ["digest", "reason"]),
+        ("reject", ["digest", "reason"]),
+        ("void", ["reason"]),
+        ("copy", []),
+        ("runs", ["digest", "status"]),
+        ("rehearsals", []),
+    ],
+)
+def test_a_command_needs_an_idempotency_key(here, act, fields):
     plan = approved(here)
     caller = Caller(here.approver if act in {"approve", "reject"} else here.manager)
-    body = {"digest": plan["digest"], "reason": "Because.", "status": "approved"}
+    whole = {"digest": plan["digest"], "reason": "Because.", "status": "approved"}
+    body = {name: whole[name] for name in fields}
     assert caller.ask("post", f"/plans/{plan['ref']}/{act}", body).status_code == 428
 
 
@@ -403,6 +415,19 @@ def test_a_stream_ends_with_the_token_that_opened_it(here, monkeypatch):
 
     assert asyncio.run(read(revoked=False)) is not None
     assert asyncio.run(read(revoked=True)) is None
+
+
+def test_a_misspelt_floor_does_not_pass_for_one_that_was_not_given(here):
+    refused = Caller(here.manager).post(
+        f"/accounts/{here.account.ref}/plans",
+        {
+            "title": "x",
+            "connection": str(here.connection.ref),
+            "choice": {"balancer_ids": ["71"], "flor": 4},
+        },
+        status=422,
+    )
+    assert set(refused["errors"]) == {"choice.flor"}
 
 
 @pytest.mark.parametrize("balancer_id", ["../../servers", "71?x=1", "", "a b"])
