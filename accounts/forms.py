@@ -32,8 +32,9 @@ class LogInForm(AuthenticationForm):
         """Check the password unless there were too many tries; both take the same work for any mail."""
         email = str(self.cleaned_data.get("username") or "")
         address = address_of(self.request) if self.request is not None else None
-        now = timezone.now()
-        wait_s = throttle.wait_s(email, address, now=now)
+        if not email or not self.cleaned_data.get("password"):
+            return super().clean()
+        wait_s = throttle.take_try(email, address, now=timezone.now())
         if wait_s > 0:
             record_outside("login.throttled", after={"mail_given": bool(email)})
             minutes = max(1, round(wait_s / 60))
@@ -42,12 +43,9 @@ class LogInForm(AuthenticationForm):
                 "Nobody was locked out elsewhere.",
                 code="throttled",
             )
-        if not email or not self.cleaned_data.get("password"):
-            return super().clean()
         try:
             return super().clean()
         except ValidationError:
-            throttle.note_failure(email, address, now=now)
             known = User.objects.filter(email=email.strip().lower()).first()
             record_outside("login.failed", subject=known, after={"mail_known": known is not None})
             raise

@@ -1,4 +1,4 @@
-"""Failed log-ins, counted per (mail, address) and per address. In the database: Redis may be emptied.
+"""Tries to log in that did not succeed, counted per (mail, address) and per address. In the database: Redis may be emptied.
 
 The row's key is a keyed hash, so the table names nobody, and an unknown mail counts like a known one.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.db import connection
+from django.db import connection, transaction
+from django.db.models import F
 from django.utils.crypto import salted_hmac
 
 from accounts.models import LoginThrottle
@@ -28,29 +29,40 @@ def _keys(email: str, address: str | None) -> list[tuple[str, int]]:
     ]
 
 
-def wait_s(email: str, address: str | None, *, now: datetime) -> float:
-    """Return how many seconds this (mail, address) must wait before its next try; 0 if none."""
-    limits = dict(_keys(email, address))
-    rows = LoginThrottle.objects.filter(key__in=limits, since__gt=now - WINDOW)
-    waits = [(row.since + WINDOW - now).total_seconds() for row in rows if row.fails >= limits[row.key]]
-    return max(waits, default=0.0)
+class _Full(Exception):
+    """A limit is reached: nothing of this try is counted."""
 
 
-def note_failure(email: str, address: str | None, *, now: datetime) -> None:
-    """Count one failed log-in; a window that is over begins anew."""
-    with connection.cursor() as cursor:
-        for key, _limit in _keys(email, address):
-            cursor.execute(
-                "INSERT INTO accounts_loginthrottle (key, fails, since) VALUES (%s, 1, %s)"
-                " ON CONFLICT (key) DO UPDATE SET"
-                " fails = CASE WHEN accounts_loginthrottle.since <= %s THEN 1"
-                " ELSE accounts_loginthrottle.fails + 1 END,"
-                " since = CASE WHEN accounts_loginthrottle.since <= %s THEN excluded.since"
-                " ELSE accounts_loginthrottle.since END",
-                [key, now, now - WINDOW, now - WINDOW],
-            )
+def take_try(email: str, address: str | None, *, now: datetime) -> float:
+    """Count one try before its password is looked at; return how many seconds to wait instead, 0 if none.
+
+    Look and count are one statement, so that of tries at the same moment no more than the limit pass. A try
+    that has to wait is not counted; a window that is over begins anew; a good log-in gives back (`forget`).
+    """
+    keys = _keys(email, address)
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            for key, limit in keys:
+                cursor.execute(
+                    "INSERT INTO accounts_loginthrottle AS held (key, fails, since) VALUES (%(key)s, 1, %(now)s)"
+                    " ON CONFLICT (key) DO UPDATE SET"
+                    " fails = CASE WHEN held.since <= %(ago)s THEN 1 ELSE held.fails + 1 END,"
+                    " since = CASE WHEN held.since <= %(ago)s THEN excluded.since ELSE held.since END"
+                    " WHERE held.since <= %(ago)s OR held.fails < %(limit)s",
+                    {"key": key, "now": now, "ago": now - WINDOW, "limit": limit},
+                )
+                if cursor.rowcount == 0:
+                    raise _Full
+    except _Full:
+        limits = dict(keys)
+        rows = LoginThrottle.objects.filter(key__in=limits)
+        waits = [(row.since + WINDOW - now).total_seconds() for row in rows if row.fails >= limits[row.key]]
+        return max([1.0, *waits])
+    return 0.0
 
 
 def forget(email: str, address: str | None) -> None:
-    """A good log-in clears the count of its (mail, address)."""
-    LoginThrottle.objects.filter(key=_keys(email, address)[0][0]).delete()
+    """A good log-in clears the count of its (mail, address), and was no failure of the address."""
+    (pair, _), (whole, _) = _keys(email, address)
+    LoginThrottle.objects.filter(key=pair).delete()
+    LoginThrottle.objects.filter(key=whole, fails__gt=0).update(fails=F("fails") - 1)

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from django.contrib.auth.forms import AuthenticationForm
 from django.test import Client
 from django.utils import timezone
 
@@ -109,6 +110,29 @@ def test_one_address_cannot_try_many_mails(monkeypatch):
     for number in range(3):
         log_in(f"nobody{number}@people.example")
     assert log_in("nobody9@people.example").status_code == 429
+
+
+def test_tries_at_the_same_moment_cannot_pass_the_limit_together(monkeypatch):
+    """Each try begins while the one before is still at its password."""
+    user = make.user()
+    looked_at = []
+    real = AuthenticationForm.clean
+
+    def clean(form):
+        looked_at.append(form)
+        if len(looked_at) < throttle.TRIES_PER_PAIR + 2:
+            log_in(user.email, "wrong-wrong-wrong")
+        return real(form)
+
+    monkeypatch.setattr(AuthenticationForm, "clean", clean)
+    log_in(user.email, "wrong-wrong-wrong")
+    assert len(looked_at) == throttle.TRIES_PER_PAIR
+
+
+def test_good_log_ins_do_not_use_up_the_tries_of_their_address(monkeypatch):
+    monkeypatch.setattr(throttle, "TRIES_PER_ADDRESS", 2)
+    for _ in range(4):
+        assert log_in(make.user().email).status_code == 302
 
 
 def test_logging_out_is_a_post_and_ends_the_session():
