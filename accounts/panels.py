@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts import selectors
 from accounts.authentication import TokenScheme
-from portal.access import Permission
+from accounts.models import Account
+from portal.access import Permission, visible_to
 from portal.account_sections import Tab, register_tab
 from portal.dashboard import Panel, register_panel
+from portal.palette import Entry, register_finder
 from portal.ui.nav import NavItem
 from portal.ui.nav import register as register_nav
 
@@ -27,6 +30,14 @@ def _accounts(user: Any) -> dict[str, Any] | None:
     return {"accounts": rows} if rows else None
 
 
+def _find_accounts(user: Any, text: str, limit: int) -> list[Entry]:
+    rows = visible_to(user, Account).filter(Q(name__icontains=text) | Q(ref__startswith=text.lower()))
+    return [
+        Entry(row.name, reverse("accounts:account-detail", args=[row.ref]), "account")
+        for row in rows.order_by("name", "pk")[:limit]
+    ]
+
+
 def register() -> None:
     """Register everything; called once when the app is ready."""
     register_nav(
@@ -39,6 +50,7 @@ def register() -> None:
             shown_to=lambda user: not user.is_operator,
         )
     )
+    register_finder("accounts", _find_accounts, order=10)
     register_panel(Panel("accounts", "Accounts", "accounts/_dashboard_accounts.html", _accounts, order=80))
     for key, label, name, permission, order in (
         ("overview", "Overview", "accounts:account-detail", Permission.ACCOUNT_VIEW, 0),

@@ -5,7 +5,7 @@ A customer is told of the own runs only; how much of others' is overdue is nobod
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -28,13 +28,21 @@ class EngineAsleep:
 
 @dataclass(frozen=True)
 class StandstillShown:
-    """A standstill in force. `scope` in words."""
+    """A standstill in force. `scope` in words; `url` is the page that says more and where it is lifted, or empty."""
 
     scope: str
     reason: str
     by: str
     since: datetime
     url: str = ""
+
+
+_page_of: list[Callable[[Any], str]] = []
+
+
+def register_standstill_page(page_of: Callable[[Any], str]) -> None:
+    """Say which page of an account shows its standstills; the alarm leads there."""
+    _page_of[:] = [page_of]
 
 
 def engine_asleep(user: Any = None) -> EngineAsleep | None:
@@ -70,34 +78,38 @@ def standstills_for(user: Any) -> list[StandstillShown]:
     found = selectors.standstills()
     if not found:
         return []
-    words = _scopes_seen(user, {standstill.scope for standstill in found})
+    seen = _scopes_seen(user, {standstill.scope for standstill in found})
     return [
-        StandstillShown(words[one.scope], one.reason, one.by_name, one.at)
+        StandstillShown(seen[one.scope][0], one.reason, one.by_name, one.at, _url_for(seen[one.scope][1]))
         for one in found
-        if one.scope in words
+        if one.scope in seen
     ]
 
 
-def _scopes_seen(user: Any, scopes: Iterable[str]) -> dict[str, str]:
-    """Return the scopes that touch what the user may see, each in words."""
-    words: dict[str, str] = {}
+def _url_for(account: Any) -> str:
+    return _page_of[0](account) if _page_of and account is not None else ""
+
+
+def _scopes_seen(user: Any, scopes: Iterable[str]) -> dict[str, tuple[str, Any]]:
+    """Return the scopes that touch what the user may see: each in words, and an account whose page shows it."""
+    seen: dict[str, tuple[str, Any]] = {}
     refs: dict[str, list[str]] = {}
+    account = apps.get_model("accounts", "Account")
     for scope in scopes:
         kind, _, ref = scope.partition(":")
         if kind == "all":
-            words[scope] = "the whole portal"
+            seen[scope] = ("the whole portal", visible_to(user, account).order_by("name", "pk").first())
         else:
             refs.setdefault(kind, []).append(ref)
-    account = apps.get_model("accounts", "Account")
     if "account" in refs:
         for row in visible_to(user, account).filter(ref__in=refs["account"]):
-            words[f"account:{row.ref}"] = str(row)
+            seen[f"account:{row.ref}"] = (str(row), row)
     if "connection" in refs:
         connection = apps.get_model("accounts", "CloudConnection")
         used = visible_to(user, connection).filter(ref__in=refs["connection"]).select_related("account")
         for one in used.defer("api_key"):
-            words[f"connection:{one.ref}"] = f"{one.account}, {one}"
+            seen[f"connection:{one.ref}"] = (f"{one.account}, {one}", one.account)
     if "team" in refs:
         for row in visible_to(user, account).filter(team__ref__in=refs["team"]).select_related("team"):
-            words[f"team:{row.team.ref}"] = f"all accounts of {row.team}"
-    return words
+            seen.setdefault(f"team:{row.team.ref}", (f"all accounts of {row.team}", row))
+    return seen

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest
+from django.urls import reverse
 
 from portal.access import Can
 from portal.alarms import engine_asleep, standstills_for
@@ -20,6 +21,7 @@ def portal(request: HttpRequest) -> dict[str, Any]:
     return {
         "can": Can(frozenset()),
         "request_id": getattr(request, "request_id", ""),
+        "palette_url": reverse("palette") if known else "",
         "engine_asleep": engine_asleep(user) if known else None,
         "standstills": standstills_for(user) if known else [],
     }

@@ -9,6 +9,7 @@ from portal.ui.views import styleguide
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.Dashboard.as_view(), name="dashboard"),
+    path("palette", views.Palette.as_view(), name="palette"),
     path("healthz", views.Alive.as_view(), name="healthz"),
     path("readyz", views.Ready.as_view(), name="readyz"),
     path("metrics", views.Metrics.as_view(), name="metrics"),

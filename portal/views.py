@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import asdict
 from typing import Any
 
 from django.contrib.auth.views import redirect_to_login
@@ -18,6 +19,7 @@ from portal.dashboard import panels_for
 from portal.gauges import installation
 from portal.health import findings
 from portal.middleware import address_of
+from portal.palette import find as find_places
 from portal.problems import problem_response
 
 
@@ -37,6 +39,17 @@ class Dashboard(PortalView):
             for panel, context in panels_for(request.user)
         ]
         return self.render("dashboard.html", panels=panels, nav_key="dashboard")
+
+
+class Palette(PortalView):
+    """What the command palette finds by name, among what the user may see."""
+
+    permission = Permission.SIGNED_IN
+
+    def get(self, request: HttpRequest) -> JsonResponse:
+        """Answer `{"items": [{"label", "url", "hint"}]}` for what was typed (`q`)."""
+        found = find_places(request.user, request.GET.get("q", ""))
+        return JsonResponse({"items": [asdict(one) for one in found]})
 
 
 class Alive(PortalView):

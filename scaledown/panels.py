@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 
 from portal.access import Permission, visible_to
 from portal.account_sections import Section, Tab, register_action, register_section, register_tab
+from portal.alarms import register_standstill_page
 from portal.dashboard import Panel, register_panel
+from portal.palette import Entry, register_finder
 from portal.runs.models import Run
 from portal.runs.types import RunStatus
+from portal.ui.states import look_of
 from scaledown.models import Plan, PlanStatus
 from scaledown.services import KIND
 
@@ -82,8 +86,47 @@ def _of_account(user: Any, account: Any) -> dict[str, Any] | None:
     }
 
 
+def _word(status: str, plain: bool) -> str:
+    look = look_of(status)
+    return look.plain if plain else look.word
+
+
+def _find_plans(user: Any, text: str, limit: int) -> list[Entry]:
+    plain = _is_customer_of(user)
+    rows = visible_to(user, Plan, Permission.PLAN_VIEW).filter(
+        Q(title__icontains=text) | Q(account__name__icontains=text) | Q(ref__startswith=text.lower())
+    )
+    return [
+        Entry(
+            row.title,
+            reverse("scaledown:plan-detail", args=[row.ref]),
+            f"plan, {_word(row.status, plain)} · {row.account}",
+        )
+        for row in rows.select_related("account").order_by("-pk")[:limit]
+    ]
+
+
+def _find_runs(user: Any, text: str, limit: int) -> list[Entry]:
+    plain = _is_customer_of(user)
+    rows = visible_to(user, Run, Permission.RUN_VIEW).filter(
+        Q(title__icontains=text) | Q(account__name__icontains=text) | Q(ref__startswith=text.lower()),
+        kind=KIND,
+    )
+    return [
+        Entry(
+            row.title,
+            reverse("scaledown:run-detail", args=[row.ref]),
+            f"run, {_word(row.status, plain)} · {row.account}",
+        )
+        for row in rows.select_related("account").order_by("-pk")[:limit]
+    ]
+
+
 def register() -> None:
     """Register everything; called once when the app is ready."""
+    register_finder("runs", _find_runs, order=20)
+    register_finder("plans", _find_plans, order=30)
+    register_standstill_page(lambda account: reverse("scaledown:standstill", args=[account.ref]))
     register_panel(
         Panel("needs-person", "Needs a person", "scaledown/_dashboard_person.html", _needs_person, order=10)
     )

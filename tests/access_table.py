@@ -77,6 +77,7 @@ _CONNECTION = {
 ROWS: dict[tuple[str, str], Row] = {
     # the portal itself
     ("dashboard", "GET"): Row(EVERYBODY, "list"),
+    ("palette", "GET"): Row(EVERYBODY, "list"),
     ("healthz", "GET"): Row(EVERYBODY, "public"),
     ("readyz", "GET"): Row(EVERYBODY, "public", answers=frozenset({200, 503})),
     ("metrics", "GET"): Row(frozenset({"operator"}), "personal"),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
 from django.db import DatabaseError
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 from redis.exceptions import ConnectionError as RedisGone
 
@@ -189,7 +193,7 @@ def test_a_portal_that_is_not_ready_ends_with_a_line_for_each_thing(settings, mo
         ("SESSION_COOKIE_SECURE", False),
         ("SECURE_SSL_REDIRECT", False),
         ("EGRESS_ALLOW_NETWORKS", ["10.0.0.0/33"]),
-        ("CLOUD_RATE_FACTOR", 0.0),
+        ("MALFORMED", ["RUNS_LEASE_S is no number above 0. Set one such as 15, or leave it out."]),
     ],
 )
 def test_each_setting_that_is_missing_or_only_for_a_desk_is_refused_by_name(
@@ -197,4 +201,42 @@ def test_each_setting_that_is_missing_or_only_for_a_desk_is_refused_by_name(
 ):
     found = messages(settings, monkeypatch, **{name: value})
     assert len(found) == 1
-    assert name in found[0] or "Secure" in found[0]
+    assert name in found[0] or "Secure" in found[0] or found == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RUNS_LEASE_S", "fast"),
+        ("RUNS_BATCH", "-1"),
+        ("CLOUD_RATE_FACTOR", "nan"),
+        ("RUNS_TURN_S", "0"),
+        ("LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_a_variable_that_cannot_be_read_is_said_in_a_sentence(name, value):
+    env = {**os.environ, name: value, "DESK_MODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy"],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert f"{name} is n" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_alarm_of_a_standstill_leads_to_where_it_is_lifted():
+    account = make.account("Lindgren Outdoor")
+    manager = make.launch_manager(account.team)
+    for scope in ("all", f"team:{account.team.ref}", f"account:{account.ref}"):
+        Standstill.objects.create(scope=scope, reason="Payments are down.", by=manager, by_name="Jonas")
+    page = reverse("scaledown:standstill", args=[account.ref])
+    assert [one.url for one in alarms.standstills_for(manager)] == [page, page, page]
+    # An operator sees no account; there is the shell.
+    assert [one.url for one in alarms.standstills_for(make.user(is_operator=True))] == [""]
+    browser = Client()
+    browser.force_login(manager)
+    assert f'href="{page}">See the standstill' in browser.get("/").content.decode()
