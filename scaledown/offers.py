@@ -343,7 +343,11 @@ def _finish_here(now: Situation) -> list[Offer]:
     if not _allowed("finish_here", now) or not queued:
         return []
     way = now.progress.in_flight
-    first = f"{way.name} is brought to its end, then the" if way is not None else "The"
+    first = "The"
+    if way is not None:
+        # One that is on its way back already is not finished but put back first.
+        to_where = "is brought to its end" if way.put_back is None else "goes back in service"
+        first = f"{way.name} {to_where}, then the"
     return [
         Offer(
             "finish_here",

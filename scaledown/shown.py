@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 
+from capacity.models import CountKind
 from portal.ui.charts import Marker, NodeLoad, Series
 from portal.ui.lanes import Lane as LaneShown
 from portal.ui.states import look_of
@@ -106,6 +107,12 @@ def _grade(lane: Lane) -> str:
     return "" if count.grade == "measured" and count.connections is None else count.grade
 
 
+def _source_words(source: str) -> str:
+    """Return where a count came from with the kind of page in words; the rest of the source stays as it is."""
+    kind, gap, rest = source.partition(" ")
+    return f"{CountKind(kind).label}{gap}{rest}" if kind in CountKind.values else source
+
+
 def lane_shown(live: LiveRun, lane: Lane, zone: tzinfo, *, customer: bool, with_hold: bool) -> LaneShown:
     """Return one server's lane. Its commands are posted with the server's id."""
     count = lane.count
@@ -128,7 +135,7 @@ def lane_shown(live: LiveRun, lane: Lane, zone: tzinfo, *, customer: bool, with_
         connections=connections,
         points=zoned(lane.connections, zone),
         grade=_grade(lane),
-        source=count.source if count is not None and not customer else "",
+        source=_source_words(count.source) if count is not None and not customer else "",
         observed_at=observed_at,
         sentence=sentence,
         since=lane.since,

@@ -31,6 +31,11 @@ def clock(at: datetime) -> str:
     return f"{at:%d %b %H:%M} UTC"
 
 
+def servers_of(count: int) -> str:
+    """Return a number of servers as people say it."""
+    return f"{count} server{'' if count == 1 else 's'}"
+
+
 def count_of(connections: int) -> str:
     """Return `1 connection`, `14 connections`."""
     return f"{connections} connection{'' if connections == 1 else 's'}"
@@ -49,8 +54,10 @@ def starts_at(at: datetime) -> Words:
 
 def started(count: int, target: int) -> Words:
     return Words(
-        f"Pre-flight is good: the pool is as approved. {count} servers come out, {target} stay.",
-        f"We have started. {count} servers come out of service one after another; {target} stay.",
+        f"Pre-flight is good: the pool is as approved. {servers_of(count)} {'comes' if count == 1 else 'come'} out, "
+        f"{target} {'stays' if target == 1 else 'stay'}.",
+        f"We have started. {servers_of(count)} {'comes' if count == 1 else 'come'} out of service"
+        f"{'' if count == 1 else ' one after another'}; {target} {'stays' if target == 1 else 'stay'}.",
     )
 
 
@@ -132,14 +139,15 @@ def approval_gone(problem: str) -> Words:
 
 def completed(retired: int, left: int) -> Words:
     return Words(
-        f"Completed: {retired} servers retired, {left} serve.",
-        f"Finished: {retired} servers are out of service and deleted, {left} serve your site.",
+        f"Completed: {servers_of(retired)} retired, {left} {'serves' if left == 1 else 'serve'}.",
+        f"Finished: {servers_of(retired)} {'is' if retired == 1 else 'are'} out of service and deleted, "
+        f"{left} {'serves' if left == 1 else 'serve'} your site.",
     )
 
 
 def aborted(back: int) -> Words:
     return Words(
-        f"Aborted: {back} servers were put back; nothing more is changed.",
+        f"Aborted: {servers_of(back)} {'was' if back == 1 else 'were'} put back; nothing more is changed.",
         "Stopped here. Everything that could be undone is undone.",
     )
 
@@ -426,11 +434,11 @@ def rising(why: str, names: str) -> Words:
 def floor_broken(balancer: str, count: int, floor: int, names: str) -> Words:
     if names:
         return Words(
-            f"Only {count} servers serve on {balancer}; the floor is {floor}. Put back by itself: {names}.",
+            f"Only {servers_of(count)} {'serves' if count == 1 else 'serve'} on {balancer}; the floor is {floor}. Put back by itself: {names}.",
             f"Paused for safety: fewer servers than agreed were in service. We are putting back {names}.",
         )
     return Words(
-        f"Only {count} servers serve on {balancer}; the floor is {floor}. This run has nothing to put back.",
+        f"Only {servers_of(count)} {'serves' if count == 1 else 'serve'} on {balancer}; the floor is {floor}. This run has nothing to put back.",
         "Paused for safety: fewer servers than agreed are in service. We look at it now.",
     )
 

@@ -269,7 +269,8 @@ def connections_chart(
     seconds = span < 300
     for tick in _time_ticks(start, end):
         where = share(tick) * 100
-        if where < 4 or where > 88:
+        # The zone's name stands at the right end, and a longer one needs more of the line.
+        if where < 4 or where > (88 if len(zone_label) < 5 else 72):
             continue
         local = tick.astimezone(zone)
         axis.append(

@@ -78,6 +78,12 @@ def test_a_server_on_its_way_back_is_not_put_back_again():
     assert "put_back" not in names(now)
 
 
+def test_finishing_here_says_that_a_server_on_its_way_back_goes_back():
+    now = at(RunStatus.HALTED, phase=Phase.DRAINING, put_back=PutBack("traffic", Phase.RESTORED, NOW))
+    offer = next(one for one in offers(now) if one.name == "finish_here")
+    assert offer.leaves.startswith(f"{FIRST.name} goes back in service, then the run completes")
+
+
 def test_going_on_names_how_many_connections_are_cut_and_needs_a_reason():
     offer = next(one for one in offers(at_limit()) if one.name == "go_on")
     assert "12" in offer.label

@@ -58,6 +58,13 @@ def test_one_connection_is_not_connections():
     assert "14 connections are finishing" in wording.going_down("web-07", 14, "measured").customer_says
 
 
+def test_one_server_is_not_servers():
+    assert wording.aborted(1).says == "Aborted: 1 server was put back; nothing more is changed."
+    assert wording.completed(1, 5).customer_says.startswith("Finished: 1 server is out of service")
+    assert "1 server comes out" in wording.started(1, 5).says
+    assert wording.aborted(0).says.startswith("Aborted: 0 servers were")
+
+
 def test_without_a_count_the_customer_reads_how_long_we_wait_and_why():
     words = wording.drain_unknown("web-07", "nothing counts them here", 600.0)
     assert "We wait at most 10 min" in words.customer_says
