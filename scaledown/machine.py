@@ -294,10 +294,7 @@ def _is_hopeless(turn: Turn, way: ServerWay) -> bool:
 def _await_balancer(turn: Turn, way: ServerWay, balancer: BalancerSeen) -> bool:
     """Wait for a balancer to take changes, within bounds (provider reference, section 9)."""
     status = balancer.status
-    words = Words(
-        f"{balancer.name} takes no change now: it is {status.value}.",
-        "Your load balancer is applying a change. Nothing for you to do.",
-    )
+    words = wording.balancer_waits(balancer.name, status)
     if status in {BalancerStatus.PENDING_UPDATE, BalancerStatus.BUILD, BalancerStatus.UNKNOWN}:
         turn.tell(way, wording.applying(way.name, balancer.name))
         return turn.wait("balancer", words, limit_s=BALANCER_BUSY_S, look_again_s=LOOK_SOON_S)

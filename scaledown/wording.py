@@ -9,6 +9,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
+from portal.cloud.types import BalancerStatus
+
 
 class Words(NamedTuple):
     """One thing said to both readers."""
@@ -91,6 +93,16 @@ def balancer_gone(names: str) -> Words:
     return Words(
         f"Load balancer {names} no longer exists at the provider. Nothing was changed by this run since.",
         "Paused for safety: a load balancer of yours no longer exists. We call you.",
+    )
+
+
+def balancer_waits(name: str, status: BalancerStatus) -> Words:
+    busy_as_usual = {BalancerStatus.PENDING_UPDATE, BalancerStatus.BUILD}
+    return Words(
+        f"{name} takes no change now: it is {status.value}.",
+        "Your load balancer is applying a change. Nothing for you to do."
+        if status in busy_as_usual
+        else "Your load balancer takes no changes at the moment. Nothing is changed meanwhile; we look at it.",
     )
 
 

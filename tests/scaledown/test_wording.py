@@ -8,13 +8,14 @@ from datetime import datetime
 
 import pytest
 
+from portal.cloud.types import BalancerStatus
 from portal.runs.types import RunStatus
 from scaledown import wording
 from scaledown.types import Phase
 from scaledown.wording import Words
 from tests.scaledown.machine_cases import START, Desk, a_plan
 
-VALUES = {str: "web-06", int: 3, float: 40.0, datetime: START}
+VALUES = {BalancerStatus: BalancerStatus.ERROR, str: "web-06", int: 3, float: 40.0, datetime: START}
 OURS = re.compile(r"\b(floor|ceiling|soak|halt|node|DRAINING|ENABLED|digest|probe|lease)\b")
 
 
@@ -56,6 +57,11 @@ def test_one_connection_is_not_connections():
     assert wording.count_of(1) == "1 connection"
     assert wording.count_of(14) == "14 connections"
     assert "14 connections are finishing" in wording.going_down("web-07", 14, "measured").customer_says
+
+
+def test_a_balancer_at_fault_is_not_said_to_be_applying_a_change():
+    assert "applying" in wording.balancer_waits("web", BalancerStatus.PENDING_UPDATE).customer_says
+    assert "takes no changes" in wording.balancer_waits("web", BalancerStatus.ERROR).customer_says
 
 
 def test_one_server_is_not_servers():
