@@ -19,10 +19,13 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from importlib import import_module
 from typing import Any, ClassVar, NoReturn, TypeVar, cast
 
 from asgiref.sync import sync_to_async
 from django.apps import apps
+from django.conf import settings
+from django.contrib.auth import get_user
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.db import connection, models
@@ -431,10 +434,26 @@ class AsyncPortalView(Guard, View, abstract=True):
         return await in_database(self.find, rows, ref, permission)
 
     async def still_allowed(self, permission: Permission | None = None) -> bool:
-        """Ask the database again whether this user still has the right on the account found."""
+        """Ask the database again whether the session still holds, and the right on the account found."""
         return await in_database(
-            is_still_allowed, self.request.user.pk, permission or self.needed, self.account
+            _is_session_allowed,
+            self.request.session.session_key,
+            self.request.user.pk,
+            permission or self.needed,
+            self.account,
         )
+
+
+def session_holds(session_key: str | None, user_pk: int) -> bool:
+    """Ask the database again whether a session is still this user's: logged out, ended, password changed?"""
+    request = HttpRequest()
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+    user = get_user(request)
+    return user.is_authenticated and user.pk == user_pk
+
+
+def _is_session_allowed(session_key: str | None, user_pk: int, permission: Permission, account: Any) -> bool:
+    return session_holds(session_key, user_pk) and is_still_allowed(user_pk, permission, account)
 
 
 def is_still_allowed(user_pk: int, permission: Permission, account: Any) -> bool:

@@ -17,18 +17,20 @@ from django.http import Http404, StreamingHttpResponse
 from django.utils.dateparse import parse_datetime
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.exceptions import Throttled
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import still_holds
 from accounts.models import Account, ApiToken, CloudConnection
 from capacity.models import TrafficEvent
-from portal.access import Permission, in_database, is_still_allowed
+from portal.access import Permission, in_database, is_still_allowed, session_holds
 from portal.api import PortalAPIView, documented, etag_of
 from portal.errors import Refused, StaleState
 from portal.runs.models import JournalEntry, Run, RunCommand, Standstill
 from portal.runs.selectors import samples
 from portal.runs.stream import journal_events
+from portal.streams import TOO_MANY, Seat, take_seat
 from scaledown import offers, services
 from scaledown import serializers as shapes
 from scaledown.models import Plan, PlanStatus, ProtectedServer, ScaleUpRecord
@@ -759,11 +761,15 @@ class RunEventsApi(ScaledownView):
         """Ends when the run is over and everything was sent, or when the reader may no longer read."""
         run = self.find(_RUNS, run_ref)
         after = _whole_number(request.headers.get("Last-Event-ID", "0") or "0", "Last-Event-ID")
+        seat = take_seat(self.user.pk)
+        if seat is None:
+            raise Throttled(detail=TOO_MANY)
         stream = _while_allowed(
             journal_events(run.pk, after, for_customer=is_customer(self.granted)),
-            self.user.pk,
+            seat,
             self.account,
             self.token,
+            None if self.token else request.session.session_key,
         )
         response = StreamingHttpResponse(stream, content_type="text/event-stream")
         response["X-Accel-Buffering"] = "no"
@@ -773,22 +779,28 @@ class RunEventsApi(ScaledownView):
         return response
 
 
-def _may_read_on(user_pk: int, account: Account, token: ApiToken | None) -> bool:
-    return (token is None or still_holds(token)) and is_still_allowed(user_pk, Permission.RUN_VIEW, account)
+def _may_read_on(user_pk: int, account: Account, token: ApiToken | None, session_key: str | None) -> bool:
+    signed_in = still_holds(token) if token is not None else session_holds(session_key, user_pk)
+    return signed_in and is_still_allowed(user_pk, Permission.RUN_VIEW, account)
 
 
 async def _while_allowed(
-    stream: AsyncGenerator[bytes, None], user_pk: int, account: Account, token: ApiToken | None
+    stream: AsyncGenerator[bytes, None],
+    seat: Seat,
+    account: Account,
+    token: ApiToken | None,
+    session_key: str | None,
 ) -> AsyncGenerator[bytes, None]:
     asked_at = monotonic()
     try:
         async for chunk in stream:
             if monotonic() - asked_at > _RECHECK_S:
                 asked_at = monotonic()
-                if not await in_database(_may_read_on, user_pk, account, token):
+                if not await in_database(_may_read_on, seat.user_pk, account, token, session_key):
                     return
             yield chunk
     finally:
+        seat.leave()
         await stream.aclose()
 
 

@@ -21,6 +21,7 @@ from portal.errors import NotPermitted, Refused, StaleState
 from portal.paging import keyset
 from portal.runs.models import JournalEntry, Run
 from portal.runs.stream import Change, after_seq_of, journal_events
+from portal.streams import TOO_MANY, Seat, take_seat
 from scaledown import services, shown
 from scaledown.forms import (
     ReasonForm,
@@ -129,8 +130,11 @@ class RunStream(AsyncPortalView):
     permission = Permission.RUN_VIEW
 
     async def get(self, request: HttpRequest, run_ref: UUID) -> HttpResponseBase:
-        """Ends when the run is over, or when the reader may no longer read."""
+        """Ends when the run, the session or the reader's right is over. 429 where too many are open."""
         run = await self.afind(RUNS, run_ref)
+        seat = take_seat(self.user.pk)
+        if seat is None:
+            return HttpResponse(TOO_MANY, status=429, content_type="text/plain; charset=utf-8")
         after = after_seq_of(request.headers.get("Last-Event-ID") or request.GET.get("last_event_id"))
         server = request.GET.get("server", "").strip()[:255]
         events = journal_events(
@@ -139,12 +143,14 @@ class RunStream(AsyncPortalView):
             for_customer=is_customer(self.granted),
             render=_renderer(self, run, server, get_token(request)),
         )
-        response = StreamingHttpResponse(self._while_allowed(events), content_type="text/event-stream")
+        response = StreamingHttpResponse(self._while_allowed(events, seat), content_type="text/event-stream")
         response["Cache-Control"] = "no-store"
         response["X-Accel-Buffering"] = "no"
         return response
 
-    async def _while_allowed(self, events: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async def _while_allowed(
+        self, events: AsyncGenerator[bytes, None], seat: Seat
+    ) -> AsyncGenerator[bytes, None]:
         asked_at = monotonic()
         try:
             async for chunk in events:
@@ -154,6 +160,7 @@ class RunStream(AsyncPortalView):
                         return
                 yield chunk
         finally:
+            seat.leave()
             await events.aclose()
 
 
