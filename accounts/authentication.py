@@ -16,7 +16,7 @@ from rest_framework.request import Request
 
 from accounts.models import ApiToken, User
 from portal.audit.facts import current_facts, set_facts
-from portal.audit.services import record, record_outside
+from portal.audit.services import record, record_flood
 
 PREFIX = "ss_"
 SHOWN = 11
@@ -46,8 +46,9 @@ class TokenAuthentication(BaseAuthentication):
         token = ApiToken.objects.select_related("user").filter(digest=digest_of(secret)).first()
         why = _why_not(token, now)
         if token is None or why:
-            record_outside(
+            record_flood(
                 "token.refused",
+                why=f"{why.replace(' ', '-')}:{token.pk if token else 0}",
                 actor=token.user if token else None,
                 subject=token,
                 after={"why": why, "prefix": secret[:SHOWN] if secret.startswith(PREFIX) else ""},

@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts import throttle
 from accounts.models import CloudConnection, Contact, ContactRole, User
 from portal.access import SCOPES
-from portal.audit.services import record_outside
+from portal.audit.services import record_flood, record_outside
 from portal.errors import Refused
 from portal.middleware import address_of
 from portal.zones import zone_names
@@ -36,7 +36,7 @@ class LogInForm(AuthenticationForm):
             return super().clean()
         wait_s = throttle.take_try(email, address, now=timezone.now())
         if wait_s > 0:
-            record_outside("login.throttled", after={"mail_given": bool(email)})
+            record_flood("login.throttled", after={"mail_given": bool(email)})
             minutes = max(1, round(wait_s / 60))
             raise ValidationError(
                 f"Too many tries with this mail address from here. Wait {minutes} min, then try again. "

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from django.core.cache import cache
 from django.db import DatabaseError, connection, transaction
+from redis.exceptions import RedisError
 
+from portal.audit.facts import RequestFacts, set_facts
 from portal.audit.models import AuditEntry
-from portal.audit.services import MASK, record, record_outside, snapshot
+from portal.audit.services import MASK, record, record_flood, record_outside, snapshot
 from tests import factories as make
 
 
@@ -78,3 +81,42 @@ def test_a_refusal_cannot_be_recorded_where_a_rollback_would_lose_it():
         record_outside("access.refused")
     record_outside("access.refused")
     assert AuditEntry.objects.count() == 1
+
+
+@pytest.fixture
+def asked_from(monkeypatch):
+    yield lambda address: set_facts(RequestFacts(address=address))
+    set_facts(RequestFacts())
+
+
+@pytest.mark.django_db
+def test_what_a_stranger_repeats_is_counted_and_written_once_a_minute(asked_from):
+    cache.clear()
+    asked_from("203.0.113.9")
+    assert record_flood("token.refused", why="unknown", after={"why": "unknown"}) is not None
+    assert [record_flood("token.refused", why="unknown") for _ in range(4)] == [None] * 4
+    assert record_flood("token.refused", why="expired") is not None
+    asked_from("203.0.113.10")
+    assert record_flood("token.refused", why="unknown") is not None
+    asked_from("203.0.113.9")
+    cache.delete("audit-flood:token.refused:unknown:203.0.113.9:minute")
+    entry = record_flood("token.refused", why="unknown", after={"why": "unknown"})
+    assert entry.after == {"why": "unknown", "not_listed": 4}
+
+
+@pytest.mark.django_db
+def test_a_stranger_with_a_whole_ipv6_network_counts_as_one(asked_from):
+    cache.clear()
+    asked_from("2001:db8:1:2::1")
+    assert record_flood("token.refused") is not None
+    asked_from("2001:db8:1:2:ffff::9")
+    assert record_flood("token.refused") is None
+
+
+@pytest.mark.django_db
+def test_with_the_cache_away_every_refusal_is_written(asked_from, monkeypatch):
+    def away(*args, **kwargs):
+        raise RedisError("away")
+
+    monkeypatch.setattr(cache, "add", away)
+    assert [record_flood("token.refused") is not None for _ in range(3)] == [True] * 3

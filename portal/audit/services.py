@@ -10,18 +10,24 @@ Only the fields that differ are kept; secrets are masked by the name of their fi
 
 from __future__ import annotations
 
+import ipaddress
 import uuid
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+import structlog
+from django.core.cache import cache
 from django.db import models, transaction
+from redis.exceptions import RedisError
 
 from portal.audit.facts import current_facts
 from portal.audit.models import AuditEntry
 
+log = structlog.get_logger(__name__)
 MASK = "•••"
+FLOOD_WINDOW_S = 60
 _SECRET_WORDS = ("password", "secret", "api_key", "token", "private_key", "credential")
 
 
@@ -129,3 +135,37 @@ def record_outside(what: str, **fields: Any) -> AuditEntry:
     """
     with transaction.atomic(durable=True):
         return record(what, **fields)
+
+
+def record_flood(what: str, *, why: str = "", **fields: Any) -> AuditEntry | None:
+    """Like `record_outside` for what a stranger can cause at will: one entry a minute per address and `why`.
+
+    What came in between is counted, and the next entry says how many there were (`after.not_listed`).
+    Returns None for what was only counted. With Redis away every one is written: rather many than none.
+    """
+    after = dict(fields.pop("after", None) or {})
+    key = f"audit-flood:{what}:{why}:{_neighbourhood(current_facts().address)}"
+    try:
+        if not cache.add(f"{key}:minute", 1, timeout=FLOOD_WINDOW_S):
+            cache.add(f"{key}:count", 0, timeout=_COUNT_KEPT_S)
+            cache.incr(f"{key}:count")
+            return None
+        not_listed = int(cache.get(f"{key}:count") or 0)
+        if not_listed:
+            cache.decr(f"{key}:count", not_listed)
+            after["not_listed"] = not_listed
+    except (RedisError, ValueError) as error:
+        log.warning("audit_flood_unknown", error=type(error).__name__)
+    return record_outside(what, after=after, **fields)
+
+
+_COUNT_KEPT_S = 24 * 3600
+
+
+def _neighbourhood(address: str | None) -> str:
+    """Return what one stranger can call their own: an IPv4 address, or the /64 of an IPv6 one."""
+    try:
+        known = ipaddress.ip_address(address or "")
+    except ValueError:
+        return "unknown"
+    return str(ipaddress.ip_network((known, 64), strict=False)) if known.version == 6 else str(known)

@@ -18,6 +18,13 @@ from portal.models import IdempotentAnswer
 from tests import factories as make
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _nothing_counted_yet():
+    cache.clear()
+
+
 ADA = {"name": "Ada", "email": "ada@shop.example"}
 
 
@@ -416,3 +423,10 @@ def test_the_teams_notes_do_not_reach_the_customer_by_way_of_the_audit(api):
     page = browser.get(f"/accounts/{api.account.ref}/activity/").content.decode()
     assert "account.changed" in page
     assert "difficult" not in page
+
+
+def test_a_stranger_cannot_fill_the_audit_with_made_up_tokens():
+    for number in range(12):
+        refused = Client().get("/api/v1/me", **make.bearer(f"ss_made_up_{number}"))
+        assert refused.status_code == 401
+    assert AuditEntry.objects.filter(what="token.refused").count() == 1

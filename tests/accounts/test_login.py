@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 
 import pytest
 import time_machine
 from django.contrib.auth.forms import AuthenticationForm
+from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
@@ -16,6 +18,11 @@ from portal.audit.models import AuditEntry
 from tests import factories as make
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _nothing_counted_yet():
+    cache.clear()
 
 
 def log_in(email, password=make.PASSWORD, client=None, **extra):
@@ -110,6 +117,13 @@ def test_one_address_cannot_try_many_mails(monkeypatch):
     for number in range(3):
         log_in(f"nobody{number}@people.example")
     assert log_in("nobody9@people.example").status_code == 429
+
+
+def test_a_stranger_cannot_fill_the_audit_with_throttled_tries():
+    here = {"REMOTE_ADDR": f"2001:db8:{uuid.uuid4().hex[:4]}:{uuid.uuid4().hex[:4]}::7"}
+    for _ in range(throttle.TRIES_PER_PAIR + 9):
+        log_in("nobody@people.example", **here)
+    assert AuditEntry.objects.filter(what="login.throttled").count() == 1
 
 
 def test_tries_at_the_same_moment_cannot_pass_the_limit_together(monkeypatch):
