@@ -65,10 +65,8 @@ def what_is_wrong() -> list[CheckMessage]:
             ipaddress.ip_network(network.strip())
         except ValueError as error:
             wrong(10, f"EGRESS_ALLOW_NETWORKS holds what is no network in CIDR notation: {error}.")
-    if settings.CLOUD_RATE_FACTOR <= 0:
-        wrong(
-            11, "CLOUD_RATE_FACTOR must be more than 0: with it no call to the provider would ever be made."
-        )
+    for says in settings.MALFORMED:
+        wrong(11, says)
     if settings.DESK_MODE:
         return found
     for number, (name, schemes) in enumerate(_SERVERS.items(), start=12):

@@ -60,6 +60,10 @@ def _migrations() -> Finding:
     return Finding("migrations", True, "All migrations are applied.")
 
 
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def _engine() -> Finding:
     asleep = engine_asleep()
     if asleep is None:
@@ -67,5 +71,6 @@ def _engine() -> Finding:
     return Finding(
         "engine",
         False,
-        f"The engine is asleep: {asleep.overdue} runs overdue, {asleep.draining} nodes left draining.",
+        f"The engine is asleep: {_count(asleep.overdue, 'run')} overdue, "
+        f"{_count(asleep.draining, 'node')} left draining.",
     )

@@ -14,6 +14,22 @@ import environ
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
+# Variables that cannot be read, with the sentence why; their defaults stand until portal/checks.py refuses to serve.
+MALFORMED: list[str] = []
+
+
+def number(name: str, default: float) -> float:
+    """Return a variable as a number above 0; what is none is noted in MALFORMED."""
+    text = env.str(name, default="")
+    try:
+        value = float(text) if text else default
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < float("inf"):
+        MALFORMED.append(f"{name} is no number above 0. Set one such as {default:g}, or leave it out.")
+        return default
+    return value
+
 
 # Desk mode: everything on one machine, plain http on localhost. Each setting that is only safe there is
 # refused at start when DESK_MODE is off (portal/checks.py).
@@ -216,21 +232,27 @@ EGRESS_ALLOW: list[str] = env.list("EGRESS_ALLOW", default=[])
 # Networks that an operator opened for status URLs of servers (CIDR, …).
 EGRESS_ALLOW_NETWORKS: list[str] = env.list("EGRESS_ALLOW_NETWORKS", default=[])
 # How many times the provider's documented rates its accounts may be asked (raised limits; a desk's simulator).
-CLOUD_RATE_FACTOR = env.float("CLOUD_RATE_FACTOR", default=20.0 if DESK_MODE else 1.0)
+CLOUD_RATE_FACTOR = number("CLOUD_RATE_FACTOR", 20.0 if DESK_MODE else 1.0)
 SIMULATOR_URL = env.str("SIMULATOR_URL", default="")
 WATCHDOG_URL = env.str("WATCHDOG_URL", default="")
 
 # The engine (portal/runs). Times in seconds.
 RUNS = {
-    "LEASE_S": env.float("RUNS_LEASE_S", default=15.0),
-    "TURN_S": env.float("RUNS_TURN_S", default=5.0),
-    "BATCH": env.int("RUNS_BATCH", default=50),
-    "SWEEP_S": env.float("RUNS_SWEEP_S", default=2.0),
-    "ASLEEP_AFTER_S": env.float("RUNS_ASLEEP_AFTER_S", default=30.0),
+    "LEASE_S": number("RUNS_LEASE_S", 15.0),
+    "TURN_S": number("RUNS_TURN_S", 5.0),
+    "BATCH": int(number("RUNS_BATCH", 50)),
+    "SWEEP_S": number("RUNS_SWEEP_S", 2.0),
+    "ASLEEP_AFTER_S": number("RUNS_ASLEEP_AFTER_S", 30.0),
 }
 
 LOG_FORMAT = env.str("LOG_FORMAT", default="console" if DESK_MODE else "json")
 from portal.logs import logging_config  # noqa: E402  (needs LOG_FORMAT only)
 
-LOGGING = logging_config(LOG_FORMAT, env.str("LOG_LEVEL", default="INFO"))
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
+if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
+    MALFORMED.append(
+        "LOG_LEVEL is none of DEBUG, INFO, WARNING, ERROR, CRITICAL. Set one of them, or leave it out."
+    )
+    LOG_LEVEL = "INFO"
+LOGGING = logging_config(LOG_FORMAT, LOG_LEVEL)
 os.environ.setdefault("DJANGO_STRUCTLOG_CELERY_ENABLED", "0")

@@ -535,9 +535,9 @@ def project(run: Run, decision: Decision) -> None:
 
 
 def draining(runs: Iterable[Run]) -> int:
-    """Return how many nodes the given runs have left DRAINING, as far as was last seen."""
+    """Return how many nodes the given runs have left DRAINING, as last seen or as last asked for."""
     return sum(
-        node.confirmed.value == Condition.DRAINING.value
+        Condition.DRAINING.value in {node.confirmed.value, node.asked.value}
         for run in runs
         if run.progress
         for way in progress_from_plain(run.progress).servers
