@@ -330,9 +330,13 @@ class ConnectionCheckApi(PortalAPIView):
     def post(self, request: Request, connection_ref: UUID) -> Response:
         """The answer is kept with the connection. Nothing is changed at the provider."""
         connection = self.find(CloudConnection, connection_ref)
+        kept = self.answered_before(required=True)
+        if kept is not None:
+            return kept
+        # Outside of the transaction, which would hold a connection for as long as the provider takes.
+        result = test_connection(connection)
 
         def effect() -> Response:
-            result = test_connection(connection)
             services.store_check(connection, result, at=timezone.now(), actor=self.user)
             return Response(CheckOut(result).data)
 

@@ -341,22 +341,10 @@ class PortalAPIView(Guard, APIView, abstract=True):
         body 409. `secret_fields` are left out of what is stored. Call it after `find()`, so that a replay
         asks for access again.
         """
-        key = self.request.headers.get("Idempotency-Key", "")
-        if not key:
-            if required:
-                raise PreconditionRequired(
-                    "Send an Idempotency-Key with a command, so that it is never done twice."
-                )
+        name = self._named(required=required)
+        if name is None:
             with transaction.atomic():
                 return effect()
-        if len(key) > MAX_KEY_LENGTH:
-            raise Refused(f"An Idempotency-Key has at most {MAX_KEY_LENGTH} characters.", code="bad_key")
-        name = {
-            "actor": str(self.request.user.ref),
-            "method": str(self.request.method),
-            "path": self.request.path[:500],
-            "key": key,
-        }
         digest = _body_digest(self.request.data)
         with transaction.atomic():
             held = _take(name, digest)
@@ -375,6 +363,36 @@ class PortalAPIView(Guard, APIView, abstract=True):
             else:
                 IdempotentAnswer.objects.filter(**name).delete()
             return response
+
+    def answered_before(self, *, required: bool = False) -> Response | None:
+        """Return the kept answer to this Idempotency-Key, None if there is none: for what must read elsewhere.
+
+        An effect that asks a provider holds its transaction for as long as the provider takes. So look here
+        first, ask, and record what was found with `once()`. A parallel twin then asks too, and replays.
+        """
+        name = self._named(required=required)
+        if name is None:
+            return None
+        held = IdempotentAnswer.objects.filter(**name, at__gte=timezone.now() - KEEP_FOR).first()
+        return self._replay(held, _body_digest(self.request.data)) if held is not None else None
+
+    def _named(self, *, required: bool) -> dict[str, str] | None:
+        """Return what the Idempotency-Key is unique with, None without one; 428 where it is required."""
+        key = self.request.headers.get("Idempotency-Key", "")
+        if not key:
+            if required:
+                raise PreconditionRequired(
+                    "Send an Idempotency-Key with a command, so that it is never done twice."
+                )
+            return None
+        if len(key) > MAX_KEY_LENGTH:
+            raise Refused(f"An Idempotency-Key has at most {MAX_KEY_LENGTH} characters.", code="bad_key")
+        return {
+            "actor": str(self.request.user.ref),
+            "method": str(self.request.method),
+            "path": self.request.path[:500],
+            "key": key,
+        }
 
     def _replay(self, held: IdempotentAnswer, digest: str) -> Response:
         if held.body_digest != digest:

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 import time_machine
 from django.core.cache import cache
+from django.db import connection as database
 from django.test import Client
 from django.utils import timezone
 
@@ -430,3 +431,26 @@ def test_a_stranger_cannot_fill_the_audit_with_made_up_tokens():
         refused = Client().get("/api/v1/me", **make.bearer(f"ss_made_up_{number}"))
         assert refused.status_code == 401
     assert AuditEntry.objects.filter(what="token.refused").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_provider_is_asked_outside_of_any_transaction_and_once_per_key(api, monkeypatch):
+    asked = []
+
+    def ask(row):
+        asked.append(database.in_atomic_block)
+        lines = [{"name": "identity", "outcome": "ok", "says": "Signed in."}]
+        return {"is_usable": True, "checked_at": timezone.now().isoformat(), "lines": lines}
+
+    monkeypatch.setattr("accounts.api.test_connection", ask)
+    row = make.connection(api.account)
+    api.headers = make.bearer(make.token(make.launch_manager(api.account.team)))
+    address = f"/api/v1/connections/{row.ref}/check"
+    first = api.send("post", address, HTTP_IDEMPOTENCY_KEY="one")
+    again = api.send("post", address, HTTP_IDEMPOTENCY_KEY="one")
+    assert (first.status_code, again.status_code, again["Idempotent-Replay"]) == (200, 200, "true")
+    assert first.json() == again.json()
+    assert api.send("post", address, {"x": 1}, HTTP_IDEMPOTENCY_KEY="one").status_code == 409
+    assert api.send("post", address).status_code == 428
+    assert asked == [False]
+    assert AuditEntry.objects.filter(what="connection.tested").count() == 1
