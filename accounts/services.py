@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
@@ -27,20 +26,10 @@ from accounts.models import (
 from portal.access import ACCOUNT_ROLES, SCOPES, Permission, permissions_on
 from portal.audit.services import record, snapshot
 from portal.errors import NotPermitted, Refused
+from portal.rows import check_row
+from portal.runs import services as runs
 
 LONGEST_TOKEN = timedelta(days=366)
-
-
-def _clean(row: Any) -> None:
-    """Ask the model's own rules; raises Refused with a sentence per field."""
-    try:
-        row.full_clean()
-    except ValidationError as error:
-        says = " ".join(
-            f"{'' if field == '__all__' else field.replace('_', ' ').capitalize() + ': '}{' '.join(messages)}"
-            for field, messages in error.message_dict.items()
-        )
-        raise Refused(says, code="invalid") from error
 
 
 def _apply(row: Any, changes: Mapping[str, Any], allowed: Iterable[str]) -> None:
@@ -79,7 +68,7 @@ def change_own_settings(user: User, *, name: str, time_zone: str) -> User:
     """Change what belongs to the user: name and time zone."""
     before = snapshot(user)
     user.name, user.time_zone = name, time_zone
-    _clean(user)
+    check_row(user)
     user.save(update_fields=["name", "time_zone"])
     record("user.changed", actor=user, subject=user, before=before, after=snapshot(user))
     return user
@@ -140,6 +129,8 @@ def grant_role(account: Account, user: User, role: str, *, actor: User | None) -
         before=before,
         after=snapshot(made),
     )
+    if held is not None and before.get("role") != role:
+        runs.facts_changed(says=f"The role of {user.name} is {role} now.", actor=actor, account=account)
     return made
 
 
@@ -156,6 +147,8 @@ def remove_member(account: Account, user: User, *, actor: User | None) -> None:
         _keep_an_admin(account, held)
     record("member.removed", actor=actor, account=account, subject=held, before=snapshot(held))
     held.delete()
+    # An approval may rest on this person: nothing more is deleted before it was looked at again.
+    runs.facts_changed(says=f"{user.name} was removed from the account.", actor=actor, account=account)
 
 
 def _keep_an_admin(account: Account, leaving: Membership) -> None:
@@ -172,7 +165,7 @@ def _keep_an_admin(account: Account, leaving: Membership) -> None:
 def open_account(*, team: Team, name: str, number: str, actor: User | None = None, **fields: Any) -> Account:
     """Open an account for a customer of a team."""
     account = Account(team=team, name=name, number=number, **fields)
-    _clean(account)
+    check_row(account)
     account.save()
     record("account.opened", actor=actor, account=account, subject=account, after=snapshot(account))
     return account
@@ -187,7 +180,7 @@ def change_account(account: Account, changes: Mapping[str, Any], *, actor: User)
     locked = Account.objects.select_for_update().get(pk=account.pk)
     before = snapshot(locked)
     _apply(locked, changes, ACCOUNT_FIELDS)
-    _clean(locked)
+    check_row(locked)
     locked.save()
     record(
         "account.changed", actor=actor, account=locked, subject=locked, before=before, after=snapshot(locked)
@@ -212,7 +205,7 @@ def add_contact(account: Account, fields: Mapping[str, Any], *, actor: User | No
     _check_active(account)
     contact = Contact(account=account)
     _apply(contact, fields, CONTACT_FIELDS)
-    _clean(contact)
+    check_row(contact)
     contact.save()
     record("contact.added", actor=actor, account=account, subject=contact, after=snapshot(contact))
     return contact
@@ -227,7 +220,7 @@ def change_contact(contact: Contact, changes: Mapping[str, Any], *, actor: User)
     _apply(locked, changes, CONTACT_FIELDS)
     if any(before[name] != snapshot(locked)[name] for name in _PROOF):
         locked.confirmed_on, locked.confirmed_by_name = None, ""
-    _clean(locked)
+    check_row(locked)
     locked.save()
     record(
         "contact.changed",
@@ -288,7 +281,7 @@ def add_connection(account: Account, fields: Mapping[str, Any], *, actor: User |
     _apply(connection, fields, CONNECTION_FIELDS)
     if not connection.api_key:
         raise Refused("A cloud connection needs the provider's API key.", code="key_missing")
-    _clean(connection)
+    check_row(connection)
     connection.save()
     record("connection.added", actor=actor, account=account, subject=connection, after=snapshot(connection))
     return connection
@@ -320,7 +313,7 @@ def change_connection(
             code="key_missing",
         )
     _apply(locked, changes, CONNECTION_FIELDS)
-    _clean(locked)
+    check_row(locked)
     locked.save()
     record(
         "connection.changed",
@@ -383,7 +376,7 @@ def make_token(
         scopes=wanted,
         expires_at=expires_at,
     )
-    _clean(token)
+    check_row(token)
     token.save()
     record(
         "token.made",

@@ -645,6 +645,14 @@ def protect_server(
     )
     if is_new:
         record("server.protected", actor=actor, account=account, subject=mark, after=snapshot(mark))
+        identity = CloudIdentity(
+            connection.provider, connection.identity_url, connection.tenant, connection.region
+        )
+        runs.facts_changed(
+            says=f"{actor} marked {server_name} as protected: {reason}",
+            actor=actor,
+            resource_key=identity.key("server", server_id),
+        )
     return mark
 
 

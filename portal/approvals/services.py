@@ -19,6 +19,7 @@ from portal.approvals.models import ApprovalDecision, ApprovalRequest, ApprovalS
 from portal.approvals.registry import tell
 from portal.audit.services import record
 from portal.errors import NotPermitted, Refused, StaleState
+from portal.runs import services as runs
 
 CUSTOMER_ROLES = ("approver", "admin")
 
@@ -226,6 +227,9 @@ def void(request: ApprovalRequest, *, reason: str, at: datetime, actor: Any = No
         return locked
     record("approval.void", actor=actor, account=locked.account, subject=locked, reason=reason)
     _close(locked, ApprovalStatus.VOIDED, at, reason)
+    runs.facts_changed(
+        says=f"The approval does not stand any more: {reason}", actor=actor, plan_ref=locked.subject_ref
+    )
     return locked
 
 

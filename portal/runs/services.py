@@ -278,6 +278,52 @@ def lift_standstill(standstill: Standstill, *, reason: str, actor: User) -> Stan
     return locked
 
 
+@transaction.atomic
+def facts_changed(
+    *,
+    says: str,
+    actor: User | None,
+    resource_key: str | None = None,
+    account: Account | None = None,
+    plan_ref: uuid.UUID | None = None,
+) -> int:
+    """Let live runs look again before anything more is sent, since what they rest on was changed; returns
+    how many.
+
+    To be called in the transaction of the change, which picks one of: the runs that claim `resource_key`,
+    all of `account`, those of `plan_ref`. A call that passed its check before is named in the journal. As
+    for a standstill the rows are changed, so that a check that waits for one of them refuses.
+    """
+    touched = Run.objects.filter(next_tick_at__isnull=False)
+    if resource_key is not None:
+        touched = touched.filter(pk__in=Claim.objects.filter(resource_key=resource_key).values("run"))
+    elif account is not None:
+        touched = touched.filter(account=account)
+    elif plan_ref is not None:
+        touched = touched.filter(plan_ref=plan_ref)
+    else:
+        raise ValueError("Say which runs rest on what was changed.")
+    runs = list(touched.select_for_update().order_by("pk"))
+    if not runs:
+        return 0
+    now = journal.database_now()
+    wire = _on_the_wire(run.pk for run in runs)
+    for run in runs:
+        run.command_seq += 1
+        run.next_tick_at = now
+        run.save(update_fields=["command_seq", "next_tick_at"])
+        sent = wire.get(run.pk, [])
+        told = f"{says} On the wire at that moment: {'; '.join(sent)}" if sent else says
+        journal.write(
+            run,
+            [Entry("facts_changed", told)],
+            at=now,
+            author=journal.ENGINE if actor is None else author_of(actor),
+        )
+    wake_after_commit()
+    return len(runs)
+
+
 def standstills_for(scopes: Iterable[str]) -> list[Standstill]:
     """Return the standstills in force on any of `scopes`, oldest first."""
     return list(
