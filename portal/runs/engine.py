@@ -370,7 +370,14 @@ class Engine:
             halt = rules.internal_halt(failures, code)
             decision = Decision(progress=view.progress, halt=halt, look_again_s=wait_s)
             log.error("run_halted", code=code, failures=failures)
-            await self.do(self.store.commit, view, decision, failed=True)
+            try:
+                await self.do(self.store.commit, view, decision, failed=True)
+            except (LeaseLost, StoreAway):
+                raise
+            except Exception:
+                # What the tick made of the run is what cannot be written: leave it, and stop all the same.
+                log.exception("run_halt_not_projected")
+                await self.do(self.store.halt, view, halt, look_again_s=wait_s)
         else:
             await self.do(self.store.release, view, look_again_s=wait_s, failed=True)
 

@@ -378,6 +378,12 @@ class MemoryStore:
         self._apply(run, view, decision)
         self._release(run, view, decision.look_again_s, failed=failed)
 
+    def halt(self, view: RunView, halt: Halt, *, look_again_s: float) -> None:
+        """As `RunStore.halt`."""
+        run = self._held(view)
+        self._apply(run, view, Decision(progress=run.progress, halt=halt), is_projected=False)
+        self._release(run, view, look_again_s, failed=True)
+
     def release(self, view: RunView, *, look_again_s: float, failed: bool = False) -> None:
         """As `RunStore.release`."""
         self._release(self._held(view, leased=False), view, look_again_s, failed=failed)
@@ -442,7 +448,15 @@ class MemoryStore:
             is_rehearsal=run.is_rehearsal,
         )
 
-    def _apply(self, run: MemoryRun, view: RunView, decision: Decision, first: Iterable[Entry] = ()) -> None:
+    def _apply(
+        self,
+        run: MemoryRun,
+        view: RunView,
+        decision: Decision,
+        first: Iterable[Entry] = (),
+        *,
+        is_projected: bool = True,
+    ) -> None:
         # Everything that can fail comes before the first change: a real transaction would undo it.
         progress = _stored(decision.progress)
         applied = rules.apply(run.status, run.halt, decision, started=run.started_at is not None)
@@ -465,7 +479,7 @@ class MemoryStore:
         self.runs.journal(run, [*entries, *applied.entries], token=view.token)
         run.samples += decision.samples
         project = self.runs.project.get(run.kind)
-        if project is not None:
+        if is_projected and project is not None:
             project(run, decision)
 
     def _release(self, run: MemoryRun, view: RunView, look_again_s: float, *, failed: bool) -> None:

@@ -247,6 +247,14 @@ class PgStore:
 
     @_reaches_database
     @transaction.atomic
+    def halt(self, view: RunView, halt: Halt, *, look_again_s: float) -> None:
+        """As `RunStore.halt`."""
+        run, now = self._held(view)
+        _release(run, view, now, look_again_s, failed=True)
+        self._apply(run, view, Decision(progress=run.progress, halt=halt), now, is_projected=False)
+
+    @_reaches_database
+    @transaction.atomic
     def release(self, view: RunView, *, look_again_s: float, failed: bool = False) -> None:
         """As `RunStore.release`."""
         run, now = self._held(view, leased=False)

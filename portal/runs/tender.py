@@ -116,14 +116,15 @@ class Tender:
             return None
 
     async def _tick(self, view: RunView, claimed_at: float) -> None:
-        await self.engine.tick(view, self._kind_of(view.kind), claimed_at=claimed_at)
+        try:
+            await self.engine.tick(view, self._kind_of(view.kind), claimed_at=claimed_at)
+        except Exception:
+            # Of this one run only: the others of the turn go on, and its lease runs out by itself.
+            log.exception("run_tick_escaped", run=view.ref)
 
 
 async def _any_of(active: set[asyncio.Task[Any]], wait_s: float) -> set[asyncio.Task[Any]]:
-    """Wait until a tick has ended or `wait_s` has passed; return the ticks still in hand.
-
-    A tick that ended with a bug of the engine itself is raised: its lease runs out by itself.
-    """
+    """Wait until a tick has ended or `wait_s` has passed; return the ticks still in hand."""
     if not active:
         await asyncio.sleep(wait_s)
         return active

@@ -366,6 +366,11 @@ class RunStore(Protocol):
         `failed` counts a tick that ended in a bug (the engine's own halt)."""
         ...
 
+    def halt(self, view: RunView, halt: Halt, *, look_again_s: float) -> None:
+        """Halt the run and give the lease back, counted as failed, where nothing else can be written: its
+        progress stays as it is stored, and nothing is written into the kind's own tables."""
+        ...
+
     def release(self, view: RunView, *, look_again_s: float, failed: bool = False) -> None:
         """Give the lease back with nothing decided. `failed` counts a tick that ended in a bug."""
         ...

@@ -448,3 +448,17 @@ def test_a_store_that_goes_away_at_the_check_means_that_nothing_is_sent(memory, 
     run_to_end(memory, engine, kind, ref)
     assert world.calls == ["1"]
     assert [outcome for *_, outcome in memory.intents(ref)] == ["not_applied", "done"]
+
+
+def test_a_decision_that_cannot_be_written_halts_the_run(memory, engine, kind):
+    ref = memory.create()
+
+    def broken(*_args, **_given):
+        raise ValueError("A string literal cannot contain NUL (0x00) characters.")
+
+    engine.store.commit = engine.store.note_intent = broken
+    for _ in range(3):
+        assert tick(memory, engine, kind, ref) is Ended.FAILED
+    row = memory.row(ref)
+    assert (row["status"], row["halt_code"]) == ("halted", "internal_error")
+    assert not row["has_lease"]

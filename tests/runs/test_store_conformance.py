@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from portal.errors import Refused, StaleState
+from portal.runs import rules
 from portal.runs.types import (
     Action,
     Answer,
@@ -460,3 +461,14 @@ def test_failed_ticks_are_counted_until_one_succeeds(desk):
     assert view.failures == 2
     desk.store.commit(view, Decision({}, look_again_s=0))
     assert claimed(desk, ref).failures == 0
+
+
+def test_a_halt_can_be_written_without_the_kinds_own_tables(desk):
+    ref = desk.create(progress={"value": 1})
+    view = claimed(desk, ref)
+    desk.store.halt(view, rules.internal_halt(3), look_again_s=4.0)
+    row = desk.row(ref)
+    assert (row["status"], row["halt_code"], row["progress"]) == ("halted", "internal_error", {"value": 1})
+    assert (row["failures"], row["has_lease"]) == (1, False)
+    assert desk.projected == []
+    assert 3.0 < desk.due_in_s(ref) <= 4.0

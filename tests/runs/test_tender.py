@@ -179,3 +179,21 @@ def test_two_tenders_at_once_never_tick_the_same_run_together():
         threads.close()
     assert sum(done.ticks for done in turns) == 2 * 10
     assert twice == []
+
+
+def test_a_bug_that_leaves_the_engine_ends_no_other_runs_turn(runs, kind, world):
+    broken = runs.create(kind="toy", plan={"target": 1})
+    runs.create(kind="toy", plan={"target": 1})
+    store = runs.handle()
+    tender = tender_of(store, kind)
+    whole = tender.engine.tick
+
+    async def tick(view, kind, *, claimed_at=None):
+        if view.ref == broken:
+            raise ValueError("a bug of the engine itself")
+        return await whole(view, kind, claimed_at=claimed_at)
+
+    tender.engine.tick = tick
+    asyncio.run(tender.turn(1.0))
+    assert len(world.calls) == 1
+    assert [run.status.is_over for run in runs.runs.values()] == [False, True]
