@@ -32,7 +32,6 @@ from accounts.serializers import (
 )
 from portal.access import Permission
 from portal.api import PortalAPIView, documented
-from portal.egress import check_url
 from portal.errors import NotPermitted, Refused
 
 _STATUS = OpenApiParameter(
@@ -260,7 +259,6 @@ class ConnectionListApi(PortalAPIView):
         """The key is stored encrypted and never shown again."""
         account = self.find(Account, account_ref)
         data = self.read(ConnectionIn)
-        check_url(data["identity_url"])
         return self.once(
             lambda: self.show(
                 ConnectionOut, services.add_connection(account, data, actor=self.user), status=201
@@ -299,8 +297,6 @@ class ConnectionApi(PortalAPIView):
         """Once a plan was drawn up with it, provider, endpoint, tenant and region stay (422)."""
         connection = self.find(CloudConnection, connection_ref)
         data = self.read(ConnectionChange, partial=True)
-        if "identity_url" in data:
-            check_url(data["identity_url"])
 
         def effect() -> Response:
             locked = (

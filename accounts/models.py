@@ -200,6 +200,13 @@ class Contact(Referenced):
 
     account_path = "account"
 
+    rule_says = {
+        "contact_phone_e164": "Phone: with + and country code, digits only, like +493012345678.",
+        "contact_can_be_reached": "Give a phone number or a mail address: a contact must be one that can be reached.",
+        "contact_order_from_1": "Order of call: 1 is called first.",
+        "contact_roles_known": "Called for: there is no such role.",
+    }
+
     class Meta:
         constraints = [
             models.CheckConstraint(name="contact_for_support_only", condition=Q(purpose="support")),

@@ -11,6 +11,8 @@ from rest_framework import serializers
 from accounts import selectors
 from accounts.models import Account, ApiToken, CloudConnection, Contact, ContactRole
 from portal.access import SCOPES, Permission
+from portal.api import judged
+from portal.egress import check_url
 from portal.zones import validate_time_zone
 
 
@@ -165,6 +167,10 @@ class ConnectionIn(serializers.Serializer[Any]):
     api_key = serializers.CharField(max_length=500, write_only=True)
     tenant = serializers.CharField(max_length=60)
     region = serializers.CharField(max_length=20)
+
+    def validate_identity_url(self, value: str) -> str:
+        """Refuse an address that the portal would not call."""
+        return judged(check_url, value)
 
 
 class ConnectionChange(ConnectionIn):

@@ -12,10 +12,11 @@ from rest_framework.response import Response
 
 from accounts.models import CloudConnection
 from capacity import services
+from capacity.counts import check_template
 from capacity.models import CountKind, CountSource, Probe
 from capacity.reference import Site, reference_for
 from portal.access import Permission
-from portal.api import PortalAPIView, documented
+from portal.api import PortalAPIView, documented, judged
 from portal.egress import check_url
 
 
@@ -75,6 +76,14 @@ class PoolKnownIn(serializers.Serializer[Any]):
     probe_name = serializers.CharField(max_length=100, required=False)
     probe_url = serializers.URLField(max_length=500, required=False)
     probe_latency_limit_ms = serializers.FloatField(min_value=1, required=False, allow_null=True)
+
+    def validate_count_url(self, value: str) -> str:
+        """Refuse an address that the portal would not ask."""
+        return judged(check_template, value)
+
+    def validate_probe_url(self, value: str) -> str:
+        """Refuse an address that the portal would not open."""
+        return judged(check_url, value)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Ask that what belongs together is given together."""
@@ -136,8 +145,6 @@ class PoolKnownApi(PortalAPIView):
         """Earlier figures stay as history."""
         connection = self.find(CloudConnection.objects.defer("api_key"), connection_ref)
         data = self.read(PoolKnownIn)
-        if "probe_url" in data:
-            check_url(data["probe_url"])
 
         def effect() -> Response:
             services.enter_known(connection, balancer_id, data, actor=self.user)

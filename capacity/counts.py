@@ -108,6 +108,37 @@ async def read_count(
     return reading(PARSERS[source.kind](answer.text), url)
 
 
+def check_template(url_template: str, *, rules: egress.Rules | None = None) -> None:
+    """Judge a status address before it is stored. Raises Refused with a sentence; `count_url` judges each use.
+
+    `{address}` must be the host, or stand behind a host and port that the operator opened by name.
+    """
+    rules = rules if rules is not None else egress.rules_from_settings()
+    if "{address}" not in url_template:
+        raise Refused("{address} must stand in it: each server has its own.", code="no_address")
+    host = url_template.partition("://")[2].partition("/")[0]
+    try:
+        target = egress.check_url(url_template.replace("{address}", _ANY_ADDRESS), rules=rules)
+    except Refused as refusal:
+        port = host.rpartition(":")[2]
+        opened = {name.rpartition(":")[2] for name in rules.hosts}
+        if refusal.code == "closed_port" and host == f"{{address}}:{port}" and port in opened:
+            return  # A port that is open for some servers by name; which, is seen at each use.
+        raise
+    if target.host != _ANY_ADDRESS and not rules.opens(target.host, target.port):
+        raise Refused(_FOREIGN_HOST, code="foreign_host")
+    if "{address}" in host and target.host != _ANY_ADDRESS:
+        raise Refused(_FOREIGN_HOST, code="foreign_host")
+
+
+# Stands for a server's own, whose network is judged at each use; any public one would do.
+_ANY_ADDRESS = "8.8.8.8"
+_FOREIGN_HOST = (
+    "The status page is not on the server's own address. Use {address} as the host, "
+    "or ask the operator to open this host and port."
+)
+
+
 def count_url(source: CountSource, address: str, *, rules: egress.Rules | None = None) -> str:
     """Return the URL to ask for a server's count. Raises Refused where it may not be asked."""
     try:
@@ -130,11 +161,7 @@ def count_url(source: CountSource, address: str, *, rules: egress.Rules | None =
     except ValueError:
         is_its_own = False
     if not is_its_own:
-        raise Refused(
-            "The status page is not on the server's own address. Use {address} as the host, "
-            "or ask the operator to open this host and port.",
-            code="foreign_host",
-        )
+        raise Refused(_FOREIGN_HOST, code="foreign_host")
     return url
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
+from capacity.counts import check_template
 from capacity.models import CountKind
 from portal import egress
 from portal.errors import Refused
@@ -52,6 +53,16 @@ class PoolForm(forms.Form):
                 raise ValidationError(refusal.says) from refusal
         return url
 
+    def clean_count_url(self) -> str:
+        """Refuse an address that the portal would not ask (capacity/counts.py)."""
+        url: str = self.cleaned_data["count_url"]
+        if url:
+            try:
+                check_template(url)
+            except Refused as refusal:
+                raise ValidationError(refusal.says) from refusal
+        return url
+
     def clean(self) -> dict[str, Any]:
         """Ask that what belongs together is given together."""
         data = super().clean() or {}
@@ -64,6 +75,4 @@ class PoolForm(forms.Form):
         ):
             if data.get(first) and not data.get(second) and second not in self.errors:
                 self.add_error(second, says)
-        if data.get("count_kind") and data.get("count_url") and "{address}" not in data["count_url"]:
-            self.add_error("count_url", "{address} must stand in it: each server has its own.")
         return data

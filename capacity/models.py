@@ -24,6 +24,11 @@ class TrafficEvent(Referenced):
     created_at = models.DateTimeField(auto_now_add=True)
 
     account_path = "account"
+    rule_says = {
+        "event_ends_after_start": "An event ends after it starts.",
+        "event_multiple_positive": "The expected multiple must be above 0.",
+        "event_peak_not_negative": "The observed peak cannot be below 0.",
+    }
 
     class Meta:
         constraints = [
@@ -66,6 +71,8 @@ class Ceiling(_OfPool):
     )
     at = models.DateTimeField()
 
+    rule_says = {"ceiling_positive": "The most that one server carries must be above 0 requests per second."}
+
     class Meta:
         constraints = [
             models.CheckConstraint(name="ceiling_positive", condition=Q(requests_per_s__gt=0)),
@@ -85,6 +92,8 @@ class ForecastPeak(_OfPool):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     at = models.DateTimeField()
+
+    rule_says = {"forecast_positive": "The next peak must be above 0 requests per second."}
 
     class Meta:
         constraints = [
@@ -107,6 +116,12 @@ class Probe(_OfPool):
     must_contain = models.CharField(max_length=200, blank=True)
     timeout_s = models.FloatField(default=5.0)
     latency_limit_ms = models.FloatField(null=True, blank=True)
+
+    rule_says = {
+        "probe_status_range": "The expected statuses go from 100 to 599, the lower one first.",
+        "probe_timeout": "A probe waits more than 0 s and at most 60 s.",
+        "probe_latency_positive": "The slowest good answer must be above 0 ms.",
+    }
 
     class Meta:
         constraints = [
@@ -141,6 +156,8 @@ class CountSource(_OfPool):
 
     kind = models.CharField(max_length=20, choices=CountKind.choices)
     url_template = models.CharField(max_length=500)
+
+    rule_says = {"count_source_names_address": "{address} must stand in it: each server has its own."}
 
     class Meta:
         constraints = [

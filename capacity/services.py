@@ -6,23 +6,21 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
+from capacity.counts import check_template
 from capacity.models import Ceiling, CountSource, ForecastPeak, Probe, TrafficEvent
 from portal.audit.services import record, snapshot
 from portal.errors import Refused
+from portal.rows import check_row
 
 if TYPE_CHECKING:
     from accounts.models import Account, CloudConnection, User
 
 
 def _keep(row: Any, what: str, actor: User | None, before: Mapping[str, Any] | None = None) -> None:
-    try:
-        row.full_clean()
-    except ValidationError as error:
-        raise Refused(" ".join(error.messages), code="invalid") from error
+    check_row(row)
     row.save()
     record(what, actor=actor, account=row.account, subject=row, before=before, after=snapshot(row))
 
@@ -164,6 +162,7 @@ def enter_known(
             actor=actor,
         )
     if given.get("count_kind"):
+        check_template(given["count_url"])
         set_count_source(
             account,
             connection,

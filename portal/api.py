@@ -402,6 +402,15 @@ class PortalAPIView(Guard, APIView, abstract=True):
         return Response(held.body, status=held.status, headers={**held.headers, "Idempotent-Replay": "true"})
 
 
+def judged(check: Callable[[str], object], value: str) -> str:
+    """Return `value` if `check` lets it pass; what it refuses becomes the error of the field at hand."""
+    try:
+        check(value)
+    except Refused as refusal:
+        raise ValidationError(refusal.says) from refusal
+    return value
+
+
 def _check_length(request: Request) -> None:
     """Refuse a body that is too large, or whose length is not told (it would be taken for an empty one)."""
     length = request.META.get("CONTENT_LENGTH") or ""

@@ -52,6 +52,8 @@ METADATA_ADDRESSES: frozenset[IPAddress] = frozenset(
         "fd20:ce::254",
     )
 )
+# The names by which the same are known inside; to the outside most resolve to nothing.
+METADATA_NAMES = frozenset({"metadata", "instance-data", "metadata.google.internal", "metadata.goog"})
 # Beside what `ipaddress` calls not global: ranges whose judgement changed between Python's patch releases.
 _NEVER_GLOBAL: tuple[IPNetwork, ...] = tuple(
     ipaddress.ip_network(text)
@@ -237,6 +239,8 @@ def _check_host(host: str, port: int, rules: Rules) -> None:
         )
     if host.rstrip(".") == "localhost" or host.rstrip(".").endswith(".localhost"):
         _refuse_closed("the portal's own machine")
+    if host.rstrip(".") in METADATA_NAMES or host.rstrip(".").endswith(".metadata.google.internal"):
+        _refuse_closed("a cloud's metadata service")
     address = _literal(host)
     if address is None and _NUMERIC_HOST.fullmatch(host):
         raise Refused(

@@ -454,3 +454,19 @@ def test_a_provider_is_asked_outside_of_any_transaction_and_once_per_key(api, mo
     assert api.send("post", address).status_code == 428
     assert asked == [False]
     assert AuditEntry.objects.filter(what="connection.tested").count() == 1
+
+
+@pytest.mark.parametrize("host", ["metadata.google.internal", "169.254.169.254", "METADATA.google.internal."])
+def test_an_endpoint_that_is_no_provider_is_refused_at_its_field(api, host):
+    api.headers = make.bearer(make.token(make.launch_manager(api.account.team)))
+    given = {
+        "name": "main",
+        "identity_url": f"http://{host}/v2.0",
+        "username": "u",
+        "api_key": "k",
+        "tenant": "1",
+        "region": "DFW",
+    }
+    refused = api.send("post", f"/api/v1/accounts/{api.account.ref}/connections", given)
+    assert refused.status_code == 422
+    assert "metadata service" in refused.json()["errors"]["identity_url"][0]

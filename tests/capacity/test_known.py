@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
 from django.db import IntegrityError, transaction
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
-from capacity.models import Ceiling
+from capacity.counts import check_template
+from capacity.models import Ceiling, CountSource
 from capacity.reference import Site, reference_for
-from capacity.services import enter_ceiling
+from capacity.services import enter_ceiling, enter_known
 from portal.audit.models import AuditEntry
+from portal.egress import make_rules
 from portal.errors import Refused
 from tests import factories as make
 
@@ -89,3 +93,46 @@ def test_what_cannot_be_used_is_refused_and_nothing_is_entered(given, says):
     assert response.status_code == 422
     assert says in response.content.decode()
     assert not Ceiling.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("http://169.254.169.254/{address}", "metadata"),
+        ("http://status.example/{address}", "own address"),
+        ("http://{address}.evil.example/", "own address"),
+        ("http://{address}@evil.example/", "user name"),
+        ("ftp://{address}/n", "http://"),
+        ("http://{address}:22/", "Port 22"),
+        ("http://10.0.0.1/n", "{address} must stand in it"),
+    ],
+)
+def test_a_status_address_is_judged_before_it_is_stored(url, says):
+    row = make.connection(make.account())
+    caller = make.bearer(make.token(make.launch_manager(row.account.team)))
+    known = {"count_kind": "plain_number", "count_url": url}
+    address = reverse("api-pool-known", args=[row.ref, "71"])
+    answer = Client().post(address, known, content_type="application/json", **caller)
+    assert answer.status_code == 422, answer.content
+    assert says in answer.json()["errors"]["count_url"][0]
+    assert not CountSource.objects.exists()
+    with pytest.raises(Refused, match=re.escape(says)):
+        enter_known(row, "71", known, actor=None)
+    known["count_url"] = "http://{address}:9113/n"
+    assert Client().post(address, known, content_type="application/json", **caller).status_code == 200
+
+
+def test_a_status_address_may_stand_on_a_host_that_the_operator_opened():
+    rules = make_rules(("counts.example:8443", "10.0.0.4:81"))
+    check_template("https://counts.example:8443/{address}", rules=rules)
+    check_template("http://{address}:81/", rules=rules)
+    with pytest.raises(Refused, match="own address"):
+        check_template("https://counts.example/{address}", rules=rules)
+
+
+def test_no_constraint_is_named_to_people():
+    row = make.connection(make.account())
+    given = {"requests_per_s": -1.0, "source": "x", "at": timezone.now(), "actor": None}
+    with pytest.raises(Refused) as refusal:
+        enter_ceiling(row.account, row, "71", **given)
+    assert refusal.value.says == "The most that one server carries must be above 0 requests per second."
