@@ -77,13 +77,13 @@ def entries_shown(entries: Iterable[JournalShown], names: frozenset[str]) -> lis
 def button(live: LiveRun, offer: Offer, *, customer: bool) -> dict[str, Any]:
     """Return what `{% command %}` takes: a form of its own, or the page that asks first."""
     url = reverse("scaledown:run-command", args=[live.ref, offer.name.replace("_", "-")])
+    # The address carries the arguments: what is pressed is what was offered, to a run as it was shown.
     shown = {
-        "url": url,
+        "url": f"{url}?{urlencode({**plain_args(offer), 'seen_status': live.status})}",
         "label": offer.customer_label if customer else offer.label,
         "leaves": offer.customer_leaves if customer else offer.leaves,
         "tone": "danger" if offer.is_dangerous else "",
         "name": offer.name,
-        "args": {**offer.args, "seen_status": live.status},
     }
     if offer.is_dangerous or offer.needs_reason:
         shown["confirm_url"] = f"{url}?{urlencode(plain_args(offer))}"
