@@ -541,7 +541,8 @@ def propose_target(choice: Choice, found: Candidates, known: Known) -> Proposal:
     return Proposal(
         found.serving,
         "nothing_known",
-        "No ceiling, no forecast peak and no scale-up record are known: the size stays until a person chooses.",
+        "The most that one server carries, the forecast peak and the scale-up record are all unknown: "
+        "the size stays until a person chooses.",
     )
 
 
@@ -558,8 +559,8 @@ def _sized(
     assert share is not None
     assert lost is not None
     says = (
-        f"{_servers(count)} carry the forecast peak of {peak_rps:g} requests/s at {share:.0%} of the ceiling "
-        f"({ceiling_rps:g} requests/s each, {known.ceiling_source or 'source not noted'}), "
+        f"{_servers(count)} carry the forecast peak of {peak_rps:g} requests/s at {share:.0%} of the most "
+        f"that each carries ({ceiling_rps:g} requests/s, {known.ceiling_source or 'source not noted'}), "
     )
     says += (
         f"and at {lost:.0%} should the host with {_servers(worst)} fail."
@@ -569,7 +570,7 @@ def _sized(
     if count == lowest and count > choice.floor:
         says += f" The other {_servers(found.serving - len(found.order))} must stay."
     elif count == choice.floor and count < found.serving:
-        says += " Fewer is below the floor."
+        says += f" Never fewer than {choice.floor}, as this plan says."
     return Proposal(count, "sizing", says)
 
 
@@ -587,7 +588,7 @@ def _before_event(found: Candidates, known: Known, lowest: int) -> Proposal:
         max(before, lowest),
         "before_event",
         f"{_servers(before)} served before {known.event_name or 'the event'}; "
-        "no ceiling with a forecast peak is known to size it by.",
+        "the most that one server carries and the forecast peak, to size it by, are not both known.",
     )
 
 
@@ -726,13 +727,13 @@ def _check_pool(choice: Choice, pool: Pool) -> None:
 
 
 def _too_few(found: Candidates, removed: int) -> str:
-    why = "; ".join(
-        f"{excluded.name}: {', '.join(reason.says for reason in excluded.reasons)}"
-        for excluded in found.excluded
+    # Each reason is a sentence of its own that names its server.
+    why = " ".join(
+        f"{reason.says.strip().rstrip('.')}." for excluded in found.excluded for reason in excluded.reasons
     )
     return (
         f"{_servers(removed)} would have to come out, but only {len(found.order)} may. "
-        f"Those that stay: {why or 'none'}. Choose a target of at least {found.serving - len(found.order)}."
+        f"{f'Those that stay: {why}' if why else 'No server stays for a reason of its own.'} Choose a target of at least {found.serving - len(found.order)}."
     )
 
 
@@ -814,7 +815,7 @@ def _steps(plan: PlanData, found: Candidates) -> tuple[Step, ...]:
         load = None if plan.forecast_peak_rps is None else plan.forecast_peak_rps / max(1, len(left))
         says = f"{server.name} drains, leaves the pool, is verified and deleted; {_servers(len(left))} stay."
         if share is not None:
-            says += f" At the next peak each carries {share:.0%} of its ceiling."
+            says += f" At the next peak each carries {share:.0%} of the most it can."
         steps.append(
             Step(
                 position=position,
@@ -885,7 +886,7 @@ def _size_warnings(plan: PlanData, choice: Choice, found: Candidates, proposal: 
     if plan.target < proposal.count:
         share = share_of_ceiling(plan.forecast_peak_rps, plan.target, plan.ceiling_rps)
         risk = (
-            f"At the forecast peak each server would carry {share:.0%} of its ceiling."
+            f"At the forecast peak each server would carry {share:.0%} of the most it can."
             if share is not None
             else "Whether they carry the next peak is unknown."
         )
@@ -930,7 +931,7 @@ def _size_warnings(plan: PlanData, choice: Choice, found: Candidates, proposal: 
         yield Warned(
             "flavors_differ",
             "The servers that stay are of different sizes; the projection counts them as equal.",
-            "Take the ceiling of the smallest one.",
+            "Count with the most that the smallest one carries.",
         )
 
 
@@ -940,7 +941,7 @@ def _pool_warnings(plan: PlanData, pool: Pool, found: Candidates) -> Iterable[Wa
         fits = "no server" if not stray.server_names else "several servers: " + ", ".join(stray.server_names)
         yield Warned(
             "node_unmatched",
-            f"The address of node {node} belongs to {fits}. It does not count towards the floor.",
+            f"The address of node {node} belongs to {fits}. It does not count as a server in service.",
             "Find out what answers there before the scale-down.",
             subject=node,
         )
@@ -964,9 +965,10 @@ def _pool_warnings(plan: PlanData, pool: Pool, found: Candidates) -> Iterable[Wa
         if balancer.session_persistence is not None:
             yield Warned(
                 "session_persistence",
-                f"Load balancer {balancer.name} ties visitors to servers ({balancer.session_persistence}): "
+                f"Load balancer {balancer.name} ties visitors to servers ({_tie(balancer.session_persistence)}): "
                 "they keep coming to a draining server, and zero may never be seen.",
-                f"At the drain limit this plan will {_at_limit(plan.at_limit)}. Check that this is what is wanted.",
+                f"After {_duration(plan.drain_limit_s)} this plan will {_at_limit(plan.at_limit)}. "
+                "Check that this is what is wanted.",
                 subject=balancer.name,
             )
     for excluded in found.excluded:
@@ -977,6 +979,14 @@ def _pool_warnings(plan: PlanData, pool: Pool, found: Candidates) -> Iterable[Wa
 
 
 _MENDABLE = frozenset({"autoscaled", "other_balancer", "volumes", "locked", "busy", "address_shared"})
+
+
+def _tie(kind: str) -> str:
+    """Return in words by what visitors are tied; a kind that nobody knows stays as the provider names it."""
+    return _TIES.get(kind, kind)
+
+
+_TIES = {"HTTP_COOKIE": "by a cookie", "SOURCE_IP": "by their address", "SSL_ID": "by their TLS session"}
 
 
 def _at_limit(at_limit: AtLimit) -> str:
@@ -1026,8 +1036,8 @@ def _knowledge_warnings(plan: PlanData, pool: Pool, known: Known) -> Iterable[Wa
     if plan.ceiling_rps is None:
         yield Warned(
             "no_ceiling",
-            "The most that one server carries (the ceiling) is unknown: load is watched by probes only.",
-            "Enter the ceiling from a benchmark or from what was seen at the event.",
+            "The most that one server carries is unknown: load is watched by checks of the site only.",
+            "Enter it from a benchmark or from what was seen at the event.",
         )
     if plan.forecast_peak_rps is None:
         yield Warned(

@@ -288,6 +288,33 @@ def test_each_warning_is_given_with_what_to_do(seen, facts, code):
     assert all(warning.says and warning.what_to_do for warning in result.warnings)
 
 
+def test_too_few_candidates_are_told_with_each_server_named_once_and_each_sentence_ended_once():
+    facts = known(protected={"srv-06": "the payment cron runs there"})
+    with pytest.raises(Refused) as refusal:
+        build_plan_data(replace(CHOICE, target=3), pool(), facts)
+    assert "web-06 is protected: the payment cron runs there. Choose" in refusal.value.says
+    assert "web-01: web-01" not in refusal.value.says
+    assert ".." not in refusal.value.says
+
+
+def test_what_customers_read_in_the_preview_has_no_word_of_the_trade_in_it():
+    tied = balancer([node(n) for n in range(1, 7)], session_persistence="HTTP_COOKIE")
+    lower = replace(CHOICE, target=3, target_reason="The shop closes at the end of the week.")
+    for facts in (
+        known(),
+        known(forecast_peak_rps=240.0),
+        known(ceiling_rps=None),
+        known(ceiling_rps=None, added=()),
+    ):
+        choice = replace(lower, order=Order.NEWEST_FIRST)
+        seen = shown(choice, pool(balancers=(tied,)), facts)
+        read = [seen.proposal.says, *seen.way_back, *(step.says for step in seen.steps)]
+        read += [text for warning in seen.warnings for text in (warning.says, warning.what_to_do)]
+        for word in ("ceiling", "HTTP_COOKIE", "floor", "soak", "headroom"):
+            assert not [text for text in read if word in text]
+        assert any("by a cookie" in text for text in read)
+
+
 def test_without_a_probe_or_with_a_broken_balancer_the_plan_is_blocked():
     assert "no_probe" in codes(shown(facts=known(probes=())), blocking=True)
     broken = pool(balancers=(balancer([node(n) for n in range(1, 7)], status=BalancerStatus.ERROR),))
