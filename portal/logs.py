@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import structlog
+from django.core.exceptions import BadRequest, SuspiciousOperation
 
 _SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
@@ -25,7 +26,8 @@ def _without_empty_traceback(logger: Any, name: str, event: dict[str, Any]) -> d
     if isinstance(info, tuple) and info[0] is not None:
         # billiard wraps what it raises; the real error is the cause or the wrapped one.
         raised = {info[0].__name__, type(getattr(info[1], "exc", None)).__name__}
-        if raised & _SAYS_ALL:
+        # What a caller sent wrong: the sentence is all there is, and strangers could fill the log with the rest.
+        if raised & _SAYS_ALL or isinstance(info[1], SuspiciousOperation | BadRequest):
             event.pop("exc_info")
     return event
 

@@ -61,3 +61,26 @@ def test_the_web_servers_own_lines_are_among_ours(name):
     told = logging_config("json", "INFO")["loggers"][name]
     assert told["handlers"] == []
     assert told["propagate"] is True
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [("/login/?next=%00", "localhost"), ("/a%00b", "localhost"), ("/login/", "evil.example"), ("/", "a b")],
+)
+def test_what_a_caller_sends_wrong_is_400_and_no_traceback(client, settings, address, host):
+    settings.ALLOWED_HOSTS = ["localhost"]
+    config = logging_config("json", "INFO")
+    formatter = config["formatters"]["structured"]
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(formatter.pop("()")(**formatter))
+    logging.getLogger().addHandler(handler)
+    try:
+        response = client.get(address, HTTP_HOST=host)
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert response.status_code == 400
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert lines
+    assert [line for line in lines if "exception" in line] == []
+    assert "Traceback" not in stream.getvalue()
