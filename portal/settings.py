@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import environ
 
@@ -237,7 +238,7 @@ SIMULATOR_URL = env.str("SIMULATOR_URL", default="")
 WATCHDOG_URL = env.str("WATCHDOG_URL", default="")
 
 # The engine (portal/runs). Times in seconds.
-RUNS = {
+RUNS: dict[str, Any] = {
     "LEASE_S": number("RUNS_LEASE_S", 15.0),
     "TURN_S": number("RUNS_TURN_S", 5.0),
     "BATCH": int(number("RUNS_BATCH", 50)),
