@@ -7,9 +7,11 @@ far it got in `rackspace_wire.py`. Source: provider reference, sections 1 to 3, 
 
 from __future__ import annotations
 
+import ipaddress
 import itertools
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from portal.cloud import rackspace_answers as answers
@@ -89,8 +91,21 @@ class RackspaceCloud:
         return await self._balancer_pages({})
 
     async def balancers_holding(self, address: str) -> tuple[BalancerRef, ...]:
-        """Return every load balancer that has a node with this address."""
-        return await self._balancer_pages({"nodeaddress": address})
+        """Return every load balancer that has a node with this address, in any region of these credentials.
+
+        Ids of other regions are written `ORD:9`: ids are unique in one region only. Private addresses mean
+        another server there and are not searched. A region that cannot be asked raises, as any read does.
+        """
+        regions: list[str | None] = [None]
+        if not _is_private(address):
+            regions += sorted((await self._wire.session()).elsewhere)
+        found: dict[str, BalancerRef] = {}
+        for region in regions:
+            for spelling in _spellings(address):
+                for ref in await self._balancer_pages({"nodeaddress": spelling}, region):
+                    named = ref if region is None else replace(ref, id=f"{region}:{ref.id}")
+                    found[named.id] = named
+        return tuple(found.values())
 
     async def show_balancer(self, balancer_id: str) -> Balancer | None:
         """Return one balancer with its nodes; None for 404, 410 and status DELETED."""
@@ -116,13 +131,17 @@ class RackspaceCloud:
             return None
         return self._wire.understood(answer, answers.parse_stats)
 
-    async def _balancer_pages(self, params: Mapping[str, str]) -> tuple[BalancerRef, ...]:
+    async def _balancer_pages(
+        self, params: Mapping[str, str], region: str | None = None
+    ) -> tuple[BalancerRef, ...]:
         """Page with the inclusive marker (reference, 2.1): each page begins with the last one's end."""
         found: dict[str, BalancerRef] = {}
         marker: dict[str, str] = {}
         for _ in range(MAX_PAGES):
             asked = {**params, "limit": str(PAGE), **marker}
-            answer = await self._wire.read(Call(BALANCERS, "GET", "/loadbalancers", params=asked))
+            answer = await self._wire.read(
+                Call(BALANCERS, "GET", "/loadbalancers", params=asked, region=region)
+            )
             page = self._wire.understood(answer, answers.parse_balancer_refs)
             fresh = [ref for ref in page if ref.id not in found]
             found.update((ref.id, ref) for ref in page)
@@ -360,6 +379,29 @@ class RackspaceCloud:
             f"The server's present state ({server.status}) does not allow this. Nothing was changed.",
             code="server_state",
         )
+
+
+# Addresses that mean another machine in another region (RFC 1918, RFC 4193).
+_PRIVATE = tuple(
+    ipaddress.ip_network(net) for net in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+)
+
+
+def _is_private(address: str) -> bool:
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(ip in network for network in _PRIVATE)
+
+
+def _spellings(address: str) -> tuple[str, ...]:
+    """Return the address as the provider may have kept it: it compares as text, and keeps what it was given."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return (address,)
+    return tuple(dict.fromkeys((str(ip), ip.exploded)))
 
 
 def _segment(resource_id: str) -> str:

@@ -7,6 +7,7 @@ whole. Source: provider reference, sections 1.2 (catalog), 2.1 to 2.6 (balancers
 from __future__ import annotations
 
 import email.utils
+import ipaddress
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -44,13 +45,17 @@ class WrongTenant(Exception):
 
 @dataclass(frozen=True)
 class Session:
-    """A log-in: token, when it ends, where the services are, and what the user's roles are called."""
+    """A log-in: token, when it ends, where the services are, and what the user's roles are called.
+
+    `elsewhere` is where the load balancers of each other region are, which a search for an address covers too.
+    """
 
     token: str = field(repr=False)
     expires_at: datetime
     endpoints: Mapping[str, str]
     roles: tuple[str, ...] = ()
     default_region: str | None = None
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
     def to_text(self) -> str:
         """Return the session as text for an encrypted cache."""
@@ -61,6 +66,7 @@ class Session:
                 "endpoints": dict(self.endpoints),
                 "roles": list(self.roles),
                 "default_region": self.default_region,
+                "elsewhere": dict(self.elsewhere),
             }
         )
 
@@ -69,12 +75,14 @@ class Session:
         """Return the session that `to_text` wrote. Raises Unreadable."""
         data = json_object(text.encode())
         endpoints = _need(data, "endpoints", dict)
+        elsewhere = _need(data, "elsewhere", dict)
         return cls(
             token=_need(data, "token", str),
             expires_at=parse_time(_need(data, "expires_at", str)),
             endpoints={str(name): str(url) for name, url in endpoints.items()},
             roles=tuple(str(role) for role in _need(data, "roles", list)),
             default_region=_optional_text(data, "default_region"),
+            elsewhere={str(region): str(url) for region, url in elsewhere.items()},
         )
 
 
@@ -156,11 +164,28 @@ def _objects(values: Sequence[Any], what: str) -> list[dict[str, Any]]:
     return list(values)
 
 
+def parse_address(text: str) -> str:
+    """Return an IP address in its one short spelling, so that two of them can be compared as text.
+
+    What is no IP address (a host name) comes back in lower case.
+    """
+    text = text.strip()
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return text.lower()
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
+
+
 # --- identity ---
 
 
-def parse_session(body: bytes, *, region: str, tenant: str, services: Sequence[str]) -> Session:
-    """Return the session of a log-in answer, with the endpoints of `services` in `region`.
+def parse_session(
+    body: bytes, *, region: str, tenant: str, services: Sequence[str], everywhere: str = ""
+) -> Session:
+    """Return the session of a log-in answer, with the endpoints of `services` in `region`, and those of the
+    service `everywhere` in each other region.
 
     Services are found by name, since an old service can share a type (reference, 1.2); a service without an
     endpoint in the region is left out. Raises Unreadable, and WrongTenant for another account's token.
@@ -171,6 +196,7 @@ def parse_session(body: bytes, *, region: str, tenant: str, services: Sequence[s
     if isinstance(owner, dict) and str(owner.get("id", tenant)) != tenant:
         raise WrongTenant
     endpoints: dict[str, str] = {}
+    elsewhere: dict[str, str] = {}
     for service in _objects(_need(access, "serviceCatalog", list), "catalog"):
         name = service.get("name")
         if name not in services:
@@ -182,6 +208,12 @@ def parse_session(body: bytes, *, region: str, tenant: str, services: Sequence[s
             if urls and isinstance(urls[0], str):
                 endpoints[str(name)] = urls[0].rstrip("/")
                 break
+        for endpoint in offered if name == everywhere else ():
+            other = endpoint.get("region")
+            if isinstance(other, str) and other != region:
+                # One that cannot be asked stays in, so that no search passes it over unseen.
+                url = endpoint.get("publicURL")
+                elsewhere[other] = url.rstrip("/") if isinstance(url, str) else ""
     user = access.get("user")
     roles = user.get("roles", []) if isinstance(user, dict) else []
     return Session(
@@ -194,6 +226,7 @@ def parse_session(body: bytes, *, region: str, tenant: str, services: Sequence[s
             if isinstance(role, dict) and isinstance(role.get("name"), str)
         ),
         default_region=_optional_text(user, "RAX-AUTH:defaultRegion") if isinstance(user, dict) else None,
+        elsewhere=elsewhere,
     )
 
 
@@ -239,7 +272,7 @@ def parse_node(data: Mapping[str, Any]) -> Node:
     weight = data.get("weight")
     return Node(
         id=_need_id(data),
-        address=_need(data, "address", str),
+        address=parse_address(_need(data, "address", str)),
         port=_need(data, "port", int),
         condition=Condition(condition),
         status=NodeStatus(status) if status in NodeStatus.__members__ else NodeStatus.UNKNOWN,
@@ -274,7 +307,7 @@ def parse_balancer(body: bytes, balancer_id: str) -> Balancer | None:
     persistence = data.get("sessionPersistence")
     timeout = data.get("timeout")
     addresses = [
-        entry["address"]
+        parse_address(entry["address"])
         for entry in data.get("virtualIps") or []
         if isinstance(entry, dict) and isinstance(entry.get("address"), str)
     ]
@@ -346,10 +379,10 @@ def parse_server(data: Mapping[str, Any]) -> Server:
     for network in _need(data, "addresses", dict).values():
         if not isinstance(network, list):
             raise Unreadable("no addresses")
-        addresses += [_need(entry, "addr", str) for entry in _objects(network, "address")]
+        addresses += [parse_address(_need(entry, "addr", str)) for entry in _objects(network, "address")]
     for key in ("accessIPv4", "accessIPv6"):
         if (access := _optional_text(data, key)) is not None:
-            addresses.append(access)
+            addresses.append(parse_address(access))
     metadata = data.get("metadata")
     locked = data.get("locked")
     return Server(

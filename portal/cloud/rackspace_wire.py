@@ -77,13 +77,15 @@ class Options:
 
 @dataclass(frozen=True)
 class Call:
-    """One request, apart from where the service is and who asks."""
+    """One request, apart from where the service is and who asks. `region` is another than the connection's;
+    only load balancers are asked there, and only read."""
 
     service: str
     method: str
     path: str
     body: Mapping[str, object] | None = None
     params: Mapping[str, str] = field(default_factory=dict)
+    region: str | None = None
 
 
 @dataclass(frozen=True)
@@ -301,10 +303,14 @@ class Wire:
     async def _exchange(self, call: Call, session: Session, attempt: _Attempt, *, pace_s: float) -> Answer:
         if self.is_rehearsal and call.method != "GET":
             raise AssertionError("a rehearsal sends no change")
-        base = session.endpoints.get(call.service)
-        if base is None:
+        if call.region is not None and call.method != "GET":
+            raise AssertionError("nothing is changed in another region")
+        places = session.endpoints if call.region is None else {BALANCERS: session.elsewhere.get(call.region)}
+        base = places.get(call.service)
+        if not base:
+            region = call.region or self.identity.region
             raise ProviderFailed(
-                f"The provider offers no {_SHORT[call.service]} service in region {self.identity.region} to "
+                f"The provider offers no {_SHORT[call.service]} service in region {region} to "
                 "these credentials. Check the region of the cloud connection.",
                 code="no_endpoint",
             )
@@ -495,6 +501,7 @@ class Wire:
                 region=self.identity.region,
                 tenant=self.identity.tenant,
                 services=(BALANCERS, SERVERS),
+                everywhere=BALANCERS,
             )
             regions = answers.regions_of(answer.body, BALANCERS)
         except answers.WrongTenant:

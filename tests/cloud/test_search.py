@@ -1,0 +1,75 @@
+"""The search for an address before a delete: every region, every spelling, whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import httpx
+import pytest
+
+from portal.cloud import rackspace_answers as answers
+from portal.errors import Trouble
+from tests.cloud.fake import CLB, Provider, balancer, node, server
+
+ORD = "https://ord.lb.example.com/v1.0/123456"
+SIX = "2001:db8:7810::6"
+
+
+def listed(*refs):
+    return httpx.Response(
+        200, json={"loadBalancers": [{"id": n, "name": name, "status": "ACTIVE"} for n, name in refs]}
+    )
+
+
+@pytest.fixture
+def provider():
+    made = Provider()
+    made.on("GET", f"{CLB}/loadbalancers", listed())
+    made.on("GET", f"{ORD}/loadbalancers", listed())
+    return made
+
+
+def search(provider, address):
+    return asyncio.run(provider.cloud().balancers_holding(address))
+
+
+def test_a_failover_balancer_in_another_region_is_found(provider):
+    provider.on("GET", f"{ORD}/loadbalancers", listed((9, "failover")))
+    assert [(ref.id, ref.name) for ref in search(provider, "203.0.113.6")] == [("ORD:9", "failover")]
+
+
+def test_the_same_id_in_another_region_is_another_balancer(provider):
+    provider.on("GET", f"{CLB}/loadbalancers", listed((9, "web")))
+    provider.on("GET", f"{ORD}/loadbalancers", listed((9, "failover")))
+    assert [ref.id for ref in search(provider, "203.0.113.6")] == ["9", "ORD:9"]
+
+
+def test_a_private_address_is_another_server_in_another_region(provider):
+    provider.on("GET", f"{ORD}/loadbalancers", listed((9, "another shop's")))
+    assert search(provider, "10.1.1.1") == ()
+
+
+def test_a_region_that_cannot_be_asked_leaves_no_answer(provider):
+    provider.on("GET", f"{ORD}/loadbalancers", httpx.Response(503, text="down"))
+    with pytest.raises(Trouble):
+        search(provider, "203.0.113.6")
+
+
+def test_an_address_of_version_6_is_searched_in_both_spellings(provider):
+    search(provider, SIX)
+    asked = {request.url.params["nodeaddress"] for request in provider.sent("GET")}
+    assert asked == {SIX, "2001:0db8:7810:0000:0000:0000:0000:0006"}
+
+
+@pytest.mark.parametrize("text", ["2001:0db8:7810:0:0:0:0:6", "2001:DB8:7810::6", " 2001:db8:7810::0006 "])
+def test_addresses_have_one_spelling_wherever_they_come_from(text):
+    body = json.dumps(balancer(nodes=[node(address=text)])).encode()
+    assert answers.parse_balancer(body, "71").nodes[0].address == SIX
+    raw = server(addresses={"public": [{"version": 6, "addr": text}]}, accessIPv6=text)
+    assert answers.parse_server(raw).addresses == (SIX,)
+
+
+def test_a_node_by_name_and_one_of_mapped_version_4_keep_their_meaning():
+    assert answers.parse_address("Web-06.Example.com") == "web-06.example.com"
+    assert answers.parse_address("::ffff:203.0.113.6") == "203.0.113.6"
