@@ -321,6 +321,7 @@ class ConnectionCheckApi(PortalAPIView):
         summary="Test what a connection may do, reading only",
         command=True,
         example=examples.CHECK,
+        asks_provider=True,
         tag="connections",
     )
     def post(self, request: Request, connection_ref: UUID) -> Response:
@@ -349,6 +350,7 @@ class ConnectionDiscoveryApi(PortalAPIView):
         DiscoveryOut,
         summary="List pools and servers as the provider shows them now",
         example=examples.DISCOVERY,
+        asks_provider=True,
         tag="connections",
     )
     def get(self, request: Request, connection_ref: UUID) -> Response:

@@ -79,6 +79,7 @@ Row = TypeVar("Row", bound=Model)
 
 KEEP_FOR = timedelta(hours=24)
 RATE_PER_MINUTE = 600
+RATE_PER_USER = 3 * RATE_PER_MINUTE
 MAX_KEY_LENGTH = 200
 MAX_BODY_BYTES = 1024 * 1024
 MAX_DEPTH = 32
@@ -179,6 +180,7 @@ class PortalAPIView(Guard, APIView, abstract=True):
     parser_classes = [StrictJSON]
     content_negotiation_class = _AnyAccept
     rate_per_minute: ClassVar[int] = RATE_PER_MINUTE
+    rate_per_user: ClassVar[int] = RATE_PER_USER
     _limit_headers: dict[str, str]
 
     # --- one request -------------------------------------------------------------------------------------
@@ -239,24 +241,33 @@ class PortalAPIView(Guard, APIView, abstract=True):
         return Response(status=204, headers={"Allow": ", ".join(self.allowed_methods)})
 
     def _limit_rate(self, request: Request) -> None:
-        """Count this minute's requests of the token (or user); Redis away means no limit, not no service."""
-        who = f"token:{request.auth.pk}" if request.auth is not None else f"user:{request.user.pk}"
+        """Count this minute's requests of the token (or session) and those of the user in all.
+
+        Each token has its own limit, and their sum one as well: more tokens are not more room without end.
+        Redis away means no limit, not no service. The headers tell of whichever is nearer.
+        """
+        who = f"token:{request.auth.pk}" if request.auth is not None else f"session:{request.user.pk}"
+        limits = {who: self.rate_per_minute, f"user:{request.user.pk}": self.rate_per_user}
         now = int(time.time())
         left_s = 60 - now % 60
-        key = f"api-rate:{who}:{now // 60}"
+        left = {}
         try:
-            cache.add(key, 0, timeout=120)
-            used = cache.incr(key)
+            for counted, most in limits.items():
+                key = f"api-rate:{counted}:{now // 60}"
+                cache.add(key, 0, timeout=120)
+                left[counted] = most - cache.incr(key)
         except (RedisError, ValueError) as error:
             log.warning("rate_limit_unknown", error=type(error).__name__)
             return
-        limit = self.rate_per_minute
+        nearer = min(left, key=lambda counted: left[counted])
+        limit = limits[nearer]
         self._limit_headers = {
             "RateLimit-Policy": f'"minute";q={limit};w=60',
-            "RateLimit": f'"minute";r={max(0, limit - used)};t={left_s}',
+            "RateLimit": f'"minute";r={max(0, left[nearer])};t={left_s}',
         }
-        if used > limit:
-            raise Throttled(wait=left_s, detail=f"More than {limit} requests in a minute.")
+        if left[nearer] < 0:
+            whose = "with all that you use together" if nearer != who else "with this token or session"
+            raise Throttled(wait=left_s, detail=f"More than {limit} requests in a minute {whose}.")
 
     # --- in and out --------------------------------------------------------------------------------------
 
@@ -469,12 +480,15 @@ _ERRORS: Mapping[int, tuple[str, str]] = {
     403: ("not-permitted", "You may not do this here."),
     404: ("not-found", "There is nothing here that you can see."),
     409: ("conflict", "It has changed meanwhile."),
+    411: ("length-required", "Send the body with a Content-Length; chunked bodies are not taken."),
     412: ("stale", "This has changed since you read it. Read it again, then decide."),
     413: ("too-large", "A body may have at most 1 MiB."),
     415: ("unsupported-media-type", "Send `Content-Type: application/json`."),
     422: ("invalid", "Some fields are not as they must be; `errors` names each."),
     428: ("precondition-required", "A header is missing that this request needs."),
-    429: ("too-many-requests", "More than 600 requests in a minute."),
+    429: ("too-many-requests", "More than 600 requests in a minute with this token or session."),
+    502: ("provider-failed", "The provider refused, or its answer was lost. Nothing was changed."),
+    503: ("try-later", "The provider is busy or does not answer. Try again after `Retry-After` seconds."),
 }
 
 
@@ -512,6 +526,7 @@ def documented(
     command: bool = False,
     once: bool = False,
     if_match: bool = False,
+    asks_provider: bool = False,
     public: bool = False,
     tag: str = "",
     parameters: list[OpenApiParameter] | None = None,
@@ -519,7 +534,7 @@ def documented(
     """Describe one operation for the OpenAPI document: answer, example, every error that it can give.
 
     `command` and `once` add the Idempotency-Key header (required for commands), `if_match` If-Match,
-    `paged` the cursor. `example` is the answer's example (one row for lists).
+    `paged` the cursor, `asks_provider` what a provider can cause. `example` is the answer's example (one row for lists).
     """
     given = list(parameters or [])
     if command or once:
@@ -556,7 +571,9 @@ def documented(
     if request is not None or paged or command or once:
         codes |= {400, 422}
     if request is not None or command or once:
-        codes |= {413, 415}
+        codes |= {411, 413, 415}
+    if asks_provider:
+        codes |= {422, 502, 503}
     if command or once:
         codes |= {409}
     if command or if_match:

@@ -180,6 +180,7 @@ class ReconstructApi(ScaledownView):
             "connection": shapes.RECORD_EXAMPLE["connection"],
             "balancer_ids": ["71"],
         },
+        asks_provider=True,
         tag="scale-down",
     )
     def post(self, request: Request, account_ref: UUID) -> Response:
@@ -310,6 +311,7 @@ class PlanPreviewApi(ScaledownView):
         summary="Read the pool afresh and show exactly what the plan would do",
         request=None,
         example=shapes.example_of(shapes.Preview),
+        asks_provider=True,
         tag="scale-down",
     )
     def post(self, request: Request, plan_ref: UUID) -> Response:
@@ -332,6 +334,7 @@ class PlanSubmitApi(ScaledownView):
         command=True,
         example=_PLAN_EXAMPLE,
         request_example={"reason": "The event is over."},
+        asks_provider=True,
         tag="scale-down",
     )
     def post(self, request: Request, plan_ref: UUID) -> Response:
@@ -497,6 +500,7 @@ class PlanRehearseApi(ScaledownView):
         status=201,
         command=True,
         example=_RUN_EXAMPLE,
+        asks_provider=True,
         tag="scale-down",
     )
     def post(self, request: Request, plan_ref: UUID) -> Response:

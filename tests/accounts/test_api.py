@@ -11,6 +11,7 @@ from django.core.cache import cache
 from django.db import connection as database
 from django.test import Client
 from django.utils import timezone
+from drf_spectacular.generators import SchemaGenerator
 
 from accounts.models import ApiToken, Contact
 from portal.api import KEEP_FOR, forget_old_answers
@@ -370,6 +371,37 @@ def test_the_rate_limit_is_told_and_kept(api, monkeypatch):
     third = api.get("/api/v1/me")
     assert third.status_code == 429
     assert int(third["Retry-After"]) >= 1
+
+
+def test_many_tokens_of_one_person_share_a_limit(api, monkeypatch):
+    monkeypatch.setattr("portal.api.PortalAPIView.rate_per_user", 3)
+    tokens = [make.bearer(make.token(api.user)) for _ in range(4)]
+    answers = [Client().get("/api/v1/me", **token) for token in tokens]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert "all that you use together" in answers[-1].json()["detail"]
+    assert answers[0]["RateLimit"].startswith('"minute";r=2;')
+    elsewhere = make.bearer(make.token(make.member(api.account, "viewer")))
+    assert Client().get("/api/v1/me", **elsewhere).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("operation", "statuses"),
+    [
+        ("plans_preview", {"422", "502", "503"}),
+        ("connections_discover", {"422", "502", "503"}),
+        ("connections_check", {"409", "411", "422", "428", "502", "503"}),
+        ("contacts_add", {"400", "409", "411", "413", "415", "422"}),
+    ],
+)
+def test_the_schema_lists_what_an_operation_can_answer(operation, statuses):
+    document = SchemaGenerator().get_schema(request=None, public=True)
+    found = [
+        one
+        for path in document["paths"].values()
+        for one in path.values()
+        if one.get("operationId") == operation
+    ]
+    assert statuses <= set(found[0]["responses"])
 
 
 def test_without_redis_the_api_goes_on_without_a_limit(api, monkeypatch):
