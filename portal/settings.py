@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import environ
 
@@ -238,7 +237,7 @@ SIMULATOR_URL = env.str("SIMULATOR_URL", default="")
 WATCHDOG_URL = env.str("WATCHDOG_URL", default="")
 
 # The engine (portal/runs). Times in seconds.
-RUNS: dict[str, Any] = {
+RUNS = {
     "LEASE_S": number("RUNS_LEASE_S", 15.0),
     "TURN_S": number("RUNS_TURN_S", 5.0),
     "BATCH": int(number("RUNS_BATCH", 50)),

@@ -32,7 +32,7 @@ def _this_child() -> Child:
     """Return what this process keeps over turns; a forked copy of another process's is not used."""
     global _child
     if _child is None or _child.pid != os.getpid():
-        _child = Child(lease_s=settings.RUNS["LEASE_S"], batch=settings.RUNS["BATCH"])
+        _child = Child(lease_s=settings.RUNS["LEASE_S"], batch=int(settings.RUNS["BATCH"]))
     return _child
 
 
