@@ -41,6 +41,10 @@ OVERDUE_S = 90.0
 HAND_SHADOW_S = 14.0
 """A change of another hand this recent may be newer than our look (10 s) plus the call."""
 
+POINTED = {"die", "freeze", "at_point"}
+AFTERWARDS_S = 120.0
+"""How long the world goes on after the end of a run: what was sent before may still land."""
+
 PUT_BACK = {"set_ENABLED", "add"}
 NAMED_WAITS = {"window", "hold", "in_charge", "pause_between", "standstill"}
 """Waits that only time or a person ends."""
@@ -51,7 +55,8 @@ BOUNDED_WAITS = {"floor", "load_too_high", "probes", "preflight", "answer", "ser
 @dataclass(frozen=True)
 class Event:
     """Something that happens at `at_s`: `kind` is fault, hand, demand, command, standstill, lift, wake,
-    die, freeze; for the last two `at_s` counts points instead of seconds."""
+    die, freeze, at_point; for the last three `at_s` counts points instead of seconds. at_point lets the
+    event in its `args` happen there, in mid-tick."""
 
     at_s: float
     kind: str
@@ -104,8 +109,8 @@ class Simulation:
         self.plan = plan_for(self.world, **(plan or {}))
         self.balancer_ids = [int(b) for b in self.plan.balancer_ids]
         self.planned = {server.server_id for server in self.plan.servers}
-        self.timed = sorted((e for e in events if e.kind not in {"die", "freeze"}), key=lambda e: e.at_s)
-        self.pointed = {int(e.at_s): e for e in events if e.kind in {"die", "freeze"}}
+        self.timed = sorted((e for e in events if e.kind not in POINTED), key=lambda e: e.at_s)
+        self.pointed = {int(e.at_s): e for e in events if e.kind in POINTED}
         self.horizon_s = horizon_s
         self.engine_class = engine_class
         self.store_class = store_class
@@ -156,6 +161,7 @@ class Simulation:
     def on_send(self, name, target, args) -> None:
         """Judge a change at the moment in which it reaches the provider."""
         self.counts[name] += 1
+        self.counts["sent while another is frozen"] += bool(self.frozen)
         intent = self.run.open_intent
         if intent is None or intent.sent_at is None:
             self.violate(f"{name} {target} was sent without a journalled intent")
@@ -279,6 +285,9 @@ class Simulation:
         if event is None:
             return
         self.counts[event.kind] += 1
+        if event.kind == "at_point":
+            self._happen(event.args[0])
+            return
         if event.kind == "die":
             raise Died
         future = asyncio.get_running_loop().create_future()
@@ -474,6 +483,10 @@ class Simulation:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
         self._watch()
+        took_s = self.world.now - began
+        if self.run.status.is_over:
+            self.clock.pass_(AFTERWARDS_S)
+            self._watch()
         self._at_end()
         return Result(
             self.run.status,
@@ -483,7 +496,7 @@ class Simulation:
             self.world,
             self.run,
             self.points,
-            self.world.now - began,
+            took_s,
             self.counts,
         )
 
@@ -498,9 +511,9 @@ class Simulation:
         return self.run.status is RunStatus.RUNNING and not rests and elapsed_s < 3 * self.horizon_s
 
     async def _let_run(self, task) -> None:
-        """Run a task until it is done or frozen."""
+        """Run a task until it is done or waits, frozen, for time to pass; the other worker goes on then."""
         for _ in range(400):
-            if task.done() or any(not future.done() for _, future in self.frozen):
+            if task.done():
                 break
             await asyncio.sleep(0)
 
@@ -538,6 +551,9 @@ class Simulation:
                 gone = self.world.servers[way.server_id].deleted_t is not None
                 if way.phase is Phase.RETIRED and not gone and self._is_alive(way.server_id):
                     self.violate(f"{way.name} is said to be retired and lives")
+        tokens = [line.token for line in self.run.journal if line.token is not None]
+        if tokens != sorted(tokens):
+            self.violate("a worker that had lost its lease wrote into the journal")
         kinds = Counter(line.entry.kind for line in self.run.journal)
         if kinds["intent"] < len(self.run.intents):
             self.violate("an intent has no line in the journal")

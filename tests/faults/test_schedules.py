@@ -69,6 +69,19 @@ def test_a_worker_that_was_frozen_and_wakes_up_does_no_harm(point, seconds):
     assert result.counts["freeze"] == 1
 
 
+def test_while_one_worker_is_frozen_the_other_takes_the_run_over():
+    result = simulate([Event(30, "freeze", "", (40.0,))], horizon_s=320.0)
+    assert result.violations == []
+    assert result.counts["sent while another is frozen"] > 0
+
+
+@pytest.mark.parametrize("point", range(5, 200, 49))
+def test_a_standstill_in_mid_tick_holds_back_the_change_in_hand(point):
+    result = simulate([Event(point, "at_point", "", (Event(0.0, "standstill"),))], horizon_s=120.0)
+    assert result.violations == []
+    assert result.progress.waiting.code == "standstill"
+
+
 @pytest.mark.parametrize("write", ["node.update", "node.delete", "server.delete"])
 @pytest.mark.parametrize("how", ["timeout_after", "timeout_before", "late"])
 def test_a_lost_answer_is_read_and_never_repeated_blindly(write, how):
