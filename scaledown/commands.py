@@ -298,6 +298,9 @@ def finish_here(turn: Turn, command: Command) -> Verdict:
     for way in turn.progress.servers:
         if way.phase is Phase.QUEUED and way.put_back is None:
             turn.enter(way, Phase.SKIPPED, wording.skipped(way.name, f"{by} finished here."))
+        elif way.put_back is not None and way.put_back.to is Phase.QUEUED:
+            # On its way back to the queue: it stays in the pool like the others that have not begun.
+            turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, f"{by} finished here."))
     left = [way.name for way in turn.progress.servers if not way.phase.is_final]
     if turn.status is RunStatus.RUNNING:
         return True, "The run ends after the server in hand; the others stay in the pool."

@@ -91,6 +91,9 @@ def decide(
     turn = Turn(plan, progress, observation, people, facts, now)
     if people.status.is_over:
         return turn.result()
+    if people.status in {RunStatus.PAUSED, RunStatus.HALTED} and progress.stopped_at is None:
+        # The engine halts by itself too, and leaves no word of it here: patience counts from now on.
+        turn.change(stopped_at=now)
     if people.doubt is not None:
         samples_only(turn)
         answer_stops(turn)
@@ -100,6 +103,9 @@ def decide(
     for judge in JUDGES:
         if judge(turn):
             break
+    if turn.foreign and not turn.is_foreign_told and not turn.status.is_over:
+        # A judge before `other_hands` settled the tick. What was seen is stored as seen: it is told now or never.
+        _halt_for_other_hand(turn)
     return turn.result()
 
 
@@ -210,11 +216,19 @@ def broken_floor(turn: Turn) -> bool:
 
 
 def put_backs(turn: Turn) -> bool:
-    """Carry out what is on its way back, newest first. Allowed in every status that is not over."""
+    """Carry out what is on its way back, newest first. Allowed in every status that is not over.
+
+    One server that cannot go back now keeps no other one out: each is tried until one gives a change to send.
+    """
     _catch_late_landings(turn)
     backs = [way for way in turn.progress.servers if way.put_back is not None]
     backs.sort(key=lambda way: way.drain.begun_at if way.drain else way.since, reverse=True)
-    return any(_put_back_one(turn, way) for way in backs)
+    is_settled = False
+    for way in backs:
+        is_settled = _put_back_one(turn, turn.server(way.server_id)) or is_settled
+        if turn.action is not None:
+            return True
+    return is_settled
 
 
 def _catch_late_landings(turn: Turn) -> None:
@@ -356,8 +370,12 @@ def other_hands(turn: Turn) -> bool:
         if difference:
             turn.update(way, by_hand=difference)
             turn.foreign.append(difference)
-    if not turn.foreign:
-        return False
+    return _halt_for_other_hand(turn) if turn.foreign else False
+
+
+def _halt_for_other_hand(turn: Turn) -> bool:
+    """Say what another hand changed, once, and halt; beside a put-back that is on its way as well."""
+    turn.is_foreign_told = True
     what = " ".join(turn.foreign)
     turn.note("changed_by_other_hand", wording.foreign_change(what), changes=list(turn.foreign))
     if turn.status is RunStatus.HALTED:
@@ -868,7 +886,8 @@ def _at_drain_limit(turn: Turn, way: ServerWay) -> bool:
     """At the limit: what the plan as approved says; the default asks a person."""
     drain, plan = way.drain, turn.plan
     assert drain is not None
-    if drain.connections is None and looks.accepts(plan, Grade.TIMED):
+    if drain.connections is None and drain.lowest is None and looks.accepts(plan, Grade.TIMED):
+        # Only where nothing was ever counted: one failed look does not make known connections none.
         return _drained(
             turn,
             way,
@@ -908,8 +927,13 @@ def removing(turn: Turn, way: ServerWay) -> bool:
         if node.confirmed is NodeState.ENABLED:
             # A change of ours landed late, or a person accepted it so: it has to drain again.
             return _drain_again(turn, way, "it is enabled again")
+        count = turn.observation.counts.get(way.server_id)
+        open_now = None if count is None else count.connections
+        if drain.cut is not None and open_now is not None and open_now > drain.cut:
+            return _drain_again(
+                turn, way, f"{wording.count_of(open_now)} are open, more than the {drain.cut} that may be cut"
+            )
         if drain.grade is Grade.MEASURED:
-            count = turn.observation.counts.get(way.server_id)
             if count is None or count.connections is None:
                 return turn.wait(
                     "count",

@@ -224,6 +224,8 @@ class Progress:
     last_left_at: datetime | None = None
     stopped_at: datetime | None = None
     """Since when the run is paused or halted."""
+    told_beside_halt: tuple[str, ...] = ()
+    """Codes of lesser reasons that were journalled while a graver halt stands."""
     pause_after: str | None = None
     """Pause once this server is through ("" as soon as nothing is in hand)."""
     aborting: str = ""

@@ -71,6 +71,7 @@ class Turn:
     samples: list[Sample] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
+    is_foreign_told: bool = False
     look_again_s: float = LOOK_S
 
     @property
@@ -161,12 +162,27 @@ class Turn:
     def halt(
         self, code: str, rank: HaltRank, words: Words, next_commands: tuple[str, ...] = NEXT_COMMANDS_RESUME
     ) -> bool:
-        """Halt the run, unless it is halted for the same reason already. Always settles the tick."""
+        """Halt the run, unless it is halted for the same reason already. Always settles the tick.
+
+        A graver halt stays until a person resumes: nothing that comes after makes a site in danger look safe.
+        The new reason is then journalled, once, beside it.
+        """
         standing = self.halt_in_force
+        if (
+            standing is not None
+            and standing.rank is HaltRank.SITE_IN_DANGER
+            and rank is not HaltRank.SITE_IN_DANGER
+        ):
+            self.change(says=words.says, customer_says=words.customer_says, until=None)
+            if code not in self.progress.told_beside_halt:
+                self.change(told_beside_halt=(*self.progress.told_beside_halt, code))
+                self.note("also_halted", words, code=code)
+            return True
         if standing is None or standing.code != code:
             self.new_halt = Halt(code, rank, words.says, words.customer_says, next_commands)
             self.new_status = RunStatus.HALTED
             self.change(
+                told_beside_halt=(),
                 stopped_at=self.progress.stopped_at or self.now,
                 waiting=None,
                 says=words.says,
