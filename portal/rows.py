@@ -34,7 +34,7 @@ def check_row(row: models.Model) -> None:
     if not says:
         for constraint in row._meta.constraints:
             try:
-                constraint.validate(type(row), row)
+                constraint.validate(row._meta.model, row)
             except ValidationError as error:
                 known = getattr(row, "rule_says", {}).get(constraint.name)
                 is_plain = isinstance(constraint, models.UniqueConstraint)
