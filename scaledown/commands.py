@@ -41,7 +41,13 @@ def answer_commands(turn: Turn) -> None:
         if turn.status.is_over:
             turn.answer(command, False, "The run is over.")
             continue
-        accepted, says = handler(turn, command)
+        before = turn.progress
+        try:
+            accepted, says = handler(turn, command)
+        except (TypeError, ValueError, KeyError):
+            # A value of a wrong kind, stored before it was checked: it must not stop every later tick.
+            turn.progress = before
+            accepted, says = False, "A value of this command is not one that it takes. Nothing was changed."
         turn.answer(command, accepted, says)
 
 

@@ -309,7 +309,9 @@ class ScaledownKind:
         if outcome.kind is OutcomeKind.TRY_LATER and outcome.after_s is None:
             outcome = replace(outcome, after_s=outcome.detail.get("after_s"))
         plan = self.plan_of(view)
-        return _decision(machine.settle(plan, _progress_of(view, plan), action, outcome, view.now))
+        return _decision(
+            machine.settle(plan, _progress_of(view, plan), action, outcome, view.now, _people_of(view))
+        )
 
     # Acting
 

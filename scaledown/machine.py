@@ -1379,12 +1379,18 @@ JUDGES: tuple[Judge, ...] = (
 
 
 def settle(
-    plan: PlanData, progress: Progress, action: Action, outcome: Outcome, now: datetime
+    plan: PlanData,
+    progress: Progress,
+    action: Action,
+    outcome: Outcome,
+    now: datetime,
+    people: People,
 ) -> MachineDecision:
-    """Return what the outcome of one action means for the progress that was noted with its intent."""
-    turn = Turn(
-        plan, progress, Observation(now), People(RunStatus.RUNNING), Facts(True, "", frozenset(), None), now
-    )
+    """Return what the outcome of one action means for the progress that was noted with its intent.
+
+    `people` has the status and the halt that stand: a lesser reason does not replace a graver one.
+    """
+    turn = Turn(plan, progress, Observation(now), people, Facts(True, "", frozenset(), None), now)
     way = turn.server(str(action.args["server_id"]))
     if outcome.kind is OutcomeKind.WITHHELD:
         turn.change(rehearsed=progress.rehearsed + 1)
@@ -1503,6 +1509,8 @@ def effect(action: Action, observation: Observation) -> bool | None:
         if seen.is_gone or seen.task_state == "deleting":
             return True
         return False if seen.task_state is None else None
+    if str(args["balancer_id"]) in observation.missing_balancers:
+        return bool(args["state"] == NodeState.ABSENT.value)  # a balancer that is gone has no node
     balancer = observation.balancers.get(str(args["balancer_id"]))
     if balancer is None or balancer.status is not BalancerStatus.ACTIVE:
         return None

@@ -267,7 +267,9 @@ class Turn:
         }
         if name == "add_node":
             args |= {"type": node.type.value, "weight": node.weight}
-        self.update_node(way, node, asked=state, asked_at=self.now, tries=node.tries + 1)
+        # An accepted change that has not shown yet may still land: it is our own hand then.
+        late = node.late if node.is_settled else tuple(dict.fromkeys((*node.late, node.asked)))
+        self.update_node(way, node, late=late, asked=state, asked_at=self.now, tries=node.tries + 1)
         return self.send(Action(name, way.server_id, words.says, args, is_put_back), words)
 
     def send_back(self, way: ServerWay, to: Phase, why: Words) -> ServerWay:

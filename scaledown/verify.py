@@ -129,6 +129,12 @@ def judge(
             "There is no probe and no health monitor: nothing shows whether traffic keeps up.",
             "Nothing shows yet whether your site keeps up.",
         )
+    if guard is not None and plan.count_kind is not None and soak.load_looks == 0:
+        return result(
+            Verdict.INCONCLUSIVE,
+            "No load figure of the pool was complete: what each node carries is not known.",
+            "We could not see yet how much the remaining servers carry.",
+        )
     load = (
         "load unknown"
         if soak.load_highest is None

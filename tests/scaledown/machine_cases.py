@@ -194,7 +194,11 @@ class Desk:
             self.sent.append(decided.action)
             if self.outcome.kind is OutcomeKind.DONE:
                 self._apply(decided.action)
-            self._keep(machine.settle(self.plan, self.progress, decided.action, self.outcome, self.now))
+            self._keep(
+                machine.settle(
+                    self.plan, self.progress, decided.action, self.outcome, self.now, self.people()
+                )
+            )
         return decided
 
     def _keep(self, decided):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from portal.cloud.types import Condition
 from portal.runs import rules
-from portal.runs.types import Command, HaltRank, Outcome, OutcomeKind, RunStatus
-from scaledown.types import Grade, Phase
-from tests.scaledown.machine_cases import Desk, a_plan
+from portal.runs.types import Action, Command, HaltRank, Outcome, OutcomeKind, RunStatus
+from scaledown import machine, verify
+from scaledown.progress import SoakWay
+from scaledown.types import Grade, Observation, Phase, Verdict
+from tests.scaledown.machine_cases import LB, START, Desk, a_plan
 
 
 def draining(connections: int, plan=None) -> Desk:
@@ -91,3 +94,52 @@ def test_finish_here_keeps_a_server_that_is_on_its_way_back_to_the_queue(finishe
     desk.command("resume")
     desk.until(lambda: desk.status.is_over)
     assert ("delete_server" in desk.names) is not finishes
+
+
+@pytest.mark.parametrize("value", ["abc", [1], {"a": 1}])
+def test_a_command_with_a_value_of_a_wrong_kind_is_refused_and_stops_no_later_tick(value):
+    desk = draining(3)
+    desk.until(lambda: desk.status is RunStatus.HALTED)
+    assert not desk.command("go_on", connections=value).accepted
+    assert desk.command("abort").accepted
+
+
+def test_a_change_in_doubt_at_a_balancer_that_is_gone_can_be_read():
+    gone = Observation(START, missing_balancers=frozenset({LB}))
+    args = {"server_id": "srv-6", "balancer_id": LB, "address": "10.0.0.6", "port": 80}
+    assert machine.effect(Action("drain_node", "srv-6", "", {**args, "state": "DRAINING"}), gone) is False
+    assert machine.effect(Action("remove_node", "srv-6", "", {**args, "state": "ABSENT"}), gone) is True
+
+
+def test_a_busy_provider_does_not_hide_that_traffic_does_not_keep_up():
+    desk = Desk()
+    desk.until_phase(Phase.VERIFYING)
+    desk.probe_ok = False
+    desk.outcome = Outcome(OutcomeKind.TRY_LATER, "busy", after_s=2.0)
+    desk.until(lambda: desk.status is RunStatus.HALTED)
+    for _ in range(700):
+        desk.look()
+    assert desk.halt.code == "traffic_not_keeping_up"
+
+
+def test_an_accepted_drain_that_shows_only_after_a_put_back_was_asked_is_our_own_hand():
+    desk = Desk()
+    desk.connections["srv-6"] = 3
+    desk.until(lambda: desk.status is RunStatus.RUNNING)
+    desk._apply, apply = lambda action: None, desk._apply
+    desk.until(lambda: "drain_node" in desk.names)
+    desk.command("pause", when="now")
+    desk.look()
+    desk.nodes["406"] = replace(desk.nodes["406"], condition=Condition.DRAINING)
+    desk._apply = apply
+    for _ in range(30):
+        desk.look()
+    assert desk.condition(6) is Condition.ENABLED
+    assert "changed_by_other_hand" not in desk.kinds()
+
+
+def test_a_soak_without_any_load_figure_does_not_pass_where_ceiling_and_source_are_known():
+    ends = START + timedelta(seconds=10)
+    soak = SoakWay(START, ends, probes_ok=10, pool_looks=10)
+    found = verify.judge(soak, a_plan(ceiling_rps=95.0), has_monitor=True, pool_rps=None, now=ends)
+    assert found.verdict is Verdict.INCONCLUSIVE
