@@ -29,7 +29,7 @@ from portal.simulator.world import World
 from scaledown.canonical import plan_to_plain
 from scaledown.driver import KIND, ScaledownKind
 from scaledown.progress import new_progress, progress_from_plain, progress_to_plain
-from scaledown.types import Phase
+from scaledown.types import AtLimit, Phase
 from tests.faults.plans import plan_for
 from tests.faults.world_cloud import CALL_DEADLINE_S, VirtualClock, WorldCloud
 
@@ -128,7 +128,7 @@ class Simulation:
         self.sent: Counter = Counter()
         self.lost: dict[str, float] = {}
         self.reads: Counter = Counter()
-        self.cut_allowed = False
+        self.cut_allowed = self.plan.at_limit is AtLimit.CUT
         self.frozen: list[tuple[float, asyncio.Future]] = []
         self.runs = MemoryRuns(self.clock.now, facts={KIND: self._facts})
         progress = progress_to_plain(new_progress(self.plan, self.clock.now()))

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from portal.runs.types import RunStatus
-from scaledown.types import Phase
+from scaledown.types import AtLimit, Grade, Phase
 from tests.faults.schedules import event_lists, random_events
 from tests.faults.simulation import Event, simulate
 
@@ -83,9 +83,11 @@ def test_a_standstill_in_mid_tick_holds_back_the_change_in_hand(point):
 
 
 @pytest.mark.parametrize("write", ["node.update", "node.delete", "server.delete"])
-@pytest.mark.parametrize("how", ["timeout_after", "timeout_before", "late"])
-def test_a_lost_answer_is_read_and_never_repeated_blindly(write, how):
-    seconds = 6.0 if how == "late" else None
+@pytest.mark.parametrize(
+    ("how", "seconds"),
+    [("timeout_after", None), ("timeout_before", None), ("late", 6.0), ("late", 40.0), ("late", 80.0)],
+)
+def test_a_lost_answer_is_read_and_never_repeated_blindly(write, how, seconds):
     result = simulate([Event(0.0, "fault", f"{write} {how}", (1, seconds))], horizon_s=320.0)
     assert result.violations == []
     assert result.status is RunStatus.COMPLETED
@@ -110,6 +112,23 @@ def test_a_person_may_let_them_be_cut_and_the_journal_says_who():
     result = simulate(events, scenario="persistent", horizon_s=150.0)
     assert any(line.entry.kind == "cut_allowed" for line in result.run.journal)
     assert result.counts["remove"] >= 1
+
+
+@pytest.mark.parametrize("scenario", ["launch", "persistent"])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"at_limit": AtLimit.CUT},
+        {"at_limit": AtLimit.PUT_BACK},
+        {"count_kind": None, "accepted_grade": Grade.TIMED},
+        {"count_kind": None},
+        {"probes": ()},
+    ],
+    ids=["cut", "put_back", "timed", "no_counts", "no_probes"],
+)
+def test_no_shape_of_a_plan_breaks_a_rule(scenario, shape):
+    result = simulate(scenario=scenario, plan={**shape, "drain_limit_s": 30.0}, horizon_s=200.0)
+    assert result.violations == []
 
 
 def test_a_stop_is_answered_and_nothing_more_is_sent():
