@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,6 +32,8 @@ _PRODUCTION = {
     "ALLOWED_HOSTS": "portal.example",
     "CSRF_TRUSTED_ORIGINS": "https://portal.example",
     "BEHIND_PROXY": "1",
+    "DATABASE_URL": "postgres://portal@db.example/portal",
+    "REDIS_URL": "redis://redis.example:6379/0",
 }
 
 
@@ -55,6 +58,16 @@ def _python(*argv: str, more_env: Mapping[str, str] | None = None) -> Callable[[
 
 def _manage(*argv: str) -> Callable[[], str | None]:
     return _python("manage.py", *argv)
+
+
+def _production() -> str | None:
+    """A release as it is made: the browser's files are collected, then the settings are checked."""
+    with tempfile.TemporaryDirectory() as collected:
+        env = {**_PRODUCTION, "STATIC_ROOT": collected}
+        return (
+            _python("manage.py", "collectstatic", "--noinput", more_env=env)()
+            or _python("manage.py", "check", "--deploy", "--fail-level", "WARNING", more_env=env)()
+        )
 
 
 def _compose() -> str | None:
@@ -96,9 +109,7 @@ CHECKS: dict[str, Callable[[], str | None]] = {
     "types": _python("-m", "mypy", *TYPED),
     "imports": _python("-c", "from importlinter.cli import lint_imports_command as run; run()"),
     "django": _manage("check"),
-    "production": _python(
-        *("manage.py", "check", "--deploy", "--fail-level", "WARNING"), more_env=_PRODUCTION
-    ),
+    "production": _production,
     "migrations": _manage("makemigrations", "--check", "--dry-run"),
     "schema": _manage("spectacular", "--validate", "--fail-on-warn", "--file", os.devnull),
     "compose": _compose,
