@@ -151,8 +151,6 @@ class Activity(AccountPage):
         for entry in page.rows:
             entry.before = for_reader(entry.before, reads_team_notes=reads_team_notes)
             entry.after = for_reader(entry.after, reads_team_notes=reads_team_notes)
-            entry.field_count = len({**entry.before, **entry.after})
-            entry.what_words = entry.what.replace(".", ": ", 1).replace("_", " ")
         return self.show(
             "accounts/activity.html",
             page=page,

@@ -39,5 +39,15 @@ class AuditEntry(models.Model):
             models.Index(fields=["subject_ref", "-id"], name="audit_subject"),
         ]
 
+    @property
+    def what_words(self) -> str:
+        """What happened, in words: `contact.changed` is "contact: changed"."""
+        return self.what.replace(".", ": ", 1).replace("_", " ")
+
+    @property
+    def field_count(self) -> int:
+        """How many fields the entry shows as changed."""
+        return len({**self.before, **self.after})
+
     def __str__(self) -> str:
         return f"{self.what} by {self.actor_name or 'nobody known'}"
