@@ -113,6 +113,7 @@ class Docs(Guard, SpectacularSwaggerSplitView):
     permission = Permission.PUBLIC
     authentication_classes: Any = []
     url_name = "api-schema"
+    template_name = "api_docs.html"
 
 
 def _is_api(request: HttpRequest) -> bool:

@@ -90,7 +90,7 @@ def _added(pool: DiscoveredPool) -> list[services.AddedServer]:
             "reconstructed",
             (
                 f"created {member.server.created_at:%Y-%m-%d %H:%M} UTC",
-                f"metadata {MARK}={member.server.metadata[MARK]}",
+                f"marked at the provider as added for {member.server.metadata[MARK]}",
                 f"has a node in {pool.balancer.name}",
             ),
         )

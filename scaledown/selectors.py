@@ -485,7 +485,7 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
         guard_rps=plan.ceiling_rps * plan.guard_share if plan.ceiling_rps is not None else None,
         forecast_peak_rps=plan.forecast_peak_rps,
         pool_load_rps=progress.pool_load,
-        retired=sum(1 for way in progress.servers if way.phase in {Phase.RETIRED, Phase.GONE}),
+        retired=sum(1 for way in progress.servers if way.phase is Phase.RETIRED),
         total=len(progress.servers),
         lanes=tuple(_lanes(plan, progress, series, now_offers, now, for_customer=customer)),
         loads=tuple(_loads(plan, progress, series)),

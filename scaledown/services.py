@@ -753,7 +753,7 @@ def reconstruct(
             f"has a node in {', '.join(held)}",
         ]
         if server.metadata.get("event"):
-            evidence.append(f"metadata event={server.metadata['event']}")
+            evidence.append(f"marked at the provider as added for {server.metadata['event']}")
         found.append(AddedServer(server.id, server.name, server.created_at, "reconstructed", tuple(evidence)))
     return sorted(found, key=lambda entry: (entry.added_at, entry.server_name))
 

@@ -20,7 +20,7 @@ from portal.ui.states import look_of
 from scaledown.offers import Offer
 from scaledown.planner import Preview
 from scaledown.report import Report
-from scaledown.selectors import JournalShown, Lane, LiveRun, Point
+from scaledown.selectors import CountShown, JournalShown, Lane, LiveRun, Point
 
 _TONES = ("1", "2", "3", "4")
 _BAD = ("halt", "fail", "doubt", "other_hand", "gone", "refus", "overdue", "standstill", "void")
@@ -113,16 +113,32 @@ def _source_words(source: str) -> str:
     return f"{CountKind(kind).label}{gap}{rest}" if kind in CountKind.values else source
 
 
+def _is_newer(point: Point, count: CountShown) -> bool:
+    """Whether a sample was taken after the count that the drain rests on."""
+    return count.connections is not None and count.at is not None and point.at > count.at
+
+
+_IN_FLIGHT = frozenset({"draining", "removing", "verifying", "deleting", "confirming"})
+
+
+def _lane_says(live: LiveRun, lane: Lane) -> str:
+    """Return a server's own sentence. Beside a halt it is what was true before, and says so."""
+    if live.halt is None or lane.phase not in _IN_FLIGHT or lane.is_going_back or not lane.says:
+        return lane.says
+    return "" if lane.says == live.halt.says else f"Before the stop: {lane.says}"
+
+
 def lane_shown(live: LiveRun, lane: Lane, zone: tzinfo, *, customer: bool, with_hold: bool) -> LaneShown:
     """Return one server's lane. Its commands are posted with the server's id."""
     count = lane.count
-    sentence = lane.says
+    sentence = _lane_says(live, lane)
     if count is not None and count.connections is None and count.problem and not customer:
         sentence = f"{sentence} No count: {count.problem}".strip()
     last = next((point for point in reversed(lane.connections) if point.value is not None), None)
     connections, observed_at = (count.connections, count.at) if count is not None else (None, None)
-    if count is None and last is not None and last.value is not None:
-        # Before its drain a server is counted too; then there is no grade, since nothing rests on it.
+    if last is not None and last.value is not None and (count is None or _is_newer(last, count)):
+        # The number and the plot beside it are one: the newest that was counted. Before its drain a server
+        # is counted too; then there is no grade, since nothing rests on it.
         connections, observed_at = int(last.value), last.at
     return LaneShown(
         ref=lane.server_id,
@@ -130,8 +146,7 @@ def lane_shown(live: LiveRun, lane: Lane, zone: tzinfo, *, customer: bool, with_
         phase=lane.phase,
         address=", ".join(lane.addresses) if not customer else "",
         left_at=lane.left_from,
-        halted=live.halt is not None
-        and lane.phase in {"draining", "removing", "verifying", "deleting", "confirming"},
+        halted=live.halt is not None and lane.phase in _IN_FLIGHT,
         connections=connections,
         points=zoned(lane.connections, zone),
         grade=_grade(lane),
@@ -142,6 +157,13 @@ def lane_shown(live: LiveRun, lane: Lane, zone: tzinfo, *, customer: bool, with_
         with_hold=with_hold,
         commands=tuple(button(live, offer, customer=customer) for offer in lane.offers),
     )
+
+
+def of_total(live: LiveRun) -> str:
+    """Return out of how many servers the deleted ones are, and how many are gone but not by this run."""
+    words = f"of {live.total} server{'' if live.total == 1 else 's'}"
+    gone = sum(1 for lane in live.lanes if lane.phase == "gone")
+    return f"{words}, {gone} gone by another hand" if gone else words
 
 
 def load_nodes(live: LiveRun, *, customer: bool) -> list[NodeLoad]:

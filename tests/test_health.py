@@ -240,3 +240,10 @@ def test_the_alarm_of_a_standstill_leads_to_where_it_is_lifted():
     browser = Client()
     browser.force_login(manager)
     assert f'href="{page}">See the standstill' in browser.get("/").content.decode()
+
+
+def test_the_page_of_the_api_names_its_language_and_has_a_heading_before_any_script_ran():
+    text = Client().get("/api/docs/").content.decode()
+    assert '<html lang="en">' in text
+    assert text.count("<main") == text.count("<h1") == 1
+    assert "/api/v1/schema/" in text

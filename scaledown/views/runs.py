@@ -69,7 +69,7 @@ def run_context(live: LiveRun, *, customer: bool, zone: ZoneInfo, server: str) -
         "drains": shown.drains(live, zone),
         "probes": [{"probe": probe, "points": shown.zoned(probe.latencies, zone)} for probe in live.probes],
         "serving": serving,
-        "of_total": f"of {live.total} server{'' if live.total == 1 else 's'}",
+        "of_total": shown.of_total(live),
         "floor_words": f"never fewer than {live.floor}",
         "in_charge_words": live.in_charge or "nobody",
         "zone_label": shown.zone_label(zone),
@@ -342,6 +342,7 @@ class RunReport(RunPageView):
             run=run,
             report=found,
             size_words=f"{found.nodes_before} → {found.nodes_after}",
+            gone=sum(1 for server in found.servers if server.outcome == "gone"),
             drains=shown.report_drains(found, self.zone),
             marks=shown.drain_marks(found, self.zone),
             probes=[

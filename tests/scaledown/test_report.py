@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 import pytest
 from django.utils import timezone
@@ -14,6 +14,7 @@ from scaledown import services
 from scaledown.progress import DrainWay, Meter, new_progress, progress_to_plain, with_server
 from scaledown.report import report
 from scaledown.selectors import Point, live_run, thin
+from scaledown.shown import lane_shown, of_total
 from scaledown.types import Phase
 from tests.scaledown.planner_cases import CHOICE
 from tests.scaledown.rows import desk
@@ -113,6 +114,43 @@ def test_the_live_page_says_both_in_the_words_of_who_watches(run, here):
     customer = live_run(run, granted=permissions_on(here.viewer, here.account))
     assert manager.lanes[0].says == "web-06 drains."
     assert customer.lanes[0].says == "web-06 is finishing."
+
+
+def lane_of(live):
+    return lane_shown(live, live.lanes[0], UTC, customer=False, with_hold=False)
+
+
+def test_a_server_that_another_hand_deleted_is_not_counted_as_taken_out(run, here):
+    becomes(run, phase=Phase.GONE)
+    live = live_run(run, granted=permissions_on(here.manager, here.account))
+    assert live.retired == 0
+    assert of_total(live) == "of 3 servers, 1 gone by another hand"
+
+
+def test_the_count_of_a_lane_is_the_newest_one_that_its_plot_shows(run, here):
+    now = timezone.now()
+    drain = DrainWay(begun_at=now, connections=9, sampled_at=now)
+    becomes(run, phase=Phase.DRAINING, drain=drain)
+    first = f"connections:{services.plan_from_plain(run.plan).servers[0].server_id}"
+    RunSample.objects.create(run=run, series=first, at=now + timedelta(seconds=5), value=4.0)
+    live = live_run(run, granted=permissions_on(here.manager, here.account))
+    assert (lane_of(live).connections, lane_of(live).observed_at) == (4, now + timedelta(seconds=5))
+    becomes(run, phase=Phase.DRAINING, drain=replace(drain, connections=None, problem="It does not answer."))
+    assert lane_of(live_run(run, granted=permissions_on(here.manager, here.account))).connections is None
+
+
+def test_a_lane_beside_a_halt_says_that_its_sentence_is_from_before(run, here):
+    becomes(run, phase=Phase.DRAINING, says="web-06 is going down: 9 connections open.")
+    granted = permissions_on(here.manager, here.account)
+    assert lane_of(live_run(run, granted=granted)).sentence.startswith("web-06 is going down")
+    Run.objects.filter(pk=run.pk).update(
+        status="halted",
+        halt_code="rising",
+        halt_rank="site_in_danger",
+        halt_says="Traffic is rising.",
+        halted_at=timezone.now(),
+    )
+    assert lane_of(live_run(run, granted=granted)).sentence.startswith("Before the stop: web-06 is going")
 
 
 def test_a_load_that_is_not_known_is_not_zero(run, here):
