@@ -39,6 +39,9 @@ class AuditEntry(models.Model):
             models.Index(fields=["subject_ref", "-id"], name="audit_subject"),
         ]
 
+    def __str__(self) -> str:
+        return f"{self.what} by {self.actor_name or 'nobody known'}"
+
     @property
     def what_words(self) -> str:
         """What happened, in words: `contact.changed` is "contact: changed"."""
@@ -48,6 +51,3 @@ class AuditEntry(models.Model):
     def field_count(self) -> int:
         """How many fields the entry shows as changed."""
         return len({**self.before, **self.after})
-
-    def __str__(self) -> str:
-        return f"{self.what} by {self.actor_name or 'nobody known'}"
