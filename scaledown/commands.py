@@ -141,9 +141,12 @@ def _not_well(turn: Turn) -> str:
     if broken:
         return f"Only {broken[0][1]} servers serve; the floor is {turn.plan.floor}."
     guard = looks.guard_rps(turn.plan)
-    _, mean = looks.pool_load(turn.plan, turn.progress, turn.observation, turn.now)
+    mean = looks.known_mean(turn.plan, turn.progress, turn.observation, turn.now)
     if guard is not None and mean is not None and mean > guard:
         return f"Each node carries {mean:.1f} requests/s; {guard:.1f} is the most for going on."
+    unknown = looks.load_unknown(turn.plan, turn.progress, turn.observation, turn.now)
+    if unknown:
+        return f"What {unknown} carries is not known. Make it readable again, or put back what is out."
     backs = [way.name for way in turn.progress.servers if way.put_back is not None]
     if backs:
         return f"{', '.join(backs)} is still being put back."

@@ -6,6 +6,7 @@ Pure. The two guards of the product live here: `may_take_out` (invariant 2) and 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -33,6 +34,8 @@ SEARCH_MAX_AGE_S = 60.0
 VERDICT_MAX_AGE_S = 60.0
 LOAD_EVERY_S = 3.0
 LOAD_FRESH_S = 15.0
+LOAD_UNKNOWN_S = 60.0
+"""How long a server may be out while the load guard does not see the whole pool."""
 KEEPALIVE_MARGIN_S = 1.0
 """Added to the balancer's time-out: idle keep-alive connections and counters settle in it."""
 DELETABLE_STATUSES = frozenset({"ACTIVE", "SHUTOFF", "ERROR"})
@@ -55,6 +58,29 @@ class Refusal:
     code: str
     says: str
     waits: bool
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one balancer's servers carry, in requests per second, as far as it is known.
+
+    `rates` holds the serving servers whose rate is known, `outside` what its other servers still carry.
+    """
+
+    balancer: BalancerSeen
+    serving: frozenset[str]
+    rates: Mapping[str, float]
+    outside: float
+
+    @property
+    def unknown(self) -> frozenset[str]:
+        """The serving servers whose rate is not known."""
+        return self.serving - self.rates.keys()
+
+    @property
+    def mean(self) -> float | None:
+        """The mean over the serving servers whose rate is known; None if none is."""
+        return sum(self.rates.values()) / len(self.rates) if self.rates else None
 
 
 def node_state(balancer: BalancerSeen, node: NodeWay) -> NodeState:
@@ -130,23 +156,68 @@ def fresh_rps(meter: Meter | None, now: datetime) -> float | None:
     return meter.rps if now - meter.rps_at <= timedelta(seconds=LOAD_FRESH_S) else None
 
 
+def _loads(plan: PlanData, progress: Progress, observation: Observation, now: datetime) -> tuple[Load, ...]:
+    """Return the load of each balancer that was seen.
+
+    A server that came by another hand is not counted for the mean: what it carries is unknown. A server on two
+    balancers counts in full on both: the mean is of what servers carry, whoever sends it.
+    """
+    servers = (*plan.servers, *plan.remaining)
+    known = {server.server_id for server in servers}
+    found = []
+    for balancer_id in plan.balancer_ids:
+        balancer = observation.balancers.get(balancer_id)
+        if balancer is None:
+            continue
+        ours = serving(plan, balancer) & known
+        rates = {server_id: fresh_rps(progress.meters.get(server_id), now) for server_id in ours}
+        here = {s.server_id for s in servers if any(n.balancer_id == balancer_id for n in s.nodes)}
+        outside = sum(fresh_rps(progress.meters.get(server_id), now) or 0.0 for server_id in here - ours)
+        found.append(Load(balancer, ours, {k: v for k, v in rates.items() if v is not None}, outside))
+    return tuple(found)
+
+
 def pool_load(
     plan: PlanData, progress: Progress, observation: Observation, now: datetime
 ) -> tuple[float | None, float | None]:
-    """Return (requests per second of the pool, mean per serving server); None where a serving one is unknown.
+    """Return (requests per second of the pool, highest mean per serving server of any balancer).
 
-    A server that came by another hand is not counted for the mean: what it carries is unknown.
+    Both are None unless the rate of every serving server is known.
     """
-    known = {server.server_id for server in (*plan.servers, *plan.remaining)}
-    ours = serving_anywhere(plan, observation) & known
-    rates = {server_id: fresh_rps(progress.meters.get(server_id), now) for server_id in ours}
-    if not rates or any(rate is None for rate in rates.values()):
+    loads = _loads(plan, progress, observation, now)
+    means = [load.mean for load in loads if load.mean is not None]
+    if not means or any(load.unknown for load in loads):
         return None, None
-    total = sum(rate for rate in rates.values() if rate is not None)
+    ours = frozenset[str]().union(*(load.serving for load in loads))
+    rates = {server_id: rate for load in loads for server_id, rate in load.rates.items()}
     outside = sum(
         fresh_rps(meter, now) or 0.0 for server_id, meter in progress.meters.items() if server_id not in ours
     )
-    return total + outside, total / len(rates)
+    return sum(rates.values()) + outside, max(means)
+
+
+def known_mean(plan: PlanData, progress: Progress, observation: Observation, now: datetime) -> float | None:
+    """Return the highest mean of any balancer over the serving servers whose rate is known; None if none is.
+
+    Shows danger although some figures are missing. It never shows that there is none.
+    """
+    means = (load.mean for load in _loads(plan, progress, observation, now))
+    return max((mean for mean in means if mean is not None), default=None)
+
+
+def guards_load(plan: PlanData) -> bool:
+    """Return whether the plan has both a limit of the load per node and a source for its figures."""
+    return plan.ceiling_rps is not None and plan.count_kind is not None
+
+
+def load_unknown(plan: PlanData, progress: Progress, observation: Observation, now: datetime) -> str:
+    """Return the names of the servers whose load is unknown for too long while one of ours is out, or ""."""
+    since = progress.load_unknown_since
+    is_out = any(way.phase.is_out_and_alive and way.put_back is None for way in progress.servers)
+    if since is None or not is_out or (now - since).total_seconds() <= LOAD_UNKNOWN_S:
+        return ""
+    missing = {server_id for load in _loads(plan, progress, observation, now) for server_id in load.unknown}
+    return ", ".join(sorted(name_of(plan, server_id) for server_id in missing)) or "the pool"
 
 
 def guard_rps(plan: PlanData) -> float | None:
@@ -209,17 +280,46 @@ def _load_allows(
     guard = guard_rps(plan)
     if guard is None or plan.count_kind is None:
         return None
-    total, _ = pool_load(plan, progress, observation, now)
-    if total is None:
+    loads = _loads(plan, progress, observation, now)
+    if not any(load.serving for load in loads) or any(load.unknown for load in loads):
         return Obstacle("load", "The load of the pool is not known yet.")
-    left = serving_anywhere(plan, observation) - {server.server_id}
-    if not left or total / len(left) > guard:
-        share = total / len(left) if left else total
-        return Obstacle(
-            "load_too_high",
-            f"Without {server.name} each node would carry {share:.1f} requests/s; {guard:.1f} is the most.",
-        )
+    for load in loads:
+        share = _mean_without(server, load, loads)
+        if share is None or share > guard:
+            most = "no server would serve" if share is None else f"each would carry {share:.1f} requests/s"
+            return Obstacle(
+                "load_too_high",
+                f"Without {server.name}, {most} on {load.balancer.name}; {guard:.1f} is the most.",
+            )
     return None
+
+
+def _mean_without(server: PlannedServer, load: Load, loads: tuple[Load, ...]) -> float | None:
+    """Return the mean that the servers left on a balancer would carry at most; None where none is left.
+
+    A counter does not tell balancers apart. What a server on several of them takes from one is all that it
+    carries, less what those that serve only on the others carry at least: each of them takes as much.
+    """
+    gone = server.server_id
+    left = load.serving - {gone}
+    if not left:
+        return None if gone in load.serving else 0.0
+    rate = next((each.rates[gone] for each in loads if gone in each.rates), 0.0)
+    here = [each for each in loads if gone in each.serving and each.serving - {gone}]
+    gains = {}
+    for each in here:
+        elsewhere = (
+            min((other.rates[s] for s in other.serving - each.serving), default=0.0)
+            for other in here
+            if other is not each
+        )
+        gains[each.balancer.balancer_id] = max(0.0, rate - sum(elsewhere)) / len(each.serving - {gone})
+    most_gain = rate / min((len(each.serving - {gone}) for each in here), default=1)
+    total = load.outside
+    for left_id in left:
+        gained = sum(gains[each.balancer.balancer_id] for each in here if left_id in each.serving)
+        total += load.rates[left_id] + min(gained, most_gain)
+    return total / len(left)
 
 
 def name_of(plan: PlanData, server_id: str) -> str:

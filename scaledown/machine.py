@@ -212,6 +212,23 @@ def broken_floor(turn: Turn) -> bool:
     return put_backs(turn) if out else True
 
 
+def unknown_load(turn: Turn) -> bool:
+    """Halt where rising traffic could go unseen while a server of ours is out. Put-backs come first."""
+    progress = turn.progress
+    names = looks.load_unknown(turn.plan, progress, turn.observation, turn.now)
+    if not names or progress.started_at is None or progress.aborting:
+        return False
+    words = wording.load_unknown(names, turn.age_s(progress.load_unknown_since))
+    standing = turn.halt_in_force
+    if standing is None:
+        return turn.halt("load_unknown", HaltRank.DECIDE_TODAY, words)
+    if standing.code != "load_unknown" and "load_unknown" not in progress.told_beside_halt:
+        # What is asked at the standing halt stays asked; that the guard is blind is said beside it.
+        turn.change(told_beside_halt=(*progress.told_beside_halt, "load_unknown"))
+        turn.note("also_halted", words, code="load_unknown")
+    return False
+
+
 # --- putting back ---------------------------------------------------------------------------------------
 
 
@@ -1362,6 +1379,7 @@ JUDGES: tuple[Judge, ...] = (
     rising_traffic,
     broken_floor,
     put_backs,
+    unknown_load,
     other_hands,
     protected_servers,
     approval,

@@ -263,6 +263,7 @@ def notice_load(turn: Turn) -> None:
     turn.change(meters=meters)
     if measured:
         _notice_pool_load(turn)
+    _notice_unknown_load(turn)
 
 
 def _metered(meter: Meter, total: int, at: datetime) -> tuple[Meter, bool]:
@@ -283,11 +284,29 @@ def _metered(meter: Meter, total: int, at: datetime) -> tuple[Meter, bool]:
 def _notice_pool_load(turn: Turn) -> None:
     total, mean = looks.pool_load(turn.plan, turn.progress, turn.observation, turn.now)
     turn.sample("load:pool", total, turn.now)
-    if mean is None or total is None:
-        return
     guard = looks.guard_rps(turn.plan)
-    hot = turn.progress.hot_looks + 1 if guard is not None and mean > guard else 0
-    turn.change(pool_load=total, load_at=turn.now, hot_looks=hot)
+    known = looks.known_mean(turn.plan, turn.progress, turn.observation, turn.now)
+    if guard is not None and known is not None and known > guard:
+        turn.change(hot_looks=turn.progress.hot_looks + 1)
+    elif mean is not None:
+        turn.change(
+            hot_looks=0
+        )  # part of the figures can show danger; only all of them show that there is none
+    if total is not None:
+        turn.change(pool_load=total, load_at=turn.now)
+
+
+def _notice_unknown_load(turn: Turn) -> None:
+    """Remember since when the load guard sees only a part of the pool, or nothing."""
+    if not looks.guards_load(turn.plan) or looks.unseen(turn.plan, turn.observation, turn.now):
+        return
+    total, _ = looks.pool_load(turn.plan, turn.progress, turn.observation, turn.now)
+    if total is not None:
+        turn.change(load_unknown_since=None)
+        return
+    turn.change(load_unknown_since=turn.progress.load_unknown_since or turn.now)
+    if turn.age_s(turn.progress.load_at) > looks.LOAD_FRESH_S:
+        turn.change(pool_load=None)  # an old figure beside a fresh look would pass for a fresh one
 
 
 def notice_probes(turn: Turn) -> None:

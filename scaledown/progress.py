@@ -216,7 +216,10 @@ class Progress:
     hot_looks: int = 0
     """Load readings over the guard in a row."""
     load_at: datetime | None = None
+    """When the load of the whole pool was last known in full."""
     pool_load: float | None = None
+    load_unknown_since: datetime | None = None
+    """Since when looks do not show what every serving server carries; None while they do."""
     differs: str = ""
     differs_looks: int = 0
     preflight_due: bool = True

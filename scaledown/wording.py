@@ -89,6 +89,14 @@ def lost_sight(names: str) -> Words:
     )
 
 
+def load_unknown(names: str, since_s: float) -> Words:
+    return Words(
+        f"What {names} carries has not been known for {seconds(since_s)} while a server of this run is out: "
+        "rising traffic could go unseen. Nothing more is taken out; what is out can be put back.",
+        "Paused for safety: we cannot see how much all of your servers carry. We look into it.",
+    )
+
+
 def balancer_gone(names: str) -> Words:
     return Words(
         f"Load balancer {names} no longer exists at the provider. Nothing was changed by this run since.",
