@@ -18,9 +18,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from portal.runs.types import Command, RunStatus
-from scaledown import looks, wording
+from scaledown import late, looks, wording
 from scaledown.notice import accept_pool
-from scaledown.progress import ServerWay
+from scaledown.progress import DeleteWay, ServerWay
 from scaledown.turn import Turn
 from scaledown.types import Phase
 from scaledown.wording import Words
@@ -31,9 +31,15 @@ LONGEST_WAIT_S = 24 * 3600.0
 Verdict = tuple[bool, str]
 
 
-def answer_commands(turn: Turn) -> None:
-    """Answer every command that is waiting; each sees what the one before it left."""
+def answer_commands(turn: Turn, vain: Mapping[int, str]) -> None:
+    """Answer every command that is waiting; each sees what the one before it left.
+
+    `vain` has commands that are refused, by id, with the sentence why.
+    """
     for command in turn.people.commands:
+        if command.id in vain:
+            turn.answer(command, False, vain[command.id])
+            continue
         handler = HANDLERS.get(command.name)
         if handler is None:
             turn.answer(command, False, f"A scale-down knows no command {command.name!r}.")
@@ -58,6 +64,17 @@ def answer_stops(turn: Turn) -> None:
             return
         accepted, says = HANDLERS[command.name](turn, command)
         turn.answer(command, accepted, says)
+
+
+def vain_resumes(turn: Turn) -> dict[int, str]:
+    """Return the resumes of a decided turn that left the same halt standing, by id, with the sentence why."""
+    halt, was = turn.new_halt, turn.people.halt
+    resumes = {command.id for command in turn.people.commands if command.name == "resume"}
+    if halt is None or was is None or halt.code != was.code:
+        return {}
+    if not any(a.accepted and a.command_id in resumes for a in turn.answers):
+        return {}
+    return dict.fromkeys(resumes, f"The run would halt again at once. {halt.says}")
 
 
 def _target(turn: Turn, command: Command) -> ServerWay | None:
@@ -122,7 +139,8 @@ def resume(turn: Turn, command: Command) -> Verdict:
     for way in turn.progress.servers:
         way = turn.update(way, soak=None)
         if way.delete is not None and way.delete.accepted_at is None:
-            turn.update(way, delete=None)
+            late_at = way.delete.late_at
+            turn.update(way, delete=None if late_at is None else DeleteWay(late_at=late_at))
         if way.drain is not None and way.phase is Phase.DRAINING and way.drain.asked_person_at is not None:
             # The person who resumes has seen that the limit was reached: the drain gets its time again.
             _more_time(turn, way, turn.plan.drain_limit_s)
@@ -173,7 +191,7 @@ def _accept_changes(turn: Turn, command: Command) -> None:
             turn.update(way, by_hand="")
         elif way.phase is Phase.QUEUED:
             turn.enter(turn.update(way, by_hand=""), Phase.SKIPPED, wording.skipped(way.name, way.by_hand))
-        elif way.phase.is_out_and_alive:
+        elif way.phase.is_out_and_alive and late.delete_lands_until(way, turn.now) is None:
             turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, way.by_hand))
 
 
@@ -203,9 +221,20 @@ def put_back(turn: Turn, command: Command) -> Verdict:
         return False, f"{way.name} is {way.phase.value}: only a server from draining to held can be put back."
     if way.delete is not None and way.delete.accepted_at is not None:
         return False, f"The provider has accepted the deletion of {way.name}: it cannot be put back."
+    lands_until = late.delete_lands_until(way, turn.now)
+    if lands_until is not None and not _site_needs_it(turn):
+        return False, late.stays_out(way.name, lands_until).says
+    late.say_risk(turn, way)
     by = command.by_name or "a person"
     turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, f"{by} asked for it."))
     return True, f"{way.name} is put back into the pool."
+
+
+def _site_needs_it(turn: Turn) -> bool:
+    """Return whether the site is in danger with the servers that serve now."""
+    progress = turn.progress
+    failing = any(progress.probe_failures.values())
+    return failing or progress.hot_looks > 0 or bool(looks.floor_breaks(turn.plan, turn.observation))
 
 
 def skip(turn: Turn, command: Command) -> Verdict:
@@ -318,7 +347,11 @@ def finish_here(turn: Turn, command: Command) -> Verdict:
             True,
             f"The others stay in the pool. Resume the run to finish {', '.join(left)}, or put them back.",
         )
-    words = Words(f"Finished here by {by}.", "Finished here. The servers that are left stay in service.")
+    open_yet = late.outstanding(turn)
+    if open_yet is not None:
+        turn.change(finishing=f"Finished here by {by}.")
+        return True, f"The others stay in the pool. {open_yet[1].says}"
+    words = wording.finished_here(f"Finished here by {by}.")
     turn.new_status, turn.new_halt = RunStatus.COMPLETED, None
     turn.change(ended_because="finished_here", says=words.says, customer_says=words.customer_says, until=None)
     return True, "The run ends here; the others stay in the pool."

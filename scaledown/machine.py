@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 
 from portal.cloud.types import BalancerStatus, NodeStatus
 from portal.runs.types import Action, HaltRank, Outcome, OutcomeKind, RunStatus
-from scaledown import looks, verify, wording
-from scaledown.commands import answer_commands, answer_stops
+from scaledown import late, looks, verify, wording
+from scaledown.commands import answer_commands, answer_stops, vain_resumes
 from scaledown.notice import accept_pool, notice, samples_only
 from scaledown.progress import (
     DeleteWay,
@@ -89,9 +89,19 @@ def decide(
     answered.
     """
     turn = Turn(plan, progress, observation, people, facts, now)
+    decided = _decide(turn, {})
+    vain = vain_resumes(turn)
+    if not vain:
+        return decided
+    # A resume after which the same halt stands in the same tick changed nothing: it is refused, as if it had not been tried.
+    return _decide(Turn(plan, progress, observation, people, facts, now), vain)
+
+
+def _decide(turn: Turn, vain: Mapping[int, str]) -> MachineDecision:
+    people, now = turn.people, turn.now
     if people.status.is_over:
         return turn.result()
-    if people.status in {RunStatus.PAUSED, RunStatus.HALTED} and progress.stopped_at is None:
+    if people.status in {RunStatus.PAUSED, RunStatus.HALTED} and turn.progress.stopped_at is None:
         # The engine halts by itself too, and leaves no word of it here: patience counts from now on.
         turn.change(stopped_at=now)
     if people.doubt is not None:
@@ -99,7 +109,7 @@ def decide(
         answer_stops(turn)
         return turn.result()
     notice(turn)
-    answer_commands(turn)
+    answer_commands(turn, vain)
     for judge in JUDGES:
         if judge(turn):
             break
@@ -185,6 +195,7 @@ def rising_traffic(turn: Turn) -> bool:
     else:
         code, words = "traffic_rising", wording.rising(why, ", ".join(way.name for way in out))
     for way in out:
+        late.say_risk(turn, way)
         turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, why))
     turn.halt(code, HaltRank.SITE_IN_DANGER, words)
     return put_backs(turn)
@@ -203,6 +214,7 @@ def broken_floor(turn: Turn) -> bool:
     if not out and (_back_under_way(turn) or turn.status is not RunStatus.RUNNING):
         return False
     for way in out:
+        late.say_risk(turn, way)
         turn.send_back(
             way, Phase.RESTORED, wording.putting_back(way.name, f"Only {count} servers serve on {name}.")
         )
@@ -343,9 +355,9 @@ def _await_effect(turn: Turn, way: ServerWay, node: NodeWay) -> bool:
         words = wording.applying(way.name, balancer.name)
         turn.tell(way, words)
         return turn.wait("effect", words, look_again_s=LOOK_SOON_S)
-    late = tuple(dict.fromkeys((*node.late, node.asked)))
+    may_land = tuple(dict.fromkeys((*node.late, node.asked)))
     tries = node.tries
-    turn.update_node(way, node, asked=node.confirmed, late=late)
+    turn.update_node(way, node, asked=node.confirmed, late=may_land)
     if tries >= MOST_TRIES and way.put_back is not None:
         # It is tried on all the same: the site may need this server.
         why = f"{balancer.name} accepted it {tries} times and shows no effect."
@@ -409,6 +421,7 @@ def protected_servers(turn: Turn) -> bool:
         if way.server_id in turn.facts.protected and not way.phase.is_final and way.put_back is None
     ]
     hit = [way for way in hit if way.phase not in {Phase.DELETING, Phase.CONFIRMING}]
+    hit = [way for way in hit if late.delete_lands_until(way, turn.now) is None]
     if not hit or turn.status is RunStatus.SCHEDULED:
         return False
     words = wording.protected(", ".join(way.name for way in hit))
@@ -439,7 +452,7 @@ def aborting(turn: Turn) -> bool:
     """Put back what is not deleted, watch what the provider is deleting, then end."""
     if not turn.progress.aborting:
         return False
-    out = _out_newest_first(turn)
+    out = [way for way in _out_newest_first(turn) if not late.may_vanish(turn, way)]
     for way in out:
         turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, turn.progress.aborting))
     if out and put_backs(turn):
@@ -450,6 +463,8 @@ def aborting(turn: Turn) -> bool:
     for way in turn.progress.servers:
         if way.phase is Phase.QUEUED:
             turn.enter(way, Phase.SKIPPED, wording.skipped(way.name, turn.progress.aborting))
+    if _awaits_landing(turn):
+        return True
     back = sum(way.phase is Phase.RESTORED for way in turn.progress.servers)
     words = wording.aborted(back)
     turn.new_status, turn.new_halt = RunStatus.ABORTED, None
@@ -459,20 +474,45 @@ def aborting(turn: Turn) -> bool:
     return True
 
 
+def _awaits_landing(turn: Turn) -> bool:
+    """Do not end while a change of ours may still land: nobody would undo it."""
+    open_yet = late.outstanding(turn)
+    if open_yet is None:
+        return False
+    until, words = open_yet
+    for way in turn.progress.servers:
+        lands_until = late.delete_lands_until(way, turn.now)
+        if lands_until is not None and way.phase.is_out_and_alive and way.put_back is None:
+            turn.tell(way, late.stays_out(way.name, lands_until), lands_until)
+    return turn.wait("late_change", words, until=until, look_again_s=LOOK_RESTING_S)
+
+
+def finishing(turn: Turn) -> bool:
+    """End a run that a person finished, as soon as nothing of ours may land any more."""
+    if not turn.progress.finishing or not all(way.phase.is_final for way in turn.progress.servers):
+        return False
+    if _back_under_way(turn):
+        return False
+    if _awaits_landing(turn):
+        return True
+    words = wording.finished_here(turn.progress.finishing)
+    turn.new_status, turn.new_halt = RunStatus.COMPLETED, None
+    turn.change(
+        ended_because="finished_here",
+        says=words.says,
+        customer_says=words.customer_says,
+        until=None,
+        waiting=None,
+    )
+    return True
+
+
 def _is_still_deleting(turn: Turn, way: ServerWay) -> bool:
     """Watch an accepted deletion to its end while aborting; give up watching after a while."""
     seen = turn.observation.servers.get(way.server_id)
-    delete = way.delete or DeleteWay()
     if seen is not None and seen.is_gone:
-        if delete.gone_at is not None and seen.observed_at > delete.gone_at:
-            turn.enter(way, Phase.RETIRED, wording.retired(way.name), retired_at=turn.now)
-            return False
-        # One answer that finds no server may be wrong: a later look must find none either.
-        if delete.gone_at is None:
-            turn.update(way, delete=replace(delete, gone_at=seen.observed_at))
-        return turn.wait("deleting", wording.confirming(way.name), look_again_s=LOOK_SOON_S)
-    if seen is not None and delete.gone_at is not None:
-        way = turn.update(way, delete=replace(delete, gone_at=None))
+        turn.enter(way, Phase.RETIRED, wording.retired(way.name), retired_at=turn.now)
+        return False
     accepted = way.delete.accepted_at if way.delete else None
     if turn.age_s(accepted) > TROUBLE_S:
         return False
@@ -994,6 +1034,8 @@ def verifying(turn: Turn, way: ServerWay) -> bool:
     way = _watch(turn, way, turn.plan.soak_s)
     soak = way.soak
     assert soak is not None
+    if soak.extensions > MOST_EXTENSIONS:
+        return _never_watched(turn, way)
     if turn.now < soak.until or _lacks_last_load(turn, soak):
         return _keep_watching(turn, way, soak, "soak")
     judgement = _judge_soak(turn, soak)
@@ -1007,7 +1049,7 @@ def _watch(turn: Turn, way: ServerWay, soak_s: float) -> ServerWay:
     soak = way.soak
     if soak is None or turn.age_s(soak.looked_at) > SOAK_GAP_S:
         # A stretch in which nobody looked (a standstill, a dead worker) is no part of a soak.
-        extensions = 0 if soak is None else soak.extensions
+        extensions = 0 if soak is None else soak.extensions + 1
         begun = SoakWay(turn.now, turn.after(soak_s), looked_at=turn.now, extensions=extensions)
         return turn.update(way, soak=begun)
     ok, failed, unknown = soak.probes_ok, soak.probes_failed, soak.probes_unknown
@@ -1121,6 +1163,7 @@ def _not_passed(turn: Turn, way: ServerWay, judgement: verify.Judgement) -> bool
     if judgement.verdict is Verdict.FAILS:
         may_go_back = way.delete is None or way.delete.accepted_at is None
         if may_go_back:
+            late.say_risk(turn, way)
             turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, judgement.says))
         turn.halt(
             "traffic_not_keeping_up",
@@ -1133,6 +1176,14 @@ def _not_passed(turn: Turn, way: ServerWay, judgement: verify.Judgement) -> bool
         turn.update(way, soak=replace(soak, until=turn.after(longer_s), extensions=soak.extensions + 1))
         return turn.wait("soak", wording.inconclusive(way.name, judgement.says), until=turn.after(longer_s))
     words = wording.inconclusive_halt(way.name, judgement.says)
+    return turn.halt(
+        "verify_inconclusive", HaltRank.DECIDE_TODAY, words, ("resume", "put_back", "abort", "finish_here")
+    )
+
+
+def _never_watched(turn: Turn, way: ServerWay) -> bool:
+    """Halt a soak that had to begin anew too often, since nobody looked for a while each time."""
+    words = wording.inconclusive_halt(way.name, "Looks were too far apart to watch the pool without a gap.")
     return turn.halt(
         "verify_inconclusive", HaltRank.DECIDE_TODAY, words, ("resume", "put_back", "abort", "finish_here")
     )
@@ -1196,6 +1247,8 @@ def _recheck(turn: Turn, way: ServerWay) -> bool:
     way = _watch(turn, way, min(turn.plan.soak_s, RECHECK_S))
     soak = way.soak
     assert soak is not None
+    if soak.extensions > MOST_EXTENSIONS:
+        return _never_watched(turn, way)
     if turn.now < soak.until or _lacks_last_load(turn, soak):
         return _keep_watching(turn, way, soak, "recheck")
     judgement = _judge_soak(turn, soak)
@@ -1217,7 +1270,7 @@ def deleting(turn: Turn, way: ServerWay) -> bool:
         )
     since_s = turn.age_s(delete.accepted_at)
     if seen.is_gone:
-        way = turn.update(way, delete=replace(delete, gone_at=seen.observed_at))
+        way = turn.update(way, delete=replace(delete, gone_at=turn.now))
         way = turn.enter(way, Phase.CONFIRMING, wording.confirming(way.name))
         return confirming(turn, way)
     words = wording.deleting(way.name, since_s, seen.task_state)
@@ -1258,11 +1311,6 @@ def confirming(turn: Turn, way: ServerWay) -> bool:
             ("abort",),
         )
     gone_at = way.delete.gone_at if way.delete is not None else None
-    if gone_at is None or seen.observed_at <= gone_at:
-        # One answer that finds no server may be wrong: a later look must find none either.
-        if gone_at is None:
-            turn.update(way, delete=replace(way.delete or DeleteWay(), gone_at=seen.observed_at))
-        return turn.wait("confirm", words, limit_s=CONFIRM_S, look_again_s=LOOK_SOON_S)
     fresh = [p for p in turn.observation.probes if gone_at is None or p.observed_at >= gone_at]
     if turn.plan.probes and (not fresh or any(p.ok is not True for p in fresh)):
         return turn.wait(
@@ -1310,6 +1358,8 @@ def next_server(turn: Turn) -> bool:
     if held:
         ends = hold_ends(turn.plan, held[0])
         return turn.wait("hold", wording.held(held[0].name, ends), until=ends, look_again_s=LOOK_HELD_S)
+    if _awaits_landing(turn):
+        return True
     retired = sum(way.phase is Phase.RETIRED for way in turn.progress.servers)
     words = wording.completed(retired, len(looks.serving_anywhere(turn.plan, turn.observation)))
     turn.new_status = RunStatus.COMPLETED
@@ -1397,6 +1447,7 @@ JUDGES: tuple[Judge, ...] = (
     protected_servers,
     approval,
     aborting,
+    finishing,
     resting,
     before_start,
     rehearse,
@@ -1463,11 +1514,19 @@ def _settle_not_done(turn: Turn, way: ServerWay, action: Action, outcome: Outcom
     by_reading = outcome.kind is OutcomeKind.NOT_APPLIED and outcome.by_reading
     node = _node_of(way, action)
     if node is not None:
-        late = tuple(dict.fromkeys((*node.late, node.asked))) if by_reading else node.late
+        may_land = tuple(dict.fromkeys((*node.late, node.asked))) if by_reading else node.late
         sent = outcome.kind is not OutcomeKind.NOT_APPLIED or by_reading
         way = turn.update_node(
-            way, node, asked=node.confirmed, late=late, tries=node.tries if sent else max(0, node.tries - 1)
+            way,
+            node,
+            asked=node.confirmed,
+            late=may_land,
+            tries=node.tries if sent else max(0, node.tries - 1),
         )
+    elif way.delete is not None and by_reading:
+        way = turn.update(way, delete=replace(way.delete, late_at=turn.now))
+        words = late.stays_out(way.name, late.delete_lands_until(way, turn.now) or turn.now)
+        turn.note("delete_did_not_show", words, way.server_id)
     elif way.delete is not None and not by_reading and outcome.kind is OutcomeKind.NOT_APPLIED:
         way = turn.update(way, delete=replace(way.delete, tries=way.delete.tries - 1, next_try_at=None))
     if outcome.kind is OutcomeKind.NOT_APPLIED:

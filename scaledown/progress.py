@@ -120,6 +120,8 @@ class DeleteWay:
     tries: int = 0
     next_try_at: datetime | None = None
     gone_at: datetime | None = None
+    late_at: datetime | None = None
+    """When reading found a request for it not applied: it may still land for a while."""
 
 
 @dataclass(frozen=True)
@@ -233,6 +235,8 @@ class Progress:
     """Pause once this server is through ("" as soon as nothing is in hand)."""
     aborting: str = ""
     """The sentence why it is being aborted."""
+    finishing: str = ""
+    """The sentence why it ends here, as soon as nothing of ours may land any more."""
     ended_because: str = ""
     """Stable word for why the run ended other than by plan, e.g. `pool_changed`."""
     refusals: int = 0

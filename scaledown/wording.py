@@ -172,6 +172,10 @@ def aborted(back: int) -> Words:
     )
 
 
+def finished_here(says: str) -> Words:
+    return Words(says, "Finished here. The servers that are left stay in service.")
+
+
 def busy(says: str) -> Words:
     return Words(says, "Your provider is busy; we try again in a moment. Nothing for you to do.")
 

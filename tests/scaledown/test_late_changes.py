@@ -1,4 +1,4 @@
-"""A change of ours that may still land, and an address in another spelling: neither may surprise a run."""
+"""A change of ours that may still land, and what else must not surprise a run that goes on or ends."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from portal.cloud.types import Condition
+from portal.runs.types import Outcome, OutcomeKind, RunStatus
+from scaledown.progress import progress_from_plain, progress_to_plain
+from scaledown.types import Phase
+from tests.faults.simulation import Event, Simulation
+from tests.scaledown.machine_cases import Desk, a_plan, planned
 from tests.scaledown.test_machine_may_delete import Case
 
 SIX = "2001:db8:7810::6"
@@ -22,3 +28,120 @@ def test_a_node_with_any_address_of_the_server_in_any_spelling_forbids_the_delet
     assert case.refusal() is None
     case.nodes(lambda nodes: [*nodes, replace(nodes[0], node_id="999", address=address)])
     assert case.refusal().code == "still_in_pool"
+
+
+def ended_world(fault: str, abort_s: float, late_s: float = 60.0) -> Simulation:
+    events = [Event(0.0, "fault", f"{fault} late", (1, late_s)), Event(abort_s, "command", "abort", ())]
+    simulation = Simulation(events, horizon_s=1800.0)
+    assert simulation.simulate().status is RunStatus.ABORTED
+    simulation.clock.pass_(200.0)
+    return simulation
+
+
+def test_a_drain_that_lands_late_is_undone_before_an_aborted_run_ends():
+    world = ended_world("node.update", 8.0).world
+    assert {n.condition for lb in world.balancers.values() for n in lb.nodes} == {"ENABLED"}
+
+
+@pytest.mark.parametrize(("fault", "abort_s"), [("node.delete", 15.0), ("server.delete", 25.0)])
+def test_a_removal_or_deletion_that_lands_late_cuts_nobody_although_the_run_was_aborted(fault, abort_s):
+    simulation = ended_world(fault, abort_s)
+    truth = simulation.world.truth
+    assert not [harm for harm in truth.harms if harm.by == "api"]
+    assert not [deletion for deletion in truth.wrong_deletions if deletion.by == "api"]
+    if fault == "node.delete":
+        assert sum(len(lb.nodes) for lb in simulation.world.balancers.values()) == 6
+
+
+def lost(desk: Desk) -> Desk:
+    """Let the next change's answer be lost and reading find it not applied."""
+    desk.outcome = Outcome(OutcomeKind.NOT_APPLIED, by_reading=True)
+    return desk
+
+
+def with_lost_delete() -> Desk:
+    desk = Desk(a_plan(servers=(planned(6),), hold_s=30.0))
+    desk.until_phase(Phase.HELD)
+    lost(desk).until(lambda: "delete_server" in desk.names)
+    desk.outcome = Outcome(OutcomeKind.DONE)
+    assert "delete_did_not_show" in desk.kinds()
+    return desk
+
+
+def test_a_server_whose_deletion_may_still_land_stays_out_until_it_no_longer_may():
+    desk = with_lost_delete()
+    assert not (answer := desk.command("put_back", server="srv-6")).accepted
+    assert "may still take effect until" in answer.says
+    assert desk.command("abort").accepted
+    for _ in range(100):
+        desk.look(5.0)
+    assert (desk.condition(6), desk.phase()) == (None, Phase.HELD)
+    assert "stays out" in desk.way().says
+    assert "web-06" in desk.progress.says
+    desk.until(lambda: desk.status is RunStatus.ABORTED, after_s=5.0, most=400)
+    assert desk.condition(6) is Condition.ENABLED
+    assert desk.phase() is Phase.RESTORED
+
+
+def test_a_server_whose_deletion_may_still_land_goes_back_where_the_site_is_in_danger_and_that_is_said():
+    desk = with_lost_delete()
+    desk.command("abort")
+    desk.probe_ok = False
+    desk.until(lambda: desk.condition(6) is Condition.ENABLED, most=20)
+    assert desk.kinds().count("delete_may_still_land") == 1
+
+
+def test_a_resume_does_not_lose_that_a_deletion_may_still_land():
+    desk = with_lost_delete()
+    desk.command("pause", when="now")
+    desk.look()
+    late_at = desk.way().delete.late_at
+    desk.outcome = Outcome(OutcomeKind.TRY_LATER, "busy", after_s=30.0)
+    assert desk.command("resume").accepted
+    assert desk.way().delete.late_at == late_at
+    assert progress_from_plain(progress_to_plain(desk.progress)) == desk.progress
+
+
+def with_lost_drain() -> Desk:
+    desk = Desk()
+    desk.until(lambda: desk.status is RunStatus.RUNNING)
+    lost(desk).until(lambda: "drain_node" in desk.names)
+    desk.outcome = Outcome(OutcomeKind.DONE)
+    desk.command("pause", when="now")
+    desk.look()
+    return desk
+
+
+def test_a_run_finished_here_ends_once_a_lost_change_can_no_longer_land_and_undoes_one_that_does():
+    desk = with_lost_drain()
+    assert (answer := desk.command("finish_here")).accepted
+    assert "web-06" in answer.says
+    assert not desk.status.is_over
+    desk.nodes["406"] = replace(desk.nodes["406"], condition=Condition.DRAINING)
+    for _ in range(5):
+        desk.look()
+    assert desk.condition(6) is Condition.ENABLED
+    desk.until(lambda: desk.status is RunStatus.COMPLETED, after_s=5.0, most=400)
+    assert desk.progress.ended_because == "finished_here"
+
+
+def test_a_soak_that_is_looked_at_too_seldom_halts_and_can_be_resumed():
+    desk = Desk()
+    desk.until_phase(Phase.VERIFYING)
+    desk.until(lambda: desk.status is RunStatus.HALTED, most=10, after_s=16.0)
+    assert desk.halt.code == "verify_inconclusive"
+    assert desk.phase() is Phase.VERIFYING
+    assert desk.command("resume").accepted
+    desk.until_phase(Phase.RETIRED)
+
+
+def test_a_resume_that_leaves_the_same_halt_standing_is_refused_with_the_reason():
+    desk = Desk()
+    desk.until_phase(Phase.VERIFYING)
+    desk.servers["srv-6"] = replace(desk.servers["srv-6"], volumes=("vol-1",))
+    desk.until(lambda: desk.status is RunStatus.HALTED)
+    halt = desk.halt
+    answer = desk.command("resume")
+    assert not answer.accepted
+    assert halt.says in answer.says
+    assert (desk.status, desk.halt) == (RunStatus.HALTED, halt)

@@ -1,0 +1,85 @@
+"""Changes of ours whose answers were lost, that reading found not applied, and that may land all the same. Pure.
+
+A run that ended could not undo one that lands, and a server whose deletion may land must not carry visitors.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from scaledown.notice import LATE_S
+from scaledown.progress import NodeState, NodeWay, ServerWay
+from scaledown.turn import Turn
+from scaledown.types import Phase
+from scaledown.wording import Words
+
+
+def delete_lands_until(way: ServerWay, now: datetime) -> datetime | None:
+    """Return until when a deletion that was read as not applied may still land; None if none may."""
+    if way.delete is None or way.delete.late_at is None or way.phase in {Phase.RETIRED, Phase.GONE}:
+        return None
+    until = way.delete.late_at + timedelta(seconds=LATE_S)
+    return until if now <= until else None
+
+
+def _node_lands_until(turn: Turn, way: ServerWay, node: NodeWay) -> datetime | None:
+    if way.phase in {Phase.RETIRED, Phase.GONE} or node.is_foreign or node.asked_at is None:
+        return None
+    if node.balancer_id in turn.observation.missing_balancers:
+        return None
+    if all(state is node.confirmed for state in node.late):
+        return None
+    until = node.asked_at + timedelta(seconds=LATE_S)
+    return until if turn.now <= until else None
+
+
+def may_vanish(turn: Turn, way: ServerWay) -> bool:
+    """Return whether a late removal or deletion may still cut what this server would carry once it is back."""
+    if delete_lands_until(way, turn.now) is not None:
+        return True
+    return any(
+        NodeState.ABSENT in node.late
+        and node.confirmed is not NodeState.ABSENT
+        and _node_lands_until(turn, way, node) is not None
+        for node in way.nodes
+    )
+
+
+def outstanding(turn: Turn) -> tuple[datetime, Words] | None:
+    """Return until when a change of this run may still land, and the words for it; None if none may."""
+    found: dict[str, datetime] = {}
+    for way in turn.progress.servers:
+        ends = [delete_lands_until(way, turn.now), *(_node_lands_until(turn, way, n) for n in way.nodes)]
+        known = [at for at in ends if at is not None]
+        if known:
+            found[way.name] = max(known)
+    if not found:
+        return None
+    until = max(found.values())
+    return until, Words(
+        f"The run does not end yet: a change of {', '.join(found)} whose answer was lost may still take effect, "
+        f"until {until:%H:%M:%S} UTC. It is watched until then, and undone where that is possible.",
+        "We watch until a change whose answer was lost can no longer take effect. Nothing for you to do.",
+    )
+
+
+def stays_out(name: str, until: datetime) -> Words:
+    """A server that is kept out because its deletion may still land."""
+    return Words(
+        f"The deletion of {name} did not show, but may still take effect until {until:%H:%M:%S} UTC. "
+        f"Until then {name} stays out of the pool, unless the site is in danger without it.",
+        f"{name} stays out of service until it is certain what became of its deletion.",
+    )
+
+
+def say_risk(turn: Turn, way: ServerWay) -> None:
+    """Say, where a server is put back because the site needs it, that its deletion may still land."""
+    until = delete_lands_until(way, turn.now)
+    if until is None:
+        return
+    words = Words(
+        f"{way.name} is put back because the site needs it, although its deletion may still take effect until "
+        f"{until:%H:%M:%S} UTC: it may be gone at any moment until then.",
+        f"{way.name} goes back into service because your site needs it. We watch it closely.",
+    )
+    turn.note("delete_may_still_land", words, way.server_id, until=until.isoformat())
