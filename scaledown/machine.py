@@ -510,9 +510,17 @@ def finishing(turn: Turn) -> bool:
 def _is_still_deleting(turn: Turn, way: ServerWay) -> bool:
     """Watch an accepted deletion to its end while aborting; give up watching after a while."""
     seen = turn.observation.servers.get(way.server_id)
+    delete = way.delete or DeleteWay()
     if seen is not None and seen.is_gone:
-        turn.enter(way, Phase.RETIRED, wording.retired(way.name), retired_at=turn.now)
-        return False
+        if delete.gone_at is not None and seen.observed_at > delete.gone_at:
+            turn.enter(way, Phase.RETIRED, wording.retired(way.name), retired_at=turn.now)
+            return False
+        # One answer that finds no server may be wrong: a later look must find none either.
+        if delete.gone_at is None:
+            turn.update(way, delete=replace(delete, gone_at=seen.observed_at))
+        return turn.wait("deleting", wording.confirming(way.name), look_again_s=LOOK_SOON_S)
+    if seen is not None and delete.gone_at is not None:
+        way = turn.update(way, delete=replace(delete, gone_at=None))
     accepted = way.delete.accepted_at if way.delete else None
     if turn.age_s(accepted) > TROUBLE_S:
         return False
@@ -1270,7 +1278,7 @@ def deleting(turn: Turn, way: ServerWay) -> bool:
         )
     since_s = turn.age_s(delete.accepted_at)
     if seen.is_gone:
-        way = turn.update(way, delete=replace(delete, gone_at=turn.now))
+        way = turn.update(way, delete=replace(delete, gone_at=seen.observed_at))
         way = turn.enter(way, Phase.CONFIRMING, wording.confirming(way.name))
         return confirming(turn, way)
     words = wording.deleting(way.name, since_s, seen.task_state)
@@ -1311,6 +1319,11 @@ def confirming(turn: Turn, way: ServerWay) -> bool:
             ("abort",),
         )
     gone_at = way.delete.gone_at if way.delete is not None else None
+    if gone_at is None or seen.observed_at <= gone_at:
+        # One answer that finds no server may be wrong: a later look must find none either.
+        if gone_at is None:
+            turn.update(way, delete=replace(way.delete or DeleteWay(), gone_at=seen.observed_at))
+        return turn.wait("confirm", words, limit_s=CONFIRM_S, look_again_s=LOOK_SOON_S)
     fresh = [p for p in turn.observation.probes if gone_at is None or p.observed_at >= gone_at]
     if turn.plan.probes and (not fresh or any(p.ok is not True for p in fresh)):
         return turn.wait(
