@@ -1,12 +1,11 @@
 """Draw the main pages at 1440 and 390 px, light and dark, into `docs/img`: `python -m tools.screenshots`.
 
 A whole portal with workers and the simulator is started, the story of the browser tests is lived once, and each
-page is drawn on the way. Chromium is looked for at CHROMIUM or /usr/bin/chromium.
+page is drawn on the way. `tests/chromium.py` says where Chromium is looked for.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -14,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from playwright.sync_api import Browser, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, ViewportSize, expect
 
 from portal.embedded import start_portal
 from portal.embedded.handle import Held
+from tests import chromium
 from tests.browser import story
 from tools.png import shrink
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "img"
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 MOST_BYTES = 2_500_000
 TALLEST = {"desk": 1500, "phone": 1700}
 
@@ -131,14 +130,12 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory() as drawn,
         start_portal(scenario="desk") as held,
-        sync_playwright() as engine,
+        chromium.browser() as browser,
     ):
         control(held, "PATCH", "settings", {"delete_s": 4.0})
-        browser = engine.chromium.launch(executable_path=CHROMIUM, args=story.ARGS)
         camera = Camera(Path(drawn))
         live(held, browser, camera.draw)
         halt(held, browser, camera.draw)
-        browser.close()
         for path in sorted(Path(drawn).iterdir()):
             (IMAGES / path.name).write_bytes(shrink(path.read_bytes()))
     total = sum(path.stat().st_size for path in IMAGES.glob("*.png"))

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import httpx
 import pytest
-from playwright.sync_api import sync_playwright
 
 from portal.embedded import start_portal
-from tests.browser import story
-
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+from tests import chromium
 
 
 class Site:
@@ -38,17 +32,8 @@ class Site:
 
 @pytest.fixture(scope="package")
 def browser():
-    if not Path(CHROMIUM).exists():
-        reason = (
-            f"NO BROWSER: {CHROMIUM} is not there (set CHROMIUM). The stories in a browser were not tried."
-        )
-        if os.environ.get("REQUIRE_BROWSER") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with sync_playwright() as engine:
-        started = engine.chromium.launch(executable_path=CHROMIUM, args=story.ARGS)
+    with chromium.browser() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture(scope="package")
