@@ -358,6 +358,7 @@ class Simulator:
                     ("DELETE", r"/v2\.0/tokens", self._revoke),
                     ("DELETE", r"/v2\.0/tokens/([^/]+)", self._revoke),
                     ("GET", r"/site/(\d+)/?.*", self._site),
+                    ("GET", r"/vip/(\d+)/metrics", self._metrics),
                     ("GET", r"/servers-net/([^/]+)/stub_status", self._status),
                     ("GET", r"/servers-net/([^/]+)/?", self._health),
                 ],
@@ -527,6 +528,10 @@ class Simulator:
             headers["X-Served-By"] = answer.served_by
         text = "Welcome to the shop.\n" if answer.status == HTTPStatus.OK else "Service Unavailable\n"
         return Reply(answer.status, text, headers, "text/plain; charset=utf-8")
+
+    def _metrics(self, request: Request, lb_id: str) -> Reply:
+        figures = self._call(request, self.world.member_metrics, int(lb_id))
+        return Reply(200, figures.text(), {"Cache-Control": "no-store"}, "text/plain; version=0.0.4")
 
     def _status(self, request: Request, address: str) -> Reply:
         figures = self._call(request, self.world.stub_status, address)

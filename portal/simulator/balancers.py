@@ -505,6 +505,8 @@ class BalancerOperations(Core):
 
     def _apply(self, lb: LoadBalancer, kind: str, payload: Any, by: str) -> None:
         """Make an accepted change true. Inside `_change` only."""
+        if kind in ("nodes", "add", "delete"):
+            self._restart(lb)
         if kind == "nodes":
             for entry in payload:
                 self._apply_node(lb, entry, by)
@@ -534,6 +536,12 @@ class BalancerOperations(Core):
             self._feed(
                 lb, None, "Load Balancer Successfully Updated", "Load balancer successfully updated", "UPDATE"
             )
+
+    def _restart(self, lb: LoadBalancer) -> None:
+        """Remember what is open: a process that starts anew does not count it (`Settings.metrics_restart`)."""
+        lb.restarted_t = self.now
+        for node in lb.nodes:
+            node.old_open = list(self._fluid(lb, node, self.now - self._anchor))
 
     def _apply_node(self, lb: LoadBalancer, entry: Mapping[str, Any], by: str) -> None:
         node = next((n for n in lb.nodes if n.node_id == entry["id"]), None)

@@ -50,6 +50,7 @@ _SERVICES = {
     "image": "servers",
     "compute": "servers",
     "status": "status",
+    "metrics": "status",
     "site": "site",
 }
 

@@ -39,6 +39,7 @@ class Settings:
     stop_s: float = 2.0
     start_s: float = 4.0
     stop_start_supported: bool = True
+    metrics_restart: bool = False  # each change of a node starts the balancer's process, and its counts, anew
     token_life_s: float = 86_400.0
     stats_cache_s: float = 300.0
     node_limit: int = 25
@@ -111,6 +112,9 @@ class Node:
     answers: bool = True
     rounding: list[float] = field(default_factory=lambda: [0.5, 0.5])
     idle_until: float = 0.0
+    old_open: list[float] = field(
+        default_factory=lambda: [0.0, 0.0]
+    )  # short, long, when the process last restarted
     health_wanted: str | None = None
     health_due: float = 0.0
 
@@ -174,6 +178,7 @@ class LoadBalancer:
     stats: dict[str, int] | None = None
     stats_t: float = 0.0
     max_conn: int = 0
+    restarted_t: float | None = None
 
     @property
     def demand_rps(self) -> float:

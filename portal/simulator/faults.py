@@ -24,7 +24,7 @@ BEFORE = {
     "locked": "409",
     "token_expired": "401; every token that is out is worth nothing any more",
     "token_revoked": "401; every token that is out is worth nothing any more",
-    "status_down": "nothing listens at the status URL",
+    "status_down": "nothing listens at the status URL, or at the balancer's metrics",
 }
 AFTER = {
     "reset_after": "the write is applied, then the connection breaks",
@@ -47,9 +47,9 @@ _ONLY = {
     "no_effect": ("server.delete",),
     "slow": ("server.delete",),
     "locked": ("server.delete", "server.action"),
-    "status_down": ("status.*",),
-    "false_zero": ("status.read", "lb.stats"),
-    "stale": ("status.read", "lb.stats"),
+    "status_down": ("status.*", "metrics.read"),
+    "false_zero": ("status.read", "lb.stats", "metrics.read"),
+    "stale": ("status.read", "lb.stats", "metrics.read"),
     "empty_list": ("*.list",),
 }
 _BALANCER_WRITES = (

@@ -12,7 +12,7 @@ where the client gets none and `AnswerTruncated` where it gets half of it. `Worl
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Self, TypeVar
 
@@ -40,6 +40,41 @@ class SiteAnswer:
     status: int
     latency_s: float
     served_by: str | None
+
+
+@dataclass(frozen=True)
+class MemberMetrics:
+    """What a balancer's own process counts of one node: connections in work, idle ones, and its weight."""
+
+    member: int
+    current_sessions: int
+    idle: int
+    weight: int
+
+
+@dataclass(frozen=True)
+class BalancerMetrics:
+    """The nodes of one balancer as its Prometheus listener names them (reference 5.2)."""
+
+    lb_id: int
+    members: tuple[MemberMetrics, ...]
+
+    def text(self) -> str:
+        """Return the Prometheus text format, with the names and labels of Octavia."""
+        lines: list[str] = []
+        for name, says, attribute in _MEMBER_SERIES:
+            lines += [f"# HELP {name} {says}", f"# TYPE {name} gauge"]
+            for member in self.members:
+                labels = f'pool="{self.lb_id}:{self.lb_id}",member="{member.member}"'
+                lines.append(f"{name}{{{labels}}} {getattr(member, attribute)}")
+        return "\n".join(lines) + "\n"
+
+
+_MEMBER_SERIES = (
+    ("octavia_member_current_sessions", "Current number of active sessions.", "current_sessions"),
+    ("octavia_member_idle_connections_current", "Current number of idle connections.", "idle"),
+    ("octavia_member_weight", "Server weight.", "weight"),
+)
 
 
 @dataclass(frozen=True)
@@ -104,6 +139,29 @@ class World(IdentityOperations, BalancerOperations, ServerOperations):
         server.requests += 1.0
         return self._stub(server)
 
+    @operation("metrics.read")
+    def member_metrics(self, lb_id: int) -> BalancerMetrics:
+        """Return what the balancer's Prometheus listener says of each node. AnswerLost where nothing listens.
+
+        With `Settings.metrics_restart` a change of a node starts the balancer's process anew: connections that
+        were open then stay in the old one and are not counted any more, so a drain reads a false 0 (reference 5.2).
+        """
+        lb = self.balancers.get(lb_id)
+        if lb is None or not lb.routes:
+            raise AnswerLost("refused")
+        return BalancerMetrics(lb_id, tuple(self._member(lb, node) for node in lb.nodes if node.landed))
+
+    def _member(self, lb: LoadBalancer, node: Node) -> MemberMetrics:
+        counted = self.visitors(lb, node)
+        if self.settings.metrics_restart and lb.restarted_t is not None:
+            age_s = self.now - lb.restarted_t
+            short, long = node.old_open
+            left = short * math.exp(-age_s / lb.short_s) + long * math.exp(-age_s / lb.long_s)
+            counted = max(0, counted - math.ceil(left))
+        return MemberMetrics(
+            node.node_id, counted, self.idle(lb, node), node.weight if node.condition == "ENABLED" else 0
+        )
+
     def _reachable(self, address: str) -> Server:
         server = self.server_at(address)
         if server is None or server.dead:
@@ -158,19 +216,29 @@ class World(IdentityOperations, BalancerOperations, ServerOperations):
 
     def _count_snapshot(self) -> dict[str, Any]:
         self._settle()
-        counts: dict[str, Any] = {str(lb.lb_id): self._fresh_stats(lb) for lb in self.balancers.values()}
+        counts: dict[str, Any] = {
+            str(lb.lb_id): {
+                "stats": self._fresh_stats(lb),
+                "members": {str(node.node_id): self.visitors(lb, node) for node in lb.nodes},
+            }
+            for lb in self.balancers.values()
+        }
         for server in self.servers.values():
             if server.up:
                 counts.update(dict.fromkeys(server.addresses, asdict(self._stub(server))))
         return counts
 
     def _spoil_counts(self, result: Any, of: Any, snapshot: Any) -> Any:
+        if isinstance(result, BalancerMetrics):
+            counts = {} if snapshot is None else snapshot["members"]
+            members = (replace(m, current_sessions=counts.get(str(m.member), 0)) for m in result.members)
+            return replace(result, members=tuple(members))
         if isinstance(result, StubStatus):
             if snapshot is not None:
                 return StubStatus(**snapshot)
             return StubStatus(1, result.accepts, result.handled, result.requests, 0, 1, 0)
         if snapshot is not None:
-            return dict(snapshot)
+            return dict(snapshot["stats"])
         zeros = dict.fromkeys(result, 0)
         lb = self.balancers[int(of)]
         if lb.stats_t == self.now:
