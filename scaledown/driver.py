@@ -1,6 +1,6 @@
 """What the run engine calls for a scale-down: gather one observation, carry out one decided change.
 
-Deciding is `machine.py`'s. The driver reads what `machine.needs` names, side by side and each within its own
+Deciding is `machine.py`'s. The driver reads what `needs_of` names, side by side and each within its own
 deadline; what cannot be read is absent from the observation, with a sentence in `problems`. An action is
 exactly one call at the provider.
 """
@@ -23,8 +23,9 @@ from portal.cloud.protocol import Cloud
 from portal.cloud.types import Balancer, Condition, Done, NodeSpec, NodeType, Server, Withheld
 from portal.errors import InDoubt, ProviderFailed, Refused, TryLater
 from portal.runs.types import Action, Decision, Outcome, OutcomeKind, RunStatus, RunView
-from scaledown import machine
+from scaledown import machine, outcomes
 from scaledown.canonical import plan_from_plain
+from scaledown.needs import needs_of
 from scaledown.progress import Progress, new_progress, progress_from_plain, progress_to_plain
 from scaledown.turn import MachineDecision
 from scaledown.types import (
@@ -141,7 +142,7 @@ class ScaledownKind:
         def clock() -> datetime:
             return view.now + timedelta(seconds=max(0.0, self.monotonic() - began))
 
-        needs = machine.needs(plan, progress, _people_of(view), view.now)
+        needs = needs_of(plan, progress, _people_of(view), view.now)
         look = _Look()
         await asyncio.gather(*self._reads(view, plan, needs, look, clock))
         return Observation(
@@ -301,16 +302,16 @@ class ScaledownKind:
         )
 
     def effect(self, action: Action, observation: Observation) -> bool | None:
-        """Return whether a doubtful action shows (`machine.effect`)."""
-        return machine.effect(action, observation)
+        """Return whether a doubtful action shows (`outcomes.effect`)."""
+        return outcomes.effect(action, observation)
 
     def settle(self, view: RunView, action: Action, outcome: Outcome) -> Decision:
-        """Return what an outcome means (`machine.settle`)."""
+        """Return what an outcome means (`outcomes.settle`)."""
         if outcome.kind is OutcomeKind.TRY_LATER and outcome.after_s is None:
             outcome = replace(outcome, after_s=outcome.detail.get("after_s"))
         plan = self.plan_of(view)
         return _decision(
-            machine.settle(plan, _progress_of(view, plan), action, outcome, view.now, _people_of(view))
+            outcomes.settle(plan, _progress_of(view, plan), action, outcome, view.now, _people_of(view))
         )
 
     # Acting

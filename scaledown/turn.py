@@ -1,6 +1,6 @@
 """One turn of the machine while it is being decided: what is known, and what has been decided so far.
 
-A `Turn` is made, filled and read inside one call of `machine.decide` or `machine.settle`; what leaves it is
+A `Turn` is made, filled and read inside one call of `machine.decide` or `outcomes.settle`; what leaves it is
 the frozen `MachineDecision`. It has no clock, database or network.
 """
 

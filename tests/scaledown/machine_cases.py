@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from portal.cloud.types import BalancerStatus, Condition, NodeStatus, NodeType
 from portal.runs.types import Command, Halt, Outcome, OutcomeKind, RunStatus
-from scaledown import machine
+from scaledown import machine, outcomes
+from scaledown.needs import needs_of
 from scaledown.progress import new_progress
 from scaledown.types import (
     AddressSearch,
@@ -147,7 +148,7 @@ class Desk:
         return Facts(self.approval_stands, says, self.protected, self.in_charge)
 
     def observation(self):
-        needs = machine.needs(self.plan, self.progress, self.people(), self.now)
+        needs = needs_of(self.plan, self.progress, self.people(), self.now)
         balancer = BalancerSeen(
             LB, "web", self.balancer_status, tuple(self.nodes.values()), self.has_monitor, None, 2.0, self.now
         )
@@ -195,7 +196,7 @@ class Desk:
             if self.outcome.kind is OutcomeKind.DONE:
                 self._apply(decided.action)
             self._keep(
-                machine.settle(
+                outcomes.settle(
                     self.plan, self.progress, decided.action, self.outcome, self.now, self.people()
                 )
             )

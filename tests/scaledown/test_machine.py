@@ -9,7 +9,7 @@ import pytest
 
 from portal.cloud.types import BalancerStatus, Condition, NodeStatus
 from portal.runs.types import HaltRank, Outcome, OutcomeKind, RunStatus
-from scaledown import machine
+from scaledown import deleting, waits
 from scaledown.progress import NodeState
 from scaledown.types import AtLimit, Grade, Phase
 from tests.scaledown.machine_cases import LB, START, Desk, a_plan, planned
@@ -100,7 +100,7 @@ def test_at_the_drain_limit_a_person_is_asked_and_silence_puts_the_node_back():
     assert desk.halt.rank is HaltRank.DECIDE_TODAY
     assert "4 connections" in desk.halt.says
     assert desk.condition(6) is Condition.DRAINING
-    desk.look(machine.PATIENCE_S + 1)
+    desk.look(waits.PATIENCE_S + 1)
     desk.look()
     assert desk.condition(6) is Condition.ENABLED
     assert desk.phase() is Phase.QUEUED
@@ -448,7 +448,7 @@ def test_the_halt_says_what_is_true_after_nobody_answered():
     desk = Desk()
     desk.connections["srv-6"] = 4
     desk.until(lambda: desk.status is RunStatus.HALTED)
-    desk.look(machine.PATIENCE_S + 1)
+    desk.look(waits.PATIENCE_S + 1)
     assert desk.halt.code == "put_back_after_silence"
     assert desk.halt.rank is HaltRank.SAFE_WAITING
 
@@ -637,7 +637,7 @@ def test_a_delete_without_effect_is_asked_for_again_within_bounds():
     desk._apply = lambda action: None
     desk.until(lambda: desk.status is RunStatus.HALTED, most=900)
     assert desk.halt.code == "delete_without_effect"
-    assert desk.names.count("delete_server") == machine.MOST_DELETES
+    assert desk.names.count("delete_server") == deleting.MOST_DELETES
 
 
 def test_a_slow_delete_is_watched_and_not_repeated():
@@ -696,7 +696,7 @@ def test_an_accepted_change_without_effect_is_repeated_and_then_halts():
     desk._apply = lambda action: None
     desk.until(lambda: desk.status is RunStatus.HALTED)
     assert desk.halt.code == "no_effect"
-    assert desk.names == ["drain_node"] * machine.MOST_TRIES
+    assert desk.names == ["drain_node"] * waits.MOST_TRIES
 
 
 def test_a_resume_after_a_day_needs_a_fresh_pre_flight():

@@ -10,7 +10,7 @@ import pytest
 from portal.cloud.types import Condition
 from portal.runs import rules
 from portal.runs.types import Action, Command, HaltRank, Outcome, OutcomeKind, RunStatus
-from scaledown import machine, verify
+from scaledown import outcomes, verify
 from scaledown.progress import SoakWay
 from scaledown.types import Grade, Observation, Phase, Verdict
 from tests.scaledown.machine_cases import LB, START, Desk, a_plan
@@ -107,8 +107,8 @@ def test_a_command_with_a_value_of_a_wrong_kind_is_refused_and_stops_no_later_ti
 def test_a_change_in_doubt_at_a_balancer_that_is_gone_can_be_read():
     gone = Observation(START, missing_balancers=frozenset({LB}))
     args = {"server_id": "srv-6", "balancer_id": LB, "address": "10.0.0.6", "port": 80}
-    assert machine.effect(Action("drain_node", "srv-6", "", {**args, "state": "DRAINING"}), gone) is False
-    assert machine.effect(Action("remove_node", "srv-6", "", {**args, "state": "ABSENT"}), gone) is True
+    assert outcomes.effect(Action("drain_node", "srv-6", "", {**args, "state": "DRAINING"}), gone) is False
+    assert outcomes.effect(Action("remove_node", "srv-6", "", {**args, "state": "ABSENT"}), gone) is True
 
 
 def test_a_busy_provider_does_not_hide_that_traffic_does_not_keep_up():

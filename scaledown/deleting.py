@@ -1,0 +1,155 @@
+"""The phases *held* to *confirming*: delete on a fresh look and a fresh verdict, and see that it is gone. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from portal.runs.types import Action, HaltRank
+from scaledown import looks, wording
+from scaledown.progress import DeleteWay, ServerWay
+from scaledown.turn import LOOK_RESTING_S, LOOK_S, LOOK_SOON_S, Turn
+from scaledown.types import Phase, PlanData, Verdict
+from scaledown.waits import TROUBLE_S, is_held_off
+from scaledown.watching import (
+    MOST_EXTENSIONS,
+    judge_soak,
+    keep_watching,
+    lacks_last_load,
+    never_watched,
+    not_passed,
+    watch,
+    with_verdict,
+)
+from scaledown.wording import Words
+
+RECHECK_S = 10.0
+MOST_DELETES = 6
+DELETE_SLOW_S = 3600.0
+CONFIRM_S = 120.0
+
+
+def hold_ends(plan: PlanData, way: ServerWay) -> datetime | None:
+    """Return when the hold of a held server is over; None if it is not held."""
+    return None if way.held_at is None else way.held_at + timedelta(seconds=plan.hold_s)
+
+
+def delete_now(turn: Turn, way: ServerWay) -> bool:
+    """Delete a server after a fresh look and a fresh verdict, or say why not (invariant 1)."""
+    if way.delete is not None and way.delete.next_try_at is not None and turn.now < way.delete.next_try_at:
+        return turn.wait(
+            "delete_retry",
+            wording.last_look(way.name, "Trying again in a moment."),
+            until=way.delete.next_try_at,
+        )
+    if is_held_off(turn):
+        return True
+    refusal = looks.may_delete(turn.plan, way, turn.progress, turn.observation, turn.facts, turn.now)
+    if refusal is None:
+        tries = 0 if way.delete is None else way.delete.tries
+        next_try_at = turn.after(2.0 ** (tries + 1))
+        way = turn.update(
+            way,
+            delete=replace(way.delete or DeleteWay(), tries=tries + 1, next_try_at=next_try_at),
+        )
+        words = wording.delete(way.name)
+        way = turn.tell(way, words)
+        args = {"server_id": way.server_id, "name": way.name}
+        return turn.send(Action("delete_server", way.server_id, words.says, args), words)
+    if refusal.code in {"verdict_too_old", "not_verified"}:
+        return _recheck(turn, way)
+    words = wording.last_look(way.name, refusal.says)
+    if refusal.waits:
+        turn.tell(way, words)
+        return turn.wait(f"delete_{refusal.code}", words, limit_s=TROUBLE_S)
+    return turn.halt(
+        "delete_forbidden",
+        HaltRank.SAFE_WAITING,
+        wording.delete_forbidden(way.name, refusal.says),
+        ("put_back", "resume", "abort", "finish_here"),
+    )
+
+
+def _recheck(turn: Turn, way: ServerWay) -> bool:
+    """Verify the pool again, shortly, since the last verdict is too old to delete on."""
+    way = watch(turn, way, min(turn.plan.soak_s, RECHECK_S))
+    soak = way.soak
+    assert soak is not None
+    if soak.extensions > MOST_EXTENSIONS:
+        return never_watched(turn, way)
+    if turn.now < soak.until or lacks_last_load(turn, soak):
+        return keep_watching(turn, way, soak, "recheck")
+    judgement = judge_soak(turn, soak)
+    way = with_verdict(turn, way, judgement)
+    if judgement.verdict is Verdict.PASSES:
+        turn.update(way, soak=None)
+        turn.look_again_s = 0.05
+        return turn.wait("delete", wording.last_look(way.name, ""), look_again_s=0.05)
+    return not_passed(turn, way, judgement)
+
+
+def deleting(turn: Turn, way: ServerWay) -> bool:
+    """Watch an accepted deletion; ask again, within bounds, where it had no effect."""
+    delete = way.delete or DeleteWay()
+    seen = turn.observation.servers.get(way.server_id)
+    if seen is None:
+        return turn.wait(
+            "delete_look", wording.last_look(way.name, "It could not be read."), limit_s=TROUBLE_S
+        )
+    since_s = turn.age_s(delete.accepted_at)
+    if seen.is_gone:
+        way = turn.update(way, delete=replace(delete, gone_at=seen.observed_at))
+        way = turn.enter(way, Phase.CONFIRMING, wording.confirming(way.name))
+        return confirming(turn, way)
+    words = wording.deleting(way.name, since_s, seen.task_state)
+    turn.tell(way, words)
+    if since_s > DELETE_SLOW_S:
+        return turn.halt(
+            "delete_slow", HaltRank.SAFE_WAITING, wording.delete_slow(way.name, since_s), ("resume", "abort")
+        )
+    if seen.task_state is not None:
+        return turn.wait("deleting", words, look_again_s=LOOK_S if since_s < 120 else LOOK_RESTING_S)
+    if delete.next_try_at is not None and turn.now < delete.next_try_at:
+        return turn.wait("deleting", words, look_again_s=LOOK_SOON_S)
+    if delete.tries >= MOST_DELETES:
+        return turn.halt(
+            "delete_without_effect",
+            HaltRank.DECIDE_TODAY,
+            wording.delete_failed(way.name),
+            ("resume", "abort"),
+        )
+    turn.tell(way, wording.delete_again(way.name))
+    return delete_now(turn, turn.server(way.server_id))
+
+
+def confirming(turn: Turn, way: ServerWay) -> bool:
+    """Look once more: still gone, in no balancer, and the probes are good."""
+    seen = turn.observation.servers.get(way.server_id)
+    words = wording.confirming(way.name)
+    if seen is None:
+        return turn.wait("confirm", words, limit_s=CONFIRM_S)
+    if not seen.is_gone:
+        return turn.halt(
+            "confirm_failed",
+            HaltRank.DECIDE_TODAY,
+            Words(
+                f"{way.name} was gone and is there again.",
+                "Paused for safety: a deleted server is there again.",
+            ),
+            ("abort",),
+        )
+    gone_at = way.delete.gone_at if way.delete is not None else None
+    if gone_at is None or seen.observed_at <= gone_at:
+        # One answer that finds no server may be wrong: a later look must find none either.
+        if gone_at is None:
+            turn.update(way, delete=replace(way.delete or DeleteWay(), gone_at=seen.observed_at))
+        return turn.wait("confirm", words, limit_s=CONFIRM_S, look_again_s=LOOK_SOON_S)
+    fresh = [p for p in turn.observation.probes if gone_at is None or p.observed_at >= gone_at]
+    if turn.plan.probes and (not fresh or any(p.ok is not True for p in fresh)):
+        return turn.wait(
+            "confirm", words, limit_s=CONFIRM_S, rank=HaltRank.SITE_IN_DANGER, look_again_s=LOOK_SOON_S
+        )
+    turn.enter(way, Phase.RETIRED, wording.retired(way.name), retired_at=turn.now)
+    turn.change(last_left_at=turn.now, waiting=None)
+    turn.look_again_s = 0.05
+    return True

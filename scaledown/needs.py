@@ -1,0 +1,95 @@
+"""What must be read for the next decision: no more than it can use. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from scaledown import looks
+from scaledown.deleting import hold_ends
+from scaledown.progress import Progress
+from scaledown.types import Needs, People, Phase, PlanData
+
+
+def needs_of(plan: PlanData, progress: Progress, people: People, now: datetime) -> Needs:
+    """Return what must be read for the next decision: no more than it can use."""
+    servers: dict[str, None] = {}
+    counts: dict[str, None] = {}
+    search: str | None = None
+    if progress.preflight_due:
+        servers |= dict.fromkeys(s.server_id for s in (*plan.servers, *plan.remaining))
+    queued = next((way for way in progress.servers if way.phase is Phase.QUEUED), None)
+    for way in progress.servers:
+        in_hand = way.phase.is_out_and_alive or way.phase in {Phase.DELETING, Phase.CONFIRMING}
+        if in_hand or way is queued or way.put_back is not None or way.missing_since is not None:
+            servers[way.server_id] = None
+        if way.phase in {Phase.DRAINING, Phase.REMOVING}:
+            counts[way.server_id] = None
+    if people.doubt is not None:
+        servers[str(people.doubt.action.args["server_id"])] = None
+    if progress.in_flight is None:
+        search = _to_search(plan, progress, now)
+    counted = {
+        server.server_id for server in (*plan.servers, *plan.remaining) if server.count_url is not None
+    }
+    counts |= dict.fromkeys(_due_for_load(plan, progress, now))
+    return Needs(
+        balancers=plan.balancer_ids,
+        servers=tuple(servers),
+        counts=tuple(server_id for server_id in counts if server_id in counted),
+        direct=_due_for_answer(plan, progress, counted, now),
+        probes=_probes_due(progress, now),
+        search=search,
+        listed=any(way.missing_since is not None for way in progress.servers),
+    )
+
+
+def _in_pool(plan: PlanData, progress: Progress) -> list[str]:
+    out = {Phase.RETIRED, Phase.GONE, Phase.DELETING, Phase.CONFIRMING}
+    planned = [way.server_id for way in progress.servers if way.phase not in out]
+    return [*planned, *(server.server_id for server in plan.remaining)]
+
+
+def _due_for_load(plan: PlanData, progress: Progress, now: datetime) -> list[str]:
+    soaks = [way.soak for way in progress.servers if way.soak is not None]
+    if any(0 < (soak.until - now).total_seconds() < looks.LOAD_EVERY_S for soak in soaks):
+        return []  # so that the next figures come right from the soak's end
+    due = []
+    for server_id in _in_pool(plan, progress):
+        meter = progress.meters.get(server_id)
+        if meter is None or meter.at is None or (now - meter.at).total_seconds() >= looks.LOAD_EVERY_S:
+            due.append(server_id)
+    return due
+
+
+def _due_for_answer(plan: PlanData, progress: Progress, counted: set[str], now: datetime) -> tuple[str, ...]:
+    if not progress.unmonitored:
+        return ()
+    due = []
+    for server_id in _in_pool(plan, progress):
+        meter = progress.meters.get(server_id)
+        answered = None if meter is None else meter.answered_at
+        if server_id not in counted and (answered is None or (now - answered).total_seconds() >= 10.0):
+            due.append(server_id)
+    return tuple(due)
+
+
+def _probes_due(progress: Progress, now: datetime) -> bool:
+    if progress.probed_at is None or progress.preflight_due:
+        return True
+    closely = any(way.soak is not None or way.phase is Phase.CONFIRMING for way in progress.servers)
+    return (now - progress.probed_at).total_seconds() >= (0.5 if closely else 2.0)
+
+
+def _to_search(plan: PlanData, progress: Progress, now: datetime) -> str | None:
+    """Return the server that is to be deleted next, if any is due."""
+    for way in progress.servers:
+        if way.phase is Phase.DELETING and way.delete is not None:
+            due = way.delete.next_try_at
+            if due is None or now >= due - timedelta(seconds=1):
+                return way.server_id
+            return None
+    for way in sorted(progress.servers, key=lambda w: w.held_at or w.since):
+        ends = hold_ends(plan, way)
+        if way.phase is Phase.HELD and ends is not None and now >= ends - timedelta(seconds=1):
+            return way.server_id
+    return None

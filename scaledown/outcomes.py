@@ -1,0 +1,160 @@
+"""What the outcome of a change means, and whether one whose answer was lost shows. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from portal.cloud.types import BalancerStatus
+from portal.runs.types import Action, HaltRank, Outcome, OutcomeKind
+from scaledown import late, wording
+from scaledown.progress import DeleteWay, NodeState, NodeWay, Progress, ServerWay
+from scaledown.turn import LOOK_S, LOOK_SOON_S, MachineDecision, Turn
+from scaledown.types import Facts, Observation, People, Phase, PlanData
+from scaledown.waits import MOST_TRIES, TROUBLE_S
+
+
+def settle(
+    plan: PlanData,
+    progress: Progress,
+    action: Action,
+    outcome: Outcome,
+    now: datetime,
+    people: People,
+) -> MachineDecision:
+    """Return what the outcome of one action means for the progress that was noted with its intent.
+
+    `people` has the status and the halt that stand: a lesser reason does not replace a graver one.
+    """
+    turn = Turn(plan, progress, Observation(now), people, Facts(True, "", frozenset(), None), now)
+    way = turn.server(str(action.args["server_id"]))
+    if outcome.kind is OutcomeKind.WITHHELD:
+        turn.change(rehearsed=progress.rehearsed + 1)
+        turn.note("would_have", wording.rehearsed(action.says), way.server_id, **dict(outcome.detail))
+        turn.look_again_s = 0.05
+    elif outcome.kind is OutcomeKind.DONE:
+        _settle_done(turn, way, action)
+    else:
+        _settle_not_done(turn, way, action, outcome)
+    return turn.result()
+
+
+def _node_of(way: ServerWay, action: Action) -> NodeWay | None:
+    key = (action.args.get("balancer_id"), action.args.get("address"), action.args.get("port"))
+    return next((n for n in way.nodes if (n.balancer_id, n.address, n.port) == key), None)
+
+
+def _settle_done(turn: Turn, way: ServerWay, action: Action) -> None:
+    turn.change(refusals=0, refusal_says="", busy_since=None, retry_at=None)
+    turn.look_again_s = LOOK_SOON_S
+    node = _node_of(way, action)
+    if node is not None:
+        way = turn.update_node(way, node, asked_at=turn.now)
+        if way.put_back is not None:
+            turn.update(way, put_back=replace(way.put_back, tries=0, next_try_at=None))
+        return
+    delete = way.delete or DeleteWay()
+    next_try_at = turn.after(2.0 ** max(1, delete.tries))
+    accepted_at = delete.accepted_at or turn.now
+    delete = replace(delete, accepted_at=accepted_at, next_try_at=next_try_at)
+    if way.phase is Phase.HELD:
+        turn.enter(way, Phase.DELETING, wording.delete_accepted(way.name), delete=delete, soak=None)
+    else:
+        turn.update(way, delete=delete)
+
+
+def _settle_not_done(turn: Turn, way: ServerWay, action: Action, outcome: Outcome) -> None:
+    """The change did not happen (or, by reading, did not show): the step is tried again, within bounds."""
+    by_reading = outcome.kind is OutcomeKind.NOT_APPLIED and outcome.by_reading
+    node = _node_of(way, action)
+    if node is not None:
+        may_land = tuple(dict.fromkeys((*node.late, node.asked))) if by_reading else node.late
+        sent = outcome.kind is not OutcomeKind.NOT_APPLIED or by_reading
+        way = turn.update_node(
+            way,
+            node,
+            asked=node.confirmed,
+            late=may_land,
+            tries=node.tries if sent else max(0, node.tries - 1),
+        )
+    elif way.delete is not None and by_reading:
+        way = turn.update(way, delete=replace(way.delete, late_at=turn.now))
+        words = late.stays_out(way.name, late.delete_lands_until(way, turn.now) or turn.now)
+        turn.note("delete_did_not_show", words, way.server_id)
+    elif way.delete is not None and not by_reading and outcome.kind is OutcomeKind.NOT_APPLIED:
+        way = turn.update(way, delete=replace(way.delete, tries=way.delete.tries - 1, next_try_at=None))
+    if outcome.kind is OutcomeKind.NOT_APPLIED:
+        turn.look_again_s = 0.05 if not by_reading else LOOK_SOON_S
+    elif outcome.kind is OutcomeKind.TRY_LATER:
+        _settle_try_later(turn, way, action, outcome)
+    else:
+        _settle_refused(turn, way, action, outcome)
+
+
+def _settle_try_later(turn: Turn, way: ServerWay, action: Action, outcome: Outcome) -> None:
+    after_s = max(0.2, outcome.after_s if outcome.after_s is not None else LOOK_S)
+    busy_since = turn.progress.busy_since or turn.now
+    words = wording.busy(outcome.says or "The provider is busy; it is tried again.")
+    turn.change(busy_since=busy_since, retry_at=turn.after(after_s), refusal_says=words.says)
+    if way.delete is not None and action.name == "delete_server":
+        # Surely nothing was done: it does not count as a try.
+        turn.update(
+            way,
+            delete=replace(way.delete, tries=max(0, way.delete.tries - 1), next_try_at=turn.after(after_s)),
+        )
+    if way.put_back is not None:
+        wait_s = min(after_s, 10.0)
+        turn.update(
+            turn.server(way.server_id), put_back=replace(way.put_back, next_try_at=turn.after(wait_s))
+        )
+    turn.look_again_s = min(after_s, LOOK_S)
+    if turn.age_s(busy_since) > TROUBLE_S:
+        turn.change(busy_since=None)
+        turn.halt("provider_busy", HaltRank.DECIDE_TODAY, words)
+
+
+def _settle_refused(turn: Turn, way: ServerWay, action: Action, outcome: Outcome) -> None:
+    says = outcome.says or "The provider refused."
+    turn.look_again_s = LOOK_S
+    if way.put_back is not None and action.is_put_back:
+        tries = way.put_back.tries + 1
+        back = replace(way.put_back, tries=tries, next_try_at=turn.after(min(60.0, 2.0**tries)))
+        turn.update(way, put_back=back)
+        if tries >= MOST_TRIES:
+            turn.halt(
+                "cannot_put_back",
+                HaltRank.SITE_IN_DANGER,
+                wording.cannot_put_back(way.name, says),
+                ("abort",),
+            )
+        return
+    refusals = turn.progress.refusals + 1
+    turn.change(refusals=refusals, refusal_says=says, retry_at=turn.after(2.0**refusals))
+    if refusals >= (MOST_TRIES if action.name == "delete_server" else 2):
+        turn.change(refusals=0)
+        turn.halt(
+            "change_refused",
+            HaltRank.DECIDE_TODAY,
+            wording.refused(action.says, says),
+            ("resume", "put_back", "abort"),
+        )
+
+
+def effect(action: Action, observation: Observation) -> bool | None:
+    """Return whether a change whose answer was lost shows; None where this look cannot tell."""
+    args = action.args
+    if action.name == "delete_server":
+        seen = observation.servers.get(str(args["server_id"]))
+        if seen is None:
+            return None
+        if seen.is_gone or seen.task_state == "deleting":
+            return True
+        return False if seen.task_state is None else None
+    if str(args["balancer_id"]) in observation.missing_balancers:
+        return bool(args["state"] == NodeState.ABSENT.value)  # a balancer that is gone has no node
+    balancer = observation.balancers.get(str(args["balancer_id"]))
+    if balancer is None or balancer.status is not BalancerStatus.ACTIVE:
+        return None
+    found = next((n for n in balancer.nodes if (n.address, n.port) == (args["address"], args["port"])), None)
+    state = NodeState.ABSENT if found is None else NodeState(found.condition.value)
+    return bool(state.value == args["state"])

@@ -1,0 +1,173 @@
+"""Before the first change: the pool must be what was approved; and the rehearsal, which changes nothing. Pure."""
+
+from __future__ import annotations
+
+from portal.cloud.types import BalancerStatus
+from portal.runs.types import Action, HaltRank, RunStatus
+from scaledown import looks, wording
+from scaledown.notice import accept_pool
+from scaledown.progress import NodeState, ServerWay
+from scaledown.turn import LOOK_S, Turn
+from scaledown.wording import Words
+
+LOOK_AHEAD_S = 30.0
+PREFLIGHT_S = 1800.0
+
+
+def before_start(turn: Turn) -> bool:
+    """Pre-flight: the pool is read afresh and must be what was approved."""
+    if turn.status is RunStatus.RUNNING and not turn.progress.preflight_due:
+        return False
+    start = turn.plan.window_start
+    if start is not None and turn.now < start and turn.status is RunStatus.SCHEDULED:
+        return turn.wait("window", wording.starts_at(start), until=start, look_again_s=LOOK_AHEAD_S)
+    not_ready = _unready(turn)
+    if not_ready:
+        return turn.wait(
+            "preflight", wording.not_ready(not_ready), limit_s=PREFLIGHT_S, rank=HaltRank.SAFE_WAITING
+        )
+    difference = _pool_difference(turn)
+    if difference:
+        looked = turn.progress.differs_looks + 1 if turn.progress.differs == difference else 1
+        turn.change(differs=difference, differs_looks=looked)
+        if looked < 2:
+            return turn.wait("preflight", wording.looking_before_start(), look_again_s=LOOK_S)
+        return not_as_approved(turn, difference)
+    return _begin_run(turn)
+
+
+def _unready(turn: Turn) -> str:
+    """Return what cannot be judged yet, or ""."""
+    plan, observation = turn.plan, turn.observation
+    wanted = [*plan.servers, *plan.remaining]
+    if turn.progress.started_at is not None:
+        wanted = [
+            s for s in wanted if (w := turn.progress.server(s.server_id)) is None or not w.phase.is_final
+        ]
+    missing = [server.name for server in wanted if server.server_id not in observation.servers]
+    if missing:
+        return f"{', '.join(missing[:3])} could not be read at the provider."
+    for balancer_id in plan.balancer_ids:
+        balancer = observation.balancers[balancer_id]
+        if balancer.status is not BalancerStatus.ACTIVE:
+            return f"{balancer.name} is {balancer.status.value}."
+    seen = {probe.name: probe for probe in observation.probes}
+    for probe in plan.probes:
+        found = seen.get(probe.name)
+        if found is None or found.ok is None:
+            return f"Probe {probe.name} could not be made."
+        if not found.ok:
+            return f"Probe {probe.name} fails."
+    broken = looks.floor_breaks(plan, observation)
+    if broken and turn.progress.started_at is None:
+        return f"Only {broken[0][1]} servers serve; the floor is {plan.floor}."
+    return ""
+
+
+def _pool_difference(turn: Turn) -> str:
+    """Return in what the pool differs from what was approved, or ""."""
+    plan, observation = turn.plan, turn.observation
+    started = turn.progress.started_at is not None
+    for server in (*plan.servers, *plan.remaining):
+        way = turn.progress.server(server.server_id)
+        if started and way is not None and way.phase.is_final:
+            continue
+        seen = observation.servers[server.server_id]
+        if seen.is_gone:
+            return f"{server.name} no longer exists."
+        difference = looks.identity_difference(server, seen)
+        if difference:
+            return difference
+        if started:
+            continue  # in mid-run the nodes are watched on every tick (`notice_nodes`)
+        for node in server.nodes:
+            balancer = observation.balancers[node.balancer_id]
+            found = next((n for n in balancer.nodes if n.node_id == node.node_id), None)
+            where = f"The node of {server.name} ({node.address}:{node.port}) on {balancer.name}"
+            if found is None or (found.address, found.port) != (node.address, node.port):
+                return f"{where} is not there any more."
+            if found.type is not node.type:
+                return f"{where} is now {found.type.value}."
+            if None not in (found.weight, node.weight) and found.weight != node.weight:
+                return f"{where} has weight {found.weight}, not {node.weight}."
+            if found.condition.value != NodeState.ENABLED and way is not None:
+                return f"{where} is {found.condition.value}."
+    if started:
+        return ""
+    known = {
+        f"{n.balancer_id}/{n.address}:{n.port}" for s in (*plan.servers, *plan.remaining) for n in s.nodes
+    }
+    known |= set(plan.strays)
+    for balancer_id in plan.balancer_ids:
+        balancer = observation.balancers[balancer_id]
+        for found in balancer.nodes:
+            if f"{balancer_id}/{found.address}:{found.port}" not in known:
+                return f"{balancer.name} has a node {found.address}:{found.port} that the plan does not know."
+    return ""
+
+
+def not_as_approved(turn: Turn, difference: str) -> bool:
+    words = wording.pool_changed(difference)
+    turn.note("pool_changed", words, difference=difference)
+    if turn.progress.started_at is not None:
+        return turn.halt("pool_changed", HaltRank.DECIDE_TODAY, words, ("abort",))
+    turn.new_status, turn.new_halt = RunStatus.ABORTED, None
+    turn.change(
+        ended_because="pool_changed",
+        says=words.says,
+        customer_says=words.customer_says,
+        until=None,
+        waiting=None,
+    )
+    return True
+
+
+def _begin_run(turn: Turn) -> bool:
+    plan = turn.plan
+    if turn.progress.started_at is None:
+        words = wording.started(len(plan.servers), plan.target)
+        turn.note("preflight_good", words)
+        accept_pool(turn)
+        turn.change(started_at=turn.now, says=words.says, customer_says=words.customer_says)
+    else:
+        words = Words("A fresh pre-flight is good.", "Everything was checked again.")
+        turn.note("preflight_good", words)
+    turn.change(preflight_due=False, waiting=None, differs="", differs_looks=0)
+    turn.new_status = RunStatus.RUNNING
+    turn.look_again_s = 0.05
+    return True
+
+
+def rehearse(turn: Turn) -> bool:
+    """In a rehearsal: show, on the first server, every change that would be sent. Nothing is waited for."""
+    if not turn.people.is_rehearsal:
+        return False
+    way = turn.progress.servers[0] if turn.progress.servers else None
+    steps = [] if way is None else _rehearsal_steps(way)
+    if turn.progress.rehearsed >= len(steps):
+        words = Words(
+            f"Rehearsal complete: {len(steps)} changes would have been sent for the first server.",
+            "The rehearsal is finished; nothing was changed.",
+        )
+        turn.new_status = RunStatus.COMPLETED
+        turn.change(ended_because="rehearsed", says=words.says, customer_says=words.customer_says)
+        return True
+    action = steps[turn.progress.rehearsed]
+    return turn.send(action, wording.rehearsed(action.says))
+
+
+def _rehearsal_steps(way: ServerWay) -> list[Action]:
+    steps: list[Action] = []
+    for name, verb in (("drain_node", "Drain"), ("remove_node", "Remove")):
+        for node in way.nodes:
+            args = {
+                "server_id": way.server_id,
+                "balancer_id": node.balancer_id,
+                "node_id": node.node_id,
+                "address": node.address,
+                "port": node.port,
+                "state": NodeState.DRAINING.value if name == "drain_node" else NodeState.ABSENT.value,
+            }
+            steps.append(Action(name, way.server_id, f"{verb} {way.name} on {node.balancer_id}.", args))
+    delete_args = {"server_id": way.server_id, "name": way.name}
+    return [*steps, Action("delete_server", way.server_id, f"Delete {way.name}.", delete_args)]

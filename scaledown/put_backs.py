@@ -1,0 +1,115 @@
+"""What is on its way back into the pool, newest first. Allowed in every status that is not over. Pure."""
+
+from __future__ import annotations
+
+from portal.cloud.types import BalancerStatus
+from portal.runs.types import HaltRank
+from scaledown import wording
+from scaledown.progress import NodeState, NodeWay, ServerWay
+from scaledown.turn import LOOK_S, Turn
+from scaledown.types import Phase, ServerSeen
+from scaledown.waits import TROUBLE_S, await_balancer, await_effect
+from scaledown.wording import Words
+
+
+def out_newest_first(turn: Turn) -> list[ServerWay]:
+    """Return servers that are out and alive and not on their way back, the one that left last first."""
+    out = [
+        way
+        for way in turn.progress.servers
+        if way.phase.is_out_and_alive
+        and way.put_back is None
+        and (way.delete is None or way.delete.accepted_at is None)
+    ]
+    return sorted(out, key=lambda way: way.drain.begun_at if way.drain else way.since, reverse=True)
+
+
+def back_under_way(turn: Turn) -> bool:
+    return any(way.put_back is not None for way in turn.progress.servers)
+
+
+def put_backs(turn: Turn) -> bool:
+    """Carry out what is on its way back, newest first. Allowed in every status that is not over.
+
+    One server that cannot go back now keeps no other one out: each is tried until one gives a change to send.
+    """
+    _catch_late_landings(turn)
+    backs = [way for way in turn.progress.servers if way.put_back is not None]
+    backs.sort(key=lambda way: way.drain.begun_at if way.drain else way.since, reverse=True)
+    is_settled = False
+    for way in backs:
+        is_settled = _put_back_one(turn, turn.server(way.server_id)) or is_settled
+        if turn.action is not None:
+            return True
+    return is_settled
+
+
+def _catch_late_landings(turn: Turn) -> None:
+    """A change that reading found not applied may land later, on a server that is no longer on its way out."""
+    for way in turn.progress.servers:
+        if way.put_back is not None or way.phase not in {Phase.QUEUED, Phase.SKIPPED, Phase.RESTORED}:
+            continue
+        landed = [node for node in way.nodes if node.confirmed is not NodeState.ENABLED and node.late]
+        if any(node.confirmed in node.late and not node.is_foreign for node in landed):
+            words = wording.putting_back(way.name, "A change whose answer was lost took effect late.")
+            turn.send_back(way, way.phase, words)
+
+
+def _put_back_one(turn: Turn, way: ServerWay) -> bool:
+    back = way.put_back
+    assert back is not None
+    for node in way.nodes:
+        if node.is_foreign or node.balancer_id in turn.observation.missing_balancers:
+            continue
+        if node.is_settled and node.confirmed is NodeState.ENABLED:
+            continue
+        words = wording.putting_back(way.name, back.why)
+        way = turn.tell(way, words)
+        if back.next_try_at is not None and turn.now < back.next_try_at:
+            return turn.wait("put_back_retry", words, look_again_s=LOOK_S)
+        if node.asked is NodeState.ENABLED and not node.is_settled:
+            return await_effect(turn, way, node)
+        return _ask_back(turn, way, node, words)
+    to = back.to
+    way = turn.update(way, put_back=None)
+    turn.enter(
+        way, to, wording.back(way.name), drain=None, soak=None, verdict=None, left_at=None, held_at=None
+    )
+    return False
+
+
+def _ask_back(turn: Turn, way: ServerWay, node: NodeWay, words: Words) -> bool:
+    balancer = turn.observation.balancers[node.balancer_id]
+    if balancer.status is not BalancerStatus.ACTIVE:
+        return await_balancer(turn, way, balancer)
+    seen = turn.observation.servers.get(way.server_id)
+    is_out = node.confirmed is NodeState.ABSENT
+    if is_out and seen is None:
+        return turn.wait("put_back_server", words, limit_s=TROUBLE_S, rank=HaltRank.SITE_IN_DANGER)
+    # A node that only drains is enabled without waiting for a look at its server, but never towards a gone one.
+    if seen is not None and (seen.is_gone or (is_out and not _can_serve(seen, node))):
+        why = "It is gone." if seen.is_gone else f"It is {seen.status} or has other addresses."
+        turn.halt(
+            "cannot_put_back",
+            HaltRank.DECIDE_TODAY,
+            wording.cannot_put_back(way.name, why),
+            ("abort", "finish_here"),
+        )
+        return not _is_hopeless(turn, way)
+    return turn.ask_node(way, node, NodeState.ENABLED, words, is_put_back=True)
+
+
+def _can_serve(seen: ServerSeen, node: NodeWay) -> bool:
+    return seen.status == "ACTIVE" and node.address in seen.addresses
+
+
+def _is_hopeless(turn: Turn, way: ServerWay) -> bool:
+    """Give up putting back a server that cannot serve any more, once a person aborts."""
+    if not turn.progress.aborting:
+        return False
+    words = Words(
+        f"{way.name} cannot be put back: it no longer serves at its address. Look at it by hand.",
+        f"{way.name} could not be put back into service. We look at it by hand.",
+    )
+    turn.enter(turn.update(way, put_back=None), Phase.GONE, words)
+    return True

@@ -1,0 +1,110 @@
+"""The judges that come first: is the pool seen, does traffic need more servers, does the floor hold. Pure."""
+
+from __future__ import annotations
+
+from portal.runs.types import HaltRank, RunStatus
+from scaledown import late, looks, wording
+from scaledown.preflight import not_as_approved
+from scaledown.put_backs import back_under_way, out_newest_first, put_backs
+from scaledown.turn import LOOK_RESTING_S, Turn
+from scaledown.types import Phase
+
+LOST_SIGHT_S = 300.0
+
+
+def blind(turn: Turn) -> bool:
+    """Without a complete fresh look at the pool nothing is judged and nothing is sent."""
+    missing = sorted(set(turn.plan.balancer_ids) & turn.observation.missing_balancers)
+    if missing and not turn.progress.aborting:
+        if turn.status is RunStatus.SCHEDULED:
+            return not_as_approved(turn, f"Load balancer {', '.join(missing)} no longer exists.")
+        if turn.status is not RunStatus.HALTED:
+            return turn.halt(
+                "balancer_gone",
+                HaltRank.SITE_IN_DANGER,
+                wording.balancer_gone(", ".join(missing)),
+                ("abort",),
+            )
+    unseen = [b for b in looks.unseen(turn.plan, turn.observation, turn.now) if b not in missing]
+    if not unseen:
+        return False
+    names = ", ".join(unseen)
+    since_s = turn.age_s(turn.progress.sighted_at)
+    if since_s > LOST_SIGHT_S and turn.status is not RunStatus.HALTED:
+        return turn.halt("lost_sight", HaltRank.DECIDE_TODAY, wording.lost_sight(names))
+    return turn.wait("sight", wording.blind(names, since_s), look_again_s=LOOK_RESTING_S)
+
+
+def _danger(turn: Turn) -> str:
+    """Return why traffic needs more servers, seen in two looks running, or ""."""
+    failing = sorted(name for name, count in turn.progress.probe_failures.items() if count >= 2)
+    if failing:
+        return f"Probes fail: {', '.join(failing)}."
+    if turn.progress.hot_looks >= 2:
+        guard = looks.guard_rps(turn.plan)
+        return f"Each node carries more than {guard:.1f} requests/s." if guard else ""
+    return ""
+
+
+def rising_traffic(turn: Turn) -> bool:
+    """Put servers back by itself when traffic needs them, then halt. Looked at in every status."""
+    if turn.progress.started_at is None:
+        return False
+    why = _danger(turn)
+    if not why:
+        return False
+    out = out_newest_first(turn)
+    if not out:
+        if back_under_way(turn) or turn.status is not RunStatus.RUNNING:
+            return False
+        return turn.halt("traffic_rising", HaltRank.SITE_IN_DANGER, wording.rising(why, ""))
+    newest = out[0]
+    if newest.phase is Phase.VERIFYING:
+        code, words = "traffic_not_keeping_up", wording.not_keeping_up(newest.name, why)
+    else:
+        code, words = "traffic_rising", wording.rising(why, ", ".join(way.name for way in out))
+    for way in out:
+        late.say_risk(turn, way)
+        turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, why))
+    turn.halt(code, HaltRank.SITE_IN_DANGER, words)
+    return put_backs(turn)
+
+
+def broken_floor(turn: Turn) -> bool:
+    """Put servers back by itself when fewer than the floor serve, then halt (invariant 2)."""
+    if turn.progress.started_at is None:
+        return False
+    broken = looks.floor_breaks(turn.plan, turn.observation)
+    if not broken:
+        return False
+    balancer_id, count = broken[0]
+    name = turn.observation.balancers[balancer_id].name
+    out = out_newest_first(turn)
+    if not out and (back_under_way(turn) or turn.status is not RunStatus.RUNNING):
+        return False
+    for way in out:
+        late.say_risk(turn, way)
+        turn.send_back(
+            way, Phase.RESTORED, wording.putting_back(way.name, f"Only {count} servers serve on {name}.")
+        )
+    rank = HaltRank.SITE_IN_DANGER if count == 0 or _danger(turn) else HaltRank.DECIDE_TODAY
+    names = ", ".join(way.name for way in out)
+    turn.halt("floor_broken", rank, wording.floor_broken(name, count, turn.plan.floor, names))
+    return put_backs(turn) if out else True
+
+
+def unknown_load(turn: Turn) -> bool:
+    """Halt where rising traffic could go unseen while a server of ours is out. Put-backs come first."""
+    progress = turn.progress
+    names = looks.load_unknown(turn.plan, progress, turn.observation, turn.now)
+    if not names or progress.started_at is None or progress.aborting:
+        return False
+    words = wording.load_unknown(names, turn.age_s(progress.load_unknown_since))
+    standing = turn.halt_in_force
+    if standing is None:
+        return turn.halt("load_unknown", HaltRank.DECIDE_TODAY, words)
+    if standing.code != "load_unknown" and "load_unknown" not in progress.told_beside_halt:
+        # What is asked at the standing halt stays asked; that the guard is blind is said beside it.
+        turn.change(told_beside_halt=(*progress.told_beside_halt, "load_unknown"))
+        turn.note("also_halted", words, code="load_unknown")
+    return False

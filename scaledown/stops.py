@@ -1,0 +1,198 @@
+"""The judges that stop a run or end it early: other hands, protection, approval, abort, rest. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from portal.runs.types import HaltRank, RunStatus
+from scaledown import late, looks, wording
+from scaledown.draining import take_count
+from scaledown.progress import DeleteWay, ServerWay
+from scaledown.put_backs import back_under_way, out_newest_first, put_backs
+from scaledown.turn import LOOK_RESTING_S, LOOK_SOON_S, Turn
+from scaledown.types import Phase
+from scaledown.waits import PATIENCE_S, TROUBLE_S
+
+LOOK_HELD_S = 5.0
+LOOK_IDLE_S = 10.0
+
+
+def other_hands(turn: Turn) -> bool:
+    """Halt when the pool or a planned server changed without us (invariant 5)."""
+    for way in turn.progress.servers:
+        seen = turn.observation.servers.get(way.server_id)
+        if way.phase.is_final or way.by_hand or seen is None or seen.is_gone:
+            continue
+        if turn.progress.started_at is None:
+            continue
+        difference = looks.identity_difference(turn.planned(way.server_id), seen)
+        if difference:
+            turn.update(way, by_hand=difference)
+            turn.foreign.append(difference)
+    return halt_for_other_hand(turn) if turn.foreign else False
+
+
+def halt_for_other_hand(turn: Turn) -> bool:
+    """Say what another hand changed, once, and halt; beside a put-back that is on its way as well."""
+    turn.is_foreign_told = True
+    what = " ".join(turn.foreign)
+    turn.note("changed_by_other_hand", wording.foreign_change(what), changes=list(turn.foreign))
+    if turn.status is RunStatus.HALTED:
+        return False
+    words = wording.other_hand(what)
+    return turn.halt("changed_by_other_hand", HaltRank.DECIDE_TODAY, words, ("resume", "abort"))
+
+
+def protected_servers(turn: Turn) -> bool:
+    """A server that was protected meanwhile goes back or stays, and the run halts."""
+    hit = [
+        way
+        for way in turn.progress.servers
+        if way.server_id in turn.facts.protected and not way.phase.is_final and way.put_back is None
+    ]
+    hit = [way for way in hit if way.phase not in {Phase.DELETING, Phase.CONFIRMING}]
+    hit = [way for way in hit if late.delete_lands_until(way, turn.now) is None]
+    if not hit or turn.status is RunStatus.SCHEDULED:
+        return False
+    words = wording.protected(", ".join(way.name for way in hit))
+    for way in hit:
+        if way.phase is Phase.QUEUED:
+            turn.enter(way, Phase.SKIPPED, wording.skipped(way.name, "It is protected."))
+        else:
+            turn.send_back(way, Phase.RESTORED, words)
+    turn.halt("protected_server", HaltRank.SAFE_WAITING, words)
+    return put_backs(turn) if back_under_way(turn) else True
+
+
+def approval(turn: Turn) -> bool:
+    """Pause when the approval no longer stands (invariant 6)."""
+    if turn.facts.approval_stands or turn.progress.aborting:
+        return False
+    words = wording.approval_gone(turn.facts.approval_problem)
+    if turn.status is RunStatus.SCHEDULED:
+        return turn.halt("approval_does_not_stand", HaltRank.SAFE_WAITING, words, ("resume", "abort"))
+    if turn.status is not RunStatus.RUNNING:
+        return False
+    turn.pause(words)
+    turn.note("approval_gone", words)
+    return False
+
+
+def aborting(turn: Turn) -> bool:
+    """Put back what is not deleted, watch what the provider is deleting, then end."""
+    if not turn.progress.aborting:
+        return False
+    out = [way for way in out_newest_first(turn) if not late.may_vanish(turn, way)]
+    for way in out:
+        turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, turn.progress.aborting))
+    if out and put_backs(turn):
+        return True
+    for way in turn.progress.servers:
+        if way.phase in {Phase.DELETING, Phase.CONFIRMING} and _is_still_deleting(turn, way):
+            return True
+    for way in turn.progress.servers:
+        if way.phase is Phase.QUEUED:
+            turn.enter(way, Phase.SKIPPED, wording.skipped(way.name, turn.progress.aborting))
+    if awaits_landing(turn):
+        return True
+    back = sum(way.phase is Phase.RESTORED for way in turn.progress.servers)
+    words = wording.aborted(back)
+    turn.new_status, turn.new_halt = RunStatus.ABORTED, None
+    turn.change(
+        ended_because="aborted", says=words.says, customer_says=words.customer_says, until=None, waiting=None
+    )
+    return True
+
+
+def awaits_landing(turn: Turn) -> bool:
+    """Do not end while a change of ours may still land: nobody would undo it."""
+    open_yet = late.outstanding(turn)
+    if open_yet is None:
+        return False
+    until, words = open_yet
+    for way in turn.progress.servers:
+        lands_until = late.delete_lands_until(way, turn.now)
+        if lands_until is not None and way.phase.is_out_and_alive and way.put_back is None:
+            turn.tell(way, late.stays_out(way.name, lands_until), lands_until)
+    return turn.wait("late_change", words, until=until, look_again_s=LOOK_RESTING_S)
+
+
+def finishing(turn: Turn) -> bool:
+    """End a run that a person finished, as soon as nothing of ours may land any more."""
+    if not turn.progress.finishing or not all(way.phase.is_final for way in turn.progress.servers):
+        return False
+    if back_under_way(turn):
+        return False
+    if awaits_landing(turn):
+        return True
+    words = wording.finished_here(turn.progress.finishing)
+    turn.new_status, turn.new_halt = RunStatus.COMPLETED, None
+    turn.change(
+        ended_because="finished_here",
+        says=words.says,
+        customer_says=words.customer_says,
+        until=None,
+        waiting=None,
+    )
+    return True
+
+
+def _is_still_deleting(turn: Turn, way: ServerWay) -> bool:
+    """Watch an accepted deletion to its end while aborting; give up watching after a while."""
+    seen = turn.observation.servers.get(way.server_id)
+    delete = way.delete or DeleteWay()
+    if seen is not None and seen.is_gone:
+        if delete.gone_at is not None and seen.observed_at > delete.gone_at:
+            turn.enter(way, Phase.RETIRED, wording.retired(way.name), retired_at=turn.now)
+            return False
+        # One answer that finds no server may be wrong: a later look must find none either.
+        if delete.gone_at is None:
+            turn.update(way, delete=replace(delete, gone_at=seen.observed_at))
+        return turn.wait("deleting", wording.confirming(way.name), look_again_s=LOOK_SOON_S)
+    if seen is not None and delete.gone_at is not None:
+        way = turn.update(way, delete=replace(delete, gone_at=None))
+    accepted = way.delete.accepted_at if way.delete else None
+    if turn.age_s(accepted) > TROUBLE_S:
+        return False
+    return turn.wait("deleting", wording.deleting(way.name, turn.age_s(accepted), None))
+
+
+def resting(turn: Turn) -> bool:
+    """Paused, halted or at a standstill: nothing is sent but putting back; a drain does not wait for ever."""
+    standstill = turn.people.standstill
+    if turn.status is RunStatus.RUNNING and standstill is None:
+        return False
+    if turn.status is RunStatus.SCHEDULED:
+        if standstill is None:
+            return False
+        return turn.wait("standstill", wording.standstill(standstill), look_again_s=LOOK_IDLE_S)
+    way = turn.progress.in_flight
+    if way is not None and way.phase in {Phase.DRAINING, Phase.REMOVING} and way.put_back is None:
+        if turn.status is RunStatus.PAUSED:
+            turn.send_back(way, Phase.QUEUED, wording.putting_back(way.name, "The run is paused."))
+            return put_backs(turn)
+        waiting = turn.progress.waiting
+        since = turn.progress.stopped_at or (
+            waiting.since if waiting is not None and waiting.code == "standstill" else turn.now
+        )
+        if turn.age_s(since) > PATIENCE_S and not way.by_hand:
+            turn.send_back(way, Phase.QUEUED, wording.silence(way.name))
+            if turn.status is RunStatus.HALTED:
+                turn.halt("put_back_after_silence", HaltRank.SAFE_WAITING, wording.silence(way.name))
+            return put_backs(turn)
+        if way.phase is Phase.DRAINING and way.drain is not None and way.drain.seen_at is not None:
+            way = take_count(turn, way)
+    if standstill is not None:
+        return turn.wait("standstill", wording.standstill(standstill), look_again_s=_resting_look_s(turn))
+    turn.look_again_s = _resting_look_s(turn)
+    return True
+
+
+def _resting_look_s(turn: Turn) -> float:
+    """Return how soon to look again at a run that rests: the sooner, the more there is to put back.
+
+    A command wakes the run at once, however long this is.
+    """
+    if turn.progress.in_flight is not None or back_under_way(turn):
+        return LOOK_RESTING_S
+    return LOOK_HELD_S if out_newest_first(turn) else LOOK_IDLE_S

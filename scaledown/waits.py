@@ -1,0 +1,70 @@
+"""Waiting for the provider, within bounds: for a balancer to take changes, for a change to show. Pure."""
+
+from __future__ import annotations
+
+from portal.cloud.types import BalancerStatus
+from portal.runs.types import HaltRank
+from scaledown import wording
+from scaledown.progress import NodeWay, ServerWay
+from scaledown.turn import LOOK_RESTING_S, LOOK_SOON_S, Turn
+from scaledown.types import BalancerSeen
+from scaledown.wording import Words
+
+BALANCER_BUSY_S = 600.0
+BALANCER_ERROR_S = 900.0
+EFFECT_S = 5.0
+"""An accepted change that a writable balancer does not show after this had no effect."""
+MOST_TRIES = 3
+TROUBLE_S = 600.0
+PATIENCE_S = 900.0
+"""How long a draining node waits for a person's answer before it is enabled again."""
+
+
+def await_balancer(turn: Turn, way: ServerWay, balancer: BalancerSeen) -> bool:
+    """Wait for a balancer to take changes, within bounds (provider reference, section 9)."""
+    status = balancer.status
+    words = wording.balancer_waits(balancer.name, status)
+    if status in {BalancerStatus.PENDING_UPDATE, BalancerStatus.BUILD, BalancerStatus.UNKNOWN}:
+        turn.tell(way, wording.applying(way.name, balancer.name))
+        return turn.wait("balancer", words, limit_s=BALANCER_BUSY_S, look_again_s=LOOK_SOON_S)
+    if status is BalancerStatus.ERROR:
+        return turn.wait("balancer_error", words, limit_s=BALANCER_ERROR_S, look_again_s=LOOK_RESTING_S)
+    return turn.halt("balancer_not_writable", HaltRank.DECIDE_TODAY, words)
+
+
+def await_effect(turn: Turn, way: ServerWay, node: NodeWay) -> bool:
+    """Wait until a look shows what was asked for; a writable balancer that never does had not applied it."""
+    balancer = turn.observation.balancers[node.balancer_id]
+    if balancer.status is not BalancerStatus.ACTIVE:
+        return await_balancer(turn, way, balancer)
+    if turn.age_s(node.asked_at) <= EFFECT_S:
+        words = wording.applying(way.name, balancer.name)
+        turn.tell(way, words)
+        return turn.wait("effect", words, look_again_s=LOOK_SOON_S)
+    may_land = tuple(dict.fromkeys((*node.late, node.asked)))
+    tries = node.tries
+    turn.update_node(way, node, asked=node.confirmed, late=may_land)
+    if tries >= MOST_TRIES and way.put_back is not None:
+        # It is tried on all the same: the site may need this server.
+        why = f"{balancer.name} accepted it {tries} times and shows no effect."
+        words = wording.cannot_put_back(way.name, why)
+        return turn.halt("cannot_put_back", HaltRank.SITE_IN_DANGER, words, ("abort",))
+    if tries >= MOST_TRIES:
+        return turn.halt(
+            "no_effect",
+            HaltRank.DECIDE_TODAY,
+            Words(
+                f"{balancer.name} accepted a change for {way.name} {tries} times and shows no effect.",
+                "Paused for safety: your load balancer does not apply our change.",
+            ),
+        )
+    return turn.wait("effect", wording.applying(way.name, balancer.name), look_again_s=0.05)
+
+
+def is_held_off(turn: Turn) -> bool:
+    """The provider asked to come back later: nothing but putting back is sent before that."""
+    retry_at = turn.progress.retry_at
+    if retry_at is None or turn.now >= retry_at:
+        return False
+    says = turn.progress.refusal_says or "The provider is busy."
+    return turn.wait("provider", wording.busy(says), until=retry_at)

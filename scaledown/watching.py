@@ -1,0 +1,189 @@
+"""The phase *verifying*: watch the pool without a server that still runs outside of it, then judge. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from portal.cloud.types import NodeStatus
+from portal.runs.types import HaltRank
+from scaledown import late, looks, verify, wording
+from scaledown.progress import NodeState, ServerWay, SoakWay, VerdictWay
+from scaledown.put_backs import put_backs
+from scaledown.turn import LOOK_S, Turn
+from scaledown.types import Phase, Verdict
+from scaledown.wording import Words
+
+MOST_EXTENSIONS = 3
+LATENCIES_KEPT = 200
+LAST_LOAD_S = 1.0
+SOAK_GAP_S = 15.0
+
+
+def verifying(turn: Turn, way: ServerWay) -> bool:
+    """Watch the pool without this server, which still runs outside of it; then judge."""
+    way = watch(turn, way, turn.plan.soak_s)
+    soak = way.soak
+    assert soak is not None
+    if soak.extensions > MOST_EXTENSIONS:
+        return never_watched(turn, way)
+    if turn.now < soak.until or lacks_last_load(turn, soak):
+        return keep_watching(turn, way, soak, "soak")
+    judgement = judge_soak(turn, soak)
+    if judgement.verdict is Verdict.PASSES:
+        return _hold(turn, with_verdict(turn, way, judgement))
+    return not_passed(turn, with_verdict(turn, way, judgement), judgement)
+
+
+def watch(turn: Turn, way: ServerWay, soak_s: float) -> ServerWay:
+    """Add this look to the soak of a server; begin one where there is none."""
+    soak = way.soak
+    if soak is None or turn.age_s(soak.looked_at) > SOAK_GAP_S:
+        # A stretch in which nobody looked (a standstill, a dead worker) is no part of a soak.
+        extensions = 0 if soak is None else soak.extensions + 1
+        begun = SoakWay(turn.now, turn.after(soak_s), looked_at=turn.now, extensions=extensions)
+        return turn.update(way, soak=begun)
+    ok, failed, unknown = soak.probes_ok, soak.probes_failed, soak.probes_unknown
+    latencies, newest = soak.latencies_ms, soak.probed_at
+    for probe in turn.observation.probes:
+        if probe.observed_at < soak.since or (soak.probed_at and probe.observed_at <= soak.probed_at):
+            continue
+        newest = probe.observed_at if newest is None else max(newest, probe.observed_at)
+        ok, failed, unknown = (
+            ok + (probe.ok is True),
+            failed + (probe.ok is False),
+            unknown + (probe.ok is None),
+        )
+        if probe.ok and probe.latency_ms is not None:
+            latencies = (*latencies, probe.latency_ms)[-LATENCIES_KEPT:]
+    soak = replace(
+        soak,
+        looked_at=turn.now,
+        probes_ok=ok,
+        probes_failed=failed,
+        probes_unknown=unknown,
+        latencies_ms=latencies,
+        probed_at=newest,
+        pool_looks=soak.pool_looks + 1,
+        pool_bad_in_row=soak.pool_bad_in_row + 1 if _is_pool_bad(turn) else 0,
+    )
+    load_at = turn.progress.load_at
+    if load_at is not None and load_at > soak.since and load_at != soak.load_at:
+        _, mean = looks.pool_load(turn.plan, turn.progress, turn.observation, turn.now)
+        guard = looks.guard_rps(turn.plan)
+        if mean is not None:
+            soak = replace(
+                soak,
+                load_at=load_at,
+                load_looks=soak.load_looks + 1,
+                load_over=soak.load_over + (guard is not None and mean > guard),
+                load_last=mean,
+                load_highest=mean if soak.load_highest is None else max(mean, soak.load_highest),
+            )
+    return turn.update(way, soak=soak)
+
+
+def lacks_last_load(turn: Turn, soak: SoakWay) -> bool:
+    """Whether a soak that is over still waits, shortly, for load figures from its end.
+
+    A rate is an average over some seconds: without one from the end a rise in the soak would go unseen.
+    """
+    if looks.guard_rps(turn.plan) is None or turn.plan.count_kind is None:
+        return False
+    if soak.load_at is not None and soak.load_at >= soak.until - timedelta(seconds=LAST_LOAD_S):
+        return False
+    return (turn.now - soak.until).total_seconds() < looks.LOAD_FRESH_S
+
+
+def keep_watching(turn: Turn, way: ServerWay, soak: SoakWay, code: str) -> bool:
+    left_s = max(0.0, (soak.until - turn.now).total_seconds())
+    words = wording.watching(way.name, soak.probes_ok, soak.probes_failed, left_s)
+    turn.tell(way, words, soak.until)
+    return turn.wait(
+        code, words, until=soak.until if left_s else None, look_again_s=LOOK_S if left_s else 0.3
+    )
+
+
+def _is_pool_bad(turn: Turn) -> bool:
+    """Return whether a node that should serve is shown as not serving."""
+    for server in turn.progress.kept:
+        for node in server.nodes:
+            balancer = turn.observation.balancers.get(node.balancer_id)
+            if balancer is None or not balancer.has_health_monitor or node.confirmed is not NodeState.ENABLED:
+                continue
+            seen = looks.find_node(balancer, node)
+            if seen is None or seen.status is NodeStatus.OFFLINE:
+                return True
+    return False
+
+
+def judge_soak(turn: Turn, soak: SoakWay) -> verify.Judgement:
+    return verify.judge(
+        soak,
+        turn.plan,
+        has_monitor=not turn.progress.unmonitored,
+        pool_rps=turn.progress.pool_load,
+        now=turn.now,
+    )
+
+
+def with_verdict(turn: Turn, way: ServerWay, judgement: verify.Judgement) -> ServerWay:
+    assert way.soak is not None
+    verdict = VerdictWay(
+        judgement.verdict,
+        turn.now,
+        way.soak.since,
+        judgement.says,
+        judgement.customer_says,
+        judgement.numbers,
+    )
+    way = turn.update(way, verdict=verdict)
+    turn.note(
+        "verdict",
+        Words(f"Without {way.name}: {judgement.verdict.value}. {judgement.says}", judgement.customer_says),
+        way.server_id,
+        verdict=judgement.verdict.value,
+        **judgement.numbers,
+    )
+    return way
+
+
+def not_passed(turn: Turn, way: ServerWay, judgement: verify.Judgement) -> bool:
+    soak = way.soak
+    assert soak is not None
+    if judgement.verdict is Verdict.FAILS:
+        may_go_back = way.delete is None or way.delete.accepted_at is None
+        if may_go_back:
+            late.say_risk(turn, way)
+            turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, judgement.says))
+        turn.halt(
+            "traffic_not_keeping_up",
+            HaltRank.SITE_IN_DANGER,
+            wording.not_keeping_up(way.name, judgement.says),
+        )
+        return put_backs(turn) if may_go_back else True
+    if soak.extensions < MOST_EXTENSIONS:
+        longer_s = max(turn.plan.soak_s / 2, 3.0)
+        turn.update(way, soak=replace(soak, until=turn.after(longer_s), extensions=soak.extensions + 1))
+        return turn.wait("soak", wording.inconclusive(way.name, judgement.says), until=turn.after(longer_s))
+    words = wording.inconclusive_halt(way.name, judgement.says)
+    return turn.halt(
+        "verify_inconclusive", HaltRank.DECIDE_TODAY, words, ("resume", "put_back", "abort", "finish_here")
+    )
+
+
+def never_watched(turn: Turn, way: ServerWay) -> bool:
+    """Halt a soak that had to begin anew too often, since nobody looked for a while each time."""
+    words = wording.inconclusive_halt(way.name, "Looks were too far apart to watch the pool without a gap.")
+    return turn.halt(
+        "verify_inconclusive", HaltRank.DECIDE_TODAY, words, ("resume", "put_back", "abort", "finish_here")
+    )
+
+
+def _hold(turn: Turn, way: ServerWay) -> bool:
+    until = turn.after(turn.plan.hold_s) if turn.plan.hold_s > 0 else None
+    turn.enter(way, Phase.HELD, wording.held(way.name, until), held_at=turn.now, soak=None)
+    turn.update(turn.server(way.server_id), until=until)
+    turn.change(last_left_at=turn.now, waiting=None)
+    turn.look_again_s = 0.05
+    return True
