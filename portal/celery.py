@@ -6,12 +6,17 @@ import os
 import sys
 from typing import Any
 
+import structlog
 from celery import Celery
-from celery.signals import beat_init, worker_init
+from celery.signals import beat_init, worker_init, worker_ready
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
-from portal.runs.bootstep import install
+from portal import worker_metrics
+
+worker_metrics.prepare()  # before anything counts
+
+from portal.runs.bootstep import install  # noqa: E402  (counters are made by what it imports)
 
 app = Celery("portal")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -36,3 +41,15 @@ def refuse_unless_ready(**_: Any) -> None:
         # Nothing was begun yet, and beat would log this exit as a crash, with a traceback below the sentences.
         sys.stderr.flush()
         os._exit(1)
+
+
+@worker_ready.connect(weak=False)
+def show_metrics(**_: Any) -> None:
+    """Answer Prometheus from the main process, once its children run."""
+    from django.conf import settings
+
+    try:
+        worker_metrics.serve(settings.METRICS_LISTEN)
+    except OSError as problem:
+        # A worker that cannot be watched works all the same; the scrape that fails says so.
+        structlog.get_logger(__name__).error("worker_metrics_unserved", problem=str(problem))

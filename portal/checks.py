@@ -13,6 +13,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from portal.worker_metrics import listen_address
+
 # Commands that serve nothing need nothing set (docs/operations.md).
 _HARMLESS = {"check", "spectacular", "makemigrations", "collectstatic", "forecast", "detect_events", "help"}
 
@@ -65,6 +67,8 @@ def what_is_wrong() -> list[CheckMessage]:
             ipaddress.ip_network(network.strip())
         except ValueError as error:
             wrong(10, f"EGRESS_ALLOW_NETWORKS holds what is no network in CIDR notation: {error}.")
+    if settings.METRICS_LISTEN and listen_address(settings.METRICS_LISTEN) is None:
+        wrong(16, "METRICS_LISTEN is no address like 0.0.0.0:9101. Set one, or leave it out.")
     for says in settings.MALFORMED:
         wrong(11, says)
     if settings.DESK_MODE:

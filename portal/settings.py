@@ -235,6 +235,8 @@ EGRESS_ALLOW_NETWORKS: list[str] = env.list("EGRESS_ALLOW_NETWORKS", default=[])
 CLOUD_RATE_FACTOR = number("CLOUD_RATE_FACTOR", 20.0 if DESK_MODE else 1.0)
 SIMULATOR_URL = env.str("SIMULATOR_URL", default="")
 WATCHDOG_URL = env.str("WATCHDOG_URL", default="")
+# Where a worker answers Prometheus (host:port); none unless set.
+METRICS_LISTEN = env.str("METRICS_LISTEN", default="")
 
 # The engine (portal/runs). Times in seconds.
 RUNS = {
