@@ -16,8 +16,10 @@ from portal.cloud.types import (
     NodeStatus,
     Server,
 )
+from scaledown.candidates import Choice, Known, Pool
 from scaledown.canonical import digest, plan_from_plain, plan_to_plain
-from scaledown.planner import Choice, Known, Pool, build_plan_data, preview
+from scaledown.planner import build_plan_data
+from scaledown.preview import preview
 from scaledown.types import Order, PlannedProbe
 
 SERVERS = 200

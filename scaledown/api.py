@@ -33,8 +33,8 @@ from portal.runs.stream import journal_events
 from portal.streams import TOO_MANY, Seat, take_seat
 from scaledown import offers, services
 from scaledown import serializers as shapes
+from scaledown.candidates import Pool
 from scaledown.models import Plan, PlanStatus, ProtectedServer, ScaleUpRecord
-from scaledown.planner import Pool
 from scaledown.pool import read_pool
 from scaledown.report import report
 from scaledown.selectors import is_customer, live_run, plan_page

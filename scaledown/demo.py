@@ -12,8 +12,8 @@ from portal.cloud.discovery import Discovery
 from portal.cloud.discovery import Pool as DiscoveredPool
 from portal.errors import Refused
 from scaledown import services
+from scaledown.candidates import Choice
 from scaledown.models import Plan, ScaleUpRecord
-from scaledown.planner import Choice
 from scaledown.pool import read_pool
 
 if TYPE_CHECKING:

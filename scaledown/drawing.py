@@ -15,9 +15,10 @@ from accounts.models import Membership
 from capacity.models import TrafficEvent
 from portal.access import ACCOUNT_ROLES, Permission
 from portal.errors import Refused, Trouble
+from scaledown.candidates import Excluded, Member, Pool, candidates
 from scaledown.known import known_for
 from scaledown.models import Plan, ProtectedServer, ScaleUpRecord
-from scaledown.planner import Excluded, Member, Pool, Proposal, candidates, propose_target
+from scaledown.planner import Proposal, propose_target
 from scaledown.pool import read_pool
 from scaledown.services import choice_of
 

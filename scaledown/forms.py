@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from django import forms
 
-from scaledown.planner import Choice
+from scaledown.candidates import Choice
 from scaledown.types import AtLimit, Grade, Order
 
 _PART = re.compile(r"(\d+(?:[.,]\d+)?)\s*(d|h|min|m|s)?", re.IGNORECASE)

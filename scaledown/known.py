@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from capacity.models import CountSource, Probe, TrafficEvent
 from capacity.reference import Figure, Site, reference_for
+from scaledown.candidates import Added, ContactKnown, EventKnown, Known
 from scaledown.models import ProtectedServer, ScaleUpEntry
-from scaledown.planner import Added, ContactKnown, EventKnown, Known
 from scaledown.types import PlannedProbe
 
 if TYPE_CHECKING:

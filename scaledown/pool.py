@@ -19,7 +19,7 @@ from portal.cloud.discovery import same_address
 from portal.cloud.protocol import Cloud
 from portal.cloud.types import Balancer, Server
 from portal.errors import Refused, TryLater
-from scaledown.planner import Pool
+from scaledown.candidates import Pool
 
 if TYPE_CHECKING:
     from accounts.models import CloudConnection

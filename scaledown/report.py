@@ -11,7 +11,7 @@ from portal.runs.models import JournalEntry, Run, RunSample
 from scaledown import services
 from scaledown.canonical import plan_from_plain
 from scaledown.models import Plan
-from scaledown.planner import HOURS_A_MONTH
+from scaledown.preview import HOURS_A_MONTH
 from scaledown.progress import Progress, ServerWay, progress_from_plain
 from scaledown.selectors import DecisionShown, Point, thin
 from scaledown.types import Phase, PlanData

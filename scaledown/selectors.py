@@ -26,10 +26,11 @@ from portal.runs.journal import database_now
 from portal.runs.models import Intent, JournalEntry, Run, RunCommand, RunSample, Standstill
 from portal.runs.types import RunStatus
 from scaledown import services
+from scaledown.candidates import Choice
 from scaledown.canonical import from_plain, plan_from_plain
 from scaledown.models import Plan, PlanStatus
 from scaledown.offers import Offer, Situation, offers
-from scaledown.planner import Choice, Preview
+from scaledown.preview import Preview
 from scaledown.progress import Progress, ServerWay, progress_from_plain
 from scaledown.types import Phase, PlanData
 

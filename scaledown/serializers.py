@@ -17,8 +17,9 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from portal.runs.models import JournalEntry, Run, RunCommand, Standstill
+from scaledown.candidates import Choice
 from scaledown.models import Plan, PlanStatus, ProtectedServer, ScaleUpEntry, ScaleUpRecord
-from scaledown.planner import Choice, Preview
+from scaledown.preview import Preview
 from scaledown.report import LessonShown, Report
 from scaledown.selectors import LiveRun, PlanPage, is_customer, status_now
 from scaledown.types import AtLimit, Grade, Order

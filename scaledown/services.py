@@ -41,8 +41,10 @@ from portal.runs import services as runs
 from portal.runs.models import Run, RunCommand, Standstill
 from portal.runs.types import Entry, RunStatus
 from scaledown import offers
+from scaledown.candidates import Choice, Pool
 from scaledown.canonical import digest, from_plain, plan_from_plain, plan_to_plain, to_plain
 from scaledown.known import known_for
+from scaledown.less import same_pool
 from scaledown.models import (
     PLAN_MOVES,
     Lesson,
@@ -52,7 +54,8 @@ from scaledown.models import (
     ScaleUpEntry,
     ScaleUpRecord,
 )
-from scaledown.planner import Choice, Pool, Preview, build_plan_data, check_choice, preview, same_pool
+from scaledown.planner import build_plan_data, check_choice
+from scaledown.preview import Preview, preview
 from scaledown.progress import new_progress, progress_from_plain, progress_to_plain
 from scaledown.types import PlanData
 

@@ -18,7 +18,7 @@ from portal.ui.charts import Marker, NodeLoad, Series
 from portal.ui.lanes import Lane as LaneShown
 from portal.ui.states import look_of
 from scaledown.offers import Offer
-from scaledown.planner import Preview
+from scaledown.preview import Preview
 from scaledown.report import Report
 from scaledown.selectors import CountShown, JournalShown, Lane, LiveRun, Point
 

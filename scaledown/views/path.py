@@ -17,6 +17,7 @@ from capacity.models import Probe
 from portal.access import Permission
 from portal.errors import Refused, StaleState, Trouble
 from scaledown import drawing, services
+from scaledown.candidates import Choice
 from scaledown.forms import (
     PoolForm,
     PurposeForm,
@@ -24,7 +25,6 @@ from scaledown.forms import (
     SafetyForm,
 )
 from scaledown.models import Plan, PlanStatus
-from scaledown.planner import Choice
 from scaledown.selectors import plan_page
 from scaledown.types import Order
 from scaledown.views.shared import (

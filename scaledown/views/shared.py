@@ -13,8 +13,8 @@ from portal.account_sections import tabs_for
 from portal.errors import NotPermitted, ProviderFailed, StaleState, Trouble, TryLater
 from portal.runs.models import Run
 from scaledown import services, shown
+from scaledown.candidates import Pool
 from scaledown.models import Plan
-from scaledown.planner import Pool
 from scaledown.pool import read_pool
 from scaledown.selectors import is_customer
 

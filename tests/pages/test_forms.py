@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from django import forms
 
+from scaledown.candidates import Choice
 from scaledown.forms import MomentField, PoolForm, SafetyForm, ShareField, SpanField, span_text
-from scaledown.planner import Choice
 
 
 @pytest.mark.parametrize(

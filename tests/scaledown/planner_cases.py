@@ -15,7 +15,7 @@ from portal.cloud.types import (
     NodeType,
     Server,
 )
-from scaledown.planner import Added, Choice, ContactKnown, Known, Pool
+from scaledown.candidates import Added, Choice, ContactKnown, Known, Pool
 from scaledown.types import PlannedProbe
 
 EVENT = datetime(2026, 11, 12, 8, 0, tzinfo=UTC)

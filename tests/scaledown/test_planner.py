@@ -9,16 +9,10 @@ import pytest
 
 from portal.cloud.types import BalancerStatus, Condition, NodeStatus, NodeType
 from portal.errors import Refused
-from scaledown.planner import (
-    ContactKnown,
-    EventKnown,
-    build_plan_data,
-    candidates,
-    is_less,
-    preview,
-    propose_target,
-    same_pool,
-)
+from scaledown.candidates import ContactKnown, EventKnown, candidates
+from scaledown.less import is_less, same_pool
+from scaledown.planner import build_plan_data, propose_target
+from scaledown.preview import preview
 from scaledown.types import AtLimit, Grade, Order
 from tests.scaledown.planner_cases import CHOICE, EVENT, NOW, balancer, known, node, pool, server
 

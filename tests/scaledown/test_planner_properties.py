@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 
 from portal.cloud.types import Condition, NodeStatus, NodeType
 from portal.errors import Refused
+from scaledown.candidates import Added, candidates
 from scaledown.canonical import Unreadable, canonical_json, digest, from_plain, plan_from_plain, plan_to_plain
-from scaledown.planner import Added, build_plan_data, candidates, is_less, preview, propose_target
+from scaledown.less import is_less
+from scaledown.planner import build_plan_data, propose_target
+from scaledown.preview import preview
 from scaledown.types import AtLimit, Grade, Order, PlanData
 from tests.scaledown.planner_cases import CHOICE, EVENT, NOW, known, node, pool, server
 

@@ -1,0 +1,97 @@
+"""How two plans differ: whether an approval of one covers the other, whether both stand on the same pool. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from scaledown.types import AtLimit, Grade, PlanData, PlannedServer
+
+_GRADES = (Grade.MEASURED, Grade.INFERRED, Grade.TIMED)
+_LIMITS = (AtLimit.PUT_BACK, AtLimit.ASK, AtLimit.CUT)
+_FREE = frozenset(
+    {
+        "servers",
+        "remaining",
+        "target",
+        "floor",
+        "soak_s",
+        "hold_s",
+        "min_drain_s",
+        "drain_limit_s",
+        "pause_between_s",
+        "zeros_needed",
+        "accepted_grade",
+        "at_limit",
+        "probe_failures_allowed",
+        "guard_share",
+        "window_start",
+        "is_unattended",
+        "lifted",
+    }
+)
+
+
+def is_less(old: PlanData, new: PlanData) -> bool:
+    """Return whether an approval of `old` also covers `new`: the same, or less in every respect.
+
+    Less is: fewer of the same servers in the same order, higher floor, longer drain, soak, hold or pause,
+    stronger evidence, a milder act at the drain limit, smaller tolerances, a later start inside the window.
+    """
+    if old == new:
+        return True
+    same = replace(new, **{name: getattr(old, name) for name in _FREE})
+    return (
+        same == old
+        and _is_part_in_order(old.servers, new.servers)
+        and set(old.servers) | set(old.remaining) == set(new.servers) | set(new.remaining)
+        and new.target - old.target == len(old.servers) - len(new.servers)
+        and new.floor >= old.floor
+        and new.soak_s >= old.soak_s
+        and new.hold_s >= old.hold_s
+        and new.min_drain_s >= old.min_drain_s
+        and new.drain_limit_s >= old.drain_limit_s
+        and new.pause_between_s >= old.pause_between_s
+        and new.zeros_needed >= old.zeros_needed
+        and _GRADES.index(new.accepted_grade) <= _GRADES.index(old.accepted_grade)
+        and _LIMITS.index(new.at_limit) <= _LIMITS.index(old.at_limit)
+        and new.probe_failures_allowed <= old.probe_failures_allowed
+        and new.guard_share <= old.guard_share
+        and _starts_no_earlier(old, new)
+        and (old.is_unattended or not new.is_unattended)
+        and set(new.lifted) <= set(old.lifted)
+    )
+
+
+def _is_part_in_order(whole: Sequence[PlannedServer], part: Sequence[PlannedServer]) -> bool:
+    rest = iter(whole)
+    return bool(part) and all(server in rest for server in part)
+
+
+def _starts_no_earlier(old: PlanData, new: PlanData) -> bool:
+    if old.window_start is None:
+        return True
+    return new.window_start is not None and new.window_start >= old.window_start
+
+
+def same_pool(old: PlanData, new: PlanData) -> str | None:
+    """Return None if both plans stand on the same servers and nodes, else the sentence what differs."""
+    before = {server.server_id: server for server in (*old.servers, *old.remaining)}
+    after = {server.server_id: server for server in (*new.servers, *new.remaining)}
+    gone = sorted(before[key].name for key in before.keys() - after.keys())
+    came = sorted(after[key].name for key in after.keys() - before.keys())
+    if gone:
+        return f"{', '.join(gone)} left the pool since the plan was drawn up."
+    if came:
+        return f"{', '.join(came)} joined the pool since the plan was drawn up."
+    changed = sorted(before[key].name for key in before if _identity(before[key]) != _identity(after[key]))
+    if changed:
+        return f"{', '.join(changed)} changed since the plan was drawn up (address, node or identity)."
+    if [server.server_id for server in old.servers] != [server.server_id for server in new.servers]:
+        return "Other servers, or another order, would come out now than when the plan was drawn up."
+    return None
+
+
+def _identity(server: PlannedServer) -> PlannedServer:
+    # A server may move to another physical host without being another server.
+    return replace(server, host_id=None)

@@ -1,0 +1,440 @@
+"""What the approvers of a plan are shown: each step with what it leaves, every warning, the way back. Pure.
+
+Source: spec "Preview".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from portal.cloud.types import BalancerStatus
+from scaledown.candidates import Candidates, Choice, Excluded, Known, Member, Pool, candidates
+from scaledown.planner import (
+    SHORTEST_REASON,
+    Proposal,
+    most_on_one_host,
+    propose_target,
+    share_of_ceiling,
+    so_many_servers,
+)
+from scaledown.types import AtLimit, Grade, PlanData
+
+HOURS_A_MONTH = 730.5
+CHANGE_MIN_S, CHANGE_MAX_S = 2.0, 30.0
+"""How long a load balancer takes to apply one change (provider reference, 2.2 and 7.2)."""
+DELETE_MIN_S, DELETE_MAX_S = 5.0, 900.0
+"""How long a server takes to be gone after the delete (provider reference, 3.3)."""
+LOOK_S = 2.0
+"""About how often a draining server is looked at."""
+OLDEST_CONFIRMATION = timedelta(days=180)
+EVENT_AHEAD = timedelta(days=7)
+"""An event that begins within this time is worth a warning: its servers may be needed again."""
+
+
+@dataclass(frozen=True)
+class Warned:
+    """One thing the approvers must know, and what to do about it. Blocking ones forbid to submit."""
+
+    code: str
+    says: str
+    what_to_do: str
+    blocks: bool = False
+    subject: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One server coming out. Load is per node at the next peak; None where peak or ceiling is unknown."""
+
+    position: int
+    server_id: str
+    server_name: str
+    nodes_left: int
+    peak_load_rps: float | None
+    peak_share_of_ceiling: float | None
+    peak_share_one_host_lost: float | None
+    """The same after the loss of the physical host with the most of the servers that are left."""
+    likely_min_s: float
+    likely_max_s: float
+    says: str
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Exactly what will run, and what everyone should know before they approve it."""
+
+    looked_at: datetime
+    serving_now: int
+    target: int
+    floor: int
+    proposal: Proposal
+    steps: tuple[Step, ...]
+    stays: tuple[str, ...]
+    excluded: tuple[Excluded, ...]
+    warnings: tuple[Warned, ...]
+    likely_min_s: float
+    likely_max_s: float
+    way_back: tuple[str, ...]
+    server_hours_saved_per_month: float
+    hold_server_hours: float
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether anything forbids to submit this plan."""
+        return any(warning.blocks for warning in self.warnings)
+
+
+def preview(plan: PlanData, choice: Choice, pool: Pool, known: Known) -> Preview:
+    """Return what the approvers are shown: every step, every warning, the time, the way back, what it saves."""
+    found = candidates(choice, pool, known)
+    proposal = propose_target(choice, found, known)
+    steps = _steps(plan, found)
+    chosen = {server.server_id for server in plan.servers}
+    return Preview(
+        looked_at=pool.looked_at,
+        serving_now=found.serving,
+        target=plan.target,
+        floor=plan.floor,
+        proposal=proposal,
+        steps=steps,
+        stays=tuple(server.name for server in plan.remaining),
+        excluded=tuple(excluded for excluded in found.excluded if excluded.server_id not in chosen),
+        warnings=_warnings(plan, choice, pool, known, found, proposal),
+        likely_min_s=sum(step.likely_min_s for step in steps) + _pauses_s(plan),
+        likely_max_s=sum(step.likely_max_s for step in steps) + _pauses_s(plan),
+        way_back=_way_back(plan),
+        server_hours_saved_per_month=round(len(plan.servers) * HOURS_A_MONTH, 1),
+        hold_server_hours=round(len(plan.servers) * plan.hold_s / 3600, 2),
+    )
+
+
+def _pauses_s(plan: PlanData) -> float:
+    return max(0, len(plan.servers) - 1) * plan.pause_between_s
+
+
+def server_time_s(plan: PlanData, nodes: int) -> tuple[float, float]:
+    """Return the least and the most likely seconds that one server with `nodes` nodes takes to its end."""
+    unavoidable = plan.soak_s + plan.hold_s
+    # Two changes a node: drain, remove.
+    least = plan.min_drain_s + (plan.zeros_needed - 1) * LOOK_S + 2 * nodes * CHANGE_MIN_S + DELETE_MIN_S
+    most = plan.drain_limit_s + 2 * nodes * CHANGE_MAX_S + DELETE_MAX_S
+    return unavoidable + least, unavoidable + most
+
+
+def _steps(plan: PlanData, found: Candidates) -> tuple[Step, ...]:
+    steps = []
+    for position, server in enumerate(plan.servers, start=1):
+        left = serving_after_servers(found, {gone.server_id for gone in plan.servers[:position]})
+        share = share_of_ceiling(plan.forecast_peak_rps, len(left), plan.ceiling_rps)
+        lost = share_of_ceiling(plan.forecast_peak_rps, len(left) - most_on_one_host(left), plan.ceiling_rps)
+        least, most = server_time_s(plan, len(server.nodes))
+        load = None if plan.forecast_peak_rps is None else plan.forecast_peak_rps / max(1, len(left))
+        says = f"{server.name} drains, leaves the pool, is verified and deleted; {so_many_servers(len(left))} stay."
+        if share is not None:
+            says += f" At the next peak each carries {share:.0%} of the most it can."
+        steps.append(
+            Step(
+                position=position,
+                server_id=server.server_id,
+                server_name=server.name,
+                nodes_left=len(left),
+                peak_load_rps=load,
+                peak_share_of_ceiling=share,
+                # Nothing left is no share: the warning says it in words.
+                peak_share_one_host_lost=lost if lost is not None and math.isfinite(lost) else None,
+                likely_min_s=least,
+                likely_max_s=most,
+                says=says,
+            )
+        )
+    return tuple(steps)
+
+
+def serving_after_servers(found: Candidates, gone: set[str]) -> tuple[Member, ...]:
+    """Return the servers in service once those with these ids have left."""
+    return tuple(member for member in found.members if member.is_serving and member.server.id not in gone)
+
+
+def _way_back(plan: PlanData) -> tuple[str, ...]:
+    hold = (
+        f"Each server waits {_duration(plan.hold_s)} out of the pool before it is deleted."
+        if plan.hold_s
+        else "There is no hold: each server is deleted as soon as the pool without it is verified."
+    )
+    return (
+        "Until a server is deleted it can be put back in service at any moment, by one command; "
+        "the run does so by itself when traffic does not keep up.",
+        hold,
+        "After the delete there is no way back from the portal in this version: no image is taken. "
+        "A new server has to be built by hand.",
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{round(seconds, 1):g} s"
+    if seconds < 2 * 3600:
+        return f"{round(seconds / 60, 1):g} min"
+    return f"{round(seconds / 3600, 1):g} h"
+
+
+def _warnings(
+    plan: PlanData,
+    choice: Choice,
+    pool: Pool,
+    known: Known,
+    found: Candidates,
+    proposal: Proposal,
+) -> tuple[Warned, ...]:
+    warnings = [
+        *_size_warnings(plan, choice, found, proposal),
+        *_pool_warnings(plan, pool, found),
+        *_evidence_warnings(plan, pool),
+        *_knowledge_warnings(plan, pool, known),
+        *_time_warnings(plan, pool, known),
+        *_server_warnings(plan, pool),
+    ]
+    # Blocking ones first, else in the order in which they were found.
+    return tuple(sorted(warnings, key=lambda warning: not warning.blocks))
+
+
+def _size_warnings(plan: PlanData, choice: Choice, found: Candidates, proposal: Proposal) -> Iterable[Warned]:
+    if plan.target < proposal.count:
+        share = share_of_ceiling(plan.forecast_peak_rps, plan.target, plan.ceiling_rps)
+        risk = (
+            f"At the forecast peak each server would carry {share:.0%} of the most it can."
+            if share is not None
+            else "Whether they carry the next peak is unknown."
+        )
+        has_reason = len(choice.target_reason.strip()) >= SHORTEST_REASON
+        yield Warned(
+            "below_proposal",
+            f"The target of {so_many_servers(plan.target)} is lower than proposed ({proposal.count}). {risk}",
+            "The written reason stands in the plan; both sides take the risk by approving."
+            if has_reason
+            else "Write down why (at least a few words), or take the proposed size.",
+            blocks=not has_reason,
+        )
+    left = serving_after_servers(found, {server.server_id for server in plan.servers})
+    worst = most_on_one_host(left)
+    if len(left) > 1 and worst == len(left):
+        yield Warned(
+            "one_host",
+            "All servers that stay run on one physical host: if it fails the site is down.",
+            "Choose another order or a higher target, or have one of them moved.",
+        )
+    elif worst > 1:
+        yield Warned(
+            "host_shared",
+            f"{worst} of the {len(left)} servers that stay run on one physical host.",
+            "Have one of them moved, or keep one more.",
+        )
+    unknown = [member.server.name for member in left if member.server.host_id is None]
+    if unknown:
+        yield Warned(
+            "host_unknown",
+            f"The provider does not tell the physical host of {', '.join(unknown)}.",
+            "Ask the provider's support if the loss of one host matters.",
+        )
+    if len(left) == 1:
+        yield Warned(
+            "last_node",
+            "One server would be left: when it fails the site is down.",
+            "Keep at least 2.",
+        )
+    flavors = {member.server.flavor_id for member in left}
+    if len(flavors) > 1:
+        yield Warned(
+            "flavors_differ",
+            "The servers that stay are of different sizes; the projection counts them as equal.",
+            "Count with the most that the smallest one carries.",
+        )
+
+
+def _pool_warnings(plan: PlanData, pool: Pool, found: Candidates) -> Iterable[Warned]:
+    for stray in found.strays:
+        node = f"{stray.node.address}:{stray.node.port}"
+        fits = "no server" if not stray.server_names else "several servers: " + ", ".join(stray.server_names)
+        yield Warned(
+            "node_unmatched",
+            f"The address of node {node} belongs to {fits}. It does not count as a server in service.",
+            "Find out what answers there before the scale-down.",
+            subject=node,
+        )
+    for balancer in pool.balancers:
+        if balancer.status is not BalancerStatus.ACTIVE:
+            yield Warned(
+                "balancer_not_active",
+                f"Load balancer {balancer.name} is {balancer.status.value} and takes no change now.",
+                "Wait until it is active; an error needs the provider's support.",
+                blocks=balancer.status is not BalancerStatus.PENDING_UPDATE,
+                subject=balancer.name,
+            )
+        if not balancer.has_health_monitor:
+            yield Warned(
+                "no_health_monitor",
+                f"Load balancer {balancer.name} has no health monitor: a dead server stays in service there. "
+                "The run asks each server directly instead.",
+                "Switch on a health monitor at the provider.",
+                subject=balancer.name,
+            )
+        if balancer.session_persistence is not None:
+            yield Warned(
+                "session_persistence",
+                f"Load balancer {balancer.name} ties visitors to servers ({_tie(balancer.session_persistence)}): "
+                "they keep coming to a draining server, and zero may never be seen.",
+                f"After {_duration(plan.drain_limit_s)} this plan will {_at_limit(plan.at_limit)}. "
+                "Check that this is what is wanted.",
+                subject=balancer.name,
+            )
+    for excluded in found.excluded:
+        for reason in excluded.reasons:
+            # Of servers that would come out but for this; others stay anyway.
+            if all(one.code in _MENDABLE for one in excluded.reasons):
+                yield Warned(reason.code, reason.says, reason.what_to_do, subject=excluded.name)
+
+
+_MENDABLE = frozenset({"autoscaled", "other_balancer", "volumes", "locked", "busy", "address_shared"})
+
+
+def _tie(kind: str) -> str:
+    """Return in words by what visitors are tied; a kind that nobody knows stays as the provider names it."""
+    return _TIES.get(kind, kind)
+
+
+_TIES = {"HTTP_COOKIE": "by a cookie", "SOURCE_IP": "by their address", "SSL_ID": "by their TLS session"}
+
+
+def _at_limit(at_limit: AtLimit) -> str:
+    return {
+        AtLimit.ASK: "ask a person, and put the server back if nobody answers",
+        AtLimit.PUT_BACK: "put the server back in service",
+        AtLimit.CUT: "go on and cut the connections that are left",
+    }[at_limit]
+
+
+def _evidence_warnings(plan: PlanData, pool: Pool) -> Iterable[Warned]:
+    if plan.count_kind is None or any(server.count_url is None for server in plan.servers):
+        accepted = plan.accepted_grade is Grade.TIMED
+        yield Warned(
+            "evidence_timed",
+            "No status URL tells how many connections a server has, so each drain is only timed: "
+            f"it ends {_duration(plan.drain_limit_s)} after it began"
+            + (
+                "."
+                if accepted
+                else ", and a person is asked, since this plan accepts measured evidence only."
+            ),
+            "Name a status URL of the servers (nginx stub_status, Apache server-status).",
+        )
+    else:
+        yield Warned(
+            "evidence_measured",
+            "Connections are counted on each server by its status URL: the strongest evidence there is.",
+            "Nothing to do.",
+        )
+    if plan.at_limit is AtLimit.CUT:
+        yield Warned(
+            "cuts_at_limit",
+            f"After {_duration(plan.drain_limit_s)} of draining, connections that are still open are cut.",
+            "Choose “ask” unless that is really meant.",
+        )
+    if not plan.probes:
+        yield Warned(
+            "no_probe",
+            "No probe of the site is set up, so nothing could show that the site is well.",
+            "Set up at least one probe of this pool.",
+            blocks=True,
+        )
+
+
+def _knowledge_warnings(plan: PlanData, pool: Pool, known: Known) -> Iterable[Warned]:
+    if plan.ceiling_rps is None:
+        yield Warned(
+            "no_ceiling",
+            "The most that one server carries is unknown: load is watched by checks of the site only.",
+            "Enter it from a benchmark or from what was seen at the event.",
+        )
+    if plan.forecast_peak_rps is None:
+        yield Warned(
+            "no_forecast",
+            "The next peak is unknown, so the load at each step cannot be projected.",
+            "Enter the expected peak of this pool.",
+        )
+    if not plan.probes or all(probe.latency_limit_ms is None for probe in plan.probes):
+        yield Warned(
+            "no_baseline",
+            "There is no baseline and no latency limit: slower answers alone will not stop the run.",
+            "Give a probe a latency limit.",
+        )
+    now = pool.looked_at
+    for role in ("primary", "emergency"):
+        of_role = [contact for contact in known.contacts if role in contact.roles]
+        fresh = [
+            contact
+            for contact in of_role
+            if contact.confirmed_at is not None and now - contact.confirmed_at <= OLDEST_CONFIRMATION
+        ]
+        if not fresh:
+            has = "is not confirmed within the last 180 days" if of_role else "does not exist"
+            yield Warned(
+                "contacts_unconfirmed",
+                f"An {role} contact {has}." if role[0] in "aeiou" else f"A {role} contact {has}.",
+                "Have the customer confirm the contacts first.",
+                subject=role,
+            )
+
+
+def _time_warnings(plan: PlanData, pool: Pool, known: Known) -> Iterable[Warned]:
+    begins = max(pool.looked_at, plan.window_start or pool.looked_at)
+    for event in known.events:
+        if event.starts_at <= begins < event.ends_at:
+            yield Warned(
+                "event_on",
+                f"“{event.name}” is not over: it ends {event.ends_at:%Y-%m-%d %H:%M} UTC.",
+                "Wait until it is over, or be sure that its traffic is.",
+                subject=event.name,
+            )
+        elif begins < event.starts_at <= begins + EVENT_AHEAD:
+            yield Warned(
+                "event_coming",
+                f"“{event.name}” begins {event.starts_at:%Y-%m-%d %H:%M} UTC: the servers may be needed again.",
+                "Keep them until after it, or be sure that the smaller pool carries it.",
+                subject=event.name,
+            )
+    if plan.window_end is None:
+        return
+    window_s = (plan.window_end - begins).total_seconds()
+    shortest_s = min((server_time_s(plan, len(server.nodes))[0] for server in plan.servers), default=0.0)
+    all_s = sum(server_time_s(plan, len(server.nodes))[0] for server in plan.servers) + _pauses_s(plan)
+    if window_s < shortest_s:
+        yield Warned(
+            "window_too_short",
+            f"Not even one server fits into the change window: it takes at least {_duration(shortest_s)}.",
+            "Make the window longer, or drain, soak or hold shorter.",
+            blocks=True,
+        )
+    elif window_s < all_s:
+        yield Warned(
+            "window_short",
+            f"Not every server fits into the change window; all take at least {_duration(all_s)}.",
+            "Make the window longer: what does not fit stays in service.",
+        )
+
+
+def _server_warnings(plan: PlanData, pool: Pool) -> Iterable[Warned]:
+    yield Warned(
+        "no_image",
+        "No image of the servers is taken: what is deleted cannot be undone from the portal.",
+        "Make an image at the provider first if anything on these servers is needed again.",
+    )
+    untold = [server.name for server in plan.servers if pool.volumes.get(server.server_id) is None]
+    if untold:
+        yield Warned(
+            "volumes_unknown",
+            f"Whether volumes are attached to {', '.join(untold)} could not be found out.",
+            "It is looked at again before each delete, which waits until it is known.",
+        )
