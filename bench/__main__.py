@@ -6,12 +6,13 @@ import json
 import sys
 from pathlib import Path
 
+from bench.audit import audit
 from bench.planner import planner
 from bench.scaledown import overhead
 from portal.demo import Said
 
 RESULTS = Path(__file__).resolve().parent / "results.json"
-NAMES = ("planner", "overhead")
+NAMES = ("planner", "overhead", "audit")
 
 
 def main(arguments: list[str]) -> int:
@@ -28,6 +29,8 @@ def main(arguments: list[str]) -> int:
         figures |= planner()
     if "overhead" in wanted:
         figures |= overhead(Said())
+    if "audit" in wanted:
+        figures |= audit()
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     RESULTS.write_text(json.dumps({**kept, **figures}, indent=2, sort_keys=True) + "\n")
     width = max(len(name) for name in figures)

@@ -21,9 +21,16 @@ from portal.runs.bootstep import install  # noqa: E402  (counters are made by wh
 app = Celery("portal")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-app.conf.task_routes = {"portal.runs.tasks.*": {"queue": "ticks"}}
+# The books are kept beside the ticks: long work such as mail and analysis must not keep the audit unsealed.
+app.conf.task_routes = {
+    "portal.runs.tasks.*": {"queue": "ticks"},
+    "portal.audit.tasks.*": {"queue": "ticks"},
+    "portal.events.tasks.*": {"queue": "ticks"},
+}
 app.conf.beat_schedule = {
     "portal-tidy": {"task": "portal.tasks.tidy", "schedule": 60.0},
+    "audit-seal": {"task": "portal.audit.tasks.seal", "schedule": 1.0},
+    "audit-head": {"task": "portal.audit.tasks.log_head", "schedule": 60.0},
     "scaledown-expire": {"task": "scaledown.tasks.expire", "schedule": 60.0},
 }
 install(app)

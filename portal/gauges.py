@@ -5,9 +5,14 @@ How much is overdue is told by portal/runs; counters are counted in the process 
 
 from __future__ import annotations
 
+import structlog
+from django.db import DatabaseError
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
+from portal.audit.sealer import unsealed_for_s
 from portal.health import findings
+
+log = structlog.get_logger(__name__)
 
 
 def installation() -> bytes:
@@ -18,4 +23,14 @@ def installation() -> bytes:
     )
     for found in findings():
         ready.labels(found.name).set(found.ok)
+    try:
+        waited_s = unsealed_for_s()
+    except DatabaseError as error:
+        log.warning("gauges_unread", error=type(error).__name__)
+    else:
+        Gauge(
+            "audit_unsealed_seconds",
+            "Since when the oldest audit entry waits for its seal.",
+            registry=registry,
+        ).set(waited_s)
     return generate_latest(registry)

@@ -11,6 +11,7 @@ from django.db.migrations.executor import MigrationExecutor
 from redis.exceptions import RedisError
 
 from portal.alarms import engine_asleep
+from portal.audit.sealer import LATE_AFTER_S, unsealed_for_s
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +31,8 @@ def findings() -> list[Finding]:
     found = [database, _redis()]
     if database.ok:
         found += [_migrations(), _engine()]
+        if found[2].ok:
+            found.append(_audit())
     return found
 
 
@@ -74,3 +77,10 @@ def _engine() -> Finding:
         f"The engine is asleep: {_count(asleep.overdue, 'run')} overdue, "
         f"{_count(asleep.draining, 'node')} left draining.",
     )
+
+
+def _audit() -> Finding:
+    waited_s = unsealed_for_s()
+    if waited_s <= LATE_AFTER_S:
+        return Finding("audit", True, "The audit is sealed.")
+    return Finding("audit", False, f"The audit has been unsealed for {waited_s:.0f} s. Is beat running?")

@@ -41,6 +41,8 @@ SECRET_KEY = env.str("SECRET_KEY", default=INSECURE_SECRET_KEY)
 # Fernet keys, newest first; the first encrypts, all decrypt (rotation).
 FIELD_KEYS: list[str] = env.list("FIELD_KEYS", default=[])
 AUDIT_KEY = env.str("AUDIT_KEY", default="")
+# Retired audit keys: they seal nothing any more, and verify what they sealed.
+AUDIT_OLD_KEYS: list[str] = env.list("AUDIT_OLD_KEYS", default=[])
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost"] if DESK_MODE else [])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 

@@ -51,3 +51,33 @@ class AuditEntry(models.Model):
     def field_count(self) -> int:
         """How many fields the entry shows as changed."""
         return len({**self.before, **self.after})
+
+
+class AuditSeal(models.Model):
+    """The seal of one entry: the chain's next number, the seal before it, and its own HMAC. Append-only."""
+
+    no = models.BigIntegerField(primary_key=True)
+    entry = models.BigIntegerField(unique=True)
+    format = models.PositiveSmallIntegerField()
+    """Which columns it covers (`chain.COLUMNS`)."""
+    key_id = models.CharField(max_length=8)
+    previous = models.BinaryField()
+    mac = models.BinaryField()
+
+    class Meta:
+        db_table = "audit_seal"
+
+    def __str__(self) -> str:
+        return f"seal {self.no} of entry {self.entry}"
+
+
+class AuditUnsealed(models.Model):
+    """An entry that waits for its seal; written by a trigger in the entry's own transaction."""
+
+    entry = models.BigIntegerField(primary_key=True)
+
+    class Meta:
+        db_table = "audit_unsealed"
+
+    def __str__(self) -> str:
+        return f"entry {self.entry}"
