@@ -31,6 +31,11 @@ app.conf.beat_schedule = {
     "portal-tidy": {"task": "portal.tasks.tidy", "schedule": 60.0},
     "audit-seal": {"task": "portal.audit.tasks.seal", "schedule": 1.0},
     "audit-head": {"task": "portal.audit.tasks.log_head", "schedule": 60.0},
+    "notify-sweep": {
+        "task": "portal.notify.tasks.sweep",
+        "schedule": 5.0,
+        "options": {"expires": 10.0},
+    },
     "scaledown-expire": {"task": "scaledown.tasks.expire", "schedule": 60.0},
 }
 install(app)

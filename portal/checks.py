@@ -71,6 +71,8 @@ def what_is_wrong() -> list[CheckMessage]:
         wrong(16, "METRICS_LISTEN is no address like 0.0.0.0:9101. Set one, or leave it out.")
     for says in settings.MALFORMED:
         wrong(11, says)
+    for number, says in mail_trouble():
+        wrong(number, says)
     if settings.DESK_MODE:
         return found
     for number, (name, schemes) in enumerate(_SERVERS.items(), start=12):
@@ -98,6 +100,34 @@ def what_is_wrong() -> list[CheckMessage]:
         wrong(8, "Cookies that are not Secure are only for DESK_MODE.")
     if not settings.SECURE_SSL_REDIRECT and not settings.BEHIND_PROXY:
         wrong(9, "SECURE_SSL_REDIRECT is off and BEHIND_PROXY is not set: pages would go over plain http.")
+    return found
+
+
+def mail_trouble() -> list[tuple[int, str]]:
+    """Return (number, sentence) for each thing wrong with how mail is sent. No value is repeated: a password may
+    be in it.
+    """
+    from portal.notify.transport import server_of
+
+    found: list[tuple[int, str]] = []
+    if settings.EMAIL_URL:
+        try:
+            server = server_of(settings.EMAIL_URL)
+        except ValueError as error:
+            found.append((40, f"EMAIL_URL cannot be read: {error}"))
+        else:
+            if server.user and settings.EMAIL_PLAIN and not server.is_tls:
+                found.append(
+                    (41, "EMAIL_PLAIN would send the password of EMAIL_URL readable. Leave one out.")
+                )
+    elif not settings.DESK_MODE:
+        found.append((42, "EMAIL_URL is not set. Set the mail server: smtp://user:password@host:587."))
+    if not settings.MAIL_FROM.isascii() or "@" not in settings.MAIL_FROM.strip("@"):
+        found.append((43, "MAIL_FROM is no mail address. Set the address from which the portal writes."))
+    if not settings.DESK_MODE and not settings.PUBLIC_URL.startswith("https://"):
+        found.append(
+            (44, "PUBLIC_URL is not set or not https. Set the address under which people reach the portal.")
+        )
     return found
 
 

@@ -61,6 +61,7 @@ INSTALLED_APPS = [
     "portal.audit",
     "portal.approvals",
     "portal.runs",
+    "portal.notify",
     "accounts",
     "capacity",
     "scaledown",
@@ -239,6 +240,21 @@ SIMULATOR_URL = env.str("SIMULATOR_URL", default="")
 WATCHDOG_URL = env.str("WATCHDOG_URL", default="")
 # Where a worker answers Prometheus (host:port); none unless set.
 METRICS_LISTEN = env.str("METRICS_LISTEN", default="")
+
+# Where people reach the portal: links in mails begin with it.
+PUBLIC_URL = env.str(
+    "PUBLIC_URL", default=f"http://localhost:{env.str('PORT', default='8000')}" if DESK_MODE else ""
+).rstrip("/")
+# The mail server: smtp://user:password@host:587 with STARTTLS, smtps://… with TLS from the start. Empty on a
+# desk: mails go into the desk's mailbox (/desk/mail) and nowhere else.
+EMAIL_URL = env.str("EMAIL_URL", default="")
+# Speak plainly with a mail server that offers no TLS (one on the same machine or in a closed network).
+EMAIL_PLAIN = env.bool("EMAIL_PLAIN", default=False)
+MAIL_FROM = env.str("MAIL_FROM", default="portal@localhost.localdomain" if DESK_MODE else "")
+MAIL_FROM_NAME = env.str("MAIL_FROM_NAME", default="Steady State")
+# The longest time that one mail may take (s), and how long a worker may hold it; see portal/notify/sending.py.
+MAIL_DEADLINE_S = number("MAIL_DEADLINE_S", 30.0)
+MAIL_TEMPLATES_STRICT = False
 
 # The engine (portal/runs). Times in seconds.
 RUNS = {

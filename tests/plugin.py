@@ -36,6 +36,10 @@ _NOT_INHERITED = (
     "PORT",
     "LOG_FORMAT",
     "WATCHDOG_URL",
+    "EMAIL_URL",
+    "EMAIL_PLAIN",
+    "MAIL_FROM",
+    "PUBLIC_URL",
 )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from functools import lru_cache
+from typing import Any
 
 import redis
 import structlog
@@ -34,16 +35,21 @@ def _client() -> redis.Redis:
 
 def send_wake_up() -> bool:
     """Ask for a turn of a tender; return whether the message was handed over."""
-    from kombu.exceptions import OperationalError
-
     from portal.runs.tasks import tend
+
+    return hand_over(tend, "wake_up_lost")
+
+
+def hand_over(task: Any, event: str) -> bool:
+    """Put a hint for a worker into its queue; return whether that worked. `event` names its loss in the log."""
+    from kombu.exceptions import OperationalError
 
     if not _is_worth_trying():
         return False
     try:
-        tend.apply_async(retry=False)
+        task.apply_async(retry=False)
     except (OperationalError, OSError, redis.RedisError) as error:
-        _lost("wake_up_lost", error)
+        _lost(event, error)
         return False
     return True
 

@@ -34,7 +34,15 @@ def run(part: str, tmp_path: Path, **env: str) -> subprocess.CompletedProcess[st
 def test_no_part_starts_with_desk_settings_or_without_its_secrets(part, tmp_path):
     ended = run(part, tmp_path, SIMULATOR_URL="http://127.0.0.1:1", EGRESS_ALLOW="127.0.0.1:1")
     assert ended.returncode == 1
-    for name in ("SECRET_KEY", "FIELD_KEYS", "AUDIT_KEY", "ALLOWED_HOSTS", "DATABASE_URL"):
+    for name in (
+        "SECRET_KEY",
+        "FIELD_KEYS",
+        "AUDIT_KEY",
+        "ALLOWED_HOSTS",
+        "DATABASE_URL",
+        "EMAIL_URL",
+        "PUBLIC_URL",
+    ):
         assert f"{name} " in ended.stderr, name
     assert "SIMULATOR_URL is only for DESK_MODE" in ended.stderr
     assert "EGRESS_ALLOW is only for DESK_MODE" in ended.stderr

@@ -1,0 +1,251 @@
+"""Telling people. `tell` writes one row in the caller's transaction; workers send it after the commit.
+
+    from portal.notify.services import tell, tell_all
+    tell("invitation", address="maja@lindgren.example", subject_ref=f"invitation:{invitation.ref}",
+         context={"name": "Maja", "url": path}, reason="invited by an admin")
+    tell_all("approval_asked", audience("approvers", account), account=account, …)
+
+The same purpose to the same person about the same subject in the same period is told once: repeating it
+returns the row that is there. Raises ValueError for an unregistered purpose.
+"""
+
+from __future__ import annotations
+
+import hmac
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+from django.utils import timezone
+
+from portal.errors import Refused
+from portal.notify import compose
+from portal.notify.models import MailState, Message, Preference
+from portal.notify.quiet import Quiet, may_go_at
+from portal.notify.registry import ALWAYS_ON, Kind, Purpose, Recipient, Urgency, audience, purpose_of
+from portal.notify.wake import wake_after_commit
+
+if TYPE_CHECKING:
+    from accounts.models import User
+
+log = structlog.get_logger(__name__)
+
+__all__ = ["Kind", "Purpose", "Recipient", "Urgency", "tell", "tell_all"]
+
+
+@transaction.atomic
+def tell(
+    purpose: str,
+    *,
+    to: User | None = None,
+    address: str = "",
+    subject_ref: str,
+    period: str = "",
+    context: Mapping[str, Any],
+    account: Any = None,
+    urgency: Urgency = Urgency.NORMAL,
+    reason: str = "",
+) -> Message | None:
+    """Tell one person one thing; return the row, or None where the person turned this kind off altogether.
+
+    Give `to` (a user) or `address`. `subject_ref` names what it is about ("plan:<ref>") and makes the
+    thread; `period` lets the same be told again ("2026-W48"). `context` holds plain values; `url` in it is
+    the page that it is about. `account` limits who may still read it: whoever loses access sees it no more.
+    """
+    if (to is None) == (not address):
+        raise ValueError("Tell a user or an address, one of the two.")
+    one = Recipient(
+        user=to,
+        address=address,
+        name=str(context.get("name", "")),
+        time_zone=str(context.get("time_zone", "UTC")),
+        is_customer=bool(context.get("is_customer", False)),
+    )
+    told = tell_all(
+        purpose,
+        [one],
+        subject_ref=subject_ref,
+        period=period,
+        context=context,
+        account=account,
+        urgency=urgency,
+        reason=reason,
+    )
+    return told[0] if told else None
+
+
+@transaction.atomic
+def tell_all(
+    purpose: str,
+    people: Iterable[Recipient],
+    *,
+    subject_ref: str,
+    period: str = "",
+    context: Mapping[str, Any],
+    account: Any = None,
+    urgency: Urgency | Mapping[bool, Urgency] = Urgency.NORMAL,
+    reason: str = "",
+) -> list[Message]:
+    """Tell several people the same, each in their own row; return the rows in the order of `people`.
+
+    `urgency` may differ between customers and others: `{True: Urgency.TODAY, False: Urgency.NOW}`. Three
+    queries, however many people.
+    """
+    known = purpose_of(purpose)
+    now = timezone.now()
+    listed = _once_each(people)
+    wishes = {
+        row.user_id: row
+        for row in Preference.objects.filter(user__in=[one.user.pk for one in listed if one.user is not None])
+    }
+    rows = []
+    for one in listed:
+        wish = wishes.get(one.user.pk) if one.user is not None else None
+        asked = urgency if isinstance(urgency, Urgency) else urgency[one.is_customer]
+        row = _row(known, one, wish, subject_ref, period, context, account, asked, reason, now)
+        if row is not None:
+            rows.append(row)
+    if not rows:
+        return []
+    Message.objects.bulk_create(rows, ignore_conflicts=True)
+    keys = [row.recipient_key for row in rows]
+    found = {
+        row.recipient_key: row
+        for row in Message.objects.filter(
+            purpose=purpose, recipient_key__in=keys, subject_ref=subject_ref, period=period
+        )
+    }
+    if any(row.due_at is not None and row.due_at <= now for row in rows):
+        wake_after_commit()
+    return [found[key] for key in keys]
+
+
+def _once_each(people: Iterable[Recipient]) -> list[Recipient]:
+    """Return the people without doubles; a contact who is also a user is told as the user."""
+    listed: dict[str, Recipient] = {}
+    addresses: set[str] = set()
+    for one in sorted(people, key=lambda one: one.user is None):
+        address = (one.user.email if one.user is not None else one.address).strip().lower()
+        if address not in addresses:
+            addresses.add(address)
+            listed[address] = one
+    return list(listed.values())
+
+
+def _row(
+    purpose: Purpose,
+    one: Recipient,
+    wish: Preference | None,
+    subject_ref: str,
+    period: str,
+    context: Mapping[str, Any],
+    account: Any,
+    urgency: Urgency,
+    reason: str,
+    now: datetime,
+) -> Message | None:
+    user = one.user
+    if user is None:
+        _check_address(one.address)
+    is_fixed = purpose.kind in ALWAYS_ON
+    by_mail = is_fixed or wish is None or purpose.kind not in wish.mail_off
+    in_portal = (
+        user is not None
+        and purpose.in_portal
+        and purpose.kind is not Kind.PERSONAL
+        and (is_fixed or wish is None or purpose.kind not in wish.portal_off)
+    )
+    if not by_mail and not in_portal:
+        return None
+    zone = user.time_zone if user is not None else one.time_zone
+    full = {
+        **context,
+        "name": user.name if user is not None else one.name,
+        "is_customer": one.is_customer,
+        "account_name": str(account) if account is not None else "",
+        "time_zone": zone,
+    }
+    ref = uuid.uuid4()
+    urgency = Urgency.NOW if is_fixed else urgency
+    return Message(
+        ref=ref,
+        purpose=purpose.name,
+        kind=purpose.kind.value,
+        urgency=urgency.value,
+        recipient_key=recipient_key(user, one.address),
+        user=user,
+        address=None if user is not None else one.address.strip(),
+        account=account,
+        subject_ref=subject_ref,
+        period=period,
+        reason=reason[:200],
+        created_at=now,
+        message_id=f"{ref}@{compose.domain()}",
+        title=compose.write_subject(purpose.name, full, zone=zone),
+        context=compose.pack(full),
+        url=compose.path_of(context.get("url", "")),
+        mail_state=MailState.QUEUED if by_mail else MailState.NONE,
+        due_at=due_at(urgency, user, wish, zone, now) if by_mail else None,
+        is_shown=in_portal,
+    )
+
+
+def recipient_key(user: User | None, address: str = "") -> str:
+    """Return what tells one recipient from another: never the address itself."""
+    if user is not None:
+        return f"user:{user.pk}"
+    text = address.strip().lower().encode()
+    return f"mail:{hmac.new(settings.SECRET_KEY.encode(), b'notify:' + text, sha256).hexdigest()[:40]}"
+
+
+def _check_address(address: str) -> None:
+    try:
+        validate_email(address.strip())
+    except ValidationError:
+        raise Refused("This is no mail address that could be written to.", code="bad_address") from None
+
+
+def due_at(
+    urgency: Urgency, user: User | None, wish: Preference | None, zone: str, now: datetime
+) -> datetime:
+    """Return when a mail may go: a person without log-in has no quiet hours of their own, only 21 to 7."""
+    return may_go_at(now, urgency, zone, quiet_of(wish))
+
+
+def quiet_of(wish: Preference | None) -> Quiet | None:
+    """Return a person's quiet hours, or None for who wants none."""
+    chosen = wish or Preference()
+    return None if chosen.quiet_from == chosen.quiet_until else Quiet(chosen.quiet_from, chosen.quiet_until)
+
+
+def mail_failed(message: Message, says: str) -> None:
+    """Tell the account's launch managers that somebody could not be reached, in the portal and by mail.
+
+    A returned mail about a returned mail ends here: the log and the list of mails have it.
+    """
+    log.warning("mail_failed", message=message.pk, purpose=message.purpose, says=says)
+    if message.account is None or message.purpose == "mail_returned":
+        return
+    who = (
+        message.user.name if message.user is not None else compose.unpack(message.context or "{}").get("name")
+    )
+    tell_all(
+        "mail_returned",
+        audience("launch_managers", message.account),
+        subject_ref=f"mail:{message.ref}",
+        account=message.account,
+        context={
+            "who": who or "A contact",
+            "what": message.title,
+            "says": says,
+            "url": message.url,
+        },
+        reason="a mail could not be delivered",
+    )
