@@ -9,7 +9,7 @@ from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Lower
+from django.db.models.functions import Lower, Now
 
 from portal.crypto import EncryptedTextField
 from portal.rows import Referenced
@@ -81,17 +81,23 @@ class Team(Referenced):
     name = models.CharField(max_length=200, unique=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
+    team_path = ""
+
     def __str__(self) -> str:
         return self.name
 
 
 class TeamMembership(Referenced):
-    """A user's role in a team."""
+    """A user's role in a team. `granted_by` is None only for what the installation began with."""
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="team_memberships")
     role = models.CharField(max_length=20, choices=TeamRole.choices)
+    granted_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True, db_default=Now())
+
+    team_path = "team"
 
     class Meta:
         constraints = [
@@ -154,6 +160,7 @@ class Membership(Referenced):
     role = models.CharField(max_length=20, choices=AccountRole.choices)
     granted_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     granted_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True, db_default=Now())
 
     account_path = "account"
 
@@ -165,6 +172,80 @@ class Membership(Referenced):
 
     def __str__(self) -> str:
         return f"{self.user}: {self.role}"
+
+
+class Invitation(Referenced):
+    """An offer of one role, on an account or in a team, to whoever reads this mail address.
+
+    Single use. Of the token in the mail only a keyed hash is kept; `prefix` lets a person tell which it is.
+    Whether it still holds is asked afresh each time (accounts/invitations.py): the inviter may have lost the
+    right to give the role. Sending it again makes a new token, and the old one ends.
+    """
+
+    account = models.ForeignKey(
+        Account, null=True, blank=True, on_delete=models.CASCADE, related_name="invitations"
+    )
+    team = models.ForeignKey(
+        Team, null=True, blank=True, on_delete=models.CASCADE, related_name="invitations"
+    )
+    email = models.EmailField()
+    role = models.CharField(max_length=20)
+    digest = models.CharField(max_length=64, unique=True)
+    prefix = models.CharField(max_length=12)
+    invited_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    accepted_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    account_path = "account"
+    team_path = "team"
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="invitation_of_account_or_team",
+                condition=Q(account__isnull=False, team__isnull=True, role__in=AccountRole.values)
+                | Q(account__isnull=True, team__isnull=False, role__in=TeamRole.values),
+            ),
+            models.CheckConstraint(name="invitation_email_lower", condition=Q(email=Lower("email"))),
+            models.CheckConstraint(
+                name="invitation_digest_is_sha256", condition=Q(digest__regex=r"^[0-9a-f]{64}$")
+            ),
+            models.CheckConstraint(
+                name="invitation_used_or_revoked",
+                condition=Q(accepted_at__isnull=True) | Q(revoked_at__isnull=True),
+            ),
+            models.UniqueConstraint(
+                name="invitation_open_once_an_account",
+                fields=["account", "email"],
+                condition=Q(accepted_at__isnull=True, revoked_at__isnull=True, account__isnull=False),
+            ),
+            models.UniqueConstraint(
+                name="invitation_open_once_a_team",
+                fields=["team", "email"],
+                condition=Q(accepted_at__isnull=True, revoked_at__isnull=True, team__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email}: {self.role}"
+
+
+class InvitationSent(models.Model):
+    """One mail of an invitation: what the limits per inviter and per account count."""
+
+    invitation = models.ForeignKey(Invitation, on_delete=models.CASCADE, related_name="sent")
+    by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["by", "at"], name="invitation_sent_by")]
+
+    def __str__(self) -> str:
+        return f"{self.invitation_id} {self.at:%Y-%m-%d %H:%M}"
 
 
 class ContactRole(models.TextChoices):

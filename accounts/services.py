@@ -10,24 +10,23 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.authentication import SHOWN, digest_of, new_secret
+from accounts.members import add_to_team as add_to_team
+from accounts.members import grant_role as grant_role
+from accounts.members import remove_member as remove_member
 from accounts.models import (
     Account,
-    AccountRole,
     AccountStatus,
     ApiToken,
     CloudConnection,
     Contact,
-    Membership,
     Team,
-    TeamMembership,
-    TeamRole,
     User,
 )
-from portal.access import ACCOUNT_ROLES, SCOPES, Permission, permissions_on
+from portal.access import SCOPES
 from portal.audit.services import record, snapshot
-from portal.errors import NotPermitted, Refused
+from portal.errors import Refused
 from portal.rows import check_row
-from portal.runs import services as runs
+from portal.streams import recheck
 
 LONGEST_TOKEN = timedelta(days=366)
 
@@ -72,90 +71,6 @@ def change_own_settings(user: User, *, name: str, time_zone: str) -> User:
     user.save(update_fields=["name", "time_zone"])
     record("user.changed", actor=user, subject=user, before=before, after=snapshot(user))
     return user
-
-
-@transaction.atomic
-def add_to_team(team: Team, user: User, role: str, *, actor: User | None = None) -> TeamMembership:
-    """Give a user a role in a team; a repeat with another role changes it. Operators cannot be members."""
-    if role not in TeamRole.values:
-        raise Refused(f"There is no team role “{role}”.", code="unknown_role")
-    if user.is_operator:
-        raise Refused("An operator of the installation sees no account and joins no team.", code="operator")
-    made, _ = TeamMembership.objects.update_or_create(team=team, user=user, defaults={"role": role})
-    record(
-        "team.member", actor=actor, subject=made, after={"team": team.name, "user": user.email, "role": role}
-    )
-    return made
-
-
-@transaction.atomic
-def grant_role(account: Account, user: User, role: str, *, actor: User | None) -> Membership:
-    """Give a user a role on an account, or change it. `actor` None is the installation itself.
-
-    Nobody gives a role above their own: every permission of `role` must be the actor's too, except that a
-    lead grants an account's first admin. The account's last admin cannot be demoted.
-    """
-    if role not in AccountRole.values:
-        raise Refused(f"There is no role “{role}”.", code="unknown_role")
-    if user.is_operator:
-        raise Refused("An operator of the installation sees no account.", code="operator")
-    Account.objects.select_for_update().get(pk=account.pk)
-    held = Membership.objects.filter(account=account, user=user).first()
-    if actor is not None:
-        mine = permissions_on(actor, account)
-        first_admin = (
-            Permission.TEAM_EDIT in mine
-            and role == AccountRole.ADMIN
-            and not account.memberships.filter(role=AccountRole.ADMIN).exists()
-        )
-        if Permission.MEMBER_EDIT not in mine:
-            raise NotPermitted("You may not give roles on this account.", code="no_right")
-        if not first_admin and not ACCOUNT_ROLES[role] <= mine:
-            raise NotPermitted("You cannot give a role above your own.", code="role_above_own")
-    if held is not None and held.role == AccountRole.ADMIN and role != AccountRole.ADMIN:
-        _keep_an_admin(account, held)
-    before = snapshot(held) if held else {}
-    made, _ = Membership.objects.update_or_create(
-        account=account,
-        user=user,
-        defaults={"role": role, "granted_by": actor, "granted_at": timezone.now()},
-    )
-    record(
-        "member.granted",
-        actor=actor,
-        account=account,
-        subject=made,
-        subject_label=f"{user.name}: {role}",
-        before=before,
-        after=snapshot(made),
-    )
-    if held is not None and before.get("role") != role:
-        runs.facts_changed(says=f"The role of {user.name} is {role} now.", actor=actor, account=account)
-    return made
-
-
-@transaction.atomic
-def remove_member(account: Account, user: User, *, actor: User | None) -> None:
-    """Take a user's role on an account away. The last admin stays. Raises Refused if there is none."""
-    Account.objects.select_for_update().get(pk=account.pk)
-    held = Membership.objects.filter(account=account, user=user).first()
-    if held is None:
-        raise Refused(f"{user.name} has no role on this account.", code="no_member")
-    if actor is not None and Permission.MEMBER_EDIT not in permissions_on(actor, account):
-        raise NotPermitted("You may not remove members of this account.", code="no_right")
-    if held.role == AccountRole.ADMIN:
-        _keep_an_admin(account, held)
-    record("member.removed", actor=actor, account=account, subject=held, before=snapshot(held))
-    held.delete()
-    # An approval may rest on this person: nothing more is deleted before it was looked at again.
-    runs.facts_changed(says=f"{user.name} was removed from the account.", actor=actor, account=account)
-
-
-def _keep_an_admin(account: Account, leaving: Membership) -> None:
-    if not account.memberships.filter(role=AccountRole.ADMIN).exclude(pk=leaving.pk).exists():
-        raise Refused(
-            "The last admin of an account stays. Make somebody else admin first.", code="last_admin"
-        )
 
 
 # --- accounts ----------------------------------------------------------------------------------------------
@@ -392,5 +307,6 @@ def revoke_token(token: ApiToken, *, actor: User, at: datetime) -> ApiToken:
     """End a token now; a repeat changes nothing."""
     if ApiToken.objects.filter(pk=token.pk, revoked_at__isnull=True).update(revoked_at=at):
         record("token.revoked", actor=actor, subject=token, subject_label=f"{token.name} ({token.prefix}…)")
+        recheck(token.user_id)
     token.refresh_from_db()
     return token

@@ -8,6 +8,9 @@ Pages and API views declare a permission (a base class cannot be subclassed with
         def post(self, request, plan_ref):
             plan = self.find(Plan, plan_ref)      # not visible: 404; right missing: 403
 
+What belongs to a team and to no account (its members, invitations into it) is found by `find_in_team()` the
+same way: a model says `team_path = "team"`.
+
 A model that belongs to an account says how to get there: `account_path = "plan__account"` (`""` for the
 account itself); one with a field `account` need not say it. What is another account's is 404, a right that one lacks is 403.
 `is_superuser` grants nothing. An operator of the installation sees no row of any account.
@@ -35,7 +38,16 @@ from django.shortcuts import render
 from django.views import View
 
 from portal.audit.services import record_outside
-from portal.errors import InDoubt, NotPermitted, ProviderFailed, Refused, StaleState, Trouble, TryLater
+from portal.errors import (
+    InDoubt,
+    NotPermitted,
+    ProviderFailed,
+    Refused,
+    StaleState,
+    TooOften,
+    Trouble,
+    TryLater,
+)
 
 Row = TypeVar("Row", bound=models.Model)
 
@@ -54,6 +66,7 @@ class Permission(Enum):
     PLAN_VIEW = ("scaledown:read", "read its plans")
     RUN_VIEW = ("scaledown:read", "watch its runs and read reports")
     AUDIT_VIEW = ("audit:read", "read what was changed, when and by whom")
+    MEMBER_VIEW = ("members:read", "see who has access, and in which role")
     # editor
     CONTACT_EDIT = ("contacts:write", "add, change and confirm contacts")
     PLAN_DRAFT = ("scaledown:write", "draw up and change drafts of plans")
@@ -81,6 +94,7 @@ class Permission(Enum):
     RUN_COMMAND = ("scaledown:run", "resume runs, retry, skip, put back, go on, roll back")
     SERVER_PROTECT = ("scaledown:write", "protect servers")
     TEAM_NOTES = ("accounts:read", "read and write the team's own notes")
+    TEAM_VIEW = ("members:read", "see the team's members")
     # lead
     TEAM_EDIT = ("members:write", "change the team's members")
     ACCOUNT_ARCHIVE = ("accounts:write", "archive the account")
@@ -104,7 +118,7 @@ PERSONAL = frozenset({Permission.PUBLIC, Permission.SIGNED_IN, Permission.OPERAT
 _P = Permission
 _VIEWER = frozenset(
     {_P.ACCOUNT_VIEW, _P.CONTACT_VIEW, _P.CONNECTION_VIEW, _P.PLAN_VIEW, _P.RUN_VIEW, _P.AUDIT_VIEW}
-)
+) | {_P.MEMBER_VIEW}
 _EDITOR = _VIEWER | {_P.CONTACT_EDIT, _P.PLAN_DRAFT, _P.DRILL_DRAFT, _P.SAMPLE_ADD}
 _APPROVER = _EDITOR | {_P.PLAN_APPROVE, _P.RUN_PAUSE, _P.RUN_ABORT, _P.STANDSTILL_PUT, _P.SIGN_OFF}
 _ADMIN = _APPROVER | {
@@ -125,6 +139,7 @@ _LAUNCH_MANAGER = (_ADMIN - _CUSTOMERS_OWN) | {
     _P.RUN_COMMAND,
     _P.SERVER_PROTECT,
     _P.TEAM_NOTES,
+    _P.TEAM_VIEW,
 }
 _LEAD = _LAUNCH_MANAGER | {_P.TEAM_EDIT, _P.ACCOUNT_ARCHIVE, _P.STANDSTILL_LIFT, _P.OVERRIDE}
 
@@ -181,6 +196,40 @@ def account_path(model: type[models.Model]) -> str:
             f"{model.__name__} does not say how it gets to its account (account_path)."
         )
     return path
+
+
+def seen_by_team(
+    user: Any, rows: QuerySet[Row] | type[Row], permission: Permission | None = None
+) -> QuerySet[Row]:
+    """Return those of `rows` that belong to teams of which `user` is a member, as one query.
+
+    With `permission`, only teams in which the user holds it. A model says how it gets to its team
+    (`team_path`, `""` for the team itself); one that does not raises ImproperlyConfigured.
+    """
+    found = rows._default_manager.all() if isinstance(rows, type) else rows
+    path = getattr(found.model, "team_path", None)
+    if not isinstance(path, str):
+        raise ImproperlyConfigured(
+            f"{found.model.__name__} does not say how it gets to its team (team_path)."
+        )
+    if not _enters_accounts(user):
+        return found.none()
+    own = apps.get_model("accounts", "TeamMembership")._default_manager.filter(
+        user=user, role__in=_roles_with(TEAM_ROLES, permission)
+    )
+    return found.filter(**{f"{path}__in" if path else "pk__in": own.values("team_id")})
+
+
+def team_permissions(user: Any, team: Any) -> frozenset[Permission]:
+    """Return everything that `user` may do in a team, read afresh in one query."""
+    if not _enters_accounts(user):
+        return frozenset()
+    roles = (
+        apps.get_model("accounts", "TeamMembership")
+        ._default_manager.filter(user=user, team=team)
+        .values_list("role", flat=True)
+    )
+    return permissions_of(frozenset(roles))
 
 
 def account_of(row: models.Model) -> Any:
@@ -263,6 +312,7 @@ class Guard:
     request: Any
     granted: frozenset[Permission]
     account: Any
+    team: Any
     _asked: bool
 
     def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
@@ -288,6 +338,7 @@ class Guard:
         """Start with nothing granted; called once per request."""
         self.granted = frozenset()
         self.account = None
+        self.team = None
         self._asked = self.needed in PERSONAL
 
     def visible(self, rows: QuerySet[Row] | type[Row], permission: Permission | None = None) -> QuerySet[Row]:
@@ -322,6 +373,25 @@ class Guard:
         needed = permission or self.needed
         if needed not in self.granted:
             self.refuse(needed, row)
+        return row
+
+    def find_in_team(self, rows: QuerySet[Row] | type[Row], ref: uuid.UUID | str) -> Row:
+        """Return the row with this public reference of a team of the user's; 404 and 403 like `find()`."""
+        found = seen_by_team(self.request.user, rows)
+        path: str = getattr(found.model, "team_path", "")
+        if path:
+            found = found.select_related(path)
+        try:
+            row = found.filter(ref=uuid.UUID(str(ref))).first()
+        except ValueError:
+            row = None
+        self._asked = True
+        if row is None:
+            raise Http404("There is nothing here that you can see.")
+        self.team = getattr(row, path) if path else row
+        self.granted = team_permissions(self.request.user, self.team)
+        if self.needed not in self.granted:
+            self.refuse(self.needed, row)
         return row
 
     def enter(self, account: Any) -> None:
@@ -402,8 +472,8 @@ class PortalView(Guard, View, abstract=True):
 class AsyncPortalView(Guard, View, abstract=True):
     """The base of event streams: async handlers, and no database connection held while streaming.
 
-    `await self.afind(Run, ref)` asks like `find()`; `await self.still_allowed()` asks again later, and
-    ends a stream whose watcher lost the right or whose session is over.
+    `await self.afind(Run, ref)` asks like `find()`; `self.still_allowed` asks again later: hand it to
+    `portal.streams.while_allowed`, which ends a stream whose watcher lost the right or whose session is over.
     """
 
     async def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
@@ -482,6 +552,8 @@ def status_of(trouble: Trouble) -> int:
             return 403
         case StaleState():
             return 409
+        case TooOften():
+            return 429
         case Refused():
             return 422
         case TryLater():

@@ -35,6 +35,10 @@ class TryLater(Trouble):
         self.after_s = after_s
 
 
+class TooOften(TryLater):
+    """More of this than anybody needs was asked for (429). `after_s` is when the next one is taken."""
+
+
 class InDoubt(Trouble):
     """A change was sent and its answer lost: it may have worked. Read before anything else."""
 

@@ -5,9 +5,8 @@ What needs the provider reads it before the transaction begins, so that none wai
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from datetime import datetime
-from time import monotonic
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -30,7 +29,7 @@ from portal.errors import Refused, StaleState
 from portal.runs.models import JournalEntry, Run, RunCommand, Standstill
 from portal.runs.selectors import samples
 from portal.runs.stream import journal_events
-from portal.streams import TOO_MANY, Seat, take_seat
+from portal.streams import TOO_MANY, take_seat, while_allowed
 from scaledown import offers, services
 from scaledown import serializers as shapes
 from scaledown.candidates import Pool
@@ -43,8 +42,6 @@ _PLANS = Plan.objects.select_related("account", "connection", "event", "author")
 _RUNS = Run.objects.filter(kind=services.KIND).select_related("account", "in_charge")
 _RECORDS = ScaleUpRecord.objects.select_related("account", "connection", "event").prefetch_related("entries")
 _PROTECTED = ProtectedServer.objects.select_related("connection", "marked_by", "account")
-_RECHECK_S = 30.0
-"""How often a stream asks again whether its reader may still read."""
 
 _STATUS = OpenApiParameter("status", OpenApiTypes.STR, description="Only those with this status.")
 _PLAN_EXAMPLE = shapes.example_of(shapes.PlanPage)
@@ -768,12 +765,16 @@ class RunEventsApi(ScaledownView):
         seat = take_seat(self.user.pk)
         if seat is None:
             raise Throttled(detail=TOO_MANY)
-        stream = _while_allowed(
-            journal_events(run.pk, after, for_customer=is_customer(self.granted)),
-            seat,
+        may_read_on = partial(
+            in_database,
+            _may_read_on,
+            self.user.pk,
             self.account,
             self.token,
             None if self.token else request.session.session_key,
+        )
+        stream = while_allowed(
+            journal_events(run.pk, after, for_customer=is_customer(self.granted)), seat, may_read_on
         )
         response = StreamingHttpResponse(stream, content_type="text/event-stream")
         response["X-Accel-Buffering"] = "no"
@@ -786,26 +787,6 @@ class RunEventsApi(ScaledownView):
 def _may_read_on(user_pk: int, account: Account, token: ApiToken | None, session_key: str | None) -> bool:
     signed_in = still_holds(token) if token is not None else session_holds(session_key, user_pk)
     return signed_in and is_still_allowed(user_pk, Permission.RUN_VIEW, account)
-
-
-async def _while_allowed(
-    stream: AsyncGenerator[bytes, None],
-    seat: Seat,
-    account: Account,
-    token: ApiToken | None,
-    session_key: str | None,
-) -> AsyncGenerator[bytes, None]:
-    asked_at = monotonic()
-    try:
-        async for chunk in stream:
-            if monotonic() - asked_at > _RECHECK_S:
-                asked_at = monotonic()
-                if not await in_database(_may_read_on, seat.user_pk, account, token, session_key):
-                    return
-            yield chunk
-    finally:
-        seat.leave()
-        await stream.aclose()
 
 
 class RunReportApi(ScaledownView):

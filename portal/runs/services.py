@@ -23,6 +23,8 @@ from portal.runs.types import Entry, RunStatus
 from portal.runs.wake import wake_after_commit
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
     from accounts.models import Account, User
 
 log = structlog.get_logger(__name__)
@@ -285,13 +287,14 @@ def facts_changed(
     actor: User | None,
     resource_key: str | None = None,
     account: Account | None = None,
+    accounts: QuerySet[Account] | None = None,
     plan_ref: uuid.UUID | None = None,
 ) -> int:
     """Let live runs look again before anything more is sent, since what they rest on was changed; returns
     how many.
 
     To be called in the transaction of the change, which picks one of: the runs that claim `resource_key`,
-    all of `account`, those of `plan_ref`. A call that passed its check before is named in the journal. As
+    all of `account`, all of the `accounts` (a team's), those of `plan_ref`. A call that passed its check before is named in the journal. As
     for a standstill the rows are changed, so that a check that waits for one of them refuses.
     """
     touched = Run.objects.filter(next_tick_at__isnull=False)
@@ -299,6 +302,8 @@ def facts_changed(
         touched = touched.filter(pk__in=Claim.objects.filter(resource_key=resource_key).values("run"))
     elif account is not None:
         touched = touched.filter(account=account)
+    elif accounts is not None:
+        touched = touched.filter(account__in=accounts.values("pk"))
     elif plan_ref is not None:
         touched = touched.filter(plan_ref=plan_ref)
     else:

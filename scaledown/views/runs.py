@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
-from time import monotonic
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -21,7 +20,7 @@ from portal.errors import NotPermitted, Refused, StaleState
 from portal.paging import keyset
 from portal.runs.models import JournalEntry, Run
 from portal.runs.stream import Change, after_seq_of, journal_events
-from portal.streams import TOO_MANY, Seat, take_seat
+from portal.streams import TOO_MANY, take_seat, while_allowed
 from scaledown import services, shown
 from scaledown.forms import (
     ReasonForm,
@@ -31,7 +30,6 @@ from scaledown.progress import progress_from_plain
 from scaledown.report import report
 from scaledown.selectors import LiveRun, is_customer, journal_shown, live_run
 from scaledown.views.shared import (
-    RECHECK_S,
     RUNS,
     ScaledownPage,
     status_for,
@@ -143,25 +141,12 @@ class RunStream(AsyncPortalView):
             for_customer=is_customer(self.granted),
             render=_renderer(self, run, server, get_token(request)),
         )
-        response = StreamingHttpResponse(self._while_allowed(events, seat), content_type="text/event-stream")
+        response = StreamingHttpResponse(
+            while_allowed(events, seat, self.still_allowed), content_type="text/event-stream"
+        )
         response["Cache-Control"] = "no-store"
         response["X-Accel-Buffering"] = "no"
         return response
-
-    async def _while_allowed(
-        self, events: AsyncGenerator[bytes, None], seat: Seat
-    ) -> AsyncGenerator[bytes, None]:
-        asked_at = monotonic()
-        try:
-            async for chunk in events:
-                if monotonic() - asked_at > RECHECK_S:
-                    asked_at = monotonic()
-                    if not await self.still_allowed():
-                        return
-                yield chunk
-        finally:
-            seat.leave()
-            await events.aclose()
 
 
 def _renderer(

@@ -36,8 +36,6 @@ STEPS = (
     ("preview", "Preview", "scaledown:plan-preview"),
     ("approvals", "Approvals", "scaledown:plan-submit"),
 )
-RECHECK_S = 30.0
-"""How often a stream asks again whether its reader may still read."""
 
 
 class ScaledownPage(PortalView, abstract=True):

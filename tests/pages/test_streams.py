@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from time import monotonic
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.sessions.models import Session
 from django.test import AsyncClient
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import Membership, User
+from accounts import members
+from accounts.models import ApiToken, Membership, User
+from accounts.services import revoke_token
 from portal import streams
 from portal.runs import registry
 from scaledown import services
+from tests import factories as make
 from tests.pages.test_pages import started
 from tests.scaledown.rows import desk, fresh_pool
 
@@ -26,8 +31,6 @@ def here(monkeypatch):
     if registry.registered(services.KIND) is None:
         registry.register_kind(services.KIND, lambda: None)
     monkeypatch.setattr("scaledown.drawing.read_pool", lambda connection, ids: fresh_pool())
-    monkeypatch.setattr("scaledown.views.runs.RECHECK_S", -1.0)
-    monkeypatch.setattr("scaledown.api._RECHECK_S", -1.0)
     return desk()
 
 
@@ -107,3 +110,60 @@ def test_one_person_holds_ten_streams_and_no_more(here, kind):
         assert [answer.status_code for answer in again] == [200, 200, 429]
 
     asyncio.run(story())
+
+
+async def _removed(here):
+    await sync_to_async(members.remove_member)(here.account, here.viewer, actor=here.admin)
+
+
+async def _switched_off(here):
+    await sync_to_async(members.deactivate_user)(here.viewer, actor=None, reason="Left the company.")
+
+
+async def _token_revoked(here):
+    token = await ApiToken.objects.aget()
+    await sync_to_async(revoke_token)(token, actor=here.viewer, at=timezone.now())
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        ("page", _removed),
+        ("page", _switched_off),
+        ("api", _removed),
+        ("api", _switched_off),
+        ("api", _token_revoked),
+    ],
+)
+def test_a_stream_that_has_nothing_to_say_ends_within_two_seconds(here, kind, what, monkeypatch):
+    # Neither the wake-up by Redis nor a stream's own question may be what ends it.
+    monkeypatch.setattr(streams, "RECHECK_S", 600.0)
+    address = addresses(started(here))[kind]
+
+    async def story():
+        headers = {}
+        if kind == "api":
+            secret = await sync_to_async(make.token)(here.viewer)
+            client, headers = AsyncClient(), {"headers": {"Authorization": f"Bearer {secret}"}}
+        else:
+            client = await sync_to_async(logged_in)(here.viewer)
+        response = await client.get(address, **headers)
+        assert response.status_code == 200
+        last_chunk_at = monotonic()
+
+        async def read():
+            nonlocal last_chunk_at
+            async for _chunk in response.streaming_content:
+                last_chunk_at = monotonic()
+
+        reading = asyncio.create_task(read())
+        while monotonic() - last_chunk_at < 1.0:
+            await asyncio.sleep(0.1)
+        assert not reading.done(), "it ended by itself"
+        await what(here)
+        began = monotonic()
+        async with asyncio.timeout(10):
+            await reading
+        return monotonic() - began
+
+    assert asyncio.run(story()) < 2.0

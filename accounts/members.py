@@ -1,0 +1,327 @@
+"""Roles on accounts and in teams: who has one, giving, changing and taking them away, each on record.
+
+What may be done is said by accounts/roles.py, asked after the rows that decide it are locked: of two admins
+who demote each other at the same moment one wins, and the other is refused. Locks are taken in one order:
+account or team, then user, then runs.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.models import Session
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from accounts import roles
+from accounts.models import (
+    Account,
+    AccountRole,
+    ApiToken,
+    Membership,
+    Team,
+    TeamMembership,
+    TeamRole,
+    User,
+)
+from portal.audit.services import record, snapshot
+from portal.errors import NotPermitted, Refused
+from portal.runs import services as runs
+from portal.streams import recheck
+
+
+def raise_if(refused: roles.No | None) -> None:
+    """Turn a rule's no into what pages and API answer: 403 where a right is missing, else 422."""
+    if refused is not None:
+        kind = NotPermitted if refused.lacks_right else Refused
+        raise kind(refused.says, code=refused.code)
+
+
+# --- who stands where --------------------------------------------------------------------------------------
+
+
+def standing_on(user: User, account: Account) -> roles.Person:
+    """Return how the rules see a user at an account; two queries."""
+    role = Membership.objects.filter(user=user, account=account).values_list("role", flat=True).first()
+    team_role = (
+        TeamMembership.objects.filter(user=user, team_id=account.team_id)
+        .values_list("role", flat=True)
+        .first()
+    )
+    return roles.Person(role or "", team_role or "", user.is_active, user.is_operator)
+
+
+def standing_in(user: User, team: Team) -> roles.Person:
+    """Return how the rules see a user in a team; two queries."""
+    team_role = TeamMembership.objects.filter(user=user, team=team).values_list("role", flat=True).first()
+    is_customer = Membership.objects.filter(user=user, account__team=team).exists()
+    return roles.Person("", team_role or "", user.is_active, user.is_operator, is_customer)
+
+
+def other_admins(account: Account, user: User | None) -> int:
+    """Return how many admins of an account can log in, without `user`."""
+    admins = account.memberships.filter(role=AccountRole.ADMIN, user__is_active=True)
+    return (admins.exclude(user=user) if user is not None else admins).count()
+
+
+def other_leads(team: Team, user: User | None) -> int:
+    """Return how many leads of a team can log in, without `user`."""
+    leads = team.memberships.filter(role=TeamRole.LEAD, user__is_active=True)
+    return (leads.exclude(user=user) if user is not None else leads).count()
+
+
+def lock_account(account: Account) -> Account:
+    """Let nobody else change this account's people until the transaction ends; returns the row as it is now."""
+    return Account.objects.select_for_update().get(pk=account.pk)
+
+
+def lock_team(team: Team) -> Team:
+    """Let nobody else change this team's people until the transaction ends; returns the row as it is now."""
+    return Team.objects.select_for_update().get(pk=team.pk)
+
+
+def lock_user(user: User) -> User:
+    """Let no other account or team change this person's roles meanwhile: nobody gets onto both sides."""
+    return User.objects.select_for_update(no_key=True).get(pk=user.pk)
+
+
+# --- accounts ----------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def grant_role(
+    account: Account, user: User, role: str, *, actor: User | None, invited: bool = False
+) -> Membership:
+    """Give a user a role on an account, or change it. `actor` None is the installation itself.
+
+    `invited`: the user has just accepted the actor's invitation, so the entry names both. Whoever steps down
+    by their own hand keeps the name of who gave them the role. Raises NotPermitted or Refused (roles.py).
+    """
+    lock_account(account)
+    receiver = lock_user(user)
+    is_self = actor is not None and actor.pk == user.pk
+    raise_if(
+        roles.give_role(
+            None if actor is None else standing_on(actor, account),
+            standing_on(receiver, account),
+            role,
+            other_admins=other_admins(account, user),
+            is_self=is_self,
+        )
+    )
+    held = Membership.objects.filter(account=account, user=user).first()
+    before = snapshot(held) if held else {}
+    fresh = {"role": role} if is_self else {"role": role, "granted_by": actor, "granted_at": timezone.now()}
+    made, _ = Membership.objects.update_or_create(account=account, user=user, defaults=fresh)
+    record(
+        "member.granted",
+        actor=user if invited else actor,
+        on_behalf_of=actor if invited else None,
+        account=account,
+        subject=made,
+        subject_label=f"{user.name}: {role}",
+        before=before,
+        after=snapshot(made),
+    )
+    if held is not None and before.get("role") != role:
+        # What rests on the old role is looked at again before anything more is sent.
+        runs.facts_changed(says=f"The role of {user.name} is {role} now.", actor=actor, account=account)
+        recheck(user.pk)
+    return made
+
+
+@transaction.atomic
+def remove_member(account: Account, user: User, *, actor: User | None) -> None:
+    """Take a user's role on an account away, at once: pages, tokens and streams no longer reach it.
+
+    Everybody may leave by themselves; the last admin stays. Raises NotPermitted or Refused (roles.py).
+    """
+    lock_account(account)
+    receiver = lock_user(user)
+    raise_if(
+        roles.take_role(
+            None if actor is None else standing_on(actor, account),
+            standing_on(receiver, account),
+            other_admins=other_admins(account, user),
+            is_self=actor is not None and actor.pk == user.pk,
+        )
+    )
+    held = Membership.objects.get(account=account, user=user)
+    record("member.removed", actor=actor, account=account, subject=held, before=snapshot(held))
+    held.delete()
+    # An approval may rest on this person: nothing more is deleted before it was looked at again.
+    runs.facts_changed(says=f"{user.name} was removed from the account.", actor=actor, account=account)
+    recheck(user.pk)
+
+
+# --- teams -------------------------------------------------------------------------------------------------
+
+
+def accounts_of(team: Team) -> QuerySet[Account]:
+    """Return the accounts that a team looks after."""
+    return Account.objects.filter(team=team)
+
+
+@transaction.atomic
+def add_to_team(
+    team: Team, user: User, role: str, *, actor: User | None = None, invited: bool = False
+) -> TeamMembership:
+    """Give a user a role in a team, or change it. `actor` None is the installation itself.
+
+    Raises NotPermitted or Refused (roles.py).
+    """
+    lock_team(team)
+    receiver = lock_user(user)
+    is_self = actor is not None and actor.pk == user.pk
+    raise_if(
+        roles.give_team_role(
+            None if actor is None else standing_in(actor, team),
+            standing_in(receiver, team),
+            role,
+            other_leads=other_leads(team, user),
+            is_self=is_self,
+        )
+    )
+    held = TeamMembership.objects.filter(team=team, user=user).first()
+    was = held.role if held is not None else ""
+    fresh = {"role": role} if is_self else {"role": role, "granted_by": actor}
+    made, _ = TeamMembership.objects.update_or_create(team=team, user=user, defaults=fresh)
+    record(
+        "team.member",
+        actor=user if invited else actor,
+        on_behalf_of=actor if invited else None,
+        subject=made,
+        subject_label=f"{user.name}: {role}",
+        before={"role": was} if was else {},
+        after={"team": team.name, "user": user.email, "role": role},
+    )
+    if was and was != role:
+        _team_changed(team, f"The role of {user.name} in {team} is {TeamRole(role).label} now.", actor)
+    return made
+
+
+@transaction.atomic
+def remove_from_team(team: Team, user: User, *, actor: User | None) -> None:
+    """Take a user out of a team, at once, and with it from all its accounts. The last lead stays.
+
+    Runs of these accounts look again before anything more is sent: the provider's approval may be this person's.
+    """
+    lock_team(team)
+    receiver = lock_user(user)
+    raise_if(
+        roles.take_team_role(
+            None if actor is None else standing_in(actor, team),
+            standing_in(receiver, team),
+            other_leads=other_leads(team, user),
+            is_self=actor is not None and actor.pk == user.pk,
+        )
+    )
+    held = TeamMembership.objects.get(team=team, user=user)
+    record(
+        "team.removed",
+        actor=actor,
+        subject=held,
+        before={"team": team.name, "user": user.email, "role": held.role},
+    )
+    held.delete()
+    _team_changed(team, f"{user.name} was taken out of {team}.", actor)
+
+
+def _team_changed(team: Team, says: str, actor: User | None) -> None:
+    runs.facts_changed(says=says, actor=actor, accounts=accounts_of(team))
+    recheck()
+
+
+# --- log-ins -----------------------------------------------------------------------------------------------
+
+
+def reached_by(user: User) -> QuerySet[Account]:
+    """Return every account on which a user has a role, on either side."""
+    return Account.objects.filter(
+        Q(pk__in=Membership.objects.filter(user=user).values("account"))
+        | Q(team_id__in=TeamMembership.objects.filter(user=user).values("team"))
+    )
+
+
+@transaction.atomic
+def deactivate_user(user: User, *, actor: User | None, reason: str) -> User:
+    """Switch a log-in off: sessions, tokens and streams end at once, and what rests on the person is paused.
+
+    `actor` is a lead of all teams of the person, or None for an operator's command, which alone may switch
+    off whoever has a role elsewhere. Roles stay on record and count for nothing. Repeated it changes nothing.
+    Raises NotPermitted or Refused (roles.py), and Refused without a reason.
+    """
+    if not reason.strip():
+        raise Refused("Say why the log-in is switched off: it stays on the record.", code="reason_missing")
+    teams = list(Team.objects.select_for_update().filter(memberships__user=user).order_by("pk"))
+    locked = lock_user(user)
+    if actor is not None:
+        leads = set(
+            TeamMembership.objects.filter(user=actor, role=TeamRole.LEAD).values_list("team_id", flat=True)
+        )
+        raise_if(
+            roles.switch_off(
+                [team.pk in leads for team in teams],
+                has_customer_role=Membership.objects.filter(user=user).exists(),
+                is_self=actor.pk == user.pk,
+            )
+        )
+    if not locked.is_active:
+        return locked
+    locked.is_active = False
+    locked.save(update_fields=["is_active"])
+    now = timezone.now()
+    tokens = ApiToken.objects.filter(user=user, revoked_at__isnull=True, expires_at__gt=now).update(
+        revoked_at=now
+    )
+    record(
+        "user.switched_off",
+        actor=actor,
+        subject=locked,
+        before={"is_active": True},
+        after={"is_active": False, "sessions_ended": end_sessions(locked), "api_keys_ended": tokens},
+        reason=reason,
+    )
+    runs.facts_changed(
+        says=f"The log-in of {user.name} was switched off.", actor=actor, accounts=reached_by(user)
+    )
+    recheck(user.pk)
+    return locked
+
+
+@transaction.atomic
+def activate_user(user: User, *, actor: User | None, reason: str) -> User:
+    """Switch a log-in on again, with the roles that it had. Its old sessions and tokens stay ended."""
+    if not reason.strip():
+        raise Refused("Say why the log-in is switched on: it stays on the record.", code="reason_missing")
+    locked = lock_user(user)
+    if locked.is_active:
+        return locked
+    locked.is_active = True
+    locked.save(update_fields=["is_active"])
+    record(
+        "user.switched_on",
+        actor=actor,
+        subject=locked,
+        before={"is_active": False},
+        after={"is_active": True},
+        reason=reason,
+    )
+    return locked
+
+
+def end_sessions(user: User) -> int:
+    """End every session of a user; returns how many. Reads all that have not run out: for rare moments."""
+    store: Any = import_module(settings.SESSION_ENGINE).SessionStore
+    mine = [
+        key
+        for key, data in Session.objects.filter(expire_date__gt=timezone.now())
+        .values_list("session_key", "session_data")
+        .iterator()
+        if store().decode(data).get(SESSION_KEY) == str(user.pk)
+    ]
+    return Session.objects.filter(session_key__in=mine).delete()[0]
