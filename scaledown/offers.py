@@ -274,11 +274,13 @@ def _pauses(now: Situation) -> list[Offer]:
         return []
     way = now.progress.in_flight
     if way is None:
-        return [
-            _pause(
-                "now", "Pause", "Nothing more is sent. No server is on its way out.", "Nothing more happens."
-            )
-        ]
+        on_its_way = _names(now, _UNCONFIRMED)
+        leaves = (
+            f"Nothing more is sent. {_are(on_its_way)} being deleted already, which nothing stops."
+            if on_its_way
+            else "Nothing more is sent. No server is on its way out."
+        )
+        return [_pause("now", "Pause", leaves, leaves if on_its_way else "Nothing more happens.")]
     now_leaves = f"{way.name} goes back in service, then nothing more is sent."
     return [
         _pause(
@@ -351,9 +353,9 @@ def _finish_here(now: Situation) -> list[Offer]:
     return [
         Offer(
             "finish_here",
-            f"Finish here, keep {len(queued)}",
+            f"Finish here, keep {queued[0] if len(queued) == 1 else f'the other {len(queued)}'}",
             "Stop here",
-            f"{first} run completes at this size. {_stay(queued)} and {'is' if len(queued) == 1 else 'are'} listed as leftovers.",
+            f"{first} run completes at this size. {_stay(queued)} and {'is listed as a leftover' if len(queued) == 1 else 'are listed as leftovers'}.",
             f"{_stay(queued)} in service.",
             Permission.RUN_COMMAND,
         )
@@ -368,14 +370,15 @@ def _abort(now: Situation) -> list[Offer]:
     if not _allowed("abort", now):
         return []
     out = [way.name for way in now.progress.servers if way.phase.is_out_and_alive]
-    gone = [way.name for way in now.progress.servers if way.phase in _DELETED]
     leaves = (
         f"{', '.join(out)} {'goes' if len(out) == 1 else 'go'} back in service, then the run ends."
         if out
-        else "The run ends; nothing is changed."
+        else "The run ends; nothing more is changed."
     )
-    if gone:
+    if gone := _names(now, _DELETED):
         leaves += f" {_stay(gone)} deleted."
+    if on_its_way := _names(now, _UNCONFIRMED):
+        leaves += f" {_are(on_its_way)} being deleted already, which nothing stops."
     return [
         Offer(
             "abort",
@@ -390,4 +393,14 @@ def _abort(now: Situation) -> list[Offer]:
     ]
 
 
-_DELETED = frozenset({Phase.DELETING, Phase.CONFIRMING, Phase.RETIRED, Phase.GONE})
+_DELETED = frozenset({Phase.RETIRED, Phase.GONE})
+_UNCONFIRMED = frozenset({Phase.DELETING, Phase.CONFIRMING})
+"""The delete was accepted or is on the wire: no command takes it back."""
+
+
+def _names(now: Situation, phases: frozenset[Phase]) -> list[str]:
+    return [way.name for way in now.progress.servers if way.phase in phases]
+
+
+def _are(names: list[str]) -> str:
+    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'}"

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
@@ -293,6 +294,8 @@ class ProbeShown:
     ok: bool | None
     latency_ms: float | None
     latency_limit_ms: float | None
+    before_ms: float | None
+    """Its median before the first server of this run left service; None where it was not checked before."""
     at: datetime | None
     latencies: tuple[Point, ...]
 
@@ -490,7 +493,7 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
         total=len(progress.servers),
         lanes=tuple(_lanes(plan, progress, series, now_offers, now, for_customer=customer)),
         loads=tuple(_loads(plan, progress, series)),
-        probes=tuple(_probes(plan, series)),
+        probes=tuple(_probes(plan, progress, series)),
         serving=tuple(_serving(plan, series)),
         offers=tuple(offer for offer in now_offers if offer.server_id is None),
         commands=tuple(_command_shown(row) for row in given),
@@ -632,18 +635,22 @@ def _loads(plan: PlanData, progress: Progress, series: _Series) -> Iterable[Load
         )
 
 
-def _probes(plan: PlanData, series: _Series) -> Iterable[ProbeShown]:
+def _probes(plan: PlanData, progress: Progress, series: _Series) -> Iterable[ProbeShown]:
+    first = min((way.drain.begun_at for way in progress.servers if way.drain is not None), default=None)
     for probe in plan.probes:
         name = f"probe:{probe.name}"
         last = series.last(name)
+        points = series.points(name)
+        before = [one.value for one in points if one.value is not None and (first is None or one.at < first)]
         yield ProbeShown(
             name=probe.name,
             url=probe.url,
             ok=last.detail.get("ok") if last is not None else None,
             latency_ms=last.value if last is not None else None,
             latency_limit_ms=probe.latency_limit_ms,
+            before_ms=median(before) if before else None,
             at=last.at if last is not None else None,
-            latencies=series.points(name),
+            latencies=points,
         )
 
 

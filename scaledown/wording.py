@@ -77,7 +77,7 @@ def not_ready(why: str) -> Words:
 
 def blind(names: str, since_s: float) -> Words:
     return Words(
-        f"The provider does not show load balancer {names} since {seconds(since_s)}. Nothing is changed meanwhile.",
+        f"The provider has not shown load balancer {names} for {seconds(since_s)}. Nothing is changed meanwhile.",
         "We cannot see your servers for a moment. Nothing is changed meanwhile.",
     )
 
@@ -362,7 +362,7 @@ def delete_accepted(name: str) -> Words:
 
 def deleting(name: str, since_s: float, task: str | None) -> Words:
     return Words(
-        f"{name} is being deleted since {seconds(since_s)} ({task or 'not started yet'}).",
+        f"{name} has been on its way to deletion for {seconds(since_s)} ({task or 'not started yet'}).",
         f"{name} is being deleted at your provider.",
     )
 

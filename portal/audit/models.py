@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.db.models.functions import Now
 
+from portal.audit import words
+
 
 class AuditEntry(models.Model):
     """Who did what, on whose behalf, to what, when and from where.
@@ -44,13 +46,13 @@ class AuditEntry(models.Model):
 
     @property
     def what_words(self) -> str:
-        """What happened, in words: `contact.changed` is "contact: changed"."""
-        return self.what.replace(".", ": ", 1).replace("_", " ")
+        """What happened, in words: `plan.drafted` is "Plan drawn up"."""
+        return words.what_words(self.what)
 
     @property
-    def field_count(self) -> int:
-        """How many fields the entry shows as changed."""
-        return len({**self.before, **self.after})
+    def lines(self) -> list[words.Line]:
+        """What changed, field by field, in words."""
+        return words.lines(self.before, self.after)
 
 
 class AuditSeal(models.Model):

@@ -14,6 +14,7 @@ from django.middleware.csrf import get_token
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils import timezone
 
 from portal.access import AsyncPortalView, Permission
 from portal.errors import NotPermitted, Refused, StaleState
@@ -70,6 +71,8 @@ def run_context(live: LiveRun, *, customer: bool, zone: ZoneInfo, server: str) -
         "of_total": shown.of_total(live),
         "floor_words": f"never fewer than {live.floor}",
         "in_charge_words": live.in_charge or "nobody",
+        # A moment that has passed is no forecast: what is waited for simply takes longer.
+        "until": live.until if live.until is not None and live.until > timezone.now() else None,
         "zone_label": shown.zone_label(zone),
         "entries": shown.entries_shown(journal, names),
         "server": server,

@@ -180,8 +180,9 @@ def test_a_token_is_shown_once(desk):
 def test_the_activity_page_shows_who_changed_what(desk):
     desk.browser.post(f"/accounts/{desk.account.ref}/contacts/add/", ADA)
     text = desk.get("activity/").content.decode()
-    assert "contact: added" in text
-    assert "0 fields" not in text
+    assert "Contact added" in text
+    assert "0 details" not in text
+    assert "<dt>account</dt>" not in text
     assert "Jonas Berg" in text
     assert "127.0.0.1" in text
     assert "127.0.0.1" not in desk.get("activity/", desk.as_user(make.member(desk.account))).content.decode()

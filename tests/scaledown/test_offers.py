@@ -114,6 +114,15 @@ def test_an_abort_says_what_comes_back_and_what_stays_deleted():
     assert "web-06 stays deleted" in offer.leaves
 
 
+def test_pause_and_abort_say_of_a_server_that_is_being_deleted_that_nothing_stops_that():
+    found = {one.name: one for one in offers(at(phase=Phase.DELETING))}
+    for name in ("pause", "abort"):
+        assert "web-06 is being deleted already, which nothing stops" in found[name].leaves
+        assert "web-06 is being deleted already" in found[name].customer_leaves
+    assert "No server is on its way out" not in found["pause"].leaves
+    assert "stays deleted" not in found["abort"].leaves
+
+
 def test_resuming_after_another_hand_names_what_was_changed():
     offer = next(
         one for one in offers(at(RunStatus.HALTED, by_hand="weight changed")) if one.name == "resume"

@@ -1,0 +1,205 @@
+"""An audit entry in words for people: what was done, and each field before and after. The API keeps the raw values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+WHAT = {
+    "account.changed": "Account changed",
+    "account.opened": "Account opened",
+    "approval.approve": "Approved",
+    "approval.asked": "Approval asked for",
+    "approval.expired": "Approval ended without an answer",
+    "approval.reject": "Turned down",
+    "approval.void": "Approval no longer counts",
+    "ceiling.entered": "Most that one server carries entered",
+    "connection.added": "Cloud connection added",
+    "connection.changed": "Cloud connection changed",
+    "connection.tested": "Cloud connection tested",
+    "count_source.set": "Connection count set up",
+    "event.added": "Event added",
+    "forecast.entered": "Expected peak entered",
+    "lesson.written": "Lesson written on a report",
+    "login.done": "Logged in",
+    "logout.done": "Logged out",
+    "member.granted": "Access given",
+    "member.removed": "Access taken away",
+    "plan.drafted": "Plan drawn up",
+    "plan.expired": "Plan ended without being used",
+    "plan.submitted": "Plan submitted for approval",
+    "plan.voided": "Plan withdrawn",
+    "probe.set": "Check of the site set up",
+    "run.abort": "Told the run to abort",
+    "run.finish": "Told the run to finish here",
+    "run.finish_here": "Told the run to finish here",
+    "run.go_on": "Told the run to go on at the drain limit",
+    "run.pause": "Told the run to pause",
+    "run.put_back": "Told the run to put a server back",
+    "run.rehearsed": "Rehearsal begun",
+    "run.resume": "Told the run to go on",
+    "run.retry": "Told the run to try again",
+    "run.skip": "Told the run to skip a server",
+    "run.started": "Run started",
+    "run.taken_charge": "Took charge of a run",
+    "scale_up.recorded": "Scale-up written down",
+    "run.wait": "Told the run to wait longer",
+    "server.protected": "Server protected",
+    "server.unprotected": "Protection of a server lifted",
+    "standstill.lifted": "Standstill lifted",
+    "standstill.put": "Everything stopped",
+    "team.member": "Team member changed",
+    "token.made": "API token made",
+    "token.revoked": "API token revoked",
+    "token.used": "API token used",
+    "user.added": "User added",
+    "user.changed": "User changed",
+}
+FIELDS = {
+    "accepted_grade": "evidence that is enough",
+    "approved_at": "approved",
+    "at_limit": "at the drain limit",
+    "balancer_id": "load balancer",
+    "balancer_ids": "load balancers",
+    "drain_limit_s": "drain limit",
+    "expected_status_high": "highest good status",
+    "expected_status_low": "lowest good status",
+    "expires_at": "ends",
+    "floor": "never fewer than",
+    "guard_share": "turns back at",
+    "hold_s": "hold before delete",
+    "inputs": "what was chosen",
+    "is_active": "may log in",
+    "is_unattended": "may run with nobody in charge",
+    "latency_limit_ms": "longest good answer",
+    "lifted": "taken out although there before the event",
+    "min_drain_s": "shortest drain",
+    "must_contain": "answer must contain",
+    "on_the_wire": "on its way at that moment",
+    "pause_between_s": "pause between two servers",
+    "plan_hash": "digest of the plan",
+    "probe_failures_allowed": "checks that may fail",
+    "requests_per_s": "requests per second",
+    "seen_status": "state as it was shown",
+    "soak_s": "watch time",
+    "status_reason": "why it is so",
+    "submitted_at": "submitted",
+    "target": "servers that stay",
+    "target_reason": "reason for this many",
+    "timeout_s": "time-out",
+    "url_template": "address of the count",
+    "window_end": "not after",
+    "window_start": "not before",
+    "zeros_needed": "looks without connections",
+}
+# Rows point to each other by numbers that mean nothing to a reader, and references stand in addresses.
+INTERNAL = frozenset(
+    {
+        "account",
+        "author",
+        "connection",
+        "copied_from",
+        "data",
+        "entered_by",
+        "event",
+        "marked_by",
+        "preview",
+        "ref",
+    }
+)
+_SHARES = frozenset({"guard_share", "probe_failures_allowed"})
+# What stands in a `status` or `decision` are the product's own words, written with underscores.
+_WORDS = frozenset(
+    {"accepted_grade", "at_limit", "decision", "kind", "order", "role", "side", "status", "phase"}
+)
+_MOST = 300
+
+
+@dataclass(frozen=True)
+class Line:
+    """One field: `before` is None where there was no entry before."""
+
+    label: str
+    after: str
+    before: str | None = None
+
+
+def what_words(what: str) -> str:
+    """Return what happened: `plan.drafted` is "Plan drawn up"; a code that nobody named is spelt out."""
+    return WHAT.get(what) or what.replace(".", " ").replace("_", " ").capitalize()
+
+
+def label_of(name: str) -> str:
+    """Return a field's name as people say it; units move into the value."""
+    if name in FIELDS:
+        return FIELDS[name]
+    for unit in ("_s", "_ms", "_at", "_rps"):
+        name = name.removesuffix(unit)
+    return name.replace("_", " ")
+
+
+def lines(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Line]:
+    """Return what changed, field by field, chosen values one by one; what says nothing to a reader is left out.
+
+    A number that points to another row is left out when it was first set, and said to be another when it changed.
+    """
+    found: list[Line] = []
+    for name in {**before, **after}:
+        was, became = before.get(name), after.get(name)
+        if name in INTERNAL:
+            if name in before and name in after and name != "ref":
+                found.append(Line(label_of(name), "another than before"))
+        elif isinstance(became, Mapping) or isinstance(was, Mapping):
+            found += _inner(was, became)
+        elif name in before:
+            found.append(Line(label_of(name), value_words(name, became), value_words(name, was)))
+        elif became not in (None, ""):
+            found.append(Line(label_of(name), value_words(name, became)))
+    return found
+
+
+def _inner(was: Any, became: Any) -> Iterable[Line]:
+    old = was if isinstance(was, Mapping) else {}
+    new = became if isinstance(became, Mapping) else {}
+    if not old:
+        return lines({}, new)
+    changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    return lines({name: old.get(name) for name in changed}, {name: new.get(name) for name in changed})
+
+
+def value_words(name: str, value: Any) -> str:
+    """Return a value as people read it: units, yes and no, times in UTC, lists with commas."""
+    if value is None or value == "":
+        return "not set"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(value_words("", one) for one in value)[:_MOST] or "none"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{label_of(key)}: {value_words(key, one)}" for key, one in value.items())[:_MOST]
+    if isinstance(value, (int, float)):
+        return _number_words(name, value)
+    text = str(value)
+    if name in _WORDS:
+        return text.replace("_", " ")
+    if name.endswith(("_at", "_start", "_end")) or name == "at":
+        return _moment_words(text)
+    return text if len(text) <= _MOST else f"{text[:_MOST]}…"
+
+
+def _number_words(name: str, value: float) -> str:
+    if name in _SHARES:
+        return f"{value * 100:g} %"
+    for ending, unit in (("_ms", " ms"), ("_per_s", ""), ("_s", " s")):
+        if name.endswith(ending):
+            return f"{value:g}{unit}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _moment_words(text: str) -> str:
+    try:
+        return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S} UTC"
+    except ValueError:
+        return text
