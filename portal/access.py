@@ -440,6 +440,7 @@ class PortalView(Guard, View, abstract=True):
             return redirect_to_login(request.get_full_path())
         self.check_personal()
         try:
+            refuse_nulls(request)
             response = super().dispatch(request, *args, **kwargs)
         except Trouble as trouble:
             return self.trouble(trouble)
@@ -467,6 +468,14 @@ class PortalView(Guard, View, abstract=True):
         if isinstance(trouble, TryLater):
             response["Retry-After"] = str(max(1, round(trouble.after_s)))
         return response
+
+
+def refuse_nulls(request: HttpRequest) -> None:
+    """Raise Refused for a null character in what was posted: nobody types one, and the database holds none."""
+    if any("\x00" in value for name in request.POST for value in request.POST.getlist(name)):
+        raise Refused(
+            "What was sent holds an invisible null character. Nothing was changed. Type it anew.", code="null"
+        )
 
 
 class AsyncPortalView(Guard, View, abstract=True):

@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import forms
+from django.utils import timezone
 
 from scaledown.candidates import Choice
 from scaledown.types import AtLimit, Grade, Order
@@ -17,6 +18,8 @@ from scaledown.types import AtLimit, Grade, Order
 _PART = re.compile(r"(\d+(?:[.,]\d+)?)\s*(d|h|min|m|s)?", re.IGNORECASE)
 _UNITS = {"d": 86400.0, "h": 3600.0, "min": 60.0, "m": 60.0, "s": 1.0}
 _LONGEST_S = 60 * 86400.0
+# Beyond these a conversion between zones may leave the calendar, and nothing here was or will be then.
+_FIRST_YEAR, _LAST_YEAR = 2000, 2100
 
 
 def span_text(seconds: float | None) -> str:
@@ -105,8 +108,25 @@ class MomentField(forms.DateTimeField):
                 typed = datetime.strptime(text, pattern)  # noqa: DTZ007  (the zone follows)
             except ValueError:
                 continue
-            return typed.replace(tzinfo=self.zone).astimezone(UTC)
+            return self._in_utc(typed)
         raise forms.ValidationError("Write a date and a time such as 2026-11-24 14:00.")
+
+    def _in_utc(self, typed: datetime) -> datetime:
+        """Return the one moment that was meant. A clock that is put forward skips an hour, put back repeats one."""
+        if not _FIRST_YEAR <= typed.year <= _LAST_YEAR:
+            raise forms.ValidationError(f"Choose a year from {_FIRST_YEAR} to {_LAST_YEAR}.")
+        first, second = (typed.replace(tzinfo=self.zone, fold=fold) for fold in (0, 1))
+        if first.astimezone(UTC).astimezone(self.zone).replace(tzinfo=None) != typed:
+            raise forms.ValidationError(
+                f"{typed:%H:%M} does not exist on this day in {self.zone}: clocks are put forward over it."
+                " Choose a time before or after."
+            )
+        if first.utcoffset() != second.utcoffset():
+            raise forms.ValidationError(
+                f"{typed:%H:%M} comes twice on this day in {self.zone}: clocks are put back over it."
+                " Choose a time before or after that hour."
+            )
+        return first.astimezone(UTC)
 
 
 class PurposeForm(forms.Form):
@@ -288,6 +308,19 @@ class SafetyForm(forms.Form):
         for name in ("window_start", "window_end"):
             self.fields[name].zone = zone  # type: ignore[attr-defined]
 
+    def clean(self) -> dict[str, Any]:
+        """Hold against each other what is right only together."""
+        data: dict[str, Any] = super().clean() or {}
+        shortest, limit = data.get("min_drain_s"), data.get("drain_limit_s")
+        if shortest is not None and limit is not None and shortest > limit:
+            self.add_error(
+                "min_drain_s", "The shortest drain is longer than the drain limit: no drain could ever end."
+            )
+        end = data.get("window_end")
+        if end is not None and end <= timezone.now():
+            self.add_error("window_end", "That is over already. Choose a later time, or leave it empty.")
+        return data
+
     def onto(self, choice: Choice) -> Choice:
         """Return `choice` with what was typed here."""
         data = dict(self.cleaned_data)
@@ -381,5 +414,13 @@ class RecordForm(forms.Form):
                 raise forms.ValidationError(
                     f"Line {number}: “{parts[2]}” is no date and time such as 2026-11-12 08:00."
                 ) from None
+            if not _FIRST_YEAR <= at.year <= _LAST_YEAR:
+                raise forms.ValidationError(
+                    f"Line {number}: choose a year from {_FIRST_YEAR} to {_LAST_YEAR}."
+                )
+            if len(parts[0]) > 255 or len(parts[1]) > 64:
+                raise forms.ValidationError(
+                    f"Line {number}: a name has at most 255 characters and an id at most 64."
+                )
             found.append((parts[0], parts[1], at.replace(tzinfo=UTC) if at.tzinfo is None else at))
         return found

@@ -165,14 +165,24 @@ def edit_draft(
     title: str | None = None,
     choice: Choice | None = None,
     event: TrafficEvent | None = _KEEP,
+    seen: datetime | None = None,
 ) -> Plan:
-    """Return the changed draft. What is not given stays. Raises StaleState once it was submitted."""
+    """Return the changed draft. What is not given stays. Raises StaleState once it was submitted.
+
+    With `seen` (the row's `updated_at` as it was read) also where the draft was changed since.
+    """
     locked = _locked(plan)
     _require(actor, Permission.PLAN_DRAFT, locked.account)
     if locked.status != PlanStatus.DRAFT:
         raise StaleState(
             "This plan was submitted, and what people approve cannot change. Copy it to change it.",
             code="plan_frozen",
+        )
+    if seen is not None and locked.updated_at != seen:
+        raise StaleState(
+            "This draft was changed at the same moment, in another tab or by someone else. Nothing of yours was"
+            " saved yet; it stands below as you typed it.",
+            code="draft_changed",
         )
     before = snapshot(locked)
     if title is not None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from django import forms
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
 
@@ -39,10 +42,50 @@ from scaledown.views.shared import (
 # --- the guided path ----------------------------------------------------------------------------------------
 
 
+def version_of(kept: Mapping[str, Any]) -> str:
+    """Return a short word for what a step holds now; a form carries the one that it was filled from."""
+    text = json.dumps(kept, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def _purpose_of(plan: Plan) -> dict[str, Any]:
+    return {
+        "title": plan.title,
+        "connection": str(plan.connection.ref),
+        "event": str(plan.event.ref) if plan.event else "",
+        "reason": services.choice_of(plan).reason,
+    }
+
+
+def _whole_of(plan: Plan) -> dict[str, Any]:
+    return {**_purpose_of(plan), "inputs": plan.inputs}
+
+
 class DraftStep(ScaledownPage, abstract=True):
-    """One step of the guided path over a draft that the server keeps."""
+    """One step of the guided path over a draft that the server keeps.
+
+    Each form carries the version that it was filled from (`seen`). Where the same step was changed since, in
+    another tab or by another person, nothing is saved: what was typed stays in the form, and what is kept now
+    stands beside it.
+    """
 
     step = "purpose"
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Keep no copy in the browser: who goes back must see the draft as it is, not as it was."""
+        response = super().dispatch(request, *args, **kwargs)
+        response["Cache-Control"] = "no-store"
+        return response
+
+    def check_seen(self, plan: Plan, kept: Mapping[str, Any]) -> None:
+        """Raise StaleState where this step is not as it was when the form was opened."""
+        seen = self.request.POST.get("seen", "")
+        if seen and seen != version_of(kept):
+            raise StaleState(
+                "This draft was changed since you opened this page, in another tab or by someone else. Nothing of"
+                " yours was saved yet; it stands below as you typed it.",
+                code="draft_changed",
+            )
 
     def draft(self, plan_ref: UUID) -> Plan:
         """Return the plan; StaleState (409) once it was submitted."""
@@ -53,6 +96,13 @@ class DraftStep(ScaledownPage, abstract=True):
                 code="plan_frozen",
             )
         return plan
+
+    def refused(self, form: forms.Form, refusal: Refused, kept: Mapping[str, Any]) -> int:
+        """Put a refusal on the form, with what is kept now where the draft had changed; return the status."""
+        form.add_error(None, refusal.says)
+        if refusal.code == "draft_changed":
+            _say_what_is_kept(form, kept)
+        return status_for(refusal)
 
     def step_page(
         self, template: str, plan: Plan | None, *, status: int = 200, **context: Any
@@ -70,6 +120,17 @@ class DraftStep(ScaledownPage, abstract=True):
             messages.success(request, "The draft is kept as it is. You can go on with it at any time.")
             return redirect("scaledown:plan-detail", plan_ref=plan.ref)
         return redirect(name, plan_ref=plan.ref)
+
+
+def _say_what_is_kept(form: forms.Form, kept: Mapping[str, Any]) -> None:
+    """Name, field by field, what would be overwritten by sending the form once more."""
+    form.initial = dict(kept)
+    for name in form.changed_data:
+        shown = form.fields[name].prepare_value(kept.get(name))
+        choices = dict(getattr(form.fields[name], "choices", ()))
+        values = [str(choices.get(one, one)) for one in (shown if isinstance(shown, list) else [shown])]
+        words = ", ".join(one for one in values if one not in ("", "None")) or "nothing"
+        form.add_error(name, f"Kept now: {words}. Send again to keep what you typed instead.")
 
 
 def _purpose_form(
@@ -133,22 +194,17 @@ class PlanPurpose(DraftStep):
     def get(self, request: HttpRequest, plan_ref: UUID) -> HttpResponse:
         """Show what was chosen."""
         plan = self.draft(plan_ref)
-        form = _purpose_form(
-            self,
-            initial={
-                "title": plan.title,
-                "connection": str(plan.connection.ref),
-                "event": str(plan.event.ref) if plan.event else "",
-                "reason": services.choice_of(plan).reason,
-            },
-        )
+        form = _purpose_form(self, initial=_purpose_of(plan))
         form.fields["connection"].disabled = True
-        return self.step_page("scaledown/plan_purpose.html", plan, form=form)
+        return self.step_page(
+            "scaledown/plan_purpose.html", plan, form=form, seen=version_of(_purpose_of(plan))
+        )
 
     def post(self, request: HttpRequest, plan_ref: UUID) -> HttpResponse:
         """Keep what was changed. Another connection is another plan."""
         plan = self.draft(plan_ref)
-        form = _purpose_form(self, request.POST, initial={"connection": str(plan.connection.ref)})
+        kept = _purpose_of(plan)
+        form = _purpose_form(self, request.POST, initial=kept)
         form.fields["connection"].disabled = True
         status = 422
         if form.is_valid():
@@ -157,15 +213,22 @@ class PlanPurpose(DraftStep):
             if form.chosen_event != plan.event:
                 changes["event"] = form.chosen_event
             try:
+                self.check_seen(plan, kept)
                 services.edit_draft(
-                    plan, actor=self.user, title=form.cleaned_data["title"], choice=choice, **changes
+                    plan,
+                    actor=self.user,
+                    title=form.cleaned_data["title"],
+                    choice=choice,
+                    seen=plan.updated_at,
+                    **changes,
                 )
             except Refused as refusal:
-                form.add_error(None, refusal.says)
-                status = status_for(refusal)
+                status = self.refused(form, refusal, kept)
             else:
                 return self.after(request, plan, "scaledown:plan-pool")
-        return self.step_page("scaledown/plan_purpose.html", plan, form=form, status=status)
+        return self.step_page(
+            "scaledown/plan_purpose.html", plan, form=form, seen=version_of(kept), status=status
+        )
 
 
 class PlanPool(DraftStep):
@@ -186,11 +249,12 @@ class PlanPool(DraftStep):
         form = self._form(looked, choice, request.POST)
         status = 422
         if form.is_valid():
+            kept = PoolForm.initial_of(choice)
             try:
-                services.edit_draft(plan, actor=self.user, choice=form.onto(choice))
+                self.check_seen(plan, kept)
+                services.edit_draft(plan, actor=self.user, choice=form.onto(choice), seen=plan.updated_at)
             except Refused as refusal:
-                form.add_error(None, refusal.says)
-                status = status_for(refusal)
+                status = self.refused(form, refusal, kept)
             else:
                 if "look" in request.POST:
                     return redirect("scaledown:plan-pool", plan_ref=plan.ref)
@@ -233,6 +297,7 @@ class PlanPool(DraftStep):
             coming=looked.order[:out] if out is not None else (),
             spare=looked.order[out:] if out is not None else looked.order,
             target=target,
+            seen=version_of(PoolForm.initial_of(choice)),
             status=status,
         )
 
@@ -252,14 +317,16 @@ class PlanSafety(DraftStep):
     def post(self, request: HttpRequest, plan_ref: UUID) -> HttpResponse:
         """Keep the choice."""
         plan = self.draft(plan_ref)
-        form = SafetyForm(request.POST, zone=self.zone)
+        choice = services.choice_of(plan)
+        form = SafetyForm(request.POST, initial=SafetyForm.initial_of(choice), zone=self.zone)
         status = 422
         if form.is_valid():
+            kept = SafetyForm.initial_of(choice)
             try:
-                services.edit_draft(plan, actor=self.user, choice=form.onto(services.choice_of(plan)))
+                self.check_seen(plan, kept)
+                services.edit_draft(plan, actor=self.user, choice=form.onto(choice), seen=plan.updated_at)
             except Refused as refusal:
-                form.add_error(None, refusal.says)
-                status = status_for(refusal)
+                status = self.refused(form, refusal, kept)
             else:
                 return self.after(request, plan, "scaledown:plan-preview")
         return self._page(plan, form, status)
@@ -275,6 +342,7 @@ class PlanSafety(DraftStep):
             probes=list(probes),
             choice=services.choice_of(plan),
             zone_name=str(self.zone),
+            seen=version_of(SafetyForm.initial_of(services.choice_of(plan))),
             status=status,
         )
 
@@ -339,6 +407,7 @@ class PlanSubmit(DraftStep):
         status = 422
         if form.is_valid():
             try:
+                self.check_seen(plan, _whole_of(plan))
                 services.submit_plan(
                     plan, actor=self.user, pool=looked(plan), reason=form.cleaned_data["reason"]
                 )
@@ -360,6 +429,7 @@ class PlanSubmit(DraftStep):
             form=form,
             page=page,
             approvers=drawing.approvers_of(self.account),
+            seen=version_of(_whole_of(plan)),
             status=status,
             **preview_context(page),
         )
