@@ -6,6 +6,7 @@ from django.urls import include, path
 
 from portal.approvals import api as approvals
 from portal.audit import api as audit
+from portal.notify import api as notify
 from portal.views import Schema
 
 urlpatterns = [
@@ -14,6 +15,10 @@ urlpatterns = [
     path("", include("capacity.api_urls")),
     path("", include("scaledown.api_urls")),
     path("accounts/<uuid:account_ref>/audit", audit.AuditListApi.as_view(), name="api-audit"),
+    path("me/notices", notify.NoticeListApi.as_view(), name="api-notices"),
+    path("me/notices/read", notify.NoticesReadAllApi.as_view(), name="api-notices-read-all"),
+    path("me/notices/<uuid:notice_ref>/read", notify.NoticeReadApi.as_view(), name="api-notice-read"),
+    path("me/notice-preferences", notify.NoticePreferencesApi.as_view(), name="api-notice-preferences"),
     path("approvals", approvals.ApprovalListApi.as_view(), name="api-approvals"),
     path("approvals/<uuid:approval_ref>", approvals.ApprovalApi.as_view(), name="api-approval"),
     path(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import uuid
 from collections.abc import Awaitable, Callable
@@ -24,6 +25,14 @@ def address_of(request: HttpRequest) -> str | None:
         if forwarded:
             return forwarded if re.fullmatch(r"[0-9a-fA-F.:]{3,45}", forwarded) else None
     return request.META.get("REMOTE_ADDR") or None
+
+
+def is_here(request: HttpRequest) -> bool:
+    """Whether the caller is this very machine and no proxy stands between."""
+    address = address_of(request)
+    if not address or "HTTP_X_FORWARDED_FOR" in request.META or "HTTP_FORWARDED" in request.META:
+        return False
+    return ipaddress.ip_address(address).is_loopback
 
 
 class RequestContextMiddleware:

@@ -1,4 +1,4 @@
-"""What is tidied once a minute: approvals whose time is over, answers of API calls past their day."""
+"""What is tidied once a minute: approvals whose time is over, answers of API calls and messages past their day."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from portal.api import forget_old_answers
 from portal.approvals.services import expire_due
+from portal.notify.services import forget_old
 
 log = structlog.get_logger(__name__)
 
@@ -17,6 +18,6 @@ log = structlog.get_logger(__name__)
 def tidy() -> None:
     """Mark what has expired and forget what need not be kept."""
     now = timezone.now()
-    expired, forgotten = expire_due(now), forget_old_answers(now)
+    expired, forgotten = expire_due(now), forget_old_answers(now) + forget_old(now)
     if expired or forgotten:
-        log.info("tidied", approvals_expired=expired, answers_forgotten=forgotten)
+        log.info("tidied", approvals_expired=expired, forgotten=forgotten)

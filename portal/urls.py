@@ -14,6 +14,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("readyz", views.Ready.as_view(), name="readyz"),
     path("metrics", views.Metrics.as_view(), name="metrics"),
     path("styleguide/", styleguide, name="styleguide"),
+    path("", include("portal.notify.urls")),
     path("", include("accounts.me_urls")),
     path("", include("accounts.urls")),
     path("", include("capacity.urls")),

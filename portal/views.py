@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import asdict
 from typing import Any
 
@@ -18,7 +17,7 @@ from portal.access import Guard, Permission, PortalView
 from portal.dashboard import panels_for
 from portal.gauges import installation
 from portal.health import findings
-from portal.middleware import address_of
+from portal.middleware import is_here
 from portal.palette import find as find_places
 from portal.problems import problem_response
 
@@ -84,20 +83,12 @@ class Metrics(PortalView):
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
         """Give the metrics, or refuse; strangers learn nothing but that."""
-        if not _is_here(request):
+        if not is_here(request):
             if not request.user.is_authenticated:
                 return redirect_to_login(request.get_full_path())
             if not getattr(request.user, "is_operator", False):
                 self.refuse(Permission.OPERATE)
         return HttpResponse(generate_latest() + installation(), content_type=CONTENT_TYPE_LATEST)
-
-
-def _is_here(request: HttpRequest) -> bool:
-    """Whether the caller is this very machine and no proxy stands between."""
-    address = address_of(request)
-    if not address or "HTTP_X_FORWARDED_FOR" in request.META or "HTTP_FORWARDED" in request.META:
-        return False
-    return ipaddress.ip_address(address).is_loopback
 
 
 class Schema(Guard, SpectacularAPIView):

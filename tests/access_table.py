@@ -90,6 +90,23 @@ ROWS: dict[tuple[str, str], Row] = {
     ("token-make", "GET"): Row(EVERYBODY, "personal"),
     ("token-make", "POST"): Row(EVERYBODY, "personal", body={"name": "x", "scopes": ["me"], "days": 7}),
     ("token-revoke", "POST"): Row(frozenset({"admin"}), "personal", denied=404),
+    # notices: one's own; the notice of the world is the admin's. A desk's mailbox answers to this machine only,
+    # and the callers of these tests are elsewhere
+    ("notices", "GET"): Row(EVERYBODY, "personal"),
+    ("notices-read-all", "POST"): Row(EVERYBODY, "personal"),
+    ("notice-read", "POST"): Row(frozenset({"admin"}), "personal", denied=404),
+    ("notice-preferences", "GET"): Row(EVERYBODY, "personal"),
+    ("notice-preferences", "POST"): Row(
+        EVERYBODY, "personal", body={"quiet_from": "21:00", "quiet_until": "07:00"}
+    ),
+    ("desk-mail", "GET"): Row(EVERYBODY, "public", answers=frozenset({404})),
+    ("desk-mail-message", "GET"): Row(EVERYBODY, "public", answers=frozenset({404})),
+    ("desk-mail-html", "GET"): Row(EVERYBODY, "public", answers=frozenset({404})),
+    ("api-notices", "GET"): Row(EVERYBODY, "personal"),
+    ("api-notices-read-all", "POST"): Row(EVERYBODY, "personal"),
+    ("api-notice-read", "POST"): Row(frozenset({"admin"}), "personal", denied=404),
+    ("api-notice-preferences", "GET"): Row(EVERYBODY, "personal"),
+    ("api-notice-preferences", "PATCH"): Row(EVERYBODY, "personal", body={"mail_off": ["reminder"]}),
     # accounts
     ("accounts:account-list", "GET"): Row(VIEWERS, "list"),
     ("accounts:account-detail", "GET"): Row(VIEWERS),
@@ -328,6 +345,8 @@ REFS: dict[str, Callable[[Any], Any]] = {
     "record_ref": lambda world: _record(world).ref,
     "mark_ref": lambda world: _mark(world).ref,
     "standstill_ref": lambda world: _standstill(world).ref,
+    "notice_ref": lambda world: world.once("notice", lambda: make.notice(world.people["admin"])).ref,
+    "mail_ref": lambda world: world.once("notice", lambda: make.notice(world.people["admin"])).ref,
     "token_ref": lambda world: world.once("own_token", world.token_of_admin).ref,
     "approval_ref": lambda world: (
         world.once("approval", lambda: make.approval(world.account, world.people["editor"])).ref

@@ -163,3 +163,16 @@ def approval(of: Account, author: User, *, digest="a" * 64, provider: User | Non
             at=timezone.now(),
         )
     return made
+
+
+def notice(of: User, subject_ref="test:1", **fields):
+    """What was told to a user, by mail and in the portal."""
+    from portal.notify.services import tell
+
+    context = {
+        "who": "Maja",
+        "what": "A plan to approve",
+        "says": "No such mailbox (550).",
+        "url": "/accounts/",
+    }
+    return tell("mail_returned", to=of, subject_ref=subject_ref, context=context, **fields)

@@ -142,6 +142,9 @@ def messages(settings, monkeypatch, **changes):
         "SESSION_COOKIE_SECURE": True,
         "CSRF_COOKIE_SECURE": True,
         "SECURE_SSL_REDIRECT": True,
+        "PUBLIC_URL": "https://portal.example",
+        "EMAIL_URL": "smtp://portal:worthless@mail.example:587",
+        "MAIL_FROM": "portal@portal.example",
     }
     for name, value in {**good, **changes}.items():
         setattr(settings, name, value)
@@ -193,6 +196,13 @@ def test_a_portal_that_is_not_ready_ends_with_a_line_for_each_thing(settings, mo
         ("SESSION_COOKIE_SECURE", False),
         ("SECURE_SSL_REDIRECT", False),
         ("EGRESS_ALLOW_NETWORKS", ["10.0.0.0/33"]),
+        ("PUBLIC_URL", ""),
+        ("PUBLIC_URL", "http://portal.example"),
+        ("EMAIL_URL", ""),
+        ("EMAIL_URL", "http://mail.example"),
+        ("EMAIL_URL", "smtp://mail.example:port"),
+        ("EMAIL_PLAIN", True),
+        ("MAIL_FROM", "the portal"),
         ("MALFORMED", ["RUNS_LEASE_S is no number above 0. Set one such as 15, or leave it out."]),
     ],
 )

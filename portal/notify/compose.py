@@ -27,6 +27,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.template import Context, Engine
 from django.template.base import Template
+from django.urls import reverse
 from django.utils import timezone
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -135,7 +136,7 @@ def _ready(context: Mapping[str, Any]) -> dict[str, Any]:
         "url": "",
         **known,
         "portal_url": settings.PUBLIC_URL,
-        "preferences_url": absolute("/me/notices/preferences"),
+        "preferences_url": absolute(reverse("notice-preferences")),
     }
 
 

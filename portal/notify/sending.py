@@ -189,6 +189,8 @@ def render(message: Message) -> compose.Written:
     """Return what a message says: as it was sent, or as it would be sent now."""
     if message.text is not None:
         return compose.Written(message.title, message.text, message.html or "")
+    if message.context is None:
+        return compose.Written(message.title, "The text of this mail is no longer kept.\n", "")
     context = context_of(message)
     return compose.write(message.purpose, context, zone=str(context.get("time_zone", "UTC")))
 

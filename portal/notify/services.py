@@ -14,7 +14,7 @@ from __future__ import annotations
 import hmac
 import uuid
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,9 @@ from django.core.validators import validate_email
 from django.db import transaction
 from django.utils import timezone
 
+from portal.audit.services import record, snapshot
 from portal.errors import Refused
-from portal.notify import compose
+from portal.notify import compose, selectors
 from portal.notify.models import MailState, Message, Preference
 from portal.notify.quiet import Quiet, may_go_at
 from portal.notify.registry import ALWAYS_ON, Kind, Purpose, Recipient, Urgency, audience, purpose_of
@@ -249,3 +250,76 @@ def mail_failed(message: Message, says: str) -> None:
         },
         reason="a mail could not be delivered",
     )
+
+
+def mark_read(user: User, *, notice: Message | None = None) -> int:
+    """Mark one notice, or all that the user may read now, as read; return how many were unread."""
+    rows = selectors.notices_of(user).filter(read_at__isnull=True)
+    if notice is not None:
+        rows = rows.filter(pk=notice.pk)
+    return rows.update(read_at=timezone.now())
+
+
+@transaction.atomic
+def set_preference(
+    user: User,
+    *,
+    quiet_from: time | None = None,
+    quiet_until: time | None = None,
+    mail_off: Iterable[str] | None = None,
+    portal_off: Iterable[str] | None = None,
+) -> Preference:
+    """Change how a user is told; what is not given stays. Raises Refused for a kind that is always on.
+
+    Mails that wait already go by the new hours: their time is asked again when they come due.
+    """
+    preference, _ = Preference.objects.select_for_update().get_or_create(user=user)
+    before = snapshot(preference)
+    for name, hour in (("quiet_from", quiet_from), ("quiet_until", quiet_until)):
+        if hour is not None:
+            setattr(preference, name, hour)
+    for name, kinds in (("mail_off", mail_off), ("portal_off", portal_off)):
+        if kinds is None:
+            continue
+        chosen = sorted(set(kinds))
+        fixed = [kind for kind in chosen if kind in ALWAYS_ON]
+        if fixed:
+            raise Refused(
+                "Danger, and what is for you alone, cannot be turned off: someone needs you to know.",
+                code="always_on",
+            )
+        if set(chosen) - {kind.value for kind in Kind}:
+            raise Refused("There is no such kind of notice.", code="unknown_kind")
+        setattr(preference, name, chosen)
+    preference.save()
+    after = snapshot(preference)
+    if before != after:
+        record("notices.changed", actor=user, subject=user, before=before, after=after)
+        waiting = Message.objects.filter(user=user, mail_state=MailState.QUEUED, tries=0)
+        if waiting.exclude(urgency=Urgency.NOW).update(due_at=timezone.now()):
+            wake_after_commit()
+    return preference
+
+
+@transaction.atomic
+def forget_person(*, user: User | None = None, address: str = "") -> int:
+    """Delete everything told to one person; return how many rows. For the erasing of a user or a contact."""
+    gone, _ = Message.objects.filter(recipient_key=recipient_key(user, address)).delete()
+    return gone
+
+
+KEEP_TEXT_FOR = timedelta(days=30)
+KEEP_ROWS_FOR = timedelta(days=180)
+
+
+def forget_old(now: datetime, *, batch: int = 1000) -> int:
+    """Destroy the texts of mails that ended 30 days ago, and rows of 180 days; return how many rows went.
+
+    In batches, safe to repeat; a row that still waits is left.
+    """
+    ended = Message.objects.exclude(mail_state__in=[MailState.QUEUED, MailState.SENDING])
+    texts = ended.filter(created_at__lt=now - KEEP_TEXT_FOR, text__isnull=False).values("pk")[:batch]
+    Message.objects.filter(pk__in=texts).update(text=None, html=None, context=None)
+    rows = ended.filter(created_at__lt=now - KEEP_ROWS_FOR).values("pk")[:batch]
+    gone, _ = Message.objects.filter(pk__in=rows).delete()
+    return gone

@@ -24,6 +24,7 @@ ICONS: dict[str, str] = {
     "search": '<circle cx="7" cy="7" r="4.5"/><path d="m10.5 10.5 3.5 3.5"/>',
     "theme": '<circle cx="8" cy="8" r="5.5"/><path class="f" d="M8 2.5a5.5 5.5 0 0 1 0 11z"/>',
     "user": '<circle cx="8" cy="5.5" r="2.75"/><path d="M2.75 13.75c.6-2.6 2.6-4 5.25-4s4.65 1.4 5.25 4"/>',
+    "bell": '<path d="M4 11V7a4 4 0 0 1 8 0v4l1.25 1.25H2.75zM6.5 14h3"/>',
     "copy": '<rect x="5.5" y="5.5" width="8" height="8"/><path d="M10.5 5.5v-3h-8v8h3"/>',
     "close": '<path d="m3.5 3.5 9 9m0-9-9 9"/>',
     "chevron": '<path d="m4 6 4 4 4-4"/>',

@@ -57,19 +57,19 @@ def test_the_dashboard_of_somebody_without_a_role_says_what_to_do():
 
 def test_a_list_of_accounts_takes_the_same_queries_for_one_and_for_thirty(desk, django_assert_num_queries):
     desk.browser.get("/accounts/")
-    # session, user, accounts; engine's clock, overdue runs, standstills
-    with django_assert_num_queries(6):
+    # session, user, accounts; engine's clock, overdue runs, standstills; unread notices
+    with django_assert_num_queries(7):
         desk.browser.get("/accounts/")
     for _ in range(30):
         make.contact(make.account(of=desk.account.team))
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         page = desk.browser.get("/accounts/")
     assert b'rel="next"' in page.content
 
 
 @pytest.mark.parametrize(
     ("path", "queries"),
-    [("contacts/", 8), ("activity/", 8), ("contacts/add/", 7), ("connections/add/", 7)],
+    [("contacts/", 9), ("activity/", 9), ("contacts/add/", 8), ("connections/add/", 8)],
 )
 def test_a_page_of_an_account_states_its_queries(desk, django_assert_num_queries, path, queries):
     for n in range(3):
