@@ -7,11 +7,12 @@ from uuid import UUID
 
 from django.http import Http404
 from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import examples, services
+from accounts import examples, selectors, services
 from accounts.clouds import discover_pools, test_connection
 from accounts.models import Account, ApiToken, CloudConnection, Contact, Membership, TeamMembership
 from accounts.serializers import (
@@ -33,11 +34,21 @@ from accounts.serializers import (
 from portal.access import Permission
 from portal.api import PortalAPIView, documented
 from portal.errors import NotPermitted, Refused
+from portal.lists import ListAsked, filter_parameter, order_parameter, search_parameter
 
-_STATUS = OpenApiParameter(
-    "status", enum=["active", "archived"], description="Only accounts with this status."
-)
-_ORDER = OpenApiParameter("order", enum=["name", "-created_at"], description="`name` if not given.")
+_ACCOUNT_LIST = [
+    search_parameter("name, number or contacts"),
+    filter_parameter("status", selectors.ACCOUNT_FILTERS["status"], "Only accounts with this status."),
+    filter_parameter("milestone", selectors.ACCOUNT_FILTERS["milestone"], "Only accounts at this milestone."),
+    OpenApiParameter("team", OpenApiTypes.UUID, description="Only accounts of this team."),
+    order_parameter(selectors.ACCOUNT_ORDERS),
+]
+_CONTACT_LIST = [
+    search_parameter("name, mail address or phone number"),
+    filter_parameter("role", selectors.CONTACT_FILTERS["role"], "Only those who are called for this."),
+    filter_parameter("freshness", selectors.FRESHNESS, "Only those whose confirmation is this fresh."),
+    order_parameter(selectors.CONTACT_ORDERS),
+]
 
 
 class AccountListApi(PortalAPIView):
@@ -51,19 +62,29 @@ class AccountListApi(PortalAPIView):
         summary="List the accounts that you see",
         paged=True,
         example=examples.ACCOUNT,
-        parameters=[_STATUS, _ORDER],
+        parameters=_ACCOUNT_LIST,
         tag="accounts",
     )
     def get(self, request: Request) -> Response:
         """The team's own notes are given by the single account only."""
         rows = self.visible(Account.objects.select_related("team"))
-        status = request.query_params.get("status", "")
-        if status:
-            rows = rows.filter(status=status)
-        order = request.query_params.get("order", "name")
-        if order not in {"name", "-created_at"}:
-            raise Refused("`order` is name or -created_at.", code="bad_order")
-        return self.page(rows, AccountOut, order=order, filters={"status": status})
+        params = self.request.query_params.dict()
+        if params.get("team"):
+            params["team"] = _reference(params["team"])
+        asked = ListAsked.of(
+            params,
+            filters={**selectors.ACCOUNT_FILTERS, "team": [params.get("team", "")]},
+            orders=selectors.ACCOUNT_ORDERS,
+            strict=True,
+        )
+        return self.page(selectors.narrowed(rows, asked, viewer=self.user), AccountOut, order=asked.order)
+
+
+def _reference(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise Refused("`team` is the reference of a team.", code="bad_filter") from None
 
 
 class AccountApi(PortalAPIView):
@@ -116,13 +137,21 @@ class ContactListApi(PortalAPIView):
         summary="List an account's contacts in their order of call",
         paged=True,
         example=examples.CONTACT,
+        parameters=_CONTACT_LIST,
         tag="contacts",
     )
     def get(self, request: Request, account_ref: UUID) -> Response:
-        """Ordered by `escalation_order`."""
+        """In the order of call unless `order` says otherwise."""
         account = self.find(Account, account_ref)
         rows = Contact.objects.filter(account=account).select_related("account")
-        return self.page(rows, ContactOut, order="escalation_order", filters={"account": account.pk})
+        asked = ListAsked.of(
+            self.request.query_params,
+            filters=selectors.CONTACT_FILTERS,
+            orders=selectors.CONTACT_ORDERS,
+            strict=True,
+        )
+        rows = selectors.contacts_narrowed(rows, asked, today=timezone.now().date())
+        return self.page(rows, ContactOut, order=asked.order, filters={"account": account.pk})
 
     @documented(
         "contacts_add",

@@ -7,12 +7,14 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower, Now
 
 from portal.crypto import EncryptedTextField
 from portal.rows import Referenced
+from portal.search import SearchText
 from portal.zones import validate_time_zone
 
 
@@ -146,7 +148,13 @@ class Account(Referenced):
                 condition=Q(status__in=AccountStatus.values),
             ),
         ]
-        indexes = [models.Index(fields=["name", "id"], name="account_name")]
+        indexes = [
+            models.Index(fields=["name", "id"], name="account_name"),
+            models.Index(fields=["number", "id"], name="account_number"),
+            models.Index(fields=["milestone", "id"], name="account_milestone"),
+            models.Index(fields=["created_at", "id"], name="account_created"),
+            GinIndex(OpClass(SearchText("name", "number"), name="gin_trgm_ops"), name="account_search"),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -302,7 +310,17 @@ class Contact(Referenced):
             ),
             models.CheckConstraint(name="contact_order_from_1", condition=Q(escalation_order__gte=1)),
         ]
-        indexes = [models.Index(fields=["account", "escalation_order", "id"], name="contact_order")]
+        indexes = [
+            models.Index(fields=["account", "escalation_order", "id"], name="contact_order"),
+            models.Index(fields=["account", "name", "id"], name="contact_name"),
+            # Whom an account has, how fresh and for what, without a look at the rows: the dashboard asks it of all.
+            models.Index(
+                fields=["account", "confirmed_on", "id"], include=["roles"], name="contact_freshness"
+            ),
+            GinIndex(
+                OpClass(SearchText("name", "email", "phone"), name="gin_trgm_ops"), name="contact_search"
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name

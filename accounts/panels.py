@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
-from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 
@@ -15,6 +15,7 @@ from portal.access import Permission, visible_to
 from portal.account_sections import Tab, register_tab
 from portal.dashboard import Panel, register_panel
 from portal.palette import Entry, register_finder
+from portal.search import SHORTEST_INSIDE, beginning_of_reference, containing, text_of
 from portal.ui.nav import NavItem
 from portal.ui.nav import register as register_nav
 
@@ -24,17 +25,33 @@ SCHEMES = (TokenScheme,)
 
 
 def _accounts(user: Any) -> dict[str, Any] | None:
-    rows = selectors.worst_first(
-        selectors.accounts_seen(user, today=timezone.now().date()), SHOWN_ON_DASHBOARD
-    )
+    rows = selectors.worst_first(user, today=timezone.now().date(), limit=SHOWN_ON_DASHBOARD)
     return {"accounts": rows} if rows else None
 
 
 def _find_accounts(user: Any, text: str, limit: int) -> list[Entry]:
-    rows = visible_to(user, Account).filter(Q(name__icontains=text) | Q(ref__startswith=text.lower()))
+    seen = visible_to(user, Account, Permission.ACCOUNT_VIEW)
+    if reference := beginning_of_reference(text):
+        rows = seen.filter(ref__range=reference)
+    else:
+        rows = containing(seen, text, "name", "number")
     return [
         Entry(row.name, reverse("accounts:account-detail", args=[row.ref]), "account")
         for row in rows.order_by("name", "pk")[:limit]
+    ]
+
+
+def _find_contacts(user: Any, text: str, limit: int) -> list[Entry]:
+    if len(text_of(text)) < SHORTEST_INSIDE:
+        return []
+    rows = selectors.contacts_found(user, text).select_related("account").order_by("name", "pk")
+    return [
+        Entry(
+            row.name,
+            f"{reverse('accounts:contact-list', args=[row.account.ref])}?{urlencode({'q': row.name})}",
+            f"contact of {row.account}",
+        )
+        for row in rows[:limit]
     ]
 
 
@@ -51,6 +68,7 @@ def register() -> None:
         )
     )
     register_finder("accounts", _find_accounts, order=10)
+    register_finder("contacts", _find_contacts, order=40)
     register_panel(Panel("accounts", "Accounts", "accounts/_dashboard_accounts.html", _accounts, order=80))
     for key, label, name, permission, order in (
         ("overview", "Overview", "accounts:account-detail", Permission.ACCOUNT_VIEW, 0),

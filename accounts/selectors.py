@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from django.db.models import Count, Max, Min, Q, QuerySet
+from django.db.models import Case, Count, Exists, OuterRef, Q, QuerySet, When
 
-from accounts.models import Account, CloudConnection, Contact
+from accounts.models import Account, AccountStatus, CloudConnection, Contact, ContactRole
 from portal.access import Permission, visible_to
+from portal.lists import ListAsked, both_ways
+from portal.search import SHORTEST_INSIDE, containing
 
 CONFIRMED_FOR = timedelta(days=90)
 STALE_AFTER = timedelta(days=180)
@@ -24,24 +27,92 @@ def freshness(confirmed_on: date | None, *, today: date) -> str:
     return "due" if age > CONFIRMED_FOR else "confirmed"
 
 
-def accounts_seen(user: Any, *, today: date) -> QuerySet[Account]:
-    """Return the accounts that the user sees, each with what is amiss: unconfirmed and old contacts.
+ACCOUNT_ORDERS = both_ways("name", "number", "milestone", "created_at")
+ACCOUNT_FILTERS: Mapping[str, tuple[str, ...]] = {
+    "status": tuple(AccountStatus.values),
+    "milestone": ("1", "2", "3", "4", "5"),
+}
+CONTACT_ORDERS = both_ways("escalation_order", "name", "confirmed_on", "created_at")
+FRESHNESS = ("confirmed", "due", "stale", "unconfirmed")
+CONTACT_FILTERS: Mapping[str, tuple[str, ...]] = {"role": tuple(ContactRole.values), "freshness": FRESHNESS}
 
-    `contact_count`, `contacts_unconfirmed`, `oldest_confirmation`, `emergency_count`: one query.
+
+def accounts_seen(user: Any) -> QuerySet[Account]:
+    """Return the accounts that the user sees."""
+    return visible_to(user, Account, Permission.ACCOUNT_VIEW).select_related("team")
+
+
+def narrowed(rows: QuerySet[Account], asked: ListAsked, *, viewer: Any) -> QuerySet[Account]:
+    """Return those accounts of `rows` that fit what was asked: text, status, milestone, team (a reference).
+
+    The text is looked for in name and number, and among the contacts that the viewer may read: somebody on
+    the phone gives a name, a number or a mail address before they know an account number.
     """
+    status, milestone, team = (asked.filters.get(name, "") for name in ("status", "milestone", "team"))
+    if status:
+        rows = rows.filter(status=status)
+    if milestone:
+        rows = rows.filter(milestone=milestone)
+    if team:
+        rows = rows.filter(team__ref=team)
+    if asked.text:
+        found = Q(pk__in=containing(Account.objects.all(), asked.text, "name", "number").values("pk"))
+        if len(asked.text) >= SHORTEST_INSIDE:
+            found |= Q(pk__in=contacts_found(viewer, asked.text).values("account"))
+        rows = rows.filter(found)
+    return rows
+
+
+def contacts_found(user: Any, text: str) -> QuerySet[Contact]:
+    """Return the contacts that the user may read whose name, mail address or phone number hold `text`."""
+    rows = visible_to(user, Contact, Permission.CONTACT_VIEW)
+    return containing(rows, text, "name", "email", "phone", short_inside=False)
+
+
+def contacts_narrowed(rows: QuerySet[Contact], asked: ListAsked, *, today: date) -> QuerySet[Contact]:
+    """Return those contacts of one account's `rows` that fit what was asked: text, role, freshness."""
+    role, fresh = asked.filters.get("role", ""), asked.filters.get("freshness", "")
+    if role:
+        rows = rows.filter(roles__contains=[role])
+    due_before, stale_before = today - CONFIRMED_FOR, today - STALE_AFTER
+    match fresh:
+        case "confirmed":
+            rows = rows.filter(confirmed_on__gte=due_before)
+        case "due":
+            rows = rows.filter(confirmed_on__lt=due_before, confirmed_on__gte=stale_before)
+        case "stale":
+            rows = rows.filter(confirmed_on__lt=stale_before)
+        case "unconfirmed":
+            rows = rows.filter(confirmed_on__isnull=True)
+    return containing(rows, asked.text, "name", "email", "phone")
+
+
+def with_concerns(rows: Sequence[Any], *, today: date) -> list[Any]:
+    """Give each account its `concerns`, by one query for all of them."""
+    counted = {one["account"]: one for one in _counted(Contact.objects.filter(account__in=rows), today)}
+    for row in rows:
+        found = counted.get(row.pk, _NOBODY)
+        row.contact_count, row.emergency_count = found["contact_count"], found["emergency_count"]
+        row.contacts_unconfirmed = found["contacts_unconfirmed"]
+        row.concerns = concerns(row)
+    return list(rows)
+
+
+_NOBODY = {"contact_count": 0, "emergency_count": 0, "contacts_unconfirmed": 0}
+
+
+def _counted(rows: QuerySet[Contact], today: date) -> Any:
+    """Return a queryset that counts contacts by account: all, those for emergencies, those not confirmed in time."""
     due_before = today - CONFIRMED_FOR
     return (
-        visible_to(user, Account, Permission.ACCOUNT_VIEW)
-        .select_related("team")
+        rows.order_by()
+        .values("account")
         .annotate(
-            contact_count=Count("contacts"),
+            contact_count=Count("pk"),
+            emergency_count=Count("pk", filter=Q(roles__contains=["emergency"])),
             contacts_unconfirmed=Count(
-                "contacts",
-                filter=Q(contacts__confirmed_on__isnull=True) | Q(contacts__confirmed_on__lt=due_before),
+                "pk", filter=Q(confirmed_on__isnull=True) | Q(confirmed_on__lt=due_before)
             ),
-            oldest_confirmation=Min("contacts__confirmed_on"),
-            newest_confirmation=Max("contacts__confirmed_on"),
-            emergency_count=Count("contacts", filter=Q(contacts__roles__contains=["emergency"])),
         )
     )
 
@@ -59,24 +130,38 @@ def concerns(account: Any) -> list[str]:
     return found
 
 
-def worst_first(accounts: QuerySet[Any], limit: int) -> list[Any]:
-    """Return up to `limit` accounts with their `concerns`, those with the most amiss first."""
-    rows: list[Any] = list(
-        accounts.filter(status="active").order_by("emergency_count", "-contacts_unconfirmed", "name", "pk")[
-            :limit
-        ]
-    )
-    for row in rows:
-        row.concerns = concerns(row)
-    return sorted(rows, key=lambda row: -len(row.concerns))
+def worst_first(user: Any, *, today: date, limit: int) -> list[Any]:
+    """Return up to `limit` active accounts with their `concerns`, those with the most amiss first.
+
+    Four queries. The one that counts reads an index of all contacts and no row of them.
+    """
+    active = accounts_seen(user).filter(status=AccountStatus.ACTIVE)
+    without = ~Exists(Contact.objects.filter(account=OuterRef("pk")))
+    found: list[Any] = list(active.filter(without).order_by("name", "pk")[:limit])
+    if len(found) < limit:
+        counted = _counted(
+            Contact.objects.filter(account__in=active.select_related(None).values("pk")), today
+        )
+        worst = counted.order_by(
+            Case(When(emergency_count=0, then=0), default=1), "-contacts_unconfirmed", "account"
+        )[: limit - len(found)]
+        refs = [one["account"] for one in worst]
+        by_pk = {row.pk: row for row in Account.objects.filter(pk__in=refs).select_related("team")}
+        found += [by_pk[pk] for pk in refs if pk in by_pk]
+    return sorted(with_concerns(found, today=today), key=lambda row: -len(row.concerns))
 
 
-def contacts_of(account: Account, *, today: date) -> list[Any]:
-    """Return an account's contacts in their order of call, each with its `freshness`."""
-    rows: list[Any] = list(Contact.objects.filter(account=account).order_by("escalation_order", "pk"))
+def with_freshness(rows: Sequence[Any], *, today: date) -> list[Any]:
+    """Give each contact its `freshness`."""
     for row in rows:
         row.freshness = freshness(row.confirmed_on, today=today)
-    return rows
+    return list(rows)
+
+
+def first_contacts(account: Account, *, today: date, limit: int) -> list[Any]:
+    """Return up to `limit` contacts of an account in their order of call, each with its `freshness`."""
+    rows = Contact.objects.filter(account=account).order_by("escalation_order", "pk")[:limit]
+    return with_freshness(list(rows), today=today)
 
 
 def connections_of(account: Account) -> QuerySet[CloudConnection]:

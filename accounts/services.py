@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.authentication import SHOWN, digest_of, new_secret
@@ -25,6 +26,7 @@ from accounts.models import (
 from portal.access import SCOPES
 from portal.audit.services import record, snapshot
 from portal.errors import Refused
+from portal.lists import ListAsked
 from portal.rows import check_row
 from portal.streams import recheck
 
@@ -124,6 +126,27 @@ def add_contact(account: Account, fields: Mapping[str, Any], *, actor: User | No
     contact.save()
     record("contact.added", actor=actor, account=account, subject=contact, after=snapshot(contact))
     return contact
+
+
+@transaction.atomic
+def record_contacts_export(
+    account: Account, rows: QuerySet[Contact], *, actor: User, reason: str, asked: ListAsked
+) -> None:
+    """Put on record that contacts leave the portal: how many, by which filters, what for."""
+    record(
+        "contacts.exported",
+        actor=actor,
+        account=account,
+        subject=account,
+        after={
+            "count": rows.count(),
+            "format": "csv",
+            "filters": {name: value for name, value in asked.filters.items() if value},
+            # What was typed may be a person's name, which the record of an export need not keep.
+            "is_searched": bool(asked.text),
+        },
+        reason=reason,
+    )
 
 
 @transaction.atomic

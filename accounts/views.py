@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.auth.views import LoginView, LogoutView
+from django.db.models import QuerySet
 from django.dispatch import receiver
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
@@ -20,14 +22,18 @@ from django.views.decorators.debug import sensitive_post_parameters
 from accounts import selectors, services, throttle
 from accounts.clouds import discover_pools, test_connection
 from accounts.forms import ConnectionForm, ContactForm, LogInForm, SettingsForm, TokenForm
-from accounts.models import Account, ApiToken, CloudConnection, Contact
+from accounts.models import Account, AccountStatus, ApiToken, CloudConnection, Contact, ContactRole, Team
 from portal.access import Can, Guard, Permission, PortalView
 from portal.account_sections import actions_for, sections_for, tabs_for
 from portal.audit.selectors import entries_of_account, entries_of_user, for_reader
 from portal.audit.services import record
+from portal.csvfile import csv_response
 from portal.errors import Refused, Trouble
+from portal.lists import ListAsked
 from portal.middleware import address_of
 from portal.paging import keyset
+
+SHOWN_ON_OVERVIEW = 10
 
 
 class LogIn(Guard, LoginView):
@@ -92,22 +98,85 @@ class AccountList(PortalView):
     permission = Permission.ACCOUNT_VIEW
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """Show them by name, with what is amiss."""
+        """Show them with what is amiss; filters and order stand in the address."""
         today = timezone.now().date()
-        self.visible(Account)
-        rows = selectors.accounts_seen(self.user, today=today)
-        query = request.GET.get("q", "").strip()[:100]
-        status = request.GET.get("status", "active")
-        if status in {"active", "archived"}:
-            rows = rows.filter(status=status)
-        if query:
-            rows = rows.filter(name__icontains=query)
-        page = keyset(rows, request.GET.dict(), order="name", filters={"q": query, "status": status})
-        for row in page.rows:
-            row.concerns = selectors.concerns(row)  # type: ignore[attr-defined]
+        rows, asked, teams = accounts_asked(self)
+        page = keyset(rows, request, order=asked.order)
+        selectors.with_concerns(page.rows, today=today)
         return self.render(
-            "accounts/account_list.html", page=page, query=query, status_shown=status, nav_key="accounts"
+            "accounts/account_list.html",
+            page=page,
+            asked=asked,
+            teams=teams if len(teams) > 1 else [],
+            statuses=(*selectors.ACCOUNT_FILTERS["status"], "all"),
+            milestones=selectors.ACCOUNT_FILTERS["milestone"],
+            is_narrowed=bool(asked.text or asked.filters["milestone"] or asked.filters["team"])
+            or asked.filters["status"] != AccountStatus.ACTIVE,
+            query_string=_query_string(request),
+            nav_key="accounts",
         )
+
+
+def accounts_asked(view: PortalView) -> tuple[QuerySet[Account], ListAsked, list[Team]]:
+    """Return the accounts that the address asks for, what it asks, and the teams to choose from.
+
+    Active ones, unless the address says otherwise; `status=all` shows the archived ones too.
+    """
+    view.visible(Account)
+    params = view.request.GET.dict()
+    teams = list(Team.objects.filter(memberships__user=view.user).order_by("name"))
+    if params.get("status") != "all":
+        params["status"] = params.get("status") or AccountStatus.ACTIVE.value
+    asked = ListAsked.of(
+        params,
+        filters={**selectors.ACCOUNT_FILTERS, "team": [str(team.ref) for team in teams]},
+        orders=selectors.ACCOUNT_ORDERS,
+    )
+    return selectors.narrowed(selectors.accounts_seen(view.user), asked, viewer=view.user), asked, teams
+
+
+def _query_string(request: HttpRequest) -> str:
+    """Return the filters and order of a list as they stand in its address, without the place in it."""
+    kept = request.GET.copy()
+    for name in ("cursor", "limit"):
+        kept.pop(name, None)
+    return kept.urlencode()
+
+
+class AccountListCsv(PortalView):
+    """The list of accounts as a file."""
+
+    permission = Permission.ACCOUNT_VIEW
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        """Give what the list shows with the same filters, all of its pages."""
+        rows, asked, _ = accounts_asked(self)
+        header = (
+            "reference",
+            "name",
+            "number",
+            "team",
+            "service level",
+            "milestone",
+            "status",
+            "time zone",
+            "since",
+        )
+
+        def cells(account: Account) -> tuple[Any, ...]:
+            return (
+                account.ref,
+                account.name,
+                account.number,
+                account.team.name,
+                account.service_level,
+                account.milestone,
+                account.status,
+                account.time_zone,
+                account.created_at,
+            )
+
+        return csv_response("accounts", header, cells, rows, order=asked.order)
 
 
 class AccountDetail(AccountPage):
@@ -130,8 +199,8 @@ class AccountDetail(AccountPage):
         ]
         return self.show(
             "accounts/account_detail.html",
-            contacts=selectors.contacts_of(account, today=timezone.now().date()),
-            connections=selectors.connections_of(account),
+            contacts=selectors.first_contacts(account, today=timezone.now().date(), limit=SHOWN_ON_OVERVIEW),
+            connections=selectors.connections_of(account)[:SHOWN_ON_OVERVIEW],
             sections=sections,
             actions=actions_for(account, self.granted),
         )
@@ -146,7 +215,7 @@ class Activity(AccountPage):
     def get(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
         """Show the newest first."""
         account = self.find(Account, account_ref)
-        page = keyset(entries_of_account(account), request.GET.dict(), order="-id", filters={"a": account.pk})
+        page = keyset(entries_of_account(account), request, order="-id", filters={"a": account.pk})
         reads_team_notes = Permission.TEAM_NOTES in self.granted
         for entry in page.rows:
             entry.before = for_reader(entry.before, reads_team_notes=reads_team_notes)
@@ -169,10 +238,105 @@ class ContactList(AccountPage):
     tab = "contacts"
 
     def get(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
-        """Show the list."""
+        """Show the list; filters and order stand in the address."""
         account = self.find(Account, account_ref)
+        today = timezone.now().date()
+        rows, asked = contacts_asked(account, request, today=today)
+        page = keyset(rows, request, order=asked.order)
         return self.show(
-            "accounts/contact_list.html", contacts=selectors.contacts_of(account, today=timezone.now().date())
+            "accounts/contact_list.html",
+            page=page,
+            contacts=selectors.with_freshness(page.rows, today=today),
+            asked=asked,
+            is_narrowed=bool(asked.text or any(asked.filters.values())),
+            roles=ContactRole.choices,
+            freshness=selectors.FRESHNESS,
+            query_string=_query_string(request),
+        )
+
+
+def contacts_asked(
+    account: Account, request: HttpRequest, *, today: date
+) -> tuple[QuerySet[Contact], ListAsked]:
+    """Return those contacts of an account that the address asks for, and what it asks."""
+    asked = ListAsked.of(
+        request.GET.dict(), filters=selectors.CONTACT_FILTERS, orders=selectors.CONTACT_ORDERS
+    )
+    rows = Contact.objects.filter(account=account)
+    return selectors.contacts_narrowed(rows, asked, today=today), asked
+
+
+class ContactListCsv(AccountPage):
+    """The contacts of an account as a file, with the reason on record."""
+
+    permission = Permission.EXPORT
+    tab = "contacts"
+
+    def get(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Ask what the file is for."""
+        return self._ask(self.find(Account, account_ref))
+
+    def post(self, request: HttpRequest, account_ref: UUID) -> HttpResponseBase:
+        """Put the export on record, then give the file."""
+        account = self.find(Account, account_ref)
+        today = timezone.now().date()
+        rows, asked = contacts_asked(account, request, today=today)
+        reason = " ".join(request.POST.get("reason", "").split())[:1000]
+        if not reason:
+            return self._ask(account, problem="Say what the file is for. Nothing was exported.", status=422)
+        services.record_contacts_export(account, rows, actor=self.user, reason=reason, asked=asked)
+        header = (
+            "reference",
+            "order of call",
+            "name",
+            "title",
+            "mail",
+            "phone",
+            "time zone",
+            "called for",
+            "confirmed on",
+            "confirmed by",
+            "freshness",
+            "notes",
+        )
+
+        def cells(contact: Contact) -> tuple[Any, ...]:
+            return (
+                contact.ref,
+                contact.escalation_order,
+                contact.name,
+                contact.title,
+                contact.email,
+                contact.phone,
+                contact.time_zone,
+                contact.roles,
+                contact.confirmed_on,
+                contact.confirmed_by_name,
+                selectors.freshness(contact.confirmed_on, today=today),
+                contact.notes,
+            )
+
+        return csv_response("contacts", header, cells, rows, order=asked.order)
+
+    def _ask(self, account: Account, *, problem: str = "", status: int = 200) -> HttpResponse:
+        rows, _ = contacts_asked(account, self.request, today=timezone.now().date())
+        count = rows.count()
+        query = _query_string(self.request)
+        back = reverse("accounts:contact-list", args=[account.ref])
+        return self.render(
+            "components/confirm_page.html",
+            title=f"Export contacts of {account.name}?",
+            text=(
+                f"The file holds names, mail addresses and phone numbers of {count} {'person' if count == 1 else 'people'}. "
+                "It is for support and nothing else. The export, your name and the reason stay on record."
+            ),
+            action=self.request.get_full_path(),
+            button="Export as CSV",
+            tone="primary",
+            reason="required",
+            problem=problem,
+            back_url=f"{back}?{query}" if query else back,
+            status=status,
         )
 
 
@@ -379,21 +543,18 @@ class Me(PortalView):
         return redirect("me")
 
     def _page(self, form: SettingsForm, status: int = 200) -> HttpResponse:
+        page = keyset(ApiToken.objects.filter(user=self.user), self.request, order="-id")
         return self.render(
             "accounts/me.html",
             form=form,
             status=status,
             token_form=TokenForm(),
-            tokens=own_tokens(self.user),
+            tokens=page.rows,
+            page=page,
             activity=entries_of_user(self.user)[:10],
             now=timezone.now(),
             nav_key="me",
         )
-
-
-def own_tokens(user: Any) -> Any:
-    """Return a user's tokens, newest first."""
-    return ApiToken.objects.filter(user=user).order_by("-pk")[:50]
 
 
 class TokenMake(PortalView):

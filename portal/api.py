@@ -306,7 +306,7 @@ class PortalAPIView(Guard, APIView, abstract=True):
         filters: Mapping[str, Any] | None = None,
     ) -> Response:
         """Return one keyset page: `{"results": […], "next": url | null, "previous": url | null}`."""
-        found = keyset(rows, self.request.query_params.dict(), order=order, filters=filters)
+        found = keyset(rows, self.request, order=order, filters=filters)
         data = serializer(found.rows, many=True, context=self.out_context()).data
         base = self.request.build_absolute_uri(self.request.path)
         return Response(

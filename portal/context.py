@@ -5,31 +5,42 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Value
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.functional import SimpleLazyObject
 
 from portal.access import Can
 from portal.alarms import engine_asleep, standstills_for
 from portal.middleware import is_here
-from portal.notify.selectors import unread_count
+from portal.notify.selectors import MOST_COUNTED, notices_of
+from portal.runs.selectors import signs_of_trouble
 
 
 def portal(request: HttpRequest) -> dict[str, Any]:
     """Return the context of every page. `can` is empty until a view found an account.
 
-    Alarms are shown to people who are logged in, and a page asks the database for them once.
+    Alarms are shown to people who are logged in; while all is quiet a page learns by one query that it is, and
+    how many notices are unread.
     """
     user = getattr(request, "user", None)
     known = user is not None and user.is_authenticated
     has_mailbox = settings.DESK_MODE and is_here(request)
+    amiss, unread = _at_a_glance(user) if known else (False, 0)
     return {
         "can": Can(frozenset()),
         "request_id": getattr(request, "request_id", ""),
         "palette_url": reverse("palette") if known else "",
-        "engine_asleep": engine_asleep(user) if known else None,
-        "standstills": standstills_for(user) if known else [],
-        # Asked for by the bell alone, so that a part of a page does not count.
-        "notices_unread": SimpleLazyObject(lambda: unread_count(user)) if known else 0,
+        "notices_unread": unread,
         "desk_mail_url": reverse("desk-mail") if has_mailbox else "",
+        "engine_asleep": engine_asleep(user) if amiss else None,
+        "standstills": standstills_for(user) if amiss else [],
     }
+
+
+def _at_a_glance(user: Any) -> tuple[bool, int]:
+    """Return whether anything is amiss, and how many of the user's notices are unread (up to MOST_COUNTED + 1)."""
+    unread = notices_of(user).filter(read_at__isnull=True).order_by().values_list(Value("unread"))
+    overdue, standing = signs_of_trouble()
+    signs = [sign for (sign,) in overdue.union(standing, unread[: MOST_COUNTED + 1], all=True)]
+    count = signs.count("unread")
+    return len(signs) > count, count

@@ -19,6 +19,10 @@ class Refused(Trouble):
     """A rule or the input forbids it: the user can change something. Nothing was done."""
 
 
+class Malformed(Refused):
+    """The request itself cannot be read: a forged cursor, a date that is none (400)."""
+
+
 class NotPermitted(Refused):
     """The user may see the thing but lacks the right for this act (403)."""
 

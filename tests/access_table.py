@@ -34,6 +34,7 @@ EDITORS = VIEWERS - {"viewer"}
 APPROVERS = EDITORS - {"editor"}
 CUSTOMER_APPROVERS = frozenset({"approver", "admin"})
 TEAM = frozenset({"launch_manager", "lead"})
+EXPORTERS = frozenset({"admin", *TEAM})
 LEADS = frozenset({"lead"})
 ROLES = ("viewer", "editor", "approver", "admin", "launch_manager", "lead")
 OUTSIDERS = ("other_admin", "other_launch_manager", "operator")
@@ -109,9 +110,12 @@ ROWS: dict[tuple[str, str], Row] = {
     ("api-notice-preferences", "PATCH"): Row(EVERYBODY, "personal", body={"mail_off": ["reminder"]}),
     # accounts
     ("accounts:account-list", "GET"): Row(VIEWERS, "list"),
+    ("accounts:account-list-csv", "GET"): Row(VIEWERS, "list"),
     ("accounts:account-detail", "GET"): Row(VIEWERS),
     ("accounts:activity", "GET"): Row(VIEWERS),
     ("accounts:contact-list", "GET"): Row(VIEWERS),
+    ("accounts:contact-list-csv", "GET"): Row(EXPORTERS),
+    ("accounts:contact-list-csv", "POST"): Row(EXPORTERS, body={"reason": "moving to a new address book"}),
     ("accounts:contact-add", "GET"): Row(EDITORS),
     ("accounts:contact-add", "POST"): Row(EDITORS, body=_CONTACT),
     ("accounts:contact-edit", "GET"): Row(EDITORS),

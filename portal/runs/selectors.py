@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import F, QuerySet
-from django.db.models.functions import Coalesce, Greatest
+from django.db.models import F, QuerySet, Value
+from django.db.models.functions import Coalesce, Greatest, Now
 
 from portal.runs import registry
 from portal.runs.journal import database_now
@@ -138,6 +138,19 @@ def asleep() -> Asleep | None:
     return Asleep(since=min(_since(run) for run in runs), runs_overdue=len(runs), nodes_draining=draining)
 
 
+def signs_of_trouble() -> tuple[QuerySet[Any, Any], QuerySet[Any, Any]]:
+    """Return two querysets of at most one row each: a run is overdue, a standstill is in force."""
+    overdue_now: Any = _overdue_at(Now()).order_by().values_list(Value("overdue"))[:1]
+    standing: Any = Standstill.objects.filter(lifted_at__isnull=True).order_by()
+    return overdue_now, standing.values_list(Value("standing"))[:1]
+
+
+def is_quiet() -> bool:
+    """Whether no run is overdue and no standstill in force: one query."""
+    overdue_now, standing = signs_of_trouble()
+    return not overdue_now.union(standing, all=True)
+
+
 def standstills() -> list[Standstill]:
     """Return every standstill in force, oldest first."""
     return list(Standstill.objects.filter(lifted_at__isnull=True).order_by("at", "pk"))
@@ -150,8 +163,8 @@ def _waiting_since() -> Any:
     )
 
 
-def _overdue_at(now: datetime) -> Any:
-    limit = now - timedelta(seconds=settings.RUNS["ASLEEP_AFTER_S"])
+def _overdue_at(now: datetime | Now) -> Any:
+    limit: Any = now - timedelta(seconds=settings.RUNS["ASLEEP_AFTER_S"])
     return _waiting_since().filter(waits_since__lt=limit).order_by("waits_since")
 
 

@@ -525,6 +525,28 @@ def pagination(context: Context, page: Any, label: str = "Pages") -> dict[str, A
     return {"page": page, "label": label}
 
 
+@register.simple_tag(takes_context=True)
+def sort_header(context: Context, label: str, field: str, order: str, css: str = "") -> SafeString:
+    """Show the head of a column by which the list can be ordered: a link, and `aria-sort` on the one in force.
+
+    The link keeps the filters of the address and drops the place in the list.
+    """
+    kept = context["request"].GET.copy()
+    kept.pop("cursor", None)
+    downwards = order == f"-{field}"
+    is_in_force = downwards or order == field
+    kept["order"] = f"-{field}" if order == field else field
+    sort = ("descending" if downwards else "ascending") if is_in_force else "none"
+    return format_html(
+        '<th scope="col" class="{}" aria-sort="{}"><a class="sort" href="?{}">{}{}</a></th>',
+        css,
+        sort,
+        kept.urlencode(),
+        label,
+        _safe(f'<span aria-hidden="true">{"↓" if downwards else "↑"}</span>') if is_in_force else "",
+    )
+
+
 @register.inclusion_tag("components/journal.html", takes_context=True)
 def journal(
     context: Context,

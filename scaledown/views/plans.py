@@ -49,7 +49,7 @@ class PlanList(ScaledownPage):
             rows = rows.filter(status=status)
         if query:
             rows = rows.filter(title__icontains=query)
-        page = keyset(rows, request.GET.dict(), order="-id", filters={"status": status, "q": query})
+        page = keyset(rows, request, order="-id", filters={"status": status, "q": query})
         found = Run.objects.filter(
             kind=services.KIND, plan_ref__in=[plan.ref for plan in page.rows], is_rehearsal=False
         ).values_list("plan_ref", "ref", "status")

@@ -187,7 +187,7 @@ class RunJournal(RunPageView):
         names = {way.name: way.server_id for way in progress.servers}
         if server:
             rows = rows.filter(subject__in=[server, names.get(server, server)])
-        page = keyset(rows, request.GET.dict(), order="-seq", filters={"server": server, "run": run.pk})
+        page = keyset(rows, request, order="-seq", filters={"server": server, "run": run.pk})
         lines = [journal_shown(entry, for_customer=self.customer) for entry in page.rows]
         return self.show(
             "runs/run_journal.html",

@@ -57,8 +57,8 @@ def test_the_dashboard_of_somebody_without_a_role_says_what_to_do():
 
 def test_a_list_of_accounts_takes_the_same_queries_for_one_and_for_thirty(desk, django_assert_num_queries):
     desk.browser.get("/accounts/")
-    # session, user, accounts; engine's clock, overdue runs, standstills; unread notices
-    with django_assert_num_queries(7):
+    # session, user; whether all is quiet, teams to choose from, accounts, their contacts counted
+    with django_assert_num_queries(6):
         desk.browser.get("/accounts/")
     for _ in range(30):
         make.contact(make.account(of=desk.account.team))
@@ -69,7 +69,7 @@ def test_a_list_of_accounts_takes_the_same_queries_for_one_and_for_thirty(desk, 
 
 @pytest.mark.parametrize(
     ("path", "queries"),
-    [("contacts/", 9), ("activity/", 9), ("contacts/add/", 8), ("connections/add/", 8)],
+    [("contacts/", 5), ("activity/", 5), ("contacts/add/", 4), ("connections/add/", 4)],
 )
 def test_a_page_of_an_account_states_its_queries(desk, django_assert_num_queries, path, queries):
     for n in range(3):

@@ -57,11 +57,11 @@ def test_the_bell_counts_what_is_unread_on_every_page(desk, maja):
 def test_the_list_costs_the_same_for_one_notice_and_for_twenty(desk, maja, django_assert_num_queries):
     told(maja)
     desk.get("/me/notices/")
-    with django_assert_num_queries(7):  # session, user, notices; engine's clock, runs, standstills; the bell
+    with django_assert_num_queries(4):  # session, user, notices; what is amiss and unread
         desk.get("/me/notices/")
     for number in range(20):
         told(maja, f"more:{number}")
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(4):
         assert b"more" not in desk.get("/me/notices/").content
 
 

@@ -8,10 +8,12 @@ import threading
 
 import pytest
 from django.db import connections
+from django.utils import timezone
 
 from portal.runs import registry, selectors, stream
-from portal.runs.models import Run
+from portal.runs.models import Run, Standstill
 from portal.runs.types import Action, Decision, Entry, RunStatus
+from tests import factories as make
 from tests.runs.desks import PgDesk
 
 ADD = Action("add", "1", "Count to 1.", {"by": 1})
@@ -33,6 +35,23 @@ def test_the_engine_is_awake_while_runs_are_looked_at_in_time(desk, settings):
     desk.store.release(desk.store.claim(ref, holder="w", lease_s=15), look_again_s=600)
     desk.pass_time(300)
     assert selectors.asleep() is None
+
+
+def test_a_page_learns_by_one_query_whether_all_is_quiet(desk, settings, django_assert_num_queries):
+    desk.create()
+    with django_assert_num_queries(1):
+        assert selectors.is_quiet()
+    standing = Standstill.objects.create(
+        scope="all", reason="a test", by=make.user(), by_name="Ada", at=timezone.now()
+    )
+    assert not selectors.is_quiet()
+    Standstill.objects.filter(pk=standing.pk).update(
+        lifted_at=timezone.now(), lifted_by=standing.by, lift_reason="over"
+    )
+    assert selectors.is_quiet()
+    desk.pass_time(settings.RUNS["ASLEEP_AFTER_S"] + 1)
+    with django_assert_num_queries(1):
+        assert not selectors.is_quiet()
 
 
 def test_a_sleeping_engine_is_told_with_runs_and_nodes(desk, settings):
