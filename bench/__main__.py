@@ -6,13 +6,14 @@ import json
 import sys
 from pathlib import Path
 
+from bench.accounts import accounts
 from bench.audit import audit
 from bench.planner import planner
 from bench.scaledown import overhead
 from portal.demo import Said
 
 RESULTS = Path(__file__).resolve().parent / "results.json"
-NAMES = ("planner", "overhead", "audit")
+NAMES = ("planner", "accounts", "audit", "overhead")
 
 
 def main(arguments: list[str]) -> int:
@@ -27,6 +28,8 @@ def main(arguments: list[str]) -> int:
     figures: dict[str, float] = {}
     if "planner" in wanted:
         figures |= planner()
+    if "accounts" in wanted:
+        figures |= accounts(Said())
     if "overhead" in wanted:
         figures |= overhead(Said())
     if "audit" in wanted:

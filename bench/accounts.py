@@ -1,0 +1,320 @@
+"""Lists, deep pages, search, detail and create on a full portal, beside plain ModelViewSets over the same rows.
+
+The parent starts PostgreSQL and Valkey of its own, a child fills them (`seed_scale`) and measures: every request goes
+through the same in-process handler with the same middleware and the same signed-in browser, the three ways in turn, so
+that what else the machine does falls on all of them alike. Medians of ROUNDS. What we lose is printed too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+ROUNDS = 25
+LIMIT = 25
+DEEP = 1000
+_ENV = {
+    "SECRET_KEY": "bench-only-secret-key-bench-only-secret-key-bench-only",
+    "FIELD_KEYS": "dGVzdHMtb25seS1maWVsZC1rZXktMzItYnl0ZXMtLi4=",
+    "AUDIT_KEY": "bench-only-audit-key-bench-only-audit-key-bench-only",
+    "DESK_MODE": "1",
+    "ALLOWED_HOSTS": "localhost",
+    "DJANGO_SETTINGS_MODULE": "portal.settings",
+    "LOG_LEVEL": "WARNING",
+}
+Ask = Callable[[], Any]
+
+
+def accounts(say: Callable[[str], None]) -> dict[str, float]:
+    """Fill a database of its own and return the figures. BENCH_ACCOUNTS, BENCH_CONTACTS, BENCH_AUDIT size it."""
+    from portal.embedded import services
+
+    with services() as env:
+        child = [sys.executable, "-m", "bench.accounts"]
+        whole = {**os.environ, **_ENV, **env}
+        root = Path(__file__).resolve().parent.parent
+        done = subprocess.run(child, env=whole, stdout=subprocess.PIPE, check=True, cwd=root, text=True)
+    *lines, last = done.stdout.strip().splitlines()
+    for line in lines:
+        say(line)
+    figures: dict[str, float] = json.loads(last)
+    return figures
+
+
+# --- in the child -------------------------------------------------------------------------------------------
+
+
+def _size() -> dict[str, int]:
+    usual = {"accounts": 2_000, "contacts": 110_000, "audit": 1_000_000}
+    return {name: int(os.environ.get(f"BENCH_{name.upper()}", usual[name])) for name in usual}
+
+
+class Bench:
+    """A signed-in browser, and what is measured with it."""
+
+    def __init__(self) -> None:
+        from django.conf import settings
+        from django.test import Client
+
+        from accounts.models import Account, User
+        from accounts.scale import MANAGER
+        from portal.api import PortalAPIView
+
+        settings.ROOT_URLCONF = "bench.peer"
+        # Hundreds of requests a second by one person are what is measured here; they are still counted.
+        PortalAPIView.rate_per_minute = PortalAPIView.rate_per_user = 1_000_000
+        self.browser = Client(headers={"host": "localhost"})
+        self.browser.force_login(User.objects.get(email=MANAGER))
+        self.largest = Account.objects.get(number="9000000")
+        self.figures: dict[str, float] = {}
+
+    def get(self, url: str) -> Any:
+        """Ask, and refuse to measure anything but a success."""
+        answer = self.browser.get(url)
+        assert answer.status_code == 200, (url, answer.status_code, answer.content[:300])
+        return answer
+
+    def beside(self, name: str, ways: Mapping[str, Ask], *, rounds: int = ROUNDS) -> None:
+        """Measure the ways in turn; notes the median milliseconds and the queries of each."""
+        from django.db import connection
+        from django.test.utils import CaptureQueriesContext
+
+        took: dict[str, list[float]] = {way: [] for way in ways}
+        for way, ask in ways.items():
+            ask()
+            with CaptureQueriesContext(connection) as seen:
+                ask()
+            self.figures[f"{name}_{way}_queries"] = float(len(seen))
+        for _ in range(rounds):
+            for way, ask in ways.items():
+                began = time.perf_counter()
+                ask()
+                took[way].append((time.perf_counter() - began) * 1000)
+        for way, values in took.items():
+            self.figures[f"{name}_{way}_ms"] = round(statistics.median(values), 2)
+        for way in ways:
+            if way != "peer" and "peer" in ways:
+                ratio = self.figures[f"{name}_{way}_ms"] / self.figures[f"{name}_peer_ms"]
+                self.figures[f"{name}_{way}_over_peer"] = round(ratio, 3)
+
+    def deep_cursor(self, url: str, skip: int) -> str:
+        """Walk `skip` rows down the API's list in long pages and return the query string of the page there."""
+        at, left = url, skip
+        while left > 0:
+            step = min(200, left)
+            joint = "&" if "?" in at else "?"
+            body = self.get(f"{at}{joint}limit={step}" if "limit=" not in at else at).json()
+            left -= len(body["results"])
+            if body["next"] is None:
+                raise AssertionError(f"{url} has no row {skip}.")
+            query = body["next"].split("?", 1)[1]
+            rest = "&".join(part for part in query.split("&") if not part.startswith("limit="))
+            at = f"{url.split('?')[0]}?{rest}"
+        return at.split("?", 1)[1]
+
+
+def measure() -> dict[str, float]:
+    """Return every figure; the database is full."""
+    from accounts.models import Account, Contact
+
+    bench = Bench()
+    ref, whole = bench.largest.ref, _size()
+    contacts_deep = min(DEEP, whole["contacts"] // 4 // LIMIT - 1)
+    audit_deep = min(DEEP, whole["audit"] // 20 // LIMIT - 1)
+    accounts_deep = min(DEEP, Account.objects.filter(team=bench.largest.team).count() - 2)
+    lists = {
+        # 2,000 accounts have no thousandth page of 25: pages of one.
+        "accounts": ("/api/v1/accounts", "/accounts/", "/peer/accounts/", 1, accounts_deep, "status=all"),
+        "contacts": (
+            f"/api/v1/accounts/{ref}/contacts",
+            f"/accounts/{ref}/contacts/",
+            f"/peer/accounts/{ref}/contacts/",
+            LIMIT,
+            contacts_deep,
+            "",
+        ),
+        "audit": (
+            f"/api/v1/accounts/{ref}/audit",
+            f"/accounts/{ref}/activity/",
+            f"/peer/accounts/{ref}/audit/",
+            LIMIT,
+            audit_deep,
+            "",
+        ),
+    }
+    for name, (api, page, peer, limit, deep, query) in lists.items():
+        first = f"limit={limit}&{query}".rstrip("&")
+        bench.beside(
+            f"{name}_list",
+            {
+                "api": lambda api=api: bench.get(f"{api}?limit={LIMIT}"),  # type: ignore[misc]
+                "page": lambda page=page, query=query: bench.get(f"{page}?{query}"),  # type: ignore[misc]
+                "peer": lambda peer=peer: bench.get(peer),  # type: ignore[misc]
+            },
+        )
+        api_query = bench.deep_cursor(api, limit * (deep - 1))
+        page_query = _page_cursor(bench, page, query, limit * (deep - 1))
+        bench.beside(
+            f"{name}_page_{'1000' if deep == DEEP else 'deep'}",
+            {
+                "api": lambda api=api, q=api_query, n=limit: bench.get(f"{api}?limit={n}&{q}"),  # type: ignore[misc]
+                "api_first": lambda api=api, n=limit: bench.get(f"{api}?limit={n}"),  # type: ignore[misc]
+                "page": lambda page=page, q=page_query, n=limit: bench.get(f"{page}?limit={n}&{q}"),  # type: ignore[misc]
+                "page_first": lambda page=page, q=first: bench.get(f"{page}?{q}"),  # type: ignore[misc]
+                "peer": lambda peer=peer, n=limit, d=deep: bench.get(f"{peer}?page_size={n}&page={d}"),  # type: ignore[misc]
+                "peer_first": lambda peer=peer, n=limit: bench.get(f"{peer}?page_size={n}"),  # type: ignore[misc]
+            },
+        )
+        key = f"{name}_page_{'1000' if deep == DEEP else 'deep'}"
+        for way in ("api", "page", "peer"):
+            ratio = bench.figures[f"{key}_{way}_ms"] / bench.figures[f"{key}_{way}_first_ms"]
+            bench.figures[f"{key}_{way}_over_first"] = round(ratio, 3)
+
+    somebody = Contact.objects.filter(account=bench.largest).order_by("-pk")[0]
+    mail, number = somebody.email, Account.objects.filter(team=bench.largest.team).order_by("-pk")[0].number
+    for name, text, where in (
+        ("accounts_search_number", number, "accounts"),
+        ("accounts_search_mail_of_a_contact", mail, "accounts"),
+        ("contacts_search_mail", mail, "contacts"),
+        ("contacts_search_common_name", "muller", "contacts"),
+    ):
+        api, page, peer, *_ = lists[where]
+        bench.beside(
+            name,
+            {
+                "api": lambda api=api, t=text: bench.get(f"{api}?q={t}"),  # type: ignore[misc]
+                "page": lambda page=page, t=text: bench.get(f"{page}?q={t}"),  # type: ignore[misc]
+                "peer": lambda peer=peer, t=text: bench.get(f"{peer}?search={t}"),  # type: ignore[misc]
+            },
+        )
+    bench.beside(
+        "contact_detail",
+        {
+            "api": lambda: bench.get(f"/api/v1/contacts/{somebody.ref}"),
+            "page": lambda: bench.get(f"/contacts/{somebody.ref}/edit/"),
+            "peer": lambda: bench.get(f"/peer/accounts/{ref}/contacts/{somebody.pk}/"),
+        },
+    )
+    body = {"name": "New Person", "email": "new@person.example", "phone": "+493012345678", "time_zone": "UTC"}
+
+    def create(url: str, expected: int, **more: Any) -> Ask:
+        def ask() -> Any:
+            answer = bench.browser.post(url, {**body, **more}, content_type="application/json")
+            assert answer.status_code == expected, answer.content[:300]
+            return answer
+
+        return ask
+
+    bench.beside(
+        "contact_create",
+        {
+            "api": create(f"/api/v1/accounts/{ref}/contacts", 201),
+            "peer": create(f"/peer/accounts/{ref}/contacts/", 201, account=bench.largest.pk, roles=[]),
+        },
+    )
+    for name, url in _pages(ref, mail).items():
+        bench.beside(f"page_{name}", {"alone": lambda url=url: bench.get(url)}, rounds=11)  # type: ignore[misc]
+        bench.figures[f"page_{name}_ms"] = bench.figures.pop(f"page_{name}_alone_ms")
+        bench.figures[f"page_{name}_queries"] = bench.figures.pop(f"page_{name}_alone_queries")
+    slowest = max(
+        (value, name)
+        for name, value in bench.figures.items()
+        if name.startswith("page_") and name.endswith("_ms")
+    )
+    bench.figures["slowest_page_ms"] = slowest[0]
+    return bench.figures
+
+
+def _pages(ref: Any, mail: str) -> dict[str, str]:
+    return {
+        "dashboard": "/",
+        "accounts": "/accounts/",
+        "accounts_by_milestone": "/accounts/?order=-milestone&milestone=3",
+        "accounts_search": "/accounts/?q=m%C3%BCller",
+        "account": f"/accounts/{ref}/",
+        "contacts": f"/accounts/{ref}/contacts/",
+        "contacts_by_confirmation": f"/accounts/{ref}/contacts/?order=-confirmed_on&role=emergency",
+        "contacts_search": f"/accounts/{ref}/contacts/?q=schroder",
+        "activity": f"/accounts/{ref}/activity/",
+        "plans": f"/accounts/{ref}/scaledown/",
+        "me": "/me/",
+        "palette_name": "/palette?q=m%C3%BCller",
+        "palette_mail": f"/palette?q={mail}",
+        "palette_short": "/palette?q=an",
+        "palette_nothing": "/palette?q=zzzzqqq",
+    }
+
+
+def _page_cursor(bench: Bench, page: str, query: str, skip: int) -> str:
+    """Walk a page's list down by its Next links and return the query string of the place."""
+    import re
+    from html import unescape
+
+    at, left = f"{page}?limit={min(200, skip)}&{query}".rstrip("&"), skip
+    while True:
+        text = bench.get(at).content.decode()
+        left -= min(200, skip)
+        found = re.search(r'rel="next" href="\?([^"]+)"', text)
+        assert found is not None, f"{page} has no row {skip}."
+        parts = [part for part in unescape(found.group(1)).split("&") if not part.startswith("limit=")]
+        if left <= 0:
+            return "&".join(parts)
+        at = f"{page}?limit={min(200, left)}&{'&'.join(parts)}"
+
+
+def main() -> int:
+    """Migrate, fill, measure; the last line is JSON."""
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0, stdout=sys.stderr)
+    whole = _size()
+    began = time.perf_counter()
+    call_command("seed_scale", stdout=sys.stderr, stderr=sys.stderr, **whole)
+    seeded_s = round(time.perf_counter() - began, 1)
+    figures = {
+        "seed_scale_s": seeded_s,
+        **{f"seed_scale_{name}": float(count) for name, count in whole.items()},
+        **measure(),
+    }
+    print(_table(figures))
+    print(json.dumps(figures))
+    return 0
+
+
+def _table(figures: Mapping[str, float]) -> str:
+    rows = [f"{'':34} {'API':>9} {'page':>9} {'peer':>9}   ms, queries; over peer"]
+    names = [name.removesuffix("_peer_ms") for name in figures if name.endswith("_peer_ms")]
+    for name in names:
+        cells, notes = [], []
+        for way in ("api", "page", "peer"):
+            value = figures.get(f"{name}_{way}_ms")
+            cells.append(f"{value:9.1f}" if value is not None else f"{'-':>9}")
+            if value is not None:
+                notes.append(f"{figures[f'{name}_{way}_queries']:.0f}")
+        ratio = figures[f"{name}_api_over_peer"]
+        rows.append(
+            f"{name:34} {' '.join(cells)}   {'/'.join(notes)}; {ratio:.2f}{' (slower)' if ratio > 1 else ''}"
+        )
+        if f"{name}_api_over_first" in figures:
+            over = [f"{figures[f'{name}_{way}_over_first']:9.2f}" for way in ("api", "page", "peer")]
+            rows.append(f"{'   over its own first page':34} {' '.join(over)}")
+    rows += [
+        f"{name.removesuffix('_ms'):34} {value:9.1f}   {figures[name.removesuffix('_ms') + '_queries']:.0f} queries"
+        for name, value in figures.items()
+        if name.startswith("page_") and name.endswith("_ms")
+    ]
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
