@@ -182,7 +182,7 @@ def copy_rows(model: type[models.Model], rows: Iterable[Mapping[str, Any]]) -> i
     unknown = set(first) - set(fields) - {field.attname for field in fields.values()}
     if unknown:
         raise ValueError(f"{model.__name__} has no {', '.join(sorted(unknown))}.")
-    by_column = {field.column: (field.name, field.attname) for field in fields.values()}
+    by_column = {str(field.column): (field.name, field.attname) for field in fields.values()}
     given = [c for c, names in by_column.items() if names[0] in first or names[1] in first]
     keys = [next(name for name in by_column[column] if name in first) for column in given]
     fixed: dict[str, Any] = {}
@@ -190,7 +190,7 @@ def copy_rows(model: type[models.Model], rows: Iterable[Mapping[str, Any]]) -> i
         if field.column not in given and not field.has_db_default():
             now = getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False)
             value = timezone.now() if now else field.get_default()
-            fixed[field.column] = field.get_db_prep_save(value, connection)
+            fixed[str(field.column)] = field.get_db_prep_save(value, connection)
     columns = ", ".join(connection.ops.quote_name(name) for name in (*given, *fixed))
     table = connection.ops.quote_name(model._meta.db_table)
     rest, count = tuple(fixed.values()), 0

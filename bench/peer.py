@@ -70,7 +70,7 @@ class Accounts(_Plain):
 
     def get_queryset(self) -> Any:
         """Those of the user's teams."""
-        return Account.objects.filter(team__memberships__user=self.request.user).order_by("name", "pk")
+        return Account.objects.filter(team__memberships__user=self.request.user.pk).order_by("name", "pk")
 
 
 class Contacts(_Plain):
@@ -81,7 +81,7 @@ class Contacts(_Plain):
 
     def get_queryset(self) -> Any:
         """Those of the account in the address, if it is of the user's teams."""
-        rows = Contact.objects.filter(account__team__memberships__user=self.request.user)
+        rows = Contact.objects.filter(account__team__memberships__user=self.request.user.pk)
         return rows.filter(account__ref=self.kwargs["account_ref"]).order_by("escalation_order", "pk")
 
 

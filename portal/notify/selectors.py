@@ -33,11 +33,6 @@ def notices_of(user: Any) -> QuerySet[Message]:
     )
 
 
-def unread_count(user: Any) -> int:
-    """Return how many of them are unread, at most MOST_COUNTED + 1. One query."""
-    return notices_of(user).filter(read_at__isnull=True)[: MOST_COUNTED + 1].count()
-
-
 def is_anything_due() -> bool:
     """Whether a mail is due, or the worker that held one is gone."""
     now = database_now()

@@ -62,7 +62,7 @@ def test_a_list_of_accounts_takes_the_same_queries_for_one_and_for_thirty(desk, 
         desk.browser.get("/accounts/")
     for _ in range(30):
         make.contact(make.account(of=desk.account.team))
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(6):
         page = desk.browser.get("/accounts/")
     assert b'rel="next"' in page.content
 

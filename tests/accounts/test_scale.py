@@ -54,13 +54,13 @@ def rows_read(plan, table):
 
 @pytest.fixture
 def full():
-    return seed(Size(accounts=200, contacts=20_000, audit=30_000), seed=3)
+    return seed(Size(accounts=2_000, contacts=20_000, audit=30_000), seed=3)
 
 
 def test_as_many_rows_are_made_as_were_asked_for_and_the_same_ones_again(full):
     counts = (Account.objects.count(), Contact.objects.count(), AuditEntry.objects.count())
-    assert counts == (200, 20_000, 30_000)
-    assert visible_to(full.manager, Account, Permission.ACCOUNT_VIEW).count() == 180
+    assert counts == (2_000, 20_000, 30_000)
+    assert visible_to(full.manager, Account, Permission.ACCOUNT_VIEW).count() == 1_800
     assert visible_to(full.viewer, Account).get() == full.largest
     assert Contact.objects.filter(account=full.largest).count() >= 5_000
     first = list(Contact.objects.order_by("pk").values_list("name", "email", "phone")[:50])
@@ -68,7 +68,7 @@ def test_as_many_rows_are_made_as_were_asked_for_and_the_same_ones_again(full):
     Team.objects.all().delete()
     full.manager.delete()
     full.viewer.delete()
-    seed(Size(accounts=200, contacts=100, audit=0), seed=3)
+    seed(Size(accounts=2_000, contacts=100, audit=0), seed=3)
     again = list(Contact.objects.order_by("pk").values_list("name", "email", "phone")[:50])
     assert [row[0] for row in first] == [row[0] for row in again]
 
@@ -131,7 +131,7 @@ def test_a_deep_page_of_the_audit_reads_about_a_page_of_rows(full):
 
 
 def test_a_deep_page_of_accounts_reads_few_rows_that_it_does_not_show(full):
-    plan = deep(selectors.accounts_seen(full.manager), "name", 120, {})
+    plan = deep(selectors.accounts_seen(full.manager), "name", 1_200, {})
     assert "account_name" in indexes_in(plan)
     # Every tenth account is another team's: read and left out.
     assert rows_read(plan, "accounts_account") <= 27 * 1.5
