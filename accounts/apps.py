@@ -13,6 +13,7 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Hand in what other parts show: the navigation, the dashboard's panel, the account's tabs."""
-        from accounts import panels
+        from accounts import audiences, panels
 
         panels.register()
+        audiences.register()

@@ -80,13 +80,14 @@ def standstills_for(user: Any) -> list[StandstillShown]:
         return []
     seen = _scopes_seen(user, {standstill.scope for standstill in found})
     return [
-        StandstillShown(seen[one.scope][0], one.reason, one.by_name, one.at, _url_for(seen[one.scope][1]))
+        StandstillShown(seen[one.scope][0], one.reason, one.by_name, one.at, page_of(seen[one.scope][1]))
         for one in found
         if one.scope in seen
     ]
 
 
-def _url_for(account: Any) -> str:
+def page_of(account: Any) -> str:
+    """Return the page of an account that shows its standstills, or ""."""
     return _page_of[0](account) if _page_of and account is not None else ""
 
 

@@ -13,18 +13,25 @@ class ScaledownConfig(AppConfig):
 
     def ready(self) -> None:
         """Tell engine, approvals and pages who we are, and how a worker child closes our connections."""
+        from django.urls import reverse
+
         from portal.approvals import registry as approvals
         from portal.cloud.connect import close_all
         from portal.runs.registry import register_closer, register_kind
         from scaledown import driver, panels, services
 
-        approvals.register(services.SUBJECT, on_change=services.plan_was_decided)
+        approvals.register(
+            services.SUBJECT,
+            on_change=services.plan_was_decided,
+            url_of=lambda request: reverse("scaledown:plan-detail", args=[request.subject_ref]),
+        )
         register_kind(
             driver.KIND,
             driver.make_kind,
             facts=driver.facts,
             project=driver.project,
             draining=driver.draining,
+            url_of=lambda run: reverse("scaledown:run-detail", args=[run.ref]),
         )
         register_closer(close_all)
         panels.register()

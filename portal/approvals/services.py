@@ -16,9 +16,10 @@ from django.db import transaction
 
 from portal.access import TEAM_ROLES, Permission, permissions_on, roles_on
 from portal.approvals.models import ApprovalDecision, ApprovalRequest, ApprovalStatus, Side, Verdict
-from portal.approvals.registry import tell
+from portal.approvals.registry import tell, url_of
 from portal.audit.services import record
 from portal.errors import NotPermitted, Refused, StaleState
+from portal.notify import news
 from portal.runs import services as runs
 
 CUSTOMER_ROLES = ("approver", "admin")
@@ -78,6 +79,8 @@ def submit(
     )
     if Side.PROVIDER in request.sides:
         _decide_locked(request, actor, Side.PROVIDER, Verdict.APPROVE, reason, digest, at)
+    if request.status == ApprovalStatus.OPEN:
+        news.approval_asked(request, asked_by=actor, url=url_of(request))
     return request
 
 
@@ -256,6 +259,7 @@ def _close(request: ApprovalRequest, status: ApprovalStatus, at: datetime, reaso
     request.closed_reason = reason
     request.save(update_fields=["status", "closed_at", "closed_reason"])
     tell(request)
+    news.approval_ended(request, url=url_of(request))
 
 
 def has_expired(request: ApprovalRequest, at: datetime) -> bool:

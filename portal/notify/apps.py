@@ -13,8 +13,11 @@ class NotifyConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the portal's own purposes and the check that every purpose has its templates."""
-        from portal.notify import checks, purposes
+        """Register the portal's own purposes, their check, and who listens to runs and standstills."""
+        from portal.notify import checks, news, purposes
+        from portal.runs import registry as runs
 
         purposes.register_own()
         checks.install()
+        runs.listen(news.run_changed)
+        runs.listen_to_standstills(news.standstill_changed)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import structlog
+from django.db import InterfaceError, OperationalError, transaction
 
 from portal.runs.types import Decision, RunKind
 
 if TYPE_CHECKING:
-    from portal.runs.models import Run
+    from portal.runs.models import Run, Standstill
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,7 @@ class Registered:
     `project` keeps the kind's own tables true, in each transaction that writes a decision; `run` already
     has the new status and progress. `may_command` raises Refused for a command that makes no sense now.
     `draining` counts what the kind left half-way in the given runs ("nodes left draining").
+    `url_of` gives the path of the run's page.
     """
 
     name: str
@@ -28,10 +34,23 @@ class Registered:
     project: Callable[[Run, Decision], None] | None = None
     may_command: Callable[[Run, str, Mapping[str, Any]], None] | None = None
     draining: Callable[[Iterable[Run]], int] | None = None
+    url_of: Callable[[Run], str] | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a decision made of a run; `seq` is the journal entry that says so. One of the three is true."""
+
+    seq: int
+    halts: bool = False
+    starts: bool = False
+    is_over: bool = False
 
 
 _KINDS: dict[str, Registered] = {}
 _CLOSERS: list[Callable[[], Awaitable[None]]] = []
+_LISTENERS: list[Callable[[Run, Change], None]] = []
+_STANDSTILL_LISTENERS: list[Callable[[Standstill, Sequence[Run]], None]] = []
 
 
 def register_kind(
@@ -42,14 +61,62 @@ def register_kind(
     project: Callable[[Run, Decision], None] | None = None,
     may_command: Callable[[Run, str, Mapping[str, Any]], None] | None = None,
     draining: Callable[[Iterable[Run]], int] | None = None,
+    url_of: Callable[[Run], str] | None = None,
 ) -> None:
     """Make a kind of run known. `factory` is called once in each worker child, after the fork.
 
     Registering the same factory again changes nothing; another one raises ValueError.
     """
-    registered = Registered(name, factory, facts, project, may_command, draining)
+    registered = Registered(name, factory, facts, project, may_command, draining, url_of)
     if _KINDS.setdefault(name, registered) != registered:
         raise ValueError(f"The kind of run {name!r} is registered already.")
+
+
+def listen(heard: Callable[[Run, Change], None]) -> None:
+    """Have `heard` called in the transaction in which a run of any kind starts, halts or ends.
+
+    It must be short and may be called twice for the same `seq`. What it raises is logged and undone alone:
+    nothing may keep a run from halting.
+    """
+    if heard not in _LISTENERS:
+        _LISTENERS.append(heard)
+
+
+def listen_to_standstills(heard: Callable[[Standstill, Sequence[Run]], None]) -> None:
+    """Have `heard` called with a standstill and the runs it touches, when it is put and when it is lifted.
+
+    In the same transaction and on the same terms as `listen`.
+    """
+    if heard not in _STANDSTILL_LISTENERS:
+        _STANDSTILL_LISTENERS.append(heard)
+
+
+def say_change(run: Run, change: Change) -> None:
+    """Call every listener for a run that started, halted or ended."""
+    for heard in _LISTENERS:
+        _call("run_listener_failed", heard, run, change)
+
+
+def say_standstill(standstill: Standstill, runs: Sequence[Run]) -> None:
+    """Call every listener for a standstill that was put or lifted."""
+    for heard in _STANDSTILL_LISTENERS:
+        _call("standstill_listener_failed", heard, standstill, runs)
+
+
+def _call(event: str, heard: Callable[..., None], *given: Any) -> None:
+    try:
+        with transaction.atomic():
+            heard(*given)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        log.exception(event, listener=heard.__qualname__, subject=str(given[0].ref))
+
+
+def url_of(run: Run) -> str:
+    """Return the path of a run's page, or ""."""
+    known = registered(run.kind)
+    return known.url_of(run) if known is not None and known.url_of is not None else ""
 
 
 def register_closer(close: Callable[[], Awaitable[None]]) -> None:

@@ -245,6 +245,7 @@ def put_standstill(scope: str, *, reason: str, actor: User) -> Standstill:
         for sentence in wire.get(run.pk, [])
     ]
     standstill.save(update_fields=["on_the_wire"])
+    registry.say_standstill(standstill, runs)
     wake_after_commit()
     log.warning("standstill_put", scope=scope, user=actor.pk)
     return standstill
@@ -261,11 +262,12 @@ def lift_standstill(standstill: Standstill, *, reason: str, actor: User) -> Stan
     now = journal.database_now()
     locked.lifted_by, locked.lifted_at, locked.lift_reason = actor, now, reason
     locked.save(update_fields=["lifted_by", "lifted_at", "lift_reason"])
-    for run in (
+    runs = list(
         Run.objects.select_for_update()
         .filter(scopes__contains=[locked.scope], next_tick_at__isnull=False)
         .order_by("pk")
-    ):
+    )
+    for run in runs:
         run.next_tick_at = now
         run.save(update_fields=["next_tick_at"])
         says = f"{actor} lifted the standstill: {reason}"
@@ -275,6 +277,7 @@ def lift_standstill(standstill: Standstill, *, reason: str, actor: User) -> Stan
             at=now,
             author=author_of(actor),
         )
+    registry.say_standstill(locked, runs)
     wake_after_commit()
     log.warning("standstill_lifted", scope=locked.scope, user=actor.pk)
     return locked

@@ -7,7 +7,7 @@ right before a call are always one after the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import wraps
@@ -393,7 +393,7 @@ class PgStore:
         now: datetime,
         *,
         first: Iterable[Entry] = (),
-        last: Iterable[Entry] = (),
+        last: Sequence[Entry] = (),
         is_projected: bool = True,
     ) -> None:
         """Write the locked row with what a decision says, the journal and the kind's own tables."""
@@ -414,7 +414,7 @@ class PgStore:
         run.updated_at = now
         run.save(update_fields=_DECIDED_FIELDS + _LEASE_FIELDS)
         answered = self._answer(run, decision.answers, now, is_over=applied.is_over)
-        journal.write(run, [*first, *answered, *applied.entries, *last], at=now, token=view.token)
+        written = journal.write(run, [*first, *answered, *applied.entries, *last], at=now, token=view.token)
         RunSample.objects.bulk_create(
             RunSample(run=run, series=s.series, at=s.at, value=s.value, detail=dict(s.detail))
             for s in decision.samples
@@ -422,6 +422,15 @@ class PgStore:
         known = registry.registered(run.kind)
         if is_projected and known is not None and known.project is not None:
             known.project(run, decision)
+        if applied.halts or applied.starts or applied.is_over:
+            # The engine's own entry about the change is the last of those that the rules gave.
+            said = written[len(written) - len(last) - 1] if applied.entries else written[-1]
+            registry.say_change(
+                run,
+                registry.Change(
+                    said.seq, halts=applied.halts, starts=applied.starts, is_over=applied.is_over
+                ),
+            )
 
     def _answer(self, run: Run, answers: tuple[Answer, ...], now: datetime, *, is_over: bool) -> list[Entry]:
         if not answers and not is_over:

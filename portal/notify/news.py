@@ -1,0 +1,177 @@
+"""What is told when something happens to an approval, a run or a standstill, and to whom.
+
+Each is called in the transaction of what happened, so that the message can be neither lost nor doubled: a
+run's are unique with the number of the journal entry that says so. Only a site in danger wakes a customer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.apps import apps
+
+from portal import alarms
+from portal.access import holds_provider_side
+from portal.notify.registry import Recipient, Urgency, audience
+from portal.notify.services import tell_all
+from portal.runs import registry as runs
+from portal.runs.types import HaltRank
+
+if TYPE_CHECKING:
+    from portal.approvals.models import ApprovalRequest
+    from portal.runs.models import Run, Standstill
+    from portal.runs.registry import Change
+
+# Told at once: who is in charge. The customer in working hours, or in the morning.
+_DECIDE = {False: Urgency.NOW, True: Urgency.TODAY}
+_NOTICE = {False: Urgency.NOW, True: Urgency.NORMAL}
+
+
+def approval_asked(request: ApprovalRequest, *, asked_by: Any, url: str) -> None:
+    """Tell the customer's approvers that something waits for them. Opening its link changes nothing."""
+    concerned = {request.author_id, asked_by.pk}
+    tell_all(
+        "approval_asked",
+        [one for one in audience("approvers", request.account) if one.user.pk not in concerned],
+        subject_ref=_subject(request),
+        period=str(request.ref),
+        account=request.account,
+        context={
+            "title": request.title,
+            "asked_by": str(asked_by),
+            "until": request.expires_at,
+            "url": url,
+        },
+        reason="approval asked",
+    )
+
+
+def approval_ended(request: ApprovalRequest, *, url: str) -> None:
+    """Tell the author, and who submitted it, that it was approved, rejected, withdrawn or ran out."""
+    decided = list(request.decisions.select_related("by").order_by("pk"))
+    last = decided[-1] if decided else None
+    askers = {request.author.pk: request.author}
+    askers |= {one.by.pk: one.by for one in decided if one.side == "provider"}
+    was_decided = request.status in {"approved", "rejected"}
+    tell_all(
+        "approval_ended",
+        [
+            Recipient(user=user, is_customer=not holds_provider_side(user, request.account))
+            for user in askers.values()
+        ],
+        subject_ref=_subject(request),
+        period=f"{request.ref}:{request.status}",
+        account=request.account,
+        context={
+            "title": request.title,
+            "status": request.status,
+            "by": last.by_name if last is not None and was_decided else "",
+            "why": request.closed_reason or (last.reason if last is not None and was_decided else ""),
+            "url": url,
+        },
+        reason="approval ended",
+    )
+
+
+def _subject(request: ApprovalRequest) -> str:
+    return f"{request.subject_type}:{request.subject_ref}"
+
+
+def run_changed(run: Run, change: Change) -> None:
+    """Tell who is in charge, and the account's people, that a run began, stopped by itself or ended."""
+    if change.halts:
+        _run_halted(run, change)
+    elif change.is_over:
+        _tell_of_run("run_ended", run, change, _people_of(run), _NOTICE)
+    elif change.starts:
+        _tell_of_run("run_started", run, change, _people_of(run), _NOTICE)
+
+
+def _run_halted(run: Run, change: Change) -> None:
+    charge = _in_charge(run)
+    if run.halt_rank == HaltRank.SITE_IN_DANGER:
+        called = audience("emergency", run.account) or audience("approvers", run.account)
+        _tell_of_run("run_danger", run, change, [*charge, *called], Urgency.NOW)
+        return
+    asked = [] if run.is_rehearsal else audience("approvers", run.account)
+    if run.halt_rank == HaltRank.DECIDE_TODAY:
+        _tell_of_run("run_decide", run, change, [*charge, *asked], _DECIDE)
+    else:
+        _tell_of_run("run_waiting", run, change, [*charge, *asked], Urgency.NORMAL)
+
+
+def _in_charge(run: Run) -> list[Recipient]:
+    """Return who is in charge; with nobody in charge, the account's launch managers."""
+    if run.in_charge is None:
+        return audience("launch_managers", run.account)
+    return [Recipient(user=run.in_charge)]
+
+
+def _people_of(run: Run) -> list[Recipient]:
+    # A rehearsal changes nothing, so no customer is told of it.
+    return [*_in_charge(run), *([] if run.is_rehearsal else audience("customers", run.account))]
+
+
+def _tell_of_run(
+    purpose: str,
+    run: Run,
+    change: Change,
+    people: Iterable[Recipient],
+    urgency: Urgency | dict[bool, Urgency],
+) -> None:
+    tell_all(
+        purpose,
+        people,
+        subject_ref=f"run:{run.ref}",
+        period=str(change.seq),
+        account=run.account,
+        context={
+            "title": run.title,
+            "status": run.status,
+            "says": run.halt_says,
+            "customer_says": run.halt_customer_says or run.halt_says,
+            "in_charge": str(run.in_charge) if run.in_charge is not None else "",
+            "is_rehearsal": run.is_rehearsal,
+            "at": run.halted_at or run.ended_at or run.started_at,
+            "url": runs.url_of(run),
+        },
+        urgency=urgency,
+        reason=f"run {run.status}",
+    )
+
+
+def standstill_changed(standstill: Standstill, touched: Sequence[Run]) -> None:
+    """Tell the launch managers and the customers of every account that a standstill stopped, or let go on.
+
+    One for an account or a connection is told to that account. One for a team or for the whole portal is told
+    where a run was stopped: it is red on every page for everybody else.
+    """
+    is_lifted = standstill.lifted_at is not None
+    for account in _accounts_of(standstill, touched):
+        tell_all(
+            "standstill_lifted" if is_lifted else "standstill_put",
+            [*audience("launch_managers", account), *audience("customers", account)],
+            subject_ref=f"standstill:{standstill.ref}",
+            account=account,
+            context={
+                "by": str(standstill.lifted_by) if is_lifted else standstill.by_name,
+                "why": standstill.lift_reason if is_lifted else standstill.reason,
+                "scope": standstill.scope.partition(":")[0],
+                "runs": [run.title for run in touched if run.account_id == account.pk],
+                "at": standstill.lifted_at or standstill.at,
+                "url": alarms.page_of(account),
+            },
+            urgency=_NOTICE,
+            reason="standstill",
+        )
+
+
+def _accounts_of(standstill: Standstill, touched: Sequence[Run]) -> list[Any]:
+    kind, _, ref = standstill.scope.partition(":")
+    rows = apps.get_model("accounts", "Account")._default_manager.select_related("team").order_by("pk")
+    if kind == "account":
+        return list(rows.filter(ref=ref))
+    if kind == "connection":
+        return list(rows.filter(connections__ref=ref))
+    return list(rows.filter(pk__in={run.account_id for run in touched}))
