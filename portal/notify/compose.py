@@ -187,6 +187,8 @@ def build(
         mail["List-Unsubscribe"] = f"<{absolute('/me/notices/preferences')}>"
     mail.set_content(written.text, cte="quoted-printable")
     mail.add_alternative(written.html, subtype="html", cte="quoted-printable")
+    # Made from the Message-ID and not by chance: each try sends the same bytes.
+    mail.set_boundary(f"=_{sha256(message_id.encode()).hexdigest()[:32]}")
     return mail
 
 
