@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from accounts import examples, selectors, services
 from accounts.clouds import discover_pools, test_connection
 from accounts.models import Account, ApiToken, CloudConnection, Contact, Membership, TeamMembership
+from accounts.proof import need_from_session
 from accounts.serializers import (
     AccountIn,
     AccountOut,
@@ -462,6 +463,7 @@ class TokenListApi(PortalAPIView):
     )
     def post(self, request: Request) -> Response:
         """The secret is given this once. A token cannot make one that may more than itself."""
+        need_from_session(request)
         data = self.read(TokenIn)
         if self.token is not None and not set(data["scopes"]) <= set(self.token.scopes):
             raise NotPermitted("A token cannot make one that may more than itself.", code="scope_above_own")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -53,6 +55,80 @@ class LogInForm(AuthenticationForm):
     def get_invalid_login_error(self) -> ValidationError:
         """Return one sentence that tells nothing about which part was wrong."""
         return ValidationError(WRONG, code="invalid_login")
+
+
+class CodeForm(forms.Form):
+    """A code of an app or a recovery code."""
+
+    code = forms.CharField(
+        max_length=40,
+        label="Code",
+        widget=forms.TextInput(
+            attrs={"autocomplete": "one-time-code", "inputmode": "numeric", "autocapitalize": "none"}
+        ),
+    )
+
+
+def credential_in(data: Mapping[str, Any]) -> Any:
+    """Return what a security key answered, from what a form sent; None if it is nothing that can be read."""
+    try:
+        return json.loads(str(data.get("credential", ""))[:20_000])
+    except (ValueError, RecursionError):
+        return None
+
+
+class KeyForm(forms.Form):
+    """The name of a new security key."""
+
+    name = forms.CharField(
+        max_length=60, label="Name of the key", help_text="So that you can tell your keys apart."
+    )
+
+
+class PasswordProofForm(forms.Form):
+    """The own password, once more."""
+
+    password = forms.CharField(
+        max_length=4096,
+        label="Your password",
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+
+
+class ResetForm(forms.Form):
+    """Whose password is to be set anew."""
+
+    email = forms.EmailField(
+        max_length=254,
+        label="Mail address",
+        widget=forms.EmailInput(attrs={"autocomplete": "username", "autocapitalize": "none"}),
+    )
+
+
+class NewPasswordForm(forms.Form):
+    """A new password, twice. Whether it is good enough is for the service."""
+
+    password = forms.CharField(
+        max_length=4096,
+        label="New password",
+        strip=False,
+        help_text="12 characters or more. A few words that only you would put together are best.",
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+    again = forms.CharField(
+        max_length=4096,
+        label="New password, once more",
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse two that differ."""
+        data = super().clean() or {}
+        if data.get("password") and data.get("again") and data["password"] != data["again"]:
+            self.add_error("again", "The two differ. Type the same twice.")
+        return data
 
 
 class ContactForm(forms.ModelForm):

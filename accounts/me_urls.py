@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from django.urls import path
 
-from accounts import views
+from accounts import login_views, me_views
 
 urlpatterns = [
-    path("login/", views.LogIn.as_view(), name="login"),
-    path("logout/", views.LogOut.as_view(), name="logout"),
-    path("me/", views.Me.as_view(), name="me"),
-    path("me/tokens/make/", views.TokenMake.as_view(), name="token-make"),
-    path("me/tokens/<uuid:token_ref>/revoke/", views.TokenRevoke.as_view(), name="token-revoke"),
+    path("login/", login_views.LogIn.as_view(), name="login"),
+    path("login/second/", login_views.LogInSecond.as_view(), name="login-second"),
+    path("login/reset/", login_views.ResetAsk.as_view(), name="password-reset-ask"),
+    path("login/reset/<uuid:user_ref>/<str:key>/", login_views.ResetSet.as_view(), name="password-reset"),
+    path("logout/", login_views.LogOut.as_view(), name="logout"),
+    path("me/", me_views.Me.as_view(), name="me"),
+    path("me/prove/", me_views.Prove.as_view(), name="prove"),
+    path("me/password/", me_views.PasswordChange.as_view(), name="password-change"),
+    path("me/second-factor/", me_views.SecondFactor.as_view(), name="second-factor"),
+    path("me/second-factor/app/", me_views.AppAdd.as_view(), name="app-add"),
+    path("me/second-factor/key/", me_views.KeyAdd.as_view(), name="key-add"),
+    path("me/second-factor/codes/", me_views.RecoveryCodes.as_view(), name="recovery-codes"),
+    path("me/second-factor/<uuid:factor_ref>/remove/", me_views.FactorRemove.as_view(), name="factor-remove"),
+    path("me/sessions/end-others/", me_views.SessionsEnd.as_view(), name="sessions-end"),
+    path("me/sessions/<uuid:session_ref>/end/", me_views.SessionEnd.as_view(), name="session-end"),
+    path("me/tokens/make/", me_views.TokenMake.as_view(), name="token-make"),
+    path("me/tokens/<uuid:token_ref>/revoke/", me_views.TokenRevoke.as_view(), name="token-revoke"),
 ]

@@ -11,6 +11,7 @@ from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower, Now
+from django.utils.crypto import salted_hmac
 
 from portal.crypto import EncryptedTextField
 from portal.rows import Referenced
@@ -39,6 +40,7 @@ class User(Referenced, AbstractBaseUser):
     """A person who logs in. What they may do stands in memberships alone: there is no superuser.
 
     `is_operator` is for the people who run the installation: health and queues, no row of any account.
+    `session_generation` is part of what every session is held against: one more ends them all at once.
     """
 
     email = models.EmailField(unique=True)
@@ -46,6 +48,7 @@ class User(Referenced, AbstractBaseUser):
     time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
     is_operator = models.BooleanField(default=False)
     is_active = models.BooleanField(default=True)
+    session_generation = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects: ClassVar[UserManager] = UserManager()
@@ -59,6 +62,11 @@ class User(Referenced, AbstractBaseUser):
 
     def __str__(self) -> str:
         return self.name
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """Return what a session must carry: it ends with a new password or a new generation."""
+        held = f"{self.password}\n{self.session_generation}"
+        return salted_hmac("accounts.User.session", held, secret=secret, algorithm="sha256").hexdigest()
 
 
 class TeamRole(models.TextChoices):
@@ -405,3 +413,17 @@ class LoginThrottle(models.Model):
 
     def __str__(self) -> str:
         return self.key[:8]
+
+
+class ResetRequest(models.Model):
+    """Somebody typed this mail address and asked for a link to set a new password; a worker sees to it.
+
+    The row is written for any address, known or not: the page that takes it does the same work for both.
+    """
+
+    email = EncryptedTextField()
+    base_url = models.CharField(max_length=300)
+    asked_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"asked {self.asked_at:%F %T}"

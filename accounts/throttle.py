@@ -1,4 +1,5 @@
-"""Tries to log in that did not succeed, counted per (mail, address) and per address. In the database: Redis may be emptied.
+"""Tries to log in that did not succeed, counted per (mail, address) and per address; codes of a second factor
+per user; links to set a new password per mail and per address. In the database: Redis may be emptied.
 
 The row's key is a keyed hash, so the table names nobody, and an unknown mail counts like a known one.
 """
@@ -16,6 +17,9 @@ from accounts.models import LoginThrottle
 WINDOW = timedelta(minutes=15)
 TRIES_PER_PAIR = 5
 TRIES_PER_ADDRESS = 50
+CODES_PER_USER = 5
+RESETS_PER_MAIL = 3
+RESETS_PER_ADDRESS = 20
 
 
 def _keys(email: str, address: str | None) -> list[tuple[str, int]]:
@@ -39,7 +43,10 @@ def take_try(email: str, address: str | None, *, now: datetime) -> float:
     Look and count are one statement, so that of tries at the same moment no more than the limit pass. A try
     that has to wait is not counted; a window that is over begins anew; a good log-in gives back (`forget`).
     """
-    keys = _keys(email, address)
+    return _take(_keys(email, address), now)
+
+
+def _take(keys: list[tuple[str, int]], now: datetime) -> float:
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             for key, limit in keys:
@@ -66,3 +73,32 @@ def forget(email: str, address: str | None) -> None:
     (pair, _), (whole, _) = _keys(email, address)
     LoginThrottle.objects.filter(key=pair).delete()
     LoginThrottle.objects.filter(key=whole, fails__gt=0).update(fails=F("fails") - 1)
+
+
+def _code_key(user_ref: object) -> str:
+    return salted_hmac("accounts.throttle.code", str(user_ref), algorithm="sha256").hexdigest()
+
+
+def take_code(user_ref: object, *, now: datetime) -> float:
+    """Count one try at a second factor before it is looked at; return the seconds to wait instead, 0 if none.
+
+    Counted per user wherever the tries come from: whoever gets here has the password already.
+    """
+    return _take([(_code_key(user_ref), CODES_PER_USER)], now)
+
+
+def forget_codes(user_ref: object) -> None:
+    """A right code or key clears the count."""
+    LoginThrottle.objects.filter(key=_code_key(user_ref)).delete()
+
+
+def take_reset(email: str, address: str | None, *, now: datetime) -> tuple[bool, bool]:
+    """Count one wish for a link to set a new password; return (the address may ask, the mail may be sent one).
+
+    Both are looked at whatever comes out, and an unknown mail counts like a known one.
+    """
+    mail = salted_hmac("accounts.throttle.reset", email.strip().lower(), algorithm="sha256").hexdigest()
+    here = salted_hmac("accounts.throttle.reset_from", address or "", algorithm="sha256").hexdigest()
+    may_ask = _take([(here, RESETS_PER_ADDRESS)], now) <= 0
+    may_send = _take([(mail, RESETS_PER_MAIL)], now) <= 0
+    return may_ask, may_send

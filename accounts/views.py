@@ -1,4 +1,4 @@
-"""Pages of accounts, contacts, cloud connections and own settings: read input, call one service, answer."""
+"""Pages of accounts, contacts and cloud connections: read input, call one service, answer."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.signals import user_logged_in, user_logged_out
-from django.contrib.auth.views import LoginView, LogoutView
 from django.db.models import QuerySet
-from django.dispatch import receiver
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -19,60 +16,19 @@ from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 
-from accounts import selectors, services, throttle
+from accounts import selectors, services
 from accounts.clouds import discover_pools, test_connection
-from accounts.forms import ConnectionForm, ContactForm, LogInForm, SettingsForm, TokenForm
-from accounts.models import Account, AccountStatus, ApiToken, CloudConnection, Contact, ContactRole, Team
-from portal.access import Can, Guard, Permission, PortalView
+from accounts.forms import ConnectionForm, ContactForm
+from accounts.models import Account, AccountStatus, CloudConnection, Contact, ContactRole, Team
+from portal.access import Can, Permission, PortalView
 from portal.account_sections import actions_for, sections_for, tabs_for
-from portal.audit.selectors import entries_of_account, entries_of_user, for_reader
-from portal.audit.services import record
+from portal.audit.selectors import entries_of_account, for_reader
 from portal.csvfile import csv_response
 from portal.errors import Refused, Trouble
 from portal.lists import ListAsked
-from portal.middleware import address_of
 from portal.paging import keyset
 
 SHOWN_ON_OVERVIEW = 10
-
-
-class LogIn(Guard, LoginView):
-    """Mail and password."""
-
-    permission = Permission.PUBLIC
-    authentication_form = LogInForm
-    redirect_authenticated_user = True
-
-    def form_valid(self, form: Any) -> HttpResponse:
-        """Sign in, and forget the failed tries."""
-        response = super().form_valid(form)
-        throttle.forget(form.cleaned_data["username"], address_of(self.request))
-        return response
-
-    def form_invalid(self, form: Any) -> HttpResponse:
-        """Show the form again with the sentence; 429 while the tries are throttled."""
-        throttled = form.has_error("__all__", code="throttled")
-        response = self.render_to_response(self.get_context_data(form=form))
-        if throttled:
-            response.status_code = 429
-        return response
-
-
-class LogOut(Guard, LogoutView):
-    """Ends the session; POST only."""
-
-    permission = Permission.PUBLIC
-
-
-@receiver(user_logged_in)
-def _signed_in(sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -> None:
-    record("login.done", actor=user, subject=user)
-
-
-@receiver(user_logged_out)
-def _signed_out(sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -> None:
-    if user is not None:
-        record("logout.done", actor=user, subject=user)
 
 
 class AccountPage(PortalView, abstract=True):
@@ -518,84 +474,3 @@ class ConnectionDiscover(AccountPage):
             looked_at=timezone.now(),
             status=200 if found is not None else 502,
         )
-
-
-# --- own settings ------------------------------------------------------------------------------------------
-
-
-class Me(PortalView):
-    """Own name and time zone, own tokens."""
-
-    permission = Permission.SIGNED_IN
-
-    def get(self, request: HttpRequest) -> HttpResponse:
-        """Show both."""
-        user = self.user
-        return self._page(SettingsForm(initial={"name": user.name, "time_zone": user.time_zone}))
-
-    def post(self, request: HttpRequest) -> HttpResponse:
-        """Keep name and time zone."""
-        form = SettingsForm(request.POST)
-        if not form.is_valid():
-            return self._page(form, status=422)
-        services.change_own_settings(self.user, **form.cleaned_data)
-        messages.success(request, "Your settings are kept.")
-        return redirect("me")
-
-    def _page(self, form: SettingsForm, status: int = 200) -> HttpResponse:
-        page = keyset(ApiToken.objects.filter(user=self.user), self.request, order="-id")
-        return self.render(
-            "accounts/me.html",
-            form=form,
-            status=status,
-            token_form=TokenForm(),
-            tokens=page.rows,
-            page=page,
-            activity=entries_of_user(self.user)[:10],
-            now=timezone.now(),
-            nav_key="me",
-        )
-
-
-class TokenMake(PortalView):
-    """Make a token; its secret is shown on this answer and never again."""
-
-    permission = Permission.SIGNED_IN
-
-    def get(self, request: HttpRequest) -> HttpResponse:
-        """Show the form."""
-        return self.render("accounts/token_form.html", form=TokenForm(), nav_key="me")
-
-    def post(self, request: HttpRequest) -> HttpResponseBase:
-        """Make it and show the secret once."""
-        form = TokenForm(request.POST)
-        if form.is_valid():
-            try:
-                token, secret = services.make_token(
-                    self.user,
-                    name=form.cleaned_data["name"],
-                    scopes=form.cleaned_data["scopes"],
-                    expires_at=timezone.now() + form.expires_after(),
-                )
-            except Refused as refusal:
-                form.add_error(None, refusal.says)
-            else:
-                response = self.render("accounts/token_made.html", token=token, secret=secret, nav_key="me")
-                response["Cache-Control"] = "no-store"
-                return response
-        return self.render("accounts/token_form.html", form=form, status=422, nav_key="me")
-
-
-class TokenRevoke(PortalView):
-    """End one of the own tokens."""
-
-    permission = Permission.SIGNED_IN
-
-    def post(self, request: HttpRequest, token_ref: UUID) -> HttpResponse:
-        """Revoke it; somebody else's token is not there."""
-        token = ApiToken.objects.filter(user=self.user, ref=token_ref).first()
-        if token is None:
-            raise Http404("There is no such token of yours.")
-        services.revoke_token(token, actor=self.user, at=timezone.now())
-        messages.success(request, f"The token “{token.name}” is revoked. Nothing can use it any more.")
-        return redirect("me")

@@ -35,7 +35,7 @@ from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.db import connection, models
 from django.db.models import OuterRef, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.views import View
 
 from portal.audit.services import record_outside
@@ -153,6 +153,9 @@ ACCOUNT_ROLES: Mapping[str, frozenset[Permission]] = {
     "admin": _ADMIN,
 }
 TEAM_ROLES: Mapping[str, frozenset[Permission]] = {"launch_manager": _LAUNCH_MANAGER, "lead": _LEAD}
+OPERATOR = "operator"
+# What `REQUIRE_SECOND_FACTOR` may name.
+ROLES: frozenset[str] = frozenset({*ACCOUNT_ROLES, *TEAM_ROLES, OPERATOR})
 SCOPES: tuple[str, ...] = tuple(sorted({p.scope for p in Permission if p.scope and p is not _P.OPERATE}))
 
 
@@ -300,6 +303,37 @@ def can(user: Any, permission: Permission, account: Any = None) -> bool:
     return permission in permissions_on(user, account)
 
 
+def lacks_second_factor(user: Any) -> bool:
+    """Whether the operator wants a second factor of a role that `user` holds, and the user has none.
+
+    Asks nothing where no role is named in `REQUIRE_SECOND_FACTOR`; else one query for who has one, two for who
+    has none. The answer is kept on this user object, that is for one request.
+    """
+    if not settings.REQUIRE_SECOND_FACTOR or not user.is_authenticated:
+        return False
+    known: bool | None = getattr(user, "_lacks_second_factor", None)
+    if known is None:
+        known = user._lacks_second_factor = not _has_second_factor(user) and must_have_second_factor(user)
+    return known
+
+
+def must_have_second_factor(user: Any) -> bool:
+    """Whether one of the user's roles, on whatever account or team, is named in `REQUIRE_SECOND_FACTOR`."""
+    wanted = settings.REQUIRE_SECOND_FACTOR
+    if not wanted:
+        return False
+    if user.is_operator:
+        return OPERATOR in wanted
+    own = apps.get_model("accounts", "Membership")._default_manager.filter(user=user, role__in=wanted)
+    team = apps.get_model("accounts", "TeamMembership")._default_manager.filter(user=user, role__in=wanted)
+    return own.order_by().values("role").union(team.order_by().values("role")).exists()
+
+
+def _has_second_factor(user: Any) -> bool:
+    factors = apps.get_model("mfa", "Authenticator")._default_manager
+    return factors.filter(user_id=user.pk, type__in=("totp", "webauthn")).exists()
+
+
 def holds_provider_side(user: Any, account: Any) -> bool:
     """Whether the user is one of the account's launch managers, who never count for the customer."""
     return bool(roles_on(user, account) & set(TEAM_ROLES))
@@ -322,10 +356,13 @@ class Guard:
     """What pages and API views share: the declared permission, `find()` and `visible()`.
 
     `write_permission`, where given, is asked instead of `permission` for anything but GET and HEAD.
+    `without_second_factor` opens a page to somebody whose role needs a second factor and who has none yet:
+    only what is needed to set one up.
     """
 
     permission: ClassVar[Permission]
     write_permission: ClassVar[Permission | None] = None
+    without_second_factor: ClassVar[bool] = False
     request: Any
     granted: frozenset[Permission]
     account: Any
@@ -434,6 +471,14 @@ class Guard:
             f"You may not {needed.says} here. Someone with that right can do it or grant it."
         )
 
+    def is_held_back(self) -> bool:
+        """Whether the user must set up a second factor before anything else, this page included."""
+        return (
+            self.needed is not Permission.PUBLIC
+            and not self.without_second_factor
+            and lacks_second_factor(self.request.user)
+        )
+
     def check_personal(self) -> None:
         """Ask for the permissions that belong to the person; refuses (403) an operator's page to others."""
         if self.needed in PERSONAL and not can(self.request.user, self.needed):
@@ -455,6 +500,8 @@ class PortalView(Guard, View, abstract=True):
         self.begin()
         if self.needed is not Permission.PUBLIC and not request.user.is_authenticated:
             return redirect_to_login(request.get_full_path())
+        if self.is_held_back():
+            return redirect(settings.SECOND_FACTOR_URL)
         self.check_personal()
         try:
             refuse_nulls(request)
@@ -509,6 +556,8 @@ class AsyncPortalView(Guard, View, abstract=True):
         request.user = user
         if self.needed is not Permission.PUBLIC and not user.is_authenticated:
             return redirect_to_login(request.get_full_path())
+        if await in_database(self.is_held_back):
+            return redirect(settings.SECOND_FACTOR_URL)
         await in_database(self.check_personal)
         handler = getattr(self, (request.method or "").lower(), None)
         if handler is None or (request.method or "").lower() not in self.http_method_names:
@@ -555,7 +604,7 @@ def _is_session_allowed(session_key: str | None, user_pk: int, permission: Permi
 def is_still_allowed(user_pk: int, permission: Permission, account: Any) -> bool:
     """Answer afresh for a user who may have been removed or switched off since the stream began."""
     user = apps.get_model("accounts", "User")._default_manager.filter(pk=user_pk, is_active=True).first()
-    return user is not None and can(user, permission, account)
+    return user is not None and not lacks_second_factor(user) and can(user, permission, account)
 
 
 async def in_database(work: Any, *args: Any) -> Any:

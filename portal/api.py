@@ -72,7 +72,15 @@ from portal.audit.services import record_outside
 from portal.errors import NotPermitted, Refused
 from portal.models import IdempotentAnswer
 from portal.paging import MAX_LIMIT, keyset
-from portal.problems import KeyReused, LengthRequired, PreconditionRequired, ScopeMissing, Stale, TooLarge
+from portal.problems import (
+    KeyReused,
+    LengthRequired,
+    PreconditionRequired,
+    ScopeMissing,
+    SecondFactorNeeded,
+    Stale,
+    TooLarge,
+)
 
 log = structlog.get_logger(__name__)
 Row = TypeVar("Row", bound=Model)
@@ -194,6 +202,8 @@ class PortalAPIView(Guard, APIView, abstract=True):
             return
         if not request.user.is_authenticated:
             raise NotAuthenticated("Sign in, or send `Authorization: Bearer ss_…`.")
+        if self.is_held_back():
+            raise SecondFactorNeeded()
         self._limit_rate(request)
         self.check_scope(self.needed)
         self.check_personal()

@@ -36,6 +36,7 @@ app.conf.beat_schedule = {
         "schedule": 5.0,
         "options": {"expires": 10.0},
     },
+    "accounts-reset-links": {"task": "accounts.tasks.send_reset_links", "schedule": 20.0},
     "scaledown-expire": {"task": "scaledown.tasks.expire", "schedule": 60.0},
 }
 install(app)

@@ -73,6 +73,12 @@ def what_is_wrong() -> list[CheckMessage]:
         wrong(11, says)
     for number, says in mail_trouble():
         wrong(number, says)
+    for role in settings.REQUIRE_SECOND_FACTOR:
+        # Here, since portal.access needs the apps, which are not there yet when this module is read.
+        from portal.access import ROLES
+
+        if role not in ROLES:
+            wrong(15, f"REQUIRE_SECOND_FACTOR names “{role}”. The roles are {', '.join(sorted(ROLES))}.")
     if settings.DESK_MODE:
         return found
     for number, (name, schemes) in enumerate(_SERVERS.items(), start=12):
@@ -98,6 +104,8 @@ def what_is_wrong() -> list[CheckMessage]:
         wrong(7, "EGRESS_ALLOW is only for DESK_MODE. Open networks by EGRESS_ALLOW_NETWORKS.")
     if not settings.SESSION_COOKIE_SECURE or not settings.CSRF_COOKIE_SECURE:
         wrong(8, "Cookies that are not Secure are only for DESK_MODE.")
+    if settings.MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN:
+        wrong(16, "MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN is only for DESK_MODE: security keys need https.")
     if not settings.SECURE_SSL_REDIRECT and not settings.BEHIND_PROXY:
         wrong(9, "SECURE_SSL_REDIRECT is off and BEHIND_PROXY is not set: pages would go over plain http.")
     return found

@@ -5,6 +5,7 @@ To rotate: put a new key in front, restart, run `manage.py rotate_field_keys`, d
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -104,6 +105,22 @@ def encrypted_columns() -> list[tuple[type[models.Model], str]]:
         for field in model._meta.local_concrete_fields
         if isinstance(field, EncryptedTextField)
     ]
+
+
+_elsewhere: dict[str, Callable[[], int]] = {}
+
+
+def register_rotation(label: str, rotate_all: Callable[[], int]) -> None:
+    """Let `rotate_field_keys` also rotate secrets that lie in no encrypted column: `rotate_all` returns how many.
+
+    Called in `AppConfig.ready()`. It must be possible to run it again, and it raises Undecryptable.
+    """
+    _elsewhere[label] = rotate_all
+
+
+def rotations_elsewhere() -> list[tuple[str, Callable[[], int]]]:
+    """Return what was registered, by label."""
+    return sorted(_elsewhere.items())
 
 
 def rotate_field(model: type[models.Model], field_name: str, *, batch: int = 200) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import structlog
@@ -14,6 +15,18 @@ _SHARED: list[Any] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.StackInfoRenderer(),
 ]
+
+
+# A link that was mailed is a key until it is used: who reads logs must not get it.
+_MAILED_LINK = re.compile(r"(/login/reset/[0-9a-f-]{36}/)[^/\s?\"']+")
+
+
+def _without_mailed_links(logger: Any, name: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Mask the secret part of a link to set a password, wherever a line names the address that was asked for."""
+    for key, value in event.items():
+        if isinstance(value, str) and "/login/reset/" in value:
+            event[key] = _MAILED_LINK.sub(r"\1•••", value)
+    return event
 
 
 # A pool child that was killed: the traceback shows only where the parent noticed.
@@ -45,7 +58,11 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
         if log_format == "console"
         else structlog.processors.JSONRenderer()
     )
-    tail: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, _without_empty_traceback]
+    tail: list[Any] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        _without_empty_traceback,
+        _without_mailed_links,
+    ]
     if log_format != "console":
         tail.append(structlog.processors.format_exc_info)
     return {

@@ -64,6 +64,25 @@ class ScopeMissing(exceptions.PermissionDenied):
     default_code = "scope-missing"
 
 
+class SecondFactorNeeded(exceptions.PermissionDenied):
+    """A role of the user needs a second factor, and the user has none: neither session nor token may anything."""
+
+    default_code = "second-factor-needed"
+    default_detail = (
+        "Your role needs a second factor and you have set up none. Log in with a browser and set one up; "
+        "your tokens work again from then on."
+    )
+
+
+class ProofNeeded(exceptions.PermissionDenied):
+    """A browser's session without a fresh proof of who is there."""
+
+    default_code = "proof-needed"
+    default_detail = (
+        "This needs a fresh proof that it is you. Open your settings, prove it there, and send this again."
+    )
+
+
 class Stale(exceptions.APIException):
     """If-Match names another version (412)."""
 

@@ -54,6 +54,12 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.postgres",
     "django_htmx",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -76,6 +82,8 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "accounts.sessions.LastSeenMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -133,6 +141,33 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "dashboard"
 LOGOUT_REDIRECT_URL = "login"
+# allauth gives the steps of a log-in and the second factors; our views, templates and throttle stand before it
+# (docs/decisions/0014-log-in.md). Nobody signs up: people come by invitation.
+ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+# Tries are counted in the database (accounts/throttle.py): allauth's counts live in the cache, which may be emptied.
+ACCOUNT_RATE_LIMITS = False
+ACCOUNT_LOGIN_TIMEOUT = 10 * 60
+MFA_ADAPTER = "accounts.adapters.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_TOTP_ISSUER = "Steady State"
+# A phone's clock may be one step of 30 s off.
+MFA_TOTP_TOLERANCE = 1
+MFA_RATE_LIMITS = False
+# A browser gives a key to https only; on a desk to plain http on localhost as well. Refused elsewhere at start.
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = env.bool("MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN", default=DESK_MODE)
+# Roles whose holders must have a second factor (portal/access.py asks); the names are checked at start.
+REQUIRE_SECOND_FACTOR: list[str] = [
+    role.strip() for role in env.list("REQUIRE_SECOND_FACTOR", default=[]) if role.strip()
+]
+SECOND_FACTOR_URL = "second-factor"
+# How long a proof (password, code or key) lasts for what asks for a fresh one, in seconds.
+PROOF_LASTS_S = 15 * 60
+# A link to set a new password.
+PASSWORD_RESET_TIMEOUT = 3600
 # Sessions live in the database: Redis may be emptied at any moment and nobody should be logged out by it.
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_AGE = 12 * 3600

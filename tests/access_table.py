@@ -22,6 +22,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from accounts.sessions import ref_of
 from portal.runs.models import Run, Standstill
 from scaledown.canonical import plan_to_plain
 from scaledown.models import Plan, ProtectedServer, ScaleUpRecord
@@ -88,6 +89,27 @@ ROWS: dict[tuple[str, str], Row] = {
     ("logout", "POST"): Row(EVERYBODY, "public", answers=frozenset({302})),
     ("me", "GET"): Row(EVERYBODY, "personal"),
     ("me", "POST"): Row(EVERYBODY, "personal", body={"name": "New", "time_zone": "UTC"}),
+    ("login-second", "GET"): Row(EVERYBODY, "public", answers=frozenset({302})),
+    ("login-second", "POST"): Row(EVERYBODY, "public", answers=frozenset({302})),
+    ("password-reset-ask", "GET"): Row(EVERYBODY, "public"),
+    ("password-reset-ask", "POST"): Row(EVERYBODY, "public", body={"email": "nobody@people.example"}),
+    ("password-reset", "GET"): Row(EVERYBODY, "public", answers=frozenset({410})),
+    ("password-reset", "POST"): Row(EVERYBODY, "public", answers=frozenset({410})),
+    ("prove", "GET"): Row(EVERYBODY, "personal"),
+    ("prove", "POST"): Row(EVERYBODY, "personal", body=lambda world: {"password": make.PASSWORD}),
+    ("password-change", "GET"): Row(EVERYBODY, "personal"),
+    ("password-change", "POST"): Row(EVERYBODY, "personal", answers=frozenset({422})),
+    ("second-factor", "GET"): Row(EVERYBODY, "personal"),
+    ("app-add", "GET"): Row(EVERYBODY, "personal"),
+    ("app-add", "POST"): Row(EVERYBODY, "personal", answers=frozenset({422})),
+    ("key-add", "GET"): Row(EVERYBODY, "personal"),
+    ("key-add", "POST"): Row(EVERYBODY, "personal", answers=frozenset({422})),
+    ("recovery-codes", "GET"): Row(EVERYBODY, "personal"),
+    ("recovery-codes", "POST"): Row(EVERYBODY, "personal", answers=frozenset({422})),
+    ("factor-remove", "GET"): Row(frozenset({"admin"}), "personal", denied=404),
+    ("factor-remove", "POST"): Row(frozenset({"admin"}), "personal", denied=404),
+    ("session-end", "POST"): Row(frozenset({"admin"}), "personal", denied=404),
+    ("sessions-end", "POST"): Row(EVERYBODY, "personal"),
     ("token-make", "GET"): Row(EVERYBODY, "personal"),
     ("token-make", "POST"): Row(EVERYBODY, "personal", body={"name": "x", "scopes": ["me"], "days": 7}),
     ("token-revoke", "POST"): Row(frozenset({"admin"}), "personal", denied=404),
@@ -336,7 +358,21 @@ def _standstill(world: Any) -> Any:
     )
 
 
+def _factor_ref(world: Any) -> Any:
+    row = world.once("factor", lambda: make.key(world.people["admin"]))
+    return ref_of("factor", row.pk)
+
+
+def _session_ref(world: Any) -> Any:
+    row = world.once("place", lambda: make.place(world.people["admin"]))
+    return ref_of("session", row.session_key)
+
+
 REFS: dict[str, Callable[[Any], Any]] = {
+    "user_ref": lambda world: world.people["admin"].ref,
+    "key": lambda world: "c0ffee-not-a-key",
+    "factor_ref": _factor_ref,
+    "session_ref": _session_ref,
     "account_ref": lambda world: world.account.ref,
     "contact_ref": lambda world: world.once("contact", lambda: make.contact(world.account)).ref,
     "balancer_id": lambda world: "71",

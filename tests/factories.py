@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal.auth import format_hotp_value, generate_totp_secret, hotp_value
+from allauth.mfa.utils import encrypt
+from allauth.usersessions.models import UserSession
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
+from django.test import Client
 from django.utils import timezone
 
 from accounts.models import (
@@ -100,6 +108,31 @@ def token(of: User, secret=None, *, scopes=SCOPES, expires_in=timedelta(days=1),
     return secret
 
 
+def key(of: User, name="Blue key") -> Authenticator:
+    """A security key that nobody holds: it stands in lists and can be removed."""
+    return Authenticator.objects.create(user=of, type="webauthn", data={"name": name, "credential": {}})
+
+
+def place(of: User, user_agent="Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"):
+    """A session of this user somewhere else, with its row in the list."""
+    store = SessionStore()
+    store[SESSION_KEY] = str(of.pk)
+    store[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+    store[HASH_SESSION_KEY] = of.get_session_auth_hash()
+    store.save()
+    return UserSession.objects.create(
+        user=of, session_key=store.session_key, ip="203.0.113.7", user_agent=user_agent
+    )
+
+
+def prove(browser, user, *, how="password") -> None:
+    """Give a session made by `force_login` what a log-in of a moment ago leaves in it."""
+    session = browser.session
+    session["account_authentication_methods"] = [{"method": how, "at": time.time()}]
+    session["account_authentication_methods_user"] = str(user.pk)
+    session.save()
+
+
 def bearer(secret: str) -> dict[str, str]:
     return {"HTTP_AUTHORIZATION": f"Bearer {secret}"}
 
@@ -176,3 +209,23 @@ def notice(of: User, subject_ref="test:1", **fields):
         "url": "/accounts/",
     }
     return tell("mail_returned", to=of, subject_ref=subject_ref, context=context, **fields)
+
+
+def app(of: User) -> str:
+    """Give a user an authenticator app; return its secret."""
+    secret = generate_totp_secret()
+    Authenticator.objects.create(user=of, type="totp", data={"secret": encrypt(secret)})
+    return secret
+
+
+def code_of(secret: str, *, at: float | None = None, steps: int = 0) -> str:
+    """What the app shows, `steps` half minutes later."""
+    counter = int(at if at is not None else time.time()) // 30 + steps
+    return format_hotp_value(hotp_value(secret, counter))
+
+
+def log_in(user: User, password=PASSWORD, **browser):
+    """A browser that came in by the log-in page, as far as the password takes it."""
+    client = Client(**browser)
+    client.post("/login/", {"username": user.email, "password": password})
+    return client

@@ -71,6 +71,7 @@ class World:
         if person is not None:
             if person not in self._sessions:
                 client.force_login(self.people[person])
+                make.prove(client, self.people[person], how="mfa")
                 self._sessions[person] = client.cookies[settings.SESSION_COOKIE_NAME].value
             client.cookies[settings.SESSION_COOKIE_NAME] = self._sessions[person]
         return client

@@ -32,6 +32,7 @@ class Desk:
     def as_user(self, user):
         browser = Client()
         browser.force_login(user)
+        make.prove(browser, user)
         return browser
 
     def get(self, path="", browser=None):

@@ -22,3 +22,9 @@ class Command(BaseCommand):
             except crypto.Undecryptable as problem:
                 raise CommandError(f"{model._meta.label}.{name}: {problem.says}") from problem
             self.stdout.write(f"{model._meta.label}.{name}: {done} encrypted with the newest key")
+        for label, rotate_all in crypto.rotations_elsewhere():
+            try:
+                done = rotate_all()
+            except crypto.Undecryptable as problem:
+                raise CommandError(f"{label}: {problem.says}") from problem
+            self.stdout.write(f"{label}: {done} encrypted with the newest key")

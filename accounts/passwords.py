@@ -1,0 +1,168 @@
+"""Setting a password: the own one, the first one of an invited person, and a new one by a link that was mailed.
+
+Asking for a link does the same for every address: two counts and one row. Whether there is such a user is
+found out by a worker, where nobody can watch how long it takes.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from smtplib import SMTPException
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.contrib.auth.password_validation import validate_password
+from django.contrib.auth.tokens import default_token_generator
+from django.core.exceptions import ValidationError
+from django.core.mail import send_mail
+from django.db import transaction
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+from redis.exceptions import RedisError
+
+from accounts import throttle
+from accounts.models import ResetRequest, User
+from accounts.sessions import end_all_sessions
+from portal.audit.services import record, record_flood
+from portal.errors import Refused, TryLater
+
+log = structlog.get_logger(__name__)
+
+# A wish that could not be met for so long is forgotten: its author has asked again, or given up.
+FORGET_AFTER = timedelta(hours=1)
+_BATCH = 20
+
+
+def check_password_rules(user: User, password: str) -> None:
+    """Raise Refused, with every sentence, for a password that is too short, too common or too like the user."""
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise Refused(" ".join(error.messages), code="weak_password") from error
+
+
+def _store(user: User, password: str) -> None:
+    check_password_rules(user, password)
+    user.set_password(password)
+    user.save(update_fields=["password"])
+
+
+@transaction.atomic
+def set_first_password(user: User, password: str, *, actor: User | None = None) -> None:
+    """Give an invited person the password they chose. Raises Refused if there is one already, or for a weak one."""
+    fresh = User.objects.select_for_update().get(pk=user.pk)
+    if fresh.has_usable_password():
+        raise Refused(
+            "There is a password already. Log in, or ask for a link to set a new one.", code="has_one"
+        )
+    _store(user, password)
+    record("password.set", actor=actor or user, subject=user)
+
+
+@transaction.atomic
+def change_password(request: HttpRequest, user: User, password: str) -> None:
+    """Change the own password; every other session ends, this one goes on. Raises Refused for a weak one."""
+    _store(user, password)
+    record("password.changed", actor=user, subject=user)
+    end_all_sessions(user, actor=user, reason="password changed", keep=request)
+
+
+# --- by a link --------------------------------------------------------------------------------------------
+
+
+def ask_for_reset(email: str, *, address: str | None, base_url: str) -> None:
+    """Note that somebody wants to set a new password. The same work for any address of mail.
+
+    Raises TryLater where too many were asked for from one address. Too many for one mail are dropped silently.
+    """
+    may_ask, may_send = throttle.take_reset(email, address, now=timezone.now())
+    if not may_ask:
+        record_flood("password.reset_throttled")
+        raise TryLater(
+            "Too many links were asked for from here. Wait a quarter of an hour, then try again.", after_s=900
+        )
+    with transaction.atomic():
+        # A row in any case, so that the work is the same; one above the limit of its mail names nobody.
+        ResetRequest.objects.create(email=email if may_send else "", base_url=base_url[:300])
+        transaction.on_commit(_wake)
+    record_flood("password.reset_asked")
+
+
+def _wake() -> None:
+    from kombu.exceptions import OperationalError
+
+    from accounts.tasks import send_reset_links
+
+    try:
+        send_reset_links.apply_async(retry=False)
+    except (OperationalError, OSError, RedisError) as error:
+        log.warning("reset_wake_up_lost", error=type(error).__name__)  # beat comes by
+
+
+def send_due_links(now: datetime) -> int:
+    """Send a link to each known, active user who asked; forget the rest. Return how many were sent.
+
+    A row is locked while it is seen to and goes with its mail. What could not be sent stays for the next time,
+    and holds up nobody else.
+    """
+    ResetRequest.objects.filter(asked_at__lt=now - FORGET_AFTER).delete()
+    sent = 0
+    for pk in list(ResetRequest.objects.order_by("pk").values_list("pk", flat=True)[:_BATCH]):
+        try:
+            sent += _send_one(pk)
+        except (OSError, SMTPException) as error:
+            log.warning("reset_mail_failed", error=type(error).__name__)
+    return sent
+
+
+@transaction.atomic
+def _send_one(pk: int) -> bool:
+    row = ResetRequest.objects.select_for_update(skip_locked=True).filter(pk=pk).first()
+    if row is None:
+        return False
+    user = User.objects.filter(email=row.email.strip().lower(), is_active=True).first()
+    is_sent = user is not None and user.has_usable_password()
+    if user is not None and is_sent:
+        send_reset_link(user, row.base_url)
+    row.delete()
+    return is_sent
+
+
+def send_reset_link(user: User, base_url: str) -> None:
+    """Mail a user the link that sets a new password: once, within `PASSWORD_RESET_TIMEOUT`. Raises OSError."""
+    path = reverse("password-reset", args=[user.ref, default_token_generator.make_token(user)])
+    facts = {
+        "user": user,
+        "url": base_url.rstrip("/") + path,
+        "minutes": settings.PASSWORD_RESET_TIMEOUT // 60,
+    }
+    send_mail(
+        "Set a new password for Steady State",
+        render_to_string("accounts/mail/password_reset.txt", facts),
+        None,
+        [user.email],
+    )
+    record("password.reset_sent", subject=user)
+
+
+def user_of_link(ref: UUID, key: str) -> User | None:
+    """Return whose password a link may set; None for a link that is unknown, used, over or superseded."""
+    user = User.objects.filter(ref=ref, is_active=True).first()
+    return user if user is not None and default_token_generator.check_token(user, key) else None
+
+
+@transaction.atomic
+def reset_password(ref: UUID, key: str, password: str) -> User:
+    """Set the new password by a link, which then is used up; every session of the user ends. Raises Refused."""
+    # Under the lock, so that of two at once the second finds the link used up.
+    User.objects.select_for_update().filter(ref=ref).first()
+    user = user_of_link(ref, key)
+    if user is None:
+        raise Refused("This link holds no longer. Ask for a new one.", code="link_over")
+    _store(user, password)
+    record("password.reset", subject=user)
+    end_all_sessions(user, actor=None, reason="password reset")
+    return user

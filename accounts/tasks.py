@@ -1,0 +1,20 @@
+"""What workers do for people's log-ins."""
+
+from __future__ import annotations
+
+import structlog
+from celery import shared_task
+from django.utils import timezone
+
+from accounts.passwords import send_due_links
+
+log = structlog.get_logger(__name__)
+
+
+# Lost, doubled or late, it changes nothing: the rows say what is due.
+@shared_task(name="accounts.tasks.send_reset_links", ignore_result=True, expires=60)
+def send_reset_links() -> None:
+    """Mail the links to set a new password that were asked for."""
+    sent = send_due_links(timezone.now())
+    if sent:
+        log.info("reset_links_sent", count=sent)
