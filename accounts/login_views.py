@@ -142,11 +142,7 @@ class ResetAsk(PortalView):
         if not form.is_valid():
             return self.render("accounts/reset_ask.html", form=form, status=422)
         try:
-            passwords.ask_for_reset(
-                form.cleaned_data["email"],
-                address=address_of(request),
-                base_url=request.build_absolute_uri("/"),
-            )
+            passwords.ask_for_reset(form.cleaned_data["email"], address=address_of(request))
         except TryLater as wait:
             return self.render("accounts/reset_ask.html", form=form, says=wait.says, status=429)
         return self.render("accounts/reset_asked.html", email=form.cleaned_data["email"])

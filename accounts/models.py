@@ -422,7 +422,6 @@ class ResetRequest(models.Model):
     """
 
     email = EncryptedTextField()
-    base_url = models.CharField(max_length=300)
     asked_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

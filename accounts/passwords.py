@@ -7,23 +7,18 @@ found out by a worker, where nobody can watch how long it takes.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from smtplib import SMTPException
 from uuid import UUID
 
 import structlog
-from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.contrib.auth.tokens import default_token_generator
 from django.core.exceptions import ValidationError
-from django.core.mail import send_mail
 from django.db import transaction
 from django.http import HttpRequest
-from django.template.loader import render_to_string
-from django.urls import reverse
 from django.utils import timezone
 from redis.exceptions import RedisError
 
-from accounts import throttle
+from accounts import notices, throttle
 from accounts.models import ResetRequest, User
 from accounts.sessions import end_all_sessions
 from portal.audit.services import record, record_flood
@@ -67,13 +62,14 @@ def change_password(request: HttpRequest, user: User, password: str) -> None:
     """Change the own password; every other session ends, this one goes on. Raises Refused for a weak one."""
     _store(user, password)
     record("password.changed", actor=user, subject=user)
+    notices.tell_login_changed(user, "Your password was changed")
     end_all_sessions(user, actor=user, reason="password changed", keep=request)
 
 
 # --- by a link --------------------------------------------------------------------------------------------
 
 
-def ask_for_reset(email: str, *, address: str | None, base_url: str) -> None:
+def ask_for_reset(email: str, *, address: str | None) -> None:
     """Note that somebody wants to set a new password. The same work for any address of mail.
 
     Raises TryLater where too many were asked for from one address. Too many for one mail are dropped silently.
@@ -86,7 +82,7 @@ def ask_for_reset(email: str, *, address: str | None, base_url: str) -> None:
         )
     with transaction.atomic():
         # A row in any case, so that the work is the same; one above the limit of its mail names nobody.
-        ResetRequest.objects.create(email=email if may_send else "", base_url=base_url[:300])
+        ResetRequest.objects.create(email=email if may_send else "")
         transaction.on_commit(_wake)
     record_flood("password.reset_asked")
 
@@ -103,49 +99,24 @@ def _wake() -> None:
 
 
 def send_due_links(now: datetime) -> int:
-    """Send a link to each known, active user who asked; forget the rest. Return how many were sent.
+    """Send a link to each known, active user who asked, and forget the rest; return how many were sent.
 
-    A row is locked while it is seen to and goes with its mail. What could not be sent stays for the next time,
-    and holds up nobody else.
+    A row goes in the transaction that hands its mail over. Who logs in without a password is sent none.
     """
     ResetRequest.objects.filter(asked_at__lt=now - FORGET_AFTER).delete()
     sent = 0
-    for pk in list(ResetRequest.objects.order_by("pk").values_list("pk", flat=True)[:_BATCH]):
-        try:
-            sent += _send_one(pk)
-        except (OSError, SMTPException) as error:
-            log.warning("reset_mail_failed", error=type(error).__name__)
+    for _ in range(_BATCH):
+        with transaction.atomic():
+            row = ResetRequest.objects.select_for_update(skip_locked=True).order_by("pk").first()
+            if row is None:
+                break
+            user = User.objects.filter(email=row.email.strip().lower(), is_active=True).first()
+            row.delete()
+            if user is not None and user.has_usable_password():
+                notices.tell_reset_link(user)
+                record("password.reset_sent", subject=user)
+                sent += 1
     return sent
-
-
-@transaction.atomic
-def _send_one(pk: int) -> bool:
-    row = ResetRequest.objects.select_for_update(skip_locked=True).filter(pk=pk).first()
-    if row is None:
-        return False
-    user = User.objects.filter(email=row.email.strip().lower(), is_active=True).first()
-    is_sent = user is not None and user.has_usable_password()
-    if user is not None and is_sent:
-        send_reset_link(user, row.base_url)
-    row.delete()
-    return is_sent
-
-
-def send_reset_link(user: User, base_url: str) -> None:
-    """Mail a user the link that sets a new password: once, within `PASSWORD_RESET_TIMEOUT`. Raises OSError."""
-    path = reverse("password-reset", args=[user.ref, default_token_generator.make_token(user)])
-    facts = {
-        "user": user,
-        "url": base_url.rstrip("/") + path,
-        "minutes": settings.PASSWORD_RESET_TIMEOUT // 60,
-    }
-    send_mail(
-        "Set a new password for Steady State",
-        render_to_string("accounts/mail/password_reset.txt", facts),
-        None,
-        [user.email],
-    )
-    record("password.reset_sent", subject=user)
 
 
 def user_of_link(ref: UUID, key: str) -> User | None:
@@ -164,5 +135,6 @@ def reset_password(ref: UUID, key: str, password: str) -> User:
         raise Refused("This link holds no longer. Ask for a new one.", code="link_over")
     _store(user, password)
     record("password.reset", subject=user)
+    notices.tell_login_changed(user, "A new password was set by a mailed link")
     end_all_sessions(user, actor=None, reason="password reset")
     return user

@@ -29,7 +29,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils import timezone
 
-from accounts import throttle
+from accounts import notices, throttle
 from accounts.models import User
 from accounts.sessions import ref_of
 from portal import crypto
@@ -263,6 +263,8 @@ def add_key(request: HttpRequest, user: User, name: str, answer: Any) -> bool:
 def _added(request: HttpRequest, user: User, row: Authenticator, name: str) -> bool:
     """Put a new factor on record; make recovery codes with the first. Adding one is a proof by it."""
     record("second_factor.added", actor=user, subject=user, after={"kind": row.type, "name": name})
+    what = "A security key was added" if row.type == _KEY else "An authenticator app was added"
+    notices.tell_login_changed(user, what + (f": {name}" if row.type == _KEY else ""))
     record_authentication(request, user, "mfa", id=row.pk, type=row.type, reauthenticated=True)
     if Authenticator.objects.filter(user=user, type=_RECOVERY).exists():
         return False
@@ -298,6 +300,7 @@ def remove(user: User, ref: uuid.UUID) -> Factor | None:
         subject=user,
         before={"kind": factor.kind, "name": factor.name},
     )
+    notices.tell_login_changed(user, f"A second factor was removed: {factor.name}")
     return factor
 
 
@@ -310,6 +313,7 @@ def make_recovery_codes(user: User) -> list[str]:
     Authenticator.objects.filter(user=user, type=_RECOVERY).delete()
     made = RecoveryCodes.activate(user)
     record("recovery_codes.made", actor=user, subject=user)
+    notices.tell_login_changed(user, "New recovery codes were made")
     return made.generate_codes()
 
 

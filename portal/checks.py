@@ -78,7 +78,7 @@ def what_is_wrong() -> list[CheckMessage]:
         from portal.access import ROLES
 
         if role not in ROLES:
-            wrong(15, f"REQUIRE_SECOND_FACTOR names “{role}”. The roles are {', '.join(sorted(ROLES))}.")
+            wrong(30, f"REQUIRE_SECOND_FACTOR names “{role}”. The roles are {', '.join(sorted(ROLES))}.")
     if settings.DESK_MODE:
         return found
     for number, (name, schemes) in enumerate(_SERVERS.items(), start=12):
@@ -105,7 +105,7 @@ def what_is_wrong() -> list[CheckMessage]:
     if not settings.SESSION_COOKIE_SECURE or not settings.CSRF_COOKIE_SECURE:
         wrong(8, "Cookies that are not Secure are only for DESK_MODE.")
     if settings.MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN:
-        wrong(16, "MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN is only for DESK_MODE: security keys need https.")
+        wrong(31, "MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN is only for DESK_MODE: security keys need https.")
     if not settings.SECURE_SSL_REDIRECT and not settings.BEHIND_PROXY:
         wrong(9, "SECURE_SSL_REDIRECT is off and BEHIND_PROXY is not set: pages would go over plain http.")
     return found

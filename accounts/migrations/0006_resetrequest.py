@@ -20,7 +20,6 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("email", portal.crypto.EncryptedTextField()),
-                ("base_url", models.CharField(max_length=300)),
                 ("asked_at", models.DateTimeField(auto_now_add=True)),
             ],
         )

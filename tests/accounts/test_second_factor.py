@@ -394,9 +394,9 @@ def test_the_requirement_costs_one_query_for_who_has_one_and_none_where_no_role_
 
 def test_a_role_that_is_none_is_refused_at_start(settings):
     settings.REQUIRE_SECOND_FACTOR = ["lauch_manager"]
-    assert [one.id for one in checks.what_is_wrong()] == ["portal.E015"]
+    assert [one.id for one in checks.what_is_wrong()] == ["portal.E030"]
 
 
 def test_keys_over_plain_http_are_refused_outside_of_a_desk(settings):
     settings.DESK_MODE = False
-    assert "portal.E016" in [one.id for one in checks.what_is_wrong()]
+    assert "portal.E031" in [one.id for one in checks.what_is_wrong()]

@@ -1,0 +1,57 @@
+"""What people are told about their own log-in: by mail, at once, and it cannot be turned off."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.contrib.auth.tokens import default_token_generator
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import User
+from portal.audit.facts import current_facts
+from portal.notify.registry import Kind, Purpose, register_purpose
+from portal.notify.services import tell
+
+PURPOSES = (
+    Purpose("password_reset", Kind.PERSONAL, "A link to set a new password", is_secret=True, in_portal=False),
+    Purpose("login_changed", Kind.PERSONAL, "How you log in was changed", in_portal=False),
+)
+
+
+def register() -> None:
+    """Make the purposes known; called once when the app is ready."""
+    for purpose in PURPOSES:
+        register_purpose(purpose)
+
+
+def tell_reset_link(user: User) -> None:
+    """Mail a user the link that sets a new password: once, within `PASSWORD_RESET_TIMEOUT`."""
+    path = reverse("password-reset", args=[user.ref, default_token_generator.make_token(user)])
+    tell(
+        "password_reset",
+        to=user,
+        subject_ref=f"user:{user.ref}",
+        period=str(uuid.uuid4()),
+        # Not `url`, which stays readable on the row: this path is a key.
+        context={"link_url": path, "email": user.email, "minutes": settings.PASSWORD_RESET_TIMEOUT // 60},
+        reason="asked for a new password",
+    )
+
+
+def tell_login_changed(user: User, what: str) -> None:
+    """Tell a user that `what` ("A security key was added: …") was done, so that a stranger's act is noticed."""
+    tell(
+        "login_changed",
+        to=user,
+        subject_ref=f"user:{user.ref}",
+        period=str(uuid.uuid4()),
+        context={
+            "what": what,
+            "at": timezone.now(),
+            "address": current_facts().address or "",
+            "url": reverse("me"),
+        },
+        reason="the log-in was changed",
+    )
