@@ -6,7 +6,7 @@ import json
 from typing import Any
 from uuid import UUID
 
-from allauth.account.internal.flows.login import perform_password_login
+from allauth.account.internal.flows.login import perform_login, perform_password_login
 from allauth.account.models import Login
 from allauth.account.stages import LoginStage, LoginStageController
 from allauth.mfa.models import Authenticator
@@ -14,15 +14,17 @@ from django.contrib import messages
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.auth.views import LoginView, LogoutView
 from django.dispatch import receiver
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.decorators import method_decorator
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 
-from accounts import passwords, second_factor, throttle
+from accounts import oidc, passwords, second_factor, throttle
 from accounts.forms import CodeForm, LogInForm, NewPasswordForm, ResetForm, credential_in
+from accounts.issuers import issuer_of, issuers
 from portal.access import Guard, Permission, PortalView
 from portal.audit.services import record
 from portal.errors import Refused, TryLater
@@ -35,6 +37,10 @@ class LogIn(Guard, LoginView):
     permission = Permission.PUBLIC
     authentication_form = LogInForm
     redirect_authenticated_user = True
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Add the organizations through which one can log in."""
+        return super().get_context_data(issuers=issuers(), **kwargs)
 
     def form_valid(self, form: Any) -> HttpResponse:
         """Forget the failed tries, then go on to the second factor or into the portal."""
@@ -108,6 +114,52 @@ def _waiting(request: HttpRequest) -> LoginStage | None:
     if stage is None or stage.login.user is None or not stage.login.user.is_active:
         return None
     return stage
+
+
+class OidcBegin(PortalView):
+    """Send the browser to an organization's log-in, or to prove there that it is still you."""
+
+    permission = Permission.PUBLIC
+
+    def post(self, request: HttpRequest, slug: str) -> HttpResponse:
+        """Remember what was begun and go there."""
+        issuer = issuer_of(slug)
+        if issuer is None:
+            raise Http404("There is no such organization.")
+        wanted = request.POST.get("next", "")
+        own = url_has_allowed_host_and_scheme(
+            wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+        )
+        purpose = "proof" if request.user.is_authenticated else "login"
+        return oidc.begin(request, issuer, next_url=wanted if own else "", purpose=purpose)
+
+
+@method_decorator(never_cache, name="dispatch")
+class OidcCallback(PortalView):
+    """Where the organization sends the browser back to."""
+
+    permission = Permission.PUBLIC
+
+    def get(self, request: HttpRequest, slug: str) -> HttpResponseBase:
+        """Let in whom it speaks of, or say why not."""
+        issuer = issuer_of(slug)
+        if issuer is None:
+            raise Http404("There is no such organization.")
+        try:
+            state, claims = oidc.finish(request, issuer)
+            user = oidc.user_for(issuer, claims)
+            if request.user.is_authenticated and user != request.user:
+                raise Refused(oidc.NOT_LET_IN, code="somebody_else")
+        except Refused as refusal:
+            oidc.note_refusal(issuer, refusal)
+            return self.render("accounts/oidc_refused.html", says=refusal.says, name=issuer.name, status=403)
+        following = state.get("next") or reverse("dashboard")
+        if request.user.is_authenticated:
+            oidc.keep_proof(request, issuer)
+            return redirect(following)
+        oidc.note_login(request, user, issuer)
+        response: HttpResponseBase = perform_login(request, Login(user=user, redirect_url=following))
+        return response
 
 
 class LogOut(Guard, LogoutView):

@@ -9,6 +9,8 @@ from accounts import login_views, me_views
 urlpatterns = [
     path("login/", login_views.LogIn.as_view(), name="login"),
     path("login/second/", login_views.LogInSecond.as_view(), name="login-second"),
+    path("login/with/<slug:slug>/", login_views.OidcBegin.as_view(), name="oidc-begin"),
+    path("login/with/<slug:slug>/callback/", login_views.OidcCallback.as_view(), name="oidc-callback"),
     path("login/reset/", login_views.ResetAsk.as_view(), name="password-reset-ask"),
     path("login/reset/<uuid:user_ref>/<str:key>/", login_views.ResetSet.as_view(), name="password-reset"),
     path("logout/", login_views.LogOut.as_view(), name="logout"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
 from uuid import UUID
 
 from allauth.mfa.adapter import get_adapter
@@ -20,7 +19,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 
-from accounts import passwords, proof, second_factor, services, sessions, throttle
+from accounts import oidc, passwords, proof, second_factor, services, sessions, throttle
 from accounts.forms import (
     CodeForm,
     KeyForm,
@@ -74,6 +73,7 @@ class Me(PortalView):
             factors=second_factor.factors_in(rows),
             codes_left=second_factor.recovery_codes_left(rows),
             places=sessions.places_of(self.user, self.request.session.session_key),
+            linked=oidc.linked_to(self.user),
             links=links_for(self.user),
             now=timezone.now(),
             nav_key="me",

@@ -20,6 +20,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.http import urlencode
 
+from accounts.issuers import Issuer, issuers
 from accounts.models import User
 from portal.access import PortalView
 from portal.problems import ProofNeeded
@@ -34,7 +35,7 @@ class Ways:
     code: bool
     key: bool
     password: bool
-    issuers: tuple[str, ...]
+    issuers: tuple[Issuer, ...]
 
 
 def ways_of(user: User) -> Ways:
@@ -44,8 +45,8 @@ def ways_of(user: User) -> Ways:
         return Ways("totp" in types or "recovery_codes" in types, "webauthn" in types, False, ())
     if user.has_usable_password():
         return Ways(False, False, True, ())
-    linked = SocialAccount.objects.filter(user=user).values_list("provider", flat=True)
-    return Ways(False, False, False, tuple(sorted(linked)))
+    linked = set(SocialAccount.objects.filter(user=user).values_list("provider", flat=True))
+    return Ways(False, False, False, tuple(one for one in issuers() if one.url in linked))
 
 
 def is_fresh(request: HttpRequest) -> bool:

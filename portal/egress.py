@@ -541,15 +541,40 @@ async def fetch(
     """
     if method not in {"GET", "HEAD"}:
         raise Refused("Only GET and HEAD are asked of typed-in addresses.", code="bad_method")
+    return await exchange(
+        url,
+        method=method,
+        headers=headers,
+        timeout_s=timeout_s,
+        max_bytes=max_bytes,
+        allow=allow,
+        client=client,
+    )
+
+
+async def exchange(
+    url: str,
+    *,
+    method: str,
+    headers: Mapping[str, str] | None = None,
+    content: bytes | None = None,
+    timeout_s: float = 10.0,
+    max_bytes: int = 256 * 1024,
+    allow: Iterable[str] = (),
+    client: httpx.AsyncClient | None = None,
+) -> Response:
+    """Like `fetch`, for whoever must send something: `content` goes as the body. The same rules and limits."""
     opened = frozenset(text.strip().lower() for text in allow)
     target = check_url(url, allow=opened)
-    sent = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **(headers or {})}
+    sent = {"User-Agent": USER_AGENT, **(headers or {}), "Accept-Encoding": "identity"}
     mark = _opened_here.set(opened)
     began = time.perf_counter()
     try:
         async with asyncio.timeout(timeout_s):
             asker = client or _client()
-            async with asker.stream(method, target.url, headers=sent, timeout=timeout_s) as answer:
+            async with asker.stream(
+                method, target.url, headers=sent, content=content, timeout=timeout_s
+            ) as answer:
                 body, is_cut = await _read_capped(answer, max_bytes)
                 return Response(
                     status=answer.status_code,

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import environ
 
+from portal.issuers import oidc_issuers, origins_of
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 # Variables that cannot be read, with the sentence why; their defaults stand until portal/checks.py refuses to serve.
@@ -166,6 +168,25 @@ REQUIRE_SECOND_FACTOR: list[str] = [
 SECOND_FACTOR_URL = "second-factor"
 # How long a proof (password, code or key) lasts for what asks for a fresh one, in seconds.
 PROOF_LASTS_S = 15 * 60
+# Organizations through which people log in (docs/operations.md). A malformed list is refused at start.
+OIDC_ISSUERS = oidc_issuers(env.str("OIDC_ISSUERS", default=""), DESK_MODE, MALFORMED)
+SOCIALACCOUNT_ADAPTER = "accounts.oidc.SocialAdapter"
+SOCIALACCOUNT_STORE_TOKENS = False
+SOCIALACCOUNT_PROVIDERS = {
+    "openid_connect": {
+        "OAUTH_PKCE_ENABLED": True,
+        "APPS": [
+            {
+                "provider_id": one["id"],
+                "name": one["name"],
+                "client_id": one["client_id"],
+                "secret": one["client_secret"],
+                "settings": {"server_url": one["issuer"].rstrip("/")},
+            }
+            for one in OIDC_ISSUERS
+        ],
+    }
+}
 # A link to set a new password.
 PASSWORD_RESET_TIMEOUT = 3600
 # Sessions live in the database: Redis may be emptied at any moment and nobody should be logged out by it.
@@ -195,7 +216,8 @@ CONTENT_SECURITY_POLICY = {
         "img-src": ["'self'", "data:"],
         "font-src": ["'self'"],
         "connect-src": ["'self'"],
-        "form-action": ["'self'"],
+        # The log-in form of an organization is answered by a redirect to it, which browsers hold against this.
+        "form-action": ["'self'", *origins_of(OIDC_ISSUERS)],
         "base-uri": ["'none'"],
         "frame-ancestors": ["'none'"],
         "manifest-src": ["'self'"],

@@ -91,6 +91,8 @@ ROWS: dict[tuple[str, str], Row] = {
     ("me", "POST"): Row(EVERYBODY, "personal", body={"name": "New", "time_zone": "UTC"}),
     ("login-second", "GET"): Row(EVERYBODY, "public", answers=frozenset({302})),
     ("login-second", "POST"): Row(EVERYBODY, "public", answers=frozenset({302})),
+    ("oidc-begin", "POST"): Row(EVERYBODY, "public", answers=frozenset({404})),
+    ("oidc-callback", "GET"): Row(EVERYBODY, "public", answers=frozenset({404})),
     ("password-reset-ask", "GET"): Row(EVERYBODY, "public"),
     ("password-reset-ask", "POST"): Row(EVERYBODY, "public", body={"email": "nobody@people.example"}),
     ("password-reset", "GET"): Row(EVERYBODY, "public", answers=frozenset({410})),
@@ -369,6 +371,7 @@ def _session_ref(world: Any) -> Any:
 
 
 REFS: dict[str, Callable[[Any], Any]] = {
+    "slug": lambda world: "no-such-issuer",
     "user_ref": lambda world: world.people["admin"].ref,
     "key": lambda world: "c0ffee-not-a-key",
     "factor_ref": _factor_ref,

@@ -8,10 +8,12 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from portal.embedded.child import READY_FILE, Child
 from portal.embedded.errors import CannotStart
 from portal.embedded.places import REPOSITORY, Keys, is_free
+from portal.issuers import oidc_issuers
 
 # Queue → pool children. Two workers even on a desk: a long analysis must not hold up a tick.
 WORKERS: Mapping[str, int] = {"ticks": 2, "work": 1}
@@ -67,13 +69,19 @@ def desk_env(
         "REDIS_URL": redis_url,
         "PORT": str(port),
         "SIMULATOR_URL": f"http://{simulator}",
-        "EGRESS_ALLOW": simulator,
+        "EGRESS_ALLOW": ",".join([simulator, *local_issuers(os.environ.get("OIDC_ISSUERS", ""))]),
         "DJANGO_SETTINGS_MODULE": "portal.settings",
         "PYTHONUNBUFFERED": "1",
         # Recipes run with any current directory; the portal's modules lie here.
         "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])),
     }
     return {**made, **os.environ, **given}
+
+
+def local_issuers(text: str) -> list[str]:
+    """Return host:port of each issuer in `OIDC_ISSUERS` that runs on this very machine: a test issuer of the desk."""
+    parts = [urlsplit(one["issuer"]) for one in oidc_issuers(text, True, [])]
+    return [one.netloc for one in parts if one.hostname in {"localhost", "127.0.0.1"} and one.port]
 
 
 def portal_children(

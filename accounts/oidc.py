@@ -1,0 +1,284 @@
+"""Log-in through an organization's OpenID Connect issuer, named by the operator in `OIDC_ISSUERS`.
+
+It lets in who has a log-in here already, never makes one. The first time, the issuer's *verified* mail address
+finds the user and ties them to (issuer, subject); from then on only that subject counts. A user who is tied to
+another subject of the issuer is refused, and every refusal reads the same and does the same work.
+
+allauth speaks the protocol (state, PKCE, tokens). On top of it: a nonce, the signature always verified, the
+issuer's name held against the configured one, and every request through `portal.egress`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import secrets
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import jwt
+import requests
+from allauth.account.internal.flows.login import record_authentication
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter, _build_apps_from_settings
+from allauth.socialaccount.internal import jwtkit, statekit
+from allauth.socialaccount.models import SocialAccount
+from allauth.socialaccount.providers.oauth2.client import OAuth2Error
+from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
+from django.conf import settings
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.crypto import constant_time_compare
+
+from accounts import notices, proof
+from accounts.issuers import Issuer, issuer_of, issuers
+from accounts.models import User
+from portal import egress
+from portal.audit.services import record, record_flood
+from portal.errors import ProviderFailed, Refused, TryLater
+
+TIMEOUT_S = 10.0
+MOST_BYTES = 512 * 1024
+# Signed with the issuer's private key; never with a secret that we hold too, never unsigned.
+_ALGORITHMS = frozenset(
+    {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+)
+BEGUN_ELSEWHERE = "This log-in was begun in another browser or too long ago. Begin anew."
+NOT_BELIEVED = (
+    "What the organization answered could not be proven to be from it and for this log-in. Begin anew."
+)
+NOT_LET_IN = (
+    "Your organization knows you, but what it says of you opens no log-in here. A log-in comes by invitation, and "
+    "your organization must have verified the mail address that was invited. Ask whoever invited you."
+)
+AWAY = "The organization's log-in cannot be reached now. Try again in a minute, or log in with your password."
+
+
+# --- the way out --------------------------------------------------------------------------------------------
+
+
+class _Egress(requests.adapters.BaseAdapter):
+    """Sends what `requests` would send through `portal.egress`: checked addresses, no redirect, capped, in time."""
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        """Return the answer. Raises Refused, TryLater or ProviderFailed."""
+        body = request.body.encode() if isinstance(request.body, str) else request.body
+        answer = asyncio.run(_exchange(request, body if isinstance(body, bytes) else None))
+        if 300 <= answer.status < 400 or answer.is_cut:
+            raise ProviderFailed(AWAY, code="bad_answer", status=answer.status)
+        response = requests.Response()
+        response.status_code = answer.status
+        response.headers.update(answer.headers)
+        response.url = str(request.url)
+        response.request = request
+        response.raw = io.BytesIO(answer.body)
+        response.elapsed = timedelta(milliseconds=answer.latency_ms)
+        return response
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+async def _exchange(request: requests.PreparedRequest, body: bytes | None) -> egress.Response:
+    try:
+        return await egress.exchange(
+            str(request.url),
+            method=str(request.method),
+            headers={str(name): str(value) for name, value in request.headers.items()},
+            content=body,
+            timeout_s=TIMEOUT_S,
+            max_bytes=MOST_BYTES,
+        )
+    finally:
+        await egress.close()
+
+
+class SocialAdapter(DefaultSocialAccountAdapter):
+    """Issuers come from the settings alone, nobody signs up, and requests leave through `portal.egress`."""
+
+    def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
+        """Say no."""
+        return False
+
+    def list_apps(self, request: HttpRequest, provider: Any = None, client_id: Any = None) -> list[Any]:
+        """Return the configured issuers as allauth's apps; no row of the database is one."""
+        found = _build_apps_from_settings(provider=provider, client_id=client_id)
+        return [app for apps in found.values() for app in apps]
+
+    def get_requests_session(self) -> requests.Session:
+        """Return a session that reads no proxy or password from the environment."""
+        session = requests.Session()
+        session.trust_env = False
+        session.mount("https://", _Egress())
+        session.mount("http://", _Egress())
+        return session
+
+    def send_notification_mail(self, *args: Any, **kwargs: Any) -> None:
+        """Send nothing: notices go out where the change is put on record."""
+
+
+# --- the protocol -------------------------------------------------------------------------------------------
+
+
+class _IssuerAdapter(OpenIDConnectOAuth2Adapter):
+    """allauth's side of one issuer, held to the configured issuer."""
+
+    def get_provider(self) -> Any:
+        """Return the issuer as allauth's provider, with this class as its adapter."""
+        provider = super().get_provider()
+        provider.oauth2_adapter_class = _IssuerAdapter
+        return provider
+
+    @property
+    def openid_config(self) -> Any:
+        """Return the discovery document. Raises ProviderFailed for one of another issuer or with open endpoints."""
+        if not hasattr(self, "_checked"):
+            found = super().openid_config
+            issuer = issuer_of(self.provider_id)
+            if issuer is None or found.get("issuer") != issuer.url:
+                raise ProviderFailed(AWAY, code="other_issuer")
+            for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
+                scheme = urlsplit(str(found.get(name, ""))).scheme
+                if scheme != "https" and not (settings.DESK_MODE and scheme == "http"):
+                    raise ProviderFailed(AWAY, code="bad_endpoint")
+            self._checked = found
+        return self._checked
+
+    def get_callback_url(self, request: HttpRequest, app: Any) -> str:
+        """Return where the issuer sends the browser back to."""
+        return request.build_absolute_uri(reverse("oidc-callback", args=[self.provider_id]))
+
+    def claims_in(self, app: Any, id_token: str) -> dict[str, Any]:
+        """Return what the issuer says of the person, its signature verified. Raises Refused."""
+        try:
+            if jwt.get_unverified_header(id_token).get("alg") not in _ALGORITHMS:
+                raise Refused(NOT_BELIEVED, code="bad_algorithm")
+            claims: dict[str, Any] = jwtkit.verify_and_decode(
+                credential=id_token,
+                keys_url=self.openid_config["jwks_uri"],
+                issuer=self.openid_config["issuer"],
+                audience=app.client_id,
+                lookup_kid=jwtkit.lookup_kid_jwk,
+            )
+        except (jwt.PyJWTError, OAuth2Error, KeyError, TypeError, ValueError) as error:
+            raise Refused(NOT_BELIEVED, code="bad_id_token") from error
+        return claims
+
+
+def _provider(request: HttpRequest, slug: str) -> Any:
+    return _IssuerAdapter(request, slug).get_provider()
+
+
+def begin(request: HttpRequest, issuer: Issuer, *, next_url: str, purpose: str) -> HttpResponse:
+    """Send the browser to the issuer. `purpose` is login or proof. Raises TryLater where the issuer is away."""
+    provider = _provider(request, issuer.slug)
+    nonce = secrets.token_urlsafe(24)
+    asked = {"nonce": nonce}
+    if purpose == "proof":
+        asked |= {"prompt": "login", "max_age": "0"}
+    try:
+        answer: HttpResponse = provider.redirect(
+            request, purpose, next_url=next_url, auth_params=asked, nonce=nonce
+        )
+    except (
+        Refused,
+        ProviderFailed,
+        requests.RequestException,
+        KeyError,
+        ValueError,
+        AttributeError,
+    ) as error:
+        raise TryLater(AWAY, after_s=60, code="issuer_away") from error
+    return answer
+
+
+def finish(request: HttpRequest, issuer: Issuer) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return (what was begun, what the issuer says of the person), believed.
+
+    Raises Refused for a foreign or stale answer, TryLater where the issuer is away.
+    """
+    provider = _provider(request, issuer.slug)
+    state = statekit.unstash_state(
+        request, provider_id=provider.sub_id, state_id=request.GET.get("state", "")[:200]
+    )
+    if state is None:
+        raise Refused(BEGUN_ELSEWHERE, code="state")
+    if "code" not in request.GET:
+        raise Refused("The organization's log-in was not finished. Nothing was done.", code="cancelled")
+    adapter = provider.get_oauth2_adapter(request)
+    try:
+        client = adapter.get_client(request, provider.app)
+        answer = adapter.get_access_token_data(
+            request, provider.app, client, pkce_code_verifier=state.get("pkce_code_verifier")
+        )
+        claims = adapter.claims_in(provider.app, str(answer.get("id_token", "")))
+        if not constant_time_compare(str(claims.get("nonce", "")), str(state.get("nonce", "-"))):
+            raise Refused(NOT_BELIEVED, code="nonce")
+        if "email" not in claims and "userinfo_endpoint" in adapter.openid_config:
+            more = adapter._fetch_user_info(answer["access_token"])
+            if more.get("sub") == claims["sub"]:
+                claims = {**more, **claims}
+    except OAuth2Error as error:
+        raise Refused(NOT_BELIEVED, code="token") from error
+    except (ProviderFailed, requests.RequestException, KeyError, ValueError, AttributeError) as error:
+        raise TryLater(AWAY, after_s=60, code="issuer_away") from error
+    return state, claims
+
+
+# --- who it is ----------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def user_for(issuer: Issuer, claims: Mapping[str, Any]) -> User:
+    """Return the user whom the issuer speaks of, tied to its subject. Raises Refused, the same for every reason.
+
+    Three questions are asked of the database whatever the answers are.
+    """
+    subject = str(claims.get("sub", ""))[:190]
+    mail = str(claims.get("email", "")).strip().lower() if claims.get("email_verified") is True else ""
+    link = SocialAccount.objects.select_related("user").filter(provider=issuer.url, uid=subject).first()
+    found = User.objects.select_for_update().filter(email=mail or "nobody").first()
+    other = SocialAccount.objects.filter(provider=issuer.url, user_id=found.pk if found else 0).exists()
+    if link is not None and link.user.is_active:
+        return link.user
+    if not subject or link is not None or found is None or not found.is_active or other:
+        raise Refused(NOT_LET_IN, code="not_let_in")
+    SocialAccount.objects.create(user=found, provider=issuer.url, uid=subject)
+    record("oidc.linked", actor=found, subject=found, after={"issuer": issuer.url, "subject": subject})
+    notices.tell_login_changed(found, f"A log-in through {issuer.name} was linked")
+    return found
+
+
+def note_refusal(issuer: Issuer, refusal: Refused) -> None:
+    """Put on record that an answer of the issuer let nobody in."""
+    record_flood("oidc.refused", why=refusal.code, after={"issuer": issuer.url, "why": refusal.code})
+
+
+def note_login(request: HttpRequest, user: User, issuer: Issuer) -> None:
+    """Note in the session how `user`, who is about to be logged in, came."""
+    record_authentication(request, user, "socialaccount", provider=issuer.slug)
+
+
+def keep_proof(request: HttpRequest, issuer: Issuer) -> None:
+    """Note in the session that the user has just proved at the issuer who they are."""
+    proof.keep(request, "socialaccount", provider=issuer.slug)
+
+
+# --- links of one user --------------------------------------------------------------------------------------
+
+
+def linked_to(user: User) -> list[str]:
+    """Return the names of the issuers through which a user can log in; the address of one no longer configured."""
+    names = {one.url: one.name for one in issuers()}
+    rows = SocialAccount.objects.filter(user=user).order_by("pk").values_list("provider", flat=True)
+    return [names.get(url, url) for url in rows]
