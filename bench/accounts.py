@@ -15,9 +15,10 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-ROUNDS = 25
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "25"))
 LIMIT = 25
 DEEP = 1000
 _ENV = {
@@ -71,7 +72,8 @@ class Bench:
         # Hundreds of requests a second by one person are what is measured here; they are still counted.
         PortalAPIView.rate_per_minute = PortalAPIView.rate_per_user = 1_000_000
         self.browser = Client(headers={"host": "localhost"})
-        self.browser.force_login(User.objects.get(email=MANAGER))
+        self.user = User.objects.get(email=MANAGER)
+        self.browser.force_login(self.user)
         self.largest = Account.objects.get(number="9000000")
         self.figures: dict[str, float] = {}
 
@@ -99,30 +101,34 @@ class Bench:
                 took[way].append((time.perf_counter() - began) * 1000)
         for way, values in took.items():
             self.figures[f"{name}_{way}_ms"] = round(statistics.median(values), 2)
+            # What a request takes while the machine has nothing else to do: the rest is others' work.
+            self.figures[f"{name}_{way}_best_ms"] = round(min(values), 2)
         for way in ways:
             if way != "peer" and "peer" in ways:
                 ratio = self.figures[f"{name}_{way}_ms"] / self.figures[f"{name}_peer_ms"]
                 self.figures[f"{name}_{way}_over_peer"] = round(ratio, 3)
 
-    def deep_cursor(self, url: str, skip: int) -> str:
-        """Walk `skip` rows down the API's list in long pages and return the query string of the page there."""
-        at, left = url, skip
-        while left > 0:
-            step = min(200, left)
-            joint = "&" if "?" in at else "?"
-            body = self.get(f"{at}{joint}limit={step}" if "limit=" not in at else at).json()
-            left -= len(body["results"])
-            if body["next"] is None:
-                raise AssertionError(f"{url} has no row {skip}.")
-            query = body["next"].split("?", 1)[1]
-            rest = "&".join(part for part in query.split("&") if not part.startswith("limit="))
-            at = f"{url.split('?')[0]}?{rest}"
-        return at.split("?", 1)[1]
+    def cursor_at(self, path: str, query: str, rows: Any, order: str, skip: int, **filters: Any) -> str:
+        """Return the query string of the page `skip` rows down the list at `path`, without walking there."""
+        from django.http import QueryDict
+        from django.urls import resolve
+
+        from portal.paging import keyset
+
+        assert resolve(path)
+        edge = rows.order_by(order, "-pk" if order.startswith("-") else "pk")[skip - 1 : skip + 1]
+        asked = SimpleNamespace(GET=QueryDict(f"limit=1&{query}"), user=self.user, path=path)
+        only = rows.filter(pk__in=[row.pk for row in edge])
+        cursor = keyset(only, asked, order=order, filters=filters).next_cursor
+        assert cursor is not None, f"{path} has no row {skip}."
+        return f"{query}&cursor={cursor}".lstrip("&")
 
 
 def measure() -> dict[str, float]:
     """Return every figure; the database is full."""
     from accounts.models import Account, Contact
+    from accounts.selectors import accounts_seen
+    from portal.audit.selectors import entries_of_account
 
     bench = Bench()
     ref, whole = bench.largest.ref, _size()
@@ -149,6 +155,12 @@ def measure() -> dict[str, float]:
             "",
         ),
     }
+    of = {"account": bench.largest.pk}
+    listed: dict[str, tuple[Any, str, dict[str, Any], dict[str, Any]]] = {
+        "accounts": (accounts_seen(bench.user), "name", {}, {}),
+        "contacts": (Contact.objects.filter(account=bench.largest), "escalation_order", of, {}),
+        "audit": (entries_of_account(bench.largest), "-id", {**of, "what": ""}, {"a": bench.largest.pk}),
+    }
     for name, (api, page, peer, limit, deep, query) in lists.items():
         first = f"limit={limit}&{query}".rstrip("&")
         bench.beside(
@@ -159,8 +171,10 @@ def measure() -> dict[str, float]:
                 "peer": lambda peer=peer: bench.get(peer),  # type: ignore[misc]
             },
         )
-        api_query = bench.deep_cursor(api, limit * (deep - 1))
-        page_query = _page_cursor(bench, page, query, limit * (deep - 1))
+        skip = limit * (deep - 1)
+        rows, order, of_api, of_page = listed[name]
+        api_query = bench.cursor_at(api, "", rows, order, skip, **of_api)
+        page_query = bench.cursor_at(page, query, rows, order, skip, **of_page)
         bench.beside(
             f"{name}_page_{'1000' if deep == DEEP else 'deep'}",
             {
@@ -176,6 +190,8 @@ def measure() -> dict[str, float]:
         for way in ("api", "page", "peer"):
             ratio = bench.figures[f"{key}_{way}_ms"] / bench.figures[f"{key}_{way}_first_ms"]
             bench.figures[f"{key}_{way}_over_first"] = round(ratio, 3)
+            best = bench.figures[f"{key}_{way}_best_ms"] / bench.figures[f"{key}_{way}_first_best_ms"]
+            bench.figures[f"{key}_{way}_best_over_first"] = round(best, 3)
 
     somebody = Contact.objects.filter(account=bench.largest).order_by("-pk")[0]
     mail, number = somebody.email, Account.objects.filter(team=bench.largest.team).order_by("-pk")[0].number
@@ -222,11 +238,12 @@ def measure() -> dict[str, float]:
     for name, url in _pages(ref, mail).items():
         bench.beside(f"page_{name}", {"alone": lambda url=url: bench.get(url)}, rounds=11)  # type: ignore[misc]
         bench.figures[f"page_{name}_ms"] = bench.figures.pop(f"page_{name}_alone_ms")
+        bench.figures[f"page_{name}_best_ms"] = bench.figures.pop(f"page_{name}_alone_best_ms")
         bench.figures[f"page_{name}_queries"] = bench.figures.pop(f"page_{name}_alone_queries")
     slowest = max(
         (value, name)
         for name, value in bench.figures.items()
-        if name.startswith("page_") and name.endswith("_ms")
+        if name.startswith("page_") and name.endswith("_ms") and not name.endswith("_best_ms")
     )
     bench.figures["slowest_page_ms"] = slowest[0]
     return bench.figures
@@ -250,23 +267,6 @@ def _pages(ref: Any, mail: str) -> dict[str, str]:
         "palette_short": "/palette?q=an",
         "palette_nothing": "/palette?q=zzzzqqq",
     }
-
-
-def _page_cursor(bench: Bench, page: str, query: str, skip: int) -> str:
-    """Walk a page's list down by its Next links and return the query string of the place."""
-    import re
-    from html import unescape
-
-    at, left = f"{page}?limit={min(200, skip)}&{query}".rstrip("&"), skip
-    while True:
-        text = bench.get(at).content.decode()
-        left -= min(200, skip)
-        found = re.search(r'rel="next" href="\?([^"]+)"', text)
-        assert found is not None, f"{page} has no row {skip}."
-        parts = [part for part in unescape(found.group(1)).split("&") if not part.startswith("limit=")]
-        if left <= 0:
-            return "&".join(parts)
-        at = f"{page}?limit={min(200, left)}&{'&'.join(parts)}"
 
 
 def main() -> int:
@@ -308,10 +308,13 @@ def _table(figures: Mapping[str, float]) -> str:
         if f"{name}_api_over_first" in figures:
             over = [f"{figures[f'{name}_{way}_over_first']:9.2f}" for way in ("api", "page", "peer")]
             rows.append(f"{'   over its own first page':34} {' '.join(over)}")
+            best = [f"{figures[f'{name}_{way}_best_over_first']:9.2f}" for way in ("api", "page", "peer")]
+            rows.append(f"{'   the same by the best of each':34} {' '.join(best)}")
     rows += [
-        f"{name.removesuffix('_ms'):34} {value:9.1f}   {figures[name.removesuffix('_ms') + '_queries']:.0f} queries"
+        f"{name.removesuffix('_ms'):34} {value:9.1f}   {figures[name.removesuffix('_ms') + '_queries']:.0f} queries,"
+        f" best {figures[name.removesuffix('_ms') + '_best_ms']:.1f}"
         for name, value in figures.items()
-        if name.startswith("page_") and name.endswith("_ms")
+        if name.startswith("page_") and name.endswith("_ms") and not name.endswith("_best_ms")
     ]
     return "\n".join(rows)
 
