@@ -6,9 +6,10 @@ Each look reads the provider (seconds of HTTP) outside any transaction and says 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from django.db.models import QuerySet
 
 from accounts.clouds import discover_pools
 from accounts.models import Membership
@@ -166,10 +167,6 @@ def approvers_of(account: Account) -> list[str]:
     return [str(row.user) for row in rows]
 
 
-def protected_of(account: Account) -> Sequence[ProtectedServer]:
-    """Return the protected servers of an account, by name. One query."""
-    return list(
-        ProtectedServer.objects.filter(account=account)
-        .select_related("connection", "marked_by")
-        .order_by("server_name", "pk")
-    )
+def protected_of(account: Account) -> QuerySet[ProtectedServer]:
+    """Return the protected servers of an account."""
+    return ProtectedServer.objects.filter(account=account).select_related("connection", "marked_by")

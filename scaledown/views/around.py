@@ -15,6 +15,7 @@ from capacity.models import TrafficEvent
 from capacity.services import add_event
 from portal.access import Permission
 from portal.errors import NotPermitted, Refused, Trouble
+from portal.paging import keyset
 from portal.runs.models import Run, Standstill
 from scaledown import drawing, services
 from scaledown.forms import (
@@ -183,9 +184,8 @@ class Protected(ScaledownPage):
         return self._page(form, status=422)
 
     def _page(self, form: ProtectForm, status: int = 200) -> HttpResponse:
-        return self.show(
-            "scaledown/protected.html", marks=drawing.protected_of(self.account), form=form, status=status
-        )
+        page = keyset(drawing.protected_of(self.account), self.request, order="server_name")
+        return self.show("scaledown/protected.html", page=page, marks=page.rows, form=form, status=status)
 
 
 class ProtectedLift(ScaledownPage):

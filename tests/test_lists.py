@@ -1,0 +1,158 @@
+"""Every list of the portal is paged and costs the same few queries for ten rows and for a thousand.
+
+The addresses are found, not listed: a new GET address is visited here by itself. Every kind of row that there is in the
+matrix's world is copied ten, sixty and a thousand times; no page may grow beyond a page of them.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.apps import apps
+from django.db import DatabaseError, connection, models, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from accounts.models import Account, ApiToken, CloudConnection, Contact
+from portal.audit.models import AuditEntry
+from portal.runs.models import JournalEntry, Run
+from scaledown.models import Plan
+from tests import factories as make
+from tests.access_table import ROWS
+from tests.test_access_matrix import ROUTES, world  # noqa: F401 - the fixture
+
+pytestmark = pytest.mark.django_db
+
+# Besides the two of the session. The plans' page shows the live runs with their servers as well.
+MOST = 4
+MORE = {"scaledown:plan-list": 7}
+WHO = "lead"
+OURS = ("accounts", "capacity", "scaledown", "drills", "runs", "approvals", "audit", "notify")
+# Not copied: who may do what would change with them, or they are not rows of a list.
+NOT_COPIED = {"membership", "teammembership", "user", "team", "loginthrottle", "auditseal", "auditunsealed"}
+# An account has a handful of them, and forms offer them all as choices: ten are enough here.
+CHOICES = {CloudConnection}
+MUST_BE_COPIED = {Account, ApiToken, AuditEntry, Contact, JournalEntry, Plan, Run}
+
+
+def unique_fields(model):
+    names = {
+        field.name for field in model._meta.local_concrete_fields if field.unique and not field.primary_key
+    }
+    for constraint in model._meta.constraints:
+        if isinstance(constraint, models.UniqueConstraint):
+            names |= set(constraint.fields)
+    return names
+
+
+def copies_of(row, count, beginning):
+    """`count` new rows like this one, told apart where the model wants them to be."""
+    unique = unique_fields(type(row))
+    for number in range(beginning, beginning + count):
+        copy = type(row)()
+        for field in row._meta.local_concrete_fields:
+            value = getattr(row, field.attname)
+            if field.primary_key:
+                continue
+            if isinstance(field, models.UUIDField) and (field.name == "ref" or field.name in unique):
+                value = uuid.uuid4()
+            elif field.name in unique and isinstance(field, models.CharField):
+                value = f"{number:08}{uuid.uuid4().hex}{'0' * 24}"[: min(field.max_length or 64, 64)]
+            elif field.name in unique and isinstance(field, models.IntegerField):
+                value = 100_000 + number
+            elif field.name == "next_tick_at" and value is not None:
+                value = timezone.now() + timedelta(hours=1)
+            setattr(copy, field.attname, value)
+        yield copy
+
+
+def fill(count, beginning):
+    """Copy what there is; returns the models that could be."""
+    done = set()
+    for model in apps.get_models():
+        if model._meta.app_label not in OURS or model._meta.model_name in NOT_COPIED:
+            continue
+        row = model._default_manager.order_by("pk").first()
+        if row is None or (model in CHOICES and beginning):
+            continue
+        try:
+            with transaction.atomic():
+                model._default_manager.bulk_create(list(copies_of(row, count, beginning)))
+        except (DatabaseError, ValueError):
+            continue
+        done.add(model)
+    return done
+
+
+def lists_of(world):  # noqa: F811
+    """Every GET address with the references of the world's own rows."""
+    for name, method, refs in ROUTES:
+        row = ROWS[name, method]
+        if method == "GET" and WHO in row.may and row.kind in {"account", "list", "personal"}:
+            yield name, world.url(name, refs)
+
+
+def visit(world, urls):  # noqa: F811
+    found = {}
+    browser = world.client(WHO)
+    for name, url in urls:
+        with CaptureQueriesContext(connection) as seen:
+            answer = browser.get(url)
+        if answer.status_code == 200 and not answer.streaming:
+            queries = [one["sql"] for one in seen if not one["sql"].startswith(("SAVEPOINT", "RELEASE"))]
+            found[name] = (len(queries), answer.content, queries)
+    return found
+
+
+def is_list(content):
+    if b'rel="next"' in content:
+        return True
+    try:
+        return "results" in json.loads(content)
+    except (ValueError, TypeError):
+        return False
+
+
+def test_no_list_grows_with_its_rows_and_each_needs_at_most_four_queries(world):  # noqa: F811
+    urls = list(lists_of(world))
+    person = world.people[WHO]
+    make.token(person)
+    AuditEntry.objects.create(
+        what="contact.changed", account_ref=world.account.ref, actor_ref=str(person.ref), actor_name="x"
+    )
+    Run.objects.filter(next_tick_at__lt=timezone.now()).update(
+        next_tick_at=timezone.now() + timedelta(hours=1)
+    )
+    visit(world, urls)
+    run = Run.objects.order_by("pk").first()
+    JournalEntry.objects.create(run=run, seq=1, at=timezone.now(), kind="note", says="It began.", token=1)
+    missing = MUST_BE_COPIED - fill(10, 0)
+    assert not missing
+    ten = visit(world, urls)
+    fill(50, 10)
+    sixty = visit(world, urls)
+    fill(940, 60)
+    thousand = visit(world, urls)
+    lists = {name for name in thousand if is_list(thousand[name][1])}
+    assert len(lists) >= 12
+    assert {
+        "accounts:account-list",
+        "accounts:contact-list",
+        "accounts:activity",
+        "api-accounts",
+        "api-contacts",
+    } <= lists
+    wrong = []
+    for name, (queries, content, sqls) in thousand.items():
+        if name not in ten or name not in sixty:
+            continue
+        if queries > ten[name][0]:
+            wrong.append(f"{name}: {ten[name][0]} queries for ten rows, {queries} for a thousand")
+        if len(content) > 1.5 * len(sixty[name][1]) + 2_000:
+            wrong.append(f"{name}: {len(sixty[name][1])} bytes for sixty rows, {len(content)} for a thousand")
+        if name in lists and queries - 2 > MORE.get(name, MOST):
+            wrong.append(f"{name}: {queries - 2} queries besides the session's:\n" + "\n".join(sqls))
+    assert not wrong, "\n".join(wrong)
