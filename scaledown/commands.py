@@ -125,6 +125,7 @@ def resume(turn: Turn, command: Command) -> Verdict:
     turn.change(
         stopped_at=None,
         waiting=None,
+        stuck=None,
         refusals=0,
         refusal_says="",
         busy_since=None,
@@ -295,7 +296,7 @@ def go_on(turn: Turn, command: Command) -> Verdict:
     )
     if turn.status is RunStatus.HALTED:
         turn.new_status = RunStatus.RUNNING
-        turn.change(stopped_at=None, waiting=None)
+        turn.change(stopped_at=None, waiting=None, stuck=None)
     return True, f"{way.name} is removed; up to {wording.count_of(most)} may be cut."
 
 
@@ -317,7 +318,7 @@ def wait(turn: Turn, command: Command) -> Verdict:
     _more_time(turn, way, more_s)
     if turn.status is RunStatus.HALTED:
         turn.new_status = RunStatus.RUNNING
-        turn.change(stopped_at=None, waiting=None)
+        turn.change(stopped_at=None, waiting=None, stuck=None)
     return True, f"{way.name} gets {wording.seconds(more_s)} more."
 
 

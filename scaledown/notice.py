@@ -90,6 +90,7 @@ def _notice_planned_node(turn: Turn, way: ServerWay, node: NodeWay, balancer: Ba
     difference = _difference(node, balancer, may_be_new=came_back)
     if state is node.asked and not difference:
         if not node.is_settled or (seen is not None and seen.node_id != node.node_id):
+            turn.change(stuck=None)  # what was asked for shows: the run moves on
             turn.update_node(
                 way,
                 node,

@@ -84,7 +84,11 @@ def _settle_not_done(turn: Turn, way: ServerWay, action: Action, outcome: Outcom
     elif way.delete is not None and not by_reading and outcome.kind is OutcomeKind.NOT_APPLIED:
         way = turn.update(way, delete=replace(way.delete, tries=way.delete.tries - 1, next_try_at=None))
     if outcome.kind is OutcomeKind.NOT_APPLIED:
-        turn.look_again_s = 0.05 if not by_reading else LOOK_SOON_S
+        look_again_s = 0.05 if not by_reading else LOOK_SOON_S
+        code = "effect" if by_reading else "sending"
+        turn.wait(
+            code, wording.not_sent(way.name, outcome.says), limit_s=TROUBLE_S, look_again_s=look_again_s
+        )
     elif outcome.kind is OutcomeKind.TRY_LATER:
         _settle_try_later(turn, way, action, outcome)
     else:

@@ -198,6 +198,20 @@ class Waiting:
 
 
 @dataclass(frozen=True)
+class Stuck:
+    """How long a run has waited for things that should have come, whatever they were, since it last moved on.
+
+    `limit_s` is the longest bound among them, `at` when the last of it was counted (None: not counting now),
+    `reasons` the newest sentence for each of them, by code.
+    """
+
+    seconds: float = 0.0
+    limit_s: float | None = None
+    at: datetime | None = None
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Progress:
     """All that a run keeps between ticks. `format` rises with an incompatible change of shape."""
 
@@ -210,6 +224,8 @@ class Progress:
     noted_nodes: tuple[str, ...] = ()
     """Nodes that came by another hand and were noted, as `balancer/address:port`."""
     waiting: Waiting | None = None
+    stuck: Stuck | None = None
+    """What it waited for in turn without moving on; None once something moved."""
     sighted_at: datetime | None = None
     """When all balancers of the plan were last read."""
     probed_at: datetime | None = None

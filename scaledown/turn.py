@@ -27,6 +27,7 @@ from scaledown.progress import (
     Progress,
     PutBack,
     ServerWay,
+    Stuck,
     Waiting,
     with_server,
 )
@@ -36,6 +37,15 @@ from scaledown.wording import Words
 LOOK_SOON_S = 0.5
 LOOK_S = 1.0
 LOOK_RESTING_S = 2.0
+
+MOST_STUCK_S = 1800.0
+"""How long a run may wait in all, for whatever in turn, where none of its waits has a shorter bound."""
+LONGEST_GAP_S = 60.0
+"""Time between two looks counts as waiting up to this: nobody waited while nobody looked."""
+BOUNDED_WAITS = frozenset({"deleting", "drain", "recheck", "soak"})
+"""Waits with a bound of their own: their time is no lack of progress, but what came before still counts."""
+WANTED_WAITS = frozenset({"hold", "in_charge", "late_change", "pause_between", "standstill", "window"})
+"""Waits that the plan or a person wants. Who gets there could do all that was to be done."""
 
 NEXT_COMMANDS_RESUME = ("resume", "abort", "finish_here")
 
@@ -131,6 +141,7 @@ class Turn:
     def enter(self, way: ServerWay, phase: Phase, words: Words, **values: Any) -> ServerWay:
         """Move a server to a phase and journal why."""
         was = way.phase
+        self.change(stuck=None)
         way = self.update(
             way,
             phase=phase,
@@ -183,6 +194,7 @@ class Turn:
             self.new_status = RunStatus.HALTED
             self.change(
                 told_beside_halt=(),
+                stuck=None,
                 stopped_at=self.progress.stopped_at or self.now,
                 waiting=None,
                 says=words.says,
@@ -198,6 +210,7 @@ class Turn:
             stopped_at=self.progress.stopped_at or self.now,
             pause_after=None,
             waiting=None,
+            stuck=None,
             says=words.says,
             customer_says=words.customer_says,
             until=None,
@@ -213,22 +226,15 @@ class Turn:
         rank: HaltRank = HaltRank.DECIDE_TODAY,
         look_again_s: float = LOOK_S,
     ) -> bool:
-        """Wait for a named thing; after `limit_s` of the same wait the run halts. Settles the tick.
+        """Wait for a named thing; after `limit_s` of waiting the run halts. Settles the tick.
 
-        `until` is when the wait ends by itself, where that is known.
+        `until` is when the wait ends by itself, where that is known. What counts is the time since the run last
+        moved on, for whatever it waited in turn: two reasons that take turns do not prolong each other.
         """
         standing = self.progress.waiting
         since = standing.since if standing is not None and standing.code == code else self.now
-        if limit_s is not None and (self.now - since).total_seconds() > limit_s:
-            minutes = max(1, round(limit_s / 60))
-            return self.halt(
-                f"waited_for_{code}",
-                rank,
-                Words(
-                    f"Waited {minutes} min in vain. {words.says}",
-                    "Paused for safety: we waited for something that did not come. We look into it.",
-                ),
-            )
+        if self._is_stuck(code, words, limit_s):
+            return self._waited_in_vain(code, rank, words)
         self.change(
             waiting=Waiting(code, since, words.says, words.customer_says, until),
             says=words.says,
@@ -240,6 +246,41 @@ class Turn:
             left = (until - self.now).total_seconds()
             self.look_again_s = min(max(left, 0.05), look_again_s)
         return True
+
+    def _is_stuck(self, code: str, words: Words, limit_s: float | None) -> bool:
+        """Count the time since the last look as waiting; return whether it was too long."""
+        stuck = self.progress.stuck
+        is_told = self.status is RunStatus.HALTED and limit_s is None
+        if code in WANTED_WAITS or code in BOUNDED_WAITS or is_told:
+            is_over = stuck is None or code in WANTED_WAITS
+            self.change(stuck=None if is_over or stuck is None else replace(stuck, at=None))
+            return False
+        stuck = stuck or Stuck()
+        gap_s = 0.0 if stuck.at is None else (self.now - stuck.at).total_seconds()
+        limits = [limit for limit in (stuck.limit_s, limit_s) if limit is not None]
+        stuck = Stuck(
+            stuck.seconds + min(max(gap_s, 0.0), LONGEST_GAP_S),
+            max(limits, default=None),
+            self.now,
+            {**stuck.reasons, code: words.says},
+        )
+        self.change(stuck=stuck)
+        return stuck.seconds > (MOST_STUCK_S if stuck.limit_s is None else stuck.limit_s)
+
+    def _waited_in_vain(self, code: str, rank: HaltRank, words: Words) -> bool:
+        stuck = self.progress.stuck
+        assert stuck is not None
+        minutes = max(1, round(stuck.seconds / 60))
+        others = [says for other, says in stuck.reasons.items() if other != code]
+        said = " ".join([words.says, *others])
+        return self.halt(
+            f"waited_for_{code}",
+            rank,
+            Words(
+                f"Waited {minutes} min in vain{', in turn for' if others else '.'}{':' if others else ''} {said}",
+                "Paused for safety: we waited for something that did not come. We look into it.",
+            ),
+        )
 
     def send(self, action: Action, words: Words) -> bool:
         """Decide the one change of this tick. Settles the tick."""

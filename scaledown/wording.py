@@ -187,6 +187,13 @@ def refused(what: str, says: str) -> Words:
     )
 
 
+def not_sent(name: str, says: str) -> Words:
+    return Words(
+        f"A change for {name} was not applied; it is looked at and tried again. {says}".strip(),
+        f"We try again to change {name}. Nothing for you to do.",
+    )
+
+
 def rehearsed(says: str) -> Words:
     return Words(f"Would have: {says}", "Rehearsal: nothing is changed.")
 
