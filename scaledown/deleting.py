@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from portal.cloud.types import BalancerStatus
 from portal.runs.types import Action, HaltRank
 from scaledown import looks, wording
-from scaledown.progress import DeleteWay, ServerWay
+from scaledown.progress import DeleteWay, NodeState, NodeWay, ServerWay
 from scaledown.turn import LOOK_RESTING_S, LOOK_S, LOOK_SOON_S, Turn
 from scaledown.types import Phase, PlanData, Verdict
-from scaledown.waits import TROUBLE_S, is_held_off
+from scaledown.waits import TROUBLE_S, await_balancer, await_effect, is_held_off
 from scaledown.watching import (
     MOST_EXTENSIONS,
     judge_soak,
@@ -62,11 +63,14 @@ def delete_now(turn: Turn, way: ServerWay) -> bool:
     if refusal.waits:
         turn.tell(way, words)
         return turn.wait(f"delete_{refusal.code}", words, limit_s=TROUBLE_S)
+    is_asked_again = way.delete is not None and way.delete.accepted_at is not None
     return turn.halt(
         "delete_forbidden",
         HaltRank.SAFE_WAITING,
-        wording.delete_forbidden(way.name, refusal.says),
-        ("put_back", "resume", "abort", "finish_here"),
+        wording.delete_forbidden(way.name, refusal.says, can_come_back=not is_asked_again),
+        ("resume", "abort", "finish_here")
+        if is_asked_again
+        else ("put_back", "resume", "abort", "finish_here"),
     )
 
 
@@ -123,7 +127,10 @@ def deleting(turn: Turn, way: ServerWay) -> bool:
 
 
 def confirming(turn: Turn, way: ServerWay) -> bool:
-    """Look once more: still gone, in no balancer, and the probes are good."""
+    """Look once more: still gone, in no balancer, and the probes are good.
+
+    A server that was back in the pool when a lost deletion of it landed still has its nodes there.
+    """
     seen = turn.observation.servers.get(way.server_id)
     words = wording.confirming(way.name)
     if seen is None:
@@ -149,7 +156,33 @@ def confirming(turn: Turn, way: ServerWay) -> bool:
         return turn.wait(
             "confirm", words, limit_s=CONFIRM_S, rank=HaltRank.SITE_IN_DANGER, look_again_s=LOOK_SOON_S
         )
-    turn.enter(way, Phase.RETIRED, wording.retired(way.name), retired_at=turn.now)
+    for node in way.nodes:
+        if not node.is_settled:
+            return await_effect(turn, way, node)
+        if node.confirmed is not NodeState.ABSENT and not node.is_foreign:
+            return _take_out_left_node(turn, way, node)
+    retire(turn, way)
     turn.change(last_left_at=turn.now, waiting=None)
     turn.look_again_s = 0.05
     return True
+
+
+def _take_out_left_node(turn: Turn, way: ServerWay, node: NodeWay) -> bool:
+    """Take the node of a deleted server out of its balancer: it serves nobody, so no guard has to allow it."""
+    if node.balancer_id in turn.observation.missing_balancers:
+        turn.update_node(way, node, confirmed=NodeState.ABSENT, asked=NodeState.ABSENT)
+        return turn.wait("confirm", wording.confirming(way.name), limit_s=CONFIRM_S, look_again_s=LOOK_SOON_S)
+    balancer = turn.observation.balancers[node.balancer_id]
+    if balancer.status is not BalancerStatus.ACTIVE:
+        return await_balancer(turn, way, balancer)
+    if is_held_off(turn):
+        return True
+    return turn.ask_node(way, node, NodeState.ABSENT, wording.remove(way.name, balancer.name))
+
+
+def retire(turn: Turn, way: ServerWay) -> None:
+    """Say that a server is gone for good; and which of its nodes are left for a person to take out."""
+    turn.enter(way, Phase.RETIRED, wording.retired(way.name), retired_at=turn.now)
+    left = sorted({node.balancer_id for node in way.nodes if node.confirmed is not NodeState.ABSENT})
+    if left:
+        turn.note("node_left", wording.node_left(way.name, ", ".join(left)), way.server_id, balancers=left)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from scaledown.notice import LATE_S
 from scaledown.progress import NodeState, NodeWay, ServerWay
 from scaledown.turn import Turn
 from scaledown.types import Phase
 from scaledown.wording import Words
+
+LATE_S = 600.0
+"""How long after it was asked for a change of ours may still land; later it is another hand's."""
 
 
 def delete_lands_until(way: ServerWay, now: datetime) -> datetime | None:

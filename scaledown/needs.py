@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from scaledown import looks
+from scaledown import late, looks
 from scaledown.deleting import hold_ends
 from scaledown.progress import Progress
 from scaledown.types import Needs, People, Phase, PlanData
@@ -20,7 +20,8 @@ def needs_of(plan: PlanData, progress: Progress, people: People, now: datetime) 
     queued = next((way for way in progress.servers if way.phase is Phase.QUEUED), None)
     for way in progress.servers:
         in_hand = way.phase.is_out_and_alive or way.phase in {Phase.DELETING, Phase.CONFIRMING}
-        if in_hand or way is queued or way.put_back is not None or way.missing_since is not None:
+        is_watched = way.put_back is not None or way.missing_since is not None
+        if in_hand or way is queued or is_watched or late.delete_lands_until(way, now) is not None:
             servers[way.server_id] = None
         if way.phase in {Phase.DRAINING, Phase.REMOVING}:
             counts[way.server_id] = None

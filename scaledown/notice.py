@@ -9,15 +9,14 @@ from dataclasses import replace
 from datetime import datetime
 
 from portal.cloud.types import BalancerStatus
-from scaledown import looks, wording
-from scaledown.progress import KeptServer, Meter, NodeState, NodeWay, ServerWay
+from scaledown import late, looks, wording
+from scaledown.late import LATE_S
+from scaledown.progress import DeleteWay, KeptServer, Meter, NodeState, NodeWay, ServerWay
 from scaledown.turn import Turn
 from scaledown.types import BalancerSeen, Phase
 from scaledown.wording import Words
 
 GONE_AFTER_S = 30.0
-LATE_S = 600.0
-"""How long after it was asked for a change of ours may still land; later it is another hand's."""
 
 
 def notice(turn: Turn) -> None:
@@ -27,6 +26,7 @@ def notice(turn: Turn) -> None:
     notice_new_nodes(turn)
     notice_load(turn)
     notice_probes(turn)
+    notice_landed_deletions(turn)
     notice_gone_servers(turn)
 
 
@@ -101,6 +101,10 @@ def _notice_planned_node(turn: Turn, way: ServerWay, node: NodeWay, balancer: Ba
             )
         return
     if state is node.confirmed and not difference:
+        return
+    if state is NodeState.ABSENT and way.phase in {Phase.DELETING, Phase.CONFIRMING}:
+        # Its server is being deleted: whoever takes out a node that was left does what is right.
+        turn.update_node(way, node, confirmed=state, asked=state)
         return
     if state in node.late and not difference and turn.age_s(node.asked_at) <= LATE_S:
         turn.update_node(
@@ -333,10 +337,30 @@ def notice_probes(turn: Turn) -> None:
 # --- servers --------------------------------------------------------------------------------------------
 
 
+def notice_landed_deletions(turn: Turn) -> None:
+    """A deletion of ours that was read as not applied may land later: it is ours then, and is watched to its end."""
+    for way in turn.progress.servers:
+        seen = turn.observation.servers.get(way.server_id)
+        is_over = way.phase in {Phase.DELETING, Phase.CONFIRMING, Phase.RETIRED, Phase.GONE}
+        if is_over or seen is None or late.delete_lands_until(way, turn.now) is None:
+            continue
+        if seen.task_state != "deleting" and not (seen.is_gone and way.missing_since is not None):
+            continue  # one answer that finds no server may be wrong: a later look must find none either
+        if seen.is_gone and way.missing_since is not None and seen.observed_at <= way.missing_since:
+            continue
+        delete = replace(way.delete or DeleteWay(), accepted_at=turn.now, next_try_at=None)
+        was = way.phase
+        way = turn.update(way, delete=delete, missing_since=None, put_back=None, soak=None)
+        words = wording.delete_landed_late(way.name, was_back=was.is_final or was is Phase.QUEUED)
+        way = turn.enter(way, Phase.DELETING, words)
+        turn.note("delete_landed_late", words, way.server_id, was=was.value)
+
+
 def notice_gone_servers(turn: Turn) -> None:
     """A server counts as gone by another hand after two looks 30 s apart that find it nowhere (invariant 5)."""
     for way in turn.progress.servers:
-        if way.phase.is_final or way.phase in {Phase.DELETING, Phase.CONFIRMING}:
+        may_land = late.delete_lands_until(way, turn.now) is not None
+        if (way.phase.is_final and not may_land) or way.phase in {Phase.DELETING, Phase.CONFIRMING}:
             continue
         seen = turn.observation.servers.get(way.server_id)
         if seen is None:

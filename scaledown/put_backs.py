@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from portal.cloud.types import BalancerStatus
 from portal.runs.types import HaltRank
-from scaledown import wording
+from scaledown import late, wording
 from scaledown.progress import NodeState, NodeWay, ServerWay
 from scaledown.turn import LOOK_S, Turn
 from scaledown.types import Phase, ServerSeen
@@ -86,6 +86,8 @@ def _ask_back(turn: Turn, way: ServerWay, node: NodeWay, words: Words) -> bool:
     is_out = node.confirmed is NodeState.ABSENT
     if is_out and seen is None:
         return turn.wait("put_back_server", words, limit_s=TROUBLE_S, rank=HaltRank.SITE_IN_DANGER)
+    if seen is not None and seen.is_gone and late.delete_lands_until(way, turn.now) is not None:
+        return turn.wait("missing", wording.missing(way.name), limit_s=TROUBLE_S)
     # A node that only drains is enabled without waiting for a look at its server, but never towards a gone one.
     if seen is not None and (seen.is_gone or (is_out and not _can_serve(seen, node))):
         why = "It is gone." if seen.is_gone else f"It is {seen.status} or has other addresses."

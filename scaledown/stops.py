@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from portal.runs.types import HaltRank, RunStatus
 from scaledown import late, looks, wording
+from scaledown.deleting import retire
 from scaledown.draining import take_count
 from scaledown.progress import DeleteWay, ServerWay
 from scaledown.put_backs import back_under_way, out_newest_first, put_backs
@@ -143,7 +144,7 @@ def _is_still_deleting(turn: Turn, way: ServerWay) -> bool:
     delete = way.delete or DeleteWay()
     if seen is not None and seen.is_gone:
         if delete.gone_at is not None and seen.observed_at > delete.gone_at:
-            turn.enter(way, Phase.RETIRED, wording.retired(way.name), retired_at=turn.now)
+            retire(turn, way)
             return False
         # One answer that finds no server may be wrong: a later look must find none either.
         if delete.gone_at is None:

@@ -395,9 +395,12 @@ def delete_slow(name: str, since_s: float) -> Words:
     )
 
 
-def delete_forbidden(name: str, why: str) -> Words:
+def delete_forbidden(name: str, why: str, *, can_come_back: bool) -> Words:
+    back = (
+        "can be put back" if can_come_back else "can no longer be put back, since its deletion was accepted"
+    )
     return Words(
-        f"{name} is not deleted. {why} It is out of the pool and can be put back.",
+        f"{name} is not deleted. {why} It is out of the pool and {back}.",
         f"Paused for safety: {name} is not deleted, since something about it changed. Your site is not affected.",
     )
 
@@ -417,6 +420,21 @@ def gone(name: str) -> Words:
     return Words(
         f"{name} vanished by another hand: twice not found, and in no list. Its nodes are left as they are.",
         f"{name} no longer exists; it was not deleted by us.",
+    )
+
+
+def delete_landed_late(name: str, *, was_back: bool) -> Words:
+    where = " It was back in the pool: its node is taken out." if was_back else ""
+    return Words(
+        f"The deletion of {name}, whose answer was lost, took effect late: this run deleted it.{where}",
+        f"{name} is being deleted, as agreed; your provider carried it out late.",
+    )
+
+
+def node_left(name: str, balancers: str) -> Words:
+    return Words(
+        f"{name} is deleted, but its node is still in {balancers}. Take it out by hand.",
+        f"{name} is deleted. We tidy up your load balancer.",
     )
 
 

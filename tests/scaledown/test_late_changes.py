@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from portal.cloud.types import Condition
+from portal.cloud.types import Condition, NodeStatus
 from portal.runs.types import Outcome, OutcomeKind, RunStatus
 from scaledown.progress import progress_from_plain, progress_to_plain
 from scaledown.types import Phase
@@ -145,3 +145,90 @@ def test_a_resume_that_leaves_the_same_halt_standing_is_refused_with_the_reason(
     assert not answer.accepted
     assert halt.says in answer.says
     assert (desk.status, desk.halt) == (RunStatus.HALTED, halt)
+
+
+def landed(desk: Desk, *, task: bool) -> Desk:
+    """Let the lost deletion take effect at the provider now."""
+    gone = {"is_gone": True, "status": "DELETED"}
+    desk.servers["srv-6"] = replace(desk.servers["srv-6"], **({"task_state": "deleting"} if task else gone))
+    return desk
+
+
+@pytest.mark.parametrize("task", [False, True])
+def test_a_lost_deletion_that_lands_on_a_held_server_is_our_own(task):
+    desk = landed(with_lost_delete(), task=task)
+    desk.outcome = Outcome(OutcomeKind.TRY_LATER, "busy", after_s=30.0)
+    desk.look()
+    desk.look()
+    assert desk.phase() in {Phase.DELETING, Phase.CONFIRMING}
+    landed(desk, task=False).until(lambda: desk.phase() is Phase.RETIRED, most=20)
+    entry = next(entry for entry in desk.journal if entry.kind == "delete_landed_late")
+    assert "this run deleted it" in entry.says
+    assert "another hand" not in "".join(entry.says for entry in desk.journal)
+    assert "not deleted by us" not in "".join(entry.customer_says for entry in desk.journal)
+    desk.until(lambda: desk.status is RunStatus.COMPLETED)
+    assert "1 server retired" in desk.progress.says
+
+
+def test_one_wrong_answer_is_not_taken_for_a_late_deletion():
+    desk = with_lost_delete()
+    desk.outcome = Outcome(OutcomeKind.TRY_LATER, "busy", after_s=30.0)
+    alive = desk.servers["srv-6"]
+    landed(desk, task=False).look()
+    desk.servers["srv-6"] = alive
+    for _ in range(5):
+        desk.look()
+    assert desk.phase() is Phase.HELD
+
+
+def restored_then_deleted() -> Desk:
+    """Return a run whose lost deletion lands after the server had to go back, and that was resumed since."""
+    desk = with_lost_delete()
+    desk.probe_ok = False
+    desk.until(lambda: desk.phase() is Phase.RESTORED, most=20)
+    desk.probe_ok = True
+    landed(desk, task=False)
+    desk.until(lambda: desk.phase() in {Phase.DELETING, Phase.CONFIRMING}, most=20)
+    return desk
+
+
+def test_a_lost_deletion_that_lands_on_a_server_put_back_is_our_own_and_its_node_is_taken_out():
+    desk = restored_then_deleted()
+    assert desk.command("resume").accepted
+    desk.until(lambda: desk.status is RunStatus.COMPLETED)
+    assert desk.phase() is Phase.RETIRED
+    assert desk.condition(6) is None
+    assert desk.names[-1] == "remove_node"
+
+
+def test_a_node_of_a_deleted_server_that_somebody_takes_out_first_is_no_other_hand():
+    desk = restored_then_deleted()
+    del desk.nodes[next(n.node_id for n in desk.nodes.values() if n.address == "10.0.0.6")]
+    desk.look()
+    assert desk.command("resume").accepted
+    desk.until(lambda: desk.status is RunStatus.COMPLETED)
+    assert desk.names.count("remove_node") == 1
+
+
+def test_an_aborted_run_says_which_node_of_a_deleted_server_it_leaves():
+    desk = restored_then_deleted()
+    desk.command("abort")
+    desk.until(lambda: desk.status is RunStatus.ABORTED)
+    assert desk.phase() is Phase.RETIRED
+    assert "node_left" in desk.kinds()
+    assert desk.names.count("remove_node") == 1
+
+
+def test_the_floor_is_judged_when_a_late_deletion_takes_a_server_that_serves():
+    desk = with_lost_delete()
+    desk.probe_ok = False
+    desk.until(lambda: desk.phase() is Phase.RESTORED, most=20)
+    desk.probe_ok = True
+    desk.look()
+    desk.nodes["403"] = replace(desk.nodes["403"], status=NodeStatus.OFFLINE)
+    assert desk.command("resume").accepted
+    landed(desk, task=False)
+    node = next(n for n in desk.nodes.values() if n.address == "10.0.0.6")
+    desk.nodes[node.node_id] = replace(node, status=NodeStatus.OFFLINE)
+    desk.until(lambda: desk.status is RunStatus.HALTED, most=5)
+    assert desk.halt.code == "floor_broken"
