@@ -10,21 +10,38 @@ Arguments by command (all optional unless said):
     go_on        connections: the most that may be cut (default: those open now); a reason is needed
     wait         seconds: how much longer (default: the plan's drain limit again)
     finish_here  -
+    accept       server: id of one that another hand changed and that this run may delete all the same; a reason
+                 is needed
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from portal.runs.types import Command, RunStatus
 from scaledown import late, looks, wording
-from scaledown.notice import accept_pool
-from scaledown.progress import DeleteWay, ServerWay
+from scaledown.notice import accept_pool, as_seen
+from scaledown.progress import DeleteWay, Progress, ServerWay
 from scaledown.turn import Turn
 from scaledown.types import Phase
 from scaledown.wording import Words
 
+LIVE = frozenset({RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.HALTED})
+RESTING = frozenset({RunStatus.PAUSED, RunStatus.HALTED})
+STATUSES: Mapping[str, frozenset[RunStatus]] = {
+    "pause": frozenset({RunStatus.RUNNING}),
+    "resume": RESTING,
+    "go_on": LIVE,
+    "wait": LIVE,
+    "put_back": LIVE,
+    "skip": LIVE,
+    "finish_here": LIVE,
+    "accept": RESTING,
+    "abort": LIVE | {RunStatus.SCHEDULED},
+}
+"""In which statuses each command makes sense."""
 FRESH_PREFLIGHT_AFTER_S = 24 * 3600.0
 LONGEST_WAIT_S = 24 * 3600.0
 
@@ -47,6 +64,11 @@ def answer_commands(turn: Turn, vain: Mapping[int, str]) -> None:
         if turn.status.is_over:
             turn.answer(command, False, "The run is over.")
             continue
+        if turn.status not in STATUSES[command.name]:
+            turn.answer(
+                command, False, f"The run is {turn.status.value}: {command.name!r} makes no sense now."
+            )
+            continue
         before = turn.progress
         try:
             accepted, says = handler(turn, command)
@@ -64,6 +86,23 @@ def answer_stops(turn: Turn) -> None:
             return
         accepted, says = HANDLERS[command.name](turn, command)
         turn.answer(command, accepted, says)
+
+
+def tries(turn: Turn) -> list[tuple[str, dict[str, Any]]]:
+    """Return the commands whose answer depends on the newest look, with the arguments that are offered."""
+    if turn.status.is_over or turn.status is RunStatus.SCHEDULED:
+        return []
+    found: list[tuple[str, dict[str, Any]]] = []
+    if turn.status in RESTING:
+        found.append(("resume", {"confirm": True}))
+    if (way := at_limit(turn.progress)) is not None and way.drain is not None:
+        found += [("go_on", {"connections": way.drain.connections}), ("wait", {"seconds": 600})]
+    for way in turn.progress.servers:
+        if way.by_hand and not way.phase.is_final and turn.status in RESTING:
+            found.append(("accept", {"server": way.server_id}))
+        if way.phase.is_out_and_alive and way.put_back is None and way.delete is not None:
+            found.append(("put_back", {"server": way.server_id}))
+    return found
 
 
 def vain_resumes(turn: Turn) -> dict[int, str]:
@@ -243,6 +282,8 @@ def skip(turn: Turn, command: Command) -> Verdict:
     way = _target(turn, command)
     if way is None:
         return False, "There is no such server in this run."
+    if turn.progress.aborting:
+        return False, f"The run is being aborted: {way.name} stays in the pool."
     if way.phase is not Phase.QUEUED or way.put_back is not None:
         return (
             False,
@@ -252,8 +293,9 @@ def skip(turn: Turn, command: Command) -> Verdict:
     return True, f"{way.name} stays in the pool."
 
 
-def _at_limit(turn: Turn) -> ServerWay | None:
-    way = turn.progress.in_flight
+def at_limit(progress: Progress) -> ServerWay | None:
+    """Return the draining server about which a person was asked at its drain limit, or None."""
+    way = progress.in_flight
     if way is None or way.phase is not Phase.DRAINING or way.drain is None or way.put_back is not None:
         return None
     return way if way.drain.asked_person_at is not None else None
@@ -261,9 +303,11 @@ def _at_limit(turn: Turn) -> ServerWay | None:
 
 def go_on(turn: Turn, command: Command) -> Verdict:
     """At the drain limit: remove the node and cut what is still open, with a reason."""
-    way = _at_limit(turn)
+    way = at_limit(turn.progress)
     if way is None or way.drain is None:
         return False, "No drain is at its limit."
+    if turn.progress.aborting:
+        return False, "The run is being aborted: what it took out is put back, then it ends."
     if not command.reason.strip():
         return False, "Going on cuts connections: give a reason."
     if turn.people.standstill is not None:
@@ -302,9 +346,11 @@ def go_on(turn: Turn, command: Command) -> Verdict:
 
 def wait(turn: Turn, command: Command) -> Verdict:
     """At the drain limit: keep draining for some more seconds."""
-    way = _at_limit(turn)
+    way = at_limit(turn.progress)
     if way is None or way.drain is None:
         return False, "No drain is at its limit."
+    if turn.progress.aborting:
+        return False, "The run is being aborted: what it took out is put back, then it ends."
     try:
         more_s = float(command.args.get("seconds") or turn.plan.drain_limit_s)
     except (TypeError, ValueError):
@@ -334,6 +380,14 @@ def finish_here(turn: Turn, command: Command) -> Verdict:
     if turn.progress.aborting:
         return False, "The run is being aborted."
     by = command.by_name or "a person"
+    if turn.progress.finishing:
+        return (
+            True,
+            "The run is finished here already; it ends as soon as nothing of it may take effect any more.",
+        )
+    why_not = cannot_finish(turn.status, turn.progress)
+    if why_not:
+        return False, why_not
     for way in turn.progress.servers:
         if way.phase is Phase.QUEUED and way.put_back is None:
             turn.enter(way, Phase.SKIPPED, wording.skipped(way.name, f"{by} finished here."))
@@ -358,6 +412,54 @@ def finish_here(turn: Turn, command: Command) -> Verdict:
     return True, "The run ends here; the others stay in the pool."
 
 
+def cannot_finish(status: RunStatus, progress: Progress) -> str:
+    """Return why finishing here would change nothing, or ""."""
+    if any(is_in_queue(way) for way in progress.servers):
+        return ""
+    left = [way.name for way in progress.servers if not way.phase.is_final]
+    if status is RunStatus.RUNNING:
+        return "No server waits for its turn any more: the run ends by itself."
+    return (
+        f"No server waits for its turn any more; finish {', '.join(left)}, or put them back." if left else ""
+    )
+
+
+def is_in_queue(way: ServerWay) -> bool:
+    """Return whether this server waits for its turn, or goes back to where it does."""
+    if way.put_back is not None:
+        return way.put_back.to is Phase.QUEUED
+    return way.phase is Phase.QUEUED
+
+
+def accept(turn: Turn, command: Command) -> Verdict:
+    """Let this run go on with a server that another hand changed, as it is now (invariant 5)."""
+    way = _target(turn, command)
+    if way is None:
+        return False, "There is no such server in this run."
+    if turn.progress.aborting:
+        return False, "The run is being aborted: what it took out is put back, then it ends."
+    if not way.by_hand or way.phase.is_final:
+        return False, f"No other hand changed {way.name}, or nothing more happens to it."
+    if not command.reason.strip():
+        return False, "Say why this server may still be deleted: give a reason."
+    seen = turn.observation.servers.get(way.server_id)
+    if seen is None or turn.age_s(seen.observed_at) > looks.LOOK_MAX_AGE_S or seen.is_gone:
+        return False, f"There is no fresh look at {way.name}. Try again in a moment."
+    difference = looks.identity_difference(turn.planned(way.server_id), seen)
+    if difference:
+        return False, f"{difference} It is not what was approved: this run does not delete it."
+    balancers = turn.observation.balancers
+    missing = [node.balancer_id for node in way.nodes if node.balancer_id not in balancers]
+    if missing:
+        return False, f"There is no fresh look at load balancer {missing[0]}. Try again in a moment."
+    by = command.by_name or "A person"
+    turn.note("accepted", wording.accepted(way.name, by, way.by_hand, command.reason), way.server_id)
+    turn.update(
+        way, by_hand="", nodes=tuple(as_seen(node, balancers[node.balancer_id]) for node in way.nodes)
+    )
+    return True, f"This run goes on with {way.name} as it is now, once it is resumed."
+
+
 HANDLERS: Mapping[str, Callable[[Turn, Command], Verdict]] = {
     "pause": pause,
     "resume": resume,
@@ -367,4 +469,5 @@ HANDLERS: Mapping[str, Callable[[Turn, Command], Verdict]] = {
     "go_on": go_on,
     "wait": wait,
     "finish_here": finish_here,
+    "accept": accept,
 }

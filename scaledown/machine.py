@@ -9,11 +9,12 @@ clock, database or network of its own. Source of the rules: architecture notes, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from portal.runs.types import HaltRank, RunStatus
+from portal.runs.types import Command, HaltRank, RunStatus
 from scaledown import looks, wording
-from scaledown.commands import answer_commands, answer_stops, vain_resumes
+from scaledown.commands import answer_commands, answer_stops, tries, vain_resumes
 from scaledown.deleting import confirming, delete_now, deleting, hold_ends
 from scaledown.draining import draining, removing
 from scaledown.notice import notice, samples_only
@@ -55,16 +56,44 @@ def decide(
     While a doubt is open nothing is judged: only points for the live page are taken, and who says "stop" is
     answered.
     """
-    turn = Turn(plan, progress, observation, people, facts, now)
-    decided = _decide(turn, {})
+    decided = _decide_on(Turn(plan, progress, observation, people, facts, now))
+    if people.doubt is not None:
+        return decided
+    status = decided.status or people.status
+    halt = decided.halt or (people.halt if status is RunStatus.HALTED else None)
+    stands = replace(people, status=status, halt=halt, commands=())
+    tried = Turn(plan, decided.progress, observation, stands, facts, now)
+    return replace(decided, progress=replace(decided.progress, cannot=_forbidden(tried)))
+
+
+def _decide_on(turn: Turn, *, is_noticed: bool = False) -> MachineDecision:
+    again = replace(turn, journal=[], samples=[], answers=[], foreign=[])
+    decided = _decide(turn, {}, is_noticed=is_noticed)
     vain = vain_resumes(turn)
     if not vain:
         return decided
     # A resume after which the same halt stands in the same tick changed nothing: it is refused, as if it had not been tried.
-    return _decide(Turn(plan, progress, observation, people, facts, now), vain)
+    return _decide(again, vain, is_noticed=is_noticed)
 
 
-def _decide(turn: Turn, vain: Mapping[int, str]) -> MachineDecision:
+def _forbidden(turn: Turn) -> dict[str, str]:
+    """Try each command whose answer depends on this look; return those that are refused, with the sentence why.
+
+    Pages and API offer what is left (`offers.py`), so that nobody is offered what would be refused.
+    """
+    found = {}
+    for name, args in tries(turn):
+        reason = "A reason."
+        command = Command(0, 0, name, args, "", "", reason, turn.now)
+        trial = replace(turn, people=replace(turn.people, commands=(command,)))
+        trial = replace(trial, journal=[], samples=[], answers=[], foreign=[])
+        refused = [a.says for a in _decide_on(trial, is_noticed=True).answers if not a.accepted]
+        if refused:
+            found[" ".join([name, *([str(args["server"])] if "server" in args else [])])] = refused[0]
+    return found
+
+
+def _decide(turn: Turn, vain: Mapping[int, str], *, is_noticed: bool) -> MachineDecision:
     people, now = turn.people, turn.now
     if people.status.is_over:
         return turn.result()
@@ -75,7 +104,8 @@ def _decide(turn: Turn, vain: Mapping[int, str]) -> MachineDecision:
         samples_only(turn)
         answer_stops(turn)
         return turn.result()
-    notice(turn)
+    if not is_noticed:
+        notice(turn)
     answer_commands(turn, vain)
     for judge in JUDGES:
         if judge(turn):

@@ -21,6 +21,7 @@ def needs_of(plan: PlanData, progress: Progress, people: People, now: datetime) 
     for way in progress.servers:
         in_hand = way.phase.is_out_and_alive or way.phase in {Phase.DELETING, Phase.CONFIRMING}
         is_watched = way.put_back is not None or way.missing_since is not None
+        is_watched = is_watched or (bool(way.by_hand) and not way.phase.is_final)
         if in_hand or way is queued or is_watched or late.delete_lands_until(way, now) is not None:
             servers[way.server_id] = None
         if way.phase in {Phase.DRAINING, Phase.REMOVING}:

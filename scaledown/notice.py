@@ -189,7 +189,7 @@ def accept_pool(turn: Turn) -> None:
                 turn.update(
                     turn.server(way.server_id),
                     nodes=tuple(
-                        _as_seen(old, balancer)
+                        as_seen(old, balancer)
                         if (old.balancer_id, old.address, old.port)
                         == (node.balancer_id, node.address, node.port)
                         else old
@@ -201,7 +201,7 @@ def accept_pool(turn: Turn) -> None:
             replace(
                 server,
                 nodes=tuple(
-                    _as_seen(node, turn.observation.balancers[node.balancer_id])
+                    as_seen(node, turn.observation.balancers[node.balancer_id])
                     if node.balancer_id in turn.observation.balancers
                     else node
                     for node in server.nodes
@@ -212,7 +212,8 @@ def accept_pool(turn: Turn) -> None:
     )
 
 
-def _as_seen(node: NodeWay, balancer: BalancerSeen) -> NodeWay:
+def as_seen(node: NodeWay, balancer: BalancerSeen) -> NodeWay:
+    """Return a node as this look shows it: that is what it should be from now on."""
     seen = looks.find_node(balancer, node)
     state = looks.node_state(balancer, node)
     if seen is None:

@@ -12,10 +12,10 @@ from typing import Any
 
 from portal.access import Permission
 from portal.runs.types import RunStatus
+from scaledown.commands import RESTING, STATUSES, at_limit, cannot_finish, is_in_queue
 from scaledown.progress import Progress, ServerWay
 from scaledown.types import Phase, PlanData
 
-LIVE = frozenset({RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.HALTED})
 LONGEST_WAIT_S = 24 * 3600.0
 
 
@@ -30,10 +30,7 @@ class Situation:
     @property
     def at_limit(self) -> ServerWay | None:
         """The draining server about which a person was asked at its drain limit, or None."""
-        way = self.progress.in_flight
-        if way is None or way.phase is not Phase.DRAINING or way.drain is None or way.put_back is not None:
-            return None
-        return way if way.drain.asked_person_at is not None else None
+        return at_limit(self.progress)
 
 
 @dataclass(frozen=True)
@@ -58,32 +55,34 @@ class Offer:
 
 @dataclass(frozen=True)
 class Rule:
-    """One command: who may give it, in which statuses, for which phases of a server (empty: whole run)."""
+    """One command: who may give it, for which phases of a server (empty: whole run)."""
 
     name: str
     permission: Permission
-    statuses: frozenset[RunStatus]
     phases: frozenset[Phase] = frozenset()
     needs_reason: bool = False
     only_at_drain_limit: bool = False
     when: str = ""
     """When it makes sense, as the rest of "… makes sense only …"."""
 
+    @property
+    def statuses(self) -> frozenset[RunStatus]:
+        """In which statuses of a run it makes sense."""
+        return STATUSES[self.name]
+
 
 RULES: Mapping[str, Rule] = {
     rule.name: rule
     for rule in (
-        Rule("pause", Permission.RUN_PAUSE, frozenset({RunStatus.RUNNING}), when="while the run goes on"),
+        Rule("pause", Permission.RUN_PAUSE, when="while the run goes on"),
         Rule(
             "resume",
             Permission.RUN_COMMAND,
-            frozenset({RunStatus.PAUSED, RunStatus.HALTED}),
             when="while the run is paused or halted",
         ),
         Rule(
             "go_on",
             Permission.RUN_COMMAND,
-            LIVE,
             needs_reason=True,
             only_at_drain_limit=True,
             when="at the drain limit",
@@ -91,29 +90,32 @@ RULES: Mapping[str, Rule] = {
         Rule(
             "wait",
             Permission.RUN_COMMAND,
-            LIVE,
             only_at_drain_limit=True,
             when="at the drain limit",
         ),
         Rule(
             "put_back",
             Permission.RUN_COMMAND,
-            LIVE,
             frozenset({Phase.DRAINING, Phase.REMOVING, Phase.VERIFYING, Phase.HELD}),
             when="for a server that is out of service and not yet being deleted",
         ),
         Rule(
             "skip",
             Permission.RUN_COMMAND,
-            LIVE,
             frozenset({Phase.QUEUED}),
             when="for a server whose turn has not come",
         ),
-        Rule("finish_here", Permission.RUN_COMMAND, LIVE, when="while the run is not over"),
+        Rule("finish_here", Permission.RUN_COMMAND, when="while servers wait for their turn"),
+        Rule(
+            "accept",
+            Permission.RUN_COMMAND,
+            frozenset(phase for phase in Phase if not phase.is_final),
+            needs_reason=True,
+            when="for a server that another hand changed, while the run is paused or halted",
+        ),
         Rule(
             "abort",
             Permission.RUN_ABORT,
-            LIVE | {RunStatus.SCHEDULED},
             needs_reason=True,
             when="while the run is not over",
         ),
@@ -144,8 +146,12 @@ def _server_refusal(word: str, args: Mapping[str, Any], rule: Rule, progress: Pr
         return f"“{word}” needs the id of one of this run's servers (server)."
     if way.phase not in rule.phases:
         return f"“{word}” makes sense only {rule.when}; {way.name} is {way.phase.value}."
-    if way.put_back is not None:
+    if way.put_back is not None and rule.name != "accept":
         return f"{way.name} is on its way back already."
+    if rule.name == "accept" and not way.by_hand:
+        return f"No other hand changed {way.name}."
+    if rule.name == "put_back":
+        return progress.cannot.get(f"put_back {way.server_id}")
     return None
 
 
@@ -156,6 +162,7 @@ _ARGS: Mapping[str, frozenset[str]] = {
     "skip": frozenset({"server"}),
     "go_on": frozenset({"connections"}),
     "wait": frozenset({"seconds"}),
+    "accept": frozenset({"server"}),
 }
 
 
@@ -190,13 +197,15 @@ def _args_refusal(name: str, args: Mapping[str, Any]) -> str | None:
 def offers(now: Situation) -> tuple[Offer, ...]:
     """Return the commands that make sense now, the most likely first."""
     found: list[Offer] = []
-    for make in (_go_on, _wait, _resume, _pauses, _put_backs, _finish_here, _skips, _abort):
+    for make in (_go_on, _wait, _accepts, _resume, _pauses, _put_backs, _finish_here, _skips, _abort):
         found.extend(make(now))
     return tuple(found)
 
 
 def _allowed(name: str, now: Situation) -> bool:
     rule = RULES[name]
+    if now.progress.aborting or name in now.progress.cannot:
+        return False
     return now.status in rule.statuses and (not rule.only_at_drain_limit or now.at_limit is not None)
 
 
@@ -215,7 +224,8 @@ def _resume(now: Situation) -> list[Offer]:
     if by_hand:
         leaves += (
             f" You confirm that the pool is right as another hand left it ({', '.join(by_hand)});"
-            " servers of this run that were changed are not deleted by it."
+            " servers of this run that were changed stay, or go back, and are not deleted by it:"
+            " allow each that may be deleted first."
         )
     return [
         Offer(
@@ -266,6 +276,29 @@ def _wait(now: Situation) -> list[Offer]:
             Permission.RUN_COMMAND,
             args={"seconds": 600},
         )
+    ]
+
+
+def _accepts(now: Situation) -> list[Offer]:
+    if now.status not in RESTING or now.progress.aborting:
+        return []
+    return [
+        Offer(
+            "accept",
+            f"Let {way.name} be deleted all the same",
+            f"Let {way.name} be deleted all the same",
+            f"Another hand changed it: {way.by_hand} This run goes on with {way.name} as it is now, and may delete it, "
+            "once it is resumed.",
+            f"{way.name} was changed by someone. We go on with it as it is now.",
+            Permission.RUN_COMMAND,
+            needs_reason=True,
+            is_dangerous=True,
+            server_id=way.server_id,
+            server_name=way.name,
+            args={"server": way.server_id},
+        )
+        for way in now.progress.servers
+        if way.by_hand and not way.phase.is_final and f"accept {way.server_id}" not in now.progress.cannot
     ]
 
 
@@ -335,15 +368,33 @@ def _skips(now: Situation) -> list[Offer]:
 
 def _ways(name: str, now: Situation) -> list[ServerWay]:
     rule = RULES[name]
-    if now.status not in rule.statuses:
+    if now.status not in rule.statuses or (name == "skip" and now.progress.aborting):
         return []
-    return [way for way in now.progress.servers if way.phase in rule.phases and way.put_back is None]
+    return [
+        way
+        for way in now.progress.servers
+        if way.phase in rule.phases
+        and way.put_back is None
+        and f"{name} {way.server_id}" not in now.progress.cannot
+    ]
 
 
 def _finish_here(now: Situation) -> list[Offer]:
-    queued = [way.name for way in now.progress.servers if way.phase is Phase.QUEUED]
-    if not _allowed("finish_here", now) or not queued:
+    queued = [way.name for way in now.progress.servers if is_in_queue(way)]
+    is_useless = now.progress.finishing or cannot_finish(now.status, now.progress)
+    if not _allowed("finish_here", now) or is_useless:
         return []
+    if not queued:
+        return [
+            Offer(
+                "finish_here",
+                "Finish here",
+                "Stop here",
+                "The run completes at this size. Nothing is changed.",
+                "We stop here. Nothing is changed.",
+                Permission.RUN_COMMAND,
+            )
+        ]
     way = now.progress.in_flight
     first = "The"
     if way is not None:

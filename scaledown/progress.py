@@ -260,6 +260,11 @@ class Progress:
     busy_since: datetime | None = None
     retry_at: datetime | None = None
     rehearsed: int = 0
+    paused_says: str = ""
+    """What a pause said, for as long as the run rests in it."""
+    paused_customer_says: str = ""
+    cannot: Mapping[str, str] = field(default_factory=dict)
+    """Commands that the newest look forbids, with the sentence why; by name, or "name server-id"."""
     says: str = ""
     customer_says: str = ""
     until: datetime | None = None

@@ -368,11 +368,11 @@ class CommandIn(serializers.Serializer[Any]):
 
     name = serializers.CharField(
         max_length=40,
-        help_text="pause, resume, go_on, wait, put_back, skip, finish_here or abort.",
+        help_text="pause, resume, go_on, wait, put_back, skip, accept, finish_here or abort.",
     )
     args = serializers.DictField(
         required=False,
-        help_text="pause: when (after_this_server, now). put_back, skip: server (its id). wait: seconds. "
+        help_text="pause: when (after_this_server, now). put_back, skip, accept: server (its id). wait: seconds. "
         "go_on: connections (the most that may be cut). resume: confirm.",
     )
     reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)

@@ -41,7 +41,7 @@ def halt_for_other_hand(turn: Turn) -> bool:
     if turn.status is RunStatus.HALTED:
         return False
     words = wording.other_hand(what)
-    return turn.halt("changed_by_other_hand", HaltRank.DECIDE_TODAY, words, ("resume", "abort"))
+    return turn.halt("changed_by_other_hand", HaltRank.DECIDE_TODAY, words, ("accept", "resume", "abort"))
 
 
 def protected_servers(turn: Turn) -> bool:
@@ -186,7 +186,21 @@ def resting(turn: Turn) -> bool:
     if standstill is not None:
         return turn.wait("standstill", wording.standstill(standstill), look_again_s=_resting_look_s(turn))
     turn.look_again_s = _resting_look_s(turn)
+    if not back_under_way(turn):
+        _say_rest(turn)
     return True
+
+
+def _say_rest(turn: Turn) -> None:
+    """Say why the run rests, and what keeps it from going on: an older wait is not true any more."""
+    progress, halt = turn.progress, turn.halt_in_force
+    says, customer_says = progress.paused_says or "Paused.", progress.paused_customer_says or "Paused."
+    if halt is not None:
+        says, customer_says = halt.says, halt.customer_says
+    why_not = progress.cannot.get("resume", "")
+    if why_not and says not in why_not:
+        says = f"{says} It cannot go on yet: {why_not}"
+    turn.change(waiting=None, says=says, customer_says=customer_says, until=None)
 
 
 def _resting_look_s(turn: Turn) -> float:

@@ -211,6 +211,8 @@ class Turn:
             pause_after=None,
             waiting=None,
             stuck=None,
+            paused_says=words.says,
+            paused_customer_says=words.customer_says,
             says=words.says,
             customer_says=words.customer_says,
             until=None,

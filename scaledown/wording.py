@@ -498,9 +498,16 @@ def foreign_change(what: str) -> Words:
 
 def other_hand(what: str) -> Words:
     return Words(
-        f"Another hand changed the pool: {what} Say that this is right, and which of these servers may still be "
-        "deleted, or abort.",
+        f"Another hand changed the pool: {what} Say of each of these servers whether this run may still delete it, "
+        "then resume with the pool as it is now; or abort.",
         "Paused for safety: someone changed your servers meanwhile. We find out what is right.",
+    )
+
+
+def accepted(name: str, by: str, what: str, reason: str) -> Words:
+    return Words(
+        f"{by} lets this run go on with {name} as it is now: {reason} Another hand had changed it: {what}",
+        f"{name} was changed by someone; we have checked it and go on with it.",
     )
 
 

@@ -15,7 +15,14 @@ from scaledown.types import Phase
 from scaledown.wording import Words
 from tests.scaledown.machine_cases import START, Desk, a_plan
 
-VALUES = {BalancerStatus: BalancerStatus.ERROR, str: "web-06", int: 3, float: 40.0, datetime: START}
+VALUES = {
+    BalancerStatus: BalancerStatus.ERROR,
+    bool: True,
+    str: "web-06",
+    int: 3,
+    float: 40.0,
+    datetime: START,
+}
 OURS = re.compile(r"\b(floor|ceiling|soak|halt|node|DRAINING|ENABLED|digest|probe|lease)\b")
 
 
