@@ -195,7 +195,7 @@ def _not_well(turn: Turn) -> str:
     failing = sorted(name for name, count in turn.progress.probe_failures.items() if count)
     if failing:
         return f"Probes fail: {', '.join(failing)}."
-    broken = looks.floor_breaks(turn.plan, turn.observation)
+    broken = looks.floor_breaks(turn.plan, turn.progress, turn.observation, turn.now)
     if broken:
         return f"Only {broken[0][1]} servers serve; the floor is {turn.plan.floor}."
     guard = looks.guard_rps(turn.plan)
@@ -274,7 +274,11 @@ def _site_needs_it(turn: Turn) -> bool:
     """Return whether the site is in danger with the servers that serve now."""
     progress = turn.progress
     failing = any(progress.probe_failures.values())
-    return failing or progress.hot_looks > 0 or bool(looks.floor_breaks(turn.plan, turn.observation))
+    return (
+        failing
+        or progress.hot_looks > 0
+        or bool(looks.floor_breaks(turn.plan, turn.progress, turn.observation, turn.now))
+    )
 
 
 def skip(turn: Turn, command: Command) -> Verdict:

@@ -269,6 +269,8 @@ def removing(turn: Turn, way: ServerWay) -> bool:
             return _drain_again(
                 turn, way, f"{wording.count_of(open_now)} are open, more than the {drain.cut} that may be cut"
             )
+        if drain.cut is None and open_now and drain.grade is not Grade.MEASURED:
+            return _drain_again(turn, way, f"{wording.count_of(open_now)} are known to be open now")
         if drain.grade is Grade.MEASURED:
             if count is None or count.connections is None:
                 return turn.wait(

@@ -36,6 +36,7 @@ LOAD_EVERY_S = 3.0
 LOAD_FRESH_S = 15.0
 LOAD_UNKNOWN_S = 60.0
 """How long a server may be out while the load guard does not see the whole pool."""
+CLOCK_SLACK_S = 1.0
 KEEPALIVE_MARGIN_S = 1.0
 """Added to the balancer's time-out: idle keep-alive connections and counters settle in it."""
 DELETABLE_STATUSES = frozenset({"ACTIVE", "SHUTOFF", "ERROR"})
@@ -81,6 +82,21 @@ class Load:
     def mean(self) -> float | None:
         """The mean over the serving servers whose rate is known; None if none is."""
         return sum(self.rates.values()) / len(self.rates) if self.rates else None
+
+
+def age_s(at: datetime | None, now: datetime) -> float:
+    """Return how many seconds ago that was; infinite for never, and for a time that has not come.
+
+    A clock that was set back must not keep an old figure fresh.
+    """
+    if at is None or at > now + timedelta(seconds=CLOCK_SLACK_S):
+        return float("inf")
+    return (now - at).total_seconds()
+
+
+def is_due(at: datetime | None, every_s: float, now: datetime) -> bool:
+    """Return whether something that was last done then is to be done again."""
+    return age_s(at, now) >= every_s
 
 
 def node_state(balancer: BalancerSeen, node: NodeWay) -> NodeState:
@@ -139,21 +155,36 @@ def unseen(plan: PlanData, observation: Observation, now: datetime) -> tuple[str
     )
 
 
-def floor_breaks(plan: PlanData, observation: Observation) -> tuple[tuple[str, int], ...]:
-    """Return the balancers on which fewer servers than the floor serve, with how many do."""
-    counts = (
-        (balancer_id, len(serving(plan, observation.balancers[balancer_id])))
-        for balancer_id in plan.balancer_ids
-        if balancer_id in observation.balancers
-    )
+def floor_breaks(
+    plan: PlanData, progress: Progress, observation: Observation, now: datetime
+) -> tuple[tuple[str, int], ...]:
+    """Return the balancers on which fewer servers than the floor serve, with how many do.
+
+    Without a health monitor ONLINE means nothing: one that no longer answers directly does not serve.
+    """
+    counts = []
+    for balancer_id in plan.balancer_ids:
+        balancer = observation.balancers.get(balancer_id)
+        if balancer is None:
+            continue
+        found = serving(plan, balancer)
+        if not balancer.has_health_monitor:
+            found -= silent(progress, found, now)
+        counts.append((balancer_id, len(found)))
     return tuple((balancer_id, count) for balancer_id, count in counts if count < plan.floor)
+
+
+def silent(progress: Progress, server_ids: frozenset[str], now: datetime) -> frozenset[str]:
+    """Return those that answered directly before and have not for too long. One never asked is not silent."""
+    answered = {s: progress.meters.get(s, Meter()).answered_at for s in server_ids}
+    return frozenset(s for s, at in answered.items() if at is not None and age_s(at, now) > ANSWER_MAX_AGE_S)
 
 
 def fresh_rps(meter: Meter | None, now: datetime) -> float | None:
     """Return a server's requests per second if it is known and young."""
     if meter is None or meter.rps is None or meter.rps_at is None:
         return None
-    return meter.rps if now - meter.rps_at <= timedelta(seconds=LOAD_FRESH_S) else None
+    return meter.rps if age_s(meter.rps_at, now) <= LOAD_FRESH_S else None
 
 
 def _loads(plan: PlanData, progress: Progress, observation: Observation, now: datetime) -> tuple[Load, ...]:
@@ -265,7 +296,7 @@ def may_take_out(
             continue
         for left in sorted(serving(plan, balancer) - {server.server_id}):
             answered = progress.meters.get(left, Meter()).answered_at
-            if answered is None or (now - answered).total_seconds() > ANSWER_MAX_AGE_S:
+            if age_s(answered, now) > ANSWER_MAX_AGE_S:
                 return Obstacle(
                     "answer",
                     f"{balancer.name} has no health monitor, and {name_of(plan, left)} has not answered directly "
@@ -383,7 +414,12 @@ def _one_spelling(address: str) -> str:
 
 
 def _pool_refusal(
-    plan: PlanData, planned: PlannedServer, way: ServerWay, observation: Observation, now: datetime
+    plan: PlanData,
+    planned: PlannedServer,
+    way: ServerWay,
+    progress: Progress,
+    observation: Observation,
+    now: datetime,
 ) -> Refusal | None:
     if way.left_at is None:
         return Refusal("not_removed", f"{way.name} was not seen to leave the pool.", False)
@@ -396,7 +432,7 @@ def _pool_refusal(
     for balancer in observation.balancers.values():
         if any(_one_spelling(node.address) in addresses for node in balancer.nodes):
             return Refusal("still_in_pool", f"{way.name} is still in {balancer.name}.", False)
-    broken = floor_breaks(plan, observation)
+    broken = floor_breaks(plan, progress, observation, now)
     if broken:
         return Refusal("floor", f"Only {broken[0][1]} servers serve; the floor is {plan.floor}.", True)
     return None
@@ -409,7 +445,7 @@ def _search_refusal(
         return Refusal(
             "no_search", f"No complete search for the addresses of {planned.name} succeeded yet.", True
         )
-    if (now - search.observed_at).total_seconds() >= SEARCH_MAX_AGE_S:
+    if age_s(search.observed_at, now) >= SEARCH_MAX_AGE_S:
         return Refusal("search_too_old", f"The search for the addresses of {planned.name} is too old.", True)
     if left_at is not None and search.observed_at < left_at:
         return Refusal("search_too_old", f"The search is from before {planned.name} left the pool.", True)
@@ -446,7 +482,7 @@ def _verdict_refusal(way: ServerWay, now: datetime) -> Refusal | None:
         return Refusal("not_verified", f"The pool was not verified without {way.name}.", True)
     if verdict.verdict is not Verdict.PASSES:
         return Refusal("verdict", f"The newest verdict is {verdict.verdict.value}: {verdict.says}", False)
-    if (now - verdict.at).total_seconds() > VERDICT_MAX_AGE_S:
+    if age_s(verdict.at, now) > VERDICT_MAX_AGE_S:
         return Refusal("verdict_too_old", "The newest verdict is too old.", True)
     return None
 
@@ -481,7 +517,7 @@ def may_delete(
     assert seen is not None
     for refusal in (
         _drain_refusal(way),
-        _pool_refusal(plan, planned, way, observation, now),
+        _pool_refusal(plan, planned, way, progress, observation, now),
         _state_refusal(planned, seen, facts),
         _search_refusal(planned, observation.search, way.left_at, now),
         _verdict_refusal(way, now),

@@ -58,7 +58,7 @@ def _due_for_load(plan: PlanData, progress: Progress, now: datetime) -> list[str
     due = []
     for server_id in _in_pool(plan, progress):
         meter = progress.meters.get(server_id)
-        if meter is None or meter.at is None or (now - meter.at).total_seconds() >= looks.LOAD_EVERY_S:
+        if looks.is_due(None if meter is None else meter.at, looks.LOAD_EVERY_S, now):
             due.append(server_id)
     return due
 
@@ -70,16 +70,16 @@ def _due_for_answer(plan: PlanData, progress: Progress, counted: set[str], now: 
     for server_id in _in_pool(plan, progress):
         meter = progress.meters.get(server_id)
         answered = None if meter is None else meter.answered_at
-        if server_id not in counted and (answered is None or (now - answered).total_seconds() >= 10.0):
+        if server_id not in counted and looks.is_due(answered, 10.0, now):
             due.append(server_id)
     return tuple(due)
 
 
 def _probes_due(progress: Progress, now: datetime) -> bool:
-    if progress.probed_at is None or progress.preflight_due:
+    if progress.preflight_due:
         return True
     closely = any(way.soak is not None or way.phase is Phase.CONFIRMING for way in progress.servers)
-    return (now - progress.probed_at).total_seconds() >= (0.5 if closely else 2.0)
+    return looks.is_due(progress.probed_at, 0.5 if closely else 2.0, now)
 
 
 def _to_search(plan: PlanData, progress: Progress, now: datetime) -> str | None:

@@ -213,11 +213,14 @@ def accept_pool(turn: Turn) -> None:
 
 
 def as_seen(node: NodeWay, balancer: BalancerSeen) -> NodeWay:
-    """Return a node as this look shows it: that is what it should be from now on."""
+    """Return a node as this look shows it: that is what it should be from now on.
+
+    A change of ours that may still land stays known, so that it is not taken for another hand's.
+    """
     seen = looks.find_node(balancer, node)
     state = looks.node_state(balancer, node)
     if seen is None:
-        return replace(node, confirmed=state, asked=state, is_foreign=False, late=(), tries=0)
+        return replace(node, confirmed=state, asked=state, is_foreign=False, tries=0)
     return replace(
         node,
         node_id=seen.node_id,
@@ -226,7 +229,6 @@ def as_seen(node: NodeWay, balancer: BalancerSeen) -> NodeWay:
         confirmed=state,
         asked=state,
         is_foreign=False,
-        late=(),
         tries=0,
     )
 
@@ -273,6 +275,8 @@ def notice_load(turn: Turn) -> None:
 
 
 def _metered(meter: Meter, total: int, at: datetime) -> tuple[Meter, bool]:
+    if meter.at is not None and looks.age_s(meter.at, at) == float("inf"):
+        return replace(meter, total=total, at=at, rps=None), False  # the clock was set back
     if meter.total is None or meter.at is None or at <= meter.at:
         return (
             (meter, False)

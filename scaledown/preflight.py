@@ -58,7 +58,7 @@ def _unready(turn: Turn) -> str:
             return f"Probe {probe.name} could not be made."
         if not found.ok:
             return f"Probe {probe.name} fails."
-    broken = looks.floor_breaks(plan, observation)
+    broken = looks.floor_breaks(plan, turn.progress, observation, turn.now)
     if broken and turn.progress.started_at is None:
         return f"Only {broken[0][1]} servers serve; the floor is {plan.floor}."
     return ""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from portal.cloud.types import BalancerStatus
 from portal.runs.types import HaltRank
-from scaledown import late, wording
+from scaledown import late, looks, wording
 from scaledown.progress import NodeState, NodeWay, ServerWay
 from scaledown.turn import LOOK_S, Turn
 from scaledown.types import Phase, ServerSeen
 from scaledown.waits import TROUBLE_S, await_balancer, await_effect
 from scaledown.wording import Words
+
+LONGEST_RETRY_S = 60.0
+"""A put-back waits no longer than this for its next try; a later time is from a clock that was set back."""
 
 
 def out_newest_first(turn: Turn) -> list[ServerWay]:
@@ -58,18 +61,29 @@ def _catch_late_landings(turn: Turn) -> None:
 def _put_back_one(turn: Turn, way: ServerWay) -> bool:
     back = way.put_back
     assert back is not None
+    unseen = set(looks.unseen(turn.plan, turn.observation, turn.now))
+    blind = []
     for node in way.nodes:
         if node.is_foreign or node.balancer_id in turn.observation.missing_balancers:
             continue
         if node.is_settled and node.confirmed is NodeState.ENABLED:
             continue
+        if node.balancer_id in unseen:
+            blind.append(node.balancer_id)
+            continue
         words = wording.putting_back(way.name, back.why)
         way = turn.tell(way, words)
-        if back.next_try_at is not None and turn.now < back.next_try_at:
+        if (
+            back.next_try_at is not None
+            and 0 < (back.next_try_at - turn.now).total_seconds() <= LONGEST_RETRY_S
+        ):
             return turn.wait("put_back_retry", words, look_again_s=LOOK_S)
         if node.asked is NodeState.ENABLED and not node.is_settled:
             return await_effect(turn, way, node)
         return _ask_back(turn, way, node, words)
+    if blind:
+        words = wording.blind(", ".join(dict.fromkeys(blind)), turn.age_s(turn.progress.sighted_at))
+        return turn.wait("sight", words, look_again_s=LOOK_S)
     to = back.to
     way = turn.update(way, put_back=None)
     turn.enter(

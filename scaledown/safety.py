@@ -13,7 +13,7 @@ LOST_SIGHT_S = 300.0
 
 
 def blind(turn: Turn) -> bool:
-    """Without a complete fresh look at the pool nothing is judged and nothing is sent."""
+    """Without a complete fresh look at the pool nothing is judged, and nothing is sent but putting back."""
     missing = sorted(set(turn.plan.balancer_ids) & turn.observation.missing_balancers)
     if missing and not turn.progress.aborting:
         if turn.status is RunStatus.SCHEDULED:
@@ -28,6 +28,8 @@ def blind(turn: Turn) -> bool:
     unseen = [b for b in looks.unseen(turn.plan, turn.observation, turn.now) if b not in missing]
     if not unseen:
         return False
+    if turn.progress.started_at is not None and (rising_traffic(turn) or put_backs(turn)) and turn.action:
+        return True  # what the site needs goes back where the pool is seen
     names = ", ".join(unseen)
     since_s = turn.age_s(turn.progress.sighted_at)
     if since_s > LOST_SIGHT_S and turn.status is not RunStatus.HALTED:
@@ -74,7 +76,7 @@ def broken_floor(turn: Turn) -> bool:
     """Put servers back by itself when fewer than the floor serve, then halt (invariant 2)."""
     if turn.progress.started_at is None:
         return False
-    broken = looks.floor_breaks(turn.plan, turn.observation)
+    broken = looks.floor_breaks(turn.plan, turn.progress, turn.observation, turn.now)
     if not broken:
         return False
     balancer_id, count = broken[0]
