@@ -6,6 +6,7 @@ Pure. The two guards of the product live here: `may_take_out` (invariant 2) and 
 from __future__ import annotations
 
 import ipaddress
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -329,7 +330,7 @@ def _mean_without(server: PlannedServer, load: Load, loads: tuple[Load, ...]) ->
     """Return the mean that the servers left on a balancer would carry at most; None where none is left.
 
     A counter does not tell balancers apart. What a server on several of them takes from one is all that it
-    carries, less what those that serve only on the others carry at least: each of them takes as much.
+    carries, less what those that serve on one of the others alone carry at least: each of them takes as much.
     """
     gone = server.server_id
     left = load.serving - {gone}
@@ -337,10 +338,11 @@ def _mean_without(server: PlannedServer, load: Load, loads: tuple[Load, ...]) ->
         return None if gone in load.serving else 0.0
     rate = next((each.rates[gone] for each in loads if gone in each.rates), 0.0)
     here = [each for each in loads if gone in each.serving and each.serving - {gone}]
+    places = Counter(server_id for each in loads for server_id in each.serving)
     gains = {}
     for each in here:
         elsewhere = (
-            min((other.rates[s] for s in other.serving - each.serving), default=0.0)
+            min((other.rates[s] for s in other.serving if places[s] == 1), default=0.0)
             for other in here
             if other is not each
         )
@@ -408,7 +410,8 @@ def _drain_refusal(way: ServerWay) -> Refusal | None:
 def _one_spelling(address: str) -> str:
     """Return an address so that two of them compare as text: version 6 has many spellings of one address."""
     try:
-        return str(ipaddress.ip_address(address.strip()))
+        found = ipaddress.ip_address(address.strip().strip("[]"))
+        return str(getattr(found, "ipv4_mapped", None) or found)
     except ValueError:
         return address.strip().lower()
 

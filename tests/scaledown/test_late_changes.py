@@ -18,7 +18,15 @@ SIX = "2001:db8:7810::6"
 
 
 @pytest.mark.parametrize(
-    "address", ["192.0.2.6", SIX, "2001:0db8:7810:0000:0000:0000:0000:0006", "2001:DB8:7810:0::6"]
+    "address",
+    [
+        "192.0.2.6",
+        "::ffff:192.0.2.6",
+        f"[{SIX}]",
+        SIX,
+        "2001:0db8:7810:0000:0000:0000:0000:0006",
+        "2001:DB8:7810:0::6",
+    ],
 )
 def test_a_node_with_any_address_of_the_server_in_any_spelling_forbids_the_deletion(address):
     case = Case()

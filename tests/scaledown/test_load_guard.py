@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
 from portal.cloud.types import BalancerStatus, Condition, NodeStatus, NodeType
 from portal.runs.types import HaltRank, RunStatus
 from scaledown import looks
@@ -217,3 +220,51 @@ def test_servers_that_are_all_on_both_balancers_carry_a_leaving_one_once():
         progress = replace(new_progress(plan, START), meters=meters)
         obstacle = looks.may_take_out(plan, servers[0], progress, observation, START)
         assert (obstacle is None) is allowed
+
+
+# --- against how balancers really spread ----------------------------------------------------------------
+
+MEMBERSHIPS = st.lists(st.sets(st.sampled_from(["71", "72", "73"]), min_size=1), min_size=2, max_size=6).map(
+    lambda found: [tuple(sorted(one)) for one in found]
+)
+
+
+def spread(loads, members):
+    """Return what each server carries where each balancer spreads its load evenly over those that serve on it."""
+    carried = dict.fromkeys(members, 0.0)
+    for balancer_id, load in loads.items():
+        here = [number for number, places in members.items() if balancer_id in places]
+        for number in here:
+            carried[number] += load / len(here)
+    return carried
+
+
+@settings(max_examples=400, deadline=None)
+@example([("71", "72"), ("71",), ("72", "73")], {"71": 90.0, "72": 20.0, "73": 45.0})
+@given(
+    MEMBERSHIPS,
+    st.fixed_dictionaries({b: st.integers(0, 300).map(float) for b in ("71", "72", "73")}),
+)
+def test_what_the_guard_allows_never_carries_too_much_where_balancers_spread_evenly(memberships, loads):
+    members = dict(enumerate(memberships, start=1))
+    used = sorted({b for places in memberships for b in places})
+    loads = {b: loads[b] for b in used}
+    servers = [on(n, *places) for n, places in members.items()]
+    plan = a_plan(
+        balancer_ids=tuple(used),
+        servers=(servers[0],),
+        remaining=tuple(servers[1:]),
+        floor=0,
+        ceiling_rps=100.0,
+    )
+    observation = Observation(START, balancers={b: seen(b, servers) for b in used})
+    carried = spread(loads, members)
+    meters = {f"srv-{n}": Meter(1, START, rate, START, START) for n, rate in carried.items()}
+    progress = replace(new_progress(plan, START), meters=meters)
+    if looks.may_take_out(plan, servers[0], progress, observation, START) is not None:
+        return
+    left = {n: places for n, places in members.items() if n != 1}
+    after = spread({b: load for b, load in loads.items() if any(b in p for p in left.values())}, left)
+    for balancer_id in used:
+        here = [after[n] for n, places in left.items() if balancer_id in places]
+        assert not here or sum(here) / len(here) <= 80.0 + 1e-6, (balancer_id, here, carried)
