@@ -397,7 +397,7 @@ def test_a_place_in_the_journal_that_is_no_number_is_refused(here, number):
 
 @pytest.mark.django_db(transaction=True)
 def test_a_stream_ends_with_the_token_that_opened_it(here, monkeypatch):
-    monkeypatch.setattr("scaledown.api._RECHECK_S", -1.0)
+    monkeypatch.setattr("portal.streams.RECHECK_S", -1.0)
     run = started(here)
     secret = make.token(here.viewer)
 
