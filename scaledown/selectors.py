@@ -469,7 +469,7 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
         looked_at=progress.sighted_at,
         says=_words(progress.says, progress.customer_says, for_customer=customer),
         until=progress.until,
-        next_says=_next_says(whole, progress, for_customer=customer),
+        next_says=next_says(whole, progress, for_customer=customer),
         in_charge=str(whole.in_charge) if whole.in_charge else None,
         in_charge_ref=str(whole.in_charge.ref) if whole.in_charge else None,
         halt=HaltShown(
@@ -530,14 +530,14 @@ def _command_shown(row: RunCommand) -> CommandShown:
     )
 
 
-def _next_says(run: Run, progress: Progress, *, for_customer: bool) -> str:
-    """Return what comes after what happens now, or "" if nothing does."""
-    if run.is_over or run.status in {RunStatus.PAUSED, RunStatus.HALTED}:
+def next_says(run: Run, progress: Progress, *, for_customer: bool) -> str:
+    """Return what comes after what happens now, or "" if nothing does: after an abort nothing is deleted any more."""
+    if run.is_over or run.status in {RunStatus.PAUSED, RunStatus.HALTED} or progress.aborting:
         return ""
     queued = next((way for way in progress.servers if way.phase is Phase.QUEUED), None)
     if queued is not None:
         return f"Next: {queued.name}."
-    held = next((way for way in progress.servers if way.phase is Phase.HELD), None)
+    held = next((w for w in progress.servers if w.phase is Phase.HELD and w.put_back is None), None)
     if held is not None:
         return (
             f"Next: {held.name} is deleted."

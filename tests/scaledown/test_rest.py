@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from portal.cloud.types import BalancerStatus, Condition
 from portal.runs.types import RunStatus
 from scaledown.offers import Situation, offers
+from scaledown.selectors import next_says
 from scaledown.types import Phase
 from tests.scaledown.machine_cases import Desk, a_plan
 from tests.scaledown.test_late_changes import with_lost_delete
@@ -106,6 +108,8 @@ def test_an_abort_that_waits_for_a_lost_change_says_for_what_and_until_when_and_
     assert "web-06" in desk.progress.says
     assert desk.progress.until.timestamp() == until
     assert desk.way().until.timestamp() == until
+    run = SimpleNamespace(is_over=False, status=desk.status)
+    assert next_says(run, desk.progress, for_customer=False) == ""
     answer = desk.command("pause")
     assert (answer.accepted, answer.says) == (False, "The run is being aborted.")
     desk.standstill = "Everything is stopped."
