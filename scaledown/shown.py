@@ -122,10 +122,15 @@ _IN_FLIGHT = frozenset({"draining", "removing", "verifying", "deleting", "confir
 
 
 def _lane_says(live: LiveRun, lane: Lane) -> str:
-    """Return a server's own sentence. Beside a halt it is what was true before, and says so."""
-    if live.halt is None or lane.phase not in _IN_FLIGHT or lane.is_going_back or not lane.says:
+    """Return a server's own sentence. Beside a halt or a standstill it is what was true before, and says so."""
+    if (
+        (live.halt is None and not live.standstill)
+        or lane.phase not in _IN_FLIGHT
+        or lane.is_going_back
+        or not lane.says
+    ):
         return lane.says
-    return "" if lane.says == live.halt.says else f"Before the stop: {lane.says}"
+    return "" if live.halt is not None and lane.says == live.halt.says else f"Before the stop: {lane.says}"
 
 
 def lane_shown(live: LiveRun, lane: Lane, zone: tzinfo, *, customer: bool, with_hold: bool) -> LaneShown:

@@ -147,9 +147,7 @@ def nobody_in_charge() -> Words:
 
 
 def standstill(sentence: str) -> Words:
-    return Words(
-        f"Everything is stopped: {sentence}", "Everything is stopped on purpose. Nothing is changed."
-    )
+    return Words(sentence, "Everything is stopped on purpose. Nothing is changed.")
 
 
 def approval_gone(problem: str) -> Words:

@@ -13,11 +13,12 @@ from django.utils import timezone
 from portal.access import permissions_on
 from portal.runs.models import Run, RunCommand
 from portal.runs.types import RunStatus
+from scaledown import services, wording
 from scaledown.canonical import plan_from_plain
 from scaledown.progress import new_progress, progress_to_plain
 from scaledown.selectors import live_run
 from scaledown.types import Phase
-from tests.pages.test_pages import as_, here, started, url  # noqa: F401  (fixtures)
+from tests.pages.test_pages import as_, here, page, started, url  # noqa: F401  (fixtures)
 
 pytestmark = pytest.mark.django_db
 
@@ -85,3 +86,23 @@ def test_a_button_pressed_on_a_run_that_has_moved_on_does_nothing(here, as_):  #
     )
     assert browser.post(action).status_code == 409
     assert not RunCommand.objects.exists()
+
+
+def test_while_everything_is_stopped_no_server_is_said_to_be_going_down(here, as_):  # noqa: F811
+    run = in_mid_drain(here)
+    plan = plan_from_plain(run.plan)
+    progress = new_progress(plan, timezone.now())
+    says = f"{progress.servers[0].name} is going down: 5 connections open (measured)."
+    first = replace(progress.servers[0], phase=Phase.DRAINING, since=timezone.now(), says=says)
+    progress = replace(progress, started_at=timezone.now(), servers=(first, *progress.servers[1:]))
+    Run.objects.filter(pk=run.pk).update(progress=progress_to_plain(progress))
+    browser = as_(here.manager)
+    assert says in page(browser.get(url("run-detail", run)))
+    services.put_standstill("account", account=here.account, actor=here.manager, reason="A test.")
+    shown = page(browser.get(url("run-detail", run)))
+    assert f"Before the stop: {says}" in shown
+    assert shown.count(says) == 1
+    assert "Nothing is sent but putting servers back, until a person lifts it" in shown
+    assert wording.standstill("Everything is stopped by Ada: A test.").says == (
+        "Everything is stopped by Ada: A test."
+    )

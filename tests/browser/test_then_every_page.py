@@ -1,0 +1,163 @@
+"""Every page that a link leads to, for everybody: no fault that axe finds, nothing too wide, nothing said, light enough.
+
+Named so that it runs after the stories: their runs, halted and complete, are among the pages.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from django.urls import Resolver404, get_resolver, resolve
+from playwright.sync_api import expect
+
+from tests.browser import story
+
+pytestmark = pytest.mark.browser
+AXE = (Path(__file__).resolve().parents[1] / "vendor" / "axe.min.js").read_text()
+NARROWEST = 360
+MOST_BYTES = 260_000
+EVERY_LOOK = [(1440, "light"), (1440, "dark"), (390, "light"), (390, "dark")]
+# Customers' pages are the same pages, cut to the role: the two looks that differ most find what a role adds.
+TWO_LOOKS = [(1440, "dark"), (390, "light")]
+PEOPLE = {
+    "manager": ("jonas@north.example", EVERY_LOOK),
+    "lead": ("lena@north.example", TWO_LOOKS),
+    "operator": ("ops@north.example", TWO_LOOKS),
+    "viewer": ("vera@lindgren.example", TWO_LOOKS),
+    "editor": ("emil@lindgren.example", TWO_LOOKS),
+    "approver": ("astrid@lindgren.example", EVERY_LOOK),
+    "admin": ("maja@lindgren.example", TWO_LOOKS),
+    "other_customer": ("tom@harbor.example", TWO_LOOKS),
+}
+NO_PAGE = {
+    "plan-approve",
+    "plan-copy",
+    "plan-rehearse",
+    "protected-lift",
+    "run-charge",
+    "run-lesson",
+    "run-stream",
+    "standstill-lift",
+}
+"""What answers a command only, or is a page that asks about a row which the stories do not make."""
+REACHED: dict[str, set[str]] = {}
+
+
+def page_of(href: str) -> tuple[str, str]:
+    """Return the name of the page behind a link and its path, or two empty words for what is no page of ours."""
+    parts = urlsplit(href)
+    if (
+        parts.netloc
+        or not parts.path.startswith("/")
+        or parts.path.startswith(("/api/", "/static/", "/logout"))
+    ):
+        return "", ""
+    try:
+        return resolve(parts.path).view_name, parts.path
+    except Resolver404:
+        return "", ""
+
+
+def faults_of(page, looks) -> list[str]:
+    """Hold the page before us against axe in these looks, and against the narrowest window."""
+    found = []
+    page.evaluate(f"() => {{ {AXE} }}")
+    for width, scheme in looks:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)
+        expect(page.locator("html")).to_have_attribute("data-bs-theme", scheme)
+        result = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
+        found += [
+            f"{page.url} {width} {scheme}: {one['id']} {[node['target'] for node in one['nodes']][:3]}"
+            for one in result["violations"]
+        ]
+    page.set_viewport_size({"width": NARROWEST, "height": 800})
+    if not page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"):
+        found.append(f"{page.url}: wider than {NARROWEST} px")
+    return found
+
+
+@pytest.fixture(scope="module")
+def run_to_look_at(browser, site):
+    """There is a run of Lindgren Outdoor; where the stories made none, the waiting plan is started."""
+    manager = story.sit_down(browser, site.url, story.MANAGER)
+    page = manager.page
+    page.goto(f"{site.url}/accounts/")
+    page.get_by_role("link", name="Lindgren Outdoor").first.click()
+    page.get_by_role("link", name="All plans and runs").click()
+    if page.locator("a[href*='/scaledown/runs/']").count() == 0:
+        page.get_by_role("link", name="web: back to 3").first.click()
+        story.start(manager, page.url, size="3 servers")
+    manager.context.close()
+
+
+@pytest.mark.parametrize("who", PEOPLE)
+def test_no_page_has_a_fault(browser, site, run_to_look_at, who):
+    email, looks = PEOPLE[who]
+    person = story.sit_down(browser, site.url, email)
+    page = person.page
+    waiting = ["/"]
+    seen: dict[str, int] = {}
+    faults: list[str] = []
+    while waiting:
+        path = waiting.pop(0)
+        name = resolve(path).view_name
+        if seen.get(name, 0) >= 2:
+            continue
+        seen[name] = seen.get(name, 0) + 1
+        person.said.clear()
+        page.set_viewport_size(story.DESK)
+        answer = page.goto(f"{site.url}{path}", wait_until="load")
+        assert answer is not None
+        assert answer.ok, (path, answer.status)
+        if "html" not in answer.headers.get("content-type", ""):
+            continue
+        faults += faults_of(page, looks)
+        faults += [f"{path} said: {line}" for line in person.said]
+        for href in page.eval_on_selector_all("a[href]", "all => all.map(one => one.getAttribute('href'))"):
+            name, found = page_of(href)
+            if name and found not in waiting:
+                waiting.append(found)
+    hosts = set(person.hosts)
+    person.context.close()
+    REACHED[who] = set(seen)
+    assert faults == []
+    assert hosts == {urlsplit(site.url).netloc}
+
+
+def test_somebody_reached_every_page_of_scale_down():
+    """A page that no link leads to was not looked at above, and nobody else finds it either."""
+    if set(REACHED) != set(PEOPLE):
+        pytest.skip("Not everybody walked in this process.")
+    names = {
+        f"{space}:{pattern.name}"
+        for space in ("scaledown", "capacity")
+        for pattern in get_resolver().namespace_dict[space][1].url_patterns
+        if pattern.name not in NO_PAGE
+    }
+    assert sorted(names - set().union(*REACHED.values())) == []
+
+
+@pytest.mark.parametrize("path", ["/", "/accounts/", "run", "report"])
+def test_the_first_view_is_light(browser, site, run_to_look_at, path):
+    """Everything that comes over the wire for somebody who was never here, but the live stream."""
+    person = story.sit_down(browser, site.url, story.MANAGER)
+    page = person.page
+    if not path.startswith("/"):
+        page.goto(f"{site.url}/accounts/")
+        page.get_by_role("link", name="Lindgren Outdoor").first.click()
+        page.get_by_role("link", name="All plans and runs").click()
+        found = page.locator("a[href*='/scaledown/runs/']").first.get_attribute("href") or ""
+        path = found if path == "run" else f"{found}report/"
+    wire = person.context.new_cdp_session(page)
+    wire.send("Network.enable")
+    wire.send("Network.clearBrowserCache")
+    came: list[float] = []
+    wire.on("Network.loadingFinished", lambda event: came.append(event["encodedDataLength"]))
+    page.goto(f"{site.url}{path}", wait_until="load")
+    page.wait_for_timeout(1000)
+    person.context.close()
+    assert len(came) > 5
+    assert sum(came) < MOST_BYTES
