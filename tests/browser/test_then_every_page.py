@@ -42,6 +42,8 @@ NO_PAGE = {
     "standstill-lift",
 }
 """What answers a command only, or is a page that asks about a row which the stories do not make."""
+# Of these two rows differ in what they show; of any other page one is looked at.
+TWICE = {"scaledown:plan-detail", "scaledown:run-detail", "scaledown:run-command"}
 REACHED: dict[str, set[str]] = {}
 
 
@@ -104,18 +106,20 @@ def test_no_page_has_a_fault(browser, site, run_to_look_at, who):
     while waiting:
         path = waiting.pop(0)
         name = resolve(path).view_name
-        if seen.get(name, 0) >= 2:
+        if seen.get(name, 0) >= (2 if name in TWICE else 1):
             continue
         seen[name] = seen.get(name, 0) + 1
         person.said.clear()
         page.set_viewport_size(story.DESK)
         answer = page.goto(f"{site.url}{path}", wait_until="load")
         assert answer is not None
-        assert answer.ok, (path, answer.status)
+        # A live run moves on between the link and the click; the page then says so.
+        moved_on = answer.status == 409
+        assert answer.ok or moved_on, (path, answer.status)
         if "html" not in answer.headers.get("content-type", ""):
             continue
         faults += faults_of(page, looks)
-        faults += [f"{path} said: {line}" for line in person.said]
+        faults += [f"{path} said: {line}" for line in person.said if not moved_on]
         for href in page.eval_on_selector_all("a[href]", "all => all.map(one => one.getAttribute('href'))"):
             name, found = page_of(href)
             if name and found not in waiting:
