@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from functools import cache
@@ -19,13 +19,26 @@ class Unreadable(ValueError):
     """The stored value does not have the shape of the type that was asked for."""
 
 
+_AS_IT_IS = frozenset({str, int, bool, type(None)})
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...] | None:
+    """Return the names of a dataclass's fields; None for any other type."""
+    return tuple(field.name for field in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else None
+
+
 def to_plain(value: Any) -> Any:
     """Return `value` (frozen dataclasses, tuples, times, enums) as what JSON can hold.
 
     Times become ISO 8601 in UTC. Raises ValueError for a naive time and for a number that is not finite.
     """
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if type(value) in _AS_IT_IS:
+        return value
+    kind: Any = type(value)
+    names = _names(kind)
+    if names is not None:
+        return {name: to_plain(getattr(value, name)) for name in names}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, datetime):
@@ -46,68 +59,95 @@ def to_plain(value: Any) -> Any:
     return value
 
 
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
-
-
 def from_plain(kind: Any, value: Any) -> Any:
     """Return `value` (plain JSON) as `kind`. Raises Unreadable where it does not fit."""
+    return _reader(kind)(value)
+
+
+Reader = Callable[[Any], Any]
+
+
+@cache
+def _reader(kind: Any) -> Reader:
+    """Return how a value of `kind` is read. Made once per type: a run's progress is read on every tick."""
     origin = get_origin(kind)
     if kind is Any:
-        return value
+        return lambda value: value
     if origin in (Union, types.UnionType):
-        if value is None:
-            return None
-        rest = [part for part in get_args(kind) if part is not type(None)]
-        return from_plain(rest[0], value)
+        part = _reader(next(part for part in get_args(kind) if part is not type(None)))
+        return lambda value: None if value is None else part(value)
     if origin in (tuple, list):
-        if not isinstance(value, list):
-            raise Unreadable(f"A list was expected, not {type(value).__name__}.")
-        items = [from_plain(get_args(kind)[0], item) for item in value]
-        return tuple(items) if origin is tuple else items
+        return _list_reader(_reader(get_args(kind)[0]), tuple if origin is tuple else list)
     if origin is frozenset:
-        return frozenset(from_plain(get_args(kind)[0], item) for item in value)
+        item = _reader(get_args(kind)[0])
+        return lambda value: frozenset(map(item, value))
     if origin is not None and issubclass(origin, Mapping):
-        return {key: from_plain(get_args(kind)[1], item) for key, item in dict(value).items()}
+        item = _reader(get_args(kind)[1])
+        return lambda value: {key: item(found) for key, found in dict(value).items()}
     if dataclasses.is_dataclass(kind):
-        return _dataclass_from(kind, value)
+        return _dataclass_reader(kind)
     if kind is datetime:
-        moment = datetime.fromisoformat(value)
-        if moment.tzinfo is None:
-            raise Unreadable("A stored time has no zone.")
-        return moment.astimezone(UTC)
+        return _read_time
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return kind(value)
+        return kind
     if kind is float:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise Unreadable(f"A number was expected, not {type(value).__name__}.")
-        return float(value)
+        return _read_number
     if kind in (str, int, bool):
-        if type(value) is not kind:
-            raise Unreadable(f"{kind.__name__} was expected, not {type(value).__name__}.")
-        return value
+        return _exact_reader(kind)
     raise Unreadable(f"No way is known to read {kind!r}.")
 
 
-def _dataclass_from(kind: Any, value: Any) -> Any:
-    if not isinstance(value, Mapping):
-        raise Unreadable(f"An object was expected for {kind.__name__}.")
-    hints = _hints(kind)
-    fields = {field.name: field for field in dataclasses.fields(kind)}
-    unknown = sorted(set(value) - set(fields))
-    if unknown:
-        raise Unreadable(f"{kind.__name__} has no {', '.join(unknown)}.")
-    missing = sorted(
-        name
-        for name, field in fields.items()
-        if name not in value
-        and field.default is dataclasses.MISSING
-        and field.default_factory is dataclasses.MISSING
-    )
-    if missing:
-        raise Unreadable(f"{kind.__name__} lacks {', '.join(missing)}.")
-    return kind(**{name: from_plain(hints[name], value[name]) for name in value})
+def _list_reader(item: Reader, make: type) -> Reader:
+    def read(value: Any) -> Any:
+        if not isinstance(value, list):
+            raise Unreadable(f"A list was expected, not {type(value).__name__}.")
+        return make(map(item, value))
+
+    return read
+
+
+def _read_time(value: Any) -> datetime:
+    moment = datetime.fromisoformat(value)
+    if moment.tzinfo is None:
+        raise Unreadable("A stored time has no zone.")
+    return moment.astimezone(UTC)
+
+
+def _read_number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise Unreadable(f"A number was expected, not {type(value).__name__}.")
+    return float(value)
+
+
+def _exact_reader(kind: type) -> Reader:
+    def read(value: Any) -> Any:
+        if type(value) is not kind:
+            raise Unreadable(f"{kind.__name__} was expected, not {type(value).__name__}.")
+        return value
+
+    return read
+
+
+def _dataclass_reader(kind: Any) -> Reader:
+    hints = get_type_hints(kind)
+    fields = dataclasses.fields(kind)
+    readers = {field.name: _reader(hints[field.name]) for field in fields}
+    needed = {
+        field.name
+        for field in fields
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    }
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            raise Unreadable(f"An object was expected for {kind.__name__}.")
+        if unknown := sorted(value.keys() - readers.keys()):
+            raise Unreadable(f"{kind.__name__} has no {', '.join(unknown)}.")
+        if missing := sorted(needed - value.keys()):
+            raise Unreadable(f"{kind.__name__} lacks {', '.join(missing)}.")
+        return kind(**{name: readers[name](found) for name, found in value.items()})
+
+    return read
 
 
 def plan_to_plain(plan: PlanData) -> dict[str, Any]:
