@@ -319,8 +319,9 @@ def go_on(turn: Turn, command: Command) -> Verdict:
     open_now = way.drain.connections
     asked = command.args.get("connections")
     most = open_now if asked is None else int(asked)
+    is_unknown = most is None
     if most is None:
-        most = 0
+        most = 0  # should one be counted after all, the person is asked again
     if open_now is not None and open_now > most:
         return False, f"{wording.count_of(open_now)} are open now, more than the {most} that were named."
     problem = _not_well(turn)
@@ -330,22 +331,23 @@ def go_on(turn: Turn, command: Command) -> Verdict:
         return False, "Another hand changed the pool: resume with a confirmation, or abort."
     if not turn.facts.approval_stands:
         return False, turn.facts.approval_problem or "The approval of this plan no longer stands."
-    turn.update(way, drain=replace(way.drain, cut=most, asked_person_at=None))
+    turn.update(way, drain=replace(way.drain, cut=most, is_cut_unknown=is_unknown, asked_person_at=None))
+    at_most = "an unknown number of connections" if is_unknown else f"up to {wording.count_of(most)}"
     turn.note(
         "cut_allowed",
         Words(
-            f"{command.by_name} lets {way.name} go on and cut up to {wording.count_of(most)}: {command.reason}",
+            f"{command.by_name} lets {way.name} go on and cut {at_most}: {command.reason}",
             f"{way.name} is taken out although some connections may still be open.",
         ),
         way.server_id,
         connections=open_now,
-        most=most,
+        most=None if is_unknown else most,
         reason=command.reason,
     )
     if turn.status is RunStatus.HALTED:
         turn.new_status = RunStatus.RUNNING
         turn.change(stopped_at=None, waiting=None, stuck=None)
-    return True, f"{way.name} is removed; up to {wording.count_of(most)} may be cut."
+    return True, f"{way.name} is removed; {at_most} may be cut."
 
 
 def wait(turn: Turn, command: Command) -> Verdict:

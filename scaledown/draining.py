@@ -139,9 +139,10 @@ def _judge_drain(turn: Turn, way: ServerWay) -> bool:
     needed = max(MIN_ZEROS, turn.plan.zeros_needed)
     if drain.cut is not None:
         if drain.connections is not None and drain.connections > drain.cut:
-            turn.update(way, drain=replace(drain, cut=None))
+            turn.update(way, drain=replace(drain, cut=None, is_cut_unknown=False))
             return _at_drain_limit(turn, turn.server(way.server_id))
-        return _drained(turn, way, Grade.TIMED, f"a person let up to {wording.count_of(drain.cut)} be cut")
+        most = "an unknown number" if drain.is_cut_unknown else f"up to {wording.count_of(drain.cut)}"
+        return _drained(turn, way, Grade.TIMED, f"a person let {most} be cut")
     if drain.zeros >= needed:
         return _drained(
             turn, way, Grade.MEASURED, f"no open connection in {drain.zeros} looks running ({drain.source})"
@@ -235,7 +236,9 @@ def _at_drain_limit(turn: Turn, way: ServerWay) -> bool:
         return put_backs(turn)
     if plan.at_limit is AtLimit.CUT:
         open_now = "unknown" if drain.connections is None else wording.count_of(drain.connections)
-        turn.update(way, drain=replace(drain, cut=drain.connections or 0))
+        turn.update(
+            way, drain=replace(drain, cut=drain.connections or 0, is_cut_unknown=drain.connections is None)
+        )
         return _drained(
             turn,
             turn.server(way.server_id),
@@ -290,7 +293,10 @@ def removing(turn: Turn, way: ServerWay) -> bool:
 def _drain_again(turn: Turn, way: ServerWay, why: str) -> bool:
     drain = way.drain
     assert drain is not None
-    way = turn.update(way, drain=replace(drain, grade=None, done_at=None, zeros=0, evidence="", cut=None))
+    way = turn.update(
+        way,
+        drain=replace(drain, grade=None, done_at=None, zeros=0, evidence="", cut=None, is_cut_unknown=False),
+    )
     turn.enter(
         way,
         Phase.DRAINING,

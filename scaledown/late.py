@@ -25,13 +25,13 @@ def delete_lands_until(way: ServerWay, now: datetime) -> datetime | None:
 
 
 def _node_lands_until(turn: Turn, way: ServerWay, node: NodeWay) -> datetime | None:
-    if way.phase in {Phase.RETIRED, Phase.GONE} or node.is_foreign or node.asked_at is None:
+    if way.phase in {Phase.RETIRED, Phase.GONE} or node.is_foreign or node.lands_since is None:
         return None
-    if node.balancer_id in turn.observation.missing_balancers:
+    if node.balancer_id in turn.gone_balancers:
         return None
     if all(state is node.confirmed for state in node.late):
         return None
-    until = node.asked_at + timedelta(seconds=LATE_S)
+    until = node.lands_since + timedelta(seconds=LATE_S)
     return until if turn.now <= until else None
 
 

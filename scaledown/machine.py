@@ -122,12 +122,22 @@ def already_over(turn: Turn) -> bool:
 
 
 def window_end(turn: Turn) -> bool:
-    """At the window's end a node that still drains is enabled again; its server goes back to the queue."""
+    """At the window's end a node that still drains is enabled again; its server goes back to the queue.
+
+    Also while the run rests: nobody's answer is waited for beyond the window.
+    """
     end = turn.plan.window_end
     way = turn.progress.in_flight
     if end is None or turn.now < end or way is None or way.phase is not Phase.DRAINING:
         return False
-    turn.send_back(way, Phase.QUEUED, wording.window_over(way.name))
+    if way.put_back is not None or way.by_hand:
+        return False
+    words = wording.window_over(way.name)
+    turn.send_back(way, Phase.QUEUED, words)
+    standing = turn.halt_in_force
+    if standing is not None and standing.code == "drain_limit":
+        # What was asked about this drain has no answer any more.
+        turn.halt("window_over", HaltRank.SAFE_WAITING, words, ("finish_here", "resume", "abort"))
     return put_backs(turn)
 
 
@@ -266,10 +276,10 @@ JUDGES: tuple[Judge, ...] = (
     approval,
     aborting,
     finishing,
+    window_end,
     resting,
     before_start,
     rehearse,
-    window_end,
     in_hand,
     next_server,
 )

@@ -12,11 +12,9 @@ from portal.cloud.types import BalancerStatus
 from scaledown import late, looks, wording
 from scaledown.late import LATE_S
 from scaledown.progress import DeleteWay, KeptServer, Meter, NodeState, NodeWay, ServerWay
-from scaledown.turn import Turn
+from scaledown.turn import GONE_AFTER_S, Turn
 from scaledown.types import BalancerSeen, Phase
 from scaledown.wording import Words
-
-GONE_AFTER_S = 30.0
 
 
 def notice(turn: Turn) -> None:
@@ -42,6 +40,12 @@ def notice_sight(turn: Turn) -> None:
     observation, plan = turn.observation, turn.plan
     if not looks.unseen(plan, observation, turn.now):
         turn.change(sighted_at=turn.now)
+    since = turn.progress.balancers_missing_since
+    missing = {b: since.get(b, turn.now) for b in sorted(observation.missing_balancers)}
+    # One that could not be read at all was not found either: it is as it was.
+    missing |= {b: at for b, at in since.items() if b not in observation.balancers and b not in missing}
+    if missing != since:
+        turn.change(balancers_missing_since=missing)
     bare = {b for b in turn.progress.unmonitored if b not in observation.balancers}
     bare |= {b for b, seen in observation.balancers.items() if not seen.has_health_monitor}
     if tuple(sorted(bare)) != turn.progress.unmonitored:
@@ -106,7 +110,7 @@ def _notice_planned_node(turn: Turn, way: ServerWay, node: NodeWay, balancer: Ba
         # Its server is being deleted: whoever takes out a node that was left does what is right.
         turn.update_node(way, node, confirmed=state, asked=state)
         return
-    if state in node.late and not difference and turn.age_s(node.asked_at) <= LATE_S:
+    if state in node.late and not difference and turn.age_s(node.lands_since) <= LATE_S:
         turn.update_node(
             way, node, confirmed=state, asked=state, node_id=node.node_id if seen is None else seen.node_id
         )

@@ -68,13 +68,15 @@ def _settle_not_done(turn: Turn, way: ServerWay, action: Action, outcome: Outcom
     by_reading = outcome.kind is OutcomeKind.NOT_APPLIED and outcome.by_reading
     node = _node_of(way, action)
     if node is not None:
-        may_land = tuple(dict.fromkeys((*node.late, node.asked))) if by_reading else node.late
+        if by_reading:
+            node = node.may_still_land()
         sent = outcome.kind is not OutcomeKind.NOT_APPLIED or by_reading
         way = turn.update_node(
             way,
             node,
             asked=node.confirmed,
-            late=may_land,
+            late=node.late,
+            late_at=node.late_at,
             tries=node.tries if sent else max(0, node.tries - 1),
         )
     elif way.delete is not None and by_reading:

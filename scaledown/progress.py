@@ -45,12 +45,25 @@ class NodeWay:
     asked_at: datetime | None = None
     tries: int = 0
     late: tuple[NodeState, ...] = ()
+    late_at: datetime | None = None
+    """When the newest of those in `late` was asked for; what is asked for since does not prolong it."""
     is_foreign: bool = False
 
     @property
     def is_settled(self) -> bool:
         """Whether nothing that we asked for is still outstanding."""
         return self.asked is self.confirmed
+
+    @property
+    def lands_since(self) -> datetime | None:
+        """When the newest change that may take effect later was asked for; None if there was none."""
+        return self.late_at or self.asked_at
+
+    def may_still_land(self) -> NodeWay:
+        """Return the node with what was asked for last among the changes that may take effect later."""
+        return replace(
+            self, late=tuple(dict.fromkeys((*self.late, self.asked))), late_at=self.asked_at or self.late_at
+        )
 
 
 @dataclass(frozen=True)
@@ -72,6 +85,8 @@ class DrainWay:
     asked_person_at: datetime | None = None
     cut: int | None = None
     """How many connections a person, or the plan, allowed to be cut; None: none."""
+    is_cut_unknown: bool = False
+    """How many are open was not known when that was allowed: `cut` is then no figure of what was cut."""
     grade: Grade | None = None
     """Set when the drain is over: the strength of the evidence."""
     done_at: datetime | None = None
@@ -238,6 +253,8 @@ class Progress:
     pool_load: float | None = None
     load_unknown_since: datetime | None = None
     """Since when looks do not show what every serving server carries; None while they do."""
+    balancers_missing_since: Mapping[str, datetime] = field(default_factory=dict)
+    """Balancers that the provider says are gone, by when it first said so without a break."""
     differs: str = ""
     differs_looks: int = 0
     preflight_due: bool = True

@@ -64,7 +64,7 @@ def _put_back_one(turn: Turn, way: ServerWay) -> bool:
     unseen = set(looks.unseen(turn.plan, turn.observation, turn.now))
     blind = []
     for node in way.nodes:
-        if node.is_foreign or node.balancer_id in turn.observation.missing_balancers:
+        if node.is_foreign or node.balancer_id in turn.gone_balancers:
             continue
         if node.is_settled and node.confirmed is NodeState.ENABLED:
             continue

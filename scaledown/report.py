@@ -194,7 +194,7 @@ def _server(way: ServerWay, samples: dict[str, list[RunSample]], *, for_customer
         drained_at=drain.done_at if drain else None,
         drain_grade=drain.grade.value if drain and drain.grade else "",
         drain_evidence=drain.evidence if drain else "",
-        connections_cut=drain.cut if drain else None,
+        connections_cut=None if drain is None or drain.is_cut_unknown else drain.cut,
         left_pool_at=way.left_at,
         verdict=verdict.verdict.value if verdict else "",
         verdict_says=says,
@@ -266,7 +266,9 @@ def requests_failed(
     probes: Sequence[ProbeReport],
 ) -> RequestsFailed:
     """Return what can be said about failed requests: seen, none seen (by what), or not measurable here."""
-    cut = [way.drain.cut for way in progress.servers if way.drain is not None and way.drain.cut is not None]
+    drains = [way.drain for way in progress.servers if way.drain is not None and way.drain.cut is not None]
+    cut = [drain.cut for drain in drains if drain.cut is not None and not drain.is_cut_unknown]
+    unknown = sum(drain.is_cut_unknown for drain in drains)
     watched = sum(probe.looks - probe.unknown for probe in probes)
     failed_at = [
         row.at
@@ -275,12 +277,17 @@ def requests_failed(
         if row.detail.get("ok") is False
     ]
     source = f"{len(probes)} probe{'s' if len(probes) != 1 else ''} of the site"
-    if failed_at or any(cut):
+    if failed_at or any(cut) or unknown:
         parts = []
         if failed_at:
             parts.append(f"{len(failed_at)} of {watched} checks of the site failed.")
         if any(cut):
             parts.append(f"{sum(cut)} open connections were cut, as a person or the plan allowed.")
+        if unknown:
+            parts.append(
+                f"Of {unknown} server{'s' if unknown != 1 else ''} connections may have been cut, as a person or "
+                "the plan allowed: how many were open is not known."
+            )
         return RequestsFailed(
             "seen",
             " ".join(parts),

@@ -14,7 +14,7 @@ LOST_SIGHT_S = 300.0
 
 def blind(turn: Turn) -> bool:
     """Without a complete fresh look at the pool nothing is judged, and nothing is sent but putting back."""
-    missing = sorted(set(turn.plan.balancer_ids) & turn.observation.missing_balancers)
+    missing = sorted(set(turn.plan.balancer_ids) & turn.gone_balancers)
     if missing and not turn.progress.aborting:
         if turn.status is RunStatus.SCHEDULED:
             return not_as_approved(turn, f"Load balancer {', '.join(missing)} no longer exists.")

@@ -37,6 +37,8 @@ from scaledown.wording import Words
 LOOK_SOON_S = 0.5
 LOOK_S = 1.0
 LOOK_RESTING_S = 2.0
+GONE_AFTER_S = 30.0
+"""What the provider does not find counts as gone once looks this far apart agree."""
 
 MOST_STUCK_S = 1800.0
 """How long a run may wait in all, for whatever in turn, where none of its waits has a shorter bound."""
@@ -105,6 +107,16 @@ class Turn:
             self.status is not RunStatus.RUNNING
             or self.people.standstill is not None
             or bool(self.progress.aborting)
+        )
+
+    @property
+    def gone_balancers(self) -> frozenset[str]:
+        """The balancers that looks 30 s apart find gone: one answer that finds none may be wrong."""
+        since = self.progress.balancers_missing_since
+        return frozenset(
+            balancer_id
+            for balancer_id in self.observation.missing_balancers
+            if balancer_id in since and self.age_s(since[balancer_id]) >= GONE_AFTER_S
         )
 
     def planned(self, server_id: str) -> PlannedServer:
@@ -311,8 +323,10 @@ class Turn:
         if name == "add_node":
             args |= {"type": node.type.value, "weight": node.weight}
         # An accepted change that has not shown yet may still land: it is our own hand then.
-        late = node.late if node.is_settled else tuple(dict.fromkeys((*node.late, node.asked)))
-        self.update_node(way, node, late=late, asked=state, asked_at=self.now, tries=node.tries + 1)
+        if not node.is_settled:
+            node = node.may_still_land()
+        changed = {"asked": state, "asked_at": self.now, "tries": node.tries + 1}
+        self.update_node(way, node, late=node.late, late_at=node.late_at, **changed)
         return self.send(Action(name, way.server_id, words.says, args, is_put_back), words)
 
     def send_back(self, way: ServerWay, to: Phase, why: Words) -> ServerWay:

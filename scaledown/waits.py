@@ -41,9 +41,9 @@ def await_effect(turn: Turn, way: ServerWay, node: NodeWay) -> bool:
         words = wording.applying(way.name, balancer.name)
         turn.tell(way, words)
         return turn.wait("effect", words, look_again_s=LOOK_SOON_S)
-    may_land = tuple(dict.fromkeys((*node.late, node.asked)))
     tries = node.tries
-    turn.update_node(way, node, asked=node.confirmed, late=may_land)
+    node = node.may_still_land()
+    turn.update_node(way, node, asked=node.confirmed, late=node.late, late_at=node.late_at)
     if tries >= MOST_TRIES and way.put_back is not None:
         # It is tried on all the same: the site may need this server.
         why = f"{balancer.name} accepted it {tries} times and shows no effect."

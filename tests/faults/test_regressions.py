@@ -1,0 +1,84 @@
+"""Schedules that once broke a rule, or showed that a rule had no teeth. Each failed before it was mended."""
+
+from __future__ import annotations
+
+import pytest
+
+from portal.runs.types import RunStatus
+from scaledown.types import Phase
+from tests.faults.simulation import Event, simulate
+
+PERSISTENT = {"scenario": "persistent", "plan": {"drain_limit_s": 30.0}}
+
+
+def at_limit(*events):
+    """Return what happens once the first drain has come to its limit."""
+    return [Event(1, "when", "drain_limit", (event,)) for event in events]
+
+
+def not_found(what, at_s=0.0, times=1):
+    return Event(at_s, "fault", f"{what}.show server_error", (times, None, 404))
+
+
+@pytest.mark.parametrize("at_s", [30.0, 38.0])
+def test_one_answer_that_finds_no_balancer_does_not_end_a_put_back_with_its_node_draining(at_s):
+    result = simulate(
+        [Event(at_s, "command", "abort"), not_found("lb", at_s)],
+        horizon_s=260.0,
+        **PERSISTENT,
+    )
+    assert result.violations == []
+    assert result.status is RunStatus.ABORTED
+    assert result.counts["set_ENABLED"] == 1
+
+
+def test_one_answer_that_finds_no_balancer_does_not_void_a_run_before_it_starts():
+    result = simulate([not_found("lb")], horizon_s=200.0)
+    assert result.violations == []
+    assert result.status is RunStatus.COMPLETED
+
+
+def test_a_balancer_that_stays_away_halts_the_run_after_half_a_minute():
+    result = simulate([not_found("lb", 3.0, times=400)], horizon_s=100.0)
+    assert result.violations == []
+    assert result.halt.code == "balancer_gone"
+    halted = next(line for line in result.run.journal if line.entry.kind == "halted")
+    assert 30.0 <= (halted.at - result.world.start).total_seconds() < 45.0
+
+
+def test_a_late_landing_is_waited_for_once_and_not_again_after_the_put_back():
+    events = [
+        Event(11.5, "fault", "node.delete lb_error", (1, None)),
+        Event(1.4, "fault", "node.delete server_error", (1, None)),
+        Event(14.8, "command", "abort"),
+        Event(30.4, "fault", "node.update lb_slow", (1, 40.0)),
+    ]
+    result = simulate(events, horizon_s=760.0)
+    assert result.violations == []
+    assert result.status is RunStatus.ABORTED
+    assert result.took_s < 700.0
+
+
+@pytest.mark.parametrize("rest", ["halted", "standstill"])
+def test_a_node_that_still_drains_at_the_windows_end_is_enabled_again_though_the_run_rests(rest):
+    events = [Event(50.0, "standstill")] if rest == "standstill" else []
+    plan = {"drain_limit_s": 30.0 if rest == "halted" else 120.0, "window": (0.0, 130.0)}
+    result = simulate(events, scenario="persistent", plan=plan, horizon_s=260.0)
+    assert result.violations == []
+    assert result.progress.servers[0].phase is Phase.QUEUED
+    assert result.counts["set_ENABLED"] == 1
+    if rest == "halted":
+        assert result.halt.code == "window_over"
+
+
+def test_going_on_with_an_unknown_count_says_that_it_is_unknown():
+    events = [Event(5.0, "fault", "status.read status_down", (400, None))]
+    plan = {"drain_limit_s": 30.0, "ceiling_rps": None}
+    result = simulate(
+        events + at_limit(Event(0.0, "command", "go_on")), scenario="persistent", plan=plan, horizon_s=100.0
+    )
+    allowed = next(line.entry for line in result.run.journal if line.entry.kind == "cut_allowed")
+    drained = next(line.entry for line in result.run.journal if line.entry.kind == "drained")
+    assert allowed.detail["most"] is None
+    assert "an unknown number" in allowed.says
+    assert "an unknown number" in drained.detail["evidence"]
