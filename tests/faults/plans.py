@@ -16,6 +16,7 @@ from scaledown.types import (
     PlannedProbe,
     PlannedServer,
 )
+from tests.faults.worlds import ELSEWHERE
 
 
 def planned_server(world, server, balancer_ids):
@@ -36,9 +37,13 @@ def planned_server(world, server, balancer_ids):
     )
 
 
-def plan_for(world, *, out=3, **changes) -> PlanData:
-    """Return a plan that takes the newest `out` servers of all balancers' pools out."""
-    balancer_ids = tuple(str(lb_id) for lb_id in world.balancers)
+def plan_for(world, *, out=3, window=None, **changes) -> PlanData:
+    """Return a plan that takes the newest `out` servers of all balancers' pools out.
+
+    `window` is (start, end) in world seconds, each or None.
+    """
+    covered = [lb for lb in world.balancers.values() if lb.name != ELSEWHERE]
+    balancer_ids = tuple(str(lb.lb_id) for lb in covered)
     servers = [
         planned_server(world, server, balancer_ids)
         for server in sorted(world.servers.values(), key=lambda s: -s.created_t)
@@ -46,10 +51,11 @@ def plan_for(world, *, out=3, **changes) -> PlanData:
     servers = [server for server in servers if server.nodes]
     strays = tuple(
         f"{lb.lb_id}/{node.address}:{node.port}"
-        for lb in world.balancers.values()
+        for lb in covered
         for node in lb.nodes
         if world.server_at(node.address) is None
     )
+    start, end = (None if t is None else world.time_at(t).astimezone(UTC) for t in window or (None, None))
     plan = PlanData(
         format=1,
         account_ref="account",
@@ -83,10 +89,15 @@ def plan_for(world, *, out=3, **changes) -> PlanData:
         ceiling_source="benchmark",
         forecast_peak_rps=None,
         guard_share=0.8,
-        window_start=None,
-        window_end=None,
+        window_start=start,
+        window_end=end,
         is_unattended=False,
         reason="",
         strays=strays,
     )
-    return replace(plan, **changes)
+    plan = replace(plan, **changes)
+    if plan.count_kind is None:
+        # As the planner has it: what nothing counts has no address to be asked at.
+        bare = [tuple(replace(s, count_url=None) for s in part) for part in (plan.servers, plan.remaining)]
+        plan = replace(plan, servers=bare[0], remaining=bare[1])
+    return plan

@@ -1,17 +1,27 @@
-"""Schedules: what may go wrong, and when. One list of possibilities for Hypothesis and for a plain seed."""
+"""Schedules: what may go wrong, and when. One list of possibilities, for Hypothesis and for a plain seed.
+
+A case is a world, a shape of plan and a list of events. Whoever picks is an argument (`Pick`), so that both ways
+draw from the same possibilities.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from random import Random
+from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
+from scaledown.types import AtLimit, Grade
 from tests.faults.simulation import Event
+
+T = TypeVar("T")
 
 BUSY_S = 110.0
 """Things happen within this time; the rest of the schedule is quiet."""
-MOST_POINTS = 220
-"""A quiet run of three servers passes a little more than this many points of a tick."""
+MOST_POINTS = 480
+"""A quiet run of three servers passes about this many points of a tick."""
 
 FAULTS = [
     ("node.update timeout_after", 1, None),
@@ -47,6 +57,12 @@ FAULTS = [
     ("lb.show unavailable", 2, 20.0),
     ("lb.list server_error", 3, None),
     ("server.show truncated", 3, None),
+    ("server.show server_error", 1, None, 404),
+    ("lb.show server_error", 1, None, 404),
+    ("lb.show delay", 2, 6.0),
+    ("server.list server_error", 2, None),
+    ("volume.list server_error", 2, None),
+    ("lb.list delay", 1, 6.5),
     ("server.show server_error", 5, None),
     ("server.list empty_list", 2, None),
     ("status.read false_zero", 2, None),
@@ -62,7 +78,7 @@ COMMANDS = [
     ("pause", (("when", "now"),)),
     ("resume", ()),
     ("resume", (("confirm", True),)),
-    ("resume", (("confirm", True), ("servers", ["none"]))),
+    ("resume", (("confirm", True), ("servers", ["all"]))),
     ("abort", ()),
     ("put_back", ()),
     ("put_back", (("server", 0),)),
@@ -70,99 +86,220 @@ COMMANDS = [
     ("skip", (("server", 1),)),
     ("finish_here", ()),
     ("wait", (("seconds", 30),)),
+    ("go_on", ()),
+    ("go_on", (("connections", 50),)),
+    ("go_on", (("connections", 1),)),
 ]
 HANDS = [
-    ("DISABLED any", 0),
+    ("DISABLED any", 4),
     ("DRAINING any", 4),
     ("ENABLED planned", 0),
     ("ENABLED planned", 1),
+    ("DRAINING planned", 1),
+    ("DISABLED planned", 0),
     ("remove_node any", 3),
+    ("remove_node planned", 0),
     ("remove_node planned", 1),
     ("add_node planned", 0),
+    ("add_elsewhere planned", 0),
+    ("set_weight planned", 1),
+    ("set_type any", 3),
+    ("delete_server planned", 0),
     ("delete_server planned", 1),
     ("delete_server planned", 2),
+    ("delete_server any", 5),
     ("kill_server any", 4),
     ("kill_server planned", 0),
+    ("stop_server planned", 0),
     ("lock_server planned", 0),
+    ("rename_server planned", 0),
     ("rename_server planned", 1),
     ("attach_volume planned", 0),
+    ("set_metadata planned", 0),
+    ("set_task_state planned", 0),
+    ("balancer_status any", 0, "ERROR"),
+    ("balancer_status any", 0, "SUSPENDED"),
+    ("balancer_status any", 0, "ACTIVE"),
 ]
 DEMANDS = [0.2, 1.5, 2.2, 3.5]
+FREEZES_S = [3.0, 11.0, 16.0, 40.0]
+JUMPS_S = [-40.0, -4.0, 2.0, 9.0, 40.0]
+POINTS = [
+    "read",
+    "before note_intent",
+    "after note_intent",
+    "before check",
+    "after check",
+    "before_send",
+    "after_send",
+    "before settle",
+    "after settle",
+    "before commit",
+    "after commit",
+    "before look",
+]
+MOMENTS = [
+    "draining",
+    "removing",
+    "verifying",
+    "held",
+    "deleting",
+    "confirming",
+    "retired",
+    "paused",
+    "halted",
+    "drain_limit",
+]
+WORLDS = ["launch", "launch", "shared", "shared", "shared_persistent", "no_monitor", "unmatched", "rising"]
+WORLDS += ["persistent", "persistent"]
+SHAPES: list[dict[str, Any]] = [
+    {},
+    {},
+    {},
+    {"at_limit": AtLimit.CUT},
+    {"at_limit": AtLimit.PUT_BACK},
+    {"count_kind": None, "accepted_grade": Grade.TIMED},
+    {"accepted_grade": Grade.TIMED},
+    {"count_kind": None},
+    {"probes": ()},
+]
+WINDOWS = [None, None, None, (5.0, None), (0.0, 75.0), (10.0, 90.0), (0.0, 140.0)]
 
 
-def _hand(at_s: float, which: tuple) -> Event:
-    name, number = which
-    extra: tuple = ()
-    if name.startswith("rename_server"):
-        extra = (("name", "renamed"),)
-    if name.startswith("attach_volume"):
-        extra = (("volume_id", "vol-1"),)
-    return Event(at_s, "hand", name, (number, *extra))
+class Pick:
+    """Who picks: `of` one of several, `number` a whole number between two, both included."""
+
+    def __init__(self, of: Callable[[Sequence[Any]], Any], number: Callable[[int, int], int]) -> None:
+        self.of = of
+        self.number = number
+
+
+@dataclass(frozen=True)
+class Case:
+    """One schedule with its world: the arguments of `simulate`."""
+
+    events: tuple[Event, ...]
+    scenario: str = "launch"
+    seed: int = 1
+    plan: dict[str, Any] = field(default_factory=dict)
+    lose_wakes: bool = False
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments of `simulate` besides the events."""
+        return {
+            "scenario": self.scenario,
+            "seed": self.seed,
+            "plan": {"drain_limit_s": 30.0, **self.plan},
+            "lose_wakes": self.lose_wakes,
+            "horizon_s": 260.0,
+        }
+
+
+def _command(pick: Pick, at_s: float) -> Event:
+    name, args = pick.of(COMMANDS)
+    return Event(at_s, "command", name, args)
+
+
+def _hand(pick: Pick, at_s: float) -> Event:
+    name, number, *more = pick.of(HANDS)
+    return Event(at_s, "hand", name, (number, pick.of([0, 0, 1]), *more))
+
+
+def _fault(pick: Pick, at_s: float) -> Event:
+    name, *args = pick.of(FAULTS)
+    return Event(at_s, "fault", name, tuple(args))
+
+
+def _word(pick: Pick, at_s: float) -> Event:
+    kind, *args = pick.of(
+        [
+            ("standstill",),
+            ("standstill",),
+            ("lift",),
+            ("lift",),
+            ("wake",),
+            ("approval", False),
+            ("in_charge", None),
+            ("in_charge", "Lena"),
+            ("protect", 0),
+            ("protect", 1),
+        ]
+    )
+    return Event(at_s, kind, "", tuple(args))
+
+
+def _demand(pick: Pick, at_s: float) -> Event:
+    return Event(at_s, "demand", "", (pick.of(DEMANDS),))
+
+
+def _jump(pick: Pick, at_s: float) -> Event:
+    return Event(at_s, "jump", "", (pick.of(JUMPS_S),))
+
+
+def _worker(pick: Pick, at_s: float) -> Event:
+    kind = pick.of(["die", "die", "freeze", "away"])
+    return Event(at_s, kind, "", (pick.of(FREEZES_S),) if kind == "freeze" else ())
+
+
+TIMED = [_fault, _fault, _command, _command, _hand, _word, _demand, _jump]
+INSIDE = [_worker, _worker, _command, _hand, _word, _fault, _jump]
+
+
+def make_event(pick: Pick) -> Event:
+    """Return one event: at a time, at a point of a tick, or when the run comes to something."""
+    how = pick.of(["time", "time", "time", "point", "point", "named", "named", "when"])
+    if how == "time":
+        return pick.of(TIMED)(pick, pick.number(0, int(BUSY_S * 10)) / 10)
+    if how == "point":
+        inner = pick.of(INSIDE)(pick, 0.0)
+        number = pick.number(1, MOST_POINTS)
+        if inner.kind in {"die", "freeze"}:
+            return Event(number, inner.kind, "", inner.args)
+        return Event(number, "at_point", "", (inner,))
+    if how == "named":
+        return Event(pick.number(1, 14), "at", pick.of(POINTS), (pick.of(INSIDE)(pick, 0.0),))
+    inner = pick.of([_command, _command, _hand, _word, _fault])(pick, 0.0)
+    return Event(pick.number(1, 2), "when", pick.of(MOMENTS), (inner,))
+
+
+def make_case(pick: Pick, events: Sequence[Event]) -> Case:
+    """Return a case with these events."""
+    plan = {
+        **pick.of(SHAPES),
+        "floor": pick.of([2, 2, 3]),
+        "hold_s": pick.of([0.0, 0.0, 20.0, 70.0]),
+        "pause_between_s": pick.of([0.0, 0.0, 5.0]),
+        "is_unattended": pick.of([False, False, True]),
+        "window": pick.of(WINDOWS),
+    }
+    return Case(tuple(events), pick.of(WORLDS), pick.number(1, 9), plan, pick.of([False, False, True]))
 
 
 def random_events(random: Random, most: int = 8) -> list[Event]:
     """Return a schedule drawn from a seed."""
-    return [_random_event(random) for _ in range(random.randint(1, most))]
+    pick = Pick(random.choice, random.randint)
+    return [make_event(pick) for _ in range(random.randint(1, most))]
 
 
-def _random_event(random: Random) -> Event:
-    at_s = round(random.uniform(0.0, BUSY_S), 1)
-    kind = random.choices(
-        ["fault", "die", "freeze", "command", "hand", "demand", "wake", "standstill", "other"],
-        [30, 18, 12, 16, 8, 5, 3, 5, 3],
-    )[0]
-    if kind == "fault":
-        name, times, seconds = random.choice(FAULTS)
-        return Event(at_s, "fault", name, (times, seconds))
-    if kind == "die":
-        return Event(random.randint(1, MOST_POINTS), "die")
-    if kind == "freeze":
-        return Event(random.randint(1, MOST_POINTS), "freeze", "", (random.choice([3.0, 11.0, 16.0, 40.0]),))
-    if kind == "command":
-        name, args = random.choice(COMMANDS)
-        return Event(at_s, "command", name, args)
-    if kind == "hand":
-        return _hand(at_s, random.choice(HANDS))
-    if kind == "demand":
-        return Event(at_s, "demand", "", (random.choice(DEMANDS),))
-    if kind == "standstill":
-        return Event(at_s, random.choice(["standstill", "lift"]))
-    if kind == "other":
-        return random.choice(
-            [
-                Event(at_s, "approval", "", (False,)),
-                Event(at_s, "in_charge", "", (None,)),
-                Event(at_s, "in_charge", "", ("Lena",)),
-                Event(at_s, "protect", "", (1,)),
-            ]
-        )
-    return Event(at_s, "wake")
+def random_case(random: Random, most: int = 10) -> Case:
+    """Return a case drawn from a seed."""
+    return make_case(Pick(random.choice, random.randint), random_events(random, most))
 
 
-def _moments() -> st.SearchStrategy[float]:
-    return st.integers(0, int(BUSY_S * 10)).map(lambda tenths: tenths / 10)
+def _hypothesis_pick(draw: Callable[[st.SearchStrategy[Any]], Any]) -> Pick:
+    return Pick(
+        lambda things: things[draw(st.integers(0, len(things) - 1))],
+        lambda low, high: draw(st.integers(low, high)),
+    )
 
 
-def event_lists(most: int = 8) -> st.SearchStrategy[list[Event]]:
-    """Return schedules as Hypothesis draws and shrinks them."""
-    points = st.integers(1, MOST_POINTS)
-    fault = st.builds(
-        lambda at, which: Event(at, "fault", which[0], which[1:]), _moments(), st.sampled_from(FAULTS)
-    )
-    command = st.builds(
-        lambda at, which: Event(at, "command", which[0], which[1]), _moments(), st.sampled_from(COMMANDS)
-    )
-    hand = st.builds(_hand, _moments(), st.sampled_from(HANDS))
-    demand = st.builds(
-        lambda at, much: Event(at, "demand", "", (much,)), _moments(), st.sampled_from(DEMANDS)
-    )
-    die = st.builds(lambda point: Event(point, "die"), points)
-    freeze = st.builds(
-        lambda point, s: Event(point, "freeze", "", (s,)), points, st.sampled_from([3.0, 11.0, 16.0, 40.0])
-    )
-    stand = st.builds(
-        lambda at, what: Event(at, what), _moments(), st.sampled_from(["standstill", "lift", "wake"])
-    )
-    return st.lists(
-        st.one_of(fault, fault, die, die, freeze, command, command, hand, demand, stand), max_size=most
-    )
+@st.composite
+def events(draw) -> Event:
+    """Draw one event."""
+    return make_event(_hypothesis_pick(draw))
+
+
+@st.composite
+def cases(draw, most: int = 8) -> Case:
+    """Draw cases as Hypothesis shrinks them."""
+    return make_case(_hypothesis_pick(draw), draw(st.lists(events(), max_size=most)))

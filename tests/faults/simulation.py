@@ -1,67 +1,72 @@
 """One schedule of a whole scale-down on a virtual clock: the real engine, machine and driver, two workers,
-the simulator's world in process, runs in memory, and an oracle that sees the world's truth.
+the simulator's world in process, runs in memory, and a recorder that writes down what really happened.
 
-A schedule is a list of `Event`s and a seed. Workers may die or freeze at any of the points of a tick (before
-and after each store call and each change). Whatever happens, `Result.violations` must stay empty.
+A schedule is a list of `Event`s and a seed. Workers may die or freeze, the database may be away, people and other
+hands may act at any of the points of a tick: around each store call, before each read, around each change. Whatever
+happens, `Result.violations` (what the oracle finds in the story) must stay empty.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import timedelta
 from random import Random
+from unittest import mock
 
 import structlog.testing
 
 from capacity.counts import CountReading, parse_stub_status
 from capacity.probes import ProbeResult
+from portal.cloud import rackspace_answers as answers
 from portal.errors import Refused
 from portal.runs.engine import Engine
 from portal.runs.store_memory import MemoryRuns, MemoryStore
-from portal.runs.types import RunStatus
-from portal.simulator import scenarios
-from portal.simulator.entities import Settings
+from portal.runs.types import RunStatus, StoreAway
 from portal.simulator.errors import AnswerLost, ProviderError
 from portal.simulator.hands import Hands
 from portal.simulator.world import World
 from scaledown.canonical import plan_to_plain
 from scaledown.driver import KIND, ScaledownKind
 from scaledown.progress import new_progress, progress_from_plain, progress_to_plain
-from scaledown.types import AtLimit, Phase
+from tests.faults import history
+from tests.faults.oracle import BOUNDED_WAITS, NAMED_WAITS, judge
 from tests.faults.plans import plan_for
-from tests.faults.world_cloud import CALL_DEADLINE_S, VirtualClock, WorldCloud
+from tests.faults.world_cloud import VirtualClock, WorldCloud
+from tests.faults.worlds import CEILING_RPS, ELSEWHERE, make_world
 
 LEASE_S = 15.0
 SWEEP_S = 2.0
 TURN_S = 8.0
 OVERDUE_S = 90.0
 """A run that nobody looked at for this long is forgotten: dead worker, lease and sweep take less."""
-HAND_SHADOW_S = 14.0
-"""A change of another hand this recent may be newer than our look (10 s) plus the call."""
-
-POINTED = {"die", "freeze", "at_point"}
+QUIET_S = 110.0
+"""A run that is stopped, has nothing to come and wrote nothing for this long has come to a rest."""
 AFTERWARDS_S = 120.0
 """How long the world goes on after the end of a run: what was sent before may still land."""
 
-PUT_BACK = {"set_ENABLED", "add"}
-NAMED_WAITS = {"window", "hold", "in_charge", "pause_between", "standstill"}
-"""Waits that only time or a person ends."""
-BOUNDED_WAITS = {"floor", "load_too_high", "probes", "preflight", "answer", "server_busy", "balancer_error"}
-"""Waits that end in a halt later than a schedule lasts."""
+_sleep = asyncio.sleep
+_worker_number: contextvars.ContextVar[int] = contextvars.ContextVar("worker_number", default=-1)
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happens at `at_s`: `kind` is fault, hand, demand, command, standstill, lift, wake,
-    die, freeze, at_point; for the last three `at_s` counts points instead of seconds. at_point lets the
-    event in its `args` happen there, in mid-tick."""
+    """Something that happens.
+
+    at `at_s` seconds: fault, hand, demand, command, standstill, lift, wake, approval, in_charge, protect, jump;
+    at the point of a tick with that number: die, freeze, at_point (the event in `args` happens there);
+    at: `args`' event happens at the `at_s`th passing of the point called `name` ("before check", "read" …);
+    when: `args`' event happens when the run comes to the phase or halt code `name`, for the `at_s`th time.
+    """
 
     at_s: float
     kind: str
     name: str = ""
     args: tuple = ()
+
+
+TIMELESS = {"die", "freeze", "at_point", "at", "when"}
 
 
 @dataclass
@@ -76,11 +81,182 @@ class Result:
     run: object
     points: int
     took_s: float
+    story: history.Story
     counts: Counter = field(default_factory=Counter)
 
 
 class Died(BaseException):
     """The worker is gone: nothing of it runs any more."""
+
+
+class ToldRuns(MemoryRuns):
+    """Runs in memory that tell the recorder each line of the journal."""
+
+    recorder: Recorder | None = None
+
+    def journal(self, run, entries, *, token=None, actor_name=""):
+        entries = list(entries)
+        super().journal(run, entries, token=token, actor_name=actor_name)
+        if self.recorder is not None:
+            for entry in entries:
+                self.recorder.wrote(entry, token)
+
+
+class Recorder:
+    """Writes down what happens, as the provider's side sees it."""
+
+    def __init__(self, world, plan, balancer_ids) -> None:
+        self.world = world
+        self.plan = plan
+        self.balancer_ids = balancer_ids
+        self.run = None
+        self.clock = None
+        self.events: list = []
+        self.owner = {
+            address: server.server_id
+            for server in (*plan.servers, *plan.remaining)
+            for address in (*server.addresses, *(node.address for node in server.nodes))
+        }
+        self.harms_told = 0
+
+    def add(self, kind, *args, **fields) -> None:
+        self.events.append(kind(self.world.now, *args, **fields))
+
+    # The truth
+
+    def balancer(self, lb_id) -> history.BalancerTruth:
+        world, lb = self.world, self.world.balancers[lb_id]
+        nodes = []
+        for node in lb.nodes:
+            server = world.server_at(node.address)
+            serves = (
+                node.landed
+                and node.condition == "ENABLED"
+                and node.status == "ONLINE"
+                and node.type == "PRIMARY"
+            )
+            nodes.append(
+                history.NodeTruth(
+                    node.node_id,
+                    node.address,
+                    None if server is None else server.server_id,
+                    node.condition,
+                    serves,
+                    world.visitors(lb, node),
+                )
+            )
+        return history.BalancerTruth(
+            lb_id,
+            lb.status,
+            tuple(nodes),
+            world.demand_rps(lb),
+            lb.health_monitor is not None,
+            float(lb.timeout),
+        )
+
+    def server(self, server_id) -> history.ServerTruth:
+        server = self.world.servers[server_id]
+        return history.ServerTruth(
+            server_id,
+            server.name,
+            answers.parse_time(self.world.stamp(server.created_t)),
+            tuple(server.addresses),
+            server.deleted_t is not None,
+            server.task_state is not None,
+            any(key.startswith("rax:auto") for key in server.metadata),
+            tuple(server.volumes),
+        )
+
+    def scene(self) -> history.Scene:
+        return history.Scene(
+            {lb_id: self.balancer(lb_id) for lb_id in self.world.balancers},
+            {server_id: self.server(server_id) for server_id in self.world.servers},
+        )
+
+    # What the client tells
+
+    def looked_at_balancer(self, lb_id, found) -> None:
+        truth = self.balancer(lb_id)
+        tells = not found or truth.status == "ACTIVE"
+        self.add(history.Looked, f"lb:{lb_id}", tells, balancer=truth if found else None)
+
+    def looked_at_server(self, what, server_id, found) -> None:
+        truth = self.server(server_id)
+        self.add(history.Looked, f"{what}:{server_id}", True, server=truth if found else None)
+
+    def searched(self, address) -> None:
+        held = tuple(
+            lb.lb_id
+            for lb in self.world.balancers.values()
+            if any(node.address == address for node in lb.nodes)
+        )
+        server = self.owner[address]
+        before = self.events[-1] if self.events else None
+        if isinstance(before, history.Looked) and before.key == f"search:{server}":
+            held += before.held_by  # one search asks for each address
+        self.add(history.Looked, f"search:{server}", held_by=held)
+
+    def sent(self, name, target, token) -> None:
+        intent = self.run.open_intent
+        is_ours = intent is not None and intent.sent_at is not None and intent.token == token
+        lb_id = None if name == "delete" else int(target[0])
+        self.add(
+            history.Sent,
+            self.clock.now(),
+            name,
+            self._server_of(name, target),
+            lb_id,
+            intent.id if is_ours else None,
+            token,
+            self.run.token,
+            self.scene(),
+        )
+
+    def _server_of(self, name, target) -> str:
+        if name == "delete":
+            return target[0]
+        if name == "add":
+            return self.owner.get(target[1], target[1])
+        nodes = self.world.balancers[int(target[0])].nodes
+        address = next((node.address for node in nodes if node.node_id == int(target[1])), None)
+        if address is None:
+            planned = (s for s in self.plan.servers for n in s.nodes if n.node_id == target[1])
+            return next((server.server_id for server in planned), target[1])
+        return self.owner.get(address, address)
+
+    def wrote(self, entry, token) -> None:
+        detail = entry.detail
+        self.add(
+            history.Wrote,
+            entry.kind,
+            entry.subject,
+            token,
+            intent=detail.get("intent"),
+            outcome=str(detail.get("outcome", "")),
+            by_reading=bool(detail.get("by_reading")),
+            detail=detail,
+        )
+        if entry.kind in {"command_accepted", "command_refused"}:
+            self.add(history.Answered, detail["command"], entry.kind == "command_accepted")
+
+    def counted(self, server, shown, truth) -> None:
+        self.add(history.Counted, server, shown, truth)
+
+    def tell_harms(self) -> None:
+        harms = self.world._truth.harms
+        for harm in harms[self.harms_told :]:
+            if harm.by == "api":
+                self.events.append(history.Cut(harm.t, harm.server_id, harm.connections))
+        self.harms_told = len(harms)
+
+    @property
+    def last_drained(self) -> str | None:
+        drains = (
+            event
+            for event in reversed(self.events)
+            if isinstance(event, history.Sent) and event.name == "set_DRAINING"
+        )
+        return next((event.server for event in drains), None)
 
 
 class Simulation:
@@ -100,37 +276,38 @@ class Simulation:
         lose_wakes=False,
     ) -> None:
         self.random = Random(seed)
-        self.world = World(
-            seed, settings=Settings(pending_update_s=[0.3, 1.2], delete_s=4.0, error_resync_s=45.0)
-        )
-        scenarios.apply(self.world, scenario)
+        self.world = make_world(scenario, seed)
         self.hands = Hands(self.world)
         self.clock = VirtualClock(self.world)
-        self.plan = plan_for(self.world, **(plan or {}))
+        ceiling = {"ceiling_rps": CEILING_RPS[scenario]} if scenario in CEILING_RPS else {}
+        self.plan = plan_for(self.world, **{**ceiling, **(plan or {})})
         self.balancer_ids = [int(b) for b in self.plan.balancer_ids]
-        self.planned = {server.server_id for server in self.plan.servers}
-        self.timed = sorted((e for e in events if e.kind not in POINTED), key=lambda e: e.at_s)
-        self.pointed = {int(e.at_s): e for e in events if e.kind in POINTED}
+        self.timed = sorted((e for e in events if e.kind not in TIMELESS), key=lambda e: e.at_s)
+        self.pending = list(self.timed)
+        self.pointed = {int(e.at_s): e for e in events if e.kind in {"die", "freeze", "at_point"}}
+        self.named = {(e.name, int(e.at_s)): e.args[0] for e in events if e.kind == "at"}
+        self.awaited = [(e.name, int(e.at_s), e.args[0]) for e in events if e.kind == "when"]
         self.horizon_s = horizon_s
         self.engine_class = engine_class
         self.store_class = store_class
         self.sweeps = sweeps
         self.lose_wakes = lose_wakes
-        self.violations: list[str] = []
         self.counts: Counter = Counter()
+        self.passed: Counter = Counter()
+        self.came: Counter = Counter()
+        self.was_at: set[str] = set()
         self.points = 0
         self.in_charge = "Lena"
         self.approval_stands = True
         self.protected: set[str] = set()
-        self.hand_at = -1e9
-        self.standstill_at: float | None = None
-        self.stopped_at: list[tuple[float, int]] = []
-        self.sent: Counter = Counter()
-        self.lost: dict[str, float] = {}
-        self.reads: Counter = Counter()
-        self.cut_allowed = self.plan.at_limit is AtLimit.CUT
-        self.frozen: list[tuple[float, asyncio.Future]] = []
-        self.runs = MemoryRuns(self.clock.now, facts={KIND: self._facts})
+        self.is_standing = False
+        self.slack_s = 0.0
+        self.until = [TURN_S, -1.0]
+        self.frozen: list[tuple[float, asyncio.Future, int]] = []
+        self.sleepers: list[tuple[float, asyncio.Future, int]] = []
+        self.told = Recorder(self.world, self.plan, self.balancer_ids)
+        self.told.clock = self.clock
+        self.runs = ToldRuns(self.clock.now, facts={KIND: self._facts})
         progress = progress_to_plain(new_progress(self.plan, self.clock.now()))
         self.ref = self.runs.create(
             kind=KIND,
@@ -139,7 +316,8 @@ class Simulation:
             scopes=["account:1"],
             resource_keys=[f"lb:{b}" for b in self.balancer_ids],
         )
-        self.run = self.runs.runs[self.ref]
+        self.run = self.told.run = self.runs.runs[self.ref]
+        self.runs.recorder = self.told
 
     def _facts(self, run):
         return {
@@ -149,103 +327,6 @@ class Simulation:
             "in_charge": self.in_charge,
         }
 
-    # --- the oracle -----------------------------------------------------------------------------------------
-
-    def violate(self, what: str) -> None:
-        if len(self.violations) < 20:
-            self.violations.append(f"{self.world.now:.1f}s {what}")
-
-    def _shadowed(self) -> bool:
-        return self.world.now - self.hand_at < HAND_SHADOW_S
-
-    def on_send(self, name, target, args) -> None:
-        """Judge a change at the moment in which it reaches the provider."""
-        self.counts[name] += 1
-        self.counts["sent while another is frozen"] += bool(self.frozen)
-        intent = self.run.open_intent
-        if intent is None or intent.sent_at is None:
-            self.violate(f"{name} {target} was sent without a journalled intent")
-            return
-        self.sent[intent.id] += 1
-        if self.sent[intent.id] > 1:
-            self.violate(f"{name} {target} was sent twice for one intent")
-        if intent.token != self.run.token:
-            self.violate(f"{name} {target} was sent by a worker that had lost its lease")
-        self._judge_doubt(name, target)
-        if name in PUT_BACK:
-            return
-        self._judge_stops(name, target, intent)
-        if self.run.status is not RunStatus.RUNNING:
-            self.violate(f"{name} {target} was sent while the run is {self.run.status}")
-        if name in {"set_DRAINING", "remove"}:
-            self._judge_floor(name, int(target[0]), int(target[1]))
-        if name == "delete":
-            self._judge_delete(target[0])
-
-    def _judge_doubt(self, name, target) -> None:
-        for key, at in list(self.lost.items()):
-            if self.world.now < at + CALL_DEADLINE_S * 0.9 or self.reads[key] < 2:
-                self.violate(f"{name} {target} was sent while the answer of a change of {key} is unknown")
-            del self.lost[key]
-
-    def _judge_stops(self, name, target, intent) -> None:
-        self._forgive()
-        if self.standstill_at is not None and self.clock.world.time_at(self.standstill_at) < intent.sent_at:
-            self.violate(f"{name} {target} was sent at a standstill")
-        for at, seq in self.stopped_at:
-            if self.world.time_at(at) < intent.sent_at and seq:
-                self.violate(f"{name} {target} was sent after an accepted stop")
-
-    def _serving(self, lb) -> set[str]:
-        return {
-            node.address
-            for node in lb.nodes
-            if node.condition == "ENABLED"
-            and node.status == "ONLINE"
-            and node.type == "PRIMARY"
-            and node.landed
-        }
-
-    def _judge_floor(self, name, lb_id, node_id) -> None:
-        lb = self.world.balancers[lb_id]
-        node = next((n for n in lb.nodes if n.node_id == node_id), None)
-        if node is None:
-            return
-        server = self.world.server_at(node.address)
-        if server is None or server.server_id not in self.planned:
-            self.violate(f"{name} of a node that is not the plan's")
-        left = self._serving(lb) - {node.address}
-        if len(left) < self.plan.floor and not self._shadowed():
-            self.violate(f"{name} leaves {len(left)} of at least {self.plan.floor} servers")
-        out = {
-            way.server_id for way in progress_from_plain(self.run.progress).servers if way.phase.is_in_flight
-        }
-        if len(out) > 1:
-            self.violate(f"{len(out)} servers are on their way out at once")
-
-    def _judge_delete(self, server_id) -> None:
-        if server_id not in self.planned:
-            self.violate(f"server {server_id} is not the plan's")
-        if server_id in self.protected and not self._shadowed():
-            self.violate(f"server {server_id} is protected")
-        server = self.world.servers[server_id]
-        if not self._shadowed() and any(True for _ in self.world.nodes_at(server)):
-            self.violate(f"server {server.name} is deleted while in a balancer")
-        way = progress_from_plain(self.run.progress).server(server_id)
-        if way.verdict is None or way.verdict.verdict.value != "passes" or way.verdict.at < way.left_at:
-            self.violate(f"server {server.name} is deleted without a verdict that passes")
-        if way.drain is None or way.drain.grade is None:
-            self.violate(f"server {server.name} is deleted without having been drained")
-
-    def on_lost(self, name, target) -> None:
-        key = f"server:{target[0]}" if name == "delete" else f"lb:{target[0]}"
-        self.lost[key] = self.world.now
-        self.reads[key] = 0
-
-    def on_read(self, key, tells) -> None:
-        if key in self.lost and tells and self.world.now >= self.lost[key] + CALL_DEADLINE_S * 0.9:
-            self.reads[key] += 1
-
     # --- what the driver reads besides the provider ----------------------------------------------------------
 
     async def probe(self, spec, at):
@@ -254,8 +335,10 @@ class Simulation:
         try:
             answer = self.world.site_probe(lb_id)
         except (AnswerLost, ProviderError):
+            self.told.add(history.Probed, lb_id, False)
             return ProbeResult(spec.name, False, None, None, at, "no answer")
         ok = 200 <= answer.status < 400
+        self.told.add(history.Probed, lb_id, ok)
         return ProbeResult(
             spec.name, ok, answer.status, answer.latency_s * 1000, at, None if ok else "it fails"
         )
@@ -263,8 +346,13 @@ class Simulation:
     async def count(self, source, address, clock):
         self.clock.pass_(0.005)
         at = clock()
+        server = self.told.owner[address]
+        truth = sum(
+            self.world.visitors(lb, node) for lb, node in self.world.nodes_at(self.world.servers[server])
+        )
 
         def reading(connections, total, problem=None):
+            self.told.counted(server, connections, truth)
             return CountReading(connections, total, "in flight", "stub_status", "measured", at, problem)
 
         try:
@@ -274,37 +362,53 @@ class Simulation:
         return reading(counted.connections, counted.requests_total, counted.problem)
 
     async def answers(self, url):
-        return None
+        """Ask a node itself, as a balancer without a monitor makes necessary."""
+        address = url.removeprefix("http://").split(":")[0]
+        server = self.world.server_at(address)
+        is_up = server is not None and server.up
+        if is_up:
+            self.told.add(history.Replied, server.server_id)
+        return is_up
 
     # --- workers --------------------------------------------------------------------------------------------
 
     async def point(self, name) -> None:
-        """One boundary of a tick: a worker may die or freeze here."""
+        """One boundary of a tick: a worker may die or freeze here, and others may act."""
         self.points += 1
-        event = self.pointed.get(self.points)
-        if event is None:
-            return
-        self.counts[event.kind] += 1
+        self.passed[name] += 1
+        for event in (self.pointed.get(self.points), self.named.get((name, self.passed[name]))):
+            if event is not None:
+                await self._strike(name, event)
+
+    async def _strike(self, name, event) -> None:
         if event.kind == "at_point":
-            self._happen(event.args[0])
-            return
+            event = event.args[0]
         if event.kind == "die":
+            self.counts["die"] += 1
             raise Died
+        if event.kind == "away":
+            if name.startswith(("before ", "after ")):
+                self.counts["away"] += 1
+                raise StoreAway("The database does not answer.")
+            return
+        if event.kind != "freeze":
+            self._happen(event)
+            return
+        self.counts["freeze"] += 1
         future = asyncio.get_running_loop().create_future()
-        self.frozen.append((self.world.now + event.args[0], future))
+        self.frozen.append((self.world.now + event.args[0], future, _worker_number.get()))
         await future
+
+    async def _virtual_sleep(self, seconds, result=None):
+        if seconds <= 0:
+            return await _sleep(0)
+        future = asyncio.get_running_loop().create_future()
+        self.sleepers.append((self.world.now + seconds, future, _worker_number.get()))
+        return await future
 
     def _worker(self):
         store = self.store_class(self.runs)
-        cloud = WorldCloud(
-            self.world,
-            self.clock,
-            latency_s=0.02,
-            on_send=self.on_send,
-            on_lost=self.on_lost,
-            on_read=self.on_read,
-            point=self.point,
-        )
+        cloud = WorldCloud(self.world, self.clock, self.told, self.point)
         kind = ScaledownKind(
             cloud=lambda view: cloud,
             probe=self.probe,
@@ -314,18 +418,24 @@ class Simulation:
         )
 
         async def do(function, /, *args, **kwargs):
-            await self.point(f"before {function.__name__}")
+            name = function.__name__
+            await self.point(f"before {name}")
             result = function(*args, **kwargs)
-            await self.point(f"after {function.__name__}")
+            if name == "check" and result.ok:
+                self.told.add(history.Checked, args[1])
+            await self.point(f"after {name}")
             return result
 
-        return store, kind, self.engine_class(store, self.clock, lease_s=LEASE_S, do=do)
+        return store, kind, self.engine_class(store, self.clock, lease_s=LEASE_S, do=do), cloud
 
-    async def _tick(self, worker) -> None:
-        store, kind, engine = worker
+    async def _tick(self, worker, number) -> None:
+        _worker_number.set(number)
+        store, kind, engine, cloud = worker
         views = store.claim_due(holder="worker", limit=1, lease_s=LEASE_S)
         if not views:
             return
+        cloud.token = views[0].token
+        self.told.add(history.Took, views[0].token)
         try:
             await engine.tick(views[0], kind, claimed_at=self.clock.monotonic())
         except Died:
@@ -333,118 +443,168 @@ class Simulation:
 
     # --- the schedule ---------------------------------------------------------------------------------------
 
-    def _happen(self, event: Event) -> bool:
-        """Make one event true; return whether it wakes a worker."""
+    def _happen(self, event: Event) -> None:
+        """Make one event true."""
         self.counts[event.kind] += 1
-        if event.kind == "fault":
-            times, seconds = event.args
-            route, kind = event.name.split(" ")
-            self.world.add_fault(kind, route, times=times, seconds=seconds)
-        elif event.kind == "hand":
-            self._hand(event)
-        elif event.kind == "demand":
-            for lb_id in self.balancer_ids:
-                self.hands.do("demand", lb_id=lb_id, multiplier=event.args[0])
-        elif event.kind == "command":
-            return self._command(event)
-        elif event.kind == "standstill" and self.standstill_at is None:
+        getattr(self, f"_on_{event.kind}")(event)
+
+    def _wake(self, workers=1) -> None:
+        for number in range(workers):
+            self.until[number] = max(self.until[number], self.world.now + TURN_S)
+
+    def _on_fault(self, event) -> None:
+        times, seconds = event.args[:2]
+        route, kind = event.name.split(" ")
+        status = event.args[2] if len(event.args) > 2 else 500
+        self.world.add_fault(kind, route, times=times, seconds=seconds, status=status)
+
+    def _on_demand(self, event) -> None:
+        for lb_id in self.balancer_ids:
+            self.hands.do("demand", lb_id=lb_id, multiplier=event.args[0])
+
+    def _on_standstill(self, event) -> None:
+        if not self.is_standing:
+            self.is_standing = True
             self.runs.put_standstill("all")
-            self.standstill_at = self.world.now
-            return True
-        elif event.kind == "lift" and self.standstill_at is not None:
+            self.told.add(history.Stood, True)
+            self._wake()
+
+    def _on_lift(self, event) -> None:
+        if self.is_standing:
+            self.is_standing = False
             self.runs.lift_standstill("all")
-            self.standstill_at = None
-            return True
-        elif event.kind == "approval":
-            self.approval_stands = bool(event.args[0])
-        elif event.kind == "in_charge":
-            self.in_charge = event.args[0]
-        elif event.kind == "protect":
-            self.protected.add(self.plan.servers[event.args[0] % len(self.plan.servers)].server_id)
-            self.hand_at = self.world.now
-        elif event.kind == "wake":
-            return True
-        return False
+            self.told.add(history.Stood, False)
+            self._wake()
 
-    def _hand(self, event: Event) -> None:
-        self.hand_at = self.world.now
-        lb = self.world.balancers[self.balancer_ids[0]]
-        planned = self.plan.servers
-        everyone = [*self.plan.servers, *self.plan.remaining]
-        server = (planned if event.name.endswith("planned") else everyone)[event.args[0] % len(planned)]
+    def _on_approval(self, event) -> None:
+        self.approval_stands = bool(event.args[0])
+        self.told.add(history.Fact, "approval", self.approval_stands)
+
+    def _on_in_charge(self, event) -> None:
+        self.in_charge = event.args[0]
+        self.told.add(history.Fact, "in_charge", self.in_charge)
+
+    def _on_protect(self, event) -> None:
+        server_id = self._planned(event.args[0])
+        self.protected.add(server_id)
+        self.told.add(history.Fact, "protected", server_id)
+
+    def _on_wake(self, event) -> None:
+        self._wake(2)
+
+    def _on_jump(self, event) -> None:
+        self.clock.wrong_s += event.args[0]
+        self.slack_s += abs(event.args[0])
+
+    def _planned(self, number) -> str:
+        return self.plan.servers[number % len(self.plan.servers)].server_id
+
+    def _on_hand(self, event) -> None:
+        what, whose = event.name.split(" ")
+        number, lb_number = event.args[0], event.args[1] if len(event.args) > 1 else 0
+        servers = self.plan.servers if whose == "planned" else (*self.plan.servers, *self.plan.remaining)
+        server = servers[number % len(servers)]
+        truth = self.world.servers[server.server_id]
+        if truth.deleted_t is not None or (what == "delete_server" and truth.task_state == "deleting"):
+            return
+        lb = self.world.balancers[self.balancer_ids[lb_number % len(self.balancer_ids)]]
         node = next((n for n in lb.nodes if n.address in server.addresses), None)
-        what = event.name.split(" ")[0]
+        lb_id: int | None = lb.lb_id
         if what in {"ENABLED", "DRAINING", "DISABLED"}:
-            if node is not None and lb.status == "ACTIVE":
-                self.hands.do("set_condition", lb_id=lb.lb_id, node_id=node.node_id, condition=what)
-        elif what == "remove_node":
-            if node is not None:
-                self.hands.do("remove_node", lb_id=lb.lb_id, node_id=node.node_id)
-        elif what == "add_node":
+            if node is None or lb.status != "ACTIVE":
+                return
+            self.hands.do("set_condition", lb_id=lb_id, node_id=node.node_id, condition=what)
+        elif what in {"remove_node", "set_weight", "set_type"}:
             if node is None:
-                self.hands.do("add_node", lb_id=lb.lb_id, address=server.nodes[0].address, port=80)
+                return
+            extra = {"set_weight": {"weight": 7}, "set_type": {"type": "SECONDARY"}}.get(what, {})
+            self.hands.do(what, lb_id=lb_id, node_id=node.node_id, **extra)
+        elif what == "add_node":
+            if node is not None:
+                return
+            port = server.nodes[0].port
+            self.hands.do(what, lb_id=lb_id, address=server.nodes[0].address, port=port)
+        elif what == "add_elsewhere":
+            lb = next(lb for lb in self.world.balancers.values() if lb.name == ELSEWHERE)
+            if any(n.address in server.addresses for n in lb.nodes):
+                return
+            lb_id = lb.lb_id
+            self.hands.do("add_node", lb_id=lb_id, address=server.addresses[0], port=80)
+        elif what == "balancer_status":
+            self.hands.do("set_balancer_status", lb_id=lb_id, status=event.args[2])
+            self.told.add(history.Other, what, None, lb_id)
+            return
         else:
-            if self.world.servers[server.server_id].deleted_t is None:
-                getattr(self.hands, what)(server.server_id, **dict(event.args[1:]))
+            lb_id = None
+            extra = {
+                "rename_server": {"name": "renamed"},
+                "attach_volume": {"volume_id": "vol-1"},
+                "set_metadata": {"key": "rax:autoscale:group:id", "value": "a-group"},
+                "set_task_state": {"task_state": "image_snapshot"},
+            }.get(what, {})
+            getattr(self.hands, what)(server.server_id, **extra)
+        self.told.add(history.Other, what, server.server_id, lb_id)
 
-    def _command(self, event: Event) -> bool:
+    def _on_command(self, event) -> None:
         args = dict(event.args)
         server = args.get("server")
         if isinstance(server, int):
-            args["server"] = self.plan.servers[server % len(self.plan.servers)].server_id
-        if event.name == "go_on":
-            self.cut_allowed = True
+            args["server"] = self._planned(server)
+        if args.get("servers") == ["all"]:
+            args["servers"] = [planned.server_id for planned in self.plan.servers]
+        seq = self.run.command_seq + 1
+        target = args.get("server") or self.told.last_drained
+        self.told.add(history.Asked, seq, event.name, target, args)
         try:
             self.runs.command(self.ref, event.name, args=args, reason="a person's reason")
         except Refused:
-            return False
-        command = self.run.commands[-1]
-        if event.name == "abort" or (event.name == "pause" and args.get("when") == "now"):
-            self.stopped_at.append((self.world.now, command.id))
-        return not self.lose_wakes
+            self.told.add(history.Answered, seq, False)
+            return
+        if not self.lose_wakes:
+            self._wake()
 
-    def _forgive(self) -> None:
-        """Drop stops that were refused, or over since a resume was accepted."""
-        kept = []
-        for at, command_id in self.stopped_at:
-            answer = self.run.answers.get(command_id)
-            if answer is not None and not answer.accepted:
-                continue
-            name = next(c.name for c in self.run.commands if c.id == command_id)
-            later = [
-                c
-                for c in self.run.commands
-                if c.id > command_id
-                and c.name in {"resume", "wait", "go_on"}
-                and (found := self.run.answers.get(c.id)) is not None
-                and found.accepted
-            ]
-            if name == "pause" and later:
-                continue
-            kept.append((at, command_id))
-        self.stopped_at = kept
+    def _await(self) -> None:
+        """Let happen what was to happen once the run comes to a phase, or halts for a reason."""
+        if not self.awaited:
+            return
+        now = {way["phase"] for way in self.run.progress["servers"]} - {"queued"}
+        if self.run.status is RunStatus.PAUSED:
+            now.add("paused")
+        if self.run.halt is not None and self.run.status is RunStatus.HALTED:
+            now |= {"halted", self.run.halt.code}
+        for name in now - self.was_at:
+            self.came[name] += 1
+            for awaited, number, event in self.awaited:
+                if (awaited, number) == (name, self.came[name]):
+                    self._happen(event)
+        self.was_at = now
+
+    def _resolve(self, waiting) -> None:
+        """Let go what waits for a time that has come, unless its worker is frozen."""
+        now = self.world.now
+        stopped = {number for at, _, number in self.frozen if at > now}
+        for item in [w for w in waiting if w[0] <= now and (waiting is self.frozen or w[2] not in stopped)]:
+            waiting.remove(item)
+            if not item[1].done():
+                item[1].set_result(None)
 
     async def _run(self) -> Result:
-        pending = list(self.timed)
+        pending = self.pending
         workers: list = [None, None]
         tasks: list = [None, None]
-        until = [TURN_S, -1.0]
         next_sweep = SWEEP_S
         overdue_since: float | None = None
         began = self.world.now
         while self._goes_on(self.world.now - began):
             now = self.world.now
             while pending and pending[0].at_s <= now - began:
-                if self._happen(pending.pop(0)):
-                    until[0] = max(until[0], now + TURN_S)
-            self._forgive()
-            for item in [f for f in self.frozen if f[0] <= now]:
-                self.frozen.remove(item)
-                item[1].set_result(None)
+                self._happen(pending.pop(0))
+            self._await()
+            self._resolve(self.frozen)
+            self._resolve(self.sleepers)
             if self.sweeps and now >= next_sweep:
                 next_sweep = now + SWEEP_S
-                for n in (0, 1):
-                    until[n] = max(until[n], now + TURN_S)
+                self._wake(2)
             acted = False
             for n in (0, 1):
                 if tasks[n] is not None:
@@ -456,23 +616,23 @@ class Simulation:
                     acted = True
                     if workers[n][0].is_dead:
                         workers[n] = None
-                        until[n] = -1.0
+                        self.until[n] = -1.0
                         continue
-                if now > until[n]:
+                if now > self.until[n]:
                     continue
                 if workers[n] is None:
                     workers[n] = self._worker()
                 if self.runs.handle().next_due_s() != 0.0:
                     continue
-                tasks[n] = asyncio.ensure_future(self._tick(workers[n]))
+                tasks[n] = asyncio.ensure_future(self._tick(workers[n], n))
                 await self._let_run(tasks[n])
                 acted = True
-            self._watch()
+            self.told.tell_harms()
             due_s = self.runs.handle().next_due_s()
             if due_s == 0.0 and not any(t is not None for t in tasks):
                 overdue_since = self.world.now if overdue_since is None else overdue_since
-                if self.world.now - overdue_since > OVERDUE_S:
-                    self.violate("nobody looks at the run any more")
+                if self.world.now - overdue_since > OVERDUE_S + self.slack_s:
+                    self.told.add(history.Forgotten, self.world.now - overdue_since)
                     break
             else:
                 overdue_since = None
@@ -482,22 +642,41 @@ class Simulation:
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
-        self._watch()
         took_s = self.world.now - began
         if self.run.status.is_over:
             self.clock.pass_(AFTERWARDS_S)
-            self._watch()
-        self._at_end()
+        self.told.tell_harms()
+        story = self._story()
         return Result(
             self.run.status,
-            self.violations,
+            judge(story),
             progress_from_plain(self.run.progress),
             self.run.halt,
             self.world,
             self.run,
             self.points,
             took_s,
-            self.counts,
+            story,
+            self.counts + Counter(sent.name for _, sent in story.sends()),
+        )
+
+    def _story(self) -> history.Story:
+        progress = progress_from_plain(self.run.progress)
+        return history.Story(
+            plan=self.plan,
+            events=tuple(self.told.events),
+            status=self.run.status.value,
+            waits=progress.waiting.code if progress.waiting else "",
+            phases={way.server_id: way.phase.value for way in progress.servers},
+            end_t=self.world.now,
+            end=self.told.scene(),
+            deleted_at={
+                server.server_id: server.deleted_t
+                for server in self.world.servers.values()
+                if server.deleted_t is not None
+            },
+            slack_s=self.slack_s,
+            is_sticky=any(lb.persistence for lb in self.world.balancers.values()),
         )
 
     def _goes_on(self, elapsed_s: float) -> bool:
@@ -505,17 +684,22 @@ class Simulation:
         if self.run.status.is_over:
             return False
         if elapsed_s < self.horizon_s:
-            return True
-        waiting = progress_from_plain(self.run.progress).waiting
-        rests = waiting is not None and waiting.code in NAMED_WAITS | BOUNDED_WAITS
+            stopped = self.run.status in {RunStatus.HALTED, RunStatus.PAUSED}
+            return not (stopped and not self.pending and self._quiet_s() > QUIET_S)
+        waiting = self.run.progress.get("waiting")
+        rests = waiting is not None and waiting["code"] in NAMED_WAITS | BOUNDED_WAITS
         return self.run.status is RunStatus.RUNNING and not rests and elapsed_s < 3 * self.horizon_s
 
+    def _quiet_s(self) -> float:
+        """Return for how long nothing was written into the run's journal."""
+        return (self.clock.now() - self.run.journal[-1].at).total_seconds()
+
     async def _let_run(self, task) -> None:
-        """Run a task until it is done or waits, frozen, for time to pass; the other worker goes on then."""
+        """Run a task until it is done or waits for time to pass; the other worker goes on then."""
         for _ in range(400):
             if task.done():
                 break
-            await asyncio.sleep(0)
+            await _sleep(0)
 
     def _move_on(self, pending, began, due_s, next_sweep) -> None:
         now = self.world.now
@@ -524,68 +708,20 @@ class Simulation:
             stops.append(began + pending[0].at_s)
         if due_s:
             stops.append(now + due_s)
-        stops += [at for at, _ in self.frozen]
+        stops += [at for at, _, _ in self.frozen]
+        stops += [at for at, future, _ in self.sleepers if not future.done()]
+        self.sleepers = [s for s in self.sleepers if not s[1].done()]
         self.clock.pass_(max(0.02, min(stops) - now))
-
-    def _watch(self) -> None:
-        """What must hold at every moment."""
-        harms = [h for h in self.world.truth.harms if h.by == "api"]
-        if harms and not self.cut_allowed:
-            self.violate(f"{sum(h.connections for h in harms)} connections were cut by us: {harms[-1].cause}")
-        wrong = [d for d in self.world.truth.wrong_deletions if d.by == "api"]
-        if wrong and not self._shadowed():
-            self.violate(f"{wrong[-1].name} was deleted while nodes pointed at it")
-
-    def _at_end(self) -> None:
-        """Liveness: it ended, halted, was paused, or waits for a named thing; journal before and after."""
-        status = self.run.status
-        progress = progress_from_plain(self.run.progress)
-        waits = progress.waiting.code if progress.waiting else ""
-        rests = status in {RunStatus.HALTED, RunStatus.PAUSED} or status.is_over
-        if not rests and waits not in NAMED_WAITS | BOUNDED_WAITS:
-            self.violate(f"the run neither ended nor stopped: {status}, waits for {waits!r}: {progress.says}")
-        if status is RunStatus.COMPLETED:
-            for way in progress.servers:
-                if not way.phase.is_final:
-                    self.violate(f"completed with {way.name} {way.phase}")
-                gone = self.world.servers[way.server_id].deleted_t is not None
-                if way.phase is Phase.RETIRED and not gone and self._is_alive(way.server_id):
-                    self.violate(f"{way.name} is said to be retired and lives")
-        tokens = [line.token for line in self.run.journal if line.token is not None]
-        if tokens != sorted(tokens):
-            self.violate("a worker that had lost its lease wrote into the journal")
-        kinds = Counter(line.entry.kind for line in self.run.journal)
-        if kinds["intent"] < len(self.run.intents):
-            self.violate("an intent has no line in the journal")
-        if self.violations:
-            return
-        drained_s = [
-            node
-            for lb_id in self.balancer_ids
-            for node in self.world.balancers[lb_id].nodes
-            if node.condition == "DRAINING"
-        ]
-        if status.is_over and drained_s and not self._hand_meddled():
-            self.violate(f"{len(drained_s)} nodes were left draining by a run that is over")
-
-    def _is_alive(self, server_id) -> bool:
-        server = self.world.servers[server_id]
-        return server.deleted_t is None and server.task_state != "deleting" and server.status == "ACTIVE"
-
-    def _hand_meddled(self) -> bool:
-        return self.hand_at > -1e8
 
     def simulate(self) -> Result:
         """Run the schedule to its end."""
-        with structlog.testing.capture_logs():
+        with (
+            structlog.testing.capture_logs() as self.logs,
+            mock.patch.object(asyncio, "sleep", self._virtual_sleep),
+        ):
             return asyncio.run(self._run())
 
 
 def simulate(events=(), **options) -> Result:
     """Return what becomes of a schedule."""
     return Simulation(events, **options).simulate()
-
-
-def minutes(value: float) -> timedelta:
-    """Return that many minutes."""
-    return timedelta(minutes=value)

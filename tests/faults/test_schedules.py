@@ -1,6 +1,6 @@
-"""Invariants 1 to 8 hold under faults, deaths, freezes, people's commands and other hands.
+"""Invariants 1 to 8 hold under faults, deaths, freezes, people's commands and other hands, at any point of a tick.
 
-About 20 s in `make test`; `FAULT_EXAMPLES` makes the search longer.
+Half a minute in `make test`; `FAULT_EXAMPLES` makes the search longer (and draws other schedules each time).
 """
 
 from __future__ import annotations
@@ -10,37 +10,32 @@ from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from portal.runs.types import RunStatus
 from scaledown.types import AtLimit, Grade, Phase
-from tests.faults.schedules import event_lists, random_events
+from tests.faults.schedules import POINTS, cases, random_case
 from tests.faults.simulation import Event, simulate
 
-EXAMPLES = int(os.environ.get("FAULT_EXAMPLES", "12"))
-SCENARIOS = ["launch", "launch", "no_monitor", "unmatched", "rising", "persistent"]
+EXAMPLES = int(os.environ.get("FAULT_EXAMPLES", "16"))
+FIRST_SEED = int(os.environ.get("FAULT_FIRST_SEED", "90000"))
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
-@given(
-    events=event_lists(),
-    seed=st.integers(1, 9),
-    scenario=st.sampled_from(SCENARIOS),
-    floor=st.sampled_from([2, 3]),
-    hold_s=st.sampled_from([0.0, 0.0, 20.0]),
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+    derandomize="FAULT_EXAMPLES" not in os.environ,
 )
-def test_whatever_happens_no_rule_is_broken(events, seed, scenario, floor, hold_s):
-    plan = {"floor": floor, "hold_s": hold_s, "drain_limit_s": 30.0}
-    result = simulate(events, seed=seed, scenario=scenario, plan=plan, horizon_s=260.0)
-    assert result.violations == []
+@given(case=cases())
+def test_whatever_happens_no_rule_is_broken(case):
+    assert simulate(case.events, **case.options()).violations == []
 
 
-@pytest.mark.parametrize("seed", range(EXAMPLES // 3))
-def test_no_rule_is_broken_in_a_schedule_from_a_seed(seed):
-    random = Random(90_000 + seed)
-    events = random_events(random, most=12)
-    result = simulate(events, seed=seed % 7 + 1, horizon_s=260.0, lose_wakes=seed % 3 == 0)
-    assert result.violations == []
+@pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + EXAMPLES // 2))
+def test_no_rule_is_broken_in_a_case_from_a_seed(seed):
+    case = random_case(Random(seed), most=12)
+    assert simulate(case.events, **case.options()).violations == []
 
 
 def test_a_quiet_run_retires_three_servers_and_harms_nobody():
@@ -48,11 +43,12 @@ def test_a_quiet_run_retires_three_servers_and_harms_nobody():
     assert result.status is RunStatus.COMPLETED
     assert [way.phase for way in result.progress.servers] == [Phase.RETIRED] * 3
     assert result.world.truth.harmed_connections == 0
-    assert result.world.truth.floor_breaches(int(result.world.scenario and 71), 2) == 0
+    assert result.world.truth.floor_breaches(71, 2) == 0
     assert result.counts["delete"] == 3
+    assert result.violations == []
 
 
-@pytest.mark.parametrize("point", range(1, 200, 31))
+@pytest.mark.parametrize("point", range(2, 460, 83))
 def test_a_worker_may_die_at_any_point_of_a_tick_and_the_run_goes_on(point):
     result = simulate([Event(point, "die")], horizon_s=300.0)
     assert result.violations == []
@@ -60,7 +56,7 @@ def test_a_worker_may_die_at_any_point_of_a_tick_and_the_run_goes_on(point):
     assert result.counts["die"] == 1
 
 
-@pytest.mark.parametrize("point", range(4, 200, 44))
+@pytest.mark.parametrize("point", range(40, 460, 160))
 @pytest.mark.parametrize("seconds", [11.0, 40.0])
 def test_a_worker_that_was_frozen_and_wakes_up_does_no_harm(point, seconds):
     result = simulate([Event(point, "freeze", "", (seconds,))], horizon_s=320.0)
@@ -70,16 +66,26 @@ def test_a_worker_that_was_frozen_and_wakes_up_does_no_harm(point, seconds):
 
 
 def test_while_one_worker_is_frozen_the_other_takes_the_run_over():
-    result = simulate([Event(30, "freeze", "", (40.0,))], horizon_s=320.0)
+    freeze = Event(1, "at", "before_send", (Event(0.0, "freeze", "", (40.0,)),))
+    result = simulate([freeze], horizon_s=320.0)
     assert result.violations == []
-    assert result.counts["sent while another is frozen"] > 0
+    first = next(sent for _, sent in result.story.sends())
+    assert first.t < 40.0
+    assert first.token == first.holder_token > 1
 
 
-@pytest.mark.parametrize("point", range(5, 200, 49))
-def test_a_standstill_in_mid_tick_holds_back_the_change_in_hand(point):
-    result = simulate([Event(point, "at_point", "", (Event(0.0, "standstill"),))], horizon_s=120.0)
+@pytest.mark.parametrize("stop", ["standstill", "abort", "pause"])
+@pytest.mark.parametrize("point", [p for p in POINTS if p != "before look"])
+def test_a_stop_at_any_point_of_a_tick_holds_back_whatever_was_not_on_the_wire(point, stop):
+    inner = {
+        "standstill": Event(0.0, "standstill"),
+        "abort": Event(0.0, "command", "abort"),
+        "pause": Event(0.0, "command", "pause", (("when", "now"),)),
+    }[stop]
+    result = simulate([Event(2, "at", point, (inner,))], horizon_s=60.0)
     assert result.violations == []
-    assert result.progress.waiting.code == "standstill"
+    assert result.counts[inner.kind] == 1
+    assert result.counts["delete"] == 0
 
 
 @pytest.mark.parametrize("write", ["node.update", "node.delete", "server.delete"])
@@ -102,16 +108,25 @@ def test_traffic_that_does_not_keep_up_puts_the_first_server_back_before_anythin
 
 
 def test_pinned_visitors_are_never_cut_unasked():
-    result = simulate(scenario="persistent", horizon_s=120.0)
+    result = simulate(scenario="persistent", plan={"drain_limit_s": 30.0}, horizon_s=80.0)
     assert result.halt.code == "drain_limit"
     assert result.world.truth.harmed_connections == 0
 
 
 def test_a_person_may_let_them_be_cut_and_the_journal_says_who():
-    events = [Event(90.0, "command", "go_on", (("connections", 50),))]
-    result = simulate(events, scenario="persistent", horizon_s=150.0)
+    events = [Event(1, "when", "drain_limit", (Event(0.0, "command", "go_on", (("connections", 50),)),))]
+    result = simulate(events, scenario="persistent", plan={"drain_limit_s": 30.0}, horizon_s=100.0)
+    assert result.violations == []
     assert any(line.entry.kind == "cut_allowed" for line in result.run.journal)
     assert result.counts["remove"] >= 1
+
+
+def test_no_more_are_cut_than_a_person_named():
+    events = [Event(1, "when", "drain_limit", (Event(0.0, "command", "go_on", (("connections", 0),)),))]
+    result = simulate(events, scenario="persistent", plan={"drain_limit_s": 30.0}, horizon_s=100.0)
+    assert result.violations == []
+    assert result.counts["remove"] == 0
+    assert result.world.truth.harmed_connections == 0
 
 
 @pytest.mark.parametrize("scenario", ["launch", "persistent"])
@@ -127,7 +142,7 @@ def test_a_person_may_let_them_be_cut_and_the_journal_says_who():
     ids=["cut", "put_back", "timed", "no_counts", "no_probes"],
 )
 def test_no_shape_of_a_plan_breaks_a_rule(scenario, shape):
-    result = simulate(scenario=scenario, plan={**shape, "drain_limit_s": 30.0}, horizon_s=200.0)
+    result = simulate(scenario=scenario, plan={**shape, "drain_limit_s": 30.0}, horizon_s=150.0)
     assert result.violations == []
 
 
@@ -146,8 +161,39 @@ def test_two_servers_of_two_balancers_wait_where_the_floor_of_either_would_break
 
 
 def test_a_server_in_two_balancers_leaves_both_before_it_is_deleted():
-    # The one server left on the second balancer carries its part of the first one's traffic too: 79 requests/s.
-    result = simulate(scenario="two_balancers", plan={"floor": 1, "ceiling_rps": 120.0}, horizon_s=400.0)
+    result = simulate(scenario="shared", horizon_s=400.0)
     assert result.violations == []
     assert result.status is RunStatus.COMPLETED
-    assert result.counts["remove"] == 4
+    assert result.counts["remove"] == 4  # one server in both, two in one only
+
+
+def test_a_held_server_is_put_back_when_a_person_says_so():
+    events = [Event(1, "when", "held", (Event(0.0, "command", "put_back", (("server", 0),)),))]
+    result = simulate(events, plan={"hold_s": 70.0}, horizon_s=260.0)
+    assert result.violations == []
+    assert result.progress.servers[0].phase is Phase.RESTORED
+    assert [way.phase for way in result.progress.servers[1:]] == [Phase.RETIRED] * 2
+
+
+def test_no_server_begins_after_the_window():
+    result = simulate(plan={"drain_limit_s": 30.0, "window": (0.0, 75.0)}, horizon_s=120.0)
+    assert result.violations == []
+    assert result.halt.code == "window_over"
+    assert 1 <= result.counts["delete"] < 3
+
+
+@pytest.mark.parametrize("wrong_s", [-40.0, 40.0])
+@pytest.mark.parametrize("moment", ["draining", "verifying", "held", "deleting"])
+def test_a_clock_that_jumps_hurries_nothing(moment, wrong_s):
+    events = [Event(1, "when", moment, (Event(0.0, "jump", "", (wrong_s,)),))]
+    result = simulate(events, plan={"drain_limit_s": 30.0}, horizon_s=400.0)
+    assert result.violations == []
+    assert result.counts["jump"] == 1
+    assert result.world.truth.harmed_connections == 0
+
+
+@pytest.mark.parametrize("point", ["before settle", "after settle", "after check", "after note_intent"])
+def test_a_database_that_is_away_for_a_moment_costs_no_rule(point):
+    result = simulate([Event(n, "at", point, (Event(0.0, "away"),)) for n in (1, 2, 5)], horizon_s=400.0)
+    assert result.violations == []
+    assert result.status is RunStatus.COMPLETED

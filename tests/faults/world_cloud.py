@@ -1,13 +1,13 @@
 """A provider in process: the simulator's world behind the `Cloud` protocol, on a virtual clock.
 
-It raises what the real client raises, by the real client's own parsing and judging of errors. Every write is
-told to `on_send` right before it reaches the world, which is where the oracle of the fault tests stands.
+It raises what the real client raises, by the real client's own parsing and judging of errors. Every read and
+write is told to the recorder of the simulation, from which the oracle judges.
 """
 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from portal.cloud import rackspace_answers as answers
 from portal.cloud import rackspace_faults as faults
@@ -20,48 +20,50 @@ CALL_DEADLINE_S = 10.0
 
 
 class VirtualClock:
-    """Time that moves only when it is told to, and the world with it."""
+    """Time that moves only when it is told to, and the world with it. `wrong_s` is how wrong the clock of the
+    portal's database goes: `now` has it, `monotonic` does not."""
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.wrong_s = 0.0
 
     def monotonic(self) -> float:
         return self.world.now
 
     def now(self) -> datetime:
-        return self.world.time_at(self.world.now).astimezone(UTC)
+        return self.world.time_at(self.world.now + self.wrong_s).astimezone(UTC)
 
     def pass_(self, seconds: float) -> None:
         self.world.advance_to(self.world.now + seconds)
 
 
-async def nothing(*_: object) -> None:
-    """Do nothing."""
-
-
 class WorldCloud:
-    """One worker's client. `latency_s` passes with every call; `point` may freeze or end the worker."""
+    """One worker's client. `latency_s` passes with every call.
+
+    `told` hears of reads and writes (see `simulation.Recorder`); `point` may freeze or end the worker.
+    """
 
     call_deadline_s = CALL_DEADLINE_S
 
-    def __init__(
-        self, world, clock, *, latency_s=0.02, on_send=None, on_lost=None, on_read=None, point=nothing
-    ):
+    def __init__(self, world, clock, told, point, *, latency_s=0.02):
         self.world = world
         self.clock = clock
-        self.latency_s = latency_s
-        self.on_send = on_send or (lambda *_: None)
-        self.on_lost = on_lost or (lambda *_: None)
-        self.on_read = on_read or (lambda *_: None)
+        self.told = told
         self.point = point
+        self.latency_s = latency_s
+        self.token = 0
         self.identity = CloudIdentity("rackspace", "http://identity.test/v2.0/", "123456", "DFW")
 
     # Reads
 
-    def _read(self, call, *args, missing=()):
+    async def _read(self, call, *args, missing=(), heard=None):
+        """Return the body, or None for a status in `missing`. `heard` is told at the moment of the answer."""
+        await self.point("read")
         self.clock.pass_(self.latency_s)
         try:
             body = call(*args)
+            if heard is not None:
+                heard(True)
             self.clock.pass_(min(self.world.take_delay(), 7.0))
             return body
         except AnswerLost as lost:
@@ -71,6 +73,8 @@ class WorldCloud:
             raise TryLater("Half an answer.", after_s=5.0, code="unreadable") from cut
         except ProviderError as error:
             if error.status in missing:
+                if heard is not None:
+                    heard(False)
                 return None
             raise faults.trouble_of_read(self._fault(error)) from error
 
@@ -81,17 +85,21 @@ class WorldCloud:
         )
 
     async def list_balancers(self):
-        body = self._read(self.world.list_load_balancers)
+        body = await self._read(self.world.list_load_balancers)
         return answers.parse_balancer_refs(json.dumps(body).encode())
 
     async def show_balancer(self, balancer_id):
-        body = self._read(self.world.show_load_balancer, int(balancer_id), missing=(404, 410))
-        found = None if body is None else answers.parse_balancer(json.dumps(body).encode(), balancer_id)
-        self.on_read(f"lb:{balancer_id}", found is not None and found.status is BalancerStatus.ACTIVE)
-        return found
+        body = await self._read(
+            self.world.show_load_balancer,
+            int(balancer_id),
+            missing=(404, 410),
+            heard=lambda found: self.told.looked_at_balancer(int(balancer_id), found),
+        )
+        return None if body is None else answers.parse_balancer(json.dumps(body).encode(), balancer_id)
 
     async def balancers_holding(self, address):
-        self._read(self.world.list_load_balancers)
+        await self._read(self.world.list_load_balancers)
+        self.told.searched(address)
         return tuple(
             BalancerRef(str(lb.lb_id), lb.name, BalancerStatus.ACTIVE)
             for lb in self.world.balancers.values()
@@ -99,7 +107,7 @@ class WorldCloud:
         )
 
     async def list_servers(self) -> tuple[Server, ...]:
-        body = self._read(self.world.list_servers)
+        body = await self._read(self.world.list_servers)
         if not body["servers"]:
             # The real client refuses an empty list where a page must have been full; here it always must.
             raise TryLater("An empty list.", after_s=5.0, code="unreadable")
@@ -111,12 +119,21 @@ class WorldCloud:
         )
 
     async def show_server(self, server_id):
-        body = self._read(self.world.show_server, server_id, missing=(404,))
-        self.on_read(f"server:{server_id}", True)
+        body = await self._read(
+            self.world.show_server,
+            server_id,
+            missing=(404,),
+            heard=lambda found: self.told.looked_at_server("server", server_id, found),
+        )
         return None if body is None else answers.parse_one_server(json.dumps(body).encode(), server_id)
 
     async def attached_volumes(self, server_id):
-        body = self._read(self.world.list_volume_attachments, server_id, missing=(404,))
+        body = await self._read(
+            self.world.list_volume_attachments,
+            server_id,
+            missing=(404,),
+            heard=lambda found: self.told.looked_at_server("volumes", server_id, found),
+        )
         return () if body is None else answers.parse_volumes(json.dumps(body).encode())
 
     async def node_feed(self, balancer_id, node_id):
@@ -131,28 +148,26 @@ class WorldCloud:
         await self.point("before_send")
         if self.clock.monotonic() > not_after:
             raise TryLater("Too late to be sent.", after_s=0.0, code="not_sent")
-        self.on_send(name, target, args)
+        self.told.sent(name, target, self.token)
         self.clock.pass_(self.latency_s)
         try:
             body = call(*args)
         except AnswerLost as lost:
             if lost.how == "refused":
                 raise TryLater("No connection.", after_s=2.0, code="unreachable") from lost
-            self.on_lost(name, target)
             self.clock.pass_(CALL_DEADLINE_S if lost.how == "timeout" else 0.0)
             raise InDoubt("The answer was lost.", code="answer_lost") from lost
         except AnswerTruncated as cut:
             if body_needed:
-                self.on_lost(name, target)
                 raise InDoubt("Half an answer.", code="answer_lost") from cut
             body = cut.result
         except ProviderError as error:
-            return self._refused(name, target, error, gone_is_done=gone_is_done)
+            return self._refused(error, gone_is_done=gone_is_done)
         self.clock.pass_(min(self.world.take_delay(), CALL_DEADLINE_S - 1))
         await self.point("after_send")
         return body
 
-    def _refused(self, name, target, error, *, gone_is_done):
+    def _refused(self, error, *, gone_is_done):
         fault = self._fault(error)
         if fault.is_rate_limit:
             raise faults.rate_limited(fault) from error
@@ -169,8 +184,6 @@ class WorldCloud:
         if error.status == 404:
             raise Refused("It is not there.", code="gone") from error
         trouble = faults.trouble_of_write(fault)
-        if isinstance(trouble, InDoubt):
-            self.on_lost(name, target)
         raise trouble from error
 
     async def set_condition(self, balancer_id, node_id, condition, *, not_after):
@@ -233,8 +246,3 @@ class WorldCloud:
 
     async def start_server(self, server_id, *, not_after):
         raise Refused("Not used here.")
-
-
-def aware(world: World, t: float) -> datetime:
-    """Return world time as an aware UTC time."""
-    return (world.start + timedelta(seconds=t)).astimezone(UTC)

@@ -1,0 +1,831 @@
+"""The oracle: judges a story by the provider's truth alone. One function per rule; each yields what was broken.
+
+A change rests on a look, and nobody can see what another hand does between that look and the change. So most
+rules ask for two things at once: the fact forbids the change now, *and* the newest look before it showed so
+already; that this look was fresh is a rule of its own (`rests_on_fresh_looks`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from itertools import pairwise
+
+from scaledown.types import AtLimit, Grade, PlannedServer
+from tests.faults.history import (
+    Answered,
+    Asked,
+    BalancerTruth,
+    Checked,
+    Counted,
+    Cut,
+    Fact,
+    Forgotten,
+    Looked,
+    Other,
+    Probed,
+    Replied,
+    Sent,
+    ServerTruth,
+    Stood,
+    Story,
+    Took,
+    Wrote,
+)
+
+LOOK_S = 10.0
+SEARCH_S = 60.0
+VERDICT_S = 60.0
+ANSWER_S = 30.0
+CALL_S = 10.0
+SPARE_S = 1.5
+"""How far two clocks of one moment may lie apart: latency of the calls of one look."""
+LOAD_SEEN_S = 25.0
+"""A rise of traffic younger than this need not be seen yet: rates are averages, and may be 15 s old."""
+LATE_S = 600.0
+DANGER_S = 100.0
+NAMED_WAITS = {"window", "hold", "in_charge", "pause_between", "standstill", "late_change"}
+"""Waits that only time or a person ends."""
+BOUNDED_WAITS = {"floor", "load_too_high", "probes", "preflight", "answer", "server_busy", "balancer_error"}
+"""Waits that end in a halt later than a schedule lasts."""
+
+Rule = Callable[[Story], Iterator[str]]
+
+
+def _planned(story: Story, server: str) -> PlannedServer | None:
+    return next((s for s in story.plan.servers if s.server_id == server), None)
+
+
+def _balancers_of(planned: PlannedServer) -> list[int]:
+    return sorted({int(node.balancer_id) for node in planned.nodes})
+
+
+def _is_taking_out(sent: Sent) -> bool:
+    return sent.name in {"set_DRAINING", "remove"}
+
+
+# --- invariant 1: what is deleted ------------------------------------------------------------------------
+
+
+def touches_only_the_plans_servers(story: Story) -> Iterator[str]:
+    """No change is about a server that is not in the plan."""
+    for _, sent in story.sends():
+        if _planned(story, sent.server) is None:
+            yield f"{sent.name} of {sent.server}, which is not the plan's"
+
+
+def _is_as_approved(planned: PlannedServer, truth: ServerTruth) -> bool:
+    return (
+        truth.name == planned.name
+        and truth.created == planned.created_at
+        and set(truth.addresses) == set(planned.addresses)
+    )
+
+
+def deletes_only_what_was_approved(story: Story) -> Iterator[str]:
+    """Name, time of creation and addresses of a deleted server are those that were approved."""
+    for place, sent in story.sends():
+        planned = _planned(story, sent.server)
+        if sent.name != "delete" or planned is None:
+            continue
+        look = story.last(Looked, place, key=f"server:{sent.server}")
+        now = sent.scene.servers[sent.server]
+        if not _is_as_approved(planned, now) and (
+            look is None or look.server is None or not _is_as_approved(planned, look.server)
+        ):
+            yield f"{planned.name} is deleted, and is not the server that was approved"
+
+
+def deletes_only_what_is_in_no_balancer(story: Story) -> Iterator[str]:
+    """A complete search less than 60 s ago found it nowhere, nor did the newest look at each balancer."""
+    for place, sent in story.sends():
+        planned = _planned(story, sent.server)
+        if sent.name != "delete" or planned is None:
+            continue
+        search = story.last(Looked, place, key=f"search:{sent.server}")
+        if search is None or sent.t - search.t > SEARCH_S + story.slack_s:
+            yield f"{planned.name} is deleted without a search younger than 60 s"
+            continue
+        for lb_id, balancer in sent.scene.balancers.items():
+            if not balancer.of(sent.server):
+                continue
+            look = story.last(Looked, place, key=f"lb:{lb_id}")
+            seen = look is not None and look.balancer is not None and bool(look.balancer.of(sent.server))
+            if seen or lb_id in search.held_by:
+                yield f"{planned.name} is deleted while in balancer {lb_id}"
+
+
+def deletes_only_what_nothing_protects(story: Story) -> Iterator[str]:
+    """No protected or busy server is deleted, none with a volume, none of the autoscaler's.
+
+    Whether one is locked this provider does not tell: it refuses to delete it.
+    """
+    for place, sent in story.sends():
+        if sent.name != "delete":
+            continue
+        now = sent.scene.servers[sent.server]
+        look = story.last(Looked, place, key=f"server:{sent.server}")
+        volumes = story.last(Looked, place, key=f"volumes:{sent.server}")
+        was = None if look is None else look.server
+        for word in ("is_busy", "is_autoscaled"):
+            if getattr(now, word) and (was is None or getattr(was, word)):
+                yield f"{now.name} is deleted although it {word.replace('_', ' ')}"
+        if now.volumes and (volumes is None or volumes.server is None or volumes.server.volumes):
+            yield f"{now.name} is deleted with volumes attached"
+        took = _taken(story, place, sent)
+        if any(fact.value == sent.server for fact in story.every(Fact, 0, took, what="protected")):
+            yield f"{now.name} is deleted although it is protected"
+
+
+def _taken(story: Story, place: int, sent: Sent) -> int:
+    """Return the place at which the worker that sent this took its lease: what it knew of people is from there."""
+    for at in range(place - 1, -1, -1):
+        event = story.events[at]
+        if isinstance(event, Took) and event.token == sent.token:
+            return at
+    return 0
+
+
+# --- invariants 1 and 4: drained, and the pool good without it -------------------------------------------
+
+
+def _out_since(story: Story, place: int, planned: PlannedServer) -> float | None:
+    """Return since when every look showed each node of a server out of service; None if one is in service."""
+    since = 0.0
+    for lb_id in _balancers_of(planned):
+        began: float | None = None
+        for event in reversed(story.events[:place]):
+            if not isinstance(event, Looked) or event.key != f"lb:{lb_id}" or event.balancer is None:
+                continue
+            if any(node.condition == "ENABLED" for node in event.balancer.of(planned.server_id)):
+                break
+            began = event.t
+        if began is None:
+            return None
+        since = max(since, began)
+    return since
+
+
+def removes_only_what_is_drained(story: Story) -> Iterator[str]:
+    """No node is removed before its drain is over, by the evidence that the plan or a person allowed."""
+    for place, sent in story.sends():
+        planned = _planned(story, sent.server)
+        if sent.name != "remove" or planned is None:
+            continue
+        since = _out_since(story, place, planned)
+        if since is None:
+            if not story.meddled(sent.server, sent.lb_id):
+                yield f"{planned.name} is removed while in service"
+            continue
+        why = _not_drained(story, place, sent, planned, since)
+        if why:
+            yield f"{planned.name} is removed {why}"
+
+
+def _not_drained(story: Story, place: int, sent: Sent, planned: PlannedServer, since: float) -> str:
+    plan = story.plan
+    counts = [
+        event for event in story.every(Counted, 0, place, server=sent.server) if event.t >= since - SPARE_S
+    ]
+    allowed = _cut_allowed(story, place, sent.server)
+    if allowed is not None:
+        shown = next((c.shown for c in reversed(counts) if c.shown is not None), None)
+        newest = counts[-1].shown if counts else None
+        if newest is not None and shown is not None and newest > allowed:
+            return f"with {newest} connections open, more than the {allowed} that a person allowed"
+        return ""
+    lasted_s = sent.t - since + story.slack_s + SPARE_S
+    if plan.at_limit is AtLimit.CUT and lasted_s >= plan.drain_limit_s:
+        return ""
+    never_counted = all(c.shown is None for c in counts)
+    if plan.accepted_grade is Grade.TIMED and never_counted:
+        return "" if lasted_s >= plan.drain_limit_s else "before its time to drain was over"
+    return _not_counted_out(story, sent, planned, counts, since)
+
+
+def _not_counted_out(
+    story: Story, sent: Sent, planned: PlannedServer, counts: list[Counted], since: float
+) -> str:
+    timeouts = [sent.scene.balancers[lb_id].timeout_s for lb_id in _balancers_of(planned)]
+    shortest_s = max(story.plan.min_drain_s, max(timeouts) + 1.0) - story.slack_s - SPARE_S
+    needed = max(3, story.plan.zeros_needed)
+    if not counts or counts[-1].shown != 0:
+        return "without a last look that counts nothing"
+    if sent.t - counts[-1].t > LOOK_S + SPARE_S:
+        return "on a count that is too old"
+    apart_s = 0.0 if story.slack_s else 0.25  # a clock that jumps makes two looks seem apart
+    most: list[Counted] = []
+    running: list[Counted] = []
+    for count in reversed(counts):
+        if count.shown:
+            break
+        if count.shown is None:
+            running = []  # unknown is not zero: the looks before it do not run on
+        elif count.t - since >= shortest_s and (not running or running[-1].t - count.t >= apart_s):
+            running = [*running, count]
+        most = max(most, running, key=len)
+    if len(most) < needed:
+        return f"after {len(most)} looks running that counted nothing, not {needed}"
+    if all(count.truth > 0 for count in most):
+        return f"with {most[0].truth} connections open in truth"
+    return ""
+
+
+def _cut_allowed(story: Story, place: int, server: str) -> int | None:
+    """Return how many connections of a server a person let be cut in this drain; None: nobody did."""
+    allowed = None
+    for event in story.events[:place]:
+        if isinstance(event, Asked) and event.name == "go_on" and event.server == server:
+            answer = story.last(Answered, place, command=event.command)
+            if answer is not None and answer.accepted:
+                shown = [c.shown for c in story.every(Counted, 0, story.events.index(event), server=server)]
+                named = event.args.get("connections")
+                allowed = (
+                    int(named)
+                    if named is not None
+                    else next((s for s in reversed(shown) if s is not None), 10**6)
+                )
+        elif isinstance(event, Sent) and event.server == server and event.is_put_back:
+            allowed = None
+    return allowed
+
+
+def _left_at(story: Story, place: int, planned: PlannedServer) -> float | None:
+    """Return when looks first showed the server in none of its balancers, without a break since; None if not."""
+    left = 0.0
+    for lb_id in _balancers_of(planned):
+        began: float | None = None
+        for event in reversed(story.events[:place]):
+            if not isinstance(event, Looked) or event.key != f"lb:{lb_id}" or event.balancer is None:
+                continue
+            if event.balancer.of(planned.server_id):
+                break
+            began = event.t
+        if began is None:
+            return None
+        left = max(left, began)
+    return left
+
+
+def deletes_only_after_watching_the_pool(story: Story) -> Iterator[str]:
+    """Between removal and deletion the site was asked over the whole soak, and its newest answers were good."""
+    for place, sent in story.sends():
+        planned = _planned(story, sent.server)
+        if sent.name != "delete" or planned is None:
+            continue
+        left = _left_at(story, place, planned)
+        if left is None:
+            continue  # `deletes_only_what_is_in_no_balancer` judges that
+        if sent.t - left < story.plan.soak_s - story.slack_s - SPARE_S:
+            yield f"{planned.name} is deleted {sent.t - left:.1f} s after it left, before the soak is over"
+        for probe in story.plan.probes:
+            asked = [
+                p
+                for p in story.every(Probed, 0, place, lb_id=int(probe.url.rsplit("/", 1)[1]))
+                if p.t >= left - SPARE_S
+            ]
+            if not _was_watched(story, sent.t, asked):
+                yield f"{planned.name} is deleted without a good look at {probe.name} since it left"
+            elif not asked[-1].ok:
+                yield f"{planned.name} is deleted although the newest look at {probe.name} was bad"
+
+
+def _was_watched(story: Story, t: float, asked: list[Probed]) -> bool:
+    """Whether some stretch of looks that ends within a minute of `t` is long enough, and good."""
+    lasts_s = min(story.plan.soak_s, 10.0) - 2 * SPARE_S - story.slack_s
+    for end in range(len(asked), 2, -1):
+        if t - asked[end - 1].t > VERDICT_S + SPARE_S + story.slack_s:
+            return False
+        bad = 0
+        for begin in range(end - 1, -1, -1):
+            bad += not asked[begin].ok
+            size = end - begin
+            long_enough = size >= 3 and asked[end - 1].t - asked[begin].t >= lasts_s
+            if long_enough and bad / size <= story.plan.probe_failures_allowed:
+                return True
+    return False
+
+
+def says_gone_only_of_what_is_gone(story: Story) -> Iterator[str]:
+    """A server that is called retired, or gone by another hand, is gone at the provider."""
+    aborts = any(a.name == "abort" for a in story.every(Asked))
+    for line in story.every(Wrote):
+        says_so = line.kind == "server_retired" or (line.kind == "server_gone" and not aborts)
+        if says_so and story.deleted_at.get(line.subject, 1e9) > line.t:
+            yield f"{line.subject} is said to be {line.kind.removeprefix('server_')} and lives"
+
+
+def says_back_only_of_what_is_back(story: Story) -> Iterator[str]:
+    """A server that is called back in the pool serves on each of its balancers."""
+    for place, line in enumerate(story.events):
+        if not isinstance(line, Wrote) or line.kind not in {"server_restored", "server_queued"}:
+            continue
+        planned = _planned(story, line.subject)
+        if planned is None or story.meddled(line.subject):
+            continue
+        for lb_id in _balancers_of(planned):
+            look = story.last(Looked, place, key=f"lb:{lb_id}")
+            nodes = [] if look is None or look.balancer is None else look.balancer.of(line.subject)
+            if not nodes or any(node.condition != "ENABLED" for node in nodes):
+                yield f"{planned.name} is said to be back and is not in service on {lb_id}"
+
+
+# --- invariant 2: floor and load --------------------------------------------------------------------------
+
+
+def _known(story: Story) -> set[str]:
+    return {s.server_id for s in (*story.plan.servers, *story.plan.remaining)}
+
+
+def keeps_the_floor(story: Story) -> Iterator[str]:
+    """On each balancer of the server enough distinct servers stay in service when it goes."""
+    known = _known(story)
+    for place, sent in story.sends():
+        planned = _planned(story, sent.server)
+        if not _is_taking_out(sent) or planned is None:
+            continue
+        for lb_id in _balancers_of(planned):
+            left = (sent.scene.balancers[lb_id].serving() & known) - {sent.server}
+            look = story.last(Looked, place, key=f"lb:{lb_id}")
+            seen = set() if look is None or look.balancer is None else look.balancer.serving() & known
+            if len(left) < story.plan.floor and len(seen - {sent.server}) < story.plan.floor:
+                yield f"{sent.name} of {planned.name} leaves {len(left)} of {story.plan.floor} on {lb_id}"
+            if not sent.scene.balancers[lb_id].has_monitor:
+                yield from _unanswered(story, place, sent, left)
+
+
+def _unanswered(story: Story, place: int, sent: Sent, left: set[str]) -> Iterator[str]:
+    """Without a health monitor each server that stays has answered itself within 30 s."""
+    for server in sorted(left):
+        answered = [c.t for c in story.every(Counted, 0, place, server=server) if c.shown is not None]
+        answered += [reply.t for reply in story.every(Replied, 0, place, server=server)]
+        if not answered or sent.t - max(answered) > ANSWER_S + SPARE_S + story.slack_s:
+            yield f"{sent.name} rests on {server}, which has not answered itself within 30 s"
+
+
+def _mean_without(balancers: dict[int, BalancerTruth], out: str, lb_id: int, known: set[str]) -> float:
+    """Return what each known server left on a balancer carries once `out` serves nowhere, from all balancers."""
+    left = {i: balancer.serving() - {out} for i, balancer in balancers.items()}
+    ours = left[lb_id] & known
+    total = sum(
+        balancers[i].wanted_rps / len(serving)
+        for server in ours
+        for i, serving in left.items()
+        if server in serving
+    )
+    return total / len(ours) if ours else 0.0
+
+
+def keeps_the_load_under_the_guard(story: Story) -> Iterator[str]:
+    """Present load over what remains stays under the ceiling less headroom; a sudden rise may be unseen yet."""
+    plan = story.plan
+    if plan.ceiling_rps is None or plan.count_kind is None:
+        return
+    most = plan.ceiling_rps * plan.guard_share * 1.03 + 0.5
+    known = _known(story)
+    for place, sent in story.sends():
+        planned = _planned(story, sent.server)
+        if not _is_taking_out(sent) or planned is None:
+            continue
+        calmest = {
+            lb_id: min(
+                [balancer.wanted_rps]
+                + [
+                    look.balancer.wanted_rps
+                    for look in story.every(Looked, 0, place, key=f"lb:{lb_id}")
+                    if look.balancer is not None and sent.t - look.t <= LOAD_SEEN_S
+                ]
+            )
+            for lb_id, balancer in sent.scene.balancers.items()
+        }
+        shown = {}
+        for lb_id, balancer in sent.scene.balancers.items():
+            look = story.last(Looked, place, key=f"lb:{lb_id}")
+            nodes = balancer.nodes if look is None or look.balancer is None else look.balancer.nodes
+            shown[lb_id] = BalancerTruth(
+                lb_id, balancer.status, nodes, calmest[lb_id], balancer.has_monitor, balancer.timeout_s
+            )
+        for lb_id in _balancers_of(planned):
+            mean = _mean_without(shown, sent.server, lb_id, known)
+            if mean > most:
+                yield f"{sent.name} of {planned.name} leaves {mean:.1f} requests/s to each on {lb_id}"
+
+
+def rests_on_fresh_looks(story: Story) -> Iterator[str]:
+    """Each drain, removal and deletion rests on looks younger than 10 s at all that it concerns."""
+    for place, sent in story.sends():
+        planned = _planned(story, sent.server)
+        if sent.is_put_back or planned is None:
+            continue
+        keys = [f"lb:{lb_id}" for lb_id in _balancers_of(planned)]
+        if sent.name == "delete":
+            keys = [*(f"lb:{lb_id}" for lb_id in story.plan.balancer_ids), f"server:{sent.server}"]
+        for key in keys:
+            look = story.last(Looked, place, key=key)
+            if look is None or sent.t - look.t > LOOK_S + SPARE_S:
+                yield f"{sent.name} of {planned.name} rests on no fresh look at {key}"
+
+
+def puts_back_in_danger(story: Story) -> Iterator[str]:
+    """While fewer than the floor serve and one of ours is out and alive, it is tried to put it back."""
+    known = _known(story)
+    since: dict[tuple[int, str], float] = {}
+    for place, event in enumerate(story.events):
+        if isinstance(event, Sent) and event.is_put_back:
+            since.clear()
+        if not isinstance(event, Looked) or event.balancer is None or not event.tells:
+            continue
+        balancer = event.balancer
+        broken = len(balancer.serving() & known) < story.plan.floor
+        for planned in story.plan.servers:
+            key = (balancer.lb_id, planned.server_id)
+            if not broken or not _is_ours_out(story, place, planned, balancer):
+                since.pop(key, None)
+                continue
+            if event.t - since.setdefault(key, event.t) > DANGER_S:
+                yield f"{planned.name} stays out of {balancer.lb_id} although fewer than the floor serve"
+                return
+
+
+def _is_ours_out(story: Story, place: int, planned: PlannedServer, balancer: BalancerTruth) -> bool:
+    """Whether a server that lives and that nobody else touched is out of a balancer by a change of ours."""
+    server = planned.server_id
+    if balancer.lb_id not in _balancers_of(planned) or story.meddled(server, balancer.lb_id):
+        return False
+    if any(node.condition == "ENABLED" for node in balancer.of(server)):
+        return False
+    if story.every(Sent, 0, place, name="delete", server=server):
+        return False
+    return bool(story.every(Sent, 0, place, server=server, lb_id=balancer.lb_id))
+
+
+# --- invariant 3: one at a time -------------------------------------------------------------------------
+
+
+def takes_out_one_at_a_time(story: Story) -> Iterator[str]:
+    """No server begins to drain while another one drains, or has left less than a soak ago."""
+    for place, sent in story.sends():
+        if sent.name != "set_DRAINING":
+            continue
+        for planned in story.plan.servers:
+            other = planned.server_id
+            if other == sent.server or sent.scene.servers[other].is_gone or story.meddled(other):
+                continue
+            if not [s for s in story.every(Sent, 0, place, server=other) if not s.is_put_back]:
+                continue
+            states = _states_seen(story, place, planned)
+            if "DRAINING" in states:
+                yield f"{sent.server} begins to drain while {planned.name} drains"
+            elif "ABSENT" in states and not _is_through(story, place, sent, planned):
+                yield f"{sent.server} begins to drain while the pool is watched without {planned.name}"
+
+
+def _states_seen(story: Story, place: int, planned: PlannedServer) -> set[str]:
+    states: set[str] = set()
+    for lb_id in _balancers_of(planned):
+        look = story.last(Looked, place, key=f"lb:{lb_id}", tells=True)
+        if look is not None and look.balancer is not None:
+            nodes = look.balancer.of(planned.server_id)
+            states |= {node.condition for node in nodes} or {"ABSENT"}
+    return states
+
+
+def _is_through(story: Story, place: int, sent: Sent, planned: PlannedServer) -> bool:
+    left = _left_at(story, place, planned)
+    return left is not None and sent.t - left >= story.plan.soak_s - story.slack_s - SPARE_S
+
+
+# --- invariant 5: other hands ---------------------------------------------------------------------------
+
+
+def deletes_nothing_that_another_hand_changed(story: Story) -> Iterator[str]:
+    """A server whose node another hand took, drained, disabled or enabled is not deleted until a person says so."""
+    for place, sent in story.sends():
+        planned = _planned(story, sent.server)
+        if sent.name != "delete" or planned is None:
+            continue
+        for at, event in enumerate(story.events[:place]):
+            if not isinstance(event, Other) or event.server != sent.server or event.lb_id is None:
+                continue
+            if not _was_seen(story, at, place, event) or _was_accepted(story, at, place, sent.server):
+                continue
+            yield f"{planned.name} is deleted although another hand changed it ({event.what})"
+            break
+
+
+FORBIDDING = {"DISABLED", "DRAINING", "ENABLED", "remove_node"}
+
+
+def _was_seen(story: Story, at: int, place: int, other: Other) -> bool:
+    """Whether the first look that tells, after another hand's change, shows a state that we never asked for."""
+    if other.what not in FORBIDDING:
+        return False
+    look = next(
+        (
+            e
+            for e in story.events[at:place]
+            if isinstance(e, Looked) and e.key == f"lb:{other.lb_id}" and e.tells and e.balancer is not None
+        ),
+        None,
+    )
+    before = next(
+        (
+            e
+            for e in reversed(story.events[:at])
+            if isinstance(e, Looked) and e.key == f"lb:{other.lb_id}" and e.tells and e.balancer is not None
+        ),
+        None,
+    )
+    if look is None or before is None or look.balancer is None or before.balancer is None:
+        return False
+
+    def state(balancer: BalancerTruth) -> str:
+        return next((node.condition for node in balancer.of(str(other.server))), "ABSENT")
+
+    asked = {
+        {"remove": "ABSENT", "add": "ENABLED"}.get(s.name, s.name.removeprefix("set_"))
+        for s in story.every(Sent, 0, place, server=other.server, lb_id=other.lb_id)
+    }
+    shown = state(look.balancer)
+    return shown != state(before.balancer) and shown not in asked and shown != "ENABLED"
+
+
+def _was_accepted(story: Story, at: int, place: int, server: str) -> bool:
+    return any(
+        event.name == "resume" and event.args.get("confirm") and server in (event.args.get("servers") or ())
+        for event in story.every(Asked, at, place)
+    )
+
+
+# --- invariants 6 and 8: people ---------------------------------------------------------------------------
+
+
+def _answer(story: Story, command: int) -> bool | None:
+    answers = story.every(Answered, command=command)
+    return answers[0].accepted if answers else None
+
+
+def sends_nothing_after_a_stop(story: Story) -> Iterator[str]:
+    """After a standstill, an abort or a pause at once was answered nothing but putting back is sent."""
+    for place, sent in story.sends():
+        if sent.is_put_back:
+            continue
+        checked = next((at for at in range(place, -1, -1) if _is_check(story.events[at], sent.intent)), place)
+        stood = story.last(Stood, checked)
+        if stood is not None and stood.on:
+            yield f"{sent.name} was sent at a standstill"
+        for at in range(checked):
+            event = story.events[at]
+            if isinstance(event, Asked) and _still_stops(story, event, at, checked):
+                yield f"{sent.name} was sent after {event.name}"
+
+
+def _is_check(event: object, intent: int | None) -> bool:
+    return isinstance(event, Checked) and event.intent == intent
+
+
+def _still_stops(story: Story, asked: Asked, at: int, until: int) -> bool:
+    if asked.name != "abort" and (asked.name, asked.args.get("when")) != ("pause", "now"):
+        return False
+    answers = story.every(Answered, 0, until, command=asked.command)
+    if answers and not answers[0].accepted:
+        return False
+    if asked.name == "abort":
+        return True
+    return not any(
+        later.name in {"resume", "wait", "go_on"}
+        and any(a.accepted for a in story.every(Answered, 0, until, command=later.command))
+        for later in story.every(Asked, at, until)
+    )
+
+
+def does_what_people_said(story: Story) -> Iterator[str]:
+    """What was skipped or put back is left alone, and after "pause" and "finish here" no other server begins."""
+    for at, asked in enumerate(story.events):
+        if not isinstance(asked, Asked) or not _answer(story, asked.command):
+            continue
+        answered = next(
+            p for p, e in enumerate(story.events) if isinstance(e, Answered) and e.command == asked.command
+        )
+        told = story.every(Wrote, 0, answered, kind="server_draining")
+        begun = {line.subject for line in told}
+        in_hand = told[-1].subject if told else None
+        for place, sent in story.sends():
+            if place < answered or sent.is_put_back:
+                continue
+            if asked.name in {"skip", "put_back"} and sent.server == asked.server:
+                yield f"{sent.name} of a server that a person wanted to keep ({asked.name})"
+            if sent.name != "set_DRAINING":
+                continue
+            if asked.name == "finish_here" and sent.server not in begun:
+                yield "a server begins after a person finished here"
+            resumed = any(
+                _answer(story, later.command) for later in story.every(Asked, at, place, name="resume")
+            )
+            if asked.name == "pause" and not resumed and sent.server != in_hand:
+                yield "a server begins although a person paused"
+
+
+def needs_an_approval_and_someone_in_charge(story: Story) -> Iterator[str]:
+    """Nothing is sent once the approval fell; no server begins with nobody in charge."""
+    for place, sent in story.sends():
+        if sent.is_put_back:
+            continue
+        took = _taken(story, place, sent)
+        stands = story.last(Fact, took, what="approval")
+        if stands is not None and not stands.value:
+            yield f"{sent.name} was sent although the approval no longer stands"
+        in_charge = story.last(Fact, took, what="in_charge")
+        mine = story.every(Sent, 0, place, server=sent.server)
+        begins = sent.name == "set_DRAINING" and not (mine and not mine[-1].is_put_back)
+        if begins and in_charge is not None and in_charge.value is None and not story.plan.is_unattended:
+            yield f"{sent.server} begins although nobody is in charge"
+
+
+def keeps_to_the_window(story: Story) -> Iterator[str]:
+    """No server begins outside the change window, or so late that its soak would not fit."""
+    start, end = story.plan.window_start, story.plan.window_end
+    spare = timedelta(seconds=LOOK_S + SPARE_S + story.slack_s)
+    for place, sent in story.sends():
+        if sent.name != "set_DRAINING":
+            continue
+        mine = story.every(Sent, 0, place, server=sent.server)
+        if mine and not mine[-1].is_put_back:
+            if end is not None and sent.at > end + spare:
+                yield f"{sent.server} is drained after the window"
+            continue
+        if start is not None and sent.at + timedelta(seconds=story.slack_s) < start:
+            yield f"{sent.server} begins before the window"
+        if end is not None and sent.at + timedelta(seconds=story.plan.soak_s) > end + spare:
+            yield f"{sent.server} begins too late in the window"
+
+
+def leaves_nothing_draining_after_the_window(story: Story) -> Iterator[str]:
+    """At the window's end a node that still drains is enabled again."""
+    end = story.plan.window_end
+    if end is None:
+        return
+    offset_s = story.slack_s + 60.0
+    world_start = next((s.at - timedelta(seconds=s.t) for _, s in story.sends()), None)
+    if world_start is None:
+        return
+    end_t = (end - world_start).total_seconds()
+    for planned in story.plan.servers:
+        for place, event in enumerate(story.events):
+            if not isinstance(event, Looked) or event.balancer is None or event.t < end_t + offset_s:
+                continue
+            lb_id = event.balancer.lb_id
+            if lb_id not in _balancers_of(planned) or story.meddled(planned.server_id, lb_id):
+                continue
+            drains = any(n.condition == "DRAINING" for n in event.balancer.of(planned.server_id))
+            tried = [s for s in story.every(Sent, 0, place, server=planned.server_id) if s.is_put_back]
+            removed = story.every(Sent, 0, place, server=planned.server_id, name="remove")
+            if drains and event.tells and not tried and not removed:
+                yield f"{planned.name} still drains {event.t - end_t:.0f} s after the window's end"
+                break
+
+
+# --- invariant 7: journal, doubt, lease -------------------------------------------------------------------
+
+
+def journals_every_change(story: Story) -> Iterator[str]:
+    """A line before each change, one after it, one change per intent, by the holder of the lease."""
+    sends = list(story.sends())
+    for number, (place, sent) in enumerate(sends):
+        what = f"{sent.name} of {sent.server}"
+        if sent.intent is None:
+            yield f"{what} was sent without a journalled intent"
+            continue
+        if not story.every(Wrote, 0, place, kind="intent", intent=sent.intent):
+            yield f"{what} has no line before it"
+        if sum(s.intent == sent.intent for _, s in sends) > 1:
+            yield f"{what} was sent twice for one intent"
+        if sent.token != sent.holder_token:
+            yield f"{what} was sent by a worker that had lost its lease"
+        after = story.every(Wrote, place, None, intent=sent.intent)
+        is_last = number == len(sends) - 1
+        if not is_last and not any(w.kind in {"outcome", "in_doubt"} for w in after):
+            yield f"{what} has no line after it"
+    tokens = [line.token for line in story.every(Wrote) if line.token is not None]
+    if tokens != sorted(tokens):
+        yield "a worker that had lost its lease wrote into the journal"
+
+
+def reads_before_it_goes_on(story: Story) -> Iterator[str]:
+    """No change before the one before it is known: by its answer, or by two looks once it can no longer be
+    under way. Nothing is sent twice without a look in between."""
+    sends = list(story.sends())
+    for (first_at, first), (second_at, second) in pairwise(sends):
+        what = f"{second.name} of {second.server} was sent"
+        looks = [k for k in story.every(Looked, first_at, second_at, key=first.key) if k.tells]
+        known = [
+            w for w in story.every(Wrote, first_at, second_at, intent=first.intent) if w.kind == "outcome"
+        ]
+        if not known:
+            yield f"{what} while what became of {first.name} is unknown"
+        elif known[0].outcome == "not_applied" and not known[0].by_reading:
+            yield f"{what} since {first.name} was said not to have been sent, and was"
+        elif known[0].by_reading:
+            settled = [k for k in looks if k.t >= first.t + 0.9 * CALL_S - story.slack_s]
+            if len(settled) < 2:
+                yield f"{what} after {len(settled)} looks at what became of {first.name}, not two"
+        same = (first.name, first.server, first.lb_id) == (second.name, second.server, second.lb_id)
+        if same and not story.every(Looked, first_at, second_at, key=first.key):
+            yield f"{what} again without a look"
+
+
+# --- harm, and how it ends ---------------------------------------------------------------------------------
+
+
+def cuts_nobody_unasked(story: Story) -> Iterator[str]:
+    """No connection of a visitor is cut by us, but where plan or person let it."""
+    if story.plan.at_limit is AtLimit.CUT:
+        return
+    for place, cut in enumerate(story.events):
+        if not isinstance(cut, Cut):
+            continue
+        server = cut.server or ""
+        if _cut_allowed(story, place, server) is not None or story.meddled(server):
+            continue
+        if story.plan.accepted_grade is Grade.TIMED and not story.every(Counted, 0, place, server=server):
+            continue  # time is no count: what it cannot see may be cut, and the approvers were told so
+        last = [s for s in story.every(Sent, 0, place, server=server) if s.name in {"remove", "delete"}]
+        deceived = any(c.shown == 0 and c.truth > 0 for c in story.every(Counted, 0, place, server=server))
+        if last and deceived:
+            continue
+        if story.is_sticky and last and cut.t - last[-1].t > SPARE_S:
+            continue  # a visitor who sticks to it came while the balancer applied the removal
+        yield f"{cut.connections} connections of {server} were cut by us"
+
+
+def comes_to_a_rest(story: Story) -> Iterator[str]:
+    """It ends, is stopped, or waits for a named thing; nobody forgets it."""
+    for event in story.every(Forgotten):
+        yield f"nobody looked at the run for {event.for_s:.0f} s"
+    over = {"completed", "aborted", "rolled_back"}
+    if story.status in {"halted", "paused"} | over or story.waits in NAMED_WAITS | BOUNDED_WAITS:
+        return
+    yield f"the run neither ended nor stopped: {story.status}, waits for {story.waits!r}"
+
+
+def never_fails_by_itself(story: Story) -> Iterator[str]:
+    """The run never halts because the portal itself failed."""
+    for line in story.every(Wrote, kind="halted"):
+        if line.detail.get("code") == "internal_error":
+            yield "the portal itself failed"
+
+
+def ends_tidy(story: Story) -> Iterator[str]:
+    """What is over leaves every server either deleted or in service as it was."""
+    if story.status == "completed":
+        for server, phase in story.phases.items():
+            if phase not in {"retired", "skipped", "restored", "gone"}:
+                yield f"completed with {server} {phase}"
+    if story.status not in {"completed", "aborted"}:
+        return
+    for planned in story.plan.servers:
+        truth = story.end.servers[planned.server_id]
+        phase = story.phases[planned.server_id]
+        if phase == "retired" and not (truth.is_gone or truth.is_busy):
+            yield f"{planned.name} is said to be retired and lives"
+        if truth.is_gone or truth.is_busy or phase in {"retired", "gone"}:
+            continue
+        for lb_id in _balancers_of(planned):
+            nodes = story.end.balancers[lb_id].of(planned.server_id)
+            good = nodes and all(node.condition == "ENABLED" for node in nodes)
+            if not good and not story.meddled(planned.server_id, lb_id):
+                yield f"{planned.name} ({phase}) was left out of {lb_id} by a run that is over"
+
+
+RULES: tuple[Rule, ...] = (
+    touches_only_the_plans_servers,
+    deletes_only_what_was_approved,
+    deletes_only_what_is_in_no_balancer,
+    deletes_only_what_nothing_protects,
+    removes_only_what_is_drained,
+    deletes_only_after_watching_the_pool,
+    says_gone_only_of_what_is_gone,
+    says_back_only_of_what_is_back,
+    keeps_the_floor,
+    keeps_the_load_under_the_guard,
+    rests_on_fresh_looks,
+    puts_back_in_danger,
+    takes_out_one_at_a_time,
+    deletes_nothing_that_another_hand_changed,
+    sends_nothing_after_a_stop,
+    does_what_people_said,
+    needs_an_approval_and_someone_in_charge,
+    keeps_to_the_window,
+    leaves_nothing_draining_after_the_window,
+    journals_every_change,
+    reads_before_it_goes_on,
+    cuts_nobody_unasked,
+    comes_to_a_rest,
+    never_fails_by_itself,
+    ends_tidy,
+)
+
+
+def judge(story: Story) -> list[str]:
+    """Return what a story broke, each with its rule; [] for a good one."""
+    return [f"{rule.__name__}: {what}" for rule in RULES for what in rule(story)]
