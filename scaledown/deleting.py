@@ -169,7 +169,7 @@ def confirming(turn: Turn, way: ServerWay) -> bool:
 
 def _take_out_left_node(turn: Turn, way: ServerWay, node: NodeWay) -> bool:
     """Take the node of a deleted server out of its balancer: it serves nobody, so no guard has to allow it."""
-    if node.balancer_id in turn.observation.missing_balancers:
+    if node.balancer_id in turn.gone_balancers:
         turn.update_node(way, node, confirmed=NodeState.ABSENT, asked=NodeState.ABSENT)
         return turn.wait("confirm", wording.confirming(way.name), limit_s=CONFIRM_S, look_again_s=LOOK_SOON_S)
     balancer = turn.observation.balancers[node.balancer_id]

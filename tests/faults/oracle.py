@@ -61,7 +61,8 @@ def _balancers_of(planned: PlannedServer) -> list[int]:
 
 
 def _is_taking_out(sent: Sent) -> bool:
-    return sent.name in {"set_DRAINING", "remove"}
+    """Whether it takes a server out of service; the node that a deleted server left behind serves nobody."""
+    return sent.name in {"set_DRAINING", "remove"} and not sent.scene.servers[sent.server].is_gone
 
 
 # --- invariant 1: what is deleted ------------------------------------------------------------------------
@@ -170,7 +171,7 @@ def removes_only_what_is_drained(story: Story) -> Iterator[str]:
     """No node is removed before its drain is over, by the evidence that the plan or a person allowed."""
     for place, sent in story.sends():
         planned = _planned(story, sent.server)
-        if sent.name != "remove" or planned is None:
+        if sent.name != "remove" or planned is None or not _is_taking_out(sent):
             continue
         since = _out_since(story, place, planned)
         if since is None:
@@ -342,7 +343,7 @@ def keeps_the_floor(story: Story) -> Iterator[str]:
     known = _known(story)
     for place, sent in story.sends():
         planned = _planned(story, sent.server)
-        if not _is_taking_out(sent) or planned is None:
+        if planned is None or not _is_taking_out(sent):
             continue
         for lb_id in _balancers_of(planned):
             left = (sent.scene.balancers[lb_id].serving() & known) - {sent.server}
@@ -385,7 +386,7 @@ def keeps_the_load_under_the_guard(story: Story) -> Iterator[str]:
     known = _known(story)
     for place, sent in story.sends():
         planned = _planned(story, sent.server)
-        if not _is_taking_out(sent) or planned is None:
+        if planned is None or not _is_taking_out(sent):
             continue
         calmest = {
             lb_id: min(
