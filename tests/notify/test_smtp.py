@@ -10,6 +10,7 @@ import time
 from datetime import timedelta
 from email import message_from_bytes, policy
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from django.db import connection
@@ -256,15 +257,12 @@ class Worker:
     """A process that sends what is due."""
 
     def __init__(self, server):
-        parts = connection.settings_dict
-        host, port = parts["HOST"], parts["PORT"]
-        os.environ.setdefault("PYTHONUNBUFFERED", "1")
-        url = f"postgres://{parts['USER']}:{parts['PASSWORD']}@/{parts['NAME']}?host={host}&port={port}"
-        if not str(host).startswith("/"):
-            url = f"postgres://{parts['USER']}:{parts['PASSWORD']}@{host}:{port}/{parts['NAME']}"
+        given = urlsplit(os.environ["DATABASE_URL"])
+        url = urlunsplit(given._replace(path=f"/{connection.settings_dict['NAME']}"))
         env = {
             **os.environ,
-            "DATABASE_URL": url.replace(":@", "@"),
+            "DATABASE_URL": url,
+            "PYTHONUNBUFFERED": "1",
             "EMAIL_URL": f"smtp://127.0.0.1:{server.port}",
             "EMAIL_PLAIN": "1",
         }
