@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from accounts import api
+from accounts import people_api as people
 
 urlpatterns = [
     path("me", api.MeApi.as_view(), name="api-me"),
@@ -26,5 +27,48 @@ urlpatterns = [
         "connections/<uuid:connection_ref>/discovery",
         api.ConnectionDiscoveryApi.as_view(),
         name="api-connection-discovery",
+    ),
+    path("accounts/<uuid:account_ref>/members", people.MemberListApi.as_view(), name="api-members"),
+    path("accounts/<uuid:account_ref>/leave", people.LeaveApi.as_view(), name="api-leave"),
+    path("members/<uuid:member_ref>", people.MemberApi.as_view(), name="api-member"),
+    path(
+        "accounts/<uuid:account_ref>/invitations", people.InvitationListApi.as_view(), name="api-invitations"
+    ),
+    path("invitations/accept", people.JoinApi.as_view(), name="api-join"),
+    path("invitations/<uuid:invitation_ref>", people.InvitationApi.as_view(), name="api-invitation"),
+    path(
+        "invitations/<uuid:invitation_ref>/send",
+        people.InvitationSendApi.as_view(),
+        name="api-invitation-send",
+    ),
+    path(
+        "accounts/<uuid:account_ref>/archive", people.AccountArchiveApi.as_view(), name="api-account-archive"
+    ),
+    path("accounts/<uuid:account_ref>/reopen", people.AccountReopenApi.as_view(), name="api-account-reopen"),
+    path("teams", people.TeamListApi.as_view(), name="api-teams"),
+    path("teams/<uuid:team_ref>", people.TeamApi.as_view(), name="api-team"),
+    path("teams/<uuid:team_ref>/accounts", people.TeamAccountsApi.as_view(), name="api-team-accounts"),
+    path("teams/<uuid:team_ref>/members", people.TeamMemberListApi.as_view(), name="api-team-members"),
+    path("teams/<uuid:team_ref>/leave", people.TeamLeaveApi.as_view(), name="api-team-leave"),
+    path(
+        "teams/<uuid:team_ref>/invitations",
+        people.TeamInvitationListApi.as_view(),
+        name="api-team-invitations",
+    ),
+    path("team-members/<uuid:team_member_ref>", people.TeamMemberApi.as_view(), name="api-team-member"),
+    path(
+        "team-members/<uuid:team_member_ref>/switch-off",
+        people.TeamSwitchOffApi.as_view(),
+        name="api-team-member-switch-off",
+    ),
+    path(
+        "team-invitations/<uuid:team_invitation_ref>",
+        people.TeamInvitationApi.as_view(),
+        name="api-team-invitation",
+    ),
+    path(
+        "team-invitations/<uuid:team_invitation_ref>/send",
+        people.TeamInvitationSendApi.as_view(),
+        name="api-team-invitation-send",
     ),
 ]

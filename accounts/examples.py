@@ -124,3 +124,45 @@ ME: dict[str, Any] = {
     "teams": [{**TEAM, "role": "launch_manager"}],
     "scopes": None,
 }
+
+PERSON = {"ref": "8a1f7a0e-53a7-4d6e-9d5e-3b3b1a3f6f10", "name": "Vera Holm"}
+MEMBER: dict[str, Any] = {
+    "ref": "d5b3a1e4-0f7e-4b57-8a0e-0c9a0a7d2b11",
+    "user": PERSON,
+    "email": "vera@lindgren.example",
+    "role": "viewer",
+    "granted_by_name": "Maja Lindgren",
+    "granted_as": "admin",
+    "granted_at": AT,
+    "last_login": AT,
+    "is_active": True,
+    "has_second_factor": True,
+    "updated_at": AT,
+}
+TEAM_MEMBER: dict[str, Any] = {
+    "ref": "0c8f3fd1-6d3a-4a36-9c14-62a5a2c6b912",
+    "user": {"ref": "b7b8a0d6-8f0e-4a7e-8bb2-1f2f8f1d0a13", "name": "Jonas Berg"},
+    "email": "jonas@north.example",
+    "role": "launch_manager",
+    "granted_by_name": "Lena Fors",
+    "last_login": AT,
+    "is_active": True,
+    "has_second_factor": True,
+    "created_at": AT,
+    "updated_at": AT,
+}
+INVITATION: dict[str, Any] = {
+    "ref": "e1c9b2a7-44a4-4b33-8e6c-9d9a3f7f0c14",
+    "email": "vera@lindgren.example",
+    "role": "viewer",
+    "state": "pending",
+    "prefix": "ssi_Xk3dQp",
+    "invited_by_name": "Maja Lindgren",
+    "created_at": AT,
+    "expires_at": "2026-11-30T12:10:00Z",
+    "accepted_at": None,
+    "revoked_at": None,
+    "updated_at": AT,
+}
+TEAM_OUT: dict[str, Any] = {**TEAM, "created_at": AT}
+JOINED: dict[str, Any] = {"account": {"ref": REF, "name": "Lindgren Outdoor"}, "team": None, "role": "viewer"}

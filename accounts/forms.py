@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from accounts import throttle
-from accounts.models import CloudConnection, Contact, ContactRole, User
+from accounts.models import Account, CloudConnection, Contact, ContactRole, User
 from portal.access import SCOPES
 from portal.audit.services import record_flood, record_outside
 from portal.errors import Refused
@@ -217,3 +217,95 @@ class TokenForm(forms.Form):
     def expires_after(self) -> timedelta:
         """Return how long the token is to last."""
         return timedelta(days=self.cleaned_data["days"])
+
+
+class InviteForm(forms.Form):
+    """Somebody to invite; `roles` are those that the inviter may give."""
+
+    email = forms.EmailField(
+        label="Mail address", max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "off"})
+    )
+    role = forms.ChoiceField(label="As", widget=forms.RadioSelect)
+
+    def __init__(self, data: Any, *, roles: list[tuple[str, str]]) -> None:
+        super().__init__(data)
+        choice = self.fields["role"]
+        assert isinstance(choice, forms.ChoiceField)
+        choice.choices = roles
+
+    def clean_email(self) -> str:
+        """Return it in small letters, as it is stored and compared."""
+        email: str = self.cleaned_data["email"]
+        return email.lower()
+
+
+class RoleForm(forms.Form):
+    """Another role; `roles` are those that may be given."""
+
+    role = forms.ChoiceField(label="New role", widget=forms.RadioSelect)
+
+    def __init__(self, data: Any, *, roles: list[tuple[str, str]]) -> None:
+        super().__init__(data)
+        choice = self.fields["role"]
+        assert isinstance(choice, forms.ChoiceField)
+        choice.choices = roles
+
+
+class JoinForm(forms.Form):
+    """The log-in of somebody who was invited."""
+
+    name = forms.CharField(
+        max_length=200, label="Your name", widget=forms.TextInput(attrs={"autocomplete": "name"})
+    )
+    password = forms.CharField(
+        label="Password",
+        max_length=256,
+        strip=False,
+        help_text="At least 12 characters; a few words that do not belong together are good.",
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+    password_again = forms.CharField(
+        label="The same password again",
+        max_length=256,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse two passwords that differ."""
+        data = super().clean() or {}
+        if data.get("password") and data.get("password_again") and data["password"] != data["password_again"]:
+            self.add_error("password_again", "The two passwords are not the same.")
+        return data
+
+
+class AccountForm(forms.ModelForm):
+    """What belongs to an account."""
+
+    time_zone = forms.ChoiceField(choices=_zones, label="Time zone")
+
+    class Meta:
+        model = Account
+        fields = ("name", "time_zone", "service_level", "milestone", "notes", "team_notes")
+        labels = {
+            "notes": "Notes (shared with the customer)",
+            "team_notes": "Notes (team only)",
+            "service_level": "Service level",
+        }
+        help_texts = {"milestone": "1 to 5; 5 is steady state."}
+        widgets = {
+            "notes": forms.Textarea(attrs={"rows": 3}),
+            "team_notes": forms.Textarea(attrs={"rows": 3}),
+        }
+
+
+class AccountOpenForm(forms.ModelForm):
+    """A new customer's account."""
+
+    time_zone = forms.ChoiceField(choices=_zones, label="Time zone", initial="UTC")
+
+    class Meta:
+        model = Account
+        fields = ("name", "number", "time_zone", "service_level", "milestone")
+        labels = {"number": "Account number at the provider", "service_level": "Service level"}
+        help_texts = {"milestone": "1 to 5; 5 is steady state."}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from accounts import login_views, me_views
+from accounts import login_views, me_views, people_views
 
 urlpatterns = [
     path("login/", login_views.LogIn.as_view(), name="login"),
@@ -13,6 +13,7 @@ urlpatterns = [
     path("login/with/<slug:slug>/callback/", login_views.OidcCallback.as_view(), name="oidc-callback"),
     path("login/reset/", login_views.ResetAsk.as_view(), name="password-reset-ask"),
     path("login/reset/<uuid:user_ref>/<str:key>/", login_views.ResetSet.as_view(), name="password-reset"),
+    path("join/<str:invitation_token>/", people_views.Join.as_view(), name="join"),
     path("logout/", login_views.LogOut.as_view(), name="logout"),
     path("me/", me_views.Me.as_view(), name="me"),
     path("me/prove/", me_views.Prove.as_view(), name="prove"),

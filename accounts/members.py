@@ -7,12 +7,8 @@ account or team, then user, then runs.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
-from django.conf import settings
-from django.contrib.auth import SESSION_KEY
-from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -28,6 +24,7 @@ from accounts.models import (
     TeamRole,
     User,
 )
+from accounts.sessions import end_all_sessions
 from portal.audit.services import record, snapshot
 from portal.errors import NotPermitted, Refused
 from portal.runs import services as runs
@@ -104,9 +101,10 @@ def grant_role(
     lock_account(account)
     receiver = lock_user(user)
     is_self = actor is not None and actor.pk == user.pk
+    giver = None if actor is None else standing_on(actor, account)
     raise_if(
         roles.give_role(
-            None if actor is None else standing_on(actor, account),
+            giver,
             standing_on(receiver, account),
             role,
             other_admins=other_admins(account, user),
@@ -115,7 +113,10 @@ def grant_role(
     )
     held = Membership.objects.filter(account=account, user=user).first()
     before = snapshot(held) if held else {}
-    fresh = {"role": role} if is_self else {"role": role, "granted_by": actor, "granted_at": timezone.now()}
+    fresh: dict[str, Any] = {"role": role}
+    if not is_self:
+        given_as = "" if giver is None else giver.team_role or giver.role
+        fresh |= {"granted_by": actor, "granted_as": given_as, "granted_at": timezone.now()}
     made, _ = Membership.objects.update_or_create(account=account, user=user, defaults=fresh)
     record(
         "member.granted",
@@ -248,11 +249,11 @@ def reached_by(user: User) -> QuerySet[Account]:
 
 
 @transaction.atomic
-def deactivate_user(user: User, *, actor: User | None, reason: str) -> User:
+def deactivate_user(user: User, *, actor: User | None, reason: str, on_behalf_of: User | None = None) -> User:
     """Switch a log-in off: sessions, tokens and streams end at once, and what rests on the person is paused.
 
-    `actor` is a lead of all teams of the person, or None for an operator's command, which alone may switch
-    off whoever has a role elsewhere. Roles stay on record and count for nothing. Repeated it changes nothing.
+    `actor` is a lead of all teams of the person, or None for an operator's command (`on_behalf_of` names the
+    operator), which alone may switch off whoever has a role elsewhere. Roles stay on record and count for nothing. Repeated it changes nothing.
     Raises NotPermitted or Refused (roles.py), and Refused without a reason.
     """
     if not reason.strip():
@@ -280,12 +281,14 @@ def deactivate_user(user: User, *, actor: User | None, reason: str) -> User:
     )
     record(
         "user.switched_off",
-        actor=actor,
+        actor=actor or on_behalf_of,
         subject=locked,
         before={"is_active": True},
-        after={"is_active": False, "sessions_ended": end_sessions(locked), "api_keys_ended": tokens},
+        after={"is_active": False, "keys_ended": tokens},
         reason=reason,
     )
+    # Also what could be revived when the log-in is switched on again.
+    end_all_sessions(locked, actor=actor, reason=reason)
     runs.facts_changed(
         says=f"The log-in of {user.name} was switched off.", actor=actor, accounts=reached_by(user)
     )
@@ -312,16 +315,3 @@ def activate_user(user: User, *, actor: User | None, reason: str) -> User:
         reason=reason,
     )
     return locked
-
-
-def end_sessions(user: User) -> int:
-    """End every session of a user; returns how many. Reads all that have not run out: for rare moments."""
-    store: Any = import_module(settings.SESSION_ENGINE).SessionStore
-    mine = [
-        key
-        for key, data in Session.objects.filter(expire_date__gt=timezone.now())
-        .values_list("session_key", "session_data")
-        .iterator()
-        if store().decode(data).get(SESSION_KEY) == str(user.pk)
-    ]
-    return Session.objects.filter(session_key__in=mine).delete()[0]

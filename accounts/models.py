@@ -169,12 +169,16 @@ class Account(Referenced):
 
 
 class Membership(Referenced):
-    """A user's role in one account. `granted_by` is None only for what the installation began with."""
+    """A user's role in one account. `granted_by` is None only for what the installation began with.
+
+    `granted_as` is the role in which it was given: one given by a lead is named on every approval resting on it.
+    """
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=20, choices=AccountRole.choices)
     granted_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    granted_as = models.CharField(max_length=20, blank=True, db_default="")
     granted_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True, db_default=Now())
 

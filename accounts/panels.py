@@ -10,10 +10,11 @@ from django.utils import timezone
 
 from accounts import selectors
 from accounts.authentication import TokenScheme
-from accounts.models import Account
-from portal.access import Permission, visible_to
+from accounts.models import Account, Team
+from portal.access import Permission, seen_by_team, visible_to
 from portal.account_sections import Tab, register_tab
 from portal.dashboard import Panel, register_panel
+from portal.notify.registry import Kind, Purpose, register_purpose
 from portal.palette import Entry, register_finder
 from portal.search import SHORTEST_INSIDE, beginning_of_reference, containing, text_of
 from portal.ui.nav import NavItem
@@ -55,6 +56,14 @@ def _find_contacts(user: Any, text: str, limit: int) -> list[Entry]:
     ]
 
 
+def _find_teams(user: Any, text: str, limit: int) -> list[Entry]:
+    rows = seen_by_team(user, Team).filter(name__icontains=text)
+    return [
+        Entry(row.name, reverse("accounts:team-detail", args=[row.ref]), "team")
+        for row in rows.order_by("name", "pk")[:limit]
+    ]
+
+
 def register() -> None:
     """Register everything; called once when the app is ready."""
     register_nav(
@@ -69,11 +78,17 @@ def register() -> None:
     )
     register_finder("accounts", _find_accounts, order=10)
     register_finder("contacts", _find_contacts, order=40)
+    register_finder("teams", _find_teams, order=15)
+    register_purpose(
+        Purpose("invitation", Kind.PERSONAL, "Invitation to the portal", is_secret=True, in_portal=False)
+    )
     register_panel(Panel("accounts", "Accounts", "accounts/_dashboard_accounts.html", _accounts, order=80))
     for key, label, name, permission, order in (
         ("overview", "Overview", "accounts:account-detail", Permission.ACCOUNT_VIEW, 0),
         ("contacts", "Contacts", "accounts:contact-list", Permission.CONTACT_VIEW, 10),
+        ("access", "Access", "accounts:access", Permission.MEMBER_VIEW, 15),
         ("activity", "Activity", "accounts:activity", Permission.AUDIT_VIEW, 90),
+        ("settings", "Settings", "accounts:account-settings", Permission.ACCOUNT_EDIT, 95),
     ):
         register_tab(
             Tab(

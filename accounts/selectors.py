@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
+from django.apps import apps
 from django.db.models import Case, Count, Exists, OuterRef, Q, QuerySet, When
 
-from accounts.models import Account, AccountStatus, CloudConnection, Contact, ContactRole
+from accounts.models import (
+    Account,
+    AccountRole,
+    AccountStatus,
+    CloudConnection,
+    Contact,
+    ContactRole,
+    Membership,
+    Team,
+    TeamMembership,
+    User,
+)
 from portal.access import Permission, visible_to
 from portal.lists import ListAsked, both_ways
 from portal.search import SHORTEST_INSIDE, containing
@@ -167,3 +179,31 @@ def first_contacts(account: Account, *, today: date, limit: int) -> list[Any]:
 def connections_of(account: Account) -> QuerySet[CloudConnection]:
     """Return an account's cloud connections without their keys."""
     return CloudConnection.objects.filter(account=account).defer("api_key").order_by("name", "pk")
+
+
+# --- people ------------------------------------------------------------------------------------------------
+
+_ORDER = {role: rank for rank, role in enumerate(["lead", "launch_manager", *reversed(AccountRole.values)])}
+
+
+def members_of(account: Account) -> list[Membership]:
+    """Return an account's members, those who may most first, with who gave them the role: one query."""
+    rows = Membership.objects.filter(account=account).select_related("user", "granted_by")
+    return sorted(rows, key=lambda row: (_ORDER[row.role], row.user.name.lower(), row.pk))
+
+
+def people_of(team: Team) -> list[TeamMembership]:
+    """Return a team's members, leads first, with who gave them the role: one query."""
+    rows = TeamMembership.objects.filter(team=team).select_related("user", "granted_by")
+    return sorted(rows, key=lambda row: (_ORDER[row.role], row.user.name.lower(), row.pk))
+
+
+def with_second_factor(users: Iterable[User]) -> set[int] | None:
+    """Return the keys of those who have a second factor; None where the portal offers none. One query."""
+    if not apps.is_installed("allauth.mfa"):
+        return None
+    factors: Any = apps.get_app_config("mfa").get_model("Authenticator")
+    strong = factors._default_manager.filter(
+        user__in=[user.pk for user in users], type__in=["totp", "webauthn"]
+    )
+    return set(strong.values_list("user_id", flat=True))

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from accounts import selectors
-from accounts.models import Account, ApiToken, CloudConnection, Contact, ContactRole
+from accounts import invitations, selectors
+from accounts.models import (
+    Account,
+    AccountRole,
+    ApiToken,
+    CloudConnection,
+    Contact,
+    ContactRole,
+    Invitation,
+    Membership,
+    Team,
+    TeamMembership,
+    TeamRole,
+)
 from portal.access import SCOPES, Permission
 from portal.api import judged
 from portal.egress import check_url
@@ -298,3 +311,204 @@ class MeIn(serializers.Serializer[Any]):
 
     name = serializers.CharField(max_length=200)
     time_zone = serializers.CharField(max_length=64, validators=[validate_time_zone])
+
+
+# --- people ------------------------------------------------------------------------------------------------
+
+
+class PersonOut(serializers.Serializer[Any]):
+    """Somebody with a log-in, by reference and name."""
+
+    ref = serializers.UUIDField()
+    name = serializers.CharField()
+
+
+class _PersonRow(serializers.ModelSerializer[Any]):
+    """What members of accounts and teams share. Address, log-ins and factors are for who manages members."""
+
+    manages: Permission
+    user = PersonOut()
+    email = serializers.SerializerMethodField()
+    granted_by_name = serializers.SerializerMethodField()
+    last_login = serializers.SerializerMethodField()
+    is_active = serializers.BooleanField(source="user.is_active", help_text="False where the log-in is off.")
+    has_second_factor = serializers.SerializerMethodField()
+
+    def _manages(self) -> bool:
+        return self.manages in self.context.get("granted", frozenset())
+
+    def get_email(self, row: Any) -> str | None:
+        """Return the mail address; null for who does not manage members."""
+        return row.user.email if self._manages() else None
+
+    def get_granted_by_name(self, row: Any) -> str | None:
+        """Return who gave the role; null for the installation itself."""
+        return row.granted_by.name if row.granted_by else None
+
+    def get_last_login(self, row: Any) -> datetime | None:
+        """Return the last log-in; null for never, and for who does not manage members."""
+        return row.user.last_login if self._manages() else None
+
+    def get_has_second_factor(self, row: Any) -> bool | None:
+        """Return whether the log-in has one; null for who does not manage members."""
+        if not self._manages():
+            return None
+        view = self.context["view"]
+        if not hasattr(view, "factors"):
+            rows: Any = self.parent.instance if isinstance(self.parent, serializers.ListSerializer) else [row]
+            view.factors = selectors.with_second_factor(one.user for one in rows)
+        return None if view.factors is None else row.user_id in view.factors
+
+
+class AccountMemberOut(_PersonRow):
+    """Somebody with a role on the account."""
+
+    manages = Permission.MEMBER_EDIT
+    role = serializers.ChoiceField(choices=AccountRole.choices)
+
+    class Meta:
+        model = Membership
+        fields = (
+            "ref",
+            "user",
+            "email",
+            "role",
+            "granted_by_name",
+            "granted_as",
+            "granted_at",
+            "last_login",
+            "is_active",
+            "has_second_factor",
+            "updated_at",
+        )
+
+
+class TeamMemberOut(_PersonRow):
+    """Somebody with a role in the team."""
+
+    manages = Permission.TEAM_EDIT
+    role = serializers.ChoiceField(choices=TeamRole.choices)
+
+    class Meta:
+        model = TeamMembership
+        fields = (
+            "ref",
+            "user",
+            "email",
+            "role",
+            "granted_by_name",
+            "last_login",
+            "is_active",
+            "has_second_factor",
+            "created_at",
+            "updated_at",
+        )
+
+
+class MemberRoleIn(serializers.Serializer[Any]):
+    """Another role on the account."""
+
+    role = serializers.ChoiceField(choices=AccountRole.choices)
+
+
+class TeamRoleIn(serializers.Serializer[Any]):
+    """Another role in the team."""
+
+    role = serializers.ChoiceField(choices=TeamRole.choices)
+
+
+class InvitationOut(serializers.ModelSerializer[Invitation]):
+    """An offer of a role. The link is in the mail alone. `state` is asked afresh: *void* where the inviter may
+    no longer give the role."""
+
+    role = serializers.CharField(help_text="A role on an account, or one in a team.")
+    state = serializers.SerializerMethodField()
+    invited_by_name = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Invitation
+        fields = (
+            "ref",
+            "email",
+            "role",
+            "state",
+            "prefix",
+            "invited_by_name",
+            "created_at",
+            "expires_at",
+            "accepted_at",
+            "revoked_at",
+            "updated_at",
+        )
+
+    @extend_schema_field(
+        serializers.ChoiceField(choices=["pending", "accepted", "revoked", "expired", "void"])
+    )
+    def get_state(self, row: Invitation) -> str:
+        """Return where it stands now; asked once for each inviter and role of an answer."""
+        if row.accepted_at or row.revoked_at or row.expires_at <= timezone.now():
+            return "accepted" if row.accepted_at else "revoked" if row.revoked_at else "expired"
+        view = self.context["view"]
+        asked = view.__dict__.setdefault("invitations_asked", {})
+        key = (row.invited_by_id, row.role, row.account_id, row.team_id)
+        if key not in asked:
+            asked[key] = invitations.refusal_of(row, now=timezone.now()) is None
+        return "pending" if asked[key] else "void"
+
+    def get_invited_by_name(self, row: Invitation) -> str | None:
+        """Return who invites."""
+        return row.invited_by.name if row.invited_by else None
+
+
+class InvitationIn(serializers.Serializer[Any]):
+    """Somebody to invite to an account."""
+
+    email = serializers.EmailField(max_length=254)
+    role = serializers.ChoiceField(choices=AccountRole.choices)
+
+
+class TeamInvitationIn(serializers.Serializer[Any]):
+    """Somebody to invite to a team."""
+
+    email = serializers.EmailField(max_length=254)
+    role = serializers.ChoiceField(choices=TeamRole.choices)
+
+
+class JoinIn(serializers.Serializer[Any]):
+    """What the mail's link ends with; name and password where the address has no log-in yet."""
+
+    token = serializers.CharField(max_length=100)
+    name = serializers.CharField(max_length=200, required=False)
+    password = serializers.CharField(max_length=256, required=False, write_only=True, trim_whitespace=False)
+
+
+class JoinedOut(serializers.Serializer[Any]):
+    """What was joined: an account or a team, and as what."""
+
+    account = PersonOut(allow_null=True)
+    team = PersonOut(allow_null=True)
+    role = serializers.CharField()
+
+
+class TeamOut(serializers.ModelSerializer[Team]):
+    """A team of launch managers that you are in."""
+
+    class Meta:
+        model = Team
+        fields = ("ref", "name", "created_at")
+
+
+class AccountOpenIn(serializers.Serializer[Any]):
+    """A new customer's account."""
+
+    name = serializers.CharField(max_length=200)
+    number = serializers.CharField(max_length=60)
+    time_zone = serializers.CharField(max_length=64, required=False, validators=[validate_time_zone])
+    service_level = serializers.CharField(max_length=60, required=False, allow_blank=True)
+    milestone = serializers.IntegerField(min_value=1, max_value=5, required=False)
+
+
+class RecordedReasonIn(serializers.Serializer[Any]):
+    """Why; it stays on the record."""
+
+    reason = serializers.CharField(max_length=1000)

@@ -28,6 +28,7 @@ from portal.audit.services import record, snapshot
 from portal.errors import Refused
 from portal.lists import ListAsked
 from portal.rows import check_row
+from portal.runs.models import OVER, Run
 from portal.streams import recheck
 
 LONGEST_TOKEN = timedelta(days=366)
@@ -95,12 +96,64 @@ ACCOUNT_FIELDS = ("name", "time_zone", "service_level", "milestone", "notes", "t
 def change_account(account: Account, changes: Mapping[str, Any], *, actor: User) -> Account:
     """Change an account's own fields (`ACCOUNT_FIELDS`)."""
     locked = Account.objects.select_for_update().get(pk=account.pk)
+    _check_active(locked)
     before = snapshot(locked)
     _apply(locked, changes, ACCOUNT_FIELDS)
     check_row(locked)
     locked.save()
     record(
         "account.changed", actor=actor, account=locked, subject=locked, before=before, after=snapshot(locked)
+    )
+    return locked
+
+
+@transaction.atomic
+def archive_account(account: Account, *, reason: str, actor: User) -> Account:
+    """Archive an account: from then on it is read and not changed. Runs must be over first.
+
+    Invitations to it open nothing any more. A repeat changes nothing. Raises Refused while a run is open, or
+    without a reason.
+    """
+    locked = Account.objects.select_for_update().get(pk=account.pk)
+    if locked.status == AccountStatus.ARCHIVED:
+        return locked
+    if not reason.strip():
+        raise Refused("Say why the account is archived: it stays on the record.", code="reason_missing")
+    # A run that is being made holds the account's row by its foreign key, so none slips past.
+    live = Run.objects.filter(account=locked).exclude(status__in=OVER).first()
+    if live is not None:
+        raise Refused(
+            f"“{live.title}” is not over yet. Let it end, or end it, before the account is archived. Nothing "
+            "was changed.",
+            code="run_open",
+        )
+    return _set_status(locked, AccountStatus.ARCHIVED, "account.archived", reason, actor)
+
+
+@transaction.atomic
+def reopen_account(account: Account, *, reason: str, actor: User) -> Account:
+    """Take an account out of the archive. A repeat changes nothing. Raises Refused without a reason."""
+    locked = Account.objects.select_for_update().get(pk=account.pk)
+    if locked.status == AccountStatus.ACTIVE:
+        return locked
+    if not reason.strip():
+        raise Refused("Say why the account is opened again: it stays on the record.", code="reason_missing")
+    return _set_status(locked, AccountStatus.ACTIVE, "account.reopened", reason, actor)
+
+
+def _set_status(locked: Account, status: AccountStatus, what: str, reason: str, actor: User) -> Account:
+    before = snapshot(locked, ("status",))
+    locked.status = status
+    locked.archived_at = timezone.now() if status == AccountStatus.ARCHIVED else None
+    locked.save(update_fields=["status", "archived_at", "updated_at"])
+    record(
+        what,
+        actor=actor,
+        account=locked,
+        subject=locked,
+        before=before,
+        after=snapshot(locked, ("status",)),
+        reason=reason,
     )
     return locked
 

@@ -18,13 +18,13 @@ _SHARED: list[Any] = [
 
 
 # A link that was mailed is a key until it is used: who reads logs must not get it.
-_MAILED_LINK = re.compile(r"(/login/reset/[0-9a-f-]{36}/)[^/\s?\"']+")
+_MAILED_LINK = re.compile(r"(/login/reset/[0-9a-f-]{36}/|/join/)[^/\s?\"']+")
 
 
 def _without_mailed_links(logger: Any, name: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Mask the secret part of a link to set a password, wherever a line names the address that was asked for."""
+    """Mask the secret part of a link to set a password or to join, wherever a line names the address asked for."""
     for key, value in event.items():
-        if isinstance(value, str) and "/login/reset/" in value:
+        if isinstance(value, str) and ("/login/reset/" in value or "/join/" in value):
             event[key] = _MAILED_LINK.sub(r"\1•••", value)
     return event
 

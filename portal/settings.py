@@ -189,6 +189,8 @@ SOCIALACCOUNT_PROVIDERS = {
 }
 # A link to set a new password.
 PASSWORD_RESET_TIMEOUT = 3600
+# How long an invitation is open.
+INVITATION_DAYS = number("INVITATION_DAYS", 7.0)
 # Sessions live in the database: Redis may be emptied at any moment and nobody should be logged out by it.
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_AGE = 12 * 3600
@@ -269,6 +271,8 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "ENUM_NAME_OVERRIDES": {
+        "AccountRole": "accounts.models.AccountRole",
+        "TeamRole": "accounts.models.TeamRole",
         "ApprovalSide": "portal.approvals.models.Side",
         "ApprovalStatus": "portal.approvals.models.ApprovalStatus",
         "CountKind": "capacity.models.CountKind",

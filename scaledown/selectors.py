@@ -61,6 +61,8 @@ class DecisionShown:
     role: str
     reason: str
     at: datetime
+    rests_on: str = ""
+    """Where the right to decide came from, if it came from the provider's side."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ def plan_page(plan: Plan, *, viewer: User, granted: frozenset[Permission]) -> Pl
         data=services.data_of(whole),
         preview=preview_of(whole),
         decisions=tuple(
-            DecisionShown(one.side, one.decision, one.by_name, one.role, one.reason, one.at)
+            DecisionShown(one.side, one.decision, one.by_name, one.role, one.reason, one.at, one.rests_on)
             for one in decisions
         ),
         missing_sides=tuple(side for side in (request.sides if request else []) if side not in approved),

@@ -126,6 +126,8 @@ def draft_plan(
 ) -> Plan:
     """Return a new draft. Raises Refused for a connection or event of another account, or a bad choice."""
     _require(actor, Permission.PLAN_DRAFT, account)
+    if account.status == "archived":
+        raise Refused(f"{account} is archived: it can be read, not changed.", code="archived")
     _check_belongs(account, connection, event)
     _check_title(title)
     check_choice(choice)

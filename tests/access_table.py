@@ -22,6 +22,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from accounts.models import Membership, TeamMembership
 from accounts.sessions import ref_of
 from portal.runs.models import Run, Standstill
 from scaledown.canonical import plan_to_plain
@@ -63,6 +64,10 @@ class Row:
     headers: dict[str, str] = field(default_factory=dict)
     answers: frozenset[int] = frozenset({200, 201, 202, 204, 302})
     denied: int = 403
+    unseen_by: frozenset[str] = frozenset()
+    """Roles on the account for whom it is not there either (404): what belongs to the team alone."""
+    names_it: bool = False
+    """Whether a stranger who holds its secret address reads the account's name there."""
 
 
 _CONTACT = {"name": "Ada", "email": "ada@shop.example", "time_zone": "UTC", "escalation_order": 1}
@@ -190,6 +195,16 @@ ROWS: dict[tuple[str, str], Row] = {
     ),
 }
 _WHY = {"reason": "as agreed"}
+CUSTOMERS = VIEWERS - TEAM
+MANAGERS = TEAM | {"admin"}
+_INVITED = {"email": "somebody@new.example", "role": "viewer"}
+_TEAM_INVITED = {"email": "somebody@new.example", "role": "launch_manager"}
+_OPENED = {"name": "New", "number": "777", "time_zone": "UTC", "milestone": 1}
+_JOIN = {"name": "Nina", "password": "quite-a-few-words", "password_again": "quite-a-few-words"}
+
+
+def _of_team(may: frozenset[str] = TEAM, body: Any = None, headers: dict[str, str] | None = None) -> Row:
+    return Row(may, body=body, headers=headers or {}, answers=PAST_THE_GATE, unseen_by=CUSTOMERS)
 
 
 def _api_plan(may: frozenset[str], body: Any = None) -> Row:
@@ -288,6 +303,82 @@ ROWS |= {
     ("scaledown:run-lesson", "POST"): Row(EDITORS, body={"text": "Start earlier."}),
 }
 
+ROWS |= {
+    # people
+    ("accounts:access", "GET"): Row(VIEWERS),
+    ("accounts:invite", "GET"): Row(MANAGERS),
+    ("accounts:invite", "POST"): Row(MANAGERS, body=_INVITED),
+    ("accounts:leave", "GET"): Row(VIEWERS),
+    ("accounts:leave", "POST"): Row(VIEWERS, answers=PAST_THE_GATE),
+    ("accounts:member-role", "GET"): Row(MANAGERS),
+    ("accounts:member-role", "POST"): Row(MANAGERS, body={"role": "editor"}),
+    ("accounts:member-remove", "GET"): Row(MANAGERS),
+    ("accounts:member-remove", "POST"): Row(MANAGERS),
+    ("accounts:invitation-revoke", "POST"): Row(MANAGERS),
+    ("accounts:invitation-send", "POST"): Row(MANAGERS),
+    ("accounts:account-settings", "GET"): Row(TEAM),
+    ("accounts:account-settings", "POST"): Row(
+        TEAM, body={"name": "New", "time_zone": "UTC", "milestone": 2}
+    ),
+    ("accounts:account-archive", "GET"): Row(LEADS),
+    ("accounts:account-archive", "POST"): Row(LEADS, body=_WHY, answers=PAST_THE_GATE),
+    ("accounts:account-reopen", "GET"): Row(LEADS),
+    ("accounts:account-reopen", "POST"): Row(LEADS, body=_WHY),
+    ("join", "GET"): Row(EVERYBODY, "public", names_it=True),
+    # Whoever is logged in with another address is refused; a stranger joins.
+    ("join", "POST"): Row(EVERYBODY, "public", body=_JOIN, answers=frozenset({302, 403})),
+    ("api-members", "GET"): Row(VIEWERS),
+    ("api-leave", "POST"): Row(VIEWERS, body={}, headers=COMMAND, answers=PAST_THE_GATE),
+    ("api-member", "GET"): Row(VIEWERS),
+    ("api-member", "PATCH"): Row(MANAGERS, body={"role": "editor"}, headers=IF_MATCH),
+    ("api-member", "DELETE"): Row(MANAGERS, headers=IF_MATCH),
+    ("api-invitations", "GET"): Row(MANAGERS),
+    ("api-invitations", "POST"): Row(MANAGERS, body=_INVITED, headers=COMMAND),
+    ("api-invitation", "GET"): Row(MANAGERS),
+    ("api-invitation", "DELETE"): Row(MANAGERS, headers=IF_MATCH),
+    ("api-invitation-send", "POST"): Row(MANAGERS, body={}, headers=COMMAND),
+    ("api-join", "POST"): Row(
+        EVERYBODY,
+        "public",
+        body={"token": "ssi_of_the_matrix", "name": "Nina", "password": "quite-a-few-words"},
+        answers=frozenset({201, 403, 422}),
+        names_it=True,
+    ),
+    ("api-account-archive", "POST"): Row(LEADS, body=_WHY, headers=COMMAND, answers=PAST_THE_GATE),
+    ("api-account-reopen", "POST"): Row(LEADS, body=_WHY, headers=COMMAND),
+    # teams
+    ("accounts:team-list", "GET"): Row(EVERYBODY, "personal"),
+    ("accounts:team-detail", "GET"): _of_team(),
+    ("accounts:team-invite", "GET"): _of_team(LEADS),
+    ("accounts:team-invite", "POST"): _of_team(LEADS, _TEAM_INVITED),
+    ("accounts:team-leave", "GET"): _of_team(),
+    ("accounts:team-leave", "POST"): _of_team(),
+    ("accounts:account-open", "GET"): _of_team(),
+    ("accounts:account-open", "POST"): _of_team(TEAM, _OPENED),
+    ("accounts:team-member-role", "GET"): _of_team(LEADS),
+    ("accounts:team-member-role", "POST"): _of_team(LEADS, {"role": "lead"}),
+    ("accounts:team-member-remove", "GET"): _of_team(LEADS),
+    ("accounts:team-member-remove", "POST"): _of_team(LEADS),
+    ("accounts:team-member-switch-off", "GET"): _of_team(LEADS),
+    ("accounts:team-member-switch-off", "POST"): _of_team(LEADS, _WHY),
+    ("accounts:team-invitation-revoke", "POST"): _of_team(LEADS),
+    ("accounts:team-invitation-send", "POST"): _of_team(LEADS),
+    ("api-teams", "GET"): Row(EVERYBODY, "personal"),
+    ("api-team", "GET"): _of_team(),
+    ("api-team-accounts", "POST"): _of_team(TEAM, _OPENED),
+    ("api-team-members", "GET"): _of_team(),
+    ("api-team-leave", "POST"): _of_team(TEAM, {}, COMMAND),
+    ("api-team-member", "GET"): _of_team(),
+    ("api-team-member", "PATCH"): _of_team(LEADS, {"role": "lead"}, IF_MATCH),
+    ("api-team-member", "DELETE"): _of_team(LEADS, None, IF_MATCH),
+    ("api-team-member-switch-off", "POST"): _of_team(LEADS, _WHY, COMMAND),
+    ("api-team-invitations", "GET"): _of_team(LEADS),
+    ("api-team-invitations", "POST"): _of_team(LEADS, _TEAM_INVITED, COMMAND),
+    ("api-team-invitation", "GET"): _of_team(LEADS),
+    ("api-team-invitation", "DELETE"): _of_team(LEADS, None, IF_MATCH),
+    ("api-team-invitation-send", "POST"): _of_team(LEADS, {}, COMMAND),
+}
+
 
 def _connection(world: Any) -> Any:
     return world.once("connection", lambda: make.connection(world.account))
@@ -370,6 +461,20 @@ def _session_ref(world: Any) -> Any:
     return ref_of("session", row.session_key)
 
 
+def _member(world: Any) -> Any:
+    return Membership.objects.get(user=make.member(world.account, "viewer", "Somebody else"))
+
+
+def _team_member(world: Any) -> Any:
+    return TeamMembership.objects.get(user=make.launch_manager(world.account.team, "Somebody else"))
+
+
+def _invited(world: Any) -> Any:
+    return world.once(
+        "invitation", lambda: make.invitation(world.account, world.people["admin"], "ssi_of_the_matrix")
+    )
+
+
 REFS: dict[str, Callable[[Any], Any]] = {
     "slug": lambda world: "no-such-issuer",
     "user_ref": lambda world: world.people["admin"].ref,
@@ -377,6 +482,19 @@ REFS: dict[str, Callable[[Any], Any]] = {
     "factor_ref": _factor_ref,
     "session_ref": _session_ref,
     "account_ref": lambda world: world.account.ref,
+    "member_ref": lambda world: world.once("member", lambda: _member(world)).ref,
+    "invitation_ref": lambda world: _invited(world).ref,
+    "invitation_token": lambda world: _invited(world) and "ssi_of_the_matrix",
+    "team_ref": lambda world: world.account.team.ref,
+    "team_member_ref": lambda world: world.once("team_member", lambda: _team_member(world)).ref,
+    "team_invitation_ref": lambda world: (
+        world.once(
+            "team_invitation",
+            lambda: make.invitation(
+                world.account.team, world.people["lead"], "ssi_to_the_team", role="launch_manager"
+            ),
+        ).ref
+    ),
     "contact_ref": lambda world: world.once("contact", lambda: make.contact(world.account)).ref,
     "balancer_id": lambda world: "71",
     "connection_ref": lambda world: _connection(world).ref,

@@ -21,6 +21,7 @@ from accounts.models import (
     ApiToken,
     CloudConnection,
     Contact,
+    Invitation,
     Membership,
     Team,
     TeamMembership,
@@ -229,3 +230,16 @@ def log_in(user: User, password=PASSWORD, **browser):
     client = Client(**browser)
     client.post("/login/", {"username": user.email, "password": password})
     return client
+
+
+def invitation(
+    to, by: User, token="ssi_of_the_tests", *, email="new@people.example", role="viewer", **fields
+):
+    """An open invitation to an account or a team, with this token."""
+    from accounts.invitations import digest_of
+
+    values = {"expires_at": timezone.now() + timedelta(days=7), **fields}
+    place = {"account": to} if isinstance(to, Account) else {"team": to}
+    return Invitation.objects.create(
+        **place, email=email, role=role, digest=digest_of(token), prefix=token[:10], invited_by=by, **values
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -110,9 +112,9 @@ def world(db, monkeypatch):
     return World()
 
 
-def ask(world, person, name, method, refs, row, **headers):
+def ask(world, person, name, method, refs, row, *, url="", **headers):
     """Send one request as a person (None: a stranger) and undo whatever it did."""
-    url = world.url(name, refs)
+    url = url or world.url(name, refs)
     client = world.client(person)
     body = row.body(world) if callable(row.body) else row.body
     savepoint = transaction.savepoint()
@@ -192,7 +194,8 @@ def test_a_stranger_gets_in_nowhere(world):
         else:
             to_log_in = status == 302 and response["Location"].startswith("/login/")
             wrong.expect(to_log_in, method, name, status)
-        wrong.expect(b"Lindgren Secret" not in text_of(response), method, name, "names the account")
+        hidden = row.names_it or b"Lindgren Secret" not in text_of(response)
+        wrong.expect(hidden, method, name, "names the account")
     wrong.none()
 
 
@@ -203,6 +206,8 @@ def test_each_role_gets_exactly_what_is_written_down(world, role):
         status = ask(world, role, name, method, refs, row).status_code
         if role in row.may:
             wrong.expect(status in row.answers, role, "should be let in:", method, name, status)
+        elif role in row.unseen_by:
+            wrong.expect(status == 404, role, "should not find it:", method, name, status)
         else:
             wrong.expect(status == row.denied, role, "should be refused:", method, name, status)
     wrong.none()
@@ -268,6 +273,50 @@ def test_a_token_reaches_as_far_as_its_user_and_its_scopes(world):
         if row.kind == "account":
             status = ask(world, None, name, method, refs, row, **make.bearer(outsider)).status_code
             wrong.expect(status == 404, "another account's token:", method, name, status)
+    wrong.none()
+
+
+def test_a_user_who_was_switched_off_opens_nothing(world):
+    off = make.member(world.account, "admin")
+    secret = make.token(off)
+    world.people["off"] = off
+    world.client("off")
+    off.is_active = False
+    off.save()
+    wrong = Findings()
+    for name, method, refs, row in rows_with("account", "list", "personal"):
+        response = ask(world, "off", name, method, refs, row)
+        status = response.status_code
+        if name.startswith("api-"):
+            wrong.expect(status in {401, 403}, "session:", method, name, status)
+            status = ask(world, None, name, method, refs, row, **make.bearer(secret)).status_code
+            wrong.expect(status == 401, "token:", method, name, status)
+        else:
+            wrong.expect(status == 302 and response["Location"].startswith("/login/"), method, name, status)
+    wrong.none()
+
+
+_OWN_TO_EACH = re.compile(rb'"request_id": ?"[^"]*"|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')
+
+
+def test_what_is_not_yours_reads_like_what_is_not_there(world):
+    """The two answers are the same to the letter, but for the request's own id and form tokens."""
+    wrong = Findings()
+    for name, method, refs, row in rows_with("account"):
+        ours = [ref for ref in refs if ref.endswith("_ref")]
+        if not ours:
+            continue
+        theirs = ask(world, "other_admin", name, method, refs, row)
+        kwargs = {ref: REFS[ref](world) for ref in refs} | {ours[0]: uuid.uuid4()}
+        nowhere = ask(world, "other_admin", name, method, refs, row, url=reverse(name, kwargs=kwargs))
+        same = [
+            re.sub(rb'value="[A-Za-z0-9]{64}"', b"", _OWN_TO_EACH.sub(b"", text_of(one)))
+            for one in (theirs, nowhere)
+        ]
+        wrong.expect(theirs.status_code == nowhere.status_code == 404, method, name, nowhere.status_code)
+        wrong.expect(same[0] == same[1], method, name, "answers differ")
+        names = [sorted(set(one.headers) - {"Set-Cookie"}) for one in (theirs, nowhere)]
+        wrong.expect(names[0] == names[1], method, name, "headers differ")
     wrong.none()
 
 

@@ -24,7 +24,7 @@ class DecisionOut(serializers.ModelSerializer[ApprovalDecision]):
 
     class Meta:
         model = ApprovalDecision
-        fields = ("ref", "side", "decision", "by_name", "role", "reason", "at")
+        fields = ("ref", "side", "decision", "by_name", "role", "rests_on", "reason", "at")
 
 
 class ApprovalOut(serializers.ModelSerializer[ApprovalRequest]):
@@ -103,6 +103,7 @@ EXAMPLE: dict[str, Any] = {
             "decision": "approve",
             "by_name": "Jonas Berg",
             "role": "launch_manager",
+            "rests_on": "",
             "reason": "",
             "at": "2026-11-23T12:10:00Z",
         }

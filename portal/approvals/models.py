@@ -92,7 +92,10 @@ class ApprovalRequest(Referenced):
 
 
 class ApprovalDecision(Referenced):
-    """What one person said for one side. Never changed; `by_name` and `role` are as they were then."""
+    """What one person said for one side. Never changed; `by_name` and `role` are as they were then.
+
+    `rests_on` says where a customer's right to decide came from, if it came from the provider's side.
+    """
 
     request = models.ForeignKey(ApprovalRequest, on_delete=models.PROTECT, related_name="decisions")
     side = models.CharField(max_length=10, choices=Side.choices)
@@ -105,6 +108,7 @@ class ApprovalDecision(Referenced):
     )
     by_name = models.CharField(max_length=200)
     role = models.CharField(max_length=20)
+    rests_on = models.CharField(max_length=300, blank=True, db_default="")
     reason = models.TextField(blank=True)
     at = models.DateTimeField()
 

@@ -148,6 +148,7 @@ def _decide_locked(
         by=actor,
         by_name=str(actor)[:200],
         role=role,
+        rests_on=_grant_by_provider(actor, request.account) if side is Side.CUSTOMER else "",
         reason=reason,
         at=at,
     )
@@ -209,6 +210,20 @@ def _granted_to_self(user: Any, account: Any) -> bool:
         ._default_manager.filter(user=user, account=account, granted_by=user)
         .exists()
     )
+
+
+def _grant_by_provider(user: Any, account: Any) -> str:
+    """Return the sentence that a role came from the provider's side (an account's first admin), else ""."""
+    held = (
+        apps.get_model("accounts", "Membership")
+        ._default_manager.filter(user=user, account=account, granted_as__in=TEAM_ROLES)
+        .select_related("granted_by")
+        .first()
+    )
+    if held is None:
+        return ""
+    giver = held.granted_by or "somebody"
+    return f"The role {held.role} was given by {giver}, {held.granted_as.replace('_', ' ')} of the provider's team."
 
 
 def may_decide(request: ApprovalRequest, user: Any, side: str, *, at: datetime) -> str:

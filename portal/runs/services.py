@@ -101,6 +101,10 @@ def create_run(
             "This plan has started a run already. A plan starts one run; copy it to do the same again.",
             code="plan_used",
         ) from error
+    # The new row waited for whoever archives the account in this moment; this look is after that.
+    status = type(account)._default_manager.values_list("status", flat=True).get(pk=account.pk)
+    if status == "archived":
+        raise Refused(f"{account} is archived: nothing is started for it.", code="archived")
     _claim_all(run, sorted(set(resource_keys)))
     journal.write(
         run,
@@ -297,7 +301,8 @@ def facts_changed(
     how many.
 
     To be called in the transaction of the change, which picks one of: the runs that claim `resource_key`,
-    all of `account`, all of the `accounts` (a team's), those of `plan_ref`. A call that passed its check before is named in the journal. As
+    all of `account`, all of the `accounts` (a team's), those of `plan_ref`. A call that passed its check
+    before is named in the journal. As
     for a standstill the rows are changed, so that a check that waits for one of them refuses.
     """
     touched = Run.objects.filter(next_tick_at__isnull=False)

@@ -75,6 +75,9 @@ LOOKS: dict[str, StateLook] = {
     "unconfirmed": _look("not confirmed", "not confirmed yet", "wait", "ring"),
     "active": _look("active", "active", "good", "dot"),
     "archived": _look("archived", "archived", "idle", "minus"),
+    "pending": _look("waiting", "waiting", "wait", "clock"),
+    "void": _look("no longer valid", "no longer valid", "idle", "minus"),
+    "switched_off": _look("log-in switched off", "log-in switched off", "idle", "minus"),
     # ranks of a halt
     "site_in_danger": _look("site in danger", "your site needs attention now", "bad", "octagon"),
     "decide_today": _look("decide today", "someone decides today", "wait", "triangle"),

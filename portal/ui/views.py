@@ -41,7 +41,10 @@ FAMILIES = (
     ("Node", ("ENABLED", "DRAINING", "DISABLED", "ONLINE", "OFFLINE")),
     ("Evidence", ("measured", "inferred", "timed")),
     ("Verdict", ("passes", "fails", "inconclusive")),
-    ("Contact and account", ("confirmed", "due", "stale", "unconfirmed", "active", "archived")),
+    (
+        "Contact and account",
+        ("confirmed", "due", "stale", "unconfirmed", "active", "archived", "pending", "void", "switched_off"),
+    ),
     ("Rank of a halt", ("site_in_danger", "decide_today", "safe_waiting")),
 )
 

@@ -9,6 +9,7 @@ from django.core.management import CommandError, call_command
 
 from accounts.models import Account, CloudConnection, Membership, TeamMembership, User
 from portal.access import Permission, can
+from portal.audit.models import AuditEntry
 from tests import factories as make
 
 pytestmark = pytest.mark.django_db
@@ -72,3 +73,21 @@ def test_a_connection_takes_its_key_from_the_environment_and_prints_it_never(mon
     )
     assert "the-secret-key" not in out
     assert CloudConnection.objects.get(account=account).api_key == "the-secret-key"
+
+
+def test_an_operator_switches_a_log_in_off_and_on_and_is_told_whom_that_leaves_alone():
+    account = make.account("Lindgren Outdoor")
+    admin = make.member(account, "admin")
+    operator = make.user(is_operator=True)
+    by = {"by": operator.email, "reason": "The laptop was stolen."}
+    told = io.StringIO()
+    call_command("deactivate_user", admin.email, stdout=told, **by)
+    assert "Lindgren Outdoor has nobody left" in told.getvalue()
+    admin.refresh_from_db()
+    assert not admin.is_active
+    assert AuditEntry.objects.get(what="user.switched_off").actor_ref == str(operator.ref)
+    call_command("activate_user", admin.email, stdout=told, **by)
+    admin.refresh_from_db()
+    assert admin.is_active
+    with pytest.raises(CommandError, match="no active operator"):
+        call_command("deactivate_user", admin.email, by=admin.email, reason="x")

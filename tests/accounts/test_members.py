@@ -340,7 +340,7 @@ def test_a_log_in_that_is_switched_off_ends_sessions_and_tokens_and_stays_off_wh
     assert browser.get("/accounts/").status_code == 302
     assert Client().get("/api/v1/accounts", **make.bearer(secret)).status_code == 401
     entry = AuditEntry.objects.get(what="user.switched_off")
-    assert (entry.reason, entry.after["api_keys_ended"]) == ("Left the company.", 1)
+    assert (entry.reason, entry.after["keys_ended"]) == ("Left the company.", 1)
 
 
 @pytest.mark.django_db
