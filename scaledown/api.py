@@ -19,6 +19,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from rest_framework.exceptions import Throttled
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
 
 from accounts.authentication import still_holds
 from accounts.models import Account, ApiToken, CloudConnection
@@ -26,6 +27,7 @@ from capacity.models import TrafficEvent
 from portal.access import Permission, in_database, is_still_allowed, session_holds
 from portal.api import PortalAPIView, documented, etag_of
 from portal.errors import Refused, StaleState
+from portal.lists import ListAsked, order_parameter
 from portal.runs.models import JournalEntry, Run, RunCommand, Standstill
 from portal.runs.selectors import samples
 from portal.runs.stream import journal_events
@@ -44,6 +46,10 @@ _RECORDS = ScaleUpRecord.objects.select_related("account", "connection", "event"
 _PROTECTED = ProtectedServer.objects.select_related("connection", "marked_by", "account")
 
 _STATUS = OpenApiParameter("status", OpenApiTypes.STR, description="Only those with this status.")
+# Rows are numbered in the order in which they were made.
+_ORDERS = {"-created_at": "-id", "created_at": "id"}
+_TITLE = OpenApiParameter("q", OpenApiTypes.STR, description="Only those whose title holds this text.")
+_ORDER = order_parameter(tuple(_ORDERS))
 _PLAN_EXAMPLE = shapes.example_of(shapes.PlanPage)
 _RUN_EXAMPLE = shapes.example_of(shapes.LiveRun)
 
@@ -69,12 +75,18 @@ class ScaledownView(PortalAPIView, abstract=True):
         """Return a run as its live page shows it."""
         return self.show(shapes.RunOut, live_run(run, granted=self.granted), status=status)
 
-    def filtered(self, rows: QuerySet[Any], statuses: frozenset[str]) -> tuple[QuerySet[Any], dict[str, str]]:
-        """Return the rows with the status that the query asks for; Refused for an unknown one."""
-        status = self.request.query_params.get("status", "")
-        if status and status not in statuses:
-            raise Refused(f"`status` is one of {', '.join(sorted(statuses))}.", code="bad_filter")
-        return (rows.filter(status=status) if status else rows), {"status": status}
+    def listed(
+        self, rows: QuerySet[Any], statuses: frozenset[str], shape: type[BaseSerializer[Any]]
+    ) -> Response:
+        """Return the page that the query asks for by `status`, `q` and `order`; Refused for an unknown value."""
+        asked = ListAsked.of(
+            self.request.query_params, filters={"status": statuses}, orders=tuple(_ORDERS), strict=True
+        )
+        if asked.filters["status"]:
+            rows = rows.filter(status=asked.filters["status"])
+        if asked.text:
+            rows = rows.filter(title__icontains=asked.text)
+        return self.page(rows, shape, order=_ORDERS[asked.order], filters=asked.filters)
 
 
 # --- scale-up records -----------------------------------------------------------------------------------
@@ -205,14 +217,13 @@ class PlanListApi(ScaledownView):
         summary="List an account's scale-down plans",
         paged=True,
         example=shapes.PLAN_ROW,
-        parameters=[_STATUS],
+        parameters=[_STATUS, _TITLE, _ORDER],
         tag="scale-down",
     )
     def get(self, request: Request, account_ref: UUID) -> Response:
         """Newest first."""
         account = self.find(Account, account_ref)
-        rows, filters = self.filtered(_PLANS.filter(account=account), frozenset(PlanStatus.values))
-        return self.page(rows, shapes.PlanRowOut, filters=filters)
+        return self.listed(_PLANS.filter(account=account), frozenset(PlanStatus.values), shapes.PlanRowOut)
 
     @documented(
         "plans_draft",
@@ -537,13 +548,12 @@ class RunListApi(ScaledownView):
         summary="List the scale-down runs that you see",
         paged=True,
         example=shapes.RUN_ROW,
-        parameters=[_STATUS],
+        parameters=[_STATUS, _TITLE, _ORDER],
         tag="scale-down",
     )
     def get(self, request: Request) -> Response:
         """Newest first."""
-        rows, filters = self.filtered(self.visible(_RUNS), _RUN_STATUSES)
-        return self.page(rows, shapes.RunRowOut, filters=filters)
+        return self.listed(self.visible(_RUNS), _RUN_STATUSES, shapes.RunRowOut)
 
 
 class AccountRunListApi(ScaledownView):
@@ -557,14 +567,13 @@ class AccountRunListApi(ScaledownView):
         summary="List an account's scale-down runs",
         paged=True,
         example=shapes.RUN_ROW,
-        parameters=[_STATUS],
+        parameters=[_STATUS, _TITLE, _ORDER],
         tag="scale-down",
     )
     def get(self, request: Request, account_ref: UUID) -> Response:
         """Newest first."""
         account = self.find(Account, account_ref)
-        rows, filters = self.filtered(_RUNS.filter(account=account), _RUN_STATUSES)
-        return self.page(rows, shapes.RunRowOut, filters=filters)
+        return self.listed(_RUNS.filter(account=account), _RUN_STATUSES, shapes.RunRowOut)
 
 
 class RunApi(ScaledownView):
