@@ -63,7 +63,8 @@ def _put_back_one(turn: Turn, way: ServerWay) -> bool:
     assert back is not None
     unseen = set(looks.unseen(turn.plan, turn.observation, turn.now))
     blind = []
-    for node in way.nodes:
+    # A balancer that takes no change now keeps the server out of no other one.
+    for node in sorted(way.nodes, key=lambda node: not _takes_changes(turn, node)):
         if node.is_foreign or node.balancer_id in turn.gone_balancers:
             continue
         if node.is_settled and node.confirmed is NodeState.ENABLED:
@@ -90,6 +91,11 @@ def _put_back_one(turn: Turn, way: ServerWay) -> bool:
         way, to, wording.back(way.name), drain=None, soak=None, verdict=None, left_at=None, held_at=None
     )
     return False
+
+
+def _takes_changes(turn: Turn, node: NodeWay) -> bool:
+    balancer = turn.observation.balancers.get(node.balancer_id)
+    return balancer is not None and balancer.status is BalancerStatus.ACTIVE
 
 
 def _ask_back(turn: Turn, way: ServerWay, node: NodeWay, words: Words) -> bool:

@@ -82,3 +82,21 @@ def test_going_on_with_an_unknown_count_says_that_it_is_unknown():
     assert allowed.detail["most"] is None
     assert "an unknown number" in allowed.says
     assert "an unknown number" in drained.detail["evidence"]
+
+
+def test_a_balancer_in_error_keeps_a_server_out_of_no_other_one():
+    events = [
+        Event(9.0, "hand", "balancer_status any", (0, 0, "ERROR")),
+        Event(10.0, "command", "put_back"),
+    ]
+    result = simulate(
+        events, scenario="shared", plan={"min_drain_s": 20.0, "drain_limit_s": 30.0}, horizon_s=60.0
+    )
+    assert result.violations == []
+    web, api = (
+        result.story.end.balancers[int(balancer_id)] for balancer_id in result.story.plan.balancer_ids
+    )
+    server = result.progress.servers[0].server_id
+    assert result.counts["set_DRAINING"] == 2
+    assert [node.condition for node in web.of(server)] == ["DRAINING"]
+    assert [node.condition for node in api.of(server)] == ["ENABLED"]
