@@ -22,7 +22,7 @@ import jwt
 import requests
 from allauth.account.internal.flows.login import record_authentication
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter, _build_apps_from_settings
-from allauth.socialaccount.internal import jwtkit, statekit
+from allauth.socialaccount.internal import statekit
 from allauth.socialaccount.models import SocialAccount
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
@@ -37,10 +37,11 @@ from accounts.issuers import Issuer, issuer_of, issuers
 from accounts.models import User
 from portal import egress
 from portal.audit.services import record, record_flood
-from portal.errors import ProviderFailed, Refused, TryLater
+from portal.errors import ProviderFailed, Refused, Trouble, TryLater
 
 TIMEOUT_S = 10.0
 MOST_BYTES = 512 * 1024
+CLOCKS_DIFFER_S = 60
 # Signed with the issuer's private key; never with a secret that we hold too, never unsigned.
 _ALGORITHMS = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
@@ -161,18 +162,32 @@ class _IssuerAdapter(OpenIDConnectOAuth2Adapter):
     def claims_in(self, app: Any, id_token: str) -> dict[str, Any]:
         """Return what the issuer says of the person, its signature verified. Raises Refused."""
         try:
-            if jwt.get_unverified_header(id_token).get("alg") not in _ALGORITHMS:
+            header = jwt.get_unverified_header(id_token)
+            if header.get("alg") not in _ALGORITHMS:
                 raise Refused(NOT_BELIEVED, code="bad_algorithm")
-            claims: dict[str, Any] = jwtkit.verify_and_decode(
-                credential=id_token,
-                keys_url=self.openid_config["jwks_uri"],
+            claims: dict[str, Any] = jwt.decode(
+                id_token,
+                self._key(header.get("kid")),
+                algorithms=[header["alg"]],
                 issuer=self.openid_config["issuer"],
                 audience=app.client_id,
-                lookup_kid=jwtkit.lookup_kid_jwk,
+                leeway=CLOCKS_DIFFER_S,
+                options={"require": ["exp", "iat", "iss", "aud", "sub"]},
             )
-        except (jwt.PyJWTError, OAuth2Error, KeyError, TypeError, ValueError) as error:
+        except (jwt.PyJWTError, KeyError, TypeError, ValueError) as error:
             raise Refused(NOT_BELIEVED, code="bad_id_token") from error
         return claims
+
+    def _key(self, kid: Any) -> Any:
+        """Return the issuer's key of this id; a token that names none was signed with its only one."""
+        with SocialAdapter(self.request).get_requests_session() as session:
+            answer = session.get(self.openid_config["jwks_uri"])
+            answer.raise_for_status()
+            keys = jwt.PyJWKSet.from_dict(answer.json()).keys
+        fitting = [key for key in keys if key.public_key_use in {None, "sig"} and kid in {None, key.key_id}]
+        if len(fitting) != 1:
+            raise Refused(NOT_BELIEVED, code="bad_key")
+        return fitting[0].key
 
 
 def _provider(request: HttpRequest, slug: str) -> Any:
@@ -191,8 +206,7 @@ def begin(request: HttpRequest, issuer: Issuer, *, next_url: str, purpose: str) 
             request, purpose, next_url=next_url, auth_params=asked, nonce=nonce
         )
     except (
-        Refused,
-        ProviderFailed,
+        Trouble,
         requests.RequestException,
         KeyError,
         ValueError,
@@ -230,7 +244,14 @@ def finish(request: HttpRequest, issuer: Issuer) -> tuple[dict[str, Any], dict[s
                 claims = {**more, **claims}
     except OAuth2Error as error:
         raise Refused(NOT_BELIEVED, code="token") from error
-    except (ProviderFailed, requests.RequestException, KeyError, ValueError, AttributeError) as error:
+    except (
+        TryLater,
+        ProviderFailed,
+        requests.RequestException,
+        KeyError,
+        ValueError,
+        AttributeError,
+    ) as error:
         raise TryLater(AWAY, after_s=60, code="issuer_away") from error
     return state, claims
 
