@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from accounts import api
+from accounts import api, events_api
 from accounts import people_api as people
 
 urlpatterns = [
@@ -13,6 +13,7 @@ urlpatterns = [
     path("tokens/<uuid:token_ref>", api.TokenApi.as_view(), name="api-token"),
     path("accounts", api.AccountListApi.as_view(), name="api-accounts"),
     path("accounts/<uuid:account_ref>", api.AccountApi.as_view(), name="api-account"),
+    path("accounts/<uuid:account_ref>/events", events_api.AccountEventsApi.as_view(), name="api-events"),
     path("accounts/<uuid:account_ref>/contacts", api.ContactListApi.as_view(), name="api-contacts"),
     path("contacts/<uuid:contact_ref>", api.ContactApi.as_view(), name="api-contact"),
     path("contacts/<uuid:contact_ref>/confirm", api.ContactConfirmApi.as_view(), name="api-contact-confirm"),

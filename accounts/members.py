@@ -27,6 +27,7 @@ from accounts.models import (
 from accounts.sessions import end_all_sessions
 from portal.audit.services import record, snapshot
 from portal.errors import NotPermitted, Refused
+from portal.events.services import emit
 from portal.runs import services as runs
 from portal.streams import recheck
 
@@ -128,6 +129,13 @@ def grant_role(
         before=before,
         after=snapshot(made),
     )
+    emit(
+        "member.granted",
+        account=account,
+        subject=made,
+        data={"user": str(user.ref), "role": role},
+        actor=actor,
+    )
     if held is not None and before.get("role") != role:
         # What rests on the old role is looked at again before anything more is sent.
         runs.facts_changed(says=f"The role of {user.name} is {role} now.", actor=actor, account=account)
@@ -153,6 +161,13 @@ def remove_member(account: Account, user: User, *, actor: User | None) -> None:
     )
     held = Membership.objects.get(account=account, user=user)
     record("member.removed", actor=actor, account=account, subject=held, before=snapshot(held))
+    emit(
+        "member.removed",
+        account=account,
+        subject=held,
+        data={"user": str(user.ref), "role": held.role},
+        actor=actor,
+    )
     held.delete()
     # An approval may rest on this person: nothing more is deleted before it was looked at again.
     runs.facts_changed(says=f"{user.name} was removed from the account.", actor=actor, account=account)

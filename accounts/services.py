@@ -26,6 +26,7 @@ from accounts.models import (
 from portal.access import SCOPES
 from portal.audit.services import record, snapshot
 from portal.errors import Refused
+from portal.events.services import emit
 from portal.lists import ListAsked
 from portal.rows import check_row
 from portal.runs.models import OVER, Run
@@ -86,6 +87,7 @@ def open_account(*, team: Team, name: str, number: str, actor: User | None = Non
     check_row(account)
     account.save()
     record("account.opened", actor=actor, account=account, subject=account, after=snapshot(account))
+    emit("account.opened", account=account, subject=account, actor=actor)
     return account
 
 
@@ -104,6 +106,7 @@ def change_account(account: Account, changes: Mapping[str, Any], *, actor: User)
     record(
         "account.changed", actor=actor, account=locked, subject=locked, before=before, after=snapshot(locked)
     )
+    emit("account.changed", account=locked, subject=locked, actor=actor)
     return locked
 
 
@@ -178,6 +181,7 @@ def add_contact(account: Account, fields: Mapping[str, Any], *, actor: User | No
     check_row(contact)
     contact.save()
     record("contact.added", actor=actor, account=account, subject=contact, after=snapshot(contact))
+    _emit_contact("added", contact, actor)
     return contact
 
 
@@ -221,6 +225,7 @@ def change_contact(contact: Contact, changes: Mapping[str, Any], *, actor: User)
         before=before,
         after=snapshot(locked),
     )
+    _emit_contact("changed", locked, actor)
     return locked
 
 
@@ -240,6 +245,7 @@ def confirm_contact(contact: Contact, *, actor: User, on: date) -> Contact:
         before=before,
         after=snapshot(locked),
     )
+    _emit_contact("confirmed", locked, actor)
     return locked
 
 
@@ -255,7 +261,18 @@ def remove_contact(contact: Contact, *, actor: User) -> None:
         subject=locked,
         before={"name": locked.name, "roles": locked.roles},
     )
+    _emit_contact("removed", locked, actor)
     locked.delete()
+
+
+def _emit_contact(happened: str, contact: Contact, actor: User | None) -> None:
+    emit(
+        f"contact.{happened}",
+        account=contact.account,
+        subject=contact,
+        data={"roles": contact.roles, "confirmed_on": contact.confirmed_on and str(contact.confirmed_on)},
+        actor=actor,
+    )
 
 
 # --- cloud connections -------------------------------------------------------------------------------------

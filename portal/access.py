@@ -69,6 +69,7 @@ class Permission(Enum):
     RUN_VIEW = ("scaledown:read", "watch its runs and read reports")
     AUDIT_VIEW = ("audit:read", "read what was changed, when and by whom")
     MEMBER_VIEW = ("members:read", "see who has access, and in which role")
+    EVENT_VIEW = ("events:read", "follow what happens as events")
     # editor
     CONTACT_EDIT = ("contacts:write", "add, change and confirm contacts")
     PLAN_DRAFT = ("scaledown:write", "draw up and change drafts of plans")
@@ -120,7 +121,7 @@ PERSONAL = frozenset({Permission.PUBLIC, Permission.SIGNED_IN, Permission.OPERAT
 _P = Permission
 _VIEWER = frozenset(
     {_P.ACCOUNT_VIEW, _P.CONTACT_VIEW, _P.CONNECTION_VIEW, _P.PLAN_VIEW, _P.RUN_VIEW, _P.AUDIT_VIEW}
-) | {_P.MEMBER_VIEW}
+) | {_P.MEMBER_VIEW, _P.EVENT_VIEW}
 _EDITOR = _VIEWER | {_P.CONTACT_EDIT, _P.PLAN_DRAFT, _P.DRILL_DRAFT, _P.SAMPLE_ADD}
 _APPROVER = _EDITOR | {_P.PLAN_APPROVE, _P.RUN_PAUSE, _P.RUN_ABORT, _P.STANDSTILL_PUT, _P.SIGN_OFF}
 _ADMIN = _APPROVER | {

@@ -490,6 +490,7 @@ _ERRORS: Mapping[int, tuple[str, str]] = {
     403: ("not-permitted", "You may not do this here."),
     404: ("not-found", "There is nothing here that you can see."),
     409: ("conflict", "It has changed meanwhile."),
+    410: ("gone", "What was asked for is no longer kept."),
     411: ("length-required", "Send the body with a Content-Length; chunked bodies are not taken."),
     412: ("stale", "This has changed since you read it. Read it again, then decide."),
     413: ("too-large", "A body may have at most 1 MiB."),
@@ -539,12 +540,13 @@ def documented(
     asks_provider: bool = False,
     public: bool = False,
     tag: str = "",
+    can_be_gone: bool = False,
     parameters: list[OpenApiParameter] | None = None,
 ) -> Callable[[Any], Any]:
     """Describe one operation for the OpenAPI document: answer, example, every error that it can give.
 
     `command` and `once` add the Idempotency-Key header (required for commands), `if_match` If-Match,
-    `paged` the cursor, `asks_provider` what a provider can cause. `example` is the answer's example (one row for lists).
+    `paged` the cursor, `can_be_gone` the 410, `asks_provider` what a provider can cause. `example` is the answer's example (one row for lists).
     """
     given = list(parameters or [])
     if command or once:
@@ -586,6 +588,8 @@ def documented(
         codes |= {422, 502, 503}
     if command or once:
         codes |= {409}
+    if can_be_gone:
+        codes |= {410}
     if command or if_match:
         codes |= {428}
     if if_match:

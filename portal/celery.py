@@ -30,6 +30,7 @@ app.conf.task_routes = {
 app.conf.beat_schedule = {
     "portal-tidy": {"task": "portal.tasks.tidy", "schedule": 60.0},
     "audit-seal": {"task": "portal.audit.tasks.seal", "schedule": 1.0},
+    "events-relay": {"task": "portal.events.tasks.relay", "schedule": 1.0},
     "audit-head": {"task": "portal.audit.tasks.log_head", "schedule": 60.0},
     "notify-sweep": {
         "task": "portal.notify.tasks.sweep",

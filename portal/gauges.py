@@ -10,6 +10,7 @@ from django.db import DatabaseError
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from portal.audit.sealer import unsealed_for_s
+from portal.events.relay import unplaced_for_s
 from portal.health import findings
 
 log = structlog.get_logger(__name__)
@@ -24,13 +25,13 @@ def installation() -> bytes:
     for found in findings():
         ready.labels(found.name).set(found.ok)
     try:
-        waited_s = unsealed_for_s()
+        unsealed_s, unplaced_s = unsealed_for_s(), unplaced_for_s()
     except DatabaseError as error:
         log.warning("gauges_unread", error=type(error).__name__)
     else:
-        Gauge(
-            "audit_unsealed_seconds",
-            "Since when the oldest audit entry waits for its seal.",
-            registry=registry,
-        ).set(waited_s)
+        for name, says, value in (
+            ("audit_unsealed_seconds", "Since when the oldest audit entry waits for its seal.", unsealed_s),
+            ("events_unplaced_seconds", "Since when the oldest event waits to be passed on.", unplaced_s),
+        ):
+            Gauge(name, says, registry=registry).set(value)
     return generate_latest(registry)

@@ -11,7 +11,8 @@ from django.db.migrations.executor import MigrationExecutor
 from redis.exceptions import RedisError
 
 from portal.alarms import engine_asleep
-from portal.audit.sealer import LATE_AFTER_S, unsealed_for_s
+from portal.audit import sealer
+from portal.events import relay
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +33,7 @@ def findings() -> list[Finding]:
     if database.ok:
         found += [_migrations(), _engine()]
         if found[2].ok:
-            found.append(_audit())
+            found += [_audit(), _events()]
     return found
 
 
@@ -80,7 +81,16 @@ def _engine() -> Finding:
 
 
 def _audit() -> Finding:
-    waited_s = unsealed_for_s()
-    if waited_s <= LATE_AFTER_S:
+    waited_s = sealer.unsealed_for_s()
+    if waited_s <= sealer.LATE_AFTER_S:
         return Finding("audit", True, "The audit is sealed.")
     return Finding("audit", False, f"The audit has been unsealed for {waited_s:.0f} s. Is beat running?")
+
+
+def _events() -> Finding:
+    waited_s = relay.unplaced_for_s()
+    if waited_s <= relay.LATE_AFTER_S:
+        return Finding("events", True, "Events are passed on.")
+    return Finding(
+        "events", False, f"Events have waited for {waited_s:.0f} s to be passed on. Is beat running?"
+    )

@@ -26,6 +26,7 @@ TITLES: Mapping[int, str] = {
     405: "This method is not offered here",
     406: "Not acceptable",
     409: "It has changed meanwhile",
+    410: "No longer kept",
     411: "The length is missing",
     412: "It has changed since you read it",
     413: "Too large",
@@ -45,6 +46,7 @@ CODES: Mapping[int, str] = {
     405: "method-not-allowed",
     406: "not-acceptable",
     409: "conflict",
+    410: "gone",
     411: "length-required",
     412: "stale",
     413: "too-large",
@@ -97,6 +99,14 @@ class PreconditionRequired(exceptions.APIException):
     status_code = 428
     default_code = "precondition-required"
     default_detail = "A header is missing that this request needs."
+
+
+class Gone(exceptions.APIException):
+    """What was asked for was kept once and is no more (410)."""
+
+    status_code = 410
+    default_code = "gone"
+    default_detail = "This is no longer kept."
 
 
 class LengthRequired(exceptions.APIException):

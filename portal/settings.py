@@ -67,6 +67,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "portal",
     "portal.audit",
+    "portal.events",
     "portal.approvals",
     "portal.runs",
     "portal.notify",

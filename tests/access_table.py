@@ -186,6 +186,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("api-connection-check", "POST"): Row(TEAM, body={}, headers=COMMAND),
     ("api-connection-discovery", "GET"): Row(VIEWERS),
     ("api-audit", "GET"): Row(VIEWERS),
+    ("api-events", "GET"): Row(VIEWERS),
     ("api-approvals", "GET"): Row(VIEWERS, "list"),
     ("api-approval", "GET"): Row(VIEWERS),
     # The launch managers decide for the provider's side, never for the customer's (tests of approvals).

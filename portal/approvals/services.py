@@ -19,6 +19,7 @@ from portal.approvals.models import ApprovalDecision, ApprovalRequest, ApprovalS
 from portal.approvals.registry import tell, url_of
 from portal.audit.services import record
 from portal.errors import NotPermitted, Refused, StaleState
+from portal.events.services import emit
 from portal.notify import news
 from portal.runs import services as runs
 
@@ -77,6 +78,7 @@ def submit(
         subject=request,
         after={"title": request.title, "plan_hash": digest, "sides": request.sides},
     )
+    _emit(request, "submitted", actor=actor)
     if Side.PROVIDER in request.sides:
         _decide_locked(request, actor, Side.PROVIDER, Verdict.APPROVE, reason, digest, at)
     if request.status == ApprovalStatus.OPEN:
@@ -160,6 +162,7 @@ def _decide_locked(
         after={"side": str(side), "decision": str(decision), "role": role, "plan_hash": seen_digest},
         reason=reason,
     )
+    _emit(request, "decided", actor=actor, side=str(side), decision=str(decision), role=role)
     approved = {d.side for d in given if d.decision == Verdict.APPROVE}
     if decision == Verdict.REJECT:
         _close(request, ApprovalStatus.REJECTED, at, reason)
@@ -273,8 +276,22 @@ def _close(request: ApprovalRequest, status: ApprovalStatus, at: datetime, reaso
     request.closed_at = at
     request.closed_reason = reason
     request.save(update_fields=["status", "closed_at", "closed_reason"])
+    _emit(request, status.value)
     tell(request)
     news.approval_ended(request, url=url_of(request))
+
+
+def _emit(request: ApprovalRequest, happened: str, *, actor: Any = None, **data: str) -> None:
+    """Say what became of what approval is asked for: `plan.submitted`, `plan.decided`, `plan.approved` …"""
+    thing = request.subject_type.rpartition(".")[2]
+    emit(
+        f"{thing}.{happened}",
+        account=request.account,
+        subject_type=thing,
+        subject_ref=request.subject_ref,
+        data={"approval": str(request.ref), "digest": request.digest, **data},
+        actor=actor,
+    )
 
 
 def has_expired(request: ApprovalRequest, at: datetime) -> bool:

@@ -16,7 +16,7 @@ import structlog
 from django.db import IntegrityError, connection, transaction
 
 from portal.errors import Refused, StaleState
-from portal.runs import journal, registry, rules
+from portal.runs import events, journal, registry, rules
 from portal.runs.journal import Author
 from portal.runs.models import Claim, Intent, Run, RunCommand, Standstill
 from portal.runs.types import Entry, RunStatus
@@ -119,6 +119,7 @@ def create_run(
         at=now,
         author=author_of(actor),
     )
+    events.run_changed(run, account_ref=account.ref, actor=actor)
     wake_after_commit()
     log.info("run_created", run=str(run.ref), kind=kind, rehearsal=rehearsal)
     return run
@@ -250,6 +251,7 @@ def put_standstill(scope: str, *, reason: str, actor: User) -> Standstill:
     ]
     standstill.save(update_fields=["on_the_wire"])
     registry.say_standstill(standstill, runs)
+    events.standstill_changed(standstill, "put", actor=actor)
     wake_after_commit()
     log.warning("standstill_put", scope=scope, user=actor.pk)
     return standstill
@@ -282,6 +284,7 @@ def lift_standstill(standstill: Standstill, *, reason: str, actor: User) -> Stan
             author=author_of(actor),
         )
     registry.say_standstill(locked, runs)
+    events.standstill_changed(locked, "lifted", actor=actor)
     wake_after_commit()
     log.warning("standstill_lifted", scope=locked.scope, user=actor.pk)
     return locked

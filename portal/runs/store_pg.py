@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 import structlog
 from django.db import InterfaceError, OperationalError, connection, transaction
 
-from portal.runs import journal, metrics, registry, rules
+from portal.runs import events, journal, metrics, registry, rules
 from portal.runs.models import Claim, Intent, Run, RunCommand, RunSample, Standstill
 from portal.runs.types import (
     Answer,
@@ -400,7 +400,7 @@ class PgStore:
         applied = rules.apply(
             RunStatus(run.status), halt_of(run), decision, started=run.started_at is not None
         )
-        run.status = applied.status.value
+        was, run.status = run.status, applied.status.value
         run.progress = dict(decision.progress)
         _set_halt(run, applied.halt)
         if applied.halts:
@@ -413,6 +413,8 @@ class PgStore:
             Claim.objects.filter(run=run).delete()
         run.updated_at = now
         run.save(update_fields=_DECIDED_FIELDS + _LEASE_FIELDS)
+        if applied.halts or run.status != was:
+            events.run_changed(run)
         answered = self._answer(run, decision.answers, now, is_over=applied.is_over)
         written = journal.write(run, [*first, *answered, *applied.entries, *last], at=now, token=view.token)
         RunSample.objects.bulk_create(
