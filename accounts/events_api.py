@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from time import monotonic
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -25,9 +24,7 @@ from portal.events.models import Event
 from portal.events.relay import head
 from portal.events.stream import account_events, events_of
 from portal.problems import Gone
-from portal.streams import TOO_MANY, Seat, take_seat
-
-_RECHECK_S = 10.0
+from portal.streams import TOO_MANY, take_seat, while_allowed
 
 
 class EventOut(serializers.Serializer[Event]):
@@ -127,13 +124,15 @@ class AccountEventsApi(PortalAPIView):
         seat = take_seat(self.user.pk)
         if seat is None:
             raise Throttled(detail=TOO_MANY)
-        stream = _while_allowed(
-            account_events(account.ref, after, types=types),
-            seat,
+        may_read_on = partial(
+            in_database,
+            _may_read_on,
+            self.user.pk,
             account,
             self.token,
             None if self.token else request.session.session_key,
         )
+        stream = while_allowed(account_events(account.ref, after, types=types), seat, may_read_on)
         response = StreamingHttpResponse(stream, content_type="text/event-stream")
         response["X-Accel-Buffering"] = "no"
         response["Cache-Control"] = "no-store"
@@ -168,23 +167,3 @@ def _refuse_forgotten(after: int | None) -> None:
 def _may_read_on(user_pk: int, account: Account, token: ApiToken | None, session_key: str | None) -> bool:
     signed_in = still_holds(token) if token is not None else session_holds(session_key, user_pk)
     return signed_in and is_still_allowed(user_pk, Permission.EVENT_VIEW, account)
-
-
-async def _while_allowed(
-    stream: AsyncGenerator[bytes, None],
-    seat: Seat,
-    account: Account,
-    token: ApiToken | None,
-    session_key: str | None,
-) -> AsyncGenerator[bytes, None]:
-    asked_at = monotonic()
-    try:
-        async for chunk in stream:
-            if monotonic() - asked_at > _RECHECK_S:
-                asked_at = monotonic()
-                if not await in_database(_may_read_on, seat.user_pk, account, token, session_key):
-                    return
-            yield chunk
-    finally:
-        seat.leave()
-        await stream.aclose()

@@ -26,6 +26,7 @@ from accounts.models import (
 )
 from accounts.sessions import end_all_sessions
 from portal.audit.services import record, snapshot
+from portal.audit.subjects import named
 from portal.errors import NotPermitted, Refused
 from portal.events.services import emit
 from portal.runs import services as runs
@@ -138,7 +139,7 @@ def grant_role(
     )
     if held is not None and before.get("role") != role:
         # What rests on the old role is looked at again before anything more is sent.
-        runs.facts_changed(says=f"The role of {user.name} is {role} now.", actor=actor, account=account)
+        runs.facts_changed(says=f"The role of {named(user)} is {role} now.", actor=actor, account=account)
         recheck(user.pk)
     return made
 
@@ -170,7 +171,7 @@ def remove_member(account: Account, user: User, *, actor: User | None) -> None:
     )
     held.delete()
     # An approval may rest on this person: nothing more is deleted before it was looked at again.
-    runs.facts_changed(says=f"{user.name} was removed from the account.", actor=actor, account=account)
+    runs.facts_changed(says=f"{named(user)} was removed from the account.", actor=actor, account=account)
     recheck(user.pk)
 
 
@@ -216,7 +217,7 @@ def add_to_team(
         after={"team": team.name, "user": user.email, "role": role},
     )
     if was and was != role:
-        _team_changed(team, f"The role of {user.name} in {team} is {TeamRole(role).label} now.", actor)
+        _team_changed(team, f"The role of {named(user)} in {team} is {TeamRole(role).label} now.", actor)
     return made
 
 
@@ -244,7 +245,7 @@ def remove_from_team(team: Team, user: User, *, actor: User | None) -> None:
         before={"team": team.name, "user": user.email, "role": held.role},
     )
     held.delete()
-    _team_changed(team, f"{user.name} was taken out of {team}.", actor)
+    _team_changed(team, f"{named(user)} was taken out of {team}.", actor)
 
 
 def _team_changed(team: Team, says: str, actor: User | None) -> None:
@@ -305,7 +306,7 @@ def deactivate_user(user: User, *, actor: User | None, reason: str, on_behalf_of
     # Also what could be revived when the log-in is switched on again.
     end_all_sessions(locked, actor=actor, reason=reason)
     runs.facts_changed(
-        says=f"The log-in of {user.name} was switched off.", actor=actor, accounts=reached_by(user)
+        says=f"The log-in of {named(user)} was switched off.", actor=actor, accounts=reached_by(user)
     )
     recheck(user.pk)
     return locked

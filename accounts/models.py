@@ -57,6 +57,8 @@ class User(Referenced, AbstractBaseUser):
     EMAIL_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = ["name"]
 
+    personal_fields = ("name", "email")
+
     class Meta:
         constraints = [models.CheckConstraint(name="user_email_lower", condition=Q(email=Lower("email")))]
 
@@ -108,6 +110,8 @@ class TeamMembership(Referenced):
     updated_at = models.DateTimeField(auto_now=True, db_default=Now())
 
     team_path = "team"
+
+    people = ("user",)
 
     class Meta:
         constraints = [
@@ -183,6 +187,8 @@ class Membership(Referenced):
     updated_at = models.DateTimeField(auto_now=True, db_default=Now())
 
     account_path = "account"
+
+    people = ("user",)
 
     class Meta:
         constraints = [
@@ -301,6 +307,10 @@ class Contact(Referenced):
 
     account_path = "account"
 
+    personal_fields = ("name", "title", "email", "phone", "notes")
+    # The entry says who confirmed; the name of that other person is no value of this one.
+    unrecorded_fields = ("confirmed_by_name",)
+
     rule_says = {
         "contact_phone_e164": "Phone: with + and country code, digits only, like +493012345678.",
         "contact_can_be_reached": "Give a phone number or a mail address: a contact must be one that can be reached.",
@@ -390,6 +400,8 @@ class ApiToken(Referenced):
     expires_at = models.DateTimeField()
     last_used_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
+
+    people = ("user",)
 
     class Meta:
         constraints = [

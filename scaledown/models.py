@@ -8,6 +8,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from portal.audit.subjects import OpenedQuerySet
+
 
 class PlanStatus(models.TextChoices):
     """draft → awaiting_approval → approved | rejected | expired | voided | used (architecture.md)."""
@@ -163,6 +165,10 @@ class Retirement(models.Model):
     detail = models.JSONField(default=dict)
 
     account_path = "run__account"
+
+    # Who asked for what stands in its sentences as tokens, as in the journal.
+    objects = OpenedQuerySet.as_manager()
+    sealed_fields = ("says", "customer_says", "detail")
 
     class Meta:
         ordering = ["position"]

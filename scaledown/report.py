@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from statistics import quantiles
 
+from portal.audit.subjects import open_values
 from portal.runs.models import JournalEntry, Run, RunSample
 from scaledown import services
 from scaledown.canonical import plan_from_plain
@@ -126,7 +127,7 @@ def report(run: Run, *, for_customer: bool = False) -> Report:
     """Return a run's report. 7 queries. `for_customer` puts sentences into the customer's words."""
     whole = Run.objects.select_related("account").get(pk=run.pk)
     plan = plan_from_plain(whole.plan)
-    progress = progress_from_plain(whole.progress)
+    progress = progress_from_plain(open_values([whole.progress])[0])
     samples = _by_series(whole)
     entries = list(
         JournalEntry.objects.filter(run=whole, kind__in=["halted", "command", "status"]).order_by("seq")

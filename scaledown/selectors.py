@@ -23,6 +23,7 @@ from django.utils import timezone
 from portal.access import Permission
 from portal.approvals import services as approvals
 from portal.approvals.models import Side
+from portal.audit.subjects import open_values
 from portal.runs.journal import database_now
 from portal.runs.models import Intent, JournalEntry, Run, RunCommand, RunSample, Standstill
 from portal.runs.types import RunStatus
@@ -442,7 +443,7 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
     now = database_now()
     customer = is_customer(granted)
     plan = plan_from_plain(whole.plan)
-    progress = progress_from_plain(whole.progress)
+    progress = progress_from_plain(open_values([whole.progress])[0])
     series = _series(whole)
     tail = list(JournalEntry.objects.filter(run=whole).order_by("-seq")[:JOURNAL_SHOWN])
     given = list(RunCommand.objects.filter(run=whole).order_by("-seq")[:20])

@@ -34,6 +34,7 @@ from portal.access import Permission
 from portal.approvals import services as approvals
 from portal.approvals.models import ApprovalRequest, ApprovalStatus, Side, Verdict
 from portal.audit.services import record, snapshot
+from portal.audit.subjects import named
 from portal.cloud.types import CloudIdentity
 from portal.errors import NotPermitted, Refused, StaleState
 from portal.runs import journal
@@ -610,18 +611,19 @@ def take_charge(run: Run, *, actor: User) -> Run:
         return locked
     locked.in_charge = actor
     locked.save(update_fields=["in_charge"])
+    was, author = named(before), runs.author_of(actor)
     journal.write(
         locked,
         [
             Entry(
                 "in_charge",
-                f"{actor} is in charge now" + (f" ({before} was before)." if before else "."),
-                f"{actor} is in charge now.",
-                detail={"was": str(before or ""), "became": str(actor)},
+                f"{author.name} is in charge now" + (f" ({was} was before)." if was else "."),
+                f"{author.name} is in charge now.",
+                detail={"was": was, "became": author.name},
             )
         ],
         at=journal.database_now(),
-        author=runs.author_of(actor),
+        author=author,
     )
     record(
         "run.taken_charge",
@@ -630,6 +632,7 @@ def take_charge(run: Run, *, actor: User) -> Run:
         subject=locked,
         before={"in_charge": str(before or "")},
         after={"in_charge": str(actor)},
+        people=[before],
     )
     run.refresh_from_db()
     return locked
@@ -664,7 +667,7 @@ def protect_server(
             connection.provider, connection.identity_url, connection.tenant, connection.region
         )
         runs.facts_changed(
-            says=f"{actor} marked {server_name} as protected: {reason}",
+            says=f"{named(actor)} marked {server_name} as protected: {reason}",
             actor=actor,
             resource_key=identity.key("server", server_id),
         )

@@ -476,7 +476,7 @@ async def _right_gone():
 @pytest.mark.parametrize("what", [_logged_out, _right_gone])
 def test_a_stream_ends_with_the_session_or_the_right(committed, monkeypatch, what):
     account, viewer = committed
-    monkeypatch.setattr("accounts.events_api._RECHECK_S", -1.0)
+    monkeypatch.setattr("portal.streams.RECHECK_S", -1.0)
 
     async def between(count):
         if count == 2:

@@ -7,6 +7,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
+from portal.audit.subjects import OpenedQuerySet
 from portal.rows import Referenced
 
 
@@ -106,13 +107,16 @@ class ApprovalDecision(Referenced):
         on_delete=models.PROTECT,
         related_name="approval_decisions",
     )
-    by_name = models.CharField(max_length=200)
+    by_name = models.TextField()
     role = models.CharField(max_length=20)
     rests_on = models.CharField(max_length=300, blank=True, db_default="")
     reason = models.TextField(blank=True)
     at = models.DateTimeField()
 
     account_path = "request__account"
+
+    objects = OpenedQuerySet.as_manager()
+    sealed_fields = ("by_name",)
 
     class Meta:
         constraints = [

@@ -18,6 +18,7 @@ from portal.access import TEAM_ROLES, Permission, permissions_on, roles_on
 from portal.approvals.models import ApprovalDecision, ApprovalRequest, ApprovalStatus, Side, Verdict
 from portal.approvals.registry import tell, url_of
 from portal.audit.services import record
+from portal.audit.subjects import named
 from portal.errors import NotPermitted, Refused, StaleState
 from portal.events.services import emit
 from portal.notify import news
@@ -148,7 +149,7 @@ def _decide_locked(
         decision=decision,
         digest=seen_digest,
         by=actor,
-        by_name=str(actor)[:200],
+        by_name=named(actor),
         role=role,
         rests_on=_grant_by_provider(actor, request.account) if side is Side.CUSTOMER else "",
         reason=reason,

@@ -6,6 +6,8 @@ from django.db import models
 from django.db.models.functions import Now
 
 from portal.audit import words
+from portal.audit.subjects import OpenedQuerySet
+from portal.crypto import EncryptedTextField
 
 
 class AuditEntry(models.Model):
@@ -13,26 +15,30 @@ class AuditEntry(models.Model):
 
     Ids and labels only, no foreign keys: an entry outlives what it speaks of. `before` and `after` hold
     the changed fields with secrets masked. `actor_ref` is empty for the system and for strangers.
+    What is personal is stored as tokens of that person (`subjects.py`) and opened when a row is read.
     """
 
     at = models.DateTimeField(db_default=Now(), editable=False)
     what = models.CharField(max_length=60)
     """A stable word, `thing.happened`: `contact.changed`, `login.failed`, `access.refused`."""
     actor_ref = models.CharField(max_length=36, blank=True)
-    actor_name = models.CharField(max_length=200, blank=True)
+    actor_name = models.TextField(blank=True)
     on_behalf_of_ref = models.CharField(max_length=36, blank=True)
-    on_behalf_of_name = models.CharField(max_length=200, blank=True)
+    on_behalf_of_name = models.TextField(blank=True)
     account_ref = models.UUIDField(null=True)
     account_name = models.CharField(max_length=200, blank=True)
     subject_type = models.CharField(max_length=60, blank=True)
     subject_ref = models.CharField(max_length=64, blank=True)
-    subject_label = models.CharField(max_length=200, blank=True)
+    subject_label = models.TextField(blank=True)
     before = models.JSONField(default=dict)
     after = models.JSONField(default=dict)
     reason = models.TextField(blank=True)
     address = models.GenericIPAddressField(null=True)
     token_prefix = models.CharField(max_length=20, blank=True)
     request_id = models.CharField(max_length=64, blank=True)
+
+    objects = OpenedQuerySet.as_manager()
+    sealed_fields = ("actor_name", "on_behalf_of_name", "subject_label", "before", "after", "reason")
 
     class Meta:
         indexes = [
@@ -83,3 +89,27 @@ class AuditUnsealed(models.Model):
 
     def __str__(self) -> str:
         return f"entry {self.entry}"
+
+
+class SubjectKey(models.Model):
+    """The data key of one person, itself encrypted under FIELD_KEYS. Deleting the row erases what it sealed."""
+
+    kind = models.CharField(max_length=40)
+    ref = models.UUIDField(unique=True)
+    key = EncryptedTextField()
+    made_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    def __str__(self) -> str:
+        return f"key of {self.kind} {self.ref}"
+
+
+class Erasure(models.Model):
+    """A person who was erased, and so shall stay, also after a backup was restored. Append-only."""
+
+    kind = models.CharField(max_length=40)
+    ref = models.UUIDField(unique=True)
+    at = models.DateTimeField(db_default=Now(), editable=False)
+    by_ref = models.CharField(max_length=36, blank=True)
+
+    def __str__(self) -> str:
+        return f"erasure of {self.kind} {self.ref}"

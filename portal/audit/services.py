@@ -5,14 +5,16 @@
     record("contact.changed", actor=user, account=contact.account, subject=contact,
            before=before, after=snapshot(contact))
 
-Only the fields that differ are kept; secrets are masked by the name of their field.
+Only the fields that differ are kept; secrets are masked by the name of their field. What is personal goes in sealed
+under the person's own key: the personal fields of the subject, and in every text the names, mail addresses and phone
+numbers of the actor, the subject and whom it names (`people` of its model, or the argument).
 """
 
 from __future__ import annotations
 
 import ipaddress
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -24,6 +26,7 @@ from redis.exceptions import RedisError
 
 from portal.audit.facts import current_facts
 from portal.audit.models import AuditEntry
+from portal.audit.subjects import Sealer, open_rows, people_of, subject_of
 
 log = structlog.get_logger(__name__)
 MASK = "•••"
@@ -64,7 +67,7 @@ def snapshot(row: models.Model, fields: tuple[str, ...] | None = None) -> dict[s
     for field in row._meta.concrete_fields:
         if field.primary_key or (fields is not None and field.name not in fields):
             continue
-        if field.name in {"updated_at", "created_at"}:
+        if field.name in {"updated_at", "created_at", *getattr(row, "unrecorded_fields", ())}:
             continue
         value = getattr(row, field.attname)
         found[field.name] = MASK if _is_secret(field.name) and value else _plain(value)
@@ -96,10 +99,12 @@ def record(
     after: Mapping[str, Any] | None = None,
     changed_secrets: tuple[str, ...] = (),
     reason: str = "",
+    people: Iterable[Any] = (),
 ) -> AuditEntry:
     """Write one entry in the caller's transaction, so that change and entry stand or fall together.
 
-    `actor` is a user or None (the system, or a stranger); `account` an account row or None.
+    `actor` is a user or None (the system, or a stranger); `account` an account row or None; `people` are further
+    persons whose names may stand in it. The entry that is returned reads in the clear.
     """
     facts = current_facts()
     was, became = _differing(before or {}, after or {}, changed_secrets)
@@ -108,24 +113,34 @@ def record(
         subject_type = subject_type or subject._meta.label_lower
         subject_ref = subject_ref or str(getattr(subject, "ref", subject.pk))
         subject_label = subject_label or str(subject)
-    return AuditEntry.objects.create(
+    sealer = Sealer(
+        person
+        for row in (known, on_behalf_of, subject, *people)
+        for person in people_of(row)
+        if person is not None
+    )
+    label = subject_label[:200]
+    own = subject_of(subject) if subject is not None else None
+    entry = AuditEntry.objects.create(
         what=what,
         actor_ref=str(known.ref) if known else "",
-        actor_name=str(known)[:200] if known else "",
+        actor_name=sealer.name(known) if known else "",
         on_behalf_of_ref=str(on_behalf_of.ref) if on_behalf_of else "",
-        on_behalf_of_name=str(on_behalf_of)[:200] if on_behalf_of else "",
+        on_behalf_of_name=sealer.name(on_behalf_of) if on_behalf_of else "",
         account_ref=account.ref if account is not None else None,
         account_name=str(account)[:200] if account is not None else "",
         subject_type=subject_type[:60],
         subject_ref=subject_ref[:64],
-        subject_label=subject_label[:200],
-        before=_plain(was),
-        after=_plain(became),
-        reason=reason,
+        subject_label=sealer.value(own, label) if own is not None and label else sealer.text(label),
+        before=sealer.fields(subject, _plain(was)),
+        after=sealer.fields(subject, _plain(became)),
+        reason=sealer.text(reason),
         address=facts.address,
         token_prefix=facts.token_prefix,
         request_id=facts.request_id[:64],
     )
+    open_rows([entry], AuditEntry.sealed_fields)
+    return entry
 
 
 def record_outside(what: str, **fields: Any) -> AuditEntry:

@@ -58,9 +58,6 @@ async def account_events(
                 quiet_s = 0.0
             wait_s = min(live.HEARTBEAT_S - quiet_s, live.HEARTBEAT_S if ear.is_heard() else live.POLL_S)
             if await live._comes(ear.news, wait_s):
-                if quiet_s == 0.0 and not events:
-                    # Somebody wants to be asked: whoever passes this on asks whether the reader may read on.
-                    yield live.HEARTBEAT
                 continue
             quiet_s += wait_s
             if quiet_s >= live.HEARTBEAT_S:

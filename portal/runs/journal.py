@@ -15,7 +15,7 @@ from portal.runs.wake import publish_after_commit
 
 @dataclass(frozen=True)
 class Author:
-    """Who an entry is by: a user's id as text and the name shown. Both empty for the engine."""
+    """Who an entry is by: a user's id as text and the name shown, as a token. Both empty for the engine."""
 
     id: str = ""
     name: str = ""

@@ -15,6 +15,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from portal.audit.subjects import OpenedQuerySet
 from portal.runs.types import HaltRank, OutcomeKind, RunStatus
 
 OVER = [status.value for status in RunStatus if status.is_over]
@@ -161,6 +162,7 @@ class JournalEntry(models.Model):
     """One line of a run's journal: append-only by triggers. `seq` counts per run, without gaps.
 
     `token` is the fencing token under which it was written; null for what people and services wrote.
+    People stand in it as tokens (portal/audit/subjects.py), which are opened when a row is read.
     """
 
     run = models.ForeignKey(Run, models.PROTECT, related_name="journal")
@@ -172,8 +174,11 @@ class JournalEntry(models.Model):
     customer_says = models.TextField(blank=True)
     detail = models.JSONField(default=dict)
     actor = models.CharField(max_length=36, blank=True)
-    actor_name = models.CharField(max_length=200, blank=True)
+    actor_name = models.TextField(blank=True)
     token = models.BigIntegerField(null=True)
+
+    objects = OpenedQuerySet.as_manager()
+    sealed_fields = ("says", "customer_says", "detail", "actor_name")
 
     class Meta:
         ordering = ["run", "seq"]
@@ -196,12 +201,15 @@ class RunCommand(models.Model):
     args = models.JSONField(default=dict)
     reason = models.TextField(blank=True)
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
-    by_name = models.CharField(max_length=200)
+    by_name = models.TextField()
     at = models.DateTimeField(db_default=Now())
     on_the_wire = models.TextField(blank=True)
     accepted = models.BooleanField(null=True)
     answer = models.TextField(blank=True)
     answered_at = models.DateTimeField(null=True)
+
+    objects = OpenedQuerySet.as_manager()
+    sealed_fields = ("by_name", "answer")
 
     class Meta:
         constraints = [
@@ -227,13 +235,16 @@ class Standstill(models.Model):
     scope = models.CharField(max_length=80)
     reason = models.TextField()
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
-    by_name = models.CharField(max_length=200)
+    by_name = models.TextField()
     at = models.DateTimeField(db_default=Now())
     on_the_wire = models.JSONField(default=list)
     """What had been sent when it was put: [{"run": ref, "title": …, "says": …}]."""
     lifted_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     lifted_at = models.DateTimeField(null=True)
     lift_reason = models.TextField(blank=True)
+
+    objects = OpenedQuerySet.as_manager()
+    sealed_fields = ("by_name",)
 
     class Meta:
         constraints = [

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db.models import F, QuerySet, Value
 from django.db.models.functions import Coalesce, Greatest, Now
 
+from portal.audit.subjects import open_values
 from portal.runs import registry
 from portal.runs.journal import database_now
 from portal.runs.models import Intent, JournalEntry, Run, RunCommand, RunSample, Standstill
@@ -94,7 +95,7 @@ def live(run: Run) -> Live:
         status=fresh.status,
         seq=fresh.seq,
         token=fresh.token,
-        progress=fresh.progress,
+        progress=open_values([fresh.progress])[0],
         next_tick_at=fresh.next_tick_at,
         now=now,
         is_over=fresh.is_over,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from django.db import IntegrityError, connection, transaction
 
+from portal.audit.subjects import named, open_rows
 from portal.errors import Refused, StaleState
 from portal.runs import events, journal, registry, rules
 from portal.runs.journal import Author
@@ -35,8 +36,8 @@ _STANDSTILL_LOCK = 7_205_001
 
 
 def author_of(actor: User) -> Author:
-    """Return how the journal names a user."""
-    return Author(str(actor.pk), str(actor))
+    """Return how the journal names a user: by a token that only the person's own key opens."""
+    return Author(str(actor.pk), named(actor))
 
 
 @transaction.atomic
@@ -106,18 +107,19 @@ def create_run(
     if status == "archived":
         raise Refused(f"{account} is archived: nothing is started for it.", code="archived")
     _claim_all(run, sorted(set(resource_keys)))
+    author = author_of(actor)
     journal.write(
         run,
         [
             Entry(
                 "created",
-                f"{actor} started: {title}",
+                f"{author.name} started: {title}",
                 f"{title} is about to begin.",
                 detail={"digest": digest},
             )
         ],
         at=now,
-        author=author_of(actor),
+        author=author,
     )
     events.run_changed(run, account_ref=account.ref, actor=actor)
     wake_after_commit()
@@ -170,6 +172,7 @@ def give_command(
         known.may_command(locked, name, args or {})
     now = journal.database_now()
     wire = "; ".join(_on_the_wire([locked.pk]).get(locked.pk, []))
+    author = author_of(actor)
     locked.command_seq += 1
     locked.next_tick_at = now
     locked.save(update_fields=["command_seq", "next_tick_at"])
@@ -180,19 +183,20 @@ def give_command(
         args=dict(args or {}),
         reason=reason,
         by=actor,
-        by_name=str(actor),
+        by_name=author.name,
         at=now,
         on_the_wire=wire,
     )
     journal.write(
         locked,
-        [rules.command_entry(name, reason, args or {}, str(actor), wire)],
+        [rules.command_entry(name, reason, args or {}, author.name, wire)],
         at=now,
-        author=author_of(actor),
+        author=author,
     )
     wake_after_commit()
     log.info("run_command_given", run=str(locked.ref), command=name, user=actor.pk)
     run.refresh_from_db()
+    open_rows([command], RunCommand.sealed_fields)
     return command
 
 
@@ -221,7 +225,8 @@ def put_standstill(scope: str, *, reason: str, actor: User) -> Standstill:
     if standing is not None:
         return standing
     now = journal.database_now()
-    standstill = Standstill.objects.create(scope=scope, reason=reason, by=actor, by_name=str(actor), at=now)
+    author = author_of(actor)
+    standstill = Standstill.objects.create(scope=scope, reason=reason, by=actor, by_name=author.name, at=now)
     # The rows are changed, not only read: a check that waits for one of them then sees the new command_seq,
     # although its own snapshot is older than this standstill.
     runs = list(
@@ -242,7 +247,7 @@ def put_standstill(scope: str, *, reason: str, actor: User) -> Standstill:
             run,
             [Entry("standstill", says, "Everything is stopped.", scope, {"scope": scope, "reason": reason})],
             at=now,
-            author=author_of(actor),
+            author=author,
         )
     standstill.on_the_wire = [
         {"run": str(run.ref), "title": run.title, "says": sentence}
@@ -250,6 +255,8 @@ def put_standstill(scope: str, *, reason: str, actor: User) -> Standstill:
         for sentence in wire.get(run.pk, [])
     ]
     standstill.save(update_fields=["on_the_wire"])
+    # Whoever is told of it, and whoever asked, reads the name in the clear.
+    open_rows([standstill], Standstill.sealed_fields)
     registry.say_standstill(standstill, runs)
     events.standstill_changed(standstill, "put", actor=actor)
     wake_after_commit()
@@ -268,6 +275,7 @@ def lift_standstill(standstill: Standstill, *, reason: str, actor: User) -> Stan
     now = journal.database_now()
     locked.lifted_by, locked.lifted_at, locked.lift_reason = actor, now, reason
     locked.save(update_fields=["lifted_by", "lifted_at", "lift_reason"])
+    author = author_of(actor)
     runs = list(
         Run.objects.select_for_update()
         .filter(scopes__contains=[locked.scope], next_tick_at__isnull=False)
@@ -276,12 +284,12 @@ def lift_standstill(standstill: Standstill, *, reason: str, actor: User) -> Stan
     for run in runs:
         run.next_tick_at = now
         run.save(update_fields=["next_tick_at"])
-        says = f"{actor} lifted the standstill: {reason}"
+        says = f"{author.name} lifted the standstill: {reason}"
         journal.write(
             run,
             [Entry("standstill_lifted", says, "Work may go on.", locked.scope, {"scope": locked.scope})],
             at=now,
-            author=author_of(actor),
+            author=author,
         )
     registry.say_standstill(locked, runs)
     events.standstill_changed(locked, "lifted", actor=actor)
@@ -324,6 +332,7 @@ def facts_changed(
         return 0
     now = journal.database_now()
     wire = _on_the_wire(run.pk for run in runs)
+    author = journal.ENGINE if actor is None else author_of(actor)
     for run in runs:
         run.command_seq += 1
         run.next_tick_at = now
@@ -334,7 +343,7 @@ def facts_changed(
             run,
             [Entry("facts_changed", told)],
             at=now,
-            author=journal.ENGINE if actor is None else author_of(actor),
+            author=author,
         )
     wake_after_commit()
     return len(runs)

@@ -320,10 +320,12 @@ class PgStore:
         now = journal.database_now()
         ids = [run.pk for run in runs]
         commands: dict[int, list[Command]] = {}
-        for row in RunCommand.objects.filter(run__in=ids, accepted__isnull=True).order_by("run_id", "seq"):
+        for row in (
+            RunCommand.objects.sealed().filter(run__in=ids, accepted__isnull=True).order_by("run_id", "seq")
+        ):
             commands.setdefault(row.run_id, []).append(_command(row))
         intents = {i.run_id: i for i in Intent.objects.filter(run__in=ids, finished_at__isnull=True)}
-        standstills = {s.scope: s.says for s in Standstill.objects.filter(lifted_at__isnull=True)}
+        standstills = {s.scope: s.says for s in Standstill.objects.sealed().filter(lifted_at__isnull=True)}
         views = []
         for run in runs:
             metrics.LATE_SECONDS.observe(run.late_s or 0.0)
@@ -437,7 +439,7 @@ class PgStore:
     def _answer(self, run: Run, answers: tuple[Answer, ...], now: datetime, *, is_over: bool) -> list[Entry]:
         if not answers and not is_over:
             return []
-        rows = list(RunCommand.objects.filter(run=run, accepted__isnull=True).order_by("seq"))
+        rows = list(RunCommand.objects.sealed().filter(run=run, accepted__isnull=True).order_by("seq"))
         open_commands = {row.pk: _command(row) for row in rows}
         if is_over:
             answers += rules.over_answers(tuple(open_commands.values()), answers)
@@ -461,7 +463,7 @@ class PgStore:
             return "the lease is too short for the call"
         if run.command_seq != view.command_seq:
             return "a person's command came in"
-        standing = Standstill.objects.filter(scope__in=run.scopes, lifted_at__isnull=True).first()
+        standing = Standstill.objects.sealed().filter(scope__in=run.scopes, lifted_at__isnull=True).first()
         if standing is not None:
             return standing.says
         intent = Intent.objects.get(pk=intent_id)

@@ -1,0 +1,104 @@
+"""Erasing a person: the key under which their values were kept is destroyed, and the live row emptied or removed.
+
+Audit, journal and approvals stay as they were written; where the person stood is read "erased person 7F3A".
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.apps import apps
+from django.db import transaction
+
+from accounts.members import remove_member
+from accounts.models import Account, ApiToken, Contact, Membership, TeamMembership, User
+from portal.access import Permission, permissions_on
+from portal.audit.models import AuditEntry
+from portal.audit.services import record
+from portal.audit.subjects import Subject, erase_subject, erased_name
+from portal.errors import NotPermitted, Refused
+from portal.events.services import emit
+from portal.runs.models import OVER, Run
+
+
+@transaction.atomic
+def erase_contact(contact: Contact, *, actor: User, reason: str) -> None:
+    """Erase a contact for good. Raises NotPermitted unless the actor may erase there, Refused without a reason."""
+    if not reason.strip():
+        raise Refused("Say why the person is erased: the reason stays on record, the person does not.")
+    locked = Contact.objects.select_for_update().select_related("account").get(pk=contact.pk)
+    if Permission.ERASE not in permissions_on(actor, locked.account):
+        raise NotPermitted("Only an admin of the account may erase a person.", code="no_right")
+    account, ref = locked.account, locked.ref
+    erase_subject(Subject("contact", ref), by_ref=str(actor.ref))
+    record(
+        "contact.erased",
+        actor=actor,
+        account=account,
+        subject_type="accounts.contact",
+        subject_ref=str(ref),
+        subject_label=erased_name(ref),
+        reason=reason,
+        people=[locked],
+    )
+    emit("contact.erased", account=account, subject_type="contact", subject_ref=ref, actor=actor)
+
+
+@transaction.atomic
+def erase_person(user: User, *, actor: User | None, reason: str) -> None:
+    """Erase a user for good: roles, tokens, log-in, name and mail address. What they did stays on record, nameless.
+
+    Raises Refused for the last admin of an account, for whoever is in charge of an open run, and without a reason.
+    """
+    if not reason.strip():
+        raise Refused("Say why the person is erased: the reason stays on record, the person does not.")
+    locked = User.objects.select_for_update().get(pk=user.pk)
+    held = Run.objects.filter(in_charge=locked).exclude(status__in=OVER).first()
+    if held is not None:
+        raise Refused(
+            f"{locked.name} is in charge of “{held.title}”, which is not over. Put somebody else in charge first.",
+            code="in_charge",
+        )
+    for account in Account.objects.filter(memberships__user=locked).order_by("pk"):
+        remove_member(account, locked, actor=None)
+    erase_subject(Subject("user", locked.ref), by_ref=str(actor.ref) if actor is not None else "")
+    record(
+        "user.erased",
+        actor=actor,
+        subject_type="accounts.user",
+        subject_ref=str(locked.ref),
+        subject_label=erased_name(locked.ref),
+        reason=reason,
+        people=[locked],
+    )
+
+
+def empty_contact(ref: UUID) -> None:
+    """Remove the live row of an erased contact, also from a restored backup."""
+    Contact.objects.filter(ref=ref).delete()
+
+
+# What allauth keeps about somebody, where it is installed: (app label, model).
+_LOG_IN = (("account", "EmailAddress"), ("socialaccount", "SocialAccount"), ("mfa", "Authenticator"))
+
+
+def empty_user(ref: UUID) -> None:
+    """Empty the live row of an erased user, which things that they did still point to."""
+    user = User.objects.filter(ref=ref).first()
+    if user is None:
+        return
+    confirmed = AuditEntry.objects.filter(what="contact.confirmed", actor_ref=str(ref)).values("subject_ref")
+    for contact in Contact.objects.filter(
+        ref__in=[UUID(row["subject_ref"]) for row in confirmed], confirmed_by_name=user.name
+    ):
+        Contact.objects.filter(pk=contact.pk).update(confirmed_by_name=erased_name(ref))
+    for label, name in _LOG_IN:
+        if apps.is_installed(f"allauth.{label}"):
+            apps.get_model(label, name)._default_manager.filter(user=user).delete()
+    apps.get_model("notify", "Message")._default_manager.filter(user=user).delete()
+    ApiToken.objects.filter(user=user).delete()
+    Membership.objects.filter(user=user).delete()
+    TeamMembership.objects.filter(user=user).delete()
+    user.name, user.email, user.is_active = erased_name(ref), f"erased-{ref.hex}@erased.invalid", False
+    user.set_unusable_password()
+    user.save()

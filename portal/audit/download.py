@@ -1,0 +1,131 @@
+"""The audit as CSV: streamed in batches, safe to open in a spreadsheet, and itself on record."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import AsyncGenerator, Iterable
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max, QuerySet
+from django.http import StreamingHttpResponse
+
+from portal.access import Permission, in_database
+from portal.audit.filters import AuditFilter
+from portal.audit.models import AuditEntry, AuditSeal
+from portal.audit.selectors import entries_of_account, for_reader
+from portal.audit.services import record
+from portal.errors import Refused
+
+BATCH = 500
+COLUMNS = (
+    "at",
+    "what",
+    "actor",
+    "actor_ref",
+    "on_behalf_of",
+    "subject_type",
+    "subject",
+    "subject_ref",
+    "before",
+    "after",
+    "reason",
+    "address",
+    "token_prefix",
+    "request_id",
+    "seal",
+)
+# What a spreadsheet would take for a formula or a command when it opens the file.
+_STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
+
+
+def safe_cell(value: Any) -> str:
+    """Return a value as text that no spreadsheet takes for a formula: a leading apostrophe makes it text.
+
+    Source: OWASP, CSV Injection.
+    """
+    text = "" if value is None else str(value)
+    return f"'{text}" if text.startswith(_STARTS_A_FORMULA) else text
+
+
+def download(
+    account: Any, wanted: AuditFilter, *, actor: Any, granted: frozenset[Permission], reason: str
+) -> StreamingHttpResponse:
+    """Return the account's entries as CSV, newest first, as `actor` may read them; raises Refused without a reason.
+
+    That it was taken is on record before the first line leaves. Entries from after that moment are not in it.
+    """
+    if not reason.strip():
+        raise Refused("Say what the download is for: it stays on record.", code="reason_missing")
+    with transaction.atomic():
+        newest = entries_of_account(account).aggregate(newest=Max("pk"))["newest"] or 0
+        record(
+            "audit.exported",
+            actor=actor,
+            account=account,
+            subject=account,
+            after=wanted.named(),
+            reason=reason,
+        )
+    rows = wanted.rows(entries_of_account(account)).filter(pk__lte=newest)
+    response = StreamingHttpResponse(_lines(rows, granted), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="audit-{account.ref}.csv"'
+    response["Cache-Control"] = "no-store"
+    response["X-Accel-Buffering"] = "no"
+    return response
+
+
+async def _lines(rows: QuerySet[AuditEntry], granted: frozenset[Permission]) -> AsyncGenerator[bytes, None]:
+    yield _as_csv([COLUMNS])
+    before: int | None = None
+    while True:
+        batch, seals = await in_database(_batch, rows, before)
+        if not batch:
+            return
+        yield _as_csv(_row(entry, seals.get(entry.pk), granted) for entry in batch)
+        before = batch[-1].pk
+
+
+def _batch(rows: QuerySet[AuditEntry], before: int | None) -> tuple[list[AuditEntry], dict[int, int]]:
+    """Return the next entries and their seals' numbers; at most four queries, however many there are."""
+    found = rows if before is None else rows.filter(pk__lt=before)
+    batch = list(found.order_by("-pk")[:BATCH])
+    sealed = (
+        AuditSeal.objects.filter(entry__in=[entry.pk for entry in batch])
+        if batch
+        else AuditSeal.objects.none()
+    )
+    return batch, dict(sealed.values_list("entry", "no"))
+
+
+def _row(entry: AuditEntry, seal: int | None, granted: frozenset[Permission]) -> list[Any]:
+    reads_team_notes = Permission.TEAM_NOTES in granted
+    return [
+        entry.at.isoformat(),
+        entry.what,
+        entry.actor_name,
+        entry.actor_ref,
+        entry.on_behalf_of_name,
+        entry.subject_type,
+        entry.subject_label,
+        entry.subject_ref,
+        _json(for_reader(entry.before, reads_team_notes=reads_team_notes)),
+        _json(for_reader(entry.after, reads_team_notes=reads_team_notes)),
+        entry.reason,
+        entry.address if Permission.MEMBER_EDIT in granted else None,
+        entry.token_prefix,
+        entry.request_id,
+        seal,
+    ]
+
+
+def _json(values: dict[str, Any]) -> str:
+    return json.dumps(values, ensure_ascii=False, sort_keys=True) if values else ""
+
+
+def _as_csv(rows: Iterable[Iterable[Any]]) -> bytes:
+    out = io.StringIO()
+    csv.writer(out).writerows([safe_cell(value) for value in row] for row in rows)
+    return out.getvalue().encode()

@@ -1,0 +1,337 @@
+"""People in what is kept for ever: a person's values go in encrypted under a key of that person alone.
+
+    text = named(user)                     # a token; text around it may be kept anywhere
+    seal(subject_of(contact), "…")         # the same for one value
+    open_values([text, {"phone": token}])  # back in batches, or "erased person 7F3A"
+
+Erasing destroys the key and the live row. What was written stays as it was, so seals, digests and backups' order hold,
+and nobody can read it any more. A token is `⟦subject.ciphertext⟧`; AES-256-GCM with the subject as associated data, so a
+token moved to somebody else opens to nothing. Data keys lie encrypted under FIELD_KEYS in `audit_subjectkey`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import structlog
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from django.db import models, transaction
+from django.db.models import TextField
+from django.db.models.functions import Cast
+
+from portal.crypto import Undecryptable, decrypt
+
+log = structlog.get_logger(__name__)
+Row = TypeVar("Row", bound=models.Model)
+
+# These are looked for inside other texts as well: labels, reasons, sentences of a journal.
+_IDENTIFYING = ("name", "email", "phone")
+_SHORTEST = 3
+_TOKEN = re.compile(r"⟦([0-9a-f]{32})\.([A-Za-z0-9_=-]*)⟧")
+_NONCE = 12
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A person: the kind of row that stands for them (`contact`, `user`) and its public reference."""
+
+    kind: str
+    ref: uuid.UUID
+
+
+def subject_of(row: Any) -> Subject | None:
+    """Return the person that a row stands for; None for what is nobody. A person's model has `personal_fields`."""
+    if not getattr(type(row), "personal_fields", ()):
+        return None
+    return Subject(row._meta.model_name, row.ref)
+
+
+def people_of(row: Any) -> list[Any]:
+    """Return the people whom a row is or names: itself, and what its model lists in `people`."""
+    if row is None:
+        return []
+    found = [row] if subject_of(row) is not None else []
+    named_by = (getattr(row, name, None) for name in getattr(type(row), "people", ()))
+    return found + [person for person in named_by if subject_of(person) is not None]
+
+
+def erased_name(ref: uuid.UUID) -> str:
+    """Return what stands where an erased person stood."""
+    return f"erased person {ref.hex[:4].upper()}"
+
+
+# --- sealing -----------------------------------------------------------------------------------------------
+
+
+class Sealer:
+    """Seals values of several people with one look for their keys; makes the keys that are missing.
+
+    Must be used in the transaction that keeps what it returns: a key made here falls with it.
+    """
+
+    def __init__(self, people: Iterable[Any]) -> None:
+        self._people = {subject: person for person in people if (subject := subject_of(person)) is not None}
+        self._keys = _keys_for_sealing(self._people) if self._people else {}
+        self._words = sorted(
+            (
+                (word, subject)
+                for subject, person in self._people.items()
+                for word in {str(person), *(getattr(person, name, "") or "" for name in _IDENTIFYING)}
+                if isinstance(word, str) and len(word) >= _SHORTEST
+            ),
+            key=lambda pair: -len(pair[0]),
+        )
+
+    def value(self, subject: Subject, value: Any) -> str:
+        """Return one value as a token of `subject`, who must be among the people; an empty one for the erased."""
+        key = self._keys.get(subject)
+        sealed = "" if key is None else _encrypt(key, subject, value)
+        return f"⟦{subject.ref.hex}.{sealed}⟧"
+
+    def name(self, person: Any) -> str:
+        """Return a person's name as a token; the plain text of whoever is no subject."""
+        subject = subject_of(person)
+        return self.value(subject, str(person)) if subject in self._people else str(person)
+
+    def text(self, text: str) -> str:
+        """Return a text with each name, mail address and phone number of the people as tokens."""
+        for word, subject in self._words:
+            if word in text:
+                # Only between tokens: what is sealed already is not looked into.
+                parts = _TOKEN.split(text)
+                rebuilt = [
+                    part.replace(word, self.value(subject, word)) if place % 3 == 0 else part
+                    for place, part in enumerate(parts)
+                ]
+                text = "".join(
+                    part if place % 3 == 0 else (f"⟦{part}." if place % 3 == 1 else f"{part}⟧")
+                    for place, part in enumerate(rebuilt)
+                )
+        return text
+
+    def fields(self, person: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return `values` of a row: personal fields of it whole, the people's names in everything else."""
+        subject = subject_of(person)
+        own = frozenset(getattr(type(person), "personal_fields", ())) if subject is not None else frozenset()
+        return {
+            name: self.value(subject, value)
+            if subject is not None and name in own and value not in (None, "", [], {})
+            else self._deep(value)
+            for name, value in values.items()
+        }
+
+    def _deep(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {key: self._deep(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._deep(item) for item in value]
+        return value
+
+
+def named(person: Any) -> str:
+    """Return a person's name as a token, to stand in a text that is kept; "" for nobody."""
+    subject = subject_of(person)
+    if subject is None:
+        return str(person) if person is not None else ""
+    return Sealer([person]).value(subject, str(person))
+
+
+def _encrypt(key: bytes, subject: Subject, value: Any) -> str:
+    nonce = os.urandom(_NONCE)
+    plain = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    box = AESGCM(key).encrypt(nonce, plain, subject.ref.bytes)
+    return base64.urlsafe_b64encode(nonce + box).decode("ascii")
+
+
+def _keys_for_sealing(subjects: Iterable[Subject]) -> dict[Subject, bytes]:
+    """Return the data keys of `subjects`, new ones made; an erased subject gets none and stays erased."""
+    from portal.audit.models import Erasure, SubjectKey
+
+    wanted = {subject.ref: subject for subject in subjects}
+    stored = _stored_keys(wanted)
+    missing = [ref for ref in wanted if ref not in stored]
+    if missing:
+        erased = set(Erasure.objects.filter(ref__in=missing).values_list("ref", flat=True))
+        fresh = [
+            SubjectKey(kind=wanted[ref].kind, ref=ref, key=base64.b64encode(os.urandom(32)).decode("ascii"))
+            for ref in missing
+            if ref not in erased
+        ]
+        # Whoever was first wins; the other waits for that commit and then reads the key that is there.
+        SubjectKey.objects.bulk_create(fresh, ignore_conflicts=True)
+        stored |= _stored_keys(row.ref for row in fresh)
+    return {wanted[ref]: key for ref, key in stored.items()}
+
+
+def _stored_keys(refs: Iterable[uuid.UUID]) -> dict[uuid.UUID, bytes]:
+    from portal.audit.models import SubjectKey
+
+    rows = SubjectKey.objects.filter(ref__in=list(refs)).annotate(raw=Cast("key", output_field=TextField()))
+    return {ref: _unwrapped(raw) for ref, raw in rows.values_list("ref", "raw")}
+
+
+@lru_cache(maxsize=2000)
+def _unwrapped(raw: str) -> bytes:
+    # By the stored ciphertext, so that a key that was destroyed or never committed is not found by anybody.
+    return base64.b64decode(decrypt(raw))
+
+
+# --- opening -----------------------------------------------------------------------------------------------
+
+
+def open_values(values: Sequence[Any]) -> list[Any]:
+    """Return `values` (texts, lists, mappings) with every token opened. At most two queries, none without tokens.
+
+    What an erased person's tokens held is "erased person 7F3A". A text that only looks like a token stays as it is.
+    """
+    refs = {uuid.UUID(ref) for value in values for ref in _refs_in(value)}
+    if not refs:
+        return list(values)
+    keys, erased = _keys_for_opening(refs)
+    return [_opened(value, keys, erased) for value in values]
+
+
+def _keys_for_opening(refs: Iterable[uuid.UUID]) -> tuple[dict[uuid.UUID, bytes], frozenset[uuid.UUID]]:
+    from portal.audit.models import Erasure
+
+    try:
+        keys = _stored_keys(refs)
+    except Undecryptable as problem:
+        # A lost key of the operator's must not take every page down; the tokens themselves are shown.
+        log.warning("subject_keys_unreadable", problem=problem.code)
+        keys = {}
+    missing = [ref for ref in refs if ref not in keys]
+    erased = Erasure.objects.filter(ref__in=missing).values_list("ref", flat=True) if missing else ()
+    return keys, frozenset(erased)
+
+
+def _refs_in(value: Any) -> Iterable[str]:
+    if isinstance(value, str):
+        if "⟦" in value:
+            yield from (found.group(1) for found in _TOKEN.finditer(value))
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _refs_in(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _refs_in(item)
+
+
+def _opened(value: Any, keys: Mapping[uuid.UUID, bytes], erased: frozenset[uuid.UUID]) -> Any:
+    if isinstance(value, str):
+        if "⟦" not in value:
+            return value
+        whole = _TOKEN.fullmatch(value)
+        if whole is not None:
+            return _open_token(whole, keys, erased)
+        return _TOKEN.sub(lambda found: str(_open_token(found, keys, erased)), value)
+    if isinstance(value, Mapping):
+        return {key: _opened(item, keys, erased) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_opened(item, keys, erased) for item in value]
+    return value
+
+
+def _open_token(found: re.Match[str], keys: Mapping[uuid.UUID, bytes], erased: frozenset[uuid.UUID]) -> Any:
+    ref = uuid.UUID(found.group(1))
+    key = keys.get(ref)
+    if key is None:
+        return erased_name(ref) if ref in erased else found.group(0)
+    try:
+        box = base64.urlsafe_b64decode(found.group(2))
+        return json.loads(AESGCM(key).decrypt(box[:_NONCE], box[_NONCE:], ref.bytes))
+    except (ValueError, InvalidTag):
+        return found.group(0)
+
+
+def open_rows(rows: Sequence[models.Model], fields: Sequence[str]) -> None:
+    """Open the tokens in these fields of rows that were read, in place; at most two queries for all of them."""
+    values = [row.__dict__.get(name) for row in rows for name in fields]
+    if not any(True for value in values for _ in _refs_in(value)):
+        return
+    opened = iter(open_values(values))
+    for row in rows:
+        for name in fields:
+            value = next(opened)
+            if name in row.__dict__:
+                row.__dict__[name] = value
+
+
+class OpenedQuerySet(models.QuerySet[Row]):
+    """Rows whose `sealed_fields` are opened as they are read; `sealed()` reads them as they are stored.
+
+    `values()`, `iterator()` and `select_related()` give what is stored.
+    """
+
+    _opens = True
+
+    def sealed(self) -> OpenedQuerySet[Row]:
+        """Return the same rows with their tokens: for texts that are written on, and for streaming."""
+        found = self._chain()
+        found._opens = False
+        return found
+
+    def _clone(self) -> OpenedQuerySet[Row]:
+        made = super()._clone()  # type: ignore[misc]
+        made._opens = self._opens
+        return made  # type: ignore[no-any-return]
+
+    def _fetch_all(self) -> None:
+        is_new = self._result_cache is None  # type: ignore[has-type]
+        super()._fetch_all()  # type: ignore[misc]
+        rows = self._result_cache
+        if is_new and self._opens and rows and isinstance(rows[0], models.Model):
+            open_rows(rows, self.model.sealed_fields)  # type: ignore[attr-defined]
+
+
+# --- erasing -----------------------------------------------------------------------------------------------
+
+_erasers: dict[str, list[Callable[[uuid.UUID], None]]] = {}
+
+
+def register_eraser(kind: str, erase: Callable[[uuid.UUID], None]) -> None:
+    """Say how the live rows of one kind of person are emptied or removed; in the erasure's own transaction.
+
+    Called again after a restored backup, so it must be safe for somebody who is gone already.
+    """
+    known = _erasers.setdefault(kind, [])
+    if erase not in known:
+        known.append(erase)
+
+
+@transaction.atomic
+def erase_subject(subject: Subject, *, by_ref: str = "", at: Any = None) -> bool:
+    """Destroy a person's key and live values, and put them on the list of erasures; False if they are on it.
+
+    A repeat empties the live rows again: that is how a restored backup is brought up to the list.
+    """
+    from portal.audit.models import Erasure, SubjectKey
+
+    row, is_new = Erasure.objects.get_or_create(
+        ref=subject.ref, defaults={"kind": subject.kind, "by_ref": by_ref, **({"at": at} if at else {})}
+    )
+    SubjectKey.objects.filter(ref=subject.ref).delete()
+    for erase in _erasers.get(subject.kind, ()):
+        erase(subject.ref)
+    _forget_answers(subject.ref)
+    transaction.on_commit(lambda: log.info("subject_erased", kind=row.kind, ref=str(row.ref)))
+    return is_new
+
+
+def _forget_answers(ref: uuid.UUID) -> None:
+    # Answers of the API are kept for a day for repeats, and hold what they showed.
+    from portal.models import IdempotentAnswer
+
+    held = IdempotentAnswer.objects.annotate(text=Cast("body", output_field=TextField()))
+    held.filter(models.Q(text__contains=str(ref)) | models.Q(path__contains=str(ref))).delete()
