@@ -23,3 +23,4 @@ class AccountsConfig(AppConfig):
         register_rotation("mfa.Authenticator", second_factor.rotate_secrets)
         register_eraser("contact", erasure.empty_contact)
         register_eraser("user", erasure.empty_user)
+        register_eraser("invitation", erasure.empty_invitation)

@@ -11,7 +11,7 @@ from django.apps import apps
 from django.db import transaction
 
 from accounts.members import remove_member
-from accounts.models import Account, ApiToken, Contact, Membership, TeamMembership, User
+from accounts.models import Account, ApiToken, Contact, Invitation, Membership, TeamMembership, User
 from portal.access import Permission, permissions_on
 from portal.audit.models import AuditEntry
 from portal.audit.services import record
@@ -78,6 +78,11 @@ def empty_contact(ref: UUID) -> None:
     Contact.objects.filter(ref=ref).delete()
 
 
+def empty_invitation(ref: UUID) -> None:
+    """Take the mail address out of an invitation; that there was one, and to which role, stays."""
+    Invitation.objects.filter(ref=ref).update(email=f"erased-{ref.hex}@erased.invalid")
+
+
 # What allauth keeps about somebody, where it is installed: (app label, model).
 _LOG_IN = (("account", "EmailAddress"), ("socialaccount", "SocialAccount"), ("mfa", "Authenticator"))
 
@@ -92,6 +97,8 @@ def empty_user(ref: UUID) -> None:
         ref__in=[UUID(row["subject_ref"]) for row in confirmed], confirmed_by_name=user.name
     ):
         Contact.objects.filter(pk=contact.pk).update(confirmed_by_name=erased_name(ref))
+    for invitation in Invitation.objects.filter(email=user.email):
+        erase_subject(Subject("invitation", invitation.ref))
     for label, name in _LOG_IN:
         if apps.is_installed(f"allauth.{label}"):
             apps.get_model(label, name)._default_manager.filter(user=user).delete()

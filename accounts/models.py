@@ -228,6 +228,7 @@ class Invitation(Referenced):
 
     account_path = "account"
     team_path = "team"
+    personal_fields = ("email",)
 
     class Meta:
         constraints = [

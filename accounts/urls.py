@@ -13,6 +13,11 @@ urlpatterns = [
     path("accounts/as.csv", views.AccountListCsv.as_view(), name="account-list-csv"),
     path("accounts/<uuid:account_ref>/", views.AccountDetail.as_view(), name="account-detail"),
     path("accounts/<uuid:account_ref>/activity/", views.Activity.as_view(), name="activity"),
+    path(
+        "accounts/<uuid:account_ref>/activity/download/",
+        views.ActivityDownload.as_view(),
+        name="activity-download",
+    ),
     path("accounts/<uuid:account_ref>/contacts/", views.ContactList.as_view(), name="contact-list"),
     path(
         "accounts/<uuid:account_ref>/contacts/export/",

@@ -22,6 +22,9 @@ from accounts.forms import ConnectionForm, ContactForm
 from accounts.models import Account, AccountStatus, CloudConnection, Contact, ContactRole, Team
 from portal.access import Can, Permission, PortalView
 from portal.account_sections import actions_for, sections_for, tabs_for
+from portal.audit.download import download
+from portal.audit.filters import NAMES as FILTER_NAMES
+from portal.audit.filters import filter_of
 from portal.audit.selectors import entries_of_account, for_reader
 from portal.csvfile import csv_response
 from portal.errors import Refused, Trouble
@@ -171,7 +174,13 @@ class Activity(AccountPage):
     def get(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
         """Show the newest first."""
         account = self.find(Account, account_ref)
-        page = keyset(entries_of_account(account), request, order="-id", filters={"a": account.pk})
+        wanted = filter_of(request.GET)
+        page = keyset(
+            wanted.rows(entries_of_account(account)),
+            request,
+            order="-id",
+            filters={"a": account.pk, **wanted.named()},
+        )
         reads_team_notes = Permission.TEAM_NOTES in self.granted
         for entry in page.rows:
             entry.before = for_reader(entry.before, reads_team_notes=reads_team_notes)
@@ -179,8 +188,28 @@ class Activity(AccountPage):
         return self.show(
             "accounts/activity.html",
             page=page,
+            asked={name: request.GET.get(name, "") for name in FILTER_NAMES},
+            is_narrowed=bool(wanted.named()),
             # Where somebody was when changing something is for those who manage the members.
             with_addresses=Permission.MEMBER_EDIT in self.granted,
+        )
+
+
+class ActivityDownload(AccountPage):
+    """The same as CSV, with a reason that stays on record."""
+
+    permission = Permission.EXPORT
+    tab = "activity"
+
+    def post(self, request: HttpRequest, account_ref: UUID) -> HttpResponseBase:
+        """Stream the file; without a reason the sentence says that it is missing."""
+        account = self.find(Account, account_ref)
+        return download(
+            account,
+            filter_of(request.POST),
+            actor=self.user,
+            granted=self.granted,
+            reason=request.POST.get("reason", "")[:500],
         )
 
 

@@ -524,6 +524,11 @@ def _error(status: int) -> OpenApiResponse:
     )
 
 
+def problem_responses(*codes: int) -> dict[Any, OpenApiResponse]:
+    """Return the schema's answers for these errors, for operations that `documented` does not fit."""
+    return {(code, "application/problem+json"): _error(code) for code in codes}
+
+
 def documented(
     operation_id: str,
     answer: Any,

@@ -15,6 +15,8 @@ urlpatterns = [
     path("", include("capacity.api_urls")),
     path("", include("scaledown.api_urls")),
     path("accounts/<uuid:account_ref>/audit", audit.AuditListApi.as_view(), name="api-audit"),
+    path("accounts/<uuid:account_ref>/audit/export", audit.AuditExportApi.as_view(), name="api-audit-export"),
+    path("audit", audit.InstallationAuditApi.as_view(), name="api-installation-audit"),
     path("me/notices", notify.NoticeListApi.as_view(), name="api-notices"),
     path("me/notices/read", notify.NoticesReadAllApi.as_view(), name="api-notices-read-all"),
     path("me/notices/<uuid:notice_ref>/read", notify.NoticeReadApi.as_view(), name="api-notice-read"),

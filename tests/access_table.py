@@ -142,6 +142,9 @@ ROWS: dict[tuple[str, str], Row] = {
     ("accounts:account-list-csv", "GET"): Row(VIEWERS, "list"),
     ("accounts:account-detail", "GET"): Row(VIEWERS),
     ("accounts:activity", "GET"): Row(VIEWERS),
+    ("accounts:activity-download", "POST"): Row(
+        frozenset({"admin"}) | TEAM, body={"reason": "Yearly review"}
+    ),
     ("accounts:contact-list", "GET"): Row(VIEWERS),
     ("accounts:contact-list-csv", "GET"): Row(EXPORTERS),
     ("accounts:contact-list-csv", "POST"): Row(EXPORTERS, body={"reason": "moving to a new address book"}),
@@ -187,6 +190,8 @@ ROWS: dict[tuple[str, str], Row] = {
     ("api-connection-discovery", "GET"): Row(VIEWERS),
     ("api-audit", "GET"): Row(VIEWERS),
     ("api-events", "GET"): Row(VIEWERS),
+    ("api-audit-export", "POST"): Row(frozenset({"admin"}) | TEAM, body={"reason": "Yearly review"}),
+    ("api-installation-audit", "GET"): Row(frozenset({"operator"}), "personal"),
     ("api-approvals", "GET"): Row(VIEWERS, "list"),
     ("api-approval", "GET"): Row(VIEWERS),
     # The launch managers decide for the provider's side, never for the customer's (tests of approvals).

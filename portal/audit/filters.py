@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from django.db.models import Q, QuerySet
 
 from portal.audit.models import AuditEntry
+from portal.audit.words import WHAT
 from portal.errors import Refused
 
 NAMES = ("what", "actor", "subject", "from", "to", "q")
@@ -26,7 +27,7 @@ class AuditFilter:
     since: datetime | None = None
     until: datetime | None = None
     q: str = ""
-    """A part of the kind."""
+    """A part of the kind, as written or in words: "changed", "contact confirmed"."""
 
     def rows(self, rows: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
         """Return those of `rows` that are asked for."""
@@ -41,7 +42,8 @@ class AuditFilter:
         if self.until is not None:
             rows = rows.filter(at__lt=self.until)
         if self.q:
-            rows = rows.filter(what__icontains=self.q)
+            in_words = [kind for kind, words in WHAT.items() if self.q in words.lower()]
+            rows = rows.filter(Q(what__contains=self.q.replace(" ", "_")) | Q(what__in=in_words))
         return rows
 
     def named(self) -> dict[str, str]:
@@ -74,10 +76,7 @@ def filter_of(params: Mapping[str, str]) -> AuditFilter:
         subject=params.get("subject", "").strip()[:64],
         since=_moment(params.get("from", ""), "from", is_end=False),
         until=_moment(params.get("to", ""), "to", is_end=True),
-        # People type words: “contact changed” finds contact.changed.
-        q=params.get("q", "").strip()[:60].replace(" ", "_").replace("_", ".", 1)
-        if " " in params.get("q", "").strip()
-        else params.get("q", "").strip()[:60],
+        q=params.get("q", "").strip().lower()[:60],
     )
 
 

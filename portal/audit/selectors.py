@@ -18,6 +18,11 @@ def entries_of_account(account: Any) -> QuerySet[AuditEntry]:
     return AuditEntry.objects.filter(account_ref=account.ref)
 
 
+def entries_of_installation() -> QuerySet[AuditEntry]:
+    """Return what belongs to no account: log-ins, users, teams, tokens, what a stranger was refused."""
+    return AuditEntry.objects.filter(account_ref__isnull=True)
+
+
 def entries_of_user(user: Any) -> QuerySet[AuditEntry]:
     """Return what one user did, newest first."""
     return AuditEntry.objects.filter(actor_ref=str(user.ref)).order_by("-id")

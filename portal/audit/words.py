@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 
 WHAT = {
+    "access.refused": "Was refused: a right is missing",
+    "account.archived": "Account archived",
     "account.changed": "Account changed",
     "account.opened": "Account opened",
     "approval.approve": "Approved",
@@ -15,15 +17,23 @@ WHAT = {
     "approval.expired": "Approval ended without an answer",
     "approval.reject": "Turned down",
     "approval.void": "Approval no longer counts",
+    "audit.exported": "Audit downloaded",
     "ceiling.entered": "Most that one server carries entered",
     "connection.added": "Cloud connection added",
     "connection.changed": "Cloud connection changed",
     "connection.tested": "Cloud connection tested",
+    "contact.added": "Contact added",
+    "contact.changed": "Contact changed",
+    "contact.confirmed": "Contact confirmed",
+    "contact.erased": "Contact erased for good",
+    "contact.removed": "Contact removed",
     "count_source.set": "Connection count set up",
     "event.added": "Event added",
     "forecast.entered": "Expected peak entered",
     "lesson.written": "Lesson written on a report",
     "login.done": "Logged in",
+    "login.failed": "Log-in failed",
+    "login.throttled": "Log-ins held back after too many tries",
     "logout.done": "Logged out",
     "member.granted": "Access given",
     "member.removed": "Access taken away",
@@ -56,6 +66,9 @@ WHAT = {
     "token.used": "API token used",
     "user.added": "User added",
     "user.changed": "User changed",
+    "user.erased": "User erased for good",
+    "user.switched_off": "Log-in switched off",
+    "user.switched_on": "Log-in switched on again",
 }
 FIELDS = {
     "accepted_grade": "evidence that is enough",
