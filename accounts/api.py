@@ -9,11 +9,13 @@ from django.http import Http404
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import examples, selectors, services
 from accounts.clouds import discover_pools, test_connection
+from accounts.erasure import erase_contact, was_contact_of
 from accounts.models import Account, ApiToken, CloudConnection, Contact, Membership, TeamMembership
 from accounts.proof import need_from_session
 from accounts.serializers import (
@@ -252,6 +254,42 @@ class ContactConfirmApi(PortalAPIView):
             ),
             required=True,
         )
+
+
+class EraseIn(serializers.Serializer[Any]):
+    """Why somebody is erased."""
+
+    reason = serializers.CharField(max_length=500)
+
+
+class ContactEraseApi(PortalAPIView):
+    """Erase a contact for good."""
+
+    permission = Permission.ERASE
+
+    @documented(
+        "contacts_erase",
+        None,
+        summary="Erase a person for good, also one that was removed before",
+        request=EraseIn,
+        status=204,
+        command=True,
+        request_example={"reason": "Asked for it on 23 November."},
+        tag="contacts",
+    )
+    def post(self, request: Request, account_ref: UUID, contact_ref: UUID) -> Response:
+        """It cannot be undone: nobody can read the person's name, mail address and phone number any more, in the audit either."""
+        account = self.find(Account, account_ref)
+        data = self.read(EraseIn)
+        is_known = Contact.objects.filter(account=account, ref=contact_ref).exists()
+        if not is_known and not was_contact_of(account, contact_ref):
+            raise Http404("There is nothing here that you can see.")
+
+        def effect() -> Response:
+            erase_contact(account, contact_ref, actor=self.user, reason=data["reason"])
+            return Response(status=204)
+
+        return self.once(effect, required=True)
 
 
 class ConnectionListApi(PortalAPIView):

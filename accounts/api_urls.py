@@ -16,6 +16,11 @@ urlpatterns = [
     path("accounts/<uuid:account_ref>/events", events_api.AccountEventsApi.as_view(), name="api-events"),
     path("accounts/<uuid:account_ref>/contacts", api.ContactListApi.as_view(), name="api-contacts"),
     path("contacts/<uuid:contact_ref>", api.ContactApi.as_view(), name="api-contact"),
+    path(
+        "accounts/<uuid:account_ref>/contacts/<uuid:contact_ref>/erase",
+        api.ContactEraseApi.as_view(),
+        name="api-contact-erase",
+    ),
     path("contacts/<uuid:contact_ref>/confirm", api.ContactConfirmApi.as_view(), name="api-contact-confirm"),
     path("accounts/<uuid:account_ref>/connections", api.ConnectionListApi.as_view(), name="api-connections"),
     path("connections/<uuid:connection_ref>", api.ConnectionApi.as_view(), name="api-connection"),

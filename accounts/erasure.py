@@ -22,14 +22,18 @@ from portal.runs.models import OVER, Run
 
 
 @transaction.atomic
-def erase_contact(contact: Contact, *, actor: User, reason: str) -> None:
-    """Erase a contact for good. Raises NotPermitted unless the actor may erase there, Refused without a reason."""
+def erase_contact(account: Account, ref: UUID, *, actor: User, reason: str) -> None:
+    """Erase a contact of an account for good, also one that was removed before.
+
+    Raises NotPermitted unless the actor may erase there, Refused without a reason or where there never was such a contact.
+    """
     if not reason.strip():
         raise Refused("Say why the person is erased: the reason stays on record, the person does not.")
-    locked = Contact.objects.select_for_update().select_related("account").get(pk=contact.pk)
-    if Permission.ERASE not in permissions_on(actor, locked.account):
+    if Permission.ERASE not in permissions_on(actor, account):
         raise NotPermitted("Only an admin of the account may erase a person.", code="no_right")
-    account, ref = locked.account, locked.ref
+    contact = Contact.objects.select_for_update().filter(account=account, ref=ref).first()
+    if contact is None and not was_contact_of(account, ref):
+        raise Refused("There is no such contact in this account. Nobody was erased.", code="no_contact")
     erase_subject(Subject("contact", ref), by_ref=str(actor.ref))
     record(
         "contact.erased",
@@ -39,9 +43,16 @@ def erase_contact(contact: Contact, *, actor: User, reason: str) -> None:
         subject_ref=str(ref),
         subject_label=erased_name(ref),
         reason=reason,
-        people=[locked],
+        people=[contact] if contact is not None else [],
     )
     emit("contact.erased", account=account, subject_type="contact", subject_ref=ref, actor=actor)
+
+
+def was_contact_of(account: Account, ref: UUID) -> bool:
+    """Whether the account's audit speaks of a contact with this reference."""
+    return AuditEntry.objects.filter(
+        account_ref=account.ref, subject_type="accounts.contact", subject_ref=str(ref)
+    ).exists()
 
 
 @transaction.atomic
@@ -83,6 +94,18 @@ def empty_invitation(ref: UUID) -> None:
     Invitation.objects.filter(ref=ref).update(email=f"erased-{ref.hex}@erased.invalid")
 
 
+def _empty_confirmations(ref: UUID) -> None:
+    """Take the user out of the contacts that they were the last to confirm, under whichever name they had then."""
+    confirmed = AuditEntry.objects.filter(what="contact.confirmed")
+    mine = {UUID(seen) for seen in confirmed.filter(actor_ref=str(ref)).values_list("subject_ref", flat=True)}
+    for contact in Contact.objects.filter(ref__in=mine).exclude(confirmed_by_name=""):
+        last = (
+            confirmed.filter(subject_ref=str(contact.ref)).order_by("-pk").values_list("actor_ref", flat=True)
+        )
+        if last.first() == str(ref):
+            Contact.objects.filter(pk=contact.pk).update(confirmed_by_name=erased_name(ref))
+
+
 # What allauth keeps about somebody, where it is installed: (app label, model).
 _LOG_IN = (("account", "EmailAddress"), ("socialaccount", "SocialAccount"), ("mfa", "Authenticator"))
 
@@ -92,11 +115,7 @@ def empty_user(ref: UUID) -> None:
     user = User.objects.filter(ref=ref).first()
     if user is None:
         return
-    confirmed = AuditEntry.objects.filter(what="contact.confirmed", actor_ref=str(ref)).values("subject_ref")
-    for contact in Contact.objects.filter(
-        ref__in=[UUID(row["subject_ref"]) for row in confirmed], confirmed_by_name=user.name
-    ):
-        Contact.objects.filter(pk=contact.pk).update(confirmed_by_name=erased_name(ref))
+    _empty_confirmations(ref)
     for invitation in Invitation.objects.filter(email=user.email):
         erase_subject(Subject("invitation", invitation.ref))
     for label, name in _LOG_IN:

@@ -32,7 +32,7 @@ class EventOut(serializers.Serializer[Event]):
 
     specversion = serializers.CharField()
     id = serializers.UUIDField()
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]  # the field's name is CloudEvents' too
     type = serializers.CharField()
     subject = serializers.CharField()
     time = serializers.DateTimeField()

@@ -27,6 +27,7 @@ urlpatterns = [
     path("accounts/<uuid:account_ref>/contacts/add/", views.ContactAdd.as_view(), name="contact-add"),
     path("contacts/<uuid:contact_ref>/edit/", views.ContactEdit.as_view(), name="contact-edit"),
     path("contacts/<uuid:contact_ref>/confirm/", views.ContactConfirm.as_view(), name="contact-confirm"),
+    path("contacts/<uuid:contact_ref>/erase/", views.ContactErase.as_view(), name="contact-erase"),
     path("contacts/<uuid:contact_ref>/remove/", views.ContactRemove.as_view(), name="contact-remove"),
     path(
         "accounts/<uuid:account_ref>/connections/add/", views.ConnectionAdd.as_view(), name="connection-add"

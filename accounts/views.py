@@ -18,6 +18,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from accounts import selectors, services
 from accounts.clouds import discover_pools, test_connection
+from accounts.erasure import erase_contact
 from accounts.forms import ConnectionForm, ContactForm
 from accounts.models import Account, AccountStatus, CloudConnection, Contact, ContactRole, Team
 from portal.access import Can, Permission, PortalView
@@ -415,6 +416,33 @@ class ContactRemove(AccountPage):
         contact = self.find(Contact, contact_ref)
         services.remove_contact(contact, actor=self.user)
         messages.success(request, f"{contact.name} was removed.")
+        return redirect("accounts:contact-list", account_ref=self.account.ref)
+
+
+class ContactErase(AccountPage):
+    """Erase a contact for good, after asking on a page of its own."""
+
+    permission = Permission.ERASE
+
+    def get(self, request: HttpRequest, contact_ref: UUID) -> HttpResponse:
+        """Ask, and for the reason."""
+        contact = self.find(Contact, contact_ref)
+        return self.render(
+            "components/confirm_page.html",
+            title=f"Erase {contact.name} for good?",
+            text="Name, mail address, phone number and notes go, and nobody can read them in the activity any more: "
+            "it says “erased person” there. It cannot be undone. To keep on record who it was, remove the contact instead.",
+            action=request.path,
+            button="Erase 1 person for good",
+            reason="required",
+            back_url=reverse("accounts:contact-list", args=[self.account.ref]),
+        )
+
+    def post(self, request: HttpRequest, contact_ref: UUID) -> HttpResponse:
+        """Erase; without a reason the sentence says that it is missing."""
+        contact = self.find(Contact, contact_ref)
+        erase_contact(self.account, contact.ref, actor=self.user, reason=request.POST.get("reason", "")[:500])
+        messages.success(request, "The person was erased for good.")
         return redirect("accounts:contact-list", account_ref=self.account.ref)
 
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from accounts import members, services
 from accounts.erasure import erase_contact, erase_person
-from accounts.models import Contact, User
+from accounts.models import Account, Contact, User
 from portal.audit import sealer
 from portal.audit.models import AuditEntry, Erasure, SubjectKey
 from portal.audit.services import record
@@ -180,7 +180,7 @@ def test_an_erased_contact_is_gone_everywhere_and_the_seals_hold(maja):
     _account, admin, contact = maja
     services.change_contact(contact, {"phone": "+46709999999"}, actor=admin)
     sealer.seal_due()
-    erase_contact(contact, actor=admin, reason="Maja Lindgren asked for it.")
+    erase_contact(contact.account, contact.ref, actor=admin, reason="Maja Lindgren asked for it.")
     sealer.seal_due()
     assert not Contact.objects.filter(ref=contact.ref).exists()
     nobody = f"erased person {contact.ref.hex[:4].upper()}"
@@ -195,15 +195,51 @@ def test_erasing_needs_the_right_and_a_reason(maja):
     account, admin, contact = maja
     manager = make.launch_manager(account.team)
     with pytest.raises(NotPermitted):
-        erase_contact(contact, actor=manager, reason="Asked.")
+        erase_contact(contact.account, contact.ref, actor=manager, reason="Asked.")
     with pytest.raises(Refused, match="Say why"):
-        erase_contact(contact, actor=admin, reason=" ")
+        erase_contact(contact.account, contact.ref, actor=admin, reason=" ")
     assert Contact.objects.filter(ref=contact.ref).exists()
+
+
+def test_a_removed_contact_can_still_be_erased_by_its_own_account(maja):
+    account, admin, contact = maja
+    services.remove_contact(contact, actor=admin)
+    other = make.member(make.account(), "admin")
+    with pytest.raises(Refused, match="no such contact"):
+        erase_contact(Account.objects.get(memberships__user=other), contact.ref, actor=other, reason="Asked.")
+    assert AuditEntry.objects.get(what="contact.removed").subject_label == "Maja Lindgren"
+    erase_contact(account, contact.ref, actor=admin, reason="Asked.")
+    assert "erased person" in AuditEntry.objects.get(what="contact.removed").subject_label
+
+
+def test_an_admin_erases_on_the_page_and_through_the_api(maja):
+    account, admin, contact = maja
+    browser = Client()
+    browser.force_login(admin)
+    assert "cannot be undone" in browser.get(f"/contacts/{contact.ref}/erase/").content.decode()
+    assert browser.post(f"/contacts/{contact.ref}/erase/", {"reason": ""}).status_code == 422
+    assert browser.post(f"/contacts/{contact.ref}/erase/", {"reason": "Asked."}).status_code == 302
+    assert not Contact.objects.filter(ref=contact.ref).exists()
+    another = services.add_contact(account, {"name": "Bo Ek", "email": "bo@x.example"}, actor=admin)
+
+    def ask(ref):
+        return Client().post(
+            f"/api/v1/accounts/{account.ref}/contacts/{ref}/erase",
+            {"reason": "Asked."},
+            content_type="application/json",
+            HTTP_IDEMPOTENCY_KEY="once",
+            **make.bearer(make.token(admin)),
+        )
+
+    assert ask(uuid.uuid4()).status_code == 404
+    assert ask(another.ref).status_code == 204
+    assert not SubjectKey.objects.filter(ref=another.ref).exists()
+    assert ask(another.ref).status_code == 204
 
 
 def test_an_erased_person_gets_no_new_key(maja):
     _account, admin, contact = maja
-    erase_contact(contact, actor=admin, reason="Asked.")
+    erase_contact(contact.account, contact.ref, actor=admin, reason="Asked.")
     assert open_values([named(contact)]) == [f"erased person {contact.ref.hex[:4].upper()}"]
     assert not SubjectKey.objects.filter(ref=contact.ref).exists()
 
@@ -226,7 +262,7 @@ def test_the_last_admin_and_who_is_in_charge_are_not_erased(maja):
 )
 def test_the_list_of_erasures_only_grows(maja, sql):
     _account, admin, contact = maja
-    erase_contact(contact, actor=admin, reason="Asked.")
+    erase_contact(contact.account, contact.ref, actor=admin, reason="Asked.")
     with (
         pytest.raises(DatabaseError, match="append-only"),
         transaction.atomic(),
@@ -239,7 +275,7 @@ def test_a_restored_backup_is_brought_up_to_the_list(maja, tmp_path):
     account, admin, contact = maja
     key = SubjectKey.objects.values("kind", "ref").get(ref=contact.ref)
     raw = stored_key(contact.ref)
-    erase_contact(contact, actor=admin, reason="Asked.")
+    erase_contact(contact.account, contact.ref, actor=admin, reason="Asked.")
     out = StringIO()
     call_command("export_erasures", stdout=out)
     assert "Maja" not in out.getvalue()
@@ -354,7 +390,7 @@ def test_nothing_of_an_erased_person_is_in_a_dump_of_the_whole_database():
     for personal in (*of_contact[:1], "46707654321", "ada@shop.example", "Ada King"):
         assert personal in before  # the live rows: what is looked for can be found
 
-    erase_contact(contact, actor=admin, reason="Asked for it.")
+    erase_contact(contact.account, contact.ref, actor=admin, reason="Asked for it.")
     erase_person(admin, actor=None, reason="Asked for it.")
     sealer.seal_due()
     after = dump()

@@ -8,8 +8,7 @@ import json
 from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
-from django.db import transaction
-from django.db.models import Max, QuerySet
+from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 
 from portal.access import Permission, in_database
@@ -59,17 +58,10 @@ def download(
     """
     if not reason.strip():
         raise Refused("Say what the download is for: it stays on record.", code="reason_missing")
-    with transaction.atomic():
-        newest = entries_of_account(account).aggregate(newest=Max("pk"))["newest"] or 0
-        record(
-            "audit.exported",
-            actor=actor,
-            account=account,
-            subject=account,
-            after=wanted.named(),
-            reason=reason,
-        )
-    rows = wanted.rows(entries_of_account(account)).filter(pk__lte=newest)
+    entry = record(
+        "audit.exported", actor=actor, account=account, subject=account, after=wanted.named(), reason=reason
+    )
+    rows = wanted.rows(entries_of_account(account)).filter(pk__lte=entry.pk)
     response = StreamingHttpResponse(_lines(rows, granted), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="audit-{account.ref}.csv"'
     response["Cache-Control"] = "no-store"

@@ -278,18 +278,18 @@ class OpenedQuerySet(models.QuerySet[Row]):
 
     def sealed(self) -> OpenedQuerySet[Row]:
         """Return the same rows with their tokens: for texts that are written on, and for streaming."""
-        found = self._chain()
+        found = self.all()
         found._opens = False
         return found
 
     def _clone(self) -> OpenedQuerySet[Row]:
         made = super()._clone()  # type: ignore[misc]
         made._opens = self._opens
-        return made  # type: ignore[no-any-return]
+        return made
 
     def _fetch_all(self) -> None:
-        is_new = self._result_cache is None  # type: ignore[has-type]
-        super()._fetch_all()  # type: ignore[misc]
+        is_new = self._result_cache is None
+        super()._fetch_all()
         rows = self._result_cache
         if is_new and self._opens and rows and isinstance(rows[0], models.Model):
             open_rows(rows, self.model.sealed_fields)  # type: ignore[attr-defined]

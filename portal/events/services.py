@@ -47,11 +47,14 @@ def emit(
     if subject is not None:
         subject_type = subject_type or subject._meta.model_name or ""
         subject_ref = subject_ref or getattr(subject, "ref", subject.pk)
+    owner = account.ref if account is not None else account_ref
+    if owner is None:
+        raise ValueError("An event belongs to an account.")
     known = actor if getattr(actor, "is_authenticated", False) else None
     event = Event.objects.create(
         type=type,
         version=version,
-        account_ref=account.ref if account is not None else account_ref,
+        account_ref=owner,
         subject_type=subject_type,
         subject_ref=str(subject_ref),
         actor_ref=str(known.ref) if known else "",
