@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from django.db.models import QuerySet
@@ -16,6 +14,7 @@ from portal.audit.filters import AuditFilter
 from portal.audit.models import AuditEntry, AuditSeal
 from portal.audit.selectors import entries_of_account, for_reader
 from portal.audit.services import record
+from portal.csvfile import lines
 from portal.errors import Refused
 
 BATCH = 500
@@ -36,17 +35,6 @@ COLUMNS = (
     "request_id",
     "seal",
 )
-# What a spreadsheet would take for a formula or a command when it opens the file.
-_STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
-
-
-def safe_cell(value: Any) -> str:
-    """Return a value as text that no spreadsheet takes for a formula: a leading apostrophe makes it text.
-
-    Source: OWASP, CSV Injection.
-    """
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(_STARTS_A_FORMULA) else text
 
 
 def download(
@@ -70,13 +58,13 @@ def download(
 
 
 async def _lines(rows: QuerySet[AuditEntry], granted: frozenset[Permission]) -> AsyncGenerator[bytes, None]:
-    yield _as_csv([COLUMNS])
+    yield lines([COLUMNS])
     before: int | None = None
     while True:
         batch, seals = await in_database(_batch, rows, before)
         if not batch:
             return
-        yield _as_csv(_row(entry, seals.get(entry.pk), granted) for entry in batch)
+        yield lines([_row(entry, seals.get(entry.pk), granted) for entry in batch])
         before = batch[-1].pk
 
 
@@ -95,7 +83,7 @@ def _batch(rows: QuerySet[AuditEntry], before: int | None) -> tuple[list[AuditEn
 def _row(entry: AuditEntry, seal: int | None, granted: frozenset[Permission]) -> list[Any]:
     reads_team_notes = Permission.TEAM_NOTES in granted
     return [
-        entry.at.isoformat(),
+        entry.at,
         entry.what,
         entry.actor_name,
         entry.actor_ref,
@@ -115,9 +103,3 @@ def _row(entry: AuditEntry, seal: int | None, granted: frozenset[Permission]) ->
 
 def _json(values: dict[str, Any]) -> str:
     return json.dumps(values, ensure_ascii=False, sort_keys=True) if values else ""
-
-
-def _as_csv(rows: Iterable[Iterable[Any]]) -> bytes:
-    out = io.StringIO()
-    csv.writer(out).writerows([safe_cell(value) for value in row] for row in rows)
-    return out.getvalue().encode()
