@@ -79,15 +79,19 @@ def emit_to_scope(type: str, scope: str, **fields: Any) -> int:
 def _accounts_in(scope: str) -> Iterator[uuid.UUID]:
     kind, _, ref = scope.partition(":")
     rows = apps.get_model("accounts", "Account")._default_manager.order_by("pk")
+    try:
+        known = uuid.UUID(ref) if kind != "all" else None
+    except ValueError:
+        return
     match kind:
         case "all":
             pass
         case "team":
-            rows = rows.filter(team__ref=ref)
+            rows = rows.filter(team__ref=known)
         case "account":
-            rows = rows.filter(ref=ref)
+            rows = rows.filter(ref=known)
         case "connection":
-            rows = rows.filter(connections__ref=ref)
+            rows = rows.filter(connections__ref=known)
         case _:
             rows = rows.none()
     yield from rows.values_list("ref", flat=True)

@@ -455,7 +455,7 @@ def test_the_teams_notes_do_not_reach_the_customer_by_way_of_the_audit(api):
     browser = Client()
     browser.force_login(api.user)
     page = browser.get(f"/accounts/{api.account.ref}/activity/").content.decode()
-    assert "account: changed" in page
+    assert "Account changed" in page
     assert "difficult" not in page
 
 
