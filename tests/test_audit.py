@@ -63,7 +63,7 @@ def test_an_entry_outlives_what_it_speaks_of():
     entry = record("contact.removed", account=account, subject=contact)
     contact.delete()
     account.delete()
-    entry.refresh_from_db()
+    entry = AuditEntry.objects.get(pk=entry.pk)
     assert (entry.account_name, entry.subject_label) == (str(account), "Maja Lindgren")
 
 

@@ -80,7 +80,7 @@ def _accounts_in(scope: str) -> Iterator[uuid.UUID]:
     kind, _, ref = scope.partition(":")
     rows = apps.get_model("accounts", "Account")._default_manager.order_by("pk")
     try:
-        known = uuid.UUID(ref) if kind != "all" else None
+        known = uuid.UUID(ref) if kind != "all" else uuid.UUID(int=0)
     except ValueError:
         return
     match kind:
