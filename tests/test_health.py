@@ -142,6 +142,7 @@ def messages(settings, monkeypatch, **changes):
         "SESSION_COOKIE_SECURE": True,
         "CSRF_COOKIE_SECURE": True,
         "SECURE_SSL_REDIRECT": True,
+        "MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN": False,
         "PUBLIC_URL": "https://portal.example",
         "EMAIL_URL": "smtp://portal:worthless@mail.example:587",
         "MAIL_FROM": "portal@portal.example",
