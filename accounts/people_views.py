@@ -748,7 +748,7 @@ class Join(PortalView):
                 log_in_first=not known and invitations.has_log_in(invitation),
                 log_in_url=f"{reverse('login')}?next={self.request.path}",
             )
-        # Neither kept by the browser nor named to any page that is opened from it.
+        # Not kept by the browser. Its address is named to this host alone (SECURE_REFERRER_POLICY); with no-referrer a
+        # browser would send `Origin: null` with the form, which the check against forged forms refuses.
         response["Cache-Control"] = "no-store"
-        response["Referrer-Policy"] = "no-referrer"
         return response

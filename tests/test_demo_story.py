@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from portal.demo import is_good, unavoidable_s
+from portal.demo import is_good, main, unavoidable_s
+from portal.demo_accounts import code_at
 
 GOOD = {
     "status": "completed",
@@ -66,3 +67,17 @@ def test_the_unavoidable_waits_are_the_plans_own_and_the_providers():
     plan = {"min_drain_s": 7.0, "soak_s": 6.0, "hold_s": 0.0}
     settings = {"pending_update_s": [0.5, 1.5], "delete_s": 30.0, "speed": 10.0}
     assert unavoidable_s(plan, settings) == 7 + 6 + 2 * 1.0 + 3
+
+
+@pytest.mark.parametrize(
+    ("at_s", "code"),
+    [(59, "287082"), (1111111109, "081804"), (1234567890, "005924"), (20000000000, "353130")],
+)
+def test_the_demos_authenticator_app_shows_the_codes_of_the_standard(at_s, code):
+    # RFC 6238, appendix B, SHA-1; the last six of its eight digits.
+    assert code_at("GEZD GNBV GY3T QOJQ GEZD GNBV GY3T QOJQ", at_s) == code
+
+
+def test_an_unknown_story_is_named_with_those_there_are(capsys):
+    assert main(["weather"]) == 2
+    assert "scaledown, accounts, all" in capsys.readouterr().err
