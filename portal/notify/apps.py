@@ -16,7 +16,13 @@ class NotifyConfig(AppConfig):
         """Register the portal's own purposes, their check, and who listens to runs and standstills."""
         from portal.notify import checks, news, purposes
         from portal.runs import registry as runs
+        from portal.ui import me
 
+        me.register(
+            me.MeLink(
+                "notices", "Notices", "notice-preferences", "What you are told, how, and at which hours."
+            )
+        )
         purposes.register_own()
         checks.install()
         runs.listen(news.run_changed)
