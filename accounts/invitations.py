@@ -35,6 +35,7 @@ from accounts.models import (
 )
 from portal.audit.services import record
 from portal.errors import NotPermitted, Refused, StaleState, TooOften
+from portal.events.services import emit
 from portal.notify.services import tell
 
 PREFIX = "ssi_"
@@ -191,6 +192,7 @@ def invite(
         subject=invitation,
         after=_facts(invitation),
     )
+    _emit("sent", invitation, actor)
     return invitation
 
 
@@ -212,6 +214,7 @@ def send_again(invitation: Invitation, *, actor: User, now: datetime | None = No
     locked.save()
     _send(locked, token, actor, now)
     record("invitation.sent", actor=actor, account=locked.account, subject=locked, after=_facts(locked))
+    _emit("sent", locked, actor)
     return locked
 
 
@@ -237,6 +240,7 @@ def _revoke(locked: Invitation, actor: User, now: datetime) -> None:
     locked.revoked_at = now
     locked.save(update_fields=["revoked_at", "updated_at"])
     record("invitation.revoked", actor=actor, account=locked.account, subject=locked, before=_facts(locked))
+    _emit("revoked", locked, actor)
 
 
 def _locked(place: Account | Team) -> Account | Team:
@@ -359,6 +363,18 @@ _MEANS = {
 def what_it_means(role: str) -> str:
     """Return what somebody in this role does, in the words of a person."""
     return _MEANS[role]
+
+
+def _emit(happened: str, invitation: Invitation, actor: User) -> None:
+    """Tell the account's events; a team's invitations belong to no account."""
+    if invitation.account is not None:
+        emit(
+            f"invitation.{happened}",
+            account=invitation.account,
+            subject=invitation,
+            data={"role": invitation.role},
+            actor=actor,
+        )
 
 
 def _facts(invitation: Invitation) -> dict[str, Any]:
@@ -484,14 +500,4 @@ def _give(invitation: Invitation, user: User, now: datetime) -> None:
         subject=invitation,
         after=_facts(invitation),
     )
-
-
-def purge(now: datetime) -> int:
-    """Forget mails that no limit counts any more; returns how many."""
-    keep: Iterable[int] = Invitation.objects.filter(
-        accepted_at__isnull=True, revoked_at__isnull=True
-    ).values_list("pk", flat=True)
-    gone, _ = (
-        InvitationSent.objects.filter(at__lt=now - timedelta(days=7)).exclude(invitation__in=keep).delete()
-    )
-    return gone
+    _emit("accepted", invitation, user)

@@ -158,6 +158,7 @@ def _set_status(locked: Account, status: AccountStatus, what: str, reason: str, 
         after=snapshot(locked, ("status",)),
         reason=reason,
     )
+    emit(what, account=locked, subject=locked, actor=actor)
     return locked
 
 

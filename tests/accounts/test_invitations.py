@@ -14,6 +14,7 @@ from accounts import invitations, members
 from accounts.models import Invitation, Membership, TeamMembership, User
 from portal.audit.models import AuditEntry
 from portal.errors import NotPermitted, Refused, StaleState, TooOften
+from portal.events.models import Event
 from portal.notify.models import Message
 from portal.runs import registry
 from portal.runs.models import Run
@@ -325,6 +326,16 @@ def test_a_lead_invites_into_the_team(desk):
     assert (made.role, made.granted_by) == ("launch_manager", desk.lead)
     with pytest.raises(NotPermitted):
         desk.invite("b@north.example", "launch_manager", by=desk.manager, to=desk.team)
+
+
+def test_what_happens_to_invitations_is_told_by_reference_alone(desk):
+    invitation = desk.invite()
+    desk.join(desk.token(invitation))
+    invitations.revoke(desk.invite("other@new.example"), actor=desk.admin)
+    told = list(Event.objects.filter(type__startswith="invitation.").order_by("pk"))
+    assert [event.type.partition(".")[2] for event in told] == ["sent", "accepted", "sent", "revoked"]
+    assert told[0].subject_ref == str(invitation.ref)
+    assert "new.example" not in str([vars(event) for event in told])
 
 
 def test_what_was_accepted_is_not_taken_back(desk):
