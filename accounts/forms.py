@@ -49,7 +49,13 @@ class LogInForm(AuthenticationForm):
             return super().clean()
         except ValidationError:
             known = User.objects.filter(email=email.strip().lower()).first()
-            record_outside("login.failed", subject=known, after={"mail_known": known is not None})
+            # By reference alone: naming somebody takes looking for their key, which would be work that tells who is known.
+            record_outside(
+                "login.failed",
+                subject_type="accounts.user" if known is not None else "",
+                subject_ref=str(known.ref) if known is not None else "",
+                after={"mail_known": known is not None},
+            )
             raise
 
     def get_invalid_login_error(self) -> ValidationError:
