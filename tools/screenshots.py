@@ -82,6 +82,8 @@ def live(held: Held, browser: Browser, draw: Callable[[story.Person, str], None]
     expect(lanes.locator(".lane").nth(1)).to_contain_text("measured", timeout=120_000)
     manager.page.goto(run_url)
     expect(lanes.locator(".lane").nth(1)).to_contain_text("measured")
+    for person in (manager, approver):
+        expect(person.page.locator(".live")).to_have_text("live")
     draw(manager, "live-run")
     draw(approver, "live-run")
     manager.page.goto(f"{held.url}/")
