@@ -207,11 +207,12 @@ def _drained(turn: Turn, way: ServerWay, grade: Grade, evidence: str) -> bool:
     )
     turn.note(
         "drained",
-        wording.drained(way.name, evidence),
+        wording.drained(way.name, evidence, is_counted=grade is Grade.MEASURED),
         way.server_id,
         grade=grade.value,
         evidence=evidence,
         connections=drain.connections,
+        may_cut=drain.cut is not None,
         source=drain.source,
         took_s=round(turn.age_s(drain.seen_at), 1),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import quantiles
@@ -13,9 +13,10 @@ from scaledown import services
 from scaledown.canonical import plan_from_plain
 from scaledown.models import Plan
 from scaledown.preview import HOURS_A_MONTH
-from scaledown.progress import Progress, ServerWay, progress_from_plain
+from scaledown.progress import ServerWay, progress_from_plain
 from scaledown.selectors import DecisionShown, Point, thin
 from scaledown.types import Phase, PlanData
+from scaledown.ways_out import KINDS, WayOut, ways_out
 
 POINTS_SHOWN = 400
 SAMPLES_READ = 60_000
@@ -130,8 +131,11 @@ def report(run: Run, *, for_customer: bool = False) -> Report:
     progress = progress_from_plain(open_values([whole.progress])[0])
     samples = _by_series(whole)
     entries = list(
-        JournalEntry.objects.filter(run=whole, kind__in=["halted", "command", "status"]).order_by("seq")
+        JournalEntry.objects.filter(run=whole, kind__in=["halted", "command", "status", *KINDS]).order_by(
+            "seq"
+        )
     )
+    outs = ways_out(entries)
     retired = [way for way in progress.servers if way.phase is Phase.RETIRED]
     gone = [way for way in progress.servers if way.phase in {Phase.RETIRED, Phase.GONE}]
     before = len(plan.servers) + len(plan.remaining)
@@ -158,11 +162,14 @@ def report(run: Run, *, for_customer: bool = False) -> Report:
         retired=len(retired),
         put_back=sum(1 for way in progress.servers if way.phase is Phase.RESTORED),
         server_hours_saved_per_month=round(len(gone) * HOURS_A_MONTH, 1),
-        servers=tuple(_server(way, samples, for_customer=for_customer) for way in progress.servers),
+        servers=tuple(
+            _server(way, outs.get(way.server_id, ()), samples, for_customer=for_customer)
+            for way in progress.servers
+        ),
         probes=probes,
         halts=tuple(_halts(entries, for_customer=for_customer)),
         approvals=_approvals(whole),
-        requests_failed=requests_failed(plan, progress, samples, probes),
+        requests_failed=requests_failed(plan, outs, samples, probes),
         cannot_be_undone=_cannot_be_undone(retired),
         lessons=tuple(
             LessonShown(str(row.ref), row.text, str(row.written_by), row.written_at)
@@ -183,25 +190,47 @@ def _by_series(run: Run) -> dict[str, list[RunSample]]:
     return rows
 
 
-def _server(way: ServerWay, samples: dict[str, list[RunSample]], *, for_customer: bool) -> ServerReport:
+def _server(
+    way: ServerWay,
+    outs: Sequence[WayOut],
+    samples: dict[str, list[RunSample]],
+    *,
+    for_customer: bool,
+) -> ServerReport:
     drain, verdict = way.drain, way.verdict
+    # The way of a server that came back has forgotten how it went out.
+    out = outs[-1] if outs and drain is None else None
     rows = samples.get(f"connections:{way.server_id}", [])
-    says = "" if verdict is None else verdict.customer_says if for_customer else verdict.says
+    if out is not None:
+        verdict_says = out.verdict_customer_says if for_customer else out.verdict_says
+    else:
+        verdict_says = "" if verdict is None else verdict.customer_says if for_customer else verdict.says
+    grade = drain.grade.value if drain and drain.grade else ""
     return ServerReport(
         server_id=way.server_id,
         server_name=way.name,
         outcome=way.phase.value,
-        drain_began_at=drain.begun_at if drain else None,
-        drained_at=drain.done_at if drain else None,
-        drain_grade=drain.grade.value if drain and drain.grade else "",
-        drain_evidence=drain.evidence if drain else "",
-        connections_cut=None if drain is None or drain.is_cut_unknown else drain.cut,
-        left_pool_at=way.left_at,
-        verdict=verdict.verdict.value if verdict else "",
-        verdict_says=says,
+        drain_began_at=out.began_at if out else drain.begun_at if drain else None,
+        drained_at=out.drained_at if out else drain.done_at if drain else None,
+        drain_grade=out.grade if out else grade,
+        drain_evidence=out.evidence if out else drain.evidence if drain else "",
+        connections_cut=_cut(outs)[0],
+        left_pool_at=out.left_at if out else way.left_at,
+        verdict=out.verdict if out else verdict.verdict.value if verdict else "",
+        verdict_says=verdict_says,
         deleted_at=way.retired_at,
         connections=thin([Point(row.at, row.value) for row in rows], POINTS_SHOWN),
     )
+
+
+def _cut(outs: Iterable[WayOut]) -> tuple[int | None, int]:
+    """Return (connections that were open when they were let be cut, how often that was not known).
+
+    None: none was cut, or none of how many is known.
+    """
+    cut = [out for out in outs if out.is_cut]
+    known = [out.open_then for out in cut if out.open_then is not None]
+    return (sum(known) if known else None), len(cut) - len(known)
 
 
 def _probe(plan: PlanData, samples: dict[str, list[RunSample]]) -> Iterable[ProbeReport]:
@@ -236,8 +265,8 @@ def _halts(entries: Sequence[JournalEntry], *, for_customer: bool) -> Iterable[H
             continue
         after: list[str] = []
         for later in entries[index + 1 :]:
-            if later.kind == "halted":
-                break
+            if later.kind in {"halted", "status"}:
+                break  # what is asked once the run goes on is no answer to the halt
             if later.kind == "command":
                 after.append(later.says)
         yield HaltReport(
@@ -262,14 +291,12 @@ def _approvals(run: Run) -> tuple[DecisionShown, ...]:
 
 def requests_failed(
     plan: PlanData,
-    progress: Progress,
+    outs: Mapping[str, Sequence[WayOut]],
     samples: dict[str, list[RunSample]],
     probes: Sequence[ProbeReport],
 ) -> RequestsFailed:
     """Return what can be said about failed requests: seen, none seen (by what), or not measurable here."""
-    drains = [way.drain for way in progress.servers if way.drain is not None and way.drain.cut is not None]
-    cut = [drain.cut for drain in drains if drain.cut is not None and not drain.is_cut_unknown]
-    unknown = sum(drain.is_cut_unknown for drain in drains)
+    cut, unknown = _cut(out for ways in outs.values() for out in ways)
     watched = sum(probe.looks - probe.unknown for probe in probes)
     failed_at = [
         row.at
@@ -278,12 +305,13 @@ def requests_failed(
         if row.detail.get("ok") is False
     ]
     source = f"{len(probes)} probe{'s' if len(probes) != 1 else ''} of the site"
-    if failed_at or any(cut) or unknown:
+    if failed_at or cut or unknown:
         parts = []
         if failed_at:
             parts.append(f"{len(failed_at)} of {watched} checks of the site failed.")
-        if any(cut):
-            parts.append(f"{sum(cut)} open connections were cut, as a person or the plan allowed.")
+        if cut:
+            were = "connection was" if cut == 1 else "connections were"
+            parts.append(f"{cut} open {were} cut, as a person or the plan allowed.")
         if unknown:
             parts.append(
                 f"Of {unknown} server{'s' if unknown != 1 else ''} connections may have been cut, as a person or "

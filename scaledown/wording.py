@@ -264,8 +264,14 @@ def drain_unknown(name: str, problem: str, limit_s: float) -> Words:
     )
 
 
-def drained(name: str, evidence: str) -> Words:
-    return Words(f"{name} is drained: {evidence}.", f"{name} has no open connections any more.")
+def drained(name: str, evidence: str, *, is_counted: bool) -> Words:
+    """`is_counted`: connections were counted, and none is open. Nothing else may be called empty."""
+    if is_counted:
+        return Words(f"{name} is drained: {evidence}.", f"{name} has no open connections any more.")
+    return Words(
+        f"{name} goes on to its removal: {evidence}.",
+        f"The time for open connections of {name} to finish is over. Some may still be open, and are then cut once.",
+    )
 
 
 def limit_reached(name: str, open_now: int | None, limit_s: float, patience_s: float) -> Words:
@@ -322,14 +328,14 @@ def inconclusive(name: str, why: str) -> Words:
 def inconclusive_halt(name: str, why: str) -> Words:
     return Words(
         f"Whether traffic keeps up without {name} cannot be told. {why} {name} is alive and can be put back.",
-        "Paused for safety: we cannot tell yet whether your site keeps up. Nothing was deleted.",
+        f"Paused for safety: we cannot tell yet whether your site keeps up. {name} was not deleted.",
     )
 
 
 def not_keeping_up(name: str, why: str) -> Words:
     return Words(
         f"Traffic does not keep up without {name}. {why} It is being put back; it was not deleted.",
-        f"Paused for safety: your site needs {name}. We are putting it back into service; nothing was deleted.",
+        f"Paused for safety: your site needs {name}. We are putting it back into service; it was not deleted.",
     )
 
 

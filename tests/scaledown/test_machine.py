@@ -125,6 +125,10 @@ def test_going_on_needs_a_reason_and_covers_no_more_connections_than_were_named(
     assert desk.command("go_on", connections=4).accepted
     desk.until_phase(Phase.VERIFYING)
     assert desk.way().drain.cut == 4
+    told = next(entry for entry in desk.journal if entry.kind == "drained")
+    assert told.detail["may_cut"]
+    assert told.detail["connections"] == 4
+    assert "no open connections" not in told.customer_says
 
 
 @pytest.mark.parametrize(

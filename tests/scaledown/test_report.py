@@ -6,10 +6,13 @@ from dataclasses import replace
 from datetime import UTC, timedelta
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from portal.access import permissions_on
+from portal.runs import journal
 from portal.runs.models import Run, RunSample
+from portal.runs.types import Entry
 from scaledown import services
 from scaledown.progress import DrainWay, Meter, new_progress, progress_to_plain, with_server
 from scaledown.report import report
@@ -79,12 +82,70 @@ def test_failed_requests_are_seen_none_seen_or_not_measurable(run, oks, answer, 
     assert (told.since is None) == (answer == "not_measurable")
 
 
-def test_connections_that_were_cut_are_failed_requests(run):
+def went_out(run, *, open_then: int | None, may_cut: bool = True, server: str = "srv-06"):
+    """Journal that the first server drained, was let go on, and left its load balancer."""
+    removed = {"action": "remove_node", "outcome": "done"}
+    drained = {
+        "grade": "timed",
+        "evidence": "a person let them be cut",
+        "connections": open_then,
+        "may_cut": may_cut,
+    }
+    entries = [
+        Entry("server_draining", "It drains.", subject=server, detail={"was": "queued"}),
+        Entry("drained", "It goes on.", subject=server, detail=drained),
+        Entry("outcome", "Done.", subject=server, detail=removed),
+        Entry("server_verifying", "It has left.", subject=server),
+        Entry("verdict", "It fails.", "Your site needs it.", subject=server, detail={"verdict": "fails"}),
+    ]
+    with transaction.atomic():
+        journal.write(Run.objects.get(pk=run.pk), entries, at=timezone.now(), author=journal.ENGINE)
+
+
+@pytest.mark.parametrize("phase", [Phase.RETIRED, Phase.RESTORED])
+def test_connections_that_were_cut_are_failed_requests_also_where_the_server_came_back(run, phase):
     probed(run, True, True)
-    becomes(run, phase=Phase.RETIRED, drain=DrainWay(begun_at=timezone.now(), cut=7))
+    becomes(run, phase=phase)
+    went_out(run, open_then=7)
     told = report(run).requests_failed
     assert told.answer == "seen"
     assert "7 open connections were cut" in told.says
+    assert report(run).servers[0].connections_cut == 7
+
+
+def test_a_cut_of_a_number_that_nobody_knew_is_not_called_none(run):
+    probed(run, True)
+    went_out(run, open_then=None)
+    told = report(run).requests_failed
+    assert told.answer == "seen"
+    assert "how many were open is not known" in told.says
+    assert report(run).servers[0].connections_cut is None
+
+
+def test_a_server_that_left_empty_cut_nobody_off(run):
+    probed(run, True)
+    went_out(run, open_then=0, may_cut=False)
+    assert report(run).requests_failed.answer == "none_seen"
+
+
+def test_a_report_keeps_how_a_server_went_out_that_was_put_back(run):
+    becomes(run, phase=Phase.RESTORED)
+    went_out(run, open_then=7)
+    told = report(run, for_customer=True).servers[0]
+    assert (told.outcome, told.verdict, told.verdict_says) == ("restored", "fails", "Your site needs it.")
+    assert None not in (told.drain_began_at, told.drained_at, told.left_pool_at)
+
+
+def test_only_what_was_asked_while_the_run_was_stopped_counts_as_decided_after_a_halt(run):
+    entries = [
+        Entry("halted", "It stopped."),
+        Entry("command", "Lena asked: resume."),
+        Entry("status", "The run goes on."),
+        Entry("command", "Lena asked: skip."),
+    ]
+    with transaction.atomic():
+        journal.write(Run.objects.get(pk=run.pk), entries, at=timezone.now(), author=journal.ENGINE)
+    assert report(run).halts[0].decisions == ("Lena asked: resume.",)
 
 
 def test_a_report_counts_what_was_deleted_and_what_it_saves(run):
