@@ -314,18 +314,20 @@ def _pauses(now: Situation) -> list[Offer]:
             else "Nothing more is sent. No server is on its way out."
         )
         return [_pause("now", "Pause", leaves, leaves if on_its_way else "Nothing more happens.")]
-    now_leaves = f"{way.name} goes back in service, then nothing more is sent."
-    return [
-        _pause(
-            "after_this_server",
-            f"Pause after {way.name}",
-            f"{way.name} is brought to its end, then nothing more is sent.",
-            f"We finish {way.name}, then wait.",
-        ),
-        _pause(
-            "now", f"Pause now, {way.name} back in service", now_leaves, f"{way.name} goes back in service."
-        ),
-    ]
+    goes_back = f"{way.name} goes back in service"
+    comes_back = way.put_back is not None
+    after = _pause(
+        "after_this_server",
+        f"Pause after {way.name}",
+        f"{goes_back if comes_back else f'{way.name} is brought to its end'}, then nothing more is sent.",
+        f"{goes_back}, then we wait." if comes_back else f"We finish {way.name}, then wait.",
+    )
+    if way.phase is Phase.VERIFYING and not comes_back:
+        # It has left the pool already: a pause leaves it there, alive, and puts nothing back.
+        stays = f"{way.name} stays out of service, alive: it can be put back, and is not deleted."
+        return [after, _pause("now", f"Pause now, {way.name} stays out", f"Nothing more is sent. {stays}", stays)]
+    now_leaves = f"{goes_back}, then nothing more is sent."
+    return [after, _pause("now", f"Pause now, {way.name} back in service", now_leaves, f"{goes_back}.")]
 
 
 def _pause(when: str, label: str, leaves: str, customer_leaves: str) -> Offer:
@@ -395,22 +397,35 @@ def _finish_here(now: Situation) -> list[Offer]:
                 Permission.RUN_COMMAND,
             )
         ]
-    way = now.progress.in_flight
-    first = "The"
-    if way is not None:
-        # One that is on its way back already is not finished but put back first.
-        to_where = "is brought to its end" if way.put_back is None else "goes back in service"
-        first = f"{way.name} {to_where}, then the"
+    leaves = f"{_finish_leaves(now)} {_stay(queued)} and {'is listed as a leftover' if len(queued) == 1 else 'are listed as leftovers'}."
     return [
         Offer(
             "finish_here",
             f"Finish here, keep {queued[0] if len(queued) == 1 else f'the other {len(queued)}'}",
             "Stop here",
-            f"{first} run completes at this size. {_stay(queued)} and {'is listed as a leftover' if len(queued) == 1 else 'are listed as leftovers'}.",
+            leaves,
             f"{_stay(queued)} in service.",
             Permission.RUN_COMMAND,
         )
     ]
+
+
+def _finish_leaves(now: Situation) -> str:
+    """Say what becomes of servers that are out when the run is finished here."""
+    way = now.progress.in_flight
+    coming_back = [one.name for one in now.progress.servers if one.put_back is not None]
+    out = [one.name for one in now.progress.servers if one.phase.is_out_and_alive and one.put_back is None]
+    back = f"{', '.join(coming_back)} {'goes' if len(coming_back) == 1 else 'go'} back in service"
+    if out and now.status in RESTING:
+        first = f"{back}. " if coming_back else ""
+        them = "it is" if len(out) == 1 else "they are"
+        return f"{first}{', '.join(out)} {'stays' if len(out) == 1 else 'stay'} out until the run is resumed or {them} put back; then the run completes."
+    if coming_back:
+        return f"{back}, then the run completes at this size."
+    held = [name for name in out if way is None or name != way.name]
+    deleted = f" {', '.join(held)} {'is' if len(held) == 1 else 'are'} deleted once the hold is over." if held else ""
+    first = "The" if way is None else f"{way.name} is brought to its end, then the"
+    return f"{first} run completes at this size.{deleted}"
 
 
 def _stay(names: list[str]) -> str:

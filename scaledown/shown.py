@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from django.urls import reverse
 
 from capacity.models import CountKind
+from portal.runs.types import RunStatus
 from portal.ui.charts import Marker, NodeLoad, Series
 from portal.ui.lanes import Lane as LaneShown
 from portal.ui.states import look_of
@@ -122,9 +123,9 @@ _IN_FLIGHT = frozenset({"draining", "removing", "verifying", "deleting", "confir
 
 
 def _lane_says(live: LiveRun, lane: Lane) -> str:
-    """Return a server's own sentence. Beside a halt or a standstill it is what was true before, and says so."""
+    """Return a server's own sentence. While the run rests it is what was true before, and says so."""
     if (
-        (live.halt is None and not live.standstill)
+        (live.halt is None and not live.standstill and live.status != RunStatus.PAUSED)
         or lane.phase not in _IN_FLIGHT
         or lane.is_going_back
         or not lane.says

@@ -336,6 +336,7 @@ class Turn:
                 way = self.update(way, put_back=replace(way.put_back, to=to))
             return way
         way = self.update(way, put_back=PutBack(why.says, to, self.now), soak=None)
+        way = self.tell(way, why)
         self.note("put_back_begun", why, way.server_id, to=to.value)
         return way
 

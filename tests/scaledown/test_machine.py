@@ -738,3 +738,11 @@ def test_an_unknown_command_is_refused_with_a_sentence():
     answer = desk.command("fly")
     assert not answer.accepted
     assert "fly" in answer.says
+
+
+def test_a_server_that_cannot_go_back_yet_says_all_the_same_that_it_goes_back():
+    desk = Desk()
+    desk.until_phase(Phase.VERIFYING)
+    desk.visible, desk.probe_ok = False, False
+    desk.until(lambda: desk.way().put_back is not None)
+    assert desk.way().customer_says == "web-06 is going back into service."

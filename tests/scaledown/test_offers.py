@@ -104,6 +104,33 @@ def test_pausing_with_a_server_in_hand_offers_both_ways():
     assert [one.args["when"] for one in offers(now) if one.name == "pause"] == ["after_this_server", "now"]
 
 
+def test_pausing_now_promises_no_way_back_to_a_server_that_has_left_the_pool_already():
+    found = [one for one in offers(at(phase=Phase.VERIFYING, drain=drain())) if one.name == "pause"]
+    now = next(one for one in found if one.args == {"when": "now"})
+    assert "back in service" not in f"{now.label} {now.leaves} {now.customer_leaves}"
+    assert "web-06 stays out of service, alive" in now.leaves
+    assert "web-06 stays out of service, alive" in now.customer_leaves
+
+
+def test_pausing_after_a_server_that_is_on_its_way_back_does_not_say_that_it_is_finished():
+    now = at(phase=Phase.DRAINING, drain=drain(), put_back=PutBack("asked", Phase.RESTORED, NOW))
+    after = next(one for one in offers(now) if one.args == {"when": "after_this_server"})
+    assert after.leaves == "web-06 goes back in service, then nothing more is sent."
+
+
+@pytest.mark.parametrize("status", [RunStatus.PAUSED, RunStatus.HALTED])
+@pytest.mark.parametrize("phase", [Phase.VERIFYING, Phase.HELD])
+def test_finishing_a_run_that_rests_says_that_what_is_out_stays_out(status, phase):
+    offer = next(one for one in offers(at(status, phase=phase, drain=drain())) if one.name == "finish_here")
+    assert "web-06 stays out until the run is resumed or it is put back" in offer.leaves
+    assert "brought to its end" not in offer.leaves
+
+
+def test_finishing_here_says_of_a_held_server_that_it_is_deleted_all_the_same():
+    offer = next(one for one in offers(at(phase=Phase.HELD, held_at=NOW)) if one.name == "finish_here")
+    assert "web-06 is deleted once the hold is over" in offer.leaves
+
+
 def test_an_abort_says_what_comes_back_and_what_stays_deleted():
     progress = with_server(
         with_server(PROGRESS, replace(FIRST, phase=Phase.RETIRED)),

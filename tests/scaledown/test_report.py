@@ -212,6 +212,8 @@ def test_a_lane_beside_a_halt_says_that_its_sentence_is_from_before(run, here):
         halted_at=timezone.now(),
     )
     assert lane_of(live_run(run, granted=granted)).sentence.startswith("Before the stop: web-06 is going")
+    Run.objects.filter(pk=run.pk).update(status="paused")
+    assert lane_of(live_run(run, granted=granted)).sentence.startswith("Before the stop: web-06 is going")
 
 
 def test_a_load_that_is_not_known_is_not_zero(run, here):
