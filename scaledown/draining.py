@@ -148,16 +148,16 @@ def _judge_drain(turn: Turn, way: ServerWay) -> bool:
             turn, way, Grade.MEASURED, f"no open connection in {drain.zeros} looks running ({drain.source})"
         )
     limit_at = drain.limit_at or turn.after(turn.plan.drain_limit_s)
-    if turn.now >= limit_at:
-        return _at_drain_limit(turn, way)
+    if turn.now >= limit_at and not drain.zeros:
+        return _at_drain_limit(turn, way)  # one that is being counted empty is not asked about
     left_s = (limit_at - turn.now).total_seconds()
     minimum_s = looks.drain_minimum_s(turn.plan, turn.observation, way)
     until_minimum_s = minimum_s - turn.age_s(drain.seen_at)
     until: datetime | None = None
-    if drain.connections is None:
-        problem = drain.problem or (
-            "nothing counts them here" if turn.plan.count_kind is None else "not read yet"
-        )
+    if drain.connections is None and drain.problem is None and turn.plan.count_kind is not None:
+        words, until = wording.not_counted_yet(way.name), None
+    elif drain.connections is None:
+        problem = drain.problem or "nothing counts them here"
         words, until = wording.drain_unknown(way.name, problem, left_s), limit_at
     elif drain.connections == 0 and drain.zeros == 0:
         words, until = (

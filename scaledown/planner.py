@@ -17,6 +17,8 @@ from scaledown.candidates import Candidates, Choice, Known, Member, Pool, candid
 from scaledown.types import PLAN_FORMAT, PlanData, PlannedNode, PlannedServer
 
 KEEP_ALIVE_MARGIN_S = 5.0
+DRAIN_SPARE_S = 10.0
+"""Added to the shortest drain: time to count a server empty that is so at once, before anybody is asked."""
 """Counters can read a false zero right after the change, and idle keep-alive sockets outlive a request."""
 SHORTEST_REASON = 10
 """Characters of a written reason; shorter ones explain nothing."""
@@ -150,6 +152,11 @@ def check_choice(choice: Choice) -> None:
     ):
         if not value > 0:
             raise Refused(f"The {name} must be longer than 0 seconds.", code="duration_not_positive")
+    if choice.min_drain_s is not None and choice.min_drain_s > choice.drain_limit_s:
+        raise Refused(
+            "The shortest drain is longer than the drain limit: no drain could ever end.",
+            code="drain_never_ends",
+        )
     for name, value in (("hold", choice.hold_s), ("pause between servers", choice.pause_between_s)):
         if value < 0:
             raise Refused(f"The {name} cannot be negative.", code="duration_negative")
@@ -190,6 +197,7 @@ def build_plan_data(choice: Choice, pool: Pool, known: Known) -> PlanData:
             )
     gone = found.order[:removed]
     stays = [member for member in found.members if member not in gone]
+    min_drain_s = max(choice.min_drain_s or 0.0, least_drain_s(pool.balancers))
     return PlanData(
         format=PLAN_FORMAT,
         account_ref=known.account_ref,
@@ -208,8 +216,8 @@ def build_plan_data(choice: Choice, pool: Pool, known: Known) -> PlanData:
         target_reason=_target_reason(choice, target, proposal),
         floor=choice.floor,
         order=choice.order,
-        min_drain_s=max(choice.min_drain_s or 0.0, least_drain_s(pool.balancers)),
-        drain_limit_s=max(choice.drain_limit_s, choice.min_drain_s or 0.0, least_drain_s(pool.balancers)),
+        min_drain_s=min_drain_s,
+        drain_limit_s=max(choice.drain_limit_s, min_drain_s + DRAIN_SPARE_S),
         at_limit=choice.at_limit,
         accepted_grade=choice.accepted_grade,
         zeros_needed=choice.zeros_needed,

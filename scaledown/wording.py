@@ -256,6 +256,13 @@ def counting_zeros(name: str, zeros: int, needed: int) -> Words:
     )
 
 
+def not_counted_yet(name: str) -> Words:
+    return Words(
+        f"{name} drains; its open connections are counted at the next look.",
+        f"We are taking {name} out of service. Open connections finish. Nothing for you to do.",
+    )
+
+
 def drain_unknown(name: str, problem: str, limit_s: float) -> Words:
     return Words(
         f"{name}: how many connections are open is not known ({problem}). The drain limit is in {seconds(limit_s)}.",

@@ -10,7 +10,7 @@ import pytest
 from portal.cloud.types import BalancerStatus, Condition, NodeStatus
 from portal.runs.types import HaltRank, Outcome, OutcomeKind, RunStatus
 from scaledown import deleting, waits
-from scaledown.progress import NodeState
+from scaledown.progress import NodeState, with_server
 from scaledown.types import AtLimit, Grade, Phase
 from tests.scaledown.machine_cases import LB, START, Desk, a_plan, planned
 
@@ -746,3 +746,31 @@ def test_a_server_that_cannot_go_back_yet_says_all_the_same_that_it_goes_back():
     desk.visible, desk.probe_ok = False, False
     desk.until(lambda: desk.way().put_back is not None)
     assert desk.way().customer_says == "web-06 is going back into service."
+
+
+def test_connections_that_are_merely_not_counted_yet_are_not_said_to_be_countless():
+    desk = Desk()
+    desk.until_phase(Phase.DRAINING)
+    drain = replace(desk.way().drain, seen_at=desk.now, limit_at=desk.now + timedelta(minutes=15))
+    desk.progress = with_server(desk.progress, replace(desk.way(), drain=drain))
+    looked = desk.observation
+    desk.observation = lambda: replace(looked(), counts={})
+    desk.look()
+    assert desk.phase() is Phase.DRAINING
+    assert "nothing tells us" not in desk.way().customer_says
+    assert "not known" not in desk.way().says
+
+
+def test_a_server_that_is_being_counted_empty_at_the_drain_limit_is_not_asked_about():
+    desk = Desk(a_plan(min_drain_s=5.0, drain_limit_s=5.0))
+    desk.until_phase(Phase.VERIFYING)
+    assert desk.status is RunStatus.RUNNING
+    assert desk.way().drain.grade is Grade.MEASURED
+
+
+def test_connections_that_come_back_while_a_server_is_counted_empty_at_its_limit_are_asked_about():
+    desk = Desk(a_plan(min_drain_s=5.0, drain_limit_s=5.0))
+    desk.until(lambda: desk.way().drain is not None and desk.way().drain.zeros == 1)
+    desk.connections["srv-6"] = 1
+    desk.look()
+    assert desk.halt.code == "drain_limit"

@@ -11,7 +11,7 @@ from portal.cloud.types import BalancerStatus, Condition, NodeStatus, NodeType
 from portal.errors import Refused
 from scaledown.candidates import ContactKnown, EventKnown, candidates
 from scaledown.less import is_less, same_pool
-from scaledown.planner import build_plan_data, propose_target
+from scaledown.planner import DRAIN_SPARE_S, build_plan_data, propose_target
 from scaledown.preview import preview
 from scaledown.types import AtLimit, Grade, Order
 from tests.scaledown.planner_cases import CHOICE, EVENT, NOW, balancer, known, node, pool, server
@@ -178,6 +178,7 @@ def test_the_proposal_never_goes_below_the_floor():
         ({"zeros_needed": 2}, "zeros_too_few"),
         ({"soak_s": 0.0}, "duration_not_positive"),
         ({"drain_limit_s": 0.0}, "duration_not_positive"),
+        ({"min_drain_s": 100.0, "drain_limit_s": 99.0}, "drain_never_ends"),
         ({"hold_s": -1.0}, "duration_negative"),
         ({"probe_failures_allowed": 1.0}, "share_out_of_range"),
         ({"guard_share": 1.01}, "share_out_of_range"),
@@ -207,9 +208,9 @@ def test_the_shortest_drain_is_never_less_than_the_balancers_timeout_and_margin(
     assert plan.min_drain_s == planned
 
 
-def test_a_drain_limit_is_never_shorter_than_the_shortest_drain():
+def test_a_drain_limit_leaves_time_to_count_a_server_empty_after_the_shortest_drain():
     plan = build_plan_data(replace(CHOICE, drain_limit_s=1.0), pool(), known())
-    assert plan.drain_limit_s == plan.min_drain_s
+    assert plan.drain_limit_s == plan.min_drain_s + DRAIN_SPARE_S
 
 
 def test_the_preview_shows_each_step_with_the_nodes_left_and_the_load_at_the_next_peak():
