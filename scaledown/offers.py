@@ -26,6 +26,8 @@ class Situation:
     status: RunStatus
     plan: PlanData
     progress: Progress
+    deleting: str = ""
+    """The id of a server whose deletion was sent and is not answered yet; nobody knows whether it happens."""
 
     @property
     def at_limit(self) -> ServerWay | None:
@@ -308,12 +310,12 @@ def _pauses(now: Situation) -> list[Offer]:
     way = now.progress.in_flight
     if way is None:
         on_its_way = _names(now, _UNCONFIRMED)
-        leaves = (
-            f"Nothing more is sent. {_are(on_its_way)} being deleted already, which nothing stops."
-            if on_its_way
-            else "Nothing more is sent. No server is on its way out."
-        )
-        return [_pause("now", "Pause", leaves, leaves if on_its_way else "Nothing more happens.")]
+        leaves = "Nothing more is sent. No server is on its way out."
+        if on_its_way:
+            leaves = f"Nothing more is sent. {_are(on_its_way)} being deleted already, which nothing stops."
+        if doubted := _doubted(now):
+            leaves = f"Nothing more is sent. {doubted}"
+        return [_pause("now", "Pause", leaves, leaves if on_its_way or doubted else "Nothing more happens.")]
     goes_back = f"{way.name} goes back in service"
     comes_back = way.put_back is not None
     after = _pause(
@@ -325,7 +327,10 @@ def _pauses(now: Situation) -> list[Offer]:
     if way.phase is Phase.VERIFYING and not comes_back:
         # It has left the pool already: a pause leaves it there, alive, and puts nothing back.
         stays = f"{way.name} stays out of service, alive: it can be put back, and is not deleted."
-        return [after, _pause("now", f"Pause now, {way.name} stays out", f"Nothing more is sent. {stays}", stays)]
+        return [
+            after,
+            _pause("now", f"Pause now, {way.name} stays out", f"Nothing more is sent. {stays}", stays),
+        ]
     now_leaves = f"{goes_back}, then nothing more is sent."
     return [after, _pause("now", f"Pause now, {way.name} back in service", now_leaves, f"{goes_back}.")]
 
@@ -340,8 +345,8 @@ def _put_backs(now: Situation) -> list[Offer]:
             "put_back",
             f"Put {way.name} back",
             f"Put {way.name} back in service",
-            f"{way.name} serves again; it is not taken out again by this run.",
-            f"{way.name} serves again.",
+            _doubted(now, way) + f"{way.name} serves again; it is not taken out again by this run.",
+            _doubted(now, way) + f"{way.name} serves again.",
             Permission.RUN_COMMAND,
             server_id=way.server_id,
             server_name=way.name,
@@ -423,7 +428,11 @@ def _finish_leaves(now: Situation) -> str:
     if coming_back:
         return f"{back}, then the run completes at this size."
     held = [name for name in out if way is None or name != way.name]
-    deleted = f" {', '.join(held)} {'is' if len(held) == 1 else 'are'} deleted once the hold is over." if held else ""
+    deleted = (
+        f" {', '.join(held)} {'is' if len(held) == 1 else 'are'} deleted once the hold is over."
+        if held
+        else ""
+    )
     first = "The" if way is None else f"{way.name} is brought to its end, then the"
     return f"{first} run completes at this size.{deleted}"
 
@@ -435,7 +444,11 @@ def _stay(names: list[str]) -> str:
 def _abort(now: Situation) -> list[Offer]:
     if not _allowed("abort", now):
         return []
-    out = [way.name for way in now.progress.servers if way.phase.is_out_and_alive]
+    out = [
+        way.name
+        for way in now.progress.servers
+        if way.phase.is_out_and_alive and way.server_id != now.deleting
+    ]
     leaves = (
         f"{', '.join(out)} {'goes' if len(out) == 1 else 'go'} back in service, then the run ends."
         if out
@@ -445,6 +458,8 @@ def _abort(now: Situation) -> list[Offer]:
         leaves += f" {_stay(gone)} deleted."
     if on_its_way := _names(now, _UNCONFIRMED):
         leaves += f" {_are(on_its_way)} being deleted already, which nothing stops."
+    if doubted := _doubted(now):
+        leaves += f" {doubted} If it did not happen, the server goes back in service."
     return [
         Offer(
             "abort",
@@ -457,6 +472,15 @@ def _abort(now: Situation) -> list[Offer]:
             is_dangerous=True,
         )
     ]
+
+
+def _doubted(now: Situation, way: ServerWay | None = None) -> str:
+    """Say that nobody knows whether a server is being deleted: of `way`, as what comes before its own promise."""
+    doubted = now.progress.server(now.deleting) if now.deleting else None
+    if doubted is None or (way is not None and way.server_id != now.deleting):
+        return ""
+    says = f"The deletion of {doubted.name} was sent and is not answered yet, which nothing stops."
+    return f"{says} Only if it did not happen: " if way is not None else says
 
 
 _DELETED = frozenset({Phase.RETIRED, Phase.GONE})

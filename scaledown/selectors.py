@@ -454,7 +454,7 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
     halted = whole.status == RunStatus.HALTED
     now_offers = tuple(
         offer
-        for offer in offers(Situation(RunStatus(whole.status), plan, progress))
+        for offer in offers(Situation(RunStatus(whole.status), plan, progress, _being_deleted(wire)))
         if offer.permission in granted
     )
     return LiveRun(
@@ -504,6 +504,13 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
         seq=whole.seq,
         is_overdue=_is_overdue(whole, now),
     )
+
+
+def _being_deleted(wire: Intent | None) -> str:
+    """Return the id of the server whose deletion is on the wire or in doubt, or ""."""
+    if wire is None or wire.action.get("name") != "delete_server":
+        return ""
+    return str(wire.action.get("target", ""))
 
 
 def _is_overdue(run: Run, now: datetime) -> bool:

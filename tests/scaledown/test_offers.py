@@ -150,6 +150,19 @@ def test_pause_and_abort_say_of_a_server_that_is_being_deleted_that_nothing_stop
     assert "stays deleted" not in found["abort"].leaves
 
 
+def test_while_a_deletion_is_on_the_wire_nobody_is_promised_that_the_server_serves_again():
+    now = replace(at(phase=Phase.HELD, held_at=NOW), deleting=FIRST.server_id)
+    found = {one.name: one for one in offers(now)}
+    sent = "The deletion of web-06 was sent and is not answered yet, which nothing stops."
+    assert found["put_back"].leaves.startswith(f"{sent} Only if it did not happen: web-06 serves again")
+    assert (
+        found["abort"].leaves
+        == f"The run ends; nothing more is changed. {sent} If it did not happen, the server goes back in service."
+    )
+    assert found["pause"].leaves == f"Nothing more is sent. {sent}"
+    assert found["pause"].customer_leaves == found["pause"].leaves
+
+
 def test_resuming_after_another_hand_names_what_was_changed():
     offer = next(
         one for one in offers(at(RunStatus.HALTED, by_hand="weight changed")) if one.name == "resume"
