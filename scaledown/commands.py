@@ -149,7 +149,7 @@ def resume(turn: Turn, command: Command) -> Verdict:
     if turn.progress.aborting:
         return False, "The run is being aborted: what it took out is put back, then it ends."
     if turn.people.standstill is not None:
-        return False, f"Everything is stopped: {turn.people.standstill}"
+        return False, turn.people.standstill
     if not turn.facts.approval_stands:
         return False, turn.facts.approval_problem or "The approval of this plan no longer stands."
     problem = _not_well(turn)
@@ -315,7 +315,7 @@ def go_on(turn: Turn, command: Command) -> Verdict:
     if not command.reason.strip():
         return False, "Going on cuts connections: give a reason."
     if turn.people.standstill is not None:
-        return False, f"Everything is stopped: {turn.people.standstill}"
+        return False, turn.people.standstill
     open_now = way.drain.connections
     asked = command.args.get("connections")
     most = open_now if asked is None else int(asked)
@@ -364,7 +364,7 @@ def wait(turn: Turn, command: Command) -> Verdict:
     if not 0 < more_s <= LONGEST_WAIT_S:
         return False, "Wait for more than nothing and at most a day."
     if turn.people.standstill is not None:
-        return False, f"Everything is stopped: {turn.people.standstill}"
+        return False, turn.people.standstill
     if _changed_by_hand(turn):
         return False, "Another hand changed the pool: resume with a confirmation, or abort."
     _more_time(turn, way, more_s)

@@ -25,7 +25,7 @@ from scaledown.selectors import CountShown, JournalShown, Lane, LiveRun, Point
 
 _TONES = ("1", "2", "3", "4")
 _BAD = ("halt", "fail", "doubt", "other_hand", "gone", "refus", "overdue", "standstill", "void")
-_GOOD = ("retired", "passes", "completed", "preflight_good", "restored", "lifted", "left_pool")
+_GOOD = ("retired", "passes", "completed", "preflight_good", "restored", "left_pool")
 _WAIT = ("command", "paused", "limit", "put_back", "in_charge", "inconclusive")
 
 
@@ -53,6 +53,8 @@ class EntryShown:
 
 def tone_of(kind: str, says: str = "") -> str:
     """Return how a kind of journal entry is toned."""
+    if kind == "standstill_lifted":
+        return "good"
     word = f"{kind} {says}".lower() if kind in {"status", "phase", "verdict"} else kind
     for tone, marks in (("bad", _BAD), ("good", _GOOD), ("wait", _WAIT)):
         if any(mark in word for mark in marks):
@@ -120,13 +122,14 @@ def _is_newer(point: Point, count: CountShown) -> bool:
 
 
 _IN_FLIGHT = frozenset({"draining", "removing", "verifying", "deleting", "confirming"})
+_OUT = _IN_FLIGHT | {"held"}
 
 
 def _lane_says(live: LiveRun, lane: Lane) -> str:
     """Return a server's own sentence. While the run rests it is what was true before, and says so."""
     if (
         (live.halt is None and not live.standstill and live.status != RunStatus.PAUSED)
-        or lane.phase not in _IN_FLIGHT
+        or lane.phase not in _OUT
         or lane.is_going_back
         or not lane.says
     ):

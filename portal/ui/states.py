@@ -31,7 +31,7 @@ LOOKS: dict[str, StateLook] = {
     "rejected": _look("rejected", "turned down", "bad", "cross"),
     "expired": _look("expired", "out of date", "idle", "minus"),
     "voided": _look("voided", "no longer valid", "bad", "diamond"),
-    "used": _look("used", "carried out", "idle", "dot"),
+    "used": _look("used", "begun", "idle", "dot"),
     # runs
     "scheduled": _look("scheduled", "will start later", "idle", "clock"),
     "running": _look("running", "in progress", "move", "play"),

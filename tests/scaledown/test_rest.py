@@ -88,7 +88,7 @@ def test_a_standstill_is_said_while_it_lasts_and_the_pause_again_afterwards():
     desk = busy_then_paused()
     desk.standstill = "The provider has an outage."
     desk.look()
-    assert "Everything is stopped" in desk.progress.says
+    assert desk.progress.says == "The provider has an outage."
     assert not offered(desk, "resume")
     desk.standstill = None
     desk.look()
