@@ -25,6 +25,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from accounts import oidc, passwords, second_factor, throttle
 from accounts.forms import CodeForm, LogInForm, NewPasswordForm, ResetForm, credential_in
 from accounts.issuers import issuer_of, issuers
+from accounts.models import User
 from portal.access import Guard, Permission, PortalView
 from portal.audit.services import record
 from portal.errors import Refused, TryLater
@@ -141,23 +142,27 @@ class OidcCallback(PortalView):
     permission = Permission.PUBLIC
 
     def get(self, request: HttpRequest, slug: str) -> HttpResponseBase:
-        """Let in whom it speaks of, or say why not."""
+        """Let in whom it speaks of, or keep the proof that was asked for; or say why not."""
         issuer = issuer_of(slug)
         if issuer is None:
             raise Http404("There is no such organization.")
+        here = request.user if isinstance(request.user, User) else None
         try:
             state, claims = oidc.finish(request, issuer)
+            following = state.get("next") or reverse("dashboard")
+            if state.get("process") == "proof":
+                oidc.prove(request, issuer, state, claims)
+                return redirect(following)
             user = oidc.user_for(issuer, claims)
-            if request.user.is_authenticated and user != request.user:
+            if here is not None and user != here:
                 raise Refused(oidc.NOT_LET_IN, code="somebody_else")
         except Refused as refusal:
-            oidc.note_refusal(issuer, refusal)
+            oidc.note_refusal(issuer, refusal, here)
             return self.render("accounts/oidc_refused.html", says=refusal.says, name=issuer.name, status=403)
-        following = state.get("next") or reverse("dashboard")
-        if request.user.is_authenticated:
-            oidc.keep_proof(request, issuer)
+        if here is not None:
+            # They logged in meanwhile, in another tab: nothing is left to do, and no proof was asked for.
             return redirect(following)
-        oidc.note_login(request, user, issuer)
+        oidc.note_login(request, user, issuer, state, claims)
         response: HttpResponseBase = perform_login(request, Login(user=user, redirect_url=following))
         return response
 

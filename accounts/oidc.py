@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import io
 import secrets
+import time
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -42,6 +43,7 @@ from portal.errors import ProviderFailed, Refused, Trouble, TryLater
 TIMEOUT_S = 10.0
 MOST_BYTES = 512 * 1024
 CLOCKS_DIFFER_S = 60
+PROVEN_WITHIN_S = 300
 # Signed with the issuer's private key; never with a secret that we hold too, never unsigned.
 _ALGORITHMS = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
@@ -53,6 +55,14 @@ NOT_BELIEVED = (
 NOT_LET_IN = (
     "Your organization knows you, but what it says of you opens no log-in here. A log-in comes by invitation, and "
     "your organization must have verified the mail address that was invited. Ask whoever invited you."
+)
+NOT_YOURS = (
+    "Who logged in at the organization is not tied to the log-in that you have open here, so nothing is proven. Use "
+    "the log-in there with which you came."
+)
+NOT_FRESH = (
+    "Your organization did not say that you logged in there just now, so nothing is proven. You are still logged in "
+    "here. Try again and log in there anew; if it asked you nothing, tell whoever runs this portal."
 )
 AWAY = "The organization's log-in cannot be reached now. Try again in a minute, or log in with your password."
 
@@ -203,7 +213,7 @@ def begin(request: HttpRequest, issuer: Issuer, *, next_url: str, purpose: str) 
         asked |= {"prompt": "login", "max_age": "0"}
     try:
         answer: HttpResponse = provider.redirect(
-            request, purpose, next_url=next_url, auth_params=asked, nonce=nonce
+            request, purpose, next_url=next_url, auth_params=asked, nonce=nonce, begun_at=time.time()
         )
     except (
         Trouble,
@@ -256,6 +266,20 @@ def finish(request: HttpRequest, issuer: Issuer) -> tuple[dict[str, Any], dict[s
     return state, claims
 
 
+def is_fresh(state: Mapping[str, Any], claims: Mapping[str, Any], *, now_s: float) -> bool:
+    """Whether the issuer says that the person logged in there after this was begun, and minutes ago at most.
+
+    `now_s` is Unix time in seconds, as `auth_time` is (OpenID Connect Core, section 2). An issuer may ignore that a
+    new log-in was asked for; one that names no time, or an odd one, proves nothing.
+    """
+    at, begun_at = claims.get("auth_time"), state.get("begun_at")
+    # True is a whole number to Python.
+    if isinstance(at, bool) or not isinstance(at, int | float) or not isinstance(begun_at, float):
+        return False
+    since = max(begun_at, now_s - PROVEN_WITHIN_S) - CLOCKS_DIFFER_S
+    return since <= at <= now_s + CLOCKS_DIFFER_S
+
+
 # --- who it is ----------------------------------------------------------------------------------------------
 
 
@@ -280,19 +304,41 @@ def user_for(issuer: Issuer, claims: Mapping[str, Any]) -> User:
     return found
 
 
-def note_refusal(issuer: Issuer, refusal: Refused) -> None:
-    """Put on record that an answer of the issuer let nobody in."""
-    record_flood("oidc.refused", why=refusal.code, after={"issuer": issuer.url, "why": refusal.code})
+def prove(request: HttpRequest, issuer: Issuer, state: Mapping[str, Any], claims: Mapping[str, Any]) -> None:
+    """Note in the session that the user at hand has just proved at the issuer who they are. Raises Refused.
+
+    Only a log-in that is linked to this user proves anything; a proof links none.
+    """
+    user = request.user
+    if not user.is_authenticated:
+        raise Refused(BEGUN_ELSEWHERE, code="nobody_here")
+    subject = str(claims.get("sub", ""))[:190]
+    if not SocialAccount.objects.filter(user_id=user.pk, provider=issuer.url, uid=subject).exists():
+        raise Refused(NOT_YOURS, code="somebody_else")
+    if not is_fresh(state, claims, now_s=time.time()):
+        raise Refused(NOT_FRESH, code="not_fresh")
+    proof.keep(request, "socialaccount", provider=issuer.slug, is_proof=True)
 
 
-def note_login(request: HttpRequest, user: User, issuer: Issuer) -> None:
-    """Note in the session how `user`, who is about to be logged in, came."""
-    record_authentication(request, user, "socialaccount", provider=issuer.slug)
+def note_refusal(issuer: Issuer, refusal: Refused, user: User | None = None) -> None:
+    """Put on record that an answer of the issuer let nobody in, or proved nothing for `user`."""
+    record_flood(
+        "oidc.refused",
+        why=f"{refusal.code}:{user.pk if user else 0}",
+        actor=user,
+        after={"issuer": issuer.url, "why": refusal.code},
+    )
 
 
-def keep_proof(request: HttpRequest, issuer: Issuer) -> None:
-    """Note in the session that the user has just proved at the issuer who they are."""
-    proof.keep(request, "socialaccount", provider=issuer.slug)
+def note_login(
+    request: HttpRequest, user: User, issuer: Issuer, state: Mapping[str, Any], claims: Mapping[str, Any]
+) -> None:
+    """Note in the session how `user`, who is about to be logged in, came.
+
+    It is a proof only if the issuer says that it asked: an old session there would let whoever finds the browser in.
+    """
+    is_proof = is_fresh(state, claims, now_s=time.time())
+    record_authentication(request, user, "socialaccount", provider=issuer.slug, is_proof=is_proof)
 
 
 # --- links of one user --------------------------------------------------------------------------------------

@@ -56,7 +56,10 @@ def is_fresh(request: HttpRequest) -> bool:
         return False
     since = time.time() - settings.PROOF_LASTS_S
     made = {
-        one.get("method") for one in get_authentication_records(request, user) if one.get("at", 0) >= since
+        one.get("method")
+        for one in get_authentication_records(request, user)
+        # A log-in at an organization counts where the organization said that it was made just now.
+        if one.get("at", 0) >= since and (one.get("method") != "socialaccount" or one.get("is_proof") is True)
     }
     if "mfa" in made:
         return True

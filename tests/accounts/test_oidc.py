@@ -316,10 +316,113 @@ def test_who_has_no_password_proves_at_the_organization_who_they_are(issuer):
     session.save()
     assert browser.get("/me/tokens/make/")["Location"].startswith("/me/prove/")
     assert "Prove it with Acme" in browser.get("/me/prove/").content.decode()
+    just_now = {"email": "maja@lindgren.example", "email_verified": True, "auth_time": int(time.time())}
+    knows(issuer, "m-12", **just_now)
     assert through(browser, "m-12", next="/me/tokens/make/").status_code == 403
     assert browser.get("/me/tokens/make/").status_code == 302
+    knows(issuer, "m-11", **just_now)
     assert through(browser, "m-11", next="/me/tokens/make/")["Location"] == "/me/tokens/make/"
     assert browser.get("/me/tokens/make/").status_code == 200
+
+
+def without_password(email="maja@lindgren.example"):
+    user = make.user("Maja", email=email)
+    user.set_unusable_password()
+    user.save()
+    return user
+
+
+def forget_proofs(browser):
+    session = browser.session
+    session["account_authentication_methods"] = [{"method": "socialaccount", "at": 0}]
+    session.save()
+
+
+def is_proven(browser):
+    return browser.get("/me/tokens/make/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "said",
+    [None, "now", True, -1, 0, "an hour ago", "in an hour", "before it was begun"],
+)
+def test_without_a_fresh_time_of_log_in_at_the_organization_there_is_no_proof_and_it_is_said(
+    issuer, said, monkeypatch
+):
+    # An issuer may ignore max_age=0 and prompt=login and send the browser back by a log-in of this morning.
+    user = without_password()
+    knows(issuer, "p-1", email=user.email, email_verified=True)
+    browser = Client()
+    through(browser, "p-1")
+    forget_proofs(browser)
+    times = {
+        "an hour ago": int(time.time()) - 3600,
+        "in an hour": int(time.time()) + 3600,
+        "before it was begun": int(time.time()) - 200,
+    }
+    knows(issuer, "p-1", email=user.email, email_verified=True, auth_time=times.get(said, said))
+    if said is None:
+        real = oidc._IssuerAdapter.claims_in
+
+        def without(*given):
+            return {name: value for name, value in real(*given).items() if name != "auth_time"}
+
+        monkeypatch.setattr(oidc._IssuerAdapter, "claims_in", without)
+    answer = through(browser, "p-1", next="/me/tokens/make/")
+    assert answer.status_code == 403
+    assert oidc.NOT_FRESH in unescape(answer.content.decode())
+    assert not is_proven(browser)
+    assert browser.get("/me/").status_code == 200, "the log-in itself goes on"
+    refused = entries("oidc.refused").get()
+    assert (refused.after["why"], refused.actor_ref) == ("not_fresh", str(user.ref))
+
+
+def test_a_log_in_that_was_begun_is_no_proof_for_who_is_logged_in_meanwhile(issuer):
+    user = without_password()
+    claims = {"email": user.email, "email_verified": True, "auth_time": int(time.time())}
+    knows(issuer, "p-2", **claims)
+    browser = Client()
+    # Begun before anybody was logged in here, finished after: what was asked for was no proof.
+    begun = browser.post("/login/with/acme/", {"next": "/accounts/"})
+    through(browser, "p-2")
+    forget_proofs(browser)
+    back = urlsplit(httpx.post(begun["Location"], data={"sub": "p-2"}, trust_env=False).headers["location"])
+    answer = browser.get(back.path, {name: value[0] for name, value in parse_qs(back.query).items()})
+    assert answer["Location"] == "/accounts/"
+    assert not is_proven(browser)
+
+
+def test_a_proof_that_was_begun_logs_nobody_in_and_ties_nobody(issuer):
+    user = make.user(email="maja@lindgren.example")
+    knows(
+        issuer,
+        "p-3",
+        email=user.email,
+        email_verified=True,
+        auth_time=int(time.time()),
+    )
+    browser = make.log_in(user)
+    assert through(browser, "p-3", next="/me/tokens/make/").status_code == 403
+    assert not SocialAccount.objects.exists()
+
+
+def test_a_log_in_by_an_old_session_at_the_organization_is_no_proof(issuer):
+    user = without_password()
+    knows(issuer, "p-4", email=user.email, email_verified=True, auth_time=int(time.time()) - 7200)
+    browser = Client()
+    through(browser, "p-4")
+    assert browser.get("/me/").status_code == 200
+    assert not is_proven(browser)
+    knows(issuer, "p-4", email=user.email, email_verified=True, auth_time=int(time.time()))
+    browser = Client()
+    through(browser, "p-4")
+    assert is_proven(browser)
+
+
+def test_a_proof_asks_the_organization_for_a_new_log_in(issuer):
+    browser = make.log_in(make.user())
+    asked = parse_qs(urlsplit(browser.post("/login/with/acme/")["Location"]).query)
+    assert (asked["prompt"], asked["max_age"]) == (["login"], ["0"])
 
 
 # --- the variable ---------------------------------------------------------------------------------------
