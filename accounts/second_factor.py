@@ -48,6 +48,10 @@ _TOTP, _KEY, _RECOVERY = (
 WRONG_CODE = (
     "This code is not right, or was used before. Wait for the next one, and check your phone's clock."
 )
+CLONED_KEY = (
+    "This security key was refused: it counts fewer uses than it should, so there may be a copy of it. Use another "
+    "way, then remove the key under your settings. You are told by mail as well."
+)
 WRONG_KEY = "This security key was not accepted. Use one that you added here, or another way."
 
 
@@ -181,15 +185,18 @@ def try_key(user: User, answer: Any, *, purpose: str) -> Authenticator:
     """Take the answer of a security key to the session's challenge. Raises Refused or TryLater."""
     _take_try(user)
     try:
-        webauthn.parse_authentication_response(answer)
+        parsed = webauthn.parse_authentication_response(answer)
+        counter = parsed.response.authenticator_data.counter
         row = webauthn.complete_authentication(user, answer)
     except (ValidationError, InvalidSignature, ValueError, TypeError, KeyError, AttributeError) as error:
         record_outside(
             "second_factor.failed", actor=user, subject=user, after={"purpose": purpose, "kind": _KEY}
         )
         raise Refused(WRONG_KEY, code="wrong_key") from error
+    if not _take_counter(row, counter):
+        _cloned(user, row, purpose)
+        raise Refused(CLONED_KEY, code="cloned_key")
     throttle.forget_codes(user.ref)
-    row.record_usage()
     record(
         "second_factor.used",
         actor=user,
@@ -197,6 +204,40 @@ def try_key(user: User, answer: Any, *, purpose: str) -> Authenticator:
         after={"purpose": purpose, "kind": _KEY, "name": row.data["name"]},
     )
     return row
+
+
+@transaction.atomic
+def _take_counter(row: Authenticator, counter: int) -> bool:
+    """Keep the count of signatures that a key answered with; False where it should be higher. Raises Refused.
+
+    WebAuthn, section 7.2, step 22: a count that does not rise, while one of the two is not zero, means that the
+    key exists twice. A key that does not count answers 0 each time. A key removed meanwhile is none.
+    """
+    held = Authenticator.objects.select_for_update().filter(pk=row.pk).first()
+    if held is None:
+        raise Refused(WRONG_KEY, code="wrong_key")
+    last = held.data.get("last_counter")
+    if last is None:
+        # Added before counts were kept: what it said when it was added is the first.
+        last = webauthn.WebAuthn(held).authenticator_data.counter
+    if (counter or last) and counter <= last:
+        return False
+    held.data["last_counter"] = counter
+    held.last_used_at = row.last_used_at = timezone.now()
+    held.save(update_fields=["data", "last_used_at"])
+    return True
+
+
+def _cloned(user: User, row: Authenticator, purpose: str) -> None:
+    """Put on record, and tell the user, that a key of theirs seems to exist twice; also when the request fails."""
+    name = row.data["name"]
+    record_outside(
+        "second_factor.cloned",
+        actor=user,
+        subject=user,
+        after={"purpose": purpose, "kind": _KEY, "name": name},
+    )
+    notices.tell_login_changed(user, f"A security key was refused, it may have been copied: {name}")
 
 
 # --- changing -----------------------------------------------------------------------------------------------

@@ -73,6 +73,7 @@ WHAT = {
     "run.wait": "Told the run to wait longer",
     "scale_up.recorded": "Scale-up written down",
     "second_factor.added": "Second factor added",
+    "second_factor.cloned": "Security key refused, it may have been copied",
     "second_factor.failed": "Second factor refused",
     "second_factor.removed": "Second factor removed",
     "second_factor.throttled": "Second factor held up after many tries",
