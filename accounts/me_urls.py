@@ -23,6 +23,7 @@ urlpatterns = [
     path("me/second-factor/key/", me_views.KeyAdd.as_view(), name="key-add"),
     path("me/second-factor/codes/", me_views.RecoveryCodes.as_view(), name="recovery-codes"),
     path("me/second-factor/<uuid:factor_ref>/remove/", me_views.FactorRemove.as_view(), name="factor-remove"),
+    path("me/organizations/<uuid:link_ref>/unlink/", me_views.LinkRemove.as_view(), name="oidc-unlink"),
     path("me/sessions/end-others/", me_views.SessionsEnd.as_view(), name="sessions-end"),
     path("me/sessions/<uuid:session_ref>/end/", me_views.SessionEnd.as_view(), name="session-end"),
     path("me/tokens/make/", me_views.TokenMake.as_view(), name="token-make"),

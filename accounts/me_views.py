@@ -325,6 +325,46 @@ class RecoveryCodes(proof.ProvenPage):
         return self.render("accounts/recovery_codes.html", codes=shown, are_new=are_new, nav_key="me")
 
 
+# --- organizations ----------------------------------------------------------------------------------------
+
+
+class LinkRemove(proof.ProvenPage):
+    """Unlink the log-in through an organization, after asking on a page of its own."""
+
+    permission = Permission.SIGNED_IN
+
+    def get(self, request: HttpRequest, link_ref: UUID) -> HttpResponse:
+        """Ask; where it is the only way in, say why it stays."""
+        link = next((one for one in oidc.linked_to(self.user) if one.ref == link_ref), None)
+        if link is None:
+            raise Http404("There is no such link of yours.")
+        if oidc.is_only_way_in(self.user, link):
+            messages.error(request, oidc.ONLY_WAY_IN)
+            return redirect("me")
+        return self.render(
+            "components/confirm_page.html",
+            title=f"Unlink {link.name}?",
+            text="What is tied now opens your log-in no more. Who logs in there with your mail address, verified by "
+            "it, is tied anew. Where you are logged in now you stay so.",
+            action=request.path,
+            button=f"Unlink {link.name}",
+            back_url=reverse("me"),
+            nav_key="me",
+        )
+
+    def post(self, request: HttpRequest, link_ref: UUID) -> HttpResponse:
+        """Unlink it."""
+        try:
+            link = oidc.unlink(self.user, link_ref)
+        except Refused as refusal:
+            messages.error(request, refusal.says)
+            return redirect("me")
+        if link is None:
+            raise Http404("There is no such link of yours.")
+        messages.success(request, f"{link.name} is unlinked.")
+        return redirect("me")
+
+
 # --- sessions ---------------------------------------------------------------------------------------------
 
 

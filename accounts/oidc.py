@@ -15,9 +15,11 @@ import io
 import secrets
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import jwt
 import requests
@@ -36,6 +38,7 @@ from django.utils.crypto import constant_time_compare
 from accounts import notices, proof
 from accounts.issuers import Issuer, issuer_of, issuers
 from accounts.models import User
+from accounts.sessions import ref_of
 from portal import egress
 from portal.audit.services import record, record_flood
 from portal.errors import ProviderFailed, Refused, Trouble, TryLater
@@ -55,6 +58,10 @@ NOT_BELIEVED = (
 NOT_LET_IN = (
     "Your organization knows you, but what it says of you opens no log-in here. A log-in comes by invitation, and "
     "your organization must have verified the mail address that was invited. Ask whoever invited you."
+)
+ONLY_WAY_IN = (
+    "This is your only way in, so it stays: you have no password. Somebody who may invite people can see to it that "
+    "you get another way first."
 )
 NOT_YOURS = (
     "Who logged in at the organization is not tied to the log-in that you have open here, so nothing is proven. Use "
@@ -344,8 +351,50 @@ def note_login(
 # --- links of one user --------------------------------------------------------------------------------------
 
 
-def linked_to(user: User) -> list[str]:
-    """Return the names of the issuers through which a user can log in; the address of one no longer configured."""
-    names = {one.url: one.name for one in issuers()}
-    rows = SocialAccount.objects.filter(user=user).order_by("pk").values_list("provider", flat=True)
-    return [names.get(url, url) for url in rows]
+@dataclass(frozen=True)
+class Link:
+    """A way in through an organization, as its owner sees it. `slug` is None for one no longer configured."""
+
+    ref: UUID
+    name: str
+    slug: str | None
+
+
+def linked_to(user: User) -> list[Link]:
+    """Return the organizations through which a user can log in, by name or, if not configured any more, by address."""
+    known = {one.url: one for one in issuers()}
+    rows = SocialAccount.objects.filter(user=user).order_by("pk").values_list("pk", "provider")
+    return [
+        Link(
+            ref_of("link", pk),
+            known[url].name if url in known else url,
+            known[url].slug if url in known else None,
+        )
+        for pk, url in rows
+    ]
+
+
+def is_only_way_in(user: User, link: Link) -> bool:
+    """Whether this user could not log in any more without `link`: no password, and no other issuer in use."""
+    if user.has_usable_password():
+        return False
+    return not any(one.slug is not None for one in linked_to(user) if one.ref != link.ref)
+
+
+@transaction.atomic
+def unlink(user: User, ref: UUID) -> Link | None:
+    """Take one link away; sessions that came by it go on. None if there is none of that reference.
+
+    Raises Refused where it is the only way in.
+    """
+    locked = User.objects.select_for_update().get(pk=user.pk)
+    link = next((one for one in linked_to(locked) if one.ref == ref), None)
+    if link is None:
+        return None
+    if is_only_way_in(locked, link):
+        raise Refused(ONLY_WAY_IN, code="only_way_in")
+    row = next(row for row in SocialAccount.objects.filter(user=locked) if ref_of("link", row.pk) == ref)
+    row.delete()
+    record("oidc.unlinked", actor=user, subject=user, before={"issuer": row.provider, "subject": row.uid})
+    notices.tell_login_changed(user, f"The log-in through {link.name} was unlinked")
+    return link

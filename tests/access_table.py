@@ -115,6 +115,8 @@ ROWS: dict[tuple[str, str], Row] = {
     ("recovery-codes", "POST"): Row(EVERYBODY, "personal", answers=frozenset({422})),
     ("factor-remove", "GET"): Row(frozenset({"admin"}), "personal", denied=404),
     ("factor-remove", "POST"): Row(frozenset({"admin"}), "personal", denied=404),
+    ("oidc-unlink", "GET"): Row(frozenset({"admin"}), "personal", denied=404),
+    ("oidc-unlink", "POST"): Row(frozenset({"admin"}), "personal", denied=404),
     ("session-end", "POST"): Row(frozenset({"admin"}), "personal", denied=404),
     ("sessions-end", "POST"): Row(EVERYBODY, "personal"),
     ("token-make", "GET"): Row(EVERYBODY, "personal"),
@@ -465,6 +467,11 @@ def _factor_ref(world: Any) -> Any:
     return ref_of("factor", row.pk)
 
 
+def _link_ref(world: Any) -> Any:
+    row = world.once("link", lambda: make.link(world.people["admin"]))
+    return ref_of("link", row.pk)
+
+
 def _session_ref(world: Any) -> Any:
     row = world.once("place", lambda: make.place(world.people["admin"]))
     return ref_of("session", row.session_key)
@@ -489,6 +496,7 @@ REFS: dict[str, Callable[[Any], Any]] = {
     "user_ref": lambda world: world.people["admin"].ref,
     "key": lambda world: "c0ffee-not-a-key",
     "factor_ref": _factor_ref,
+    "link_ref": _link_ref,
     "session_ref": _session_ref,
     "account_ref": lambda world: world.account.ref,
     "member_ref": lambda world: world.once("member", lambda: _member(world)).ref,

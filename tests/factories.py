@@ -10,6 +10,7 @@ from itertools import count
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import format_hotp_value, generate_totp_secret, hotp_value
 from allauth.mfa.utils import encrypt
+from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
@@ -112,6 +113,11 @@ def token(of: User, secret=None, *, scopes=SCOPES, expires_in=timedelta(days=1),
 def key(of: User, name="Blue key") -> Authenticator:
     """A security key that nobody holds: it stands in lists and can be removed."""
     return Authenticator.objects.create(user=of, type="webauthn", data={"name": name, "credential": {}})
+
+
+def link(of: User, issuer="https://login.acme.example", subject="a-1") -> SocialAccount:
+    """A log-in through an organization."""
+    return SocialAccount.objects.create(user=of, provider=issuer, uid=subject)
 
 
 def place(of: User, user_agent="Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"):

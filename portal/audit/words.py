@@ -43,6 +43,7 @@ WHAT = {
     "member.removed": "Access taken away",
     "oidc.linked": "Log-in through an organization linked",
     "oidc.refused": "Log-in through an organization refused",
+    "oidc.unlinked": "Log-in through an organization unlinked",
     "password.changed": "Password changed",
     "password.reset": "New password set by a mailed link",
     "password.reset_asked": "Link for a new password asked for",

@@ -21,6 +21,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts import oidc
 from accounts.models import User
+from accounts.sessions import ref_of
 from portal.audit.models import AuditEntry
 from portal.embedded.application import local_issuers
 from portal.issuers import oidc_issuers, origins_of
@@ -423,6 +424,76 @@ def test_a_proof_asks_the_organization_for_a_new_log_in(issuer):
     browser = make.log_in(make.user())
     asked = parse_qs(urlsplit(browser.post("/login/with/acme/")["Location"]).query)
     assert (asked["prompt"], asked["max_age"]) == (["login"], ["0"])
+
+
+# --- unlinking ------------------------------------------------------------------------------------------
+
+
+def link_path(row):
+    return f"/me/organizations/{ref_of('link', row.pk)}/unlink/"
+
+
+@pytest.fixture
+def acme(db, settings):
+    configure(settings, "https://login.acme.example")
+    return oidc.issuers()[0]
+
+
+def signed_in(user):
+    browser = Client()
+    browser.force_login(user)
+    make.prove(browser, user)
+    return browser
+
+
+def test_an_organization_is_unlinked_after_asking_put_on_record_and_told(acme):
+    user = make.user()
+    row = make.link(user, acme.url, "a-7")
+    browser = signed_in(user)
+    assert link_path(row) in browser.get("/me/").content.decode()
+    assert "Unlink Acme?" in browser.get(link_path(row)).content.decode()
+    assert SocialAccount.objects.count() == 1, "asking changes nothing"
+    answer = browser.post(link_path(row), follow=True)
+    assert "Acme is unlinked." in answer.content.decode()
+    assert not SocialAccount.objects.exists()
+    entry = entries("oidc.unlinked").get()
+    assert (entry.actor_ref, entry.before) == (str(user.ref), {"issuer": acme.url, "subject": "a-7"})
+    assert Message.objects.get(purpose="login_changed").user == user
+    assert browser.post(link_path(row)).status_code == 404
+
+
+def test_unlinking_wants_a_fresh_proof(acme):
+    user = make.user()
+    row = make.link(user, acme.url)
+    browser = Client()
+    browser.force_login(user)
+    for answer in (browser.get(link_path(row)), browser.post(link_path(row))):
+        assert answer["Location"].startswith("/me/prove/")
+    assert SocialAccount.objects.exists()
+
+
+def test_the_only_way_in_stays(acme):
+    user = without_password()
+    row = make.link(user, acme.url)
+    browser = signed_in(user)
+    for ask in (browser.get, browser.post):
+        assert oidc.ONLY_WAY_IN in unescape(ask(link_path(row), follow=True).content.decode())
+    assert SocialAccount.objects.exists()
+    assert not entries("oidc.unlinked").exists()
+    # One of an issuer that is not configured any more lets nobody in; the other way round it may go.
+    other = make.link(user, "https://gone.example", "g-1")
+    browser.post(link_path(row))
+    assert SocialAccount.objects.count() == 2
+    browser.post(link_path(other))
+    assert list(SocialAccount.objects.all()) == [row]
+
+
+def test_somebody_elses_link_is_not_there(acme):
+    row = make.link(make.user(), acme.url)
+    browser = signed_in(make.user())
+    assert browser.get(link_path(row)).status_code == 404
+    assert browser.post(link_path(row)).status_code == 404
+    assert SocialAccount.objects.exists()
 
 
 # --- the variable ---------------------------------------------------------------------------------------
