@@ -7,13 +7,14 @@ import gc
 from time import monotonic
 
 import pytest
+from allauth.usersessions.models import UserSession
 from asgiref.sync import sync_to_async
 from django.contrib.sessions.models import Session
 from django.test import AsyncClient
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import members
+from accounts import members, sessions
 from accounts.models import ApiToken, Membership, User
 from accounts.services import revoke_token
 from portal import streams
@@ -38,6 +39,13 @@ def logged_in(user):
     client = AsyncClient()
     client.force_login(user)
     return client
+
+
+def listed(client, user):
+    """Put the session in the list on its owner's settings page, as a log-in by the page does."""
+    UserSession.objects.create(
+        user=user, session_key=client.session.session_key, ip="203.0.113.7", user_agent="Firefox/140.0"
+    )
 
 
 def addresses(run):
@@ -125,9 +133,21 @@ async def _token_revoked(here):
     await sync_to_async(revoke_token)(token, actor=here.viewer, at=timezone.now())
 
 
+async def _session_ended(here):
+    row = await UserSession.objects.aget(user=here.viewer)
+    ref = sessions.ref_of("session", row.session_key)
+    assert await sync_to_async(sessions.end_session)(here.viewer, ref, actor=here.viewer)
+
+
+async def _all_sessions_ended(here):
+    await sync_to_async(sessions.end_all_sessions)(here.viewer, actor=here.viewer)
+
+
 @pytest.mark.parametrize(
     ("kind", "what"),
     [
+        ("page", _session_ended),
+        ("page", _all_sessions_ended),
         ("page", _removed),
         ("page", _switched_off),
         ("api", _removed),
@@ -147,6 +167,7 @@ def test_a_stream_that_has_nothing_to_say_ends_within_two_seconds(here, kind, wh
             client, headers = AsyncClient(), {"headers": {"Authorization": f"Bearer {secret}"}}
         else:
             client = await sync_to_async(logged_in)(here.viewer)
+            await sync_to_async(listed)(client, here.viewer)
         response = await client.get(address, **headers)
         assert response.status_code == 200
         last_chunk_at = monotonic()
