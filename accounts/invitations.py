@@ -17,7 +17,8 @@ from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Count, Max, Q, QuerySet
+from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
@@ -29,7 +30,9 @@ from accounts.models import (
     AccountStatus,
     Invitation,
     InvitationSent,
+    Membership,
     Team,
+    TeamMembership,
     TeamRole,
     User,
 )
@@ -74,24 +77,61 @@ def refusal_of(invitation: Invitation, *, now: datetime) -> roles.No | None:
     inviter = invitation.invited_by
     if inviter is None:
         return roles.No("void", "Who invited is no longer there.")
-    if invitation.account is not None:
-        if invitation.account.status == AccountStatus.ARCHIVED:
-            return roles.No("void", "The account is archived.")
-        refused = roles.give_role(
-            members.standing_on(inviter, invitation.account),
-            roles.NOBODY,
-            invitation.role,
-            other_admins=members.other_admins(invitation.account, None),
-        )
+    if invitation.account is not None and invitation.account.status == AccountStatus.ARCHIVED:
+        return roles.No("void", "The account is archived.")
+    they, others = _standing_of(invitation, inviter)
+    if invitation.account_id is not None:
+        refused = roles.give_role(they, roles.NOBODY, invitation.role, other_admins=others)
     else:
-        assert invitation.team is not None
-        refused = roles.give_team_role(
-            members.standing_in(inviter, invitation.team),
-            roles.NOBODY,
-            invitation.role,
-            other_leads=members.other_leads(invitation.team, None),
-        )
+        refused = roles.give_team_role(they, roles.NOBODY, invitation.role, other_leads=others)
     return None if refused is None else roles.No("void", f"{inviter.name} may no longer give this role.")
+
+
+def _standing_of(invitation: Any, inviter: User) -> tuple[roles.Person, int]:
+    """Return how the rules see the inviter, and how many admins (of a team: leads) could undo what is given.
+
+    Three queries; none for a row of `with_standing`, which holds what was true when it was read.
+    """
+    if hasattr(invitation, "_inviters_team_role"):
+        they = roles.Person(
+            invitation._inviters_role,
+            invitation._inviters_team_role,
+            inviter.is_active,
+            inviter.is_operator,
+            invitation._inviter_is_customer,
+        )
+        return they, invitation._who_could_undo
+    if invitation.account is not None:
+        return members.standing_on(inviter, invitation.account), members.other_admins(
+            invitation.account, None
+        )
+    assert invitation.team is not None
+    return members.standing_in(inviter, invitation.team), members.other_leads(invitation.team, None)
+
+
+def with_standing(rows: QuerySet[Invitation]) -> QuerySet[Any]:
+    """Return invitations with all that `refusal_of` asks, in their own query: for lists, never for accepting.
+
+    Whoever acts on an invitation asks afresh behind the lock, by a row without it.
+    """
+    own = Membership.objects.filter(user=OuterRef("invited_by"), account=OuterRef("account"))
+    team_of = Coalesce(OuterRef("team"), OuterRef("account__team"))
+    in_team = TeamMembership.objects.filter(user=OuterRef("invited_by"), team=team_of)
+    elsewhere = Membership.objects.filter(user=OuterRef("invited_by"), account__team=OuterRef("team"))
+    admins = Membership.objects.filter(
+        account=OuterRef("account"), role=AccountRole.ADMIN, user__is_active=True
+    )
+    leads = TeamMembership.objects.filter(team=OuterRef("team"), role=TeamRole.LEAD, user__is_active=True)
+
+    def how_many(found: QuerySet[Any], of: str) -> Coalesce:
+        return Coalesce(Subquery(found.order_by().values(of).annotate(n=Count("pk")).values("n")), 0)
+
+    return rows.select_related("invited_by", "account__team", "team").annotate(
+        _inviters_role=Coalesce(Subquery(own.values("role")[:1]), Value("")),
+        _inviters_team_role=Coalesce(Subquery(in_team.values("role")[:1]), Value("")),
+        _inviter_is_customer=Exists(elsewhere),
+        _who_could_undo=how_many(admins, "account") + how_many(leads, "team"),
+    )
 
 
 def invitation_of(token: str, *, now: datetime) -> Invitation | None:
@@ -117,26 +157,21 @@ class Shown:
 
 def open_rows(place: Account | Team) -> QuerySet[Any]:
     """Return the invitations that nobody has accepted or taken back, with how often and when they were sent."""
-    return (
-        _of(place)
-        .filter(accepted_at__isnull=True, revoked_at__isnull=True)
-        .select_related("invited_by", "account__team", "team")
-        .annotate(times_sent=Count("sent"), last_sent_at=Max("sent__at"))
+    open_ones = _of(place).filter(accepted_at__isnull=True, revoked_at__isnull=True)
+    sent = InvitationSent.objects.filter(invitation=OuterRef("pk")).order_by().values("invitation")
+    return with_standing(open_ones).annotate(
+        times_sent=Coalesce(Subquery(sent.annotate(n=Count("pk")).values("n")), 0),
+        last_sent_at=Subquery(sent.annotate(at_last=Max("at")).values("at_last")),
     )
 
 
 def shown(rows: Iterable[Any], *, now: datetime) -> list[Shown]:
-    """Return some of `open_rows` as a page lists them. At most three queries for each different inviter and role."""
-    asked: dict[tuple[int | None, str], roles.No | None] = {}
+    """Return some of `open_rows` as a page lists them; asks nothing more."""
     found = []
     for row in rows:
-        key = (row.invited_by_id, row.role)
-        if row.expires_at <= now:
-            refused: roles.No | None = roles.No("expired", "Nobody accepted it in time. Send it again.")
-        else:
-            if key not in asked:
-                asked[key] = refusal_of(row, now=now)
-            refused = asked[key]
+        refused = refusal_of(row, now=now)
+        if refused is not None and refused.code == "expired":
+            refused = roles.No("expired", "Nobody accepted it in time. Send it again.")
         state = "pending" if refused is None else refused.code
         found.append(
             Shown(row, state, "" if refused is None else refused.says, row.last_sent_at, row.times_sent)

@@ -340,6 +340,10 @@ class Contact(Referenced):
             models.Index(
                 fields=["account", "confirmed_on", "id"], include=["roles"], name="contact_freshness"
             ),
+            # Who has somebody for emergencies: asked of every account at once.
+            models.Index(
+                fields=["account"], name="contact_emergency", condition=Q(roles__contains=["emergency"])
+            ),
             GinIndex(
                 OpClass(SearchText("name", "email", "phone"), name="gin_trgm_ops"), name="contact_search"
             ),

@@ -139,7 +139,8 @@ class InvitationListApi(PortalAPIView):
     def get(self, request: Request, account_ref: UUID) -> Response:
         """Newest first, also those that were accepted or taken back."""
         account = self.find(Account, account_ref)
-        return self.page(_INVITATIONS.filter(account=account), InvitationOut, filters={"account": account.pk})
+        rows = invitations.with_standing(Invitation.objects.filter(account=account))
+        return self.page(rows, InvitationOut, filters={"account": account.pk})
 
     @documented(
         "invitations_send",
@@ -463,7 +464,8 @@ class TeamInvitationListApi(PortalAPIView):
     def get(self, request: Request, team_ref: UUID) -> Response:
         """Newest first, also those that were accepted or taken back."""
         team = self.find_in_team(Team, team_ref)
-        return self.page(_INVITATIONS.filter(team=team), InvitationOut, filters={"team": team.pk})
+        rows = invitations.with_standing(Invitation.objects.filter(team=team))
+        return self.page(rows, InvitationOut, filters={"team": team.pk})
 
     @documented(
         "team_invitations_send",

@@ -60,9 +60,9 @@ class Access(AccountPage):
         """Show names and roles to every member; the rest to those who manage members."""
         account = self.find(Account.objects.select_related("team"), account_ref)
         manages = Permission.MEMBER_EDIT in self.granted
-        rows: list[Any] = selectors.members_of(account)
-        team: list[Any] = selectors.people_of(account.team)
-        factors = selectors.with_second_factor([row.user for row in [*rows, *team]]) if manages else None
+        with_factors = manages and selectors.has_factors()
+        rows: list[Any] = selectors.members_of(account, with_factors=with_factors)
+        team: list[Any] = selectors.people_of(account.team, with_factors=with_factors)
         admins = [row for row in rows if row.role == AccountRole.ADMIN and row.user.is_active]
         mine = next((row for row in rows if row.user_id == self.user.pk), None)
         in_team = next((row.role for row in team if row.user_id == self.user.pk), "")
@@ -72,15 +72,12 @@ class Access(AccountPage):
             others = sum(1 for one in admins if one is not row)
             they = roles.Person(row.role, "", row.user.is_active)
             row.may_remove = roles.take_role(me, they, other_admins=others, is_self=row.is_me) is None
-            row.has_second_factor = None if factors is None else row.user_id in factors
-        for row in team:
-            row.has_second_factor = None if factors is None else row.user_id in factors
         return self.show(
             "accounts/access.html",
             members=rows,
             team=team,
             manages=manages,
-            with_factors=factors is not None,
+            with_factors=with_factors,
             is_member=mine is not None,
             sees_team=bool(in_team),
             **(invited_page(account, request) if manages else {}),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from django.apps import apps
-from django.db.models import Case, Count, Exists, OuterRef, Q, QuerySet, When
+from django.db.models import Case, Count, Exists, Model, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.functions import Coalesce
 
 from accounts.models import (
     Account,
@@ -25,6 +26,7 @@ from portal.access import Permission, visible_to
 from portal.lists import ListAsked, both_ways
 from portal.search import SHORTEST_INSIDE, containing
 
+Row = TypeVar("Row", bound=Model)
 CONFIRMED_FOR = timedelta(days=90)
 STALE_AFTER = timedelta(days=180)
 
@@ -115,16 +117,13 @@ _NOBODY = {"contact_count": 0, "emergency_count": 0, "contacts_unconfirmed": 0}
 
 def _counted(rows: QuerySet[Contact], today: date) -> Any:
     """Return a queryset that counts contacts by account: all, those for emergencies, those not confirmed in time."""
-    due_before = today - CONFIRMED_FOR
     return (
         rows.order_by()
         .values("account")
         .annotate(
             contact_count=Count("pk"),
             emergency_count=Count("pk", filter=Q(roles__contains=["emergency"])),
-            contacts_unconfirmed=Count(
-                "pk", filter=Q(confirmed_on__isnull=True) | Q(confirmed_on__lt=due_before)
-            ),
+            contacts_unconfirmed=Count("pk", filter=_not_confirmed_since(today - CONFIRMED_FOR)),
         )
     )
 
@@ -145,22 +144,37 @@ def concerns(account: Any) -> list[str]:
 def worst_first(user: Any, *, today: date, limit: int) -> list[Any]:
     """Return up to `limit` active accounts with their `concerns`, those with the most amiss first.
 
-    Four queries. The one that counts reads an index of all contacts and no row of them.
+    One query. Of each account it reads, from indexes alone, whether anybody is listed, whether anybody is for
+    emergencies, and how many were not confirmed in time.
     """
-    active = accounts_seen(user).filter(status=AccountStatus.ACTIVE)
-    without = ~Exists(Contact.objects.filter(account=OuterRef("pk")))
-    found: list[Any] = list(active.filter(without).order_by("name", "pk")[:limit])
-    if len(found) < limit:
-        counted = _counted(
-            Contact.objects.filter(account__in=active.select_related(None).values("pk")), today
+    listed = Contact.objects.filter(account=OuterRef("pk")).order_by()
+    unconfirmed = listed.filter(_not_confirmed_since(today - CONFIRMED_FOR)).values("account")
+    found: Any = (
+        accounts_seen(user)
+        .filter(status=AccountStatus.ACTIVE)
+        .annotate(
+            _has_contact=Exists(listed),
+            _has_emergency=Exists(listed.filter(roles__contains=[ContactRole.EMERGENCY])),
+            contacts_unconfirmed=Coalesce(Subquery(unconfirmed.annotate(of=Count("pk")).values("of")), 0),
         )
-        worst = counted.order_by(
-            Case(When(emergency_count=0, then=0), default=1), "-contacts_unconfirmed", "account"
-        )[: limit - len(found)]
-        refs = [one["account"] for one in worst]
-        by_pk = {row.pk: row for row in Account.objects.filter(pk__in=refs).select_related("team")}
-        found += [by_pk[pk] for pk in refs if pk in by_pk]
-    return sorted(with_concerns(found, today=today), key=lambda row: -len(row.concerns))
+        .order_by(
+            "_has_contact",
+            Case(When(_has_contact=False, then="name"), default=Value("")),
+            "_has_emergency",
+            "-contacts_unconfirmed",
+            "pk",
+        )
+    )
+    rows = list(found[:limit])
+    for row in rows:
+        # Only whether there are any counts for what is said of the account.
+        row.contact_count, row.emergency_count = int(row._has_contact), int(row._has_emergency)
+        row.concerns = concerns(row)
+    return sorted(rows, key=lambda row: -len(row.concerns))
+
+
+def _not_confirmed_since(day: date) -> Q:
+    return Q(confirmed_on__isnull=True) | Q(confirmed_on__lt=day)
 
 
 def with_freshness(rows: Sequence[Any], *, today: date) -> list[Any]:
@@ -186,24 +200,44 @@ def connections_of(account: Account) -> QuerySet[CloudConnection]:
 _ORDER = {role: rank for rank, role in enumerate(["lead", "launch_manager", *reversed(AccountRole.values)])}
 
 
-def members_of(account: Account) -> list[Membership]:
-    """Return an account's members, those who may most first, with who gave them the role: one query."""
+def members_of(account: Account, *, with_factors: bool = False) -> list[Membership]:
+    """Return an account's members, those who may most first, with who gave them the role: one query.
+
+    `with_factors` gives each a `has_second_factor`.
+    """
     rows = Membership.objects.filter(account=account).select_related("user", "granted_by")
+    rows = _with_factor(rows) if with_factors else rows
     return sorted(rows, key=lambda row: (_ORDER[row.role], row.user.name.lower(), row.pk))
 
 
-def people_of(team: Team) -> list[TeamMembership]:
-    """Return a team's members, leads first, with who gave them the role: one query."""
+def people_of(team: Team, *, with_factors: bool = False) -> list[TeamMembership]:
+    """Return a team's members, leads first, with who gave them the role: one query.
+
+    `with_factors` gives each a `has_second_factor`.
+    """
     rows = TeamMembership.objects.filter(team=team).select_related("user", "granted_by")
+    rows = _with_factor(rows) if with_factors else rows
     return sorted(rows, key=lambda row: (_ORDER[row.role], row.user.name.lower(), row.pk))
+
+
+def _with_factor(rows: QuerySet[Row]) -> QuerySet[Row]:
+    found: Any = rows.annotate(has_second_factor=Exists(_strong().filter(user=OuterRef("user"))))
+    return cast(QuerySet[Row], found)
+
+
+def _strong() -> Any:
+    factors: Any = apps.get_app_config("mfa").get_model("Authenticator")
+    return factors._default_manager.filter(type__in=["totp", "webauthn"])
+
+
+def has_factors() -> bool:
+    """Whether the portal offers a second factor at all."""
+    return apps.is_installed("allauth.mfa")
 
 
 def with_second_factor(users: Iterable[User]) -> set[int] | None:
     """Return the keys of those who have a second factor; None where the portal offers none. One query."""
-    if not apps.is_installed("allauth.mfa"):
+    if not has_factors():
         return None
-    factors: Any = apps.get_app_config("mfa").get_model("Authenticator")
-    strong = factors._default_manager.filter(
-        user__in=[user.pk for user in users], type__in=["totp", "webauthn"]
-    )
+    strong = _strong().filter(user__in=[user.pk for user in users])
     return set(strong.values_list("user_id", flat=True))

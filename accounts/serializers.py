@@ -445,15 +445,10 @@ class InvitationOut(serializers.ModelSerializer[Invitation]):
         serializers.ChoiceField(choices=["pending", "accepted", "revoked", "expired", "void"])
     )
     def get_state(self, row: Invitation) -> str:
-        """Return where it stands now; asked once for each inviter and role of an answer."""
+        """Return where it stands now."""
         if row.accepted_at or row.revoked_at or row.expires_at <= timezone.now():
             return "accepted" if row.accepted_at else "revoked" if row.revoked_at else "expired"
-        view = self.context["view"]
-        asked = view.__dict__.setdefault("invitations_asked", {})
-        key = (row.invited_by_id, row.role, row.account_id, row.team_id)
-        if key not in asked:
-            asked[key] = invitations.refusal_of(row, now=timezone.now()) is None
-        return "pending" if asked[key] else "void"
+        return "pending" if invitations.refusal_of(row, now=timezone.now()) is None else "void"
 
     def get_invited_by_name(self, row: Invitation) -> str | None:
         """Return who invites."""

@@ -19,7 +19,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.sessions.models import Session
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
@@ -87,13 +87,9 @@ def device_of(user_agent: str) -> str:
 
 
 def places_of(user: User, here: str | None) -> list[Place]:
-    """Return where a user is logged in, last used first, in two queries. `here` is this session's key."""
-    rows = list(UserSession.objects.filter(user=user).order_by("-last_seen_at", "-pk")[:200])
-    alive = set(
-        Session.objects.filter(
-            session_key__in=[row.session_key for row in rows], expire_date__gt=timezone.now()
-        ).values_list("session_key", flat=True)
-    )
+    """Return where a user is logged in, last used first, in one query. `here` is this session's key."""
+    alive = Session.objects.filter(session_key=OuterRef("session_key"), expire_date__gt=timezone.now())
+    rows = UserSession.objects.filter(Exists(alive), user=user).order_by("-last_seen_at", "-pk")[:200]
     return [
         Place(
             ref=ref_of("session", row.session_key),
@@ -104,7 +100,6 @@ def places_of(user: User, here: str | None) -> list[Place]:
             is_here=row.session_key == here,
         )
         for row in rows
-        if row.session_key in alive
     ]
 
 

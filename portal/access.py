@@ -186,10 +186,11 @@ def visible_to(
     team = apps.get_model("accounts", "TeamMembership")._default_manager.filter(
         user=user, role__in=_roles_with(TEAM_ROLES, permission)
     )
-    account = apps.get_model("accounts", "Account")._default_manager.filter(
-        Q(pk__in=member.values("account_id")) | Q(team_id__in=team.values("team_id"))
-    )
-    return found.filter(**{f"{path}__in" if path else "pk__in": account.values("pk")})
+    entered = Q(pk__in=member.values("account_id")) | Q(team_id__in=team.values("team_id"))
+    if not path:
+        return found.filter(entered)
+    account = apps.get_model("accounts", "Account")._default_manager.filter(entered)
+    return found.filter(**{f"{path}__in": account.values("pk")})
 
 
 def account_path(model: type[models.Model]) -> str:

@@ -50,7 +50,6 @@ from datetime import timedelta
 from typing import Any, ClassVar, TypeVar
 
 import structlog
-from django.core.cache import cache
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, transaction
 from django.db.models import Model, QuerySet
@@ -69,6 +68,7 @@ from rest_framework.views import APIView
 
 from portal.access import Guard, Permission
 from portal.audit.services import record_outside
+from portal.counting import count
 from portal.errors import NotPermitted, Refused
 from portal.models import IdempotentAnswer
 from portal.paging import MAX_LIMIT, keyset
@@ -260,15 +260,12 @@ class PortalAPIView(Guard, APIView, abstract=True):
         limits = {who: self.rate_per_minute, f"user:{request.user.pk}": self.rate_per_user}
         now = int(time.time())
         left_s = 60 - now % 60
-        left = {}
         try:
-            for counted, most in limits.items():
-                key = f"api-rate:{counted}:{now // 60}"
-                cache.add(key, 0, timeout=120)
-                left[counted] = most - cache.incr(key)
-        except (RedisError, ValueError) as error:
+            counts = count([f"api-rate:{counted}:{now // 60}" for counted in limits], keep_s=120)
+        except (RedisError, OSError) as error:
             log.warning("rate_limit_unknown", error=type(error).__name__)
             return
+        left = {counted: limits[counted] - made for counted, made in zip(limits, counts, strict=True)}
         nearer = min(left, key=lambda counted: left[counted])
         limit = limits[nearer]
         self._limit_headers = {

@@ -20,8 +20,15 @@ def portal(request: HttpRequest) -> dict[str, Any]:
     """Return the context of every page. `can` is empty until a view found an account.
 
     Alarms are shown to people who are logged in; while all is quiet a page learns by one query that it is, and
-    how many notices are unread.
+    how many notices are unread. It is asked once: a page that is put together from several templates asks no more.
     """
+    known: dict[str, Any] | None = getattr(request, "_portal_context", None)
+    if known is None:
+        known = request._portal_context = _of(request)  # type: ignore[attr-defined]
+    return dict(known)
+
+
+def _of(request: HttpRequest) -> dict[str, Any]:
     user = getattr(request, "user", None)
     known = user is not None and user.is_authenticated
     has_mailbox = settings.DESK_MODE and is_here(request)

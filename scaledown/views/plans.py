@@ -6,6 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
+from django.db.models import OuterRef, Subquery
+from django.db.models.functions import JSONObject
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -44,18 +46,17 @@ class PlanList(ScaledownPage):
         account = self.find(Account, account_ref)
         status = request.GET.get("status", "")
         query = request.GET.get("q", "").strip()[:100]
-        rows = Plan.objects.filter(account=account).select_related("author", "event")
+        run = Run.objects.filter(plan_ref=OuterRef("ref"), kind=services.KIND, is_rehearsal=False)
+        rows = (
+            Plan.objects.filter(account=account)
+            .select_related("author", "event")
+            .annotate(run=Subquery(run.order_by("-pk").values(of=JSONObject(ref="ref", status="status"))[:1]))
+        )
         if status in STATUSES:
             rows = rows.filter(status=status)
         if query:
             rows = rows.filter(title__icontains=query)
         page = keyset(rows, request, order="-id", filters={"status": status, "q": query})
-        found = Run.objects.filter(
-            kind=services.KIND, plan_ref__in=[plan.ref for plan in page.rows], is_rehearsal=False
-        ).values_list("plan_ref", "ref", "status")
-        runs = {plan_ref: {"ref": ref, "status": status_of} for plan_ref, ref, status_of in found}
-        for plan in page.rows:
-            plan.run = runs.get(plan.ref)  # type: ignore[attr-defined]
         return self.show(
             "scaledown/plan_list.html",
             page=page,
