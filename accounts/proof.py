@@ -15,6 +15,7 @@ from allauth.account.internal.flows.login import get_authentication_records, rec
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
 from django.conf import settings
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -26,6 +27,10 @@ from portal.access import PortalView
 from portal.problems import ProofNeeded
 
 STRONG = ("totp", "webauthn")
+RAN_OUT = (
+    "Nothing was done: the last proof that it is you ran out before you sent the form. Prove it, then fill the form "
+    "in once more."
+)
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,8 @@ class ProvenPage(PortalView, abstract=True):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Ask for it unless there is one; whoever is not logged in is sent to the log-in."""
         if request.user.is_authenticated and not is_fresh(request):
+            if request.method == "POST":
+                messages.warning(request, RAN_OUT)
             # What has no page of its own to come back to is asked for again from the settings.
             return ask_for_it(request, back="" if hasattr(self, "get") else reverse("me"))
         return super().dispatch(request, *args, **kwargs)

@@ -1,0 +1,78 @@
+"""The pages of one's own: what they ask of the database, whatever stands on them, and a proof that ran out."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from html import unescape
+
+import pytest
+import time_machine
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from accounts import proof
+from accounts.models import ApiToken
+from tests import factories as make
+
+pytestmark = pytest.mark.django_db
+
+
+def three_more_of_everything(user, begin):
+    for number in range(begin, begin + 3):
+        make.token(user)
+        make.place(user)
+        make.key(user, f"Key {number}")
+        make.link(user, f"https://login{number}.example", f"s-{number}")
+
+
+@pytest.mark.parametrize(
+    ("path", "most"),
+    [("/me/", 9), ("/me/second-factor/", 4), ("/me/tokens/make/", 3), ("/me/password/", 3)],
+)
+def test_a_page_of_ones_own_asks_as_much_for_many_rows_as_for_few(path, most):
+    user = make.user()
+    browser = Client()
+    browser.force_login(user)
+    make.prove(browser, user, how="mfa")
+    taken = []
+    for begin in (0, 3):
+        three_more_of_everything(user, begin)
+        browser.get(path)  # what is noted once a minute is noted now
+        with CaptureQueriesContext(connection) as queries:
+            assert browser.get(path).status_code == 200
+        taken.append(len(queries))
+    assert taken == [most, most]
+
+
+@pytest.mark.parametrize("path", ["/login/", "/login/reset/"])
+def test_the_pages_before_a_log_in_ask_nothing(path):
+    with CaptureQueriesContext(connection) as queries:
+        assert Client().get(path).status_code == 200
+    assert len(queries) == 0
+
+
+def test_a_form_sent_after_its_proof_ran_out_does_nothing_and_says_so():
+    user = make.user()
+    browser = make.log_in(user)
+    with time_machine.travel(time.time() + 16 * 60, tick=True):
+        sent = {"name": "nightly", "scopes": ["me"], "days": 7}
+        answer = browser.post("/me/tokens/make/", sent, follow=True)
+        assert proof.RAN_OUT in unescape(answer.content.decode())
+    assert not ApiToken.objects.exists()
+
+
+def test_the_last_use_of_a_token_is_noted_at_most_once_a_minute():
+    secret = make.token(make.user())
+    began = time.time() // 3600 * 3600 + 60
+
+    def used(after_s):
+        with time_machine.travel(began + after_s, tick=False):
+            assert Client().get("/api/v1/me", **make.bearer(secret)).status_code == 200
+        return ApiToken.objects.get().last_used_at
+
+    first = used(0)
+    assert used(30) == first
+    assert used(59) == first
+    assert used(61) == first + timedelta(seconds=61)
