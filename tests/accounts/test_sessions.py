@@ -152,11 +152,11 @@ def test_own_settings_state_their_queries(django_assert_num_queries):
     browser = Client()
     browser.force_login(user)
     browser.get("/me/")
-    # session, user; tokens, second factors, two for sessions, organizations, activity, the keys of whom it names; what every page is warned of
-    with django_assert_num_queries(10):
+    # session, user; tokens, second factors, two for sessions, organizations, activity, the keys of whom it names, all warnings in one
+    with django_assert_num_queries(9):
         browser.get("/me/")
     for _ in range(7):
         make.place(user)
         make.token(user)
-    with django_assert_num_queries(10):
+    with django_assert_num_queries(9):
         assert len(re.findall("Log out there", browser.get("/me/").content.decode())) == 8

@@ -60,6 +60,9 @@ def test_a_scale_down_from_the_first_click_to_the_report(site, people):
     look(approver)
     approver.page.goto(plan_url)
     look(approver)
+    approver.page.get_by_role("link", name="Turn it down…").click()
+    expect(approver.page.get_by_label("Why")).to_be_visible()
+    look(approver)
     story.approve(approver, plan_url)
 
     run_url = story.start(manager, plan_url, size="1 server")

@@ -43,6 +43,17 @@ NO_PAGE = {
     "standstill-lift",
 }
 """What answers a command only, or is a page that asks about a row which the stories do not make."""
+IN_THE_STORIES = {
+    "plan-purpose",
+    "plan-pool",
+    "plan-safety",
+    "plan-preview",
+    "plan-submit",
+    "plan-reject",
+    "run-command",
+}
+"""Pages of a draft, of a plan that waits and of a live run: `test_stories` holds each against axe on its way, and
+whether there still is such a plan or run when the walk begins depends on which stories ran before."""
 # Of these two rows differ in what they show; of any other page one is looked at.
 TWICE = {"scaledown:plan-detail", "scaledown:run-detail", "scaledown:run-command"}
 NOT_PAGES = ("/api/", "/static/", "/logout")
@@ -138,7 +149,7 @@ def test_somebody_reached_every_page_of_scale_down():
         f"{space}:{pattern.name}"
         for space in ("scaledown", "capacity")
         for pattern in get_resolver().namespace_dict[space][1].url_patterns
-        if pattern.name not in NO_PAGE
+        if pattern.name not in NO_PAGE | IN_THE_STORIES
     }
     assert sorted(names - set().union(*REACHED.values())) == []
 
