@@ -211,14 +211,18 @@ class PortalAPIView(Guard, APIView, abstract=True):
 
     def check_scope(self, needed: Permission) -> None:
         """Refuse (403) a token that lacks the scope; a browser session has every scope of its user."""
-        token = self.request.auth
-        if token is not None and needed.scope and needed.scope not in token.scopes:
+        if not self.has_scope(needed):
             record_outside(
                 "access.refused",
                 actor=self.request.user,
                 after={"scope_missing": needed.scope, "path": self.request.path[:200]},
             )
             raise ScopeMissing(f"This token lacks the scope {needed.scope}. Make one that has it.")
+
+    def has_scope(self, needed: Permission) -> bool:
+        """Whether the token at hand has the scope; a browser session has every scope of its user."""
+        token = self.request.auth
+        return token is None or not needed.scope or needed.scope in token.scopes
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Add the rate limit, and make sure that access was asked."""
