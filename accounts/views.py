@@ -182,10 +182,8 @@ class Activity(AccountPage):
             order="-id",
             filters={"a": account.pk, **wanted.named()},
         )
-        reads_team_notes = Permission.TEAM_NOTES in self.granted
         for entry in page.rows:
-            entry.before = for_reader(entry.before, reads_team_notes=reads_team_notes)
-            entry.after = for_reader(entry.after, reads_team_notes=reads_team_notes)
+            for_reader(entry, self.granted)
         return self.show(
             "accounts/activity.html",
             page=page,

@@ -23,7 +23,8 @@ from portal.audit.selectors import entries_of_account, entries_of_installation, 
 
 class AuditEntryOut(serializers.ModelSerializer[AuditEntry]):
     """One entry. `address` is null for whoever does not manage the account's members; the team's own notes
-    are left out of `before` and `after` for whoever may not read them.
+    are left out of `before` and `after` for whoever may not read them, as mail addresses of the invited are for
+    whoever does not manage the members.
     """
 
     address = serializers.SerializerMethodField()
@@ -51,21 +52,21 @@ class AuditEntryOut(serializers.ModelSerializer[AuditEntry]):
             "request_id",
         )
 
+    def to_representation(self, instance: AuditEntry) -> dict[str, Any]:
+        """Return what the caller may read of it."""
+        return super().to_representation(for_reader(instance, self.context.get("granted", frozenset())))
+
     def get_address(self, entry: AuditEntry) -> str | None:
         """Return where the actor was, to those who manage members."""
-        granted = self.context.get("granted", frozenset())
-        return entry.address if Permission.MEMBER_EDIT in granted else None
+        return entry.address
 
     def get_before(self, entry: AuditEntry) -> dict[str, Any]:
         """Return the fields as they were."""
-        return for_reader(entry.before, reads_team_notes=self._reads_team_notes())
+        return entry.before
 
     def get_after(self, entry: AuditEntry) -> dict[str, Any]:
         """Return the fields as they became."""
-        return for_reader(entry.after, reads_team_notes=self._reads_team_notes())
-
-    def _reads_team_notes(self) -> bool:
-        return Permission.TEAM_NOTES in self.context.get("granted", frozenset())
+        return entry.after
 
 
 EXAMPLE: dict[str, Any] = {

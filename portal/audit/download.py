@@ -81,7 +81,7 @@ def _batch(rows: QuerySet[AuditEntry], before: int | None) -> tuple[list[AuditEn
 
 
 def _row(entry: AuditEntry, seal: int | None, granted: frozenset[Permission]) -> list[Any]:
-    reads_team_notes = Permission.TEAM_NOTES in granted
+    entry = for_reader(entry, granted)
     return [
         entry.at,
         entry.what,
@@ -91,10 +91,10 @@ def _row(entry: AuditEntry, seal: int | None, granted: frozenset[Permission]) ->
         entry.subject_type,
         entry.subject_label,
         entry.subject_ref,
-        _json(for_reader(entry.before, reads_team_notes=reads_team_notes)),
-        _json(for_reader(entry.after, reads_team_notes=reads_team_notes)),
+        _json(entry.before),
+        _json(entry.after),
         entry.reason,
-        entry.address if Permission.MEMBER_EDIT in granted else None,
+        entry.address,
         entry.token_prefix,
         entry.request_id,
         seal,

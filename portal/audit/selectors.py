@@ -7,10 +7,13 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from portal.access import Permission
 from portal.audit.models import AuditEntry
 
 # What the team writes for itself. An entry is of the account, whose customers read it too.
 TEAM_ONLY_FIELDS = frozenset({"team_notes"})
+# An invitation is told by its mail address, which is shown to those who manage the members, as on every other page.
+_INVITATION = "accounts.invitation"
 
 
 def entries_of_account(account: Any) -> QuerySet[AuditEntry]:
@@ -28,7 +31,21 @@ def entries_of_user(user: Any) -> QuerySet[AuditEntry]:
     return AuditEntry.objects.filter(actor_ref=str(user.ref)).order_by("-id")
 
 
-def for_reader(values: Mapping[str, Any], *, reads_team_notes: bool) -> dict[str, Any]:
-    """Return an entry's `before` or `after` as a reader may see it: the team's own notes for the team only."""
-    hidden: Set[str] = frozenset() if reads_team_notes else TEAM_ONLY_FIELDS
+def for_reader(entry: AuditEntry, granted: Set[Permission]) -> AuditEntry:
+    """Return an entry as a reader with these rights may see it: the same row, with less in it.
+
+    The team's own notes are for the team only; mail addresses of the invited, and where somebody was when changing
+    something, for those who manage the members.
+    """
+    hidden: Set[str] = frozenset() if Permission.TEAM_NOTES in granted else TEAM_ONLY_FIELDS
+    if Permission.MEMBER_EDIT not in granted:
+        entry.address = None
+        if entry.subject_type == _INVITATION:
+            hidden |= {"email"}
+            entry.subject_label = str(entry.after.get("role") or entry.before.get("role") or "")
+    entry.before, entry.after = _without(entry.before, hidden), _without(entry.after, hidden)
+    return entry
+
+
+def _without(values: Mapping[str, Any], hidden: Set[str]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in hidden}
