@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from typing import Any
 
-from django.db.models import QuerySet
+from django.apps import apps
+from django.db.models import Q, QuerySet
 
-from portal.access import Permission
+from portal.access import Permission, visible_to
 from portal.audit.models import AuditEntry
 
 # What the team writes for itself. An entry is of the account, whose customers read it too.
@@ -27,8 +28,10 @@ def entries_of_installation() -> QuerySet[AuditEntry]:
 
 
 def entries_of_user(user: Any) -> QuerySet[AuditEntry]:
-    """Return what one user did, newest first."""
-    return AuditEntry.objects.filter(actor_ref=str(user.ref)).order_by("-id")
+    """Return what one user did, newest first; of accounts only those that the user may see now."""
+    seen = visible_to(user, apps.get_model("accounts", "Account"), Permission.AUDIT_VIEW).values("ref")
+    own = AuditEntry.objects.filter(actor_ref=str(user.ref))
+    return own.filter(Q(account_ref__isnull=True) | Q(account_ref__in=seen)).order_by("-id")
 
 
 def for_reader(entry: AuditEntry, granted: Set[Permission]) -> AuditEntry:
