@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.views.defaults import page_not_found as default_page_not_found
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from portal.access import Guard, Permission, PortalView
+from portal.access import Guard, Permission, PortalView, lacks_second_factor
 from portal.dashboard import panels_for
 from portal.gauges import installation
 from portal.health import findings
@@ -88,6 +89,8 @@ class Metrics(PortalView):
                 return redirect_to_login(request.get_full_path())
             if not getattr(request.user, "is_operator", False):
                 self.refuse(Permission.OPERATE)
+            if lacks_second_factor(request.user):
+                return redirect(settings.SECOND_FACTOR_URL)
         return HttpResponse(generate_latest() + installation(), content_type=CONTENT_TYPE_LATEST)
 
 
