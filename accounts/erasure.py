@@ -15,7 +15,7 @@ from accounts.models import Account, ApiToken, Contact, Invitation, Membership, 
 from portal.access import Permission, permissions_on
 from portal.audit.models import AuditEntry
 from portal.audit.services import record
-from portal.audit.subjects import Subject, erase_subject, erased_name
+from portal.audit.subjects import Subject, erase_subject, erased_name, forget_answers_naming
 from portal.errors import NotPermitted, Refused
 from portal.events.services import emit
 from portal.runs.models import OVER, Run
@@ -116,6 +116,7 @@ def empty_user(ref: UUID) -> None:
     if user is None:
         return
     _empty_confirmations(ref)
+    forget_answers_naming(user.name, user.email)
     for invitation in Invitation.objects.filter(email=user.email):
         erase_subject(Subject("invitation", invitation.ref))
     for label, name in _LOG_IN:

@@ -334,4 +334,15 @@ def _forget_answers(ref: uuid.UUID) -> None:
     from portal.models import IdempotentAnswer
 
     held = IdempotentAnswer.objects.annotate(text=Cast("body", output_field=TextField()))
-    held.filter(models.Q(text__contains=str(ref)) | models.Q(path__contains=str(ref))).delete()
+    told = models.Q(text__contains=str(ref)) | models.Q(path__contains=str(ref)) | models.Q(actor=str(ref))
+    held.filter(told).delete()
+
+
+def forget_answers_naming(*words: str) -> None:
+    """Drop kept answers in which somebody stands by name or address alone: who confirmed, granted, invited, approved."""
+    from portal.models import IdempotentAnswer
+
+    held = IdempotentAnswer.objects.annotate(text=Cast("body", output_field=TextField()))
+    for word in words:
+        if len(word) >= _SHORTEST:
+            held.filter(text__contains=json.dumps(word, ensure_ascii=False)[1:-1]).delete()
