@@ -510,7 +510,7 @@ class PortalView(Guard, View, abstract=True):
             response = super().dispatch(request, *args, **kwargs)
         except Trouble as trouble:
             return self.trouble(trouble)
-        if response.status_code < 400:
+        if response.status_code < 400 and request.method != "OPTIONS":
             self.check_asked()
         return response
 
@@ -570,7 +570,7 @@ class AsyncPortalView(Guard, View, abstract=True):
             return HttpResponse(
                 trouble.says, status=status_of(trouble), content_type="text/plain; charset=utf-8"
             )
-        if response.status_code < 400:
+        if response.status_code < 400 and request.method != "OPTIONS":
             self.check_asked()
         return response
 
