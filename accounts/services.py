@@ -43,6 +43,10 @@ def _apply(row: Any, changes: Mapping[str, Any], allowed: Iterable[str]) -> None
         setattr(row, name, value)
 
 
+def _one_line(name: str) -> str:
+    return " ".join(name.split())
+
+
 # --- people ------------------------------------------------------------------------------------------------
 
 
@@ -60,7 +64,7 @@ def create_user(
     if User.objects.filter(email=email.strip().lower()).exists():
         raise Refused(f"There is a user with the mail address {email} already.", code="email_taken")
     user = User.objects.create_user(
-        email=email, password=password, name=name, time_zone=time_zone, is_operator=is_operator
+        email=email, password=password, name=_one_line(name), time_zone=time_zone, is_operator=is_operator
     )
     record("user.added", actor=actor, subject=user, after=snapshot(user))
     return user
@@ -70,7 +74,7 @@ def create_user(
 def change_own_settings(user: User, *, name: str, time_zone: str) -> User:
     """Change what belongs to the user: name and time zone."""
     before = snapshot(user)
-    user.name, user.time_zone = name, time_zone
+    user.name, user.time_zone = _one_line(name), time_zone
     check_row(user)
     user.save(update_fields=["name", "time_zone"])
     record("user.changed", actor=user, subject=user, before=before, after=snapshot(user))

@@ -128,7 +128,7 @@ def write_subject(name: str, context: Mapping[str, Any], *, zone: str = "UTC") -
 
 
 def _ready(context: Mapping[str, Any]) -> dict[str, Any]:
-    known = {key: absolute(path_of(value)) if _is_url(key) else value for key, value in context.items()}
+    known = {key: absolute(path_of(value)) if _is_url(key) else _flat(value) for key, value in context.items()}
     return {
         "name": "",
         "is_customer": False,
@@ -138,6 +138,13 @@ def _ready(context: Mapping[str, Any]) -> dict[str, Any]:
         "portal_url": settings.PUBLIC_URL,
         "preferences_url": absolute(reverse("notice-preferences")),
     }
+
+
+def _flat(value: Any) -> Any:
+    """Return what people typed as one line: nobody writes a paragraph of a mail of ours by a name or a title."""
+    if isinstance(value, str):
+        return " ".join(value.split())
+    return [_flat(item) for item in value] if isinstance(value, list) else value
 
 
 def one_line(text: str) -> str:
