@@ -62,7 +62,8 @@ class Access(AccountPage):
         manages = Permission.MEMBER_EDIT in self.granted
         with_factors = manages and selectors.has_factors()
         rows: list[Any] = selectors.members_of(account, with_factors=with_factors)
-        team: list[Any] = selectors.people_of(account.team, with_factors=with_factors)
+        team_factors = with_factors and Permission.TEAM_VIEW in self.granted
+        team: list[Any] = selectors.people_of(account.team, with_factors=team_factors)
         admins = [row for row in rows if row.role == AccountRole.ADMIN and row.user.is_active]
         mine = next((row for row in rows if row.user_id == self.user.pk), None)
         in_team = next((row.role for row in team if row.user_id == self.user.pk), "")
@@ -78,6 +79,7 @@ class Access(AccountPage):
             team=team,
             manages=manages,
             with_factors=with_factors,
+            team_factors=team_factors,
             is_member=mine is not None,
             sees_team=bool(in_team),
             **(invited_page(account, request) if manages else {}),
