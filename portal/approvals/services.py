@@ -17,6 +17,7 @@ from django.db import transaction
 from portal.access import TEAM_ROLES, Permission, permissions_on, roles_on
 from portal.approvals.models import ApprovalDecision, ApprovalRequest, ApprovalStatus, Side, Verdict
 from portal.approvals.registry import tell, url_of
+from portal.audit.models import AuditEntry
 from portal.audit.services import record
 from portal.audit.subjects import named
 from portal.errors import NotPermitted, Refused, StaleState
@@ -200,12 +201,26 @@ def _right_to_decide(
         )
     if request.author_id == actor.pk:
         raise NotPermitted("You drew this up, so somebody else must approve it.", code="own_work")
+    if _worked_on(request, actor):
+        raise NotPermitted(
+            "You changed this before it was submitted, so somebody else must approve it.", code="own_work"
+        )
     if _granted_to_self(actor, request.account):
         raise NotPermitted(
             "You gave yourself the role that approves. Another admin of the account must grant it.",
             code="granted_to_self",
         )
     return max(roles & set(CUSTOMER_ROLES))
+
+
+def _worked_on(request: ApprovalRequest, user: Any) -> bool:
+    """Whether the record says that this user changed what is asked for: its author is who began it, not who wrote it."""
+    return AuditEntry.objects.filter(
+        subject_ref=str(request.subject_ref),
+        subject_type=request.subject_type,
+        actor_ref=str(user.ref),
+        what__endswith=".changed",
+    ).exists()
 
 
 def _granted_to_self(user: Any, account: Any) -> bool:
