@@ -10,8 +10,8 @@ from uuid import UUID
 from django.apps import apps
 from django.db import transaction
 
-from accounts.members import remove_member
-from accounts.models import Account, ApiToken, Contact, Invitation, Membership, TeamMembership, User
+from accounts.members import remove_from_team, remove_member
+from accounts.models import Account, ApiToken, Contact, Invitation, Membership, Team, TeamMembership, User
 from portal.access import Permission, permissions_on
 from portal.audit.models import AuditEntry
 from portal.audit.services import record
@@ -59,7 +59,7 @@ def was_contact_of(account: Account, ref: UUID) -> bool:
 def erase_person(user: User, *, actor: User | None, reason: str) -> None:
     """Erase a user for good: roles, tokens, log-in, name and mail address. What they did stays on record, nameless.
 
-    Raises Refused for the last admin of an account, for whoever is in charge of an open run, and without a reason.
+    Raises Refused for the last admin of an account, the last lead of a team, for whoever is in charge of an open run, and without a reason.
     """
     if not reason.strip():
         raise Refused("Say why the person is erased: the reason stays on record, the person does not.")
@@ -72,6 +72,8 @@ def erase_person(user: User, *, actor: User | None, reason: str) -> None:
         )
     for account in Account.objects.filter(memberships__user=locked).order_by("pk"):
         remove_member(account, locked, actor=None)
+    for team in Team.objects.filter(memberships__user=locked).order_by("pk"):
+        remove_from_team(team, locked, actor=None)
     erase_subject(Subject("user", locked.ref), by_ref=str(actor.ref) if actor is not None else "")
     record(
         "user.erased",
