@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from allauth.usersessions.models import UserSession
 from django.apps import apps
+from django.contrib.sessions.models import Session
 from django.db import transaction
 
 from accounts.members import remove_from_team, remove_member
@@ -121,6 +123,9 @@ def empty_user(ref: UUID) -> None:
     forget_answers_naming(user.name, user.email)
     for invitation in Invitation.objects.filter(email=user.email):
         erase_subject(Subject("invitation", invitation.ref))
+    sessions = UserSession.objects.filter(user=user)
+    Session.objects.filter(session_key__in=list(sessions.values_list("session_key", flat=True))).delete()
+    sessions.delete()
     for label, name in _LOG_IN:
         if apps.is_installed(f"allauth.{label}"):
             apps.get_model(label, name)._default_manager.filter(user=user).delete()
