@@ -11,6 +11,7 @@ from allauth.usersessions.models import UserSession
 from django.apps import apps
 from django.contrib.sessions.models import Session
 from django.db import transaction
+from django.utils import timezone
 
 from accounts.members import remove_from_team, remove_member
 from accounts.models import Account, ApiToken, Contact, Invitation, Membership, Team, TeamMembership, User
@@ -20,6 +21,7 @@ from portal.audit.services import record
 from portal.audit.subjects import Subject, erase_subject, erased_name, forget_answers_naming
 from portal.errors import NotPermitted, Refused
 from portal.events.services import emit
+from portal.notify.services import forget_about, forget_person
 from portal.runs.models import OVER, Run
 
 
@@ -94,8 +96,14 @@ def empty_contact(ref: UUID) -> None:
 
 
 def empty_invitation(ref: UUID) -> None:
-    """Take the mail address out of an invitation; that there was one, and to which role, stays."""
-    Invitation.objects.filter(ref=ref).update(email=f"erased-{ref.hex}@erased.invalid")
+    """Take the mail address out of an invitation; that there was one, and to which role, stays.
+
+    Its mail goes, and its link opens nothing any more: it would make a log-in for an address that nobody has.
+    """
+    rows = Invitation.objects.filter(ref=ref)
+    rows.update(email=f"erased-{ref.hex}@erased.invalid")
+    rows.filter(accepted_at__isnull=True, revoked_at__isnull=True).update(revoked_at=timezone.now())
+    forget_about(f"invitation:{ref}")
 
 
 def _empty_confirmations(ref: UUID) -> None:
@@ -129,7 +137,9 @@ def empty_user(ref: UUID) -> None:
     for label, name in _LOG_IN:
         if apps.is_installed(f"allauth.{label}"):
             apps.get_model(label, name)._default_manager.filter(user=user).delete()
-    apps.get_model("notify", "Message")._default_manager.filter(user=user).delete()
+    forget_person(user=user)
+    # Mails that the user had sent say so by name.
+    forget_about(*(f"invitation:{one.ref}" for one in Invitation.objects.filter(invited_by=user)))
     ApiToken.objects.filter(user=user).delete()
     Membership.objects.filter(user=user).delete()
     TeamMembership.objects.filter(user=user).delete()

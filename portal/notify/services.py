@@ -308,6 +308,12 @@ def forget_person(*, user: User | None = None, address: str = "") -> int:
     return gone
 
 
+def forget_about(*subject_refs: str) -> int:
+    """Delete everything told about these things, to whomever; return how many rows. For erasing, too."""
+    gone, _ = Message.objects.filter(subject_ref__in=subject_refs).delete()
+    return gone
+
+
 KEEP_TEXT_FOR = timedelta(days=30)
 KEEP_ROWS_FOR = timedelta(days=180)
 

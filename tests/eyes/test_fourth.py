@@ -1,0 +1,72 @@
+"""What is left of an erased user, and what ends with them."""
+
+from __future__ import annotations
+
+import pytest
+from allauth.usersessions.models import UserSession
+
+from accounts import invitations, members
+from accounts.erasure import erase_person
+from accounts.models import Team
+from portal.errors import Refused
+from portal.notify.models import Message
+from portal.notify.sending import render
+from tests import factories as make
+
+pytestmark = pytest.mark.django_db
+
+
+def test_no_session_with_address_and_browser_is_left_of_an_erased_user():
+    user = make.user("Rosalind Quimby")
+    make.place(user)
+    erase_person(user, actor=None, reason="asked")
+    assert not UserSession.objects.filter(user=user).exists()
+
+
+def test_no_mail_to_others_names_an_erased_user():
+    account = make.account()
+    make.member(account, "admin")
+    admin = make.member(account, "admin", "Rosalind Quimby")
+    invitations.invite(account, email="vera@home.example", role="viewer", actor=admin)
+    erase_person(admin, actor=None, reason="asked")
+    for one in Message.objects.all():
+        written = render(one)
+        assert "Rosalind Quimby" not in written.text + written.subject + one.title
+
+
+def test_erasing_a_launch_manager_has_runs_and_views_look_again(monkeypatch):
+    team = make.team()
+    make.account(of=team)
+    make.launch_manager(team, "Lea", role="lead")
+    manager = make.launch_manager(team, "Rosalind Quimby")
+    told = []
+    monkeypatch.setattr(members.runs, "facts_changed", lambda **fields: told.append(fields))
+    erase_person(manager, actor=None, reason="asked")
+    assert told
+
+
+def test_the_last_lead_of_a_team_is_not_erased():
+    team = make.team()
+    lead = make.launch_manager(team, "Lea", role="lead")
+    with pytest.raises(Refused):
+        erase_person(lead, actor=None, reason="asked")
+    assert Team.objects.get(pk=team.pk).memberships.count() == 1
+
+
+def test_no_mail_to_the_address_of_an_erased_user_is_left():
+    account = make.account()
+    admin = make.member(account, "admin")
+    invitations.invite(account, email="vera@home.example", role="viewer", actor=admin)
+    erase_person(make.user("Vera Holm", email="vera@home.example"), actor=None, reason="asked")
+    assert not [one for one in Message.objects.all() if one.address == "vera@home.example"]
+
+
+def test_the_open_invitation_of_an_erased_user_opens_nothing(monkeypatch):
+    account = make.account()
+    admin = make.member(account, "admin")
+    monkeypatch.setattr(invitations, "new_token", lambda: "ssi_known")
+    invitations.invite(account, email="vera@home.example", role="admin", actor=admin)
+    erase_person(make.user("Vera Holm", email="vera@home.example"), actor=None, reason="asked")
+    with pytest.raises(invitations.InvitationGone):
+        invitations.accept_as_new("ssi_known", name="Vera again", password="quite a few odd words")
+    assert account.memberships.count() == 1
