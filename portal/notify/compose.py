@@ -128,7 +128,9 @@ def write_subject(name: str, context: Mapping[str, Any], *, zone: str = "UTC") -
 
 
 def _ready(context: Mapping[str, Any]) -> dict[str, Any]:
-    known = {key: absolute(path_of(value)) if _is_url(key) else _flat(value) for key, value in context.items()}
+    known = {
+        key: absolute(path_of(value)) if _is_url(key) else _flat(value) for key, value in context.items()
+    }
     return {
         "name": "",
         "is_customer": False,

@@ -6,7 +6,6 @@ import json
 
 import pytest
 from django.test import Client
-from django.utils import timezone
 
 from accounts import invitations, members, services
 from accounts.erasure import erase_person

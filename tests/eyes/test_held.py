@@ -6,7 +6,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from django.test import Client, override_settings
+from django.test import Client
 from django.utils import timezone
 
 from accounts import invitations, members, passwords
@@ -72,10 +72,22 @@ def test_an_api_call_of_a_session_needs_the_csrf_token():
 
 def test_no_open_redirect():
     user = make.user()
-    for bad in ("//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)", "\t//evil.example"):
+    for bad in (
+        "//evil.example",
+        "https://evil.example",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        "\t//evil.example",
+    ):
         browser = Client()
-        answer = browser.post(f"/login/?next={bad}", {"username": user.email, "password": make.PASSWORD, "next": bad})
-        assert answer.status_code == 302 and answer["Location"].startswith("/") and "evil" not in answer["Location"], bad
+        answer = browser.post(
+            f"/login/?next={bad}", {"username": user.email, "password": make.PASSWORD, "next": bad}
+        )
+        assert (
+            answer.status_code == 302
+            and answer["Location"].startswith("/")
+            and "evil" not in answer["Location"]
+        ), bad
         answer = browser.post("/me/prove/", {"password": make.PASSWORD, "next": bad})
         assert "evil" not in answer["Location"] and "javascript" not in answer["Location"], bad
 
@@ -117,7 +129,9 @@ def test_an_invitation_is_accepted_by_nobody_else_and_once():
     browser = Client()
     browser.force_login(other)
     assert browser.post(f"/join/{token}/").status_code == 403
-    assert not any(token in json.dumps([e.before, e.after, e.reason, e.subject_label]) for e in AuditEntry.objects.all())
+    assert not any(
+        token in json.dumps([e.before, e.after, e.reason, e.subject_label]) for e in AuditEntry.objects.all()
+    )
     fresh = {"token": token, "name": "Vera", "password": "quite a few odd words"}
     assert Client().post("/api/v1/invitations/accept", fresh, **JSON).status_code == 201
     assert Client().post("/api/v1/invitations/accept", fresh, **JSON).status_code == 422
@@ -155,7 +169,10 @@ def test_what_is_another_accounts_is_not_there_by_cursor_replay_or_search():
     assert mixed.status_code == 404
     make_up = Client().patch(
         f"/api/v1/contacts/{mine.contacts.first().ref}",
-        {"account": str(theirs.ref)}, **JSON, HTTP_IF_MATCH="*", **a,
+        {"account": str(theirs.ref)},
+        **JSON,
+        HTTP_IF_MATCH="*",
+        **a,
     )
     assert make_up.status_code == 422
 
@@ -165,7 +182,12 @@ def test_an_operator_sees_no_row_of_any_account():
     contact = make.contact(account)
     operator = make.user(is_operator=True)
     key = make.bearer(make.token(operator))
-    for path in (f"accounts/{account.ref}", f"contacts/{contact.ref}", f"accounts/{account.ref}/audit", f"accounts/{account.ref}/events"):
+    for path in (
+        f"accounts/{account.ref}",
+        f"contacts/{contact.ref}",
+        f"accounts/{account.ref}/audit",
+        f"accounts/{account.ref}/events",
+    ):
         assert Client().get(f"/api/v1/{path}", **key).status_code in {403, 404}, path
     assert Client().get("/api/v1/accounts", **key).json()["results"] == []
     assert timedelta

@@ -4,7 +4,6 @@ import pytest
 from django.test import Client
 
 from accounts import invitations
-from accounts.models import ApiToken
 from accounts.services import make_token, revoke_token
 from portal.notify.models import Message
 from portal.notify.sending import render
@@ -38,12 +37,11 @@ def test_a_mail_to_a_stranger_cannot_be_written_by_the_inviters_name():
 
 def test_the_children_of_a_revoked_token_end_with_it():
     from datetime import timedelta
+
     from django.utils import timezone
 
     user = make.user()
-    token, secret = make_token(
-        user, name="p", scopes=["me"], expires_at=timezone.now() + timedelta(days=5)
-    )
+    token, secret = make_token(user, name="p", scopes=["me"], expires_at=timezone.now() + timedelta(days=5))
     made = Client().post(
         "/api/v1/tokens",
         {"name": "child", "scopes": ["me"], "expires_at": (timezone.now() + timedelta(days=4)).isoformat()},
