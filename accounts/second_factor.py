@@ -31,7 +31,7 @@ from django.utils import timezone
 
 from accounts import notices, throttle
 from accounts.models import User
-from accounts.sessions import ref_of
+from accounts.sessions import end_all_sessions, ref_of
 from portal import crypto
 from portal.access import must_have_second_factor
 from portal.audit.services import record, record_outside
@@ -307,6 +307,9 @@ def _added(request: HttpRequest, user: User, row: Authenticator, name: str) -> b
     what = "A security key was added" if row.type == _KEY else "An authenticator app was added"
     notices.tell_login_changed(user, what + (f": {name}" if row.type == _KEY else ""))
     record_authentication(request, user, "mfa", id=row.pk, type=row.type, reauthenticated=True)
+    if not Authenticator.objects.filter(user=user, type__in=(_TOTP, _KEY)).exclude(pk=row.pk).exists():
+        # Whoever came by the password alone would be let in where a second factor is asked for, without showing it.
+        end_all_sessions(user, actor=user, reason="first second factor added", keep=request)
     if Authenticator.objects.filter(user=user, type=_RECOVERY).exists():
         return False
     RecoveryCodes.activate(user)
