@@ -51,6 +51,7 @@ PROVEN_WITHIN_S = 300
 _ALGORITHMS = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 )
+_MAY_BE_LEFT_OUT = frozenset({"userinfo_endpoint"})
 BEGUN_ELSEWHERE = "This log-in was begun in another browser or too long ago. Begin anew."
 NOT_BELIEVED = (
     "What the organization answered could not be proven to be from it and for this log-in. Begin anew."
@@ -165,8 +166,10 @@ class _IssuerAdapter(OpenIDConnectOAuth2Adapter):
             issuer = issuer_of(self.provider_id)
             if issuer is None or found.get("issuer") != issuer.url:
                 raise ProviderFailed(AWAY, code="other_issuer")
-            for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
+            for name in ("authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint"):
                 scheme = urlsplit(str(found.get(name, ""))).scheme
+                if name in _MAY_BE_LEFT_OUT and name not in found:
+                    continue
                 if scheme != "https" and not (settings.DESK_MODE and scheme == "http"):
                     raise ProviderFailed(AWAY, code="bad_endpoint")
             self._checked = found
