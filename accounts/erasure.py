@@ -91,8 +91,11 @@ def erase_person(user: User, *, actor: User | None, reason: str) -> None:
 
 
 def empty_contact(ref: UUID) -> None:
-    """Remove the live row of an erased contact, also from a restored backup."""
-    Contact.objects.filter(ref=ref).delete()
+    """Remove the live row of an erased contact, also from a restored backup, and what was told or waits to be."""
+    for contact in Contact.objects.select_related("account").filter(ref=ref):
+        if contact.email:
+            forget_person(address=contact.email, account=contact.account)
+        contact.delete()
 
 
 def empty_invitation(ref: UUID) -> None:

@@ -302,9 +302,13 @@ def set_preference(
 
 
 @transaction.atomic
-def forget_person(*, user: User | None = None, address: str = "") -> int:
-    """Delete everything told to one person; return how many rows. For the erasing of a user or a contact."""
-    gone, _ = Message.objects.filter(recipient_key=recipient_key(user, address)).delete()
+def forget_person(*, user: User | None = None, address: str = "", account: Any = None) -> int:
+    """Delete everything told to one person; return how many rows. For the erasing of a user or a contact.
+
+    With `account` only what was about it: two accounts may know the same address, and erasing never crosses them.
+    """
+    rows = Message.objects.filter(recipient_key=recipient_key(user, address))
+    gone, _ = (rows if account is None else rows.filter(account=account)).delete()
     return gone
 
 
