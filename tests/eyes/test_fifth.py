@@ -10,8 +10,8 @@ from django.test import Client
 
 from accounts import members, second_factor
 from accounts.models import Membership
-from portal.runs.models import Standstill
 from portal.access import SCOPES
+from portal.runs.models import Standstill
 from tests import factories as make
 
 pytestmark = pytest.mark.django_db
@@ -25,21 +25,32 @@ def test_a_member_removed_and_a_member_lowered_lose_it_at_once():
     contact = make.contact(account)
     patch = dict(content_type="application/json", HTTP_IF_MATCH="*")
     Membership.objects.filter(user=editor).update(role="viewer")
-    assert Client().patch(f"/api/v1/contacts/{contact.ref}", {"title": "x"}, **patch, **key).status_code == 403
+    assert (
+        Client().patch(f"/api/v1/contacts/{contact.ref}", {"title": "x"}, **patch, **key).status_code == 403
+    )
     members.remove_member(account, editor, actor=None)
-    assert Client().patch(f"/api/v1/contacts/{contact.ref}", {"title": "x"}, **patch, **key).status_code == 404
+    assert (
+        Client().patch(f"/api/v1/contacts/{contact.ref}", {"title": "x"}, **patch, **key).status_code == 404
+    )
 
 
 def test_a_launch_manager_of_another_team_cannot_stop_or_lift_ours():
     account, other = make.account(), make.account()
     lead = make.launch_manager(other.team, role="lead")
-    row = Standstill.objects.create(scope=f"team:{account.team.ref}", reason="x", by=lead, by_name="x", at="2026-01-01T00:00Z")
+    row = Standstill.objects.create(
+        scope=f"team:{account.team.ref}", reason="x", by=lead, by_name="x", at="2026-01-01T00:00Z"
+    )
     key = make.bearer(make.token(lead))
     call = dict(content_type="application/json", HTTP_IDEMPOTENCY_KEY="k1")
-    assert Client().post(f"/api/v1/standstills/{row.ref}/lift", {"reason": "y"}, **call, **key).status_code == 404
+    assert (
+        Client().post(f"/api/v1/standstills/{row.ref}/lift", {"reason": "y"}, **call, **key).status_code
+        == 404
+    )
     browser = Client()
     browser.force_login(lead)
-    answer = browser.post(f"/accounts/{other.ref}/standstill/lift/", {"standstill": str(row.ref), "reason": "y"})
+    answer = browser.post(
+        f"/accounts/{other.ref}/standstill/lift/", {"standstill": str(row.ref), "reason": "y"}
+    )
     row.refresh_from_db()
     assert row.lifted_at is None, answer.status_code
 
@@ -58,8 +69,11 @@ def test_an_approver_cannot_stop_the_whole_team_or_the_portal():
         )
     ):
         answer = Client().post(
-            f"/api/v1/accounts/{account.ref}/standstills", body, content_type="application/json",
-            HTTP_IDEMPOTENCY_KEY=f"k{number}", **key,
+            f"/api/v1/accounts/{account.ref}/standstills",
+            body,
+            content_type="application/json",
+            HTTP_IDEMPOTENCY_KEY=f"k{number}",
+            **key,
         )
         assert answer.status_code in {403, 422}, (body, answer.content)
     browser = Client()
@@ -75,7 +89,9 @@ def test_references_of_others_in_bodies_are_not_taken():
     foreign = make.connection(make.account())
     key = make.bearer(make.token(editor))
     body = {"title": "x", "connection": str(foreign.ref), "choice": {"balancer_ids": ["1"], "floor": 1}}
-    answer = Client().post(f"/api/v1/accounts/{account.ref}/plans", body, content_type="application/json", **key)
+    answer = Client().post(
+        f"/api/v1/accounts/{account.ref}/plans", body, content_type="application/json", **key
+    )
     assert answer.status_code == 422, answer.content
     assert "Shop, Dallas" not in answer.content.decode()
 
@@ -110,9 +126,16 @@ def test_team_notes_reach_no_customer_anywhere():
     browser = Client()
     browser.force_login(admin)
     for path in (
-        f"/accounts/{account.ref}/", f"/accounts/{account.ref}/activity/", "/accounts/?q=qqq", "/accounts/as.csv",
-        "/palette?q=qqq", f"/api/v1/accounts/{account.ref}", f"/api/v1/accounts/{account.ref}/audit",
-        f"/api/v1/accounts/{account.ref}/events", "/me/notices/", "/",
+        f"/accounts/{account.ref}/",
+        f"/accounts/{account.ref}/activity/",
+        "/accounts/?q=qqq",
+        "/accounts/as.csv",
+        "/palette?q=qqq",
+        f"/api/v1/accounts/{account.ref}",
+        f"/api/v1/accounts/{account.ref}/audit",
+        f"/api/v1/accounts/{account.ref}/events",
+        "/me/notices/",
+        "/",
     ):
         answer = browser.get(path)
         if answer.streaming:
@@ -126,12 +149,19 @@ def test_names_are_escaped_everywhere():
     account = make.account("<img src=x onerror=alert(1)>")
     admin = make.member(account, "admin", "<script>alert(2)</script>")
     make.contact(account, "<svg/onload=alert(3)>", notes="<b>x</b>")
-    make.connection(account, "\"><script>alert(4)</script>")
+    make.connection(account, '"><script>alert(4)</script>')
     browser = Client()
     browser.force_login(admin)
     for path in (
-        "/", "/accounts/", f"/accounts/{account.ref}/", f"/accounts/{account.ref}/contacts/", f"/accounts/{account.ref}/access/",
-        f"/accounts/{account.ref}/activity/", "/me/", f"/accounts/{account.ref}/standstill/", "/me/notices/",
+        "/",
+        "/accounts/",
+        f"/accounts/{account.ref}/",
+        f"/accounts/{account.ref}/contacts/",
+        f"/accounts/{account.ref}/access/",
+        f"/accounts/{account.ref}/activity/",
+        "/me/",
+        f"/accounts/{account.ref}/standstill/",
+        "/me/notices/",
     ):
         page = browser.get(path).content.decode()
         for bad in ("<img src=x", "<script>alert", "<svg/onload", "<b>x</b>"):

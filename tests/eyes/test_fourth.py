@@ -6,11 +6,12 @@ import pytest
 from allauth.usersessions.models import UserSession
 
 from accounts import invitations, members
-from accounts.erasure import erase_person
+from accounts.erasure import erase_contact, erase_person
 from accounts.models import Team
 from portal.errors import Refused
 from portal.notify.models import Message
 from portal.notify.sending import render
+from portal.notify.services import tell
 from tests import factories as make
 
 pytestmark = pytest.mark.django_db
@@ -70,3 +71,30 @@ def test_the_open_invitation_of_an_erased_user_opens_nothing(monkeypatch):
     with pytest.raises(invitations.InvitationGone):
         invitations.accept_as_new("ssi_known", name="Vera again", password="quite a few odd words")
     assert account.memberships.count() == 1
+
+
+def test_no_mail_to_an_erased_contact_is_left_or_still_sent():
+    account, other = make.account(), make.account()
+    admin = make.member(account, "admin")
+    contact = make.contact(account, "Maja Lindqvist", email="maja@home.example")
+    for of in (account, other):
+        tell(
+            "run_danger",
+            to=None,
+            address=contact.email,
+            account=of,
+            subject_ref=f"run:{of.ref}",
+            context={
+                "title": "x",
+                "status": "halted",
+                "says": "x",
+                "customer_says": "x",
+                "url": "/",
+                "name": contact.name,
+                "in_charge": "",
+                "is_rehearsal": False,
+            },
+            reason="x",
+        )
+    erase_contact(account, contact.ref, actor=admin, reason="asked")
+    assert [one.account for one in Message.objects.all()] == [other]
