@@ -512,7 +512,7 @@ class TokenListApi(PortalAPIView):
             raise NotPermitted("A token cannot make one that lasts longer than itself.", code="lasts_longer")
 
         def effect() -> Response:
-            token, secret = services.make_token(self.user, **data)
+            token, secret = services.make_token(self.user, **data, made_by=self.token)
             token.token = secret  # type: ignore[attr-defined]  # for this one answer
             return Response(TokenMadeOut(token).data, status=201)
 

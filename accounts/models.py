@@ -405,6 +405,8 @@ class ApiToken(Referenced):
     expires_at = models.DateTimeField()
     last_used_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
+    made_by = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="made")
+    """The token with which it was made; None if a person made it. It ends with that one."""
 
     people = ("user",)
 

@@ -368,9 +368,18 @@ def store_check(
 
 @transaction.atomic
 def make_token(
-    user: User, *, name: str, scopes: Iterable[str], expires_at: datetime, now: datetime | None = None
+    user: User,
+    *,
+    name: str,
+    scopes: Iterable[str],
+    expires_at: datetime,
+    now: datetime | None = None,
+    made_by: ApiToken | None = None,
 ) -> tuple[ApiToken, str]:
-    """Return a new token and its secret, which is shown once and never stored."""
+    """Return a new token and its secret, which is shown once and never stored.
+
+    `made_by` is the token with which it is made, if any: it ends with that one.
+    """
     now = now or timezone.now()
     wanted = sorted(set(scopes))
     unknown = [scope for scope in wanted if scope not in SCOPES]
@@ -388,6 +397,7 @@ def make_token(
         digest=digest_of(secret),
         scopes=wanted,
         expires_at=expires_at,
+        made_by=made_by,
     )
     check_row(token)
     token.save()
@@ -402,9 +412,12 @@ def make_token(
 
 @transaction.atomic
 def revoke_token(token: ApiToken, *, actor: User, at: datetime) -> ApiToken:
-    """End a token now; a repeat changes nothing."""
+    """End a token now, with those that were made with it; a repeat changes nothing."""
     if ApiToken.objects.filter(pk=token.pk, revoked_at__isnull=True).update(revoked_at=at):
         record("token.revoked", actor=actor, subject=token, subject_label=f"{token.name} ({token.prefix}…)")
         recheck(token.user_id)
+        # Whoever stole the first one may have made others with it.
+        for child in ApiToken.objects.filter(made_by=token, revoked_at__isnull=True):
+            revoke_token(child, actor=actor, at=at)
     token.refresh_from_db()
     return token

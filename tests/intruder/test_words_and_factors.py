@@ -1,3 +1,5 @@
+"""What a name can say in a mail of ours, and what ends with what it came from."""
+
 from __future__ import annotations
 
 import pytest

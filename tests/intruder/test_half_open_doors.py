@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
-from allauth.usersessions.models import UserSession
 from django.test import Client
 
-from accounts import members, second_factor
+from accounts import members
 from accounts.models import Membership
 from portal.access import SCOPES
 from portal.runs.models import Standstill
@@ -23,7 +20,7 @@ def test_a_member_removed_and_a_member_lowered_lose_it_at_once():
     editor = make.member(account, "editor")
     key = make.bearer(make.token(editor))
     contact = make.contact(account)
-    patch = dict(content_type="application/json", HTTP_IF_MATCH="*")
+    patch = {"content_type": "application/json", "HTTP_IF_MATCH": "*"}
     Membership.objects.filter(user=editor).update(role="viewer")
     assert (
         Client().patch(f"/api/v1/contacts/{contact.ref}", {"title": "x"}, **patch, **key).status_code == 403
@@ -41,7 +38,7 @@ def test_a_launch_manager_of_another_team_cannot_stop_or_lift_ours():
         scope=f"team:{account.team.ref}", reason="x", by=lead, by_name="x", at="2026-01-01T00:00Z"
     )
     key = make.bearer(make.token(lead))
-    call = dict(content_type="application/json", HTTP_IDEMPOTENCY_KEY="k1")
+    call = {"content_type": "application/json", "HTTP_IDEMPOTENCY_KEY": "k1"}
     assert (
         Client().post(f"/api/v1/standstills/{row.ref}/lift", {"reason": "y"}, **call, **key).status_code
         == 404
@@ -166,4 +163,3 @@ def test_names_are_escaped_everywhere():
         page = browser.get(path).content.decode()
         for bad in ("<img src=x", "<script>alert", "<svg/onload", "<b>x</b>"):
             assert bad not in page, (path, bad)
-    assert json and UserSession and second_factor
