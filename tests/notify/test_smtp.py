@@ -116,7 +116,7 @@ class TestOneTry:
         assert mail["References"] != mails[other.message_id]["References"]
         assert mail.get_content_type() == "multipart/alternative"
         text = mail.get_body(("plain",)).get_content()
-        assert ".\n.. with dots\nÜber 3 Server" in text.replace("\r\n", "\n")
+        assert ". .. with dots Über 3 Server" in text.replace("\r\n", "\n")
         assert "Über 3 Server" in mail.get_body(("html",)).get_content()
         assert "<img" not in mail.get_body(("html",)).get_content()
 
