@@ -39,6 +39,7 @@ class Camera:
         assert was is not None
         kind = "phone" if was["width"] < 600 else "desk"
         page.evaluate("document.activeElement && document.activeElement.blur()")
+        page.wait_for_load_state()  # a page that is still on its way has no height
         height = min(int(page.evaluate("document.documentElement.scrollHeight")), TALLEST[kind])
         page.set_viewport_size(ViewportSize(width=was["width"], height=max(was["height"], height)))
         for scheme in ("light", "dark"):
