@@ -182,6 +182,7 @@ class MemberRole(AccountPage):
             member=member,
             offered=offered,
             why_none="" if offered or why is None else why.says,
+            back_label="Access",
             back_url=reverse("accounts:access", args=[account.ref]),
             status=status,
         )
@@ -513,6 +514,7 @@ class TeamRolePage(TeamPage):
             member=member,
             offered=offered,
             why_none="",
+            back_label=member.team.name,
             back_url=reverse("accounts:team-detail", args=[member.team.ref]),
             status=status,
         )

@@ -307,7 +307,7 @@ class ContactListCsv(AccountPage):
         count = rows.count()
         query = _query_string(self.request)
         back = reverse("accounts:contact-list", args=[account.ref])
-        return self.render(
+        return self.show(
             "components/confirm_page.html",
             title=f"Export contacts of {account.name}?",
             text=(
@@ -319,6 +319,7 @@ class ContactListCsv(AccountPage):
             tone="primary",
             reason="required",
             problem=problem,
+            back_label="Contacts",
             back_url=f"{back}?{query}" if query else back,
             status=status,
         )
@@ -400,12 +401,13 @@ class ContactRemove(AccountPage):
     def get(self, request: HttpRequest, contact_ref: UUID) -> HttpResponse:
         """Ask."""
         contact = self.find(Contact, contact_ref)
-        return self.render(
+        return self.show(
             "components/confirm_page.html",
             title=f"Remove {contact.name}?",
             text=f"{contact.name} will not be called any more and is gone from the list of {self.account.name}.",
             action=request.path,
             button=f"Remove {contact.name}",
+            back_label="Contacts",
             back_url=reverse("accounts:contact-list", args=[self.account.ref]),
         )
 
@@ -424,24 +426,36 @@ class ContactErase(AccountPage):
 
     def get(self, request: HttpRequest, contact_ref: UUID) -> HttpResponse:
         """Ask, and for the reason."""
+        return self._ask(self.find(Contact, contact_ref))
+
+    def post(self, request: HttpRequest, contact_ref: UUID) -> HttpResponse:
+        """Erase, if the name was typed; without a reason the sentence says that it is missing."""
         contact = self.find(Contact, contact_ref)
-        return self.render(
+        reason = request.POST.get("reason", "")[:500]
+        if " ".join(request.POST.get("typed_name", "").split()) != " ".join(contact.name.split()):
+            return self._ask(
+                contact, problem=f"Type {contact.name} to erase. Nobody was erased.", reason=reason
+            )
+        erase_contact(self.account, contact.ref, actor=self.user, reason=reason)
+        messages.success(request, "The person was erased for good.")
+        return redirect("accounts:contact-list", account_ref=self.account.ref)
+
+    def _ask(self, contact: Contact, *, problem: str = "", reason: str = "") -> HttpResponse:
+        return self.show(
             "components/confirm_page.html",
             title=f"Erase {contact.name} for good?",
             text="Name, mail address, phone number and notes go, and nobody can read them in the activity any more: "
             "it says “erased person” there. It cannot be undone. To keep on record who it was, remove the contact instead.",
-            action=request.path,
-            button="Erase 1 person for good",
+            action=self.request.path,
+            button=f"Erase {contact.name} for good",
+            type_name=contact.name,
             reason="required",
+            reason_typed=reason,
+            problem=problem,
+            back_label="Contacts",
             back_url=reverse("accounts:contact-list", args=[self.account.ref]),
+            status=422 if problem else 200,
         )
-
-    def post(self, request: HttpRequest, contact_ref: UUID) -> HttpResponse:
-        """Erase; without a reason the sentence says that it is missing."""
-        contact = self.find(Contact, contact_ref)
-        erase_contact(self.account, contact.ref, actor=self.user, reason=request.POST.get("reason", "")[:500])
-        messages.success(request, "The person was erased for good.")
-        return redirect("accounts:contact-list", account_ref=self.account.ref)
 
 
 # --- cloud connections -------------------------------------------------------------------------------------

@@ -218,7 +218,21 @@ def test_an_admin_erases_on_the_page_and_through_the_api(maja):
     browser.force_login(admin)
     assert "cannot be undone" in browser.get(f"/contacts/{contact.ref}/erase/").content.decode()
     assert browser.post(f"/contacts/{contact.ref}/erase/", {"reason": ""}).status_code == 422
-    assert browser.post(f"/contacts/{contact.ref}/erase/", {"reason": "Asked."}).status_code == 302
+    assert (
+        browser.post(
+            f"/contacts/{contact.ref}/erase/", {"reason": "", "typed_name": contact.name}
+        ).status_code
+        == 422
+    )
+    refused = browser.post(f"/contacts/{contact.ref}/erase/", {"reason": "Asked.", "typed_name": "Maja"})
+    assert refused.status_code == 422
+    assert f"Type {contact.name} to erase. Nobody was erased." in refused.content.decode()
+    assert "Asked." in refused.content.decode(), "what was typed stays"
+    assert Contact.objects.filter(ref=contact.ref).exists()
+    answer = browser.post(
+        f"/contacts/{contact.ref}/erase/", {"reason": "Asked.", "typed_name": f" {contact.name} "}
+    )
+    assert answer.status_code == 302
     assert not Contact.objects.filter(ref=contact.ref).exists()
     another = services.add_contact(account, {"name": "Bo Ek", "email": "bo@x.example"}, actor=admin)
 

@@ -475,9 +475,10 @@ def confirm_form(
     tone: str = "danger",
     type_name: str = "",
     reason: str = "no",
+    reason_typed: str = "",
     **hidden: Any,
 ) -> SafeString:
-    """Show the same question as `confirm_dialog` on a page of its own, for browsers without JavaScript."""
+    """Show the same question as `confirm_dialog` on a page of its own, also for browsers without JavaScript."""
     return render_to_string(
         "components/confirm_form.html",
         _confirm_context(
@@ -489,6 +490,7 @@ def confirm_form(
             tone=tone,
             type_name=type_name,
             reason=reason,
+            reason_typed=reason_typed,
             hidden=hidden.items(),
             content=content,
         ),
