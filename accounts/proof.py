@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from allauth.account.internal.flows.login import get_authentication_records, record_authentication
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
 from django.conf import settings
 from django.contrib import messages
+from django.forms import Form, MultipleChoiceField
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -31,6 +32,13 @@ RAN_OUT = (
     "Nothing was done: the last proof that it is you ran out before you sent the form. Prove it, then fill the form "
     "in once more."
 )
+RAN_OUT_KEPT = (
+    "Nothing was done: the last proof that it is you ran out before you sent the form. Prove it; what you typed is "
+    "kept, then send it once more."
+)
+_F = TypeVar("_F", bound=Form)
+_TYPED = "typed_before_proof"
+_LONGEST_VALUE, _MOST_VALUES = 2000, 100
 
 
 @dataclass(frozen=True)
@@ -92,13 +100,37 @@ def need_from_session(request: Any) -> None:
 
 
 class ProvenPage(PortalView, abstract=True):
-    """A page that wants a fresh proof first."""
+    """A page that wants a fresh proof first.
+
+    `keeps` names the fields of its form that come back filled when the proof ran out before the form was sent: never
+    a password, a code or a key. They wait in the session, so neither an address nor a log has them.
+    """
+
+    keeps: ClassVar[tuple[str, ...]] = ()
+
+    def filled(self, form: _F) -> _F:
+        """Return a form of this page with what was typed into it before the proof; that is given once."""
+        kept = self.request.session.pop(_TYPED, None)
+        is_ours = isinstance(kept, dict) and kept.get("path") == self.request.path
+        if is_ours and kept.get("at", 0) >= time.time() - settings.PROOF_LASTS_S:
+            for name, values in kept["fields"].items():
+                if name in form.fields and values:
+                    is_many = isinstance(form.fields[name], MultipleChoiceField)
+                    form.initial[name] = values if is_many else values[0]
+        return form
+
+    def _keep_typed(self, request: HttpRequest) -> None:
+        fields = {name: request.POST.getlist(name)[:_MOST_VALUES] for name in self.keeps}
+        if all(len(value) <= _LONGEST_VALUE for values in fields.values() for value in values):
+            request.session[_TYPED] = {"path": request.path, "at": time.time(), "fields": fields}
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Ask for it unless there is one; whoever is not logged in is sent to the log-in."""
         if request.user.is_authenticated and not is_fresh(request):
             if request.method == "POST":
-                messages.warning(request, RAN_OUT)
+                if self.keeps:
+                    self._keep_typed(request)
+                messages.warning(request, RAN_OUT_KEPT if _TYPED in request.session else RAN_OUT)
             # What has no page of its own to come back to is asked for again from the settings.
             return ask_for_it(request, back="" if hasattr(self, "get") else reverse("me"))
         return super().dispatch(request, *args, **kwargs)
