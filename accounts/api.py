@@ -16,8 +16,7 @@ from rest_framework.response import Response
 from accounts import examples, selectors, services
 from accounts.clouds import discover_pools, test_connection
 from accounts.erasure import erase_contact, was_contact_of
-from accounts.models import Account, ApiToken, CloudConnection, Contact, Membership, TeamMembership
-from accounts.proof import need_from_session
+from accounts.models import Account, CloudConnection, Contact, Membership, TeamMembership
 from accounts.serializers import (
     AccountIn,
     AccountOut,
@@ -30,13 +29,10 @@ from accounts.serializers import (
     DiscoveryOut,
     MeIn,
     MeOut,
-    TokenIn,
-    TokenMadeOut,
-    TokenOut,
 )
 from portal.access import Permission
 from portal.api import PortalAPIView, documented
-from portal.errors import NotPermitted, Refused
+from portal.errors import Refused
 from portal.lists import ListAsked, filter_parameter, order_parameter, search_parameter
 
 _ACCOUNT_LIST = [
@@ -477,58 +473,3 @@ class MeApi(PortalAPIView):
             "teams": [{"ref": row.team.ref, "name": row.team.name, "role": row.role} for row in teams],
             "scopes": self.token.scopes if self.token is not None else None,
         }
-
-
-class TokenListApi(PortalAPIView):
-    """Own tokens."""
-
-    permission = Permission.SIGNED_IN
-
-    @documented(
-        "tokens_list", TokenOut, summary="List your tokens", paged=True, example=examples.TOKEN, tag="tokens"
-    )
-    def get(self, request: Request) -> Response:
-        """Without their secrets."""
-        return self.page(ApiToken.objects.filter(user=self.user), TokenOut)
-
-    @documented(
-        "tokens_make",
-        TokenMadeOut,
-        summary="Make a token",
-        request=TokenIn,
-        status=201,
-        once=True,
-        example=examples.TOKEN_MADE,
-        request_example=examples.TOKEN_IN,
-        tag="tokens",
-    )
-    def post(self, request: Request) -> Response:
-        """The secret is given this once. A token cannot make one that may more than itself."""
-        need_from_session(request)
-        data = self.read(TokenIn)
-        if self.token is not None and not set(data["scopes"]) <= set(self.token.scopes):
-            raise NotPermitted("A token cannot make one that may more than itself.", code="scope_above_own")
-        if self.token is not None and data["expires_at"] > self.token.expires_at:
-            raise NotPermitted("A token cannot make one that lasts longer than itself.", code="lasts_longer")
-
-        def effect() -> Response:
-            token, secret = services.make_token(self.user, **data, made_by=self.token)
-            token.token = secret  # type: ignore[attr-defined]  # for this one answer
-            return Response(TokenMadeOut(token).data, status=201)
-
-        return self.once(effect, secret_fields=("token",))
-
-
-class TokenApi(PortalAPIView):
-    """One own token."""
-
-    permission = Permission.SIGNED_IN
-
-    @documented("tokens_revoke", None, summary="Revoke a token", status=204, tag="tokens")
-    def delete(self, request: Request, token_ref: UUID) -> Response:
-        """Nothing can use it from then on; a repeat changes nothing."""
-        token = ApiToken.objects.filter(user=self.user, ref=token_ref).first()
-        if token is None:
-            raise Http404
-        services.revoke_token(token, actor=self.user, at=timezone.now())
-        return Response(status=204)

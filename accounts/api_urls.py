@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from django.urls import path
 
-from accounts import api, events_api
+from accounts import api, events_api, token_api
 from accounts import people_api as people
 
 urlpatterns = [
     path("me", api.MeApi.as_view(), name="api-me"),
-    path("tokens", api.TokenListApi.as_view(), name="api-tokens"),
-    path("tokens/<uuid:token_ref>", api.TokenApi.as_view(), name="api-token"),
+    path("tokens", token_api.TokenListApi.as_view(), name="api-tokens"),
+    path("tokens/<uuid:token_ref>", token_api.TokenApi.as_view(), name="api-token"),
+    path(
+        "accounts/<uuid:account_ref>/service-tokens",
+        token_api.ServiceTokenListApi.as_view(),
+        name="api-service-tokens",
+    ),
+    path(
+        "service-tokens/<uuid:service_token_ref>",
+        token_api.ServiceTokenApi.as_view(),
+        name="api-service-token",
+    ),
     path("accounts", api.AccountListApi.as_view(), name="api-accounts"),
     path("accounts/<uuid:account_ref>", api.AccountApi.as_view(), name="api-account"),
     path("accounts/<uuid:account_ref>/events", events_api.AccountEventsApi.as_view(), name="api-events"),

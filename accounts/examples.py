@@ -102,12 +102,14 @@ TOKEN_IN: dict[str, Any] = {
     "name": "nightly report",
     "scopes": ["accounts:read", "scaledown:read"],
     "expires_at": "2027-02-23T12:00:00Z",
+    "networks": ["203.0.113.0/24"],
 }
 TOKEN: dict[str, Any] = {
     "ref": "d2a8fd0e-6c1b-4a5b-b7a5-0a3c8ee5b001",
     "name": "nightly report",
     "prefix": "ss_4hTq81Zk",
     "scopes": TOKEN_IN["scopes"],
+    "networks": TOKEN_IN["networks"],
     "created_at": AT,
     "expires_at": TOKEN_IN["expires_at"],
     "last_used_at": None,
@@ -126,6 +128,9 @@ ME: dict[str, Any] = {
 }
 
 PERSON = {"ref": "8a1f7a0e-53a7-4d6e-9d5e-3b3b1a3f6f10", "name": "Vera Holm"}
+SERVICE_TOKEN_IN: dict[str, Any] = {**TOKEN_IN, "role": "viewer"}
+SERVICE_TOKEN: dict[str, Any] = {**TOKEN, "prefix": "ssa_4hTq81Z", "role": "viewer", "made_by": PERSON}
+SERVICE_TOKEN_MADE: dict[str, Any] = {**SERVICE_TOKEN, "token": "ssa_…"}
 MEMBER: dict[str, Any] = {
     "ref": "d5b3a1e4-0f7e-4b57-8a0e-0c9a0a7d2b11",
     "user": PERSON,

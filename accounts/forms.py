@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -14,7 +14,8 @@ from django.utils import timezone
 
 from accounts import throttle
 from accounts.models import Account, CloudConnection, Contact, ContactRole, User
-from portal.access import SCOPES
+from accounts.tokens import networks_of
+from portal.access import SCOPES, SERVICE_SCOPES
 from portal.audit.services import record_flood, record_outside
 from portal.errors import Refused
 from portal.middleware import address_of
@@ -219,10 +220,41 @@ class TokenForm(forms.Form):
         initial=30,
         label="Ends after",
     )
+    networks = forms.CharField(
+        required=False,
+        max_length=1500,
+        label="Used only from",
+        help_text="Addresses or networks, one a line, like 203.0.113.0/24. Left empty: from everywhere.",
+        widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false", "autocomplete": "off"}),
+    )
 
-    def expires_after(self) -> timedelta:
-        """Return how long the token is to last."""
-        return timedelta(days=self.cleaned_data["days"])
+    def clean_networks(self) -> list[str]:
+        """Return them as CIDR."""
+        try:
+            return networks_of(self.cleaned_data["networks"].replace(",", "\n").split("\n"))
+        except Refused as refusal:
+            raise ValidationError(refusal.says) from refusal
+
+    def wanted(self, *, now: datetime) -> dict[str, Any]:
+        """Return what was filled in, as the services of tokens take it."""
+        data = dict(self.cleaned_data)
+        days = data.pop("days")
+        return {**data, "expires_at": now + timedelta(days=days)}
+
+
+class ServiceTokenForm(TokenForm):
+    """A new token of an account; `roles` are those that it may be given."""
+
+    role = forms.ChoiceField(label="As", widget=forms.RadioSelect)
+    field_order = ("name", "role", "scopes", "days", "networks")
+
+    def __init__(self, data: Any = None, *, roles: tuple[str, ...]) -> None:
+        super().__init__(data)
+        scopes, role = self.fields["scopes"], self.fields["role"]
+        assert isinstance(scopes, forms.MultipleChoiceField)
+        assert isinstance(role, forms.ChoiceField)
+        scopes.choices = [(scope, scope) for scope in SERVICE_SCOPES]
+        role.choices = [(name, name.replace("_", " ")) for name in roles]
 
 
 class InviteForm(forms.Form):

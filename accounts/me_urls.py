@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from accounts import login_views, me_views, people_views
+from accounts import login_views, me_views, people_views, token_views
 
 urlpatterns = [
     path("login/", login_views.LogIn.as_view(), name="login"),
@@ -26,6 +26,6 @@ urlpatterns = [
     path("me/organizations/<uuid:link_ref>/unlink/", me_views.LinkRemove.as_view(), name="oidc-unlink"),
     path("me/sessions/end-others/", me_views.SessionsEnd.as_view(), name="sessions-end"),
     path("me/sessions/<uuid:session_ref>/end/", me_views.SessionEnd.as_view(), name="session-end"),
-    path("me/tokens/make/", me_views.TokenMake.as_view(), name="token-make"),
-    path("me/tokens/<uuid:token_ref>/revoke/", me_views.TokenRevoke.as_view(), name="token-revoke"),
+    path("me/tokens/make/", token_views.TokenMake.as_view(), name="token-make"),
+    path("me/tokens/<uuid:token_ref>/revoke/", token_views.TokenRevoke.as_view(), name="token-revoke"),
 ]

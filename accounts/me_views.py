@@ -26,7 +26,6 @@ from accounts.forms import (
     NewPasswordForm,
     PasswordProofForm,
     SettingsForm,
-    TokenForm,
     credential_in,
 )
 from accounts.models import ApiToken
@@ -62,7 +61,7 @@ class Me(PortalView):
 
     def _page(self, form: SettingsForm, status: int = 200) -> HttpResponse:
         rows = second_factor.rows_of(self.user)
-        page = keyset(ApiToken.objects.filter(user=self.user), self.request, order="-id")
+        page = keyset(ApiToken.objects.filter(user=self.user, account=None), self.request, order="-id")
         return self.render(
             "accounts/me.html",
             form=form,
@@ -242,11 +241,12 @@ class KeyAdd(proof.ProvenPage):
     """Add a security key."""
 
     permission = Permission.SIGNED_IN
+    keeps = ("name",)
     without_second_factor = True
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Show the form; the browser asks the key."""
-        return self._page(KeyForm())
+        return self._page(self.filled(KeyForm()))
 
     def post(self, request: HttpRequest) -> HttpResponseBase:
         """Keep what the key answered."""
@@ -391,51 +391,4 @@ class SessionsEnd(PortalView):
         """End them."""
         sessions.end_all_sessions(self.user, actor=self.user, reason="asked by the user", keep=request)
         messages.success(request, "You are logged out everywhere else.")
-        return redirect("me")
-
-
-# --- tokens -----------------------------------------------------------------------------------------------
-
-
-class TokenMake(proof.ProvenPage):
-    """Make a token; its secret is shown on this answer and never again."""
-
-    permission = Permission.SIGNED_IN
-
-    def get(self, request: HttpRequest) -> HttpResponse:
-        """Show the form."""
-        return self.render("accounts/token_form.html", form=TokenForm(), nav_key="me")
-
-    def post(self, request: HttpRequest) -> HttpResponseBase:
-        """Make it and show the secret once."""
-        form = TokenForm(request.POST)
-        if form.is_valid():
-            try:
-                token, secret = services.make_token(
-                    self.user,
-                    name=form.cleaned_data["name"],
-                    scopes=form.cleaned_data["scopes"],
-                    expires_at=timezone.now() + form.expires_after(),
-                )
-            except Refused as refusal:
-                form.add_error(None, refusal.says)
-            else:
-                response = self.render("accounts/token_made.html", token=token, secret=secret, nav_key="me")
-                response["Cache-Control"] = "no-store"
-                return response
-        return self.render("accounts/token_form.html", form=form, status=422, nav_key="me")
-
-
-class TokenRevoke(PortalView):
-    """End one of the own tokens."""
-
-    permission = Permission.SIGNED_IN
-
-    def post(self, request: HttpRequest, token_ref: UUID) -> HttpResponse:
-        """Revoke it; somebody else's token is not there."""
-        token = ApiToken.objects.filter(user=self.user, ref=token_ref).first()
-        if token is None:
-            raise Http404("There is no such token of yours.")
-        services.revoke_token(token, actor=self.user, at=timezone.now())
-        messages.success(request, f"The token “{token.name}” is revoked. Nothing can use it any more.")
         return redirect("me")

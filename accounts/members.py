@@ -25,6 +25,7 @@ from accounts.models import (
     User,
 )
 from accounts.sessions import end_all_sessions
+from accounts.tokens import end_service_tokens
 from portal.audit.services import record, snapshot
 from portal.audit.subjects import named
 from portal.errors import NotPermitted, Refused
@@ -140,6 +141,7 @@ def grant_role(
     if held is not None and before.get("role") != role:
         # What rests on the old role is looked at again before anything more is sent.
         runs.facts_changed(says=f"The role of {named(user)} is {role} now.", actor=actor, account=account)
+        _end_service_tokens(receiver, account, actor, f"{user.name} is {role} now.")
         recheck(user.pk)
     return made
 
@@ -172,7 +174,12 @@ def remove_member(account: Account, user: User, *, actor: User | None) -> None:
     held.delete()
     # An approval may rest on this person: nothing more is deleted before it was looked at again.
     runs.facts_changed(says=f"{named(user)} was removed from the account.", actor=actor, account=account)
+    _end_service_tokens(receiver, account, actor, f"{user.name} was removed.")
     recheck(user.pk)
+
+
+def _end_service_tokens(user: User, account: Account, actor: User | None, reason: str) -> None:
+    end_service_tokens(user, Account.objects.filter(pk=account.pk), actor=actor, reason=reason)
 
 
 # --- teams -------------------------------------------------------------------------------------------------
@@ -218,6 +225,7 @@ def add_to_team(
     )
     if was and was != role:
         _team_changed(team, f"The role of {named(user)} in {team} is {TeamRole(role).label} now.", actor)
+        end_service_tokens(receiver, accounts_of(team), actor=actor, reason=f"{user.name} is {role} now.")
     return made
 
 
@@ -246,6 +254,7 @@ def remove_from_team(team: Team, user: User, *, actor: User | None) -> None:
     )
     held.delete()
     _team_changed(team, f"{named(user)} was taken out of {team}.", actor)
+    end_service_tokens(receiver, accounts_of(team), actor=actor, reason=f"{user.name} left the team.")
 
 
 def _team_changed(team: Team, says: str, actor: User | None) -> None:
@@ -292,9 +301,12 @@ def deactivate_user(user: User, *, actor: User | None, reason: str, on_behalf_of
     locked.is_active = False
     locked.save(update_fields=["is_active"])
     now = timezone.now()
-    tokens = ApiToken.objects.filter(user=user, revoked_at__isnull=True, expires_at__gt=now).update(
-        revoked_at=now
+    for_accounts = end_service_tokens(
+        locked, Account.objects.all(), actor=actor or on_behalf_of, reason=f"{user.name} was switched off."
     )
+    tokens = for_accounts + ApiToken.objects.filter(
+        user=user, revoked_at__isnull=True, expires_at__gt=now
+    ).update(revoked_at=now)
     record(
         "user.switched_off",
         actor=actor or on_behalf_of,

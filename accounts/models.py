@@ -51,6 +51,9 @@ class User(Referenced, AbstractBaseUser):
     session_generation = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
+    limit: Any = None
+    """What a service token that acts in this user's name leaves of their rights; None in every other request."""
+
     objects: ClassVar[UserManager] = UserManager()
 
     USERNAME_FIELD = "email"
@@ -394,9 +397,19 @@ class CloudConnection(Referenced):
 
 
 class ApiToken(Referenced):
-    """A key of a user for the API. Only its SHA-256 is stored; `prefix` lets a person tell which it is."""
+    """A key for the API. Only its SHA-256 is stored; `prefix` lets a person tell which it is.
+
+    A user's own acts as the user does. One with an `account` is that account's service token: it reaches no other
+    account, as far as `role` goes, and only as long as `user`, who made it, might make it still (docs/decisions/0026).
+    `networks` are where it may be used from, as CIDR; none is everywhere.
+    """
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="tokens")
+    account = models.ForeignKey(
+        Account, null=True, blank=True, on_delete=models.CASCADE, related_name="service_tokens"
+    )
+    role = models.CharField(max_length=20, blank=True, default="", db_default="")
+    networks = ArrayField(models.CharField(max_length=43), default=list, blank=True, db_default=[])
     name = models.CharField(max_length=100)
     prefix = models.CharField(max_length=20)
     digest = models.CharField(max_length=64, unique=True)
@@ -408,10 +421,17 @@ class ApiToken(Referenced):
     made_by = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="made")
     """The token with which it was made; None if a person made it. It ends with that one."""
 
+    account_path = "account"
+
     people = ("user",)
 
     class Meta:
         constraints = [
+            models.CheckConstraint(
+                name="token_of_account_has_role",
+                condition=Q(account__isnull=True, role="")
+                | Q(account__isnull=False, role__in=[*AccountRole.values, TeamRole.LAUNCH_MANAGER]),
+            ),
             models.CheckConstraint(
                 name="token_digest_is_sha256",
                 condition=Q(digest__regex=r"^[0-9a-f]{64}$"),
@@ -421,7 +441,10 @@ class ApiToken(Referenced):
                 condition=Q(expires_at__gt=F("created_at")),
             ),
         ]
-        indexes = [models.Index(fields=["user", "-id"], name="token_user")]
+        indexes = [
+            models.Index(fields=["user", "-id"], name="token_user"),
+            models.Index(fields=["account", "-id"], name="token_account", condition=Q(account__isnull=False)),
+        ]
 
     def __str__(self) -> str:
         return self.name

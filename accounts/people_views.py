@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from allauth.account.internal.flows.login import perform_password_login
 from allauth.account.models import Login
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -16,7 +17,7 @@ from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 
-from accounts import invitations, members, roles, selectors, services
+from accounts import invitations, members, roles, selectors, services, tokens
 from accounts.forms import AccountForm, AccountOpenForm, InviteForm, JoinForm, RoleForm
 from accounts.models import (
     Account,
@@ -26,12 +27,14 @@ from accounts.models import (
     Team,
     TeamMembership,
     TeamRole,
+    User,
 )
 from accounts.views import AccountPage
 from portal.access import ACCOUNT_ROLES, TEAM_ROLES, Permission, PortalView, seen_by_team
 from portal.errors import NotPermitted, Refused
 from portal.paging import keyset
 
+MOST_SHOWN = 100
 ROLE_LABELS = {**dict(AccountRole.choices), **dict(TeamRole.choices)}
 
 
@@ -45,6 +48,15 @@ def invited_page(place: Account | Team, request: HttpRequest) -> dict[str, Any]:
         invitations.open_rows(place), request.GET.dict(), order="-id", filters={"place": str(place.ref)}
     )
     return {"page": page, "invited": invitations.shown(page.rows, now=timezone.now())}
+
+
+def service_tokens_page(account: Account) -> dict[str, Any]:
+    """Return an account's service tokens for the template: those that can be used first, then the latest that ended."""
+    now = timezone.now()
+    rows = tokens.service_tokens_of(account).order_by("-id")
+    live = list(rows.filter(revoked_at__isnull=True, expires_at__gt=now)[:MOST_SHOWN])
+    ended = list(rows.exclude(revoked_at__isnull=True, expires_at__gt=now)[:5])
+    return {"service_tokens": live + ended, "live_tokens": {one.pk for one in live}, "now": now}
 
 
 # --- an account's members ----------------------------------------------------------------------------------
@@ -83,6 +95,7 @@ class Access(AccountPage):
             is_member=mine is not None,
             sees_team=bool(in_team),
             **(invited_page(account, request) if manages else {}),
+            **(service_tokens_page(account) if Permission.TOKEN_EDIT in self.granted else {}),
         )
 
 
@@ -222,11 +235,22 @@ class MemberRemove(AccountPage):
                 f"{member.user.name} ({member.role}) no longer reaches {self.account.name}: open pages, live views "
                 "and tokens stop at once.",
                 "Runs that rest on their approval are paused until it is given anew.",
+                *_tokens_that_end(member.user, Account.objects.filter(pk=self.account.pk)),
             ],
             button=f"Remove {member.user.name}",
             back_url=reverse("accounts:access", args=[self.account.ref]),
             back_label="Access",
         )
+
+
+def _tokens_that_end(user: User, accounts: QuerySet[Account]) -> list[str]:
+    """Return the sentence about service tokens that end with whoever made them; none where there are none."""
+    names = ", ".join(f"“{one.name}”" for one in tokens.service_tokens_by(user, accounts)[:10])
+    if not names:
+        return []
+    return [
+        f"Service tokens that they made end too, and the programs with them: {names}. Make new ones first."
+    ]
 
 
 class Leave(AccountPage):
@@ -266,34 +290,78 @@ class Leave(AccountPage):
         )
 
 
-class InvitationRevoke(AccountPage):
-    """Take an invitation back."""
+class _Invited(PortalView, abstract=True):
+    """What can be done about an open invitation; the same for an account's and for a team's."""
 
-    permission = Permission.MEMBER_EDIT
+    said: ClassVar[str]
 
-    def post(self, request: HttpRequest, invitation_ref: UUID) -> HttpResponse:
+    def act(self, invitation: Invitation) -> None:
+        """Do it; raises Refused."""
+        raise NotImplementedError
+
+    def answer(self, invitation: Invitation) -> HttpResponse:
+        """Do it, say so, and go back to where it is listed."""
+        self.act(invitation)
+        messages.success(self.request, self.said.format(invitation.email))
+        if self.team is not None:
+            return redirect("accounts:team-detail", team_ref=self.team.ref)
+        return redirect("accounts:access", account_ref=self.account.ref)
+
+
+class _Revoke(_Invited, abstract=True):
+    said = "The invitation of {} is taken back. Its link opens nothing."
+
+    def act(self, invitation: Invitation) -> None:
         """Take it back; its link opens nothing from then on."""
-        invitation = self.find(Invitation, invitation_ref)
         invitations.revoke(invitation, actor=self.user)
-        messages.success(
-            request, f"The invitation of {invitation.email} is taken back. Its link opens nothing."
-        )
-        return redirect("accounts:access", account_ref=self.account.ref)
 
 
-class InvitationSend(AccountPage):
-    """Send an invitation again."""
+class _SendAgain(_Invited, abstract=True):
+    said = "{} gets a new mail. The link in the old one opens nothing."
+
+    def act(self, invitation: Invitation) -> None:
+        """Send a new link; the old one ends."""
+        invitations.send_again(invitation, actor=self.user)
+
+
+class InvitationRevoke(_Revoke):
+    """Take an invitation to an account back."""
 
     permission = Permission.MEMBER_EDIT
 
     def post(self, request: HttpRequest, invitation_ref: UUID) -> HttpResponse:
-        """Send a new link; the old one ends."""
-        invitation = self.find(Invitation, invitation_ref)
-        invitations.send_again(invitation, actor=self.user)
-        messages.success(
-            request, f"{invitation.email} gets a new mail. The link in the old one opens nothing."
-        )
-        return redirect("accounts:access", account_ref=self.account.ref)
+        """Take it back."""
+        return self.answer(self.find(Invitation, invitation_ref))
+
+
+class InvitationSend(_SendAgain):
+    """Send an invitation to an account again."""
+
+    permission = Permission.MEMBER_EDIT
+
+    def post(self, request: HttpRequest, invitation_ref: UUID) -> HttpResponse:
+        """Send a new link."""
+        return self.answer(self.find(Invitation, invitation_ref))
+
+
+class TeamInvitationRevoke(_Revoke):
+    """Take an invitation to a team back."""
+
+    permission = Permission.TEAM_EDIT
+
+    def post(self, request: HttpRequest, team_invitation_ref: UUID) -> HttpResponse:
+        """Take it back."""
+        return self.answer(self.find_in_team(Invitation, team_invitation_ref))
+
+
+class TeamInvitationSend(_SendAgain):
+    """Send an invitation to a team again."""
+
+    permission = Permission.TEAM_EDIT
+
+    def post(self, request: HttpRequest, team_invitation_ref: UUID) -> HttpResponse:
+        """Send a new link."""
+        return self.answer(self.find_in_team(Invitation, team_invitation_ref))
 
 
 # --- the account itself ------------------------------------------------------------------------------------
@@ -548,6 +616,7 @@ class TeamRemove(TeamPage):
                 f"{member.user.name} no longer reaches any account of the team: open pages, live views and tokens "
                 "stop at once.",
                 "Runs that rest on their approval are paused until it is given anew.",
+                *_tokens_that_end(member.user, members.accounts_of(self.team)),
             ],
             button=f"Take {member.user.name} out",
             **context,
@@ -619,36 +688,6 @@ class TeamSwitchOff(TeamPage):
             reason="required",
             **context,
         )
-
-
-class TeamInvitationRevoke(TeamPage):
-    """Take an invitation to the team back."""
-
-    permission = Permission.TEAM_EDIT
-
-    def post(self, request: HttpRequest, team_invitation_ref: UUID) -> HttpResponse:
-        """Take it back; its link opens nothing from then on."""
-        invitation = self.find_in_team(Invitation, team_invitation_ref)
-        invitations.revoke(invitation, actor=self.user)
-        messages.success(
-            request, f"The invitation of {invitation.email} is taken back. Its link opens nothing."
-        )
-        return redirect("accounts:team-detail", team_ref=self.team.ref)
-
-
-class TeamInvitationSend(TeamPage):
-    """Send an invitation to the team again."""
-
-    permission = Permission.TEAM_EDIT
-
-    def post(self, request: HttpRequest, team_invitation_ref: UUID) -> HttpResponse:
-        """Send a new link; the old one ends."""
-        invitation = self.find_in_team(Invitation, team_invitation_ref)
-        invitations.send_again(invitation, actor=self.user)
-        messages.success(
-            request, f"{invitation.email} gets a new mail. The link in the old one opens nothing."
-        )
-        return redirect("accounts:team-detail", team_ref=self.team.ref)
 
 
 class AccountOpen(TeamPage):

@@ -23,7 +23,8 @@ from accounts.models import (
     TeamMembership,
     TeamRole,
 )
-from portal.access import SCOPES, Permission
+from accounts.tokens import networks_of
+from portal.access import SCOPES, SERVICE_ROLES, SERVICE_SCOPES, Permission
 from portal.api import judged
 from portal.egress import check_url
 from portal.zones import validate_time_zone
@@ -258,12 +259,29 @@ class DiscoveryOut(serializers.Serializer[Any]):
     gone_balancers = serializers.ListField(child=serializers.CharField())
 
 
+class PersonOut(serializers.Serializer[Any]):
+    """Somebody with a log-in, by reference and name."""
+
+    ref = serializers.UUIDField()
+    name = serializers.CharField()
+
+
 class TokenOut(serializers.ModelSerializer[ApiToken]):
     """A token of yours, without its secret."""
 
     class Meta:
         model = ApiToken
-        fields = ("ref", "name", "prefix", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at")
+        fields: tuple[str, ...] = (
+            "ref",
+            "name",
+            "prefix",
+            "scopes",
+            "networks",
+            "created_at",
+            "expires_at",
+            "last_used_at",
+            "revoked_at",
+        )
 
 
 class TokenMadeOut(TokenOut):
@@ -272,15 +290,52 @@ class TokenMadeOut(TokenOut):
     token = serializers.CharField(allow_null=True)
 
     class Meta(TokenOut.Meta):
-        fields = (*TokenOut.Meta.fields, "token")  # type: ignore[assignment]
+        fields = (*TokenOut.Meta.fields, "token")
 
 
 class TokenIn(serializers.Serializer[Any]):
-    """A new token: what for, what it may, until when (a year at most)."""
+    """A new token: what for, what it may, until when (a year at most), and from where it may be used."""
 
     name = serializers.CharField(max_length=100)
     scopes = serializers.ListField(child=serializers.ChoiceField(choices=SCOPES), min_length=1)
     expires_at = serializers.DateTimeField()
+    networks = serializers.ListField(
+        child=serializers.CharField(max_length=60),
+        required=False,
+        max_length=20,
+        help_text="Addresses and networks like 203.0.113.0/24; none is everywhere.",
+    )
+
+    def validate_networks(self, values: list[str]) -> list[str]:
+        """Refuse what is no network."""
+        for value in values:
+            judged(lambda one: networks_of([one]), value)
+        return networks_of(values)
+
+
+class ServiceTokenOut(TokenOut):
+    """A token of an account, without its secret. It acts in its maker's name on this account alone."""
+
+    made_by = PersonOut(source="user")
+
+    class Meta(TokenOut.Meta):
+        fields = (*TokenOut.Meta.fields, "role", "made_by")
+
+
+class ServiceTokenMadeOut(ServiceTokenOut):
+    """A new token of an account. `token` is given this once; a replay of the request has null there."""
+
+    token = serializers.CharField(allow_null=True)
+
+    class Meta(ServiceTokenOut.Meta):
+        fields = (*ServiceTokenOut.Meta.fields, "token")
+
+
+class ServiceTokenIn(TokenIn):
+    """A new token of an account: as TokenIn, and in which role it acts there."""
+
+    scopes = serializers.ListField(child=serializers.ChoiceField(choices=SERVICE_SCOPES), min_length=1)
+    role = serializers.ChoiceField(choices=SERVICE_ROLES)
 
 
 class RoleOut(serializers.Serializer[Any]):
@@ -314,13 +369,6 @@ class MeIn(serializers.Serializer[Any]):
 
 
 # --- people ------------------------------------------------------------------------------------------------
-
-
-class PersonOut(serializers.Serializer[Any]):
-    """Somebody with a log-in, by reference and name."""
-
-    ref = serializers.UUIDField()
-    name = serializers.CharField()
 
 
 class _PersonRow(serializers.ModelSerializer[Any]):

@@ -1,38 +1,32 @@
-"""Each change that a person can make to people, contacts, connections and tokens, on record in its transaction."""
+"""Each change that a person can make to people, contacts and connections, on record in its transaction."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from accounts.authentication import SHOWN, digest_of, new_secret
 from accounts.members import add_to_team as add_to_team
 from accounts.members import grant_role as grant_role
 from accounts.members import remove_member as remove_member
 from accounts.models import (
     Account,
     AccountStatus,
-    ApiToken,
     CloudConnection,
     Contact,
     Team,
     User,
 )
-from portal.access import SCOPES
 from portal.audit.services import record, snapshot
 from portal.errors import Refused
 from portal.events.services import emit
 from portal.lists import ListAsked
 from portal.rows import check_row
 from portal.runs.models import OVER, Run
-from portal.streams import recheck
-
-LONGEST_TOKEN = timedelta(days=366)
 
 
 def _apply(row: Any, changes: Mapping[str, Any], allowed: Iterable[str]) -> None:
@@ -361,63 +355,3 @@ def store_check(
         subject=connection,
         after={line["name"]: line["outcome"] for line in result["lines"]},
     )
-
-
-# --- tokens ------------------------------------------------------------------------------------------------
-
-
-@transaction.atomic
-def make_token(
-    user: User,
-    *,
-    name: str,
-    scopes: Iterable[str],
-    expires_at: datetime,
-    now: datetime | None = None,
-    made_by: ApiToken | None = None,
-) -> tuple[ApiToken, str]:
-    """Return a new token and its secret, which is shown once and never stored.
-
-    `made_by` is the token with which it is made, if any: it ends with that one.
-    """
-    now = now or timezone.now()
-    wanted = sorted(set(scopes))
-    unknown = [scope for scope in wanted if scope not in SCOPES]
-    if unknown:
-        raise Refused(f"There is no scope {', '.join(unknown)}.", code="unknown_scope")
-    if not wanted:
-        raise Refused("Choose at least one scope: a token without any can do nothing.", code="scope_missing")
-    if not now < expires_at <= now + LONGEST_TOKEN:
-        raise Refused("A token ends between now and a year from now.", code="bad_expiry")
-    secret = new_secret()
-    token = ApiToken(
-        user=user,
-        name=name,
-        prefix=secret[:SHOWN],
-        digest=digest_of(secret),
-        scopes=wanted,
-        expires_at=expires_at,
-        made_by=made_by,
-    )
-    check_row(token)
-    token.save()
-    record(
-        "token.made",
-        actor=user,
-        subject=token,
-        after={"name": name, "scopes": wanted, "expires_at": expires_at, "key_prefix": token.prefix},
-    )
-    return token, secret
-
-
-@transaction.atomic
-def revoke_token(token: ApiToken, *, actor: User, at: datetime) -> ApiToken:
-    """End a token now, with those that were made with it; a repeat changes nothing."""
-    if ApiToken.objects.filter(pk=token.pk, revoked_at__isnull=True).update(revoked_at=at):
-        record("token.revoked", actor=actor, subject=token, subject_label=f"{token.name} ({token.prefix}…)")
-        recheck(token.user_id)
-        # Whoever stole the first one may have made others with it.
-        for child in ApiToken.objects.filter(made_by=token, revoked_at__isnull=True):
-            revoke_token(child, actor=actor, at=at)
-    token.refresh_from_db()
-    return token

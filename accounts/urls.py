@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from accounts import people_views as people
+from accounts import token_views as tokens
 from accounts import views
 
 app_name = "accounts"
@@ -51,6 +52,16 @@ urlpatterns = [
         name="invitation-revoke",
     ),
     path("invitations/<uuid:invitation_ref>/send/", people.InvitationSend.as_view(), name="invitation-send"),
+    path(
+        "accounts/<uuid:account_ref>/access/tokens/make/",
+        tokens.ServiceTokenMake.as_view(),
+        name="service-token-make",
+    ),
+    path(
+        "service-tokens/<uuid:service_token_ref>/revoke/",
+        tokens.ServiceTokenRevoke.as_view(),
+        name="service-token-revoke",
+    ),
     path("accounts/<uuid:account_ref>/settings/", people.AccountSettings.as_view(), name="account-settings"),
     path("accounts/<uuid:account_ref>/archive/", people.AccountArchive.as_view(), name="account-archive"),
     path("accounts/<uuid:account_ref>/reopen/", people.AccountReopen.as_view(), name="account-reopen"),

@@ -19,7 +19,7 @@ account itself); one with a field `account` need not say it. What is another acc
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from importlib import import_module
@@ -158,6 +158,42 @@ OPERATOR = "operator"
 # What `REQUIRE_SECOND_FACTOR` may name.
 ROLES: frozenset[str] = frozenset({*ACCOUNT_ROLES, *TEAM_ROLES, OPERATOR})
 SCOPES: tuple[str, ...] = tuple(sorted({p.scope for p in Permission if p.scope and p is not _P.OPERATE}))
+# A service token is nobody: it approves and signs nothing for anybody, gives no access, erases nothing, and has no
+# settings of its own (docs/decisions/0026).
+SERVICE_SCOPES: tuple[str, ...] = tuple(
+    scope
+    for scope in SCOPES
+    if scope not in {"me", "approvals:write", "reviews:write", "members:write", "tokens:write", "erase"}
+)
+SERVICE_ROLES: tuple[str, ...] = (*ACCOUNT_ROLES, "launch_manager")
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a service token leaves of its maker: one account, and there no more than one role and some scopes.
+
+    It stands on the user object of the request (`user.limit`), so that pages, API and services ask it alike.
+    """
+
+    account_pk: int
+    may: frozenset[Permission]
+
+
+def limit_of_token(account_pk: int, role: str, scopes: Iterable[str]) -> Limit:
+    """Return the limit of an account's token: what its role may, as far as its scopes name it."""
+    named = frozenset(scopes) & frozenset(SERVICE_SCOPES)
+    return Limit(
+        account_pk, frozenset(one for one in permissions_of(frozenset({role})) if one.scope in named)
+    )
+
+
+def may_make_service_token(may: frozenset[Permission], role: str) -> bool:
+    """Whether somebody with these permissions on an account may make a token of it in this role: never above their own."""
+    return role in SERVICE_ROLES and Permission.TOKEN_EDIT in may and permissions_of(frozenset({role})) <= may
+
+
+def _limit(user: Any) -> Limit | None:
+    return getattr(user, "limit", None)
 
 
 def _roles_with(table: Mapping[str, frozenset[Permission]], permission: Permission | None) -> list[str]:
@@ -187,6 +223,11 @@ def visible_to(
         user=user, role__in=_roles_with(TEAM_ROLES, permission)
     )
     entered = Q(pk__in=member.values("account_id")) | Q(team_id__in=team.values("team_id"))
+    limit = _limit(user)
+    if limit is not None:
+        if permission is not None and permission not in limit.may:
+            return found.none()
+        entered &= Q(pk=limit.account_pk)
     if not path:
         return found.filter(entered)
     account = apps.get_model("accounts", "Account")._default_manager.filter(entered)
@@ -219,7 +260,7 @@ def seen_by_team(
         raise ImproperlyConfigured(
             f"{found.model.__name__} does not say how it gets to its team (team_path)."
         )
-    if not _enters_accounts(user):
+    if not _enters_accounts(user) or _limit(user) is not None:
         return found.none()
     own = apps.get_model("accounts", "TeamMembership")._default_manager.filter(
         user=user, role__in=_roles_with(TEAM_ROLES, permission)
@@ -229,7 +270,7 @@ def seen_by_team(
 
 def team_permissions(user: Any, team: Any) -> frozenset[Permission]:
     """Return everything that `user` may do in a team, read afresh in one query."""
-    if not _enters_accounts(user):
+    if not _enters_accounts(user) or _limit(user) is not None:
         return frozenset()
     roles = (
         apps.get_model("accounts", "TeamMembership")
@@ -248,8 +289,12 @@ def account_of(row: models.Model) -> Any:
 
 
 def roles_on(user: Any, account: Any) -> frozenset[str]:
-    """Return the names of the user's roles on an account, read afresh in one query."""
-    if not _enters_accounts(user):
+    """Return the names of the user's roles on an account, read afresh in one query.
+
+    They say on which side somebody stands, and a service token stands where its maker does; what it may there is less.
+    """
+    limit = _limit(user)
+    if not _enters_accounts(user) or (limit is not None and limit.account_pk != account.pk):
         return frozenset()
     own = (
         apps.get_model("accounts", "Membership")
@@ -291,7 +336,13 @@ def permissions_of(roles: frozenset[str]) -> frozenset[Permission]:
 
 def permissions_on(user: Any, account: Any) -> frozenset[Permission]:
     """Return everything that `user` may do on `account`."""
-    return permissions_of(roles_on(user, account))
+    return limited(user, permissions_of(roles_on(user, account)))
+
+
+def limited(user: Any, granted: frozenset[Permission]) -> frozenset[Permission]:
+    """Return what is left of a user's permissions where a service token acts in their name."""
+    limit = _limit(user)
+    return granted if limit is None else granted & limit.may
 
 
 def can(user: Any, permission: Permission, account: Any = None) -> bool:
@@ -299,7 +350,7 @@ def can(user: Any, permission: Permission, account: Any = None) -> bool:
     if permission is Permission.PUBLIC:
         return True
     if permission is Permission.SIGNED_IN:
-        return bool(user.is_authenticated and user.is_active)
+        return bool(user.is_authenticated and user.is_active and _limit(user) is None)
     if permission is Permission.OPERATE:
         return bool(user.is_authenticated and user.is_active and user.is_operator)
     return permission in permissions_on(user, account)
@@ -425,7 +476,7 @@ class Guard:
         if row is None:
             raise Http404("There is nothing here that you can see.")
         roles = frozenset(row.__dict__.pop("_own_roles")) | frozenset(row.__dict__.pop("_team_roles"))
-        self.enter(account_of(row), permissions_of(roles))
+        self.enter(account_of(row), limited(self.request.user, permissions_of(roles)))
         needed = permission or self.needed
         if needed not in self.granted:
             self.refuse(needed, row)

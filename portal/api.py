@@ -410,7 +410,8 @@ class PortalAPIView(Guard, APIView, abstract=True):
         if len(key) > MAX_KEY_LENGTH:
             raise Refused(f"An Idempotency-Key has at most {MAX_KEY_LENGTH} characters.", code="bad_key")
         return {
-            "actor": str(self.request.user.ref),
+            # A service token's answers are no one else's, its maker's neither: it may read less of them.
+            "actor": str((self.token if getattr(self.user, "limit", None) else self.user).ref),
             "method": str(self.request.method),
             "path": self.request.path[:500],
             "key": key,

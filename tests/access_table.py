@@ -209,6 +209,7 @@ _WHY = {"reason": "as agreed"}
 CUSTOMERS = VIEWERS - TEAM
 MANAGERS = TEAM | {"admin"}
 _INVITED = {"email": "somebody@new.example", "role": "viewer"}
+_SERVICE_TOKEN = {"name": "x", "role": "viewer", "scopes": ["accounts:read"]}
 _TEAM_INVITED = {"email": "somebody@new.example", "role": "launch_manager"}
 _OPENED = {"name": "New", "number": "777", "time_zone": "UTC", "milestone": 1}
 _JOIN = {"name": "Nina", "password": "quite-a-few-words", "password_again": "quite-a-few-words"}
@@ -335,6 +336,13 @@ ROWS |= {
     ("accounts:account-archive", "POST"): Row(LEADS, body=_WHY, answers=PAST_THE_GATE),
     ("accounts:account-reopen", "GET"): Row(LEADS),
     ("accounts:account-reopen", "POST"): Row(LEADS, body=_WHY),
+    ("accounts:service-token-make", "GET"): Row(MANAGERS),
+    ("accounts:service-token-make", "POST"): Row(MANAGERS, body={**_SERVICE_TOKEN, "days": 7}),
+    ("accounts:service-token-revoke", "GET"): Row(MANAGERS),
+    ("accounts:service-token-revoke", "POST"): Row(MANAGERS),
+    ("api-service-tokens", "GET"): Row(MANAGERS),
+    ("api-service-tokens", "POST"): Row(MANAGERS, body=lambda world: {**world.token_body, **_SERVICE_TOKEN}),
+    ("api-service-token", "DELETE"): Row(MANAGERS),
     ("join", "GET"): Row(EVERYBODY, "public", names_it=True),
     # Whoever is logged in with another address is refused; a stranger joins.
     ("join", "POST"): Row(EVERYBODY, "public", body=_JOIN, answers=frozenset({302, 403})),
@@ -525,6 +533,7 @@ REFS: dict[str, Callable[[Any], Any]] = {
     "standstill_ref": lambda world: _standstill(world).ref,
     "notice_ref": lambda world: world.once("notice", lambda: make.notice(world.people["admin"])).ref,
     "mail_ref": lambda world: world.once("notice", lambda: make.notice(world.people["admin"])).ref,
+    "service_token_ref": lambda world: world.once("service_token", world.service_token).ref,
     "token_ref": lambda world: world.once("own_token", world.token_of_admin).ref,
     "approval_ref": lambda world: (
         world.once("approval", lambda: make.approval(world.account, world.people["editor"])).ref

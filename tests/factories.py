@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -17,6 +16,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.test import Client
 from django.utils import timezone
 
+from accounts.authentication import digest_of
 from accounts.models import (
     Account,
     ApiToken,
@@ -29,7 +29,7 @@ from accounts.models import (
     User,
 )
 from capacity.models import Ceiling, CountSource, ForecastPeak, Probe, TrafficEvent
-from portal.access import SCOPES
+from portal.access import SCOPES, SERVICE_SCOPES
 from portal.approvals.models import ApprovalDecision, ApprovalRequest
 
 PASSWORD = "steady-as-she-goes"
@@ -98,7 +98,7 @@ def token(of: User, secret=None, *, scopes=SCOPES, expires_in=timedelta(days=1),
         user=of,
         name="test",
         prefix=secret[:11],
-        digest=hashlib.sha256(secret.encode()).hexdigest(),
+        digest=digest_of(secret),
         scopes=list(scopes),
         expires_at=max(expires_at, made + timedelta(hours=1)),
         **fields,
@@ -108,6 +108,12 @@ def token(of: User, secret=None, *, scopes=SCOPES, expires_in=timedelta(days=1),
             created_at=expires_at - timedelta(days=1), expires_at=expires_at
         )
     return secret
+
+
+def service_token(account: Account, by: User, secret=None, *, role="viewer", scopes=SERVICE_SCOPES, **fields):
+    """Return the secret of a new service token of an account."""
+    secret = secret or f"ssa_test{next(_number)}"
+    return token(by, secret, account=account, role=role, scopes=scopes, **fields)
 
 
 def key(of: User, name="Blue key") -> Authenticator:

@@ -11,11 +11,11 @@ import pytest
 from django.conf import settings
 from django.db import transaction
 from django.test import Client
-from django.urls import URLResolver, get_resolver, reverse
+from django.urls import URLResolver, get_resolver, resolve, reverse
 from django.utils import timezone
 
-from accounts.models import ApiToken
-from portal.access import Guard
+from accounts.models import ApiToken, Membership
+from portal.access import SERVICE_SCOPES, Guard
 from portal.cloud.discovery import match
 from portal.errors import TryLater
 from tests import factories as make
@@ -86,6 +86,10 @@ class World:
     def token_of_admin(self):
         make.token(self.people["admin"], "ss_of_the_admin")
         return ApiToken.objects.get(prefix="ss_of_the_a")
+
+    def service_token(self):
+        make.service_token(self.account, self.people["admin"], "ssa_of_the_account")
+        return ApiToken.objects.get(prefix="ssa_of_the_")
 
     @property
     def token_body(self):
@@ -278,6 +282,56 @@ def test_a_token_reaches_as_far_as_its_user_and_its_scopes(world):
         if row.kind == "account":
             status = ask(world, None, name, method, refs, row, **make.bearer(outsider)).status_code
             wrong.expect(status == 404, "another account's token:", method, name, status)
+    wrong.none()
+
+
+# Seen by many a role, and done by a person alone: these ask for a further scope.
+TAKES_A_PERSON = {"api-leave", "api-team-leave", "api-approval-approve", "api-approval-reject"}
+
+
+def scope_of(url, method):
+    view = resolve(url).func.cls
+    asked = view.write_permission if method != "GET" else None
+    return (asked or view.permission).scope
+
+
+@pytest.mark.parametrize("maker", ["admin", "launch_manager"])
+def test_a_service_token_reaches_its_account_as_far_as_its_role_and_nothing_else(world, maker):
+    """It never reaches what is its maker's own, what takes a person, or another account of its maker's."""
+    maker_user = world.people[maker]
+    elsewhere = make.account("Lindgren Second", of=world.account.team)
+    if maker == "admin":
+        Membership.objects.create(account=elsewhere, user=maker_user, role="admin")
+    narrow = make.service_token(world.account, maker_user, role="viewer")
+    full = make.service_token(world.account, maker_user, role=maker)
+    outside = make.service_token(elsewhere, maker_user, role=maker)
+    wrong = Findings()
+    for name, method, refs, row in API:
+        url = world.url(name, refs)
+        by = {
+            which: ask(world, None, name, method, refs, row, **make.bearer(secret))
+            for which, secret in (("narrow", narrow), ("full", full), ("outside", outside))
+        }
+        statuses = {which: answer.status_code for which, answer in by.items()}
+        takes_a_person = name in TAKES_A_PERSON or row.kind == "personal"
+        if takes_a_person or scope_of(url, method) not in SERVICE_SCOPES:
+            wrong.expect(set(statuses.values()) == {403}, "takes a person:", method, name, statuses)
+            continue
+        if row.kind == "list":
+            wrong.expect(set(statuses.values()) <= row.answers, "list:", method, name, statuses)
+            wrong.expect(
+                str(world.account.ref).encode() not in by["outside"].content, "shows too much:", name
+            )
+            wrong.expect(str(elsewhere.ref).encode() not in by["full"].content, "shows too much:", name)
+            continue
+        if row.unseen_by:
+            wrong.expect(set(statuses.values()) == {404}, "a team's:", method, name, statuses)
+            continue
+        wrong.expect(statuses["outside"] == 404, "another account's:", method, name, statuses)
+        is_let_in = row.answers if maker in row.may else {row.denied}
+        wrong.expect(statuses["full"] in is_let_in, "as its maker:", method, name, statuses)
+        is_let_in = row.answers if "viewer" in row.may else {403}
+        wrong.expect(statuses["narrow"] in is_let_in, "as viewer:", method, name, statuses)
     wrong.none()
 
 

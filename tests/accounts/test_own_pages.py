@@ -59,8 +59,51 @@ def test_a_form_sent_after_its_proof_ran_out_does_nothing_and_says_so():
     with time_machine.travel(time.time() + 16 * 60, tick=True):
         sent = {"name": "nightly", "scopes": ["me"], "days": 7}
         answer = browser.post("/me/tokens/make/", sent, follow=True)
-        assert proof.RAN_OUT in unescape(answer.content.decode())
+        assert proof.RAN_OUT_KEPT in unescape(answer.content.decode())
     assert not ApiToken.objects.exists()
+
+
+def test_what_was_typed_comes_back_once_after_the_proof_and_stands_in_no_address():
+    user = make.user()
+    browser = make.log_in(user)
+    with time_machine.travel(time.time() + 16 * 60, tick=True):
+        sent = {
+            "name": "nightly <report>",
+            "scopes": ["me", "accounts:read"],
+            "days": 90,
+            "networks": "192.0.2.7",
+        }
+        asked = browser.post("/me/tokens/make/", sent)
+        assert "nightly" not in asked["Location"]
+        browser.post(asked["Location"], {"password": make.PASSWORD})
+        filled = browser.get("/me/tokens/make/").context["form"]
+        assert {name: filled[name].value() for name in sent} == {**sent, "days": "90"}
+        assert browser.get("/me/tokens/make/").context["form"]["name"].value() is None
+
+
+def test_what_was_typed_on_another_page_or_long_ago_does_not_come_back():
+    user = make.user()
+    browser = make.log_in(user)
+    later = time.time() + 16 * 60
+    with time_machine.travel(later, tick=True):
+        browser.post("/me/tokens/make/", {"name": "nightly"})
+        make.prove(browser, user)
+        browser.get("/me/second-factor/key/")
+        assert browser.get("/me/tokens/make/").context["form"]["name"].value() is None
+        make.prove(browser, user, how="nothing")
+    with time_machine.travel(later + 60 * 60, tick=True):
+        browser.post("/me/tokens/make/", {"name": "nightly"})
+    with time_machine.travel(later + 120 * 60, tick=True):
+        make.prove(browser, user)
+        assert browser.get("/me/tokens/make/").context["form"]["name"].value() is None
+
+
+def test_a_password_is_never_kept_for_later():
+    user = make.user()
+    browser = make.log_in(user)
+    with time_machine.travel(time.time() + 16 * 60, tick=True):
+        browser.post("/me/password/", {"password": "never-to-be-kept", "password_again": "never-to-be-kept"})
+    assert "never-to-be-kept" not in str(dict(browser.session.items()))
 
 
 def test_the_last_use_of_a_token_is_noted_at_most_once_a_minute():

@@ -8,7 +8,7 @@ import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.utils import timezone
 
-from accounts import services
+from accounts import services, tokens
 from accounts.models import CloudConnection, Contact, Membership, User
 from accounts.selectors import freshness
 from portal.audit.models import AuditEntry
@@ -199,7 +199,7 @@ def test_the_database_itself_keeps_a_used_connection_where_it_points(field):
 
 def test_a_token_is_stored_only_as_a_digest():
     user = make.user()
-    token, secret = services.make_token(
+    token, secret = tokens.make_token(
         user, name="x", scopes=["me"], expires_at=timezone.now() + timedelta(days=1)
     )
     assert secret.startswith("ss_")
@@ -213,7 +213,7 @@ def test_a_token_is_stored_only_as_a_digest():
 def test_a_token_ends_between_now_and_a_year(days):
     now = datetime(2026, 11, 23, tzinfo=UTC)
     with pytest.raises(Refused, match="a year"):
-        services.make_token(
+        tokens.make_token(
             make.user(), name="x", scopes=["me"], expires_at=now + timedelta(days=days), now=now
         )
 
@@ -221,18 +221,14 @@ def test_a_token_ends_between_now_and_a_year(days):
 @pytest.mark.parametrize("scopes", [[], ["everything"]])
 def test_a_token_needs_scopes_that_exist(scopes):
     with pytest.raises(Refused):
-        services.make_token(
-            make.user(), name="x", scopes=scopes, expires_at=timezone.now() + timedelta(days=1)
-        )
+        tokens.make_token(make.user(), name="x", scopes=scopes, expires_at=timezone.now() + timedelta(days=1))
 
 
 def test_revoking_twice_is_one_change():
     user = make.user()
-    token, _ = services.make_token(
-        user, name="x", scopes=["me"], expires_at=timezone.now() + timedelta(days=1)
-    )
+    token, _ = tokens.make_token(user, name="x", scopes=["me"], expires_at=timezone.now() + timedelta(days=1))
     at = timezone.now()
-    services.revoke_token(token, actor=user, at=at)
-    again = services.revoke_token(token, actor=user, at=at + timedelta(hours=1))
+    tokens.revoke_token(token, actor=user, at=at)
+    again = tokens.revoke_token(token, actor=user, at=at + timedelta(hours=1))
     assert again.revoked_at == at
     assert AuditEntry.objects.filter(what="token.revoked").count() == 1

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from accounts import invitations
-from accounts.services import make_token, revoke_token
+from accounts.tokens import make_token, revoke_token
 from portal.notify.models import Message
 from portal.notify.sending import render
 from tests import factories as make

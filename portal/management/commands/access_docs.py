@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from portal.access import ACCOUNT_ROLES, PERSONAL, TEAM_ROLES, Permission
+from portal.access import ACCOUNT_ROLES, PERSONAL, SERVICE_ROLES, SERVICE_SCOPES, TEAM_ROLES, Permission
 
 _HEAD = """# Who may do what
 
@@ -31,6 +31,13 @@ def access_page() -> str:
             continue
         marks = ["yes" if permission in may else "" for may in tables.values()]
         lines.append(f"| {permission.says} | `{permission.scope}` | " + " | ".join(marks) + " |")
+    lines.append(
+        "\nAn account's service token is made in one of the roles "
+        + ", ".join(role.replace("_", " ") for role in SERVICE_ROLES)
+        + ", never above its maker's, and ends with its maker's right to make it. Its scopes are among these, and it "
+        "does nothing that takes a person:\n"
+    )
+    lines.append(", ".join(f"`{scope}`" for scope in SERVICE_SCOPES))
     lines.append("\nAsked of the person and not of a role:\n")
     lines += [f"- {permission.says}" for permission in Permission if permission in PERSONAL]
     return "\n".join(lines) + "\n"
