@@ -12,5 +12,7 @@ class PortalConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks; a module that nobody imports checks nothing."""
-        from portal import checks  # noqa: F401
+        """Register the system checks (a module that nobody imports checks nothing) and the operator's panel."""
+        from portal import checks, installation  # noqa: F401
+
+        installation.register()

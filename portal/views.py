@@ -14,7 +14,7 @@ from django.views.defaults import page_not_found as default_page_not_found
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from portal.access import Guard, Permission, PortalView, lacks_second_factor
+from portal.access import Guard, Permission, PortalView, can, lacks_second_factor
 from portal.dashboard import panels_for
 from portal.gauges import installation
 from portal.health import findings
@@ -38,7 +38,15 @@ class Dashboard(PortalView):
             }
             for panel, context in panels_for(request.user)
         ]
-        return self.render("dashboard.html", panels=panels, nav_key="dashboard")
+        is_operator = can(request.user, Permission.OPERATE)
+        return self.render(
+            "dashboard.html",
+            panels=panels,
+            lede="Whether the installation does its work. Accounts are not shown to operators."
+            if is_operator
+            else "What needs a person first, then what runs, then the accounts.",
+            nav_key="dashboard",
+        )
 
 
 class Palette(PortalView):
