@@ -156,7 +156,9 @@ ROWS: dict[tuple[str, str], Row] = {
     ("accounts:contact-edit", "POST"): Row(EDITORS, body=_CONTACT),
     ("accounts:contact-confirm", "POST"): Row(EDITORS),
     ("accounts:contact-erase", "GET"): Row(frozenset({"admin"})),
-    ("accounts:contact-erase", "POST"): Row(frozenset({"admin"}), body={"reason": "Asked."}),
+    ("accounts:contact-erase", "POST"): Row(
+        frozenset({"admin"}), body={"reason": "Asked.", "typed_name": "Maja Lindgren"}
+    ),
     ("accounts:contact-remove", "GET"): Row(EDITORS),
     ("accounts:contact-remove", "POST"): Row(EDITORS),
     ("accounts:connection-add", "GET"): Row(TEAM),
