@@ -259,8 +259,7 @@ def revoke(invitation: Invitation, *, actor: User, now: datetime | None = None) 
 
     Raises StaleState if it was accepted: then the member is to be removed. Raises NotPermitted.
     """
-    place = _locked(_place_of(invitation))
-    locked = Invitation.objects.select_for_update().get(pk=invitation.pk)
+    place, locked = lock(invitation)
     members.raise_if(_may_revoke(place, actor))
     if locked.accepted_at is not None:
         raise StaleState(
@@ -285,6 +284,11 @@ def _locked(place: Account | Team) -> Account | Team:
     if account.status == AccountStatus.ARCHIVED:
         raise Refused(f"{account.name} is archived: it can be read, not changed.", code="archived")
     return account
+
+
+def lock(invitation: Invitation) -> tuple[Account | Team, Invitation]:
+    """Return an invitation's place and itself, locked in the order in which accepting does. Raises Refused."""
+    return _locked(_place_of(invitation)), Invitation.objects.select_for_update().get(pk=invitation.pk)
 
 
 def _place_of(invitation: Invitation) -> Account | Team:

@@ -75,13 +75,16 @@ def other_leads(team: Team, user: User | None) -> int:
 
 
 def lock_account(account: Account) -> Account:
-    """Let nobody else change this account's people until the transaction ends; returns the row as it is now."""
-    return Account.objects.select_for_update().get(pk=account.pk)
+    """Let nobody else change this account's people until the transaction ends; returns the row as it is now.
+
+    What only points to the account (a message, a run) need not wait: whoever writes it may hold a run's row.
+    """
+    return Account.objects.select_for_update(no_key=True).get(pk=account.pk)
 
 
 def lock_team(team: Team) -> Team:
     """Let nobody else change this team's people until the transaction ends; returns the row as it is now."""
-    return Team.objects.select_for_update().get(pk=team.pk)
+    return Team.objects.select_for_update(no_key=True).get(pk=team.pk)
 
 
 def lock_user(user: User) -> User:

@@ -214,7 +214,7 @@ class InvitationSendApi(PortalAPIView):
 
 def _revoke(view: PortalAPIView, invitation: Invitation) -> Response:
     def effect() -> Response:
-        view.match(Invitation.objects.select_for_update().get(pk=invitation.pk))
+        view.match(invitations.lock(invitation)[1])
         invitations.revoke(invitation, actor=view.user)
         return view.show(InvitationOut, _INVITATIONS.get(pk=invitation.pk))
 

@@ -208,7 +208,7 @@ def record_contacts_export(
 @transaction.atomic
 def change_contact(contact: Contact, changes: Mapping[str, Any], *, actor: User) -> Contact:
     """Change a contact. A new name, mail, phone or role needs a new confirmation."""
-    locked = Contact.objects.select_for_update().select_related("account").get(pk=contact.pk)
+    locked = Contact.objects.select_for_update(of=("self",)).select_related("account").get(pk=contact.pk)
     _check_active(locked.account)
     before = snapshot(locked)
     _apply(locked, changes, CONTACT_FIELDS)
@@ -231,7 +231,7 @@ def change_contact(contact: Contact, changes: Mapping[str, Any], *, actor: User)
 @transaction.atomic
 def confirm_contact(contact: Contact, *, actor: User, on: date) -> Contact:
     """Note that a named person says: still right."""
-    locked = Contact.objects.select_for_update().select_related("account").get(pk=contact.pk)
+    locked = Contact.objects.select_for_update(of=("self",)).select_related("account").get(pk=contact.pk)
     _check_active(locked.account)
     before = snapshot(locked)
     locked.confirmed_on, locked.confirmed_by_name = on, actor.name
@@ -251,7 +251,7 @@ def confirm_contact(contact: Contact, *, actor: User, on: date) -> Contact:
 @transaction.atomic
 def remove_contact(contact: Contact, *, actor: User) -> None:
     """Remove a contact; the audit keeps that there was one."""
-    locked = Contact.objects.select_for_update().select_related("account").get(pk=contact.pk)
+    locked = Contact.objects.select_for_update(of=("self",)).select_related("account").get(pk=contact.pk)
     _check_active(locked.account)
     record(
         "contact.removed",
@@ -302,7 +302,11 @@ def change_connection(
 
     A new endpoint needs its key: who may not read the stored one must not have it sent to themselves either.
     """
-    locked = CloudConnection.objects.select_for_update().select_related("account").get(pk=connection.pk)
+    locked = (
+        CloudConnection.objects.select_for_update(of=("self",))
+        .select_related("account")
+        .get(pk=connection.pk)
+    )
     _check_active(locked.account)
     before = snapshot(locked)
     moved = [name for name in FIXED_ONCE_USED if name in changes and changes[name] != getattr(locked, name)]

@@ -32,11 +32,12 @@ from django.contrib.auth import get_user
 from django.contrib.auth.views import redirect_to_login
 from django.contrib.postgres.expressions import ArraySubquery
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
-from django.db import connection, models
+from django.db import OperationalError, connection, models
 from django.db.models import OuterRef, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views import View
+from psycopg.errors import DeadlockDetected
 
 from portal.audit.services import record_outside
 from portal.errors import (
@@ -561,6 +562,8 @@ class PortalView(Guard, View, abstract=True):
             response = super().dispatch(request, *args, **kwargs)
         except Trouble as trouble:
             return self.trouble(trouble)
+        except OperationalError as error:
+            return self.trouble(collided(error))
         if response.status_code < 400 and request.method != "OPTIONS":
             self.check_asked()
         return response
@@ -671,6 +674,18 @@ async def in_database(work: Any, *args: Any) -> Any:
                 connection.close()
 
     return await sync_to_async(_work)()
+
+
+def collided(error: OperationalError) -> TryLater:
+    """Return what became of a change that the database broke off because it and another waited for each other.
+
+    Raises `error` again where it is anything else.
+    """
+    if not isinstance(error.__cause__, DeadlockDetected):
+        raise error
+    return TryLater(
+        "Somebody else changed the same thing at this moment. Nothing of yours was done. Try again.", after_s=1
+    )
 
 
 def status_of(trouble: Trouble) -> int:

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
+from django.db import OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from portal.access import status_of
+from portal.access import collided, status_of
 from portal.audit.facts import current_facts
 from portal.errors import StaleState, Trouble, TryLater
 
@@ -170,6 +171,8 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
     headers: dict[str, str] = {}
     errors: Mapping[str, Any] | None = None
     code = ""
+    if isinstance(error, OperationalError):
+        error = collided(error)
     match error:
         case Trouble():
             status, detail = status_of(error), error.says

@@ -49,7 +49,7 @@ def submit(
     with another digest it is refused: void the first. Raises NotPermitted if `actor` holds no provider side.
     """
     # One at a time per account, so that two people submitting at once do not both pass the look below.
-    apps.get_model("accounts", "Account")._default_manager.select_for_update().get(pk=account.pk)
+    _lock_account(account.pk)
     live = (
         ApprovalRequest.objects.select_for_update()
         .filter(subject_type=subject_type, subject_ref=subject_ref, status__in=["open", "approved"])
@@ -105,8 +105,19 @@ def decide(
     if what was seen is not what is asked for, or it is no longer open; NotPermitted if the person may not
     decide for that side; Refused for a rejection without a reason.
     """
-    locked = ApprovalRequest.objects.select_for_update().select_related("account").get(pk=request.pk)
+    # The account first, as everywhere: whose role is being taken away in this moment decides after that.
+    _lock_account(request.account_id)
+    locked = _lock(request)
     return _decide_locked(locked, actor, Side(side), Verdict(decision), reason, seen_digest, at)
+
+
+def _lock_account(account_pk: int) -> None:
+    apps.get_model("accounts", "Account")._default_manager.select_for_update(no_key=True).get(pk=account_pk)
+
+
+def _lock(request: ApprovalRequest) -> ApprovalRequest:
+    rows = ApprovalRequest.objects.select_for_update(of=("self",)).select_related("account")
+    return rows.get(pk=request.pk)
 
 
 def _decide_locked(
@@ -259,7 +270,7 @@ def may_decide(request: ApprovalRequest, user: Any, side: str, *, at: datetime) 
 @transaction.atomic
 def void(request: ApprovalRequest, *, reason: str, at: datetime, actor: Any = None) -> ApprovalRequest:
     """End a request because what it asks for no longer stands. `actor` None means the portal itself."""
-    locked = ApprovalRequest.objects.select_for_update().select_related("account").get(pk=request.pk)
+    locked = _lock(request)
     if locked.status not in {ApprovalStatus.OPEN, ApprovalStatus.APPROVED}:
         return locked
     record("approval.void", actor=actor, account=locked.account, subject=locked, reason=reason)
