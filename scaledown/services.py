@@ -669,6 +669,7 @@ def protect_server(
         runs.facts_changed(
             says=f"{named(actor)} marked {server_name} as protected: {reason}",
             actor=actor,
+            account=account,
             resource_key=identity.key("server", server_id),
         )
     return mark

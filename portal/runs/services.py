@@ -311,14 +311,16 @@ def facts_changed(
     """Let live runs look again before anything more is sent, since what they rest on was changed; returns
     how many.
 
-    To be called in the transaction of the change, which picks one of: the runs that claim `resource_key`,
-    all of `account`, all of the `accounts` (a team's), those of `plan_ref`. A call that passed its check
-    before is named in the journal. As
-    for a standstill the rows are changed, so that a check that waits for one of them refuses.
+    To be called in the transaction of the change, which picks one of: the runs of `account` that claim
+    `resource_key`, all of `account`, all of the `accounts` (a team's), those of `plan_ref`. A call that passed
+    its check before is named in the journal. As for a standstill the rows are changed, so that a check that
+    waits for one of them refuses.
     """
     touched = Run.objects.filter(next_tick_at__isnull=False)
     if resource_key is not None:
-        touched = touched.filter(pk__in=Claim.objects.filter(resource_key=resource_key).values("run"))
+        # Two accounts may name the same provider account: neither writes into the other's journal.
+        claimed = Claim.objects.filter(resource_key=resource_key).values("run")
+        touched = touched.filter(pk__in=claimed, account=account)
     elif account is not None:
         touched = touched.filter(account=account)
     elif accounts is not None:

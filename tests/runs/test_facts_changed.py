@@ -59,7 +59,10 @@ def test_a_server_that_was_protected_after_the_claim_is_not_deleted(desk):
 def test_the_run_of_another_server_is_not_disturbed(desk):
     _, view, intent = tick_before_the_check(desk, resource_keys=["rackspace:123456:DFW:server:srv-2"])
     changed = services.facts_changed(
-        says="web-01 is protected.", actor=None, resource_key="rackspace:123456:DFW:server:srv-1"
+        says="web-01 is protected.",
+        actor=None,
+        account=desk.account,
+        resource_key="rackspace:123456:DFW:server:srv-1",
     )
     assert changed == 0
     assert desk.store.check(view, intent, deadline_s=3).ok
