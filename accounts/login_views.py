@@ -112,9 +112,7 @@ def _waiting(request: HttpRequest) -> LoginStage | None:
     if request.user.is_authenticated:
         return None
     stage = LoginStageController.enter(request, second_factor.SecondFactorStage.key)
-    if stage is None or stage.login.user is None or not stage.login.user.is_active:
-        return None
-    return stage
+    return stage if isinstance(stage, second_factor.SecondFactorStage) and stage.still_holds() else None
 
 
 class OidcBegin(PortalView):

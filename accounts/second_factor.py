@@ -28,6 +28,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare
 
 from accounts import notices, throttle
 from accounts.models import User
@@ -40,6 +41,7 @@ from portal.errors import NotPermitted, Refused, TryLater
 STEP_S = 30
 MOST_KEYS = 10
 _PENDING = "second_factor_pending"
+_RESTS_ON = "rests_on"
 _TOTP, _KEY, _RECOVERY = (
     Authenticator.Type.TOTP,
     Authenticator.Type.WEBAUTHN,
@@ -383,7 +385,14 @@ class SecondFactorStage(AuthenticateStage):
         if not self._should_handle(self.request):
             return None, True
         self.state["authentication_required"] = True
+        self.state[_RESTS_ON] = self.login.user.get_session_auth_hash()
         return redirect("login-second"), True
+
+    def still_holds(self) -> bool:
+        """Whether the user is active, and the password that was right is still theirs: a reset ends half log-ins too."""
+        user = self.login.user
+        held = str(self.state.get(_RESTS_ON, ""))
+        return user is not None and user.is_active and constant_time_compare(held, user.get_session_auth_hash())
 
 
 def keep_login_proof(request: HttpRequest, user: User, row: Authenticator) -> None:
