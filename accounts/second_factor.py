@@ -392,7 +392,9 @@ class SecondFactorStage(AuthenticateStage):
         """Whether the user is active, and the password that was right is still theirs: a reset ends half log-ins too."""
         user = self.login.user
         held = str(self.state.get(_RESTS_ON, ""))
-        return user is not None and user.is_active and constant_time_compare(held, user.get_session_auth_hash())
+        return (
+            user is not None and user.is_active and constant_time_compare(held, user.get_session_auth_hash())
+        )
 
 
 def keep_login_proof(request: HttpRequest, user: User, row: Authenticator) -> None:

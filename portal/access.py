@@ -684,7 +684,8 @@ def collided(error: OperationalError) -> TryLater:
     if not isinstance(error.__cause__, DeadlockDetected):
         raise error
     return TryLater(
-        "Somebody else changed the same thing at this moment. Nothing of yours was done. Try again.", after_s=1
+        "Somebody else changed the same thing at this moment. Nothing of yours was done. Try again.",
+        after_s=1,
     )
 
 
