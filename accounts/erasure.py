@@ -141,6 +141,8 @@ def empty_user(ref: UUID) -> None:
         if apps.is_installed(f"allauth.{label}"):
             apps.get_model(label, name)._default_manager.filter(user=user).delete()
     forget_person(user=user)
+    # Also what went to a mailbox that was theirs, or was to be.
+    forget_about(f"user:{ref}")
     # Mails that the user had sent say so by name.
     forget_about(*(f"invitation:{one.ref}" for one in Invitation.objects.filter(invited_by=user)))
     ApiToken.objects.filter(user=user).delete()

@@ -138,6 +138,16 @@ class NewPasswordForm(forms.Form):
         return data
 
 
+class NewByLinkForm(NewPasswordForm):
+    """A new password by a mailed link, and whether the keys of programs end with the sessions."""
+
+    with_tokens = forms.BooleanField(
+        required=False,
+        label="End all my API tokens too",
+        help_text="Do it if somebody else may have been in. Programs that use them stop; those you made for accounts as well.",
+    )
+
+
 class ContactForm(forms.ModelForm):
     """A person to call."""
 
@@ -205,6 +215,19 @@ class SettingsForm(forms.Form):
 
     name = forms.CharField(max_length=200, label="Name")
     time_zone = forms.ChoiceField(choices=_zones, label="Time zone", help_text="Times are shown in it.")
+
+
+class MailForm(forms.Form):
+    """The mail address that is to be that of the log-in."""
+
+    email = forms.EmailField(
+        label="New mail address", max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "email"})
+    )
+
+    def clean_email(self) -> str:
+        """Return it in small letters, as it is stored and compared."""
+        email: str = self.cleaned_data["email"]
+        return email.lower()
 
 
 class TokenForm(forms.Form):

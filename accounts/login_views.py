@@ -23,7 +23,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 
 from accounts import oidc, passwords, second_factor, throttle
-from accounts.forms import CodeForm, LogInForm, NewPasswordForm, ResetForm, credential_in
+from accounts.forms import CodeForm, LogInForm, NewByLinkForm, ResetForm, credential_in
 from accounts.issuers import issuer_of, issuers
 from accounts.models import User
 from portal.access import Guard, Permission, PortalView
@@ -212,16 +212,21 @@ class ResetSet(PortalView):
     def get(self, request: HttpRequest, user_ref: UUID, key: str) -> HttpResponse:
         """Show the form, or that the link holds no longer."""
         user = passwords.user_of_link(user_ref, key)
-        return self._form(NewPasswordForm()) if user else self._over()
+        return self._form(NewByLinkForm()) if user else self._over()
 
     def post(self, request: HttpRequest, user_ref: UUID, key: str) -> HttpResponseBase:
         """Set it, end every session, and lead to the log-in."""
         if passwords.user_of_link(user_ref, key) is None:
             return self._over()
-        form = NewPasswordForm(request.POST)
+        form = NewByLinkForm(request.POST)
         if form.is_valid():
             try:
-                passwords.reset_password(user_ref, key, form.cleaned_data["password"])
+                passwords.reset_password(
+                    user_ref,
+                    key,
+                    form.cleaned_data["password"],
+                    with_tokens=form.cleaned_data["with_tokens"],
+                )
             except Refused as refusal:
                 form.add_error("password", refusal.says)
             else:
@@ -231,7 +236,7 @@ class ResetSet(PortalView):
                 return redirect(reverse("login"))
         return self._form(form, status=422)
 
-    def _form(self, form: NewPasswordForm, status: int = 200) -> HttpResponse:
+    def _form(self, form: NewByLinkForm, status: int = 200) -> HttpResponse:
         return self.render("accounts/reset_set.html", form=form, status=status)
 
     def _over(self) -> HttpResponse:

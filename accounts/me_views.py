@@ -19,10 +19,11 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 
-from accounts import oidc, passwords, proof, second_factor, services, sessions, throttle
+from accounts import mail_address, oidc, passwords, proof, second_factor, services, sessions, throttle
 from accounts.forms import (
     CodeForm,
     KeyForm,
+    MailForm,
     NewPasswordForm,
     PasswordProofForm,
     SettingsForm,
@@ -172,6 +173,71 @@ class PasswordChange(proof.ProvenPage):
                 messages.success(request, "Your password is changed. You are logged out everywhere else.")
                 return redirect("me")
         return self.render("accounts/password_form.html", form=form, status=422, nav_key="me")
+
+
+@method_decorator(never_cache, name="dispatch")
+class MailChange(proof.ProvenPage):
+    """Ask for another mail address. The answer is the same, whoever has it already."""
+
+    permission = Permission.SIGNED_IN
+    keeps = ("email",)
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """Show the form."""
+        return self._form(self.filled(MailForm()))
+
+    def post(self, request: HttpRequest) -> HttpResponseBase:
+        """Send the link."""
+        form = MailForm(request.POST)
+        if form.is_valid():
+            try:
+                mail_address.ask_for_change(self.user, form.cleaned_data["email"])
+            except (Refused, TryLater) as refusal:
+                form.add_error("email", refusal.says)
+            else:
+                messages.success(
+                    request,
+                    f"A mail is on its way to {form.cleaned_data['email']}. Nothing is changed before you confirm.",
+                )
+                return redirect("me")
+        return self._form(form, status=422)
+
+    def _form(self, form: MailForm, *, status: int = 200) -> HttpResponse:
+        return self.render("accounts/mail_form.html", form=form, status=status, nav_key="me")
+
+
+@method_decorator(never_cache, name="dispatch")
+class MailConfirm(PortalView):
+    """The page that the mail leads to: for the same person's session alone. Opening it changes nothing."""
+
+    permission = Permission.SIGNED_IN
+
+    def get(self, request: HttpRequest, mail_link: str) -> HttpResponse:
+        """Ask."""
+        change = mail_address.change_in(self.user, mail_link)
+        if change is None:
+            return self._gone()
+        return self.render(
+            "components/confirm_page.html",
+            title=f"Log in with {change.email}?",
+            text=f"It takes the place of {change.was}, which is told. You are logged out everywhere else.",
+            action=request.path,
+            button=f"Log in with {change.email}",
+            back_url=reverse("me"),
+            nav_key="me",
+        )
+
+    def post(self, request: HttpRequest, mail_link: str) -> HttpResponse:
+        """Change it."""
+        try:
+            change = mail_address.confirm_change(request, self.user, mail_link)
+        except Refused:
+            return self._gone()
+        messages.success(request, f"You log in with {change.email} from now on.")
+        return redirect("me")
+
+    def _gone(self) -> HttpResponse:
+        return self.render("accounts/mail_gone.html", status=404, nav_key="me")
 
 
 # --- second factor ----------------------------------------------------------------------------------------

@@ -17,6 +17,9 @@ from portal.notify.services import tell
 PURPOSES = (
     Purpose("password_reset", Kind.PERSONAL, "A link to set a new password", is_secret=True, in_portal=False),
     Purpose("login_changed", Kind.PERSONAL, "How you log in was changed", in_portal=False),
+    Purpose("mail_confirm", Kind.PERSONAL, "Confirm your new mail address", is_secret=True, in_portal=False),
+    Purpose("mail_in_use", Kind.PERSONAL, "Somebody gave your mail address as theirs", in_portal=False),
+    Purpose("mail_changed", Kind.PERSONAL, "The mail address of your log-in was changed", in_portal=False),
 )
 
 
@@ -54,4 +57,46 @@ def tell_login_changed(user: User, what: str) -> None:
             "url": reverse("me"),
         },
         reason="the log-in was changed",
+    )
+
+
+def tell_confirm_address(user: User, email: str, path: str) -> None:
+    """Mail the new address the link that makes it the one of the log-in."""
+    tell(
+        "mail_confirm",
+        address=email,
+        subject_ref=f"user:{user.ref}",
+        period=str(uuid.uuid4()),
+        context={"name": user.name, "time_zone": user.time_zone, "link_url": path},
+        reason="asked for another mail address",
+    )
+
+
+def tell_address_in_use(owner: User) -> None:
+    """Tell whoever logs in with an address that somebody else gave it as their new one."""
+    tell(
+        "mail_in_use",
+        to=owner,
+        subject_ref=f"user:{owner.ref}",
+        period=str(uuid.uuid4()),
+        context={"email": owner.email, "url": reverse("me")},
+        reason="somebody asked for this mail address",
+    )
+
+
+def tell_address_changed(user: User, *, old: str) -> None:
+    """Tell the mailbox that was the log-in's until now."""
+    tell(
+        "mail_changed",
+        address=old,
+        subject_ref=f"user:{user.ref}",
+        period=str(uuid.uuid4()),
+        context={
+            "name": user.name,
+            "time_zone": user.time_zone,
+            "at": timezone.now(),
+            "address": current_facts().address or "",
+            "url": reverse("login"),
+        },
+        reason="the mail address was changed",
     )

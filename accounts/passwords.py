@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 from accounts import notices, throttle
 from accounts.models import ResetRequest, User
 from accounts.sessions import end_all_sessions
+from accounts.tokens import revoke_all_tokens
 from portal.audit.services import record, record_flood
 from portal.errors import Refused, TryLater
 
@@ -126,8 +127,11 @@ def user_of_link(ref: UUID, key: str) -> User | None:
 
 
 @transaction.atomic
-def reset_password(ref: UUID, key: str, password: str) -> User:
-    """Set the new password by a link, which then is used up; every session of the user ends. Raises Refused."""
+def reset_password(ref: UUID, key: str, password: str, *, with_tokens: bool = False) -> User:
+    """Set the new password by a link, which then is used up; every session of the user ends. Raises Refused.
+
+    `with_tokens` ends every token that the user made, too: for whoever thinks that somebody else was in.
+    """
     # Under the lock, so that of two at once the second finds the link used up.
     User.objects.select_for_update().filter(ref=ref).first()
     user = user_of_link(ref, key)
@@ -137,4 +141,6 @@ def reset_password(ref: UUID, key: str, password: str) -> User:
     record("password.reset", subject=user)
     notices.tell_login_changed(user, "A new password was set by a mailed link")
     end_all_sessions(user, actor=None, reason="password reset")
+    if with_tokens:
+        revoke_all_tokens(user, actor=user, reason="password reset")
     return user

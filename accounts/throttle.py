@@ -18,6 +18,7 @@ WINDOW = timedelta(minutes=15)
 TRIES_PER_PAIR = 5
 TRIES_PER_ADDRESS = 50
 CODES_PER_USER = 5
+MAIL_CHANGES_PER_USER = 5
 RESETS_PER_MAIL = 3
 RESETS_PER_ADDRESS = 20
 
@@ -102,3 +103,11 @@ def take_reset(email: str, address: str | None, *, now: datetime) -> tuple[bool,
     may_ask = _take([(here, RESETS_PER_ADDRESS)], now) <= 0
     may_send = _take([(mail, RESETS_PER_MAIL)], now) <= 0
     return may_ask, may_send
+
+
+def take_mail_change(user_ref: object, email: str, *, now: datetime) -> tuple[bool, bool]:
+    """Count one wish for another mail address; return (the user may ask, the new mailbox may be written to)."""
+    mail = salted_hmac("accounts.throttle.mail_change_to", email, algorithm="sha256").hexdigest()
+    by = salted_hmac("accounts.throttle.mail_change", str(user_ref), algorithm="sha256").hexdigest()
+    may_ask = _take([(by, MAIL_CHANGES_PER_USER)], now) <= 0
+    return may_ask, may_ask and _take([(mail, RESETS_PER_MAIL)], now) <= 0

@@ -18,13 +18,13 @@ _SHARED: list[Any] = [
 
 
 # A link that was mailed is a key until it is used: who reads logs must not get it.
-_MAILED_LINK = re.compile(r"(/login/reset/[0-9a-f-]{36}/|/join/)[^/\s?\"']+")
+_MAILED_LINK = re.compile(r"(/login/reset/[0-9a-f-]{36}/|/join/|/me/mail/confirm/)[^/\s?\"']+")
 
 
 def _without_mailed_links(logger: Any, name: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Mask the secret part of a link to set a password or to join, wherever a line names the address asked for."""
+    """Mask the secret part of a link to set a password, to join or to change an address, wherever a line names the address asked for."""
     for key, value in event.items():
-        if isinstance(value, str) and ("/login/reset/" in value or "/join/" in value):
+        if isinstance(value, str) and _MAILED_LINK.search(value):
             event[key] = _MAILED_LINK.sub(r"\1•••", value)
     return event
 

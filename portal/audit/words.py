@@ -93,6 +93,8 @@ WHAT = {
     "user.added": "User added",
     "user.changed": "User changed",
     "user.erased": "User erased for good",
+    "user.mail_asked": "Another mail address asked for",
+    "user.mail_changed": "Mail address changed",
     "user.switched_off": "Log-in switched off",
     "user.switched_on": "Log-in switched on again",
 }

@@ -29,7 +29,17 @@ def three_more_of_everything(user, begin):
 
 @pytest.mark.parametrize(
     ("path", "most"),
-    [("/me/", 9), ("/me/second-factor/", 4), ("/me/tokens/make/", 3), ("/me/password/", 3)],
+    [
+        ("/me/", 9),
+        ("/me/second-factor/", 4),
+        ("/me/tokens/make/", 3),
+        ("/me/password/", 3),
+        ("/me/mail/", 3),
+        ("/me/second-factor/app/", 6),
+        ("/me/second-factor/codes/", 4),
+        ("/me/notices/", 4),
+        ("/me/notices/preferences/", 5),
+    ],
 )
 def test_a_page_of_ones_own_asks_as_much_for_many_rows_as_for_few(path, most):
     user = make.user()
