@@ -9,7 +9,8 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Account, Contact
-from accounts.selectors import contacts_found
+from accounts.selectors import accounts_seen, contacts_found, narrowed
+from portal.lists import ListAsked
 from portal.search import beginning_of_reference, containing, text_of
 from tests import factories as make
 
@@ -113,6 +114,33 @@ def test_nobody_finds_an_account_by_another_customers_contact():
             assert list(contacts_found(viewer, text)) == []
         answer = browser.get("/api/v1/accounts", {"q": "secret"})
         assert answer.json()["results"] == []
+
+
+def plainly(rows, text, viewer):
+    """What a search for accounts means, read row by row."""
+    words = text.lower().split()
+    readable = [] if viewer is None else list(contacts_found(viewer, text))
+    return sorted(
+        row.name
+        for row in rows
+        if all(word in f"{row.name}\n{row.number}".lower() for word in words)
+        or (len(text) >= 3 and any(contact.account_id == row.pk for contact in readable))
+    )
+
+
+@pytest.mark.parametrize("text", ["alpha", "10", "shop", "a", "alpha shop", "person1@", "+4930", "nothing like it"])
+def test_accounts_are_found_by_their_own_text_or_a_contacts_each_once(text):
+    team, other = make.team(), make.team()
+    accounts = [make.account(name, of=team) for name in ("Alpha shop", "Beta", "Gamma shop", "Delta")]
+    hidden = make.account("Alpha hidden", of=other)
+    for number, account in enumerate([*accounts[1:], accounts[1], hidden]):
+        make.contact(account, f"Alpha person{number}", email=f"person{number}@shop.example", phone="+4930123456")
+    member = make.member(hidden)
+    for viewer in (make.launch_manager(team), member, make.user(), make.user(is_operator=True)):
+        seen = accounts_seen(viewer)
+        for reader in (viewer, None):
+            got = narrowed(seen, ListAsked(text, {}, "name"), viewer=reader)
+            assert sorted(row.name for row in got) == plainly(seen, text, reader)
 
 
 def test_the_palette_finds_a_contact_and_leads_to_it():

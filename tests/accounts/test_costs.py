@@ -12,9 +12,11 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts import selectors
 from accounts.models import Account, AccountStatus, Contact, User
+from portal import zones
 from portal.counting import count
 from portal.errors import Refused
 from portal.rows import check_row
+from portal.zones import validate_time_zone
 from tests import factories as make
 
 pytestmark = pytest.mark.django_db
@@ -92,6 +94,19 @@ def test_a_contact_is_added_with_one_question_about_all_its_rules():
     assert to_the_contact == 4, said
     # Keys of the person and of the actor, the record, the event.
     assert len(said) - to_the_contact <= 7, said
+
+
+def test_the_folders_of_the_tz_database_are_read_once(monkeypatch):
+    validate_time_zone("Europe/Berlin")
+    monkeypatch.setattr(zones, "available_timezones", lambda: pytest.fail("the folders were read again"))
+    account = make.account()
+    browser = Client()
+    browser.force_login(make.launch_manager(account.team))
+    body = {"name": "New Person", "phone": "+493012345678", "time_zone": "Europe/Berlin"}
+    url = f"/api/v1/accounts/{account.ref}/contacts"
+    assert browser.post(url, body, content_type="application/json").status_code == 201
+    body["time_zone"] = "Mars/Olympus"
+    assert browser.post(url, body, content_type="application/json").status_code == 422
 
 
 # --- a row's own rules --------------------------------------------------------------------------------------

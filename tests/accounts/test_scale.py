@@ -17,6 +17,7 @@ from accounts.scale import Size, copy_rows, seed
 from portal.access import Permission, visible_to
 from portal.audit.models import AuditEntry
 from portal.audit.selectors import entries_of_account
+from portal.lists import ListAsked
 from portal.paging import keyset
 from tests import factories as make
 
@@ -90,6 +91,17 @@ def test_entries_that_were_copied_wait_for_their_seal(full):
 def test_a_search_among_contacts_is_served_by_the_trigram_index(full, text):
     plan = plan_of(selectors.contacts_found(full.manager, text))
     assert "contact_search" in indexes_in(plan)
+    assert rows_read(plan, "accounts_contact") < 3_000
+
+
+def test_a_search_among_accounts_is_served_by_the_index_of_each_table(full):
+    asked = ListAsked("9001234", {}, "name")
+    rows = selectors.narrowed(selectors.accounts_seen(full.manager), asked, viewer=full.manager)
+    with connection.cursor() as cursor:
+        # 2,000 accounts are read as fast as they are looked up: that they can be is what is asked.
+        cursor.execute("SET LOCAL enable_seqscan = off")
+    plan = plan_of(rows.order_by("name", "pk")[:26])
+    assert {"account_search", "contact_search"} <= indexes_in(plan)
     assert rows_read(plan, "accounts_contact") < 3_000
 
 

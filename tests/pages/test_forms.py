@@ -7,7 +7,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django import forms
+from django.test.html import parse_html
 
+from accounts.forms import ZoneField
 from scaledown.candidates import Choice
 from scaledown.forms import MomentField, PoolForm, SafetyForm, ShareField, SpanField, span_text
 
@@ -64,3 +66,13 @@ def test_what_the_forms_show_is_what_they_give_back():
     pool = PoolForm(PoolForm.initial_of(choice), balancers=[("71", "web")], liftable=[])
     assert pool.is_valid(), pool.errors
     assert pool.onto(choice) == choice
+
+
+@pytest.mark.parametrize("chosen", ["Europe/Berlin", "UTC", "Mars/Olympus", "", None, '"><script>'])
+@pytest.mark.parametrize("attrs", [{"id": "id_zone"}, {"id": "id_zone", "aria-invalid": "true", "required": True}])
+def test_the_list_of_time_zones_is_the_one_that_the_framework_draws(chosen, attrs):
+    field = ZoneField(help_text="Times are shown in it.")
+    plain = forms.Select(choices=field.choices)
+    drawn = field.widget.render("zone", chosen, attrs)
+    assert parse_html(drawn) == parse_html(plain.render("zone", chosen, attrs))
+    assert (" selected" in drawn) is (chosen in ("Europe/Berlin", "UTC"))
