@@ -13,6 +13,7 @@ import json
 import random
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -146,7 +147,7 @@ def is_seeded() -> bool:
 
 @transaction.atomic
 def seed(size: Size, *, seed: int = 1, password: str | None = None) -> Seeded:
-    """Make everything in one transaction; without a password nobody can log in as the people made.
+    """Make everything in one transaction, which holds the tables; without a password nobody can log in as the people made.
 
     The audit's entries are left to the sealer, like any other's.
     """
@@ -159,14 +160,38 @@ def seed(size: Size, *, seed: int = 1, password: str | None = None) -> Seeded:
     copy_rows(Account, _accounts(rng, size.accounts, team, others, now))
     made = list(Account.objects.filter(team__in=[team, *others]).order_by("number"))
     Membership.objects.create(account=made[0], user=viewer, role="viewer")
-    copy_rows(Contact, _contacts(rng, size.contacts, made, now))
+    with _indexed_afterwards(Contact, size.contacts):
+        copy_rows(Contact, _contacts(rng, size.contacts, made, now))
     entry = apps.get_model("audit", "AuditEntry")
-    copy_rows(entry, _entries(rng, size.audit, made, manager, now))
+    with _indexed_afterwards(entry, size.audit):
+        copy_rows(entry, _entries(rng, size.audit, made, manager, now))
     with connection.cursor() as cursor:
         for model in (Account, Contact, entry, Membership, TeamMembership):
             cursor.execute(f'ANALYZE "{model._meta.db_table}"')
     rows = {"accounts": len(made), "contacts": size.contacts, "audit": size.audit}
     return Seeded(manager, viewer, made[0], rows)
+
+
+@contextmanager
+def _indexed_afterwards(model: type[models.Model], count: int) -> Iterator[None]:
+    """Build the model's indexes once the rows are there, which is much faster than row by row.
+
+    Only where more rows come than there are. Whoever else needs the table waits until the transaction ends.
+    """
+    held = model._default_manager.order_by()[:count].count()
+    indexes = list(model._meta.indexes) if held < count else []
+    with connection.schema_editor(atomic=False) as editor:
+        for index in indexes:
+            editor.remove_index(model, index)
+    yield
+    with connection.cursor() as cursor:
+        # Foreign keys are asked about at the end otherwise, and until then no index can be built.
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+        cursor.execute("SET LOCAL maintenance_work_mem = '128MB'")
+    with connection.schema_editor(atomic=False) as editor:
+        for index in indexes:
+            editor.add_index(model, index)
 
 
 def copy_rows(model: type[models.Model], rows: Iterable[Mapping[str, Any]]) -> int:

@@ -181,6 +181,7 @@ class Activity(AccountPage):
             request,
             order="-id",
             filters={"a": account.pk, **wanted.named()},
+            late=bool(wanted.named()),
         )
         for entry in page.rows:
             for_reader(entry, self.granted)

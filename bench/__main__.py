@@ -9,6 +9,7 @@ from pathlib import Path
 from bench.accounts import accounts
 from bench.audit import audit
 from bench.planner import planner
+from bench.promises import promises
 from bench.scaledown import overhead
 from portal.demo import Said
 
@@ -39,6 +40,8 @@ def main(arguments: list[str]) -> int:
     width = max(len(name) for name in figures)
     for name, value in figures.items():
         print(f"{name:<{width}}  {value:>10g}")
+    for promise in promises(figures):
+        print(promise)
     return 0
 
 

@@ -315,9 +315,10 @@ class PortalAPIView(Guard, APIView, abstract=True):
         *,
         order: str = "-id",
         filters: Mapping[str, Any] | None = None,
+        late: bool = False,
     ) -> Response:
         """Return one keyset page: `{"results": […], "next": url | null, "previous": url | null}`."""
-        found = keyset(rows, self.request, order=order, filters=filters)
+        found = keyset(rows, self.request, order=order, filters=filters, late=late)
         data = serializer(found.rows, many=True, context=self.out_context()).data
         base = self.request.build_absolute_uri(self.request.path)
         return Response(

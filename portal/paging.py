@@ -209,7 +209,9 @@ _COMPARE: Mapping[tuple[bool, bool], Any] = {
 }
 
 
-def _take(rows: QuerySet[Row], field: str, *, down: bool, edge: _Edge | None, count: int) -> list[Row]:
+def _take(
+    rows: QuerySet[Row], field: str, *, down: bool, edge: _Edge | None, count: int, late: bool = False
+) -> list[Row]:
     """Return up to `count` rows from `edge` on, in the direction in which it looks (`down` by the values).
 
     Rows with a value and those without one are asked for apart, so that each part is one range of an
@@ -217,8 +219,10 @@ def _take(rows: QuerySet[Row], field: str, *, down: bool, edge: _Edge | None, co
     """
     sign = "-" if down else ""
     if field in {"id", "pk"}:
-        found = rows if edge is None else rows.filter(_from(edge, field, down=down))
-        return list(found.order_by(f"{sign}pk")[:count])
+        found = (rows if edge is None else rows.filter(_from(edge, field, down=down))).order_by(f"{sign}pk")
+        if late:
+            return list(rows.filter(pk__in=found.values("pk")[:count]).order_by(f"{sign}pk"))
+        return list(found[:count])
     backwards = edge is not None and edge.backwards
     can_be_null = _may_be_null(rows.model, field)
     parts = ([True, False] if backwards else [False, True]) if can_be_null else [False]
@@ -242,14 +246,17 @@ def keyset(
     *,
     order: str,
     filters: Mapping[str, Any] | None = None,
+    late: bool = False,
 ) -> Page[Row]:
     """Return the page that the query string of `asked` (`cursor`, `limit`) asks for, in one query or two.
 
     `order` is a field name that `rows` can be ordered by, with "-" for descending; a path like
     `team__name` needs select_related. A second query comes only where that field can be null. A cursor is
     good for the same viewer, address and query string only (a bare mapping has neither viewer nor
-    address), and for the same `filters`: those that do not stand in the query string. Raises Malformed (400) for a
-    cursor that is forged, a week old or of another list, Refused for a bad `limit`.
+    address), and for the same `filters`: those that do not stand in the query string. With `late`, rows ordered
+    by id are first looked for by key alone: where an index holds all that they are narrowed by, only those of the
+    page are read, however rare they are. Raises Malformed (400) for a cursor that is forged, a week old or of
+    another list, Refused for a bad `limit`.
     """
     params, scope = _asked(asked)
     limit = limit_of(params)
@@ -258,7 +265,7 @@ def keyset(
     bound = _bound_to(order, {**named, **(filters or {})}, (rows.model._meta.label_lower, *scope))
     edge = _open(params["cursor"], bound) if params.get("cursor") else None
     backwards = edge is not None and edge.backwards
-    got = _take(rows, field, down=descending != backwards, edge=edge, count=limit + 1)
+    got = _take(rows, field, down=descending != backwards, edge=edge, count=limit + 1, late=late)
     more = len(got) > limit
     got = got[:limit]
     if backwards:

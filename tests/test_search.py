@@ -128,13 +128,17 @@ def plainly(rows, text, viewer):
     )
 
 
-@pytest.mark.parametrize("text", ["alpha", "10", "shop", "a", "alpha shop", "person1@", "+4930", "nothing like it"])
+@pytest.mark.parametrize(
+    "text", ["alpha", "10", "shop", "a", "alpha shop", "person1@", "+4930", "nothing like it"]
+)
 def test_accounts_are_found_by_their_own_text_or_a_contacts_each_once(text):
     team, other = make.team(), make.team()
     accounts = [make.account(name, of=team) for name in ("Alpha shop", "Beta", "Gamma shop", "Delta")]
     hidden = make.account("Alpha hidden", of=other)
     for number, account in enumerate([*accounts[1:], accounts[1], hidden]):
-        make.contact(account, f"Alpha person{number}", email=f"person{number}@shop.example", phone="+4930123456")
+        make.contact(
+            account, f"Alpha person{number}", email=f"person{number}@shop.example", phone="+4930123456"
+        )
     member = make.member(hidden)
     for viewer in (make.launch_manager(team), member, make.user(), make.user(is_operator=True)):
         seen = accounts_seen(viewer)

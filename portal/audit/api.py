@@ -122,6 +122,7 @@ class AuditListApi(PortalAPIView):
             AuditEntryOut,
             order="-id",
             filters={"account": account.pk, **wanted.named()},
+            late=bool(wanted.named()),
         )
 
 
@@ -195,6 +196,7 @@ class InstallationAuditApi(PortalAPIView):
             AuditEntryOut,
             order="-id",
             filters={"installation": True, **wanted.named()},
+            late=bool(wanted.named()),
         )
 
     def out_context(self) -> dict[str, Any]:

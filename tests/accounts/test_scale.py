@@ -15,6 +15,7 @@ from accounts import selectors
 from accounts.models import Account, Contact, Team
 from accounts.scale import Size, copy_rows, seed
 from portal.access import Permission, visible_to
+from portal.audit.filters import filter_of
 from portal.audit.models import AuditEntry
 from portal.audit.selectors import entries_of_account
 from portal.lists import ListAsked
@@ -74,6 +75,19 @@ def test_as_many_rows_are_made_as_were_asked_for_and_the_same_ones_again(full):
     assert [row[0] for row in first] == [row[0] for row in again]
 
 
+def indexes_of(model):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT indexdef FROM pg_indexes WHERE tablename = %s", [model._meta.db_table])
+        return {definition for (definition,) in cursor.fetchall()}
+
+
+def test_every_index_is_there_again_once_the_rows_are():
+    before = {model: indexes_of(model) for model in (Account, Contact, AuditEntry)}
+    assert any("gin_trgm_ops" in one for one in before[Contact])
+    seed(Size(accounts=10, contacts=200, audit=100), seed=3)
+    assert {model: indexes_of(model) for model in before} == before
+
+
 def test_what_is_made_keeps_the_models_own_rules(full):
     for model in (Account, Contact):
         for row in model.objects.order_by("?")[:25]:
@@ -100,6 +114,7 @@ def test_a_search_among_accounts_is_served_by_the_index_of_each_table(full):
     with connection.cursor() as cursor:
         # 2,000 accounts are read as fast as they are looked up: that they can be is what is asked.
         cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_indexscan = off")
     plan = plan_of(rows.order_by("name", "pk")[:26])
     assert {"account_search", "contact_search"} <= indexes_in(plan)
     assert rows_read(plan, "accounts_contact") < 3_000
@@ -138,8 +153,46 @@ def test_a_deep_page_of_contacts_reads_about_a_page_of_rows(full, order, index):
 
 def test_a_deep_page_of_the_audit_reads_about_a_page_of_rows(full):
     plan = deep(entries_of_account(full.largest), "-id", 1_200, {})
-    assert "audit_account" in indexes_in(plan)
+    assert "audit_account_narrowed" in indexes_in(plan)
     assert rows_read(plan, "audit_auditentry") <= 27
+
+
+@pytest.mark.django_db(transaction=True)
+def test_entries_that_are_rare_are_looked_for_in_the_index_alone():
+    full = seed(Size(accounts=20, contacts=20, audit=40_000), seed=3)
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE audit_auditentry")
+    for wanted in (
+        {"what": "contact.erased"},
+        {"q": "nothing like it"},
+        {"from": "2001-01-01", "to": "2001-01-02"},
+    ):
+        rows = filter_of(wanted).rows(entries_of_account(full.largest))
+        with CaptureQueriesContext(connection) as seen:
+            assert keyset(rows, {}, order="-id", late=True).rows == []
+        (query,) = [one["sql"] for one in seen]
+        with connection.cursor() as cursor:
+            cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + query)
+            (held,) = cursor.fetchone()
+        plan = list(nodes((json.loads(held) if isinstance(held, str) else held)[0]["Plan"]))
+        looked = [node for node in plan if node.get("Relation Name") == "audit_auditentry"]
+        by_index = [node for node in looked if node["Node Type"] == "Index Only Scan"]
+        assert [node["Index Name"] for node in by_index] == ["audit_account_narrowed"], wanted
+        assert by_index[0]["Heap Fetches"] == 0, wanted
+        assert all(node["Actual Loops"] == 0 for node in looked if node not in by_index), wanted
+
+
+def test_the_same_entries_are_found_late_or_not(full):
+    rows = filter_of({"what": "contact"}).rows(entries_of_account(full.largest))
+    cursor, pages = "", 0
+    while pages < 3:
+        asked = {"limit": "7", "cursor": cursor}
+        late, plain = (keyset(rows, asked, order="-id", late=late) for late in (True, False))
+        assert late.rows == plain.rows
+        assert len(late.rows) == 7
+        cursor, pages = late.next_cursor, pages + 1
+    back = {"limit": "7", "cursor": late.previous_cursor}
+    assert keyset(rows, back, order="-id", late=True).rows == keyset(rows, back, order="-id").rows
 
 
 def test_a_deep_page_of_accounts_reads_few_rows_that_it_does_not_show(full):

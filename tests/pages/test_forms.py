@@ -69,7 +69,9 @@ def test_what_the_forms_show_is_what_they_give_back():
 
 
 @pytest.mark.parametrize("chosen", ["Europe/Berlin", "UTC", "Mars/Olympus", "", None, '"><script>'])
-@pytest.mark.parametrize("attrs", [{"id": "id_zone"}, {"id": "id_zone", "aria-invalid": "true", "required": True}])
+@pytest.mark.parametrize(
+    "attrs", [{"id": "id_zone"}, {"id": "id_zone", "aria-invalid": "true", "required": True}]
+)
 def test_the_list_of_time_zones_is_the_one_that_the_framework_draws(chosen, attrs):
     field = ZoneField(help_text="Times are shown in it.")
     plain = forms.Select(choices=field.choices)

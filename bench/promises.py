@@ -1,0 +1,62 @@
+"""What the portal promises about its speed, held against what was measured: one line each, kept or broken.
+
+It judges a run of `make bench` and is no test: a busy machine breaks a promise without any fault of the portal's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+MOST_OVER_FIRST = 1.2
+# Four of the list's own, two that ask whose session it is.
+MOST_QUERIES = 6
+FIRST_VIEW_MS = 100
+SEED_S = 60
+_LISTS = ("accounts", "contacts", "audit")
+_WAYS = ("api", "page")
+_SIZE = {"accounts": 2_000, "contacts": 100_000, "audit": 1_000_000}
+
+
+@dataclass(frozen=True)
+class Promise:
+    """One promise with what was measured; `most` is the largest value that keeps it."""
+
+    says: str
+    value: float
+    most: float
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether what was measured keeps it."""
+        return self.value <= self.most
+
+    def __str__(self) -> str:
+        return f"{'kept  ' if self.is_kept else 'BROKEN'}  {self.says:<62} {self.value:>8g} of at most {self.most:g}"
+
+
+def promises(figures: Mapping[str, float]) -> list[Promise]:
+    """Return each promise that these figures speak of; those about size only where the database was of full size."""
+    found = [
+        Promise(
+            f"{name}, {way}: thousandth page over first page",
+            figures[f"{name}_page_1000_{way}_over_first"],
+            MOST_OVER_FIRST,
+        )
+        for name in _LISTS
+        for way in _WAYS
+        if f"{name}_page_1000_{way}_over_first" in figures
+    ]
+    found += [
+        Promise(f"{name}, {way}: queries of the list", figures[f"{name}_list_{way}_queries"], MOST_QUERIES)
+        for name in _LISTS
+        for way in _WAYS
+        if f"{name}_list_{way}_queries" in figures
+    ]
+    is_full = all(figures.get(f"seed_scale_{name}", 0) >= count for name, count in _SIZE.items())
+    if is_full:
+        found.append(Promise("seconds to fill a portal of full size", figures["seed_scale_s"], SEED_S))
+        found.append(
+            Promise("the slowest page on it, ms (median)", figures["slowest_page_ms"], FIRST_VIEW_MS)
+        )
+    return found

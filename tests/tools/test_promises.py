@@ -1,0 +1,37 @@
+"""What `make bench` says of each promise about speed."""
+
+from __future__ import annotations
+
+from bench.promises import promises
+
+FULL = {
+    "seed_scale_accounts": 2_000.0,
+    "seed_scale_contacts": 110_000.0,
+    "seed_scale_audit": 1_000_000.0,
+    "seed_scale_s": 60.0,
+    "slowest_page_ms": 100.1,
+    "accounts_page_1000_api_over_first": 1.2,
+    "audit_page_1000_page_over_first": 1.21,
+    "accounts_list_api_queries": 3.0,
+    "contacts_list_page_queries": 7.0,
+}
+
+
+def test_a_promise_is_kept_up_to_its_limit_and_broken_beyond():
+    kept = {promise.says: promise.is_kept for promise in promises(FULL)}
+    assert kept == {
+        "accounts, api: thousandth page over first page": True,
+        "audit, page: thousandth page over first page": False,
+        "accounts, api: queries of the list": True,
+        "contacts, page: queries of the list": False,
+        "seconds to fill a portal of full size": True,
+        "the slowest page on it, ms (median)": False,
+    }
+    said = [str(promise) for promise in promises(FULL)]
+    assert [line.startswith("BROKEN") for line in said] == [not value for value in kept.values()]
+
+
+def test_nothing_is_said_of_what_was_not_measured_in_full_size():
+    assert promises({}) == []
+    smaller = {**FULL, "seed_scale_audit": 100_000.0}
+    assert not any("full size" in promise.says or "slowest" in promise.says for promise in promises(smaller))
