@@ -5,6 +5,7 @@ Audit, journal and approvals stay as they were written; where the person stood i
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from uuid import UUID
 
 from allauth.usersessions.models import UserSession
@@ -13,16 +14,29 @@ from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.members import remove_from_team, remove_member
-from accounts.models import Account, ApiToken, Contact, Invitation, Membership, Team, TeamMembership, User
+from accounts.members import reached_by, remove_from_team, remove_member
+from accounts.models import (
+    Account,
+    AccountStatus,
+    ApiToken,
+    CloudConnection,
+    Contact,
+    Invitation,
+    Membership,
+    Team,
+    TeamMembership,
+    User,
+)
+from accounts.tokens import revoke_token, service_tokens_of
 from portal.access import Permission, permissions_on
 from portal.audit.models import AuditEntry
-from portal.audit.services import record
+from portal.audit.services import record, snapshot
 from portal.audit.subjects import Subject, erase_subject, erased_name, forget_answers_naming
 from portal.errors import NotPermitted, Refused
 from portal.events.services import emit
-from portal.notify.services import forget_about, forget_person
+from portal.notify.services import forget_about, forget_account, forget_person
 from portal.runs.models import OVER, Run
+from portal.streams import recheck
 
 
 @transaction.atomic
@@ -88,6 +102,93 @@ def erase_person(user: User, *, actor: User | None, reason: str) -> None:
         reason=reason,
         people=[locked],
     )
+
+
+@dataclass(frozen=True)
+class Erased:
+    """How many of whom an account's erasure made unreadable; `kept` are users who have a place elsewhere too."""
+
+    contacts: int
+    invitations: int
+    users: int
+    kept: int
+
+
+@transaction.atomic
+def erase_account(account: Account, *, typed_name: str, actor: User | None, reason: str) -> Erased:
+    """Erase everybody whom an account knows, end its keys and archive it, all at once or not at all.
+
+    Its contacts (removed ones too), whoever was invited, and its users who have no other place here; the others only
+    lose their role. What was done stays on record, nameless, and so does the account by its name and number: its
+    launch managers did it. `actor` None is the installation (a command). Raises NotPermitted unless the actor may
+    erase there, Refused without a reason, for a name that is not the account's, and while a run is open.
+    """
+    if not reason.strip():
+        raise Refused("Say why the account is erased: the reason stays on record, the people do not.")
+    if actor is not None and not actor.is_operator and Permission.ERASE not in permissions_on(actor, account):
+        raise NotPermitted("Only an admin of the account may erase it.", code="no_right")
+    # A run that is being made holds the account's row by its foreign key, so none slips past.
+    locked = Account.objects.select_for_update().get(pk=account.pk)
+    if typed_name.strip() != locked.name:
+        raise Refused(
+            "This is not the account's name as it is written. Nobody was erased.", code="wrong_name"
+        )
+    live = Run.objects.filter(account=locked).exclude(status__in=OVER).first()
+    if live is not None:
+        raise Refused(
+            f"“{live.title}” is not over yet. Let it end, or end it, before the account is erased. Nobody was erased.",
+            code="run_open",
+        )
+    by_ref = str(actor.ref) if actor is not None else ""
+    now = timezone.now()
+    for token in service_tokens_of(locked).filter(revoked_at__isnull=True):
+        revoke_token(token, actor=actor, at=now, reason="the account was erased")
+    forget_account(locked)
+    people: list[User | Contact | Invitation] = []
+
+    said = AuditEntry.objects.filter(account_ref=locked.ref, subject_type="accounts.contact").exclude(
+        subject_ref=""
+    )
+    contacts = {UUID(ref) for ref in said.values_list("subject_ref", flat=True)}
+    rows = {row.ref: row for row in Contact.objects.filter(account=locked)}
+    people += rows.values()
+    for ref in sorted(contacts | set(rows)):
+        erase_subject(Subject("contact", ref), by_ref=by_ref)
+    invitations = list(Invitation.objects.filter(account=locked))
+    people += invitations
+    for invitation in invitations:
+        erase_subject(Subject("invitation", invitation.ref), by_ref=by_ref)
+
+    users = [row.user for row in locked.memberships.select_related("user").order_by("pk")]
+    for held in locked.memberships.select_related("user").order_by("pk"):
+        record("member.removed", actor=actor, account=locked, subject=held, before=snapshot(held))
+        held.delete()
+        recheck(held.user_id)
+    alone = [user for user in users if not reached_by(user).exists() and not user.is_operator]
+    for user in alone:
+        # Not the reason that was typed: it may name others, whom that entry does not seal.
+        erase_person(user, actor=actor if actor != user else None, reason="The account was erased.")
+    people += alone
+
+    # Keys at the provider are nobody's values, and nothing here needs them any more.
+    for connection in CloudConnection.objects.filter(account=locked):
+        connection.api_key = connection.username = ""
+        connection.save(update_fields=["api_key", "username", "updated_at"])
+    locked.notes = locked.team_notes = ""
+    locked.status, locked.archived_at = AccountStatus.ARCHIVED, locked.archived_at or now
+    locked.save(update_fields=["notes", "team_notes", "status", "archived_at", "updated_at"])
+    done = Erased(len(contacts | set(rows)), len(invitations), len(alone), len(users) - len(alone))
+    record(
+        "account.erased",
+        actor=actor if actor not in alone else None,
+        account=locked,
+        subject=locked,
+        after=asdict(done),
+        reason=reason,
+        people=people,
+    )
+    emit("account.erased", account=locked, subject=locked, actor=actor)
+    return done
 
 
 def empty_contact(ref: UUID) -> None:

@@ -101,11 +101,35 @@ def change_account(account: Account, changes: Mapping[str, Any], *, actor: User)
     _apply(locked, changes, ACCOUNT_FIELDS)
     check_row(locked)
     locked.save()
+    after = snapshot(locked)
     record(
-        "account.changed", actor=actor, account=locked, subject=locked, before=before, after=snapshot(locked)
+        "account.changed",
+        actor=actor,
+        account=locked,
+        subject=locked,
+        before=before,
+        after=after,
+        people=_named_in(locked, *(str(one[name]) for one in (before, after) for name in _FREE_TEXT)),
     )
     emit("account.changed", account=locked, subject=locked, actor=actor)
     return locked
+
+
+_FREE_TEXT = ("notes", "team_notes")
+
+
+def _named_in(account: Account, *texts: str) -> list[Contact | User]:
+    """Return the account's contacts and members whom a text names: on record they stand under their own keys."""
+    text = "\n".join(texts)
+    if not text.strip():
+        return []
+    known: list[Contact | User] = [*Contact.objects.filter(account=account)]
+    known += User.objects.filter(memberships__account=account)
+    return [one for one in known if any(len(word) > 2 and word in text for word in _words_of(one))]
+
+
+def _words_of(person: Contact | User) -> tuple[str, ...]:
+    return (person.name, person.email, person.phone if isinstance(person, Contact) else "")
 
 
 @transaction.atomic

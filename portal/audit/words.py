@@ -10,6 +10,7 @@ from typing import Any
 WHAT = {
     "access.refused": "Was refused: a right is missing",
     "account.archived": "Account archived",
+    "account.erased": "Account erased, with everybody it knew",
     "account.changed": "Account changed",
     "account.opened": "Account opened",
     "account.reopened": "Account opened again",

@@ -318,6 +318,12 @@ def forget_about(*subject_refs: str) -> int:
     return gone
 
 
+def forget_account(account: Any) -> int:
+    """Delete everything told about one account, to whomever; return how many rows. For its erasing."""
+    gone, _ = Message.objects.filter(account=account).delete()
+    return gone
+
+
 KEEP_TEXT_FOR = timedelta(days=30)
 KEEP_ROWS_FOR = timedelta(days=180)
 
