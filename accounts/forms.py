@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -19,7 +19,7 @@ from django.utils.safestring import SafeString, mark_safe
 from accounts import throttle
 from accounts.models import Account, CloudConnection, Contact, ContactRole, User
 from accounts.tokens import networks_of
-from portal.access import SCOPES, SERVICE_SCOPES
+from portal.access import SCOPE_SAYS, SCOPES, SERVICE_SCOPES
 from portal.audit.services import record_flood, record_outside
 from portal.errors import Refused
 from portal.middleware import address_of
@@ -262,12 +262,17 @@ class MailForm(forms.Form):
         return email.lower()
 
 
+def _scope_choices(scopes: Iterable[str] = SCOPES) -> list[tuple[str, SafeString]]:
+    line = '<span><span class="mono">{}</span> <span class="small soft">{}</span></span>'
+    return [(scope, format_html(line, scope, SCOPE_SAYS[scope])) for scope in scopes]
+
+
 class TokenForm(forms.Form):
     """A new API token."""
 
     name = forms.CharField(max_length=100, label="What is it for?")
     scopes = forms.MultipleChoiceField(
-        choices=[(scope, scope) for scope in SCOPES], widget=forms.CheckboxSelectMultiple, label="May"
+        choices=_scope_choices, widget=forms.CheckboxSelectMultiple, label="May"
     )
     days = forms.TypedChoiceField(
         coerce=int,
@@ -308,7 +313,7 @@ class ServiceTokenForm(TokenForm):
         scopes, role = self.fields["scopes"], self.fields["role"]
         assert isinstance(scopes, forms.MultipleChoiceField)
         assert isinstance(role, forms.ChoiceField)
-        scopes.choices = [(scope, scope) for scope in SERVICE_SCOPES]
+        scopes.choices = _scope_choices(SERVICE_SCOPES)
         role.choices = [(name, name.replace("_", " ")) for name in roles]
 
 

@@ -159,6 +159,10 @@ OPERATOR = "operator"
 # What `REQUIRE_SECOND_FACTOR` may name.
 ROLES: frozenset[str] = frozenset({*ACCOUNT_ROLES, *TEAM_ROLES, OPERATOR})
 SCOPES: tuple[str, ...] = tuple(sorted({p.scope for p in Permission if p.scope and p is not _P.OPERATE}))
+SCOPE_SAYS: dict[str, str] = {
+    scope: "; ".join(p.says for p in Permission if p.scope == scope) for scope in SCOPES
+}
+"""What a token with a scope may do, as far as the role behind it reaches."""
 # A service token is nobody: it approves and signs nothing for anybody, gives no access, erases nothing, and has no
 # settings of its own (docs/decisions/0026).
 SERVICE_SCOPES: tuple[str, ...] = tuple(

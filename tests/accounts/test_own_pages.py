@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts import proof
 from accounts.models import ApiToken
+from portal.access import SCOPES
 from tests import factories as make
 
 pytestmark = pytest.mark.django_db
@@ -129,3 +130,13 @@ def test_the_last_use_of_a_token_is_noted_at_most_once_a_minute():
     assert used(30) == first
     assert used(59) == first
     assert used(61) == first + timedelta(seconds=61)
+
+
+def test_each_scope_is_explained_where_a_token_is_made():
+    user, browser = make.user(), Client()
+    browser.force_login(user)
+    make.prove(browser, user)
+    shown = browser.get("/me/tokens/make/").content.decode()
+    for scope in SCOPES:
+        assert f">{scope}</span>" in shown
+    assert "pause runs; abort runs" in shown
