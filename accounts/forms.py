@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from accounts import throttle
 from accounts.models import Account, CloudConnection, Contact, ContactRole, User
-from accounts.tokens import networks_of
+from accounts.tokens import networks_of, reach_of
 from portal.access import SCOPE_SAYS, SCOPES, SERVICE_SCOPES
 from portal.audit.services import record_flood, record_outside
 from portal.errors import Refused
@@ -313,7 +313,8 @@ class ServiceTokenForm(TokenForm):
         scopes, role = self.fields["scopes"], self.fields["role"]
         assert isinstance(scopes, forms.MultipleChoiceField)
         assert isinstance(role, forms.ChoiceField)
-        scopes.choices = _scope_choices(SERVICE_SCOPES)
+        reached = frozenset[str]().union(*(reach_of(name) for name in roles))
+        scopes.choices = _scope_choices(scope for scope in SERVICE_SCOPES if scope in reached)
         role.choices = [(name, name.replace("_", " ")) for name in roles]
 
 

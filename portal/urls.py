@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, include, path
 
 from portal import views
+from portal.audit import views as audit
 from portal.ui.views import styleguide
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -13,6 +14,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", views.Alive.as_view(), name="healthz"),
     path("readyz", views.Ready.as_view(), name="readyz"),
     path("metrics", views.Metrics.as_view(), name="metrics"),
+    path("installation/record/", audit.InstallationActivity.as_view(), name="installation-activity"),
+    path(
+        "installation/record/download/",
+        audit.InstallationActivityDownload.as_view(),
+        name="installation-activity-download",
+    ),
     path("styleguide/", styleguide, name="styleguide"),
     path("", include("portal.notify.urls")),
     path("", include("accounts.me_urls")),

@@ -88,6 +88,10 @@ ROWS: dict[tuple[str, str], Row] = {
     ("healthz", "GET"): Row(EVERYBODY, "public"),
     ("readyz", "GET"): Row(EVERYBODY, "public", answers=frozenset({200, 503})),
     ("metrics", "GET"): Row(frozenset({"operator"}), "personal"),
+    ("installation-activity", "GET"): Row(frozenset({"operator"}), "personal"),
+    ("installation-activity-download", "POST"): Row(
+        frozenset({"operator"}), "personal", body={"reason": "Yearly review"}
+    ),
     ("login", "GET"): Row(EVERYBODY, "public", answers=frozenset({200, 302})),
     ("login", "POST"): Row(EVERYBODY, "public", answers=frozenset({200, 302})),
     ("login", "PUT"): Row(EVERYBODY, "public", answers=frozenset({200, 302})),

@@ -10,3 +10,17 @@ class AuditConfig(AppConfig):
 
     name = "portal.audit"
     verbose_name = "Audit"
+
+    def ready(self) -> None:
+        """Show operators the way to the installation's own record."""
+        from portal.ui.nav import NavItem, register
+
+        register(
+            NavItem(
+                "installation",
+                "Record",
+                "installation-activity",
+                order=10,
+                shown_to=lambda user: bool(getattr(user, "is_operator", False)),
+            )
+        )

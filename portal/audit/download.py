@@ -12,7 +12,7 @@ from django.http import StreamingHttpResponse
 from portal.access import Permission, in_database
 from portal.audit.filters import AuditFilter
 from portal.audit.models import AuditEntry, AuditSeal
-from portal.audit.selectors import entries_of_account, for_reader
+from portal.audit.selectors import entries_of_account, entries_of_installation, for_reader
 from portal.audit.services import record
 from portal.csvfile import lines
 from portal.errors import Refused
@@ -44,14 +44,36 @@ def download(
 
     That it was taken is on record before the first line leaves. Entries from after that moment are not in it.
     """
+    rows = entries_of_account(account)
+    return _file(rows, wanted, granted, str(account.ref), actor=actor, account=account, reason=reason)
+
+
+def download_installation(wanted: AuditFilter, *, actor: Any, reason: str) -> StreamingHttpResponse:
+    """Return what belongs to no account as CSV, for an operator; raises Refused without a reason."""
+    granted = frozenset({Permission.MEMBER_EDIT})
+    return _file(
+        entries_of_installation(), wanted, granted, "installation", actor=actor, account=None, reason=reason
+    )
+
+
+def _file(
+    entries: QuerySet[AuditEntry],
+    wanted: AuditFilter,
+    granted: frozenset[Permission],
+    name: str,
+    *,
+    actor: Any,
+    account: Any,
+    reason: str,
+) -> StreamingHttpResponse:
     if not reason.strip():
         raise Refused("Say what the download is for: it stays on record.", code="reason_missing")
     entry = record(
         "audit.exported", actor=actor, account=account, subject=account, after=wanted.named(), reason=reason
     )
-    rows = wanted.rows(entries_of_account(account)).filter(pk__lte=entry.pk)
+    rows = wanted.rows(entries).filter(pk__lte=entry.pk)
     response = StreamingHttpResponse(_lines(rows, granted), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="audit-{account.ref}.csv"'
+    response["Content-Disposition"] = f'attachment; filename="audit-{name}.csv"'
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"
     return response

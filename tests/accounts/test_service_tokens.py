@@ -181,6 +181,14 @@ def test_the_page_makes_one_and_the_removal_of_its_maker_says_that_it_ends(desk)
         "days": 7,
         "networks": "192.0.2.0/24",
     }
+    offered = dict(
+        browser.get(f"/accounts/{desk.account.ref}/access/tokens/make/")
+        .context["form"]
+        .fields["scopes"]
+        .choices
+    )
+    assert "contacts:write" in offered
+    assert "connections:write" not in offered
     shown = browser.post(f"/accounts/{desk.account.ref}/access/tokens/make/", form)
     assert shown.status_code == 200
     assert shown["Cache-Control"] == "no-store"
