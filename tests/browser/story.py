@@ -61,8 +61,13 @@ def sit_down(
     return person
 
 
-def draw_up(person: Person, *, out: int = 3, soak: str = "6 s", at_step: Any = None) -> str:
-    """Draw up a scale-down by the guided path and submit it; return the plan's address."""
+def draw_up(
+    person: Person, *, out: int = 3, soak: str = "6 s", at_step: Any = None, submit: bool = True
+) -> str:
+    """Draw up a scale-down by the guided path and submit it; return the plan's address.
+
+    Without `submit` it stays a draft with a preview, whose last step is open.
+    """
     page = person.page
     seen = at_step or (lambda name: None)
     page.goto(f"{person.url}/accounts/")
@@ -93,6 +98,8 @@ def draw_up(person: Person, *, out: int = 3, soak: str = "6 s", at_step: Any = N
     page.get_by_role("link", name="Go on to the approvals").click()
     expect(page.get_by_text("Astrid Lund")).to_be_visible()
     seen("approvals")
+    if not submit:
+        return page.url
     page.get_by_role("button", name="Submit for approval").click()
     expect(page.get_by_text("Now the customer decides")).to_be_visible()
     return page.url
