@@ -36,7 +36,7 @@ from scaledown import offers, services
 from scaledown import serializers as shapes
 from scaledown.candidates import Pool
 from scaledown.models import Plan, PlanStatus, ProtectedServer, ScaleUpRecord
-from scaledown.pool import read_pool
+from scaledown.pool import look_at_server, read_pool
 from scaledown.report import report
 from scaledown.selectors import is_customer, live_run, plan_page
 
@@ -323,7 +323,7 @@ class PlanPreviewApi(ScaledownView):
         tag="scale-down",
     )
     def post(self, request: Request, plan_ref: UUID) -> Response:
-        """Changes nothing at the provider. A draft keeps the newest preview."""
+        """Changes nothing at the provider. A draft keeps the newest preview of those who may change it."""
         plan = self.find(_PLANS, plan_ref)
         pool = _look(plan)
         return self.show(shapes.PreviewOut, services.preview_plan(plan, actor=self.user, pool=pool))
@@ -874,6 +874,7 @@ class ProtectedListApi(ScaledownView):
         request=shapes.ProtectedServerIn,
         status=201,
         once=True,
+        asks_provider=True,
         example=shapes.PROTECTED_EXAMPLE,
         request_example={
             name: shapes.PROTECTED_EXAMPLE[name]
@@ -882,14 +883,21 @@ class ProtectedListApi(ScaledownView):
         tag="scale-down",
     )
     def post(self, request: Request, account_ref: UUID) -> Response:
-        """A live run that would delete it halts at its next look."""
+        """A live run that would delete it halts at its next look.
+
+        An id that the provider does not know is refused (422, `unknown_server`). A provider that does not
+        answer refuses nothing: the server is protected, and `checked_at` is null.
+        """
         account = self.find(Account, account_ref)
         data = self.read(shapes.ProtectedServerIn)
+        connection = self.own(CloudConnection.objects, data["connection"], "cloud connection")
+        seen = look_at_server(connection, data["server_id"])
 
         def effect() -> Response:
             mark = services.protect_server(
                 account=account,
-                connection=self.own(CloudConnection.objects, data["connection"], "cloud connection"),
+                connection=connection,
+                seen=seen,
                 server_id=data["server_id"],
                 server_name=data["server_name"],
                 reason=data["reason"],

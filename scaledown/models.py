@@ -90,6 +90,8 @@ class ProtectedServer(models.Model):
     reason = models.TextField()
     marked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     marked_at = models.DateTimeField(auto_now_add=True)
+    checked_at = models.DateTimeField(null=True, blank=True)
+    """When the provider showed this server. None: not checked, since it was not asked or did not answer."""
 
     class Meta:
         constraints = [

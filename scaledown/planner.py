@@ -17,9 +17,9 @@ from scaledown.candidates import Candidates, Choice, Known, Member, Pool, candid
 from scaledown.types import PLAN_FORMAT, PlanData, PlannedNode, PlannedServer
 
 KEEP_ALIVE_MARGIN_S = 5.0
+"""Counters can read a false zero right after the change, and idle keep-alive sockets outlive a request."""
 DRAIN_SPARE_S = 10.0
 """Added to the shortest drain: time to count a server empty that is so at once, before anybody is asked."""
-"""Counters can read a false zero right after the change, and idle keep-alive sockets outlive a request."""
 SHORTEST_REASON = 10
 """Characters of a written reason; shorter ones explain nothing."""
 
@@ -130,10 +130,21 @@ def least_drain_s(balancers: Iterable[Balancer]) -> float:
     return max((float(balancer.timeout_s) for balancer in balancers), default=0.0) + KEEP_ALIVE_MARGIN_S
 
 
+def check_balancers(balancer_ids: Sequence[str]) -> None:
+    """Raise Refused, with a sentence, for no load balancer, or for one that is named twice."""
+    if not balancer_ids:
+        raise Refused("Choose the load balancer of the pool first.", code="no_balancer")
+    twice = sorted(ref for ref, times in Counter(balancer_ids).items() if times > 1)
+    if twice:
+        raise Refused(
+            f"Load balancer {', '.join(twice)} is named more than once. Name each once.",
+            code="balancer_twice",
+        )
+
+
 def check_choice(choice: Choice) -> None:
     """Raise Refused, with a sentence, for a choice that can make no plan."""
-    if not choice.balancer_ids:
-        raise Refused("Choose the load balancer of the pool first.", code="no_balancer")
+    check_balancers(choice.balancer_ids)
     if choice.floor < 1:
         raise Refused("The floor is at least 1 server: with none the site is down.", code="floor_too_low")
     if choice.target is not None and choice.target < choice.floor:

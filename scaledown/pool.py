@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -18,14 +19,17 @@ from portal.cloud.connect import look_once
 from portal.cloud.discovery import same_address
 from portal.cloud.protocol import Cloud
 from portal.cloud.types import Balancer, Server
-from portal.errors import Refused, TryLater
+from portal.errors import ProviderFailed, Refused, Trouble, TryLater
 from scaledown.candidates import Pool
+from scaledown.planner import check_balancers
 
 if TYPE_CHECKING:
     from accounts.models import CloudConnection
 
 LOOK_DEADLINE_S = 25.0
 """Total time for one look: a person waits for it."""
+SHORT_LOOK_S = 6.0
+"""Total time for the look at one server: who protects it may be in a hurry, and needs no answer for it."""
 _AT_ONCE = 6
 
 
@@ -83,8 +87,7 @@ def read_pool(
 
     Raises TryLater when the provider takes longer than `deadline_s` in all.
     """
-    if not balancer_ids:
-        raise Refused("Choose the load balancer of the pool first.", code="no_balancer")
+    check_balancers(balancer_ids)
 
     async def within_deadline(cloud: Cloud) -> Pool:
         try:
@@ -98,3 +101,48 @@ def read_pool(
             ) from None
 
     return look_once(credentials_of(connection), within_deadline)
+
+
+@dataclass(frozen=True)
+class ServerLook:
+    """What the provider said about one server id. `is_there` None: it did not say, and `problem` tells why."""
+
+    is_there: bool | None = None
+    name: str = ""
+    at: datetime | None = None
+    problem: str = ""
+
+
+def look_at_server(
+    connection: CloudConnection, server_id: str, *, deadline_s: float = SHORT_LOOK_S
+) -> ServerLook:
+    """Return what the provider says about a server id. Raises nothing: a provider that is silent says nothing.
+
+    Not there is only what the list of servers lacks and a look at the id itself does not find either.
+    """
+    at = timezone.now()
+
+    async def asked(cloud: Cloud) -> ServerLook:
+        async with asyncio.timeout(deadline_s):
+            server = next((one for one in await cloud.list_servers() if one.id == server_id), None)
+            if server is None:
+                server = await _shown(cloud, server_id)
+        if server is None or server.is_deleted:
+            return ServerLook(False, at=at)
+        return ServerLook(True, server.name, at)
+
+    try:
+        return look_once(credentials_of(connection), asked)
+    except Trouble as trouble:
+        return ServerLook(problem=trouble.says)
+    except TimeoutError:
+        return ServerLook(problem=f"The provider did not answer within {deadline_s:g} s.")
+
+
+async def _shown(cloud: Cloud, server_id: str) -> Server | None:
+    try:
+        return await cloud.show_server(server_id)
+    except ProviderFailed as failed:
+        if failed.status == 400:  # an id that the provider cannot even read
+            return None
+        raise

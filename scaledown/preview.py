@@ -407,6 +407,14 @@ def _time_warnings(plan: PlanData, pool: Pool, known: Known) -> Iterable[Warned]
             )
     if plan.window_end is None:
         return
+    if plan.window_end <= pool.looked_at:
+        yield Warned(
+            "window_over",
+            f"The change window is over: it ended {plan.window_end:%Y-%m-%d %H:%M} UTC.",
+            "Choose a window that is still to come, or none.",
+            blocks=True,
+        )
+        return
     window_s = (plan.window_end - begins).total_seconds()
     shortest_s = min((server_time_s(plan, len(server.nodes))[0] for server in plan.servers), default=0.0)
     all_s = sum(server_time_s(plan, len(server.nodes))[0] for server in plan.servers) + _pauses_s(plan)

@@ -584,7 +584,9 @@ class ProtectedServerIn(serializers.Serializer[Any]):
 
     connection = serializers.UUIDField()
     server_id = serializers.CharField(max_length=64)
-    server_name = serializers.CharField(max_length=255)
+    server_name = serializers.CharField(
+        max_length=255, help_text="Kept only where the provider does not tell its own name of the server."
+    )
     reason = serializers.CharField(max_length=2000)
 
 
@@ -593,10 +595,22 @@ class ProtectedServerOut(serializers.ModelSerializer[ProtectedServer]):
 
     connection = serializers.UUIDField(source="connection.ref")
     marked_by = serializers.CharField(source="marked_by.name")
+    checked_at = serializers.DateTimeField(
+        allow_null=True, help_text="When the provider showed this server; null: not checked."
+    )
 
     class Meta:
         model = ProtectedServer
-        fields = ("ref", "connection", "server_id", "server_name", "reason", "marked_by", "marked_at")
+        fields = (
+            "ref",
+            "connection",
+            "server_id",
+            "server_name",
+            "reason",
+            "marked_by",
+            "marked_at",
+            "checked_at",
+        )
 
 
 PROTECTED_EXAMPLE = {
@@ -607,6 +621,7 @@ PROTECTED_EXAMPLE = {
     "reason": "Holds the licence server.",
     "marked_by": "Jonas Berg",
     "marked_at": "2026-11-23T12:00:00Z",
+    "checked_at": "2026-11-23T12:00:00Z",
 }
 
 

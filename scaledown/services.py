@@ -12,7 +12,7 @@ so that no transaction waits for somebody else's computer:
     start_run(plan, actor=user, seen_digest=…) -> Run               rehearse(plan, actor=user, pool=pool) -> Run
     command(run, "pause", actor=user, args={…}, reason="…", seen_status="running") -> RunCommand
     take_charge(run, actor=user) -> Run
-    protect_server(…) / unprotect_server(…) / record_scale_up(…) / write_lesson(…)
+    protect_server(…, seen=look_at_server(…)) / unprotect_server(…) / record_scale_up(…) / write_lesson(…)
     put_standstill(scope, account=…, actor=user, reason=…) / lift_standstill(standstill, …)
 
 All raise Refused, NotPermitted or StaleState with a sentence for people, and record the change.
@@ -56,6 +56,7 @@ from scaledown.models import (
     ScaleUpRecord,
 )
 from scaledown.planner import build_plan_data, check_choice
+from scaledown.pool import ServerLook
 from scaledown.preview import Preview, preview
 from scaledown.progress import new_progress, progress_from_plain, progress_to_plain
 from scaledown.types import PlanData
@@ -229,11 +230,14 @@ def draw(plan: Plan, pool: Pool) -> Drawn:
 
 @transaction.atomic
 def preview_plan(plan: Plan, *, actor: User, pool: Pool) -> Preview:
-    """Return the preview from a fresh look; a draft keeps it. Raises Refused where it makes no plan."""
+    """Return the preview from a fresh look. Raises Refused where it makes no plan.
+
+    A draft keeps it where the actor may change drafts: who may only read leaves no trace on what others see.
+    """
     locked = _locked(plan)
     _require(actor, Permission.PLAN_VIEW, locked.account)
     drawn = draw(locked, pool)
-    if locked.status == PlanStatus.DRAFT:
+    if locked.status == PlanStatus.DRAFT and access.can(actor, Permission.PLAN_DRAFT, locked.account):
         # Not a change of the plan: its version for If-Match stays.
         Plan.objects.filter(pk=locked.pk).update(preview=to_plain(drawn.preview))
     return drawn.preview
@@ -650,17 +654,37 @@ def protect_server(
     server_name: str,
     reason: str,
     actor: User,
+    seen: ServerLook | None = None,
 ) -> ProtectedServer:
-    """Mark a server that no plan may contain. Repeated: the mark that is there, with its reason."""
+    """Mark a server that no plan may contain. Repeated: the mark that is there, with its reason.
+
+    `seen` is what the provider says about the id (`pool.look_at_server`): an id that it does not know is
+    Refused, and the mark bears the provider's name of the server. Where it said nothing the server is marked all
+    the same, as not checked: protecting must work while the provider is down.
+    """
     _require(actor, Permission.SERVER_PROTECT, account)
     _check_belongs(account, connection, None)
     if not reason.strip():
         raise Refused("Say why this server is protected: the next person reads it.", code="reason_missing")
+    seen = seen or ServerLook()
+    server_name = seen.name or server_name
     mark, is_new = ProtectedServer.objects.get_or_create(
         connection=connection,
         server_id=server_id,
-        defaults={"account": account, "server_name": server_name, "reason": reason, "marked_by": actor},
+        defaults={
+            "account": account,
+            "server_name": server_name,
+            "reason": reason,
+            "marked_by": actor,
+            "checked_at": seen.at if seen.is_there else None,
+        },
     )
+    if is_new and seen.is_there is False:
+        raise Refused(
+            f"{connection} has no server with the id “{server_id}”: it may be mistyped, of another cloud connection, "
+            "or deleted already. Nothing was protected. Copy the id from the list of pools.",
+            code="unknown_server",
+        )
     if is_new:
         record("server.protected", actor=actor, account=account, subject=mark, after=snapshot(mark))
         identity = CloudIdentity(

@@ -24,7 +24,7 @@ from scaledown.forms import (
     RecordForm,
 )
 from scaledown.models import ProtectedServer, ScaleUpRecord
-from scaledown.pool import read_pool
+from scaledown.pool import look_at_server, read_pool
 from scaledown.views.shared import (
     ScaledownPage,
     status_for,
@@ -167,10 +167,14 @@ class Protected(ScaledownPage):
         form = ProtectForm(request.POST, connections=self.connections())
         if form.is_valid():
             data = form.cleaned_data
+            # The rows of the choices lack what the look needs (the key).
+            connection = CloudConnection.objects.get(pk=form.connections[data["connection"]].pk)
+            seen = look_at_server(connection, data["server_id"])
             try:
-                services.protect_server(
+                mark = services.protect_server(
                     account=account,
-                    connection=form.connections[data["connection"]],
+                    connection=connection,
+                    seen=seen,
                     server_id=data["server_id"],
                     server_name=data["server_name"],
                     reason=data["reason"],
@@ -179,7 +183,19 @@ class Protected(ScaledownPage):
             except Refused as refusal:
                 form.add_error(None, refusal.says)
             else:
-                messages.success(request, f"{data['server_name']} is protected: no plan may contain it.")
+                messages.success(request, f"{mark.server_name} is protected: no plan may contain it.")
+                if mark.checked_at is None:
+                    messages.warning(
+                        request,
+                        f"Not checked whether {connection} has this server. {seen.problem} Check the id yourself: "
+                        f"{mark.server_id}.",
+                    )
+                elif mark.server_name != data["server_name"]:
+                    messages.warning(
+                        request,
+                        f"The provider calls {mark.server_id} {mark.server_name}, not {data['server_name']}. If you "
+                        "meant another server, protect that one too.",
+                    )
                 return redirect("scaledown:protected", account_ref=account.ref)
         return self._page(form, status=422)
 

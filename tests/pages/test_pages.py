@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from portal.access import permissions_on
 from portal.cloud.types import Condition
@@ -17,6 +18,7 @@ from portal.runs.models import Run
 from portal.runs.stream import Change
 from scaledown import services
 from scaledown.models import Plan, ProtectedServer, ScaleUpRecord
+from scaledown.pool import ServerLook
 from scaledown.views.runs import _renderer
 from tests.scaledown.planner_cases import CHOICE
 from tests.scaledown.rows import desk, fresh_pool
@@ -45,7 +47,15 @@ def here(monkeypatch):
     for place in ("scaledown.drawing", "scaledown.views.shared", "scaledown.views.around"):
         monkeypatch.setattr(f"{place}.read_pool", lambda connection, ids: fresh_pool())
     monkeypatch.setattr("scaledown.drawing.discover_pools", lambda connection: discovered(fresh_pool()))
+    monkeypatch.setattr("scaledown.views.around.look_at_server", known_server)
     return desk()
+
+
+def known_server(connection, server_id):
+    """What the provider says about a server of the pool of these tests, and about any other id."""
+    assert connection.api_key  # the look needs the key, which lists of choices leave out
+    name = next((one.name for one in fresh_pool().servers if one.id == server_id), None)
+    return ServerLook(name is not None, name or "", timezone.now())
 
 
 @pytest.fixture
@@ -409,15 +419,46 @@ def test_an_empty_list_says_what_to_do(here, as_):
     assert "No plan yet" in page(as_(here.manager).get(url("plan-list", here.account)))
 
 
-def test_a_protected_server_is_marked_and_lifted_with_a_reason(here, as_):
-    browser = as_(here.manager)
-    body = {
+def protecting(here, **changes):
+    return {
         "connection": here.connection.ref,
         "server_id": "srv-04",
         "server_name": "web-04",
         "reason": "Runs the nightly jobs",
+        **changes,
     }
-    browser.post(url("protected", here.account), body)
+
+
+def test_an_id_that_the_provider_does_not_know_stays_in_the_form_with_a_sentence(here, as_):
+    answer = as_(here.manager).post(url("protected", here.account), protecting(here, server_id="srv-44"))
+    assert "DFW has no server with the id “srv-44”" in page(answer, 422)
+    assert 'value="srv-44"' in answer.content.decode()
+    assert not ProtectedServer.objects.exists()
+
+
+def test_a_server_is_protected_while_the_provider_is_down_and_the_page_says_that_nobody_looked(
+    here, as_, monkeypatch
+):
+    silent = ServerLook(problem="The provider did not answer within 6 s.")
+    monkeypatch.setattr("scaledown.views.around.look_at_server", lambda *asked: silent)
+    answer = as_(here.manager).post(url("protected", here.account), protecting(here), follow=True)
+    shown = page(answer)
+    assert "web-04 is protected" in shown
+    assert "Not checked whether DFW has this server. The provider did not answer within 6 s." in shown
+    assert "Not checked: whether the provider has this server was not known" in shown
+
+
+def test_another_name_than_the_providers_is_said(here, as_):
+    answer = as_(here.manager).post(
+        url("protected", here.account), protecting(here, server_name="web-05"), follow=True
+    )
+    assert "The provider calls srv-04 web-04, not web-05" in page(answer)
+    assert ProtectedServer.objects.get().server_name == "web-04"
+
+
+def test_a_protected_server_is_marked_and_lifted_with_a_reason(here, as_):
+    browser = as_(here.manager)
+    browser.post(url("protected", here.account), protecting(here))
     mark = ProtectedServer.objects.get()
     assert "Runs the nightly jobs" in page(as_(here.viewer).get(url("protected", here.account)))
     assert "Say why the protection is lifted" in page(

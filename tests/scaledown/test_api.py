@@ -17,6 +17,7 @@ from portal.access import permissions_on
 from portal.runs.models import Run, RunSample
 from scaledown import services
 from scaledown.models import Plan
+from scaledown.pool import ServerLook
 from scaledown.report import report
 from scaledown.selectors import live_run, plan_page
 from tests import factories as make
@@ -30,6 +31,9 @@ API = "/api/v1"
 @pytest.fixture
 def here(monkeypatch):
     monkeypatch.setattr("scaledown.api.read_pool", lambda connection, balancer_ids: fresh_pool())
+    monkeypatch.setattr(
+        "scaledown.api.look_at_server", lambda *asked: ServerLook(True, "web-06", timezone.now())
+    )
     return desk()
 
 
@@ -267,6 +271,52 @@ def test_a_protected_server_is_marked_and_let_go_with_a_reason(here):
     assert "web-06 is protected" in seen["detail"]
     Caller(here.manager).post(f"/protected-servers/{mark['ref']}/lift", {"reason": "Moved."})
     assert Caller(here.manager).get(path)["results"] == []
+
+
+def test_a_viewer_sees_a_preview_and_leaves_the_one_that_its_author_keeps(here):
+    path = f"/plans/{draft(Caller(here.manager), here)['ref']}"
+    assert Caller(here.viewer).post(f"{path}/preview")["target"] == 3
+    assert Caller(here.manager).get(path)["preview"] is None
+    Caller(here.editor).post(f"{path}/preview")
+    assert Caller(here.viewer).get(path)["preview"]["target"] == 3
+
+
+def test_a_balancer_that_is_named_twice_is_refused_with_a_sentence(here):
+    refused = Caller(here.manager).post(
+        f"/accounts/{here.account.ref}/plans",
+        {
+            "title": "After Black Friday",
+            "connection": str(here.connection.ref),
+            "choice": {"balancer_ids": ["71", "71"]},
+        },
+        status=422,
+    )
+    assert refused["detail"] == "Load balancer 71 is named more than once. Name each once."
+    assert not Plan.objects.exists()
+
+
+def protect(here, monkeypatch, seen, status):
+    monkeypatch.setattr("scaledown.api.look_at_server", lambda connection, server_id: seen)
+    return Caller(here.manager).post(
+        f"/accounts/{here.account.ref}/protected-servers",
+        {
+            "connection": str(here.connection.ref),
+            "server_id": "nonsense",
+            "server_name": "web-06",
+            "reason": "Holds the licence.",
+        },
+        status=status,
+    )
+
+
+def test_an_id_that_the_provider_does_not_know_is_refused_and_a_silent_provider_refuses_none(
+    here, monkeypatch
+):
+    refused = protect(here, monkeypatch, ServerLook(False, at=timezone.now()), 422)
+    assert refused["type"].endswith("unknown-server")
+    assert "“nonsense”" in refused["detail"]
+    taken = protect(here, monkeypatch, ServerLook(problem="The provider is away."), 201)
+    assert taken["checked_at"] is None
 
 
 def test_a_scale_up_is_reconstructed_and_then_written_down_by_a_person(here):

@@ -183,6 +183,7 @@ def test_the_proposal_never_goes_below_the_floor():
         ({"probe_failures_allowed": 1.0}, "share_out_of_range"),
         ({"guard_share": 1.01}, "share_out_of_range"),
         ({"window_start": NOW, "window_end": NOW}, "window_backwards"),
+        ({"balancer_ids": ("71", "72", "71")}, "balancer_twice"),
     ],
 )
 def test_a_choice_that_makes_no_plan_is_refused_with_its_reason(changes, code):
@@ -420,3 +421,13 @@ def test_a_server_that_would_come_out_but_for_one_thing_is_a_warning_and_one_tha
     volumes = {**pool().volumes, "srv-01": ("v1",), "srv-06": ("v6",)}
     seen = shown(replace(CHOICE, target=4), pool(volumes=volumes))
     assert [warning.subject for warning in seen.warnings if warning.code == "volumes"] == ["web-06"]
+
+
+@pytest.mark.parametrize("ended_ago", [timedelta(0), timedelta(days=1)])
+def test_a_window_that_is_over_is_called_over_and_not_too_short(ended_ago):
+    choice = replace(CHOICE, window_start=NOW - timedelta(days=2), window_end=NOW - ended_ago)
+    over = [one for one in shown(choice).warnings if one.code.startswith("window_")]
+    assert [one.code for one in over] == ["window_over"]
+    assert over[0].blocks
+    assert over[0].says.startswith("The change window is over: it ended ")
+    assert over[0].what_to_do == "Choose a window that is still to come, or none."

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from portal.cloud.types import BalancerRef, BalancerStatus
-from portal.errors import Refused, TryLater
+from portal.errors import ProviderFailed, Refused, TryLater
 from scaledown import pool as looking
 from scaledown.planner import build_plan_data
 from tests.scaledown.planner_cases import CHOICE, IDENTITY, NOW, known, node, pool, server
@@ -32,7 +32,14 @@ class Cloud:
     async def list_servers(self):
         if "slow_s" in self.faults:
             await asyncio.sleep(self.faults["slow_s"])
+        if "away" in self.faults:
+            raise self.faults["away"]
         return (*SEEN.servers, WORKER)
+
+    async def show_server(self, server_id):
+        if server_id == "not an id":
+            raise ProviderFailed("The provider understands no such id.", status=400)
+        return self.faults.get("shown", {}).get(server_id)
 
     async def balancers_holding(self, address):
         self.asked.append(address)
@@ -80,9 +87,53 @@ def test_a_look_without_a_balancer_is_refused_before_anything_is_asked():
         looking.read_pool(SimpleNamespace(), [])
 
 
+def test_a_balancer_that_is_named_twice_is_refused_before_anything_is_asked():
+    with pytest.raises(Refused, match="71 is named more than once"):
+        looking.read_pool(SimpleNamespace(), ["71", "71"])
+
+
 def test_two_spellings_of_one_address_are_one_address():
     spelled = pool(
         servers=[server(1, addresses=("2001:DB8::1",)), *(server(n) for n in range(2, 7))],
         nodes=[node(1, address="2001:db8:0:0:0:0:0:1"), *(node(n) for n in range(2, 7))],
     )
     assert looking._of_pool(spelled.balancers, spelled.servers) == list(spelled.servers)
+
+
+def looked_at(monkeypatch, server_id, **faults):
+    monkeypatch.setattr(looking, "credentials_of", lambda connection: None)
+    monkeypatch.setattr(looking, "look_once", lambda credentials, ask: asyncio.run(ask(Cloud(**faults))))
+    return looking.look_at_server(None, server_id, deadline_s=0.2)
+
+
+def test_a_server_is_known_by_the_providers_own_name(monkeypatch):
+    seen = looked_at(monkeypatch, "srv-09")
+    assert (seen.is_there, seen.name) == (True, "worker-01")
+    assert seen.at is not None
+
+
+@pytest.mark.parametrize("nonsense", ["srv-99", "not an id"])
+def test_an_id_is_unknown_only_where_list_and_server_say_so(monkeypatch, nonsense):
+    assert looked_at(monkeypatch, nonsense).is_there is False
+
+
+def test_a_server_that_the_list_lacks_is_asked_for_by_its_id(monkeypatch):
+    fresh = server(9, id="srv-10", name="web-10")
+    assert looked_at(monkeypatch, "srv-10", shown={"srv-10": fresh}).name == "web-10"
+    gone = server(9, id="srv-10", status="DELETED")
+    assert looked_at(monkeypatch, "srv-10", shown={"srv-10": gone}).is_there is False
+
+
+@pytest.mark.parametrize(
+    ("faults", "says"),
+    [
+        ({"away": TryLater("The provider is busy.", after_s=5)}, "busy"),
+        ({"away": ProviderFailed("The provider failed.", status=500)}, "failed"),
+        ({"away": Refused("These credentials are not accepted.")}, "credentials"),
+        ({"slow_s": 5}, "did not answer within 0.2 s"),
+    ],
+)
+def test_a_provider_that_does_not_say_leaves_it_open_whether_a_server_is_there(monkeypatch, faults, says):
+    seen = looked_at(monkeypatch, "srv-01", **faults)
+    assert seen.is_there is None
+    assert says in seen.problem

@@ -15,6 +15,7 @@ from portal.errors import NotPermitted, Refused, StaleState
 from portal.runs.models import Claim, Run
 from scaledown import services
 from scaledown.models import Plan, ProtectedServer, ScaleUpRecord
+from scaledown.pool import ServerLook
 from scaledown.services import AddedServer
 from tests.scaledown.planner_cases import CHOICE, EVENT, balancer, node, server
 from tests.scaledown.rows import desk, fresh_pool, user
@@ -132,6 +133,39 @@ def test_a_protected_server_is_left_out_of_the_plan(here):
     mark = ProtectedServer.objects.get()
     services.unprotect_server(mark, actor=here.manager, reason="The licence was moved.")
     assert not ProtectedServer.objects.exists()
+
+
+def protected(here, server_id="srv-06", **options):
+    return services.protect_server(
+        account=here.account,
+        connection=here.connection,
+        server_id=server_id,
+        server_name="web-6",
+        reason="Holds the licence.",
+        actor=here.manager,
+        **options,
+    )
+
+
+def test_a_server_that_the_provider_does_not_know_is_not_protected(here):
+    with pytest.raises(Refused, match="no server with the id “srv-66”") as refusal:
+        protected(here, "srv-66", seen=ServerLook(False, at=timezone.now()))
+    assert refusal.value.code == "unknown_server"
+    assert not ProtectedServer.objects.exists()
+
+
+def test_a_provider_that_is_silent_never_keeps_a_server_from_being_protected(here):
+    mark = protected(here, seen=ServerLook(problem="The provider did not answer within 6 s."))
+    assert mark.checked_at is None
+    assert mark.server_name == "web-6"
+
+
+def test_a_protected_server_bears_the_name_that_the_provider_gives_it(here):
+    mark = protected(here, seen=ServerLook(True, "web-06", timezone.now()))
+    assert mark.server_name == "web-06"
+    assert mark.checked_at is not None
+    # Deleted meanwhile, or one look that is wrong: the mark stays.
+    assert protected(here, seen=ServerLook(False, at=timezone.now())) == mark
 
 
 @pytest.mark.parametrize("role", ["manager", "lead", "viewer", "editor", "stranger"])
