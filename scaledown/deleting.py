@@ -10,7 +10,7 @@ from portal.runs.types import Action, HaltRank
 from scaledown import looks, wording
 from scaledown.progress import DeleteWay, NodeState, NodeWay, ServerWay
 from scaledown.turn import LOOK_RESTING_S, LOOK_S, LOOK_SOON_S, Turn
-from scaledown.types import Phase, PlanData, Verdict
+from scaledown.types import Phase, PlanData, ServerSeen, Verdict
 from scaledown.waits import TROUBLE_S, await_balancer, await_effect, is_held_off
 from scaledown.watching import (
     MOST_EXTENSIONS,
@@ -56,7 +56,8 @@ def delete_now(turn: Turn, way: ServerWay) -> bool:
         words = wording.delete(way.name)
         way = turn.tell(way, words)
         args = {"server_id": way.server_id, "name": way.name}
-        return turn.send(Action("delete_server", way.server_id, words.says, args), words)
+        what = wording.customer_change("delete_server", way.name)
+        return turn.send(Action("delete_server", way.server_id, words.says, args, customer_says=what), words)
     if refusal.code in {"verdict_too_old", "not_verified"}:
         return _recheck(turn, way)
     words = wording.last_look(way.name, refusal.says)
@@ -92,6 +93,11 @@ def _recheck(turn: Turn, way: ServerWay) -> bool:
     return not_passed(turn, way, judgement)
 
 
+def was_gone_before(delete: DeleteWay, seen: ServerSeen) -> bool:
+    """Return whether an earlier look found the server gone too: one answer that finds none may be wrong."""
+    return delete.gone_at is not None and seen.observed_at > delete.gone_at
+
+
 def deleting(turn: Turn, way: ServerWay) -> bool:
     """Watch an accepted deletion; ask again, within bounds, where it had no effect."""
     delete = way.delete or DeleteWay()
@@ -102,9 +108,15 @@ def deleting(turn: Turn, way: ServerWay) -> bool:
         )
     since_s = turn.age_s(delete.accepted_at)
     if seen.is_gone:
-        way = turn.update(way, delete=replace(delete, gone_at=seen.observed_at))
+        if not was_gone_before(delete, seen):
+            turn.update(way, delete=replace(delete, gone_at=delete.gone_at or seen.observed_at))
+            words = wording.confirming(way.name)
+            return turn.wait("deleting", words, look_again_s=LOOK_SOON_S)
         way = turn.enter(way, Phase.CONFIRMING, wording.confirming(way.name))
         return confirming(turn, way)
+    if delete.gone_at is not None:
+        delete = replace(delete, gone_at=None)
+        way = turn.update(way, delete=delete)
     words = wording.deleting(way.name, since_s, seen.task_state)
     turn.tell(way, words)
     if since_s > DELETE_SLOW_S:
@@ -146,8 +158,8 @@ def confirming(turn: Turn, way: ServerWay) -> bool:
             ("abort",),
         )
     gone_at = way.delete.gone_at if way.delete is not None else None
-    if gone_at is None or seen.observed_at <= gone_at:
-        # One answer that finds no server may be wrong: a later look must find none either.
+    if way.delete is None or not was_gone_before(way.delete, seen):
+        # A run of an earlier release came here after one look.
         if gone_at is None:
             turn.update(way, delete=replace(way.delete or DeleteWay(), gone_at=seen.observed_at))
         return turn.wait("confirm", words, limit_s=CONFIRM_S, look_again_s=LOOK_SOON_S)

@@ -107,6 +107,7 @@ def _decide(turn: Turn, vain: Mapping[int, str], *, is_noticed: bool) -> Machine
     if not is_noticed:
         notice(turn)
     answer_commands(turn, vain)
+    say_holds_that_are_over(turn)
     for judge in JUDGES:
         if judge(turn):
             break
@@ -114,6 +115,15 @@ def _decide(turn: Turn, vain: Mapping[int, str], *, is_noticed: bool) -> Machine
         # A judge before `other_hands` settled the tick. What was seen is stored as seen: it is told now or never.
         halt_for_other_hand(turn)
     return turn.result()
+
+
+def say_holds_that_are_over(turn: Turn) -> None:
+    """A held server whose time is over waits for its turn: what it was told of that time is not true any more."""
+    for way in turn.progress.servers:
+        if way.phase is Phase.HELD and way.until is not None and way.put_back is None:
+            ends = hold_ends(turn.plan, way)
+            if ends is not None and way.until <= ends <= turn.now:
+                turn.tell(way, wording.hold_over(way.name))
 
 
 def already_over(turn: Turn) -> bool:

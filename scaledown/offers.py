@@ -28,6 +28,8 @@ class Situation:
     progress: Progress
     deleting: str = ""
     """The id of a server whose deletion was sent and is not answered yet; nobody knows whether it happens."""
+    stands_still: bool = False
+    """A standstill is in force: no server is brought to its end."""
 
     @property
     def at_limit(self) -> ServerWay | None:
@@ -318,6 +320,8 @@ def _pauses(now: Situation) -> list[Offer]:
         return [_pause("now", "Pause", leaves, leaves if on_its_way or doubted else "Nothing more happens.")]
     goes_back = f"{way.name} goes back in service"
     comes_back = way.put_back is not None
+    # In a standstill nothing but putting back moves: there is no end of this server to pause after.
+    no_end = now.stands_still and not comes_back
     after = _pause(
         "after_this_server",
         f"Pause after {way.name}",
@@ -327,12 +331,11 @@ def _pauses(now: Situation) -> list[Offer]:
     if way.phase is Phase.VERIFYING and not comes_back:
         # It has left the pool already: a pause leaves it there, alive, and puts nothing back.
         stays = f"{way.name} stays out of service, alive: it can be put back, and is not deleted."
-        return [
-            after,
-            _pause("now", f"Pause now, {way.name} stays out", f"Nothing more is sent. {stays}", stays),
-        ]
-    now_leaves = f"{goes_back}, then nothing more is sent."
-    return [after, _pause("now", f"Pause now, {way.name} back in service", now_leaves, f"{goes_back}.")]
+        at_once = _pause("now", f"Pause now, {way.name} stays out", f"Nothing more is sent. {stays}", stays)
+    else:
+        leaves = f"{goes_back}, then nothing more is sent."
+        at_once = _pause("now", f"Pause now, {way.name} back in service", leaves, f"{goes_back}.")
+    return [at_once] if no_end else [after, at_once]
 
 
 def _pause(when: str, label: str, leaves: str, customer_leaves: str) -> Offer:

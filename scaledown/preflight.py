@@ -168,6 +168,10 @@ def _rehearsal_steps(way: ServerWay) -> list[Action]:
                 "port": node.port,
                 "state": NodeState.DRAINING.value if name == "drain_node" else NodeState.ABSENT.value,
             }
-            steps.append(Action(name, way.server_id, f"{verb} {way.name} on {node.balancer_id}.", args))
+            says = f"{verb} {way.name} on {node.balancer_id}."
+            what = wording.customer_change(name, way.name)
+            steps.append(Action(name, way.server_id, says, args, customer_says=what))
     delete_args = {"server_id": way.server_id, "name": way.name}
-    return [*steps, Action("delete_server", way.server_id, f"Delete {way.name}.", delete_args)]
+    what = wording.customer_change("delete_server", way.name)
+    last = Action("delete_server", way.server_id, f"Delete {way.name}.", delete_args, customer_says=what)
+    return [*steps, last]

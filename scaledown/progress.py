@@ -169,6 +169,8 @@ class ServerWay:
     held_at: datetime | None = None
     retired_at: datetime | None = None
     missing_since: datetime | None = None
+    back_from: Phase | None = None
+    """How far it had come when it was last put back."""
     by_hand: str = ""
     """What another hand changed: not deletable by this run until a person says so."""
     drain_took_s: float | None = None

@@ -88,7 +88,15 @@ def _put_back_one(turn: Turn, way: ServerWay) -> bool:
     to = back.to
     way = turn.update(way, put_back=None)
     turn.enter(
-        way, to, wording.back(way.name), drain=None, soak=None, verdict=None, left_at=None, held_at=None
+        way,
+        to,
+        wording.back(way.name),
+        back_from=way.phase if way.phase.is_out_and_alive else way.back_from,
+        drain=None,
+        soak=None,
+        verdict=None,
+        left_at=None,
+        held_at=None,
     )
     return False
 

@@ -24,7 +24,10 @@ SAMPLES_READ = 60_000
 
 @dataclass(frozen=True)
 class ServerReport:
-    """How one server went. Times are None for what did not happen; `connections` is what was counted."""
+    """How one server went. Times are None for what did not happen; `connections` is what was counted.
+
+    `nodes_left` are the load balancers that still list a node of the deleted server.
+    """
 
     server_id: str
     server_name: str
@@ -38,6 +41,7 @@ class ServerReport:
     verdict: str
     verdict_says: str
     deleted_at: datetime | None
+    nodes_left: tuple[str, ...]
     connections: tuple[Point, ...]
 
 
@@ -219,6 +223,7 @@ def _server(
         verdict=out.verdict if out else verdict.verdict.value if verdict else "",
         verdict_says=verdict_says,
         deleted_at=way.retired_at,
+        nodes_left=outs[-1].nodes_left if outs else (),
         connections=thin([Point(row.at, row.value) for row in rows], POINTS_SHOWN),
     )
 

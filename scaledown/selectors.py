@@ -454,7 +454,15 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
     halted = whole.status == RunStatus.HALTED
     now_offers = tuple(
         offer
-        for offer in offers(Situation(RunStatus(whole.status), plan, progress, _being_deleted(wire)))
+        for offer in offers(
+            Situation(
+                RunStatus(whole.status),
+                plan,
+                progress,
+                _being_deleted(wire),
+                stands_still=standing is not None,
+            )
+        )
         if offer.permission in granted
     )
     return LiveRun(
@@ -602,6 +610,8 @@ def _lanes(
 def _left_from(way: ServerWay) -> str:
     if way.phase not in {Phase.SKIPPED, Phase.RESTORED, Phase.GONE}:
         return ""
+    if way.phase is Phase.RESTORED and way.back_from is not None:
+        return way.back_from.value  # the way itself forgets how it went out: the next time begins anew
     if way.held_at is not None:
         return Phase.HELD.value
     if way.left_at is not None:

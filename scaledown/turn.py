@@ -32,7 +32,7 @@ from scaledown.progress import (
     with_server,
 )
 from scaledown.types import Facts, Observation, People, Phase, PlanData, PlannedServer
-from scaledown.wording import Words
+from scaledown.wording import Words, customer_change
 
 LOOK_SOON_S = 0.5
 LOOK_S = 1.0
@@ -327,7 +327,8 @@ class Turn:
             node = node.may_still_land()
         changed = {"asked": state, "asked_at": self.now, "tries": node.tries + 1}
         self.update_node(way, node, late=node.late, late_at=node.late_at, **changed)
-        return self.send(Action(name, way.server_id, words.says, args, is_put_back), words)
+        what = customer_change(name, way.name)
+        return self.send(Action(name, way.server_id, words.says, args, is_put_back, what), words)
 
     def send_back(self, way: ServerWay, to: Phase, why: Words) -> ServerWay:
         """Mark a server to be put back; the put-backs of this and later ticks carry it out."""

@@ -159,7 +159,9 @@ def not_passed(turn: Turn, way: ServerWay, judgement: verify.Judgement) -> bool:
         turn.halt(
             "traffic_not_keeping_up",
             HaltRank.SITE_IN_DANGER,
-            wording.not_keeping_up(way.name, judgement.says),
+            wording.not_keeping_up(way.name, judgement.says)
+            if may_go_back
+            else wording.needed_but_deleted(way.name, judgement.says),
         )
         return put_backs(turn) if may_go_back else True
     if soak.extensions < MOST_EXTENSIONS:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
-KINDS = ("server_draining", "drained", "server_verifying", "verdict", "outcome")
+KINDS = ("server_draining", "drained", "server_verifying", "verdict", "outcome", "node_left")
 """The kinds of journal entries that tell of it."""
 
 
@@ -51,6 +51,8 @@ class WayOut:
     verdict: str = ""
     verdict_says: str = ""
     verdict_customer_says: str = ""
+    nodes_left: tuple[str, ...] = ()
+    """Load balancers that still list a node of the deleted server: somebody must take it out by hand."""
 
 
 def ways_out(entries: Iterable[Told]) -> dict[str, tuple[WayOut, ...]]:
@@ -83,6 +85,8 @@ def _with(way: WayOut, entry: Told) -> WayOut:
             return replace(way, is_cut=way.is_cut or way.may_cut)
         case "server_verifying":
             return replace(way, left_at=entry.at)
+        case "node_left":
+            return replace(way, nodes_left=tuple(detail.get("balancers", ())))
         case "verdict":
             return replace(
                 way,

@@ -43,6 +43,17 @@ def count_of(connections: int) -> str:
     return f"{connections} connection{'' if connections == 1 else 's'}"
 
 
+def customer_change(action: str, name: str) -> str:
+    """Return a change at the provider as the customer reads it, to stand after a colon."""
+    return {
+        "drain_node": f"{name} takes no new connections",
+        "remove_node": f"{name} leaves service",
+        "enable_node": f"{name} serves again",
+        "add_node": f"{name} serves again",
+        "delete_server": f"{name} is deleted",
+    }[action]
+
+
 # --- the run as a whole ---------------------------------------------------------------------------------
 
 
@@ -321,7 +332,8 @@ def left_pool(name: str, soak_s: float) -> Words:
 
 def watching(name: str, probes_ok: int, probes_failed: int, left_s: float) -> Words:
     return Words(
-        f"Watching without {name}: {probes_ok} probes good, {probes_failed} failed; {seconds(left_s)} left.",
+        f"Watching without {name}: {probes_ok} probe{'' if probes_ok == 1 else 's'} good, {probes_failed} failed; "
+        f"{seconds(left_s)} left.",
         f"We watch whether your site keeps up without {name}: {seconds(left_s)} left. It can still come back.",
     )
 
@@ -329,6 +341,15 @@ def watching(name: str, probes_ok: int, probes_failed: int, left_s: float) -> Wo
 def inconclusive(name: str, why: str) -> Words:
     return Words(
         f"Not enough to tell without {name}: {why} Watching longer.", "We need to watch a little longer."
+    )
+
+
+def needed_but_deleted(name: str, why: str) -> Words:
+    return Words(
+        f"Traffic does not keep up without {name}. {why} It cannot be put back: the provider accepted its deletion. "
+        "Nothing more is taken out.",
+        f"Paused for safety: your site does not keep up without {name}, which can no longer come back. "
+        "Nothing more is taken out; we look at it now.",
     )
 
 
@@ -355,6 +376,14 @@ def held(name: str, until: datetime | None) -> Words:
     return Words(
         f"{name} is held until {clock(until)}: out of the pool, alive, can be put back.",
         f"{name} is out of service and kept until {clock(until)}. It can still come back.",
+    )
+
+
+def hold_over(name: str) -> Words:
+    return Words(
+        f"The hold of {name} is over: it is looked at once more and deleted when its turn comes. "
+        "Until then it can be put back.",
+        f"{name} is out of service and waits for one more look before it is deleted. It can still come back.",
     )
 
 

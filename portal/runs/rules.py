@@ -108,6 +108,7 @@ def intent_entry(action: Action, intent_id: int) -> Entry:
     return Entry(
         "intent",
         action.says,
+        f"The next change: {_for_customer(action)}.",
         subject=action.target,
         detail={"intent": intent_id, "action": action.name, "args": dict(action.args)},
     )
@@ -122,6 +123,19 @@ _OUTCOME_SAYS: Mapping[OutcomeKind, str] = {
     OutcomeKind.IN_DOUBT: "In doubt: it may have happened, and is read before anything else is sent",
     OutcomeKind.NOT_APPLIED: "Did not happen",
 }
+_OUTCOME_CUSTOMER_SAYS: Mapping[OutcomeKind, str] = {
+    OutcomeKind.DONE: "Your provider took the change: {what}.",
+    OutcomeKind.WITHHELD: "A rehearsal, nothing is changed: {what}.",
+    OutcomeKind.TRY_LATER: "Your provider is busy, we try again in a moment: {what}.",
+    OutcomeKind.REFUSED: "Your provider did not take the change, we look into it: {what}.",
+    OutcomeKind.FAILED: "The change did not work, we look into it: {what}.",
+    OutcomeKind.IN_DOUBT: "We got no answer and check whether the change was made: {what}.",
+    OutcomeKind.NOT_APPLIED: "The change was not made: {what}.",
+}
+
+
+def _for_customer(action: Action) -> str:
+    return action.customer_says or "one step of this work"
 
 
 def outcome_entry(action: Action, outcome: Outcome, intent_id: int) -> Entry:
@@ -131,9 +145,13 @@ def outcome_entry(action: Action, outcome: Outcome, intent_id: int) -> Entry:
         says += " Two looks at the provider show it."
     if outcome.says:
         says += f" {outcome.says}"
+    customer_says = _OUTCOME_CUSTOMER_SAYS[outcome.kind].format(what=_for_customer(action))
+    if outcome.by_reading and outcome.kind is OutcomeKind.DONE:
+        customer_says = f"We looked twice: the change was made: {_for_customer(action)}."
     return Entry(
         "in_doubt" if outcome.kind is OutcomeKind.IN_DOUBT else "outcome",
         says,
+        customer_says,
         subject=action.target,
         detail={
             "intent": intent_id,
@@ -247,6 +265,7 @@ def action_to_json(action: Action) -> dict[str, Any]:
         "says": action.says,
         "args": dict(action.args),
         "is_put_back": action.is_put_back,
+        "customer_says": action.customer_says,
     }
 
 
@@ -258,4 +277,5 @@ def action_from_json(stored: Mapping[str, Any]) -> Action:
         says=stored["says"],
         args=stored["args"],
         is_put_back=stored["is_put_back"],
+        customer_says=stored.get("customer_says", ""),  # an intent of an earlier release has none
     )

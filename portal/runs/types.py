@@ -108,6 +108,7 @@ class Action:
     """The one change of a tick. `args` is JSON-able and complete: a later worker can read what was meant.
 
     `is_put_back` marks what may be done under pause, abort and standstill: serving servers come back.
+    `customer_says` names the change in the customer's words, to stand after a colon ("web-04 back in service").
     """
 
     name: str
@@ -115,6 +116,7 @@ class Action:
     says: str
     args: Mapping[str, Any] = field(default_factory=dict)
     is_put_back: bool = False
+    customer_says: str = field(default="", compare=False)
 
 
 class OutcomeKind(StrEnum):

@@ -174,6 +174,7 @@ def test_without_a_second_look_a_server_that_lives_is_called_retired(monkeypatch
         turn.enter(way, Phase.RETIRED, machine.wording.retired(way.name), retired_at=turn.now)
         return True
 
+    monkeypatch.setattr(deleting, "was_gone_before", lambda delete, seen: True)
     monkeypatch.setattr(deleting, "confirming", hasty)
     assert broken_by(NOT_FOUND, oracle.says_gone_only_of_what_is_gone)
 

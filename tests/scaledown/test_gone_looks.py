@@ -28,16 +28,29 @@ def show(desk: Desk, *, gone: bool) -> None:
 def test_a_server_is_retired_only_when_a_second_look_finds_it_gone_too():
     desk = deleting()
     show(desk, gone=True)
-    assert desk.phase() is Phase.CONFIRMING
+    assert desk.phase() is Phase.DELETING
     show(desk, gone=True)
     assert desk.phase() is Phase.RETIRED
 
 
-def test_a_server_that_is_there_again_after_one_wrong_answer_is_not_retired():
+def test_one_wrong_answer_while_a_server_is_deleted_neither_retires_it_nor_stops_the_run():
     desk = deleting()
+    for gone in (True, False, True, False):
+        show(desk, gone=gone)
+    assert desk.phase() is Phase.DELETING
+    assert desk.status is RunStatus.RUNNING
+    assert desk.way().delete.gone_at is None
     show(desk, gone=True)
+    show(desk, gone=True)
+    assert desk.phase() is Phase.RETIRED
+
+
+def test_a_server_that_two_looks_found_gone_and_that_is_there_again_stops_the_run():
+    desk = Desk()
+    desk.until_phase(Phase.DELETING)
+    desk.probe_ok = None  # so that the last look at the site keeps it in its confirmation
+    desk.until_phase(Phase.CONFIRMING)
     show(desk, gone=False)
-    assert desk.phase() is not Phase.RETIRED
     assert desk.halt.code == "confirm_failed"
 
 

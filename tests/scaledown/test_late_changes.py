@@ -11,7 +11,7 @@ from portal.runs.types import Outcome, OutcomeKind, RunStatus
 from scaledown.progress import progress_from_plain, progress_to_plain
 from scaledown.types import Phase
 from tests.faults.simulation import Event, Simulation
-from tests.scaledown.machine_cases import Desk, a_plan, planned
+from tests.scaledown.machine_cases import LB, Desk, a_plan, planned
 from tests.scaledown.test_machine_may_delete import Case
 
 SIX = "2001:db8:7810::6"
@@ -223,7 +223,8 @@ def test_an_aborted_run_says_which_node_of_a_deleted_server_it_leaves():
     desk.command("abort")
     desk.until(lambda: desk.status is RunStatus.ABORTED)
     assert desk.phase() is Phase.RETIRED
-    assert "node_left" in desk.kinds()
+    left = [entry for entry in desk.journal if entry.kind == "node_left"]
+    assert [(entry.subject, entry.detail["balancers"]) for entry in left] == [("srv-6", [LB])]
     assert desk.names.count("remove_node") == 1
 
 

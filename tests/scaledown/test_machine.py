@@ -9,9 +9,11 @@ import pytest
 
 from portal.cloud.types import BalancerStatus, Condition, NodeStatus
 from portal.runs.types import HaltRank, Outcome, OutcomeKind, RunStatus
-from scaledown import deleting, waits
-from scaledown.progress import NodeState, with_server
-from scaledown.types import AtLimit, Grade, Phase
+from scaledown import deleting, waits, watching
+from scaledown.progress import DeleteWay, NodeState, with_server
+from scaledown.turn import Turn
+from scaledown.types import AtLimit, Grade, Phase, Verdict
+from scaledown.verify import Judgement
 from tests.scaledown.machine_cases import LB, START, Desk, a_plan, planned
 
 
@@ -21,6 +23,11 @@ def test_two_servers_are_retired_one_after_another_and_the_run_completes():
     assert desk.names == ["drain_node", "remove_node", "delete_server"] * 2
     assert [action.target for action in desk.sent] == ["srv-6"] * 3 + ["srv-5"] * 3
     assert [way.phase for way in desk.progress.servers] == [Phase.RETIRED, Phase.RETIRED]
+    assert [action.customer_says for action in desk.sent[:3]] == [
+        "web-06 takes no new connections",
+        "web-06 leaves service",
+        "web-06 is deleted",
+    ]
 
 
 def test_a_server_is_not_removed_before_the_shortest_drain_time_even_if_nothing_is_open():
@@ -245,6 +252,43 @@ def test_probes_that_fail_in_the_soak_put_the_server_back_and_halt():
     desk.until_phase(Phase.RESTORED)
     assert desk.condition(6) is Condition.ENABLED
     assert "delete_server" not in desk.names
+
+
+@pytest.mark.parametrize("accepted", [False, True])
+def test_who_needs_a_server_back_is_told_truly_whether_it_comes_back(accepted):
+    desk = Desk()
+    desk.until_phase(Phase.VERIFYING)
+    desk.look()
+    way = replace(desk.way(), delete=DeleteWay(accepted_at=desk.now if accepted else None))
+    desk.progress = with_server(desk.progress, way)
+    turn = Turn(desk.plan, desk.progress, desk.observation(), desk.people(), desk.facts(), desk.now)
+    watching.not_passed(turn, way, Judgement(Verdict.FAILS, "Probes fail.", "Checks fail.", {}))
+    assert turn.new_halt.code == "traffic_not_keeping_up"
+    assert ("It is being put back; it was not deleted." in turn.new_halt.says) is not accepted
+    assert ("It cannot be put back: the provider accepted its deletion." in turn.new_halt.says) is accepted
+    assert ("can no longer come back" in turn.new_halt.customer_says) is accepted
+    assert (turn.progress.server("srv-6").put_back is not None) is not accepted
+
+
+@pytest.mark.parametrize("phase", [Phase.DRAINING, Phase.VERIFYING, Phase.HELD])
+def test_a_server_that_was_put_back_remembers_how_far_it_had_come(phase):
+    desk = Desk(a_plan(hold_s=600.0))
+    desk.connections["srv-6"] = 0 if phase is not Phase.DRAINING else 5
+    desk.until_phase(phase)
+    assert desk.command("put_back", server="srv-6").accepted
+    desk.until_phase(Phase.RESTORED)
+    assert desk.way().back_from is phase
+
+
+def test_a_held_server_whose_time_is_over_is_not_said_to_be_held_until_then():
+    desk = Desk(a_plan(hold_s=30.0))
+    desk.until_phase(Phase.HELD)
+    assert "is held until" in desk.way().says
+    desk.standstill = "All is stopped."
+    desk.look(60.0)
+    assert desk.way().says.startswith("The hold of web-06 is over")
+    assert "kept until" not in desk.way().customer_says
+    assert desk.way().until is None
 
 
 def test_one_slow_answer_is_no_alarm():

@@ -197,3 +197,14 @@ def test_arguments_that_make_no_sense_are_refused(name, args):
     status = RunStatus.RUNNING if name == "pause" else RunStatus.HALTED
     now = replace(at_limit(), status=status)
     assert refusal(name, args, "Because.", now)
+
+
+@pytest.mark.parametrize("phase", [Phase.DRAINING, Phase.VERIFYING])
+def test_in_a_standstill_no_pause_after_a_server_is_offered_that_comes_to_no_end(phase):
+    now = at(phase=phase, drain=drain())
+    whens = [one.args["when"] for one in offers(replace(now, stands_still=True)) if one.name == "pause"]
+    assert whens == ["now"]
+    # Putting back goes on in a standstill, and has its end.
+    back = at(phase=phase, drain=drain(), put_back=PutBack("The run is aborted.", Phase.RESTORED, NOW))
+    whens = [one.args["when"] for one in offers(replace(back, stands_still=True)) if one.name == "pause"]
+    assert "after_this_server" in whens

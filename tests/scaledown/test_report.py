@@ -227,6 +227,39 @@ def test_a_load_that_is_not_known_is_not_zero(run, here):
     assert loads["web-06"].state == "draining"
 
 
+def test_the_report_says_which_node_of_a_deleted_server_somebody_must_take_out(run, here):
+    first = services.plan_from_plain(run.plan).servers[0]
+    with transaction.atomic():
+        journal.write(
+            run,
+            [
+                Entry("server_draining", "web-06 drains.", subject=first.server_id, detail={"was": "queued"}),
+                Entry("node_left", "Left.", subject=first.server_id, detail={"balancers": ["71"]}),
+            ],
+            at=timezone.now(),
+        )
+    found = report(run)
+    assert [server.nodes_left for server in found.servers] == [("71",), (), ()]
+
+
+def test_a_lane_of_a_server_that_came_back_shows_how_far_it_had_come(run, here):
+    becomes(run, phase=Phase.RESTORED, back_from=Phase.VERIFYING)
+    live = live_run(run, granted=permissions_on(here.manager, here.account))
+    assert [lane.left_from for lane in live.lanes] == ["verifying", "", ""]
+
+
+def test_in_a_standstill_the_live_page_offers_no_pause_after_a_server(run, here):
+    now = timezone.now()
+    becomes(run, phase=Phase.DRAINING, drain=DrainWay(begun_at=now))
+    Run.objects.filter(pk=run.pk).update(status="running")
+    granted = permissions_on(here.manager, here.account)
+    pauses = [one.args["when"] for one in live_run(run, granted=granted).offers if one.name == "pause"]
+    assert pauses == ["after_this_server", "now"]
+    services.put_standstill("account", account=here.account, actor=here.manager, reason="Payments are down.")
+    pauses = [one.args["when"] for one in live_run(run, granted=granted).offers if one.name == "pause"]
+    assert pauses == ["now"]
+
+
 def test_thinning_a_series_keeps_its_ends():
     now = timezone.now()
     points = [Point(now + timedelta(seconds=n), float(n)) for n in range(1000)]

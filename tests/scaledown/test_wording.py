@@ -102,3 +102,8 @@ def test_each_step_of_a_whole_run_says_what_is_true_to_both_readers():
             assert way.customer_says, way.phase
     assert phases >= {Phase.DRAINING, Phase.VERIFYING, Phase.HELD, Phase.DELETING, Phase.RETIRED}
     assert all(entry.customer_says for entry in desk.journal)
+
+
+@pytest.mark.parametrize(("good", "said"), [(0, "0 probes good"), (1, "1 probe good"), (2, "2 probes good")])
+def test_one_probe_is_no_probes(good, said):
+    assert said in wording.watching("web-04", good, 0, 30.0).says
