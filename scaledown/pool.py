@@ -7,6 +7,7 @@ submit_plan(plan, actor=user, pool=pool)          # milliseconds, database, no H
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +32,7 @@ LOOK_DEADLINE_S = 25.0
 SHORT_LOOK_S = 6.0
 """Total time for the look at one server: who protects it may be in a hurry, and needs no answer for it."""
 _AT_ONCE = 6
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 async def look(cloud: Cloud, balancer_ids: Sequence[str], at: datetime) -> Pool:
@@ -121,6 +123,8 @@ def look_at_server(
     Not there is only what the list of servers lacks and a look at the id itself does not find either.
     """
     at = timezone.now()
+    if not _ID.fullmatch(server_id):
+        return ServerLook(False, at=at)  # no server's id, and never to become part of an address
 
     async def asked(cloud: Cloud) -> ServerLook:
         async with asyncio.timeout(deadline_s):

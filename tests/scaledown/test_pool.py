@@ -37,7 +37,9 @@ class Cloud:
         return (*SEEN.servers, WORKER)
 
     async def show_server(self, server_id):
-        if server_id == "not an id":
+        if server_id in ("", "../71", "not an id"):
+            raise ValueError("not an id of this provider")
+        if server_id == "not-an-id":
             raise ProviderFailed("The provider understands no such id.", status=400)
         return self.faults.get("shown", {}).get(server_id)
 
@@ -112,7 +114,7 @@ def test_a_server_is_known_by_the_providers_own_name(monkeypatch):
     assert seen.at is not None
 
 
-@pytest.mark.parametrize("nonsense", ["srv-99", "not an id"])
+@pytest.mark.parametrize("nonsense", ["srv-99", "not-an-id", "not an id", "../71", ""])
 def test_an_id_is_unknown_only_where_list_and_server_say_so(monkeypatch, nonsense):
     assert looked_at(monkeypatch, nonsense).is_there is False
 
