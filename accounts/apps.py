@@ -13,13 +13,14 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Hand in what other parts show: the navigation, the dashboard's panel, the account's tabs."""
-        from accounts import audiences, erasure, notices, panels, second_factor
+        from accounts import audiences, erasure, notices, panels, second_factor, sessions
         from portal.audit.subjects import register_eraser
         from portal.crypto import register_rotation
 
         panels.register()
         audiences.register()
         notices.register()
+        sessions.put_on_record()
         register_rotation("mfa.Authenticator", second_factor.rotate_secrets)
         register_eraser("contact", erasure.empty_contact)
         register_eraser("user", erasure.empty_user)

@@ -11,9 +11,7 @@ from allauth.account.models import Login
 from allauth.account.stages import LoginStage, LoginStageController
 from allauth.mfa.models import Authenticator
 from django.contrib import messages
-from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.auth.views import LoginView, LogoutView
-from django.dispatch import receiver
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -27,7 +25,6 @@ from accounts.forms import CodeForm, LogInForm, NewByLinkForm, ResetForm, creden
 from accounts.issuers import issuer_of, issuers
 from accounts.models import User
 from portal.access import Guard, Permission, PortalView
-from portal.audit.services import record
 from portal.errors import Refused, TryLater
 from portal.middleware import address_of
 
@@ -169,17 +166,6 @@ class LogOut(Guard, LogoutView):
     """Ends the session; POST only."""
 
     permission = Permission.PUBLIC
-
-
-@receiver(user_logged_in)
-def _signed_in(sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -> None:
-    record("login.done", actor=user, subject=user)
-
-
-@receiver(user_logged_out)
-def _signed_out(sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -> None:
-    if user is not None:
-        record("logout.done", actor=user, subject=user)
 
 
 class ResetAsk(PortalView):

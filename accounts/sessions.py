@@ -12,11 +12,13 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from allauth.account.internal.flows.login import AUTHENTICATION_METHODS_SESSION_KEY
 from allauth.usersessions.models import UserSession
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.contrib.auth import update_session_auth_hash
+from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef
@@ -229,3 +231,18 @@ class LastSeenMiddleware:
 def address_or_unknown(request: HttpRequest) -> str:
     """Return the caller's address in a form that the column holds."""
     return address_of(request) or UNKNOWN_ADDRESS
+
+
+def put_on_record() -> None:
+    """Have every log-in and log-out written to the audit, from the start on and whatever module asked for it."""
+    user_logged_in.connect(_signed_in, dispatch_uid="accounts.login.done")
+    user_logged_out.connect(_signed_out, dispatch_uid="accounts.logout.done")
+
+
+def _signed_in(sender: Any, user: Any, **kwargs: Any) -> None:
+    record("login.done", actor=user, subject=user)
+
+
+def _signed_out(sender: Any, user: Any, **kwargs: Any) -> None:
+    if user is not None:
+        record("logout.done", actor=user, subject=user)
