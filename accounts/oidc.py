@@ -1,7 +1,8 @@
 """Log-in through an organization's OpenID Connect issuer, named by the operator in `OIDC_ISSUERS`.
 
-It lets in who has a log-in here already, never makes one. The first time, the issuer's *verified* mail address
-finds the user and ties them to (issuer, subject); from then on only that subject counts. A user who is tied to
+It lets in who has a log-in here already, never makes one. The first time, the issuer's *verified* mail address, of one
+of the domains that the operator named for it, finds the user and ties them to (issuer, subject); from then on only
+that subject counts. A user who is tied to
 another subject of the issuer is refused, and every refusal reads the same and does the same work.
 
 allauth speaks the protocol (state, PKCE, tokens). On top of it: a nonce, the signature always verified, the
@@ -301,6 +302,8 @@ def user_for(issuer: Issuer, claims: Mapping[str, Any]) -> User:
     """
     subject = str(claims.get("sub", ""))[:190]
     mail = str(claims.get("email", "")).strip().lower() if claims.get("email_verified") is True else ""
+    # One organization's word opens no log-in of another's people.
+    mail = mail if issuer.vouches_for(mail) else ""
     link = SocialAccount.objects.select_related("user").filter(provider=issuer.url, uid=subject).first()
     found = User.objects.select_for_update().filter(email=mail or "nobody").first()
     other = SocialAccount.objects.filter(provider=issuer.url, user_id=found.pk if found else 0).exists()

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 _NEEDED = ("id", "name", "issuer", "client_id", "client_secret")
-# Beside what is needed: origins to which the issuer's own log-in page lies apart from the issuer.
-_MAY = frozenset({*_NEEDED, "origins"})
+# `domains` of the mail addresses that it may vouch for; origins to which its own log-in page lies apart from it.
+_MAY = frozenset({*_NEEDED, "domains", "origins"})
+_DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}")
 MOST_URL = 190
 
 
@@ -18,8 +19,9 @@ def oidc_issuers(text: str, is_desk: bool, malformed: list[str]) -> list[dict[st
     """Return the issuers named in a JSON list of objects; what is wrong is added to `malformed`, a sentence each.
 
     Each has `id` (lower-case letters, digits, dashes; stands in addresses), `name` (people read it), `issuer`
-    (exactly as the issuer writes itself, https), `client_id`, `client_secret`; `origins` (a list) where its log-in
-    page lies elsewhere. No value is repeated in a sentence: secrets stand among them.
+    (exactly as the issuer writes itself, https), `client_id`, `client_secret`, `domains` (a list: of which mail
+    addresses its word counts); `origins` (a list) where its log-in page lies elsewhere. No value is repeated in a
+    sentence: secrets stand among them.
     """
     if not text.strip():
         return []
@@ -39,7 +41,13 @@ def oidc_issuers(text: str, is_desk: bool, malformed: list[str]) -> list[dict[st
         if why:
             malformed.append(f"OIDC_ISSUERS: number {number} {why}.")
         else:
-            good.append({**one, "origins": " ".join(one.get("origins", []))})
+            good.append(
+                {
+                    **one,
+                    "domains": " ".join(each.lower() for each in one["domains"]),
+                    "origins": " ".join(one.get("origins", [])),
+                }
+            )
     return good
 
 
@@ -51,6 +59,11 @@ def _why_not(one: object, is_desk: bool) -> str:
         return f"lacks {', '.join(missing)}"
     if not _SLUG.fullmatch(one["id"]):
         return "has an id that is not of lower-case letters, digits and dashes"
+    domains = one.get("domains")
+    if not isinstance(domains, list) or not domains:
+        return "lacks domains, the list of the mail domains for which it may vouch"
+    if not all(isinstance(each, str) and _DOMAIN.fullmatch(each.lower()) for each in domains):
+        return "has domains that are no list of mail domains"
     origins = one.get("origins", [])
     if not isinstance(origins, list) or not all(isinstance(each, str) for each in origins):
         return "has origins that are no list of addresses"

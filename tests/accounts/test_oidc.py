@@ -34,6 +34,7 @@ ISSUER = {
     "issuer": "https://login.acme.example",
     "client_id": "c",
     "client_secret": "s",
+    "domains": ["lindgren.example", "people.example"],
 }
 
 
@@ -72,7 +73,7 @@ def mock():
 
 
 def configure(settings, url, **more):
-    one = {**ISSUER, "issuer": url, "origins": "", **more}
+    one = {**ISSUER, "issuer": url, "origins": "", "domains": " ".join(ISSUER["domains"]), **more}
     settings.OIDC_ISSUERS = [one]
     settings.EGRESS_ALLOW = [urlsplit(url).netloc]
     settings.SOCIALACCOUNT_PROVIDERS = {
@@ -115,6 +116,25 @@ def through(browser, subject, *, change=None, back=None, **sent):
     returned = urlsplit(answer.headers["location"])
     query = {name: values[0] for name, values in parse_qs(returned.query).items()}
     return (back or browser).get(returned.path, query)
+
+
+def test_an_organization_vouches_for_nobody_of_another(mock, db, settings):
+    configure(settings, mock, domains="harbor.example")
+    make.user("Maja", email="maja@lindgren.example")
+    make.user("Ana", email="ana@harbor.example")
+    knows(mock, "mallory", email="maja@lindgren.example", email_verified=True)
+    knows(mock, "suffix", email="ana@notharbor.example", email_verified=True)
+    knows(mock, "ana", email="Ana@Harbor.example", email_verified=True)
+    for subject in ("mallory", "suffix"):
+        browser = Client()
+        answer = through(browser, subject)
+        assert answer.status_code == 403, subject
+        assert oidc.NOT_LET_IN.replace("'", "&#x27;") in answer.content.decode()
+        assert browser.get("/me/").status_code == 302
+    assert not SocialAccount.objects.exists()
+    browser = Client()
+    assert through(browser, "ana").status_code == 302
+    assert browser.get("/me/").status_code == 200
 
 
 def entries(what):
@@ -180,7 +200,7 @@ def test_nobody_else_is_let_in_nobody_is_made_and_every_refusal_is_the_same(issu
 def test_refusals_are_the_same_work_for_known_and_unknown(db):
     make.user(email="off@people.example", is_active=False)
     tied = make.user(email="tied@people.example")
-    one = oidc.Issuer("acme", "Acme", "https://login.acme.example")
+    one = oidc.Issuer("acme", "Acme", "https://login.acme.example", frozenset(ISSUER["domains"]))
     SocialAccount.objects.create(user=tied, provider=one.url, uid="t-1")
     said = {}
     for case, claims in {
@@ -529,6 +549,9 @@ def test_a_good_list_is_taken():
         [{**ISSUER, "issuer": "https://user:pw@a.example"}],
         [{**ISSUER, "client_secret": ""}],
         [{**ISSUER, "surprise": 1}],
+        [{**ISSUER, "domains": []}],
+        [{**ISSUER, "domains": ["*"]}],
+        [{**ISSUER, "domains": "lindgren.example"}],
         [ISSUER, ISSUER],
         [{**ISSUER, "origins": "https://a.example"}],
         [{**ISSUER, "issuer": "https://a.example:99999"}],
