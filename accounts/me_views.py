@@ -56,7 +56,11 @@ class Me(PortalView):
         form = SettingsForm(request.POST)
         if not form.is_valid():
             return self._page(form, status=422)
-        services.change_own_settings(self.user, **form.cleaned_data)
+        try:
+            services.change_own_settings(self.user, **form.cleaned_data)
+        except Refused as refusal:
+            form.add_error("name", refusal.says)
+            return self._page(form, status=422)
         messages.success(request, "Your settings are kept.")
         return redirect("me")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any
@@ -37,8 +38,20 @@ def _apply(row: Any, changes: Mapping[str, Any], allowed: Iterable[str]) -> None
         setattr(row, name, value)
 
 
-def _one_line(name: str) -> str:
-    return " ".join(name.split())
+_ADDRESS = re.compile(r"://|www\.|@|\w{2,}\.[^\W\d_]{2,}", re.IGNORECASE)
+LONGEST_NAME = 80
+
+
+def _person(name: str) -> str:
+    """Return a person's name as one line. Raises Refused for what is no name: it stands in mails to strangers."""
+    name = " ".join(name.split())
+    if len(name) > LONGEST_NAME or _ADDRESS.search(name):
+        raise Refused(
+            f"A name has at most {LONGEST_NAME} characters and holds no web or mail address: it stands in mails to "
+            "people who do not know you. Nothing was kept.",
+            code="no_name",
+        )
+    return name
 
 
 # --- people ------------------------------------------------------------------------------------------------
@@ -58,7 +71,7 @@ def create_user(
     if User.objects.filter(email=email.strip().lower()).exists():
         raise Refused(f"There is a user with the mail address {email} already.", code="email_taken")
     user = User.objects.create_user(
-        email=email, password=password, name=_one_line(name), time_zone=time_zone, is_operator=is_operator
+        email=email, password=password, name=_person(name), time_zone=time_zone, is_operator=is_operator
     )
     record("user.added", actor=actor, subject=user, after=snapshot(user))
     return user
@@ -68,7 +81,7 @@ def create_user(
 def change_own_settings(user: User, *, name: str, time_zone: str) -> User:
     """Change what belongs to the user: name and time zone."""
     before = snapshot(user)
-    user.name, user.time_zone = _one_line(name), time_zone
+    user.name, user.time_zone = name if name == user.name else _person(name), time_zone
     check_row(user)
     user.save(update_fields=["name", "time_zone"])
     record("user.changed", actor=user, subject=user, before=before, after=snapshot(user))

@@ -1,5 +1,6 @@
 """Tries to log in that did not succeed, counted per (mail, address) and per address; codes of a second factor
-per user; links to set a new password per mail and per address. In the database: Redis may be emptied.
+per user; links to set a new password per mail and per address. In the database: Redis may be emptied. An address is
+what one stranger can call their own: of IPv6 the whole /64.
 
 The row's key is a keyed hash, so the table names nobody, and an unknown mail counts like a known one.
 """
@@ -13,6 +14,7 @@ from django.db.models import F
 from django.utils.crypto import salted_hmac
 
 from accounts.models import LoginThrottle
+from portal.audit.facts import neighbourhood
 
 WINDOW = timedelta(minutes=15)
 TRIES_PER_PAIR = 5
@@ -24,13 +26,11 @@ RESETS_PER_ADDRESS = 20
 
 
 def _keys(email: str, address: str | None) -> list[tuple[str, int]]:
-    pair = f"{email.strip().lower()}\n{address or ''}"
+    whose = neighbourhood(address)
+    pair = f"{email.strip().lower()}\n{whose}"
     return [
         (salted_hmac("accounts.throttle.pair", pair, algorithm="sha256").hexdigest(), TRIES_PER_PAIR),
-        (
-            salted_hmac("accounts.throttle.address", address or "", algorithm="sha256").hexdigest(),
-            TRIES_PER_ADDRESS,
-        ),
+        (salted_hmac("accounts.throttle.address", whose, algorithm="sha256").hexdigest(), TRIES_PER_ADDRESS),
     ]
 
 
@@ -99,7 +99,7 @@ def take_reset(email: str, address: str | None, *, now: datetime) -> tuple[bool,
     Both are looked at whatever comes out, and an unknown mail counts like a known one.
     """
     mail = salted_hmac("accounts.throttle.reset", email.strip().lower(), algorithm="sha256").hexdigest()
-    here = salted_hmac("accounts.throttle.reset_from", address or "", algorithm="sha256").hexdigest()
+    here = salted_hmac("accounts.throttle.reset_from", neighbourhood(address), algorithm="sha256").hexdigest()
     may_ask = _take([(here, RESETS_PER_ADDRESS)], now) <= 0
     may_send = _take([(mail, RESETS_PER_MAIL)], now) <= 0
     return may_ask, may_send

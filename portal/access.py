@@ -18,6 +18,7 @@ account itself); one with a field `account` need not say it. What is another acc
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -562,7 +563,7 @@ class PortalView(Guard, View, abstract=True):
             return redirect(settings.SECOND_FACTOR_URL)
         self.check_personal()
         try:
-            refuse_nulls(request)
+            refuse_unsound(request)
             response = super().dispatch(request, *args, **kwargs)
         except Trouble as trouble:
             return self.trouble(trouble)
@@ -594,11 +595,18 @@ class PortalView(Guard, View, abstract=True):
         return response
 
 
-def refuse_nulls(request: HttpRequest) -> None:
-    """Raise Refused for a null character in what was posted: nobody types one, and the database holds none."""
-    if any("\x00" in value for name in request.POST for value in request.POST.getlist(name)):
+# Embeddings, overrides and isolates: with one in a name, the rest of the sentence around it reads backwards.
+TURNS = "\u202a-\u202e\u2066-\u2069"
+_UNSOUND = re.compile(f"[\x00{TURNS}]")
+
+
+def refuse_unsound(request: HttpRequest) -> None:
+    """Raise Refused for what nobody types: a null character, which the database does not hold, and turned writing."""
+    if any(_UNSOUND.search(value) for name in request.POST for value in request.POST.getlist(name)):
         raise Refused(
-            "What was sent holds an invisible null character. Nothing was changed. Type it anew.", code="null"
+            "What was sent holds an invisible character that is no text: a null, or one that turns the direction of "
+            "writing. Nothing was changed. Type it anew.",
+            code="null",
         )
 
 

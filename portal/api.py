@@ -66,7 +66,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from portal.access import Guard, Permission
+from portal.access import TURNS, Guard, Permission
 from portal.audit.services import record_outside
 from portal.counting import count
 from portal.errors import NotPermitted, Refused
@@ -92,7 +92,7 @@ MAX_KEY_LENGTH = 200
 MAX_BODY_BYTES = 1024 * 1024
 MAX_DEPTH = 32
 # What PostgreSQL holds in no text: the null character, and halves of characters.
-_UNSOUND = re.compile("[\x00\ud800-\udfff]")
+_UNSOUND = re.compile(f"[\x00\ud800-\udfff{TURNS}]")
 
 
 class ProblemOut(serializers.Serializer[Any]):
@@ -158,7 +158,10 @@ def _unfit(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, st
             yield from _unfit(item, path, depth + 1)
     elif isinstance(value, str):
         if not _is_sound(value):
-            yield path, "Null characters and lone surrogates are no text."
+            yield (
+                path,
+                "Null characters, lone surrogates and marks that turn the direction of writing are no text.",
+            )
     elif isinstance(value, float) and not math.isfinite(value):
         yield path, "This number is too large."
 

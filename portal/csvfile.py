@@ -24,7 +24,9 @@ from portal.paging import MAX_LIMIT, keyset
 
 Row = TypeVar("Row", bound=Model)
 # A spreadsheet runs a cell that begins like this; a plain number or phone number does no harm.
-_RUNS = ("=", "+", "-", "@", "\t", "\r", "\n")
+_RUNS = ("=", "+", "-", "@", "\t", "\r", "\n", *"\uff1d\uff0b\uff0d\uff20")
+# What some programs drop before they look: blanks, quotes, and what cannot be seen.
+_DROPPED = " '\"\u00a0\u200b\u2060\u3000\ufeff"
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
 
@@ -42,8 +44,7 @@ def cell(value: Any) -> str:
         case list() | tuple():
             return cell(", ".join(str(item) for item in value))
     text = str(value).replace("\x00", "")
-    # Leading blanks and quotes are dropped by some programs before they look.
-    if text.lstrip(" '\"").startswith(_RUNS) and not _NUMBER.fullmatch(text):
+    if text.lstrip(_DROPPED).startswith(_RUNS) and not _NUMBER.fullmatch(text):
         return "'" + text
     return text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -27,3 +28,14 @@ def current_facts() -> RequestFacts:
 def set_facts(facts: RequestFacts) -> None:
     """Remember the facts for the rest of this request (a context variable, so requests never mix)."""
     _facts.set(facts)
+
+
+def neighbourhood(address: str | None) -> str:
+    """Return what one stranger can call their own: an IPv4 address, or the /64 of an IPv6 one."""
+    try:
+        known: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(address or "")
+    except ValueError:
+        return "unknown"
+    # An IPv4 caller of a socket that speaks both is ::ffff:a.b.c.d, and all of those are no one's neighbours.
+    known = getattr(known, "ipv4_mapped", None) or known
+    return str(ipaddress.ip_network((known, 64), strict=False)) if known.version == 6 else str(known)

@@ -12,7 +12,6 @@ numbers of the actor, the subject and whom it names (`people` of its model, or t
 
 from __future__ import annotations
 
-import ipaddress
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
@@ -24,7 +23,7 @@ from django.core.cache import cache
 from django.db import models, transaction
 from redis.exceptions import RedisError
 
-from portal.audit.facts import current_facts
+from portal.audit.facts import current_facts, neighbourhood
 from portal.audit.models import AuditEntry
 from portal.audit.subjects import Sealer, people_of, subject_of
 
@@ -162,7 +161,7 @@ def record_flood(what: str, *, why: str = "", **fields: Any) -> AuditEntry | Non
     Returns None for what was only counted. With Redis away every one is written: rather many than none.
     """
     after = dict(fields.pop("after", None) or {})
-    key = f"audit-flood:{what}:{why}:{_neighbourhood(current_facts().address)}"
+    key = f"audit-flood:{what}:{why}:{neighbourhood(current_facts().address)}"
     try:
         if not cache.add(f"{key}:minute", 1, timeout=FLOOD_WINDOW_S):
             cache.add(f"{key}:count", 0, timeout=_COUNT_KEPT_S)
@@ -178,12 +177,3 @@ def record_flood(what: str, *, why: str = "", **fields: Any) -> AuditEntry | Non
 
 
 _COUNT_KEPT_S = 24 * 3600
-
-
-def _neighbourhood(address: str | None) -> str:
-    """Return what one stranger can call their own: an IPv4 address, or the /64 of an IPv6 one."""
-    try:
-        known = ipaddress.ip_address(address or "")
-    except ValueError:
-        return "unknown"
-    return str(ipaddress.ip_network((known, 64), strict=False)) if known.version == 6 else str(known)

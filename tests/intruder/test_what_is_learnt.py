@@ -88,7 +88,7 @@ def test_no_kept_answer_names_an_erased_user():
 
 def test_a_name_is_one_line():
     user = make.user("Ada")
-    name = "Ada\n\nYour access ends today. Log in at https://evil.example/ now"
+    name = "Ada\n\nYour access ends today. Call us now"
     answer = Client().patch(
         "/api/v1/me", {"name": name}, content_type="application/json", **make.bearer(make.token(user))
     )

@@ -27,7 +27,7 @@ def test_a_mail_to_a_stranger_cannot_be_written_by_the_inviters_name():
     admin = make.member(account, "admin", "Ada")
     Client().patch(
         "/api/v1/me",
-        {"name": "Ada\n\nYour access ends today. Log in at https://evil.example/ now.\n"},
+        {"name": "Ada\n\nYour access ends today. Call us now.\n"},
         content_type="application/json",
         **make.bearer(make.token(admin)),
     )
