@@ -9,7 +9,7 @@ from uuid import UUID
 from allauth.account.internal.flows.login import perform_password_login
 from allauth.account.models import Login
 from django.contrib import messages
-from django.db.models import QuerySet
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -35,6 +35,7 @@ from portal.errors import NotPermitted, Refused
 from portal.paging import keyset
 
 MOST_SHOWN = 100
+ENDED_SHOWN = 5
 ROLE_LABELS = {**dict(AccountRole.choices), **dict(TeamRole.choices)}
 
 
@@ -53,9 +54,14 @@ def invited_page(place: Account | Team, request: HttpRequest) -> dict[str, Any]:
 def service_tokens_page(account: Account) -> dict[str, Any]:
     """Return an account's service tokens for the template: those that can be used first, then the latest that ended."""
     now = timezone.now()
-    rows = tokens.service_tokens_of(account).order_by("-id")
-    live = list(rows.filter(revoked_at__isnull=True, expires_at__gt=now)[:MOST_SHOWN])
-    ended = list(rows.exclude(revoked_at__isnull=True, expires_at__gt=now)[:5])
+    can_be_used = Q(revoked_at__isnull=True, expires_at__gt=now)
+    rows = list(
+        tokens.service_tokens_of(account)
+        .annotate(is_live=ExpressionWrapper(can_be_used, output_field=BooleanField()))
+        .order_by("-is_live", "-id")[: MOST_SHOWN + ENDED_SHOWN]
+    )
+    live = [one for one in rows if one.is_live]
+    ended = [one for one in rows if not one.is_live][:ENDED_SHOWN]
     return {"service_tokens": live + ended, "live_tokens": {one.pk for one in live}, "now": now}
 
 

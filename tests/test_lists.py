@@ -35,8 +35,8 @@ MORE = {
     "scaledown:plan-list": 5,
     # factors, tokens, organizations, activity; alarms and notices
     "me": 5,
-    # the account, its members, the team, a page of invitations; alarms and notices
-    "accounts:access": 5,
+    # the account, its members, the team, a page of invitations, its service tokens; alarms and notices
+    "accounts:access": 6,
 }
 OF_SEALED_TEXTS = 'FROM "audit_subjectkey"'
 # What keeps the session itself comes once in a while, whatever the page shows.

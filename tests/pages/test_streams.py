@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from accounts import members, sessions
 from accounts.models import ApiToken, Membership, User
-from accounts.services import revoke_token
+from accounts.tokens import revoke_token
 from portal import streams
 from portal.runs import registry
 from scaledown import services
