@@ -18,6 +18,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from accounts import throttle
 from accounts.models import Account, CloudConnection, Contact, ContactRole, User
+from accounts.services import check_identity_url
 from accounts.tokens import networks_of, reach_of
 from portal.access import SCOPE_SAYS, SCOPES, SERVICE_SCOPES
 from portal.audit.services import record_flood, record_outside
@@ -231,12 +232,10 @@ class ConnectionForm(forms.ModelForm):
         help_texts = {"region": "As in the provider's catalog, like DFW."}
 
     def clean_identity_url(self) -> str:
-        """Refuse an address that the portal would not call (portal/egress.py)."""
-        from portal.egress import check_url
-
+        """Refuse an address that the portal would not call, or that is not the provider's."""
         url: str = self.cleaned_data["identity_url"]
         try:
-            check_url(url)
+            check_identity_url(url)
         except Refused as refusal:
             raise ValidationError(refusal.says) from refusal
         return url

@@ -23,10 +23,10 @@ from accounts.models import (
     TeamMembership,
     TeamRole,
 )
+from accounts.services import check_identity_url
 from accounts.tokens import networks_of
 from portal.access import SCOPES, SERVICE_ROLES, SERVICE_SCOPES, Permission
 from portal.api import judged
-from portal.egress import check_url
 from portal.zones import validate_time_zone
 
 
@@ -183,8 +183,8 @@ class ConnectionIn(serializers.Serializer[Any]):
     region = serializers.CharField(max_length=20)
 
     def validate_identity_url(self, value: str) -> str:
-        """Refuse an address that the portal would not call."""
-        return judged(check_url, value)
+        """Refuse an address that the portal would not call, or that is not the provider's."""
+        return judged(check_identity_url, value)
 
 
 class ConnectionChange(ConnectionIn):

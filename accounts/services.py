@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -23,6 +24,7 @@ from accounts.models import (
     User,
 )
 from portal.audit.services import record, snapshot
+from portal.egress import check_url
 from portal.errors import Refused
 from portal.events.services import emit
 from portal.lists import ListAsked
@@ -317,6 +319,22 @@ CONNECTION_FIELDS = ("name", "provider", "identity_url", "username", "api_key", 
 FIXED_ONCE_USED = ("provider", "identity_url", "tenant", "region")
 
 
+def check_identity_url(url: str) -> None:
+    """Raise Refused for an identity endpoint that the portal would not call, or that the operator has not named.
+
+    The portal believes what the endpoint says of a tenant, so an operator can name the provider's own (`IDENTITY_HOSTS`).
+    """
+    target = check_url(url)
+    if not settings.IDENTITY_HOSTS:
+        return
+    if not {target.host, f"{target.host}:{target.port}"} & set(settings.IDENTITY_HOSTS):
+        raise Refused(
+            f"Cloud connections of this portal point to {' or '.join(settings.IDENTITY_HOSTS)} only. "
+            "Check the endpoint, or ask an operator to add its host to IDENTITY_HOSTS.",
+            code="endpoint_not_allowed",
+        )
+
+
 @transaction.atomic
 def add_connection(account: Account, fields: Mapping[str, Any], *, actor: User | None) -> CloudConnection:
     """Add the credentials with which the portal reaches a provider account. The key is stored encrypted."""
@@ -325,6 +343,7 @@ def add_connection(account: Account, fields: Mapping[str, Any], *, actor: User |
     _apply(connection, fields, CONNECTION_FIELDS)
     if not connection.api_key:
         raise Refused("A cloud connection needs the provider's API key.", code="key_missing")
+    check_identity_url(connection.identity_url)
     check_row(connection)
     connection.save()
     record("connection.added", actor=actor, account=account, subject=connection, after=snapshot(connection))
@@ -361,6 +380,8 @@ def change_connection(
             code="key_missing",
         )
     _apply(locked, changes, CONNECTION_FIELDS)
+    if "identity_url" in moved:
+        check_identity_url(locked.identity_url)
     check_row(locked)
     locked.save()
     record(

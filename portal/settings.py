@@ -296,6 +296,11 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 EGRESS_ALLOW: list[str] = env.list("EGRESS_ALLOW", default=[])
 # Networks that an operator opened for status URLs of servers (CIDR, …).
 EGRESS_ALLOW_NETWORKS: list[str] = env.list("EGRESS_ALLOW_NETWORKS", default=[])
+# The only hosts at which a provider's identity service is taken for one (host or host:port, …); none means any that the
+# portal may reach. What is claimed of a tenant's load balancers rests on that service's word.
+IDENTITY_HOSTS: list[str] = [
+    host.strip().lower() for host in env.list("IDENTITY_HOSTS", default=[]) if host.strip()
+]
 # How many times the provider's documented rates its accounts may be asked (raised limits; a desk's simulator).
 CLOUD_RATE_FACTOR = number("CLOUD_RATE_FACTOR", 20.0 if DESK_MODE else 1.0)
 SIMULATOR_URL = env.str("SIMULATOR_URL", default="")

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.test import Client
 from django.utils import timezone
 
 from accounts import services, tokens
@@ -174,6 +175,54 @@ def test_a_stored_key_is_sent_to_no_other_endpoint():
     assert CloudConnection.objects.get(pk=row.pk).identity_url == CONNECTION["identity_url"]
     moved = services.change_connection(row, {**elsewhere, "api_key": "the-new-one"}, actor=actor)
     assert (moved.identity_url, moved.api_key) == (elsewhere["identity_url"], "the-new-one")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "url", "is_taken"),
+    [
+        ([], "https://identity.provider.example/v2.0", True),
+        (["identity.provider.example"], "https://identity.provider.example/v2.0", True),
+        (["identity.provider.example"], "https://IDENTITY.provider.example:8443/v2.0", True),
+        (["identity.provider.example:443"], "https://identity.provider.example/v2.0", True),
+        (["identity.provider.example:443"], "https://identity.provider.example:8443/v2.0", False),
+        (["identity.provider.example"], "https://identity.provider.example.collector.example/v2.0", False),
+        (["identity.provider.example"], "https://collector.example/identity.provider.example", False),
+    ],
+)
+def test_a_connection_points_to_an_identity_service_that_the_operator_named(settings, allowed, url, is_taken):
+    settings.IDENTITY_HOSTS = allowed
+    account = make.account()
+    actor = make.launch_manager(account.team)
+    if is_taken:
+        services.add_connection(account, {**CONNECTION, "identity_url": url}, actor=actor)
+        return
+    with pytest.raises(Refused, match=r"point to identity\.provider\.example"):
+        services.add_connection(account, {**CONNECTION, "identity_url": url}, actor=actor)
+    row = services.add_connection(
+        account, {**CONNECTION, "identity_url": "https://identity.provider.example/v2.0"}, actor=actor
+    )
+    with pytest.raises(Refused, match=r"point to identity\.provider\.example"):
+        services.change_connection(row, {"identity_url": url, "api_key": "another"}, actor=actor)
+
+
+def test_page_and_api_say_which_identity_service_is_taken(settings):
+    settings.IDENTITY_HOSTS = ["identity.provider.example"]
+    account = make.account()
+    browser = Client()
+    browser.force_login(make.launch_manager(account.team))
+    fields = {**CONNECTION, "identity_url": "https://collector.example/v2.0"}
+    page = browser.post(f"/accounts/{account.ref}/connections/add/", fields)
+    api = browser.post(
+        f"/api/v1/accounts/{account.ref}/connections",
+        fields,
+        content_type="application/json",
+        HTTP_IDEMPOTENCY_KEY="once",
+    )
+    assert page.status_code == 422
+    assert api.status_code in (400, 422)
+    for answer in (page, api):
+        assert "point to identity.provider.example only" in answer.content.decode()
+    assert not CloudConnection.objects.filter(account=account).exists()
 
 
 def test_once_used_a_connection_keeps_where_it_points():

@@ -60,6 +60,23 @@ def test_every_variable_of_a_container_is_one_that_the_portal_reads(name):
         assert f'"{variable}"' in read or variable in others, variable
 
 
+def test_what_the_guide_says_can_be_set_reaches_the_containers():
+    """A variable that is documented and not handed on is set in vain: REQUIRE_SECOND_FACTOR once was."""
+    guide = (
+        (ROOT / "docs/operations.md").read_text().split("## In production")[1].split("**Log-in through")[0]
+    )
+    rows = [line.split("|")[1] for line in guide.splitlines() if line.startswith("| `")]
+    documented = {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)}
+    assert {"REQUIRE_SECOND_FACTOR", "OIDC_ISSUERS", "FIELD_KEYS"} <= documented
+    # The names of the site and of the servers' own settings go into other variables; the image sets STATIC_ROOT.
+    elsewhere = {"SITE_ADDRESS", "POSTGRES_PASSWORD", "VALKEY_PASSWORD", "STATIC_ROOT"}
+    workers = {"TICKS_CONCURRENCY", "WORK_CONCURRENCY", "METRICS_LISTEN"}
+    for name in OURS:
+        assert documented - elsewhere - workers - set(SERVICES[name]["environment"]) == set()
+    text = (ROOT / "docker-compose.yml").read_text()
+    assert all(f"{name}" in text for name in documented - {"STATIC_ROOT"})
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_no_desk_setting_reaches_a_container(name):
     assert not {"DESK_MODE", "SIMULATOR_URL", "EGRESS_ALLOW"} & set(SERVICES[name]["environment"])
