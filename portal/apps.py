@@ -13,6 +13,7 @@ class PortalConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks (a module that nobody imports checks nothing) and the operator's panel."""
+        from portal import celery  # noqa: F401, I001  (says where a worker counts, before anything counts)
         from portal import checks, installation  # noqa: F401
 
         installation.register()

@@ -126,6 +126,9 @@ def test_an_admin_who_erases_is_erased_with_it_and_the_record_says_that_it_was_d
 @pytest.mark.django_db
 def test_an_account_that_is_not_there_or_an_operator_who_is_none_is_said():
     desk = Desk()
-    for ref, by in (("not-a-ref", desk.operator.email), (str(desk.account.ref), desk.lead.email)):
-        with pytest.raises(CommandError, match="There is no"):
+    for ref, by, says in (
+        ("not-a-ref", desk.operator.email, "There is no account"),
+        (str(desk.account.ref), desk.lead.email, "is no active operator"),
+    ):
+        with pytest.raises(CommandError, match=says):
             call_command("erase_account", ref, name=NAME, by=by, reason="x")

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
-import subprocess
-import sys
 import time
 from html import unescape
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
@@ -27,6 +24,7 @@ from portal.embedded.application import local_issuers
 from portal.issuers import oidc_issuers, origins_of
 from portal.notify.models import Message
 from tests import factories as make
+from tests.issuer import free_port, running_issuer
 
 ISSUER = {
     "id": "acme",
@@ -43,33 +41,10 @@ def _nothing_counted_yet():
     cache.clear()
 
 
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def mock():
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "oidc_provider_mock", "--port", str(port), "--require-nonce"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            try:
-                httpx.get(f"{url}/.well-known/openid-configuration", trust_env=False)
-                break
-            except httpx.TransportError:
-                assert process.poll() is None, "the issuer ended"
-                time.sleep(0.1)
+    with running_issuer() as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 def configure(settings, url, **more):

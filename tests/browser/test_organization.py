@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import subprocess
-import sys
-import time
 
 import httpx
 import pytest
@@ -16,38 +12,27 @@ from playwright.sync_api import expect
 from portal.embedded import start_portal
 from tests.browser import story
 from tests.browser.test_stories import look
+from tests.issuer import running_issuer
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
 def issuer():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "oidc_provider_mock", "--port", str(port), "--require-nonce"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            try:
-                httpx.get(f"{url}/.well-known/openid-configuration", trust_env=False)
-                break
-            except httpx.TransportError:
-                assert process.poll() is None, "the issuer ended"
-                time.sleep(0.1)
+    with running_issuer() as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @pytest.fixture(scope="module")
 def portal(issuer):
-    one = {"id": "acme", "name": "Acme", "issuer": issuer, "client_id": "c", "client_secret": "s"}
+    one = {
+        "id": "acme",
+        "name": "Acme",
+        "issuer": issuer,
+        "client_id": "c",
+        "client_secret": "s",
+        "domains": ["lindgren.example", "elsewhere.example"],
+    }
     with pytest.MonkeyPatch.context() as patched:
         # A desk opens the way to an issuer of this very machine by what stands in its own environment.
         patched.setitem(os.environ, "OIDC_ISSUERS", json.dumps([one]))

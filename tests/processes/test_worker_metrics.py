@@ -5,15 +5,10 @@ import urllib.request
 
 import pytest
 
+from tests.issuer import free_port
 from tests.processes.test_engine_processes import is_complete, run, wait_for, workers, world  # noqa: F401
 
 pytestmark = [pytest.mark.process, pytest.mark.django_db(transaction=True)]
-
-
-def free_port():
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        return asked.getsockname()[1]
 
 
 def scraped(port, name):

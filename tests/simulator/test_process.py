@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,15 +11,11 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+from tests.issuer import free_port
+
 pytestmark = pytest.mark.process
 
 CONTROL = {"X-Simulator-Token": "secret"}
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.erasure import erase_account
-from accounts.models import Account, User
+from accounts.management.commands.deactivate_user import operator_named
+from accounts.models import Account
 from portal.errors import Refused
 
 
@@ -26,9 +27,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Erase."""
-        actor = User.objects.filter(email=options["by"].lower(), is_operator=True, is_active=True).first()
-        if actor is None:
-            raise CommandError(f"There is no operator with the mail address {options['by']}.")
+        actor = operator_named(options["by"])
         try:
             account = Account.objects.get(ref=options["ref"])
         except (Account.DoesNotExist, ValueError, ValidationError):

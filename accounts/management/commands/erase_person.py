@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.erasure import erase_person
-from accounts.models import User
+from accounts.management.commands.deactivate_user import operator_named, user_named
 from portal.errors import Refused
 
 
@@ -24,12 +24,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Erase."""
-        actor = User.objects.filter(email=options["by"].lower(), is_operator=True, is_active=True).first()
-        if actor is None:
-            raise CommandError(f"There is no operator with the mail address {options['by']}.")
-        user = User.objects.filter(email=options["email"].lower()).first()
-        if user is None:
-            raise CommandError(f"There is no user with the mail address {options['email']}.")
+        actor = operator_named(options["by"])
+        user = user_named(options["email"])
         try:
             erase_person(user, actor=actor, reason=options["reason"])
         except Refused as refusal:
