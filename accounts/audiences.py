@@ -40,7 +40,7 @@ def emergency(account: Account) -> list[Recipient]:
     """Return the customer's emergency contacts who have a mail address, in the order in which they are called."""
     rows = Contact.objects.filter(account=account, roles__contains=[ContactRole.EMERGENCY]).exclude(email="")
     return [
-        Recipient(address=row.email, name=row.name, time_zone=row.time_zone, is_customer=True)
+        Recipient(address=row.email, name=row.name, time_zone=row.time_zone, is_customer=True, person=row)
         for row in rows.order_by("escalation_order", "pk")
     ]
 

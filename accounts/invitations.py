@@ -386,6 +386,8 @@ def _send(invitation: Invitation, token: str, actor: User, now: datetime) -> Non
             "is_customer": isinstance(place, Account),
         },
         reason="invited to the portal",
+        person=invitation,
+        people=[actor, invitation],
     )
 
 

@@ -69,6 +69,7 @@ def tell_confirm_address(user: User, email: str, path: str) -> None:
         period=str(uuid.uuid4()),
         context={"name": user.name, "time_zone": user.time_zone, "link_url": path},
         reason="asked for another mail address",
+        person=user,
     )
 
 
@@ -99,4 +100,5 @@ def tell_address_changed(user: User, *, old: str) -> None:
             "url": reverse("login"),
         },
         reason="the mail address was changed",
+        person=user,
     )

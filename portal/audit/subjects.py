@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.db import models, transaction
 from django.db.models import TextField
 from django.db.models.functions import Cast
+from django.utils.html import escape
 
 from portal.crypto import Undecryptable, decrypt
 
@@ -75,12 +76,17 @@ def erased_name(ref: uuid.UUID) -> str:
 class Sealer:
     """Seals values of several people with one look for their keys; makes the keys that are missing.
 
-    Must be used in the transaction that keeps what it returns: a key made here falls with it.
+    Must be used in the transaction that keeps what it returns: a key made here falls with it. For `if_known` none is
+    made: two transactions that need the same new key wait for each other, which must not happen to a run that halts
+    because of everybody who is told of it. Whoever has no key yet is left as they are.
     """
 
-    def __init__(self, people: Iterable[Any]) -> None:
-        self._people = {subject: person for person in people if (subject := subject_of(person)) is not None}
-        self._keys = _keys_for_sealing(self._people) if self._people else {}
+    def __init__(self, people: Iterable[Any], *, if_known: Iterable[Any] = ()) -> None:
+        named_here = {subject: row for row in people if (subject := subject_of(row)) is not None}
+        others = {subject: row for row in if_known if (subject := subject_of(row)) is not None}
+        self._keys = _keys_for_sealing(named_here, others) if named_here or others else {}
+        known = {subject: row for subject, row in others.items() if subject in self._keys}
+        self._people = {**known, **named_here}
         self._words = sorted(
             (
                 (word, subject)
@@ -96,6 +102,11 @@ class Sealer:
         key = self._keys.get(subject)
         sealed = "" if key is None else _encrypt(key, subject, value)
         return f"⟦{subject.ref.hex}.{sealed}⟧"
+
+    def value_or_plain(self, person: Any, text: str) -> str:
+        """Return a text about a person as a token of theirs; the plain text where it is empty or they have no key."""
+        subject = subject_of(person)
+        return self.value(subject, text) if text and subject in self._people else text
 
     def name(self, person: Any) -> str:
         """Return a person's name as a token; the plain text of whoever is no subject."""
@@ -154,13 +165,17 @@ def _encrypt(key: bytes, subject: Subject, value: Any) -> str:
     return base64.urlsafe_b64encode(nonce + box).decode("ascii")
 
 
-def _keys_for_sealing(subjects: Iterable[Subject]) -> dict[Subject, bytes]:
-    """Return the data keys of `subjects`, new ones made; an erased subject gets none and stays erased."""
+def _keys_for_sealing(subjects: Iterable[Subject], if_known: Iterable[Subject] = ()) -> dict[Subject, bytes]:
+    """Return the data keys of `subjects`, new ones made, and those that `if_known` have.
+
+    An erased subject gets none and stays erased.
+    """
     from portal.audit.models import Erasure, SubjectKey
 
-    wanted = {subject.ref: subject for subject in subjects}
+    needed = {subject.ref: subject for subject in subjects}
+    wanted = {subject.ref: subject for subject in if_known} | needed
     stored = _stored_keys(wanted)
-    missing = [ref for ref in wanted if ref not in stored]
+    missing = [ref for ref in needed if ref not in stored]
     if missing:
         erased = set(Erasure.objects.filter(ref__in=missing).values_list("ref", flat=True))
         fresh = [
@@ -200,6 +215,15 @@ def open_values(values: Sequence[Any]) -> list[Any]:
         return list(values)
     keys, erased = _keys_for_opening(refs)
     return [_opened(value, keys, erased) for value in values]
+
+
+def open_html(html: str) -> str:
+    """Return HTML with every token opened and escaped: what a person is called is never markup. At most two queries."""
+    refs = {uuid.UUID(ref) for ref in _refs_in(html)}
+    if not refs:
+        return html
+    keys, erased = _keys_for_opening(refs)
+    return _TOKEN.sub(lambda found: escape(str(_open_token(found, keys, erased))), html)
 
 
 def _keys_for_opening(refs: Iterable[uuid.UUID]) -> tuple[dict[uuid.UUID, bytes], frozenset[uuid.UUID]]:

@@ -4,6 +4,9 @@ Templates get the context that was told plus `name` (of the reader), `is_custome
 `account_name`. A value named `url` or `…_url` is a path of the portal and arrives absolute; an address of
 another place is refused, so that no mail of ours leads elsewhere. Text is not escaped, HTML always is. Times
 are shown in the reader's zone.
+
+People stand in a context as tokens (portal/audit/subjects.py), and so they do in what is written from it and kept. `opened`
+gives the words to read; once somebody was erased, "erased person 7F3A" stands there instead.
 """
 
 from __future__ import annotations
@@ -30,13 +33,15 @@ from django.template.base import Template
 from django.urls import reverse
 from django.utils import timezone
 
+from portal.audit.subjects import open_html, open_values
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 SUBJECT_MAX = 180
 
 
 @dataclass(frozen=True)
 class Written:
-    """A message as its reader gets it."""
+    """A message: as it is kept, with people as tokens, or `opened`, as its reader gets it."""
 
     subject: str
     text: str
@@ -110,12 +115,12 @@ def absolute(path: str) -> str:
 
 
 def write(name: str, context: Mapping[str, Any], *, zone: str = "UTC") -> Written:
-    """Return what purpose `name` says with this context, its times shown in `zone`."""
+    """Return what purpose `name` says with this context, its times shown in `zone`; tokens stay tokens."""
     subject, text, html = load_templates(name)
     known = _ready(context)
     with timezone.override(ZoneInfo(zone)):
         return Written(
-            subject=one_line(subject.render(Context(known, autoescape=False))),
+            subject=_title(subject.render(Context(known, autoescape=False))),
             text=_tidy(text.render(Context(known, autoescape=False))),
             html=html.render(Context(known)),
         )
@@ -124,7 +129,13 @@ def write(name: str, context: Mapping[str, Any], *, zone: str = "UTC") -> Writte
 def write_subject(name: str, context: Mapping[str, Any], *, zone: str = "UTC") -> str:
     """Return the subject alone: also the title of the notice in the portal."""
     with timezone.override(ZoneInfo(zone)):
-        return one_line(load_templates(name)[0].render(Context(_ready(context), autoescape=False)))
+        return _title(load_templates(name)[0].render(Context(_ready(context), autoescape=False)))
+
+
+def opened(written: Written) -> Written:
+    """Return what was written as its reader gets it: with the names of people, or what stands for the erased."""
+    subject, text = open_values([written.subject, written.text])
+    return Written(one_line(subject), text, open_html(written.html))
 
 
 def _ready(context: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,11 +153,22 @@ def _ready(context: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def flat(context: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a context with each of its texts, paths aside, as one line; what is sealed afterwards stays so."""
+    return {key: value if _is_url(key) else _flat(value) for key, value in context.items()}
+
+
 def _flat(value: Any) -> Any:
     """Return what people typed as one line: nobody writes a paragraph of a mail of ours by a name or a title."""
     if isinstance(value, str):
         return " ".join(value.split())
-    return [_flat(item) for item in value] if isinstance(value, list) else value
+    return [_flat(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _title(text: str) -> str:
+    """Return a subject as one line, cut where it is too long, but never within a token: `opened` cuts that one."""
+    line = " ".join(_CONTROL.sub(" ", text).split())
+    return line if "⟦" in line else one_line(line)
 
 
 def one_line(text: str) -> str:

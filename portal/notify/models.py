@@ -13,6 +13,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
+from portal.audit.subjects import OpenedQuerySet
 from portal.crypto import EncryptedTextField
 from portal.notify.registry import ALWAYS_ON, Kind, Urgency
 from portal.rows import Referenced
@@ -32,6 +33,9 @@ class MailState(models.TextChoices):
 
 class Message(Referenced):
     """One thing told to one person. What it says is encrypted at rest, since names and links are in it.
+
+    Whom it names, and the address of who is no user, stand in it as tokens (portal/audit/subjects.py): erasing somebody
+    makes their name unreadable in what was told to others too. `title` and `address` are opened as they are read.
 
     `recipient_key` is "user:<id>" or a keyed hash of the address. `context` is what the templates get, until
     they were rendered at the first try; what was rendered stays, so that every try sends the same bytes.
@@ -73,6 +77,9 @@ class Message(Referenced):
     read_at = models.DateTimeField(null=True)
 
     account_path = "account"
+
+    objects = OpenedQuerySet.as_manager()
+    sealed_fields = ("title", "address")
 
     class Meta:
         constraints = [

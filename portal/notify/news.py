@@ -44,6 +44,7 @@ def approval_asked(request: ApprovalRequest, *, asked_by: Any, url: str) -> None
             "url": url,
         },
         reason="approval asked",
+        people=[asked_by, request.author],
     )
 
 
@@ -71,6 +72,7 @@ def approval_ended(request: ApprovalRequest, *, url: str) -> None:
             "url": url,
         },
         reason="approval ended",
+        people=[*askers.values(), *(one.by for one in decided)],
     )
 
 
@@ -138,6 +140,7 @@ def _tell_of_run(
         },
         urgency=urgency,
         reason=f"run {run.status}",
+        people=[run.in_charge],
     )
 
 
@@ -164,6 +167,7 @@ def standstill_changed(standstill: Standstill, touched: Sequence[Run]) -> None:
             },
             urgency=_NOTICE,
             reason="standstill",
+            people=[standstill.by, standstill.lifted_by],
         )
 
 

@@ -65,7 +65,8 @@ class Purpose:
 class Recipient:
     """One person to be told: a user, or an address without log-in (`name` and `time_zone` are that person's).
 
-    `is_customer` chooses the plainer words.
+    `is_customer` chooses the plainer words. `person` is the row that the address is of (a contact, an invitation), under
+    whose key it is kept.
     """
 
     user: Any = None
@@ -73,6 +74,7 @@ class Recipient:
     name: str = ""
     time_zone: str = "UTC"
     is_customer: bool = False
+    person: Any = None
 
 
 Audience = Callable[[Any], Iterable[Recipient]]

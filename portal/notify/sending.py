@@ -25,6 +25,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 
 from portal.access import visible_to
+from portal.audit.subjects import open_rows, open_values
 from portal.notify import compose, metrics
 from portal.notify.models import MailState, Message, Preference
 from portal.notify.quiet import may_go_at
@@ -88,10 +89,14 @@ def claim_one(*, lease_s: float | None = None) -> Message | None:
     """Return one due mail that is this worker's until its lease ends, or None. One conditional UPDATE."""
     wanted_s = lease_s if lease_s is not None else settings.MAIL_DEADLINE_S + LEASE_MARGIN_S
     with transaction.atomic():
-        return next(
+        message = next(
             iter(Message.objects.raw(_CLAIM, {"claim": uuid.uuid4(), "lease_s": wanted_s})),
             None,
         )
+    if message is not None:
+        # The title stays as it is kept: who is told that this mail came back keeps it so too.
+        open_rows([message], ["address"])
+    return message
 
 
 def settle_dead_claims() -> int:
@@ -165,9 +170,10 @@ def _must_wait(message: Message) -> datetime | None:
 
 
 def _still_theirs(message: Message) -> bool:
-    """Whether a user is still active and may still see the account that the message is about."""
+    """Whether a user is still active and may still see the account that it is about; an address, still somebody's."""
     if message.user is None:
-        return True
+        # What an erased person's address opens to is none: a mail that was claimed right before.
+        return "@" in (message.address or "")
     if not message.user.is_active:
         return False
     if message.account_id is None or Kind(message.kind) is Kind.PERSONAL:
@@ -181,12 +187,20 @@ def _address_of(message: Message) -> str:
 
 
 def context_of(message: Message) -> dict[str, Any]:
-    """Return what the message's templates get, or nothing once it was rendered."""
+    """Return what the message's templates get, people as tokens; only `name` once it was rendered."""
     return compose.unpack(message.context) if message.context else {}
 
 
 def render(message: Message) -> compose.Written:
-    """Return what a message says: as it was sent, or as it would be sent now."""
+    """Return what a message says to its reader: as it was sent, or as it would be sent now.
+
+    The same bytes each time, until somebody whom it names is erased: then it goes out, or is shown, without the name.
+    """
+    return compose.opened(_written(message))
+
+
+def _written(message: Message) -> compose.Written:
+    """Return what a message says as it is kept: people are tokens."""
     if message.text is not None:
         return compose.Written(message.title, message.text, message.html or "")
     if message.context is None:
@@ -196,10 +210,10 @@ def render(message: Message) -> compose.Written:
 
 
 def _mail_of(message: Message, address: str) -> EmailMessage:
-    """Return the mail, from what was rendered at the first try: each try sends the same bytes."""
+    """Return the mail, from what was rendered at the first try: each try sends the same bytes (see `render`)."""
     validate_email(address)
     if message.text is None:
-        written = render(message)
+        written = _written(message)
         message.title, message.text, message.html = written.subject, written.text, written.html
         name = str(context_of(message).get("name", ""))
         message.context = compose.pack({"name": name})
@@ -207,7 +221,7 @@ def _mail_of(message: Message, address: str) -> EmailMessage:
     return compose.build(
         message_id=message.message_id,
         to=address,
-        to_name=str(context_of(message).get("name", "")),
+        to_name=open_values([str(context_of(message).get("name", ""))])[0],
         written=render(message),
         subject_ref=message.subject_ref,
         account_ref=str(message.account.ref) if message.account is not None else "",

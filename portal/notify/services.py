@@ -26,6 +26,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from portal.audit.services import record, snapshot
+from portal.audit.subjects import Sealer, subject_of
 from portal.errors import Refused
 from portal.notify import compose, selectors
 from portal.notify.models import MailState, Message, Preference
@@ -53,12 +54,15 @@ def tell(
     account: Any = None,
     urgency: Urgency = Urgency.NORMAL,
     reason: str = "",
+    person: Any = None,
+    people: Iterable[Any] = (),
 ) -> Message | None:
     """Tell one person one thing; return the row, or None where the person turned this kind off altogether.
 
     Give `to` (a user) or `address`. `subject_ref` names what it is about ("plan:<ref>") and makes the
     thread; `period` lets the same be told again ("2026-W48"). `context` holds plain values; `url` in it is
     the page that it is about. `account` limits who may still read it: whoever loses access sees it no more.
+    `person` is whose `address` it is (a contact, an invitation, a user), `people` whom the context may name.
     """
     if (to is None) == (not address):
         raise ValueError("Tell a user or an address, one of the two.")
@@ -68,6 +72,7 @@ def tell(
         name=str(context.get("name", "")),
         time_zone=str(context.get("time_zone", "UTC")),
         is_customer=bool(context.get("is_customer", False)),
+        person=person,
     )
     told = tell_all(
         purpose,
@@ -78,6 +83,7 @@ def tell(
         account=account,
         urgency=urgency,
         reason=reason,
+        people=people,
     )
     return told[0] if told else None
 
@@ -85,7 +91,7 @@ def tell(
 @transaction.atomic
 def tell_all(
     purpose: str,
-    people: Iterable[Recipient],
+    to: Iterable[Recipient],
     *,
     subject_ref: str,
     period: str = "",
@@ -93,15 +99,32 @@ def tell_all(
     account: Any = None,
     urgency: Urgency | Mapping[bool, Urgency] = Urgency.NORMAL,
     reason: str = "",
+    people: Iterable[Any] = (),
 ) -> list[Message]:
-    """Tell several people the same, each in their own row; return the rows in the order of `people`.
+    """Tell several people the same, each in their own row; return the rows in the order of `to`.
 
-    `urgency` may differ between customers and others: `{True: Urgency.TODAY, False: Urgency.NOW}`. Three
-    queries, however many people.
+    `urgency` may differ between customers and others: `{True: Urgency.TODAY, False: Urgency.NOW}`. `people` (users,
+    contacts) are whom the context may name beside those who are told: wherever their names, mail addresses and phone
+    numbers stand in it, they are kept as tokens. Four queries, however many people; more where one of `people` has no
+    key yet.
     """
     known = purpose_of(purpose)
     now = timezone.now()
-    listed = _once_each(people)
+    every = list(to)
+    listed = _once_each(every)
+    if not listed:
+        return []
+    said = list(people)
+    told = [row for one in every for row in (one.user, one.person)]
+    # What is told to somebody goes with them, so nobody gets a key for being told.
+    sealer = Sealer(said, if_known=told)
+    # A name that is a value of its own is sealed however short it is; within longer texts it is looked for.
+    names = {str(row): row for row in (*told, *said) if subject_of(row) is not None}
+    shared = {
+        key: sealer.name(names[value]) if isinstance(value, str) and value in names else value
+        for key, value in compose.flat(context).items()
+    }
+    shared = sealer.fields(None, shared)
     wishes = {
         row.user_id: row
         for row in Preference.objects.filter(user__in=[one.user.pk for one in listed if one.user is not None])
@@ -110,7 +133,7 @@ def tell_all(
     for one in listed:
         wish = wishes.get(one.user.pk) if one.user is not None else None
         asked = urgency if isinstance(urgency, Urgency) else urgency[one.is_customer]
-        row = _row(known, one, wish, subject_ref, period, context, account, asked, reason, now)
+        row = _row(known, one, wish, subject_ref, period, shared, sealer, account, asked, reason, now)
         if row is not None:
             rows.append(row)
     if not rows:
@@ -147,6 +170,7 @@ def _row(
     subject_ref: str,
     period: str,
     context: Mapping[str, Any],
+    sealer: Sealer,
     account: Any,
     urgency: Urgency,
     reason: str,
@@ -166,9 +190,11 @@ def _row(
     if not by_mail and not in_portal:
         return None
     zone = user.time_zone if user is not None else one.time_zone
+    person = user if user is not None else one.person
+    name = " ".join((user.name if user is not None else one.name).split())
     full = {
         **context,
-        "name": user.name if user is not None else one.name,
+        "name": sealer.value_or_plain(person, name),
         "is_customer": one.is_customer,
         "account_name": str(account) if account is not None else "",
         "time_zone": zone,
@@ -182,7 +208,7 @@ def _row(
         urgency=urgency.value,
         recipient_key=recipient_key(user, one.address),
         user=user,
-        address=None if user is not None else one.address.strip(),
+        address=None if user is not None else sealer.value_or_plain(person, one.address.strip()),
         account=account,
         subject_ref=subject_ref,
         period=period,
@@ -249,6 +275,7 @@ def mail_failed(message: Message, says: str) -> None:
             "url": message.url,
         },
         reason="a mail could not be delivered",
+        people=[message.user],
     )
 
 

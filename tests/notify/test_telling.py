@@ -82,7 +82,7 @@ def test_a_contact_who_is_a_user_too_is_told_once():
 
 def test_telling_many_costs_as_many_queries_as_telling_one(django_assert_num_queries):
     people = [Recipient(user=make.user()) for _ in range(20)]
-    with django_assert_num_queries(5):  # preferences, insert, read, and a savepoint around
+    with django_assert_num_queries(6):  # keys, preferences, insert, read, and a savepoint around
         assert len(tell_all("test_notice", people, subject_ref="plan:1", context=WHAT)) == 20
 
 
