@@ -1,7 +1,7 @@
 """API tokens: `Authorization: Bearer ss_…`. Shown once, stored as SHA-256, limited by scopes, time and networks.
 
 An account's service token (`ssa_…`) acts in its maker's name on that account alone. Whether its maker might make it
-still is asked afresh each time: the token ends with that right (docs/decisions/0026).
+still is asked afresh each time: the token ends with that right (docs/decisions/0025).
 """
 
 from __future__ import annotations

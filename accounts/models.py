@@ -400,7 +400,7 @@ class ApiToken(Referenced):
     """A key for the API. Only its SHA-256 is stored; `prefix` lets a person tell which it is.
 
     A user's own acts as the user does. One with an `account` is that account's service token: it reaches no other
-    account, as far as `role` goes, and only as long as `user`, who made it, might make it still (docs/decisions/0026).
+    account, as far as `role` goes, and only as long as `user`, who made it, might make it still (docs/decisions/0025).
     `networks` are where it may be used from, as CIDR; none is everywhere.
     """
 

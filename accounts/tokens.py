@@ -1,7 +1,7 @@
 """Keys for the API: a user's own, and an account's service tokens. Made, ended, and from where they may be used.
 
 A service token acts in its maker's name on one account, as far as a role and its scopes go. It is good only while its
-maker might make it still, so it ends in the very transaction that takes that from them (docs/decisions/0026).
+maker might make it still, so it ends in the very transaction that takes that from them (docs/decisions/0025).
 """
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ SCOPE_SAYS: dict[str, str] = {
 }
 """What a token with a scope may do, as far as the role behind it reaches."""
 # A service token is nobody: it approves and signs nothing for anybody, gives no access, erases nothing, and has no
-# settings of its own (docs/decisions/0026).
+# settings of its own (docs/decisions/0025).
 SERVICE_SCOPES: tuple[str, ...] = tuple(
     scope
     for scope in SCOPES
