@@ -64,7 +64,7 @@ def _ask_out(turn: Turn, way: ServerWay, node: NodeWay, state: NodeState) -> boo
     obstacle = looks.may_take_out(turn.plan, planned, turn.progress, turn.observation, turn.now)
     balancer = turn.observation.balancers[node.balancer_id]
     if obstacle is not None:
-        if obstacle.code == "balancer":
+        if obstacle.code in {"balancer", "balancer_error"}:
             busy = next(
                 seen
                 for node_way in way.nodes

@@ -35,16 +35,15 @@ def _node_lands_until(turn: Turn, way: ServerWay, node: NodeWay) -> datetime | N
     return until if turn.now <= until else None
 
 
-def may_vanish(turn: Turn, way: ServerWay) -> bool:
-    """Return whether a late removal or deletion may still cut what this server would carry once it is back."""
-    if delete_lands_until(way, turn.now) is not None:
-        return True
-    return any(
-        NodeState.ABSENT in node.late
-        and node.confirmed is not NodeState.ABSENT
-        and _node_lands_until(turn, way, node) is not None
+def vanishes_until(turn: Turn, way: ServerWay) -> datetime | None:
+    """Return until when a late removal or deletion may still cut what this server would carry once it is back."""
+    removals = [
+        _node_lands_until(turn, way, node)
         for node in way.nodes
-    )
+        if NodeState.ABSENT in node.late and node.confirmed is not NodeState.ABSENT
+    ]
+    ends = [at for at in (delete_lands_until(way, turn.now), *removals) if at is not None]
+    return max(ends) if ends else None
 
 
 def outstanding(turn: Turn) -> tuple[datetime, Words] | None:
@@ -71,6 +70,15 @@ def stays_out(name: str, until: datetime) -> Words:
         f"The deletion of {name} did not show, but may still take effect until {until:%H:%M:%S} UTC. "
         f"Until then {name} stays out of the pool, unless the site is in danger without it.",
         f"{name} stays out of service until it is certain what became of its deletion.",
+    )
+
+
+def removal_stays_out(name: str, until: datetime) -> Words:
+    """A server that stays drained because its removal may still land: whoever came back would be cut by it."""
+    return Words(
+        f"The removal of {name} did not show, but may still take effect until {until:%H:%M:%S} UTC. "
+        f"Until then {name} takes no new connections, unless the site is in danger without it.",
+        f"{name} takes no new visitors until it is certain what became of its removal.",
     )
 
 

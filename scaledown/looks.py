@@ -285,9 +285,8 @@ def may_take_out(
     for balancer_id in balancer_ids:
         balancer = observation.balancers[balancer_id]
         if balancer.status is not BalancerStatus.ACTIVE:
-            return Obstacle(
-                "balancer", f"{balancer.name} takes no change now: it is {balancer.status.value}."
-            )
+            code = "balancer_error" if balancer.status is BalancerStatus.ERROR else "balancer"
+            return Obstacle(code, f"{balancer.name} takes no change now: it is {balancer.status.value}.")
     obstacle = floor_allows(plan, server, observation)
     if obstacle is not None:
         return obstacle

@@ -83,7 +83,7 @@ def aborting(turn: Turn) -> bool:
     """Put back what is not deleted, watch what the provider is deleting, then end."""
     if not turn.progress.aborting:
         return False
-    out = [way for way in out_newest_first(turn) if not late.may_vanish(turn, way)]
+    out = [way for way in out_newest_first(turn) if late.vanishes_until(turn, way) is None]
     for way in out:
         turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, turn.progress.aborting))
     if out and put_backs(turn):
@@ -169,9 +169,12 @@ def resting(turn: Turn) -> bool:
         return turn.wait("standstill", wording.standstill(standstill), look_again_s=LOOK_IDLE_S)
     way = turn.progress.in_flight
     if way is not None and way.phase in {Phase.DRAINING, Phase.REMOVING} and way.put_back is None:
-        if turn.status is RunStatus.PAUSED:
+        lands_until = late.vanishes_until(turn, way)
+        if turn.status is RunStatus.PAUSED and lands_until is None:
             turn.send_back(way, Phase.QUEUED, wording.putting_back(way.name, "The run is paused."))
             return put_backs(turn)
+        if turn.status is RunStatus.PAUSED and lands_until is not None:
+            way = turn.tell(way, late.removal_stays_out(way.name, lands_until), lands_until)
         waiting = turn.progress.waiting
         since = turn.progress.stopped_at or (
             waiting.since if waiting is not None and waiting.code == "standstill" else turn.now

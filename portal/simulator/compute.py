@@ -187,6 +187,8 @@ class ServerOperations(Core):
 
     def _on_deleted(self, server_id: str) -> None:
         server = self.servers[server_id]
+        if server.deleted_t is not None:
+            return
         with self._change():
             server.status, server.task_state = "DELETED", None
             server.deleted_t = server.updated_t = self.now

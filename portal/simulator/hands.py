@@ -85,7 +85,9 @@ class Hands:
         server = self._server(server_id)
         with world._change():
             world._take_down(server, "server stopped", "hand")
-            server.status, server.task_state, server.updated_t = "SHUTOFF", None, world.now
+            # A deletion under way goes on, and reads so.
+            going = server.task_state if server.task_state == "deleting" else None
+            server.status, server.task_state, server.updated_t = "SHUTOFF", going, world.now
 
     def start_server(self, server_id: str) -> None:
         world = self._touch("start_server", server_id=server_id)

@@ -100,3 +100,27 @@ def test_a_balancer_in_error_keeps_a_server_out_of_no_other_one():
     assert result.counts["set_DRAINING"] == 2
     assert [node.condition for node in web.of(server)] == ["DRAINING"]
     assert [node.condition for node in api.of(server)] == ["ENABLED"]
+
+
+def lost_removal(*more):
+    return [Event(0.0, "fault", "node.delete late", (1, 40.0)), *more]
+
+
+def test_a_pause_puts_nobody_behind_a_node_whose_lost_removal_may_still_land():
+    events = lost_removal(Event(27.0, "approval", "", (False,)))
+    result = simulate(events, plan={"hold_s": 70.0, "floor": 3}, horizon_s=200.0)
+    assert result.violations == []
+    assert result.status is RunStatus.PAUSED
+    assert result.world.truth.harmed_connections == 0
+    back = [line for line in result.run.journal if line.entry.kind == "put_back_begun"]
+    removed = [sent.t for _, sent in result.story.sends() if sent.name == "remove"]
+    assert len(removed) == 1
+    assert len(back) == 1
+    assert (back[0].at - result.world.start).total_seconds() >= removed[0] + 39.0, "once it has landed"
+
+
+def test_a_balancer_in_error_before_a_server_begins_is_waited_for_by_name():
+    error = Event(0.2, "hand", "balancer_status any", (0, 0, "ERROR"))
+    result = simulate([error], horizon_s=120.0)
+    assert result.violations == []
+    assert result.progress.waiting.code == "balancer_error"

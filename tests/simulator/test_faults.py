@@ -316,3 +316,16 @@ def test_other_hands_say_what_they_cannot_find():
     ):
         with pytest.raises(ValueError, match=r"There is no|is no condition"):
             call()
+
+
+def test_a_server_that_a_hand_stops_while_it_is_deleted_is_gone_when_it_was_to_be():
+    world = launch()
+    going = server(world, "web-06")
+    world.delete_server(going.server_id)
+    Hands(world).stop_server(going.server_id)
+    assert going.task_state == "deleting"
+    took_s = world.settings.delete_s / world.settings.speed
+    wait(world, took_s / 2)
+    world.delete_server(going.server_id)
+    wait(world, took_s * 2)
+    assert going.deleted_t == pytest.approx(took_s, abs=0.01)
