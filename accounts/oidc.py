@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -52,6 +53,9 @@ PROVEN_WITHIN_S = 300
 _ALGORITHMS = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 )
+_PLAIN = re.compile(r"[!-~]+")
+# The length of allauth's column.
+MOST_SUBJECT = 191
 _MAY_BE_LEFT_OUT = frozenset({"userinfo_endpoint"})
 BEGUN_ELSEWHERE = "This log-in was begun in another browser or too long ago. Begin anew."
 NOT_BELIEVED = (
@@ -294,14 +298,33 @@ def is_fresh(state: Mapping[str, Any], claims: Mapping[str, Any], *, now_s: floa
 # --- who it is ----------------------------------------------------------------------------------------------
 
 
+def _subject_in(claims: Mapping[str, Any]) -> str:
+    """Return the issuer's name for the person; empty for one that cannot be kept as it is.
+
+    Shortened or changed it could be another's: OpenID Connect Core allows 255 characters, all of them ASCII.
+    """
+    subject = claims.get("sub")
+    is_fit = isinstance(subject, str) and len(subject) <= MOST_SUBJECT and _PLAIN.fullmatch(subject)
+    return subject if isinstance(subject, str) and is_fit else ""
+
+
+def _mail_in(claims: Mapping[str, Any]) -> str:
+    """Return the verified mail address in small letters; empty for none, or for one beyond ASCII.
+
+    Unicode holds other letters of which the small one is ours: the Kelvin sign would become Kate's k.
+    """
+    mail = claims.get("email") if claims.get("email_verified") is True else None
+    return mail.lower() if isinstance(mail, str) and _PLAIN.fullmatch(mail) else ""
+
+
 @transaction.atomic
 def user_for(issuer: Issuer, claims: Mapping[str, Any]) -> User:
     """Return the user whom the issuer speaks of, tied to its subject. Raises Refused, the same for every reason.
 
     Three questions are asked of the database whatever the answers are.
     """
-    subject = str(claims.get("sub", ""))[:190]
-    mail = str(claims.get("email", "")).strip().lower() if claims.get("email_verified") is True else ""
+    subject = _subject_in(claims)
+    mail = _mail_in(claims)
     # One organization's word opens no log-in of another's people.
     mail = mail if issuer.vouches_for(mail) else ""
     link = SocialAccount.objects.select_related("user").filter(provider=issuer.url, uid=subject).first()
@@ -325,7 +348,7 @@ def prove(request: HttpRequest, issuer: Issuer, state: Mapping[str, Any], claims
     user = request.user
     if not user.is_authenticated:
         raise Refused(BEGUN_ELSEWHERE, code="nobody_here")
-    subject = str(claims.get("sub", ""))[:190]
+    subject = _subject_in(claims)
     if not SocialAccount.objects.filter(user_id=user.pk, provider=issuer.url, uid=subject).exists():
         raise Refused(NOT_YOURS, code="somebody_else")
     if not is_fresh(state, claims, now_s=time.time()):
