@@ -101,6 +101,8 @@ class SoakWay:
     until: datetime
     looked_at: datetime | None = None
     extensions: int = 0
+    unwatched_s: float = 0.0
+    """How much of the time since `since` lay between looks that were too far apart; `until` is later by it."""
     probes_ok: int = 0
     probes_failed: int = 0
     probes_unknown: int = 0

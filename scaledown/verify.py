@@ -53,7 +53,7 @@ def numbers_of(soak: SoakWay, plan: PlanData, pool_rps: float | None, now: datet
     share = share_of_peak(pool_rps, plan.forecast_peak_rps)
     guard = None if plan.ceiling_rps is None else plan.ceiling_rps * plan.guard_share
     return {
-        "watched_s": round((now - soak.since).total_seconds(), 1),
+        "watched_s": round((now - soak.since).total_seconds() - soak.unwatched_s, 1),
         "probes_ok": soak.probes_ok,
         "probes_failed": soak.probes_failed,
         "probes_unknown": soak.probes_unknown,

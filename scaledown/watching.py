@@ -18,6 +18,8 @@ MOST_EXTENSIONS = 3
 LATENCIES_KEPT = 200
 LAST_LOAD_S = 1.0
 SOAK_GAP_S = 15.0
+COUNTED_GAP_S = 3.0
+"""The most that two looks running add to a soak: a clock that was set forward, or a machine that slept, watched nothing."""
 
 
 def verifying(turn: Turn, way: ServerWay) -> bool:
@@ -43,6 +45,10 @@ def watch(turn: Turn, way: ServerWay, soak_s: float) -> ServerWay:
         extensions = 0 if soak is None else soak.extensions + 1
         begun = SoakWay(turn.now, turn.after(soak_s), looked_at=turn.now, extensions=extensions)
         return turn.update(way, soak=begun)
+    missed_s = max(0.0, turn.age_s(soak.looked_at) - COUNTED_GAP_S)
+    if missed_s:
+        later = soak.until + timedelta(seconds=missed_s)
+        soak = replace(soak, until=later, unwatched_s=soak.unwatched_s + missed_s)
     ok, failed, unknown = soak.probes_ok, soak.probes_failed, soak.probes_unknown
     latencies, newest = soak.latencies_ms, soak.probed_at
     for probe in turn.observation.probes:

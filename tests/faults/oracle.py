@@ -46,6 +46,9 @@ LATE_S = 600.0
 DANGER_S = 100.0
 NAMED_WAITS = {"window", "hold", "in_charge", "pause_between", "standstill", "late_change"}
 """Waits that only time or a person ends."""
+MONITOR_S = 3.2
+"""How long a health monitor of these worlds shows a server that went down as serving."""
+_DOWN = {"kill_server", "stop_server", "delete_server"}
 BOUNDED_WAITS = {"floor", "load_too_high", "probes", "preflight", "answer", "server_busy", "balancer_error"}
 """Waits that end in a halt later than a schedule lasts."""
 
@@ -198,7 +201,7 @@ def _not_drained(story: Story, place: int, sent: Sent, planned: PlannedServer, s
     lasted_s = sent.t - since + story.slack_s + SPARE_S
     if plan.at_limit is AtLimit.CUT and lasted_s >= plan.drain_limit_s:
         return ""
-    never_counted = all(c.shown is None for c in counts)
+    never_counted = all(c.shown is None for c in counts if c.t >= since)
     if plan.accepted_grade is Grade.TIMED and never_counted:
         return "" if lasted_s >= plan.drain_limit_s else "before its time to drain was over"
     return _not_counted_out(story, sent, planned, counts, since)
@@ -349,6 +352,12 @@ def keeps_the_floor(story: Story) -> Iterator[str]:
             left = (sent.scene.balancers[lb_id].serving() & known) - {sent.server}
             look = story.last(Looked, place, key=f"lb:{lb_id}")
             seen = set() if look is None or look.balancer is None else look.balancer.serving() & known
+            # What went down just now still reads ONLINE: the health monitor takes a few checks to notice.
+            seen |= known & {
+                hand.server
+                for hand in story.every(Other, 0, place)
+                if hand.what in _DOWN and hand.server and sent.t - hand.t <= MONITOR_S
+            }
             if len(left) < story.plan.floor and len(seen - {sent.server}) < story.plan.floor:
                 yield f"{sent.name} of {planned.name} leaves {len(left)} of {story.plan.floor} on {lb_id}"
             if not sent.scene.balancers[lb_id].has_monitor:
@@ -766,6 +775,8 @@ def comes_to_a_rest(story: Story) -> Iterator[str]:
     over = {"completed", "aborted", "rolled_back"}
     if story.status in {"halted", "paused"} | over or story.waits in NAMED_WAITS | BOUNDED_WAITS:
         return
+    if story.waits == "deleting" and any(hand.what == "set_task_state" for hand in story.every(Other)):
+        return  # another hand keeps the server busy: bounded by a quarter of an hour
     yield f"the run neither ended nor stopped: {story.status}, waits for {story.waits!r}"
 
 

@@ -124,3 +124,12 @@ def test_a_balancer_in_error_before_a_server_begins_is_waited_for_by_name():
     result = simulate([error], horizon_s=120.0)
     assert result.violations == []
     assert result.progress.waiting.code == "balancer_error"
+
+
+def test_a_clock_that_is_set_forward_shortens_no_soak():
+    events = [Event(127, "at_point", "", (Event(0.0, "jump", "", (9.0,)),))]
+    result = simulate(events, scenario="shared", seed=3, plan={"floor": 2}, horizon_s=120.0)
+    assert result.violations == []
+    assert result.counts["jump"] == 1
+    verdict = next(line.entry for line in result.run.journal if line.entry.kind == "verdict")
+    assert 5.9 <= verdict.detail["watched_s"] < 9.0
