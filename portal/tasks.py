@@ -1,4 +1,4 @@
-"""What is tidied once a minute: approvals whose time is over, answers of API calls and messages past their day."""
+"""What is tidied once a minute: halts of which nobody was told, approvals whose time is over, answers of API calls and messages past their day."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from portal.api import forget_old_answers
 from portal.approvals.services import expire_due
+from portal.notify.news import tell_missed_halts
 from portal.notify.services import forget_old
 
 log = structlog.get_logger(__name__)
@@ -19,5 +20,6 @@ def tidy() -> None:
     """Mark what has expired and forget what need not be kept."""
     now = timezone.now()
     expired, forgotten = expire_due(now), forget_old_answers(now) + forget_old(now)
+    tell_missed_halts(now)
     if expired or forgotten:
         log.info("tidied", approvals_expired=expired, forgotten=forgotten)

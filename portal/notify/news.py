@@ -7,24 +7,32 @@ run's are unique with the number of the journal entry that says so. Only a site 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from django.apps import apps
+from django.db import transaction
+from django.db.models import Max
 
 from portal import alarms
 from portal.access import holds_provider_side
+from portal.notify.models import Message
 from portal.notify.registry import Recipient, Urgency, audience
 from portal.notify.services import tell_all
 from portal.runs import registry as runs
-from portal.runs.types import HaltRank
+from portal.runs.types import HaltRank, RunStatus
 
 if TYPE_CHECKING:
     from portal.approvals.models import ApprovalRequest
     from portal.runs.models import Run, Standstill
     from portal.runs.registry import Change
 
+log = structlog.get_logger(__name__)
+
 # Told at once: who is in charge. The customer in working hours, or in the morning.
 _DECIDE = {False: Urgency.NOW, True: Urgency.TODAY}
+MISSED_FOR = timedelta(days=30)
 _NOTICE = {False: Urgency.NOW, True: Urgency.NORMAL}
 
 
@@ -88,6 +96,31 @@ def run_changed(run: Run, change: Change) -> None:
         _tell_of_run("run_ended", run, change, _people_of(run), _NOTICE)
     elif change.starts:
         _tell_of_run("run_started", run, change, _people_of(run), _NOTICE)
+
+
+def tell_missed_halts(now: datetime) -> int:
+    """Tell of each run that stands halted and of which nobody was told; return how many. For a sweep.
+
+    A halt is never held back by telling that fails, so it may stand without a message: it is told again until one is
+    there. The halt and its messages are committed together, so whatever is seen without them was missed.
+    """
+    told = 0
+    standing = apps.get_model("runs", "Run")._default_manager.filter(
+        status=RunStatus.HALTED.value, halted_at__gt=now - MISSED_FOR
+    )
+    for run in standing.exclude(account__status="archived").select_related("account", "in_charge"):
+        seq = run.journal.filter(kind="halted").aggregate(last=Max("seq"))["last"]
+        if seq is None or Message.objects.filter(subject_ref=f"run:{run.ref}", period=str(seq)).exists():
+            continue
+        try:
+            with transaction.atomic():
+                run_changed(run, runs.Change(seq, halts=True))
+            told += 1
+            log.warning("missed_halt_told", run=str(run.ref), seq=seq)
+        except Exception:
+            # The others are told all the same, and this one is tried again by the next sweep.
+            log.exception("missed_halt_not_told", run=str(run.ref), seq=seq)
+    return told
 
 
 def _run_halted(run: Run, change: Change) -> None:

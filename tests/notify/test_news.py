@@ -161,6 +161,26 @@ def test_a_run_halts_even_if_telling_fails(desk, monkeypatch):
     assert run.status == "halted"
 
 
+def test_a_halt_that_could_not_be_told_is_told_by_the_sweep_once(desk, monkeypatch):
+    def broken(*args, **kwargs):
+        raise TypeError("a bug in the mail")
+
+    run = desk.run()
+    with monkeypatch.context() as patched:
+        patched.setattr(news, "tell_all", broken)
+        desk.halt(run, HaltRank.SITE_IN_DANGER)
+        assert news.tell_missed_halts(timezone.now()) == 0
+    assert told("run_danger") == []
+    assert [news.tell_missed_halts(timezone.now()) for _ in range(2)] == [1, 0]
+    assert told("run_danger") == ["Jonas Berg", "first@x.example", "second@x.example"]
+
+
+def test_the_sweep_tells_nothing_of_a_halt_that_was_told(desk):
+    desk.halt(desk.run(), HaltRank.SITE_IN_DANGER)
+    assert news.tell_missed_halts(timezone.now()) == 0
+    assert len(told("run_danger")) == 3
+
+
 def test_a_standstill_is_told_to_both_sides_when_it_is_put_and_when_it_is_lifted(desk):
     run = desk.run()
     put = services.put_standstill(f"account:{desk.account.ref}", reason="Payments fail.", actor=desk.charge)
