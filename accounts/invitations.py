@@ -45,6 +45,7 @@ PREFIX = "ssi_"
 SHOWN = 10
 PER_INVITER_AN_HOUR = 20
 PER_PLACE_A_DAY = 60
+KEEP_SENDS_FOR = timedelta(days=30)
 _LABELS = dict([*AccountRole.choices, *TeamRole.choices])
 
 
@@ -363,6 +364,21 @@ def _count(place: Account | Team, actor: User, now: datetime) -> None:
                 after_s=wait.total_seconds(),
                 code="too_many_invitations",
             )
+
+
+def forget_old_sends(now: datetime, *, batch: int = 1000) -> int:
+    """Delete what was noted of mails of invitations that ended, 30 days after each was sent; return how many.
+
+    In batches, safe to repeat. What is open yet still says when it was sent, and the limits count a day at most.
+    """
+    ended = (
+        Q(invitation__accepted_at__isnull=False)
+        | Q(invitation__revoked_at__isnull=False)
+        | Q(invitation__expires_at__lt=now)
+    )
+    rows = InvitationSent.objects.filter(ended, at__lt=now - KEEP_SENDS_FOR).values("pk")[:batch]
+    gone, _ = InvitationSent.objects.filter(pk__in=rows).delete()
+    return gone
 
 
 def _send(invitation: Invitation, token: str, actor: User, now: datetime) -> None:

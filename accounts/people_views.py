@@ -201,6 +201,7 @@ class MemberRole(AccountPage):
             member=member,
             offered=offered,
             why_none="" if offered or why is None else why.says,
+            tokens_at_risk=_tokens_at_risk(user, Account.objects.filter(pk=account.pk)),
             back_label="Access",
             back_url=reverse("accounts:access", args=[account.ref]),
             status=status,
@@ -249,14 +250,26 @@ class MemberRemove(AccountPage):
         )
 
 
-def _tokens_that_end(user: User, accounts: QuerySet[Account]) -> list[str]:
+def _tokens_that_end(user: User, accounts: QuerySet[Account], *, who: str = "they") -> list[str]:
     """Return the sentence about service tokens that end with whoever made them; none where there are none."""
-    names = ", ".join(f"“{one.name}”" for one in tokens.service_tokens_by(user, accounts)[:10])
+    names = _named_tokens(user, accounts)
     if not names:
         return []
     return [
-        f"Service tokens that they made end too, and the programs with them: {names}. Make new ones first."
+        f"Service tokens that {who} made end too, and the programs with them: {names}. Make new ones first."
     ]
+
+
+def _tokens_at_risk(user: User, accounts: QuerySet[Account]) -> str:
+    """Return the sentence about service tokens that may end with a new role; empty where there are none."""
+    names = _named_tokens(user, accounts)
+    if not names:
+        return ""
+    return f"Service tokens that they made and could not make in the new role end at once, and the programs with them: {names}."
+
+
+def _named_tokens(user: User, accounts: QuerySet[Account]) -> str:
+    return ", ".join(f"“{one.name}”" for one in tokens.service_tokens_by(user, accounts)[:10])
 
 
 class Leave(AccountPage):
@@ -289,6 +302,7 @@ class Leave(AccountPage):
             lines=[
                 "You no longer reach the account, at once. Somebody there must invite you to come back.",
                 "Runs that rest on your approval are paused until it is given anew.",
+                *_tokens_that_end(self.user, Account.objects.filter(pk=self.account.pk), who="you"),
             ],
             button="Leave the account",
             back_url=reverse("accounts:access", args=[self.account.ref]),
@@ -588,6 +602,7 @@ class TeamRolePage(TeamPage):
             member=member,
             offered=offered,
             why_none="",
+            tokens_at_risk=_tokens_at_risk(member.user, members.accounts_of(member.team)),
             back_label=member.team.name,
             back_url=reverse("accounts:team-detail", args=[member.team.ref]),
             status=status,
@@ -655,6 +670,7 @@ class TeamLeave(TeamPage):
             lines=[
                 "You no longer reach any account of the team, at once. A lead must invite you to come back.",
                 "Runs that rest on your approval are paused until it is given anew.",
+                *_tokens_that_end(self.user, members.accounts_of(self.team), who="you"),
             ],
             button="Leave the team",
             **context,
@@ -688,6 +704,7 @@ class TeamSwitchOff(TeamPage):
             lines=[
                 "Every session, token and live view of theirs ends at once, and runs that rest on their approval "
                 "are paused. Roles stay on record and count for nothing.",
+                *_tokens_that_end(member.user, Account.objects.all()),
                 "An operator of the installation can switch it on again.",
             ],
             button="Switch the log-in off",

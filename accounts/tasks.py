@@ -6,6 +6,7 @@ import structlog
 from celery import shared_task
 from django.utils import timezone
 
+from accounts.invitations import forget_old_sends
 from accounts.passwords import send_due_links
 
 log = structlog.get_logger(__name__)
@@ -18,3 +19,11 @@ def send_reset_links() -> None:
     sent = send_due_links(timezone.now())
     if sent:
         log.info("reset_links_sent", count=sent)
+
+
+@shared_task(name="accounts.tasks.tidy", ignore_result=True, expires=600)
+def tidy() -> None:
+    """Forget what need not be kept of invitations that ended."""
+    forgotten = forget_old_sends(timezone.now())
+    if forgotten:
+        log.info("invitation_mails_forgotten", count=forgotten)

@@ -38,6 +38,7 @@ app.conf.beat_schedule = {
         "options": {"expires": 10.0},
     },
     "accounts-reset-links": {"task": "accounts.tasks.send_reset_links", "schedule": 20.0},
+    "accounts-tidy": {"task": "accounts.tasks.tidy", "schedule": 3600.0},
     "scaledown-expire": {"task": "scaledown.tasks.expire", "schedule": 60.0},
 }
 install(app)

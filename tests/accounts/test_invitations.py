@@ -11,7 +11,9 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts import invitations, members
-from accounts.models import Invitation, Membership, TeamMembership, User
+from accounts.invitations import forget_old_sends
+from accounts.models import Invitation, InvitationSent, Membership, TeamMembership, User
+from accounts.tasks import tidy
 from portal.audit.models import AuditEntry
 from portal.errors import NotPermitted, Refused, StaleState, TooOften
 from portal.events.models import Event
@@ -516,3 +518,23 @@ def test_a_token_of_an_invitation_is_cut_out_of_the_logs():
 
     event = {"event": "Not Found: /join/ssi_secret/", "request": "GET /join/ssi_secret/?x=1"}
     assert "secret" not in str(_without_mailed_links(None, "", event))
+
+
+@pytest.mark.django_db
+def test_when_an_ended_invitation_was_sent_is_forgotten_after_thirty_days():
+    account = make.account()
+    lead, now = make.launch_manager(account.team, role="lead"), timezone.now()
+    old, new = now - timedelta(days=31), now - timedelta(days=29)
+    kept = []
+    for number, ended in enumerate(({}, {"revoked_at": old}, {"accepted_at": old}, {"expires_at": old})):
+        invitation = make.invitation(
+            account, lead, f"ssi_{number}", email=f"p{number}@people.example", **ended
+        )
+        early = InvitationSent.objects.create(invitation=invitation, at=old)
+        late = InvitationSent.objects.create(invitation=invitation, at=new)
+        kept += [late.pk] if ended else [early.pk, late.pk]
+    assert forget_old_sends(now, batch=2) == 2
+    assert forget_old_sends(now) == 1
+    assert sorted(InvitationSent.objects.values_list("pk", flat=True)) == sorted(kept)
+    tidy()
+    assert InvitationSent.objects.count() == len(kept)

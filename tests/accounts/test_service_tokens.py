@@ -9,7 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts import members, tokens
-from accounts.models import AccountRole, ApiToken, Membership, TeamRole
+from accounts.models import AccountRole, ApiToken, Membership, TeamMembership, TeamRole
 from portal.access import SERVICE_ROLES, SERVICE_SCOPES, may_make_service_token, permissions_of
 from portal.audit.models import AuditEntry
 from portal.errors import NotPermitted, Refused
@@ -308,3 +308,31 @@ def test_a_token_makes_none_that_is_good_from_elsewhere(desk):
     for outside in ("192.0.0.0/16", "198.51.100.1", "2001:db8::1"):
         with pytest.raises(NotPermitted):
             tokens.make_token(desk.admin, networks=[outside], **values)
+
+
+def test_every_page_that_would_end_service_tokens_names_them():
+    account = make.account()
+    admin, other = make.member(account, "admin"), make.member(account, "admin")
+    lead = make.launch_manager(account.team, role="lead")
+    manager = make.launch_manager(account.team)
+    for person, role, name in (
+        (other, "viewer", "nightly export"),
+        (manager, "launch_manager", "drain watcher"),
+    ):
+        make.service_token(account, person, role=role)
+        ApiToken.objects.filter(user=person).update(name=name)
+    membership = Membership.objects.get(account=account, user=other)
+    in_team = TeamMembership.objects.get(team=account.team, user=manager)
+    for person, path, said in (
+        (admin, f"/members/{membership.ref}/role/", "nightly export"),
+        (admin, f"/members/{membership.ref}/remove/", "nightly export"),
+        (other, f"/accounts/{account.ref}/leave/", "nightly export"),
+        (lead, f"/team-members/{in_team.ref}/role/", "drain watcher"),
+        (lead, f"/team-members/{in_team.ref}/remove/", "drain watcher"),
+        (lead, f"/team-members/{in_team.ref}/switch-off/", "drain watcher"),
+        (manager, f"/teams/{account.team.ref}/leave/", "drain watcher"),
+    ):
+        browser = Client()
+        browser.force_login(person)
+        make.prove(browser, person)
+        assert said in browser.get(path).content.decode(), path
