@@ -19,6 +19,7 @@ from accounts.clouds import credentials_of
 from portal.cloud.connect import look_once
 from portal.cloud.discovery import same_address
 from portal.cloud.protocol import Cloud
+from portal.cloud.together import together
 from portal.cloud.types import Balancer, Server
 from portal.errors import ProviderFailed, Refused, Trouble, TryLater
 from scaledown.candidates import Pool
@@ -40,8 +41,8 @@ async def look(cloud: Cloud, balancer_ids: Sequence[str], at: datetime) -> Pool:
 
     Raises Refused for a balancer that does not exist, TryLater and ProviderFailed as the cloud does.
     """
-    shown, servers = await asyncio.gather(
-        asyncio.gather(*(cloud.show_balancer(balancer_id) for balancer_id in balancer_ids)),
+    shown, servers = await together(
+        together(*(cloud.show_balancer(balancer_id) for balancer_id in balancer_ids)),
         cloud.list_servers(),
     )
     missing = [ref for ref, balancer in zip(balancer_ids, shown, strict=True) if balancer is None]
@@ -63,9 +64,9 @@ async def look(cloud: Cloud, balancer_ids: Sequence[str], at: datetime) -> Pool:
         async with few:
             return await cloud.attached_volumes(server.id)
 
-    held, attached = await asyncio.gather(
-        asyncio.gather(*(holders(address) for address in addresses)),
-        asyncio.gather(*(volumes(server) for server in of_pool)),
+    held, attached = await together(
+        together(*(holders(address) for address in addresses)),
+        together(*(volumes(server) for server in of_pool)),
     )
     return Pool(
         identity=cloud.identity,

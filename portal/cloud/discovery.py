@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from portal.cloud.protocol import Cloud
+from portal.cloud.together import together
 from portal.cloud.types import Balancer, Node, Server
 
 _LOOKS_AT_ONCE = 4
@@ -127,7 +128,7 @@ async def discover(cloud: Cloud) -> Discovery:
             return await cloud.show_balancer(balancer_id)
 
     servers = await cloud.list_servers()
-    shown = await asyncio.gather(*(show(ref.id) for ref in refs))
+    shown = await together(*(show(ref.id) for ref in refs))
     found = list(zip((ref.id for ref in refs), shown, strict=True))
     return match(
         [balancer for _, balancer in found if balancer is not None],
