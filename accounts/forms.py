@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import cache
@@ -26,6 +27,8 @@ from portal.errors import Refused
 from portal.middleware import address_of
 from portal.zones import zone_names
 
+# E.164, as the database holds it.
+PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
 WRONG = "This mail address and password do not belong together. Check both and try again."
 
 
@@ -59,6 +62,13 @@ class ZoneField(forms.ChoiceField):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(choices=_zones, label="Time zone", **options)
+
+
+class MilestoneField(forms.IntegerField):
+    """How far a customer has come, 1 to 5."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(min_value=1, max_value=5, help_text="1 to 5; 5 is steady state.", **options)
 
 
 class LogInForm(AuthenticationForm):
@@ -191,6 +201,9 @@ class ContactForm(forms.ModelForm):
         required=False,
     )
     time_zone = ZoneField()
+    escalation_order = forms.IntegerField(
+        min_value=1, max_value=999, initial=1, label="Order of call", help_text="1 is called first."
+    )
     phone = forms.CharField(
         max_length=40,
         required=False,
@@ -204,15 +217,23 @@ class ContactForm(forms.ModelForm):
         fields = ("name", "title", "roles", "email", "phone", "time_zone", "escalation_order", "notes")
         labels = {
             "email": "Mail address",
-            "escalation_order": "Order of call",
             "notes": "Notes (shared with the customer)",
         }
-        help_texts = {"escalation_order": "1 is called first."}
         widgets = {"notes": forms.Textarea(attrs={"rows": 3})}
 
     def clean_phone(self) -> str:
         """Take the usual separators out, so that a number can be pasted as it is written."""
-        return "".join(char for char in self.cleaned_data["phone"] if char not in " -()/.\u00a0")
+        phone = "".join(char for char in self.cleaned_data["phone"] if char not in " -()/.\u00a0")
+        if phone and not PHONE.fullmatch(phone):
+            raise ValidationError("Write the number with its country code, like +493012345678.")
+        return phone
+
+    def clean(self) -> dict[str, Any]:
+        """Ask for a way to reach the person; the database holds the same rule, in words for nobody."""
+        data = super().clean() or {}
+        if not data.get("email") and not data.get("phone") and not {"email", "phone"} & set(self.errors):
+            self.add_error("email", "A mail address or a phone number is needed.")
+        return data
 
 
 class ConnectionForm(forms.ModelForm):
@@ -381,6 +402,7 @@ class AccountForm(forms.ModelForm):
     """What belongs to an account."""
 
     time_zone = ZoneField()
+    milestone = MilestoneField()
 
     class Meta:
         model = Account
@@ -390,7 +412,6 @@ class AccountForm(forms.ModelForm):
             "team_notes": "Notes (team only)",
             "service_level": "Service level",
         }
-        help_texts = {"milestone": "1 to 5; 5 is steady state."}
         widgets = {
             "notes": forms.Textarea(attrs={"rows": 3}),
             "team_notes": forms.Textarea(attrs={"rows": 3}),
@@ -401,9 +422,18 @@ class AccountOpenForm(forms.ModelForm):
     """A new customer's account."""
 
     time_zone = ZoneField(initial="UTC")
+    milestone = MilestoneField(initial=1)
 
     class Meta:
         model = Account
         fields = ("name", "number", "time_zone", "service_level", "milestone")
         labels = {"number": "Account number at the provider", "service_level": "Service level"}
-        help_texts = {"milestone": "1 to 5; 5 is steady state."}
+
+    def clean_number(self) -> str:
+        """Refuse a number that the team has already, beside the field."""
+        number: str = self.cleaned_data["number"]
+        if Account.objects.filter(team=self.instance.team_id, number=number).exists():
+            raise ValidationError(
+                "The team has an account with this number already. Look among the archived ones too."
+            )
+        return number

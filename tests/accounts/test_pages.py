@@ -100,6 +100,41 @@ def test_what_was_typed_is_kept_when_something_is_wrong(desk):
     assert not Contact.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("typed", "field", "says"),
+    [
+        ({"email": "", "phone": ""}, "email", "A mail address or a phone number is needed."),
+        ({"phone": "0170 12"}, "phone", "Write the number with its country code"),
+        ({"escalation_order": "0"}, "escalation_order", "greater than or equal to 1"),
+    ],
+)
+def test_a_contact_that_the_database_would_refuse_is_refused_in_words_beside_the_field(
+    desk, typed, field, says
+):
+    answer = desk.browser.post(f"/accounts/{desk.account.ref}/contacts/add/", {**ADA, **typed})
+    assert answer.status_code == 422
+    assert says in answer.context["form"].errors[field][0]
+    assert "onstraint" not in answer.content.decode()
+    assert not Contact.objects.filter(name="Ada").exists()
+
+
+def test_a_milestone_beyond_steady_state_is_refused_beside_the_field(desk):
+    typed = {"name": "Lindgren Outdoor", "time_zone": "UTC", "milestone": "9"}
+    answer = desk.browser.post(f"/accounts/{desk.account.ref}/settings/", typed)
+    assert answer.status_code == 422
+    assert list(answer.context["form"].errors) == ["milestone"]
+    assert "onstraint" not in answer.content.decode()
+
+
+def test_a_number_that_the_team_has_already_is_refused_beside_the_field(desk):
+    lead = desk.as_user(make.launch_manager(desk.account.team, "Lena Fors", role="lead"))
+    typed = {"name": "Once more", "number": desk.account.number, "time_zone": "UTC", "milestone": "1"}
+    answer = lead.post(f"/teams/{desk.account.team.ref}/accounts/open/", typed)
+    assert answer.status_code == 422
+    assert list(answer.context["form"].errors) == ["number"]
+    assert "has an account with this number already" in answer.content.decode()
+
+
 def test_confirming_names_who_confirmed(desk):
     contact = make.contact(desk.account)
     desk.as_user(desk.admin).post(f"/contacts/{contact.ref}/confirm/")
