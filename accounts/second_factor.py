@@ -47,9 +47,7 @@ _TOTP, _KEY, _RECOVERY = (
     Authenticator.Type.WEBAUTHN,
     Authenticator.Type.RECOVERY_CODES,
 )
-WRONG_CODE = (
-    "This code is not right, or was used before. Wait for the next one, and check your phone's clock."
-)
+WRONG_CODE = "This code is not right, or was used before. With an app, wait for the next one, and check the phone's clock."
 CLONED_KEY = (
     "This security key was refused: it counts fewer uses than it should, so there may be a copy of it. Use another "
     "way, then remove the key under your settings. You are told by mail as well."

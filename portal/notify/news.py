@@ -19,7 +19,7 @@ from portal import alarms
 from portal.access import holds_provider_side
 from portal.notify.models import Message
 from portal.notify.registry import Recipient, Urgency, audience
-from portal.notify.services import tell_all
+from portal.notify.services import call_off, tell_all
 from portal.runs import registry as runs
 from portal.runs.types import HaltRank, RunStatus
 
@@ -57,7 +57,16 @@ def approval_asked(request: ApprovalRequest, *, asked_by: Any, url: str) -> None
 
 
 def approval_ended(request: ApprovalRequest, *, url: str) -> None:
-    """Tell the author, and who submitted it, that it was approved, rejected, withdrawn or ran out."""
+    """Tell the author, and who submitted it, that it was approved, rejected, withdrawn or ran out.
+
+    Who was asked is asked no more.
+    """
+    call_off(
+        "approval_asked",
+        subject_ref=_subject(request),
+        period=str(request.ref),
+        says=f"The request was {request.status} before this mail went.",
+    )
     decided = list(request.decisions.select_related("by").order_by("pk"))
     last = decided[-1] if decided else None
     askers = {request.author.pk: request.author}

@@ -339,6 +339,18 @@ def forget_person(*, user: User | None = None, address: str = "", account: Any =
     return gone
 
 
+def call_off(purpose: str, *, subject_ref: str, period: str, says: str) -> int:
+    """Take back what was told and is settled: mails that wait are not sent, notices count as read; return how many mails.
+
+    `says` tells, beside a mail that was not sent, why. One that is being sent at this moment goes out.
+    """
+    now = timezone.now()
+    told = Message.objects.filter(purpose=purpose, subject_ref=subject_ref, period=period)
+    told.filter(is_shown=True, read_at__isnull=True).update(read_at=now)
+    waiting = told.filter(mail_state=MailState.QUEUED)
+    return waiting.update(mail_state=MailState.WITHDRAWN, ended_at=now, says=says[:300])
+
+
 def forget_about(*subject_refs: str) -> int:
     """Delete everything told about these things, to whomever; return how many rows. For erasing, too."""
     gone, _ = Message.objects.filter(subject_ref__in=subject_refs).delete()

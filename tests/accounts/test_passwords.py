@@ -102,6 +102,13 @@ def test_a_weak_password_and_two_that_differ_are_refused_and_the_link_stays():
     assert Client().post(link, {"password": NEW, "again": NEW}).status_code == 302
 
 
+@pytest.mark.parametrize("weak", ["viewer person 12", "vera.person@people", "99999999999999999999"])
+def test_a_password_that_is_ones_own_name_or_mail_or_only_digits_is_refused(weak):
+    user = make.user(name="Viewer Person", email="vera.person@people.example")
+    with pytest.raises(Refused):
+        passwords.check_password_rules(user, weak)
+
+
 @pytest.mark.parametrize("case", ["unknown", "switched off", "no password"])
 def test_nobody_else_is_sent_a_link_and_the_answer_reads_the_same(case):
     user = make.user(

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from portal.approvals import services as approvals
 from portal.notify import news, sending
-from portal.notify.models import Message
+from portal.notify.models import MailState, Message
 from portal.notify.registry import Kind, purposes
 from portal.runs import registry, services
 from portal.runs.models import Run
@@ -209,6 +209,30 @@ def ask(desk, author=None):
         at=timezone.now(),
         expires_at=timezone.now() + timedelta(days=7),
     )
+
+
+def test_who_was_asked_is_asked_no_more_once_it_is_decided(desk):
+    author = make.member(desk.account, "editor", "Emil")
+    make.member(desk.account, "approver", "Astrid")
+    request, another = ask(desk, author), ask(desk, author)
+    asked = Message.objects.filter(purpose="approval_asked", period=str(request.ref))
+    asked.filter(user__name="Maja").update(mail_state=MailState.SENT)
+    approvals.decide(
+        request,
+        actor=desk.admin,
+        side="customer",
+        decision="reject",
+        seen_digest=DIGEST,
+        at=timezone.now(),
+        reason="No.",
+    )
+    states = {row.user.name: row.mail_state for row in asked.select_related("user")}
+    assert states == {"Maja": MailState.SENT, "Astrid": MailState.WITHDRAWN}
+    assert "was rejected before" in asked.get(user__name="Astrid").says
+    assert all(row.read_at for row in asked)
+    other = Message.objects.filter(purpose="approval_asked", period=str(another.ref))
+    assert {row.mail_state for row in other} == {MailState.QUEUED}
+    assert not any(row.read_at for row in other)
 
 
 def test_approvers_are_asked_and_the_author_is_told_of_the_answer(desk):
