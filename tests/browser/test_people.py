@@ -67,7 +67,7 @@ def test_from_the_invitation_to_the_removal(browser, site, people):  # noqa: F81
     secret = page.locator("#totp-key").inner_text()
     page.get_by_label("Code").fill(code_at(secret, time.time()))
     page.get_by_role("button", name="Add the app").click()
-    expect(page.get_by_text("recovery code").first).to_be_visible()
+    expect(page.get_by_role("heading", name="Recovery codes")).to_be_visible()
     guest.context.clear_cookies()
     page.goto(f"{site.url}/login/")
     page.locator("[name=username]").fill(email)

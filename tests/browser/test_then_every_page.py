@@ -46,7 +46,7 @@ NO_PAGE = {
 """What answers a command only, or is a page that asks about a row which nobody here makes."""
 # These differ with the status of their row: one is looked at for each status, of so many rows at most.
 BY_STATUS = {"scaledown:plan-detail", "scaledown:run-detail"}
-MOST_ROWS = 4
+MOST_ROWS = 20
 # And this one with the command that it asks about.
 BY_COMMAND = {"scaledown:run-command"}
 NOT_PAGES = ("/api/", "/static/", "/logout")

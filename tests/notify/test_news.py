@@ -70,6 +70,7 @@ class Desk:
 
 @pytest.fixture
 def desk():
+    registry.forget_kind("toy")  # one that another test left
     registry.register_kind("toy", object, url_of=lambda run: f"/runs/{run.ref}/")
     yield Desk()
     registry.forget_kind("toy")

@@ -118,7 +118,7 @@ def test_a_null_character_is_refused_on_every_page_and_nothing_is_kept(here, as_
         ),
         (url("plan-new", here.account), {**PURPOSE, "title": "a\x00"}),
     ):
-        assert "null character" in page(browser.post(address, fields), 422)
+        assert "invisible character" in page(browser.post(address, fields), 422)
     assert not Standstill.objects.exists()
 
 

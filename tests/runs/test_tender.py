@@ -95,7 +95,7 @@ def test_a_turn_takes_no_more_than_its_batch_at_a_time(runs, kind):
 def test_a_turn_ends_in_time_and_says_when_the_next_run_is_due(runs, kind, world):
     runs.create(kind="toy", plan={"target": 10_000})
     done, took_s = turn(runs.handle(), kind, budget_s=0.3)
-    assert took_s < 1
+    assert took_s < 3
     assert done.ticks > 3
     assert done.next_due_s == 0
     assert len(world.calls) == world.value
@@ -117,7 +117,7 @@ def test_a_command_is_seen_by_a_turn_in_hand_without_a_message(runs, kind):
         await task
         return waited_s
 
-    assert asyncio.run(story()) < 0.6
+    assert asyncio.run(story()) < 0.9
 
 
 def test_a_store_that_is_away_ends_the_turn_quietly(runs, kind):
