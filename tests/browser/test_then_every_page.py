@@ -44,9 +44,11 @@ NO_PAGE = {
     "standstill-lift",
 }
 """What answers a command only, or is a page that asks about a row which nobody here makes."""
-# These differ with the status of their row: one is looked at for each status, of so many rows at most.
+# These differ with the status of their row: one is looked at for each status, of so many rows at most. Who must come to
+# the draft and to the live run opens more of them than who only sees the same, cut to a role.
 BY_STATUS = {"scaledown:plan-detail", "scaledown:run-detail"}
 MOST_ROWS = 20
+FEWER_ROWS = 4
 # And this one with the command that it asks about.
 BY_COMMAND = {"scaledown:run-command"}
 NOT_PAGES = ("/api/", "/static/", "/logout")
@@ -125,6 +127,7 @@ def run_to_look_at(browser, site):
 @pytest.mark.parametrize("who", PEOPLE)
 def test_no_page_has_a_fault(browser, site, run_to_look_at, who):
     email, looks = PEOPLE[who]
+    most_rows = MOST_ROWS if who in IN_EVERY_LOOK else FEWER_ROWS
     person = story.sit_down(browser, site.url, email)
     page = person.page
     waiting = ["/"]
@@ -135,7 +138,7 @@ def test_no_page_has_a_fault(browser, site, run_to_look_at, who):
         path = waiting.pop(0)
         name = resolve(path).view_name
         key = f"{name} {path.rsplit('/', 2)[-2]}" if name in BY_COMMAND else name
-        if seen.get(key, 0) >= (MOST_ROWS if name in BY_STATUS else 1):
+        if seen.get(key, 0) >= (most_rows if name in BY_STATUS else 1):
             continue
         seen[key] = seen.get(key, 0) + 1
         person.said.clear()
