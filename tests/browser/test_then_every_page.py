@@ -51,7 +51,8 @@ MOST_ROWS = 20
 FEWER_ROWS = 4
 # And this one with the command that it asks about.
 BY_COMMAND = {"scaledown:run-command"}
-NOT_PAGES = ("/api/", "/static/", "/logout")
+# For programs: a browser that shows their plain text asks for an icon that they do not name.
+NOT_PAGES = ("/api/", "/static/", "/logout", "/readyz", "/metrics")
 ABOUT_COLOURS = ["color-contrast", "link-in-text-block"]
 REACHED: dict[str, set[str]] = {}
 LOOKED_AT: set[tuple[str, tuple[int, str]]] = set()
