@@ -49,6 +49,11 @@ def cell(value: Any) -> str:
     return text
 
 
+def unguarded(text: str) -> str:
+    """Return a cell's text without the apostrophe that `cell` put before it; any other text as it is."""
+    return text[1:] if text.startswith("'") and cell(text[1:]) == text else text
+
+
 def lines(rows: Sequence[Sequence[Any]]) -> bytes:
     """Return rows of values as lines of CSV (CRLF, quoted where needed) in UTF-8."""
     out = StringIO()
