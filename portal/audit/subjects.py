@@ -87,15 +87,16 @@ class Sealer:
         self._keys = _keys_for_sealing(named_here, others) if named_here or others else {}
         known = {subject: row for subject, row in others.items() if subject in self._keys}
         self._people = {**known, **named_here}
-        self._words = sorted(
-            (
-                (word, subject)
-                for subject, person in self._people.items()
-                for word in {str(person), *(getattr(person, name, "") or "" for name in _IDENTIFYING)}
-                if isinstance(word, str) and len(word) >= _SHORTEST
-            ),
-            key=lambda pair: -len(pair[0]),
-        )
+        self._words = _words_of(self._people)
+
+    def narrowed(self, people: Iterable[Any]) -> Sealer:
+        """Return a sealer of these people only, with the keys that this one has: no look for them again."""
+        made = object.__new__(Sealer)
+        made._keys = self._keys
+        wanted = {subject: row for row in people if (subject := subject_of(row)) is not None}
+        made._people = {subject: row for subject, row in wanted.items() if subject in self._people}
+        made._words = _words_of(made._people)
+        return made
 
     def value(self, subject: Subject, value: Any) -> str:
         """Return one value as a token of `subject`, who must be among the people; an empty one for the erased."""
@@ -148,6 +149,19 @@ class Sealer:
         if isinstance(value, list):
             return [self._deep(item) for item in value]
         return value
+
+
+def _words_of(people: Mapping[Subject, Any]) -> list[tuple[str, Subject]]:
+    """Return what is looked for in texts, whose it is, the longest first."""
+    return sorted(
+        (
+            (word, subject)
+            for subject, person in people.items()
+            for word in {str(person), *(getattr(person, name, "") or "" for name in _IDENTIFYING)}
+            if isinstance(word, str) and len(word) >= _SHORTEST
+        ),
+        key=lambda pair: -len(pair[0]),
+    )
 
 
 def named(person: Any) -> str:
