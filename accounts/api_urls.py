@@ -6,6 +6,7 @@ from django.urls import path
 
 from accounts import api, events_api, token_api
 from accounts import people_api as people
+from accounts.contacts.api_urls import urlpatterns as contacts
 
 urlpatterns = [
     path("me", api.MeApi.as_view(), name="api-me"),
@@ -24,14 +25,7 @@ urlpatterns = [
     path("accounts", api.AccountListApi.as_view(), name="api-accounts"),
     path("accounts/<uuid:account_ref>", api.AccountApi.as_view(), name="api-account"),
     path("accounts/<uuid:account_ref>/events", events_api.AccountEventsApi.as_view(), name="api-events"),
-    path("accounts/<uuid:account_ref>/contacts", api.ContactListApi.as_view(), name="api-contacts"),
-    path("contacts/<uuid:contact_ref>", api.ContactApi.as_view(), name="api-contact"),
-    path(
-        "accounts/<uuid:account_ref>/contacts/<uuid:contact_ref>/erase",
-        api.ContactEraseApi.as_view(),
-        name="api-contact-erase",
-    ),
-    path("contacts/<uuid:contact_ref>/confirm", api.ContactConfirmApi.as_view(), name="api-contact-confirm"),
+    *contacts,
     path("accounts/<uuid:account_ref>/connections", api.ConnectionListApi.as_view(), name="api-connections"),
     path("connections/<uuid:connection_ref>", api.ConnectionApi.as_view(), name="api-connection"),
     path(

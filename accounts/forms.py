@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import cache
@@ -18,7 +17,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from accounts import throttle
-from accounts.models import Account, CloudConnection, Contact, ContactRole, User
+from accounts.models import Account, CloudConnection, User
 from accounts.services import check_identity_url
 from accounts.tokens import networks_of, reach_of
 from portal.access import SCOPE_SAYS, SCOPES, SERVICE_SCOPES
@@ -27,8 +26,6 @@ from portal.errors import Refused
 from portal.middleware import address_of
 from portal.zones import zone_names
 
-# E.164, as the database holds it.
-PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
 WRONG = "This mail address and password do not belong together. Check both and try again."
 
 
@@ -189,51 +186,6 @@ class NewByLinkForm(NewPasswordForm):
         label="End all my API tokens too",
         help_text="Do it if somebody else may have been in. Programs that use them stop; those you made for accounts as well.",
     )
-
-
-class ContactForm(forms.ModelForm):
-    """A person to call."""
-
-    roles = forms.MultipleChoiceField(
-        choices=ContactRole.choices,
-        widget=forms.CheckboxSelectMultiple,
-        label="Called for",
-        required=False,
-    )
-    time_zone = ZoneField()
-    escalation_order = forms.IntegerField(
-        min_value=1, max_value=999, initial=1, label="Order of call", help_text="1 is called first."
-    )
-    phone = forms.CharField(
-        max_length=40,
-        required=False,
-        label="Phone",
-        help_text="With country code, like +493012345678.",
-        widget=forms.TextInput(attrs={"type": "tel", "autocomplete": "off"}),
-    )
-
-    class Meta:
-        model = Contact
-        fields = ("name", "title", "roles", "email", "phone", "time_zone", "escalation_order", "notes")
-        labels = {
-            "email": "Mail address",
-            "notes": "Notes (shared with the customer)",
-        }
-        widgets = {"notes": forms.Textarea(attrs={"rows": 3})}
-
-    def clean_phone(self) -> str:
-        """Take the usual separators out, so that a number can be pasted as it is written."""
-        phone = "".join(char for char in self.cleaned_data["phone"] if char not in " -()/.\u00a0")
-        if phone and not PHONE.fullmatch(phone):
-            raise ValidationError("Write the number with its country code, like +493012345678.")
-        return phone
-
-    def clean(self) -> dict[str, Any]:
-        """Ask for a way to reach the person; the database holds the same rule, in words for nobody."""
-        data = super().clean() or {}
-        if not data.get("email") and not data.get("phone") and not {"email", "phone"} & set(self.errors):
-            self.add_error("email", "A mail address or a phone number is needed.")
-        return data
 
 
 class ConnectionForm(forms.ModelForm):

@@ -10,9 +10,11 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Lower, Now
+from django.db.models.functions import Cast, Lower, Now
+from django.db.models.lookups import Regex
 from django.utils.crypto import salted_hmac
 
+from accounts.contacts.hours import HoursKind
 from portal.crypto import EncryptedTextField
 from portal.rows import Referenced
 from portal.search import SearchText
@@ -288,10 +290,31 @@ class ContactRole(models.TextChoices):
     SECURITY = "security", "security"
 
 
+class Authority(models.TextChoices):
+    """What a contact may decide for the account, each more than the one before."""
+
+    INFORM = "inform", "is informed"
+    TECHNICAL = "technical", "decides technical matters: reboot, put back, stop"
+    SPEND = "spend", "decides to delete or to spend"
+
+
+class Channel(models.TextChoices):
+    """How somebody likes to be reached first."""
+
+    MAIL = "mail", "mail"
+    PHONE = "phone", "phone"
+    SMS = "sms", "text message"
+
+
 class Contact(Referenced):
     """A person to call for support, of one account. Purpose is support: the database takes no other.
 
-    `phone` is E.164 or empty. Two rows that are one person stay two rows, one per account.
+    `phone` is E.164 or empty, the best number; `more_phones` are others. Two rows that are one person stay two rows,
+    one per account. `hours` says what is known of the working hours, `weekly_hours` holds them
+    (accounts/contacts/hours.py); around the clock and weekly ones are by the wall of `time_zone`. `role_orders` gives a
+    role an order of its own, `escalation_order` holds for every other. `responsible_for` narrows what the contact is
+    called about to load balancers and servers: `{"kind": "server", "id": provider's id, "label": "web-3"}`.
+    `confirmed_on` is the newest confirmation that still holds; proofs and confirmations are rows of their own.
     """
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="contacts")
@@ -302,6 +325,34 @@ class Contact(Referenced):
     time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
     roles = ArrayField(models.CharField(max_length=20, choices=ContactRole.choices), default=list, blank=True)
     escalation_order = models.PositiveSmallIntegerField(default=1)
+    role_orders = models.JSONField(default=dict, blank=True, db_default={})
+    more_phones = ArrayField(models.CharField(max_length=16), default=list, blank=True, db_default=[])
+    no_phone_because = models.CharField(max_length=200, blank=True, default="", db_default="")
+    organization = models.CharField(max_length=200, blank=True, default="", db_default="")
+    external_id = models.CharField(max_length=100, null=True, blank=True)
+    hours = models.CharField(
+        max_length=16,
+        choices=[(kind.value, kind.value) for kind in HoursKind],
+        default=HoursKind.UNKNOWN.value,
+        db_default=HoursKind.UNKNOWN.value,
+    )
+    weekly_hours = models.JSONField(default=list, blank=True, db_default=[])
+    holidays_country = models.CharField(max_length=2, blank=True, default="", db_default="")
+    holidays_subdivision = models.CharField(max_length=40, blank=True, default="", db_default="")
+    days_off = ArrayField(models.DateField(), default=list, blank=True, db_default=[])
+    preferred_channel = models.CharField(
+        max_length=5, choices=Channel.choices, blank=True, default="", db_default=""
+    )
+    language = models.CharField(max_length=16, blank=True, default="", db_default="")
+    authority = models.CharField(
+        max_length=10, choices=Authority.choices, default=Authority.INFORM, db_default=Authority.INFORM.value
+    )
+    valid_from = models.DateField(null=True, blank=True)
+    valid_until = models.DateField(null=True, blank=True)
+    responsible_for = models.JSONField(default=list, blank=True, db_default=[])
+    is_shared_mailbox = models.BooleanField(default=False, db_default=False)
+    bouncing_since = models.DateTimeField(null=True, blank=True)
+    bounce_says = models.CharField(max_length=200, blank=True, default="", db_default="")
     confirmed_on = models.DateField(null=True, blank=True)
     confirmed_by_name = models.CharField(max_length=200, blank=True)
     notes = models.TextField(blank=True)
@@ -311,7 +362,20 @@ class Contact(Referenced):
 
     account_path = "account"
 
-    personal_fields = ("name", "title", "email", "phone", "notes")
+    personal_fields = (
+        "name",
+        "title",
+        "email",
+        "phone",
+        "notes",
+        "more_phones",
+        "no_phone_because",
+        "organization",
+        "external_id",
+        "days_off",
+        "language",
+        "bounce_says",
+    )
     # The entry says who confirmed; the name of that other person is no value of this one.
     unrecorded_fields = ("confirmed_by_name",)
 
@@ -320,6 +384,11 @@ class Contact(Referenced):
         "contact_can_be_reached": "Give a phone number or a mail address: a contact must be one that can be reached.",
         "contact_order_from_1": "Order of call: 1 is called first.",
         "contact_roles_known": "Called for: there is no such role.",
+        "contact_more_phones_e164": "Other numbers: each with + and country code, digits only, like +493012345678.",
+        "contact_valid_in_order": "Valid until: the last day is not before the first.",
+        "contact_hours_known": "Working hours: weekly hours need at least one day, the other kinds have none.",
+        "contact_authority_known": "May decide: there is no such authority.",
+        "contact_external_id_once": "Another contact of this account has this external id already.",
     }
 
     class Meta:
@@ -335,6 +404,32 @@ class Contact(Referenced):
                 condition=Q(roles__contained_by=ContactRole.values),
             ),
             models.CheckConstraint(name="contact_order_from_1", condition=Q(escalation_order__gte=1)),
+            models.CheckConstraint(
+                name="contact_more_phones_e164",
+                # The text of an array: each number between commas or braces.
+                condition=Regex(
+                    Cast("more_phones", models.TextField()),
+                    r"^\{(\+[1-9][0-9]{6,14}(,\+[1-9][0-9]{6,14})*)?\}$",
+                ),
+            ),
+            models.CheckConstraint(
+                name="contact_valid_in_order",
+                condition=Q(valid_from__isnull=True)
+                | Q(valid_until__isnull=True)
+                | Q(valid_until__gte=F("valid_from")),
+            ),
+            models.CheckConstraint(
+                name="contact_hours_known",
+                condition=(Q(hours="weekly") & ~Q(weekly_hours=[]))
+                | Q(hours__in=["unknown", "around_the_clock"], weekly_hours=[]),
+            ),
+            models.CheckConstraint(
+                name="contact_authority_known", condition=Q(authority__in=Authority.values)
+            ),
+            models.UniqueConstraint(
+                name="contact_external_id_once",
+                fields=["account", "external_id"],
+            ),
         ]
         indexes = [
             models.Index(fields=["account", "escalation_order", "id"], name="contact_order"),
@@ -472,3 +567,7 @@ class ResetRequest(models.Model):
 
     def __str__(self) -> str:
         return f"asked {self.asked_at:%F %T}"
+
+
+# Subjects with models of their own, in packages; imported last, since they name what stands above.
+from accounts.contacts import models as _contacts  # noqa: E402,F401

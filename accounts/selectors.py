@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import Any, TypeVar, cast
 
 from django.apps import apps
 from django.db.models import Case, Count, Exists, Model, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
 
+from accounts.contacts.selectors import CONFIRMED_FOR as CONFIRMED_FOR
+from accounts.contacts.selectors import contacts_found as contacts_found
+from accounts.contacts.selectors import first_contacts as first_contacts
 from accounts.models import (
     Account,
     AccountRole,
@@ -27,28 +30,11 @@ from portal.lists import ListAsked, both_ways
 from portal.search import SHORTEST_INSIDE, containing
 
 Row = TypeVar("Row", bound=Model)
-CONFIRMED_FOR = timedelta(days=90)
-STALE_AFTER = timedelta(days=180)
-
-
-def freshness(confirmed_on: date | None, *, today: date) -> str:
-    """Return how fresh a contact is: confirmed, due (90 days), stale (180 days), unconfirmed (never)."""
-    if confirmed_on is None:
-        return "unconfirmed"
-    age = today - confirmed_on
-    if age > STALE_AFTER:
-        return "stale"
-    return "due" if age > CONFIRMED_FOR else "confirmed"
-
-
 ACCOUNT_ORDERS = both_ways("name", "number", "milestone", "created_at")
 ACCOUNT_FILTERS: Mapping[str, tuple[str, ...]] = {
     "status": tuple(AccountStatus.values),
     "milestone": ("1", "2", "3", "4", "5"),
 }
-CONTACT_ORDERS = both_ways("escalation_order", "name", "confirmed_on", "created_at")
-FRESHNESS = ("confirmed", "due", "stale", "unconfirmed")
-CONTACT_FILTERS: Mapping[str, tuple[str, ...]] = {"role": tuple(ContactRole.values), "freshness": FRESHNESS}
 
 
 def accounts_seen(user: Any) -> QuerySet[Account]:
@@ -77,30 +63,6 @@ def narrowed(rows: QuerySet[Account], asked: ListAsked, *, viewer: Any) -> Query
             found = found.union(contacts_found(viewer, asked.text).values("account"))
         rows = rows.filter(pk__in=found)
     return rows
-
-
-def contacts_found(user: Any, text: str) -> QuerySet[Contact]:
-    """Return the contacts that the user may read whose name, mail address or phone number hold `text`."""
-    rows = visible_to(user, Contact, Permission.CONTACT_VIEW)
-    return containing(rows, text, "name", "email", "phone", short_inside=False)
-
-
-def contacts_narrowed(rows: QuerySet[Contact], asked: ListAsked, *, today: date) -> QuerySet[Contact]:
-    """Return those contacts of one account's `rows` that fit what was asked: text, role, freshness."""
-    role, fresh = asked.filters.get("role", ""), asked.filters.get("freshness", "")
-    if role:
-        rows = rows.filter(roles__contains=[role])
-    due_before, stale_before = today - CONFIRMED_FOR, today - STALE_AFTER
-    match fresh:
-        case "confirmed":
-            rows = rows.filter(confirmed_on__gte=due_before)
-        case "due":
-            rows = rows.filter(confirmed_on__lt=due_before, confirmed_on__gte=stale_before)
-        case "stale":
-            rows = rows.filter(confirmed_on__lt=stale_before)
-        case "unconfirmed":
-            rows = rows.filter(confirmed_on__isnull=True)
-    return containing(rows, asked.text, "name", "email", "phone")
 
 
 def with_concerns(rows: Sequence[Any], *, today: date) -> list[Any]:
@@ -177,19 +139,6 @@ def worst_first(user: Any, *, today: date, limit: int) -> list[Any]:
 
 def _not_confirmed_since(day: date) -> Q:
     return Q(confirmed_on__isnull=True) | Q(confirmed_on__lt=day)
-
-
-def with_freshness(rows: Sequence[Any], *, today: date) -> list[Any]:
-    """Give each contact its `freshness`."""
-    for row in rows:
-        row.freshness = freshness(row.confirmed_on, today=today)
-    return list(rows)
-
-
-def first_contacts(account: Account, *, today: date, limit: int) -> list[Any]:
-    """Return up to `limit` contacts of an account in their order of call, each with its `freshness`."""
-    rows = Contact.objects.filter(account=account).order_by("escalation_order", "pk")[:limit]
-    return with_freshness(list(rows), today=today)
 
 
 def connections_of(account: Account) -> QuerySet[CloudConnection]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
 from django.utils import timezone
 
+from accounts.changes import apply_changes, check_active, check_no_pin, person_name
+from accounts.contacts.services import add_contact as add_contact
+from accounts.contacts.services import change_contact as change_contact
+from accounts.contacts.services import confirm_contact as confirm_contact
+from accounts.contacts.services import record_contacts_export as record_contacts_export
+from accounts.contacts.services import remove_contact as remove_contact
 from accounts.members import add_to_team as add_to_team
 from accounts.members import grant_role as grant_role
 from accounts.members import remove_member as remove_member
@@ -27,34 +31,8 @@ from portal.audit.services import record, snapshot
 from portal.egress import check_url
 from portal.errors import Refused
 from portal.events.services import emit
-from portal.lists import ListAsked
 from portal.rows import check_row
 from portal.runs.models import OVER, Run
-
-
-def _apply(row: Any, changes: Mapping[str, Any], allowed: Iterable[str]) -> None:
-    unknown = set(changes) - set(allowed)
-    if unknown:
-        raise Refused(f"These cannot be changed here: {', '.join(sorted(unknown))}.", code="unknown_field")
-    for name, value in changes.items():
-        setattr(row, name, value)
-
-
-_ADDRESS = re.compile(r"://|www\.|@|\w{2,}\.[^\W\d_]{2,}", re.IGNORECASE)
-LONGEST_NAME = 80
-
-
-def _person(name: str) -> str:
-    """Return a person's name as one line. Raises Refused for what is no name: it stands in mails to strangers."""
-    name = " ".join(name.split())
-    if len(name) > LONGEST_NAME or _ADDRESS.search(name):
-        raise Refused(
-            f"A name has at most {LONGEST_NAME} characters and holds no web or mail address: it stands in mails to "
-            "people who do not know you. Nothing was kept.",
-            code="no_name",
-        )
-    return name
-
 
 # --- people ------------------------------------------------------------------------------------------------
 
@@ -73,7 +51,7 @@ def create_user(
     if User.objects.filter(email=email.strip().lower()).exists():
         raise Refused(f"There is a user with the mail address {email} already.", code="email_taken")
     user = User.objects.create_user(
-        email=email, password=password, name=_person(name), time_zone=time_zone, is_operator=is_operator
+        email=email, password=password, name=person_name(name), time_zone=time_zone, is_operator=is_operator
     )
     record("user.added", actor=actor, subject=user, after=snapshot(user))
     return user
@@ -83,7 +61,7 @@ def create_user(
 def change_own_settings(user: User, *, name: str, time_zone: str) -> User:
     """Change what belongs to the user: name and time zone."""
     before = snapshot(user)
-    user.name, user.time_zone = name if name == user.name else _person(name), time_zone
+    user.name, user.time_zone = name if name == user.name else person_name(name), time_zone
     check_row(user)
     user.save(update_fields=["name", "time_zone"])
     record("user.changed", actor=user, subject=user, before=before, after=snapshot(user))
@@ -111,9 +89,10 @@ ACCOUNT_FIELDS = ("name", "time_zone", "service_level", "milestone", "notes", "t
 def change_account(account: Account, changes: Mapping[str, Any], *, actor: User) -> Account:
     """Change an account's own fields (`ACCOUNT_FIELDS`)."""
     locked = Account.objects.select_for_update().get(pk=account.pk)
-    _check_active(locked)
+    check_active(locked)
     before = snapshot(locked)
-    _apply(locked, changes, ACCOUNT_FIELDS)
+    apply_changes(locked, changes, ACCOUNT_FIELDS)
+    check_no_pin(*(str(changes.get(name, "")) for name in _FREE_TEXT))
     check_row(locked)
     locked.save()
     after = snapshot(locked)
@@ -199,120 +178,6 @@ def _set_status(locked: Account, status: AccountStatus, what: str, reason: str, 
     return locked
 
 
-def _check_active(account: Account) -> None:
-    if account.status == AccountStatus.ARCHIVED:
-        raise Refused(f"{account.name} is archived: it can be read, not changed.", code="archived")
-
-
-# --- contacts ----------------------------------------------------------------------------------------------
-
-CONTACT_FIELDS = ("name", "title", "email", "phone", "time_zone", "roles", "escalation_order", "notes")
-_PROOF = ("name", "email", "phone", "roles")
-
-
-@transaction.atomic
-def add_contact(account: Account, fields: Mapping[str, Any], *, actor: User | None) -> Contact:
-    """Add a person to call. A new contact is unconfirmed."""
-    _check_active(account)
-    contact = Contact(account=account)
-    _apply(contact, fields, CONTACT_FIELDS)
-    check_row(contact)
-    contact.save()
-    record("contact.added", actor=actor, account=account, subject=contact, after=snapshot(contact))
-    _emit_contact("added", contact, actor)
-    return contact
-
-
-@transaction.atomic
-def record_contacts_export(
-    account: Account, rows: QuerySet[Contact], *, actor: User, reason: str, asked: ListAsked
-) -> None:
-    """Put on record that contacts leave the portal: how many, by which filters, what for."""
-    record(
-        "contacts.exported",
-        actor=actor,
-        account=account,
-        subject=account,
-        after={
-            "count": rows.count(),
-            "format": "csv",
-            "filters": {name: value for name, value in asked.filters.items() if value},
-            # What was typed may be a person's name, which the record of an export need not keep.
-            "is_searched": bool(asked.text),
-        },
-        reason=reason,
-    )
-
-
-@transaction.atomic
-def change_contact(contact: Contact, changes: Mapping[str, Any], *, actor: User) -> Contact:
-    """Change a contact. A new name, mail, phone or role needs a new confirmation."""
-    locked = Contact.objects.select_for_update(of=("self",)).select_related("account").get(pk=contact.pk)
-    _check_active(locked.account)
-    before = snapshot(locked)
-    _apply(locked, changes, CONTACT_FIELDS)
-    if any(before[name] != snapshot(locked)[name] for name in _PROOF):
-        locked.confirmed_on, locked.confirmed_by_name = None, ""
-    check_row(locked)
-    locked.save()
-    record(
-        "contact.changed",
-        actor=actor,
-        account=locked.account,
-        subject=locked,
-        before=before,
-        after=snapshot(locked),
-    )
-    _emit_contact("changed", locked, actor)
-    return locked
-
-
-@transaction.atomic
-def confirm_contact(contact: Contact, *, actor: User, on: date) -> Contact:
-    """Note that a named person says: still right."""
-    locked = Contact.objects.select_for_update(of=("self",)).select_related("account").get(pk=contact.pk)
-    _check_active(locked.account)
-    before = snapshot(locked)
-    locked.confirmed_on, locked.confirmed_by_name = on, actor.name
-    locked.save()
-    record(
-        "contact.confirmed",
-        actor=actor,
-        account=locked.account,
-        subject=locked,
-        before=before,
-        after=snapshot(locked),
-    )
-    _emit_contact("confirmed", locked, actor)
-    return locked
-
-
-@transaction.atomic
-def remove_contact(contact: Contact, *, actor: User) -> None:
-    """Remove a contact; the audit keeps that there was one."""
-    locked = Contact.objects.select_for_update(of=("self",)).select_related("account").get(pk=contact.pk)
-    _check_active(locked.account)
-    record(
-        "contact.removed",
-        actor=actor,
-        account=locked.account,
-        subject=locked,
-        before={"name": locked.name, "roles": locked.roles},
-    )
-    _emit_contact("removed", locked, actor)
-    locked.delete()
-
-
-def _emit_contact(happened: str, contact: Contact, actor: User | None) -> None:
-    emit(
-        f"contact.{happened}",
-        account=contact.account,
-        subject=contact,
-        data={"roles": contact.roles, "confirmed_on": contact.confirmed_on and str(contact.confirmed_on)},
-        actor=actor,
-    )
-
-
 # --- cloud connections -------------------------------------------------------------------------------------
 
 CONNECTION_FIELDS = ("name", "provider", "identity_url", "username", "api_key", "tenant", "region")
@@ -338,9 +203,9 @@ def check_identity_url(url: str) -> None:
 @transaction.atomic
 def add_connection(account: Account, fields: Mapping[str, Any], *, actor: User | None) -> CloudConnection:
     """Add the credentials with which the portal reaches a provider account. The key is stored encrypted."""
-    _check_active(account)
+    check_active(account)
     connection = CloudConnection(account=account, created_by=actor)
-    _apply(connection, fields, CONNECTION_FIELDS)
+    apply_changes(connection, fields, CONNECTION_FIELDS)
     if not connection.api_key:
         raise Refused("A cloud connection needs the provider's API key.", code="key_missing")
     check_identity_url(connection.identity_url)
@@ -363,7 +228,7 @@ def change_connection(
         .select_related("account")
         .get(pk=connection.pk)
     )
-    _check_active(locked.account)
+    check_active(locked.account)
     before = snapshot(locked)
     moved = [name for name in FIXED_ONCE_USED if name in changes and changes[name] != getattr(locked, name)]
     if locked.used_at is not None and moved:
@@ -379,7 +244,7 @@ def change_connection(
             "Give the key for the new endpoint with it. Nothing was changed.",
             code="key_missing",
         )
-    _apply(locked, changes, CONNECTION_FIELDS)
+    apply_changes(locked, changes, CONNECTION_FIELDS)
     if "identity_url" in moved:
         check_identity_url(locked.identity_url)
     check_row(locked)

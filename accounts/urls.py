@@ -7,6 +7,7 @@ from django.urls import path
 from accounts import people_views as people
 from accounts import token_views as tokens
 from accounts import views
+from accounts.contacts.urls import urlpatterns as contacts
 
 app_name = "accounts"
 urlpatterns = [
@@ -19,17 +20,7 @@ urlpatterns = [
         views.ActivityDownload.as_view(),
         name="activity-download",
     ),
-    path("accounts/<uuid:account_ref>/contacts/", views.ContactList.as_view(), name="contact-list"),
-    path(
-        "accounts/<uuid:account_ref>/contacts/export/",
-        views.ContactListCsv.as_view(),
-        name="contact-list-csv",
-    ),
-    path("accounts/<uuid:account_ref>/contacts/add/", views.ContactAdd.as_view(), name="contact-add"),
-    path("contacts/<uuid:contact_ref>/edit/", views.ContactEdit.as_view(), name="contact-edit"),
-    path("contacts/<uuid:contact_ref>/confirm/", views.ContactConfirm.as_view(), name="contact-confirm"),
-    path("contacts/<uuid:contact_ref>/erase/", views.ContactErase.as_view(), name="contact-erase"),
-    path("contacts/<uuid:contact_ref>/remove/", views.ContactRemove.as_view(), name="contact-remove"),
+    *contacts,
     path(
         "accounts/<uuid:account_ref>/connections/add/", views.ConnectionAdd.as_view(), name="connection-add"
     ),

@@ -8,8 +8,9 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from accounts.contacts.selectors import contacts_found
 from accounts.models import Account, Contact
-from accounts.selectors import accounts_seen, contacts_found, narrowed
+from accounts.selectors import accounts_seen, narrowed
 from portal.lists import ListAsked
 from portal.search import beginning_of_reference, containing, text_of
 from tests import factories as make

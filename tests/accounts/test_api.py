@@ -244,7 +244,7 @@ def test_a_bug_is_a_problem_document_without_its_text(api, monkeypatch):
     def broken(*args, **kwargs):
         raise RuntimeError("a secret in a traceback")
 
-    monkeypatch.setattr("accounts.api.services.add_contact", broken)
+    monkeypatch.setattr("accounts.contacts.api.services.add_contact", broken)
     client = Client(raise_request_exception=False)
     response = client.post(api.contacts, json.dumps(ADA), content_type="application/json", **api.headers)
     assert response.status_code == 500

@@ -10,8 +10,8 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts import services, tokens
+from accounts.contacts.selectors import freshness
 from accounts.models import CloudConnection, Contact, Membership, User
-from accounts.selectors import freshness
 from portal.audit.models import AuditEntry
 from portal.errors import NotPermitted, Refused
 from tests import factories as make

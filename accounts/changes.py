@@ -1,0 +1,58 @@
+"""What every change of an account's own things asks first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from accounts.models import Account, AccountStatus
+from portal.errors import Refused
+
+
+def apply_changes(row: Any, changes: Mapping[str, Any], allowed: Iterable[str]) -> None:
+    """Set the fields that `changes` names. Raises Refused for one that is not among the allowed."""
+    unknown = set(changes) - set(allowed)
+    if unknown:
+        raise Refused(f"These cannot be changed here: {', '.join(sorted(unknown))}.", code="unknown_field")
+    for name, value in changes.items():
+        setattr(row, name, value)
+
+
+def check_active(account: Account) -> None:
+    """Raise Refused for an archived account: it can be read, not changed."""
+    if account.status == AccountStatus.ARCHIVED:
+        raise Refused(f"{account.name} is archived: it can be read, not changed.", code="archived")
+
+
+_ADDRESS = re.compile(r"://|www\.|@|\w{2,}\.[^\W\d_]{2,}", re.IGNORECASE)
+LONGEST_NAME = 80
+
+
+def person_name(name: str) -> str:
+    """Return a person's name as one line. Raises Refused for what is no name: it stands in mails to strangers."""
+    name = " ".join(name.split())
+    if len(name) > LONGEST_NAME or _ADDRESS.search(name):
+        raise Refused(
+            f"A name has at most {LONGEST_NAME} characters and holds no web or mail address: it stands in mails to "
+            "people who do not know you. Nothing was kept.",
+            code="no_name",
+        )
+    return name
+
+
+# A PIN has four to eight digits, and somebody who types one says so near it.
+_PIN = re.compile(
+    r"\bpin\b[^\d\n]{0,24}\d(?:[ -]?\d){3,7}(?![\d])|(?<![\d+])\d(?:[ -]?\d){3,7}[^\d\n]{0,12}\bpin\b",
+    re.IGNORECASE,
+)
+
+
+def check_no_pin(*texts: str) -> None:
+    """Raise Refused for a text in which a support PIN seems to stand: it is never stored, not even in a note."""
+    if any(_PIN.search(text or "") for text in texts):
+        raise Refused(
+            "A support PIN seems to stand in the text. The portal never keeps one: say only that it is ready. "
+            "Nothing was kept.",
+            code="pin",
+        )

@@ -1,0 +1,313 @@
+"""The reads about contacts that pages, API and other parts ask: whom to call in which order, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.db.models import QuerySet
+
+from accounts.contacts import coverage
+from accounts.contacts.hours import Hours, HoursKind, is_public_holiday, reachable_at, spans_of
+from accounts.contacts.models import CoverageRules, RoleDuty, Rotation, RotationMember
+from accounts.contacts.proving import Standing, numbers_of, standings
+from accounts.contacts.rotation import Duty, hand_overs_of, in_order_at, on_duty_at, shifts
+from accounts.contacts.uses import record_use as record_use
+from accounts.contacts.uses import uses_of as uses_of
+from accounts.models import Account, Contact, ContactRole
+from portal.access import Permission, visible_to
+from portal.lists import ListAsked, both_ways
+from portal.search import containing
+
+CONFIRMED_FOR = timedelta(days=90)
+STALE_AFTER = timedelta(days=180)
+FRESHNESS = ("confirmed", "due", "stale", "unconfirmed", "bouncing")
+CONTACT_ORDERS = both_ways("escalation_order", "name", "confirmed_on", "created_at")
+CONTACT_FILTERS: Mapping[str, tuple[str, ...]] = {"role": tuple(ContactRole.values), "freshness": FRESHNESS}
+
+
+def freshness(confirmed_on: date | None, *, today: date, is_bouncing: bool = False) -> str:
+    """Return how fresh a contact is: confirmed, due (90 days), stale (180 days), unconfirmed (never), bouncing."""
+    if is_bouncing:
+        return "bouncing"
+    if confirmed_on is None:
+        return "unconfirmed"
+    age = today - confirmed_on
+    if age > STALE_AFTER:
+        return "stale"
+    return "due" if age > CONFIRMED_FOR else "confirmed"
+
+
+def freshness_of(contact: Contact, *, today: date) -> str:
+    """Return how fresh a contact is today."""
+    return freshness(contact.confirmed_on, today=today, is_bouncing=contact.bouncing_since is not None)
+
+
+def contacts_found(user: Any, text: str) -> QuerySet[Contact]:
+    """Return the contacts that the user may read whose name, mail address or phone number hold `text`."""
+    rows = visible_to(user, Contact, Permission.CONTACT_VIEW)
+    return containing(rows, text, "name", "email", "phone", short_inside=False)
+
+
+def contacts_narrowed(rows: QuerySet[Contact], asked: ListAsked, *, today: date) -> QuerySet[Contact]:
+    """Return those contacts of one account's `rows` that fit what was asked: text, role, freshness."""
+    role, fresh = asked.filters.get("role", ""), asked.filters.get("freshness", "")
+    if role:
+        rows = rows.filter(roles__contains=[role])
+    if fresh:
+        rows = rows.filter(bouncing_since__isnull=fresh != "bouncing")
+    due_before, stale_before = today - CONFIRMED_FOR, today - STALE_AFTER
+    match fresh:
+        case "confirmed":
+            rows = rows.filter(confirmed_on__gte=due_before)
+        case "due":
+            rows = rows.filter(confirmed_on__lt=due_before, confirmed_on__gte=stale_before)
+        case "stale":
+            rows = rows.filter(confirmed_on__lt=stale_before)
+        case "unconfirmed":
+            rows = rows.filter(confirmed_on__isnull=True)
+    return containing(rows, asked.text, "name", "email", "phone")
+
+
+def with_freshness(rows: Sequence[Any], *, today: date) -> list[Any]:
+    """Give each contact its `freshness`."""
+    for row in rows:
+        row.freshness = freshness_of(row, today=today)
+    return list(rows)
+
+
+def first_contacts(account: Account, *, today: date, limit: int) -> list[Any]:
+    """Return up to `limit` contacts of an account in their order of call, each with its `freshness`."""
+    rows = Contact.objects.filter(account=account).order_by("escalation_order", "pk")[:limit]
+    return with_freshness(list(rows), today=today)
+
+
+# --- one contact at a moment -------------------------------------------------------------------------------
+
+
+def hours_of(contact: Contact) -> Hours:
+    """Return a contact's hours, with the public holidays of where they are and their own days off."""
+    away = frozenset(contact.days_off)
+    return Hours(
+        kind=HoursKind(contact.hours),
+        zone=contact.time_zone,
+        spans=spans_of(contact.weekly_hours),
+        is_free=partial(is_public_holiday, contact.holidays_country, contact.holidays_subdivision),
+        is_away=away.__contains__,
+    )
+
+
+def is_valid_on(contact: Contact, day: date) -> bool:
+    """Whether a day lies within a contact's valid from and until."""
+    return (contact.valid_from is None or contact.valid_from <= day) and (
+        contact.valid_until is None or day <= contact.valid_until
+    )
+
+
+def order_for(contact: Contact, role: str) -> int:
+    """Return a contact's place in the order of a role: the role's own, or else the one for all."""
+    return int(contact.role_orders.get(role, contact.escalation_order))
+
+
+# --- whom to call ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Callee:
+    """One person in the order of call, at one moment.
+
+    `why_not` is "" for whoever can be called, else the sentence that says why not; such a person keeps the place in the
+    list, so that nobody wonders who is missing. `is_reachable_now` is None while nobody said when. `email` is "" where
+    mail comes back. `is_on_duty` is whom the role's rotation names at this moment.
+    """
+
+    contact: Contact
+    place: int
+    phone: str
+    phones: tuple[str, ...]
+    email: str
+    time_zone: str
+    local_time: datetime
+    is_reachable_now: bool | None
+    is_proven: bool
+    is_on_duty: bool = False
+    is_expired: bool = False
+    is_bouncing: bool = False
+    preferred_channel: str = ""
+    language: str = ""
+    why_not: str = ""
+
+    @property
+    def can_be_called(self) -> bool:
+        """Whether there is a way, and no reason against it."""
+        return not self.why_not
+
+
+def call_order(account: Account, role: str, at: datetime, *, about: str = "") -> list[Callee]:
+    """Return whom to call for a role at a moment, in order: at most four queries.
+
+    Whoever the role's rotation has on duty comes first, then the rotation's next ones, then the others of the role in
+    their order. With `about` (a provider's id of a load balancer or server) those who are named for it come before
+    those who are responsible for everything, and those named for other things only come last.
+    """
+    contacts = list(Contact.objects.filter(account=account, roles__contains=[role]).order_by("pk"))
+    listed = sorted(contacts, key=lambda one: (_about(one, about), order_for(one, role), one.pk))
+    duty = RoleDuty.objects.filter(account=account, role=role).select_related("rotation").first()
+    on_duty = None
+    if duty is not None:
+        turns = duty_of(duty.rotation)
+        on_duty = on_duty_at(turns, at)
+        first = list(dict.fromkeys(in_order_at(turns, at)))
+        listed = [*first, *(one for one in listed if one not in first)]
+    proven = standings(listed)
+    return [
+        _callee(contact, place, at, proven[contact.pk], is_on_duty=contact == on_duty)
+        for place, contact in enumerate(listed, 1)
+    ]
+
+
+def _about(contact: Contact, about: str) -> int:
+    if not about or not contact.responsible_for:
+        return 1 if about else 0
+    return 0 if any(one["id"] == about for one in contact.responsible_for) else 2
+
+
+def _callee(contact: Contact, place: int, at: datetime, proven: Standing, *, is_on_duty: bool) -> Callee:
+    local = at.astimezone(ZoneInfo(contact.time_zone))
+    is_expired = not is_valid_on(contact, local.date())
+    is_bouncing = contact.bouncing_since is not None
+    reachable = reachable_at(hours_of(contact), at)
+    return Callee(
+        contact=contact,
+        place=place,
+        phone=contact.phone,
+        phones=tuple(numbers_of(contact)),
+        email="" if is_bouncing else contact.email,
+        time_zone=contact.time_zone,
+        local_time=local,
+        # Whoever is on duty is reachable: that is what the duty means.
+        is_reachable_now=True if is_on_duty else reachable,
+        is_proven=proven.is_proven,
+        is_on_duty=is_on_duty,
+        is_expired=is_expired,
+        is_bouncing=is_bouncing,
+        preferred_channel=contact.preferred_channel,
+        language=contact.language,
+        why_not=_why_not(contact, local.date()),
+    )
+
+
+def _why_not(contact: Contact, day: date) -> str:
+    if contact.valid_from is not None and day < contact.valid_from:
+        return f"valid only from {contact.valid_from}"
+    if contact.valid_until is not None and day > contact.valid_until:
+        return f"not valid since {contact.valid_until}"
+    if not contact.phone and contact.bouncing_since is not None:
+        return "mail comes back, and there is no number"
+    return ""
+
+
+def duty_of(rotation: Rotation) -> Duty:
+    """Return a rotation with its members (contacts or users) in order: one query."""
+    places = (
+        RotationMember.objects.filter(rotation=rotation).select_related("contact", "user").order_by("place")
+    )
+    return _duty(rotation, places)
+
+
+def _duty(rotation: Rotation, places: Iterable[RotationMember]) -> Duty:
+    return Duty(
+        zone=rotation.time_zone,
+        starts_on=rotation.starts_on,
+        hand_overs=hand_overs_of(rotation.hand_overs),
+        members=tuple(place.contact or place.user for place in places),
+    )
+
+
+# --- coverage ----------------------------------------------------------------------------------------------
+
+_WEEK = timedelta(days=7)
+
+
+def rules_for(account: Account) -> tuple[coverage.Rule, ...]:
+    """Return an account's rules: its own, or those of its preset, or the standard ones."""
+    return _rules(CoverageRules.objects.filter(account=account).first())
+
+
+def _rules(row: CoverageRules | None) -> tuple[coverage.Rule, ...]:
+    if row is None:
+        return coverage.PRESETS[coverage.DEFAULT].rules
+    if row.preset in coverage.PRESETS:
+        return coverage.PRESETS[row.preset].rules
+    return coverage.rules_of(row.rules)
+
+
+def coverage_of(account: Account, at: datetime) -> list[coverage.Gap]:
+    """Return what an account lacks in contacts at a moment, worst rule first as the account lists them: five queries."""
+    return coverages_of([account], at)[account.pk]
+
+
+def coverages_of(accounts: Sequence[Account], at: datetime) -> dict[int, list[coverage.Gap]]:
+    """Return what each account lacks in contacts, by its key: five queries for all of them."""
+    rules = {row.account_id: row for row in CoverageRules.objects.filter(account__in=accounts)}
+    people = people_of(accounts, at)
+    return {
+        account.pk: coverage.gaps_in(
+            people[account.pk], _rules(rules.get(account.pk)), at=at, zone=account.time_zone
+        )
+        for account in accounts
+    }
+
+
+def people_of(accounts: Sequence[Account], at: datetime) -> dict[int, list[coverage.Person]]:
+    """Return the contacts of accounts as coverage sees them at a moment: four queries for all of them."""
+    contacts = list(Contact.objects.filter(account__in=accounts).order_by("escalation_order", "pk"))
+    proven = standings(contacts)
+    duties = _duties(accounts, at)
+    found: dict[int, list[coverage.Person]] = {account.pk: [] for account in accounts}
+    for contact in contacts:
+        found[contact.account_id].append(_person(contact, proven[contact.pk], duties.get(contact.pk, {}), at))
+    return found
+
+
+def _person(
+    contact: Contact, proven: Standing, duty: Mapping[str, list[tuple[datetime, datetime]]], at: datetime
+) -> coverage.Person:
+    return coverage.Person(
+        name=contact.name,
+        roles=frozenset({*contact.roles, *duty}),
+        hours=hours_of(contact),
+        has_phone=bool(contact.phone),
+        has_mail=bool(contact.email),
+        is_bouncing=contact.bouncing_since is not None,
+        is_valid=is_valid_on(contact, at.astimezone(ZoneInfo(contact.time_zone)).date()),
+        proven_at=proven.person_at,
+        order=order_for(contact, ContactRole.PRIMARY),
+        duty=duty,
+    )
+
+
+def _duties(
+    accounts: Sequence[Account], at: datetime
+) -> dict[int, dict[str, list[tuple[datetime, datetime]]]]:
+    """Return by contact and role when a rotation has them on duty in the coming week."""
+    rows = list(RoleDuty.objects.filter(account__in=accounts).select_related("rotation"))
+    places: dict[int, list[RotationMember]] = {}
+    if rows:
+        listed = RotationMember.objects.filter(rotation__in=[row.rotation_id for row in rows])
+        for place in listed.select_related("contact").order_by("place"):
+            places.setdefault(place.rotation_id, []).append(place)
+    found: dict[int, dict[str, list[tuple[datetime, datetime]]]] = {}
+    for row in rows:
+        turns = _duty(row.rotation, places.get(row.rotation_id, []))
+        for member in turns.members:
+            found.setdefault(member.pk, {}).setdefault(row.role, [])
+        for shift in shifts(turns, at, at + _WEEK):
+            found[shift.member.pk][row.role].append(
+                (shift.begins.astimezone(UTC), shift.ends.astimezone(UTC))
+            )
+    return found

@@ -1,0 +1,336 @@
+"""Each change of a contact, and each proof and confirmation, on record in its transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from accounts.changes import apply_changes, check_active, check_no_pin, person_name
+from accounts.contacts.hours import HoursKind, check_country, kept, spans_of
+from accounts.contacts.models import (
+    ChannelProof,
+    ConfirmedBy,
+    ProvenHow,
+    ProvenKind,
+    RoleConfirmation,
+    UsedBy,
+)
+from accounts.contacts.proving import digest_of, numbers_of
+from accounts.contacts.uses import record_use
+from accounts.models import Account, Contact, ContactRole, User
+from portal.audit.services import record, snapshot
+from portal.audit.subjects import Sealer, named
+from portal.errors import Refused
+from portal.events.services import emit
+from portal.lists import ListAsked
+from portal.rows import check_row
+
+CONTACT_FIELDS = (
+    "name",
+    "title",
+    "organization",
+    "email",
+    "is_shared_mailbox",
+    "phone",
+    "more_phones",
+    "no_phone_because",
+    "time_zone",
+    "hours",
+    "weekly_hours",
+    "holidays_country",
+    "holidays_subdivision",
+    "days_off",
+    "preferred_channel",
+    "language",
+    "roles",
+    "authority",
+    "escalation_order",
+    "role_orders",
+    "responsible_for",
+    "valid_from",
+    "valid_until",
+    "external_id",
+    "notes",
+)
+# What somebody confirms when they say "still me, still right".
+_CONFIRMED = ("name", "email", "phone", "roles", "authority")
+_FREE_TEXT = ("name", "title", "organization", "no_phone_because", "external_id", "notes")
+MOST_PHONES, MOST_RESPONSIBLE, MOST_DAYS_OFF = 5, 50, 100
+
+
+@transaction.atomic
+def add_contact(account: Account, fields: Mapping[str, Any], *, actor: User | None) -> Contact:
+    """Add a person to call. A new contact is unconfirmed and unproven."""
+    check_active(account)
+    contact = Contact(account=account)
+    write_fields(contact, fields)
+    check_row(contact)
+    contact.save()
+    record("contact.added", actor=actor, account=account, subject=contact, after=snapshot(contact))
+    emit_contact("added", contact, actor)
+    return contact
+
+
+def write_fields(contact: Contact, fields: Mapping[str, Any]) -> None:
+    """Set a contact's fields as they are kept. Raises Refused with the sentence for what does not fit; saves nothing.
+
+    For whoever takes in many at once (imports); a single one goes through `add_contact` and `change_contact`.
+    """
+    was_email, was_name = contact.email, contact.name
+    apply_changes(contact, fields, CONTACT_FIELDS)
+    check_no_pin(*(str(fields.get(name) or "") for name in _FREE_TEXT))
+    if contact.name != was_name:
+        contact.name = person_name(contact.name)
+    if contact.email != was_email:
+        contact.bouncing_since, contact.bounce_says = None, ""
+    contact.external_id = contact.external_id or None
+    contact.more_phones = _other_numbers(contact)
+    if contact.phone:
+        contact.no_phone_because = ""
+    if contact.hours != HoursKind.WEEKLY:
+        contact.weekly_hours = []
+    else:
+        contact.weekly_hours = kept(spans_of(contact.weekly_hours))
+    check_country(contact.holidays_country, contact.holidays_subdivision)
+    contact.days_off = sorted(set(contact.days_off))
+    if len(contact.days_off) > MOST_DAYS_OFF:
+        raise Refused(f"Days off: at most {MOST_DAYS_OFF}.", code="invalid")
+    contact.role_orders = _orders(contact)
+    contact.responsible_for = _responsible(contact.responsible_for)
+
+
+def _other_numbers(contact: Contact) -> list[str]:
+    others = [number for number in dict.fromkeys(contact.more_phones) if number and number != contact.phone]
+    if others and not contact.phone:
+        raise Refused("Give the best number first, then the others.", code="invalid")
+    if len(others) > MOST_PHONES:
+        raise Refused(f"At most {MOST_PHONES} other numbers.", code="invalid")
+    return others
+
+
+def _orders(contact: Contact) -> dict[str, int]:
+    given: Any = contact.role_orders
+    fits = isinstance(given, Mapping) and all(
+        role in ContactRole.values
+        and isinstance(order, int)
+        and not isinstance(order, bool)
+        and 1 <= order <= 999
+        for role, order in given.items()
+    )
+    if not fits:
+        raise Refused("An order for a role is a number from 1 to 999, 1 is called first.", code="invalid")
+    # In the order of the roles, and only for those the contact has.
+    return {role: given[role] for role in ContactRole.values if role in given and role in contact.roles}
+
+
+def _responsible(given: Any) -> list[dict[str, str]]:
+    fits = isinstance(given, list) and all(
+        isinstance(one, Mapping)
+        and set(one) <= {"kind", "id", "label"}
+        and one.get("kind") in ("load_balancer", "server")
+        and isinstance(one.get("id"), str)
+        and 0 < len(one["id"]) <= 100
+        and isinstance(one.get("label", ""), str)
+        and len(one.get("label", "")) <= 200
+        for one in given
+    )
+    if not fits or len(given) > MOST_RESPONSIBLE:
+        raise Refused(
+            f"Responsible for: at most {MOST_RESPONSIBLE} load balancers or servers, each with the provider's id.",
+            code="invalid",
+        )
+    return [{"kind": one["kind"], "id": one["id"], "label": one.get("label", "")} for one in given]
+
+
+@transaction.atomic
+def record_contacts_export(
+    account: Account,
+    rows: QuerySet[Contact],
+    *,
+    actor: User,
+    reason: str,
+    asked: ListAsked,
+    format: str = "csv",
+) -> None:
+    """Put on record that contacts leave the portal: how many, by which filters, what for."""
+    record(
+        "contacts.exported",
+        actor=actor,
+        account=account,
+        subject=account,
+        after={
+            "count": rows.count(),
+            "format": format,
+            "filters": {name: value for name, value in asked.filters.items() if value},
+            # What was typed may be a person's name, which the record of an export need not keep.
+            "is_searched": bool(asked.text),
+        },
+        reason=reason,
+    )
+    record_use(rows.all(), account=account, purpose_reason=reason, actor=actor, way=UsedBy.EXPORT)
+
+
+def _lock(contact: Contact) -> Contact:
+    locked = Contact.objects.select_for_update(of=("self",)).select_related("account").get(pk=contact.pk)
+    check_active(locked.account)
+    return locked
+
+
+@transaction.atomic
+def change_contact(contact: Contact, changes: Mapping[str, Any], *, actor: User | None) -> Contact:
+    """Change a contact. A new name, mail, phone, role or authority needs a new confirmation, a new value a new proof."""
+    locked = _lock(contact)
+    before = snapshot(locked)
+    write_fields(locked, changes)
+    if any(before[name] != snapshot(locked)[name] for name in _CONFIRMED):
+        locked.confirmed_on, locked.confirmed_by_name = None, ""
+    check_row(locked)
+    locked.save()
+    record(
+        "contact.changed",
+        actor=actor,
+        account=locked.account,
+        subject=locked,
+        before=before,
+        after=snapshot(locked),
+    )
+    emit_contact("changed", locked, actor)
+    return locked
+
+
+@transaction.atomic
+def confirm_contact(
+    contact: Contact,
+    *,
+    actor: User | None,
+    on: date,
+    channel: str = ConfirmedBy.PORTAL,
+    is_doubtful: bool = False,
+    agent: str = "",
+    reason: str = "",
+) -> Contact:
+    """Note that somebody says "still me, still right": a named user, or (None) the person by the link in a mail.
+
+    A doubtful one is kept and changes nothing.
+    """
+    locked = _lock(contact)
+    RoleConfirmation.objects.create(
+        contact=locked,
+        at=timezone.now(),
+        on=on,
+        roles=locked.roles,
+        channel=channel,
+        by_ref=str(actor.ref) if actor is not None else "",
+        by_name=named(actor),
+        agent=agent[:300],
+        is_doubtful=is_doubtful,
+        reason=Sealer([locked]).text(reason[:300]),
+    )
+    before = snapshot(locked)
+    if not is_doubtful:
+        locked.confirmed_on, locked.confirmed_by_name = on, actor.name if actor is not None else ""
+        locked.save()
+    record(
+        "contact.confirmed" if not is_doubtful else "contact.confirmed_in_doubt",
+        actor=actor,
+        account=locked.account,
+        subject=locked,
+        before=before,
+        after={**snapshot(locked), "channel": str(channel)},
+        reason=reason,
+    )
+    if not is_doubtful:
+        emit_contact("confirmed", locked, actor)
+    return locked
+
+
+@transaction.atomic
+def prove_channel(
+    contact: Contact,
+    *,
+    kind: str,
+    value: str,
+    how: str,
+    actor: User | None,
+    is_doubtful: bool = False,
+    agent: str = "",
+    reason: str = "",
+    at: datetime | None = None,
+) -> ChannelProof:
+    """Keep that somebody answered on this very mail address or number of a contact.
+
+    Raises Refused for a value that is not the contact's (any more), and for a call without a named user.
+    """
+    locked = _lock(contact)
+    wanted = value.strip().lower()
+    own = [locked.email.lower()] if kind == ProvenKind.MAIL else numbers_of(locked)
+    if not wanted or wanted not in own:
+        raise Refused(
+            "This is not the contact's any more: it was changed meanwhile. Nothing was proven.",
+            code="changed",
+        )
+    if how == ProvenHow.CALL and actor is None:
+        raise Refused("A call is logged by the person who made it.", code="no_caller")
+    proof = ChannelProof.objects.create(
+        contact=locked,
+        kind=kind,
+        value_digest=digest_of(locked, kind, wanted),
+        how=how,
+        at=at or timezone.now(),
+        by_ref=str(actor.ref) if actor is not None else "",
+        by_name=named(actor),
+        agent=agent[:300],
+        is_doubtful=is_doubtful,
+        reason=Sealer([locked]).text(reason[:300]),
+    )
+    if kind == ProvenKind.MAIL and locked.bouncing_since is not None and not is_doubtful:
+        locked.bouncing_since, locked.bounce_says = None, ""
+    locked.save()
+    record(
+        "contact.proven" if not is_doubtful else "contact.proven_in_doubt",
+        actor=actor,
+        account=locked.account,
+        subject=locked,
+        after={"channel": str(kind), "how": str(how)},
+        reason=reason,
+    )
+    if not is_doubtful:
+        emit(
+            "contact.proven",
+            account=locked.account,
+            subject=locked,
+            data={"channel": str(kind), "how": str(how)},
+            actor=actor,
+        )
+    return proof
+
+
+@transaction.atomic
+def remove_contact(contact: Contact, *, actor: User) -> None:
+    """Remove a contact; the audit keeps that there was one."""
+    locked = _lock(contact)
+    record(
+        "contact.removed",
+        actor=actor,
+        account=locked.account,
+        subject=locked,
+        before={"name": locked.name, "roles": locked.roles},
+    )
+    emit_contact("removed", locked, actor)
+    locked.delete()
+
+
+def emit_contact(happened: str, contact: Contact, actor: User | None) -> None:
+    """Say what happened to a contact, by its roles and its confirmation only."""
+    emit(
+        f"contact.{happened}",
+        account=contact.account,
+        subject=contact,
+        data={"roles": contact.roles, "confirmed_on": contact.confirmed_on and str(contact.confirmed_on)},
+        actor=actor,
+    )
