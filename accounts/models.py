@@ -429,6 +429,7 @@ class Contact(Referenced):
             models.UniqueConstraint(
                 name="contact_external_id_once",
                 fields=["account", "external_id"],
+                condition=Q(external_id__isnull=False),
             ),
         ]
         indexes = [

@@ -469,7 +469,9 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="contact",
             constraint=models.UniqueConstraint(
-                fields=("account", "external_id"), name="contact_external_id_once"
+                condition=models.Q(("external_id__isnull", False)),
+                fields=("account", "external_id"),
+                name="contact_external_id_once",
             ),
         ),
         migrations.AddField(
