@@ -7,6 +7,7 @@ from django.urls import path
 from accounts import api, events_api, token_api
 from accounts import people_api as people
 from accounts.contacts.api_urls import urlpatterns as contacts
+from accounts.webhooks.api_urls import urlpatterns as webhooks
 
 urlpatterns = [
     path("me", api.MeApi.as_view(), name="api-me"),
@@ -81,4 +82,5 @@ urlpatterns = [
         people.TeamInvitationSendApi.as_view(),
         name="api-team-invitation-send",
     ),
+    *webhooks,
 ]

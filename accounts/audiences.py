@@ -23,6 +23,11 @@ def approvers(account: Account) -> list[Recipient]:
     return _members(account, [AccountRole.APPROVER, AccountRole.ADMIN])
 
 
+def admins(account: Account) -> list[Recipient]:
+    """Return who looks after the account at the customer's."""
+    return _members(account, [AccountRole.ADMIN])
+
+
 def launch_managers(account: Account) -> list[Recipient]:
     """Return the account's launch managers, their leads last."""
     rows = TeamMembership.objects.filter(team_id=account.team_id, user__is_active=True)
@@ -47,5 +52,5 @@ def emergency(account: Account) -> list[Recipient]:
 
 def register() -> None:
     """Make them known; called once when the app is ready."""
-    for people in (customers, approvers, launch_managers, leads, emergency):
+    for people in (customers, approvers, admins, launch_managers, leads, emergency):
         register_audience(people.__name__, people)

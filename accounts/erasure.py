@@ -37,6 +37,7 @@ from portal.events.services import emit
 from portal.notify.services import forget_about, forget_account, forget_person
 from portal.runs.models import OVER, Run
 from portal.streams import recheck
+from portal.webhooks.services import end_endpoints
 
 
 @transaction.atomic
@@ -143,6 +144,7 @@ def erase_account(account: Account, *, typed_name: str, actor: User | None, reas
     now = timezone.now()
     for token in service_tokens_of(locked).filter(revoked_at__isnull=True):
         revoke_token(token, actor=actor, at=now, reason="the account was erased")
+    end_endpoints(locked, actor=actor, reason="the account was erased")
     forget_account(locked)
     people: list[User | Contact | Invitation] = []
 

@@ -88,6 +88,7 @@ def register() -> None:
         ("contacts", "Contacts", "accounts:contact-list", Permission.CONTACT_VIEW, 10),
         ("access", "Access", "accounts:access", Permission.MEMBER_VIEW, 15),
         ("activity", "Activity", "accounts:activity", Permission.AUDIT_VIEW, 90),
+        ("webhooks", "Webhooks", "accounts:webhook-list", Permission.WEBHOOK_EDIT, 93),
         ("settings", "Settings", "accounts:account-settings", Permission.ACCOUNT_EDIT, 95),
     ):
         register_tab(

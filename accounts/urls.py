@@ -8,6 +8,7 @@ from accounts import people_views as people
 from accounts import token_views as tokens
 from accounts import views
 from accounts.contacts.urls import urlpatterns as contacts
+from accounts.webhooks.urls import urlpatterns as webhooks
 
 app_name = "accounts"
 urlpatterns = [
@@ -81,4 +82,5 @@ urlpatterns = [
         people.TeamInvitationSend.as_view(),
         name="team-invitation-send",
     ),
+    *webhooks,
 ]

@@ -37,6 +37,12 @@ app.conf.beat_schedule = {
         "schedule": 5.0,
         "options": {"expires": 10.0},
     },
+    "webhooks-sweep": {
+        "task": "portal.webhooks.tasks.sweep",
+        "schedule": 2.0,
+        "options": {"expires": 10.0},
+    },
+    "webhooks-tidy": {"task": "portal.webhooks.tasks.tidy", "schedule": 3600.0},
     "accounts-reset-links": {"task": "accounts.tasks.send_reset_links", "schedule": 20.0},
     "accounts-tidy": {"task": "accounts.tasks.tidy", "schedule": 3600.0},
     "scaledown-expire": {"task": "scaledown.tasks.expire", "schedule": 60.0},

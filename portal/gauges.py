@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from portal.audit.sealer import unsealed_for_s
 from portal.events.relay import unplaced_for_s
 from portal.health import findings
+from portal.webhooks.queueing import overdue_s
 
 log = structlog.get_logger(__name__)
 
@@ -25,13 +26,14 @@ def installation() -> bytes:
     for found in findings():
         ready.labels(found.name).set(found.ok)
     try:
-        unsealed_s, unplaced_s = unsealed_for_s(), unplaced_for_s()
+        unsealed_s, unplaced_s, overdue = unsealed_for_s(), unplaced_for_s(), overdue_s()
     except DatabaseError as error:
         log.warning("gauges_unread", error=type(error).__name__)
     else:
         for name, says, value in (
             ("audit_unsealed_seconds", "Since when the oldest audit entry waits for its seal.", unsealed_s),
             ("events_unplaced_seconds", "Since when the oldest event waits to be passed on.", unplaced_s),
+            ("webhooks_overdue_seconds", "Since when the oldest webhook message might be sent.", overdue),
         ):
             Gauge(name, says, registry=registry).set(value)
     return generate_latest(registry)

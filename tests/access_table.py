@@ -81,6 +81,8 @@ _CONNECTION = {
     "region": "DFW",
 }
 
+_WEBHOOK = {"url": "https://hooks.shop.example/in", "envelope": "standard"}
+
 ROWS: dict[tuple[str, str], Row] = {
     # the portal itself
     ("dashboard", "GET"): Row(EVERYBODY, "list"),
@@ -353,6 +355,34 @@ ROWS |= {
     ("api-service-tokens", "GET"): Row(MANAGERS),
     ("api-service-tokens", "POST"): Row(MANAGERS, body=lambda world: {**world.token_body, **_SERVICE_TOKEN}),
     ("api-service-token", "DELETE"): Row(MANAGERS),
+    # webhooks
+    ("accounts:webhook-list", "GET"): Row(MANAGERS),
+    ("accounts:webhook-add", "GET"): Row(MANAGERS),
+    ("accounts:webhook-add", "POST"): Row(MANAGERS, body=_WEBHOOK),
+    ("accounts:webhook-detail", "GET"): Row(MANAGERS),
+    ("accounts:webhook-edit", "GET"): Row(MANAGERS),
+    ("accounts:webhook-edit", "POST"): Row(MANAGERS, body=_WEBHOOK),
+    ("accounts:webhook-rotate", "GET"): Row(MANAGERS),
+    ("accounts:webhook-rotate", "POST"): Row(MANAGERS, body={"keep_old_hours": 1}),
+    ("accounts:webhook-pause", "POST"): Row(MANAGERS),
+    ("accounts:webhook-resume", "POST"): Row(MANAGERS),
+    ("accounts:webhook-test", "POST"): Row(MANAGERS),
+    ("accounts:webhook-remove", "GET"): Row(MANAGERS),
+    ("accounts:webhook-remove", "POST"): Row(MANAGERS),
+    ("accounts:webhook-message", "GET"): Row(MANAGERS),
+    ("accounts:webhook-message-send", "POST"): Row(MANAGERS),
+    ("api-webhooks", "GET"): Row(MANAGERS),
+    ("api-webhooks", "POST"): Row(MANAGERS, body={"url": _WEBHOOK["url"]}),
+    ("api-webhook", "GET"): Row(MANAGERS),
+    ("api-webhook", "PATCH"): Row(MANAGERS, body={"types": ["run.halted"]}, headers=IF_MATCH),
+    ("api-webhook", "DELETE"): Row(MANAGERS, headers=IF_MATCH),
+    ("api-webhook-pause", "POST"): Row(MANAGERS, headers=COMMAND),
+    ("api-webhook-resume", "POST"): Row(MANAGERS, headers=COMMAND),
+    ("api-webhook-rotate", "POST"): Row(MANAGERS, headers=COMMAND),
+    ("api-webhook-test", "POST"): Row(MANAGERS, headers=COMMAND),
+    ("api-webhook-messages", "GET"): Row(MANAGERS),
+    ("api-webhook-message", "GET"): Row(MANAGERS),
+    ("api-webhook-message-send", "POST"): Row(MANAGERS, headers=COMMAND),
     ("join", "GET"): Row(EVERYBODY, "public", names_it=True),
     # Whoever is logged in with another address is refused; a stranger joins.
     ("join", "POST"): Row(EVERYBODY, "public", body=_JOIN, answers=frozenset({302, 403})),
@@ -509,6 +539,10 @@ def _invited(world: Any) -> Any:
     )
 
 
+def _webhook(world: Any) -> Any:
+    return world.once("webhook", lambda: make.endpoint(world.account))
+
+
 REFS: dict[str, Callable[[Any], Any]] = {
     "slug": lambda world: "no-such-issuer",
     "user_ref": lambda world: world.people["admin"].ref,
@@ -531,6 +565,8 @@ REFS: dict[str, Callable[[Any], Any]] = {
             ),
         ).ref
     ),
+    "webhook_ref": lambda world: _webhook(world).ref,
+    "delivery_ref": lambda world: world.once("delivery", lambda: make.delivery(_webhook(world))).ref,
     "contact_ref": lambda world: world.once("contact", lambda: make.contact(world.account)).ref,
     "balancer_id": lambda world: "71",
     "connection_ref": lambda world: _connection(world).ref,

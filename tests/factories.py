@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -31,6 +32,7 @@ from accounts.models import (
 from capacity.models import Ceiling, CountSource, ForecastPeak, Probe, TrafficEvent
 from portal.access import SCOPES, SERVICE_SCOPES
 from portal.approvals.models import ApprovalDecision, ApprovalRequest
+from portal.webhooks.models import Delivery, Endpoint
 
 PASSWORD = "steady-as-she-goes"
 # Argon2 takes its time by design; one hash for all.
@@ -150,6 +152,26 @@ def bearer(secret: str) -> dict[str, str]:
     return {"HTTP_AUTHORIZATION": f"Bearer {secret}"}
 
 
+def endpoint(of: Account, url="https://hooks.shop.example/in", **fields) -> Endpoint:
+    """A webhook of an account; its secret is the same in each test."""
+    values = {"host": "hooks.shop.example", "secret": "whsec_" + "c2VjcmV0" * 4, "cursor": 0, **fields}
+    return Endpoint.objects.create(account=of, url=url, **values)
+
+
+def delivery(of: Endpoint, **fields) -> Delivery:
+    """A message that waits."""
+    ref = str(uuid.uuid4())
+    values = {
+        "message_id": ref,
+        "type": "steadystate.run.halted.v1",
+        "position": next(_number),
+        "content_type": "application/json",
+        "body": '{"type":"steadystate.run.halted.v1"}',
+        **fields,
+    }
+    return Delivery.objects.create(endpoint=of, **values)
+
+
 def event(of: Account, name="Autumn launch", **fields) -> TrafficEvent:
     values = {
         "starts_at": datetime(2026, 11, 1, tzinfo=UTC),
@@ -187,8 +209,6 @@ def count_source(of: CloudConnection, balancer_id="71", **fields) -> CountSource
 
 def approval(of: Account, author: User, *, digest="a" * 64, provider: User | None = None, **fields):
     """An open request; with `provider` that side has approved."""
-    import uuid
-
     values = {
         "subject_type": "test.subject",
         "subject_ref": uuid.uuid4(),

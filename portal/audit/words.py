@@ -101,6 +101,13 @@ WHAT = {
     "user.mail_changed": "Mail address changed",
     "user.switched_off": "Log-in switched off",
     "user.switched_on": "Log-in switched on again",
+    "webhook.added": "Webhook added",
+    "webhook.changed": "Webhook changed",
+    "webhook.disabled": "Webhook switched off by the portal",
+    "webhook.removed": "Webhook removed",
+    "webhook.secret_rotated": "Secret of a webhook renewed",
+    "webhook.sent_again": "Webhook message sent again",
+    "webhook.tested": "Webhook tested",
 }
 FIELDS = {
     "accepted_grade": "evidence that is enough",

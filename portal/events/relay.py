@@ -8,7 +8,7 @@ misses nothing by asking for what is above N.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from portal.runs import wake
 LATE_AFTER_S = 60.0
 BATCH = 1000
 _LOCK = 7_205_102
+_listeners: list[Callable[[Collection[UUID]], None]] = []
 
 
 def relay_due(*, batch: int = BATCH, budget_s: float = 5.0) -> int:
@@ -32,10 +33,19 @@ def relay_due(*, batch: int = BATCH, budget_s: float = 5.0) -> int:
         done, news = _place_batch(batch)
         for account_ref, position in news.items():
             wake.publish(channel_of(account_ref), position)
+        if news:
+            for hear in _listeners:
+                hear(news.keys())
         placed += done
         if done < batch:
             break
     return placed
+
+
+def listen(hear: Callable[[Collection[UUID]], None]) -> None:
+    """Call `hear` with the references of the accounts whose events just got their places, after that commit."""
+    if hear not in _listeners:
+        _listeners.append(hear)
 
 
 def channel_of(account_ref: UUID) -> str:

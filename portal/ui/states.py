@@ -78,6 +78,12 @@ LOOKS: dict[str, StateLook] = {
     "pending": _look("waiting", "waiting", "wait", "clock"),
     "void": _look("no longer valid", "no longer valid", "idle", "minus"),
     "switched_off": _look("log-in switched off", "log-in switched off", "idle", "minus"),
+    # webhooks and their messages
+    "failing": _look("failing", "failing", "wait", "triangle"),
+    "switched_off_portal": _look("switched off", "switched off", "bad", "octagon"),
+    "delivered": _look("delivered", "delivered", "good", "check"),
+    "trying_again": _look("trying again", "trying again", "wait", "clock"),
+    "not_delivered": _look("not delivered", "not delivered", "bad", "cross"),
     # ranks of a halt
     "site_in_danger": _look("site in danger", "your site needs attention now", "bad", "octagon"),
     "decide_today": _look("decide today", "someone decides today", "wait", "triangle"),

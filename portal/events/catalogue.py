@@ -1,0 +1,98 @@
+"""Every type of event that there is, in groups: what a webhook can be limited to, and what the API's document lists.
+
+A type that is not here is sent all the same; whoever adds one says here what it means.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+# group (the first part of a type) -> (title, {type: what happened})
+CATALOGUE: dict[str, tuple[str, dict[str, str]]] = {
+    "run": (
+        "Runs",
+        {
+            "run.scheduled": "A run will start later.",
+            "run.running": "A run began or goes on.",
+            "run.paused": "A person paused a run.",
+            "run.halted": "A run stopped by itself and a person must decide; `code` and `rank` say why and how bad.",
+            "run.rolling_back": "A run is being undone.",
+            "run.completed": "A run is done.",
+            "run.aborted": "A run was stopped for good.",
+            "run.rolled_back": "A run was undone.",
+        },
+    ),
+    "plan": (
+        "Plans",
+        {
+            "plan.submitted": "A plan waits for approval.",
+            "plan.decided": "One side approved or rejected a plan.",
+            "plan.approved": "A plan has every approval that it needs.",
+            "plan.rejected": "A plan was rejected.",
+            "plan.voided": "A plan is no longer valid.",
+            "plan.expired": "A plan ended without being used.",
+        },
+    ),
+    "standstill": (
+        "Stop everything",
+        {
+            "standstill.put": "Everything was stopped for a scope.",
+            "standstill.lifted": "Work may go on in a scope.",
+        },
+    ),
+    "contact": (
+        "Contacts",
+        {
+            "contact.added": "A contact was added.",
+            "contact.changed": "A contact was changed.",
+            "contact.confirmed": "A contact was confirmed.",
+            "contact.removed": "A contact was removed.",
+            "contact.erased": "A contact was erased for good.",
+        },
+    ),
+    "member": (
+        "Access",
+        {
+            "member.granted": "Somebody got a role on the account, or another one.",
+            "member.removed": "Somebody lost their role on the account.",
+        },
+    ),
+    "account": (
+        "The account itself",
+        {
+            "account.opened": "The account was opened.",
+            "account.changed": "The account was changed, archived or opened again.",
+            "account.erased": "The account was erased, with everybody it knew.",
+        },
+    ),
+    "webhook": (
+        "Webhooks",
+        {
+            "webhook.added": "A webhook was added.",
+            "webhook.changed": "A webhook was changed, paused or switched off; `state` says which.",
+            "webhook.removed": "A webhook was removed.",
+        },
+    ),
+}
+_TYPE = re.compile(r"[a-z][a-z_]*(\.[a-z][a-z_]*)+")
+_GROUP = re.compile(r"[a-z][a-z_]*\.\*")
+LONGEST_TYPE = 60
+
+
+def types_known() -> dict[str, str]:
+    """Return every type with what it means, in the order of the groups."""
+    return {name: says for _, types in CATALOGUE.values() for name, says in types.items()}
+
+
+def is_filter(text: str) -> bool:
+    """Whether a text names one type (`run.halted`) or one group (`run.*`)."""
+    return len(text) <= LONGEST_TYPE and (_TYPE.fullmatch(text) or _GROUP.fullmatch(text)) is not None
+
+
+def is_wanted(name: str, filters: Iterable[str]) -> bool:
+    """Whether a type passes the filters; without any, everything does."""
+    wanted = list(filters)
+    return not wanted or any(
+        name == one or (one.endswith(".*") and name.startswith(one[:-1])) for one in wanted
+    )
