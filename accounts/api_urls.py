@@ -6,6 +6,7 @@ from django.urls import path
 
 from accounts import api, events_api, token_api
 from accounts import people_api as people
+from accounts.contact_files.api_urls import urlpatterns as contact_files
 from accounts.contacts.api_urls import urlpatterns as contacts
 from accounts.webhooks.api_urls import urlpatterns as webhooks
 
@@ -26,6 +27,7 @@ urlpatterns = [
     path("accounts", api.AccountListApi.as_view(), name="api-accounts"),
     path("accounts/<uuid:account_ref>", api.AccountApi.as_view(), name="api-account"),
     path("accounts/<uuid:account_ref>/events", events_api.AccountEventsApi.as_view(), name="api-events"),
+    *contact_files,
     *contacts,
     path("accounts/<uuid:account_ref>/connections", api.ConnectionListApi.as_view(), name="api-connections"),
     path("connections/<uuid:connection_ref>", api.ConnectionApi.as_view(), name="api-connection"),

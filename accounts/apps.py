@@ -14,6 +14,7 @@ class AccountsConfig(AppConfig):
     def ready(self) -> None:
         """Hand in what other parts show: the navigation, the dashboard's panel, the account's tabs."""
         from accounts import audiences, erasure, notices, panels, second_factor, sessions
+        from accounts.contact_files.services import forget_imports_with
         from portal.audit.subjects import register_eraser
         from portal.crypto import register_rotation
 
@@ -22,6 +23,8 @@ class AccountsConfig(AppConfig):
         notices.register()
         sessions.put_on_record()
         register_rotation("mfa.Authenticator", second_factor.rotate_secrets)
+        # First the files that may name the person: they are found by the live row.
+        register_eraser("contact", forget_imports_with)
         register_eraser("contact", erasure.empty_contact)
         register_eraser("user", erasure.empty_user)
         register_eraser("invitation", erasure.empty_invitation)

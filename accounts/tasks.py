@@ -6,6 +6,7 @@ import structlog
 from celery import shared_task
 from django.utils import timezone
 
+from accounts.contact_files.services import forget_old_imports
 from accounts.invitations import forget_old_sends
 from accounts.passwords import send_due_links
 
@@ -23,7 +24,10 @@ def send_reset_links() -> None:
 
 @shared_task(name="accounts.tasks.tidy", ignore_result=True, expires=600)
 def tidy() -> None:
-    """Forget what need not be kept of invitations that ended."""
+    """Forget what need not be kept: invitations that ended, files of contacts that nobody decided about."""
     forgotten = forget_old_sends(timezone.now())
     if forgotten:
         log.info("invitation_mails_forgotten", count=forgotten)
+    dropped = forget_old_imports(timezone.now())
+    if dropped:
+        log.info("contact_imports_forgotten", count=dropped)

@@ -7,6 +7,7 @@ from django.urls import path
 from accounts import people_views as people
 from accounts import token_views as tokens
 from accounts import views
+from accounts.contact_files.urls import urlpatterns as contact_files
 from accounts.contacts.urls import urlpatterns as contacts
 from accounts.webhooks.urls import urlpatterns as webhooks
 
@@ -21,6 +22,7 @@ urlpatterns = [
         views.ActivityDownload.as_view(),
         name="activity-download",
     ),
+    *contact_files,
     *contacts,
     path(
         "accounts/<uuid:account_ref>/connections/add/", views.ConnectionAdd.as_view(), name="connection-add"

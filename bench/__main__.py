@@ -8,13 +8,14 @@ from pathlib import Path
 
 from bench.accounts import accounts
 from bench.audit import audit
+from bench.imports import imports
 from bench.planner import planner
 from bench.promises import promises
 from bench.scaledown import overhead
 from portal.demo import Said
 
 RESULTS = Path(__file__).resolve().parent / "results.json"
-NAMES = ("planner", "accounts", "audit", "overhead")
+NAMES = ("planner", "accounts", "audit", "imports", "overhead")
 
 
 def main(arguments: list[str]) -> int:
@@ -33,6 +34,8 @@ def main(arguments: list[str]) -> int:
         figures |= accounts(Said())
     if "overhead" in wanted:
         figures |= overhead(Said())
+    if "imports" in wanted:
+        figures |= imports(Said())
     if "audit" in wanted:
         figures |= audit()
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}

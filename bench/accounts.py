@@ -12,44 +12,24 @@ import gc
 import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+from bench.child import in_child
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "25"))
 PAIRS = int(os.environ.get("BENCH_PAIRS", "60"))
 LIMIT = 25
 DEEP = 1000
-_ENV = {
-    "SECRET_KEY": "bench-only-secret-key-bench-only-secret-key-bench-only",
-    "FIELD_KEYS": "dGVzdHMtb25seS1maWVsZC1rZXktMzItYnl0ZXMtLi4=",
-    "AUDIT_KEY": "bench-only-audit-key-bench-only-audit-key-bench-only",
-    "DESK_MODE": "1",
-    "ALLOWED_HOSTS": "localhost",
-    "DJANGO_SETTINGS_MODULE": "portal.settings",
-    "LOG_LEVEL": "WARNING",
-}
 Ask = Callable[[], Any]
 
 
 def accounts(say: Callable[[str], None]) -> dict[str, float]:
     """Fill a database of its own and return the figures. BENCH_ACCOUNTS, BENCH_CONTACTS, BENCH_AUDIT size it."""
-    from portal.embedded import services
-
-    with services() as env:
-        child = [sys.executable, "-m", "bench.accounts"]
-        whole = {**os.environ, **_ENV, **env}
-        root = Path(__file__).resolve().parent.parent
-        done = subprocess.run(child, env=whole, stdout=subprocess.PIPE, check=True, cwd=root, text=True)
-    *lines, last = done.stdout.strip().splitlines()
-    for line in lines:
-        say(line)
-    figures: dict[str, float] = json.loads(last)
-    return figures
+    return in_child("bench.accounts", say)
 
 
 # --- in the child -------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ MOST_OVER_FIRST = 1.2
 MOST_QUERIES = 6
 FIRST_VIEW_MS = 100
 SEED_S = 60
+IMPORT_S = 30
 _LISTS = ("accounts", "contacts", "audit")
 _WAYS = ("api", "page")
 _SIZE = {"accounts": 2_000, "contacts": 100_000, "audit": 1_000_000}
@@ -59,4 +60,9 @@ def promises(figures: Mapping[str, float]) -> list[Promise]:
         found.append(
             Promise("the slowest page on it, ms (median)", figures["slowest_page_ms"], FIRST_VIEW_MS)
         )
+    found += [
+        Promise(f"seconds to take in 10,000 contacts, {name}", figures[f"import_{name}_s"], IMPORT_S)
+        for name in ("add", "change")
+        if figures.get(f"import_{name}_rows", 0) >= 10_000
+    ]
     return found

@@ -127,8 +127,9 @@ class StrictJSON(BaseParser):
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
         """Return the parsed body. Raises TooLarge (413), ParseError (400) or ValidationError (422)."""
-        raw = stream.read(MAX_BODY_BYTES + 1)
-        if len(raw) > MAX_BODY_BYTES:
+        most = getattr((parser_context or {}).get("view"), "max_body_bytes", MAX_BODY_BYTES)
+        raw = stream.read(most + 1)
+        if len(raw) > most:
             raise TooLarge()
         try:
             found = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
@@ -190,6 +191,7 @@ class PortalAPIView(Guard, APIView, abstract=True):
     permission_classes = [_Allow]
     parser_classes = [StrictJSON]
     content_negotiation_class = _AnyAccept
+    max_body_bytes: ClassVar[int] = MAX_BODY_BYTES
     rate_per_minute: ClassVar[int] = RATE_PER_MINUTE
     rate_per_user: ClassVar[int] = RATE_PER_USER
     _limit_headers: dict[str, str]
@@ -210,7 +212,7 @@ class PortalAPIView(Guard, APIView, abstract=True):
         self._limit_rate(request)
         self.check_scope(self.needed)
         self.check_personal()
-        _check_length(request)
+        _check_length(request, self.max_body_bytes)
 
     def check_scope(self, needed: Permission) -> None:
         """Refuse (403) a token that lacks the scope; a browser session has every scope of its user."""
@@ -438,12 +440,12 @@ def judged(check: Callable[[str], object], value: str) -> str:
     return value
 
 
-def _check_length(request: Request) -> None:
+def _check_length(request: Request, most: int) -> None:
     """Refuse a body that is too large, or whose length is not told (it would be taken for an empty one)."""
     length = request.META.get("CONTENT_LENGTH") or ""
     if not length and "HTTP_TRANSFER_ENCODING" in request.META:
         raise LengthRequired()
-    if length.isascii() and length.isdigit() and int(length) > MAX_BODY_BYTES:
+    if length.isascii() and length.isdigit() and int(length) > most:
         raise TooLarge()
 
 

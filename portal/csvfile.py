@@ -69,25 +69,46 @@ def csv_response(
     *,
     order: str,
 ) -> StreamingHttpResponse:
-    """Return `rows` as a file `name-DATE.csv`, slice by slice.
+    """Return `rows` as a file `name-DATE.csv`, slice by slice."""
+    return streamed(
+        f"{name}-{timezone.now():%Y-%m-%d}.csv",
+        "text/csv; charset=utf-8; header=present",
+        rows,
+        order=order,
+        head=lines([header]),
+        part=lambda found: lines([cells(row) for row in found]),
+    )
+
+
+def streamed(
+    filename: str,
+    content_type: str,
+    rows: QuerySet[Row],
+    *,
+    order: str,
+    part: Callable[[Sequence[Any]], bytes],
+    head: bytes = b"",
+) -> StreamingHttpResponse:
+    """Return `rows` as a file, slice by slice: `head`, then what `part` makes of each slice of rows.
 
     Each slice is one short query of its own, so no database connection is held while a slow reader reads,
     and memory does not grow with the list.
     """
 
-    def slice_at(cursor: str) -> tuple[list[Any], str | None]:
+    def slice_at(cursor: str) -> tuple[bytes, str | None]:
         found = keyset(rows, {"limit": str(MAX_LIMIT), "cursor": cursor}, order=order)
-        return [cells(row) for row in found.rows], found.next_cursor
+        return part(found.rows) if found.rows else b"", found.next_cursor
 
     async def body() -> AsyncGenerator[bytes, None]:
-        yield lines([header])
+        if head:
+            yield head
         cursor: str | None = ""
         while cursor is not None:
             found, cursor = await in_database(slice_at, cursor)
             if found:
-                yield lines(found)
+                yield found
 
-    response = StreamingHttpResponse(body(), content_type="text/csv; charset=utf-8; header=present")
-    response["Content-Disposition"] = f'attachment; filename="{name}-{timezone.now():%Y-%m-%d}.csv"'
+    response = StreamingHttpResponse(body(), content_type=content_type)
+    response["Content-Disposition"] = f'attachment; filename="{filename}"'
     response["Cache-Control"] = "private, no-store"
     return response

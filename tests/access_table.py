@@ -22,6 +22,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from accounts.contact_files.services import begin_import
 from accounts.models import Membership, TeamMembership
 from accounts.sessions import ref_of
 from portal.runs.models import Run, Standstill
@@ -70,6 +71,7 @@ class Row:
     """Whether a stranger who holds its secret address reads the account's name there."""
 
 
+_FILE = "name,email\r\nMaja,maja@x.example\r\n"
 _CONTACT = {"name": "Ada", "email": "ada@shop.example", "time_zone": "UTC", "escalation_order": 1}
 _CONNECTION = {
     "name": "Other",
@@ -160,6 +162,12 @@ ROWS: dict[tuple[str, str], Row] = {
     ("accounts:contact-list", "GET"): Row(VIEWERS),
     ("accounts:contact-list-csv", "GET"): Row(EXPORTERS),
     ("accounts:contact-list-csv", "POST"): Row(EXPORTERS, body={"reason": "moving to a new address book"}),
+    ("accounts:contact-import-begin", "GET"): Row(EDITORS),
+    ("accounts:contact-import-begin", "POST"): Row(EDITORS, body={"text": _FILE}),
+    ("accounts:contact-import", "GET"): Row(EDITORS),
+    ("accounts:contact-import", "POST"): Row(EDITORS, body={"digest": "0" * 64}, answers=frozenset({409})),
+    ("accounts:contact-import-problems", "GET"): Row(EDITORS),
+    ("accounts:contact-import-drop", "POST"): Row(EDITORS),
     ("accounts:contact-add", "GET"): Row(EDITORS),
     ("accounts:contact-add", "POST"): Row(EDITORS, body=_CONTACT),
     ("accounts:contact-edit", "GET"): Row(EDITORS),
@@ -192,6 +200,13 @@ ROWS: dict[tuple[str, str], Row] = {
     ("api-accounts", "GET"): Row(VIEWERS, "list"),
     ("api-account", "GET"): Row(VIEWERS),
     ("api-account", "PATCH"): Row(TEAM, body={"milestone": 3}, headers=IF_MATCH),
+    ("api-contact-imports", "POST"): Row(EDITORS, body={"content": _FILE}),
+    ("api-contact-import", "GET"): Row(EDITORS),
+    ("api-contact-import", "DELETE"): Row(EDITORS),
+    ("api-contact-import-take-in", "POST"): Row(
+        EDITORS, body={"digest": "0" * 64}, headers=COMMAND, answers=frozenset({409})
+    ),
+    ("api-contact-export", "POST"): Row(EXPORTERS, body={"reason": "for the night shift"}),
     ("api-contacts", "GET"): Row(VIEWERS),
     ("api-contacts", "POST"): Row(EDITORS, body=_CONTACT),
     ("api-contact", "GET"): Row(VIEWERS),
@@ -568,6 +583,8 @@ REFS: dict[str, Callable[[Any], Any]] = {
     "webhook_ref": lambda world: _webhook(world).ref,
     "delivery_ref": lambda world: world.once("delivery", lambda: make.delivery(_webhook(world))).ref,
     "contact_ref": lambda world: world.once("contact", lambda: make.contact(world.account)).ref,
+    # Each one anew: what was decided about is gone.
+    "import_ref": lambda world: begin_import(world.account, _FILE, actor=world.people["editor"]).ref,
     "balancer_id": lambda world: "71",
     "connection_ref": lambda world: _connection(world).ref,
     "plan_ref": lambda world: _plan(world).ref,

@@ -37,6 +37,8 @@ COLUMNS = (
     "organization",
     "notes",
 )
+# What our export adds for people to read; the portal finds it out by itself and takes nobody's word for it.
+FOUND_OUT_HERE = ("confirmed_on", "freshness")
 _ALIASES: Mapping[str, str] = {
     "email_address": "email",
     "mail": "email",
@@ -55,6 +57,7 @@ _ALIASES: Mapping[str, str] = {
 _DROPPED: Mapping[str, str] = {
     "address": "The column “address” is not needed for support",
     "link": "The column “link” is not needed for support",
+    **{name: f"The column “{name}”: people confirm here, files do not" for name in FOUND_OUT_HERE},
     "validation_state": "What another program validated proves no channel here",
     "validate_time": "What another program validated proves no channel here",
 }

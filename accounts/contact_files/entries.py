@@ -34,11 +34,11 @@ _NOT_OURS = frozenset({"all", "legal", "product_updates", "support-contact", "my
 _PRIORITY_WORDS: Mapping[str, int] = {"primary": 1, "secondary": 2, "tertiary": 3}
 INACTIVE = "inactive"
 LONGEST: Mapping[str, int] = {
-    "external_id": 200,
+    "external_id": 100,
     "name": 80,
     "title": 200,
     "email": 254,
-    "language": 35,
+    "language": 16,
     "organization": 200,
     "notes": 5000,
 }
@@ -175,6 +175,9 @@ def entry_from(
     elif _ADDRESS.search(name):
         findings.wrong(line, "name", "A name holds no web or mail address. Write whom to ask for.")
     email = _email(line, one.get("email"), findings)
+    if more_phones and not one.get("phone"):
+        # The first number is the best one, wherever the file has it.
+        one["phone"], more_phones = more_phones[0], more_phones[1:]
     phone = _phone(line, one.get("phone"), findings)
     others = [_phone(line, number, findings) for number in more_phones] if more_phones is not None else None
     entry = Entry(

@@ -58,7 +58,7 @@ CONTACT_FIELDS = (
     "notes",
 )
 # What somebody confirms when they say "still me, still right".
-_CONFIRMED = ("name", "email", "phone", "roles", "authority")
+CONFIRMED_FIELDS = ("name", "email", "phone", "roles", "authority")
 _FREE_TEXT = ("name", "title", "organization", "no_phone_because", "external_id", "notes")
 MOST_PHONES, MOST_RESPONSIBLE, MOST_DAYS_OFF = 5, 50, 100
 
@@ -187,7 +187,7 @@ def change_contact(contact: Contact, changes: Mapping[str, Any], *, actor: User 
     locked = _lock(contact)
     before = snapshot(locked)
     write_fields(locked, changes)
-    if any(before[name] != snapshot(locked)[name] for name in _CONFIRMED):
+    if any(before[name] != snapshot(locked)[name] for name in CONFIRMED_FIELDS):
         locked.confirmed_on, locked.confirmed_by_name = None, ""
     check_row(locked)
     locked.save()
@@ -331,6 +331,11 @@ def emit_contact(happened: str, contact: Contact, actor: User | None) -> None:
         f"contact.{happened}",
         account=contact.account,
         subject=contact,
-        data={"roles": contact.roles, "confirmed_on": contact.confirmed_on and str(contact.confirmed_on)},
+        data=event_data(contact),
         actor=actor,
     )
+
+
+def event_data(contact: Contact) -> dict[str, Any]:
+    """Return what an event says of a contact: nothing that tells who it is."""
+    return {"roles": contact.roles, "confirmed_on": contact.confirmed_on and str(contact.confirmed_on)}

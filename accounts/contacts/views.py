@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
@@ -13,13 +12,13 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.contact_files.exporting import FORMATS, export_contacts
 from accounts.contacts import selectors, services
 from accounts.contacts.forms import ContactForm
 from accounts.erasure import erase_contact
 from accounts.models import Account, Contact, ContactRole
 from accounts.views import AccountPage, query_string
 from portal.access import Permission
-from portal.csvfile import csv_response
 from portal.errors import Refused
 from portal.lists import ListAsked
 from portal.paging import keyset
@@ -73,44 +72,22 @@ class ContactListCsv(AccountPage):
     def post(self, request: HttpRequest, account_ref: UUID) -> HttpResponseBase:
         """Put the export on record, then give the file."""
         account = self.find(Account, account_ref)
-        today = timezone.now().date()
-        rows, asked = contacts_asked(account, request, today=today)
-        reason = " ".join(request.POST.get("reason", "").split())[:1000]
-        if not reason:
-            return self._ask(account, problem="Say what the file is for. Nothing was exported.", status=422)
-        services.record_contacts_export(account, rows, actor=self.user, reason=reason, asked=asked)
-        header = (
-            "reference",
-            "order of call",
-            "name",
-            "title",
-            "mail",
-            "phone",
-            "time zone",
-            "called for",
-            "confirmed on",
-            "confirmed by",
-            "freshness",
-            "notes",
-        )
-
-        def cells(contact: Contact) -> tuple[Any, ...]:
-            return (
-                contact.ref,
-                contact.escalation_order,
-                contact.name,
-                contact.title,
-                contact.email,
-                contact.phone,
-                contact.time_zone,
-                contact.roles,
-                contact.confirmed_on,
-                contact.confirmed_by_name,
-                selectors.freshness_of(contact, today=today),
-                contact.notes,
+        rows, asked = contacts_asked(account, request, today=timezone.now().date())
+        try:
+            return export_contacts(
+                account,
+                actor=self.user,
+                reason=request.POST.get("reason", "")[:1000],
+                format=self._format(),
+                rows=rows,
+                asked=asked,
             )
+        except Refused as refusal:
+            return self._ask(account, problem=refusal.says, status=422)
 
-        return csv_response("contacts", header, cells, rows, order=asked.order)
+    def _format(self) -> str:
+        asked = self.request.GET.get("format", "")
+        return asked if asked in FORMATS else next(iter(FORMATS))
 
     def _ask(self, account: Account, *, problem: str = "", status: int = 200) -> HttpResponse:
         rows, _ = contacts_asked(account, self.request, today=timezone.now().date())
@@ -125,7 +102,7 @@ class ContactListCsv(AccountPage):
                 "It is for support and nothing else. The export, your name and the reason stay on record."
             ),
             action=self.request.get_full_path(),
-            button="Export as CSV",
+            button=f"Export as {FORMATS[self._format()]}",
             tone="primary",
             reason="required",
             problem=problem,

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -34,6 +35,8 @@ FLOOD_WINDOW_S = 60
 _SECRET_WORDS = ("password", "secret", "api_key", "token", "private_key", "credential")
 
 
+# Asked of every field of every row that changes, and there are not many names.
+@lru_cache(maxsize=2000)
 def _is_secret(name: str) -> bool:
     return any(word in name.lower() for word in _SECRET_WORDS) and not name.endswith(("_prefix", "_ref"))
 
