@@ -8,6 +8,7 @@ from accounts import api, events_api, token_api
 from accounts import people_api as people
 from accounts.contact_files.api_urls import urlpatterns as contact_files
 from accounts.contacts.api_urls import urlpatterns as contacts
+from accounts.reviews.api_urls import urlpatterns as reviews
 from accounts.webhooks.api_urls import urlpatterns as webhooks
 
 urlpatterns = [
@@ -85,4 +86,5 @@ urlpatterns = [
         name="api-team-invitation-send",
     ),
     *webhooks,
+    *reviews,
 ]

@@ -13,12 +13,15 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Hand in what other parts show: the navigation, the dashboard's panel, the account's tabs."""
-        from accounts import audiences, erasure, notices, panels, second_factor, sessions
+        from accounts import audiences, erasure, known_facts, notices, panels, second_factor, sessions
         from accounts.contact_files.services import forget_imports_with
+        from accounts.reviews import panels as review_panels
         from portal.audit.subjects import register_eraser
         from portal.crypto import register_rotation
 
         panels.register()
+        known_facts.register()
+        review_panels.register()
         audiences.register()
         notices.register()
         sessions.put_on_record()

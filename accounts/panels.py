@@ -11,6 +11,7 @@ from django.utils import timezone
 from accounts import selectors
 from accounts.authentication import TokenScheme
 from accounts.models import Account, Team
+from accounts.reviews import selectors as standings
 from portal.access import Permission, seen_by_team, visible_to
 from portal.account_sections import Tab, register_tab
 from portal.dashboard import Panel, register_panel
@@ -27,7 +28,13 @@ SCHEMES = (TokenScheme,)
 
 def _accounts(user: Any) -> dict[str, Any] | None:
     rows = selectors.worst_first(user, today=timezone.now().date(), limit=SHOWN_ON_DASHBOARD)
-    return {"accounts": rows} if rows else None
+    if not rows:
+        return None
+    return {
+        "accounts": standings.with_standings(rows),
+        "looked_at": standings.last_look(),
+        "has_week": user.team_memberships.exists(),
+    }
 
 
 def _find_accounts(user: Any, text: str, limit: int) -> list[Entry]:

@@ -120,8 +120,13 @@ def worst_first(user: Any, *, today: date, limit: int) -> list[Any]:
             _has_contact=Exists(listed),
             _has_emergency=Exists(listed.filter(roles__contains=[ContactRole.EMERGENCY])),
             contacts_unconfirmed=Coalesce(Subquery(unconfirmed.annotate(of=Count("pk")).values("of")), 0),
+            _reds=Coalesce(Subquery(_stand("red")), 0),
+            _ambers=Coalesce(Subquery(_stand("amber")), 0),
         )
         .order_by(
+            # As last looked at: how many stand red, then amber. Where nobody looked yet, what is asked here decides.
+            "-_reds",
+            "-_ambers",
             "_has_contact",
             Case(When(_has_contact=False, then="name"), default=Value("")),
             "_has_emergency",
@@ -134,7 +139,13 @@ def worst_first(user: Any, *, today: date, limit: int) -> list[Any]:
         # Only whether there are any counts for what is said of the account.
         row.contact_count, row.emergency_count = int(row._has_contact), int(row._has_emergency)
         row.concerns = concerns(row)
-    return sorted(rows, key=lambda row: -len(row.concerns))
+    return sorted(rows, key=lambda row: (-row._reds, -row._ambers, -len(row.concerns)))
+
+
+def _stand(grade: str) -> Any:
+    rows = apps.get_model("accounts", "Standing")._default_manager.filter(account=OuterRef("pk"), grade=grade)
+    # Counted by what the index holds, so that no row is read.
+    return rows.order_by().values("account").annotate(of=Count("account")).values("of")
 
 
 def _not_confirmed_since(day: date) -> Q:
@@ -172,11 +183,12 @@ def people_of(team: Team, *, with_factors: bool = False) -> list[TeamMembership]
 
 
 def _with_factor(rows: QuerySet[Row]) -> QuerySet[Row]:
-    found: Any = rows.annotate(has_second_factor=Exists(_strong().filter(user=OuterRef("user"))))
+    found: Any = rows.annotate(has_second_factor=Exists(strong_factors().filter(user=OuterRef("user"))))
     return cast(QuerySet[Row], found)
 
 
-def _strong() -> Any:
+def strong_factors() -> Any:
+    """Return the second factors that count: apps and security keys."""
     factors: Any = apps.get_app_config("mfa").get_model("Authenticator")
     return factors._default_manager.filter(type__in=["totp", "webauthn"])
 
@@ -190,5 +202,5 @@ def with_second_factor(users: Iterable[User]) -> set[int] | None:
     """Return the keys of those who have a second factor; None where the portal offers none. One query."""
     if not has_factors():
         return None
-    strong = _strong().filter(user__in=[user.pk for user in users])
+    strong = strong_factors().filter(user__in=[user.pk for user in users])
     return set(strong.values_list("user_id", flat=True))

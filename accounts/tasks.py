@@ -31,3 +31,7 @@ def tidy() -> None:
     dropped = forget_old_imports(timezone.now())
     if dropped:
         log.info("contact_imports_forgotten", count=dropped)
+
+
+# Celery looks for the tasks of an app in this file alone.
+from accounts.reviews.tasks import look_at_accounts, remind_action_owners  # noqa: E402,F401

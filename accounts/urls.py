@@ -9,6 +9,7 @@ from accounts import token_views as tokens
 from accounts import views
 from accounts.contact_files.urls import urlpatterns as contact_files
 from accounts.contacts.urls import urlpatterns as contacts
+from accounts.reviews.urls import urlpatterns as reviews
 from accounts.webhooks.urls import urlpatterns as webhooks
 
 app_name = "accounts"
@@ -85,4 +86,5 @@ urlpatterns = [
         name="team-invitation-send",
     ),
     *webhooks,
+    *reviews,
 ]

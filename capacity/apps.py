@@ -10,3 +10,9 @@ class CapacityConfig(AppConfig):
 
     name = "capacity"
     verbose_name = "Capacity"
+
+    def ready(self) -> None:
+        """Hand in what is known of how accounts stand."""
+        from capacity import facts
+
+        facts.register()

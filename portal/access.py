@@ -72,16 +72,20 @@ class Permission(Enum):
     AUDIT_VIEW = ("audit:read", "read what was changed, when and by whom")
     MEMBER_VIEW = ("members:read", "see who has access, and in which role")
     EVENT_VIEW = ("events:read", "follow what happens as events")
+    REVIEW_VIEW = ("reviews:read", "read its scorecard, reviews and action items")
+    CALENDAR_VIEW = ("calendar:read", "read its calendar")
     # editor
     CONTACT_EDIT = ("contacts:write", "add, change and confirm contacts")
     PLAN_DRAFT = ("scaledown:write", "draw up and change drafts of plans")
     DRILL_DRAFT = ("drills:write", "draw up drafts of drills")
+    ACTION_EDIT = ("actions:write", "add, change and close action items")
     SAMPLE_ADD = ("capacity:write", "add samples, ceilings, forecasts, probes and events")
     # approver
     PLAN_APPROVE = ("approvals:write", "approve and reject for the customer")
     RUN_PAUSE = ("scaledown:run", "pause runs")
     RUN_ABORT = ("scaledown:run", "abort runs")
     STANDSTILL_PUT = ("standstills:write", "stop everything for the account")
+    CALENDAR_EDIT = ("calendar:write", "enter freezes, events and windows in its calendar")
     # admin
     MEMBER_EDIT = ("members:write", "add and remove members")
     TOKEN_EDIT = ("tokens:write", "make and revoke the account's tokens")
@@ -100,11 +104,16 @@ class Permission(Enum):
     SERVER_PROTECT = ("scaledown:write", "protect servers")
     TEAM_NOTES = ("accounts:read", "read and write the team's own notes")
     TEAM_VIEW = ("members:read", "see the team's members")
+    REVIEW_EDIT = ("reviews:write", "hold reviews and set how often they are due")
+    REVIEW_SIGN = ("reviews:write", "sign reviews off for the provider")
+    TEAM_WEEK = ("accounts:read", "see the week over all accounts of the team")
+    CALENDAR_TEAM = ("calendar:write", "enter what holds for a whole team, or at a provider")
     # lead
     TEAM_EDIT = ("members:write", "change the team's members")
     ACCOUNT_ARCHIVE = ("accounts:write", "archive the account")
     STANDSTILL_LIFT = ("standstills:write", "lift standstills")
     OVERRIDE = ("scaledown:run", "override what blocks, with a reason")
+    TEAM_QUARTER = ("accounts:read", "read the team's quarter")
 
     def __init__(self, scope: str, says: str) -> None:
         self.scope = scope
@@ -123,9 +132,16 @@ PERSONAL = frozenset({Permission.PUBLIC, Permission.SIGNED_IN, Permission.OPERAT
 _P = Permission
 _VIEWER = frozenset(
     {_P.ACCOUNT_VIEW, _P.CONTACT_VIEW, _P.CONNECTION_VIEW, _P.PLAN_VIEW, _P.RUN_VIEW, _P.AUDIT_VIEW}
-) | {_P.MEMBER_VIEW, _P.EVENT_VIEW}
-_EDITOR = _VIEWER | {_P.CONTACT_EDIT, _P.PLAN_DRAFT, _P.DRILL_DRAFT, _P.SAMPLE_ADD}
-_APPROVER = _EDITOR | {_P.PLAN_APPROVE, _P.RUN_PAUSE, _P.RUN_ABORT, _P.STANDSTILL_PUT, _P.SIGN_OFF}
+) | {_P.MEMBER_VIEW, _P.EVENT_VIEW, _P.REVIEW_VIEW, _P.CALENDAR_VIEW}
+_EDITOR = _VIEWER | {_P.CONTACT_EDIT, _P.PLAN_DRAFT, _P.DRILL_DRAFT, _P.SAMPLE_ADD, _P.ACTION_EDIT}
+_APPROVER = _EDITOR | {
+    _P.PLAN_APPROVE,
+    _P.RUN_PAUSE,
+    _P.RUN_ABORT,
+    _P.STANDSTILL_PUT,
+    _P.SIGN_OFF,
+    _P.CALENDAR_EDIT,
+}
 _ADMIN = _APPROVER | {
     _P.MEMBER_EDIT,
     _P.TOKEN_EDIT,
@@ -145,8 +161,18 @@ _LAUNCH_MANAGER = (_ADMIN - _CUSTOMERS_OWN) | {
     _P.SERVER_PROTECT,
     _P.TEAM_NOTES,
     _P.TEAM_VIEW,
+    _P.REVIEW_EDIT,
+    _P.REVIEW_SIGN,
+    _P.TEAM_WEEK,
+    _P.CALENDAR_TEAM,
 }
-_LEAD = _LAUNCH_MANAGER | {_P.TEAM_EDIT, _P.ACCOUNT_ARCHIVE, _P.STANDSTILL_LIFT, _P.OVERRIDE}
+_LEAD = _LAUNCH_MANAGER | {
+    _P.TEAM_EDIT,
+    _P.ACCOUNT_ARCHIVE,
+    _P.STANDSTILL_LIFT,
+    _P.OVERRIDE,
+    _P.TEAM_QUARTER,
+}
 
 # The table of spec "role | may". docs/access.md is made from it.
 ACCOUNT_ROLES: Mapping[str, frozenset[Permission]] = {

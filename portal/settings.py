@@ -289,6 +289,10 @@ SPECTACULAR_SETTINGS = {
         "ApprovalSide": "portal.approvals.models.Side",
         "ApprovalStatus": "portal.approvals.models.ApprovalStatus",
         "CountKind": "capacity.models.CountKind",
+        "ReviewStatus": "accounts.reviews.models.ReviewStatus",
+        "ActionState": "accounts.reviews.models.ActionState",
+        "Grade": "accounts.reviews.grades.GRADES",
+        "HandGrade": "accounts.reviews.serializers.HAND_GRADES",
     },
 }
 

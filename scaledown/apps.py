@@ -18,7 +18,7 @@ class ScaledownConfig(AppConfig):
         from portal.approvals import registry as approvals
         from portal.cloud.connect import close_all
         from portal.runs.registry import register_closer, register_kind
-        from scaledown import driver, panels, services
+        from scaledown import driver, facts, panels, services
 
         approvals.register(
             services.SUBJECT,
@@ -35,3 +35,4 @@ class ScaledownConfig(AppConfig):
         )
         register_closer(close_all)
         panels.register()
+        facts.register()

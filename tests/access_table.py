@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -72,6 +73,12 @@ class Row:
 
 
 _FILE = "name,email\r\nMaja,maja@x.example\r\n"
+
+
+def _in_days(days: int) -> str:
+    return str(timezone.now().date() + timedelta(days=days))
+
+
 _CONTACT = {"name": "Ada", "email": "ada@shop.example", "time_zone": "UTC", "escalation_order": 1}
 _CONNECTION = {
     "name": "Other",
@@ -544,6 +551,10 @@ def _member(world: Any) -> Any:
     return Membership.objects.get(user=make.member(world.account, "viewer", "Somebody else"))
 
 
+def _review(world: Any) -> Any:
+    return world.once("review", lambda: make.review(world.account, world.people["launch_manager"]))
+
+
 def _team_member(world: Any) -> Any:
     return TeamMembership.objects.get(user=make.launch_manager(world.account.team, "Somebody else"))
 
@@ -556,6 +567,70 @@ def _invited(world: Any) -> Any:
 
 def _webhook(world: Any) -> Any:
     return world.once("webhook", lambda: make.endpoint(world.account))
+
+
+ROWS |= {
+    # reviews, action items, the week, a team's quarter
+    ("accounts:monday", "GET"): Row(kind="list"),
+    ("accounts:monday-csv", "GET"): Row(kind="list"),
+    ("accounts:review-list", "GET"): Row(VIEWERS),
+    ("accounts:review-begin", "GET"): Row(TEAM),
+    ("accounts:review-begin", "POST"): Row(TEAM, body={}, answers=PAST_THE_GATE),
+    ("accounts:review-schedule", "GET"): Row(TEAM),
+    ("accounts:review-schedule", "POST"): Row(TEAM, body={"interval_days": 60}),
+    ("accounts:review-detail", "GET"): Row(VIEWERS),
+    ("accounts:review-change", "GET"): Row(TEAM),
+    ("accounts:review-change", "POST"): Row(TEAM, body={}, answers=PAST_THE_GATE),
+    ("accounts:review-compare", "GET"): Row(VIEWERS, answers=PAST_THE_GATE),
+    ("accounts:review-sign", "GET"): Row(CUSTOMER_APPROVERS),
+    ("accounts:review-sign", "POST"): Row(CUSTOMER_APPROVERS, body={}, answers=PAST_THE_GATE),
+    ("accounts:review-sign-provider", "GET"): Row(TEAM),
+    ("accounts:review-sign-provider", "POST"): Row(TEAM, body={}, answers=PAST_THE_GATE),
+    ("accounts:review-call-off", "GET"): Row(TEAM),
+    ("accounts:review-call-off", "POST"): Row(TEAM, body={"reason": "Moved to January."}),
+    ("accounts:review-item", "GET"): Row(TEAM),
+    ("accounts:review-item", "POST"): Row(TEAM, body={"grade": "green"}),
+    ("accounts:action-list", "GET"): Row(VIEWERS),
+    ("accounts:action-add", "GET"): Row(EDITORS),
+    ("accounts:action-add", "POST"): Row(EDITORS, body={}, answers=PAST_THE_GATE),
+    ("accounts:action-detail", "GET"): Row(VIEWERS),
+    ("accounts:action-detail", "POST"): Row(EDITORS, body={"what": "close", "state": "done"}),
+    ("accounts:team-quarter", "GET"): _of_team(LEADS),
+    ("accounts:team-review-items", "GET"): _of_team(),
+    ("accounts:team-review-items", "POST"): _of_team(LEADS, {"version": 0, "items": "Certificates"}),
+    ("api-monday", "GET"): Row(kind="list"),
+    ("api-scorecard", "GET"): Row(VIEWERS),
+    ("api-reviews", "GET"): Row(VIEWERS),
+    ("api-reviews", "POST"): Row(TEAM, body={"held_on": _in_days(1)}, answers=PAST_THE_GATE),
+    ("api-review-schedule", "GET"): Row(VIEWERS),
+    ("api-review-schedule", "POST"): Row(TEAM, body={"interval_days": 60}, headers=COMMAND),
+    ("api-review", "GET"): Row(VIEWERS),
+    ("api-review", "PATCH"): Row(TEAM, body={"held_on": _in_days(2)}, headers=IF_MATCH),
+    ("api-review-sign", "POST"): Row(
+        CUSTOMER_APPROVERS, body={"seen": "a" * 64}, headers=COMMAND, answers=PAST_THE_GATE
+    ),
+    ("api-review-sign-provider", "POST"): Row(
+        TEAM, body={"seen": "a" * 64}, headers=COMMAND, answers=PAST_THE_GATE
+    ),
+    ("api-review-call-off", "POST"): Row(TEAM, body={"reason": "Moved."}, headers=COMMAND),
+    ("api-review-compare", "GET"): Row(VIEWERS, answers=PAST_THE_GATE),
+    ("api-review-item", "PATCH"): Row(TEAM, body={"grade": "green"}, headers=IF_MATCH),
+    ("api-actions", "GET"): Row(VIEWERS),
+    ("api-actions", "POST"): Row(
+        EDITORS,
+        body=lambda world: {
+            "title": "Take an image",
+            "owner_user": str(world.people["admin"].ref),
+            "due_on": _in_days(9),
+        },
+    ),
+    ("api-action", "GET"): Row(VIEWERS),
+    ("api-action", "PATCH"): Row(EDITORS, body={"due_on": _in_days(3)}, headers=IF_MATCH),
+    ("api-action-close", "POST"): Row(EDITORS, body={"state": "done", "seen_state": "open"}, headers=COMMAND),
+    ("api-team-review-items", "GET"): _of_team(),
+    ("api-team-review-items", "POST"): _of_team(LEADS, {"version": 0, "items": []}, COMMAND),
+    ("api-team-quarter", "GET"): _of_team(LEADS),
+}
 
 
 REFS: dict[str, Callable[[Any], Any]] = {
@@ -582,6 +657,11 @@ REFS: dict[str, Callable[[Any], Any]] = {
     ),
     "webhook_ref": lambda world: _webhook(world).ref,
     "delivery_ref": lambda world: world.once("delivery", lambda: make.delivery(_webhook(world))).ref,
+    "review_ref": lambda world: _review(world).ref,
+    "review_item_ref": lambda world: _review(world).items.get(key="baseline").ref,
+    "action_ref": lambda world: (
+        world.once("action", lambda: make.action(world.account, world.people["admin"])).ref
+    ),
     "contact_ref": lambda world: world.once("contact", lambda: make.contact(world.account)).ref,
     # Each one anew: what was decided about is gone.
     "import_ref": lambda world: begin_import(world.account, _FILE, actor=world.people["editor"]).ref,

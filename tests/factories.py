@@ -18,6 +18,8 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.authentication import digest_of
+from accounts.contacts.models import ChannelProof
+from accounts.contacts.proving import digest_of as digest_of_channel
 from accounts.models import (
     Account,
     ApiToken,
@@ -29,6 +31,8 @@ from accounts.models import (
     TeamMembership,
     User,
 )
+from accounts.reviews.models import ActionItem, Review, ReviewItem
+from accounts.reviews.template import STANDARD
 from capacity.models import Ceiling, CountSource, ForecastPeak, Probe, TrafficEvent
 from portal.access import SCOPES, SERVICE_SCOPES
 from portal.approvals.models import ApprovalDecision, ApprovalRequest
@@ -77,6 +81,40 @@ def member(of: Account, role="viewer", name=None, *, granted_by=None, **fields) 
 def contact(of: Account, name="Maja Lindgren", **fields) -> Contact:
     values = {"phone": "+46701234567", "email": "maja@lindgren.example", "roles": ["primary"], **fields}
     return Contact.objects.create(account=of, name=name, **values)
+
+
+def proven(of: Contact) -> Contact:
+    """A contact whose mail address or number answered just now, and who confirmed the role."""
+    value, kind = (of.phone, "phone") if of.phone else (of.email, "mail")
+    ChannelProof.objects.create(
+        contact=of, kind=kind, value_digest=digest_of_channel(of, kind, value), how="code", at=timezone.now()
+    )
+    Contact.objects.filter(pk=of.pk).update(confirmed_on=timezone.now().date())
+    of.refresh_from_db()
+    return of
+
+
+def review(of: Account, by: User, **fields) -> Review:
+    """Return an open review with the standard items."""
+    made = Review.objects.create(
+        account=of,
+        held_on=fields.pop("held_on", timezone.now().date()),
+        owner=by,
+        created_by=by,
+        template={"standard": 1, "team": 0},
+        **fields,
+    )
+    ReviewItem.objects.bulk_create(
+        ReviewItem(review=made, position=place, key=item.key, title=item.title, question=item.question)
+        for place, item in enumerate(STANDARD, start=1)
+    )
+    return made
+
+
+def action(of: Account, by: User | None = None, title="Take an image", *, due_in=7, **fields) -> ActionItem:
+    values = {"owner_user": by, **fields}
+    due_on = timezone.now().date() + timedelta(days=due_in)
+    return ActionItem.objects.create(account=of, title=title, due_on=due_on, **values)
 
 
 def connection(of: Account, name="Shop, Dallas", **fields) -> CloudConnection:

@@ -264,7 +264,7 @@ def test_a_token_that_is_expired_or_revoked_opens_nothing(world):
 
 def test_a_token_reaches_as_far_as_its_user_and_its_scopes(world):
     full = {role: make.token(world.people[role]) for role in ("admin", "lead")}
-    narrow = {role: make.token(world.people[role], scopes=["reviews:write"]) for role in ("admin", "lead")}
+    narrow = {role: make.token(world.people[role], scopes=["drills:write"]) for role in ("admin", "lead")}
     outsider = make.token(world.people["other_admin"])
     wrong = Findings()
     for name, method, refs, row in API:

@@ -84,6 +84,17 @@ LOOKS: dict[str, StateLook] = {
     "delivered": _look("delivered", "delivered", "good", "check"),
     "trying_again": _look("trying again", "trying again", "wait", "clock"),
     "not_delivered": _look("not delivered", "not delivered", "bad", "cross"),
+    # how a fact stands, and reviews
+    "red": _look("red", "needs attention", "bad", "octagon"),
+    "amber": _look("amber", "to be mended", "wait", "triangle"),
+    "unknown": _look("not known", "not known", "idle", "ring"),
+    "green": _look("green", "good", "good", "check"),
+    "open": _look("open", "open", "move", "half"),
+    "signed": _look("signed by both", "signed by both", "good", "check"),
+    "called_off": _look("called off", "called off", "idle", "cross"),
+    "done": _look("done", "done", "good", "check"),
+    "dropped": _look("dropped", "dropped", "idle", "minus"),
+    "overdue": _look("overdue", "overdue", "bad", "octagon"),
     # ranks of a halt
     "site_in_danger": _look("site in danger", "your site needs attention now", "bad", "octagon"),
     "decide_today": _look("decide today", "someone decides today", "wait", "triangle"),
