@@ -43,7 +43,8 @@ def person_name(name: str) -> str:
 
 # A PIN has four to eight digits, and somebody who types one says so near it.
 _PIN = re.compile(
-    r"\bpin\b[^\d\n]{0,24}\d(?:[ -]?\d){3,7}(?![\d])|(?<![\d+])\d(?:[ -]?\d){3,7}[^\d\n]{0,12}\bpin\b",
+    r"\bpin\b[^\d\n]{0,24}\d(?:[ -]?\d){3,7}(?!\d)"
+    r"|(?<![\d+])\d(?:[ -]?\d){3,7}\s*(?:is|=|:)?\s*(?:(?:the|my|our)\s+)?(?:support\s+)?pin\b",
     re.IGNORECASE,
 )
 

@@ -31,15 +31,135 @@ CONTACT_IN: dict[str, Any] = {
     "escalation_order": 1,
     "notes": "",
 }
+CONTACT_REF = "c1b7f9a0-2d7c-4c0a-8e11-0d3b9a6c7712"
 CONTACT: dict[str, Any] = {
-    "ref": "c1b7f9a0-2d7c-4c0a-8e11-0d3b9a6c7712",
+    "ref": CONTACT_REF,
     "account": REF,
+    "organization": "Lindgren Outdoor AB",
+    "is_shared_mailbox": False,
+    "more_phones": ["+46812345678"],
+    "no_phone_because": "",
+    "hours": "weekly",
+    "weekly_hours": [{"day": 0, "from": "08:00", "until": "17:00"}],
+    "holidays_country": "SE",
+    "holidays_subdivision": "",
+    "days_off": ["2026-12-23"],
+    "preferred_channel": "phone",
+    "language": "sv",
+    "authority": "technical",
+    "role_orders": {"emergency": 2},
+    "responsible_for": [{"kind": "load_balancer", "id": "71", "label": "shop"}],
+    "valid_from": None,
+    "valid_until": None,
+    "external_id": "hr-1017",
     **CONTACT_IN,
     "confirmed_on": "2026-11-20",
     "confirmed_by_name": "Jonas Berg",
     "freshness": "confirmed",
+    "bouncing_since": None,
+    "mail_proven_at": AT,
+    "phones_proven": {"+46701234567": AT},
+    "is_proven": True,
     "created_at": AT,
     "updated_at": AT,
+}
+CONTACT_LINK: dict[str, Any] = {
+    "ref": "3b1f4c7e-94f5-4f0e-8a35-6a0ce3a0d9b4",
+    "use": "prove",
+    "made_at": AT,
+    "expires_at": "2026-12-07T12:10:00Z",
+}
+CALL_ORDER: dict[str, Any] = {
+    "role": "emergency",
+    "at": AT,
+    "people": [
+        {
+            "contact": CONTACT_REF,
+            "name": "Maja Lindgren",
+            "place": 1,
+            "phone": "+46701234567",
+            "phones": ["+46701234567", "+46812345678"],
+            "email": "maja@lindgren.example",
+            "time_zone": "Europe/Stockholm",
+            "local_time": "2026-11-23T13:10:00+01:00",
+            "is_reachable_now": True,
+            "is_proven": True,
+            "is_on_duty": False,
+            "is_expired": False,
+            "is_bouncing": False,
+            "preferred_channel": "phone",
+            "language": "sv",
+            "why_not": "",
+        }
+    ],
+}
+GAP: dict[str, Any] = {
+    "role": "backup",
+    "code": "no_backup",
+    "says": "There is no backup besides the primary.",
+    "todo": "Add somebody for primary, technical or emergency.",
+}
+OVERRIDE: dict[str, Any] = {
+    "ref": "de4c2f1a-6d35-4e0c-9a0e-60c1a1f0b7a4",
+    "reason": "Maja is on leave; the customer's director is on the bridge with us.",
+    "by_name": "Lena Holm",
+    "at": AT,
+    "expires_at": "2026-11-24T12:10:00Z",
+    "gaps": ["no_backup"],
+    "ended_at": None,
+}
+COVERAGE: dict[str, Any] = {
+    "preset": "standard",
+    "rules": [{"role": "primary", "count": 1, "around_the_clock": False, "proven_within_days": 180}],
+    "gaps": [GAP],
+    "may_begin": True,
+    "begin_gaps": [GAP],
+    "override": OVERRIDE,
+}
+ROTATION_IN: dict[str, Any] = {
+    "name": "On call",
+    "time_zone": "Europe/Stockholm",
+    "starts_on": "2026-11-23",
+    "hand_overs": [{"day": 0, "at": "09:00"}],
+    "members": [CONTACT_REF],
+    "roles": ["emergency"],
+}
+ROTATION: dict[str, Any] = {
+    "ref": "9a6a5b0e-7f0e-4f57-8a57-0b6f3f5f7c11",
+    "account": REF,
+    **ROTATION_IN,
+    "on_duty": CONTACT_REF,
+    "created_at": AT,
+    "updated_at": AT,
+}
+PARTY_IN: dict[str, Any] = {
+    "kind": "registrar",
+    "name": "Nordic Names",
+    "customer_number": "88-1207",
+    "phone": "+46812000000",
+    "email": "support@names.example",
+    "url": "https://names.example/support",
+    "how_to_reach": "Say the customer number first. Nobody answers at night.",
+}
+PARTY: dict[str, Any] = {
+    "ref": "1d0ab2fc-8f4b-44b3-9a52-9bb0f1f6f6f0",
+    "account": REF,
+    **PARTY_IN,
+    "created_at": AT,
+    "updated_at": AT,
+}
+_ON_DUTY: dict[str, Any] = {
+    "name": "Jonas Berg",
+    "phone": "+46811111111",
+    "begins": AT,
+    "ends": "2026-11-30T08:00:00Z",
+}
+DUTY: dict[str, Any] = {
+    "team": "Launch team North",
+    "number": "+46810000000",
+    "bridge": "+46810000001, code 71",
+    "now": _ON_DUTY,
+    "tonight": _ON_DUTY,
 }
 CONNECTION_IN: dict[str, Any] = {
     "name": "Shop, Dallas",

@@ -93,12 +93,27 @@ class AccountRole(models.TextChoices):
 
 
 class Team(Referenced):
-    """The launch managers who look after a set of accounts."""
+    """The launch managers who look after a set of accounts.
+
+    `duty_number` reaches whoever is on duty, `bridge` is where everybody meets in an emergency (a number or an address).
+    """
 
     name = models.CharField(max_length=200, unique=True)
+    duty_number = models.CharField(max_length=16, blank=True, default="", db_default="")
+    bridge = models.CharField(max_length=300, blank=True, default="", db_default="")
     created_at = models.DateTimeField(auto_now_add=True)
 
     team_path = ""
+
+    rule_says = {"team_duty_number_e164": "Number: with + and country code, digits only, like +493012345678."}
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="team_duty_number_e164",
+                condition=Q(duty_number="") | Q(duty_number__regex=r"^\+[1-9][0-9]{6,14}$"),
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name

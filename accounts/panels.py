@@ -27,11 +27,12 @@ SCHEMES = (TokenScheme,)
 
 
 def _accounts(user: Any) -> dict[str, Any] | None:
-    rows = selectors.worst_first(user, today=timezone.now().date(), limit=SHOWN_ON_DASHBOARD)
+    now = timezone.now()
+    rows = selectors.worst_first(user, today=now.date(), limit=SHOWN_ON_DASHBOARD)
     if not rows:
         return None
     return {
-        "accounts": standings.with_standings(rows),
+        "accounts": standings.with_standings(selectors.with_concerns(rows, at=now)),
         "looked_at": standings.last_look(),
         "has_week": user.team_memberships.exists(),
     }

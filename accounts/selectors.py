@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any, TypeVar, cast
 
 from django.apps import apps
@@ -12,6 +12,7 @@ from django.db.models.functions import Coalesce
 
 from accounts.contacts.selectors import CONFIRMED_FOR as CONFIRMED_FOR
 from accounts.contacts.selectors import contacts_found as contacts_found
+from accounts.contacts.selectors import coverages_of
 from accounts.contacts.selectors import first_contacts as first_contacts
 from accounts.models import (
     Account,
@@ -65,48 +66,51 @@ def narrowed(rows: QuerySet[Account], asked: ListAsked, *, viewer: Any) -> Query
     return rows
 
 
-def with_concerns(rows: Sequence[Any], *, today: date) -> list[Any]:
-    """Give each account its `concerns`, by one query for all of them."""
-    counted = {one["account"]: one for one in _counted(Contact.objects.filter(account__in=rows), today)}
+def with_concerns(rows: Sequence[Any], *, at: datetime) -> list[Any]:
+    """Give each account its `concerns`, each a sentence: what its rules miss, whom mail does not reach, who is not fresh.
+
+    At most six queries for all of them.
+    """
+    gaps = coverages_of(list(rows), at)
+    counted = {one["account"]: one for one in _counted(Contact.objects.filter(account__in=rows), at.date())}
     for row in rows:
         found = counted.get(row.pk, _NOBODY)
-        row.contact_count, row.emergency_count = found["contact_count"], found["emergency_count"]
-        row.contacts_unconfirmed = found["contacts_unconfirmed"]
-        row.concerns = concerns(row)
+        row.contact_count = found["contact_count"]
+        row.concerns = _concerns([gap.says for gap in gaps[row.pk]], found)
     return list(rows)
 
 
-_NOBODY = {"contact_count": 0, "emergency_count": 0, "contacts_unconfirmed": 0}
+_NOBODY = {"contact_count": 0, "contacts_unconfirmed": 0, "contacts_bouncing": 0}
 
 
 def _counted(rows: QuerySet[Contact], today: date) -> Any:
-    """Return a queryset that counts contacts by account: all, those for emergencies, those not confirmed in time."""
+    """Return a queryset that counts contacts by account: all, those not confirmed in time, those whose mail comes back."""
     return (
         rows.order_by()
         .values("account")
         .annotate(
             contact_count=Count("pk"),
-            emergency_count=Count("pk", filter=Q(roles__contains=["emergency"])),
             contacts_unconfirmed=Count("pk", filter=_not_confirmed_since(today - CONFIRMED_FOR)),
+            contacts_bouncing=Count("pk", filter=Q(bouncing_since__isnull=False)),
         )
     )
 
 
-def concerns(account: Any) -> list[str]:
-    """Return what is amiss with an account from `accounts_seen`, worst first, each as a sentence."""
-    found = []
-    if account.contact_count == 0:
-        found.append("nobody to call: no contact is listed")
-    elif account.emergency_count == 0:
-        found.append("no emergency contact")
-    if account.contacts_unconfirmed:
-        plural = "contact" if account.contacts_unconfirmed == 1 else "contacts"
-        found.append(f"{account.contacts_unconfirmed} {plural} not confirmed in 90 days")
+def _concerns(gaps: Sequence[str], counted: Mapping[str, int]) -> list[str]:
+    if not counted["contact_count"]:
+        return ["There is nobody to call: no contact is listed."]
+    found = list(gaps)
+    for name, says in (
+        ("contacts_bouncing", "Mail to {} comes back."),
+        ("contacts_unconfirmed", "{} not confirmed in 90 days."),
+    ):
+        if count := counted[name]:
+            found.append(says.format(f"{count} contact" if count == 1 else f"{count} contacts"))
     return found
 
 
 def worst_first(user: Any, *, today: date, limit: int) -> list[Any]:
-    """Return up to `limit` active accounts with their `concerns`, those with the most amiss first.
+    """Return up to `limit` active accounts, those with the most amiss first; `with_concerns` says what it is.
 
     One query. Of each account it reads, from indexes alone, whether anybody is listed, whether anybody is for
     emergencies, and how many were not confirmed in time.
@@ -134,12 +138,7 @@ def worst_first(user: Any, *, today: date, limit: int) -> list[Any]:
             "pk",
         )
     )
-    rows = list(found[:limit])
-    for row in rows:
-        # Only whether there are any counts for what is said of the account.
-        row.contact_count, row.emergency_count = int(row._has_contact), int(row._has_emergency)
-        row.concerns = concerns(row)
-    return sorted(rows, key=lambda row: (-row._reds, -row._ambers, -len(row.concerns)))
+    return list(found[:limit])
 
 
 def _stand(grade: str) -> Any:

@@ -16,6 +16,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from accounts import selectors, services
 from accounts.clouds import discover_pools, test_connection
+from accounts.contacts.selectors import coverage_of, team_duty
 from accounts.forms import ConnectionForm
 from accounts.models import Account, AccountStatus, CloudConnection, Team
 from portal.access import Can, Permission, PortalView
@@ -56,10 +57,9 @@ class AccountList(PortalView):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Show them with what is amiss; filters and order stand in the address."""
-        today = timezone.now().date()
         rows, asked, teams = accounts_asked(self)
         page = keyset(rows, request, order=asked.order)
-        selectors.with_concerns(page.rows, today=today)
+        selectors.with_concerns(page.rows, at=timezone.now())
         return self.render(
             "accounts/account_list.html",
             page=page,
@@ -154,9 +154,12 @@ class AccountDetail(AccountPage):
             }
             for section, context in sections_for(self.user, account, self.granted)
         ]
+        now = timezone.now()
         return self.show(
             "accounts/account_detail.html",
-            contacts=selectors.first_contacts(account, today=timezone.now().date(), limit=SHOWN_ON_OVERVIEW),
+            gaps=coverage_of(account, now),
+            team_duty=team_duty(account, now),
+            contacts=selectors.first_contacts(account, today=now.date(), limit=SHOWN_ON_OVERVIEW),
             connections=selectors.connections_of(account)[:SHOWN_ON_OVERVIEW],
             sections=sections,
             actions=actions_for(account, self.granted),

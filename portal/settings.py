@@ -293,6 +293,10 @@ SPECTACULAR_SETTINGS = {
         "ActionState": "accounts.reviews.models.ActionState",
         "Grade": "accounts.reviews.grades.GRADES",
         "HandGrade": "accounts.reviews.serializers.HAND_GRADES",
+        "RolesEnum": "accounts.models.ContactRole",
+        "OtherPartyKind": "accounts.contacts.models.OtherKind",
+        "CoverageRole": "accounts.contacts.serializers.RULE_ROLES",
+        "ResponsibleKind": "accounts.contacts.serializers.RESPONSIBLE_KINDS",
     },
 }
 

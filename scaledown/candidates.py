@@ -70,12 +70,12 @@ class Added:
 
 
 @dataclass(frozen=True)
-class ContactKnown:
-    """One contact of the account as far as a plan cares."""
+class ContactGap:
+    """What the account lacks in people to call, when the work begins: a stable code, the sentence, what to do. No names."""
 
-    name: str
-    roles: tuple[str, ...]
-    confirmed_at: datetime | None
+    code: str
+    says: str
+    what_to_do: str
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,8 @@ class Known:
     probes: tuple[PlannedProbe, ...] = ()
     count_kind: str | None = None
     count_url_template: str | None = None
-    contacts: tuple[ContactKnown, ...] = ()
+    contact_gaps: tuple[ContactGap, ...] = ()
+    """What the account's own rules miss, and who of a primary and a backup is not proven."""
     events: tuple[EventKnown, ...] = ()
     """Traffic events of the account that are not over yet."""
 

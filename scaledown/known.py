@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, time
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+from accounts.contacts.selectors import coverage_of
 from capacity.models import CountSource, Probe, TrafficEvent
 from capacity.reference import Figure, Site, reference_for
-from scaledown.candidates import Added, ContactKnown, EventKnown, Known
+from scaledown.candidates import Added, ContactGap, EventKnown, Known
 from scaledown.models import ProtectedServer, ScaleUpEntry
 from scaledown.types import PlannedProbe
 
@@ -61,13 +62,8 @@ def known_for(
         ),
         count_kind=counts.kind if counts else None,
         count_url_template=counts.url_template if counts else None,
-        contacts=tuple(
-            ContactKnown(
-                contact.name,
-                tuple(contact.roles),
-                datetime.combine(contact.confirmed_on, time(), UTC) if contact.confirmed_on else None,
-            )
-            for contact in connection.account.contacts.all()
+        contact_gaps=tuple(
+            ContactGap(gap.code, gap.says, gap.todo) for gap in coverage_of(connection.account, at)
         ),
         events=tuple(
             EventKnown(row.name, row.starts_at, row.ends_at)

@@ -29,7 +29,6 @@ DELETE_MIN_S, DELETE_MAX_S = 5.0, 900.0
 """How long a server takes to be gone after the delete (provider reference, 3.3)."""
 LOOK_S = 2.0
 """About how often a draining server is looked at."""
-OLDEST_CONFIRMATION = timedelta(days=180)
 EVENT_AHEAD = timedelta(days=7)
 """An event that begins within this time is worth a warning: its servers may be needed again."""
 
@@ -370,22 +369,8 @@ def _knowledge_warnings(plan: PlanData, pool: Pool, known: Known) -> Iterable[Wa
             "There is no baseline and no latency limit: slower answers alone will not stop the run.",
             "Give a probe a latency limit.",
         )
-    now = pool.looked_at
-    for role in ("primary", "emergency"):
-        of_role = [contact for contact in known.contacts if role in contact.roles]
-        fresh = [
-            contact
-            for contact in of_role
-            if contact.confirmed_at is not None and now - contact.confirmed_at <= OLDEST_CONFIRMATION
-        ]
-        if not fresh:
-            has = "is not confirmed within the last 180 days" if of_role else "does not exist"
-            yield Warned(
-                "contacts_unconfirmed",
-                f"An {role} contact {has}." if role[0] in "aeiou" else f"A {role} contact {has}.",
-                "Have the customer confirm the contacts first.",
-                subject=role,
-            )
+    for gap in known.contact_gaps:
+        yield Warned("contacts_unconfirmed", gap.says, gap.what_to_do, subject=gap.code)
 
 
 def _time_warnings(plan: PlanData, pool: Pool, known: Known) -> Iterable[Warned]:

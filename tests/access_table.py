@@ -24,6 +24,7 @@ from typing import Any
 from django.utils import timezone
 
 from accounts.contact_files.services import begin_import
+from accounts.contacts.models import CoverageOverride, OtherParty, Rotation, RotationMember
 from accounts.models import Membership, TeamMembership
 from accounts.sessions import ref_of
 from portal.runs.models import Run, Standstill
@@ -80,6 +81,7 @@ def _in_days(days: int) -> str:
 
 
 _CONTACT = {"name": "Ada", "email": "ada@shop.example", "time_zone": "UTC", "escalation_order": 1}
+_PARTY = {"kind": "registrar", "name": "Nordic Names", "phone": "+46812000000"}
 _CONNECTION = {
     "name": "Other",
     "provider": "rackspace",
@@ -180,6 +182,28 @@ ROWS: dict[tuple[str, str], Row] = {
     ("accounts:contact-edit", "GET"): Row(EDITORS),
     ("accounts:contact-edit", "POST"): Row(EDITORS, body=_CONTACT),
     ("accounts:contact-confirm", "POST"): Row(EDITORS),
+    ("accounts:contact-detail", "GET"): Row(VIEWERS),
+    ("accounts:contact-prove", "POST"): Row(EDITORS, body={"channel": "phone:+46701234567"}),
+    ("accounts:coverage", "GET"): Row(VIEWERS),
+    ("accounts:coverage-edit", "GET"): Row(EDITORS),
+    ("accounts:coverage-edit", "POST"): Row(EDITORS, body={"preset": "small_shop"}),
+    ("accounts:override-give", "GET"): Row(LEADS),
+    ("accounts:override-give", "POST"): Row(LEADS, body={"reason": "We are on the bridge.", "hours": 4}),
+    ("accounts:override-end", "POST"): Row(LEADS),
+    ("accounts:support-pin", "POST"): Row(EDITORS, body={"is_ready": "yes"}),
+    ("accounts:duties", "GET"): Row(VIEWERS),
+    ("accounts:rotation-add", "GET"): Row(EDITORS),
+    ("accounts:rotation-add", "POST"): Row(EDITORS, answers=frozenset({422})),
+    ("accounts:rotation-edit", "GET"): Row(EDITORS),
+    ("accounts:rotation-edit", "POST"): Row(EDITORS, answers=frozenset({422})),
+    ("accounts:rotation-remove", "GET"): Row(EDITORS),
+    ("accounts:rotation-remove", "POST"): Row(EDITORS),
+    ("accounts:party-add", "GET"): Row(EDITORS),
+    ("accounts:party-add", "POST"): Row(EDITORS, body=_PARTY),
+    ("accounts:party-edit", "GET"): Row(EDITORS),
+    ("accounts:party-edit", "POST"): Row(EDITORS, body=_PARTY),
+    ("accounts:party-remove", "GET"): Row(EDITORS),
+    ("accounts:party-remove", "POST"): Row(EDITORS),
     ("accounts:contact-erase", "GET"): Row(frozenset({"admin"})),
     ("accounts:contact-erase", "POST"): Row(
         frozenset({"admin"}), body={"reason": "Asked.", "typed_name": "Maja Lindgren"}
@@ -221,6 +245,35 @@ ROWS: dict[tuple[str, str], Row] = {
     ("api-contact", "DELETE"): Row(EDITORS, headers=IF_MATCH),
     ("api-contact-erase", "POST"): Row(frozenset({"admin"}), body={"reason": "Asked."}, headers=COMMAND),
     ("api-contact-confirm", "POST"): Row(EDITORS, body={}, headers=COMMAND),
+    ("api-contact-prove", "POST"): Row(
+        EDITORS, body={"channel": "phone", "value": "+46701234567"}, headers=COMMAND
+    ),
+    ("api-call-order", "GET"): Row(VIEWERS),
+    ("api-coverage", "GET"): Row(VIEWERS),
+    ("api-coverage", "PATCH"): Row(EDITORS, body={"preset": "small_shop"}, headers=IF_MATCH),
+    ("api-coverage-overrides", "GET"): Row(VIEWERS),
+    ("api-coverage-overrides", "POST"): Row(
+        LEADS,
+        body=lambda world: {
+            "reason": "On the bridge.",
+            "expires_at": (timezone.now() + timedelta(hours=1)).isoformat(),
+        },
+        headers=COMMAND,
+    ),
+    ("api-coverage-override-end", "POST"): Row(LEADS, body={}, headers=COMMAND),
+    ("api-rotations", "GET"): Row(VIEWERS),
+    ("api-rotations", "POST"): Row(EDITORS, body=lambda world: _rotation_body(world)),
+    ("api-rotation", "GET"): Row(VIEWERS),
+    ("api-rotation", "PATCH"): Row(EDITORS, body={"name": "Nights"}, headers=IF_MATCH),
+    ("api-rotation", "DELETE"): Row(EDITORS, headers=IF_MATCH),
+    ("api-parties", "GET"): Row(VIEWERS),
+    ("api-parties", "POST"): Row(EDITORS, body=_PARTY),
+    ("api-party", "GET"): Row(VIEWERS),
+    ("api-party", "PATCH"): Row(EDITORS, body={"name": "Other"}, headers=IF_MATCH),
+    ("api-party", "DELETE"): Row(EDITORS, headers=IF_MATCH),
+    ("api-support-pin", "GET"): Row(VIEWERS),
+    ("api-support-pin", "POST"): Row(EDITORS, body={"is_ready": True}, headers=COMMAND),
+    ("api-duty", "GET"): Row(VIEWERS),
     ("api-connections", "GET"): Row(VIEWERS),
     ("api-connections", "POST"): Row(TEAM, body=_CONNECTION),
     ("api-connection", "GET"): Row(VIEWERS),
@@ -245,6 +298,14 @@ MANAGERS = TEAM | {"admin"}
 _INVITED = {"email": "somebody@new.example", "role": "viewer"}
 _SERVICE_TOKEN = {"name": "x", "role": "viewer", "scopes": ["accounts:read"]}
 _TEAM_INVITED = {"email": "somebody@new.example", "role": "launch_manager"}
+_ROSTER = lambda world: {  # noqa: E731
+    "name": "Duty",
+    "time_zone": "UTC",
+    "starts_on": "2026-11-23",
+    "hand_over_days": ["0"],
+    "hand_over_at": "09:00",
+    f"place_{world.people['lead'].pk}": "1",
+}
 _OPENED = {"name": "New", "number": "777", "time_zone": "UTC", "milestone": 1}
 _JOIN = {"name": "Nina", "password": "quite-a-few-words", "password_again": "quite-a-few-words"}
 
@@ -430,6 +491,8 @@ ROWS |= {
     # teams
     ("accounts:team-list", "GET"): Row(EVERYBODY, "personal"),
     ("accounts:team-detail", "GET"): _of_team(),
+    ("accounts:team-roster", "GET"): _of_team(),
+    ("accounts:team-roster", "POST"): _of_team(TEAM, _ROSTER),
     ("accounts:team-invite", "GET"): _of_team(LEADS),
     ("accounts:team-invite", "POST"): _of_team(LEADS, _TEAM_INVITED),
     ("accounts:team-leave", "GET"): _of_team(),
@@ -633,7 +696,42 @@ ROWS |= {
 }
 
 
+def _rotation_body(world):
+    member = world.once("contact", lambda: make.contact(world.account))
+    turns = [{"day": 0, "at": "09:00"}]
+    return {"name": "Days", "starts_on": "2026-11-23", "hand_overs": turns, "members": [str(member.ref)]}
+
+
+def _rotation(world):
+    member = world.once("contact", lambda: make.contact(world.account))
+    row = Rotation.objects.create(
+        account=world.account,
+        name="On call",
+        starts_on=timezone.now().date(),
+        hand_overs=[{"day": 0, "at": "09:00"}],
+    )
+    RotationMember.objects.create(rotation=row, place=0, contact=member)
+    return row
+
+
+def _override(world):
+    now = timezone.now()
+    return CoverageOverride.objects.create(
+        account=world.account,
+        reason="On the bridge.",
+        at=now,
+        expires_at=now + timedelta(hours=1),
+        by_ref="x",
+        by_name="Lena",
+    )
+
+
 REFS: dict[str, Callable[[Any], Any]] = {
+    "rotation_ref": lambda world: world.once("rotation", lambda: _rotation(world)).ref,
+    "party_ref": lambda world: (
+        world.once("party", lambda: OtherParty.objects.create(account=world.account, **_PARTY)).ref
+    ),
+    "override_ref": lambda world: world.once("override", lambda: _override(world)).ref,
     "slug": lambda world: "no-such-issuer",
     "user_ref": lambda world: world.people["admin"].ref,
     "key": lambda world: "c0ffee-not-a-key",

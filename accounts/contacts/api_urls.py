@@ -15,4 +15,23 @@ urlpatterns = [
         name="api-contact-erase",
     ),
     path("contacts/<uuid:contact_ref>/confirm", api.ContactConfirmApi.as_view(), name="api-contact-confirm"),
+    path("contacts/<uuid:contact_ref>/prove", api.ContactProveApi.as_view(), name="api-contact-prove"),
+    path("accounts/<uuid:account_ref>/call-order", api.CallOrderApi.as_view(), name="api-call-order"),
+    path("accounts/<uuid:account_ref>/coverage", api.CoverageApi.as_view(), name="api-coverage"),
+    path(
+        "accounts/<uuid:account_ref>/coverage/overrides",
+        api.OverrideListApi.as_view(),
+        name="api-coverage-overrides",
+    ),
+    path(
+        "coverage-overrides/<uuid:override_ref>/end",
+        api.OverrideEndApi.as_view(),
+        name="api-coverage-override-end",
+    ),
+    path("accounts/<uuid:account_ref>/rotations", api.RotationListApi.as_view(), name="api-rotations"),
+    path("rotations/<uuid:rotation_ref>", api.RotationApi.as_view(), name="api-rotation"),
+    path("accounts/<uuid:account_ref>/parties", api.PartyListApi.as_view(), name="api-parties"),
+    path("parties/<uuid:party_ref>", api.PartyApi.as_view(), name="api-party"),
+    path("accounts/<uuid:account_ref>/support-pin", api.SupportPinApi.as_view(), name="api-support-pin"),
+    path("accounts/<uuid:account_ref>/duty", api.DutyApi.as_view(), name="api-duty"),
 ]

@@ -102,12 +102,16 @@ DEFAULT = "standard"
 
 @dataclass(frozen=True)
 class Gap:
-    """One thing that is missing: which rule, a stable code, the sentence, and what to do about it."""
+    """One thing that is missing: for which role, a stable code, the sentence, and what to do about it.
+
+    Neither names anybody, so that both may be kept; `who` are the names of those whom it is about.
+    """
 
     role: str
     code: str
     says: str
     todo: str
+    who: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.says} {self.todo}"
@@ -159,21 +163,21 @@ def _too_few(people: Sequence[Person], able: Sequence[Person], rule: Rule) -> Ga
     unreachable = [person for person in people if rule.role in person.roles and not person.has_a_way]
     if not able:
         says = (
-            f"Nobody is {_a(rule.role)} contact."
+            f"There is no {rule.role} contact."
             if rule.role != BACKUP
             else "There is no backup besides the primary."
         )
     else:
         says = f"{len(able)} of {rule.count} {_plural(rule.role)} are there."
+    about: Sequence[Person] = ()
     if unreachable:
-        says += f" Mail to {_names(unreachable)} comes back, and there is no number."
+        says, about = f"{says} To {_some(unreachable)} mail comes back, and there is no number.", unreachable
     elif lost and rule.role != BACKUP:
-        says += f" {_names(lost)} {'is' if len(lost) == 1 else 'are'} not valid on this day."
+        says, about = f"{says} For {_some(lost)} this day is not within valid from and until.", lost
     missing = rule.count - len(able)
-    who = "somebody" if missing == 1 else f"{missing} people"
-    if rule.role == BACKUP:
-        return Gap(rule.role, "no_backup", says, f"Add {who} for primary, technical or emergency.")
-    return Gap(rule.role, f"no_{rule.role}", says, f"Add {who} for {rule.role}.")
+    more = "somebody" if missing == 1 else f"{missing} people"
+    to = "primary, technical or emergency" if rule.role == BACKUP else rule.role
+    return Gap(rule.role, f"no_{rule.role}", says, f"Add {more} for {to}.", _names(about))
 
 
 def _unproven(rule: Rule, proven: Sequence[Person], open_ones: Sequence[Person]) -> Gap:
@@ -182,9 +186,8 @@ def _unproven(rule: Rule, proven: Sequence[Person], open_ones: Sequence[Person])
         says = f"{_A(rule.role)} contact proven in the last {days} days is missing."
     else:
         says = f"{len(proven)} of {rule.count} {_plural(rule.role)} were proven in the last {days} days."
-    return Gap(
-        rule.role, f"unproven_{rule.role}", says, f"Prove a number or mail address of {_names(open_ones)}."
-    )
+    todo = "Prove a number or mail address: call them, or have them answer a mail."
+    return Gap(rule.role, f"unproven_{rule.role}", says, todo, _names(open_ones))
 
 
 def _asleep(able: Sequence[Person], rule: Rule, at: datetime) -> list[Gap]:
@@ -196,10 +199,10 @@ def _asleep(able: Sequence[Person], rule: Rule, at: datetime) -> list[Gap]:
     if rule.count > 1:
         says = f"{len(awake)} of {rule.count} {_plural(rule.role)} can be reached at {at:%H:%M} UTC."
     if unknown:
-        todo = f"Say the working hours of {_names(unknown)}: they are not known."
+        todo = "Say when they work: it is not known."
     else:
         todo = "Choose an hour at which they can be reached, or add somebody who can."
-    return [Gap(rule.role, f"asleep_{rule.role}", says, todo)]
+    return [Gap(rule.role, f"asleep_{rule.role}", says, todo, _names(unknown or able))]
 
 
 def _is_awake(person: Person, role: str, at: datetime) -> bool | None:
@@ -284,11 +287,12 @@ def _plural(role: str) -> str:
     return "backups" if role == BACKUP else f"{role} contacts"
 
 
-def _names(people: Sequence[Person]) -> str:
-    names = [person.name for person in people]
-    if len(names) > 3:
-        return f"{', '.join(names[:3])} and {len(names) - 3} more"
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+def _names(people: Sequence[Person]) -> tuple[str, ...]:
+    return tuple(person.name for person in people)
+
+
+def _some(people: Sequence[Person]) -> str:
+    return "one of them" if len(people) == 1 else f"{len(people)} of them"
 
 
 def in_words(rule: Rule) -> str:

@@ -5,6 +5,7 @@ What is not known stays not known (None): nobody is taken to be awake because no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -140,7 +141,12 @@ def spans_of(kept: Iterable[Mapping[str, Any]]) -> tuple[Span, ...]:
                 '{"day": 0, "from": "08:00", "until": "17:30"}.',
                 code="bad_hours",
             ) from error
+    if len(found) > MOST_SPANS:
+        raise Refused(f"Working hours: at most {MOST_SPANS} stretches in a week.", code="bad_hours")
     return tuple(sorted(found, key=lambda span: (span.day, span.start, span.end)))
+
+
+MOST_SPANS = 42
 
 
 def _wall(text: Any) -> time:
@@ -160,12 +166,70 @@ def in_words(kind: str, spans: Iterable[Span]) -> str:
         return "around the clock"
     if kind == HoursKind.UNKNOWN:
         return "not known"
+    return "; ".join(lines_of(spans))
+
+
+def lines_of(spans: Iterable[Span]) -> list[str]:
+    """Return weekly hours in words, a line for each pair of times; `spans_from_words` reads them back."""
     by_times: dict[tuple[time, time], list[int]] = {}
     for span in spans:
         by_times.setdefault((span.start, span.end), []).append(span.day)
-    return ", ".join(
-        f"{_days(days)} {begins:%H:%M} to {ends:%H:%M}" for (begins, ends), days in by_times.items()
-    )
+    return [f"{_days(days)} {begins:%H:%M} to {ends:%H:%M}" for (begins, ends), days in by_times.items()]
+
+
+_LINE = re.compile(
+    r"(?P<days>[a-z][a-z,\s–-]*?)[:\s]\s*(?P<start>\d{1,2}[:.]\d{2})\s*(?:-|–|to|until)\s*(?P<end>\d{1,2}[:.]\d{2})",
+    re.IGNORECASE,
+)
+_EVERY_DAY = frozenset({"daily", "every day", "all days"})
+
+
+def spans_from_words(text: str) -> tuple[Span, ...]:
+    """Return weekly hours as a person types them, a line each: "Mon to Fri 08:00 to 17:00". Raises Refused for others."""
+    found: set[Span] = set()
+    for line in (line.strip() for line in re.split(r"[\n;]", text)):
+        if not line:
+            continue
+        read = _LINE.fullmatch(line)
+        days = None if read is None else _days_from(read["days"])
+        start, end = (None, None) if read is None else (_time_from(read["start"]), _time_from(read["end"]))
+        if days is None or start is None or end is None:
+            raise Refused(
+                f"“{line[:60]}” cannot be read. Write a line for each, like Mon to Fri 08:00 to 17:00, or Sat 10:00 to 14:00.",
+                code="bad_hours",
+            )
+        found |= {Span(day, start, end) for day in days}
+    if len(found) > MOST_SPANS:
+        raise Refused(f"Working hours: at most {MOST_SPANS} stretches in a week.", code="bad_hours")
+    return tuple(sorted(found, key=lambda span: (span.day, span.start, span.end)))
+
+
+def _time_from(text: str) -> time | None:
+    hour, minute = (int(part) for part in re.split(r"[:.]", text))
+    if (hour, minute) == (24, 0):
+        return time()
+    return time(hour, minute) if hour < 24 and minute < 60 else None
+
+
+def _days_from(text: str) -> list[int] | None:
+    text = " ".join(text.lower().split()).rstrip(":,")
+    if text in _EVERY_DAY:
+        return list(range(7))
+    found: list[int] = []
+    for part in text.split(","):
+        ends = [_day_from(one) for one in re.split(r"\s+to\s+|\s*[-–]\s*", part.strip())]
+        if len(ends) > 2 or any(day is None for day in ends):
+            return None
+        first, last = ends[0], ends[-1]
+        assert first is not None
+        assert last is not None
+        found += [day % 7 for day in range(first, last + (1 if last >= first else 8))]
+    return found
+
+
+def _day_from(text: str) -> int | None:
+    named = [number for number, day in enumerate(DAYS) if len(text) >= 2 and day.lower().startswith(text)]
+    return named[0] if len(named) == 1 else None
 
 
 def _days(days: list[int]) -> str:

@@ -299,6 +299,8 @@ class ContactUse(Referenced):
     by_name = models.TextField(blank=True)
     token_prefix = models.CharField(max_length=20, blank=True)
     request_id = models.CharField(max_length=64, blank=True)
+    digest = models.CharField(max_length=16, blank=True, default="", db_default="")
+    """A keyed hash of the reason: tells whether a program said the same before, without reading what is sealed."""
 
     account_path = "account"
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import QuerySet
+from django.db.models import Prefetch, Q, QuerySet
 
 from accounts.contacts import coverage
-from accounts.contacts.hours import Hours, HoursKind, is_public_holiday, reachable_at, spans_of
-from accounts.contacts.models import CoverageRules, RoleDuty, Rotation, RotationMember
+from accounts.contacts.hours import Hours, HoursKind, is_public_holiday, moment, reachable_at, spans_of
+from accounts.contacts.models import CoverageOverride, CoverageRules, RoleDuty, Rotation, RotationMember
 from accounts.contacts.proving import Standing, numbers_of, standings
 from accounts.contacts.rotation import Duty, hand_overs_of, in_order_at, on_duty_at, shifts
+from accounts.contacts.uses import record_read as record_read
 from accounts.contacts.uses import record_use as record_use
 from accounts.contacts.uses import uses_of as uses_of
 from accounts.models import Account, Contact, ContactRole
@@ -77,6 +78,14 @@ def with_freshness(rows: Sequence[Any], *, today: date) -> list[Any]:
     """Give each contact its `freshness`."""
     for row in rows:
         row.freshness = freshness_of(row, today=today)
+    return list(rows)
+
+
+def with_proofs(rows: Sequence[Any]) -> list[Any]:
+    """Give each contact its `standing`: what of it is proven. One query."""
+    found = standings(rows)
+    for row in rows:
+        row.standing = found[row.pk]
     return list(rows)
 
 
@@ -212,11 +221,18 @@ def _why_not(contact: Contact, day: date) -> str:
 
 
 def duty_of(rotation: Rotation) -> Duty:
-    """Return a rotation with its members (contacts or users) in order: one query."""
-    places = (
-        RotationMember.objects.filter(rotation=rotation).select_related("contact", "user").order_by("place")
-    )
-    return _duty(rotation, places)
+    """Return a rotation with its members (contacts or users) in order: one query, none where they were fetched with it."""
+    if "places" in getattr(rotation, "_prefetched_objects_cache", {}):
+        return _duty(rotation, sorted(rotation.places.all(), key=lambda place: place.place))
+    places = RotationMember.objects.filter(rotation=rotation).select_related("contact", "user")
+    return _duty(rotation, places.order_by("place"))
+
+
+def rotations_of(account: Account) -> QuerySet[Rotation]:
+    """Return an account's rotations with members and roles: three queries, however many."""
+    places = Prefetch("places", RotationMember.objects.select_related("contact", "user"))
+    rows = Rotation.objects.filter(account=account).select_related("account")
+    return rows.prefetch_related(places, "role_duties")
 
 
 def _duty(rotation: Rotation, places: Iterable[RotationMember]) -> Duty:
@@ -265,9 +281,11 @@ def coverages_of(accounts: Sequence[Account], at: datetime) -> dict[int, list[co
 
 def people_of(accounts: Sequence[Account], at: datetime) -> dict[int, list[coverage.Person]]:
     """Return the contacts of accounts as coverage sees them at a moment: four queries for all of them."""
-    contacts = list(Contact.objects.filter(account__in=accounts).order_by("escalation_order", "pk"))
-    proven = standings(contacts)
     duties = _duties(accounts, at)
+    # Whoever is called for nothing meets no rule.
+    called = ~Q(roles=[]) | Q(pk__in=list(duties)) if duties else ~Q(roles=[])
+    contacts = list(Contact.objects.filter(called, account__in=accounts).order_by("escalation_order", "pk"))
+    proven = standings(contacts)
     found: dict[int, list[coverage.Person]] = {account.pk: [] for account in accounts}
     for contact in contacts:
         found[contact.account_id].append(_person(contact, proven[contact.pk], duties.get(contact.pk, {}), at))
@@ -311,3 +329,155 @@ def _duties(
                 (shift.begins.astimezone(UTC), shift.ends.astimezone(UTC))
             )
     return found
+
+
+# --- may something begin? ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class BeginRule:
+    """Who must be there before a run or drill begins: a primary and a backup, proven within days, awake at that hour."""
+
+    proven_within_days: int = 180
+    needs_backup: bool = True
+    needs_awake: bool = True
+
+    def rules(self) -> tuple[coverage.Rule, ...]:
+        """Return it as rules of coverage."""
+        roles = ("primary", coverage.BACKUP) if self.needs_backup else ("primary",)
+        return tuple(
+            coverage.Rule(role, proven_within_days=self.proven_within_days, awake=self.needs_awake)
+            for role in roles
+        )
+
+
+@dataclass(frozen=True)
+class MayBegin:
+    """Whether something may begin: what is missing, and the override that lets it begin all the same."""
+
+    gaps: tuple[coverage.Gap, ...]
+    override: CoverageOverride | None = None
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether nothing is missing, or a lead took it on."""
+        return not self.gaps or self.override is not None
+
+
+def can_begin(account: Account, at: datetime, rule: BeginRule | None = None) -> MayBegin:
+    """Return whether a run or drill may begin at a moment: at most six queries.
+
+    An override holds from when it was given until it expires or is taken back, and is named only where it is needed.
+    """
+    asked = (rule or BeginRule()).rules()
+    people = people_of([account], at)[account.pk]
+    gaps = tuple(coverage.gaps_in(people, asked, at=at, zone=account.time_zone))
+    return MayBegin(gaps, override_at(account, at) if gaps else None)
+
+
+def override_at(account: Account, at: datetime) -> CoverageOverride | None:
+    """Return the override that holds at a moment."""
+    given = CoverageOverride.objects.filter(
+        account=account, at__lte=at, expires_at__gt=at, ended_at__isnull=True
+    )
+    return given.order_by("-pk").first()
+
+
+# --- duty --------------------------------------------------------------------------------------------------
+
+
+def on_duty_now(rotation: Rotation, at: datetime) -> Any | None:
+    """Return the contact or user on duty in a rotation at a moment; None before the start. One query."""
+    return on_duty_at(duty_of(rotation), at)
+
+
+@dataclass(frozen=True)
+class OnDuty:
+    """Somebody of a team on duty: until when, and the number they answer."""
+
+    name: str
+    phone: str
+    begins: datetime
+    ends: datetime
+
+
+@dataclass(frozen=True)
+class TeamDuty:
+    """An account's launch team: its number, its bridge, who is on duty now and tonight. None where nobody said."""
+
+    team: str
+    number: str
+    bridge: str
+    now: OnDuty | None = None
+    tonight: OnDuty | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is anything to show."""
+        return bool(self.number or self.bridge or self.now)
+
+
+NIGHT_BEGINS = time(22)
+
+
+def team_duty(account: Account, at: datetime) -> TeamDuty:
+    """Return who of the launch team is on duty now, and at 22:00 of this day by the account's clock: two queries."""
+    team = account.team
+    rotation = Rotation.objects.filter(team=team).first()
+    if rotation is None:
+        return TeamDuty(team.name, team.duty_number, team.bridge)
+    places = list(rotation.places.select_related("user").order_by("place"))
+    numbers = {place.user_id: place.phone for place in places}
+    turns = _duty(rotation, places)
+    zone = ZoneInfo(account.time_zone)
+    night = max(moment(at.astimezone(zone).date(), NIGHT_BEGINS, zone), at)
+
+    def there(when: datetime) -> OnDuty | None:
+        turn = next(iter(shifts(turns, when, when + _WEEK)), None)
+        if turn is None or turn.begins > when:
+            return None
+        begins = next(
+            (
+                one.begins
+                for one in shifts(turns, when - _WEEK, when + _WEEK)
+                if one.begins <= when < one.ends
+            ),
+            when,
+        )
+        return OnDuty(turn.member.name, numbers[turn.member.pk] or team.duty_number, begins, turn.ends)
+
+    return TeamDuty(team.name, team.duty_number, team.bridge, there(at), there(night))
+
+
+# --- as pages and API show it ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Version:
+    """What an ETag of an account's rules is made of."""
+
+    ref: Any
+    updated_at: datetime
+
+
+def coverage_version(account: Account) -> Version:
+    """Return which version of its rules an account has; the standard ones have the account's own beginning."""
+    row = CoverageRules.objects.filter(account=account).first()
+    return Version(account.ref, row.updated_at if row is not None else account.created_at)
+
+
+def coverage_seen(account: Account, at: datetime) -> dict[str, Any]:
+    """Return an account's rules, gaps, and whether a run may begin at a moment: at most nine queries."""
+    row = CoverageRules.objects.filter(account=account).first()
+    rules = _rules(row)
+    people = people_of([account], at)[account.pk]
+    begin = coverage.gaps_in(people, BeginRule().rules(), at=at, zone=account.time_zone)
+    override = override_at(account, at)
+    return {
+        "preset": coverage.DEFAULT if row is None else row.preset,
+        "rules": rules,
+        "gaps": coverage.gaps_in(people, rules, at=at, zone=account.time_zone),
+        "begin_gaps": begin,
+        "may_begin": not begin or override is not None,
+        "override": override,
+    }

@@ -18,4 +18,21 @@ urlpatterns = [
     path("contacts/<uuid:contact_ref>/confirm/", views.ContactConfirm.as_view(), name="contact-confirm"),
     path("contacts/<uuid:contact_ref>/erase/", views.ContactErase.as_view(), name="contact-erase"),
     path("contacts/<uuid:contact_ref>/remove/", views.ContactRemove.as_view(), name="contact-remove"),
+    path("contacts/<uuid:contact_ref>/", views.ContactDetail.as_view(), name="contact-detail"),
+    path("contacts/<uuid:contact_ref>/prove/", views.ContactProve.as_view(), name="contact-prove"),
+    path("accounts/<uuid:account_ref>/coverage/", views.Coverage.as_view(), name="coverage"),
+    path("accounts/<uuid:account_ref>/coverage/edit/", views.CoverageEdit.as_view(), name="coverage-edit"),
+    path(
+        "accounts/<uuid:account_ref>/coverage/override/", views.OverrideGive.as_view(), name="override-give"
+    ),
+    path("coverage-overrides/<uuid:override_ref>/end/", views.OverrideEnd.as_view(), name="override-end"),
+    path("accounts/<uuid:account_ref>/support-pin/", views.SupportPinSay.as_view(), name="support-pin"),
+    path("accounts/<uuid:account_ref>/duties/", views.Duties.as_view(), name="duties"),
+    path("accounts/<uuid:account_ref>/rotations/add/", views.RotationEdit.as_view(), name="rotation-add"),
+    path("rotations/<uuid:rotation_ref>/edit/", views.RotationEdit.as_view(), name="rotation-edit"),
+    path("rotations/<uuid:rotation_ref>/remove/", views.RotationRemove.as_view(), name="rotation-remove"),
+    path("accounts/<uuid:account_ref>/parties/add/", views.PartyEdit.as_view(), name="party-add"),
+    path("parties/<uuid:party_ref>/edit/", views.PartyEdit.as_view(), name="party-edit"),
+    path("parties/<uuid:party_ref>/remove/", views.PartyRemove.as_view(), name="party-remove"),
+    path("teams/<uuid:team_ref>/roster/", views.TeamRoster.as_view(), name="team-roster"),
 ]

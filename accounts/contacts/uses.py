@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from accounts.contacts.models import ContactUse, UsedBy
 from accounts.models import Account, Contact
@@ -54,11 +55,44 @@ def record_use(
         way=way,
         reason=sealer.text(reason[:1000]),
         at=timezone.now(),
+        digest=_digest(reason),
         by_ref=str(known.ref) if known is not None else "",
         by_name=sealer.name(known) if known is not None else "",
         token_prefix=facts.token_prefix[:20],
         request_id=facts.request_id[:64],
     )
+
+
+_ONCE_IN = timedelta(hours=1)
+
+
+def record_read(
+    contacts: Sequence[Contact], *, account: Account, reason: str, actor: Any
+) -> ContactUse | None:
+    """Log that contacts were read by the API. The same by the same token for the same reason is on record once an hour.
+
+    As with the use of tokens (docs/decisions/0023): a program that asks every second would bury who else did.
+    """
+    ids = sorted({contact.pk for contact in contacts})
+    if not ids:
+        return None
+    by = str(actor.ref) if getattr(actor, "is_authenticated", False) else ""
+    known = ContactUse.objects.sealed().filter(
+        account=account,
+        way=UsedBy.API,
+        by_ref=by,
+        token_prefix=current_facts().token_prefix[:20],
+        at__gt=timezone.now() - _ONCE_IN,
+        contact_ids__contains=ids,
+        digest=_digest(reason),
+    )
+    if known.exists():
+        return None
+    return record_use(contacts, account=account, purpose_reason=reason, actor=actor, way=UsedBy.API)
+
+
+def _digest(reason: str) -> str:
+    return salted_hmac("contacts.use", " ".join(reason.split()), algorithm="sha256").hexdigest()[:16]
 
 
 def uses_of(contact: Contact) -> QuerySet[ContactUse]:

@@ -58,19 +58,20 @@ def test_the_dashboard_of_somebody_without_a_role_says_what_to_do():
 
 def test_a_list_of_accounts_takes_the_same_queries_for_one_and_for_thirty(desk, django_assert_num_queries):
     desk.browser.get("/accounts/")
-    # session, user; whether all is quiet, teams to choose from, accounts, their contacts counted
-    with django_assert_num_queries(6):
+    # session, user; whether all is quiet, teams to choose from, accounts, their contacts counted;
+    # rules, rotations, contacts and (where there are any) proofs for what is missing
+    with django_assert_num_queries(9):
         desk.browser.get("/accounts/")
     for _ in range(30):
         make.contact(make.account(of=desk.account.team))
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(10):
         page = desk.browser.get("/accounts/")
     assert b'rel="next"' in page.content
 
 
 @pytest.mark.parametrize(
     ("path", "queries"),
-    [("contacts/", 5), ("activity/", 5), ("contacts/add/", 4), ("connections/add/", 4)],
+    [("contacts/", 6), ("activity/", 5), ("contacts/add/", 4), ("connections/add/", 4)],
 )
 def test_a_page_of_an_account_states_its_queries(desk, django_assert_num_queries, path, queries):
     for n in range(3):
@@ -82,7 +83,7 @@ def test_a_page_of_an_account_states_its_queries(desk, django_assert_num_queries
 
 def test_a_contact_is_added_by_form_and_stands_in_the_list(desk):
     response = desk.browser.post(f"/accounts/{desk.account.ref}/contacts/add/", ADA, follow=True)
-    assert "Ada was added, not confirmed yet" in response.content.decode()
+    assert "Ada was added, not confirmed yet and not proven" in response.content.decode()
     assert "not confirmed" in desk.get("contacts/").content.decode()
 
 

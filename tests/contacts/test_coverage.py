@@ -78,7 +78,8 @@ def test_who_is_not_valid_today_or_whose_mail_comes_back_is_not_there():
     lost = person("Ada", "primary", has_phone=False, is_bouncing=True)
     gap = gaps_in([lost], [Rule("primary")], at=NOW)[0]
     assert gap.code == "no_primary"
-    assert "Mail to Ada comes back" in gap.says
+    assert "To one of them mail comes back" in gap.says
+    assert gap.who == ("Ada",)
     assert codes([person("Ada", "primary", is_bouncing=True)], Rule("primary")) == []
 
 
@@ -97,7 +98,8 @@ def test_hours_that_nobody_said_cover_nothing_and_the_gap_says_whose():
         [person("Ada", "emergency", hours=UNKNOWN)], [Rule("emergency", around_the_clock=True)], at=NOW
     )[0]
     assert gap.code == "uncovered_emergency"
-    assert gap.todo == "Say the working hours of Ada."
+    assert gap.who == ("Ada",)
+    assert gap.todo == "Say when they work: it is not known."
 
 
 def test_whoever_a_rotation_has_on_duty_is_reachable():
@@ -170,6 +172,8 @@ def test_every_gap_says_what_to_do(people, rule):
         assert gap.todo.endswith(".")
         assert not gap.says[0].islower()
         assert "  " not in str(gap)
+        # What is kept of a gap names nobody.
+        assert not any(name in str(gap) for name in ("Ada", "Bo", "Cy", "Dee"))
 
 
 STRETCHES = st.lists(st.tuples(st.integers(0, 50), st.integers(1, 9)), max_size=5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
@@ -18,7 +19,9 @@ from accounts.contacts.hours import (
     intervals,
     is_public_holiday,
     kept,
+    lines_of,
     reachable_at,
+    spans_from_words,
     spans_of,
 )
 from portal.errors import Refused
@@ -128,5 +131,35 @@ def test_hours_of_another_shape_are_refused_in_words(given_):
 
 def test_hours_read_like_a_person_says_them():
     spans = [*OFFICE, Span(5, time(10), time(14))]
-    assert in_words("weekly", spans) == "Mon to Fri 08:00 to 17:00, Sat 10:00 to 14:00"
+    assert in_words("weekly", spans) == "Mon to Fri 08:00 to 17:00; Sat 10:00 to 14:00"
     assert in_words("unknown", []) == "not known"
+
+
+@given(SPANS)
+def test_hours_in_words_are_read_back_as_they_are(spans):
+    assert set(spans_from_words("\n".join(lines_of(spans)))) == set(spans)
+
+
+@pytest.mark.parametrize(
+    ("text", "days", "start", "end"),
+    [
+        ("Mon-Fri 8:00-17:00", [0, 1, 2, 3, 4], time(8), time(17)),
+        ("monday, Wed: 08.30 until 12.00", [0, 2], time(8, 30), time(12)),
+        ("daily 00:00 to 24:00", list(range(7)), time(), time()),
+        ("Fri to Mon 22:00 to 06:00", [0, 4, 5, 6], time(22), time(6)),
+    ],
+)
+def test_hours_can_be_typed_in_the_usual_ways(text, days, start, end):
+    assert spans_from_words(text) == tuple(Span(day, start, end) for day in days)
+
+
+@given(st.text(max_size=60))
+def test_whatever_is_typed_is_read_or_refused_with_a_sentence(text):
+    with suppress(Refused):
+        assert all(0 <= span.day < 7 for span in spans_from_words(text))
+
+
+@pytest.mark.parametrize("text", ["Mon", "8 to 5", "Mon 25:00 to 26:00", "T 08:00 to 09:00", "Mon 08:00"])
+def test_hours_that_cannot_be_read_are_refused(text):
+    with pytest.raises(Refused, match="cannot be read"):
+        spans_from_words(text)

@@ -15,7 +15,7 @@ from portal.cloud.types import (
     NodeType,
     Server,
 )
-from scaledown.candidates import Added, Choice, ContactKnown, Known, Pool
+from scaledown.candidates import Added, Choice, Known, Pool
 from scaledown.types import PlannedProbe
 
 EVENT = datetime(2026, 11, 12, 8, 0, tzinfo=UTC)
@@ -100,7 +100,6 @@ def known(count=6, **changes) -> Known:
         probes=(PROBE,),
         count_kind="nginx_stub_status",
         count_url_template="http://{address}/stub_status",
-        contacts=(ContactKnown("Ada", ("primary", "emergency"), NOW - timedelta(days=10)),),
     )
     return replace(whole, **changes)
 

@@ -9,7 +9,7 @@ import pytest
 
 from portal.cloud.types import BalancerStatus, Condition, NodeStatus, NodeType
 from portal.errors import Refused
-from scaledown.candidates import ContactKnown, EventKnown, candidates
+from scaledown.candidates import ContactGap, EventKnown, candidates
 from scaledown.less import is_less, same_pool
 from scaledown.planner import DRAIN_SPARE_S, build_plan_data, propose_target
 from scaledown.preview import preview
@@ -270,8 +270,7 @@ def test_a_lower_target_needs_a_written_reason_and_shows_the_risk():
         (pool(), known(probes=()), "no_probe"),
         (pool(), known(ceiling_rps=None), "no_ceiling"),
         (pool(), known(forecast_peak_rps=None), "no_forecast"),
-        (pool(), known(contacts=()), "contacts_unconfirmed"),
-        (pool(), known(contacts=(ContactKnown("A", ("primary", "emergency"), NOW - timedelta(days=181)),)), "contacts_unconfirmed"),
+        (pool(), known(contact_gaps=(ContactGap("no_backup", "There is no backup.", "Add somebody."),)), "contacts_unconfirmed"),
         (pool(volumes={}), known(), "volumes_unknown"),
         (pool(servers=[server(n, host_id="one" if n <= 3 else f"h{n}") for n in range(1, 7)]), known(ceiling_rps=None), "one_host"),
         (pool(servers=[server(n, host_id="one" if n <= 2 else f"h{n}") for n in range(1, 7)]), known(ceiling_rps=None), "host_shared"),
