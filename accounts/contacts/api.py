@@ -18,6 +18,7 @@ from rest_framework.response import Response
 from accounts import examples
 from accounts.contacts import coverage_services, roster_services, selectors, services
 from accounts.contacts.models import CoverageOverride, OtherParty, ProvenHow, Rotation, SupportPin
+from accounts.contacts.proving import UNPROVEN
 from accounts.contacts.serializers import (
     CallOrderOut,
     ContactIn,
@@ -113,9 +114,13 @@ class ContactListApi(ContactsRead):
         """A new contact is unconfirmed. Purpose is support and nothing else."""
         account = self.find(Account, account_ref)
         data = self.read(ContactIn)
-        return self.once(
-            lambda: self.show(ContactOut, services.add_contact(account, data, actor=self.user), status=201)
-        )
+
+        def effect() -> Response:
+            contact: Any = services.add_contact(account, data, actor=self.user)
+            contact.standing = UNPROVEN
+            return self.show(ContactOut, contact, status=201)
+
+        return self.once(effect)
 
 
 class ContactApi(ContactsRead):

@@ -240,11 +240,9 @@ def _uncovered(able: Sequence[Person], rule: Rule, at: datetime, zone: str) -> l
         says = f"{who} reachable around the clock: not from {begins:%a %H:%M} to {ends:%a %H:%M} ({zone})"
         says += f", and at {len(open_times) - 1} more times of the week." if len(open_times) > 1 else "."
     todo = (
-        f"Say the working hours of {_names(unknown)}."
-        if unknown
-        else "Add somebody for these hours, or a rotation."
+        "Say when they work: it is not known." if unknown else "Add somebody for these hours, or a rotation."
     )
-    return [Gap(rule.role, f"uncovered_{rule.role}", says, todo)]
+    return [Gap(rule.role, f"uncovered_{rule.role}", says, todo, _names(unknown))]
 
 
 def below(

@@ -250,7 +250,7 @@ class ContactForm(forms.Form):
         """Ask for a way to reach the person; the database holds the same rule, in words for nobody."""
         data = super().clean() or {}
         if not data.get("email") and not data.get("phone") and not {"email", "phone"} & set(self.errors):
-            self.add_error("phone", "A mail address or a phone number is needed.")
+            self.add_error("email", "A mail address or a phone number is needed.")
         if data.get("hours") == HoursKind.WEEKLY and data.get("weekly_hours") == []:
             self.add_error("weekly_hours", "Say the hours of the week, or choose that they are not known.")
         return data

@@ -362,7 +362,7 @@ def test_a_list_costs_the_same_for_one_row_and_for_twenty(api, django_assert_num
         api.get(api.contacts)
     for n in range(20):
         make.contact(api.account, f"Contact {n}")
-    with django_assert_num_queries(11):
+    with django_assert_num_queries(10):
         api.get(api.contacts)
 
 
