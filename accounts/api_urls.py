@@ -6,6 +6,7 @@ from django.urls import path
 
 from accounts import api, events_api, token_api
 from accounts import people_api as people
+from accounts.cases.api_urls import urlpatterns as cases
 from accounts.contact_files.api_urls import urlpatterns as contact_files
 from accounts.contacts.api_urls import urlpatterns as contacts
 from accounts.reviews.api_urls import urlpatterns as reviews
@@ -85,6 +86,7 @@ urlpatterns = [
         people.TeamInvitationSendApi.as_view(),
         name="api-team-invitation-send",
     ),
+    *cases,
     *webhooks,
     *reviews,
 ]

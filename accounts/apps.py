@@ -14,6 +14,7 @@ class AccountsConfig(AppConfig):
     def ready(self) -> None:
         """Hand in what other parts show: the navigation, the dashboard's panel, the account's tabs."""
         from accounts import audiences, erasure, known_facts, notices, panels, second_factor, sessions
+        from accounts.cases import panels as panels_of_cases
         from accounts.contact_files.services import forget_imports_with
         from accounts.reviews import panels as review_panels
         from portal.audit.subjects import register_eraser
@@ -24,6 +25,7 @@ class AccountsConfig(AppConfig):
         review_panels.register()
         audiences.register()
         notices.register()
+        panels_of_cases.register()
         sessions.put_on_record()
         register_rotation("mfa.Authenticator", second_factor.rotate_secrets)
         # First the files that may name the person: they are found by the live row.

@@ -14,6 +14,7 @@ from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.cases.services import forget_strangers
 from accounts.members import reached_by, remove_from_team, remove_member
 from accounts.models import (
     Account,
@@ -145,6 +146,7 @@ def erase_account(account: Account, *, typed_name: str, actor: User | None, reas
     for token in service_tokens_of(locked).filter(revoked_at__isnull=True):
         revoke_token(token, actor=actor, at=now, reason="the account was erased")
     end_endpoints(locked, actor=actor, reason="the account was erased")
+    forget_strangers(locked)
     forget_account(locked)
     people: list[User | Contact | Invitation] = []
 

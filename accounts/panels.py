@@ -95,6 +95,7 @@ def register() -> None:
         ("overview", "Overview", "accounts:account-detail", Permission.ACCOUNT_VIEW, 0),
         ("contacts", "Contacts", "accounts:contact-list", Permission.CONTACT_VIEW, 10),
         ("access", "Access", "accounts:access", Permission.MEMBER_VIEW, 15),
+        ("support", "Support", "accounts:case-list", Permission.CASE_VIEW, 70),
         ("activity", "Activity", "accounts:activity", Permission.AUDIT_VIEW, 90),
         ("webhooks", "Webhooks", "accounts:webhook-list", Permission.WEBHOOK_EDIT, 93),
         ("settings", "Settings", "accounts:account-settings", Permission.ACCOUNT_EDIT, 95),

@@ -7,6 +7,7 @@ from django.urls import path
 from accounts import people_views as people
 from accounts import token_views as tokens
 from accounts import views
+from accounts.cases.urls import urlpatterns as cases
 from accounts.contact_files.urls import urlpatterns as contact_files
 from accounts.contacts.urls import urlpatterns as contacts
 from accounts.reviews.urls import urlpatterns as reviews
@@ -85,6 +86,7 @@ urlpatterns = [
         people.TeamInvitationSend.as_view(),
         name="team-invitation-send",
     ),
+    *cases,
     *webhooks,
     *reviews,
 ]

@@ -74,12 +74,15 @@ class Permission(Enum):
     EVENT_VIEW = ("events:read", "follow what happens as events")
     REVIEW_VIEW = ("reviews:read", "read its scorecard, reviews and action items")
     CALENDAR_VIEW = ("calendar:read", "read its calendar")
+    CASE_VIEW = ("cases:read", "read its support cases")
+    CASE_OPEN = ("cases:write", "call for help: open a support case, and answer and end the own ones")
     # editor
     CONTACT_EDIT = ("contacts:write", "add, change and confirm contacts")
     PLAN_DRAFT = ("scaledown:write", "draw up and change drafts of plans")
     DRILL_DRAFT = ("drills:write", "draw up drafts of drills")
     ACTION_EDIT = ("actions:write", "add, change and close action items")
     SAMPLE_ADD = ("capacity:write", "add samples, ceilings, forecasts, probes and events")
+    CASE_ANSWER = ("cases:write", "answer and move every support case of the account")
     # approver
     PLAN_APPROVE = ("approvals:write", "approve and reject for the customer")
     RUN_PAUSE = ("scaledown:run", "pause runs")
@@ -102,6 +105,7 @@ class Permission(Enum):
     RUN_START = ("scaledown:run", "start runs")
     RUN_COMMAND = ("scaledown:run", "resume runs, retry, skip, put back, go on, roll back")
     SERVER_PROTECT = ("scaledown:write", "protect servers")
+    CASE_SETTLE = ("cases:write", "end any support case, write down spoken orders")
     TEAM_NOTES = ("accounts:read", "read and write the team's own notes")
     TEAM_VIEW = ("members:read", "see the team's members")
     REVIEW_EDIT = ("reviews:write", "hold reviews and set how often they are due")
@@ -130,10 +134,21 @@ class Permission(Enum):
 PERSONAL = frozenset({Permission.PUBLIC, Permission.SIGNED_IN, Permission.OPERATE})
 
 _P = Permission
-_VIEWER = frozenset(
-    {_P.ACCOUNT_VIEW, _P.CONTACT_VIEW, _P.CONNECTION_VIEW, _P.PLAN_VIEW, _P.RUN_VIEW, _P.AUDIT_VIEW}
-) | {_P.MEMBER_VIEW, _P.EVENT_VIEW, _P.REVIEW_VIEW, _P.CALENDAR_VIEW}
-_EDITOR = _VIEWER | {_P.CONTACT_EDIT, _P.PLAN_DRAFT, _P.DRILL_DRAFT, _P.SAMPLE_ADD, _P.ACTION_EDIT}
+_VIEWER = (
+    frozenset(
+        {_P.ACCOUNT_VIEW, _P.CONTACT_VIEW, _P.CONNECTION_VIEW, _P.PLAN_VIEW, _P.RUN_VIEW, _P.AUDIT_VIEW}
+    )
+    | {_P.MEMBER_VIEW, _P.EVENT_VIEW, _P.REVIEW_VIEW, _P.CALENDAR_VIEW}
+    | {_P.CASE_VIEW, _P.CASE_OPEN}
+)
+_EDITOR = _VIEWER | {
+    _P.CONTACT_EDIT,
+    _P.PLAN_DRAFT,
+    _P.DRILL_DRAFT,
+    _P.SAMPLE_ADD,
+    _P.ACTION_EDIT,
+    _P.CASE_ANSWER,
+}
 _APPROVER = _EDITOR | {
     _P.PLAN_APPROVE,
     _P.RUN_PAUSE,
@@ -159,6 +174,7 @@ _LAUNCH_MANAGER = (_ADMIN - _CUSTOMERS_OWN) | {
     _P.RUN_START,
     _P.RUN_COMMAND,
     _P.SERVER_PROTECT,
+    _P.CASE_SETTLE,
     _P.TEAM_NOTES,
     _P.TEAM_VIEW,
     _P.REVIEW_EDIT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -132,6 +133,16 @@ def mail_trouble() -> list[tuple[int, str]]:
         found.append((42, "EMAIL_URL is not set. Set the mail server: smtp://user:password@host:587."))
     if not settings.MAIL_FROM.isascii() or "@" not in settings.MAIL_FROM.strip("@"):
         found.append((43, "MAIL_FROM is no mail address. Set the address from which the portal writes."))
+    if bool(settings.SUPPORT_MAIL_ADDRESS) != bool(settings.SUPPORT_MAIL_SECRET):
+        found.append(
+            (45, "SUPPORT_MAIL_ADDRESS and SUPPORT_MAIL_SECRET go together. Set both, or leave both out.")
+        )
+    if settings.SUPPORT_MAIL_ADDRESS and not re.fullmatch(
+        r"[A-Za-z0-9._-]{1,20}@[A-Za-z0-9.-]+", settings.SUPPORT_MAIL_ADDRESS
+    ):
+        found.append((46, "SUPPORT_MAIL_ADDRESS is no plain mail address such as support@in.example.net."))
+    if settings.SUPPORT_MAIL_SECRET and len(settings.SUPPORT_MAIL_SECRET) < 32:
+        found.append((47, "SUPPORT_MAIL_SECRET is shorter than 32 characters. Set a long random text."))
     if not settings.DESK_MODE and not settings.PUBLIC_URL.startswith("https://"):
         found.append(
             (44, "PUBLIC_URL is not set or not https. Set the address under which people reach the portal.")

@@ -283,6 +283,10 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "AccountRole": "accounts.models.AccountRole",
         "TeamRole": "accounts.models.TeamRole",
+        "CaseSeverity": "accounts.cases.states.Severity",
+        "CaseStatus": "accounts.cases.states.CaseStatus",
+        "CaseEntryKind": "accounts.cases.models.EntryKind",
+        "CaseVia": "accounts.cases.models.Via",
         "WebhookEnvelope": "portal.webhooks.models.Envelope",
         "WebhookState": "portal.webhooks.models.EndpointState",
         "WebhookDeliveryState": "portal.webhooks.models.DeliveryState",
@@ -338,6 +342,9 @@ EMAIL_URL = env.str("EMAIL_URL", default="")
 # Speak plainly with a mail server that offers no TLS (one on the same machine or in a closed network).
 EMAIL_PLAIN = env.bool("EMAIL_PLAIN", default=False)
 MAIL_FROM = env.str("MAIL_FROM", default="portal@localhost.localdomain" if DESK_MODE else "")
+# Where people answer mails about support cases, and the secret with which the mail system hands them in. Both or neither.
+SUPPORT_MAIL_ADDRESS = env.str("SUPPORT_MAIL_ADDRESS", default="")
+SUPPORT_MAIL_SECRET = env.str("SUPPORT_MAIL_SECRET", default="")
 MAIL_FROM_NAME = env.str("MAIL_FROM_NAME", default="Steady State")
 # The longest time that one mail may take (s), and how long a worker may hold it; see portal/notify/sending.py.
 MAIL_DEADLINE_S = number("MAIL_DEADLINE_S", 30.0)

@@ -18,7 +18,7 @@ class ScaledownConfig(AppConfig):
         from portal.approvals import registry as approvals
         from portal.cloud.connect import close_all
         from portal.runs.registry import register_closer, register_kind
-        from scaledown import driver, facts, panels, services
+        from scaledown import driver, facts, panels, services, support
 
         approvals.register(
             services.SUBJECT,
@@ -36,3 +36,4 @@ class ScaledownConfig(AppConfig):
         register_closer(close_all)
         panels.register()
         facts.register()
+        support.register()

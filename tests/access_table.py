@@ -92,6 +92,14 @@ _CONNECTION = {
     "region": "DFW",
 }
 
+_CASE = {"summary": "It does not drain", "severity": "safe_waiting"}
+
+
+def _order(world: Any) -> dict[str, str]:
+    contact = world.once("contact", lambda: make.contact(world.account))
+    return {"contact": str(contact.ref), "order": "Put it back.", "check": "agreed_check"}
+
+
 _WEBHOOK = {"url": "https://hooks.shop.example/in", "envelope": "standard"}
 
 ROWS: dict[tuple[str, str], Row] = {
@@ -438,6 +446,30 @@ ROWS |= {
     ("api-service-tokens", "GET"): Row(MANAGERS),
     ("api-service-tokens", "POST"): Row(MANAGERS, body=lambda world: {**world.token_body, **_SERVICE_TOKEN}),
     ("api-service-token", "DELETE"): Row(MANAGERS),
+    # support cases: whoever reads the account may call for help; the matrix's case is the admin's
+    ("accounts:case-list", "GET"): Row(),
+    ("accounts:case-open", "GET"): Row(),
+    ("accounts:case-open", "POST"): Row(body=_CASE),
+    ("accounts:case-detail", "GET"): Row(),
+    ("accounts:case-reply", "POST"): Row(EDITORS, body={"text": "We look at it."}),
+    ("accounts:case-status", "POST"): Row(EDITORS, body={"status": "waiting_provider"}),
+    ("accounts:case-severity", "POST"): Row(EDITORS, body={"severity": "decide_today"}),
+    ("accounts:case-ticket", "POST"): Row(EDITORS, body={"ticket_url": "https://provider.example/1"}),
+    ("accounts:case-order", "GET"): Row(TEAM),
+    ("accounts:case-order", "POST"): Row(TEAM, body=lambda world: {**_order(world), "number": ""}),
+    ("accounts:case-attachment", "GET"): Row(),
+    ("api-cases", "GET"): Row(),
+    ("api-cases", "POST"): Row(body=_CASE),
+    ("api-case", "GET"): Row(),
+    ("api-case", "PATCH"): Row(EDITORS, body={"severity": "decide_today"}, headers=IF_MATCH),
+    ("api-case-entries", "GET"): Row(),
+    ("api-case-replies", "POST"): Row(EDITORS, body={"text": "We look at it."}),
+    ("api-case-status", "POST"): Row(
+        EDITORS, body={"status": "waiting_provider", "seen": "open"}, headers=COMMAND
+    ),
+    ("api-case-orders", "POST"): Row(TEAM, body=lambda world: _order(world)),
+    ("api-case-attachment", "GET"): Row(),
+    ("api-support-mail", "POST"): Row(EVERYBODY, "public", answers=frozenset({404, 415})),
     # webhooks
     ("accounts:webhook-list", "GET"): Row(MANAGERS),
     ("accounts:webhook-add", "GET"): Row(MANAGERS),
@@ -628,6 +660,10 @@ def _invited(world: Any) -> Any:
     )
 
 
+def _case(world: Any) -> Any:
+    return world.once("case", lambda: make.case(world.account, world.people["admin"]))
+
+
 def _webhook(world: Any) -> Any:
     return world.once("webhook", lambda: make.endpoint(world.account))
 
@@ -753,6 +789,8 @@ REFS: dict[str, Callable[[Any], Any]] = {
             ),
         ).ref
     ),
+    "case_ref": lambda world: _case(world).ref,
+    "attachment_ref": lambda world: world.once("attachment", lambda: make.attachment(_case(world))).ref,
     "webhook_ref": lambda world: _webhook(world).ref,
     "delivery_ref": lambda world: world.once("delivery", lambda: make.delivery(_webhook(world))).ref,
     "review_ref": lambda world: _review(world).ref,

@@ -18,6 +18,9 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.authentication import digest_of
+from accounts.cases.freezing import freeze
+from accounts.cases.models import CaseAttachment, SupportCase
+from accounts.cases.states import Severity
 from accounts.contacts.models import ChannelProof
 from accounts.contacts.proving import digest_of as digest_of_channel
 from accounts.models import (
@@ -188,6 +191,28 @@ def prove(browser, user, *, how="password") -> None:
 
 def bearer(secret: str) -> dict[str, str]:
     return {"HTTP_AUTHORIZATION": f"Bearer {secret}"}
+
+
+def case(of: Account, by: User | None = None, **fields) -> SupportCase:
+    """A support case that waits for an answer; nobody was told."""
+    values = {"severity": "safe_waiting", "summary": "It does not drain", **fields}
+    return SupportCase.objects.create(
+        account=of, opened_by=by, rank=list(Severity).index(values["severity"]), **values
+    )
+
+
+def attachment(of: SupportCase, value=None) -> CaseAttachment:
+    """What was frozen with a case."""
+    kept = freeze("journal", "The journal", value if value is not None else [{"seq": 1, "says": "It began."}])
+    return CaseAttachment.objects.create(
+        case=of,
+        key=kept.key,
+        title=kept.title,
+        content=kept.text,
+        digest=kept.digest,
+        size=kept.size,
+        at=timezone.now(),
+    )
 
 
 def endpoint(of: Account, url="https://hooks.shop.example/in", **fields) -> Endpoint:

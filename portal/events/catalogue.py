@@ -47,6 +47,7 @@ CATALOGUE: dict[str, tuple[str, dict[str, str]]] = {
             "contact.added": "A contact was added.",
             "contact.changed": "A contact was changed.",
             "contact.confirmed": "A contact was confirmed.",
+            "contact.proven": "A contact answered on a mail address or number of theirs.",
             "contact.removed": "A contact was removed.",
             "contact.erased": "A contact was erased for good.",
         },
@@ -64,6 +65,14 @@ CATALOGUE: dict[str, tuple[str, dict[str, str]]] = {
             "account.opened": "The account was opened.",
             "account.changed": "The account was changed, archived or opened again.",
             "account.erased": "The account was erased, with everybody it knew.",
+        },
+    ),
+    "case": (
+        "Support cases",
+        {
+            "case.opened": "A support case was opened, by a person or by a halted run.",
+            "case.replied": "Somebody answered on a support case, on its page, by the API or by mail.",
+            "case.changed": "A support case was moved, or its severity, ticket or orders changed.",
         },
     ),
     "webhook": (

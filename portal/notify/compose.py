@@ -197,6 +197,7 @@ def build(
     account_ref: str,
     created_at: datetime,
     can_be_off: bool,
+    reply_to: str = "",
 ) -> EmailMessage:
     """Return the mail: plain text and HTML, no picture and no tracking. Raises ValueError for a bad header.
 
@@ -211,6 +212,8 @@ def build(
     root = f"<{sha256(f'{to}|{subject_ref}'.encode()).hexdigest()[:32]}.thread@{domain()}>"
     mail["In-Reply-To"] = root
     mail["References"] = root
+    if reply_to:
+        mail["Reply-To"] = _address(reply_to, settings.MAIL_FROM_NAME)
     mail["Auto-Submitted"] = "auto-generated"
     mail["X-Auto-Response-Suppress"] = "All"
     mail["List-Id"] = f"Steady State <{account_ref or 'portal'}.notices.{domain()}>"

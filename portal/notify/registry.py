@@ -77,6 +77,21 @@ class Recipient:
     person: Any = None
 
 
+_reply_to: dict[str, Callable[[str], str]] = {}
+
+
+def register_reply_to(kind: str, address_of: Callable[[str], str]) -> None:
+    """Say where answers to mails about one kind of subject go: `address_of(ref)` for "case:<ref>", "" for nowhere."""
+    _reply_to[kind] = address_of
+
+
+def reply_to_of(subject_ref: str) -> str:
+    """Return the address for answers to a mail about this subject, or ""."""
+    kind, _, ref = subject_ref.partition(":")
+    address_of = _reply_to.get(kind)
+    return address_of(ref) if address_of is not None else ""
+
+
 Audience = Callable[[Any], Iterable[Recipient]]
 
 _purposes: dict[str, Purpose] = {}

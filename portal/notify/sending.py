@@ -29,7 +29,7 @@ from portal.audit.subjects import open_rows, open_values
 from portal.notify import compose, metrics
 from portal.notify.models import MailState, Message, Preference
 from portal.notify.quiet import may_go_at
-from portal.notify.registry import ALWAYS_ON, REPEATED_IN_DOUBT, Kind, Urgency, purpose_of
+from portal.notify.registry import ALWAYS_ON, REPEATED_IN_DOUBT, Kind, Urgency, purpose_of, reply_to_of
 from portal.notify.services import mail_failed, quiet_of
 from portal.notify.transport import InDoubt, NotSent, Transport, configured
 from portal.runs.journal import database_now
@@ -227,6 +227,7 @@ def _mail_of(message: Message, address: str) -> EmailMessage:
         account_ref=str(message.account.ref) if message.account is not None else "",
         created_at=message.created_at,
         can_be_off=message.user_id is not None and Kind(message.kind) not in ALWAYS_ON,
+        reply_to=reply_to_of(message.subject_ref),
     )
 
 

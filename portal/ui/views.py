@@ -45,6 +45,7 @@ FAMILIES = (
         "Contact and account",
         ("confirmed", "due", "stale", "unconfirmed", "active", "archived", "pending", "void", "switched_off"),
     ),
+    ("Support case", ("open", "waiting_customer", "waiting_provider", "solved", "closed")),
     ("Webhook", ("failing", "switched_off_portal", "delivered", "trying_again", "not_delivered")),
     ("Rank of a halt", ("site_in_danger", "decide_today", "safe_waiting")),
 )

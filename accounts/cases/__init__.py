@@ -1,0 +1,1 @@
+"""Support cases: calls for help with everything attached that support needs."""

@@ -1,0 +1,256 @@
+"""A mail that answers a case: what it says, who says it, and why it is not taken in. Bytes in, values out.
+
+Untrusted through and through. `read_mail` returns what it found or raises NotTaken with a sentence; nothing else.
+Sources: RFC 5322, RFC 3834 (what not to answer), RFC 2919 (lists).
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from email import policy
+from email.message import EmailMessage
+from email.parser import BytesParser
+from email.utils import getaddresses, parseaddr
+from hashlib import sha256
+from html.parser import HTMLParser
+from uuid import UUID
+
+MOST_BYTES = 256 * 1024
+LONGEST_TEXT = 20_000
+MOST_PARTS = 50
+_AUTO_PRECEDENCE = frozenset({"bulk", "junk", "list", "auto_reply"})
+_TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_QUOTE_HEAD = re.compile(
+    r"^(?:on\b.{0,200}\bwrote:|am\b.{0,200}\bschrieb\b.{0,80}:|le\b.{0,200}\ba écrit\s*:|den\b.{0,200}\bskrev\b.{0,80}:|"
+    r"-{2,}\s*(?:original message|ursprüngliche nachricht|forwarded message)\s*-{2,}|_{20,})\s*$",
+    re.IGNORECASE,
+)
+_OUTLOOK = re.compile(r"^\s*\*?(?:from|von|de|från):\*?\s.*@", re.IGNORECASE)
+_REFERENCE = re.compile(r"<([^<>\s]{1,250})>")
+
+
+class NotTaken(Exception):
+    """A mail that is not taken in. `is_dropped`: nobody is told (a loop, an automatic answer)."""
+
+    def __init__(self, code: str, says: str, *, is_dropped: bool = False) -> None:
+        super().__init__(says)
+        self.code, self.says, self.is_dropped = code, says, is_dropped
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """What a mail says. `message_id` and `references` are without angle brackets; addresses in small letters."""
+
+    sender: str
+    sender_name: str
+    to: tuple[str, ...]
+    message_id: str
+    references: tuple[str, ...]
+    text: str
+    attachments: int
+
+
+def read_mail(raw: bytes, *, own: Collection[str] = ()) -> Incoming:
+    """Return what a raw RFC 5322 message says, without quotes, signature and attachments.
+
+    `own` are addresses that are the portal's (a mail from one is a loop). Raises NotTaken.
+    """
+    if len(raw) > MOST_BYTES:
+        raise NotTaken(
+            "too_large", f"A mail of more than {MOST_BYTES // 1024} KB is not taken in. Send the text alone."
+        )
+    try:
+        return _read(raw, {one.lower() for one in own})
+    except NotTaken:
+        raise
+    except Exception:  # noqa: BLE001 - the library's parser raises whatever it stumbles over in a hostile mail
+        raise NotTaken(
+            "unreadable", "This is no mail that can be read. Answer on the case's page instead."
+        ) from None
+
+
+def _read(raw: bytes, own: set[str]) -> Incoming:
+    mail = BytesParser(policy=policy.default).parsebytes(raw)
+    if not isinstance(mail, EmailMessage) or not mail.keys():
+        raise NotTaken("unreadable", "This is no mail that can be read. Answer on the case's page instead.")
+    name, address = parseaddr(_header(mail, "From"))
+    sender = address.strip().lower()
+    if "@" not in sender or len(sender) > 254 or re.search(r"\s", sender):
+        raise NotTaken("no_sender", "This mail does not say who it is from.")
+    _refuse_automatic(mail, sender, own)
+    text, attachments = _text_of(mail)
+    text = own_words(text)
+    if not text:
+        raise NotTaken(
+            "empty",
+            "Attachments are not taken in, and there is no text beside them. Write what it is about, or send a link."
+            if attachments
+            else "There is no text in this mail that is not quoted.",
+        )
+    ids = _REFERENCE.findall(f"{_header(mail, 'References')} {_header(mail, 'In-Reply-To')}")
+    own_id = _REFERENCE.search(_header(mail, "Message-ID"))
+    to = [
+        found.strip().lower()
+        for _, found in getaddresses(
+            [_header(mail, one) for one in ("To", "Cc", "Delivered-To", "X-Original-To", "Envelope-To")]
+        )
+    ]
+    return Incoming(
+        sender=sender,
+        sender_name=_clean(name)[:80].strip(),
+        to=tuple(one for one in to if "@" in one)[:50],
+        message_id=_clean(own_id.group(1))[:250] if own_id else "",
+        references=tuple(_clean(one) for one in ids[-50:]),
+        text=text[:LONGEST_TEXT],
+        attachments=attachments,
+    )
+
+
+def _header(mail: EmailMessage, name: str) -> str:
+    return " ".join(str(value) for value in mail.get_all(name, []))[:8000]
+
+
+def _refuse_automatic(mail: EmailMessage, sender: str, own: set[str]) -> None:
+    submitted = _header(mail, "Auto-Submitted").split(";")[0].strip().lower()
+    looks_automatic = (
+        (submitted and submitted != "no")
+        or _header(mail, "Precedence").strip().lower() in _AUTO_PRECEDENCE
+        or any(mail.get(one) is not None for one in ("List-Id", "X-Autoreply", "X-Autorespond", "X-Loop"))
+        or _header(mail, "Return-Path").strip() == "<>"
+        or sender.split("@")[0] in {"mailer-daemon", "postmaster", "noreply", "no-reply"}
+        or mail.get_content_type() == "multipart/report"
+    )
+    if sender in own:
+        raise NotTaken("loop", "This mail is one of the portal's own.", is_dropped=True)
+    if looks_automatic:
+        raise NotTaken("automatic", "This is an automatic answer, which is not kept.", is_dropped=True)
+
+
+def _text_of(mail: EmailMessage) -> tuple[str, int]:
+    plain, html, attachments = "", "", 0
+    for number, part in enumerate(mail.walk()):
+        if number >= MOST_PARTS:
+            raise NotTaken("too_many_parts", "This mail has too many parts. Send the text alone.")
+        if part.is_multipart():
+            continue
+        kind = part.get_content_type()
+        if (
+            part.get_content_disposition() == "attachment"
+            or part.get_filename()
+            or not kind.startswith("text/")
+        ):
+            attachments += 1
+        elif kind == "text/plain" and not plain:
+            plain = _decoded(part)
+        elif kind == "text/html" and not html:
+            html = _decoded(part)
+    return (plain if plain.strip() else _plain_of(html)), attachments
+
+
+def _decoded(part: EmailMessage) -> str:
+    payload = part.get_payload(decode=True)
+    if not isinstance(payload, bytes):
+        return ""
+    charset = part.get_content_charset() or "utf-8"
+    try:
+        return payload.decode(charset, errors="replace")
+    except (LookupError, UnicodeError):
+        return payload.decode("utf-8", errors="replace")
+
+
+class _Text(HTMLParser):
+    """Takes the words out of HTML; quotes (`blockquote`), styles and scripts are left out."""
+
+    _SILENT = frozenset({"style", "script", "head", "blockquote", "title"})
+    _BREAKS = frozenset({"p", "br", "div", "li", "tr", "h1", "h2", "h3"})
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.words: list[str] = []
+        self._silent = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._silent += tag in self._SILENT
+        if tag in self._BREAKS:
+            self.words.append("\n")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self._SILENT and self._silent:
+            self._silent -= 1
+
+    def handle_data(self, data: str) -> None:
+        if not self._silent:
+            self.words.append(re.sub(r"\s+", " ", data))
+
+
+def _plain_of(html: str) -> str:
+    found = _Text()
+    found.feed(html)
+    found.close()
+    return "".join(found.words)
+
+
+def _clean(text: str) -> str:
+    return _TURNS.sub("", _CONTROL.sub("", text))
+
+
+def own_words(text: str) -> str:
+    """Return what the sender wrote: without what is quoted below it, without the signature.
+
+    Lines quoted between own ones stay: they are what is answered.
+    """
+    lines = _clean(text.replace("\r\n", "\n").replace("\r", "\n")).split("\n")
+    kept: list[str] = []
+    for number, line in enumerate(lines):
+        if line.rstrip("\xa0") in {"-- ", "--"} or _QUOTE_HEAD.match(line.strip()):
+            break
+        # "On Monday … wrote:" folded over two lines, or the block of headers that Outlook puts above a quote.
+        following = lines[number + 1].strip() if number + 1 < len(lines) else ""
+        if len(line) < 200 and _QUOTE_HEAD.match(f"{line.strip()} {following}") and following:
+            break
+        if _OUTLOOK.match(line) and any(
+            re.match(r"\s*\*?(?:sent|date|gesendet|to|an|subject|betreff|skickat|till):", one, re.IGNORECASE)
+            for one in lines[number + 1 : number + 4]
+        ):
+            break
+        kept.append(line.rstrip())
+    while kept and (not kept[-1].strip() or kept[-1].lstrip().startswith(">")):
+        kept.pop()
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
+
+
+# --- the address that finds the case ------------------------------------------------------------------------
+
+
+def reply_address(base: str, case_ref: UUID, key: str) -> str:
+    """Return the address under which answers to a case arrive: `support+<case>.<signature>@…`, or "" without a base.
+
+    Base 32, since the part before the @ has at most 64 characters (RFC 5321) and mail systems do not keep its case.
+    """
+    local, at, domain = base.partition("@")
+    return f"{local}+{_base32(case_ref.bytes)}.{_signed(case_ref, key)}@{domain}" if at else ""
+
+
+def case_of_address(base: str, address: str, key: str) -> UUID | None:
+    """Return the case whose reply address this is; None for what we never signed."""
+    local, at, domain = base.lower().partition("@")
+    found = re.fullmatch(
+        rf"{re.escape(local)}\+([a-z2-7]{{26}})\.([a-z2-7]{{16}})@{re.escape(domain)}", address.lower()
+    )
+    if not at or found is None:
+        return None
+    ref = UUID(bytes=base64.b32decode(found.group(1).upper() + "======"))
+    return ref if hmac.compare_digest(found.group(2), _signed(ref, key)) else None
+
+
+def _signed(ref: UUID, key: str) -> str:
+    return _base32(hmac.new(key.encode(), b"support-case:" + ref.bytes, sha256).digest()[:10])
+
+
+def _base32(raw: bytes) -> str:
+    return base64.b32encode(raw).decode("ascii").rstrip("=").lower()

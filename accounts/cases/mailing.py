@@ -1,0 +1,96 @@
+"""Answers by mail: from what the mail system hands in to an entry on a case, or a sentence why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.utils import timezone
+
+from accounts.cases import services
+from accounts.cases.mail import Incoming, NotTaken, case_of_address, read_mail, reply_address
+from accounts.cases.models import SupportCase, Via
+from accounts.models import User
+from portal.access import Permission, permissions_on
+from portal.errors import Refused
+from portal.notify.models import Message
+
+MOST_AN_HOUR = 30
+_NO_CASE = "This mail answers no support case that there is. Use “reply” on a mail about the case, or answer on the case's page."
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of a mail: taken, unverified, already, refused or dropped; `says` is the sentence for its sender."""
+
+    outcome: str
+    says: str
+    code: str = ""
+    case: SupportCase | None = None
+
+
+def reply_address_of(ref: str) -> str:
+    """Return where answers to a case's mails go, "" where no mail is taken in."""
+    base = services.reply_base()
+    return reply_address(base, UUID(ref), settings.SECRET_KEY) if base else ""
+
+
+def take_in(raw: bytes) -> Taken:
+    """Keep a mail on the case that it answers. Never raises for what is in the mail.
+
+    The case is found by the address that we signed, else by the Message-ID of a mail of ours that it refers to. A sender
+    who may answer it is the one who answers; anybody else's words are kept as unverified, and shown as such.
+    """
+    try:
+        mail = read_mail(raw, own={settings.MAIL_FROM, settings.SUPPORT_MAIL_ADDRESS})
+        case = case_of(mail)
+        if case is None:
+            raise NotTaken("no_case", _NO_CASE)
+        return _keep(mail, case)
+    except NotTaken as no:
+        return Taken("dropped" if no.is_dropped else "refused", no.says, no.code)
+    except Refused as refusal:
+        return Taken("refused", refusal.says, refusal.code or "refused")
+
+
+def case_of(mail: Incoming) -> SupportCase | None:
+    """Return the case that a mail answers, or None."""
+    base = settings.SUPPORT_MAIL_ADDRESS
+    for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS):
+        for address in mail.to:
+            ref = case_of_address(base, address, key)
+            if ref is not None:
+                return _case(ref)
+    told = Message.objects.filter(message_id__in=mail.references, subject_ref__startswith="case:")
+    found = told.order_by("-pk").values_list("subject_ref", flat=True).first()
+    return _case(UUID(found.partition(":")[2])) if found else None
+
+
+def _case(ref: UUID) -> SupportCase | None:
+    return SupportCase.objects.select_related("account").filter(ref=ref).first()
+
+
+def _keep(mail: Incoming, case: SupportCase) -> Taken:
+    if mail.message_id and case.entries.filter(message_id=mail.message_id).exists():
+        return Taken("already", "This mail is on the case already.", case=case)
+    hour_ago = timezone.now() - timedelta(hours=1)
+    if case.entries.filter(via=Via.MAIL, at__gt=hour_ago).count() >= MOST_AN_HOUR:
+        raise NotTaken("too_many", "Too many mails came for this case within an hour. Answer on its page.")
+    note = ""
+    if mail.attachments:
+        count = "1 attachment was" if mail.attachments == 1 else f"{mail.attachments} attachments were"
+        note = f"{count} not taken in. Put it where you can link to it, and send the link."
+    user = User.objects.filter(email=mail.sender, is_active=True).first()
+    sees = user is not None and Permission.CASE_VIEW in permissions_on(user, case.account)
+    message_id = mail.message_id or None
+    if user is not None and sees:
+        services.reply(case, actor=user, text=mail.text, via=Via.MAIL, message_id=message_id, note=note)
+        return Taken("taken", f"It is on the case. {note}".strip(), case=case)
+    services.keep_unverified(case, sender=mail.sender, text=mail.text, message_id=message_id, note=note)
+    return Taken(
+        "unverified",
+        f"It is on the case, marked as from an address that nobody here is known by. {note}".strip(),
+        case=case,
+    )

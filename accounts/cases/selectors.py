@@ -1,0 +1,98 @@
+"""The reads behind pages and API of cases."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.db.models import QuerySet
+
+from accounts.cases.models import CaseAttachment, CaseEntry, SupportCase
+from accounts.cases.states import LIVE, CaseStatus, Severity
+from accounts.models import Account
+from portal.access import Permission, visible_to
+from portal.audit.subjects import open_values
+
+FILTERS = {"status": ["live", *CaseStatus.values], "severity": list(Severity.values)}
+ORDERS = ("-id", "rank", "-updated_at")
+LONGEST_CELL = 2000
+
+
+def open_cases_of(account: Account) -> list[SupportCase]:
+    """Return an account's cases that are not over, the worst first, then the oldest. One query, one more for names."""
+    rows = SupportCase.objects.filter(account=account, status__in=LIVE)
+    return list(rows.order_by("rank", "pk"))
+
+
+def cases_of(account: Account, *, status: str = "", severity: str = "") -> QuerySet[SupportCase]:
+    """Return an account's cases; `status` may be "live"."""
+    rows: QuerySet[SupportCase] = SupportCase.objects.filter(account=account)
+    if status == "live":
+        rows = rows.filter(status__in=LIVE)
+    elif status:
+        rows = rows.filter(status=status)
+    return rows.filter(severity=severity) if severity else rows
+
+
+def open_cases_for(user: Any, *, limit: int) -> list[SupportCase]:
+    """Return the live cases of all accounts that a user sees, the worst first."""
+    rows = visible_to(user, SupportCase.objects.all(), Permission.CASE_VIEW)
+    rows = rows.filter(status__in=LIVE).select_related("account")
+    return list(rows.order_by("rank", "pk")[:limit])
+
+
+def thread(case: SupportCase) -> list[CaseEntry]:
+    """Return what was said on a case, oldest first, at most 500 lines."""
+    return list(case.entries.select_related("by").order_by("pk")[:500])
+
+
+def shown(attachment: CaseAttachment) -> Any:
+    """Return what was frozen, with people by name or as erased."""
+    return open_values([json.loads(attachment.content)])[0]
+
+
+def as_rows(value: Any, name: str = "", depth: int = 0) -> list[tuple[str, str]]:
+    """Return a frozen value as lines of (where, what), to be read as a table."""
+    if isinstance(value, dict) and value and depth < 6:
+        return [
+            row
+            for key, item in value.items()
+            for row in as_rows(item, f"{name} › {key}" if name else str(key), depth + 1)
+        ]
+    if isinstance(value, list) and value and depth < 6:
+        if all(not isinstance(item, dict | list) for item in value):
+            return [(name, ", ".join(_word(item) for item in value)[:LONGEST_CELL])]
+        return [
+            row
+            for place, item in enumerate(value, start=1)
+            for row in as_rows(item, f"{name} {place}".strip(), depth + 1)
+        ]
+    if isinstance(value, dict | list):
+        value = json.dumps(value, ensure_ascii=False) if value else "none"
+    return [(name, _word(value)[:LONGEST_CELL])]
+
+
+def _word(value: Any) -> str:
+    if value is None:
+        return "not known"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def as_table(value: Any) -> tuple[list[str], list[list[str]]] | None:
+    """Return a list of like objects as columns and rows (a journal); None for anything else."""
+    if not isinstance(value, list) or not value or not all(isinstance(item, dict) for item in value):
+        return None
+    columns = [key for key in value[0] if not isinstance(value[0][key], dict | list)]
+    nested = [key for key in value[0] if key not in columns]
+    rows = []
+    for item in value:
+        cells = [_word(item.get(key))[:LONGEST_CELL] if key in item else "" for key in columns]
+        for key in nested:
+            inner = as_rows(item.get(key) or {})
+            cells.append(
+                "; ".join(f"{name}: {said}" if name else said for name, said in inner)[:LONGEST_CELL]
+            )
+        rows.append(cells)
+    return [*columns, *nested], rows

@@ -1,0 +1,212 @@
+"""A raw mail is taken in as what its sender wrote, or refused with a sentence; never a traceback. No database."""
+
+from __future__ import annotations
+
+import uuid
+from email.message import EmailMessage
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from accounts.cases.mail import (
+    MOST_BYTES,
+    NotTaken,
+    case_of_address,
+    own_words,
+    read_mail,
+    reply_address,
+)
+
+REF = uuid.UUID("0b3f6f0e-6f5e-4d83-9d6c-2f0f5b1f6f11")
+
+
+def mail(text="We look at it.", *, html="", sender="Jonas Berg <jonas@north.example>", **headers):
+    made = EmailMessage()
+    made["From"] = sender
+    made["To"] = "support@in.portal.example"
+    made["Message-ID"] = "<abc@north.example>"
+    for name, value in headers.items():
+        made[name.replace("_", "-")] = value
+    made.set_content(text)
+    if html:
+        made.add_alternative(html, subtype="html")
+    return made
+
+
+def read(made, **options):
+    return read_mail(made.as_bytes(), **options)
+
+
+def outcome(raw):
+    """What was read and "", or None and the sentence why not. Anything else that is raised is a bug."""
+    try:
+        return read_mail(raw), ""
+    except NotTaken as refused:
+        return None, refused.says
+
+
+def test_a_mail_says_who_what_and_to_which():
+    found = read(
+        mail(References="<one@portal.example> <two@portal.example>", In_Reply_To="<two@portal.example>")
+    )
+    assert (found.sender, found.sender_name) == ("jonas@north.example", "Jonas Berg")
+    assert found.text == "We look at it."
+    assert found.message_id == "abc@north.example"
+    assert set(found.references) == {"one@portal.example", "two@portal.example"}
+    assert found.to == ("support@in.portal.example",)
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        "\n-- \nJonas Berg\nNorth\n",
+        "\n> We wait.\n> Still.\n",
+        "\nOn Mon, 23 Nov 2026 at 12:00, Steady State <p@portal.example> wrote:\n> We wait.\n",
+        "\nOn Mon, 23 Nov 2026 at 12:00, Steady State\n<p@portal.example> wrote:\n> We wait.\n",
+        "\nAm 23.11.2026 um 12:00 schrieb Steady State:\n> Wir warten.\n",
+        "\n-----Original Message-----\nFrom: a@b.example\nWe wait.\n",
+        "\nFrom: Steady State <p@portal.example>\nSent: Monday\nTo: Jonas\nSubject: x\n\nWe wait.\n",
+        "\n________________________________\nFrom: x\n",
+    ],
+)
+def test_quotes_below_and_the_signature_are_cut(tail):
+    assert own_words("It is done.\n\nSecond line." + tail) == "It is done.\n\nSecond line."
+
+
+def test_an_answer_between_quoted_lines_keeps_them():
+    assert own_words("> Is it down?\nYes.\n> Since when?\nTen.") == "> Is it down?\nYes.\n> Since when?\nTen."
+
+
+def test_html_alone_is_read_as_words_without_quote_style_and_script():
+    made = EmailMessage()
+    made["From"] = "jonas@north.example"
+    made.set_content(
+        "<html><head><style>p{}</style></head><body><p>It is <b>done</b>.</p><script>alert(1)</script>"
+        "<div>Second</div><blockquote>We wait.</blockquote></body></html>",
+        subtype="html",
+    )
+    assert read(made).text == "It is done.\nSecond"
+
+
+def test_attachments_are_counted_and_never_read():
+    made = mail()
+    made.add_attachment(b"MZ", maintype="application", subtype="octet-stream", filename="a.exe")
+    found = read(made)
+    assert (found.text, found.attachments) == ("We look at it.", 1)
+
+
+def test_a_mail_of_nothing_but_attachments_or_quotes_is_refused_with_a_sentence():
+    made = mail("> We wait.\n")
+    with pytest.raises(NotTaken, match="not quoted"):
+        read(made)
+    made.add_attachment(b"x", maintype="image", subtype="png", filename="a.png")
+    with pytest.raises(NotTaken, match="Attachments are not taken in"):
+        read(made)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Auto_Submitted": "auto-replied"},
+        {"Auto_Submitted": "auto-generated; x=1"},
+        {"Precedence": "bulk"},
+        {"List_Id": "<news.example>"},
+        {"X_Loop": "yes"},
+        {"Return_Path": "<>"},
+        {"sender": "Mailer <MAILER-DAEMON@north.example>"},
+        {"sender": "portal@portal.example"},
+    ],
+)
+def test_loops_and_automatic_answers_are_dropped(headers):
+    with pytest.raises(NotTaken) as refused:
+        read(mail(**headers), own={"portal@portal.example"})
+    assert refused.value.is_dropped
+
+
+def test_a_person_who_says_that_it_is_no_automatic_answer_is_read():
+    assert read(mail(Auto_Submitted="no")).text == "We look at it."
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"\n\n", b"just words", b"\xff\xfe\x00", b"From: nobody\n\nHello", b"a" * (MOST_BYTES + 1)]
+)
+def test_what_is_no_mail_is_refused_with_a_sentence(raw):
+    with pytest.raises(NotTaken) as refused:
+        read_mail(raw)
+    assert refused.value.says.endswith(".")
+
+
+def test_characters_that_turn_or_hide_are_taken_out():
+    assert read(mail("It is \u202edone\u202c.\x07 Now.")).text == "It is done. Now."
+
+
+_HEADERS = st.sampled_from(
+    [
+        "From",
+        "To",
+        "Subject",
+        "Content-Type",
+        "Content-Transfer-Encoding",
+        "References",
+        "Message-ID",
+        "MIME-Version",
+    ]
+)
+_VALUES = st.one_of(
+    st.text(max_size=60),
+    st.sampled_from(
+        [
+            "jonas@north.example",
+            "=?utf-8?q?J=F6?= <a@b.example>",
+            "=?bogus?x?=?",
+            "multipart/mixed; boundary=x",
+            "multipart/mixed",
+            'text/plain; charset="no-such"',
+            "text/html; charset=utf-7",
+            "base64",
+            "message/rfc822",
+            "<" * 40,
+            "a@[",
+            '"',
+        ]
+    ),
+)
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(_HEADERS, _VALUES), max_size=8), st.binary(max_size=400))
+def test_any_bytes_are_taken_in_or_refused_with_a_sentence(headers, body):
+    raw = (
+        "".join(f"{name}: {value}\r\n" for name, value in headers).encode("utf-8", "surrogatepass")
+        + b"\r\n"
+        + body
+    )
+    found, says = outcome(raw)
+    if found is None:
+        assert says.endswith(".")
+    else:
+        assert found.text.strip()
+        assert "\x00" not in found.text + found.sender_name + found.message_id
+        found.text.encode()
+
+
+@given(st.binary(max_size=600))
+def test_any_bytes_at_all(raw):
+    found, says = outcome(b"From: a@b.example\r\n" + raw)
+    assert found is not None or says.endswith(".")
+
+
+@given(st.uuids(), st.text(max_size=30), st.integers(0, 15))
+def test_only_an_address_that_we_signed_finds_its_case(ref, key, place):
+    base = "support@in.portal.example"
+    address = reply_address(base, ref, key)
+    assert case_of_address(base, address.upper(), key) == ref
+    assert case_of_address(base, address, key + "x") is None
+    local, _, domain = address.partition("@")
+    at = len(local) - 1 - place
+    forged = local[:at] + ("a" if local[at] != "a" else "b") + local[at + 1 :]
+    assert case_of_address(base, f"{forged}@{domain}", key) is None
+    assert case_of_address(base, address + ".evil.example", key) is None
+    assert case_of_address("", address, key) is None
+    assert len(local) <= 64, "RFC 5321 allows no more before the @"
