@@ -48,8 +48,64 @@ CATALOGUE: dict[str, tuple[str, dict[str, str]]] = {
             "contact.changed": "A contact was changed.",
             "contact.confirmed": "A contact was confirmed.",
             "contact.proven": "A contact answered on a mail address or number of theirs.",
+            "contact.bounced": "A mail to a contact came back.",
             "contact.removed": "A contact was removed.",
             "contact.erased": "A contact was erased for good.",
+        },
+    ),
+    "coverage": (
+        "Coverage by contacts",
+        {
+            "coverage.changed": "The rules for whom an account must have were changed.",
+            "coverage.overridden": "A gap was overridden, with a reason.",
+            "coverage.override_ended": "An override ended.",
+        },
+    ),
+    "rotation": (
+        "Rotations",
+        {
+            "rotation.added": "A rotation was added.",
+            "rotation.changed": "A rotation was changed.",
+            "rotation.removed": "A rotation was removed.",
+        },
+    ),
+    "party": (
+        "Other parties",
+        {
+            "party.added": "Another party was added.",
+            "party.changed": "Another party was changed.",
+            "party.removed": "Another party was removed.",
+        },
+    ),
+    "contacts": ("Contacts as a file", {"contacts.imported": "A file of contacts was taken in."}),
+    "review": (
+        "Reviews",
+        {
+            "review.opened": "A review was begun.",
+            "review.changed": "A review was changed.",
+            "review.answered": "An item of a review was answered.",
+            "review.signed": "One side signed a review.",
+            "review.signature_void": "A signature no longer counts: something changed after it.",
+            "review.completed": "Both sides signed a review.",
+            "review.called_off": "A review was called off.",
+            "review.scheduled": "The next review got its date.",
+        },
+    ),
+    "action": (
+        "Action items",
+        {
+            "action.added": "An action item was added.",
+            "action.changed": "An action item was changed.",
+            "action.closed": "An action item is done or was dropped.",
+            "action.opened": "An action item was opened again.",
+        },
+    ),
+    "invitation": (
+        "Invitations",
+        {
+            "invitation.sent": "Somebody was invited, or invited again.",
+            "invitation.accepted": "An invitation was accepted.",
+            "invitation.revoked": "An invitation was taken back.",
         },
     ),
     "member": (

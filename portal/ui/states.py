@@ -88,9 +88,8 @@ LOOKS: dict[str, StateLook] = {
     "void": _look("no longer valid", "no longer valid", "idle", "minus"),
     "switched_off": _look("log-in switched off", "log-in switched off", "idle", "minus"),
     # support cases
-    "open": _look("open", "open", "move", "dot"),
     "waiting_customer": _look("waiting for the customer", "waiting for you", "wait", "clock"),
-    "waiting_provider": _look("waiting for the provider", "waiting for the provider", "wait", "half"),
+    "waiting_provider": _look("waiting for the provider", "waiting for the provider", "wait", "diamond"),
     "solved": _look("solved", "solved", "good", "check"),
     "closed": _look("closed", "closed", "idle", "minus"),
     # webhooks and their messages

@@ -45,6 +45,12 @@ FAMILIES = (
         "Contact and account",
         ("confirmed", "due", "stale", "unconfirmed", "active", "archived", "pending", "void", "switched_off"),
     ),
+    ("Contact in full", ("proven", "unproven", "doubtful", "bouncing", "on_duty", "covered", "gaps")),
+    (
+        "Scorecard and review",
+        ("red", "amber", "unknown", "green", "open", "signed", "called_off", "done", "overdue", "dropped"),
+    ),
+    ("Freeze", ("may_begin", "may_not_begin")),
     ("Support case", ("open", "waiting_customer", "waiting_provider", "solved", "closed")),
     ("Webhook", ("failing", "switched_off_portal", "delivered", "trying_again", "not_delivered")),
     ("Rank of a halt", ("site_in_danger", "decide_today", "safe_waiting")),

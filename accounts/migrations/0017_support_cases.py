@@ -9,7 +9,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0015_review_snapshots_stay"),
+        ("accounts", "0016_duty_and_uses"),
     ]
 
     operations = [
