@@ -57,7 +57,7 @@ def as_rows(value: Any, name: str = "", depth: int = 0) -> list[tuple[str, str]]
         return [
             row
             for key, item in value.items()
-            for row in as_rows(item, f"{name} › {key}" if name else str(key), depth + 1)
+            for row in as_rows(item, f"{name} › {_name(key)}" if name else _name(key), depth + 1)
         ]
     if isinstance(value, list) and value and depth < 6:
         if all(not isinstance(item, dict | list) for item in value):
@@ -72,6 +72,10 @@ def as_rows(value: Any, name: str = "", depth: int = 0) -> list[tuple[str, str]]
     return [(name, _word(value)[:LONGEST_CELL])]
 
 
+def _name(key: Any) -> str:
+    return str(key).replace("_", " ")
+
+
 def _word(value: Any) -> str:
     if value is None:
         return "not known"
@@ -80,19 +84,25 @@ def _word(value: Any) -> str:
     return str(value)
 
 
-def as_table(value: Any) -> tuple[list[str], list[list[str]]] | None:
-    """Return a list of like objects as columns and rows (a journal); None for anything else."""
+def as_table(value: Any) -> tuple[list[str], list[list[tuple[str, str]]]] | None:
+    """Return a list of like objects (a journal) as columns, and rows of (column, cell); None for anything else."""
     if not isinstance(value, list) or not value or not all(isinstance(item, dict) for item in value):
         return None
-    columns = [key for key in value[0] if not isinstance(value[0][key], dict | list)]
-    nested = [key for key in value[0] if key not in columns]
+    flat = [key for key in value[0] if not isinstance(value[0][key], dict | list)]
+    nested = [key for key in value[0] if key not in flat]
+    columns = [_name(key) for key in (*flat, *nested)]
     rows = []
     for item in value:
-        cells = [_word(item.get(key))[:LONGEST_CELL] if key in item else "" for key in columns]
-        for key in nested:
-            inner = as_rows(item.get(key) or {})
-            cells.append(
-                "; ".join(f"{name}: {said}" if name else said for name, said in inner)[:LONGEST_CELL]
-            )
-        rows.append(cells)
-    return [*columns, *nested], rows
+        cells = [_flat(item[key]) if key in item else "" for key in (*flat, *nested)]
+        # What was left out of too long a list says so in a row of its own.
+        other = {key: item[key] for key in item if key not in value[0]}
+        if other:
+            cells[0] = "; ".join([part for part in (cells[0], _flat(other)) if part])
+        rows.append(list(zip(columns, cells, strict=True)))
+    return columns, rows
+
+
+def _flat(value: Any) -> str:
+    if not isinstance(value, dict | list):
+        return _word(value)[:LONGEST_CELL]
+    return "; ".join(f"{name}: {said}" if name else said for name, said in as_rows(value))[:LONGEST_CELL]

@@ -710,16 +710,22 @@ def reply_base() -> str:
 def told_rows(entries: Iterable[CaseEntry]) -> list[dict[str, Any]]:
     """Return who was told and when each first answered, in the order of rank, each person once. Two queries."""
     answered: dict[str, datetime] = {}
+    by_mail: dict[str, datetime] = {}
     listed: dict[tuple[str, str], dict[str, Any]] = {}
     for entry in entries:
         if entry.kind == EntryKind.REPLY and entry.by is not None:
             answered.setdefault(str(entry.by.ref), entry.at)
+            by_mail.setdefault(entry.by.email, entry.at)
         if entry.kind == EntryKind.TOLD:
             for one in entry.data.get("told", []):
                 listed.setdefault((one["kind"], one["ref"]), {**one, "at": entry.at})
     refs = [one["ref"] for one in listed.values() if one["ref"]]
     names = {str(ref): name for ref, name in User.objects.filter(ref__in=refs).values_list("ref", "name")}
-    names |= {str(ref): name for ref, name in Contact.objects.filter(ref__in=refs).values_list("ref", "name")}
+    for ref, name, email in Contact.objects.filter(ref__in=refs).values_list("ref", "name", "email"):
+        names[str(ref)] = name
+        # Who is called as a contact may answer with the log-in of the same mail address.
+        if email.lower() in by_mail:
+            answered[str(ref)] = by_mail[email.lower()]
     return [
         {
             **one,

@@ -140,7 +140,7 @@ class CaseDetail(_CasePage):
         may_answer = services.may_answer(self.user, case, self.granted) and case.account.status == "active"
         may_end = services.may_end(self.user, case, self.granted)
         moves = [
-            (one.value, _BUTTONS[one])
+            (one.value, "Take it up again" if one is CaseStatus.OPEN and not case.is_over else _BUTTONS[one])
             for one in CaseStatus
             if one in MOVES[CaseStatus(case.status)] and (may_end or one in LIVE)
         ]

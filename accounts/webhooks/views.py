@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -99,6 +100,8 @@ class WebhookDetail(_WebhookPage):
         page = keyset(
             rows, request, order="-id", filters={"webhook": endpoint.pk, "state": asked.filters["state"]}
         )
+        for row in page.rows:
+            row.next_at = _next_at(row, endpoint)  # type: ignore[attr-defined]
         return self.show(
             "accounts/webhooks/webhook_detail.html",
             webhook=endpoint,
@@ -107,6 +110,12 @@ class WebhookDetail(_WebhookPage):
             states=DeliveryState.choices,
             waiting=waiting_by_endpoint([endpoint.pk]).get(endpoint.pk, 0),
         )
+
+
+def _next_at(delivery: Delivery, endpoint: Endpoint) -> datetime:
+    """Return when a message that waits is tried next: not before a failing receiver is left alone no longer."""
+    is_held = endpoint.not_before is not None and not delivery.by_hand
+    return max(delivery.due_at, endpoint.not_before) if is_held and endpoint.not_before else delivery.due_at
 
 
 class WebhookEdit(ProvenPage, _WebhookPage):
@@ -260,6 +269,7 @@ class DeliveryDetail(AccountPage):
             "accounts/webhooks/message_detail.html",
             message=delivery,
             webhook=delivery.endpoint,
+            next_at=_next_at(delivery, delivery.endpoint),
             attempts=delivery.attempts.order_by("-pk")[:100],
         )
 

@@ -233,6 +233,14 @@ def test_answers_are_for_editors_the_team_and_whoever_opened_it(desk):
     assert answered["Lena Fors"] is None
 
 
+def test_who_was_told_as_a_contact_may_answer_with_the_log_in_of_the_same_address(desk):
+    make.contact(desk.account, "Edda Ek", email=desk.editor.email.upper(), roles=["emergency"])
+    case = desk.opened(severity="site_in_danger")
+    services.reply(case, actor=desk.editor, text="I am on it.")
+    (as_contact,) = [one for one in services.told_rows(selectors.thread(case)) if one["as"] == "emergency"]
+    assert as_contact["answered_at"] is not None
+
+
 def test_the_customers_word_gives_a_case_back_to_the_team(desk):
     case = desk.opened()
     services.reply(case, actor=desk.manager, text="Which server?", then="waiting_customer")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from accounts.cases.freezing import MOST_BYTES, canonical, digest_of, freeze
 from accounts.cases.scrub import MASK, scrub, scrub_text
+from accounts.cases.selectors import as_rows, as_table
 from accounts.cases.states import CaseStatus, after_reply, may_move
 
 SECRETS = {
@@ -132,3 +133,28 @@ def test_a_case_goes_on_and_ends_and_is_opened_again():
     assert after_reply("solved", by_customer=True) is CaseStatus.OPEN
     assert after_reply("waiting_customer", by_customer=False) is CaseStatus.WAITING_CUSTOMER
     assert after_reply("waiting_provider", by_customer=True) is CaseStatus.WAITING_PROVIDER
+
+
+def test_what_was_frozen_is_read_as_a_table_also_where_it_was_shortened():
+    journal = [
+        {"seq": 2, "says": "It halted.", "detail": {"code": "probes", "at_limit": None}, "by": ""},
+        {"seq": 1, "says": "It began.", "detail": {}, "by": "Jonas"},
+        {"left_out": 7},
+    ]
+    columns, rows = as_table(journal)
+    assert columns == ["seq", "says", "by", "detail"]
+    assert rows[0] == [
+        ("seq", "2"),
+        ("says", "It halted."),
+        ("by", ""),
+        ("detail", "code: probes; at limit: not known"),
+    ]
+    assert dict(rows[1])["detail"] == "none"
+    assert rows[2][0] == ("seq", "left out: 7")
+    assert as_table({"a": 1}) is None
+    assert as_table([1, 2]) is None
+    assert as_rows({"pool": [{"id": 7, "is_up": True}], "ids": [1, 2]}) == [
+        ("pool 1 › id", "7"),
+        ("pool 1 › is up", "yes"),
+        ("ids", "1, 2"),
+    ]
