@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from django.db.models import QuerySet
@@ -16,6 +17,7 @@ from portal.audit.subjects import open_values
 FILTERS = {"status": ["live", *CaseStatus.values], "severity": list(Severity.values)}
 ORDERS = ("-id", "rank", "-updated_at")
 LONGEST_CELL = 2000
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)")
 
 
 def open_cases_of(account: Account) -> list[SupportCase]:
@@ -81,7 +83,9 @@ def _word(value: Any) -> str:
         return "not known"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return str(value)
+    text = str(value)
+    found = _MOMENT.fullmatch(text)
+    return f"{found.group(1)} {found.group(2)} UTC" if found else text or "none"
 
 
 def as_table(value: Any) -> tuple[list[str], list[list[tuple[str, str]]]] | None:

@@ -146,11 +146,12 @@ def test_what_was_frozen_is_read_as_a_table_also_where_it_was_shortened():
     assert rows[0] == [
         ("seq", "2"),
         ("says", "It halted."),
-        ("by", ""),
+        ("by", "none"),
         ("detail", "code: probes; at limit: not known"),
     ]
     assert dict(rows[1])["detail"] == "none"
     assert rows[2][0] == ("seq", "left out: 7")
+    assert as_rows({"at": "2026-11-27 00:23:08.145744+00:00"}) == [("at", "2026-11-27 00:23:08 UTC")]
     assert as_table({"a": 1}) is None
     assert as_table([1, 2]) is None
     assert as_rows({"pool": [{"id": 7, "is_up": True}], "ids": [1, 2]}) == [
