@@ -6,6 +6,7 @@ from django.urls import path
 
 from accounts import api, events_api, token_api
 from accounts import people_api as people
+from accounts.calendar.api_urls import urlpatterns as calendar
 from accounts.cases.api_urls import urlpatterns as cases
 from accounts.contact_files.api_urls import urlpatterns as contact_files
 from accounts.contacts.api_urls import urlpatterns as contacts
@@ -89,4 +90,5 @@ urlpatterns = [
     *cases,
     *webhooks,
     *reviews,
+    *calendar,
 ]

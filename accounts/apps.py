@@ -14,6 +14,7 @@ class AccountsConfig(AppConfig):
     def ready(self) -> None:
         """Hand in what other parts show: the navigation, the dashboard's panel, the account's tabs."""
         from accounts import audiences, erasure, known_facts, notices, panels, second_factor, sessions
+        from accounts.calendar import panels as calendar_panels
         from accounts.cases import panels as panels_of_cases
         from accounts.contact_files.services import forget_imports_with
         from accounts.reviews import panels as review_panels
@@ -23,6 +24,7 @@ class AccountsConfig(AppConfig):
         panels.register()
         known_facts.register()
         review_panels.register()
+        calendar_panels.register()
         audiences.register()
         notices.register()
         panels_of_cases.register()

@@ -588,7 +588,7 @@ def register() -> None:
             "Contacts",
             gather_contacts,
             judge_contacts,
-            Act("Have the contacts confirmed", _to("accounts:contact-list")),
+            Act("Look after the contacts", _to("accounts:contact-list")),
             order=20,
         )
     )

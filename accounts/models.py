@@ -586,6 +586,7 @@ class ResetRequest(models.Model):
 
 
 # Subjects with models of their own, in packages; imported last, since they name what stands above.
+from accounts.calendar import models as _calendar  # noqa: E402,F401
 from accounts.cases import models as _cases  # noqa: E402,F401
 from accounts.contact_files import models as _contact_files  # noqa: E402,F401
 from accounts.contacts import models as _contacts  # noqa: E402,F401

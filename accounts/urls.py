@@ -7,6 +7,7 @@ from django.urls import path
 from accounts import people_views as people
 from accounts import token_views as tokens
 from accounts import views
+from accounts.calendar.urls import urlpatterns as calendar
 from accounts.cases.urls import urlpatterns as cases
 from accounts.contact_files.urls import urlpatterns as contact_files
 from accounts.contacts.urls import urlpatterns as contacts
@@ -89,4 +90,5 @@ urlpatterns = [
     *cases,
     *webhooks,
     *reviews,
+    *calendar,
 ]

@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from django.db.models import Count, Min, Q, QuerySet
 from django.urls import reverse
 
+from accounts.calendar.models import CalendarKind
+from accounts.calendar.selectors import Item, Source, register_source
 from accounts.contacts.selectors import STALE_AFTER
 from accounts.facts import Act, Fact, Finding, Grade, plural, register_fact
 from accounts.models import Account, Contact, ContactRole
@@ -73,8 +75,30 @@ def judge_events(known: EventKnown | None, now: datetime) -> Finding:
     )
 
 
+def events_in(accounts: QuerySet[Account], start: datetime, end: datetime) -> list[Item]:
+    """Return the traffic events of accounts in [start, end) for their calendars; one query."""
+    rows = TrafficEvent.objects.filter(
+        account__in=accounts.order_by().values("pk"), starts_at__lt=end, ends_at__gt=start
+    ).select_related("account")
+    return [
+        Item(
+            row.starts_at,
+            max(row.ends_at, row.starts_at + timedelta(minutes=1)),
+            CalendarKind.EVENT.value,
+            row.name,
+            row.account.time_zone,
+            account=row.account,
+            url=reverse("accounts:account-detail", args=[row.account.ref]),
+            uid=f"event-{row.ref}",
+            changed_at=row.created_at,
+        )
+        for row in rows
+    ]
+
+
 def register() -> None:
-    """Register it; called once when the app is ready."""
+    """Register both; called once when the app is ready."""
+    register_source(Source("events", events_in))
     register_fact(
         Fact(
             "event_soon",

@@ -295,6 +295,8 @@ SPECTACULAR_SETTINGS = {
         "CountKind": "capacity.models.CountKind",
         "ReviewStatus": "accounts.reviews.models.ReviewStatus",
         "ActionState": "accounts.reviews.models.ActionState",
+        "CalendarKind": "accounts.calendar.models.CalendarKind",
+        "CalendarScope": "accounts.calendar.models.CalendarScope",
         "Grade": "accounts.reviews.grades.GRADES",
         "HandGrade": "accounts.reviews.serializers.HAND_GRADES",
         "RolesEnum": "accounts.models.ContactRole",

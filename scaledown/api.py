@@ -487,7 +487,11 @@ class PlanStartApi(ScaledownView):
         return self.once(
             lambda: self.show_run(
                 services.start_run(
-                    plan, actor=self.user, seen_digest=data["digest"], seen_status=data["status"]
+                    plan,
+                    actor=self.user,
+                    seen_digest=data["digest"],
+                    seen_status=data["status"],
+                    override_reason=data.get("override_reason", ""),
                 ),
                 status=201,
             ),

@@ -18,7 +18,7 @@ class ScaledownConfig(AppConfig):
         from portal.approvals import registry as approvals
         from portal.cloud.connect import close_all
         from portal.runs.registry import register_closer, register_kind
-        from scaledown import driver, facts, panels, services, support
+        from scaledown import driver, facts, freezes, panels, services, support
 
         approvals.register(
             services.SUBJECT,
@@ -37,3 +37,4 @@ class ScaledownConfig(AppConfig):
         panels.register()
         facts.register()
         support.register()
+        freezes.register()

@@ -88,6 +88,15 @@ class EventKnown:
 
 
 @dataclass(frozen=True)
+class FreezeKnown:
+    """A time of the calendar in which nothing is to be changed, now or soon. `what` begins a sentence."""
+
+    what: str
+    starts_at: datetime
+    ends_at: datetime
+
+
+@dataclass(frozen=True)
 class Known:
     """What the portal itself knows about this pool. Unknown is None. Rates in requests per second."""
 
@@ -109,6 +118,8 @@ class Known:
     """What the account's own rules miss, and who of a primary and a backup is not proven."""
     events: tuple[EventKnown, ...] = ()
     """Traffic events of the account that are not over yet."""
+    freezes: tuple[FreezeKnown, ...] = ()
+    """What the calendar holds back within the next weeks."""
 
 
 @dataclass(frozen=True)

@@ -152,6 +152,8 @@ def resume(turn: Turn, command: Command) -> Verdict:
         return False, turn.people.standstill
     if not turn.facts.approval_stands:
         return False, turn.facts.approval_problem or "The approval of this plan no longer stands."
+    if turn.facts.freeze:
+        return False, turn.facts.freeze
     problem = _not_well(turn)
     if problem:
         return False, problem

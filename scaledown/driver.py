@@ -423,6 +423,8 @@ def _facts_of(view: RunView) -> Facts:
         approval_problem=str(view.facts["approval_problem"]),
         protected=frozenset(view.facts["protected"]),
         in_charge=view.facts["in_charge"],
+        freeze=str(view.facts.get("freeze", "")),
+        freeze_until=view.facts.get("freeze_until"),
     )
 
 
@@ -462,7 +464,23 @@ def facts(run: Run) -> Mapping[str, Any]:
         ),
         "in_charge": None if run.in_charge is None else str(run.in_charge),
         "credentials": credentials_of(plan.connection),
+        **_freeze_facts(run),
     }
+
+
+_MAY_BEGIN = frozenset({RunStatus.SCHEDULED.value, RunStatus.PAUSED.value, RunStatus.HALTED.value})
+
+
+def _freeze_facts(run: Run) -> Mapping[str, Any]:
+    """Return the freeze that keeps a run from starting or going on; a run in full swing is not asked about."""
+    from django.utils import timezone
+
+    from scaledown.freezes import holding
+
+    if run.is_rehearsal or not (run.status in _MAY_BEGIN or run.progress.get("preflight_due")):
+        return {}
+    held = holding(run, timezone.now())
+    return {} if held is None else {"freeze": held.says, "freeze_until": held.ends_at}
 
 
 def _approval_problem(run: Run) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from accounts.calendar.selectors import freezes_between
 from accounts.contacts.selectors import coverage_of
 from capacity.models import CountSource, Probe, TrafficEvent
 from capacity.reference import Figure, Site, reference_for
-from scaledown.candidates import Added, ContactGap, EventKnown, Known
+from scaledown.candidates import Added, ContactGap, EventKnown, FreezeKnown, Known
 from scaledown.models import ProtectedServer, ScaleUpEntry
 from scaledown.types import PlannedProbe
+
+FREEZES_AHEAD = timedelta(days=60)
+"""How far ahead the calendar is read: a plan's window lies within it."""
 
 if TYPE_CHECKING:
     from accounts.models import CloudConnection
@@ -70,6 +74,10 @@ def known_for(
             for row in TrafficEvent.objects.filter(account=connection.account, ends_at__gt=at).order_by(
                 "starts_at"
             )
+        ),
+        freezes=tuple(
+            FreezeKnown(one.what, one.starts_at, one.ends_at)
+            for one in freezes_between(connection.account, at, at + FREEZES_AHEAD)
         ),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
@@ -181,6 +182,20 @@ class Retirement(models.Model):
 
     def __str__(self) -> str:
         return f"{self.server_name}: {self.phase}"
+
+
+class FreezeOverride(models.Model):
+    """That somebody who may let a run go on in a freeze. It holds for the freezes named; why stands on the record."""
+
+    run = models.ForeignKey("runs.Run", models.CASCADE, related_name="freeze_overrides")
+    freezes = ArrayField(models.CharField(max_length=36))
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    at = models.DateTimeField(auto_now_add=True)
+
+    account_path = "run__account"
+
+    def __str__(self) -> str:
+        return f"{self.run}, {self.at:%Y-%m-%d %H:%M}"
 
 
 class Lesson(models.Model):

@@ -21,6 +21,9 @@ def before_start(turn: Turn) -> bool:
     start = turn.plan.window_start
     if start is not None and turn.now < start and turn.status is RunStatus.SCHEDULED:
         return turn.wait("window", wording.starts_at(start), until=start, look_again_s=LOOK_AHEAD_S)
+    if turn.facts.freeze and not turn.people.is_rehearsal:
+        words = wording.frozen(turn.facts.freeze)
+        return turn.wait("freeze", words, until=turn.facts.freeze_until, look_again_s=LOOK_AHEAD_S)
     not_ready = _unready(turn)
     if not_ready:
         return turn.wait(

@@ -390,6 +390,7 @@ def _time_warnings(plan: PlanData, pool: Pool, known: Known) -> Iterable[Warned]
                 "Keep them until after it, or be sure that the smaller pool carries it.",
                 subject=event.name,
             )
+    yield from _freeze_warnings(plan, begins, known)
     if plan.window_end is None:
         return
     if plan.window_end <= pool.looked_at:
@@ -416,6 +417,26 @@ def _time_warnings(plan: PlanData, pool: Pool, known: Known) -> Iterable[Warned]
             f"Not every server fits into the change window; all take at least {_duration(all_s)}.",
             "Make the window longer: what does not fit stays in service.",
         )
+
+
+def _freeze_warnings(plan: PlanData, begins: datetime, known: Known) -> Iterable[Warned]:
+    """Warn of a freeze that is in force at the beginning, or comes up before it may be through."""
+    ahead = max(plan.window_end or begins + EVENT_AHEAD, begins + EVENT_AHEAD)
+    for freeze in known.freezes:
+        if freeze.starts_at <= begins < freeze.ends_at:
+            yield Warned(
+                "freeze_on",
+                f"{freeze.what} is in force until {freeze.ends_at:%Y-%m-%d %H:%M} UTC.",
+                "Nothing starts or goes on into it: choose a later window, or have a lead override it.",
+                subject=f"{freeze.starts_at:%Y-%m-%d %H:%M}",
+            )
+        elif begins < freeze.starts_at <= ahead:
+            yield Warned(
+                "freeze_coming",
+                f"{freeze.what} begins {freeze.starts_at:%Y-%m-%d %H:%M} UTC.",
+                "Be through before that: a run that is paused then does not go on until it is over.",
+                subject=f"{freeze.starts_at:%Y-%m-%d %H:%M}",
+            )
 
 
 def _server_warnings(plan: PlanData, pool: Pool) -> Iterable[Warned]:

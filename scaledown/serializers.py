@@ -300,6 +300,12 @@ class StartIn(serializers.Serializer[Any]):
 
     status = serializers.CharField(max_length=24, help_text="The plan's status as seen: approved.")
     digest = serializers.CharField(max_length=64)
+    override_reason = serializers.CharField(
+        max_length=1000,
+        required=False,
+        allow_blank=True,
+        help_text="Why it is started into a freeze, by somebody who may override it.",
+    )
 
 
 # --- runs -----------------------------------------------------------------------------------------------

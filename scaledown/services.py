@@ -41,7 +41,7 @@ from portal.runs import journal
 from portal.runs import services as runs
 from portal.runs.models import Run, RunCommand, Standstill
 from portal.runs.types import Entry, RunStatus
-from scaledown import offers
+from scaledown import freezes, offers
 from scaledown.candidates import Choice, Pool
 from scaledown.canonical import digest, from_plain, plan_from_plain, plan_to_plain, to_plain
 from scaledown.known import known_for
@@ -455,11 +455,19 @@ def scopes_of(plan: Plan) -> list[str]:
 
 
 @transaction.atomic
-def start_run(plan: Plan, *, actor: User, seen_digest: str, seen_status: str = PlanStatus.APPROVED) -> Run:
+def start_run(
+    plan: Plan,
+    *,
+    actor: User,
+    seen_digest: str,
+    seen_status: str = PlanStatus.APPROVED,
+    override_reason: str = "",
+) -> Run:
     """Return the run of an approved plan; the plan is used from then on.
 
     Raises StaleState if plan or digest are no longer what was seen, NotPermitted for the customer's
-    approver and whoever may not start, Refused while another run holds the pool or a standstill is in force.
+    approver and whoever may not start, Refused while another run holds the pool or a standstill is in force, and for
+    a start into a freeze, unless somebody who may override it says why.
     """
     locked = _locked(plan)
     _require(actor, Permission.RUN_START, locked.account)
@@ -483,6 +491,10 @@ def start_run(plan: Plan, *, actor: User, seen_digest: str, seen_status: str = P
     now = timezone.now()
     if data.window_end is not None and now >= data.window_end:
         raise Refused("The change window of this plan is over. Copy it with a new one.", code="window_over")
+    begins = max(now, data.window_start or now)
+    frozen = freezes.at(locked.account, begins)
+    if frozen:
+        freezes.check_override(frozen, locked.account, actor, override_reason, "Start it")
     run = runs.create_run(
         account=locked.account,
         kind=KIND,
@@ -498,6 +510,8 @@ def start_run(plan: Plan, *, actor: User, seen_digest: str, seen_status: str = P
     )
     _move(locked, PlanStatus.USED)
     locked.save()
+    if frozen:
+        freezes.override(run, frozen, actor=actor, reason=override_reason)
     record(
         "run.started",
         actor=actor,
@@ -590,6 +604,11 @@ def command(
     why_not = offers.refusal(name, args or {}, reason, situation_of(locked))
     if why_not is not None:
         raise Refused(why_not, code="command_refused")
+    if name == "resume" and not locked.is_rehearsal:
+        frozen = freezes.not_overridden(locked, timezone.now())
+        if frozen:
+            freezes.check_override(frozen, locked.account, actor, reason, "Resume it")
+            freezes.override(locked, frozen, actor=actor, reason=reason)
     given = runs.give_command(locked, name, actor=actor, reason=reason, args=dict(args or {}))
     record(
         f"run.{name}",

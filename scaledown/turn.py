@@ -46,7 +46,9 @@ LONGEST_GAP_S = 60.0
 """Time between two looks counts as waiting up to this: nobody waited while nobody looked."""
 BOUNDED_WAITS = frozenset({"deleting", "drain", "recheck", "soak"})
 """Waits with a bound of their own: their time is no lack of progress, but what came before still counts."""
-WANTED_WAITS = frozenset({"hold", "in_charge", "late_change", "pause_between", "standstill", "window"})
+WANTED_WAITS = frozenset(
+    {"freeze", "hold", "in_charge", "late_change", "pause_between", "standstill", "window"}
+)
 """Waits that the plan or a person wants. Who gets there could do all that was to be done."""
 
 NEXT_COMMANDS_RESUME = ("resume", "abort", "finish_here")

@@ -285,6 +285,9 @@ class Facts:
     """Server ids that no plan may contain."""
     in_charge: str | None
     """Name of the person in charge, or None."""
+    freeze: str = ""
+    """The sentence of the freeze that is in force and that nobody overrode, or "". Only asked before a start or resume."""
+    freeze_until: datetime | None = None
 
 
 @dataclass(frozen=True)

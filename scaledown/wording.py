@@ -65,6 +65,13 @@ def starts_at(at: datetime) -> Words:
     return Words(f"The window opens {clock(at)}.", f"We start {clock(at)}. Nothing for you to do.")
 
 
+def frozen(says: str) -> Words:
+    return Words(
+        f"{says} Nothing starts or goes on before that.",
+        f"{says} We wait until it is over. Nothing for you to do.",
+    )
+
+
 def started(count: int, target: int) -> Words:
     return Words(
         f"Pre-flight is good: the pool is as approved. {servers_of(count)} {'comes' if count == 1 else 'come'} out, "

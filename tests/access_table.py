@@ -646,6 +646,10 @@ def _member(world: Any) -> Any:
     return Membership.objects.get(user=make.member(world.account, "viewer", "Somebody else"))
 
 
+def _feed(world: Any) -> Any:
+    return world.once("feed", lambda: make.feed(world.people["admin"], "ssf_of_the_matrix", world.account))
+
+
 def _review(world: Any) -> Any:
     return world.once("review", lambda: make.review(world.account, world.people["launch_manager"]))
 
@@ -762,6 +766,58 @@ def _override(world):
     )
 
 
+_ENTRY = {
+    "kind": "freeze",
+    "title": "No changes",
+    "first_day": "2026-12-20",
+    "last_day": "2026-12-24",
+    "time_zone": "Europe/Berlin",
+}
+_ENTRY_IN = {
+    "kind": "freeze",
+    "title": "No changes",
+    "starts_at": "2026-12-20T00:00:00Z",
+    "ends_at": "2026-12-25T00:00:00Z",
+    "time_zone": "Europe/Berlin",
+}
+_CALENDAR_EDITORS = APPROVERS
+
+ROWS |= {
+    # calendars and their feeds
+    ("accounts:calendar", "GET"): Row(VIEWERS),
+    ("accounts:calendar-add", "GET"): Row(_CALENDAR_EDITORS),
+    ("accounts:calendar-add", "POST"): Row(_CALENDAR_EDITORS, body=_ENTRY),
+    ("accounts:calendar-entry", "GET"): Row(VIEWERS),
+    ("accounts:calendar-entry", "POST"): Row(_CALENDAR_EDITORS, body=_ENTRY),
+    ("accounts:calendar-entry-cancel", "GET"): Row(_CALENDAR_EDITORS),
+    ("accounts:calendar-entry-cancel", "POST"): Row(_CALENDAR_EDITORS, body={"reason": "Moved."}),
+    ("accounts:team-calendar", "GET"): _of_team(),
+    ("accounts:team-calendar-add", "GET"): _of_team(),
+    ("accounts:team-calendar-add", "POST"): _of_team(TEAM, _ENTRY),
+    ("accounts:team-calendar-entry", "GET"): _of_team(),
+    ("accounts:team-calendar-entry", "POST"): _of_team(TEAM, _ENTRY),
+    ("accounts:team-calendar-entry-cancel", "GET"): _of_team(),
+    ("accounts:team-calendar-entry-cancel", "POST"): _of_team(TEAM, {"reason": "Moved."}),
+    ("accounts:calendar-feeds", "GET"): Row(EVERYBODY, kind="personal"),
+    ("accounts:calendar-feeds", "POST"): Row(EVERYBODY, kind="personal", body={}),
+    ("accounts:calendar-feed-revoke", "POST"): Row(frozenset({"admin"}), kind="personal", denied=404),
+    ("accounts:calendar-feed", "GET"): Row(EVERYBODY, kind="public", names_it=True),
+    ("api-calendar", "GET"): Row(VIEWERS),
+    ("api-calendar", "POST"): Row(_CALENDAR_EDITORS, body=_ENTRY_IN),
+    ("api-calendar-entry", "GET"): Row(VIEWERS),
+    ("api-calendar-entry", "PATCH"): Row(_CALENDAR_EDITORS, body={"title": "New"}, headers=IF_MATCH),
+    ("api-calendar-entry-cancel", "POST"): Row(_CALENDAR_EDITORS, body={"reason": "Moved."}, headers=COMMAND),
+    ("api-team-calendar", "GET"): _of_team(),
+    ("api-team-calendar", "POST"): _of_team(TEAM, _ENTRY_IN),
+    ("api-team-calendar-entry", "GET"): _of_team(),
+    ("api-team-calendar-entry", "PATCH"): _of_team(TEAM, {"title": "New"}, IF_MATCH),
+    ("api-team-calendar-entry-cancel", "POST"): _of_team(TEAM, {"reason": "Moved."}, COMMAND),
+    ("api-calendar-feeds", "GET"): Row(EVERYBODY, kind="personal"),
+    ("api-calendar-feeds", "POST"): Row(EVERYBODY, kind="personal", body={}),
+    ("api-calendar-feed", "DELETE"): Row(frozenset({"admin"}), kind="personal", denied=404),
+}
+
+
 REFS: dict[str, Callable[[Any], Any]] = {
     "rotation_ref": lambda world: world.once("rotation", lambda: _rotation(world)).ref,
     "party_ref": lambda world: (
@@ -793,6 +849,14 @@ REFS: dict[str, Callable[[Any], Any]] = {
     "attachment_ref": lambda world: world.once("attachment", lambda: make.attachment(_case(world))).ref,
     "webhook_ref": lambda world: _webhook(world).ref,
     "delivery_ref": lambda world: world.once("delivery", lambda: make.delivery(_webhook(world))).ref,
+    "calendar_entry_ref": lambda world: (
+        world.once("entry", lambda: make.calendar_entry(account=world.account)).ref
+    ),
+    "team_calendar_entry_ref": lambda world: (
+        world.once("team_entry", lambda: make.calendar_entry(team=world.account.team)).ref
+    ),
+    "feed_ref": lambda world: _feed(world).ref,
+    "feed_token": lambda world: _feed(world) and "ssf_of_the_matrix",
     "review_ref": lambda world: _review(world).ref,
     "review_item_ref": lambda world: _review(world).items.get(key="baseline").ref,
     "action_ref": lambda world: (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from itertools import count
 
 from allauth.mfa.models import Authenticator
@@ -18,6 +19,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.authentication import digest_of
+from accounts.calendar.models import CalendarEntry, CalendarFeed
 from accounts.cases.freezing import freeze
 from accounts.cases.models import CaseAttachment, SupportCase
 from accounts.cases.states import Severity
@@ -95,6 +97,22 @@ def proven(of: Contact) -> Contact:
     Contact.objects.filter(pk=of.pk).update(confirmed_on=timezone.now().date())
     of.refresh_from_db()
     return of
+
+
+def calendar_entry(title="No changes", *, account=None, team=None, kind="freeze", **fields) -> CalendarEntry:
+    """Return an entry of an account or of a team, from now on for a day unless `fields` say otherwise."""
+    now = timezone.now()
+    scope = "account" if account is not None else ("provider" if fields.get("provider") else "team")
+    values = {"starts_at": now, "ends_at": now + timedelta(days=1), "time_zone": "UTC", **fields}
+    return CalendarEntry.objects.create(
+        account=account, team=team, scope=scope, kind=kind, title=title, **values
+    )
+
+
+def feed(of: User, token: str, account: Account | None = None) -> CalendarFeed:
+    return CalendarFeed.objects.create(
+        user=of, account=account, digest=sha256(token.encode()).hexdigest(), prefix=token[:10]
+    )
 
 
 def review(of: Account, by: User, **fields) -> Review:

@@ -18,7 +18,7 @@ FINDING: dict[str, Any] = {
     "expires_at": None,
     "by_hand": False,
     "parts": [{"name": "listed", "value": 4}, {"name": "due", "value": 2}],
-    "action": "Have the contacts confirmed",
+    "action": "Look after the contacts",
     "path": f"/accounts/{REF}/contacts/",
 }
 SCORECARD: dict[str, Any] = {
@@ -36,7 +36,7 @@ MONDAY: dict[str, Any] = {
     "since": AT,
     "observed_at": "2026-08-20T00:00:00Z",
     "expires_at": None,
-    "action": "Have the contacts confirmed",
+    "action": "Look after the contacts",
     "path": f"/accounts/{REF}/contacts/",
 }
 REVIEW: dict[str, Any] = {

@@ -271,7 +271,13 @@ def with_standings(rows: Sequence[Any]) -> list[Any]:
     of: dict[int, list[Standing]] = {}
     listed = Standing.objects.filter(account__in=[row.pk for row in rows], grade__in=[Grade.RED, Grade.AMBER])
     for one in listed.order_by("-risk", "-pk"):
+        fact = fact_of(one.key)
+        one.title = fact.title if fact is not None else one.key  # type: ignore[attr-defined]
         of.setdefault(one.account_id, []).append(one)
     for row in rows:
-        row.standings_shown = of.get(row.pk, [])
+        standings = of.get(row.pk, [])
+        row.standings_shown, row.standings_more = (
+            standings[:FIRST_SHOWN],
+            max(0, len(standings) - FIRST_SHOWN),
+        )
     return list(rows)

@@ -98,6 +98,13 @@ LOOKS: dict[str, StateLook] = {
     "delivered": _look("delivered", "delivered", "good", "check"),
     "trying_again": _look("trying again", "trying again", "wait", "clock"),
     "not_delivered": _look("not delivered", "not delivered", "bad", "cross"),
+    # entries of a calendar
+    "freeze": _look("freeze", "freeze", "wait", "pause"),
+    "event": _look("event", "event", "move", "play"),
+    "drill": _look("drill", "drill", "idle", "triangle"),
+    "review": _look("review", "review", "idle", "dot"),
+    "window": _look("change window", "change window", "idle", "half"),
+    "maintenance": _look("provider’s maintenance", "provider’s maintenance", "wait", "pause"),
     # how a fact stands, and reviews
     "red": _look("red", "needs attention", "bad", "octagon"),
     "amber": _look("amber", "to be mended", "wait", "triangle"),

@@ -11,13 +11,14 @@ from django.db.models.functions import JSONObject
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import Account
 from portal.access import Permission
 from portal.errors import Refused, StaleState, Trouble
 from portal.paging import keyset
 from portal.runs.models import Run
-from scaledown import services, shown
+from scaledown import freezes, services, shown
 from scaledown.forms import (
     ReasonForm,
 )
@@ -173,7 +174,12 @@ class PlanStart(PlanPageView):
         if size and request.POST.get("typed_name", "").strip() != size:
             return self._ask(plan, problem=f"Type {size} to start. Nothing was started.", status=422)
         try:
-            run = services.start_run(plan, actor=self.user, seen_digest=request.POST.get("digest", ""))
+            run = services.start_run(
+                plan,
+                actor=self.user,
+                seen_digest=request.POST.get("digest", ""),
+                override_reason=request.POST.get("reason", "")[:1000],
+            )
         except Refused as refusal:
             return self._ask(plan, problem=refusal.says, status=status_for(refusal))
         messages.success(request, "The run was started. The pool is read afresh before anything changes.")
@@ -193,6 +199,7 @@ class PlanStart(PlanPageView):
             status=status,
             page=page,
             size=_size_words(page.data),
+            freezes=freezes.for_start(plan, page.data, timezone.now()),
             names=shown.charge_words([server.name for server in page.data.servers]),
             problem=problem,
         )

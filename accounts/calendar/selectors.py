@@ -1,0 +1,261 @@
+"""The reads behind calendars: what is when, for whom, and what holds changes back.
+
+Apps hand in what they know is coming (`register_source`): traffic events, change windows. A source returns its items for
+many accounts in a constant number of queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.urls import reverse
+
+from accounts.calendar.models import (
+    HOLDS_BACK,
+    CalendarEntry,
+    CalendarFeed,
+    CalendarKind,
+    CalendarScope,
+)
+from accounts.calendar.times import HasTime, repeated
+from accounts.models import Account, AccountStatus, CloudConnection
+from accounts.reviews.models import ReviewSchedule
+from portal.access import Permission, visible_to
+
+MOST_ITEMS = 2000
+LONGEST_ENTRY = timedelta(days=366)
+
+
+@dataclass(frozen=True)
+class Item(HasTime):
+    """One thing in a calendar, once. `account` is None for what holds for many; `uid` and `sequence` are for feeds."""
+
+    kind: str
+    title: str
+    time_zone: str
+    scope: str = CalendarScope.ACCOUNT.value
+    account: Any = None
+    is_all_day: bool = False
+    is_team_only: bool = False
+    is_cancelled: bool = False
+    url: str = ""
+    uid: str = ""
+    sequence: int = 0
+    changed_at: datetime | None = None
+    entry: Any = None
+
+    @property
+    def kind_says(self) -> str:
+        """The word for people."""
+        return CalendarKind(self.kind).label
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one app knows is coming for accounts: `gather(accounts, start, end)`."""
+
+    key: str
+    gather: Callable[[QuerySet[Account], datetime, datetime], Iterable[Item]] = field(compare=False)
+
+
+_sources: dict[str, Source] = {}
+
+
+def register_source(source: Source) -> None:
+    """Add or replace a source."""
+    _sources[source.key] = source
+
+
+# --- what is when ------------------------------------------------------------------------------------------
+
+
+def entries_for(accounts: QuerySet[Account]) -> QuerySet[CalendarEntry]:
+    """Return the entries that hold for any of these accounts: own, team-wide, and those of their providers."""
+    of = accounts.order_by().values("pk")
+    teams = accounts.order_by().values("team")
+    reached = CloudConnection.objects.filter(
+        account__in=of, account__team=OuterRef("team"), provider=OuterRef("provider")
+    )
+    return CalendarEntry.objects.filter(
+        Q(account__in=of)
+        | Q(scope=CalendarScope.TEAM, team__in=teams)
+        | (
+            Q(scope=CalendarScope.PROVIDER, team__in=teams)
+            & (Q(Exists(reached.filter(region=OuterRef("region")))) | Q(region="") & Q(Exists(reached)))
+        )
+    )
+
+
+def touching(rows: QuerySet[CalendarEntry], start: datetime, end: datetime) -> QuerySet[CalendarEntry]:
+    """Return those that may be on at some moment of [start, end): weekly ones are looked at in their zones after."""
+    week_before = (start - timedelta(days=1)).date() - LONGEST_ENTRY
+    return rows.filter(starts_at__lt=end).filter(
+        Q(repeats_until__isnull=True, ends_at__gt=start)
+        | Q(repeats_until__isnull=False, repeats_until__gte=week_before)
+    )
+
+
+def expanded(rows: Iterable[CalendarEntry], start: datetime, end: datetime) -> list[Item]:
+    """Return entries as items, each time that a weekly one is on in [start, end)."""
+    found = []
+    for row in rows:
+        for begins, over in repeated(
+            row.starts_at, row.ends_at, row.time_zone, row.repeats_until, start, end
+        ):
+            suffix = f"-{begins:%Y%m%d}" if row.repeats_until is not None else ""
+            found.append(
+                Item(
+                    begins,
+                    over,
+                    row.kind,
+                    row.title,
+                    row.time_zone,
+                    row.scope,
+                    row.account,
+                    row.is_all_day,
+                    row.is_team_only,
+                    row.cancelled_at is not None,
+                    _url_of(row),
+                    f"{row.ref}{suffix}",
+                    row.sequence,
+                    row.updated_at,
+                    row,
+                )
+            )
+    return found
+
+
+def _url_of(row: CalendarEntry) -> str:
+    if row.account is not None:
+        return reverse("accounts:calendar-entry", args=[row.ref])
+    return reverse("accounts:team-calendar-entry", args=[row.ref])
+
+
+def items_for(
+    accounts: QuerySet[Account],
+    start: datetime,
+    end: datetime,
+    *,
+    viewer: Any,
+    with_cancelled_since: datetime | None = None,
+    is_sealed: bool = False,
+) -> list[Item]:
+    """Return everything in the calendars of these accounts in [start, end), by its beginning; a constant number of queries.
+
+    What only the team sees is there for a `viewer` of that team. What was called off is left out, or with `with_cancelled_since` kept if that was
+    later. `is_sealed` keeps people as tokens.
+    """
+    rows = touching(entries_for(accounts), start, end).select_related("account")
+    shown = Q(cancelled_at__isnull=True)
+    if with_cancelled_since is not None:
+        shown |= Q(cancelled_at__gte=with_cancelled_since)
+    rows = rows.filter(shown)
+    rows = rows.filter(
+        Q(is_team_only=False) | Q(account__in=visible_to(viewer, Account, Permission.TEAM_NOTES).values("pk"))
+    )
+    if is_sealed:
+        rows = rows.sealed()  # type: ignore[attr-defined]
+    items = expanded(rows.order_by("starts_at", "pk")[:MOST_ITEMS], start, end)
+    for source in _sources.values():
+        items += source.gather(accounts, start, end)
+    return sorted(items, key=lambda item: (item.starts_at, item.ends_at, item.uid))
+
+
+def coming(user: Any, now: datetime, *, weeks: int, limit: int) -> list[Item]:
+    """Return what is coming for all accounts that the user sees, the soonest first."""
+    accounts = visible_to(user, Account, Permission.CALENDAR_VIEW).filter(status=AccountStatus.ACTIVE)
+    return items_for(accounts, now, now + timedelta(weeks=weeks), viewer=user)[:limit]
+
+
+def reviews_due(accounts: QuerySet[Account], start: datetime, end: datetime) -> list[Item]:
+    """Return the days on which accounts are to be reviewed; one query."""
+    rows = ReviewSchedule.objects.filter(
+        account__in=accounts.order_by().values("pk"), next_on__gte=start.date(), next_on__lt=end.date()
+    ).select_related("account")
+    found = []
+    for row in rows:
+        assert row.next_on is not None
+        at = datetime.combine(row.next_on, time(), UTC)
+        found.append(
+            Item(
+                at,
+                at + timedelta(days=1),
+                CalendarKind.REVIEW.value,
+                "Steady-state review due",
+                "UTC",
+                account=row.account,
+                is_all_day=True,
+                url=reverse("accounts:review-list", args=[row.account.ref]),
+                uid=f"review-{row.account.ref}",
+                sequence=int((row.updated_at - datetime(2020, 1, 1, tzinfo=UTC)).total_seconds()),
+                changed_at=row.updated_at,
+            )
+        )
+    return found
+
+
+# --- what holds changes back -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Freeze:
+    """A time in which nothing is to be changed: a freeze, or the provider's maintenance. Times are aware UTC."""
+
+    ref: str
+    title: str
+    kind: str
+    scope: str
+    starts_at: datetime
+    ends_at: datetime
+
+    @property
+    def says(self) -> str:
+        """The sentence for people. It stands in journals, so the title, in which somebody may be named, is not in it."""
+        return f"{self.what} is in force until {self.ends_at:%Y-%m-%d %H:%M} UTC."
+
+    @property
+    def what(self) -> str:
+        """What it is, at the beginning of a sentence."""
+        return "A freeze" if self.kind == CalendarKind.FREEZE else "The provider's maintenance"
+
+
+def freezes_between(account: Account, start: datetime, end: datetime) -> list[Freeze]:
+    """Return what holds changes back at some moment of [start, end) for an account, the earliest first; one query or two."""
+    rows = entries_for(Account.objects.filter(pk=account.pk)).filter(
+        kind__in=HOLDS_BACK, cancelled_at__isnull=True
+    )
+    listed = touching(rows, start, end).select_related("account").order_by("starts_at", "pk")
+    return sorted(
+        (
+            Freeze(str(item.entry.ref), item.title, item.kind, item.scope, item.starts_at, item.ends_at)
+            for item in expanded(listed, start, end)
+        ),
+        key=lambda one: (one.starts_at, one.ends_at),
+    )
+
+
+def freezes_at(account: Account, at: datetime) -> list[Freeze]:
+    """Return what holds changes back for an account at a moment; the one that ends last comes last."""
+    found = freezes_between(account, at, at + timedelta(microseconds=1))
+    return sorted(found, key=lambda one: one.ends_at)
+
+
+def next_freeze(account: Account, at: datetime, until: datetime) -> Freeze | None:
+    """Return the first freeze that begins after `at` and before `until`; None if none does."""
+    return next((one for one in freezes_between(account, at, until) if one.starts_at > at), None)
+
+
+# --- feeds -------------------------------------------------------------------------------------------------
+
+
+def feeds_of(user: Any) -> QuerySet[CalendarFeed]:
+    """Return a user's feeds that are not revoked."""
+    return (
+        CalendarFeed.objects.filter(user=user, revoked_at__isnull=True)
+        .select_related("account")
+        .order_by("-pk")
+    )

@@ -1,0 +1,183 @@
+"""Scale-downs mind the account's calendar: warned of, not started, not resumed, unless a lead overrides it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from accounts.calendar import selectors
+from accounts.models import Account
+from portal.audit.models import AuditEntry
+from portal.errors import NotPermitted, Refused
+from portal.runs import registry
+from portal.runs.models import JournalEntry, Run
+from portal.runs.types import RunStatus
+from scaledown import driver, services
+from scaledown.models import FreezeOverride, PlanStatus
+from tests import factories as make
+from tests.pages.test_pages import approved, drafted, page, url
+from tests.scaledown.machine_cases import Desk as Machine
+from tests.scaledown.rows import desk
+
+REASON = "The contract ends tonight."
+
+
+@pytest.fixture
+def here(db):
+    if registry.registered(services.KIND) is None:
+        registry.register_kind(services.KIND, lambda: None)
+    return desk()
+
+
+def freeze(here, *, hours=2, ahead=0, **fields):
+    now = timezone.now()
+    starts = now + timedelta(hours=ahead, minutes=-1)
+    return make.calendar_entry(
+        account=here.account, starts_at=starts, ends_at=starts + timedelta(hours=hours), **fields
+    )
+
+
+def lead_of(here):
+    return make.launch_manager(here.account.team, "Lea Lead", role="lead")
+
+
+def start(plan, actor, **more):
+    return services.start_run(plan, actor=actor, seen_digest=plan.digest, **more)
+
+
+def warned(here):
+    plan = services.submit_plan(drafted(here), actor=here.manager, pool=here.pool)
+    return {one["code"]: one["says"] for one in plan.preview["warnings"]}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("ahead", "code"), [(0, "freeze_on"), (48, "freeze_coming"), (24 * 20, None)])
+def test_the_preview_warns_of_a_freeze_that_is_on_or_comes_up(here, ahead, code):
+    assert not {"freeze_on", "freeze_coming"} & set(warned(here))
+    freeze(here, ahead=ahead, title="Secret title")
+    found = warned(here)
+    assert {"freeze_on", "freeze_coming"} & set(found) == ({code} if code else set())
+    assert "Secret title" not in str(found)
+
+
+@pytest.mark.django_db
+def test_nothing_starts_into_a_freeze_unless_a_lead_says_why(here):
+    plan = approved(here)
+    freeze(here)
+    with pytest.raises(Refused, match="A freeze is in force") as refused:
+        start(plan, here.manager)
+    assert refused.value.code == "freeze"
+    with pytest.raises(NotPermitted):
+        start(plan, here.manager, override_reason=REASON)
+    lead = lead_of(here)
+    with pytest.raises(Refused, match="say why"):
+        start(plan, lead)
+    plan.refresh_from_db()
+    assert (plan.status, Run.objects.count()) == (PlanStatus.APPROVED, 0)
+    run = start(plan, lead, override_reason=REASON)
+    assert FreezeOverride.objects.get().run == run
+    entry = AuditEntry.objects.get(what="run.freeze_overridden")
+    assert entry.reason == REASON
+    assert JournalEntry.objects.filter(run=run, kind="freeze_overridden").exists()
+    assert "freeze" not in driver.facts(run)
+
+
+@pytest.mark.django_db
+def test_what_counts_is_the_moment_at_which_the_window_opens(here):
+    freeze(here, hours=1)
+    later = timezone.now() + timedelta(hours=3)
+    plan = approved(here, window_start=later, window_end=later + timedelta(hours=6))
+    assert start(plan, here.manager).status == RunStatus.SCHEDULED
+
+
+@pytest.mark.django_db
+def test_a_window_that_opens_into_a_freeze_is_refused_at_the_start(here):
+    later = timezone.now() + timedelta(hours=3)
+    plan = approved(here, window_start=later, window_end=later + timedelta(hours=6))
+    freeze(here, ahead=2, hours=4)
+    with pytest.raises(Refused, match="A freeze is in force"):
+        start(plan, here.manager)
+
+
+@pytest.mark.django_db
+def test_a_freeze_entered_meanwhile_holds_a_run_that_has_not_begun_and_one_that_rests(here):
+    run = start(approved(here), here.manager)
+    assert "freeze" not in driver.facts(run)
+    entry = freeze(here)
+    held = driver.facts(run)
+    assert "A freeze is in force" in held["freeze"]
+    assert held["freeze_until"] == entry.ends_at
+    running = {**run.progress, "preflight_due": False}
+    Run.objects.filter(pk=run.pk).update(status="running", progress=running)
+    run.refresh_from_db()
+    # A run in full swing is let be: a node on its way is finished.
+    assert "freeze" not in driver.facts(run)
+    Run.objects.filter(pk=run.pk).update(status="paused")
+    run.refresh_from_db()
+    assert "freeze" in driver.facts(run)
+    with pytest.raises(Refused, match="Resume it after that"):
+        services.command(run, "resume", actor=here.manager)
+    lead = lead_of(here)
+    with pytest.raises(Refused, match="say why"):
+        services.command(run, "resume", actor=lead)
+    services.command(run, "resume", actor=lead, reason=REASON)
+    assert "freeze" not in driver.facts(run)
+    # Overridden is this freeze, and not the next one.
+    freeze(here, title="Another")
+    assert "freeze" in driver.facts(run)
+
+
+@pytest.mark.django_db
+def test_the_page_of_the_start_says_what_is_in_the_way(here, client):
+    plan = approved(here)
+    freeze(here, title="Black Friday")
+    client.force_login(here.manager)
+    shown = page(client.get(url("plan-start", plan)))
+    assert "A freeze is in the way" in shown
+    assert "“Black Friday”" in shown
+    body = {"digest": plan.digest, "typed_name": "3 servers"}
+    refused = client.post(url("plan-start", plan), body)
+    assert "Nothing was started" in page(refused, 422)
+    client.force_login(lead_of(here))
+    assert client.post(url("plan-start", plan), {**body, "reason": REASON}).status_code == 302
+
+
+@pytest.mark.django_db
+def test_the_calendar_shows_events_and_change_windows(here):
+    later = timezone.now() + timedelta(hours=3)
+    approved(here, window_start=later, window_end=later + timedelta(hours=6))
+    accounts = Account.objects.filter(pk=here.account.pk)
+    now = timezone.now()
+    shown = selectors.items_for(accounts, now, now + timedelta(days=2), viewer=here.manager)
+    assert [(one.kind, one.starts_at) for one in shown] == [("window", later)]
+    event = here.event
+    past = selectors.items_for(
+        accounts, event.starts_at, event.starts_at + timedelta(minutes=5), viewer=here.manager
+    )
+    assert ("event", event.name) in {(one.kind, one.title) for one in past}
+
+
+# --- the machine, without a database ------------------------------------------------------------------------
+
+
+def frozen(machine):
+    plain = machine.facts
+    until = machine.now + timedelta(hours=1)
+    machine.facts = lambda: replace(plain(), freeze="A freeze is in force until then.", freeze_until=until)
+    return until
+
+
+def test_a_run_waits_for_the_end_of_a_freeze_before_its_first_change_and_then_begins():
+    machine = Machine()
+    until = frozen(machine)
+    machine.look()
+    assert machine.status is RunStatus.SCHEDULED
+    assert machine.progress.waiting.code == "freeze"
+    assert machine.progress.waiting.until == until
+    assert machine.progress.started_at is None
+    del machine.facts
+    machine.look()
+    assert machine.status is RunStatus.RUNNING
