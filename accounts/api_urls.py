@@ -10,6 +10,7 @@ from accounts.calendar.api_urls import urlpatterns as calendar
 from accounts.cases.api_urls import urlpatterns as cases
 from accounts.contact_files.api_urls import urlpatterns as contact_files
 from accounts.contacts.api_urls import urlpatterns as contacts
+from accounts.reach.api_urls import urlpatterns as reach
 from accounts.reviews.api_urls import urlpatterns as reviews
 from accounts.webhooks.api_urls import urlpatterns as webhooks
 
@@ -32,6 +33,7 @@ urlpatterns = [
     path("accounts/<uuid:account_ref>/events", events_api.AccountEventsApi.as_view(), name="api-events"),
     *contact_files,
     *contacts,
+    *reach,
     path("accounts/<uuid:account_ref>/connections", api.ConnectionListApi.as_view(), name="api-connections"),
     path("connections/<uuid:connection_ref>", api.ConnectionApi.as_view(), name="api-connection"),
     path(

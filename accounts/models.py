@@ -590,4 +590,5 @@ from accounts.calendar import models as _calendar  # noqa: E402,F401
 from accounts.cases import models as _cases  # noqa: E402,F401
 from accounts.contact_files import models as _contact_files  # noqa: E402,F401
 from accounts.contacts import models as _contacts  # noqa: E402,F401
+from accounts.reach import models as _reach  # noqa: E402,F401
 from accounts.reviews import models as _reviews  # noqa: E402,F401

@@ -19,6 +19,10 @@ PURPOSES = (
     Purpose("login_changed", Kind.PERSONAL, "How you log in was changed", in_portal=False),
     Purpose("mail_confirm", Kind.PERSONAL, "Confirm your new mail address", is_secret=True, in_portal=False),
     Purpose("mail_in_use", Kind.PERSONAL, "Somebody gave your mail address as theirs", in_portal=False),
+    # Somebody is waiting for the answer: at once, whatever the hour, and again where nobody knows whether it arrived.
+    Purpose("reach_asked", Kind.PERSONAL, "You are asked to answer", is_secret=True, in_portal=False),
+    Purpose("reach_nobody", Kind.HALT, "Nobody of an account answered"),
+    Purpose("reach_ended", Kind.NOTICE, "Whom you asked for answered, or nobody did"),
     Purpose("mail_changed", Kind.PERSONAL, "The mail address of your log-in was changed", in_portal=False),
 )
 

@@ -34,4 +34,6 @@ def tidy() -> None:
 
 
 # Celery looks for the tasks of an app in this file alone.
+# Celery looks for tasks in an app's `tasks` module: those of its packages are named here.
+from accounts.reach import tasks as _reach_tasks  # noqa: E402,F401
 from accounts.reviews.tasks import look_at_accounts, remind_action_owners  # noqa: E402,F401

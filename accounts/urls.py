@@ -11,6 +11,7 @@ from accounts.calendar.urls import urlpatterns as calendar
 from accounts.cases.urls import urlpatterns as cases
 from accounts.contact_files.urls import urlpatterns as contact_files
 from accounts.contacts.urls import urlpatterns as contacts
+from accounts.reach.urls import urlpatterns as reach
 from accounts.reviews.urls import urlpatterns as reviews
 from accounts.webhooks.urls import urlpatterns as webhooks
 
@@ -27,6 +28,7 @@ urlpatterns = [
     ),
     *contact_files,
     *contacts,
+    *reach,
     path(
         "accounts/<uuid:account_ref>/connections/add/", views.ConnectionAdd.as_view(), name="connection-add"
     ),

@@ -84,6 +84,7 @@ class Permission(Enum):
     SAMPLE_ADD = ("capacity:write", "add samples, ceilings, forecasts, probes and events")
     CASE_ANSWER = ("cases:write", "answer and move every support case of the account")
     # approver
+    CONTACT_REACH = ("contacts:reach", "reach contacts, run reach tests and log calls")
     PLAN_APPROVE = ("approvals:write", "approve and reject for the customer")
     RUN_PAUSE = ("scaledown:run", "pause runs")
     RUN_ABORT = ("scaledown:run", "abort runs")
@@ -150,6 +151,7 @@ _EDITOR = _VIEWER | {
     _P.CASE_ANSWER,
 }
 _APPROVER = _EDITOR | {
+    _P.CONTACT_REACH,
     _P.PLAN_APPROVE,
     _P.RUN_PAUSE,
     _P.RUN_ABORT,

@@ -47,6 +47,11 @@ app.conf.beat_schedule = {
     "accounts-tidy": {"task": "accounts.tasks.tidy", "schedule": 3600.0},
     "accounts-standings": {"task": "accounts.tasks.look_at_accounts", "schedule": 300.0},
     "accounts-action-reminders": {"task": "accounts.tasks.remind_action_owners", "schedule": 1800.0},
+    "accounts-reach": {
+        "task": "accounts.reach.tasks.advance",
+        "schedule": 2.0,
+        "options": {"expires": 10.0},
+    },
     "scaledown-expire": {"task": "scaledown.tasks.expire", "schedule": 60.0},
 }
 install(app)

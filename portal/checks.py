@@ -97,6 +97,8 @@ def what_is_wrong() -> list[CheckMessage]:
         wrong(3, "SECRET_KEY is not set or shorter than 50 characters. Set a long random text.")
     if not settings.AUDIT_KEY:
         wrong(4, "AUDIT_KEY is not set. Set a long random text and keep it outside of the database.")
+    for number, says in reach_gateway_trouble():
+        wrong(number, says)
     if not settings.ALLOWED_HOSTS or "*" in settings.ALLOWED_HOSTS:
         wrong(5, "ALLOWED_HOSTS must name the hosts under which the portal is reached, and not “*”.")
     if settings.SIMULATOR_URL:
@@ -109,6 +111,29 @@ def what_is_wrong() -> list[CheckMessage]:
         wrong(31, "MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN is only for DESK_MODE: security keys need https.")
     if not settings.SECURE_SSL_REDIRECT and not settings.BEHIND_PROXY:
         wrong(9, "SECURE_SSL_REDIRECT is off and BEHIND_PROXY is not set: pages would go over plain http.")
+    return found
+
+
+def reach_gateway_trouble() -> list[tuple[int, str]]:
+    """Return (number, sentence) for each thing wrong with how text messages and calls are sent."""
+    from portal.webhooks.signing import key_of
+
+    if not settings.REACH_GATEWAY_URL:
+        return []
+    found: list[tuple[int, str]] = []
+    if not settings.REACH_GATEWAY_URL.startswith(("https://", "http://")):
+        found.append(
+            (45, "REACH_GATEWAY_URL is no web address. Set the address that takes text messages and calls.")
+        )
+    try:
+        key_of(settings.REACH_GATEWAY_SECRET)
+    except ValueError:
+        found.append(
+            (
+                46,
+                "REACH_GATEWAY_SECRET is no secret of the gateway: `whsec_` and 24 to 64 random bytes in base64.",
+            )
+        )
     return found
 
 

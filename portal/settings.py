@@ -300,6 +300,9 @@ SPECTACULAR_SETTINGS = {
         "Grade": "accounts.reviews.grades.GRADES",
         "HandGrade": "accounts.reviews.serializers.HAND_GRADES",
         "RolesEnum": "accounts.models.ContactRole",
+        "ReachKind": "accounts.reach.models.ReachKind",
+        "ReachState": "accounts.reach.models.ReachState",
+        "ReachGatewayState": "accounts.reach.models.GatewayState",
         "OtherPartyKind": "accounts.contacts.models.OtherKind",
         "CoverageRole": "accounts.contacts.serializers.RULE_ROLES",
         "ResponsibleKind": "accounts.contacts.serializers.RESPONSIBLE_KINDS",
@@ -331,6 +334,9 @@ IDENTITY_HOSTS: list[str] = [
 CLOUD_RATE_FACTOR = number("CLOUD_RATE_FACTOR", 20.0 if DESK_MODE else 1.0)
 SIMULATOR_URL = env.str("SIMULATOR_URL", default="")
 WATCHDOG_URL = env.str("WATCHDOG_URL", default="")
+# The operator's way to text messages and calls (a webhook), and the secret that signs both directions (`whsec_…`).
+REACH_GATEWAY_URL = env.str("REACH_GATEWAY_URL", default="")
+REACH_GATEWAY_SECRET = env.str("REACH_GATEWAY_SECRET", default="")
 # Where a worker answers Prometheus (host:port); none unless set.
 METRICS_LISTEN = env.str("METRICS_LISTEN", default="")
 

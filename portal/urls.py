@@ -24,6 +24,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("portal.notify.urls")),
     path("", include("accounts.me_urls")),
     path("", include("accounts.urls")),
+    path("", include("accounts.reach.public_urls")),
     path("", include("capacity.urls")),
     path("", include("scaledown.urls")),
     path("api/docs/", views.Docs.as_view(), name="api-docs"),

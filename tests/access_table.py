@@ -26,6 +26,7 @@ from django.utils import timezone
 from accounts.contact_files.services import begin_import
 from accounts.contacts.models import CoverageOverride, OtherParty, Rotation, RotationMember
 from accounts.models import Membership, TeamMembership
+from accounts.reach.models import ReachTry
 from accounts.sessions import ref_of
 from portal.runs.models import Run, Standstill
 from scaledown.canonical import plan_to_plain
@@ -73,6 +74,8 @@ class Row:
     """Whether a stranger who holds its secret address reads the account's name there."""
 
 
+_REACH = {"kind": "test", "role": "billing", "reason": "The matrix.", "message": "Please press the button."}
+_REACH_FORM = {**_REACH, "wait_minutes": "5", "tries": "2"}
 _FILE = "name,email\r\nMaja,maja@x.example\r\n"
 
 
@@ -179,6 +182,23 @@ ROWS: dict[tuple[str, str], Row] = {
     ("accounts:contact-list", "GET"): Row(VIEWERS),
     ("accounts:contact-list-csv", "GET"): Row(EXPORTERS),
     ("accounts:contact-list-csv", "POST"): Row(EXPORTERS, body={"reason": "moving to a new address book"}),
+    ("accounts:reach-list", "GET"): Row(VIEWERS),
+    ("accounts:reach-start", "POST"): Row(APPROVERS, body=_REACH_FORM, answers=frozenset({422})),
+    ("accounts:reach-detail", "GET"): Row(VIEWERS),
+    ("accounts:reach-stop", "POST"): Row(APPROVERS),
+    ("accounts:reach-outcome", "POST"): Row(
+        APPROVERS, body={"outcome": "voicemail"}, answers=frozenset({302, 409})
+    ),
+    ("reach-answer", "GET"): Row(EVERYBODY, "public", answers=frozenset({404})),
+    ("reach-answer", "POST"): Row(EVERYBODY, "public", answers=frozenset({404})),
+    ("reach-hook", "POST"): Row(EVERYBODY, "public", answers=frozenset({401})),
+    ("api-reaches", "GET"): Row(VIEWERS),
+    ("api-reaches", "POST"): Row(APPROVERS, body=_REACH, headers=COMMAND, answers=frozenset({422, 409})),
+    ("api-reach", "GET"): Row(VIEWERS),
+    ("api-reach-stop", "POST"): Row(APPROVERS, body={}, headers=COMMAND),
+    ("api-reach-outcome", "POST"): Row(
+        APPROVERS, body={"outcome": "voicemail"}, headers=COMMAND, answers=frozenset({200, 409})
+    ),
     ("accounts:contact-import-begin", "GET"): Row(EDITORS),
     ("accounts:contact-import-begin", "POST"): Row(EDITORS, body={"text": _FILE}),
     ("accounts:contact-import", "GET"): Row(EDITORS),
@@ -863,6 +883,11 @@ REFS: dict[str, Callable[[Any], Any]] = {
         world.once("action", lambda: make.action(world.account, world.people["admin"])).ref
     ),
     "contact_ref": lambda world: world.once("contact", lambda: make.contact(world.account)).ref,
+    "answer_token": lambda world: "of-nobody",
+    "reach_ref": lambda world: make.reach(world.account, world.people["lead"]).ref,
+    "try_ref": lambda world: (
+        ReachTry.objects.get(step__reach=make.reach(world.account, world.people["lead"])).ref
+    ),
     # Each one anew: what was decided about is gone.
     "import_ref": lambda world: begin_import(world.account, _FILE, actor=world.people["editor"]).ref,
     "balancer_id": lambda world: "71",

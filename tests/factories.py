@@ -356,3 +356,18 @@ def invitation(
     return Invitation.objects.create(
         **place, email=email, role=role, digest=digest_of(token), prefix=token[:10], invited_by=by, **values
     )
+
+
+def reach(account, by, **options):
+    """A reach test under way, of one emergency contact; the one before is over."""
+    from accounts.reach import services
+    from accounts.reach.models import Reach
+
+    for held in Reach.objects.filter(account=account, state="running"):
+        services.stop_reach(held, actor=by)
+    if not account.contacts.filter(roles__contains=["emergency"]).exists():
+        contact(
+            account, name="Emma Strand", email="emma@shop.example", phone="+46701234561", roles=["emergency"]
+        )
+    said = {"role": "emergency", "kind": "test", "reason": "yearly", "message": "Please press.", **options}
+    return services.start_reach(account, actor=by, **said)

@@ -78,6 +78,15 @@ CATALOGUE: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "contacts": ("Contacts as a file", {"contacts.imported": "A file of contacts was taken in."}),
+    "reach": (
+        "Reaching people",
+        {
+            "reach.started": "Somebody is to be reached: the first person was asked.",
+            "reach.answered": "Somebody answered.",
+            "reach.nobody": "Everybody on the list was asked, and nobody answered.",
+            "reach.stopped": "Nobody is asked any more.",
+        },
+    ),
     "review": (
         "Reviews",
         {

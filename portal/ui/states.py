@@ -72,6 +72,7 @@ LOOKS: dict[str, StateLook] = {
     "confirmed": _look("confirmed", "confirmed", "good", "check"),
     "due": _look("due for confirmation", "please confirm", "wait", "clock"),
     "stale": _look("stale", "out of date", "bad", "triangle"),
+    "asked_now": _look("asked now", "asked now", "move", "clock"),
     "unconfirmed": _look("not confirmed", "not confirmed yet", "wait", "ring"),
     "bouncing": _look("mail comes back", "mail comes back", "bad", "cross"),
     "proven": _look("proven", "proven", "good", "check"),

@@ -1,0 +1,87 @@
+"""The reads behind the pages and the API of reaching people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.db.models import QuerySet
+
+from accounts.contacts.hours import reachable_at
+from accounts.contacts.proving import numbers_of
+from accounts.contacts.selectors import hours_of
+from accounts.models import Account, Contact
+from accounts.reach.escalation import ANSWERS, Outcome
+from accounts.reach.models import Reach, ReachState, ReachStep, ReachTry
+
+
+@dataclass(frozen=True)
+class Row:
+    """One person of a reach as its page shows it. `contact` is None once the person is gone from the account."""
+
+    step: ReachStep
+    tries: tuple[ReachTry, ...]
+    is_current: bool
+    contact: Contact | None
+    numbers: tuple[str, ...]
+    local_time: datetime | None
+    is_reachable_now: bool | None
+
+    @property
+    def open_try(self) -> ReachTry | None:
+        """The newest try, while something can still be said of it."""
+        last = self.tries[-1] if self.tries else None
+        askable = (Outcome.WAITING, Outcome.VOICEMAIL, Outcome.NO_ANSWER)
+        return last if last is not None and last.outcome in askable else None
+
+    @property
+    def answer(self) -> ReachTry | None:
+        """The try that this person answered."""
+        return next((one for one in self.tries if one.outcome in ANSWERS), None)
+
+    @property
+    def after_s(self) -> float | None:
+        """Seconds from the asking to the answer."""
+        return self.answer.answered_s if self.answer is not None else None
+
+
+def reaches_of(account: Account) -> QuerySet[Reach]:
+    """Return an account's reaches."""
+    return Reach.objects.filter(account=account)
+
+
+def rows_of(reach: Reach, now: datetime) -> list[Row]:
+    """Return the people of a reach in their order with their tries: two queries, two more to open names."""
+    steps = list(reach.steps.select_related("contact").order_by("place"))
+    tries: dict[int, list[ReachTry]] = {}
+    for one in ReachTry.objects.filter(step__reach=reach).order_by("step__place", "number"):
+        tries.setdefault(one.step_id, []).append(one)
+    asked = [step for step in steps if step.pk in tries]
+    current = asked[-1] if asked and reach.state == ReachState.RUNNING else None
+    return [_row(step, tries.get(step.pk, []), step is current, now) for step in steps]
+
+
+def _row(step: ReachStep, tries: list[ReachTry], is_current: bool, now: datetime) -> Row:
+    contact = step.contact
+    return Row(
+        step=step,
+        tries=tuple(tries),
+        is_current=is_current,
+        contact=contact,
+        numbers=tuple(numbers_of(contact)) if contact is not None else (),
+        local_time=now.astimezone(ZoneInfo(contact.time_zone)) if contact is not None else None,
+        is_reachable_now=reachable_at(hours_of(contact), now) if contact is not None else None,
+    )
+
+
+def running_of(account: Account) -> Reach | None:
+    """Return the reach of an account that is under way, None if there is none."""
+    return Reach.objects.filter(account=account, state=ReachState.RUNNING).first()
+
+
+def last_test(account: Account) -> Any:
+    """Return the newest reach test of an account that came to an end: for the review's facts."""
+    over = (ReachState.ANSWERED, ReachState.NOBODY)
+    return Reach.objects.filter(account=account, kind="test", state__in=over).order_by("-pk").first()

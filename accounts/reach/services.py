@@ -1,0 +1,503 @@
+"""Reaching somebody: start, each move, each answer, the end; on record in its transaction.
+
+A worker makes the moves (`advance_due`); people and links bring answers, which make the next move at once. Everything
+rests on rows, so a worker may die anywhere and a move may be asked for twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.core import signing
+from django.db import transaction
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.changes import check_active
+from accounts.contacts.models import ProvenHow, ProvenKind, UsedBy
+from accounts.contacts.proving import digest_of
+from accounts.contacts.selectors import Callee, call_order, record_use
+from accounts.contacts.services import prove_channel
+from accounts.members import lock_account
+from accounts.models import Account, Contact, ContactRole, User
+from accounts.reach import escalation
+from accounts.reach.escalation import (
+    BY_HAND,
+    FINAL,
+    Answered,
+    Ask,
+    NobodyAnswered,
+    Outcome,
+    Pace,
+    Tried,
+    WaitUntil,
+    next_move,
+)
+from accounts.reach.models import GatewayState, Reach, ReachKind, ReachState, ReachStep, ReachTry
+from portal.audit.services import record, snapshot
+from portal.audit.subjects import Sealer, named
+from portal.errors import Refused, StaleState
+from portal.events.services import emit
+from portal.notify.registry import Urgency, audience
+from portal.notify.services import tell, tell_all
+
+MOST_PEOPLE = 20
+LONGEST_MESSAGE = 500
+# Sooner than a person opens a mail, reads it and presses: a program that opens every link (spec, contacts).
+TOO_SOON = timedelta(seconds=5)
+LINK_SALT = "accounts.reach.answer"
+_ASKABLE = frozenset({Outcome.WAITING, Outcome.VOICEMAIL, Outcome.NO_ANSWER})
+
+
+def whom_to_ask(account: Account, role: str, at: datetime, *, with_asleep: bool) -> list[Callee]:
+    """Return who would be asked, in order: those with a way, and unless `with_asleep` none for whom it is no hour."""
+    return [
+        one
+        for one in call_order(account, role, at)
+        if one.can_be_called and (with_asleep or one.is_reachable_now is not False)
+    ][:MOST_PEOPLE]
+
+
+@transaction.atomic
+def start_reach(
+    account: Account,
+    *,
+    role: str,
+    kind: str,
+    reason: str,
+    message: str,
+    actor: User,
+    pace: Pace | None = None,
+    with_asleep: bool = False,
+) -> Reach:
+    """Begin to ask the people of a role one after the other. The first is asked before this returns.
+
+    Raises Refused without a reason or a message, where nobody can be asked, and while another one of the account is
+    under way.
+    """
+    pace = pace or Pace()
+    locked = lock_account(account)
+    check_active(locked)
+    reason, message = " ".join(reason.split())[:LONGEST_MESSAGE], " ".join(message.split())
+    if role not in ContactRole.values or kind not in ReachKind.values:
+        raise Refused("There is no such role, or no such kind of reach.", code="invalid")
+    if not reason:
+        raise Refused("Say why they are to be reached: the reason stays on record.", code="reason_missing")
+    if not message:
+        raise Refused("Say what they are to be told.", code="message_missing")
+    if len(message) > LONGEST_MESSAGE:
+        raise Refused(f"What they are told has at most {LONGEST_MESSAGE} characters.", code="invalid")
+    if Reach.objects.filter(account=locked, state=ReachState.RUNNING).exists():
+        raise StaleState(
+            "Somebody of this account is being reached already. Follow that one, or stop it first.",
+            code="reach_running",
+        )
+    now = timezone.now()
+    people = whom_to_ask(locked, role, now, with_asleep=with_asleep)
+    if not people:
+        raise Refused(
+            f"Nobody can be asked as {role} contact now: nobody has the role and a way to be reached"
+            f"{'' if with_asleep else ', or it is outside of their hours'}. Nobody was asked.",
+            code="nobody_to_ask",
+        )
+    sealer = Sealer([*(one.contact for one in people), actor])
+    reach = Reach.objects.create(
+        account=locked,
+        kind=kind,
+        role=role,
+        message=sealer.text(message),
+        reason=sealer.text(reason),
+        wait_s=pace.wait_s,
+        tries=pace.tries,
+        started_at=now,
+        next_at=now,
+        by_ref=str(actor.ref),
+        by_name=sealer.name(actor),
+    )
+    ReachStep.objects.bulk_create(
+        ReachStep(
+            reach=reach,
+            place=place,
+            contact=one.contact,
+            contact_ref=one.contact.ref,
+            contact_name=sealer.name(one.contact),
+        )
+        for place, one in enumerate(people, 1)
+    )
+    record(
+        "reach.started",
+        actor=actor,
+        account=locked,
+        subject=reach,
+        after={"kind": kind, "role": role, "people": len(people), "wait_s": pace.wait_s, "tries": pace.tries},
+        reason=reason,
+        people=[one.contact for one in people],
+    )
+    emit("reach.started", account=locked, subject=reach, data={"kind": kind, "role": role}, actor=actor)
+    return _advance(_locked(reach.pk), now)
+
+
+def advance_due(now: datetime, *, limit: int = 50) -> int:
+    """Make the next move of every reach that is due; return how many. Safe to call by any number of workers at once."""
+    due = Reach.objects.filter(state=ReachState.RUNNING, next_at__lte=now).order_by("next_at")
+    made = 0
+    for pk in list(due.values_list("pk", flat=True)[:limit]):
+        with transaction.atomic():
+            locked = (
+                Reach.objects.select_for_update(skip_locked=True, of=("self",))
+                .select_related("account")
+                .filter(pk=pk, state=ReachState.RUNNING, next_at__lte=now)
+                .first()
+            )
+            if locked is not None:
+                _advance(locked, now)
+                made += 1
+    return made
+
+
+# --- answers -------------------------------------------------------------------------------------------------
+
+
+def answer_token(one: ReachTry) -> str:
+    """Return what stands in the link of a try: signed, and good for as long as the reach is under way."""
+    return signing.Signer(salt=LINK_SALT).sign(one.ref.hex)
+
+
+def try_of(token: str) -> ReachTry | None:
+    """Return the try that a link is for, while it can be answered; None for a forged one and for one that is over."""
+    try:
+        ref = UUID(signing.Signer(salt=LINK_SALT).unsign(token))
+    except (signing.BadSignature, ValueError):
+        return None
+    found = ReachTry.objects.select_related("step__reach__account", "step__contact").filter(ref=ref).first()
+    return found if found is not None and _is_open(found) else None
+
+
+def _is_open(one: ReachTry) -> bool:
+    return one.step.reach.state == ReachState.RUNNING and Outcome(one.outcome) in _ASKABLE
+
+
+@transaction.atomic
+def answer_by_link(token: str, *, agent: str, now: datetime | None = None) -> Reach | None:
+    """Take an answer by the button behind a link; return the reach, or None where there is nothing to answer any more.
+
+    One that comes within seconds of the asking is kept as doubtful and ends nothing: the reach is still running.
+    """
+    found = try_of(token)
+    if found is None:
+        return None
+    return _answered(found.pk, channel=ProvenKind.MAIL, agent=agent, now=now or timezone.now())
+
+
+@transaction.atomic
+def answer_by_gateway(ref: UUID, *, outcome: str, now: datetime | None = None) -> bool:
+    """Take what the gateway says of a try; False for one that is unknown or over, which changes nothing."""
+    one = ReachTry.objects.select_related("step__reach").filter(ref=ref).first()
+    if one is None or not _is_open(one):
+        return False
+    if outcome == Outcome.ACKNOWLEDGED:
+        return (
+            _answered(one.pk, channel=ProvenKind.PHONE, agent="gateway", now=now or timezone.now())
+            is not None
+        )
+    reach = _locked(one.step.reach_id)
+    locked = ReachTry.objects.select_for_update().get(pk=one.pk)
+    if reach.state != ReachState.RUNNING or locked.outcome != Outcome.WAITING:
+        return False
+    _end_try(locked, Outcome(outcome), now or timezone.now(), channel=ProvenKind.PHONE)
+    _advance(reach, now or timezone.now())
+    return True
+
+
+def _answered(pk: int, *, channel: str, agent: str, now: datetime) -> Reach | None:
+    one = ReachTry.objects.select_related("step").get(pk=pk)
+    reach = _locked(one.step.reach_id)
+    locked = ReachTry.objects.select_for_update(of=("self",)).select_related("step__contact").get(pk=pk)
+    locked.step.reach = reach
+    if not _is_open(locked):
+        return None
+    is_doubtful = now - locked.asked_at < TOO_SOON
+    contact = locked.step.contact
+    if contact is not None:
+        is_mail = channel == ProvenKind.MAIL
+        value, asked = (
+            (contact.email, locked.mail_digest) if is_mail else (contact.phone, locked.phone_digest)
+        )
+        # An address that was changed since was not asked, and is not proven.
+        if value and asked == digest_of(contact, channel, value):
+            prove_channel(
+                contact,
+                kind=channel,
+                value=value,
+                how=ProvenHow.LINK,
+                actor=None,
+                is_doubtful=is_doubtful,
+                agent=agent,
+                reason="answered a reach test"
+                if reach.kind == ReachKind.TEST
+                else "answered a call for help",
+                at=now,
+            )
+    if is_doubtful:
+        locked.doubtful_at, locked.agent = now, agent[:300]
+        locked.save(update_fields=["doubtful_at", "agent"])
+        return reach
+    _end_try(locked, Outcome.ACKNOWLEDGED, now, channel=channel, agent=agent)
+    return _advance(reach, now)
+
+
+@transaction.atomic
+def log_outcome(one: ReachTry, outcome: str, *, actor: User, now: datetime | None = None) -> Reach:
+    """Keep what a named person says of a call: reached, voicemail, no answer, wrong number, refused.
+
+    Raises Refused for what is no outcome of a call, StaleState once it is over or was said already.
+    """
+    if outcome not in {found.value for found in BY_HAND}:
+        raise Refused(f"How a call went is one of {', '.join(BY_HAND)}.", code="invalid")
+    now = now or timezone.now()
+    reach = _locked(one.step.reach_id)
+    check_active(reach.account)
+    locked = ReachTry.objects.select_for_update(of=("self",)).select_related("step__contact").get(pk=one.pk)
+    locked.step.reach = reach
+    if not _is_open(locked):
+        raise StaleState(
+            "This was decided meanwhile: somebody answered, it was stopped, or the call was logged already. "
+            "Nothing was changed.",
+            code="reach_over",
+        )
+    contact = locked.step.contact
+    if contact is not None and contact.phone:
+        record_use(
+            [contact], account=reach.account, purpose_reason=reach.reason, actor=actor, way=UsedBy.CALL
+        )
+        if outcome == Outcome.REACHED:
+            prove_channel(
+                contact,
+                kind=ProvenKind.PHONE,
+                value=contact.phone,
+                how=ProvenHow.CALL,
+                actor=actor,
+                reason="answered a reach test"
+                if reach.kind == ReachKind.TEST
+                else "answered a call for help",
+                at=now,
+            )
+        elif outcome == Outcome.WRONG_NUMBER:
+            _not_right_any_more(contact, actor)
+    _end_try(locked, Outcome(outcome), now, channel=ProvenKind.PHONE, actor=actor)
+    return _advance(reach, now)
+
+
+def _not_right_any_more(contact: Contact, actor: User) -> None:
+    """A wrong number disproves "still right": the contact needs a new confirmation."""
+    locked = Contact.objects.select_for_update(of=("self",)).select_related("account").get(pk=contact.pk)
+    before = snapshot(locked)
+    locked.confirmed_on, locked.confirmed_by_name = None, ""
+    locked.save(update_fields=["confirmed_on", "confirmed_by_name", "updated_at"])
+    record(
+        "contact.wrong_number",
+        actor=actor,
+        account=locked.account,
+        subject=locked,
+        before=before,
+        after=snapshot(locked),
+        reason="Somebody else answered the number.",
+    )
+
+
+@transaction.atomic
+def stop_reach(reach: Reach, *, actor: User, now: datetime | None = None) -> Reach:
+    """Ask nobody any more. A repeat changes nothing; whoever answered stays the one who answered."""
+    locked = _locked(reach.pk)
+    if locked.state != ReachState.RUNNING:
+        return locked
+    now = now or timezone.now()
+    locked.stopped_by_name = named(actor)
+    _end(locked, ReachState.STOPPED, now)
+    record("reach.stopped", actor=actor, account=locked.account, subject=locked)
+    emit("reach.stopped", account=locked.account, subject=locked, actor=actor)
+    return locked
+
+
+# --- moves ---------------------------------------------------------------------------------------------------
+
+
+def _locked(pk: int) -> Reach:
+    """Return a reach, locked, its sealed texts as they are stored: it is written again."""
+    return Reach.objects.sealed().select_for_update(of=("self",)).select_related("account").get(pk=pk)
+
+
+def tried_of(steps: Sequence[ReachStep], tries: Sequence[ReachTry]) -> list[Tried]:
+    """Return tries as the pure core sees them."""
+    place = {step.pk: step.place for step in steps}
+    return [
+        Tried(place[one.step_id], one.number, one.asked_at, Outcome(one.outcome), one.ended_at)
+        for one in tries
+    ]
+
+
+def _advance(reach: Reach, now: datetime) -> Reach:
+    """Make moves until somebody is waited for or it is over. The reach must be locked and running."""
+    steps = list(reach.steps.select_related("contact").order_by("place"))
+    pace = Pace(reach.wait_s, reach.tries)
+    for _ in range(len(steps) * reach.tries + 2):
+        tries = list(ReachTry.objects.filter(step__reach=reach).order_by("step__place", "number"))
+        match next_move(len(steps), tried_of(steps, tries), pace, now):
+            case Ask(place, number):
+                _ask(reach, steps[place - 1], number, now)
+            case WaitUntil(at):
+                reach.next_at = at
+                reach.save(update_fields=["next_at", "updated_at"])
+                return reach
+            case Answered(place, _, after_s):
+                return _end_answered(reach, steps[place - 1], after_s, now)
+            case NobodyAnswered():
+                return _end_with_nobody(reach, now)
+    raise AssertionError(f"reach {reach.pk} finds no end")
+
+
+def _ask(reach: Reach, step: ReachStep, number: int, now: datetime) -> None:
+    contact = step.contact
+    one = ReachTry(step=step, number=number, asked_at=now)
+    has_mail = contact is not None and bool(contact.email) and contact.bouncing_since is None
+    if contact is None or not (contact.phone or has_mail):
+        # Removed, erased or changed meanwhile: the next one, at once.
+        one.outcome, one.ended_at = Outcome.NO_WAY, now
+        one.save()
+        return
+    one.mail_digest = digest_of(contact, ProvenKind.MAIL, contact.email) if has_mail else ""
+    one.phone_digest = digest_of(contact, ProvenKind.PHONE, contact.phone) if contact.phone else ""
+    if contact.phone and settings.REACH_GATEWAY_URL:
+        one.gateway, one.gateway_due_at = GatewayState.QUEUED, now
+        one.gateway_way = "sms" if contact.preferred_channel == "sms" else "voice"
+        record_use([contact], account=reach.account, purpose_reason=reach.reason, actor=None, way=UsedBy.CALL)
+    one.save()
+    if has_mail:
+        tell(
+            "reach_asked",
+            address=contact.email,
+            person=contact,
+            subject_ref=f"reach:{reach.ref}",
+            period=str(one.ref),
+            account=reach.account,
+            context={
+                "name": contact.name,
+                "time_zone": contact.time_zone,
+                "is_customer": True,
+                "is_test": reach.kind == ReachKind.TEST,
+                "role": reach.role,
+                "message": reach.message,
+                # Not `url`, which stays readable on the row: this path answers for the person.
+                "link_url": reverse("reach-answer", args=[answer_token(one)]),
+            },
+            urgency=Urgency.NOW,
+            reason=f"{reach.get_kind_display()} of the {reach.role} contacts",
+        )
+    if one.gateway == GatewayState.QUEUED:
+        from accounts.reach.tasks import wake_gateway_after_commit
+
+        wake_gateway_after_commit()
+
+
+def _end_try(
+    one: ReachTry,
+    outcome: Outcome,
+    now: datetime,
+    *,
+    channel: str = "",
+    agent: str = "",
+    actor: User | None = None,
+) -> None:
+    one.outcome, one.ended_at, one.channel = outcome, now, channel
+    one.agent = agent[:300] or one.agent
+    one.by_ref = str(actor.ref) if actor is not None else ""
+    one.by_name = named(actor)
+    if one.gateway == GatewayState.QUEUED and outcome in FINAL | escalation.ANSWERS:
+        one.gateway, one.gateway_due_at = GatewayState.NONE, None
+    one.save()
+
+
+def _end(reach: Reach, state: ReachState, now: datetime) -> None:
+    reach.state, reach.ended_at, reach.next_at = state, now, None
+    reach.save()
+    # What still waits for the gateway is not asked any more.
+    ReachTry.objects.filter(step__reach=reach, gateway=GatewayState.QUEUED).update(
+        gateway=GatewayState.NONE, gateway_due_at=None
+    )
+
+
+def _end_answered(reach: Reach, step: ReachStep, after_s: float, now: datetime) -> Reach:
+    _end(reach, ReachState.ANSWERED, now)
+    data = {
+        "kind": reach.kind,
+        "role": reach.role,
+        "place": step.place,
+        "after_s": round(after_s),
+        "in_all_s": round((now - reach.started_at).total_seconds()),
+    }
+    record(
+        "reach.answered",
+        account=reach.account,
+        subject=reach,
+        after=data,
+        people=[step.contact] if step.contact is not None else [],
+    )
+    emit("reach.answered", account=reach.account, subject=reach, data=data)
+    _tell_starter(reach, answered_by=step)
+    return reach
+
+
+def _end_with_nobody(reach: Reach, now: datetime) -> Reach:
+    _end(reach, ReachState.NOBODY, now)
+    record(
+        "reach.nobody", account=reach.account, subject=reach, after={"kind": reach.kind, "role": reach.role}
+    )
+    emit("reach.nobody", account=reach.account, subject=reach, data={"kind": reach.kind, "role": reach.role})
+    # At the end of the list the lead is told; launch managers with them.
+    people = [*audience("leads", reach.account), *audience("launch_managers", reach.account)]
+    tell_all(
+        "reach_nobody",
+        people,
+        subject_ref=f"reach:{reach.ref}",
+        account=reach.account,
+        context={**_about(reach), "people": reach.steps.count()},
+        urgency=Urgency.NOW,
+        reason="nobody on the list answered",
+    )
+    _tell_starter(reach, answered_by=None)
+    return reach
+
+
+def _tell_starter(reach: Reach, *, answered_by: ReachStep | None) -> None:
+    starter = User.objects.filter(ref=reach.by_ref, is_active=True).first()
+    if starter is None:
+        return
+    tell(
+        "reach_ended",
+        to=starter,
+        subject_ref=f"reach:{reach.ref}",
+        account=reach.account,
+        context={
+            **_about(reach),
+            "answered": answered_by is not None,
+            "who": answered_by.contact.name
+            if answered_by is not None and answered_by.contact is not None
+            else "",
+            "in_all_s": round((reach.ended_at - reach.started_at).total_seconds()) if reach.ended_at else 0,
+        },
+        urgency=Urgency.NOW,
+        reason="you asked for it",
+        people=[answered_by.contact] if answered_by is not None and answered_by.contact is not None else [],
+    )
+
+
+def _about(reach: Reach) -> dict[str, Any]:
+    return {
+        "is_test": reach.kind == ReachKind.TEST,
+        "role": reach.role,
+        "url": reverse("accounts:reach-detail", args=[reach.ref]),
+    }
