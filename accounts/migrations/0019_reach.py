@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0017_support_cases"),
+        ("accounts", "0018_calendar"),
     ]
 
     operations = [
