@@ -15,6 +15,7 @@ class AccountsConfig(AppConfig):
         """Hand in what other parts show: the navigation, the dashboard's panel, the account's tabs."""
         from accounts import audiences, erasure, known_facts, notices, panels, second_factor, sessions
         from accounts.calendar import panels as calendar_panels
+        from accounts.cases import facts as facts_of_cases
         from accounts.cases import panels as panels_of_cases
         from accounts.contact_files.services import forget_imports_with
         from accounts.reviews import panels as review_panels
@@ -28,6 +29,7 @@ class AccountsConfig(AppConfig):
         audiences.register()
         notices.register()
         panels_of_cases.register()
+        facts_of_cases.register()
         sessions.put_on_record()
         register_rotation("mfa.Authenticator", second_factor.rotate_secrets)
         # First the files that may name the person: they are found by the live row.

@@ -109,6 +109,14 @@ CATALOGUE: dict[str, tuple[str, dict[str, str]]] = {
             "action.opened": "An action item was opened again.",
         },
     ),
+    "calendar": (
+        "The calendar",
+        {
+            "calendar.entered": "Something was entered into the calendar.",
+            "calendar.changed": "An entry of the calendar was changed.",
+            "calendar.cancelled": "An entry of the calendar was called off.",
+        },
+    ),
     "invitation": (
         "Invitations",
         {
