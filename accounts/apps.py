@@ -35,5 +35,6 @@ class AccountsConfig(AppConfig):
         # First the files that may name the person: they are found by the live row.
         register_eraser("contact", forget_imports_with)
         register_eraser("contact", erasure.empty_contact)
+        register_eraser("otherparty", erasure.empty_party)
         register_eraser("user", erasure.empty_user)
         register_eraser("invitation", erasure.empty_invitation)

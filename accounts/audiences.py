@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from accounts.models import Account, AccountRole, Contact, ContactRole, Membership, TeamMembership, TeamRole
+from django.utils import timezone
+
+from accounts.contacts.selectors import call_order
+from accounts.models import Account, AccountRole, ContactRole, Membership, TeamMembership, TeamRole
 from portal.notify.registry import Recipient, register_audience
 
 
@@ -41,16 +44,28 @@ def leads(account: Account) -> list[Recipient]:
     return [Recipient(user=row.user) for row in rows.select_related("user").order_by("pk")]
 
 
+def editors(account: Account) -> list[Recipient]:
+    """Return who of the customer's may change and confirm contacts."""
+    return _members(account, [AccountRole.EDITOR, AccountRole.APPROVER, AccountRole.ADMIN])
+
+
 def emergency(account: Account) -> list[Recipient]:
-    """Return the customer's emergency contacts who have a mail address, in the order in which they are called."""
-    rows = Contact.objects.filter(account=account, roles__contains=[ContactRole.EMERGENCY]).exclude(email="")
+    """Return the customer's emergency contacts whom mail reaches, whoever is on duty first, in the order of call."""
+    called = call_order(account, ContactRole.EMERGENCY, timezone.now())
     return [
-        Recipient(address=row.email, name=row.name, time_zone=row.time_zone, is_customer=True, person=row)
-        for row in rows.order_by("escalation_order", "pk")
+        Recipient(
+            address=one.email,
+            name=one.contact.name,
+            time_zone=one.time_zone,
+            is_customer=True,
+            person=one.contact,
+        )
+        for one in called
+        if one.email and one.can_be_called
     ]
 
 
 def register() -> None:
     """Make them known; called once when the app is ready."""
-    for people in (customers, approvers, admins, launch_managers, leads, emergency):
+    for people in (customers, approvers, editors, admins, launch_managers, leads, emergency):
         register_audience(people.__name__, people)

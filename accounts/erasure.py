@@ -15,6 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.cases.services import forget_strangers
+from accounts.contacts.models import ContactUse, OtherParty, Rotation, RotationMember
 from accounts.members import reached_by, remove_from_team, remove_member
 from accounts.models import (
     Account,
@@ -148,7 +149,7 @@ def erase_account(account: Account, *, typed_name: str, actor: User | None, reas
     end_endpoints(locked, actor=actor, reason="the account was erased")
     forget_strangers(locked)
     forget_account(locked)
-    people: list[User | Contact | Invitation] = []
+    people: list[User | Contact | Invitation | OtherParty] = []
 
     said = AuditEntry.objects.filter(account_ref=locked.ref, subject_type="accounts.contact").exclude(
         subject_ref=""
@@ -158,6 +159,15 @@ def erase_account(account: Account, *, typed_name: str, actor: User | None, reas
     people += rows.values()
     for ref in sorted(contacts | set(rows)):
         erase_subject(Subject("contact", ref), by_ref=by_ref)
+    said = AuditEntry.objects.filter(account_ref=locked.ref, subject_type="accounts.otherparty").exclude(
+        subject_ref=""
+    )
+    parties = {row.ref: row for row in OtherParty.objects.filter(account=locked)}
+    people += parties.values()
+    for ref in sorted({UUID(ref) for ref in said.values_list("subject_ref", flat=True)} | set(parties)):
+        erase_subject(Subject("otherparty", ref), by_ref=by_ref)
+    Rotation.objects.filter(account=locked).delete()
+    ContactUse.objects.filter(account=locked).delete()
     invitations = list(Invitation.objects.filter(account=locked))
     people += invitations
     for invitation in invitations:
@@ -214,6 +224,11 @@ def empty_invitation(ref: UUID) -> None:
     forget_about(f"invitation:{ref}")
 
 
+def empty_party(ref: UUID) -> None:
+    """Remove the live row of another party that was erased with its account."""
+    OtherParty.objects.filter(ref=ref).delete()
+
+
 def _empty_confirmations(ref: UUID) -> None:
     """Take the user out of the contacts that they were the last to confirm, under whichever name they had then."""
     confirmed = AuditEntry.objects.filter(what="contact.confirmed")
@@ -236,6 +251,7 @@ def empty_user(ref: UUID) -> None:
     if user is None:
         return
     _empty_confirmations(ref)
+    RotationMember.objects.filter(user=user).delete()
     forget_answers_naming(user.name, user.email)
     for invitation in Invitation.objects.filter(email=user.email):
         erase_subject(Subject("invitation", invitation.ref))

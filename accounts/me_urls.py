@@ -5,8 +5,11 @@ from __future__ import annotations
 from django.urls import path
 
 from accounts import login_views, me_views, people_views, token_views
+from accounts.contacts.link_views import ContactLinkPage, MailBounces
 
 urlpatterns = [
+    path("about-me/<str:link_token>/", ContactLinkPage.as_view(), name="contact-link"),
+    path("mail/bounces/", MailBounces.as_view(), name="mail-bounces"),
     path("login/", login_views.LogIn.as_view(), name="login"),
     path("login/second/", login_views.LogInSecond.as_view(), name="login-second"),
     path("login/with/<slug:slug>/", login_views.OidcBegin.as_view(), name="oidc-begin"),

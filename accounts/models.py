@@ -391,6 +391,8 @@ class Contact(Referenced):
         "language",
         "bounce_says",
     )
+    # Whoever tells a contact something says for what support: the use is logged for the person to see.
+    is_used_for_support = True
     # The entry says who confirmed; the name of that other person is no value of this one.
     unrecorded_fields = ("confirmed_by_name",)
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 
 from django.conf import settings
 from django.contrib.auth.tokens import default_token_generator
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.contacts.models import UsedBy
+from accounts.contacts.uses import record_use
+from accounts.models import Account, Contact, User
 from portal.audit.facts import current_facts
-from portal.notify.registry import Kind, Purpose, register_purpose
+from portal.notify.registry import Kind, Purpose, register_purpose, register_use_log
 from portal.notify.services import tell
 
 PURPOSES = (
@@ -24,6 +27,12 @@ PURPOSES = (
     Purpose("reach_nobody", Kind.HALT, "Nobody of an account answered"),
     Purpose("reach_ended", Kind.NOTICE, "Whom you asked for answered, or nobody did"),
     Purpose("mail_changed", Kind.PERSONAL, "The mail address of your log-in was changed", in_portal=False),
+    # To contacts. What the portal asks by itself is a reminder: it waits for working hours, and is left in doubt.
+    Purpose("contact_prove", Kind.REMINDER, "Prove your mail address", is_secret=True, in_portal=False),
+    Purpose("contact_confirm", Kind.REMINDER, "Is this still right?", is_secret=True, in_portal=False),
+    Purpose("contact_see", Kind.REMINDER, "What is held about you", is_secret=True, in_portal=False),
+    Purpose("contacts_due", Kind.REMINDER, "Contacts wait to be confirmed"),
+    Purpose("contact_disowned", Kind.NOTICE, "A contact says: this is not me"),
 )
 
 
@@ -31,6 +40,17 @@ def register() -> None:
     """Make the purposes known; called once when the app is ready."""
     for purpose in PURPOSES:
         register_purpose(purpose)
+    register_use_log(_log_mails)
+
+
+def _log_mails(people: Sequence[Contact], account: Account | None, reason: str) -> None:
+    """Log who of the contacts was written to, and what for, in the account that each belongs to."""
+    by_account: dict[int, list[Contact]] = {}
+    for contact in people:
+        by_account.setdefault(contact.account_id, []).append(contact)
+    for listed in by_account.values():
+        of = account if account is not None and account.pk == listed[0].account_id else listed[0].account
+        record_use(listed, account=of, purpose_reason=reason, actor=None, way=UsedBy.MAIL)
 
 
 def tell_reset_link(user: User) -> None:

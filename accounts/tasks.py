@@ -7,6 +7,8 @@ from celery import shared_task
 from django.utils import timezone
 
 from accounts.contact_files.services import forget_old_imports
+from accounts.contacts.asking import ask_due
+from accounts.contacts.uses import forget_old_uses
 from accounts.invitations import forget_old_sends
 from accounts.passwords import send_due_links
 
@@ -25,6 +27,9 @@ def send_reset_links() -> None:
 @shared_task(name="accounts.tasks.tidy", ignore_result=True, expires=600)
 def tidy() -> None:
     """Forget what need not be kept: invitations that ended, files of contacts that nobody decided about."""
+    uses = forget_old_uses(timezone.now())
+    if uses:
+        log.info("contact_uses_forgotten", count=uses)
     forgotten = forget_old_sends(timezone.now())
     if forgotten:
         log.info("invitation_mails_forgotten", count=forgotten)
@@ -37,3 +42,12 @@ def tidy() -> None:
 # Celery looks for tasks in an app's `tasks` module: those of its packages are named here.
 from accounts.reach import tasks as _reach_tasks  # noqa: E402,F401
 from accounts.reviews.tasks import look_at_accounts, remind_action_owners  # noqa: E402,F401
+
+
+# Lost, doubled or late, it changes nothing: whoever was asked is not due any more.
+@shared_task(name="accounts.tasks.ask_contacts", ignore_result=True, expires=600)
+def ask_contacts() -> None:
+    """Ask contacts who are due whether they are still right; their mails wait for their own working hours."""
+    asked = ask_due(timezone.now())
+    if asked:
+        log.info("contacts_asked", count=asked)

@@ -15,6 +15,7 @@ from django.utils.crypto import salted_hmac
 
 from accounts.models import LoginThrottle
 from portal.audit.facts import neighbourhood
+from portal.errors import TooOften
 
 WINDOW = timedelta(minutes=15)
 TRIES_PER_PAIR = 5
@@ -111,3 +112,18 @@ def take_mail_change(user_ref: object, email: str, *, now: datetime) -> tuple[bo
     by = salted_hmac("accounts.throttle.mail_change", str(user_ref), algorithm="sha256").hexdigest()
     may_ask = _take([(by, MAIL_CHANGES_PER_USER)], now) <= 0
     return may_ask, may_ask and _take([(mail, RESETS_PER_MAIL)], now) <= 0
+
+
+LINKS_PER_ADDRESS = 50
+
+
+def take_link(address: str | None, *, now: datetime) -> None:
+    """Count one try at a contact's link that opens nothing. Raises TooOften past 50 of an address within 15 minutes."""
+    key = salted_hmac(
+        "accounts.throttle.contact_link", neighbourhood(address), algorithm="sha256"
+    ).hexdigest()
+    wait = _take([(key, LINKS_PER_ADDRESS)], now)
+    if wait > 0:
+        raise TooOften(
+            "Too many links that open nothing were tried. Wait a quarter of an hour.", after_s=wait
+        )

@@ -44,6 +44,7 @@ app.conf.beat_schedule = {
     },
     "webhooks-tidy": {"task": "portal.webhooks.tasks.tidy", "schedule": 3600.0},
     "accounts-reset-links": {"task": "accounts.tasks.send_reset_links", "schedule": 20.0},
+    "accounts-ask-contacts": {"task": "accounts.tasks.ask_contacts", "schedule": 900.0},
     "accounts-tidy": {"task": "accounts.tasks.tidy", "schedule": 3600.0},
     "accounts-standings": {"task": "accounts.tasks.look_at_accounts", "schedule": 300.0},
     "accounts-action-reminders": {"task": "accounts.tasks.remind_action_owners", "schedule": 1800.0},

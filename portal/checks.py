@@ -168,6 +168,12 @@ def mail_trouble() -> list[tuple[int, str]]:
         found.append((46, "SUPPORT_MAIL_ADDRESS is no plain mail address such as support@in.example.net."))
     if settings.SUPPORT_MAIL_SECRET and len(settings.SUPPORT_MAIL_SECRET) < 32:
         found.append((47, "SUPPORT_MAIL_SECRET is shorter than 32 characters. Set a long random text."))
+    if settings.MAIL_BOUNCE_SECRET and (
+        len(settings.MAIL_BOUNCE_SECRET) < 32 or not settings.MAIL_BOUNCE_SECRET.isascii()
+    ):
+        found.append(
+            (48, "MAIL_BOUNCE_SECRET is shorter than 32 characters, or not ASCII. Set a longer one.")
+        )
     if not settings.DESK_MODE and not settings.PUBLIC_URL.startswith("https://"):
         found.append(
             (44, "PUBLIC_URL is not set or not https. Set the address under which people reach the portal.")

@@ -40,6 +40,8 @@ DEBUG = False
 # The fallback lets `check` run with nothing set; portal/checks.py refuses to serve with it.
 INSECURE_SECRET_KEY = "not-secret-only-for-commands-that-serve-nothing-0123456789"  # noqa: S105
 SECRET_KEY = env.str("SECRET_KEY", default=INSECURE_SECRET_KEY)
+# Keys that SECRET_KEY replaced: what was proven under them still counts.
+SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", default=[])
 # Fernet keys, newest first; the first encrypts, all decrypt (rotation).
 FIELD_KEYS: list[str] = env.list("FIELD_KEYS", default=[])
 AUDIT_KEY = env.str("AUDIT_KEY", default="")
@@ -353,6 +355,8 @@ MAIL_FROM = env.str("MAIL_FROM", default="portal@localhost.localdomain" if DESK_
 # Where people answer mails about support cases, and the secret with which the mail system hands them in. Both or neither.
 SUPPORT_MAIL_ADDRESS = env.str("SUPPORT_MAIL_ADDRESS", default="")
 SUPPORT_MAIL_SECRET = env.str("SUPPORT_MAIL_SECRET", default="")
+# With it the mail system tells of returned mails (docs/operations.md); without it nobody is listened to.
+MAIL_BOUNCE_SECRET = env.str("MAIL_BOUNCE_SECRET", default="")
 MAIL_FROM_NAME = env.str("MAIL_FROM_NAME", default="Steady State")
 # The longest time that one mail may take (s), and how long a worker may hold it; see portal/notify/sending.py.
 MAIL_DEADLINE_S = number("MAIL_DEADLINE_S", 30.0)

@@ -211,6 +211,24 @@ ROWS: dict[tuple[str, str], Row] = {
     ("accounts:contact-edit", "POST"): Row(EDITORS, body=_CONTACT),
     ("accounts:contact-confirm", "POST"): Row(EDITORS),
     ("accounts:contact-detail", "GET"): Row(VIEWERS),
+    ("accounts:contact-ask", "POST"): Row(EDITORS, body={"use": "prove"}),
+    ("accounts:contact-code", "POST"): Row(EDITORS),
+    ("accounts:contact-links-revoke", "POST"): Row(EDITORS),
+    ("accounts:contact-confirm-list", "GET"): Row(EDITORS),
+    ("accounts:contact-confirm-list", "POST"): Row(EDITORS, answers=frozenset({422})),
+    # the link is the key, and this one opens nothing
+    ("contact-link", "GET"): Row(EVERYBODY, "public", answers=frozenset({404})),
+    ("contact-link", "POST"): Row(EVERYBODY, "public", answers=frozenset({404})),
+    ("mail-bounces", "POST"): Row(EVERYBODY, "public", answers=frozenset({404})),
+    ("api-contact-ask", "POST"): Row(EDITORS, body={"use": "prove"}, headers=COMMAND),
+    ("api-contact-links-revoke", "POST"): Row(EDITORS, body={}, headers=COMMAND),
+    ("api-contact-confirm-list", "POST"): Row(
+        EDITORS,
+        body=lambda world: {
+            "contacts": [str(world.once("contact", lambda: make.contact(world.account)).ref)]
+        },
+        headers=COMMAND,
+    ),
     ("accounts:contact-prove", "POST"): Row(EDITORS, body={"channel": "phone:+46701234567"}),
     ("accounts:coverage", "GET"): Row(VIEWERS),
     ("accounts:coverage-edit", "GET"): Row(EDITORS),
@@ -839,6 +857,7 @@ ROWS |= {
 
 
 REFS: dict[str, Callable[[Any], Any]] = {
+    "link_token": lambda world: "ssk_of_nobody",
     "rotation_ref": lambda world: world.once("rotation", lambda: _rotation(world)).ref,
     "party_ref": lambda world: (
         world.once("party", lambda: OtherParty.objects.create(account=world.account, **_PARTY)).ref

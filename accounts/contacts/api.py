@@ -16,16 +16,27 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import examples
-from accounts.contacts import coverage_services, roster_services, selectors, services
-from accounts.contacts.models import CoverageOverride, OtherParty, ProvenHow, Rotation, SupportPin
+from accounts.contacts import asking, coverage_services, roster_services, selectors, services
+from accounts.contacts.models import (
+    ConfirmedBy,
+    CoverageOverride,
+    OtherParty,
+    ProvenHow,
+    Rotation,
+    SupportPin,
+)
 from accounts.contacts.proving import UNPROVEN
 from accounts.contacts.serializers import (
+    AskIn,
     CallOrderOut,
+    ConfirmedOut,
+    ConfirmListIn,
     ContactIn,
     ContactOut,
     CoverageIn,
     CoverageOut,
     DutyOut,
+    LinkOut,
     OverrideIn,
     OverrideOut,
     PartyIn,
@@ -204,7 +215,9 @@ class ContactConfirmApi(PortalAPIView):
         return self.once(
             lambda: self.show(
                 ContactOut,
-                services.confirm_contact(contact, actor=self.user, on=timezone.now().date()),
+                services.confirm_contact(
+                    contact, actor=self.user, on=timezone.now().date(), channel=ConfirmedBy.API
+                ),
             ),
             required=True,
         )
@@ -280,6 +293,87 @@ class ContactProveApi(PortalAPIView):
                 reason=data.get("reason", ""),
             )
             return self.show(ContactOut, Contact.objects.select_related("account").get(pk=contact.pk))
+
+        return self.once(effect, required=True)
+
+
+class ContactAskApi(PortalAPIView):
+    """Mail a contact a link."""
+
+    permission = Permission.CONTACT_EDIT
+
+    @documented(
+        "contacts_ask",
+        LinkOut,
+        summary="Mail a link: prove the mailbox, confirm, or see what is held",
+        request=AskIn,
+        status=201,
+        command=True,
+        example=examples.CONTACT_LINK,
+        request_example={"use": "prove"},
+        tag="contacts",
+    )
+    def post(self, request: Request, contact_ref: UUID) -> Response:
+        """The link is in the mail alone. It changes nothing until its button is pressed; one sent before ends."""
+        contact = self.find(Contact, contact_ref)
+        data = self.read(AskIn)
+
+        def effect() -> Response:
+            link = asking.send_link(contact, data["use"], actor=self.user)
+            return Response(LinkOut(link).data, status=201)
+
+        return self.once(effect, required=True)
+
+
+class ContactLinksRevokeApi(PortalAPIView):
+    """Take back a contact's links."""
+
+    permission = Permission.CONTACT_EDIT
+
+    @documented(
+        "contacts_revoke_links",
+        None,
+        summary="Take back every open link of a contact",
+        status=204,
+        command=True,
+        tag="contacts",
+    )
+    def post(self, request: Request, contact_ref: UUID) -> Response:
+        """They open nothing from then on. A repeat changes nothing."""
+        contact = self.find(Contact, contact_ref)
+
+        def effect() -> Response:
+            asking.revoke_links(contact, actor=self.user)
+            return Response(status=204)
+
+        return self.once(effect, required=True)
+
+
+class ContactConfirmListApi(PortalAPIView):
+    """Confirm several contacts."""
+
+    permission = Permission.CONTACT_EDIT
+
+    @documented(
+        "contacts_confirm_list",
+        ConfirmedOut,
+        summary="Confirm several contacts of an account at once",
+        request=ConfirmListIn,
+        command=True,
+        example={"confirmed": 2},
+        request_example={"contacts": [examples.CONTACT_REF]},
+        tag="contacts",
+    )
+    def post(self, request: Request, account_ref: UUID) -> Response:
+        """In your name, as of today; all of them or none."""
+        account = self.find(Account, account_ref)
+        data = self.read(ConfirmListIn)
+
+        def effect() -> Response:
+            count = asking.confirm_list(
+                account, data["contacts"], actor=self.user, on=timezone.now().date(), channel=ConfirmedBy.API
+            )
+            return Response(ConfirmedOut({"confirmed": count}).data)
 
         return self.once(effect, required=True)
 

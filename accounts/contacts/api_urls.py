@@ -34,4 +34,15 @@ urlpatterns = [
     path("parties/<uuid:party_ref>", api.PartyApi.as_view(), name="api-party"),
     path("accounts/<uuid:account_ref>/support-pin", api.SupportPinApi.as_view(), name="api-support-pin"),
     path("accounts/<uuid:account_ref>/duty", api.DutyApi.as_view(), name="api-duty"),
+    path("contacts/<uuid:contact_ref>/ask", api.ContactAskApi.as_view(), name="api-contact-ask"),
+    path(
+        "contacts/<uuid:contact_ref>/links/revoke",
+        api.ContactLinksRevokeApi.as_view(),
+        name="api-contact-links-revoke",
+    ),
+    path(
+        "accounts/<uuid:account_ref>/contacts/confirm",
+        api.ContactConfirmListApi.as_view(),
+        name="api-contact-confirm-list",
+    ),
 ]

@@ -236,6 +236,9 @@ class OtherParty(Referenced):
 
     account_path = "account"
 
+    # An agency may be one person: what is kept of it stands under a key of its own, as a person's does.
+    personal_fields = ("name", "customer_number", "phone", "email", "url", "how_to_reach")
+
     rule_says = {
         "party_phone_e164": "Phone: with + and country code, digits only, like +493012345678.",
         "party_can_be_reached": "Say how to reach them: a number, a mail address, a page, or in words.",

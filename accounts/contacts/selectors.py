@@ -12,7 +12,15 @@ from zoneinfo import ZoneInfo
 from django.db.models import Prefetch, Q, QuerySet
 
 from accounts.contacts import coverage
-from accounts.contacts.hours import Hours, HoursKind, is_public_holiday, moment, reachable_at, spans_of
+from accounts.contacts.hours import (
+    Hours,
+    HoursKind,
+    is_public_holiday,
+    lines_of,
+    moment,
+    reachable_at,
+    spans_of,
+)
 from accounts.contacts.models import CoverageOverride, CoverageRules, RoleDuty, Rotation, RotationMember
 from accounts.contacts.proving import Standing, numbers_of, standings
 from accounts.contacts.rotation import Duty, hand_overs_of, in_order_at, on_duty_at, shifts
@@ -21,7 +29,11 @@ from accounts.contacts.uses import record_use as record_use
 from accounts.contacts.uses import uses_of as uses_of
 from accounts.models import Account, Contact, ContactRole
 from portal.access import Permission, visible_to
+from portal.audit.models import AuditEntry
+from portal.audit.words import what_words
 from portal.lists import ListAsked, both_ways
+from portal.notify.models import Message
+from portal.notify.services import recipient_key
 from portal.search import containing
 
 CONFIRMED_FOR = timedelta(days=90)
@@ -481,3 +493,66 @@ def coverage_seen(account: Account, at: datetime) -> dict[str, Any]:
         "may_begin": not begin or override is not None,
         "override": override,
     }
+
+
+# --- what is held about a person ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Held:
+    """Everything that the portal holds about one contact in its account, for that person to read."""
+
+    details: tuple[tuple[str, str], ...]
+    proofs: Iterable[Any]
+    confirmations: Iterable[Any]
+    uses: Iterable[Any]
+    changes: Sequence[Any]
+    mails: Iterable[Any]
+
+
+_NOT_SHOWN = frozenset({"id", "ref", "account", "purpose"})
+_SHOWN_OF_EACH = 200
+
+
+def held_about(contact: Contact, at: datetime) -> Held:
+    """Return all that is held about a contact, who used it and why: at most twelve queries.
+
+    Only what belongs to this row of this account; that the same person may be listed elsewhere is for them to know.
+    """
+    details = [
+        (field.verbose_name.capitalize(), _in_words(contact, field.name))
+        for field in contact._meta.concrete_fields
+        if field.name not in _NOT_SHOWN
+    ]
+    changes = AuditEntry.objects.filter(
+        account_ref=contact.account.ref, subject_type="accounts.contact", subject_ref=str(contact.ref)
+    ).order_by("-pk")
+    mails = Message.objects.filter(
+        account=contact.account_id, recipient_key=recipient_key(None, contact.email)
+    ).order_by("-pk")
+    return Held(
+        tuple((name, value) for name, value in details if value),
+        contact.proofs.order_by("-pk")[:_SHOWN_OF_EACH],
+        contact.confirmations.order_by("-pk")[:_SHOWN_OF_EACH],
+        uses_of(contact)[:_SHOWN_OF_EACH],
+        [(entry.at, what_words(entry.what), entry.actor_name) for entry in changes[:_SHOWN_OF_EACH]],
+        mails[:_SHOWN_OF_EACH] if contact.email else [],
+    )
+
+
+def _in_words(contact: Contact, name: str) -> str:
+    value = getattr(contact, name)
+    if name == "weekly_hours":
+        return "; ".join(lines_of(spans_of(value)))
+    if name == "role_orders":
+        return ", ".join(f"{role} {order}" for role, order in value.items())
+    if name == "responsible_for":
+        return ", ".join(f"{one['kind'].replace('_', ' ')} {one['label'] or one['id']}" for one in value)
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    if isinstance(value, list):
+        return ", ".join(str(one) for one in value)
+    if isinstance(value, datetime):
+        return f"{value.astimezone(ZoneInfo(contact.time_zone)):%Y-%m-%d %H:%M} ({contact.time_zone})"
+    display = getattr(contact, f"get_{name}_display", None)
+    return str(display() if display is not None else value or "")

@@ -196,6 +196,18 @@ class AskIn(serializers.Serializer[Any]):
     use = serializers.ChoiceField(choices=LinkFor.choices)
 
 
+class ConfirmListIn(serializers.Serializer[Any]):
+    """Who is still right."""
+
+    contacts = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=200)
+
+
+class ConfirmedOut(serializers.Serializer[Any]):
+    """How many were confirmed."""
+
+    confirmed = serializers.IntegerField()
+
+
 class LinkOut(serializers.Serializer[Any]):
     """A link that was mailed. The link itself is in the mail alone."""
 

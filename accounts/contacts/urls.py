@@ -35,4 +35,16 @@ urlpatterns = [
     path("parties/<uuid:party_ref>/edit/", views.PartyEdit.as_view(), name="party-edit"),
     path("parties/<uuid:party_ref>/remove/", views.PartyRemove.as_view(), name="party-remove"),
     path("teams/<uuid:team_ref>/roster/", views.TeamRoster.as_view(), name="team-roster"),
+    path("contacts/<uuid:contact_ref>/ask/", views.ContactAsk.as_view(), name="contact-ask"),
+    path("contacts/<uuid:contact_ref>/code/", views.ContactCode.as_view(), name="contact-code"),
+    path(
+        "contacts/<uuid:contact_ref>/links/revoke/",
+        views.ContactLinksRevoke.as_view(),
+        name="contact-links-revoke",
+    ),
+    path(
+        "accounts/<uuid:account_ref>/contacts/confirm/",
+        views.ContactConfirmList.as_view(),
+        name="contact-confirm-list",
+    ),
 ]

@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.contact_files.exporting import FORMATS, export_contacts
-from accounts.contacts import coverage, coverage_services, roster_services, selectors, services
+from accounts.contacts import asking, coverage, coverage_services, roster_services, selectors, services
 from accounts.contacts.forms import (
     ContactForm,
     CoverageForm,
@@ -28,7 +28,7 @@ from accounts.contacts.forms import (
     typed,
 )
 from accounts.contacts.hours import in_words, reachable_at, spans_of
-from accounts.contacts.models import CoverageOverride, OtherParty, ProvenHow, Rotation, SupportPin
+from accounts.contacts.models import CoverageOverride, LinkFor, OtherParty, ProvenHow, Rotation, SupportPin
 from accounts.contacts.proving import standings
 from accounts.contacts.rotation import hand_overs_of
 from accounts.contacts.rotation import in_words as turns_in_words
@@ -322,6 +322,90 @@ class ContactProve(AccountPage):
         )
         messages.success(request, f"{value} is proven: {contact.name} answered on it.")
         return redirect("accounts:contact-detail", contact_ref=contact.ref)
+
+
+class ContactAsk(AccountPage):
+    """Mail a contact a link: prove the mailbox, confirm, or see what is held."""
+
+    permission = Permission.CONTACT_EDIT
+
+    def post(self, request: HttpRequest, contact_ref: UUID) -> HttpResponse:
+        """Send it; the one before for the same ends."""
+        contact = self.find(Contact, contact_ref)
+        use = request.POST.get("use", "")
+        if use not in LinkFor.values:
+            raise Refused("Choose what the link is for. Nothing was sent.", code="invalid")
+        asking.send_link(contact, use, actor=self.user)
+        messages.success(
+            request, f"A link was mailed to {contact.email}. It changes nothing until its button is pressed."
+        )
+        return redirect("accounts:contact-detail", contact_ref=contact.ref)
+
+
+class ContactLinksRevoke(AccountPage):
+    """Take back every open link of a contact."""
+
+    permission = Permission.CONTACT_EDIT
+
+    def post(self, request: HttpRequest, contact_ref: UUID) -> HttpResponse:
+        """They open nothing from now on."""
+        contact = self.find(Contact, contact_ref)
+        count = asking.revoke_links(contact, actor=self.user)
+        messages.success(request, f"{count} {'link was' if count == 1 else 'links were'} taken back.")
+        return redirect("accounts:contact-detail", contact_ref=contact.ref)
+
+
+class ContactCode(AccountPage):
+    """A code to read out on the phone."""
+
+    permission = Permission.CONTACT_EDIT
+    tab = "contacts"
+
+    def post(self, request: HttpRequest, contact_ref: UUID) -> HttpResponse:
+        """Show it this once."""
+        contact = self.find(Contact, contact_ref)
+        code = asking.make_code(contact, actor=self.user)
+        response = self.show("accounts/contacts/code.html", contact=contact, code=code)
+        response["Cache-Control"] = "no-store"
+        return response
+
+
+class ContactConfirmList(AccountPage):
+    """Confirm the whole list on one page."""
+
+    permission = Permission.CONTACT_EDIT
+    tab = "contacts"
+
+    def get(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Show everybody with what is asked of them."""
+        return self._page(self.find(Account, account_ref))
+
+    def post(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Confirm those who were ticked, in one's own name."""
+        account = self.find(Account, account_ref)
+        try:
+            refs = [UUID(text) for text in request.POST.getlist("contact")[:MOST_AT_ONCE]]
+        except ValueError:
+            raise Refused("One of them is no contact. Nobody was confirmed.", code="no_contact") from None
+        if not refs:
+            return self._page(account, problem="Tick who is still right. Nobody was confirmed.", status=422)
+        count = asking.confirm_list(account, refs, actor=self.user, on=timezone.now().date())
+        messages.success(
+            request, f"{count} {'contact is' if count == 1 else 'contacts are'} confirmed as of today."
+        )
+        return redirect("accounts:contact-list", account_ref=account.ref)
+
+    def _page(self, account: Account, *, problem: str = "", status: int = 200) -> HttpResponse:
+        rows = Contact.objects.filter(account=account).order_by("confirmed_on", "escalation_order", "pk")
+        return self.show(
+            "accounts/contacts/confirm_list.html",
+            contacts=selectors.with_freshness(list(rows[:MOST_AT_ONCE]), today=timezone.now().date()),
+            problem=problem,
+            status=status,
+        )
+
+
+MOST_AT_ONCE = 200
 
 
 # --- coverage ----------------------------------------------------------------------------------------------

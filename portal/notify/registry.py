@@ -9,7 +9,7 @@ An audience is asked for the people of one account; who they are is known to the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -93,6 +93,24 @@ def reply_to_of(subject_ref: str) -> str:
 
 
 Audience = Callable[[Any], Iterable[Recipient]]
+UseLog = Callable[[Sequence[Any], Any, str], None]
+_use_logs: list[UseLog] = []
+
+
+def register_use_log(log: UseLog) -> None:
+    """Say who logs that people who have no log-in were written to: `log(people, account, reason)`.
+
+    Such a person's model says `is_used_for_support = True`; telling them something then needs a reason.
+    """
+    if log not in _use_logs:
+        _use_logs.append(log)
+
+
+def log_use(people: Sequence[Any], account: Any, reason: str) -> None:
+    """Log that these people were written to."""
+    for log in _use_logs:
+        log(people, account, reason)
+
 
 _purposes: dict[str, Purpose] = {}
 _audiences: dict[str, Audience] = {}

@@ -31,7 +31,16 @@ from portal.errors import Refused
 from portal.notify import compose, selectors
 from portal.notify.models import MailState, Message, Preference
 from portal.notify.quiet import Quiet, may_go_at
-from portal.notify.registry import ALWAYS_ON, Kind, Purpose, Recipient, Urgency, audience, purpose_of
+from portal.notify.registry import (
+    ALWAYS_ON,
+    Kind,
+    Purpose,
+    Recipient,
+    Urgency,
+    audience,
+    log_use,
+    purpose_of,
+)
 from portal.notify.wake import wake_after_commit
 
 if TYPE_CHECKING:
@@ -106,7 +115,8 @@ def tell_all(
     `urgency` may differ between customers and others: `{True: Urgency.TODAY, False: Urgency.NOW}`. `people` (users,
     contacts) are whom the context may name beside those who are told: wherever their names, mail addresses and phone
     numbers stand in it, they are kept as tokens. Four queries, however many people; more where one of `people` has no
-    key yet.
+    key yet. Contacts serve support alone: to tell one of them anything needs a `reason`, which is logged for them to
+    see; raises ValueError without.
     """
     known = purpose_of(purpose)
     now = timezone.now()
@@ -114,6 +124,9 @@ def tell_all(
     listed = _once_each(every)
     if not listed:
         return []
+    used = [one.person for one in listed if getattr(one.person, "is_used_for_support", False)]
+    if used and not reason.strip():
+        raise ValueError(f"{purpose}: say for what support a contact is written to (reason).")
     said = list(people)
     told = [row for one in every for row in (one.user, one.person)]
     # What is told to somebody goes with them, so nobody gets a key for being told.
@@ -146,6 +159,11 @@ def tell_all(
             purpose=purpose, recipient_key__in=keys, subject_ref=subject_ref, period=period
         )
     }
+    # Whoever had it before was not used again.
+    fresh = {row.recipient_key for row in rows if found[row.recipient_key].ref == row.ref}
+    newly = [one for one in used if recipient_key(None, one.email) in fresh]
+    if newly:
+        log_use(newly, account, f"{known.title}: {reason}")
     if any(row.due_at is not None and row.due_at <= now for row in rows):
         wake_after_commit()
     return [found[key] for key in keys]
