@@ -189,6 +189,7 @@ def test_a_mail_to_an_address_that_a_contact_had_before_goes_nowhere(account):
     tell_all(
         "run_danger",
         audience("emergency", account),
+        reason="the site is in danger",
         account=account,
         subject_ref="run:1",
         context={"title": "Shop", "says": "x", "customer_says": "x", "in_charge": "", "at": None, "url": "/"},
