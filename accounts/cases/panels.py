@@ -7,11 +7,14 @@ from typing import Any
 from django.urls import reverse
 
 from accounts.cases import mailing, selectors, services
-from portal.access import Permission
+from accounts.cases.models import SupportCase
+from portal.access import Permission, visible_to
 from portal.account_sections import Section, Tab, register_action, register_section
 from portal.dashboard import Panel, register_panel
 from portal.notify.registry import Kind, Purpose, register_purpose, register_reply_to
+from portal.palette import Entry, register_finder
 from portal.runs import registry as runs
+from portal.search import beginning_of_reference
 
 _SHOWN = 20
 
@@ -30,6 +33,18 @@ def _of_account(user: Any, account: Any) -> dict[str, Any] | None:
     return {"cases": cases, "plain_words": _is_customer_of(user)} if cases else None
 
 
+def _find_cases(user: Any, text: str, limit: int) -> list[Entry]:
+    """Find by number: a summary may be sealed for whom it names, so no text of it is looked into."""
+    reference = beginning_of_reference(text)
+    if reference is None:
+        return []
+    rows = visible_to(user, SupportCase.objects.all(), Permission.CASE_VIEW).filter(ref__range=reference)
+    return [
+        Entry(f"{row}: {row.summary}", services.url_of(row), f"support case of {row.account}")
+        for row in rows.select_related("account").order_by("-pk")[:limit]
+    ]
+
+
 def register() -> None:
     """Register everything; called once when the app is ready."""
     for purpose in (
@@ -38,6 +53,7 @@ def register() -> None:
         Purpose("case_changed", Kind.NOTICE, "Something was said on a support case"),
     ):
         register_purpose(purpose)
+    register_finder("cases", _find_cases, order=35)
     register_reply_to("case", mailing.reply_address_of)
     register_panel(
         Panel("cases", "Open support cases", "accounts/cases/_dashboard_cases.html", _dashboard, order=15)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -30,7 +30,7 @@ from portal import support
 from portal.access import Permission, holds_provider_side, permissions_on
 from portal.audit.services import record, snapshot
 from portal.audit.subjects import Sealer, erased_name, named
-from portal.errors import NotPermitted, Refused, StaleState
+from portal.errors import NotPermitted, Refused, StaleState, TooOften
 from portal.events.services import emit
 from portal.notify.registry import Recipient, Urgency, audience
 from portal.notify.services import tell_all
@@ -42,6 +42,8 @@ log = structlog.get_logger(__name__)
 
 LONGEST_SUMMARY = 200
 LONGEST_TEXT = 20_000
+# Far more than anybody needs help in an hour; a script gone wild must not wake people all night.
+MOST_OPENED_AN_HOUR = 20
 _TURNS = re.compile("[\x00\u202a-\u202e\u2066-\u2069]")
 _URGENCY: dict[str, Urgency | dict[bool, Urgency]] = {
     Severity.SITE_IN_DANGER: Urgency.NOW,
@@ -179,12 +181,21 @@ def open_case(
     """Open a case, with what it is about frozen as it is now, and tell whom the rank names.
 
     Raises NotPermitted for who is no member, Refused for an archived account, a missing summary, or for something that is
-    not the account's.
+    not the account's, TooOften for more than `MOST_OPENED_AN_HOUR`.
     """
     locked = lock_account(account)
     _need(actor, locked, Permission.CASE_OPEN)
     if locked.status == AccountStatus.ARCHIVED:
         raise Refused(f"{locked.name} is archived: it can be read, not changed.", code="archived")
+    recent = SupportCase.objects.filter(
+        account=locked, opened_by=actor, created_at__gt=timezone.now() - timedelta(hours=1)
+    )
+    if recent.count() >= MOST_OPENED_AN_HOUR:
+        raise TooOften(
+            f"You opened {MOST_OPENED_AN_HOUR} cases here within an hour. Answer on one of them; everybody is told.",
+            after_s=600,
+            code="too_many_cases",
+        )
     return _open(
         locked,
         actor=actor,

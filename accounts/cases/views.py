@@ -308,6 +308,7 @@ class CaseAttachmentPage(_CasePage):
             "accounts/cases/attachment.html",
             attachment=attachment,
             case=attachment.case,
+            is_empty=value in (None, "", [], {}),
             table=selectors.as_table(value),
             rows=selectors.as_rows(value)[:2000],
             is_unchanged=services.is_unchanged(attachment),

@@ -21,7 +21,7 @@ from accounts.services import archive_account
 from portal import checks, support
 from portal.audit.models import AuditEntry
 from portal.audit.subjects import erased_name
-from portal.errors import NotPermitted, Refused, StaleState
+from portal.errors import NotPermitted, Refused, StaleState, TooOften
 from portal.events.models import Event
 from portal.notify.models import Message
 from portal.notify.sending import render
@@ -198,6 +198,24 @@ def test_a_summary_is_one_line_and_a_text_turns_no_writing(desk):
     for wrong in ({"summary": " "}, {"summary": "x" * 201}, {"summary": "a\u202eb"}, {"text": "a\u2066b"}):
         with pytest.raises(Refused):
             desk.opened(**wrong)
+
+
+def test_a_script_gone_wild_does_not_wake_people_all_night(desk, monkeypatch):
+    monkeypatch.setattr(services, "MOST_OPENED_AN_HOUR", 2)
+    desk.opened()
+    desk.opened()
+    with pytest.raises(TooOften):
+        desk.opened()
+    assert desk.opened(by=desk.editor), "somebody else still gets help"
+    SupportCase.objects.update(created_at=timezone.now() - timedelta(hours=2))
+    assert desk.opened()
+
+
+def test_a_case_is_found_by_the_number_that_people_say_on_the_phone(desk):
+    case = desk.opened()
+    find = lambda who: browser_of(who).get("/palette", {"q": case.short}).json()["items"]  # noqa: E731
+    assert [one["url"] for one in find(desk.manager)] == [services.url_of(case)]
+    assert find(make.member(make.account("Elsewhere"), "admin")) == []
 
 
 def test_an_archived_account_is_not_changed(desk):
@@ -561,6 +579,9 @@ def test_help_is_one_click_from_account_run_and_plan_and_prefilled_for_a_halt(de
     assert made["Location"] == services.url_of(case)
     shown = page.get(services.url_of(case)).content.decode()
     assert "Jonas Berg" in shown
+    commands = case.attachments.get(key="commands")
+    told_nothing = page.get(reverse("accounts:case-attachment", args=[commands.ref])).content.decode()
+    assert "Nothing at that moment" in told_nothing
     journal = case.attachments.get(key="run")
     assert str(run.ref) in page.get(reverse("accounts:case-attachment", args=[journal.ref])).content.decode()
 

@@ -14,6 +14,7 @@ from standardwebhooks import Webhook
 from accounts.erasure import erase_account
 from accounts.services import archive_account
 from portal.audit.models import AuditEntry
+from portal.crypto import encrypted_columns
 from portal.errors import Refused
 from portal.events.models import Event
 from portal.events.relay import relay_due
@@ -408,6 +409,11 @@ def test_secrets_and_address_are_encrypted_and_neither_is_on_record(desk, receiv
     assert "of-the-receiver" not in kept
     assert "another" not in kept
     assert AuditEntry.objects.filter(what="webhook.secret_rotated").exists()
+
+
+def test_what_is_secret_is_rotated_with_every_other_stored_secret():
+    mine = {field for model, field in encrypted_columns() if model is Endpoint}
+    assert mine == {"url", "secret", "old_secret"}
 
 
 def test_an_archived_account_is_not_changed_and_an_erased_one_has_no_endpoint(desk, receiver):
