@@ -50,6 +50,8 @@ FAMILIES = (
         "Scorecard and review",
         ("red", "amber", "unknown", "green", "open", "signed", "called_off", "done", "overdue", "dropped"),
     ),
+    ("Reaching somebody", ("asked_now",)),
+    ("Calendar", ("freeze", "maintenance", "event", "drill", "review", "window")),
     ("Freeze", ("may_begin", "may_not_begin")),
     ("Support case", ("open", "waiting_customer", "waiting_provider", "solved", "closed")),
     ("Webhook", ("failing", "switched_off_portal", "delivered", "trying_again", "not_delivered")),
