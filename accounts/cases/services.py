@@ -95,7 +95,7 @@ def _lock(case: SupportCase) -> SupportCase:
     account = lock_account(case.account)
     if account.status == AccountStatus.ARCHIVED:
         raise Refused(f"{account.name} is archived: it can be read, not changed.", code="archived")
-    locked = SupportCase.objects.sealed().select_for_update(of=("self",)).get(pk=case.pk)
+    locked = SupportCase.objects.sealed().select_for_update(of=("self",), no_key=True).get(pk=case.pk)
     locked.account = account
     return locked
 

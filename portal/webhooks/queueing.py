@@ -23,12 +23,12 @@ _BEHIND = Exists(Event.objects.filter(account_ref=OuterRef("account__ref"), posi
 
 
 def queue_due(*, most_endpoints: int = 200) -> int:
-    """Queue new events for the endpoints that are behind; return how many messages were made."""
-    made = 0
+    """Queue new events for the endpoints that are behind; return how many events were looked at."""
+    seen = 0
     behind = Endpoint.objects.filter(_BEHIND, state=EndpointState.ACTIVE)
     for pk in list(behind.order_by("cursor", "pk").values_list("pk", flat=True)[:most_endpoints]):
-        made += _queue_one(pk)
-    return made
+        seen += _queue_one(pk)
+    return seen
 
 
 @transaction.atomic
@@ -71,7 +71,7 @@ def _queue_one(pk: int) -> int:
         ignore_conflicts=True,
     )
     Endpoint.objects.filter(pk=pk).update(cursor=events[-1].position)
-    return len(wanted)
+    return len(events)
 
 
 _DUE = """

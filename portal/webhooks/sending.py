@@ -45,6 +45,7 @@ TURN_S = 5.0
 _ANSWER_BYTES = 4096
 _UNFIT = str.maketrans(dict.fromkeys([*range(9), 11, 12, *range(14, 32), 127], " "))
 
+# By chance among those with something due, so that busy endpoints with low numbers starve nobody.
 _CLAIM = """
 WITH due AS (
     SELECT e.id FROM webhooks_endpoint e
@@ -54,7 +55,7 @@ WITH due AS (
         WHERE d.endpoint_id = e.id AND d.state = 'pending' AND d.due_at <= clock_timestamp()
           AND (d.by_hand OR (e.state = 'active' AND (e.not_before IS NULL OR e.not_before <= clock_timestamp())))
       )
-    ORDER BY e.lease_until NULLS FIRST, e.id LIMIT 1
+    ORDER BY random() LIMIT 1
     FOR UPDATE SKIP LOCKED
 )
 UPDATE webhooks_endpoint SET

@@ -67,7 +67,8 @@ def _types(values: Iterable[str]) -> list[str]:
 def lock_active(account: Any) -> Any:
     """Return the account's row, locked. Raises Refused where it is archived."""
     model: Any = apps.get_model("accounts", "Account")
-    locked = model._default_manager.select_for_update().get(pk=account.pk)
+    # What only points to the account (a run that is made or halts) need not wait.
+    locked = model._default_manager.select_for_update(no_key=True).get(pk=account.pk)
     if locked.status != "active":
         raise Refused(f"{locked.name} is archived: it can be read, not changed.", code="archived")
     return locked

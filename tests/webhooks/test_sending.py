@@ -372,6 +372,26 @@ def test_a_receiver_that_is_away_does_not_fill_the_table(desk, receiver, monkeyp
     assert receiver.ids == wanted
 
 
+def test_workers_do_not_spin_while_a_full_queue_waits(desk, receiver, monkeypatch):
+    monkeypatch.setattr(queueing, "MOST_WAITING", 1)
+    desk.endpoint(types=["run.halted"])
+    receiver.answers = [(500, {}, b"")]
+    happen(desk.account, "run.halted", "run.halted")
+    asked = []
+    monkeypatch.setattr(tasks, "send_wake_up", lambda: asked.append(1))
+    for _ in range(4):
+        tasks.send()
+    assert asked, "as long as it gets on, the next turn is asked for"
+    assert len(receiver.got) == 1
+    asked.clear()
+    tasks.send()
+    assert asked == [], "nothing can be done until the next try"
+    due_now()
+    for _ in range(3):
+        tasks.send()
+    assert len(receiver.got) == 3, "the try again, and then the event that had no room"
+
+
 def test_what_the_outbox_no_longer_keeps_is_said(desk, receiver):
     from portal.events.models import OutboxHead
 
