@@ -512,6 +512,26 @@ class Held:
 
 _NOT_SHOWN = frozenset({"id", "ref", "account", "purpose"})
 _SHOWN_OF_EACH = 200
+# Where the field's own name is not what people say.
+_CALLED = {
+    "email": "Mail address",
+    "more_phones": "Other numbers",
+    "hours": "Can be reached",
+    "weekly_hours": "Hours of the week",
+    "holidays_country": "Public holidays of",
+    "holidays_subdivision": "Part of the country",
+    "roles": "Called for",
+    "authority": "May decide",
+    "escalation_order": "Order of call",
+    "role_orders": "Order for single roles",
+    "external_id": "Id in the customer's list",
+    "is_shared_mailbox": "Several people read this mailbox",
+    "confirmed_by_name": "Confirmed by",
+    "bouncing_since": "Mail comes back since",
+    "bounce_says": "What the mail system said",
+    "created_at": "Listed since",
+    "updated_at": "Last changed",
+}
 
 
 def held_about(contact: Contact, at: datetime) -> Held:
@@ -520,7 +540,7 @@ def held_about(contact: Contact, at: datetime) -> Held:
     Only what belongs to this row of this account; that the same person may be listed elsewhere is for them to know.
     """
     details = [
-        (field.verbose_name.capitalize(), _in_words(contact, field.name))
+        (_CALLED.get(field.name, field.verbose_name.capitalize()), _in_words(contact, field.name))
         for field in contact._meta.concrete_fields
         if field.name not in _NOT_SHOWN
     ]
@@ -542,6 +562,8 @@ def held_about(contact: Contact, at: datetime) -> Held:
 
 def _in_words(contact: Contact, name: str) -> str:
     value = getattr(contact, name)
+    if name == "hours":
+        return {"unknown": "not known", "weekly": "by the week"}.get(value, "around the clock")
     if name == "weekly_hours":
         return "; ".join(lines_of(spans_of(value)))
     if name == "role_orders":
