@@ -64,6 +64,8 @@ class Fact:
 
     `order` is also its weight: of two that stand alike, the lower one is the greater risk. `in_review` makes it an item
     that a review answers from live data. `by_hand` says that the portal cannot know it yet: people answer it in reviews.
+    `is_heavy` is for what reads every row of an account: an account's own page takes it from the last look. Facts of one
+    `batch` are gathered together, by a `register_batch`.
     """
 
     key: str
@@ -74,9 +76,18 @@ class Fact:
     order: int = 50
     in_review: bool = True
     by_hand: bool = False
+    is_heavy: bool = False
+    batch: str = ""
 
 
+Batch = Callable[["QuerySet[Account]", datetime, Collection[str]], Mapping[str, Mapping[int, Any]]]
 _facts: dict[str, Fact] = {}
+_batches: dict[str, Batch] = {}
+
+
+def register_batch(name: str, gather: Batch) -> None:
+    """Say how the facts of one batch are gathered together: values by fact and account."""
+    _batches[name] = gather
 
 
 def register_fact(fact: Fact) -> None:
@@ -123,8 +134,12 @@ def ask(
     found: dict[int, dict[str, Finding]] = {pk: {} for pk in pks}
     if not pks:
         return found
+    together = {
+        name: _batches[name](accounts.order_by(), now, {fact.key for fact in wanted if fact.batch == name})
+        for name in {fact.batch for fact in wanted if fact.batch}
+    }
     for fact in wanted:
-        values = fact.gather(accounts.order_by(), now)
+        values = together[fact.batch][fact.key] if fact.batch else fact.gather(accounts.order_by(), now)
         for pk in pks:
             found[pk][fact.key] = held_to_its_time(fact.judge(values.get(pk), now), now)
     return found

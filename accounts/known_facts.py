@@ -5,7 +5,7 @@ Each fact is a query over many accounts (`gather_…`) and a pure judge beside i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from accounts import selectors
 from accounts.contacts.selectors import CONFIRMED_FOR, STALE_AFTER, coverages_of
-from accounts.facts import Act, Fact, Finding, Grade, plural, register_fact
+from accounts.facts import Act, Fact, Finding, Grade, plural, register_batch, register_fact
 from accounts.models import Account, ApiToken, ContactRole, Invitation, Membership
 from accounts.reviews.models import ActionItem, ActionState, Review, ReviewItem, ReviewSchedule, ReviewStatus
 from accounts.reviews.template import BY_HAND
@@ -538,21 +538,30 @@ class HandAnswer:
     good_until: date | None
 
 
-def gather_by_hand(accounts: QuerySet[Account], now: datetime, *, key: str) -> Mapping[int, HandAnswer]:
-    """Return the newest signed answer of each account to one item; two queries.
+def gather_by_hand(
+    accounts: QuerySet[Account], now: datetime, keys: Collection[str]
+) -> Mapping[str, Mapping[int, HandAnswer]]:
+    """Return the newest signed answer of each account to each of these items; one query.
 
     An answer holds until the next review was to be held.
     """
     rows = (
         ReviewItem.objects.filter(
-            review__account__in=accounts.values("pk"), review__status=ReviewStatus.SIGNED, key=key
+            review__account__in=accounts.values("pk"), review__status=ReviewStatus.SIGNED, key__in=list(keys)
         )
         .exclude(grade="")
-        .order_by("review__account", "-review__held_on", "-review__pk")
-        .distinct("review__account")
-        .values_list("review__account", "grade", "review__held_on", "review__good_until")
+        .order_by("review__account", "key", "-review__held_on", "-review__pk")
+        .distinct("review__account", "key")
+        .values_list("review__account", "key", "grade", "review__held_on", "review__good_until")
     )
-    return {pk: HandAnswer(grade, held_on, until) for pk, grade, held_on, until in rows}
+    found: dict[str, dict[int, HandAnswer]] = {key: {} for key in keys}
+    for pk, key, grade, held_on, until in rows:
+        found[key][pk] = HandAnswer(grade, held_on, until)
+    return found
+
+
+def _one_by_hand(accounts: QuerySet[Account], now: datetime, *, key: str) -> Mapping[int, HandAnswer]:
+    return gather_by_hand(accounts, now, [key])[key]
 
 
 def judge_by_hand(known: HandAnswer | None, now: datetime, *, why: str) -> Finding:
@@ -601,6 +610,7 @@ def register() -> None:
             Act("Close the gaps", _to("accounts:contact-list")),
             order=25,
             in_review=False,
+            is_heavy=True,
         )
     )
     register_fact(
@@ -636,15 +646,17 @@ def register() -> None:
         )
     )
     register_fact(Fact("review", "Review", gather_review, judge_review, reviews, order=50, in_review=False))
+    register_batch("by_hand", gather_by_hand)
     for place, item in enumerate(BY_HAND):
         register_fact(
             Fact(
                 item.key,
                 item.title,
-                partial(gather_by_hand, key=item.key),
+                partial(_one_by_hand, key=item.key),
                 partial(judge_by_hand, why=item.why_by_hand),
                 reviews,
                 order=70 + place,
                 by_hand=True,
+                batch="by_hand",
             )
         )

@@ -28,11 +28,17 @@ SCHEMES = (TokenScheme,)
 
 def _accounts(user: Any) -> dict[str, Any] | None:
     now = timezone.now()
-    rows = selectors.worst_first(user, today=now.date(), limit=SHOWN_ON_DASHBOARD)
+    # As last looked at. Where fewer stand badly than there is room, what is asked of everybody fills it up.
+    worst = standings.worst_accounts(user, limit=SHOWN_ON_DASHBOARD)
+    among = worst if len(worst) >= SHOWN_ON_DASHBOARD else None
+    rows = selectors.worst_first(user, today=now.date(), limit=SHOWN_ON_DASHBOARD, among=among)
     if not rows:
         return None
+    place = {pk: number for number, pk in enumerate(worst)}
+    rows = standings.with_standings(sorted(rows, key=lambda row: place.get(row.pk, len(place))))
+    selectors.with_concerns([row for row in rows if not row.standings_shown], at=now)
     return {
-        "accounts": standings.with_standings(selectors.with_concerns(rows, at=now)),
+        "accounts": rows,
         "looked_at": standings.last_look(),
         "has_week": user.team_memberships.exists(),
     }

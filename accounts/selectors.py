@@ -109,28 +109,23 @@ def _concerns(gaps: Sequence[str], counted: Mapping[str, int]) -> list[str]:
     return found
 
 
-def worst_first(user: Any, *, today: date, limit: int) -> list[Any]:
+def worst_first(user: Any, *, today: date, limit: int, among: Sequence[int] | None = None) -> list[Any]:
     """Return up to `limit` active accounts, those with the most amiss first; `with_concerns` says what it is.
 
-    One query. Of each account it reads, from indexes alone, whether anybody is listed, whether anybody is for
+    `among` narrows it to some accounts, by their keys. One query. Of each account it reads, from indexes alone, whether anybody is listed, whether anybody is for
     emergencies, and how many were not confirmed in time.
     """
     listed = Contact.objects.filter(account=OuterRef("pk")).order_by()
     unconfirmed = listed.filter(_not_confirmed_since(today - CONFIRMED_FOR)).values("account")
     found: Any = (
         accounts_seen(user)
-        .filter(status=AccountStatus.ACTIVE)
+        .filter(status=AccountStatus.ACTIVE, **({"pk__in": among} if among is not None else {}))
         .annotate(
             _has_contact=Exists(listed),
             _has_emergency=Exists(listed.filter(roles__contains=[ContactRole.EMERGENCY])),
             contacts_unconfirmed=Coalesce(Subquery(unconfirmed.annotate(of=Count("pk")).values("of")), 0),
-            _reds=Coalesce(Subquery(_stand("red")), 0),
-            _ambers=Coalesce(Subquery(_stand("amber")), 0),
         )
         .order_by(
-            # As last looked at: how many stand red, then amber. Where nobody looked yet, what is asked here decides.
-            "-_reds",
-            "-_ambers",
             "_has_contact",
             Case(When(_has_contact=False, then="name"), default=Value("")),
             "_has_emergency",
@@ -139,12 +134,6 @@ def worst_first(user: Any, *, today: date, limit: int) -> list[Any]:
         )
     )
     return list(found[:limit])
-
-
-def _stand(grade: str) -> Any:
-    rows = apps.get_model("accounts", "Standing")._default_manager.filter(account=OuterRef("pk"), grade=grade)
-    # Counted by what the index holds, so that no row is read.
-    return rows.order_by().values("account").annotate(of=Count("account")).values("of")
 
 
 def _not_confirmed_since(day: date) -> Q:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from accounts.contacts.proving import standings
 from accounts.contacts.selectors import STALE_AFTER
@@ -59,11 +59,31 @@ class Scorecard:
 
 
 def scorecard_of(account: Account, now: datetime) -> Scorecard:
-    """Return an account's scorecard from a fresh look: a constant number of queries."""
-    found = ask_one(account, now)
+    """Return an account's scorecard from a fresh look, heavy facts as last looked at: a constant number of queries."""
+    light = {fact.key for fact in facts() if not fact.is_heavy}
+    found = ask_one(account, now, keys=light) | as_last_looked(account)
     lines = [Line(fact, found[fact.key], fact.act.url_of(account)) for fact in facts() if fact.key in found]
     lines.sort(key=lambda line: (-risk_of(line.fact, line.finding), line.fact.order))
     return Scorecard(tuple(lines), counted(found), worst_of(list(found.values())), now)
+
+
+def as_last_looked(account: Account) -> dict[str, Finding]:
+    """Return the heavy facts of an account as they stood when all accounts were last looked at; two queries."""
+    heavy = [fact.key for fact in facts() if fact.is_heavy]
+    rows = {row.key: row for row in Standing.objects.filter(account=account, key__in=heavy)}
+    at = last_look()
+    found = {}
+    for key in heavy:
+        row = rows.get(key)
+        if row is not None:
+            found[key] = Finding(Grade(row.grade), row.says, row.rule, at or row.observed_at, row.expires_at)
+        elif at is not None and at >= account.created_at:
+            found[key] = Finding(
+                Grade.GREEN, "Nothing was amiss at the last look.", "Looked at every five minutes.", at
+            )
+        else:
+            found[key] = Finding(Grade.UNKNOWN, "It was not looked at yet.", "Unknown is never green.")
+    return found
 
 
 # --- reviews -----------------------------------------------------------------------------------------------
@@ -264,6 +284,19 @@ def asked_again(rows: Sequence[Standing], now: datetime) -> list[Week]:
 def last_look() -> datetime | None:
     """Return when all accounts were last looked at; None if never."""
     return StandingLook.objects.values_list("at", flat=True).first()
+
+
+def worst_accounts(user: Any, *, limit: int) -> list[int]:
+    """Return the keys of the active accounts with the most that stands red, then amber, as last looked at; one query."""
+    rows = visible_to(user, Standing, Permission.REVIEW_VIEW).filter(
+        grade__in=[Grade.RED, Grade.AMBER], account__status=AccountStatus.ACTIVE
+    )
+    by_account: Any = (
+        rows.order_by()
+        .values("account")
+        .annotate(reds=Count("pk", filter=Q(grade=Grade.RED)), all=Count("pk"))
+    )
+    return [row["account"] for row in by_account.order_by("-reds", "-all", "account")[:limit]]
 
 
 def with_standings(rows: Sequence[Any]) -> list[Any]:
