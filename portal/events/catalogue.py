@@ -49,6 +49,7 @@ CATALOGUE: dict[str, tuple[str, dict[str, str]]] = {
             "contact.confirmed": "A contact was confirmed.",
             "contact.proven": "A contact answered on a mail address or number of theirs.",
             "contact.bounced": "A mail to a contact came back.",
+            "contact.disowned": "Whoever reads a contact’s mailbox says: this is not me, or remove me.",
             "contact.removed": "A contact was removed.",
             "contact.erased": "A contact was erased for good.",
         },
