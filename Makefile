@@ -15,7 +15,7 @@ ARGS ?=
 
 help:
 	@echo 'make run         the whole portal on http://localhost:8000 (PORT=… for another port), ends on Ctrl-C'
-	@echo 'make demo        a whole scale-down through the API, printed step by step (ARGS=accounts: invitation to removal; all)'
+	@echo 'make demo        a whole scale-down through the API, printed step by step (ARGS=accounts, contacts: other stories; all)'
 	@echo 'make test        every test (ARGS=… goes to pytest)'
 	@echo 'make lint        style, types, import contracts, schema and deployment files'
 	@echo 'make bench       measurements, also in bench/results.json (ARGS=name for one)'

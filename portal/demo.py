@@ -21,7 +21,8 @@ from typing import Any
 
 import httpx
 
-from portal import demo_accounts
+from portal import demo_accounts, demo_contacts
+from portal.demo_people import StoryFailed
 from portal.embedded.errors import CannotStart
 from portal.embedded.handle import Held, start_portal
 
@@ -441,11 +442,19 @@ def accounts_story(portal: Held, say: Said) -> tuple[dict[str, Any], bool]:
     """Invitation, log-in with a second factor, role change, removal."""
     try:
         return demo_accounts.tell(portal.url, say, PASSWORD), True
-    except demo_accounts.StoryFailed as failure:
+    except StoryFailed as failure:
         raise DemoFailed(str(failure)) from failure
 
 
-STORIES = {"scaledown": scaledown_story, "accounts": accounts_story}
+def contacts_story(portal: Held, say: Said) -> tuple[dict[str, Any], bool]:
+    """Contacts proven and reached, a file taken in, a review signed, somebody erased."""
+    try:
+        return demo_contacts.tell(portal.url, say, PASSWORD), True
+    except StoryFailed as failure:
+        raise DemoFailed(str(failure)) from failure
+
+
+STORIES = {"scaledown": scaledown_story, "accounts": accounts_story, "contacts": contacts_story}
 
 
 def main(arguments: list[str]) -> int:

@@ -7,7 +7,8 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from portal.demo_accounts import Story, code_at
+from portal.demo_accounts import code_at
+from portal.demo_people import Story
 from tests.browser import story
 from tests.browser.test_stories import look, people  # noqa: F401 - the fixture
 
