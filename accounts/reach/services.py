@@ -7,7 +7,7 @@ rests on rows, so a worker may die anywhere and a move may be asked for twice.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.changes import check_active
+from accounts.contacts.asking import FASTEST_ANSWER_S
 from accounts.contacts.models import ProvenHow, ProvenKind, UsedBy
 from accounts.contacts.proving import digest_of
 from accounts.contacts.selectors import Callee, call_order, record_use
@@ -47,8 +48,6 @@ from portal.notify.services import tell, tell_all
 
 MOST_PEOPLE = 20
 LONGEST_MESSAGE = 500
-# Sooner than a person opens a mail, reads it and presses: a program that opens every link (spec, contacts).
-TOO_SOON = timedelta(seconds=5)
 LINK_SALT = "accounts.reach.answer"
 _ASKABLE = frozenset({Outcome.WAITING, Outcome.VOICEMAIL, Outcome.NO_ANSWER})
 
@@ -220,7 +219,7 @@ def _answered(pk: int, *, channel: str, agent: str, now: datetime) -> Reach | No
     locked.step.reach = reach
     if not _is_open(locked):
         return None
-    is_doubtful = now - locked.asked_at < TOO_SOON
+    is_doubtful = (now - locked.asked_at).total_seconds() < FASTEST_ANSWER_S
     contact = locked.step.contact
     if contact is not None:
         is_mail = channel == ProvenKind.MAIL
