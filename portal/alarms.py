@@ -79,11 +79,25 @@ def standstills_for(user: Any) -> list[StandstillShown]:
     if not found:
         return []
     seen = _scopes_seen(user, {standstill.scope for standstill in found})
+    teams = _teams_of(user) if any(one.is_wide for one in found) else frozenset()
     return [
-        StandstillShown(seen[one.scope][0], one.reason, one.by_name, one.at, page_of(seen[one.scope][1]))
+        StandstillShown(
+            seen[one.scope][0],
+            one.reason if knows else one.public_reason,
+            one.by_name if knows else "",
+            one.at,
+            page_of(seen[one.scope][1]),
+        )
         for one in found
         if one.scope in seen
+        for knows in [not one.is_wide or one.scope in teams or (one.scope == "all" and bool(teams))]
     ]
+
+
+def _teams_of(user: Any) -> frozenset[str]:
+    """Return the scopes of the user's teams: their people read why a team, or the whole portal, was stopped."""
+    own = apps.get_model("accounts", "TeamMembership")._default_manager.filter(user=user)
+    return frozenset(f"team:{ref}" for ref in own.values_list("team__ref", flat=True))
 
 
 def page_of(account: Any) -> str:

@@ -30,6 +30,7 @@ from portal.errors import Refused, StaleState
 from portal.lists import ListAsked, order_parameter
 from portal.runs.models import JournalEntry, Run, RunCommand, Standstill
 from portal.runs.selectors import samples
+from portal.runs.standstills import accounts_in
 from portal.runs.stream import journal_events
 from portal.streams import TOO_MANY, take_seat, while_allowed
 from scaledown import offers, services
@@ -949,7 +950,11 @@ class StandstillView(ScaledownView, abstract=True):
     def out_context(self) -> dict[str, Any]:
         """Add which runs are this account's: a wider standstill names others' too."""
         refs = Run.objects.filter(account=self.account).values_list("ref", flat=True) if self.account else ()
-        return {**super().out_context(), "run_refs": frozenset(str(ref) for ref in refs)}
+        return {
+            **super().out_context(),
+            "run_refs": frozenset(str(ref) for ref in refs),
+            "for_customer": is_customer(self.granted),
+        }
 
 
 class StandstillListApi(StandstillView):
@@ -1022,7 +1027,9 @@ class StandstillLiftApi(StandstillView):
     def post(self, request: Request, standstill_ref: UUID) -> Response:
         """Leads only."""
         standstill = Standstill.objects.filter(ref=standstill_ref).first()
-        account = self.find(_accounts_of(standstill), _first_visible(self, standstill))
+        account = self.find(
+            accounts_in(standstill.scope if standstill else ""), _first_visible(self, standstill)
+        )
         data = self.read(shapes.ReasonIn)
         assert standstill is not None
         return self.once(
@@ -1034,23 +1041,10 @@ class StandstillLiftApi(StandstillView):
         )
 
 
-def _accounts_of(standstill: Standstill | None) -> QuerySet[Account]:
-    """Return the accounts that a standstill's scope names; of "all" none, the operator's own."""
-    if standstill is None:
-        return Account.objects.none()
-    kind, _, ref = standstill.scope.partition(":")
-    rows = Account.objects.select_related("team").order_by("pk")
-    if kind == "account":
-        return rows.filter(ref=ref)
-    if kind == "connection":
-        return rows.filter(connections__ref=ref)
-    if kind == "team":
-        return rows.filter(team__ref=ref)
-    return rows.none()
-
-
 def _first_visible(view: ScaledownView, standstill: Standstill | None) -> UUID:
-    account = view.visible(_accounts_of(standstill), Permission.ACCOUNT_VIEW).first()
+    # What is the operator's is nobody's account's.
+    named = standstill if standstill is not None and standstill.scope != "all" else None
+    account = view.visible(accounts_in(named.scope if named else ""), Permission.ACCOUNT_VIEW).first()
     if account is None:
         raise Http404("There is nothing here that you can see.")
     return UUID(str(account.ref))

@@ -492,7 +492,7 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
         )
         if halted
         else None,
-        standstill=standing.says if standing else None,
+        standstill=(standing.says_to_all if customer else standing.says) if standing else None,
         on_the_wire=str(wire) if wire else "",
         target=plan.target,
         floor=plan.floor,

@@ -648,13 +648,34 @@ class OnTheWireOut(serializers.Serializer[Any]):
 
 
 class StandstillOut(serializers.ModelSerializer[Standstill]):
-    """A standstill, in force while `lifted_at` is null."""
+    """A standstill, in force while `lifted_at` is null.
 
+    Of one that reaches beyond the account, customers read that it was put and lifted, not the words that were typed.
+    """
+
+    reason = serializers.SerializerMethodField()
+    by_name = serializers.SerializerMethodField()
+    lift_reason = serializers.SerializerMethodField()
     on_the_wire = serializers.SerializerMethodField()
 
     class Meta:
         model = Standstill
         fields = ("ref", "scope", "reason", "by_name", "at", "on_the_wire", "lifted_at", "lift_reason")
+
+    def get_reason(self, standstill: Standstill) -> str:
+        """Return why it was put, as the reader may know it."""
+        return standstill.public_reason if self._is_others(standstill) else standstill.reason
+
+    def get_by_name(self, standstill: Standstill) -> str:
+        """Return who put it; empty where that is not the account's to know."""
+        return "" if self._is_others(standstill) else standstill.by_name
+
+    def get_lift_reason(self, standstill: Standstill) -> str:
+        """Return why it was lifted, as the reader may know it."""
+        return standstill.public_lift_reason if self._is_others(standstill) else standstill.lift_reason
+
+    def _is_others(self, standstill: Standstill) -> bool:
+        return standstill.is_wide and bool(self.context.get("for_customer", True))
 
     @extend_schema_field(OnTheWireOut(many=True))
     def get_on_the_wire(self, standstill: Standstill) -> list[dict[str, str]]:

@@ -37,7 +37,7 @@ from portal.audit.services import record, snapshot
 from portal.audit.subjects import named
 from portal.cloud.types import CloudIdentity
 from portal.errors import NotPermitted, Refused, StaleState
-from portal.runs import journal
+from portal.runs import journal, standstills
 from portal.runs import services as runs
 from portal.runs.models import Run, RunCommand, Standstill
 from portal.runs.types import Entry, RunStatus
@@ -863,36 +863,42 @@ def put_standstill(
 ) -> Standstill:
     """Stop everything there: no change is sent any more but putting back, until a person lifts it.
 
-    A whole team is stopped by its launch managers only, the own account by its approvers too.
+    A whole team is stopped by its launch managers only, the own account by its approvers too. A service token
+    belongs to one account, so it stops no team.
     """
-    needed = Permission.RUN_COMMAND if scope == "team" else Permission.STANDSTILL_PUT
-    _require(actor, needed, account)
     key = standstill_scope(scope, account, connection)
+    needed = Permission.RUN_COMMAND if scope == "team" else Permission.STANDSTILL_PUT
+    _require_where_it_reaches(key, actor, needed, account)
     put = runs.put_standstill(key, reason=reason, actor=actor)
-    record(
-        "standstill.put",
-        actor=actor,
-        account=account,
-        subject=put,
-        after={"scope": key},
-        reason=reason,
-    )
+    standstills.put_on_record("standstill.put", put, actor=actor, reason=reason)
     return put
+
+
+def _require_where_it_reaches(scope: str, actor: User, permission: Permission, account: Account) -> None:
+    """Ask for the right on all that a standstill touches, not on the account alone from which it is asked."""
+    _require(actor, permission, account)
+    if scope == runs.EVERYWHERE:
+        raise NotPermitted(
+            "The whole portal is stopped and let go on by its operator. Nothing was changed.",
+            code="not_permitted",
+        )
+    if scope == f"team:{account.team.ref}":
+        if permission not in access.team_permissions(actor, account.team):
+            raise NotPermitted(
+                f"This stops, or lets go on, all accounts of {account.team}: only its own people do that, logged in "
+                "or with a token of their own. Nothing was changed.",
+                code="not_permitted",
+            )
+    elif scope.startswith("team:") or account not in standstills.accounts_in(scope):
+        raise Refused("There is no such standstill on this account. Nothing was changed.", code="unknown")
 
 
 @transaction.atomic
 def lift_standstill(standstill: Standstill, *, account: Account, actor: User, reason: str) -> Standstill:
-    """Let work go on, with a reason. Only a lead may."""
-    _require(actor, Permission.STANDSTILL_LIFT, account)
+    """Let work go on, with a reason. Only a lead may, and only where they lead all that it touches."""
+    _require_where_it_reaches(standstill.scope, actor, Permission.STANDSTILL_LIFT, account)
     lifted = runs.lift_standstill(standstill, reason=reason, actor=actor)
-    record(
-        "standstill.lifted",
-        actor=actor,
-        account=account,
-        subject=lifted,
-        before={"scope": standstill.scope},
-        reason=reason,
-    )
+    standstills.put_on_record("standstill.lifted", lifted, actor=actor, reason=reason)
     return lifted
 
 

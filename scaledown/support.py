@@ -9,6 +9,7 @@ from uuid import UUID
 from django.urls import reverse
 
 from portal.runs.models import Intent, JournalEntry, Run, RunCommand, RunSample
+from portal.runs.selectors import detail_for_all
 from portal.support import About, Part, Subject, register_subject
 from scaledown.models import Plan
 from scaledown.services import KIND
@@ -80,8 +81,9 @@ def gather_run(account: Any, ref: str) -> Iterable[Part]:
                 "at": one.at,
                 "kind": one.kind,
                 "subject": one.subject,
-                "says": one.says,
-                "detail": one.detail,
+                # The customer reads the case too: of a team's standstill not why it was put, or lifted.
+                "says": one.customer_says if _is_wide(one) else one.says,
+                "detail": detail_for_all(one),
                 "by": one.actor_name,
             }
             for one in journal
@@ -127,6 +129,12 @@ def gather_run(account: Any, ref: str) -> Iterable[Part]:
             "progress": run.progress,
             "samples": [{"at": one.at, "series": one.series, "value": one.value} for one in samples],
         },
+    )
+
+
+def _is_wide(entry: JournalEntry) -> bool:
+    return entry.kind in {"standstill", "standstill_lifted"} and not entry.subject.startswith(
+        ("account:", "connection:")
     )
 
 

@@ -188,11 +188,15 @@ def _entry(
 
 @dataclass(frozen=True)
 class Recorded:
-    """One row that was changed together with many others: what it was and what it became."""
+    """One row that was changed together with many others: what it was and what it became.
+
+    `account` is the account on whose record it stands, where that is not one for all.
+    """
 
     subject: models.Model
     before: Mapping[str, Any] = field(default_factory=dict)
     after: Mapping[str, Any] = field(default_factory=dict)
+    account: Any = None
 
 
 def record_many(what: str, rows: Sequence[Recorded], *, actor: Any, account: Any, reason: str = "") -> None:
@@ -208,7 +212,7 @@ def record_many(what: str, rows: Sequence[Recorded], *, actor: Any, account: Any
                 what,
                 sealer=every.narrowed([*people_of(known), *people_of(one.subject)]),
                 known=known,
-                account=account,
+                account=one.account or account,
                 subject=one.subject,
                 before=one.before,
                 after=one.after,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -193,15 +194,20 @@ def standstill_changed(standstill: Standstill, touched: Sequence[Run]) -> None:
     where a run was stopped: it is red on every page for everybody else.
     """
     is_lifted = standstill.lifted_at is not None
-    for account in _accounts_of(standstill, touched):
+    by = str(standstill.lifted_by) if is_lifted else standstill.by_name
+    why = standstill.lift_reason if is_lifted else standstill.reason
+    public = standstill.public_lift_reason if is_lifted else standstill.public_reason
+    side = "The launch team" if standstill.scope.startswith("team:") else "The operator"
+    words = {"launch_managers": (by, why), "customers": (side, public) if standstill.is_wide else (by, why)}
+    for account, of in product(_accounts_of(standstill, touched), words):
         tell_all(
             "standstill_lifted" if is_lifted else "standstill_put",
-            [*audience("launch_managers", account), *audience("customers", account)],
+            audience(of, account),
             subject_ref=f"standstill:{standstill.ref}",
             account=account,
             context={
-                "by": str(standstill.lifted_by) if is_lifted else standstill.by_name,
-                "why": standstill.lift_reason if is_lifted else standstill.reason,
+                "by": words[of][0],
+                "why": words[of][1],
                 "scope": standstill.scope.partition(":")[0],
                 "runs": [run.title for run in touched if run.account_id == account.pk],
                 "at": standstill.lifted_at or standstill.at,
@@ -214,10 +220,9 @@ def standstill_changed(standstill: Standstill, touched: Sequence[Run]) -> None:
 
 
 def _accounts_of(standstill: Standstill, touched: Sequence[Run]) -> list[Any]:
-    kind, _, ref = standstill.scope.partition(":")
-    rows = apps.get_model("accounts", "Account")._default_manager.select_related("team").order_by("pk")
-    if kind == "account":
-        return list(rows.filter(ref=ref))
-    if kind == "connection":
-        return list(rows.filter(connections__ref=ref))
+    from portal.runs.standstills import accounts_in
+
+    rows = accounts_in(standstill.scope)
+    if not standstill.is_wide:
+        return list(rows)
     return list(rows.filter(pk__in={run.account_id for run in touched}))

@@ -258,12 +258,40 @@ class Standstill(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.scope}: {self.reason}"
+        return self.scope if self.is_wide else f"{self.scope}: {self.reason}"
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it reaches beyond one account: why it was put is then no single customer's to read."""
+        return not self.scope.startswith(("account:", "connection:"))
 
     @property
     def says(self) -> str:
-        """The sentence that pages and runs show."""
+        """The sentence that the account's launch managers read."""
         return f"Everything is stopped by {self.by_name}: {self.reason}"
+
+    @property
+    def says_to_all(self) -> str:
+        """The sentence that both sides read: of a wide one no name and not a word that was typed."""
+        return self.public_reason if self.is_wide else self.says
+
+    @property
+    def public_reason(self) -> str:
+        """The reason as customers read it: the typed one where it is their own account's, else who stopped."""
+        if not self.is_wide:
+            return self.reason
+        if self.scope.startswith("team:"):
+            return "The launch team stopped everything for all of its accounts."
+        return "The operator stopped everything in the whole portal."
+
+    @property
+    def public_lift_reason(self) -> str:
+        """Why work may go on, as customers read it; "" while it may not."""
+        if not self.is_wide or self.lifted_at is None:
+            return self.lift_reason
+        if self.scope.startswith("team:"):
+            return "The launch team lets work go on."
+        return "The operator lets work go on."
 
 
 class RunSample(models.Model):

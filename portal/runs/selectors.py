@@ -78,9 +78,19 @@ def entry_as_data(entry: JournalEntry, *, for_customer: bool = False) -> dict[st
         "kind": entry.kind,
         "subject": entry.subject,
         "says": (entry.customer_says or entry.says) if for_customer else entry.says,
-        "detail": entry.detail,
+        "detail": detail_for_all(entry),
         "actor": entry.actor_name,
     }
+
+
+def detail_for_all(entry: JournalEntry) -> dict[str, Any]:
+    """Return an entry's detail as both sides may read it.
+
+    A journal cannot be changed, and older entries of a team's standstill hold the words that were typed.
+    """
+    if entry.kind != "standstill" or entry.subject.startswith(("account:", "connection:")):
+        return entry.detail
+    return {name: value for name, value in entry.detail.items() if name != "reason"}
 
 
 def live(run: Run) -> Live:
@@ -102,7 +112,7 @@ def live(run: Run) -> Live:
         is_overdue=_overdue_at(now).filter(pk=fresh.pk).exists(),
         on_the_wire=str(intent) if intent is not None else "",
         waiting_commands=tuple(waiting.values_list("name", flat=True)),
-        standstill=standing.says if standing is not None else None,
+        standstill=standing.says_to_all if standing is not None else None,
     )
 
 

@@ -243,9 +243,11 @@ def put_standstill(scope: str, *, reason: str, actor: User) -> Standstill:
         says = f"{standstill.says} Nothing is sent any more but putting back."
         if sent:
             says += f" On the wire at that moment: {'; '.join(sent)}"
+        # Both sides read the detail.
+        detail = {"scope": scope, "reason": standstill.public_reason}
         journal.write(
             run,
-            [Entry("standstill", says, "Everything is stopped.", scope, {"scope": scope, "reason": reason})],
+            [Entry("standstill", says, "Everything is stopped.", scope, detail)],
             at=now,
             author=author,
         )

@@ -325,7 +325,9 @@ class PgStore:
         ):
             commands.setdefault(row.run_id, []).append(_command(row))
         intents = {i.run_id: i for i in Intent.objects.filter(run__in=ids, finished_at__isnull=True)}
-        standstills = {s.scope: s.says for s in Standstill.objects.sealed().filter(lifted_at__isnull=True)}
+        standstills = {
+            s.scope: s.says_to_all for s in Standstill.objects.sealed().filter(lifted_at__isnull=True)
+        }
         views = []
         for run in runs:
             metrics.LATE_SECONDS.observe(run.late_s or 0.0)
@@ -465,7 +467,7 @@ class PgStore:
             return "a person's command came in"
         standing = Standstill.objects.sealed().filter(scope__in=run.scopes, lifted_at__isnull=True).first()
         if standing is not None:
-            return standing.says
+            return standing.says_to_all
         intent = Intent.objects.get(pk=intent_id)
         if intent.sent_at is not None or intent.finished_at is not None:
             raise ValueError(rules.SENT_BEFORE)

@@ -25,6 +25,7 @@ from scaledown.forms import (
 )
 from scaledown.models import ProtectedServer, ScaleUpRecord
 from scaledown.pool import look_at_server, read_pool
+from scaledown.selectors import is_customer
 from scaledown.views.shared import (
     ScaledownPage,
     status_for,
@@ -286,7 +287,12 @@ class StandstillPage(ScaledownPage):
             "all": "the whole portal",
         } | {f"connection:{row.ref}": f"cloud connection {row}" for row in self.connections()}
         rows = [
-            {"row": row, "scope": words.get(row.scope, row.scope), "can_lift": row.scope != "all"}
+            {
+                "row": row,
+                "scope": words.get(row.scope, row.scope),
+                "can_lift": row.scope != "all",
+                "is_others": row.is_wide and is_customer(self.granted),
+            }
             for row in standing
         ]
         choices = [
@@ -300,7 +306,11 @@ class StandstillPage(ScaledownPage):
             status=status,
             standing=rows,
             past=[
-                {"row": row, "scope": words.get(row.scope, row.scope)}
+                {
+                    "row": row,
+                    "scope": words.get(row.scope, row.scope),
+                    "is_others": row.is_wide and is_customer(self.granted),
+                }
                 for row in past.order_by("-at", "-pk")[:10]
             ],
             choices=choices,

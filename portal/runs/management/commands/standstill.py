@@ -12,10 +12,10 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
-from portal.audit.services import record
 from portal.errors import Refused
 from portal.runs import services
 from portal.runs.models import Standstill
+from portal.runs.standstills import put_on_record
 
 
 class Command(BaseCommand):
@@ -55,13 +55,7 @@ class Command(BaseCommand):
 
     def _put(self, operator: Any, reason: str) -> str:
         standstill = services.put_standstill(services.EVERYWHERE, reason=reason, actor=operator)
-        record(
-            "standstill.put",
-            actor=operator,
-            subject=standstill,
-            after={"scope": standstill.scope},
-            reason=reason,
-        )
+        put_on_record("standstill.put", standstill, actor=operator, reason=reason)
         sent = "; ".join(f"{wire['title']}: {wire['says']}" for wire in standstill.on_the_wire)
         return (
             f"{standstill.says} Nothing is sent any more but putting back, and nothing starts. "
@@ -73,9 +67,7 @@ class Command(BaseCommand):
         if not standing:
             raise CommandError("The whole portal does not stand still; there is nothing to lift.")
         lifted = services.lift_standstill(standing[0], reason=reason, actor=operator)
-        record(
-            "standstill.lifted", actor=operator, subject=lifted, before={"scope": lifted.scope}, reason=reason
-        )
+        put_on_record("standstill.lifted", lifted, actor=operator, reason=reason)
         return "The standstill of the whole portal is lifted; runs go on with a fresh look."
 
     def _list(self) -> None:
