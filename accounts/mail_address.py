@@ -17,7 +17,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import notices, throttle
+from accounts import notices, oidc, throttle
 from accounts.models import User
 from accounts.sessions import end_all_sessions
 from portal.audit.services import record
@@ -26,6 +26,10 @@ from portal.errors import Refused, TryLater
 
 LASTS_S = 24 * 3600
 GONE = "This link opens nothing any more. Ask for a new one in your settings."
+NO_WAY_IN = (
+    "You log in through your organization alone, and it does not vouch for that address: with it you could not log in "
+    "any more. Nothing was changed. Somebody who may invite people can see to it that you get another way first."
+)
 
 
 @dataclass(frozen=True)
@@ -37,10 +41,15 @@ class Change:
 
 
 def ask_for_change(user: User, email: str) -> None:
-    """Mail a link to the new address. Raises Refused for the present one, TryLater for too many wishes."""
+    """Mail a link to the new address.
+
+    Raises Refused for the present one and for one with which the user could not log in, TryLater for too many wishes.
+    """
     email = email.strip().lower()
     if email == user.email:
         raise Refused("This is your address already.", code="same_address")
+    if not oidc.keeps_a_way_in(user, email):
+        raise Refused(NO_WAY_IN, code="no_way_in")
     may_ask, may_send = throttle.take_mail_change(user.ref, email, now=timezone.now())
     if not may_ask:
         raise TryLater(
@@ -81,15 +90,21 @@ def change_in(user: User, link: str) -> Change | None:
 
 @transaction.atomic
 def confirm_change(request: HttpRequest, user: User, link: str) -> Change:
-    """Make the address that of the log-in. Every other session ends; the old mailbox is told. Raises Refused."""
+    """Make the address that of the log-in. Every other session ends; the old mailbox is told. Raises Refused.
+
+    A link to an organization that does not vouch for the new address goes with the old one.
+    """
     locked = User.objects.select_for_update().get(pk=user.pk)
     change = change_in(locked, link)
     if change is None:
         raise Refused(GONE, code="link_over")
+    if not oidc.keeps_a_way_in(locked, change.email):
+        raise Refused(NO_WAY_IN, code="no_way_in")
     before = {"email": locked.email}
     locked.email = user.email = change.email
     locked.save(update_fields=["email"])
     record("user.mail_changed", actor=locked, subject=locked, before=before, after={"email": change.email})
     notices.tell_address_changed(locked, old=change.was)
+    oidc.drop_unfit_links(locked)
     end_all_sessions(user, actor=user, reason="mail address changed", keep=request)
     return change

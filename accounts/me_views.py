@@ -235,7 +235,9 @@ class MailConfirm(PortalView):
         """Change it."""
         try:
             change = mail_address.confirm_change(request, self.user, mail_link)
-        except Refused:
+        except Refused as refusal:
+            if refusal.code != "link_over":
+                raise
             return self._gone()
         messages.success(request, f"You log in with {change.email} from now on.")
         return redirect("me")

@@ -201,6 +201,7 @@ class _IssuerAdapter(OpenIDConnectOAuth2Adapter):
             )
         except (jwt.PyJWTError, KeyError, TypeError, ValueError) as error:
             raise Refused(NOT_BELIEVED, code="bad_id_token") from error
+        _refuse_anothers(claims, app.client_id)
         return claims
 
     def _key(self, kid: Any) -> Any:
@@ -213,6 +214,14 @@ class _IssuerAdapter(OpenIDConnectOAuth2Adapter):
         if len(fitting) != 1:
             raise Refused(NOT_BELIEVED, code="bad_key")
         return fitting[0].key
+
+
+def _refuse_anothers(claims: Mapping[str, Any], client_id: str) -> None:
+    """Raise Refused for a token that was issued to another program, if for us too (OpenID Connect Core, 3.1.3.7)."""
+    audience = claims["aud"]
+    is_shared = isinstance(audience, list) and len(audience) > 1
+    if (is_shared or "azp" in claims) and claims.get("azp") != client_id:
+        raise Refused(NOT_BELIEVED, code="other_party")
 
 
 def _provider(request: HttpRequest, slug: str) -> Any:
@@ -321,7 +330,8 @@ def _mail_in(claims: Mapping[str, Any]) -> str:
 def user_for(issuer: Issuer, claims: Mapping[str, Any]) -> User:
     """Return the user whom the issuer speaks of, tied to its subject. Raises Refused, the same for every reason.
 
-    Three questions are asked of the database whatever the answers are.
+    A tie holds while the issuer vouches for the user's address of today: who left the organization, or whose domain
+    it lost, is none of its people. Three questions are asked of the database whatever the answers are.
     """
     subject = _subject_in(claims)
     mail = _mail_in(claims)
@@ -330,7 +340,7 @@ def user_for(issuer: Issuer, claims: Mapping[str, Any]) -> User:
     link = SocialAccount.objects.select_related("user").filter(provider=issuer.url, uid=subject).first()
     found = User.objects.select_for_update().filter(email=mail or "nobody").first()
     other = SocialAccount.objects.filter(provider=issuer.url, user_id=found.pk if found else 0).exists()
-    if link is not None and link.user.is_active:
+    if link is not None and link.user.is_active and issuer.vouches_for(link.user.email):
         return link.user
     if not subject or link is not None or found is None or not found.is_active or other:
         raise Refused(NOT_LET_IN, code="not_let_in")
@@ -349,7 +359,8 @@ def prove(request: HttpRequest, issuer: Issuer, state: Mapping[str, Any], claims
     if not user.is_authenticated:
         raise Refused(BEGUN_ELSEWHERE, code="nobody_here")
     subject = _subject_in(claims)
-    if not SocialAccount.objects.filter(user_id=user.pk, provider=issuer.url, uid=subject).exists():
+    is_tied = SocialAccount.objects.filter(user_id=user.pk, provider=issuer.url, uid=subject).exists()
+    if not (is_tied and issuer.vouches_for(user.email)):
         raise Refused(NOT_YOURS, code="somebody_else")
     if not is_fresh(state, claims, now_s=time.time()):
         raise Refused(NOT_FRESH, code="not_fresh")
@@ -382,7 +393,10 @@ def note_login(
 
 @dataclass(frozen=True)
 class Link:
-    """A way in through an organization, as its owner sees it. `slug` is None for one no longer configured."""
+    """A way in through an organization, as its owner sees it.
+
+    `slug` is None for one that lets in no more: not configured, or not for the user's present address.
+    """
 
     ref: UUID
     name: str
@@ -397,7 +411,7 @@ def linked_to(user: User) -> list[Link]:
         Link(
             ref_of("link", pk),
             known[url].name if url in known else url,
-            known[url].slug if url in known else None,
+            known[url].slug if url in known and known[url].vouches_for(user.email) else None,
         )
         for pk, url in rows
     ]
@@ -408,6 +422,32 @@ def is_only_way_in(user: User, link: Link) -> bool:
     if user.has_usable_password():
         return False
     return not any(one.slug is not None for one in linked_to(user) if one.ref != link.ref)
+
+
+def keeps_a_way_in(user: User, email: str) -> bool:
+    """Whether this user could still log in with `email` as their address: a password, or a link that fits it."""
+    if user.has_usable_password():
+        return True
+    fitting = [one.url for one in issuers() if one.vouches_for(email)]
+    return SocialAccount.objects.filter(user=user, provider__in=fitting).exists()
+
+
+def drop_unfit_links(user: User) -> None:
+    """Take away each link whose issuer does not vouch for the user's address, in the caller's transaction.
+
+    Each is on record, and its owner told. Such a link lets nobody in; kept, it would come back with the address.
+    """
+    known = {one.url: one for one in issuers()}
+    for row in SocialAccount.objects.filter(user=user).order_by("pk"):
+        issuer = known.get(row.provider)
+        if issuer is not None and issuer.vouches_for(user.email):
+            continue
+        row.delete()
+        record("oidc.unlinked", actor=user, subject=user, before={"issuer": row.provider, "subject": row.uid})
+        name = issuer.name if issuer is not None else row.provider
+        notices.tell_login_changed(
+            user, f"The log-in through {name} was unlinked: it does not vouch for your new mail address"
+        )
 
 
 @transaction.atomic

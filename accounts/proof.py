@@ -59,7 +59,8 @@ def ways_of(user: User) -> Ways:
     if user.has_usable_password():
         return Ways(False, False, True, ())
     linked = set(SocialAccount.objects.filter(user=user).values_list("provider", flat=True))
-    return Ways(False, False, False, tuple(one for one in issuers() if one.url in linked))
+    fitting = (one for one in issuers() if one.url in linked and one.vouches_for(user.email))
+    return Ways(False, False, False, tuple(fitting))
 
 
 def is_fresh(request: HttpRequest) -> bool:
