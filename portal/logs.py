@@ -17,15 +17,28 @@ _SHARED: list[Any] = [
 ]
 
 
-# A link that was mailed is a key until it is used: who reads logs must not get it.
-_MAILED_LINK = re.compile(r"(/login/reset/[0-9a-f-]{36}/|/join/|/me/mail/confirm/)[^/\s?\"']+")
+# A link that was mailed, or that a calendar program reads by, is a key: who reads logs must not get it. In `next=` the
+# same stands encoded.
+_TO = r"(?:/|%2F)"
+_LINK = re.compile(
+    rf"({_TO}login{_TO}reset{_TO}[0-9a-f-]{{36}}{_TO}|{_TO}join{_TO}|{_TO}me{_TO}mail{_TO}confirm{_TO}|{_TO}about-me{_TO}"
+    rf"|{_TO}reach{_TO}|{_TO}calendar{_TO}feed{_TO})(?:(?!%2F)[^/\s?&\"'])+",
+    re.IGNORECASE,
+)
+# What is searched for is a person's name or number more often than not.
+_ASKED = re.compile(r"([?&](?:q|token|key|code|state|secret)=)[^&\s\"'#]+", re.IGNORECASE)
+# What the database adds to a refusal: the values of the row.
+_DETAIL = re.compile(
+    r"(DETAIL: ).*?(?=\n(?:HINT|CONTEXT|QUERY|STATEMENT):|\n\n(?:The above|During handling)|\Z)", re.DOTALL
+)
 
 
-def _without_mailed_links(logger: Any, name: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Mask the secret part of a link to set a password, to join or to change an address, wherever a line names the address asked for."""
+def _without_keys(logger: Any, name: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Mask keys in addresses, searched text and the database's details, wherever a line holds them."""
     for key, value in event.items():
-        if isinstance(value, str) and _MAILED_LINK.search(value):
-            event[key] = _MAILED_LINK.sub(r"\1•••", value)
+        if isinstance(value, str):
+            masked = _ASKED.sub(r"\1•••", _LINK.sub(r"\1•••", value))
+            event[key] = _DETAIL.sub(r"\1•••", masked) if "DETAIL: " in masked else masked
     return event
 
 
@@ -61,10 +74,10 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
     tail: list[Any] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         _without_empty_traceback,
-        _without_mailed_links,
+        # Tracebacks become text before anything is masked: theirs are no exception.
+        structlog.processors.format_exc_info,
+        _without_keys,
     ]
-    if log_format != "console":
-        tail.append(structlog.processors.format_exc_info)
     return {
         "version": 1,
         "disable_existing_loggers": False,

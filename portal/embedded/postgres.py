@@ -47,6 +47,9 @@ _SETTINGS = {
     "log_line_prefix": "%m [%p] ",
     "logging_collector": "off",
     "log_destination": "stderr",
+    # A statement that failed, and the detail of why, hold the values: addresses, hashes, keys.
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
 }
 # Tests may lose everything when the machine stops; nothing else may.
 _FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "autovacuum": "off"}

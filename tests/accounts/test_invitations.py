@@ -515,10 +515,10 @@ def test_a_lead_opens_and_archives_accounts_but_not_while_a_run_is_open(desk, re
 
 
 def test_a_token_of_an_invitation_is_cut_out_of_the_logs():
-    from portal.logs import _without_mailed_links
+    from portal.logs import _without_keys
 
     event = {"event": "Not Found: /join/ssi_secret/", "request": "GET /join/ssi_secret/?x=1"}
-    assert "secret" not in str(_without_mailed_links(None, "", event))
+    assert "secret" not in str(_without_keys(None, "", event))
 
 
 @pytest.mark.django_db

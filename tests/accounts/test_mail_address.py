@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts.erasure import erase_person
 from accounts.models import ApiToken
 from portal.audit.models import AuditEntry
-from portal.logs import _without_mailed_links
+from portal.logs import _without_keys
 from portal.notify.models import Message
 from portal.notify.sending import _address_of, render
 from tests import factories as make
@@ -129,7 +129,7 @@ def test_a_stranger_is_led_to_the_log_in_and_the_link_says_nothing_in_the_open(m
     asked(browser)
     assert "new.example" not in link()
     assert client.get(link())["Location"].startswith("/login/")
-    assert link() not in str(_without_mailed_links(None, "", {"request": f"GET {link()}"}))
+    assert link() not in str(_without_keys(None, "", {"request": f"GET {link()}"}))
 
 
 def test_too_many_wishes_wait_and_one_mailbox_is_written_to_three_times(maja):
