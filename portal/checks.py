@@ -109,6 +109,12 @@ def what_is_wrong() -> list[CheckMessage]:
         wrong(8, "Cookies that are not Secure are only for DESK_MODE.")
     if settings.MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN:
         wrong(31, "MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN is only for DESK_MODE: security keys need https.")
+    if not settings.IDENTITY_HOSTS:
+        wrong(
+            32,
+            "IDENTITY_HOSTS is not set. Name the hosts of the provider's identity services, like "
+            "identity.api.rackspacecloud.com: what an endpoint says of a tenant is believed.",
+        )
     if not settings.SECURE_SSL_REDIRECT and not settings.BEHIND_PROXY:
         wrong(9, "SECURE_SSL_REDIRECT is off and BEHIND_PROXY is not set: pages would go over plain http.")
     return found

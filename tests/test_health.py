@@ -146,6 +146,7 @@ def messages(settings, monkeypatch, **changes):
         "PUBLIC_URL": "https://portal.example",
         "EMAIL_URL": "smtp://portal:worthless@mail.example:587",
         "MAIL_FROM": "portal@portal.example",
+        "IDENTITY_HOSTS": ["identity.provider.example"],
     }
     for name, value in {**good, **changes}.items():
         setattr(settings, name, value)
@@ -204,6 +205,7 @@ def test_a_portal_that_is_not_ready_ends_with_a_line_for_each_thing(settings, mo
         ("EMAIL_URL", "smtp://mail.example:port"),
         ("EMAIL_PLAIN", True),
         ("MAIL_FROM", "the portal"),
+        ("IDENTITY_HOSTS", []),
         ("MALFORMED", ["RUNS_LEASE_S is no number above 0. Set one such as 15, or leave it out."]),
     ],
 )

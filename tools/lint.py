@@ -34,6 +34,7 @@ _PRODUCTION = {
     "PUBLIC_URL": "https://portal.example",
     "EMAIL_URL": "smtp://portal:worthless@mail.example:587",
     "MAIL_FROM": "portal@portal.example",
+    "IDENTITY_HOSTS": "identity.provider.example",
     "BEHIND_PROXY": "1",
     "DATABASE_URL": "postgres://portal@db.example/portal",
     "REDIS_URL": "redis://redis.example:6379/0",

@@ -42,6 +42,7 @@ def test_no_part_starts_with_desk_settings_or_without_its_secrets(part, tmp_path
         "DATABASE_URL",
         "EMAIL_URL",
         "PUBLIC_URL",
+        "IDENTITY_HOSTS",
     ):
         assert f"{name} " in ended.stderr, name
     assert "SIMULATOR_URL is only for DESK_MODE" in ended.stderr
