@@ -14,9 +14,8 @@ from rest_framework import serializers
 from rest_framework.exceptions import Throttled
 from rest_framework.request import Request
 
-from accounts.authentication import still_holds
-from accounts.models import Account, ApiToken
-from portal.access import Permission, in_database, is_still_allowed, session_holds
+from accounts.models import Account
+from portal.access import Permission, in_database
 from portal.api import PortalAPIView, documented
 from portal.errors import Refused
 from portal.events.cloudevents import as_cloudevent, name_of
@@ -121,17 +120,10 @@ class AccountEventsApi(PortalAPIView):
     def _stream(
         self, request: Request, account: Account, after: int | None, types: tuple[str, ...]
     ) -> HttpResponseBase:
-        seat = take_seat(self.user.pk)
+        seat = take_seat(self.user.pk, self.token)
         if seat is None:
             raise Throttled(detail=TOO_MANY)
-        may_read_on = partial(
-            in_database,
-            _may_read_on,
-            self.user.pk,
-            account,
-            self.token,
-            None if self.token else request.session.session_key,
-        )
+        may_read_on = partial(in_database, self.reads_on())
         stream = while_allowed(account_events(account.ref, after, types=types), seat, may_read_on)
         response = StreamingHttpResponse(stream, content_type="text/event-stream")
         response["X-Accel-Buffering"] = "no"
@@ -162,8 +154,3 @@ def _refuse_forgotten(after: int | None) -> None:
             f"Events up to position {forgotten} are no longer kept, so some after {after} are missing. "
             "Read afresh what you follow, then go on without `after`."
         )
-
-
-def _may_read_on(user_pk: int, account: Account, token: ApiToken | None, session_key: str | None) -> bool:
-    signed_in = still_holds(token) if token is not None else session_holds(session_key, user_pk)
-    return signed_in and is_still_allowed(user_pk, Permission.EVENT_VIEW, account)

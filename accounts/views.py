@@ -133,7 +133,7 @@ class AccountListCsv(PortalView):
                 account.created_at,
             )
 
-        return csv_response("accounts", header, cells, rows, order=asked.order)
+        return csv_response("accounts", header, cells, rows, order=asked.order, may_read_on=self.reads_on())
 
 
 class AccountDetail(AccountPage):
@@ -210,6 +210,7 @@ class ActivityDownload(AccountPage):
             actor=self.user,
             granted=self.granted,
             reason=request.POST.get("reason", "")[:500],
+            may_read_on=self.reads_on(),
         )
 
 

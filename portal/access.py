@@ -20,25 +20,29 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from importlib import import_module
+from inspect import isawaitable
 from typing import Any, ClassVar, NoReturn, TypeVar, cast
 
+import structlog
 from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.contrib.auth.views import redirect_to_login
 from django.contrib.postgres.expressions import ArraySubquery
-from django.core.exceptions import ImproperlyConfigured, PermissionDenied
-from django.db import OperationalError, connection, models
+from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist, PermissionDenied
+from django.db import IntegrityError, OperationalError, connection, models
 from django.db.models import OuterRef, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.utils.cache import patch_cache_control
 from django.views import View
-from psycopg.errors import DeadlockDetected
+from psycopg.errors import DeadlockDetected, ForeignKeyViolation, UniqueViolation
 
 from portal.audit.services import record_outside
 from portal.errors import (
@@ -53,6 +57,7 @@ from portal.errors import (
     TryLater,
 )
 
+log = structlog.get_logger(__name__)
 Row = TypeVar("Row", bound=models.Model)
 
 
@@ -587,6 +592,19 @@ class Guard:
         if self.needed in PERSONAL and not can(self.request.user, self.needed):
             self.refuse(self.needed)
 
+    def reads_on(self) -> Callable[[], bool]:
+        """Return what asks the database afresh whether the caller may read on: for answers that take a while.
+
+        Where no account was entered, what is read must be narrowed by `visible()` in each of its parts.
+        """
+        return partial(
+            _is_session_allowed,
+            self.request.session.session_key,
+            self.request.user.pk,
+            self.needed,
+            self.account,
+        )
+
     def check_asked(self) -> None:
         """A view that answered without asking about any account is a bug, and stays loud."""
         if not self._asked:
@@ -600,6 +618,12 @@ class PortalView(Guard, View, abstract=True):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Ask, answer, and turn the four kinds of trouble into pages."""
+        response = self._respond(request, *args, **kwargs)
+        if self.needed is not Permission.PUBLIC or not response.has_header("Cache-Control"):
+            keep_nothing(response)
+        return without_body(response) if request.method == "HEAD" else response
+
+    def _respond(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         self.begin()
         if self.needed is not Permission.PUBLIC and not request.user.is_authenticated:
             return redirect_to_login(request.get_full_path())
@@ -613,6 +637,10 @@ class PortalView(Guard, View, abstract=True):
             return self.trouble(trouble)
         except OperationalError as error:
             return self.trouble(collided(error))
+        except IntegrityError as error:
+            return self.trouble(overtaken(error))
+        except ObjectDoesNotExist as error:
+            raise gone_meanwhile(error) from error
         if response.status_code < 400 and request.method != "OPTIONS":
             self.check_asked()
         return response
@@ -673,16 +701,19 @@ class AsyncPortalView(Guard, View, abstract=True):
         await in_database(self.check_personal)
         handler = getattr(self, (request.method or "").lower(), None)
         if handler is None or (request.method or "").lower() not in self.http_method_names:
-            return self.http_method_not_allowed(request, *args, **kwargs)
+            # Of a view with async handlers Django returns what is to be awaited.
+            refused: Any = self.http_method_not_allowed(request, *args, **kwargs)
+            return cast(HttpResponseBase, await refused if isawaitable(refused) else refused)
         try:
             response = cast(HttpResponseBase, await handler(request, *args, **kwargs))
         except Trouble as trouble:
-            return HttpResponse(
+            response = HttpResponse(
                 trouble.says, status=status_of(trouble), content_type="text/plain; charset=utf-8"
             )
         if response.status_code < 400 and request.method != "OPTIONS":
             self.check_asked()
-        return response
+        keep_nothing(response)
+        return without_body(response) if request.method == "HEAD" else response
 
     async def afind(
         self, rows: QuerySet[Row] | type[Row], ref: uuid.UUID | str, permission: Permission | None = None
@@ -713,10 +744,28 @@ def _is_session_allowed(session_key: str | None, user_pk: int, permission: Permi
     return session_holds(session_key, user_pk) and is_still_allowed(user_pk, permission, account)
 
 
+def keep_nothing(response: HttpResponseBase) -> None:
+    """Have no browser and no proxy keep an answer: *Back* after a log-out would show it again."""
+    if "no-store" not in response.get("Cache-Control", ""):
+        patch_cache_control(response, private=True, no_store=True)
+
+
+def without_body(response: HttpResponseBase) -> HttpResponseBase:
+    """Return the answer to HEAD where the one to GET is streamed: a stream may never end, and nobody reads it."""
+    if not response.streaming:
+        return response
+    headers = {name: value for name, value in response.items() if name.lower() != "content-length"}
+    response.close()
+    return HttpResponse(status=response.status_code, headers=headers)
+
+
 def is_still_allowed(user_pk: int, permission: Permission, account: Any) -> bool:
     """Answer afresh for a user who may have been removed or switched off since the stream began."""
     user = apps.get_model("accounts", "User")._default_manager.filter(pk=user_pk, is_active=True).first()
-    return user is not None and not lacks_second_factor(user) and can(user, permission, account)
+    if user is None or lacks_second_factor(user):
+        return False
+    # Without an account the rows themselves are narrowed to what the user sees, each time that they are asked for.
+    return (account is None and permission not in PERSONAL) or can(user, permission, account)
 
 
 async def in_database(work: Any, *args: Any) -> Any:
@@ -743,6 +792,28 @@ def collided(error: OperationalError) -> TryLater:
         "Somebody else changed the same thing at this moment. Nothing of yours was done. Try again.",
         after_s=1,
     )
+
+
+def overtaken(error: IntegrityError) -> StaleState:
+    """Return what became of a change that another one made impossible between the check and the write.
+
+    Only a name or number that was taken, or a row that was deleted meanwhile. Raises `error` again where it is
+    anything else: the database then refused what we must not have asked for.
+    """
+    if not isinstance(error.__cause__, UniqueViolation | ForeignKeyViolation):
+        raise error
+    log.warning("change_overtaken", constraint=error.__cause__.diag.constraint_name)
+    return StaleState(
+        "Somebody else wrote something at this moment that does not go together with this: a name or number that was "
+        "free is taken now, or what it belongs to was deleted. Nothing of yours was done. Read afresh, then try again.",
+        code="overtaken",
+    )
+
+
+def gone_meanwhile(error: ObjectDoesNotExist) -> Http404:
+    """Return the 404 for a row that was deleted between the look and the work; the log says where, with the traceback."""
+    log.warning("row_gone", error=str(error), exc_info=error)
+    return Http404("There is nothing here that you can see.")
 
 
 def status_of(trouble: Trouble) -> int:

@@ -66,13 +66,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from portal.access import TURNS, Guard, Permission
+from portal.access import TURNS, Guard, Permission, is_still_allowed, without_body
 from portal.audit.services import record_outside
 from portal.counting import count
 from portal.errors import NotPermitted, Refused
 from portal.models import IdempotentAnswer
 from portal.paging import MAX_LIMIT, keyset
 from portal.problems import (
+    Gone,
     KeyReused,
     LengthRequired,
     PreconditionRequired,
@@ -237,7 +238,7 @@ class PortalAPIView(Guard, APIView, abstract=True):
         response["Cache-Control"] = "private, no-store"
         if response.status_code < 400 and request.method != "OPTIONS":
             self.check_asked()
-        return response
+        return without_body(response) if request.method == "HEAD" else response
 
     def handle_exception(self, exc: Exception) -> Response:
         """Put refusals by services on record, then answer a problem document."""
@@ -255,18 +256,35 @@ class PortalAPIView(Guard, APIView, abstract=True):
         """The API token with which the caller signed in, or None for a browser session."""
         return self.request.auth
 
+    def reads_on(self) -> Callable[[], bool]:
+        """As of a page; for a token it asks whether that still holds."""
+        if self.token is None:
+            return super().reads_on()
+        holds = self.request.successful_authenticator.still_holds
+        asked = self.token, self.user.pk, self.needed, self.account
+
+        def may_read_on() -> bool:
+            token, user_pk, permission, account = asked
+            return bool(holds(token)) and is_still_allowed(user_pk, permission, account)
+
+        return may_read_on
+
     def options(self, request: Any, *args: Any, **kwargs: Any) -> Response:
         """Say which methods there are, and nothing else."""
         return Response(status=204, headers={"Allow": ", ".join(self.allowed_methods)})
 
     def _limit_rate(self, request: Request) -> None:
-        """Count this minute's requests of the token (or session) and those of the user in all.
+        """Count this minute's requests of the token (or session), and those of the user, or of the account, in all.
 
         Each token has its own limit, and their sum one as well: more tokens are not more room without end.
         Redis away means no limit, not no service. The headers tell of whichever is nearer.
         """
-        who = f"token:{request.auth.pk}" if request.auth is not None else f"session:{request.user.pk}"
-        limits = {who: self.rate_per_minute, f"user:{request.user.pk}": self.rate_per_user}
+        token: Any = request.auth
+        who = f"token:{token.pk}" if token is not None else f"session:{request.user.pk}"
+        # A service token is nobody's: what it asks for is counted on its account, not on the person who made it.
+        is_service = token is not None and token.account_id is not None
+        whole = f"account:{token.account_id}" if is_service else f"user:{request.user.pk}"
+        limits = {who: self.rate_per_minute, whole: self.rate_per_user}
         now = int(time.time())
         left_s = 60 - now % 60
         try:
@@ -282,7 +300,8 @@ class PortalAPIView(Guard, APIView, abstract=True):
             "RateLimit": f'"minute";r={max(0, left[nearer])};t={left_s}',
         }
         if left[nearer] < 0:
-            whose = "with all that you use together" if nearer != who else "with this token or session"
+            together = "with all tokens of this account" if is_service else "with all that you use together"
+            whose = together if nearer != who else "with this token or session"
             raise Throttled(wait=left_s, detail=f"More than {limit} requests in a minute {whose}.")
 
     # --- in and out --------------------------------------------------------------------------------------
@@ -424,6 +443,11 @@ class PortalAPIView(Guard, APIView, abstract=True):
         }
 
     def _replay(self, held: IdempotentAnswer, digest: str) -> Response:
+        if held.status == IdempotentAnswer.GONE:
+            raise Gone(
+                "This was done before with the same Idempotency-Key, and somebody whom the answer named was erased since: "
+                "it is no longer kept. Nothing was done again. Use a new key for a new request."
+            )
         if held.body_digest != digest:
             raise KeyReused()
         if held.status is None:

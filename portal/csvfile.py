@@ -1,6 +1,6 @@
 """Lists as CSV: RFC 4180, streamed in slices, and safe to open in a spreadsheet.
 
-    return csv_response("accounts", HEADER, cells, rows, order="name")
+    return csv_response("accounts", HEADER, cells, rows, order="name", may_read_on=self.reads_on())
 
 A page's list and its CSV are the same queryset. Whoever hands out personal data asks for the right and the
 reason, and puts the export on record, before calling this.
@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime
 from io import StringIO
 from typing import Any, TypeVar
 
-from django.db.models import Model, QuerySet
+from django.db.models import Max, Model, QuerySet
 from django.http import StreamingHttpResponse
 from django.utils import timezone
 
@@ -27,6 +27,8 @@ Row = TypeVar("Row", bound=Model)
 _RUNS = ("=", "+", "-", "@", "\t", "\r", "\n", *"\uff1d\uff0b\uff0d\uff20")
 # What some programs drop before they look: blanks, quotes, and what cannot be seen.
 _DROPPED = " '\"\u00a0\u200b\u2060\u3000\ufeff"
+# An import that meets this line refuses the file.
+NOT_WHOLE = "The right to read this ended here: the file is not whole."
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
 
@@ -68,14 +70,17 @@ def csv_response(
     rows: QuerySet[Row],
     *,
     order: str,
+    may_read_on: Callable[[], bool],
 ) -> StreamingHttpResponse:
-    """Return `rows` as a file `name-DATE.csv`, slice by slice."""
+    """Return `rows` as a file `name-DATE.csv`, slice by slice, as `streamed` does."""
     return streamed(
         f"{name}-{timezone.now():%Y-%m-%d}.csv",
         "text/csv; charset=utf-8; header=present",
         rows,
         order=order,
+        may_read_on=may_read_on,
         head=lines([header]),
+        torn=lines([[NOT_WHOLE]]),
         part=lambda found: lines([cells(row) for row in found]),
     )
 
@@ -87,15 +92,22 @@ def streamed(
     *,
     order: str,
     part: Callable[[Sequence[Any]], bytes],
+    may_read_on: Callable[[], bool],
     head: bytes = b"",
+    torn: bytes = b"",
 ) -> StreamingHttpResponse:
     """Return `rows` as a file, slice by slice: `head`, then what `part` makes of each slice of rows.
 
     Each slice is one short query of its own, so no database connection is held while a slow reader reads,
-    and memory does not grow with the list.
+    and memory does not grow with the list. `may_read_on` (the view's `reads_on()`) is asked before each: whoever loses
+    the right or the session gets `torn` and no more. Rows that were added after this was called are not in it.
     """
+    last = rows.model._default_manager.aggregate(last=Max("pk"))["last"] or 0
+    rows = rows.filter(pk__lte=last)
 
     def slice_at(cursor: str) -> tuple[bytes, str | None]:
+        if not may_read_on():
+            return torn, None
         found = keyset(rows, {"limit": str(MAX_LIMIT), "cursor": cursor}, order=order)
         return part(found.rows) if found.rows else b"", found.next_cursor
 

@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from portal.audit.facts import RequestFacts, set_facts
 
+_BY_PROXY = frozenset({"HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA"})
 _ID = re.compile(r"^[A-Za-z0-9._:-]{1,64}$")
 
 
@@ -28,9 +29,9 @@ def address_of(request: HttpRequest) -> str | None:
 
 
 def is_here(request: HttpRequest) -> bool:
-    """Whether the caller is this very machine and no proxy stands between."""
+    """Whether the caller is this very machine and no proxy stands between: none of what proxies add was sent."""
     address = address_of(request)
-    if not address or "HTTP_X_FORWARDED_FOR" in request.META or "HTTP_FORWARDED" in request.META:
+    if not address or any(name in _BY_PROXY or name.startswith("HTTP_X_FORWARDED_") for name in request.META):
         return False
     return ipaddress.ip_address(address).is_loopback
 

@@ -9,8 +9,11 @@ class IdempotentAnswer(models.Model):
     """One API call that may be repeated. Inserted first in the transaction of its effect.
 
     A parallel twin waits on the unique constraint and then replays `status` and `body`; a crash leaves
-    no row. `body_digest` tells the same request from another one with the same key.
+    no row. `body_digest` tells the same request from another one with the same key. An answer with the status `GONE`
+    named somebody who was erased: nothing is left of it but that it was given.
     """
+
+    GONE = 410
 
     actor = models.CharField(max_length=36)
     method = models.CharField(max_length=8)

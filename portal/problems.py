@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
-from django.db import OperationalError
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.db import IntegrityError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from portal.access import collided, status_of
+from portal.access import collided, gone_meanwhile, overtaken, status_of
 from portal.audit.facts import current_facts
 from portal.errors import StaleState, Trouble, TryLater
 
@@ -173,6 +173,10 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
     code = ""
     if isinstance(error, OperationalError):
         error = collided(error)
+    elif isinstance(error, IntegrityError):
+        error = overtaken(error)
+    elif isinstance(error, ObjectDoesNotExist):
+        error = gone_meanwhile(error)
     match error:
         case Trouble():
             status, detail = status_of(error), error.says

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from time import monotonic
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -29,39 +29,52 @@ RECHECK_S = 15.0
 """How often a stream asks by itself whether it may go on: what ran out by time changes no number."""
 
 MOST_PER_USER = 10
+MOST_PER_ACCOUNT = 50
+"""Of all service tokens of one account together."""
 TOO_MANY = (
-    f"You have {MOST_PER_USER} live views open already, which is the most that one person can have. "
+    f"You have {MOST_PER_USER} live views open already, which is the most that one person or token can have. "
     "The others go on. Close one of them, then reload this one."
 )
 
 _lock = threading.Lock()
-_taken: dict[int, WeakSet[Seat]] = {}
+_taken: dict[str, WeakSet[Seat]] = {}
 
 
 class Seat:
-    """One open stream of one user; hold it for as long as the stream lasts."""
+    """One open stream of a person or a program; hold it for as long as the stream lasts."""
 
-    def __init__(self, user_pk: int) -> None:
-        self.user_pk = user_pk
+    def __init__(self, holders: Collection[str]) -> None:
+        self.holders = holders
 
     def leave(self) -> None:
         """Give the seat back; a repeat changes nothing."""
         with _lock:
-            seats = _taken.get(self.user_pk)
-            if seats is not None:
-                seats.discard(self)
-                if not seats:
-                    del _taken[self.user_pk]
+            for holder in self.holders:
+                seats = _taken.get(holder)
+                if seats is not None:
+                    seats.discard(self)
+                    if not seats:
+                        del _taken[holder]
 
 
-def take_seat(user_pk: int) -> Seat | None:
-    """Return a seat for one more stream of this user, or None where all are taken (answer 429, `TOO_MANY`)."""
+def take_seat(user_pk: int, token: Any = None) -> Seat | None:
+    """Return a seat for one more stream of this user, or None where all are taken (answer 429, `TOO_MANY`).
+
+    A service token (`token.account_id`) has seats of its own, and its account some for all of its tokens: a program
+    takes none from the person who made its token.
+    """
+    account = getattr(token, "account_id", None)
+    limits = (
+        {f"user:{user_pk}": MOST_PER_USER}
+        if account is None
+        else {f"token:{token.pk}": MOST_PER_USER, f"account:{account}": MOST_PER_ACCOUNT}
+    )
     with _lock:
-        seats = _taken.setdefault(user_pk, WeakSet())
-        if len(seats) >= MOST_PER_USER:
+        if any(len(_taken.get(holder, ())) >= most for holder, most in limits.items()):
             return None
-        seat = Seat(user_pk)
-        seats.add(seat)
+        seat = Seat(tuple(limits))
+        for holder in limits:
+            _taken.setdefault(holder, WeakSet()).add(seat)
         return seat
 
 

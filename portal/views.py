@@ -14,7 +14,7 @@ from django.views.defaults import page_not_found as default_page_not_found
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from portal.access import Guard, Permission, PortalView, can, lacks_second_factor
+from portal.access import Guard, Permission, PortalView, can, keep_nothing, lacks_second_factor
 from portal.dashboard import panels_for
 from portal.gauges import installation
 from portal.health import findings
@@ -122,34 +122,40 @@ def _is_api(request: HttpRequest) -> bool:
     return request.path.startswith("/api/")
 
 
+def _unkept(response: HttpResponse) -> HttpResponse:
+    # The frame of these pages names who is logged in.
+    keep_nothing(response)
+    return response
+
+
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Say that a form came from elsewhere or too late; nothing was changed."""
     if _is_api(request):
         return problem_response(
             request, 403, "The CSRF token is missing or out of date. Nothing was changed."
         )
-    return render(request, "403_csrf.html", status=403)
+    return _unkept(render(request, "403_csrf.html", status=403))
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """400, as a page or a problem document."""
     if _is_api(request):
         return problem_response(request, 400, "This request could not be read.")
-    return render(request, "errors/400.html", status=400)
+    return _unkept(render(request, "errors/400.html", status=400))
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     """403, with the sentence of whoever refused."""
     if _is_api(request):
         return problem_response(request, 403, str(exception) or "You may not do this here.")
-    return render(request, "errors/403.html", {"refusal": str(exception)}, status=403)
+    return _unkept(render(request, "errors/403.html", {"refusal": str(exception)}, status=403))
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """404, as a page or a problem document."""
     if _is_api(request):
         return problem_response(request, 404, "There is nothing here that you can see.")
-    return default_page_not_found(request, exception, template_name="errors/404.html")
+    return _unkept(default_page_not_found(request, exception, template_name="errors/404.html"))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

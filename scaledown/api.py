@@ -21,10 +21,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from accounts.authentication import still_holds
-from accounts.models import Account, ApiToken, CloudConnection
+from accounts.models import Account, CloudConnection
 from capacity.models import TrafficEvent
-from portal.access import Permission, in_database, is_still_allowed, session_holds
+from portal.access import Permission, in_database
 from portal.api import PortalAPIView, documented, etag_of
 from portal.errors import Refused, StaleState
 from portal.lists import ListAsked, order_parameter
@@ -776,17 +775,10 @@ class RunEventsApi(ScaledownView):
         """Ends when the run is over and everything was sent, or when the reader may no longer read."""
         run = self.find(_RUNS, run_ref)
         after = _whole_number(request.headers.get("Last-Event-ID", "0") or "0", "Last-Event-ID")
-        seat = take_seat(self.user.pk)
+        seat = take_seat(self.user.pk, self.token)
         if seat is None:
             raise Throttled(detail=TOO_MANY)
-        may_read_on = partial(
-            in_database,
-            _may_read_on,
-            self.user.pk,
-            self.account,
-            self.token,
-            None if self.token else request.session.session_key,
-        )
+        may_read_on = partial(in_database, self.reads_on())
         stream = while_allowed(
             journal_events(run.pk, after, for_customer=is_customer(self.granted)), seat, may_read_on
         )
@@ -796,11 +788,6 @@ class RunEventsApi(ScaledownView):
             # A stream may last for hours and must not hold a connection meanwhile.
             database.close()
         return response
-
-
-def _may_read_on(user_pk: int, account: Account, token: ApiToken | None, session_key: str | None) -> bool:
-    signed_in = still_holds(token) if token is not None else session_holds(session_key, user_pk)
-    return signed_in and is_still_allowed(user_pk, Permission.RUN_VIEW, account)
 
 
 class RunReportApi(ScaledownView):

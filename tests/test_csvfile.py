@@ -76,7 +76,12 @@ def test_a_file_holds_every_page_of_the_list_in_its_order():
         for number in range(450)
     )
     response = csv_response(
-        "contacts", ("name",), lambda row: (row.name,), Contact.objects.all(), order="-name"
+        "contacts",
+        ("name",),
+        lambda row: (row.name,),
+        Contact.objects.all(),
+        order="-name",
+        may_read_on=lambda: True,
     )
     rows = content(response)
     assert rows[0] == ["name"]

@@ -228,5 +228,9 @@ class ContactExportApi(PortalAPIView):
         account = self.find(Account, account_ref)
         data = self.read(ExportIn)
         return exporting.export_contacts(
-            account, actor=self.user, reason=data["reason"], format=data["format"]
+            account,
+            actor=self.user,
+            reason=data["reason"],
+            format=data["format"],
+            may_read_on=self.reads_on(),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
@@ -28,6 +28,7 @@ def export_contacts(
     actor: User,
     reason: str,
     format: str,
+    may_read_on: Callable[[], bool],
     rows: QuerySet[Contact] | None = None,
     asked: ListAsked = EVERYTHING,
 ) -> StreamingHttpResponse:
@@ -55,6 +56,7 @@ def export_contacts(
             ),
             rows,
             order=asked.order,
+            may_read_on=may_read_on,
         )
 
     def cards(found: Sequence[Contact]) -> bytes:
@@ -66,4 +68,5 @@ def export_contacts(
         rows,
         order=asked.order,
         part=cards,
+        may_read_on=may_read_on,
     )

@@ -96,6 +96,7 @@ class ContactListCsv(AccountPage):
                 actor=self.user,
                 reason=request.POST.get("reason", "")[:1000],
                 format=self._format(),
+                may_read_on=self.reads_on(),
                 rows=rows,
                 asked=asked,
             )

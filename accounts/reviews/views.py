@@ -609,7 +609,7 @@ class MondayCsv(PortalView):
                 request.build_absolute_uri(fact.act.url_of(row.account)) if fact else "",
             )
 
-        return csv_response("monday-list", header, cells, rows, order="-risk")
+        return csv_response("monday-list", header, cells, rows, order="-risk", may_read_on=self.reads_on())
 
 
 class TeamQuarter(PortalView):

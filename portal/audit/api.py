@@ -170,7 +170,12 @@ class AuditExportApi(PortalAPIView):
         account = self.find(apps.get_model("accounts", "Account"), account_ref)
         data = self.read(AuditExportIn)
         return download(
-            account, filter_of(data), actor=self.user, granted=self.granted, reason=data["reason"]
+            account,
+            filter_of(data),
+            actor=self.user,
+            granted=self.granted,
+            reason=data["reason"],
+            may_read_on=self.reads_on(),
         )
 
 

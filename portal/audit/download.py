@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from django.db.models import QuerySet
@@ -14,7 +14,7 @@ from portal.audit.filters import AuditFilter
 from portal.audit.models import AuditEntry, AuditSeal
 from portal.audit.selectors import entries_of_account, entries_of_installation, for_reader
 from portal.audit.services import record
-from portal.csvfile import lines
+from portal.csvfile import NOT_WHOLE, lines
 from portal.errors import Refused
 
 BATCH = 500
@@ -38,21 +38,46 @@ COLUMNS = (
 
 
 def download(
-    account: Any, wanted: AuditFilter, *, actor: Any, granted: frozenset[Permission], reason: str
+    account: Any,
+    wanted: AuditFilter,
+    *,
+    actor: Any,
+    granted: frozenset[Permission],
+    reason: str,
+    may_read_on: Callable[[], bool],
 ) -> StreamingHttpResponse:
     """Return the account's entries as CSV, newest first, as `actor` may read them; raises Refused without a reason.
 
     That it was taken is on record before the first line leaves. Entries from after that moment are not in it.
+    `may_read_on` is asked before each batch; a no ends the file.
     """
     rows = entries_of_account(account)
-    return _file(rows, wanted, granted, str(account.ref), actor=actor, account=account, reason=reason)
+    return _file(
+        rows,
+        wanted,
+        granted,
+        str(account.ref),
+        actor=actor,
+        account=account,
+        reason=reason,
+        may_read_on=may_read_on,
+    )
 
 
-def download_installation(wanted: AuditFilter, *, actor: Any, reason: str) -> StreamingHttpResponse:
+def download_installation(
+    wanted: AuditFilter, *, actor: Any, reason: str, may_read_on: Callable[[], bool]
+) -> StreamingHttpResponse:
     """Return what belongs to no account as CSV, for an operator; raises Refused without a reason."""
     granted = frozenset({Permission.MEMBER_EDIT})
     return _file(
-        entries_of_installation(), wanted, granted, "installation", actor=actor, account=None, reason=reason
+        entries_of_installation(),
+        wanted,
+        granted,
+        "installation",
+        actor=actor,
+        account=None,
+        reason=reason,
+        may_read_on=may_read_on,
     )
 
 
@@ -65,6 +90,7 @@ def _file(
     actor: Any,
     account: Any,
     reason: str,
+    may_read_on: Callable[[], bool],
 ) -> StreamingHttpResponse:
     if not reason.strip():
         raise Refused("Say what the download is for: it stays on record.", code="reason_missing")
@@ -72,17 +98,24 @@ def _file(
         "audit.exported", actor=actor, account=account, subject=account, after=wanted.named(), reason=reason
     )
     rows = wanted.rows(entries).filter(pk__lte=entry.pk)
-    response = StreamingHttpResponse(_lines(rows, granted), content_type="text/csv; charset=utf-8")
+    response = StreamingHttpResponse(
+        _lines(rows, granted, may_read_on), content_type="text/csv; charset=utf-8"
+    )
     response["Content-Disposition"] = f'attachment; filename="audit-{name}.csv"'
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"
     return response
 
 
-async def _lines(rows: QuerySet[AuditEntry], granted: frozenset[Permission]) -> AsyncGenerator[bytes, None]:
+async def _lines(
+    rows: QuerySet[AuditEntry], granted: frozenset[Permission], may_read_on: Callable[[], bool]
+) -> AsyncGenerator[bytes, None]:
     yield lines([COLUMNS])
     before: int | None = None
     while True:
+        if not await in_database(may_read_on):
+            yield lines([[NOT_WHOLE]])
+            return
         batch, seals = await in_database(_batch, rows, before)
         if not batch:
             return

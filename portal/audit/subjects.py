@@ -372,15 +372,25 @@ def _forget_answers(ref: uuid.UUID) -> None:
     from portal.models import IdempotentAnswer
 
     held = IdempotentAnswer.objects.annotate(text=Cast("body", output_field=TextField()))
-    told = models.Q(text__contains=str(ref)) | models.Q(path__contains=str(ref)) | models.Q(actor=str(ref))
-    held.filter(told).delete()
+    held.filter(actor=str(ref)).delete()
+    _empty(held.filter(models.Q(text__contains=str(ref)) | models.Q(path__contains=str(ref))))
+
+
+def _empty(answers: models.QuerySet[Any, Any]) -> None:
+    """Keep that they were given, and nothing of them: a repeat must not do once more what was done for the erased."""
+    from portal.models import IdempotentAnswer
+
+    found = list(answers.values_list("pk", flat=True))
+    IdempotentAnswer.objects.filter(pk__in=found).update(
+        status=IdempotentAnswer.GONE, body=None, headers={}, body_digest=""
+    )
 
 
 def forget_answers_naming(*words: str) -> None:
-    """Drop kept answers in which somebody stands by name or address alone: who confirmed, granted, invited, approved."""
+    """Empty kept answers in which somebody stands by name or address alone: who confirmed, granted, invited, approved."""
     from portal.models import IdempotentAnswer
 
     held = IdempotentAnswer.objects.annotate(text=Cast("body", output_field=TextField()))
     for word in words:
         if len(word) >= _SHORTEST:
-            held.filter(text__contains=json.dumps(word, ensure_ascii=False)[1:-1]).delete()
+            _empty(held.filter(text__contains=json.dumps(word, ensure_ascii=False)[1:-1]))

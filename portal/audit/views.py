@@ -43,5 +43,8 @@ class InstallationActivityDownload(PortalView):
     def post(self, request: HttpRequest) -> HttpResponseBase:
         """Stream the file; without a reason the sentence says that it is missing."""
         return download_installation(
-            filter_of(request.POST), actor=self.user, reason=request.POST.get("reason", "")[:500]
+            filter_of(request.POST),
+            actor=self.user,
+            reason=request.POST.get("reason", "")[:500],
+            may_read_on=self.reads_on(),
         )
