@@ -7,7 +7,7 @@ rests on rows, so a worker may die anywhere and a move may be asked for twice.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -41,12 +41,13 @@ from accounts.reach.escalation import (
 from accounts.reach.models import GatewayState, Reach, ReachKind, ReachState, ReachStep, ReachTry
 from portal.audit.services import record, snapshot
 from portal.audit.subjects import Sealer, named
-from portal.errors import Refused, StaleState
+from portal.errors import Refused, StaleState, TooOften
 from portal.events.services import emit
 from portal.notify.registry import Urgency, audience
 from portal.notify.services import tell, tell_all
 
 MOST_PEOPLE = 20
+MOST_AN_HOUR = 12
 LONGEST_MESSAGE = 500
 LINK_SALT = "accounts.reach.answer"
 _ASKABLE = frozenset({Outcome.WAITING, Outcome.VOICEMAIL, Outcome.NO_ANSWER})
@@ -75,8 +76,8 @@ def start_reach(
 ) -> Reach:
     """Begin to ask the people of a role one after the other. The first is asked before this returns.
 
-    Raises Refused without a reason or a message, where nobody can be asked, and while another one of the account is
-    under way.
+    Raises Refused without a reason or a message and where nobody can be asked, StaleState while another one of the
+    account is under way, TooOften past a dozen an hour.
     """
     pace = pace or Pace()
     locked = lock_account(account)
@@ -96,6 +97,12 @@ def start_reach(
             code="reach_running",
         )
     now = timezone.now()
+    begun = Reach.objects.filter(account=locked, started_at__gt=now - timedelta(hours=1)).count()
+    if begun >= MOST_AN_HOUR:
+        raise TooOften(
+            f"Somebody of this account was to be reached {begun} times within an hour. Call them instead. Nobody was asked.",
+            after_s=600,
+        )
     people = whom_to_ask(locked, role, now, with_asleep=with_asleep)
     if not people:
         raise Refused(

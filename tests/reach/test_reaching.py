@@ -15,7 +15,7 @@ from accounts.reach import selectors, services
 from accounts.reach.escalation import Outcome, Pace
 from accounts.reach.models import Reach, ReachState, ReachTry
 from portal.audit.models import AuditEntry
-from portal.errors import Refused, StaleState
+from portal.errors import Refused, StaleState, TooOften
 from portal.events.models import Event
 from portal.notify.models import Message
 from tests import factories as make
@@ -233,6 +233,15 @@ def test_one_at_a_time_and_a_stop_ends_it(account, jonas, people):
     assert services.stop_reach(reach, actor=jonas).state == ReachState.STOPPED
     assert Client().get(link_of(reach)).status_code == 404
     assert Client().post(link_of(reach)).status_code == 404
+    assert start(account, jonas).state == ReachState.RUNNING
+
+
+def test_nobody_is_rung_at_will(account, jonas, people):
+    for _ in range(services.MOST_AN_HOUR):
+        services.stop_reach(start(account, jonas), actor=jonas)
+    with pytest.raises(TooOften, match="Call them instead"):
+        start(account, jonas)
+    Reach.objects.update(started_at=timezone.now() - timedelta(hours=2))
     assert start(account, jonas).state == ReachState.RUNNING
 
 
