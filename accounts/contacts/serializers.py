@@ -217,6 +217,14 @@ class LinkOut(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField()
 
 
+class MomentThere(serializers.DateTimeField):
+    """A moment written in its own zone, with that zone's offset; the plain field turns it into UTC."""
+
+    def enforce_timezone(self, value: Any) -> Any:
+        """Keep the zone."""
+        return value
+
+
 class CalleeOut(serializers.Serializer[Any]):
     """One person in the order of call. `why_not` is "" for whoever can be called; unknown is null."""
 
@@ -227,7 +235,7 @@ class CalleeOut(serializers.Serializer[Any]):
     phones = serializers.ListField(child=serializers.CharField())
     email = serializers.CharField()
     time_zone = serializers.CharField()
-    local_time = serializers.DateTimeField()
+    local_time = MomentThere()
     is_reachable_now = serializers.BooleanField(allow_null=True)
     is_proven = serializers.BooleanField()
     is_on_duty = serializers.BooleanField()

@@ -546,8 +546,10 @@ class SupportPinSay(AccountPage):
     def post(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
         """Keep yes or no, as of today."""
         account = self.find(Account, account_ref)
-        is_ready = request.POST.get("is_ready") == "yes"
-        roster_services.set_support_pin(account, is_ready=is_ready, actor=self.user)
+        said = request.POST.get("is_ready")
+        if said not in ("yes", "no"):
+            raise Refused("Say whether the PIN is at hand. Nothing was noted.", code="no_answer")
+        roster_services.set_support_pin(account, is_ready=said == "yes", actor=self.user)
         messages.success(request, "Noted, as of today.")
         return redirect("accounts:coverage", account_ref=account.ref)
 

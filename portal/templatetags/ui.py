@@ -97,6 +97,12 @@ def when(at: datetime | None, style: str = "relative", none: str = "not yet") ->
 
 
 @register.filter
+def there(local: datetime) -> str:
+    """Return weekday and time of day of a moment in its own zone. Django's `date` would turn it into the reader's."""
+    return f"{local:%a %H:%M}"
+
+
+@register.filter
 def duration(seconds: float | timedelta | None) -> str:
     """Return a length of time in words: 45 s, 12 min, 2 h 05 min, 3 d 4 h. None is "unknown"."""
     if seconds is None:

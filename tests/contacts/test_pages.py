@@ -6,6 +6,7 @@ import json
 from datetime import date, timedelta
 
 import pytest
+import time_machine
 from django.test import Client
 from django.utils import timezone
 
@@ -137,7 +138,21 @@ def test_a_lead_lets_it_begin_all_the_same(desk):
     assert "We are on the bridge." in desk.text(desk.base + "coverage/")
 
 
+@pytest.mark.parametrize(
+    ("zone", "clock", "offset"), [("Asia/Tokyo", "Fri 09:53", "+09:00"), ("America/New_York", "Thu 19:53", "-05:00")]
+)
+@time_machine.travel("2026-11-27T00:53:00Z", tick=False)
+def test_the_time_there_is_that_of_their_own_zone(desk, zone, clock, offset):
+    contact = make.contact(desk.account, roles=["emergency"], time_zone=zone)
+    assert f"{clock} ({zone})" in desk.text(f"/contacts/{contact.ref}/")
+    assert f'data-label="Time there">{clock}<' in desk.text(desk.base + "coverage/")
+    (row,) = desk.browser.get(desk.api + "call-order", {"role": "emergency"}).json()["people"]
+    assert row["local_time"].endswith(f"{clock[4:]}:00{offset}")
+
+
 def test_the_support_pin_is_said_by_a_button(desk):
+    nothing = desk.browser.post(desk.base + "support-pin/", {})
+    assert nothing.status_code == 422
     assert "not known" in desk.text(desk.base + "coverage/")
     desk.browser.post(desk.base + "support-pin/", {"is_ready": "yes"})
     assert "At hand, as of" in desk.text(desk.base + "coverage/")

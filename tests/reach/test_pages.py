@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import time_machine
 from django.test import Client
 from django.utils import timezone
 
@@ -58,6 +59,16 @@ def test_it_begins_by_form_and_the_call_sheet_shows_number_hour_and_words(browse
     assert "hours not known" in page
     for label in ("Reached", "Voicemail", "No answer", "Wrong number", "Refused"):
         assert label in page
+
+
+@pytest.mark.parametrize(
+    ("zone", "clock"), [("Asia/Tokyo", "Fri 09:53"), ("America/New_York", "Thu 19:53")]
+)
+@time_machine.travel("2026-11-27T00:53:00Z", tick=False)
+def test_the_call_sheet_shows_the_hour_where_they_are(browser, account, zone, clock):
+    account.contacts.update(time_zone=zone)
+    page = browser.post(f"/accounts/{account.ref}/reach/start/", FORM, follow=True).content.decode()
+    assert f'data-label="Time there"><span class="num">{clock}<' in page
 
 
 def test_what_is_wrong_is_said_beside_what_was_typed(browser, account):
