@@ -7,10 +7,13 @@ machine's, and does not count. A link ends by time, by its answer, by a newer on
 
 from __future__ import annotations
 
+import json
 import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import DateTimeField, F, OuterRef, Q, QuerySet, Subquery
@@ -28,7 +31,7 @@ from accounts.members import lock_account
 from accounts.models import Account, AccountStatus, Contact, User
 from portal.audit.services import record
 from portal.audit.subjects import named
-from portal.errors import Refused, TooOften
+from portal.errors import Refused, StaleState, TooOften
 from portal.events.services import emit
 from portal.notify.models import Message
 from portal.notify.registry import Urgency, audience
@@ -404,22 +407,56 @@ def _ask_account(account: Account, now: datetime) -> None:
     )
 
 
+def seen_of(contact: Contact) -> str:
+    """Return a digest of what is confirmed of a contact: name, mail address, number, roles and authority."""
+    held = [contact.name, contact.email, contact.phone, sorted(contact.roles), contact.authority]
+    return salted_hmac(
+        "accounts.contacts.seen", f"{contact.ref}\n{json.dumps(held)}", algorithm="sha256"
+    ).hexdigest()
+
+
 @transaction.atomic
 def confirm_list(
-    account: Account, refs: list[Any], *, actor: User, on: date, channel: str = ConfirmedBy.PORTAL
+    account: Account,
+    refs: Sequence[UUID],
+    *,
+    actor: User,
+    on: date,
+    channel: str = ConfirmedBy.PORTAL,
+    seen: Mapping[UUID, str] | None = None,
 ) -> int:
-    """Confirm several contacts of an account at once, in one's own name; return how many. Raises Refused for others'."""
+    """Confirm several contacts of an account at once, in one's own name; return how many. All of them or none.
+
+    `seen` holds per contact the digest of what somebody was shown (`seen_of`). Raises StaleState where one of them reads
+    otherwise by now, Refused for others' contacts and for those whose mail comes back or who said that it is not them.
+    """
     lock_account(account)
     rows = {
         row.ref: row
-        for row in Contact.objects.filter(account=account, ref__in=refs).select_related("account")
+        for row in Contact.objects.select_for_update(of=("self",))
+        .filter(account=account, ref__in=refs)
+        .select_related("account")
+        .order_by("pk")
     }
     if len(rows) != len(set(refs)):
         raise Refused(
             "One of them is no contact of this account any more. Nobody was confirmed.", code="no_contact"
         )
-    for ref in sorted(rows, key=lambda ref: rows[ref].pk):
-        services.confirm_contact(rows[ref], actor=actor, on=on, channel=channel)
+    if away := [row.name for row in rows.values() if row.bouncing_since is not None]:
+        raise Refused(
+            f"Mail does not reach them: {', '.join(away)}. Call them and correct the address first. Nobody was "
+            "confirmed.",
+            code="bouncing",
+        )
+    if seen is not None and (
+        other := [row.name for row in rows.values() if seen.get(row.ref) != seen_of(row)]
+    ):
+        raise StaleState(
+            f"Changed since the page was opened: {', '.join(other)}. Nobody was confirmed. Look again, then confirm.",
+            code="changed",
+        )
+    for row in rows.values():
+        services.confirm_contact(row, actor=actor, on=on, channel=channel)
     return len(rows)
 
 

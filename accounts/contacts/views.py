@@ -36,7 +36,7 @@ from accounts.erasure import erase_contact
 from accounts.models import Account, Contact, ContactRole, Team
 from accounts.views import AccountPage, query_string
 from portal.access import Permission, PortalView
-from portal.errors import Refused
+from portal.errors import Refused, StaleState
 from portal.lists import ListAsked
 from portal.paging import keyset
 
@@ -384,23 +384,37 @@ class ContactConfirmList(AccountPage):
     def post(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
         """Confirm those who were ticked, in one's own name."""
         account = self.find(Account, account_ref)
+        ticked = [text.partition(" ") for text in request.POST.getlist("contact")[:MOST_AT_ONCE]]
         try:
-            refs = [UUID(text) for text in request.POST.getlist("contact")[:MOST_AT_ONCE]]
+            # With each goes what was shown of it: somebody else may have changed it since.
+            seen = {UUID(ref): digest for ref, _, digest in ticked}
         except ValueError:
             raise Refused("One of them is no contact. Nobody was confirmed.", code="no_contact") from None
-        if not refs:
+        if not seen:
             return self._page(account, problem="Tick who is still right. Nobody was confirmed.", status=422)
-        count = asking.confirm_list(account, refs, actor=self.user, on=timezone.now().date())
+        try:
+            count = asking.confirm_list(
+                account, list(seen), actor=self.user, on=timezone.now().date(), seen=seen
+            )
+        except StaleState as stale:
+            return self._page(account, problem=stale.says, status=409, seen=seen)
         messages.success(
             request, f"{count} {'contact is' if count == 1 else 'contacts are'} confirmed as of today."
         )
         return redirect("accounts:contact-list", account_ref=account.ref)
 
-    def _page(self, account: Account, *, problem: str = "", status: int = 200) -> HttpResponse:
-        rows = Contact.objects.filter(account=account).order_by("confirmed_on", "escalation_order", "pk")
+    def _page(
+        self, account: Account, *, problem: str = "", status: int = 200, seen: dict[UUID, str] | None = None
+    ) -> HttpResponse:
+        found = Contact.objects.filter(account=account).order_by("confirmed_on", "escalation_order", "pk")
+        rows = selectors.with_freshness(list(found[:MOST_AT_ONCE]), today=timezone.now().date())
+        for row in rows:
+            row.seen = asking.seen_of(row)
+            row.is_changed = seen is not None and seen.get(row.ref, row.seen) != row.seen
+            row.is_ticked = not row.is_changed and (seen is None or row.ref in seen)
         return self.show(
             "accounts/contacts/confirm_list.html",
-            contacts=selectors.with_freshness(list(rows[:MOST_AT_ONCE]), today=timezone.now().date()),
+            contacts=rows,
             problem=problem,
             status=status,
         )

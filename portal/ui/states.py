@@ -120,7 +120,7 @@ LOOKS: dict[str, StateLook] = {
     # ranks of a halt
     "site_in_danger": _look("site in danger", "your site needs attention now", "bad", "octagon"),
     "decide_today": _look("decide today", "someone decides today", "wait", "triangle"),
-    "safe_waiting": _look("safe, waiting", "safe, nothing to do", "idle", "pause"),
+    "safe_waiting": _look("safe, waiting", "safe, waits for an answer", "idle", "pause"),
 }
 ALIASES = {"safe, waiting": "safe_waiting", "safe": "safe_waiting"}
 

@@ -348,14 +348,62 @@ def test_a_reminder_of_which_nobody_knows_the_end_is_not_repeated():
         assert purpose_of(f"contact_{use}").is_secret
 
 
+def ticks(page):
+    """The boxes of the page that confirms a list: what each sends, by the contact's ref."""
+    found = re.findall(r'name="contact" value="([^"]+)"', page.content.decode())
+    return {value.split()[0]: value for value in found}
+
+
+def test_what_changed_since_the_list_was_shown_is_not_confirmed_but_shown_anew(account):
+    ada, bo = make.contact(account, "Ada", phone="+46700000001"), make.contact(account, "Bo")
+    browser = Client()
+    browser.force_login(make.member(account, "editor", "Eve"))
+    path = f"/accounts/{account.ref}/contacts/confirm/"
+    for change in (
+        {"phone": "+46700000002"},
+        {"email": "other@x.example"},
+        {"name": "Ada Holm"},
+        {"roles": ["billing"]},
+        {"authority": "spend"},
+    ):
+        shown = list(ticks(browser.get(path)).values())
+        Contact.objects.filter(pk=ada.pk).update(**change)
+        answer = browser.post(path, {"contact": shown})
+        assert answer.status_code == 409
+        text = answer.content.decode()
+        assert "Changed since the page was opened: Ada" in text
+        assert text.count("changed meanwhile") == 1
+        assert not Contact.objects.exclude(confirmed_on=None).exists()
+    assert "+46700000002" in text
+    browser.post(path, {"contact": list(ticks(answer).values())})
+    assert Contact.objects.exclude(confirmed_on=None).count() == 2
+    assert browser.post(path, {"contact": [str(bo.ref)]}).status_code == 409
+
+
+def test_whoever_said_that_it_is_not_them_is_not_confirmed_with_the_list(account, maja, manager):
+    browser = Client()
+    browser.force_login(manager)
+    path = f"/accounts/{account.ref}/contacts/confirm/"
+    shown = list(ticks(browser.get(path)).values())
+    press(link_to(maja, "confirm"), "disown")
+    assert ticks(browser.get(path)) == {}
+    answer = browser.post(path, {"contact": shown})
+    assert answer.status_code == 422
+    assert "Mail does not reach them: Maja Lindgren" in answer.content.decode()
+    maja.refresh_from_db()
+    assert maja.confirmed_on is None
+
+
 def test_the_customer_confirms_the_whole_list_on_one_page(account):
     people = [make.contact(account, name) for name in ("Ada", "Bo", "Cy")]
     browser = Client()
     editor = make.member(account, "editor", "Eve")
     browser.force_login(editor)
     path = f"/accounts/{account.ref}/contacts/confirm/"
-    assert browser.get(path).content.decode().count('type="checkbox"') >= 3
-    text = browser.post(path, {"contact": [str(one.ref) for one in people[:2]]}, follow=True).content.decode()
+    shown = ticks(browser.get(path))
+    assert set(shown) == {str(one.ref) for one in people}
+    picked = [shown[str(one.ref)] for one in people[:2]]
+    text = browser.post(path, {"contact": picked}, follow=True).content.decode()
     assert "2 contacts are confirmed" in text
     assert sorted(Contact.objects.exclude(confirmed_on=None).values_list("name", flat=True)) == ["Ada", "Bo"]
     assert RoleConfirmation.objects.filter(by_ref=str(editor.ref)).count() == 2

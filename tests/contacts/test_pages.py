@@ -139,7 +139,8 @@ def test_a_lead_lets_it_begin_all_the_same(desk):
 
 
 @pytest.mark.parametrize(
-    ("zone", "clock", "offset"), [("Asia/Tokyo", "Fri 09:53", "+09:00"), ("America/New_York", "Thu 19:53", "-05:00")]
+    ("zone", "clock", "offset"),
+    [("Asia/Tokyo", "Fri 09:53", "+09:00"), ("America/New_York", "Thu 19:53", "-05:00")],
 )
 @time_machine.travel("2026-11-27T00:53:00Z", tick=False)
 def test_the_time_there_is_that_of_their_own_zone(desk, zone, clock, offset):

@@ -61,9 +61,7 @@ def test_it_begins_by_form_and_the_call_sheet_shows_number_hour_and_words(browse
         assert label in page
 
 
-@pytest.mark.parametrize(
-    ("zone", "clock"), [("Asia/Tokyo", "Fri 09:53"), ("America/New_York", "Thu 19:53")]
-)
+@pytest.mark.parametrize(("zone", "clock"), [("Asia/Tokyo", "Fri 09:53"), ("America/New_York", "Thu 19:53")])
 @time_machine.travel("2026-11-27T00:53:00Z", tick=False)
 def test_the_call_sheet_shows_the_hour_where_they_are(browser, account, zone, clock):
     account.contacts.update(time_zone=zone)
