@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from portal.demo_people import Browser, Story, StoryFailed
 
@@ -186,7 +187,8 @@ def _import(story: Story, admin: Browser, account: str) -> dict[str, int]:
 
 def _review(story: Story, admin: Browser, manager: Browser, account: str) -> str:
     """Begun and answered by the launch manager, signed by both sides, then a snapshot that nothing changes."""
-    on = (datetime.now(UTC) + timedelta(days=1)).date().isoformat()
+    zone = ZoneInfo(admin.api("GET", account).json()["time_zone"])
+    on = datetime.now(zone).date().isoformat()
     review = story.must(
         manager.api("POST", f"{account}/reviews", {"held_on": on}), 201, "a review is begun"
     ).json()

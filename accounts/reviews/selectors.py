@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.db.models import Count, Q, QuerySet
 
@@ -100,6 +101,16 @@ def schedule_of(account: Account) -> ReviewSchedule:
     return found or ReviewSchedule(account=account)
 
 
+def day_there(account: Account, now: datetime) -> date:
+    """Return which day it is where the account is."""
+    return now.astimezone(ZoneInfo(account.time_zone)).date()
+
+
+def good_until(account: Account, now: datetime) -> date:
+    """Return until which day a review that is signed at this moment holds."""
+    return day_there(account, now) + timedelta(days=schedule_of(account).interval_days)
+
+
 @dataclass(frozen=True)
 class ReviewNow:
     """A review that is not signed by both sides, as it stands at this moment. `rows` go with `items`."""
@@ -125,7 +136,7 @@ def review_now(review: Review, now: datetime, *, sealed: bool = False) -> Review
     )
     wanted = {row.key for row in stored}
     found = ask_one(review.account, now, keys=wanted)
-    until = review.held_on + timedelta(days=schedule_of(review.account).interval_days)
+    until = good_until(review.account, now)
     items = [_answered(row, found.get(row.key), until) for row in stored]
     print_of = fingerprint(
         review=str(review.ref),

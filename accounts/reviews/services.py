@@ -335,7 +335,7 @@ def sign_review(review: Review, *, side: Side, actor: User, seen: str) -> Review
     The first signature freezes what it says; the second makes it a snapshot for good, and sets the date of the next one.
     Where live data turned meanwhile, the earlier signature is void, and this one is the first of what stands there now.
     Raises StaleState for another digest than the present one, NotPermitted for who may not sign on this side,
-    Refused while an item has no answer.
+    Refused while an item has no answer, and before the day on which it is held where the account is.
     """
     locked = _locked(review)
     _check_open(locked)
@@ -349,6 +349,11 @@ def sign_review(review: Review, *, side: Side, actor: User, seen: str) -> Review
             "This is not the review that you were shown: something in it has changed. Nothing was signed. Look "
             "again, then sign.",
             code="digest_mismatch",
+        )
+    if locked.held_on > selectors.day_there(locked.account, now):
+        raise Refused(
+            f"This review is held on {locked.held_on}. Sign on that day, or change the date. Nothing was signed.",
+            code="not_held_yet",
         )
     held = {
         one.side: one
@@ -440,7 +445,9 @@ def _freeze(review: Review, current: selectors.ReviewNow, now: datetime) -> None
 def _complete(review: Review, last: ReviewSignature, actor: User, now: datetime) -> None:
     """Both have signed: keep it for good, and set the date of the next one."""
     review.status, review.ended_at = ReviewStatus.SIGNED, now
-    review.save(update_fields=["status", "ended_at", "updated_at"])
+    # From the day on which the second one signs: neither a date set ahead nor one long past moves the next review.
+    review.good_until = selectors.good_until(review.account, now)
+    review.save(update_fields=["status", "ended_at", "good_until", "updated_at"])
     newest = ReviewSnapshot.objects.filter(account=review.account).aggregate(newest=Max("no"))["newest"]
     ReviewSnapshot.objects.create(
         account=review.account,

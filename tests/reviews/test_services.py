@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
+import time_machine
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
@@ -132,6 +133,29 @@ def test_both_sides_sign_the_same_and_what_they_signed_is_kept_for_good(here):
     )
 
 
+def test_nobody_signs_a_review_before_it_is_held_where_the_account_is(here):
+    here.account.time_zone = "Asia/Tokyo"
+    here.account.save()
+    with time_machine.travel("2026-11-27T14:00:00Z", tick=False):
+        here.review = services.change_review(here.review, {"held_on": date(2026, 11, 28)}, actor=here.manager)
+        here.answer_all()
+        with pytest.raises(Refused, match="Sign on that day, or change the date"):
+            here.sign(Side.PROVIDER, here.manager)
+    assert not ReviewSignature.objects.exists()
+    with time_machine.travel("2026-11-27T15:30:00Z", tick=False):
+        here.sign(Side.PROVIDER, here.manager)
+
+
+def test_a_review_holds_from_the_day_of_the_second_signature(here):
+    held = here.review.held_on
+    here.answer_all()
+    here.sign(Side.PROVIDER, here.manager)
+    with time_machine.travel(timezone.now() + timedelta(days=3), tick=False):
+        here.sign(Side.CUSTOMER, here.admin)
+    assert here.review.status == ReviewStatus.SIGNED
+    assert here.review.good_until == ReviewSchedule.objects.get().next_on == held + timedelta(days=93)
+
+
 @pytest.mark.parametrize("act", ["change", "delete"])
 def test_the_database_refuses_to_change_what_was_signed(here, act):
     here.sign_both()
@@ -176,7 +200,7 @@ def test_each_side_is_signed_by_its_own_people(here):
     [
         lambda here: services.answer_item(here.item("growth"), {"notes": "New."}, actor=here.manager),
         lambda here: services.change_review(
-            here.review, {"held_on": today() + timedelta(days=1)}, actor=here.manager
+            here.review, {"held_on": today() - timedelta(days=1)}, actor=here.manager
         ),
         lambda here: services.add_action(
             here.account, {"title": "x", "owner_user": here.admin, "due_on": today()}, actor=here.admin
