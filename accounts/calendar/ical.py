@@ -1,4 +1,4 @@
-"""Items as iCalendar (RFC 5545): UTC times, stable UIDs, a SEQUENCE that rises, cancelled ones said to be. Pure.
+"""Items as iCalendar (RFC 5545): UTC times, whole days as dates, stable UIDs, a SEQUENCE that rises, cancelled ones said to be. Pure.
 
 Nobody stands in it: no organizer, no attendee, and names in titles are left out.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from icalendar import Calendar, Event
 
@@ -19,6 +20,18 @@ _TOKEN = re.compile(r"⟦[0-9a-f]{32}\.[A-Za-z0-9_=-]*⟧")
 def without_people(text: str) -> str:
     """Return a stored text with each person's token as "somebody"."""
     return _TOKEN.sub("somebody", text)
+
+
+def _span(item: Any) -> tuple[date, date]:
+    """Return begin and end of an item: whole days as the dates of its own zone (the end is the day after), else in UTC."""
+    if item.is_all_day:
+        zone = ZoneInfo(item.time_zone)
+        starts, ends = item.starts_at.astimezone(zone), item.ends_at.astimezone(zone)
+        if starts.time() == ends.time() == time() and starts.date() < ends.date():
+            return starts.date(), ends.date()
+    return item.starts_at.astimezone(UTC).replace(microsecond=0), item.ends_at.astimezone(UTC).replace(
+        microsecond=0
+    )
 
 
 def calendar_of(items: Iterable[Any], *, name: str, domain: str, base_url: str, now: datetime) -> bytes:
@@ -32,8 +45,9 @@ def calendar_of(items: Iterable[Any], *, name: str, domain: str, base_url: str, 
         event = Event()
         event.add("uid", f"{item.uid}@{domain}")
         event.add("dtstamp", (item.changed_at or now).astimezone(UTC).replace(microsecond=0))
-        event.add("dtstart", item.starts_at.astimezone(UTC).replace(microsecond=0))
-        event.add("dtend", item.ends_at.astimezone(UTC).replace(microsecond=0))
+        starts, ends = _span(item)
+        event.add("dtstart", starts)
+        event.add("dtend", ends)
         event.add("sequence", item.sequence)
         title = without_people(item.title)
         event.add("summary", f"{title} ({item.account.name})" if item.account is not None else title)

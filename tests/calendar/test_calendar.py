@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
@@ -444,6 +445,18 @@ def test_the_address_is_shown_once_and_only_its_hash_is_kept(here):
     first = client.post("/api/v1/me/calendar-feeds", "{}", **sent).json()
     assert first["address"].endswith(".ics")
     assert client.post("/api/v1/me/calendar-feeds", "{}", **sent).json()["address"] is None
+
+
+def test_whole_days_are_dates_in_a_feed():
+    stockholm = ZoneInfo("Europe/Stockholm")
+    # Over the end of summer time: two days there, 49 hours.
+    days = datetime(2026, 10, 24, tzinfo=stockholm), datetime(2026, 10, 26, tzinfo=stockholm)
+    item = Item(*(day.astimezone(UTC) for day in days), "freeze", "x", "Europe/Stockholm", is_all_day=True)
+    raw = calendar_of(
+        [item], name="n", domain="d", base_url="https://d", now=datetime(2026, 1, 1, tzinfo=UTC)
+    )
+    assert b"DTSTART;VALUE=DATE:20261024\r\n" in raw
+    assert b"DTEND;VALUE=DATE:20261026\r\n" in raw
 
 
 def test_names_in_titles_are_left_out_of_a_feed():
