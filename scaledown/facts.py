@@ -164,8 +164,9 @@ def judge_scale_back(known: ScaleBackKnown | None, now: datetime) -> Finding:
             if grade is not Grade.RED
             else "Nothing of an event is left after two weeks."
         )
+        ago = f"{plural(over.days, 'day')} ago" if over.days else "less than a day ago"
         says = (
-            f"{plural(known.left, 'server')} of {known.recorded} added for an event that ended {over.days} days ago "
+            f"{plural(known.left, 'server')} of {known.recorded} added for an event that ended {ago} "
             f"{'is' if known.left == 1 else 'are'} still there.{doing}"
         )
         expires = known.ended_at + OVERSIZED_AFTER if grade is Grade.GREEN else None

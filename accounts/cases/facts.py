@@ -55,7 +55,8 @@ def judge_cases(known: CasesKnown | None, now: datetime) -> Finding:
         return Finding(Grade.GREEN, "No support case is open.", "No support case is open.", now, None, parts)
     says = f"{plural(known.live, 'support case is', 'support cases are')} open"
     if known.oldest is not None:
-        says += f", the oldest for {plural((now - known.oldest).days, 'day')}"
+        days = (now - known.oldest).days
+        says += f", the oldest for {plural(days, 'day') if days else 'less than a day'}"
     if known.in_danger:
         return Finding(
             Grade.RED,

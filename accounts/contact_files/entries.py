@@ -165,7 +165,7 @@ def entry_from(
     one = {name: text for name, text in one.items() if text}
     for name, longest in LONGEST.items():
         if len(one.get(name, "")) > longest:
-            findings.wrong(line, name, f"{_title(name)} has more than {longest} characters. Shorten it.")
+            findings.wrong(line, name, f"{_title(name)} may have {longest:,} characters. Shorten it.")
     if one.get("priority", "").lower() == INACTIVE:
         findings.left("Contacts that are marked as inactive")
         return None

@@ -47,8 +47,8 @@ class Change:
 
     @property
     def loses_proof(self) -> tuple[str, ...]:
-        """Which channels are new, and so unproven until somebody answers there."""
-        return tuple(name for name in REACHED_BY if self.becomes.get(name))
+        """Which channels are replaced, and so unproven until somebody answers there."""
+        return tuple(name for name in REACHED_BY if self.was.get(name) and self.becomes.get(name))
 
 
 @dataclass(frozen=True)

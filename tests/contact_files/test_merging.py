@@ -38,6 +38,11 @@ def test_a_new_number_is_named_as_unproven():
     assert change.loses_proof == ("phone",)
 
 
+def test_a_first_number_takes_no_proof_away():
+    (change,) = plan_import([entry(name=PER.name, email=PER.email, phone="+46701234599")], [PER]).changed
+    assert change.loses_proof == ()
+
+
 def test_the_id_finds_a_contact_under_a_new_name_and_address():
     plan = plan_import([entry(name="Per Berg", external_id="hr-2", email="berg@x.example")], [PER])
     assert dict(plan.changed[0].becomes) == {"name": "Per Berg", "email": "berg@x.example"}

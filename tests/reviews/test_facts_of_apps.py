@@ -31,6 +31,8 @@ def back(ended_days=5, left=2, recorded=4, **more):
         (None, Grade.UNKNOWN, ""),
         (back(runs_halted=1), Grade.RED, "halted"),
         (back(ended_days=3), Grade.GREEN, "still there"),
+        (back(ended_days=1), Grade.GREEN, "ended 1 day ago"),
+        (back(ended_days=0.5), Grade.GREEN, "ended less than a day ago"),
         (back(ended_days=4), Grade.AMBER, "No plan was drawn up"),
         (back(ended_days=15, plans_waiting=1), Grade.RED, "A plan waits"),
         (back(ended_days=15, runs_live=1), Grade.AMBER, "A run is taking them out"),

@@ -25,6 +25,7 @@ NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
             Grade.AMBER,
             "1 support case is open, the oldest for 1 day",
         ),
+        (CasesKnown(1, 0, 0, NOW), Grade.AMBER, "open, the oldest for less than a day."),
         (CasesKnown(2, 0, 1, NOW - timedelta(days=8)), Grade.AMBER, "for 8 days"),
         (CasesKnown(2, 1, 0, NOW), Grade.RED, "in 1 the site is in danger"),
     ],
