@@ -36,6 +36,7 @@ def test_within_one_family_states_of_different_tone_differ_in_shape():
 def test_a_customer_reads_paused_for_safety_where_a_run_has_halted():
     assert look_of("halted").plain == "paused for safety"
     assert look_of("restored").plain == "back in service"
+    assert look_of("safe_waiting").plain == "safe, waits for an answer"
 
 
 def test_a_state_that_is_not_listed_is_shown_as_its_own_word():
