@@ -19,6 +19,7 @@ from accounts.clouds import discover_pools, test_connection
 from accounts.contacts.selectors import coverage_of, team_duty
 from accounts.forms import ConnectionForm
 from accounts.models import Account, AccountStatus, CloudConnection, Team
+from accounts.reviews import selectors as standings
 from portal.access import Can, Permission, PortalView
 from portal.account_sections import actions_for, sections_for, tabs_for
 from portal.audit.download import download
@@ -59,7 +60,8 @@ class AccountList(PortalView):
         """Show them with what is amiss; filters and order stand in the address."""
         rows, asked, teams = accounts_asked(self)
         page = keyset(rows, request, order=asked.order)
-        selectors.with_concerns(page.rows, at=timezone.now())
+        # As last looked at, like the dashboard: a list asks nothing of every account anew.
+        standings.with_standings(page.rows)
         return self.render(
             "accounts/account_list.html",
             page=page,

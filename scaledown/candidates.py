@@ -40,6 +40,9 @@ class Choice:
     window_start: datetime | None = None
     window_end: datetime | None = None
     is_unattended: bool = False
+    needs_contacts: bool = False
+    """Begins only while a primary contact and a backup are proven and awake. It asks for more and allows nothing, so it is
+    no part of what is approved."""
     lifted: tuple[str, ...] = ()
     reason: str = ""
 

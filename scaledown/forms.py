@@ -302,6 +302,11 @@ class SafetyForm(forms.Form):
         required=False,
         help_text="Otherwise no next server begins while nobody is in charge.",
     )
+    needs_contacts = forms.BooleanField(
+        label="Begins only while there is somebody to call",
+        required=False,
+        help_text="A primary contact and a backup, both proven and awake at that hour. A lead can override it with a reason.",
+    )
 
     def __init__(self, *args: Any, zone: ZoneInfo | Any = UTC, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

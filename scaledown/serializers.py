@@ -157,6 +157,10 @@ class ChoiceIn(serializers.Serializer[Any]):
     window_start = serializers.DateTimeField(required=False, allow_null=True)
     window_end = serializers.DateTimeField(required=False, allow_null=True)
     is_unattended = serializers.BooleanField(required=False)
+    needs_contacts = serializers.BooleanField(
+        required=False,
+        help_text="Begins only while a primary contact and a backup are proven and awake, or a lead overrides it.",
+    )
     lifted = serializers.ListField(child=serializers.CharField(max_length=64), required=False, max_length=200)
     reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)
 

@@ -29,6 +29,7 @@ import structlog
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.contacts.selectors import can_begin
 from portal import access
 from portal.access import Permission
 from portal.approvals import services as approvals
@@ -454,6 +455,18 @@ def scopes_of(plan: Plan) -> list[str]:
     ]
 
 
+def _check_contacts(account: Any, at: datetime) -> None:
+    """Raise Refused where nobody could be called at this moment and no lead has let it begin all the same."""
+    found = can_begin(account, at)
+    if found.gaps and found.override is None:
+        raise Refused(
+            "This plan begins only while there is somebody to call. "
+            + " ".join(gap.says for gap in found.gaps)
+            + " Prove and confirm the contacts, or have a lead let it begin (Contacts, Coverage). Nothing was started.",
+            code="nobody_to_call",
+        )
+
+
 @transaction.atomic
 def start_run(
     plan: Plan,
@@ -495,6 +508,8 @@ def start_run(
     frozen = freezes.at(locked.account, begins)
     if frozen:
         freezes.check_override(frozen, locked.account, actor, override_reason, "Start it")
+    if choice_of(locked).needs_contacts:
+        _check_contacts(locked.account, begins)
     run = runs.create_run(
         account=locked.account,
         kind=KIND,

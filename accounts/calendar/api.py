@@ -48,7 +48,9 @@ ENTRY: dict[str, Any] = {
 ENTRY_IN: dict[str, Any] = {
     name: ENTRY[name] for name in ("kind", "title", "starts_at", "ends_at", "time_zone", "is_all_day")
 }
+MOST_IN_ANSWER = 500
 AGENDA: dict[str, Any] = {
+    "is_cut": False,
     "account": REF,
     "time_zone": "Europe/Stockholm",
     "items": [
@@ -136,6 +138,7 @@ class AgendaOut(serializers.Serializer[Any]):
     time_zone = serializers.CharField()
     items = AgendaItemOut(many=True)
     clock_changes = ClockChangeOut(many=True)
+    is_cut = serializers.BooleanField(help_text="There is more in this time: ask for a shorter one.")
 
 
 class CalendarCallOffIn(serializers.Serializer[Any]):
@@ -222,8 +225,9 @@ class CalendarApi(PortalAPIView):
                     **{name: getattr(item, name) for name in _OF_ITEM},
                     "entry": item.entry.ref if item.entry is not None else None,
                 }
-                for item in items
+                for item in items[:MOST_IN_ANSWER]
             ],
+            "is_cut": len(items) > MOST_IN_ANSWER,
             "clock_changes": clock_changes(account.time_zone, start, end),
         }
         return self.show(AgendaOut, data)

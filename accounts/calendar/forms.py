@@ -8,12 +8,16 @@ from zoneinfo import ZoneInfo
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 
 from accounts.calendar.models import CalendarEntry, CalendarKind
 from accounts.calendar.services import LONGEST_NOTES, LONGEST_TITLE
 from accounts.calendar.times import day_span, moment
 from accounts.forms import ZoneField
 from accounts.reviews.forms import DayInput
+
+# Three years, and the year that an entry lasts at most.
+FURTHEST_DAYS = 4 * 366
 
 
 class TimeInput(forms.TimeInput):
@@ -78,6 +82,11 @@ class EntryForm(forms.Form):
         begins, over = data.get("begins"), data.get("over")
         if (begins is None) != (over is None):
             raise ValidationError("Give both times, or neither for whole days.")
+        today = timezone.now().date()
+        if max(abs((first - today).days), abs((last - today).days)) > FURTHEST_DAYS:
+            # Asked before the moments are made: the calendar of the computer has a first and a last day.
+            self.add_error("first_day", "A date within three years of today.")
+            return data
         if last < first:
             self.add_error("last_day", "It ends on its first day or later.")
             return data

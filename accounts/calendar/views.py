@@ -38,6 +38,10 @@ FEED_BACK, FEED_AHEAD = timedelta(days=30), timedelta(days=366)
 READS_PER_FEED, READS_PER_ADDRESS, READ_WINDOW_S = 60, 300, 3600
 
 
+# More than this in five weeks nobody reads.
+MOST_SHOWN = 50
+
+
 @dataclass(frozen=True)
 class Shown:
     """One stretch of a calendar, ready for its page: weeks of days, with clock changes as rows of their own."""
@@ -51,6 +55,7 @@ class Shown:
     earlier: date
     later: date
     today: date
+    is_cut: bool = False
 
 
 def shown(accounts: Any, zone: str, asked: str, now: datetime, *, viewer: Any, weeks: int = WEEKS) -> Shown:
@@ -64,7 +69,8 @@ def shown(accounts: Any, zone: str, asked: str, now: datetime, *, viewer: Any, w
     first = monday_of(day)
     last = first + timedelta(days=7 * weeks - 1)
     start, end = day_span(first, last, zone)
-    items = selectors.items_for(accounts, start, end, viewer=viewer)
+    found = selectors.items_for(accounts, start, end, viewer=viewer)
+    items = found[:MOST_SHOWN]
     changes = {
         change.at.astimezone(ZoneInfo(zone)).date(): change for change in clock_changes(zone, start, end)
     }
@@ -83,6 +89,7 @@ def shown(accounts: Any, zone: str, asked: str, now: datetime, *, viewer: Any, w
         first - step,
         first + step,
         today,
+        len(found) > len(items),
     )
 
 
@@ -116,7 +123,7 @@ class CalendarPage(AccountPage):
                 now,
                 viewer=self.user,
             ),
-            freezes=selectors.freezes_at(account, now),
+            freezes=selectors.freezes_at(account, now)[:5],
         )
 
 

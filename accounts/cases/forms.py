@@ -18,6 +18,9 @@ _SEVERITIES = (
 )
 
 
+MOST_CHOICES = 100
+
+
 class CaseForm(forms.Form):
     """A call for help."""
 
@@ -80,7 +83,11 @@ class SpokenOrderForm(forms.Form):
     def __init__(self, data: Any = None, *, account: Account) -> None:
         super().__init__(data)
         self.contacts = {
-            str(one.ref): one for one in Contact.objects.filter(account=account).order_by("name", "pk")
+            # Those who are called first: a list that nobody could read through helps nobody.
+            str(one.ref): one
+            for one in Contact.objects.filter(account=account).order_by("escalation_order", "pk")[
+                :MOST_CHOICES
+            ]
         }
         contact, number = self.fields["contact"], self.fields["number"]
         assert isinstance(contact, forms.ChoiceField)

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from accounts.cases.models import CaseAttachment, CaseEntry, SupportCase
 from accounts.cases.states import LIVE, CaseStatus, Severity
@@ -18,6 +18,7 @@ FILTERS = {"status": ["live", *CaseStatus.values], "severity": list(Severity.val
 ORDERS = ("-id", "rank", "-updated_at")
 LONGEST_CELL = 2000
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)")
+MOST_SHOWN = 200
 
 
 def open_cases_of(account: Account) -> list[SupportCase]:
@@ -44,8 +45,10 @@ def open_cases_for(user: Any, *, limit: int) -> list[SupportCase]:
 
 
 def thread(case: SupportCase) -> list[CaseEntry]:
-    """Return what was said on a case, oldest first, at most 500 lines."""
-    return list(case.entries.select_related("by").order_by("pk")[:500])
+    """Return who was told of a case, and the newest 200 things that were said on it, oldest first. The API has all."""
+    newest = case.entries.exclude(kind="told").order_by("-pk").values("pk")[:MOST_SHOWN]
+    shown = Q(kind="told") | Q(pk__in=newest)
+    return list(case.entries.filter(shown).select_related("by").order_by("pk"))
 
 
 def shown(attachment: CaseAttachment) -> Any:

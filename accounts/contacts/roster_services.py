@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -22,6 +22,8 @@ from portal.rows import check_row
 ROTATION_FIELDS = ("name", "time_zone", "starts_on", "hand_overs")
 PARTY_FIELDS = ("kind", "name", "customer_number", "phone", "email", "url", "how_to_reach")
 MOST_MEMBERS = 30
+MOST_ROTATIONS, MOST_PARTIES = 20, 50
+EARLIEST = date(2000, 1, 1)
 
 
 # --- rotations of an account -------------------------------------------------------------------------------
@@ -52,6 +54,10 @@ def set_rotation(
     before = {} if is_new else _seen(row)
     apply_changes(row, fields, ROTATION_FIELDS)
     _check(row)
+    if is_new and Rotation.objects.filter(account=account).count() >= MOST_ROTATIONS:
+        raise Refused(
+            f"An account has at most {MOST_ROTATIONS} rotations. Change one of them.", code="too_many"
+        )
     if not members or len(set(members)) != len(members) or len(members) > MOST_MEMBERS:
         raise Refused(f"A rotation has 1 to {MOST_MEMBERS} members, each once.", code="bad_members")
     if any(member.account_id != account.pk for member in members):
@@ -76,6 +82,9 @@ def set_rotation(
 
 
 def _check(row: Rotation) -> None:
+    latest = timezone.now().date() + timedelta(days=3 * 366)
+    if not EARLIEST <= row.starts_on <= latest:
+        raise Refused(f"Begins on: a date from {EARLIEST} up to three years ahead.", code="bad_date")
     row.hand_overs = kept(hand_overs_of(row.hand_overs))
     row.name = " ".join(row.name.split())
     check_row(row)
@@ -155,6 +164,10 @@ def set_party(
     """Add another party that the account depends on, or change one."""
     lock_account(account)
     check_active(account)
+    if party is None and OtherParty.objects.filter(account=account).count() >= MOST_PARTIES:
+        raise Refused(
+            f"An account has at most {MOST_PARTIES} other parties. Change one of them.", code="too_many"
+        )
     row = (
         OtherParty(account=account)
         if party is None

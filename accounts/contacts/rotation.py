@@ -80,7 +80,8 @@ def _turn(duty: Duty, at: datetime) -> int | None:
         return None
     zone = ZoneInfo(duty.zone)
     today = at.astimezone(zone).date()
-    if today < duty.starts_on - timedelta(days=1):
+    # Subtracted, not stepped: the calendar has a first and a last day, and one of them may be asked for.
+    if (duty.starts_on - today).days > 1:
         return None
     weeks = max(0, (today - duty.starts_on) // _WEEK - _NEAR)
     near_from = duty.starts_on + weeks * _WEEK

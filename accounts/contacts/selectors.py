@@ -247,6 +247,11 @@ def rotations_of(account: Account) -> QuerySet[Rotation]:
     return rows.prefetch_related(places, "role_duties")
 
 
+def duty_listed(rotation: Rotation) -> Duty:
+    """Return a rotation of `rotations_of` with its members in order, without a query."""
+    return _duty(rotation, sorted(rotation.places.all(), key=lambda place: place.place))
+
+
 def _duty(rotation: Rotation, places: Iterable[RotationMember]) -> Duty:
     return Duty(
         zone=rotation.time_zone,

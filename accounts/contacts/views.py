@@ -30,7 +30,8 @@ from accounts.contacts.forms import (
 from accounts.contacts.hours import in_words, reachable_at, spans_of
 from accounts.contacts.models import CoverageOverride, LinkFor, OtherParty, ProvenHow, Rotation, SupportPin
 from accounts.contacts.proving import standings
-from accounts.contacts.rotation import hand_overs_of
+from accounts.contacts.roster_services import MOST_PARTIES, MOST_ROTATIONS
+from accounts.contacts.rotation import hand_overs_of, on_duty_at
 from accounts.contacts.rotation import in_words as turns_in_words
 from accounts.erasure import erase_contact
 from accounts.models import Account, Contact, ContactRole, Team
@@ -581,16 +582,16 @@ class Duties(AccountPage):
         """Show who is on duty, and how to reach the others."""
         account = self.find(Account, account_ref)
         now = timezone.now()
-        rows = list(selectors.rotations_of(account).order_by("name", "pk"))
+        rows = list(selectors.rotations_of(account).order_by("name", "pk")[:MOST_ROTATIONS])
         for row in rows:
-            turns = selectors.duty_of(row)
-            row.on_duty = selectors.on_duty_now(row, now)  # type: ignore[attr-defined]
+            turns = selectors.duty_listed(row)
+            row.on_duty = on_duty_at(turns, now)  # type: ignore[attr-defined]
             row.listed = turns.members  # type: ignore[attr-defined]
             row.times = turns_in_words(hand_overs_of(row.hand_overs))  # type: ignore[attr-defined]
         return self.show(
             "accounts/contacts/duties.html",
             rotations=rows,
-            parties=OtherParty.objects.filter(account=account).order_by("name", "pk"),
+            parties=OtherParty.objects.filter(account=account).order_by("name", "pk")[:MOST_PARTIES],
         )
 
 

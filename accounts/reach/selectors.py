@@ -76,11 +76,6 @@ def _row(step: ReachStep, tries: list[ReachTry], is_current: bool, now: datetime
     )
 
 
-def running_of(account: Account) -> Reach | None:
-    """Return the reach of an account that is under way, None if there is none."""
-    return Reach.objects.filter(account=account, state=ReachState.RUNNING).first()
-
-
 def last_test(account: Account) -> Any:
     """Return the newest reach test of an account that came to an end: for the review's facts."""
     over = (ReachState.ANSWERED, ReachState.NOBODY)

@@ -37,11 +37,14 @@ class ReachList(AccountPage):
         return self._page(account, ReachForm())
 
     def _page(self, account: Account, form: ReachForm, status: int = 200) -> HttpResponse:
+        page = keyset(selectors.reaches_of(account), self.request, order="-id")
+        # One at a time: what is under way is the newest of them.
+        newest = page.rows[0] if page.rows else None
         return self.show(
             "accounts/reach/list.html",
             form=form,
-            page=keyset(selectors.reaches_of(account), self.request, order="-id"),
-            running=selectors.running_of(account),
+            page=page,
+            running=newest if newest is not None and newest.state == ReachState.RUNNING else None,
             status=status,
         )
 

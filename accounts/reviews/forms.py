@@ -15,6 +15,8 @@ from accounts.reviews.models import ReviewItem
 from accounts.reviews.services import LONGEST_TITLE
 from accounts.reviews.template import LONGEST_QUESTION, MOST_OWN_ITEMS
 
+MOST_CHOICES = 100
+
 
 class DayInput(forms.DateInput):
     """A day, chosen in the browser's own calendar."""
@@ -52,7 +54,11 @@ class ReviewForm(forms.Form):
             .order_by("name", "pk")
         )
         contacts: Any = self.fields["participant"]
-        contacts.queryset = Contact.objects.filter(account=account).order_by("escalation_order", "pk")
+        listed = Contact.objects.filter(account=account).order_by("escalation_order", "pk")
+        # A list of choices that nobody could read through helps nobody: those who are called first stand in it.
+        contacts.queryset = Contact.objects.filter(pk__in=listed.values("pk")[:MOST_CHOICES]).order_by(
+            "escalation_order", "pk"
+        )
 
 
 class ScheduleForm(forms.Form):

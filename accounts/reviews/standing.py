@@ -28,12 +28,25 @@ def look_at_all(now: datetime) -> int:
         Account.objects.filter(status=AccountStatus.ACTIVE).order_by("pk").values_list("pk", flat=True)
     )
     for start in range(0, len(pks), SLICE):
-        look_at(pks[start : start + SLICE], now)
+        _look_at_each(pks[start : start + SLICE], now)
     took = time.monotonic() - began
     StandingLook.objects.update_or_create(
         pk=1, defaults={"at": now, "accounts": len(pks), "took_s": round(took, 3)}
     )
     return len(pks)
+
+
+def _look_at_each(pks: list[int], now: datetime) -> None:
+    """Look at some accounts. One that cannot be looked at is logged as the bug that it is, and keeps no other from it."""
+    try:
+        look_at(pks, now)
+    except Exception:
+        if len(pks) == 1:
+            log.exception("account_not_looked_at", account=pks[0])
+            return
+        half = len(pks) // 2
+        _look_at_each(pks[:half], now)
+        _look_at_each(pks[half:], now)
 
 
 @transaction.atomic

@@ -60,11 +60,11 @@ def test_a_list_of_accounts_takes_the_same_queries_for_one_and_for_thirty(desk, 
     desk.browser.get("/accounts/")
     # session, user; whether all is quiet, teams to choose from, accounts, their contacts counted;
     # rules, rotations, contacts and (where there are any) proofs for what is missing
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(6):
         desk.browser.get("/accounts/")
     for _ in range(30):
         make.contact(make.account(of=desk.account.team))
-    with django_assert_num_queries(10):
+    with django_assert_num_queries(6):
         page = desk.browser.get("/accounts/")
     assert b'rel="next"' in page.content
 

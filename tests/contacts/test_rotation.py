@@ -119,3 +119,12 @@ def test_hand_overs_of_another_shape_are_refused_in_words(given_):
 
 def test_hand_overs_read_like_a_person_says_them():
     assert in_words((HandOver(0, time(9)), HandOver(3, time(18, 30)))) == "Mon 09:00, Thu 18:30"
+
+
+@pytest.mark.parametrize("starts_on", [date.min, date.max])
+def test_the_first_and_the_last_day_of_the_calendar_are_days_like_others(starts_on):
+    duty = Duty("Europe/Stockholm", starts_on, (HandOver(0, time(9)),), ("a", "b"))
+    at = datetime(2026, 11, 27, 12, tzinfo=UTC)
+    assert (on_duty_at(duty, at) is None) == (starts_on == date.max)
+    assert in_order_at(duty, at)
+    assert shifts(duty, at, at + timedelta(days=7)) or starts_on == date.max
