@@ -7,10 +7,12 @@ import re
 from typing import Any
 
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from accounts.cases.models import CaseAttachment, CaseEntry, SupportCase
 from accounts.cases.states import LIVE, CaseStatus, Severity
-from accounts.models import Account
+from accounts.contacts.selectors import Callee, call_order
+from accounts.models import Account, ContactRole
 from portal.access import Permission, visible_to
 from portal.audit.subjects import open_values
 
@@ -42,6 +44,14 @@ def open_cases_for(user: Any, *, limit: int) -> list[SupportCase]:
     rows = visible_to(user, SupportCase.objects.all(), Permission.CASE_VIEW)
     rows = rows.filter(status__in=LIVE).select_related("account")
     return list(rows.order_by("rank", "pk")[:limit])
+
+
+def to_call(case: SupportCase) -> list[Callee]:
+    """Return the emergency contacts whom no mail reaches, in the order of call, while a site is in danger; else nobody."""
+    if case.severity != Severity.SITE_IN_DANGER or case.is_over:
+        return []
+    called = call_order(case.account, ContactRole.EMERGENCY, timezone.now())
+    return [one for one in called if one.phone and not one.email and one.can_be_called]
 
 
 def thread(case: SupportCase) -> list[CaseEntry]:

@@ -14,7 +14,7 @@ from accounts.cases import selectors, services
 from accounts.cases.forms import CaseForm, ReplyForm, SpokenOrderForm
 from accounts.cases.models import CaseAttachment, SupportCase
 from accounts.cases.states import LIVE, MOVES, CaseStatus, Severity
-from accounts.models import Account
+from accounts.models import Account, Authority
 from accounts.views import AccountPage
 from portal import support
 from portal.access import Permission
@@ -149,6 +149,8 @@ class CaseDetail(_CasePage):
             status=status,
             case=case,
             entries=[one for one in entries if one.kind != "told"],
+            authorities=dict(Authority.choices),
+            to_call=selectors.to_call(case) if Permission.CONTACT_VIEW in self.granted else [],
             told=services.told_rows(entries),
             attachments=case.attachments.defer("content").order_by("pk"),
             about=found,

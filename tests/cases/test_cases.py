@@ -340,6 +340,34 @@ def test_a_spoken_order_counts_after_a_call_back_on_a_proven_number_or_the_agree
         )
 
 
+def test_an_order_of_somebody_who_is_only_informed_is_not_shown_as_binding(desk):
+    case, browser = desk.opened(), Client()
+    browser.force_login(desk.manager)
+    for authority, says in (("inform", "does not bind"), ("technical", "Spoken order, valid")):
+        contact = make.contact(desk.account, f"Of {authority}", authority=authority)
+        services.record_spoken_order(
+            case, actor=desk.manager, contact=contact, order="Delete web-12.", check="agreed_check"
+        )
+        page = browser.get(f"/cases/{case.ref}/").content.decode()
+        assert says in page
+        assert ("Spoken order, valid" in page) is (authority == "technical")
+    assert "who decides technical matters" in page
+
+
+def test_emergency_contacts_without_mail_are_named_to_be_called_while_a_site_is_in_danger(desk):
+    make.contact(desk.account, "Only Phone", email="", phone="+46701234567", roles=["emergency"])
+    make.contact(desk.account, "By Mail", email="m@x.example", roles=["emergency"])
+    browser = Client()
+    browser.force_login(desk.manager)
+    page = browser.get(f"/cases/{desk.opened(severity='site_in_danger').ref}/").content.decode()
+    called = page[page.index("Not told by mail: call them") :]
+    assert "Only Phone" in called
+    assert "tel:+46701234567" in called
+    assert "By Mail" not in called
+    assert f"/accounts/{desk.account.ref}/reach/" in called
+    assert "call them" not in browser.get(f"/cases/{desk.opened().ref}/").content.decode()
+
+
 def test_open_cases_are_given_worst_first(desk):
     late = desk.opened(severity="safe_waiting", summary="Late")
     worst = desk.opened(severity="site_in_danger", summary="Worst")
