@@ -150,6 +150,12 @@ def link_of(token: str, *, now: datetime) -> ContactLink | None:
     return link if contact.email and still else None
 
 
+def was_answered(token: str, *, now: datetime) -> bool:
+    """Whether the link of this token was answered, and neither ended nor was taken back since."""
+    rows = ContactLink.objects.filter(digest=digest_of(token), expires_at__gt=now)
+    return rows.filter(answered_at__isnull=False, revoked_at__isnull=True).exists()
+
+
 @transaction.atomic
 def revoke_links(contact: Contact, *, actor: User | None, now: datetime | None = None) -> int:
     """Take back every link of a contact that is open; return how many. A repeat changes nothing."""

@@ -33,13 +33,14 @@ class ContactLinkPage(PortalView):
 
     def get(self, request: HttpRequest, link_token: str) -> HttpResponse:
         """Say what is asked; change nothing."""
-        return self._page(asking.link_of(link_token, now=timezone.now()))
+        link = asking.link_of(link_token, now=timezone.now())
+        return self._page(link) if link is not None else self._gone()
 
     def post(self, request: HttpRequest, link_token: str) -> HttpResponse:
         """Take the answer of the button that was pressed."""
         link = asking.link_of(link_token, now=timezone.now())
         if link is None:
-            return self._page(None)
+            return self._gone(link_token)
         agent = request.headers.get("User-Agent", "")[:300]
         try:
             match request.POST.get("answer"):
@@ -74,15 +75,22 @@ class ContactLinkPage(PortalView):
         except Refused as refusal:
             # Answered here: the address of this page must reach no record of refusals.
             still = asking.link_of(link_token, now=timezone.now())
+            if still is None:
+                return self._gone(link_token)
             return self._page(still, problem=refusal.says, status=422)
 
-    def _page(self, link: ContactLink | None, *, problem: str = "", status: int = 200) -> HttpResponse:
-        if link is None:
-            # Counted, so that nobody tries tokens at will; the answer is the same for all.
-            throttle.take_link(current_facts().address, now=timezone.now())
-            return self._kept_nowhere(
-                self.render("accounts/contacts/link_gone.html", status=404, says=asking.GONE)
-            )
+    def _gone(self, pressed: str = "") -> HttpResponse:
+        """Answer for a link that opens nothing: whoever pressed its button twice is thanked, all others hear the same."""
+        now = timezone.now()
+        if pressed and asking.was_answered(pressed, now=now):
+            return self._done("Your answer is noted", "Thank you. Nothing more is to be done.")
+        # Counted, so that nobody tries tokens at will.
+        throttle.take_link(current_facts().address, now=now)
+        return self._kept_nowhere(
+            self.render("accounts/contacts/link_gone.html", status=404, says=asking.GONE)
+        )
+
+    def _page(self, link: ContactLink, *, problem: str = "", status: int = 200) -> HttpResponse:
         contact = link.contact
         now = timezone.now()
         held = selectors.held_about(contact, now) if link.use == LinkFor.SEE else None

@@ -175,12 +175,22 @@ def answer_token(one: ReachTry) -> str:
 
 def try_of(token: str) -> ReachTry | None:
     """Return the try that a link is for, while it can be answered; None for a forged one and for one that is over."""
+    found = _try_behind(token)
+    return found if found is not None and _is_open(found) else None
+
+
+def was_answered(token: str) -> bool:
+    """Whether whoever was asked by this link has answered already."""
+    found = _try_behind(token)
+    return found is not None and found.outcome == Outcome.ACKNOWLEDGED
+
+
+def _try_behind(token: str) -> ReachTry | None:
     try:
         ref = UUID(signing.Signer(salt=LINK_SALT).unsign(token))
     except (signing.BadSignature, ValueError):
         return None
-    found = ReachTry.objects.select_related("step__reach__account", "step__contact").filter(ref=ref).first()
-    return found if found is not None and _is_open(found) else None
+    return ReachTry.objects.select_related("step__reach__account", "step__contact").filter(ref=ref).first()
 
 
 def _is_open(one: ReachTry) -> bool:

@@ -147,6 +147,14 @@ class ReachAnswer(PortalView):
         """Take the answer; one that came too soon to be a person's is asked for once more."""
         found = services.try_of(answer_token)
         reach = services.answer_by_link(answer_token, agent=request.headers.get("User-Agent", ""))
+        if (reach is None or found is None) and services.was_answered(answer_token):
+            response = self.render(
+                "accounts/contacts/link_done.html",
+                title="Your answer is noted",
+                text="Thank you. Nothing more is to be done.",
+            )
+            response["Cache-Control"] = "no-store"
+            return response
         if reach is None or found is None:
             return self._page(None)
         return self._page(

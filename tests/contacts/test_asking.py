@@ -135,8 +135,13 @@ def test_the_button_proves_the_mailbox_and_keeps_channel_and_agent(maja, manager
     )
     assert selectors.standings([maja])[maja.pk].is_proven
     assert not RoleConfirmation.objects.exists()
-    # Once answered it opens nothing.
+    # Once answered it opens nothing; a second press is told that the first one counted, and no more.
     assert Client().get(path).status_code == 404
+    again = press(path, "yes").content.decode()
+    assert "Your answer is noted" in again
+    assert "Maja" not in again
+    assert ChannelProof.objects.count() == 1
+    assert press(f"{path[:-2]}x/", "yes").status_code == 404
 
 
 def test_the_button_of_the_asking_mail_confirms_the_person(maja):

@@ -109,6 +109,19 @@ def test_a_viewer_follows_it_and_sees_no_button(account, jonas):
     assert "Stop, ask nobody" not in page
 
 
+def test_a_second_press_is_told_that_the_first_one_counted_and_no_more(account, jonas):
+    reach = start(account, jonas)
+    path = f"/reach/{services.answer_token(ReachTry.objects.get(step__reach=reach))}/"
+    pass_time(reach, seconds=42)
+    Client().post(path)
+    reach.refresh_from_db()
+    assert reach.state == "answered"
+    again = Client().post(path).content.decode()
+    assert "Your answer is noted" in again
+    assert "Maja" not in again
+    assert Client().post(f"{path[:-2]}x/").status_code == 404
+
+
 def test_the_page_behind_the_link_names_nobody_to_a_stranger(account, jonas):
     reach = start(account, jonas)
     token = services.answer_token(ReachTry.objects.get(step__reach=reach))
