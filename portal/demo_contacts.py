@@ -34,7 +34,7 @@ def tell(url: str, say: Callable[[str], None], password: str) -> dict[str, Any]:
     story.must(manager.log_in(MANAGER, password), 200, "the launch manager logs in")
     held = admin.api("GET", "/accounts").json()["results"][0]
     account = f"/accounts/{held['ref']}"
-    _clear(story, admin, account)
+    clear(story, admin, account)
     gaps = _gaps(admin, account)
     say(f"{held['name']} has nobody to call: {len(gaps)} gaps. {gaps[0]}")
     if not gaps:
@@ -63,7 +63,7 @@ def tell(url: str, say: Callable[[str], None], password: str) -> dict[str, Any]:
     }
 
 
-def _clear(story: Story, admin: Browser, account: str) -> None:
+def clear(story: Story, admin: Browser, account: str) -> None:
     """The desk's own contacts go, so that the story begins with nobody."""
     for row in admin.api("GET", f"{account}/contacts?limit=100").json()["results"]:
         gone = admin.api("DELETE", f"/contacts/{row['ref']}", None, **{"If-Match": "*"})

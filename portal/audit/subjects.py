@@ -371,9 +371,13 @@ def _forget_answers(ref: uuid.UUID) -> None:
     # Answers of the API are kept for a day for repeats, and hold what they showed.
     from portal.models import IdempotentAnswer
 
-    held = IdempotentAnswer.objects.annotate(text=Cast("body", output_field=TextField()))
+    # The request at hand has no answer yet, and one without a body says nothing of anybody: both can be repeated.
+    held = IdempotentAnswer.objects.annotate(text=Cast("body", output_field=TextField())).filter(
+        status__isnull=False
+    )
     held.filter(actor=str(ref)).delete()
-    _empty(held.filter(models.Q(text__contains=str(ref)) | models.Q(path__contains=str(ref))))
+    told = held.exclude(body__isnull=True).exclude(body=None)
+    _empty(told.filter(models.Q(text__contains=str(ref)) | models.Q(path__contains=str(ref))))
 
 
 def _empty(answers: models.QuerySet[Any, Any]) -> None:
