@@ -116,7 +116,7 @@ def test_the_apostrophe_that_guards_a_formula_is_taken_off_again():
         (",m@x.example,,,,,", "name", "missing"),
         ("www.maja.example,m@x.example,,,,,", "name", "no web or mail address"),
         ("Maja,m@x.example,,,,,,too,many", "", "header 7"),
-        (f"{'M' * 81},m@x.example,,,,,", "name", "more than 80"),
+        (f"{'M' * 81},m@x.example,,,,,", "name", "80 characters"),
     ],
 )
 def test_each_row_that_is_wrong_says_what_to_do(row, field, hint):
