@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
@@ -86,7 +87,8 @@ class ReviewBegin(ReviewPage):
     def get(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
         """Show the form, with today and oneself."""
         account = self.find(Account, account_ref)
-        initial = {"held_on": timezone.now().date(), "owner": self.user.ref}
+        today = timezone.now().astimezone(ZoneInfo(account.time_zone)).date()
+        initial = {"held_on": today, "owner": self.user.ref}
         return self._form(ReviewForm(account=account, initial=initial))
 
     def post(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
