@@ -25,24 +25,6 @@ def check_active(account: Account) -> None:
         raise Refused(f"{account.name} is archived: it can be read, not changed.", code="archived")
 
 
-_ADDRESS = re.compile(r"://|www\.|@|\w{2,}\.[^\W\d_]{2,}", re.IGNORECASE)
-LONGEST_NAME = 80
-
-
-def person_name(name: str) -> str:
-    """Return a person's name as one line. Raises Refused for what is no name: it stands in mails to strangers."""
-    name = " ".join(name.split())
-    if not any(char.isalnum() for char in name):
-        raise Refused("A name has letters that can be read. Nothing was kept.", code="no_name")
-    if len(name) > LONGEST_NAME or _ADDRESS.search(name):
-        raise Refused(
-            f"A name has at most {LONGEST_NAME} characters and holds no web or mail address: it stands in mails to "
-            "people who do not know you. Nothing was kept.",
-            code="no_name",
-        )
-    return name
-
-
 # A PIN has four to eight digits, and somebody who types one says so near it.
 _PIN = re.compile(
     r"\bpin\b[^\d\n]{0,24}\d(?:[ -]?\d){3,7}(?!\d)"

@@ -14,6 +14,7 @@ from django.db.models.functions import Cast, Lower, Now
 from django.db.models.lookups import Regex
 from django.utils.crypto import salted_hmac
 
+from accounts.contacts.fields import E164, LONGEST
 from accounts.contacts.hours import HoursKind
 from portal.crypto import EncryptedTextField
 from portal.rows import Referenced
@@ -333,8 +334,9 @@ class Contact(Referenced):
     """
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="contacts")
+    # Names of today are shorter (accounts/names.py); older ones stay as they are.
     name = models.CharField(max_length=200)
-    title = models.CharField(max_length=200, blank=True)
+    title = models.CharField(max_length=LONGEST["title"], blank=True)
     email = models.EmailField(blank=True)
     phone = models.CharField(max_length=16, blank=True)
     time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
@@ -342,9 +344,11 @@ class Contact(Referenced):
     escalation_order = models.PositiveSmallIntegerField(default=1)
     role_orders = models.JSONField(default=dict, blank=True, db_default={})
     more_phones = ArrayField(models.CharField(max_length=16), default=list, blank=True, db_default=[])
-    no_phone_because = models.CharField(max_length=200, blank=True, default="", db_default="")
-    organization = models.CharField(max_length=200, blank=True, default="", db_default="")
-    external_id = models.CharField(max_length=100, null=True, blank=True)
+    no_phone_because = models.CharField(
+        max_length=LONGEST["no_phone_because"], blank=True, default="", db_default=""
+    )
+    organization = models.CharField(max_length=LONGEST["organization"], blank=True, default="", db_default="")
+    external_id = models.CharField(max_length=LONGEST["external_id"], null=True, blank=True)
     hours = models.CharField(
         max_length=16,
         choices=[(kind.value, kind.value) for kind in HoursKind],
@@ -358,7 +362,7 @@ class Contact(Referenced):
     preferred_channel = models.CharField(
         max_length=5, choices=Channel.choices, blank=True, default="", db_default=""
     )
-    language = models.CharField(max_length=16, blank=True, default="", db_default="")
+    language = models.CharField(max_length=LONGEST["language"], blank=True, default="", db_default="")
     authority = models.CharField(
         max_length=10, choices=Authority.choices, default=Authority.INFORM, db_default=Authority.INFORM.value
     )
@@ -413,7 +417,7 @@ class Contact(Referenced):
             models.CheckConstraint(name="contact_for_support_only", condition=Q(purpose="support")),
             models.CheckConstraint(
                 name="contact_phone_e164",
-                condition=Q(phone="") | Q(phone__regex=r"^\+[1-9][0-9]{6,14}$"),
+                condition=Q(phone="") | Q(phone__regex=rf"^{E164}$"),
             ),
             models.CheckConstraint(name="contact_can_be_reached", condition=~Q(phone="", email="")),
             models.CheckConstraint(
@@ -426,7 +430,7 @@ class Contact(Referenced):
                 # The text of an array: each number between commas or braces.
                 condition=Regex(
                     Cast("more_phones", models.TextField()),
-                    r"^\{(\+[1-9][0-9]{6,14}(,\+[1-9][0-9]{6,14})*)?\}$",
+                    rf"^\{{({E164}(,{E164})*)?\}}$",
                 ),
             ),
             models.CheckConstraint(

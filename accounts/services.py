@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.changes import apply_changes, check_active, check_no_pin, person_name
+from accounts.changes import apply_changes, check_active, check_no_pin
 from accounts.contacts.services import add_contact as add_contact
 from accounts.contacts.services import change_contact as change_contact
 from accounts.contacts.services import confirm_contact as confirm_contact
@@ -27,6 +27,7 @@ from accounts.models import (
     Team,
     User,
 )
+from accounts.names import person_name
 from portal.audit.services import record, snapshot
 from portal.egress import check_url
 from portal.errors import Refused

@@ -96,7 +96,7 @@ def read_csv(text: str) -> FileRead:
             phones = given.pop("more_phones", "")
             if is_nameless:
                 # Google lists mailboxes, not people: what stands before the @ is what they are called.
-                given["name"] = given.get("email", "").split("@")[0]
+                given["name"] = given.get("email", "").split("@")[0].replace(".", " ")
             others = [one for one in phones.replace(";", ",").split(",") if one.strip()]
             entry = entry_from(line, given, findings, more_phones=others or None, is_nameless=is_nameless)
             if entry is not None:

@@ -11,8 +11,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 
+from accounts.contacts.fields import (
+    LONGEST,
+    MOST_PHONES,
+    ROLES,
+    clean_order,
+    clean_phone,
+    clean_text,
+    own_ref,
+    shown,
+)
 from portal.access import TURNS
 from portal.errors import Refused
 from portal.zones import validate_time_zone
@@ -20,9 +29,7 @@ from portal.zones import validate_time_zone
 MOST_ENTRIES = 10_000
 MOST_BYTES = 5 * 1024 * 1024
 MOST_PROBLEMS = 200
-MOST_PHONES = 5
 
-ROLES = ("primary", "technical", "emergency", "billing", "security")
 _ROLE_WORDS: Mapping[str, str] = {
     **{role: role for role in ROLES},
     "operations": "technical",
@@ -33,19 +40,7 @@ _ROLE_WORDS: Mapping[str, str] = {
 _NOT_OURS = frozenset({"all", "legal", "product_updates", "support-contact", "mycontacts", "starred"})
 _PRIORITY_WORDS: Mapping[str, int] = {"primary": 1, "secondary": 2, "tertiary": 3}
 INACTIVE = "inactive"
-LONGEST: Mapping[str, int] = {
-    "external_id": 100,
-    "name": 80,
-    "title": 200,
-    "email": 254,
-    "language": 16,
-    "organization": 200,
-    "notes": 5000,
-}
-_PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
-_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _UNSOUND = re.compile(f"[\x00{TURNS}\ud800-\udfff]")
-_ADDRESS = re.compile(r"://|www\.|@")
 
 
 @dataclass(frozen=True)
@@ -161,20 +156,18 @@ def entry_from(
     `given` holds only what the file speaks of; an empty text says nothing, so that no import empties what it does not know.
     """
     before = len(findings.problems)
-    one = {name: " ".join(text.split()) if name != "notes" else text.strip() for name, text in given.items()}
+    one = {name: text.strip() for name, text in given.items()}
     one = {name: text for name, text in one.items() if text}
-    for name, longest in LONGEST.items():
-        if len(one.get(name, "")) > longest:
-            findings.wrong(line, name, f"{_title(name)} may have {longest:,} characters. Shorten it.")
     if one.get("priority", "").lower() == INACTIVE:
         findings.left("Contacts that are marked as inactive")
         return None
+    for name in LONGEST:
+        # The id that our own export gave is kept nowhere, and finds the contact again.
+        if name in one and not (name == "external_id" and own_ref(one[name]) is not None):
+            one[name] = _text(line, name, one[name], findings)
     name = one.get("name", "")
-    if not name:
+    if "name" not in one:
         findings.wrong(line, "name", "The name is missing. Write whom to ask for.")
-    elif _ADDRESS.search(name):
-        findings.wrong(line, "name", "A name holds no web or mail address. Write whom to ask for.")
-    email = _email(line, one.get("email"), findings)
     if more_phones and not one.get("phone"):
         # The first number is the best one, wherever the file has it.
         one["phone"], more_phones = more_phones[0], more_phones[1:]
@@ -185,13 +178,13 @@ def entry_from(
         name=name,
         external_id=one.get("external_id", ""),
         title=one.get("title"),
-        email=email,
+        email=one.get("email"),
         phone=phone,
         more_phones=None if others is None else tuple(dict.fromkeys(n for n in others if n and n != phone)),
         roles=_roles(line, one.get("role"), findings),
         priority=_priority(line, one.get("priority"), findings),
         time_zone=_zone(line, one.get("timezone"), findings),
-        language=_language(line, one.get("language"), findings),
+        language=one.get("language"),
         organization=one.get("organization"),
         notes=one.get("notes"),
         is_nameless=is_nameless,
@@ -202,37 +195,21 @@ def entry_from(
     return entry if len(findings.problems) == before else None
 
 
-def _title(name: str) -> str:
-    return {"email": "The mail address", "external_id": "The id"}.get(name, f"The {name}")
-
-
-def _email(line: int, text: str | None, findings: Findings) -> str | None:
-    if text is None:
-        return None
-    address = text.removeprefix("mailto:").strip()
+def _text(line: int, name: str, text: str, findings: Findings) -> str:
     try:
-        validate_email(address)
-    except ValidationError:
-        findings.wrong(line, "email", f"“{_shown(text)}” is no mail address, like maja@example.com.")
-        return None
-    return address
-
-
-def clean_phone(text: str) -> str:
-    """Return a phone number without the usual separators: `+49 (30) 1234-5678` is +493012345678. Not checked."""
-    text = text.removeprefix("tel:").split(";", 1)[0]
-    number = "".join(char for char in text if char not in " -()/.\u00a0\u2011\u2013")
-    return f"+{number[2:]}" if number.startswith("00") else number
+        return clean_text(name, text)
+    except Refused as refused:
+        findings.wrong(line, name, refused.says)
+        return ""
 
 
 def _phone(line: int, text: str | None, findings: Findings) -> str | None:
     if not text:
         return None
-    number = clean_phone(text)
-    if not _PHONE.fullmatch(number):
-        findings.wrong(
-            line, "phone", f"“{_shown(text)}”: write the number with its country code, like +493012345678."
-        )
+    try:
+        number = clean_phone(text)
+    except Refused as refused:
+        findings.wrong(line, "phone", refused.says)
         return None
     if ";ext=" in text:
         findings.left("Extensions behind phone numbers: note them in the portal")
@@ -250,7 +227,7 @@ def _roles(line: int, text: str | None, findings: Findings) -> tuple[str, ...] |
         elif word in _NOT_OURS:
             findings.left(f"“{word}” is no role here")
         else:
-            findings.wrong(line, "role", f"“{_shown(word)}” is no role. There are {', '.join(ROLES)}.")
+            findings.wrong(line, "role", f"“{shown(word)}” is no role. There are {', '.join(ROLES)}.")
     return tuple(role for role in ROLES if role in found) or None
 
 
@@ -264,12 +241,15 @@ def _priority(line: int, text: str | None, findings: Findings) -> int | None:
         return None
     if text.lower() in _PRIORITY_WORDS:
         return _PRIORITY_WORDS[text.lower()]
-    if re.fullmatch(r"[0-9]{1,3}", text) and int(text) >= 1:
-        return int(text)
+    if re.fullmatch(r"[0-9]{1,3}", text):
+        try:
+            return clean_order(int(text))
+        except Refused:
+            pass
     findings.wrong(
         line,
         "priority",
-        f"“{_shown(text)}”: the order of call is a number from 1 to 999, or primary, secondary, tertiary, inactive.",
+        f"“{shown(text)}”: the order of call is a number from 1 to 999, or primary, secondary, tertiary, inactive.",
     )
     return None
 
@@ -283,23 +263,10 @@ def _zone(line: int, text: str | None, findings: Findings) -> str | None:
         findings.wrong(
             line,
             "timezone",
-            f"“{_shown(text)}” is no time zone of the tz database, like Europe/Berlin or UTC.",
+            f"“{shown(text)}” is no time zone of the tz database, like Europe/Berlin or UTC.",
         )
         return None
     return text
-
-
-def _language(line: int, text: str | None, findings: Findings) -> str | None:
-    if text is None:
-        return None
-    if not _LANGUAGE.fullmatch(text):
-        findings.wrong(line, "language", f"“{_shown(text)}” is no language tag, like en or de-CH (BCP 47).")
-        return None
-    return text
-
-
-def _shown(text: str) -> str:
-    return text if len(text) <= 60 else text[:59] + "…"
 
 
 def joined(read: Sequence[Entry], findings: Findings) -> tuple[Entry, ...]:

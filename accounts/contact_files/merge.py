@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from accounts.contact_files.entries import Entry, Findings, Problem, first_problems
+from accounts.contacts.fields import own_ref
 
-OWN_ID = "urn:uuid:"
 REACHED_BY = ("email", "phone")
 
 
@@ -178,16 +178,6 @@ def _several(entry: Entry, found: Sequence[Known]) -> Problem:
         f"There are {len(found)} contacts here that this could be. Give the {what} of the one that is meant "
         "(it stands in the export).",
     )
-
-
-def own_ref(external_id: str) -> UUID | None:
-    """Return the reference in an id that our own export gave (`urn:uuid:…`); None for any other."""
-    if not external_id.lower().startswith(OWN_ID):
-        return None
-    try:
-        return UUID(external_id[len(OWN_ID) :])
-    except ValueError:
-        return None
 
 
 def _differing(entry: Entry, known: Known) -> dict[str, object]:

@@ -17,9 +17,10 @@ from django.utils import timezone
 
 from accounts.changes import check_active
 from accounts.contact_files.entries import Entry, FileRead, Problem, first_problems, text_of_file
-from accounts.contact_files.merge import Change, Known, Planned, own_ref, plan_import
+from accounts.contact_files.merge import Change, Known, Planned, plan_import
 from accounts.contact_files.models import ContactImport
 from accounts.contact_files.reading import read_text
+from accounts.contacts.fields import in_order, own_ref
 from accounts.contacts.services import CONFIRMED_FIELDS, event_data, write_fields
 from accounts.members import lock_account
 from accounts.models import Account, Contact, User
@@ -95,7 +96,7 @@ def known_contacts(rows: Iterable[Contact]) -> Iterator[Known]:
             email=row.email,
             phone=row.phone,
             more_phones=tuple(row.more_phones),
-            roles=tuple(row.roles),
+            roles=tuple(in_order(row.roles)),
             priority=row.escalation_order,
             time_zone=row.time_zone,
             language=row.language,
@@ -134,7 +135,13 @@ def open_imports() -> QuerySet[ContactImport]:
 def preview_of(held: ContactImport) -> Preview:
     """Return what taking the file in would do now. Two queries, however long the file."""
     account = held.account
-    return _preview(held.text or "", list(Contact.objects.filter(account=account).order_by("pk")), account)[0]
+    rows = list(Contact.objects.filter(account=account).order_by("pk"))
+    return preview_of_rows(held.text or "", rows, account)
+
+
+def preview_of_rows(text: str, rows: Sequence[Contact], account: Account) -> Preview:
+    """Return what taking a text into an account with these contacts would do. Asks no database."""
+    return _preview(text, rows, account)[0]
 
 
 @transaction.atomic

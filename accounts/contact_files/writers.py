@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from accounts.contact_files.csv_in import COLUMNS
-from accounts.contact_files.merge import OWN_ID, Known
+from accounts.contact_files.merge import Known
+from accounts.contacts.fields import OWN_ID
 from portal.csvfile import lines
 
 CATEGORY = "support-contact"

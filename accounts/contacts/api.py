@@ -31,6 +31,7 @@ from accounts.contacts.serializers import (
     CallOrderOut,
     ConfirmedOut,
     ConfirmListIn,
+    ContactAddIn,
     ContactIn,
     ContactOut,
     CoverageIn,
@@ -51,7 +52,7 @@ from accounts.erasure import erase_contact, was_contact_of
 from accounts.models import Account, Contact, ContactRole
 from portal.access import Permission
 from portal.api import PortalAPIView, documented, etag_of
-from portal.errors import Refused
+from portal.errors import Refused, StaleState
 from portal.lists import ListAsked, filter_parameter, order_parameter, search_parameter
 
 _REASON = OpenApiParameter(
@@ -114,7 +115,7 @@ class ContactListApi(ContactsRead):
         "contacts_add",
         ContactOut,
         summary="Add a contact",
-        request=ContactIn,
+        request=ContactAddIn,
         status=201,
         once=True,
         example=examples.CONTACT,
@@ -122,12 +123,26 @@ class ContactListApi(ContactsRead):
         tag="contacts",
     )
     def post(self, request: Request, account_ref: UUID) -> Response:
-        """A new contact is unconfirmed. Purpose is support and nothing else."""
+        """A new contact is unconfirmed. Purpose is support and nothing else.
+
+        409 (`contact-exists`) where the account lists somebody with the same mail address, or the same name and number:
+        change that one, or send `all_the_same`.
+        """
         account = self.find(Account, account_ref)
-        data = self.read(ContactIn)
+        data = self.read(ContactAddIn)
+        all_the_same = data.pop("all_the_same", False)
 
         def effect() -> Response:
-            contact: Any = services.add_contact(account, data, actor=self.user)
+            try:
+                contact: Any = services.add_contact(account, data, actor=self.user, all_the_same=all_the_same)
+            except services.ThereAlready as there:
+                # References and no names: whoever may add may not be one who may read.
+                refs = ", ".join(str(one.ref) for one in there.contacts)
+                raise StaleState(
+                    f"This may be somebody who is listed already: {refs}. Nothing was added. Change that contact, or "
+                    "send `all_the_same`: true.",
+                    code=there.code,
+                ) from None
             contact.standing = UNPROVEN
             return self.show(ContactOut, contact, status=201)
 

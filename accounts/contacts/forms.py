@@ -14,6 +14,14 @@ from django.forms.boundfield import BoundField
 from django.utils import timezone
 
 from accounts.contacts import coverage
+from accounts.contacts.fields import (
+    FIRST_ORDER,
+    LAST_ORDER,
+    LONGEST,
+    clean_phone,
+    clean_text,
+    reach_conflict,
+)
 from accounts.contacts.hours import HoursKind, countries, lines_of, spans_from_words, spans_of
 from accounts.contacts.hours import kept as kept_spans
 from accounts.contacts.models import OtherKind, OtherParty, Rotation, RotationMember
@@ -23,17 +31,15 @@ from accounts.forms import ZoneField
 from accounts.models import Account, Authority, Channel, Contact, ContactRole, Team
 from portal.errors import Refused
 
-# E.164, as the database holds it.
-PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
 _LINES = {"rows": 2, "autocomplete": "off"}
 
 
 def number_of(text: str) -> str:
     """Return a number as it is kept: the usual separators taken out, so that it can be pasted as it is written."""
-    phone = "".join(char for char in text if char not in " -()/.\u00a0")
-    if phone and not PHONE.fullmatch(phone):
-        raise ValidationError("Write the number with its country code, like +493012345678.")
-    return phone
+    try:
+        return clean_phone(text)
+    except Refused as refusal:
+        raise ValidationError(refusal.says) from refusal
 
 
 class PhoneField(forms.CharField):
@@ -60,10 +66,12 @@ def _each(text: str) -> list[str]:
 class ContactForm(forms.Form):
     """A person to call, in groups: who, how to reach, when, for what."""
 
-    name = forms.CharField(max_length=200)
-    title = forms.CharField(max_length=200, required=False)
+    name = forms.CharField(max_length=LONGEST["name"])
+    title = forms.CharField(max_length=LONGEST["title"], required=False)
     organization = forms.CharField(
-        max_length=200, required=False, help_text="Only if it is another one than the customer."
+        max_length=LONGEST["organization"],
+        required=False,
+        help_text="Only if it is another one than the customer.",
     )
 
     phone = PhoneField(label="Phone", help_text="The best number, with country code, like +493012345678.")
@@ -74,12 +82,12 @@ class ContactForm(forms.Form):
         widget=forms.Textarea(attrs={**_LINES, "inputmode": "tel"}),
     )
     no_phone_because = forms.CharField(
-        max_length=200,
+        max_length=LONGEST["no_phone_because"],
         required=False,
         label="No phone, because",
         help_text="An answer, too. Nobody needs to make a number up.",
     )
-    email = forms.EmailField(required=False, label="Mail address")
+    email = forms.EmailField(max_length=LONGEST["email"], required=False, label="Mail address")
     is_shared_mailbox = forms.BooleanField(
         required=False,
         label="Several people read this mailbox",
@@ -89,7 +97,7 @@ class ContactForm(forms.Form):
         choices=[("", "not said"), *Channel.choices], required=False, label="Likes to be reached by"
     )
     language = forms.CharField(
-        max_length=16, required=False, help_text="As a short tag, like en, de or pt-BR."
+        max_length=LONGEST["language"], required=False, help_text="As a short tag, like en, de or pt-BR."
     )
 
     time_zone = ZoneField()
@@ -129,7 +137,11 @@ class ContactForm(forms.Form):
     )
     authority = forms.ChoiceField(choices=Authority.choices, required=False, label="May decide")
     escalation_order = forms.IntegerField(
-        min_value=1, max_value=999, initial=1, label="Order of call", help_text="1 is called first."
+        min_value=FIRST_ORDER,
+        max_value=LAST_ORDER,
+        initial=1,
+        label="Order of call",
+        help_text="1 is called first.",
     )
     own_orders = forms.CharField(
         required=False,
@@ -146,13 +158,17 @@ class ContactForm(forms.Form):
     valid_from = forms.DateField(required=False, widget=forms.DateInput(attrs={"type": "date"}))
     valid_until = forms.DateField(required=False, widget=forms.DateInput(attrs={"type": "date"}))
     external_id = forms.CharField(
-        max_length=100, required=False, label="Id in your own list", help_text="Imports find the row by it."
+        max_length=LONGEST["external_id"],
+        required=False,
+        label="Id in your own list",
+        help_text="Imports find the row by it.",
     )
     notes = forms.CharField(
         required=False,
         label="Notes (shared with the customer)",
         help_text="Never a support PIN.",
-        widget=forms.Textarea(attrs={"rows": 3}),
+        # A browser counts a line's end as one character and sends two: the rule itself counts what is kept.
+        widget=forms.Textarea(attrs={"rows": 3, "maxlength": LONGEST["notes"]}),
     )
 
     groups: ClassVar[Sequence[tuple[str, tuple[str, ...]]]] = (
@@ -251,6 +267,21 @@ class ContactForm(forms.Form):
         data = super().clean() or {}
         if not data.get("email") and not data.get("phone") and not {"email", "phone"} & set(self.errors):
             self.add_error("email", "A mail address or a phone number is needed.")
+        for name in LONGEST:
+            if name in data:
+                try:
+                    data[name] = clean_text(name, data[name])
+                except Refused as refusal:
+                    self.add_error(name, refusal.says)
+        conflict = reach_conflict(
+            phone=data.get("phone", ""),
+            email=data.get("email", ""),
+            no_phone_because=data.get("no_phone_because", ""),
+            preferred=data.get("preferred_channel", ""),
+        )
+        # Of a number that was not taken nobody can say whether it is there.
+        if conflict is not None and not {"phone", "email", *conflict[:1]} & set(self.errors):
+            self.add_error(*conflict)
         if data.get("hours") == HoursKind.WEEKLY and data.get("weekly_hours") == []:
             self.add_error("weekly_hours", "Say the hours of the week, or choose that they are not known.")
         return data

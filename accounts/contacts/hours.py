@@ -149,6 +149,20 @@ def spans_of(kept: Iterable[Mapping[str, Any]]) -> tuple[Span, ...]:
 MOST_SPANS = 42
 
 
+def check_spans(spans: Iterable[Span]) -> None:
+    """Raise Refused for a stretch that begins and ends at the same time, but midnight to midnight, which is a whole day.
+
+    For what is newly said: nobody can tell whether nothing is meant or a day and a night.
+    """
+    for span in spans:
+        if span.start == span.end and span.start != time():
+            raise Refused(
+                f"{DAYS[span.day]} {span.start:%H:%M} to {span.end:%H:%M} begins and ends at the same time. "
+                "Correct one of the two; a whole day is 00:00 to 24:00.",
+                code="bad_hours",
+            )
+
+
 def _wall(text: Any) -> time:
     if not isinstance(text, str) or len(text) != 5:
         raise ValueError
@@ -201,6 +215,7 @@ def spans_from_words(text: str) -> tuple[Span, ...]:
         found |= {Span(day, start, end) for day in days}
     if len(found) > MOST_SPANS:
         raise Refused(f"Working hours: at most {MOST_SPANS} stretches in a week.", code="bad_hours")
+    check_spans(sorted(found, key=lambda span: span.day))
     return tuple(sorted(found, key=lambda span: (span.day, span.start, span.end)))
 
 

@@ -9,7 +9,17 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts.contacts import coverage, selectors
-from accounts.contacts.hours import HoursKind
+from accounts.contacts.fields import (
+    E164,
+    FIRST_ORDER,
+    LAST_ORDER,
+    LONGEST,
+    MOST_DAYS_OFF,
+    MOST_PHONES,
+    clean_text,
+    reach_conflict,
+)
+from accounts.contacts.hours import HoursKind, check_spans, spans_of
 from accounts.contacts.models import (
     CoverageOverride,
     LinkFor,
@@ -20,16 +30,17 @@ from accounts.contacts.models import (
 )
 from accounts.contacts.proving import Standing, standings
 from accounts.models import Authority, Channel, Contact, ContactRole
+from portal.errors import Refused
 from portal.zones import validate_time_zone
 
 RULE_ROLES = [(role, role) for role in coverage.RULE_ROLES]
 RESPONSIBLE_KINDS = [("load_balancer", "load balancer"), ("server", "server")]
-_E164 = r"^\+[1-9][0-9]{6,14}$"
+_E164 = rf"^{E164}$"
 _E164_SAYS: dict[str, Any] = {"invalid": "Use the E.164 form with country code, like +493012345678."}
 
 
 class SpanOut(serializers.Serializer[Any]):
-    """A stretch of one day of the week; 0 is Monday. An end at or before the start is on the next day."""
+    """A stretch of one day of the week; 0 is Monday. An end before the start is on the next day; 00:00 to 00:00 is a whole day."""
 
     day = serializers.IntegerField(min_value=0, max_value=6)
     vars()["from"] = serializers.RegexField(r"^([01][0-9]|2[0-3]):[0-5][0-9]$")
@@ -147,39 +158,78 @@ class ContactOut(serializers.ModelSerializer[Contact]):
 class ContactIn(serializers.Serializer[Any]):
     """A person to call; a mail address or a phone number is needed."""
 
-    name = serializers.CharField(max_length=200)
-    title = serializers.CharField(max_length=200, required=False, allow_blank=True)
-    organization = serializers.CharField(max_length=200, required=False, allow_blank=True)
-    email = serializers.EmailField(required=False, allow_blank=True)
+    name = serializers.CharField(max_length=LONGEST["name"])
+    title = serializers.CharField(max_length=LONGEST["title"], required=False, allow_blank=True)
+    organization = serializers.CharField(max_length=LONGEST["organization"], required=False, allow_blank=True)
+    email = serializers.EmailField(max_length=LONGEST["email"], required=False, allow_blank=True)
     is_shared_mailbox = serializers.BooleanField(required=False)
     phone = serializers.RegexField(_E164, required=False, allow_blank=True, error_messages=_E164_SAYS)
     more_phones = serializers.ListField(
-        child=serializers.RegexField(_E164, error_messages=_E164_SAYS), required=False, max_length=5
+        child=serializers.RegexField(_E164, error_messages=_E164_SAYS), required=False, max_length=MOST_PHONES
     )
-    no_phone_because = serializers.CharField(max_length=200, required=False, allow_blank=True)
+    no_phone_because = serializers.CharField(
+        max_length=LONGEST["no_phone_because"], required=False, allow_blank=True
+    )
     time_zone = serializers.CharField(max_length=64, required=False, validators=[validate_time_zone])
     hours = serializers.ChoiceField(choices=[kind.value for kind in HoursKind], required=False)
     weekly_hours = SpanOut(many=True, required=False)
     holidays_country = serializers.RegexField(r"^[A-Z]{2}$", required=False, allow_blank=True)
     holidays_subdivision = serializers.CharField(max_length=40, required=False, allow_blank=True)
-    days_off = serializers.ListField(child=serializers.DateField(), required=False, max_length=100)
+    days_off = serializers.ListField(child=serializers.DateField(), required=False, max_length=MOST_DAYS_OFF)
     preferred_channel = serializers.ChoiceField(choices=Channel.choices, required=False, allow_blank=True)
-    language = serializers.RegexField(
-        r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=16, required=False, allow_blank=True
-    )
+    language = serializers.CharField(max_length=LONGEST["language"], required=False, allow_blank=True)
     roles = serializers.ListField(
         child=serializers.ChoiceField(choices=ContactRole.choices), required=False, max_length=5
     )
     authority = serializers.ChoiceField(choices=Authority.choices, required=False)
-    escalation_order = serializers.IntegerField(min_value=1, max_value=999, required=False)
+    escalation_order = serializers.IntegerField(min_value=FIRST_ORDER, max_value=LAST_ORDER, required=False)
     role_orders = serializers.DictField(
-        child=serializers.IntegerField(min_value=1, max_value=999), required=False
+        child=serializers.IntegerField(min_value=FIRST_ORDER, max_value=LAST_ORDER), required=False
     )
     responsible_for = ResponsibleOut(many=True, required=False)
     valid_from = serializers.DateField(required=False, allow_null=True)
     valid_until = serializers.DateField(required=False, allow_null=True)
-    external_id = serializers.CharField(max_length=100, required=False, allow_null=True, allow_blank=True)
-    notes = serializers.CharField(required=False, allow_blank=True)
+    external_id = serializers.CharField(
+        max_length=LONGEST["external_id"], required=False, allow_null=True, allow_blank=True
+    )
+    notes = serializers.CharField(max_length=LONGEST["notes"], required=False, allow_blank=True)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Ask the rules that the form and the import ask, and name the field."""
+        wrong = {}
+        for name in LONGEST:
+            if attrs.get(name):
+                try:
+                    attrs[name] = clean_text(name, attrs[name])
+                except Refused as refusal:
+                    wrong[name] = [refusal.says]
+        if attrs.get("weekly_hours"):
+            try:
+                check_spans(spans_of(attrs["weekly_hours"]))
+            except Refused as refusal:
+                wrong["weekly_hours"] = [refusal.says]
+        # Of a change it is the service that knows the rest.
+        conflict = (
+            None
+            if self.partial
+            else reach_conflict(
+                phone=attrs.get("phone", ""),
+                email=attrs.get("email", ""),
+                no_phone_because=attrs.get("no_phone_because", ""),
+                preferred=attrs.get("preferred_channel", ""),
+            )
+        )
+        if conflict is not None:
+            wrong.setdefault(conflict[0], [conflict[1]])
+        if wrong:
+            raise serializers.ValidationError(wrong)
+        return attrs
+
+
+class ContactAddIn(ContactIn):
+    """A new person to call. `all_the_same` adds somebody who looks like one who is listed (409 without)."""
+
+    all_the_same = serializers.BooleanField(required=False)
 
 
 class ProveIn(serializers.Serializer[Any]):

@@ -7,11 +7,23 @@ from datetime import date, datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from accounts.changes import apply_changes, check_active, check_no_pin, person_name
-from accounts.contacts.hours import HoursKind, check_country, kept, spans_of
+from accounts.changes import apply_changes, check_active, check_no_pin
+from accounts.contacts.fields import (
+    FIRST_ORDER,
+    LAST_ORDER,
+    LONGEST,
+    MOST_DAYS_OFF,
+    MOST_PHONES,
+    MOST_RESPONSIBLE,
+    clean_order,
+    clean_text,
+    in_order,
+    reach_conflict,
+)
+from accounts.contacts.hours import HoursKind, check_country, check_spans, kept, spans_of
 from accounts.contacts.models import (
     ChannelProof,
     ConfirmedBy,
@@ -22,10 +34,11 @@ from accounts.contacts.models import (
 )
 from accounts.contacts.proving import digest_of, numbers_of
 from accounts.contacts.uses import record_use
+from accounts.members import lock_account
 from accounts.models import Account, Contact, ContactRole, User
 from portal.audit.services import record, snapshot
 from portal.audit.subjects import Sealer, named
-from portal.errors import Refused
+from portal.errors import Refused, StaleState
 from portal.events.services import emit
 from portal.lists import ListAsked
 from portal.rows import check_row
@@ -60,20 +73,52 @@ CONTACT_FIELDS = (
 # What somebody confirms when they say "still me, still right".
 CONFIRMED_FIELDS = ("name", "email", "phone", "roles", "authority")
 _FREE_TEXT = ("name", "title", "organization", "no_phone_because", "external_id", "notes")
-MOST_PHONES, MOST_RESPONSIBLE, MOST_DAYS_OFF = 5, 50, 100
+_REACHED_BY = frozenset({"phone", "email", "no_phone_because", "preferred_channel"})
+
+
+class ThereAlready(StaleState):
+    """Somebody with the same mail address, or the same name and number, is listed in this account: `contacts`."""
+
+    def __init__(self, contacts: list[Contact]) -> None:
+        names = ", ".join(one.name for one in contacts)
+        super().__init__(f"There is already {names}. Nothing was added.", code="contact_exists")
+        self.contacts = contacts
 
 
 @transaction.atomic
-def add_contact(account: Account, fields: Mapping[str, Any], *, actor: User | None) -> Contact:
-    """Add a person to call. A new contact is unconfirmed and unproven."""
+def add_contact(
+    account: Account, fields: Mapping[str, Any], *, actor: User | None, all_the_same: bool = False
+) -> Contact:
+    """Add a person to call. A new contact is unconfirmed and unproven.
+
+    Raises ThereAlready where it may be somebody of this account who is listed, unless they are to be added
+    `all_the_same`.
+    """
+    lock_account(account)
     check_active(account)
     contact = Contact(account=account)
     write_fields(contact, fields)
     check_row(contact)
+    alike = [] if all_the_same else _alike(contact)
+    if alike:
+        raise ThereAlready(alike)
     contact.save()
     record("contact.added", actor=actor, account=account, subject=contact, after=snapshot(contact))
     emit_contact("added", contact, actor)
     return contact
+
+
+_MOST_ALIKE = 5
+
+
+def _alike(contact: Contact) -> list[Contact]:
+    """Return whom of its account a new contact may be. Other accounts are not looked at: nobody learns of theirs."""
+    same = Q()
+    if contact.email:
+        same |= Q(email__iexact=contact.email)
+    if contact.phone:
+        same |= Q(phone=contact.phone, name__iexact=contact.name)
+    return list(Contact.objects.filter(same, account=contact.account_id).order_by("name", "pk")[:_MOST_ALIKE])
 
 
 def write_fields(contact: Contact, fields: Mapping[str, Any]) -> None:
@@ -81,21 +126,39 @@ def write_fields(contact: Contact, fields: Mapping[str, Any]) -> None:
 
     For whoever takes in many at once (imports); a single one goes through `add_contact` and `change_contact`.
     """
-    was_email, was_name = contact.email, contact.name
+    was = {name: getattr(contact, name) for name in CONTACT_FIELDS}
     apply_changes(contact, fields, CONTACT_FIELDS)
     check_no_pin(*(str(fields.get(name) or "") for name in _FREE_TEXT))
-    if contact.name != was_name:
-        contact.name = person_name(contact.name)
-    if contact.email != was_email:
+    for name in LONGEST:
+        # What was kept before a rule was made is not asked again: a new number must not wait for a shorter title.
+        if getattr(contact, name) != was[name]:
+            setattr(contact, name, clean_text(name, getattr(contact, name) or ""))
+    if contact.email != was["email"]:
         contact.bouncing_since, contact.bounce_says = None, ""
     contact.external_id = contact.external_id or None
+    contact.roles = in_order(contact.roles)
+    if contact.escalation_order != was["escalation_order"]:
+        contact.escalation_order = clean_order(contact.escalation_order)
     contact.more_phones = _other_numbers(contact)
-    if contact.phone:
+    if contact.phone and not was["phone"] and "no_phone_because" not in fields:
+        # The answer is over: there is a number now.
         contact.no_phone_because = ""
+    if _REACHED_BY & set(fields):
+        conflict = reach_conflict(
+            phone=contact.phone,
+            email=contact.email,
+            no_phone_because=contact.no_phone_because,
+            preferred=contact.preferred_channel,
+        )
+        if conflict is not None:
+            raise Refused(conflict[1], code="invalid")
     if contact.hours != HoursKind.WEEKLY:
         contact.weekly_hours = []
     else:
-        contact.weekly_hours = kept(spans_of(contact.weekly_hours))
+        spans = spans_of(contact.weekly_hours)
+        contact.weekly_hours = kept(spans)
+        if contact.weekly_hours != was["weekly_hours"]:
+            check_spans(spans)
     check_country(contact.holidays_country, contact.holidays_subdivision)
     contact.days_off = sorted(set(contact.days_off))
     if len(contact.days_off) > MOST_DAYS_OFF:
@@ -119,7 +182,7 @@ def _orders(contact: Contact) -> dict[str, int]:
         role in ContactRole.values
         and isinstance(order, int)
         and not isinstance(order, bool)
-        and 1 <= order <= 999
+        and FIRST_ORDER <= order <= LAST_ORDER
         for role, order in given.items()
     )
     if not fits:

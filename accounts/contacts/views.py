@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -148,7 +149,14 @@ class ContactAdd(AccountPage):
         form = ContactForm(request.POST)
         if form.is_valid():
             try:
-                contact = services.add_contact(account, form.fields_of(), actor=self.user)
+                contact = services.add_contact(
+                    account,
+                    form.fields_of(),
+                    actor=self.user,
+                    all_the_same=bool(request.POST.get("all_the_same")),
+                )
+            except services.ThereAlready as there:
+                return self._form(form, status=409, alike=there.contacts)
             except Refused as refusal:
                 form.add_error(None, refusal.says)
             else:
@@ -156,8 +164,8 @@ class ContactAdd(AccountPage):
                 return redirect("accounts:contact-detail", contact_ref=contact.ref)
         return self._form(form, status=422)
 
-    def _form(self, form: ContactForm, status: int = 200) -> HttpResponse:
-        return self.show("accounts/contact_form.html", form=form, status=status, contact=None)
+    def _form(self, form: ContactForm, status: int = 200, alike: Sequence[Contact] = ()) -> HttpResponse:
+        return self.show("accounts/contact_form.html", form=form, status=status, contact=None, alike=alike)
 
 
 class ContactEdit(AccountPage):

@@ -8,10 +8,13 @@ from uuid import UUID, uuid4
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from accounts.contact_files.entries import ROLES, Entry
+from accounts.contact_files.entries import Entry
 from accounts.contact_files.merge import Known, Planned, plan_import
 from accounts.contact_files.reading import read_text
 from accounts.contact_files.writers import to_csv, to_vcards
+from accounts.contacts.fields import ROLES
+from accounts.names import person_name
+from portal.errors import Refused
 
 MAJA = Known(UUID(int=1), "Maja Lindgren", email="maja@x.example", phone="+46701234567", roles=("primary",))
 PER = Known(UUID(int=2), "Per Åberg", external_id="hr-2", email="per@x.example")
@@ -108,11 +111,16 @@ _WORD = st.text(
     min_size=1,
     max_size=20,
 )
-_NAME = (
-    st.lists(_WORD, min_size=1, max_size=3)
-    .map(" ".join)
-    .filter(lambda name: "www." not in name and len(name) <= 80)
-)
+
+
+def _is_name(text: str) -> bool:
+    try:
+        return person_name(text) == text
+    except Refused:
+        return False
+
+
+_NAME = st.lists(_WORD, min_size=1, max_size=3).map(" ".join).filter(_is_name)
 _LINE = st.lists(_WORD, max_size=4).map(" ".join)
 _NOTES = st.lists(_LINE, max_size=3).map(lambda lines: "\n".join(lines).strip())
 

@@ -8,9 +8,9 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from accounts.changes import person_name
 from accounts.contacts import roster_services
 from accounts.contacts.models import Rotation, RotationMember
+from accounts.names import person_name
 from accounts.reviews import standing
 from accounts.reviews.models import Standing, StandingLook
 from portal.errors import Refused

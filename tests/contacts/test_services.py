@@ -102,10 +102,13 @@ def test_an_external_id_is_unique_in_an_account_and_may_be_the_same_in_another(a
     services.add_contact(account, FULL, actor=manager)
     services.add_contact(make.account(), FULL, actor=None)
     with pytest.raises(Refused, match="external id already"):
-        services.add_contact(account, {**FULL, "name": "Bo"}, actor=manager)
+        services.add_contact(account, {**FULL, "name": "Bo"}, actor=manager, all_the_same=True)
     for name in ("Cy", "Dee"):
         services.add_contact(
-            account, {"name": name, "email": "x@x.example", "external_id": ""}, actor=manager
+            account,
+            {"name": name, "email": "x@x.example", "external_id": ""},
+            actor=manager,
+            all_the_same=True,
         )
 
 

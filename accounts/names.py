@@ -1,0 +1,24 @@
+"""What is a person's name. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from portal.errors import Refused
+
+_ADDRESS = re.compile(r"://|www\.|@|\w{2,}\.[^\W\d_]{2,}", re.IGNORECASE)
+LONGEST_NAME = 80
+
+
+def person_name(name: str) -> str:
+    """Return a person's name as one line. Raises Refused for what is no name: it stands in mails to strangers."""
+    name = " ".join(name.split())
+    if not any(char.isalnum() for char in name):
+        raise Refused("A name has letters that can be read. Nothing was kept.", code="no_name")
+    if len(name) > LONGEST_NAME or _ADDRESS.search(name):
+        raise Refused(
+            f"A name has at most {LONGEST_NAME} characters and holds no web or mail address: it stands in mails to "
+            "people who do not know you. Nothing was kept.",
+            code="no_name",
+        )
+    return name
