@@ -55,7 +55,7 @@ demo: .venv/.base
 	@exec $(PY) -m portal.demo $(ARGS)
 
 test: .venv/.dev
-	$(PY) -m pytest -n 2 $(ARGS)
+	$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
 bench: .venv/.dev
 	@exec $(PY) -m bench $(ARGS)
