@@ -129,6 +129,8 @@ ROTATION: dict[str, Any] = {
     "account": REF,
     **ROTATION_IN,
     "on_duty": CONTACT_REF,
+    "next_hand_over_at": "2026-11-30T09:00:00+01:00",
+    "next_on_duty": CONTACT_REF,
     "created_at": AT,
     "updated_at": AT,
 }

@@ -242,6 +242,10 @@ class ContactForm(forms.Form):
             role, _, order = line.rpartition(" ")
             if role.strip() not in ContactRole.values or not order.isascii() or not order.isdigit():
                 raise ValidationError("Write a role and its order, like emergency 2, one a line.")
+            if role.strip() in found:
+                raise ValidationError(
+                    f"{role.strip()} stands there twice. A role has one order: keep one line."
+                )
             found[role.strip()] = int(order)
         return found
 
@@ -442,6 +446,21 @@ class TurnsForm(forms.Form):
         return kept_hand_overs(
             sorted({HandOver(day, at) for day in self.cleaned_data["hand_over_days"] for at in times})
         )
+
+    def clean(self) -> dict[str, Any]:
+        """Ask that no two people have the same place: whose turn it is first would be a guess."""
+        data = super().clean() or {}
+        holders: dict[int, str] = {}
+        for person in getattr(self, "people", ()):
+            place = data.get(f"place_{person.pk}")
+            if place in holders:
+                self.add_error(
+                    f"place_{person.pk}",
+                    f"{holders[place]} has place {place} already. Give each person a place of their own.",
+                )
+            elif place:
+                holders[place] = person.name
+        return data
 
     def turns(self) -> dict[str, Any]:
         """Return what was typed about name and times, as the services take it."""

@@ -58,8 +58,9 @@ def set_rotation(
         raise Refused(
             f"An account has at most {MOST_ROTATIONS} rotations. Change one of them.", code="too_many"
         )
-    if not members or len(set(members)) != len(members) or len(members) > MOST_MEMBERS:
+    if not 1 <= len(members) <= MOST_MEMBERS:
         raise Refused(f"A rotation has 1 to {MOST_MEMBERS} members, each once.", code="bad_members")
+    _check_once(members)
     if any(member.account_id != account.pk for member in members):
         raise Refused("A rotation has contacts of its own account only.", code="bad_members")
     if not set(roles) <= set(ContactRole.values):
@@ -79,6 +80,15 @@ def set_rotation(
     record(f"rotation.{happened}", actor=actor, account=account, subject=row, before=before, after=_seen(row))
     emit(f"rotation.{happened}", account=account, subject=row, data={"roles": sorted(roles)}, actor=actor)
     return row
+
+
+def _check_once(members: Sequence[Contact] | Sequence[User]) -> None:
+    for place, one in enumerate(members):
+        if one in members[:place]:
+            raise Refused(
+                f"{one.name} stands twice in the list. Everybody has one place: take one of the two out.",
+                code="bad_members",
+            )
 
 
 def _check(row: Rotation) -> None:
@@ -135,8 +145,9 @@ def set_team_roster(
     belongs = set(
         TeamMembership.objects.filter(team=locked, user__is_active=True).values_list("user", flat=True)
     )
-    if not members or len({user.pk for user, _ in members}) != len(members) or len(members) > MOST_MEMBERS:
+    if not 1 <= len(members) <= MOST_MEMBERS:
         raise Refused(f"A roster has 1 to {MOST_MEMBERS} members, each once.", code="bad_members")
+    _check_once([user for user, _ in members])
     if any(user.pk not in belongs for user, _ in members):
         raise Refused("A roster has active members of its own team only.", code="bad_members")
     before = {} if row.pk is None else _seen(row)

@@ -60,6 +60,23 @@ def in_order_at(duty: Duty, at: datetime) -> tuple[Any, ...]:
     return duty.members[turn:] + duty.members[:turn]
 
 
+def next_hand_over(duty: Duty, at: datetime) -> tuple[datetime, Any] | None:
+    """Return when the duty passes on next after this moment, on the wall of its zone, and to whom.
+
+    Before the start it is the first hand-over. None where nobody is listed, or past the last day of the calendar.
+    """
+    if not duty.members or not duty.hand_overs:
+        return None
+    zone = ZoneInfo(duty.zone)
+    try:
+        first = max(duty.starts_on, at.astimezone(zone).date() - timedelta(days=1))
+        # A week and the edges: every day of the week comes by.
+        found = min(one for one in _moments(duty, zone, first, first + _WEEK + timedelta(days=2)) if one > at)
+    except OverflowError:
+        return None
+    return found.astimezone(zone), on_duty_at(duty, found)
+
+
 def shifts(duty: Duty, start: datetime, end: datetime) -> list[Shift]:
     """Return the turns that touch the time between two moments, in order, cut off at `start` and `end`."""
     zone = ZoneInfo(duty.zone)

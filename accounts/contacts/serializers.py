@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
@@ -29,6 +30,7 @@ from accounts.contacts.models import (
     Rotation,
 )
 from accounts.contacts.proving import Standing, standings
+from accounts.contacts.rotation import next_hand_over
 from accounts.models import Authority, Channel, Contact, ContactRole
 from portal.errors import Refused
 from portal.zones import validate_time_zone
@@ -363,13 +365,18 @@ class HandOverOut(serializers.Serializer[Any]):
 
 
 class RotationOut(serializers.ModelSerializer[Rotation]):
-    """People who are on duty in turn. `on_duty` is null before the first hand-over."""
+    """People who are on duty in turn. `on_duty` is null before the first hand-over.
+
+    `next_hand_over_at` is when the duty passes on next, in the rotation's zone, and `next_on_duty` to whom.
+    """
 
     account = serializers.UUIDField(source="account.ref")
     hand_overs = HandOverOut(many=True)
     members = serializers.SerializerMethodField()
     roles = serializers.SerializerMethodField()
     on_duty = serializers.SerializerMethodField()
+    next_hand_over_at = serializers.SerializerMethodField()
+    next_on_duty = serializers.SerializerMethodField()
 
     class Meta:
         model = Rotation
@@ -383,6 +390,8 @@ class RotationOut(serializers.ModelSerializer[Rotation]):
             "members",
             "roles",
             "on_duty",
+            "next_hand_over_at",
+            "next_on_duty",
             "created_at",
             "updated_at",
         )
@@ -402,6 +411,21 @@ class RotationOut(serializers.ModelSerializer[Rotation]):
         """Return who is on duty now."""
         found = selectors.on_duty_now(row, timezone.now())
         return str(found.ref) if found is not None else None
+
+    def _next(self, row: Rotation) -> tuple[datetime, Any] | None:
+        return next_hand_over(selectors.duty_of(row), timezone.now())
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_next_hand_over_at(self, row: Rotation) -> str | None:
+        """Return when the duty passes on next."""
+        found = self._next(row)
+        return found[0].isoformat() if found is not None else None
+
+    @extend_schema_field(serializers.UUIDField(allow_null=True))
+    def get_next_on_duty(self, row: Rotation) -> str | None:
+        """Return who takes over then."""
+        found = self._next(row)
+        return str(found[1].ref) if found is not None else None
 
 
 class RotationIn(serializers.Serializer[Any]):

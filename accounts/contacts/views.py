@@ -32,7 +32,7 @@ from accounts.contacts.hours import in_words, reachable_at, spans_of
 from accounts.contacts.models import CoverageOverride, LinkFor, OtherParty, ProvenHow, Rotation, SupportPin
 from accounts.contacts.proving import standings
 from accounts.contacts.roster_services import MOST_PARTIES, MOST_ROTATIONS
-from accounts.contacts.rotation import hand_overs_of, on_duty_at
+from accounts.contacts.rotation import hand_overs_of, next_hand_over, on_duty_at
 from accounts.contacts.rotation import in_words as turns_in_words
 from accounts.erasure import erase_contact
 from accounts.models import Account, Contact, ContactRole, Team
@@ -594,6 +594,7 @@ class Duties(AccountPage):
         for row in rows:
             turns = selectors.duty_listed(row)
             row.on_duty = on_duty_at(turns, now)  # type: ignore[attr-defined]
+            row.next_turn = next_hand_over(turns, now)  # type: ignore[attr-defined]
             row.listed = turns.members  # type: ignore[attr-defined]
             row.times = turns_in_words(hand_overs_of(row.hand_overs))  # type: ignore[attr-defined]
         return self.show(

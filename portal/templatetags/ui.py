@@ -103,6 +103,12 @@ def there(local: datetime) -> str:
 
 
 @register.filter
+def day_there(local: datetime) -> str:
+    """Return weekday, day and time of a moment in its own zone: Mon 2026-11-30 09:00."""
+    return f"{local:%a %Y-%m-%d %H:%M}"
+
+
+@register.filter
 def duration(seconds: float | timedelta | None) -> str:
     """Return a length of time in words: 45 s, 12 min, 2 h 05 min, 3 d 4 h. None is "unknown"."""
     if seconds is None:

@@ -318,3 +318,66 @@ def test_the_api_keeps_rotations_parties_and_the_pin(desk):
     assert desk.browser.get(desk.api + "support-pin").json() == {"is_ready": None, "as_of": None}
     assert desk.send("post", desk.api + "support-pin", {"is_ready": True}).json()["is_ready"] is True
     assert desk.browser.get(desk.api + "duty").json()["now"] is None
+
+
+def rotation_form(*people, **said):
+    places = {f"place_{one.pk}": place for place, one in enumerate(people, start=1)}
+    return {
+        "name": "On call",
+        "time_zone": "Europe/Stockholm",
+        "starts_on": "2026-11-24",
+        "hand_over_days": [0],
+        "hand_over_at": "09:00",
+        "roles": ["emergency"],
+        **places,
+        **said,
+    }
+
+
+def test_a_rotation_says_when_it_begins_and_who_is_on_now_and_next(desk):
+    ada, bo = make.contact(desk.account, "Ada"), make.contact(desk.account, "Bo")
+    with time_machine.travel("2026-11-24T10:00:00Z", tick=False):
+        desk.browser.force_login(desk.manager)
+        answer = desk.browser.post(desk.base + "rotations/add/", rotation_form(ada, bo))
+        assert answer.status_code == 302, answer.context["form"].errors
+        text = " ".join(desk.text(desk.base + "duties/").split())
+        assert "Nobody yet. Ada from Mon 2026-11-30 09:00" in text
+        assert "Europe/Stockholm" in text
+        assert "nobody before" not in text
+        (row,) = desk.browser.get(desk.api + "rotations").json()["results"]
+        assert (row["on_duty"], row["next_on_duty"]) == (None, str(ada.ref))
+        assert row["next_hand_over_at"] == "2026-11-30T09:00:00+01:00"
+    with time_machine.travel("2026-12-01T10:00:00Z", tick=False):
+        desk.browser.force_login(desk.manager)
+        text = " ".join(desk.text(desk.base + "duties/").split())
+        assert "until Mon 2026-12-07 09:00, then Bo" in text
+
+
+def test_two_people_at_one_place_of_a_rotation_are_refused_at_the_field(desk):
+    ada, bo = make.contact(desk.account, "Ada"), make.contact(desk.account, "Bo")
+    said = rotation_form(ada, bo, **{f"place_{bo.pk}": 1})
+    answer = desk.browser.post(desk.base + "rotations/add/", said)
+    assert answer.status_code == 422
+    assert "Ada has place 1 already" in answer.content.decode()
+    assert not Rotation.objects.exists()
+
+
+def test_a_person_twice_in_a_rotation_is_refused_by_name(desk):
+    ada = make.contact(desk.account, "Ada")
+    body = {
+        "name": "On call",
+        "starts_on": str(timezone.now().date()),
+        "hand_overs": [{"day": 0, "at": "09:00"}],
+        "members": [str(ada.ref), str(ada.ref)],
+    }
+    answer = desk.send("post", desk.api + "rotations", body)
+    assert answer.status_code == 422
+    assert "Ada stands twice" in answer.json()["detail"]
+
+
+def test_a_role_twice_in_the_own_orders_is_refused(desk):
+    answer = desk.browser.post(
+        desk.base + "contacts/add/", {**FORM, "own_orders": "emergency 2\nemergency 3"}
+    )
+    assert answer.status_code == 422
+    assert "emergency stands there twice" in answer.content.decode()

@@ -17,6 +17,7 @@ from accounts.contacts.rotation import (
     in_order_at,
     in_words,
     kept,
+    next_hand_over,
     on_duty_at,
     shifts,
 )
@@ -49,6 +50,33 @@ def at(text, zone="Europe/Stockholm"):
 )
 def test_the_duty_passes_on_at_nine_on_the_wall(moment, who):
     assert on_duty_at(WEEKLY, at(moment)) == who
+
+
+@pytest.mark.parametrize(
+    ("moment", "when", "who"),
+    [
+        ("2026-10-01T12:00", "2026-10-05T09:00", "Ada"),
+        ("2026-09-01T12:00", "2026-10-05T09:00", "Ada"),
+        ("2026-10-05T08:59", "2026-10-05T09:00", "Ada"),
+        ("2026-10-05T09:00", "2026-10-12T09:00", "Bo"),
+        ("2026-10-20T00:00", "2026-10-26T09:00", "Ada"),  # over the night in which the clock is put back
+    ],
+)
+def test_the_next_hand_over_has_its_moment_and_who_takes_over(moment, when, who):
+    assert next_hand_over(WEEKLY, at(moment)) == (at(when), who)
+
+
+def test_a_rotation_that_begins_today_names_the_day_of_its_first_hand_over():
+    # It begins on a Tuesday; the first Monday is six days on.
+    begun = Duty("Europe/Stockholm", date(2026, 10, 6), (HandOver(0, time(9)),), ("Ada", "Bo"))
+    assert next_hand_over(begun, at("2026-10-06T12:00")) == (at("2026-10-12T09:00"), "Ada")
+
+
+def test_where_nobody_takes_turns_nothing_is_next():
+    assert (
+        next_hand_over(Duty("UTC", date(2026, 10, 5), (HandOver(0, time(9)),), ()), at("2026-10-05T09:00"))
+        is None
+    )
 
 
 def test_the_hour_that_is_repeated_gives_the_duty_back_to_nobody():
@@ -128,3 +156,16 @@ def test_the_first_and_the_last_day_of_the_calendar_are_days_like_others(starts_
     assert (on_duty_at(duty, at) is None) == (starts_on == date.max)
     assert in_order_at(duty, at)
     assert shifts(duty, at, at + timedelta(days=7)) or starts_on == date.max
+
+
+@given(
+    zone=ZONES,
+    hand_overs=HAND_OVERS,
+    moment=st.datetimes(datetime(2026, 9, 1), datetime(2026, 12, 1)).map(lambda one: one.replace(tzinfo=UTC)),
+)
+def test_the_next_hand_over_is_when_the_duty_changes(zone, hand_overs, moment):
+    duty = Duty(zone, date(2026, 10, 5), hand_overs, ("Ada", "Bo", "Cy"))
+    when, who = next_hand_over(duty, moment)
+    assert when > moment
+    assert on_duty_at(duty, when) == who
+    assert on_duty_at(duty, when - timedelta(seconds=1)) == on_duty_at(duty, moment)
