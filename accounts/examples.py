@@ -57,6 +57,8 @@ CONTACT: dict[str, Any] = {
     "confirmed_by_name": "Jonas Berg",
     "freshness": "confirmed",
     "bouncing_since": None,
+    "disowned_at": None,
+    "disowned_says": "",
     "mail_proven_at": AT,
     "phones_proven": {"+46701234567": AT},
     "is_proven": True,

@@ -49,6 +49,7 @@ class ContactsKnown:
     unconfirmed: int
     oldest: date | None
     bouncing: int = 0
+    disowned: int = 0
 
 
 def gather_contacts(accounts: QuerySet[Account], now: datetime) -> Mapping[int, ContactsKnown]:
@@ -70,6 +71,7 @@ def gather_contacts(accounts: QuerySet[Account], now: datetime) -> Mapping[int, 
             ),
             oldest=Min("contacts__confirmed_on"),
             bouncing=Count("contacts", filter=Q(contacts__bouncing_since__isnull=False)),
+            disowned=Count("contacts", filter=Q(contacts__disowned_at__isnull=False)),
         )
         .order_by()
     )
@@ -90,6 +92,7 @@ def judge_contacts(known: ContactsKnown | None, now: datetime) -> Finding:
         ("stale", known.stale),
         ("never confirmed", known.unconfirmed),
         ("mail comes back", known.bouncing),
+        ("says: this is not me", known.disowned),
     )
     at = _midnight(known.oldest) if known.oldest else None
     expires = at + CONFIRMED_FOR + timedelta(days=1) if at else None
@@ -116,6 +119,15 @@ def judge_contacts(known: ContactsKnown | None, now: datetime) -> Finding:
             else "Each contact is confirmed within 180 days."
         )
         return Finding(grade, f"{' and '.join(filter(None, says))}.", rule, at, None, parts)
+    if known.disowned:
+        return Finding(
+            Grade.AMBER,
+            f"From the mailbox of {plural(known.disowned, 'contact')}: this is not me.",
+            "Nobody who is listed says that it is not them.",
+            at,
+            None,
+            parts,
+        )
     if known.bouncing:
         return Finding(
             Grade.AMBER,

@@ -372,6 +372,9 @@ class Contact(Referenced):
     is_shared_mailbox = models.BooleanField(default=False, db_default=False)
     bouncing_since = models.DateTimeField(null=True, blank=True)
     bounce_says = models.CharField(max_length=200, blank=True, default="", db_default="")
+    # Whoever reads the mailbox said: this is not me, or remove me. Stands until somebody settles it.
+    disowned_at = models.DateTimeField(null=True, blank=True)
+    disowned_says = models.CharField(max_length=500, blank=True, default="", db_default="")
     confirmed_on = models.DateField(null=True, blank=True)
     confirmed_by_name = models.CharField(max_length=200, blank=True)
     notes = models.TextField(blank=True)
@@ -394,6 +397,7 @@ class Contact(Referenced):
         "days_off",
         "language",
         "bounce_says",
+        "disowned_says",
     )
     # Whoever tells a contact something says for what support: the use is logged for the person to see.
     is_used_for_support = True
@@ -471,6 +475,11 @@ class Contact(Referenced):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def takes_mail(self) -> bool:
+        """Whether mail may go there: there is an address, none came back, and nobody there said that it is not them."""
+        return bool(self.email) and self.bouncing_since is None and self.disowned_at is None
 
 
 class CloudConnection(Referenced):

@@ -80,7 +80,7 @@ def with_concerns(rows: Sequence[Any], *, at: datetime) -> list[Any]:
     return list(rows)
 
 
-_NOBODY = {"contact_count": 0, "contacts_unconfirmed": 0, "contacts_bouncing": 0}
+_NOBODY = {"contact_count": 0, "contacts_unconfirmed": 0, "contacts_bouncing": 0, "contacts_disowned": 0}
 
 
 def _counted(rows: QuerySet[Contact], today: date) -> Any:
@@ -92,6 +92,7 @@ def _counted(rows: QuerySet[Contact], today: date) -> Any:
             contact_count=Count("pk"),
             contacts_unconfirmed=Count("pk", filter=_not_confirmed_since(today - CONFIRMED_FOR)),
             contacts_bouncing=Count("pk", filter=Q(bouncing_since__isnull=False)),
+            contacts_disowned=Count("pk", filter=Q(disowned_at__isnull=False)),
         )
     )
 
@@ -101,6 +102,7 @@ def _concerns(gaps: Sequence[str], counted: Mapping[str, int]) -> list[str]:
         return ["There is nobody to call: no contact is listed."]
     found = list(gaps)
     for name, says in (
+        ("contacts_disowned", "From the mailbox of {}: this is not me."),
         ("contacts_bouncing", "Mail to {} comes back."),
         ("contacts_unconfirmed", "{} not confirmed in 90 days."),
     ):

@@ -51,6 +51,8 @@ _WRITTEN = (
     "notes",
     "bouncing_since",
     "bounce_says",
+    "disowned_at",
+    "disowned_says",
     "confirmed_on",
     "confirmed_by_name",
     "updated_at",

@@ -37,6 +37,7 @@ from accounts.contacts.serializers import (
     CoverageIn,
     CoverageOut,
     DutyOut,
+    KeepIn,
     LinkOut,
     OverrideIn,
     OverrideOut,
@@ -233,6 +234,33 @@ class ContactConfirmApi(PortalAPIView):
                 services.confirm_contact(
                     contact, actor=self.user, on=timezone.now().date(), channel=ConfirmedBy.API
                 ),
+            ),
+            required=True,
+        )
+
+
+class ContactKeepApi(PortalAPIView):
+    """Settle that somebody said: this is not me."""
+
+    permission = Permission.CONTACT_EDIT
+
+    @documented(
+        "contacts_keep",
+        ContactOut,
+        summary="Keep a contact as listed, although its mailbox said: this is not me",
+        request=KeepIn,
+        command=True,
+        example=examples.CONTACT,
+        request_example={"reason": "Called: the mailbox is read by an assistant."},
+        tag="contacts",
+    )
+    def post(self, request: Request, contact_ref: UUID) -> Response:
+        """Mail goes there again. 422 where nobody said so (any more). To correct, change name or mail address; to remove, erase."""
+        contact = self.find(Contact, contact_ref)
+        data = self.read(KeepIn)
+        return self.once(
+            lambda: self.show(
+                ContactOut, services.keep_contact(contact, actor=self.user, reason=data["reason"])
             ),
             required=True,
         )

@@ -35,6 +35,7 @@ urlpatterns = [
     path("accounts/<uuid:account_ref>/support-pin", api.SupportPinApi.as_view(), name="api-support-pin"),
     path("accounts/<uuid:account_ref>/duty", api.DutyApi.as_view(), name="api-duty"),
     path("contacts/<uuid:contact_ref>/ask", api.ContactAskApi.as_view(), name="api-contact-ask"),
+    path("contacts/<uuid:contact_ref>/keep", api.ContactKeepApi.as_view(), name="api-contact-keep"),
     path(
         "contacts/<uuid:contact_ref>/links/revoke",
         api.ContactLinksRevokeApi.as_view(),

@@ -74,6 +74,11 @@ def send_link(contact: Contact, use: str, *, actor: User | None, now: datetime |
     check_active(locked.account)
     if not locked.email:
         raise Refused(f"{locked.name} has no mail address. Call instead. Nothing was sent.", code="no_mail")
+    if locked.disowned_at is not None:
+        raise Refused(
+            f"Whoever reads the mailbox of {locked.name} says: this is not me. Settle that first. Nothing was sent.",
+            code="disowned",
+        )
     if locked.bouncing_since is not None:
         raise Refused(
             f"Mail to {locked.name} comes back. Call instead, or correct the address. Nothing was sent.",
@@ -245,10 +250,7 @@ def disown(token: str, *, text: str, agent: str, now: datetime | None = None) ->
     now = now or timezone.now()
     _, contact = _locked(token, now)
     locked = Contact.objects.select_for_update(of=("self",)).select_related("account").get(pk=contact.pk)
-    locked.bouncing_since, locked.bounce_says = (
-        now,
-        "Whoever reads this mailbox says: this is not me, or remove me.",
-    )
+    locked.disowned_at, locked.disowned_says = now, text[:500]
     locked.confirmed_on, locked.confirmed_by_name = None, ""
     locked.save()
     revoke_links(locked, actor=None, now=now)
@@ -362,7 +364,9 @@ def to_ask(now: datetime) -> QuerySet[Contact]:
         .order_by("-pk")
         .values("made_at")
     )
-    rows: Any = Contact.objects.filter(account__status=AccountStatus.ACTIVE, bouncing_since__isnull=True)
+    rows: Any = Contact.objects.filter(
+        account__status=AccountStatus.ACTIVE, bouncing_since__isnull=True, disowned_at__isnull=True
+    )
     rows = (
         rows.exclude(email="")
         .exclude(roles=[])
@@ -447,6 +451,12 @@ def confirm_list(
     if len(rows) != len(set(refs)):
         raise Refused(
             "One of them is no contact of this account any more. Nobody was confirmed.", code="no_contact"
+        )
+    if others := [row.name for row in rows.values() if row.disowned_at is not None]:
+        raise Refused(
+            f"Their mailbox says that it is not them: {', '.join(others)}. Settle that on their page first. Nobody was "
+            "confirmed.",
+            code="disowned",
         )
     if away := [row.name for row in rows.values() if row.bouncing_since is not None]:
         raise Refused(

@@ -38,13 +38,17 @@ from portal.search import containing
 
 CONFIRMED_FOR = timedelta(days=90)
 STALE_AFTER = timedelta(days=180)
-FRESHNESS = ("confirmed", "due", "stale", "unconfirmed", "bouncing")
+FRESHNESS = ("confirmed", "due", "stale", "unconfirmed", "bouncing", "disowned")
 CONTACT_ORDERS = both_ways("escalation_order", "name", "confirmed_on", "created_at")
 CONTACT_FILTERS: Mapping[str, tuple[str, ...]] = {"role": tuple(ContactRole.values), "freshness": FRESHNESS}
 
 
-def freshness(confirmed_on: date | None, *, today: date, is_bouncing: bool = False) -> str:
-    """Return how fresh a contact is: confirmed, due (90 days), stale (180 days), unconfirmed (never), bouncing."""
+def freshness(
+    confirmed_on: date | None, *, today: date, is_bouncing: bool = False, is_disowned: bool = False
+) -> str:
+    """Return how fresh a contact is: confirmed, due (90 days), stale (180 days), unconfirmed (never), bouncing, disowned."""
+    if is_disowned:
+        return "disowned"
     if is_bouncing:
         return "bouncing"
     if confirmed_on is None:
@@ -57,7 +61,12 @@ def freshness(confirmed_on: date | None, *, today: date, is_bouncing: bool = Fal
 
 def freshness_of(contact: Contact, *, today: date) -> str:
     """Return how fresh a contact is today."""
-    return freshness(contact.confirmed_on, today=today, is_bouncing=contact.bouncing_since is not None)
+    return freshness(
+        contact.confirmed_on,
+        today=today,
+        is_bouncing=contact.bouncing_since is not None,
+        is_disowned=contact.disowned_at is not None,
+    )
 
 
 def contacts_found(user: Any, text: str) -> QuerySet[Contact]:
@@ -72,6 +81,8 @@ def contacts_narrowed(rows: QuerySet[Contact], asked: ListAsked, *, today: date)
     if role:
         rows = rows.filter(roles__contains=[role])
     if fresh:
+        rows = rows.filter(disowned_at__isnull=fresh != "disowned")
+    if fresh and fresh != "disowned":
         rows = rows.filter(bouncing_since__isnull=fresh != "bouncing")
     due_before, stale_before = today - CONFIRMED_FOR, today - STALE_AFTER
     match fresh:
@@ -207,7 +218,7 @@ def _callee(contact: Contact, place: int, at: datetime, proven: Standing, *, is_
         place=place,
         phone=contact.phone,
         phones=tuple(numbers_of(contact)),
-        email="" if is_bouncing else contact.email,
+        email=contact.email if contact.takes_mail else "",
         time_zone=contact.time_zone,
         local_time=local,
         # Whoever is on duty is reachable: that is what the duty means.
@@ -229,6 +240,8 @@ def _why_not(contact: Contact, day: date) -> str:
         return f"not valid since {contact.valid_until}"
     if not contact.phone and contact.bouncing_since is not None:
         return "mail comes back, and there is no number"
+    if not contact.phone and contact.disowned_at is not None:
+        return "the mailbox says: this is not me, and there is no number"
     return ""
 
 
@@ -317,7 +330,7 @@ def _person(
         roles=frozenset({*contact.roles, *duty}),
         hours=hours_of(contact),
         has_phone=bool(contact.phone),
-        has_mail=bool(contact.email),
+        has_mail=bool(contact.email) and contact.disowned_at is None,
         is_bouncing=contact.bouncing_since is not None,
         is_valid=is_valid_on(contact, at.astimezone(ZoneInfo(contact.time_zone)).date()),
         proven_at=proven.person_at,
@@ -534,6 +547,8 @@ _CALLED = {
     "confirmed_by_name": "Confirmed by",
     "bouncing_since": "Mail comes back since",
     "bounce_says": "What the mail system said",
+    "disowned_at": "Said at the page of a link: this is not me",
+    "disowned_says": "What was said with it",
     "created_at": "Listed since",
     "updated_at": "Last changed",
 }

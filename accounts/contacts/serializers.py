@@ -72,7 +72,8 @@ class ContactListOut(serializers.ListSerializer[Any]):
 class ContactOut(serializers.ModelSerializer[Contact]):
     """A person to call.
 
-    `freshness` is confirmed, due (90 days), stale (180 days), unconfirmed, or bouncing (mail comes back). A channel is
+    `freshness` is confirmed, due (90 days), stale (180 days), unconfirmed, bouncing (mail comes back), or disowned
+    (whoever reads the mailbox says: this is not me; `disowned_at`, `disowned_says`). A channel is
     proven by somebody's answer on it: `mail_proven_at`, and the `phones_proven`. `is_proven` is of the person: a shared
     mailbox proves the mailbox alone.
     """
@@ -121,6 +122,8 @@ class ContactOut(serializers.ModelSerializer[Contact]):
             "confirmed_by_name",
             "freshness",
             "bouncing_since",
+            "disowned_at",
+            "disowned_says",
             "mail_proven_at",
             "phones_proven",
             "is_proven",
@@ -240,6 +243,12 @@ class ProveIn(serializers.Serializer[Any]):
     channel = serializers.ChoiceField(choices=ProvenKind.choices)
     value = serializers.CharField(max_length=254)
     reason = serializers.CharField(max_length=300, allow_blank=True, required=False)
+
+
+class KeepIn(serializers.Serializer[Any]):
+    """Why the contact is right as listed, although the reader of the mailbox said that it is not them."""
+
+    reason = serializers.CharField(max_length=300)
 
 
 class AskIn(serializers.Serializer[Any]):

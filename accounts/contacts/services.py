@@ -135,6 +135,9 @@ def write_fields(contact: Contact, fields: Mapping[str, Any]) -> None:
             setattr(contact, name, clean_text(name, getattr(contact, name) or ""))
     if contact.email != was["email"]:
         contact.bouncing_since, contact.bounce_says = None, ""
+    if contact.email != was["email"] or contact.name != was["name"]:
+        # Another person or another mailbox: what was said of the one before is settled.
+        contact.disowned_at, contact.disowned_says = None, ""
     contact.external_id = contact.external_id or None
     contact.roles = in_order(contact.roles)
     if contact.escalation_order != was["escalation_order"]:
@@ -353,6 +356,8 @@ def prove_channel(
     )
     if kind == ProvenKind.MAIL and locked.bouncing_since is not None and not is_doubtful:
         locked.bouncing_since, locked.bounce_says = None, ""
+    if kind == ProvenKind.MAIL and not is_doubtful:
+        locked.disowned_at, locked.disowned_says = None, ""
     locked.save()
     record(
         "contact.proven" if not is_doubtful else "contact.proven_in_doubt",
@@ -371,6 +376,35 @@ def prove_channel(
             actor=actor,
         )
     return proof
+
+
+@transaction.atomic
+def keep_contact(contact: Contact, *, actor: User, reason: str) -> Contact:
+    """Keep somebody as listed although the reader of their mailbox said that it is not them; mail goes there again.
+
+    Raises Refused without a reason, and where nobody said so (any more).
+    """
+    locked = _lock(contact)
+    reason = " ".join(reason.split())
+    if locked.disowned_at is None:
+        raise Refused("There is nothing to settle here any more. Nothing was changed.", code="settled")
+    if not reason:
+        raise Refused("Say why the contact is right as listed. Nothing was changed.", code="no_reason")
+    check_no_pin(reason)
+    before = snapshot(locked)
+    locked.disowned_at, locked.disowned_says = None, ""
+    locked.save()
+    record(
+        "contact.kept",
+        actor=actor,
+        account=locked.account,
+        subject=locked,
+        before=before,
+        after=snapshot(locked),
+        reason=reason[:300],
+    )
+    emit_contact("changed", locked, actor)
+    return locked
 
 
 @transaction.atomic

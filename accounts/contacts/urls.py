@@ -35,6 +35,7 @@ urlpatterns = [
     path("parties/<uuid:party_ref>/edit/", views.PartyEdit.as_view(), name="party-edit"),
     path("parties/<uuid:party_ref>/remove/", views.PartyRemove.as_view(), name="party-remove"),
     path("teams/<uuid:team_ref>/roster/", views.TeamRoster.as_view(), name="team-roster"),
+    path("contacts/<uuid:contact_ref>/keep/", views.ContactKeep.as_view(), name="contact-keep"),
     path("contacts/<uuid:contact_ref>/ask/", views.ContactAsk.as_view(), name="contact-ask"),
     path("contacts/<uuid:contact_ref>/code/", views.ContactCode.as_view(), name="contact-code"),
     path(

@@ -352,6 +352,19 @@ class ContactAsk(AccountPage):
         return redirect("accounts:contact-detail", contact_ref=contact.ref)
 
 
+class ContactKeep(AccountPage):
+    """Settle that the reader of a mailbox said: this is not me."""
+
+    permission = Permission.CONTACT_EDIT
+
+    def post(self, request: HttpRequest, contact_ref: UUID) -> HttpResponse:
+        """Keep the contact as listed, with the reason."""
+        contact = self.find(Contact, contact_ref)
+        services.keep_contact(contact, actor=self.user, reason=request.POST.get("reason", "")[:300])
+        messages.success(request, f"{contact.name} stays as listed; mail goes there again.")
+        return redirect("accounts:contact-detail", contact_ref=contact.ref)
+
+
 class ContactLinksRevoke(AccountPage):
     """Take back every open link of a contact."""
 

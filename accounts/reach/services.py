@@ -379,7 +379,7 @@ def _advance(reach: Reach, now: datetime) -> Reach:
 def _ask(reach: Reach, step: ReachStep, number: int, now: datetime) -> None:
     contact = step.contact
     one = ReachTry(step=step, number=number, asked_at=now)
-    has_mail = contact is not None and bool(contact.email) and contact.bouncing_since is None
+    has_mail = contact is not None and contact.takes_mail
     if contact is None or not (contact.phone or has_mail):
         # Removed, erased or changed meanwhile: the next one, at once.
         one.outcome, one.ended_at = Outcome.NO_WAY, now

@@ -230,6 +230,7 @@ def _proven(contacts: Sequence[Contact], today: date) -> list[Contact]:
         and one.confirmed_on is not None
         and today - one.confirmed_on <= STALE_AFTER
         and one.bouncing_since is None
+        and one.disowned_at is None
     ]
 
 

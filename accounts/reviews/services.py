@@ -777,7 +777,7 @@ def _remind(pk: int, today: date, now: datetime) -> int:
     if user is not None and user.is_active:
         context["url"] = reverse("accounts:action-detail", args=[action.ref])
         tell("action_due", to=user, context=context, **common)
-    elif contact is not None and contact.email and contact.bouncing_since is None:
+    elif contact is not None and contact.takes_mail:
         context |= {"name": contact.name, "time_zone": contact.time_zone, "is_customer": True}
         tell("action_due", address=contact.email, person=contact, context=context, **common)
     else:

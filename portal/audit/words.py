@@ -51,6 +51,7 @@ WHAT = {
     "contact.proven_in_doubt": "Contact proven faster than a person reads, does not count",
     "contact.bounced": "Mail to a contact came back",
     "contact.disowned": "Said by a person: this is not me, or remove me",
+    "contact.kept": "Contact kept as listed, although its mailbox said: this is not me",
     "contact.link_sent": "Link mailed to a contact",
     "contact.links_revoked": "Links of a contact taken back",
     "contact.removed": "Contact removed",

@@ -75,6 +75,7 @@ LOOKS: dict[str, StateLook] = {
     "asked_now": _look("asked now", "asked now", "move", "clock"),
     "unconfirmed": _look("not confirmed", "not confirmed yet", "wait", "ring"),
     "bouncing": _look("mail comes back", "mail comes back", "bad", "cross"),
+    "disowned": _look("says: this is not me", "says: this is not me", "bad", "cross"),
     "proven": _look("proven", "proven", "good", "check"),
     "unproven": _look("not proven", "not proven yet", "wait", "ring"),
     "doubtful": _look("doubtful", "does not count", "wait", "half"),

@@ -45,7 +45,10 @@ FAMILIES = (
         "Contact and account",
         ("confirmed", "due", "stale", "unconfirmed", "active", "archived", "pending", "void", "switched_off"),
     ),
-    ("Contact in full", ("proven", "unproven", "doubtful", "bouncing", "on_duty", "covered", "gaps")),
+    (
+        "Contact in full",
+        ("proven", "unproven", "doubtful", "bouncing", "disowned", "on_duty", "covered", "gaps"),
+    ),
     (
         "Scorecard and review",
         ("red", "amber", "unknown", "green", "open", "signed", "called_off", "done", "overdue", "dropped"),

@@ -394,7 +394,7 @@ def test_whoever_said_that_it_is_not_them_is_not_confirmed_with_the_list(account
     assert ticks(browser.get(path)) == {}
     answer = browser.post(path, {"contact": shown})
     assert answer.status_code == 422
-    assert "Mail does not reach them: Maja Lindgren" in answer.content.decode()
+    assert "Their mailbox says that it is not them: Maja Lindgren" in answer.content.decode()
     maja.refresh_from_db()
     assert maja.confirmed_on is None
 
@@ -519,8 +519,12 @@ def test_this_is_not_me_stops_the_mails_and_tells_those_who_look_after_the_accou
     path = link_to(maja, "see", manager)
     assert "was passed on" in press(path, "disown", text="I left in May").content.decode()
     maja.refresh_from_db()
-    assert maja.bouncing_since is not None
+    assert (maja.disowned_at is not None, maja.bouncing_since) == (True, None)
+    assert maja.disowned_says == "I left in May"
+    assert not maja.takes_mail
     assert Client().get(path).status_code == 404
+    with pytest.raises(Refused, match="this is not me"):
+        asking.send_link(maja, "see", actor=manager)
     told = Message.objects.filter(purpose="contact_disowned")
     assert {row.user for row in told} == {manager, admin}
     assert Contact.objects.filter(pk=maja.pk).exists()  # erasing stays with an admin
@@ -648,3 +652,54 @@ def test_erasing_a_launch_manager_takes_them_off_the_roster_and_out_of_what_they
     assert standing("Jonas Berg", "+46811111111") == []
     assert "erased person" in ChannelProof.objects.all()[0].by_name
     assert selectors.team_duty(account, timezone.now()).now is None
+
+
+def test_what_was_said_with_this_is_not_me_stands_on_the_contact_and_is_no_returned_mail(
+    account, manager, maja
+):
+    press(link_to(maja, "see", manager), "disown", text="I left in May")
+    browser = Client()
+    browser.force_login(manager)
+    for path in (f"/contacts/{maja.ref}/", f"/accounts/{account.ref}/contacts/confirm/"):
+        text = browser.get(path).content.decode()
+        assert "I left in May" in text
+        assert "this is not me" in text
+        assert "mail comes back" not in text.lower()
+    account_page = browser.get(f"/accounts/{account.ref}/").content.decode()
+    assert "this is not me" in account_page
+    assert "Mail to 1 contact" not in account_page
+    found = browser.get(f"/api/v1/contacts/{maja.ref}").json()
+    assert (found["freshness"], found["disowned_says"], found["bouncing_since"]) == (
+        "disowned",
+        "I left in May",
+        None,
+    )
+    listed = browser.get(f"/api/v1/accounts/{account.ref}/contacts?freshness=disowned").json()["results"]
+    assert [one["ref"] for one in listed] == [str(maja.ref)]
+    assert not browser.get(f"/api/v1/accounts/{account.ref}/contacts?freshness=bouncing").json()["results"]
+
+
+def test_this_is_not_me_is_settled_by_keeping_with_a_reason(account, manager, maja):
+    browser = Client()
+    browser.force_login(manager)
+    path = f"/contacts/{maja.ref}/keep/"
+    assert browser.post(path, {"reason": "Called him"}).status_code == 422  # nothing is said yet
+    press(link_to(maja, "see", manager), "disown", text="not me")
+    assert browser.post(path, {"reason": " "}).status_code == 422
+    assert browser.post(path, {"reason": "Called: an assistant reads it"}).status_code == 302
+    maja.refresh_from_db()
+    assert (maja.disowned_at, maja.disowned_says, maja.takes_mail) == (None, "", True)
+    entry = AuditEntry.objects.get(what="contact.kept")
+    assert entry.reason == "Called: an assistant reads it"
+    assert "this is not me" not in browser.get(f"/contacts/{maja.ref}/").content.decode()
+
+
+@pytest.mark.parametrize("changes", [{"email": "per@x.example"}, {"name": "Per Berg"}])
+def test_this_is_not_me_is_settled_by_another_person_or_mailbox(manager, maja, changes):
+    press(link_to(maja, "see", manager), "disown", text="not me")
+    services.change_contact(maja, {"title": "Head"}, actor=manager)
+    maja.refresh_from_db()
+    assert maja.disowned_at is not None
+    services.change_contact(maja, changes, actor=manager)
+    maja.refresh_from_db()
+    assert (maja.disowned_at, maja.disowned_says) == (None, "")
