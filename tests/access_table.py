@@ -213,7 +213,8 @@ ROWS: dict[tuple[str, str], Row] = {
     ("accounts:contact-detail", "GET"): Row(VIEWERS),
     ("accounts:contact-ask", "POST"): Row(EDITORS, body={"use": "prove"}),
     ("accounts:contact-code", "POST"): Row(EDITORS),
-    ("accounts:contact-keep", "POST"): Row(EDITORS),
+    # There is nothing to settle: the row's own people are let in as far as that.
+    ("accounts:contact-keep", "POST"): Row(EDITORS, answers=frozenset({422})),
     ("accounts:contact-links-revoke", "POST"): Row(EDITORS),
     ("accounts:contact-confirm-list", "GET"): Row(EDITORS),
     ("accounts:contact-confirm-list", "POST"): Row(EDITORS, answers=frozenset({422})),
@@ -222,7 +223,9 @@ ROWS: dict[tuple[str, str], Row] = {
     ("contact-link", "POST"): Row(EVERYBODY, "public", answers=frozenset({404})),
     ("mail-bounces", "POST"): Row(EVERYBODY, "public", answers=frozenset({404})),
     ("api-contact-ask", "POST"): Row(EDITORS, body={"use": "prove"}, headers=COMMAND),
-    ("api-contact-keep", "POST"): Row(EDITORS, body={"reason": "Called."}, headers=COMMAND),
+    ("api-contact-keep", "POST"): Row(
+        EDITORS, body={"reason": "Called."}, headers=COMMAND, answers=frozenset({422})
+    ),
     ("api-contact-links-revoke", "POST"): Row(EDITORS, body={}, headers=COMMAND),
     ("api-contact-confirm-list", "POST"): Row(
         EDITORS,
