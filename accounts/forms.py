@@ -183,8 +183,9 @@ class NewByLinkForm(NewPasswordForm):
 
     with_tokens = forms.BooleanField(
         required=False,
-        label="End all my API tokens too",
-        help_text="Do it if somebody else may have been in. Programs that use them stop; those you made for accounts as well.",
+        label="End all my API tokens and calendar feeds too",
+        help_text="Do it if somebody else may have been in. Programs and calendars that use them stop; tokens that you made for "
+        "accounts as well.",
     )
 
 

@@ -14,6 +14,8 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts import roles
+from accounts.calendar.models import CalendarFeed
+from accounts.contacts.models import RotationMember
 from accounts.models import (
     Account,
     AccountRole,
@@ -256,6 +258,8 @@ def remove_from_team(team: Team, user: User, *, actor: User | None) -> None:
         before={"team": team.name, "user": user.email, "role": held.role},
     )
     held.delete()
+    # Whom the team's customers are told to call is of the team.
+    RotationMember.objects.filter(rotation__team=team, user=user).delete()
     _team_changed(team, f"{named(user)} was taken out of {team}.", actor)
     end_service_tokens(receiver, accounts_of(team), actor=actor, reason=f"{user.name} left the team.")
 
@@ -266,6 +270,15 @@ def _team_changed(team: Team, says: str, actor: User | None) -> None:
 
 
 # --- log-ins -----------------------------------------------------------------------------------------------
+
+
+def who_reach(account: Account) -> QuerySet[User]:
+    """Return everybody with a role on an account, on either side, whose log-in works. Nobody else is named there."""
+    return User.objects.filter(
+        Q(pk__in=Membership.objects.filter(account=account).values("user"))
+        | Q(pk__in=TeamMembership.objects.filter(team_id=account.team_id).values("user")),
+        is_active=True,
+    )
 
 
 def reached_by(user: User) -> QuerySet[Account]:
@@ -310,6 +323,7 @@ def deactivate_user(user: User, *, actor: User | None, reason: str, on_behalf_of
     tokens = for_accounts + ApiToken.objects.filter(
         user=user, revoked_at__isnull=True, expires_at__gt=now
     ).update(revoked_at=now)
+    tokens += CalendarFeed.objects.filter(user=locked, revoked_at__isnull=True).update(revoked_at=now)
     record(
         "user.switched_off",
         actor=actor or on_behalf_of,

@@ -19,6 +19,7 @@ from django.utils import timezone
 from redis.exceptions import RedisError
 
 from accounts import notices, throttle
+from accounts.calendar.services import revoke_all_feeds
 from accounts.models import ResetRequest, User
 from accounts.sessions import end_all_sessions
 from accounts.tokens import revoke_all_tokens
@@ -130,7 +131,7 @@ def user_of_link(ref: UUID, key: str) -> User | None:
 def reset_password(ref: UUID, key: str, password: str, *, with_tokens: bool = False) -> User:
     """Set the new password by a link, which then is used up; every session of the user ends. Raises Refused.
 
-    `with_tokens` ends every token that the user made, too: for whoever thinks that somebody else was in.
+    `with_tokens` ends every token that the user made, and every calendar feed, too: for whoever thinks that somebody else was in.
     """
     # Under the lock, so that of two at once the second finds the link used up.
     User.objects.select_for_update().filter(ref=ref).first()
@@ -143,4 +144,5 @@ def reset_password(ref: UUID, key: str, password: str, *, with_tokens: bool = Fa
     end_all_sessions(user, actor=None, reason="password reset")
     if with_tokens:
         revoke_all_tokens(user, actor=user, reason="password reset")
+        revoke_all_feeds(user, actor=user)
     return user

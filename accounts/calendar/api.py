@@ -20,6 +20,7 @@ from accounts.calendar.times import clock_changes
 from accounts.calendar.views import address_of_feed
 from accounts.examples import AT, REF
 from accounts.models import Account, Team
+from accounts.proof import need_from_session
 from portal.access import Permission
 from portal.api import PortalAPIView, documented
 from portal.errors import Refused
@@ -466,7 +467,12 @@ class FeedListApi(PortalAPIView):
         tag="calendar",
     )
     def post(self, request: Request) -> Response:
-        """Its address is in this answer and in no other; a repeat gives null for it."""
+        """Its address is in this answer and in no other; a repeat gives null for it.
+
+        Made with a token, it needs the scope `calendar:read` too, and ends with that token.
+        """
+        need_from_session(request)
+        self.check_scope(Permission.CALENDAR_VIEW)
         data = self.read(CalendarFeedIn)
         account = None
         if data.get("account") is not None:
@@ -475,7 +481,7 @@ class FeedListApi(PortalAPIView):
                 raise Refused("There is no such account of yours.", code="no_account")
 
         def effect() -> Response:
-            feed, token = services.make_feed(self.user, account)
+            feed, token = services.make_feed(self.user, account, made_by=self.token)
             shown = CalendarFeedOut(feed, context=self.out_context()).data
             return Response({**shown, "address": address_of_feed(token)}, status=201)
 

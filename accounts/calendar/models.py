@@ -99,7 +99,8 @@ class CalendarEntry(Referenced):
 class CalendarFeed(Referenced):
     """A key to read a calendar elsewhere, in its maker's name: of one account, or of all that they see.
 
-    Only the SHA-256 of its token is kept. It opens nothing once its maker may not read the account any more.
+    Only the SHA-256 of its token is kept. It opens nothing once its maker may not read the account any more, nor once
+    the token with which it was made (`made_by`; None if a person made it) has ended.
     """
 
     user = models.ForeignKey(
@@ -113,6 +114,9 @@ class CalendarFeed(Referenced):
     created_at = models.DateTimeField(auto_now_add=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
+    made_by = models.ForeignKey(
+        "accounts.ApiToken", null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
 
     account_path = "account"
     people = ("user",)

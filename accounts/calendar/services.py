@@ -14,14 +14,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from accounts.calendar.models import CalendarEntry, CalendarFeed, CalendarKind, CalendarScope
 from accounts.calendar.selectors import LONGEST_ENTRY
 from accounts.members import lock_account, lock_team
-from accounts.models import Account, AccountStatus, CloudConnection, Contact, Team, User
-from portal.access import Permission, can, permissions_on
+from accounts.models import Account, AccountStatus, ApiToken, CloudConnection, Contact, Team, User
+from portal.access import Permission, can, lacks_second_factor, permissions_on
 from portal.audit.services import record
 from portal.audit.subjects import Sealer
 from portal.errors import NotPermitted, Refused, StaleState
@@ -229,15 +229,22 @@ def _digest(token: str) -> str:
 
 
 @transaction.atomic
-def make_feed(user: User, account: Account | None = None) -> tuple[CalendarFeed, str]:
-    """Return a new feed and its token, which is shown once and never stored. Without an account: of all that one sees."""
+def make_feed(
+    user: User, account: Account | None = None, *, made_by: ApiToken | None = None
+) -> tuple[CalendarFeed, str]:
+    """Return a new feed and its token, which is shown once and never stored. Without an account: of all that one sees.
+
+    One that is made with another token (`made_by`) ends with that.
+    """
     User.objects.select_for_update().get(pk=user.pk)
     if CalendarFeed.objects.filter(user=user, revoked_at__isnull=True).count() >= MOST_FEEDS:
         raise Refused(f"You have {MOST_FEEDS} feeds already. Revoke one first.", code="too_many_feeds")
     if account is not None and not can(user, Permission.CALENDAR_VIEW, account):
         raise NotPermitted("You may not read this calendar.", code="not_permitted")
     token = FEED_PREFIX + secrets.token_urlsafe(32)
-    feed = CalendarFeed.objects.create(user=user, account=account, digest=_digest(token), prefix=token[:10])
+    feed = CalendarFeed.objects.create(
+        user=user, account=account, digest=_digest(token), prefix=token[:10], made_by=made_by
+    )
     record(
         "calendar.feed_made", actor=user, account=account, subject=feed, after={"feed_prefix": feed.prefix}
     )
@@ -261,21 +268,35 @@ def revoke_feed(feed: CalendarFeed, *, actor: User) -> CalendarFeed:
     return locked
 
 
+def revoke_all_feeds(user: User, *, actor: User) -> int:
+    """End every feed of a user; return how many."""
+    live = list(CalendarFeed.objects.filter(user=user, revoked_at__isnull=True).order_by("pk"))
+    for feed in live:
+        revoke_feed(feed, actor=actor)
+    return len(live)
+
+
 def feed_of(token: str, now: datetime) -> CalendarFeed | None:
     """Return the feed whose token this is, if it still opens something, and note that it was read.
 
-    It ends when it is revoked, when its maker was switched off, or may not read the account any more.
+    It ends when it is revoked, with the token that it was made with, when its maker was switched off, or may not read
+    the account any more; it rests while its maker lacks the second factor that the operator wants.
     """
     if not token.startswith(FEED_PREFIX) or len(token) > 100:
         return None
     feed = (
         CalendarFeed.objects.select_related("user", "account")
-        .filter(digest=_digest(token), revoked_at__isnull=True, user__is_active=True)
+        .filter(
+            Q(made_by=None) | Q(made_by__revoked_at=None, made_by__expires_at__gt=now),
+            digest=_digest(token),
+            revoked_at__isnull=True,
+            user__is_active=True,
+        )
         .first()
     )
-    if feed is None or (
-        feed.account is not None and not can(feed.user, Permission.CALENDAR_VIEW, feed.account)
-    ):
+    if feed is None or lacks_second_factor(feed.user):
+        return None
+    if feed.account is not None and not can(feed.user, Permission.CALENDAR_VIEW, feed.account):
         return None
     if feed.last_used_at is None or now - feed.last_used_at > timedelta(minutes=1):
         CalendarFeed.objects.filter(pk=feed.pk).update(last_used_at=now)

@@ -13,6 +13,7 @@ import structlog
 from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
@@ -24,6 +25,7 @@ from accounts.calendar.ical import calendar_of
 from accounts.calendar.models import CalendarEntry, CalendarFeed
 from accounts.calendar.times import by_day, clock_changes, day_span, in_weeks, monday_of
 from accounts.models import Account, Team
+from accounts.proof import RAN_OUT, ask_for_it, is_fresh
 from accounts.reviews.views import add_refusal
 from accounts.views import AccountPage
 from portal.access import Permission, PortalView, visible_to
@@ -419,8 +421,11 @@ class FeedList(PortalView):
         """Show them."""
         return self._page()
 
-    def post(self, request: HttpRequest) -> HttpResponse:
-        """Make one; its address is shown on this answer and never again."""
+    def post(self, request: HttpRequest) -> HttpResponseBase:
+        """Make one; its address is shown on this answer and never again. It outlives the session: that wants a proof."""
+        if not is_fresh(request):
+            messages.warning(request, RAN_OUT)
+            return ask_for_it(request)
         account = None
         if wanted := request.POST.get("account", ""):
             rows = visible_to(self.user, Account, Permission.CALENDAR_VIEW)

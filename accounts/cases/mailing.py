@@ -13,7 +13,7 @@ from accounts.cases import services
 from accounts.cases.mail import Incoming, NotTaken, case_of_address, read_mail, reply_address
 from accounts.cases.models import SupportCase, Via
 from accounts.models import User
-from portal.access import Permission, permissions_on
+from portal.access import Permission, lacks_second_factor, permissions_on
 from portal.errors import Refused
 from portal.notify.models import Message
 
@@ -83,7 +83,11 @@ def _keep(mail: Incoming, case: SupportCase) -> Taken:
         count = "1 attachment was" if mail.attachments == 1 else f"{mail.attachments} attachments were"
         note = f"{count} not taken in. Put it where you can link to it, and send the link."
     user = User.objects.filter(email=mail.sender, is_active=True).first()
-    sees = user is not None and Permission.CASE_VIEW in permissions_on(user, case.account)
+    sees = (
+        user is not None
+        and Permission.CASE_VIEW in permissions_on(user, case.account)
+        and not lacks_second_factor(user)
+    )
     message_id = mail.message_id or None
     if user is not None and sees:
         services.reply(case, actor=user, text=mail.text, via=Via.MAIL, message_id=message_id, note=note)

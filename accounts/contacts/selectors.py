@@ -27,7 +27,7 @@ from accounts.contacts.rotation import Duty, hand_overs_of, in_order_at, on_duty
 from accounts.contacts.uses import record_read as record_read
 from accounts.contacts.uses import record_use as record_use
 from accounts.contacts.uses import uses_of as uses_of
-from accounts.models import Account, Contact, ContactRole
+from accounts.models import Account, Contact, ContactRole, TeamMembership
 from portal.access import Permission, visible_to
 from portal.audit.models import AuditEntry
 from portal.audit.words import what_words
@@ -456,7 +456,9 @@ def team_duty(account: Account, at: datetime) -> TeamDuty:
     rotation = Rotation.objects.filter(team=team).first()
     if rotation is None:
         return TeamDuty(team.name, team.duty_number, team.bridge)
-    places = list(rotation.places.select_related("user").order_by("place"))
+    # Who was switched off answers no call; who is of the team no more is nobody's business here.
+    of_team = TeamMembership.objects.filter(team=team, user__is_active=True).values("user")
+    places = list(rotation.places.select_related("user").filter(user__in=of_team).order_by("place"))
     numbers = {place.user_id: place.phone for place in places}
     turns = _duty(rotation, places)
     zone = ZoneInfo(account.time_zone)

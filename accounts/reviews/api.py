@@ -12,6 +12,7 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.members import who_reach
 from accounts.models import Account, Contact, Team, User
 from accounts.reviews import examples, quarter, selectors, services
 from accounts.reviews.content import compare
@@ -170,12 +171,18 @@ class ReviewListApi(PortalAPIView):
         )
 
 
+def _user(account: Account, ref: UUID) -> User:
+    """Return somebody with access to the account. Of everybody else, nothing is told but that they are not there."""
+    found = who_reach(account).filter(ref=ref).first()
+    if found is None:
+        raise Refused("There is no such user with access to this account.", code="no_user")
+    return found
+
+
 def _review_fields(account: Account, data: dict[str, Any]) -> dict[str, Any]:
     found = dict(data)
     if data.get("owner") is not None:
-        found["owner"] = User.objects.filter(ref=data["owner"]).first()
-        if found["owner"] is None:
-            raise Refused("There is no such user.", code="no_user")
+        found["owner"] = _user(account, data["owner"])
     if data.get("participant") is not None:
         found["participant"] = Contact.objects.filter(account=account, ref=data["participant"]).first()
         if found["participant"] is None:
@@ -481,9 +488,7 @@ class ActionListApi(PortalAPIView):
 def _action_fields(account: Account, data: dict[str, Any]) -> dict[str, Any]:
     found = dict(data)
     if data.get("owner_user") is not None:
-        found["owner_user"] = User.objects.filter(ref=data["owner_user"]).first()
-        if found["owner_user"] is None:
-            raise Refused("There is no such user.", code="no_user")
+        found["owner_user"] = _user(account, data["owner_user"])
     if data.get("owner_contact") is not None:
         found["owner_contact"] = Contact.objects.filter(account=account, ref=data["owner_contact"]).first()
         if found["owner_contact"] is None:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django import forms
 
+from accounts.members import who_reach
 from accounts.models import Account, Contact, User
 from accounts.reviews import selectors
 from accounts.reviews.models import ReviewItem
@@ -128,7 +129,7 @@ def owner_of(account: Account, value: str) -> dict[str, Any]:
             "owner_user": None,
             "owner_contact": Contact.objects.filter(account=account, ref=known).first(),
         }
-    return {"owner_user": User.objects.filter(ref=known).first(), "owner_contact": None}
+    return {"owner_user": who_reach(account).filter(ref=known).first(), "owner_contact": None}
 
 
 class ActionForm(forms.Form):

@@ -333,7 +333,8 @@ def sign_review(review: Review, *, side: Side, actor: User, seen: str) -> Review
     """Sign a review for one side. `seen` is the digest that the page or the API showed.
 
     The first signature freezes what it says; the second makes it a snapshot for good, and sets the date of the next one.
-    Where live data turned meanwhile, the earlier signature is void, and this one is the first of what stands there now.
+    Where live data turned meanwhile, or its signer lost the right, the earlier signature is void, and this one is the first
+    of what stands there now.
     Raises StaleState for another digest than the present one, NotPermitted for who may not sign on this side,
     Refused while an item has no answer, and before the day on which it is held where the account is.
     """
@@ -359,6 +360,10 @@ def sign_review(review: Review, *, side: Side, actor: User, seen: str) -> Review
         one.side: one
         for one in ReviewSignature.objects.filter(review=locked, voided_at__isnull=True).select_related("by")
     }
+    why = "What the review says has turned since."
+    if holds and any(not _may_sign_still(locked.account, one) for one in held.values()):
+        # What rests on somebody who has lost the right rests on nobody, as with approvals.
+        holds, why = False, "Somebody who signed it may not sign it any more."
     if holds and side in held:
         return locked
     if any(one.by_id == actor.pk for one in held.values()) and holds:
@@ -370,7 +375,7 @@ def sign_review(review: Review, *, side: Side, actor: User, seen: str) -> Review
             code="unanswered",
         )
     if not holds:
-        _changed(locked, "What the review says has turned since.")
+        _changed(locked, why)
         _freeze(locked, current, now)
         held = {}
     signature = ReviewSignature.objects.create(
@@ -411,6 +416,14 @@ def _check_signer(account: Account, side: Side, actor: User) -> str:
         raise NotPermitted("A launch manager of the account signs here.", code="not_permitted")
     order = ["lead", "launch_manager", "admin", "approver"]
     return next((role for role in order if role in roles), "")
+
+
+def _may_sign_still(account: Account, signature: ReviewSignature) -> bool:
+    try:
+        _check_signer(account, Side(signature.side), signature.by)
+    except NotPermitted:
+        return False
+    return True
 
 
 def _freeze(review: Review, current: selectors.ReviewNow, now: datetime) -> None:
@@ -571,7 +584,7 @@ def _check_owner(account: Account, user: User | None, contact: Contact | None) -
     if (user is None) == (contact is None):
         raise Refused("An action item belongs to one person: a user, or a contact.", code="one_owner")
     if user is not None and not roles_on(user, account):
-        raise Refused(f"{user.name} has no access to {account.name}.", code="no_access")
+        raise Refused("There is no such user with access to this account.", code="no_access")
     if contact is not None:
         if contact.account_id != account.pk:
             raise Refused("There is no such contact in this account.", code="no_contact")

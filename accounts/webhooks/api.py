@@ -102,9 +102,10 @@ class WebhookListApi(PortalAPIView):
         tag="webhooks",
     )
     def post(self, request: Request, account_ref: UUID) -> Response:
-        """The secret is given this once. It gets what happens from now on."""
+        """The secret is given this once. It gets what happens from now on: a token needs the scope `events:read` too."""
         account = self.find(Account, account_ref)
         need_from_session(request)
+        self.check_scope(Permission.EVENT_VIEW)
         data = self.read(WebhookIn)
 
         def effect() -> Response:
@@ -136,8 +137,9 @@ class WebhookApi(PortalAPIView):
         tag="webhooks",
     )
     def patch(self, request: Request, webhook_ref: UUID) -> Response:
-        """What waits already goes to the new address, wrapped as it was."""
+        """What waits already goes to the new address, wrapped as it was. A token needs the scope `events:read` too."""
         endpoint = self.find(Endpoint, webhook_ref)
+        self.check_scope(Permission.EVENT_VIEW)
         if "url" in request.data:
             need_from_session(request)
         data = self.read(WebhookIn, partial=True)
@@ -296,7 +298,8 @@ class DeliveryApi(PortalAPIView):
         "webhook_messages_read", DeliveryWholeOut, summary="Read one message", example=_WHOLE, tag="webhooks"
     )
     def get(self, request: Request, delivery_ref: UUID) -> Response:
-        """With its body as it was sent, and each try."""
+        """With its body as it was sent, and each try. A token needs the scope `events:read` too: the body is an event."""
+        self.check_scope(Permission.EVENT_VIEW)
         return self.show(DeliveryWholeOut, self.find(Delivery, delivery_ref))
 
 

@@ -426,6 +426,7 @@ def test_a_feed_that_is_read_too_often_is_asked_to_wait(here, monkeypatch):
 
 def test_the_address_is_shown_once_and_only_its_hash_is_kept(here):
     admin = as_(here.admin)
+    make.prove(admin, here.admin)
     made = admin.post(reverse("accounts:calendar-feeds"), {"account": str(here.account.ref)})
     address = made.context["address"]
     token = address.rpartition("/")[2].removesuffix(".ics")
