@@ -57,6 +57,7 @@ CONTACT: dict[str, Any] = {
     "confirmed_by_name": "Jonas Berg",
     "freshness": "confirmed",
     "bouncing_since": None,
+    "seen": "4f0c5e9ad1b2c3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5061728394a5b6c",
     "disowned_at": None,
     "disowned_says": "",
     "mail_proven_at": AT,

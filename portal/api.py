@@ -69,7 +69,7 @@ from rest_framework.views import APIView
 from portal.access import TURNS, Guard, Permission, is_still_allowed, without_body
 from portal.audit.services import record_outside
 from portal.counting import count
-from portal.errors import NotPermitted, Refused
+from portal.errors import Malformed, NotPermitted, Refused
 from portal.models import IdempotentAnswer
 from portal.paging import MAX_LIMIT, keyset
 from portal.problems import (
@@ -213,6 +213,7 @@ class PortalAPIView(Guard, APIView, abstract=True):
         self._limit_rate(request)
         self.check_scope(self.needed)
         self.check_personal()
+        self._check_parameters(request)
         _check_length(request, self.max_body_bytes)
 
     def check_scope(self, needed: Permission) -> None:
@@ -272,6 +273,20 @@ class PortalAPIView(Guard, APIView, abstract=True):
     def options(self, request: Any, *args: Any, **kwargs: Any) -> Response:
         """Say which methods there are, and nothing else."""
         return Response(status=204, headers={"Allow": ", ".join(self.allowed_methods)})
+
+    def _check_parameters(self, request: Request) -> None:
+        """Refuse (400) a read that asks for what this operation does not know: a misspelt filter must not pass for none."""
+        handler = getattr(self, "get", None) if request.method in {"GET", "HEAD"} else None
+        known = getattr(handler, "known_parameters", None)
+        if known is None:
+            return
+        unknown = sorted(set(request.query_params) - known)
+        if unknown:
+            names = ", ".join(f"`{name[:40]}`" for name in unknown[:5])
+            listed = ", ".join(f"`{name}`" for name in sorted(known))
+            raise Malformed(
+                f"There is no parameter {names} here. Known are: {listed}.", code="unknown_parameter"
+            )
 
     def _limit_rate(self, request: Request) -> None:
         """Count this minute's requests of the token (or session), and those of the user, or of the account, in all.
@@ -340,9 +355,15 @@ class PortalAPIView(Guard, APIView, abstract=True):
         order: str = "-id",
         filters: Mapping[str, Any] | None = None,
         late: bool = False,
+        shown: Callable[[list[Row]], object] | None = None,
     ) -> Response:
-        """Return one keyset page: `{"results": […], "next": url | null, "previous": url | null}`."""
+        """Return one keyset page: `{"results": […], "next": url | null, "previous": url | null}`.
+
+        `shown` is told the rows of the page, for what must be on record of them.
+        """
         found = keyset(rows, self.request, order=order, filters=filters, late=late)
+        if shown is not None:
+            shown(found.rows)
         data = serializer(found.rows, many=True, context=self.out_context()).data
         base = self.request.build_absolute_uri(self.request.path)
         return Response(
@@ -641,7 +662,7 @@ def documented(
         examples.append(OpenApiExample("request", value=request_example, request_only=True))
     shape = page_of(answer) if paged else answer
     tags = [tag] if tag else None
-    return extend_schema(
+    described: Callable[[Any], Any] = extend_schema(
         operation_id=operation_id,
         summary=summary or None,
         request=request,
@@ -653,6 +674,14 @@ def documented(
         examples=examples,
         tags=tags,
     )
+    known = {one.name for one in given if one.location == OpenApiParameter.QUERY} | {"fields"}
+
+    def decorated(handler: Any) -> Any:
+        found = described(handler)
+        found.known_parameters = frozenset(known)
+        return found
+
+    return decorated
 
 
 _pages: dict[str, type[serializers.Serializer[Any]]] = {}

@@ -16,7 +16,7 @@ from typing import Any
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 
-from portal.errors import Refused
+from portal.errors import Malformed, Refused
 from portal.search import LONGEST, text_of
 
 
@@ -40,7 +40,7 @@ class ListAsked:
     ) -> ListAsked:
         """Read the query string. `filters` maps each name to its values, the first of `orders` is the usual one.
 
-        `default` is the order where none is asked. With `strict` an unknown value or order raises Refused.
+        `default` is the order where none is asked. With `strict` an unknown value raises Refused, an unknown order Malformed (400).
         """
         usual = default or next(iter(orders))
         chosen = {name: str(params.get(name, "")) for name in filters}
@@ -54,7 +54,7 @@ class ListAsked:
                 chosen[name] = ""
         if order not in orders:
             if strict:
-                raise Refused(f"`order` is one of {', '.join(orders)}.", code="bad_order")
+                raise Malformed(f"`order` is one of {', '.join(orders)}.", code="bad_order")
             order = usual
         return cls(text_of(str(params.get("q", ""))), chosen, order)
 

@@ -24,6 +24,7 @@ from typing import Any
 from django.utils import timezone
 
 from accounts.contact_files.services import begin_import
+from accounts.contacts.asking import seen_of
 from accounts.contacts.models import CoverageOverride, OtherParty, Rotation, RotationMember
 from accounts.models import Membership, TeamMembership
 from accounts.reach.models import ReachTry
@@ -77,6 +78,10 @@ class Row:
 _REACH = {"kind": "test", "role": "billing", "reason": "The matrix.", "message": "Please press the button."}
 _REACH_FORM = {**_REACH, "wait_minutes": "5", "tries": "2"}
 _FILE = "name,email\r\nMaja,maja@x.example\r\n"
+
+
+def _seen(contact):
+    return {"contacts": [str(contact.ref)], "seen": {str(contact.ref): seen_of(contact)}}
 
 
 def _in_days(days: int) -> str:
@@ -229,9 +234,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("api-contact-links-revoke", "POST"): Row(EDITORS, body={}, headers=COMMAND),
     ("api-contact-confirm-list", "POST"): Row(
         EDITORS,
-        body=lambda world: {
-            "contacts": [str(world.once("contact", lambda: make.contact(world.account)).ref)]
-        },
+        body=lambda world: _seen(world.once("contact", lambda: make.contact(world.account))),
         headers=COMMAND,
     ),
     ("accounts:contact-prove", "POST"): Row(EDITORS, body={"channel": "phone:+46701234567"}),

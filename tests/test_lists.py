@@ -14,6 +14,7 @@ import pytest
 from django.apps import apps
 from django.db import DatabaseError, connection, models, transaction
 from django.test.utils import CaptureQueriesContext
+from django.urls import resolve
 from django.utils import timezone
 
 from accounts.cases.models import CaseAttachment
@@ -37,8 +38,6 @@ MORE = {
     "scaledown:plan-list": 5,
     # factors, tokens, organizations, activity; alarms and notices
     "me": 5,
-    # the contacts, what of them is proven, and who read them, which is on record once an hour
-    "api-contacts": 5,
     # the account, its members, the team, a page of invitations, its service tokens; alarms and notices
     "accounts:access": 6,
 }
@@ -219,8 +218,33 @@ def test_plans_and_runs_are_found_by_title_and_ordered_both_ways(world):  # noqa
     assert titles(order="created_at") == [f"Plan {number}" for number in range(count)]
     assert titles() == titles(order="-created_at") == list(reversed(titles(order="created_at")))
     assert titles(q="pLAN 2") == ["Plan 2"]
-    for params, code in (({"order": "digest"}, "bad-order"), ({"status": "sold"}, "bad-filter")):
+    wrong = (({"order": "digest"}, "bad-order", 400), ({"status": "sold"}, "bad-filter", 422))
+    for params, code, status in wrong:
         for address in (url, "/api/v1/runs"):
             answer = browser.get(address, params)
-            assert answer.status_code == 422
+            assert answer.status_code == status
             assert answer.json()["type"].endswith(code)
+
+
+def test_every_list_of_the_api_refuses_what_it_does_not_know_and_names_what_it_does(world):  # noqa: F811
+    browser = world.client(WHO)
+    lists, wrong = 0, []
+    for name, url in lists_of(world):
+        # A stream is no list, and what it takes stands in its header.
+        if not name.startswith("api-") or name == "api-run-events":
+            continue
+        known = getattr(resolve(url).func.cls.get, "known_parameters", None)
+        if known is None:
+            wrong.append(f"{name}: says nothing of its parameters")
+            continue
+        lists += "cursor" in known
+        for asked in ("ordering=name", "expand=nothing", "nonsense=1"):
+            answer = browser.get(f"{url}?{asked}")
+            if answer.status_code != 400 or not all(f"`{one}`" in answer.json()["detail"] for one in known):
+                wrong.append(f"{name}?{asked}: {answer.status_code}")
+        if "order" in known:
+            answer = browser.get(f"{url}?order=nonsense")
+            if answer.status_code != 400 or not answer.json()["type"].endswith("bad-order"):
+                wrong.append(f"{name}?order=nonsense: {answer.status_code}")
+    assert not wrong, "\n".join(wrong)
+    assert lists >= 30

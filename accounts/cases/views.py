@@ -132,9 +132,14 @@ class CaseDetail(_CasePage):
         return self.show_case(self.find_case(case_ref))
 
     def show_case(
-        self, case: SupportCase, *, form: ReplyForm | None = None, status: int = 200
+        self,
+        case: SupportCase,
+        *,
+        form: ReplyForm | None = None,
+        ticket: tuple[str, str] | None = None,
+        status: int = 200,
     ) -> HttpResponse:
-        """Return the case's page, perhaps with an answer that was not taken."""
+        """Return the case's page, perhaps with an answer, or a ticket's address (what was typed, why not), not taken."""
         entries = selectors.thread(case)
         found = support.about(case.about_kind, case.account, case.about_ref) if case.about_kind else None
         may_answer = services.may_answer(self.user, case, self.granted) and case.account.status == "active"
@@ -157,6 +162,8 @@ class CaseDetail(_CasePage):
             may_answer=may_answer,
             moves=moves if may_answer else [],
             severities=[one for one in Severity.choices if one[0] != case.severity],
+            ticket_typed=ticket[0] if ticket else case.ticket_url,
+            ticket_problem=ticket[1] if ticket else "",
             form=form or ReplyForm(status=case.status, may_end=may_end),
             statuses=dict(CaseStatus.choices),
         )
@@ -247,15 +254,25 @@ class CaseSeverityPage(_CaseCommand):
         return f"It counts as “{Severity(to).label}” now."
 
 
-class CaseTicket(_CaseCommand):
+class CaseTicket(CaseDetail):
     """Link the provider's ticket."""
 
     permission = Permission.CASE_OPEN
+    http_method_names = ("post", "options")
 
-    def act(self, case: SupportCase, given: Any) -> str:
-        """Link it."""
-        services.link_ticket(case, given.get("ticket_url", ""), actor=self.user)
-        return "The provider's ticket is linked." if given.get("ticket_url") else "The link is taken away."
+    def post(self, request: HttpRequest, case_ref: UUID) -> HttpResponse:
+        """Link it, or show at the field what is wrong, with what was typed kept."""
+        case = self.find_case(case_ref)
+        typed = request.POST.get("ticket_url", "")[:500]
+        try:
+            services.link_ticket(case, typed, actor=self.user)
+        except NotPermitted:
+            raise
+        except Refused as refusal:
+            return self.show_case(case, ticket=(typed, refusal.says), status=422)
+        said = "The provider's ticket is linked." if typed.strip() else "The link is taken away."
+        messages.success(request, said)
+        return redirect("accounts:case-detail", case_ref=case.ref)
 
 
 class CaseSpokenOrder(_CasePage):

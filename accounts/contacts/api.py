@@ -107,10 +107,14 @@ class ContactListApi(ContactsRead):
             strict=True,
         )
         rows = selectors.contacts_narrowed(rows, asked, today=timezone.now().date())
-        answer = self.page(rows, ContactOut, order=asked.order, filters={"account": account.pk})
-        refs = [one["ref"] for one in answer.data["results"] if "ref" in one]
-        self.used(account, Contact.objects.filter(account=account, ref__in=refs).only("pk", "ref", "account"))
-        return answer
+        return self.page(
+            rows,
+            ContactOut,
+            order=asked.order,
+            filters={"account": account.pk},
+            # Whatever of them `fields` leaves: who was read is on record.
+            shown=lambda found: self.used(account, found),
+        )
 
     @documented(
         "contacts_add",
@@ -404,17 +408,25 @@ class ContactConfirmListApi(PortalAPIView):
         request=ConfirmListIn,
         command=True,
         example={"confirmed": 2},
-        request_example={"contacts": [examples.CONTACT_REF]},
+        request_example={
+            "contacts": [examples.CONTACT_REF],
+            "seen": {examples.CONTACT_REF: examples.CONTACT["seen"]},
+        },
         tag="contacts",
     )
     def post(self, request: Request, account_ref: UUID) -> Response:
-        """In your name, as of today; all of them or none."""
+        """In your name, as of today; all of them or none. 409 where one reads otherwise than the `seen` that you send."""
         account = self.find(Account, account_ref)
         data = self.read(ConfirmListIn)
 
         def effect() -> Response:
             count = asking.confirm_list(
-                account, data["contacts"], actor=self.user, on=timezone.now().date(), channel=ConfirmedBy.API
+                account,
+                data["contacts"],
+                actor=self.user,
+                on=timezone.now().date(),
+                channel=ConfirmedBy.API,
+                seen={UUID(ref): digest for ref, digest in data["seen"].items()},
             )
             return Response(ConfirmedOut({"confirmed": count}).data)
 

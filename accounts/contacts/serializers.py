@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from accounts.contacts import coverage, selectors
+from accounts.contacts import asking, coverage, selectors
 from accounts.contacts.fields import (
     E164,
     FIRST_ORDER,
@@ -87,6 +88,7 @@ class ContactOut(serializers.ModelSerializer[Contact]):
     mail_proven_at = serializers.SerializerMethodField()
     phones_proven = serializers.SerializerMethodField()
     is_proven = serializers.SerializerMethodField()
+    seen = serializers.SerializerMethodField()
 
     class Meta:
         model = Contact
@@ -127,6 +129,7 @@ class ContactOut(serializers.ModelSerializer[Contact]):
             "mail_proven_at",
             "phones_proven",
             "is_proven",
+            "seen",
             "notes",
             "created_at",
             "updated_at",
@@ -153,6 +156,11 @@ class ContactOut(serializers.ModelSerializer[Contact]):
     def get_phones_proven(self, contact: Contact) -> dict[str, str]:
         """Return when each proven number was."""
         return {number: one.at.isoformat() for number, one in self._standing(contact).phones.items()}
+
+    @extend_schema_field(serializers.CharField())
+    def get_seen(self, contact: Contact) -> str:
+        """Return the digest of what is confirmed of the contact."""
+        return asking.seen_of(contact)
 
     @extend_schema_field(serializers.BooleanField())
     def get_is_proven(self, contact: Contact) -> bool:
@@ -258,9 +266,26 @@ class AskIn(serializers.Serializer[Any]):
 
 
 class ConfirmListIn(serializers.Serializer[Any]):
-    """Who is still right."""
+    """Who is still right, and of each the `seen` that was read: it names the name, address, number, roles and authority."""
 
     contacts = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=200)
+    seen = serializers.DictField(child=serializers.CharField(max_length=64))
+
+    def validate_seen(self, seen: dict[str, str]) -> dict[str, str]:
+        """Ask that each is the reference of a contact."""
+        for ref in seen:
+            try:
+                UUID(ref)
+            except ValueError:
+                raise serializers.ValidationError(f"“{ref[:40]}” is no contact's reference.") from None
+        return seen
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Ask what was seen of each."""
+        known = {UUID(ref) for ref in attrs["seen"]}
+        if missing := [str(ref) for ref in attrs["contacts"] if ref not in known]:
+            raise serializers.ValidationError({"seen": [f"Send what you read of {', '.join(missing[:5])}."]})
+        return attrs
 
 
 class ConfirmedOut(serializers.Serializer[Any]):

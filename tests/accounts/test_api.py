@@ -78,14 +78,16 @@ def test_another_body_with_the_same_key_is_a_conflict(api):
 
 def test_without_a_key_two_requests_are_two_contacts(api):
     for _ in range(2):
-        assert api.send("post", api.contacts, ADA).status_code == 201
+        assert api.send("post", api.contacts, {**ADA, "all_the_same": True}).status_code == 201
     assert Contact.objects.count() == 2
 
 
 def test_a_key_is_ones_own(api):
     api.send("post", api.contacts, ADA, HTTP_IDEMPOTENCY_KEY="k1")
     api.headers = make.bearer(make.token(make.member(api.account, "editor")))
-    assert "Idempotent-Replay" not in api.send("post", api.contacts, ADA, HTTP_IDEMPOTENCY_KEY="k1")
+    again = api.send("post", api.contacts, {**ADA, "all_the_same": True}, HTTP_IDEMPOTENCY_KEY="k1")
+    assert again.status_code == 201
+    assert "Idempotent-Replay" not in again
 
 
 def test_a_refusal_is_not_kept_so_that_a_repeat_can_succeed(api):
@@ -103,10 +105,11 @@ def test_a_replay_asks_for_access_again(api):
 
 
 def test_a_key_is_good_for_a_day(api):
-    api.send("post", api.contacts, ADA, HTTP_IDEMPOTENCY_KEY="k1")
+    said = {**ADA, "all_the_same": True}
+    api.send("post", api.contacts, said, HTTP_IDEMPOTENCY_KEY="k1")
     with time_machine.travel(timezone.now() + KEEP_FOR + timedelta(minutes=1)):
         api.headers = make.bearer(make.token(api.user))
-        assert api.send("post", api.contacts, ADA, HTTP_IDEMPOTENCY_KEY="k1").status_code == 201
+        assert api.send("post", api.contacts, said, HTTP_IDEMPOTENCY_KEY="k1").status_code == 201
     assert Contact.objects.count() == 2
     assert forget_old_answers(timezone.now() + 3 * KEEP_FOR) == 1
 
@@ -358,11 +361,11 @@ def test_a_list_costs_the_same_for_one_row_and_for_twenty(api, django_assert_num
     make.contact(api.account)
     api.get(api.contacts)
     # token, account with roles, contacts, their proofs; who was read, and that it was logged within the hour
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(5):
         api.get(api.contacts)
     for n in range(20):
         make.contact(api.account, f"Contact {n}")
-    with django_assert_num_queries(10):
+    with django_assert_num_queries(9):
         api.get(api.contacts)
 
 

@@ -691,3 +691,20 @@ def test_the_whole_way_of_a_case_over_the_api(desk):
     assert kinds[-1] == "status"
     stranger = browser_of(make.member(make.account("Elsewhere"), "admin"))
     assert stranger.get(one).status_code == 404
+
+
+def test_a_wrong_ticket_address_is_said_at_its_field_with_what_was_typed_kept(desk):
+    case = desk.opened()
+    browser = Client()
+    browser.force_login(desk.manager)
+    answer = browser.post(f"/cases/{case.ref}/ticket/", {"ticket_url": "http://p.example/1"})
+    text = answer.content.decode()
+    assert answer.status_code == 422
+    assert 'value="http://p.example/1"' in text
+    assert 'aria-describedby="ticket_url_error"' in text
+    assert "begins with https://" in text
+    case.refresh_from_db()
+    assert case.ticket_url == ""
+    assert (
+        browser.post(f"/cases/{case.ref}/ticket/", {"ticket_url": "https://p.example/1"}).status_code == 302
+    )

@@ -703,3 +703,35 @@ def test_this_is_not_me_is_settled_by_another_person_or_mailbox(manager, maja, c
     services.change_contact(maja, changes, actor=manager)
     maja.refresh_from_db()
     assert (maja.disowned_at, maja.disowned_says) == (None, "")
+
+
+def test_the_api_confirms_a_list_only_as_it_was_read(account, manager, maja):
+    browser = Client()
+    browser.force_login(manager)
+    path = f"/api/v1/accounts/{account.ref}/contacts"
+
+    def confirm(**body):
+        return browser.post(
+            f"{path}/confirm",
+            json.dumps({"contacts": [str(maja.ref)], **body}),
+            content_type="application/json",
+            HTTP_IDEMPOTENCY_KEY="one",
+        )
+
+    (row,) = browser.get(path).json()["results"]
+    assert confirm().status_code == 422
+    assert confirm(seen={}).status_code == 422
+    assert confirm(seen={"x": row["seen"]}).status_code == 422
+    services.change_contact(maja, {"phone": "+46701234599"}, actor=manager)
+    assert confirm(seen={str(maja.ref): row["seen"]}).status_code == 409
+    maja.refresh_from_db()
+    assert maja.confirmed_on is None
+    (row,) = browser.get(path).json()["results"]
+    assert confirm(seen={str(maja.ref): row["seen"]}).json() == {"confirmed": 1}
+
+
+def test_who_was_read_is_on_record_whatever_of_them_was_asked_for(account, manager, maja):
+    browser = Client()
+    browser.force_login(manager)
+    browser.get(f"/api/v1/accounts/{account.ref}/contacts?fields=name")
+    assert ContactUse.objects.get().contact_ids == [maja.pk]
