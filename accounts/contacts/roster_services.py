@@ -82,7 +82,7 @@ def set_rotation(
     return row
 
 
-def _check_once(members: Sequence[Contact] | Sequence[User]) -> None:
+def _check_once(members: Sequence[Any]) -> None:
     for place, one in enumerate(members):
         if one in members[:place]:
             raise Refused(

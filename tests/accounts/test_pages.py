@@ -105,7 +105,7 @@ def test_what_was_typed_is_kept_when_something_is_wrong(desk):
     ("typed", "field", "says"),
     [
         ({"email": "", "phone": ""}, "email", "A mail address or a phone number is needed."),
-        ({"phone": "0170 12"}, "phone", "Write the number with its country code"),
+        ({"phone": "0170 12"}, "phone", "write the number with its country code"),
         ({"escalation_order": "0"}, "escalation_order", "greater than or equal to 1"),
     ],
 )
