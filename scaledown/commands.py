@@ -154,6 +154,8 @@ def resume(turn: Turn, command: Command) -> Verdict:
         return False, turn.facts.approval_problem or "The approval of this plan no longer stands."
     if turn.facts.freeze:
         return False, turn.facts.freeze
+    if turn.facts.nobody_to_call:
+        return False, turn.facts.nobody_to_call
     problem = _not_well(turn)
     if problem:
         return False, problem
@@ -314,6 +316,8 @@ def go_on(turn: Turn, command: Command) -> Verdict:
         return False, "No drain is at its limit."
     if turn.progress.aborting:
         return False, "The run is being aborted: what it took out is put back, then it ends."
+    if turn.facts.nobody_to_call:
+        return False, turn.facts.nobody_to_call
     if not command.reason.strip():
         return False, "Going on cuts connections: give a reason."
     if turn.people.standstill is not None:
@@ -359,6 +363,8 @@ def wait(turn: Turn, command: Command) -> Verdict:
         return False, "No drain is at its limit."
     if turn.progress.aborting:
         return False, "The run is being aborted: what it took out is put back, then it ends."
+    if turn.facts.nobody_to_call:
+        return False, turn.facts.nobody_to_call
     try:
         more_s = float(command.args.get("seconds") or turn.plan.drain_limit_s)
     except (TypeError, ValueError):

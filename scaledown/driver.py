@@ -425,6 +425,7 @@ def _facts_of(view: RunView) -> Facts:
         in_charge=view.facts["in_charge"],
         freeze=str(view.facts.get("freeze", "")),
         freeze_until=view.facts.get("freeze_until"),
+        nobody_to_call=str(view.facts.get("nobody_to_call", "")),
     )
 
 
@@ -464,23 +465,33 @@ def facts(run: Run) -> Mapping[str, Any]:
         ),
         "in_charge": None if run.in_charge is None else str(run.in_charge),
         "credentials": credentials_of(plan.connection),
-        **_freeze_facts(run),
+        **_going_on_facts(run),
     }
 
 
 _MAY_BEGIN = frozenset({RunStatus.SCHEDULED.value, RunStatus.PAUSED.value, RunStatus.HALTED.value})
 
 
-def _freeze_facts(run: Run) -> Mapping[str, Any]:
-    """Return the freeze that keeps a run from starting or going on; a run in full swing is not asked about."""
+def _going_on_facts(run: Run) -> Mapping[str, Any]:
+    """Return the freeze and the want of somebody to call that keep a run from starting or going on.
+
+    A run in full swing is not asked about.
+    """
     from django.utils import timezone
 
-    from scaledown.freezes import holding
+    from scaledown import freezes, someone
 
     if run.is_rehearsal or not (run.status in _MAY_BEGIN or run.progress.get("preflight_due")):
         return {}
-    held = holding(run, timezone.now())
-    return {} if held is None else {"freeze": held.says, "freeze_until": held.ends_at}
+    now = timezone.now()
+    found: dict[str, Any] = {}
+    held = freezes.holding(run, now)
+    if held is not None:
+        found |= {"freeze": held.says, "freeze_until": held.ends_at}
+    nobody = someone.holding(run, now)
+    if nobody:
+        found["nobody_to_call"] = nobody
+    return found
 
 
 def _approval_problem(run: Run) -> str:

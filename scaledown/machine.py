@@ -62,7 +62,9 @@ def decide(
     status = decided.status or people.status
     halt = decided.halt or (people.halt if status is RunStatus.HALTED else None)
     stands = replace(people, status=status, halt=halt, commands=())
-    tried = Turn(plan, decided.progress, observation, stands, facts, now)
+    # What a lead may let pass is asked when somebody looks (`offers.Situation`): it can change between two looks.
+    let = replace(facts, freeze="", nobody_to_call="")
+    tried = Turn(plan, decided.progress, observation, stands, let, now)
     return replace(decided, progress=replace(decided.progress, cannot=_forbidden(tried)))
 
 

@@ -17,6 +17,8 @@ from scaledown.progress import Progress, ServerWay
 from scaledown.types import Phase, PlanData
 
 LONGEST_WAIT_S = 24 * 3600.0
+GO_ON = frozenset({"resume", "go_on", "wait"})
+"""After these a run that rests goes on."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,10 @@ class Situation:
     """The id of a server whose deletion was sent and is not answered yet; nobody knows whether it happens."""
     stands_still: bool = False
     """A standstill is in force: no server is brought to its end."""
+    freeze: str = ""
+    """The sentence of the freeze that keeps a resting run from going on, which a lead may override; or ""."""
+    nobody_to_call: str = ""
+    """Why the plan's wish for somebody to call keeps a resting run from going on, or ""."""
 
     @property
     def at_limit(self) -> ServerWay | None:
@@ -208,7 +214,7 @@ def offers(now: Situation) -> tuple[Offer, ...]:
 
 def _allowed(name: str, now: Situation) -> bool:
     rule = RULES[name]
-    if now.progress.aborting or name in now.progress.cannot:
+    if now.progress.aborting or name in now.progress.cannot or (now.nobody_to_call and name in GO_ON):
         return False
     return now.status in rule.statuses and (not rule.only_at_drain_limit or now.at_limit is not None)
 
@@ -231,6 +237,8 @@ def _resume(now: Situation) -> list[Offer]:
             " servers of this run that were changed stay, or go back, and are not deleted by it:"
             " allow each that may be deleted first."
         )
+    if now.freeze:
+        leaves = f"{now.freeze} You override it, with a reason that stays on the record. {leaves}"
     return [
         Offer(
             "resume",
@@ -238,7 +246,8 @@ def _resume(now: Situation) -> list[Offer]:
             "Go on",
             leaves,
             "We look again and go on from here.",
-            Permission.RUN_COMMAND,
+            Permission.OVERRIDE if now.freeze else Permission.RUN_COMMAND,
+            needs_reason=bool(now.freeze),
             args={"confirm": True} if by_hand else {},
         )
     ]

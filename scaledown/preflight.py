@@ -24,6 +24,9 @@ def before_start(turn: Turn) -> bool:
     if turn.facts.freeze and not turn.people.is_rehearsal:
         words = wording.frozen(turn.facts.freeze)
         return turn.wait("freeze", words, until=turn.facts.freeze_until, look_again_s=LOOK_AHEAD_S)
+    if turn.facts.nobody_to_call and not turn.people.is_rehearsal:
+        words = wording.nobody_to_call(turn.facts.nobody_to_call)
+        return turn.wait("nobody_to_call", words, look_again_s=LOOK_AHEAD_S)
     not_ready = _unready(turn)
     if not_ready:
         return turn.wait(

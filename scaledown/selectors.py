@@ -27,9 +27,10 @@ from portal.audit.subjects import open_values
 from portal.runs.journal import database_now
 from portal.runs.models import Intent, JournalEntry, Run, RunCommand, RunSample, Standstill
 from portal.runs.types import RunStatus
-from scaledown import services
+from scaledown import services, someone
 from scaledown.candidates import Choice
 from scaledown.canonical import from_plain, plan_from_plain
+from scaledown.commands import RESTING
 from scaledown.models import Plan, PlanStatus
 from scaledown.offers import Offer, Situation, offers
 from scaledown.preview import Preview
@@ -396,6 +397,10 @@ class LiveRun:
     seq: int
     """The newest journal entry: a stream goes on after it."""
     is_overdue: bool
+    cannot_go_on: str = ""
+    """Why a run that rests is not offered to go on, to a viewer who could resume it; "" otherwise."""
+    cannot_take_charge: str = ""
+    """Why nobody can take charge now, for the run would go on by it; "" otherwise."""
 
 
 @dataclass(frozen=True)
@@ -438,7 +443,7 @@ def _words(says: str, customer_says: str, *, for_customer: bool) -> str:
 
 
 def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
-    """Return what the live page shows. 7 queries, whatever the run holds."""
+    """Return what the live page shows. 7 queries, whatever the run holds; at most 10 more while it rests."""
     whole = Run.objects.select_related("account", "in_charge").get(pk=run.pk)
     now = database_now()
     customer = is_customer(granted)
@@ -452,19 +457,15 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
     )
     wire = Intent.objects.filter(run=whole, sent_at__isnull=False, finished_at__isnull=True).first()
     halted = whole.status == RunStatus.HALTED
-    now_offers = tuple(
-        offer
-        for offer in offers(
-            Situation(
-                RunStatus(whole.status),
-                plan,
-                progress,
-                _being_deleted(wire),
-                stands_still=standing is not None,
-            )
-        )
-        if offer.permission in granted
+    situation = Situation(
+        RunStatus(whole.status),
+        plan,
+        progress,
+        _being_deleted(wire),
+        stands_still=standing is not None,
+        **services.what_holds_back(whole, now),
     )
+    now_offers = tuple(offer for offer in offers(situation) if offer.permission in granted)
     return LiveRun(
         ref=str(whole.ref),
         title=whole.title,
@@ -511,7 +512,19 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
         journal=tuple(journal_shown(entry, for_customer=customer) for entry in tail),
         seq=whole.seq,
         is_overdue=_is_overdue(whole, now),
+        cannot_go_on=_cannot_go_on(situation, now_offers, granted),
+        cannot_take_charge=someone.holding(whole, now) if services.waits_for_charge(whole) else "",
     )
+
+
+def _cannot_go_on(now: Situation, found: Iterable[Offer], granted: frozenset[Permission]) -> str:
+    """Return why a run that rests cannot be let go on by this viewer, or ""."""
+    is_offered = any(offer.name == "resume" for offer in found)
+    if now.status not in RESTING or is_offered or Permission.RUN_COMMAND not in granted:
+        return ""
+    if now.nobody_to_call or not now.freeze:
+        return now.nobody_to_call or now.progress.cannot.get("resume", "")
+    return f"{now.freeze} A lead may override it, with a reason."
 
 
 def _being_deleted(wire: Intent | None) -> str:

@@ -29,7 +29,6 @@ import structlog
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.contacts.selectors import can_begin
 from portal import access
 from portal.access import Permission
 from portal.approvals import services as approvals
@@ -42,7 +41,7 @@ from portal.runs import journal, standstills
 from portal.runs import services as runs
 from portal.runs.models import Run, RunCommand, Standstill
 from portal.runs.types import Entry, RunStatus
-from scaledown import freezes, offers
+from scaledown import freezes, offers, someone
 from scaledown.candidates import Choice, Pool
 from scaledown.canonical import digest, from_plain, plan_from_plain, plan_to_plain, to_plain
 from scaledown.known import known_for
@@ -455,18 +454,6 @@ def scopes_of(plan: Plan) -> list[str]:
     ]
 
 
-def _check_contacts(account: Any, at: datetime) -> None:
-    """Raise Refused where nobody could be called at this moment and no lead has let it begin all the same."""
-    found = can_begin(account, at)
-    if found.gaps and found.override is None:
-        raise Refused(
-            "This plan begins only while there is somebody to call. "
-            + " ".join(gap.says for gap in found.gaps)
-            + " Prove and confirm the contacts, or have a lead let it begin (Contacts, Coverage). Nothing was started.",
-            code="nobody_to_call",
-        )
-
-
 @transaction.atomic
 def start_run(
     plan: Plan,
@@ -509,7 +496,7 @@ def start_run(
     if frozen:
         freezes.check_override(frozen, locked.account, actor, override_reason, "Start it")
     if choice_of(locked).needs_contacts:
-        _check_contacts(locked.account, begins)
+        someone.check_start(locked.account, begins)
     run = runs.create_run(
         account=locked.account,
         kind=KIND,
@@ -619,6 +606,8 @@ def command(
     why_not = offers.refusal(name, args or {}, reason, situation_of(locked))
     if why_not is not None:
         raise Refused(why_not, code="command_refused")
+    if name in offers.GO_ON:
+        someone.check_going_on(locked, timezone.now())
     if name == "resume" and not locked.is_rehearsal:
         frozen = freezes.not_overridden(locked, timezone.now())
         if frozen:
@@ -637,9 +626,25 @@ def command(
     return given
 
 
+def what_holds_back(run: Run, now: datetime) -> dict[str, str]:
+    """Return what keeps a run that rests from going on and a lead may let pass, as `offers.Situation` takes it."""
+    if run.is_rehearsal or run.status not in {RunStatus.PAUSED, RunStatus.HALTED}:
+        return {}
+    held = freezes.holding(run, now)
+    return {"freeze": held.says if held else "", "nobody_to_call": someone.holding(run, now)}
+
+
+def waits_for_charge(run: Run) -> bool:
+    """Whether a run goes on by itself as soon as somebody takes charge of it."""
+    return run.status == RunStatus.RUNNING and run.in_charge_id is None
+
+
 @transaction.atomic
 def take_charge(run: Run, *, actor: User) -> Run:
-    """Make `actor` the one named person of a live run. Taking it oneself needs nobody's acceptance."""
+    """Make `actor` the one named person of a live run. Taking it oneself needs nobody's acceptance.
+
+    Raises Refused where the run would go on by it while its plan asks for somebody to call and nobody is there.
+    """
     locked = Run.objects.select_for_update(of=("self",)).select_related("account", "in_charge").get(pk=run.pk)
     _require(actor, Permission.RUN_COMMAND, locked.account)
     if locked.is_over:
@@ -647,6 +652,8 @@ def take_charge(run: Run, *, actor: User) -> Run:
     before = locked.in_charge
     if before is not None and before.pk == actor.pk:
         return locked
+    if waits_for_charge(locked):
+        someone.check_going_on(locked, timezone.now())
     locked.in_charge = actor
     locked.save(update_fields=["in_charge"])
     was, author = named(before), runs.author_of(actor)

@@ -94,6 +94,16 @@ def button(live: LiveRun, offer: Offer, *, customer: bool) -> dict[str, Any]:
     return shown
 
 
+def refused_resume(live: LiveRun, *, customer: bool) -> dict[str, Any]:
+    """Return the button to go on as it is while something is in the way: off, with the sentence."""
+    return {
+        "url": reverse("scaledown:run-command", args=[live.ref, "resume"]),
+        "label": "Go on" if customer else "Resume the run",
+        "refused": live.cannot_go_on,
+        "name": "resume",
+    }
+
+
 def plain_args(offer: Offer) -> dict[str, str]:
     """Return an offer's arguments as a form or an address carries them."""
     return {

@@ -200,7 +200,7 @@ def _say_rest(turn: Turn) -> None:
     says, customer_says = progress.paused_says or "Paused.", progress.paused_customer_says or "Paused."
     if halt is not None:
         says, customer_says = halt.says, halt.customer_says
-    why_not = progress.cannot.get("resume", "")
+    why_not = turn.facts.freeze or turn.facts.nobody_to_call or progress.cannot.get("resume", "")
     if why_not and says not in why_not:
         says = f"{says} It cannot go on yet: {why_not}"
     turn.change(waiting=None, says=says, customer_says=customer_says, until=None)

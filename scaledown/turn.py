@@ -47,7 +47,16 @@ LONGEST_GAP_S = 60.0
 BOUNDED_WAITS = frozenset({"deleting", "drain", "recheck", "soak"})
 """Waits with a bound of their own: their time is no lack of progress, but what came before still counts."""
 WANTED_WAITS = frozenset(
-    {"freeze", "hold", "in_charge", "late_change", "pause_between", "standstill", "window"}
+    {
+        "freeze",
+        "hold",
+        "in_charge",
+        "late_change",
+        "nobody_to_call",
+        "pause_between",
+        "standstill",
+        "window",
+    }
 )
 """Waits that the plan or a person wants. Who gets there could do all that was to be done."""
 

@@ -288,6 +288,8 @@ class Facts:
     freeze: str = ""
     """The sentence of the freeze that is in force and that nobody overrode, or "". Only asked before a start or resume."""
     freeze_until: datetime | None = None
+    nobody_to_call: str = ""
+    """Why the plan's wish for somebody to call keeps the run from going on, or "". Only asked before a start or resume."""
 
 
 @dataclass(frozen=True)

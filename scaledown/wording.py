@@ -72,6 +72,13 @@ def frozen(says: str) -> Words:
     )
 
 
+def nobody_to_call(says: str) -> Words:
+    return Words(
+        says,
+        "We wait until somebody of yours can be called. Prove and confirm your contacts.",
+    )
+
+
 def started(count: int, target: int) -> Words:
     return Words(
         f"Pre-flight is good: the pool is as approved. {servers_of(count)} {'comes' if count == 1 else 'come'} out, "

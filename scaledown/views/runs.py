@@ -59,7 +59,8 @@ def run_context(live: LiveRun, *, customer: bool, zone: ZoneInfo, server: str) -
             shown.button(live, offer, customer=customer)
             | ({"tone": "primary"} if live.halt and number == 0 and not offer.is_dangerous else {})
             for number, offer in enumerate(_ordered(live, live.offers))
-        ],
+        ]
+        + ([shown.refused_resume(live, customer=customer)] if live.cannot_go_on else []),
         "halt_words": live.halt.says.removeprefix("Paused for safety:").strip() if live.halt else "",
         "lanes": [
             shown.lane_shown(live, lane, zone, customer=customer, with_hold=has_hold) for lane in live.lanes

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.calendar import selectors
 from accounts.models import Account
+from portal.access import permissions_on
 from portal.audit.models import AuditEntry
 from portal.errors import NotPermitted, Refused
 from portal.runs import registry
@@ -17,6 +18,7 @@ from portal.runs.models import JournalEntry, Run
 from portal.runs.types import RunStatus
 from scaledown import driver, services
 from scaledown.models import FreezeOverride, PlanStatus
+from scaledown.selectors import live_run
 from tests import factories as make
 from tests.pages.test_pages import approved, drafted, page, url
 from tests.scaledown.machine_cases import Desk as Machine
@@ -128,6 +130,27 @@ def test_a_freeze_entered_meanwhile_holds_a_run_that_has_not_begun_and_one_that_
     # Overridden is this freeze, and not the next one.
     freeze(here, title="Another")
     assert "freeze" in driver.facts(run)
+
+
+@pytest.mark.django_db
+def test_going_on_in_a_freeze_is_offered_to_who_may_override_it_and_to_others_with_the_reason_why_not(
+    here, client
+):
+    run = start(approved(here), here.manager)
+    Run.objects.filter(pk=run.pk).update(status="paused")
+    freeze(here)
+    client.force_login(here.manager)
+    shown = page(client.get(url("run-detail", run)))
+    assert "A lead may override it, with a reason." in shown
+    lead = lead_of(here)
+    granted = permissions_on(lead, here.account)
+    offer = next(one for one in live_run(run, granted=granted).offers if one.name == "resume")
+    assert offer.needs_reason
+    client.force_login(lead)
+    assert "You override it" in page(client.get(url("run-command", run, "resume")))
+    body = {"confirmed": "1", "reason": REASON}
+    assert client.post(url("run-command", run, "resume"), body).status_code == 302
+    assert FreezeOverride.objects.get().by == lead
 
 
 @pytest.mark.django_db

@@ -10,14 +10,18 @@ from django.utils import timezone
 
 from accounts.contacts.coverage_services import give_override
 from accounts.models import Contact
+from portal.access import permissions_on
+from portal.audit.models import AuditEntry
 from portal.errors import Refused
 from portal.runs import registry
 from portal.runs.models import Run
-from scaledown import services
+from portal.runs.types import RunStatus
+from scaledown import driver, selectors, services
 from scaledown.canonical import digest
 from scaledown.models import PlanStatus
 from tests import factories as make
 from tests.pages.test_pages import approved, drafted, url
+from tests.scaledown.machine_cases import Desk as Machine
 from tests.scaledown.rows import desk
 
 pytestmark = pytest.mark.django_db
@@ -74,6 +78,101 @@ def test_a_plan_that_does_not_ask_begins_as_before_and_what_was_approved_is_the_
     assert digest(services.data_of(plan)) == plan.digest
     assert "needs_contacts" not in plan.data
     assert start(plan, here.manager).pk
+
+
+def resting(here, status="paused", **changes):
+    """A run of a plan that asks for somebody, begun while two could be called, at rest while nobody can."""
+    for name, role, number in (("Maja", "primary", "1"), ("Astrid", "technical", "2")):
+        proven(
+            here.account, name=name, email=f"{number}@x.example", phone=f"+4670123456{number}", roles=[role]
+        )
+    run = start(approved(here, needs_contacts=True), here.manager)
+    Contact.objects.filter(account=here.account).delete()
+    Run.objects.filter(pk=run.pk).update(status=status, **changes)
+    run.refresh_from_db()
+    return run
+
+
+def resume(run, actor, **more):
+    return services.command(run, "resume", actor=actor, **more)
+
+
+def shown_by(run, actor):
+    return selectors.live_run(run, granted=permissions_on(actor, run.account))
+
+
+@pytest.mark.parametrize("name", ["resume", "go_on", "wait"])
+def test_it_does_not_go_on_while_nobody_could_be_called(here, name, monkeypatch):
+    run = resting(here)
+    monkeypatch.setattr(services.offers, "refusal", lambda *args: None)
+    with pytest.raises(Refused, match="goes on only while there is somebody to call") as refused:
+        services.command(run, name, actor=here.manager, reason="It is late.")
+    assert refused.value.code == "nobody_to_call"
+    assert not run.commands.exists()
+
+
+def test_it_goes_on_once_somebody_can_be_called_and_not_before_it_is_offered(here):
+    run = resting(here)
+    live = shown_by(run, here.manager)
+    assert "resume" not in [offer.name for offer in live.offers]
+    assert "somebody to call" in live.cannot_go_on
+    for name, role in (("Maja", "primary"), ("Astrid", "technical")):
+        proven(here.account, name=name, email=f"{name}@x.example", phone="+46701234567", roles=[role])
+    live = shown_by(run, here.manager)
+    assert ("resume" in [offer.name for offer in live.offers], live.cannot_go_on) == (True, "")
+    assert resume(run, here.manager).pk
+
+
+def test_a_lead_lets_it_go_on_as_at_the_start(here):
+    run = resting(here)
+    lead = make.launch_manager(here.account.team, "Lea Lead", role="lead")
+    give_override(
+        here.account,
+        reason="The customer sits beside me.",
+        expires_at=timezone.now() + timedelta(hours=4),
+        actor=lead,
+    )
+    assert resume(run, here.manager).pk
+    assert AuditEntry.objects.filter(what="coverage.overridden").exists()
+
+
+def test_the_worker_refuses_what_was_commanded_before_somebody_was_lost(here):
+    run = resting(here)
+    assert "somebody to call" in driver.facts(run)["nobody_to_call"]
+    Run.objects.filter(pk=run.pk).update(status="running", progress={**run.progress, "preflight_due": False})
+    run.refresh_from_db()
+    # A run in full swing is let be.
+    assert "nobody_to_call" not in driver.facts(run)
+
+
+def test_taking_charge_of_a_run_that_waits_for_it_asks_too(here):
+    run = resting(here, "running", in_charge=None)
+    with pytest.raises(Refused, match="goes on only while there is somebody to call"):
+        services.take_charge(run, actor=here.manager)
+    assert "somebody to call" in shown_by(run, here.manager).cannot_take_charge
+    # One that rests does not go on by it: somebody can take charge, and is asked at the resume.
+    Run.objects.filter(pk=run.pk).update(status="paused")
+    run.refresh_from_db()
+    assert services.take_charge(run, actor=here.manager).in_charge == here.manager
+
+
+def test_the_page_shows_the_resume_that_would_be_refused_with_its_reason(here):
+    run = resting(here)
+    browser = Client()
+    browser.force_login(here.manager)
+    shown = browser.get(url("run-detail", run)).content.decode()
+    assert "goes on only while there is somebody to call" in shown
+    assert "/commands/resume/?" not in shown
+
+
+def test_a_run_that_waits_for_its_window_does_not_begin_either():
+    machine = Machine()
+    machine.nobody_to_call = "There is nobody to call."
+    machine.look()
+    assert (machine.status, machine.progress.waiting.code) == (RunStatus.SCHEDULED, "nobody_to_call")
+    machine.nobody_to_call = ""
+    machine.look()
+    assert machine.status is RunStatus.RUNNING
 
 
 def test_it_is_asked_for_in_the_step_about_safety(here):

@@ -102,6 +102,7 @@ class Desk:
         self.sent = []
         self.in_charge = "Lena"
         self.approval_stands = True
+        self.nobody_to_call = ""
         self.protected = frozenset()
         self.outcome = Outcome(OutcomeKind.DONE)
         self.balancer_status = BalancerStatus.ACTIVE
@@ -145,7 +146,8 @@ class Desk:
 
     def facts(self):
         says = "" if self.approval_stands else "The approver was removed."
-        return Facts(self.approval_stands, says, self.protected, self.in_charge)
+        nobody = self.nobody_to_call if self.status is not RunStatus.RUNNING else ""
+        return Facts(self.approval_stands, says, self.protected, self.in_charge, nobody_to_call=nobody)
 
     def observation(self):
         needs = needs_of(self.plan, self.progress, self.people(), self.now)

@@ -53,6 +53,7 @@ EVENTS = st.one_of(
     st.tuples(st.just("standstill"), st.sampled_from([None, "Everything is stopped."])),
     st.tuples(st.just("approval"), st.booleans()),
     st.tuples(st.just("protected"), SERVERS),
+    st.tuples(st.just("nobody"), st.sampled_from(["", "There is nobody to call."])),
     st.tuples(st.just("outcome"), st.sampled_from(OUTCOMES)),
 )
 
@@ -95,6 +96,8 @@ def happen(desk: Desk, event) -> None:
             desk.approval_stands = values[0]
         case "protected":
             desk.protected = frozenset({f"srv-{values[0]}"})
+        case "nobody":
+            desk.nobody_to_call = values[0]
         case "outcome":
             desk.outcome = values[0]
 
@@ -131,7 +134,7 @@ def fork(desk: Desk) -> Desk:
 
 
 def check(desk: Desk) -> None:
-    now = Situation(desk.status, desk.plan, desk.progress)
+    now = Situation(desk.status, desk.plan, desk.progress, nobody_to_call=desk.facts().nobody_to_call)
     found = offers(now)
     for offer in found:
         assert refusal(offer.name, offer.args, "a reason", now) is None
