@@ -13,7 +13,15 @@ from rest_framework.response import Response
 from accounts.models import Account, ContactRole
 from accounts.reach import selectors, services
 from accounts.reach.escalation import BY_HAND, LONGEST_WAIT_S, MOST_TRIES, Outcome, Pace
-from accounts.reach.models import GatewayState, Reach, ReachKind, ReachState, ReachTry
+from accounts.reach.models import (
+    GatewayState,
+    Reach,
+    ReachKind,
+    ReachResult,
+    ReachState,
+    ReachTry,
+    ResultHow,
+)
 from accounts.reach.services import LONGEST_MESSAGE
 from portal.access import Permission
 from portal.api import PortalAPIView, documented
@@ -53,8 +61,18 @@ PERSON: dict[str, Any] = {
             "doubtful_at": None,
             "is_mailed": True,
             "gateway": "none",
+            "results": [
+                {
+                    "at": "2026-11-23T12:16:00Z",
+                    "outcome": "voicemail",
+                    "how": "person",
+                    "by_name": "Jonas Berg",
+                },
+                {"at": "2026-11-23T12:17:12Z", "outcome": "acknowledged", "how": "link", "by_name": ""},
+            ],
         }
     ],
+    "not_tried": "",
 }
 
 
@@ -94,12 +112,27 @@ class ReachOut(serializers.ModelSerializer[Reach]):
         )
 
 
+class ReachResultOut(serializers.ModelSerializer[ReachResult]):
+    """What was said of a try, by whom: a named person, or the link or the gateway for whoever was asked."""
+
+    outcome = serializers.ChoiceField(choices=[one.value for one in BY_HAND] + [Outcome.ACKNOWLEDGED.value])
+    how = serializers.ChoiceField(choices=ResultHow.values)
+
+    class Meta:
+        model = ReachResult
+        fields = ("at", "outcome", "how", "by_name")
+
+
 class ReachTryOut(serializers.ModelSerializer[ReachTry]):
-    """One person asked once. `by_name` is who logged it, "" where the person answered."""
+    """One person asked once. `outcome` is the result that decides: the first answer; before one the newest that a person said, then the gateway.
+
+    `by_name` is who logged it, "" where the person answered. `results` has everything that was said, the first first.
+    """
 
     outcome = serializers.ChoiceField(choices=[one.value for one in Outcome])
     is_mailed = serializers.SerializerMethodField()
     gateway = serializers.ChoiceField(choices=GatewayState.values)
+    results = ReachResultOut(source="told", many=True)
 
     class Meta:
         model = ReachTry
@@ -113,6 +146,7 @@ class ReachTryOut(serializers.ModelSerializer[ReachTry]):
             "doubtful_at",
             "is_mailed",
             "gateway",
+            "results",
         )
 
     def get_is_mailed(self, one: ReachTry) -> bool:
@@ -121,13 +155,17 @@ class ReachTryOut(serializers.ModelSerializer[ReachTry]):
 
 
 class ReachPersonOut(serializers.Serializer[Any]):
-    """One person in the order, with each try. `after_s` is the time to their answer in seconds, null without one."""
+    """One person in the order, with each try. `after_s` is the time from the asking to their answer in seconds, null without one.
+
+    `not_tried` says why this person was not asked, once it is over.
+    """
 
     place = serializers.IntegerField(source="step.place")
     contact = serializers.UUIDField(source="step.contact_ref")
     name = serializers.CharField(source="step.contact_name")
     after_s = serializers.FloatField(allow_null=True)
     tries = ReachTryOut(many=True)
+    not_tried = serializers.CharField()
 
 
 class ReachDetailOut(ReachOut):

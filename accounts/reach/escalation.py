@@ -30,13 +30,38 @@ class Outcome(StrEnum):
     """Answered and said no: not mine, not now."""
     NO_WAY = "no_way"
     """There is nothing (left) to ask by: removed, erased, or no channel took it."""
+    UNANSWERED = "unanswered"
+    """Nothing was known of it when all came to an end: somebody else answered, it was stopped, or the list was through."""
 
 
 ANSWERS = frozenset({Outcome.ACKNOWLEDGED, Outcome.REACHED})
 # After these asking the same person again is of no use.
 FINAL = frozenset({Outcome.WRONG_NUMBER, Outcome.REFUSED, Outcome.NO_WAY})
+# What can be said of a try; the others are how it stands without anybody's word.
+RESULTS = ANSWERS | {Outcome.VOICEMAIL, Outcome.NO_ANSWER, Outcome.WRONG_NUMBER, Outcome.REFUSED}
 # What a person on the phone can say of a call.
 BY_HAND = (Outcome.REACHED, Outcome.VOICEMAIL, Outcome.NO_ANSWER, Outcome.WRONG_NUMBER, Outcome.REFUSED)
+
+
+@dataclass(frozen=True)
+class Said:
+    """One result of a try, as somebody said it: a named person of a call, or a link or the gateway for whoever was asked."""
+
+    outcome: Outcome
+    at: datetime
+    is_by_person: bool
+
+
+def deciding(said: Sequence[Said]) -> Said | None:
+    """Return which of a try's results decides; None without any. All of them stay on record.
+
+    The first answer does, for it is what was asked for, and its time is the time to the answer. Before one, what a
+    person heard on the phone counts more than what a gateway reports, and of the same sort the newest.
+    """
+    answers = [one for one in said if one.outcome in ANSWERS]
+    if answers:
+        return min(answers, key=lambda one: one.at)
+    return max(said, key=lambda one: (one.is_by_person, one.at), default=None)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import F, Q
 
-from accounts.reach.escalation import ANSWERS, LONGEST_WAIT_S, MOST_TRIES, Outcome
+from accounts.reach.escalation import ANSWERS, LONGEST_WAIT_S, MOST_TRIES, RESULTS, Outcome
 from portal.audit.subjects import OpenedQuerySet
 from portal.rows import Referenced
 
@@ -116,9 +116,18 @@ class GatewayState(models.TextChoices):
     UNKNOWN = "unknown", "may not have been sent"
 
 
-class ReachTry(Referenced):
-    """One person asked once. `by_ref` and `by_name` (sealed) are who logged the outcome, empty where the person answered.
+class ResultHow(models.TextChoices):
+    """Who said how it went."""
 
+    PERSON = "person", "a named person"
+    LINK = "link", "the button behind the link"
+    GATEWAY = "gateway", "the gateway"
+
+
+class ReachTry(Referenced):
+    """One person asked once. `outcome` is the result that decides of all that were said (`escalation.deciding`).
+
+    `by_ref` and `by_name` (sealed) are who logged it, empty where the person answered.
     `mail_digest` and `phone_digest` are of the address and number that were asked (accounts/contacts/proving.py): only those
     can be proven by the answer. `doubtful_at` is an answer that came sooner after the asking than a person could give: it does not count.
     """
@@ -176,8 +185,47 @@ class ReachTry(Referenced):
         return f"{self.step}, try {self.number}: {self.outcome}"
 
     @property
+    def told(self) -> list[ReachResult]:
+        """Everything that was said of it, the first first."""
+        return sorted(self.results.all(), key=lambda one: (one.at, one.pk))
+
+    @property
     def answered_s(self) -> float | None:
         """Seconds from the asking to the answer; None if it was not answered."""
         if self.ended_at is None or self.outcome not in ANSWERS:
             return None
         return (self.ended_at - self.asked_at).total_seconds()
+
+
+class ReachResult(models.Model):
+    """One result of a try, as it was said. A fact: rows are added, and none is changed. `by_name` is sealed."""
+
+    asked = models.ForeignKey(ReachTry, on_delete=models.CASCADE, related_name="results")
+    at = models.DateTimeField()
+    outcome = models.CharField(max_length=12)
+    how = models.CharField(max_length=7, choices=ResultHow.choices)
+    by_ref = models.CharField(max_length=36, blank=True)
+    by_name = models.TextField(blank=True)
+
+    objects = OpenedQuerySet.as_manager()
+    sealed_fields = ("by_name",)
+
+    class Meta:
+        app_label = "accounts"
+        constraints = [
+            models.CheckConstraint(
+                name="reach_result_known", condition=Q(outcome__in=sorted(one.value for one in RESULTS))
+            ),
+            models.CheckConstraint(name="reach_result_how_known", condition=Q(how__in=ResultHow.values)),
+            models.CheckConstraint(
+                name="reach_result_by_named_person", condition=~Q(how="person") | ~Q(by_ref="")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.asked_id}: {self.outcome}"
+
+    @property
+    def outcome_words(self) -> str:
+        """How it went, as a person reads it."""
+        return self.outcome.replace("_", " ")

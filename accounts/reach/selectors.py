@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -28,6 +28,10 @@ class Row:
     numbers: tuple[str, ...]
     local_time: datetime | None
     is_reachable_now: bool | None
+    not_tried: str = ""
+    """Why this person was not asked, once it is over; "" for who was, and while it may still come."""
+    not_answered: str = ""
+    """What a try that stayed without a result waited for in vain; "" while it is under way."""
 
     @property
     def open_try(self) -> ReachTry | None:
@@ -53,17 +57,35 @@ def reaches_of(account: Account) -> QuerySet[Reach]:
 
 
 def rows_of(reach: Reach, now: datetime) -> list[Row]:
-    """Return the people of a reach in their order with their tries: two queries, two more to open names."""
+    """Return the people of a reach in their order with their tries and results: three queries, three more to open names."""
     steps = list(reach.steps.select_related("contact").order_by("place"))
     tries: dict[int, list[ReachTry]] = {}
-    for one in ReachTry.objects.filter(step__reach=reach).order_by("step__place", "number"):
+    for one in (
+        ReachTry.objects.filter(step__reach=reach)
+        .order_by("step__place", "number")
+        .prefetch_related("results")
+    ):
         tries.setdefault(one.step_id, []).append(one)
     asked = [step for step in steps if step.pk in tries]
     current = asked[-1] if asked and reach.state == ReachState.RUNNING else None
-    return [_row(step, tries.get(step.pk, []), step is current, now) for step in steps]
+    over = _why_over(reach, steps, tries)
+    return [_row(step, tries.get(step.pk, []), step is current, now, over) for step in steps]
 
 
-def _row(step: ReachStep, tries: list[ReachTry], is_current: bool, now: datetime) -> Row:
+def _why_over(reach: Reach, steps: list[ReachStep], tries: dict[int, list[ReachTry]]) -> str:
+    """Return what ended it, as the rest of a sentence; "" while it is under way."""
+    if reach.state == ReachState.RUNNING or reach.ended_at is None:
+        return ""
+    at = f"{reach.ended_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    if reach.state == ReachState.STOPPED:
+        return f"stopped by {reach.stopped_by_name or 'somebody'} at {at}"
+    for step in steps:
+        if any(one.outcome in ANSWERS for one in tries.get(step.pk, [])):
+            return f"{step.contact_name} answered first, at {at}"
+    return f"the list was through at {at}"
+
+
+def _row(step: ReachStep, tries: list[ReachTry], is_current: bool, now: datetime, over: str) -> Row:
     contact = step.contact
     return Row(
         step=step,
@@ -73,6 +95,8 @@ def _row(step: ReachStep, tries: list[ReachTry], is_current: bool, now: datetime
         numbers=tuple(numbers_of(contact)) if contact is not None else (),
         local_time=now.astimezone(ZoneInfo(contact.time_zone)) if contact is not None else None,
         is_reachable_now=reachable_at(hours_of(contact), now) if contact is not None else None,
+        not_tried=f"not tried: {over}" if over and not tries else "",
+        not_answered=f"no result: {over}" if over else "",
     )
 
 

@@ -34,11 +34,21 @@ from accounts.reach.escalation import (
     NobodyAnswered,
     Outcome,
     Pace,
+    Said,
     Tried,
     WaitUntil,
     next_move,
 )
-from accounts.reach.models import GatewayState, Reach, ReachKind, ReachState, ReachStep, ReachTry
+from accounts.reach.models import (
+    GatewayState,
+    Reach,
+    ReachKind,
+    ReachResult,
+    ReachState,
+    ReachStep,
+    ReachTry,
+    ResultHow,
+)
 from portal.audit.services import record, snapshot
 from portal.audit.subjects import Sealer, named
 from portal.errors import Refused, StaleState, TooOften
@@ -220,12 +230,14 @@ def answer_by_gateway(ref: UUID, *, outcome: str, now: datetime | None = None) -
             _answered(one.pk, channel=ProvenKind.PHONE, agent="gateway", now=now or timezone.now())
             is not None
         )
+    now = now or timezone.now()
     reach = _locked(one.step.reach_id)
-    locked = ReachTry.objects.select_for_update().get(pk=one.pk)
-    if reach.state != ReachState.RUNNING or locked.outcome != Outcome.WAITING:
+    locked = ReachTry.objects.select_for_update(of=("self",)).select_related("step").get(pk=one.pk)
+    locked.step.reach = reach
+    if not _is_open(locked):
         return False
-    _end_try(locked, Outcome(outcome), now or timezone.now(), channel=ProvenKind.PHONE)
-    _advance(reach, now or timezone.now())
+    _keep_result(locked, Outcome(outcome), now, how=ResultHow.GATEWAY, channel=ProvenKind.PHONE)
+    _advance(reach, now)
     return True
 
 
@@ -262,7 +274,8 @@ def _answered(pk: int, *, channel: str, agent: str, now: datetime) -> Reach | No
         locked.doubtful_at, locked.agent = now, agent[:300]
         locked.save(update_fields=["doubtful_at", "agent"])
         return reach
-    _end_try(locked, Outcome.ACKNOWLEDGED, now, channel=channel, agent=agent)
+    how = ResultHow.LINK if channel == ProvenKind.MAIL else ResultHow.GATEWAY
+    _keep_result(locked, Outcome.ACKNOWLEDGED, now, how=how, channel=channel, agent=agent)
     return _advance(reach, now)
 
 
@@ -304,7 +317,7 @@ def log_outcome(one: ReachTry, outcome: str, *, actor: User, now: datetime | Non
             )
         elif outcome == Outcome.WRONG_NUMBER:
             _not_right_any_more(contact, actor)
-    _end_try(locked, Outcome(outcome), now, channel=ProvenKind.PHONE, actor=actor)
+    _keep_result(locked, Outcome(outcome), now, how=ResultHow.PERSON, channel=ProvenKind.PHONE, actor=actor)
     return _advance(reach, now)
 
 
@@ -419,19 +432,28 @@ def _ask(reach: Reach, step: ReachStep, number: int, now: datetime) -> None:
         wake_gateway_after_commit()
 
 
-def _end_try(
+def _keep_result(
     one: ReachTry,
     outcome: Outcome,
     now: datetime,
     *,
+    how: ResultHow,
     channel: str = "",
     agent: str = "",
     actor: User | None = None,
 ) -> None:
-    one.outcome, one.ended_at, one.channel = outcome, now, channel
+    """Add a result to what was said of a try, which then stands as the result that decides. The try must be locked."""
+    by_ref, by_name = (str(actor.ref), named(actor)) if actor is not None else ("", "")
+    added = ReachResult.objects.create(
+        asked=one, at=now, outcome=outcome, how=how, by_ref=by_ref, by_name=by_name
+    )
     one.agent = agent[:300] or one.agent
-    one.by_ref = str(actor.ref) if actor is not None else ""
-    one.by_name = named(actor)
+    rows = list(ReachResult.objects.sealed().filter(asked=one).order_by("pk"))
+    said = [Said(Outcome(row.outcome), row.at, row.how == ResultHow.PERSON) for row in rows]
+    decides = escalation.deciding(said)
+    if decides is not None and rows[said.index(decides)].pk == added.pk:
+        one.outcome, one.ended_at, one.channel = outcome, now, channel
+        one.by_ref, one.by_name = by_ref, by_name
     if one.gateway == GatewayState.QUEUED and outcome in FINAL | escalation.ANSWERS:
         one.gateway, one.gateway_due_at = GatewayState.NONE, None
     one.save()
@@ -443,6 +465,9 @@ def _end(reach: Reach, state: ReachState, now: datetime) -> None:
     # What still waits for the gateway is not asked any more.
     ReachTry.objects.filter(step__reach=reach, gateway=GatewayState.QUEUED).update(
         gateway=GatewayState.NONE, gateway_due_at=None
+    )
+    ReachTry.objects.filter(step__reach=reach, outcome=Outcome.WAITING).update(
+        outcome=Outcome.UNANSWERED, ended_at=now
     )
 
 

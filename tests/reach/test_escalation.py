@@ -15,8 +15,10 @@ from accounts.reach.escalation import (
     NobodyAnswered,
     Outcome,
     Pace,
+    Said,
     Tried,
     WaitUntil,
+    deciding,
     longest_s,
     next_move,
 )
@@ -108,3 +110,22 @@ def test_every_reach_ends_asks_in_order_and_never_twice(people, pace, answers):
     if not answered:
         # Everybody had a turn before it was given up.
         assert {place for place, _ in asked} == set(range(1, people + 1))
+
+
+def said(outcome, minutes, *, is_by_person=True):
+    return Said(outcome, at(minutes), is_by_person)
+
+
+@pytest.mark.parametrize(
+    ("results", "expected"),
+    [
+        ([], None),
+        ([said(Outcome.VOICEMAIL, 1), said(Outcome.NO_ANSWER, 2)], 1),
+        ([said(Outcome.VOICEMAIL, 1), said(Outcome.NO_ANSWER, 2, is_by_person=False)], 0),
+        ([said(Outcome.NO_ANSWER, 1, is_by_person=False), said(Outcome.VOICEMAIL, 2)], 1),
+        ([said(Outcome.VOICEMAIL, 1), said(Outcome.ACKNOWLEDGED, 2, is_by_person=False)], 1),
+        ([said(Outcome.ACKNOWLEDGED, 1, is_by_person=False), said(Outcome.REACHED, 2)], 0),
+    ],
+)
+def test_the_first_answer_decides_and_before_one_what_a_person_said_last(results, expected):
+    assert deciding(results) == (None if expected is None else results[expected])

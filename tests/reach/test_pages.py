@@ -142,7 +142,7 @@ def test_the_pages_take_the_same_queries_for_one_person_and_for_many(
     for n in range(8):
         make.contact(account, name=f"P {n}", email=f"p{n}@x.example", roles=["emergency"])
     reach = start(account, jonas)
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(9):
         browser.get(f"/reaches/{reach.ref}/")
 
 

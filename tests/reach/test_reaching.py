@@ -193,6 +193,55 @@ def test_whoever_called_back_after_the_voicemail_is_logged_as_reached(account, j
     assert Reach.objects.get(pk=reach.pk).state == ReachState.ANSWERED
 
 
+def results(reach, place=1):
+    one = ReachTry.objects.get(step__reach=reach, step__place=place)
+    return [(said.outcome, said.how, said.by_name) for said in one.told]
+
+
+def test_what_a_person_noted_stays_beside_the_answer_that_came_later(account, jonas, people):
+    reach = start(account, jonas)
+    one = ReachTry.objects.get(step__reach=reach)
+    services.log_outcome(one, Outcome.VOICEMAIL, actor=jonas)
+    pass_time(reach, seconds=90)
+    Client().post(link_of(reach))
+    assert results(reach) == [("voicemail", "person", "Jonas Berg"), ("acknowledged", "link", "")]
+    one.refresh_from_db()
+    assert (one.outcome, one.by_name) == ("acknowledged", "")
+    browser = Client()
+    browser.force_login(jonas)
+    shown = browser.get(f"/reaches/{reach.ref}/").content.decode()
+    assert "voicemail, says Jonas Berg" in shown
+    assert "acknowledged, by the link" in shown
+
+
+def test_what_the_gateway_says_is_kept_and_counts_less_than_what_a_person_heard(account, jonas, people):
+    reach = start(account, jonas)
+    one = ReachTry.objects.get(step__reach=reach)
+    services.log_outcome(one, Outcome.VOICEMAIL, actor=jonas)
+    assert services.answer_by_gateway(one.ref, outcome="no_answer")
+    assert results(reach) == [("voicemail", "person", "Jonas Berg"), ("no_answer", "gateway", "")]
+    one.refresh_from_db()
+    assert (one.outcome, one.by_name) == ("voicemail", "Jonas Berg")
+    assert Reach.objects.get(pk=reach.pk).state == ReachState.RUNNING
+
+
+def test_after_a_stop_every_open_place_says_who_stopped_it(account, jonas, people):
+    reach = start(account, jonas)
+    services.stop_reach(reach, actor=jonas)
+    held = Reach.objects.get(pk=reach.pk)
+    first, second = selectors.rows_of(held, timezone.now())
+    at = f"{held.ended_at:%Y-%m-%d %H:%M} UTC"
+    assert second.not_tried == f"not tried: stopped by Jonas Berg at {at}"
+    assert first.tries[0].outcome == "unanswered"
+    browser = Client()
+    browser.force_login(jonas)
+    shown = browser.get(f"/reaches/{reach.ref}/").content.decode()
+    assert f"no result: stopped by Jonas Berg at {at}" in shown
+    assert f"not tried: stopped by Jonas Berg at {at}" in shown
+    assert "waiting" not in shown
+    assert "the lead was not told" in shown
+
+
 def test_an_address_that_was_changed_meanwhile_is_not_proven_by_the_answer(account, jonas, people):
     reach = start(account, jonas)
     Contact.objects.filter(pk=people[0].pk).update(email="new@x.example")
@@ -207,7 +256,7 @@ def test_somebody_who_was_removed_meanwhile_is_passed_over(account, jonas, peopl
     people[1].delete()
     pass_time(reach, minutes=1)
     services.advance_due(timezone.now())
-    assert tries(reach) == [(1, 1, "waiting"), (2, 1, "no_way")]
+    assert tries(reach) == [(1, 1, "unanswered"), (2, 1, "no_way")]
     assert Reach.objects.get(pk=reach.pk).state == ReachState.NOBODY
 
 
