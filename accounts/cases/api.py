@@ -288,7 +288,9 @@ class SpokenOrderApi(PortalAPIView):
             "data": {
                 "contact": REF,
                 "who": "Maja Lindgren",
-                "authority": "decide_technical",
+                "authority": "technical",
+                "kind": "put_back",
+                "read_back": True,
                 "check": "call_back",
                 "number_ends": "67",
                 "is_valid": True,
@@ -297,14 +299,19 @@ class SpokenOrderApi(PortalAPIView):
         },
         request_example={
             "contact": REF,
+            "kind": "put_back",
             "order": "Put web-12 back.",
             "check": "call_back",
             "number": _NUMBER,
+            "read_back": True,
         },
         tag="cases",
     )
     def post(self, request: Request, case_ref: UUID) -> Response:
-        """Valid after a call-back on a proven number or the agreed check; else it is kept as not valid, with why."""
+        """Valid after a call-back on a proven number or the agreed check; else it is kept as not valid, with why.
+
+        422 (`no_authority`) where the contact's authority does not cover this kind of order: nothing is kept.
+        """
         case = self.find(SupportCase, case_ref)
         data = self.read(SpokenOrderIn)
         contact = Contact.objects.filter(account=case.account, ref=data.pop("contact")).first()

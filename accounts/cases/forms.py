@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 
+from accounts.cases.orders import OrderKind
 from accounts.cases.services import CHECKS, LONGEST_SUMMARY, LONGEST_TEXT
 from accounts.cases.states import MOVES, CaseStatus, Severity
 from accounts.contacts.proving import numbers_of
@@ -67,6 +68,11 @@ class SpokenOrderForm(forms.Form):
     """An order that came by voice, and how it was made sure who spoke."""
 
     contact = forms.ChoiceField(label="Who spoke")
+    kind = forms.ChoiceField(
+        label="What kind of order it is",
+        choices=[("", "choose one"), *OrderKind.choices],
+        help_text="Whoever is only informed orders nothing; to delete or to spend takes somebody who decides that.",
+    )
     order = forms.CharField(
         label="What was ordered, as it was said",
         max_length=LONGEST_TEXT,
@@ -79,6 +85,9 @@ class SpokenOrderForm(forms.Form):
         help_text="An order is valid after a call-back on a proven number, or after the agreed check.",
     )
     number = forms.ChoiceField(label="The number that you called back", required=False)
+    read_back = forms.BooleanField(
+        label="I read the order back, and was told that it is right", required=False
+    )
 
     def __init__(self, data: Any = None, *, account: Account) -> None:
         super().__init__(data)
@@ -92,7 +101,9 @@ class SpokenOrderForm(forms.Form):
         contact, number = self.fields["contact"], self.fields["number"]
         assert isinstance(contact, forms.ChoiceField)
         assert isinstance(number, forms.ChoiceField)
-        contact.choices = [(ref, one.name) for ref, one in self.contacts.items()]
+        contact.choices = [
+            (ref, f"{one.name} ({one.get_authority_display()})") for ref, one in self.contacts.items()
+        ]
         number.choices = [
             ("", "none"),
             *(

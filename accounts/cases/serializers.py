@@ -9,6 +9,7 @@ from rest_framework import serializers
 
 from accounts.cases import selectors
 from accounts.cases.models import CaseAttachment, CaseEntry, SupportCase
+from accounts.cases.orders import OrderKind
 from accounts.cases.services import CHECKS, LONGEST_SUMMARY, LONGEST_TEXT
 from accounts.cases.states import CaseStatus, Severity
 
@@ -111,12 +112,17 @@ class StatusIn(serializers.Serializer[Any]):
 
 
 class SpokenOrderIn(serializers.Serializer[Any]):
-    """An order that came by voice, and how it was made sure who spoke. `number` is the one that was called back."""
+    """An order that came by voice, and how it was made sure who spoke. `number` is the one that was called back.
+
+    The contact's authority must cover the `kind`. `read_back`: it was read back, and they said that it is right.
+    """
 
     contact = serializers.UUIDField()
+    kind = serializers.ChoiceField(choices=OrderKind.choices)
     order = serializers.CharField(max_length=LONGEST_TEXT)
     check = serializers.ChoiceField(choices=list(CHECKS.items()))
     number = serializers.CharField(max_length=20, required=False, allow_blank=True)
+    read_back = serializers.BooleanField(required=False)
 
 
 class EntryOut(serializers.ModelSerializer[CaseEntry]):

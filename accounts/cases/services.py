@@ -22,10 +22,11 @@ from django.utils import timezone
 
 from accounts.cases.freezing import MOST_PARTS, canonical, digest_of, freeze
 from accounts.cases.models import CaseAttachment, CaseEntry, EntryKind, SupportCase, Via
+from accounts.cases.orders import NEEDS, OrderKind, covers
 from accounts.cases.states import LIVE, OVER, RANK, CaseStatus, Severity, after_reply, may_move
 from accounts.contacts.proving import standings
 from accounts.members import lock_account
-from accounts.models import Account, AccountStatus, CloudConnection, Contact, User
+from accounts.models import Account, AccountStatus, Authority, CloudConnection, Contact, User
 from portal import support
 from portal.access import Permission, holds_provider_side, permissions_on
 from portal.audit.services import record, snapshot
@@ -69,7 +70,8 @@ def _line(text: str) -> str:
 def _sound(text: str) -> str:
     if _TURNS.search(text):
         raise Refused(
-            "The text holds an invisible character that turns the direction of writing. Type it anew."
+            "The text holds an invisible character that turns the direction of writing. Type it again by hand; "
+            "what was copied brings the character along."
         )
     if len(text) > LONGEST_TEXT:
         raise Refused(f"A text has at most {LONGEST_TEXT} characters.", code="too_long")
@@ -187,13 +189,17 @@ def open_case(
     _need(actor, locked, Permission.CASE_OPEN)
     if locked.status == AccountStatus.ARCHIVED:
         raise Refused(f"{locked.name} is archived: it can be read, not changed.", code="archived")
-    recent = SupportCase.objects.filter(
-        account=locked, opened_by=actor, created_at__gt=timezone.now() - timedelta(hours=1)
+    now = timezone.now()
+    recent = list(
+        SupportCase.objects.filter(account=locked, opened_by=actor, created_at__gt=now - timedelta(hours=1))
+        .order_by("-created_at")
+        .values_list("created_at", flat=True)[:MOST_OPENED_AN_HOUR]
     )
-    if recent.count() >= MOST_OPENED_AN_HOUR:
+    if len(recent) == MOST_OPENED_AN_HOUR:
         raise TooOften(
             f"You opened {MOST_OPENED_AN_HOUR} cases here within an hour. Answer on one of them; everybody is told.",
-            after_s=600,
+            after_s=(recent[-1] + timedelta(hours=1) - now).total_seconds(),
+            whose="your log-in in this account",
             code="too_many_cases",
         )
     return _open(
@@ -645,15 +651,20 @@ def record_spoken_order(
     *,
     actor: User,
     contact: Contact,
+    kind: str,
     order: str,
     check: str,
     number: str = "",
+    read_back: bool = False,
     via: str = Via.PAGE,
 ) -> CaseEntry:
     """Keep what a contact ordered on the phone, and how it was made sure that it was they.
 
     Valid after a call-back on a number of theirs that is proven, or after the agreed check; anything else is kept as not
-    valid, with why. The number itself is not kept, its last two digits are.
+    valid, with why. The number itself is not kept, its last two digits are. `read_back`: the order was read back to whoever
+    gave it, who said that it is right.
+
+    Raises Refused for an order of a `kind` that this contact's authority does not cover: nothing of it is kept.
     """
     locked = _lock(case)
     _need(actor, locked.account, Permission.CASE_SETTLE)
@@ -664,6 +675,15 @@ def record_spoken_order(
         raise Refused("This contact is not the account's.", code="no_contact")
     if check not in CHECKS:
         raise Refused(f"The check is one of {', '.join(CHECKS)}.", code="bad_check")
+    if kind not in OrderKind.values:
+        raise Refused(f"An order is one of {', '.join(OrderKind.values)}.", code="bad_kind")
+    if not covers(contact.authority, kind):
+        authority = Authority(contact.authority)
+        raise Refused(
+            f"{contact.name} {'is only informed' if authority == Authority.INFORM else authority.label}. An order to "
+            f"{OrderKind(kind).label} takes somebody who {NEEDS[OrderKind(kind)].label}. Nothing was kept: ask for such a person, and answer on the case what was said.",
+            code="no_authority",
+        )
     is_valid, why = _is_valid(contact, check, number)
     entry = _add(
         locked,
@@ -675,6 +695,8 @@ def record_spoken_order(
             "contact": str(contact.ref),
             "who": named(contact),
             "authority": str(contact.authority),
+            "kind": kind,
+            "read_back": read_back,
             "check": check,
             "number_ends": number[-2:] if check == "call_back" else "",
             "is_valid": is_valid,
@@ -686,7 +708,13 @@ def record_spoken_order(
         actor=actor,
         account=locked.account,
         subject=locked,
-        after={"check": check, "is_valid": is_valid, "contact": str(contact.ref)},
+        after={
+            "kind": kind,
+            "check": check,
+            "read_back": read_back,
+            "is_valid": is_valid,
+            "contact": str(contact.ref),
+        },
     )
     _told("case.changed", locked, actor, spoken_order=True, valid=is_valid)
     return entry

@@ -13,6 +13,7 @@ from django.urls import reverse
 from accounts.cases import selectors, services
 from accounts.cases.forms import CaseForm, ReplyForm, SpokenOrderForm
 from accounts.cases.models import CaseAttachment, SupportCase
+from accounts.cases.orders import OrderKind
 from accounts.cases.states import LIVE, MOVES, CaseStatus, Severity
 from accounts.models import Account, Authority
 from accounts.views import AccountPage
@@ -155,6 +156,7 @@ class CaseDetail(_CasePage):
             case=case,
             entries=[one for one in entries if one.kind != "told"],
             authorities=dict(Authority.choices),
+            order_kinds=dict(OrderKind.choices),
             to_call=selectors.to_call(case) if Permission.CONTACT_VIEW in self.granted else [],
             told=services.told_rows(entries),
             attachments=case.attachments.defer("content").order_by("pk"),
@@ -296,9 +298,11 @@ class CaseSpokenOrder(_CasePage):
                     case,
                     actor=self.user,
                     contact=form.contacts[given["contact"]],
+                    kind=given["kind"],
                     order=given["order"],
                     check=given["check"],
                     number=given["number"],
+                    read_back=given["read_back"],
                 )
             except NotPermitted:
                 raise

@@ -305,11 +305,11 @@ def test_a_ticket_is_shown_with_its_host(desk):
 
 
 def test_a_spoken_order_counts_after_a_call_back_on_a_proven_number_or_the_agreed_check(desk):
-    case, contact = desk.opened(), make.contact(desk.account, phone="+46701234567")
+    case, contact = desk.opened(), make.contact(desk.account, phone="+46701234567", authority="technical")
 
     def order(**fields):
         return services.record_spoken_order(
-            case, actor=desk.manager, contact=contact, order="Put web-12 back.", **fields
+            case, actor=desk.manager, contact=contact, kind="put_back", order="Put web-12 back.", **fields
         ).data
 
     assert not order(check="none")["is_valid"]
@@ -329,29 +329,53 @@ def test_a_spoken_order_counts_after_a_call_back_on_a_proven_number_or_the_agree
     kept = json.dumps([row.data for row in CaseEntry.objects.all()])
     assert "+46701234567" not in kept
     with pytest.raises(NotPermitted):
-        services.record_spoken_order(case, actor=desk.admin, contact=contact, order="x", check="agreed_check")
+        services.record_spoken_order(
+            case, actor=desk.admin, contact=contact, kind="stop", order="x", check="agreed_check"
+        )
     with pytest.raises(Refused, match="not the account's"):
         services.record_spoken_order(
             case,
             actor=desk.manager,
             contact=make.contact(make.account("Elsewhere")),
+            kind="stop",
             order="x",
             check="agreed_check",
         )
 
 
-def test_an_order_of_somebody_who_is_only_informed_is_not_shown_as_binding(desk):
+ORDERS = ["reboot", "put_back", "stop", "technical", "delete", "spend"]
+
+
+@pytest.mark.parametrize(("authority", "may"), [("inform", []), ("technical", ORDERS[:4]), ("spend", ORDERS)])
+def test_a_contact_orders_what_their_authority_covers_and_nothing_of_the_rest_is_kept(desk, authority, may):
+    case = desk.opened()
+    contact = make.contact(desk.account, "Maja Lindgren", authority=authority)
+    for kind in ORDERS:
+        fields = {"contact": contact, "kind": kind, "order": "Now, please.", "check": "agreed_check"}
+        if kind in may:
+            data = services.record_spoken_order(case, actor=desk.manager, read_back=True, **fields).data
+            assert (data["kind"], data["is_valid"], data["read_back"]) == (kind, True, True)
+        else:
+            with pytest.raises(Refused, match="Nothing was kept") as refused:
+                services.record_spoken_order(case, actor=desk.manager, **fields)
+            assert refused.value.code == "no_authority"
+    assert case.entries.filter(kind="spoken_order").count() == len(may)
+
+
+def test_the_form_of_an_order_asks_for_its_kind_and_the_case_says_it(desk):
     case, browser = desk.opened(), Client()
     browser.force_login(desk.manager)
-    for authority, says in (("inform", "does not bind"), ("technical", "Spoken order, valid")):
-        contact = make.contact(desk.account, f"Of {authority}", authority=authority)
-        services.record_spoken_order(
-            case, actor=desk.manager, contact=contact, order="Delete web-12.", check="agreed_check"
-        )
-        page = browser.get(f"/cases/{case.ref}/").content.decode()
-        assert says in page
-        assert ("Spoken order, valid" in page) is (authority == "technical")
-    assert "who decides technical matters" in page
+    contact = make.contact(desk.account, "Maja Lindgren", authority="technical")
+    url = f"/cases/{case.ref}/order/"
+    body = {"contact": str(contact.ref), "order": "Restart it.", "check": "agreed_check"}
+    assert browser.post(url, body).status_code == 422
+    refused = browser.post(url, {**body, "kind": "delete"})
+    assert refused.status_code == 422
+    assert "takes somebody who decides to delete or to spend" in refused.content.decode()
+    assert browser.post(url, {**body, "kind": "reboot", "read_back": "on"}).status_code == 302
+    page = browser.get(f"/cases/{case.ref}/").content.decode()
+    assert "who decides technical matters: reboot, put back, stop: to reboot a server" in page
+    assert "It was read back." in page
 
 
 def test_emergency_contacts_without_mail_are_named_to_be_called_while_a_site_is_in_danger(desk):
@@ -381,7 +405,13 @@ def test_open_cases_are_given_worst_first(desk):
 
 
 def test_whom_a_case_names_is_gone_from_it_when_they_are_erased_and_digests_hold(desk):
-    contact = make.contact(desk.account, "Tora Tallqvist", email="tora@x.example", roles=["emergency"])
+    contact = make.contact(
+        desk.account,
+        "Tora Tallqvist",
+        email="tora@x.example",
+        roles=["emergency"],
+        authority="technical",
+    )
     support.register_subject(
         "test",
         support.Subject(
@@ -401,7 +431,12 @@ def test_whom_a_case_names_is_gone_from_it_when_they_are_erased_and_digests_hold
     finally:
         support._subjects.pop("test")
     services.record_spoken_order(
-        case, actor=desk.manager, contact=contact, order="Tora Tallqvist says stop.", check="agreed_check"
+        case,
+        actor=desk.manager,
+        contact=contact,
+        kind="stop",
+        order="Tora Tallqvist says stop.",
+        check="agreed_check",
     )
     case.refresh_from_db()
     shown = SupportCase.objects.get()
