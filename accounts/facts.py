@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.db.models import QuerySet
@@ -110,6 +110,11 @@ def fact_of(key: str) -> Fact | None:
     return _facts.get(key)
 
 
+def last_day(expires_at: datetime) -> date:
+    """Return the last day on which evidence holds that is over at a moment: midnight is the end of the day before."""
+    return (expires_at - timedelta(microseconds=1)).date()
+
+
 def held_to_its_time(finding: Finding, now: datetime) -> Finding:
     """Return the finding as it stands at `now`: evidence that is over proves nothing any more."""
     if finding.grade is not Grade.GREEN or finding.expires_at is None or finding.expires_at > now:
@@ -117,7 +122,7 @@ def held_to_its_time(finding: Finding, now: datetime) -> Finding:
     return replace(
         finding,
         grade=Grade.UNKNOWN,
-        says=f"{finding.says} That was good until {finding.expires_at:%Y-%m-%d} and is over.",
+        says=f"{finding.says} That was good until {last_day(finding.expires_at)} and is over.",
         rule="Evidence that is over proves nothing.",
     )
 

@@ -196,7 +196,7 @@ def whole(view: PortalAPIView, review: Review, *, status: int = 200) -> Response
     row = Review.objects.select_related("account__team", "owner", "participant").get(pk=review.pk)
     if row.status == ReviewStatus.SIGNED:
         snapshot = ReviewSnapshot.objects.get(review=row)
-        items = [{**one, "ref": None} for one in selectors.with_expiry(snapshot.data, now)]
+        items = [{**one, "ref": None} for one in selectors.with_expiry(row, snapshot.data, now)]
         seen = row.digest
     else:
         current = selectors.review_now(row, now)

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from accounts.facts import Finding
@@ -50,12 +50,12 @@ def answered(
     reason: str,
     notes: str,
     answered_at: datetime | None,
-    good_until: datetime | None,
     finding: Finding | None,
 ) -> Answered:
     """Return an item as it stands. Live data wins; where it knows nothing, what a person answered counts.
 
-    `hand` is a grade or "", `finding` None where no fact measures it. An answer by hand holds until `good_until`.
+    `hand` is a grade or "", `finding` None where no fact measures it. An answer by hand has no end of its own: it holds as long
+    as the review, which begins to with the last signature (`selectors.good_until`).
     """
     if finding is not None and not finding.by_hand and finding.grade is not Grade.UNKNOWN:
         return Answered(
@@ -82,7 +82,7 @@ def answered(
             "Answered by hand.",
             "An answer by hand holds until the next review is due.",
             answered_at,
-            good_until,
+            None,
             (),
             reason,
             notes,
@@ -147,6 +147,17 @@ def fingerprint(
 
 
 # --- reading a signed one ----------------------------------------------------------------------------------
+
+
+def with_end(item: Mapping[str, Any], good_until: date | None) -> dict[str, Any]:
+    """Return a signed item with the end of its evidence: of an answer by hand that of the review itself.
+
+    What was signed before says another day there, counted from the first signature: the review's is the one that holds.
+    """
+    if item.get("by") != "hand":
+        return dict(item)
+    end = None if good_until is None else datetime.combine(good_until, time(), UTC) + timedelta(days=1)
+    return {**item, "expires_at": None if end is None else end.isoformat()}
 
 
 def is_over(item: Mapping[str, Any], now: datetime) -> bool:

@@ -47,7 +47,8 @@ class Review(Referenced):
     """One walk through an account: its date, who holds it, who takes part for the customer.
 
     From the first signature on, `frozen` is what was signed, and `digest` its SHA-256; a change takes both away again.
-    People stand in `frozen` as tokens of their own keys. `good_until` is until when its answers hold.
+    People stand in `frozen` as tokens of their own keys. `good_until` is until when its answers hold, from
+    the last signature on: nothing before it.
     """
 
     account = models.ForeignKey("accounts.Account", on_delete=models.PROTECT, related_name="reviews")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,9 +12,20 @@ from django.db.models import Count, Q, QuerySet
 
 from accounts.contacts.proving import standings
 from accounts.contacts.selectors import STALE_AFTER
-from accounts.facts import Fact, Finding, ask, ask_one, counted, fact_of, facts, risk_of, worst_of
+from accounts.facts import (
+    Fact,
+    Finding,
+    ask,
+    ask_one,
+    counted,
+    fact_of,
+    facts,
+    last_day,
+    risk_of,
+    worst_of,
+)
 from accounts.models import Account, AccountStatus, Contact
-from accounts.reviews.content import Answered, answered, fingerprint, is_over
+from accounts.reviews.content import Answered, answered, fingerprint, is_over, with_end
 from accounts.reviews.grades import Grade
 from accounts.reviews.models import (
     ActionItem,
@@ -47,6 +58,11 @@ class Line:
     def key(self) -> str:
         """The fact's name."""
         return self.fact.key
+
+    @property
+    def holds_until(self) -> date | None:
+        """The last day on which its evidence holds."""
+        return last_day(self.finding.expires_at) if self.finding.expires_at else None
 
 
 @dataclass(frozen=True)
@@ -107,7 +123,7 @@ def day_there(account: Account, now: datetime) -> date:
 
 
 def good_until(account: Account, now: datetime) -> date:
-    """Return until which day a review that is signed at this moment holds."""
+    """Return until which day a review holds whose last needed signature is given at this moment. The one rule for it."""
     return day_there(account, now) + timedelta(days=schedule_of(account).interval_days)
 
 
@@ -119,7 +135,6 @@ class ReviewNow:
     items: tuple[Answered, ...]
     actions: tuple[ActionItem, ...]
     fingerprint: str
-    good_until: date
 
 
 def review_now(review: Review, now: datetime, *, sealed: bool = False) -> ReviewNow:
@@ -136,8 +151,7 @@ def review_now(review: Review, now: datetime, *, sealed: bool = False) -> Review
     )
     wanted = {row.key for row in stored}
     found = ask_one(review.account, now, keys=wanted)
-    until = good_until(review.account, now)
-    items = [_answered(row, found.get(row.key), until) for row in stored]
+    items = [_answered(row, found.get(row.key)) for row in stored]
     print_of = fingerprint(
         review=str(review.ref),
         held_on=str(review.held_on),
@@ -150,11 +164,11 @@ def review_now(review: Review, now: datetime, *, sealed: bool = False) -> Review
 
         open_rows(stored, ReviewItem.sealed_fields)
         open_rows(actions, ActionItem.sealed_fields)
-        items = [_answered(row, found.get(row.key), until) for row in stored]
-    return ReviewNow(tuple(stored), tuple(items), tuple(actions), print_of, until)
+        items = [_answered(row, found.get(row.key)) for row in stored]
+    return ReviewNow(tuple(stored), tuple(items), tuple(actions), print_of)
 
 
-def _answered(row: ReviewItem, finding: Finding | None, until: date) -> Answered:
+def _answered(row: ReviewItem, finding: Finding | None) -> Answered:
     return answered(
         key=row.key,
         title=row.title,
@@ -163,7 +177,6 @@ def _answered(row: ReviewItem, finding: Finding | None, until: date) -> Answered
         reason=row.reason,
         notes=row.notes,
         answered_at=row.answered_at,
-        good_until=datetime.combine(until, time(), UTC) + timedelta(days=1),
         finding=finding if measures(row.key) else None,
     )
 
@@ -189,9 +202,15 @@ def signatures_of(review: Review) -> list[ReviewSignature]:
     return list(ReviewSignature.objects.filter(review=review).select_related("by").order_by("pk"))
 
 
-def with_expiry(data: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
-    """Return the items of a signed snapshot, each with whether its evidence is over by now."""
-    return [{**item, "is_over": is_over(item, now)} for item in data.get("items", [])]
+def with_expiry(review: Review, data: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
+    """Return the items of a signed snapshot, each with the last day of its evidence and whether it is over by now."""
+    items = [with_end(item, review.good_until) for item in data.get("items", [])]
+    return [{**item, "is_over": is_over(item, now), "last_day": _last_day(item)} for item in items]
+
+
+def _last_day(item: Mapping[str, Any]) -> date | None:
+    ends = item.get("expires_at")
+    return last_day(datetime.fromisoformat(ends)) if ends else None
 
 
 def snapshots_of(account: Account) -> QuerySet[ReviewSnapshot]:

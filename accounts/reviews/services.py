@@ -351,11 +351,6 @@ def sign_review(review: Review, *, side: Side, actor: User, seen: str) -> Review
             "again, then sign.",
             code="digest_mismatch",
         )
-    if locked.held_on > selectors.day_there(locked.account, now):
-        raise Refused(
-            f"This review is held on {locked.held_on}. Sign on that day, or change the date. Nothing was signed.",
-            code="not_held_yet",
-        )
     held = {
         one.side: one
         for one in ReviewSignature.objects.filter(review=locked, voided_at__isnull=True).select_related("by")
@@ -368,12 +363,9 @@ def sign_review(review: Review, *, side: Side, actor: User, seen: str) -> Review
         return locked
     if any(one.by_id == actor.pk for one in held.values()) and holds:
         raise NotPermitted("Nobody signs for both sides.", code="both_sides")
-    open_items = [one.title for one in current.items if not one.is_answered]
-    if open_items:
-        raise Refused(
-            f"Not answered yet: {', '.join(open_items)}. Who does not know says so: amber, with the reason.",
-            code="unanswered",
-        )
+    if not_yet := _not_yet(locked, current, now):
+        is_early = locked.held_on > selectors.day_there(locked.account, now)
+        raise Refused(f"{not_yet} Nothing was signed.", code="not_held_yet" if is_early else "unanswered")
     if not holds:
         _changed(locked, why)
         _freeze(locked, current, now)
@@ -400,6 +392,31 @@ def sign_review(review: Review, *, side: Side, actor: User, seen: str) -> Review
     else:
         _ask_other_side(locked, side)
     return locked
+
+
+def why_not_sign(
+    review: Review, current: selectors.ReviewNow, *, side: Side, actor: User, now: datetime
+) -> str:
+    """Return why nobody, or not this person, signs this side of an open review now, or "": what `sign_review` would refuse."""
+    held = {
+        one.side: one.by_id for one in ReviewSignature.objects.filter(review=review, voided_at__isnull=True)
+    }
+    holds = review.frozen is not None and review.frozen.get("fingerprint") == current.fingerprint
+    if holds and side in held:
+        return "This side has signed. The other one is asked."
+    if holds and actor.pk in held.values():
+        return "Nobody signs for both sides."
+    return _not_yet(review, current, now)
+
+
+def _not_yet(review: Review, current: selectors.ReviewNow, now: datetime) -> str:
+    if review.held_on > selectors.day_there(review.account, now):
+        return f"This review is held on {review.held_on}. Sign on that day, or change the date."
+    if open_items := [one.title for one in current.items if not one.is_answered]:
+        return (
+            f"Not answered yet: {', '.join(open_items)}. Who does not know says so: amber, with the reason."
+        )
+    return ""
 
 
 def _check_signer(account: Account, side: Side, actor: User) -> str:
@@ -440,7 +457,8 @@ def _freeze(review: Review, current: selectors.ReviewNow, now: datetime) -> None
         "participant": sealer.name(review.participant) if review.participant else "",
         "template": review.template,
         "frozen_at": now.isoformat(),
-        "good_until": str(current.good_until),
+        # From the last signature on; which day that makes is not known before (`Review.good_until`).
+        "holds_days": selectors.schedule_of(review.account).interval_days,
         "items": [to_plain(one) for one in current.items],
         "actions": [
             {
@@ -451,8 +469,8 @@ def _freeze(review: Review, current: selectors.ReviewNow, now: datetime) -> None
         ],
         "fingerprint": current.fingerprint,
     }
-    review.frozen, review.digest, review.good_until = data, digest_of(data), current.good_until
-    review.save(update_fields=["frozen", "digest", "good_until", "updated_at"])
+    review.frozen, review.digest = data, digest_of(data)
+    review.save(update_fields=["frozen", "digest", "updated_at"])
 
 
 def _complete(review: Review, last: ReviewSignature, actor: User, now: datetime) -> None:

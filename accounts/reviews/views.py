@@ -181,6 +181,14 @@ class ReviewDetail(ReviewPage):
             has_turned=review.frozen is not None and review.frozen.get("fingerprint") != current.fingerprint,
             today=now.date(),
             is_open=review.status == ReviewStatus.OPEN,
+            why_not={
+                side.value: services.why_not_sign(review, current, side=side, actor=self.user, now=now)
+                for side, needed in (
+                    (Side.CUSTOMER, Permission.SIGN_OFF),
+                    (Side.PROVIDER, Permission.REVIEW_SIGN),
+                )
+                if needed in self.granted
+            },
         )
 
     def _signed(self, review: Review) -> HttpResponse:
@@ -189,7 +197,7 @@ class ReviewDetail(ReviewPage):
         intact = is_intact(stored.data, stored.digest)
         snapshot = ReviewSnapshot.objects.get(review=review)
         others = selectors.snapshots_of(self.account).exclude(pk=snapshot.pk)[:SNAPSHOTS_SHOWN]
-        items = selectors.with_expiry(snapshot.data, now)
+        items = selectors.with_expiry(review, snapshot.data, now)
         return self.show(
             "accounts/reviews/review_signed.html",
             review=review,
@@ -316,12 +324,14 @@ class _Sign(ReviewPage, abstract=True):
         return self.find(Review.objects.select_related("owner", "participant"), ref)
 
     def _ask(self, review: Review, *, problem: str = "", status: int = 200) -> HttpResponse:
-        current = selectors.review_now(review, timezone.now())
+        now = timezone.now()
+        current = selectors.review_now(review, now)
         return self.show(
             "accounts/reviews/review_sign.html",
             review=review,
             items=current.items,
-            seen=services.seen_now(review, timezone.now()),
+            seen=services.seen_now(review, now),
+            why_not=services.why_not_sign(review, current, side=self.side, actor=self.user, now=now),
             side=self.side,
             problem=problem,
             status=status,
@@ -545,6 +555,9 @@ def week_asked(view: PortalView) -> tuple[Any, dict[str, str], list[Team]]:
     view.visible(Standing, Permission.TEAM_WEEK)
     params = view.request.GET
     teams = list(Team.objects.filter(memberships__user=view.user).order_by("name"))
+    if not teams:
+        # Like all that is a team's: whoever belongs to none finds nothing here.
+        raise Http404("There is nothing here that you can see.")
     grade, team, key = params.get("grade", "open"), params.get("team", ""), params.get("about", "")
     asked = {
         "grade": grade if grade in selectors.GRADES_SHOWN else "open",
@@ -574,7 +587,7 @@ class Monday(PortalView):
             abouts=[(fact.key, fact.title) for fact in facts()],
             looked_at=selectors.last_look(),
             query_string=_query(request),
-            nav_key="accounts",
+            nav_key="monday",
         )
 
 

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.facts import Finding, Grade
-from accounts.reviews.content import answered, compare, digest_of, fingerprint, is_intact, is_over, to_plain
+from accounts.reviews.content import (
+    answered,
+    compare,
+    digest_of,
+    fingerprint,
+    is_intact,
+    is_over,
+    to_plain,
+    with_end,
+)
 from accounts.reviews.quarter import bounds, neighbour
 from accounts.reviews.services import reminder_stage
 from accounts.reviews.template import STANDARD, checked_items, items_for, key_of
@@ -27,7 +36,6 @@ def item(hand="", finding=None, reason="", notes=""):
         reason=reason,
         notes=notes,
         answered_at=NOW,
-        good_until=NOW + timedelta(days=90),
         finding=finding,
     )
 
@@ -74,8 +82,9 @@ def test_a_digest_is_of_the_value_and_not_of_its_order(data):
 
 
 def test_evidence_is_over_at_its_time_and_not_before():
-    plain = to_plain(item("green"))
+    plain = with_end(to_plain(item("green")), NOW.date())
     until = datetime.fromisoformat(plain["expires_at"])
+    assert until.date() == NOW.date() + timedelta(days=1)
     assert not is_over(plain, until - timedelta(seconds=1))
     assert is_over(plain, until)
     assert not is_over({"expires_at": None}, until)

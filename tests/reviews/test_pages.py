@@ -172,9 +172,11 @@ def test_the_monday_list_is_ordered_by_risk_says_what_to_do_and_asks_again(here)
     assert other.name not in shown
     assert "Look at who has access" in shown
     for role in ("viewer", "admin"):
-        customer = text(as_(make.member(here.account, role)).get(page("monday")))
-        assert "This list is for launch managers" in customer
-        assert "Lindgren Outdoor" not in customer
+        customer = as_(make.member(here.account, role))
+        assert customer.get(page("monday")).status_code == 404
+        assert customer.get(page("monday-csv")).status_code == 404
+        assert "Monday list" not in text(customer.get("/"))
+    assert 'href="/monday/"' in manager.get("/").content.decode()
     services.close_action(late, state="done", actor=here.admin)
     again = manager.get(page("monday"), {"about": "actions"})
     assert [line.is_done for line in again.context["lines"]] == [True]

@@ -7,10 +7,11 @@ from datetime import date, timedelta
 import pytest
 import time_machine
 from django.db import DatabaseError, transaction
+from django.test import Client
 from django.utils import timezone
 
 from accounts.erasure import erase_contact
-from accounts.models import AccountStatus, Contact
+from accounts.models import Account, AccountStatus, Contact
 from accounts.reviews import selectors, services
 from accounts.reviews.content import is_intact
 from accounts.reviews.models import (
@@ -153,7 +154,20 @@ def test_a_review_holds_from_the_day_of_the_second_signature(here):
     with time_machine.travel(timezone.now() + timedelta(days=3), tick=False):
         here.sign(Side.CUSTOMER, here.admin)
     assert here.review.status == ReviewStatus.SIGNED
-    assert here.review.good_until == ReviewSchedule.objects.get().next_on == held + timedelta(days=93)
+    until = held + timedelta(days=93)
+    assert here.review.good_until == ReviewSchedule.objects.get().next_on == until
+    # One day and no other, wherever it is read: what was signed first names none.
+    data = ReviewSnapshot.objects.get().data
+    assert ("good_until" in data, data["holds_days"]) == (False, 90)
+    by_hand = [one for one in selectors.with_expiry(here.review, data, timezone.now()) if one["by"] == "hand"]
+    assert by_hand
+    assert {one["last_day"] for one in by_hand} == {until}
+    browser = Client()
+    browser.force_login(here.manager)
+    shown = browser.get(f"/reviews/{here.review.ref}/").content.decode()
+    assert f"holds until {until}" in shown
+    assert f"Answers hold until</dt><dd>{until}" in shown
+    assert f"until {until + timedelta(days=1)}" not in shown
 
 
 @pytest.mark.parametrize("act", ["change", "delete"])
@@ -175,6 +189,47 @@ def test_nobody_signs_what_has_an_open_item_or_is_not_what_they_saw(here):
     with pytest.raises(StaleState, match="not the review that you were shown"):
         services.sign_review(here.review, side=Side.PROVIDER, actor=here.manager, seen=seen)
     assert not ReviewSignature.objects.exists()
+
+
+def test_a_signature_that_would_be_refused_is_not_offered_and_the_page_says_why(here):
+    browser = Client()
+
+    def shown(who, path=""):
+        browser.force_login(who)
+        return browser.get(f"/reviews/{here.review.ref}/{path}").content.decode()
+
+    provider, customer = f"/reviews/{here.review.ref}/sign-for-provider/", f"/reviews/{here.review.ref}/sign/"
+    page = shown(here.manager)
+    assert "Who does not know says so: amber, with the reason." in page
+    assert provider not in page
+    assert "It cannot be signed now" in shown(here.manager, "sign-for-provider/")
+    here.answer_all()
+    assert provider in shown(here.manager)
+    assert "It cannot be signed now" not in shown(here.manager, "sign-for-provider/")
+    here.sign(Side.PROVIDER, here.manager)
+    page = shown(here.manager)
+    assert "This side has signed. The other one is asked." in page
+    assert provider not in page
+    assert customer in shown(here.admin)
+
+
+def test_what_is_archived_offers_no_change_and_says_so(here):
+    Account.objects.filter(pk=here.account.pk).update(
+        status=AccountStatus.ARCHIVED, archived_at=timezone.now()
+    )
+    browser = Client()
+    browser.force_login(here.manager)
+    for path, act in (
+        (f"/reviews/{here.review.ref}/", "/change/"),
+        (f"/accounts/{here.account.ref}/contacts/", "/contacts/add/"),
+        (f"/contacts/{here.contact.ref}/", "Confirm as of today"),
+        (f"/accounts/{here.account.ref}/calendar/", "/calendar/add/"),
+        (f"/accounts/{here.account.ref}/reach/", "Ask the first person now"),
+        (f"/accounts/{here.account.ref}/actions/", "/actions/add/"),
+    ):
+        shown = browser.get(path).content.decode()
+        assert "It can be read, not changed." in shown, path
+        assert act not in shown, path
 
 
 def test_each_side_is_signed_by_its_own_people(here):
