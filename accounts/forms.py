@@ -22,7 +22,7 @@ from accounts.services import check_identity_url
 from accounts.tokens import networks_of, reach_of
 from portal.access import SCOPE_SAYS, SCOPES, SERVICE_SCOPES
 from portal.audit.services import record_flood, record_outside
-from portal.errors import Refused
+from portal.errors import Refused, in_time
 from portal.middleware import address_of
 from portal.zones import zone_names
 
@@ -80,9 +80,8 @@ class LogInForm(AuthenticationForm):
         wait_s = throttle.take_try(email, address, now=timezone.now())
         if wait_s > 0:
             record_flood("login.throttled", after={"mail_given": bool(email)})
-            minutes = max(1, round(wait_s / 60))
             raise ValidationError(
-                f"Too many tries with this mail address from here. Wait {minutes} min, then try again. "
+                f"Too many tries with this mail address from here. Come again {in_time(wait_s)}. "
                 "Nobody was locked out elsewhere.",
                 code="throttled",
             )

@@ -347,9 +347,15 @@ def _count(place: Account | Team, actor: User, now: datetime) -> None:
     """Refuse what is more than anybody needs; the place and the inviter are locked, so that it is exact."""
     members.lock_user(actor)
     where = Q(invitation__account=place) if isinstance(place, Account) else Q(invitation__team=place)
-    for counted, most, span, whose in (
-        (Q(by=actor), PER_INVITER_AN_HOUR, timedelta(hours=1), "You have sent"),
-        (where, PER_PLACE_A_DAY, timedelta(days=1), f"For {place} there were"),
+    for counted, most, span, says, whose in (
+        (Q(by=actor), PER_INVITER_AN_HOUR, timedelta(hours=1), "You have sent", "your log-in"),
+        (
+            where,
+            PER_PLACE_A_DAY,
+            timedelta(days=1),
+            f"For {place} there were",
+            f"{place}, for everybody who invites there together",
+        ),
     ):
         times = list(
             InvitationSent.objects.filter(counted, at__gt=now - span)
@@ -359,9 +365,10 @@ def _count(place: Account | Team, actor: User, now: datetime) -> None:
         if len(times) == most:
             wait = times[-1] + span - now
             raise TooOften(
-                f"{whose} {most} invitations in {'an hour' if span < timedelta(days=1) else 'a day'}, which is "
-                f"the most. Nothing was sent. The next one goes in {max(1, round(wait.total_seconds() / 60))} min.",
+                f"{says} {most} invitations in {'an hour' if span < timedelta(days=1) else 'a day'}, which is "
+                "the most. Nothing was sent.",
                 after_s=wait.total_seconds(),
+                whose=whose,
                 code="too_many_invitations",
             )
 

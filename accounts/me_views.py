@@ -33,7 +33,7 @@ from accounts.models import ApiToken
 from portal.access import Permission, PortalView, lacks_second_factor, must_have_second_factor
 from portal.audit.selectors import entries_of_user
 from portal.audit.services import record_outside
-from portal.errors import Refused, TryLater
+from portal.errors import Refused, TryLater, in_time
 from portal.middleware import address_of
 from portal.paging import keyset
 from portal.ui.me import links_for
@@ -125,7 +125,8 @@ class Prove(PortalView):
         wait_s = throttle.take_try(email, address, now=timezone.now())
         if wait_s > 0:
             raise TryLater(
-                f"Too many tries. Wait {max(1, round(wait_s / 60))} min, then try again.", after_s=wait_s
+                f"Too many tries with this mail address from here. Come again {in_time(wait_s)}.",
+                after_s=wait_s,
             )
         if authenticate(self.request, username=email, password=password) != self.user:
             record_outside("proof.failed", actor=self.user, subject=self.user)

@@ -90,6 +90,16 @@ def register() -> None:
             shown_to=lambda user: not user.is_operator,
         )
     )
+    register_nav(
+        NavItem(
+            "monday",
+            "Monday list",
+            "accounts:monday",
+            order=25,
+            shortcut="w",
+            shown_to=lambda user: bool(getattr(user, "is_in_team", False)),
+        )
+    )
     register_finder("accounts", _find_accounts, order=10)
     register_finder("contacts", _find_contacts, order=40)
     register_finder("teams", _find_teams, order=15)

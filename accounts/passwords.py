@@ -24,7 +24,7 @@ from accounts.models import ResetRequest, User
 from accounts.sessions import end_all_sessions
 from accounts.tokens import revoke_all_tokens
 from portal.audit.services import record, record_flood
-from portal.errors import Refused, TryLater
+from portal.errors import Refused, TryLater, in_time
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +80,9 @@ def ask_for_reset(email: str, *, address: str | None) -> None:
     if not may_ask:
         record_flood("password.reset_throttled")
         raise TryLater(
-            "Too many links were asked for from here. Wait a quarter of an hour, then try again.", after_s=900
+            "Too many links were asked for from your internet address, by everybody behind it together. "
+            f"Come again {in_time(900)}.",
+            after_s=900,
         )
     with transaction.atomic():
         # A row in any case, so that the work is the same; one above the limit of its mail names nobody.

@@ -36,7 +36,7 @@ from accounts.sessions import end_all_sessions, ref_of
 from portal import crypto
 from portal.access import must_have_second_factor
 from portal.audit.services import record, record_outside
-from portal.errors import NotPermitted, Refused, TryLater
+from portal.errors import NotPermitted, Refused, TryLater, in_time
 
 STEP_S = 30
 MOST_KEYS = 10
@@ -125,9 +125,9 @@ def _take_try(user: User) -> None:
     wait_s = throttle.take_code(user.ref, now=timezone.now())
     if wait_s > 0:
         record_outside("second_factor.throttled", actor=user, subject=user)
-        minutes = max(1, round(wait_s / 60))
         raise TryLater(
-            f"Too many tries with a second factor. Wait {minutes} min, then try again.", after_s=wait_s
+            f"Too many tries with a second factor of your log-in, from wherever they came. Come again {in_time(wait_s)}.",
+            after_s=wait_s,
         )
 
 

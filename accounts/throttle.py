@@ -125,5 +125,7 @@ def take_link(address: str | None, *, now: datetime) -> None:
     wait = _take([(key, LINKS_PER_ADDRESS)], now)
     if wait > 0:
         raise TooOften(
-            "Too many links that open nothing were tried. Wait a quarter of an hour.", after_s=wait
+            "Too many links that open nothing were tried from here.",
+            after_s=wait,
+            whose="your internet address, for everybody behind it together",
         )

@@ -20,7 +20,7 @@ from accounts.contacts.selectors import coverage_of, team_duty
 from accounts.forms import ConnectionForm
 from accounts.models import Account, AccountStatus, CloudConnection, Team
 from accounts.reviews import selectors as standings
-from portal.access import Can, Permission, PortalView
+from portal.access import Permission, PortalView, can_on_page
 from portal.account_sections import actions_for, sections_for, tabs_for
 from portal.audit.download import download
 from portal.audit.filters import NAMES as FILTER_NAMES
@@ -151,7 +151,9 @@ class AccountDetail(AccountPage):
                 "key": section.key,
                 "title": section.title,
                 "html": render_to_string(
-                    section.template, {"can": Can(self.granted), "account": account, **context}, request
+                    section.template,
+                    {"can": can_on_page(self.granted, account), "account": account, **context},
+                    request,
                 ),
             }
             for section, context in sections_for(self.user, account, self.granted)

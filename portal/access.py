@@ -323,6 +323,12 @@ def seen_by_team(
     return found.filter(**{f"{path}__in" if path else "pk__in": own.values("team_id")})
 
 
+def own_teams(user: Any) -> QuerySet[Any]:
+    """Return the team memberships of a user, as far as they count."""
+    rows: QuerySet[Any] = apps.get_model("accounts", "TeamMembership")._default_manager.order_by()
+    return rows.filter(user=user) if _enters_accounts(user) and _limit(user) is None else rows.none()
+
+
 def team_permissions(user: Any, team: Any) -> frozenset[Permission]:
     """Return everything that `user` may do in a team, read afresh in one query."""
     if not _enters_accounts(user) or _limit(user) is not None:
@@ -458,6 +464,29 @@ class Can:
         if permission is None:
             raise ImproperlyConfigured(f"can.{name}: there is no such permission in portal/access.py")
         return permission in self.granted
+
+
+# What changes something that an archived account only lets be read: its services refuse it (accounts/changes.py).
+_NOT_WHILE_ARCHIVED = frozenset(
+    {
+        _P.CONTACT_EDIT,
+        _P.CONTACT_REACH,
+        _P.ACTION_EDIT,
+        _P.CASE_OPEN,
+        _P.CASE_ANSWER,
+        _P.CASE_SETTLE,
+        _P.REVIEW_EDIT,
+        _P.REVIEW_SIGN,
+        _P.SIGN_OFF,
+        _P.CALENDAR_EDIT,
+    }
+)
+
+
+def can_on_page(granted: frozenset[Permission], account: Any) -> Can:
+    """Return the template's `can` on a page of an account (None: of no account): no button that would only be refused."""
+    is_archived = getattr(account, "status", "") == "archived"
+    return Can(granted - _NOT_WHILE_ARCHIVED if is_archived else granted)
 
 
 class Guard:
@@ -648,7 +677,7 @@ class PortalView(Guard, View, abstract=True):
     def render(self, template: str, *, status: int = 200, **context: Any) -> HttpResponse:
         """Return a page; `can` and `account` are in its context."""
         context.setdefault("account", self.account)
-        context.setdefault("can", Can(self.granted))
+        context.setdefault("can", can_on_page(self.granted, self.account))
         return render(cast(HttpRequest, self.request), template, context, status=status)
 
     def trouble(self, trouble: Trouble) -> HttpResponse:
@@ -661,7 +690,12 @@ class PortalView(Guard, View, abstract=True):
                 account=self.account,
                 after={"code": trouble.code, "method": self.request.method, "path": self.request.path[:200]},
             )
-        response = self.render(f"errors/{page_for(status)}.html", status=status, refusal=trouble.says)
+        response = self.render(
+            f"errors/{page_for(status)}.html",
+            status=status,
+            refusal=trouble.says,
+            retry_after_s=trouble.after_s if isinstance(trouble, TryLater) else None,
+        )
         if isinstance(trouble, TryLater):
             response["Retry-After"] = str(max(1, round(trouble.after_s)))
         return response
@@ -677,7 +711,7 @@ def refuse_unsound(request: HttpRequest) -> None:
     if any(_UNSOUND.search(value) for name in request.POST for value in request.POST.getlist(name)):
         raise Refused(
             "What was sent holds an invisible character that is no text: a null, or one that turns the direction of "
-            "writing. Nothing was changed. Type it anew.",
+            "writing. Nothing was changed. Type it again by hand; what was copied brings the character along.",
             code="null",
         )
 

@@ -69,7 +69,11 @@ from rest_framework.views import APIView
 from portal.access import TURNS, Guard, Permission, is_still_allowed, without_body
 from portal.audit.services import record_outside
 from portal.counting import count
+<<<<<<< HEAD
 from portal.errors import Malformed, NotPermitted, Refused
+=======
+from portal.errors import NotPermitted, Refused, in_time
+>>>>>>> 07f4275 (portal: Say whose limit it is and when to come again, and offer no button that is refused)
 from portal.models import IdempotentAnswer
 from portal.paging import MAX_LIMIT, keyset
 from portal.problems import (
@@ -315,9 +319,19 @@ class PortalAPIView(Guard, APIView, abstract=True):
             "RateLimit": f'"minute";r={max(0, left[nearer])};t={left_s}',
         }
         if left[nearer] < 0:
-            together = "with all tokens of this account" if is_service else "with all that you use together"
-            whose = together if nearer != who else "with this token or session"
-            raise Throttled(wait=left_s, detail=f"More than {limit} requests in a minute {whose}.")
+            together = (
+                "the account, with all of its tokens together"
+                if is_service
+                else "your log-in, with all tokens and sessions of yours together"
+            )
+            whose = together if nearer != who else "this token" if token is not None else "this session"
+            throttled = Throttled(
+                detail=f"More than {limit} requests in a minute. This is the limit of {whose}. "
+                f"Come again {in_time(left_s)}."
+            )
+            # Not handed in: the framework would add a sentence of its own.
+            throttled.wait = left_s
+            raise throttled
 
     # --- in and out --------------------------------------------------------------------------------------
 

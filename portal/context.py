@@ -9,7 +9,7 @@ from django.db.models import Value
 from django.http import HttpRequest
 from django.urls import reverse
 
-from portal.access import Can
+from portal.access import Can, own_teams
 from portal.alarms import engine_asleep, standstills_for
 from portal.middleware import is_here
 from portal.notify.selectors import MOST_COUNTED, notices_of
@@ -32,7 +32,10 @@ def _of(request: HttpRequest) -> dict[str, Any]:
     user = getattr(request, "user", None)
     known = user is not None and user.is_authenticated
     has_mailbox = settings.DESK_MODE and is_here(request)
-    amiss, unread = _at_a_glance(user) if known else (False, 0)
+    amiss, unread, in_team = _at_a_glance(user) if known else (False, 0, False)
+    if known:
+        # What decides which entries of the navigation somebody is shown (portal/ui/nav.py).
+        user.is_in_team = in_team  # type: ignore[union-attr]
     return {
         "can": Can(frozenset()),
         "request_id": getattr(request, "request_id", ""),
@@ -44,10 +47,13 @@ def _of(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _at_a_glance(user: Any) -> tuple[bool, int]:
-    """Return whether anything is amiss, and how many of the user's notices are unread (up to MOST_COUNTED + 1)."""
+def _at_a_glance(user: Any) -> tuple[bool, int, bool]:
+    """Return whether anything is amiss, how many of the user's notices are unread (up to MOST_COUNTED + 1), and whether
+    the user belongs to a team: one query.
+    """
     unread = notices_of(user).filter(read_at__isnull=True).order_by().values_list(Value("unread"))
     overdue, standing = signs_of_trouble()
-    signs = [sign for (sign,) in overdue.union(standing, unread[: MOST_COUNTED + 1], all=True)]
-    count = signs.count("unread")
-    return len(signs) > count, count
+    teams = own_teams(user).values_list(Value("team"))[:1]
+    signs = [sign for (sign,) in overdue.union(standing, unread[: MOST_COUNTED + 1], teams, all=True)]
+    count, in_team = signs.count("unread"), "team" in signs
+    return len(signs) > count + in_team, count, in_team

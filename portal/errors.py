@@ -5,6 +5,8 @@ Each carries a sentence for people: what happened, what is true now, what can be
 
 from __future__ import annotations
 
+import math
+
 
 class Trouble(Exception):
     """Base of the four kinds. `code` is a stable machine name, `says` the sentence that a person reads."""
@@ -39,8 +41,25 @@ class TryLater(Trouble):
         self.after_s = after_s
 
 
+def in_time(seconds: float) -> str:
+    """Return how long something takes from now on, in plain words: "in 40 seconds", "in 12 minutes", "in 2 hours"."""
+    for size, word in ((3600, "hour"), (60, "minute"), (1, "second")):
+        if seconds >= size or size == 1:
+            count = max(1, math.ceil(seconds / size))
+            return f"in {count} {word}{'' if count == 1 else 's'}"
+    raise AssertionError("unreachable")
+
+
 class TooOften(TryLater):
-    """More of this than anybody needs was asked for (429). `after_s` is when the next one is taken."""
+    """More of this than anybody needs was asked for (429). `after_s` is when the next one is taken.
+
+    `whose` says whose limit it is, as the rest of "This is the limit of …": people must know who else uses it up.
+    """
+
+    def __init__(self, says: str, *, after_s: float, whose: str, code: str = "") -> None:
+        super().__init__(
+            f"{says} This is the limit of {whose}. Come again {in_time(after_s)}.", after_s=after_s, code=code
+        )
 
 
 class InDoubt(Trouble):

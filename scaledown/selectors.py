@@ -106,6 +106,8 @@ class PlanPage:
     run_status: str | None
     rehearsal_ref: str | None
     copied_from_ref: str | None
+    why_not_start: str = ""
+    """Why an approved plan cannot be started now by the viewer, who may start runs; "" otherwise."""
 
 
 def status_now(plan: Plan, at: datetime) -> str:
@@ -126,7 +128,7 @@ def preview_of(plan: Plan) -> Preview | None:
 
 
 def plan_page(plan: Plan, *, viewer: User, granted: frozenset[Permission]) -> PlanPage:
-    """Return what a plan's page shows to `viewer`. At most 14 queries, whatever the plan holds."""
+    """Return what a plan's page shows to `viewer`. At most 14 queries, whatever the plan holds; 12 more where they may start it."""
     now = timezone.now()
     whole = Plan.objects.select_related("account", "connection", "event", "author", "copied_from").get(
         pk=plan.pk
@@ -150,6 +152,10 @@ def plan_page(plan: Plan, *, viewer: User, granted: frozenset[Permission]) -> Pl
         removed = approvals.rests_on_removed(request)
         if removed:
             problem = f"The approval rests on {', '.join(removed)}, who may no longer approve."
+    data = services.data_of(whole)
+    why_not_start = ""
+    if status == PlanStatus.APPROVED and Permission.RUN_START in granted and not problem and data is not None:
+        why_not_start = services.why_not_start(whole, data, actor=viewer, at=now)
     may_decide = status == PlanStatus.AWAITING_APPROVAL and request is not None and not why_not
     return PlanPage(
         ref=str(whole.ref),
@@ -169,7 +175,7 @@ def plan_page(plan: Plan, *, viewer: User, granted: frozenset[Permission]) -> Pl
         expires_at=whole.expires_at,
         digest=whole.digest,
         choice=services.choice_of(whole),
-        data=services.data_of(whole),
+        data=data,
         preview=preview_of(whole),
         decisions=tuple(
             DecisionShown(one.side, one.decision, one.by_name, one.role, one.reason, one.at, one.rests_on)
@@ -179,7 +185,8 @@ def plan_page(plan: Plan, *, viewer: User, granted: frozenset[Permission]) -> Pl
         may_decide=may_decide,
         why_not_decide=why_not,
         approval_problem=problem,
-        acts=_acts(status, granted, may_decide=may_decide, sound=not problem),
+        acts=_acts(status, granted, may_decide=may_decide, sound=not problem and not why_not_start),
+        why_not_start=why_not_start,
         run_ref=str(run[0]) if run else None,
         run_status=run[1] if run else None,
         rehearsal_ref=str(rehearsal[0]) if rehearsal else None,

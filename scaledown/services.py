@@ -524,6 +524,26 @@ def start_run(
     return run
 
 
+def why_not_start(plan: Plan, data: PlanData, *, actor: User, at: datetime) -> str:
+    """Return why this person cannot start an approved plan now, or "": what `start_run` would refuse.
+
+    A freeze that the person may override is no such reason: it takes a written one. At most twelve queries.
+    """
+    if data.window_end is not None and at >= data.window_end:
+        return "The change window of this plan is over. Copy it with a new one."
+    try:
+        _check_approval(plan, actor)
+    except Refused as refusal:
+        return refusal.says
+    begins = max(at, data.window_start or at)
+    if choice_of(plan).needs_contacts and (says := someone.missing(plan.account, begins, someone.BEGINS)):
+        return says
+    frozen = freezes.at(plan.account, begins)
+    if frozen and not access.can(actor, Permission.OVERRIDE, plan.account):
+        return f"{frozen[-1].says} Start it after that, or have a lead override it."
+    return ""
+
+
 def _check_approval(plan: Plan, actor: User) -> None:
     request = approvals.approved_request(SUBJECT, plan.ref, plan.digest)
     if request is None:

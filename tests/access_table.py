@@ -41,6 +41,7 @@ EDITORS = VIEWERS - {"viewer"}
 APPROVERS = EDITORS - {"editor"}
 CUSTOMER_APPROVERS = frozenset({"approver", "admin"})
 TEAM = frozenset({"launch_manager", "lead"})
+IN_A_TEAM = frozenset({*TEAM, "other_launch_manager"})
 EXPORTERS = frozenset({"admin", *TEAM})
 LEADS = frozenset({"lead"})
 ROLES = ("viewer", "editor", "approver", "admin", "launch_manager", "lead")
@@ -104,8 +105,13 @@ _CASE = {"summary": "It does not drain", "severity": "safe_waiting"}
 
 
 def _order(world: Any) -> dict[str, str]:
-    contact = world.once("contact", lambda: make.contact(world.account))
-    return {"contact": str(contact.ref), "order": "Put it back.", "check": "agreed_check"}
+    contact = world.once("decider", lambda: make.contact(world.account, authority="technical"))
+    return {
+        "contact": str(contact.ref),
+        "kind": "put_back",
+        "order": "Put it back.",
+        "check": "agreed_check",
+    }
 
 
 _WEBHOOK = {"url": "https://hooks.shop.example/in", "envelope": "standard"}
@@ -720,8 +726,8 @@ def _webhook(world: Any) -> Any:
 
 ROWS |= {
     # reviews, action items, the week, a team's quarter
-    ("accounts:monday", "GET"): Row(kind="list"),
-    ("accounts:monday-csv", "GET"): Row(kind="list"),
+    ("accounts:monday", "GET"): Row(IN_A_TEAM, kind="personal", denied=404),
+    ("accounts:monday-csv", "GET"): Row(IN_A_TEAM, kind="personal", denied=404),
     ("accounts:review-list", "GET"): Row(VIEWERS),
     ("accounts:review-begin", "GET"): Row(TEAM),
     ("accounts:review-begin", "POST"): Row(TEAM, body={}, answers=PAST_THE_GATE),

@@ -24,7 +24,7 @@ from accounts.calendar.forms import EntryForm, now_in, typed
 from accounts.calendar.ical import calendar_of
 from accounts.calendar.models import CalendarEntry, CalendarFeed
 from accounts.calendar.times import by_day, clock_changes, day_span, in_weeks, monday_of
-from accounts.models import Account, Team
+from accounts.models import Account, AccountStatus, Team
 from accounts.proof import RAN_OUT, ask_for_it, is_fresh
 from accounts.reviews.views import add_refusal
 from accounts.views import AccountPage
@@ -212,7 +212,11 @@ class EntryEdit(AccountPage):
         return self.show(
             "accounts/calendar/entry_detail.html",
             entry=entry,
-            form=form if Permission.CALENDAR_EDIT in self.granted and not entry.cancelled_at else None,
+            form=form
+            if Permission.CALENDAR_EDIT in self.granted
+            and not entry.cancelled_at
+            and self.account.status == AccountStatus.ACTIVE
+            else None,
             cancel_url=reverse("accounts:calendar-entry-cancel", args=[entry.ref]),
             back_url=reverse("accounts:calendar", args=[self.account.ref]),
             back_label="Calendar",
@@ -520,4 +524,8 @@ class Feed(PortalView):
         except (RedisError, OSError):
             return
         if by_feed > READS_PER_FEED or by_address > READS_PER_ADDRESS:
-            raise TooOften("This feed is read too often. Once in a few minutes is enough.", after_s=900)
+            raise TooOften(
+                "This feed is read too often. Once in a few minutes is enough.",
+                after_s=READ_WINDOW_S,
+                whose="this feed" if by_feed > READS_PER_FEED else "the address that asks",
+            )

@@ -127,16 +127,30 @@ def _count(contact: Contact, actor: User | None, now: datetime) -> None:
     if actor is None:
         return
     made = ContactLink.objects.exclude(asked_by_ref="")
-    if made.filter(contact=contact, made_at__gt=now - timedelta(days=1)).count() >= PER_CONTACT_A_DAY:
-        raise TooOften(
+    limits = (
+        (
+            {"contact": contact},
+            PER_CONTACT_A_DAY,
+            timedelta(days=1),
             f"{contact.name} was mailed {PER_CONTACT_A_DAY} links within a day. Call instead. Nothing was sent.",
-            after_s=3600,
+            "this contact, whoever sends",
+        ),
+        (
+            {"contact__account": contact.account_id},
+            PER_ACCOUNT_AN_HOUR,
+            timedelta(hours=1),
+            f"{PER_ACCOUNT_AN_HOUR} links were mailed for this account within an hour. Nothing was sent.",
+            "the account, for everybody who works on it together",
+        ),
+    )
+    for counted, most, span, says, whose in limits:
+        times = list(
+            made.filter(**counted, made_at__gt=now - span)
+            .order_by("-made_at")
+            .values_list("made_at", flat=True)[:most]
         )
-    recent = made.filter(contact__account=contact.account_id, made_at__gt=now - timedelta(hours=1))
-    if recent.count() >= PER_ACCOUNT_AN_HOUR:
-        raise TooOften(
-            "Too many links were mailed for this account. Wait an hour. Nothing was sent.", after_s=3600
-        )
+        if len(times) == most:
+            raise TooOften(says, after_s=(times[-1] + span - now).total_seconds(), whose=whose)
 
 
 def link_of(token: str, *, now: datetime) -> ContactLink | None:

@@ -107,11 +107,17 @@ def start_reach(
             code="reach_running",
         )
     now = timezone.now()
-    begun = Reach.objects.filter(account=locked, started_at__gt=now - timedelta(hours=1)).count()
-    if begun >= MOST_AN_HOUR:
+    begun = list(
+        Reach.objects.filter(account=locked, started_at__gt=now - timedelta(hours=1))
+        .order_by("-started_at")
+        .values_list("started_at", flat=True)[:MOST_AN_HOUR]
+    )
+    if len(begun) == MOST_AN_HOUR:
         raise TooOften(
-            f"Somebody of this account was to be reached {begun} times within an hour. Call them instead. Nobody was asked.",
-            after_s=600,
+            f"Somebody of this account was to be reached {MOST_AN_HOUR} times within an hour. Call them instead. "
+            "Nobody was asked.",
+            after_s=(begun[-1] + timedelta(hours=1) - now).total_seconds(),
+            whose="the account, for everybody who works on it together",
         )
     people = whom_to_ask(locked, role, now, with_asleep=with_asleep)
     if not people:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import template
 from django.forms import (
@@ -93,6 +94,17 @@ def when(at: datetime | None, style: str = "relative", none: str = "not yet") ->
         utc.isoformat(timespec="seconds"),
         style,
         text,
+    )
+
+
+@register.simple_tag
+def when_there(at: datetime, zone: str) -> SafeString:
+    """Show a moment in the zone of whoever the page is for and has no log-in, as the mails to them do. No script changes it."""
+    local = at.astimezone(ZoneInfo(zone))
+    return format_html(
+        '<time datetime="{}">{}</time>',
+        at.astimezone(UTC).isoformat(timespec="seconds"),
+        f"{local:%Y-%m-%d %H:%M %Z}",
     )
 
 

@@ -187,7 +187,7 @@ class PlanStart(PlanPageView):
 
     def _ask(self, plan: Plan, *, problem: str = "", status: int = 200) -> HttpResponse:
         page = plan_page(plan, viewer=self.user, granted=self.granted)
-        if page.data is None or "start" not in page.acts:
+        if page.data is None or ("start" not in page.acts and not page.why_not_start):
             if not problem:
                 raise StaleState(
                     f"“{plan.title}” is {page.status_label.lower()}. Only an approved plan can be started.",

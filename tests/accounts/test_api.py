@@ -376,6 +376,7 @@ def test_the_rate_limit_is_told_and_kept(api, monkeypatch):
     third = api.get("/api/v1/me")
     assert third.status_code == 429
     assert int(third["Retry-After"]) >= 1
+    assert "This is the limit of this token. Come again in " in third.json()["detail"]
 
 
 def test_many_tokens_of_one_person_share_a_limit(api, monkeypatch):
@@ -383,7 +384,12 @@ def test_many_tokens_of_one_person_share_a_limit(api, monkeypatch):
     tokens = [make.bearer(make.token(api.user)) for _ in range(4)]
     answers = [Client().get("/api/v1/me", **token) for token in tokens]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
-    assert "all that you use together" in answers[-1].json()["detail"]
+    says = answers[-1].json()["detail"]
+    assert (
+        "This is the limit of your log-in, with all tokens and sessions of yours together. Come again in "
+        in says
+    )
+    assert "Expected available" not in says
     assert answers[0]["RateLimit"].startswith('"minute";r=2;')
     elsewhere = make.bearer(make.token(make.member(api.account, "viewer")))
     assert Client().get("/api/v1/me", **elsewhere).status_code == 200

@@ -161,10 +161,16 @@ def test_the_page_of_the_start_says_what_is_in_the_way(here, client):
     shown = page(client.get(url("plan-start", plan)))
     assert "A freeze is in the way" in shown
     assert "“Black Friday”" in shown
+    assert "Take out and delete" not in shown
+    plan_page = client.get(url("plan-detail", plan)).content.decode()
+    assert "have a lead override it" in plan_page
+    assert url("plan-start", plan) not in plan_page
     body = {"digest": plan.digest, "typed_name": "3 servers"}
     refused = client.post(url("plan-start", plan), body)
     assert "Nothing was started" in page(refused, 422)
     client.force_login(lead_of(here))
+    assert url("plan-start", plan) in client.get(url("plan-detail", plan)).content.decode()
+    assert "Take out and delete" in page(client.get(url("plan-start", plan)))
     assert client.post(url("plan-start", plan), {**body, "reason": REASON}).status_code == 302
 
 

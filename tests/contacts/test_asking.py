@@ -6,6 +6,7 @@ import json
 import re
 from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes, policy
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.apps import apps
@@ -217,8 +218,23 @@ def test_a_link_that_ended_says_the_same_to_all_and_names_nobody(account, manage
 
 def test_trying_links_at_will_is_held_back(monkeypatch):
     monkeypatch.setattr("accounts.throttle.LINKS_PER_ADDRESS", 3)
-    answers = [Client().get(f"/about-me/ssk_{number}/").status_code for number in range(5)]
-    assert answers == [404, 404, 404, 429, 429]
+    answers = [Client().get(f"/about-me/ssk_{number}/") for number in range(5)]
+    assert [one.status_code for one in answers] == [404, 404, 404, 429, 429]
+    says = answers[-1].content.decode()
+    assert (
+        "the limit of your internet address, for everybody behind it together. Come again in 15 minutes"
+        in says
+    )
+    assert "Wait a minute" not in says
+
+
+def test_the_page_of_a_link_has_the_times_of_the_mail(maja, manager):
+    Contact.objects.filter(pk=maja.pk).update(time_zone="Asia/Tokyo")
+    path = link_to(maja, "see", manager)
+    ends = ContactLink.objects.get().expires_at.astimezone(ZoneInfo("Asia/Tokyo"))
+    shown = Client().get(path).content.decode()
+    assert f"{ends:%Y-%m-%d %H:%M} JST" in shown
+    assert " UTC" not in shown
 
 
 def test_nobody_is_mailed_at_will(account, manager, maja, monkeypatch):

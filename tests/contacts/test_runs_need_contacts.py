@@ -175,6 +175,21 @@ def test_a_run_that_waits_for_its_window_does_not_begin_either():
     assert machine.status is RunStatus.RUNNING
 
 
+def test_the_start_that_would_be_refused_is_shown_with_its_reason_and_the_way_to_what_is_missing(here):
+    plan = approved(here, needs_contacts=True)
+    browser = Client()
+    browser.force_login(here.manager)
+    shown = browser.get(url("plan-detail", plan)).content.decode()
+    assert "begins only while there is somebody to call" in shown
+    assert url("plan-start", plan) not in shown
+    shown = browser.get(url("plan-start", plan)).content.decode()
+    assert f"/accounts/{here.account.ref}/coverage/" in shown
+    assert "Take out and delete" not in shown
+    proven(here.account, name="Maja", email="m@x.example", phone="+46701234561", roles=["primary"])
+    proven(here.account, name="Astrid", email="a@x.example", phone="+46701234562", roles=["technical"])
+    assert url("plan-start", plan) in browser.get(url("plan-detail", plan)).content.decode()
+
+
 def test_it_is_asked_for_in_the_step_about_safety(here):
     browser = Client()
     browser.force_login(here.manager)

@@ -288,8 +288,12 @@ def test_one_at_a_time_and_a_stop_ends_it(account, jonas, people):
 def test_nobody_is_rung_at_will(account, jonas, people):
     for _ in range(services.MOST_AN_HOUR):
         services.stop_reach(start(account, jonas), actor=jonas)
-    with pytest.raises(TooOften, match="Call them instead"):
+    Reach.objects.update(started_at=timezone.now() - timedelta(minutes=48, seconds=30))
+    with pytest.raises(TooOften, match="Call them instead") as refused:
         start(account, jonas)
+    assert refused.value.says.endswith(
+        "This is the limit of the account, for everybody who works on it together. Come again in 12 minutes."
+    )
     Reach.objects.update(started_at=timezone.now() - timedelta(hours=2))
     assert start(account, jonas).state == ReachState.RUNNING
 

@@ -12,6 +12,8 @@ from django import forms
 from django.template import Context, Template
 from django.template.loader import get_template, render_to_string
 
+from portal.errors import in_time
+from portal.templatetags import ui
 from portal.templatetags.ui import duration, share
 from portal.ui import nav
 from portal.ui.lanes import Lane
@@ -314,3 +316,24 @@ def test_the_style_guide_is_a_page_of_the_desk_only(settings, rf):
     settings.DESK_MODE = False
     with pytest.raises(Http404):
         styleguide(request)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "says"),
+    [
+        (0.2, "in 1 second"),
+        (59, "in 59 seconds"),
+        (60, "in 1 minute"),
+        (61, "in 2 minutes"),
+        (3599, "in 60 minutes"),
+        (3601, "in 2 hours"),
+    ],
+)
+def test_when_to_come_again_is_said_in_plain_words_and_never_too_soon(seconds, says):
+    assert in_time(seconds) == says
+
+
+def test_who_has_no_log_in_reads_times_in_the_zone_of_the_mail():
+    shown = ui.when_there(datetime(2026, 11, 27, 15, 30, tzinfo=UTC), "Europe/Stockholm")
+    assert ">2026-11-27 16:30 CET<" in shown
+    assert "data-when" not in shown
