@@ -330,7 +330,7 @@ class PortalAPIView(Guard, APIView, abstract=True):
                 f"Come again {in_time(left_s)}."
             )
             # Not handed in: the framework would add a sentence of its own.
-            throttled.wait = left_s
+            throttled.wait = left_s  # type: ignore[attr-defined]
             raise throttled
 
     # --- in and out --------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0019_reach"),
+        ("accounts", "0020_contact_language_longer"),
     ]
 
     operations = [
