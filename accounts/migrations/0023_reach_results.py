@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0020_contact_language_longer"),
+        ("accounts", "0022_disowned_is_no_returned_mail"),
     ]
 
     operations = [
