@@ -69,11 +69,7 @@ from rest_framework.views import APIView
 from portal.access import TURNS, Guard, Permission, is_still_allowed, without_body
 from portal.audit.services import record_outside
 from portal.counting import count
-<<<<<<< HEAD
-from portal.errors import Malformed, NotPermitted, Refused
-=======
-from portal.errors import NotPermitted, Refused, in_time
->>>>>>> 07f4275 (portal: Say whose limit it is and when to come again, and offer no button that is refused)
+from portal.errors import Malformed, NotPermitted, Refused, in_time
 from portal.models import IdempotentAnswer
 from portal.paging import MAX_LIMIT, keyset
 from portal.problems import (

@@ -11,8 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
+from typing import Any
 
 from django.conf import settings
+from django.db.models import QuerySet
 
 from accounts.contacts.models import ChannelProof, ProvenKind
 from accounts.models import Contact
@@ -52,7 +54,7 @@ class Standing:
 UNPROVEN = Standing()
 
 
-def digests_of(contact: Contact, kind: str, value: str) -> list[str]:
+def digests_of(contact: Any, kind: str, value: str) -> list[str]:
     """Return the keyed hashes of a value, by the present key first and then by the ones that it replaced."""
     text = f"{contact.ref}\n{kind}\n{value.strip().lower()}".encode()
     keys = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
@@ -64,27 +66,31 @@ def digest_of(contact: Contact, kind: str, value: str) -> str:
     return digests_of(contact, kind, value)[0]
 
 
-def numbers_of(contact: Contact) -> list[str]:
+def numbers_of(contact: Any) -> list[str]:
     """Return a contact's numbers, the best first."""
     return [number for number in (contact.phone, *contact.more_phones) if number]
 
 
-def standings(contacts: Iterable[Contact], *, with_names: bool = False) -> dict[int, Standing]:
+def standings(
+    contacts: Iterable[Any], *, with_names: bool = False, among: QuerySet[Contact] | None = None
+) -> dict[int, Standing]:
     """Return what is proven of each contact, by its key: one query for all of them. Doubtful proofs count for nothing.
 
-    `with_names` opens who logged each proof, which takes one query more.
+    `contacts` are contacts, or rows with what is asked of them here. `with_names` opens who logged each proof, which takes
+    one query more. `among` are the contacts as a queryset, where naming each of thousands would cost more than the answer.
     """
     rows = {contact.pk: contact for contact in contacts}
     if not rows:
         return {}
     proofs: dict[int, dict[tuple[str, str], ChannelProof]] = {}
-    found = ChannelProof.objects.filter(contact__in=list(rows), is_doubtful=False).order_by("pk")
+    whose: Any = list(rows) if among is None else among.order_by().values("pk")
+    found = ChannelProof.objects.filter(contact__in=whose, is_doubtful=False).order_by("pk")
     for proof in found if with_names else found.sealed():
         proofs.setdefault(proof.contact_id, {})[proof.kind, proof.value_digest] = proof
     return {pk: _standing(contact, proofs.get(pk, {}), with_names) for pk, contact in rows.items()}
 
 
-def _standing(contact: Contact, proofs: Mapping[tuple[str, str], ChannelProof], with_names: bool) -> Standing:
+def _standing(contact: Any, proofs: Mapping[tuple[str, str], ChannelProof], with_names: bool) -> Standing:
     if not proofs:
         return Standing(is_shared_mailbox=contact.is_shared_mailbox)
 

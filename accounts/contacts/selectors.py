@@ -314,16 +314,43 @@ def people_of(accounts: Sequence[Account], at: datetime) -> dict[int, list[cover
     duties = _duties(accounts, at)
     # Whoever is called for nothing meets no rule.
     called = ~Q(roles=[]) | Q(pk__in=list(duties)) if duties else ~Q(roles=[])
-    contacts = list(Contact.objects.filter(called, account__in=accounts).order_by("escalation_order", "pk"))
-    proven = standings(contacts)
+    rows = Contact.objects.filter(called, account__in=accounts).order_by("escalation_order", "pk")
+    # Rows instead of models: an account may list thousands, of whom a dozen columns are asked.
+    contacts: list[Any] = list(rows.values_list(*_ASKED, named=True))
+    proven = standings(contacts, among=rows)
     found: dict[int, list[coverage.Person]] = {account.pk: [] for account in accounts}
     for contact in contacts:
         found[contact.account_id].append(_person(contact, proven[contact.pk], duties.get(contact.pk, {}), at))
     return found
 
 
+_ASKED = (
+    "pk",
+    "ref",
+    "account_id",
+    "name",
+    "roles",
+    "email",
+    "phone",
+    "more_phones",
+    "is_shared_mailbox",
+    "bouncing_since",
+    "disowned_at",
+    "time_zone",
+    "hours",
+    "weekly_hours",
+    "days_off",
+    "holidays_country",
+    "holidays_subdivision",
+    "valid_from",
+    "valid_until",
+    "escalation_order",
+    "role_orders",
+)
+
+
 def _person(
-    contact: Contact, proven: Standing, duty: Mapping[str, list[tuple[datetime, datetime]]], at: datetime
+    contact: Any, proven: Standing, duty: Mapping[str, list[tuple[datetime, datetime]]], at: datetime
 ) -> coverage.Person:
     return coverage.Person(
         name=contact.name,
@@ -332,7 +359,8 @@ def _person(
         has_phone=bool(contact.phone),
         has_mail=bool(contact.email) and contact.disowned_at is None,
         is_bouncing=contact.bouncing_since is not None,
-        is_valid=is_valid_on(contact, at.astimezone(ZoneInfo(contact.time_zone)).date()),
+        is_valid=contact.valid_from is contact.valid_until is None
+        or is_valid_on(contact, at.astimezone(ZoneInfo(contact.time_zone)).date()),
         proven_at=proven.person_at,
         order=order_for(contact, ContactRole.PRIMARY),
         duty=duty,

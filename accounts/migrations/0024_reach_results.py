@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0022_disowned_is_no_returned_mail"),
+        ("accounts", "0023_feed_ends_with_its_token"),
     ]
 
     operations = [

@@ -32,6 +32,6 @@ def fill(apps: Any, schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0023_reach_results")]
+    dependencies = [("accounts", "0024_reach_results")]
 
     operations = [migrations.RunPython(fill, migrations.RunPython.noop, elidable=True)]
