@@ -106,7 +106,9 @@ def _write(entry: CalendarEntry, fields: Mapping[str, Any], actor: User) -> None
         raise Refused(
             "Maintenance is of a provider: name it, and the region if it is of one.", code="no_provider"
         )
-    if entry.is_team_only and entry.account is not None:
+    if entry.is_team_only:
+        if entry.account is None:
+            raise Refused("What a team enters for its accounts is seen by them.", code="hidden_of_team")
         if Permission.TEAM_NOTES not in permissions_on(actor, entry.account):
             raise NotPermitted("Only launch managers keep an entry from the customer.", code="not_permitted")
         if entry.kind in (CalendarKind.FREEZE, CalendarKind.WINDOW, CalendarKind.MAINTENANCE):
@@ -154,8 +156,21 @@ def _recorded(entry: CalendarEntry) -> dict[str, Any]:
     }
 
 
-def _record(what: str, entry: CalendarEntry, actor: User, **more: Any) -> None:
-    record(what, actor=actor, account=entry.account, subject=entry, subject_label=entry.title, **more)
+def _record(
+    what: str, entry: CalendarEntry, actor: User, *, was_hidden: bool | None = None, **more: Any
+) -> None:
+    """Put a change on record and tell it; what only the team sees stands there under a kind that only the team reads."""
+    kept: dict[str, Any] = {"actor": actor, "account": entry.account, "subject": entry}
+    if entry.is_team_only or was_hidden:
+        record(f"team_{what}", subject_label=entry.title, **kept, **more)
+        if was_hidden and not entry.is_team_only:
+            # For the customer it begins here; what it was before is not told.
+            what, more = "calendar.entered", {"after": _recorded(entry)}
+            record(what, subject_label=entry.title, **kept, **more)
+        elif was_hidden is False:
+            record("calendar.withdrawn", subject_label=more["before"]["title"], **kept)
+    else:
+        record(what, subject_label=entry.title, **kept, **more)
     told: dict[str, Any] = {"data": {"kind": entry.kind, "scope": entry.scope}, "actor": actor}
     if entry.account is not None:
         if not entry.is_team_only:
@@ -199,7 +214,7 @@ def change_entry(entry: CalendarEntry, changes: Mapping[str, Any], *, actor: Use
         stored.sequence += 1
         check_row(stored)
         stored.save()
-        _record("calendar.changed", stored, actor, before=before, after=after)
+        _record("calendar.changed", stored, actor, was_hidden=was_hidden, before=before, after=after)
     return CalendarEntry.objects.select_related("account", "team").get(pk=stored.pk)
 
 

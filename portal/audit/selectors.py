@@ -13,13 +13,16 @@ from portal.audit.models import AuditEntry
 
 # What the team writes for itself. An entry is of the account, whose customers read it too.
 TEAM_ONLY_FIELDS = frozenset({"team_notes"})
+# Whole entries that are the team's own have a kind of their own, so that the index alone tells them from the others.
+TEAM_ONLY_KINDS = "team_calendar."
 # An invitation is told by its mail address, which is shown to those who manage the members, as on every other page.
 _INVITATION = "accounts.invitation"
 
 
-def entries_of_account(account: Any) -> QuerySet[AuditEntry]:
-    """Return everything on record about one account."""
-    return AuditEntry.objects.filter(account_ref=account.ref)
+def entries_of_account(account: Any, granted: Set[Permission]) -> QuerySet[AuditEntry]:
+    """Return what is on record about one account for a reader with these rights: without what the team keeps to itself."""
+    rows = AuditEntry.objects.filter(account_ref=account.ref)
+    return rows if Permission.TEAM_NOTES in granted else rows.exclude(what__startswith=TEAM_ONLY_KINDS)
 
 
 def entries_of_installation() -> QuerySet[AuditEntry]:
@@ -29,9 +32,14 @@ def entries_of_installation() -> QuerySet[AuditEntry]:
 
 def entries_of_user(user: Any) -> QuerySet[AuditEntry]:
     """Return what one user did, newest first; of accounts only those that the user may see now."""
-    seen = visible_to(user, apps.get_model("accounts", "Account"), Permission.AUDIT_VIEW).values("ref")
+    account = apps.get_model("accounts", "Account")
+    seen = visible_to(user, account, Permission.AUDIT_VIEW).values("ref")
+    of_team = visible_to(user, account, Permission.TEAM_NOTES).values("ref")
     own = AuditEntry.objects.filter(actor_ref=str(user.ref))
-    return own.filter(Q(account_ref__isnull=True) | Q(account_ref__in=seen)).order_by("-id")
+    return own.filter(
+        Q(account_ref__isnull=True)
+        | Q(account_ref__in=seen) & (~Q(what__startswith=TEAM_ONLY_KINDS) | Q(account_ref__in=of_team))
+    ).order_by("-id")
 
 
 def for_reader(entry: AuditEntry, granted: Set[Permission]) -> AuditEntry:

@@ -152,7 +152,7 @@ def test_a_deep_page_of_contacts_reads_about_a_page_of_rows(full, order, index):
 
 
 def test_a_deep_page_of_the_audit_reads_about_a_page_of_rows(full):
-    plan = deep(entries_of_account(full.largest), "-id", 1_200, {})
+    plan = deep(entries_of_account(full.largest, frozenset()), "-id", 1_200, {})
     assert "audit_account_narrowed" in indexes_in(plan)
     assert rows_read(plan, "audit_auditentry") <= 27
 
@@ -167,7 +167,7 @@ def test_entries_that_are_rare_are_looked_for_in_the_index_alone():
         {"q": "nothing like it"},
         {"from": "2001-01-01", "to": "2001-01-02"},
     ):
-        rows = filter_of(wanted).rows(entries_of_account(full.largest))
+        rows = filter_of(wanted).rows(entries_of_account(full.largest, frozenset()))
         with CaptureQueriesContext(connection) as seen:
             assert keyset(rows, {}, order="-id", late=True).rows == []
         (query,) = [one["sql"] for one in seen]
@@ -183,7 +183,7 @@ def test_entries_that_are_rare_are_looked_for_in_the_index_alone():
 
 
 def test_the_same_entries_are_found_late_or_not(full):
-    rows = filter_of({"what": "contact"}).rows(entries_of_account(full.largest))
+    rows = filter_of({"what": "contact"}).rows(entries_of_account(full.largest, frozenset()))
     cursor, pages = "", 0
     while pages < 3:
         asked = {"limit": "7", "cursor": cursor}
