@@ -6,7 +6,7 @@ import re
 
 from portal.errors import Refused
 
-_ADDRESS = re.compile(r"://|www\.|@|\w{2,}\.[^\W\d_]{2,}", re.IGNORECASE)
+_ADDRESS = re.compile(r"://|www\.|@|\w\w\.[^\W\d_]{2}", re.IGNORECASE)
 LONGEST_NAME = 80
 
 

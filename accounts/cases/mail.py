@@ -7,21 +7,29 @@ Sources: RFC 5322, RFC 3834 (what not to answer), RFC 2919 (lists).
 from __future__ import annotations
 
 import base64
+import codecs
 import hmac
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from email import policy
-from email.message import EmailMessage
+from email.message import Message
 from email.parser import BytesParser
 from email.utils import getaddresses
 from hashlib import sha256
-from html.parser import HTMLParser
+from html import unescape
 from uuid import UUID
 
 MOST_BYTES = 256 * 1024
 LONGEST_TEXT = 20_000
+LONGEST_HTML = 100_000
+# Headers as mail systems write them are far below these, and the standard library's parsers of them take a minute where a
+# stranger writes some ten thousand quotes.
+LONGEST_HEADERS = 64 * 1024
+LONGEST_PART_HEADER = 2000
 MOST_PARTS = 50
+# Of these a few letters become a text that takes minutes, or one that is no letter of anybody.
+_NO_CHARSETS = frozenset({"punycode", "idna", "unicode_escape", "raw_unicode_escape", "undefined"})
 _AUTO_PRECEDENCE = frozenset({"bulk", "junk", "list", "auto_reply"})
 _TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
@@ -37,9 +45,12 @@ _REFERENCE = re.compile(r"<([^<>\s]{1,250})>")
 _ADDRESS = r"[A-Za-z0-9.!#$%&'*+/?^_`{|}~=-]{1,64}@[A-Za-z0-9.-]{1,190}"
 _COMMENT = r"\([^()<>@,;:\"\\]*\)"
 _FROM = re.compile(
-    rf"(?:(?:\"(?:[^\"\\]|\\.)*\"|{_COMMENT}|[^\"<>@,;:()\[\]\\])*<(?P<named>{_ADDRESS})>|(?P<alone>{_ADDRESS}))\s*(?:{_COMMENT})?"
+    rf"(?:(?:\"(?:[^\"\\]|\\.)*+\"|{_COMMENT}|[^\"<>@,;:()\[\]\\]++)*+<(?P<named>{_ADDRESS})>|(?P<alone>{_ADDRESS}))\s*(?:{_COMMENT})?"
 )
 _LONGEST_FROM = 1000
+
+
+NO_CASE = "This mail answers no support case that there is. Use “reply” on a mail about the case, or answer on the case's page."
 
 
 class NotTaken(Exception):
@@ -62,17 +73,24 @@ class Incoming:
     attachments: int
 
 
-def read_mail(raw: bytes, *, own: Collection[str] = ()) -> Incoming:
+def read_mail(
+    raw: bytes,
+    *,
+    own: Collection[str] = (),
+    answers: Callable[[Sequence[str], Sequence[str]], bool] | None = None,
+) -> Incoming:
     """Return what a raw RFC 5322 message says, without quotes, signature and attachments.
 
-    `own` are addresses that are the portal's (a mail from one is a loop). Raises NotTaken.
+    `own` are addresses that are the portal's (a mail from one is a loop). `answers` is asked with the addresses that it
+    went to and the Message-IDs that it refers to: for a mail that answers nothing of ours, its text is not read. Raises
+    NotTaken.
     """
     if len(raw) > MOST_BYTES:
         raise NotTaken(
             "too_large", f"A mail of more than {MOST_BYTES // 1024} KB is not taken in. Send the text alone."
         )
     try:
-        return _read(raw, {one.lower() for one in own})
+        return _read(raw, {one.lower() for one in own}, answers)
     except NotTaken:
         raise
     except Exception:  # noqa: BLE001 - the library's parser raises whatever it stumbles over in a hostile mail
@@ -81,12 +99,29 @@ def read_mail(raw: bytes, *, own: Collection[str] = ()) -> Incoming:
         ) from None
 
 
-def _read(raw: bytes, own: set[str]) -> Incoming:
-    mail = BytesParser(policy=policy.default).parsebytes(raw)
-    if not isinstance(mail, EmailMessage) or not mail.keys():
+def _read(
+    raw: bytes, own: set[str], answers: Callable[[Sequence[str], Sequence[str]], bool] | None
+) -> Incoming:
+    head = re.split(rb"\r?\n\r?\n", raw[: LONGEST_HEADERS + 4], maxsplit=1)[0]
+    if len(head) > LONGEST_HEADERS:
+        raise NotTaken(
+            "too_large", "The headers of this mail are too long. Answer on the case's page instead."
+        )
+    # By the old policy headers are plain texts, which nothing looks into until it is asked for.
+    mail = BytesParser(policy=policy.compat32).parsebytes(raw)
+    if not mail.keys():
         raise NotTaken("unreadable", "This is no mail that can be read. Answer on the case's page instead.")
     sender = _sender_of(mail)
     _refuse_automatic(mail, sender, own)
+    ids = _REFERENCE.findall(f"{_header(mail, 'References')} {_header(mail, 'In-Reply-To')}")
+    references = tuple(_clean(one) for one in ids[-50:])
+    own_id = _REFERENCE.search(_header(mail, "Message-ID"))
+    listed = getaddresses(
+        [_header(mail, one) for one in ("To", "Cc", "Delivered-To", "X-Original-To", "Envelope-To")]
+    )
+    to = tuple(found.strip().lower() for _, found in listed if "@" in found)[:50]
+    if answers is not None and not answers(to, references):
+        raise NotTaken("no_case", NO_CASE)
     text, attachments = _text_of(mail)
     text = own_words(text)
     if not text:
@@ -96,29 +131,22 @@ def _read(raw: bytes, own: set[str]) -> Incoming:
             if attachments
             else "There is no text in this mail that is not quoted.",
         )
-    ids = _REFERENCE.findall(f"{_header(mail, 'References')} {_header(mail, 'In-Reply-To')}")
-    own_id = _REFERENCE.search(_header(mail, "Message-ID"))
-    to = [
-        found.strip().lower()
-        for _, found in getaddresses(
-            [_header(mail, one) for one in ("To", "Cc", "Delivered-To", "X-Original-To", "Envelope-To")]
-        )
-    ]
     return Incoming(
         sender=sender,
-        to=tuple(one for one in to if "@" in one)[:50],
+        to=to,
         message_id=_clean(own_id.group(1))[:250] if own_id else "",
-        references=tuple(_clean(one) for one in ids[-50:]),
+        references=references,
         text=text[:LONGEST_TEXT],
         attachments=attachments,
     )
 
 
-def _sender_of(mail: EmailMessage) -> str:
+def _sender_of(mail: Message) -> str:
     """Return the one address that the mail is from, in small letters. Raises NotTaken where it is not plainly one."""
     given = [str(value) for name, value in mail.raw_items() if name.lower() == "from"]
-    raw = re.sub(r"[\r\n]+[ \t]+", " ", given[0]).strip() if len(given) == 1 else ""
-    found = _FROM.fullmatch(raw) if len(raw) <= _LONGEST_FROM else None
+    is_one = len(given) == 1 and len(given[0]) <= _LONGEST_FROM
+    raw = re.sub(r"[\r\n]+[ \t]+", " ", given[0]).strip() if is_one else ""
+    found = _FROM.fullmatch(raw)
     address = (found["named"] or found["alone"]) if found else ""
     if not address or "=?" in address:
         raise NotTaken(
@@ -127,16 +155,18 @@ def _sender_of(mail: EmailMessage) -> str:
     return address.lower()
 
 
-def _header(mail: EmailMessage, name: str) -> str:
-    return " ".join(str(value) for value in mail.get_all(name, []))[:8000]
+def _header(mail: Message, name: str) -> str:
+    """Return a header's text as it was sent, unfolded; several of the name one after the other."""
+    given = (str(value) for key, value in mail.raw_items() if key.lower() == name.lower())
+    return " ".join(" ".join(given).split())[:8000]
 
 
-def _refuse_automatic(mail: EmailMessage, sender: str, own: set[str]) -> None:
+def _refuse_automatic(mail: Message, sender: str, own: set[str]) -> None:
     submitted = _header(mail, "Auto-Submitted").split(";")[0].strip().lower()
     looks_automatic = (
         (submitted and submitted != "no")
         or _header(mail, "Precedence").strip().lower() in _AUTO_PRECEDENCE
-        or any(mail.get(one) is not None for one in ("List-Id", "X-Autoreply", "X-Autorespond", "X-Loop"))
+        or any(one in mail for one in ("List-Id", "X-Autoreply", "X-Autorespond", "X-Loop"))
         or _header(mail, "Return-Path").strip() == "<>"
         or sender.split("@")[0] in {"mailer-daemon", "postmaster", "noreply", "no-reply"}
         or mail.get_content_type() == "multipart/report"
@@ -147,11 +177,15 @@ def _refuse_automatic(mail: EmailMessage, sender: str, own: set[str]) -> None:
         raise NotTaken("automatic", "This is an automatic answer, which is not kept.", is_dropped=True)
 
 
-def _text_of(mail: EmailMessage) -> tuple[str, int]:
+def _text_of(mail: Message) -> tuple[str, int]:
     plain, html, attachments = "", "", 0
     for number, part in enumerate(mail.walk()):
         if number >= MOST_PARTS:
             raise NotTaken("too_many_parts", "This mail has too many parts. Send the text alone.")
+        if any(len(value) > LONGEST_PART_HEADER for key, value in part.raw_items() if _is_about_part(key)):
+            raise NotTaken(
+                "unreadable", "This is no mail that can be read. Answer on the case's page instead."
+            )
         if part.is_multipart():
             continue
         kind = part.get_content_type()
@@ -168,47 +202,60 @@ def _text_of(mail: EmailMessage) -> tuple[str, int]:
     return (plain if plain.strip() else _plain_of(html)), attachments
 
 
-def _decoded(part: EmailMessage) -> str:
+def _is_about_part(header: str) -> bool:
+    return header.lower().startswith("content-")
+
+
+def _decoded(part: Message) -> str:
     payload = part.get_payload(decode=True)
     if not isinstance(payload, bytes):
         return ""
     charset = part.get_content_charset() or "utf-8"
     try:
+        if codecs.lookup(charset).name in _NO_CHARSETS:
+            raise LookupError(charset)
         return payload.decode(charset, errors="replace")
     except (LookupError, UnicodeError):
         return payload.decode("utf-8", errors="replace")
 
 
-class _Text(HTMLParser):
-    """Takes the words out of HTML; quotes (`blockquote`), styles and scripts are left out."""
-
-    _SILENT = frozenset({"style", "script", "head", "blockquote", "title"})
-    _BREAKS = frozenset({"p", "br", "div", "li", "tr", "h1", "h2", "h3"})
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.words: list[str] = []
-        self._silent = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._silent += tag in self._SILENT
-        if tag in self._BREAKS:
-            self.words.append("\n")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in self._SILENT and self._silent:
-            self._silent -= 1
-
-    def handle_data(self, data: str) -> None:
-        if not self._silent:
-            self.words.append(re.sub(r"\s+", " ", data))
+# A tag ends at its `>`; a `<` before that is none of it. Each step takes what no other could and gives nothing back, so
+# the whole is read once: the parser of the standard library reads on from each `<a` to the end.
+_TAG = re.compile(
+    r"""<(?P<end>/?)(?P<name>[a-z][a-z0-9]*+)(?:[^<>"']|"[^"<]*+"|'[^'<]*+')*+>""", re.IGNORECASE
+)
+_DECLARED = re.compile(r"<[!?][^<>]*+>")
+_SILENT = frozenset({"style", "script", "head", "blockquote", "title"})
+_BREAKS = frozenset({"p", "br", "div", "li", "tr", "h1", "h2", "h3"})
 
 
 def _plain_of(html: str) -> str:
-    found = _Text()
-    found.feed(html)
-    found.close()
-    return "".join(found.words)
+    """Return the words of HTML; quotes (`blockquote`), styles, scripts and comments are left out."""
+    html = html[:LONGEST_HTML]
+    words: list[str] = []
+    silent, at = 0, 0
+    while at < len(html):
+        opens = html.find("<", at)
+        opens = len(html) if opens < 0 else opens
+        if not silent:
+            words.append(re.sub(r"\s+", " ", unescape(html[at:opens])))
+        if html.startswith("<!--", opens):
+            ends = html.find("-->", opens + 4)
+            at = len(html) if ends < 0 else ends + 3
+            continue
+        tag = _TAG.match(html, opens)
+        at = opens + 1
+        if tag is not None:
+            at, name = tag.end(), tag["name"].lower()
+            if name in _SILENT:
+                silent = max(0, silent - 1) if tag["end"] else silent + 1
+            elif name in _BREAKS and not tag["end"] and not silent:
+                words.append("\n")
+        elif declared := _DECLARED.match(html, opens):
+            at = declared.end()
+        elif not silent:
+            words.append(html[opens : opens + 1])
+    return "".join(words)
 
 
 def _clean(text: str) -> str:

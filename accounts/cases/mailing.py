@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -18,7 +19,6 @@ from portal.errors import Refused
 from portal.notify.models import Message
 
 MOST_AN_HOUR = 30
-_NO_CASE = "This mail answers no support case that there is. Use “reply” on a mail about the case, or answer on the case's page."
 
 
 @dataclass(frozen=True)
@@ -44,26 +44,30 @@ def take_in(raw: bytes) -> Taken:
     who may answer it is the one who answers; anybody else's words are kept as unverified, and shown as such.
     """
     try:
-        mail = read_mail(raw, own={settings.MAIL_FROM, settings.SUPPORT_MAIL_ADDRESS})
-        case = case_of(mail)
-        if case is None:
-            raise NotTaken("no_case", _NO_CASE)
-        return _keep(mail, case)
+        found: list[SupportCase] = []
+
+        def answers(to: Sequence[str], references: Sequence[str]) -> bool:
+            case = case_of(to, references)
+            found.extend([case] if case is not None else [])
+            return case is not None
+
+        mail = read_mail(raw, own={settings.MAIL_FROM, settings.SUPPORT_MAIL_ADDRESS}, answers=answers)
+        return _keep(mail, found[0])
     except NotTaken as no:
         return Taken("dropped" if no.is_dropped else "refused", no.says, no.code)
     except Refused as refusal:
         return Taken("refused", refusal.says, refusal.code or "refused")
 
 
-def case_of(mail: Incoming) -> SupportCase | None:
-    """Return the case that a mail answers, or None."""
+def case_of(to: Sequence[str], references: Sequence[str]) -> SupportCase | None:
+    """Return the case that a mail to these addresses, which refers to these Message-IDs, answers, or None."""
     base = settings.SUPPORT_MAIL_ADDRESS
     for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS):
-        for address in mail.to:
+        for address in to:
             ref = case_of_address(base, address, key)
             if ref is not None:
                 return _case(ref)
-    told = Message.objects.filter(message_id__in=mail.references, subject_ref__startswith="case:")
+    told = Message.objects.filter(message_id__in=references, subject_ref__startswith="case:")
     found = told.order_by("-pk").values_list("subject_ref", flat=True).first()
     return _case(UUID(found.partition(":")[2])) if found else None
 

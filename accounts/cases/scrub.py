@@ -16,16 +16,18 @@ _NAMES = re.compile(
     r"cookie|session_?(id|key)|signature|x[-_]auth|bearer|adminpass",
     re.IGNORECASE,
 )
-_KEY_VALUE = re.compile(
-    r"""(?ix)
-    (["']?)\b((?:[\w-]*(?:password|passwd|passphrase|pwd|secret|api[_-]?key|apikey|access[_-]?key|private[_-]?key|token|
-      credential|signature|adminpass|session[_-]?id)[\w-]*)|sig|key)\1
-    (\s*[:=]\s*)
-    (?:"(?:[^"\\]|\\.)*"|'[^']*'|[^\s"'&,;}<>\])]+)
-    """
+# Each pattern begins at the beginning of a word and gives nothing back that it took: texts that people typed are long, and
+# one that is tried again from every hyphen of a megabyte stops the portal.
+_NAMED = re.compile(r"""(["']?)(?<![\w-])([\w-]++)\1\s*+[:=]\s*+""")
+_TELLS = re.compile(
+    r"password|passwd|passphrase|pwd|secret|api[_-]?key|apikey|access[_-]?key|private[_-]?key|token|credential|signature|"
+    r"adminpass|session[_-]?id|(?:^|-)(?:sig|key)$",
+    re.IGNORECASE,
 )
+_VALUE = re.compile(r""""[^"\\]*+(?:\\.[^"\\]*+)*+"|'[^']*+'|[^\s"'&,;}<>\])]++""")
 _HEADER = re.compile(
-    r"(?im)\b((?:proxy-)?authorization|x-auth-[a-z-]+|x-api-key|x-subject-token|set-cookie|cookie)(\s*[:=]\s*)[^\r\n]+"
+    r"(?im)(?<![\w-])((?:proxy-)?authorization|x-auth-[a-z-]++|x-api-key|x-subject-token|set-cookie|cookie)(\s*+[:=]\s*+)"
+    r"[^\r\n]+"
 )
 _SHAPES = tuple(
     re.compile(pattern, flags)
@@ -34,14 +36,14 @@ _SHAPES = tuple(
         (r"(?i)\b(?:bearer|basic|digest|negotiate)\s+[A-Za-z0-9+/=._~-]{6,}", 0),
         (r"\bss[ai]?_[A-Za-z0-9_-]{16,}", 0),
         (r"\bwh(?:sec|sk)_[A-Za-z0-9+/=_-]{10,}", 0),
-        (r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?", 0),
+        (r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?", 0),
         (r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b", 0),
         (r"\bgh[pousr]_[A-Za-z0-9]{20,}", 0),
         (r"\bxox[abprs]-[A-Za-z0-9-]{10,}", 0),
         (r"\bgAAAA[A-Za-z0-9_=-]{40,}", 0),
     )
 )
-_USERINFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s@?#\"'<>]+@")
+_USERINFO = re.compile(r"(?i)(?<![a-z0-9+.-])([a-z][a-z0-9+.-]*+://)[^/\s@?#\"'<>]+@")
 SHORTEST_KNOWN = 4
 _DEPTH = 40
 
@@ -87,4 +89,18 @@ def scrub_text(text: str, known: Collection[str] = ()) -> str:
         text = shape.sub(MASK, text)
     text = _USERINFO.sub(rf"\1{MASK}@", text)
     text = _HEADER.sub(rf"\1\2{MASK}", text)
-    return _KEY_VALUE.sub(rf"\1\2\1\3{MASK}", text)
+    return _without_values(text)
+
+
+def _without_values(text: str) -> str:
+    """Return a text without the values of what has the name of a secret: `password=…`, `"apiKey": "…"`."""
+    kept: list[str] = []
+    done = 0
+    for named in _NAMED.finditer(text):
+        if named.start() < done or not _TELLS.search(named.group(2)):
+            continue
+        value = _VALUE.match(text, named.end())
+        if value is not None:
+            kept += (text[done : named.end()], MASK)
+            done = value.end()
+    return "".join([*kept, text[done:]])

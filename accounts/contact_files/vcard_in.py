@@ -28,6 +28,7 @@ from portal.zones import zone_names
 _TAKEN = frozenset(
     {"version", "fn", "n", "uid", "kind", "tel", "email", "org", "title", "tz", "lang", "categories"}
 )
+_READ = _TAKEN | {"begin", "end", "x-priority"}
 # What programs write about the card itself; nobody misses it.
 _SILENT = frozenset({"rev", "prodid", "begin", "end", "x-priority"})
 _WORDS = {
@@ -41,6 +42,15 @@ _BEGIN = re.compile(r"^BEGIN:VCARD\s*$", re.IGNORECASE)
 _LINES = re.compile(r"\r\n|\n|\r")
 _END = re.compile(r"^END:VCARD\s*$", re.IGNORECASE)
 LONGEST_CARD = 2 * 1024 * 1024
+LONGEST_LINE = 10_000
+MOST_LINES = 500
+# A property up to its value (RFC 6350 3.3). Nothing is given back, so that a line without a colon is told at once: the
+# library's own pattern takes twice as long with each further parameter of one.
+_PROPERTY = re.compile(
+    r"(?:[a-z0-9_-]++\.)?(?P<name>[a-z0-9_-]++)"
+    r'(?:;[a-z0-9_-]++(?:=(?:"[^"]*+"|[^";:,]*+)(?:,(?:"[^"]*+"|[^";:,]*+))*+)?+)*+:',
+    re.IGNORECASE,
+)
 
 
 def read_vcards(text: str) -> FileRead:
@@ -94,17 +104,16 @@ def _cards(text: str, findings: Findings) -> Iterator[tuple[int, str]]:
 
 
 def _entry(line: int, text: str, findings: Findings) -> Entry | None:
-    card = _parsed(line, text, findings)
+    card, left = _parsed(line, text, findings)
     if card is None:
         return None
     contents: dict[str, list[Any]] = card.contents
+    for name in left:
+        findings.left(f"{_WORDS.get(name, f'“{name.upper()[:30]}”')}: not needed for support")
     kind = _first(contents, "kind").lower() or "individual"
     if kind not in ("individual", "org"):
         findings.left(f"Cards of a {kind[:20]}: only people and organizations are called")
         return None
-    for name in contents:
-        if name not in _TAKEN and name not in _SILENT:
-            findings.left(f"{_WORDS.get(name, f'“{name.upper()[:30]}”')}: not needed for support")
     given = {
         "external_id": _first(contents, "uid"),
         "name": _first(contents, "fn") or _composed(contents),
@@ -127,12 +136,55 @@ def _entry(line: int, text: str, findings: Findings) -> Entry | None:
     return entry_from(line, given, findings, more_phones=phones[1:] or None)
 
 
-def _parsed(line: int, text: str, findings: Findings) -> Any:
+def _parsed(line: int, text: str, findings: Findings) -> tuple[Any, list[str]]:
+    """Return a card and the names of what is not taken from it; None for the card where it is wrong."""
     if len(text) > LONGEST_CARD:
         findings.wrong(line, "", "This card is larger than a card with a photo ever is. Take it out.")
-        return None
-    try:
+        return None, []
+    kept: list[str] = []
+    left: dict[str, None] = {}
+    for number, lines in _properties(text):
+        found = _PROPERTY.match("".join([lines[0], *(more.lstrip(" \t") for more in lines[1:])]))
+        name = found["name"].lower().replace("_", "-") if found is not None else ""
+        if not name:
+            findings.wrong(
+                line,
+                "",
+                f"This card cannot be read (line {line + number}: no name with a value after a colon).",
+            )
+            return None, []
         # A photo can be most of a card, and is left out anyway.
+        if name not in _READ:
+            left[name] = None
+        elif sum(map(len, lines)) > LONGEST_LINE or len(kept) > MOST_LINES:
+            findings.wrong(
+                line, "", f"This card cannot be read (line {line + number} is too long, or too many are)."
+            )
+            return None, []
+        else:
+            kept += lines
+    return _card(line, "\r\n".join([*kept, ""]), findings), [name for name in left if name not in _SILENT]
+
+
+def _properties(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield each property of a card with its place and its lines: folded ones, and soft breaks of quoted-printable."""
+    held: list[str] = []
+    began = 0
+    goes_on = False
+    for number, line in enumerate(text.split("\r\n")):
+        if held and line.strip() and (goes_on or line[0] in " \t"):
+            held.append(line)
+        else:
+            if held:
+                yield began, held
+            began, held = number, [line] if line.strip() else []
+        goes_on = bool(held) and line.endswith("=") and "quoted-printable" in held[0].lower()
+    if held:
+        yield began, held
+
+
+def _card(line: int, text: str, findings: Findings) -> Any:
+    try:
         card = vobject.readOne(text, allowQP=True)
     except Exception as error:  # noqa: BLE001 - the library lets whatever its parts raise pass
         said = str(error).replace("\r", " ").replace("\n", " ")

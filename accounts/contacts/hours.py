@@ -191,6 +191,7 @@ def lines_of(spans: Iterable[Span]) -> list[str]:
     return [f"{_days(days)} {begins:%H:%M} to {ends:%H:%M}" for (begins, ends), days in by_times.items()]
 
 
+LONGEST_LINE = 120
 _LINE = re.compile(
     r"(?P<days>[a-z][a-z,\s–-]*?)[:\s]\s*(?P<start>\d{1,2}[:.]\d{2})\s*(?:-|–|to|until)\s*(?P<end>\d{1,2}[:.]\d{2})",
     re.IGNORECASE,
@@ -204,7 +205,8 @@ def spans_from_words(text: str) -> tuple[Span, ...]:
     for line in (line.strip() for line in re.split(r"[\n;]", text)):
         if not line:
             continue
-        read = _LINE.fullmatch(line)
+        # A line that is longer is no hours, and its blanks could be shared out in too many ways.
+        read = _LINE.fullmatch(line) if len(line) <= LONGEST_LINE else None
         days = None if read is None else _days_from(read["days"])
         start, end = (None, None) if read is None else (_time_from(read["start"]), _time_from(read["end"]))
         if days is None or start is None or end is None:

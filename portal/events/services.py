@@ -21,7 +21,7 @@ _TYPE = re.compile(r"[a-z][a-z_]*(\.[a-z][a-z_]*)+")
 _PERSONAL = frozenset(
     {"name", "email", "mail", "phone", "address", "title", "notes", "reason", "label", "says"}
 )
-_LOOKS_PERSONAL = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]|\+[1-9][0-9]{6,14}$")
+_LOOKS_PERSONAL = re.compile(r"[^\s@]@[^\s@]+\.[^\s@]|\+[1-9][0-9]{6,14}$")
 
 
 def emit(
