@@ -19,7 +19,8 @@ class AccountsConfig(AppConfig):
         from accounts.cases import panels as panels_of_cases
         from accounts.contact_files.services import forget_imports_with
         from accounts.reviews import panels as review_panels
-        from portal.audit.subjects import register_eraser
+        from accounts.texts import people_in
+        from portal.audit.subjects import register_eraser, register_people_in
         from portal.crypto import register_rotation
 
         panels.register()
@@ -31,6 +32,7 @@ class AccountsConfig(AppConfig):
         panels_of_cases.register()
         facts_of_cases.register()
         sessions.put_on_record()
+        register_people_in(people_in)
         register_rotation("mfa.Authenticator", second_factor.rotate_secrets)
         # First the files that may name the person: they are found by the live row.
         register_eraser("contact", forget_imports_with)

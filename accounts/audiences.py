@@ -10,6 +10,8 @@ from accounts.contacts.selectors import call_order
 from accounts.models import Account, AccountRole, ContactRole, Membership, TeamMembership, TeamRole
 from portal.notify.registry import Recipient, register_audience
 
+MOST_CALLED = 20
+
 
 def _members(account: Account, roles: Sequence[str]) -> list[Recipient]:
     rows = Membership.objects.filter(account=account, role__in=roles, user__is_active=True)
@@ -50,7 +52,10 @@ def editors(account: Account) -> list[Recipient]:
 
 
 def emergency(account: Account) -> list[Recipient]:
-    """Return the customer's emergency contacts whom mail reaches, whoever is on duty first, in the order of call."""
+    """Return the customer's emergency contacts whom mail reaches, whoever is on duty first, in the order of call.
+
+    No more than can be called: the mails of one account must not keep those of all others waiting.
+    """
     called = call_order(account, ContactRole.EMERGENCY, timezone.now())
     return [
         Recipient(
@@ -62,7 +67,7 @@ def emergency(account: Account) -> list[Recipient]:
         )
         for one in called
         if one.email and one.can_be_called
-    ]
+    ][:MOST_CALLED]
 
 
 def register() -> None:

@@ -14,7 +14,7 @@ from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.cases.services import forget_strangers
+from accounts.cases.services import forget_sender, forget_strangers
 from accounts.contacts.models import ContactUse, OtherParty, Rotation, RotationMember
 from accounts.members import reached_by, remove_from_team, remove_member
 from accounts.models import (
@@ -210,6 +210,7 @@ def empty_contact(ref: UUID) -> None:
     for contact in Contact.objects.select_related("account").filter(ref=ref):
         if contact.email:
             forget_person(address=contact.email, account=contact.account)
+            forget_sender(contact.account, contact.email)
         contact.delete()
 
 

@@ -23,11 +23,11 @@ from accounts.models import (
     Account,
     AccountStatus,
     CloudConnection,
-    Contact,
     Team,
     User,
 )
 from accounts.names import person_name
+from accounts.texts import people_in
 from portal.audit.services import record, snapshot
 from portal.egress import check_url
 from portal.errors import Refused
@@ -104,27 +104,13 @@ def change_account(account: Account, changes: Mapping[str, Any], *, actor: User)
         subject=locked,
         before=before,
         after=after,
-        people=_named_in(locked, *(str(one[name]) for one in (before, after) for name in _FREE_TEXT)),
+        people=people_in(locked, *(str(one[name]) for one in (before, after) for name in _FREE_TEXT)),
     )
     emit("account.changed", account=locked, subject=locked, actor=actor)
     return locked
 
 
 _FREE_TEXT = ("notes", "team_notes")
-
-
-def _named_in(account: Account, *texts: str) -> list[Contact | User]:
-    """Return the account's contacts and members whom a text names: on record they stand under their own keys."""
-    text = "\n".join(texts)
-    if not text.strip():
-        return []
-    known: list[Contact | User] = [*Contact.objects.filter(account=account)]
-    known += User.objects.filter(memberships__account=account)
-    return [one for one in known if any(len(word) > 2 and word in text for word in _words_of(one))]
-
-
-def _words_of(person: Contact | User) -> tuple[str, ...]:
-    return (person.name, person.email, person.phone if isinstance(person, Contact) else "")
 
 
 @transaction.atomic

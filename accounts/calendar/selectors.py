@@ -6,12 +6,14 @@ many accounts in a constant number of queries.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, When, Window
+from django.db.models.functions import RowNumber
 from django.urls import reverse
 
 from accounts.calendar.models import (
@@ -27,6 +29,8 @@ from accounts.reviews.models import ReviewSchedule
 from portal.access import Permission, visible_to
 
 MOST_ITEMS = 2000
+SHARE = 100
+SHARE_OF_PAGE = 4
 LONGEST_ENTRY = timedelta(days=366)
 
 
@@ -143,11 +147,13 @@ def items_for(
     viewer: Any,
     with_cancelled_since: datetime | None = None,
     is_sealed: bool = False,
+    share: int | None = None,
 ) -> list[Item]:
     """Return everything in the calendars of these accounts in [start, end), by its beginning; a constant number of queries.
 
     What only the team sees is there for a `viewer` of that team. What was called off is left out, or with `with_cancelled_since` kept if that was
-    later. `is_sealed` keeps people as tokens.
+    later. `is_sealed` keeps people as tokens. Where calendars of many stand together, `share` is how many entries one of
+    them has there at most, freezes first: nobody fills the page of all.
     """
     rows = touching(entries_for(accounts), start, end).select_related("account")
     shown = Q(cancelled_at__isnull=True)
@@ -159,6 +165,12 @@ def items_for(
     )
     if is_sealed:
         rows = rows.sealed()  # type: ignore[attr-defined]
+    if share is not None:
+        held = Case(When(kind__in=HOLDS_BACK, then=0), default=1)
+        rank = Window(
+            RowNumber(), partition_by=[F("account"), F("team")], order_by=[held, F("starts_at"), F("pk")]
+        )
+        rows = rows.annotate(rank=rank).filter(rank__lte=share)
     items = expanded(rows.order_by("starts_at", "pk")[:MOST_ITEMS], start, end)
     for source in _sources.values():
         items += source.gather(accounts, start, end)
@@ -168,7 +180,16 @@ def items_for(
 def coming(user: Any, now: datetime, *, weeks: int, limit: int) -> list[Item]:
     """Return what is coming for all accounts that the user sees, the soonest first."""
     accounts = visible_to(user, Account, Permission.CALENDAR_VIEW).filter(status=AccountStatus.ACTIVE)
-    return items_for(accounts, now, now + timedelta(weeks=weeks), viewer=user)[:limit]
+    items = items_for(accounts, now, now + timedelta(weeks=weeks), viewer=user, share=SHARE)
+    if len({item.account for item in items if item.account is not None}) < 2:
+        return items[:limit]
+    counted: Counter[Any] = Counter()
+    shown = []
+    for item in items:
+        counted[item.account] += item.account is not None
+        if counted[item.account] <= SHARE_OF_PAGE:
+            shown.append(item)
+    return shown[:limit]
 
 
 def reviews_due(accounts: QuerySet[Account], start: datetime, end: datetime) -> list[Item]:

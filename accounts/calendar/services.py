@@ -20,7 +20,8 @@ from django.utils import timezone
 from accounts.calendar.models import CalendarEntry, CalendarFeed, CalendarKind, CalendarScope
 from accounts.calendar.selectors import LONGEST_ENTRY
 from accounts.members import lock_account, lock_team
-from accounts.models import Account, AccountStatus, ApiToken, CloudConnection, Contact, Team, User
+from accounts.models import Account, AccountStatus, ApiToken, CloudConnection, Team, User
+from accounts.texts import people_in
 from portal.access import Permission, can, lacks_second_factor, permissions_on
 from portal.audit.services import record
 from portal.audit.subjects import Sealer
@@ -47,6 +48,7 @@ LONGEST_AHEAD = timedelta(days=3 * 366)
 LONGEST_REPEAT = timedelta(days=366)
 FEED_PREFIX = "ssf_"
 MOST_FEEDS = 20
+MOST_OF_ACCOUNT = 500
 
 
 @transaction.atomic
@@ -63,6 +65,12 @@ def enter(
     if account is not None:
         entry.account = _active(account)
         entry.scope = CalendarScope.ACCOUNT
+        kept = CalendarEntry.objects.filter(account=account, cancelled_at=None, ends_at__gt=timezone.now())
+        if kept.count() >= MOST_OF_ACCOUNT:
+            raise Refused(
+                f"The calendar of an account has at most {MOST_OF_ACCOUNT} entries that are still to come. Call some off first.",
+                code="too_many",
+            )
     else:
         assert team is not None
         entry.team = lock_team(team)
@@ -132,14 +140,7 @@ def _check_times(entry: CalendarEntry) -> None:
 
 def _sealer(entry: CalendarEntry, text: str) -> Sealer:
     """Return what seals the people whom a text about an entry names."""
-    if entry.account is None:
-        return Sealer([])
-    known: list[Any] = [*Contact.objects.filter(account=entry.account)]
-    known += User.objects.filter(memberships__account=entry.account).distinct()
-    known += User.objects.filter(team_memberships__team_id=entry.account.team_id).distinct()
-    return Sealer(
-        one for one in known if any(len(word) > 2 and word in text for word in (one.name, one.email))
-    )
+    return Sealer([] if entry.account is None else people_in(entry.account, text))
 
 
 def _recorded(entry: CalendarEntry) -> dict[str, Any]:
@@ -226,6 +227,7 @@ def cancel_entry(entry: CalendarEntry, *, reason: str, actor: User) -> CalendarE
         said = " ".join(reason.split())[:300]
         if not said:
             raise Refused("Say why it is called off: it stays on the record.", code="reason_missing")
+        said = _sealer(stored, said).text(said)
         CalendarEntry.objects.filter(pk=stored.pk).update(
             cancelled_at=timezone.now(),
             cancelled_because=said,

@@ -448,10 +448,15 @@ class FeedList(PortalView):
         return response
 
     def _page(self, *, address: str = "", problem: str = "", status: int = 200) -> HttpResponse:
-        accounts = visible_to(self.user, Account, Permission.CALENDAR_VIEW).order_by("name", "pk")[:200]
+        seen = visible_to(self.user, Account, Permission.CALENDAR_VIEW)
+        accounts = seen.order_by("name", "pk")[:200]
+        feeds = list(selectors.feeds_of(self.user))
+        of = [feed.account_id for feed in feeds if feed.account_id is not None]
         return self.render(
             "accounts/calendar/feeds.html",
-            feeds=selectors.feeds_of(self.user),
+            feeds=feeds,
+            # Whoever left an account does not learn what it is called now.
+            named=set(seen.filter(pk__in=of).values_list("pk", flat=True)) if of else set(),
             accounts=accounts,
             chosen=self.request.GET.get("account", ""),
             address=address,
@@ -503,6 +508,7 @@ class Feed(PortalView):
             viewer=feed.user,
             with_cancelled_since=now - FEED_BACK,
             is_sealed=True,
+            share=selectors.SHARE if feed.account is None else None,
         )
         written = calendar_of(
             items,

@@ -27,6 +27,7 @@ from accounts.cases.states import LIVE, OVER, RANK, CaseStatus, Severity, after_
 from accounts.contacts.proving import standings
 from accounts.members import lock_account
 from accounts.models import Account, AccountStatus, Authority, CloudConnection, Contact, User
+from accounts.texts import people_in
 from portal import support
 from portal.access import Permission, holds_provider_side, permissions_on
 from portal.audit.services import record, snapshot
@@ -76,21 +77,6 @@ def _sound(text: str) -> str:
     if len(text) > LONGEST_TEXT:
         raise Refused(f"A text has at most {LONGEST_TEXT} characters.", code="too_long")
     return text.strip()
-
-
-def people_in(account: Account, *texts: str) -> list[Contact | User]:
-    """Return the account's contacts, members and team whom a text names: on the case they stand under their own keys."""
-    text = "\n".join(texts)
-    if not text.strip():
-        return []
-    known: list[Contact | User] = [*Contact.objects.filter(account=account)]
-    known += User.objects.filter(memberships__account=account)
-    known += User.objects.filter(team_memberships__team=account.team_id)
-    return [
-        one
-        for one in known
-        if any(len(word) > 2 and word in text for word in (one.name, one.email, getattr(one, "phone", "")))
-    ]
 
 
 def _lock(case: SupportCase) -> SupportCase:
@@ -733,6 +719,12 @@ def _is_valid(contact: Contact, check: str, number: str) -> tuple[bool, str]:
 
 
 # --- erasing -----------------------------------------------------------------------------------------------
+
+
+def forget_sender(account: Account, address: str) -> int:
+    """Empty the unverified mails of a person who is erased; return how many."""
+    rows = CaseEntry.objects.filter(case__account=account, is_verified=False, sender__iexact=address)
+    return rows.update(sender="", text="This mail was erased with its sender.", message_id=None)
 
 
 def forget_strangers(account: Account) -> int:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.changes import apply_changes, check_active, check_no_pin
 from accounts.contacts.models import OtherParty, RoleDuty, Rotation, RotationMember, SupportPin
-from accounts.contacts.rotation import hand_overs_of, kept
+from accounts.contacts.rotation import MOST_HAND_OVERS, hand_overs_of, kept
 from accounts.members import lock_account
 from accounts.models import Account, Contact, ContactRole, Team, TeamMembership, User
 from portal.audit.services import record, snapshot
@@ -96,6 +96,12 @@ def _check(row: Rotation) -> None:
     if not EARLIEST <= row.starts_on <= latest:
         raise Refused(f"Begins on: a date from {EARLIEST} up to three years ahead.", code="bad_date")
     row.hand_overs = kept(hand_overs_of(row.hand_overs))
+    if len(row.hand_overs) > MOST_HAND_OVERS:
+        # Whoever asks who is on duty goes through all of them.
+        raise Refused(
+            f"A rotation has at most {MOST_HAND_OVERS} hand-overs a week. Choose fewer times.",
+            code="bad_hand_overs",
+        )
     row.name = " ".join(row.name.split())
     check_row(row)
 

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from accounts.contacts.hours import DAYS, moment
 from portal.errors import Refused
 
+MOST_HAND_OVERS = 56
 _WEEK = timedelta(days=7)
 # Weeks that are surely over count by arithmetic; what is nearer is looked at moment by moment.
 _NEAR = 2

@@ -31,7 +31,7 @@ from accounts.contacts.models import (
     Rotation,
 )
 from accounts.contacts.proving import Standing, standings
-from accounts.contacts.rotation import next_hand_over
+from accounts.contacts.rotation import MOST_HAND_OVERS, next_hand_over
 from accounts.models import Authority, Channel, Contact, ContactRole
 from portal.errors import Refused
 from portal.zones import validate_time_zone
@@ -468,7 +468,7 @@ class RotationIn(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=80)
     time_zone = serializers.CharField(max_length=64, required=False, validators=[validate_time_zone])
     starts_on = serializers.DateField()
-    hand_overs = HandOverOut(many=True)
+    hand_overs = HandOverOut(many=True, max_length=MOST_HAND_OVERS)  # type: ignore[call-arg]  # of its list
     members = serializers.ListField(child=serializers.UUIDField(), max_length=30)
     roles = serializers.ListField(
         child=serializers.ChoiceField(choices=ContactRole.choices), required=False, max_length=5

@@ -37,6 +37,7 @@ from accounts.reviews.models import (
     ReviewTemplate,
 )
 from accounts.reviews.template import STANDARD_VERSION, checked_items, items_for
+from accounts.texts import people_in
 from portal.access import TEAM_ROLES, Permission, permissions_on, roles_on
 from portal.approvals.models import Side
 from portal.audit.services import record
@@ -76,27 +77,9 @@ def _check_open(review: Review) -> None:
         )
 
 
-def _people_of(account: Account, *more: Any) -> list[Any]:
-    """Return whom texts about an account may name: its contacts, its members, its launch managers."""
-    return [
-        *Contact.objects.filter(account=account),
-        *User.objects.filter(memberships__account=account).distinct(),
-        *User.objects.filter(team_memberships__team_id=account.team_id).distinct(),
-        *(one for one in more if one is not None),
-    ]
-
-
 def _sealed(account: Account, text: str) -> str:
     """Return a text that people typed, with whom it names as tokens of their own keys."""
-    known = _people_of(account)
-    named = [one for one in known if any(word and word in text for word in _words_of(one))]
-    return Sealer(named).text(text) if named else text
-
-
-def _words_of(person: Any) -> tuple[str, ...]:
-    return tuple(
-        word for word in (person.name, person.email, getattr(person, "phone", "")) if len(word or "") > 2
-    )
+    return Sealer(people_in(account, text)).text(text)
 
 
 def _note(text: Any, longest: int = LONGEST_NOTE) -> str:

@@ -27,7 +27,7 @@ from redis.exceptions import RedisError
 
 from portal.audit.facts import current_facts, neighbourhood
 from portal.audit.models import AuditEntry
-from portal.audit.subjects import Sealer, people_of, subject_of
+from portal.audit.subjects import Sealer, named_in, people_of, subject_of
 
 log = structlog.get_logger(__name__)
 MASK = "•••"
@@ -107,12 +107,12 @@ def record(
     """Write one entry in the caller's transaction, so that change and entry stand or fall together.
 
     `actor` is a user or None (the system, or a stranger); `account` an account row or None; `people` are further
-    persons whose names may stand in it. The entry that is returned reads in the clear.
+    persons whose names may stand in it; those of the account whom the reason names are found here. The entry that is returned reads in the clear.
     """
     known = actor if getattr(actor, "is_authenticated", False) else None
     sealer = Sealer(
         person
-        for row in (known, on_behalf_of, subject, *people)
+        for row in (known, on_behalf_of, subject, *people, *named_in(account, reason))
         for person in people_of(row)
         if person is not None
     )
@@ -202,15 +202,19 @@ class Recorded:
 def record_many(what: str, rows: Sequence[Recorded], *, actor: Any, account: Any, reason: str = "") -> None:
     """Write an entry for each of `rows`, as `record` does one by one, in a number of queries that does not grow with them.
 
-    In each stand the names of its own subject, of whom that names and of the actor under their keys; nobody else's.
+    In each stand the names of its own subject, of whom that and the reason name, and of the actor under their keys;
+    nobody else's.
     """
     known = actor if getattr(actor, "is_authenticated", False) else None
-    every = Sealer(person for row in (known, *(one.subject for one in rows)) for person in people_of(row))
+    named = named_in(account, reason)
+    every = Sealer(
+        person for row in (known, *named, *(one.subject for one in rows)) for person in people_of(row)
+    )
     AuditEntry.objects.bulk_create(
         (
             _entry(
                 what,
-                sealer=every.narrowed([*people_of(known), *people_of(one.subject)]),
+                sealer=every.narrowed([*people_of(known), *named, *people_of(one.subject)]),
                 known=known,
                 account=one.account or account,
                 subject=one.subject,

@@ -333,6 +333,22 @@ class OpenedQuerySet(models.QuerySet[Row]):
             open_rows(rows, self.model.sealed_fields)  # type: ignore[attr-defined]
 
 
+# --- whom a text names -------------------------------------------------------------------------------------
+
+_finders: list[Callable[[Any, str], Iterable[Any]]] = []
+
+
+def register_people_in(find: Callable[[Any, str], Iterable[Any]]) -> None:
+    """Say how the people of an account whom a text names are found."""
+    if find not in _finders:
+        _finders.append(find)
+
+
+def named_in(account: Any, text: str) -> list[Any]:
+    """Return the people of an account whom a text names; none without an account or a text."""
+    return [one for find in _finders for one in find(account, text)] if account is not None and text else []
+
+
 # --- erasing -----------------------------------------------------------------------------------------------
 
 _erasers: dict[str, list[Callable[[uuid.UUID], None]]] = {}

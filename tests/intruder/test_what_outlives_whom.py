@@ -226,3 +226,16 @@ def test_a_review_does_not_rest_on_the_signature_of_somebody_who_left(two):
     sign(Side.PROVIDER, two.lead)
     assert Review.objects.get(pk=review.pk).status == ReviewStatus.SIGNED
     assert review_selectors.signatures_of(stored) is not None
+
+
+def test_who_left_an_account_does_not_learn_what_it_is_called_now(two):
+    calendar.make_feed(two.editor, two.account)
+    browser = Client()
+    browser.force_login(two.editor)
+    assert b"Lindgren" in browser.get("/me/calendar-feeds/").content
+    members.remove_member(two.account, two.editor, actor=make.member(two.account, "admin"))
+    two.account.name = "Renamed"
+    two.account.save(update_fields=["name"])
+    page = browser.get("/me/calendar-feeds/").content
+    assert b"Renamed" not in page
+    assert b"you see no more" in page
