@@ -24,7 +24,7 @@ from accounts.contacts.proving import digest_of
 from accounts.contacts.selectors import Callee, call_order, record_use
 from accounts.contacts.services import prove_channel
 from accounts.members import lock_account
-from accounts.models import Account, Contact, ContactRole, User
+from accounts.models import Account, AccountStatus, Contact, ContactRole, User
 from accounts.reach import escalation
 from accounts.reach.escalation import (
     BY_HAND,
@@ -210,7 +210,10 @@ def _try_behind(token: str) -> ReachTry | None:
 
 
 def _is_open(one: ReachTry) -> bool:
-    return one.step.reach.state == ReachState.RUNNING and Outcome(one.outcome) in _ASKABLE
+    reach = one.step.reach
+    # Of an archived account no link tells anything any more.
+    is_live = reach.state == ReachState.RUNNING and reach.account.status != AccountStatus.ARCHIVED
+    return is_live and Outcome(one.outcome) in _ASKABLE
 
 
 @transaction.atomic

@@ -10,6 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.reach import services
+from accounts.reach.api import Outcome
 from accounts.reach.models import Reach, ReachTry
 from tests import factories as make
 from tests.reach.test_reaching import pass_time, start
@@ -134,6 +135,20 @@ def test_the_page_behind_the_link_names_nobody_to_a_stranger(account, jonas):
     over = Client().get(f"/reach/{token}/")
     assert over.status_code == 404
     assert "Lindgren" not in over.content.decode()
+
+
+def test_the_link_of_an_archived_account_tells_nothing_and_takes_no_answer(account, jonas):
+    reach = start(account, jonas)
+    path = f"/reach/{services.answer_token(ReachTry.objects.get(step__reach=reach))}/"
+    type(account).objects.filter(pk=account.pk).update(status="archived")
+    for answer in (Client().get(path), Client().post(path)):
+        assert answer.status_code == 404
+        assert account.name not in answer.content.decode()
+    assert not services.answer_by_gateway(
+        ReachTry.objects.get(step__reach=reach).ref, outcome=Outcome.ACKNOWLEDGED
+    )
+    reach.refresh_from_db()
+    assert reach.state == "running"
 
 
 def test_the_pages_take_the_same_queries_for_one_person_and_for_many(
