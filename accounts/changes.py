@@ -11,12 +11,12 @@ from portal.errors import Refused
 
 
 def apply_changes(row: Any, changes: Mapping[str, Any], allowed: Iterable[str]) -> None:
-    """Set the fields that `changes` names. Raises Refused for one that is not among the allowed."""
+    """Set the fields that `changes` names, a name as one line. Raises Refused for one that is not among the allowed."""
     unknown = set(changes) - set(allowed)
     if unknown:
         raise Refused(f"These cannot be changed here: {', '.join(sorted(unknown))}.", code="unknown_field")
     for name, value in changes.items():
-        setattr(row, name, value)
+        setattr(row, name, " ".join(value.split()) if name == "name" else value)
 
 
 def check_active(account: Account) -> None:

@@ -75,7 +75,7 @@ def change_own_settings(user: User, *, name: str, time_zone: str) -> User:
 @transaction.atomic
 def open_account(*, team: Team, name: str, number: str, actor: User | None = None, **fields: Any) -> Account:
     """Open an account for a customer of a team."""
-    account = Account(team=team, name=name, number=number, **fields)
+    account = Account(team=team, name=" ".join(name.split()), number=number, **fields)
     check_row(account)
     account.save()
     record("account.opened", actor=actor, account=account, subject=account, after=snapshot(account))

@@ -205,6 +205,7 @@ class PortalAPIView(Guard, APIView, abstract=True):
         self.begin()
         super().initial(request, *args, **kwargs)
         if self.needed is Permission.PUBLIC:
+            _check_length(request, self.max_body_bytes)
             return
         if not request.user.is_authenticated:
             raise NotAuthenticated("Sign in, or send `Authorization: Bearer ss_…`.")

@@ -26,7 +26,7 @@ Row = TypeVar("Row", bound=Model)
 # A spreadsheet runs a cell that begins like this; a plain number or phone number does no harm.
 _RUNS = ("=", "+", "-", "@", "\t", "\r", "\n", *"\uff1d\uff0b\uff0d\uff20")
 # What some programs drop before they look: blanks, quotes, and what cannot be seen.
-_DROPPED = " '\"\u00a0\u200b\u2060\u3000\ufeff"
+_DROPPED = " '\"\u00a0\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\u3000\ufeff"
 # An import that meets this line refuses the file.
 NOT_WHOLE = "The right to read this ended here: the file is not whole."
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")

@@ -65,12 +65,17 @@ def containing(rows: QuerySet[Row], typed: str, *fields: str, short_inside: bool
     return cast(QuerySet[Row], found.filter(condition))
 
 
-def beginning_of_reference(typed: str) -> tuple[UUID, UUID] | None:
+def beginning_of_reference(typed: str, *, may_be_digits: bool = False) -> tuple[UUID, UUID] | None:
     """Return the first and last reference that begin with `typed` (8 hexadecimal digits or more), or None.
 
+    Digits alone are a number of something else, unless `may_be_digits`: one reference in 43 begins with eight.
     As a range the index of references serves it; a comparison of texts would read every row.
     """
     digits = typed.strip().lower().replace("-", "")
-    if not 8 <= len(digits) <= 32 or not _HEX.fullmatch(digits) or (digits.isdigit() and "-" not in typed):
+    if not 8 <= len(digits) <= 32 or not _HEX.fullmatch(digits) or _is_number(typed, may_be_digits):
         return None
     return UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+
+
+def _is_number(typed: str, may_be_digits: bool) -> bool:
+    return not may_be_digits and typed.strip().isdigit()

@@ -7,11 +7,14 @@ from zoneinfo import available_timezones
 
 from django.core.exceptions import ValidationError
 
+# What a machine's own set-up is called, which is another zone on another machine.
+_OF_THE_MACHINE = frozenset({"localtime", "posixrules", "Factory"})
+
 
 @cache
 def _known() -> frozenset[str]:
     """Return every name of the tz database; Python reads its folders anew at each question, hundreds of them."""
-    return frozenset(available_timezones())
+    return frozenset(available_timezones() - _OF_THE_MACHINE)
 
 
 @cache

@@ -13,7 +13,6 @@ from uuid import UUID
 from django.db import connection as database
 from django.db.models import QuerySet
 from django.http import Http404, StreamingHttpResponse
-from django.utils.dateparse import parse_datetime
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.exceptions import Throttled
@@ -27,6 +26,7 @@ from portal.access import Permission, in_database
 from portal.api import PortalAPIView, documented, etag_of
 from portal.errors import Refused, StaleState
 from portal.lists import ListAsked, order_parameter
+from portal.moments import moment_of
 from portal.runs.models import JournalEntry, Run, RunCommand, Standstill
 from portal.runs.selectors import samples
 from portal.runs.standstills import accounts_in
@@ -737,11 +737,8 @@ def _whole_number(text: str, name: str) -> int:
 def _moment(text: str) -> datetime | None:
     if not text:
         return None
-    try:
-        found = parse_datetime(text)
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
+    found = moment_of(text)
+    if found is None:
         raise Refused("`since` is a time with its zone, like 2026-11-23T12:00:00Z.", code="bad_filter")
     return found
 

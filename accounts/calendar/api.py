@@ -24,6 +24,7 @@ from accounts.proof import need_from_session
 from portal.access import Permission
 from portal.api import PortalAPIView, documented
 from portal.errors import Refused
+from portal.moments import moment_of
 from portal.zones import validate_time_zone
 
 LONGEST_RANGE = timedelta(days=400)
@@ -178,12 +179,8 @@ def _moment(params: Any, name: str, usual: datetime) -> datetime:
     text = str(params.get(name, ""))
     if not text:
         return usual
-    found: datetime | None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
+    found = moment_of(text)
+    if found is None:
         raise Refused(f"`{name}` is a moment like 2026-11-30T00:00:00Z.", code="bad_moment")
     return found
 

@@ -19,6 +19,7 @@ from portal.errors import Refused
 from portal.notify.models import Message
 
 MOST_AN_HOUR = 30
+MOST_UNVERIFIED_AN_HOUR = 10
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,6 @@ def _case(ref: UUID) -> SupportCase | None:
 def _keep(mail: Incoming, case: SupportCase) -> Taken:
     if mail.message_id and case.entries.filter(message_id=mail.message_id).exists():
         return Taken("already", "This mail is on the case already.", case=case)
-    hour_ago = timezone.now() - timedelta(hours=1)
-    if case.entries.filter(via=Via.MAIL, at__gt=hour_ago).count() >= MOST_AN_HOUR:
-        raise NotTaken("too_many", "Too many mails came for this case within an hour. Answer on its page.")
     note = ""
     if mail.attachments:
         count = "1 attachment was" if mail.attachments == 1 else f"{mail.attachments} attachments were"
@@ -92,6 +90,11 @@ def _keep(mail: Incoming, case: SupportCase) -> Taken:
         and Permission.CASE_VIEW in permissions_on(user, case.account)
         and not lacks_second_factor(user)
     )
+    # Counted apart: strangers, who may know the address from a forwarded mail, must not use up what members have.
+    hour_ago = timezone.now() - timedelta(hours=1)
+    came = case.entries.filter(via=Via.MAIL, at__gt=hour_ago, is_verified=sees).count()
+    if came >= (MOST_AN_HOUR if sees else MOST_UNVERIFIED_AN_HOUR):
+        raise NotTaken("too_many", "Too many mails came for this case within an hour. Answer on its page.")
     message_id = mail.message_id or None
     if user is not None and sees:
         services.reply(case, actor=user, text=mail.text, via=Via.MAIL, message_id=message_id, note=note)

@@ -35,7 +35,7 @@ def _of_account(user: Any, account: Any) -> dict[str, Any] | None:
 
 def _find_cases(user: Any, text: str, limit: int) -> list[Entry]:
     """Find by number: a summary may be sealed for whom it names, so no text of it is looked into."""
-    reference = beginning_of_reference(text)
+    reference = beginning_of_reference(text, may_be_digits=True)
     if reference is None:
         return []
     rows = visible_to(user, SupportCase.objects.all(), Permission.CASE_VIEW).filter(ref__range=reference)

@@ -34,7 +34,7 @@ _SHAPES = tuple(
     for pattern, flags in (
         (r"-----BEGIN [A-Z0-9 ]+-----.*?(?:-----END [A-Z0-9 ]+-----|$)", re.DOTALL),
         (r"(?i)\b(?:bearer|basic|digest|negotiate)\s+[A-Za-z0-9+/=._~-]{6,}", 0),
-        (r"\bss[ai]?_[A-Za-z0-9_-]{16,}", 0),
+        (r"\bss[a-z]?_[A-Za-z0-9_-]{16,}", 0),
         (r"\bwh(?:sec|sk)_[A-Za-z0-9+/=_-]{10,}", 0),
         (r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?", 0),
         (r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b", 0),

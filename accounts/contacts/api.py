@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -55,6 +54,7 @@ from portal.access import Permission
 from portal.api import PortalAPIView, documented, etag_of
 from portal.errors import Refused, StaleState
 from portal.lists import ListAsked, filter_parameter, order_parameter, search_parameter
+from portal.moments import moment_of
 
 _REASON = OpenApiParameter(
     "reason",
@@ -458,21 +458,12 @@ class CallOrderApi(ContactsRead):
         role = params.get("role", ContactRole.EMERGENCY)
         if role not in ContactRole.values:
             raise Refused(f"`role` is one of {', '.join(ContactRole.values)}.", code="bad_filter")
-        at = timezone.now() if not params.get("at") else parse_datetime_or_none(params["at"])
+        at = timezone.now() if not params.get("at") else moment_of(params["at"])
         if at is None:
             raise Refused("`at` is a moment with its offset, like 2026-11-23T12:10:00Z.", code="bad_filter")
         people = selectors.call_order(account, role, at, about=params.get("about", "")[:100])
         self.used(account, [one.contact for one in people])
         return Response(CallOrderOut({"role": role, "at": at, "people": people}).data)
-
-
-def parse_datetime_or_none(text: str) -> datetime | None:
-    """Return an aware moment; None for what is none, or has no offset."""
-    try:
-        found = datetime.fromisoformat(text.replace(" ", "+"))
-    except ValueError:
-        return None
-    return found if found.tzinfo is not None and 1970 < found.year < 9000 else None
 
 
 # --- coverage ----------------------------------------------------------------------------------------------

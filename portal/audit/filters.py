@@ -12,6 +12,7 @@ from django.db.models import Q, QuerySet
 from portal.audit.models import AuditEntry
 from portal.audit.words import WHAT
 from portal.errors import Refused
+from portal.moments import moment_of
 
 NAMES = ("what", "actor", "subject", "from", "to", "q")
 
@@ -88,10 +89,10 @@ def _moment(text: str, name: str, *, is_end: bool) -> datetime | None:
         if len(text) == 10:
             day = datetime.combine(date.fromisoformat(text), time(), UTC)
             return day + timedelta(days=1) if is_end else day
-        found = datetime.fromisoformat(text)
+        found = moment_of(text)
     except (ValueError, OverflowError):
         found = None
-    if found is None or found.tzinfo is None:
+    if found is None:
         raise Refused(
             f"`{name}` is a day like 2026-11-23, or a time with its zone like 2026-11-23T12:00:00Z.",
             code="bad_filter",
