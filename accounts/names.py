@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from portal.errors import Refused
+from portal.texts import is_sound
 
 _ADDRESS = re.compile(r"://|www\.|@|\w\w\.[^\W\d_]{2}", re.IGNORECASE)
 LONGEST_NAME = 80
@@ -15,7 +16,7 @@ def person_name(name: str) -> str:
     name = " ".join(name.split())
     if not any(char.isalnum() for char in name):
         raise Refused("A name has letters that can be read. Nothing was kept.", code="no_name")
-    if len(name) > LONGEST_NAME or _ADDRESS.search(name):
+    if not is_sound(name) or len(name) > LONGEST_NAME or _ADDRESS.search(name):
         raise Refused(
             f"A name has at most {LONGEST_NAME} characters and holds no web or mail address: it stands in mails to "
             "people who do not know you. Nothing was kept.",

@@ -18,7 +18,6 @@ account itself); one with a field `account` need not say it. What is another acc
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -56,6 +55,7 @@ from portal.errors import (
     Trouble,
     TryLater,
 )
+from portal.texts import SAYS, is_sound
 
 log = structlog.get_logger(__name__)
 Row = TypeVar("Row", bound=models.Model)
@@ -701,17 +701,12 @@ class PortalView(Guard, View, abstract=True):
         return response
 
 
-# Embeddings, overrides and isolates: with one in a name, the rest of the sentence around it reads backwards.
-TURNS = "\u202a-\u202e\u2066-\u2069"
-_UNSOUND = re.compile(f"[\x00{TURNS}]")
-
-
 def refuse_unsound(request: HttpRequest) -> None:
-    """Raise Refused for what nobody types: a null character, which the database does not hold, and turned writing."""
-    if any(_UNSOUND.search(value) for name in request.POST for value in request.POST.getlist(name)):
+    """Raise Refused for what nobody types, or what would be read as one of the portal's own tokens."""
+    if not all(is_sound(value) for name in request.POST for value in request.POST.getlist(name)):
         raise Refused(
-            "What was sent holds an invisible character that is no text: a null, or one that turns the direction of "
-            "writing. Nothing was changed. Type it again by hand; what was copied brings the character along.",
+            f"What was sent holds {SAYS}. Nothing was changed. Type it again by hand; what was copied brings the "
+            "character along.",
             code="null",
         )
 

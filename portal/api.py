@@ -43,7 +43,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
@@ -66,7 +65,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from portal.access import TURNS, Guard, Permission, is_still_allowed, without_body
+from portal.access import Guard, Permission, is_still_allowed, without_body
 from portal.audit.services import record_outside
 from portal.counting import count
 from portal.errors import Malformed, NotPermitted, Refused, in_time
@@ -82,6 +81,7 @@ from portal.problems import (
     Stale,
     TooLarge,
 )
+from portal.texts import SAYS, is_sound
 
 log = structlog.get_logger(__name__)
 Row = TypeVar("Row", bound=Model)
@@ -92,8 +92,6 @@ RATE_PER_USER = 3 * RATE_PER_MINUTE
 MAX_KEY_LENGTH = 200
 MAX_BODY_BYTES = 1024 * 1024
 MAX_DEPTH = 32
-# What PostgreSQL holds in no text: the null character, and halves of characters.
-_UNSOUND = re.compile(f"[\x00\ud800-\udfff{TURNS}]")
 
 
 class ProblemOut(serializers.Serializer[Any]):
@@ -151,7 +149,7 @@ def _unfit(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, st
         yield path, f"This is nested more than {MAX_DEPTH} deep."
     elif isinstance(value, dict):
         for key, item in value.items():
-            if not _is_sound(key):
+            if not is_sound(key):
                 yield path, "A name in here holds characters that are no text."
                 return
             yield from _unfit(item, f"{path}.{key}" if path else key, depth + 1)
@@ -159,11 +157,8 @@ def _unfit(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, st
         for item in value:
             yield from _unfit(item, path, depth + 1)
     elif isinstance(value, str):
-        if not _is_sound(value):
-            yield (
-                path,
-                "Null characters, lone surrogates and marks that turn the direction of writing are no text.",
-            )
+        if not is_sound(value):
+            yield path, f"This holds {SAYS}."
     elif isinstance(value, float) and not math.isfinite(value):
         yield path, "This number is too large."
 
@@ -180,10 +175,6 @@ def _unknown(serializer: Any, value: Any, path: str = "") -> Iterator[str]:
                 yield where
             else:
                 yield from _unknown(serializer.fields[name], item, where)
-
-
-def _is_sound(text: str) -> bool:
-    return _UNSOUND.search(text) is None
 
 
 class PortalAPIView(Guard, APIView, abstract=True):

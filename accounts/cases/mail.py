@@ -20,6 +20,8 @@ from hashlib import sha256
 from html import unescape
 from uuid import UUID
 
+from portal.texts import made_sound
+
 MOST_BYTES = 256 * 1024
 LONGEST_TEXT = 20_000
 LONGEST_HTML = 100_000
@@ -31,7 +33,6 @@ MOST_PARTS = 50
 # Of these a few letters become a text that takes minutes, or one that is no letter of anybody.
 _NO_CHARSETS = frozenset({"punycode", "idna", "unicode_escape", "raw_unicode_escape", "undefined"})
 _AUTO_PRECEDENCE = frozenset({"bulk", "junk", "list", "auto_reply"})
-_TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _QUOTE_HEAD = re.compile(
     r"^(?:on\b.{0,200}\bwrote:|am\b.{0,200}\bschrieb\b.{0,80}:|le\b.{0,200}\ba écrit\s*:|den\b.{0,200}\bskrev\b.{0,80}:|"
@@ -259,7 +260,7 @@ def _plain_of(html: str) -> str:
 
 
 def _clean(text: str) -> str:
-    return _TURNS.sub("", _CONTROL.sub("", text))
+    return made_sound(_CONTROL.sub("", text))
 
 
 def own_words(text: str) -> str:

@@ -39,6 +39,7 @@ from portal.notify.services import tell_all
 from portal.runs.models import Run
 from portal.runs.registry import Change
 from portal.runs.types import HaltRank
+from portal.texts import SAYS, is_sound
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +47,6 @@ LONGEST_SUMMARY = 200
 LONGEST_TEXT = 20_000
 # Far more than anybody needs help in an hour; a script gone wild must not wake people all night.
 MOST_OPENED_AN_HOUR = 20
-_TURNS = re.compile("[\x00\u202a-\u202e\u2066-\u2069]")
 _URGENCY: dict[str, Urgency | dict[bool, Urgency]] = {
     Severity.SITE_IN_DANGER: Urgency.NOW,
     Severity.DECIDE_TODAY: {False: Urgency.NOW, True: Urgency.TODAY},
@@ -69,10 +69,9 @@ def _line(text: str) -> str:
 
 
 def _sound(text: str) -> str:
-    if _TURNS.search(text):
+    if not is_sound(text):
         raise Refused(
-            "The text holds an invisible character that turns the direction of writing. Type it again by hand; "
-            "what was copied brings the character along."
+            f"The text holds {SAYS}. Type it again by hand; what was copied brings the character along."
         )
     if len(text) > LONGEST_TEXT:
         raise Refused(f"A text has at most {LONGEST_TEXT} characters.", code="too_long")

@@ -22,8 +22,8 @@ from accounts.contacts.fields import (
     own_ref,
     shown,
 )
-from portal.access import TURNS
 from portal.errors import Refused
+from portal.texts import SAYS, find_unsound
 from portal.zones import validate_time_zone
 
 MOST_ENTRIES = 10_000
@@ -40,7 +40,6 @@ _ROLE_WORDS: Mapping[str, str] = {
 _NOT_OURS = frozenset({"all", "legal", "product_updates", "support-contact", "mycontacts", "starred"})
 _PRIORITY_WORDS: Mapping[str, int] = {"primary": 1, "secondary": 2, "tertiary": 3}
 INACTIVE = "inactive"
-_UNSOUND = re.compile(f"[\x00{TURNS}\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -130,12 +129,11 @@ def text_of_file(data: bytes) -> str:
             "Nothing was taken in.",
             code="file_not_utf8",
         ) from None
-    unsound = _UNSOUND.search(text)
+    unsound = find_unsound(text)
     if unsound is not None:
-        line = text.count("\n", 0, unsound.start()) + 1
+        line = text.count("\n", 0, unsound) + 1
         raise Refused(
-            f"Line {line} holds an invisible character that is no text: a null, or one that turns the direction of "
-            "writing. Take it out and choose the file again. Nothing was taken in.",
+            f"Line {line} holds {SAYS}. Take it out and choose the file again. Nothing was taken in.",
             code="file_unsound",
         )
     if not text.strip():

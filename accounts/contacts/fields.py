@@ -16,6 +16,7 @@ from django.core.validators import validate_email
 
 from accounts.names import LONGEST_NAME, person_name
 from portal.errors import Refused
+from portal.texts import SAYS, is_sound
 
 LONGEST: Mapping[str, int] = {
     "name": LONGEST_NAME,
@@ -53,8 +54,6 @@ _LANGUAGE = re.compile(
     r"(-x(-[a-z0-9]{1,8})+)?",
     re.IGNORECASE | re.ASCII,
 )
-# Marks that turn the direction of writing (portal/access.py refuses them too), and halves of characters.
-_NO_TEXT = re.compile("[\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def called(name: str) -> str:
@@ -68,9 +67,9 @@ def clean_text(name: str, text: str) -> str:
         text = text.replace("\r\n", "\n").replace("\r", "\n").strip()
     else:
         text = " ".join(text.split())
-    if _NO_TEXT.search(text) or any(
-        unicodedata.category(char) == "Cc" and char not in "\n\t" for char in text
-    ):
+    if not is_sound(text):
+        raise Refused(f"{called(name)} holds {SAYS}. Take it out.", code="invalid")
+    if any(unicodedata.category(char) == "Cc" and char not in "\n\t" for char in text):
         raise Refused(
             f"{called(name)} holds an invisible character that is no text. Take it out.", code="invalid"
         )

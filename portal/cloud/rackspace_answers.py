@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl, urlsplit
 from xml.etree import ElementTree
 
@@ -29,6 +29,7 @@ from portal.cloud.types import (
     NodeType,
     Server,
 )
+from portal.texts import made_sound_deep
 
 _ATOM = "{http://www.w3.org/2005/Atom}"
 DEFAULT_BALANCER_TIMEOUT_S = 30  # provider reference, 2.1
@@ -108,7 +109,8 @@ def json_object(body: bytes) -> dict[str, Any]:
         raise Unreadable("no JSON") from None
     if not isinstance(data, dict):
         raise Unreadable("no JSON object")
-    return data
+    # Names of servers are typed by somebody there, and stand in journals here.
+    return cast(dict[str, Any], made_sound_deep(data))
 
 
 def parse_time(text: str) -> datetime:
