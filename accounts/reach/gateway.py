@@ -23,6 +23,7 @@ from django.urls import reverse
 from django.utils import timezone
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from accounts.contacts.models import ProvenKind
 from accounts.reach.escalation import Outcome
 from accounts.reach.models import GatewayState, ReachKind, ReachState, ReachTry
 from accounts.reach.services import answer_token
@@ -94,7 +95,7 @@ def _body(one: ReachTry, contact: Any, now: datetime) -> bytes:
     # Read through the manager, so that the sealed text is opened.
     reach = type(one.step.reach).objects.get(pk=one.step.reach_id)
     test = "[TEST] " if reach.kind == ReachKind.TEST else ""
-    link = f"{settings.PUBLIC_URL}{reverse('reach-answer', args=[answer_token(one)])}"
+    link = f"{settings.PUBLIC_URL}{reverse('reach-answer', args=[answer_token(one, ProvenKind.PHONE)])}"
     said = {
         "type": "reach.ask",
         "timestamp": now.isoformat(),

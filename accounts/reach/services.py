@@ -184,29 +184,36 @@ def advance_due(now: datetime, *, limit: int = 50) -> int:
 # --- answers -------------------------------------------------------------------------------------------------
 
 
-def answer_token(one: ReachTry) -> str:
-    """Return what stands in the link of a try: signed, and good for as long as the reach is under way."""
-    return signing.Signer(salt=LINK_SALT).sign(one.ref.hex)
+def answer_token(one: ReachTry, channel: str = ProvenKind.MAIL) -> str:
+    """Return what stands in the link of a try: signed, and good for as long as the reach is under way.
+
+    Each channel has a link of its own, so that pressing its button proves that channel and no other.
+    """
+    return signing.Signer(salt=f"{LINK_SALT}.{ProvenKind(channel).value}").sign(one.ref.hex)
 
 
 def try_of(token: str) -> ReachTry | None:
     """Return the try that a link is for, while it can be answered; None for a forged one and for one that is over."""
-    found = _try_behind(token)
+    found, _ = _try_behind(token)
     return found if found is not None and _is_open(found) else None
 
 
 def was_answered(token: str) -> bool:
     """Whether whoever was asked by this link has answered already."""
-    found = _try_behind(token)
+    found, _ = _try_behind(token)
     return found is not None and found.outcome == Outcome.ACKNOWLEDGED
 
 
-def _try_behind(token: str) -> ReachTry | None:
-    try:
-        ref = UUID(signing.Signer(salt=LINK_SALT).unsign(token))
-    except (signing.BadSignature, ValueError):
-        return None
-    return ReachTry.objects.select_related("step__reach__account", "step__contact").filter(ref=ref).first()
+def _try_behind(token: str) -> tuple[ReachTry | None, ProvenKind]:
+    """Return the try that a link is of, None for a forged one, and the channel that it was sent to."""
+    for channel in ProvenKind:
+        try:
+            ref = UUID(signing.Signer(salt=f"{LINK_SALT}.{channel.value}").unsign(token))
+        except (signing.BadSignature, ValueError):
+            continue
+        rows = ReachTry.objects.select_related("step__reach__account", "step__contact")
+        return rows.filter(ref=ref).first(), channel
+    return None, ProvenKind.MAIL
 
 
 def _is_open(one: ReachTry) -> bool:
@@ -222,10 +229,10 @@ def answer_by_link(token: str, *, agent: str, now: datetime | None = None) -> Re
 
     One that comes within seconds of the asking is kept as doubtful and ends nothing: the reach is still running.
     """
-    found = try_of(token)
-    if found is None:
+    found, channel = _try_behind(token)
+    if found is None or not _is_open(found):
         return None
-    return _answered(found.pk, channel=ProvenKind.MAIL, agent=agent, now=now or timezone.now())
+    return _answered(found.pk, channel=channel, agent=agent, now=now or timezone.now())
 
 
 @transaction.atomic

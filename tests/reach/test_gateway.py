@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 from standardwebhooks.webhooks import Webhook
 
-from accounts.contacts.models import ChannelProof
+from accounts.contacts.models import ChannelProof, ProvenKind
 from accounts.reach import gateway, services
 from accounts.reach.models import Reach, ReachState, ReachTry
 from portal.checks import reach_gateway_trouble
@@ -97,7 +97,7 @@ def test_the_gateway_is_asked_once_signed_with_what_to_say(reached):
     assert headers["webhook-id"] == str(one.ref) == said["data"]["id"]
     assert (said["data"]["way"], said["data"]["to"]) == ("voice", "+46701234561")
     assert said["data"]["text"] == "[TEST] Lindgren Outdoor: Please press the button."
-    assert said["data"]["answer_url"].endswith(f"/reach/{services.answer_token(one)}/")
+    assert said["data"]["answer_url"].endswith(f"/reach/{services.answer_token(one, ProvenKind.PHONE)}/")
     assert one.gateway == "sent"
 
 
