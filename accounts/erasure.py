@@ -5,6 +5,7 @@ Audit, journal and approvals stay as they were written; where the person stood i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from allauth.usersessions.models import UserSession
 from django.apps import apps
 from django.contrib.sessions.models import Session
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts.cases.services import forget_sender, forget_strangers
@@ -55,7 +57,7 @@ def erase_contact(account: Account, ref: UUID, *, actor: User, reason: str) -> N
     contact = Contact.objects.select_for_update().filter(account=account, ref=ref).first()
     if contact is None and not was_contact_of(account, ref):
         raise Refused("There is no such contact in this account. Nobody was erased.", code="no_contact")
-    erase_subject(Subject("contact", ref), by_ref=str(actor.ref))
+    erase_subject(Subject("contact", ref), by_ref=str(actor.ref), places=[account.ref])
     record(
         "contact.erased",
         actor=actor,
@@ -77,9 +79,10 @@ def was_contact_of(account: Account, ref: UUID) -> bool:
 
 
 @transaction.atomic
-def erase_person(user: User, *, actor: User | None, reason: str) -> None:
+def erase_person(user: User, *, actor: User | None, reason: str, places: Iterable[UUID] = ()) -> None:
     """Erase a user for good: roles, tokens, log-in, name and mail address. What they did stays on record, nameless.
 
+    `places` are accounts in which they had a role until just now.
     Raises Refused for the last admin of an account, the last lead of a team, for whoever is in charge of an open run, and without a reason.
     """
     if not reason.strip():
@@ -91,11 +94,14 @@ def erase_person(user: User, *, actor: User | None, reason: str) -> None:
             f"{locked.name} is in charge of “{held.title}”, which is not over. Put somebody else in charge first.",
             code="in_charge",
         )
+    places = [*places, *_places_of(locked)]
     for account in Account.objects.filter(memberships__user=locked).order_by("pk"):
         remove_member(account, locked, actor=None)
     for team in Team.objects.filter(memberships__user=locked).order_by("pk"):
         remove_from_team(team, locked, actor=None)
-    erase_subject(Subject("user", locked.ref), by_ref=str(actor.ref) if actor is not None else "")
+    by_ref = str(actor.ref) if actor is not None else ""
+    erase_subject(Subject("user", locked.ref), by_ref=by_ref, places=places)
+    forget_answers_naming(locked.ref, locked.name, locked.email, places=places)
     record(
         "user.erased",
         actor=actor,
@@ -105,6 +111,12 @@ def erase_person(user: User, *, actor: User | None, reason: str) -> None:
         reason=reason,
         people=[locked],
     )
+
+
+def _places_of(user: User) -> list[UUID]:
+    """Return the accounts that a user has to do with, by a role of their own or by their team."""
+    own = Account.objects.filter(Q(memberships__user=user) | Q(team__memberships__user=user))
+    return list(own.order_by().values_list("ref", flat=True).distinct())
 
 
 @dataclass(frozen=True)
@@ -158,20 +170,20 @@ def erase_account(account: Account, *, typed_name: str, actor: User | None, reas
     rows = {row.ref: row for row in Contact.objects.filter(account=locked)}
     people += rows.values()
     for ref in sorted(contacts | set(rows)):
-        erase_subject(Subject("contact", ref), by_ref=by_ref)
+        erase_subject(Subject("contact", ref), by_ref=by_ref, places=[locked.ref])
     said = AuditEntry.objects.filter(account_ref=locked.ref, subject_type="accounts.otherparty").exclude(
         subject_ref=""
     )
     parties = {row.ref: row for row in OtherParty.objects.filter(account=locked)}
     people += parties.values()
     for ref in sorted({UUID(ref) for ref in said.values_list("subject_ref", flat=True)} | set(parties)):
-        erase_subject(Subject("otherparty", ref), by_ref=by_ref)
+        erase_subject(Subject("otherparty", ref), by_ref=by_ref, places=[locked.ref])
     Rotation.objects.filter(account=locked).delete()
     ContactUse.objects.filter(account=locked).delete()
     invitations = list(Invitation.objects.filter(account=locked))
     people += invitations
     for invitation in invitations:
-        erase_subject(Subject("invitation", invitation.ref), by_ref=by_ref)
+        erase_subject(Subject("invitation", invitation.ref), by_ref=by_ref, places=[locked.ref])
 
     users = [row.user for row in locked.memberships.select_related("user").order_by("pk")]
     for held in locked.memberships.select_related("user").order_by("pk"):
@@ -181,7 +193,12 @@ def erase_account(account: Account, *, typed_name: str, actor: User | None, reas
     alone = [user for user in users if not reached_by(user).exists() and not user.is_operator]
     for user in alone:
         # Not the reason that was typed: it may name others, whom that entry does not seal.
-        erase_person(user, actor=actor if actor != user else None, reason="The account was erased.")
+        erase_person(
+            user,
+            actor=actor if actor != user else None,
+            reason="The account was erased.",
+            places=[locked.ref],
+        )
     people += alone
 
     # Keys at the provider are nobody's values, and nothing here needs them any more.
@@ -253,7 +270,7 @@ def empty_user(ref: UUID) -> None:
         return
     _empty_confirmations(ref)
     RotationMember.objects.filter(user=user).delete()
-    forget_answers_naming(user.name, user.email)
+    forget_answers_naming(ref, user.name, user.email, places=_places_of(user))
     for invitation in Invitation.objects.filter(email=user.email):
         erase_subject(Subject("invitation", invitation.ref))
     sessions = UserSession.objects.filter(user=user)

@@ -16,7 +16,7 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -24,6 +24,8 @@ from typing import Any, TypeVar
 import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from django.apps import apps
+from django.contrib.auth import get_user_model
 from django.db import models, transaction
 from django.db.models import TextField
 from django.db.models.functions import Cast
@@ -365,9 +367,12 @@ def register_eraser(kind: str, erase: Callable[[uuid.UUID], None]) -> None:
 
 
 @transaction.atomic
-def erase_subject(subject: Subject, *, by_ref: str = "", at: Any = None) -> bool:
+def erase_subject(
+    subject: Subject, *, by_ref: str = "", at: Any = None, places: Iterable[uuid.UUID] = ()
+) -> bool:
     """Destroy a person's key and live values, and put them on the list of erasures; False if they are on it.
 
+    `places` are the accounts that the person had to do with, beside those on whose record they stand.
     A repeat empties the live rows again: that is how a restored backup is brought up to the list.
     """
     from portal.audit.models import Erasure, SubjectKey
@@ -378,39 +383,85 @@ def erase_subject(subject: Subject, *, by_ref: str = "", at: Any = None) -> bool
     SubjectKey.objects.filter(ref=subject.ref).delete()
     for erase in _erasers.get(subject.kind, ()):
         erase(subject.ref)
-    _forget_answers(subject.ref)
+    _forget_answers(subject.ref, places)
     transaction.on_commit(lambda: log.info("subject_erased", kind=row.kind, ref=str(row.ref)))
     return is_new
 
 
-def _forget_answers(ref: uuid.UUID) -> None:
+def _forget_answers(ref: uuid.UUID, places: Iterable[uuid.UUID]) -> None:
     # Answers of the API are kept for a day for repeats, and hold what they showed.
     from portal.models import IdempotentAnswer
 
     # The request at hand has no answer yet, and one without a body says nothing of anybody: both can be repeated.
-    held = IdempotentAnswer.objects.annotate(text=Cast("body", output_field=TextField())).filter(
-        status__isnull=False
-    )
-    held.filter(actor=str(ref)).delete()
-    told = held.exclude(body__isnull=True).exclude(body=None)
-    _empty(told.filter(models.Q(text__contains=str(ref)) | models.Q(path__contains=str(ref))))
+    IdempotentAnswer.objects.filter(status__isnull=False, actor=str(ref)).delete()
+    told = _told().filter(models.Q(text__contains=str(ref)) | models.Q(path__contains=str(ref)))
+    own = _places_of(ref, places)
+    # Whoever stands on no account's record is nobody's neighbour: an answer that is gone says nothing of an account then.
+    _empty([one.pk for one in told if _speaks_of(one, str(ref)) and (not own or _is_of(one, own))])
 
 
-def _empty(answers: models.QuerySet[Any, Any]) -> None:
+def forget_answers_naming(ref: uuid.UUID, *words: str, places: Iterable[uuid.UUID] = ()) -> None:
+    """Empty kept answers in which somebody stands by name or address alone: who confirmed, granted, invited, approved.
+
+    Only those about accounts that the person had to do with, `places` and those of their record: somebody elsewhere
+    may have typed the same, and would learn from an answer that is gone that another account's person was erased.
+    """
+    own = _places_of(ref, places)
+    for word in words:
+        if len(word) >= _SHORTEST:
+            escaped = json.dumps(word, ensure_ascii=False)[1:-1]
+            told = _told().filter(text__contains=escaped)
+            _empty([one.pk for one in told if _speaks_of(one, word) and _is_of(one, own)])
+
+
+def _places_of(ref: uuid.UUID, places: Iterable[uuid.UUID]) -> frozenset[uuid.UUID]:
+    from portal.audit.models import AuditEntry
+
+    known = AuditEntry.objects.filter(models.Q(subject_ref=str(ref)) | models.Q(actor_ref=str(ref)))
+    of_record = set(known.order_by().values_list("account_ref", flat=True).distinct())
+    return frozenset(place for place in {*places, *of_record} if place is not None)
+
+
+def _told() -> models.QuerySet[Any, Any]:
+    """Return the kept answers that say something, each with its `text`."""
+    from portal.models import IdempotentAnswer
+
+    rows = IdempotentAnswer.objects.annotate(text=Cast("body", output_field=TextField()))
+    return rows.filter(status__isnull=False).exclude(body__isnull=True).exclude(body=None)
+
+
+def _speaks_of(answer: Any, word: str) -> bool:
+    return word in answer.path or _says(answer.body, word)
+
+
+def _says(value: Any, word: str) -> bool:
+    """Whether a value of an answer is `word`, or holds it among others if it is more than a word; names of fields are not looked at."""
+    if isinstance(value, str):
+        return value == word or (word in value and any(char in word for char in " @-"))
+    if isinstance(value, Mapping):
+        return any(_says(item, word) for item in value.values())
+    return isinstance(value, list) and any(_says(item, word) for item in value)
+
+
+def _is_of(answer: Any, places: Collection[uuid.UUID]) -> bool:
+    """Whether a kept answer was asked for below one of these accounts, or by somebody who sees one of them."""
+    from portal.access import Permission, visible_to
+
+    # Of what the answer says nothing is believed: whoever was answered may have typed it.
+    if any(str(place) in answer.path for place in places):
+        return True
+    account = apps.get_model("accounts", "Account").objects.filter(ref__in=places)
+    token = apps.get_model("accounts", "ApiToken").objects.filter(ref=answer.actor, account__in=account)
+    user = get_user_model().objects.filter(ref=answer.actor).first()
+    if user is None:
+        return token.exists()
+    return visible_to(user, account, Permission.ACCOUNT_VIEW).exists()
+
+
+def _empty(answers: Sequence[int]) -> None:
     """Keep that they were given, and nothing of them: a repeat must not do once more what was done for the erased."""
     from portal.models import IdempotentAnswer
 
-    found = list(answers.values_list("pk", flat=True))
-    IdempotentAnswer.objects.filter(pk__in=found).update(
+    IdempotentAnswer.objects.filter(pk__in=answers).update(
         status=IdempotentAnswer.GONE, body=None, headers={}, body_digest=""
     )
-
-
-def forget_answers_naming(*words: str) -> None:
-    """Empty kept answers in which somebody stands by name or address alone: who confirmed, granted, invited, approved."""
-    from portal.models import IdempotentAnswer
-
-    held = IdempotentAnswer.objects.annotate(text=Cast("body", output_field=TextField()))
-    for word in words:
-        if len(word) >= _SHORTEST:
-            _empty(held.filter(text__contains=json.dumps(word, ensure_ascii=False)[1:-1]))
