@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Lower
 from django.utils import timezone
 
 from accounts.changes import apply_changes, check_active, check_no_pin
@@ -41,6 +42,7 @@ from portal.audit.subjects import Sealer, named
 from portal.errors import Refused, StaleState
 from portal.events.services import emit
 from portal.lists import ListAsked
+from portal.notify.services import withdraw
 from portal.rows import check_row
 
 CONTACT_FIELDS = (
@@ -265,8 +267,20 @@ def change_contact(contact: Contact, changes: Mapping[str, Any], *, actor: User 
         before=before,
         after=snapshot(locked),
     )
+    if before["email"] != locked.email:
+        address_left(locked.account, before["email"])
     emit_contact("changed", locked, actor)
     return locked
+
+
+def address_left(account: Account, *addresses: str) -> None:
+    """Take back what waits for addresses that no contact of the account has any more: a wrong one may be a stranger's."""
+    left = {one.strip().lower() for one in addresses if one}
+    if not left:
+        return
+    rows = Contact.objects.filter(account=account).annotate(_address=Lower("email"))
+    left -= set(rows.filter(_address__in=left).values_list("_address", flat=True))
+    withdraw(left, account=account, says="No contact of the account has this address any more.")
 
 
 @transaction.atomic
@@ -420,6 +434,7 @@ def remove_contact(contact: Contact, *, actor: User) -> None:
     )
     emit_contact("removed", locked, actor)
     locked.delete()
+    address_left(locked.account, locked.email)
 
 
 def emit_contact(happened: str, contact: Contact, actor: User | None) -> None:

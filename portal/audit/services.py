@@ -61,7 +61,7 @@ def _plain(value: Any) -> Any:
 
 
 def snapshot(row: models.Model, fields: tuple[str, ...] | None = None) -> dict[str, Any]:
-    """Return the row's own fields as plain values, secrets masked; `fields` narrows them.
+    """Return the row's own fields as plain values, secrets masked, rows that it points to by reference; `fields` narrows them.
 
     A masked secret that changed still shows as changed: the mask carries nothing of the secret, so
     `record` is told of it by `changed_secrets`.
@@ -72,9 +72,27 @@ def snapshot(row: models.Model, fields: tuple[str, ...] | None = None) -> dict[s
             continue
         if column.name in {"updated_at", "created_at", *getattr(row, "unrecorded_fields", ())}:
             continue
+        if column.is_relation:
+            # Keys count over the whole installation: they would tell customers how many there are of everything.
+            if column.name != "account" and (ref := _reference(row, column)) is not None:
+                found[column.name] = ref
+            continue
         value = getattr(row, column.attname)
         found[column.name] = MASK if _is_secret(column.name) and value else _plain(value)
     return found
+
+
+def _reference(row: models.Model, column: Any) -> str | None:
+    """Return the reference of a related row, "" where there is none; None for what has no references."""
+    related = column.related_model
+    if not any(one.name == "ref" for one in related._meta.concrete_fields):
+        return None
+    key = getattr(row, column.attname)
+    if key is None:
+        return ""
+    if column.is_cached(row):
+        return str(getattr(row, column.name).ref)
+    return str(related._base_manager.values_list("ref", flat=True).get(pk=key))
 
 
 def _differing(

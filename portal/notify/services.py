@@ -369,6 +369,19 @@ def call_off(purpose: str, *, subject_ref: str, period: str, says: str) -> int:
     return waiting.update(mail_state=MailState.WITHDRAWN, ended_at=now, says=says[:300])
 
 
+def withdraw(addresses: Iterable[str], *, account: Any, says: str) -> int:
+    """Take back the mails about an account that wait for addresses which are nobody's there any more; return how many.
+
+    `says` tells, beside a mail that was not sent, why. One that is being sent at this moment goes out.
+    """
+    waiting = Message.objects.filter(
+        recipient_key__in=[recipient_key(None, one) for one in addresses],
+        account=account,
+        mail_state=MailState.QUEUED,
+    )
+    return waiting.update(mail_state=MailState.WITHDRAWN, ended_at=timezone.now(), says=says[:300])
+
+
 def forget_about(*subject_refs: str) -> int:
     """Delete everything told about these things, to whomever; return how many rows. For erasing, too."""
     gone, _ = Message.objects.filter(subject_ref__in=subject_refs).delete()

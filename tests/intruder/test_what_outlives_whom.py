@@ -13,13 +13,18 @@ from accounts import members, passwords
 from accounts.calendar import services as calendar
 from accounts.cases import mailing
 from accounts.cases.mail import reply_address
+from accounts.contacts import services as contacts
 from accounts.contacts.models import Rotation, RotationMember
 from accounts.contacts.selectors import team_duty
-from accounts.models import ApiToken
+from accounts.models import ApiToken, Contact
 from accounts.reviews import selectors as review_selectors
 from accounts.reviews import services as reviews
 from accounts.reviews.models import Review, ReviewSignature, ReviewStatus, Side
 from accounts.tokens import revoke_token
+from portal.audit.models import AuditEntry
+from portal.audit.services import snapshot
+from portal.notify.models import MailState, Message
+from portal.notify.services import recipient_key
 from tests import factories as make
 
 pytestmark = pytest.mark.django_db
@@ -239,3 +244,58 @@ def test_who_left_an_account_does_not_learn_what_it_is_called_now(two):
     page = browser.get("/me/calendar-feeds/").content
     assert b"Renamed" not in page
     assert b"you see no more" in page
+
+
+# --- mails that wait ----------------------------------------------------------------------------------------
+
+
+def queued(account, contact):
+    """A mail that waits for the end of the contact's night."""
+    return Message.objects.create(
+        purpose="action_due",
+        kind="reminder",
+        account=account,
+        subject_ref=f"action:{contact.ref}",
+        recipient_key=recipient_key(None, contact.email),
+        address=contact.email,
+        title="Take an image",
+        mail_state=MailState.QUEUED,
+        created_at=timezone.now(),
+        message_id=f"<{contact.ref}@portal.example>",
+        due_at=timezone.now() + timedelta(hours=5),
+    )
+
+
+def test_a_mail_does_not_wait_for_whom_the_account_has_no_more(two):
+    gone, wrong, kept, shared = (
+        make.contact(two.account, f"Nils {word}", email=f"{word}@x.example")
+        for word in ("gone", "wrong", "kept", "shared")
+    )
+    elsewhere = make.contact(two.elsewhere, "Nils Else", email="gone@x.example")
+    gone_pk, shared_pk = gone.pk, shared.pk
+    mails = {one.pk: queued(one.account, one) for one in (gone, wrong, kept, shared, elsewhere)}
+    make.contact(two.account, "Desk", email="Shared@x.example")
+    contacts.remove_contact(Contact.objects.get(pk=gone.pk), actor=two.editor)
+    contacts.change_contact(wrong, {"email": "right@x.example"}, actor=two.editor)
+    contacts.change_contact(kept, {"title": "Head"}, actor=two.editor)
+    contacts.remove_contact(Contact.objects.get(pk=shared.pk), actor=two.editor)
+    states = {pk: Message.objects.get(pk=mail.pk).mail_state for pk, mail in mails.items()}
+    assert [one for one in mails if states[one] == MailState.WITHDRAWN] == [gone_pk, wrong.pk]
+    assert [one for one in mails if states[one] == MailState.QUEUED] == [kept.pk, shared_pk, elsewhere.pk]
+
+
+def test_an_account_is_not_told_how_many_of_everything_there_are(two):
+    make.member(two.account, "viewer")
+    contacts.add_contact(two.account, {"name": "Nils Holm", "email": "n@x.example"}, actor=two.editor)
+    rotation = duty_of(two)
+    values = [
+        value
+        for entry in AuditEntry.objects.filter(account_ref=two.account.ref)
+        for kept in (entry.before, entry.after)
+        for name, value in kept.items()
+        if name in ("account", "team", "user", "granted_by", "owner", "plan", "event")
+    ]
+    assert not [one for one in values if isinstance(one, int)], values
+    assert snapshot(rotation)["team"] == str(two.team.ref)
+    assert "account" not in snapshot(two.account.memberships.first())
+    assert snapshot(two.account.memberships.first())["user"] == str(two.account.memberships.first().user.ref)
