@@ -8,7 +8,7 @@ coming week, or awake at the very hour. What is not known does not count as ther
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,7 +18,10 @@ from accounts.contacts.hours import Hours, HoursKind, intervals, merged, reachab
 from portal.errors import Refused
 
 BACKUP = "backup"
-"""Not a role of its own: somebody for primary, technical or emergency besides whoever is the primary."""
+"""Not a role of its own: somebody for primary, technical or emergency besides whoever is the primary.
+
+Never the very person who fulfils the rule about the primary: one person is not two.
+"""
 RULE_ROLES = ("primary", BACKUP, "technical", "emergency", "billing", "security")
 _STANDS_IN = frozenset({"primary", "technical", "emergency"})
 _LOOK_AHEAD = timedelta(days=7)
@@ -120,33 +123,88 @@ class Gap:
 def gaps_in(people: Iterable[Person], rules: Iterable[Rule], *, at: datetime, zone: str = "UTC") -> list[Gap]:
     """Return what is missing at a moment (aware), in the order of the rules; hours in sentences are of `zone`."""
     listed = sorted(people, key=lambda person: (person.order, person.name))
-    return [gap for rule in rules for gap in _gaps(listed, rule, at, zone)]
+    asked = tuple(rules)
+    leading = [rule for rule in asked if rule.role == "primary"]
+    return [gap for rule in asked for gap in _gaps(listed, rule, leading, at, zone)]
 
 
-def fitting(people: Sequence[Person], role: str) -> list[Person]:
-    """Return who counts for a role of a rule: valid, and reachable by some way."""
-    valid = [person for person in people if person.is_valid and person.has_a_way]
-    if role != BACKUP:
-        return [person for person in valid if role in person.roles]
-    able = [person for person in valid if person.roles & _STANDS_IN]
-    first = next((person for person in able if "primary" in person.roles), None)
-    return [person for person in able if person is not first] if first is not None else able[1:]
+def _fitting(people: Sequence[Person], role: str) -> list[Person]:
+    """Return who counts for a role of a rule: valid, and reachable by some way. For a backup the primary is among them."""
+    roles = _STANDS_IN if role == BACKUP else {role}
+    return [person for person in people if person.is_valid and person.has_a_way and person.roles & roles]
 
 
-def _gaps(people: Sequence[Person], rule: Rule, at: datetime, zone: str) -> list[Gap]:
-    able = fitting(people, rule.role)
+def _proven(people: Sequence[Person], rule: Rule, at: datetime) -> list[Person]:
+    if rule.proven_within_days is None:
+        return list(people)
+    since = at - timedelta(days=rule.proven_within_days)
+    return [person for person in people if person.proven_at is not None and person.proven_at >= since]
+
+
+def _besides_the_primary(
+    able: Sequence[Person], rule: Rule, leading: Sequence[Rule], at: datetime
+) -> list[Person]:
+    """Return who is left for a backup once one person is the primary, by the rules (`leading`) about that one.
+
+    Of several who could be the primary the one is taken without whom the others leave no gap, if there is such a one.
+    """
+    # Without any primary somebody of these stands in, and is no backup of themselves.
+    leaders = [person for person in able if "primary" in person.roles] or list(able)
+    for one in leading:
+        leaders = _proven(leaders, one, at) or leaders
+        if one.awake:
+            leaders = [person for person in leaders if _is_awake(person, one.role, at) is True] or leaders
+    if not leaders:
+        return []
+    proven = _proven(able, rule, at)
+    counted = {id(person) for person in proven}
+    spare = [person for person in leaders if id(person) not in counted]
+    leader = spare[0] if spare else min(leaders, key=_cost(proven, rule, at))
+    return [person for person in able if person is not leader]
+
+
+def _cost(able: Sequence[Person], rule: Rule, at: datetime) -> Callable[[Person], int]:
+    """Return what tells how many gaps a backup rule has only because this person is taken for the primary."""
+    awake = [person for person in able if rule.awake and _is_awake(person, BACKUP, at) is True]
+    needed: set[int] = {id(person) for person in awake} if len(awake) <= rule.count else set()
+    scarce: list[tuple[datetime, datetime]] = []
+    reachable: dict[int, list[tuple[datetime, datetime]]] = {}
+    if rule.around_the_clock:
+        end = at + _LOOK_AHEAD
+        reachable = {id(person): _reachable(person, rule, at) for person in able}
+        scarce = below(list(reachable.values()), rule.count + 1, at, end)
+
+    def cost(person: Person) -> int:
+        is_missed = any(
+            begins < until and since < ends
+            for begins, ends in reachable.get(id(person), ())
+            for since, until in scarce
+        )
+        return (id(person) in needed) + is_missed
+
+    return cost
+
+
+def _reachable(person: Person, rule: Rule, at: datetime) -> list[tuple[datetime, datetime]]:
+    return merged([*intervals(person.hours, at, at + _LOOK_AHEAD), *_duty(person, rule.role)])
+
+
+def _gaps(
+    people: Sequence[Person], rule: Rule, leading: Sequence[Rule], at: datetime, zone: str
+) -> list[Gap]:
+    able = _fitting(people, rule.role)
+    if rule.role == BACKUP:
+        able = _besides_the_primary(able, rule, leading, at)
     if len(able) < rule.count:
         return [_too_few(people, able, rule)]
     found = []
-    if rule.proven_within_days is not None:
-        since = at - timedelta(days=rule.proven_within_days)
-        proven = [person for person in able if person.proven_at is not None and person.proven_at >= since]
-        if len(proven) < rule.count:
-            open_ones = [person for person in able if person not in proven]
-            found.append(_unproven(rule, proven, open_ones))
-        else:
-            # Who is not proven is not who one relies on at night either.
-            able = proven
+    proven = _proven(able, rule, at)
+    if len(proven) < rule.count:
+        open_ones = [person for person in able if person not in proven]
+        found.append(_unproven(rule, proven, open_ones))
+    else:
+        # Who is not proven is not who one relies on at night either.
+        able = proven
     if rule.awake:
         found += _asleep(able, rule, at)
     if rule.around_the_clock:
@@ -218,15 +276,7 @@ def _duty(person: Person, role: str) -> Sequence[tuple[datetime, datetime]]:
 
 
 def _uncovered(able: Sequence[Person], rule: Rule, at: datetime, zone: str) -> list[Gap]:
-    open_times = below(
-        [
-            merged([*intervals(person.hours, at, at + _LOOK_AHEAD), *_duty(person, rule.role)])
-            for person in able
-        ],
-        rule.count,
-        at,
-        at + _LOOK_AHEAD,
-    )
+    open_times = below([_reachable(person, rule, at) for person in able], rule.count, at, at + _LOOK_AHEAD)
     if not open_times:
         return []
     unknown = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accounts.contacts.coverage import (
@@ -14,13 +14,13 @@ from accounts.contacts.coverage import (
     Person,
     Rule,
     below,
-    fitting,
     gaps_in,
     in_words,
     kept,
     rules_of,
 )
-from accounts.contacts.hours import Hours, HoursKind, Span
+from accounts.contacts.hours import Hours, HoursKind, Span, reachable_at
+from accounts.contacts.selectors import BeginRule
 from portal.errors import Refused
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -117,11 +117,34 @@ def test_somebody_must_be_awake_at_that_hour_and_unknown_is_not_awake(hours, gap
     assert codes([person("Ada", "primary", hours=hours)], Rule("primary", awake=True)) == gaps
 
 
-def test_the_backup_is_the_one_who_is_not_the_first_primary():
-    ada, bo = person("Ada", "primary", order=2), person("Bo", "primary", order=1)
-    billing = person("Cy", "billing")
-    assert fitting([bo, ada, billing], BACKUP) == [ada]
-    assert fitting([person("Dee", "technical"), person("Eli", "emergency")], BACKUP)[0].name == "Eli"
+def test_the_backup_is_somebody_besides_one_primary():
+    ada, bo, cy = person("Ada", "primary", order=2), person("Bo", "primary", order=1), person("Cy", "billing")
+    assert codes([bo, ada, cy], Rule(BACKUP)) == []
+    assert codes([bo, ada, cy], Rule(BACKUP, 2)) == ["no_backup"]
+    assert codes([person("Dee", "technical"), cy], Rule(BACKUP)) == ["no_backup"]
+    assert codes([person("Dee", "technical"), person("Eli", "emergency")], Rule(BACKUP)) == []
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize("roles", [("primary",), ("primary", "technical"), ("primary", "emergency")])
+def test_the_only_proven_person_is_not_primary_and_backup_at_once(order, roles):
+    people = [person("Ada", "primary", proven_at=None, order=2), person("Bo", *roles, order=order)]
+    assert codes(people, *BeginRule().rules()) == ["unproven_backup"]
+    if "emergency" in roles:
+        assert codes(people, *PRESETS["around_the_clock"].rules)[0] == "unproven_backup"
+
+
+def test_the_only_one_awake_is_not_primary_and_backup_at_once():
+    people = [person("Ada", "primary", hours=nights()), person("Bo", "primary", order=3)]
+    assert codes(people, *BeginRule().rules()) == ["asleep_backup"]
+
+
+def test_who_is_the_primary_is_chosen_so_that_the_others_cover_the_hours():
+    rules = (Rule("primary"), Rule(BACKUP, around_the_clock=True))
+    always, day = person("Ada", "primary"), person("Bo", "primary", hours=office(), order=2)
+    assert codes([always, day], *rules) == []
+    assert codes([person("Ada", "primary"), person("Bo", "billing")], *rules) == ["no_backup"]
+    assert codes([day, person("Cy", "primary", hours=nights())], *rules) == ["uncovered_backup"]
 
 
 ROLES = st.sampled_from(("primary", "technical", "emergency", "billing"))
@@ -147,6 +170,78 @@ RULES = st.builds(
     proven_within_days=st.sampled_from((None, 90, 365)),
     awake=st.booleans(),
 )
+
+
+CALLED = st.lists(
+    st.builds(
+        person,
+        st.just("Ada"),
+        st.sampled_from(("primary", "technical", "billing")),
+        st.sampled_from(("primary", "emergency")),
+        hours=st.sampled_from((ALWAYS, nights())),
+        proven_at=st.sampled_from((None, FRESH)),
+        order=st.integers(1, 2),
+    ),
+    min_size=2,
+    max_size=3,
+)
+BEGINS = st.builds(
+    BeginRule,
+    proven_within_days=st.sampled_from((90, 365)),
+    needs_backup=st.booleans(),
+    needs_awake=st.booleans(),
+)
+
+
+def holds(people, rule):
+    """Whether there are two different people of whom one is a primary, each proven and awake where it is asked."""
+    since = NOW - timedelta(days=rule.proven_within_days)
+    there = [
+        one
+        for one in people
+        if one.is_valid
+        and one.has_a_way
+        and one.roles & {"primary", "technical", "emergency"}
+        and one.proven_at is not None
+        and one.proven_at >= since
+        and (not rule.needs_awake or reachable_at(one.hours, NOW))
+    ]
+    primaries = [one for one in there if "primary" in one.roles]
+    return bool(primaries) and (not rule.needs_backup or len(there) > 1)
+
+
+@settings(max_examples=200)
+@given(CALLED)
+def test_a_run_may_begin_exactly_where_two_different_people_can_be_called(people):
+    assert (not gaps_in(people, BeginRule().rules(), at=NOW)) is holds(people, BeginRule())
+
+
+@given(PEOPLE, BEGINS)
+def test_so_it_is_whatever_is_asked_of_the_two(people, rule):
+    assert (not gaps_in(people, rule.rules(), at=NOW)) is holds(people, rule)
+
+
+@given(PEOPLE | CALLED, st.sampled_from(sorted(PRESETS)))
+def test_no_preset_is_met_by_one_person_where_it_asks_for_a_backup(people, preset):
+    rules = PRESETS[preset].rules
+    backups = [rule for rule in rules if rule.role == BACKUP]
+    primary = next(rule for rule in rules if rule.role == "primary")
+    if not gaps_in(people, rules, at=NOW):
+        days = [rule.proven_within_days for rule in (primary, *backups)]
+        led, helped = ([one for one in people if _is_proven(one, within)] for within in (days[0], days[-1]))
+        assert any("primary" in one.roles for one in led)
+        assert not backups or any(
+            a is not b and b.roles & {"primary", "technical", "emergency"}
+            for a in led
+            if "primary" in a.roles
+            for b in helped
+        )
+
+
+def _is_proven(person, days):
+    if not (person.is_valid and person.has_a_way):
+        return False
+    return days is None or (person.proven_at is not None and person.proven_at >= NOW - timedelta(days=days))
 
 
 @given(PEOPLE, RULES)

@@ -9,6 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.contacts.coverage_services import give_override
+from accounts.contacts.selectors import can_begin, coverage_seen
 from accounts.models import Contact
 from portal.access import permissions_on
 from portal.audit.models import AuditEntry
@@ -59,6 +60,20 @@ def test_it_begins_once_a_primary_and_a_backup_are_proven(here):
         start(plan, here.manager)
     proven(here.account, name="Astrid", email="a@x.example", phone="+46701234560", roles=["technical"])
     assert start(plan, here.manager).pk
+
+
+def test_one_proven_person_behind_an_unproven_primary_is_not_two(here):
+    Contact.objects.filter(account=here.account).delete()
+    make.contact(here.account, name="Ada", roles=["primary"], hours="around_the_clock", escalation_order=2)
+    maja = {"name": "Maja", "email": "m@x.example", "phone": "+46701234560", "roles": ["primary"]}
+    proven(here.account, **maja, escalation_order=3)
+    plan = approved(here, needs_contacts=True)
+    with pytest.raises(Refused, match="backup contact proven"):
+        start(plan, here.manager)
+    now = timezone.now()
+    seen = coverage_seen(here.account, now)
+    assert (seen["may_begin"], [gap.code for gap in seen["begin_gaps"]]) == (False, ["unproven_backup"])
+    assert [gap.code for gap in can_begin(here.account, now).gaps] == ["unproven_backup"]
 
 
 def test_a_lead_lets_it_begin_with_a_reason(here):
