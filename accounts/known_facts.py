@@ -372,7 +372,7 @@ def judge_review(known: ReviewKnown | None, now: datetime) -> Finding:
     if known is None:
         return Finding(Grade.UNKNOWN, "Reviews could not be read.", "Unknown is never green.")
     today = now.date()
-    at = _midnight(known.last_on) if known.last_on else None
+    at = min(_midnight(known.last_on + timedelta(days=1)), now) if known.last_on else None
     also = f" One is under way since {known.under_way_since}." if known.under_way_since else ""
     if known.last_on is None:
         if known.next_on is not None and known.next_on < today:

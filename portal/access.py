@@ -670,6 +670,11 @@ class PortalView(Guard, View, abstract=True):
             return self.trouble(overtaken(error))
         except ObjectDoesNotExist as error:
             raise gone_meanwhile(error) from error
+        if response.status_code == 405 and request.method in ("GET", "HEAD"):
+            # A browser would show a page of its own for an empty answer.
+            shown = self.render("errors/405.html", status=405)
+            shown["Allow"] = response["Allow"]
+            return shown
         if response.status_code < 400 and request.method != "OPTIONS":
             self.check_asked()
         return response

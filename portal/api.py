@@ -544,7 +544,7 @@ _ERRORS: Mapping[int, tuple[str, str]] = {
     401: ("not-signed-in", "Sign in, or send a token."),
     403: ("not-permitted", "You may not do this here."),
     404: ("not-found", "There is nothing here that you can see."),
-    409: ("conflict", "It has changed meanwhile."),
+    409: ("conflict", "It does not fit what is there now."),
     410: ("gone", "What was asked for is no longer kept."),
     411: ("length-required", "Send the body with a Content-Length; chunked bodies are not taken."),
     412: ("stale", "This has changed since you read it. Read it again, then decide."),

@@ -26,7 +26,7 @@ TITLES: Mapping[int, str] = {
     404: "Not found",
     405: "This method is not offered here",
     406: "Not acceptable",
-    409: "It has changed meanwhile",
+    409: "It does not fit what is there now",
     410: "No longer kept",
     411: "The length is missing",
     412: "It has changed since you read it",

@@ -53,6 +53,11 @@ class Item(HasTime):
     entry: Any = None
 
     @property
+    def last_moment(self) -> datetime:
+        """The last moment that is in it: of whole days, one of the last day."""
+        return self.ends_at - timedelta(microseconds=1)
+
+    @property
     def kind_says(self) -> str:
         """The word for people."""
         return CalendarKind(self.kind).label

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.db import transaction
 from django.db.models import F, Q
@@ -131,6 +132,13 @@ def _check_times(entry: CalendarEntry) -> None:
         raise Refused("An entry lasts at most a year.", code="too_long")
     if abs(entry.starts_at - timezone.now()) > LONGEST_AHEAD:
         raise Refused("A date within three years of today.", code="bad_date")
+    if entry.is_all_day:
+        zone = ZoneInfo(entry.time_zone)
+        if any(one.astimezone(zone).time() != time() for one in (entry.starts_at, entry.ends_at)):
+            raise Refused(
+                f"Whole days begin and end at midnight in {entry.time_zone}; the end is the midnight after the last day.",
+                code="bad_times",
+            )
     if entry.repeats_until is not None:
         if entry.ends_at - entry.starts_at > timedelta(days=7):
             raise Refused("What repeats every week lasts at most a week.", code="bad_repeat")

@@ -115,7 +115,7 @@ class MondayApi(PortalAPIView):
         tag="reviews",
     )
     def get(self, request: Request) -> Response:
-        """Ordered by risk, as last looked at; a worker looks every five minutes."""
+        """Ordered by risk, as last looked at; a worker looks every five minutes. Nothing for whoever is in no team."""
         self.visible(Standing)
         asked = ListAsked.of(
             self.request.query_params,
@@ -632,7 +632,10 @@ class TeamQuarterApi(PortalAPIView):
     def get(self, request: Request, team_ref: UUID) -> Response:
         """A figure that nobody can know is null, and says why."""
         team = self.find_in_team(Team, team_ref)
-        found = quarter.quarter_of(team, timezone.now(), str(self.request.query_params.get("quarter", "")))
+        wanted = str(self.request.query_params.get("quarter", ""))
+        if wanted and not quarter.is_quarter(wanted):
+            raise Refused("`quarter` is a year and a number from 1 to 4, like 2026-4.", code="bad_filter")
+        found = quarter.quarter_of(team, timezone.now(), wanted)
         data = {
             "name": found.name,
             "since": found.since,

@@ -76,11 +76,17 @@ class Quarter:
     accounts: int
 
 
+def is_quarter(name: str) -> bool:
+    """Whether this names a quarter, like "2026-4". Pure."""
+    year, _, number = name.partition("-")
+    is_year = year.isascii() and year.isdigit() and len(year) == 4 and 2000 <= int(year) < 9000
+    return is_year and number in {"1", "2", "3", "4"}
+
+
 def bounds(name: str, today: date) -> tuple[str, date, date]:
     """Return a quarter ("2026-4") as its name, first day and the day after its last; today's for anything else. Pure."""
     year, _, number = name.partition("-")
-    is_year = year.isascii() and year.isdigit() and len(year) == 4 and 2000 <= int(year) < 9000
-    if not (is_year and number in {"1", "2", "3", "4"}):
+    if not is_quarter(name):
         year, number = str(today.year), str((today.month - 1) // 3 + 1)
     first = date(int(year), int(number) * 3 - 2, 1)
     after = date(first.year + (first.month == 10), (first.month + 2) % 12 + 1, 1)

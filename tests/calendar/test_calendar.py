@@ -476,3 +476,49 @@ def test_an_entry_whose_maker_is_gone_can_still_be_changed(here):
     entry = make.calendar_entry(account=here.account)
     assert entry.created_by is None
     assert services.change_entry(entry, {"title": "Still here"}, actor=here.admin).title == "Still here"
+
+
+def test_whole_days_begin_and_end_at_midnight_of_their_zone(here):
+    fields = {"kind": "freeze", "title": "Sale", "time_zone": "Europe/Berlin", "is_all_day": True}
+    day = datetime(2026, 12, 7, 23, tzinfo=UTC)
+    with pytest.raises(Refused, match="midnight in Europe/Berlin"):
+        services.enter(
+            {**fields, "starts_at": day + timedelta(hours=11), "ends_at": day + timedelta(days=2)},
+            account=here.account,
+            actor=here.admin,
+        )
+    made = services.enter(
+        {**fields, "starts_at": day, "ends_at": day + timedelta(days=5)},
+        account=here.account,
+        actor=here.admin,
+    )
+    assert made.is_all_day
+
+
+def test_a_freeze_of_days_shows_its_last_one(here):
+    starts = (timezone.now() + timedelta(days=3)).replace(hour=0, minute=0, second=0, microsecond=0)
+    services.enter(
+        {
+            "kind": "freeze",
+            "title": "Sale",
+            "time_zone": "UTC",
+            "is_all_day": True,
+            "starts_at": starts,
+            "ends_at": starts + timedelta(days=5),
+        },
+        account=here.account,
+        actor=here.admin,
+    )
+    here.account.time_zone = "UTC"
+    here.account.save(update_fields=["time_zone"])
+    page = as_(here.admin).get(reverse("accounts:calendar", args=[here.account.ref])).content.decode()
+    assert f"{starts:%Y-%m-%d} to {starts + timedelta(days=4):%Y-%m-%d}, whole days" in page
+
+
+def test_an_address_that_only_takes_a_press_says_so(here):
+    answer = as_(here.admin).get(
+        reverse("accounts:case-reply", args=[make.case(here.account, here.admin).ref])
+    )
+    assert answer.status_code == 405
+    assert "when a button is pressed" in answer.content.decode()
+    assert answer["Allow"]

@@ -359,3 +359,12 @@ def test_signed_reviews_are_compared_by_the_api(here):
     found = Api(here.admin)("get", f"/api/v1/reviews/{here.review.ref}/comparison").json()
     assert (found["older"], found["newer"]) == (str(first.ref), str(here.review.ref))
     assert {one["change"] for one in found["items"]} == {"same"}
+
+
+def test_a_program_that_misspells_a_quarter_is_told():
+    team = make.team()
+    bearer = make.bearer(make.token(make.launch_manager(team, role="lead")))
+    for wrong in ("2026-9", "abc", "2026-0"):
+        answer = Client().get(f"/api/v1/teams/{team.ref}/quarter?quarter={wrong}", **bearer)
+        assert answer.status_code == 422, wrong
+    assert Client().get(f"/api/v1/teams/{team.ref}/quarter?quarter=2026-3", **bearer).status_code == 200
