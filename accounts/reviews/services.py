@@ -396,9 +396,9 @@ def _not_yet(review: Review, current: selectors.ReviewNow, now: datetime) -> str
     if review.held_on > selectors.day_there(review.account, now):
         return f"This review is held on {review.held_on}. Sign on that day, or change the date."
     if open_items := [one.title for one in current.items if not one.is_answered]:
-        return (
-            f"Not answered yet: {', '.join(open_items)}. Who does not know says so: amber, with the reason."
-        )
+        named = ", ".join(open_items[:2])
+        more = f" and {len(open_items) - 2} more" if len(open_items) > 2 else ""
+        return f"Not answered yet: {named}{more}. Who does not know says so: amber, with the reason."
     return ""
 
 
