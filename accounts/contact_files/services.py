@@ -21,7 +21,7 @@ from accounts.contact_files.merge import Change, Known, Planned, plan_import
 from accounts.contact_files.models import ContactImport
 from accounts.contact_files.reading import read_text
 from accounts.contacts.fields import in_order, own_ref
-from accounts.contacts.services import CONFIRMED_FIELDS, address_left, event_data, write_fields
+from accounts.contacts.services import CONFIRMED_FIELDS, channels_left, event_data, write_fields
 from accounts.members import lock_account
 from accounts.models import Account, Contact, User
 from portal.audit.services import Recorded, record, record_many, snapshot
@@ -297,7 +297,7 @@ def _write(account: Account, prepared: _Prepared, actor: User) -> None:
             "The contacts do not fit what the account has meanwhile. Look at the import again. Nothing was taken in.",
             code="import_changed",
         ) from None
-    address_left(account, *(was["email"] for one, was in prepared.changed if was["email"] != one.email))
+    channels_left(prepared.changed)
     new = [Recorded(one, after=snapshot(one)) for one in prepared.added]
     old = [Recorded(one, before=was, after=snapshot(one)) for one, was in prepared.changed]
     for what, rows in (("contact.added", new), ("contact.changed", old)):

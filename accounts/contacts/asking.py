@@ -35,7 +35,7 @@ from portal.errors import Refused, StaleState, TooOften
 from portal.events.services import emit
 from portal.notify.models import Message
 from portal.notify.registry import Urgency, audience
-from portal.notify.services import call_off, mail_failed, tell, tell_all
+from portal.notify.services import mail_failed, tell, tell_all
 
 PREFIX = "ssk_"
 LASTS = {
@@ -180,16 +180,10 @@ def revoke_links(contact: Contact, *, actor: User | None, now: datetime | None =
     """Take back every link of a contact that is open; return how many. A repeat changes nothing."""
     now = now or timezone.now()
     lock_account(contact.account)
-    rows = ContactLink.objects.filter(contact=contact, revoked_at__isnull=True, answered_at__isnull=True)
-    refs = list(rows.filter(expires_at__gt=now).values_list("ref", "use"))
-    rows.update(revoked_at=now)
-    for ref, use in refs:
-        call_off(
-            f"contact_{use}", subject_ref=f"contact-link:{ref}", period="", says="the link was taken back"
-        )
-    if refs:
+    count = services.end_links([contact], now=now, says="the link was taken back")
+    if count:
         record("contact.links_revoked", actor=actor, account=contact.account, subject=contact)
-    return len(refs)
+    return count
 
 
 # --- answers -----------------------------------------------------------------------------------------------
@@ -203,16 +197,18 @@ class Answer:
 
 
 @transaction.atomic
-def answer(token: str, *, agent: str, now: datetime | None = None) -> Answer:
+def answer(token: str, *, seen: str, agent: str, now: datetime | None = None) -> Answer:
     """The button of a link: the mailbox is proven and, where it was asked, the contact confirmed. Raises Refused.
 
     By the person, so nobody is named. A mailbox read by several proves itself and confirms nothing: whoever reads it
-    said so, but nobody knows who.
+    said so, but nobody knows who. `seen` is the digest of what the page showed (`shown_by`); raises StaleState where it
+    reads otherwise by now: nobody says yes to what they never saw.
     """
     now = now or timezone.now()
     link, contact = _locked(token, now)
     if link.use == LinkFor.SEE:
         raise Refused(GONE, code="link_over")
+    _check_seen(link, seen)
     is_doubtful = _is_too_fast(link, now)
     services.prove_channel(
         contact,
@@ -238,11 +234,29 @@ def _locked(token: str, now: datetime) -> tuple[ContactLink, Contact]:
     if link is None:
         raise Refused(GONE, code="link_over")
     lock_account(link.contact.account)
-    ContactLink.objects.select_for_update().get(pk=link.pk)
+    # The contact before its link, as a change of it does: what is read behind this stays as it was shown.
+    Contact.objects.select_for_update(of=("self",)).filter(pk=link.contact_id).first()
+    ContactLink.objects.select_for_update().filter(pk=link.pk).first()
     link = link_of(token, now=now)
     if link is None:
         raise Refused(GONE, code="link_over")
     return link, link.contact
+
+
+def shown_by(link: ContactLink) -> str:
+    """Return a digest of what the page of a link shows and its button says yes to."""
+    contact = link.contact
+    if link.use == LinkFor.CONFIRM:
+        return seen_of(contact)
+    return _digest_seen(contact, [contact.name, contact.email])
+
+
+def _check_seen(link: ContactLink, seen: str) -> None:
+    if not secrets.compare_digest(seen.encode(), shown_by(link).encode()):
+        raise StaleState(
+            "What is held was changed since this page was opened. Look at it again, then answer. Nothing was noted.",
+            code="changed",
+        )
 
 
 def _is_too_fast(link: ContactLink, now: datetime) -> bool:
@@ -333,18 +347,19 @@ def has_code(contact: Contact, *, now: datetime) -> bool:
     return PhoneCode.objects.filter(contact=contact, expires_at__gt=now, tries__lt=CODE_TRIES).exists()
 
 
-def answer_code(token: str, code: str, *, agent: str, now: datetime | None = None) -> bool:
+def answer_code(token: str, code: str, *, seen: str, agent: str, now: datetime | None = None) -> bool:
     """Whether the code that was read out on the phone is this one; then the number is proven. Raises Refused.
 
-    A wrong one counts, also where what follows is refused; after five the code is over.
+    A wrong one counts, also where what follows is refused; after five the code is over. `seen` is as for `answer`.
     """
     now = now or timezone.now()
     with transaction.atomic():
-        _, contact = _locked(token, now)
+        link, contact = _locked(token, now)
         waiting = PhoneCode.objects.filter(contact=contact, expires_at__gt=now, tries__lt=CODE_TRIES)
         # Counted before it is looked at, in one statement, so that no more than five pass at the same moment.
         if waiting.update(tries=F("tries") + 1) == 0:
             raise Refused("No code waits for you. Have it read out again.", code="no_code")
+        _check_seen(link, seen)
         held = PhoneCode.objects.get(contact=contact)
         if not secrets.compare_digest(held.digest, _code_digest(contact, "".join(code.split()))):
             return False
@@ -434,6 +449,10 @@ def _ask_account(account: Account, now: datetime) -> None:
 def seen_of(contact: Contact) -> str:
     """Return a digest of what is confirmed of a contact: name, mail address, number, roles and authority."""
     held = [contact.name, contact.email, contact.phone, sorted(contact.roles), contact.authority]
+    return _digest_seen(contact, held)
+
+
+def _digest_seen(contact: Contact, held: Sequence[Any]) -> str:
     return salted_hmac(
         "accounts.contacts.seen", f"{contact.ref}\n{json.dumps(held)}", algorithm="sha256"
     ).hexdigest()

@@ -21,7 +21,7 @@ from accounts.contacts import asking, selectors
 from accounts.contacts.models import ContactLink, LinkFor
 from portal.access import Permission, PortalView
 from portal.audit.facts import current_facts
-from portal.errors import Refused
+from portal.errors import Refused, StaleState
 
 MOST_BOUNCE_BYTES = 20_000
 
@@ -42,10 +42,12 @@ class ContactLinkPage(PortalView):
         if link is None:
             return self._gone(link_token)
         agent = request.headers.get("User-Agent", "")[:300]
+        seen = request.POST.get("seen", "")
         try:
             match request.POST.get("answer"):
                 case "code":
-                    right = asking.answer_code(link_token, request.POST.get("code", "")[:20], agent=agent)
+                    code = request.POST.get("code", "")[:20]
+                    right = asking.answer_code(link_token, code, seen=seen, agent=agent)
                     if right:
                         return self._done("Your number is proven", "Thank you. You can hang up now.")
                     return self._page(
@@ -61,7 +63,7 @@ class ContactLinkPage(PortalView):
                         "admin of it can erase what is held.",
                     )
                 case "yes":
-                    done = asking.answer(link_token, agent=agent)
+                    done = asking.answer(link_token, seen=seen, agent=agent)
                     if done.is_doubtful:
                         return self._page(
                             link,
@@ -77,7 +79,8 @@ class ContactLinkPage(PortalView):
             still = asking.link_of(link_token, now=timezone.now())
             if still is None:
                 return self._gone(link_token)
-            return self._page(still, problem=refusal.says, status=422)
+            status = 409 if isinstance(refusal, StaleState) else 422
+            return self._page(still, problem=refusal.says, status=status)
 
     def _gone(self, pressed: str = "") -> HttpResponse:
         """Answer for a link that opens nothing: whoever pressed its button twice is thanked, all others hear the same."""
@@ -99,6 +102,7 @@ class ContactLinkPage(PortalView):
                 "accounts/contacts/link.html",
                 status=status,
                 link=link,
+                seen=asking.shown_by(link),
                 contact=contact,
                 place=contact.account,
                 held=held,

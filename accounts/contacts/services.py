@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -28,6 +28,8 @@ from accounts.contacts.hours import HoursKind, check_country, check_spans, kept,
 from accounts.contacts.models import (
     ChannelProof,
     ConfirmedBy,
+    ContactLink,
+    PhoneCode,
     ProvenHow,
     ProvenKind,
     RoleConfirmation,
@@ -42,7 +44,7 @@ from portal.audit.subjects import Sealer, named
 from portal.errors import Refused, StaleState
 from portal.events.services import emit
 from portal.lists import ListAsked
-from portal.notify.services import withdraw
+from portal.notify.services import call_off_all, withdraw
 from portal.rows import check_row
 
 CONTACT_FIELDS = (
@@ -267,10 +269,38 @@ def change_contact(contact: Contact, changes: Mapping[str, Any], *, actor: User 
         before=before,
         after=snapshot(locked),
     )
-    if before["email"] != locked.email:
-        address_left(locked.account, before["email"])
+    channels_left([(locked, before)])
     emit_contact("changed", locked, actor)
     return locked
+
+
+def channels_left(changed: Iterable[tuple[Contact, Mapping[str, Any]]]) -> None:
+    """End for good what was under way on addresses and numbers that contacts had `before`: links, codes, waiting mail.
+
+    Not only while the value differs: whoever is given an old address back is asked anew, and no old link proves it.
+    """
+    rows = list(changed)
+    mailed = [(one, was["email"]) for one, was in rows if was["email"] and was["email"] != one.email]
+    end_links([one for one, _ in mailed], now=timezone.now(), says="the address was changed")
+    called = [one.pk for one, was in rows if was["phone"] != one.phone]
+    if called:
+        PhoneCode.objects.filter(contact__in=called).delete()
+    if mailed:
+        address_left(mailed[0][0].account, *(email for _, email in mailed))
+
+
+def end_links(contacts: Sequence[Contact], *, now: datetime, says: str) -> int:
+    """End the open links of contacts, and call off the mails that would bring them; return how many still opened."""
+    if not contacts:
+        return 0
+    rows = ContactLink.objects.filter(contact__in=contacts, revoked_at__isnull=True, answered_at__isnull=True)
+    by_use: dict[str, list[str]] = {}
+    for ref, use in rows.filter(expires_at__gt=now).values_list("ref", "use"):
+        by_use.setdefault(use, []).append(f"contact-link:{ref}")
+    rows.update(revoked_at=now)
+    for use, refs in by_use.items():
+        call_off_all(f"contact_{use}", refs, period="", says=says)
+    return sum(map(len, by_use.values()))
 
 
 def address_left(account: Account, *addresses: str) -> None:

@@ -362,8 +362,13 @@ def call_off(purpose: str, *, subject_ref: str, period: str, says: str) -> int:
 
     `says` tells, beside a mail that was not sent, why. One that is being sent at this moment goes out.
     """
+    return call_off_all(purpose, [subject_ref], period=period, says=says)
+
+
+def call_off_all(purpose: str, subject_refs: Iterable[str], *, period: str, says: str) -> int:
+    """Take back what was told of several subjects, as `call_off` does of one; return how many mails. Two queries."""
     now = timezone.now()
-    told = Message.objects.filter(purpose=purpose, subject_ref=subject_ref, period=period)
+    told = Message.objects.filter(purpose=purpose, subject_ref__in=list(subject_refs), period=period)
     told.filter(is_shown=True, read_at__isnull=True).update(read_at=now)
     waiting = told.filter(mail_state=MailState.QUEUED)
     return waiting.update(mail_state=MailState.WITHDRAWN, ended_at=now, says=says[:300])

@@ -96,7 +96,15 @@ def everything():
     return found
 
 
+def shown(path):
+    """Open the page of a link; return the digest of what it shows, as its form carries it."""
+    found = re.search(r'name="seen" value="(\w+)"', Client().get(path).content.decode())
+    return found[1] if found else ""
+
+
 def press(path, answer, **more):
+    if answer != "disown":
+        more.setdefault("seen", shown(path))
     return Client().post(path, {"answer": answer, **more}, HTTP_USER_AGENT="Firefox")
 
 
@@ -171,7 +179,8 @@ def test_an_answer_faster_than_five_seconds_is_kept_doubtful_and_can_be_repeated
 def test_an_answer_before_the_mail_ever_went_out_is_doubtful(maja, monkeypatch):
     monkeypatch.setattr(asking.secrets, "token_urlsafe", lambda size: "guessed")
     asking.send_link(maja, "prove", actor=None)
-    assert asking.answer("ssk_guessed", agent="").is_doubtful
+    seen = asking.shown_by(ContactLink.objects.get())
+    assert asking.answer("ssk_guessed", seen=seen, agent="").is_doubtful
 
 
 def test_a_shared_mailbox_is_proven_and_its_person_is_not(maja):
@@ -214,6 +223,76 @@ def test_a_link_that_ended_says_the_same_to_all_and_names_nobody(account, manage
         assert "Maja" not in text
         assert "Lindgren" not in text
     assert everything() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"phone": "+46709999999"}, "+46709999999"),
+        ({"roles": ["emergency"]}, "emergency"),
+        ({"authority": "spend"}, "decides to delete or to spend"),
+        ({"name": "Maja Berg"}, "Maja Berg"),
+    ],
+)
+def test_nobody_confirms_what_they_did_not_see(maja, manager, changes, says):
+    path = link_to(maja, "confirm", manager)
+    seen = shown(path)
+    services.change_contact(maja, changes, actor=manager)
+    before = everything()
+    for given in (seen, "", "rubbish é"):
+        answer = press(path, "yes", seen=given)
+        text = answer.content.decode()
+        assert answer.status_code == 409
+        assert "changed since this page was opened" in text
+    # Shown anew: what is there now can be confirmed with the next press.
+    assert says in text
+    assert everything() == before
+    maja.refresh_from_db()
+    assert maja.confirmed_on is None
+    assert press(path, "yes", seen=shown(path)).status_code == 200
+    maja.refresh_from_db()
+    assert maja.confirmed_on is not None
+
+
+def test_nobody_proves_the_mailbox_or_the_number_of_somebody_else_than_was_shown(maja, manager):
+    paths = [link_to(maja, "prove", manager), link_to(maja, "see", manager)]
+    seen = [shown(path) for path in paths[:1]]
+    code = asking.make_code(maja, actor=manager)
+    seen.append(shown(paths[1]))
+    services.change_contact(maja, {"name": "Nils Berg"}, actor=manager)
+    before = everything()
+    assert press(paths[0], "yes", seen=seen[0]).status_code == 409
+    assert press(paths[1], "code", code=code, seen=seen[1]).status_code == 409
+    assert everything() == before
+    assert "Nils Berg" in press(paths[0], "yes", seen="").content.decode()
+    # What the page does not show may change meanwhile.
+    services.change_contact(maja, {"title": "Head of shop"}, actor=manager)
+    assert press(paths[0], "yes").status_code == 200
+    assert press(paths[1], "code", code=code).status_code == 200
+
+
+@pytest.mark.parametrize("use", ["prove", "confirm", "see"])
+def test_a_link_stays_dead_when_the_address_is_changed_back(maja, manager, use):
+    path = link_to(maja, use, manager)
+    code = asking.make_code(maja, actor=manager)
+    was = {"email": maja.email, "phone": maja.phone}
+    for changes in ({"email": "new@lindgren.example", "phone": "+46709999999"}, was):
+        services.change_contact(maja, changes, actor=manager)
+    assert Client().get(path).status_code == 404
+    assert press(path, "yes", seen=asking.shown_by(ContactLink.objects.get())).status_code == 404
+    assert not ChannelProof.objects.exists()
+    # Nor does the code that was read out on the number before.
+    fresh = link_to(Contact.objects.get(), "see")
+    assert press(fresh, "code", code=code).status_code == 422
+
+
+def test_a_link_that_waits_to_be_sent_is_not_sent_once_the_address_was_changed_even_where_another_has_it(
+    account, maja, manager
+):
+    make.contact(account, "Reception", email=maja.email)
+    asking.send_link(maja, "confirm", actor=None)
+    services.change_contact(maja, {"email": "new@lindgren.example"}, actor=manager)
+    assert [one.mail_state for one in Message.objects.all()] == ["withdrawn"]
 
 
 def test_trying_links_at_will_is_held_back(monkeypatch):
