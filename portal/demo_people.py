@@ -36,7 +36,9 @@ class Browser:
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
         if token is None:
             raise StoryFailed(f"{path} shows no form ({page.status_code}).")
-        data = {"csrfmiddlewaretoken": token.group(1), **fields}
+        # With the token goes what the page says that it showed.
+        seen = dict(re.findall(r'name="(seen)" value="([^"]+)"', page.text))
+        data = {"csrfmiddlewaretoken": token.group(1), **seen, **fields}
         return self.http.post(path, data=data, headers={"Referer": f"{self.base_url}{path}"})
 
     def api(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
