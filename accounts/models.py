@@ -372,6 +372,8 @@ class Contact(Referenced):
     is_shared_mailbox = models.BooleanField(default=False, db_default=False)
     bouncing_since = models.DateTimeField(null=True, blank=True)
     bounce_says = models.CharField(max_length=200, blank=True, default="", db_default="")
+    # Mail came back last at this moment: no proof of a mail address up to it counts, whatever became of the address since.
+    mail_unproven_at = models.DateTimeField(null=True, blank=True)
     # Whoever reads the mailbox said: this is not me, or remove me. Stands until somebody settles it.
     disowned_at = models.DateTimeField(null=True, blank=True)
     disowned_says = models.CharField(max_length=500, blank=True, default="", db_default="")

@@ -533,8 +533,8 @@ def mail_came_back(message_id: str, says: str, *, now: datetime | None = None) -
             account=message.account, email__iexact=message.address, bouncing_since__isnull=True
         )
         for contact in same.select_for_update(of=("self",)).select_related("account"):
-            contact.bouncing_since, contact.bounce_says = now, says
-            contact.save(update_fields=["bouncing_since", "bounce_says", "updated_at"])
+            contact.bouncing_since, contact.bounce_says, contact.mail_unproven_at = now, says, now
+            contact.save(update_fields=["bouncing_since", "bounce_says", "mail_unproven_at", "updated_at"])
             record("contact.bounced", account=contact.account, subject=contact)
             emit("contact.bounced", account=contact.account, subject=contact)
     mail_failed(message, says)

@@ -1,7 +1,8 @@
 """Which mail addresses and numbers of contacts are proven: answered on that very channel, not just typed in.
 
 A proof is kept with a keyed hash of the value, bound to the contact: a changed value has none, and nothing can be found
-by it across accounts. A shared mailbox proves the mailbox, not a person.
+by it across accounts. A shared mailbox proves the mailbox, not a person. A mailbox from which mail came back is unproven
+until somebody answers on it anew, also where the address was changed and changed back meanwhile.
 """
 
 from __future__ import annotations
@@ -94,16 +95,19 @@ def _standing(contact: Any, proofs: Mapping[tuple[str, str], ChannelProof], with
     if not proofs:
         return Standing(is_shared_mailbox=contact.is_shared_mailbox)
 
-    def newest(kind: str, value: str) -> Proven | None:
+    def newest(kind: str, value: str, after: datetime | None = None) -> Proven | None:
         found = [
             proofs[kind, digest] for digest in digests_of(contact, kind, value) if (kind, digest) in proofs
         ]
+        found = [proof for proof in found if after is None or proof.at > after]
         last = max(found, key=lambda proof: proof.at, default=None)
         return None if last is None else Proven(last.at, last.how, last.by_name if with_names else "")
 
     phones = {number: newest(ProvenKind.PHONE, number) for number in numbers_of(contact)}
+    # Where no mail arrives, or where it reaches somebody else, nobody is reached: an answer of before says nothing.
+    is_reached = contact.email and contact.bouncing_since is None and contact.disowned_at is None
     return Standing(
-        mail=newest(ProvenKind.MAIL, contact.email) if contact.email else None,
+        mail=newest(ProvenKind.MAIL, contact.email, contact.mail_unproven_at) if is_reached else None,
         phones={number: proven for number, proven in phones.items() if proven is not None},
         is_shared_mailbox=contact.is_shared_mailbox,
     )

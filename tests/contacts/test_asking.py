@@ -550,6 +550,61 @@ def test_a_returned_mail_marks_the_contact_of_that_account_alone_and_tells_its_l
     assert Contact.objects.get(pk=maja.pk).bouncing_since is None
 
 
+def come_back(contact, actor=None):
+    link_to(contact, "confirm", actor)
+    message = Message.objects.filter(purpose="contact_confirm").latest("pk")
+    assert asking.mail_came_back(message.message_id, "550 no such mailbox")
+    return Contact.objects.get(pk=contact.pk)
+
+
+def standing_of(contact):
+    return selectors.standings([contact])[contact.pk]
+
+
+def test_a_mailbox_from_which_mail_comes_back_proves_nobody(account, maja, manager):
+    Contact.objects.update(hours="around_the_clock")
+    bo = make.contact(account, "Bo", email="bo@x.example", roles=["technical"], hours="around_the_clock")
+    services.prove_channel(bo, kind="phone", value=bo.phone, how="call", actor=manager)
+    services.prove_channel(maja, kind="mail", value=maja.email, how="link", actor=None)
+    assert selectors.can_begin(account, timezone.now()).is_allowed
+    maja = come_back(maja)
+    assert maja.phone
+    assert (standing_of(maja).mail, standing_of(maja).is_proven) == (None, False)
+    now = timezone.now()
+    seen = selectors.coverage_seen(account, now)
+    assert (seen["may_begin"], [gap.code for gap in seen["begin_gaps"]]) == (False, ["unproven_primary"])
+    assert "unproven_primary" in [gap.code for gap in selectors.coverage_of(account, now)]
+    assert [one.is_proven for one in selectors.call_order(account, "primary", now)] == [False]
+    browser = Client()
+    browser.force_login(manager)
+    read = browser.get(f"/api/v1/contacts/{maja.ref}").json()
+    assert (read["is_proven"], read["mail_proven_at"]) == (False, None)
+    # Its number is another channel.
+    services.prove_channel(maja, kind="phone", value=maja.phone, how="call", actor=manager)
+    assert standing_of(maja).is_proven
+    assert selectors.can_begin(account, timezone.now()).is_allowed
+
+
+def test_what_came_back_is_unproven_until_answered_anew_also_after_a_change_and_back(maja, manager):
+    services.prove_channel(maja, kind="mail", value=maja.email, how="link", actor=None)
+    maja, email = come_back(maja), maja.email
+    for changed in ("new@lindgren.example", email):
+        maja = services.change_contact(maja, {"email": changed}, actor=manager)
+    assert maja.bouncing_since is None
+    assert not standing_of(maja).is_proven
+    press(link_to(maja, "prove"), "yes")
+    assert standing_of(Contact.objects.get()).is_proven
+
+
+def test_a_mailbox_that_says_this_is_not_me_proves_nobody(maja, manager):
+    services.prove_channel(maja, kind="mail", value=maja.email, how="link", actor=None)
+    press(link_to(maja, "confirm"), "disown")
+    maja = Contact.objects.get()
+    assert not standing_of(maja).is_proven
+    services.keep_contact(maja, actor=manager, reason="An assistant answered by mistake.")
+    assert standing_of(Contact.objects.get()).is_proven
+
+
 @pytest.mark.parametrize(
     ("body", "secret", "status"),
     [
