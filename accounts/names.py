@@ -11,15 +11,17 @@ _ADDRESS = re.compile(r"://|www\.|@|\w\w\.[^\W\d_]{2}", re.IGNORECASE)
 LONGEST_NAME = 80
 
 
-def person_name(name: str) -> str:
-    """Return a person's name as one line. Raises Refused for what is no name: it stands in mails to strangers."""
+_TO_STRANGERS = "it stands in mails to people who do not know you"
+
+
+def person_name(name: str, *, why: str = _TO_STRANGERS) -> str:
+    """Return a person's name as one line. Raises Refused for what is no name, with the reason that is given there."""
     name = " ".join(name.split())
     if not any(char.isalnum() for char in name):
         raise Refused("A name has letters that can be read. Nothing was kept.", code="no_name")
     if not is_sound(name) or len(name) > LONGEST_NAME or _ADDRESS.search(name):
         raise Refused(
-            f"A name has at most {LONGEST_NAME} characters and holds no web or mail address: it stands in mails to "
-            "people who do not know you. Nothing was kept.",
+            f"A name has at most {LONGEST_NAME} characters and holds no web or mail address: {why}. Nothing was kept.",
             code="no_name",
         )
     return name

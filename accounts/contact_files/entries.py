@@ -29,6 +29,8 @@ from portal.zones import validate_time_zone
 MOST_ENTRIES = 10_000
 MOST_BYTES = 5 * 1024 * 1024
 MOST_PROBLEMS = 200
+# A zip archive, which .xlsx and .ods are, and the older .xls.
+_SPREADSHEETS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08", b"\xd0\xcf\x11\xe0")
 
 _ROLE_WORDS: Mapping[str, str] = {
     **{role: role for role in ROLES},
@@ -119,6 +121,11 @@ def text_of_file(data: bytes) -> str:
             f"The file has {len(data) / 1024 / 1024:.1f} MB; up to {MOST_BYTES // 1024 // 1024} MB are taken. Split it. "
             "Nothing was taken in.",
             code="file_too_large",
+        )
+    if data.startswith(_SPREADSHEETS):
+        raise Refused(
+            "This is a spreadsheet file: save it as CSV and take that in. Nothing was taken in.",
+            code="file_is_spreadsheet",
         )
     try:
         text = data.decode("utf-8-sig")

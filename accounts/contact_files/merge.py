@@ -83,8 +83,11 @@ def plan_import(entries: Sequence[Entry], known: Sequence[Known]) -> Planned:
     notes: list[str] = []
     same = 0
     taken: dict[UUID, int] = {}
+    mailed: dict[str, Entry] = {}
     for entry in entries:
         found = _match(entry, index)
+        if not isinstance(found, Problem):
+            found = _shared_in_file(entry, found, mailed) or found
         if isinstance(found, Problem):
             findings.problems.append(found)
             continue
@@ -168,6 +171,26 @@ def _match(entry: Entry, index: _Index) -> Known | Problem | None:
             "as here, or correct it here first; if two people share the mailbox, give this line an external_id.",
         )
     return None
+
+
+def _shared_in_file(entry: Entry, found: Known | None, mailed: dict[str, Entry]) -> Problem | None:
+    """Return the problem of a line whose mail address an earlier line (`mailed`) gives to somebody else; notes this one.
+
+    The same rule as for an address that somebody here has: two lines are two people only where the file says so.
+    """
+    email = (entry.email or "").lower()
+    if not email:
+        return None
+    earlier = mailed.setdefault(email, entry)
+    has_it_here = found is not None and found.email.lower() == email
+    if entry.external_id or has_it_here or _folded(earlier.name) == _folded(entry.name):
+        return None
+    return Problem(
+        entry.line,
+        "name",
+        f"{entry.email} is the mail address of {earlier.name} in line {earlier.line}. If it is the same person, write "
+        "the same name; if two people share the mailbox, give this line an external_id.",
+    )
 
 
 def _several(entry: Entry, found: Sequence[Known]) -> Problem:

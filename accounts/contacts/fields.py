@@ -108,7 +108,11 @@ def _outside_id(text: str) -> str:
     return text
 
 
-_CHECKS = {"name": person_name, "email": _mail, "language": _language, "external_id": _outside_id}
+def _name(text: str) -> str:
+    return person_name(text, why="an address belongs into the field for it, and the name is whom to ask for")
+
+
+_CHECKS = {"name": _name, "email": _mail, "language": _language, "external_id": _outside_id}
 
 
 def own_ref(external_id: str) -> UUID | None:

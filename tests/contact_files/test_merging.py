@@ -68,6 +68,22 @@ def test_a_shared_mailbox_is_not_taken_for_its_first_reader():
     assert [one.name for one in with_id.added] == ["Per"]
 
 
+def test_two_people_under_one_address_in_a_file_are_asked_about_as_with_one_who_is_here():
+    ada, bo = entry(2, name="Ada", email="shop@x.example"), entry(3, name="Bo", email="Shop@X.example")
+    (problem,) = plan_import([ada, bo], []).problems
+    assert (problem.line, problem.field) == (3, "name")
+    assert "is the mail address of Ada in line 2" in problem.says
+    assert "if two people share the mailbox, give this line an external_id" in problem.says
+    assert len(plan_import([ada, replace(bo, external_id="7")], []).added) == 2
+    assert plan_import([replace(ada, external_id="7"), bo], []).problems[0].line == 3
+    # Nor by the way of somebody here who is given the address by their number or id.
+    moved = entry(3, name=PER.name, phone="+46701234501", email="shop@x.example")
+    assert plan_import([ada, moved], [replace(PER, external_id="", phone="+46701234501")]).problems
+    # Two who share a mailbox here already are who they are.
+    here = [replace(MAJA, ref=UUID(int=n), name=one.name, email=ada.email) for n, one in ((5, ada), (6, bo))]
+    assert not plan_import([ada, bo], here).problems
+
+
 def test_what_fits_two_contacts_is_a_problem():
     twin = replace(MAJA, ref=UUID(int=3))
     plan = plan_import([entry(name=MAJA.name, email=MAJA.email)], [MAJA, twin])

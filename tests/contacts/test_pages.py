@@ -258,6 +258,9 @@ def test_the_api_reads_and_writes_all_of_a_contact_and_logs_the_read_with_its_re
     assert [(use.way, use.reason) for use in ContactUse.objects.order_by("pk")] == [
         ("api", "case 71"), ("api", "read by the API, no reason given")
     ]  # fmt: skip
+    for read in (url, desk.api + "contacts", desk.api + "call-order"):
+        assert desk.browser.get(read, {"reason": f"case 72 {read}"}).status_code == 200
+        assert ContactUse.objects.latest("pk").reason == f"case 72 {read}"
     wrong = desk.send(
         "patch", url, {"weekly_hours": [{"day": 0, "from": "8", "until": "x"}]}, HTTP_IF_MATCH="*"
     )
