@@ -153,6 +153,8 @@ class ReachTry(Referenced):
     gateway_due_at = models.DateTimeField(null=True)
     gateway_posts = models.PositiveSmallIntegerField(default=0)
     gateway_says = models.CharField(max_length=200, blank=True)
+    # Digests of the ids of the messages that the gateway sent about it: each is taken in once.
+    gateway_heard = models.JSONField(default=list, blank=True)
 
     account_path = "step__reach__account"
 

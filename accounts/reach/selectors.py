@@ -41,6 +41,13 @@ class Row:
         return last if last is not None and last.outcome in askable else None
 
     @property
+    def late_try(self) -> ReachTry | None:
+        """The newest try, while nothing but an answer can still be said of it: the number was wrong, or they said no."""
+        last = self.tries[-1] if self.tries else None
+        is_late = last is not None and last.outcome in (Outcome.WRONG_NUMBER, Outcome.REFUSED)
+        return last if is_late else None
+
+    @property
     def answer(self) -> ReachTry | None:
         """The try that this person answered."""
         return next((one for one in self.tries if one.outcome in ANSWERS), None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -59,6 +60,8 @@ from portal.notify.services import tell, tell_all
 MOST_PEOPLE = 20
 MOST_AN_HOUR = 12
 LONGEST_MESSAGE = 500
+# Of one try the gateway says a handful of things; older ones come again within minutes or never.
+MOST_HEARD = 50
 LINK_SALT = "accounts.reach.answer"
 _ASKABLE = frozenset({Outcome.WAITING, Outcome.VOICEMAIL, Outcome.NO_ANSWER})
 
@@ -195,7 +198,7 @@ def answer_token(one: ReachTry, channel: str = ProvenKind.MAIL) -> str:
 def try_of(token: str) -> ReachTry | None:
     """Return the try that a link is for, while it can be answered; None for a forged one and for one that is over."""
     found, _ = _try_behind(token)
-    return found if found is not None and _is_open(found) else None
+    return found if found is not None and _can_answer(found) else None
 
 
 def was_answered(token: str) -> bool:
@@ -216,11 +219,23 @@ def _try_behind(token: str) -> tuple[ReachTry | None, ProvenKind]:
     return None, ProvenKind.MAIL
 
 
-def _is_open(one: ReachTry) -> bool:
+def _is_live(one: ReachTry) -> bool:
     reach = one.step.reach
     # Of an archived account no link tells anything any more.
-    is_live = reach.state == ReachState.RUNNING and reach.account.status != AccountStatus.ARCHIVED
-    return is_live and Outcome(one.outcome) in _ASKABLE
+    return reach.state == ReachState.RUNNING and reach.account.status != AccountStatus.ARCHIVED
+
+
+def _is_open(one: ReachTry) -> bool:
+    """Whether anything can be said of a try: it waits, or nobody was heard yet."""
+    return _is_live(one) and Outcome(one.outcome) in _ASKABLE
+
+
+def _can_answer(one: ReachTry) -> bool:
+    """Whether whoever was asked can still answer: for as long as it is under way.
+
+    Also after a wrong number or a no: the mail is another way than the phone, and minds change.
+    """
+    return _is_live(one) and Outcome(one.outcome) in _ASKABLE | {Outcome.WRONG_NUMBER, Outcome.REFUSED}
 
 
 @transaction.atomic
@@ -230,40 +245,61 @@ def answer_by_link(token: str, *, agent: str, now: datetime | None = None) -> Re
     One that comes within seconds of the asking is kept as doubtful and ends nothing: the reach is still running.
     """
     found, channel = _try_behind(token)
-    if found is None or not _is_open(found):
+    if found is None or not _can_answer(found):
         return None
     return _answered(found.pk, channel=channel, agent=agent, now=now or timezone.now())
 
 
 @transaction.atomic
-def answer_by_gateway(ref: UUID, *, outcome: str, now: datetime | None = None) -> bool:
-    """Take what the gateway says of a try; False for one that is unknown or over, which changes nothing."""
-    one = ReachTry.objects.select_related("step__reach").filter(ref=ref).first()
-    if one is None or not _is_open(one):
+def answer_by_gateway(ref: UUID, *, outcome: str, message_id: str = "", now: datetime | None = None) -> bool:
+    """Take what the gateway says of a try; False for one that is unknown or over, which changes nothing.
+
+    `message_id` is the message's `webhook-id`: what came with it already is not taken again, which is True all the same.
+    """
+    one = ReachTry.objects.select_related("step__reach__account").filter(ref=ref).first()
+    if one is None or not _can_answer(one):
         return False
-    if outcome == Outcome.ACKNOWLEDGED:
-        return (
-            _answered(one.pk, channel=ProvenKind.PHONE, agent="gateway", now=now or timezone.now())
-            is not None
-        )
     now = now or timezone.now()
+    if outcome == Outcome.ACKNOWLEDGED:
+        answered = _answered(
+            one.pk, channel=ProvenKind.PHONE, agent="gateway", now=now, message_id=message_id
+        )
+        return answered is not None
     reach = _locked(one.step.reach_id)
     locked = ReachTry.objects.select_for_update(of=("self",)).select_related("step").get(pk=one.pk)
     locked.step.reach = reach
     if not _is_open(locked):
         return False
+    if _heard_before(locked, message_id):
+        return True
     _keep_result(locked, Outcome(outcome), now, how=ResultHow.GATEWAY, channel=ProvenKind.PHONE)
     _advance(reach, now)
     return True
 
 
-def _answered(pk: int, *, channel: str, agent: str, now: datetime) -> Reach | None:
+def _heard_before(one: ReachTry, message_id: str) -> bool:
+    """Whether this message of the gateway was taken in already; else it is noted on the try, which must be locked.
+
+    The id is its idempotency key (Standard Webhooks 1.0.0, "webhook-id"): a gateway that got no answer sends it again.
+    """
+    if not message_id:
+        return False
+    digest = sha256(message_id.encode()).hexdigest()[:32]
+    if digest in one.gateway_heard:
+        return True
+    one.gateway_heard = [*one.gateway_heard, digest][-MOST_HEARD:]
+    return False
+
+
+def _answered(pk: int, *, channel: str, agent: str, now: datetime, message_id: str = "") -> Reach | None:
     one = ReachTry.objects.select_related("step").get(pk=pk)
     reach = _locked(one.step.reach_id)
     locked = ReachTry.objects.select_for_update(of=("self",)).select_related("step__contact").get(pk=pk)
     locked.step.reach = reach
-    if not _is_open(locked):
+    if not _can_answer(locked):
         return None
+    if _heard_before(locked, message_id):
+        return reach
     is_doubtful = (now - locked.asked_at).total_seconds() < FASTEST_ANSWER_S
     contact = locked.step.contact
     if contact is not None:
@@ -288,7 +324,7 @@ def _answered(pk: int, *, channel: str, agent: str, now: datetime) -> Reach | No
             )
     if is_doubtful:
         locked.doubtful_at, locked.agent = now, agent[:300]
-        locked.save(update_fields=["doubtful_at", "agent"])
+        locked.save(update_fields=["doubtful_at", "agent", "gateway_heard"])
         return reach
     how = ResultHow.LINK if channel == ProvenKind.MAIL else ResultHow.GATEWAY
     _keep_result(locked, Outcome.ACKNOWLEDGED, now, how=how, channel=channel, agent=agent)
@@ -308,7 +344,8 @@ def log_outcome(one: ReachTry, outcome: str, *, actor: User, now: datetime | Non
     check_active(reach.account)
     locked = ReachTry.objects.select_for_update(of=("self",)).select_related("step__contact").get(pk=one.pk)
     locked.step.reach = reach
-    if not _is_open(locked):
+    was = Outcome(locked.outcome)
+    if not (_can_answer(locked) if outcome in escalation.ANSWERS else _is_open(locked)):
         raise StaleState(
             "This was decided meanwhile: somebody answered, it was stopped, or the call was logged already. "
             "Nothing was changed.",
@@ -319,7 +356,8 @@ def log_outcome(one: ReachTry, outcome: str, *, actor: User, now: datetime | Non
         record_use(
             [contact], account=reach.account, purpose_reason=reach.reason, actor=actor, way=UsedBy.CALL
         )
-        if outcome == Outcome.REACHED:
+        # Whoever is reached after a wrong number was reached some other way: the number is as wrong as before.
+        if outcome == Outcome.REACHED and was != Outcome.WRONG_NUMBER:
             prove_channel(
                 contact,
                 kind=ProvenKind.PHONE,

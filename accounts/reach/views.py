@@ -195,7 +195,7 @@ class GatewayHook(PortalView):
         except Refused as refusal:
             status = 401 if refusal.code == "bad_signature" else 400
             return HttpResponse(refusal.says, status=status, content_type="text/plain; charset=utf-8")
-        services.answer_by_gateway(ref, outcome=outcome)
+        services.answer_by_gateway(ref, outcome=outcome, message_id=request.headers.get("webhook-id", ""))
         return HttpResponse(status=204)
 
 

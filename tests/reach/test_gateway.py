@@ -198,3 +198,10 @@ def test_a_try_that_is_over_is_not_posted_any_more(reached):
 def test_a_gateway_that_is_half_configured_is_said_at_the_start(settings, url, secret, numbers):
     settings.REACH_GATEWAY_URL, settings.REACH_GATEWAY_SECRET = url, secret
     assert [number for number, _ in reach_gateway_trouble()] == numbers
+
+
+def test_what_the_gateway_posts_twice_under_one_id_is_recorded_once(reached):
+    reach = reached("")
+    assert answer(reach, "no_answer").status_code == 204
+    assert answer(reach, "no_answer").status_code == 204
+    assert [said.outcome for said in the_try(reach).told] == ["no_answer"]

@@ -342,3 +342,69 @@ def test_a_worker_and_an_answer_at_the_same_moment_do_not_ask_twice(account, jon
     services.advance_due(timezone.now())
     services.advance_due(timezone.now())
     assert tries(reach) == [(1, 1, "waiting"), (1, 2, "waiting")]
+
+
+@pytest.mark.parametrize("said", [Outcome.WRONG_NUMBER, Outcome.REFUSED])
+@pytest.mark.parametrize("by", ["person", "gateway"])
+def test_whoever_has_a_wrong_number_or_said_no_can_still_answer_by_the_mails_link(
+    account, jonas, people, said, by
+):
+    reach = start(account, jonas)
+    one = ReachTry.objects.get(step__reach=reach)
+    if by == "person":
+        services.log_outcome(one, said, actor=jonas)
+    else:
+        assert services.answer_by_gateway(one.ref, outcome=said)
+    assert tries(reach) == [(1, 1, said), (2, 1, "waiting")]
+    pass_time(reach, minutes=1)
+    assert Client().get(link_of(reach)).status_code == 200
+    assert "your answer has arrived" in Client().post(link_of(reach)).content.decode()
+    assert Reach.objects.get(pk=reach.pk).state == ReachState.ANSWERED
+    one.refresh_from_db()
+    assert one.outcome == "acknowledged"
+
+
+def test_what_the_gateway_hears_after_a_no_counts_and_what_is_no_answer_does_not(account, jonas, people):
+    reach = start(account, jonas)
+    one = ReachTry.objects.get(step__reach=reach)
+    services.answer_by_gateway(one.ref, outcome="refused")
+    pass_time(reach, minutes=1)
+    assert not services.answer_by_gateway(one.ref, outcome="no_answer")
+    assert services.answer_by_gateway(one.ref, outcome="acknowledged")
+    assert Reach.objects.get(pk=reach.pk).state == ReachState.ANSWERED
+
+
+def test_whoever_is_reached_after_a_wrong_number_is_logged_and_the_number_stays_unproven(
+    account, jonas, people
+):
+    reach = start(account, jonas)
+    one = ReachTry.objects.get(step__reach=reach)
+    services.log_outcome(one, Outcome.WRONG_NUMBER, actor=jonas)
+    with pytest.raises(StaleState, match="decided meanwhile"):
+        services.log_outcome(one, Outcome.VOICEMAIL, actor=jonas)
+    browser = Client()
+    browser.force_login(jonas)
+    assert "Reached after all" in browser.get(f"/reaches/{reach.ref}/").content.decode()
+    browser.post(f"/reach-tries/{one.ref}/outcome/", {"outcome": "reached"})
+    assert Reach.objects.get(pk=reach.pk).state == ReachState.ANSWERED
+    assert not ChannelProof.objects.exists()
+
+
+def test_what_the_gateway_sends_twice_is_taken_in_once(account, jonas, people):
+    reach = start(account, jonas)
+    one = ReachTry.objects.get(step__reach=reach)
+    for message_id in ("msg_1", "msg_1", "msg_2"):
+        assert services.answer_by_gateway(one.ref, outcome="no_answer", message_id=message_id)
+    assert results(reach) == [("no_answer", "gateway", "")] * 2
+    # One that came too soon for a person does not become a person's by coming again.
+    again = start_again(account, jonas, reach)
+    one = ReachTry.objects.get(step__reach=again)
+    services.answer_by_gateway(one.ref, outcome="acknowledged", message_id="msg_3")
+    pass_time(again, minutes=1)
+    assert services.answer_by_gateway(one.ref, outcome="acknowledged", message_id="msg_3")
+    assert Reach.objects.get(pk=again.pk).state == ReachState.RUNNING
+
+
+def start_again(account, by, reach):
+    services.stop_reach(reach, actor=by)
+    return start(account, by)
