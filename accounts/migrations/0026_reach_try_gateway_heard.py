@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0025_fill_reach_results'),
+        ("accounts", "0025_fill_reach_results"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='reachtry',
-            name='gateway_heard',
+            model_name="reachtry",
+            name="gateway_heard",
             field=models.JSONField(blank=True, default=list),
         ),
     ]

@@ -74,6 +74,21 @@ PERSON: dict[str, Any] = {
     ],
     "not_tried": "",
 }
+SHEET: dict[str, Any] = {
+    "asked": 2,
+    "listed": 3,
+    "people": [
+        PERSON,
+        {
+            "place": 3,
+            "contact": "5d0c2b4e-7a7b-4a55-9a52-4f1f0e3f9d10",
+            "name": "Nils Ek",
+            "after_s": None,
+            "tries": [],
+            "not_tried": "not asked: outside of their hours",
+        },
+    ],
+}
 
 
 class ReachIn(serializers.Serializer[Any]):
@@ -157,7 +172,8 @@ class ReachTryOut(serializers.ModelSerializer[ReachTry]):
 class ReachPersonOut(serializers.Serializer[Any]):
     """One person in the order, with each try. `after_s` is the time from the asking to their answer in seconds, null without one.
 
-    `not_tried` says why this person was not asked, once it is over.
+    `not_tried` says why this person was not asked: at once for who is left out ("not asked: outside of their hours"), whose
+    places come after the others', else once it is over.
     """
 
     place = serializers.IntegerField(source="step.place")
@@ -169,16 +185,33 @@ class ReachPersonOut(serializers.Serializer[Any]):
 
 
 class ReachDetailOut(ReachOut):
-    """One way down the order of call, with everybody in it."""
+    """One way down the order of call, with everybody in it: `asked` until now, of `listed` who have the role."""
 
+    _read_rows: list[selectors.Row] | None = None
+    asked = serializers.SerializerMethodField()
+    listed = serializers.SerializerMethodField()
     people = serializers.SerializerMethodField()
 
     class Meta(ReachOut.Meta):
-        fields = (*ReachOut.Meta.fields, "people")
+        fields = (*ReachOut.Meta.fields, "asked", "listed", "people")
+
+    def get_asked(self, reach: Reach) -> int:
+        """Return how many were asked until now."""
+        return selectors.counts_of(reach, self._rows(reach)).asked
+
+    def get_listed(self, reach: Reach) -> int:
+        """Return how many had the role when it began; who of them is not asked says `not_tried`."""
+        return selectors.counts_of(reach, self._rows(reach)).listed
 
     def get_people(self, reach: Reach) -> list[dict[str, Any]]:
         """Return the people in their order."""
-        return [dict(one) for one in ReachPersonOut(selectors.rows_of(reach, timezone.now()), many=True).data]
+        return [dict(one) for one in ReachPersonOut(self._rows(reach), many=True).data]
+
+    def _rows(self, reach: Reach) -> list[selectors.Row]:
+        # One serializer shows one reach, whose people are read once.
+        if self._read_rows is None:
+            self._read_rows = selectors.rows_of(reach, timezone.now())
+        return self._read_rows
 
 
 class OutcomeIn(serializers.Serializer[Any]):
@@ -214,7 +247,7 @@ class ReachListApi(PortalAPIView):
         request=ReachIn,
         status=201,
         command=True,
-        example={**REACH, "people": [PERSON]},
+        example={**REACH, **SHEET},
         request_example=START,
         tag="contacts",
     )
@@ -242,7 +275,7 @@ class ReachApi(PortalAPIView):
         "reaches_read",
         ReachDetailOut,
         summary="Follow one: who was asked when, who answered after how long",
-        example={**REACH, "people": [PERSON]},
+        example={**REACH, **SHEET},
         tag="contacts",
     )
     def get(self, request: Request, reach_ref: UUID) -> Response:
@@ -261,7 +294,7 @@ class ReachOutcomeApi(PortalAPIView):
         summary="Log how a call went: reached, voicemail, no answer, wrong number, refused",
         request=OutcomeIn,
         command=True,
-        example={**REACH, "people": [PERSON]},
+        example={**REACH, **SHEET},
         request_example={"outcome": "voicemail"},
         tag="contacts",
     )
@@ -287,7 +320,7 @@ class ReachStopApi(PortalAPIView):
         ReachDetailOut,
         summary="Ask nobody any more",
         command=True,
-        example={**REACH, "state": ReachState.STOPPED, "people": [PERSON]},
+        example={**REACH, "state": ReachState.STOPPED, **SHEET},
         tag="contacts",
     )
     def post(self, request: Request, reach_ref: UUID) -> Response:

@@ -29,7 +29,8 @@ class ReachState(models.TextChoices):
 class Reach(Referenced):
     """Somebody of an account is to be reached for a role, one person after the other, until one answers.
 
-    The order is frozen at the start. `message` is what to say; it, `reason`, and names are sealed under the keys of
+    The order is frozen at the start: `listed` people have the role (None: begun before that was kept), of whom those with
+    a way and an hour for it are asked. `message` is what to say; it, `reason`, and names are sealed under the keys of
     whom they name. `next_at` is when a worker looks again, null once it is over.
     """
 
@@ -40,6 +41,7 @@ class Reach(Referenced):
     reason = models.TextField()
     wait_s = models.PositiveIntegerField()
     tries = models.PositiveSmallIntegerField()
+    listed = models.PositiveIntegerField(null=True)
     state = models.CharField(max_length=8, choices=ReachState.choices, default=ReachState.RUNNING)
     started_at = models.DateTimeField()
     next_at = models.DateTimeField(null=True)
@@ -82,7 +84,10 @@ class Reach(Referenced):
 
 
 class ReachStep(models.Model):
-    """One person in the order, as it stood when it began. Once the contact is gone, what stays is sealed or nameless."""
+    """One person in the order, as it stood when it began. Once the contact is gone, what stays is sealed or nameless.
+
+    `left_out` is why this person is not asked, "" for who is; the places of those left out come after the others'.
+    """
 
     reach = models.ForeignKey(Reach, on_delete=models.CASCADE, related_name="steps")
     place = models.PositiveSmallIntegerField()
@@ -91,6 +96,7 @@ class ReachStep(models.Model):
     )
     contact_ref = models.UUIDField()
     contact_name = models.TextField()
+    left_out = models.CharField(max_length=200, blank=True)
 
     objects = OpenedQuerySet.as_manager()
     sealed_fields = ("contact_name",)

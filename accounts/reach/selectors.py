@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -29,7 +30,7 @@ class Row:
     local_time: datetime | None
     is_reachable_now: bool | None
     not_tried: str = ""
-    """Why this person was not asked, once it is over; "" for who was, and while it may still come."""
+    """Why this person was not asked: at once for who is left out, else once it is over; "" for who was asked or may still be."""
     not_answered: str = ""
     """What a try that stayed without a result waited for in vain; "" while it is under way."""
 
@@ -102,9 +103,31 @@ def _row(step: ReachStep, tries: list[ReachTry], is_current: bool, now: datetime
         numbers=tuple(numbers_of(contact)) if contact is not None else (),
         local_time=now.astimezone(ZoneInfo(contact.time_zone)) if contact is not None else None,
         is_reachable_now=reachable_at(hours_of(contact), now) if contact is not None else None,
-        not_tried=f"not tried: {over}" if over and not tries else "",
+        not_tried=_not_tried(step, tries, over),
         not_answered=f"no result: {over}" if over else "",
     )
+
+
+def _not_tried(step: ReachStep, tries: list[ReachTry], over: str) -> str:
+    if step.left_out:
+        return f"not asked: {step.left_out}"
+    return f"not tried: {over}" if over and not tries else ""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many were asked until now, of how many who are asked one after the other, of how many who have the role."""
+
+    asked: int
+    to_ask: int
+    listed: int
+
+
+def counts_of(reach: Reach, rows: Sequence[Row]) -> Counts:
+    """Return how many of a reach's people (`rows_of`) were asked. Who had no way left when the turn came was not."""
+    asked = sum(any(one.outcome != Outcome.NO_WAY for one in row.tries) for row in rows)
+    to_ask = sum(not row.step.left_out for row in rows)
+    return Counts(asked, to_ask, len(rows) if reach.listed is None else reach.listed)
 
 
 def last_test(account: Account) -> Any:

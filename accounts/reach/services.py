@@ -6,7 +6,8 @@ rests on rows, so a worker may die anywhere and a move may be asked for twice.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -22,11 +23,11 @@ from accounts.changes import check_active
 from accounts.contacts.asking import FASTEST_ANSWER_S
 from accounts.contacts.models import ProvenHow, ProvenKind, UsedBy
 from accounts.contacts.proving import digest_of
-from accounts.contacts.selectors import Callee, call_order, record_use
+from accounts.contacts.selectors import Callee, call_order, hours_of, record_use
 from accounts.contacts.services import prove_channel
 from accounts.members import lock_account
 from accounts.models import Account, AccountStatus, Contact, ContactRole, User
-from accounts.reach import escalation
+from accounts.reach import escalation, selectors
 from accounts.reach.escalation import (
     BY_HAND,
     FINAL,
@@ -58,6 +59,9 @@ from portal.notify.registry import Urgency, audience
 from portal.notify.services import tell, tell_all
 
 MOST_PEOPLE = 20
+# Named on the call sheet; more of one role than this are counted.
+MOST_LEFT_OUT = 100
+MOST_NAMED_IN_A_MAIL = 10
 MOST_AN_HOUR = 12
 LONGEST_MESSAGE = 500
 # Of one try the gateway says a handful of things; older ones come again within minutes or never.
@@ -66,13 +70,41 @@ LINK_SALT = "accounts.reach.answer"
 _ASKABLE = frozenset({Outcome.WAITING, Outcome.VOICEMAIL, Outcome.NO_ANSWER})
 
 
-def whom_to_ask(account: Account, role: str, at: datetime, *, with_asleep: bool) -> list[Callee]:
-    """Return who would be asked, in order: those with a way, and unless `with_asleep` none for whom it is no hour."""
-    return [
-        one
-        for one in call_order(account, role, at)
-        if one.can_be_called and (with_asleep or one.is_reachable_now is not False)
-    ][:MOST_PEOPLE]
+@dataclass(frozen=True)
+class Listed:
+    """Who has a role: whom to ask, in order, and who is left out, each with the reason. `count` is how many there are."""
+
+    asked: tuple[Callee, ...]
+    left_out: tuple[tuple[Callee, str], ...]
+    count: int
+
+
+def whom_to_ask(account: Account, role: str, at: datetime, *, with_asleep: bool) -> Listed:
+    """Return who would be asked, and who not: those without a way, and unless `with_asleep` those for whom it is no hour."""
+    asked: list[Callee] = []
+    left_out: list[tuple[Callee, str]] = []
+    everybody = call_order(account, role, at)
+    for one in everybody:
+        why = one.why_not
+        if not why and not with_asleep and one.is_reachable_now is False:
+            why = _why_no_hour(one)
+        if not why and len(asked) == MOST_PEOPLE:
+            why = f"one reach asks {MOST_PEOPLE} people at most"
+        if why:
+            left_out.append((one, why))
+        else:
+            asked.append(one)
+    return Listed(tuple(asked), tuple(left_out[:MOST_LEFT_OUT]), len(everybody))
+
+
+def _why_no_hour(one: Callee) -> str:
+    hours, today = hours_of(one.contact), one.local_time.date()
+    if hours.is_away(today):
+        return "away on this day"
+    # An ordinary day off stands in the hours; a public holiday is said, since it surprises whoever is elsewhere.
+    if hours.is_free(today):
+        return "outside of their hours: a public holiday there"
+    return "outside of their hours"
 
 
 @transaction.atomic
@@ -122,14 +154,16 @@ def start_reach(
             after_s=(begun[-1] + timedelta(hours=1) - now).total_seconds(),
             whose="the account, for everybody who works on it together",
         )
-    people = whom_to_ask(locked, role, now, with_asleep=with_asleep)
+    listed = whom_to_ask(locked, role, now, with_asleep=with_asleep)
+    people = listed.asked
     if not people:
         raise Refused(
             f"Nobody can be asked as {role} contact now: nobody has the role and a way to be reached"
             f"{'' if with_asleep else ', or it is outside of their hours'}. Nobody was asked.",
             code="nobody_to_ask",
         )
-    sealer = Sealer([*(one.contact for one in people), actor])
+    everybody = [*((one, "") for one in people), *listed.left_out]
+    sealer = Sealer([*(one.contact for one, _ in everybody), actor])
     reach = Reach.objects.create(
         account=locked,
         kind=kind,
@@ -138,6 +172,7 @@ def start_reach(
         reason=sealer.text(reason),
         wait_s=pace.wait_s,
         tries=pace.tries,
+        listed=listed.count,
         started_at=now,
         next_at=now,
         by_ref=str(actor.ref),
@@ -150,15 +185,23 @@ def start_reach(
             contact=one.contact,
             contact_ref=one.contact.ref,
             contact_name=sealer.name(one.contact),
+            left_out=why[:200],
         )
-        for place, one in enumerate(people, 1)
+        for place, (one, why) in enumerate(everybody, 1)
     )
     record(
         "reach.started",
         actor=actor,
         account=locked,
         subject=reach,
-        after={"kind": kind, "role": role, "people": len(people), "wait_s": pace.wait_s, "tries": pace.tries},
+        after={
+            "kind": kind,
+            "role": role,
+            "people": len(people),
+            "left_out": listed.count - len(people),
+            "wait_s": pace.wait_s,
+            "tries": pace.tries,
+        },
         reason=reason,
         people=[one.contact for one in people],
     )
@@ -425,7 +468,7 @@ def tried_of(steps: Sequence[ReachStep], tries: Sequence[ReachTry]) -> list[Trie
 
 def _advance(reach: Reach, now: datetime) -> Reach:
     """Make moves until somebody is waited for or it is over. The reach must be locked and running."""
-    steps = list(reach.steps.select_related("contact").order_by("place"))
+    steps = list(reach.steps.select_related("contact").filter(left_out="").order_by("place"))
     pace = Pace(reach.wait_s, reach.tries)
     for _ in range(len(steps) * reach.tries + 2):
         tries = list(ReachTry.objects.filter(step__reach=reach).order_by("step__place", "number"))
@@ -554,22 +597,48 @@ def _end_with_nobody(reach: Reach, now: datetime) -> Reach:
     emit("reach.nobody", account=reach.account, subject=reach, data={"kind": reach.kind, "role": reach.role})
     # At the end of the list the lead is told; launch managers with them.
     people = [*audience("leads", reach.account), *audience("launch_managers", reach.account)]
-    tell_all(
+    left_out = list(reach.steps.select_related("contact").exclude(left_out="").order_by("place"))
+    counts = selectors.counts_of(reach, selectors.rows_of(reach, now))
+    told = tell_all(
         "reach_nobody",
         people,
         subject_ref=f"reach:{reach.ref}",
         account=reach.account,
-        context={**_about(reach), "people": reach.steps.count()},
+        context={
+            **_about(reach),
+            "asked": counts.asked,
+            "listed": counts.listed,
+            "left_out": _named_in_a_mail(left_out, counts.listed - counts.to_ask),
+        },
         urgency=Urgency.NOW,
         reason="nobody on the list answered",
+        people=[step.contact for step in left_out if step.contact is not None],
     )
-    _tell_starter(reach, answered_by=None)
+    _tell_starter(reach, answered_by=None, counts=counts, told={row.user_id for row in told})
     return reach
 
 
-def _tell_starter(reach: Reach, *, answered_by: ReachStep | None) -> None:
+def _named_in_a_mail(left_out: Sequence[ReachStep], count: int) -> str:
+    """Return who was left out and why, as a mail says it; "" for nobody."""
+    named_here = left_out[:MOST_NAMED_IN_A_MAIL]
+    said = [
+        f"{step.contact.name if step.contact is not None else 'somebody who is gone'} ({step.left_out})"
+        for step in named_here
+    ]
+    more = count - len(named_here)
+    return "; ".join([*said, f"and {more} more"] if more > 0 else said)
+
+
+def _tell_starter(
+    reach: Reach,
+    *,
+    answered_by: ReachStep | None,
+    counts: selectors.Counts | None = None,
+    told: Collection[int | None] = (),
+) -> None:
+    """Tell whoever began it how it ended, unless they are among those who were `told` so already."""
     starter = User.objects.filter(ref=reach.by_ref, is_active=True).first()
-    if starter is None:
+    if starter is None or starter.pk in told:
         return
     tell(
         "reach_ended",
@@ -583,6 +652,7 @@ def _tell_starter(reach: Reach, *, answered_by: ReachStep | None) -> None:
             if answered_by is not None and answered_by.contact is not None
             else "",
             "in_all_s": round((reach.ended_at - reach.started_at).total_seconds()) if reach.ended_at else 0,
+            **({"asked": counts.asked, "listed": counts.listed} if counts is not None else {}),
         },
         urgency=Urgency.NOW,
         reason="you asked for it",

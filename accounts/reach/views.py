@@ -91,10 +91,12 @@ class ReachDetail(AccountPage):
 
     def _page(self, reach: Reach, *, problem: str = "", status: int = 200) -> HttpResponse:
         now = timezone.now()
+        rows = selectors.rows_of(reach, now)
         return self.show(
             "accounts/reach/detail.html",
             reach=reach,
-            rows=selectors.rows_of(reach, now),
+            rows=rows,
+            counts=selectors.counts_of(reach, rows),
             is_running=reach.state == ReachState.RUNNING,
             outcomes=OUTCOME_BUTTONS,
             problem=problem,

@@ -17,6 +17,7 @@ from accounts.reach.models import Reach, ReachState, ReachTry
 from portal.audit.models import AuditEntry
 from portal.errors import Refused, StaleState, TooOften
 from portal.events.models import Event
+from portal.notify import sending
 from portal.notify.models import Message
 from tests import factories as make
 
@@ -318,10 +319,10 @@ def test_what_cannot_begin_says_why_and_asks_nobody(account, jonas, people, said
 def test_those_for_whom_it_is_no_hour_are_left_in_peace_unless_it_is_said_otherwise(account, jonas, people):
     spans = [{"day": 0, "from": "03:00", "until": "03:01"}]
     Contact.objects.filter(pk=people[0].pk).update(hours="weekly", weekly_hours=spans)
-    assert [
-        one.contact for one in services.whom_to_ask(account, "emergency", _noon(), with_asleep=False)
-    ] == [people[1]]
-    assert len(services.whom_to_ask(account, "emergency", _noon(), with_asleep=True)) == 2
+    listed = services.whom_to_ask(account, "emergency", _noon(), with_asleep=False)
+    assert [one.contact for one in listed.asked] == [people[1]]
+    assert [(one.contact, why) for one, why in listed.left_out] == [(people[0], "outside of their hours")]
+    assert len(services.whom_to_ask(account, "emergency", _noon(), with_asleep=True).asked) == 2
 
 
 def _noon():
@@ -408,3 +409,88 @@ def test_what_the_gateway_sends_twice_is_taken_in_once(account, jonas, people):
 def start_again(account, by, reach):
     services.stop_reach(reach, actor=by)
     return start(account, by)
+
+
+@pytest.fixture
+def left_out(account, people):
+    """Three more of the role who are not asked now, each for another reason."""
+    today = timezone.now().date()
+    common = {"roles": ["emergency"], "time_zone": "UTC"}
+    make.contact(account, name="Nils Ek", email="nils@x.example", escalation_order=3,
+                 hours="weekly", weekly_hours=[{"day": (today.weekday() + 3) % 7, "from": "03:00", "until": "03:01"}], **common)  # fmt: skip
+    away = [str(today + timedelta(days=more)) for more in (-1, 0, 1)]
+    make.contact(
+        account, name="Olga Ray", email="olga@x.example", escalation_order=4, days_off=away, **common
+    )
+    make.contact(account, name="Per Ask", email="per@x.example", escalation_order=5,
+                 valid_until=today - timedelta(days=9), **common)  # fmt: skip
+
+
+def test_whoever_is_not_asked_is_named_with_the_reason_on_the_sheet_and_in_the_leads_mail(
+    account, jonas, people, left_out
+):
+    lead = make.launch_manager(account.team, "Lena Fors", role="lead")
+    reach = start(account, jonas, pace=Pace(60, 1))
+    long_ago = timezone.now().date() - timedelta(days=9)
+    rows = selectors.rows_of(reach, timezone.now())
+    assert [(row.step.contact_name, row.not_tried) for row in rows] == [
+        ("Maja Lindgren", ""),
+        ("Astrid Lund", ""),
+        ("Nils Ek", "not asked: outside of their hours"),
+        ("Olga Ray", "not asked: away on this day"),
+        ("Per Ask", f"not asked: not valid since {long_ago}"),
+    ]
+    for _ in range(2):
+        pass_time(reach, minutes=1)
+        services.advance_due(timezone.now())
+    assert tries(reach) == [(1, 1, "unanswered"), (2, 1, "unanswered")]
+    browser = Client()
+    browser.force_login(jonas)
+    shown = browser.get(f"/reaches/{reach.ref}/").content.decode()
+    assert "2 of 5 on the list were asked" in shown
+    assert "not asked: away on this day" in shown
+    said = browser.get(f"/api/v1/reaches/{reach.ref}").json()
+    assert (said["asked"], said["listed"], said["people"][2]["not_tried"]) == (
+        2,
+        5,
+        "not asked: outside of their hours",
+    )
+    told = Message.objects.get(purpose="reach_nobody", user=lead)
+    written = sending.render(told)
+    for body in (written.text, written.html):
+        assert "2 of 5 on the list of emergency contacts" in body
+        assert (
+            f"Not asked: Nils Ek (outside of their hours); Olga Ray (away on this day); Per Ask (not valid since {long_ago})."
+            in body
+        )
+
+
+def test_whoever_began_it_and_is_told_as_a_launch_manager_gets_one_mail(account, jonas, people):
+    reach = start(account, jonas, pace=Pace(60, 1))
+    for _ in range(2):
+        pass_time(reach, minutes=1)
+        services.advance_due(timezone.now())
+    told = Message.objects.filter(user=jonas, purpose__in=["reach_nobody", "reach_ended"])
+    assert [row.purpose for row in told] == ["reach_nobody"]
+
+
+def test_whoever_began_it_and_is_no_launch_manager_is_told_how_it_ended(account, people):
+    admin = make.member(account, "admin", "Ada Moe")
+    reach = start(account, admin, pace=Pace(60, 1))
+    for _ in range(2):
+        pass_time(reach, minutes=1)
+        services.advance_due(timezone.now())
+    told = Message.objects.get(user=admin)
+    assert told.purpose == "reach_ended"
+    assert (
+        "2 of 2 on the list of emergency contacts of Lindgren Outdoor were asked" in sending.render(told).text
+    )
+
+
+def test_whoever_has_no_way_left_when_the_turn_comes_does_not_count_as_asked(account, jonas, people):
+    reach = start(account, jonas, pace=Pace(60, 1))
+    people[1].delete()
+    pass_time(reach, minutes=1)
+    services.advance_due(timezone.now())
+    held = Reach.objects.get(pk=reach.pk)
+    assert selectors.counts_of(held, selectors.rows_of(held, timezone.now())) == selectors.Counts(1, 2, 2)
