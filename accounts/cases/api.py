@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import sys
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.cases import selectors, services
-from accounts.cases.mail import MOST_BYTES
+from accounts.cases.mail import MOST_BYTES, TOO_LARGE
 from accounts.cases.mailing import take_in
 from accounts.cases.models import CaseAttachment, SupportCase, Via
 from accounts.cases.serializers import (
@@ -38,7 +39,6 @@ from portal.api import PortalAPIView, documented, problem_responses
 from portal.audit.services import record_flood
 from portal.errors import Refused
 from portal.lists import ListAsked, order_parameter
-from portal.problems import TooLarge
 
 _CASE: dict[str, Any] = {
     "ref": REF,
@@ -348,11 +348,8 @@ class RawMail(BaseParser):
     media_type = "message/rfc822"
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        """Return the bytes. Raises TooLarge (413)."""
-        raw = stream.read(MOST_BYTES + 1)
-        if len(raw) > MOST_BYTES:
-            raise TooLarge()
-        return raw
+        """Return the bytes, of a mail that is too large one more than it may have."""
+        return stream.read(MOST_BYTES + 1)
 
 
 class MailApi(PortalAPIView):
@@ -361,6 +358,8 @@ class MailApi(PortalAPIView):
     permission = Permission.PUBLIC
     authentication_classes = ()
     parser_classes = [RawMail]
+    # One that is too large is 422 with the sentence for its sender: 413 would be tried again for days.
+    max_body_bytes = sys.maxsize
 
     def get_authenticate_header(self, request: Request) -> str:
         """Say how one signs in here, so that a wrong secret is 401."""
@@ -371,12 +370,13 @@ class MailApi(PortalAPIView):
         summary="Hand in a mail that answers a support case",
         description=(
             "For the mail system alone: the raw RFC 5322 message, with `Authorization: Bearer` and the secret that the "
-            "operator set as SUPPORT_MAIL_SECRET. 422 has the sentence for the sender; dropped are loops and automatic "
+            "operator set as SUPPORT_MAIL_SECRET. At most 10 MiB; of a large mail the text is taken in, and what is not is "
+            "said. 422 has the sentence for the sender, also of one that is larger; dropped are loops and automatic "
             "answers."
         ),
         tags=["cases"],
         request={"message/rfc822": OpenApiTypes.BINARY},
-        responses={200: MailTakenOut, **problem_responses(401, 404, 413, 415, 422)},
+        responses={200: MailTakenOut, **problem_responses(401, 404, 411, 415, 422)},
     )
     def post(self, request: Request) -> Response:
         """Keep it on its case; without a configured secret there is no such address (404)."""
@@ -386,6 +386,9 @@ class MailApi(PortalAPIView):
         if not hmac.compare_digest(given.encode(), settings.SUPPORT_MAIL_SECRET.encode()):
             record_flood("case.mail_refused", why="secret")
             raise NotAuthenticated("This is the mail system's door; its secret is missing or wrong.")
+        length = request.META.get("CONTENT_LENGTH") or ""
+        if length.isascii() and length.isdigit() and int(length) > MOST_BYTES:
+            raise Refused(TOO_LARGE, code="too_large")
         raw: Any = request.data
         taken = take_in(raw if isinstance(raw, bytes) else b"")
         if taken.outcome == "refused":

@@ -22,7 +22,12 @@ from uuid import UUID
 
 from portal.texts import made_sound
 
-MOST_BYTES = 256 * 1024
+MOST_BYTES = 10 * 1024 * 1024
+# What is parsed of it, once the attachments are left out: the standard library needs seconds for each megabyte that a
+# stranger made for it.
+MOST_READ = 256 * 1024
+MOST_PART_TEXT = 190 * 1024
+LARGE_PART = 32 * 1024
 LONGEST_TEXT = 20_000
 LONGEST_HTML = 100_000
 # Headers as mail systems write them are far below these, and the standard library's parsers of them take a minute where a
@@ -39,7 +44,11 @@ _QUOTE_HEAD = re.compile(
     r"-{2,}\s*(?:original message|ursprüngliche nachricht|forwarded message)\s*-{2,}|_{20,})\s*$",
     re.IGNORECASE,
 )
-_OUTLOOK = re.compile(r"^\s*\*?(?:from|von|de|från):\*?\s.*@", re.IGNORECASE)
+_OUTLOOK = re.compile(r"^\s*\*?(?:from|von|de|från)\s?:\*?\s", re.IGNORECASE)
+_OUTLOOK_MORE = re.compile(
+    r"\s*\*?(?:(sent|date|gesendet|datum|envoyé|skickat)|(to|an|à|till)|(subject|betreff|objet|ämne))\s?:",
+    re.IGNORECASE,
+)
 _REFERENCE = re.compile(r"<([^<>\s]{1,250})>")
 # One address as RFC 5322 writes it, by itself or after a name. Whoever checked the mail before us (DMARC, RFC 7489) took its
 # domain for the sender's: what several readers could read in several ways is nobody's word, so nothing is decoded first.
@@ -52,6 +61,7 @@ _LONGEST_FROM = 1000
 
 
 NO_CASE = "This mail answers no support case that there is. Use “reply” on a mail about the case, or answer on the case's page."
+TOO_LARGE = f"A mail of more than {MOST_BYTES // 1024 // 1024} MiB is not taken in. Send the text alone, or answer on the case's page."
 
 
 class NotTaken(Exception):
@@ -64,7 +74,10 @@ class NotTaken(Exception):
 
 @dataclass(frozen=True)
 class Incoming:
-    """What a mail says. `message_id` and `references` are without angle brackets; addresses in small letters."""
+    """What a mail says. `message_id` and `references` are without angle brackets; addresses in small letters.
+
+    `is_cut`: the text was longer than LONGEST_TEXT characters, and only its beginning is here.
+    """
 
     sender: str
     to: tuple[str, ...]
@@ -72,6 +85,7 @@ class Incoming:
     references: tuple[str, ...]
     text: str
     attachments: int
+    is_cut: bool = False
 
 
 def read_mail(
@@ -87,9 +101,7 @@ def read_mail(
     NotTaken.
     """
     if len(raw) > MOST_BYTES:
-        raise NotTaken(
-            "too_large", f"A mail of more than {MOST_BYTES // 1024} KB is not taken in. Send the text alone."
-        )
+        raise NotTaken("too_large", TOO_LARGE)
     try:
         return _read(raw, {one.lower() for one in own}, answers)
     except NotTaken:
@@ -109,7 +121,7 @@ def _read(
             "too_large", "The headers of this mail are too long. Answer on the case's page instead."
         )
     # By the old policy headers are plain texts, which nothing looks into until it is asked for.
-    mail = BytesParser(policy=policy.compat32).parsebytes(raw)
+    mail = BytesParser(policy=policy.compat32).parsebytes(_without_large_parts(raw))
     if not mail.keys():
         raise NotTaken("unreadable", "This is no mail that can be read. Answer on the case's page instead.")
     sender = _sender_of(mail)
@@ -139,6 +151,48 @@ def _read(
         references=references,
         text=text[:LONGEST_TEXT],
         attachments=attachments,
+        is_cut=len(text) > LONGEST_TEXT,
+    )
+
+
+_PART_HEAD = re.compile(rb"\r?\n\r?\n")
+_PART_KIND = re.compile(rb"^content-type:\s*([a-z]+)/", re.IGNORECASE | re.MULTILINE)
+
+
+def _without_large_parts(raw: bytes) -> bytes:
+    """Return a mail of at most MOST_READ bytes, in which large parts that are no text have their headers alone.
+
+    A boundary is a line that begins with two dashes (RFC 2046, 5.1.1); base 64 has none, so each file is one piece. Of a
+    long text its beginning stays. Pieces are large, or what is kept is full soon: however the mail was made, it is read once.
+    """
+    if len(raw) <= MOST_READ:
+        return raw
+    kept: list[bytes] = []
+    room, at = MOST_READ, 0
+    while at < len(raw) and room > 0:
+        ends = raw.find(b"\n--", at + 1)
+        ends = len(raw) if ends < 0 else ends
+        piece = raw[at:ends] if ends - at <= LARGE_PART else _shortened(raw[at:ends])
+        kept.append(piece[:room])
+        room -= len(piece)
+        at = ends
+    return b"".join(kept)
+
+
+def _shortened(piece: bytes) -> bytes:
+    # Headers of a mail may be as long as that; those of a part never are.
+    head = _PART_HEAD.search(piece, 0, LONGEST_HEADERS + 4)
+    if head is None:
+        return piece[:LARGE_PART]
+    kind = _PART_KIND.search(piece, 0, head.start())
+    if kind is not None and kind.group(1).lower() != b"text":
+        return piece[: head.end()]
+    # Whole lines: base 64 is read in fours.
+    most = head.end() + MOST_PART_TEXT
+    return (
+        piece
+        if len(piece) <= most
+        else piece[: max(piece.rfind(b"\n", head.end(), most) + 1, head.end())] or piece[:most]
     )
 
 
@@ -225,6 +279,8 @@ def _decoded(part: Message) -> str:
 _TAG = re.compile(
     r"""<(?P<end>/?)(?P<name>[a-z][a-z0-9]*+)(?:[^<>"']|"[^"<]*+"|'[^'<]*+')*+>""", re.IGNORECASE
 )
+# Outlook puts this before what it quotes, and the quote is all that follows.
+_OUTLOOK_REST = re.compile(r"""\bid=["']?(?:x_)*(?:divRplyFwdMsg|appendonsend)\b""", re.IGNORECASE)
 _DECLARED = re.compile(r"<[!?][^<>]*+>")
 _SILENT = frozenset({"style", "script", "head", "blockquote", "title"})
 _BREAKS = frozenset({"p", "br", "div", "li", "tr", "h1", "h2", "h3"})
@@ -248,6 +304,8 @@ def _plain_of(html: str) -> str:
         at = opens + 1
         if tag is not None:
             at, name = tag.end(), tag["name"].lower()
+            if not tag["end"] and _OUTLOOK_REST.search(tag.group()):
+                break
             if name in _SILENT:
                 silent = max(0, silent - 1) if tag["end"] else silent + 1
             elif name in _BREAKS and not tag["end"] and not silent:
@@ -270,22 +328,51 @@ def own_words(text: str) -> str:
     """
     lines = _clean(text.replace("\r\n", "\n").replace("\r", "\n")).split("\n")
     kept: list[str] = []
-    for number, line in enumerate(lines):
-        if line.rstrip("\xa0") in {"-- ", "--"} or _QUOTE_HEAD.match(line.strip()):
+    number = 0
+    while number < len(lines):
+        line = lines[number]
+        if line.rstrip("\xa0") in {"-- ", "--"} or _is_outlook_block(lines, number):
             break
-        # "On Monday … wrote:" folded over two lines, or the block of headers that Outlook puts above a quote.
+        # "On Monday … wrote:", also folded over two lines.
         following = lines[number + 1].strip() if number + 1 < len(lines) else ""
-        if len(line) < 200 and _QUOTE_HEAD.match(f"{line.strip()} {following}") and following:
-            break
-        if _OUTLOOK.match(line) and any(
-            re.match(r"\s*\*?(?:sent|date|gesendet|to|an|subject|betreff|skickat|till):", one, re.IGNORECASE)
-            for one in lines[number + 1 : number + 4]
-        ):
-            break
+        heads = 1 if _QUOTE_HEAD.match(line.strip()) else 0
+        if not heads and following and len(line) < 200 and _QUOTE_HEAD.match(f"{line.strip()} {following}"):
+            heads = 2
+        if heads:
+            # Whoever answers below what they quote wrote the lines after the marked ones; else the quote is the rest.
+            after = _after_marked(lines, number + heads)
+            if after is None:
+                break
+            number = after
+            continue
         kept.append(line.rstrip())
+        number += 1
     while kept and (not kept[-1].strip() or kept[-1].lstrip().startswith(">")):
         kept.pop()
     return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
+
+
+def _is_outlook_block(lines: Sequence[str], number: int) -> bool:
+    """Whether the headers that Outlook puts above a quote begin here: who, and of when, to whom and about what at least two.
+
+    One of them is enough below somebody's address. Its HTML leaves empty lines between them.
+    """
+    if not _OUTLOOK.match(lines[number]):
+        return False
+    found = (_OUTLOOK_MORE.match(one) for one in lines[number + 1 : number + 9])
+    kinds = {one.lastindex for one in found if one is not None}
+    return len(kinds) >= (1 if "@" in lines[number] else 2)
+
+
+def _after_marked(lines: Sequence[str], number: int) -> int | None:
+    """Return where a quote marked by ">" that begins here (after empty lines) ends; None where it is not marked so."""
+    while number < len(lines) and not lines[number].strip():
+        number += 1
+    if number == len(lines) or not lines[number].lstrip().startswith(">"):
+        return None
+    while number < len(lines) and lines[number].lstrip().startswith(">"):
+        number += 1
+    return number
 
 
 # --- the address that finds the case ------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts.cases import services
-from accounts.cases.mail import Incoming, NotTaken, case_of_address, read_mail, reply_address
+from accounts.cases.mail import LONGEST_TEXT, Incoming, NotTaken, case_of_address, read_mail, reply_address
 from accounts.cases.models import SupportCase, Via
 from accounts.models import User
 from portal.access import Permission, lacks_second_factor, permissions_on
@@ -80,10 +80,7 @@ def _case(ref: UUID) -> SupportCase | None:
 def _keep(mail: Incoming, case: SupportCase) -> Taken:
     if mail.message_id and case.entries.filter(message_id=mail.message_id).exists():
         return Taken("already", "This mail is on the case already.", case=case)
-    note = ""
-    if mail.attachments:
-        count = "1 attachment was" if mail.attachments == 1 else f"{mail.attachments} attachments were"
-        note = f"{count} not taken in. Put it where you can link to it, and send the link."
+    note = _not_taken_in(mail)
     user = User.objects.filter(email=mail.sender, is_active=True).first()
     sees = (
         user is not None
@@ -105,3 +102,14 @@ def _keep(mail: Incoming, case: SupportCase) -> Taken:
         f"It is on the case, marked as from an address that nobody here is known by. {note}".strip(),
         case=case,
     )
+
+
+def _not_taken_in(mail: Incoming) -> str:
+    """Return what of a mail is not on the case, as its sender and its readers are told; "" for nothing."""
+    said = []
+    if mail.attachments:
+        count = "1 attachment was" if mail.attachments == 1 else f"{mail.attachments} attachments were"
+        said.append(f"{count} not taken in. Put it where you can link to it, and send the link.")
+    if mail.is_cut:
+        said.append(f"The text was longer than {LONGEST_TEXT:,} characters; the rest was not taken in.")
+    return " ".join(said)

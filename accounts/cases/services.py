@@ -437,7 +437,11 @@ def reply(
     locked = _lock(case)
     granted = permissions_on(actor, locked.account)
     if not may_answer(actor, locked, granted):
-        raise NotPermitted(f"You may not {Permission.CASE_ANSWER.says} here.", code="no_right")
+        raise NotPermitted(
+            "You may read this case, but not answer it: nothing was kept. Ask an editor, approver or admin of the account to "
+            "answer it or to give you such a role, or open a case of your own.",
+            code="no_right",
+        )
     text = _sound(text)
     if not text:
         raise Refused("Write an answer first.", code="text_missing")

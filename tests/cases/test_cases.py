@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.cases import mailing, selectors, services
+from accounts.cases.mail import MOST_BYTES
 from accounts.cases.models import CaseAttachment, CaseEntry, SupportCase
 from accounts.contacts.models import ChannelProof
 from accounts.contacts.proving import digest_of
@@ -541,7 +542,8 @@ def test_a_viewer_who_may_read_only_is_refused_with_a_sentence(desk, mails):
     case = desk.opened(by=desk.editor)
     taken = take(case, desk.viewer.email, "I think it is fine.")
     assert taken.outcome == "refused"
-    assert "may not" in taken.says
+    assert "Ask an editor, approver or admin of the account to answer it" in taken.says
+    assert "open a case of your own" in taken.says
     assert entries(case, "reply") == []
 
 
@@ -591,12 +593,22 @@ def test_the_mail_systems_door_is_closed_without_a_secret_and_to_a_wrong_one(des
     assert hand_in(mail, "wrong").status_code == 401
     assert hand_in(mail, "").status_code == 401
     assert hand_in(mail, kind="text/plain").status_code == 415
-    assert hand_in(b"x" * 300_000).status_code == 413
+    large = raw(case, desk.manager.email, "See the photo.")
+    large.add_attachment(bytes(3_000_000), maintype="image", subtype="jpeg", filename="site.jpg")
+    taken = hand_in(large.as_bytes())
+    assert (taken.status_code, taken.json()["outcome"]) == (200, "taken")
+    assert "1 attachment was not taken in" in taken.json()["says"]
+    assert entries(case, "reply").pop().text == "See the photo."
+    # 413 would be handed in again for days.
+    too_large = hand_in(mail + b"x" * MOST_BYTES)
+    assert too_large.status_code == 422
+    assert "more than 10 MiB" in too_large.json()["detail"]
+    assert hand_in(mail + b"x" * MOST_BYTES, "wrong").status_code == 401
     refused = hand_in(b"nonsense")
     assert refused.status_code == 422
     assert refused.json()["detail"].endswith(".")
     assert hand_in(mail).json()["outcome"] == "taken"
-    assert entries(case, "reply")[0].text == "We look."
+    assert entries(case, "reply")[-1].text == "We look."
 
 
 def test_half_a_configuration_of_mail_is_refused_at_start(settings):

@@ -255,3 +255,93 @@ def test_what_could_be_read_as_several_senders_is_from_nobody(given):
     with pytest.raises(NotTaken) as refused:
         read_mail(f"From: {given}\r\n\r\nYes.".encode())
     assert refused.value.code == "no_sender"
+
+
+# --- large mails ---------------------------------------------------------------------------------------------
+
+
+def large(text="We look at it.", *, most=5_000_000, **more):
+    made = mail(text, **more)
+    made.add_attachment(b"\xff\xd8" + bytes(most), maintype="image", subtype="jpeg", filename="site.jpg")
+    return made
+
+
+def test_a_mail_with_a_photo_is_read_without_it():
+    found = read(large())
+    assert (found.text, found.attachments, found.is_cut) == ("We look at it.", 1, False)
+
+
+def test_the_text_below_a_photo_is_read_too():
+    made = EmailMessage()
+    made["From"] = "jonas@north.example"
+    made.add_attachment(bytes(3_000_000), maintype="image", subtype="png", filename="a.png")
+    made.add_attachment(bytes(3_000_000), maintype="image", subtype="png", filename="b.png")
+    made.add_attachment("It is down.", disposition="inline")
+    found = read(made)
+    assert (found.text, found.attachments) == ("It is down.", 2)
+
+
+@pytest.mark.parametrize("coding", ["7bit", "base64", "quoted-printable"])
+def test_of_a_long_text_the_beginning_is_kept(coding):
+    made = EmailMessage()
+    made["From"] = "jonas@north.example"
+    made.set_content("abcdefghi\n" * 60_000, cte=coding)
+    found = read(made)
+    assert found.text == ("abcdefghi\n" * 2_000)
+    assert found.is_cut
+
+
+def test_a_mail_over_the_bound_is_refused_with_the_true_bound():
+    with pytest.raises(NotTaken, match="more than 10 MiB") as refused:
+        read_mail(b"From: a@b.example\r\n\r\n" + b"a" * MOST_BYTES)
+    assert refused.value.code == "too_large"
+
+
+# --- quotes as mail programs write them ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        '<div id="appendonsend"></div><hr><div id="divRplyFwdMsg" dir="ltr"><b>From:</b> Steady State<br><b>Sent:</b> Monday'
+        "<br><b>To:</b> Jonas<br></div><div>We wait.</div>",
+        "<div id=divRplyFwdMsg>Steady State</div><div>We wait.</div>",
+        '<div id="x_divRplyFwdMsg">Steady State</div><div>We wait.</div>',
+        "<div style='border:none;border-top:solid #E1E1E1 1.0pt;padding:3.0pt 0cm 0cm 0cm'><p class=MsoNormal><b>From:</b> Steady "
+        "State<br><b>Sent:</b> Monday, 23 November 2026 12:00<br><b>To:</b> Jonas Berg<br><b>Subject:</b> Case</p></div>"
+        "<p>We wait.</p>",
+        "<div style='border-top:solid'><p><b>Von:</b> Steady State &lt;p@portal.example&gt; </p><p><b>Gesendet:</b> Montag</p>"
+        "<p><b>An:</b> Jonas</p></div><p>We wait.</p>",
+    ],
+)
+def test_what_outlook_quotes_in_html_is_cut(quoted):
+    made = EmailMessage()
+    made["From"] = "jonas@north.example"
+    made.set_content(f"<html><body><p>It is done.</p>\n{quoted}</body></html>", subtype="html")
+    assert read(made).text == "It is done."
+
+
+def test_a_line_that_begins_like_a_header_is_no_quote():
+    assert (
+        own_words("From: the shop\nIt is slow.\nTo: nobody else")
+        == "From: the shop\nIt is slow.\nTo: nobody else"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("On Monday, Steady State wrote:\n> We wait.\n> Still.\n\nIt is done.\n", "It is done."),
+        (
+            "On Monday, Steady State\n<p@portal.example> wrote:\n\n> We wait.\nIt is done.\n-- \nJonas",
+            "It is done.",
+        ),
+        ("Hello,\n\nOn Monday, Steady State wrote:\n> We wait.\n\nIt is done.", "Hello,\n\n\nIt is done."),
+        (
+            "Am Montag schrieb Steady State:\n> Seit wann?\nSeit zehn.\n> Wo?\nHier.",
+            "Seit zehn.\n> Wo?\nHier.",
+        ),
+    ],
+)
+def test_an_answer_below_what_is_quoted_is_kept(text, words):
+    assert own_words(text) == words.replace("\n\n\n", "\n\n")

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from accounts.cases.mail import MOST_BYTES, NotTaken, read_mail
+from accounts.cases.mail import MOST_BYTES, MOST_READ, NotTaken, own_words, read_mail
 from accounts.cases.scrub import MASK, scrub_text
 from accounts.changes import check_no_pin
 from accounts.contact_files.reading import read_file
@@ -112,7 +112,7 @@ BODY = b"\r\n\r\nhello\r\n"
 HTML = FROM + b"To: s@x.example\r\nContent-Type: text/html\r\n\r\n"
 
 
-def of_size(head, part, tail=BODY, *, most=MOST_BYTES):
+def of_size(head, part, tail=BODY, *, most=MOST_READ):
     room = most - len(head) - len(tail)
     return head + (part * (room // len(part) + 1))[:room] + tail
 
@@ -124,8 +124,8 @@ MAILS = {
     },
     **{
         f"{name} {part.decode()!r} {most}": of_size(head, part, most=most)
-        # Once as long as a mail may be, once as long as its headers may be.
-        for most in (MOST_BYTES, 60_000)
+        # Once as long as what is parsed, once as long as its headers may be.
+        for most in (MOST_READ, 60_000)
         for name, head, part in (
             ("From", b"From: ", b'"'),
             ("From", b"From: ", b"a "),
@@ -168,8 +168,40 @@ MAILS = {
 
 @pytest.mark.parametrize("kind", MAILS)
 def test_a_strangers_mail_is_read_at_once(kind):
-    assert len(MAILS[kind]) <= MOST_BYTES
+    assert len(MAILS[kind]) <= MOST_READ
     assert took(read_mail, MAILS[kind]) < LIMIT_S
+
+
+MIXED = FROM + b"Content-Type: multipart/mixed; boundary=a\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "part"),
+    [
+        (FROM + b"\r\n", b"a"),
+        (FROM + b"\r\n", b"\n"),
+        (FROM + b"\r\n", b"\n--"),
+        (FROM + b"\r\n", b"> \n"),
+        (FROM + b"\r\n", b"on a wrote:\n> b\n"),
+        (FROM, b"To: a\r\n"),
+        (FROM + b"X: ", b"\n--"),
+        (HTML, b"<div id="),
+        (MIXED, b"--a\r\n\r\n"),
+        (MIXED, b"\n--a\n" + b"\r\n\r" * 40_000),
+        (MIXED, b"\n--a\n" + b"content-type: " * 4_000 + b"\n\nx"),
+        (MIXED, b"--a\r\nContent-Type: text/plain\r\n\r\n" + b"a" * 33_000 + b"\r\n"),
+        (MIXED, b"--a\r\nContent-Type: image/png\r\n\r\n" + b"a" * 33_000 + b"\r\n"),
+    ],
+)
+def test_a_mail_as_long_as_one_may_be_is_read_at_once(head, part):
+    assert took(read_mail, of_size(head, part, b"", most=MOST_BYTES)) < LIMIT_S
+
+
+@pytest.mark.parametrize(
+    "part", ["on a wrote:\n", "on a wrote:\n> \n", "from: a\n", "\n", "on a wrote:\n\n\n\n"]
+)
+def test_quotes_are_looked_for_at_once(part):
+    assert took(own_words, filled(part)) < LIMIT_S
 
 
 def test_the_text_of_a_mail_that_answers_nothing_of_ours_is_not_read():
