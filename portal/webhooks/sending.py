@@ -283,7 +283,10 @@ def _settle(message: Delivery, verdict: Verdict, now: datetime, *, by_hand: bool
             if by_hand and was_over
             else rules.next_try(message.tries, message.created_at, now, verdict.retry_after_s)
         )
-        if again is None or verdict.outcome is Outcome.GONE:
+        if verdict.outcome is Outcome.GONE and not (by_hand and was_over):
+            # The endpoint is switched off with it. Whoever resumes it gets this message first: nothing is lost.
+            message.due_at = now
+        elif again is None:
             message.state, message.ended_at = DeliveryState.FAILED, now
         else:
             message.due_at = again

@@ -167,6 +167,18 @@ def test_410_switches_it_off_and_the_admins_and_launch_managers_are_told(desk, r
     assert len(receiver.got) == 1
 
 
+def test_the_message_that_was_answered_410_is_sent_after_a_resume(desk, receiver):
+    desk.endpoint(types=["run.halted"])
+    receiver.answers = [(410, {}, b"")]
+    wanted, other = happen(desk.account, "run.halted", "run.halted")
+    turn()
+    assert (state_of(wanted).state, receiver.ids) == ("pending", [wanted])
+    services.resume(Endpoint.objects.get(), actor=desk.admin)
+    turn()
+    assert receiver.ids == [wanted, wanted, other], "in its order, nothing is lost"
+    assert state_of(wanted).state == "delivered"
+
+
 def test_three_days_without_a_success_switch_it_off_and_a_success_in_between_does_not(desk, receiver):
     desk.endpoint(types=["run.halted"])
     receiver.answers = [(500, {}, b""), (500, {}, b"")]
