@@ -125,7 +125,7 @@ class Counts:
 
 def counts_of(reach: Reach, rows: Sequence[Row]) -> Counts:
     """Return how many of a reach's people (`rows_of`) were asked. Who had no way left when the turn came was not."""
-    asked = sum(any(one.outcome != Outcome.NO_WAY for one in row.tries) for row in rows)
+    asked = sum(any(one.mail_digest or one.phone_digest for one in row.tries) for row in rows)
     to_ask = sum(not row.step.left_out for row in rows)
     return Counts(asked, to_ask, len(rows) if reach.listed is None else reach.listed)
 

@@ -16,6 +16,7 @@ from uuid import UUID
 from django.conf import settings
 from django.core import signing
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
 from django.utils import timezone
 
@@ -210,15 +211,23 @@ def start_reach(
 
 
 def advance_due(now: datetime, *, limit: int = 50) -> int:
-    """Make the next move of every reach that is due; return how many. Safe to call by any number of workers at once."""
-    due = Reach.objects.filter(state=ReachState.RUNNING, next_at__lte=now).order_by("next_at")
+    """Make the next move of every reach that is due; return how many. Safe to call by any number of workers at once.
+
+    Due is also one that waits for somebody who was removed or erased: the next one is asked at once.
+    """
+    waits_for_nobody = ReachTry.objects.filter(
+        step__reach=OuterRef("pk"), step__contact__isnull=True, outcome__in=[one.value for one in _ASKABLE]
+    )
+    due = Reach.objects.filter(state=ReachState.RUNNING).filter(
+        Q(next_at__lte=now) | Exists(waits_for_nobody)
+    )
     made = 0
-    for pk in list(due.values_list("pk", flat=True)[:limit]):
+    for pk in list(due.order_by("next_at").values_list("pk", flat=True)[:limit]):
         with transaction.atomic():
             locked = (
-                Reach.objects.select_for_update(skip_locked=True, of=("self",))
+                due.select_for_update(skip_locked=True, of=("self",))
                 .select_related("account")
-                .filter(pk=pk, state=ReachState.RUNNING, next_at__lte=now)
+                .filter(pk=pk)
                 .first()
             )
             if locked is not None:
@@ -470,6 +479,8 @@ def _advance(reach: Reach, now: datetime) -> Reach:
     """Make moves until somebody is waited for or it is over. The reach must be locked and running."""
     steps = list(reach.steps.select_related("contact").filter(left_out="").order_by("place"))
     pace = Pace(reach.wait_s, reach.tries)
+    gone = ReachTry.objects.filter(step__reach=reach, step__contact__isnull=True)
+    gone.filter(outcome__in=[one.value for one in _ASKABLE]).update(outcome=Outcome.NO_WAY, ended_at=now)
     for _ in range(len(steps) * reach.tries + 2):
         tries = list(ReachTry.objects.filter(step__reach=reach).order_by("step__place", "number"))
         match next_move(len(steps), tried_of(steps, tries), pace, now):

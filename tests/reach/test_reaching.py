@@ -494,3 +494,16 @@ def test_whoever_has_no_way_left_when_the_turn_comes_does_not_count_as_asked(acc
     services.advance_due(timezone.now())
     held = Reach.objects.get(pk=reach.pk)
     assert selectors.counts_of(held, selectors.rows_of(held, timezone.now())) == selectors.Counts(1, 2, 2)
+
+
+@pytest.mark.parametrize("said", [None, Outcome.VOICEMAIL])
+def test_when_whoever_is_asked_is_erased_the_next_one_is_asked_at_once(account, jonas, people, said):
+    admin = make.member(account, "admin")
+    reach = start(account, jonas)
+    if said:
+        services.log_outcome(ReachTry.objects.get(step__reach=reach), said, actor=jonas)
+    erase_contact(account, people[0].ref, actor=admin, reason="asked for it")
+    assert services.advance_due(timezone.now()) == 1
+    assert tries(reach) == [(1, 1, "no_way"), (2, 1, "waiting")]
+    assert Reach.objects.get(pk=reach.pk).next_at > timezone.now()
+    assert services.advance_due(timezone.now()) == 0
