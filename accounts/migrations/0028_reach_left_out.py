@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0026_reach_try_gateway_heard"),
+        ("accounts", "0027_reach_try_gateway_heard"),
     ]
 
     operations = [

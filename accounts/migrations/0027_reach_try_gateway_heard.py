@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0025_fill_reach_results"),
+        ("accounts", "0026_mail_that_came_back_proves_nothing"),
     ]
 
     operations = [
