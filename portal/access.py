@@ -707,8 +707,13 @@ class PortalView(Guard, View, abstract=True):
 
 
 def refuse_unsound(request: HttpRequest) -> None:
-    """Raise Refused for what nobody types, or what would be read as one of the portal's own tokens."""
-    if not all(is_sound(value) for name in request.POST for value in request.POST.getlist(name)):
+    """Raise Refused for what nobody types, or what would be read as one of the portal's own tokens; in the address, too."""
+    if not all(
+        is_sound(value)
+        for sent in (request.POST, request.GET)
+        for name in sent
+        for value in sent.getlist(name)
+    ):
         raise Refused(
             f"What was sent holds {SAYS}. Nothing was changed. Type it again by hand; what was copied brings the "
             "character along.",

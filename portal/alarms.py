@@ -1,6 +1,6 @@
 """What is shown red on every page: the engine asleep, and standstills on what the user may see.
 
-A customer is told of the own runs only; how much of others' is overdue is nobody else's business.
+Everybody is told of the runs that they may see; how much of others' is overdue is nobody else's business.
 """
 
 from __future__ import annotations
@@ -53,16 +53,12 @@ def engine_asleep(user: Any = None) -> EngineAsleep | None:
     found = selectors.asleep()
     if found is None:
         return None
-    if user is None or user.is_operator or _is_in_a_team(user):
+    if user is None or user.is_operator:
         return EngineAsleep(found.since, found.runs_overdue, found.nodes_draining)
-    own = list(visible_to(user, Run.objects.filter(pk__in=[run.pk for run in selectors.overdue()])))
+    own = list(visible_to(user, selectors.overdue()))
     if not own:
         return None
-    return EngineAsleep(found.since, len(own), _draining(own))
-
-
-def _is_in_a_team(user: Any) -> bool:
-    return bool(apps.get_model("accounts", "TeamMembership")._default_manager.filter(user=user).exists())
+    return EngineAsleep(min(selectors.due_since(run) for run in own), len(own), _draining(own))
 
 
 def _draining(runs: list[Run]) -> int:

@@ -206,6 +206,7 @@ class PortalAPIView(Guard, APIView, abstract=True):
         self.check_scope(self.needed)
         self.check_personal()
         self._check_parameters(request)
+        _check_query(request)
         _check_length(request, self.max_body_bytes)
 
     def check_scope(self, needed: Permission) -> None:
@@ -485,6 +486,13 @@ def judged(check: Callable[[str], object], value: str) -> str:
     except Refused as refusal:
         raise ValidationError(refusal.says) from refusal
     return value
+
+
+def _check_query(request: Request) -> None:
+    """Refuse in the address what no text may hold: some of it is kept, such as why somebody reads."""
+    for name, values in request.query_params.lists():
+        if not all(is_sound(value) for value in (name, *values)):
+            raise Malformed(f"The address holds {SAYS}. Nothing was done.", code="unsound")
 
 
 def _check_length(request: Request, most: int) -> None:

@@ -289,10 +289,7 @@ class CalendarEntryApi(_EntryApi):
         return self._change(self._found(calendar_entry_ref), self.read(CalendarEntryIn, partial=True))
 
     def _found(self, ref: UUID) -> CalendarEntry:
-        entry = self.find(CalendarEntry.objects.filter(scope="account"), ref)
-        if entry.is_team_only and Permission.TEAM_NOTES not in self.granted:
-            raise Http404("There is nothing here that you can see.")
-        return entry
+        return self.find(selectors.entries_read_by(self.user), ref)
 
 
 class CalendarEntryCancelApi(PortalAPIView):
@@ -312,9 +309,7 @@ class CalendarEntryCancelApi(PortalAPIView):
     )
     def post(self, request: Request, calendar_entry_ref: UUID) -> Response:
         """It holds nothing back any more; feeds say so for 30 days."""
-        entry = self.find(CalendarEntry.objects.filter(scope="account"), calendar_entry_ref)
-        if entry.is_team_only and Permission.TEAM_NOTES not in self.granted:
-            raise Http404("There is nothing here that you can see.")
+        entry = self.find(selectors.entries_read_by(self.user), calendar_entry_ref)
         data = self.read(CalendarCallOffIn)
         return self.once(
             lambda: self.show(

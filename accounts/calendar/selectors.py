@@ -275,6 +275,14 @@ def next_freeze(account: Account, at: datetime, until: datetime) -> Freeze | Non
     return next((one for one in freezes_between(account, at, until) if one.starts_at > at), None)
 
 
+def entries_read_by(user: Any) -> QuerySet[CalendarEntry]:
+    """Return the entries of accounts that somebody may know of: what only the team sees is not there for anybody else."""
+    of_team = visible_to(user, Account, Permission.TEAM_NOTES).order_by().values("pk")
+    return CalendarEntry.objects.filter(scope="account").filter(
+        Q(is_team_only=False) | Q(account__in=of_team)
+    )
+
+
 # --- feeds -------------------------------------------------------------------------------------------------
 
 

@@ -198,10 +198,7 @@ class EntryEdit(AccountPage):
         return self._page(entry, form, status=422)
 
     def _found(self, ref: UUID) -> CalendarEntry:
-        entry = self.find(CalendarEntry.objects.filter(scope="account"), ref)
-        if entry.is_team_only and Permission.TEAM_NOTES not in self.granted:
-            raise Http404("There is nothing here that you can see.")
-        return entry
+        return self.find(selectors.entries_read_by(self.user), ref)
 
     def _entry_form(self, *args: Any, **options: Any) -> EntryForm:
         return EntryForm(
@@ -247,10 +244,7 @@ class EntryCancel(AccountPage):
         return redirect("accounts:calendar", account_ref=self.account.ref)
 
     def _found(self, ref: UUID) -> CalendarEntry:
-        entry = self.find(CalendarEntry.objects.filter(scope="account"), ref)
-        if entry.is_team_only and Permission.TEAM_NOTES not in self.granted:
-            raise Http404("There is nothing here that you can see.")
-        return entry
+        return self.find(selectors.entries_read_by(self.user), ref)
 
     def _ask(self, entry: CalendarEntry, *, problem: str = "", status: int = 200) -> HttpResponse:
         return self.show(

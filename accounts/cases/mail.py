@@ -115,11 +115,14 @@ def read_mail(
 def _read(
     raw: bytes, own: set[str], answers: Callable[[Sequence[str], Sequence[str]], bool] | None
 ) -> Incoming:
-    head = re.split(rb"\r?\n\r?\n", raw[: LONGEST_HEADERS + 4], maxsplit=1)[0]
+    # The headers end where whoever checked them says so: at the first empty line, by the mail's own ends of lines.
+    gap = b"\r\n\r\n" if b"\r\n" in raw[: LONGEST_HEADERS + 4] else b"\n\n"
+    head = raw[: LONGEST_HEADERS + 4].split(gap, 1)[0].removesuffix(gap[: len(gap) // 2])
     if len(head) > LONGEST_HEADERS:
         raise NotTaken(
             "too_large", "The headers of this mail are too long. Answer on the case's page instead."
         )
+    _check_head(head)
     # By the old policy headers are plain texts, which nothing looks into until it is asked for.
     mail = BytesParser(policy=policy.compat32).parsebytes(_without_large_parts(raw))
     if not mail.keys():
@@ -194,6 +197,28 @@ def _shortened(piece: bytes) -> bytes:
         if len(piece) <= most
         else piece[: max(piece.rfind(b"\n", head.end(), most) + 1, head.end())] or piece[:most]
     )
+
+
+_NAME_OF_HEADER = re.compile(rb"[!-9;-~]+:")
+
+
+def _check_head(head: bytes) -> None:
+    """Refuse headers that another program, the one that checked the sender, could have cut into other lines.
+
+    The library's reader is lenient: it takes a bare CR for an end of line, drops a first line that begins with "From ", and
+    ends the headers at a line that is none. RFC 5322, 2.2: a name, a colon without a blank before it, and continuations.
+    """
+    ends = b"\r\n" if b"\r\n" in head else b"\n"
+    lines = head.split(ends)
+    is_plain = not any(b"\r" in line or b"\n" in line or b"\0" in line for line in lines)
+    is_plain = is_plain and all(
+        _NAME_OF_HEADER.match(line) is not None or (number > 0 and line[:1] in (b" ", b"\t"))
+        for number, line in enumerate(lines)
+    )
+    if not is_plain:
+        raise NotTaken(
+            "no_sender", "The headers of this mail are not plain. Answer on the case's page instead."
+        )
 
 
 def _sender_of(mail: Message) -> str:

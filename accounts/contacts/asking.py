@@ -36,6 +36,7 @@ from portal.events.services import emit
 from portal.notify.models import Message
 from portal.notify.registry import Urgency, audience
 from portal.notify.services import mail_failed, tell, tell_all
+from portal.texts import made_sound
 
 PREFIX = "ssk_"
 LASTS = {
@@ -526,7 +527,8 @@ def mail_came_back(message_id: str, says: str, *, now: datetime | None = None) -
     )
     if message is None:
         return False
-    says = " ".join(says.split())[:200] or "The mail system returned it."
+    # Another mail system's words: nobody can be asked to type them anew.
+    says = made_sound(" ".join(says.split()))[:200] or "The mail system returned it."
     if message.account is not None and message.user_id is None and message.address:
         lock_account(message.account)
         same = Contact.objects.filter(

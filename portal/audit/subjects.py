@@ -448,7 +448,7 @@ def _is_of(answer: Any, places: Collection[uuid.UUID]) -> bool:
     from portal.access import Permission, visible_to
 
     # Of what the answer says nothing is believed: whoever was answered may have typed it.
-    if any(str(place) in answer.path for place in places):
+    if any(re.match(rf"/api/v1/accounts/{place}(?:/|$)", answer.path) for place in places):
         return True
     account = apps.get_model("accounts", "Account").objects.filter(ref__in=places)
     token = apps.get_model("accounts", "ApiToken").objects.filter(ref=answer.actor, account__in=account)

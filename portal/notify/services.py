@@ -42,6 +42,7 @@ from portal.notify.registry import (
     purpose_of,
 )
 from portal.notify.wake import wake_after_commit
+from portal.texts import made_sound
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -275,6 +276,7 @@ def mail_failed(message: Message, says: str) -> None:
 
     A returned mail about a returned mail ends here: the log and the list of mails have it.
     """
+    says = made_sound(says)
     log.warning("mail_failed", message=message.pk, purpose=message.purpose, says=says)
     if message.account is None or message.purpose == "mail_returned":
         return

@@ -146,7 +146,7 @@ def asleep() -> Asleep | None:
     for name, known in registry.kinds().items():
         if known.draining is not None:
             draining += known.draining([run for run in runs if run.kind == name])
-    return Asleep(since=min(_since(run) for run in runs), runs_overdue=len(runs), nodes_draining=draining)
+    return Asleep(since=min(due_since(run) for run in runs), runs_overdue=len(runs), nodes_draining=draining)
 
 
 def signs_of_trouble() -> tuple[QuerySet[Any, Any], QuerySet[Any, Any]]:
@@ -179,6 +179,7 @@ def _overdue_at(now: datetime | Now) -> Any:
     return _waiting_since().filter(waits_since__lt=limit).order_by("waits_since")
 
 
-def _since(run: Run) -> datetime:
+def due_since(run: Run) -> datetime:
+    """Return since when a run of `overdue()` waits for a worker."""
     waits_since: datetime = getattr(run, "waits_since")  # noqa: B009  (an annotation, unknown to the type)
     return waits_since
