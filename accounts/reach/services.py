@@ -249,8 +249,8 @@ def answer_token(one: ReachTry, channel: str = ProvenKind.MAIL) -> str:
 
 def try_of(token: str) -> ReachTry | None:
     """Return the try that a link is for, while it can be answered; None for a forged one and for one that is over."""
-    found, _ = _try_behind(token)
-    return found if found is not None and _can_answer(found) else None
+    found, channel = _try_behind(token)
+    return found if found is not None and _can_answer(found) and _is_theirs(found, channel) else None
 
 
 def was_answered(token: str) -> bool:
@@ -288,6 +288,16 @@ def _can_answer(one: ReachTry) -> bool:
     Also after a wrong number or a no: the mail is another way than the phone, and minds change.
     """
     return _is_live(one) and Outcome(one.outcome) in _ASKABLE | {Outcome.WRONG_NUMBER, Outcome.REFUSED}
+
+
+def _is_theirs(one: ReachTry, channel: str) -> bool:
+    """Whether what was asked on this channel is the contact's still: a wrong address may have been a stranger's."""
+    contact = one.step.contact
+    if contact is None:
+        return False
+    is_mail = channel == ProvenKind.MAIL
+    value, asked = (contact.email, one.mail_digest) if is_mail else (contact.phone, one.phone_digest)
+    return bool(value) and asked == digest_of(contact, channel, value)
 
 
 @transaction.atomic
@@ -348,19 +358,15 @@ def _answered(pk: int, *, channel: str, agent: str, now: datetime, message_id: s
     reach = _locked(one.step.reach_id)
     locked = ReachTry.objects.select_for_update(of=("self",)).select_related("step__contact").get(pk=pk)
     locked.step.reach = reach
-    if not _can_answer(locked):
+    if not _can_answer(locked) or not _is_theirs(locked, channel):
         return None
     if _heard_before(locked, message_id):
         return reach
     is_doubtful = (now - locked.asked_at).total_seconds() < FASTEST_ANSWER_S
     contact = locked.step.contact
     if contact is not None:
-        is_mail = channel == ProvenKind.MAIL
-        value, asked = (
-            (contact.email, locked.mail_digest) if is_mail else (contact.phone, locked.phone_digest)
-        )
-        # An address that was changed since was not asked, and is not proven.
-        if value and asked == digest_of(contact, channel, value):
+        value = contact.email if channel == ProvenKind.MAIL else contact.phone
+        if value:
             prove_channel(
                 contact,
                 kind=channel,

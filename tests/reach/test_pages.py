@@ -9,6 +9,7 @@ import time_machine
 from django.test import Client
 from django.utils import timezone
 
+from accounts.contacts.services import change_contact, remove_contact
 from accounts.reach import services
 from accounts.reach.api import Outcome
 from accounts.reach.models import Reach, ReachTry
@@ -192,3 +193,20 @@ def test_a_program_starts_follows_and_logs_it(account, jonas):
     assert got["people"][0]["tries"][0]["by_name"] == "Jonas Berg"
     assert Client().get(url, **bearer).json()["results"][0]["ref"] == str(reach.ref)
     assert timezone.now() >= reach.started_at
+
+
+@pytest.mark.parametrize("how", ["removed", "corrected"])
+def test_the_link_of_an_address_that_is_nobodys_any_more_tells_and_decides_nothing(account, jonas, how):
+    reach = start(account, jonas)
+    one = ReachTry.objects.select_related("step__contact").get(step__reach=reach)
+    path = f"/reach/{services.answer_token(one)}/"
+    pass_time(reach, seconds=42)
+    if how == "removed":
+        remove_contact(one.step.contact, actor=jonas)
+    else:
+        change_contact(one.step.contact, {"email": "right@x.example"}, actor=jonas)
+    for answer in (Client().get(path), Client().post(path)):
+        assert answer.status_code == 404
+        assert account.name not in answer.content.decode()
+    reach.refresh_from_db()
+    assert reach.state == "running"

@@ -243,12 +243,12 @@ def test_after_a_stop_every_open_place_says_who_stopped_it(account, jonas, peopl
     assert "the lead was not told" in shown
 
 
-def test_an_address_that_was_changed_meanwhile_is_not_proven_by_the_answer(account, jonas, people):
+def test_an_address_that_was_changed_meanwhile_proves_nothing_and_decides_nothing(account, jonas, people):
     reach = start(account, jonas)
     Contact.objects.filter(pk=people[0].pk).update(email="new@x.example")
     pass_time(reach, minutes=1)
-    Client().post(link_of(reach))
-    assert Reach.objects.get(pk=reach.pk).state == ReachState.ANSWERED
+    assert Client().post(link_of(reach)).status_code == 404
+    assert Reach.objects.get(pk=reach.pk).state == ReachState.RUNNING
     assert not ChannelProof.objects.exists()
 
 
