@@ -20,6 +20,7 @@ from portal.access import (
     SCOPES,
     SERVICE_ROLES,
     SERVICE_SCOPES,
+    Permission,
     may_make_service_token,
     permissions_of,
     permissions_on,
@@ -28,6 +29,8 @@ from portal.audit.services import record
 from portal.errors import NotPermitted, Refused
 from portal.rows import check_row
 from portal.streams import recheck
+from portal.webhooks.models import Endpoint, EndpointState
+from portal.webhooks.sending import disable
 
 LONGEST_TOKEN = timedelta(days=366)
 MOST_NETWORKS = 20
@@ -257,11 +260,27 @@ def service_tokens_by(user: User, accounts: QuerySet[Account]) -> list[ApiToken]
     return list(rows.select_related("user", "account").order_by("pk"))
 
 
+def end_webhooks(user: User, accounts: QuerySet[Account]) -> None:
+    """Switch off the webhooks of these accounts that `user` set up and might not set up any more."""
+    rows = Endpoint.objects.filter(made_by=user, account__in=accounts).exclude(state=EndpointState.DISABLED)
+    for endpoint in rows.select_related("account__team").order_by("pk"):
+        if Permission.WEBHOOK_EDIT not in permissions_on(user, endpoint.account):
+            disable(
+                endpoint,
+                why="left",
+                says="Whoever set it up may not set up webhooks of this account any more. Look whether the address is still "
+                "the account's own; then resume it.",
+                now=timezone.now(),
+            )
+
+
 def end_service_tokens(user: User, accounts: QuerySet[Account], *, actor: User | None, reason: str) -> int:
     """End the service tokens of these accounts that `user` made and might not make any more; return how many.
 
-    Called after whatever took something from the user, in the same transaction.
+    Called after whatever took something from the user, in the same transaction. Webhooks that they set up, and might not
+    any more, are switched off: the address may be theirs. The account's people are told, and resume what is still right.
     """
+    end_webhooks(user, accounts)
     ended = 0
     for token in service_tokens_by(user, accounts):
         assert token.account is not None

@@ -23,7 +23,7 @@ from accounts.models import Account, Team
 from accounts.proof import need_from_session
 from portal.access import Permission
 from portal.api import PortalAPIView, documented
-from portal.errors import Refused
+from portal.errors import NotPermitted, Refused
 from portal.moments import moment_of
 from portal.zones import validate_time_zone
 
@@ -465,6 +465,11 @@ class FeedListApi(PortalAPIView):
         """
         need_from_session(request)
         self.check_scope(Permission.CALENDAR_VIEW)
+        if self.token is not None and self.token.networks:
+            raise NotPermitted(
+                "This token may be used from some networks only, and a feed is read from anywhere. Make the feed in the browser.",
+                code="token_of_networks",
+            )
         data = self.read(CalendarFeedIn)
         account = None
         if data.get("account") is not None:

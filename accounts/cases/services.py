@@ -17,6 +17,7 @@ import httpx
 import structlog
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.urls import reverse
 from django.utils import timezone
 
@@ -25,7 +26,7 @@ from accounts.cases.models import CaseAttachment, CaseEntry, EntryKind, SupportC
 from accounts.cases.orders import NEEDS, OrderKind, covers
 from accounts.cases.states import LIVE, OVER, RANK, CaseStatus, Severity, after_reply, may_move
 from accounts.contacts.proving import standings
-from accounts.members import lock_account
+from accounts.members import lock_account, who_reach
 from accounts.models import Account, AccountStatus, Authority, CloudConnection, Contact, User
 from accounts.texts import people_in
 from portal import support
@@ -741,8 +742,11 @@ def reply_base() -> str:
     return settings.SUPPORT_MAIL_ADDRESS if settings.SUPPORT_MAIL_SECRET else ""
 
 
-def told_rows(entries: Iterable[CaseEntry]) -> list[dict[str, Any]]:
-    """Return who was told and when each first answered, in the order of rank, each person once. Two queries."""
+def told_rows(account: Account, entries: Iterable[CaseEntry]) -> list[dict[str, Any]]:
+    """Return who was told and when each first answered, in the order of rank, each person once. Two queries.
+
+    Whoever reaches the account no more, and did nothing but being told, is not named: they may have another name by now.
+    """
     answered: dict[str, datetime] = {}
     by_mail: dict[str, datetime] = {}
     listed: dict[tuple[str, str], dict[str, Any]] = {}
@@ -754,8 +758,14 @@ def told_rows(entries: Iterable[CaseEntry]) -> list[dict[str, Any]]:
             for one in entry.data.get("told", []):
                 listed.setdefault((one["kind"], one["ref"]), {**one, "at": entry.at})
     refs = [one["ref"] for one in listed.values() if one["ref"]]
-    names = {str(ref): name for ref, name in User.objects.filter(ref__in=refs).values_list("ref", "name")}
-    for ref, name, email in Contact.objects.filter(ref__in=refs).values_list("ref", "name", "email"):
+    here = who_reach(account).values("pk")
+    users = User.objects.filter(ref__in=refs).annotate(_is_here=Exists(here.filter(pk=OuterRef("pk"))))
+    names = {
+        str(ref): name if is_here or str(ref) in answered else "somebody who is no longer here"
+        for ref, name, is_here in users.values_list("ref", "name", "_is_here")
+    }
+    contacts = Contact.objects.filter(account=account, ref__in=refs)
+    for ref, name, email in contacts.values_list("ref", "name", "email"):
         names[str(ref)] = name
         # Who is called as a contact may answer with the log-in of the same mail address.
         if email.lower() in by_mail:

@@ -158,7 +158,7 @@ class CaseDetail(_CasePage):
             authorities=dict(Authority.choices),
             order_kinds=dict(OrderKind.choices),
             to_call=selectors.to_call(case) if Permission.CONTACT_VIEW in self.granted else [],
-            told=services.told_rows(entries),
+            told=services.told_rows(self.account, entries),
             attachments=case.attachments.defer("content").order_by("pk"),
             about=found,
             may_answer=may_answer,

@@ -78,6 +78,9 @@ class ContactsRead(PortalAPIView, abstract=True):
     def used(self, account: Account, contacts: Iterable[Contact]) -> None:
         """Log who read whom, and why: a program that repeats itself once an hour."""
         reason = " ".join(self.request.query_params.get("reason", "").split())[:300]
+        if self.token is None and self.request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+            # A link from elsewhere, pressed by somebody who is logged in: its words are not theirs.
+            reason = ""
         selectors.record_read(list(contacts), account=account, reason=reason or _UNSAID, actor=self.user)
 
 

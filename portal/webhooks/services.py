@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from portal.audit.services import record, snapshot
 from portal.egress import check_url, rules_from_settings
-from portal.errors import Refused, StaleState
+from portal.errors import Refused, StaleState, TooOften
 from portal.events.catalogue import is_filter
 from portal.events.cloudevents import type_of
 from portal.events.relay import head
@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 
 MOST_ENDPOINTS = 20
 MOST_TYPES = 50
+MOST_TESTS_AN_HOUR = 30
 LONGEST_ROTATION_HOURS = 72
 KEEP_FOR_DAYS = 30
 FIELDS = ("url", "description", "types", "envelope")
@@ -219,7 +220,10 @@ def _set_state(endpoint: Endpoint, state: EndpointState, *, actor: Any) -> Endpo
     before = snapshot(locked)
     locked.state, locked.state_says = state, ""
     locked.failures, locked.failing_since, locked.not_before = 0, None, None
-    _keep(locked, "state", "state_says", "failures", "failing_since", "not_before")
+    if state is EndpointState.ACTIVE and actor is not None:
+        # Whoever lets it go on answers for its address from now on.
+        locked.made_by = actor
+    _keep(locked, "state", "state_says", "failures", "failing_since", "not_before", "made_by")
     record(
         "webhook.changed",
         actor=actor,
@@ -274,6 +278,19 @@ def send_test(endpoint: Endpoint, *, actor: Any) -> Delivery:
     """Send one made-up event, once, also while the endpoint is paused or switched off."""
     locked = _lock(endpoint)
     ref, now = uuid.uuid4(), timezone.now()
+    # Each may keep a worker waiting for an answer that does not come.
+    sent = Delivery.objects.filter(
+        endpoint__account=locked.account,
+        type=type_of("webhook.test"),
+        created_at__gt=now - timedelta(hours=1),
+    )
+    times = list(sent.order_by("created_at").values_list("created_at", flat=True))
+    if len(times) >= MOST_TESTS_AN_HOUR:
+        raise TooOften(
+            f"An account sends at most {MOST_TESTS_AN_HOUR} test messages an hour. Nothing was sent.",
+            after_s=(times[-MOST_TESTS_AN_HOUR] + timedelta(hours=1) - now).total_seconds(),
+            whose="the account, for everybody who works on it together",
+        )
     event: dict[str, Any] = {
         "specversion": "1.0",
         "id": str(ref),

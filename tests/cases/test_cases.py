@@ -73,7 +73,7 @@ def mails(settings):
 
 
 def told(case):
-    return [(one["as"], one["name"]) for one in services.told_rows(selectors.thread(case))]
+    return [(one["as"], one["name"]) for one in services.told_rows(case.account, selectors.thread(case))]
 
 
 def entries(case, kind):
@@ -250,7 +250,9 @@ def test_answers_are_for_editors_the_team_and_whoever_opened_it(desk):
     assert [one.is_team for one in entries(case, "reply")] == [False, False, True]
     last = Message.objects.filter(purpose="case_changed", period=str(entries(case, "reply")[-1].ref))
     assert {row.user_id for row in last} == {desk.viewer.pk, desk.editor.pk, desk.lead.pk}
-    answered = {one["name"]: one["answered_at"] for one in services.told_rows(selectors.thread(case))}
+    answered = {
+        one["name"]: one["answered_at"] for one in services.told_rows(case.account, selectors.thread(case))
+    }
     assert answered["Jonas Berg"] is not None
     assert answered["Lena Fors"] is None
 
@@ -259,7 +261,9 @@ def test_who_was_told_as_a_contact_may_answer_with_the_log_in_of_the_same_addres
     make.contact(desk.account, "Edda Ek", email=desk.editor.email.upper(), roles=["emergency"])
     case = desk.opened(severity="site_in_danger")
     services.reply(case, actor=desk.editor, text="I am on it.")
-    (as_contact,) = [one for one in services.told_rows(selectors.thread(case)) if one["as"] == "emergency"]
+    (as_contact,) = [
+        one for one in services.told_rows(case.account, selectors.thread(case)) if one["as"] == "emergency"
+    ]
     assert as_contact["answered_at"] is not None
 
 

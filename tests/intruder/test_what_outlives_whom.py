@@ -13,8 +13,10 @@ from accounts import members, passwords
 from accounts.calendar import services as calendar
 from accounts.cases import mailing
 from accounts.cases.mail import reply_address
+from accounts.cases.models import CaseEntry
+from accounts.cases.services import told_rows
 from accounts.contacts import services as contacts
-from accounts.contacts.models import Rotation, RotationMember
+from accounts.contacts.models import ContactUse, Rotation, RotationMember
 from accounts.contacts.selectors import team_duty
 from accounts.models import ApiToken, Contact
 from accounts.reviews import selectors as review_selectors
@@ -23,8 +25,10 @@ from accounts.reviews.models import Review, ReviewSignature, ReviewStatus, Side
 from accounts.tokens import revoke_token
 from portal.audit.models import AuditEntry
 from portal.audit.services import snapshot
+from portal.errors import TooOften
 from portal.notify.models import MailState, Message
 from portal.notify.services import recipient_key
+from portal.webhooks import services as webhooks
 from tests import factories as make
 
 pytestmark = pytest.mark.django_db
@@ -299,3 +303,72 @@ def test_an_account_is_not_told_how_many_of_everything_there_are(two):
     assert snapshot(rotation)["team"] == str(two.team.ref)
     assert "account" not in snapshot(two.account.memberships.first())
     assert snapshot(two.account.memberships.first())["user"] == str(two.account.memberships.first().user.ref)
+
+
+# --- the second look ----------------------------------------------------------------------------------------
+
+
+def test_events_do_not_go_on_to_the_address_of_somebody_who_left(two):
+    admin = make.member(two.account, "admin", "Maja")
+    theirs = make.endpoint(two.account, made_by=two.rolf)
+    others = make.endpoint(two.account, url="https://hooks.shop.example/two", made_by=two.lead)
+    members.remove_from_team(two.team, two.rolf, actor=two.lead)
+    theirs.refresh_from_db()
+    others.refresh_from_db()
+    assert (theirs.state, others.state) == ("disabled", "active")
+    assert "resume it" in theirs.state_says
+    assert Message.objects.filter(purpose="webhook_disabled", user=admin).exists()
+    webhooks.resume(theirs, actor=admin)
+    theirs.refresh_from_db()
+    assert (theirs.state, theirs.made_by) == ("active", admin)
+    other = make.member(two.account, "admin", "Ada")
+    members.grant_role(two.account, admin, "viewer", actor=other)
+    theirs.refresh_from_db()
+    assert theirs.state == "disabled"
+
+
+def test_one_account_does_not_keep_the_workers_waiting_for_its_tests(two, monkeypatch):
+    monkeypatch.setattr(webhooks, "MOST_TESTS_AN_HOUR", 2)
+    endpoint = make.endpoint(two.account)
+    webhooks.send_test(endpoint, actor=two.lead)
+    webhooks.send_test(endpoint, actor=two.lead)
+    with pytest.raises(TooOften):
+        webhooks.send_test(endpoint, actor=two.lead)
+    assert webhooks.send_test(make.endpoint(two.elsewhere), actor=two.dora)
+
+
+def test_a_token_of_some_networks_makes_no_feed_for_all(two):
+    secret = make.token(two.editor, scopes=["me", "calendar:read"], networks=["127.0.0.0/8"])
+    assert ask("post", "/api/v1/me/calendar-feeds", {}, secret).status_code == 403
+
+
+@pytest.mark.parametrize(("site", "said"), [("cross-site", False), ("none", False), ("same-origin", True)])
+def test_a_link_puts_no_words_into_the_log_in_somebody_elses_name(two, site, said):
+    contact = make.contact(two.account)
+    browser = Client()
+    browser.force_login(two.editor)
+    assert (
+        browser.get(
+            f"/api/v1/contacts/{contact.ref}", {"reason": "SOLD to a broker"}, HTTP_SEC_FETCH_SITE=site
+        ).status_code
+        == 200
+    )
+    (use,) = ContactUse.objects.filter(contact_ids__contains=[contact.pk])
+    assert ("SOLD" in use.reason) is said
+
+
+def test_who_was_only_told_of_a_case_is_not_named_once_they_left(two):
+    case = make.case(two.account, two.editor)
+    CaseEntry.objects.create(
+        case=case,
+        kind="told",
+        via="portal",
+        at=timezone.now(),
+        data={
+            "told": [{"kind": "user", "ref": str(two.rolf.ref)}, {"kind": "user", "ref": str(two.lead.ref)}]
+        },
+    )
+    members.remove_from_team(two.team, two.rolf, actor=two.lead)
+    type(two.rolf).objects.filter(pk=two.rolf.pk).update(name="Rolf ELSEWHERE")
+    names = {one["name"] for one in told_rows(two.account, case.entries.all())}
+    assert names == {"Lena", "somebody who is no longer here"}
