@@ -66,7 +66,10 @@ def enter(
     if account is not None:
         entry.account = _active(account)
         entry.scope = CalendarScope.ACCOUNT
-        kept = CalendarEntry.objects.filter(account=account, cancelled_at=None, ends_at__gt=timezone.now())
+        now = timezone.now()
+        kept = CalendarEntry.objects.filter(
+            Q(ends_at__gt=now) | Q(repeats_until__gte=now.date()), account=account, cancelled_at=None
+        )
         if kept.count() >= MOST_OF_ACCOUNT:
             raise Refused(
                 f"The calendar of an account has at most {MOST_OF_ACCOUNT} entries that are still to come. Call some off first.",
