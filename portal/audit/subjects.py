@@ -53,7 +53,8 @@ class Subject:
 
 def subject_of(row: Any) -> Subject | None:
     """Return the person that a row stands for; None for what is nobody. A person's model has `personal_fields`."""
-    if not getattr(type(row), "personal_fields", ()):
+    # Not `type(row)`: the user of a session comes wrapped (SimpleLazyObject), which is nobody by its own type.
+    if not getattr(row.__class__, "personal_fields", ()):
         return None
     return Subject(row._meta.model_name, row.ref)
 
@@ -63,7 +64,7 @@ def people_of(row: Any) -> list[Any]:
     if row is None:
         return []
     found = [row] if subject_of(row) is not None else []
-    named_by = (getattr(row, name, None) for name in getattr(type(row), "people", ()))
+    named_by = (getattr(row, name, None) for name in getattr(row.__class__, "people", ()))
     return found + [person for person in named_by if subject_of(person) is not None]
 
 
@@ -135,7 +136,11 @@ class Sealer:
     def fields(self, person: Any, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return `values` of a row: personal fields of it whole, the people's names in everything else."""
         subject = subject_of(person)
-        own = frozenset(getattr(type(person), "personal_fields", ())) if subject is not None else frozenset()
+        own = (
+            frozenset(getattr(person.__class__, "personal_fields", ()))
+            if subject is not None
+            else frozenset()
+        )
         return {
             name: self.value(subject, value)
             if subject is not None and name in own and value not in (None, "", [], {})

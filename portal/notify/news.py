@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import Max
 
 from portal import alarms
-from portal.access import holds_provider_side
+from portal.access import holds_provider_side, roles_on
 from portal.notify.models import Message
 from portal.notify.registry import Recipient, Urgency, audience
 from portal.notify.services import call_off, tell_all
@@ -147,8 +147,8 @@ def _run_halted(run: Run, change: Change) -> None:
 
 
 def _in_charge(run: Run) -> list[Recipient]:
-    """Return who is in charge; with nobody in charge, the account's launch managers."""
-    if run.in_charge is None:
+    """Return who is in charge; with nobody in charge, or somebody who left since, the account's launch managers."""
+    if run.in_charge is None or not roles_on(run.in_charge, run.account):
         return audience("launch_managers", run.account)
     return [Recipient(user=run.in_charge)]
 

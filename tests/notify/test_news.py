@@ -106,6 +106,17 @@ def test_a_site_in_danger_wakes_who_is_in_charge_and_the_emergency_contacts_in_o
     assert [sending.claim_one().address for _ in range(3)] == [None, "first@x.example", "second@x.example"]
 
 
+@pytest.mark.parametrize("rank", [HaltRank.SITE_IN_DANGER, HaltRank.DECIDE_TODAY, HaltRank.SAFE_WAITING])
+def test_a_halt_is_heard_in_the_team_though_who_was_in_charge_has_left(desk, rank):
+    run = desk.run()
+    make.launch_manager(desk.account.team, "Nora Dahl")
+    desk.charge.team_memberships.all().delete()
+    desk.halt(run, rank)
+    heard = {row.user.name for row in Message.objects.exclude(user=None)}
+    assert "Nora Dahl" in heard
+    assert "Jonas Berg" not in heard
+
+
 def test_without_emergency_contacts_the_approvers_are_woken(desk):
     desk.account.contacts.all().delete()
     desk.halt(desk.run(), HaltRank.SITE_IN_DANGER)
