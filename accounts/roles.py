@@ -175,7 +175,7 @@ def switch_off(giver_leads: Sequence[bool], *, has_customer_role: bool, is_self:
     if has_customer_role or not all(giver_leads):
         return No(
             "not_yours_alone",
-            "This log-in serves elsewhere too, so only an operator of the installation can switch it off. "
+            "Only an operator of the installation can switch this log-in off. "
             "You can take the person out of your team.",
         )
     return None

@@ -202,6 +202,8 @@ INVITATION_DAYS = number("INVITATION_DAYS", 7.0)
 # Sessions live in the database: Redis may be emptied at any moment and nobody should be logged out by it.
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_AGE = 12 * 3600
+# What was said to a session ends with it: a cookie of messages would be shown to whoever is next at that browser.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 SESSION_COOKIE_SECURE = not DESK_MODE
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
