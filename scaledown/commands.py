@@ -276,13 +276,14 @@ def put_back(turn: Turn, command: Command) -> Verdict:
 
 def _site_needs_it(turn: Turn) -> bool:
     """Return whether the site is in danger with the servers that serve now."""
-    progress = turn.progress
-    failing = any(progress.probe_failures.values())
-    return (
-        failing
-        or progress.hot_looks > 0
-        or bool(looks.floor_breaks(turn.plan, turn.progress, turn.observation, turn.now))
+    return is_pressing(turn.progress) or bool(
+        looks.floor_breaks(turn.plan, turn.progress, turn.observation, turn.now)
     )
+
+
+def is_pressing(progress: Progress) -> bool:
+    """Return whether the newest look saw the site in danger: probes fail, or load is over the guard."""
+    return any(progress.probe_failures.values()) or progress.hot_looks > 0
 
 
 def skip(turn: Turn, command: Command) -> Verdict:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from portal.cloud.types import BalancerStatus
 from portal.runs.types import Action, HaltRank, Outcome, OutcomeKind
-from scaledown import late, wording
+from scaledown import commands, late, wording
 from scaledown.progress import DeleteWay, NodeState, NodeWay, Progress, ServerWay
 from scaledown.turn import LOOK_S, LOOK_SOON_S, MachineDecision, Turn
 from scaledown.types import Facts, Observation, People, Phase, PlanData
@@ -83,6 +83,9 @@ def _settle_not_done(turn: Turn, way: ServerWay, action: Action, outcome: Outcom
         way = turn.update(way, delete=replace(way.delete, late_at=turn.now))
         words = late.stays_out(way.name, late.delete_lands_until(way, turn.now) or turn.now)
         turn.note("delete_did_not_show", words, way.server_id)
+        if not commands.is_pressing(turn.progress):
+            # What was offered at this look was judged before it was known that the deletion may still land.
+            turn.change(cannot={**turn.progress.cannot, f"put_back {way.server_id}": words.says})
     elif way.delete is not None and not by_reading and outcome.kind is OutcomeKind.NOT_APPLIED:
         way = turn.update(way, delete=replace(way.delete, tries=way.delete.tries - 1, next_try_at=None))
     if outcome.kind is OutcomeKind.NOT_APPLIED:
