@@ -42,6 +42,8 @@ class CalendarEntry(Referenced):
     not shown to the customer: an unannounced drill. Names that stand in title and notes are kept as tokens.
     """
 
+    is_titled_freely = True
+
     scope = models.CharField(max_length=10, choices=CalendarScope.choices)
     account = models.ForeignKey(
         "accounts.Account", null=True, blank=True, on_delete=models.PROTECT, related_name="calendar_entries"

@@ -18,6 +18,8 @@ class SupportCase(Referenced):
     `about_kind` and `about_ref` are what it is about ("" for the account as a whole). People in `summary` are tokens.
     """
 
+    is_titled_freely = True
+
     account = models.ForeignKey("accounts.Account", on_delete=models.CASCADE, related_name="support_cases")
     severity = models.CharField(max_length=20, choices=Severity.choices)
     rank = models.PositiveSmallIntegerField()

@@ -20,6 +20,8 @@ class Rotation(Referenced):
     `hand_overs` are times of the week on the wall of `time_zone` (accounts/contacts/rotation.py).
     """
 
+    is_titled_freely = True
+
     account = models.ForeignKey(
         "accounts.Account", null=True, blank=True, on_delete=models.CASCADE, related_name="rotations"
     )

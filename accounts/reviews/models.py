@@ -152,6 +152,8 @@ class ActionState(models.TextChoices):
 class ActionItem(Referenced):
     """Something that somebody does by a date. It belongs to a user or to a proven contact, and is carried on until closed."""
 
+    is_titled_freely = True
+
     account = models.ForeignKey("accounts.Account", on_delete=models.PROTECT, related_name="action_items")
     review = models.ForeignKey(
         Review, null=True, blank=True, on_delete=models.SET_NULL, related_name="action_items"

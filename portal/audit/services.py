@@ -125,12 +125,16 @@ def record(
     """Write one entry in the caller's transaction, so that change and entry stand or fall together.
 
     `actor` is a user or None (the system, or a stranger); `account` an account row or None; `people` are further
-    persons whose names may stand in it; those of the account whom the reason names are found here. The entry that is returned reads in the clear.
+    persons whose names may stand in it; those of the account whom the reason names are found here, and those whom the title of a
+    subject names that people title as they like (`is_titled_freely`). The entry that is returned reads in the clear.
     """
     known = actor if getattr(actor, "is_authenticated", False) else None
+    typed = reason
+    if getattr(subject, "is_titled_freely", False):
+        typed = f"{reason}\n{subject_label or subject}\n{(before or {}).get('name', '')}"
     sealer = Sealer(
         person
-        for row in (known, on_behalf_of, subject, *people, *named_in(account, reason))
+        for row in (known, on_behalf_of, subject, *people, *named_in(account, typed))
         for person in people_of(row)
         if person is not None
     )

@@ -157,7 +157,10 @@ def change_endpoint(endpoint: Endpoint, changes: Mapping[str, Any], *, actor: An
         # The address itself may hold a secret of the receiver's.
         before, after = {**before, "url_secret": "•••"}, {**after, "url_secret": "•••"}
         locked.failures, locked.failing_since, locked.not_before = 0, None, None
-        _keep(locked, "failures", "failing_since", "not_before")
+        if actor is not None:
+            # Whoever chose where events go answers for it: it is switched off with their right, not its maker's.
+            locked.made_by = actor
+        _keep(locked, "failures", "failing_since", "not_before", "made_by")
     record(
         "webhook.changed",
         actor=actor,

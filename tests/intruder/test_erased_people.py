@@ -8,6 +8,7 @@ from allauth.usersessions.models import UserSession
 from accounts import invitations, members
 from accounts.erasure import erase_contact, erase_person
 from accounts.models import Team
+from portal.audit.models import AuditEntry
 from portal.errors import Refused
 from portal.notify.models import Message
 from portal.notify.sending import render
@@ -98,3 +99,29 @@ def test_no_mail_to_an_erased_contact_is_left_or_still_sent():
         )
     erase_contact(account, contact.ref, actor=admin, reason="asked")
     assert [one.account for one in Message.objects.all()] == [other]
+
+
+def test_titles_on_record_name_no_erased_contact():
+    """Also where somebody was refused who tried to change what is so titled."""
+    account = make.account()
+    admin, viewer = make.member(account, "admin"), make.member(account, "viewer")
+    contact = make.contact(account, "Zelda Quibble")
+    entry = make.calendar_entry("Zelda Quibble is away", account=account)
+    item = make.action(account, admin, "Ask Zelda Quibble")
+    browser = make.log_in(viewer)
+    for path in (f"calendar-entries/{entry.ref}", f"actions/{item.ref}"):
+        assert (
+            browser.patch(f"/api/v1/{path}", {"title": "x"}, content_type="application/json").status_code
+            == 403
+        )
+    manager = make.log_in(admin)
+    ada, bo = (make.contact(account, name) for name in ("Ada", "Bo"))
+    body = {
+        "name": "Zelda Quibble's week", "starts_on": "2026-11-02", "hand_overs": [{"day": 0, "at": "09:00"}],
+        "members": [str(ada.ref), str(bo.ref)], "roles": ["emergency"],
+    }  # fmt: skip
+    made = manager.post(f"/api/v1/accounts/{account.ref}/rotations", body, content_type="application/json")
+    assert made.status_code == 201, made.text
+    erase_contact(account, contact.ref, actor=admin, reason="asked")
+    for kept in AuditEntry.objects.filter(account_ref=account.ref).sealed():
+        assert "Quibble" not in f"{kept.subject_label} {kept.before} {kept.after}", kept.what

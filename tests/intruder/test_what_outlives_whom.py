@@ -308,6 +308,17 @@ def test_an_account_is_not_told_how_many_of_everything_there_are(two):
 # --- the second look ----------------------------------------------------------------------------------------
 
 
+def test_events_do_not_go_on_to_an_address_that_somebody_changed_who_left(two):
+    theirs = make.endpoint(two.account, made_by=two.lead)
+    webhooks.change_endpoint(theirs, {"description": "ours"}, actor=two.rolf)
+    theirs.refresh_from_db()
+    assert theirs.made_by == two.lead
+    webhooks.change_endpoint(theirs, {"url": "https://hooks.shop.example/rolf"}, actor=two.rolf)
+    members.remove_from_team(two.team, two.rolf, actor=two.lead)
+    theirs.refresh_from_db()
+    assert theirs.state == "disabled"
+
+
 def test_events_do_not_go_on_to_the_address_of_somebody_who_left(two):
     admin = make.member(two.account, "admin", "Maja")
     theirs = make.endpoint(two.account, made_by=two.rolf)
