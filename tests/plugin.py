@@ -9,7 +9,9 @@ TEST_DATABASE_URL and TEST_REDIS_URL name servers to use instead of the embedded
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from collections.abc import Generator
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -62,6 +64,9 @@ def pytest_load_initial_conftests(
     global _held
     known = early_config.known_args_namespace
     os.environ.update(_ENV)
+    # Some sixty programs start, each of which would compile the portal anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     for name in _NOT_INHERITED:
         os.environ.pop(name, None)
     if WORKER in os.environ:  # the controller's environment names the services
@@ -91,6 +96,30 @@ def _redis_of_worker(url: str, worker: str) -> str:
 
 def pytest_configure(config: pytest.Config) -> None:
     _let_tests_truncate()
+    _let_passwords_be_cheap()
+    _look_for_garbage_seldom()
+
+
+def _let_passwords_be_cheap() -> None:
+    """Hash passwords as in production, Argon2id, with the least work: tests count hashes, they do not time them.
+
+    Only in this process; a portal that a test starts hashes as it would for customers.
+    """
+    from django.contrib.auth.hashers import Argon2PasswordHasher
+
+    for name, least in {"time_cost": 1, "memory_cost": 64, "parallelism": 1}.items():
+        setattr(Argon2PasswordHasher, name, least)
+
+
+def _look_for_garbage_seldom() -> None:
+    """Let Python look for cycles seldom: it would walk all that a suite holds on to, modules and tests, each time."""
+    gc.set_threshold(50_000, 20, 50)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Leave what is there now, and stays, out of that walk."""
+    gc.collect()
+    gc.freeze()
 
 
 def _let_tests_truncate() -> None:

@@ -101,11 +101,11 @@ def test_entries_that_were_copied_wait_for_their_seal(full):
         assert cursor.fetchone() == (30_000,)
 
 
-@pytest.mark.parametrize("text", ["person1234@", "schröder 1", "4930000123"])
-def test_a_search_among_contacts_is_served_by_the_trigram_index(full, text):
-    plan = plan_of(selectors.contacts_found(full.manager, text))
-    assert "contact_search" in indexes_in(plan)
-    assert rows_read(plan, "accounts_contact") < 3_000
+def test_a_search_among_contacts_is_served_by_the_trigram_index(full):
+    for text in ("person1234@", "schröder 1", "4930000123"):
+        plan = plan_of(selectors.contacts_found(full.manager, text))
+        assert "contact_search" in indexes_in(plan), text
+        assert rows_read(plan, "accounts_contact") < 3_000, text
 
 
 def test_a_search_among_accounts_is_served_by_the_index_of_each_table(full):
@@ -135,20 +135,18 @@ def deep(rows, order, skip, asked):
     return list(nodes((json.loads(held) if isinstance(held, str) else held)[0]["Plan"]))
 
 
-@pytest.mark.parametrize(
-    ("order", "index"),
-    [
-        ("escalation_order", "contact_order"),
-        ("-escalation_order", "contact_order"),
-        ("name", "contact_name"),
-        ("-name", "contact_name"),
-        ("confirmed_on", "contact_freshness"),
-    ],
-)
-def test_a_deep_page_of_contacts_reads_about_a_page_of_rows(full, order, index):
-    plan = deep(Contact.objects.filter(account=full.largest), order, 3_000, {})
-    assert index in indexes_in(plan)
-    assert rows_read(plan, "accounts_contact") <= 27
+def test_a_deep_page_of_contacts_reads_about_a_page_of_rows(full):
+    served_by = {
+        "escalation_order": "contact_order",
+        "-escalation_order": "contact_order",
+        "name": "contact_name",
+        "-name": "contact_name",
+        "confirmed_on": "contact_freshness",
+    }
+    for order, index in served_by.items():
+        plan = deep(Contact.objects.filter(account=full.largest), order, 3_000, {})
+        assert index in indexes_in(plan), order
+        assert rows_read(plan, "accounts_contact") <= 27, order
 
 
 def test_a_deep_page_of_the_audit_reads_about_a_page_of_rows(full):
