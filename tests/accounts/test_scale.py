@@ -159,7 +159,8 @@ def test_a_deep_page_of_the_audit_reads_about_a_page_of_rows(full):
 def test_entries_that_are_rare_are_looked_for_in_the_index_alone():
     full = seed(Size(accounts=20, contacts=20, audit=40_000), seed=3)
     with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE audit_auditentry")
+        # Where few rows are dead, as other tests leave some, VACUUM would leave them in the index and their page unseen.
+        cursor.execute("VACUUM (ANALYZE, INDEX_CLEANUP ON) audit_auditentry")
     for wanted in (
         {"what": "contact.erased"},
         {"q": "nothing like it"},

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import httpx
 import pytest
 
 from portal.embedded import start_portal
 from tests import chromium
+from tests.issuer import running_issuer
 
 
 class Site:
@@ -37,8 +40,24 @@ def browser():
 
 
 @pytest.fixture(scope="package")
-def site(browser):
-    with start_portal(scenario="desk") as held:
+def issuer():
+    """An organization whose people log in through it; the portal of all these stories knows it."""
+    with running_issuer() as url:
+        yield url
+
+
+@pytest.fixture(scope="package")
+def site(browser, issuer):
+    one = {
+        "id": "acme",
+        "name": "Acme",
+        "issuer": issuer,
+        "client_id": "c",
+        "client_secret": "s",
+        "domains": ["lindgren.example", "elsewhere.example"],
+    }
+    # No story takes the power from the machine: what PostgreSQL writes need not be on the disk before it answers.
+    with start_portal(scenario="desk", forgetful=True, env={"OIDC_ISSUERS": json.dumps([one])}) as held:
         made = Site(held)
         # What a real provider takes half a minute for is not what these stories are about.
         made.simulator("PATCH", "settings", {"delete_s": 1.5})

@@ -2,49 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
-
 import httpx
 import pytest
 from playwright.sync_api import expect
 
-from portal.embedded import start_portal
 from tests.browser import story
 from tests.browser.test_stories import look
-from tests.issuer import running_issuer
 
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture(scope="module")
-def issuer():
-    with running_issuer() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def portal(issuer):
-    one = {
-        "id": "acme",
-        "name": "Acme",
-        "issuer": issuer,
-        "client_id": "c",
-        "client_secret": "s",
-        "domains": ["lindgren.example", "elsewhere.example"],
-    }
-    with pytest.MonkeyPatch.context() as patched:
-        # A desk opens the way to an issuer of this very machine by what stands in its own environment.
-        patched.setitem(os.environ, "OIDC_ISSUERS", json.dumps([one]))
-        with start_portal(scenario="desk") as held:
-            yield held
-
-
 @pytest.fixture
-def person(browser, portal):
+def person(browser, site):
     context = browser.new_context(viewport=story.PHONE, color_scheme="dark", reduced_motion="reduce")
     context.set_default_timeout(15_000)
-    made = story.Person(context, context.new_page(), portal.url)
+    made = story.Person(context, context.new_page(), site.url)
     made.said = []
     made.page.on("console", lambda message: made.said.append(message.text))
     yield made

@@ -25,7 +25,8 @@ def test_a_test_has_a_redis_number_of_its_own():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_flush_empties_a_table_whose_trigger_refuses_truncate():
+@pytest.mark.parametrize("rows", [3, 50_000], ids=["deleted", "truncated"])
+def test_flush_empties_a_table_whose_trigger_refuses_it(rows):
     with connection.cursor() as cursor:
         cursor.execute("CREATE TABLE append_only_probe (id int)")
         cursor.execute(
@@ -33,13 +34,14 @@ def test_flush_empties_a_table_whose_trigger_refuses_truncate():
             "$$ BEGIN RAISE EXCEPTION 'append-only'; END $$"
         )
         cursor.execute(
-            "CREATE TRIGGER keep BEFORE TRUNCATE ON append_only_probe EXECUTE FUNCTION refuse_probe()"
+            "CREATE TRIGGER keep BEFORE DELETE OR TRUNCATE ON append_only_probe EXECUTE FUNCTION refuse_probe()"
         )
     try:
         with connection.cursor() as cursor:
-            cursor.execute("INSERT INTO append_only_probe VALUES (1)")
-        with pytest.raises(Exception, match="append-only"), connection.cursor() as cursor:
-            cursor.execute("TRUNCATE append_only_probe")
+            cursor.execute("INSERT INTO append_only_probe SELECT generate_series(1, %s)", [rows])
+        for refused in ("TRUNCATE append_only_probe", "DELETE FROM append_only_probe"):
+            with pytest.raises(Exception, match="append-only"), connection.cursor() as cursor:
+                cursor.execute(refused)
         from django.core.management.color import no_style
 
         connection.ops.execute_sql_flush(connection.ops.sql_flush(no_style(), ["append_only_probe"]))
