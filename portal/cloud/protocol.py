@@ -12,6 +12,7 @@ that a worker that was frozen between its check and its call does no harm when i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from portal.cloud.types import (
@@ -22,8 +23,10 @@ from portal.cloud.types import (
     Condition,
     Done,
     FeedEntry,
+    Image,
     NodeSpec,
     Server,
+    ServerSpec,
     Withheld,
 )
 
@@ -59,6 +62,14 @@ class Cloud(Protocol):
         """Return ids of attached volumes; None where this provider cannot tell."""
         ...
 
+    async def list_images(self) -> tuple[Image, ...]:
+        """Return every image that the credentials see, all pages, or raise: never a part."""
+        ...
+
+    async def show_image(self, image_id: str) -> Image | None:
+        """Return one image; None if the provider says 404."""
+        ...
+
     async def node_feed(self, balancer_id: str, node_id: str) -> tuple[FeedEntry, ...]:
         """Return the first page of a node's audit feed, newest first; empty if the node is gone."""
         ...
@@ -91,4 +102,14 @@ class Cloud(Protocol):
 
     async def start_server(self, server_id: str, *, not_after: float) -> Done | Withheld:
         """Start a stopped server (os-start)."""
+        ...
+
+    async def create_image(
+        self, server_id: str, name: str, metadata: Mapping[str, str], *, not_after: float
+    ) -> Done | Withheld:
+        """Make an image of a server; `Done.detail["image_id"]` names it. It is SAVING until it is ACTIVE or ERROR."""
+        ...
+
+    async def create_server(self, server: ServerSpec, *, not_after: float) -> Done | Withheld:
+        """Create a server; `Done.detail["server_id"]` names it. It is in BUILD until it is ACTIVE or ERROR."""
         ...

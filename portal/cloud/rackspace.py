@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeVar
 
 from portal.cloud import rackspace_answers as answers
 from portal.cloud import rackspace_faults as faults
@@ -40,10 +41,12 @@ from portal.cloud.types import (
     Credentials,
     Done,
     FeedEntry,
+    Image,
     Node,
     NodeSpec,
     NodeType,
     Server,
+    ServerSpec,
     Withheld,
 )
 from portal.egress import Rules, rules_from_settings
@@ -51,6 +54,7 @@ from portal.errors import InDoubt, ProviderFailed, Refused, Trouble, TryLater
 
 PAGE = 100
 MAX_PAGES = 500
+Listed = TypeVar("Listed", Server, Image)
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -157,14 +161,20 @@ class RackspaceCloud:
 
     async def list_servers(self) -> tuple[Server, ...]:
         """Return every server, all pages. A next link that was followed before ends it with TryLater."""
-        found: dict[str, Server] = {}
+        return await self._nova_pages("/servers/detail", "servers", answers.parse_server_page)
+
+    async def _nova_pages(
+        self, path: str, what: str, parse: Callable[[bytes], tuple[tuple[Listed, ...], str | None]]
+    ) -> tuple[Listed, ...]:
+        """Page with the exclusive marker (reference, 3.1)."""
+        found: dict[str, Listed] = {}
         marker: dict[str, str] = {}
         followed: set[str] = set()
         for _ in range(MAX_PAGES):
             asked = {"limit": str(PAGE), **marker}
-            answer = await self._wire.read(Call(SERVERS, "GET", "/servers/detail", params=asked))
-            page, link = self._wire.understood(answer, answers.parse_server_page)
-            found.update((server.id, server) for server in page)
+            answer = await self._wire.read(Call(SERVERS, "GET", path, params=asked))
+            page, link = self._wire.understood(answer, parse)
+            found.update((one.id, one) for one in page)
             following = answers.marker_of(link) if link is not None else None
             if following is None and len(page) >= PAGE:
                 # A full page without a link is no proof of the end (reference, 3.1): ask once more.
@@ -172,10 +182,10 @@ class RackspaceCloud:
             if following is None:
                 return tuple(found.values())
             if following in followed:
-                raise unreadable("The list of servers repeats a page")
+                raise unreadable(f"The list of {what} repeats a page")
             followed.add(following)
             marker = {"marker": following}
-        raise unreadable("The list of servers has no end")
+        raise unreadable(f"The list of {what} has no end")
 
     async def show_server(self, server_id: str) -> Server | None:
         """Return one server; None for 404."""
@@ -183,6 +193,20 @@ class RackspaceCloud:
         if answer.status == 404:
             return None
         return self._wire.understood(answer, lambda body: answers.parse_one_server(body, server_id))
+
+    async def list_images(self) -> tuple[Image, ...]:
+        """Return every image, all pages. One without any is not believed: the provider's own are always listed."""
+        found = await self._nova_pages("/images/detail", "images", answers.parse_image_page)
+        if not found:
+            raise unreadable("The list of images is empty")
+        return found
+
+    async def show_image(self, image_id: str) -> Image | None:
+        """Return one image; None for 404."""
+        answer = await self._wire.read(Call(SERVERS, "GET", f"/images/{_segment(image_id)}"))
+        if answer.status == 404:
+            return None
+        return self._wire.understood(answer, lambda body: answers.parse_one_image(body, image_id))
 
     async def attached_volumes(self, server_id: str) -> tuple[str, ...] | None:
         """Return ids of attached volumes; None where this cloud does not tell."""
@@ -333,6 +357,66 @@ class RackspaceCloud:
 
         call = Call(SERVERS, "POST", f"/servers/{_segment(server_id)}/action", {action: None})
         return await self._wire.change(call, not_after=not_after, refused=refused)
+
+    async def create_image(
+        self, server_id: str, name: str, metadata: Mapping[str, str], *, not_after: float
+    ) -> Done | Withheld:
+        """Make an image of a server (createImage). An acceptance that does not name the image is in doubt."""
+
+        async def accepted(answer: Answer) -> Done:
+            image_id = answers.image_in(answer.headers.get("location"), answer.body)
+            if image_id is None:
+                raise InDoubt(
+                    "The provider accepted a new image but did not name it in a readable way. "
+                    "The portal looks for the image before it does anything else.",
+                    code="answer_unreadable",
+                )
+            return Done({"image_id": image_id})
+
+        async def refused(fault: Fault) -> Done:
+            if fault.status == 409:
+                raise await self._server_conflict(server_id, fault)
+            if fault.status == 404 and await self.show_server(server_id) is None:
+                raise ProviderFailed(
+                    "The server does not exist any more, so no image was made of it.",
+                    code="server_missing",
+                    status=404,
+                )
+            raise faults.trouble_of_write(fault)
+
+        body = {"createImage": {"name": name, "metadata": dict(metadata)}}
+        call = Call(SERVERS, "POST", f"/servers/{_segment(server_id)}/action", body)
+        return await self._wire.change(call, not_after=not_after, accepted=accepted, refused=refused)
+
+    async def create_server(self, server: ServerSpec, *, not_after: float) -> Done | Withheld:
+        """Create a server from an image. An acceptance that does not name the server is in doubt."""
+
+        async def accepted(answer: Answer) -> Done:
+            try:
+                server_id = answers.parse_made_server(answer.body)
+            except Unreadable:
+                server_id = ""
+            if not server_id or not answer.is_whole:
+                raise InDoubt(
+                    "The provider accepted a new server but its answer could not be read. "
+                    "The portal looks for the server before it does anything else.",
+                    code="answer_unreadable",
+                )
+            return Done({"server_id": server_id})
+
+        async def refused(fault: Fault) -> Done:
+            raise faults.trouble_of_write(fault)
+
+        body = {
+            "server": {
+                "name": server.name,
+                "flavorRef": server.flavor_id,
+                "imageRef": server.image_id,
+                "metadata": dict(server.metadata),
+            }
+        }
+        call = Call(SERVERS, "POST", "/servers", body)
+        return await self._wire.change(call, not_after=not_after, accepted=accepted, refused=refused)
 
     async def _balancer_trouble(self, balancer_id: str, fault: Fault) -> Trouble:
         """Return why a load balancer took no change; looks where the answer does not say (reference, 6.6.7)."""

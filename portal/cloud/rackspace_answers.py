@@ -24,6 +24,7 @@ from portal.cloud.types import (
     BalancerStatus,
     Condition,
     FeedEntry,
+    Image,
     Node,
     NodeStatus,
     NodeType,
@@ -422,10 +423,64 @@ def parse_server_page(body: bytes) -> tuple[tuple[Server, ...], str | None]:
     """Return one page of servers and the query of the next page, if the provider names one."""
     data = json_object(body)
     servers = tuple(parse_server(entry) for entry in _objects(_need(data, "servers", list), "server"))
-    for link in data.get("servers_links") or []:
+    return servers, _next_query(data.get("servers_links"))
+
+
+def parse_image(data: Mapping[str, Any]) -> Image:
+    """Return one image. Raises Unreadable."""
+    progress = data.get("progress")
+    metadata = data.get("metadata")
+    created = _optional_text(data, "created")
+    return Image(
+        id=_need(data, "id", str),
+        name=str(data.get("name") or ""),
+        status=_need(data, "status", str).upper(),
+        progress=progress if isinstance(progress, int) and not isinstance(progress, bool) else None,
+        created_at=None if created is None else parse_time(created),
+        server_id=_nested_id(data.get("server")),
+        metadata={str(key): str(value) for key, value in metadata.items()}
+        if isinstance(metadata, dict)
+        else {},
+    )
+
+
+def parse_one_image(body: bytes, image_id: str) -> Image:
+    """Return the image that was asked for. Raises Unreadable; also where it is another."""
+    image = parse_image(_need(json_object(body), "image", dict))
+    if image.id != image_id:
+        raise Unreadable("another image")
+    return image
+
+
+def parse_image_page(body: bytes) -> tuple[tuple[Image, ...], str | None]:
+    """Return one page of images and the query of the next page, if the provider names one."""
+    data = json_object(body)
+    images = tuple(parse_image(entry) for entry in _objects(_need(data, "images", list), "image"))
+    return images, _next_query(data.get("images_links"))
+
+
+def parse_made_server(body: bytes) -> str:
+    """Return the id of a server that was just created; its password in the same answer is dropped. Raises Unreadable."""
+    return str(_need(_need(json_object(body), "server", dict), "id", str))
+
+
+def image_in(location: str | None, body: bytes) -> str | None:
+    """Return the id of a new image: from the address that the answer names, or (newer services) from its body."""
+    if location:
+        found = urlsplit(location).path.rstrip("/").rpartition("/")
+        return found[2] if found[0].endswith("/images") and found[2] else None
+    try:
+        named = json_object(body).get("image_id")
+    except Unreadable:
+        return None
+    return named if isinstance(named, str) and named else None
+
+
+def _next_query(links: Any) -> str | None:
+    for link in links or []:
         if isinstance(link, dict) and link.get("rel") == "next" and isinstance(link.get("href"), str):
-            return servers, urlsplit(link["href"]).query
-    return servers, None
+            return urlsplit(link["href"]).query
+    return None
 
 
 def marker_of(query: str) -> str | None:

@@ -130,6 +130,32 @@ class Server:
 
 
 @dataclass(frozen=True)
+class Image:
+    """One image of a server, or one of the provider's own. `status` is in capitals: SAVING, ACTIVE, ERROR, DELETED.
+
+    `progress` is 0 to 100 where the provider tells, `server_id` the server that it was made of.
+    """
+
+    id: str
+    name: str
+    status: str
+    progress: int | None
+    created_at: datetime | None
+    server_id: str | None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ServerSpec:
+    """A server to be created from an image. `metadata` is by which it is found again if the answer is lost."""
+
+    name: str
+    flavor_id: str
+    image_id: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class NodeSpec:
     """A node to be added."""
 

@@ -340,8 +340,8 @@ class Simulator:
                     ("GET", r"/flavors", lambda rq: self._nova(rq, "list_flavors", detail=False)),
                     ("GET", r"/flavors/detail", lambda rq: self._nova(rq, "list_flavors")),
                     ("GET", r"/flavors/([^/]+)", lambda rq, key: self._nova(rq, "show_flavor", key)),
-                    ("GET", r"/images", lambda rq: self._nova(rq, "list_images", detail=False)),
-                    ("GET", r"/images/detail", lambda rq: self._nova(rq, "list_images")),
+                    ("GET", r"/images", lambda rq: self._image_list(rq, detail=False)),
+                    ("GET", r"/images/detail", lambda rq: self._image_list(rq, detail=True)),
                     ("GET", r"/images/([^/]+)", lambda rq, key: self._nova(rq, "show_image", key)),
                     (
                         "DELETE",
@@ -498,6 +498,16 @@ class Simulator:
             image=request.one("image"),
             flavor=request.one("flavor"),
             changes_since=request.time("changes-since"),
+            limit=request.number("limit"),
+            marker=request.one("marker"),
+            base_url=request.root,
+        )
+
+    def _image_list(self, request: Request, *, detail: bool) -> Reply:
+        return self._nova(
+            request,
+            "list_images",
+            detail=detail,
             limit=request.number("limit"),
             marker=request.one("marker"),
             base_url=request.root,

@@ -51,6 +51,12 @@ FLAVORS: dict[str, Json] = {
     "compute1-8": {"name": "7.5 GB Compute v1", "ram": 7680, "disk": 0, "vcpus": 4, "class": "compute1"},
 }
 
+BASE_IMAGE = "4b2a9e3f-6c1d-4f0e-9a57-0d8a3c5e7b11"
+"""One of the provider's own images: listed for everybody, owned by nobody."""
+_BASE_IMAGES = {
+    BASE_IMAGE: Image(BASE_IMAGE, "", "Debian 12 (Bookworm)", -31_536_000.0),
+}
+
 _VM_STATES = {
     "ACTIVE": "active",
     "BUILD": "building",
@@ -135,7 +141,7 @@ class ServerOperations(Core):
         flavor, image = str(server.get("flavorRef", "")), str(server.get("imageRef", ""))
         if flavor not in FLAVORS:
             raise bad_request("Invalid flavorRef provided.")
-        known = self.images.get(image)
+        known = self.images.get(image) or _BASE_IMAGES.get(image)
         if image and (known is None or known.status != "ACTIVE"):
             raise bad_request("Can not find requested image")
         metadata = {str(key): str(item) for key, item in server.get("metadata", {}).items()}
@@ -146,7 +152,8 @@ class ServerOperations(Core):
             server["name"], owner, region=region or "DFW", flavor=flavor, image=image, metadata=metadata
         )
         made.status, made.task_state = "BUILD", "spawning"
-        self._schedule(self.now + self.settings.build_s / self.settings.speed, "built", made.server_id)
+        became = "ERROR" if "build_error" in self._inside else "ACTIVE"
+        self._schedule(self.now + self.settings.build_s / self.settings.speed, "built", made.server_id, became)
         self._truth.note(self.now, "accepted: server create", self._by, server_id=made.server_id)
         body = self._brief_server(made, base_url)
         del body["name"]
@@ -193,11 +200,11 @@ class ServerOperations(Core):
             server.status, server.task_state = "DELETED", None
             server.deleted_t = server.updated_t = self.now
 
-    def _on_built(self, server_id: str) -> None:
+    def _on_built(self, server_id: str, status: str = "ACTIVE") -> None:
         server = self.servers[server_id]
         if server.status == "BUILD" and server.deleted_t is None and server.task_state != "deleting":
             with self._change():
-                server.status, server.task_state, server.updated_t = "ACTIVE", None, self.now
+                server.status, server.task_state, server.updated_t = status, None, self.now
 
     @operation("server.action", "POST")
     def server_action(
@@ -258,7 +265,10 @@ class ServerOperations(Core):
                 self._take_down(server, "server stopped", self._by)
             server.task_state = "powering-off" if stop else "powering-on"
             server.updated_t = self.now
+        slow = self._inside.get("slow")
         after_s = self.settings.stop_s if stop else self.settings.start_s
+        if slow is not None and slow.seconds is not None:
+            after_s = slow.seconds
         self._schedule(self.now + after_s, "settled", server.server_id, "SHUTOFF" if stop else "ACTIVE")
 
     def _on_settled(self, server_id: str, status: str) -> None:
@@ -282,7 +292,10 @@ class ServerOperations(Core):
             raise conflict(
                 f"Cannot 'createImage' instance {server.server_id} while it is in vm_state {server.status}"
             )
+        slow = self._inside.get("slow")
         took_s = self.settings.image_s / self.settings.speed
+        if slow is not None and slow.seconds is not None:
+            took_s = slow.seconds
         image = Image(
             self.dice.uuid(),
             server.tenant,
@@ -298,7 +311,7 @@ class ServerOperations(Core):
         self._truth.note(
             self.now, "accepted: createImage", self._by, server_id=server.server_id, image_id=image.image_id
         )
-        failed = self.dice.chance(self.settings.image_error_chance)
+        failed = "image_error" in self._inside or self.dice.chance(self.settings.image_error_chance)
         self._schedule(self.now + took_s, "imaged", image.image_id, "ERROR" if failed else "ACTIVE")
         return f"{base_url}/images/{image.image_id}"
 
@@ -311,15 +324,40 @@ class ServerOperations(Core):
             server.task_state, server.updated_t = None, self.now
 
     @operation("image.list")
-    def list_images(self, *, tenant: str | None = None, detail: bool = True) -> Json:
-        found = [i for i in self.images.values() if i.deleted_t is None and owns(tenant, i)]
-        if not detail:
-            return {"images": [{"id": image.image_id, "name": image.name} for image in found]}
-        return {"images": [self._image_body(image) for image in found]}
+    def list_images(
+        self,
+        *,
+        tenant: str | None = None,
+        detail: bool = True,
+        limit: int | None = None,
+        marker: str | None = None,
+        base_url: str = "",
+    ) -> Json:
+        """Return `{"images": [...]}`: the tenant's own, newest first, then the provider's; paged like servers."""
+        own = [i for i in self.images.values() if i.deleted_t is None and owns(tenant, i)]
+        own.sort(key=lambda image: (-image.created_t, image.image_id))
+        found = [*own, *_BASE_IMAGES.values()]
+        if marker is not None:
+            places = [at for at, image in enumerate(found) if image.image_id == marker]
+            if not places:
+                raise bad_request(f"marker [{marker}] not found")
+            found = found[places[0] + 1 :]
+        size = min(LIST_LIMIT if limit is None else limit, LIST_LIMIT)
+        page = found[:size]
+        body: Json = {
+            "images": [
+                self._image_body(i) if detail else {"id": i.image_id, "name": i.name} for i in page
+            ]
+        }
+        if limit is not None and page and len(page) == size:
+            path = "images/detail" if detail else "images"
+            href = f"{base_url}/{path}?limit={limit}&marker={page[-1].image_id}"
+            body["images_links"] = [{"rel": "next", "href": href}]
+        return body
 
     @operation("image.show")
     def show_image(self, image_id: str, *, tenant: str | None = None) -> Json:
-        return {"image": self._image_body(self._image(image_id, tenant))}
+        return {"image": self._image_body(_BASE_IMAGES.get(image_id) or self._image(image_id, tenant))}
 
     @operation("image.delete", "DELETE")
     def delete_image(self, image_id: str, *, tenant: str | None = None) -> None:

@@ -32,7 +32,7 @@ from portal.simulator.errors import (
     conflict,
     nova_error,
 )
-from portal.simulator.faults import Fault, Faults
+from portal.simulator.faults import INSIDE, Fault, Faults
 from portal.simulator.truth import Harm, Truth
 
 DEFAULT_START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -226,7 +226,7 @@ class Core:
                     self._by,
                 )
             self._strike_before(fault, service)
-            if fault.kind in ("lb_error", "lb_stuck", "lb_slow", "no_effect", "slow"):
+            if fault.kind in INSIDE:
                 self._inside[fault.kind] = fault
             else:
                 after.append(fault)

@@ -39,13 +39,17 @@ INSIDE = {
     "lb_stuck": "the load balancer never becomes ACTIVE again; the change is not applied",
     "lb_slow": "the change takes `seconds`",
     "no_effect": "a server delete answers 204 and does nothing",
-    "slow": "a server delete takes `seconds`",
+    "slow": "a server delete, a stop, a start or an image takes `seconds`",
+    "image_error": "an image is begun and ends in ERROR",
+    "build_error": "a server is created and ends in ERROR",
 }
 KINDS = {**BEFORE, **AFTER, **INSIDE}
 
 _ONLY = {
     "no_effect": ("server.delete",),
-    "slow": ("server.delete",),
+    "slow": ("server.delete", "server.action"),
+    "image_error": ("server.action",),
+    "build_error": ("server.create",),
     "locked": ("server.delete", "server.action"),
     "status_down": ("status.*", "metrics.read"),
     "false_zero": ("status.read", "lb.stats", "metrics.read"),

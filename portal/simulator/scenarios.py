@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from portal.simulator.compute import BASE_IMAGE
 from portal.simulator.entities import LoadBalancer, Server, Settings, User
 from portal.simulator.traffic import DAY_S
 from portal.simulator.world import World
@@ -127,7 +128,9 @@ def desk(world: World) -> None:
     world.build_node(legacy, "10.190.7.7", 80, created_t=LONG_AGO_T)
     first = next(s for s in world.servers.values() if s.name == "shop-01")
     first.volumes.append("9c8e5d3a-3a0f-4b5e-9a55-52bb1e1d5a01")
-    world.build_server("worker-01", TENANT, created_t=LONG_AGO_T, flavor="compute1-4")
+    world.build_server(
+        "worker-01", TENANT, created_t=LONG_AGO_T, flavor="compute1-4", image=BASE_IMAGE
+    )
     shop.timeout = 2
     world.add_user(User(SECOND_USERNAME, SECOND_PASSWORD, SECOND_API_KEY, SECOND_TENANT, "20042"))
     _pool(world, "front", "front", old=3, extra=2, tenant=SECOND_TENANT, **slow_drain)
@@ -204,5 +207,5 @@ def _server(
     world: World, name: str, tenant: str, created_t: float, metadata: dict[str, str], host: int
 ) -> Server:
     return world.build_server(
-        name, tenant, created_t=created_t, metadata=metadata, host=host, capacity_rps=CAPACITY_RPS
+        name, tenant, created_t=created_t, metadata=metadata, host=host, capacity_rps=CAPACITY_RPS, image=BASE_IMAGE
     )

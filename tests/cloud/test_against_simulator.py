@@ -18,7 +18,7 @@ from portal.cloud.discovery import discover
 from portal.cloud.rackspace import RackspaceCloud
 from portal.cloud.rackspace_wire import Options
 from portal.cloud.shared import MemoryShared
-from portal.cloud.types import BalancerStatus, Condition, Credentials, Done, NodeSpec
+from portal.cloud.types import BalancerStatus, Condition, Credentials, Done, NodeSpec, ServerSpec
 from portal.errors import InDoubt, ProviderFailed, Refused, TryLater
 from portal.simulator import scenarios
 from portal.simulator.__main__ import break_connection
@@ -239,6 +239,65 @@ def test_stop_and_start_go_there_and_back_and_may_be_repeated():
             desk.clock.tick(60)
             assert (await desk.cloud.show_server(server.id)).status == status
             assert await act(server.id, not_after=SOON) == Done({"already": status})
+
+    run(act)
+
+
+RUN = {"steady_run": "r-1", "steady_server": "s-1"}
+
+
+def test_an_image_is_found_by_its_metadata_and_becomes_active():
+    async def act(desk):
+        server = (await desk.cloud.list_servers())[-1]
+        done = await desk.cloud.create_image(server.id, "web before", RUN, not_after=SOON)
+        (made,) = [image for image in await desk.cloud.list_images() if image.metadata == RUN]
+        assert (made.id, made.server_id, made.status) == (done.detail["image_id"], server.id, "SAVING")
+        with pytest.raises(TryLater) as busy:
+            await desk.cloud.create_image(server.id, "again", RUN, not_after=SOON)
+        assert busy.value.code == "server_busy"
+        desk.clock.tick(200)
+        shown = await desk.cloud.show_image(made.id)
+        assert (shown.status, shown.progress, shown.name) == ("ACTIVE", 100, "web before")
+        assert await desk.cloud.show_image("0" * 8) is None
+        return shown, server
+
+    run(act)
+
+
+def test_a_server_is_created_anew_from_an_image_and_found_by_its_metadata():
+    async def act(desk):
+        server = (await desk.cloud.list_servers())[-1]
+        image = (await desk.cloud.create_image(server.id, "web", RUN, not_after=SOON)).detail["image_id"]
+        desk.clock.tick(200)
+        spec = ServerSpec("web-anew", str(server.flavor_id), image, RUN)
+        made_id = (await desk.cloud.create_server(spec, not_after=SOON)).detail["server_id"]
+        (made,) = [one for one in await desk.cloud.list_servers() if one.metadata == RUN]
+        assert (made.id, made.name, made.status) == (made_id, "web-anew", "BUILD")
+        assert (made.image_id, made.flavor_id) == (image, server.flavor_id)
+        desk.clock.tick(120)
+        assert (await desk.cloud.show_server(made_id)).status == "ACTIVE"
+
+    run(act)
+
+
+@pytest.mark.parametrize("kind", ["timeout_after", "reset_after"])
+def test_an_image_whose_answer_is_lost_is_in_doubt_and_there(kind):
+    async def act(desk):
+        server = (await desk.cloud.list_servers())[-1]
+        await desk.cloud.session()
+        desk.fault(kind, "server.action")
+        with pytest.raises(InDoubt):
+            await desk.cloud.create_image(server.id, "web", RUN, not_after=SOON)
+        assert [image.metadata for image in await desk.cloud.list_images()] == [RUN, {}]
+
+    run(act)
+
+
+def test_a_list_of_images_without_any_is_not_believed():
+    async def act(desk):
+        desk.fault("empty_list", "image.list")
+        with pytest.raises(TryLater):
+            await desk.cloud.list_images()
 
     run(act)
 

@@ -7,7 +7,7 @@ import asyncio
 import httpx
 import pytest
 
-from portal.cloud.types import Condition, Done, NodeSpec
+from portal.cloud.types import Condition, Done, NodeSpec, ServerSpec
 from portal.errors import InDoubt, ProviderFailed, Refused, TryLater
 from tests.cloud.fake import CLB, IDENTITY_URL, NOVA, SOON, Provider, balancer, flat, node, rooted, server
 
@@ -336,6 +336,67 @@ def test_stop_and_start_send_the_documented_bodies():
         {"os-stop": None},
         {"os-start": None},
     ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        (httpx.Response(202, headers={"Location": "http://cloud.sim/v2/1/images/i-9"}), "i-9"),
+        (httpx.Response(202, json={"image_id": "i-8"}), "i-8"),
+    ],
+)
+def test_a_new_image_is_named_by_the_address_or_the_body_of_the_answer(answer, found):
+    provider = Provider()
+    provider.on("POST", ACTION, answer)
+    done = run(provider.cloud().create_image("s-1", "web", {"a": "b"}, not_after=SOON))
+    assert done == Done({"image_id": found})
+    assert provider.body_of(provider.sent("POST")[0]) == {
+        "createImage": {"name": "web", "metadata": {"a": "b"}}
+    }
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(202),
+        httpx.Response(202, headers={"Location": "http://cloud.sim/elsewhere"}),
+        httpx.Response(202, text="{"),
+        rooted(502, "computeFault"),
+    ],
+)
+def test_an_accepted_image_without_a_name_is_in_doubt(answer):
+    provider = Provider()
+    provider.on("POST", ACTION, answer)
+    outcome = kind_and_code(provider.cloud().create_image("s-1", "web", {}, not_after=SOON))
+    assert outcome[0] is InDoubt
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (rooted(403, "forbidden", "Quota exceeded"), (Refused, "forbidden")),
+        (rooted(413, "quota", "Too many images"), (Refused, "quota")),
+        (rooted(409, "conflictingRequest", "Instance s-1 is locked"), (Refused, "server_locked")),
+    ],
+)
+def test_an_image_that_is_refused_says_why(answer, expected):
+    provider = Provider()
+    provider.on("POST", ACTION, answer)
+    provider.on("GET", SERVER, httpx.Response(200, json={"server": server()}))
+    assert kind_and_code(provider.cloud().create_image("s-1", "web", {}, not_after=SOON)) == expected
+
+
+def test_a_new_server_keeps_no_password_and_is_in_doubt_without_its_id():
+    spec = ServerSpec("web-06", "general1-4", "i-9", {"steady_run": "r"})
+    provider = Provider()
+    provider.on(
+        "POST", f"{NOVA}/servers", httpx.Response(202, json={"server": {"id": "s-7", "adminPass": "secret"}})
+    )
+    assert run(provider.cloud().create_server(spec, not_after=SOON)) == Done({"server_id": "s-7"})
+    assert provider.body_of(provider.sent("POST")[0])["server"]["metadata"] == {"steady_run": "r"}
+    provider = Provider()
+    provider.on("POST", f"{NOVA}/servers", httpx.Response(202, text="{"))
+    assert kind_and_code(provider.cloud().create_server(spec, not_after=SOON))[0] is InDoubt
 
 
 @pytest.mark.parametrize(

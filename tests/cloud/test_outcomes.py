@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, event, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from portal.cloud.types import Condition, Done, NodeSpec
+from portal.cloud.types import Condition, Done, NodeSpec, ServerSpec
 from portal.errors import InDoubt, ProviderFailed, Refused, Trouble, TryLater
+from portal.simulator.compute import BASE_IMAGE
 from portal.simulator.faults import BEFORE
 from tests.cloud.fake import SOON
 from tests.cloud.test_against_simulator import Desk
@@ -21,6 +22,8 @@ ROUTES = {
     "add": "node.add",
     "delete": "server.delete",
     "stop": "server.action",
+    "image": "server.action",
+    "create": "server.create",
 }
 # What breaks a change before, while and after it is applied. "delay" waits on the virtual clock and "late" is
 # a silence of its own below.
@@ -40,6 +43,8 @@ def state_of(desk: Desk) -> dict[str, object]:
             found[f"node {node.address}"] = node.condition
     for server in desk.world.servers.values():
         found[f"server {server.name}"] = server.status
+    for image in desk.world.images.values():
+        found[f"image {image.name}"] = "there"
     return found
 
 
@@ -55,6 +60,11 @@ async def act(desk: Desk, what: str, balancer, server):
             return await desk.cloud.add_node(balancer.id, spec, not_after=SOON)
         case "delete":
             return await desk.cloud.delete_server(server.id, not_after=SOON)
+        case "image":
+            return await desk.cloud.create_image(server.id, "web", {"run": "r"}, not_after=SOON)
+        case "create":
+            spec = ServerSpec("web-anew", "general1-4", BASE_IMAGE, {"run": "r"})
+            return await desk.cloud.create_server(spec, not_after=SOON)
         case _:
             return await desk.cloud.stop_server(server.id, not_after=SOON)
 

@@ -243,6 +243,8 @@ def test_every_fault_survives_being_set_on_everything_while_the_world_is_used(ki
             lambda n=node, c=condition: world.update_node(lb.lb_id, n.node_id, {"condition": c}),
             lambda: world.load_balancer_stats(lb.lb_id),
             lambda n=node: world.stub_status(n.address),
+            lambda: world.server_action(server(world, "web-05").server_id, {"createImage": {"name": "copy"}}),
+            lambda: world.create_server({"name": "web-07", "flavorRef": "general1-4", "imageRef": ""}),
             lambda: world.delete_server(server(world, "web-06").server_id),
         ):
             try:

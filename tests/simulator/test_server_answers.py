@@ -205,7 +205,14 @@ def test_an_image_saves_with_progress_and_keeps_the_server_busy_until_it_is_acti
     desk.tick(90)
     assert desk.nova("GET", image).json()["image"]["status"] == "ACTIVE"
     assert desk.nova("GET", url(victim)).json()["server"]["OS-EXT-STS:task_state"] is None
-    assert [i["name"] for i in desk.nova("GET", "/images/detail").json()["images"]] == ["before"]
+    listed = desk.nova("GET", "/images/detail").json()["images"]
+    assert [i["name"] for i in listed] == ["before", "Debian 12 (Bookworm)"]  # the provider's own is always there
+    first = desk.nova("GET", "/images/detail?limit=1").json()
+    assert [i["name"] for i in first["images"]] == ["before"]
+    rest = first["images_links"][0]["href"].partition("?")[2]
+    assert [i["name"] for i in desk.nova("GET", f"/images/detail?{rest}").json()["images"]] == [
+        "Debian 12 (Bookworm)"
+    ]
     assert desk.nova("DELETE", image).status_code == 204
     assert desk.nova("GET", image).status_code == 404
 
@@ -219,6 +226,22 @@ def test_an_image_can_end_in_error():
         desk.nova("GET", answer.headers["Location"].removeprefix(desk.servers)).json()["image"]["status"]
         == "ERROR"
     )
+
+
+def test_an_image_and_a_new_server_fail_or_take_long_where_that_is_ordered(desk, victim):
+    desk.world.add_fault("image_error", "server.action", times=1)
+    desk.world.add_fault("slow", "server.action", times=1, seconds=1000.0)
+    answer = desk.nova("POST", url(victim, "/action"), json={"createImage": {"name": "bad"}})
+    image = answer.headers["Location"].removeprefix(desk.servers)
+    desk.tick(999)
+    assert desk.nova("GET", image).json()["image"]["status"] == "SAVING"
+    desk.tick(2)
+    assert desk.nova("GET", image).json()["image"]["status"] == "ERROR"
+    desk.world.add_fault("build_error", "server.create", times=1)
+    body = {"server": {"name": "web-07", "flavorRef": "general1-4", "imageRef": ""}}
+    made = f"/servers/{desk.nova('POST', '/servers', json=body).json()['server']['id']}"
+    desk.tick(90)
+    assert desk.nova("GET", made).json()["server"]["status"] == "ERROR"
 
 
 def test_a_server_is_built_from_flavor_and_image(desk):
