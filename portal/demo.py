@@ -44,6 +44,7 @@ CHOICE: Mapping[str, Any] = {
     "floor": FLOOR,
     "drain_limit_s": 60,
     "soak_s": 6,
+    "images": "none",
     "pause_between_s": 0,
     "reason": "The event is over and traffic is back to normal.",
 }
@@ -302,7 +303,7 @@ OVER = frozenset({"completed", "aborted", "rolled_back"})
 def main_story(desk: Desk) -> dict[str, Any]:
     """Six servers to three; the worker is killed with -9 while the second server drains."""
     say = desk.say
-    plan = approved_plan(desk, "Back to three after the autumn launch")
+    plan = approved_plan(desk, "Back to three after the autumn launch", images="one_per_kind")
     run = start(desk, plan)
     killed_pid: int | None = None
     halted = False
@@ -343,11 +344,14 @@ def main_story(desk: Desk) -> dict[str, Any]:
 def unavoidable_s(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> float:
     """Return the seconds that one server takes whoever does it: drain, soak, and the provider's own latencies.
 
-    Two changes at the balancer (drain, remove) and one delete, as the simulator is set.
+    Two changes at the balancer (drain, remove), the image where one is made, and one delete, as the simulator is set.
+    One image for all of a kind is counted as its share: here all are of one kind.
     """
     pending = sum(settings["pending_update_s"]) / len(settings["pending_update_s"])
     delete = settings["delete_s"] / settings["speed"]
-    return float(plan["min_drain_s"] + plan["soak_s"] + plan["hold_s"] + 2 * pending + delete)
+    images = {"none": 0.0, "one_per_kind": 1 / len(plan["servers"]), "each": 1.0}[plan["images"]]
+    image = 0.0 if not images else images * settings["image_s"] / settings["speed"]
+    return float(plan["min_drain_s"] + plan["soak_s"] + plan["hold_s"] + 2 * pending + image + delete)
 
 
 def halt_story(desk: Desk) -> dict[str, Any]:

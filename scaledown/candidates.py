@@ -12,10 +12,11 @@ from datetime import datetime
 
 from portal.cloud.discovery import same_address
 from portal.cloud.types import Balancer, CloudIdentity, Condition, Node, NodeStatus, NodeType, Server
-from scaledown.types import AtLimit, Grade, Order, PlannedProbe
+from scaledown.types import AtLimit, Grade, ImageRule, Order, PlannedProbe
 
 FLOOR_DEFAULT = 2
 GUARD_SHARE_DEFAULT = 0.8
+IMAGES_KEPT_S = 14 * 86_400.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Choice:
     soak_s: float = 300.0
     hold_s: float = 0.0
     pause_between_s: float = 60.0
+    images: ImageRule = ImageRule.ONE_PER_KIND
+    images_kept_s: float = IMAGES_KEPT_S
     probe_failures_allowed: float = 0.0
     guard_share: float = GUARD_SHARE_DEFAULT
     window_start: datetime | None = None

@@ -150,9 +150,19 @@ def _dataclass_reader(kind: Any) -> Reader:
     return read
 
 
+_CAME_WITH: Mapping[str, int] = {"images": 2, "images_kept_s": 2}
+_OF_A_SERVER_CAME_WITH: Mapping[str, int] = {"image_id": 2}
+"""Fields that plans of an older format do not have: what was approved then keeps its spelling, and its digest."""
+
+
 def plan_to_plain(plan: PlanData) -> dict[str, Any]:
-    """Return a plan as it is stored and as the digest reads it."""
+    """Return a plan as it is stored and as the digest reads it, in the shape of its own format."""
     plain: dict[str, Any] = to_plain(plan)
+    servers = [*plain["servers"], *plain["remaining"]]
+    for part, came_with in ((plain, _CAME_WITH), *((one, _OF_A_SERVER_CAME_WITH) for one in servers)):
+        for name, since in came_with.items():
+            if plan.format < since:
+                del part[name]
     return plain
 
 
@@ -175,4 +185,4 @@ def digest(plan: PlanData) -> str:
 
     The field `format` is the version of the plan's shape: a new shape never has an old digest.
     """
-    return hashlib.sha256(canonical_json(plan).encode()).hexdigest()
+    return hashlib.sha256(canonical_json(plan_to_plain(plan)).encode()).hexdigest()

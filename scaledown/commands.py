@@ -22,6 +22,7 @@ from typing import Any
 
 from portal.runs.types import Command, RunStatus
 from scaledown import late, looks, wording
+from scaledown.imaging import ask_anew
 from scaledown.notice import accept_pool, as_seen
 from scaledown.progress import DeleteWay, Progress, ServerWay
 from scaledown.turn import Turn
@@ -180,6 +181,7 @@ def resume(turn: Turn, command: Command) -> Verdict:
         sighted_at=turn.now,
         preflight_due=turn.progress.preflight_due or stopped_s > FRESH_PREFLIGHT_AFTER_S,
     )
+    ask_anew(turn)
     for way in turn.progress.servers:
         way = turn.update(way, soak=None)
         if way.delete is not None and way.delete.accepted_at is None:

@@ -20,7 +20,7 @@ from capacity.probes import ProbeResult, ProbeSpec, run_probe
 from portal import egress
 from portal.cloud.connect import Credentials, cloud_for
 from portal.cloud.protocol import Cloud
-from portal.cloud.types import Balancer, Condition, Done, NodeSpec, NodeType, Server, Withheld
+from portal.cloud.types import Balancer, Condition, Done, Image, NodeSpec, NodeType, Server, Withheld
 from portal.errors import InDoubt, ProviderFailed, Refused, TryLater
 from portal.runs.types import Action, Decision, Outcome, OutcomeKind, RunStatus, RunView
 from scaledown import machine, outcomes
@@ -34,6 +34,7 @@ from scaledown.types import (
     CountSeen,
     Facts,
     Grade,
+    ImageSeen,
     Needs,
     NodeSeen,
     Observation,
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
 
 KIND = "scaledown"
 SUBJECT = "scaledown.plan"
+OF_RUN, OF_SERVER, KEEP_UNTIL = "steady_run", "steady_server", "steady_keep_until"
+"""Metadata of what a run makes at the provider: by these it is found again when an answer is lost."""
 PLANS_KEPT = 500
 READ_S = 6.0
 """The longest that one read may take. Two in a row (a server, then its volumes) fit into an observation."""
@@ -91,6 +94,8 @@ class _Look:
     probes: list[ProbeSeen] = field(default_factory=list)
     search: AddressSearch | None = None
     listed: frozenset[str] | None = None
+    images: dict[str, ImageSeen] = field(default_factory=dict)
+    our_images: frozenset[str] | None = None
     problems: list[str] = field(default_factory=list)
 
 
@@ -155,6 +160,8 @@ class ScaledownKind:
             probes=tuple(sorted(look.probes, key=lambda probe: probe.name)),
             search=look.search,
             listed=look.listed,
+            images=look.images,
+            our_images=look.our_images,
             problems=tuple(look.problems),
         )
 
@@ -178,6 +185,10 @@ class ScaledownKind:
             yield self._search(cloud, planned[needs.search], look, clock)
         if needs.listed:
             yield self._listed(cloud, look)
+        for image_id in needs.images:
+            yield self._image(cloud, view.ref, image_id, look, clock)
+        if needs.our_images:
+            yield self._our_images(cloud, view.ref, look, clock)
 
     async def _guarded(self, what: str, read: Awaitable[T], look: _Look) -> tuple[bool, T | None]:
         """Return (whether it could be read, what was read). What could not be is said in `problems`."""
@@ -285,6 +296,25 @@ class ScaledownKind:
         if could and servers is not None:
             look.listed = frozenset(server.id for server in servers)
 
+    async def _image(
+        self, cloud: Cloud, run_ref: str, image_id: str, look: _Look, clock: Callable[[], datetime]
+    ) -> None:
+        at = clock()
+        could, seen = await self._guarded(f"Image {image_id}", cloud.show_image(image_id), look)
+        if could:
+            look.images[image_id] = image_seen(image_id, seen, run_ref, at)
+
+    async def _our_images(
+        self, cloud: Cloud, run_ref: str, look: _Look, clock: Callable[[], datetime]
+    ) -> None:
+        at = clock()
+        could, found = await self._guarded("The list of images", cloud.list_images(), look)
+        if not could or found is None:
+            return
+        ours = [image for image in found if image.metadata.get(OF_RUN) == run_ref]
+        look.images |= {image.id: image_seen(image.id, image, run_ref, at) for image in ours}
+        look.our_images = frozenset(image.id for image in ours)
+
     # Deciding
 
     def decide(self, view: RunView, observation: Observation) -> Decision:
@@ -322,7 +352,7 @@ class ScaledownKind:
         "Try later" is an outcome here and no exception: the run goes on looking while it waits.
         """
         try:
-            done = await _call(self.cloud(view), action, not_after)
+            done = await _call(self.cloud(view), view.ref, action, not_after)
         except TryLater as later:
             return Outcome(OutcomeKind.TRY_LATER, later.says, later.code, detail={"after_s": later.after_s})
         if isinstance(done, Withheld):
@@ -331,7 +361,7 @@ class ScaledownKind:
         return Outcome(OutcomeKind.DONE, detail=dict(done.detail))
 
 
-async def _call(cloud: Cloud, action: Action, not_after: float) -> Done | Withheld:
+async def _call(cloud: Cloud, run_ref: str, action: Action, not_after: float) -> Done | Withheld:
     """Match a decided change to one call of the provider."""
     args = action.args
     match action.name:
@@ -354,6 +384,11 @@ async def _call(cloud: Cloud, action: Action, not_after: float) -> Done | Withhe
                 weight=args["weight"],
             )
             return await cloud.add_node(args["balancer_id"], node, not_after=not_after)
+        case "create_image":
+            name = f"{args['name']} {run_ref[:8]}"
+            metadata = {OF_RUN: run_ref, OF_SERVER: args["server_id"], KEEP_UNTIL: args["keep_until"][:10]}
+            done = await cloud.create_image(args["server_id"], name, metadata, not_after=not_after)
+            return done if isinstance(done, Withheld) else Done({**done.detail, "name": name})
         case "delete_server":
             return await cloud.delete_server(args["server_id"], not_after=not_after)
     raise ValueError(f"A scale-down has no action {action.name!r}.")
@@ -398,6 +433,15 @@ def server_seen(
         volumes=volumes,
         observed_at=at,
     )
+
+
+def image_seen(image_id: str, image: Image | None, run_ref: str, at: datetime) -> ImageSeen:
+    """Return an image of the provider as the machine sees it; None means that the provider said 404."""
+    if image is None:
+        return ImageSeen(image_id, True, "", "DELETED", None, None, at)
+    of_server = image.metadata.get(OF_SERVER) if image.metadata.get(OF_RUN) == run_ref else None
+    is_gone = image.status == "DELETED"
+    return ImageSeen(image.id, is_gone, image.name, image.status, image.progress, of_server, at)
 
 
 def _count_address(server: PlannedServer) -> str:

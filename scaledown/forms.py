@@ -13,7 +13,7 @@ from django import forms
 from django.utils import timezone
 
 from scaledown.candidates import Choice
-from scaledown.types import AtLimit, Grade, Order
+from scaledown.types import AtLimit, Grade, ImageRule, Order
 
 _PART = re.compile(r"(\d+(?:[.,]\d+)?)\s*(d|h|min|m|s)?", re.IGNORECASE)
 _UNITS = {"d": 86400.0, "h": 3600.0, "min": 60.0, "m": 60.0, "s": 1.0}
@@ -262,6 +262,16 @@ GRADES = (
 )
 
 
+IMAGES = (
+    (
+        ImageRule.ONE_PER_KIND.value,
+        "One of each kind of server: same size, made from the same image, serving in the same places.",
+    ),
+    (ImageRule.EACH.value, "One of each server. Right where they differ in what is on their disks."),
+    (ImageRule.NONE.value, "None. What is deleted cannot be undone from here."),
+)
+
+
 class SafetyForm(forms.Form):
     """Safety: when a drain is over, what happens at its limit, how long traffic is watched, the window."""
 
@@ -288,6 +298,12 @@ class SafetyForm(forms.Form):
         help_text="The server stays alive outside the pool this long: the way back takes one click. 0 s for none.",
     )
     pause_between_s = SpanField(label="Pause between two servers")
+    images = forms.ChoiceField(label="Image before delete", choices=IMAGES, widget=forms.RadioSelect)
+    images_kept_s = SpanField(
+        label="Images are kept for at least",
+        help_text="Of a running server an image is crash-consistent, not a backup. The provider bills it until somebody "
+        "deletes it; the portal does not by itself.",
+    )
     probe_failures_allowed = ShareField(
         label="Checks of the site that may fail", help_text="Of the checks in one watch time."
     )
@@ -331,6 +347,7 @@ class SafetyForm(forms.Form):
         data = dict(self.cleaned_data)
         data["at_limit"] = AtLimit(data["at_limit"])
         data["accepted_grade"] = Grade(data["accepted_grade"])
+        data["images"] = ImageRule(data["images"])
         return replace(choice, **data)
 
     @staticmethod
@@ -339,8 +356,12 @@ class SafetyForm(forms.Form):
         return {
             name: getattr(choice, name)
             for name in SafetyForm.base_fields
-            if name not in {"at_limit", "accepted_grade"}
-        } | {"at_limit": choice.at_limit.value, "accepted_grade": choice.accepted_grade.value}
+            if name not in {"at_limit", "accepted_grade", "images"}
+        } | {
+            "at_limit": choice.at_limit.value,
+            "accepted_grade": choice.accepted_grade.value,
+            "images": choice.images.value,
+        }
 
 
 class ReasonForm(forms.Form):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from scaledown.types import AtLimit, Grade, PlanData, PlannedServer
+from scaledown.types import AtLimit, Grade, ImageRule, PlanData, PlannedServer
 
 _GRADES = (Grade.MEASURED, Grade.INFERRED, Grade.TIMED)
 _LIMITS = (AtLimit.PUT_BACK, AtLimit.ASK, AtLimit.CUT)
+_IMAGES = (ImageRule.NONE, ImageRule.ONE_PER_KIND, ImageRule.EACH)
 _FREE = frozenset(
     {
         "servers",
@@ -28,6 +29,8 @@ _FREE = frozenset(
         "window_start",
         "is_unattended",
         "lifted",
+        "images",
+        "images_kept_s",
     }
 )
 
@@ -36,7 +39,8 @@ def is_less(old: PlanData, new: PlanData) -> bool:
     """Return whether an approval of `old` also covers `new`: the same, or less in every respect.
 
     Less is: fewer of the same servers in the same order, higher floor, longer drain, soak, hold or pause,
-    stronger evidence, a milder act at the drain limit, smaller tolerances, a later start inside the window.
+    stronger evidence, a milder act at the drain limit, smaller tolerances, a later start inside the window,
+    more images that are kept longer.
     """
     if old == new:
         return True
@@ -60,6 +64,8 @@ def is_less(old: PlanData, new: PlanData) -> bool:
         and _starts_no_earlier(old, new)
         and (old.is_unattended or not new.is_unattended)
         and set(new.lifted) <= set(old.lifted)
+        and _IMAGES.index(new.images) >= _IMAGES.index(old.images)
+        and (new.images_kept_s >= old.images_kept_s or old.images is ImageRule.NONE)
     )
 
 

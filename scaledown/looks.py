@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from portal.cloud.types import BalancerStatus, Condition, NodeStatus, NodeType
+from scaledown import images
 from scaledown.progress import DrainWay, Meter, NodeState, NodeWay, Progress, ServerWay
 from scaledown.types import (
     AddressSearch,
     BalancerSeen,
     Facts,
     Grade,
+    ImageRule,
     NodeSeen,
     Observation,
     PlanData,
@@ -489,6 +491,22 @@ def _verdict_refusal(way: ServerWay, now: datetime) -> Refusal | None:
     return None
 
 
+def _image_refusal(
+    plan: PlanData, way: ServerWay, progress: Progress, observation: Observation, now: datetime
+) -> Refusal | None:
+    if plan.images is ImageRule.NONE:
+        return None
+    made = images.standing_for(plan, progress, way)
+    if made is None or made.status != "ACTIVE":
+        return Refusal("no_image", f"There is no image that stands for {way.name}.", False)
+    seen = observation.images.get(made.image_id)
+    if seen is None or age_s(seen.observed_at, now) > LOOK_MAX_AGE_S:
+        return Refusal("image_unseen", f"There is no fresh look at the image {made.name}.", True)
+    if seen.is_gone or seen.status != "ACTIVE":
+        return Refusal("image_unseen", f"The image {made.name} is not to be seen.", True)
+    return None
+
+
 def may_delete(
     plan: PlanData,
     way: ServerWay,
@@ -522,6 +540,7 @@ def may_delete(
         _pool_refusal(plan, planned, way, progress, observation, now),
         _state_refusal(planned, seen, facts),
         _search_refusal(planned, observation.search, way.left_at, now),
+        _image_refusal(plan, way, progress, observation, now),
         _verdict_refusal(way, now),
     ):
         if refusal is not None:

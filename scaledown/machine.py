@@ -15,8 +15,9 @@ from datetime import datetime, timedelta
 from portal.runs.types import Command, HaltRank, RunStatus
 from scaledown import looks, wording
 from scaledown.commands import answer_commands, answer_stops, tries, vain_resumes
-from scaledown.deleting import confirming, delete_now, deleting, hold_ends
+from scaledown.deleting import confirming, deleting, hold_ends
 from scaledown.draining import draining, removing
+from scaledown.imaging import imaging, leave_hold
 from scaledown.notice import notice, samples_only
 from scaledown.preflight import PREFLIGHT_S, before_start, rehearse
 from scaledown.progress import DrainWay, Progress, ServerWay
@@ -153,11 +154,12 @@ def window_end(turn: Turn) -> bool:
     return put_backs(turn)
 
 
+IN_HAND = frozenset({Phase.IMAGING, Phase.DELETING, Phase.CONFIRMING})
+
+
 def in_hand(turn: Turn) -> bool:
     """Go on with the one server that is in hand, by its phase."""
-    way = turn.progress.in_flight or next(
-        (w for w in turn.progress.servers if w.phase in {Phase.DELETING, Phase.CONFIRMING}), None
-    )
+    way = turn.progress.in_flight or next((w for w in turn.progress.servers if w.phase in IN_HAND), None)
     if way is None:
         return False
     if way.missing_since is not None and way.phase not in {Phase.DELETING, Phase.CONFIRMING}:
@@ -169,6 +171,7 @@ PHASES: Mapping[Phase, Callable[[Turn, ServerWay], bool]] = {
     Phase.DRAINING: draining,
     Phase.REMOVING: removing,
     Phase.VERIFYING: verifying,
+    Phase.IMAGING: imaging,
     Phase.DELETING: deleting,
     Phase.CONFIRMING: confirming,
 }
@@ -191,7 +194,7 @@ def next_server(turn: Turn) -> bool:
         way = due[0]
         if way.missing_since is not None:
             return turn.wait("missing", wording.missing(way.name), limit_s=TROUBLE_S)
-        return delete_now(turn, way)
+        return leave_hold(turn, way)
     queued = [way for way in turn.progress.servers if way.phase is Phase.QUEUED]
     if queued:
         return begin(turn, queued[0])

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from scaledown import late, looks
+from scaledown import images, late, looks
 from scaledown.deleting import hold_ends
-from scaledown.progress import Progress
+from scaledown.progress import Progress, ServerWay
 from scaledown.types import Needs, People, Phase, PlanData
+
+IMAGE_EVERY_S = 4.0
+"""How often an image that is being saved is looked at."""
 
 
 def needs_of(plan: PlanData, progress: Progress, people: People, now: datetime) -> Needs:
@@ -34,6 +37,7 @@ def needs_of(plan: PlanData, progress: Progress, people: People, now: datetime) 
         server.server_id for server in (*plan.servers, *plan.remaining) if server.count_url is not None
     }
     counts |= dict.fromkeys(_due_for_load(plan, progress, now))
+    search_for = None if search is None else progress.server(search)
     return Needs(
         balancers=plan.balancer_ids,
         servers=tuple(servers),
@@ -42,6 +46,8 @@ def needs_of(plan: PlanData, progress: Progress, people: People, now: datetime) 
         probes=_probes_due(progress, now),
         search=search,
         listed=any(way.missing_since is not None for way in progress.servers),
+        images=_images_to_see(plan, progress, search_for, now),
+        our_images=_looks_for_images(plan, progress, people),
     )
 
 
@@ -82,9 +88,43 @@ def _probes_due(progress: Progress, now: datetime) -> bool:
     return looks.is_due(progress.probed_at, 0.5 if closely else 2.0, now)
 
 
+def _images_to_see(
+    plan: PlanData, progress: Progress, due: ServerWay | None, now: datetime
+) -> tuple[str, ...]:
+    """Return the images that are not ready yet, now and then, and the one on which a deletion that is due rests."""
+    found = {
+        image.image_id: None
+        for image in progress.images
+        if not image.is_lost
+        and (image.ready_at is None or image.missing_since is not None)
+        and looks.is_due(image.seen_at, IMAGE_EVERY_S, now)
+    }
+    standing = None if due is None else images.standing_for(plan, progress, due)
+    if standing is not None:
+        found[standing.image_id] = None
+    return tuple(found)
+
+
+def _looks_for_images(plan: PlanData, progress: Progress, people: People) -> bool:
+    """Whether an image of this run may be there that is not known yet: nobody asks for a second one blindly."""
+    if people.doubt is not None and people.doubt.action.name == "create_image":
+        return True
+    return any(
+        way.phase is Phase.IMAGING
+        and way.imaging is not None
+        and not way.imaging.problem
+        and (way.imaging.accepted_at is not None or way.imaging.tries > 0)
+        and images.standing_for(plan, progress, way) is None
+        for way in progress.servers
+    )
+
+
 def _to_search(plan: PlanData, progress: Progress, now: datetime) -> str | None:
     """Return the server that is to be deleted next, if any is due."""
     for way in progress.servers:
+        if way.phase is Phase.IMAGING:
+            made = images.standing_for(plan, progress, way)
+            return way.server_id if made is not None and made.status == "ACTIVE" else None
         if way.phase is Phase.DELETING and way.delete is not None:
             due = way.delete.next_try_at
             if due is None or now >= due - timedelta(seconds=1):

@@ -11,7 +11,7 @@ from datetime import datetime
 from portal.cloud.types import BalancerStatus
 from scaledown import late, looks, wording
 from scaledown.late import LATE_S
-from scaledown.progress import DeleteWay, KeptServer, Meter, NodeState, NodeWay, ServerWay
+from scaledown.progress import DeleteWay, ImageMade, KeptServer, Meter, NodeState, NodeWay, ServerWay
 from scaledown.turn import GONE_AFTER_S, Turn
 from scaledown.types import BalancerSeen, Phase
 from scaledown.wording import Words
@@ -24,6 +24,7 @@ def notice(turn: Turn) -> None:
     notice_new_nodes(turn)
     notice_load(turn)
     notice_probes(turn)
+    notice_images(turn)
     notice_landed_deletions(turn)
     notice_gone_servers(turn)
 
@@ -386,3 +387,71 @@ def notice_gone_servers(turn: Turn) -> None:
         if waited_s >= GONE_AFTER_S and listed is not None and way.server_id not in listed:
             way = turn.update(way, missing_since=None, put_back=None)
             turn.enter(way, Phase.GONE, wording.gone(way.name))
+
+
+# --- images ---------------------------------------------------------------------------------------------
+
+
+def notice_images(turn: Turn) -> None:
+    """Take in what became of the images of this run, and find again those whose answer was lost."""
+    known = {image.image_id for image in turn.progress.images}
+    for image_id in sorted((turn.observation.our_images or frozenset()) - known):
+        seen = turn.observation.images[image_id]
+        way = None if seen.server_id is None else turn.progress.server(seen.server_id)
+        if way is not None and not seen.is_gone:
+            adopt_image(turn, way, image_id, seen.name, of_stopped=False)
+            turn.note("image_found", wording.image_found(way.name, seen.name), way.server_id, image=image_id)
+    turn.change(images=tuple(_noticed_image(turn, image) for image in turn.progress.images))
+    for way in turn.progress.servers:
+        if way.imaging is None or way.phase is not Phase.IMAGING or way.imaging.problem:
+            continue
+        own = [image for image in turn.progress.images if image.server_id == way.server_id]
+        if own and own[-1].is_lost and way.imaging.accepted_at is not None:
+            problem = f"The image {own[-1].name} is {own[-1].status}."
+            turn.update(way, imaging=replace(way.imaging, problem=problem))
+
+
+def adopt_image(
+    turn: Turn,
+    way: ServerWay,
+    image_id: str,
+    name: str,
+    *,
+    of_stopped: bool,
+    keep_until: datetime | None = None,
+) -> None:
+    """Count an image among those of this run."""
+    if any(image.image_id == image_id for image in turn.progress.images):
+        return
+    keep_until = keep_until or turn.after(turn.plan.images_kept_s)
+    made = ImageMade(image_id, name, way.server_id, way.name, turn.now, keep_until, of_stopped=of_stopped)
+    turn.change(images=(*turn.progress.images, made))
+
+
+def _noticed_image(turn: Turn, image: ImageMade) -> ImageMade:
+    seen = turn.observation.images.get(image.image_id)
+    if seen is None or (image.seen_at is not None and seen.observed_at <= image.seen_at):
+        return image
+    if not seen.is_gone:
+        was_ready = image.ready_at is not None
+        image = replace(
+            image,
+            name=seen.name or image.name,
+            status=seen.status,
+            progress=seen.progress,
+            seen_at=seen.observed_at,
+            missing_since=None,
+            ready_at=image.ready_at or (seen.observed_at if seen.status == "ACTIVE" else None),
+        )
+        if image.ready_at is not None and not was_ready:
+            words = wording.image_ready(image.server_name, image.keep_until, of_stopped=image.of_stopped)
+            turn.note("image_ready", words, image.server_id, image=image.image_id)
+        return image
+    if image.is_lost:
+        return image
+    since = image.missing_since or seen.observed_at
+    # One answer that finds no image may be wrong: looks 30 s apart must agree.
+    is_gone = (seen.observed_at - since).total_seconds() >= GONE_AFTER_S
+    return replace(
+        image, missing_since=since, seen_at=seen.observed_at, status="DELETED" if is_gone else image.status
+    )

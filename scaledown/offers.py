@@ -106,7 +106,7 @@ RULES: Mapping[str, Rule] = {
         Rule(
             "put_back",
             Permission.RUN_COMMAND,
-            frozenset({Phase.DRAINING, Phase.REMOVING, Phase.VERIFYING, Phase.HELD}),
+            frozenset(phase for phase in Phase if phase.is_out_and_alive),
             when="for a server that is out of service and not yet being deleted",
         ),
         Rule(

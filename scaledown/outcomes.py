@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from portal.cloud.types import BalancerStatus
 from portal.runs.types import Action, HaltRank, Outcome, OutcomeKind
 from scaledown import commands, late, wording
-from scaledown.progress import DeleteWay, NodeState, NodeWay, Progress, ServerWay
+from scaledown.notice import adopt_image
+from scaledown.progress import DeleteWay, ImagingWay, NodeState, NodeWay, Progress, ServerWay
 from scaledown.turn import LOOK_S, LOOK_SOON_S, MachineDecision, Turn
 from scaledown.types import Facts, Observation, People, Phase, PlanData
 from scaledown.waits import MOST_TRIES, TROUBLE_S
@@ -33,7 +36,7 @@ def settle(
         turn.note("would_have", wording.rehearsed(action.says), way.server_id, **dict(outcome.detail))
         turn.look_again_s = 0.05
     elif outcome.kind is OutcomeKind.DONE:
-        _settle_done(turn, way, action)
+        _settle_done(turn, way, action, outcome)
     else:
         _settle_not_done(turn, way, action, outcome)
     return turn.result()
@@ -44,7 +47,7 @@ def _node_of(way: ServerWay, action: Action) -> NodeWay | None:
     return next((n for n in way.nodes if (n.balancer_id, n.address, n.port) == key), None)
 
 
-def _settle_done(turn: Turn, way: ServerWay, action: Action) -> None:
+def _settle_done(turn: Turn, way: ServerWay, action: Action, outcome: Outcome) -> None:
     turn.change(refusals=0, refusal_says="", busy_since=None, retry_at=None)
     turn.look_again_s = LOOK_SOON_S
     node = _node_of(way, action)
@@ -53,14 +56,43 @@ def _settle_done(turn: Turn, way: ServerWay, action: Action) -> None:
         if way.put_back is not None:
             turn.update(way, put_back=replace(way.put_back, tries=0, next_try_at=None))
         return
+    if action.name == "create_image":
+        _image_accepted(turn, way, action, outcome)
+        return
     delete = way.delete or DeleteWay()
     next_try_at = turn.after(2.0 ** max(1, delete.tries))
     accepted_at = delete.accepted_at or turn.now
     delete = replace(delete, accepted_at=accepted_at, next_try_at=next_try_at)
-    if way.phase is Phase.HELD:
+    if way.phase in {Phase.HELD, Phase.IMAGING}:
         turn.enter(way, Phase.DELETING, wording.delete_accepted(way.name), delete=delete, soak=None)
     else:
         turn.update(way, delete=delete)
+
+
+def _image_accepted(turn: Turn, way: ServerWay, action: Action, outcome: Outcome) -> None:
+    """An image was begun. Where its answer was lost a later look finds it by its metadata."""
+    asked = way.imaging or ImagingWay()
+    way = turn.update(way, imaging=replace(asked, accepted_at=turn.now, next_try_at=None))
+    image_id = outcome.detail.get("image_id")
+    if image_id is not None:
+        adopt_image(
+            turn,
+            way,
+            str(image_id),
+            str(outcome.detail.get("name", "")),
+            of_stopped=bool(action.args.get("of_stopped")),
+            keep_until=datetime.fromisoformat(str(action.args["keep_until"])),
+        )
+
+
+def _image_not_made(turn: Turn, way: ServerWay, outcome: Outcome, *, by_reading: bool) -> None:
+    asked = way.imaging or ImagingWay()
+    if outcome.kind is OutcomeKind.NOT_APPLIED and not by_reading:
+        turn.update(way, imaging=replace(asked, tries=max(0, asked.tries - 1)))
+    elif outcome.kind is OutcomeKind.TRY_LATER:
+        after_s = max(0.2, outcome.after_s if outcome.after_s is not None else LOOK_S)
+        tries = max(0, asked.tries - 1)  # surely nothing was done: it does not count as a try
+        turn.update(way, imaging=replace(asked, tries=tries, next_try_at=turn.after(after_s)))
 
 
 def _settle_not_done(turn: Turn, way: ServerWay, action: Action, outcome: Outcome) -> None:
@@ -79,6 +111,9 @@ def _settle_not_done(turn: Turn, way: ServerWay, action: Action, outcome: Outcom
             late_at=node.late_at,
             tries=node.tries if sent else max(0, node.tries - 1),
         )
+    elif action.name == "create_image":
+        _image_not_made(turn, way, outcome, by_reading=by_reading)
+        way = turn.server(way.server_id)
     elif way.delete is not None and by_reading:
         way = turn.update(way, delete=replace(way.delete, late_at=turn.now))
         words = late.stays_out(way.name, late.delete_lands_until(way, turn.now) or turn.now)
@@ -159,6 +194,8 @@ def effect(action: Action, observation: Observation) -> bool | None:
         if seen.is_gone or seen.task_state == "deleting":
             return True
         return False if seen.task_state is None else None
+    if action.name == "create_image":
+        return _shows_image(args, observation)
     if str(args["balancer_id"]) in observation.missing_balancers:
         return bool(args["state"] == NodeState.ABSENT.value)  # a balancer that is gone has no node
     balancer = observation.balancers.get(str(args["balancer_id"]))
@@ -167,3 +204,16 @@ def effect(action: Action, observation: Observation) -> bool | None:
     found = next((n for n in balancer.nodes if (n.address, n.port) == (args["address"], args["port"])), None)
     state = NodeState.ABSENT if found is None else NodeState(found.condition.value)
     return bool(state.value == args["state"])
+
+
+def _shows_image(args: Mapping[str, Any], observation: Observation) -> bool | None:
+    """Whether an image of a server that was not known before is in a complete list of this run's."""
+    if observation.our_images is None:
+        return None
+    found = observation.our_images - set(args.get("known", ()))
+    if any(observation.images[image_id].server_id == args["server_id"] for image_id in found):
+        return True
+    seen = observation.servers.get(str(args["server_id"]))
+    if seen is None or (seen.task_state or "").startswith("image_"):
+        return None  # somebody makes an image of it just now: it may be ours, and not listed yet
+    return False

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from portal.cloud.types import Balancer
 from portal.errors import Refused
 from scaledown.candidates import Candidates, Choice, Known, Member, Pool, candidates, serves
-from scaledown.types import PLAN_FORMAT, PlanData, PlannedNode, PlannedServer
+from scaledown.types import PLAN_FORMAT, ImageRule, PlanData, PlannedNode, PlannedServer
 
 KEEP_ALIVE_MARGIN_S = 5.0
 """Counters can read a false zero right after the change, and idle keep-alive sockets outlive a request."""
 DRAIN_SPARE_S = 10.0
 """Added to the shortest drain: time to count a server empty that is so at once, before anybody is asked."""
+SHORTEST_KEPT_S, LONGEST_KEPT_S = 86_400.0, 366 * 86_400.0
 SHORTEST_REASON = 10
 """Characters of a written reason; shorter ones explain nothing."""
 
@@ -171,6 +172,10 @@ def check_choice(choice: Choice) -> None:
     for name, value in (("hold", choice.hold_s), ("pause between servers", choice.pause_between_s)):
         if value < 0:
             raise Refused(f"The {name} cannot be negative.", code="duration_negative")
+    if choice.images is not ImageRule.NONE and not SHORTEST_KEPT_S <= choice.images_kept_s <= LONGEST_KEPT_S:
+        raise Refused(
+            "Images are kept for 1 day at least and 1 year at most.", code="images_kept_out_of_range"
+        )
     if not 0 <= choice.probe_failures_allowed < 1:
         raise Refused("The share of probes that may fail is from 0 to below 1.", code="share_out_of_range")
     if not 0 < choice.guard_share <= 1:
@@ -247,6 +252,8 @@ def build_plan_data(choice: Choice, pool: Pool, known: Known) -> PlanData:
         is_unattended=choice.is_unattended,
         reason=choice.reason,
         lifted=tuple(sorted(set(choice.lifted) & {member.server.id for member in gone})),
+        images=choice.images,
+        images_kept_s=0.0 if choice.images is ImageRule.NONE else choice.images_kept_s,
         remaining_reason=choice.target_reason if target < proposal.count else "",
     )
 
@@ -305,4 +312,5 @@ def _planned(member: Member, known: Known) -> PlannedServer:
         count_url=template.replace("{address}", first) if template else None,
         flavor_id=member.server.flavor_id,
         host_id=member.server.host_id,
+        image_id=member.server.image_id,
     )

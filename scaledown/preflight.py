@@ -8,6 +8,7 @@ from scaledown import looks, wording
 from scaledown.notice import accept_pool
 from scaledown.progress import NodeState, ServerWay
 from scaledown.turn import LOOK_S, Turn
+from scaledown.types import ImageRule
 from scaledown.wording import Words
 
 LOOK_AHEAD_S = 30.0
@@ -149,7 +150,7 @@ def rehearse(turn: Turn) -> bool:
     if not turn.people.is_rehearsal:
         return False
     way = turn.progress.servers[0] if turn.progress.servers else None
-    steps = [] if way is None else _rehearsal_steps(way)
+    steps = [] if way is None else _rehearsal_steps(turn, way)
     if turn.progress.rehearsed >= len(steps):
         words = Words(
             f"Rehearsal complete: {len(steps)} changes would have been sent for the first server.",
@@ -162,7 +163,7 @@ def rehearse(turn: Turn) -> bool:
     return turn.send(action, wording.rehearsed(action.says))
 
 
-def _rehearsal_steps(way: ServerWay) -> list[Action]:
+def _rehearsal_steps(turn: Turn, way: ServerWay) -> list[Action]:
     steps: list[Action] = []
     for name, verb in (("drain_node", "Drain"), ("remove_node", "Remove")):
         for node in way.nodes:
@@ -177,6 +178,12 @@ def _rehearsal_steps(way: ServerWay) -> list[Action]:
             says = f"{verb} {way.name} on {node.balancer_id}."
             what = wording.customer_change(name, way.name)
             steps.append(Action(name, way.server_id, says, args, customer_says=what))
+    if turn.plan.images is not ImageRule.NONE:
+        keep_until = turn.after(turn.plan.images_kept_s).isoformat()
+        image_args = {"server_id": way.server_id, "name": way.name, "keep_until": keep_until}
+        what = wording.customer_change("create_image", way.name)
+        says = wording.create_image(way.name).says
+        steps.append(Action("create_image", way.server_id, says, image_args, customer_says=what))
     delete_args = {"server_id": way.server_id, "name": way.name}
     what = wording.customer_change("delete_server", way.name)
     last = Action("delete_server", way.server_id, f"Delete {way.name}.", delete_args, customer_says=what)

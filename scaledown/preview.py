@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from portal.cloud.types import BalancerStatus
+from scaledown import images
 from scaledown.candidates import Candidates, Choice, Excluded, Known, Member, Pool, candidates
 from scaledown.planner import (
     SHORTEST_REASON,
@@ -20,13 +21,15 @@ from scaledown.planner import (
     share_of_ceiling,
     so_many_servers,
 )
-from scaledown.types import AtLimit, Grade, PlanData
+from scaledown.types import AtLimit, Grade, ImageRule, PlanData
 
 HOURS_A_MONTH = 730.5
 CHANGE_MIN_S, CHANGE_MAX_S = 2.0, 30.0
 """How long a load balancer takes to apply one change (provider reference, 2.2 and 7.2)."""
 DELETE_MIN_S, DELETE_MAX_S = 5.0, 900.0
 """How long a server takes to be gone after the delete (provider reference, 3.3)."""
+IMAGE_MIN_S, IMAGE_MAX_S = 60.0, 3600.0
+"""How long an image likely takes; the provider does not tell (provider reference, 3.4)."""
 LOOK_S = 2.0
 """About how often a draining server is looked at."""
 EVENT_AHEAD = timedelta(days=7)
@@ -79,6 +82,8 @@ class Preview:
     way_back: tuple[str, ...]
     server_hours_saved_per_month: float
     hold_server_hours: float
+    imaged: tuple[str, ...] = ()
+    """Names of the servers of which an image is made, if all goes as planned."""
 
     @property
     def is_blocked(self) -> bool:
@@ -107,6 +112,7 @@ def preview(plan: PlanData, choice: Choice, pool: Pool, known: Known) -> Preview
         way_back=_way_back(plan),
         server_hours_saved_per_month=round(len(plan.servers) * HOURS_A_MONTH, 1),
         hold_server_hours=round(len(plan.servers) * plan.hold_s / 3600, 2),
+        imaged=tuple(server.name for server in images.of_these(plan)),
     )
 
 
@@ -125,13 +131,17 @@ def server_time_s(plan: PlanData, nodes: int) -> tuple[float, float]:
 
 def _steps(plan: PlanData, found: Candidates) -> tuple[Step, ...]:
     steps = []
+    imaged = {server.server_id for server in images.of_these(plan)}
     for position, server in enumerate(plan.servers, start=1):
         left = serving_after_servers(found, {gone.server_id for gone in plan.servers[:position]})
         share = share_of_ceiling(plan.forecast_peak_rps, len(left), plan.ceiling_rps)
         lost = share_of_ceiling(plan.forecast_peak_rps, len(left) - most_on_one_host(left), plan.ceiling_rps)
         least, most = server_time_s(plan, len(server.nodes))
+        if server.server_id in imaged:
+            least, most = least + IMAGE_MIN_S, most + IMAGE_MAX_S
         load = None if plan.forecast_peak_rps is None else plan.forecast_peak_rps / max(1, len(left))
-        says = f"{server.name} drains, leaves the pool, is verified and deleted; {so_many_servers(len(left))} stay."
+        copied = ", an image of it is made, and it is" if server.server_id in imaged else " and"
+        says = f"{server.name} drains, leaves the pool, is verified{copied} deleted; {so_many_servers(len(left))} stay."
         if share is not None:
             says += f" At the next peak each carries {share:.0%} of the most it can."
         steps.append(
@@ -167,12 +177,28 @@ def _way_back(plan: PlanData) -> tuple[str, ...]:
         "Until a server is deleted it can be put back in service at any moment, by one command; "
         "the run does so by itself when traffic does not keep up.",
         hold,
-        "After the delete there is no way back from the portal in this version: no image is taken. "
-        "A new server has to be built by hand.",
+        _after_the_delete(plan),
     )
 
 
+def _after_the_delete(plan: PlanData) -> str:
+    imaged = [server.name for server in images.of_these(plan)]
+    if not imaged:
+        return "After the delete there is no way back from the portal: no image is taken. A new server has to be built by hand."
+    return (
+        f"After the delete a new server has to be built by hand, from an image: one of {_listed(imaged)} is made before "
+        f"{'that server' if len(imaged) == 1 else 'each of them'} is deleted, and kept for {_duration(plan.images_kept_s)} at least. "
+        "It gets another id and other addresses; how long it takes is not known before it was tried."
+    )
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
 def _duration(seconds: float) -> str:
+    if seconds >= 3 * 86_400:
+        return f"{round(seconds / 86_400, 1):g} days"
     if seconds < 120:
         return f"{round(seconds, 1):g} s"
     if seconds < 2 * 3600:
@@ -439,12 +465,42 @@ def _freeze_warnings(plan: PlanData, begins: datetime, known: Known) -> Iterable
             )
 
 
-def _server_warnings(plan: PlanData, pool: Pool) -> Iterable[Warned]:
+def _image_warnings(plan: PlanData) -> Iterable[Warned]:
+    """Say what an image is worth: taken of a running server it is no backup, and it costs while it is kept."""
+    imaged = images.of_these(plan)
+    if not imaged:
+        yield Warned(
+            "no_image",
+            "No image of the servers is taken: what is deleted cannot be undone from the portal.",
+            "Take an image of each kind of server, or make one at the provider first if anything on them is needed again.",
+        )
+        return
+    names = _listed([server.name for server in imaged])
     yield Warned(
-        "no_image",
-        "No image of the servers is taken: what is deleted cannot be undone from the portal.",
-        "Make an image at the provider first if anything on these servers is needed again.",
+        "image_no_backup",
+        f"The image of {names} is taken while the server runs: crash-consistent, not a backup.",
+        "Have what matters on these servers backed up in its own way before the scale-down.",
     )
+    yield Warned(
+        "images_cost",
+        f"The provider bills {'the image' if len(imaged) == 1 else f'{len(imaged)} images'} until somebody deletes "
+        f"{'it' if len(imaged) == 1 else 'them'}, {_duration(plan.images_kept_s)} after the run at the earliest.",
+        "The report lists them with that date. The portal deletes none by itself.",
+    )
+    if plan.images is ImageRule.ONE_PER_KIND:
+        for alike in images.kinds(plan.servers).values():
+            if len(alike) > 1:
+                yield Warned(
+                    "image_for_several",
+                    f"One image stands for {_listed([server.name for server in alike])}: they have the same size, "
+                    "were made from the same image and serve in the same places.",
+                    "Take one of each if they differ in what is on their disks.",
+                    subject=alike[0].name,
+                )
+
+
+def _server_warnings(plan: PlanData, pool: Pool) -> Iterable[Warned]:
+    yield from _image_warnings(plan)
     untold = [server.name for server in plan.servers if pool.volumes.get(server.server_id) is None]
     if untold:
         yield Warned(

@@ -142,6 +142,42 @@ class DeleteWay:
 
 
 @dataclass(frozen=True)
+class ImagingWay:
+    """How the image of one server is asked for. `problem`: why none could be made, until a person resumes."""
+
+    tries: int = 0
+    accepted_at: datetime | None = None
+    next_try_at: datetime | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class ImageMade:
+    """One image that this run made. `status` is the provider's newest word, SAVING before the first look.
+
+    `ready_at`: when it was first seen ACTIVE. `of_stopped`: the server was stopped; else it is crash-consistent.
+    """
+
+    image_id: str
+    name: str
+    server_id: str
+    server_name: str
+    made_at: datetime
+    keep_until: datetime
+    status: str = "SAVING"
+    progress: int | None = None
+    of_stopped: bool = False
+    ready_at: datetime | None = None
+    seen_at: datetime | None = None
+    missing_since: datetime | None = None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it failed or is gone: nothing can be created from it."""
+        return self.status in {"ERROR", "DELETED"}
+
+
+@dataclass(frozen=True)
 class PutBack:
     """A server on its way back into the pool. `to` is its phase when it is back."""
 
@@ -166,6 +202,7 @@ class ServerWay:
     verdict: VerdictWay | None = None
     delete: DeleteWay | None = None
     put_back: PutBack | None = None
+    imaging: ImagingWay | None = None
     left_at: datetime | None = None
     """When its last node was seen to have left the pool."""
     held_at: datetime | None = None
@@ -281,6 +318,8 @@ class Progress:
     busy_since: datetime | None = None
     retry_at: datetime | None = None
     rehearsed: int = 0
+    images: tuple[ImageMade, ...] = ()
+    """Every image that this run made, the first one first; also those that failed."""
     paused_says: str = ""
     """What a pause said, for as long as the run rests in it."""
     paused_customer_says: str = ""

@@ -97,6 +97,7 @@ def _put_back_one(turn: Turn, way: ServerWay) -> bool:
         verdict=None,
         left_at=None,
         held_at=None,
+        imaging=None,
     )
     return False
 

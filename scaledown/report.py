@@ -9,12 +9,12 @@ from statistics import quantiles
 
 from portal.audit.subjects import open_values
 from portal.runs.models import JournalEntry, Run, RunSample
-from scaledown import services
+from scaledown import images, services
 from scaledown.canonical import plan_from_plain
 from scaledown.models import Plan
 from scaledown.preview import HOURS_A_MONTH
-from scaledown.progress import ServerWay, progress_from_plain
-from scaledown.selectors import DecisionShown, Point, thin
+from scaledown.progress import Progress, ServerWay, progress_from_plain
+from scaledown.selectors import DecisionShown, ImageShown, Point, images_shown, thin
 from scaledown.types import Phase, PlanData
 from scaledown.ways_out import KINDS, WayOut, ways_out
 
@@ -125,6 +125,7 @@ class Report:
     approvals: tuple[DecisionShown, ...]
     requests_failed: RequestsFailed
     cannot_be_undone: str
+    images: tuple[ImageShown, ...]
     lessons: tuple[LessonShown, ...]
 
 
@@ -174,7 +175,8 @@ def report(run: Run, *, for_customer: bool = False) -> Report:
         halts=tuple(_halts(entries, for_customer=for_customer)),
         approvals=_approvals(whole),
         requests_failed=requests_failed(plan, outs, samples, probes),
-        cannot_be_undone=_cannot_be_undone(retired),
+        cannot_be_undone=_cannot_be_undone(plan, progress, retired),
+        images=images_shown(progress, for_customer=for_customer),
         lessons=tuple(
             LessonShown(str(row.ref), row.text, str(row.written_by), row.written_at)
             for row in whole.lessons.select_related("written_by")
@@ -359,8 +361,20 @@ def _checks(count: int) -> str:
     return "1 check of the site was" if count == 1 else f"{count} checks of the site were"
 
 
-def _cannot_be_undone(retired: Sequence[ServerWay]) -> str:
+def _cannot_be_undone(plan: PlanData, progress: Progress, retired: Sequence[ServerWay]) -> str:
     if not retired:
         return "Nothing was deleted."
-    names = ", ".join(way.name for way in retired)
-    return f"{names} deleted, no image taken: from the portal that cannot be undone."
+    bare: list[str] = []
+    with_image: list[str] = []
+    for way in retired:
+        made = images.standing_for(plan, progress, way)
+        (bare if made is None or made.status != "ACTIVE" else with_image).append(way.name)
+    says = []
+    if with_image:
+        says.append(
+            f"{', '.join(with_image)} deleted, with an image: a new server can be built from it by hand, with another id "
+            "and other addresses."
+        )
+    if bare:
+        says.append(f"{', '.join(bare)} deleted, no image taken: from the portal that cannot be undone.")
+    return " ".join(says)

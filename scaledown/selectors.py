@@ -27,7 +27,7 @@ from portal.audit.subjects import open_values
 from portal.runs.journal import database_now
 from portal.runs.models import Intent, JournalEntry, Run, RunCommand, RunSample, Standstill
 from portal.runs.types import RunStatus
-from scaledown import services, someone
+from scaledown import services, someone, wording
 from scaledown.candidates import Choice
 from scaledown.canonical import from_plain, plan_from_plain
 from scaledown.commands import RESTING
@@ -323,6 +323,44 @@ class ServingShown:
 
 
 @dataclass(frozen=True)
+class ImageShown:
+    """One image that the run made. `status` is the provider's newest word, `says` the same in the viewer's words.
+
+    `delete_on` is the day until which it is kept at least; the portal deletes none by itself.
+    """
+
+    image_id: str
+    name: str
+    server_id: str
+    server_name: str
+    status: str
+    is_usable: bool
+    made_at: datetime
+    delete_on: datetime
+    says: str
+
+
+def images_shown(progress: Progress, *, for_customer: bool) -> tuple[ImageShown, ...]:
+    """Return the images of a run, the first one first."""
+    return tuple(
+        ImageShown(
+            image.image_id,
+            image.name,
+            image.server_id,
+            image.server_name,
+            image.status,
+            image.status == "ACTIVE",
+            image.made_at,
+            image.keep_until,
+            _words(
+                *wording.image_stands(image.status, of_stopped=image.of_stopped), for_customer=for_customer
+            ),
+        )
+        for image in progress.images
+    )
+
+
+@dataclass(frozen=True)
 class JournalShown:
     """One line of the journal in the viewer's words."""
 
@@ -406,6 +444,7 @@ class LiveRun:
     is_overdue: bool
     cannot_go_on: str = ""
     """Why a run that rests is not offered to go on, to a viewer who could resume it; "" otherwise."""
+    images: tuple[ImageShown, ...] = ()
     cannot_take_charge: str = ""
     """Why nobody can take charge now, for the run would go on by it; "" otherwise."""
 
@@ -519,6 +558,7 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
         journal=tuple(journal_shown(entry, for_customer=customer) for entry in tail),
         seq=whole.seq,
         is_overdue=_is_overdue(whole, now),
+        images=images_shown(progress, for_customer=customer),
         cannot_go_on=_cannot_go_on(situation, now_offers, granted),
         cannot_take_charge=someone.holding(whole, now) if services.waits_for_charge(whole) else "",
     )
@@ -632,6 +672,8 @@ def _left_from(way: ServerWay) -> str:
         return ""
     if way.phase is Phase.RESTORED and way.back_from is not None:
         return way.back_from.value  # the way itself forgets how it went out: the next time begins anew
+    if way.imaging is not None:
+        return Phase.IMAGING.value
     if way.held_at is not None:
         return Phase.HELD.value
     if way.left_at is not None:

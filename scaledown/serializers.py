@@ -22,7 +22,7 @@ from scaledown.models import Plan, PlanStatus, ProtectedServer, ScaleUpEntry, Sc
 from scaledown.preview import Preview
 from scaledown.report import LessonShown, Report
 from scaledown.selectors import LiveRun, PlanPage, is_customer, status_now
-from scaledown.types import AtLimit, Grade, Order
+from scaledown.types import AtLimit, Grade, ImageRule, Order
 
 _made: dict[type, type[serializers.Serializer[Any]]] = {}
 # Inside matters that a caller of the API has no use for.
@@ -152,6 +152,12 @@ class ChoiceIn(serializers.Serializer[Any]):
     soak_s = serializers.FloatField(min_value=1, max_value=86_400, required=False)
     hold_s = serializers.FloatField(min_value=0, max_value=14 * 86_400, required=False)
     pause_between_s = serializers.FloatField(min_value=0, max_value=86_400, required=False)
+    images = serializers.ChoiceField(
+        choices=[one.value for one in ImageRule],
+        required=False,
+        help_text="Of which servers an image is made before they are deleted.",
+    )
+    images_kept_s = serializers.FloatField(min_value=86_400, max_value=366 * 86_400, required=False)
     probe_failures_allowed = serializers.FloatField(min_value=0, max_value=0.99, required=False)
     guard_share = serializers.FloatField(min_value=0.01, max_value=1, required=False)
     window_start = serializers.DateTimeField(required=False, allow_null=True)
@@ -174,7 +180,12 @@ class ChoiceChangeIn(ChoiceIn):
 def choice_from(data: Mapping[str, Any], base: Choice | None = None) -> Choice:
     """Return the choice of checked input over `base` (or the defaults)."""
     values = dict(data)
-    for name, kind in (("order", Order), ("at_limit", AtLimit), ("accepted_grade", Grade)):
+    for name, kind in (
+        ("order", Order),
+        ("at_limit", AtLimit),
+        ("accepted_grade", Grade),
+        ("images", ImageRule),
+    ):
         if name in values:
             values[name] = kind(values[name])
     for name in ("balancer_ids", "lifted"):

@@ -131,7 +131,7 @@ def _is_newer(point: Point, count: CountShown) -> bool:
     return count.connections is not None and count.at is not None and point.at > count.at
 
 
-_IN_FLIGHT = frozenset({"draining", "removing", "verifying", "deleting", "confirming"})
+_IN_FLIGHT = frozenset({"draining", "removing", "verifying", "imaging", "deleting", "confirming"})
 _OUT = _IN_FLIGHT | {"held"}
 
 
@@ -147,7 +147,9 @@ def _lane_says(live: LiveRun, lane: Lane) -> str:
     return "" if live.halt is not None and lane.says == live.halt.says else f"Before the stop: {lane.says}"
 
 
-def lane_shown(live: LiveRun, lane: Lane, zone: tzinfo, *, customer: bool, with_hold: bool) -> LaneShown:
+def lane_shown(
+    live: LiveRun, lane: Lane, zone: tzinfo, *, customer: bool, with_hold: bool, with_image: bool = False
+) -> LaneShown:
     """Return one server's lane. Its commands are posted with the server's id."""
     count = lane.count
     sentence = _lane_says(live, lane)
@@ -174,6 +176,7 @@ def lane_shown(live: LiveRun, lane: Lane, zone: tzinfo, *, customer: bool, with_
         sentence=sentence,
         since=lane.since,
         with_hold=with_hold,
+        with_image=with_image,
         commands=tuple(button(live, offer, customer=customer) for offer in lane.offers),
     )
 

@@ -14,7 +14,8 @@ from enum import StrEnum
 from portal.cloud.types import BalancerStatus, Condition, NodeStatus, NodeType
 from portal.runs.types import Command, Doubt, Halt, RunStatus
 
-PLAN_FORMAT = 1
+PLAN_FORMAT = 2
+"""Rises with each new field; which field came with which stands in `canonical.py`."""
 
 
 class Phase(StrEnum):
@@ -25,6 +26,7 @@ class Phase(StrEnum):
     REMOVING = "removing"
     VERIFYING = "verifying"
     HELD = "held"
+    IMAGING = "imaging"
     DELETING = "deleting"
     CONFIRMING = "confirming"
     RETIRED = "retired"
@@ -40,7 +42,7 @@ class Phase(StrEnum):
     @property
     def is_out_and_alive(self) -> bool:
         """Can still be put back by one quick action."""
-        return self in {Phase.DRAINING, Phase.REMOVING, Phase.VERIFYING, Phase.HELD}
+        return self in {Phase.DRAINING, Phase.REMOVING, Phase.VERIFYING, Phase.HELD, Phase.IMAGING}
 
     @property
     def is_final(self) -> bool:
@@ -61,6 +63,14 @@ class AtLimit(StrEnum):
     ASK = "ask"
     PUT_BACK = "put_back"
     CUT = "cut"
+
+
+class ImageRule(StrEnum):
+    """Of which servers an image is made before they are deleted."""
+
+    NONE = "none"
+    ONE_PER_KIND = "one_per_kind"
+    EACH = "each"
 
 
 class Grade(StrEnum):
@@ -106,6 +116,8 @@ class PlannedServer:
     count_url: str | None = None
     flavor_id: str | None = None
     host_id: str | None = None
+    image_id: str | None = None
+    """From which image it was made; None where the provider does not tell."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +185,9 @@ class PlanData:
     """Server ids whose block (existed before the event) both sides lift by approving this plan."""
     remaining_reason: str = ""
     """Why a person chose fewer servers than proposed; empty where they did not."""
+    images: ImageRule = ImageRule.NONE
+    images_kept_s: float = 0.0
+    """How long after it was made an image is kept at least; 0 where none is made."""
 
 
 @dataclass(frozen=True)
@@ -246,6 +261,19 @@ class ProbeSeen:
 
 
 @dataclass(frozen=True)
+class ImageSeen:
+    """One image. `server_id` and whether it is this run's are as its metadata says; `is_gone`: 404 or DELETED."""
+
+    image_id: str
+    is_gone: bool
+    name: str
+    status: str
+    progress: int | None
+    server_id: str | None
+    observed_at: datetime
+
+
+@dataclass(frozen=True)
 class AddressSearch:
     """A search over every balancer that the credentials see for every address of a server (invariant 1)."""
 
@@ -271,6 +299,10 @@ class Observation:
     search: AddressSearch | None = None
     listed: frozenset[str] | None = None
     """Ids of a complete list of all servers; None where the list was not asked for or not complete."""
+    images: Mapping[str, ImageSeen] = field(default_factory=dict)
+    """Images that were looked at, by id."""
+    our_images: frozenset[str] | None = None
+    """Ids in a complete list of all images whose metadata names this run; None where there is no such list."""
     problems: tuple[str, ...] = ()
 
 
@@ -316,3 +348,7 @@ class Needs:
     search: str | None = None
     """The server whose addresses are searched in every balancer, and whose volumes are read."""
     listed: bool = False
+    images: tuple[str, ...] = ()
+    """Ids of images to look at."""
+    our_images: bool = False
+    """Whether the list of all images is read for those of this run."""

@@ -51,6 +51,7 @@ def customer_change(action: str, name: str) -> str:
         "enable_node": f"{name} serves again",
         "add_node": f"{name} serves again",
         "delete_server": f"{name} is deleted",
+        "create_image": f"a copy of {name} is made",
     }[action]
 
 
@@ -463,6 +464,77 @@ def confirming(name: str) -> Words:
     return Words(
         f"{name} is gone at the provider; looking once at nodes and probes.",
         f"{name} is deleted; a last check.",
+    )
+
+
+# --- images ---------------------------------------------------------------------------------------------
+
+
+def imaging_begins(name: str) -> Words:
+    return Words(
+        f"{name} gets an image before it is deleted.", f"We make a copy of {name} before it is deleted."
+    )
+
+
+def create_image(name: str) -> Words:
+    return Words(f"Make an image of {name}.", f"We make a copy of {name} before it is deleted.")
+
+
+def image_waits(name: str, why: str) -> Words:
+    return Words(
+        f"The image of {name} is not made yet. {why}".strip(), f"We make a copy of {name} in a moment."
+    )
+
+
+def image_looked_for(name: str) -> Words:
+    return Words(
+        f"The image of {name} was accepted; it is looked for by its metadata.",
+        f"A copy of {name} is being made. Nothing for you to do.",
+    )
+
+
+def image_found(name: str, image: str) -> Words:
+    return Words(
+        f"The image {image} of {name} was found by its metadata.", f"A copy of {name} is being made."
+    )
+
+
+def image_saving(name: str, of_server: str, since_s: float, progress: int | None) -> Words:
+    share = "" if progress is None else f", {progress} %"
+    whose = f"the image of {of_server}, one of its kind," if of_server != name else "its image"
+    return Words(
+        f"{name} waits until {whose} is ready: saving for {seconds(since_s)}{share}.",
+        f"A copy of {name} is being made{share}. It is not deleted before that is ready.",
+    )
+
+
+def image_ready(name: str, keep_until: datetime, *, of_stopped: bool) -> Words:
+    kind = (
+        "taken while it was stopped" if of_stopped else "taken while it ran: crash-consistent, not a backup"
+    )
+    return Words(
+        f"The image of {name} is ready ({kind}). Delete it on {keep_until:%d %b %Y}: the portal does not by itself.",
+        f"A copy of {name} is ready. It is kept until {keep_until:%d %B %Y} at least. It is no backup.",
+    )
+
+
+def image_stands(status: str, *, of_stopped: bool) -> Words:
+    """What an image is good for, where images are listed."""
+    if status == "ACTIVE":
+        kind = "Taken while the server was stopped." if of_stopped else "Crash-consistent, not a backup."
+        return Words(kind, "The server as it was at that moment, not a backup.")
+    if status == "SAVING":
+        return Words("Being saved.", "Being made.")
+    if status == "DELETED":
+        return Words("Gone at the provider.", "No longer there.")
+    return Words("Failed: nothing can be created from it.", "Could not be made.")
+
+
+def image_failed(name: str, why: str) -> Words:
+    return Words(
+        f"{name} is not deleted: no image of it was made. {why} It is out of the pool and can be put back; "
+        "resume to ask for an image again.",
+        f"Paused for safety: no copy of {name} could be made, so it is not deleted. Your site is not affected.",
     )
 
 

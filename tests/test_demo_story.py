@@ -64,9 +64,11 @@ def test_the_demo_fails_when_the_halt_did_not_keep_everybody_safe(name, value):
 
 
 def test_the_unavoidable_waits_are_the_plans_own_and_the_providers():
-    plan = {"min_drain_s": 7.0, "soak_s": 6.0, "hold_s": 0.0}
-    settings = {"pending_update_s": [0.5, 1.5], "delete_s": 30.0, "speed": 10.0}
+    plan = {"min_drain_s": 7.0, "soak_s": 6.0, "hold_s": 0.0, "images": "none", "servers": [{}, {}, {}]}
+    settings = {"pending_update_s": [0.5, 1.5], "delete_s": 30.0, "speed": 10.0, "image_s": 180.0}
     assert unavoidable_s(plan, settings) == 7 + 6 + 2 * 1.0 + 3
+    assert unavoidable_s({**plan, "images": "one_per_kind"}, settings) == 18 + 18 / 3
+    assert unavoidable_s({**plan, "images": "each"}, settings) == 18 + 18
 
 
 @pytest.mark.parametrize(

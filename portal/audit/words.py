@@ -171,6 +171,8 @@ FIELDS = {
     "floor": "never fewer than",
     "guard_share": "turns back at",
     "hold_s": "hold before delete",
+    "images": "image before delete",
+    "images_kept_s": "images are kept for",
     "inputs": "what was chosen",
     "is_active": "may log in",
     "is_unattended": "may run with nobody in charge",

@@ -153,7 +153,9 @@ class ServerOperations(Core):
         )
         made.status, made.task_state = "BUILD", "spawning"
         became = "ERROR" if "build_error" in self._inside else "ACTIVE"
-        self._schedule(self.now + self.settings.build_s / self.settings.speed, "built", made.server_id, became)
+        self._schedule(
+            self.now + self.settings.build_s / self.settings.speed, "built", made.server_id, became
+        )
         self._truth.note(self.now, "accepted: server create", self._by, server_id=made.server_id)
         body = self._brief_server(made, base_url)
         del body["name"]
@@ -345,9 +347,7 @@ class ServerOperations(Core):
         size = min(LIST_LIMIT if limit is None else limit, LIST_LIMIT)
         page = found[:size]
         body: Json = {
-            "images": [
-                self._image_body(i) if detail else {"id": i.image_id, "name": i.name} for i in page
-            ]
+            "images": [self._image_body(i) if detail else {"id": i.image_id, "name": i.name} for i in page]
         }
         if limit is not None and page and len(page) == size:
             path = "images/detail" if detail else "images"

@@ -128,9 +128,7 @@ def desk(world: World) -> None:
     world.build_node(legacy, "10.190.7.7", 80, created_t=LONG_AGO_T)
     first = next(s for s in world.servers.values() if s.name == "shop-01")
     first.volumes.append("9c8e5d3a-3a0f-4b5e-9a55-52bb1e1d5a01")
-    world.build_server(
-        "worker-01", TENANT, created_t=LONG_AGO_T, flavor="compute1-4", image=BASE_IMAGE
-    )
+    world.build_server("worker-01", TENANT, created_t=LONG_AGO_T, flavor="compute1-4", image=BASE_IMAGE)
     shop.timeout = 2
     world.add_user(User(SECOND_USERNAME, SECOND_PASSWORD, SECOND_API_KEY, SECOND_TENANT, "20042"))
     _pool(world, "front", "front", old=3, extra=2, tenant=SECOND_TENANT, **slow_drain)
@@ -207,5 +205,11 @@ def _server(
     world: World, name: str, tenant: str, created_t: float, metadata: dict[str, str], host: int
 ) -> Server:
     return world.build_server(
-        name, tenant, created_t=created_t, metadata=metadata, host=host, capacity_rps=CAPACITY_RPS, image=BASE_IMAGE
+        name,
+        tenant,
+        created_t=created_t,
+        metadata=metadata,
+        host=host,
+        capacity_rps=CAPACITY_RPS,
+        image=BASE_IMAGE,
     )

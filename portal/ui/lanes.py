@@ -15,6 +15,7 @@ WAY: tuple[tuple[str, str], ...] = (
     ("removing", "remove"),
     ("verifying", "verify"),
     ("held", "hold"),
+    ("imaging", "image"),
     ("deleting", "delete"),
     ("confirming", "confirm"),
     ("retired", "retired"),
@@ -47,6 +48,7 @@ class Lane:
     sentence: str = ""
     since: datetime | None = None
     with_hold: bool = True
+    with_image: bool = False
     commands: Sequence[dict[str, Any]] = field(default=())
 
     @property
@@ -72,14 +74,16 @@ class Lane:
             left_at=self.left_at,
             halted=self.halted,
             with_hold=self.with_hold,
+            with_image=self.with_image,
         )
 
 
 def steps_of(
-    phase: str, *, left_at: str = "", halted: bool = False, with_hold: bool = True
+    phase: str, *, left_at: str = "", halted: bool = False, with_hold: bool = True, with_image: bool = False
 ) -> list[PhaseStep]:
     """Return the stations of one server's way for its phase; a side exit stops at `left_at`."""
-    way = [step for step in WAY if with_hold or step[0] != "held"]
+    is_shown = {"held": with_hold, "imaging": with_image or "imaging" in (phase, left_at)}
+    way = [step for step in WAY if is_shown.get(step[0], True)]
     keys = [key for key, _ in way]
     if phase == "retired":
         return [PhaseStep(key, label, "done") for key, label in way]

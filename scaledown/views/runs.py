@@ -63,7 +63,10 @@ def run_context(live: LiveRun, *, customer: bool, zone: ZoneInfo, server: str) -
         + ([shown.refused_resume(live, customer=customer)] if live.cannot_go_on else []),
         "halt_words": live.halt.says.removeprefix("Paused for safety:").strip() if live.halt else "",
         "lanes": [
-            shown.lane_shown(live, lane, zone, customer=customer, with_hold=has_hold) for lane in live.lanes
+            shown.lane_shown(
+                live, lane, zone, customer=customer, with_hold=has_hold, with_image=bool(live.images)
+            )
+            for lane in live.lanes
         ],
         "nodes": shown.load_nodes(live, customer=customer),
         "drains": shown.drains(live, zone),

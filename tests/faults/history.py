@@ -61,11 +61,21 @@ class ServerTruth:
 
 
 @dataclass(frozen=True)
+class ImageTruth:
+    """One image that a run made: of which server, by its metadata, and whether it can be used."""
+
+    image: str
+    server: str | None
+    status: str
+
+
+@dataclass(frozen=True)
 class Scene:
     """The whole world at one moment."""
 
     balancers: Mapping[int, BalancerTruth]
     servers: Mapping[str, ServerTruth]
+    images: tuple[ImageTruth, ...] = ()
 
 
 # --- what happens ---------------------------------------------------------------------------------------
@@ -109,12 +119,14 @@ class Sent:
     @property
     def key(self) -> str:
         """What is read to know what became of it."""
+        if self.name == "image":
+            return "images"
         return f"server:{self.server}" if self.lb_id is None else f"lb:{self.lb_id}"
 
 
 @dataclass(frozen=True)
 class Looked:
-    """The provider answered a read of `key` (lb:, server:, volumes:, search:). `tells` where it shows effects."""
+    """The provider answered a read of `key` (lb:, server:, volumes:, search:, images). `tells` where it shows effects."""
 
     t: float
     key: str

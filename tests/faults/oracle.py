@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import pairwise
 
-from scaledown.types import AtLimit, Grade, PlannedServer
+from scaledown.types import AtLimit, Grade, ImageRule, PlannedServer
 from tests.faults.history import (
     Answered,
     Asked,
@@ -50,6 +50,7 @@ MONITOR_S = 3.2
 """How long a health monitor of these worlds shows a server that went down as serving."""
 _DOWN = {"kill_server", "stop_server", "delete_server"}
 BOUNDED_WAITS = {"floor", "load_too_high", "probes", "preflight", "answer", "server_busy", "balancer_error"}
+BOUNDED_WAITS |= {"image", "image_look", "image_server"}
 """Waits that end in a halt later than a schedule lasts."""
 
 Rule = Callable[[Story], Iterator[str]]
@@ -334,6 +335,51 @@ def says_back_only_of_what_is_back(story: Story) -> Iterator[str]:
                 yield f"{planned.name} is said to be back and is not in service on {lb_id}"
 
 
+def _alike(story: Story, server: str) -> set[str]:
+    """Return the servers of the plan that are made like this one: same size, same image, same places."""
+
+    def made(planned: PlannedServer) -> tuple[object, ...]:
+        places = frozenset((node.balancer_id, node.port) for node in planned.nodes)
+        known = planned.flavor_id is not None and planned.image_id is not None
+        return (planned.flavor_id, planned.image_id, places) if known else (planned.server_id,)
+
+    mine = next((made(s) for s in story.plan.servers if s.server_id == server), None)
+    return {s.server_id for s in story.plan.servers if made(s) == mine}
+
+
+def deletes_only_with_the_image_that_was_asked_for(story: Story) -> Iterator[str]:
+    """Where the plan asks for images, none is deleted before an ACTIVE one of it, or of its kind, is there."""
+    if story.plan.images is ImageRule.NONE:
+        return
+    for place, sent in story.sends():
+        if sent.name != "delete":
+            continue
+        may_stand = {sent.server}
+        if story.plan.images is ImageRule.ONE_PER_KIND:
+            may_stand = _alike(story, sent.server)
+        asked = [s.server for s in story.every(Sent, 0, place, name="image")]
+        good = {image.server for image in sent.scene.images if image.status == "ACTIVE"}
+        if not good & may_stand & set(asked):
+            yield f"{sent.server} is deleted without the image that the plan asks for"
+
+
+def asks_for_no_second_image_blindly(story: Story) -> Iterator[str]:
+    """An image of the same server is asked for again only after a look at all images."""
+    sends = [(place, sent) for place, sent in story.sends() if sent.name == "image"]
+    for server in {sent.server for _, sent in sends}:
+        mine = [place for place, sent in sends if sent.server == server]
+        for first, second in pairwise(mine):
+            looked = story.every(Looked, first, second, key="images")
+            answered = story.every(Wrote, first, second, kind="outcome", outcome="try_later")
+            answered += story.every(Wrote, first, second, kind="outcome", outcome="refused")
+            answered += story.every(Wrote, first, second, kind="server_restored", subject=server)
+            answered += story.every(
+                Answered, first, second, accepted=True
+            )  # a person resumed after a failed one
+            if not looked and not answered:
+                yield f"an image of {server} is asked for again without a look at the images"
+
+
 # --- invariant 2: floor and load --------------------------------------------------------------------------
 
 
@@ -428,6 +474,8 @@ def rests_on_fresh_looks(story: Story) -> Iterator[str]:
         if sent.is_put_back or planned is None:
             continue
         keys = [f"lb:{lb_id}" for lb_id in _balancers_of(planned)]
+        if sent.name == "image":
+            keys = [f"server:{sent.server}"]
         if sent.name == "delete":
             keys = [*(f"lb:{lb_id}" for lb_id in story.plan.balancer_ids), f"server:{sent.server}"]
         for key in keys:
@@ -816,6 +864,8 @@ RULES: tuple[Rule, ...] = (
     deletes_only_what_nothing_protects,
     removes_only_what_is_drained,
     deletes_only_after_watching_the_pool,
+    deletes_only_with_the_image_that_was_asked_for,
+    asks_for_no_second_image_blindly,
     says_gone_only_of_what_is_gone,
     says_back_only_of_what_is_back,
     keeps_the_floor,

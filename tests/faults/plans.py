@@ -8,6 +8,7 @@ from datetime import UTC
 from portal.cloud import rackspace_answers as answers
 from portal.cloud.types import NodeType
 from scaledown.types import (
+    PLAN_FORMAT,
     AtLimit,
     Grade,
     Order,
@@ -34,6 +35,8 @@ def planned_server(world, server, balancer_ids):
         tuple(sorted(server.addresses)),
         nodes,
         count_url=f"http://status.test/{server.private_ip}",
+        flavor_id=server.flavor,
+        image_id=server.image or None,
     )
 
 
@@ -57,7 +60,7 @@ def plan_for(world, *, out=3, window=None, **changes) -> PlanData:
     )
     start, end = (None if t is None else world.time_at(t).astimezone(UTC) for t in window or (None, None))
     plan = PlanData(
-        format=1,
+        format=PLAN_FORMAT,
         account_ref="account",
         connection_ref="connection",
         provider="rackspace",
@@ -94,6 +97,7 @@ def plan_for(world, *, out=3, window=None, **changes) -> PlanData:
         is_unattended=False,
         reason="",
         strays=strays,
+        images_kept_s=86_400.0,
     )
     plan = replace(plan, **changes)
     if plan.count_kind is None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
-from scaledown.types import AtLimit, Grade
+from scaledown.types import AtLimit, Grade, ImageRule
 from tests.faults.simulation import Event
 
 T = TypeVar("T")
@@ -68,6 +68,20 @@ FAULTS = [
     ("status.read false_zero", 2, None),
     ("status.read status_down", 4, None),
     ("status.read stale", 2, None),
+    ("server.action timeout_after", 1, None),
+    ("server.action timeout_before", 1, None),
+    ("server.action reset_before", 1, None),
+    ("server.action truncated", 1, None),
+    ("server.action late", 1, 30.0),
+    ("server.action server_error", 1, None),
+    ("server.action over_limit", 2, 3.0),
+    ("server.action locked", 1, None),
+    ("server.action image_error", 1, None),
+    ("server.action slow", 1, 40.0),
+    ("image.show server_error", 3, None),
+    ("image.show server_error", 1, None, 404),
+    ("image.list server_error", 3, None),
+    ("image.list empty_list", 2, None),
     ("* delay", 5, 3.0),
     ("* server_error", 3, None),
     ("* reset_after", 2, None),
@@ -143,6 +157,7 @@ MOMENTS = [
     "removing",
     "verifying",
     "held",
+    "imaging",
     "deleting",
     "confirming",
     "retired",
@@ -268,6 +283,7 @@ def make_case(pick: Pick, events: Sequence[Event]) -> Case:
         **pick.of(SHAPES),
         "floor": pick.of([2, 2, 3]),
         "hold_s": pick.of([0.0, 0.0, 20.0, 70.0]),
+        "images": pick.of([ImageRule.NONE, ImageRule.NONE, ImageRule.ONE_PER_KIND, ImageRule.EACH]),
         "pause_between_s": pick.of([0.0, 0.0, 5.0]),
         "is_unattended": pick.of([False, False, True]),
         "window": pick.of(WINDOWS),

@@ -28,7 +28,7 @@ from portal.simulator.errors import AnswerLost, ProviderError
 from portal.simulator.hands import Hands
 from portal.simulator.world import World
 from scaledown.canonical import plan_to_plain
-from scaledown.driver import KIND, ScaledownKind
+from scaledown.driver import KIND, OF_SERVER, ScaledownKind
 from scaledown.progress import new_progress, progress_from_plain, progress_to_plain
 from tests.faults import history
 from tests.faults.oracle import BOUNDED_WAITS, NAMED_WAITS, judge
@@ -45,6 +45,9 @@ QUIET_S = 110.0
 """A run that is stopped, has nothing to come and wrote nothing for this long has come to a rest."""
 AFTERWARDS_S = 120.0
 """How long the world goes on after the end of a run: what was sent before may still land."""
+
+OF_A_SERVER = frozenset({"delete", "image"})
+"""Changes that are about a server itself, not about its node."""
 
 _sleep = asyncio.sleep
 _worker_number: contextvars.ContextVar[int] = contextvars.ContextVar("worker_number", default=-1)
@@ -171,6 +174,11 @@ class Recorder:
         return history.Scene(
             {lb_id: self.balancer(lb_id) for lb_id in self.world.balancers},
             {server_id: self.server(server_id) for server_id in self.world.servers},
+            tuple(
+                history.ImageTruth(image.image_id, image.metadata.get(OF_SERVER), image.status)
+                for image in self.world.images.values()
+                if image.deleted_t is None
+            ),
         )
 
     # What the client tells
@@ -183,6 +191,9 @@ class Recorder:
     def looked_at_server(self, what, server_id, found) -> None:
         truth = self.server(server_id)
         self.add(history.Looked, f"{what}:{server_id}", True, server=truth if found else None)
+
+    def looked_at_images(self, found) -> None:
+        self.add(history.Looked, "images")
 
     def searched(self, address) -> None:
         held = tuple(
@@ -199,7 +210,7 @@ class Recorder:
     def sent(self, name, target, token) -> None:
         intent = self.run.open_intent
         is_ours = intent is not None and intent.sent_at is not None and intent.token == token
-        lb_id = None if name == "delete" else int(target[0])
+        lb_id = None if name in OF_A_SERVER else int(target[0])
         self.add(
             history.Sent,
             self.clock.now(),
@@ -213,7 +224,7 @@ class Recorder:
         )
 
     def _server_of(self, name, target) -> str:
-        if name == "delete":
+        if name in OF_A_SERVER:
             return target[0]
         if name == "add":
             return self.owner.get(target[1], target[1])

@@ -13,8 +13,8 @@ import pytest
 from portal.runs.engine import Engine
 from portal.runs.store_memory import MemoryStore
 from portal.runs.types import Checked
-from scaledown import deleting, draining, looks, machine
-from scaledown.types import Phase
+from scaledown import deleting, draining, images, imaging, looks, machine
+from scaledown.types import ImageRule, Phase
 from tests.faults import oracle
 from tests.faults.simulation import Event, simulate
 
@@ -81,6 +81,11 @@ NOT_FOUND = when("deleting", Event(0.0, "fault", "server.show server_error", (1,
 MORE_TRAFFIC = [Event(0.0, "demand", "", (2.6,))]
 LONG_HOLD = {"hold_s": 70.0, "out": 1}
 
+IMAGES = {"images": ImageRule.EACH}
+BAD_IMAGE = [Event(0.0, "fault", "server.action image_error", (1, None))]
+
+LOST_IMAGE = [Event(0.0, "fault", "server.action timeout_after", (1, None))]
+
 SCHEDULES = [
     (DEATHS, {}),
     (FREEZES, {}),
@@ -93,6 +98,8 @@ SCHEDULES = [
     (NOT_FOUND, {}),
     (MORE_TRAFFIC, {}),
     ([], {"plan": LONG_HOLD}),
+    (BAD_IMAGE, {"plan": IMAGES}),
+    (LOST_IMAGE, {"plan": IMAGES}),
 ]
 
 
@@ -177,6 +184,23 @@ def test_without_a_second_look_a_server_that_lives_is_called_retired(monkeypatch
     monkeypatch.setattr(deleting, "was_gone_before", lambda delete, seen: True)
     monkeypatch.setattr(deleting, "confirming", hasty)
     assert broken_by(NOT_FOUND, oracle.says_gone_only_of_what_is_gone)
+
+
+def test_without_the_look_for_the_image_a_server_is_deleted_without_it(monkeypatch):
+    def trusting(plan, progress, way):
+        begun = [image for image in progress.images if image.server_id == way.server_id]
+        return replace(begun[0], status="ACTIVE") if begun else None
+
+    monkeypatch.setattr(looks, "_image_refusal", lambda *_: None)
+    monkeypatch.setattr(images, "standing_for", trusting)
+    assert broken_by(BAD_IMAGE, oracle.deletes_only_with_the_image_that_was_asked_for, plan=IMAGES)
+
+
+def test_without_the_in_doubt_rule_a_second_image_is_asked_for_blindly(monkeypatch):
+    monkeypatch.setattr("scaledown.needs._looks_for_images", lambda *_: False)
+    monkeypatch.setattr(imaging, "_asks_blindly", lambda turn, asked: False)
+    broken = broken_by(LOST_IMAGE, oracle.asks_for_no_second_image_blindly, plan=IMAGES, engine_class=Hasty)
+    assert broken
 
 
 @pytest.mark.parametrize("number", range(len(SCHEDULES)))

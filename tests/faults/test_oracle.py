@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from scaledown.types import AtLimit, Grade
+from scaledown.types import AtLimit, Grade, ImageRule
 from tests.faults import history, oracle
 from tests.faults.history import (
     Answered,
@@ -31,7 +31,7 @@ from tests.faults.simulation import simulate
 @pytest.fixture(scope="module")
 def good() -> history.Story:
     """A run on a shared pool that retires three servers, as it went."""
-    story = simulate(scenario="shared", plan={"drain_limit_s": 30.0}).story
+    story = simulate(scenario="shared", plan={"drain_limit_s": 30.0, "images": ImageRule.EACH}).story
     assert story.status == "completed"
     assert oracle.judge(story) == []
     return story
@@ -135,6 +135,37 @@ def old_search(story):
         return event
 
     return changed(story, change)
+
+
+def no_image(story):
+    return changed(
+        story, lambda e: replace(e, scene=replace(e.scene, images=())) if isinstance(e, Sent) else e
+    )
+
+
+def an_image_that_is_not_ready(story):
+    def change(event):
+        if not isinstance(event, Sent):
+            return event
+        images = tuple(replace(image, status="SAVING") for image in event.scene.images)
+        return replace(event, scene=replace(event.scene, images=images))
+
+    return changed(story, change)
+
+
+def another_servers_image(story):
+    def change(event):
+        if not isinstance(event, Sent):
+            return event
+        images = tuple(replace(image, server="somebody-elses") for image in event.scene.images)
+        return replace(event, scene=replace(event.scene, images=images))
+
+    return changed(story, change)
+
+
+def a_second_image_at_once(story):
+    place, sent = first(story, Sent, "image")
+    return put_in(story, place + 1, sent)
 
 
 def a_volume(story):
@@ -433,6 +464,10 @@ BAD = [
     (too_early_for_time, oracle.removes_only_what_is_drained),
     (too_early_to_cut, oracle.removes_only_what_is_drained),
     (more_than_a_person_named, oracle.removes_only_what_is_drained),
+    (no_image, oracle.deletes_only_with_the_image_that_was_asked_for),
+    (an_image_that_is_not_ready, oracle.deletes_only_with_the_image_that_was_asked_for),
+    (another_servers_image, oracle.deletes_only_with_the_image_that_was_asked_for),
+    (a_second_image_at_once, oracle.asks_for_no_second_image_blindly),
     (nobody_asked_the_site, oracle.deletes_only_after_watching_the_pool),
     (asked_only_before, oracle.deletes_only_after_watching_the_pool),
     (a_bad_site, oracle.deletes_only_after_watching_the_pool),

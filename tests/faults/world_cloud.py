@@ -136,6 +136,16 @@ class WorldCloud:
         )
         return () if body is None else answers.parse_volumes(json.dumps(body).encode())
 
+    async def list_images(self):
+        body = await self._read(self.world.list_images, heard=self.told.looked_at_images)
+        if not body["images"]:
+            raise TryLater("An empty list.", after_s=5.0, code="unreadable")
+        return answers.parse_image_page(json.dumps(body).encode())[0]
+
+    async def show_image(self, image_id):
+        body = await self._read(self.world.show_image, image_id, missing=(404,))
+        return None if body is None else answers.parse_one_image(json.dumps(body).encode(), image_id)
+
     async def node_feed(self, balancer_id, node_id):
         return ()
 
@@ -240,6 +250,20 @@ class WorldCloud:
             gone_is_done=True,
         )
         return Done()
+
+    async def create_image(self, server_id, name, metadata, *, not_after):
+        url = await self._write(
+            "image",
+            (server_id,),
+            self.world.server_action,
+            server_id,
+            {"createImage": {"name": name, "metadata": dict(metadata)}},
+            not_after=not_after,
+            body_needed=True,
+        )
+        if url is None:
+            raise Refused("It is not there.", code="gone")
+        return Done({"image_id": url.rpartition("/")[2]})
 
     async def stop_server(self, server_id, *, not_after):
         raise Refused("Not used here.")

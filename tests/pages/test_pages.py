@@ -19,6 +19,7 @@ from portal.runs.stream import Change
 from scaledown import services
 from scaledown.models import Plan, ProtectedServer, ScaleUpRecord
 from scaledown.pool import ServerLook
+from scaledown.types import ImageRule
 from scaledown.views.runs import _renderer
 from tests.scaledown.planner_cases import CHOICE
 from tests.scaledown.rows import desk, fresh_pool
@@ -118,6 +119,8 @@ SAFETY = {
     "at_limit": "ask",
     "accepted_grade": "measured",
     "soak_s": "5 min",
+    "images": "each",
+    "images_kept_s": "30 d",
     "hold_s": "0 s",
     "pause_between_s": "60 s",
     "probe_failures_allowed": "0",
@@ -151,6 +154,10 @@ def test_the_guided_path_leads_from_an_event_to_a_plan_that_waits_for_the_custom
     assert "50 %" in fourth
     assert "server-hours" in fourth
     assert "The way back" in fourth
+    assert "crash-consistent, not a backup" in fourth
+    plan.refresh_from_db()
+    assert services.choice_of(plan).images is ImageRule.EACH
+    assert "one of web-06, web-05 and web-04 is made" in fourth
     assert "Ada" not in page(browser.get(url("plan-submit", plan)))
     answer = browser.post(url("plan-submit", plan), {"reason": ""})
     assert answer.url == url("plan-detail", plan)

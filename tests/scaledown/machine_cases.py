@@ -11,12 +11,14 @@ from scaledown import machine, outcomes
 from scaledown.needs import needs_of
 from scaledown.progress import new_progress
 from scaledown.types import (
+    PLAN_FORMAT,
     AddressSearch,
     AtLimit,
     BalancerSeen,
     CountSeen,
     Facts,
     Grade,
+    ImageSeen,
     NodeSeen,
     Observation,
     Order,
@@ -48,7 +50,7 @@ def planned(number: int) -> PlannedServer:
 
 def a_plan(**changes) -> PlanData:
     plan = PlanData(
-        format=1,
+        format=PLAN_FORMAT,
         account_ref="a",
         connection_ref="c",
         provider="rackspace",
@@ -133,6 +135,9 @@ class Desk:
         self.connections: dict[str, int | None] = {}
         self.requests: dict[str, int] = {}
         self.probe_ok: bool | None = True
+        self.images: dict[str, ImageSeen] = {}
+        self.images_listed = True
+        self.names_image = True
         self.found_in: tuple[str, ...] = ()
         self.search_complete = True
         self.visible = True
@@ -181,6 +186,12 @@ class Desk:
             if needs.search is None
             else AddressSearch(needs.search, self.search_complete, self.found_in, self.now),
             listed=frozenset(k for k, s in self.servers.items() if not s.is_gone) if self.listed else None,
+            images={
+                image_id: replace(image, observed_at=self.now)
+                for image_id, image in self.images.items()
+                if image_id in needs.images or (needs.our_images and self.images_listed)
+            },
+            our_images=frozenset(self.images) if needs.our_images and self.images_listed else None,
         )
 
     # What happens
@@ -195,12 +206,14 @@ class Desk:
         self.commands = [c for c in self.commands if c.id not in self.answers]
         if decided.action is not None:
             self.sent.append(decided.action)
-            if self.outcome.kind is OutcomeKind.DONE:
+            outcome = self.outcome
+            if outcome.kind is OutcomeKind.DONE:
                 self._apply(decided.action)
+                if decided.action.name == "create_image" and self.names_image:
+                    image = list(self.images.values())[-1]
+                    outcome = replace(outcome, detail={"image_id": image.image_id, "name": image.name})
             self._keep(
-                outcomes.settle(
-                    self.plan, self.progress, decided.action, self.outcome, self.now, self.people()
-                )
+                outcomes.settle(self.plan, self.progress, decided.action, outcome, self.now, self.people())
             )
         return decided
 
@@ -223,6 +236,12 @@ class Desk:
                 self.servers[args["server_id"]], is_gone=True, status="DELETED"
             )
             return
+        if action.name == "create_image":
+            image_id = f"img-{len(self.images) + 1}"
+            self.images[image_id] = ImageSeen(
+                image_id, False, f"{args['name']} copy", "SAVING", 0, args["server_id"], self.now
+            )
+            return
         if action.name == "add_node":
             node_id = f"new-{len(self.sent)}"
             self.nodes[node_id] = NodeSeen(
@@ -239,6 +258,12 @@ class Desk:
         else:
             condition = Condition.DRAINING if action.name == "drain_node" else Condition.ENABLED
             self.nodes[args["node_id"]] = replace(self.nodes[args["node_id"]], condition=condition)
+
+    def image_is(self, status: str, number: int = -1) -> None:
+        """Let an image become that."""
+        image_id = list(self.images)[number]
+        is_gone = status == "DELETED"
+        self.images[image_id] = replace(self.images[image_id], status=status, is_gone=is_gone)
 
     def until(self, done, most: int = 200, after_s: float = 1.0):
         """Look until `done()`; fail the test if it never is."""

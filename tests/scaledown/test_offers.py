@@ -66,10 +66,11 @@ def test_everything_that_is_offered_is_also_taken(status, phase):
 
 
 @pytest.mark.parametrize("phase", list(Phase))
-def test_a_server_can_be_put_back_from_draining_to_held_and_never_later(phase):
+def test_a_server_can_be_put_back_from_draining_until_its_deletion_and_never_later(phase):
     now = at(phase=phase)
     why_not = refusal("put_back", {"server": FIRST.server_id}, "", now)
-    assert (why_not is None) == (phase in {Phase.DRAINING, Phase.REMOVING, Phase.VERIFYING, Phase.HELD})
+    alive = {Phase.DRAINING, Phase.REMOVING, Phase.VERIFYING, Phase.HELD, Phase.IMAGING}
+    assert (why_not is None) == (phase in alive)
 
 
 def test_a_server_on_its_way_back_is_not_put_back_again():

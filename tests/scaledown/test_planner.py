@@ -11,9 +11,9 @@ from portal.cloud.types import BalancerStatus, Condition, NodeStatus, NodeType
 from portal.errors import Refused
 from scaledown.candidates import ContactGap, EventKnown, candidates
 from scaledown.less import is_less, same_pool
-from scaledown.planner import DRAIN_SPARE_S, build_plan_data, propose_target
+from scaledown.planner import DRAIN_SPARE_S, build_plan_data, check_choice, propose_target
 from scaledown.preview import preview
-from scaledown.types import AtLimit, Grade, Order
+from scaledown.types import AtLimit, Grade, ImageRule, Order
 from tests.scaledown.planner_cases import CHOICE, EVENT, NOW, balancer, known, node, pool, server
 
 
@@ -243,8 +243,39 @@ def test_the_likely_time_lies_between_all_waits_and_all_limits():
 def test_the_preview_of_a_sound_pool_blocks_nothing_and_says_that_a_delete_is_final():
     seen = shown()
     assert not seen.is_blocked
+    assert "image_no_backup" in codes(seen)
+    assert any("built by hand, from an image" in line for line in seen.way_back)
+
+
+def test_without_an_image_the_preview_says_that_there_is_no_way_back():
+    seen = shown(replace(CHOICE, images=ImageRule.NONE))
     assert "no_image" in codes(seen)
+    assert seen.imaged == ()
     assert any("no way back" in line for line in seen.way_back)
+
+
+@pytest.mark.parametrize(
+    ("rule", "image_ids", "imaged"),
+    [
+        (ImageRule.ONE_PER_KIND, ("base",) * 6, ("web-06",)),
+        (ImageRule.ONE_PER_KIND, ("base",) * 4 + ("other",) * 2, ("web-06", "web-04")),
+        (ImageRule.ONE_PER_KIND, (None,) * 6, ("web-06", "web-05", "web-04")),  # who knows how they differ
+        (ImageRule.EACH, ("base",) * 6, ("web-06", "web-05", "web-04")),
+    ],
+)
+def test_an_image_is_made_of_the_first_of_each_kind_or_of_each(rule, image_ids, imaged):
+    servers = [server(n, image_id=image_ids[n - 1]) for n in range(1, 7)]
+    seen = shown(replace(CHOICE, images=rule), pool(servers=servers))
+    assert seen.imaged == imaged
+    slower = shown(replace(CHOICE, images=ImageRule.NONE), pool(servers=servers))
+    assert seen.likely_max_s > slower.likely_max_s
+
+
+@pytest.mark.parametrize("kept_s", [3600.0, 500 * 86_400.0])
+def test_images_are_kept_for_a_day_at_least_and_a_year_at_most(kept_s):
+    with pytest.raises(Refused):
+        check_choice(replace(CHOICE, images_kept_s=kept_s))
+    check_choice(replace(CHOICE, images=ImageRule.NONE, images_kept_s=kept_s))
 
 
 def test_a_lower_target_needs_a_written_reason_and_shows_the_risk():

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from dataclasses import replace
 from datetime import timedelta
+from enum import Enum
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,7 @@ from scaledown.canonical import Unreadable, canonical_json, digest, from_plain, 
 from scaledown.less import is_less
 from scaledown.planner import build_plan_data, propose_target
 from scaledown.preview import preview
-from scaledown.types import AtLimit, Grade, Order, PlanData
+from scaledown.types import Order, PlanData
 from tests.scaledown.planner_cases import CHOICE, EVENT, NOW, known, node, pool, server
 
 flags = st.booleans()
@@ -167,7 +168,7 @@ OTHER = {
 
 def changed(value):
     """Return another value of the same shape."""
-    if isinstance(value, (AtLimit, Grade, Order)):
+    if isinstance(value, Enum):
         return next(other for other in type(value) if other is not value)
     if type(value) in OTHER:
         return OTHER[type(value)](value)

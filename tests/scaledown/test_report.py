@@ -14,7 +14,7 @@ from portal.runs import journal
 from portal.runs.models import Run, RunSample
 from portal.runs.types import Entry
 from scaledown import services
-from scaledown.progress import DrainWay, Meter, new_progress, progress_to_plain, with_server
+from scaledown.progress import DrainWay, ImageMade, Meter, new_progress, progress_to_plain, with_server
 from scaledown.report import report
 from scaledown.selectors import Point, live_run, thin
 from scaledown.shown import lane_shown, of_total
@@ -80,6 +80,37 @@ def test_failed_requests_are_seen_none_seen_or_not_measurable(run, oks, answer, 
     assert (told.answer, told.share) == (answer, share)
     assert told.says
     assert (told.since is None) == (answer == "not_measurable")
+
+
+def imaged(run, **changes):
+    now = timezone.now()
+    made = ImageMade("img-1", "web-06 0b3f6f0e", "srv-06", "web-06", now, now + timedelta(days=14))
+    plan = services.plan_from_plain(run.plan)
+    progress = new_progress(plan, now - timedelta(hours=1))
+    out = replace(
+        progress.servers[0], phase=Phase.RETIRED, left_at=now - timedelta(minutes=5), retired_at=now
+    )
+    progress = replace(with_server(progress, out), images=(replace(made, **changes),))
+    Run.objects.filter(pk=run.pk).update(progress=progress_to_plain(progress))
+
+
+def test_images_are_listed_with_the_day_until_which_they_are_kept(run, here):
+    imaged(run, status="ACTIVE")
+    found = report(run)
+    (image,) = found.images
+    assert (image.server_name, image.is_usable) == ("web-06", True)
+    assert image.says == "Crash-consistent, not a backup."
+    assert image.delete_on - image.made_at == timedelta(days=14)
+    assert "with an image" in found.cannot_be_undone
+    assert report(run, for_customer=True).images[0].says.endswith("not a backup.")
+    assert live_run(run, granted=permissions_on(here.manager, here.account)).images == found.images
+
+
+def test_a_deletion_without_an_image_that_is_ready_is_said_to_be_final(run):
+    imaged(run, status="ERROR")
+    found = report(run)
+    assert not found.images[0].is_usable
+    assert "no image taken" in found.cannot_be_undone
 
 
 def went_out(run, *, open_then: int | None, may_cut: bool = True, server: str = "srv-06"):

@@ -206,7 +206,10 @@ def test_an_image_saves_with_progress_and_keeps_the_server_busy_until_it_is_acti
     assert desk.nova("GET", image).json()["image"]["status"] == "ACTIVE"
     assert desk.nova("GET", url(victim)).json()["server"]["OS-EXT-STS:task_state"] is None
     listed = desk.nova("GET", "/images/detail").json()["images"]
-    assert [i["name"] for i in listed] == ["before", "Debian 12 (Bookworm)"]  # the provider's own is always there
+    assert [i["name"] for i in listed] == [
+        "before",
+        "Debian 12 (Bookworm)",
+    ]  # the provider's own is always there
     first = desk.nova("GET", "/images/detail?limit=1").json()
     assert [i["name"] for i in first["images"]] == ["before"]
     rest = first["images_links"][0]["href"].partition("?")[2]

@@ -1,0 +1,107 @@
+"""The phase *imaging*: an image before the deletion, seen ACTIVE, or no deletion. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from portal.runs.types import Action, HaltRank
+from scaledown import images, looks, wording
+from scaledown.deleting import delete_now
+from scaledown.progress import ImageMade, ImagingWay, ServerWay
+from scaledown.turn import LOOK_SOON_S, Turn
+from scaledown.types import ImageRule, Phase
+from scaledown.waits import MOST_TRIES, TROUBLE_S, is_held_off
+
+IMAGE_S = 2 * 3600.0
+"""How long an image may take to be ACTIVE before a person is told; a resume gives it as long again."""
+LOOK_IMAGE_S = 5.0
+IMAGEABLE_STATUSES = frozenset({"ACTIVE", "SHUTOFF"})
+
+
+def leave_hold(turn: Turn, way: ServerWay) -> bool:
+    """The hold of a server is over: make an image first where the plan asks for one, else delete it."""
+    if turn.plan.images is ImageRule.NONE:
+        return delete_now(turn, way)
+    made = images.standing_for(turn.plan, turn.progress, way)
+    if made is not None and made.status == "ACTIVE":
+        return delete_now(turn, way)
+    return imaging(turn, turn.enter(way, Phase.IMAGING, wording.imaging_begins(way.name)))
+
+
+def imaging(turn: Turn, way: ServerWay) -> bool:
+    """Have an image made, wait until it is ACTIVE, then go on to the deletion; halt where none comes about."""
+    made = images.standing_for(turn.plan, turn.progress, way)
+    if made is not None and made.status == "ACTIVE":
+        return delete_now(turn, way)
+    if made is not None:
+        return _await_image(turn, way, made)
+    asked = way.imaging or ImagingWay()
+    if asked.problem:
+        return _no_image(turn, way, asked.problem)
+    if asked.accepted_at is not None:
+        words = wording.image_looked_for(way.name)
+        turn.tell(way, words)
+        return turn.wait("image_look", words, limit_s=TROUBLE_S)
+    return _ask(turn, way, asked)
+
+
+def _await_image(turn: Turn, way: ServerWay, made: ImageMade) -> bool:
+    words = wording.image_saving(way.name, made.server_name, turn.age_s(made.made_at), made.progress)
+    turn.tell(way, words)
+    return turn.wait("image", words, limit_s=IMAGE_S, look_again_s=LOOK_IMAGE_S)
+
+
+def _no_image(turn: Turn, way: ServerWay, why: str) -> bool:
+    words = wording.image_failed(way.name, why)
+    turn.tell(way, words)
+    return turn.halt(
+        "image_failed", HaltRank.DECIDE_TODAY, words, ("resume", "put_back", "abort", "finish_here")
+    )
+
+
+def _ask(turn: Turn, way: ServerWay, asked: ImagingWay) -> bool:
+    seen = turn.observation.servers.get(way.server_id)
+    if seen is None or seen.is_gone or turn.age_s(seen.observed_at) > looks.LOOK_MAX_AGE_S:
+        words = wording.image_waits(way.name, f"There is no fresh look at {way.name}.")
+        return turn.wait("image_server", words, limit_s=TROUBLE_S)
+    if seen.task_state is not None:
+        words = wording.image_waits(way.name, f"{way.name} is busy: {seen.task_state}.")
+        turn.tell(way, words)
+        return turn.wait("server_busy", words, limit_s=TROUBLE_S)
+    if seen.status not in IMAGEABLE_STATUSES:
+        return _no_image(turn, way, f"{way.name} is {seen.status}: no image can be made of it.")
+    if asked.tries >= MOST_TRIES:
+        return _no_image(turn, way, f"It was asked for {asked.tries} times and does not show.")
+    if asked.next_try_at is not None and turn.now < asked.next_try_at:
+        return turn.wait("image_retry", wording.image_waits(way.name, ""), until=asked.next_try_at)
+    if _asks_blindly(turn, asked):
+        words = wording.image_looked_for(way.name)
+        return turn.wait("image_look", words, limit_s=TROUBLE_S)
+    if is_held_off(turn):
+        return True
+    words = wording.create_image(way.name)
+    way = turn.tell(turn.update(way, imaging=replace(asked, tries=asked.tries + 1)), words)
+    args = {
+        "server_id": way.server_id,
+        "name": way.name,
+        "of_stopped": seen.status == "SHUTOFF",
+        "known": [image.image_id for image in turn.progress.images],
+        "keep_until": turn.after(turn.plan.images_kept_s).isoformat(),
+    }
+    what = wording.customer_change("create_image", way.name)
+    turn.look_again_s = LOOK_SOON_S
+    return turn.send(Action("create_image", way.server_id, words.says, args, customer_says=what), words)
+
+
+def _asks_blindly(turn: Turn, asked: ImagingWay) -> bool:
+    """Whether an image was asked for before and nobody has looked at all images since."""
+    return bool(asked.tries) and turn.observation.our_images is None
+
+
+def ask_anew(turn: Turn) -> None:
+    """A person resumes: an image that failed may be asked for again."""
+    for way in turn.progress.servers:
+        if (way.imaging is not None and way.imaging.accepted_at is None) or (
+            way.imaging is not None and way.imaging.problem
+        ):
+            turn.update(way, imaging=None)
