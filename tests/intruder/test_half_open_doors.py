@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 
 from accounts import members
+from accounts.contacts.models import ContactUse
 from accounts.models import Membership
 from portal.access import SCOPES
 from portal.runs.models import Standstill
@@ -113,6 +114,19 @@ def test_a_scope_alone_opens_nothing_else():
             answer = Client().get(f"/api/v1/{path}", **key)
             assert answer.status_code == (200 if needed == scope else 403), (scope, path, answer.status_code)
             assert "secret of the team" not in answer.content.decode()
+
+
+def test_a_token_that_may_only_write_is_logged_with_each_contact_that_it_is_answered():
+    account = make.account()
+    contact = make.contact(account)
+    editor = make.member(account, "editor")
+    call = {"content_type": "application/json", "HTTP_IF_MATCH": "*"}
+    url = f"/api/v1/contacts/{contact.ref}"
+    Client().patch(url, {}, **call, **make.bearer(make.token(editor)))
+    assert not ContactUse.objects.filter(contact_ids__contains=[contact.pk], way="api").exists()
+    answer = Client().patch(url, {}, **call, **make.bearer(make.token(editor, scopes=["contacts:write"])))
+    assert answer.json()["email"] == contact.email
+    assert ContactUse.objects.filter(contact_ids__contains=[contact.pk], way="api").count() == 1
 
 
 def test_team_notes_reach_no_customer_anywhere():
