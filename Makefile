@@ -9,7 +9,7 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint bench clean lock migrations vendor shell
+.PHONY: help run demo test chaos lint bench clean lock migrations vendor shell
 # Recipes use relative paths, so that a space in the repository's own path does no harm.
 .DELETE_ON_ERROR:
 
@@ -17,6 +17,7 @@ help:
 	@echo 'make run         the whole portal on http://localhost:8000 (PORT=… for another port), ends on Ctrl-C'
 	@echo 'make demo        a whole scale-down through the API, printed step by step (ARGS=accounts, contacts: other stories; all)'
 	@echo 'make test        every test (ARGS=… goes to pytest)'
+	@echo 'make chaos       random faults, deaths and commands for 5 minutes, judged by the simulator (ARGS="--minutes 60")'
 	@echo 'make lint        style, types, import contracts, schema and deployment files'
 	@echo 'make bench       measurements, also in bench/results.json (ARGS=name for one)'
 	@echo 'make migrations  write migrations for changed models (ARGS=… goes to makemigrations)'
@@ -56,6 +57,9 @@ demo: .venv/.base
 
 test: .venv/.dev
 	$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
+
+chaos: .venv/.dev
+	@exec $(PY) -m tests.faults.chaos $(ARGS)
 
 bench: .venv/.dev
 	@exec $(PY) -m bench $(ARGS)

@@ -9,7 +9,8 @@ import types
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
+from operator import attrgetter
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from scaledown.types import PlanData
@@ -22,34 +23,22 @@ class Unreadable(ValueError):
 _AS_IT_IS = frozenset({str, int, bool, type(None)})
 
 
-@cache
-def _names(kind: type) -> tuple[str, ...] | None:
-    """Return the names of a dataclass's fields; None for any other type."""
-    return tuple(field.name for field in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else None
-
-
 def to_plain(value: Any) -> Any:
     """Return `value` (frozen dataclasses, tuples, times, enums) as what JSON can hold.
 
     Times become ISO 8601 in UTC. Raises ValueError for a naive time and for a number that is not finite.
     """
-    if type(value) in _AS_IT_IS:
-        return value
     kind: Any = type(value)
-    names = _names(kind)
-    if names is not None:
-        return {name: to_plain(getattr(value, name)) for name in names}
+    if kind in _AS_IT_IS:
+        return value
+    if hasattr(kind, "__dataclass_fields__"):
+        return _dataclass_writer(kind)(value)
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise ValueError("A time without a zone cannot be kept.")
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        return _written_time(value)
     if isinstance(value, float):
-        if value != value or value in (float("inf"), float("-inf")):
-            raise ValueError("A number that is not finite cannot be kept.")
-        # 60.0 and 60 are the same duration: one spelling, so that one digest.
-        return int(value) if value.is_integer() else value
+        return _written_number(value)
     if isinstance(value, Mapping):
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -57,6 +46,44 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted(to_plain(item) for item in value)
     return value
+
+
+@lru_cache(4096)
+def _written_time(value: datetime) -> str:
+    if value.tzinfo is None:
+        raise ValueError("A time without a zone cannot be kept.")
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _written_number(value: float) -> float:
+    if value != value or value in (float("inf"), float("-inf")):
+        raise ValueError("A number that is not finite cannot be kept.")
+    # 60.0 and 60 are the same duration: one spelling, so that one digest.
+    return int(value) if value.is_integer() else value
+
+
+@cache
+def _dataclass_writer(kind: Any) -> Callable[[Any], dict[str, Any]]:
+    """Return how a dataclass is written. Made once per type: a run's progress is written on every tick."""
+    hints = get_type_hints(kind)
+    names = tuple(field.name for field in dataclasses.fields(kind))
+    # What is text, a whole number, yes or no, or one of these or None, is written as it is.
+    others = tuple(name for name in names if not set(_parts(hints[name])) <= _AS_IT_IS)
+    values_of = attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, names[0]),)
+
+    def write(value: Any) -> dict[str, Any]:
+        plain = dict(zip(names, values_of(value), strict=True))
+        for name in others:
+            found = plain[name]
+            if type(found) not in _AS_IT_IS:
+                plain[name] = to_plain(found)
+        return plain
+
+    return write
+
+
+def _parts(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 
 def from_plain(kind: Any, value: Any) -> Any:
@@ -132,6 +159,7 @@ def _dataclass_reader(kind: Any) -> Reader:
     hints = get_type_hints(kind)
     fields = dataclasses.fields(kind)
     readers = {field.name: _reader(hints[field.name]) for field in fields}
+    known = readers.keys()
     needed = {
         field.name
         for field in fields
@@ -141,10 +169,12 @@ def _dataclass_reader(kind: Any) -> Reader:
     def read(value: Any) -> Any:
         if not isinstance(value, Mapping):
             raise Unreadable(f"An object was expected for {kind.__name__}.")
-        if unknown := sorted(value.keys() - readers.keys()):
-            raise Unreadable(f"{kind.__name__} has no {', '.join(unknown)}.")
-        if missing := sorted(needed - value.keys()):
-            raise Unreadable(f"{kind.__name__} lacks {', '.join(missing)}.")
+        given = value.keys()
+        if given != known:
+            if unknown := sorted(given - known):
+                raise Unreadable(f"{kind.__name__} has no {', '.join(unknown)}.")
+            if missing := sorted(needed - given):
+                raise Unreadable(f"{kind.__name__} lacks {', '.join(missing)}.")
         return kind(**{name: readers[name](found) for name, found in value.items()})
 
     return read

@@ -125,6 +125,7 @@ class ScaledownKind:
         self.answers = answers
         self.monotonic = monotonic
         self._plans: dict[tuple[str, str], PlanData] = {}
+        self._progress: dict[str, tuple[Mapping[str, Any], Progress]] = {}
 
     def plan_of(self, view: RunView) -> PlanData:
         """Return the run's plan. It is frozen with its digest, so that it is read once per worker child."""
@@ -136,12 +137,27 @@ class ScaledownKind:
             plan = self._plans[key] = plan_from_plain(view.plan)
         return plan
 
+    def progress_of(self, view: RunView) -> Progress:
+        """Return the run's progress; one and the same value is read once, not at each step of a tick."""
+        if not view.progress:
+            return new_progress(self.plan_of(view), view.now)
+        plain, progress = self._progress.get(view.ref, (None, None))
+        if progress is None or plain is not view.progress:
+            progress = self._keep_progress(view, view.progress, progress_from_plain(view.progress))
+        return progress
+
+    def _keep_progress(self, view: RunView, plain: Mapping[str, Any], progress: Progress) -> Progress:
+        if len(self._progress) >= PLANS_KEPT:
+            self._progress.clear()
+        self._progress[view.ref] = (plain, progress)
+        return progress
+
     # Reading
 
     async def observe(self, view: RunView) -> Observation:
         """Return one fresh look at all that the next decision needs."""
         plan = self.plan_of(view)
-        progress = _progress_of(view, plan)
+        progress = self.progress_of(view)
         began = self.monotonic()
 
         def clock() -> datetime:
@@ -320,15 +336,16 @@ class ScaledownKind:
     def decide(self, view: RunView, observation: Observation) -> Decision:
         """Return what is to be done next (`machine.decide`)."""
         plan = self.plan_of(view)
-        return _decision(
+        return self._decision(
+            view,
             machine.decide(
                 plan,
-                _progress_of(view, plan),
+                self.progress_of(view),
                 observation,
                 _people_of(view),
                 _facts_of(view),
                 view.now,
-            )
+            ),
         )
 
     def effect(self, action: Action, observation: Observation) -> bool | None:
@@ -340,8 +357,21 @@ class ScaledownKind:
         if outcome.kind is OutcomeKind.TRY_LATER and outcome.after_s is None:
             outcome = replace(outcome, after_s=outcome.detail.get("after_s"))
         plan = self.plan_of(view)
-        return _decision(
-            outcomes.settle(plan, _progress_of(view, plan), action, outcome, view.now, _people_of(view))
+        settled = outcomes.settle(plan, self.progress_of(view), action, outcome, view.now, _people_of(view))
+        return self._decision(view, settled)
+
+    def _decision(self, view: RunView, decided: MachineDecision) -> Decision:
+        plain = progress_to_plain(decided.progress)
+        self._keep_progress(view, plain, decided.progress)
+        return Decision(
+            progress=plain,
+            action=decided.action,
+            status=decided.status,
+            halt=decided.halt,
+            journal=decided.journal,
+            samples=decided.samples,
+            answers=decided.answers,
+            look_again_s=decided.look_again_s,
         )
 
     # Acting
@@ -451,12 +481,6 @@ def _count_address(server: PlannedServer) -> str:
     return host if host in addresses else server.nodes[0].address
 
 
-def _progress_of(view: RunView, plan: PlanData) -> Progress:
-    if not view.progress:
-        return new_progress(plan, view.now)
-    return progress_from_plain(view.progress)
-
-
 def _people_of(view: RunView) -> People:
     return People(view.status, view.commands, view.standstill, view.halt, view.doubt, view.is_rehearsal)
 
@@ -470,19 +494,6 @@ def _facts_of(view: RunView) -> Facts:
         freeze=str(view.facts.get("freeze", "")),
         freeze_until=view.facts.get("freeze_until"),
         nobody_to_call=str(view.facts.get("nobody_to_call", "")),
-    )
-
-
-def _decision(decided: MachineDecision) -> Decision:
-    return Decision(
-        progress=progress_to_plain(decided.progress),
-        action=decided.action,
-        status=decided.status,
-        halt=decided.halt,
-        journal=decided.journal,
-        samples=decided.samples,
-        answers=decided.answers,
-        look_again_s=decided.look_again_s,
     )
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -86,6 +87,19 @@ def pytest_load_initial_conftests(
             raise pytest.UsageError(f"Cannot start: {failure}\n{failure.details}") from failure
         os.environ.update(_held.env)
     return (yield)
+
+
+@contextmanager
+def services_for_tests() -> Iterator[None]:
+    """Embedded services and the tests' environment for a program that is no pytest (`make chaos`)."""
+    from portal.embedded import services
+
+    os.environ.update(_ENV)
+    for name in _NOT_INHERITED:
+        os.environ.pop(name, None)
+    with services(forgetful=True) as env:
+        os.environ.update(env)
+        yield
 
 
 def _redis_of_worker(url: str, worker: str) -> str:

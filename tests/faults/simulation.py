@@ -97,6 +97,9 @@ class ToldRuns(MemoryRuns):
 
     recorder: Recorder | None = None
 
+    def enter(self) -> None:
+        """Be ready inside the event loop."""
+
     def journal(self, run, entries, *, token=None, actor_name=""):
         entries = list(entries)
         super().journal(run, entries, token=token, actor_name=actor_name)
@@ -285,6 +288,7 @@ class Simulation:
         engine_class=Engine,
         sweeps=True,
         lose_wakes=False,
+        runs=ToldRuns,
     ) -> None:
         self.random = Random(seed)
         self.world = make_world(scenario, seed)
@@ -318,7 +322,7 @@ class Simulation:
         self.sleepers: list[tuple[float, asyncio.Future, int]] = []
         self.told = Recorder(self.world, self.plan, self.balancer_ids)
         self.told.clock = self.clock
-        self.runs = ToldRuns(self.clock.now, facts={KIND: self._facts})
+        self.runs = runs(self.clock.now, facts={KIND: self.facts_of})
         progress = progress_to_plain(new_progress(self.plan, self.clock.now()))
         self.ref = self.runs.create(
             kind=KIND,
@@ -330,7 +334,7 @@ class Simulation:
         self.run = self.told.run = self.runs.runs[self.ref]
         self.runs.recorder = self.told
 
-    def _facts(self, run):
+    def facts_of(self, run):
         return {
             "approval_stands": self.approval_stands,
             "approval_problem": "" if self.approval_stands else "The approver was removed.",
@@ -600,6 +604,7 @@ class Simulation:
                 item[1].set_result(None)
 
     async def _run(self) -> Result:
+        self.runs.enter()
         pending = self.pending
         workers: list = [None, None]
         tasks: list = [None, None]
@@ -707,10 +712,13 @@ class Simulation:
 
     async def _let_run(self, task) -> None:
         """Run a task until it is done or waits for time to pass; the other worker goes on then."""
+        loop = asyncio.get_running_loop()
         for _ in range(400):
             if task.done():
                 break
             await _sleep(0)
+            if not loop._ready:
+                break  # everything waits for time to pass
 
     def _move_on(self, pending, began, due_s, next_sweep) -> None:
         now = self.world.now
@@ -730,7 +738,12 @@ class Simulation:
             structlog.testing.capture_logs() as self.logs,
             mock.patch.object(asyncio, "sleep", self._virtual_sleep),
         ):
-            return asyncio.run(self._run())
+            # Not asyncio.run: its signal handler has Python spell out the whole world, twice a schedule.
+            loop = asyncio.new_event_loop()
+            try:
+                return loop.run_until_complete(self._run())
+            finally:
+                loop.close()
 
 
 def simulate(events=(), **options) -> Result:

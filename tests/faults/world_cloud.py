@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from portal.cloud import rackspace_answers as answers
 from portal.cloud import rackspace_faults as faults
@@ -17,6 +18,11 @@ from portal.simulator.errors import AnswerLost, AnswerTruncated, ProviderError
 from portal.simulator.world import World
 
 CALL_DEADLINE_S = 10.0
+
+
+# The same body says the same: most looks of a schedule show what the one before did.
+_parsed_balancer = lru_cache(512)(answers.parse_balancer)
+_parsed_server = lru_cache(512)(answers.parse_one_server)
 
 
 class VirtualClock:
@@ -95,7 +101,7 @@ class WorldCloud:
             missing=(404, 410),
             heard=lambda found: self.told.looked_at_balancer(int(balancer_id), found),
         )
-        return None if body is None else answers.parse_balancer(json.dumps(body).encode(), balancer_id)
+        return None if body is None else _parsed_balancer(json.dumps(body).encode(), balancer_id)
 
     async def balancers_holding(self, address):
         await self._read(self.world.list_load_balancers)
@@ -112,9 +118,7 @@ class WorldCloud:
             # The real client refuses an empty list where a page must have been full; here it always must.
             raise TryLater("An empty list.", after_s=5.0, code="unreadable")
         return tuple(
-            answers.parse_one_server(
-                json.dumps(self.world.show_server.raw(self.world, s["id"])).encode(), s["id"]
-            )
+            _parsed_server(json.dumps(self.world.show_server.raw(self.world, s["id"])).encode(), s["id"])
             for s in body["servers"]
         )
 
@@ -125,7 +129,7 @@ class WorldCloud:
             missing=(404,),
             heard=lambda found: self.told.looked_at_server("server", server_id, found),
         )
-        return None if body is None else answers.parse_one_server(json.dumps(body).encode(), server_id)
+        return None if body is None else _parsed_server(json.dumps(body).encode(), server_id)
 
     async def attached_volumes(self, server_id):
         body = await self._read(
