@@ -36,6 +36,7 @@ class Choice:
     soak_s: float = 300.0
     hold_s: float = 0.0
     pause_between_s: float = 60.0
+    stop_s: float | None = None
     images: ImageRule = ImageRule.ONE_PER_KIND
     images_kept_s: float = IMAGES_KEPT_S
     probe_failures_allowed: float = 0.0

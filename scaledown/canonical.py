@@ -180,7 +180,7 @@ def _dataclass_reader(kind: Any) -> Reader:
     return read
 
 
-_CAME_WITH: Mapping[str, int] = {"images": 2, "images_kept_s": 2}
+_CAME_WITH: Mapping[str, int] = {"images": 2, "images_kept_s": 2, "stop_s": 3}
 _OF_A_SERVER_CAME_WITH: Mapping[str, int] = {"image_id": 2}
 """Fields that plans of an older format do not have: what was approved then keeps its spelling, and its digest."""
 

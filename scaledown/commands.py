@@ -101,7 +101,7 @@ def tries(turn: Turn) -> list[tuple[str, dict[str, Any]]]:
     for way in turn.progress.servers:
         if way.by_hand and not way.phase.is_final and turn.status in RESTING:
             found.append(("accept", {"server": way.server_id}))
-        if way.phase.is_out_and_alive and way.put_back is None and way.delete is not None:
+        if way.phase.is_out_and_alive and way.put_back is None and (way.delete or way.stop):
             found.append(("put_back", {"server": way.server_id}))
     return found
 
@@ -183,6 +183,9 @@ def resume(turn: Turn, command: Command) -> Verdict:
     )
     ask_anew(turn)
     for way in turn.progress.servers:
+        if way.stop is not None and way.stop.stopped_at is None and way.put_back is None:
+            turn.update(way, stop=replace(way.stop, tries=0, next_try_at=None))
+    for way in turn.progress.servers:
         way = turn.update(way, soak=None)
         if way.delete is not None and way.delete.accepted_at is None:
             late_at = way.delete.late_at
@@ -237,7 +240,7 @@ def _accept_changes(turn: Turn, command: Command) -> None:
             turn.update(way, by_hand="")
         elif way.phase is Phase.QUEUED:
             turn.enter(turn.update(way, by_hand=""), Phase.SKIPPED, wording.skipped(way.name, way.by_hand))
-        elif way.phase.is_out_and_alive and late.delete_lands_until(way, turn.now) is None:
+        elif way.phase.is_out_and_alive and late.kept_out_until(way, turn.now) is None:
             turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, way.by_hand))
 
 
@@ -267,9 +270,10 @@ def put_back(turn: Turn, command: Command) -> Verdict:
         return False, f"{way.name} is {way.phase.value}: only a server from draining to held can be put back."
     if way.delete is not None and way.delete.accepted_at is not None:
         return False, f"The provider has accepted the deletion of {way.name}: it cannot be put back."
-    lands_until = late.delete_lands_until(way, turn.now)
+    lands_until = late.kept_out_until(way, turn.now)
     if lands_until is not None and not _site_needs_it(turn):
-        return False, late.stays_out(way.name, lands_until).says
+        what = "stop" if late.delete_lands_until(way, turn.now) is None else "deletion"
+        return False, late.stays_out(way.name, lands_until, what).says
     late.say_risk(turn, way)
     by = command.by_name or "a person"
     turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, f"{by} asked for it."))

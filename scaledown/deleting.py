@@ -31,8 +31,27 @@ CONFIRM_S = 120.0
 
 
 def hold_ends(plan: PlanData, way: ServerWay) -> datetime | None:
-    """Return when the hold of a held server is over; None if it is not held."""
-    return None if way.held_at is None else way.held_at + timedelta(seconds=plan.hold_s)
+    """Return when a held server has been held, and stopped, for as long as planned; None if it is not held.
+
+    While it is not stopped yet that is a forecast.
+    """
+    if way.held_at is None:
+        return None
+    ends = way.held_at + timedelta(seconds=plan.hold_s)
+    stopped_at = None if way.stop is None else way.stop.stopped_at
+    return max(ends, (stopped_at or ends) + timedelta(seconds=plan.stop_s))
+
+
+def stop_due_at(plan: PlanData, way: ServerWay) -> datetime | None:
+    """Return when a held server is to be stopped; None if it is stopped already, or is not to be."""
+    if way.held_at is None or not plan.stop_s or (way.stop is not None and way.stop.stopped_at is not None):
+        return None
+    return way.held_at + timedelta(seconds=plan.hold_s)
+
+
+def due_at(plan: PlanData, way: ServerWay) -> datetime | None:
+    """Return when the next thing happens to a held server: its stop, else its image or deletion."""
+    return stop_due_at(plan, way) or hold_ends(plan, way)
 
 
 def delete_now(turn: Turn, way: ServerWay) -> bool:

@@ -414,6 +414,10 @@ async def _call(cloud: Cloud, run_ref: str, action: Action, not_after: float) ->
                 weight=args["weight"],
             )
             return await cloud.add_node(args["balancer_id"], node, not_after=not_after)
+        case "stop_server":
+            return await cloud.stop_server(args["server_id"], not_after=not_after)
+        case "start_server":
+            return await cloud.start_server(args["server_id"], not_after=not_after)
         case "create_image":
             name = f"{args['name']} {run_ref[:8]}"
             metadata = {OF_RUN: run_ref, OF_SERVER: args["server_id"], KEEP_UNTIL: args["keep_until"][:10]}

@@ -297,6 +297,12 @@ class SafetyForm(forms.Form):
         label="Hold before delete",
         help_text="The server stays alive outside the pool this long: the way back takes one click. 0 s for none.",
     )
+    stop_s = SpanField(
+        label="Stop before delete",
+        required=False,
+        help_text="After the hold the server is stopped this long, then deleted. Empty: 15 min where no status address can show "
+        "that it is idle, else 0 s. 0 s for none.",
+    )
     pause_between_s = SpanField(label="Pause between two servers")
     images = forms.ChoiceField(label="Image before delete", choices=IMAGES, widget=forms.RadioSelect)
     images_kept_s = SpanField(

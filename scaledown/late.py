@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from scaledown.progress import NodeState, NodeWay, ServerWay
+from scaledown.progress import NodeState, NodeWay, ServerWay, StopWay
 from scaledown.turn import Turn
 from scaledown.types import Phase
 from scaledown.wording import Words
@@ -22,6 +22,27 @@ def delete_lands_until(way: ServerWay, now: datetime) -> datetime | None:
         return None
     until = way.delete.late_at + timedelta(seconds=LATE_S)
     return until if now <= until else None
+
+
+def stop_lands_until(way: ServerWay, now: datetime) -> datetime | None:
+    """Return until when a stop that was read as not applied may still land; None if none may."""
+    if way.stop is None or way.stop.late_at is None or way.phase in {Phase.RETIRED, Phase.GONE}:
+        return None
+    until = way.stop.late_at + timedelta(seconds=LATE_S)
+    return until if now <= until else None
+
+
+def kept_stop(way: ServerWay, now: datetime) -> StopWay | None:
+    """Return what is remembered of a stop once its server is back: only that it may still land."""
+    if stop_lands_until(way, now) is None or way.stop is None:
+        return None
+    return StopWay(late_at=way.stop.late_at)
+
+
+def kept_out_until(way: ServerWay, now: datetime) -> datetime | None:
+    """Return until when a late stop or deletion of this server may still cut what it would carry; None if none may."""
+    ends = [at for at in (delete_lands_until(way, now), stop_lands_until(way, now)) if at is not None]
+    return max(ends) if ends else None
 
 
 def _node_lands_until(turn: Turn, way: ServerWay, node: NodeWay) -> datetime | None:
@@ -42,7 +63,7 @@ def vanishes_until(turn: Turn, way: ServerWay) -> datetime | None:
         for node in way.nodes
         if NodeState.ABSENT in node.late and node.confirmed is not NodeState.ABSENT
     ]
-    ends = [at for at in (delete_lands_until(way, turn.now), *removals) if at is not None]
+    ends = [at for at in (kept_out_until(way, turn.now), *removals) if at is not None]
     return max(ends) if ends else None
 
 
@@ -50,7 +71,7 @@ def outstanding(turn: Turn) -> tuple[datetime, Words] | None:
     """Return until when a change of this run may still land, and the words for it; None if none may."""
     found: dict[str, datetime] = {}
     for way in turn.progress.servers:
-        ends = [delete_lands_until(way, turn.now), *(_node_lands_until(turn, way, n) for n in way.nodes)]
+        ends = [kept_out_until(way, turn.now), *(_node_lands_until(turn, way, n) for n in way.nodes)]
         known = [at for at in ends if at is not None]
         if known:
             found[way.name] = max(known)
@@ -64,12 +85,12 @@ def outstanding(turn: Turn) -> tuple[datetime, Words] | None:
     )
 
 
-def stays_out(name: str, until: datetime) -> Words:
-    """A server that is kept out because its deletion may still land."""
+def stays_out(name: str, until: datetime, what: str = "deletion") -> Words:
+    """A server that is kept out because its deletion, or its stop, may still land."""
     return Words(
-        f"The deletion of {name} did not show, but may still take effect until {until:%H:%M:%S} UTC. "
+        f"The {what} of {name} did not show, but may still take effect until {until:%H:%M:%S} UTC. "
         f"Until then {name} stays out of the pool, unless the site is in danger without it.",
-        f"{name} stays out of service until it is certain what became of its deletion.",
+        f"{name} stays out of service until it is certain what became of its {what}.",
     )
 
 
@@ -85,6 +106,13 @@ def removal_stays_out(name: str, until: datetime) -> Words:
 def say_risk(turn: Turn, way: ServerWay) -> None:
     """Say, where a server is put back because the site needs it, that its deletion may still land."""
     until = delete_lands_until(way, turn.now)
+    if until is None and (stops_until := stop_lands_until(way, turn.now)) is not None:
+        words = Words(
+            f"{way.name} is put back because the site needs it, although its stop may still take effect until "
+            f"{stops_until:%H:%M:%S} UTC: it is started again then.",
+            f"{way.name} goes back into service because your site needs it. We watch it closely.",
+        )
+        turn.note("stop_may_still_land", words, way.server_id, until=stops_until.isoformat())
     if until is None:
         return
     words = Words(

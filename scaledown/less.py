@@ -31,6 +31,7 @@ _FREE = frozenset(
         "lifted",
         "images",
         "images_kept_s",
+        "stop_s",
     }
 )
 
@@ -40,7 +41,7 @@ def is_less(old: PlanData, new: PlanData) -> bool:
 
     Less is: fewer of the same servers in the same order, higher floor, longer drain, soak, hold or pause,
     stronger evidence, a milder act at the drain limit, smaller tolerances, a later start inside the window,
-    more images that are kept longer.
+    more images that are kept longer, a longer stop where one was approved.
     """
     if old == new:
         return True
@@ -64,6 +65,7 @@ def is_less(old: PlanData, new: PlanData) -> bool:
         and _starts_no_earlier(old, new)
         and (old.is_unattended or not new.is_unattended)
         and set(new.lifted) <= set(old.lifted)
+        and (new.stop_s == old.stop_s or new.stop_s > old.stop_s > 0)
         and _IMAGES.index(new.images) >= _IMAGES.index(old.images)
         and (new.images_kept_s >= old.images_kept_s or old.images is ImageRule.NONE)
     )

@@ -548,6 +548,50 @@ def may_delete(
     return None
 
 
+def may_stop(
+    plan: PlanData,
+    way: ServerWay,
+    progress: Progress,
+    observation: Observation,
+    facts: Facts,
+    now: datetime,
+) -> Refusal | None:
+    """Return None if this held server may be stopped now, else the first reason why not (invariant 2).
+
+    A stop cuts whoever is connected: it asks for the same last look as a deletion, but for image and age of the
+    verdict, and for floor and load as before a removal.
+    """
+    planned = next((s for s in plan.servers if s.server_id == way.server_id), None)
+    if planned is None:
+        return Refusal("not_planned", f"{way.name} is not in the plan.", False)
+    if not facts.approval_stands:
+        return Refusal("approval", facts.approval_problem or "The approval does not stand.", False)
+    if way.by_hand:
+        return Refusal("by_other_hand", f"Another hand changed {way.name}: {way.by_hand}", False)
+    if progress.hot_looks or any(progress.probe_failures.values()):
+        return Refusal("not_calm", "The newest look shows too much load, or a probe that fails.", True)
+    seen = observation.servers.get(way.server_id)
+    refusal = _identity_refusal(planned, seen, now)
+    if refusal is not None:
+        return refusal
+    assert seen is not None
+    for refusal in (
+        _drain_refusal(way),
+        _pool_refusal(plan, planned, way, progress, observation, now),
+        _state_refusal(planned, seen, facts),
+        _search_refusal(planned, observation.search, way.left_at, now),
+    ):
+        if refusal is not None:
+            return refusal
+    verdict = way.verdict
+    if verdict is None or verdict.verdict is not Verdict.PASSES:
+        return Refusal("not_verified", f"The pool was not verified without {way.name}.", False)
+    obstacle = may_take_out(plan, planned, progress, observation, now)
+    if obstacle is not None:
+        return Refusal(obstacle.code, obstacle.says, obstacle.waits)
+    return None
+
+
 def accepts(plan: PlanData, grade: Grade) -> bool:
     """Return whether the plan lets evidence of this grade go on without a person."""
     strength = [Grade.MEASURED, Grade.INFERRED, Grade.TIMED]

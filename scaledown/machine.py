@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from portal.runs.types import Command, HaltRank, RunStatus
 from scaledown import looks, wording
 from scaledown.commands import answer_commands, answer_stops, tries, vain_resumes
-from scaledown.deleting import confirming, deleting, hold_ends
+from scaledown.deleting import confirming, deleting, due_at, hold_ends, stop_due_at
 from scaledown.draining import draining, removing
 from scaledown.imaging import imaging, leave_hold
 from scaledown.notice import notice, samples_only
@@ -23,6 +23,7 @@ from scaledown.preflight import PREFLIGHT_S, before_start, rehearse
 from scaledown.progress import DrainWay, Progress, ServerWay
 from scaledown.put_backs import put_backs
 from scaledown.safety import blind, broken_floor, rising_traffic, unknown_load
+from scaledown.stopping import stop
 from scaledown.stops import (
     LOOK_HELD_S,
     aborting,
@@ -183,7 +184,7 @@ def next_server(turn: Turn) -> bool:
         (way for way in turn.progress.servers if way.phase is Phase.HELD),
         key=lambda way: way.held_at or way.since,
     )
-    due = [way for way in held if (ends := hold_ends(turn.plan, way)) is not None and turn.now >= ends]
+    due = [way for way in held if (at := due_at(turn.plan, way)) is not None and turn.now >= at]
     pause_after = turn.progress.pause_after
     if pause_after is not None:
         due = [way for way in due if way.server_id == pause_after]
@@ -194,13 +195,14 @@ def next_server(turn: Turn) -> bool:
         way = due[0]
         if way.missing_since is not None:
             return turn.wait("missing", wording.missing(way.name), limit_s=TROUBLE_S)
-        return leave_hold(turn, way)
+        return stop(turn, way) if stop_due_at(turn.plan, way) is not None else leave_hold(turn, way)
     queued = [way for way in turn.progress.servers if way.phase is Phase.QUEUED]
     if queued:
         return begin(turn, queued[0])
     if held:
-        ends = hold_ends(turn.plan, held[0])
-        return turn.wait("hold", wording.held(held[0].name, ends), until=ends, look_again_s=LOOK_HELD_S)
+        first = min(held, key=lambda way: due_at(turn.plan, way) or turn.now)
+        ends = due_at(turn.plan, first)
+        return turn.wait("hold", _holds(turn, first), until=ends, look_again_s=LOOK_HELD_S)
     if awaits_landing(turn):
         return True
     retired = sum(way.phase is Phase.RETIRED for way in turn.progress.servers)
@@ -208,6 +210,13 @@ def next_server(turn: Turn) -> bool:
     turn.new_status = RunStatus.COMPLETED
     turn.change(says=words.says, customer_says=words.customer_says, until=None, waiting=None)
     return True
+
+
+def _holds(turn: Turn, way: ServerWay) -> Words:
+    ends = hold_ends(turn.plan, way)
+    if way.stop is not None and way.stop.stopped_at is not None:
+        return wording.stopped(way.name, ends)
+    return wording.held(way.name, ends)
 
 
 def expected_s(plan: PlanData, progress: Progress) -> float:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from scaledown import images, late, looks
-from scaledown.deleting import hold_ends
+from scaledown.deleting import due_at
 from scaledown.progress import Progress, ServerWay
+from scaledown.stopping import has_to_start
 from scaledown.types import Needs, People, Phase, PlanData
 
 IMAGE_EVERY_S = 4.0
@@ -25,7 +26,7 @@ def needs_of(plan: PlanData, progress: Progress, people: People, now: datetime) 
         in_hand = way.phase.is_out_and_alive or way.phase in {Phase.DELETING, Phase.CONFIRMING}
         is_watched = way.put_back is not None or way.missing_since is not None
         is_watched = is_watched or (bool(way.by_hand) and not way.phase.is_final)
-        if in_hand or way is queued or is_watched or late.delete_lands_until(way, now) is not None:
+        if in_hand or way is queued or is_watched or late.kept_out_until(way, now) is not None:
             servers[way.server_id] = None
         if way.phase in {Phase.DRAINING, Phase.REMOVING}:
             counts[way.server_id] = None
@@ -42,7 +43,7 @@ def needs_of(plan: PlanData, progress: Progress, people: People, now: datetime) 
         balancers=plan.balancer_ids,
         servers=tuple(servers),
         counts=tuple(server_id for server_id in counts if server_id in counted),
-        direct=_due_for_answer(plan, progress, counted, now),
+        direct=(*_due_for_answer(plan, progress, counted, now), *_starting(progress)),
         probes=_probes_due(progress, now),
         search=search,
         listed=any(way.missing_since is not None for way in progress.servers),
@@ -79,6 +80,11 @@ def _due_for_answer(plan: PlanData, progress: Progress, counted: set[str], now: 
         if server_id not in counted and looks.is_due(answered, 10.0, now):
             due.append(server_id)
     return tuple(due)
+
+
+def _starting(progress: Progress) -> list[str]:
+    """Return the servers that are started to go back: they are asked themselves whether they are ready."""
+    return [way.server_id for way in progress.servers if way.put_back is not None and has_to_start(way)]
 
 
 def _probes_due(progress: Progress, now: datetime) -> bool:
@@ -131,7 +137,7 @@ def _to_search(plan: PlanData, progress: Progress, now: datetime) -> str | None:
                 return way.server_id
             return None
     for way in sorted(progress.servers, key=lambda w: w.held_at or w.since):
-        ends = hold_ends(plan, way)
-        if way.phase is Phase.HELD and ends is not None and now >= ends - timedelta(seconds=1):
+        at = due_at(plan, way)
+        if way.phase is Phase.HELD and at is not None and now >= at - timedelta(seconds=1):
             return way.server_id
     return None

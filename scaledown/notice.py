@@ -10,6 +10,7 @@ from datetime import datetime
 
 from portal.cloud.types import BalancerStatus
 from scaledown import late, looks, wording
+from scaledown.deleting import hold_ends
 from scaledown.late import LATE_S
 from scaledown.progress import DeleteWay, ImageMade, KeptServer, Meter, NodeState, NodeWay, ServerWay
 from scaledown.turn import GONE_AFTER_S, Turn
@@ -24,6 +25,7 @@ def notice(turn: Turn) -> None:
     notice_new_nodes(turn)
     notice_load(turn)
     notice_probes(turn)
+    notice_power(turn)
     notice_images(turn)
     notice_landed_deletions(turn)
     notice_gone_servers(turn)
@@ -455,3 +457,25 @@ def _noticed_image(turn: Turn, image: ImageMade) -> ImageMade:
     return replace(
         image, missing_since=since, seen_at=seen.observed_at, status="DELETED" if is_gone else image.status
     )
+
+
+def notice_power(turn: Turn) -> None:
+    """Take in whether a server that this run stops is stopped, and whether somebody else started it again."""
+    for way in turn.progress.servers:
+        seen = turn.observation.servers.get(way.server_id)
+        stop = way.stop
+        if stop is None or way.phase not in {Phase.HELD, Phase.IMAGING} or seen is None or seen.task_state:
+            continue
+        if seen.is_gone or stop.is_starting:
+            continue
+        if seen.status == "SHUTOFF" and stop.stopped_at is None:
+            turn.change(stuck=None)
+            stop = replace(stop, stopped_at=seen.observed_at, tries=0, next_try_at=None, late_at=None)
+            way = turn.update(way, stop=stop)
+            ends = hold_ends(turn.plan, way)
+            turn.tell(way, wording.stopped(way.name, ends), ends)
+            turn.note("server_stopped", wording.stopped(way.name, ends), way.server_id)
+        elif seen.status == "ACTIVE" and stop.stopped_at is not None:
+            what = f"{way.name} was stopped by this run and runs again."
+            turn.update(way, by_hand=what, stop=replace(stop, stopped_at=None, accepted_at=None))
+            turn.foreign.append(what)

@@ -357,8 +357,8 @@ def _put_backs(now: Situation) -> list[Offer]:
             "put_back",
             f"Put {way.name} back",
             f"Put {way.name} back in service",
-            _doubted(now, way) + f"{way.name} serves again; it is not taken out again by this run.",
-            _doubted(now, way) + f"{way.name} serves again.",
+            _doubted(now, way) + f"{_serves_again(way)}; it is not taken out again by this run.",
+            _doubted(now, way) + f"{_serves_again(way)}.",
             Permission.RUN_COMMAND,
             server_id=way.server_id,
             server_name=way.name,
@@ -366,6 +366,14 @@ def _put_backs(now: Situation) -> list[Offer]:
         )
         for way in _ways("put_back", now)
     ]
+
+
+def _serves_again(way: ServerWay) -> str:
+    """Say what putting back takes: a stopped server is started first."""
+    is_off = way.stop is not None and way.stop.stopped_at is not None
+    return (
+        f"{way.name} is started, and serves again once it answers" if is_off else f"{way.name} serves again"
+    )
 
 
 def _skips(now: Situation) -> list[Offer]:

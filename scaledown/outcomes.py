@@ -56,6 +56,11 @@ def _settle_done(turn: Turn, way: ServerWay, action: Action, outcome: Outcome) -
         if way.put_back is not None:
             turn.update(way, put_back=replace(way.put_back, tries=0, next_try_at=None))
         return
+    if action.name in POWER and way.stop is not None:
+        way = turn.update(way, stop=replace(way.stop, accepted_at=turn.now, next_try_at=None))
+        if way.put_back is not None:
+            turn.update(way, put_back=replace(way.put_back, tries=0, next_try_at=None))
+        return
     if action.name == "create_image":
         _image_accepted(turn, way, action, outcome)
         return
@@ -67,6 +72,34 @@ def _settle_done(turn: Turn, way: ServerWay, action: Action, outcome: Outcome) -
         turn.enter(way, Phase.DELETING, wording.delete_accepted(way.name), delete=delete, soak=None)
     else:
         turn.update(way, delete=delete)
+
+
+def _offer_no_put_back(turn: Turn, way: ServerWay, says: str) -> None:
+    if not commands.is_pressing(turn.progress):
+        # What was offered at this look was judged before it was known that the change may still land.
+        turn.change(cannot={**turn.progress.cannot, f"put_back {way.server_id}": says})
+
+
+POWER = frozenset({"stop_server", "start_server"})
+
+
+def _power_not_changed(
+    turn: Turn, way: ServerWay, action: Action, outcome: Outcome, *, by_reading: bool
+) -> None:
+    stop = way.stop
+    if stop is None:
+        return
+    if by_reading:
+        is_stop = action.name == "stop_server"
+        way = turn.update(way, stop=replace(stop, late_at=turn.now if is_stop else stop.late_at))
+        if is_stop:
+            words = late.stays_out(way.name, late.stop_lands_until(way, turn.now) or turn.now, "stop")
+            turn.note("stop_did_not_show", words, way.server_id)
+            _offer_no_put_back(turn, way, words.says)
+    elif outcome.kind in {OutcomeKind.NOT_APPLIED, OutcomeKind.TRY_LATER}:
+        after_s = max(0.2, outcome.after_s if outcome.after_s is not None else LOOK_S)
+        next_try_at = turn.after(after_s) if outcome.kind is OutcomeKind.TRY_LATER else None
+        turn.update(way, stop=replace(stop, tries=max(0, stop.tries - 1), next_try_at=next_try_at))
 
 
 def _image_accepted(turn: Turn, way: ServerWay, action: Action, outcome: Outcome) -> None:
@@ -111,6 +144,9 @@ def _settle_not_done(turn: Turn, way: ServerWay, action: Action, outcome: Outcom
             late_at=node.late_at,
             tries=node.tries if sent else max(0, node.tries - 1),
         )
+    elif action.name in POWER:
+        _power_not_changed(turn, way, action, outcome, by_reading=by_reading)
+        way = turn.server(way.server_id)
     elif action.name == "create_image":
         _image_not_made(turn, way, outcome, by_reading=by_reading)
         way = turn.server(way.server_id)
@@ -118,9 +154,7 @@ def _settle_not_done(turn: Turn, way: ServerWay, action: Action, outcome: Outcom
         way = turn.update(way, delete=replace(way.delete, late_at=turn.now))
         words = late.stays_out(way.name, late.delete_lands_until(way, turn.now) or turn.now)
         turn.note("delete_did_not_show", words, way.server_id)
-        if not commands.is_pressing(turn.progress):
-            # What was offered at this look was judged before it was known that the deletion may still land.
-            turn.change(cannot={**turn.progress.cannot, f"put_back {way.server_id}": words.says})
+        _offer_no_put_back(turn, way, words.says)
     elif way.delete is not None and not by_reading and outcome.kind is OutcomeKind.NOT_APPLIED:
         way = turn.update(way, delete=replace(way.delete, tries=way.delete.tries - 1, next_try_at=None))
     if outcome.kind is OutcomeKind.NOT_APPLIED:
@@ -194,6 +228,13 @@ def effect(action: Action, observation: Observation) -> bool | None:
         if seen.is_gone or seen.task_state == "deleting":
             return True
         return False if seen.task_state is None else None
+    if action.name in POWER:
+        seen = observation.servers.get(str(args["server_id"]))
+        if seen is None or (seen.task_state is not None and not seen.is_gone):
+            return None
+        if action.name == "stop_server":
+            return seen.is_gone or seen.status == "SHUTOFF"  # what is gone runs no more
+        return seen.status != "SHUTOFF" and not seen.is_gone
     if action.name == "create_image":
         return _shows_image(args, observation)
     if str(args["balancer_id"]) in observation.missing_balancers:

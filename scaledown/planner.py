@@ -20,6 +20,9 @@ KEEP_ALIVE_MARGIN_S = 5.0
 """Counters can read a false zero right after the change, and idle keep-alive sockets outlive a request."""
 DRAIN_SPARE_S = 10.0
 """Added to the shortest drain: time to count a server empty that is so at once, before anybody is asked."""
+STOP_S = 900.0
+"""How long a server is stopped before it is deleted where nothing can show that it is idle (spec, *The way of one server*)."""
+LONGEST_STOP_S = 7 * 86_400.0
 SHORTEST_KEPT_S, LONGEST_KEPT_S = 86_400.0, 366 * 86_400.0
 SHORTEST_REASON = 10
 """Characters of a written reason; shorter ones explain nothing."""
@@ -172,6 +175,10 @@ def check_choice(choice: Choice) -> None:
     for name, value in (("hold", choice.hold_s), ("pause between servers", choice.pause_between_s)):
         if value < 0:
             raise Refused(f"The {name} cannot be negative.", code="duration_negative")
+    if choice.stop_s is not None and not 0 <= choice.stop_s <= LONGEST_STOP_S:
+        raise Refused(
+            "A server is stopped for at most 7 days before it is deleted.", code="stop_out_of_range"
+        )
     if choice.images is not ImageRule.NONE and not SHORTEST_KEPT_S <= choice.images_kept_s <= LONGEST_KEPT_S:
         raise Refused(
             "Images are kept for 1 day at least and 1 year at most.", code="images_kept_out_of_range"
@@ -182,6 +189,15 @@ def check_choice(choice: Choice) -> None:
         raise Refused("The guard is a share of the ceiling above 0 and up to 1.", code="share_out_of_range")
     if choice.window_start and choice.window_end and choice.window_end <= choice.window_start:
         raise Refused("The change window ends before it starts.", code="window_backwards")
+
+
+def proposed_stop_s(known: Known) -> float:
+    """Return how long a server is stopped before its deletion where the author leaves it open.
+
+    A server that is out of the pool may still be used past the balancer. Where no status URL can show that it is idle,
+    stopping it shows it: whoever needs it misses it while it can still be started.
+    """
+    return STOP_S if known.count_kind is None else 0.0
 
 
 def build_plan_data(choice: Choice, pool: Pool, known: Known) -> PlanData:
@@ -252,6 +268,7 @@ def build_plan_data(choice: Choice, pool: Pool, known: Known) -> PlanData:
         is_unattended=choice.is_unattended,
         reason=choice.reason,
         lifted=tuple(sorted(set(choice.lifted) & {member.server.id for member in gone})),
+        stop_s=proposed_stop_s(known) if choice.stop_s is None else choice.stop_s,
         images=choice.images,
         images_kept_s=0.0 if choice.images is ImageRule.NONE else choice.images_kept_s,
         remaining_reason=choice.target_reason if target < proposal.count else "",

@@ -178,6 +178,11 @@ def _rehearsal_steps(turn: Turn, way: ServerWay) -> list[Action]:
             says = f"{verb} {way.name} on {node.balancer_id}."
             what = wording.customer_change(name, way.name)
             steps.append(Action(name, way.server_id, says, args, customer_says=what))
+    if turn.plan.stop_s:
+        stop_args = {"server_id": way.server_id, "name": way.name}
+        what = wording.customer_change("stop_server", way.name)
+        says = wording.stop(way.name).says
+        steps.append(Action("stop_server", way.server_id, says, stop_args, customer_says=what))
     if turn.plan.images is not ImageRule.NONE:
         keep_until = turn.after(turn.plan.images_kept_s).isoformat()
         image_args = {"server_id": way.server_id, "name": way.name, "keep_until": keep_until}

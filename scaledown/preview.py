@@ -111,7 +111,7 @@ def preview(plan: PlanData, choice: Choice, pool: Pool, known: Known) -> Preview
         likely_max_s=sum(step.likely_max_s for step in steps) + _pauses_s(plan),
         way_back=_way_back(plan),
         server_hours_saved_per_month=round(len(plan.servers) * HOURS_A_MONTH, 1),
-        hold_server_hours=round(len(plan.servers) * plan.hold_s / 3600, 2),
+        hold_server_hours=round(len(plan.servers) * (plan.hold_s + plan.stop_s) / 3600, 2),
         imaged=tuple(server.name for server in images.of_these(plan)),
     )
 
@@ -122,7 +122,7 @@ def _pauses_s(plan: PlanData) -> float:
 
 def server_time_s(plan: PlanData, nodes: int) -> tuple[float, float]:
     """Return the least and the most likely seconds that one server with `nodes` nodes takes to its end."""
-    unavoidable = plan.soak_s + plan.hold_s
+    unavoidable = plan.soak_s + plan.hold_s + plan.stop_s
     # Two changes a node: drain, remove.
     least = plan.min_drain_s + (plan.zeros_needed - 1) * LOOK_S + 2 * nodes * CHANGE_MIN_S + DELETE_MIN_S
     most = plan.drain_limit_s + 2 * nodes * CHANGE_MAX_S + DELETE_MAX_S
@@ -177,7 +177,15 @@ def _way_back(plan: PlanData) -> tuple[str, ...]:
         "Until a server is deleted it can be put back in service at any moment, by one command; "
         "the run does so by itself when traffic does not keep up.",
         hold,
+        *([_stop_says(plan)] if plan.stop_s else []),
         _after_the_delete(plan),
+    )
+
+
+def _stop_says(plan: PlanData) -> str:
+    return (
+        f"Then it is stopped for {_duration(plan.stop_s)} before it is deleted. Until then it is put back by starting it "
+        "first: it serves again once it answers."
     )
 
 
@@ -220,6 +228,7 @@ def _warnings(
         *_evidence_warnings(plan, pool),
         *_knowledge_warnings(plan, pool, known),
         *_time_warnings(plan, pool, known),
+        *_stop_warnings(plan, choice),
         *_server_warnings(plan, pool),
     ]
     # Blocking ones first, else in the order in which they were found.
@@ -465,6 +474,28 @@ def _freeze_warnings(plan: PlanData, begins: datetime, known: Known) -> Iterable
             )
 
 
+def _stop_warnings(plan: PlanData, choice: Choice) -> Iterable[Warned]:
+    if plan.stop_s:
+        why = (
+            "Nothing here can show that a server out of the pool is idle: no status URL of the servers is known, and no "
+            "network figures are read. So each"
+            if choice.stop_s is None
+            else "Each server"
+        )
+        yield Warned(
+            "stops_first",
+            f"{why} is stopped for {_duration(plan.stop_s)} before it is deleted: whoever needs it misses it in that time.",
+            "Watch for anything that fails in that time; the server can be started and put back until it is deleted. "
+            "A stopped server is billed as a running one.",
+        )
+    elif plan.count_kind is None:
+        yield Warned(
+            "idle_unknown",
+            "Nothing shows whether a server out of the pool is still used past the load balancer, and it is not stopped first.",
+            "Stop each for some minutes before it is deleted, or name a status URL of the servers.",
+        )
+
+
 def _image_warnings(plan: PlanData) -> Iterable[Warned]:
     """Say what an image is worth: taken of a running server it is no backup, and it costs while it is kept."""
     imaged = images.of_these(plan)
@@ -476,9 +507,10 @@ def _image_warnings(plan: PlanData) -> Iterable[Warned]:
         )
         return
     names = _listed([server.name for server in imaged])
+    how = "stopped: not a backup" if plan.stop_s else "running: crash-consistent, not a backup"
     yield Warned(
         "image_no_backup",
-        f"The image of {names} is taken while the server runs: crash-consistent, not a backup.",
+        f"The image of {names} is taken while the server is {how}.",
         "Have what matters on these servers backed up in its own way before the scale-down.",
     )
     yield Warned(

@@ -142,6 +142,26 @@ class DeleteWay:
 
 
 @dataclass(frozen=True)
+class StopWay:
+    """A server that this run stops, and starts again where it goes back. `asked_at`: when the newest change of the two
+    was asked for. `stopped_at`: since when looks show it stopped; None while it runs.
+
+    `running_at` and `answered_at`: when, after a start of ours, it was first seen to run and to answer itself.
+    `late_at`: when reading found a stop of ours not applied; it may still land for a while.
+    """
+
+    asked_at: datetime | None = None
+    accepted_at: datetime | None = None
+    stopped_at: datetime | None = None
+    is_starting: bool = False
+    running_at: datetime | None = None
+    answered_at: datetime | None = None
+    tries: int = 0
+    next_try_at: datetime | None = None
+    late_at: datetime | None = None
+
+
+@dataclass(frozen=True)
 class ImagingWay:
     """How the image of one server is asked for. `problem`: why none could be made, until a person resumes."""
 
@@ -203,6 +223,7 @@ class ServerWay:
     delete: DeleteWay | None = None
     put_back: PutBack | None = None
     imaging: ImagingWay | None = None
+    stop: StopWay | None = None
     left_at: datetime | None = None
     """When its last node was seen to have left the pool."""
     held_at: datetime | None = None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from portal.cloud.types import BalancerStatus
 from portal.runs.types import HaltRank
-from scaledown import late, looks, wording
-from scaledown.progress import NodeState, NodeWay, ServerWay
+from scaledown import late, looks, stopping, wording
+from scaledown.progress import NodeState, NodeWay, ServerWay, StopWay
 from scaledown.turn import LOOK_S, Turn
 from scaledown.types import Phase, ServerSeen
 from scaledown.waits import TROUBLE_S, await_balancer, await_effect
@@ -52,6 +54,12 @@ def _catch_late_landings(turn: Turn) -> None:
     for way in turn.progress.servers:
         if way.put_back is not None or way.phase not in {Phase.QUEUED, Phase.SKIPPED, Phase.RESTORED}:
             continue
+        seen = turn.observation.servers.get(way.server_id)
+        if late.stop_lands_until(way, turn.now) is not None and seen is not None and seen.status == "SHUTOFF":
+            words = wording.putting_back(way.name, "A stop whose answer was lost took effect late.")
+            stop = replace(way.stop or StopWay(), stopped_at=turn.now, answered_at=None, is_starting=False)
+            turn.send_back(turn.update(way, stop=stop), way.phase, words)
+            continue
         landed = [node for node in way.nodes if node.confirmed is not NodeState.ENABLED and node.late]
         if any(node.confirmed in node.late and not node.is_foreign for node in landed):
             words = wording.putting_back(way.name, "A change whose answer was lost took effect late.")
@@ -61,6 +69,9 @@ def _catch_late_landings(turn: Turn) -> None:
 def _put_back_one(turn: Turn, way: ServerWay) -> bool:
     back = way.put_back
     assert back is not None
+    if stopping.has_to_start(way) and stopping.start(turn, way):
+        return True
+    way = turn.server(way.server_id)
     unseen = set(looks.unseen(turn.plan, turn.observation, turn.now))
     blind = []
     # A balancer that takes no change now keeps the server out of no other one.
@@ -98,6 +109,7 @@ def _put_back_one(turn: Turn, way: ServerWay) -> bool:
         left_at=None,
         held_at=None,
         imaging=None,
+        stop=late.kept_stop(way, turn.now),
     )
     return False
 

@@ -152,6 +152,13 @@ class ChoiceIn(serializers.Serializer[Any]):
     soak_s = serializers.FloatField(min_value=1, max_value=86_400, required=False)
     hold_s = serializers.FloatField(min_value=0, max_value=14 * 86_400, required=False)
     pause_between_s = serializers.FloatField(min_value=0, max_value=86_400, required=False)
+    stop_s = serializers.FloatField(
+        min_value=0,
+        max_value=7 * 86_400,
+        required=False,
+        allow_null=True,
+        help_text="How long a server is stopped before it is deleted; null: as proposed, 0: not at all.",
+    )
     images = serializers.ChoiceField(
         choices=[one.value for one in ImageRule],
         required=False,

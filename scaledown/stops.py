@@ -52,7 +52,7 @@ def protected_servers(turn: Turn) -> bool:
         if way.server_id in turn.facts.protected and not way.phase.is_final and way.put_back is None
     ]
     hit = [way for way in hit if way.phase not in {Phase.DELETING, Phase.CONFIRMING}]
-    hit = [way for way in hit if late.delete_lands_until(way, turn.now) is None]
+    hit = [way for way in hit if late.kept_out_until(way, turn.now) is None]
     if not hit or turn.status is RunStatus.SCHEDULED:
         return False
     words = wording.protected(", ".join(way.name for way in hit))
@@ -112,9 +112,10 @@ def awaits_landing(turn: Turn) -> bool:
         return False
     until, words = open_yet
     for way in turn.progress.servers:
-        lands_until = late.delete_lands_until(way, turn.now)
+        lands_until = late.kept_out_until(way, turn.now)
         if lands_until is not None and way.phase.is_out_and_alive and way.put_back is None:
-            turn.tell(way, late.stays_out(way.name, lands_until), lands_until)
+            what = "stop" if late.delete_lands_until(way, turn.now) is None else "deletion"
+            turn.tell(way, late.stays_out(way.name, lands_until, what), lands_until)
     return turn.wait("late_change", words, until=until, look_again_s=LOOK_RESTING_S)
 
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 from portal.cloud.types import BalancerStatus, Condition, NodeStatus, NodeType
 from portal.runs.types import Command, Doubt, Halt, RunStatus
 
-PLAN_FORMAT = 2
+PLAN_FORMAT = 3
 """Rises with each new field; which field came with which stands in `canonical.py`."""
 
 
@@ -188,6 +188,8 @@ class PlanData:
     images: ImageRule = ImageRule.NONE
     images_kept_s: float = 0.0
     """How long after it was made an image is kept at least; 0 where none is made."""
+    stop_s: float = 0.0
+    """How long a server is stopped, after its hold, before it is deleted; 0: it is not stopped."""
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,8 @@ def customer_change(action: str, name: str) -> str:
         "enable_node": f"{name} serves again",
         "add_node": f"{name} serves again",
         "delete_server": f"{name} is deleted",
+        "stop_server": f"{name} is switched off",
+        "start_server": f"{name} is switched on again",
         "create_image": f"a copy of {name} is made",
     }[action]
 
@@ -464,6 +466,47 @@ def confirming(name: str) -> Words:
     return Words(
         f"{name} is gone at the provider; looking once at nodes and probes.",
         f"{name} is deleted; a last check.",
+    )
+
+
+# --- stopping before the deletion --------------------------------------------------------------------------
+
+
+def stop(name: str) -> Words:
+    return Words(f"Stop {name}.", f"We switch {name} off before it is deleted.")
+
+
+def stopping(name: str) -> Words:
+    return Words(f"{name} is being stopped.", f"{name} is being switched off. Nothing for you to do.")
+
+
+def stop_waits(name: str, why: str) -> Words:
+    return Words(f"{name} is not stopped yet. {why}", f"{name} is switched off as soon as that is safe.")
+
+
+def stopped(name: str, until: datetime | None) -> Words:
+    when = "" if until is None else f" until {clock(until)}"
+    return Words(
+        f"{name} is stopped{when}, then it is deleted. Whoever needs it misses it now; it can be started and put back.",
+        f"{name} is switched off{when}, then it is deleted. Tell us if anything misses it: it can be switched on again.",
+    )
+
+
+def stop_forbidden(name: str, why: str) -> Words:
+    return Words(
+        f"{name} is not stopped, and so not deleted. {why} It is out of the pool and can be put back.",
+        f"Paused for safety: {name} is not switched off. Your site is not affected.",
+    )
+
+
+def start(name: str) -> Words:
+    return Words(f"Start {name}.", f"We switch {name} on again.")
+
+
+def starting(name: str) -> Words:
+    return Words(
+        f"{name} is being started; it goes back into the pool once it answers.",
+        f"{name} is being switched on and goes back into service.",
     )
 
 

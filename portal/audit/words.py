@@ -171,6 +171,7 @@ FIELDS = {
     "floor": "never fewer than",
     "guard_share": "turns back at",
     "hold_s": "hold before delete",
+    "stop_s": "stop before delete",
     "images": "image before delete",
     "images_kept_s": "images are kept for",
     "inputs": "what was chosen",

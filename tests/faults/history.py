@@ -58,6 +58,7 @@ class ServerTruth:
     is_busy: bool
     is_autoscaled: bool
     volumes: tuple[str, ...]
+    is_stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class Sent:
     @property
     def is_put_back(self) -> bool:
         """Whether it brings a server back into service."""
-        return self.name in {"set_ENABLED", "add"}
+        return self.name in {"set_ENABLED", "add", "start"}
 
     @property
     def key(self) -> str:

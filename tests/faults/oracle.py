@@ -50,7 +50,7 @@ MONITOR_S = 3.2
 """How long a health monitor of these worlds shows a server that went down as serving."""
 _DOWN = {"kill_server", "stop_server", "delete_server"}
 BOUNDED_WAITS = {"floor", "load_too_high", "probes", "preflight", "answer", "server_busy", "balancer_error"}
-BOUNDED_WAITS |= {"image", "image_look", "image_server"}
+BOUNDED_WAITS |= {"image", "image_look", "image_server", "stop", "start", "start_answer"}
 """Waits that end in a halt later than a schedule lasts."""
 
 Rule = Callable[[Story], Iterator[str]]
@@ -66,7 +66,7 @@ def _balancers_of(planned: PlannedServer) -> list[int]:
 
 def _is_taking_out(sent: Sent) -> bool:
     """Whether it takes a server out of service; the node that a deleted server left behind serves nobody."""
-    return sent.name in {"set_DRAINING", "remove"} and not sent.scene.servers[sent.server].is_gone
+    return sent.name in {"set_DRAINING", "remove", "stop"} and not sent.scene.servers[sent.server].is_gone
 
 
 # --- invariant 1: what is deleted ------------------------------------------------------------------------
@@ -102,10 +102,13 @@ def deletes_only_what_was_approved(story: Story) -> Iterator[str]:
 
 
 def deletes_only_what_is_in_no_balancer(story: Story) -> Iterator[str]:
-    """A complete search less than 60 s ago found it nowhere, nor did the newest look at each balancer."""
+    """A complete search less than 60 s ago found it nowhere, nor did the newest look at each balancer.
+
+    That is asked of a stop as well: it cuts as a deletion does.
+    """
     for place, sent in story.sends():
         planned = _planned(story, sent.server)
-        if sent.name != "delete" or planned is None:
+        if sent.name not in {"delete", "stop"} or planned is None:
             continue
         search = story.last(Looked, place, key=f"search:{sent.server}")
         if search is None or sent.t - search.t > SEARCH_S + story.slack_s:
@@ -335,6 +338,37 @@ def says_back_only_of_what_is_back(story: Story) -> Iterator[str]:
                 yield f"{planned.name} is said to be back and is not in service on {lb_id}"
 
 
+def deletes_only_what_was_stopped_for_long_enough(story: Story) -> Iterator[str]:
+    """Where the plan stops servers first, every look over the whole time before the deletion showed it stopped."""
+    if not story.plan.stop_s:
+        return
+    for place, sent in story.sends():
+        if sent.name != "delete":
+            continue
+        since: float | None = None
+        for look in reversed(story.every(Looked, 0, place, key=f"server:{sent.server}")):
+            if look.server is None or look.server.is_busy:
+                continue
+            if not look.server.is_stopped:
+                break
+            since = look.t
+        spare_s = SPARE_S + story.slack_s
+        if since is None or sent.t - since < story.plan.stop_s - spare_s:
+            yield f"{sent.server} is deleted although it was not stopped for {story.plan.stop_s:.0f} s"
+
+
+def brings_back_only_what_runs(story: Story) -> Iterator[str]:
+    """A server that this run stopped is in no balancer again before a look showed that it runs."""
+    for place, sent in story.sends():
+        if sent.name != "add" or story.meddled(sent.server):
+            continue
+        if not story.every(Sent, 0, place, name="stop", server=sent.server):
+            continue
+        look = story.last(Looked, place, key=f"server:{sent.server}")
+        if look is None or look.server is None or look.server.is_stopped or look.server.is_busy:
+            yield f"{sent.server} is added while it does not run"
+
+
 def _alike(story: Story, server: str) -> set[str]:
     """Return the servers of the plan that are made like this one: same size, same image, same places."""
 
@@ -476,7 +510,7 @@ def rests_on_fresh_looks(story: Story) -> Iterator[str]:
         keys = [f"lb:{lb_id}" for lb_id in _balancers_of(planned)]
         if sent.name == "image":
             keys = [f"server:{sent.server}"]
-        if sent.name == "delete":
+        if sent.name in {"delete", "stop"}:
             keys = [*(f"lb:{lb_id}" for lb_id in story.plan.balancer_ids), f"server:{sent.server}"]
         for key in keys:
             look = story.last(Looked, place, key=key)
@@ -850,6 +884,8 @@ def ends_tidy(story: Story) -> Iterator[str]:
             yield f"{planned.name} is said to be retired and lives"
         if truth.is_gone or truth.is_busy or phase in {"retired", "gone"}:
             continue
+        if truth.is_stopped and not story.meddled(planned.server_id):
+            yield f"{planned.name} ({phase}) was left stopped by a run that is over"
         for lb_id in _balancers_of(planned):
             nodes = story.end.balancers[lb_id].of(planned.server_id)
             good = nodes and all(node.condition == "ENABLED" for node in nodes)
@@ -866,6 +902,8 @@ RULES: tuple[Rule, ...] = (
     deletes_only_after_watching_the_pool,
     deletes_only_with_the_image_that_was_asked_for,
     asks_for_no_second_image_blindly,
+    deletes_only_what_was_stopped_for_long_enough,
+    brings_back_only_what_runs,
     says_gone_only_of_what_is_gone,
     says_back_only_of_what_is_back,
     keeps_the_floor,

@@ -283,6 +283,7 @@ def make_case(pick: Pick, events: Sequence[Event]) -> Case:
         **pick.of(SHAPES),
         "floor": pick.of([2, 2, 3]),
         "hold_s": pick.of([0.0, 0.0, 20.0, 70.0]),
+        "stop_s": pick.of([0.0, 0.0, 0.0, 8.0, 20.0]),
         "images": pick.of([ImageRule.NONE, ImageRule.NONE, ImageRule.ONE_PER_KIND, ImageRule.EACH]),
         "pause_between_s": pick.of([0.0, 0.0, 5.0]),
         "is_unattended": pick.of([False, False, True]),

@@ -46,7 +46,7 @@ QUIET_S = 110.0
 AFTERWARDS_S = 120.0
 """How long the world goes on after the end of a run: what was sent before may still land."""
 
-OF_A_SERVER = frozenset({"delete", "image"})
+OF_A_SERVER = frozenset({"delete", "image", "stop", "start"})
 """Changes that are about a server itself, not about its node."""
 
 _sleep = asyncio.sleep
@@ -171,6 +171,7 @@ class Recorder:
             server.task_state is not None,
             any(key.startswith("rax:auto") for key in server.metadata),
             tuple(server.volumes),
+            server.status == "SHUTOFF",
         )
 
     def scene(self) -> history.Scene:

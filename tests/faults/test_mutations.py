@@ -13,7 +13,7 @@ import pytest
 from portal.runs.engine import Engine
 from portal.runs.store_memory import MemoryStore
 from portal.runs.types import Checked
-from scaledown import deleting, draining, images, imaging, looks, machine
+from scaledown import deleting, draining, images, imaging, looks, machine, stopping
 from scaledown.types import ImageRule, Phase
 from tests.faults import oracle
 from tests.faults.simulation import Event, simulate
@@ -86,6 +86,9 @@ BAD_IMAGE = [Event(0.0, "fault", "server.action image_error", (1, None))]
 
 LOST_IMAGE = [Event(0.0, "fault", "server.action timeout_after", (1, None))]
 
+STOPS = {"hold_s": 5.0, "stop_s": 30.0, "out": 1}
+BACK_FROM_STOP = [Event(30.0, "command", "put_back", (("server", 0),))]
+
 SCHEDULES = [
     (DEATHS, {}),
     (FREEZES, {}),
@@ -100,6 +103,8 @@ SCHEDULES = [
     ([], {"plan": LONG_HOLD}),
     (BAD_IMAGE, {"plan": IMAGES}),
     (LOST_IMAGE, {"plan": IMAGES}),
+    (BACK_FROM_STOP, {"plan": STOPS}),
+    (ELSEWHERE, {"plan": {"hold_s": 5.0, "stop_s": 8.0}}),
 ]
 
 
@@ -194,6 +199,25 @@ def test_without_the_look_for_the_image_a_server_is_deleted_without_it(monkeypat
     monkeypatch.setattr(looks, "_image_refusal", lambda *_: None)
     monkeypatch.setattr(images, "standing_for", trusting)
     assert broken_by(BAD_IMAGE, oracle.deletes_only_with_the_image_that_was_asked_for, plan=IMAGES)
+
+
+def test_without_the_time_that_it_is_stopped_a_server_is_deleted_at_once(monkeypatch):
+    monkeypatch.setattr(machine, "stop_due_at", lambda plan, way: None)
+    monkeypatch.setattr(machine, "due_at", lambda plan, way: way.held_at)
+    assert broken_by([], oracle.deletes_only_what_was_stopped_for_long_enough, plan=STOPS)
+
+
+def test_without_the_look_before_a_stop_a_server_that_another_balancer_holds_is_stopped(monkeypatch):
+    monkeypatch.setattr(looks, "_search_refusal", lambda *_: None)
+    plan = {"hold_s": 5.0, "stop_s": 8.0}
+    found = broken_by(ELSEWHERE, oracle.deletes_only_what_is_in_no_balancer, plan=plan)
+    assert any("while in balancer" in what for what in found)
+
+
+def test_without_the_start_a_stopped_server_goes_back_into_the_pool(monkeypatch):
+    monkeypatch.setattr(stopping, "has_to_start", lambda way: False)
+    monkeypatch.setattr("scaledown.put_backs._can_serve", lambda seen, node: True)
+    assert broken_by(BACK_FROM_STOP, oracle.brings_back_only_what_runs, plan=STOPS)
 
 
 def test_without_the_in_doubt_rule_a_second_image_is_asked_for_blindly(monkeypatch):

@@ -31,7 +31,9 @@ from tests.faults.simulation import simulate
 @pytest.fixture(scope="module")
 def good() -> history.Story:
     """A run on a shared pool that retires three servers, as it went."""
-    story = simulate(scenario="shared", plan={"drain_limit_s": 30.0, "images": ImageRule.EACH}).story
+    story = simulate(
+        scenario="shared", plan={"drain_limit_s": 30.0, "images": ImageRule.EACH, "stop_s": 5.0}
+    ).story
     assert story.status == "completed"
     assert oracle.judge(story) == []
     return story
@@ -166,6 +168,41 @@ def another_servers_image(story):
 def a_second_image_at_once(story):
     place, sent = first(story, Sent, "image")
     return put_in(story, place + 1, sent)
+
+
+def runs_at_its_deletion(story):
+    return server_is(story, is_stopped=False)
+
+
+def stopped_too_late(story):
+    _, sent = first(story, Sent, "delete")
+
+    def change(event):
+        if isinstance(event, Looked) and event.server is not None and event.server.server == sent.server:
+            late = event.t > sent.t - 3.0
+            return replace(event, server=replace(event.server, is_stopped=late))
+        return event
+
+    return changed(story, change)
+
+
+def added_while_stopped(story):
+    place, sent = first(story, Sent, "delete")
+    return put_in(story, place, replace(sent, name="add", lb_id=min(sent.scene.balancers)))
+
+
+def stopped_in_the_pool(story):
+    place, sent = first(story, Sent, "set_DRAINING")
+    return put_in(story, place, replace(sent, name="stop", lb_id=None))
+
+
+def left_stopped(story):
+    server = story.plan.servers[0].server_id
+    servers = dict(story.end.servers)
+    servers[server] = replace(servers[server], is_gone=False, is_busy=False, is_stopped=True)
+    return replace(
+        story, end=replace(story.end, servers=servers), phases={**story.phases, server: "restored"}
+    )
 
 
 def a_volume(story):
@@ -467,6 +504,11 @@ BAD = [
     (no_image, oracle.deletes_only_with_the_image_that_was_asked_for),
     (an_image_that_is_not_ready, oracle.deletes_only_with_the_image_that_was_asked_for),
     (another_servers_image, oracle.deletes_only_with_the_image_that_was_asked_for),
+    (runs_at_its_deletion, oracle.deletes_only_what_was_stopped_for_long_enough),
+    (stopped_too_late, oracle.deletes_only_what_was_stopped_for_long_enough),
+    (added_while_stopped, oracle.brings_back_only_what_runs),
+    (stopped_in_the_pool, oracle.deletes_only_what_is_in_no_balancer),
+    (left_stopped, oracle.ends_tidy),
     (a_second_image_at_once, oracle.asks_for_no_second_image_blindly),
     (nobody_asked_the_site, oracle.deletes_only_after_watching_the_pool),
     (asked_only_before, oracle.deletes_only_after_watching_the_pool),

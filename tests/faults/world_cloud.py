@@ -270,7 +270,13 @@ class WorldCloud:
         return Done({"image_id": url.rpartition("/")[2]})
 
     async def stop_server(self, server_id, *, not_after):
-        raise Refused("Not used here.")
+        return await self._power("stop", server_id, not_after)
 
     async def start_server(self, server_id, *, not_after):
-        raise Refused("Not used here.")
+        return await self._power("start", server_id, not_after)
+
+    async def _power(self, name, server_id, not_after):
+        await self._write(
+            name, (server_id,), self.world.server_action, server_id, {f"os-{name}": None}, not_after=not_after
+        )
+        return Done()

@@ -138,6 +138,8 @@ class Desk:
         self.images: dict[str, ImageSeen] = {}
         self.images_listed = True
         self.names_image = True
+        self.powers = True
+        self.answers_directly: bool | None = True
         self.found_in: tuple[str, ...] = ()
         self.search_complete = True
         self.visible = True
@@ -179,6 +181,7 @@ class Desk:
                 )
                 for server_id in needs.counts
             },
+            direct=dict.fromkeys(needs.direct, self.answers_directly),
             probes=(ProbeSeen("home", PROBE.url, self.probe_ok, 200, 80.0, self.now),)
             if needs.probes
             else (),
@@ -235,6 +238,12 @@ class Desk:
             self.servers[args["server_id"]] = replace(
                 self.servers[args["server_id"]], is_gone=True, status="DELETED"
             )
+            return
+        if action.name in {"stop_server", "start_server"}:
+            status = "SHUTOFF" if action.name == "stop_server" else "ACTIVE"
+            if self.powers:
+                server_id = args["server_id"]
+                self.servers[server_id] = replace(self.servers[server_id], status=status)
             return
         if action.name == "create_image":
             image_id = f"img-{len(self.images) + 1}"

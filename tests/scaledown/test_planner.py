@@ -271,6 +271,30 @@ def test_an_image_is_made_of_the_first_of_each_kind_or_of_each(rule, image_ids, 
     assert seen.likely_max_s > slower.likely_max_s
 
 
+@pytest.mark.parametrize(
+    ("count_kind", "chosen", "stop_s", "code"),
+    [
+        (None, None, 900.0, "stops_first"),
+        (None, 0.0, 0.0, "idle_unknown"),
+        (None, 60.0, 60.0, "stops_first"),
+        ("nginx_stub_status", None, 0.0, None),
+        ("nginx_stub_status", 60.0, 60.0, "stops_first"),
+    ],
+)
+def test_a_server_is_stopped_first_where_nothing_can_show_that_it_is_idle(count_kind, chosen, stop_s, code):
+    facts, choice = known(count_kind=count_kind), replace(CHOICE, stop_s=chosen)
+    assert build_plan_data(choice, pool(), facts).stop_s == stop_s
+    seen = shown(choice, facts=facts)
+    assert {"stops_first", "idle_unknown"} & codes(seen) == ({code} if code else set())
+    assert any("stopped for" in line for line in seen.way_back) is bool(stop_s)
+
+
+@pytest.mark.parametrize("stop_s", [-1.0, 8 * 86_400.0])
+def test_a_stop_lasts_at_most_a_week(stop_s):
+    with pytest.raises(Refused):
+        check_choice(replace(CHOICE, stop_s=stop_s))
+
+
 @pytest.mark.parametrize("kept_s", [3600.0, 500 * 86_400.0])
 def test_images_are_kept_for_a_day_at_least_and_a_year_at_most(kept_s):
     with pytest.raises(Refused):

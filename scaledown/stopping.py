@@ -1,0 +1,130 @@
+"""Stopping a held server before it is deleted, and starting it again where it goes back. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from portal.runs.types import Action, HaltRank
+from scaledown import looks, wording
+from scaledown.progress import ServerWay, StopWay
+from scaledown.turn import LOOK_S, LOOK_SOON_S, Turn
+from scaledown.types import ServerSeen
+from scaledown.waits import MOST_TRIES, TROUBLE_S, is_held_off
+
+POWER_S = 30.0
+"""An accepted stop or start that a look at an idle server does not show after this had no effect."""
+START_S = 30.0
+"""How long a started server gets to be ready where the portal may not ask it itself."""
+ANSWER_S = 180.0
+"""How long it is waited for that a started server answers; a health monitor judges it after that."""
+
+
+def stop(turn: Turn, way: ServerWay) -> bool:
+    """Stop a server whose hold is over, after a look as before its deletion (invariant 2), or say why not."""
+    asked = way.stop or StopWay()
+    seen = turn.observation.servers.get(way.server_id)
+    words = wording.stopping(way.name)
+    if asked.accepted_at is not None and (seen is None or seen.task_state or _is_young(turn, asked)):
+        turn.tell(way, words)
+        return turn.wait("stop", words, limit_s=TROUBLE_S, look_again_s=LOOK_SOON_S)
+    if asked.next_try_at is not None and turn.now < asked.next_try_at:
+        return turn.wait("stop_retry", words, until=asked.next_try_at)
+    if is_held_off(turn):
+        return True
+    refusal = looks.may_stop(turn.plan, way, turn.progress, turn.observation, turn.facts, turn.now)
+    if refusal is not None and refusal.waits:
+        turn.tell(way, wording.stop_waits(way.name, refusal.says))
+        return turn.wait(
+            f"stop_{refusal.code}", wording.stop_waits(way.name, refusal.says), limit_s=TROUBLE_S
+        )
+    why = refusal.says if refusal is not None else ""
+    if not why and asked.tries >= MOST_TRIES:
+        why = f"It was asked for {asked.tries} times and shows no effect."
+    if why:
+        words = wording.stop_forbidden(way.name, why)
+        return turn.halt(
+            "stop_forbidden", HaltRank.DECIDE_TODAY, words, ("put_back", "resume", "abort", "finish_here")
+        )
+    changed = replace(asked, asked_at=turn.now, accepted_at=None, tries=asked.tries + 1, is_starting=False)
+    return _send(turn, turn.update(way, stop=changed), "stop_server", wording.stop(way.name))
+
+
+def _is_young(turn: Turn, asked: StopWay) -> bool:
+    return asked.accepted_at is not None and turn.age_s(asked.accepted_at) <= POWER_S
+
+
+def _send(turn: Turn, way: ServerWay, name: str, words: wording.Words, *, is_put_back: bool = False) -> bool:
+    way = turn.tell(way, words)
+    args = {"server_id": way.server_id, "name": way.name}
+    what = wording.customer_change(name, way.name)
+    return turn.send(Action(name, way.server_id, words.says, args, is_put_back, what), words)
+
+
+def has_to_start(way: ServerWay) -> bool:
+    """Return whether a server has to run, and to answer, before it goes back: this run stopped it, or may have."""
+    return (
+        way.stop is not None
+        and way.stop.answered_at is None
+        and (way.stop.stopped_at is not None or way.stop.accepted_at is not None or way.stop.is_starting)
+    )
+
+
+def start(turn: Turn, way: ServerWay) -> bool:
+    """Start a stopped server that goes back, and wait until it answers. Settles the tick unless it is ready.
+
+    Allowed wherever putting back is. What is gone, or in a state that no start helps, is left to `put_backs`.
+    """
+    asked = way.stop
+    seen = turn.observation.servers.get(way.server_id)
+    words = wording.starting(way.name)
+    assert asked is not None
+    if seen is None:
+        return turn.wait("put_back_server", words, limit_s=TROUBLE_S, rank=HaltRank.SITE_IN_DANGER)
+    if seen.is_gone:
+        return False
+    turn.tell(way, words)
+    if seen.task_state is not None:
+        return turn.wait(
+            "start", words, limit_s=TROUBLE_S, rank=HaltRank.SITE_IN_DANGER, look_again_s=LOOK_SOON_S
+        )
+    if seen.status == "SHUTOFF":
+        return _ask_start(turn, way, asked, words)
+    if seen.status != "ACTIVE":
+        return False
+    if not asked.is_starting and asked.stopped_at is None and _is_young(turn, asked):
+        # A stop was accepted and does not show yet: it would cut whoever came back.
+        return turn.wait("stop", words, limit_s=TROUBLE_S, look_again_s=LOOK_SOON_S)
+    return _await_answer(turn, way, asked, seen)
+
+
+def _ask_start(turn: Turn, way: ServerWay, asked: StopWay, words: wording.Words) -> bool:
+    if asked.is_starting and _is_young(turn, asked):
+        return turn.wait("start", words, limit_s=TROUBLE_S, look_again_s=LOOK_SOON_S)
+    back = way.put_back
+    assert back is not None
+    if back.next_try_at is not None and 0 < (back.next_try_at - turn.now).total_seconds() <= 60.0:
+        return turn.wait("put_back_retry", words, look_again_s=LOOK_S)
+    changed = replace(
+        asked, asked_at=turn.now, accepted_at=None, is_starting=True, running_at=None, tries=asked.tries + 1
+    )
+    way = turn.update(way, stop=changed)
+    return _send(turn, way, "start_server", wording.start(way.name), is_put_back=True)
+
+
+def _await_answer(turn: Turn, way: ServerWay, asked: StopWay, seen: ServerSeen) -> bool:
+    """Wait until a started server answers itself; one that may not be asked gets a set time."""
+    words = wording.starting(way.name)
+    running_at = asked.running_at or seen.observed_at
+    waited_s = turn.age_s(running_at)
+    direct = turn.observation.direct
+    may_be_asked = direct.get(way.server_id) is not None
+    answers = direct.get(way.server_id) is True
+    is_watched = all(node.balancer_id not in turn.progress.unmonitored for node in way.nodes)
+    is_waited_out = (way.server_id in direct and not may_be_asked and waited_s >= START_S) or (
+        is_watched and waited_s >= ANSWER_S
+    )
+    if answers or is_waited_out:
+        turn.update(way, stop=replace(asked, running_at=running_at, answered_at=turn.now, stopped_at=None))
+        return False
+    turn.update(way, stop=replace(asked, running_at=running_at))
+    return turn.wait("start_answer", words, limit_s=TROUBLE_S, rank=HaltRank.SITE_IN_DANGER)
