@@ -10,10 +10,11 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import CloudConnection
+from accounts.models import Account, CloudConnection
 from capacity import services
 from capacity.counts import check_template
-from capacity.models import CountKind, CountSource, Probe
+from capacity.forms import gaps
+from capacity.models import CountKind, CountSource, Probe, TrafficEvent
 from capacity.reference import Site, reference_for
 from portal.access import Permission
 from portal.api import PortalAPIView, documented, judged
@@ -24,6 +25,43 @@ class FigureOut(serializers.Serializer[Any]):
     """One figure in requests per second, with source, author and time."""
 
     requests_per_s = serializers.FloatField()
+    source = serializers.CharField()  # type: ignore[assignment]
+    author = serializers.CharField()
+    at = serializers.DateTimeField()
+
+
+class ObjectiveOut(serializers.Serializer[Any]):
+    """What the site promises. Shares 0 to 1; null is *not promised*."""
+
+    error_ratio = serializers.FloatField(allow_null=True)
+    latency_ms = serializers.FloatField(allow_null=True)
+    latency_share = serializers.FloatField()
+    source = serializers.CharField()  # type: ignore[assignment]
+    author = serializers.CharField()
+    at = serializers.DateTimeField()
+
+
+class BaselineOut(serializers.Serializer[Any]):
+    """What one probe was measured at under one load per node; null is *not measured*, `at` when it was measured."""
+
+    probe = serializers.CharField()
+    load_per_node_rps = serializers.FloatField(allow_null=True)
+    latency_p50_ms = serializers.FloatField(allow_null=True)
+    latency_p95_ms = serializers.FloatField(allow_null=True)
+    error_ratio = serializers.FloatField(allow_null=True)
+    source = serializers.CharField()  # type: ignore[assignment]
+    author = serializers.CharField()
+    at = serializers.DateTimeField()
+
+
+class PoolEventOut(serializers.Serializer[Any]):
+    """The account's traffic event that is on, else the next one, else the last one; unknown peaks are null."""
+
+    name = serializers.CharField()
+    starts_at = serializers.DateTimeField()
+    ends_at = serializers.DateTimeField()
+    expected_multiple = serializers.FloatField(allow_null=True)
+    observed_peak_rps = serializers.FloatField(allow_null=True)
     source = serializers.CharField()  # type: ignore[assignment]
     author = serializers.CharField()
     at = serializers.DateTimeField()
@@ -56,10 +94,14 @@ class CountSourceOut(serializers.ModelSerializer[CountSource]):
 
 
 class PoolKnownOut(serializers.Serializer[Any]):
-    """What is known of a pool. null is *unknown*. The ceiling is per node, the peak for the pool."""
+    """What is known of a pool. null is *unknown*. The ceiling and the load that was fine are per node, the peak for the pool."""
 
     ceiling = FigureOut(allow_null=True)
     forecast_peak = FigureOut(allow_null=True)
+    objective = ObjectiveOut(allow_null=True)
+    baselines = BaselineOut(many=True)
+    fine_load = FigureOut(allow_null=True)
+    event = PoolEventOut(allow_null=True)
     count_source = CountSourceOut(allow_null=True)
     probes = ProbeOut(many=True)
 
@@ -71,6 +113,20 @@ class PoolKnownIn(serializers.Serializer[Any]):
     ceiling_source = serializers.CharField(max_length=200, required=False)
     forecast_rps = serializers.FloatField(min_value=0.001, required=False)
     forecast_source = serializers.CharField(max_length=200, required=False)
+    objective_error_ratio = serializers.FloatField(min_value=0, max_value=0.999, required=False)
+    objective_latency_ms = serializers.FloatField(min_value=0.001, required=False)
+    objective_latency_share = serializers.FloatField(min_value=0.001, max_value=0.999, required=False)
+    objective_source = serializers.CharField(max_length=200, required=False)
+    baseline_probe = serializers.CharField(max_length=100, required=False, allow_blank=True)
+    baseline_load_rps = serializers.FloatField(min_value=0.001, required=False)
+    baseline_p50_ms = serializers.FloatField(min_value=0.001, required=False)
+    baseline_p95_ms = serializers.FloatField(min_value=0.001, required=False)
+    baseline_error_ratio = serializers.FloatField(min_value=0, max_value=0.999, required=False)
+    baseline_measured_at = serializers.DateTimeField(required=False)
+    baseline_source = serializers.CharField(max_length=200, required=False)
+    fine_rps = serializers.FloatField(min_value=0.001, required=False)
+    fine_seen_at = serializers.DateTimeField(required=False)
+    fine_source = serializers.CharField(max_length=200, required=False)
     count_kind = serializers.ChoiceField(choices=CountKind.choices, required=False)
     count_url = serializers.CharField(max_length=500, required=False)
     probe_name = serializers.CharField(max_length=100, required=False)
@@ -87,15 +143,9 @@ class PoolKnownIn(serializers.Serializer[Any]):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Ask that what belongs together is given together."""
-        for first, second in (
-            ("ceiling_rps", "ceiling_source"),
-            ("forecast_rps", "forecast_source"),
-            ("count_kind", "count_url"),
-            ("probe_name", "probe_url"),
-            ("probe_url", "probe_name"),
-        ):
-            if first in attrs and second not in attrs:
-                raise serializers.ValidationError({second: f"Needed with {first}."})
+        missing = dict(gaps(attrs))
+        if missing:
+            raise serializers.ValidationError(missing)
         return attrs
 
 
@@ -108,6 +158,28 @@ _FIGURE = {
 _EXAMPLE: dict[str, Any] = {
     "ceiling": _FIGURE,
     "forecast_peak": None,
+    "objective": {
+        "error_ratio": 0.001,
+        "latency_ms": 400.0,
+        "latency_share": 0.95,
+        "source": "contract, annex 2",
+        "author": "Jonas Berg",
+        "at": "2026-11-23T12:10:00Z",
+    },
+    "baselines": [
+        {
+            "probe": "front page",
+            "load_per_node_rps": 42.0,
+            "latency_p50_ms": 84.0,
+            "latency_p95_ms": 120.0,
+            "error_ratio": 0.0,
+            "source": "an hour of probes",
+            "author": "Jonas Berg",
+            "at": "2026-11-22T12:00:00Z",
+        }
+    ],
+    "fine_load": None,
+    "event": None,
     "count_source": {"kind": "nginx_stub_status", "url_template": "http://{address}/stub_status"},
     "probes": [],
 }
@@ -158,7 +230,111 @@ class PoolKnownApi(PortalAPIView):
         known = {
             "ceiling": found.ceiling if found else None,
             "forecast_peak": found.forecast_peak if found else None,
+            "objective": found.objective if found else None,
+            "baselines": found.baselines if found else (),
+            "fine_load": found.fine_load if found else None,
+            "event": found.event if found else None,
             "count_source": CountSource.objects.filter(**of_pool).first(),
             "probes": Probe.objects.filter(**of_pool).order_by("name"),
         }
         return dict(PoolKnownOut(known).data)
+
+
+class TrafficEventOut(serializers.ModelSerializer[TrafficEvent]):
+    """A stretch of time with exceptional traffic; unknown peaks are null."""
+
+    author = serializers.SerializerMethodField()
+
+    class Meta:
+        model = TrafficEvent
+        fields = (
+            "ref",
+            "name",
+            "starts_at",
+            "ends_at",
+            "expected_multiple",
+            "observed_peak_rps",
+            "source",
+            "author",
+            "created_at",
+        )
+
+    def get_author(self, row: TrafficEvent) -> str:
+        """Return who entered it; empty for the portal itself."""
+        return str(row.entered_by) if row.entered_by is not None else ""
+
+
+class TrafficEventIn(serializers.Serializer[Any]):
+    """A traffic event, planned or past."""
+
+    name = serializers.CharField(max_length=200)
+    starts_at = serializers.DateTimeField()
+    ends_at = serializers.DateTimeField()
+    expected_multiple = serializers.FloatField(min_value=0.001, required=False, allow_null=True)
+    observed_peak_rps = serializers.FloatField(min_value=0, required=False, allow_null=True)
+    source = serializers.CharField(max_length=200, required=False, allow_blank=True)  # type: ignore[assignment]
+
+
+_EVENT_EXAMPLE: dict[str, Any] = {
+    "ref": "0b8f6b1e-0a5e-4d9b-9a5c-5a4f3c1f8a11",
+    "name": "Autumn launch",
+    "starts_at": "2026-11-12T06:00:00Z",
+    "ends_at": "2026-11-15T06:00:00Z",
+    "expected_multiple": 2.0,
+    "observed_peak_rps": 310.0,
+    "source": "marketing's calendar",
+    "author": "Jonas Berg",
+    "created_at": "2026-11-01T09:00:00Z",
+}
+
+
+class TrafficEventListApi(PortalAPIView):
+    """Traffic events of an account."""
+
+    permission = Permission.PLAN_VIEW
+    write_permission = Permission.SAMPLE_ADD
+
+    @documented(
+        "traffic_events_list",
+        TrafficEventOut,
+        summary="List traffic events",
+        paged=True,
+        example=_EVENT_EXAMPLE,
+        tag="capacity",
+    )
+    def get(self, request: Request, account_ref: UUID) -> Response:
+        """Newest first."""
+        account = self.find(Account, account_ref)
+        return self.page(
+            TrafficEvent.objects.filter(account=account).select_related("entered_by"),
+            TrafficEventOut,
+            order="-starts_at",
+        )
+
+    @documented(
+        "traffic_events_add",
+        TrafficEventOut,
+        summary="Add a traffic event",
+        request=TrafficEventIn,
+        status=201,
+        once=True,
+        example=_EVENT_EXAMPLE,
+        tag="capacity",
+        request_example={
+            "name": "Autumn launch",
+            "starts_at": "2026-11-12T06:00:00Z",
+            "ends_at": "2026-11-15T06:00:00Z",
+            "expected_multiple": 2.0,
+            "source": "marketing's calendar",
+        },
+    )
+    def post(self, request: Request, account_ref: UUID) -> Response:
+        """What was added for it is written down as a scale-up record."""
+        account = self.find(Account, account_ref)
+        data = self.read(TrafficEventIn)
+
+        def effect() -> Response:
+            row = services.add_event(account, actor=self.user, **data)
+            return Response(TrafficEventOut(row).data, status=201)
+
+        return self.once(effect)

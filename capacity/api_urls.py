@@ -1,4 +1,4 @@
-"""The API's addresses for what is known of a pool."""
+"""The API's addresses for what is known of a pool, and for traffic events."""
 
 from __future__ import annotations
 
@@ -11,5 +11,10 @@ urlpatterns = [
         "connections/<uuid:connection_ref>/pools/<slug:balancer_id>",
         api.PoolKnownApi.as_view(),
         name="api-pool-known",
+    ),
+    path(
+        "accounts/<uuid:account_ref>/traffic-events",
+        api.TrafficEventListApi.as_view(),
+        name="api-traffic-events",
     ),
 ]

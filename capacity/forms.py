@@ -2,19 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from datetime import UTC
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.core.exceptions import ValidationError
 
 from capacity.counts import check_template
+from capacity.fields import MomentField, ShareField
 from capacity.models import CountKind
 from portal import egress
 from portal.errors import Refused
 
+BELONG_TOGETHER = (
+    ("ceiling_rps", "ceiling_source", "Say where the figure comes from."),
+    ("forecast_rps", "forecast_source", "Say where the forecast comes from."),
+    ("fine_rps", "fine_source", "Say where that was seen."),
+    ("objective_error_ratio", "objective_source", "Say who promised that, or where it stands."),
+    ("objective_latency_ms", "objective_source", "Say who promised that, or where it stands."),
+    ("baseline_p50_ms", "baseline_source", "Say how that was measured."),
+    ("baseline_p95_ms", "baseline_source", "Say how that was measured."),
+    ("baseline_error_ratio", "baseline_source", "Say how that was measured."),
+    ("count_kind", "count_url", "Give the status address as well."),
+    ("probe_name", "probe_url", "Give the address of the probe as well."),
+    ("probe_url", "probe_name", "Give the probe a name."),
+)
+"""What needs what, for the form and the API alike: (what was given, what it needs, the sentence)."""
+NEEDS_ONE = (
+    (
+        "objective_source",
+        ("objective_error_ratio", "objective_latency_ms"),
+        "Give a share, a latency, or both.",
+    ),
+    (
+        "baseline_source",
+        ("baseline_p50_ms", "baseline_p95_ms", "baseline_error_ratio"),
+        "Give a latency or a share of failed requests.",
+    ),
+)
+
+
+def gaps(given: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """Return (field, sentence) for each thing that is missing beside what was given. 0 is given, empty is not."""
+    is_given = {name for name, value in given.items() if value not in (None, "")}
+    told: set[str] = set()
+    for first, second, says in BELONG_TOGETHER:
+        if first in is_given and second not in is_given and second not in told:
+            told.add(second)
+            yield second, says
+    for first, some, says in NEEDS_ONE:
+        if first in is_given and not is_given & set(some):
+            yield some[0], says
+
 
 class PoolForm(forms.Form):
-    """Ceiling, forecast peak, count source and one probe of a pool."""
+    """Ceiling, forecast peak, objective, a baseline, a load that was fine, count source and one probe of a pool."""
 
     ceiling_rps = forms.FloatField(
         required=False, min_value=0.001, label="The most one server carries (requests per second)"
@@ -26,6 +70,48 @@ class PoolForm(forms.Form):
         required=False, min_value=0.001, label="Next peak of the whole pool (requests per second)"
     )
     forecast_source = forms.CharField(required=False, max_length=200, label="Where that forecast comes from")
+    objective_error_ratio = ShareField(
+        required=False,
+        label="Share of requests that may fail (%)",
+        help_text="What the site promises, like 0.1.",
+    )
+    objective_latency_ms = forms.FloatField(
+        required=False, min_value=0.001, label="How fast answers are promised (milliseconds)"
+    )
+    objective_latency_share = ShareField(
+        required=False, label="…by that share of them (%)", help_text="95 where nothing is written."
+    )
+    objective_source = forms.CharField(required=False, max_length=200, label="Where that is promised")
+    baseline_probe = forms.CharField(
+        required=False,
+        max_length=100,
+        label="Baseline of which probe",
+        help_text="Its name; empty where the pool has one probe only.",
+    )
+    baseline_load_rps = forms.FloatField(
+        required=False, min_value=0.001, label="Load of each server then (requests per second)"
+    )
+    baseline_p50_ms = forms.FloatField(
+        required=False, min_value=0.001, label="Half of the answers within (milliseconds)"
+    )
+    baseline_p95_ms = forms.FloatField(
+        required=False, min_value=0.001, label="95 of 100 answers within (milliseconds)"
+    )
+    baseline_error_ratio = ShareField(required=False, label="Share of requests that failed then (%)")
+    baseline_measured_at = MomentField(
+        required=False,
+        label="Measured at",
+        help_text="The middle of the stretch; now where nothing is written.",
+    )
+    baseline_source = forms.CharField(required=False, max_length=200, label="How the baseline was measured")
+    fine_rps = forms.FloatField(
+        required=False,
+        min_value=0.001,
+        label="A load per server that was fine (requests per second)",
+        help_text="The guard of a pool whose ceiling nobody knows, for 14 days.",
+    )
+    fine_seen_at = MomentField(required=False, label="Seen at", help_text="Now where nothing is written.")
+    fine_source = forms.CharField(required=False, max_length=200, label="Where that was seen")
     count_kind = forms.ChoiceField(
         required=False, choices=[("", "not counted"), *CountKind.choices], label="How connections are counted"
     )
@@ -42,6 +128,27 @@ class PoolForm(forms.Form):
     probe_latency_limit_ms = forms.FloatField(
         required=False, min_value=1, label="Slowest good answer (milliseconds)"
     )
+
+    def __init__(self, *args: Any, zone: ZoneInfo | Any = UTC, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("baseline_measured_at", "fine_seen_at"):
+            self.fields[name].zone = zone  # type: ignore[attr-defined]
+
+    @property
+    def groups(self) -> list[tuple[str, list[forms.BoundField]]]:
+        """Return the fields by what they are about, for the page."""
+        return [
+            (title, [self[name] for name in self.fields if name.startswith(prefix)])
+            for title, prefix in (
+                ("The most one server carries", "ceiling_"),
+                ("The next peak", "forecast_"),
+                ("What the site promises", "objective_"),
+                ("A baseline", "baseline_"),
+                ("A load that was fine", "fine_"),
+                ("How connections are counted", "count_"),
+                ("A probe", "probe_"),
+            )
+        ]
 
     def clean_probe_url(self) -> str:
         """Refuse an address that the portal would not open (portal/egress.py)."""
@@ -66,13 +173,7 @@ class PoolForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """Ask that what belongs together is given together."""
         data = super().clean() or {}
-        for first, second, says in (
-            ("ceiling_rps", "ceiling_source", "Say where the figure comes from."),
-            ("forecast_rps", "forecast_source", "Say where the forecast comes from."),
-            ("count_kind", "count_url", "Give the status address as well."),
-            ("probe_name", "probe_url", "Give the address of the probe as well."),
-            ("probe_url", "probe_name", "Give the probe a name."),
-        ):
-            if data.get(first) and not data.get(second) and second not in self.errors:
-                self.add_error(second, says)
+        for name, says in gaps(data):
+            if name not in self.errors:
+                self.add_error(name, says)
         return data

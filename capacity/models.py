@@ -21,6 +21,10 @@ class TrafficEvent(Referenced):
     ends_at = models.DateTimeField()
     expected_multiple = models.FloatField(null=True, blank=True)
     observed_peak_rps = models.FloatField(null=True, blank=True)
+    source = models.CharField(max_length=200, blank=True)
+    entered_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     account_path = "account"
@@ -103,6 +107,142 @@ class ForecastPeak(_OfPool):
 
     def __str__(self) -> str:
         return f"{self.requests_per_s:g} requests/s for the pool"
+
+
+class FineLoad(_OfPool):
+    """A load per node under which the site was fine, in requests per second, as somebody saw it at `seen_at`.
+
+    The highest of the last 14 days is the guard of a pool whose ceiling nobody knows.
+    """
+
+    requests_per_s = models.FloatField()
+    seen_at = models.DateTimeField()
+    source = models.CharField(max_length=200)
+    entered_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    at = models.DateTimeField()
+
+    rule_says = {
+        "fine_load_positive": "A load that was fine is above 0 requests per second.",
+        "fine_load_seen_before": "A load that was fine was seen before it is entered.",
+    }
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(name="fine_load_positive", condition=Q(requests_per_s__gt=0)),
+            models.CheckConstraint(name="fine_load_seen_before", condition=Q(seen_at__lte=F("at"))),
+        ]
+        indexes = [models.Index(fields=["connection", "balancer_id", "-seen_at"], name="fine_load_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.requests_per_s:g} requests/s per node were fine"
+
+
+class Objective(_OfPool):
+    """What the site promises: the share of requests that may fail, and how fast `latency_share` of the answers are."""
+
+    error_ratio = models.FloatField(null=True, blank=True)
+    latency_ms = models.FloatField(null=True, blank=True)
+    latency_share = models.FloatField(default=0.95)
+    source = models.CharField(max_length=200)
+    entered_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    at = models.DateTimeField()
+
+    rule_says = {
+        "objective_says_something": "An objective names a share of failed requests, a latency, or both.",
+        "objective_error_ratio_is_share": "The share of requests that may fail is from 0 to below 100 %.",
+        "objective_latency_positive": "A latency is above 0 ms.",
+        "objective_latency_share_is_share": "The share of answers that are fast enough lies between 0 and 100 %.",
+    }
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="objective_says_something",
+                condition=Q(error_ratio__isnull=False) | Q(latency_ms__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="objective_error_ratio_is_share",
+                condition=Q(error_ratio__isnull=True) | Q(error_ratio__gte=0, error_ratio__lt=1),
+            ),
+            models.CheckConstraint(
+                name="objective_latency_positive",
+                condition=Q(latency_ms__isnull=True) | Q(latency_ms__gt=0),
+            ),
+            models.CheckConstraint(
+                name="objective_latency_share_is_share",
+                condition=Q(latency_share__gt=0, latency_share__lt=1),
+            ),
+        ]
+        indexes = [models.Index(fields=["connection", "balancer_id", "-at"], name="objective_newest")]
+
+    def __str__(self) -> str:
+        return f"objective of {self.balancer_id}"
+
+
+class Baseline(_OfPool):
+    """What one probe of a pool was measured at under one load per node. None is *not measured*.
+
+    `probe` is the probe's name; empty where it is of the pool's only one. `measured_at` is the middle of the stretch.
+    """
+
+    probe = models.CharField(max_length=100, blank=True)
+    load_per_node_rps = models.FloatField(null=True, blank=True)
+    latency_p50_ms = models.FloatField(null=True, blank=True)
+    latency_p95_ms = models.FloatField(null=True, blank=True)
+    error_ratio = models.FloatField(null=True, blank=True)
+    measured_at = models.DateTimeField()
+    source = models.CharField(max_length=200)
+    entered_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    at = models.DateTimeField()
+
+    rule_says = {
+        "baseline_says_something": "A baseline has a latency or a share of failed requests.",
+        "baseline_load_positive": "The load per server of a baseline is above 0 requests per second.",
+        "baseline_latencies_positive": "A latency is above 0 ms.",
+        "baseline_latencies_in_order": "95 of 100 answers take at least as long as 50 of 100.",
+        "baseline_error_ratio_is_share": "The share of failed requests is from 0 to below 100 %.",
+        "baseline_measured_before": "A baseline was measured before it is entered.",
+    }
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="baseline_says_something",
+                condition=Q(latency_p50_ms__isnull=False)
+                | Q(latency_p95_ms__isnull=False)
+                | Q(error_ratio__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="baseline_load_positive",
+                condition=Q(load_per_node_rps__isnull=True) | Q(load_per_node_rps__gt=0),
+            ),
+            models.CheckConstraint(
+                name="baseline_latencies_positive",
+                condition=(Q(latency_p50_ms__isnull=True) | Q(latency_p50_ms__gt=0))
+                & (Q(latency_p95_ms__isnull=True) | Q(latency_p95_ms__gt=0)),
+            ),
+            models.CheckConstraint(
+                name="baseline_latencies_in_order",
+                condition=Q(latency_p50_ms__isnull=True)
+                | Q(latency_p95_ms__isnull=True)
+                | Q(latency_p95_ms__gte=F("latency_p50_ms")),
+            ),
+            models.CheckConstraint(
+                name="baseline_error_ratio_is_share",
+                condition=Q(error_ratio__isnull=True) | Q(error_ratio__gte=0, error_ratio__lt=1),
+            ),
+            models.CheckConstraint(name="baseline_measured_before", condition=Q(measured_at__lte=F("at"))),
+        ]
+        indexes = [models.Index(fields=["connection", "balancer_id", "-measured_at"], name="baseline_newest")]
+
+    def __str__(self) -> str:
+        return f"baseline of {self.balancer_id}, {self.measured_at:%Y-%m-%d %H:%M}"
 
 
 class Probe(_OfPool):

@@ -51,15 +51,22 @@ class ProbeResult:
     latency_ms: float | None
     observed_at: datetime
     problem: str | None = None
+    is_slow: bool = False
+    """The answer was right and took longer than allowed, nothing else."""
 
 
 async def run_probe(spec: ProbeSpec, at: datetime, *, fetch: Fetch = egress.fetch) -> ProbeResult:
     """Ask once and judge. `at` is the moment of asking. Never raises the four kinds of trouble."""
 
     def result(
-        ok: bool | None, problem: str | None, status: int | None = None, latency_ms: float | None = None
+        ok: bool | None,
+        problem: str | None,
+        status: int | None = None,
+        latency_ms: float | None = None,
+        *,
+        is_slow: bool = False,
     ) -> ProbeResult:
-        return ProbeResult(spec.name, ok, status, latency_ms, at, problem)
+        return ProbeResult(spec.name, ok, status, latency_ms, at, problem, is_slow)
 
     try:
         answer = await fetch(spec.url, method=spec.method, timeout_s=spec.timeout_s, max_bytes=MAX_BODY_BYTES)
@@ -68,17 +75,28 @@ async def run_probe(spec: ProbeSpec, at: datetime, *, fetch: Fetch = egress.fetc
     except (TryLater, ProviderFailed) as failure:
         return result(False, failure.says)
     problem = _problem(spec, answer)
-    return result(problem is None, problem, status=answer.status, latency_ms=answer.latency_ms)
+    slow = None if problem is not None else _too_slow(spec, answer)
+    return result(
+        problem is None and slow is None,
+        problem or slow,
+        status=answer.status,
+        latency_ms=answer.latency_ms,
+        is_slow=slow is not None,
+    )
 
 
 def _problem(spec: ProbeSpec, answer: egress.Response) -> str | None:
-    """Return what is wrong with an answer as a sentence; None if nothing is. Pure."""
+    """Return what is wrong with an answer, but for its time, as a sentence; None if nothing is. Pure."""
     low, high = spec.expected_status_low, spec.expected_status_high
     if not low <= answer.status <= high:
         expected = str(low) if low == high else f"{low} to {high}"
         return f"{spec.name} answered with status {answer.status}; expected was {expected}."
     if spec.must_contain and spec.must_contain not in answer.text:
         return f"{spec.name} answered without the text that must be there."
+    return None
+
+
+def _too_slow(spec: ProbeSpec, answer: egress.Response) -> str | None:
     if spec.latency_limit_ms is not None and answer.latency_ms > spec.latency_limit_ms:
         return (
             f"{spec.name} took {answer.latency_ms:.0f} ms; at most {spec.latency_limit_ms:.0f} ms is allowed."

@@ -1,18 +1,28 @@
-"""What a pool is held against: the ceiling per node and the forecast peak, with source, author and age."""
+"""What a pool is held against, with source, author and age: ceiling, peak, objective, baselines, event, load that was fine.
+
+Callers ask `reference_for` and know nothing of where a figure came from: one that is measured some day takes the
+place of one that was entered by hand.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from capacity.models import Ceiling, ForecastPeak
+from django.db.models import Q
+
+from capacity.models import Baseline, Ceiling, FineLoad, ForecastPeak, Objective, TrafficEvent
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from accounts.models import Account
+
+FINE_FOR = timedelta(days=14)
+"""How long a load that was fine says anything (spec, *Is traffic keeping up?*)."""
+BASELINES_READ = 24
 
 
 @dataclass(frozen=True)
@@ -38,42 +48,147 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class ObjectiveFigure:
+    """What the site promises. Shares 0 to 1; None is *not promised*. `latency_share` of the answers take `latency_ms`."""
+
+    error_ratio: float | None
+    latency_ms: float | None
+    latency_share: float
+    source: str
+    author: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class BaselineFigure:
+    """What one probe was measured at, under one load per node. None is *not measured*.
+
+    `probe` is empty where it is of the pool's only one; `at` is when it was measured.
+    """
+
+    probe: str
+    load_per_node_rps: float | None
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None
+    error_ratio: float | None
+    source: str
+    author: str
+    at: datetime
+
+    def age_s(self, now: datetime) -> float:
+        """Return how long ago it was measured, in seconds."""
+        return (now - self.at).total_seconds()
+
+
+@dataclass(frozen=True)
+class EventFigure:
+    """The traffic event that is on at the moment, else the next one, else the last one. Unknown peaks are None."""
+
+    name: str
+    starts_at: datetime
+    ends_at: datetime
+    expected_multiple: float | None
+    observed_peak_rps: float | None
+    source: str
+    author: str
+    at: datetime
+
+
+@dataclass(frozen=True)
 class Reference:
     """What was known of a site at a moment. None is *unknown*, never zero.
 
-    `ceiling` is per node, `forecast_peak` for the whole pool.
+    `ceiling` and `fine_load` are per node, `forecast_peak` for the whole pool. `fine_load` is the highest of the last
+    14 days; its `at` is when it was seen. `baselines` are the newest 24, the newest first.
     """
 
     site: Site
-    ceiling: Figure | None
-    forecast_peak: Figure | None
+    ceiling: Figure | None = None
+    forecast_peak: Figure | None = None
+    objective: ObjectiveFigure | None = None
+    baselines: tuple[BaselineFigure, ...] = ()
+    fine_load: Figure | None = None
+    event: EventFigure | None = None
 
 
 def reference_for(account: Account, site: Site, at: datetime) -> Reference | None:
-    """Return the newest ceiling and forecast peak of a site that were known at `at`; None if neither was.
+    """Return what was known of a site at `at`, each figure the newest one; None if nothing was known of the pool.
 
-    Only rows of this account count. Two queries.
+    Only rows of this account count. The event is the account's and alone makes no reference. At most seven queries.
     """
+    of_pool = {"account": account, "connection__ref": site.connection_ref, "balancer_id": site.balancer_id}
 
-    def newest(rows: QuerySet[Any]) -> Figure | None:
-        row = (
-            rows.filter(
-                account=account,
-                connection__ref=site.connection_ref,
-                balancer_id=site.balancer_id,
-                at__lte=at,
-            )
-            .select_related("entered_by")
-            .order_by("-at", "-pk")
-            .first()
+    def known(rows: QuerySet[Any]) -> QuerySet[Any]:
+        return rows.filter(**of_pool, at__lte=at).select_related("entered_by")
+
+    def newest(rows: QuerySet[Any]) -> Any:
+        return known(rows).order_by("-at", "-pk").first()
+
+    def figure(row: Any, seen_at: datetime | None = None) -> Figure | None:
+        return (
+            None if row is None else Figure(row.requests_per_s, row.source, _author(row), seen_at or row.at)
         )
-        if row is None:
-            return None
-        author = str(row.entered_by) if row.entered_by is not None else ""
-        return Figure(row.requests_per_s, row.source, author, row.at)
 
-    ceiling = newest(Ceiling.objects.all())
-    forecast_peak = newest(ForecastPeak.objects.all())
-    if ceiling is None and forecast_peak is None:
+    fine = (
+        known(FineLoad.objects.filter(seen_at__gte=at - FINE_FOR)).order_by("-requests_per_s", "-pk").first()
+    )
+    promised = newest(Objective.objects.all())
+    found = Reference(
+        site,
+        ceiling=figure(newest(Ceiling.objects.all())),
+        forecast_peak=figure(newest(ForecastPeak.objects.all())),
+        objective=None
+        if promised is None
+        else ObjectiveFigure(
+            promised.error_ratio,
+            promised.latency_ms,
+            promised.latency_share,
+            promised.source,
+            _author(promised),
+            promised.at,
+        ),
+        baselines=tuple(
+            BaselineFigure(
+                row.probe,
+                row.load_per_node_rps,
+                row.latency_p50_ms,
+                row.latency_p95_ms,
+                row.error_ratio,
+                row.source,
+                _author(row),
+                row.measured_at,
+            )
+            for row in known(Baseline.objects.all()).order_by("-measured_at", "-pk")[:BASELINES_READ]
+        ),
+        fine_load=figure(fine, None if fine is None else fine.seen_at),
+        event=event_at(account, at),
+    )
+    is_known = found.ceiling or found.forecast_peak or found.objective or found.baselines or found.fine_load
+    return found if is_known else None
+
+
+def _author(row: Any) -> str:
+    return str(row.entered_by) if row.entered_by is not None else ""
+
+
+def event_at(account: Account, at: datetime) -> EventFigure | None:
+    """Return the account's event that is on at `at`, else the next one, else the last one; at most two queries."""
+    rows = TrafficEvent.objects.filter(account=account, created_at__lte=at).select_related("entered_by")
+    # On now or to come, the earliest first; else the last one that is over.
+    ahead, over = Q(ends_at__gt=at), Q(ends_at__lte=at)
+    row = (
+        rows.filter(ahead).order_by("starts_at", "pk").first()
+        or rows.filter(over).order_by("-ends_at").first()
+    )
+    if row is None:
         return None
-    return Reference(site, ceiling, forecast_peak)
+    return EventFigure(
+        row.name,
+        row.starts_at,
+        row.ends_at,
+        row.expected_multiple,
+        row.observed_peak_rps,
+        row.source,
+        _author(row),
+        row.created_at,
+    )

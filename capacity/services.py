@@ -10,7 +10,16 @@ from django.db import transaction
 from django.utils import timezone
 
 from capacity.counts import check_template
-from capacity.models import Ceiling, CountSource, ForecastPeak, Probe, TrafficEvent
+from capacity.models import (
+    Baseline,
+    Ceiling,
+    CountSource,
+    FineLoad,
+    ForecastPeak,
+    Objective,
+    Probe,
+    TrafficEvent,
+)
 from portal.audit.services import record, snapshot
 from portal.errors import Refused
 from portal.rows import check_row
@@ -83,6 +92,102 @@ def enter_forecast_peak(
 
 
 @transaction.atomic
+def enter_fine_load(
+    account: Account,
+    connection: CloudConnection,
+    balancer_id: str,
+    *,
+    requests_per_s: float,
+    seen_at: datetime,
+    source: str,
+    at: datetime,
+    actor: User | None,
+) -> FineLoad:
+    """Note a load per node under which the site was fine; the highest of the last 14 days counts."""
+    _check_same_account(account, connection)
+    row = FineLoad(
+        account=account,
+        connection=connection,
+        balancer_id=balancer_id,
+        requests_per_s=requests_per_s,
+        seen_at=seen_at,
+        source=source,
+        entered_by=actor,
+        at=at,
+    )
+    _keep(row, "fine_load.entered", actor)
+    return row
+
+
+@transaction.atomic
+def enter_objective(
+    account: Account,
+    connection: CloudConnection,
+    balancer_id: str,
+    *,
+    error_ratio: float | None,
+    latency_ms: float | None,
+    latency_share: float = 0.95,
+    source: str,
+    at: datetime,
+    actor: User | None,
+) -> Objective:
+    """Note what the site promises; older promises stay as history."""
+    _check_same_account(account, connection)
+    row = Objective(
+        account=account,
+        connection=connection,
+        balancer_id=balancer_id,
+        error_ratio=error_ratio,
+        latency_ms=latency_ms,
+        latency_share=latency_share,
+        source=source,
+        entered_by=actor,
+        at=at,
+    )
+    _keep(row, "objective.entered", actor)
+    return row
+
+
+@transaction.atomic
+def enter_baseline(
+    account: Account,
+    connection: CloudConnection,
+    balancer_id: str,
+    *,
+    measured_at: datetime,
+    source: str,
+    at: datetime,
+    actor: User | None,
+    probe: str = "",
+    load_per_node_rps: float | None = None,
+    latency_p50_ms: float | None = None,
+    latency_p95_ms: float | None = None,
+    error_ratio: float | None = None,
+) -> Baseline:
+    """Note what a probe of a pool was measured at; each load and each time is a row of its own."""
+    _check_same_account(account, connection)
+    of_pool = {"connection": connection, "balancer_id": balancer_id}
+    if probe and not Probe.objects.filter(**of_pool, name=probe).exists():
+        raise Refused(f"This pool has no probe “{probe}”.", code="no_such_probe")
+    row = Baseline(
+        account=account,
+        **of_pool,
+        probe=probe,
+        load_per_node_rps=load_per_node_rps,
+        latency_p50_ms=latency_p50_ms,
+        latency_p95_ms=latency_p95_ms,
+        error_ratio=error_ratio,
+        measured_at=measured_at,
+        source=source,
+        entered_by=actor,
+        at=at,
+    )
+    _keep(row, "baseline.entered", actor)
+    return row
+
+
+@transaction.atomic
 def set_probe(
     account: Account,
     connection: CloudConnection,
@@ -130,7 +235,9 @@ def add_event(
     account: Account, *, name: str, starts_at: datetime, ends_at: datetime, actor: User | None, **fields: Any
 ) -> TrafficEvent:
     """Note a traffic event, planned or past."""
-    row = TrafficEvent(account=account, name=name, starts_at=starts_at, ends_at=ends_at, **fields)
+    row = TrafficEvent(
+        account=account, name=name, starts_at=starts_at, ends_at=ends_at, entered_by=actor, **fields
+    )
     _keep(row, "event.added", actor)
     return row
 
@@ -179,5 +286,44 @@ def enter_known(
             name=given["probe_name"],
             url=given["probe_url"],
             latency_limit_ms=given.get("probe_latency_limit_ms"),
+            actor=actor,
+        )
+    if given.get("fine_rps"):
+        enter_fine_load(
+            account,
+            connection,
+            balancer_id,
+            requests_per_s=given["fine_rps"],
+            seen_at=given.get("fine_seen_at") or now,
+            source=given["fine_source"],
+            at=now,
+            actor=actor,
+        )
+    if given.get("objective_error_ratio") is not None or given.get("objective_latency_ms"):
+        share = given.get("objective_latency_share")
+        enter_objective(
+            account,
+            connection,
+            balancer_id,
+            error_ratio=given.get("objective_error_ratio"),
+            latency_ms=given.get("objective_latency_ms"),
+            latency_share=0.95 if share is None else share,
+            source=given["objective_source"],
+            at=now,
+            actor=actor,
+        )
+    if given.get("baseline_source"):
+        enter_baseline(
+            account,
+            connection,
+            balancer_id,
+            probe=given.get("baseline_probe") or "",
+            load_per_node_rps=given.get("baseline_load_rps"),
+            latency_p50_ms=given.get("baseline_p50_ms"),
+            latency_p95_ms=given.get("baseline_p95_ms"),
+            error_ratio=given.get("baseline_error_ratio"),
+            measured_at=given.get("baseline_measured_at") or now,
+            source=given["baseline_source"],
+            at=now,
             actor=actor,
         )

@@ -25,7 +25,7 @@ SMALLEST_EFFECT = 0.147
 """Cliff's delta below which a difference counts as negligible (Romano and others, 2006)."""
 CERTAINTY = 0.95
 LARGEST_FACTOR = 50.0
-LARGEST_SAMPLE = 1 << 20
+LARGEST_SAMPLE = 1 << 14
 
 
 @dataclass(frozen=True)

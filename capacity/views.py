@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -13,7 +14,7 @@ from accounts.models import CloudConnection
 from capacity import services
 from capacity.forms import PoolForm
 from capacity.models import CountSource, Probe
-from capacity.reference import Site, reference_for
+from capacity.reference import Site, event_at, reference_for
 from portal.access import Permission, PortalView
 from portal.errors import Refused
 
@@ -24,15 +25,20 @@ class PoolKnown(PortalView):
     permission = Permission.PLAN_VIEW
     write_permission = Permission.SAMPLE_ADD
 
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone in which this reader types times."""
+        return ZoneInfo(self.user.time_zone or "UTC")
+
     def get(self, request: HttpRequest, connection_ref: UUID, balancer_id: str) -> HttpResponse:
         """Show what is known; None is *unknown*."""
         connection = self.find(CloudConnection.objects.defer("api_key"), connection_ref)
-        return self._page(connection, balancer_id, PoolForm())
+        return self._page(connection, balancer_id, PoolForm(zone=self.zone))
 
     def post(self, request: HttpRequest, connection_ref: UUID, balancer_id: str) -> HttpResponse:
         """Enter what was given; the rest stays as it is."""
         connection = self.find(CloudConnection.objects.defer("api_key"), connection_ref)
-        form = PoolForm(request.POST)
+        form = PoolForm(request.POST, zone=self.zone)
         if form.is_valid():
             try:
                 services.enter_known(connection, balancer_id, form.cleaned_data, actor=self.user)
@@ -47,14 +53,18 @@ class PoolKnown(PortalView):
         self, connection: CloudConnection, balancer_id: str, form: PoolForm, status: int = 200
     ) -> HttpResponse:
         of_pool = {"connection": connection, "balancer_id": balancer_id}
+        now = timezone.now()
+        reference = reference_for(self.account, Site(connection.ref, balancer_id), now)
         return self.render(
             "capacity/pool_known.html",
             status=status,
             connection=connection,
             balancer_id=balancer_id,
             form=form,
-            reference=reference_for(self.account, Site(connection.ref, balancer_id), timezone.now()),
+            reference=reference,
+            event=event_at(self.account, now) if reference is None else reference.event,
             probes=Probe.objects.filter(**of_pool).order_by("name"),
             counts=CountSource.objects.filter(**of_pool).first(),
+            zone_name=str(self.zone),
             nav_key="accounts",
         )

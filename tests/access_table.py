@@ -280,6 +280,15 @@ ROWS: dict[tuple[str, str], Row] = {
     ("capacity:pool-known", "POST"): Row(EDITORS, body={"ceiling_rps": "90", "ceiling_source": "bench"}),
     ("api-pool-known", "GET"): Row(VIEWERS),
     ("api-pool-known", "POST"): Row(EDITORS, body={"ceiling_rps": 90, "ceiling_source": "bench"}),
+    ("api-traffic-events", "GET"): Row(VIEWERS),
+    ("api-traffic-events", "POST"): Row(
+        EDITORS,
+        body={
+            "name": "Sale",
+            "starts_at": "2026-11-12T06:00:00Z",
+            "ends_at": "2026-11-15T06:00:00Z",
+        },
+    ),
     # the API
     ("api-docs", "GET"): Row(EVERYBODY, "public"),
     ("api-schema", "GET"): Row(EVERYBODY, "public"),

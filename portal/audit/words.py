@@ -33,6 +33,7 @@ WHAT = {
     "case.severity": "Support case graver or less grave",
     "case.spoken_order": "Spoken order written down",
     "case.ticket": "Provider's ticket linked to a support case",
+    "baseline.entered": "Baseline entered",
     "calendar.cancelled": "Calendar entry called off",
     "calendar.changed": "Calendar entry changed",
     "calendar.entered": "Calendar entry made",
@@ -62,6 +63,7 @@ WHAT = {
     "coverage.overridden": "Let begin although contacts are missing",
     "coverage.override_ended": "Override for contacts taken back",
     "event.added": "Event added",
+    "fine_load.entered": "Load that was fine entered",
     "forecast.entered": "Expected peak entered",
     "invitation.accepted": "Invitation accepted",
     "invitation.revoked": "Invitation taken back",
@@ -85,6 +87,7 @@ WHAT = {
     "password.reset_sent": "Link for a new password mailed",
     "password.reset_throttled": "Too many links for a new password asked for",
     "password.set": "First password set",
+    "objective.entered": "Objective entered",
     "plan.drafted": "Plan drawn up",
     "plan.expired": "Plan ended without being used",
     "plan.submitted": "Plan submitted for approval",
@@ -169,6 +172,7 @@ FIELDS = {
     "expected_status_low": "lowest good status",
     "expires_at": "ends",
     "floor": "never fewer than",
+    "error_ratio": "share of requests that fail",
     "guard_share": "turns back at",
     "hold_s": "hold before delete",
     "stop_s": "stop before delete",
@@ -178,6 +182,10 @@ FIELDS = {
     "is_active": "may log in",
     "is_unattended": "may run with nobody in charge",
     "latency_limit_ms": "longest good answer",
+    "latency_ms": "answers take at most",
+    "latency_p50_ms": "half of the answers within",
+    "latency_p95_ms": "95 of 100 answers within",
+    "latency_share": "by that share of the answers",
     "lifted": "taken out although there before the event",
     "min_drain_s": "shortest drain",
     "must_contain": "answer must contain",
@@ -187,6 +195,7 @@ FIELDS = {
     "probe_failures_allowed": "checks that may fail",
     "requests_per_s": "requests per second",
     "seen_status": "state as it was shown",
+    "slower_allowed": "how much slower answers may get",
     "soak_s": "watch time",
     "status_reason": "why it is so",
     "submitted_at": "submitted",
@@ -213,7 +222,9 @@ INTERNAL = frozenset(
         "ref",
     }
 )
-_SHARES = frozenset({"guard_share", "probe_failures_allowed"})
+_SHARES = frozenset(
+    {"error_ratio", "guard_share", "latency_share", "probe_failures_allowed", "slower_allowed"}
+)
 # What stands in a `status` or `decision` are the product's own words, written with underscores.
 _WORDS = frozenset(
     {"accepted_grade", "at_limit", "decision", "kind", "order", "role", "side", "status", "phase"}

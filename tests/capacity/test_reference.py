@@ -1,0 +1,255 @@
+"""What a pool is held against: entered by hand with source, author and age, through page and API."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from capacity import services
+from capacity.models import Baseline, FineLoad, Objective
+from capacity.reference import BASELINES_READ, FINE_FOR, Site, event_at, reference_for
+from portal.audit.models import AuditEntry
+from portal.errors import Refused
+from tests import factories as make
+
+pytestmark = pytest.mark.django_db
+
+OBJECTIVE = {"error_ratio": 0.001, "latency_ms": 400.0, "source": "contract"}
+LOW = {"latency_p50_ms": 80.0, "latency_p95_ms": 120.0, "source": "an hour of probes"}
+
+
+@pytest.fixture
+def connection():
+    return make.connection(make.account())
+
+
+def found(connection, at=None):
+    return reference_for(connection.account, Site(connection.ref, "71"), at or timezone.now())
+
+
+def enter(what, connection, **fields):
+    values = {"at": timezone.now(), "actor": None, **fields}
+    return getattr(services, f"enter_{what}")(connection.account, connection, "71", **values)
+
+
+def test_everything_stands_there_with_source_author_and_age(connection, django_assert_max_num_queries):
+    person = make.launch_manager(connection.account.team)
+    now = timezone.now()
+    enter("objective", connection, actor=person, **OBJECTIVE)
+    enter("baseline", connection, actor=person, measured_at=now - timedelta(days=1), **LOW)
+    enter(
+        "fine_load",
+        connection,
+        actor=person,
+        requests_per_s=55.0,
+        seen_at=now - timedelta(days=2),
+        source="Monday",
+    )
+    with django_assert_max_num_queries(7):
+        known = found(connection)
+    assert (known.objective.error_ratio, known.objective.latency_share) == (0.001, 0.95)
+    assert {known.objective.author, known.baselines[0].author, known.fine_load.author} == {str(person)}
+    assert known.baselines[0].age_s(now) == pytest.approx(86_400, abs=5)
+    assert known.fine_load.age_s(now) == pytest.approx(2 * 86_400, abs=5)
+    assert known.ceiling is None
+    assert {entry.what for entry in AuditEntry.objects.filter(account_ref=connection.account.ref)} >= {
+        "objective.entered",
+        "baseline.entered",
+        "fine_load.entered",
+    }
+
+
+def test_a_load_that_was_fine_counts_for_14_days_and_the_highest_counts(connection):
+    now = timezone.now()
+    for days, rps in ((1, 40.0), (5, 60.0), (15, 90.0)):
+        enter("fine_load", connection, requests_per_s=rps, seen_at=now - timedelta(days=days), source="x")
+    assert found(connection).fine_load.requests_per_s == 60.0
+    assert found(connection, now + FINE_FOR - timedelta(days=2)).fine_load.requests_per_s == 40.0
+    assert found(connection, now + FINE_FOR + timedelta(days=1)) is None
+
+
+def test_baselines_are_the_newest_ones_the_newest_first(connection):
+    now = timezone.now()
+    for hours in range(BASELINES_READ + 3):
+        enter("baseline", connection, measured_at=now - timedelta(hours=hours + 1), **LOW)
+    moments = [one.at for one in found(connection).baselines]
+    assert len(moments) == BASELINES_READ
+    assert moments == sorted(moments, reverse=True)
+
+
+def test_only_what_was_known_of_this_pool_at_that_moment_counts(connection):
+    other = make.connection(make.account())
+    enter("objective", other, **OBJECTIVE)
+    services.enter_objective(connection.account, connection, "72", at=timezone.now(), actor=None, **OBJECTIVE)
+    assert found(connection) is None
+    enter("objective", connection, **OBJECTIVE)
+    assert found(connection, timezone.now() - timedelta(minutes=1)) is None
+    assert found(connection) is not None
+
+
+@pytest.mark.parametrize(
+    ("what", "fields", "says"),
+    [
+        ("objective", {"error_ratio": None, "latency_ms": None, "source": "x"}, "share of failed requests"),
+        ("objective", {"error_ratio": 1.0, "latency_ms": None, "source": "x"}, "below 100 %"),
+        ("objective", {"error_ratio": None, "latency_ms": -1.0, "source": "x"}, "above 0 ms"),
+        ("baseline", {**LOW, "latency_p95_ms": 70.0}, "at least as long"),
+        ("baseline", {"source": "x"}, "a latency or a share"),
+        ("baseline", {**LOW, "load_per_node_rps": 0.0}, "above 0 requests"),
+        ("baseline", {**LOW, "probe": "nobody"}, "no probe “nobody”"),
+        ("baseline", {**LOW, "measured_at": "tomorrow"}, "before it is entered"),
+        ("fine_load", {"requests_per_s": 0.0, "source": "x"}, "above 0"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_a_sentence(connection, what, fields, says):
+    now = timezone.now()
+    moment = {"baseline": "measured_at", "fine_load": "seen_at"}.get(what)
+    if moment:
+        fields = {moment: now, **fields}
+        if fields[moment] == "tomorrow":
+            fields[moment] = now + timedelta(days=1)
+    with pytest.raises(Refused) as refusal:
+        enter(what, connection, **fields)
+    assert says in refusal.value.says
+
+
+def test_the_database_keeps_the_same_rules(connection):
+    now = timezone.now()
+    of_pool = {"account": connection.account, "connection": connection, "balancer_id": "71", "at": now}
+    for model, fields in (
+        (Objective, {"error_ratio": 2.0}),
+        (Baseline, {"measured_at": now}),
+        (FineLoad, {"requests_per_s": -1, "seen_at": now}),
+    ):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            model.objects.create(**of_pool, source="x", **fields)
+
+
+def test_the_event_that_is_on_comes_before_the_next_and_that_before_the_last(connection):
+    now, account = timezone.now(), connection.account
+    day = timedelta(days=1)
+    assert event_at(account, now) is None
+    for name, start, end in (("over", -9, -8), ("next", 3, 4), ("on", -1, 1), ("far", 9, 10)):
+        services.add_event(
+            account, name=name, starts_at=now + start * day, ends_at=now + end * day, actor=None
+        )
+        now = timezone.now()
+    assert event_at(account, now).name == "on"
+    assert event_at(account, now + 2 * day).name == "next"
+    assert event_at(account, now + 20 * day).name == "far"
+
+
+def test_an_editor_enters_all_of_it_by_form_in_the_own_zone():
+    account = make.account()
+    connection = make.connection(account)
+    make.probe(connection, name="home")
+    editor = make.member(account, "editor")
+    editor.time_zone = "Europe/Berlin"
+    editor.save()
+    browser = Client()
+    browser.force_login(editor)
+    typed = {
+        "objective_error_ratio": "0.1",
+        "objective_latency_ms": "400",
+        "objective_source": "contract, annex 2",
+        "baseline_probe": "home",
+        "baseline_load_rps": "42",
+        "baseline_p50_ms": "80",
+        "baseline_p95_ms": "120",
+        "baseline_measured_at": "2026-01-15T12:00",
+        "baseline_source": "an hour of probes",
+        "fine_rps": "55",
+        "fine_source": "seen on Monday",
+    }
+    page = browser.post(f"/connections/{connection.ref}/pools/71/", typed, follow=True).content.decode()
+    for text in ("contract, annex 2", "an hour of probes", "seen on Monday", "At most 0.1", "Europe/Berlin"):
+        assert text in page, text
+    known = found(connection)
+    assert known.objective.error_ratio == pytest.approx(0.001)
+    assert known.baselines[0].at.hour == 11
+    assert known.fine_load.requests_per_s == 55
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "says"),
+    [
+        ({"objective_latency_ms": 400}, "objective_source", "promised"),
+        ({"objective_source": "contract"}, "objective_error_ratio", "both"),
+        ({"baseline_p50_ms": 80}, "baseline_source", "measured"),
+        ({"baseline_source": "x"}, "baseline_p50_ms", "latency"),
+        ({"fine_rps": 50}, "fine_source", "seen"),
+    ],
+)
+def test_page_and_api_ask_for_the_same_that_belongs_together(given, field, says):
+    account = make.account()
+    connection = make.connection(account)
+    manager = make.launch_manager(account.team)
+    browser = Client()
+    browser.force_login(manager)
+    page = browser.post(f"/connections/{connection.ref}/pools/71/", given)
+    assert page.status_code == 422
+    assert says in page.context["form"].errors[field][0]
+    address = reverse("api-pool-known", args=[connection.ref, "71"])
+    answer = Client().post(
+        address, given, content_type="application/json", **make.bearer(make.token(manager))
+    )
+    assert answer.status_code == 422
+    assert says in answer.json()["errors"][field][0]
+    assert found(connection) is None
+
+
+def test_the_api_takes_and_gives_the_whole_reference():
+    account = make.account()
+    connection = make.connection(account)
+    caller = make.bearer(make.token(make.launch_manager(account.team)))
+    address = reverse("api-pool-known", args=[connection.ref, "71"])
+    given = {
+        "objective_error_ratio": 0,
+        "objective_source": "contract",
+        "baseline_p50_ms": 80,
+        "baseline_measured_at": "2026-01-15T11:00:00Z",
+        "baseline_source": "probes",
+        "fine_rps": 50,
+        "fine_source": "Monday",
+    }
+    answer = Client().post(address, given, content_type="application/json", **caller)
+    assert answer.status_code == 200, answer.content
+    known = Client().get(address, **caller).json()
+    assert known["objective"] | {"author": "", "at": ""} == {
+        "error_ratio": 0.0,
+        "latency_ms": None,
+        "latency_share": 0.95,
+        "source": "contract",
+        "author": "",
+        "at": "",
+    }
+    assert known["baselines"][0]["at"] == "2026-01-15T11:00:00Z"
+    assert known["fine_load"]["requests_per_s"] == 50
+    assert known["event"] is None
+
+
+def test_events_are_added_and_listed_by_api_with_source_and_author():
+    account = make.account()
+    manager = make.launch_manager(account.team)
+    caller = make.bearer(make.token(manager))
+    address = reverse("api-traffic-events", args=[account.ref])
+    given = {
+        "name": "Sale",
+        "starts_at": "2026-11-12T06:00:00Z",
+        "ends_at": "2026-11-15T06:00:00Z",
+        "observed_peak_rps": 310.0,
+        "source": "marketing",
+    }
+    answer = Client().post(address, given, content_type="application/json", **caller)
+    assert answer.status_code == 201, answer.content
+    (shown,) = Client().get(address, **caller).json()["results"]
+    assert (shown["name"], shown["source"], shown["author"]) == ("Sale", "marketing", str(manager))
+    backwards = {**given, "ends_at": "2026-11-11T06:00:00Z"}
+    refused = Client().post(address, backwards, content_type="application/json", **caller)
+    assert refused.status_code == 422
+    assert "ends after it starts" in refused.content.decode()
