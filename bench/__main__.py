@@ -12,10 +12,11 @@ from bench.imports import imports
 from bench.planner import planner
 from bench.promises import promises
 from bench.scaledown import overhead
+from bench.verify import verify
 from portal.demo import Said
 
 RESULTS = Path(__file__).resolve().parent / "results.json"
-NAMES = ("planner", "accounts", "audit", "imports", "overhead")
+NAMES = ("planner", "accounts", "audit", "imports", "overhead", "verify")
 
 
 def main(arguments: list[str]) -> int:
@@ -38,6 +39,8 @@ def main(arguments: list[str]) -> int:
         figures |= imports(Said())
     if "audit" in wanted:
         figures |= audit()
+    if "verify" in wanted:
+        figures |= verify(Said())
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     RESULTS.write_text(json.dumps({**kept, **figures}, indent=2, sort_keys=True) + "\n")
     width = max(len(name) for name in figures)

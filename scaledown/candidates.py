@@ -12,10 +12,11 @@ from datetime import datetime
 
 from portal.cloud.discovery import same_address
 from portal.cloud.types import Balancer, CloudIdentity, Condition, Node, NodeStatus, NodeType, Server
-from scaledown.types import AtLimit, Grade, ImageRule, Order, PlannedProbe
+from scaledown.types import AtLimit, Grade, ImageRule, Order, PlannedBaseline, PlannedObjective, PlannedProbe
 
 FLOOR_DEFAULT = 2
 GUARD_SHARE_DEFAULT = 0.8
+SLOWER_ALLOWED_DEFAULT = 0.3
 IMAGES_KEPT_S = 14 * 86_400.0
 
 
@@ -39,7 +40,9 @@ class Choice:
     stop_s: float | None = None
     images: ImageRule = ImageRule.ONE_PER_KIND
     images_kept_s: float = IMAGES_KEPT_S
-    probe_failures_allowed: float = 0.0
+    probe_failures_allowed: float = 0.01
+    slower_allowed: float | None = SLOWER_ALLOWED_DEFAULT
+    """The share by which answers may be slower than before, beyond what more load explains. None: not judged."""
     guard_share: float = GUARD_SHARE_DEFAULT
     window_start: datetime | None = None
     window_end: datetime | None = None
@@ -104,6 +107,16 @@ class FreezeKnown:
 
 
 @dataclass(frozen=True)
+class HeldAgainst:
+    """One thing that verdicts are held against: a stable word, the sentence, where it is from and since when."""
+
+    what: str
+    says: str
+    source: str
+    at: datetime
+
+
+@dataclass(frozen=True)
 class Known:
     """What the portal itself knows about this pool. Unknown is None. Rates in requests per second."""
 
@@ -118,6 +131,12 @@ class Known:
     ceiling_source: str = ""
     forecast_peak_rps: float | None = None
     forecast_source: str = ""
+    objective: PlannedObjective | None = None
+    baselines: tuple[PlannedBaseline, ...] = ()
+    fine_load_rps: float | None = None
+    """The highest load per node that was fine in the last 14 days; asked for where there is no ceiling."""
+    fine_load_source: str = ""
+    held_against: tuple[HeldAgainst, ...] = ()
     probes: tuple[PlannedProbe, ...] = ()
     count_kind: str | None = None
     count_url_template: str | None = None

@@ -180,7 +180,16 @@ def _dataclass_reader(kind: Any) -> Reader:
     return read
 
 
-_CAME_WITH: Mapping[str, int] = {"images": 2, "images_kept_s": 2, "stop_s": 3}
+_CAME_WITH: Mapping[str, int] = {
+    "images": 2,
+    "images_kept_s": 2,
+    "stop_s": 3,
+    "slower_allowed": 4,
+    "objective": 4,
+    "baselines": 4,
+    "fine_load_rps": 4,
+    "fine_load_source": 4,
+}
 _OF_A_SERVER_CAME_WITH: Mapping[str, int] = {"image_id": 2}
 """Fields that plans of an older format do not have: what was approved then keeps its spelling, and its digest."""
 
@@ -197,9 +206,15 @@ def plan_to_plain(plan: PlanData) -> dict[str, Any]:
 
 
 def plan_from_plain(value: Mapping[str, Any]) -> PlanData:
-    """Return the plan that `plan_to_plain` wrote. Raises Unreadable."""
+    """Return the plan that `plan_to_plain` wrote, of this format or an older one. Raises Unreadable.
+
+    A field that the plan's format does not have is under no digest: it must have its default.
+    """
     plan = from_plain(PlanData, value)
     assert isinstance(plan, PlanData)
+    for name, since in _CAME_WITH.items():
+        if plan.format < since and getattr(plan, name) != PlanData.__dataclass_fields__[name].default:
+            raise Unreadable(f"A plan of format {plan.format} has no {name}.")
     return plan
 
 
@@ -213,6 +228,7 @@ def canonical_json(value: Any) -> str:
 def digest(plan: PlanData) -> str:
     """Return the SHA-256 (hex) over the canonical JSON of every field of a plan.
 
-    The field `format` is the version of the plan's shape: a new shape never has an old digest.
+    The field `format` is the version of the plan's shape: a new shape never has an old digest, and a plan of an older
+    one keeps the digest that was approved.
     """
     return hashlib.sha256(canonical_json(plan_to_plain(plan)).encode()).hexdigest()

@@ -16,6 +16,7 @@ from scaledown.watching import (
     MOST_EXTENSIONS,
     judge_soak,
     keep_watching,
+    lacks_answers,
     lacks_last_load,
     never_watched,
     not_passed,
@@ -101,7 +102,7 @@ def _recheck(turn: Turn, way: ServerWay) -> bool:
     assert soak is not None
     if soak.extensions > MOST_EXTENSIONS:
         return never_watched(turn, way)
-    if turn.now < soak.until or lacks_last_load(turn, soak):
+    if turn.now < soak.until or lacks_last_load(turn, soak) or lacks_answers(turn, soak):
         return keep_watching(turn, way, soak, "recheck")
     judgement = judge_soak(turn, soak)
     way = with_verdict(turn, way, judgement)

@@ -291,6 +291,7 @@ class ScaledownKind:
                 result.latency_ms,
                 result.observed_at,
                 result.problem,
+                result.is_slow,
             )
         )
 

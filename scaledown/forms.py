@@ -12,14 +12,13 @@ from zoneinfo import ZoneInfo
 from django import forms
 from django.utils import timezone
 
+from capacity.fields import FIRST_YEAR, LAST_YEAR, MomentField, ShareField
 from scaledown.candidates import Choice
 from scaledown.types import AtLimit, Grade, ImageRule, Order
 
 _PART = re.compile(r"(\d+(?:[.,]\d+)?)\s*(d|h|min|m|s)?", re.IGNORECASE)
 _UNITS = {"d": 86400.0, "h": 3600.0, "min": 60.0, "m": 60.0, "s": 1.0}
 _LONGEST_S = 60 * 86400.0
-# Beyond these a conversion between zones may leave the calendar, and nothing here was or will be then.
-_FIRST_YEAR, _LAST_YEAR = 2000, 2100
 
 
 def span_text(seconds: float | None) -> str:
@@ -64,69 +63,6 @@ class SpanField(forms.CharField):
         if total > _LONGEST_S:
             raise forms.ValidationError("That is longer than 60 days. Choose a shorter time.")
         return total
-
-
-class ShareField(forms.FloatField):
-    """A percentage from 0 to 100; cleans to a share of 0 to 1."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(min_value=0, max_value=100, **kwargs)
-
-    def prepare_value(self, value: Any) -> Any:
-        """Show a share as a percentage; what was typed stays as typed."""
-        return f"{value * 100:g}" if isinstance(value, float) else value
-
-    def clean(self, value: Any) -> Any:
-        """Return the share."""
-        percent = super().clean(value)
-        return None if percent is None else percent / 100
-
-
-_MOMENTS = ("%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M")
-
-
-class MomentField(forms.DateTimeField):
-    """A date and time in the zone of whoever types; cleans to UTC."""
-
-    widget = forms.DateTimeInput(attrs={"type": "datetime-local", "step": "60"}, format="%Y-%m-%dT%H:%M")
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(input_formats=list(_MOMENTS), **kwargs)
-        self.zone: ZoneInfo | Any = UTC
-
-    def prepare_value(self, value: Any) -> Any:
-        """Show a moment in the reader's zone."""
-        return value.astimezone(self.zone).replace(tzinfo=None) if isinstance(value, datetime) else value
-
-    def to_python(self, value: Any) -> Any:
-        """Return the moment in UTC."""
-        text = value.strip() if isinstance(value, str) else value
-        if not text:
-            return None
-        for pattern in _MOMENTS:
-            try:
-                typed = datetime.strptime(text, pattern)  # noqa: DTZ007  (the zone follows)
-            except ValueError:
-                continue
-            return self._in_utc(typed)
-        raise forms.ValidationError("Write a date and a time such as 2026-11-24 14:00.")
-
-    def _in_utc(self, typed: datetime) -> datetime:
-        """Return the one moment that was meant. A clock that is put forward skips an hour, put back repeats one."""
-        if not _FIRST_YEAR <= typed.year <= _LAST_YEAR:
-            raise forms.ValidationError(f"Choose a year from {_FIRST_YEAR} to {_LAST_YEAR}.")
-        first, second = (typed.replace(tzinfo=self.zone, fold=fold) for fold in (0, 1))
-        if first.astimezone(UTC).astimezone(self.zone).replace(tzinfo=None) != typed:
-            raise forms.ValidationError(
-                f"{typed:%H:%M} does not exist on this day in {self.zone}: clocks are put forward over it."
-                " Choose a time before or after."
-            )
-        if first.utcoffset() != second.utcoffset():
-            raise forms.ValidationError(
-                f"{typed:%H:%M} comes twice on this day in {self.zone}: clocks are put back over it."
-                " Choose a time before or after that hour."
-            )
-        return first.astimezone(UTC)
 
 
 class PurposeForm(forms.Form):
@@ -313,6 +249,13 @@ class SafetyForm(forms.Form):
     probe_failures_allowed = ShareField(
         label="Checks of the site that may fail", help_text="Of the checks in one watch time."
     )
+    slower_allowed = ShareField(
+        label="Answers may be slower by",
+        required=False,
+        max_value=1000,
+        help_text="Than before the first server, beyond what more load on each explains. "
+        "Empty: slower answers alone stop nothing, and the approvers are told.",
+    )
     guard_share = ShareField(
         label="Turn back at",
         help_text="Of the most that one server carries. Above it the run puts servers back by itself.",
@@ -405,6 +348,13 @@ class EventForm(forms.Form):
     name = forms.CharField(label="Name", max_length=200)
     starts_at = MomentField(label="From")
     ends_at = MomentField(label="To")
+    expected_multiple = forms.FloatField(
+        label="Expected traffic, times the usual", min_value=0.001, required=False
+    )
+    observed_peak_rps = forms.FloatField(
+        label="Peak that was seen (requests per second)", min_value=0, required=False
+    )
+    source = forms.CharField(label="Where that comes from", max_length=200, required=False)
 
     def __init__(self, *args: Any, zone: ZoneInfo | Any = UTC, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -446,10 +396,8 @@ class RecordForm(forms.Form):
                 raise forms.ValidationError(
                     f"Line {number}: “{parts[2]}” is no date and time such as 2026-11-12 08:00."
                 ) from None
-            if not _FIRST_YEAR <= at.year <= _LAST_YEAR:
-                raise forms.ValidationError(
-                    f"Line {number}: choose a year from {_FIRST_YEAR} to {_LAST_YEAR}."
-                )
+            if not FIRST_YEAR <= at.year <= LAST_YEAR:
+                raise forms.ValidationError(f"Line {number}: choose a year from {FIRST_YEAR} to {LAST_YEAR}.")
             if len(parts[0]) > 255 or len(parts[1]) > 64:
                 raise forms.ValidationError(
                     f"Line {number}: a name has at most 255 characters and an id at most 64."

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Exists, OuterRef, Q
 
 from accounts.calendar.selectors import freezes_between
 from accounts.contacts.selectors import coverage_of
 from capacity.models import CountSource, Probe, TrafficEvent
-from capacity.reference import Figure, Site, reference_for
-from scaledown.candidates import Added, ContactGap, EventKnown, FreezeKnown, Known
+from capacity.reference import FINE_FOR, Figure, ObjectiveFigure, Reference, Site, reference_for
+from portal.runs.models import RunSample
+from scaledown.candidates import Added, ContactGap, EventKnown, FreezeKnown, HeldAgainst, Known
 from scaledown.models import ProtectedServer, ScaleUpEntry
-from scaledown.types import PlannedProbe
+from scaledown.types import PlannedBaseline, PlannedObjective, PlannedProbe
 
+KIND = "scaledown"
+FINE_NEAR_S = 60.0
+"""A probe that fails this near to a load figure makes it a load that was not fine."""
 FREEZES_AHEAD = timedelta(days=60)
 """How far ahead the calendar is read: a plan's window lies within it."""
 
@@ -28,13 +34,21 @@ def known_for(
     *,
     at: datetime,
 ) -> Known:
-    """Return what is known of the pool behind these balancers at `at`; two queries a balancer and seven more.
+    """Return what is known of the pool behind these balancers at `at`; seven queries a balancer and eight more.
 
-    Ceiling, peak and count source come from the first balancer that has them: balancers of one plan share
-    a pool of servers.
+    Each figure and the count source come from the first balancer that has them: balancers of one plan share
+    a pool of servers. Baselines of all of them count.
     """
     of_pool = {"connection": connection, "balancer_id__in": list(balancer_ids)}
-    ceiling, peak = _figures(connection, balancer_ids, at)
+    found = [
+        reference
+        for balancer_id in balancer_ids
+        if (reference := reference_for(connection.account, Site(connection.ref, balancer_id), at))
+    ]
+    ceiling = next((one.ceiling for one in found if one.ceiling), None)
+    peak = next((one.forecast_peak for one in found if one.forecast_peak), None)
+    promised = next((one.objective for one in found if one.objective), None)
+    fine = None if ceiling else _fine_load(connection, balancer_ids, found, at)
     counts = CountSource.objects.filter(**of_pool).order_by("balancer_id").first()
     probes = Probe.objects.filter(**of_pool).order_by("balancer_id", "name")
     entries = ScaleUpEntry.objects.filter(record__event=event, record__connection=connection) if event else []
@@ -51,6 +65,27 @@ def known_for(
         ceiling_source=ceiling.source if ceiling else "",
         forecast_peak_rps=peak.requests_per_s if peak else None,
         forecast_source=peak.source if peak else "",
+        objective=None
+        if promised is None
+        else PlannedObjective(
+            promised.error_ratio, promised.latency_ms, promised.latency_share, _from(promised)
+        ),
+        baselines=tuple(
+            PlannedBaseline(
+                one.probe,
+                one.load_per_node_rps,
+                one.latency_p50_ms,
+                one.latency_p95_ms,
+                one.error_ratio,
+                one.at,
+                _from(one),
+            )
+            for reference in found
+            for one in reference.baselines
+        ),
+        fine_load_rps=fine.requests_per_s if fine else None,
+        fine_load_source=_from(fine) if fine else "",
+        held_against=tuple(_held_against(ceiling, peak, promised, found, fine)),
         probes=tuple(
             PlannedProbe(
                 name=probe.name,
@@ -82,14 +117,79 @@ def known_for(
     )
 
 
-def _figures(
-    connection: CloudConnection, balancer_ids: Sequence[str], at: datetime
-) -> tuple[Figure | None, Figure | None]:
-    """Return ceiling and forecast peak, each from the first balancer that has one."""
-    ceiling = peak = None
+def _held_against(
+    ceiling: Figure | None,
+    peak: Figure | None,
+    promised: ObjectiveFigure | None,
+    found: Sequence[Reference],
+    fine: Figure | None,
+) -> Iterable[HeldAgainst]:
+    if ceiling is not None:
+        says = f"One server carries at most {ceiling.requests_per_s:g} requests/s."
+        yield HeldAgainst("ceiling", says, _from(ceiling), ceiling.at)
+    elif fine is not None:
+        says = f"{fine.requests_per_s:.1f} requests/s on each server were fine in the last 14 days."
+        yield HeldAgainst("fine_load", says, _from(fine), fine.at)
+    if peak is not None:
+        says = f"The next peak is {peak.requests_per_s:g} requests/s for the pool."
+        yield HeldAgainst("forecast_peak", says, _from(peak), peak.at)
+    if promised is not None:
+        parts = []
+        if promised.error_ratio is not None:
+            parts.append(f"at most {promised.error_ratio:.2%} of the requests fail")
+        if promised.latency_ms is not None:
+            parts.append(
+                f"{promised.latency_share:.0%} of the answers take at most {promised.latency_ms:g} ms"
+            )
+        yield HeldAgainst("objective", f"Promised: {', and '.join(parts)}.", _from(promised), promised.at)
+    baselines = [one for reference in found for one in reference.baselines]
+    if baselines:
+        newest = max(baselines, key=lambda one: one.at)
+        many = "1 baseline is" if len(baselines) == 1 else f"{len(baselines)} baselines are"
+        says = f"{many} known; the newest is compared with where hour and load fit."
+        yield HeldAgainst("baseline", says, _from(newest), newest.at)
+
+
+def _from(figure: Any) -> str:
+    """Return where a figure came from, and who entered it."""
+    return f"{figure.source}, {figure.author}" if figure.author else str(figure.source)
+
+
+def _fine_load(
+    connection: CloudConnection, balancer_ids: Sequence[str], found: Sequence[Reference], at: datetime
+) -> Figure | None:
+    """Return the highest load per node that was fine in the last 14 days: as runs saw it, or as somebody entered it.
+
+    What a run saw counts where none of its probes failed within a minute of it. None is *unknown*. One query.
+    """
+    figures = [one.fine_load for one in found if one.fine_load is not None]
+    near = timedelta(seconds=FINE_NEAR_S)
+    failed = RunSample.objects.filter(
+        run=OuterRef("run"),
+        series__startswith="probe:",
+        detail__ok=False,
+        at__gte=OuterRef("at") - near,
+        at__lte=OuterRef("at") + near,
+    )
+    here = Q()
     for balancer_id in balancer_ids:
-        reference = reference_for(connection.account, Site(connection.ref, balancer_id), at)
-        if reference is not None:
-            ceiling = ceiling or reference.ceiling
-            peak = peak or reference.forecast_peak
-    return ceiling, peak
+        here |= Q(run__plan__balancer_ids__contains=[balancer_id])
+    seen = (
+        RunSample.objects.filter(
+            here,
+            run__account=connection.account,
+            run__kind=KIND,
+            run__plan__connection_ref=str(connection.ref),
+            series="load:node",
+            value__gt=0,
+            at__gte=at - FINE_FOR,
+            at__lte=at,
+        )
+        .exclude(Exists(failed))
+        .order_by("-value", "-at")
+        .values_list("value", "at")
+        .first()
+    )
+    if seen is not None and seen[0] is not None:
+        figures.append(Figure(seen[0], "seen in a run, with good checks of the site", "", seen[1]))
+    return max(figures, key=lambda one: one.requests_per_s, default=None)

@@ -26,6 +26,7 @@ _FREE = frozenset(
         "at_limit",
         "probe_failures_allowed",
         "guard_share",
+        "slower_allowed",
         "window_start",
         "is_unattended",
         "lifted",
@@ -62,6 +63,7 @@ def is_less(old: PlanData, new: PlanData) -> bool:
         and _LIMITS.index(new.at_limit) <= _LIMITS.index(old.at_limit)
         and new.probe_failures_allowed <= old.probe_failures_allowed
         and new.guard_share <= old.guard_share
+        and _tolerates_no_more(old.slower_allowed, new.slower_allowed)
         and _starts_no_earlier(old, new)
         and (old.is_unattended or not new.is_unattended)
         and set(new.lifted) <= set(old.lifted)
@@ -74,6 +76,11 @@ def is_less(old: PlanData, new: PlanData) -> bool:
 def _is_part_in_order(whole: Sequence[PlannedServer], part: Sequence[PlannedServer]) -> bool:
     rest = iter(whole)
     return bool(part) and all(server in rest for server in part)
+
+
+def _tolerates_no_more(old: float | None, new: float | None) -> bool:
+    """None tolerates anything."""
+    return old is None or (new is not None and new <= old)
 
 
 def _starts_no_earlier(old: PlanData, new: PlanData) -> bool:

@@ -241,7 +241,7 @@ def known_mean(plan: PlanData, progress: Progress, observation: Observation, now
 
 def guards_load(plan: PlanData) -> bool:
     """Return whether the plan has both a limit of the load per node and a source for its figures."""
-    return plan.ceiling_rps is not None and plan.count_kind is not None
+    return guard_rps(plan) is not None and plan.count_kind is not None
 
 
 def load_unknown(plan: PlanData, progress: Progress, observation: Observation, now: datetime) -> str:
@@ -255,8 +255,11 @@ def load_unknown(plan: PlanData, progress: Progress, observation: Observation, n
 
 
 def guard_rps(plan: PlanData) -> float | None:
-    """Return the load per node at which traffic counts as rising; None without a ceiling."""
-    return None if plan.ceiling_rps is None else plan.ceiling_rps * plan.guard_share
+    """Return the load per node at which traffic counts as rising; None is unknown.
+
+    Without a ceiling it is the highest load that was fine in the 14 days before the plan was drawn.
+    """
+    return plan.fine_load_rps if plan.ceiling_rps is None else plan.ceiling_rps * plan.guard_share
 
 
 def floor_allows(plan: PlanData, server: PlannedServer, observation: Observation) -> Obstacle | None:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from portal.runs.types import Command, HaltRank, RunStatus
 from scaledown import looks, wording
+from scaledown.answers import awaits_before
 from scaledown.commands import answer_commands, answer_stops, tries, vain_resumes
 from scaledown.deleting import confirming, deleting, due_at, hold_ends, stop_due_at
 from scaledown.draining import draining, removing
@@ -255,6 +256,8 @@ def begin(turn: Turn, way: ServerWay) -> bool:
             return turn.wait("pause_between", wording.pause_between(until), until=until)
     if way.missing_since is not None:
         return turn.wait("missing", wording.missing(way.name), limit_s=TROUBLE_S)
+    if awaits_before(turn):
+        return True
     obstacle = _cannot_begin(turn, way)
     if obstacle is not None and not obstacle.waits:
         words = Words(f"{way.name} does not begin. {obstacle.says}", f"Paused: {way.name} stays in service.")

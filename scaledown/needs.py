@@ -91,6 +91,7 @@ def _probes_due(progress: Progress, now: datetime) -> bool:
     if progress.preflight_due:
         return True
     closely = any(way.soak is not None or way.phase is Phase.CONFIRMING for way in progress.servers)
+    closely = closely or (progress.waiting is not None and progress.waiting.code == "before")
     return looks.is_due(progress.probed_at, 0.5 if closely else 2.0, now)
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from portal.cloud.types import BalancerStatus
 from scaledown import late, looks, wording
+from scaledown.answers import notice_before
 from scaledown.deleting import hold_ends
 from scaledown.late import LATE_S
 from scaledown.progress import DeleteWay, ImageMade, KeptServer, Meter, NodeState, NodeWay, ServerWay
@@ -27,6 +28,7 @@ def notice(turn: Turn) -> None:
     notice_probes(turn)
     notice_power(turn)
     notice_images(turn)
+    notice_before(turn)
     notice_landed_deletions(turn)
     notice_gone_servers(turn)
 
@@ -301,6 +303,7 @@ def _metered(meter: Meter, total: int, at: datetime) -> tuple[Meter, bool]:
 def _notice_pool_load(turn: Turn) -> None:
     total, mean = looks.pool_load(turn.plan, turn.progress, turn.observation, turn.now)
     turn.sample("load:pool", total, turn.now)
+    turn.sample("load:node", mean, turn.now)
     guard = looks.guard_rps(turn.plan)
     known = looks.known_mean(turn.plan, turn.progress, turn.observation, turn.now)
     if guard is not None and known is not None and known > guard:

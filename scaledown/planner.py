@@ -185,6 +185,8 @@ def check_choice(choice: Choice) -> None:
         )
     if not 0 <= choice.probe_failures_allowed < 1:
         raise Refused("The share of probes that may fail is from 0 to below 1.", code="share_out_of_range")
+    if choice.slower_allowed is not None and not 0 <= choice.slower_allowed <= 10:
+        raise Refused("How much slower answers may get is from 0 to 1000 %.", code="share_out_of_range")
     if not 0 < choice.guard_share <= 1:
         raise Refused("The guard is a share of the ceiling above 0 and up to 1.", code="share_out_of_range")
     if choice.window_start and choice.window_end and choice.window_end <= choice.window_start:
@@ -263,6 +265,11 @@ def build_plan_data(choice: Choice, pool: Pool, known: Known) -> PlanData:
         ceiling_source=known.ceiling_source,
         forecast_peak_rps=known.forecast_peak_rps,
         guard_share=choice.guard_share,
+        slower_allowed=choice.slower_allowed,
+        objective=known.objective,
+        baselines=known.baselines,
+        fine_load_rps=known.fine_load_rps,
+        fine_load_source=known.fine_load_source,
         window_start=choice.window_start,
         window_end=choice.window_end,
         is_unattended=choice.is_unattended,

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from portal.cloud.types import BalancerStatus
 from scaledown import images
-from scaledown.candidates import Candidates, Choice, Excluded, Known, Member, Pool, candidates
+from scaledown.candidates import Candidates, Choice, Excluded, HeldAgainst, Known, Member, Pool, candidates
 from scaledown.planner import (
     SHORTEST_REASON,
     Proposal,
@@ -32,6 +32,8 @@ IMAGE_MIN_S, IMAGE_MAX_S = 60.0, 3600.0
 """How long an image likely takes; the provider does not tell (provider reference, 3.4)."""
 LOOK_S = 2.0
 """About how often a draining server is looked at."""
+BASELINE_MAX_AGE = timedelta(days=30)
+"""A baseline that is older is worth a warning: sites change."""
 EVENT_AHEAD = timedelta(days=7)
 """An event that begins within this time is worth a warning: its servers may be needed again."""
 
@@ -84,6 +86,8 @@ class Preview:
     hold_server_hours: float
     imaged: tuple[str, ...] = ()
     """Names of the servers of which an image is made, if all goes as planned."""
+    held_against: tuple[HeldAgainst, ...] = ()
+    """What verdicts are held against, with source and age; empty in previews of an earlier release."""
 
     @property
     def is_blocked(self) -> bool:
@@ -113,6 +117,7 @@ def preview(plan: PlanData, choice: Choice, pool: Pool, known: Known) -> Preview
         server_hours_saved_per_month=round(len(plan.servers) * HOURS_A_MONTH, 1),
         hold_server_hours=round(len(plan.servers) * (plan.hold_s + plan.stop_s) / 3600, 2),
         imaged=tuple(server.name for server in images.of_these(plan)),
+        held_against=known.held_against,
     )
 
 
@@ -389,23 +394,61 @@ def _knowledge_warnings(plan: PlanData, pool: Pool, known: Known) -> Iterable[Wa
     if plan.ceiling_rps is None:
         yield Warned(
             "no_ceiling",
-            "The most that one server carries is unknown: load is watched by checks of the site only.",
+            "The most that one server carries is unknown: "
+            + (
+                "rising load is not seen, only checks of the site that fail."
+                if plan.fine_load_rps is None
+                else f"servers go back when each carries more than {plan.fine_load_rps:.1f} requests/s, the most that "
+                f"was fine in the last 14 days ({plan.fine_load_source})."
+            ),
             "Enter it from a benchmark or from what was seen at the event.",
         )
+        if plan.forecast_peak_rps is not None:
+            yield Warned(
+                "quiet_unknown",
+                "While traffic is under 30 % of the next peak nothing is deleted: what each server would carry at the "
+                "peak is not known then.",
+                "Enter the most that one server carries, or run at a busier hour.",
+            )
     if plan.forecast_peak_rps is None:
         yield Warned(
             "no_forecast",
             "The next peak is unknown, so the load at each step cannot be projected.",
             "Enter the expected peak of this pool.",
         )
-    if not plan.probes or all(probe.latency_limit_ms is None for probe in plan.probes):
-        yield Warned(
-            "no_baseline",
-            "There is no baseline and no latency limit: slower answers alone will not stop the run.",
-            "Give a probe a latency limit.",
-        )
+    yield from _baseline_warnings(plan, pool)
     for gap in known.contact_gaps:
         yield Warned("contacts_unconfirmed", gap.says, gap.what_to_do, subject=gap.code)
+
+
+def _baseline_warnings(plan: PlanData, pool: Pool) -> Iterable[Warned]:
+    if plan.slower_allowed is None:
+        yield Warned(
+            "latency_not_judged",
+            "Slower answers alone will not stop the run"
+            + (
+                "."
+                if all(probe.latency_limit_ms is None for probe in plan.probes)
+                else ", unless a probe has a limit."
+            ),
+            "Say in the plan by how much answers may be slower than before.",
+        )
+        return
+    if not plan.baselines:
+        yield Warned(
+            "no_baseline",
+            "There is no baseline: answers are compared only with those right before the first server.",
+            "Enter what a probe was measured at, best a day and a week before at the same hour.",
+        )
+        return
+    newest = max(plan.baselines, key=lambda one: one.measured_at)
+    age = pool.looked_at - newest.measured_at
+    if age > BASELINE_MAX_AGE:
+        yield Warned(
+            "baseline_old",
+            f"The newest baseline is {age.days} days old ({newest.source}); up to {BASELINE_MAX_AGE.days} are allowed.",
+            "Measure the site again and enter it.",
+        )
 
 
 def _time_warnings(plan: PlanData, pool: Pool, known: Known) -> Iterable[Warned]:

@@ -107,14 +107,36 @@ class SoakWay:
     probes_failed: int = 0
     probes_unknown: int = 0
     latencies_ms: tuple[float, ...] = ()
+    """What a soak of an earlier release kept, of all probes together; nothing is added to it."""
+    latency_ms: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """The newest answers of each probe, slow ones too."""
+    probes_slow: int = 0
+    """Answers that were right but took longer than the probe allows; not among those that failed."""
     probed_at: datetime | None = None
     pool_looks: int = 0
     pool_bad_in_row: int = 0
     load_looks: int = 0
     load_over: int = 0
+    load_sum: float = 0.0
+    """Sum of the means per node of all `load_looks`."""
     load_highest: float | None = None
     load_last: float | None = None
     load_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class BeforeWay:
+    """The stretch before the first server: what every later answer is held against. Bounded: the newest answers.
+
+    `done_at` is when the first server began; from then on it stays as it is. Loads are means per node.
+    """
+
+    since: datetime
+    latency_ms: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    load_looks: int = 0
+    load_sum: float = 0.0
+    load_at: datetime | None = None
+    done_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -313,6 +335,8 @@ class Progress:
     load_at: datetime | None = None
     """When the load of the whole pool was last known in full."""
     pool_load: float | None = None
+    before: BeforeWay | None = None
+    """None where it was not recorded: nothing to compare with."""
     load_unknown_since: datetime | None = None
     """Since when looks do not show what every serving server carries; None while they do."""
     balancers_missing_since: Mapping[str, datetime] = field(default_factory=dict)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import quantiles
+from typing import Any
 
 from portal.audit.subjects import open_values
 from portal.runs.models import JournalEntry, Run, RunSample
@@ -40,6 +41,8 @@ class ServerReport:
     left_pool_at: datetime | None
     verdict: str
     verdict_says: str
+    verdict_numbers: Mapping[str, Any]
+    """What the newest verdict rests on; empty where there was none."""
     deleted_at: datetime | None
     nodes_left: tuple[str, ...]
     connections: tuple[Point, ...]
@@ -224,6 +227,7 @@ def _server(
         left_pool_at=out.left_at if out else way.left_at,
         verdict=out.verdict if out else verdict.verdict.value if verdict else "",
         verdict_says=verdict_says,
+        verdict_numbers=out.verdict_numbers if out else dict(verdict.numbers) if verdict else {},
         deleted_at=way.retired_at,
         nodes_left=outs[-1].nodes_left if outs else (),
         connections=thin([Point(row.at, row.value) for row in rows], POINTS_SHOWN),

@@ -31,6 +31,7 @@ from scaledown import services, someone, wording
 from scaledown.candidates import Choice
 from scaledown.canonical import from_plain, plan_from_plain
 from scaledown.commands import RESTING
+from scaledown.looks import guard_rps
 from scaledown.models import Plan, PlanStatus
 from scaledown.offers import Offer, Situation, offers
 from scaledown.preview import Preview
@@ -544,7 +545,7 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
         target=plan.target,
         floor=plan.floor,
         ceiling_rps=plan.ceiling_rps,
-        guard_rps=plan.ceiling_rps * plan.guard_share if plan.ceiling_rps is not None else None,
+        guard_rps=guard_rps(plan),
         forecast_peak_rps=plan.forecast_peak_rps,
         pool_load_rps=progress.pool_load,
         retired=sum(1 for way in progress.servers if way.phase is Phase.RETIRED),

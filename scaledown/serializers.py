@@ -166,6 +166,7 @@ class ChoiceIn(serializers.Serializer[Any]):
     )
     images_kept_s = serializers.FloatField(min_value=86_400, max_value=366 * 86_400, required=False)
     probe_failures_allowed = serializers.FloatField(min_value=0, max_value=0.99, required=False)
+    slower_allowed = serializers.FloatField(min_value=0, max_value=10, required=False, allow_null=True)
     guard_share = serializers.FloatField(min_value=0.01, max_value=1, required=False)
     window_start = serializers.DateTimeField(required=False, allow_null=True)
     window_end = serializers.DateTimeField(required=False, allow_null=True)
@@ -479,7 +480,7 @@ class SampleOut(serializers.Serializer[Any]):
 
 
 class SeriesOut(serializers.Serializer[Any]):
-    """One series: connections:<server>, load:<server>, load:pool, probe:<name>, serving:<balancer>."""
+    """One series: connections:<server>, load:<server>, load:pool, load:node (the mean per node), probe:<name>, serving:<balancer>."""
 
     series = serializers.CharField()
     points = SampleOut(many=True)

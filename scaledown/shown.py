@@ -18,6 +18,7 @@ from portal.runs.types import RunStatus
 from portal.ui.charts import Marker, NodeLoad, Series
 from portal.ui.lanes import Lane as LaneShown
 from portal.ui.states import look_of
+from scaledown.figures import FigureRow, figures_of
 from scaledown.offers import Offer
 from scaledown.preview import Preview
 from scaledown.report import Report
@@ -237,3 +238,39 @@ def charge_words(names: Sequence[str]) -> str:
     if len(names) < 2:
         return "".join(names)
     return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+@dataclass(frozen=True)
+class VerdictRows:
+    """One verdict with its numbers as a table shows them."""
+
+    server_name: str
+    verdict: str
+    says: str
+    at: datetime | None
+    rows: tuple[FigureRow, ...]
+
+
+def newest_verdict(live: LiveRun, *, customer: bool) -> VerdictRows | None:
+    """Return the newest verdict of a run with its numbers; None while there is none."""
+    judged = [(lane.verdict, lane.server_name) for lane in live.lanes if lane.verdict is not None]
+    if not judged:
+        return None
+    verdict, name = max(judged, key=lambda one: one[0].at)
+    rows = figures_of(verdict.numbers, for_customer=customer)
+    return VerdictRows(name, verdict.verdict, verdict.says, verdict.at, rows)
+
+
+def report_verdicts(report: Report, *, customer: bool) -> list[VerdictRows]:
+    """Return the newest verdict about each server of a report, where there is one."""
+    return [
+        VerdictRows(
+            server.server_name,
+            server.verdict,
+            server.verdict_says,
+            None,
+            figures_of(server.verdict_numbers, for_customer=customer),
+        )
+        for server in report.servers
+        if server.verdict
+    ]

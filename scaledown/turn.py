@@ -55,6 +55,7 @@ WANTED_WAITS = frozenset(
         "nobody_to_call",
         "pause_between",
         "standstill",
+        "traffic",
         "window",
     }
 )

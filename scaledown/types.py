@@ -14,7 +14,7 @@ from enum import StrEnum
 from portal.cloud.types import BalancerStatus, Condition, NodeStatus, NodeType
 from portal.runs.types import Command, Doubt, Halt, RunStatus
 
-PLAN_FORMAT = 3
+PLAN_FORMAT = 4
 """Rises with each new field; which field came with which stands in `canonical.py`."""
 
 
@@ -135,6 +135,31 @@ class PlannedProbe:
 
 
 @dataclass(frozen=True)
+class PlannedObjective:
+    """What the site promises, as approved: the share of requests that may fail, and how fast `latency_share` of the
+    answers are. None is *not promised*.
+    """
+
+    error_ratio: float | None
+    latency_ms: float | None
+    latency_share: float
+    source: str
+
+
+@dataclass(frozen=True)
+class PlannedBaseline:
+    """What one probe was measured at, as approved. `probe` is empty where it is of the only one; None: not measured."""
+
+    probe: str
+    load_per_node_rps: float | None
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None
+    error_ratio: float | None
+    measured_at: datetime
+    source: str
+
+
+@dataclass(frozen=True)
 class PlanData:
     """A plan as approved. Durations in seconds, rates in requests per second, shares 0 to 1."""
 
@@ -190,6 +215,14 @@ class PlanData:
     """How long after it was made an image is kept at least; 0 where none is made."""
     stop_s: float = 0.0
     """How long a server is stopped, after its hold, before it is deleted; 0: it is not stopped."""
+    slower_allowed: float | None = None
+    """The share by which answers may be slower than before, beyond what more load explains. None: slower answers alone
+    stop nothing."""
+    objective: PlannedObjective | None = None
+    baselines: tuple[PlannedBaseline, ...] = ()
+    fine_load_rps: float | None = None
+    """The highest load per node that was fine in the 14 days before: the guard where there is no ceiling."""
+    fine_load_source: str = ""
 
 
 @dataclass(frozen=True)
@@ -260,6 +293,8 @@ class ProbeSeen:
     latency_ms: float | None
     observed_at: datetime
     problem: str | None = None
+    is_slow: bool = False
+    """Right in everything but its time: `ok` is False."""
 
 
 @dataclass(frozen=True)

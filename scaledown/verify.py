@@ -1,18 +1,25 @@
 """Is traffic keeping up without this server? Pure: what was seen in a soak, held against the plan's limits.
 
-Order of judgement (spec, *Is traffic keeping up?*): probes and their error ratio first, then the load that
-each remaining node carries, then the balancer's own view. Errors, time-outs and missing data never pass.
+Order of judgement (spec, *Is traffic keeping up?*): what fails at once (failed probes, load, the balancer's own view),
+then what was not seen, then the next peak at this size, then whether answers are slower than they should be. Errors,
+time-outs and missing data never pass. Under 30 % of the next peak load and latency are no evidence: probes, the health of
+the nodes and the projection to the peak decide.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
+from math import isfinite
 from statistics import median
 from typing import Any
 
-from scaledown.progress import SoakWay
+from capacity.stats import chance_of_so_many
+from scaledown.comparing import BEFORE, Comparison, alpha_of, compare, mean_load
+from scaledown.planner import share_of_ceiling
+from scaledown.progress import BeforeWay, SoakWay
 from scaledown.types import PlanData, Verdict
 
 MIN_PROBES = 3
@@ -20,16 +27,57 @@ MIN_PROBES = 3
 MAX_UNKNOWN_SHARE = 1 / 3
 SHARE_FOR_LOAD_EVIDENCE = 0.3
 """Under this share of the peak, load figures are no evidence (spec, *Is traffic keeping up?*)."""
+ALPHA_ERRORS = 0.01
+"""More failures than allowed fail a soak once chance alone would give so many this rarely; until then it is not sure."""
+SLOW_ALLOWED = 0.05
+"""The share of answers that may take longer than their probe allows: one slow answer fails nothing."""
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict with its numbers, and the same said to both readers."""
+    """A verdict with its numbers, and the same said to both readers.
+
+    `code` names what decided, "" for a pass. `is_danger`: the site itself is not well, its people are called.
+    `goes_back`: a verdict that fails puts the server back.
+    """
 
     verdict: Verdict
     says: str
     customer_says: str
     numbers: Mapping[str, Any] = field(default_factory=dict)
+    code: str = ""
+    is_danger: bool = False
+    goes_back: bool = True
+
+
+@dataclass(frozen=True)
+class _Case:
+    """All that one verdict is judged from."""
+
+    soak: SoakWay
+    plan: PlanData
+    has_monitor: bool
+    now: datetime
+    share: float | None
+    """Present traffic as a share of the next peak."""
+    guard: float | None
+    peak_share: float | None
+    """The load per node at the next peak with the servers that serve now, as a share of the ceiling."""
+    comparisons: tuple[Comparison, ...]
+    has_before: bool
+
+    @property
+    def known(self) -> int:
+        """Probes that gave an answer, of whatever kind."""
+        return self.soak.probes_ok + self.soak.probes_failed + self.soak.probes_slow
+
+    @property
+    def is_too_quiet(self) -> bool:
+        """Whether load and latency are no evidence."""
+        return self.share is not None and self.share < SHARE_FOR_LOAD_EVIDENCE
+
+
+_Found = tuple[str, Verdict, str, str]
 
 
 def smallest_error_share_seen(looks: int) -> float | None:
@@ -47,100 +95,367 @@ def share_of_peak(pool_rps: float | None, peak_rps: float | None) -> float | Non
     return pool_rps / peak_rps
 
 
-def numbers_of(soak: SoakWay, plan: PlanData, pool_rps: float | None, now: datetime) -> dict[str, Any]:
-    """Return what the verdict rests on, for the journal and the report."""
-    known = soak.probes_ok + soak.probes_failed
+def is_latency_evidence(plan: PlanData, pool_rps: float | None) -> bool:
+    """Return whether answers of now say anything about the next peak; where the share is unknown they do."""
     share = share_of_peak(pool_rps, plan.forecast_peak_rps)
-    guard = None if plan.ceiling_rps is None else plan.ceiling_rps * plan.guard_share
-    return {
-        "watched_s": round((now - soak.since).total_seconds() - soak.unwatched_s, 1),
-        "probes_ok": soak.probes_ok,
-        "probes_failed": soak.probes_failed,
-        "probes_unknown": soak.probes_unknown,
-        "failed_share": None if not known else round(soak.probes_failed / known, 4),
-        "failed_share_allowed": plan.probe_failures_allowed,
-        "smallest_failed_share_seen": None
-        if not known
-        else round(smallest_error_share_seen(known) or 0.0, 4),
-        "latency_ms_median": None if not soak.latencies_ms else round(median(soak.latencies_ms), 1),
-        "load_highest_rps": None if soak.load_highest is None else round(soak.load_highest, 2),
-        "load_guard_rps": None if guard is None else round(guard, 2),
-        "share_of_peak": None if share is None else round(share, 3),
-    }
+    return share is None or share >= SHARE_FOR_LOAD_EVIDENCE
 
 
 def judge(
-    soak: SoakWay, plan: PlanData, *, has_monitor: bool, pool_rps: float | None, now: datetime
+    soak: SoakWay,
+    plan: PlanData,
+    *,
+    has_monitor: bool,
+    pool_rps: float | None,
+    now: datetime,
+    before: BeforeWay | None = None,
+    serving: int | None = None,
 ) -> Judgement:
-    """Return the verdict over one soak that is over. `pool_rps` is present traffic, None if unknown."""
-    numbers = numbers_of(soak, plan, pool_rps, now)
-    known = soak.probes_ok + soak.probes_failed
-    share = numbers["share_of_peak"]
-    at = "" if share is None else f", at {share:.0%} of the next peak"
+    """Return the verdict over one soak that is over.
 
-    def result(verdict: Verdict, says: str, customer: str) -> Judgement:
-        return Judgement(verdict, says, customer, numbers)
+    `pool_rps` is present traffic and `serving` the servers that serve now, None where unknown; `before` the stretch
+    before the first server.
+    """
+    guard = plan.fine_load_rps if plan.ceiling_rps is None else plan.ceiling_rps * plan.guard_share
+    case = _Case(
+        soak,
+        plan,
+        has_monitor,
+        now,
+        share_of_peak(pool_rps, plan.forecast_peak_rps),
+        guard,
+        None if serving is None else share_of_ceiling(plan.forecast_peak_rps, serving, plan.ceiling_rps),
+        compare(plan, before, soak, now),
+        before is not None,
+    )
+    numbers = _numbers(case)
+    for code, verdict, says, customer in chain.from_iterable(look(case) for look in _LOOKS):
+        is_danger = verdict is Verdict.FAILS and code in _DANGERS
+        return Judgement(verdict, says, customer, numbers, code, is_danger, code not in _STAYS_OUT)
+    at = "" if case.share is None else f", at {case.share:.0%} of the next peak"
+    return Judgement(
+        Verdict.PASSES,
+        f"Passes{at}: {', '.join(_good(case))}.",
+        f"Your site keeps up{at}{_customer_latency(case)}.",
+        numbers,
+    )
 
-    if known >= MIN_PROBES and soak.probes_failed / known > plan.probe_failures_allowed:
-        return result(
-            Verdict.FAILS,
-            f"{soak.probes_failed} of {known} probes failed; {plan.probe_failures_allowed:.0%} are allowed.",
-            "Checks of your site failed.",
+
+_DANGERS = frozenset({"errors", "slow", "objective", "load", "pool"})
+_STAYS_OUT = frozenset({"peak"})
+"""Nothing is wrong yet: a person decides whether the server goes back before the peak."""
+
+
+# --- what fails at once -----------------------------------------------------------------------------------------
+
+
+def _errors(case: _Case) -> Iterable[_Found]:
+    soak, plan, known = case.soak, case.plan, case.known
+    if known < MIN_PROBES:
+        return
+    failed, allowed = soak.probes_failed, plan.probe_failures_allowed
+    promised = None if plan.objective is None else plan.objective.error_ratio
+    customer = "Checks of your site failed."
+    if promised is not None and _surely_more(failed, known, promised):
+        says = f"{failed} of {known} probes failed; the site promises at most {promised:.2%}."
+        yield "errors", Verdict.FAILS, says, customer
+    if failed / known > allowed:
+        says = f"{failed} of {known} probes failed; {allowed:.0%} are allowed."
+        if _surely_more(failed, known, allowed):
+            yield "errors", Verdict.FAILS, says, customer
+        yield (
+            "errors",
+            Verdict.INCONCLUSIVE,
+            f"{says} So few may be chance.",
+            "A few checks of your site failed: we look longer.",
         )
-    if soak.load_over >= 2 and soak.load_highest is not None and plan.ceiling_rps:
-        return result(
+
+
+def _surely_more(count: int, of: int, allowed: float) -> bool:
+    return count / of > allowed and chance_of_so_many(count, of, allowed) < ALPHA_ERRORS
+
+
+def _slow(case: _Case) -> Iterable[_Found]:
+    slow, known = case.soak.probes_slow, case.known
+    if known < MIN_PROBES or slow < 2 or slow / known <= SLOW_ALLOWED:
+        return
+    says = f"{slow} of {known} answers took longer than their probe allows; {SLOW_ALLOWED:.0%} may."
+    if _surely_more(slow, known, SLOW_ALLOWED):
+        yield "slow", Verdict.FAILS, says, "Your site answers too slowly."
+    yield (
+        "slow",
+        Verdict.INCONCLUSIVE,
+        f"{says} So few may be chance.",
+        "A few answers of your site were slow: we look longer.",
+    )
+
+
+def _objective(case: _Case) -> Iterable[_Found]:
+    promised = case.plan.objective
+    if promised is None or promised.latency_ms is None:
+        return
+    for name, answers in sorted(case.soak.latency_ms.items()):
+        over = sum(value > promised.latency_ms for value in answers)
+        if over and chance_of_so_many(over, len(answers), 1.0 - promised.latency_share) < alpha_of(case.plan):
+            yield (
+                "objective",
+                Verdict.FAILS,
+                f"{over} of {len(answers)} answers of {name} took over {promised.latency_ms:g} ms; the site promises "
+                f"that for at most {1.0 - promised.latency_share:.0%}.",
+                "Your site answers more slowly than it promises.",
+            )
+
+
+def _load(case: _Case) -> Iterable[_Found]:
+    soak, guard = case.soak, case.guard
+    if guard is None:
+        return
+    if soak.load_over >= 2 and soak.load_highest is not None:
+        of = (
+            f"the {guard:g} that were fine in the last 14 days"
+            if case.plan.ceiling_rps is None
+            else f"{case.plan.guard_share:.0%} of the ceiling of {case.plan.ceiling_rps:g}"
+        )
+        yield (
+            "load",
             Verdict.FAILS,
-            f"Each remaining node carried up to {soak.load_highest:.1f} requests/s, over "
-            f"{plan.guard_share:.0%} of the ceiling of {plan.ceiling_rps:g}.",
+            f"Each remaining node carried up to {soak.load_highest:.1f} requests/s, over {of}.",
             "The remaining servers carry more than is safe.",
         )
-    guard = numbers["load_guard_rps"]
-    if guard is not None and soak.load_last is not None and soak.load_last > guard:
-        return result(
+    if soak.load_last is not None and soak.load_last > guard:
+        yield (
+            "load",
             Verdict.INCONCLUSIVE,
             f"The newest load is {soak.load_last:.1f} requests/s per node; {guard:.1f} is the most.",
             "The remaining servers carry a lot just now.",
         )
-    if soak.pool_bad_in_row >= 2:
-        return result(
+
+
+def _pool(case: _Case) -> Iterable[_Found]:
+    if case.soak.pool_bad_in_row >= 2:
+        yield (
+            "pool",
             Verdict.FAILS,
             "The load balancer shows remaining nodes that do not serve.",
             "Some of the remaining servers do not answer.",
         )
+
+
+# --- what was not seen ------------------------------------------------------------------------------------------
+
+
+def _unseen(case: _Case) -> Iterable[_Found]:
+    soak, known = case.soak, case.known
     if soak.pool_looks == 0:
-        return result(Verdict.INCONCLUSIVE, "The pool could not be looked at.", "We could not look yet.")
+        yield "unseen", Verdict.INCONCLUSIVE, "The pool could not be looked at.", "We could not look yet."
+    if not case.plan.probes:
+        if not case.has_monitor:
+            yield (
+                "unseen",
+                Verdict.INCONCLUSIVE,
+                "There is no probe and no health monitor: nothing shows whether traffic keeps up.",
+                "Nothing shows yet whether your site keeps up.",
+            )
+        return
     total = known + soak.probes_unknown
-    if plan.probes:
-        if known < MIN_PROBES:
-            return result(
-                Verdict.INCONCLUSIVE,
-                f"Only {known} probes gave an answer; {MIN_PROBES} are needed.",
-                "There are not enough checks to tell yet.",
-            )
-        if soak.probes_unknown / total > MAX_UNKNOWN_SHARE:
-            return result(
-                Verdict.INCONCLUSIVE,
-                f"{soak.probes_unknown} of {total} probes could not be made.",
-                "Too many checks could not be made to tell yet.",
-            )
-    elif not has_monitor:
-        return result(
+    if known < MIN_PROBES:
+        yield (
+            "unseen",
             Verdict.INCONCLUSIVE,
-            "There is no probe and no health monitor: nothing shows whether traffic keeps up.",
-            "Nothing shows yet whether your site keeps up.",
+            f"Only {known} probes gave an answer; {MIN_PROBES} are needed.",
+            "There are not enough checks to tell yet.",
         )
-    if guard is not None and plan.count_kind is not None and soak.load_looks == 0:
-        return result(
+    if total and soak.probes_unknown / total > MAX_UNKNOWN_SHARE:
+        yield (
+            "unseen",
+            Verdict.INCONCLUSIVE,
+            f"{soak.probes_unknown} of {total} probes could not be made.",
+            "Too many checks could not be made to tell yet.",
+        )
+
+
+def _load_unseen(case: _Case) -> Iterable[_Found]:
+    if case.guard is not None and case.plan.count_kind is not None and case.soak.load_looks == 0:
+        yield (
+            "unseen",
             Verdict.INCONCLUSIVE,
             "No load figure of the pool was complete: what each node carries is not known.",
             "We could not see yet how much the remaining servers carry.",
         )
-    load = (
-        "load unknown"
-        if soak.load_highest is None
-        else f"at most {soak.load_highest:.1f} requests/s per node"
+
+
+# --- the next peak ----------------------------------------------------------------------------------------------
+
+
+def _peak(case: _Case) -> Iterable[_Found]:
+    share, plan = case.peak_share, case.plan
+    if share is None:
+        return
+    approved = 1.0
+    if plan.remaining_reason:
+        # Both sides approved a size that the peak may be too much for, with a written reason.
+        approved = max(1.0, share_of_ceiling(plan.forecast_peak_rps, plan.target, plan.ceiling_rps) or 1.0)
+    if not isfinite(share):
+        yield "peak", Verdict.FAILS, "No server serves now.", "No server is in service."
+    if share > approved + 1e-9:
+        yield (
+            "peak",
+            Verdict.FAILS,
+            f"At the next peak of {plan.forecast_peak_rps:g} requests/s each of the servers that serve now would carry "
+            f"{share:.0%} of the most it can.",
+            "The servers that are left would be too few for your next peak.",
+        )
+
+
+def _quiet(case: _Case) -> Iterable[_Found]:
+    if case.is_too_quiet and case.peak_share is None:
+        yield (
+            "traffic",
+            Verdict.INCONCLUSIVE,
+            f"Not enough traffic to tell yet: it is at {case.share:.0%} of the next peak, and what each server "
+            "would carry at that peak is not known.",
+            "There is not enough traffic yet to tell. Nothing for you to do.",
+        )
+
+
+# --- slower than it should be -----------------------------------------------------------------------------------
+
+
+def _slower(case: _Case) -> Iterable[_Found]:
+    if case.is_too_quiet:
+        return
+    for one in case.comparisons:
+        if one.is_worse:
+            yield (
+                "slower" if one.against == BEFORE else "baseline",
+                Verdict.FAILS,
+                f"Answers of {one.probe} are {_percent(one.slower_by)} slower than {one.against} "
+                f"({one.was_ms:.0f} ms then, {one.median_ms:.0f} ms now); {_explained(one)}.",
+                "Your site answers clearly more slowly than before.",
+            )
+    if case.plan.slower_allowed is None or not case.plan.probes or not case.has_before:
+        return
+    held = {one.probe: one for one in case.comparisons if one.against == BEFORE}
+    for probe in case.plan.probes:
+        found = held.get(probe.name)
+        if found is None:
+            says = f"There are no answers of {probe.name} to compare with those {BEFORE}."
+        elif found.is_too_small:
+            says = (
+                f"{found.looks} answers of {probe.name} are too few to see one that is "
+                f"{_percent(found.must_see or 0.0)} slower"
+                + (
+                    f"; {found.needed} are needed."
+                    if found.needed is not None
+                    else f", however many more there are: too few were taken {BEFORE}."
+                )
+            )
+        else:
+            continue
+        yield "sample", Verdict.INCONCLUSIVE, says, "There are not enough checks to tell yet."
+
+
+def _explained(one: Comparison) -> str:
+    if one.predicted < 0.005:
+        return f"{_percent(one.allowed)} are allowed"
+    return f"{_percent(one.predicted)} were to be expected from the load, and {_percent(one.allowed)} beyond that are allowed"
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}"
+
+
+_LOOKS: tuple[Callable[[_Case], Iterable[_Found]], ...] = (
+    _errors,
+    _slow,
+    _objective,
+    _load,
+    _pool,
+    _unseen,
+    _load_unseen,
+    _peak,
+    _slower,
+    _quiet,
+)
+"""In this order. The first thing that one of them finds is the verdict."""
+
+
+# --- words and numbers ------------------------------------------------------------------------------------------
+
+
+def _worst(case: _Case) -> Comparison | None:
+    """Return the comparison with the stretch before that shows most slowness."""
+    return max(
+        (one for one in case.comparisons if one.against == BEFORE),
+        key=lambda one: one.slower_by,
+        default=None,
     )
-    if share is not None and share < SHARE_FOR_LOAD_EVIDENCE:
-        load += " (too little traffic for that to be evidence)"
-    probes = f"{soak.probes_ok} of {known} probes good, " if plan.probes else "all nodes healthy, "
-    return result(Verdict.PASSES, f"Passes{at}: {probes}{load}.", f"Your site keeps up{at}.")
+
+
+def _good(case: _Case) -> Iterable[str]:
+    soak = case.soak
+    yield f"{soak.probes_ok} of {case.known} probes good" if case.plan.probes else "all nodes healthy"
+    quiet = " (too little traffic for that to be evidence)" if case.is_too_quiet else ""
+    yield (
+        f"load unknown{quiet}"
+        if soak.load_highest is None
+        else f"at most {soak.load_highest:.1f} requests/s per node{quiet}"
+    )
+    worst = _worst(case)
+    if worst is not None and not case.is_too_quiet:
+        seen = (
+            "" if worst.smallest_seen is None else f"; {_percent(worst.smallest_seen)} would have been seen"
+        )
+        yield f"answers {_change(worst.slower_by)} than {BEFORE} ({_explained(worst)}{seen})"
+    if case.peak_share is not None:
+        yield f"{case.peak_share:.0%} of the most that each can carry at the next peak"
+
+
+def _change(slower_by: float) -> str:
+    return f"{slower_by:.0%} slower" if slower_by >= 0 else f"{-slower_by:.0%} faster"
+
+
+def _customer_latency(case: _Case) -> str:
+    worst = _worst(case)
+    if worst is None or case.is_too_quiet:
+        return ""
+    if worst.slower_by < 0.05:
+        return " and answers as fast as before"
+    return f" and answers {_change(worst.slower_by)} than before, which is fine"
+
+
+def _numbers(case: _Case) -> dict[str, Any]:
+    """Return what the verdict rests on, for the journal and the report."""
+    soak, plan, known, worst = case.soak, case.plan, case.known, _worst(case)
+    answers = [value for values in soak.latency_ms.values() for value in values] or list(soak.latencies_ms)
+    load = mean_load(soak)
+    return {
+        "watched_s": round((case.now - soak.since).total_seconds() - soak.unwatched_s, 1),
+        "probes_ok": soak.probes_ok,
+        "probes_failed": soak.probes_failed,
+        "probes_slow": soak.probes_slow,
+        "probes_unknown": soak.probes_unknown,
+        "failed_share": None if not known else round(soak.probes_failed / known, 4),
+        "failed_share_allowed": plan.probe_failures_allowed,
+        "failed_share_promised": None if plan.objective is None else plan.objective.error_ratio,
+        "smallest_failed_share_seen": None
+        if not known
+        else round(smallest_error_share_seen(known) or 0.0, 4),
+        "latency_ms_median": None if not answers else round(median(answers), 1),
+        "load_mean_rps": None if load is None else round(load, 2),
+        "load_highest_rps": None if soak.load_highest is None else round(soak.load_highest, 2),
+        "load_guard_rps": None if case.guard is None else round(case.guard, 2),
+        "share_of_peak": None if case.share is None else round(case.share, 3),
+        "load_is_evidence": not case.is_too_quiet,
+        # Nobody serves: no share.
+        "peak_share_of_ceiling": None
+        if case.peak_share is None or not isfinite(case.peak_share)
+        else round(case.peak_share, 3),
+        "slower_by": None if worst is None else round(worst.slower_by, 4),
+        "slower_expected": None if worst is None else round(worst.predicted, 4),
+        "slower_allowed": plan.slower_allowed,
+        "smallest_slowness_seen": None
+        if worst is None or worst.smallest_seen is None
+        else round(worst.smallest_seen, 4),
+        "comparisons": [one.numbers() for one in case.comparisons],
+    }

@@ -8,6 +8,8 @@ from datetime import timedelta
 from portal.cloud.types import NodeStatus
 from portal.runs.types import HaltRank
 from scaledown import late, looks, verify, wording
+from scaledown.answers import with_answer
+from scaledown.comparing import looks_missing
 from scaledown.progress import NodeState, ServerWay, SoakWay, VerdictWay
 from scaledown.put_backs import put_backs
 from scaledown.turn import LOOK_S, Turn
@@ -15,7 +17,9 @@ from scaledown.types import Phase, Verdict
 from scaledown.wording import Words
 
 MOST_EXTENSIONS = 3
-LATENCIES_KEPT = 200
+LONGEST_WAIT_FOR_ANSWERS_S = 300.0
+"""How much longer than planned a soak lasts at most where its answers are too few to tell."""
+LONGEST_WAIT_FOR_TRAFFIC_S = 12 * 3600.0
 LAST_LOAD_S = 1.0
 SOAK_GAP_S = 15.0
 COUNTED_GAP_S = 3.0
@@ -29,7 +33,7 @@ def verifying(turn: Turn, way: ServerWay) -> bool:
     assert soak is not None
     if soak.extensions > MOST_EXTENSIONS:
         return never_watched(turn, way)
-    if turn.now < soak.until or lacks_last_load(turn, soak):
+    if turn.now < soak.until or lacks_last_load(turn, soak) or lacks_answers(turn, soak):
         return keep_watching(turn, way, soak, "soak")
     judgement = judge_soak(turn, soak)
     if judgement.verdict is Verdict.PASSES:
@@ -49,26 +53,27 @@ def watch(turn: Turn, way: ServerWay, soak_s: float) -> ServerWay:
     if missed_s:
         later = soak.until + timedelta(seconds=missed_s)
         soak = replace(soak, until=later, unwatched_s=soak.unwatched_s + missed_s)
-    ok, failed, unknown = soak.probes_ok, soak.probes_failed, soak.probes_unknown
-    latencies, newest = soak.latencies_ms, soak.probed_at
+    ok, failed, unknown, slow = soak.probes_ok, soak.probes_failed, soak.probes_unknown, soak.probes_slow
+    latencies, newest = soak.latency_ms, soak.probed_at
     for probe in turn.observation.probes:
         if probe.observed_at < soak.since or (soak.probed_at and probe.observed_at <= soak.probed_at):
             continue
         newest = probe.observed_at if newest is None else max(newest, probe.observed_at)
         ok, failed, unknown = (
             ok + (probe.ok is True),
-            failed + (probe.ok is False),
+            failed + (probe.ok is False and not probe.is_slow),
             unknown + (probe.ok is None),
         )
-        if probe.ok and probe.latency_ms is not None:
-            latencies = (*latencies, probe.latency_ms)[-LATENCIES_KEPT:]
+        slow += probe.is_slow
+        latencies = with_answer(latencies, probe)
     soak = replace(
         soak,
         looked_at=turn.now,
         probes_ok=ok,
         probes_failed=failed,
         probes_unknown=unknown,
-        latencies_ms=latencies,
+        probes_slow=slow,
+        latency_ms=latencies,
         probed_at=newest,
         pool_looks=soak.pool_looks + 1,
         pool_bad_in_row=soak.pool_bad_in_row + 1 if _is_pool_bad(turn) else 0,
@@ -82,6 +87,7 @@ def watch(turn: Turn, way: ServerWay, soak_s: float) -> ServerWay:
                 soak,
                 load_at=load_at,
                 load_looks=soak.load_looks + 1,
+                load_sum=soak.load_sum + mean,
                 load_over=soak.load_over + (guard is not None and mean > guard),
                 load_last=mean,
                 load_highest=mean if soak.load_highest is None else max(mean, soak.load_highest),
@@ -99,6 +105,15 @@ def lacks_last_load(turn: Turn, soak: SoakWay) -> bool:
     if soak.load_at is not None and soak.load_at >= soak.until - timedelta(seconds=LAST_LOAD_S):
         return False
     return (turn.now - soak.until).total_seconds() < looks.LOAD_FRESH_S
+
+
+def lacks_answers(turn: Turn, soak: SoakWay) -> bool:
+    """Whether a soak that is over goes on, for a while, until it has the answers that it takes to see a real shift."""
+    if turn.age_s(soak.since) > turn.plan.soak_s + LONGEST_WAIT_FOR_ANSWERS_S:
+        return False
+    if not verify.is_latency_evidence(turn.plan, turn.progress.pool_load):
+        return False
+    return looks_missing(turn.plan, turn.progress.before, soak) > 0
 
 
 def keep_watching(turn: Turn, way: ServerWay, soak: SoakWay, code: str) -> bool:
@@ -130,6 +145,8 @@ def judge_soak(turn: Turn, soak: SoakWay) -> verify.Judgement:
         has_monitor=not turn.progress.unmonitored,
         pool_rps=turn.progress.pool_load,
         now=turn.now,
+        before=turn.progress.before,
+        serving=len(looks.serving_anywhere(turn.plan, turn.observation)),
     )
 
 
@@ -157,6 +174,14 @@ def with_verdict(turn: Turn, way: ServerWay, judgement: verify.Judgement) -> Ser
 def not_passed(turn: Turn, way: ServerWay, judgement: verify.Judgement) -> bool:
     soak = way.soak
     assert soak is not None
+    if judgement.verdict is Verdict.FAILS and not judgement.goes_back:
+        words = wording.too_few_for_the_peak(way.name, judgement.says)
+        return turn.halt(
+            "peak_not_carried",
+            HaltRank.DECIDE_TODAY,
+            words,
+            ("put_back", "resume", "abort", "finish_here"),
+        )
     if judgement.verdict is Verdict.FAILS:
         may_go_back = way.delete is None or way.delete.accepted_at is None
         if may_go_back:
@@ -164,12 +189,14 @@ def not_passed(turn: Turn, way: ServerWay, judgement: verify.Judgement) -> bool:
             turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, judgement.says))
         turn.halt(
             "traffic_not_keeping_up",
-            HaltRank.SITE_IN_DANGER,
+            HaltRank.SITE_IN_DANGER if judgement.is_danger else HaltRank.DECIDE_TODAY,
             wording.not_keeping_up(way.name, judgement.says)
             if may_go_back
             else wording.needed_but_deleted(way.name, judgement.says),
         )
         return put_backs(turn) if may_go_back else True
+    if judgement.code == "traffic":
+        return _await_traffic(turn, way, judgement)
     if soak.extensions < MOST_EXTENSIONS:
         longer_s = max(turn.plan.soak_s / 2, 3.0)
         turn.update(way, soak=replace(soak, until=turn.after(longer_s), extensions=soak.extensions + 1))
@@ -178,6 +205,21 @@ def not_passed(turn: Turn, way: ServerWay, judgement: verify.Judgement) -> bool:
     return turn.halt(
         "verify_inconclusive", HaltRank.DECIDE_TODAY, words, ("resume", "put_back", "abort", "finish_here")
     )
+
+
+def _await_traffic(turn: Turn, way: ServerWay, judgement: verify.Judgement) -> bool:
+    """Watch on while there is not enough traffic to tell: nobody is called for it, and after a night it is a notice."""
+    words = wording.not_enough_traffic(way.name, judgement.says)
+    if turn.age_s(way.left_at) > LONGEST_WAIT_FOR_TRAFFIC_S:
+        return turn.halt(
+            "not_enough_traffic",
+            HaltRank.SAFE_WAITING,
+            words,
+            ("resume", "put_back", "abort", "finish_here"),
+        )
+    turn.update(way, soak=None)
+    turn.tell(turn.server(way.server_id), words)
+    return turn.wait("traffic", words)
 
 
 def never_watched(turn: Turn, way: ServerWay) -> bool:

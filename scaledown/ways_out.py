@@ -7,7 +7,7 @@ reads it here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -51,6 +51,7 @@ class WayOut:
     verdict: str = ""
     verdict_says: str = ""
     verdict_customer_says: str = ""
+    verdict_numbers: Mapping[str, Any] = field(default_factory=dict)
     nodes_left: tuple[str, ...] = ()
     """Load balancers that still list a node of the deleted server: somebody must take it out by hand."""
 
@@ -93,5 +94,6 @@ def _with(way: WayOut, entry: Told) -> WayOut:
                 verdict=str(detail.get("verdict", "")),
                 verdict_says=entry.says,
                 verdict_customer_says=entry.customer_says,
+                verdict_numbers={name: value for name, value in detail.items() if name != "verdict"},
             )
     return way

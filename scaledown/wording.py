@@ -355,6 +355,30 @@ def watching(name: str, probes_ok: int, probes_failed: int, left_s: float) -> Wo
     )
 
 
+def watching_before(answers: int) -> Words:
+    """Before the first server: how the site answers now is what later answers are held against."""
+    return Words(
+        f"Watching how the site answers before the first server goes out ({answers} answers so far).",
+        "We look at how your site answers now, before anything changes.",
+    )
+
+
+def not_enough_traffic(name: str, why: str) -> Words:
+    """Nothing is wrong; there is too little traffic to show it."""
+    return Words(
+        f"{name} stays out of the pool, alive. {why}",
+        f"There is not enough traffic yet to tell. {name} is kept, and nothing is deleted.",
+    )
+
+
+def too_few_for_the_peak(name: str, why: str) -> Words:
+    """The pool is well now, but not at the next peak with the servers that serve."""
+    return Words(
+        f"{name} is out of the pool, alive, and not deleted. {why}",
+        f"Paused for safety: with the servers that are left your next peak would be too much. {name} is kept.",
+    )
+
+
 def inconclusive(name: str, why: str) -> Words:
     return Words(
         f"Not enough to tell without {name}: {why} Watching longer.", "We need to watch a little longer."

@@ -83,6 +83,7 @@ def run_context(live: LiveRun, *, customer: bool, zone: ZoneInfo, server: str) -
         "server_names": [lane.server_name for lane in live.lanes],
         "waiting": [one for one in live.commands if one.accepted is None],
         "answers": [one for one in live.commands if one.accepted is not None][:3],
+        "verdict": shown.newest_verdict(live, customer=customer),
         "on_now": next((lane for lane in live.lanes if lane.phase in _IN_HAND), None),
     }
 
@@ -335,6 +336,7 @@ class RunReport(RunPageView):
             report=found,
             size_words=f"{found.nodes_before} → {found.nodes_after}",
             gone=sum(1 for server in found.servers if server.outcome == "gone"),
+            verdicts=shown.report_verdicts(found, customer=self.customer),
             drains=shown.report_drains(found, self.zone),
             marks=shown.drain_marks(found, self.zone),
             probes=[

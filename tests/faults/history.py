@@ -162,6 +162,8 @@ class Probed:
     t: float
     lb_id: int
     ok: bool
+    took_ms: float | None = None
+    """How long the answer took; None where there was none."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import pairwise
+from statistics import median
 
 from scaledown.types import AtLimit, Grade, ImageRule, PlannedServer
 from tests.faults.history import (
@@ -42,6 +43,9 @@ SPARE_S = 1.5
 """How far two clocks of one moment may lie apart: latency of the calls of one look."""
 LOAD_SEEN_S = 25.0
 """A rise of traffic younger than this need not be seen yet: rates are averages, and may be 15 s old."""
+FEWEST_ANSWERS = 6
+FAR_SLOWER = 1.2
+"""How many times what is allowed is beyond any doubt: samples of a few answers differ by chance."""
 LATE_S = 600.0
 DANGER_S = 100.0
 NAMED_WAITS = {"window", "hold", "in_charge", "pause_between", "standstill", "late_change"}
@@ -314,6 +318,48 @@ def _was_watched(story: Story, t: float, asked: list[Probed]) -> bool:
     return False
 
 
+def deletes_only_while_answers_are_as_fast(story: Story) -> Iterator[str]:
+    """Where the plan holds answers against those before: none is deleted while they are far slower than allowed."""
+    if story.plan.slower_allowed is None:
+        return
+    first = next((sent.t for _, sent in story.sends() if sent.name == "set_DRAINING"), None)
+    for place, sent in story.sends():
+        planned = _planned(story, sent.server)
+        left = None if sent.name != "delete" or planned is None else _left_at(story, place, planned)
+        if left is None or first is None:
+            continue
+        for probe in story.plan.probes:
+            took = [
+                (p.t, p.took_ms)
+                for p in story.every(Probed, 0, place, lb_id=int(probe.url.rsplit("/", 1)[1]))
+                if p.ok and p.took_ms is not None
+            ]
+            was = [ms for t, ms in took if t < first]
+            now = [ms for t, ms in took if t > max(left, sent.t - VERDICT_S)]
+            if len(was) < FEWEST_ANSWERS or len(now) < FEWEST_ANSWERS:
+                yield f"{sent.server} is deleted with {len(now)} answers of {probe.name} held against {len(was)}"
+            elif median(now) > FAR_SLOWER * (1.0 + story.plan.slower_allowed) * median(was):
+                yield f"{sent.server} is deleted while {probe.name} takes {median(now):.0f} ms, not {median(was):.0f}"
+
+
+def deletes_only_what_the_next_peak_allows(story: Story) -> Iterator[str]:
+    """With ceiling and next peak known: the servers that serve when one is deleted carry that peak."""
+    plan = story.plan
+    if plan.ceiling_rps is None or plan.forecast_peak_rps is None or plan.remaining_reason:
+        return
+    known = _known(story)
+    for place, sent in story.sends():
+        if sent.name != "delete" or _planned(story, sent.server) is None:
+            continue
+        serve: set[str] = set()
+        for lb_id in map(int, plan.balancer_ids):
+            look = story.last(Looked, place, key=f"lb:{lb_id}")
+            serve |= sent.scene.balancers[lb_id].serving() & known
+            serve |= set() if look is None or look.balancer is None else look.balancer.serving() & known
+        if plan.forecast_peak_rps > len(serve) * plan.ceiling_rps:
+            yield f"{sent.server} is deleted and {len(serve)} servers cannot carry {plan.forecast_peak_rps:g} requests/s"
+
+
 def says_gone_only_of_what_is_gone(story: Story) -> Iterator[str]:
     """A server that is called retired, or gone by another hand, is gone at the provider."""
     aborts = any(a.name == "abort" for a in story.every(Asked))
@@ -467,11 +513,12 @@ def _mean_without(balancers: dict[int, BalancerTruth], out: str, lb_id: int, kno
 
 
 def keeps_the_load_under_the_guard(story: Story) -> Iterator[str]:
-    """Present load over what remains stays under the ceiling less headroom; a sudden rise may be unseen yet."""
+    """Present load over what remains stays under the ceiling less headroom, or under what was fine; a sudden rise may be unseen yet."""
     plan = story.plan
-    if plan.ceiling_rps is None or plan.count_kind is None:
+    guard = plan.fine_load_rps if plan.ceiling_rps is None else plan.ceiling_rps * plan.guard_share
+    if guard is None or plan.count_kind is None:
         return
-    most = plan.ceiling_rps * plan.guard_share * 1.03 + 0.5
+    most = guard * 1.03 + 0.5
     known = _known(story)
     for place, sent in story.sends():
         planned = _planned(story, sent.server)
@@ -904,6 +951,8 @@ RULES: tuple[Rule, ...] = (
     asks_for_no_second_image_blindly,
     deletes_only_what_was_stopped_for_long_enough,
     brings_back_only_what_runs,
+    deletes_only_while_answers_are_as_fast,
+    deletes_only_what_the_next_peak_allows,
     says_gone_only_of_what_is_gone,
     says_back_only_of_what_is_back,
     keeps_the_floor,

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
-from scaledown.types import AtLimit, Grade, ImageRule
+from scaledown.types import PLAN_FORMAT, AtLimit, Grade, ImageRule
 from tests.faults.simulation import Event
 
 T = TypeVar("T")
@@ -169,8 +169,8 @@ WORLDS = ["launch", "launch", "shared", "shared", "shared_persistent", "no_monit
 WORLDS += ["persistent", "persistent"]
 SHAPES: list[dict[str, Any]] = [
     {},
-    {},
-    {},
+    {"format": PLAN_FORMAT, "slower_allowed": 1.0},
+    {"format": PLAN_FORMAT, "slower_allowed": 1.0, "forecast_peak_rps": 200.0},
     {"at_limit": AtLimit.CUT},
     {"at_limit": AtLimit.PUT_BACK},
     {"count_kind": None, "accepted_grade": Grade.TIMED},

@@ -354,7 +354,7 @@ class Simulation:
             self.told.add(history.Probed, lb_id, False)
             return ProbeResult(spec.name, False, None, None, at, "no answer")
         ok = 200 <= answer.status < 400
-        self.told.add(history.Probed, lb_id, ok)
+        self.told.add(history.Probed, lb_id, ok, answer.latency_s * 1000)
         return ProbeResult(
             spec.name, ok, answer.status, answer.latency_s * 1000, at, None if ok else "it fails"
         )
@@ -555,6 +555,7 @@ class Simulation:
             extra = {
                 "rename_server": {"name": "renamed"},
                 "attach_volume": {"volume_id": "vol-1"},
+                "slow_server": {"factor": 2.0},
                 "set_metadata": {"key": "rax:autoscale:group:id", "value": "a-group"},
                 "set_task_state": {"task_state": "image_snapshot"},
             }.get(what, {})

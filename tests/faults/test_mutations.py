@@ -10,11 +10,25 @@ from dataclasses import replace
 
 import pytest
 
+from capacity import stats
 from portal.runs.engine import Engine
 from portal.runs.store_memory import MemoryStore
 from portal.runs.types import Checked
-from scaledown import deleting, draining, images, imaging, looks, machine, stopping
-from scaledown.types import ImageRule, Phase
+from scaledown import (
+    answers,
+    comparing,
+    deleting,
+    draining,
+    images,
+    imaging,
+    looks,
+    machine,
+    notice,
+    stopping,
+    verify,
+    watching,
+)
+from scaledown.types import PLAN_FORMAT, ImageRule, Phase
 from tests.faults import oracle
 from tests.faults.simulation import Event, simulate
 
@@ -80,6 +94,10 @@ ELSEWHERE = when("held", hand("add_elsewhere planned", 0))
 NOT_FOUND = when("deleting", Event(0.0, "fault", "server.show server_error", (1, None, 404)))
 MORE_TRAFFIC = [Event(0.0, "demand", "", (2.6,))]
 LONG_HOLD = {"hold_s": 70.0, "out": 1}
+SLOWER = when("verifying", *(hand("slow_server any", number) for number in range(6)))
+COMPARING = {"format": PLAN_FORMAT, "slower_allowed": 0.3}
+TOO_FEW = {"ceiling_rps": 95.0, "forecast_peak_rps": 400.0}
+FINE = {"format": PLAN_FORMAT, "ceiling_rps": None, "fine_load_rps": 76.0}
 
 IMAGES = {"images": ImageRule.EACH}
 BAD_IMAGE = [Event(0.0, "fault", "server.action image_error", (1, None))]
@@ -105,6 +123,10 @@ SCHEDULES = [
     (LOST_IMAGE, {"plan": IMAGES}),
     (BACK_FROM_STOP, {"plan": STOPS}),
     (ELSEWHERE, {"plan": {"hold_s": 5.0, "stop_s": 8.0}}),
+    (SLOWER, {"plan": COMPARING}),
+    ([], {"plan": COMPARING}),
+    ([], {"plan": TOO_FEW}),
+    (MORE_TRAFFIC, {"plan": FINE}),
 ]
 
 
@@ -225,6 +247,35 @@ def test_without_the_in_doubt_rule_a_second_image_is_asked_for_blindly(monkeypat
     monkeypatch.setattr(imaging, "_asks_blindly", lambda turn, asked: False)
     broken = broken_by(LOST_IMAGE, oracle.asks_for_no_second_image_blindly, plan=IMAGES, engine_class=Hasty)
     assert broken
+
+
+def test_without_the_comparison_a_server_is_deleted_while_the_site_answers_slowly(monkeypatch):
+    monkeypatch.setattr(stats, "is_beyond", lambda *_, **__: None)
+    assert broken_by(SLOWER, oracle.deletes_only_while_answers_are_as_fast, plan=COMPARING)
+
+
+def test_without_the_stretch_before_there_is_nothing_to_hold_answers_against(monkeypatch):
+    monkeypatch.setattr(machine, "awaits_before", lambda turn: False)
+    monkeypatch.setattr(answers, "notice_before", lambda turn: None)
+    monkeypatch.setattr(notice, "notice_before", lambda turn: None)
+    assert broken_by([], oracle.deletes_only_while_answers_are_as_fast, plan=COMPARING)
+
+
+def test_without_the_size_of_the_sample_a_few_answers_are_a_pass(monkeypatch):
+    monkeypatch.setattr(comparing.Comparison, "is_too_small", property(lambda found: False))
+    monkeypatch.setattr(watching, "lacks_answers", lambda turn, soak: False)
+    short = {**COMPARING, "soak_s": 3.0}
+    assert broken_by([], oracle.deletes_only_while_answers_are_as_fast, plan=short)
+
+
+def test_without_the_projection_a_pool_is_made_too_small_for_its_next_peak(monkeypatch):
+    monkeypatch.setattr(verify, "_LOOKS", tuple(look for look in verify._LOOKS if look is not verify._peak))
+    assert broken_by([], oracle.deletes_only_what_the_next_peak_allows, plan=TOO_FEW)
+
+
+def test_without_the_load_that_was_fine_nothing_guards_a_pool_whose_ceiling_nobody_knows(monkeypatch):
+    monkeypatch.setattr(looks, "guard_rps", lambda plan: None)
+    assert broken_by(MORE_TRAFFIC, oracle.keeps_the_load_under_the_guard, plan=FINE)
 
 
 @pytest.mark.parametrize("number", range(len(SCHEDULES)))

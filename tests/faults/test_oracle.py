@@ -275,6 +275,30 @@ def a_bad_site(story):
     return changed(story, lambda e: replace(e, ok=False) if isinstance(e, Probed) else e)
 
 
+def answers_held_against_those_before(story):
+    return replace(story, plan=replace(story.plan, slower_allowed=1.0))
+
+
+def slow_answers(story):
+    """As the run went, had it compared answers, and had the site become four times as slow."""
+    place, sent = first(story, Sent, "set_DRAINING")
+    probe = next(e for e in story.events if isinstance(e, Probed))
+    before = [replace(probe, lb_id=e.lb_id, t=sent.t - 1.0, took_ms=80.0) for e in one_probe_each(story)] * 8
+    story = put_in(story, place, *before)
+    return answers_held_against_those_before(
+        changed(story, lambda e: replace(e, took_ms=320.0) if isinstance(e, Probed) and e.t > sent.t else e)
+    )
+
+
+def one_probe_each(story):
+    found = {e.lb_id: e for e in story.events if isinstance(e, Probed)}
+    return list(found.values())
+
+
+def too_few_for_the_peak(story):
+    return replace(story, plan=replace(story.plan, forecast_peak_rps=900.0))
+
+
 def a_short_soak(story):
     return replace(story, plan=replace(story.plan, soak_s=40.0))
 
@@ -514,6 +538,9 @@ BAD = [
     (asked_only_before, oracle.deletes_only_after_watching_the_pool),
     (a_bad_site, oracle.deletes_only_after_watching_the_pool),
     (a_short_soak, oracle.deletes_only_after_watching_the_pool),
+    (slow_answers, oracle.deletes_only_while_answers_are_as_fast),
+    (answers_held_against_those_before, oracle.deletes_only_while_answers_are_as_fast),
+    (too_few_for_the_peak, oracle.deletes_only_what_the_next_peak_allows),
     (retired_but_alive, oracle.says_gone_only_of_what_is_gone),
     (back_but_draining, oracle.says_back_only_of_what_is_back),
     (one_less_serves, oracle.keeps_the_floor),
