@@ -8,7 +8,10 @@ import signal
 import time
 from collections import Counter
 
+import psycopg
 import pytest
+import redis
+from psycopg.rows import dict_row
 
 from portal.demo import approved_plan, open_desk, start
 from portal.embedded.handle import start_portal
@@ -25,6 +28,9 @@ SHORTLY_S = 3.0
 REMOVAL_S = 4.0
 LOOK_S = 1.5
 LIMIT_S = 300.0
+AROUND = ("postgres", "valkey", "web", "beat", "ticks")
+"""What is killed with -9 beside the worker; PostgreSQL comes back by its log, Valkey with nothing in it."""
+RECOVERS_S = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +76,74 @@ def test_a_scale_down_ends_well_though_its_worker_is_killed_and_frozen_in_each_p
     assert hurt >= {(phase, how) for phase in PHASES if phase != SHORT for how in HOW}
     _changes_are_in_the_journal(desk, run["ref"])
     _each_change_was_accepted_once(desk)
+
+
+def test_a_scale_down_ends_well_though_everything_around_it_is_killed_in_each_phase(portal, capfd):
+    desk = open_desk(portal, lambda text: None)
+    desk.provider.show("launch")
+    _removals_take_long(desk)
+    run = start(desk, approved_plan(desk, "Everything around it killed", soak_s=4, hold_s=4))["ref"]
+    killed: dict[tuple[str, str], float] = {}
+    deadline = time.monotonic() + LIMIT_S
+    slowed = set()
+    while (row := _row(portal, run))["status"] not in {"completed", "aborted", "halted"}:
+        assert time.monotonic() < deadline, f"it did not end: {row} {sorted(killed)}"
+        for way in row["progress"]["servers"]:
+            if way["phase"] == "deleting" and way["name"] not in slowed:
+                slowed.add(way["name"])
+                _looks_at_it_take_long(desk, way["name"])
+        phases = {way["phase"] for way in row["progress"]["servers"]} & {*PHASES}
+        due = [
+            (phase, name)
+            for phase in PHASES
+            if phase in phases
+            for name in AROUND
+            if (phase, name) not in killed
+        ]
+        if due:
+            killed[due[0]] = _killed_and_recovered_s(portal, run, due[0][1])
+        time.sleep(0.05)  # the pace of this test's looking
+    truth = desk.provider.truth(desk.balancer)
+    assert row["status"] == "completed", row["halt_says"]
+    assert (truth["harmed_connections"], truth["floor_breaches"], truth["wrong_deletions"]) == (0, 0, 0)
+    assert truth["serving"] == 3
+    _each_change_was_accepted_once(desk)
+    for name in AROUND:
+        took = sorted(s for (_, what), s in killed.items() if what == name)
+        with capfd.disabled():
+            print(
+                f"\n{name} killed {len(took)} times: the run's next tick came after {took[0]:.1f} to {took[-1]:.1f} s"
+            )
+    assert {phase for phase, _ in killed} >= {*PHASES} - {SHORT}
+    assert {name for _, name in killed} == {*AROUND}
+    assert max(killed.values()) < RECOVERS_S
+
+
+def _killed_and_recovered_s(portal, run, name):
+    """Kill a process with -9, and what Valkey holds with it; return after how many seconds the run was ticked again."""
+    token, began = _row(portal, run)["token"], time.monotonic()
+    if name == "valkey":
+        redis.Redis.from_url(portal.env["REDIS_URL"]).flushall()
+    pid = portal.kill(name)
+    portal.wait_until_back(name, not_pid=pid)
+    while (row := _row(portal, run))["token"] == token and row["next_tick_at"] is not None:
+        assert time.monotonic() - began < RECOVERS_S, f"{name} is back, and nobody looks at the run"
+        time.sleep(0.05)  # the pace of this test's looking
+    return time.monotonic() - began
+
+
+def _row(portal, ref):
+    """Return the run as PostgreSQL has it, as soon as it answers."""
+    until = time.monotonic() + RECOVERS_S
+    while True:
+        try:
+            with psycopg.connect(
+                portal.env["DATABASE_URL"], row_factory=dict_row, connect_timeout=5
+            ) as database:
+                return database.execute("SELECT * FROM runs_run WHERE ref = %s", [ref]).fetchone()
+        except psycopg.OperationalError:
+            assert time.monotonic() < until, "PostgreSQL does not come back"
+            time.sleep(0.1)  # the pace of this test's asking
 
 
 def _order_fault(desk, **fault):
