@@ -1,7 +1,8 @@
 """`make demo`: the main job through the HTTP API alone, on a portal of its own, beside a simulated provider.
 
-Two stories. First six servers become three, while in the middle the worker is killed with -9. Then traffic does
-not keep up after the first server: it is put back before anything was deleted, and the run halts.
+First six servers become three, while in the middle the worker is killed with -9. Then traffic does not keep up
+after the first server: it is put back before anything was deleted, and the run halts. Then traffic rises while a run
+is halted: what was held goes back by itself.
 
 Steps go to standard output with their time, logs to standard error; the last line is one JSON object. What was
 harmed comes from the simulator's own record of the truth, which the portal never sees.
@@ -150,6 +151,11 @@ class Provider:
         """Change how the provider behaves; returns everything that is set."""
         answer = self.http.patch("/settings", json=changes).raise_for_status()
         return dict(answer.json())
+
+    def demand(self, balancer_id: str, multiplier: float) -> None:
+        """Let so many times the visitors come from now on."""
+        change = {"do": "demand", "lb_id": int(balancer_id), "multiplier": multiplier}
+        self.http.post("/hands", json=change).raise_for_status()
 
     def truth(self, balancer_id: str) -> dict[str, Any]:
         """Return harmed connections and floor breaches of one balancer, as they really were."""
@@ -400,9 +406,70 @@ def halt_story(desk: Desk) -> dict[str, Any]:
     }
 
 
+def rising_story(desk: Desk) -> dict[str, Any]:
+    """The next server becomes protected while one is held, which halts the run; then traffic rises: the held one goes
+    back by itself, though nobody has answered."""
+    say = desk.say
+    say("--- third story: traffic rises while the run is halted ---")
+    desk.provider.show("launch")
+    plan = approved_plan(desk, "Back to three, halted, and traffic rises", hold_s=600, images="none")
+    run = start(desk, plan)
+    before = desk.provider.truth(desk.balancer)["servers"]
+    mark: dict[str, Any] = {}
+    for now in follow(desk, run["ref"], until=OVER | {"halted"}):
+        run = now
+        if not mark and any(lane["phase"] == "held" for lane in now["lanes"]):
+            last = now["lanes"][-1]
+            mark = desk.manager.post(
+                f"/accounts/{desk.account}/protected-servers",
+                {
+                    "connection": desk.connection,
+                    "server_id": last["server_id"],
+                    "server_name": last["server_name"],
+                    "reason": "It also sends the mail.",
+                },
+            )
+            say(f"*** the launch manager protects {last['server_name']}: it also sends the mail ***")
+    first_halt = (run["halt"] or {}).get("code")
+    held = [lane["server_name"] for lane in run["lanes"] if lane["phase"] == "held"]
+    say(f"halted ({first_halt}), {', '.join(held) or 'no server'} held; now three times the visitors come")
+    desk.provider.demand(desk.balancer, 3.0)
+    for now in follow(desk, run["ref"], until=OVER):
+        run = now
+        if not any(lane["phase"] == "held" or lane["is_going_back"] for lane in run["lanes"]):
+            break
+    truth = desk.provider.truth(desk.balancer)
+    halt = run["halt"] or {}
+    seen_by_customer = desk.approver.get(f"/runs/{run['ref']}")
+    say(f"halted ({halt.get('code')}, {halt.get('rank')}): {halt.get('says')}")
+    say(f"the customer reads: {(seen_by_customer['halt'] or {}).get('says')}")
+    desk.manager.post(
+        f"/runs/{run['ref']}/commands",
+        {
+            "name": "abort",
+            "reason": "Traffic needs all six.",
+            "status": run["status"],
+            "digest": run["digest"],
+        },
+    )
+    for now in follow(desk, run["ref"], until=OVER):
+        run = now
+    desk.manager.post(f"/protected-servers/{mark['ref']}/lift", {"reason": "The story is over."})
+    return {
+        "halted_first": first_halt,
+        "held": len(held),
+        "code": halt.get("code"),
+        "put_back": sum(1 for lane in run["lanes"] if lane["phase"] == "restored"),
+        "deleted": before - desk.provider.truth(desk.balancer)["servers"],
+        "nodes_serving": truth["serving"],
+        "harmed_connections": truth["harmed_connections"],
+        "ended": run["status"],
+    }
+
+
 def is_good(result: Mapping[str, Any]) -> bool:
     """Whether both stories went as they must."""
-    halt = result["halt_story"]
+    halt, rising = result["halt_story"], result["rising_story"]
     return bool(
         result["status"] == "completed"
         and result["retired"] == 3
@@ -418,6 +485,12 @@ def is_good(result: Mapping[str, Any]) -> bool:
         and halt["nodes_serving"] == 6
         and halt["harmed_connections"] == 0
         and halt["floor_breaches"] == 0
+        and rising["halted_first"] == "protected_server"
+        and rising["code"] == "traffic_rising"
+        and rising["put_back"] >= rising["held"] >= 1
+        and rising["deleted"] == 0
+        and rising["nodes_serving"] == 6
+        and rising["harmed_connections"] == 0
     )
 
 
@@ -439,6 +512,7 @@ def scaledown_story(portal: Held, say: Said) -> tuple[dict[str, Any], bool]:
     desk = open_desk(portal, say)
     result = main_story(desk)
     result["halt_story"] = halt_story(desk)
+    result["rising_story"] = rising_story(desk)
     return result, is_good(result)
 
 

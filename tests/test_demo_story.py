@@ -24,10 +24,19 @@ GOOD = {
         "harmed_connections": 0,
         "floor_breaches": 0,
     },
+    "rising_story": {
+        "halted_first": "protected_server",
+        "code": "traffic_rising",
+        "held": 1,
+        "put_back": 2,
+        "deleted": 0,
+        "nodes_serving": 6,
+        "harmed_connections": 0,
+    },
 }
 
 
-def test_the_demo_is_good_when_both_stories_went_as_they_must():
+def test_the_demo_is_good_when_its_stories_went_as_they_must():
     assert is_good(GOOD)
 
 
@@ -61,6 +70,22 @@ def test_the_demo_fails_when_the_main_job_did_not_go_as_it_must(name, value):
 )
 def test_the_demo_fails_when_the_halt_did_not_keep_everybody_safe(name, value):
     assert not is_good({**GOOD, "halt_story": {**GOOD["halt_story"], name: value}})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("halted_first", None),
+        ("code", "protected_server"),
+        ("held", 0),
+        ("put_back", 0),
+        ("deleted", 1),
+        ("nodes_serving", 5),
+        ("harmed_connections", 1),
+    ],
+)
+def test_the_demo_fails_when_rising_traffic_found_nobody(name, value):
+    assert not is_good({**GOOD, "rising_story": {**GOOD["rising_story"], name: value}})
 
 
 def test_the_unavoidable_waits_are_the_plans_own_and_the_providers():

@@ -187,10 +187,11 @@ class Core:
         target: str | int | None = None,
         seconds: float | None = None,
         status: int = 500,
+        says: str = "",
     ) -> Fault:
         """Order a fault; see `faults.py` for kinds and routes. Raises ValueError for an unknown kind."""
         fault = Fault(
-            kind, route, times, probability, None if target is None else str(target), seconds, status
+            kind, route, times, probability, None if target is None else str(target), seconds, status, says
         )
         if kind == "stale":
             fault.snapshot = self._count_snapshot()
@@ -244,6 +245,8 @@ class Core:
             self._delay_s += fault.seconds or 0.0
         elif kind == "server_error":
             raise self.failure(service, fault.status)
+        elif kind == "refuses":
+            raise self._refusal(service, fault.status, fault.says)
         elif kind == "reset_before":
             raise AnswerLost("reset", applied=False)
         elif kind in ("timeout_before", "late"):
@@ -305,6 +308,12 @@ class Core:
         if service == "clb":
             return clb_error(status, CLB_SATURATED if status == 503 else CLB_UNKNOWN, headers)
         return ProviderError(status, f"{status}\n", headers)
+
+    def _refusal(self, service: str, status: int, says: str) -> ProviderError:
+        """Return an error in words: Nova's have a root element, the load balancer's are flat (reference 2.9, 3.5)."""
+        if service == "servers":
+            return nova_error(status, "badRequest" if status == 400 else "conflictingRequest", says)
+        return ProviderError(status, {"code": status, "message": says})
 
     def over_limit(self, service: str, retry_after_s: float) -> ProviderError:
         """Return the 413 of the rate limiting proxy (reference 2.9, 3.5)."""

@@ -16,6 +16,7 @@ from portal.simulator.dice import Dice
 BEFORE = {
     "delay": "the answer takes `seconds` longer",
     "server_error": "`status` (default 500); nothing is applied",
+    "refuses": "`status` with the words `says`; nothing is applied",
     "reset_before": "the connection breaks before anything is applied",
     "timeout_before": "silence; nothing is applied",
     "late": "silence; the write is applied `seconds` later",
@@ -78,7 +79,7 @@ def fits(kind: str, route: str, write: bool) -> bool:
 
 @dataclass
 class Fault:
-    """One ordered fault; see the module's text. `seconds` and `status` mean what the kind says."""
+    """One ordered fault; see the module's text. `seconds`, `status` and `says` mean what the kind says."""
 
     kind: str
     route: str = "*"
@@ -87,6 +88,7 @@ class Fault:
     target: str | None = None
     seconds: float | None = None
     status: int = 500
+    says: str = ""
     fault_id: int = 0
     hits: int = 0
     snapshot: dict[str, Any] = field(default_factory=dict)

@@ -23,7 +23,7 @@ BUSY_S = 110.0
 MOST_POINTS = 480
 """A quiet run of three servers passes about this many points of a tick."""
 
-FAULTS = [
+FAULTS = [  # every row of the provider reference, section 9, that a scale-down can meet
     ("node.update timeout_after", 1, None),
     ("node.update reset_after", 1, None),
     ("node.update timeout_before", 1, None),
@@ -82,6 +82,51 @@ FAULTS = [
     ("image.show server_error", 1, None, 404),
     ("image.list server_error", 3, None),
     ("image.list empty_list", 2, None),
+    *(
+        (
+            f"node.{what} refuses",
+            times,
+            None,
+            422,
+            f"Load Balancer '71' has a status of '{state}' and is considered immutable.",
+        )
+        for what in ("update", "delete", "add")
+        for state, times in (
+            ("PENDING_UPDATE", 3),
+            ("BUILD", 1),
+            ("ERROR", 2),
+            ("SUSPENDED", 1),
+            ("PENDING_DELETE", 1),
+        )
+    ),
+    ("node.update refuses", 1, None, 422, "LoadBalancer is not ACTIVE"),
+    ("node.delete refuses", 2, None, 422, "LoadBalancer is not ACTIVE"),
+    ("node.update refuses", 1, None, 422, "One or more nodes must remain ENABLED."),
+    ("node.delete refuses", 1, None, 422, "No enabled nodes available after delete."),
+    ("node.update refuses", 1, None, 400, "you must have at least one primary node enabled"),
+    ("node.update refuses", 1, None, 400, "you must enable health monitoring to use secondary nodes"),
+    ("node.add refuses", 1, None, 413, "Nodes must not exceed 25 per load balancer."),
+    ("node.delete refuses", 1, None, 410, "The load balancer is deleted."),
+    ("node.update refuses", 1, None, 403, "Forbidden"),
+    ("node.update lb_stuck", 1, None),
+    ("node.delete lb_stuck", 1, None),
+    ("node.add lb_error", 1, None),
+    ("node.delete unavailable", 1, 20.0),
+    (
+        "server.delete refuses",
+        2,
+        None,
+        409,
+        "Cannot 'delete' instance while it is in task_state image_snapshot",
+    ),
+    ("server.delete refuses", 1, None, 403, "Forbidden"),
+    ("server.delete truncated", 1, None),
+    ("lb.list truncated", 2, None),
+    ("server.list truncated", 2, None),
+    ("volume.list truncated", 2, None),
+    ("lb.show server_error", 1, None, 410),
+    ("* token_expired", 1, None),
+    ("* token_revoked", 2, None),
     ("* delay", 5, 3.0),
     ("* server_error", 3, None),
     ("* reset_after", 2, None),

@@ -471,8 +471,8 @@ class Simulation:
     def _on_fault(self, event) -> None:
         times, seconds = event.args[:2]
         route, kind = event.name.split(" ")
-        status = event.args[2] if len(event.args) > 2 else 500
-        self.world.add_fault(kind, route, times=times, seconds=seconds, status=status)
+        status, says = (*event.args[2:], "")[:2] if len(event.args) > 2 else (500, "")
+        self.world.add_fault(kind, route, times=times, seconds=seconds, status=status, says=says)
 
     def _on_demand(self, event) -> None:
         for lb_id in self.balancer_ids:

@@ -67,7 +67,7 @@ class WorldCloud:
         await self.point("read")
         self.clock.pass_(self.latency_s)
         try:
-            body = call(*args)
+            body = self._logged_in(call, *args)
             if heard is not None:
                 heard(True)
             self.clock.pass_(min(self.world.take_delay(), 7.0))
@@ -83,6 +83,21 @@ class WorldCloud:
                     heard(False)
                 return None
             raise faults.trouble_of_read(self._fault(error)) from error
+
+    def _logged_in(self, call, *args):
+        """Call; after a 401 log in afresh and call once more, as the real client does."""
+        try:
+            return call(*args)
+        except ProviderError as error:
+            if error.status != 401:
+                raise
+        self.clock.pass_(self.latency_s)
+        try:
+            return call(*args)
+        except ProviderError as error:
+            if error.status == 401:
+                raise faults.unauthorized() from error
+            raise
 
     def _fault(self, error):
         body = b"" if error.body is None else json.dumps(error.body).encode()
@@ -165,7 +180,7 @@ class WorldCloud:
         self.told.sent(name, target, self.token)
         self.clock.pass_(self.latency_s)
         try:
-            body = call(*args)
+            body = self._logged_in(call, *args)
         except AnswerLost as lost:
             if lost.how == "refused":
                 raise TryLater("No connection.", after_s=2.0, code="unreachable") from lost
