@@ -10,6 +10,7 @@ Arguments by command (all optional unless said):
     go_on        connections: the most that may be cut (default: those open now); a reason is needed
     wait         seconds: how much longer (default: the plan's drain limit again)
     finish_here  -
+    roll_back    -  (a reason is needed)
     accept       server: id of one that another hand changed and that this run may delete all the same; a reason
                  is needed
 """
@@ -25,6 +26,8 @@ from scaledown import late, looks, wording
 from scaledown.imaging import ask_anew
 from scaledown.notice import accept_pool, as_seen
 from scaledown.progress import DeleteWay, Progress, ServerWay
+from scaledown.put_backs import out_newest_first
+from scaledown.rolling_back import has_something_to_undo, stays_deleted
 from scaledown.turn import Turn
 from scaledown.types import Phase
 from scaledown.wording import Words
@@ -40,7 +43,8 @@ STATUSES: Mapping[str, frozenset[RunStatus]] = {
     "skip": LIVE,
     "finish_here": LIVE,
     "accept": RESTING,
-    "abort": LIVE | {RunStatus.SCHEDULED},
+    "roll_back": LIVE,
+    "abort": LIVE | {RunStatus.SCHEDULED, RunStatus.ROLLING_BACK},
 }
 """In which statuses each command makes sense."""
 FRESH_PREFLIGHT_AFTER_S = 24 * 3600.0
@@ -153,6 +157,8 @@ def resume(turn: Turn, command: Command) -> Verdict:
         return False, turn.people.standstill
     if not turn.facts.approval_stands:
         return False, turn.facts.approval_problem or "The approval of this plan no longer stands."
+    if turn.progress.rolling_back:
+        return _resume_rolling_back(turn, command)
     if turn.facts.freeze:
         return False, turn.facts.freeze
     if turn.facts.nobody_to_call:
@@ -194,6 +200,19 @@ def resume(turn: Turn, command: Command) -> Verdict:
             # The person who resumes has seen that the limit was reached: the drain gets its time again.
             _more_time(turn, way, turn.plan.drain_limit_s)
     return True, "The run goes on."
+
+
+def _resume_rolling_back(turn: Turn, command: Command) -> Verdict:
+    """Go on undoing: it makes the pool larger, so that neither probes nor load forbid it."""
+    missing = looks.unseen(turn.plan, turn.observation, turn.now)
+    if missing:
+        return False, f"There is no fresh look at load balancer {', '.join(missing)}. Try again in a moment."
+    if _changed_by_hand(turn):
+        if command.args.get("confirm") is not True:
+            return False, "Another hand changed the pool. Confirm that it is right as it is now, or abort."
+        _accept_changes(turn, command)
+    _go_on_rolling_back(turn)
+    return True, "The roll back goes on."
 
 
 def _not_well(turn: Turn) -> str:
@@ -254,8 +273,48 @@ def abort(turn: Turn, command: Command) -> Verdict:
         return True, "The run is aborted; nothing was changed."
     if turn.progress.aborting:
         return True, "The run is being aborted already."
+    if turn.progress.rolling_back:
+        turn.change(giving_up=f"{by} stopped the roll back.")
+        if turn.status is RunStatus.HALTED:
+            _go_on_rolling_back(turn)
+        return True, "Nothing more is created anew; what lives is put back, then the run ends."
     turn.change(aborting=f"Aborted by {by}.", pause_after=None)
     return True, "What is not deleted is put back; then the run ends."
+
+
+def roll_back(turn: Turn, command: Command) -> Verdict:
+    """Undo in reverse what this run did: put back what lives, create anew what was deleted with an image."""
+    if turn.progress.aborting:
+        return False, "The run is being aborted."
+    if turn.progress.rolling_back:
+        return True, "The run is being rolled back already."
+    if not command.reason.strip():
+        return False, "Rolling back creates servers anew: give a reason."
+    if turn.people.is_rehearsal:
+        return False, "A rehearsal changed nothing: there is nothing to roll back."
+    if not has_something_to_undo(turn.progress):
+        return False, "Nothing of this run is left to undo. Abort it to end it."
+    by = command.by_name or "a person"
+    lost = [way.name for way in stays_deleted(turn.plan, turn.progress)]
+    turn.change(rolling_back=f"Rolled back by {by}.", pause_after=None, finishing="")
+    _go_on_rolling_back(turn)
+    words = turn.progress.rolling_back
+    for way in turn.progress.servers:
+        if way.put_back is not None and way.put_back.to is Phase.QUEUED:
+            turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, words))
+    for way in out_newest_first(turn):
+        if late.vanishes_until(turn, way) is None:
+            turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, words))
+    stays = f" {', '.join(lost)} cannot be brought back." if lost else ""
+    return True, f"What this run did is undone in reverse.{stays}"
+
+
+def _go_on_rolling_back(turn: Turn) -> None:
+    turn.new_status, turn.new_halt = RunStatus.ROLLING_BACK, None
+    turn.change(stopped_at=None, waiting=None, stuck=None, refusals=0, refusal_says="", busy_since=None)
+    for way in turn.progress.servers:
+        if way.anew is not None and way.anew.problem:
+            turn.update(way, anew=replace(way.anew, problem="", tries=0))
 
 
 def put_back(turn: Turn, command: Command) -> Verdict:
@@ -400,6 +459,8 @@ def finish_here(turn: Turn, command: Command) -> Verdict:
         return False, "The run has not begun: abort it instead."
     if turn.progress.aborting:
         return False, "The run is being aborted."
+    if turn.progress.rolling_back:
+        return False, "The run is being rolled back."
     by = command.by_name or "a person"
     if turn.progress.finishing:
         return (
@@ -485,6 +546,7 @@ HANDLERS: Mapping[str, Callable[[Turn, Command], Verdict]] = {
     "pause": pause,
     "resume": resume,
     "abort": abort,
+    "roll_back": roll_back,
     "put_back": put_back,
     "skip": skip,
     "go_on": go_on,

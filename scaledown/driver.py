@@ -20,7 +20,17 @@ from capacity.probes import ProbeResult, ProbeSpec, run_probe
 from portal import egress
 from portal.cloud.connect import Credentials, cloud_for
 from portal.cloud.protocol import Cloud
-from portal.cloud.types import Balancer, Condition, Done, Image, NodeSpec, NodeType, Server, Withheld
+from portal.cloud.types import (
+    Balancer,
+    Condition,
+    Done,
+    Image,
+    NodeSpec,
+    NodeType,
+    Server,
+    ServerSpec,
+    Withheld,
+)
 from portal.errors import InDoubt, ProviderFailed, Refused, TryLater
 from portal.runs.types import Action, Decision, Outcome, OutcomeKind, RunStatus, RunView
 from scaledown import machine, outcomes
@@ -96,6 +106,7 @@ class _Look:
     listed: frozenset[str] | None = None
     images: dict[str, ImageSeen] = field(default_factory=dict)
     our_images: frozenset[str] | None = None
+    made: dict[str, str] | None = None
     problems: list[str] = field(default_factory=list)
 
 
@@ -178,6 +189,7 @@ class ScaledownKind:
             listed=look.listed,
             images=look.images,
             our_images=look.our_images,
+            made=look.made,
             problems=tuple(look.problems),
         )
 
@@ -201,6 +213,10 @@ class ScaledownKind:
             yield self._search(cloud, planned[needs.search], look, clock)
         if needs.listed:
             yield self._listed(cloud, look)
+        for server_id, place in needs.answers.items():
+            yield self._answers_at(server_id, place, look)
+        if needs.made:
+            yield self._made(cloud, view.ref, look, clock)
         for image_id in needs.images:
             yield self._image(cloud, view.ref, image_id, look, clock)
         if needs.our_images:
@@ -313,6 +329,18 @@ class ScaledownKind:
         if could and servers is not None:
             look.listed = frozenset(server.id for server in servers)
 
+    async def _answers_at(self, server_id: str, place: str, look: _Look) -> None:
+        look.direct[server_id] = await self.answers(f"http://{place}/")
+
+    async def _made(self, cloud: Cloud, run_ref: str, look: _Look, clock: Callable[[], datetime]) -> None:
+        at = clock()
+        could, servers = await self._guarded("The list of servers", cloud.list_servers(), look)
+        if not could or servers is None:
+            return
+        ours = [s for s in servers if s.metadata.get(OF_RUN) == run_ref and not s.is_deleted]
+        look.servers |= {server.id: server_seen(server.id, server, None, at) for server in ours}
+        look.made = {server.id: server.metadata.get(OF_SERVER, "") for server in ours}
+
     async def _image(
         self, cloud: Cloud, run_ref: str, image_id: str, look: _Look, clock: Callable[[], datetime]
     ) -> None:
@@ -410,7 +438,7 @@ async def _call(cloud: Cloud, run_ref: str, action: Action, not_after: float) ->
             node = NodeSpec(
                 address=args["address"],
                 port=args["port"],
-                condition=Condition.ENABLED,
+                condition=Condition(args.get("state", Condition.ENABLED)),
                 type=NodeType(args["type"]),
                 weight=args["weight"],
             )
@@ -424,6 +452,10 @@ async def _call(cloud: Cloud, run_ref: str, action: Action, not_after: float) ->
             metadata = {OF_RUN: run_ref, OF_SERVER: args["server_id"], KEEP_UNTIL: args["keep_until"][:10]}
             done = await cloud.create_image(args["server_id"], name, metadata, not_after=not_after)
             return done if isinstance(done, Withheld) else Done({**done.detail, "name": name})
+        case "create_server":
+            metadata = {OF_RUN: run_ref, OF_SERVER: args["server_id"]}
+            spec = ServerSpec(args["name"], args["flavor_id"], args["image_id"], metadata)
+            return await cloud.create_server(spec, not_after=not_after)
         case "delete_server":
             return await cloud.delete_server(args["server_id"], not_after=not_after)
     raise ValueError(f"A scale-down has no action {action.name!r}.")

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 
 from scaledown.progress import NodeState, NodeWay, ServerWay, StopWay
 from scaledown.turn import Turn
-from scaledown.types import Phase
 from scaledown.wording import Words
 
 LATE_S = 600.0
@@ -18,7 +17,7 @@ LATE_S = 600.0
 
 def delete_lands_until(way: ServerWay, now: datetime) -> datetime | None:
     """Return until when a deletion that was read as not applied may still land; None if none may."""
-    if way.delete is None or way.delete.late_at is None or way.phase in {Phase.RETIRED, Phase.GONE}:
+    if way.delete is None or way.delete.late_at is None or way.phase.is_gone:
         return None
     until = way.delete.late_at + timedelta(seconds=LATE_S)
     return until if now <= until else None
@@ -26,7 +25,7 @@ def delete_lands_until(way: ServerWay, now: datetime) -> datetime | None:
 
 def stop_lands_until(way: ServerWay, now: datetime) -> datetime | None:
     """Return until when a stop that was read as not applied may still land; None if none may."""
-    if way.stop is None or way.stop.late_at is None or way.phase in {Phase.RETIRED, Phase.GONE}:
+    if way.stop is None or way.stop.late_at is None or way.phase.is_gone:
         return None
     until = way.stop.late_at + timedelta(seconds=LATE_S)
     return until if now <= until else None
@@ -46,7 +45,7 @@ def kept_out_until(way: ServerWay, now: datetime) -> datetime | None:
 
 
 def _node_lands_until(turn: Turn, way: ServerWay, node: NodeWay) -> datetime | None:
-    if way.phase in {Phase.RETIRED, Phase.GONE} or node.is_foreign or node.lands_since is None:
+    if way.phase.is_gone or node.is_foreign or node.lands_since is None:
         return None
     if node.balancer_id in turn.gone_balancers:
         return None

@@ -23,6 +23,7 @@ from scaledown.notice import notice, samples_only
 from scaledown.preflight import PREFLIGHT_S, before_start, rehearse
 from scaledown.progress import DrainWay, Progress, ServerWay
 from scaledown.put_backs import put_backs
+from scaledown.rolling_back import rolling_back
 from scaledown.safety import blind, broken_floor, rising_traffic, unknown_load
 from scaledown.stopping import stop
 from scaledown.stops import (
@@ -302,6 +303,7 @@ JUDGES: tuple[Judge, ...] = (
     protected_servers,
     approval,
     aborting,
+    rolling_back,
     finishing,
     window_end,
     resting,

@@ -28,6 +28,8 @@ def needs_of(plan: PlanData, progress: Progress, people: People, now: datetime) 
         is_watched = is_watched or (bool(way.by_hand) and not way.phase.is_final)
         if in_hand or way is queued or is_watched or late.kept_out_until(way, now) is not None:
             servers[way.server_id] = None
+        if way.phase in {Phase.RECREATING, Phase.JOINING} and way.anew is not None and way.anew.server_id:
+            servers[way.anew.server_id] = None
         if way.phase in {Phase.DRAINING, Phase.REMOVING}:
             counts[way.server_id] = None
     if people.doubt is not None:
@@ -48,13 +50,15 @@ def needs_of(plan: PlanData, progress: Progress, people: People, now: datetime) 
         search=search,
         listed=any(way.missing_since is not None for way in progress.servers),
         images=_images_to_see(plan, progress, search_for, now),
+        made=_looks_for_servers(progress, people),
+        answers=_answers_wanted(progress),
         our_images=_looks_for_images(plan, progress, people),
     )
 
 
 def _in_pool(plan: PlanData, progress: Progress) -> list[str]:
-    out = {Phase.RETIRED, Phase.GONE, Phase.DELETING, Phase.CONFIRMING}
-    planned = [way.server_id for way in progress.servers if way.phase not in out]
+    out = {Phase.DELETING, Phase.CONFIRMING}
+    planned = [way.server_id for way in progress.servers if way.phase not in out and not way.phase.is_gone]
     return [*planned, *(server.server_id for server in plan.remaining)]
 
 
@@ -106,6 +110,11 @@ def _images_to_see(
         and (image.ready_at is None or image.missing_since is not None)
         and looks.is_due(image.seen_at, IMAGE_EVERY_S, now)
     }
+    found |= {
+        way.anew.image_id: None
+        for way in progress.servers
+        if way.phase is Phase.RECREATING and way.anew is not None and way.anew.server_id is None
+    }
     standing = None if due is None else images.standing_for(plan, progress, due)
     if standing is not None:
         found[standing.image_id] = None
@@ -124,6 +133,31 @@ def _looks_for_images(plan: PlanData, progress: Progress, people: People) -> boo
         and images.standing_for(plan, progress, way) is None
         for way in progress.servers
     )
+
+
+def _looks_for_servers(progress: Progress, people: People) -> bool:
+    """Whether a server that this run created may be there that is not known yet: none is created twice."""
+    if people.doubt is not None and people.doubt.action.name == "create_server":
+        return True
+    return any(
+        way.phase is Phase.RECREATING
+        and way.anew is not None
+        and way.anew.server_id is None
+        and way.anew.tries > 0
+        for way in progress.servers
+    )
+
+
+def _answers_wanted(progress: Progress) -> dict[str, str]:
+    """Return the new servers that are asked themselves before they serve, with where."""
+    found = {}
+    for way in progress.servers:
+        anew = way.anew
+        if way.phase is Phase.JOINING and anew is not None and anew.server_id and way.nodes:
+            node = way.nodes[0]
+            host = f"[{node.address}]" if ":" in node.address else node.address
+            found[anew.server_id] = f"{host}:{node.port}"
+    return found
 
 
 def _to_search(plan: PlanData, progress: Progress, now: datetime) -> str | None:

@@ -29,6 +29,7 @@ def notice(turn: Turn) -> None:
     notice_power(turn)
     notice_images(turn)
     notice_before(turn)
+    notice_made(turn)
     notice_landed_deletions(turn)
     notice_gone_servers(turn)
 
@@ -71,7 +72,7 @@ def notice_nodes(turn: Turn) -> None:
         return
     for way in turn.progress.servers:
         # The address of a deleted server may be given to another one: its nodes are not ours any more.
-        if way.phase in {Phase.RETIRED, Phase.GONE}:
+        if way.phase in {Phase.RETIRED, Phase.GONE, Phase.RECREATING}:
             continue
         for node in way.nodes:
             seen = _settled_look(turn, node)
@@ -166,7 +167,11 @@ def notice_new_nodes(turn: Turn) -> None:
     """Note, once, each node that came by another hand."""
     if turn.progress.started_at is None:
         return
-    ours = [way.nodes for way in turn.progress.servers if way.phase not in {Phase.RETIRED, Phase.GONE}]
+    ours = [
+        way.nodes
+        for way in turn.progress.servers
+        if way.phase not in {Phase.RETIRED, Phase.GONE, Phase.RECREATING}
+    ]
     ours += [server.nodes for server in turn.progress.kept]
     known = {f"{node.balancer_id}/{node.address}:{node.port}" for nodes in ours for node in nodes}
     known |= set(turn.plan.strays)
@@ -356,7 +361,7 @@ def notice_landed_deletions(turn: Turn) -> None:
     """A deletion of ours that was read as not applied may land later: it is ours then, and is watched to its end."""
     for way in turn.progress.servers:
         seen = turn.observation.servers.get(way.server_id)
-        is_over = way.phase in {Phase.DELETING, Phase.CONFIRMING, Phase.RETIRED, Phase.GONE}
+        is_over = way.phase in {Phase.DELETING, Phase.CONFIRMING} or way.phase.is_gone
         if is_over or seen is None or late.delete_lands_until(way, turn.now) is None:
             continue
         if seen.task_state != "deleting" and not (seen.is_gone and way.missing_since is not None):
@@ -376,6 +381,8 @@ def notice_gone_servers(turn: Turn) -> None:
     for way in turn.progress.servers:
         may_land = late.delete_lands_until(way, turn.now) is not None
         if (way.phase.is_final and not may_land) or way.phase in {Phase.DELETING, Phase.CONFIRMING}:
+            continue
+        if way.phase.is_anew:
             continue
         seen = turn.observation.servers.get(way.server_id)
         if seen is None:
@@ -482,3 +489,15 @@ def notice_power(turn: Turn) -> None:
             what = f"{way.name} was stopped by this run and runs again."
             turn.update(way, by_hand=what, stop=replace(stop, stopped_at=None, accepted_at=None))
             turn.foreign.append(what)
+
+
+def notice_made(turn: Turn) -> None:
+    """Find again, by its metadata, a server that this run created and whose answer was lost."""
+    known = {way.anew.server_id for way in turn.progress.servers if way.anew is not None}
+    for server_id, of_server in sorted((turn.observation.made or {}).items()):
+        way = turn.progress.server(of_server)
+        if server_id in known or way is None or way.phase is not Phase.RECREATING or way.anew is None:
+            continue
+        if way.anew.server_id is None:
+            turn.update(way, anew=replace(way.anew, server_id=server_id, accepted_at=turn.now))
+            turn.note("server_found", wording.made_found(way.name, server_id), way.server_id, made=server_id)

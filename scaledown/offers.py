@@ -14,6 +14,7 @@ from portal.access import Permission
 from portal.runs.types import RunStatus
 from scaledown.commands import RESTING, STATUSES, at_limit, cannot_finish, is_in_queue
 from scaledown.progress import Progress, ServerWay
+from scaledown.rolling_back import has_something_to_undo, stays_deleted, to_create
 from scaledown.types import Phase, PlanData
 
 LONGEST_WAIT_S = 24 * 3600.0
@@ -34,6 +35,7 @@ class Situation:
     """A standstill is in force: no server is brought to its end."""
     freeze: str = ""
     """The sentence of the freeze that keeps a resting run from going on, which a lead may override; or ""."""
+    is_rehearsal: bool = False
     nobody_to_call: str = ""
     """Why the plan's wish for somebody to call keeps a resting run from going on, or ""."""
 
@@ -124,6 +126,12 @@ RULES: Mapping[str, Rule] = {
             when="for a server that another hand changed, while the run is paused or halted",
         ),
         Rule(
+            "roll_back",
+            Permission.RUN_COMMAND,
+            needs_reason=True,
+            when="while the run goes on, is paused or halted",
+        ),
+        Rule(
             "abort",
             Permission.RUN_ABORT,
             needs_reason=True,
@@ -207,13 +215,26 @@ def _args_refusal(name: str, args: Mapping[str, Any]) -> str | None:
 def offers(now: Situation) -> tuple[Offer, ...]:
     """Return the commands that make sense now, the most likely first."""
     found: list[Offer] = []
-    for make in (_go_on, _wait, _accepts, _resume, _pauses, _put_backs, _finish_here, _skips, _abort):
+    for make in (
+        _go_on,
+        _wait,
+        _accepts,
+        _resume,
+        _pauses,
+        _put_backs,
+        _finish_here,
+        _skips,
+        _roll_back,
+        _abort,
+    ):
         found.extend(make(now))
     return tuple(found)
 
 
 def _allowed(name: str, now: Situation) -> bool:
     rule = RULES[name]
+    if now.progress.rolling_back and name not in {"resume", "abort"}:
+        return False
     if now.progress.aborting or name in now.progress.cannot or (now.nobody_to_call and name in GO_ON):
         return False
     return now.status in rule.statuses and (not rule.only_at_drain_limit or now.at_limit is not None)
@@ -461,9 +482,54 @@ def _stay(names: list[str]) -> str:
     return f"{', '.join(names)} {'stays' if len(names) == 1 else 'stay'}"
 
 
+def _roll_back(now: Situation) -> list[Offer]:
+    if not _allowed("roll_back", now) or now.is_rehearsal or not has_something_to_undo(now.progress):
+        return []
+    out = [way.name for way in now.progress.servers if way.phase.is_out_and_alive]
+    anew = [way.name for way in to_create(now.plan, now.progress)]
+    lost = [way.name for way in stays_deleted(now.plan, now.progress)]
+    being_deleted = _names(now, _UNCONFIRMED)
+    parts = []
+    if out:
+        parts.append(f"{', '.join(out)} {'goes' if len(out) == 1 else 'go'} back in service.")
+    if anew:
+        it = (
+            "It gets another id and other addresses, and serves"
+            if len(anew) == 1
+            else "They get other ids and addresses, and serve"
+        )
+        parts.append(
+            f"{_are(anew)} created anew from an image. {it} once a check of it is good."
+            if len(anew) == 1
+            else f"{_are(anew)} created anew from images. {it} once a check of each is good."
+        )
+    if being_deleted:
+        parts.append(
+            f"{_are(being_deleted)} being deleted already, and created anew after that where there is an image."
+        )
+    if lost:
+        parts.append(f"{_stay(lost)} deleted: that cannot be undone.")
+    leaves = " ".join([*parts, "Then the run ends."])
+    count = len(anew) + len(being_deleted)
+    return [
+        Offer(
+            "roll_back",
+            f"Roll back, create {count} anew" if count else "Roll back",
+            "Undo",
+            leaves,
+            leaves,
+            Permission.RUN_COMMAND,
+            needs_reason=True,
+            is_dangerous=True,
+        )
+    ]
+
+
 def _abort(now: Situation) -> list[Offer]:
     if not _allowed("abort", now):
         return []
+    if now.progress.rolling_back:
+        return _stop_rolling_back(now)
     out = [
         way.name
         for way in now.progress.servers
@@ -485,6 +551,27 @@ def _abort(now: Situation) -> list[Offer]:
             "abort",
             f"Abort, put {len(out)} back" if out else "Abort the run",
             "Stop and undo what can be undone",
+            leaves,
+            leaves,
+            Permission.RUN_ABORT,
+            needs_reason=True,
+            is_dangerous=True,
+        )
+    ]
+
+
+def _stop_rolling_back(now: Situation) -> list[Offer]:
+    if now.progress.giving_up:
+        return []
+    left = [way.name for way in now.progress.servers if way.phase in {Phase.RECREATING, Phase.JOINING}]
+    leaves = "Nothing more is created anew; what lives goes back in service, then the run ends."
+    if left:
+        leaves += f" What was begun for {', '.join(left)} is left at the provider as it is."
+    return [
+        Offer(
+            "abort",
+            "Stop the roll back",
+            "Stop undoing",
             leaves,
             leaves,
             Permission.RUN_ABORT,

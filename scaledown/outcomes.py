@@ -61,6 +61,12 @@ def _settle_done(turn: Turn, way: ServerWay, action: Action, outcome: Outcome) -
         if way.put_back is not None:
             turn.update(way, put_back=replace(way.put_back, tries=0, next_try_at=None))
         return
+    if action.name == "create_server":
+        if way.anew is not None:
+            made = outcome.detail.get("server_id")
+            anew = replace(way.anew, accepted_at=turn.now, next_try_at=None)
+            turn.update(way, anew=anew if made is None else replace(anew, server_id=str(made)))
+        return
     if action.name == "create_image":
         _image_accepted(turn, way, action, outcome)
         return
@@ -118,6 +124,18 @@ def _image_accepted(turn: Turn, way: ServerWay, action: Action, outcome: Outcome
         )
 
 
+def _server_not_made(turn: Turn, way: ServerWay, outcome: Outcome, *, by_reading: bool) -> None:
+    anew = way.anew
+    if anew is None:
+        return
+    if by_reading:
+        turn.update(way, anew=replace(anew, late_at=turn.now))
+    elif outcome.kind in {OutcomeKind.NOT_APPLIED, OutcomeKind.TRY_LATER}:
+        after_s = max(0.2, outcome.after_s if outcome.after_s is not None else LOOK_S)
+        next_try_at = turn.after(after_s) if outcome.kind is OutcomeKind.TRY_LATER else None
+        turn.update(way, anew=replace(anew, tries=max(0, anew.tries - 1), next_try_at=next_try_at))
+
+
 def _image_not_made(turn: Turn, way: ServerWay, outcome: Outcome, *, by_reading: bool) -> None:
     asked = way.imaging or ImagingWay()
     if outcome.kind is OutcomeKind.NOT_APPLIED and not by_reading:
@@ -146,6 +164,9 @@ def _settle_not_done(turn: Turn, way: ServerWay, action: Action, outcome: Outcom
         )
     elif action.name in POWER:
         _power_not_changed(turn, way, action, outcome, by_reading=by_reading)
+        way = turn.server(way.server_id)
+    elif action.name == "create_server":
+        _server_not_made(turn, way, outcome, by_reading=by_reading)
         way = turn.server(way.server_id)
     elif action.name == "create_image":
         _image_not_made(turn, way, outcome, by_reading=by_reading)
@@ -235,6 +256,9 @@ def effect(action: Action, observation: Observation) -> bool | None:
         if action.name == "stop_server":
             return seen.is_gone or seen.status == "SHUTOFF"  # what is gone runs no more
         return seen.status != "SHUTOFF" and not seen.is_gone
+    if action.name == "create_server":
+        made = observation.made
+        return None if made is None else args["server_id"] in made.values()
     if action.name == "create_image":
         return _shows_image(args, observation)
     if str(args["balancer_id"]) in observation.missing_balancers:

@@ -220,6 +220,26 @@ class ImageMade:
 
 
 @dataclass(frozen=True)
+class AnewWay:
+    """A deleted server that is created anew from an image. `server_id` is the new one's, None until it is known.
+
+    `late_at`: when reading found a request for it not applied; it may still land for a while, so none is sent again.
+    `problem`: why it does not go on, until a person resumes.
+    """
+
+    image_id: str
+    tries: int = 0
+    accepted_at: datetime | None = None
+    next_try_at: datetime | None = None
+    late_at: datetime | None = None
+    server_id: str | None = None
+    running_at: datetime | None = None
+    answered_at: datetime | None = None
+    missing_since: datetime | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
 class PutBack:
     """A server on its way back into the pool. `to` is its phase when it is back."""
 
@@ -246,6 +266,7 @@ class ServerWay:
     put_back: PutBack | None = None
     imaging: ImagingWay | None = None
     stop: StopWay | None = None
+    anew: AnewWay | None = None
     left_at: datetime | None = None
     """When its last node was seen to have left the pool."""
     held_at: datetime | None = None
@@ -354,6 +375,10 @@ class Progress:
     """Pause once this server is through ("" as soon as nothing is in hand)."""
     aborting: str = ""
     """The sentence why it is being aborted."""
+    rolling_back: str = ""
+    """The sentence why it is being rolled back."""
+    giving_up: str = ""
+    """The sentence why a roll back creates nothing more."""
     finishing: str = ""
     """The sentence why it ends here, as soon as nothing of ours may land any more."""
     ended_because: str = ""

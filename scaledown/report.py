@@ -121,6 +121,7 @@ class Report:
     floor: int
     retired: int
     put_back: int
+    recreated: int
     server_hours_saved_per_month: float
     servers: tuple[ServerReport, ...]
     probes: tuple[ProbeReport, ...]
@@ -168,6 +169,7 @@ def report(run: Run, *, for_customer: bool = False) -> Report:
         target=plan.target,
         floor=plan.floor,
         retired=len(retired),
+        recreated=sum(1 for way in progress.servers if way.phase is Phase.RECREATED),
         put_back=sum(1 for way in progress.servers if way.phase is Phase.RESTORED),
         server_hours_saved_per_month=round(len(gone) * HOURS_A_MONTH, 1),
         servers=tuple(
@@ -188,7 +190,12 @@ def report(run: Run, *, for_customer: bool = False) -> Report:
 
 
 def _is_out(way: ServerWay) -> bool:
-    return way.left_at is not None and way.phase not in {Phase.RESTORED, Phase.QUEUED, Phase.SKIPPED}
+    return way.left_at is not None and way.phase not in {
+        Phase.RESTORED,
+        Phase.QUEUED,
+        Phase.SKIPPED,
+        Phase.RECREATED,
+    }
 
 
 def _by_series(run: Run) -> dict[str, list[RunSample]]:

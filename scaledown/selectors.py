@@ -510,6 +510,7 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
         progress,
         _being_deleted(wire),
         stands_still=standing is not None,
+        is_rehearsal=whole.is_rehearsal,
         **services.what_holds_back(whole, now),
     )
     now_offers = tuple(offer for offer in offers(situation) if offer.permission in granted)
@@ -611,7 +612,12 @@ def _command_shown(row: RunCommand) -> CommandShown:
 
 def next_says(run: Run, progress: Progress, *, for_customer: bool) -> str:
     """Return what comes after what happens now, or "" if nothing does: after an abort nothing is deleted any more."""
-    if run.is_over or run.status in {RunStatus.PAUSED, RunStatus.HALTED} or progress.aborting:
+    if (
+        run.is_over
+        or run.status in {RunStatus.PAUSED, RunStatus.HALTED}
+        or progress.aborting
+        or progress.rolling_back
+    ):
         return ""
     queued = next((way for way in progress.servers if way.phase is Phase.QUEUED), None)
     if queued is not None:
@@ -703,7 +709,7 @@ def _loads(plan: PlanData, progress: Progress, series: _Series) -> Iterable[Load
     phases = {way.server_id: way.phase for way in progress.servers}
     for server in (*plan.remaining, *plan.servers):
         phase = phases.get(server.server_id)
-        if phase in {Phase.RETIRED, Phase.GONE, Phase.CONFIRMING, Phase.DELETING}:
+        if phase is not None and (phase.is_gone or phase in {Phase.CONFIRMING, Phase.DELETING}):
             continue
         serves = phase in {None, Phase.QUEUED, Phase.SKIPPED, Phase.RESTORED}
         meter = progress.meters.get(server.server_id)

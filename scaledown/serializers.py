@@ -397,7 +397,7 @@ class CommandIn(serializers.Serializer[Any]):
 
     name = serializers.CharField(
         max_length=40,
-        help_text="pause, resume, go_on, wait, put_back, skip, accept, finish_here or abort.",
+        help_text="pause, resume, go_on, wait, put_back, skip, accept, finish_here, roll_back or abort.",
     )
     args = serializers.DictField(
         required=False,

@@ -593,6 +593,7 @@ def situation_of(run: Run) -> offers.Situation:
         status=RunStatus(run.status),
         plan=plan_from_plain(run.plan),
         progress=progress_from_plain(run.progress),
+        is_rehearsal=run.is_rehearsal,
     )
 
 

@@ -132,7 +132,9 @@ def _is_newer(point: Point, count: CountShown) -> bool:
     return count.connections is not None and count.at is not None and point.at > count.at
 
 
-_IN_FLIGHT = frozenset({"draining", "removing", "verifying", "imaging", "deleting", "confirming"})
+_IN_FLIGHT = frozenset(
+    {"draining", "removing", "verifying", "imaging", "deleting", "confirming", "recreating", "joining"}
+)
 _OUT = _IN_FLIGHT | {"held"}
 
 

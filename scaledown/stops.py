@@ -51,7 +51,9 @@ def protected_servers(turn: Turn) -> bool:
         for way in turn.progress.servers
         if way.server_id in turn.facts.protected and not way.phase.is_final and way.put_back is None
     ]
-    hit = [way for way in hit if way.phase not in {Phase.DELETING, Phase.CONFIRMING}]
+    hit = [
+        way for way in hit if way.phase not in {Phase.DELETING, Phase.CONFIRMING} and not way.phase.is_gone
+    ]
     hit = [way for way in hit if late.kept_out_until(way, turn.now) is None]
     if not hit or turn.status is RunStatus.SCHEDULED:
         return False

@@ -320,7 +320,7 @@ class Turn:
     ) -> bool:
         """Decide to change one node of a server. Settles the tick."""
         name = {
-            NodeState.DRAINING: "drain_node",
+            NodeState.DRAINING: "add_node" if node.confirmed is NodeState.ABSENT else "drain_node",
             NodeState.ABSENT: "remove_node",
             NodeState.ENABLED: "add_node" if node.confirmed is NodeState.ABSENT else "enable_node",
         }[state]

@@ -33,6 +33,9 @@ class Phase(StrEnum):
     SKIPPED = "skipped"
     RESTORED = "restored"
     GONE = "gone"
+    RECREATING = "recreating"
+    JOINING = "joining"
+    RECREATED = "recreated"
 
     @property
     def is_in_flight(self) -> bool:
@@ -47,7 +50,17 @@ class Phase(StrEnum):
     @property
     def is_final(self) -> bool:
         """Nothing more happens to this server in this run."""
-        return self in {Phase.RETIRED, Phase.SKIPPED, Phase.RESTORED, Phase.GONE}
+        return self in {Phase.RETIRED, Phase.SKIPPED, Phase.RESTORED, Phase.GONE, Phase.RECREATED}
+
+    @property
+    def is_gone(self) -> bool:
+        """The server as it was approved exists no more; its address may be another one's by now."""
+        return self in {Phase.RETIRED, Phase.GONE, Phase.RECREATING, Phase.JOINING, Phase.RECREATED}
+
+    @property
+    def is_anew(self) -> bool:
+        """Deleted by this run and on its way back as a new server, or back as one."""
+        return self in {Phase.RECREATING, Phase.JOINING, Phase.RECREATED}
 
 
 class Order(StrEnum):
@@ -338,6 +351,8 @@ class Observation:
     """Ids of a complete list of all servers; None where the list was not asked for or not complete."""
     images: Mapping[str, ImageSeen] = field(default_factory=dict)
     """Images that were looked at, by id."""
+    made: Mapping[str, str] | None = None
+    """New servers in a complete list whose metadata names this run: id → of which planned server. None: no such list."""
     our_images: frozenset[str] | None = None
     """Ids in a complete list of all images whose metadata names this run; None where there is no such list."""
     problems: tuple[str, ...] = ()
@@ -387,5 +402,9 @@ class Needs:
     listed: bool = False
     images: tuple[str, ...] = ()
     """Ids of images to look at."""
+    made: bool = False
+    """Whether the list of all servers is read for those that this run created."""
+    answers: Mapping[str, str] = field(default_factory=dict)
+    """New servers that are asked themselves: id → the address with port."""
     our_images: bool = False
     """Whether the list of all images is read for those of this run."""

@@ -53,6 +53,7 @@ def customer_change(action: str, name: str) -> str:
         "delete_server": f"{name} is deleted",
         "stop_server": f"{name} is switched off",
         "start_server": f"{name} is switched on again",
+        "create_server": f"{name} is built anew from its copy",
         "create_image": f"a copy of {name} is made",
     }[action]
 
@@ -491,6 +492,84 @@ def confirming(name: str) -> Words:
         f"{name} is gone at the provider; looking once at nodes and probes.",
         f"{name} is deleted; a last check.",
     )
+
+
+# --- rolling back ---------------------------------------------------------------------------------------
+
+
+def recreating(name: str) -> Words:
+    return Words(f"{name} is to be created anew from its image.", f"We build {name} anew from its copy.")
+
+
+def create_server(name: str, image: str) -> Words:
+    return Words(f"Create {name} anew from the image {image}.", f"We build {name} anew from its copy.")
+
+
+def create_may_land(name: str, until: datetime) -> Words:
+    return Words(
+        f"A request to create {name} did not show, but may still take effect until {clock(until)}. "
+        "No other one is sent before that: it would be a server too many.",
+        f"We wait until it is certain whether {name} is being built.",
+    )
+
+
+def made_found(name: str, server_id: str) -> Words:
+    return Words(
+        f"The new server {server_id} for {name} was found by its metadata.", f"{name} is being built anew."
+    )
+
+
+def building(name: str, server_id: str) -> Words:
+    return Words(
+        f"{name} is being built anew as server {server_id}.",
+        f"{name} is being built anew. Nothing for you to do.",
+    )
+
+
+def joining(name: str) -> Words:
+    return Words(
+        f"{name} runs anew. It is in the pool without new connections until it answers itself.",
+        f"{name} runs again. It serves as soon as a check of it is good.",
+    )
+
+
+def add_anew(name: str, balancer: str) -> Words:
+    return Words(
+        f"Add the new {name} to {balancer}, draining.",
+        f"{name} is added to your load balancer, not serving yet.",
+    )
+
+
+def enable_anew(name: str, balancer: str) -> Words:
+    return Words(f"Let the new {name} serve on {balancer}.", f"{name} serves again.")
+
+
+def recreated(name: str, server_id: str) -> Words:
+    return Words(
+        f"{name} is back as a new server ({server_id}): other id, other addresses.",
+        f"{name} is back in service, as a new server with other addresses.",
+    )
+
+
+def not_recreated(name: str, why: str, server_id: str) -> Words:
+    left = f" The new server {server_id} is left at the provider: look at it by hand." if server_id else ""
+    return Words(
+        f"{name} was not created anew. {why}{left}", f"{name} was not built anew. We look at it by hand."
+    )
+
+
+def cannot_recreate(name: str, why: str) -> Words:
+    return Words(
+        f"{name} is not created anew. {why}",
+        f"Paused for safety: {name} could not be built anew. We look into it.",
+    )
+
+
+def rolled_back(back: int, anew: int, lost: str) -> Words:
+    parts = f"{servers_of(back)} put back, {servers_of(anew)} created anew"
+    stays = f" Deleted for good: {lost}." if lost else ""
+    gone = f" What could not be brought back: {lost}." if lost else ""
+    return Words(f"Rolled back: {parts}.{stays}", f"Undone: {parts}.{gone}")
 
 
 # --- stopping before the deletion --------------------------------------------------------------------------

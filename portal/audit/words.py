@@ -119,6 +119,7 @@ WHAT = {
     "run.rehearsed": "Rehearsal begun",
     "run.resume": "Told the run to go on",
     "run.retry": "Told the run to try again",
+    "run.roll_back": "Told the run to roll back",
     "run.skip": "Told the run to skip a server",
     "run.started": "Run started",
     "run.taken_charge": "Took charge of a run",

@@ -20,7 +20,9 @@ WAY: tuple[tuple[str, str], ...] = (
     ("confirming", "confirm"),
     ("retired", "retired"),
 )
-FINISHED = ("retired", "skipped", "restored", "gone")
+ANEW = ("recreating", "joining", "recreated")
+"""A server that was deleted and comes back as a new one: its way is over, and one more station follows."""
+FINISHED = ("retired", "skipped", "restored", "gone", "recreated")
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,12 @@ def steps_of(
     is_shown = {"held": with_hold, "imaging": with_image or "imaging" in (phase, left_at)}
     way = [step for step in WAY if is_shown.get(step[0], True)]
     keys = [key for key, _ in way]
+    if phase in ANEW:
+        state = "done" if phase == "recreated" else "failed" if halted else "current"
+        return [
+            *(PhaseStep(key, label, "done") for key, label in way),
+            PhaseStep("anew", "created anew", state),
+        ]
     if phase == "retired":
         return [PhaseStep(key, label, "done") for key, label in way]
     at = left_at if phase in FINISHED else phase

@@ -53,6 +53,9 @@ LOOKS: dict[str, StateLook] = {
     "retired": _look("retired", "deleted, all well", "good", "check"),
     "skipped": _look("skipped", "left in service", "idle", "minus"),
     "restored": _look("restored", "back in service", "good", "back"),
+    "recreating": _look("recreating", "being built anew", "move", "half"),
+    "joining": _look("joining", "built anew, being checked", "move", "clock"),
+    "recreated": _look("created anew", "back as a new server", "good", "back"),
     "gone": _look("gone", "no longer there", "wait", "triangle"),
     # nodes, in the provider's own words
     "ENABLED": _look("ENABLED", "in service", "good", "dot"),

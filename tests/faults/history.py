@@ -59,6 +59,8 @@ class ServerTruth:
     is_autoscaled: bool
     volumes: tuple[str, ...]
     is_stopped: bool = False
+    in_place_of: str | None = None
+    """The planned server in whose place a run created this one, by its metadata."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +122,8 @@ class Sent:
     @property
     def key(self) -> str:
         """What is read to know what became of it."""
-        if self.name == "image":
-            return "images"
+        if self.name in {"image", "create"}:
+            return f"{self.name}s" if self.name == "image" else "servers"
         return f"server:{self.server}" if self.lb_id is None else f"lb:{self.lb_id}"
 
 

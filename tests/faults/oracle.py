@@ -7,6 +7,7 @@ already; that this look was fresh is a rule of its own (`rests_on_fresh_looks`).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import pairwise
@@ -55,7 +56,11 @@ MONITOR_S = 3.2
 _DOWN = {"kill_server", "stop_server", "delete_server"}
 BOUNDED_WAITS = {"floor", "load_too_high", "probes", "preflight", "answer", "server_busy", "balancer_error"}
 BOUNDED_WAITS |= {"image", "image_look", "image_server", "stop", "start", "start_answer"}
+BOUNDED_WAITS |= {"create_look", "create_image_look", "build", "build_look", "join_answer"}
 """Waits that end in a halt later than a schedule lasts."""
+
+ANEW = "anew:"
+"""What stands before the id of a planned server where a change is about the one that was created in its place."""
 
 Rule = Callable[[Story], Iterator[str]]
 
@@ -79,7 +84,7 @@ def _is_taking_out(sent: Sent) -> bool:
 def touches_only_the_plans_servers(story: Story) -> Iterator[str]:
     """No change is about a server that is not in the plan."""
     for _, sent in story.sends():
-        if _planned(story, sent.server) is None:
+        if _planned(story, sent.server.removeprefix(ANEW)) is None:
             yield f"{sent.name} of {sent.server}, which is not the plan's"
 
 
@@ -382,6 +387,39 @@ def says_back_only_of_what_is_back(story: Story) -> Iterator[str]:
             nodes = [] if look is None or look.balancer is None else look.balancer.of(line.subject)
             if not nodes or any(node.condition != "ENABLED" for node in nodes):
                 yield f"{planned.name} is said to be back and is not in service on {lb_id}"
+
+
+def creates_no_more_than_was_approved(story: Story) -> Iterator[str]:
+    """A server is created only by a roll back, from an ACTIVE image, in place of a planned one that is gone, and once."""
+    for place, sent in story.sends():
+        if sent.name != "create":
+            continue
+        asked = [a for a in story.every(Asked, 0, place, name="roll_back") if _answer(story, a.command)]
+        if not asked:
+            yield f"a server in place of {sent.server} is created although nobody rolled back"
+        old = sent.scene.servers.get(sent.server)
+        if old is None or not old.is_gone:
+            yield f"a server in place of {sent.server} is created while that is there"
+        if not any(image.status == "ACTIVE" for image in sent.scene.images):
+            yield f"a server in place of {sent.server} is created without an image that is ready"
+    made = Counter(s.in_place_of for s in story.end.servers.values() if s.in_place_of and not s.is_gone)
+    for server, count in made.items():
+        if count > 1:
+            yield f"{count} servers were created in place of {server}"
+
+
+def lets_serve_only_what_answered(story: Story) -> Iterator[str]:
+    """A server that was created anew enters DRAINING, and is enabled only after it answered itself, or its monitor did."""
+    for place, sent in story.sends():
+        if not sent.server.startswith(ANEW) or sent.name != "set_ENABLED":
+            continue
+        new = {
+            s.server for s in sent.scene.servers.values() if s.in_place_of == sent.server.removeprefix(ANEW)
+        }
+        added = story.last(Sent, place, name="add", server=sent.server)
+        replied = [r for server in new for r in story.every(Replied, 0, place, server=server)]
+        if added is None or not any(r.t >= added.t - SPARE_S for r in replied):
+            yield f"{sent.server} is enabled before it answered"
 
 
 def deletes_only_what_was_stopped_for_long_enough(story: Story) -> Iterator[str]:
@@ -732,7 +770,7 @@ def _still_stops(story: Story, asked: Asked, at: int, until: int) -> bool:
     if asked.name == "abort":
         return True
     return not any(
-        later.name in {"resume", "wait", "go_on"}
+        later.name in {"resume", "wait", "go_on", "roll_back"}
         and any(a.accepted for a in story.every(Answered, 0, until, command=later.command))
         for later in story.every(Asked, at, until)
     )
@@ -922,14 +960,14 @@ def ends_tidy(story: Story) -> Iterator[str]:
         for server, phase in story.phases.items():
             if phase not in {"retired", "skipped", "restored", "gone"}:
                 yield f"completed with {server} {phase}"
-    if story.status not in {"completed", "aborted"}:
+    if story.status not in {"completed", "aborted", "rolled_back"}:
         return
     for planned in story.plan.servers:
         truth = story.end.servers[planned.server_id]
         phase = story.phases[planned.server_id]
         if phase == "retired" and not (truth.is_gone or truth.is_busy):
             yield f"{planned.name} is said to be retired and lives"
-        if truth.is_gone or truth.is_busy or phase in {"retired", "gone"}:
+        if truth.is_gone or truth.is_busy or phase in {"retired", "gone", "recreated"}:
             continue
         if truth.is_stopped and not story.meddled(planned.server_id):
             yield f"{planned.name} ({phase}) was left stopped by a run that is over"
@@ -953,6 +991,8 @@ RULES: tuple[Rule, ...] = (
     brings_back_only_what_runs,
     deletes_only_while_answers_are_as_fast,
     deletes_only_what_the_next_peak_allows,
+    creates_no_more_than_was_approved,
+    lets_serve_only_what_answered,
     says_gone_only_of_what_is_gone,
     says_back_only_of_what_is_back,
     keeps_the_floor,

@@ -46,7 +46,7 @@ QUIET_S = 110.0
 AFTERWARDS_S = 120.0
 """How long the world goes on after the end of a run: what was sent before may still land."""
 
-OF_A_SERVER = frozenset({"delete", "image", "stop", "start"})
+OF_A_SERVER = frozenset({"delete", "image", "stop", "start", "create"})
 """Changes that are about a server itself, not about its node."""
 
 _sleep = asyncio.sleep
@@ -172,6 +172,7 @@ class Recorder:
             any(key.startswith("rax:auto") for key in server.metadata),
             tuple(server.volumes),
             server.status == "SHUTOFF",
+            server.metadata.get(OF_SERVER),
         )
 
     def scene(self) -> history.Scene:
@@ -195,6 +196,9 @@ class Recorder:
     def looked_at_server(self, what, server_id, found) -> None:
         truth = self.server(server_id)
         self.add(history.Looked, f"{what}:{server_id}", True, server=truth if found else None)
+
+    def looked_at_servers(self, found) -> None:
+        self.add(history.Looked, "servers")
 
     def looked_at_images(self, found) -> None:
         self.add(history.Looked, "images")
@@ -231,13 +235,21 @@ class Recorder:
         if name in OF_A_SERVER:
             return target[0]
         if name == "add":
-            return self.owner.get(target[1], target[1])
+            return self._owner_of(target[1])
         nodes = self.world.balancers[int(target[0])].nodes
         address = next((node.address for node in nodes if node.node_id == int(target[1])), None)
         if address is None:
             planned = (s for s in self.plan.servers for n in s.nodes if n.node_id == target[1])
             return next((server.server_id for server in planned), target[1])
-        return self.owner.get(address, address)
+        return self._owner_of(address)
+
+    def _owner_of(self, address) -> str:
+        """Return whose address it is; of a server that was created anew, `anew:` and the one in whose place it is."""
+        if address in self.owner:
+            return self.owner[address]
+        machine = self.world.server_at(address)
+        old = None if machine is None else machine.metadata.get(OF_SERVER)
+        return address if old is None else f"anew:{old}"
 
     def wrote(self, entry, token) -> None:
         detail = entry.detail

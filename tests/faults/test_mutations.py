@@ -21,9 +21,11 @@ from scaledown import (
     draining,
     images,
     imaging,
+    late,
     looks,
     machine,
     notice,
+    rolling_back,
     stopping,
     verify,
     watching,
@@ -107,6 +109,9 @@ LOST_IMAGE = [Event(0.0, "fault", "server.action timeout_after", (1, None))]
 STOPS = {"hold_s": 5.0, "stop_s": 30.0, "out": 1}
 BACK_FROM_STOP = [Event(30.0, "command", "put_back", (("server", 0),))]
 
+ROLL_BACK = [Event(40.0, "command", "roll_back", ())]
+LATE_CREATE = [*ROLL_BACK, Event(0.0, "fault", "server.create late", (1, 60.0))]
+
 SCHEDULES = [
     (DEATHS, {}),
     (FREEZES, {}),
@@ -122,6 +127,8 @@ SCHEDULES = [
     (BAD_IMAGE, {"plan": IMAGES}),
     (LOST_IMAGE, {"plan": IMAGES}),
     (BACK_FROM_STOP, {"plan": STOPS}),
+    (ROLL_BACK, {"plan": IMAGES}),
+    (LATE_CREATE, {"plan": IMAGES}),
     (ELSEWHERE, {"plan": {"hold_s": 5.0, "stop_s": 8.0}}),
     (SLOWER, {"plan": COMPARING}),
     ([], {"plan": COMPARING}),
@@ -240,6 +247,17 @@ def test_without_the_start_a_stopped_server_goes_back_into_the_pool(monkeypatch)
     monkeypatch.setattr(stopping, "has_to_start", lambda way: False)
     monkeypatch.setattr("scaledown.put_backs._can_serve", lambda seen, node: True)
     assert broken_by(BACK_FROM_STOP, oracle.brings_back_only_what_runs, plan=STOPS)
+
+
+def test_without_the_wait_for_what_may_land_late_a_server_is_created_twice(monkeypatch):
+    monkeypatch.setattr(late, "LATE_S", 0.0)
+    assert broken_by(LATE_CREATE, oracle.creates_no_more_than_was_approved, plan=IMAGES)
+
+
+def test_without_its_answer_a_new_server_serves_before_it_is_ready(monkeypatch):
+    monkeypatch.setattr(rolling_back, "_answers", lambda turn, way, anew: True)
+    monkeypatch.setattr("scaledown.needs._answers_wanted", lambda progress: {})
+    assert broken_by(ROLL_BACK, oracle.lets_serve_only_what_answered, plan=IMAGES)
 
 
 def test_without_the_in_doubt_rule_a_second_image_is_asked_for_blindly(monkeypatch):

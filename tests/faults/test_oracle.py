@@ -196,6 +196,24 @@ def stopped_in_the_pool(story):
     return put_in(story, place, replace(sent, name="stop", lb_id=None))
 
 
+def created_unasked(story):
+    place, sent = first(story, Sent, "image")
+    return put_in(story, place, replace(sent, name="create"))
+
+
+def created_twice(story):
+    server = story.plan.servers[0].server_id
+    servers = dict(story.end.servers)
+    for name in ("new-1", "new-2"):
+        servers[name] = replace(servers[server], server=name, is_gone=False, in_place_of=server)
+    return replace(story, end=replace(story.end, servers=servers))
+
+
+def enabled_before_it_answered(story):
+    place, sent = first(story, Sent, "delete")
+    return put_in(story, place, replace(sent, name="set_ENABLED", server=f"anew:{sent.server}"))
+
+
 def left_stopped(story):
     server = story.plan.servers[0].server_id
     servers = dict(story.end.servers)
@@ -533,6 +551,9 @@ BAD = [
     (added_while_stopped, oracle.brings_back_only_what_runs),
     (stopped_in_the_pool, oracle.deletes_only_what_is_in_no_balancer),
     (left_stopped, oracle.ends_tidy),
+    (created_unasked, oracle.creates_no_more_than_was_approved),
+    (created_twice, oracle.creates_no_more_than_was_approved),
+    (enabled_before_it_answered, oracle.lets_serve_only_what_answered),
     (a_second_image_at_once, oracle.asks_for_no_second_image_blindly),
     (nobody_asked_the_site, oracle.deletes_only_after_watching_the_pool),
     (asked_only_before, oracle.deletes_only_after_watching_the_pool),

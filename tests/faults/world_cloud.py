@@ -16,6 +16,7 @@ from portal.cloud.types import BalancerRef, BalancerStatus, CloudIdentity, Done,
 from portal.errors import InDoubt, Refused, TryLater
 from portal.simulator.errors import AnswerLost, AnswerTruncated, ProviderError
 from portal.simulator.world import World
+from scaledown.driver import OF_SERVER
 
 CALL_DEADLINE_S = 10.0
 
@@ -128,7 +129,7 @@ class WorldCloud:
         )
 
     async def list_servers(self) -> tuple[Server, ...]:
-        body = await self._read(self.world.list_servers)
+        body = await self._read(self.world.list_servers, heard=self.told.looked_at_servers)
         if not body["servers"]:
             # The real client refuses an empty list where a page must have been full; here it always must.
             raise TryLater("An empty list.", after_s=5.0, code="unreadable")
@@ -283,6 +284,22 @@ class WorldCloud:
         if url is None:
             raise Refused("It is not there.", code="gone")
         return Done({"image_id": url.rpartition("/")[2]})
+
+    async def create_server(self, server, *, not_after):
+        body = await self._write(
+            "create",
+            (server.metadata[OF_SERVER],),
+            self.world.create_server,
+            {
+                "name": server.name,
+                "flavorRef": server.flavor_id,
+                "imageRef": server.image_id,
+                "metadata": dict(server.metadata),
+            },
+            not_after=not_after,
+            body_needed=True,
+        )
+        return Done({"server_id": body["server"]["id"]})
 
     async def stop_server(self, server_id, *, not_after):
         return await self._power("stop", server_id, not_after)

@@ -35,7 +35,10 @@ CEILING_RPS = {"shared": 120.0, "shared_persistent": 120.0}
 def make_world(name: str, seed: int) -> World:
     """Return a world of that name: one of ours, or a scenario of the simulator."""
     world = World(
-        seed, settings=Settings(pending_update_s=[0.3, 1.2], delete_s=4.0, error_resync_s=45.0, image_s=6.0)
+        seed,
+        settings=Settings(
+            pending_update_s=[0.3, 1.2], delete_s=4.0, error_resync_s=45.0, image_s=6.0, build_s=8.0
+        ),
     )
     if name in WORLDS:
         WORLDS[name](world)

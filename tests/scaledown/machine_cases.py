@@ -139,6 +139,9 @@ class Desk:
         self.images_listed = True
         self.names_image = True
         self.powers = True
+        self.made: dict[str, str] = {}
+        self.servers_listed = True
+        self.builds = "ACTIVE"
         self.answers_directly: bool | None = True
         self.found_in: tuple[str, ...] = ()
         self.search_complete = True
@@ -181,7 +184,8 @@ class Desk:
                 )
                 for server_id in needs.counts
             },
-            direct=dict.fromkeys(needs.direct, self.answers_directly),
+            direct=dict.fromkeys((*needs.direct, *needs.answers), self.answers_directly),
+            made=dict(self.made) if needs.made and self.servers_listed else None,
             probes=(ProbeSeen("home", PROBE.url, self.probe_ok, 200, 80.0, self.now),)
             if needs.probes
             else (),
@@ -212,6 +216,8 @@ class Desk:
             outcome = self.outcome
             if outcome.kind is OutcomeKind.DONE:
                 self._apply(decided.action)
+                if decided.action.name == "create_server" and self.names_image:
+                    outcome = replace(outcome, detail={"server_id": list(self.made)[-1]})
                 if decided.action.name == "create_image" and self.names_image:
                     image = list(self.images.values())[-1]
                     outcome = replace(outcome, detail={"image_id": image.image_id, "name": image.name})
@@ -239,6 +245,15 @@ class Desk:
                 self.servers[args["server_id"]], is_gone=True, status="DELETED"
             )
             return
+        if action.name == "create_server":
+            new = f"new-{len(self.made) + 1}"
+            self.made[new] = args["server_id"]
+            old = self.servers[args["server_id"]]
+            addresses = (f"10.0.9.{len(self.made)}", f"198.51.100.{len(self.made)}")
+            self.servers[new] = replace(
+                old, server_id=new, is_gone=False, status=self.builds, addresses=addresses
+            )
+            return
         if action.name in {"stop_server", "start_server"}:
             status = "SHUTOFF" if action.name == "stop_server" else "ACTIVE"
             if self.powers:
@@ -257,7 +272,7 @@ class Desk:
                 node_id,
                 args["address"],
                 args["port"],
-                Condition.ENABLED,
+                Condition(args["state"]),
                 NodeStatus.ONLINE,
                 NodeType(args["type"]),
                 args["weight"],

@@ -16,6 +16,7 @@ from portal.cloud.types import (
     BalancerStatus,
     Condition,
     Done,
+    Image,
     Node,
     NodeStatus,
     Server,
@@ -25,7 +26,7 @@ from portal.errors import InDoubt, ProviderFailed, Refused, TryLater
 from portal.runs.types import Action, Outcome, OutcomeKind, RunStatus, RunView
 from scaledown import driver
 from scaledown.canonical import plan_to_plain
-from scaledown.driver import ScaledownKind
+from scaledown.driver import OF_RUN, OF_SERVER, ScaledownKind, image_seen
 from scaledown.progress import progress_from_plain, progress_to_plain
 from scaledown.types import Grade, Phase
 from tests.scaledown.machine_cases import LB, START, Desk, a_plan
@@ -247,12 +248,14 @@ ACTS = [
     ("enable_node", ("set_condition", LB, "406", Condition.ENABLED)),
     ("remove_node", ("remove_node", LB, "406")),
     ("delete_server", ("delete_server", "srv-6")),
+    ("stop_server", ("stop_server", "srv-6")),
+    ("start_server", ("start_server", "srv-6")),
 ]
 ARGS = {"server_id": "srv-6", "balancer_id": LB, "node_id": "406", "address": "10.0.0.6", "port": 80}
 
 
-def act(desk, cloud, name, **more):
-    action = Action(name, "srv-6", "says", ARGS | more)
+def act(desk, cloud, action_name, **more):
+    action = Action(action_name, "srv-6", "says", ARGS | more)
     return asyncio.run(kind_for(cloud).act(view_of(desk), action, not_after=1e12))
 
 
@@ -277,6 +280,38 @@ def test_a_node_comes_back_enabled_with_its_type_and_weight():
         "SECONDARY",
         3,
     )
+
+
+def test_a_node_of_a_new_server_enters_draining():
+    desk = Desk()
+    cloud = PaperCloud(desk)
+    act(desk, cloud, "add_node", type="PRIMARY", weight=None, state="DRAINING")
+    assert cloud.calls[0][2].condition is Condition.DRAINING
+
+
+def test_what_a_run_makes_carries_run_and_server_in_its_metadata():
+    desk = Desk()
+    cloud = PaperCloud(desk)
+    kept = "2026-12-07T10:00:00+00:00"
+    outcome = act(desk, cloud, "create_image", name="web-06", keep_until=kept)
+    ref = view_of(desk).ref
+    name, of_image = cloud.calls[0][2:]
+    assert name == outcome.detail["name"] == f"web-06 {ref[:8]}"
+    assert of_image == {"steady_run": ref, "steady_server": "srv-6", "steady_keep_until": "2026-12-07"}
+    act(desk, cloud, "create_server", name="web-06", flavor_id="general1-4", image_id="img-1")
+    spec = cloud.calls[1][1]
+    assert (spec.name, spec.flavor_id, spec.image_id) == ("web-06", "general1-4", "img-1")
+    assert spec.metadata == {"steady_run": ref, "steady_server": "srv-6"}
+
+
+def test_only_what_carries_this_run_is_shown_to_the_machine():
+    ref = "0b3f6f0e-6f5e-4d83-9d6c-2f0f5b1f6f11"
+    mine = Image("img-1", "web-06", "ACTIVE", 100, None, None, {OF_RUN: ref, OF_SERVER: "srv-6"})
+    other = Image("img-1", "web-06", "ACTIVE", 100, None, None, {OF_RUN: "another", OF_SERVER: "srv-6"})
+    at = Desk().now
+    assert image_seen("img-1", mine, ref, at).server_id == "srv-6"
+    assert image_seen("img-1", other, ref, at).server_id is None
+    assert image_seen("img-1", None, ref, at).is_gone
 
 
 def test_an_action_that_nobody_knows_is_a_bug():

@@ -42,9 +42,12 @@ def names(now):
     [
         (at(RunStatus.SCHEDULED), {"abort"}),
         (at(), {"pause", "skip", "finish_here", "abort"}),
-        (at(phase=Phase.DRAINING, drain=drain()), {"pause", "put_back", "skip", "finish_here", "abort"}),
+        (
+            at(phase=Phase.DRAINING, drain=drain()),
+            {"pause", "put_back", "skip", "finish_here", "roll_back", "abort"},
+        ),
         (at(RunStatus.PAUSED), {"resume", "skip", "finish_here", "abort"}),
-        (at_limit(), {"go_on", "wait", "resume", "put_back", "skip", "finish_here", "abort"}),
+        (at_limit(), {"go_on", "wait", "resume", "put_back", "skip", "finish_here", "roll_back", "abort"}),
         (at(RunStatus.COMPLETED), set()),
         (at(RunStatus.ABORTED), set()),
     ],

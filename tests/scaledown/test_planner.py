@@ -244,7 +244,7 @@ def test_the_preview_of_a_sound_pool_blocks_nothing_and_says_that_a_delete_is_fi
     seen = shown()
     assert not seen.is_blocked
     assert "image_no_backup" in codes(seen)
-    assert any("built by hand, from an image" in line for line in seen.way_back)
+    assert any("created anew from an image" in line for line in seen.way_back)
 
 
 def test_without_an_image_the_preview_says_that_there_is_no_way_back():

@@ -1,0 +1,216 @@
+"""Roll back: in reverse, with new servers from images that are found again, checked, and never one too many."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from portal.access import Permission
+from portal.runs.types import Outcome, OutcomeKind, RunStatus
+from scaledown import outcomes, rolling_back
+from scaledown.offers import Situation, offers, refusal
+from scaledown.types import ImageRule, Observation, Phase
+from tests.scaledown.machine_cases import Desk, a_plan, planned
+
+
+def images_ready(desk):
+    for number, image in enumerate(desk.images.values()):
+        if image.status == "SAVING":
+            desk.image_is("ACTIVE", number)
+
+
+def until(desk, done, most=400, after_s=1.0):
+    """Look until it is so; images are ready at once."""
+    for _ in range(most):
+        if done():
+            return desk
+        images_ready(desk)
+        desk.look(after_s)
+    raise AssertionError(f"it never happened: {desk.status} {desk.halt} {desk.progress.says}")
+
+
+def one_deleted(**changes):
+    """A run that has deleted its first server, of which there is an image, and has taken the next one out."""
+    plan = a_plan(**{"images": ImageRule.EACH, "images_kept_s": 86_400.0, "floor": 2, **changes})
+    sized = tuple(replace(server, flavor_id="general1-4", image_id="base") for server in plan.servers)
+    desk = Desk(replace(plan, servers=sized))
+    return until(desk, lambda: desk.phase(6) is Phase.RETIRED and desk.phase(5) is Phase.DRAINING)
+
+
+def test_what_lives_goes_back_and_what_was_deleted_is_created_anew_and_checked_before_it_serves():
+    desk = one_deleted()
+    before = len(desk.sent)
+    desk.answers_directly = False
+    assert desk.command("roll_back").accepted
+    until(desk, lambda: desk.phase(6) is Phase.JOINING and desk.way(6).nodes[0].confirmed == "DRAINING")
+    assert desk.phase(5) is Phase.RESTORED
+    for _ in range(5):
+        desk.look()
+    assert desk.names[before:] == ["enable_node", "create_server", "add_node"]
+    assert desk.sent[-1].args["state"] == "DRAINING"
+    desk.answers_directly = True
+    until(desk, lambda: desk.status is RunStatus.ROLLED_BACK)
+    assert desk.names[before:] == ["enable_node", "create_server", "add_node", "enable_node"]
+    assert desk.phase(6) is Phase.RECREATED
+    assert desk.way(6).nodes[0].address == "10.0.9.1"
+    node = next(n for n in desk.nodes.values() if n.address == "10.0.9.1")
+    assert (node.port, node.type, node.condition.value) == (80, planned(6).nodes[0].type, "ENABLED")
+    assert "1 server put back, 1 server created anew" in desk.progress.says
+
+
+def test_without_an_image_the_deletion_stays_and_that_is_said_before_and_after():
+    desk = one_deleted(images=ImageRule.NONE)
+    offer = next(o for o in offers(Situation(desk.status, desk.plan, desk.progress)) if o.name == "roll_back")
+    assert "web-06 stays deleted: that cannot be undone" in offer.leaves
+    answer = desk.command("roll_back")
+    assert "web-06 cannot be brought back" in answer.says
+    until(desk, lambda: desk.status is RunStatus.ROLLED_BACK)
+    assert "create_server" not in desk.names
+    assert "Deleted for good: web-06" in desk.progress.says
+
+
+def test_the_offer_says_what_is_created_and_needs_a_reason():
+    desk = one_deleted()
+    now = Situation(desk.status, desk.plan, desk.progress)
+    offer = next(o for o in offers(now) if o.name == "roll_back")
+    assert (offer.permission, offer.needs_reason, offer.is_dangerous) == (Permission.RUN_COMMAND, True, True)
+    assert "create 1 anew" in offer.label
+    assert "web-05 goes back in service" in offer.leaves
+    assert "web-06 is created anew from an image" in offer.leaves
+    assert "other addresses" in offer.leaves
+    assert "reason" in refusal("roll_back", {}, " ", now)
+    assert not [o for o in offers(replace(now, is_rehearsal=True)) if o.name == "roll_back"]
+    assert "makes sense only" in refusal("roll_back", {}, "why", replace(now, status=RunStatus.COMPLETED))
+
+
+def test_a_create_whose_answer_was_lost_is_found_by_its_metadata():
+    desk = one_deleted()
+    desk.names_image = False
+    desk.command("roll_back")
+    until(desk, lambda: desk.status is RunStatus.ROLLED_BACK)
+    assert desk.names.count("create_server") == 1
+    assert "server_found" in desk.kinds()
+
+
+def test_a_create_that_did_not_show_is_not_sent_again_while_it_may_still_land():
+    desk = one_deleted()
+    desk.command("roll_back")
+    until(desk, lambda: desk.phase(5) is Phase.RESTORED)
+    desk.outcome = Outcome(OutcomeKind.NOT_APPLIED, by_reading=True)
+    until(desk, lambda: "create_server" in desk.names)
+    desk.outcome = Outcome(OutcomeKind.DONE)
+    since = desk.now
+    until(desk, lambda: desk.names.count("create_server") == 2, most=700)
+    assert desk.now - since >= timedelta(seconds=600)
+
+
+def test_a_create_that_lands_late_is_taken_and_no_other_one_is_sent():
+    desk = one_deleted()
+    desk.command("roll_back")
+    until(desk, lambda: desk.phase(5) is Phase.RESTORED)
+    desk.outcome = Outcome(OutcomeKind.NOT_APPLIED, by_reading=True)
+    until(desk, lambda: "create_server" in desk.names)
+    desk.outcome = Outcome(OutcomeKind.DONE)
+    desk._apply(next(a for a in desk.sent if a.name == "create_server"))
+    until(desk, lambda: desk.status is RunStatus.ROLLED_BACK)
+    assert desk.names.count("create_server") == 1
+
+
+def test_nothing_is_created_without_a_look_at_all_servers_after_a_request():
+    desk = one_deleted()
+    desk.command("roll_back")
+    until(desk, lambda: desk.phase(5) is Phase.RESTORED)
+    desk.outcome = Outcome(OutcomeKind.TRY_LATER, after_s=1.0)
+    until(desk, lambda: "create_server" in desk.names)
+    assert desk.way(6).anew.tries == 0
+
+
+def test_a_new_server_that_fails_halts_and_no_second_one_is_created_beside_it():
+    desk = one_deleted()
+    desk.builds = "ERROR"
+    desk.command("roll_back")
+    until(desk, lambda: desk.status is RunStatus.HALTED)
+    assert desk.halt.code == "cannot_recreate"
+    assert "Delete it at the provider" in desk.halt.says
+    assert not desk.command("resume").accepted
+    assert desk.names.count("create_server") == 1
+    desk.builds = "ACTIVE"
+    desk.servers["new-1"] = replace(desk.servers["new-1"], is_gone=True, status="DELETED")
+    del desk.made["new-1"]
+    desk.made["gone"] = ""
+    until(desk, lambda: desk.command("resume").accepted, after_s=10.0)
+    until(desk, lambda: desk.status is RunStatus.HALTED and "is gone" in desk.halt.says, after_s=10.0)
+    assert desk.command("resume").accepted
+    until(desk, lambda: desk.status is RunStatus.ROLLED_BACK)
+    assert desk.names.count("create_server") == 2
+
+
+def test_stopping_a_roll_back_creates_nothing_more_and_says_what_is_left():
+    desk = one_deleted()
+    desk.builds = "BUILD"
+    desk.command("roll_back")
+    until(desk, lambda: desk.phase(6) is Phase.RECREATING and desk.way(6).anew.server_id is not None)
+    now = Situation(desk.status, desk.plan, desk.progress)
+    assert [o.label for o in offers(now)] == ["Stop the roll back"]
+    assert desk.command("abort").accepted
+    until(desk, lambda: desk.status is RunStatus.ROLLED_BACK)
+    assert "not_recreated" in desk.kinds()
+    line = next(entry for entry in desk.journal if entry.kind == "not_recreated")
+    assert "new-1 is left at the provider" in line.says
+
+
+def test_at_a_standstill_nothing_is_created():
+    desk = one_deleted()
+    desk.command("roll_back")
+    desk.standstill = "Everything is stopped."
+    until(desk, lambda: desk.phase(5) is Phase.RESTORED)
+    for _ in range(5):
+        desk.look()
+    assert "create_server" not in desk.names
+    desk.standstill = None
+    until(desk, lambda: desk.status is RunStatus.ROLLED_BACK)
+
+
+def test_nothing_is_created_once_the_approval_fell():
+    desk = one_deleted()
+    desk.approval_stands = False
+    desk.command("roll_back")
+    until(desk, lambda: desk.status is RunStatus.HALTED)
+    assert desk.phase(5) is Phase.RESTORED
+    assert "create_server" not in desk.names
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"), [(None, None), ({}, False), ({"new-1": "srv-6"}, True), ({"new-1": "srv-5"}, False)]
+)
+def test_what_became_of_a_doubtful_create_is_read_from_a_complete_list(made, expected):
+    desk = one_deleted()
+    desk.command("roll_back")
+    until(desk, lambda: "create_server" in desk.names)
+    action = next(a for a in desk.sent if a.name == "create_server")
+    assert outcomes.effect(action, Observation(at=desk.now, made=made)) is expected
+
+
+def test_a_new_node_has_an_address_of_the_same_reach_and_version():
+    desk = one_deleted()
+    seen = replace(desk.servers["srv-5"], addresses=("2001:db8::1", "198.51.100.9", "10.3.0.9"))
+    (node,) = rolling_back.new_nodes(desk.plan.servers[0], seen)
+    assert node.address == "10.3.0.9"
+    assert rolling_back.new_nodes(desk.plan.servers[0], replace(seen, addresses=("198.51.100.9",))) is None
+
+
+def test_where_it_may_not_be_asked_the_monitor_of_each_balancer_answers_for_it():
+    desk = one_deleted()
+    desk.answers_directly = None
+    desk.command("roll_back")
+    until(desk, lambda: desk.status is RunStatus.ROLLED_BACK)
+    blind = one_deleted()
+    blind.answers_directly = None
+    blind.command("roll_back")
+    until(blind, lambda: blind.phase(6) is Phase.JOINING)
+    blind.has_monitor = False
+    for _ in range(20):
+        blind.look()
+    assert blind.phase(6) is Phase.JOINING
