@@ -214,6 +214,9 @@ def check_url(url: str, *, allow: Iterable[str] = (), rules: Rules | None = None
         )
     try:
         parsed = httpx.URL(url)
+        _ = (
+            parsed.host
+        )  # its international form is read only now, and again when it is asked: it must have one
     except (httpx.InvalidURL, UnicodeError, ValueError):
         raise Refused("This is no web address. Enter it as http://host/path.", code="bad_url") from None
     if parsed.scheme not in {"http", "https"}:

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from email.message import EmailMessage
 from typing import Any
 
+import idna
 import structlog
 from django.apps import apps
 from django.conf import settings
@@ -132,8 +133,8 @@ def send_one(message: Message, transport: Transport) -> str:
         return _end(message, MailState.QUEUED, due_at=later)
     if not _still_theirs(message):
         return _end(message, MailState.WITHDRAWN, says="This person may not read about it any more.")
-    address = _address_of(message)
     try:
+        address = on_the_wire(_address_of(message))
         mail = _mail_of(message, address)
     except (ValueError, ValidationError) as error:
         log.exception("mail_unwritable", message=message.pk, purpose=message.purpose)
@@ -154,6 +155,12 @@ def send_one(message: Message, transport: Transport) -> str:
         return _in_doubt(message, doubt.says)
     except ClaimLost:
         return "queued"
+    except Exception:
+        # Whatever it is, it is this one mail's: were it to end the turn, no mail behind it would ever leave.
+        log.exception("mail_sending_broke", message=message.pk, purpose=message.purpose)
+        if message.handed_at is not None:
+            return _in_doubt(message, "The portal broke while it handed the mail over.")
+        return _try_later(message, "The portal broke before it handed the mail over.")
     return _end(message, MailState.SENT)
 
 
@@ -180,6 +187,19 @@ def _still_theirs(message: Message) -> bool:
         return True
     account = apps.get_model("accounts", "Account")._default_manager.filter(pk=message.account_id)
     return visible_to(message.user, account).exists()
+
+
+def on_the_wire(address: str) -> str:
+    """Return an address as mail servers take it: an international domain in its ASCII form (RFC 5890).
+
+    Raises ValueError for one that has none, or for a name before the @ that is not ASCII (RFC 6531 is not spoken).
+    """
+    name, at, domain = address.rpartition("@")
+    if not domain.isascii():
+        domain = idna.encode(domain, uts46=True).decode()
+    if not name.isascii():
+        raise ValueError("The name before the @ is not ASCII.")
+    return f"{name}{at}{domain}"
 
 
 def _address_of(message: Message) -> str:

@@ -200,6 +200,11 @@ async def _post(url: str, headers: dict[str, str], body: bytes, now: datetime) -
     except Trouble as trouble:
         verdict = Verdict(Outcome.FAILED, trouble.says)
         return _Answer(verdict, None, "", round((time.perf_counter() - began) * 1000))
+    except Exception:
+        # Whatever it is, it is this one message's: were it to end the turn, every other post in the air would be lost.
+        log.exception("webhook_post_broke")
+        verdict = Verdict(Outcome.FAILED, "The portal could not post to this address.")
+        return _Answer(verdict, None, "", round((time.perf_counter() - began) * 1000))
     verdict = rules.judge(answer.status, answer.headers.get("retry-after", ""), now)
     return _Answer(
         verdict, answer.status, answer.text.translate(_UNFIT), round((time.perf_counter() - began) * 1000)

@@ -30,6 +30,8 @@ BAD_FORM = [
     ("javascript:alert(1)", "bad_scheme"),
     ("http://", "bad_url"),
     ("http:///path", "bad_url"),
+    ("https://xn--/x", "bad_url"),
+    ("https://xn--a.example/x", "bad_url"),
     ("http://user:secret@example.com/", "userinfo"),
     ("http://example.com@127.0.0.1/", "userinfo"),
     ("http://example.com\\@127.0.0.1/", "bad_url"),

@@ -161,6 +161,40 @@ class TestOneTry:
         due_now()
         assert server.send().sent == 1
 
+    def test_an_international_domain_is_written_as_mail_servers_take_it(self, server):
+        row = told(address="maja@bücher.example")
+        assert server.send().sent == 1
+        (mail,) = server.mails()
+        assert mail["To"].addresses[0].addr_spec == "maja@xn--bcher-kva.example"
+        row.refresh_from_db()
+        assert row.mail_state == "sent"
+
+    @pytest.mark.parametrize(
+        "address", ["mäja@lindgren.example", "maja@xn--ü.example", "maja@\u2024.example"]
+    )
+    def test_an_address_that_no_server_takes_is_said_to_be_none(self, address):
+        with pytest.raises(ValueError):
+            sending.on_the_wire(address)
+
+    @pytest.mark.parametrize("handed", [False, True])
+    def test_a_mail_over_which_the_portal_breaks_holds_up_no_other(self, server, handed):
+        class Breaks:
+            def send(self, mail, *, to, handing_over, **rest):
+                if to.startswith("poison"):
+                    if handed:
+                        handing_over()
+                    raise RuntimeError("whatever it is")
+                server.transport.send(mail, to=to, handing_over=handing_over, **rest)
+
+        poison, other = told(address="poison@lindgren.example"), told("reminder", subject_ref="plan:2")
+        turn = sending.send_due(transport=Breaks())
+        assert turn.sent == 1
+        poison.refresh_from_db()
+        other.refresh_from_db()
+        assert (other.mail_state, poison.mail_state) == ("sent", "unknown" if handed else "queued")
+        assert poison.due_at > timezone.now() or handed
+        assert "portal broke" in poison.says
+
     def test_a_busy_answer_after_the_text_is_a_no_and_tried_again(self, server):
         told("reminder")
         server.behave("end:450")

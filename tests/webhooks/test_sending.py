@@ -13,6 +13,7 @@ from standardwebhooks import Webhook
 
 from accounts.erasure import erase_account
 from accounts.services import archive_account
+from portal import egress
 from portal.audit.models import AuditEntry
 from portal.crypto import encrypted_columns
 from portal.errors import Refused
@@ -310,6 +311,23 @@ def test_an_answer_without_end_is_cut_and_kept_as_harmless_text(desk, receiver):
     assert len(kept) == 1000
     assert "\x00" not in kept
     assert "\x1b" not in kept
+
+
+def test_an_address_over_which_the_portal_breaks_holds_up_no_other(desk, receiver, monkeypatch):
+    exchange = egress.exchange
+
+    async def breaks(url, **options):
+        if "broken" in url:
+            raise RuntimeError("whatever it is")
+        return await exchange(url, **options)
+
+    monkeypatch.setattr(egress, "exchange", breaks)
+    broken = desk.endpoint(url=receiver.url + "/broken", types=["run.halted"])
+    good = desk.endpoint(types=["run.halted"])
+    happen(desk.account, "run.halted")
+    turn()
+    states = {row.endpoint_id: (row.state, row.tries) for row in Delivery.objects.all()}
+    assert states == {broken.pk: ("pending", 1), good.pk: ("delivered", 1)}
 
 
 def test_a_slow_receiver_holds_up_no_other(desk, receiver, settings, monkeypatch):
