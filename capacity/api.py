@@ -85,6 +85,12 @@ class ProbeOut(serializers.ModelSerializer[Probe]):
         )
 
 
+class PeakOut(FigureOut):
+    """The next peak of the pool; `expected_at` null: when is not known."""
+
+    expected_at = serializers.DateTimeField(allow_null=True)
+
+
 class CountSourceOut(serializers.ModelSerializer[CountSource]):
     """Where the connection count of each server is read; `{address}` stands for the server's."""
 
@@ -97,7 +103,7 @@ class PoolKnownOut(serializers.Serializer[Any]):
     """What is known of a pool. null is *unknown*. The ceiling and the load that was fine are per node, the peak for the pool."""
 
     ceiling = FigureOut(allow_null=True)
-    forecast_peak = FigureOut(allow_null=True)
+    forecast_peak = PeakOut(allow_null=True)
     objective = ObjectiveOut(allow_null=True)
     baselines = BaselineOut(many=True)
     fine_load = FigureOut(allow_null=True)
@@ -112,6 +118,7 @@ class PoolKnownIn(serializers.Serializer[Any]):
     ceiling_rps = serializers.FloatField(min_value=0.001, required=False)
     ceiling_source = serializers.CharField(max_length=200, required=False)
     forecast_rps = serializers.FloatField(min_value=0.001, required=False)
+    forecast_at = serializers.DateTimeField(required=False, help_text="When that peak is expected.")
     forecast_source = serializers.CharField(max_length=200, required=False)
     objective_error_ratio = serializers.FloatField(min_value=0, max_value=0.999, required=False)
     objective_latency_ms = serializers.FloatField(min_value=0.001, required=False)

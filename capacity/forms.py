@@ -19,6 +19,7 @@ from portal.errors import Refused
 BELONG_TOGETHER = (
     ("ceiling_rps", "ceiling_source", "Say where the figure comes from."),
     ("forecast_rps", "forecast_source", "Say where the forecast comes from."),
+    ("forecast_at", "forecast_rps", "Say how large that peak will be as well."),
     ("fine_rps", "fine_source", "Say where that was seen."),
     ("objective_error_ratio", "objective_source", "Say who promised that, or where it stands."),
     ("objective_latency_ms", "objective_source", "Say who promised that, or where it stands."),
@@ -68,6 +69,11 @@ class PoolForm(forms.Form):
     )
     forecast_rps = forms.FloatField(
         required=False, min_value=0.001, label="Next peak of the whole pool (requests per second)"
+    )
+    forecast_at = MomentField(
+        required=False,
+        label="When it is expected",
+        help_text="A scale-down can hold servers through it before they are deleted.",
     )
     forecast_source = forms.CharField(required=False, max_length=200, label="Where that forecast comes from")
     objective_error_ratio = ShareField(
@@ -131,7 +137,7 @@ class PoolForm(forms.Form):
 
     def __init__(self, *args: Any, zone: ZoneInfo | Any = UTC, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in ("baseline_measured_at", "fine_seen_at"):
+        for name in ("forecast_at", "baseline_measured_at", "fine_seen_at"):
             self.fields[name].zone = zone  # type: ignore[attr-defined]
 
     @property

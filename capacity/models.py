@@ -91,6 +91,8 @@ class ForecastPeak(_OfPool):
     """The load that the whole pool is expected to see at its next peak, in requests per second."""
 
     requests_per_s = models.FloatField()
+    expected_at = models.DateTimeField(null=True, blank=True)
+    """When the peak is expected; None is unknown."""
     source = models.CharField(max_length=200)
     entered_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"

@@ -41,6 +41,8 @@ class Figure:
     source: str
     author: str
     at: datetime
+    expected_at: datetime | None = None
+    """Of a forecast: when it is expected; None where that is not known, or it is no forecast."""
 
     def age_s(self, now: datetime) -> float:
         """Return how old the figure is, in seconds."""
@@ -125,9 +127,10 @@ def reference_for(account: Account, site: Site, at: datetime) -> Reference | Non
         return known(rows).order_by("-at", "-pk").first()
 
     def figure(row: Any, seen_at: datetime | None = None) -> Figure | None:
-        return (
-            None if row is None else Figure(row.requests_per_s, row.source, _author(row), seen_at or row.at)
-        )
+        if row is None:
+            return None
+        expected_at = getattr(row, "expected_at", None)
+        return Figure(row.requests_per_s, row.source, _author(row), seen_at or row.at, expected_at)
 
     fine = (
         known(FineLoad.objects.filter(seen_at__gte=at - FINE_FOR)).order_by("-requests_per_s", "-pk").first()

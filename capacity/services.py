@@ -75,6 +75,7 @@ def enter_forecast_peak(
     source: str,
     at: datetime,
     actor: User | None,
+    expected_at: datetime | None = None,
 ) -> ForecastPeak:
     """Note the load that the pool is expected to see at its next peak; older figures stay as history."""
     _check_same_account(account, connection)
@@ -83,6 +84,7 @@ def enter_forecast_peak(
         connection=connection,
         balancer_id=balancer_id,
         requests_per_s=requests_per_s,
+        expected_at=expected_at,
         source=source,
         entered_by=actor,
         at=at,
@@ -265,6 +267,7 @@ def enter_known(
             balancer_id,
             requests_per_s=given["forecast_rps"],
             source=given["forecast_source"],
+            expected_at=given.get("forecast_at"),
             at=now,
             actor=actor,
         )

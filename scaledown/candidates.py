@@ -37,6 +37,8 @@ class Choice:
     soak_s: float = 300.0
     hold_s: float = 0.0
     pause_between_s: float = 60.0
+    hold_through_peak: bool | None = None
+    """Whether servers are held through the next peak; None: as proposed."""
     stop_s: float | None = None
     images: ImageRule = ImageRule.ONE_PER_KIND
     images_kept_s: float = IMAGES_KEPT_S
@@ -131,6 +133,8 @@ class Known:
     ceiling_source: str = ""
     forecast_peak_rps: float | None = None
     forecast_source: str = ""
+    peak_at: datetime | None = None
+    """When the next peak is expected; None is unknown."""
     objective: PlannedObjective | None = None
     baselines: tuple[PlannedBaseline, ...] = ()
     fine_load_rps: float | None = None

@@ -184,6 +184,7 @@ _CAME_WITH: Mapping[str, int] = {
     "images": 2,
     "images_kept_s": 2,
     "stop_s": 3,
+    "hold_through": 5,
     "slower_allowed": 4,
     "objective": 4,
     "baselines": 4,

@@ -38,7 +38,7 @@ def hold_ends(plan: PlanData, way: ServerWay) -> datetime | None:
     """
     if way.held_at is None:
         return None
-    ends = way.held_at + timedelta(seconds=plan.hold_s)
+    ends = _held_until(plan, way.held_at)
     stopped_at = None if way.stop is None else way.stop.stopped_at
     return max(ends, (stopped_at or ends) + timedelta(seconds=plan.stop_s))
 
@@ -47,7 +47,13 @@ def stop_due_at(plan: PlanData, way: ServerWay) -> datetime | None:
     """Return when a held server is to be stopped; None if it is stopped already, or is not to be."""
     if way.held_at is None or not plan.stop_s or (way.stop is not None and way.stop.stopped_at is not None):
         return None
-    return way.held_at + timedelta(seconds=plan.hold_s)
+    return _held_until(plan, way.held_at)
+
+
+def _held_until(plan: PlanData, held_at: datetime) -> datetime:
+    """Return when a hold is over that began then: after its time, and not before the next peak is."""
+    ends = held_at + timedelta(seconds=plan.hold_s)
+    return ends if plan.hold_through is None else max(ends, plan.hold_through)
 
 
 def due_at(plan: PlanData, way: ServerWay) -> datetime | None:

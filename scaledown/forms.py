@@ -208,6 +208,14 @@ IMAGES = (
 )
 
 
+THROUGH_PEAK = (
+    ("", "As proposed: yes where the time of the next peak is known and within two days"),
+    ("yes", "Yes: alive, out of the pool, until that peak is over"),
+    ("no", "No: only for the time above"),
+)
+_THROUGH = {"": None, "yes": True, "no": False}
+
+
 class SafetyForm(forms.Form):
     """Safety: when a drain is over, what happens at its limit, how long traffic is watched, the window."""
 
@@ -232,6 +240,9 @@ class SafetyForm(forms.Form):
     hold_s = SpanField(
         label="Hold before delete",
         help_text="The server stays alive outside the pool this long: the way back takes one click. 0 s for none.",
+    )
+    hold_through_peak = forms.ChoiceField(
+        label="Hold through the next peak", choices=THROUGH_PEAK, widget=forms.RadioSelect, required=False
     )
     stop_s = SpanField(
         label="Stop before delete",
@@ -297,6 +308,7 @@ class SafetyForm(forms.Form):
         data["at_limit"] = AtLimit(data["at_limit"])
         data["accepted_grade"] = Grade(data["accepted_grade"])
         data["images"] = ImageRule(data["images"])
+        data["hold_through_peak"] = _THROUGH[data["hold_through_peak"]]
         return replace(choice, **data)
 
     @staticmethod
@@ -305,11 +317,14 @@ class SafetyForm(forms.Form):
         return {
             name: getattr(choice, name)
             for name in SafetyForm.base_fields
-            if name not in {"at_limit", "accepted_grade", "images"}
+            if name not in {"at_limit", "accepted_grade", "images", "hold_through_peak"}
         } | {
             "at_limit": choice.at_limit.value,
             "accepted_grade": choice.accepted_grade.value,
             "images": choice.images.value,
+            "hold_through_peak": next(
+                key for key, value in _THROUGH.items() if value is choice.hold_through_peak
+            ),
         }
 
 

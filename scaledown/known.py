@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from accounts.calendar.selectors import freezes_between
 from accounts.contacts.selectors import coverage_of
-from capacity.models import CountSource, Probe, TrafficEvent
+from capacity.models import CountSource, ForecastPeak, Probe, TrafficEvent
 from capacity.reference import FINE_FOR, Figure, ObjectiveFigure, Reference, Site, reference_for
 from portal.runs.models import RunSample
 from scaledown.candidates import Added, ContactGap, EventKnown, FreezeKnown, HeldAgainst, Known
@@ -65,6 +65,7 @@ def known_for(
         ceiling_source=ceiling.source if ceiling else "",
         forecast_peak_rps=peak.requests_per_s if peak else None,
         forecast_source=peak.source if peak else "",
+        peak_at=peak.expected_at if peak else None,
         objective=None
         if promised is None
         else PlannedObjective(
@@ -115,6 +116,21 @@ def known_for(
             for one in freezes_between(connection.account, at, at + FREEZES_AHEAD)
         ),
     )
+
+
+def peak_at(connection: CloudConnection, balancer_ids: Sequence[str], at: datetime) -> datetime | None:
+    """Return when the next peak of the pool behind these balancers is expected; None where it is not known, or over."""
+    for balancer_id in balancer_ids:
+        row = (
+            ForecastPeak.objects.filter(
+                account=connection.account, connection=connection, balancer_id=balancer_id, at__lte=at
+            )
+            .order_by("-at", "-pk")
+            .first()
+        )
+        if row is not None:
+            return row.expected_at if row.expected_at is not None and row.expected_at > at else None
+    return None
 
 
 def _held_against(

@@ -33,6 +33,7 @@ _FREE = frozenset(
         "images",
         "images_kept_s",
         "stop_s",
+        "hold_through",
     }
 )
 
@@ -67,6 +68,7 @@ def is_less(old: PlanData, new: PlanData) -> bool:
         and _starts_no_earlier(old, new)
         and (old.is_unattended or not new.is_unattended)
         and set(new.lifted) <= set(old.lifted)
+        and _is_held_as_long(old, new)
         and (new.stop_s == old.stop_s or new.stop_s > old.stop_s > 0)
         and _IMAGES.index(new.images) >= _IMAGES.index(old.images)
         and (new.images_kept_s >= old.images_kept_s or old.images is ImageRule.NONE)
@@ -81,6 +83,12 @@ def _is_part_in_order(whole: Sequence[PlannedServer], part: Sequence[PlannedServ
 def _tolerates_no_more(old: float | None, new: float | None) -> bool:
     """None tolerates anything."""
     return old is None or (new is not None and new <= old)
+
+
+def _is_held_as_long(old: PlanData, new: PlanData) -> bool:
+    if old.hold_through is None:
+        return True
+    return new.hold_through is not None and new.hold_through >= old.hold_through
 
 
 def _starts_no_earlier(old: PlanData, new: PlanData) -> bool:

@@ -15,6 +15,7 @@ from portal.cloud.types import BalancerStatus, Condition, NodeStatus, NodeType
 from scaledown import images
 from scaledown.progress import DrainWay, Meter, NodeState, NodeWay, Progress, ServerWay
 from scaledown.types import (
+    PEAK_SPARE_S,
     AddressSearch,
     BalancerSeen,
     Facts,
@@ -494,6 +495,20 @@ def _verdict_refusal(way: ServerWay, now: datetime) -> Refusal | None:
     return None
 
 
+def _peak_refusal(plan: PlanData, way: ServerWay) -> Refusal | None:
+    """A server that left the pool too late was missed by the peak: the site was not seen to live through it without."""
+    if plan.hold_through is None or way.held_at is None:
+        return None
+    peak_at = plan.hold_through - timedelta(seconds=PEAK_SPARE_S)
+    if way.held_at < peak_at:
+        return None
+    return Refusal(
+        "peak_missed",
+        f"{way.name} left the pool after the peak through which it was to be held. Put it back, and plan it anew.",
+        False,
+    )
+
+
 def _image_refusal(
     plan: PlanData, way: ServerWay, progress: Progress, observation: Observation, now: datetime
 ) -> Refusal | None:
@@ -543,6 +558,7 @@ def may_delete(
         _pool_refusal(plan, planned, way, progress, observation, now),
         _state_refusal(planned, seen, facts),
         _search_refusal(planned, observation.search, way.left_at, now),
+        _peak_refusal(plan, way),
         _image_refusal(plan, way, progress, observation, now),
         _verdict_refusal(way, now),
     ):
@@ -580,6 +596,7 @@ def may_stop(
     assert seen is not None
     for refusal in (
         _drain_refusal(way),
+        _peak_refusal(plan, way),
         _pool_refusal(plan, planned, way, progress, observation, now),
         _state_refusal(planned, seen, facts),
         _search_refusal(planned, observation.search, way.left_at, now),

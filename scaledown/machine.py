@@ -38,7 +38,7 @@ from scaledown.stops import (
     resting,
 )
 from scaledown.turn import LOOK_RESTING_S, MachineDecision, Turn
-from scaledown.types import Facts, Observation, People, Phase, PlanData
+from scaledown.types import PEAK_SPARE_S, Facts, Observation, People, Phase, PlanData
 from scaledown.waits import TROUBLE_S
 from scaledown.watching import verifying
 from scaledown.wording import Words
@@ -228,6 +228,13 @@ def expected_s(plan: PlanData, progress: Progress) -> float:
     return drain_s + plan.soak_s + MARGIN_S
 
 
+def _misses_peak(plan: PlanData, turn: Turn) -> bool:
+    """Whether a server that begins now would be out of the pool only after the peak through which it is to be held."""
+    assert plan.hold_through is not None
+    peak_at = plan.hold_through - timedelta(seconds=PEAK_SPARE_S)
+    return turn.after(expected_s(plan, turn.progress)) > peak_at
+
+
 def begin(turn: Turn, way: ServerWay) -> bool:
     """Begin the next server, or wait, saying for what."""
     plan = turn.plan
@@ -248,6 +255,13 @@ def begin(turn: Turn, way: ServerWay) -> bool:
             HaltRank.SAFE_WAITING,
             wording.window_too_short(way.name, plan.window_end),
             ("finish_here", "resume", "abort"),
+        )
+    if plan.hold_through is not None and _misses_peak(plan, turn):
+        return turn.halt(
+            "peak_missed",
+            HaltRank.SAFE_WAITING,
+            wording.peak_missed(way.name, plan.hold_through),
+            ("finish_here", "abort"),
         )
     if turn.facts.in_charge is None and not plan.is_unattended:
         return turn.wait("in_charge", wording.nobody_in_charge(), look_again_s=LOOK_RESTING_S)

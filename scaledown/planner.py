@@ -10,16 +10,19 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from portal.cloud.types import Balancer
 from portal.errors import Refused
 from scaledown.candidates import Candidates, Choice, Known, Member, Pool, candidates, serves
-from scaledown.types import PLAN_FORMAT, ImageRule, PlanData, PlannedNode, PlannedServer
+from scaledown.types import PEAK_SPARE_S, PLAN_FORMAT, ImageRule, PlanData, PlannedNode, PlannedServer
 
 KEEP_ALIVE_MARGIN_S = 5.0
 """Counters can read a false zero right after the change, and idle keep-alive sockets outlive a request."""
 DRAIN_SPARE_S = 10.0
 """Added to the shortest drain: time to count a server empty that is so at once, before anybody is asked."""
+PEAK_NEAR_S = 48 * 3600.0
+"""Up to this far ahead a peak is proposed to be held through: a held server is billed."""
 STOP_S = 900.0
 """How long a server is stopped before it is deleted where nothing can show that it is idle (spec, *The way of one server*)."""
 LONGEST_STOP_S = 7 * 86_400.0
@@ -193,6 +196,26 @@ def check_choice(choice: Choice) -> None:
         raise Refused("The change window ends before it starts.", code="window_backwards")
 
 
+def hold_through(choice: Choice, known: Known, at: datetime) -> datetime | None:
+    """Return until when servers are held so that the next peak passes without them, or None.
+
+    Proposed where the time of the next peak is known and near. Raises Refused where it is asked for and not known.
+    """
+    is_known = known.peak_at is not None and known.peak_at > at
+    if choice.hold_through_peak is False or (choice.hold_through_peak is None and not is_known):
+        return None
+    if known.peak_at is None or not is_known:
+        raise Refused(
+            "When the next peak is expected is not known, so servers cannot be held through it. Enter its time with the "
+            "figures of the pool, or say for how many hours they are held.",
+            code="peak_unknown",
+        )
+    is_near = (known.peak_at - at).total_seconds() <= PEAK_NEAR_S
+    if choice.hold_through_peak is None and not is_near:
+        return None
+    return known.peak_at + timedelta(seconds=PEAK_SPARE_S)
+
+
 def proposed_stop_s(known: Known) -> float:
     """Return how long a server is stopped before its deletion where the author leaves it open.
 
@@ -275,6 +298,7 @@ def build_plan_data(choice: Choice, pool: Pool, known: Known) -> PlanData:
         is_unattended=choice.is_unattended,
         reason=choice.reason,
         lifted=tuple(sorted(set(choice.lifted) & {member.server.id for member in gone})),
+        hold_through=hold_through(choice, known, pool.looked_at),
         stop_s=proposed_stop_s(known) if choice.stop_s is None else choice.stop_s,
         images=choice.images,
         images_kept_s=0.0 if choice.images is ImageRule.NONE else choice.images_kept_s,

@@ -111,14 +111,25 @@ def preview(plan: PlanData, choice: Choice, pool: Pool, known: Known) -> Preview
         stays=tuple(server.name for server in plan.remaining),
         excluded=tuple(excluded for excluded in found.excluded if excluded.server_id not in chosen),
         warnings=_warnings(plan, choice, pool, known, found, proposal),
-        likely_min_s=sum(step.likely_min_s for step in steps) + _pauses_s(plan),
-        likely_max_s=sum(step.likely_max_s for step in steps) + _pauses_s(plan),
+        likely_min_s=max(
+            sum(step.likely_min_s for step in steps) + _pauses_s(plan), _peak_s(plan, pool.looked_at)
+        ),
+        likely_max_s=max(
+            sum(step.likely_max_s for step in steps) + _pauses_s(plan), _peak_s(plan, pool.looked_at)
+        ),
         way_back=_way_back(plan),
         server_hours_saved_per_month=round(len(plan.servers) * HOURS_A_MONTH, 1),
-        hold_server_hours=round(len(plan.servers) * (plan.hold_s + plan.stop_s) / 3600, 2),
+        hold_server_hours=round(
+            len(plan.servers) * (max(plan.hold_s, _peak_s(plan, pool.looked_at)) + plan.stop_s) / 3600, 2
+        ),
         imaged=tuple(server.name for server in images.of_these(plan)),
         held_against=known.held_against,
     )
+
+
+def _peak_s(plan: PlanData, looked_at: datetime) -> float:
+    """Return in how many seconds the peak is over through which servers are held; 0 where there is none."""
+    return 0.0 if plan.hold_through is None else max(0.0, (plan.hold_through - looked_at).total_seconds())
 
 
 def _pauses_s(plan: PlanData) -> float:
@@ -174,7 +185,10 @@ def serving_after_servers(found: Candidates, gone: set[str]) -> tuple[Member, ..
 
 def _way_back(plan: PlanData) -> tuple[str, ...]:
     hold = (
-        f"Each server waits {_duration(plan.hold_s)} out of the pool before it is deleted."
+        f"Each server waits out of the pool, alive, until the next peak is over ({plan.hold_through:%Y-%m-%d %H:%M} UTC): the "
+        "site lives through it at the new size while the way back is one command."
+        if plan.hold_through is not None
+        else f"Each server waits {_duration(plan.hold_s)} out of the pool before it is deleted."
         if plan.hold_s
         else "There is no hold: each server is deleted as soon as the pool without it is verified."
     )
@@ -453,6 +467,13 @@ def _baseline_warnings(plan: PlanData, pool: Pool) -> Iterable[Warned]:
 
 
 def _time_warnings(plan: PlanData, pool: Pool, known: Known) -> Iterable[Warned]:
+    if plan.hold_through is None and known.peak_at is None and not plan.hold_s:
+        yield Warned(
+            "no_peak_time",
+            "When the next peak is expected is not known, and servers are deleted without a hold: nobody will have seen the "
+            "site live through a peak at the new size.",
+            "Enter the time of the next peak of this pool and hold servers through it, or say for how many hours they are held.",
+        )
     begins = max(pool.looked_at, plan.window_start or pool.looked_at)
     for event in known.events:
         if event.starts_at <= begins < event.ends_at:

@@ -152,6 +152,11 @@ class ChoiceIn(serializers.Serializer[Any]):
     soak_s = serializers.FloatField(min_value=1, max_value=86_400, required=False)
     hold_s = serializers.FloatField(min_value=0, max_value=14 * 86_400, required=False)
     pause_between_s = serializers.FloatField(min_value=0, max_value=86_400, required=False)
+    hold_through_peak = serializers.BooleanField(
+        required=False,
+        allow_null=True,
+        help_text="Whether servers are held through the next peak of the pool; null: as proposed.",
+    )
     stop_s = serializers.FloatField(
         min_value=0,
         max_value=7 * 86_400,

@@ -59,7 +59,7 @@ from scaledown.planner import build_plan_data, check_choice
 from scaledown.pool import ServerLook
 from scaledown.preview import Preview, preview
 from scaledown.progress import new_progress, progress_from_plain, progress_to_plain
-from scaledown.types import PlanData
+from scaledown.types import PEAK_SPARE_S, PlanData
 
 if TYPE_CHECKING:
     from accounts.models import Account, CloudConnection, User
@@ -492,6 +492,8 @@ def start_run(
     if data.window_end is not None and now >= data.window_end:
         raise Refused("The change window of this plan is over. Copy it with a new one.", code="window_over")
     begins = max(now, data.window_start or now)
+    if says := peak_is_over(data, begins):
+        raise Refused(says, code="peak_over")
     frozen = freezes.at(locked.account, begins)
     if frozen:
         freezes.check_override(frozen, locked.account, actor, override_reason, "Start it")
@@ -524,6 +526,13 @@ def start_run(
     return run
 
 
+def peak_is_over(data: PlanData, begins: datetime) -> str:
+    """Return why a plan that holds servers through a peak cannot begin then, or ""."""
+    if data.hold_through is None or begins + timedelta(seconds=PEAK_SPARE_S) < data.hold_through:
+        return ""
+    return "The peak through which this plan holds servers is here or over. Copy the plan, with the time of the next one."
+
+
 def why_not_start(plan: Plan, data: PlanData, *, actor: User, at: datetime) -> str:
     """Return why this person cannot start an approved plan now, or "": what `start_run` would refuse.
 
@@ -536,6 +545,8 @@ def why_not_start(plan: Plan, data: PlanData, *, actor: User, at: datetime) -> s
     except Refused as refusal:
         return refusal.says
     begins = max(at, data.window_start or at)
+    if says := peak_is_over(data, begins):
+        return says
     if choice_of(plan).needs_contacts and (says := someone.missing(plan.account, begins, someone.BEGINS)):
         return says
     frozen = freezes.at(plan.account, begins)

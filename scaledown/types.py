@@ -14,8 +14,12 @@ from enum import StrEnum
 from portal.cloud.types import BalancerStatus, Condition, NodeStatus, NodeType
 from portal.runs.types import Command, Doubt, Halt, RunStatus
 
-PLAN_FORMAT = 4
+PLAN_FORMAT = 5
 """Rises with each new field; which field came with which stands in `canonical.py`."""
+
+
+PEAK_SPARE_S = 3600.0
+"""How long after the moment of a forecast peak it counts as over."""
 
 
 class Phase(StrEnum):
@@ -226,6 +230,8 @@ class PlanData:
     images: ImageRule = ImageRule.NONE
     images_kept_s: float = 0.0
     """How long after it was made an image is kept at least; 0 where none is made."""
+    hold_through: datetime | None = None
+    """Until when servers are held at least, so that the site lives through its next peak without them; None: no peak."""
     stop_s: float = 0.0
     """How long a server is stopped, after its hold, before it is deleted; 0: it is not stopped."""
     slower_allowed: float | None = None

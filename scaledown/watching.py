@@ -232,6 +232,8 @@ def never_watched(turn: Turn, way: ServerWay) -> bool:
 
 def _hold(turn: Turn, way: ServerWay) -> bool:
     until = turn.after(turn.plan.hold_s) if turn.plan.hold_s > 0 else None
+    if turn.plan.hold_through is not None:
+        until = max(until or turn.now, turn.plan.hold_through)
     turn.enter(way, Phase.HELD, wording.held(way.name, until), held_at=turn.now, soak=None)
     turn.update(turn.server(way.server_id), until=until)
     turn.change(last_left_at=turn.now, waiting=None)

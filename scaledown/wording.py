@@ -154,6 +154,14 @@ def window_too_short(name: str, end: datetime) -> Words:
     )
 
 
+def peak_missed(name: str, over_at: datetime) -> Words:
+    return Words(
+        f"{name} does not begin: it would not be out of the pool before the peak that is over {clock(over_at)}, through which "
+        "servers are to be held. Finish here, and plan the rest anew.",
+        f"Paused: {name} stays in service, since it could not be watched through your next busy time.",
+    )
+
+
 def window_over(name: str) -> Words:
     return Words(
         f"The window is over: {name} is put back into the pool.",

@@ -176,6 +176,8 @@ FIELDS = {
     "error_ratio": "share of requests that fail",
     "guard_share": "turns back at",
     "hold_s": "hold before delete",
+    "hold_through_peak": "hold through the next peak",
+    "expected_at": "expected at",
     "stop_s": "stop before delete",
     "images": "image before delete",
     "images_kept_s": "images are kept for",

@@ -14,6 +14,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import Account
 from capacity.models import Probe
@@ -27,6 +28,7 @@ from scaledown.forms import (
     ReasonForm,
     SafetyForm,
 )
+from scaledown.known import peak_at
 from scaledown.models import Plan, PlanStatus
 from scaledown.selectors import plan_page
 from scaledown.types import Order
@@ -335,9 +337,11 @@ class PlanSafety(DraftStep):
         probes = Probe.objects.filter(
             connection=plan.connection, balancer_id__in=services.choice_of(plan).balancer_ids
         ).order_by("name", "pk")
+        balancer_ids = services.choice_of(plan).balancer_ids
         return self.step_page(
             "scaledown/plan_safety.html",
             plan,
+            peak_at=peak_at(plan.connection, balancer_ids, timezone.now()),
             form=form,
             probes=list(probes),
             choice=services.choice_of(plan),
