@@ -31,6 +31,7 @@ from accounts.models import (
     TeamMembership,
     User,
 )
+from accounts.texts import words_of
 from accounts.tokens import revoke_token, service_tokens_of
 from portal.access import Permission, permissions_on
 from portal.audit.models import AuditEntry
@@ -228,6 +229,7 @@ def empty_contact(ref: UUID) -> None:
         if contact.email:
             forget_person(address=contact.email, account=contact.account)
             forget_sender(contact.account, contact.email)
+        forget_answers_naming(ref, *words_of(contact), places=[contact.account.ref])
         contact.delete()
 
 
@@ -237,6 +239,9 @@ def empty_invitation(ref: UUID) -> None:
     Its mail goes, and its link opens nothing any more: it would make a log-in for an address that nobody has.
     """
     rows = Invitation.objects.filter(ref=ref)
+    for invitation in rows.select_related("account"):
+        places = [invitation.account.ref] if invitation.account else []
+        forget_answers_naming(ref, invitation.email, places=places)
     rows.update(email=f"erased-{ref.hex}@erased.invalid")
     rows.filter(accepted_at__isnull=True, revoked_at__isnull=True).update(revoked_at=timezone.now())
     forget_about(f"invitation:{ref}")
@@ -244,7 +249,9 @@ def empty_invitation(ref: UUID) -> None:
 
 def empty_party(ref: UUID) -> None:
     """Remove the live row of another party that was erased with its account."""
-    OtherParty.objects.filter(ref=ref).delete()
+    for party in OtherParty.objects.select_related("account").filter(ref=ref):
+        forget_answers_naming(ref, party.name, party.email, party.phone, places=[party.account.ref])
+        party.delete()
 
 
 def _empty_confirmations(ref: UUID) -> None:

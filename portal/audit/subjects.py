@@ -385,6 +385,8 @@ def erase_subject(
     row, is_new = Erasure.objects.get_or_create(
         ref=subject.ref, defaults={"kind": subject.kind, "by_ref": by_ref, **({"at": at} if at else {})}
     )
+    # Before the key goes: nobody can read afterwards what the person was called.
+    forget_answers_naming(subject.ref, *_ever_called(subject.ref), places=places)
     SubjectKey.objects.filter(ref=subject.ref).delete()
     for erase in _erasers.get(subject.kind, ()):
         erase(subject.ref)
@@ -411,12 +413,29 @@ def forget_answers_naming(ref: uuid.UUID, *words: str, places: Iterable[uuid.UUI
     Only those about accounts that the person had to do with, `places` and those of their record: somebody elsewhere
     may have typed the same, and would learn from an answer that is gone that another account's person was erased.
     """
+    named = {word for word in words if len(word) >= _SHORTEST}
+    if not named:
+        return
     own = _places_of(ref, places)
-    for word in words:
-        if len(word) >= _SHORTEST:
-            escaped = json.dumps(word, ensure_ascii=False)[1:-1]
-            told = _told().filter(text__contains=escaped)
-            _empty([one.pk for one in told if _speaks_of(one, word) and _is_of(one, own)])
+    says_one = models.Q()
+    for word in sorted(named):
+        says_one |= models.Q(text__contains=json.dumps(word, ensure_ascii=False)[1:-1])
+    told = _told().filter(says_one)
+    _empty([one.pk for one in told if any(_speaks_of(one, word) for word in named) and _is_of(one, own)])
+
+
+def _ever_called(ref: uuid.UUID) -> set[str]:
+    """Return the names, addresses and numbers that a person had by the record, while their key can still be read."""
+    from portal.audit.models import AuditEntry
+
+    kept = AuditEntry.objects.filter(subject_ref=str(ref)).only("before", "after")
+    said = {
+        entry_says.get(name)
+        for one in kept
+        for entry_says in (one.before, one.after)
+        for name in _IDENTIFYING
+    }
+    return {value for value in said if isinstance(value, str) and "⟦" not in value} - {erased_name(ref)}
 
 
 def _places_of(ref: uuid.UUID, places: Iterable[uuid.UUID]) -> frozenset[uuid.UUID]:
@@ -442,7 +461,7 @@ def _speaks_of(answer: Any, word: str) -> bool:
 def _says(value: Any, word: str) -> bool:
     """Whether a value of an answer is `word`, or holds it among others if it is more than a word; names of fields are not looked at."""
     if isinstance(value, str):
-        return value == word or (word in value and any(char in word for char in " @-"))
+        return value == word or (word in value and any(char in word for char in " @-+"))
     if isinstance(value, Mapping):
         return any(_says(item, word) for item in value.values())
     return isinstance(value, list) and any(_says(item, word) for item in value)
