@@ -15,7 +15,7 @@ from accounts.cases.mail import LONGEST_TEXT, Incoming, NotTaken, case_of_addres
 from accounts.cases.models import SupportCase, Via
 from accounts.models import User
 from portal.access import Permission, lacks_second_factor, permissions_on
-from portal.errors import Refused
+from portal.errors import Refused, TooOften
 from portal.notify.models import Message
 
 MOST_AN_HOUR = 30
@@ -56,7 +56,7 @@ def take_in(raw: bytes) -> Taken:
         return _keep(mail, found[0])
     except NotTaken as no:
         return Taken("dropped" if no.is_dropped else "refused", no.says, no.code)
-    except Refused as refusal:
+    except (Refused, TooOften) as refusal:
         return Taken("refused", refusal.says, refusal.code or "refused")
 
 

@@ -48,6 +48,11 @@ LONGEST_SUMMARY = 200
 LONGEST_TEXT = 20_000
 # Far more than anybody needs help in an hour; a script gone wild must not wake people all night.
 MOST_OPENED_AN_HOUR = 20
+# Answers of one person on all cases of an account, and moves as well: each is a mail to everybody with a part in it.
+MOST_SAID_AN_HOUR = 60
+# So many of them are mailed before everything that may wait; who reads the others has been called by these.
+MOST_URGENT_AN_HOUR = 20
+_MOVES = (EntryKind.STATUS, EntryKind.SEVERITY)
 _URGENCY: dict[str, Urgency | dict[bool, Urgency]] = {
     Severity.SITE_IN_DANGER: Urgency.NOW,
     Severity.DECIDE_TODAY: {False: Urgency.NOW, True: Urgency.TODAY},
@@ -396,6 +401,10 @@ def _tell_answer(case: SupportCase, entry_ref: str, *, actor: User | None, text:
     ]
     people = [*people, *audience("launch_managers", case.account)]
     wanted = [one for one in people if actor is None or one.user.pk != actor.pk]
+    is_urgent = case.severity == Severity.SITE_IN_DANGER
+    if is_urgent and actor is not None:
+        # One account's talk must not stand before the halts of all others.
+        is_urgent = len(_said(case, actor, (EntryKind.REPLY, *_MOVES))) <= MOST_URGENT_AN_HOUR
     tell_all(
         "case_changed",
         wanted,
@@ -410,10 +419,35 @@ def _tell_answer(case: SupportCase, entry_ref: str, *, actor: User | None, text:
             "text": text[:4000],
             "url": url_of(case),
         },
-        urgency=Urgency.NOW if case.severity == Severity.SITE_IN_DANGER else Urgency.NORMAL,
+        urgency=Urgency.NOW if is_urgent else Urgency.NORMAL,
         reason="support case changed",
         people=[actor, *people_in(case.account, text, case.summary)],
     )
+
+
+def _said(case: SupportCase, actor: User, kinds: Iterable[EntryKind]) -> list[datetime]:
+    """Return when the actor last said something on the account's cases, newest first: within an hour, and no more than counts."""
+    said = CaseEntry.objects.filter(
+        case__account=case.account, by=actor, kind__in=kinds, at__gt=timezone.now() - timedelta(hours=1)
+    )
+    return list(said.order_by("-at").values_list("at", flat=True)[:MOST_SAID_AN_HOUR])
+
+
+def _need_turn(case: SupportCase, actor: User, *kinds: EntryKind) -> None:
+    """Raise TooOften where the actor answered, or moved cases, so often within an hour that nobody can read it.
+
+    The launch team is counted too, in each account for itself; whoever answers by mail with whoever types.
+    """
+    said = _said(case, actor, kinds)
+    if len(said) == MOST_SAID_AN_HOUR:
+        did = "answered" if EntryKind.REPLY in kinds else "moved cases"
+        raise TooOften(
+            f"You {did} here {MOST_SAID_AN_HOUR} times within an hour, and the others were told each time. "
+            "Nothing was kept now. Call whoever must hear of it at once.",
+            after_s=(said[-1] + timedelta(hours=1) - timezone.now()).total_seconds(),
+            whose="your log-in in this account",
+            code="too_many_answers",
+        )
 
 
 # --- answering ---------------------------------------------------------------------------------------------
@@ -433,7 +467,8 @@ def reply(
     """Keep an answer on the case and tell the others. `then` is a status to go to at the same time ("" for none).
 
     A customer's answer to a case that waits for them, or was solved, gives it back to the team. Raises NotPermitted for
-    who may not answer, Refused for an empty text, for one on a closed case, and for a move that there is not.
+    who may not answer, Refused for an empty text, for one on a closed case, and for a move that there is not, TooOften
+    for more than `MOST_SAID_AN_HOUR`.
     """
     locked = _lock(case)
     granted = permissions_on(actor, locked.account)
@@ -448,6 +483,7 @@ def reply(
         raise Refused("Write an answer first.", code="text_missing")
     if locked.status == CaseStatus.CLOSED:
         raise Refused("This case is closed. Open it again, or open a new one.", code="closed")
+    _need_turn(locked, actor, EntryKind.REPLY)
     is_team = holds_provider_side(actor, locked.account)
     data = {"note": note} if note else {}
     entry = _add(locked, EntryKind.REPLY, via=via, by=actor, text=text, message_id=message_id, data=data)
@@ -504,7 +540,8 @@ def set_status(
 ) -> SupportCase:
     """Move a case. `seen` is the status that the actor saw: StaleState if it is another one by now.
 
-    Raises NotPermitted (solving and closing is for the team and whoever opened it), Refused for a move that there is not.
+    Raises NotPermitted (solving and closing is for the team and whoever opened it), Refused for a move that there is not,
+    TooOften for more than `MOST_SAID_AN_HOUR`.
     """
     locked = _lock(case)
     if seen and seen != locked.status:
@@ -514,6 +551,7 @@ def set_status(
     granted = permissions_on(actor, locked.account)
     if not may_answer(actor, locked, granted):
         raise NotPermitted(f"You may not {Permission.CASE_ANSWER.says} here.", code="no_right")
+    _need_turn(locked, actor, *_MOVES)
     entry = _move(locked, CaseStatus(to), actor=actor, via=via, granted=granted, text=_sound(reason))
     _tell_answer(locked, str(entry.ref), actor=actor, text=reason, says=f"set it to {CaseStatus(to).label}")
     return locked
@@ -568,6 +606,7 @@ def set_severity(case: SupportCase, to: str, *, actor: User, via: str = Via.PAGE
     was, rank = locked.severity, Severity(to)
     if was == rank:
         return locked
+    _need_turn(locked, actor, *_MOVES)
     locked.severity, locked.rank = rank, RANK[rank]
     locked.save(update_fields=["severity", "rank", "updated_at"])
     _add(locked, EntryKind.SEVERITY, via=via, by=actor, data={"was": was, "to": str(rank)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from accounts.models import Account, Authority
 from accounts.views import AccountPage
 from portal import support
 from portal.access import Permission
-from portal.errors import NotPermitted, Refused
+from portal.errors import NotPermitted, Refused, TooOften
 from portal.lists import ListAsked
 from portal.paging import keyset
 
@@ -197,6 +198,11 @@ class CaseReply(CaseDetail):
                 services.reply(case, actor=self.user, **form.cleaned_data)
             except NotPermitted:
                 raise
+            except TooOften as often:
+                form.add_error(None, often.says)
+                shown = self.show_case(case, form=form, status=429)
+                shown["Retry-After"] = str(math.ceil(often.after_s))
+                return shown
             except Refused as refusal:
                 form.add_error(None, refusal.says)
             else:
@@ -221,7 +227,7 @@ class _CaseCommand(_CasePage, abstract=True):
             messages.success(request, self.act(case, request.POST))
         except NotPermitted:
             raise
-        except Refused as refusal:
+        except (Refused, TooOften) as refusal:
             messages.error(request, refusal.says)
         return redirect("accounts:case-detail", case_ref=case.ref)
 
