@@ -492,6 +492,8 @@ class CloudConnection(Referenced):
     what the last read-only test found; None if never tested.
     """
 
+    is_titled_freely = True
+
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="connections")
     name = models.CharField(max_length=100)
     provider = models.CharField(max_length=20, default="rackspace")
@@ -531,6 +533,8 @@ class ApiToken(Referenced):
     account, as far as `role` goes, and only as long as `user`, who made it, might make it still (docs/decisions/0025).
     `networks` are where it may be used from, as CIDR; none is everywhere.
     """
+
+    is_titled_freely = True
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="tokens")
     account = models.ForeignKey(

@@ -15,6 +15,8 @@ from portal.rows import Referenced
 class TrafficEvent(Referenced):
     """A stretch of time with exceptional traffic. Peaks are None while nobody knows them."""
 
+    is_titled_freely = True
+
     account = models.ForeignKey("accounts.Account", on_delete=models.CASCADE, related_name="traffic_events")
     name = models.CharField(max_length=200)
     starts_at = models.DateTimeField()

@@ -111,6 +111,8 @@ class Plan(models.Model):
     the plan is a draft, `preview` is the newest look that its author had.
     """
 
+    is_titled_freely = True
+
     ref = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     account = models.ForeignKey("accounts.Account", models.PROTECT, related_name="scaledown_plans")
     connection = models.ForeignKey("accounts.CloudConnection", models.PROTECT, related_name="+")
@@ -208,6 +210,9 @@ class Lesson(models.Model):
     written_at = models.DateTimeField(auto_now_add=True)
 
     account_path = "run__account"
+
+    objects = OpenedQuerySet.as_manager()
+    sealed_fields = ("text",)
 
     class Meta:
         ordering = ["written_at", "pk"]

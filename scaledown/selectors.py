@@ -163,7 +163,7 @@ def plan_page(plan: Plan, *, viewer: User, granted: frozenset[Permission]) -> Pl
         title=whole.title,
         status=status,
         status_label=PlanStatus(status).label,
-        status_reason=whole.status_reason,
+        status_reason=open_values([whole.status_reason])[0],
         account_name=str(whole.account),
         connection_name=str(whole.connection),
         connection_ref=str(whole.connection.ref),

@@ -34,7 +34,7 @@ from portal.access import Permission
 from portal.approvals import services as approvals
 from portal.approvals.models import ApprovalRequest, ApprovalStatus, Side, Verdict
 from portal.audit.services import record, snapshot
-from portal.audit.subjects import named
+from portal.audit.subjects import Sealer, named, named_in
 from portal.cloud.types import CloudIdentity
 from portal.errors import NotPermitted, Refused, StaleState
 from portal.runs import journal, standstills
@@ -417,7 +417,7 @@ def void_plan(plan: Plan, *, actor: User | None, reason: str) -> Plan:
         approvals.void(request, reason=reason, at=timezone.now(), actor=actor)
         locked.refresh_from_db()
     if locked.status != PlanStatus.VOIDED:
-        _move(locked, PlanStatus.VOIDED, reason)
+        _move(locked, PlanStatus.VOIDED, Sealer(named_in(locked.account, reason)).text(reason))
         locked.save()
     record(
         "plan.voided",
@@ -880,8 +880,13 @@ def write_lesson(run: Run, *, text: str, actor: User) -> Lesson:
     _require(actor, Permission.PLAN_DRAFT, run.account)
     if not text.strip():
         raise Refused("Write what to do better next time.", code="text_missing")
-    lesson = Lesson.objects.create(run=run, text=text.strip(), written_by=actor)
-    record("lesson.written", actor=actor, account=run.account, subject=run, after={"text": lesson.text})
+    text = text.strip()
+    people = named_in(run.account, text)
+    lesson = Lesson.objects.create(run=run, text=Sealer(people).text(text), written_by=actor)
+    lesson.text = text
+    record(
+        "lesson.written", actor=actor, account=run.account, subject=run, after={"text": text}, people=people
+    )
     return lesson
 
 

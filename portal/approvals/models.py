@@ -62,6 +62,10 @@ class ApprovalRequest(Referenced):
     closed_reason = models.TextField(blank=True)
 
     account_path = "account"
+    is_titled_freely = True
+
+    objects = OpenedQuerySet.as_manager()
+    sealed_fields = ("closed_reason",)
 
     class Meta:
         constraints = [
@@ -116,7 +120,7 @@ class ApprovalDecision(Referenced):
     account_path = "request__account"
 
     objects = OpenedQuerySet.as_manager()
-    sealed_fields = ("by_name",)
+    sealed_fields = ("by_name", "reason")
 
     class Meta:
         constraints = [

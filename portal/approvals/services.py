@@ -19,7 +19,7 @@ from portal.approvals.models import ApprovalDecision, ApprovalRequest, ApprovalS
 from portal.approvals.registry import tell, url_of
 from portal.audit.models import AuditEntry
 from portal.audit.services import record
-from portal.audit.subjects import named
+from portal.audit.subjects import Sealer, named, named_in
 from portal.errors import NotPermitted, Refused, StaleState
 from portal.events.services import emit
 from portal.notify import news
@@ -164,7 +164,7 @@ def _decide_locked(
         by_name=named(actor),
         role=role,
         rests_on=_grant_by_provider(actor, request.account) if side is Side.CUSTOMER else "",
-        reason=reason,
+        reason=_kept(request, reason),
         at=at,
     )
     record(
@@ -276,7 +276,9 @@ def void(request: ApprovalRequest, *, reason: str, at: datetime, actor: Any = No
     record("approval.void", actor=actor, account=locked.account, subject=locked, reason=reason)
     _close(locked, ApprovalStatus.VOIDED, at, reason)
     runs.facts_changed(
-        says=f"The approval does not stand any more: {reason}", actor=actor, plan_ref=locked.subject_ref
+        says=f"The approval does not stand any more: {_kept(locked, reason)}",
+        actor=actor,
+        plan_ref=locked.subject_ref,
     )
     return locked
 
@@ -298,14 +300,22 @@ def expire_due(at: datetime, *, limit: int = 100) -> int:
     return count
 
 
+def _kept(request: ApprovalRequest, reason: str) -> str:
+    """Return a typed reason as it is kept: whom it names stands in it under their own keys."""
+    return Sealer(named_in(request.account, reason)).text(reason)
+
+
 def _close(request: ApprovalRequest, status: ApprovalStatus, at: datetime, reason: str) -> None:
     request.status = status
     request.closed_at = at
-    request.closed_reason = reason
+    # Sealed it goes on to the plan and into the mails, which open it as they show it.
+    request.closed_reason = _kept(request, reason)
     request.save(update_fields=["status", "closed_at", "closed_reason"])
     _emit(request, status.value)
     tell(request)
     news.approval_ended(request, url=url_of(request))
+    # The caller reads on in the clear what was said just now.
+    request.closed_reason = reason
 
 
 def _emit(request: ApprovalRequest, happened: str, *, actor: Any = None, **data: str) -> None:

@@ -125,13 +125,13 @@ def record(
     """Write one entry in the caller's transaction, so that change and entry stand or fall together.
 
     `actor` is a user or None (the system, or a stranger); `account` an account row or None; `people` are further
-    persons whose names may stand in it; those of the account whom the reason names are found here, and those whom the title of a
-    subject names that people title as they like (`is_titled_freely`). The entry that is returned reads in the clear.
+    persons whose names may stand in it; those of the account whom the reason names are found here, and those whom the title or
+    another value of a subject names that people title as they like (`is_titled_freely`). The entry that is returned reads in the clear.
     """
     known = actor if getattr(actor, "is_authenticated", False) else None
     typed = reason
     if getattr(subject, "is_titled_freely", False):
-        typed = f"{reason}\n{subject_label or subject}\n{(before or {}).get('name', '')}"
+        typed = "\n".join([reason, subject_label or str(subject), *_texts_in(before), *_texts_in(after)])
     sealer = Sealer(
         person
         for row in (known, on_behalf_of, subject, *people, *named_in(account, typed))
@@ -161,6 +161,17 @@ def record(
     entry.on_behalf_of_name = str(on_behalf_of) if on_behalf_of else ""
     entry.before, entry.after = _plain(was), _plain(became)
     return entry
+
+
+def _texts_in(value: Any) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts_in(item)
 
 
 def _entry(
@@ -221,14 +232,22 @@ class Recorded:
     account: Any = None
 
 
-def record_many(what: str, rows: Sequence[Recorded], *, actor: Any, account: Any, reason: str = "") -> None:
+def record_many(
+    what: str,
+    rows: Sequence[Recorded],
+    *,
+    actor: Any,
+    account: Any,
+    reason: str = "",
+    people: Iterable[Any] = (),
+) -> None:
     """Write an entry for each of `rows`, as `record` does one by one, in a number of queries that does not grow with them.
 
-    In each stand the names of its own subject, of whom that and the reason name, and of the actor under their keys;
-    nobody else's.
+    In each stand the names of its own subject, of whom that and the reason name, of the actor and of `people` under
+    their keys; nobody else's.
     """
     known = actor if getattr(actor, "is_authenticated", False) else None
-    named = named_in(account, reason)
+    named = [*people, *named_in(account, reason)]
     every = Sealer(
         person for row in (known, *named, *(one.subject for one in rows)) for person in people_of(row)
     )

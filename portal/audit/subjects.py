@@ -352,7 +352,7 @@ def register_people_in(find: Callable[[Any, str], Iterable[Any]]) -> None:
 
 
 def named_in(account: Any, text: str) -> list[Any]:
-    """Return the people of an account whom a text names; none without an account or a text."""
+    """Return the people of an account, or of a queryset of accounts, whom a text names; none without an account or a text."""
     return [one for find in _finders for one in find(account, text)] if account is not None and text else []
 
 

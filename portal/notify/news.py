@@ -18,6 +18,7 @@ from django.db.models import Max
 
 from portal import alarms
 from portal.access import holds_provider_side, roles_on
+from portal.audit.subjects import named_in
 from portal.notify.models import Message
 from portal.notify.registry import Recipient, Urgency, audience
 from portal.notify.services import call_off, tell_all
@@ -215,7 +216,7 @@ def standstill_changed(standstill: Standstill, touched: Sequence[Run]) -> None:
             },
             urgency=_NOTICE,
             reason="standstill",
-            people=[standstill.by, standstill.lifted_by],
+            people=[standstill.by, standstill.lifted_by, *named_in(account, why)],
         )
 
 

@@ -30,6 +30,8 @@ class Run(models.Model):
     `next_tick_at` is null once the run is over. `late_s` is by how much the last tick came late.
     """
 
+    is_titled_freely = True
+
     ref = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     account = models.ForeignKey("accounts.Account", models.PROTECT, related_name="runs")
     kind = models.CharField(max_length=40)
@@ -209,7 +211,7 @@ class RunCommand(models.Model):
     answered_at = models.DateTimeField(null=True)
 
     objects = OpenedQuerySet.as_manager()
-    sealed_fields = ("by_name", "answer")
+    sealed_fields = ("by_name", "answer", "reason")
 
     class Meta:
         constraints = [
@@ -244,7 +246,7 @@ class Standstill(models.Model):
     lift_reason = models.TextField(blank=True)
 
     objects = OpenedQuerySet.as_manager()
-    sealed_fields = ("by_name",)
+    sealed_fields = ("by_name", "reason", "lift_reason")
 
     class Meta:
         constraints = [

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from django.db import IntegrityError, connection, transaction
 
-from portal.audit.subjects import named, open_rows
+from portal.audit.subjects import Sealer, named, named_in, open_rows
 from portal.errors import Refused, StaleState
-from portal.runs import events, journal, registry, rules
+from portal.runs import events, journal, registry, rules, standstills
 from portal.runs.journal import Author
 from portal.runs.models import Claim, Intent, Run, RunCommand, Standstill
 from portal.runs.types import Entry, RunStatus
@@ -173,6 +173,8 @@ def give_command(
     now = journal.database_now()
     wire = "; ".join(_on_the_wire([locked.pk]).get(locked.pk, []))
     author = author_of(actor)
+    # It is read again with each journal, for ever.
+    kept = Sealer(named_in(locked.account, reason)).text(reason)
     locked.command_seq += 1
     locked.next_tick_at = now
     locked.save(update_fields=["command_seq", "next_tick_at"])
@@ -181,7 +183,7 @@ def give_command(
         seq=locked.command_seq,
         name=name,
         args=dict(args or {}),
-        reason=reason,
+        reason=kept,
         by=actor,
         by_name=author.name,
         at=now,
@@ -189,7 +191,7 @@ def give_command(
     )
     journal.write(
         locked,
-        [rules.command_entry(name, reason, args or {}, author.name, wire)],
+        [rules.command_entry(name, kept, args or {}, author.name, wire)],
         at=now,
         author=author,
     )
@@ -226,7 +228,8 @@ def put_standstill(scope: str, *, reason: str, actor: User) -> Standstill:
         return standing
     now = journal.database_now()
     author = author_of(actor)
-    standstill = Standstill.objects.create(scope=scope, reason=reason, by=actor, by_name=author.name, at=now)
+    kept = standstills.sealed_in(scope, reason)
+    standstill = Standstill.objects.create(scope=scope, reason=kept, by=actor, by_name=author.name, at=now)
     # The rows are changed, not only read: a check that waits for one of them then sees the new command_seq,
     # although its own snapshot is older than this standstill.
     runs = list(
@@ -275,8 +278,10 @@ def lift_standstill(standstill: Standstill, *, reason: str, actor: User) -> Stan
     if locked.lifted_at is not None:
         raise StaleState("This standstill was lifted already.", code="already_lifted")
     now = journal.database_now()
-    locked.lifted_by, locked.lifted_at, locked.lift_reason = actor, now, reason
+    kept = standstills.sealed_in(locked.scope, reason)
+    locked.lifted_by, locked.lifted_at, locked.lift_reason = actor, now, kept
     locked.save(update_fields=["lifted_by", "lifted_at", "lift_reason"])
+    locked.lift_reason = reason
     author = author_of(actor)
     runs = list(
         Run.objects.select_for_update()
@@ -286,7 +291,7 @@ def lift_standstill(standstill: Standstill, *, reason: str, actor: User) -> Stan
     for run in runs:
         run.next_tick_at = now
         run.save(update_fields=["next_tick_at"])
-        says = f"{author.name} lifted the standstill: {reason}"
+        says = f"{author.name} lifted the standstill: {kept}"
         journal.write(
             run,
             [Entry("standstill_lifted", says, "Work may go on.", locked.scope, {"scope": locked.scope})],

@@ -9,6 +9,7 @@ from django.apps import apps
 from django.db.models import QuerySet
 
 from portal.audit.services import Recorded, record, record_many
+from portal.audit.subjects import Sealer, named_in
 from portal.runs.models import Standstill
 
 
@@ -25,6 +26,11 @@ def accounts_in(scope: str) -> QuerySet[Any]:
         return rows.none()
 
 
+def sealed_in(scope: str, text: str) -> str:
+    """Return a typed text as it is kept: whom it names of the accounts touched stands in it under their own keys."""
+    return Sealer(named_in(accounts_in(scope), text)).text(text)
+
+
 def put_on_record(what: str, standstill: Standstill, *, actor: Any, reason: str) -> None:
     """Put on the record of every account touched that it was put or lifted, in the caller's transaction.
 
@@ -35,11 +41,15 @@ def put_on_record(what: str, standstill: Standstill, *, actor: Any, reason: str)
     scope = {"scope": standstill.scope}
     before, after = (scope, {}) if is_lift else ({}, scope)
     told = reason
+    # The title of one of them is why it was put.
+    people = named_in(accounts_in(standstill.scope), f"{reason}\n{standstill.reason}")
     if standstill.is_wide:
-        record(what, actor=actor, subject=standstill, before=before, after=after, reason=reason)
+        record(
+            what, actor=actor, subject=standstill, before=before, after=after, reason=reason, people=people
+        )
         told = standstill.public_lift_reason if is_lift else standstill.public_reason
     touched = [
         Recorded(standstill, before=before, after=after, account=account)
         for account in accounts_in(standstill.scope)
     ]
-    record_many(what, touched, actor=actor, account=None, reason=told)
+    record_many(what, touched, actor=actor, account=None, reason=told, people=people)

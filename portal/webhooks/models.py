@@ -37,6 +37,8 @@ class Endpoint(Referenced):
     failing receiver from being hammered; `claim` and `lease_until` give it to one worker at a time.
     """
 
+    is_titled_freely = True
+
     account = models.ForeignKey(
         "accounts.Account", on_delete=models.CASCADE, related_name="webhook_endpoints"
     )
