@@ -141,10 +141,17 @@ class PoolForm(forms.Form):
             self.fields[name].zone = zone  # type: ignore[attr-defined]
 
     @property
-    def groups(self) -> list[tuple[str, list[forms.BoundField]]]:
-        """Return the fields by what they are about, for the page."""
+    def groups(self) -> list[tuple[str, list[forms.BoundField], bool]]:
+        """Return the fields by what they are about, for the page, and whether something was typed or is wrong there."""
         return [
-            (title, [self[name] for name in self.fields if name.startswith(prefix)])
+            (
+                title,
+                [self[name] for name in self.fields if name.startswith(prefix)],
+                any(
+                    name.startswith(prefix) and (name in self.errors or self.data.get(name))
+                    for name in self.fields
+                ),
+            )
             for title, prefix in (
                 ("The most one server carries", "ceiling_"),
                 ("The next peak", "forecast_"),

@@ -45,6 +45,8 @@ CHOICE: Mapping[str, Any] = {
     "floor": FLOOR,
     "drain_limit_s": 60,
     "soak_s": 6,
+    # Six seconds are too short to hold answers against those before: a soak would go on until they are enough.
+    "slower_allowed": None,
     "images": "none",
     "pause_between_s": 0,
     "reason": "The event is over and traffic is back to normal.",

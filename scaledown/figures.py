@@ -37,10 +37,10 @@ def figures_of(numbers: Mapping[str, Any], *, for_customer: bool) -> tuple[Figur
 def percent(share: float, *, signed: bool = False) -> str:
     """Return a share as a percentage, small ones with a digit more."""
     value = 100.0 * share
-    text = f"{abs(value):.1f}" if 0 < abs(value) < 2 else f"{abs(value):.0f}"
+    text = f"{round(abs(value), 1 if abs(value) < 2 else 0):g}"
     if not signed:
         return f"{text} %"
-    return "no slower" if text in {"0", "0.0"} else f"{text} % {'slower' if value > 0 else 'faster'}"
+    return "no slower" if text == "0" else f"{text} % {'slower' if value > 0 else 'faster'}"
 
 
 def _checks(numbers: Mapping[str, Any]) -> Iterable[FigureRow]:
@@ -96,8 +96,9 @@ def _answers(numbers: Mapping[str, Any], for_customer: bool) -> Iterable[FigureR
         if one["is_too_small"]:
             seen += ", too few answers to tell"
         smallest = one["smallest_seen"]
+        against = one["against"]
         yield FigureRow(
-            f"{one['probe']}, held against {one['against']}",
+            f"{one['probe']}, held against {'answers ' if against.startswith('before') else ''}{against}",
             seen,
             allowed,
             "" if smallest is None else f"{percent(smallest)} slower",

@@ -161,8 +161,8 @@ def _held_against(
     baselines = [one for reference in found for one in reference.baselines]
     if baselines:
         newest = max(baselines, key=lambda one: one.at)
-        many = "1 baseline is" if len(baselines) == 1 else f"{len(baselines)} baselines are"
-        says = f"{many} known; the newest is compared with where hour and load fit."
+        many = "1 baseline" if len(baselines) == 1 else f"{len(baselines)} baselines"
+        says = f"{many}, held against where the hour or the load fits; the newest is named here."
         yield HeldAgainst("baseline", says, _from(newest), newest.at)
 
 

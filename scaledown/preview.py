@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from portal.cloud.types import BalancerStatus
 from scaledown import images
+from scaledown.answers import LONGEST_BEFORE_S, SHORTEST_BEFORE_S, compares
 from scaledown.candidates import Candidates, Choice, Excluded, HeldAgainst, Known, Member, Pool, candidates
 from scaledown.planner import (
     SHORTEST_REASON,
@@ -112,10 +113,12 @@ def preview(plan: PlanData, choice: Choice, pool: Pool, known: Known) -> Preview
         excluded=tuple(excluded for excluded in found.excluded if excluded.server_id not in chosen),
         warnings=_warnings(plan, choice, pool, known, found, proposal),
         likely_min_s=max(
-            sum(step.likely_min_s for step in steps) + _pauses_s(plan), _peak_s(plan, pool.looked_at)
+            sum(step.likely_min_s for step in steps) + _pauses_s(plan) + _before_s(plan)[0],
+            _peak_s(plan, pool.looked_at),
         ),
         likely_max_s=max(
-            sum(step.likely_max_s for step in steps) + _pauses_s(plan), _peak_s(plan, pool.looked_at)
+            sum(step.likely_max_s for step in steps) + _pauses_s(plan) + _before_s(plan)[1],
+            _peak_s(plan, pool.looked_at),
         ),
         way_back=_way_back(plan),
         server_hours_saved_per_month=round(len(plan.servers) * HOURS_A_MONTH, 1),
@@ -134,6 +137,13 @@ def _peak_s(plan: PlanData, looked_at: datetime) -> float:
 
 def _pauses_s(plan: PlanData) -> float:
     return max(0, len(plan.servers) - 1) * plan.pause_between_s
+
+
+def _before_s(plan: PlanData) -> tuple[float, float]:
+    """Return the least and the most seconds of the stretch before the first server."""
+    if not compares(plan):
+        return 0.0, 0.0
+    return min(plan.soak_s, SHORTEST_BEFORE_S), LONGEST_BEFORE_S
 
 
 def server_time_s(plan: PlanData, nodes: int) -> tuple[float, float]:
@@ -504,6 +514,7 @@ def _time_warnings(plan: PlanData, pool: Pool, known: Known) -> Iterable[Warned]
     window_s = (plan.window_end - begins).total_seconds()
     shortest_s = min((server_time_s(plan, len(server.nodes))[0] for server in plan.servers), default=0.0)
     all_s = sum(server_time_s(plan, len(server.nodes))[0] for server in plan.servers) + _pauses_s(plan)
+    all_s += _before_s(plan)[0]
     if window_s < shortest_s:
         yield Warned(
             "window_too_short",

@@ -14,7 +14,6 @@ from scaledown.progress import NodeState, ServerWay, SoakWay, VerdictWay
 from scaledown.put_backs import put_backs
 from scaledown.turn import LOOK_S, Turn
 from scaledown.types import Phase, Verdict
-from scaledown.wording import Words
 
 MOST_EXTENSIONS = 3
 LONGEST_WAIT_FOR_ANSWERS_S = 300.0
@@ -163,7 +162,7 @@ def with_verdict(turn: Turn, way: ServerWay, judgement: verify.Judgement) -> Ser
     way = turn.update(way, verdict=verdict)
     turn.note(
         "verdict",
-        Words(f"Without {way.name}: {judgement.verdict.value}. {judgement.says}", judgement.customer_says),
+        wording.verdict_given(way.name, judgement.verdict, judgement.says, judgement.customer_says),
         way.server_id,
         verdict=judgement.verdict.value,
         **judgement.numbers,

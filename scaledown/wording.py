@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from portal.cloud.types import BalancerStatus
+from scaledown.types import Verdict
 
 
 class Words(NamedTuple):
@@ -364,10 +365,17 @@ def watching(name: str, probes_ok: int, probes_failed: int, left_s: float) -> Wo
     )
 
 
+def verdict_given(name: str, verdict: Verdict, says: str, customer_says: str) -> Words:
+    """A verdict about the pool without a server; a pass says so itself."""
+    first = says[:1].lower() + says[1:] if verdict is Verdict.PASSES else f"{verdict.value}. {says}"
+    return Words(f"Without {name}: {first}", customer_says)
+
+
 def watching_before(answers: int) -> Words:
     """Before the first server: how the site answers now is what later answers are held against."""
     return Words(
-        f"Watching how the site answers before the first server goes out ({answers} answers so far).",
+        f"Watching how the site answers before the first server goes out ({answers} "
+        f"{'answer' if answers == 1 else 'answers'} so far).",
         "We look at how your site answers now, before anything changes.",
     )
 

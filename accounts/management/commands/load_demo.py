@@ -218,7 +218,7 @@ class Command(BaseCommand):
         )
 
     def _know(self, account: Account, connection: CloudConnection, pool: Pool, manager: User) -> None:
-        """Enter ceiling, forecast peak, probe and count source of a pool that has none yet."""
+        """Enter what a pool is held against, its probe and its count source, where it has none yet."""
         capacity = import_module("capacity.services")
         of_pool = {"connection": connection, "balancer_id": pool.balancer.id}
         now = timezone.now()
@@ -252,6 +252,30 @@ class Command(BaseCommand):
             timeout_s=3.0,
             latency_limit_ms=1500.0,
         )
+        if not apps.get_model("capacity", "Objective")._default_manager.filter(**of_pool).exists():
+            capacity.enter_objective(
+                account,
+                connection,
+                pool.balancer.id,
+                error_ratio=0.001,
+                latency_ms=400.0,
+                source="the contract, annex 2",
+                at=now,
+                actor=manager,
+            )
+            capacity.enter_baseline(
+                account,
+                connection,
+                pool.balancer.id,
+                load_per_node_rps=25.0,
+                latency_p50_ms=84.0,
+                latency_p95_ms=120.0,
+                error_ratio=0.0,
+                measured_at=now - timedelta(days=1),
+                source="an hour of probes",
+                at=now,
+                actor=manager,
+            )
         capacity.set_count_source(
             account,
             connection,
