@@ -121,7 +121,7 @@ def compare(plan: PlanData, before: BeforeWay | None, soak: SoakWay, now: dateti
         if soak.latency_ms.get(probe.name)
         for found in (
             *_with_before(plan, before, soak, probe.name),
-            *_with_earlier(plan, soak, probe.name, now),
+            *_with_earlier(plan, before, soak, probe.name, now),
         )
     )
 
@@ -153,16 +153,21 @@ def _with_before(plan: PlanData, before: BeforeWay | None, soak: SoakWay, probe:
     )
 
 
-def _with_earlier(plan: PlanData, soak: SoakWay, probe: str, now: datetime) -> Iterable[Comparison]:
+def _with_earlier(
+    plan: PlanData, before: BeforeWay | None, soak: SoakWay, probe: str, now: datetime
+) -> Iterable[Comparison]:
     after, allowed = soak.latency_ms[probe], plan.slower_allowed or 0.0
     for against, ago in EARLIER.items():
         base = same_hour(plan, probe, now - ago)
         if base is None:
             continue
+        # Before the first server the pool was as large as on those days: its load stands in where theirs is not known.
+        was_rps = mean_load(before) if base.load_per_node_rps is None else base.load_per_node_rps
+        known_ms = [ms for ms in (base.latency_p95_ms, base.latency_p50_ms) if ms is not None][:1]
+        predicted = predicted_factor(plan, probe, was_rps, mean_load(soak), known_ms)
         for limit_ms, share in ((base.latency_p50_ms, 0.5), (base.latency_p95_ms, 0.05)):
             if limit_ms is None:
                 continue
-            predicted = predicted_factor(plan, probe, base.load_per_node_rps, mean_load(soak), ())
             most_ms = limit_ms * predicted * (1.0 + allowed)
             chance = stats.chance_of_so_many(sum(value > most_ms for value in after), len(after), share)
             value_ms = sorted(after)[max(0, math.ceil(len(after) * (1.0 - share)) - 1)]

@@ -14,6 +14,7 @@ from scaledown.progress import NodeState, ServerWay, SoakWay, VerdictWay
 from scaledown.put_backs import put_backs
 from scaledown.turn import LOOK_S, Turn
 from scaledown.types import Phase, Verdict
+from scaledown.wording import Words
 
 MOST_EXTENSIONS = 3
 LONGEST_WAIT_FOR_ANSWERS_S = 300.0
@@ -160,9 +161,13 @@ def with_verdict(turn: Turn, way: ServerWay, judgement: verify.Judgement) -> Ser
         judgement.numbers,
     )
     way = turn.update(way, verdict=verdict)
+    # A pass says so itself.
+    says = judgement.says[:1].lower() + judgement.says[1:]
+    if judgement.verdict is not Verdict.PASSES:
+        says = f"{judgement.verdict.value}. {judgement.says}"
     turn.note(
         "verdict",
-        wording.verdict_given(way.name, judgement.verdict, judgement.says, judgement.customer_says),
+        Words(f"Without {way.name}: {says}", judgement.customer_says),
         way.server_id,
         verdict=judgement.verdict.value,
         **judgement.numbers,

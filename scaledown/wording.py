@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import NamedTuple
 
 from portal.cloud.types import BalancerStatus
-from scaledown.types import Verdict
 
 
 class Words(NamedTuple):
@@ -363,12 +362,6 @@ def watching(name: str, probes_ok: int, probes_failed: int, left_s: float) -> Wo
         f"{seconds(left_s)} left.",
         f"We watch whether your site keeps up without {name}: {seconds(left_s)} left. It can still come back.",
     )
-
-
-def verdict_given(name: str, verdict: Verdict, says: str, customer_says: str) -> Words:
-    """A verdict about the pool without a server; a pass says so itself."""
-    first = says[:1].lower() + says[1:] if verdict is Verdict.PASSES else f"{verdict.value}. {says}"
-    return Words(f"Without {name}: {first}", customer_says)
 
 
 def watching_before(answers: int) -> Words:

@@ -282,6 +282,17 @@ def test_the_same_hour_of_an_earlier_day_is_held_against_too(days, word):
     assert compared(other, before=slow_before, times=2.5).verdict is Verdict.PASSES
 
 
+@pytest.mark.parametrize("load", [40.0, None])
+def test_more_load_than_on_the_earlier_day_explains_slower_answers_there_too(load):
+    """Half the servers carry the traffic of the same hour: without its load a baseline has that of the stretch before."""
+    earlier = replace(COMPARING, objective=OBJECTIVE, baselines=(level(load, 80.0, days=1, p95=110.0),))
+    assert compared(earlier, times=1.7, load=70.0).verdict is Verdict.PASSES
+    found = compared(
+        earlier, before=replace(BEFORE, latency_ms={"home": answers(60, 200.0)}), times=1.7, load=40.0
+    )
+    assert (found.verdict, found.code) == (Verdict.FAILS, "baseline")
+
+
 def test_the_slowest_answers_are_held_against_the_earlier_ones_too():
     earlier = replace(COMPARING, baselines=(level(40.0, None, days=1, p95=110.0),))
     tail = answers(45, seed=2) + tuple(300.0 for _ in range(15))
