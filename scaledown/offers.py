@@ -343,11 +343,18 @@ def _pauses(now: Situation) -> list[Offer]:
     if way is None:
         on_its_way = _names(now, _UNCONFIRMED)
         leaves = "Nothing more is sent. No server is on its way out."
+        imaged = _names(now, frozenset({Phase.IMAGING}))
+        if imaged:
+            leaves = f"Nothing more is sent. {_stay(imaged)} out of service, alive, and {'is' if len(imaged) == 1 else 'are'} not deleted."
         if on_its_way:
             leaves = f"Nothing more is sent. {_are(on_its_way)} being deleted already, which nothing stops."
         if doubted := _doubted(now):
             leaves = f"Nothing more is sent. {doubted}"
-        return [_pause("now", "Pause", leaves, leaves if on_its_way or doubted else "Nothing more happens.")]
+        return [
+            _pause(
+                "now", "Pause", leaves, leaves if on_its_way or doubted or imaged else "Nothing more happens."
+            )
+        ]
     goes_back = f"{way.name} goes back in service"
     comes_back = way.put_back is not None
     # In a standstill nothing but putting back moves: there is no end of this server to pause after.
@@ -468,12 +475,15 @@ def _finish_leaves(now: Situation) -> str:
         return f"{first}{', '.join(out)} {'stays' if len(out) == 1 else 'stay'} out until the run is resumed or {them} put back; then the run completes."
     if coming_back:
         return f"{back}, then the run completes at this size."
-    held = [name for name in out if way is None or name != way.name]
+    imaged = set(_names(now, frozenset({Phase.IMAGING})))
+    held = [name for name in out if (way is None or name != way.name) and name not in imaged]
     deleted = (
         f" {', '.join(held)} {'is' if len(held) == 1 else 'are'} deleted once the hold is over."
         if held
         else ""
     )
+    if imaged:
+        deleted += f" {', '.join(sorted(imaged))} {'is' if len(imaged) == 1 else 'are'} deleted once the image is ready."
     first = "The" if way is None else f"{way.name} is brought to its end, then the"
     return f"{first} run completes at this size.{deleted}"
 

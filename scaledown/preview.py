@@ -224,7 +224,7 @@ def _after_the_delete(plan: PlanData) -> str:
         return "After the delete there is no way back from the portal: no image is taken. A new server has to be built by hand."
     return (
         f"After the delete only a roll back brings a server back, while the run goes on: it is created anew from an image. "
-        f"One of {_listed(imaged)} is made before {'that server' if len(imaged) == 1 else 'each of them'} is deleted, and kept "
+        f"{'The image' if len(imaged) == 1 else 'An image each'} of {_listed(imaged)} is made before the server is deleted, and kept "
         f"for {_duration(plan.images_kept_s)} at least. The new server has another id and other addresses; how long that takes "
         "is not known before it was tried. Once the run is over it has to be built by hand, from the image."
     )

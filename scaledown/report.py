@@ -181,7 +181,7 @@ def report(run: Run, *, for_customer: bool = False) -> Report:
         approvals=_approvals(whole),
         requests_failed=requests_failed(plan, outs, samples, probes),
         cannot_be_undone=_cannot_be_undone(plan, progress, retired),
-        images=images_shown(progress, for_customer=for_customer),
+        images=images_shown(progress, is_over=whole.is_over, for_customer=for_customer),
         lessons=tuple(
             LessonShown(str(row.ref), row.text, str(row.written_by), row.written_at)
             for row in whole.lessons.select_related("written_by")

@@ -341,7 +341,7 @@ class ImageShown:
     says: str
 
 
-def images_shown(progress: Progress, *, for_customer: bool) -> tuple[ImageShown, ...]:
+def images_shown(progress: Progress, *, is_over: bool, for_customer: bool) -> tuple[ImageShown, ...]:
     """Return the images of a run, the first one first."""
     return tuple(
         ImageShown(
@@ -354,7 +354,8 @@ def images_shown(progress: Progress, *, for_customer: bool) -> tuple[ImageShown,
             image.made_at,
             image.keep_until,
             _words(
-                *wording.image_stands(image.status, of_stopped=image.of_stopped), for_customer=for_customer
+                *wording.image_stands(image.status, of_stopped=image.of_stopped, is_over=is_over),
+                for_customer=for_customer,
             ),
         )
         for image in progress.images
@@ -560,7 +561,7 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
         journal=tuple(journal_shown(entry, for_customer=customer) for entry in tail),
         seq=whole.seq,
         is_overdue=_is_overdue(whole, now),
-        images=images_shown(progress, for_customer=customer),
+        images=images_shown(progress, is_over=whole.is_over, for_customer=customer),
         cannot_go_on=_cannot_go_on(situation, now_offers, granted),
         cannot_take_charge=someone.holding(whole, now) if services.waits_for_charge(whole) else "",
     )

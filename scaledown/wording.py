@@ -575,10 +575,13 @@ def cannot_recreate(name: str, why: str) -> Words:
 
 
 def rolled_back(back: int, anew: int, lost: str) -> Words:
-    parts = f"{servers_of(back)} put back, {servers_of(anew)} created anew"
+    parts = [f"{servers_of(back)} put back"] if back or not anew else []
+    if anew:
+        parts.append(f"{servers_of(anew)} created anew")
+    done = ", ".join(parts)
     stays = f" Deleted for good: {lost}." if lost else ""
     gone = f" What could not be brought back: {lost}." if lost else ""
-    return Words(f"Rolled back: {parts}.{stays}", f"Undone: {parts}.{gone}")
+    return Words(f"Rolled back: {done}.{stays}", f"Undone: {done}.{gone}")
 
 
 # --- stopping before the deletion --------------------------------------------------------------------------
@@ -673,11 +676,16 @@ def image_ready(name: str, keep_until: datetime, *, of_stopped: bool) -> Words:
     )
 
 
-def image_stands(status: str, *, of_stopped: bool) -> Words:
+def image_stands(status: str, *, of_stopped: bool, is_over: bool) -> Words:
     """What an image is good for, where images are listed."""
     if status == "ACTIVE":
         kind = "Taken while the server was stopped." if of_stopped else "Crash-consistent, not a backup."
         return Words(kind, "The server as it was at that moment, not a backup.")
+    if status == "SAVING" and is_over:
+        return Words(
+            "Was still being saved when the run ended: look at the provider.",
+            "Was still being made at the end.",
+        )
     if status == "SAVING":
         return Words("Being saved.", "Being made.")
     if status == "DELETED":

@@ -135,7 +135,7 @@ def main() -> int:
         start_portal(scenario="desk") as held,
         chromium.browser() as browser,
     ):
-        control(held, "PATCH", "settings", {"delete_s": 4.0})
+        control(held, "PATCH", "settings", {"delete_s": 4.0, "image_s": 4.0})
         camera = Camera(Path(drawn))
         live(held, browser, camera.draw)
         halt(held, browser, camera.draw)

@@ -60,5 +60,5 @@ def site(browser, issuer):
     with start_portal(scenario="desk", forgetful=True, env={"OIDC_ISSUERS": json.dumps([one])}) as held:
         made = Site(held)
         # What a real provider takes half a minute for is not what these stories are about.
-        made.simulator("PATCH", "settings", {"delete_s": 1.5})
+        made.simulator("PATCH", "settings", {"delete_s": 1.5, "image_s": 1.5})
         yield made

@@ -157,7 +157,7 @@ def test_the_guided_path_leads_from_an_event_to_a_plan_that_waits_for_the_custom
     assert "crash-consistent, not a backup" in fourth
     plan.refresh_from_db()
     assert services.choice_of(plan).images is ImageRule.EACH
-    assert "One of web-06, web-05 and web-04 is made" in fourth
+    assert "An image each of web-06, web-05 and web-04 is made" in fourth
     assert "Ada" not in page(browser.get(url("plan-submit", plan)))
     answer = browser.post(url("plan-submit", plan), {"reason": ""})
     assert answer.url == url("plan-detail", plan)
