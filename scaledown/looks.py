@@ -23,6 +23,7 @@ from scaledown.types import (
     ImageRule,
     NodeSeen,
     Observation,
+    Phase,
     PlanData,
     PlannedServer,
     ServerSeen,
@@ -137,6 +138,19 @@ def serving(plan: PlanData, balancer: BalancerSeen) -> frozenset[str]:
         and node.status is NodeStatus.ONLINE
         and node.type is NodeType.PRIMARY
     )
+
+
+def serving_anew(progress: Progress, balancer: BalancerSeen) -> frozenset[str]:
+    """Return the planned servers that serve again as new ones, for people to read; no guard counts on them."""
+    found = set()
+    for way in progress.servers:
+        seen = [find_node(balancer, node) for node in way.nodes if node.balancer_id == balancer.balancer_id]
+        if way.phase is Phase.RECREATED and any(
+            node is not None and node.condition is Condition.ENABLED and node.status is NodeStatus.ONLINE
+            for node in seen
+        ):
+            found.add(way.server_id)
+    return frozenset(found)
 
 
 def serving_anywhere(plan: PlanData, observation: Observation) -> frozenset[str]:

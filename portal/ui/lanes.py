@@ -91,7 +91,7 @@ def steps_of(
         state = "done" if phase == "recreated" else "failed" if halted else "current"
         return [
             *(PhaseStep(key, label, "done") for key, label in way),
-            PhaseStep("anew", "created anew", state),
+            PhaseStep("anew", "anew", state),
         ]
     if phase == "retired":
         return [PhaseStep(key, label, "done") for key, label in way]

@@ -58,6 +58,7 @@ def test_what_lives_goes_back_and_what_was_deleted_is_created_anew_and_checked_b
     node = next(n for n in desk.nodes.values() if n.address == "10.0.9.1")
     assert (node.port, node.type, node.condition.value) == (80, planned(6).nodes[0].type, "ENABLED")
     assert "1 server put back, 1 server created anew" in desk.progress.says
+    assert [point.value for point in desk.samples if point.series == "serving:71"][-1] == 5
 
 
 def test_without_an_image_the_deletion_stays_and_that_is_said_before_and_after():
