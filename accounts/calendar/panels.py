@@ -16,8 +16,8 @@ WEEKS, SHOWN = 4, 20
 
 
 def _coming(user: Any) -> dict[str, Any] | None:
-    items = selectors.coming(user, timezone.now(), weeks=WEEKS, limit=SHOWN)
-    return {"items": items} if items else None
+    found = selectors.coming(user, timezone.now(), weeks=WEEKS, limit=SHOWN)
+    return {"items": found.items, "more": found.more, "more_of": found.more_of} if found.items else None
 
 
 def register() -> None:

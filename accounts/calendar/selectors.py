@@ -182,19 +182,44 @@ def items_for(
     return sorted(items, key=lambda item: (item.starts_at, item.ends_at, item.uid))
 
 
-def coming(user: Any, now: datetime, *, weeks: int, limit: int) -> list[Item]:
-    """Return what is coming for all accounts that the user sees, the soonest first."""
+def coming(user: Any, now: datetime, *, weeks: int, limit: int) -> Coming:
+    """Return what is coming for all accounts that the user sees, by its beginning; and how much more there is of whom.
+
+    Where there is more than `limit`: first what holds changes back and what is of a whole team, then `SHARE_OF_PAGE` of each
+    account, then the others, each by its beginning. So no account keeps another's, or the team's freeze, from the page.
+    """
     accounts = visible_to(user, Account, Permission.CALENDAR_VIEW).filter(status=AccountStatus.ACTIVE)
     items = items_for(accounts, now, now + timedelta(weeks=weeks), viewer=user, share=SHARE)
-    if len({item.account for item in items if item.account is not None}) < 2:
-        return items[:limit]
     counted: Counter[Any] = Counter()
-    shown = []
-    for item in items:
+    ranked = []
+    for item in sorted(items, key=lambda one: (not _is_first(one), one.starts_at)):
         counted[item.account] += item.account is not None
-        if counted[item.account] <= SHARE_OF_PAGE:
-            shown.append(item)
-    return shown[:limit]
+        is_over = counted[item.account] > SHARE_OF_PAGE
+        # An account's own freezes have a share too: else 20 of them would hide the team's.
+        ranked.append((2 * is_over + (not _is_first(item)), item))
+    ranked.sort(key=lambda pair: pair[0])
+    shown = sorted(
+        (item for _, item in ranked[:limit]), key=lambda one: (one.starts_at, one.ends_at, one.uid)
+    )
+    left = Counter(item.account for _, item in ranked[limit:])
+    return Coming(
+        shown,
+        [(account, number) for account, number in left.items() if account is not None],
+        len(ranked[limit:]),
+    )
+
+
+@dataclass(frozen=True)
+class Coming:
+    """What is shown of the coming weeks; `more_of` is how many more each account has, `more` how many there are in all."""
+
+    items: list[Item]
+    more_of: list[tuple[Account, int]]
+    more: int
+
+
+def _is_first(item: Item) -> bool:
+    return item.account is None or item.kind in HOLDS_BACK
 
 
 def reviews_due(accounts: QuerySet[Account], start: datetime, end: datetime) -> list[Item]:

@@ -25,7 +25,18 @@ def _is_customer_of(user: Any) -> bool:
 
 def _dashboard(user: Any) -> dict[str, Any] | None:
     cases = selectors.open_cases_for(user, limit=_SHOWN)
-    return {"cases": cases, "plain_words": _is_customer_of(user), "with_account": True} if cases else None
+    more, more_of = selectors.not_shown(cases)
+    return (
+        {
+            "cases": cases,
+            "plain_words": _is_customer_of(user),
+            "with_account": True,
+            "more": more,
+            "more_of": more_of,
+        }
+        if cases
+        else None
+    )
 
 
 def _of_account(user: Any, account: Any) -> dict[str, Any] | None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Case, Count, F, Q, QuerySet, When, Window
+from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from accounts.cases.models import CaseAttachment, CaseEntry, SupportCase
@@ -21,6 +24,7 @@ ORDERS = ("-id", "rank", "-updated_at")
 LONGEST_CELL = 2000
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)")
 MOST_SHOWN = 200
+SHARE_OF_PAGE = 4
 
 
 def open_cases_of(account: Account) -> list[SupportCase]:
@@ -40,10 +44,29 @@ def cases_of(account: Account, *, status: str = "", severity: str = "") -> Query
 
 
 def open_cases_for(user: Any, *, limit: int) -> list[SupportCase]:
-    """Return the live cases of all accounts that a user sees, the worst first."""
-    rows = visible_to(user, SupportCase.objects.all(), Permission.CASE_VIEW)
-    rows = rows.filter(status__in=LIVE).select_related("account")
-    return list(rows.order_by("rank", "pk")[:limit])
+    """Return the live cases of all accounts that a user sees, the worst first, of one rank the newest; one query.
+
+    Where several accounts have some, the worst `SHARE_OF_PAGE` of each come before the others, so that nobody fills the
+    page of all. Each row carries `of_account`, how many its account has, and `of_all`.
+    """
+    rows = visible_to(user, SupportCase.objects.all(), Permission.CASE_VIEW).filter(status__in=LIVE)
+    worst = [F("rank").asc(), F("pk").desc()]
+    rows = rows.annotate(
+        place=Window(RowNumber(), partition_by=[F("account")], order_by=worst),
+        of_account=Window(Count("pk"), partition_by=[F("account")]),
+        of_all=Window(Count("pk")),
+    )
+    is_over_share = Case(When(place__lte=SHARE_OF_PAGE, then=0), default=1)
+    return list(rows.select_related("account").order_by(is_over_share, *worst)[:limit])
+
+
+def not_shown(cases: Sequence[SupportCase]) -> tuple[int, list[tuple[Account, int]]]:
+    """Return how many live cases a cut list of `open_cases_for` leaves out, and of which accounts shown how many."""
+    here = Counter(case.account_id for case in cases)
+    rows: dict[int, Any] = {case.account_id: case for case in cases}
+    of = [(row.account, row.of_account - here[pk]) for pk, row in rows.items() if row.of_account > here[pk]]
+    every: Any = cases[0] if cases else None
+    return (every.of_all - len(cases) if every is not None else 0), of
 
 
 def to_call(case: SupportCase) -> list[Callee]:

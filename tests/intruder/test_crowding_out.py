@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 
 import pytest
 
@@ -96,3 +97,37 @@ def test_only_the_first_answers_go_before_what_may_wait(talk):
         cases.reply(talk.case, actor=talk.vera, text=f"{number}")
     told = Message.objects.filter(purpose="case_changed", user=talk.manager).order_by("pk")
     assert [one.urgency for one in told] == ["now", "normal", "normal"]
+
+
+def test_one_accounts_cases_do_not_fill_the_dashboard():
+    team = make.team()
+    manager = make.launch_manager(team)
+    loud, quiet = make.account("Loud", of=team), make.account("Quiet", of=team)
+    make.member(loud, "viewer")
+    for number in range(25):
+        make.case(loud, severity="site_in_danger", summary=f"loud {number}")
+    make.case(quiet, severity="site_in_danger", summary="ours burns")
+    page = make.log_in(manager).get("/").text
+    assert "ours burns" in page
+    # The newest of a rank first, and what is left out is said and leads to them.
+    assert page.index("ours burns") < page.index("loud 24") < page.index("loud 23")
+    assert "and 6 more" in page
+    assert f"/accounts/{loud.ref}/cases/?status=live&amp;order=rank" in page
+
+
+def test_one_accounts_calendar_does_not_hide_the_teams_freeze():
+    team = make.team()
+    manager = make.launch_manager(team)
+    loud = make.account("Loud", of=team)
+    make.account("Silent", of=team)
+    for kind in ("event", "freeze"):
+        for _ in range(20):
+            make.calendar_entry("Many", account=loud, kind=kind)
+    freeze = make.calendar_entry("The freeze of all", team=team, kind="freeze")
+    freeze.starts_at += timedelta(days=2)
+    freeze.ends_at += timedelta(days=2)
+    freeze.save()
+    page = make.log_in(manager).get("/").text
+    assert "The freeze of all" in page
+    assert "and 21 more" in page
+    assert f'/accounts/{loud.ref}/calendar/">21 of Loud</a>' in page

@@ -49,13 +49,15 @@ def test_one_account_does_not_fill_the_calendar_of_all():
     entries(loud, 300)
     entries(quiet, 1, after=timedelta(hours=3))
     entries(None, 1, team=team, kind="freeze", after=timedelta(hours=4))
-    shown = selectors.coming(manager, NOW, weeks=4, limit=20)
+    found = selectors.coming(manager, NOW, weeks=4, limit=20)
+    shown = found.items
+    assert found.more_of == [(loud, selectors.SHARE - 18)]
     assert {item.account for item in shown} == {loud, quiet, None}
     both = Account.objects.filter(team=team)
     read = selectors.items_for(both, NOW, NOW + timedelta(weeks=4), viewer=manager, share=selectors.SHARE)
     assert {item.account for item in read} == {loud, quiet, None}
     assert len(read) == selectors.SHARE + 2
-    assert len(selectors.coming(make.member(loud, "viewer"), NOW, weeks=4, limit=20)) == 20
+    assert len(selectors.coming(make.member(loud, "viewer"), NOW, weeks=4, limit=20).items) == 20
 
 
 def test_of_one_account_its_freezes_are_shown_before_everything_else():
