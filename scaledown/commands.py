@@ -330,25 +330,13 @@ def put_back(turn: Turn, command: Command) -> Verdict:
     if way.delete is not None and way.delete.accepted_at is not None:
         return False, f"The provider has accepted the deletion of {way.name}: it cannot be put back."
     lands_until = late.kept_out_until(way, turn.now)
-    if lands_until is not None and not _site_needs_it(turn):
+    if lands_until is not None and not late.site_needs_it(turn):
         what = "stop" if late.delete_lands_until(way, turn.now) is None else "deletion"
         return False, late.stays_out(way.name, lands_until, what).says
     late.say_risk(turn, way)
     by = command.by_name or "a person"
     turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, f"{by} asked for it."))
     return True, f"{way.name} is put back into the pool."
-
-
-def _site_needs_it(turn: Turn) -> bool:
-    """Return whether the site is in danger with the servers that serve now."""
-    return is_pressing(turn.progress) or bool(
-        looks.floor_breaks(turn.plan, turn.progress, turn.observation, turn.now)
-    )
-
-
-def is_pressing(progress: Progress) -> bool:
-    """Return whether the newest look saw the site in danger: probes fail, or load is over the guard."""
-    return any(progress.probe_failures.values()) or progress.hot_looks > 0
 
 
 def skip(turn: Turn, command: Command) -> Verdict:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from scaledown.progress import NodeState, NodeWay, ServerWay, StopWay
+from scaledown import looks
+from scaledown.progress import NodeState, NodeWay, Progress, ServerWay, StopWay
 from scaledown.turn import Turn
 from scaledown.wording import Words
 
@@ -84,10 +85,22 @@ def outstanding(turn: Turn) -> tuple[datetime, Words] | None:
     )
 
 
+def is_pressing(progress: Progress) -> bool:
+    """Return whether the newest look saw the site in danger: probes fail, or load is over the guard."""
+    return any(progress.probe_failures.values()) or progress.hot_looks > 0
+
+
+def site_needs_it(turn: Turn) -> bool:
+    """Return whether the site is in danger with the servers that serve now."""
+    return is_pressing(turn.progress) or bool(
+        looks.floor_breaks(turn.plan, turn.progress, turn.observation, turn.now)
+    )
+
+
 def stays_out(name: str, until: datetime, what: str = "deletion") -> Words:
     """A server that is kept out because its deletion, or its stop, may still land."""
     return Words(
-        f"The {what} of {name} did not show, but may still take effect until {until:%H:%M:%S} UTC. "
+        f"A {what} of {name} did not show in time, and may still take effect until {until:%H:%M:%S} UTC. "
         f"Until then {name} stays out of the pool, unless the site is in danger without it.",
         f"{name} stays out of service until it is certain what became of its {what}.",
     )

@@ -481,7 +481,8 @@ def notice_power(turn: Turn) -> None:
             continue
         if seen.status == "SHUTOFF" and stop.stopped_at is None:
             turn.change(stuck=None)
-            stop = replace(stop, stopped_at=seen.observed_at, tries=0, next_try_at=None, late_at=None)
+            # Of several stops this shows that one took effect, not which: what may still land stays known.
+            stop = replace(stop, stopped_at=seen.observed_at, tries=0, next_try_at=None)
             way = turn.update(way, stop=stop)
             ends = hold_ends(turn.plan, way)
             turn.tell(way, wording.stopped(way.name, ends), ends)

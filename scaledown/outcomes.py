@@ -9,7 +9,7 @@ from typing import Any
 
 from portal.cloud.types import BalancerStatus
 from portal.runs.types import Action, HaltRank, Outcome, OutcomeKind
-from scaledown import commands, late, wording
+from scaledown import late, wording
 from scaledown.notice import adopt_image
 from scaledown.progress import DeleteWay, ImagingWay, NodeState, NodeWay, Progress, ServerWay
 from scaledown.turn import LOOK_S, LOOK_SOON_S, MachineDecision, Turn
@@ -81,7 +81,7 @@ def _settle_done(turn: Turn, way: ServerWay, action: Action, outcome: Outcome) -
 
 
 def _offer_no_put_back(turn: Turn, way: ServerWay, says: str) -> None:
-    if not commands.is_pressing(turn.progress):
+    if not late.is_pressing(turn.progress):
         # What was offered at this look was judged before it was known that the change may still land.
         turn.change(cannot={**turn.progress.cannot, f"put_back {way.server_id}": says})
 

@@ -169,7 +169,8 @@ class StopWay:
     was asked for. `stopped_at`: since when looks show it stopped; None while it runs.
 
     `running_at` and `answered_at`: when, after a start of ours, it was first seen to run and to answer itself.
-    `late_at`: when reading found a stop of ours not applied; it may still land for a while.
+    `late_at`: when a stop of ours did not show, by reading or in its time; it may still land for a while, also after
+    one that was asked for since has taken effect.
     """
 
     asked_at: datetime | None = None
@@ -241,13 +242,17 @@ class AnewWay:
 
 @dataclass(frozen=True)
 class PutBack:
-    """A server on its way back into the pool. `to` is its phase when it is back."""
+    """A server on its way back into the pool. `to` is its phase when it is back.
+
+    `unfit_since`: since when every look shows it in a state in which it cannot serve and that does not pass by itself.
+    """
 
     why: str
     to: Phase
     since: datetime
     tries: int = 0
     next_try_at: datetime | None = None
+    unfit_since: datetime | None = None
 
 
 @dataclass(frozen=True)

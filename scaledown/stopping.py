@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from portal.runs.types import Action, HaltRank
-from scaledown import looks, wording
+from scaledown import late, looks, wording
 from scaledown.progress import ServerWay, StopWay
 from scaledown.turn import LOOK_S, LOOK_SOON_S, Turn
 from scaledown.types import ServerSeen
@@ -27,6 +27,9 @@ def stop(turn: Turn, way: ServerWay) -> bool:
     if asked.accepted_at is not None and (seen is None or seen.task_state or _is_young(turn, asked)):
         turn.tell(way, words)
         return turn.wait("stop", words, limit_s=TROUBLE_S, look_again_s=LOOK_SOON_S)
+    if asked.accepted_at is not None:
+        asked = _may_still_land(asked)
+        way = turn.update(way, stop=asked)
     if asked.next_try_at is not None and turn.now < asked.next_try_at:
         return turn.wait("stop_retry", words, until=asked.next_try_at)
     if is_held_off(turn):
@@ -47,6 +50,11 @@ def stop(turn: Turn, way: ServerWay) -> bool:
         )
     changed = replace(asked, asked_at=turn.now, accepted_at=None, tries=asked.tries + 1, is_starting=False)
     return _send(turn, turn.update(way, stop=changed), "stop_server", wording.stop(way.name))
+
+
+def _may_still_land(asked: StopWay) -> StopWay:
+    """An accepted stop that looks do not show in time had no effect so far; it may have one later."""
+    return replace(asked, accepted_at=None, late_at=asked.accepted_at)
 
 
 def _is_young(turn: Turn, asked: StopWay) -> bool:
@@ -91,9 +99,17 @@ def start(turn: Turn, way: ServerWay) -> bool:
         return _ask_start(turn, way, asked, words)
     if seen.status != "ACTIVE":
         return False
-    if not asked.is_starting and asked.stopped_at is None and _is_young(turn, asked):
+    if not asked.is_starting and asked.stopped_at is None and asked.accepted_at is not None:
         # A stop was accepted and does not show yet: it would cut whoever came back.
-        return turn.wait("stop", words, limit_s=TROUBLE_S, look_again_s=LOOK_SOON_S)
+        if _is_young(turn, asked):
+            return turn.wait("stop", words, limit_s=TROUBLE_S, look_again_s=LOOK_SOON_S)
+        doubted = turn.update(way, stop=_may_still_land(asked))
+        until = late.stop_lands_until(doubted, turn.now)
+        if until is None or late.site_needs_it(turn):
+            return False  # it runs, and always did
+        words = late.stays_out(way.name, until, "stop")
+        turn.tell(turn.update(doubted, stop=asked), words, until)
+        return turn.wait("late_change", words, until=until)
     return _await_answer(turn, way, asked, seen)
 
 

@@ -597,6 +597,8 @@ class Simulation:
         if not self.awaited:
             return
         now = {way["phase"] for way in self.run.progress["servers"]} - {"queued"}
+        if any((way.get("stop") or {}).get("stopped_at") for way in self.run.progress["servers"]):
+            now.add("stopped")
         if self.run.status is RunStatus.PAUSED:
             now.add("paused")
         if self.run.halt is not None and self.run.status is RunStatus.HALTED:

@@ -133,3 +133,17 @@ def test_a_clock_that_is_set_forward_shortens_no_soak():
     assert result.counts["jump"] == 1
     verdict = next(line.entry for line in result.run.journal if line.entry.kind == "verdict")
     assert 5.9 <= verdict.detail["watched_s"] < 9.0
+
+
+@pytest.mark.parametrize("late_s", [45.0, 60.0, 80.0])
+def test_a_lost_stop_is_not_forgotten_once_the_one_that_was_asked_for_since_shows(late_s):
+    put_back = Event(0.0, "command", "put_back", (("server", 0),))
+    events = [
+        Event(0.0, "fault", "server.action late", (1, late_s)),
+        Event(1, "when", "stopped", (put_back,)),
+    ]
+    result = simulate(events, plan={"stop_s": 20.0}, horizon_s=200.0)
+    assert result.violations == []
+    assert result.world.truth.harmed_connections == 0
+    assert result.counts["stop"] >= 2
+    assert any(line.entry.kind == "command_refused" for line in result.run.journal)

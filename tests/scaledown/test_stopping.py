@@ -153,6 +153,65 @@ def test_a_stop_that_lands_on_a_server_that_is_back_is_undone():
     assert desk.servers["srv-6"].status == "ACTIVE"
 
 
+def stopped_after_a_lost_one():
+    """A run whose first stop was lost and read as not applied, and whose second one has just been seen."""
+    desk = Desk(a_plan(stop_s=60.0)).until_phase(Phase.HELD)
+    desk.outcome = Outcome(OutcomeKind.NOT_APPLIED, by_reading=True)
+    desk.until(lambda: "stop_server" in desk.names)
+    desk.outcome = Outcome(OutcomeKind.DONE)
+    desk.until(lambda: desk.way().stop.stopped_at is not None)
+    assert desk.names.count("stop_server") == 2
+    return desk
+
+
+def test_a_lost_stop_may_still_land_once_the_next_one_is_seen():
+    desk = stopped_after_a_lost_one()
+    assert late.stop_lands_until(desk.way(), desk.now) is not None
+    answer = desk.command("put_back", server="srv-6")
+    assert not answer.accepted
+    assert "may still take effect" in answer.says
+
+
+def test_a_lost_stop_that_lands_after_the_next_one_was_undone_is_undone_too():
+    desk = stopped_after_a_lost_one()
+    desk.probe_ok = False  # the site needs it
+    desk.until_phase(Phase.RESTORED)
+    desk.probe_ok = True
+    desk.servers["srv-6"] = replace(desk.servers["srv-6"], status="SHUTOFF")
+    desk.until(lambda: desk.names.count("start_server") == 2)
+    desk.until(lambda: desk.way().put_back is None)
+    assert desk.servers["srv-6"].status == "ACTIVE"
+
+
+def test_an_accepted_stop_that_does_not_show_keeps_its_server_out_once_it_was_asked_for_again():
+    desk = Desk(a_plan(stop_s=60.0)).until_phase(Phase.HELD)
+    desk.powers = False
+    desk.until(lambda: desk.names.count("stop_server") == 2)
+    assert not desk.command("put_back", server="srv-6").accepted
+    desk.command("abort")
+    for _ in range(60):
+        desk.look()
+    assert "add_node" not in desk.names
+    assert desk.status is not RunStatus.ABORTED
+    desk.until(lambda: desk.status is RunStatus.ABORTED, most=700)
+    assert desk.phase() is Phase.RESTORED
+
+
+@pytest.mark.parametrize("is_needed", [False, True])
+def test_a_put_back_waits_for_an_accepted_stop_that_does_not_show_unless_the_site_needs_it(is_needed):
+    desk = Desk(a_plan(stop_s=60.0)).until_phase(Phase.HELD)
+    desk.powers = False
+    desk.until(lambda: "stop_server" in desk.names)
+    assert desk.command("put_back", server="srv-6").accepted
+    desk.probe_ok = not is_needed
+    for _ in range(60):
+        desk.look()
+    assert ("add_node" in desk.names) is is_needed
+    if is_needed:
+        assert late.stop_lands_until(desk.way(), desk.now) is not None
+    desk.until(lambda: "add_node" in desk.names, most=700)
+
+
 @pytest.mark.parametrize(
     ("name", "status", "task_state", "is_gone", "expected"),
     [
