@@ -553,7 +553,7 @@ def facts(run: Run) -> Mapping[str, Any]:
         "approval_stands": not problem,
         "approval_problem": problem,
         "protected": tuple(
-            ProtectedServer.objects.filter(connection=plan.connection).values_list("server_id", flat=True)
+            ProtectedServer.objects.guarding(plan.connection).values_list("server_id", flat=True).distinct()
         ),
         "in_charge": None if run.in_charge is None else str(run.in_charge),
         "credentials": credentials_of(plan.connection),

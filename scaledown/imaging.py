@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from portal.runs.types import Action, HaltRank
 from scaledown import images, looks, wording
-from scaledown.deleting import delete_now
+from scaledown.deleting import delete_now, hold_ends, stop_due_at
 from scaledown.progress import ImageMade, ImagingWay, ServerWay
+from scaledown.stopping import stop
 from scaledown.turn import LOOK_SOON_S, Turn
 from scaledown.types import ImageRule, Phase
 from scaledown.waits import MOST_TRIES, TROUBLE_S, is_held_off
@@ -29,7 +30,12 @@ def leave_hold(turn: Turn, way: ServerWay) -> bool:
 
 
 def imaging(turn: Turn, way: ServerWay) -> bool:
-    """Have an image made, wait until it is ACTIVE, then go on to the deletion; halt where none comes about."""
+    """Have an image made, wait until it is ACTIVE, then go on to the deletion; halt where none comes about.
+
+    A server that runs again (another hand started it, and a person let it be deleted all the same) is held and stopped anew.
+    """
+    if stop_due_at(turn.plan, way) is not None:
+        return stop(turn, turn.enter(way, Phase.HELD, wording.held(way.name, hold_ends(turn.plan, way))))
     made = images.standing_for(turn.plan, turn.progress, way)
     if made is not None and made.status == "ACTIVE":
         return delete_now(turn, way)

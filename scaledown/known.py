@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from accounts.models import CloudConnection
 
 
+PROTECTED_BY_ANOTHER = "Somebody else who works on this provider account has marked it."
+"""Instead of another account's reason: one customer never reads another's words."""
+
+
 def known_for(
     connection: CloudConnection,
     balancer_ids: Sequence[str],
@@ -58,9 +62,10 @@ def known_for(
         event_name=event.name if event else None,
         event_starts_at=event.starts_at if event else None,
         added=tuple(Added(entry.position, entry.server_id, entry.added_at) for entry in entries),
-        protected=dict(
-            ProtectedServer.objects.filter(connection=connection).values_list("server_id", "reason")
-        ),
+        protected={
+            mark.server_id: mark.reason if mark.account_id == connection.account_id else PROTECTED_BY_ANOTHER
+            for mark in ProtectedServer.objects.guarding(connection)
+        },
         ceiling_rps=ceiling.requests_per_s if ceiling else None,
         ceiling_source=ceiling.source if ceiling else "",
         forecast_peak_rps=peak.requests_per_s if peak else None,

@@ -163,6 +163,12 @@ def serving_anywhere(plan: PlanData, observation: Observation) -> frozenset[str]
     return frozenset(found)
 
 
+PASSING = frozenset(
+    {BalancerStatus.PENDING_UPDATE, BalancerStatus.BUILD, BalancerStatus.UNKNOWN, BalancerStatus.ERROR}
+)
+"""States that pass by themselves, or may (provider reference, section 9); any other needs a person."""
+
+
 def unseen(plan: PlanData, observation: Observation, now: datetime) -> tuple[str, ...]:
     """Return the plan's balancers that this look does not show, or shows too old."""
     return tuple(
@@ -305,8 +311,10 @@ def may_take_out(
     for balancer_id in balancer_ids:
         balancer = observation.balancers[balancer_id]
         if balancer.status is not BalancerStatus.ACTIVE:
-            code = "balancer_error" if balancer.status is BalancerStatus.ERROR else "balancer"
-            return Obstacle(code, f"{balancer.name} takes no change now: it is {balancer.status.value}.")
+            says = f"{balancer.name} takes no change now: it is {balancer.status.value}."
+            if balancer.status not in PASSING:
+                return Obstacle("balancer_not_writable", says, waits=False)
+            return Obstacle("balancer_error" if balancer.status is BalancerStatus.ERROR else "balancer", says)
     obstacle = floor_allows(plan, server, observation)
     if obstacle is not None:
         return obstacle
@@ -539,6 +547,16 @@ def _image_refusal(
     return None
 
 
+def _stop_refusal(plan: PlanData, way: ServerWay, now: datetime) -> Refusal | None:
+    if not plan.stop_s:
+        return None
+    if way.stop is None or way.stop.stopped_at is None:
+        return Refusal("not_stopped", f"{way.name} runs, and the plan stops it before it is deleted.", False)
+    if age_s(way.stop.stopped_at, now) < plan.stop_s:
+        return Refusal("not_stopped", f"{way.name} is stopped for {plan.stop_s:g} s first.", True)
+    return None
+
+
 def may_delete(
     plan: PlanData,
     way: ServerWay,
@@ -573,6 +591,7 @@ def may_delete(
         _state_refusal(planned, seen, facts),
         _search_refusal(planned, observation.search, way.left_at, now),
         _peak_refusal(plan, way),
+        _stop_refusal(plan, way, now),
         _image_refusal(plan, way, progress, observation, now),
         _verdict_refusal(way, now),
     ):

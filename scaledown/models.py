@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -80,6 +81,22 @@ class ScaleUpEntry(models.Model):
         return f"{self.position}. {self.server_name}"
 
 
+class ProtectedQuerySet(models.QuerySet["ProtectedServer"]):
+    """Marks, by what they guard."""
+
+    def guarding(self, connection: Any) -> ProtectedQuerySet:
+        """Return the marks that bear on a connection's servers: those at the same provider account and region.
+
+        Which of two connections to it a mark was made with does not matter, as for claims (`CloudIdentity.key`). One of
+        another account counts where the provider has shown its connection that server: a tenant's number alone, typed
+        by a stranger, holds nobody up.
+        """
+        same = Q(connection__provider=connection.provider, connection__tenant=connection.tenant)
+        return self.filter(same, connection__region=connection.region).filter(
+            Q(account=connection.account_id) | Q(checked_at__isnull=False)
+        )
+
+
 class ProtectedServer(models.Model):
     """A server that no plan may contain. Lifted by deleting the row, which the audit keeps."""
 
@@ -93,6 +110,8 @@ class ProtectedServer(models.Model):
     marked_at = models.DateTimeField(auto_now_add=True)
     checked_at = models.DateTimeField(null=True, blank=True)
     """When the provider showed this server. None: not checked, since it was not asked or did not answer."""
+
+    objects = ProtectedQuerySet.as_manager()
 
     class Meta:
         constraints = [

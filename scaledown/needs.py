@@ -58,8 +58,17 @@ def needs_of(plan: PlanData, progress: Progress, people: People, now: datetime) 
 
 def _in_pool(plan: PlanData, progress: Progress) -> list[str]:
     out = {Phase.DELETING, Phase.CONFIRMING}
-    planned = [way.server_id for way in progress.servers if way.phase not in out and not way.phase.is_gone]
+    planned = [
+        way.server_id
+        for way in progress.servers
+        if way.phase not in out and not way.phase.is_gone and not _is_off(way)
+    ]
     return [*planned, *(server.server_id for server in plan.remaining)]
+
+
+def _is_off(way: ServerWay) -> bool:
+    """Whether this run has stopped a server that stays so: nothing answers there, and to ask would hold up each look."""
+    return way.stop is not None and way.stop.stopped_at is not None and way.put_back is None
 
 
 def _due_for_load(plan: PlanData, progress: Progress, now: datetime) -> list[str]:

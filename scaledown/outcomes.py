@@ -16,6 +16,9 @@ from scaledown.turn import LOOK_S, LOOK_SOON_S, MachineDecision, Turn
 from scaledown.types import Facts, Observation, People, Phase, PlanData
 from scaledown.waits import MOST_TRIES, TROUBLE_S
 
+NEVER_AGAIN = frozenset({"last_node", "last_primary", "needs_monitor", "balancer_suspended", "forbidden"})
+"""Refusals that mean a person is needed: the same change is not sent again (provider reference, section 9)."""
+
 
 def settle(
     plan: PlanData,
@@ -229,7 +232,8 @@ def _settle_refused(turn: Turn, way: ServerWay, action: Action, outcome: Outcome
         return
     refusals = turn.progress.refusals + 1
     turn.change(refusals=refusals, refusal_says=says, retry_at=turn.after(2.0**refusals))
-    if refusals >= (MOST_TRIES if action.name == "delete_server" else 2):
+    most = MOST_TRIES if action.name == "delete_server" else 2
+    if refusals >= most or outcome.code in NEVER_AGAIN:
         turn.change(refusals=0)
         turn.halt(
             "change_refused",

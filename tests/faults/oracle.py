@@ -56,6 +56,7 @@ MONITOR_S = 3.2
 _DOWN = {"kill_server", "stop_server", "delete_server"}
 BOUNDED_WAITS = {"floor", "load_too_high", "probes", "preflight", "answer", "server_busy", "balancer_error"}
 BOUNDED_WAITS |= {"image", "image_look", "image_server", "stop", "start", "start_answer"}
+BOUNDED_WAITS |= {"balancer", "stop_balancer"}
 BOUNDED_WAITS |= {"create_look", "create_image_look", "build", "build_look", "join_answer"}
 """Waits that end in a halt later than a schedule lasts."""
 

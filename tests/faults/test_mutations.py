@@ -233,6 +233,8 @@ def test_without_the_look_for_the_image_a_server_is_deleted_without_it(monkeypat
 def test_without_the_time_that_it_is_stopped_a_server_is_deleted_at_once(monkeypatch):
     monkeypatch.setattr(machine, "stop_due_at", lambda plan, way: None)
     monkeypatch.setattr(machine, "due_at", lambda plan, way: way.held_at)
+    monkeypatch.setattr(imaging, "stop_due_at", lambda plan, way: None)
+    monkeypatch.setattr(looks, "_stop_refusal", lambda *_: None)
     assert broken_by([], oracle.deletes_only_what_was_stopped_for_long_enough, plan=STOPS)
 
 

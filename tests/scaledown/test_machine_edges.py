@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from portal.cloud.types import Condition
-from portal.runs.types import HaltRank, RunStatus
+from portal.cloud.types import BalancerStatus, Condition
+from portal.runs.types import HaltRank, Outcome, OutcomeKind, RunStatus
 from scaledown import looks
 from scaledown.needs import needs_of
 from scaledown.progress import Meter
@@ -271,3 +271,20 @@ def test_a_standstill_in_mid_drain_changes_nothing_and_the_drain_goes_on_when_it
     desk.standstill = None
     desk.connections["srv-6"] = 0
     desk.until_phase(Phase.RETIRED)
+
+
+@pytest.mark.parametrize("status", [BalancerStatus.SUSPENDED, BalancerStatus.PENDING_DELETE])
+def test_a_balancer_in_a_state_that_does_not_pass_halts_at_once(status):
+    desk = Desk(a_plan(floor=2)).until_phase(Phase.RETIRED)
+    desk.balancer_status = status
+    desk.until(lambda: desk.status is RunStatus.HALTED, most=5)
+    assert status.value in desk.halt.says
+
+
+@pytest.mark.parametrize("code", ["last_node", "last_primary", "needs_monitor", "forbidden"])
+def test_a_refusal_that_means_a_person_is_needed_is_not_tried_again(code):
+    desk = Desk()
+    desk.outcome = Outcome(OutcomeKind.REFUSED, "The provider refuses to take the last enabled node.", code)
+    desk.until(lambda: desk.status is RunStatus.HALTED)
+    assert desk.names == ["drain_node"]
+    assert desk.halt.code == "change_refused"

@@ -8,12 +8,12 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from accounts.models import Membership
+from accounts.models import Account, CloudConnection, Membership
 from portal.audit.models import AuditEntry
 from portal.cloud.types import BalancerStatus
 from portal.errors import NotPermitted, Refused, StaleState
 from portal.runs.models import Claim, Run
-from scaledown import services
+from scaledown import driver, known, services
 from scaledown.models import Plan, ProtectedServer, ScaleUpRecord
 from scaledown.pool import ServerLook
 from scaledown.services import AddedServer
@@ -419,3 +419,54 @@ def test_whoever_granted_the_role_to_themself_does_not_approve(here):
     plan = submitted(here)
     with pytest.raises(NotPermitted):
         services.approve_plan(plan, actor=sly, seen_digest=plan.digest)
+
+
+def same_place(here, **changes):
+    """Another connection to the provider account and region of `here.connection`."""
+    place = here.connection
+    fields = {
+        "account": here.account,
+        "name": "Read only",
+        "username": "other",
+        "api_key": "another",
+        **changes,
+    }
+    return CloudConnection.objects.create(
+        identity_url=place.identity_url, tenant=place.tenant, region=place.region, **fields
+    )
+
+
+def test_a_mark_made_through_another_connection_to_the_same_provider_account_protects(here):
+    started_before = started(here)
+    services.protect_server(
+        account=here.account,
+        connection=same_place(here),
+        server_id="srv-06",
+        server_name="web-06",
+        reason="It holds the licence.",
+        actor=here.manager,
+    )
+    assert driver.facts(started_before)["protected"] == ("srv-06",)
+    assert started_before.command_seq < Run.objects.get(pk=started_before.pk).command_seq
+    assert known.known_for(here.connection, ["71"], None, at=timezone.now()).protected == {
+        "srv-06": "It holds the licence."
+    }
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+def test_anothers_mark_protects_where_the_provider_showed_them_the_server(here, is_shown):
+    run = started(here)
+    theirs = Account.objects.create(name="Another customer", number="300", team=here.team)
+    connection = same_place(here, account=theirs)
+    ProtectedServer.objects.create(
+        account=theirs,
+        connection=connection,
+        server_id="srv-06",
+        server_name="web-06",
+        reason="Our own words.",
+        marked_by=here.manager,
+        checked_at=timezone.now() if is_shown else None,
+    )
+    found = known.known_for(here.connection, ["71"], None, at=timezone.now()).protected
+    assert found == ({"srv-06": known.PROTECTED_BY_ANOTHER} if is_shown else {})
+    assert driver.facts(run)["protected"] == (("srv-06",) if is_shown else ())

@@ -10,8 +10,9 @@ import pytest
 from portal.runs.types import Outcome, OutcomeKind, RunStatus
 from scaledown import late, looks, outcomes
 from scaledown.less import is_less
-from scaledown.types import Observation, Phase
-from tests.scaledown.machine_cases import LB, Desk, a_plan
+from scaledown.needs import needs_of
+from scaledown.types import ImageRule, Observation, Phase
+from tests.scaledown.machine_cases import LB, Desk, a_plan, planned
 
 
 def stopped(**changes):
@@ -241,3 +242,25 @@ def test_a_stop_is_covered_by_an_approval_of_a_shorter_one_and_never_by_that_of_
     assert not is_less(long, short)
     assert not is_less(none, short)
     assert not is_less(short, none)
+
+
+def test_a_server_that_another_hand_started_while_its_image_is_made_is_stopped_again_before_it_is_deleted():
+    desk = Desk(a_plan(stop_s=60.0, images=ImageRule.EACH, images_kept_s=86_400.0, servers=(planned(6),)))
+    desk.until(lambda: "create_image" in desk.names)
+    desk.servers["srv-6"] = replace(desk.servers["srv-6"], status="ACTIVE")
+    desk.until(lambda: desk.status is RunStatus.HALTED)
+    assert desk.command("accept", server="srv-6").accepted
+    assert desk.command("resume", confirm=True, servers=["srv-6"]).accepted
+    desk.image_is("ACTIVE")
+    desk.until(lambda: "delete_server" in desk.names)
+    assert [action.name for action in desk.sent if action.target == "srv-6"].count("stop_server") == 2
+    assert desk.servers["srv-6"].is_gone
+    assert desk.now - desk.way().stop.stopped_at >= timedelta(seconds=60.0)
+
+
+def test_a_stopped_server_is_not_asked_for_its_load():
+    desk = stopped()
+    desk.look(10.0)
+    needs = needs_of(desk.plan, desk.progress, desk.people(), desk.now)
+    assert "srv-6" not in needs.counts
+    assert needs.counts
