@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from portal.cloud.types import BalancerStatus
 from portal.runs.types import Action, HaltRank
 from scaledown import looks, wording
-from scaledown.progress import DeleteWay, NodeState, NodeWay, ServerWay
+from scaledown.progress import DeleteWay, NodeState, NodeWay, Progress, ServerWay
 from scaledown.turn import LOOK_RESTING_S, LOOK_S, LOOK_SOON_S, Turn
 from scaledown.types import Phase, PlanData, ServerSeen, Verdict
 from scaledown.waits import TROUBLE_S, await_balancer, await_effect, is_held_off
@@ -59,6 +59,20 @@ def _held_until(plan: PlanData, held_at: datetime) -> datetime:
 def due_at(plan: PlanData, way: ServerWay) -> datetime | None:
     """Return when the next thing happens to a held server: its stop, else its image or deletion."""
     return stop_due_at(plan, way) or hold_ends(plan, way)
+
+
+def next_due(plan: PlanData, progress: Progress, now: datetime) -> ServerWay | None:
+    """Return the held server to which the next thing happens, or None: the longest held one whose time has come.
+
+    Where a person wants a pause after one server, nothing happens to another.
+    """
+    held = sorted(
+        (way for way in progress.servers if way.phase is Phase.HELD), key=lambda way: way.held_at or way.since
+    )
+    due = [way for way in held if (at := due_at(plan, way)) is not None and now >= at]
+    if progress.pause_after is not None:
+        due = [way for way in due if way.server_id == progress.pause_after]
+    return due[0] if due else None
 
 
 def delete_now(turn: Turn, way: ServerWay) -> bool:

@@ -16,7 +16,7 @@ from portal.runs.types import Command, HaltRank, RunStatus
 from scaledown import looks, wording
 from scaledown.answers import awaits_before
 from scaledown.commands import answer_commands, answer_stops, tries, vain_resumes
-from scaledown.deleting import confirming, deleting, due_at, hold_ends, stop_due_at
+from scaledown.deleting import confirming, deleting, due_at, hold_ends, next_due, stop_due_at
 from scaledown.draining import draining, removing
 from scaledown.imaging import imaging, leave_hold
 from scaledown.notice import notice, samples_only
@@ -182,25 +182,18 @@ PHASES: Mapping[Phase, Callable[[Turn, ServerWay], bool]] = {
 
 def next_server(turn: Turn) -> bool:
     """With nothing in hand: delete a held server whose hold is over, else begin the next one, else end."""
-    held = sorted(
-        (way for way in turn.progress.servers if way.phase is Phase.HELD),
-        key=lambda way: way.held_at or way.since,
-    )
-    due = [way for way in held if (at := due_at(turn.plan, way)) is not None and turn.now >= at]
-    pause_after = turn.progress.pause_after
-    if pause_after is not None:
-        due = [way for way in due if way.server_id == pause_after]
-        if not due:
-            turn.pause(Words("Paused after the server in hand, as asked.", "Paused by a person."))
-            return True
-    if due:
-        way = due[0]
+    way = next_due(turn.plan, turn.progress, turn.now)
+    if way is None and turn.progress.pause_after is not None:
+        turn.pause(Words("Paused after the server in hand, as asked.", "Paused by a person."))
+        return True
+    if way is not None:
         if way.missing_since is not None:
             return turn.wait("missing", wording.missing(way.name), limit_s=TROUBLE_S)
         return stop(turn, way) if stop_due_at(turn.plan, way) is not None else leave_hold(turn, way)
     queued = [way for way in turn.progress.servers if way.phase is Phase.QUEUED]
     if queued:
         return begin(turn, queued[0])
+    held = [way for way in turn.progress.servers if way.phase is Phase.HELD]
     if held:
         first = min(held, key=lambda way: due_at(turn.plan, way) or turn.now)
         ends = due_at(turn.plan, first)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from scaledown import images, late, looks
-from scaledown.deleting import due_at
+from scaledown.deleting import next_due
 from scaledown.progress import Progress, ServerWay
 from scaledown.stopping import has_to_start
 from scaledown.types import Needs, People, Phase, PlanData
@@ -180,8 +180,5 @@ def _to_search(plan: PlanData, progress: Progress, now: datetime) -> str | None:
             if due is None or now >= due - timedelta(seconds=1):
                 return way.server_id
             return None
-    for way in sorted(progress.servers, key=lambda w: w.held_at or w.since):
-        at = due_at(plan, way)
-        if way.phase is Phase.HELD and at is not None and now >= at - timedelta(seconds=1):
-            return way.server_id
-    return None
+    held = next_due(plan, progress, now + timedelta(seconds=1))
+    return None if held is None else held.server_id

@@ -16,6 +16,11 @@ from scaledown.wording import Words
 LONGEST_RETRY_S = 60.0
 """A put-back waits no longer than this for its next try; a later time is from a clock that was set back."""
 
+HOPELESS_S = 600.0
+"""How long a server that is aborted must have been unable to serve, in every look, before it is given up."""
+STANDING = frozenset({"ERROR", "PAUSED", "RESCUE", "SHELVED", "SHELVED_OFFLOADED", "SHUTOFF", "SUSPENDED"})
+"""States that last until somebody ends them. Any other word but ACTIVE is a server that is being worked on."""
+
 
 def out_newest_first(turn: Turn) -> list[ServerWay]:
     """Return servers that are out and alive and not on their way back, the one that left last first."""
@@ -67,6 +72,7 @@ def _catch_late_landings(turn: Turn) -> None:
 
 
 def _put_back_one(turn: Turn, way: ServerWay) -> bool:
+    way = _notice_fitness(turn, way)
     back = way.put_back
     assert back is not None
     if stopping.has_to_start(way) and stopping.start(turn, way):
@@ -127,18 +133,12 @@ def _ask_back(turn: Turn, way: ServerWay, node: NodeWay, words: Words) -> bool:
     is_out = node.confirmed is NodeState.ABSENT
     if is_out and seen is None:
         return turn.wait("put_back_server", words, limit_s=TROUBLE_S, rank=HaltRank.SITE_IN_DANGER)
-    if seen is not None and seen.is_gone and late.delete_lands_until(way, turn.now) is not None:
+    if seen is not None and seen.is_gone:
+        # One answer that finds no server may be wrong: looks 30 s apart and the list must agree (`notice`).
         return turn.wait("missing", wording.missing(way.name), limit_s=TROUBLE_S)
-    # A node that only drains is enabled without waiting for a look at its server, but never towards a gone one.
-    if seen is not None and (seen.is_gone or (is_out and not _can_serve(seen, node))):
-        why = "It is gone." if seen.is_gone else f"It is {seen.status} or has other addresses."
-        turn.halt(
-            "cannot_put_back",
-            HaltRank.DECIDE_TODAY,
-            wording.cannot_put_back(way.name, why),
-            ("abort", "finish_here"),
-        )
-        return not _is_hopeless(turn, way)
+    # A node that only drains is enabled without waiting for a look at its server.
+    if seen is not None and is_out and not _can_serve(seen, node):
+        return _cannot_go_back(turn, way, seen)
     return turn.ask_node(way, node, NodeState.ENABLED, words, is_put_back=True)
 
 
@@ -146,9 +146,38 @@ def _can_serve(seen: ServerSeen, node: NodeWay) -> bool:
     return seen.status == "ACTIVE" and node.address in seen.addresses
 
 
+def _notice_fitness(turn: Turn, way: ServerWay) -> ServerWay:
+    """Take in whether a server that goes back could serve; what could not be read is as it was."""
+    back, seen = way.put_back, turn.observation.servers.get(way.server_id)
+    if back is None or seen is None:
+        return way
+    out = [node for node in way.nodes if node.confirmed is NodeState.ABSENT]
+    is_ours = seen.status == "SHUTOFF" and stopping.has_to_start(way)
+    is_unfit = not seen.is_gone and not _passes_by_itself(seen) and not is_ours
+    is_unfit = is_unfit and any(not _can_serve(seen, node) for node in out)
+    since = (back.unfit_since or seen.observed_at) if is_unfit else None
+    return way if since == back.unfit_since else turn.update(way, put_back=replace(back, unfit_since=since))
+
+
+def _passes_by_itself(seen: ServerSeen) -> bool:
+    """Whether something is under way with it, or its state is one that we do not understand: not ready yet."""
+    return seen.task_state is not None or seen.status not in {"ACTIVE", *STANDING}
+
+
+def _cannot_go_back(turn: Turn, way: ServerWay, seen: ServerSeen) -> bool:
+    words = wording.cannot_put_back(way.name, f"It is {seen.status} or has other addresses.")
+    turn.tell(way, words)
+    if _passes_by_itself(seen):
+        return turn.wait("put_back_server", words, limit_s=TROUBLE_S, rank=HaltRank.SITE_IN_DANGER)
+    turn.halt("cannot_put_back", HaltRank.DECIDE_TODAY, words, ("abort", "finish_here"))
+    return not _is_hopeless(turn, way)
+
+
 def _is_hopeless(turn: Turn, way: ServerWay) -> bool:
-    """Give up putting back a server that cannot serve any more, once a person aborts."""
-    if not turn.progress.aborting:
+    """Give up putting back a server that has not been able to serve for long, once a person aborts."""
+    back = way.put_back
+    since = None if back is None else back.unfit_since
+    if not turn.progress.aborting or since is None or turn.age_s(since) < HOPELESS_S:
         return False
     words = Words(
         f"{way.name} cannot be put back: it no longer serves at its address. Look at it by hand.",

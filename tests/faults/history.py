@@ -61,6 +61,9 @@ class ServerTruth:
     is_stopped: bool = False
     in_place_of: str | None = None
     """The planned server in whose place a run created this one, by its metadata."""
+    status: str = "ACTIVE"
+    direct_rps: float = 0.0
+    """Requests per second that reach it past every balancer."""
 
 
 @dataclass(frozen=True)

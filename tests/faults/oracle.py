@@ -51,11 +51,13 @@ LATE_S = 600.0
 DANGER_S = 100.0
 NAMED_WAITS = {"window", "hold", "in_charge", "pause_between", "standstill", "late_change"}
 """Waits that only time or a person ends."""
+UNFIT_S = 500.0
+"""How long every look at a server must have shown that it cannot serve before it may be given up."""
 MONITOR_S = 3.2
 """How long a health monitor of these worlds shows a server that went down as serving."""
 _DOWN = {"kill_server", "stop_server", "delete_server"}
 BOUNDED_WAITS = {"floor", "load_too_high", "probes", "preflight", "answer", "server_busy", "balancer_error"}
-BOUNDED_WAITS |= {"image", "image_look", "image_server", "stop", "start", "start_answer"}
+BOUNDED_WAITS |= {"image", "image_look", "image_server", "stop", "start", "start_answer", "put_back_server"}
 BOUNDED_WAITS |= {"balancer", "stop_balancer"}
 BOUNDED_WAITS |= {"create_look", "create_image_look", "build", "build_look", "join_answer"}
 """Waits that end in a halt later than a schedule lasts."""
@@ -368,11 +370,38 @@ def deletes_only_what_the_next_peak_allows(story: Story) -> Iterator[str]:
 
 def says_gone_only_of_what_is_gone(story: Story) -> Iterator[str]:
     """A server that is called retired, or gone by another hand, is gone at the provider."""
-    aborts = any(a.name == "abort" for a in story.every(Asked))
-    for line in story.every(Wrote):
-        says_so = line.kind == "server_retired" or (line.kind == "server_gone" and not aborts)
-        if says_so and story.deleted_at.get(line.subject, 1e9) > line.t:
-            yield f"{line.subject} is said to be {line.kind.removeprefix('server_')} and lives"
+    for place, line in enumerate(story.events):
+        if not isinstance(line, Wrote) or line.kind not in {"server_retired", "server_gone"}:
+            continue
+        if story.deleted_at.get(line.subject, 1e9) <= line.t or _was_given_up(story, place, line):
+            continue
+        yield f"{line.subject} is said to be {line.kind.removeprefix('server_')} and lives"
+
+
+def _was_given_up(story: Story, place: int, line: Wrote) -> bool:
+    """Whether it lives but could not serve in any look for long, after a person aborted."""
+    planned = _planned(story, line.subject)
+    aborts = story.every(Asked, 0, place, name="abort")
+    if line.kind != "server_gone" or planned is None or not aborts:
+        return False
+    since_t = line.t - UNFIT_S + story.slack_s
+    looks = [k for k in story.every(Looked, 0, place, key=f"server:{line.subject}") if k.t >= since_t]
+    seen = [k.server for k in looks if k.server is not None]
+    return bool(seen) and not any(
+        s.status == "ACTIVE" and set(s.addresses) >= {node.address for node in planned.nodes} for s in seen
+    )
+
+
+def waits_for_no_search_in_vain(story: Story) -> Iterator[str]:
+    """No run halts since it was not searched for one server while it searched for another all the time."""
+    for place, line in enumerate(story.events):
+        if not isinstance(line, Wrote) or line.kind != "halted":
+            continue
+        if not str(line.detail.get("code")).endswith("_no_search"):
+            continue
+        done = [k for k in story.every(Looked, 0, place) if k.key.startswith("search:")]
+        if any(line.t - k.t < SEARCH_S for k in done):
+            yield f"it halts for want of a search, and one for {done[-1].key} was done just now"
 
 
 def says_back_only_of_what_is_back(story: Story) -> Iterator[str]:
@@ -968,7 +997,7 @@ def ends_tidy(story: Story) -> Iterator[str]:
         phase = story.phases[planned.server_id]
         if phase == "retired" and not (truth.is_gone or truth.is_busy):
             yield f"{planned.name} is said to be retired and lives"
-        if truth.is_gone or truth.is_busy or phase in {"retired", "gone", "recreated"}:
+        if truth.is_gone or truth.is_busy or phase in {"retired", "recreated"}:
             continue
         if truth.is_stopped and not story.meddled(planned.server_id):
             yield f"{planned.name} ({phase}) was left stopped by a run that is over"
@@ -995,6 +1024,7 @@ RULES: tuple[Rule, ...] = (
     creates_no_more_than_was_approved,
     lets_serve_only_what_answered,
     says_gone_only_of_what_is_gone,
+    waits_for_no_search_in_vain,
     says_back_only_of_what_is_back,
     keeps_the_floor,
     keeps_the_load_under_the_guard,

@@ -186,6 +186,8 @@ HANDS = [
     ("attach_volume planned", 0),
     ("set_metadata planned", 0),
     ("set_task_state planned", 0),
+    ("set_server_status planned", 0),
+    ("direct_traffic planned", 0),
     ("balancer_status any", 0, "ERROR"),
     ("balancer_status any", 0, "SUSPENDED"),
     ("balancer_status any", 0, "ACTIVE"),

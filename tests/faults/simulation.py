@@ -173,6 +173,8 @@ class Recorder:
             tuple(server.volumes),
             server.status == "SHUTOFF",
             server.metadata.get(OF_SERVER),
+            server.status,
+            server.direct_rps,
         )
 
     def scene(self) -> history.Scene:
@@ -568,6 +570,8 @@ class Simulation:
                 "rename_server": {"name": "renamed"},
                 "attach_volume": {"volume_id": "vol-1"},
                 "slow_server": {"factor": 2.0},
+                "direct_traffic": {"rps": 40.0},
+                "set_server_status": {"status": "REBOOT"},
                 "set_metadata": {"key": "rax:autoscale:group:id", "value": "a-group"},
                 "set_task_state": {"task_state": "image_snapshot"},
             }.get(what, {})

@@ -25,6 +25,7 @@ from scaledown import (
     looks,
     machine,
     notice,
+    put_backs,
     rolling_back,
     stopping,
     verify,
@@ -109,6 +110,8 @@ LOST_IMAGE = [Event(0.0, "fault", "server.action timeout_after", (1, None))]
 STOPS = {"hold_s": 5.0, "stop_s": 30.0, "out": 1}
 BACK_FROM_STOP = [Event(30.0, "command", "put_back", (("server", 0),))]
 
+ABORTED_IN_A_REBOOT = when("held", hand("set_server_status planned", 0), Event(0.0, "command", "abort"))
+
 ROLL_BACK = [Event(40.0, "command", "roll_back", ())]
 LATE_CREATE = [*ROLL_BACK, Event(0.0, "fault", "server.create late", (1, 60.0))]
 
@@ -128,6 +131,7 @@ SCHEDULES = [
     (LOST_IMAGE, {"plan": IMAGES}),
     (BACK_FROM_STOP, {"plan": STOPS}),
     (ROLL_BACK, {"plan": IMAGES}),
+    (ABORTED_IN_A_REBOOT, {"plan": LONG_HOLD}),
     (LATE_CREATE, {"plan": IMAGES}),
     (ELSEWHERE, {"plan": {"hold_s": 5.0, "stop_s": 8.0}}),
     (SLOWER, {"plan": COMPARING}),
@@ -249,6 +253,12 @@ def test_without_the_start_a_stopped_server_goes_back_into_the_pool(monkeypatch)
     monkeypatch.setattr(stopping, "has_to_start", lambda way: False)
     monkeypatch.setattr("scaledown.put_backs._can_serve", lambda seen, node: True)
     assert broken_by(BACK_FROM_STOP, oracle.brings_back_only_what_runs, plan=STOPS)
+
+
+def test_without_its_time_a_server_that_is_only_being_rebooted_is_given_up(monkeypatch):
+    monkeypatch.setattr(put_backs, "HOPELESS_S", -1.0)
+    monkeypatch.setattr(put_backs, "_passes_by_itself", lambda seen: False)
+    assert broken_by(ABORTED_IN_A_REBOOT, oracle.says_gone_only_of_what_is_gone, plan=LONG_HOLD)
 
 
 def test_without_the_wait_for_what_may_land_late_a_server_is_created_twice(monkeypatch):

@@ -325,6 +325,24 @@ def retired_but_alive(story):
     return replace(story, deleted_at={})
 
 
+def given_up_at_once(story):
+    server = story.plan.servers[0].server_id
+    place, sent = first(story, Sent, "stop")
+    abort = Asked(sent.t - 1.0, 9, "abort", None, {})
+    return put_in(story, place, abort, Wrote(sent.t, "server_gone", server, 1))
+
+
+def called_gone_and_left_out(story):
+    story = left_out(story)
+    return replace(story, phases={**story.phases, story.plan.servers[0].server_id: "gone"})
+
+
+def halted_for_want_of_a_search(story):
+    place, sent = first(story, Sent, "delete")
+    line = Wrote(sent.t, "halted", "", 1, detail={"code": "waited_for_stop_no_search"})
+    return put_in(story, place, line)
+
+
 def back_but_draining(story):
     place, sent = first(story, Sent, "remove")
     return put_in(story, place, Wrote(sent.t, "server_restored", sent.server, 1))
@@ -563,6 +581,8 @@ BAD = [
     (answers_held_against_those_before, oracle.deletes_only_while_answers_are_as_fast),
     (too_few_for_the_peak, oracle.deletes_only_what_the_next_peak_allows),
     (retired_but_alive, oracle.says_gone_only_of_what_is_gone),
+    (given_up_at_once, oracle.says_gone_only_of_what_is_gone),
+    (halted_for_want_of_a_search, oracle.waits_for_no_search_in_vain),
     (back_but_draining, oracle.says_back_only_of_what_is_back),
     (one_less_serves, oracle.keeps_the_floor),
     (no_monitor_and_silence, oracle.keeps_the_floor),
@@ -600,6 +620,7 @@ BAD = [
     (failed_by_itself, oracle.never_fails_by_itself),
     (completed_too_soon, oracle.ends_tidy),
     (left_out, oracle.ends_tidy),
+    (called_gone_and_left_out, oracle.ends_tidy),
 ]
 
 

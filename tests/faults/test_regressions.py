@@ -147,3 +147,24 @@ def test_a_lost_stop_is_not_forgotten_once_the_one_that_was_asked_for_since_show
     assert result.world.truth.harmed_connections == 0
     assert result.counts["stop"] >= 2
     assert any(line.entry.kind == "command_refused" for line in result.run.journal)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_few_answers_that_find_no_server_give_up_no_server_of_an_aborted_run(times):
+    events = [
+        Event(1, "when", "held", (not_found("server", times=times),)),
+        Event(1, "when", "held", (Event(0.0, "command", "abort"),)),
+    ]
+    result = simulate(events, plan={"hold_s": 70.0}, horizon_s=260.0)
+    assert result.violations == []
+    assert result.status is RunStatus.ABORTED
+    assert result.progress.servers[0].phase is Phase.RESTORED
+
+
+def test_a_pause_after_a_server_is_no_halt_where_an_older_one_is_due():
+    pause = Event(0.0, "command", "pause")
+    result = simulate(
+        [Event(2, "when", "verifying", (pause,))], plan={"stop_s": 10.0, "soak_s": 12.0}, horizon_s=260.0
+    )
+    assert result.violations == []
+    assert result.status is RunStatus.PAUSED

@@ -264,3 +264,12 @@ def test_a_stopped_server_is_not_asked_for_its_load():
     needs = needs_of(desk.plan, desk.progress, desk.people(), desk.now)
     assert "srv-6" not in needs.counts
     assert needs.counts
+
+
+def test_a_pause_after_a_server_comes_although_an_older_one_is_due():
+    desk = Desk(a_plan(stop_s=30.0, floor=2, soak_s=40.0)).until_phase(Phase.VERIFYING, 5)
+    assert desk.command("pause").accepted
+    desk.until(lambda: desk.status is not RunStatus.RUNNING)
+    assert desk.status is RunStatus.PAUSED
+    assert [a.target for a in desk.sent if a.name == "stop_server"] == ["srv-6", "srv-5"]
+    assert "delete_server" not in desk.names
