@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from portal.cloud.types import BalancerStatus
 from portal.runs.types import Action, HaltRank
-from scaledown import looks, wording
+from scaledown import late, looks, wording
 from scaledown.progress import DeleteWay, NodeState, NodeWay, Progress, ServerWay
 from scaledown.turn import LOOK_RESTING_S, LOOK_S, LOOK_SOON_S, Turn
 from scaledown.types import Phase, PlanData, ServerSeen, Verdict
@@ -213,6 +213,8 @@ def confirming(turn: Turn, way: ServerWay) -> bool:
             return await_effect(turn, way, node)
         if node.confirmed is not NodeState.ABSENT and not node.is_foreign:
             return _take_out_left_node(turn, way, node)
+    if late.add_awaited(turn, way):
+        return True
     retire(turn, way)
     turn.change(last_left_at=turn.now, waiting=None)
     turn.look_again_s = 0.05

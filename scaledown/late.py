@@ -5,15 +5,16 @@ A run that ended could not undo one that lands, and a server whose deletion may 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from scaledown import looks
 from scaledown.progress import NodeState, NodeWay, Progress, ServerWay, StopWay
-from scaledown.turn import Turn
+from scaledown.turn import LOOK_RESTING_S, Turn
+from scaledown.types import Phase
 from scaledown.wording import Words
 
-LATE_S = 600.0
-"""How long after it was asked for a change of ours may still land; later it is another hand's."""
+LATE_S = looks.LATE_S
 
 
 def delete_lands_until(way: ServerWay, now: datetime) -> datetime | None:
@@ -46,7 +47,11 @@ def kept_out_until(way: ServerWay, now: datetime) -> datetime | None:
 
 
 def _node_lands_until(turn: Turn, way: ServerWay, node: NodeWay) -> datetime | None:
-    if way.phase.is_gone or node.is_foreign or node.lands_since is None:
+    if node.is_foreign or node.lands_since is None:
+        return None
+    if way.phase is Phase.GONE:
+        return looks.add_lands_until(replace(way, nodes=(node,)), turn.now)
+    if way.phase.is_gone:
         return None
     if node.balancer_id in turn.gone_balancers:
         return None
@@ -88,6 +93,20 @@ def outstanding(turn: Turn) -> tuple[datetime, Words] | None:
 def is_pressing(progress: Progress) -> bool:
     """Return whether the newest look saw the site in danger: probes fail, or load is over the guard."""
     return any(progress.probe_failures.values()) or progress.hot_looks > 0
+
+
+def add_awaited(turn: Turn, way: ServerWay) -> bool:
+    """Wait, with a server that is gone, for an add of its node that may still land: nobody else would take it out."""
+    until = looks.add_lands_until(way, turn.now)
+    if until is None:
+        return False
+    words = Words(
+        f"{way.name} is gone. A change that puts its node back into a balancer did not show, and may still take "
+        f"effect until {until:%H:%M:%S} UTC: it is watched until then.",
+        f"{way.name} is gone. We watch until a change whose answer was lost can no longer take effect.",
+    )
+    turn.tell(way, words, until)
+    return turn.wait("late_change", words, until=until, look_again_s=LOOK_RESTING_S)
 
 
 def site_needs_it(turn: Turn) -> bool:

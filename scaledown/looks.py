@@ -44,6 +44,8 @@ LOAD_UNKNOWN_S = 60.0
 CLOCK_SLACK_S = 1.0
 KEEPALIVE_MARGIN_S = 1.0
 """Added to the balancer's time-out: idle keep-alive connections and counters settle in it."""
+LATE_S = 600.0
+"""How long after it was asked for a change of ours may still land; later it is another hand's."""
 DELETABLE_STATUSES = frozenset({"ACTIVE", "SHUTOFF", "ERROR"})
 """Any other word is a server that is being worked on, or one that we do not understand: not ready."""
 
@@ -443,6 +445,23 @@ def _one_spelling(address: str) -> str:
         return address.strip().lower()
 
 
+def add_lands_until(way: ServerWay, now: datetime) -> datetime | None:
+    """Return until when an add of a node of this server that did not show may still land; None if none may.
+
+    It would put visitors behind an address that is another server's by then.
+    """
+    ends = [
+        node.lands_since + timedelta(seconds=LATE_S)
+        for node in way.nodes
+        if node.confirmed is NodeState.ABSENT
+        and not node.is_foreign
+        and NodeState.ENABLED in node.late
+        and node.lands_since is not None
+    ]
+    until = max(ends, default=None)
+    return until if until is not None and now <= until else None
+
+
 def _pool_refusal(
     plan: PlanData,
     planned: PlannedServer,
@@ -456,6 +475,13 @@ def _pool_refusal(
     missing = unseen(plan, observation, now)
     if missing:
         return Refusal("no_fresh_pool", f"There is no fresh look at load balancer {missing[0]}.", True)
+    lands_until = add_lands_until(way, now)
+    if lands_until is not None:
+        says = (
+            f"A change that puts {way.name} back into the pool did not show, and may still take effect until "
+            f"{lands_until:%H:%M:%S} UTC."
+        )
+        return Refusal("late_add", says, True)
     seen = observation.servers.get(way.server_id)
     known = (*planned.addresses, *(() if seen is None else seen.addresses), *(n.address for n in way.nodes))
     addresses = {_one_spelling(address) for address in known}

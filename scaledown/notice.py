@@ -176,6 +176,13 @@ def notice_new_nodes(turn: Turn) -> None:
     ours += [server.nodes for server in turn.progress.kept]
     known = {f"{node.balancer_id}/{node.address}:{node.port}" for nodes in ours for node in nodes}
     known |= set(turn.plan.strays)
+    late_adds = {
+        f"{node.balancer_id}/{node.address}:{node.port}": way
+        for way in turn.progress.servers
+        if way.phase is Phase.GONE and looks.add_lands_until(way, turn.now) is not None
+        for node in way.nodes
+        if NodeState.ENABLED in node.late
+    }
     for balancer in turn.observation.balancers.values():
         for node in balancer.nodes:
             name = f"{balancer.balancer_id}/{node.address}:{node.port}"
@@ -183,6 +190,10 @@ def notice_new_nodes(turn: Turn) -> None:
                 continue
             if name not in turn.progress.noted_nodes:
                 turn.change(noted_nodes=(*turn.progress.noted_nodes, name))
+                if (gone := late_adds.get(name)) is not None:
+                    words = wording.node_left(gone.name, balancer.name)
+                    turn.note("node_left", words, gone.server_id, balancers=[balancer.balancer_id])
+                    continue
                 turn.note(
                     "node_added_by_other_hand",
                     Words(

@@ -57,6 +57,9 @@ def put_backs(turn: Turn) -> bool:
 def _catch_late_landings(turn: Turn) -> None:
     """A change that reading found not applied may land later, on a server that is no longer on its way out."""
     for way in turn.progress.servers:
+        if way.put_back is None and way.phase in {Phase.VERIFYING, Phase.HELD, Phase.IMAGING}:
+            _catch_late_add(turn, way)
+            continue
         if way.put_back is not None or way.phase not in {Phase.QUEUED, Phase.SKIPPED, Phase.RESTORED}:
             continue
         seen = turn.observation.servers.get(way.server_id)
@@ -69,6 +72,16 @@ def _catch_late_landings(turn: Turn) -> None:
         if any(node.confirmed in node.late and not node.is_foreign for node in landed):
             words = wording.putting_back(way.name, "A change whose answer was lost took effect late.")
             turn.send_back(way, way.phase, words)
+
+
+def _catch_late_add(turn: Turn, way: ServerWay) -> None:
+    """A server that had left the pool serves again, by a change of ours: it goes back whole, and drains anew."""
+    if late.kept_out_until(way, turn.now) is not None:
+        return  # a late stop or deletion would cut more visitors than its one node gets: a person decides
+    landed = [node for node in way.nodes if node.is_settled and node.confirmed is NodeState.ENABLED]
+    if any(NodeState.ENABLED in node.late and not node.is_foreign for node in landed):
+        words = wording.putting_back(way.name, "A change whose answer was lost took effect late.")
+        turn.send_back(way, Phase.QUEUED, words)
 
 
 def _put_back_one(turn: Turn, way: ServerWay) -> bool:

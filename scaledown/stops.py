@@ -147,6 +147,8 @@ def _is_still_deleting(turn: Turn, way: ServerWay) -> bool:
     delete = way.delete or DeleteWay()
     if seen is not None and seen.is_gone:
         if delete.gone_at is not None and seen.observed_at > delete.gone_at:
+            if late.add_awaited(turn, way):
+                return True
             retire(turn, way)
             return False
         # One answer that finds no server may be wrong: a later look must find none either.

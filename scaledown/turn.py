@@ -48,6 +48,7 @@ BOUNDED_WAITS = frozenset({"deleting", "drain", "recheck", "soak"})
 """Waits with a bound of their own: their time is no lack of progress, but what came before still counts."""
 WANTED_WAITS = frozenset(
     {
+        "delete_late_add",
         "freeze",
         "hold",
         "in_charge",
@@ -55,6 +56,7 @@ WANTED_WAITS = frozenset(
         "nobody_to_call",
         "pause_between",
         "standstill",
+        "stop_late_add",
         "traffic",
         "window",
     }

@@ -50,6 +50,7 @@ FAR_SLOWER = 1.2
 LATE_S = 600.0
 DANGER_S = 100.0
 NAMED_WAITS = {"window", "hold", "in_charge", "pause_between", "standstill", "late_change"}
+NAMED_WAITS |= {"delete_late_add", "stop_late_add"}
 """Waits that only time or a person ends."""
 UNFIT_S = 500.0
 """How long every look at a server must have shown that it cannot serve before it may be given up."""
@@ -1008,6 +1009,26 @@ def ends_tidy(story: Story) -> Iterator[str]:
                 yield f"{planned.name} ({phase}) was left out of {lb_id} by a run that is over"
 
 
+def leaves_no_node_of_what_is_gone(story: Story) -> Iterator[str]:
+    """No balancer holds an address of a server that is gone once the run is over: it may be another's by then.
+
+    But for a node that another hand touched, and one that the run said is to be taken out by hand.
+    """
+    if story.status not in {"completed", "aborted", "rolled_back"}:
+        return
+    for planned in story.plan.servers:
+        server = planned.server_id
+        if not story.end.servers[server].is_gone or story.phases[server] not in {"retired", "gone"}:
+            continue
+        if story.every(Wrote, kind="node_left", subject=server):
+            continue
+        addresses = {*planned.addresses, *(node.address for node in planned.nodes)}
+        for lb_id, balancer in story.end.balancers.items():
+            held = any(node.address in addresses for node in balancer.nodes)
+            if held and not story.meddled(server, lb_id):
+                yield f"{planned.name} is gone, and {lb_id} still holds its address"
+
+
 RULES: tuple[Rule, ...] = (
     touches_only_the_plans_servers,
     deletes_only_what_was_approved,
@@ -1043,6 +1064,7 @@ RULES: tuple[Rule, ...] = (
     comes_to_a_rest,
     never_fails_by_itself,
     ends_tidy,
+    leaves_no_node_of_what_is_gone,
 )
 
 

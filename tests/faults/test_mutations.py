@@ -107,6 +107,13 @@ BAD_IMAGE = [Event(0.0, "fault", "server.action image_error", (1, None))]
 
 LOST_IMAGE = [Event(0.0, "fault", "server.action timeout_after", (1, None))]
 
+LATE_ADD = [
+    Event(0.0, "fault", "node.add late", (1, 85.0)),
+    Event(11.0, "command", "pause", (("when", "now"),)),
+    Event(50.0, "command", "resume"),
+]
+ON_TWO_BALANCERS = {"scenario": "shared", "plan": {"floor": 2}}
+
 STOPS = {"hold_s": 5.0, "stop_s": 30.0, "out": 1}
 BACK_FROM_STOP = [Event(30.0, "command", "put_back", (("server", 0),))]
 
@@ -138,6 +145,7 @@ SCHEDULES = [
     ([], {"plan": COMPARING}),
     ([], {"plan": TOO_FEW}),
     (MORE_TRAFFIC, {"plan": FINE}),
+    (LATE_ADD, ON_TWO_BALANCERS),
 ]
 
 
@@ -306,6 +314,11 @@ def test_without_the_projection_a_pool_is_made_too_small_for_its_next_peak(monke
 def test_without_the_load_that_was_fine_nothing_guards_a_pool_whose_ceiling_nobody_knows(monkeypatch):
     monkeypatch.setattr(looks, "guard_rps", lambda plan: None)
     assert broken_by(MORE_TRAFFIC, oracle.keeps_the_load_under_the_guard, plan=FINE)
+
+
+def test_without_the_wait_for_a_late_add_a_balancer_holds_the_address_of_a_server_that_is_gone(monkeypatch):
+    monkeypatch.setattr(looks, "add_lands_until", lambda way, now: None)
+    assert broken_by(LATE_ADD, oracle.leaves_no_node_of_what_is_gone, **ON_TWO_BALANCERS)
 
 
 @pytest.mark.parametrize("number", range(len(SCHEDULES)))

@@ -545,6 +545,15 @@ def left_out(story):
     return replace(story, phases=phases, end=replace(story.end, servers=servers))
 
 
+def a_node_left(story):
+    server = story.plan.servers[0]
+    lb_id = int(server.nodes[0].balancer_id)
+    balancer = story.end.balancers[lb_id]
+    left = history.NodeTruth(1, server.nodes[0].address, None, "ENABLED", serves=False, open=0)
+    held = replace(balancer, nodes=(*balancer.nodes, left))
+    return replace(story, end=replace(story.end, balancers={**story.end.balancers, lb_id: held}))
+
+
 BAD = [
     (a_stranger, oracle.touches_only_the_plans_servers),
     (another_name, oracle.deletes_only_what_was_approved),
@@ -621,6 +630,7 @@ BAD = [
     (completed_too_soon, oracle.ends_tidy),
     (left_out, oracle.ends_tidy),
     (called_gone_and_left_out, oracle.ends_tidy),
+    (a_node_left, oracle.leaves_no_node_of_what_is_gone),
 ]
 
 

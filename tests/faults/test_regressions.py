@@ -168,3 +168,18 @@ def test_a_pause_after_a_server_is_no_halt_where_an_older_one_is_due():
     )
     assert result.violations == []
     assert result.status is RunStatus.PAUSED
+
+
+@pytest.mark.parametrize("late_s", [85.0, 100.0, 130.0])
+def test_a_lost_add_that_lands_late_leaves_no_node_of_a_server_that_is_deleted(late_s):
+    events = [
+        Event(0.0, "fault", "node.add late", (1, late_s)),
+        Event(11.0, "command", "pause", (("when", "now"),)),
+        Event(50.0, "command", "resume"),
+    ]
+    result = simulate(events, scenario="shared", plan={"floor": 2}, horizon_s=800.0)
+    assert result.violations == []
+    assert result.status is RunStatus.COMPLETED
+    gone = {node.address for node in result.story.plan.servers[0].nodes}
+    assert not [n for lb in result.story.end.balancers.values() for n in lb.nodes if n.address in gone]
+    assert not any(line.entry.kind == "node_added_by_other_hand" for line in result.run.journal)

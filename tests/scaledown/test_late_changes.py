@@ -8,8 +8,8 @@ import pytest
 
 from portal.cloud.types import Condition, NodeStatus
 from portal.runs.types import Outcome, OutcomeKind, RunStatus
-from scaledown.progress import progress_from_plain, progress_to_plain
-from scaledown.types import Phase
+from scaledown.progress import NodeState, progress_from_plain, progress_to_plain, with_server
+from scaledown.types import NodeSeen, Phase
 from tests.faults.simulation import Event, Simulation
 from tests.scaledown.machine_cases import LB, Desk, a_plan, planned
 from tests.scaledown.test_machine_may_delete import Case
@@ -108,6 +108,80 @@ def test_a_resume_does_not_lose_that_a_deletion_may_still_land():
     assert desk.command("resume").accepted
     assert desk.way().delete.late_at == late_at
     assert progress_from_plain(progress_to_plain(desk.progress)) == desk.progress
+
+
+def add_may_land(desk: Desk) -> Desk:
+    """Let an add of the first server's node be among the changes that may still land."""
+    (node,) = desk.way().nodes
+    node = replace(node, late=(NodeState.ENABLED,), late_at=desk.now)
+    desk.progress = with_server(desk.progress, replace(desk.way(), nodes=(node,)))
+    return desk
+
+
+def lands(desk: Desk) -> Desk:
+    """Let the lost add take effect now."""
+    node = desk.plan.servers[0].nodes[0]
+    desk.nodes["late"] = NodeSeen(
+        "late", node.address, node.port, Condition.ENABLED, NodeStatus.ONLINE, node.type, None
+    )
+    return desk
+
+
+@pytest.mark.parametrize("stop_s", [0.0, 30.0])
+def test_a_server_whose_add_may_still_land_is_neither_stopped_nor_deleted_until_it_no_longer_may(stop_s):
+    desk = Desk(a_plan(servers=(planned(6),), hold_s=30.0, stop_s=stop_s))
+    add_may_land(desk.until_phase(Phase.HELD))
+    begun = desk.now
+    desk.until(lambda: {"stop_server", "delete_server"} & set(desk.names), after_s=5.0, most=400)
+    assert (desk.now - begun).total_seconds() >= 600.0
+    assert desk.status is RunStatus.RUNNING
+
+
+@pytest.mark.parametrize("phase", [Phase.VERIFYING, Phase.HELD])
+def test_an_add_that_lands_on_a_server_that_had_left_puts_it_back_to_drain_anew(phase):
+    desk = Desk(a_plan(servers=(planned(6),), hold_s=30.0))
+    lands(add_may_land(desk.until_phase(phase))).look()
+    assert desk.kinds().count("put_back_begun") == 1
+    desk.until(lambda: desk.names.count("remove_node") == 2)
+    assert desk.names.count("drain_node") == 2
+    assert desk.status is RunStatus.RUNNING
+
+
+def test_a_deleted_server_is_watched_until_a_late_add_of_it_no_longer_lands_and_its_node_is_taken_out():
+    desk = Desk(a_plan(servers=(planned(6),)))
+    add_may_land(desk.until_phase(Phase.DELETING))
+    for _ in range(20):
+        desk.look()
+    assert desk.phase() is Phase.CONFIRMING
+    assert desk.progress.waiting.code == "late_change"
+    lands(desk).until(lambda: desk.names[-1] == "remove_node" and desk.condition(6) is None, most=5)
+    assert desk.phase() is Phase.CONFIRMING, "a second one may land"
+    desk.until(lambda: desk.phase() is Phase.RETIRED, after_s=5.0)
+
+
+def test_an_aborted_run_waits_for_a_late_add_of_a_deleted_server_and_says_that_its_node_is_left():
+    desk = Desk(a_plan(servers=(planned(6),)))
+    add_may_land(desk.until_phase(Phase.DELETING))
+    assert desk.command("abort").accepted
+    for _ in range(20):
+        desk.look()
+    assert desk.status is not RunStatus.ABORTED
+    lands(desk).until(lambda: desk.status is RunStatus.ABORTED, most=20)
+    assert desk.kinds().count("node_left") == 1
+
+
+def test_a_late_add_of_a_server_that_another_hand_deleted_is_no_other_hand_and_is_said():
+    desk = Desk(a_plan(hold_s=600.0))
+    add_may_land(desk.until_phase(Phase.HELD))
+    desk.servers["srv-6"] = replace(desk.servers["srv-6"], is_gone=True)
+    desk.until_phase(Phase.GONE)
+    lands(desk).look()
+    assert desk.kinds().count("node_left") == 1
+    assert "node_added_by_other_hand" not in desk.kinds()
+    for _ in range(60):
+        desk.look(5.0)
+    assert not desk.status.is_over, "it may still land"
+    desk.until(lambda: desk.status is RunStatus.COMPLETED, after_s=5.0, most=300)
 
 
 def with_lost_drain() -> Desk:

@@ -9,6 +9,7 @@ import pytest
 
 from portal.cloud.types import NodeStatus
 from scaledown import looks
+from scaledown.progress import NodeState
 from scaledown.types import AddressSearch, Phase, Verdict
 from tests.scaledown.machine_cases import LB, Desk, a_plan, planned
 
@@ -80,6 +81,9 @@ CLAUSES = {
         lambda c: setattr(c, "observation", replace(c.observation, balancers={})), "no_fresh_pool", True),
     "it is still in the pool": (
         lambda c: c.nodes(lambda n: [*n, replace(n[0], node_id="406", address="10.0.0.6")]), "still_in_pool", False),
+    "an add of its node may still land": (
+        lambda c: setattr(c, "way", replace(c.way, nodes=tuple(
+            replace(n, late=(NodeState.ENABLED,), late_at=c.now) for n in c.way.nodes))), "late_add", True),
     "the floor is broken": (
         lambda c: c.nodes(lambda n: [replace(n[0], status=NodeStatus.OFFLINE), *n[1:]]), "floor", True),
     "it is protected": (
