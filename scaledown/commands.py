@@ -22,7 +22,7 @@ from dataclasses import replace
 from typing import Any
 
 from portal.runs.types import Command, RunStatus
-from scaledown import late, looks, wording
+from scaledown import late, looks, silence, wording
 from scaledown.imaging import ask_anew
 from scaledown.notice import accept_pool, as_seen
 from scaledown.progress import DeleteWay, Progress, ServerWay
@@ -256,7 +256,7 @@ def _accept_changes(turn: Turn, command: Command) -> None:
         if not way.by_hand or way.phase.is_final:
             continue
         if way.server_id in allowed:
-            turn.update(way, by_hand="")
+            turn.update(way, by_hand="", own=silence.let(way))
         elif way.phase is Phase.QUEUED:
             turn.enter(turn.update(way, by_hand=""), Phase.SKIPPED, wording.skipped(way.name, way.by_hand))
         elif way.phase.is_out_and_alive and late.kept_out_until(way, turn.now) is None:
@@ -525,7 +525,10 @@ def accept(turn: Turn, command: Command) -> Verdict:
     by = command.by_name or "A person"
     turn.note("accepted", wording.accepted(way.name, by, way.by_hand, command.reason), way.server_id)
     turn.update(
-        way, by_hand="", nodes=tuple(as_seen(node, balancers[node.balancer_id]) for node in way.nodes)
+        way,
+        by_hand="",
+        own=silence.let(way),
+        nodes=tuple(as_seen(node, balancers[node.balancer_id]) for node in way.nodes),
     )
     return True, f"This run goes on with {way.name} as it is now, once it is resumed."
 

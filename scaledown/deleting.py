@@ -9,6 +9,7 @@ from portal.cloud.types import BalancerStatus
 from portal.runs.types import Action, HaltRank
 from scaledown import late, looks, wording
 from scaledown.progress import DeleteWay, NodeState, NodeWay, Progress, ServerWay
+from scaledown.silence import ask_person
 from scaledown.turn import LOOK_RESTING_S, LOOK_S, LOOK_SOON_S, Turn
 from scaledown.types import Phase, PlanData, ServerSeen, Verdict
 from scaledown.waits import TROUBLE_S, await_balancer, await_effect, is_held_off
@@ -104,6 +105,8 @@ def delete_now(turn: Turn, way: ServerWay) -> bool:
     if refusal.waits:
         turn.tell(way, words)
         return turn.wait(f"delete_{refusal.code}", words, limit_s=TROUBLE_S)
+    if refusal.code == "still_serves":
+        return ask_person(turn, way, refusal.says)
     is_asked_again = way.delete is not None and way.delete.accepted_at is not None
     return turn.halt(
         "delete_forbidden",

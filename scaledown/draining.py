@@ -286,7 +286,7 @@ def removing(turn: Turn, way: ServerWay) -> bool:
                 return _drain_again(turn, way, f"{wording.count_of(count.connections)} came back")
         return _ask_out(turn, way, node, NodeState.ABSENT)
     words = wording.left_pool(way.name, turn.plan.soak_s)
-    way = turn.enter(way, Phase.VERIFYING, words, left_at=turn.now, soak=None, verdict=None)
+    way = turn.enter(way, Phase.VERIFYING, words, left_at=turn.now, soak=None, verdict=None, own=None)
     turn.look_again_s = LOOK_SOON_S
     return verifying(turn, way)
 

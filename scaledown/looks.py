@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from portal.cloud.types import BalancerStatus, Condition, NodeStatus, NodeType
-from scaledown import images
+from scaledown import images, silence
 from scaledown.progress import DrainWay, Meter, NodeState, NodeWay, Progress, ServerWay
 from scaledown.types import (
     PEAK_SPARE_S,
@@ -532,6 +532,13 @@ def _state_refusal(planned: PlannedServer, seen: ServerSeen, facts: Facts) -> Re
     return None
 
 
+def _silence_refusal(
+    plan: PlanData, planned: PlannedServer, way: ServerWay, seen: ServerSeen, now: datetime
+) -> Refusal | None:
+    found = silence.not_silent(plan, planned, way, seen, now)
+    return None if found is None else Refusal("still_serves", found[0], found[1])
+
+
 def _verdict_refusal(way: ServerWay, now: datetime) -> Refusal | None:
     verdict = way.verdict
     if verdict is None or way.left_at is None or verdict.window_since < way.left_at:
@@ -616,6 +623,7 @@ def may_delete(
         _pool_refusal(plan, planned, way, progress, observation, now),
         _state_refusal(planned, seen, facts),
         _search_refusal(planned, observation.search, way.left_at, now),
+        _silence_refusal(plan, planned, way, seen, now),
         _peak_refusal(plan, way),
         _stop_refusal(plan, way, now),
         _image_refusal(plan, way, progress, observation, now),
@@ -659,6 +667,7 @@ def may_stop(
         _pool_refusal(plan, planned, way, progress, observation, now),
         _state_refusal(planned, seen, facts),
         _search_refusal(planned, observation.search, way.left_at, now),
+        _silence_refusal(plan, planned, way, seen, now),
     ):
         if refusal is not None:
             return refusal

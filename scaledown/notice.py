@@ -14,6 +14,7 @@ from scaledown.answers import notice_before
 from scaledown.deleting import hold_ends
 from scaledown.late import LATE_S
 from scaledown.progress import DeleteWay, ImageMade, KeptServer, Meter, NodeState, NodeWay, ServerWay
+from scaledown.silence import notice_own_traffic
 from scaledown.turn import GONE_AFTER_S, Turn
 from scaledown.types import BalancerSeen, Phase
 from scaledown.wording import Words
@@ -25,6 +26,7 @@ def notice(turn: Turn) -> None:
     notice_nodes(turn)
     notice_new_nodes(turn)
     notice_load(turn)
+    notice_own_traffic(turn)
     notice_probes(turn)
     notice_power(turn)
     notice_images(turn)

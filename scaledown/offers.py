@@ -313,6 +313,18 @@ def _wait(now: Situation) -> list[Offer]:
     ]
 
 
+def _is_noisy(way: ServerWay) -> bool:
+    return way.own is not None and way.own.is_asked_about
+
+
+def _found(way: ServerWay) -> str:
+    return (
+        f"{way.by_hand} Who uses it is cut off."
+        if _is_noisy(way)
+        else f"Another hand changed it: {way.by_hand}"
+    )
+
+
 def _accepts(now: Situation) -> list[Offer]:
     if now.status not in RESTING or now.progress.aborting:
         return []
@@ -321,9 +333,9 @@ def _accepts(now: Situation) -> list[Offer]:
             "accept",
             f"Let {way.name} be deleted all the same",
             f"Let {way.name} be deleted all the same",
-            f"Another hand changed it: {way.by_hand} This run goes on with {way.name} as it is now, and may delete it, "
-            "once it is resumed.",
-            f"{way.name} was changed by someone. We go on with it as it is now.",
+            f"{_found(way)} This run goes on with {way.name} as it is now, and may delete it, once it is resumed.",
+            f"{way.name} {'may still be in use' if _is_noisy(way) else 'was changed by someone'}. "
+            "We go on with it as it is now.",
             Permission.RUN_COMMAND,
             needs_reason=True,
             is_dangerous=True,

@@ -206,8 +206,16 @@ def _way_back(plan: PlanData) -> tuple[str, ...]:
         "Until a server is deleted it can be put back in service at any moment, by one command; "
         "the run does so by itself when traffic does not keep up.",
         hold,
+        *([_silence_says(plan)] if any(server.count_url for server in plan.servers) else []),
         *([_stop_says(plan)] if plan.stop_s else []),
         _after_the_delete(plan),
+    )
+
+
+def _silence_says(plan: PlanData) -> str:
+    return (
+        f"No server is {'stopped' if plan.stop_s else 'deleted'} while its own status page shows that it still serves, past "
+        "the load balancers: a person decides then."
     )
 
 

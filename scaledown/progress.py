@@ -185,6 +185,32 @@ class StopWay:
 
 
 @dataclass(frozen=True)
+class OwnTraffic:
+    """What a server that left the pool carries by itself. `at`: its newest look of those at least 3 s apart.
+
+    `asked` counts our own looks since then. `is_let`: a person let it be cut off, with so many connections and so much of
+    a rate (None: they were not known). `is_asked_about`: a person has been asked.
+    """
+
+    at: datetime | None = None
+    total: int | None = None
+    asked: int = 0
+    rps: float | None = None
+    """Requests per second besides our own, smoothed; None is unknown."""
+    connections: int = 0
+    zeros: int = 0
+    """Looks running that showed no open connection."""
+    is_silent: bool = False
+    problem: str = ""
+    noisy_since: datetime | None = None
+    unknown_since: datetime | None = None
+    is_asked_about: bool = False
+    is_let: bool = False
+    let_connections: int | None = None
+    let_rps: float | None = None
+
+
+@dataclass(frozen=True)
 class ImagingWay:
     """How the image of one server is asked for. `problem`: why none could be made, until a person resumes."""
 
@@ -272,6 +298,7 @@ class ServerWay:
     imaging: ImagingWay | None = None
     stop: StopWay | None = None
     anew: AnewWay | None = None
+    own: OwnTraffic | None = None
     left_at: datetime | None = None
     """When its last node was seen to have left the pool."""
     held_at: datetime | None = None

@@ -128,6 +128,7 @@ def _put_back_one(turn: Turn, way: ServerWay) -> bool:
         left_at=None,
         held_at=None,
         imaging=None,
+        own=None,
         stop=late.kept_stop(way, turn.now),
     )
     return False

@@ -7,6 +7,7 @@ from dataclasses import replace
 from portal.runs.types import Action, HaltRank
 from scaledown import late, looks, wording
 from scaledown.progress import ServerWay, StopWay
+from scaledown.silence import ask_person
 from scaledown.turn import LOOK_S, LOOK_SOON_S, Turn
 from scaledown.types import ServerSeen
 from scaledown.waits import MOST_TRIES, TROUBLE_S, is_held_off
@@ -40,6 +41,8 @@ def stop(turn: Turn, way: ServerWay) -> bool:
         return turn.wait(
             f"stop_{refusal.code}", wording.stop_waits(way.name, refusal.says), limit_s=TROUBLE_S
         )
+    if refusal is not None and refusal.code == "still_serves":
+        return ask_person(turn, way, refusal.says)
     why = refusal.says if refusal is not None else ""
     if not why and asked.tries >= MOST_TRIES:
         why = f"It was asked for {asked.tries} times and shows no effect."

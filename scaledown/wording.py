@@ -607,6 +607,13 @@ def stopped(name: str, until: datetime | None) -> Words:
     )
 
 
+def still_serves(name: str, why: str) -> Words:
+    return Words(
+        f"{name} is not stopped or deleted. {why} Accept it by its name, with a reason, or put it back.",
+        f"Paused for safety: {name} may still be in use. It stays on until a person has decided.",
+    )
+
+
 def stop_forbidden(name: str, why: str) -> Words:
     return Words(
         f"{name} is not stopped, and so not deleted. {why} It is out of the pool and can be put back.",

@@ -59,7 +59,7 @@ MONITOR_S = 3.2
 _DOWN = {"kill_server", "stop_server", "delete_server"}
 BOUNDED_WAITS = {"floor", "load_too_high", "probes", "preflight", "answer", "server_busy", "balancer_error"}
 BOUNDED_WAITS |= {"image", "image_look", "image_server", "stop", "start", "start_answer", "put_back_server"}
-BOUNDED_WAITS |= {"balancer", "stop_balancer"}
+BOUNDED_WAITS |= {"balancer", "stop_balancer", "stop_still_serves", "delete_still_serves"}
 BOUNDED_WAITS |= {"create_look", "create_image_look", "build", "build_look", "join_answer"}
 """Waits that end in a halt later than a schedule lasts."""
 
@@ -134,6 +134,32 @@ def deletes_only_what_is_in_no_balancer(story: Story) -> Iterator[str]:
             seen = look is not None and look.balancer is not None and bool(look.balancer.of(sent.server))
             if seen or lb_id in search.held_by:
                 yield f"{planned.name} is deleted while in balancer {lb_id}"
+
+
+def cuts_off_only_what_is_silent(story: Story) -> Iterator[str]:
+    """No server is stopped or deleted that visitors reached past every balancer in each look for long, unless a person let it."""
+    for place, sent in story.sends():
+        planned = _planned(story, sent.server)
+        if sent.name not in {"delete", "stop"} or planned is None:
+            continue
+        if story.plan.count_kind is None or planned.count_url is None:
+            continue  # nothing counts it: it is stopped for a time first, so that whoever needs it can say so
+        truth = sent.scene.servers[sent.server]
+        looks = story.every(Looked, 0, place, key=f"server:{sent.server}")
+        newest = [
+            k.server for k in looks if k.server is not None and sent.t - k.t <= LOAD_SEEN_S + story.slack_s
+        ]
+        noisy = [
+            s for s in (truth, *newest) if s.direct_rps > 1.0 and not s.is_stopped and s.status == "ACTIVE"
+        ]
+        if len(noisy) == len(newest) + 1 and not _was_let(story, place, sent.server):
+            yield f"{planned.name} is cut off ({sent.name}) while it serves {truth.direct_rps:g} requests/s itself"
+
+
+def _was_let(story: Story, place: int, server: str) -> bool:
+    return _was_accepted(story, 0, place, server) or any(
+        _answer(story, asked.command) for asked in story.every(Asked, 0, place, name="accept", server=server)
+    )
 
 
 def deletes_only_what_nothing_protects(story: Story) -> Iterator[str]:
@@ -1033,6 +1059,7 @@ RULES: tuple[Rule, ...] = (
     touches_only_the_plans_servers,
     deletes_only_what_was_approved,
     deletes_only_what_is_in_no_balancer,
+    cuts_off_only_what_is_silent,
     deletes_only_what_nothing_protects,
     removes_only_what_is_drained,
     deletes_only_after_watching_the_pool,

@@ -119,6 +119,8 @@ BACK_FROM_STOP = [Event(30.0, "command", "put_back", (("server", 0),))]
 
 ABORTED_IN_A_REBOOT = when("held", hand("set_server_status planned", 0), Event(0.0, "command", "abort"))
 
+PAST_THE_BALANCER = when("held", hand("direct_traffic planned", 0))
+
 ROLL_BACK = [Event(40.0, "command", "roll_back", ())]
 LATE_CREATE = [*ROLL_BACK, Event(0.0, "fault", "server.create late", (1, 60.0))]
 
@@ -138,6 +140,7 @@ SCHEDULES = [
     (LOST_IMAGE, {"plan": IMAGES}),
     (BACK_FROM_STOP, {"plan": STOPS}),
     (ROLL_BACK, {"plan": IMAGES}),
+    (PAST_THE_BALANCER, {"plan": LONG_HOLD}),
     (ABORTED_IN_A_REBOOT, {"plan": LONG_HOLD}),
     (LATE_CREATE, {"plan": IMAGES}),
     (ELSEWHERE, {"plan": {"hold_s": 5.0, "stop_s": 8.0}}),
@@ -267,6 +270,11 @@ def test_without_its_time_a_server_that_is_only_being_rebooted_is_given_up(monke
     monkeypatch.setattr(put_backs, "HOPELESS_S", -1.0)
     monkeypatch.setattr(put_backs, "_passes_by_itself", lambda seen: False)
     assert broken_by(ABORTED_IN_A_REBOOT, oracle.says_gone_only_of_what_is_gone, plan=LONG_HOLD)
+
+
+def test_without_listening_a_server_that_serves_past_its_balancers_is_deleted(monkeypatch):
+    monkeypatch.setattr(looks, "_silence_refusal", lambda *_: None)
+    assert broken_by(PAST_THE_BALANCER, oracle.cuts_off_only_what_is_silent, plan=LONG_HOLD)
 
 
 def test_without_the_wait_for_what_may_land_late_a_server_is_created_twice(monkeypatch):

@@ -325,6 +325,10 @@ def retired_but_alive(story):
     return replace(story, deleted_at={})
 
 
+def serves_itself(story):
+    return server_is(story, direct_rps=40.0, is_stopped=False)
+
+
 def given_up_at_once(story):
     server = story.plan.servers[0].server_id
     place, sent = first(story, Sent, "stop")
@@ -561,6 +565,7 @@ BAD = [
     (still_in_a_balancer, oracle.deletes_only_what_is_in_no_balancer),
     (no_search, oracle.deletes_only_what_is_in_no_balancer),
     (old_search, oracle.deletes_only_what_is_in_no_balancer),
+    (serves_itself, oracle.cuts_off_only_what_is_silent),
     (a_volume, oracle.deletes_only_what_nothing_protects),
     (busy, oracle.deletes_only_what_nothing_protects),
     (protected, oracle.deletes_only_what_nothing_protects),

@@ -183,3 +183,14 @@ def test_a_lost_add_that_lands_late_leaves_no_node_of_a_server_that_is_deleted(l
     gone = {node.address for node in result.story.plan.servers[0].nodes}
     assert not [n for lb in result.story.end.balancers.values() for n in lb.nodes if n.address in gone]
     assert not any(line.entry.kind == "node_added_by_other_hand" for line in result.run.journal)
+
+
+@pytest.mark.parametrize("stop_s", [0.0, 8.0])
+def test_a_held_server_that_serves_past_its_balancers_is_left_to_a_person(stop_s):
+    traffic = Event(0.0, "hand", "direct_traffic planned", (0, 0))
+    plan = {"hold_s": 90.0, "stop_s": stop_s}
+    result = simulate([Event(1, "when", "held", (traffic,))], plan=plan, horizon_s=260.0)
+    assert result.violations == []
+    assert result.halt.code == "still_serves"
+    assert "accept" in result.halt.next_commands
+    assert result.counts["delete"] == result.counts["stop"] == 0

@@ -28,7 +28,10 @@ class Case:
             servers={"srv-6": replace(desk.servers["srv-6"], is_gone=False, observed_at=self.now)},
         )
         self.facts = desk.facts()
-        self.way = desk.way()
+        self.way = replace(desk.way(), own=replace(desk.way().own, at=self.now))
+
+    def own(self, **changes):
+        self.way = replace(self.way, own=replace(self.way.own, **changes))
 
     def refusal(self):
         return looks.may_delete(self.plan, self.way, self.progress, self.observation, self.facts, self.now)
@@ -102,6 +105,16 @@ CLAUSES = {
     "the search is 60 s old": (
         lambda c: c.search(observed_at=c.now - timedelta(seconds=60)), "search_too_old", True),
     "the search found it": (lambda c: c.search(found_in=("99",)), "found_elsewhere", False),
+    "it was never listened to": (lambda c: setattr(c, "way", replace(c.way, own=None)), "still_serves", True),
+    "it was last listened to 16 s ago": (
+        lambda c: c.own(at=c.now - timedelta(seconds=16)), "still_serves", True),
+    "its figures cannot be read": (lambda c: c.own(problem="no answer"), "still_serves", True),
+    "its figures could not be read for long": (
+        lambda c: c.own(problem="no answer", unknown_since=c.now - timedelta(seconds=301)), "still_serves", False),
+    "it had a request just now": (
+        lambda c: c.own(rps=1.0, is_silent=False, noisy_since=c.now), "still_serves", True),
+    "it has served for a minute": (
+        lambda c: c.own(rps=1.0, is_silent=False, noisy_since=c.now - timedelta(seconds=61)), "still_serves", False),
     "there is no verdict": (
         lambda c: setattr(c, "way", replace(c.way, verdict=None)), "not_verified", True),
     "the verdict is from before it left": (
