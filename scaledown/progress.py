@@ -94,6 +94,22 @@ class DrainWay:
 
 
 @dataclass(frozen=True)
+class ProbeCounts:
+    """How the looks of one soak at one probe ended. `slow`: right, but longer than the probe allows; not in `failed`."""
+
+    ok: int = 0
+    failed: int = 0
+    slow: int = 0
+    unknown: int = 0
+    """It could not be made: neither good nor bad."""
+
+    @property
+    def known(self) -> int:
+        """Those that gave an answer, of whatever kind."""
+        return self.ok + self.failed + self.slow
+
+
+@dataclass(frozen=True)
 class SoakWay:
     """What was seen while the pool was watched without this server."""
 
@@ -112,6 +128,8 @@ class SoakWay:
     """The newest answers of each probe, slow ones too."""
     probes_slow: int = 0
     """Answers that were right but took longer than the probe allows; not among those that failed."""
+    by_probe: Mapping[str, ProbeCounts] = field(default_factory=dict)
+    """The four counts of each probe; empty in a soak of an earlier release, which has only their sums."""
     probed_at: datetime | None = None
     pool_looks: int = 0
     pool_bad_in_row: int = 0

@@ -19,7 +19,7 @@ from typing import Any
 from capacity.stats import chance_of_so_many
 from scaledown.comparing import BEFORE, Comparison, alpha_of, compare, mean_load
 from scaledown.planner import share_of_ceiling
-from scaledown.progress import BeforeWay, SoakWay
+from scaledown.progress import BeforeWay, ProbeCounts, SoakWay
 from scaledown.types import PlanData, Verdict
 
 MIN_PROBES = 3
@@ -29,6 +29,7 @@ SHARE_FOR_LOAD_EVIDENCE = 0.3
 """Under this share of the peak, load figures are no evidence (spec, *Is traffic keeping up?*)."""
 ALPHA_ERRORS = 0.01
 """More failures than allowed fail a soak once chance alone would give so many this rarely; until then it is not sure."""
+ALL_PROBES = "probes"
 SLOW_ALLOWED = 0.05
 """The share of answers that may take longer than their probe allows: one slow answer fails nothing."""
 
@@ -70,6 +71,21 @@ class _Case:
     def known(self) -> int:
         """Probes that gave an answer, of whatever kind."""
         return self.soak.probes_ok + self.soak.probes_failed + self.soak.probes_slow
+
+    def each_and_all(self) -> Iterable[tuple[str, ProbeCounts]]:
+        """Yield the counts of all probes together, then those of each: a bad one does not hide among good ones.
+
+        A probe of the plan that was never looked at has none. What an earlier release kept has only the sums.
+        """
+        soak = self.soak
+        yield (
+            ALL_PROBES,
+            ProbeCounts(soak.probes_ok, soak.probes_failed, soak.probes_slow, soak.probes_unknown),
+        )
+        if not soak.by_probe or len(self.plan.probes) < 2:
+            return
+        for probe in self.plan.probes:
+            yield f"probes of {probe.name}", soak.by_probe.get(probe.name, ProbeCounts())
 
     @property
     def is_too_quiet(self) -> bool:
@@ -150,25 +166,31 @@ _STAYS_OUT = frozenset({"peak"})
 
 
 def _errors(case: _Case) -> Iterable[_Found]:
-    soak, plan, known = case.soak, case.plan, case.known
-    if known < MIN_PROBES:
-        return
-    failed, allowed = soak.probes_failed, plan.probe_failures_allowed
+    plan, customer = case.plan, "Checks of your site failed."
+    allowed = plan.probe_failures_allowed
     promised = None if plan.objective is None else plan.objective.error_ratio
-    customer = "Checks of your site failed."
-    if promised is not None and _surely_more(failed, known, promised):
-        says = f"{failed} of {known} probes failed; the site promises at most {promised:.2%}."
-        yield "errors", Verdict.FAILS, says, customer
-    if failed / known > allowed:
-        says = f"{failed} of {known} probes failed; {allowed:.0%} are allowed."
-        if _surely_more(failed, known, allowed):
+    found: list[_Found] = []
+    for of, counts in case.each_and_all():
+        failed, known = counts.failed, counts.known
+        # One failed look at one of several probes is judged among all of them.
+        if known < MIN_PROBES or failed < (1 if of == ALL_PROBES else 2):
+            continue
+        if promised is not None and _surely_more(failed, known, promised):
+            says = f"{failed} of {known} {of} failed; the site promises at most {promised:.2%}."
             yield "errors", Verdict.FAILS, says, customer
-        yield (
-            "errors",
-            Verdict.INCONCLUSIVE,
-            f"{says} So few may be chance.",
-            "A few checks of your site failed: we look longer.",
-        )
+        if failed / known > allowed:
+            says = f"{failed} of {known} {of} failed; {allowed:.0%} are allowed."
+            if _surely_more(failed, known, allowed):
+                yield "errors", Verdict.FAILS, says, customer
+            found.append(
+                (
+                    "errors",
+                    Verdict.INCONCLUSIVE,
+                    f"{says} So few may be chance.",
+                    "A few checks of your site failed: we look longer.",
+                )
+            )
+    yield from found
 
 
 def _surely_more(count: int, of: int, allowed: float) -> bool:
@@ -176,18 +198,24 @@ def _surely_more(count: int, of: int, allowed: float) -> bool:
 
 
 def _slow(case: _Case) -> Iterable[_Found]:
-    slow, known = case.soak.probes_slow, case.known
-    if known < MIN_PROBES or slow < 2 or slow / known <= SLOW_ALLOWED:
-        return
-    says = f"{slow} of {known} answers took longer than their probe allows; {SLOW_ALLOWED:.0%} may."
-    if _surely_more(slow, known, SLOW_ALLOWED):
-        yield "slow", Verdict.FAILS, says, "Your site answers too slowly."
-    yield (
-        "slow",
-        Verdict.INCONCLUSIVE,
-        f"{says} So few may be chance.",
-        "A few answers of your site were slow: we look longer.",
-    )
+    found: list[_Found] = []
+    for of, counts in case.each_and_all():
+        slow, known = counts.slow, counts.known
+        if known < MIN_PROBES or slow < 2 or slow / known <= SLOW_ALLOWED:
+            continue
+        answers = of.replace(ALL_PROBES, "answers", 1)
+        says = f"{slow} of {known} {answers} took longer than their probe allows; {SLOW_ALLOWED:.0%} may."
+        if _surely_more(slow, known, SLOW_ALLOWED):
+            yield "slow", Verdict.FAILS, says, "Your site answers too slowly."
+        found.append(
+            (
+                "slow",
+                Verdict.INCONCLUSIVE,
+                f"{says} So few may be chance.",
+                "A few answers of your site were slow: we look longer.",
+            )
+        )
+    yield from found
 
 
 def _objective(case: _Case) -> Iterable[_Found]:
@@ -245,8 +273,7 @@ def _pool(case: _Case) -> Iterable[_Found]:
 
 
 def _unseen(case: _Case) -> Iterable[_Found]:
-    soak, known = case.soak, case.known
-    if soak.pool_looks == 0:
+    if case.soak.pool_looks == 0:
         yield "unseen", Verdict.INCONCLUSIVE, "The pool could not be looked at.", "We could not look yet."
     if not case.plan.probes:
         if not case.has_monitor:
@@ -257,21 +284,22 @@ def _unseen(case: _Case) -> Iterable[_Found]:
                 "Nothing shows yet whether your site keeps up.",
             )
         return
-    total = known + soak.probes_unknown
-    if known < MIN_PROBES:
-        yield (
-            "unseen",
-            Verdict.INCONCLUSIVE,
-            f"Only {known} probes gave an answer; {MIN_PROBES} are needed.",
-            "There are not enough checks to tell yet.",
-        )
-    if total and soak.probes_unknown / total > MAX_UNKNOWN_SHARE:
-        yield (
-            "unseen",
-            Verdict.INCONCLUSIVE,
-            f"{soak.probes_unknown} of {total} probes could not be made.",
-            "Too many checks could not be made to tell yet.",
-        )
+    for of, counts in case.each_and_all():
+        if counts.known < MIN_PROBES:
+            yield (
+                "unseen",
+                Verdict.INCONCLUSIVE,
+                f"Only {counts.known} {of} gave an answer; {MIN_PROBES} are needed.",
+                "There are not enough checks to tell yet.",
+            )
+        total = counts.known + counts.unknown
+        if total and counts.unknown / total > MAX_UNKNOWN_SHARE:
+            yield (
+                "unseen",
+                Verdict.INCONCLUSIVE,
+                f"{counts.unknown} of {total} {of} could not be made.",
+                "Too many checks could not be made to tell yet.",
+            )
 
 
 def _load_unseen(case: _Case) -> Iterable[_Found]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,10 +11,10 @@ from portal.runs.types import HaltRank
 from scaledown import late, looks, verify, wording
 from scaledown.answers import with_answer
 from scaledown.comparing import looks_missing
-from scaledown.progress import NodeState, ServerWay, SoakWay, VerdictWay
+from scaledown.progress import NodeState, ProbeCounts, ServerWay, SoakWay, VerdictWay
 from scaledown.put_backs import put_backs
 from scaledown.turn import LOOK_S, Turn
-from scaledown.types import Phase, Verdict
+from scaledown.types import Phase, ProbeSeen, Verdict
 from scaledown.wording import Words
 
 MOST_EXTENSIONS = 3
@@ -54,7 +55,7 @@ def watch(turn: Turn, way: ServerWay, soak_s: float) -> ServerWay:
         later = soak.until + timedelta(seconds=missed_s)
         soak = replace(soak, until=later, unwatched_s=soak.unwatched_s + missed_s)
     ok, failed, unknown, slow = soak.probes_ok, soak.probes_failed, soak.probes_unknown, soak.probes_slow
-    latencies, newest = soak.latency_ms, soak.probed_at
+    latencies, newest, by_probe = soak.latency_ms, soak.probed_at, soak.by_probe
     for probe in turn.observation.probes:
         if probe.observed_at < soak.since or (soak.probed_at and probe.observed_at <= soak.probed_at):
             continue
@@ -65,6 +66,7 @@ def watch(turn: Turn, way: ServerWay, soak_s: float) -> ServerWay:
             unknown + (probe.ok is None),
         )
         slow += probe.is_slow
+        by_probe = _counted(by_probe, probe)
         latencies = with_answer(latencies, probe)
     soak = replace(
         soak,
@@ -73,6 +75,7 @@ def watch(turn: Turn, way: ServerWay, soak_s: float) -> ServerWay:
         probes_failed=failed,
         probes_unknown=unknown,
         probes_slow=slow,
+        by_probe=by_probe,
         latency_ms=latencies,
         probed_at=newest,
         pool_looks=soak.pool_looks + 1,
@@ -93,6 +96,17 @@ def watch(turn: Turn, way: ServerWay, soak_s: float) -> ServerWay:
                 load_highest=mean if soak.load_highest is None else max(mean, soak.load_highest),
             )
     return turn.update(way, soak=soak)
+
+
+def _counted(by_probe: Mapping[str, ProbeCounts], probe: ProbeSeen) -> Mapping[str, ProbeCounts]:
+    counts = by_probe.get(probe.name, ProbeCounts())
+    counts = ProbeCounts(
+        counts.ok + (probe.ok is True),
+        counts.failed + (probe.ok is False and not probe.is_slow),
+        counts.slow + probe.is_slow,
+        counts.unknown + (probe.ok is None),
+    )
+    return {**by_probe, probe.name: counts}
 
 
 def lacks_last_load(turn: Turn, soak: SoakWay) -> bool:

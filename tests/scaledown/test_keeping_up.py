@@ -99,7 +99,7 @@ def test_progress_of_an_earlier_release_is_read_and_its_run_goes_on():
     del stored["before"]
     for server in stored["servers"]:
         if server["soak"] is not None:
-            for name in ("latency_ms", "probes_slow", "load_sum"):
+            for name in ("latency_ms", "probes_slow", "load_sum", "by_probe"):
                 del server["soak"][name]
             server["soak"]["latencies_ms"] = [80.0, 81.5]
     desk.progress = progress_from_plain(stored)

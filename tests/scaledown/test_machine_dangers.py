@@ -12,7 +12,7 @@ from portal.runs import rules
 from portal.runs.types import Action, Command, HaltRank, Outcome, OutcomeKind, RunStatus
 from scaledown import outcomes, verify
 from scaledown.progress import SoakWay
-from scaledown.types import Grade, Observation, Phase, Verdict
+from scaledown.types import Grade, Observation, Phase, PlannedProbe, ProbeSeen, Verdict
 from tests.scaledown.machine_cases import LB, START, Desk, a_plan
 
 
@@ -143,3 +143,29 @@ def test_a_soak_without_any_load_figure_does_not_pass_where_ceiling_and_source_a
     soak = SoakWay(START, ends, probes_ok=10, pool_looks=10)
     found = verify.judge(soak, a_plan(ceiling_rps=95.0), has_monitor=True, pool_rps=None, now=ends)
     assert found.verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_probe_that_is_never_made_lets_no_server_be_deleted_though_all_others_are_good():
+    names = ("home", "search", "cart", "checkout")
+    probes = tuple(PlannedProbe(name=name, url=f"https://www.example.com/{name}") for name in names)
+
+    class Blind(Desk):
+        """Once the run has begun `checkout` cannot be asked any more."""
+
+        def observation(self):
+            seen = super().observation()
+            blind = "checkout" if self.progress.started_at else ""
+            return replace(
+                seen,
+                probes=tuple(
+                    ProbeSeen(p.name, p.url, None if p.name == blind else True, 200, 80.0, self.now)
+                    for p in probes
+                    if seen.probes
+                ),
+            )
+
+    desk = Blind(a_plan(probes=probes))
+    desk.until(lambda: desk.status is RunStatus.HALTED, most=400)
+    assert "delete_server" not in desk.names
+    assert desk.halt.code == "verify_inconclusive"
+    assert "checkout" in desk.halt.says

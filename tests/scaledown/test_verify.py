@@ -18,8 +18,8 @@ from scaledown.comparing import (
     must_see,
     predicted_factor,
 )
-from scaledown.progress import BeforeWay, SoakWay
-from scaledown.types import PLAN_FORMAT, PlannedBaseline, PlannedObjective, Verdict
+from scaledown.progress import BeforeWay, ProbeCounts, SoakWay
+from scaledown.types import PLAN_FORMAT, PlannedBaseline, PlannedObjective, PlannedProbe, Verdict
 from scaledown.verify import MIN_PROBES, judge, share_of_peak, smallest_error_share_seen
 from tests.scaledown.machine_cases import START, a_plan
 
@@ -132,6 +132,53 @@ def test_more_looks_show_smaller_shares_of_failures(looks):
     assert 0 < share <= 0.95 + 1e-9
     # With that share of failures, no failure in all looks has a chance of 5 %.
     assert (1 - share) ** looks == pytest.approx(0.05, rel=1e-6)
+
+
+PATHS = tuple(f"path-{number}" for number in range(10))
+MANY = replace(PLAN, probes=tuple(PlannedProbe(name=n, url=f"https://www.example.com/{n}") for n in PATHS))
+SEEN = ProbeCounts(ok=30)
+
+
+def over_many(**one):
+    """The verdict where nine of ten probes are good and the counts of one are these."""
+    by_probe = dict.fromkeys(PATHS, SEEN) | {"path-7": ProbeCounts(**one)}
+    sums = {
+        f"probes_{name}": sum(getattr(counts, name) for counts in by_probe.values())
+        for name in ("ok", "failed", "slow", "unknown")
+    }
+    return verdict(MANY, by_probe=by_probe, **sums)
+
+
+@pytest.mark.parametrize(
+    ("one", "expected", "says"),
+    [
+        ({"ok": 30}, Verdict.PASSES, "300 of 300"),
+        ({"unknown": 30}, Verdict.INCONCLUSIVE, "Only 0 probes of path-7 gave an answer"),
+        ({"ok": MIN_PROBES - 1}, Verdict.INCONCLUSIVE, "Only 2 probes of path-7 gave an answer"),
+        ({"ok": 18, "unknown": 12}, Verdict.INCONCLUSIVE, "12 of 30 probes of path-7 could not be made"),
+        ({"ok": 20, "failed": 10}, Verdict.FAILS, "10 of 30 probes of path-7 failed"),
+        ({"ok": 26, "failed": 4}, Verdict.INCONCLUSIVE, "4 of 30 probes of path-7 failed"),
+        ({"ok": 5, "failed": 1}, Verdict.PASSES, ""),
+        ({"ok": 20, "slow": 10}, Verdict.FAILS, "10 of 30 answers of path-7 took longer"),
+        ({"ok": 28, "slow": 2}, Verdict.INCONCLUSIVE, "2 of 30 answers of path-7 took longer"),
+    ],
+)
+def test_a_probe_that_is_blind_or_bad_does_not_hide_among_good_ones(one, expected, says):
+    found = over_many(**one)
+    assert found.verdict is expected
+    assert says in found.says
+
+
+def test_a_probe_of_the_plan_that_was_never_looked_at_is_no_pass():
+    seen = {name: SEEN for name in PATHS if name != "path-3"}
+    found = verdict(MANY, by_probe=seen, probes_ok=270)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "path-3" in found.says
+
+
+def test_a_soak_of_an_earlier_release_is_judged_by_its_sums():
+    assert verdict(MANY, probes_ok=300).verdict is Verdict.PASSES
+    assert verdict(MANY, probes_ok=300, probes_unknown=200).verdict is Verdict.INCONCLUSIVE
 
 
 @given(
