@@ -30,6 +30,7 @@ from scaledown.put_backs import out_newest_first
 from scaledown.rolling_back import has_something_to_undo, stays_deleted
 from scaledown.turn import Turn
 from scaledown.types import Phase
+from scaledown.types import Verdict as PoolVerdict
 from scaledown.wording import Words
 
 LIVE = frozenset({RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.HALTED})
@@ -193,6 +194,13 @@ def resume(turn: Turn, command: Command) -> Verdict:
             turn.update(way, stop=replace(way.stop, tries=0, next_try_at=None))
     for way in turn.progress.servers:
         way = turn.update(way, soak=None)
+        if (
+            way.phase is not Phase.VERIFYING
+            and way.verdict is not None
+            and way.verdict.verdict is not PoolVerdict.PASSES
+        ):
+            # A person has seen it: the pool is verified anew before anything is deleted.
+            way = turn.update(way, verdict=None)
         if way.delete is not None and way.delete.accepted_at is None:
             late_at = way.delete.late_at
             turn.update(way, delete=None if late_at is None else DeleteWay(late_at=late_at))

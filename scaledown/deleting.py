@@ -87,7 +87,7 @@ def delete_now(turn: Turn, way: ServerWay) -> bool:
     if is_held_off(turn):
         return True
     refusal = looks.may_delete(turn.plan, way, turn.progress, turn.observation, turn.facts, turn.now)
-    if refusal is None:
+    if refusal is None and way.soak is None:
         tries = 0 if way.delete is None else way.delete.tries
         next_try_at = turn.after(2.0 ** (tries + 1))
         way = turn.update(
@@ -99,7 +99,10 @@ def delete_now(turn: Turn, way: ServerWay) -> bool:
         args = {"server_id": way.server_id, "name": way.name}
         what = wording.customer_change("delete_server", way.name)
         return turn.send(Action("delete_server", way.server_id, words.says, args, customer_says=what), words)
-    if refusal.code in {"verdict_too_old", "not_verified"}:
+    if refusal is None:
+        return _recheck(turn, way)
+    if (refusal.waits or refusal.code == "verdict") and _is_to_be_rechecked(turn, way):
+        # On every look, whatever else the deletion waits for: a watch that leaves out bad looks proves nothing.
         return _recheck(turn, way)
     words = wording.last_look(way.name, refusal.says)
     if refusal.waits:
@@ -116,6 +119,13 @@ def delete_now(turn: Turn, way: ServerWay) -> bool:
         if is_asked_again
         else ("put_back", "resume", "abort", "finish_here"),
     )
+
+
+def _is_to_be_rechecked(turn: Turn, way: ServerWay) -> bool:
+    """Whether the pool is to be verified again: that is under way, or the newest verdict is too old, or says neither yes nor no."""
+    refusal = looks.verdict_refusal(way, turn.now)
+    is_open = way.verdict is not None and way.verdict.verdict is Verdict.INCONCLUSIVE
+    return way.soak is not None or is_open or (refusal is not None and refusal.waits)
 
 
 def _recheck(turn: Turn, way: ServerWay) -> bool:

@@ -539,7 +539,8 @@ def _silence_refusal(
     return None if found is None else Refusal("still_serves", found[0], found[1])
 
 
-def _verdict_refusal(way: ServerWay, now: datetime) -> Refusal | None:
+def verdict_refusal(way: ServerWay, now: datetime) -> Refusal | None:
+    """Return why the newest verdict lets no deletion pass, or None."""
     verdict = way.verdict
     if verdict is None or way.left_at is None or verdict.window_since < way.left_at:
         return Refusal("not_verified", f"The pool was not verified without {way.name}.", True)
@@ -627,7 +628,7 @@ def may_delete(
         _peak_refusal(plan, way),
         _stop_refusal(plan, way, now),
         _image_refusal(plan, way, progress, observation, now),
-        _verdict_refusal(way, now),
+        verdict_refusal(way, now),
     ):
         if refusal is not None:
             return refusal
