@@ -9,7 +9,7 @@ from django.db.models import Value
 from django.http import HttpRequest
 from django.urls import reverse
 
-from portal.access import Can, own_teams
+from portal.access import Can, lacks_second_factor, own_teams
 from portal.alarms import engine_asleep, standstills_for
 from portal.middleware import is_here
 from portal.notify.selectors import MOST_COUNTED, notices_of
@@ -33,6 +33,8 @@ def _of(request: HttpRequest) -> dict[str, Any]:
     known = user is not None and user.is_authenticated
     has_mailbox = settings.DESK_MODE and is_here(request)
     amiss, unread, in_team = _at_a_glance(user) if known else (False, 0, False)
+    # Whoever is held back for the want of a second factor reads nothing of accounts, also not what is wrong with them.
+    amiss = amiss and not lacks_second_factor(user)
     if known:
         # What decides which entries of the navigation somebody is shown (portal/ui/nav.py).
         user.is_in_team = in_team  # type: ignore[union-attr]

@@ -35,7 +35,7 @@ from portal.errors import Refused, StaleState, TooOften
 from portal.events.services import emit
 from portal.notify.models import Message
 from portal.notify.registry import Urgency, audience
-from portal.notify.services import mail_failed, tell, tell_all
+from portal.notify.services import mail_failed, tell, tell_all, withdraw
 from portal.texts import made_sound
 
 PREFIX = "ssk_"
@@ -283,6 +283,7 @@ def disown(token: str, *, text: str, agent: str, now: datetime | None = None) ->
     locked.confirmed_on, locked.confirmed_by_name = None, ""
     locked.save()
     revoke_links(locked, actor=None, now=now)
+    withdraw([locked.email], account=locked.account, says="The mailbox said: this is not me.")
     record(
         "contact.disowned",
         account=locked.account,

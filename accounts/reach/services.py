@@ -297,6 +297,10 @@ def _is_theirs(one: ReachTry, channel: str) -> bool:
         return False
     is_mail = channel == ProvenKind.MAIL
     value, asked = (contact.email, one.mail_digest) if is_mail else (contact.phone, one.phone_digest)
+    if is_mail and not contact.takes_mail:
+        return (
+            False  # whoever reads that mailbox said that it is not this person's, or mail comes back from it
+        )
     return bool(value) and asked == digest_of(contact, channel, value)
 
 

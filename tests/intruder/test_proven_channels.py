@@ -11,7 +11,9 @@ from django.utils import timezone
 from accounts.contacts.models import ChannelProof
 from accounts.reach import gateway, services
 from accounts.reach.models import ReachState, ReachTry
+from portal.notify.models import Message
 from tests import factories as make
+from tests.contacts.test_asking import link_to, press
 from tests.reach.test_gateway import SECRET, receiver
 from tests.reach.test_reaching import pass_time, start
 
@@ -41,3 +43,25 @@ def test_the_link_that_was_texted_proves_the_number_and_the_one_that_was_mailed_
     # Once answered, each of the two says so.
     for link in (texted, mailed):
         assert "Your answer is noted" in Client().post(link).content.decode()
+
+
+def test_a_mailbox_that_said_this_is_not_me_is_told_nothing_more_and_answers_nothing(settings):
+    account = make.account("Lindgren Outdoor")
+    contact = make.contact(account, "Maja Lindgren", roles=["emergency"])
+    manager = make.launch_manager(account.team)
+    not_me = link_to(contact, "confirm", manager)
+    reach = start(account, manager)
+    link = f"/reach/{services.answer_token(ReachTry.objects.get(step__reach=reach))}/"
+    waiting = Message.objects.filter(address__isnull=False, account=account, mail_state="queued")
+    assert waiting.exists()
+    press(not_me, "disown")
+    contact.refresh_from_db()
+    assert contact.disowned_at
+    assert not waiting.exists()
+    pass_time(reach, seconds=30)
+    assert account.name not in Client().get(link).content.decode()
+    Client().post(link)
+    reach.refresh_from_db()
+    contact.refresh_from_db()
+    assert reach.state != ReachState.ANSWERED
+    assert contact.disowned_at
