@@ -60,3 +60,11 @@ def test_a_recheck_that_never_says_anything_halts_and_a_resume_verifies_anew():
     desk.probe_ok = True
     assert desk.command("resume").accepted
     desk.until(lambda: "delete_server" in desk.names, most=60)
+
+
+def test_a_search_that_never_succeeds_halts_all_the_same():
+    desk = in_recheck()
+    desk.search_complete = False
+    desk.until(lambda: desk.status is RunStatus.HALTED, most=1000)
+    assert "delete_no_search" in desk.halt.code or "vain" in desk.halt.says
+    assert "delete_server" not in desk.names
