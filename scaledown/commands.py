@@ -106,7 +106,8 @@ def tries(turn: Turn) -> list[tuple[str, dict[str, Any]]]:
     for way in turn.progress.servers:
         if way.by_hand and not way.phase.is_final and turn.status in RESTING:
             found.append(("accept", {"server": way.server_id}))
-        if way.phase.is_out_and_alive and way.put_back is None and (way.delete or way.stop):
+        may_be_kept_out = way.delete or way.stop or any(node.late for node in way.nodes)
+        if way.phase.is_out_and_alive and way.put_back is None and may_be_kept_out:
             found.append(("put_back", {"server": way.server_id}))
     return found
 
@@ -140,7 +141,18 @@ def pause(turn: Turn, command: Command) -> Verdict:
     by = command.by_name or "a person"
     if in_flight is None or now:
         turn.pause(Words(f"Paused by {by}.", "Paused by a person. Nothing for you to do."))
-        if in_flight is not None and in_flight.phase in {Phase.DRAINING, Phase.REMOVING}:
+        is_out = in_flight is not None and in_flight.phase in {Phase.DRAINING, Phase.REMOVING}
+        lands_until = late.vanishes_until(turn, in_flight) if in_flight is not None and is_out else None
+        if in_flight is not None and lands_until is not None and not late.site_needs_it(turn):
+            # It goes back by itself once the removal can no longer land (`stops.resting`).
+            return True, f"Paused. {late.removal_stays_out(in_flight.name, lands_until).says}"
+        if in_flight is not None and is_out and turn.people.doubt is not None:
+            # Likewise: what was sent may be its removal, and nobody knows yet whether it happened.
+            return (
+                True,
+                f"Paused. {in_flight.name} goes back once it is known what became of the change that was sent.",
+            )
+        if in_flight is not None and is_out:
             turn.send_back(in_flight, Phase.QUEUED, Words(f"Paused by {by}.", "Paused by a person."))
             return True, f"Paused. {in_flight.name} is put back into the pool."
         return True, "Paused. Nothing new is sent."
@@ -267,7 +279,7 @@ def _accept_changes(turn: Turn, command: Command) -> None:
             turn.update(way, by_hand="", own=silence.let(way))
         elif way.phase is Phase.QUEUED:
             turn.enter(turn.update(way, by_hand=""), Phase.SKIPPED, wording.skipped(way.name, way.by_hand))
-        elif way.phase.is_out_and_alive and late.kept_out_until(way, turn.now) is None:
+        elif way.phase.is_out_and_alive and late.vanishes_until(turn, way) is None:
             turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, way.by_hand))
 
 
@@ -337,10 +349,9 @@ def put_back(turn: Turn, command: Command) -> Verdict:
         return False, f"{way.name} is {way.phase.value}: only a server from draining to held can be put back."
     if way.delete is not None and way.delete.accepted_at is not None:
         return False, f"The provider has accepted the deletion of {way.name}: it cannot be put back."
-    lands_until = late.kept_out_until(way, turn.now)
+    lands_until = late.vanishes_until(turn, way)
     if lands_until is not None and not late.site_needs_it(turn):
-        what = "stop" if late.delete_lands_until(way, turn.now) is None else "deletion"
-        return False, late.stays_out(way.name, lands_until, what).says
+        return False, late.why_it_stays_out(turn, way, lands_until).says
     late.say_risk(turn, way)
     by = command.by_name or "a person"
     turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, f"{by} asked for it."))

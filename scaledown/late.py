@@ -125,6 +125,13 @@ def stays_out(name: str, until: datetime, what: str = "deletion") -> Words:
     )
 
 
+def why_it_stays_out(turn: Turn, way: ServerWay, until: datetime) -> Words:
+    """Say which change that may still land keeps a server from going back on a calm site."""
+    if kept_out_until(way, turn.now) is None:
+        return removal_stays_out(way.name, until)
+    return stays_out(way.name, until, "stop" if delete_lands_until(way, turn.now) is None else "deletion")
+
+
 def removal_stays_out(name: str, until: datetime) -> Words:
     """A server that stays drained because its removal may still land: whoever came back would be cut by it."""
     return Words(

@@ -165,6 +165,9 @@ def _settle_not_done(turn: Turn, way: ServerWay, action: Action, outcome: Outcom
             late_at=node.late_at,
             tries=node.tries if sent else max(0, node.tries - 1),
         )
+        until = late.vanishes_until(turn, way) if by_reading else None
+        if until is not None:
+            _offer_no_put_back(turn, way, late.why_it_stays_out(turn, way, until).says)
     elif action.name in POWER:
         _power_not_changed(turn, way, action, outcome, by_reading=by_reading)
         way = turn.server(way.server_id)

@@ -54,7 +54,7 @@ def protected_servers(turn: Turn) -> bool:
     hit = [
         way for way in hit if way.phase not in {Phase.DELETING, Phase.CONFIRMING} and not way.phase.is_gone
     ]
-    hit = [way for way in hit if late.kept_out_until(way, turn.now) is None]
+    hit = [way for way in hit if late.vanishes_until(turn, way) is None]
     if not hit or turn.status is RunStatus.SCHEDULED:
         return False
     words = wording.protected(", ".join(way.name for way in hit))

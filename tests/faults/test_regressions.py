@@ -194,3 +194,23 @@ def test_a_held_server_that_serves_past_its_balancers_is_left_to_a_person(stop_s
     assert result.halt.code == "still_serves"
     assert "accept" in result.halt.next_commands
     assert result.counts["delete"] == result.counts["stop"] == 0
+
+
+LOST_REMOVAL = Event(0.0, "fault", "node.delete late", (1, 90.0))
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        Event(19.4, "command", "put_back"),
+        Event(32.5, "command", "put_back"),
+        Event(19.4, "command", "pause", (("when", "now"),)),
+        Event(32.4, "command", "pause", (("when", "now"),)),
+        Event(25.0, "protect", "", (0,)),
+    ],
+    ids=["put_back", "put_back_later", "pause", "pause_later", "protect"],
+)
+def test_nobody_is_put_behind_a_node_whose_lost_removal_may_still_land(then):
+    result = simulate([LOST_REMOVAL, then], plan={"floor": 2}, horizon_s=200.0)
+    assert result.violations == []
+    assert result.world.truth.harmed_connections == 0
