@@ -23,9 +23,13 @@ class Site(Desk):
         self.median_ms, self.rps, self.random = median_ms, rps, Random(5)
 
     def observation(self):
+        out = {way.server_id for way in self.progress.servers if way.left_at is not None}
         for server in (*self.plan.servers, *self.plan.remaining) if self.rps is not None else ():
-            self.requests[server.server_id] = round(self.rps * (self.now - START).total_seconds())
+            if server.server_id not in out:
+                self.requests[server.server_id] = round(self.rps * (self.now - START).total_seconds())
         seen = super().observation()
+        for server_id in out & set(seen.counts) & set(self.requests):
+            self.requests[server_id] += 1  # out of the pool it serves our own looks alone
         drawn = [
             replace(probe, latency_ms=self.median_ms * self.random.lognormvariate(0.0, 0.15))
             for probe in seen.probes
