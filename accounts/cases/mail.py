@@ -132,9 +132,9 @@ def _read(
     ids = _REFERENCE.findall(f"{_header(mail, 'References')} {_header(mail, 'In-Reply-To')}")
     references = tuple(_clean(one) for one in ids[-50:])
     own_id = _REFERENCE.search(_header(mail, "Message-ID"))
-    listed = getaddresses(
-        [_header(mail, one) for one in ("To", "Cc", "Delivered-To", "X-Original-To", "Envelope-To")]
-    )
+    # Each header by itself, and none that is empty: newer Pythons answer for one that they find odd with nothing at all.
+    named = (_header(mail, one) for one in ("To", "Cc", "Delivered-To", "X-Original-To", "Envelope-To"))
+    listed = [pair for text in named if text.strip() for pair in getaddresses([text])]
     to = tuple(found.strip().lower() for _, found in listed if "@" in found)[:50]
     if answers is not None and not answers(to, references):
         raise NotTaken("no_case", NO_CASE)

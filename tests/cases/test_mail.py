@@ -57,6 +57,11 @@ def test_a_mail_says_who_what_and_to_which():
     assert found.to == ("support@in.portal.example",)
 
 
+def test_a_header_that_is_odd_hides_no_other():
+    found = read(mail(Cc="alice@north.example <bob@north.example>", Delivered_To="support@in.portal.example"))
+    assert "support@in.portal.example" in found.to
+
+
 @pytest.mark.parametrize(
     "tail",
     [
