@@ -39,6 +39,8 @@ class Choice:
     pause_between_s: float = 60.0
     hold_through_peak: bool | None = None
     """Whether servers are held through the next peak; None: as proposed."""
+    peak_watch: bool | None = None
+    """Whether the run stays open until the next peak has passed at the new size; None: as proposed."""
     stop_s: float | None = None
     images: ImageRule = ImageRule.ONE_PER_KIND
     images_kept_s: float = IMAGES_KEPT_S

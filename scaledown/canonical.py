@@ -185,6 +185,8 @@ _CAME_WITH: Mapping[str, int] = {
     "images_kept_s": 2,
     "stop_s": 3,
     "hold_through": 5,
+    "watch_until": 6,
+    "unwatched_reason": 6,
     "slower_allowed": 4,
     "objective": 4,
     "baselines": 4,
@@ -193,6 +195,11 @@ _CAME_WITH: Mapping[str, int] = {
 }
 _OF_A_SERVER_CAME_WITH: Mapping[str, int] = {"image_id": 2}
 """Fields that plans of an older format do not have: what was approved then keeps its spelling, and its digest."""
+
+
+def came_with(name: str) -> int:
+    """Return with which format of plans a field came."""
+    return _CAME_WITH.get(name, 1)
 
 
 def plan_to_plain(plan: PlanData) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from portal.runs.types import Command, RunStatus
 from scaledown import late, looks, silence, wording
 from scaledown.imaging import ask_anew
 from scaledown.notice import accept_pool, as_seen
+from scaledown.peak import end_watch, is_watching
 from scaledown.progress import DeleteWay, Progress, ServerWay
 from scaledown.put_backs import out_newest_first
 from scaledown.rolling_back import has_something_to_undo, stays_deleted
@@ -484,6 +485,11 @@ def finish_here(turn: Turn, command: Command) -> Verdict:
             # On its way back to the queue: it stays in the pool like the others that have not begun.
             turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, f"{by} finished here."))
     left = [way.name for way in turn.progress.servers if not way.phase.is_final]
+    if is_watching(turn.progress):
+        end_watch(turn, f"{by} ended it.")
+        if turn.status is RunStatus.RUNNING:
+            turn.change(finishing=f"Finished here by {by}.")
+            return True, "The run ends at this size. The peak is not watched to its end."
     if turn.status is RunStatus.RUNNING:
         return True, "The run ends after the server in hand; the others stay in the pool."
     if left:
@@ -503,7 +509,7 @@ def finish_here(turn: Turn, command: Command) -> Verdict:
 
 def cannot_finish(status: RunStatus, progress: Progress) -> str:
     """Return why finishing here would change nothing, or ""."""
-    if any(is_in_queue(way) for way in progress.servers):
+    if any(is_in_queue(way) for way in progress.servers) or is_watching(progress):
         return ""
     left = [way.name for way in progress.servers if not way.phase.is_final]
     if status is RunStatus.RUNNING:

@@ -652,9 +652,30 @@ def project(run: Run, decision: Decision) -> None:
             "detail",
         ],
     )
+    _tell_of_peak(run, decision)
     if progress.ended_because == "pool_changed" and not run.is_rehearsal:
         Plan.objects.filter(ref=run.plan_ref, status=PlanStatus.USED).update(
             status=PlanStatus.VOIDED, status_reason=progress.says
+        )
+
+
+_PEAK = frozenset({"peak_watch_begun", "peak_watch_over"})
+
+
+def _tell_of_peak(run: Run, decision: Decision) -> None:
+    """Put the beginning and the end of a peak watch into the outbox, where a decision journals them."""
+    told = [entry for entry in decision.journal if entry.kind in _PEAK]
+    if not told:
+        return
+    from portal.events.services import emit
+
+    for entry in told:
+        emit(
+            f"run.{entry.kind}",
+            account_ref=run.account.ref,
+            subject_type="run",
+            subject_ref=run.ref,
+            data={"plan": str(run.plan_ref), **entry.detail},
         )
 
 

@@ -213,6 +213,11 @@ THROUGH_PEAK = (
     ("yes", "Yes: alive, out of the pool, until that peak is over"),
     ("no", "No: only for the time above"),
 )
+PEAK_WATCH = (
+    ("", "As proposed: yes where the time of the next peak is known and within a week"),
+    ("yes", "Yes: the run stays open until that peak is over"),
+    ("no", "No: the run ends with its last server"),
+)
 _THROUGH = {"": None, "yes": True, "no": False}
 
 
@@ -243,6 +248,12 @@ class SafetyForm(forms.Form):
     )
     hold_through_peak = forms.ChoiceField(
         label="Hold through the next peak", choices=THROUGH_PEAK, widget=forms.RadioSelect, required=False
+    )
+    peak_watch = forms.ChoiceField(
+        label="Watch the next peak at the new size",
+        choices=PEAK_WATCH,
+        widget=forms.RadioSelect,
+        required=False,
     )
     stop_s = SpanField(
         label="Stop before delete",
@@ -308,7 +319,8 @@ class SafetyForm(forms.Form):
         data["at_limit"] = AtLimit(data["at_limit"])
         data["accepted_grade"] = Grade(data["accepted_grade"])
         data["images"] = ImageRule(data["images"])
-        data["hold_through_peak"] = _THROUGH[data["hold_through_peak"]]
+        for name in ("hold_through_peak", "peak_watch"):
+            data[name] = _THROUGH[data[name]]
         return replace(choice, **data)
 
     @staticmethod
@@ -317,15 +329,18 @@ class SafetyForm(forms.Form):
         return {
             name: getattr(choice, name)
             for name in SafetyForm.base_fields
-            if name not in {"at_limit", "accepted_grade", "images", "hold_through_peak"}
+            if name not in {"at_limit", "accepted_grade", "images", "hold_through_peak", "peak_watch"}
         } | {
             "at_limit": choice.at_limit.value,
             "accepted_grade": choice.accepted_grade.value,
             "images": choice.images.value,
-            "hold_through_peak": next(
-                key for key, value in _THROUGH.items() if value is choice.hold_through_peak
-            ),
+            "hold_through_peak": _typed(choice.hold_through_peak),
+            "peak_watch": _typed(choice.peak_watch),
         }
+
+
+def _typed(chosen: bool | None) -> str:
+    return next(key for key, value in _THROUGH.items() if value is chosen)
 
 
 class ReasonForm(forms.Form):

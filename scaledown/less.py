@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from scaledown.types import AtLimit, Grade, ImageRule, PlanData, PlannedServer
 
@@ -34,6 +35,8 @@ _FREE = frozenset(
         "images_kept_s",
         "stop_s",
         "hold_through",
+        "watch_until",
+        "unwatched_reason",
     }
 )
 
@@ -43,7 +46,7 @@ def is_less(old: PlanData, new: PlanData) -> bool:
 
     Less is: fewer of the same servers in the same order, higher floor, longer drain, soak, hold or pause,
     stronger evidence, a milder act at the drain limit, smaller tolerances, a later start inside the window,
-    more images that are kept longer, a longer stop where one was approved.
+    more images that are kept longer, a longer stop where one was approved, a longer watch of the next peak.
     """
     if old == new:
         return True
@@ -65,10 +68,11 @@ def is_less(old: PlanData, new: PlanData) -> bool:
         and new.probe_failures_allowed <= old.probe_failures_allowed
         and new.guard_share <= old.guard_share
         and _tolerates_no_more(old.slower_allowed, new.slower_allowed)
-        and _starts_no_earlier(old, new)
+        and _is_as_late(old.window_start, new.window_start)
         and (old.is_unattended or not new.is_unattended)
         and set(new.lifted) <= set(old.lifted)
-        and _is_held_as_long(old, new)
+        and _is_as_late(old.hold_through, new.hold_through)
+        and _is_as_late(old.watch_until, new.watch_until)
         and (new.stop_s == old.stop_s or new.stop_s > old.stop_s > 0)
         and _IMAGES.index(new.images) >= _IMAGES.index(old.images)
         and (new.images_kept_s >= old.images_kept_s or old.images is ImageRule.NONE)
@@ -85,16 +89,9 @@ def _tolerates_no_more(old: float | None, new: float | None) -> bool:
     return old is None or (new is not None and new <= old)
 
 
-def _is_held_as_long(old: PlanData, new: PlanData) -> bool:
-    if old.hold_through is None:
-        return True
-    return new.hold_through is not None and new.hold_through >= old.hold_through
-
-
-def _starts_no_earlier(old: PlanData, new: PlanData) -> bool:
-    if old.window_start is None:
-        return True
-    return new.window_start is not None and new.window_start >= old.window_start
+def _is_as_late(old: datetime | None, new: datetime | None) -> bool:
+    """None is the earliest: nothing is waited for."""
+    return old is None or (new is not None and new >= old)
 
 
 def same_pool(old: PlanData, new: PlanData) -> str | None:

@@ -20,6 +20,7 @@ from scaledown.deleting import confirming, deleting, due_at, hold_ends, next_due
 from scaledown.draining import draining, removing
 from scaledown.imaging import imaging, leave_hold
 from scaledown.notice import notice, samples_only
+from scaledown.peak import awaits_peak
 from scaledown.preflight import PREFLIGHT_S, before_start, rehearse
 from scaledown.progress import DrainWay, Progress, ServerWay
 from scaledown.put_backs import put_backs
@@ -198,7 +199,7 @@ def next_server(turn: Turn) -> bool:
         first = min(held, key=lambda way: due_at(turn.plan, way) or turn.now)
         ends = due_at(turn.plan, first)
         return turn.wait("hold", _holds(turn, first), until=ends, look_again_s=LOOK_HELD_S)
-    if awaits_landing(turn):
+    if awaits_landing(turn) or awaits_peak(turn):
         return True
     retired = sum(way.phase is Phase.RETIRED for way in turn.progress.servers)
     words = wording.completed(retired, len(looks.serving_anywhere(turn.plan, turn.observation)))

@@ -13,6 +13,7 @@ from scaledown import late, looks, wording
 from scaledown.answers import notice_before
 from scaledown.deleting import hold_ends
 from scaledown.late import LATE_S
+from scaledown.peak import notice_peak
 from scaledown.progress import DeleteWay, ImageMade, KeptServer, Meter, NodeState, NodeWay, ServerWay
 from scaledown.silence import notice_own_traffic
 from scaledown.turn import GONE_AFTER_S, Turn
@@ -34,6 +35,7 @@ def notice(turn: Turn) -> None:
     notice_made(turn)
     notice_landed_deletions(turn)
     notice_gone_servers(turn)
+    notice_peak(turn)
 
 
 def samples_only(turn: Turn) -> None:

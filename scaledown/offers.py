@@ -13,6 +13,7 @@ from typing import Any
 from portal.access import Permission
 from portal.runs.types import RunStatus
 from scaledown.commands import RESTING, STATUSES, at_limit, cannot_finish, is_in_queue
+from scaledown.peak import is_watching
 from scaledown.progress import Progress, ServerWay
 from scaledown.rolling_back import has_something_to_undo, stays_deleted, to_create
 from scaledown.types import Phase, PlanData
@@ -117,7 +118,11 @@ RULES: Mapping[str, Rule] = {
             frozenset({Phase.QUEUED}),
             when="for a server whose turn has not come",
         ),
-        Rule("finish_here", Permission.RUN_COMMAND, when="while servers wait for their turn"),
+        Rule(
+            "finish_here",
+            Permission.RUN_COMMAND,
+            when="while servers wait for their turn, or the next peak is watched",
+        ),
         Rule(
             "accept",
             Permission.RUN_COMMAND,
@@ -451,6 +456,18 @@ def _finish_here(now: Situation) -> list[Offer]:
     is_useless = now.progress.finishing or cannot_finish(now.status, now.progress)
     if not _allowed("finish_here", now) or is_useless:
         return []
+    if is_watching(now.progress):
+        return [
+            Offer(
+                "finish_here",
+                "Finish here, end the peak watch",
+                "Stop here",
+                "The run completes at this size now. The next peak is not watched to its end: the report says how it went "
+                "so far. Nothing is changed.",
+                "We end this here. Nothing is changed.",
+                Permission.RUN_COMMAND,
+            )
+        ]
     if not queued:
         return [
             Offer(
@@ -486,7 +503,7 @@ def _finish_leaves(now: Situation) -> str:
         them = "it is" if len(out) == 1 else "they are"
         return f"{first}{', '.join(out)} {'stays' if len(out) == 1 else 'stay'} out until the run is resumed or {them} put back; then the run completes."
     if coming_back:
-        return f"{back}, then the run completes at this size."
+        return f"{back}, then {_completes(now)}"
     imaged = set(_names(now, frozenset({Phase.IMAGING})))
     held = [name for name in out if (way is None or name != way.name) and name not in imaged]
     deleted = (
@@ -496,8 +513,17 @@ def _finish_leaves(now: Situation) -> str:
     )
     if imaged:
         deleted += f" {', '.join(sorted(imaged))} {'is' if len(imaged) == 1 else 'are'} deleted once the image is ready."
-    first = "The" if way is None else f"{way.name} is brought to its end, then the"
-    return f"{first} run completes at this size.{deleted}"
+    first = "" if way is None else f"{way.name} is brought to its end, then "
+    says = f"{first}{_completes(now)}{deleted}"
+    return says[:1].upper() + says[1:]
+
+
+def _completes(now: Situation) -> str:
+    """Say when a run that is finished here ends: not before the peak that it is to watch is over."""
+    until, seen_at = now.plan.watch_until, now.progress.sighted_at
+    if until is None or seen_at is None or seen_at >= until:
+        return "the run completes at this size."
+    return "the run stays open at this size until the next peak is over."
 
 
 def _stay(names: list[str]) -> str:

@@ -23,6 +23,8 @@ DRAIN_SPARE_S = 10.0
 """Added to the shortest drain: time to count a server empty that is so at once, before anybody is asked."""
 PEAK_NEAR_S = 48 * 3600.0
 """Up to this far ahead a peak is proposed to be held through: a held server is billed."""
+WATCH_NEAR_S = 7 * 24 * 3600.0
+"""Up to this far ahead a peak is proposed to be watched: the pool takes no other work until it is over."""
 STOP_S = 900.0
 """How long a server is stopped before it is deleted where nothing can show that it is idle (spec, *The way of one server*)."""
 LONGEST_STOP_S = 7 * 86_400.0
@@ -216,6 +218,28 @@ def hold_through(choice: Choice, known: Known, at: datetime) -> datetime | None:
     return known.peak_at + timedelta(seconds=PEAK_SPARE_S)
 
 
+def watch_until(choice: Choice, known: Known, at: datetime) -> tuple[datetime | None, str]:
+    """Return until when the run watches the next peak at its new size, or None with the reason why it does not.
+
+    Proposed where the time of the next peak is known and within a week. Raises Refused where it is asked for and not known.
+    """
+    is_known = known.peak_at is not None and known.peak_at > at
+    if choice.peak_watch is False:
+        return None, "The plan was drawn up without one."
+    if known.peak_at is None or not is_known:
+        if choice.peak_watch:
+            raise Refused(
+                "When the next peak is expected is not known, so it cannot be watched. Enter its time with the figures of the "
+                "pool, or leave the watch out.",
+                code="peak_unknown",
+            )
+        return None, "When the next peak is expected was not known."
+    is_near = (known.peak_at - at).total_seconds() <= WATCH_NEAR_S
+    if choice.peak_watch is None and not is_near:
+        return None, f"The next peak was more than a week ahead ({known.peak_at:%d %b %Y %H:%M} UTC)."
+    return known.peak_at + timedelta(seconds=PEAK_SPARE_S), ""
+
+
 def proposed_stop_s(known: Known) -> float:
     """Return how long a server is stopped before its deletion where the author leaves it open.
 
@@ -254,6 +278,7 @@ def build_plan_data(choice: Choice, pool: Pool, known: Known) -> PlanData:
             )
     gone = found.order[:removed]
     stays = [member for member in found.members if member not in gone]
+    watched, unwatched_reason = watch_until(choice, known, pool.looked_at)
     min_drain_s = max(choice.min_drain_s or 0.0, least_drain_s(pool.balancers))
     return PlanData(
         format=PLAN_FORMAT,
@@ -299,6 +324,8 @@ def build_plan_data(choice: Choice, pool: Pool, known: Known) -> PlanData:
         reason=choice.reason,
         lifted=tuple(sorted(set(choice.lifted) & {member.server.id for member in gone})),
         hold_through=hold_through(choice, known, pool.looked_at),
+        watch_until=watched,
+        unwatched_reason=unwatched_reason,
         stop_s=proposed_stop_s(known) if choice.stop_s is None else choice.stop_s,
         images=choice.images,
         images_kept_s=0.0 if choice.images is ImageRule.NONE else choice.images_kept_s,

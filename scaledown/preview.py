@@ -89,6 +89,8 @@ class Preview:
     """Names of the servers of which an image is made, if all goes as planned."""
     held_against: tuple[HeldAgainst, ...] = ()
     """What verdicts are held against, with source and age; empty in previews of an earlier release."""
+    peak_watch: str = ""
+    """Until when the run stays open to watch the next peak, or why it does not; empty in previews of an earlier release."""
 
     @property
     def is_blocked(self) -> bool:
@@ -127,6 +129,17 @@ def preview(plan: PlanData, choice: Choice, pool: Pool, known: Known) -> Preview
         ),
         imaged=tuple(server.name for server in images.of_these(plan)),
         held_against=known.held_against,
+        peak_watch=_peak_watch(plan),
+    )
+
+
+def _peak_watch(plan: PlanData) -> str:
+    if plan.watch_until is None:
+        return f"No peak watch: the run ends with its last server. {plan.unwatched_reason}".strip()
+    return (
+        f"After the last server the run stays open until the next peak is over ({plan.watch_until:%Y-%m-%d %H:%M} UTC), and the "
+        "report says how it went at the new size. Until then no other plan, drill or benchmark begins on this pool. It can be "
+        "ended earlier at any time."
     )
 
 

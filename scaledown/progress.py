@@ -357,6 +357,34 @@ class Meter:
 
 
 @dataclass(frozen=True)
+class WatchWay:
+    """How the next peak goes at the new size. `out`: how many servers are out. Loads in requests per second.
+
+    `since`: when the pool came to that size. `open_since`: since when the run stays open for the peak alone. `ended_at`: when
+    the peak was over, or a person ended the watch (`ended_early` says who). Figures are None where nothing was known.
+    """
+
+    since: datetime
+    until: datetime
+    out: int
+    open_since: datetime | None = None
+    ended_at: datetime | None = None
+    ended_early: str = ""
+    looked_at: datetime | None = None
+    unwatched_s: float = 0.0
+    """How much of the time lay between looks that were too far apart."""
+    load_at: datetime | None = None
+    node_highest: float | None = None
+    """The highest mean per serving server, with `node_highest_at`."""
+    node_highest_at: datetime | None = None
+    pool_highest: float | None = None
+    probed_at: datetime | None = None
+    probes: ProbeCounts = ProbeCounts()
+    failed_first_at: datetime | None = None
+    failed_last_at: datetime | None = None
+
+
+@dataclass(frozen=True)
 class Waiting:
     """What the run waits for as a whole, since when, and until when at most."""
 
@@ -443,6 +471,8 @@ class Progress:
     paused_says: str = ""
     """What a pause said, for as long as the run rests in it."""
     paused_customer_says: str = ""
+    watch: WatchWay | None = None
+    """How the next peak goes at the new size; None where none is watched, or not yet."""
     cannot: Mapping[str, str] = field(default_factory=dict)
     """Commands that the newest look forbids, with the sentence why; by name, or "name server-id"."""
     says: str = ""

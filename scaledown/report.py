@@ -10,12 +10,21 @@ from typing import Any
 
 from portal.audit.subjects import open_values
 from portal.runs.models import JournalEntry, Run, RunSample
+from portal.runs.types import RunStatus
 from scaledown import images, services
 from scaledown.canonical import plan_from_plain
 from scaledown.models import Plan
 from scaledown.preview import HOURS_A_MONTH
 from scaledown.progress import Progress, ServerWay, progress_from_plain
-from scaledown.selectors import DecisionShown, ImageShown, Point, images_shown, thin
+from scaledown.selectors import (
+    DecisionShown,
+    ImageShown,
+    PeakWatchShown,
+    Point,
+    images_shown,
+    peak_watch_shown,
+    thin,
+)
 from scaledown.types import Phase, PlanData
 from scaledown.ways_out import KINDS, WayOut, ways_out
 
@@ -130,6 +139,7 @@ class Report:
     requests_failed: RequestsFailed
     cannot_be_undone: str
     images: tuple[ImageShown, ...]
+    peak_watch: PeakWatchShown
     lessons: tuple[LessonShown, ...]
 
 
@@ -182,6 +192,7 @@ def report(run: Run, *, for_customer: bool = False) -> Report:
         requests_failed=requests_failed(plan, outs, samples, probes),
         cannot_be_undone=_cannot_be_undone(plan, progress, retired),
         images=images_shown(progress, is_over=whole.is_over, for_customer=for_customer),
+        peak_watch=peak_watch_shown(plan, progress, RunStatus(whole.status), for_customer=for_customer),
         lessons=tuple(
             LessonShown(str(row.ref), row.text, str(row.written_by), row.written_at)
             for row in whole.lessons.select_related("written_by")

@@ -27,7 +27,7 @@ from portal.audit.subjects import open_values
 from portal.runs.journal import database_now
 from portal.runs.models import Intent, JournalEntry, Run, RunCommand, RunSample, Standstill
 from portal.runs.types import RunStatus
-from scaledown import services, someone, wording
+from scaledown import canonical, peak, services, someone, wording
 from scaledown.candidates import Choice
 from scaledown.canonical import from_plain, plan_from_plain
 from scaledown.commands import RESTING
@@ -363,6 +363,77 @@ def images_shown(progress: Progress, *, is_over: bool, for_customer: bool) -> tu
 
 
 @dataclass(frozen=True)
+class PeakWatchShown:
+    """How the next peak goes, or went, at the new size. `state`: watching, over, ended_early, unfinished or none.
+
+    Requests per second, shares 0 to 1. None is not known; `says` has the whole in the viewer's words, or why there is none.
+    """
+
+    state: str
+    says: str
+    since: datetime | None = None
+    until: datetime | None = None
+    ended_at: datetime | None = None
+    node_highest_rps: float | None = None
+    node_highest_at: datetime | None = None
+    share_of_ceiling: float | None = None
+    pool_highest_rps: float | None = None
+    share_of_forecast: float | None = None
+    probes_known: int = 0
+    probes_failed: int = 0
+    probes_unknown: int = 0
+    failed_first_at: datetime | None = None
+    failed_last_at: datetime | None = None
+    unwatched_s: float = 0.0
+
+
+def peak_watch_shown(
+    plan: PlanData, progress: Progress, status: RunStatus, *, for_customer: bool
+) -> PeakWatchShown:
+    """Return how the peak went at the new size, or why none was watched."""
+    watch, state = progress.watch, peak.state_of(progress, status)
+    if watch is None:
+        words = peak.no_peak_watched(_why_no_watch(plan, progress, status))
+        return PeakWatchShown(state, _words(*words, for_customer=for_customer), until=plan.watch_until)
+    says = _words(*peak.peak_seen(plan, watch), for_customer=for_customer)
+    if state == "unfinished":
+        says = f"The run ended before the peak was over. {says}"
+    highest, pool = watch.node_highest, watch.pool_highest
+    return PeakWatchShown(
+        state,
+        says,
+        since=watch.since,
+        until=watch.until,
+        ended_at=watch.ended_at,
+        node_highest_rps=highest,
+        node_highest_at=watch.node_highest_at,
+        share_of_ceiling=highest / plan.ceiling_rps if highest is not None and plan.ceiling_rps else None,
+        pool_highest_rps=pool,
+        share_of_forecast=pool / plan.forecast_peak_rps
+        if pool is not None and plan.forecast_peak_rps
+        else None,
+        probes_known=watch.probes.known,
+        probes_failed=watch.probes.failed,
+        probes_unknown=watch.probes.unknown,
+        failed_first_at=watch.failed_first_at,
+        failed_last_at=watch.failed_last_at,
+        unwatched_s=watch.unwatched_s,
+    )
+
+
+def _why_no_watch(plan: PlanData, progress: Progress, status: RunStatus) -> str:
+    if plan.format < canonical.came_with("watch_until"):
+        return "The plan was drawn up before runs watched one."
+    if plan.watch_until is None:
+        return plan.unwatched_reason
+    if not status.is_over:
+        return "That begins once the pool is at its new size."
+    if not peak.servers_out(progress):
+        return "No server is out."
+    return "It was over before the pool came to its new size."
+
+
+@dataclass(frozen=True)
 class JournalShown:
     """One line of the journal in the viewer's words."""
 
@@ -447,6 +518,8 @@ class LiveRun:
     cannot_go_on: str = ""
     """Why a run that rests is not offered to go on, to a viewer who could resume it; "" otherwise."""
     images: tuple[ImageShown, ...] = ()
+    peak_watch: PeakWatchShown | None = None
+    """How the peak goes while, or after, the run stays open for it; None while it does not."""
     cannot_take_charge: str = ""
     """Why nobody can take charge now, for the run would go on by it; "" otherwise."""
 
@@ -562,6 +635,9 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
         seq=whole.seq,
         is_overdue=_is_overdue(whole, now),
         images=images_shown(progress, is_over=whole.is_over, for_customer=customer),
+        peak_watch=peak_watch_shown(plan, progress, RunStatus(whole.status), for_customer=customer)
+        if progress.watch is not None
+        else None,
         cannot_go_on=_cannot_go_on(situation, now_offers, granted),
         cannot_take_charge=someone.holding(whole, now) if services.waits_for_charge(whole) else "",
     )
@@ -630,6 +706,8 @@ def next_says(run: Run, progress: Progress, *, for_customer: bool) -> str:
             if not for_customer
             else f"Next: {held.name} is switched off for good."
         )
+    if progress.watch is not None and progress.watch.ended_at is None and not peak.is_watching(progress):
+        return f"Next: the peak is watched until {wording.clock(progress.watch.until)}."
     return ""
 
 

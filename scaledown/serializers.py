@@ -157,6 +157,11 @@ class ChoiceIn(serializers.Serializer[Any]):
         allow_null=True,
         help_text="Whether servers are held through the next peak of the pool; null: as proposed.",
     )
+    peak_watch = serializers.BooleanField(
+        required=False,
+        allow_null=True,
+        help_text="Whether the run stays open until the next peak has passed at the new size; null: as proposed.",
+    )
     stop_s = serializers.FloatField(
         min_value=0,
         max_value=7 * 86_400,

@@ -55,6 +55,7 @@ WANTED_WAITS = frozenset(
         "late_change",
         "nobody_to_call",
         "pause_between",
+        "peak_watch",
         "standstill",
         "stop_late_add",
         "traffic",

@@ -14,7 +14,7 @@ from enum import StrEnum
 from portal.cloud.types import BalancerStatus, Condition, NodeStatus, NodeType
 from portal.runs.types import Command, Doubt, Halt, RunStatus
 
-PLAN_FORMAT = 5
+PLAN_FORMAT = 6
 """Rises with each new field; which field came with which stands in `canonical.py`."""
 
 
@@ -232,6 +232,10 @@ class PlanData:
     """How long after it was made an image is kept at least; 0 where none is made."""
     hold_through: datetime | None = None
     """Until when servers are held at least, so that the site lives through its next peak without them; None: no peak."""
+    watch_until: datetime | None = None
+    """Until when the run stays open at its new size, so that its report says how the next peak went; None: it does not."""
+    unwatched_reason: str = ""
+    """Why no peak is watched; "" where one is."""
     stop_s: float = 0.0
     """How long a server is stopped, after its hold, before it is deleted; 0: it is not stopped."""
     slower_allowed: float | None = None

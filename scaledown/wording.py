@@ -207,6 +207,14 @@ def aborted(back: int) -> Words:
     )
 
 
+def watching_peak(until: datetime) -> Words:
+    return Words(
+        f"Peak watch: every server is through, and the site is watched at its new size until the next peak is over "
+        f"({clock(until)}). Nothing is changed; until then no other plan, drill or benchmark begins on this pool.",
+        f"All servers are through. We watch your site through its next peak, until {clock(until)}. Nothing for you to do.",
+    )
+
+
 def finished_here(says: str) -> Words:
     return Words(says, "Finished here. The servers that are left stay in service.")
 

@@ -178,6 +178,7 @@ FIELDS = {
     "hold_s": "hold before delete",
     "hold_through_peak": "hold through the next peak",
     "expected_at": "expected at",
+    "peak_watch": "watch the next peak",
     "stop_s": "stop before delete",
     "images": "image before delete",
     "images_kept_s": "images are kept for",

@@ -21,6 +21,8 @@ CATALOGUE: dict[str, tuple[str, dict[str, str]]] = {
             "run.completed": "A run is done.",
             "run.aborted": "A run was stopped for good.",
             "run.rolled_back": "A run was undone.",
+            "run.peak_watch_begun": "A scale-down is through and stays open until the next peak has passed.",
+            "run.peak_watch_over": "That peak has passed, or a person ended the watch (`early`); the figures tell how it went.",
         },
     ),
     "plan": (

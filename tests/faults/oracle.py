@@ -49,7 +49,7 @@ FAR_SLOWER = 1.2
 """How many times what is allowed is beyond any doubt: samples of a few answers differ by chance."""
 LATE_S = 600.0
 DANGER_S = 100.0
-NAMED_WAITS = {"window", "hold", "in_charge", "pause_between", "standstill", "late_change"}
+NAMED_WAITS = {"window", "hold", "in_charge", "pause_between", "standstill", "late_change", "peak_watch"}
 NAMED_WAITS |= {"delete_late_add", "stop_late_add"}
 """Waits that only time or a person ends."""
 UNFIT_S = 500.0

@@ -40,10 +40,10 @@ def planned_server(world, server, balancer_ids):
     )
 
 
-def plan_for(world, *, out=3, window=None, **changes) -> PlanData:
+def plan_for(world, *, out=3, window=None, watch_until_s=None, **changes) -> PlanData:
     """Return a plan that takes the newest `out` servers of all balancers' pools out.
 
-    `window` is (start, end) in world seconds, each or None.
+    `window` is (start, end) in world seconds, each or None; so is until when the next peak is watched.
     """
     covered = [lb for lb in world.balancers.values() if lb.name != ELSEWHERE]
     balancer_ids = tuple(str(lb.lb_id) for lb in covered)
@@ -98,6 +98,7 @@ def plan_for(world, *, out=3, window=None, **changes) -> PlanData:
         reason="",
         strays=strays,
         images_kept_s=86_400.0,
+        watch_until=None if watch_until_s is None else world.time_at(watch_until_s).astimezone(UTC),
     )
     plan = replace(plan, **changes)
     if plan.count_kind is None:

@@ -175,6 +175,19 @@ def test_a_held_server_is_put_back_when_a_person_says_so():
     assert [way.phase for way in result.progress.servers[1:]] == [Phase.RETIRED] * 2
 
 
+@pytest.mark.parametrize("at_point", [None, 300, 430])
+def test_a_run_is_open_until_its_peak_is_over_whoever_dies_meanwhile(at_point):
+    events = [] if at_point is None else [Event(at_point, "die")]
+    result = simulate(events, plan={"watch_until_s": 450.0}, horizon_s=600.0)
+    assert result.violations == []
+    assert result.status is RunStatus.COMPLETED
+    watch = result.progress.watch
+    assert watch.ended_at >= watch.until > watch.open_since
+    assert result.counts["die"] == len(events)
+    assert watch.probes.ok > 10
+    assert watch.node_highest is not None
+
+
 def test_no_server_begins_after_the_window():
     result = simulate(plan={"drain_limit_s": 30.0, "window": (0.0, 75.0)}, horizon_s=120.0)
     assert result.violations == []
