@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
-from portal.demo import is_good, main, unavoidable_s
+from portal import demo_scaledown
+from portal.demo import main, unavoidable_s
 from portal.demo_accounts import code_at
 
+CLEAN = {"harmed_connections": 0, "harmed_by_us": 0, "floor_breaches": 0, "wrong_deletions": 0}
+TO_THREE = {"status": "completed", "retired": 3, "nodes_left": 3, "halted": False, **CLEAN}
 GOOD = {
-    "status": "completed",
-    "retired": 3,
-    "nodes_left": 3,
-    "harmed_connections": 0,
-    "floor_breaches": 0,
-    "wrong_deletions": 0,
-    "halted": False,
-    "worker_killed": True,
+    "calm_story": {**TO_THREE, "worker_killed": False},
+    "main_story": {**TO_THREE, "worker_killed": True},
     "halt_story": {
         "halted": True,
         "deleted": 0,
         "put_back": 1,
         "nodes_serving": 6,
-        "harmed_connections": 0,
-        "floor_breaches": 0,
+        "ended": "aborted",
+        **CLEAN,
     },
     "rising_story": {
         "halted_first": "protected_server",
@@ -31,61 +30,86 @@ GOOD = {
         "put_back": 2,
         "deleted": 0,
         "nodes_serving": 6,
-        "harmed_connections": 0,
+        "ended": "aborted",
+        **CLEAN,
+    },
+    "roll_back_story": {
+        "ended": "rolled_back",
+        "deleted": 2,
+        "said_before": True,
+        "created_anew": 2,
+        "put_back": 1,
+        "servers": 6,
+        "nodes_serving": 6,
+        **CLEAN,
+    },
+}
+BAD = {
+    "calm_story": {"status": "halted", "retired": 2, "nodes_left": 4, "halted": True, "worker_killed": True},
+    "main_story": {"status": "halted", "retired": 2, "nodes_left": 4, "halted": True, "worker_killed": False},
+    "halt_story": {"halted": False, "deleted": 1, "put_back": 0, "nodes_serving": 5, "ended": "halted"},
+    "rising_story": {
+        "halted_first": None,
+        "code": "protected_server",
+        "held": 0,
+        "put_back": 0,
+        "deleted": 1,
+        "nodes_serving": 5,
+        "ended": "halted",
+    },
+    "roll_back_story": {
+        "ended": "aborted",
+        "deleted": 1,
+        "said_before": False,
+        "created_anew": 1,
+        "put_back": 0,
+        "servers": 7,
+        "nodes_serving": 5,
     },
 }
 
 
-def test_the_demo_is_good_when_its_stories_went_as_they_must():
-    assert is_good(GOOD)
+@pytest.fixture
+def desk(monkeypatch):
+    """A desk whose stories come out as they must, unless a test changes one; its lines are in `said`."""
+    told = {name: {**result, "requests_served": 100} for name, result in GOOD.items()}
+    monkeypatch.setattr(
+        demo_scaledown, "STORIES", {name: lambda desk, name=name: told[name] for name in told}
+    )
+    said: list[str] = []
+    return SimpleNamespace(say=said.append, said=said, told=told)
+
+
+def test_every_story_is_told_and_the_truth_log_closes_it(desk):
+    result, went_well = demo_scaledown.tell(desk, demo_scaledown.STORIES)
+    assert went_well
+    assert result["in_all"] == {**CLEAN, "requests_served": 500}
+    assert result["roll_back_story"]["created_anew"] == 2
+    assert "over all 5 stories: 500 requests served, 0 connections harmed by us" in desk.said[-1]
+
+
+def test_the_short_form_tells_of_the_killed_worker_the_halt_and_rising_traffic(desk):
+    result, went_well = demo_scaledown.tell(desk, demo_scaledown.SHORT)
+    assert went_well
+    assert result["worker_killed"]
+    assert {"halt_story", "rising_story", "in_all"} < set(result)
+    assert "roll_back_story" not in result
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_story_that_went_as_it_must_has_no_problem(name):
+    assert demo_scaledown.problems(name, GOOD[name]) == []
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("status", "halted"),
-        ("retired", 2),
-        ("nodes_left", 4),
-        ("harmed_connections", 1),
-        ("floor_breaches", 1),
-        ("wrong_deletions", 1),
-        ("halted", True),
-        ("worker_killed", False),
-    ],
+    ("name", "key", "value"),
+    [(name, key, value) for name in GOOD for key, value in {**BAD[name], **dict.fromkeys(CLEAN, 1)}.items()],
 )
-def test_the_demo_fails_when_the_main_job_did_not_go_as_it_must(name, value):
-    assert not is_good({**GOOD, name: value})
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("halted", False),
-        ("deleted", 1),
-        ("put_back", 0),
-        ("nodes_serving", 5),
-        ("harmed_connections", 1),
-        ("floor_breaches", 1),
-    ],
-)
-def test_the_demo_fails_when_the_halt_did_not_keep_everybody_safe(name, value):
-    assert not is_good({**GOOD, "halt_story": {**GOOD["halt_story"], name: value}})
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("halted_first", None),
-        ("code", "protected_server"),
-        ("held", 0),
-        ("put_back", 0),
-        ("deleted", 1),
-        ("nodes_serving", 5),
-        ("harmed_connections", 1),
-    ],
-)
-def test_the_demo_fails_when_rising_traffic_found_nobody(name, value):
-    assert not is_good({**GOOD, "rising_story": {**GOOD["rising_story"], name: value}})
+def test_a_story_that_went_otherwise_fails_the_demo_and_says_so(desk, name, key, value):
+    desk.told[name][key] = value
+    _, went_well = demo_scaledown.tell(desk, demo_scaledown.STORIES)
+    assert not went_well
+    assert any(line.startswith(f"not as it must be: {name}: ") for line in desk.said)
 
 
 def test_the_unavoidable_waits_are_the_plans_own_and_the_providers():

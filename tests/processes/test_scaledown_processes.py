@@ -13,7 +13,7 @@ import pytest
 import redis
 from psycopg.rows import dict_row
 
-from portal.demo import approved_plan, open_desk, start
+from portal.demo_desk import approved_plan, open_desk, start
 from portal.embedded.handle import start_portal
 
 pytestmark = [pytest.mark.process]
