@@ -180,15 +180,19 @@ _APACHE_LINE = re.compile(r"([A-Za-z][A-Za-z0-9 _-]*): ?(.*)")
 
 
 def parse_stub_status(text: str) -> Counted:
-    """Return the requests in flight of nginx's `stub_status` page: active − waiting − 1, never below 0."""
+    """Return the requests in flight of nginx's `stub_status` page: active − waiting − 1, never below 0.
+
+    It says them twice. Where reading and writing are more than that, they count: no figure that is wrong by itself makes
+    a zero.
+    """
     found = _STUB_STATUS.fullmatch(text)
     if found is None:
         return Counted(None, problem="The answer is not nginx's stub_status page.")
     active, _, _, requests, reading, writing, waiting = (int(number) for number in found.groups())
-    if active > _MOST or max(reading, writing, waiting) > active:
+    if active > _MOST or max(reading + writing, waiting) > active:
         # More of a part than of the whole: read while it changed, or made up.
         return Counted(None, problem="The figures of nginx's stub_status page contradict each other.")
-    return Counted(max(0, active - waiting - 1), requests)
+    return Counted(max(0, active - waiting - 1, reading + writing - 1), requests)
 
 
 def parse_apache_status(text: str) -> Counted:
