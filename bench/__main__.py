@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.accounts import accounts
 from bench.audit import audit
+from bench.child import in_child
 from bench.imports import imports
 from bench.planner import planner
 from bench.promises import promises
@@ -16,7 +17,7 @@ from bench.verify import verify
 from portal.demo import Said
 
 RESULTS = Path(__file__).resolve().parent / "results.json"
-NAMES = ("planner", "accounts", "audit", "imports", "overhead", "verify")
+NAMES = ("planner", "accounts", "audit", "imports", "overhead", "speed", "verify")
 
 
 def main(arguments: list[str]) -> int:
@@ -39,6 +40,8 @@ def main(arguments: list[str]) -> int:
         figures |= imports(Said())
     if "audit" in wanted:
         figures |= audit()
+    if "speed" in wanted:
+        figures |= in_child("bench.speed", Said())
     if "verify" in wanted:
         figures |= verify(Said())
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
