@@ -23,6 +23,7 @@ from typing import Any
 
 from portal.runs.types import Command, RunStatus
 from scaledown import late, looks, silence, wording
+from scaledown.doubts import is_cut_by
 from scaledown.imaging import ask_anew
 from scaledown.notice import accept_pool, as_seen
 from scaledown.peak import end_watch, is_watching
@@ -64,35 +65,50 @@ def answer_commands(turn: Turn, vain: Mapping[int, str]) -> None:
         if command.id in vain:
             turn.answer(command, False, vain[command.id])
             continue
-        handler = HANDLERS.get(command.name)
-        if handler is None:
-            turn.answer(command, False, f"A scale-down knows no command {command.name!r}.")
-            continue
-        if turn.status.is_over:
-            turn.answer(command, False, "The run is over.")
-            continue
-        if turn.status not in STATUSES[command.name]:
-            turn.answer(
-                command, False, f"The run is {turn.status.value}: {command.name!r} makes no sense now."
-            )
-            continue
-        before = turn.progress
-        try:
-            accepted, says = handler(turn, command)
-        except (TypeError, ValueError, KeyError):
-            # A value of a wrong kind, stored before it was checked: it must not stop every later tick.
-            turn.progress = before
-            accepted, says = False, "A value of this command is not one that it takes. Nothing was changed."
-        turn.answer(command, accepted, says)
+        _answer(turn, command)
+
+
+def _answer(turn: Turn, command: Command) -> None:
+    handler = HANDLERS.get(command.name)
+    if handler is None:
+        turn.answer(command, False, f"A scale-down knows no command {command.name!r}.")
+        return
+    if turn.status.is_over:
+        turn.answer(command, False, "The run is over.")
+        return
+    if turn.status not in STATUSES[command.name]:
+        turn.answer(command, False, f"The run is {turn.status.value}: {command.name!r} makes no sense now.")
+        return
+    before = turn.progress
+    try:
+        accepted, says = handler(turn, command)
+    except (TypeError, ValueError, KeyError):
+        # A value of a wrong kind, stored before it was checked: it must not stop every later tick.
+        turn.progress = before
+        accepted, says = False, "A value of this command is not one that it takes. Nothing was changed."
+    turn.answer(command, accepted, says)
 
 
 def answer_stops(turn: Turn) -> None:
-    """While a change is in doubt: answer those who say "stop", in order, and nobody else yet."""
+    """While a change is in doubt: answer those who say "stop" or put a server back, and nobody else yet.
+
+    They are answered in order, up to the first that has to wait: whoever resumed before a pause is not paused after it.
+    An abort overtakes them all: whatever was asked for before it, it ends the run.
+    """
+    has_to_wait = False
     for command in turn.people.commands:
-        if command.name not in {"pause", "abort"}:
-            return
-        accepted, says = HANDLERS[command.name](turn, command)
-        turn.answer(command, accepted, says)
+        has_to_wait = has_to_wait or not _may_be_answered(turn, command)
+        if command.name == "abort" or not has_to_wait:
+            _answer(turn, command)
+
+
+def _may_be_answered(turn: Turn, command: Command) -> bool:
+    """Whether an answer does not depend on what became of the change in doubt."""
+    if command.name != "put_back":
+        return command.name in {"pause", "abort"}
+    way = _target(turn, command)
+    doubt = turn.people.doubt
+    return way is None or doubt is None or not is_cut_by(doubt.action, way)
 
 
 def tries(turn: Turn) -> list[tuple[str, dict[str, Any]]]:

@@ -401,6 +401,7 @@ class ScaledownKind:
             samples=decided.samples,
             answers=decided.answers,
             look_again_s=decided.look_again_s,
+            sets_aside=decided.sets_aside,
         )
 
     # Acting

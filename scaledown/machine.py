@@ -17,9 +17,10 @@ from scaledown import looks, wording
 from scaledown.answers import awaits_before
 from scaledown.commands import answer_commands, answer_stops, tries, vain_resumes
 from scaledown.deleting import confirming, deleting, due_at, hold_ends, next_due, stop_due_at
+from scaledown.doubts import sets_aside
 from scaledown.draining import draining, removing
 from scaledown.imaging import imaging, leave_hold
-from scaledown.notice import notice, samples_only
+from scaledown.notice import notice, notice_site
 from scaledown.peak import awaits_peak
 from scaledown.preflight import PREFLIGHT_S, before_start, rehearse
 from scaledown.progress import DrainWay, Progress, ServerWay
@@ -30,6 +31,7 @@ from scaledown.stopping import stop
 from scaledown.stops import (
     LOOK_HELD_S,
     aborting,
+    after_silence,
     approval,
     awaits_landing,
     finishing,
@@ -58,8 +60,7 @@ def decide(
 ) -> MachineDecision:
     """Return what is to be done next: at most one change, with what is said, sampled and answered.
 
-    While a doubt is open nothing is judged: only points for the live page are taken, and who says "stop" is
-    answered.
+    While a doubt is open only the site's safety is judged, and who says "stop" is answered (`watch_in_doubt`).
     """
     decided = _decide_on(Turn(plan, progress, observation, people, facts, now))
     if people.doubt is not None:
@@ -108,9 +109,9 @@ def _decide(turn: Turn, vain: Mapping[int, str], *, is_noticed: bool) -> Machine
         # The engine halts by itself too, and leaves no word of it here: patience counts from now on.
         turn.change(stopped_at=now)
     if people.doubt is not None:
-        samples_only(turn)
-        answer_stops(turn)
-        return turn.result()
+        why = sets_aside(turn)
+        watch_in_doubt(turn)
+        return replace(turn.result(), sets_aside=why)
     if not is_noticed:
         notice(turn)
     answer_commands(turn, vain)
@@ -122,6 +123,21 @@ def _decide(turn: Turn, vain: Mapping[int, str], *, is_noticed: bool) -> Machine
         # A judge before `other_hands` settled the tick. What was seen is stored as seen: it is told now or never.
         halt_for_other_hand(turn)
     return turn.result()
+
+
+def watch_in_doubt(turn: Turn) -> None:
+    """A change is in doubt: no step goes on and nothing is sent, but whether the site is safe is judged all the same.
+
+    What has to go back is marked: it goes as soon as the doubt is read, or set aside for it (`doubts.sets_aside`).
+    """
+    notice_site(turn)
+    answer_stops(turn)
+    if turn.status.is_over or rising_traffic(turn):
+        return
+    if not looks.unseen(turn.plan, turn.observation, turn.now) and broken_floor(turn):
+        return
+    if not window_end(turn):
+        after_silence(turn)
 
 
 def say_holds_that_are_over(turn: Turn) -> None:

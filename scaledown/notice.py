@@ -38,11 +38,11 @@ def notice(turn: Turn) -> None:
     notice_peak(turn)
 
 
-def samples_only(turn: Turn) -> None:
-    """Take points for the live page and nothing else (a doubt is open: nothing is judged)."""
-    sample_counts(turn)
-    for balancer_id, balancer in turn.observation.balancers.items():
-        turn.sample(f"serving:{balancer_id}", len(looks.serving(turn.plan, balancer)), balancer.observed_at)
+def notice_site(turn: Turn) -> None:
+    """Take in how the site is, and nothing of what is being changed (a doubt is open)."""
+    notice_sight(turn)
+    notice_load(turn)
+    notice_probes(turn)
 
 
 def notice_sight(turn: Turn) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from portal.cloud.types import BalancerStatus
+from portal.runs.rules import SET_ASIDE
 from portal.runs.types import Action, HaltRank, Outcome, OutcomeKind
 from scaledown import late, wording
 from scaledown.notice import adopt_image
@@ -15,6 +16,7 @@ from scaledown.progress import DeleteWay, ImagingWay, NodeState, NodeWay, Progre
 from scaledown.turn import LOOK_S, LOOK_SOON_S, MachineDecision, Turn
 from scaledown.types import Facts, Observation, People, Phase, PlanData
 from scaledown.waits import MOST_TRIES, TROUBLE_S
+from scaledown.wording import Words
 
 NEVER_AGAIN = frozenset({"last_node", "last_primary", "needs_monitor", "balancer_suspended", "forbidden"})
 """Refusals that mean a person is needed: the same change is not sent again (provider reference, section 9)."""
@@ -78,9 +80,20 @@ def _settle_done(turn: Turn, way: ServerWay, action: Action, outcome: Outcome) -
     accepted_at = delete.accepted_at or turn.now
     delete = replace(delete, accepted_at=accepted_at, next_try_at=next_try_at)
     if way.phase in {Phase.HELD, Phase.IMAGING}:
-        turn.enter(way, Phase.DELETING, wording.delete_accepted(way.name), delete=delete, soak=None)
+        # It may have been marked to go back while its deletion was in doubt: that is too late now.
+        words = wording.delete_accepted(way.name)
+        turn.enter(way, Phase.DELETING, words, delete=delete, soak=None, put_back=None)
     else:
         turn.update(way, delete=delete)
+
+
+def _say_late(turn: Turn, way: ServerWay, kind: str, words: Words) -> None:
+    """Say that a deletion or a stop may still land: its server stays out, or goes back at that risk."""
+    if way.put_back is not None:
+        late.say_risk(turn, way)
+        return
+    turn.note(kind, words, way.server_id)
+    _offer_no_put_back(turn, way, words.says)
 
 
 def _offer_no_put_back(turn: Turn, way: ServerWay, says: str) -> None:
@@ -103,8 +116,7 @@ def _power_not_changed(
         way = turn.update(way, stop=replace(stop, late_at=turn.now if is_stop else stop.late_at))
         if is_stop:
             words = late.stays_out(way.name, late.stop_lands_until(way, turn.now) or turn.now, "stop")
-            turn.note("stop_did_not_show", words, way.server_id)
-            _offer_no_put_back(turn, way, words.says)
+            _say_late(turn, way, "stop_did_not_show", words)
     elif outcome.kind in {OutcomeKind.NOT_APPLIED, OutcomeKind.TRY_LATER}:
         after_s = max(0.2, outcome.after_s if outcome.after_s is not None else LOOK_S)
         next_try_at = turn.after(after_s) if outcome.kind is OutcomeKind.TRY_LATER else None
@@ -151,7 +163,8 @@ def _image_not_made(turn: Turn, way: ServerWay, outcome: Outcome, *, by_reading:
 
 def _settle_not_done(turn: Turn, way: ServerWay, action: Action, outcome: Outcome) -> None:
     """The change did not happen (or, by reading, did not show): the step is tried again, within bounds."""
-    by_reading = outcome.kind is OutcomeKind.NOT_APPLIED and outcome.by_reading
+    is_set_aside = outcome.code == SET_ASIDE
+    by_reading = outcome.kind is OutcomeKind.NOT_APPLIED and (outcome.by_reading or is_set_aside)
     node = _node_of(way, action)
     if node is not None:
         if by_reading:
@@ -180,11 +193,12 @@ def _settle_not_done(turn: Turn, way: ServerWay, action: Action, outcome: Outcom
     elif way.delete is not None and by_reading:
         way = turn.update(way, delete=replace(way.delete, late_at=turn.now))
         words = late.stays_out(way.name, late.delete_lands_until(way, turn.now) or turn.now)
-        turn.note("delete_did_not_show", words, way.server_id)
-        _offer_no_put_back(turn, way, words.says)
+        _say_late(turn, way, "delete_did_not_show", words)
     elif way.delete is not None and not by_reading and outcome.kind is OutcomeKind.NOT_APPLIED:
         way = turn.update(way, delete=replace(way.delete, tries=way.delete.tries - 1, next_try_at=None))
-    if outcome.kind is OutcomeKind.NOT_APPLIED:
+    if is_set_aside:
+        turn.look_again_s = LOOK_SOON_S
+    elif outcome.kind is OutcomeKind.NOT_APPLIED:
         look_again_s = 0.05 if not by_reading else LOOK_SOON_S
         code = "effect" if by_reading else "sending"
         turn.wait(

@@ -42,7 +42,10 @@ def put_backs(turn: Turn) -> bool:
     """Carry out what is on its way back, newest first. Allowed in every status that is not over.
 
     One server that cannot go back now keeps no other one out: each is tried until one gives a change to send.
+    While a change is in doubt nothing is sent: what is to go back is marked, and goes once the doubt is closed.
     """
+    if turn.people.doubt is not None:
+        return back_under_way(turn)
     _catch_late_landings(turn)
     backs = [way for way in turn.progress.servers if way.put_back is not None]
     backs.sort(key=lambda way: way.drain.begun_at if way.drain else way.since, reverse=True)

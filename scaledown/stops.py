@@ -180,14 +180,7 @@ def resting(turn: Turn) -> bool:
             return put_backs(turn)
         if turn.status is RunStatus.PAUSED and lands_until is not None:
             way = turn.tell(way, late.removal_stays_out(way.name, lands_until), lands_until)
-        waiting = turn.progress.waiting
-        since = turn.progress.stopped_at or (
-            waiting.since if waiting is not None and waiting.code == "standstill" else turn.now
-        )
-        if turn.age_s(since) > PATIENCE_S and not way.by_hand:
-            turn.send_back(way, Phase.QUEUED, wording.silence(way.name))
-            if turn.status is RunStatus.HALTED:
-                turn.halt("put_back_after_silence", HaltRank.SAFE_WAITING, wording.silence(way.name))
+        if after_silence(turn):
             return put_backs(turn)
         if way.phase is Phase.DRAINING and way.drain is not None and way.drain.seen_at is not None:
             way = take_count(turn, way)
@@ -196,6 +189,24 @@ def resting(turn: Turn) -> bool:
     turn.look_again_s = _resting_look_s(turn)
     if not back_under_way(turn):
         _say_rest(turn)
+    return True
+
+
+def after_silence(turn: Turn) -> bool:
+    """A server does not drain for ever while nobody answers: mark it to go back. Return whether it did."""
+    way, waiting = turn.progress.in_flight, turn.progress.waiting
+    if turn.status is RunStatus.RUNNING and turn.people.standstill is None:
+        return False
+    if way is None or way.phase not in {Phase.DRAINING, Phase.REMOVING} or way.put_back is not None:
+        return False
+    since = turn.progress.stopped_at
+    if since is None and waiting is not None and waiting.code == "standstill":
+        since = waiting.since
+    if since is None or turn.age_s(since) <= PATIENCE_S or way.by_hand:
+        return False
+    turn.send_back(way, Phase.QUEUED, wording.silence(way.name))
+    if turn.status is RunStatus.HALTED:
+        turn.halt("put_back_after_silence", HaltRank.SAFE_WAITING, wording.silence(way.name))
     return True
 
 

@@ -79,6 +79,7 @@ class MachineDecision:
     samples: tuple[Sample, ...] = ()
     answers: tuple[Answer, ...] = ()
     look_again_s: float = LOOK_S
+    sets_aside: str = ""
 
 
 @dataclass

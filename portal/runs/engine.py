@@ -3,7 +3,8 @@
     lease → observe → decide → note the intent → check → act once → settle → release
 
 A tick is short, may die anywhere and may be delivered twice: the next one looks again and goes on. What was
-sent and has no outcome is in doubt; until two looks agree on what became of it nothing else is sent.
+sent and has no outcome is in doubt; until two looks agree on what became of it nothing else is sent. Only where no
+look can tell, and the kind says that something else cannot wait, is it set aside, as what may still take effect.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ T = TypeVar("T")
 
 DOUBT_PATIENCE_S = 300.0
 """How long a doubt may stay unreadable before a person is told."""
+SET_ASIDE_S = 15.0
+"""How long a doubt is read before it may be set aside for what cannot wait."""
 _SETTLE_SPARE_S = 3.0
 """How much longer than the call (and the check's margin) a lease lasts, for noting the outcome."""
 _AGAIN_AT_ONCE_S = 0.0
@@ -278,16 +281,21 @@ class Engine:
         view, doubt = tick.view, tick.view.doubt
         if doubt is None:
             raise ValueError("There is nothing in doubt.")
-        watched = self._watched(view, kind.decide(view, observation))
+        decided = kind.decide(view, observation)
+        watched = self._watched(view, decided)
         began = view.now - timedelta(seconds=self.clock.monotonic() - looked_from)
         if began < doubt.settled_after:
             wait_s = max(0.05, (doubt.settled_after - view.now).total_seconds())
             watched = replace(watched, look_again_s=min(watched.look_again_s, wait_s))
             await self.do(self.store.commit, view, watched)
             return Ended.IN_DOUBT
-        looks, happened = rules.agreed(doubt.looks, kind.effect(doubt.action, observation))
+        shows = kind.effect(doubt.action, observation)
+        looks, happened = rules.agreed(doubt.looks, shows)
         if happened is not None:
             return await self._settle_doubt(tick, kind, doubt, watched, happened)
+        unread_s = (view.now - doubt.settled_after).total_seconds()
+        if shows is None and decided.sets_aside and unread_s >= SET_ASIDE_S:
+            return await self._set_aside(tick, kind, doubt, watched, decided.sets_aside)
         if looks != doubt.looks:
             await self.do(self.store.look, view, doubt.intent_id, looks)
         await self.do(self.store.commit, view, self._or_tell(view, doubt, watched))
@@ -301,6 +309,15 @@ class Engine:
         meant = replace(meant, samples=meant.samples + watched.samples)
         await self._surely(self.store.settle, tick.view, doubt.intent_id, outcome, meant)
         log.info("run_doubt_settled", happened=happened, action=doubt.action.name)
+        return Ended.ACTED
+
+    async def _set_aside(self, tick: Tick, kind: RunKind, doubt: Doubt, watched: Decision, why: str) -> Ended:
+        """Close a doubt that no look can tell, as a change that may still take effect: something else cannot wait."""
+        outcome = Outcome(OutcomeKind.NOT_APPLIED, why, rules.SET_ASIDE)
+        meant = _without_action(kind.settle(tick.view, doubt.action, outcome))
+        meant = replace(meant, samples=meant.samples + watched.samples)
+        await self._surely(self.store.settle, tick.view, doubt.intent_id, outcome, meant)
+        log.warning("run_doubt_set_aside", action=doubt.action.name, why=why)
         return Ended.ACTED
 
     def _watched(self, view: RunView, decision: Decision) -> Decision:

@@ -32,6 +32,8 @@ FAILURES_BEFORE_HALT = 3
 SENT_BEFORE = "The intent was marked as sent or settled before; it must be read, never withdrawn."
 NOT_SENT = "not_sent"
 """Code of an outcome: the change was surely not handed to the network."""
+SET_ASIDE = "set_aside"
+"""Code of an outcome: no look could tell whether the change happened, and something else could not wait."""
 
 _BECAME: Mapping[RunStatus, tuple[str, str]] = {
     RunStatus.SCHEDULED: ("The run is scheduled.", "The work is scheduled."),
@@ -133,6 +135,9 @@ _OUTCOME_CUSTOMER_SAYS: Mapping[OutcomeKind, str] = {
     OutcomeKind.NOT_APPLIED: "The change was not made: {what}.",
 }
 
+_SET_ASIDE_SAYS = "Not known, and set aside; it may still take effect, and is watched"
+_SET_ASIDE_CUSTOMER_SAYS = "It is not known yet whether this change was made, we go on watching it: {what}."
+
 
 def _for_customer(action: Action) -> str:
     return action.customer_says or "one step of this work"
@@ -140,12 +145,14 @@ def _for_customer(action: Action) -> str:
 
 def outcome_entry(action: Action, outcome: Outcome, intent_id: int) -> Entry:
     """Return the line written after a change was sent, or was surely not sent (invariant 7)."""
-    says = f"{_OUTCOME_SAYS[outcome.kind]}: {action.says}"
+    is_set_aside = outcome.code == SET_ASIDE
+    says = f"{_SET_ASIDE_SAYS if is_set_aside else _OUTCOME_SAYS[outcome.kind]}: {action.says}"
     if outcome.by_reading:
         says += " Two looks at the provider show it."
     if outcome.says:
         says += f" {outcome.says}"
-    customer_says = _OUTCOME_CUSTOMER_SAYS[outcome.kind].format(what=_for_customer(action))
+    customer_words = _SET_ASIDE_CUSTOMER_SAYS if is_set_aside else _OUTCOME_CUSTOMER_SAYS[outcome.kind]
+    customer_says = customer_words.format(what=_for_customer(action))
     if outcome.by_reading and outcome.kind is OutcomeKind.DONE:
         customer_says = f"We looked twice: the change was made: {_for_customer(action)}."
     return Entry(
@@ -227,7 +234,8 @@ def doubt_halt(action: Action, since_s: float) -> Halt:
         rank=HaltRank.DECIDE_TODAY,
         says=(
             f"An answer was lost and for {int(since_s)} s no look could tell whether this happened:"
-            f" {action.says} Nothing more is sent until it is known. The run keeps looking."
+            f" {action.says} Nothing more is sent until it is known, but what puts servers back. The run keeps"
+            " looking."
         ),
         customer_says="Paused for safety: we check whether our last change was made.",
         next_commands=("resume", "abort"),

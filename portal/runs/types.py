@@ -130,7 +130,8 @@ class OutcomeKind(StrEnum):
     IN_DOUBT = "in_doubt"
     NOT_APPLIED = "not_applied"
     """Did not happen: two agreeing looks showed it (`by_reading`), or it was surely not sent (code
-    "not_sent": the check right before the call refused it, or the worker died before sending)."""
+    "not_sent": the check right before the call refused it, or the worker died before sending). With the code
+    "set_aside" it is not known: no look could tell, and something else could not wait for one."""
 
 
 @dataclass(frozen=True)
@@ -239,6 +240,8 @@ class Decision:
     samples: tuple[Sample, ...] = ()
     answers: tuple[Answer, ...] = ()
     look_again_s: float = 1.0
+    sets_aside: str = ""
+    """The sentence why an open doubt that no look can tell must not hold up what comes next; "" leaves it open."""
 
 
 class RunKind(Protocol):
@@ -266,8 +269,8 @@ class RunKind(Protocol):
     def decide(self, view: RunView, observation: Any) -> Decision:
         """Return what is to be done next.
 
-        While `view.doubt` is open it is called as well, for samples, answers and halts: an action that it
-        then returns is never carried out, and the whole decision but its samples is dropped.
+        While `view.doubt` is open it is called as well, for samples, answers, halts and `sets_aside`: an action
+        that it then returns is never carried out, and the whole decision but its samples is dropped.
         """
         ...
 
@@ -288,7 +291,8 @@ class RunKind(Protocol):
     def settle(self, view: RunView, action: Action, outcome: Outcome) -> Decision:
         """Return what the outcome means. `view.progress` is the progress noted with the intent. No action.
 
-        Never called with IN_DOUBT: such an intent stays open until it is settled by reading.
+        Never called with IN_DOUBT: such an intent stays open until it is settled by reading, or set aside: then
+        it comes as NOT_APPLIED with the code `rules.SET_ASIDE`, may have happened, and may yet happen.
         """
         ...
 

@@ -13,6 +13,7 @@ from datetime import timedelta
 from itertools import pairwise
 from statistics import median
 
+from portal.runs.rules import SET_ASIDE
 from scaledown.types import AtLimit, Grade, ImageRule, PlannedServer
 from tests.faults.history import (
     Answered,
@@ -49,6 +50,10 @@ FAR_SLOWER = 1.2
 """How many times what is allowed is beyond any doubt: samples of a few answers differ by chance."""
 LATE_S = 600.0
 DANGER_S = 100.0
+FAILED_LOOKS = 2
+"""How many looks running at a site that fails are no chance."""
+GOOD_LOOKS = 5
+"""How many good ones running show that it is well again: a site with too few servers answers now and then."""
 NAMED_WAITS = {"window", "hold", "in_charge", "pause_between", "standstill", "late_change", "peak_watch"}
 NAMED_WAITS |= {"delete_late_add", "stop_late_add"}
 """Waits that only time or a person ends."""
@@ -661,23 +666,33 @@ def rests_on_fresh_looks(story: Story) -> Iterator[str]:
 
 
 def puts_back_in_danger(story: Story) -> Iterator[str]:
-    """While fewer than the floor serve and one of ours is out and alive, it is tried to put it back."""
+    """While fewer than the floor serve, or the site fails, and one of ours is out and alive, it is tried to put it back."""
     known = _known(story)
     since: dict[tuple[int, str], float] = {}
+    failing: Counter[int] = Counter()
+    good: Counter[int] = Counter()
     for place, event in enumerate(story.events):
+        if isinstance(event, Probed):
+            good[event.lb_id] = good[event.lb_id] + 1 if event.ok else 0
+            if not event.ok:
+                failing[event.lb_id] += 1
+            elif failing[event.lb_id] < FAILED_LOOKS or good[event.lb_id] >= GOOD_LOOKS:
+                failing[event.lb_id] = 0
         if isinstance(event, Sent) and event.is_put_back:
             since.clear()
         if not isinstance(event, Looked) or event.balancer is None or not event.tells:
             continue
         balancer = event.balancer
         broken = len(balancer.serving() & known) < story.plan.floor
+        fails = max(failing.values(), default=0) >= FAILED_LOOKS
         for planned in story.plan.servers:
             key = (balancer.lb_id, planned.server_id)
-            if not broken or not _is_ours_out(story, place, planned, balancer):
+            if not (broken or fails) or not _is_ours_out(story, place, planned, balancer):
                 since.pop(key, None)
                 continue
             if event.t - since.setdefault(key, event.t) > DANGER_S:
-                yield f"{planned.name} stays out of {balancer.lb_id} although fewer than the floor serve"
+                why = "fewer than the floor serve" if broken else "the site fails"
+                yield f"{planned.name} stays out of {balancer.lb_id} although {why}"
                 return
 
 
@@ -947,7 +962,7 @@ def journals_every_change(story: Story) -> Iterator[str]:
 
 def reads_before_it_goes_on(story: Story) -> Iterator[str]:
     """No change before the one before it is known: by its answer, or by two looks once it can no longer be
-    under way. Nothing is sent twice without a look in between."""
+    under way. Nothing is sent twice without a look in between. What no look could tell holds up no put-back elsewhere."""
     sends = list(story.sends())
     for (first_at, first), (second_at, second) in pairwise(sends):
         what = f"{second.name} of {second.server} was sent"
@@ -957,6 +972,10 @@ def reads_before_it_goes_on(story: Story) -> Iterator[str]:
         ]
         if not known:
             yield f"{what} while what became of {first.name} is unknown"
+        elif known[0].detail.get("code") == SET_ASIDE:
+            is_elsewhere = second.is_put_back and second.key != first.key
+            if not is_elsewhere and not looks:
+                yield f"{what} without a look at {first.name}, of which nobody knows what became"
         elif known[0].outcome == "not_applied" and not known[0].by_reading:
             yield f"{what} since {first.name} was said not to have been sent, and was"
         elif known[0].by_reading:

@@ -105,6 +105,11 @@ FINE = {"format": PLAN_FORMAT, "ceiling_rps": None, "fine_load_rps": 76.0}
 IMAGES = {"images": ImageRule.EACH}
 BAD_IMAGE = [Event(0.0, "fault", "server.action image_error", (1, None))]
 
+UNREADABLE = [
+    Event(0.0, "fault", "server.action timeout_after", (1, None)),
+    Event(0.0, "fault", "image.list server_error", (100_000, None)),
+    Event(45.0, "demand", "", (20.0,)),
+]
 LOST_IMAGE = [Event(0.0, "fault", "server.action timeout_after", (1, None))]
 
 LATE_ADD = [
@@ -138,6 +143,7 @@ SCHEDULES = [
     ([], {"plan": LONG_HOLD}),
     (BAD_IMAGE, {"plan": IMAGES}),
     (LOST_IMAGE, {"plan": IMAGES}),
+    (UNREADABLE, {"plan": IMAGES}),
     (BACK_FROM_STOP, {"plan": STOPS}),
     (ROLL_BACK, {"plan": IMAGES}),
     (PAST_THE_BALANCER, {"plan": LONG_HOLD}),
@@ -327,6 +333,13 @@ def test_without_the_load_that_was_fine_nothing_guards_a_pool_whose_ceiling_nobo
 def test_without_the_wait_for_a_late_add_a_balancer_holds_the_address_of_a_server_that_is_gone(monkeypatch):
     monkeypatch.setattr(looks, "add_lands_until", lambda way, now: None)
     assert broken_by(LATE_ADD, oracle.leaves_no_node_of_what_is_gone, **ON_TWO_BALANCERS)
+
+
+@pytest.mark.parametrize("mutation", [{"watch_in_doubt": lambda turn: None}, {"sets_aside": lambda turn: ""}])
+def test_without_a_look_at_the_site_in_a_doubt_a_server_stays_out_in_danger(monkeypatch, mutation):
+    for name, function in mutation.items():
+        monkeypatch.setattr(machine, name, function)
+    assert broken_by(UNREADABLE, oracle.puts_back_in_danger, plan=IMAGES)
 
 
 @pytest.mark.parametrize("number", range(len(SCHEDULES)))

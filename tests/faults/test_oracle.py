@@ -389,6 +389,21 @@ def left_out_in_danger(story):
     return replace(story, events=(*story.events[: place + 1], *later))
 
 
+def left_out_while_the_site_fails(story):
+    place, sent = first(story, Sent, "remove")
+    look = next(
+        e for e in story.events[place:] if isinstance(e, Looked) and e.key == f"lb:{sent.lb_id}" and e.tells
+    )
+    without_it = tuple(node for node in look.balancer.nodes if node.server != sent.server)
+    out = replace(look, balancer=replace(look.balancer, nodes=without_it))
+    later = [
+        event
+        for s in (1.0, 2.0, 50.0, 120.0)
+        for event in (Probed(sent.t + s, sent.lb_id, False), replace(out, t=sent.t + s))
+    ]
+    return replace(story, events=(*story.events[: place + 1], *later))
+
+
 def two_at_once(story):
     """The second server begins right after the removal of the first."""
     place, sent = first(story, Sent, "remove")
@@ -514,6 +529,19 @@ def said_to_be_unsent(story):
     return changed(story, change)
 
 
+def set_aside_for_the_next_step(story):
+    place, sent = first(story, Sent, "remove")
+    then = next(at for at in range(place + 1, len(story.events)) if isinstance(story.events[at], Sent))
+
+    def change(event):
+        is_it = isinstance(event, Wrote) and event.kind == "outcome" and event.intent == sent.intent
+        return replace(event, outcome="not_applied", detail={"code": "set_aside"}) if is_it else event
+
+    story = changed(story, change)
+    between = [e for e in story.events[place:then] if not (isinstance(e, Looked) and e.key == sent.key)]
+    return replace(story, events=(*story.events[:place], *between, *story.events[then:]))
+
+
 def again_without_a_look(story):
     place, sent = first(story, Sent, "set_DRAINING")
     done = Wrote(sent.t, "outcome", "", sent.token, intent=sent.intent)
@@ -603,6 +631,7 @@ BAD = [
     (much_traffic, oracle.keeps_the_load_under_the_guard),
     (an_old_look, oracle.rests_on_fresh_looks),
     (left_out_in_danger, oracle.puts_back_in_danger),
+    (left_out_while_the_site_fails, oracle.puts_back_in_danger),
     (two_at_once, oracle.takes_out_one_at_a_time),
     (begins_within_the_soak, oracle.takes_out_one_at_a_time),
     (taken_by_another_hand, oracle.deletes_nothing_that_another_hand_changed),
@@ -627,6 +656,7 @@ BAD = [
     (no_line_after, oracle.reads_before_it_goes_on),
     (no_look_at_what_became_of_it, oracle.reads_before_it_goes_on),
     (said_to_be_unsent, oracle.reads_before_it_goes_on),
+    (set_aside_for_the_next_step, oracle.reads_before_it_goes_on),
     (again_without_a_look, oracle.reads_before_it_goes_on),
     (cut_unasked, oracle.cuts_nobody_unasked),
     (forgotten, oracle.comes_to_a_rest),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from portal.runs.types import RunStatus
-from scaledown.types import Phase
+from portal.runs.types import HaltRank, RunStatus
+from scaledown.types import ImageRule, Phase
 from tests.faults.simulation import Event, simulate
 
 PERSISTENT = {"scenario": "persistent", "plan": {"drain_limit_s": 30.0}}
@@ -214,3 +214,69 @@ def test_nobody_is_put_behind_a_node_whose_lost_removal_may_still_land(then):
     result = simulate([LOST_REMOVAL, then], plan={"floor": 2}, horizon_s=200.0)
     assert result.violations == []
     assert result.world.truth.harmed_connections == 0
+
+
+UNREADABLE_IMAGE = [
+    Event(0.0, "fault", "server.action timeout_after", (1, None)),
+    Event(0.0, "fault", "image.list server_error", (100_000, None)),
+]
+EACH = {"images": ImageRule.EACH, "hold_s": 0.0}
+
+
+def said_at(result, kind):
+    """Return at which second of the world the journal first says that."""
+    line = next(line for line in result.run.journal if line.entry.kind == kind)
+    return (line.at - result.world.start).total_seconds()
+
+
+def test_a_site_in_danger_waits_for_no_doubt_that_nobody_can_read():
+    result = simulate([*UNREADABLE_IMAGE, Event(60.0, "demand", "", (3.5,))], plan=EACH, horizon_s=200.0)
+    assert result.violations == []
+    assert result.halt.rank is HaltRank.SITE_IN_DANGER
+    assert result.halt.code == "traffic_rising"
+    assert result.progress.servers[0].phase is Phase.RESTORED
+    assert said_at(result, "server_restored") < 75.0
+    aside = next(line.entry for line in result.run.journal if line.entry.detail.get("code") == "set_aside")
+    assert "Not known" in aside.says
+    assert "Two looks" not in aside.says
+
+
+def test_a_doubt_at_a_balancer_in_error_keeps_a_server_out_of_no_other_one_in_danger():
+    events = [
+        Event(0.0, "fault", "node.delete timeout_after", (1, None)),
+        Event(22.0, "hand", "balancer_status any", (0, 0, "ERROR")),
+        Event(60.0, "demand", "", (3.5,)),
+        Event(150.0, "hand", "balancer_status any", (0, 0, "ACTIVE")),
+    ]
+    result = simulate(events, scenario="shared", plan={}, horizon_s=260.0)
+    assert result.violations == []
+    assert result.halt.code == "traffic_rising"
+    server = result.progress.servers[0].server_id
+    sent = [(sent.name, sent.lb_id) for _, sent in result.story.sends() if sent.is_put_back]
+    web, api = (int(balancer_id) for balancer_id in result.story.plan.balancer_ids)
+    assert sent == [("set_ENABLED", api), ("add", web)]
+    assert result.progress.server(server).phase is Phase.RESTORED
+    enabled = next(sent.t for _, sent in result.story.sends() if sent.is_put_back)
+    assert enabled < 75.0
+
+
+@pytest.mark.parametrize("name", ["abort", "put_back"])
+def test_who_wants_a_server_back_is_answered_although_a_doubt_cannot_be_read(name):
+    args = (("server", 0),) if name == "put_back" else ()
+    result = simulate([*UNREADABLE_IMAGE, Event(40.0, "command", name, args)], plan=EACH, horizon_s=80.0)
+    assert result.violations == []
+    assert 40.0 <= said_at(result, "command_accepted") < 43.0
+    assert 40.0 <= said_at(result, "server_restored") < 65.0
+
+
+def test_a_pause_enables_a_node_again_though_a_doubt_elsewhere_cannot_be_read():
+    events = [
+        Event(0.0, "fault", "node.delete timeout_after", (1, None)),
+        Event(22.0, "hand", "balancer_status any", (0, 0, "ERROR")),
+        Event(40.0, "command", "pause", (("when", "now"),)),
+    ]
+    result = simulate(events, scenario="shared", plan={}, horizon_s=120.0)
+    assert result.violations == []
+    server = result.progress.servers[0].server_id
+    api = int(result.story.plan.balancer_ids[1])
+    assert [node.condition for node in result.story.end.balancers[api].of(server)] == ["ENABLED"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -193,6 +194,44 @@ def test_a_doubt_that_cannot_be_read_for_long_is_told(memory, engine, kind, worl
         tick(memory, engine, kind, ref)
     assert memory.intents(ref) == [("1", True, "done")]
     assert memory.row(ref)["status"] == "halted"
+
+
+def test_a_doubt_is_set_aside_only_where_no_look_can_tell_and_something_cannot_wait(
+    memory, engine, kind, world
+):
+    ref = memory.create(plan={"target": 1})
+    world.faults = ["lost_after"]
+    tick(memory, engine, kind)
+    world.writable = False
+    memory.pass_time(60)
+    tick(memory, engine, kind, ref)
+    assert memory.intents(ref)[0][2] == ""
+    decide = kind.decide
+    kind.decide = lambda view, seen: replace(decide(view, seen), sets_aside="It cannot wait.")
+    world.writable = True
+    tick(memory, engine, kind, ref)
+    assert memory.intents(ref)[0][2] == "", "one look told: the next one settles it"
+    world.writable = False
+    tick(memory, engine, kind, ref)
+    outcome = memory.runs.runs[ref].intents[0].outcome
+    assert (outcome.kind.value, outcome.code, outcome.by_reading) == ("not_applied", "set_aside", False)
+    said = next(
+        entry for entry in memory.runs.runs[ref].journal if entry.entry.detail.get("code") == "set_aside"
+    )
+    assert said.entry.says.startswith("Not known, and set aside")
+    assert "not known yet" in said.entry.customer_says
+
+
+def test_a_doubt_is_read_for_a_while_before_it_is_set_aside(memory, engine, kind, world):
+    ref = memory.create(plan={"target": 1})
+    world.faults = ["lost_after"]
+    tick(memory, engine, kind)
+    world.writable = False
+    decide = kind.decide
+    kind.decide = lambda view, seen: replace(decide(view, seen), sets_aside="It cannot wait.")
+    memory.pass_time(kind.call_deadline_s + 5)
+    tick(memory, engine, kind, ref)
+    assert memory.intents(ref)[0][2] == ""
 
 
 # Fence, freezing, commands
