@@ -269,14 +269,29 @@ def test_who_wants_a_server_back_is_answered_although_a_doubt_cannot_be_read(nam
     assert 40.0 <= said_at(result, "server_restored") < 65.0
 
 
-def test_a_pause_enables_a_node_again_though_a_doubt_elsewhere_cannot_be_read():
+def test_a_pause_enables_a_node_again_though_a_removal_elsewhere_cannot_be_read():
     events = [
         Event(0.0, "fault", "node.delete timeout_after", (1, None)),
         Event(22.0, "hand", "balancer_status any", (0, 0, "ERROR")),
         Event(40.0, "command", "pause", (("when", "now"),)),
     ]
-    result = simulate(events, scenario="shared", plan={}, horizon_s=120.0)
+    result = simulate(events, scenario="shared", plan={}, horizon_s=700.0)
     assert result.violations == []
     server = result.progress.servers[0].server_id
     api = int(result.story.plan.balancer_ids[1])
     assert [node.condition for node in result.story.end.balancers[api].of(server)] == ["ENABLED"]
+    # As soon as the removal can no longer land, and not before it: 15 s of looks, and ten minutes.
+    enabled = next(sent.t for _, sent in result.story.sends() if sent.is_put_back)
+    assert 600.0 < enabled < 680.0
+
+
+def test_a_put_back_is_answered_though_a_removal_of_its_server_cannot_be_read():
+    events = [
+        Event(0.0, "fault", "node.delete timeout_after", (1, None)),
+        Event(22.0, "hand", "balancer_status any", (0, 0, "ERROR")),
+        Event(40.0, "command", "put_back"),
+    ]
+    result = simulate(events, scenario="shared", plan={}, horizon_s=120.0)
+    assert result.violations == []
+    refused = next(line.entry.says for line in result.run.journal if line.entry.kind == "command_refused")
+    assert "may still take effect" in refused
