@@ -274,6 +274,8 @@ def test_a_pause_enables_a_node_again_though_a_removal_elsewhere_cannot_be_read(
         Event(0.0, "fault", "node.delete timeout_after", (1, None)),
         Event(22.0, "hand", "balancer_status any", (0, 0, "ERROR")),
         Event(40.0, "command", "pause", (("when", "now"),)),
+        # The simulation ends where nothing happens for two minutes and nothing is to come.
+        Event(690.0, "demand", "", (1.0,)),
     ]
     result = simulate(events, scenario="shared", plan={}, horizon_s=700.0)
     assert result.violations == []
