@@ -24,7 +24,7 @@ from scaledown.notice import notice, notice_site
 from scaledown.peak import awaits_peak
 from scaledown.preflight import PREFLIGHT_S, before_start, rehearse
 from scaledown.progress import DrainWay, Progress, ServerWay
-from scaledown.put_backs import put_backs
+from scaledown.put_backs import has_foreign_node, put_backs
 from scaledown.rolling_back import rolling_back
 from scaledown.safety import blind, broken_floor, rising_traffic, unknown_load
 from scaledown.stopping import stop
@@ -163,7 +163,7 @@ def window_end(turn: Turn) -> bool:
     way = turn.progress.in_flight
     if end is None or turn.now < end or way is None or way.phase is not Phase.DRAINING:
         return False
-    if way.put_back is not None or way.by_hand:
+    if way.put_back is not None or has_foreign_node(way):
         return False
     words = wording.window_over(way.name)
     turn.send_back(way, Phase.QUEUED, words)

@@ -472,6 +472,7 @@ def _noticed_image(turn: Turn, image: ImageMade) -> ImageMade:
             ready_at=image.ready_at or (seen.observed_at if seen.status == "ACTIVE" else None),
         )
         if image.ready_at is not None and not was_ready:
+            turn.change(stuck=None)  # the run moves on: what it waits for next has its own time
             words = wording.image_ready(image.server_name, image.keep_until, of_stopped=image.of_stopped)
             turn.note("image_ready", words, image.server_id, image=image.image_id)
         return image

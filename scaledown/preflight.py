@@ -82,6 +82,8 @@ def _pool_difference(turn: Turn) -> str:
         seen = observation.servers[server.server_id]
         if seen.is_gone:
             return f"{server.name} no longer exists."
+        if started and seen.task_state == "deleting":
+            continue  # its addresses go before it does
         difference = looks.identity_difference(server, seen)
         if difference:
             return difference

@@ -38,6 +38,11 @@ def back_under_way(turn: Turn) -> bool:
     return any(way.put_back is not None for way in turn.progress.servers)
 
 
+def has_foreign_node(way: ServerWay) -> bool:
+    """Whether another hand changed a node of it, which is then left as it is; a new name or address changes no node."""
+    return any(node.is_foreign for node in way.nodes)
+
+
 def put_backs(turn: Turn) -> bool:
     """Carry out what is on its way back, newest first. Allowed in every status that is not over.
 

@@ -9,7 +9,7 @@ from scaledown import late, looks, wording
 from scaledown.deleting import retire
 from scaledown.draining import take_count
 from scaledown.progress import DeleteWay, ServerWay
-from scaledown.put_backs import back_under_way, out_newest_first, put_backs
+from scaledown.put_backs import back_under_way, has_foreign_node, out_newest_first, put_backs
 from scaledown.turn import LOOK_RESTING_S, LOOK_SOON_S, Turn
 from scaledown.types import Phase
 from scaledown.waits import PATIENCE_S, TROUBLE_S
@@ -24,6 +24,8 @@ def other_hands(turn: Turn) -> bool:
         seen = turn.observation.servers.get(way.server_id)
         if way.phase.is_final or way.by_hand or seen is None or seen.is_gone:
             continue
+        if seen.task_state == "deleting":
+            continue  # the provider takes its addresses away before it is gone; whoever deletes it, it is watched
         if turn.progress.started_at is None:
             continue
         difference = looks.identity_difference(turn.planned(way.server_id), seen)
@@ -202,7 +204,7 @@ def after_silence(turn: Turn) -> bool:
     since = turn.progress.stopped_at
     if since is None and waiting is not None and waiting.code == "standstill":
         since = waiting.since
-    if since is None or turn.age_s(since) <= PATIENCE_S or way.by_hand:
+    if since is None or turn.age_s(since) <= PATIENCE_S or has_foreign_node(way):
         return False
     turn.send_back(way, Phase.QUEUED, wording.silence(way.name))
     if turn.status is RunStatus.HALTED:

@@ -489,6 +489,14 @@ class ServerOperations(Core):
         links = [{"rel": "self", "href": f"{base_url}/servers/{server.server_id}"}]
         return {"id": server.server_id, "name": server.name, "links": links}
 
+    def _addresses(self, server: Server) -> Json:
+        if server.task_state == "deleting":
+            return {}  # given back to the network before the machine is gone, as Nova does it
+        return {
+            "public": [{"version": 4, "addr": server.public_ip}],
+            "private": [{"version": 4, "addr": server.private_ip}],
+        }
+
     def _server_body(self, server: Server, base_url: str) -> Json:
         power = (
             1 if server.status in ("ACTIVE", "REBOOT") else 0 if server.status in ("BUILD", "DELETED") else 4
@@ -506,10 +514,7 @@ class ServerOperations(Core):
             "metadata": dict(server.metadata),
             "accessIPv4": server.public_ip,
             "accessIPv6": "",
-            "addresses": {
-                "public": [{"version": 4, "addr": server.public_ip}],
-                "private": [{"version": 4, "addr": server.private_ip}],
-            },
+            "addresses": self._addresses(server),
             "flavor": {
                 "id": server.flavor,
                 "links": [{"rel": "bookmark", "href": f"{base_url}/flavors/{server.flavor}"}],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from statistics import median
@@ -909,8 +910,15 @@ def keeps_to_the_window(story: Story) -> Iterator[str]:
             yield f"{sent.server} begins too late in the window"
 
 
+def _meddled_with_nodes(story: Story, server: str, lb_id: int) -> bool:
+    """Whether another hand touched more of a server than what it is called, or the balancer."""
+    renamed = [event for event in story.every(Other) if event.what == "rename_server"]
+    rest = replace(story, events=tuple(event for event in story.events if event not in renamed))
+    return rest.meddled(server, lb_id)
+
+
 def leaves_nothing_draining_after_the_window(story: Story) -> Iterator[str]:
-    """At the window's end a node that still drains is enabled again."""
+    """At the window's end a node that still drains is enabled again, also of a server that another hand renamed."""
     end = story.plan.window_end
     if end is None:
         return
@@ -924,7 +932,7 @@ def leaves_nothing_draining_after_the_window(story: Story) -> Iterator[str]:
             if not isinstance(event, Looked) or event.balancer is None or event.t < end_t + offset_s:
                 continue
             lb_id = event.balancer.lb_id
-            if lb_id not in _balancers_of(planned) or story.meddled(planned.server_id, lb_id):
+            if lb_id not in _balancers_of(planned) or _meddled_with_nodes(story, planned.server_id, lb_id):
                 continue
             drains = any(n.condition == "DRAINING" for n in event.balancer.of(planned.server_id))
             tried = [s for s in story.every(Sent, 0, place, server=planned.server_id) if s.is_put_back]
@@ -983,7 +991,9 @@ def reads_before_it_goes_on(story: Story) -> Iterator[str]:
             if len(settled) < 2:
                 yield f"{what} after {len(settled)} looks at what became of {first.name}, not two"
         same = (first.name, first.server, first.lb_id) == (second.name, second.server, second.lb_id)
-        if same and not story.every(Looked, first_at, second_at, key=first.key):
+        # An image that the provider refused outright was surely not begun: there is nothing to look for.
+        refused = first.name == "image" and bool(known) and known[0].outcome in {"try_later", "refused"}
+        if same and not refused and not story.every(Looked, first_at, second_at, key=first.key):
             yield f"{what} again without a look"
 
 

@@ -128,6 +128,11 @@ PAST_THE_BALANCER = when("held", hand("direct_traffic planned", 0))
 
 ROLL_BACK = [Event(40.0, "command", "roll_back", ())]
 LATE_CREATE = [*ROLL_BACK, Event(0.0, "fault", "server.create late", (1, 60.0))]
+RENAMED_AND_ON = [
+    *RENAMED,
+    Event(190.0, "demand", "", (1.0,)),
+]  # something to come: the world goes on for as long
+TO_THE_WINDOWS_END = {"scenario": "persistent", "plan": {"drain_limit_s": 60.0, "window": (0.0, 110.0)}}
 
 SCHEDULES = [
     (DEATHS, {}),
@@ -155,6 +160,7 @@ SCHEDULES = [
     ([], {"plan": TOO_FEW}),
     (MORE_TRAFFIC, {"plan": FINE}),
     (LATE_ADD, ON_TWO_BALANCERS),
+    (RENAMED_AND_ON, TO_THE_WINDOWS_END),
 ]
 
 
@@ -340,6 +346,11 @@ def test_without_a_look_at_the_site_in_a_doubt_a_server_stays_out_in_danger(monk
     for name, function in mutation.items():
         monkeypatch.setattr(machine, name, function)
     assert broken_by(UNREADABLE, oracle.puts_back_in_danger, plan=IMAGES)
+
+
+def test_with_what_another_hand_called_it_for_a_changed_node_a_server_drains_beyond_the_window(monkeypatch):
+    monkeypatch.setattr(machine, "has_foreign_node", lambda way: bool(way.by_hand))
+    assert broken_by(RENAMED_AND_ON, oracle.leaves_nothing_draining_after_the_window, **TO_THE_WINDOWS_END)
 
 
 @pytest.mark.parametrize("number", range(len(SCHEDULES)))

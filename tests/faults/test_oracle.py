@@ -476,6 +476,11 @@ def drains_on_after_the_window(story):
     return replace(story, plan=plan, events=(*story.events[:place], late))
 
 
+def drains_on_renamed(story):
+    _, sent = first(story, Sent, "remove")
+    return put_in(drains_on_after_the_window(story), 0, Other(0.0, "rename_server", sent.server))
+
+
 def no_line_before(story):
     return without(story, lambda e: isinstance(e, Wrote) and e.kind == "intent")
 
@@ -647,6 +652,7 @@ BAD = [
     (before_the_window, oracle.keeps_to_the_window),
     (after_the_window, oracle.keeps_to_the_window),
     (drains_on_after_the_window, oracle.leaves_nothing_draining_after_the_window),
+    (drains_on_renamed, oracle.leaves_nothing_draining_after_the_window),
     (no_line_before, oracle.journals_every_change),
     (no_line_after, oracle.journals_every_change),
     (no_intent, oracle.journals_every_change),

@@ -297,3 +297,20 @@ def test_a_put_back_is_answered_though_a_removal_of_its_server_cannot_be_read():
     assert result.violations == []
     refused = next(line.entry.says for line in result.run.journal if line.entry.kind == "command_refused")
     assert "may still take effect" in refused
+
+
+def test_a_renamed_server_does_not_drain_beyond_the_window():
+    renamed = Event(1, "when", "draining", (Event(1.0, "hand", "rename_server planned", (0, 0)),))
+    plan = {"drain_limit_s": 60.0, "window": (0.0, 110.0)}
+    result = simulate([renamed], scenario="persistent", plan=plan, horizon_s=160.0)
+    assert result.violations == []
+    assert result.progress.servers[0].phase is Phase.QUEUED
+    assert result.counts["set_ENABLED"] == 1
+
+
+def test_a_rate_limit_on_an_image_is_no_image_that_has_to_be_looked_for():
+    limited = Event(0.0, "fault", "server.action over_limit", (1, 3.0))
+    result = simulate([limited], plan={"images": ImageRule.EACH}, horizon_s=200.0)
+    assert result.violations == []
+    assert result.status is RunStatus.COMPLETED
+    assert result.counts["image"] == 4

@@ -213,3 +213,17 @@ def test_more_images_are_covered_by_an_approval_and_fewer_are_not(was, becomes, 
     assert not is_less(
         replace(old, images=ImageRule.EACH), replace(old, images=ImageRule.EACH, images_kept_s=3600.0)
     )
+
+
+def test_what_is_waited_for_after_a_long_image_gets_its_own_time():
+    desk = Desk(a_plan(**EACH))
+    desk.until(lambda: "create_image" in desk.names)
+    desk.until(lambda: desk.progress.stuck is not None and desk.progress.stuck.seconds > 7000, 3000, 5.0)
+    desk.image_is("ACTIVE")
+    desk.search_complete = False
+    looks = 0
+    while desk.status is RunStatus.RUNNING:
+        desk.look(2.0)
+        looks += 1
+    assert 2.0 * looks >= 590.0
+    assert "image" not in desk.halt.says

@@ -169,3 +169,69 @@ def test_a_probe_that_is_never_made_lets_no_server_be_deleted_though_all_others_
     assert "delete_server" not in desk.names
     assert desk.halt.code == "verify_inconclusive"
     assert "checkout" in desk.halt.says
+
+
+@pytest.mark.parametrize("ends", ["silence", "window"])
+def test_a_server_that_another_hand_renamed_does_not_drain_for_ever(ends):
+    window_end = START + timedelta(seconds=600) if ends == "window" else None
+    desk = draining(3, a_plan(window_end=window_end))
+    desk.servers["srv-6"] = replace(desk.servers["srv-6"], name="web-06-do-not-touch")
+    for _ in range(70 if ends == "window" else 100):
+        desk.look(10.0)
+    assert desk.condition(6) is Condition.ENABLED
+    assert desk.phase() is Phase.QUEUED
+    assert desk.status is RunStatus.HALTED
+    assert desk.command("resume", confirm=True).accepted
+    desk.look()
+    assert desk.phase() is Phase.SKIPPED
+
+
+def test_a_node_that_another_hand_changed_is_left_as_it_is_after_the_silence():
+    desk = draining(3)
+    desk.nodes["406"] = replace(desk.nodes["406"], condition=Condition.DISABLED)
+    for _ in range(100):
+        desk.look(10.0)
+    assert desk.halt.code == "changed_by_other_hand"
+    assert desk.condition(6) is Condition.DISABLED
+
+
+def test_a_server_that_loses_its_addresses_while_it_is_deleted_is_nobody_elses_change():
+    desk = Desk(a_plan(hold_s=0.0))
+    apply = desk._apply
+
+    def empties(action):
+        if action.name == "delete_server":
+            server = desk.servers[action.args["server_id"]]
+            desk.servers[server.server_id] = replace(server, task_state="deleting", addresses=())
+        else:
+            apply(action)
+
+    desk._apply = empties
+    desk.until_phase(Phase.DELETING)
+    for _ in range(5):
+        desk.look()
+    assert desk.status is RunStatus.RUNNING
+    desk.servers["srv-6"] = replace(desk.servers["srv-6"], is_gone=True, status="DELETED", task_state=None)
+    desk.until_phase(Phase.RETIRED)
+
+
+def test_a_held_server_that_another_hand_deletes_is_noted_as_gone_and_the_run_goes_on():
+    desk = Desk(a_plan(hold_s=300.0))
+    desk.until_phase(Phase.HELD)
+    desk.servers["srv-6"] = replace(desk.servers["srv-6"], task_state="deleting", addresses=())
+    for _ in range(5):
+        desk.look()
+    desk.servers["srv-6"] = replace(desk.servers["srv-6"], is_gone=True, status="DELETED", task_state=None)
+    desk.listed = True
+    for _ in range(40):
+        desk.look()
+    assert desk.phase() is Phase.GONE
+    assert desk.status is RunStatus.RUNNING
+
+
+def test_a_server_without_its_addresses_that_nobody_deletes_was_changed_by_another_hand():
+    desk = Desk(a_plan(hold_s=300.0))
+    desk.until_phase(Phase.HELD)
+    desk.servers["srv-6"] = replace(desk.servers["srv-6"], addresses=())
+    desk.look()
+    assert desk.halt.code == "changed_by_other_hand"
