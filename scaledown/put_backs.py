@@ -97,7 +97,7 @@ def _put_back_one(turn: Turn, way: ServerWay) -> bool:
     back = way.put_back
     assert back is not None
     if stopping.has_to_start(way) and stopping.start(turn, way):
-        return True
+        return turn.action is not None or not _is_hopeless(turn, turn.server(way.server_id))
     way = turn.server(way.server_id)
     unseen = set(looks.unseen(turn.plan, turn.observation, turn.now))
     blind = []
@@ -177,6 +177,7 @@ def _notice_fitness(turn: Turn, way: ServerWay) -> ServerWay:
     is_ours = seen.status == "SHUTOFF" and stopping.has_to_start(way)
     is_unfit = not seen.is_gone and not _passes_by_itself(seen) and not is_ours
     is_unfit = is_unfit and any(not _can_serve(seen, node) for node in out)
+    is_unfit = is_unfit or (bool(out) and stopping.is_silent(turn, way, seen))
     since = (back.unfit_since or seen.observed_at) if is_unfit else None
     return way if since == back.unfit_since else turn.update(way, put_back=replace(back, unfit_since=since))
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from portal.runs.types import Action, HaltRank
 from scaledown import late, looks, wording
-from scaledown.progress import ServerWay, StopWay
+from scaledown.progress import Meter, ServerWay, StopWay
 from scaledown.silence import ask_person
 from scaledown.turn import LOOK_S, LOOK_SOON_S, Turn
 from scaledown.types import ServerSeen
@@ -138,12 +138,30 @@ def _await_answer(turn: Turn, way: ServerWay, asked: StopWay, seen: ServerSeen) 
     direct = turn.observation.direct
     may_be_asked = direct.get(way.server_id) is not None
     answers = direct.get(way.server_id) is True
+    says_nothing = is_silent(turn, way, seen)
     is_watched = all(node.balancer_id not in turn.progress.unmonitored for node in way.nodes)
     is_waited_out = (way.server_id in direct and not may_be_asked and waited_s >= START_S) or (
-        is_watched and waited_s >= ANSWER_S
+        is_watched and waited_s >= ANSWER_S and not says_nothing
     )
     if answers or is_waited_out:
         turn.update(way, stop=replace(asked, running_at=running_at, answered_at=turn.now, stopped_at=None))
         return False
-    turn.update(way, stop=replace(asked, running_at=running_at))
+    way = turn.update(way, stop=replace(asked, running_at=running_at))
+    if says_nothing and waited_s >= ANSWER_S:
+        words = wording.started_in_vain(way.name, waited_s)
+        turn.tell(way, words)
+        rank = HaltRank.SITE_IN_DANGER if late.site_needs_it(turn) else HaltRank.DECIDE_TODAY
+        return turn.halt("start_without_answer", rank, words, ("abort", "finish_here"))
     return turn.wait("start_answer", words, limit_s=TROUBLE_S, rank=HaltRank.SITE_IN_DANGER)
+
+
+def is_silent(turn: Turn, way: ServerWay, seen: ServerSeen) -> bool:
+    """Whether a started server that the portal could reach before it was stopped shows no sign of itself since it runs.
+
+    One that it never reached may answer its balancers all the same: their monitors judge it.
+    """
+    stop, meter = way.stop, turn.progress.meters.get(way.server_id, Meter())
+    if stop is None or not stop.is_starting or seen.status != "ACTIVE" or meter.answered_at is None:
+        return False
+    running_at = stop.running_at or seen.observed_at
+    return turn.observation.direct.get(way.server_id) is False and meter.answered_at < running_at

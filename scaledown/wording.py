@@ -640,6 +640,14 @@ def starting(name: str) -> Words:
     )
 
 
+def started_in_vain(name: str, waited_s: float) -> Words:
+    return Words(
+        f"{name} was started and runs for {waited_s:.0f} s, but answers nothing. It stays out of the pool until it does: "
+        "look at it by hand.",
+        f"Paused for safety: {name} was switched on and does not answer yet. We look into it.",
+    )
+
+
 # --- images ---------------------------------------------------------------------------------------------
 
 

@@ -516,6 +516,19 @@ def brings_back_only_what_runs(story: Story) -> Iterator[str]:
             yield f"{sent.server} is added while it does not run"
 
 
+def brings_back_only_what_answers(story: Story) -> Iterator[str]:
+    """What this run started is in no balancer again before it gave a sign of itself: visitors would get errors."""
+    for place, sent in story.sends():
+        starts = [p for p, s in story.sends() if p < place and (s.name, s.server) == ("start", sent.server)]
+        if sent.name != "add" or not starts:
+            continue
+        counted = story.every(Counted, starts[-1], place, server=sent.server)
+        if story.every(Replied, starts[-1], place, server=sent.server):
+            continue
+        if not any(count.shown is not None for count in counted):
+            yield f"{sent.server} is added though it answers nothing since it was started"
+
+
 def _alike(story: Story, server: str) -> set[str]:
     """Return the servers of the plan that are made like this one: same size, same image, same places."""
 
@@ -1096,6 +1109,7 @@ RULES: tuple[Rule, ...] = (
     asks_for_no_second_image_blindly,
     deletes_only_what_was_stopped_for_long_enough,
     brings_back_only_what_runs,
+    brings_back_only_what_answers,
     deletes_only_while_answers_are_as_fast,
     deletes_only_what_the_next_peak_allows,
     creates_no_more_than_was_approved,

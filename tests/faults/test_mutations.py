@@ -34,6 +34,7 @@ from scaledown import (
 from scaledown.types import PLAN_FORMAT, ImageRule, Phase
 from tests.faults import oracle
 from tests.faults.simulation import Event, simulate
+from tests.faults.test_regressions import DIES_WHILE_STOPPED
 
 
 class Unfenced(MemoryStore):
@@ -150,6 +151,7 @@ SCHEDULES = [
     (LOST_IMAGE, {"plan": IMAGES}),
     (UNREADABLE, {"plan": IMAGES}),
     (BACK_FROM_STOP, {"plan": STOPS}),
+    (DIES_WHILE_STOPPED, {"plan": STOPS}),
     (ROLL_BACK, {"plan": IMAGES}),
     (PAST_THE_BALANCER, {"plan": LONG_HOLD}),
     (ABORTED_IN_A_REBOOT, {"plan": LONG_HOLD}),
@@ -287,6 +289,12 @@ def test_without_its_time_a_server_that_is_only_being_rebooted_is_given_up(monke
 def test_without_listening_a_server_that_serves_past_its_balancers_is_deleted(monkeypatch):
     monkeypatch.setattr(looks, "_silence_refusal", lambda *_: None)
     assert broken_by(PAST_THE_BALANCER, oracle.cuts_off_only_what_is_silent, plan=LONG_HOLD)
+
+
+def test_without_the_look_for_its_answer_a_server_that_died_goes_back_into_the_pool(monkeypatch):
+    monkeypatch.setattr(stopping, "is_silent", lambda turn, way, seen: False)
+    monkeypatch.setattr(stopping, "ANSWER_S", 60.0)
+    assert broken_by(DIES_WHILE_STOPPED, oracle.brings_back_only_what_answers, plan=STOPS)
 
 
 def test_without_the_wait_for_what_may_land_late_a_server_is_created_twice(monkeypatch):

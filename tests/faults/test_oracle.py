@@ -214,6 +214,12 @@ def enabled_before_it_answered(story):
     return put_in(story, place, replace(sent, name="set_ENABLED", server=f"anew:{sent.server}"))
 
 
+def added_without_an_answer(story):
+    place, sent = first(story, Sent, "delete")
+    started = replace(sent, name="start")
+    return put_in(story, place, started, replace(sent, name="add"))
+
+
 def left_stopped(story):
     server = story.plan.servers[0].server_id
     servers = dict(story.end.servers)
@@ -614,6 +620,7 @@ BAD = [
     (runs_at_its_deletion, oracle.deletes_only_what_was_stopped_for_long_enough),
     (stopped_too_late, oracle.deletes_only_what_was_stopped_for_long_enough),
     (added_while_stopped, oracle.brings_back_only_what_runs),
+    (added_without_an_answer, oracle.brings_back_only_what_answers),
     (stopped_in_the_pool, oracle.deletes_only_what_is_in_no_balancer),
     (left_stopped, oracle.ends_tidy),
     (created_unasked, oracle.creates_no_more_than_was_approved),

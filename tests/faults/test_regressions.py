@@ -314,3 +314,16 @@ def test_a_rate_limit_on_an_image_is_no_image_that_has_to_be_looked_for():
     assert result.violations == []
     assert result.status is RunStatus.COMPLETED
     assert result.counts["image"] == 4
+
+
+DIES_WHILE_STOPPED = [
+    Event(1, "when", "stopped", (Event(0.0, "hand", "kill_server planned", (0, 0)),)),
+    Event(1, "when", "stopped", (Event(0.0, "command", "put_back", (("server", 0),)),)),
+]
+
+
+def test_a_started_server_that_answers_nothing_is_not_put_back_for_visitors():
+    result = simulate(DIES_WHILE_STOPPED, plan={"stop_s": 60.0}, horizon_s=300.0)
+    assert result.violations == []
+    assert result.halt.code == "start_without_answer"
+    assert result.counts["add"] == 0

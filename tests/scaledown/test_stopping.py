@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from portal.runs.types import Outcome, OutcomeKind, RunStatus
+from portal.runs.types import HaltRank, Outcome, OutcomeKind, RunStatus
 from scaledown import late, looks, outcomes
 from scaledown.less import is_less
 from scaledown.needs import needs_of
@@ -56,6 +56,57 @@ def test_a_stopped_server_that_goes_back_is_started_and_answers_before_its_node_
     desk.until_phase(Phase.RESTORED)
     assert desk.names[-2:] == ["start_server", "add_node"]
     assert desk.way().stop is None
+
+
+def silent_after_its_start(desk):
+    """Let the stopped server answer nothing any more, and be asked back."""
+    desk.answers_directly = False
+    desk.connections["srv-6"] = None
+    assert desk.command("put_back", server="srv-6").accepted
+    desk.until(lambda: desk.way().stop is not None and desk.way().stop.running_at is not None)
+    return desk
+
+
+def test_a_started_server_that_answers_nothing_stays_out_and_a_person_decides():
+    desk = silent_after_its_start(stopped())
+    desk.until(lambda: desk.status is RunStatus.HALTED, most=300)
+    assert (desk.halt.code, desk.halt.rank) == ("start_without_answer", HaltRank.DECIDE_TODAY)
+    for _ in range(100):
+        desk.look(5.0)
+    assert "add_node" not in desk.names
+    assert "answers nothing" in desk.way().says
+    desk.answers_directly = True
+    desk.until_phase(Phase.RESTORED)
+    assert desk.names[-1] == "add_node"
+
+
+def test_a_started_server_that_answers_nothing_is_given_up_ten_minutes_after_an_abort():
+    desk = silent_after_its_start(stopped())
+    assert desk.command("abort").accepted
+    for _ in range(100):
+        desk.look(5.0)
+    assert desk.status is not RunStatus.ABORTED
+    desk.until(lambda: desk.status is RunStatus.ABORTED, after_s=5.0)
+    assert desk.phase() is Phase.GONE
+    assert "by hand" in desk.way().says
+    assert [a.target for a in desk.sent if a.name == "add_node"] == []
+
+
+@pytest.mark.parametrize("sign", ["count", "never reached"])
+def test_the_monitor_judges_a_started_server_that_shows_a_sign_or_was_never_within_reach(sign):
+    desk = stopped()
+    desk.answers_directly = False
+    if sign == "never reached":
+        desk.connections["srv-6"] = None
+        meters = {key: meter for key, meter in desk.progress.meters.items() if key != "srv-6"}
+        desk.progress = replace(desk.progress, meters=meters)
+    assert desk.command("put_back", server="srv-6").accepted
+    desk.until(lambda: desk.way().stop is not None and desk.way().stop.running_at is not None)
+    for _ in range(170):
+        desk.look()
+    assert "add_node" not in desk.names
+    desk.until(lambda: "add_node" in desk.names, most=20)
+    assert desk.halt is None
 
 
 @pytest.mark.parametrize(("waits_s", "is_added"), [(20, False), (40, True)])
