@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from portal.runs.types import Command, HaltRank, RunStatus
-from scaledown import looks, wording
+from scaledown import late, looks, wording
 from scaledown.answers import awaits_before
 from scaledown.commands import answer_commands, answer_stops, tries, vain_resumes
 from scaledown.deleting import confirming, deleting, due_at, hold_ends, next_due, stop_due_at
@@ -23,7 +23,7 @@ from scaledown.imaging import imaging, leave_hold
 from scaledown.notice import notice, notice_site
 from scaledown.peak import awaits_peak
 from scaledown.preflight import PREFLIGHT_S, before_start, rehearse
-from scaledown.progress import DrainWay, Progress, ServerWay
+from scaledown.progress import DrainWay, NodeState, Progress, ServerWay
 from scaledown.put_backs import has_foreign_node, put_backs
 from scaledown.rolling_back import rolling_back
 from scaledown.safety import blind, broken_floor, rising_traffic, unknown_load
@@ -157,13 +157,14 @@ def already_over(turn: Turn) -> bool:
 def window_end(turn: Turn) -> bool:
     """At the window's end a node that still drains is enabled again; its server goes back to the queue.
 
-    Also while the run rests: nobody's answer is waited for beyond the window.
+    Also while the run rests: nobody's answer is waited for beyond the window. Also one that is to be removed and of
+    which no removal was sent yet: what it waits for may last. One of which a removal was sent is finished.
     """
     end = turn.plan.window_end
     way = turn.progress.in_flight
-    if end is None or turn.now < end or way is None or way.phase is not Phase.DRAINING:
+    if end is None or turn.now < end or way is None or way.phase not in {Phase.DRAINING, Phase.REMOVING}:
         return False
-    if way.put_back is not None or has_foreign_node(way):
+    if way.put_back is not None or has_foreign_node(way) or _was_removal_sent(turn, way):
         return False
     words = wording.window_over(way.name)
     turn.send_back(way, Phase.QUEUED, words)
@@ -172,6 +173,13 @@ def window_end(turn: Turn) -> bool:
         # What was asked about this drain has no answer any more.
         turn.halt("window_over", HaltRank.SAFE_WAITING, words, ("finish_here", "resume", "abort"))
     return put_backs(turn)
+
+
+def _was_removal_sent(turn: Turn, way: ServerWay) -> bool:
+    """Whether a node of it was removed, is being removed, or may be by a removal whose answer was lost."""
+    if late.vanishes_until(turn, way) is not None:
+        return True
+    return any(NodeState.ABSENT in {node.confirmed, node.asked} for node in way.nodes)
 
 
 IN_HAND = frozenset({Phase.IMAGING, Phase.DELETING, Phase.CONFIRMING})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from portal.runs.types import HaltRank, RunStatus
-from scaledown.types import ImageRule, Phase
+from scaledown.types import Grade, ImageRule, Phase
 from tests.faults.simulation import Event, simulate
 
 PERSISTENT = {"scenario": "persistent", "plan": {"drain_limit_s": 30.0}}
@@ -327,3 +327,14 @@ def test_a_started_server_that_answers_nothing_is_not_put_back_for_visitors():
     assert result.violations == []
     assert result.halt.code == "start_without_answer"
     assert result.counts["add"] == 0
+
+
+def test_a_server_that_waits_for_a_balancer_to_be_removed_does_not_drain_beyond_the_window():
+    error = Event(60.0, "hand", "balancer_status any", (0, 0, "ERROR"))
+    plan = {"count_kind": None, "accepted_grade": Grade.TIMED, "floor": 2, "window": (0.0, 110.0)}
+    result = simulate([error], scenario="shared", plan=plan, horizon_s=180.0)
+    assert result.violations == []
+    server = result.progress.servers[0].server_id
+    web, api = (result.story.end.balancers[int(b)] for b in result.story.plan.balancer_ids)
+    assert [node.condition for node in api.of(server)] == ["ENABLED"]
+    assert [node.condition for node in web.of(server)] == ["DRAINING"]  # it takes no change
