@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -546,18 +546,21 @@ def make_kind() -> ScaledownKind:
 def facts(run: Run) -> Mapping[str, Any]:
     """Return what the database says that bears on a run; read in the claiming transaction."""
     from accounts.clouds import credentials_of
+    from accounts.models import CloudConnection
     from scaledown.models import Plan, ProtectedServer
 
-    plan = Plan.objects.select_related("connection").get(ref=run.plan_ref)
+    connection = CloudConnection.objects.get(
+        pk__in=Plan.objects.filter(ref=run.plan_ref).values("connection")
+    )
     problem = "" if run.is_rehearsal else _approval_problem(run)
     return {
         "approval_stands": not problem,
         "approval_problem": problem,
         "protected": tuple(
-            ProtectedServer.objects.guarding(plan.connection).values_list("server_id", flat=True).distinct()
+            ProtectedServer.objects.guarding(connection).values_list("server_id", flat=True).distinct()
         ),
-        "in_charge": None if run.in_charge is None else str(run.in_charge),
-        "credentials": credentials_of(plan.connection),
+        "in_charge": None if run.in_charge_id is None else str(run.in_charge_id),
+        "credentials": credentials_of(connection),
         **_going_on_facts(run),
     }
 
@@ -604,13 +607,36 @@ def _approval_problem(run: Run) -> str:
     return ""
 
 
-def project(run: Run, decision: Decision) -> None:
-    """Keep the retirements, and the plan of a run that could not start, true; in the run's transaction."""
-    from scaledown.models import Plan, PlanStatus, Retirement
+def project(run: Run, decision: Decision, was: Mapping[str, Any]) -> None:
+    """Keep the retirements, and the plan of a run that could not start, true; in the run's transaction.
+
+    Only what differs from the progress that was stored before is written.
+    """
+    from scaledown.models import Plan, PlanStatus
 
     if not decision.progress:
         return
-    progress = progress_from_plain(decision.progress)
+    before, ways = was.get("servers", ()), decision.progress["servers"]
+    changed = {
+        position
+        for position, way in enumerate(ways, start=1)
+        if position > len(before) or before[position - 1] != way
+    }
+    _keep_retirements(run, decision.progress, changed)
+    _tell_of_peak(run, decision)
+    if decision.progress.get("ended_because") == "pool_changed" and not run.is_rehearsal:
+        Plan.objects.filter(ref=run.plan_ref, status=PlanStatus.USED).update(
+            status=PlanStatus.VOIDED, status_reason=decision.progress["says"]
+        )
+
+
+def _keep_retirements(run: Run, plain: Mapping[str, Any], changed: Collection[int]) -> None:
+    """Write the rows of the servers at these positions, which begin with 1."""
+    from scaledown.models import Retirement
+
+    if not changed:
+        return
+    progress = progress_from_plain({**plain, "servers": [plain["servers"][n - 1] for n in sorted(changed)]})
     rows = [
         Retirement(
             run=run,
@@ -634,7 +660,7 @@ def project(run: Run, decision: Decision) -> None:
                 "verdict": dict(way.verdict.numbers) if way.verdict else None,
             },
         )
-        for position, way in enumerate(progress.servers, start=1)
+        for position, way in zip(sorted(changed), progress.servers, strict=True)
     ]
     Retirement.objects.bulk_create(
         rows,
@@ -653,11 +679,6 @@ def project(run: Run, decision: Decision) -> None:
             "detail",
         ],
     )
-    _tell_of_peak(run, decision)
-    if progress.ended_because == "pool_changed" and not run.is_rehearsal:
-        Plan.objects.filter(ref=run.plan_ref, status=PlanStatus.USED).update(
-            status=PlanStatus.VOIDED, status_reason=progress.says
-        )
 
 
 _PEAK = frozenset({"peak_watch_begun", "peak_watch_over"})

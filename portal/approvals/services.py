@@ -13,13 +13,14 @@ from typing import Any
 
 from django.apps import apps
 from django.db import transaction
+from django.db.models import Prefetch
 
 from portal.access import TEAM_ROLES, Permission, permissions_on, roles_on
 from portal.approvals.models import ApprovalDecision, ApprovalRequest, ApprovalStatus, Side, Verdict
 from portal.approvals.registry import tell, url_of
 from portal.audit.models import AuditEntry
 from portal.audit.services import record
-from portal.audit.subjects import Sealer, named, named_in
+from portal.audit.subjects import Sealer, named, named_in, open_values
 from portal.errors import NotPermitted, Refused, StaleState
 from portal.events.services import emit
 from portal.notify import news
@@ -337,10 +338,12 @@ def has_expired(request: ApprovalRequest, at: datetime) -> bool:
 
 
 def approved_request(subject_type: str, subject_ref: uuid.UUID, digest: str) -> ApprovalRequest | None:
-    """Return the approved request for exactly this digest, or None."""
+    """Return the approved request for exactly this digest, or None. Its texts and decisions are as they are stored."""
+    decisions = ApprovalDecision.objects.sealed().select_related("by")
     return (
-        ApprovalRequest.objects.select_related("account")
-        .prefetch_related("decisions__by")
+        ApprovalRequest.objects.sealed()
+        .select_related("account")
+        .prefetch_related(Prefetch("decisions", decisions))
         .filter(
             subject_type=subject_type, subject_ref=subject_ref, digest=digest, status=ApprovalStatus.APPROVED
         )
@@ -369,7 +372,7 @@ def rests_on_removed(request: ApprovalRequest) -> tuple[str, ...]:
         )
         if needed not in permissions:
             gone.append(decision.by_name)
-    return tuple(gone)
+    return tuple(open_values(gone))
 
 
 def check_starter(request: ApprovalRequest, starter: Any) -> None:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
@@ -33,6 +33,7 @@ from portal.runs.types import (
     RunStatus,
     RunStore,
     RunView,
+    Sample,
     StoreAway,
 )
 
@@ -46,6 +47,14 @@ SET_ASIDE_S = 15.0
 _SETTLE_SPARE_S = 3.0
 """How much longer than the call (and the check's margin) a lease lasts, for noting the outcome."""
 _AGAIN_AT_ONCE_S = 0.0
+GO_ON_S = 0.3
+"""A run that wants its next look this soon is waited for,"""
+MOST_TICKS = 40
+"""this often at most, so that others which are due have their turn."""
+KEEP_S = 1.0
+"""How long after its claim a run is looked at again without being claimed anew."""
+UNWRITTEN_S = 0.3
+"""How long what only shows how things go may stay unwritten."""
 
 
 class Clock(Protocol):
@@ -95,10 +104,21 @@ async def inline(function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
 
 @dataclass
 class Tick:
-    """A tick in hand: the newest view, and when (clock's seconds) its claim came back."""
+    """A tick in hand: the newest view, and when (clock's seconds) its claim came back.
+
+    `keeps`: whether the lease may be kept for another look. `kept` is then the view to go on with, in `again_s`
+    seconds. `stored` is the progress as it was last written, `written_at` when (clock's seconds), `samples` what was
+    seen since and is not written yet.
+    """
 
     view: RunView
     claimed_at: float
+    keeps: bool = False
+    kept: RunView | None = None
+    again_s: float | None = None
+    stored: Mapping[str, Any] = field(default_factory=dict)
+    written_at: float = 0.0
+    samples: tuple[Sample, ...] = ()
 
 
 class Engine:
@@ -118,8 +138,58 @@ class Engine:
 
     async def tick(self, view: RunView, kind: RunKind, *, claimed_at: float | None = None) -> Ended:
         """Carry the claimed run `view` on by one step. Raises nothing but cancellation."""
-        began = self.clock.monotonic()
-        tick = Tick(view, began if claimed_at is None else claimed_at)
+        at = self.clock.monotonic() if claimed_at is None else claimed_at
+        return await self._timed(Tick(view, at, stored=view.progress, written_at=at), kind)
+
+    async def go_on(
+        self, view: RunView, kind: RunKind, *, holder: str, until: float, claimed_at: float | None = None
+    ) -> int:
+        """Tick the claimed run, and again for as long as it wants the next look soon; return how many ticks it were.
+
+        Short sleeps are slept with the lease in hand, for `KEEP_S` after the claim at most: commands and facts are
+        read when it is claimed. After that the run is anybody's, as between all ticks, and is claimed again by
+        itself. Ends before `until` (the clock's seconds). Raises StoreAway.
+        """
+        ticks = 0
+        taken: RunView | None = view
+        while taken is not None:
+            at = self.clock.monotonic() if claimed_at is None else claimed_at
+            keep_until = at + KEEP_S
+            tick = Tick(taken, at, keeps=True, stored=taken.progress, written_at=at)
+            while True:
+                await self._timed(tick, kind)
+                ticks += 1
+                again_s = tick.again_s
+                now = self.clock.monotonic()
+                if again_s is None or again_s > GO_ON_S or ticks >= MOST_TICKS or now + again_s >= until:
+                    await self._let_go(tick)
+                    return ticks
+                await asyncio.sleep(again_s)
+                if tick.kept is None:
+                    break
+                self._take_up(tick, tick.kept, keep_until)
+            taken = await self.do(self.store.claim, view.ref, holder=holder, lease_s=self.lease_s)
+            claimed_at = None
+        return ticks
+
+    async def _let_go(self, tick: Tick) -> None:
+        """Give back a run that was kept for a look that this worker does not take."""
+        if tick.kept is None:
+            return
+        self._take_up(tick, tick.kept, 0.0)
+        left = Decision(tick.view.progress, samples=tick.samples, look_again_s=_AGAIN_AT_ONCE_S)
+        try:
+            await self.do(self.store.commit, replace(tick.view, progress=tick.stored), left)
+        except LeaseLost as lost:
+            log.warning("run_lease_lost", run=tick.view.ref, why=str(lost))
+
+    def _take_up(self, tick: Tick, kept: RunView, keep_until: float) -> None:
+        tick.view, tick.kept, tick.again_s = kept, None, None
+        self._move_on(tick)
+        tick.keeps = self.clock.monotonic() < keep_until
+
+    async def _timed(self, tick: Tick, kind: RunKind) -> Ended:
+        began, view = self.clock.monotonic(), tick.view
         with structlog.contextvars.bound_contextvars(run=view.ref, token=view.token):
             ended = await self._guarded(tick, kind)
         metrics.TICKS.labels(view.kind, ended.value).inc()
@@ -157,7 +227,7 @@ class Engine:
             return await self.read_doubt(tick, kind, observation, looked_from)
         decision = kind.decide(tick.view, observation)
         if decision.action is None:
-            await self.do(self.store.commit, tick.view, decision)
+            await self._keep_look(tick, decision)
             return Ended.LOOKED
         return await self._carry_out(tick, kind, decision, decision.action, looked_from)
 
@@ -175,6 +245,46 @@ class Engine:
         except Trouble as trouble:
             raise CannotLook(trouble.says) from trouble
 
+    async def _keep_look(self, tick: Tick, decision: Decision) -> None:
+        """Write what a look showed; where that is only how things go, it waits for the next write, shortly.
+
+        A worker that dies before has looked in vain: nothing was sent that rests on what is not written.
+        """
+        now = self.clock.monotonic()
+        is_soon = tick.keeps and decision.look_again_s <= GO_ON_S
+        lasts_s = (tick.view.lease_until - tick.view.now).total_seconds()
+        if (
+            is_soon
+            and not decision.journal
+            and rules.may_keep(tick.view, decision)
+            and now - tick.written_at < UNWRITTEN_S
+            and lasts_s > self.lease_s / 2
+        ):
+            tick.samples += decision.samples
+            tick.kept, tick.again_s = replace(tick.view, progress=decision.progress), decision.look_again_s
+            return
+        kept = await self.do(
+            self.store.commit,
+            replace(tick.view, progress=tick.stored),
+            self._whole(tick, decision),
+            keep_s=self.lease_s if is_soon else 0.0,
+        )
+        self._written(tick, decision, kept)
+
+    def _whole(self, tick: Tick, decision: Decision) -> Decision:
+        """Return the decision with the points of looks that were not written yet."""
+        if not tick.samples:
+            return decision
+        return replace(decision, samples=tick.samples + decision.samples)
+
+    def _written(self, tick: Tick, decision: Decision, kept: RunView | None) -> None:
+        tick.samples, tick.stored, tick.written_at = (), decision.progress, self.clock.monotonic()
+        tick.again_s = decision.look_again_s if decision.action is None else None
+        if kept is not None:
+            tick.kept = replace(kept, progress=decision.progress)
+            # The store's clock was read just now.
+            tick.claimed_at = tick.written_at
+
     # A change
 
     async def _carry_out(
@@ -186,8 +296,13 @@ class Engine:
             tick.view.status, tick.view.halt, decision, started=tick.view.started_at is not None
         )
         intent_id = await self.do(
-            self.store.note_intent, tick.view, decision, deadline_s=deadline_s, lease_s=lease_s
+            self.store.note_intent,
+            replace(tick.view, progress=tick.stored),
+            self._whole(tick, decision),
+            deadline_s=deadline_s,
+            lease_s=lease_s,
         )
+        self._written(tick, decision, None)
         tick.view = replace(tick.view, progress=decision.progress, status=applied.status, halt=applied.halt)
         checked_from = self.clock.monotonic()
         # A put-back is safe on an older look; everything else rests on what was seen.
@@ -209,7 +324,9 @@ class Engine:
         meant = _without_action(kind.settle(tick.view, action, outcome))
         if outcome.kind is OutcomeKind.TRY_LATER and outcome.after_s is not None:
             meant = replace(meant, look_again_s=max(meant.look_again_s, outcome.after_s))
-        await self._surely(self.store.settle, tick.view, intent_id, outcome, meant)
+        keep_s = self.lease_s if tick.keeps and meant.look_again_s <= GO_ON_S else 0.0
+        kept = await self._surely(self.store.settle, tick.view, intent_id, outcome, meant, keep_s=keep_s)
+        self._written(tick, meant, kept)
         return Ended.ACTED
 
     async def check(self, tick: Tick, intent_id: int, deadline_s: float) -> str:
@@ -388,7 +505,8 @@ class Engine:
             decision = Decision(progress=view.progress, halt=halt, look_again_s=wait_s)
             log.error("run_halted", code=code, failures=failures)
             try:
-                await self.do(self.store.commit, view, decision, failed=True)
+                stored = replace(view, progress=tick.stored)
+                await self.do(self.store.commit, stored, self._whole(tick, decision), failed=True)
             except (LeaseLost, StoreAway):
                 raise
             except Exception:
@@ -398,8 +516,8 @@ class Engine:
         else:
             await self.do(self.store.release, view, look_again_s=wait_s, failed=True)
 
-    async def _surely(self, write: Callable[..., None], *args: Any) -> None:
-        """Write an outcome, trying again while the store is away: a lost one would cost a doubt.
+    async def _surely(self, write: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Return what writing an outcome returns, trying again while the store is away: a lost one would cost a doubt.
 
         Gives up once the lease must have ended; the next holder reads what became of the change.
         """
@@ -407,8 +525,7 @@ class Engine:
         wait_s = 0.1
         while True:
             try:
-                await self.do(write, *args)
-                return
+                return await self.do(write, *args, **kwargs)
             except StoreAway:
                 if self.clock.monotonic() + wait_s > give_up_at:
                     raise

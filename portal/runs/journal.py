@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -53,6 +53,18 @@ def write(
                 [len(lines), run.pk],
             )
             run.seq = cursor.fetchone()[0]
+    return write_counted(run, lines, at=at, token=token, author=author)
+
+
+def write_counted(
+    run: Run,
+    lines: Sequence[Entry],
+    *,
+    at: datetime,
+    token: int | None = None,
+    author: Author = ENGINE,
+) -> list[JournalEntry]:
+    """As `write`, for a row that is locked, whose `seq` counts these lines already and is saved by the caller."""
     first = run.seq - len(lines) + 1
     rows = [
         JournalEntry(
@@ -70,6 +82,7 @@ def write(
         )
         for offset, entry in enumerate(lines)
     ]
-    JournalEntry.objects.bulk_create(rows)
+    if rows:
+        JournalEntry.objects.bulk_create(rows)
     publish_after_commit(str(run.ref), run.seq)
     return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import structlog
 from django.db import InterfaceError, OperationalError, transaction
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from portal.runs.models import Run, Standstill
 
 log = structlog.get_logger(__name__)
+Project: TypeAlias = "Callable[[Run, Decision, Mapping[str, Any]], None]"
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Registered:
 
     `facts` reads, in the claiming transaction, what the database says that bears on the run.
     `project` keeps the kind's own tables true, in each transaction that writes a decision; `run` already
-    has the new status and progress. `may_command` raises Refused for a command that makes no sense now.
+    has the new status and progress, and it is given the progress that was stored before. `may_command` raises Refused for a command that makes no sense now.
     `draining` counts what the kind left half-way in the given runs ("nodes left draining").
     `url_of` gives the path of the run's page.
     """
@@ -31,7 +32,7 @@ class Registered:
     name: str
     factory: Callable[[], RunKind]
     facts: Callable[[Run], Mapping[str, Any]] | None = None
-    project: Callable[[Run, Decision], None] | None = None
+    project: Project | None = None
     may_command: Callable[[Run, str, Mapping[str, Any]], None] | None = None
     draining: Callable[[Iterable[Run]], int] | None = None
     url_of: Callable[[Run], str] | None = None
@@ -58,7 +59,7 @@ def register_kind(
     factory: Callable[[], RunKind],
     *,
     facts: Callable[[Run], Mapping[str, Any]] | None = None,
-    project: Callable[[Run, Decision], None] | None = None,
+    project: Project | None = None,
     may_command: Callable[[Run, str, Mapping[str, Any]], None] | None = None,
     draining: Callable[[Iterable[Run]], int] | None = None,
     url_of: Callable[[Run], str] | None = None,

@@ -22,6 +22,7 @@ from portal.runs.types import (
     Outcome,
     OutcomeKind,
     RunStatus,
+    RunView,
 )
 
 CHECK_MARGIN_S = 2.0
@@ -93,6 +94,18 @@ def _status_entry(was: RunStatus, became: RunStatus, *, starts: bool) -> Entry:
     if starts:
         says, customer_says = "The run has started.", "The work has started."
     return Entry("status", says, customer_says, detail={"was": was.value, "became": became.value})
+
+
+def may_keep(view: RunView, decision: Decision) -> bool:
+    """Return whether a worker may look at a run again under the lease in hand: nothing happened that others have a say in."""
+    return (
+        view.status is RunStatus.RUNNING
+        and decision.status is None
+        and decision.halt is None
+        and not decision.answers
+        and not view.commands
+        and view.standstill is None
+    )
 
 
 def halt_entry(halt: Halt) -> Entry:

@@ -114,7 +114,7 @@ class MemoryRuns:
         clock: Callable[[], datetime],
         *,
         facts: Mapping[str, Callable[[MemoryRun], Mapping[str, Any]]] | None = None,
-        project: Mapping[str, Callable[[MemoryRun, Decision], None]] | None = None,
+        project: Mapping[str, Callable[[MemoryRun, Decision, Mapping[str, Any]], None]] | None = None,
     ) -> None:
         self.clock = clock
         self.facts = dict(facts or {})
@@ -348,14 +348,16 @@ class MemoryStore:
         intent.lease_until = run.lease_until
         return Checked(True)
 
-    def settle(self, view: RunView, intent_id: int, outcome: Outcome, decision: Decision) -> None:
+    def settle(
+        self, view: RunView, intent_id: int, outcome: Outcome, decision: Decision, *, keep_s: float = 0.0
+    ) -> RunView | None:
         """As `RunStore.settle`."""
         self._alive()
         run = self.runs.runs[view.ref]
         intent = self._intent(run, intent_id)
         if intent.finished_at is not None and intent.outcome is not None:
             if intent.outcome.kind is outcome.kind:
-                return
+                return None
             raise LeaseLost(f"intent {intent_id} has another outcome")
         self._held(view, leased=False)
         self._apply(run, view, decision, first=[rules.outcome_entry(intent.action, outcome, intent_id)])
@@ -364,19 +366,21 @@ class MemoryStore:
         else:
             intent.outcome = replace(outcome, detail=_stored(outcome.detail))
             intent.finished_at = self.runs.clock()
-        self._release(run, view, decision.look_again_s, failed=False)
+        return self._let_go(run, view, decision, keep_s)
 
     def look(self, view: RunView, intent_id: int, looks: tuple[bool, ...]) -> None:
         """As `RunStore.look`."""
         self._intent(self._held(view), intent_id).looks = looks
 
-    def commit(self, view: RunView, decision: Decision, *, failed: bool = False) -> None:
+    def commit(
+        self, view: RunView, decision: Decision, *, failed: bool = False, keep_s: float = 0.0
+    ) -> RunView | None:
         """As `RunStore.commit`."""
         run = self._held(view)
         if decision.action is not None:
             raise ValueError("A decision with an action is noted, not committed.")
         self._apply(run, view, decision)
-        self._release(run, view, decision.look_again_s, failed=failed)
+        return self._let_go(run, view, decision, keep_s, failed=failed)
 
     def halt(self, view: RunView, halt: Halt, *, look_again_s: float) -> None:
         """As `RunStore.halt`."""
@@ -470,7 +474,7 @@ class MemoryStore:
                 run.answers[answer.command_id] = answer
                 entries.append(rules.answer_entry(open_commands[answer.command_id], answer))
         run.status, run.halt = applied.status, applied.halt
-        run.progress = progress
+        was, run.progress = run.progress, progress
         if applied.starts:
             run.started_at = self.runs.clock()
         if applied.is_over:
@@ -480,7 +484,17 @@ class MemoryStore:
         run.samples += decision.samples
         project = self.runs.project.get(run.kind)
         if is_projected and project is not None:
-            project(run, decision)
+            project(run, decision, was)
+
+    def _let_go(
+        self, run: MemoryRun, view: RunView, decision: Decision, keep_s: float, *, failed: bool = False
+    ) -> RunView | None:
+        holder = run.holder
+        self._release(run, view, decision.look_again_s, failed=failed)
+        if not keep_s or run.command_seq != view.command_seq or not rules.may_keep(view, decision):
+            return None
+        run.holder, run.lease_until = holder, self._in(keep_s)
+        return replace(view, now=self.runs.clock(), lease_until=run.lease_until, failures=run.failures)
 
     def _release(self, run: MemoryRun, view: RunView, look_again_s: float, *, failed: bool) -> None:
         run.lease_until = None

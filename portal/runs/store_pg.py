@@ -56,7 +56,22 @@ UPDATE runs_run SET
     lease_until = clock_timestamp() + make_interval(secs => %(lease_s)s),
     late_s = extract(epoch FROM clock_timestamp() - due.next_tick_at)
 FROM due WHERE runs_run.id = due.id
-RETURNING runs_run.*
+RETURNING runs_run.*, clock_timestamp() AS claimed_at
+"""
+
+# What is open for these runs, asked once their rows are locked: what was committed before that shows here.
+_OPEN = """
+SELECT
+    EXISTS (SELECT 1 FROM runs_runcommand WHERE run_id = ANY(%(ids)s) AND accepted IS NULL),
+    EXISTS (SELECT 1 FROM runs_intent WHERE run_id = ANY(%(ids)s) AND finished_at IS NULL),
+    EXISTS (SELECT 1 FROM runs_standstill WHERE lifted_at IS NULL)
+"""
+
+# The time is read outside of the locking query, so that it is from after the lock was had.
+_LOCK = """
+SELECT held.*, clock_timestamp() AS locked_at FROM (
+    SELECT {columns} FROM runs_run WHERE ref = %(ref)s::uuid FOR UPDATE
+) AS held
 """
 
 # The row of the run is changed, not only read: a command or standstill that is being written locks it, and
@@ -80,8 +95,12 @@ WHERE runs_intent.id = %(intent)s AND runs_intent.run_id = held.id AND runs_inte
 RETURNING runs_intent.id
 """
 
+_COLUMNS = ", ".join(
+    f'"{field.column}"' for field in Run._meta.concrete_fields if field.name not in {"plan", "progress"}
+)
 _LEASE_FIELDS = ["lease_until", "holder", "failures", "next_tick_at"]
 _DECIDED_FIELDS = [
+    "seq",
     "status",
     "progress",
     "halt_code",
@@ -200,15 +219,16 @@ class PgStore:
 
     @_reaches_database
     @transaction.atomic
-    def settle(self, view: RunView, intent_id: int, outcome: Outcome, decision: Decision) -> None:
+    def settle(
+        self, view: RunView, intent_id: int, outcome: Outcome, decision: Decision, *, keep_s: float = 0.0
+    ) -> RunView | None:
         """As `RunStore.settle`."""
-        run = Run.objects.select_for_update().get(ref=view.ref)
+        run, now = _locked(view.ref)
         intent = Intent.objects.get(pk=intent_id, run=run)
         if intent.finished_at is not None:
             if intent.outcome == outcome.kind.value:
-                return
+                return None
             raise LeaseLost(f"intent {intent_id} has another outcome")
-        now = journal.database_now()
         self._refuse_unless_held(run, view, now, leased=False)
         action = rules.action_from_json(intent.action)
         if outcome.kind is OutcomeKind.IN_DOUBT:
@@ -223,10 +243,11 @@ class PgStore:
             "after_s": outcome.after_s,
             "detail": dict(outcome.detail),
         }
-        intent.save()
+        intent.save(update_fields=["lease_until", "outcome", "by_reading", "finished_at", "outcome_detail"])
         first = [rules.outcome_entry(action, outcome, intent_id)]
-        _release(run, view, now, decision.look_again_s, failed=False)
+        kept = _let_go(run, view, now, decision, keep_s)
         self._apply(run, view, decision, now, first=first)
+        return kept
 
     @_reaches_database
     @transaction.atomic
@@ -237,13 +258,16 @@ class PgStore:
 
     @_reaches_database
     @transaction.atomic
-    def commit(self, view: RunView, decision: Decision, *, failed: bool = False) -> None:
+    def commit(
+        self, view: RunView, decision: Decision, *, failed: bool = False, keep_s: float = 0.0
+    ) -> RunView | None:
         """As `RunStore.commit`."""
         if decision.action is not None:
             raise ValueError("A decision with an action is noted, not committed.")
         run, now = self._held(view)
-        _release(run, view, now, decision.look_again_s, failed=failed)
+        kept = _let_go(run, view, now, decision, keep_s, failed=failed)
         self._apply(run, view, decision, now)
+        return kept
 
     @_reaches_database
     @transaction.atomic
@@ -285,8 +309,7 @@ class PgStore:
 
     def _held(self, view: RunView, *, leased: bool = True) -> tuple[Run, datetime]:
         """Return the locked row and the time after the lock was had. Raises LeaseLost."""
-        run = Run.objects.select_for_update().get(ref=view.ref)
-        now = journal.database_now()
+        run, now = _locked(view.ref)
         self._refuse_unless_held(run, view, now, leased=leased)
         return run, now
 
@@ -317,17 +340,19 @@ class PgStore:
         )
         if not runs:
             return []
-        now = journal.database_now()
+        now = max(_annotated(run, "claimed_at") for run in runs)
         ids = [run.pk for run in runs]
+        with connection.cursor() as cursor:
+            cursor.execute(_OPEN, {"ids": ids})
+            has_commands, has_intents, has_standstills = cursor.fetchone()
         commands: dict[int, list[Command]] = {}
-        for row in (
-            RunCommand.objects.sealed().filter(run__in=ids, accepted__isnull=True).order_by("run_id", "seq")
-        ):
+        open_commands = RunCommand.objects.sealed().filter(run__in=ids, accepted__isnull=True)
+        for row in open_commands.order_by("run_id", "seq") if has_commands else ():
             commands.setdefault(row.run_id, []).append(_command(row))
-        intents = {i.run_id: i for i in Intent.objects.filter(run__in=ids, finished_at__isnull=True)}
-        standstills = {
-            s.scope: s.says_to_all for s in Standstill.objects.sealed().filter(lifted_at__isnull=True)
-        }
+        open_intents = Intent.objects.filter(run__in=ids, finished_at__isnull=True)
+        intents = {intent.run_id: intent for intent in open_intents} if has_intents else {}
+        standing = Standstill.objects.sealed().filter(lifted_at__isnull=True)
+        standstills = {one.scope: one.says_to_all for one in standing} if has_standstills else {}
         views = []
         for run in runs:
             metrics.LATE_SECONDS.observe(run.late_s or 0.0)
@@ -406,6 +431,9 @@ class PgStore:
         )
         was, run.status = run.status, applied.status.value
         run.progress = dict(decision.progress)
+        answered = self._answer(run, decision.answers, now, is_over=applied.is_over)
+        lines = [*first, *answered, *applied.entries, *last]
+        run.seq += len(lines)
         _set_halt(run, applied.halt)
         if applied.halts:
             run.halted_at = now
@@ -419,15 +447,15 @@ class PgStore:
         run.save(update_fields=_DECIDED_FIELDS + _LEASE_FIELDS)
         if applied.halts or run.status != was:
             events.run_changed(run)
-        answered = self._answer(run, decision.answers, now, is_over=applied.is_over)
-        written = journal.write(run, [*first, *answered, *applied.entries, *last], at=now, token=view.token)
-        RunSample.objects.bulk_create(
-            RunSample(run=run, series=s.series, at=s.at, value=s.value, detail=dict(s.detail))
-            for s in decision.samples
-        )
+        written = journal.write_counted(run, lines, at=now, token=view.token)
+        if decision.samples:
+            RunSample.objects.bulk_create(
+                RunSample(run=run, series=s.series, at=s.at, value=s.value, detail=dict(s.detail))
+                for s in decision.samples
+            )
         known = registry.registered(run.kind)
         if is_projected and known is not None and known.project is not None:
-            known.project(run, decision)
+            known.project(run, decision, view.progress)
         if applied.halts or applied.starts or applied.is_over:
             # The engine's own entry about the change is the last of those that the rules gave.
             said = written[len(written) - len(last) - 1] if applied.entries else written[-1]
@@ -472,6 +500,34 @@ class PgStore:
         if intent.sent_at is not None or intent.finished_at is not None:
             raise ValueError(rules.SENT_BEFORE)
         return "what stood in the way is gone again"
+
+
+def _locked(ref: str) -> tuple[Run, datetime]:
+    """Return the row, locked, and the time after the lock was had. What is large and only written is read when asked for."""
+    found = Run.objects.raw(_LOCK.format(columns=_COLUMNS), {"ref": ref})
+    run = next(iter(found), None)
+    if run is None:
+        raise Run.DoesNotExist(ref)
+    return run, _annotated(run, "locked_at")
+
+
+def _annotated(run: Run, name: str) -> datetime:
+    """Return a time that a query gave beside the row."""
+    at = getattr(run, name)
+    assert isinstance(at, datetime)
+    return at
+
+
+def _let_go(
+    run: Run, view: RunView, now: datetime, decision: Decision, keep_s: float, *, failed: bool = False
+) -> RunView | None:
+    """Give the lease back, or keep it for so long and return the view to go on with; in the row in hand only."""
+    holder = run.holder
+    _release(run, view, now, decision.look_again_s, failed=failed)
+    if not keep_s or run.command_seq != view.command_seq or not rules.may_keep(view, decision):
+        return None
+    run.holder, run.lease_until = holder, now + timedelta(seconds=keep_s)
+    return replace(view, now=now, lease_until=run.lease_until, failures=run.failures)
 
 
 def _release(run: Run, view: RunView, now: datetime, look_again_s: float, *, failed: bool) -> None:

@@ -75,26 +75,27 @@ class Tender:
         turn, and the next message or sweep starts another.
         """
         until = self.clock.monotonic() + budget_s
-        active: set[asyncio.Task[Any]] = set()
+        active: set[asyncio.Task[int]] = set()
         ticks = 0
         next_due_s: float | None = None
         try:
             while (left_s := until - self.clock.monotonic()) > 0:
                 views, next_due_s = await self.do(self._claim, self.batch - len(active))
                 claimed_at = self.clock.monotonic()
-                active |= {asyncio.create_task(self._tick(view, claimed_at)) for view in views}
-                ticks += len(views)
+                active |= {asyncio.create_task(self._tick(view, claimed_at, until)) for view in views}
                 if not active and (next_due_s is None or next_due_s >= left_s):
                     break
                 # Due and yet not to be had: somebody has the row locked, which takes a moment.
                 soonest_s = _BREATH_S if views else _LOCKED_S
                 wait_s = min(POLL_S, left_s, POLL_S if next_due_s is None else max(soonest_s, next_due_s))
-                active = await _any_of(active, wait_s)
+                active, made = await _any_of(active, wait_s)
+                ticks += made
         except StoreAway as away:
             log.warning("tender_store_away", why=str(away))
         finally:
             if active:
-                await asyncio.wait(active)
+                done, _ = await asyncio.wait(active)
+                ticks += sum(task.result() for task in done)
         if ticks:
             next_due_s = await self._next_due()
         metrics.TURNS.labels("work" if ticks else "nothing").inc()
@@ -115,27 +116,30 @@ class Tender:
             log.warning("tender_store_away", why=str(away))
             return None
 
-    async def _tick(self, view: RunView, claimed_at: float) -> None:
+    async def _tick(self, view: RunView, claimed_at: float, until: float) -> int:
+        """Tick one run, a few times where it wants that soon; return how many ticks it were."""
         try:
-            await self.engine.tick(view, self._kind_of(view.kind), claimed_at=claimed_at)
+            kind = self._kind_of(view.kind)
+            return await self.engine.go_on(view, kind, holder=self.holder, until=until, claimed_at=claimed_at)
+        except StoreAway as away:
+            log.warning("tender_store_away", why=str(away))
         except Exception:
             # Of this one run only: the others of the turn go on, and its lease runs out by itself.
             log.exception("run_tick_escaped", run=view.ref)
+        return 1
 
 
-async def _any_of(active: set[asyncio.Task[Any]], wait_s: float) -> set[asyncio.Task[Any]]:
-    """Wait until a tick has ended or `wait_s` has passed; return the ticks still in hand."""
+async def _any_of(active: set[asyncio.Task[int]], wait_s: float) -> tuple[set[asyncio.Task[int]], int]:
+    """Wait until a run is let go or `wait_s` has passed; return those still in hand, and the ticks of the others."""
     if not active:
         await asyncio.sleep(wait_s)
-        return active
+        return active, 0
     done, pending = await asyncio.wait(active, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
     if done and pending:
         await asyncio.sleep(_BREATH_S)
         more = {task for task in pending if task.done()}
         done, pending = done | more, pending - more
-    for task in done:
-        task.result()
-    return pending
+    return pending, sum(task.result() for task in done)
 
 
 class Child:

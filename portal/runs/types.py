@@ -354,8 +354,10 @@ class RunStore(Protocol):
         have been sent, so nobody may take it for held back."""
         ...
 
-    def settle(self, view: RunView, intent_id: int, outcome: Outcome, decision: Decision) -> None:
-        """Write an intent's outcome and what it means; release the lease. Raises LeaseLost.
+    def settle(
+        self, view: RunView, intent_id: int, outcome: Outcome, decision: Decision, *, keep_s: float = 0.0
+    ) -> RunView | None:
+        """Write an intent's outcome and what it means; release the lease, or keep it as `commit` does. Raises LeaseLost.
 
         Repeated with the same outcome it changes nothing. IN_DOUBT leaves the intent open, its lease ended
         now: the doubt is settled after the call's deadline from here.
@@ -366,8 +368,15 @@ class RunStore(Protocol):
         """Remember the agreeing readings of a doubt. Raises LeaseLost."""
         ...
 
-    def commit(self, view: RunView, decision: Decision, *, failed: bool = False) -> None:
+    def commit(
+        self, view: RunView, decision: Decision, *, failed: bool = False, keep_s: float = 0.0
+    ) -> RunView | None:
         """Write a decision without an action under the lease; release it. Raises LeaseLost.
+
+        With `keep_s` the lease is prolonged to that many seconds from now instead, and the view to go on with is
+        returned: unless a command or a standstill came in, or the decision changed more than progress, journal and
+        samples. Then, and without it, the lease is released and None returned. A kept run that is let down (its
+        worker dies) is due once its lease has run out.
 
         `failed` counts a tick that ended in a bug (the engine's own halt)."""
         ...

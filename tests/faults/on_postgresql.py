@@ -173,14 +173,13 @@ class PgRuns:
 @contextmanager
 def _of_the_simulation(simulation: Simulation) -> Iterator[None]:
     """Let the kind of run have the simulation's facts, and its recorder hear of each line of a journal."""
-    write = journal.write
+    write = journal.write_counted
 
     def told(
         run: Any, entries: Any, *, at: Any, token: int | None = None, author: Any = journal.ENGINE
     ) -> Any:
-        lines = list(entries)
-        rows = write(run, lines, at=at, token=token, author=author)
-        simulation.runs.wrote(lines, token)
+        rows = write(run, entries, at=at, token=token, author=author)
+        simulation.runs.wrote(entries, token)
         return rows
 
     known = registry.Registered(
@@ -190,7 +189,7 @@ def _of_the_simulation(simulation: Simulation) -> Iterator[None]:
         mock.patch.dict(registry._KINDS, {KIND: known}),
         mock.patch.object(registry, "_LISTENERS", []),
         mock.patch.object(registry, "_STANDSTILL_LISTENERS", []),
-        mock.patch.object(journal, "write", told),
+        mock.patch.object(journal, "write_counted", told),
     ):
         yield
 

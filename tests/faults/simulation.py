@@ -453,6 +453,9 @@ class Simulation:
             result = function(*args, **kwargs)
             if name == "check" and result.ok:
                 self.told.add(history.Checked, args[1])
+            if name == "claim" and result is not None:
+                cloud.token = result.token
+                self.told.add(history.Took, result.token)
             await self.point(f"after {name}")
             return result
 
@@ -467,7 +470,8 @@ class Simulation:
         cloud.token = views[0].token
         self.told.add(history.Took, views[0].token)
         try:
-            await engine.tick(views[0], kind, claimed_at=self.clock.monotonic())
+            at = self.clock.monotonic()
+            await engine.go_on(views[0], kind, holder="worker", until=at + TURN_S, claimed_at=at)
         except Died:
             store.die()
 

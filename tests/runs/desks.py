@@ -20,7 +20,7 @@ class MemoryDesk:
         self.runs = MemoryRuns(
             lambda: self.now,
             facts={"toy": lambda run: self.facts},
-            project={"toy": lambda run, decision: self.projected.append(decision)},
+            project={"toy": lambda run, decision, was: self.projected.append(decision)},
         )
         self.store = self.runs.handle()
 
@@ -91,7 +91,7 @@ class PgDesk:
             "toy",
             lambda: ToyKind(ToyWorld()),
             facts=lambda run: self.facts,
-            project=lambda run, decision: self.projected.append(decision),
+            project=lambda run, decision, was: self.projected.append(decision),
         )
         self.store = PgStore()
         self.account, self.user = people()

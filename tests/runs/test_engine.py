@@ -9,8 +9,9 @@ from datetime import timedelta
 
 import pytest
 
-from portal.runs.engine import Ended, Engine
-from portal.runs.types import LeaseLost, RunStatus, StoreAway
+from portal.runs.engine import MOST_TICKS, Ended, Engine
+from portal.runs.types import Decision, Entry, LeaseLost, RunStatus, Sample, StoreAway
+from tests.runs.toy import ToyKind
 
 
 class HandClock:
@@ -461,11 +462,11 @@ def test_an_outcome_is_written_as_soon_as_the_store_is_back(memory, kind, world)
     settle = memory.store.settle
     away = [1, 1]
 
-    def sometimes(*args):
+    def sometimes(*args, **given):
         if away:
             away.pop()
             raise StoreAway("restarting")
-        settle(*args)
+        return settle(*args, **given)
 
     memory.store.settle = sometimes
     assert tick(memory, engine, kind, ref) is Ended.ACTED
@@ -501,3 +502,132 @@ def test_a_decision_that_cannot_be_written_halts_the_run(memory, engine, kind):
     row = memory.row(ref)
     assert (row["status"], row["halt_code"]) == ("halted", "internal_error")
     assert not row["has_lease"]
+
+
+# Several looks of one worker
+
+
+class Watcher(ToyKind):
+    """Looks so often, soon after each other, and then lets the run rest. `says` are the looks with a line to journal."""
+
+    def __init__(self, world, looks, says=()):
+        super().__init__(world)
+        self.looks, self.says, self.seen = looks, says, 0
+
+    def decide(self, view, observation):
+        if view.status is RunStatus.SCHEDULED:
+            return Decision({}, status=RunStatus.RUNNING, look_again_s=0.0)
+        self.seen += 1
+        journal = (Entry("seen", f"Look {self.seen}."),) if self.seen in self.says else ()
+        again_s = 0.0 if self.seen < self.looks else 60.0
+        sample = Sample("looks", float(self.seen), view.now)
+        return Decision({"seen": self.seen}, journal=journal, samples=(sample,), look_again_s=again_s)
+
+
+def go_on(desk, engine, kind, ref, until=1e9):
+    view = desk.store.claim(ref, holder="w", lease_s=15.0)
+    return asyncio.run(engine.go_on(view, kind, holder="w", until=until))
+
+
+def writes(store):
+    """Count what is written from now on."""
+    made = []
+    for name in ("commit", "settle", "note_intent", "claim"):
+        whole = getattr(store, name)
+
+        def counted(*args, _whole=whole, _name=name, **given):
+            made.append(_name)
+            return _whole(*args, **given)
+
+        setattr(store, name, counted)
+    return made
+
+
+def test_looks_that_only_show_how_things_go_are_written_together(memory, engine, world):
+    ref = memory.create()
+    kind = Watcher(world, looks=5)
+    made = writes(memory.store)
+    assert go_on(memory, engine, kind, ref) == 6
+    assert made == ["claim", "commit", "claim", "commit"]
+    assert memory.row(ref)["progress"] == {"seen": 5}
+    assert [sample.value for sample in memory.runs.runs[ref].samples] == [1.0, 2.0, 3.0, 4.0, 5.0]
+    assert memory.store.next_due_s() == pytest.approx(60, abs=1)
+
+
+def test_a_look_that_says_something_is_written_at_once_and_in_order(memory, engine, world):
+    ref = memory.create()
+    kind = Watcher(world, looks=4, says={2})
+    made = writes(memory.store)
+    go_on(memory, engine, kind, ref)
+    assert made == ["claim", "commit", "claim", "commit", "commit"]
+    assert [sample.value for sample in memory.runs.runs[ref].samples] == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_what_is_seen_is_not_kept_back_for_long(memory, engine, world):
+    ref = memory.create()
+    kind = Watcher(world, looks=30)
+    whole = kind.observe
+
+    async def slowly(view):
+        memory.pass_time(0.1)
+        return await whole(view)
+
+    kind.observe = slowly
+    made = writes(memory.store)
+    go_on(memory, engine, kind, ref)
+    # Each write holds three or four looks, and commands and facts are read anew every second.
+    assert 7 <= made.count("commit") <= 12
+    assert 3 <= made.count("claim") <= 5
+
+
+def test_a_worker_that_dies_with_looks_unwritten_has_looked_in_vain(memory, engine, world):
+    ref = memory.create()
+    kind = Watcher(world, looks=9)
+    whole = kind.observe
+
+    async def mortal(view):
+        if kind.seen == 3:
+            raise asyncio.CancelledError
+        return await whole(view)
+
+    kind.observe = mortal
+    with pytest.raises(asyncio.CancelledError):
+        go_on(memory, engine, kind, ref)
+    assert memory.row(ref)["progress"] == {}
+    memory.pass_time(15.1)
+    kind.seen, kind.observe = 0, whole
+    go_on(memory, engine, kind, ref)
+    assert memory.row(ref)["progress"] == {"seen": 9}
+
+
+def test_a_command_given_between_two_looks_is_answered_at_the_next_write(memory, engine, kind, world):
+    ref = memory.create(plan={"target": 50})
+    world.during_call = lambda: len(world.calls) == 3 and memory.command(ref, "pause")
+    go_on(memory, engine, kind, ref)
+    assert world.calls == ["1", "2", "3"]
+    assert memory.row(ref)["status"] == "paused"
+
+
+def test_a_run_is_given_back_where_the_turn_ends_although_it_wants_its_next_look_soon(memory, engine, world):
+    ref = memory.create()
+    kind = Watcher(world, looks=10**6)
+    ticks = go_on(memory, engine, kind, ref)
+    assert 2 < ticks <= MOST_TICKS
+    assert memory.store.next_due_s() == 0.0
+    assert memory.row(ref)["progress"] == {"seen": kind.seen}
+
+
+def test_a_lease_lost_between_two_looks_ends_them_and_writes_nothing(memory, engine, world):
+    ref = memory.create()
+    kind = Watcher(world, looks=9)
+    whole = kind.observe
+
+    async def overtaken(view):
+        if kind.seen == 3:
+            memory.pass_time(16)
+            assert memory.runs.handle().claim(ref, holder="other", lease_s=15.0) is not None
+        return await whole(view)
+
+    kind.observe = overtaken
+    go_on(memory, engine, kind, ref)
+    assert memory.row(ref)["progress"] == {}

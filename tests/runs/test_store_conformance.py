@@ -128,6 +128,65 @@ def test_a_released_run_waits_for_its_time(desk):
     assert claimed(desk, ref).token == 2
 
 
+def running(desk, **options):
+    """Return a run that has started, with the view of a fresh claim."""
+    ref = desk.create(**options)
+    desk.store.commit(claimed(desk, ref), Decision({}, status=RunStatus.RUNNING, look_again_s=0))
+    return ref, claimed(desk, ref)
+
+
+def test_a_kept_run_is_gone_on_with_under_the_same_token_and_is_nobody_elses(desk):
+    ref, view = running(desk)
+    desk.pass_time(10)
+    kept = desk.store.commit(view, Decision({"n": 1}, look_again_s=0.1), keep_s=15.0)
+    assert (kept.token, kept.failures) == (view.token, 0)
+    desk.pass_time(10)
+    assert desk.store.claim(ref, holder="w2", lease_s=15) is None
+    assert desk.store.commit(kept, Decision({"n": 2}, look_again_s=0)) is None
+    assert claimed(desk, ref, holder="w2").progress == {"n": 2}
+
+
+def test_a_kept_run_whose_worker_dies_is_due_once_its_lease_has_run_out(desk):
+    ref, view = running(desk)
+    assert desk.store.commit(view, Decision({}, look_again_s=0.1), keep_s=5.0) is not None
+    assert desk.store.next_due_s() == pytest.approx(5, abs=1)
+    desk.pass_time(5.1)
+    assert claimed(desk, ref, holder="w2").token == view.token + 1
+
+
+def test_an_outcome_may_keep_the_lease_too(desk):
+    ref, view = running(desk)
+    intent = noted(desk, view)
+    assert desk.store.check(view, intent, deadline_s=3.0).ok
+    kept = desk.store.settle(view, intent, DONE, Decision({"n": 1}, look_again_s=0.1), keep_s=15.0)
+    assert desk.store.claim(ref, holder="w2", lease_s=15) is None
+    assert noted(desk, kept) != intent
+
+
+def test_a_command_or_a_standstill_that_came_in_keeps_nothing(desk):
+    for happens in (lambda ref: desk.command(ref, "pause"), lambda ref: desk.put_standstill("all")):
+        ref, view = running(desk)
+        happens(ref)
+        assert desk.store.commit(view, Decision({}, look_again_s=60), keep_s=15.0) is None
+        assert claimed(desk, ref).command_seq == view.command_seq + 1
+
+
+@pytest.mark.parametrize(
+    "decision",
+    [
+        Decision({}, status=RunStatus.PAUSED),
+        Decision({}, halt=Halt("odd", HaltRank.SAFE_WAITING, "Odd.", "Paused for safety.", ())),
+        Decision({}, status=RunStatus.COMPLETED),
+    ],
+    ids=["paused", "halted", "over"],
+)
+def test_a_run_whose_status_changes_is_let_go(desk, decision):
+    ref, view = running(desk)
+    assert desk.store.commit(view, decision, keep_s=15.0) is None
+    assert desk.row(ref)["status"] == (decision.status or RunStatus.HALTED).value
+    assert desk.store.next_due_s() in (None, pytest.approx(1.0, abs=1.0))
+
+
 def test_the_next_due_time_of_a_run_in_hand_is_the_end_of_its_lease(desk):
     claimed(desk, desk.create(), lease_s=15)
     assert desk.store.next_due_s() == pytest.approx(15, abs=1)

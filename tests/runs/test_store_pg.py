@@ -152,7 +152,7 @@ def test_the_kinds_own_tables_are_written_with_the_decision_or_not_at_all(desk):
     ref = desk.create()
     registry.forget_kind("toy")
 
-    def project(run, decision):
+    def project(run, decision, was):
         assert run.status == "running"
         raise RuntimeError("the projection broke")
 
@@ -193,7 +193,7 @@ def test_a_lost_connection_is_no_bug_of_the_run(desk, monkeypatch):
         raise OperationalError("server closed the connection unexpectedly")
 
     with monkeypatch.context() as patched:
-        patched.setattr("portal.runs.journal.database_now", gone)
+        patched.setattr("portal.runs.store_pg._locked", gone)
         with pytest.raises(StoreAway):
             desk.store.commit(view, Decision({}))
     desk.store.commit(view, Decision({"n": 1}))

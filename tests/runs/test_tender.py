@@ -186,14 +186,14 @@ def test_a_bug_that_leaves_the_engine_ends_no_other_runs_turn(runs, kind, world)
     runs.create(kind="toy", plan={"target": 1})
     store = runs.handle()
     tender = tender_of(store, kind)
-    whole = tender.engine.tick
+    whole = tender.engine.go_on
 
-    async def tick(view, kind, *, claimed_at=None):
+    async def go_on(view, kind, **given):
         if view.ref == broken:
             raise ValueError("a bug of the engine itself")
-        return await whole(view, kind, claimed_at=claimed_at)
+        return await whole(view, kind, **given)
 
-    tender.engine.tick = tick
+    tender.engine.go_on = go_on
     asyncio.run(tender.turn(1.0))
     assert len(world.calls) == 1
     assert [run.status.is_over for run in runs.runs.values()] == [False, True]

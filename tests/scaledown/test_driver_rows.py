@@ -34,7 +34,7 @@ def run(here):
 def test_a_run_reads_that_its_approval_stands_and_who_is_in_charge(here, run):
     known = driver.facts(run)
     assert known["approval_stands"] is True
-    assert known["in_charge"] == (str(run.in_charge) if run.in_charge else None)
+    assert known["in_charge"] == (str(run.in_charge_id) if run.in_charge else None)
     assert known["protected"] == ()
 
 
@@ -63,10 +63,10 @@ def test_the_key_of_the_provider_is_in_no_text_of_the_facts(here, run):
 
 def test_retirements_are_written_and_written_over(here, run):
     progress = progress_from_plain(run.progress)
-    driver.project(run, Decision(progress=progress_to_plain(progress)))
+    driver.project(run, Decision(progress=progress_to_plain(progress)), {})
     way = replace(progress.servers[0], phase=Phase.DRAINING, says="It drains.")
     progress = replace(progress, servers=(way, *progress.servers[1:]))
-    driver.project(run, Decision(progress=progress_to_plain(progress)))
+    driver.project(run, Decision(progress=progress_to_plain(progress)), {})
     rows = list(Retirement.objects.filter(run=run))
     assert len(rows) == len(progress.servers)
     assert (rows[0].phase, rows[0].says, rows[0].connections) == ("draining", "It drains.", None)
@@ -76,7 +76,7 @@ def test_a_pool_that_changed_voids_the_plan(here, run):
     progress = replace(
         progress_from_plain(run.progress), ended_because="pool_changed", says="Not started: it changed."
     )
-    driver.project(run, Decision(progress=progress_to_plain(progress), status=RunStatus.ABORTED))
+    driver.project(run, Decision(progress=progress_to_plain(progress), status=RunStatus.ABORTED), {})
     plan = Plan.objects.get(ref=run.plan_ref)
     assert plan.status == PlanStatus.VOIDED
     assert plan.status_reason == "Not started: it changed."

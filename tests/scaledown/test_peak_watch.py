@@ -387,8 +387,8 @@ def test_a_run_that_ended_before_the_peak_says_so(run):  # noqa: F811
 def test_both_moments_go_into_the_outbox_without_a_sentence(run):  # noqa: F811
     progress = progress_to_plain(new_progress(plan_from_plain(run.plan), timezone.now()))
     entry = Entry("peak_watch_over", "How it went.", "How it went.", "", {"early": False, "probes_failed": 0})
-    project(run, Decision(progress=progress, journal=(entry,)))
+    project(run, Decision(progress=progress, journal=(entry,)), {})
     (event,) = Event.objects.filter(type="run.peak_watch_over")
     assert event.data == {"plan": str(run.plan_ref), "early": False, "probes_failed": 0}
-    project(run, Decision(progress=progress))
+    project(run, Decision(progress=progress), {})
     assert Event.objects.filter(type__startswith="run.peak").count() == 1
