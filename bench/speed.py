@@ -204,7 +204,7 @@ def _approved_plan(origin: str, tenant: str) -> tuple[Any, Any]:
 
 
 def _portal_s(origin: str, tenant: str) -> tuple[float, dict[str, float]]:
-    """Return the seconds from the first drain to the end of one run, and what its ticks were."""
+    """Return the seconds from the first drain to the end of one run, and how often it was claimed."""
     from django.db.models import Min
 
     from portal.runs.models import Intent, Run
@@ -221,7 +221,7 @@ def _portal_s(origin: str, tenant: str) -> tuple[float, dict[str, float]]:
     if run.status != "completed":
         raise AssertionError(f"The run is {run.status}.")
     first = Intent.objects.filter(run=run).aggregate(first=Min("noted_at"))["first"]
-    return (run.ended_at - first).total_seconds(), {"ticks": float(run.token)}
+    return (run.ended_at - first).total_seconds(), {"claims": float(run.token)}
 
 
 @contextmanager
@@ -254,7 +254,7 @@ def _measure(rounds: int) -> dict[str, float]:
     call_command("migrate", verbosity=0)
     numbers = list(range(STAY + OUT, STAY, -1))
     took: dict[str, list[float]] = {"portal": [], **{f"loop_{ms}ms": [] for ms in LOOPS_MS}}
-    ticks: list[float] = []
+    claims: list[float] = []
     with (
         tempfile.TemporaryDirectory() as place,
         _process("-m", "bench.provider", str(port), env={}) as provider,
@@ -286,7 +286,7 @@ def _measure(rounds: int) -> dict[str, float]:
             for turn in range(rounds):
                 seconds, more = _portal_s(origin, f"{1000 + turn}")
                 took["portal"].append(seconds)
-                ticks.append(more["ticks"])
+                claims.append(more["claims"])
                 for ms in LOOPS_MS:
                     loop = Loop(origin, f"{ms}{turn:03}", ms / 1000)
                     took[f"loop_{ms}ms"].append(loop.retire(numbers))
@@ -303,7 +303,7 @@ def _measure(rounds: int) -> dict[str, float]:
         "speed_servers": float(OUT),
         "speed_unavoidable_s_per_server": round(ours, 3),
         "speed_loop_unavoidable_s_per_server": round(theirs, 3),
-        "speed_ticks_per_server": round(statistics.median(ticks) / OUT, 1),
+        "speed_claims_per_server": round(statistics.median(claims) / OUT, 1),
         "speed_worker_cpu_s_per_run": round(
             (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / rounds, 2
         ),

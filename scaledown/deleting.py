@@ -7,18 +7,17 @@ from datetime import datetime, timedelta
 
 from portal.cloud.types import BalancerStatus
 from portal.runs.types import Action, HaltRank
-from scaledown import late, looks, wording
+from scaledown import late, looks, silence, wording
 from scaledown.progress import DeleteWay, NodeState, NodeWay, Progress, ServerWay
 from scaledown.silence import ask_person
-from scaledown.turn import LOOK_RESTING_S, LOOK_S, LOOK_SOON_S, Turn
+from scaledown.turn import AT_ONCE_S, FIRST_LOOK_S, LOOK_RESTING_S, LOOK_S, LOOK_SOON_S, Turn
 from scaledown.types import Phase, PlanData, ServerSeen, Verdict
 from scaledown.waits import TROUBLE_S, await_balancer, await_effect, is_held_off
 from scaledown.watching import (
     MOST_EXTENSIONS,
+    is_to_go_on,
     judge_soak,
     keep_watching,
-    lacks_answers,
-    lacks_last_load,
     never_watched,
     not_passed,
     watch,
@@ -107,7 +106,8 @@ def delete_now(turn: Turn, way: ServerWay) -> bool:
     words = wording.last_look(way.name, refusal.says)
     if refusal.waits:
         turn.tell(way, words)
-        return turn.wait(f"delete_{refusal.code}", words, limit_s=TROUBLE_S)
+        look_s = silence.look_again_s(way, turn.now) if refusal.code == "still_serves" else LOOK_S
+        return turn.wait(f"delete_{refusal.code}", words, limit_s=TROUBLE_S, look_again_s=look_s)
     if refusal.code == "still_serves":
         return ask_person(turn, way, refusal.says)
     is_asked_again = way.delete is not None and way.delete.accepted_at is not None
@@ -135,14 +135,13 @@ def _recheck(turn: Turn, way: ServerWay) -> bool:
     assert soak is not None
     if soak.extensions > MOST_EXTENSIONS:
         return never_watched(turn, way)
-    if turn.now < soak.until or lacks_last_load(turn, soak) or lacks_answers(turn, soak):
+    if is_to_go_on(turn, soak):
         return keep_watching(turn, way, soak, "recheck")
     judgement = judge_soak(turn, soak)
     way = with_verdict(turn, way, judgement)
     if judgement.verdict is Verdict.PASSES:
         turn.update(way, soak=None)
-        turn.look_again_s = 0.05
-        return turn.wait("delete", wording.last_look(way.name, ""), look_again_s=0.05)
+        return turn.wait("delete", wording.last_look(way.name, ""), look_again_s=AT_ONCE_S)
     return not_passed(turn, way, judgement)
 
 
@@ -164,7 +163,7 @@ def deleting(turn: Turn, way: ServerWay) -> bool:
         if not was_gone_before(delete, seen):
             turn.update(way, delete=replace(delete, gone_at=delete.gone_at or seen.observed_at))
             words = wording.confirming(way.name)
-            return turn.wait("deleting", words, look_again_s=LOOK_SOON_S)
+            return turn.wait("deleting", words, look_again_s=FIRST_LOOK_S)
         way = turn.enter(way, Phase.CONFIRMING, wording.confirming(way.name))
         return confirming(turn, way)
     if delete.gone_at is not None:
@@ -177,9 +176,16 @@ def deleting(turn: Turn, way: ServerWay) -> bool:
             "delete_slow", HaltRank.SAFE_WAITING, wording.delete_slow(way.name, since_s), ("resume", "abort")
         )
     if seen.task_state is not None:
-        return turn.wait("deleting", words, look_again_s=LOOK_S if since_s < 120 else LOOK_RESTING_S)
+        look_s = (
+            LOOK_RESTING_S
+            if since_s >= 120
+            else LOOK_S
+            if since_s >= LOOK_S
+            else turn.soon_s(delete.accepted_at)
+        )
+        return turn.wait("deleting", words, look_again_s=look_s)
     if delete.next_try_at is not None and turn.now < delete.next_try_at:
-        return turn.wait("deleting", words, look_again_s=LOOK_SOON_S)
+        return turn.wait("deleting", words, look_again_s=turn.soon_s(delete.accepted_at))
     if delete.tries >= MOST_DELETES:
         return turn.halt(
             "delete_without_effect",
@@ -215,11 +221,15 @@ def confirming(turn: Turn, way: ServerWay) -> bool:
         # A run of an earlier release came here after one look.
         if gone_at is None:
             turn.update(way, delete=replace(way.delete or DeleteWay(), gone_at=seen.observed_at))
-        return turn.wait("confirm", words, limit_s=CONFIRM_S, look_again_s=LOOK_SOON_S)
+        return turn.wait("confirm", words, limit_s=CONFIRM_S, look_again_s=turn.soon_s(gone_at))
     fresh = [p for p in turn.observation.probes if gone_at is None or p.observed_at >= gone_at]
     if turn.plan.probes and (not fresh or any(p.ok is not True for p in fresh)):
         return turn.wait(
-            "confirm", words, limit_s=CONFIRM_S, rank=HaltRank.SITE_IN_DANGER, look_again_s=LOOK_SOON_S
+            "confirm",
+            words,
+            limit_s=CONFIRM_S,
+            rank=HaltRank.SITE_IN_DANGER,
+            look_again_s=turn.soon_s(gone_at),
         )
     for node in way.nodes:
         if not node.is_settled:
@@ -230,7 +240,7 @@ def confirming(turn: Turn, way: ServerWay) -> bool:
         return True
     retire(turn, way)
     turn.change(last_left_at=turn.now, waiting=None)
-    turn.look_again_s = 0.05
+    turn.look_again_s = AT_ONCE_S
     return True
 
 

@@ -10,15 +10,19 @@ from portal.runs.types import HaltRank
 from scaledown import looks, wording
 from scaledown.progress import DrainWay, NodeState, NodeWay, ServerWay
 from scaledown.put_backs import put_backs
-from scaledown.turn import LOOK_S, LOOK_SOON_S, Turn
-from scaledown.types import AtLimit, Grade, Phase
+from scaledown.turn import LOOK_S, Turn
+from scaledown.types import AtLimit, CountSeen, Grade, Phase
 from scaledown.waits import PATIENCE_S, TROUBLE_S, await_balancer, await_effect, is_held_off
 from scaledown.watching import verifying
 from scaledown.wording import Words
 
-LOOK_ZERO_S = 0.35
 MIN_ZEROS = 3
 ZERO_SPACING_S = 0.3
+"""How far apart looks are that count as several: there may be none just between two requests."""
+STEADY_S, STEADY_GAP_S = 1.0, 3.0
+"""Once every look for so long, none further apart than that, found no connection, looks may follow at once."""
+SHORTEST_SPACING_S = 0.001
+COUNT_SLACK_S = 0.002
 SAMPLE_MAX_AGE_S = 10.0
 NO_PROGRESS_S = 60.0
 OUT = frozenset({NodeState.DRAINING, NodeState.ABSENT, NodeState.DISABLED})
@@ -43,6 +47,7 @@ def draining(turn: Turn, way: ServerWay) -> bool:
                 seen_at=turn.now,
                 limit_at=turn.after(turn.plan.drain_limit_s),
                 zeros=0,
+                zero_since=None,
                 sampled_at=None,
             ),
         )
@@ -51,7 +56,6 @@ def draining(turn: Turn, way: ServerWay) -> bool:
             Words(f"{way.name} takes no new connections.", f"{way.name} takes no new connections."),
             way.server_id,
         )
-        turn.look_again_s = LOOK_SOON_S
     way = take_count(turn, way)
     return _judge_drain(turn, way)
 
@@ -85,6 +89,19 @@ def _ask_out(turn: Turn, way: ServerWay, node: NodeWay, state: NodeState) -> boo
     return turn.ask_node(way, node, state, words)
 
 
+def zero_spacing_s(drain: DrainWay, at: datetime) -> float:
+    """Return how far apart two looks must be for both to count: a zero that stood for long is not one between two requests."""
+    steady_s = 0.0 if drain.zero_since is None else (at - drain.zero_since).total_seconds()
+    return SHORTEST_SPACING_S if steady_s >= STEADY_S else ZERO_SPACING_S
+
+
+def _zero_since(drain: DrainWay, count: CountSeen) -> datetime | None:
+    if count.connections != 0 or count.grade is not Grade.MEASURED:
+        return None
+    is_new = drain.sampled_at is None or (count.observed_at - drain.sampled_at).total_seconds() > STEADY_GAP_S
+    return count.observed_at if is_new else drain.zero_since or count.observed_at
+
+
 def take_count(turn: Turn, way: ServerWay) -> ServerWay:
     """Take in a new connection count. Unknown is not zero; a zero before the shortest time is no evidence."""
     drain = way.drain
@@ -102,6 +119,7 @@ def take_count(turn: Turn, way: ServerWay) -> ServerWay:
             zeros=0,
             sampled_at=count.observed_at,
             connections=None,
+            zero_since=None,
             problem=count.problem or "no answer",
             source=count.source,
         )
@@ -109,9 +127,9 @@ def take_count(turn: Turn, way: ServerWay) -> ServerWay:
     minimum_s = looks.drain_minimum_s(turn.plan, turn.observation, way)
     lasted_s = (count.observed_at - seen_at).total_seconds()
     counts_as_zero = count.connections == 0 and count.grade is Grade.MEASURED and lasted_s >= minimum_s
-    spaced = (
-        drain.sampled_at is None or (count.observed_at - drain.sampled_at).total_seconds() >= ZERO_SPACING_S
-    )
+    spaced = drain.sampled_at is None or (
+        count.observed_at - drain.sampled_at
+    ).total_seconds() >= zero_spacing_s(drain, count.observed_at)
     if counts_as_zero and not spaced:
         return way  # looks in quick succession are one look
     zeros = drain.zeros + 1 if counts_as_zero else 0
@@ -124,6 +142,7 @@ def take_count(turn: Turn, way: ServerWay) -> ServerWay:
         connections=count.connections,
         lowest=count.connections if is_lower else drain.lowest,
         lower_at=count.observed_at if is_lower else drain.lower_at,
+        zero_since=_zero_since(drain, count),
         first=count.connections if drain.first is None else drain.first,
         source=count.source,
         problem=None,
@@ -176,9 +195,9 @@ def _judge_drain(turn: Turn, way: ServerWay) -> bool:
     turn.tell(way, words, until)
     look = LOOK_S
     if 0 < until_minimum_s < LOOK_S:
-        look = max(0.05, until_minimum_s)
+        look = until_minimum_s + COUNT_SLACK_S
     elif drain.zeros:
-        look = LOOK_ZERO_S
+        look = zero_spacing_s(drain, turn.now) + COUNT_SLACK_S
     # Waiting for evidence is bounded by the drain limit itself.
     turn.wait("drain", words, look_again_s=look)
     turn.change(until=until)
@@ -287,7 +306,6 @@ def removing(turn: Turn, way: ServerWay) -> bool:
         return _ask_out(turn, way, node, NodeState.ABSENT)
     words = wording.left_pool(way.name, turn.plan.soak_s)
     way = turn.enter(way, Phase.VERIFYING, words, left_at=turn.now, soak=None, verdict=None, own=None)
-    turn.look_again_s = LOOK_SOON_S
     return verifying(turn, way)
 
 

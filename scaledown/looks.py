@@ -38,6 +38,8 @@ SEARCH_MAX_AGE_S = 60.0
 """A deletion needs a complete search for every address younger than this (invariant 1)."""
 VERDICT_MAX_AGE_S = 60.0
 LOAD_EVERY_S = 3.0
+LOAD_LEAST_S = 1.0
+"""The shortest stretch that a rate is taken over, where a verdict waits for it."""
 LOAD_FRESH_S = 15.0
 LOAD_UNKNOWN_S = 60.0
 """How long a server may be out while the load guard does not see the whole pool."""
@@ -104,6 +106,12 @@ def age_s(at: datetime | None, now: datetime) -> float:
 def is_due(at: datetime | None, every_s: float, now: datetime) -> bool:
     """Return whether something that was last done then is to be done again."""
     return age_s(at, now) >= every_s
+
+
+def load_every_s(progress: Progress, now: datetime) -> float:
+    """Return over how long a rate is taken: shorter while a soak that is over waits for its last figures."""
+    is_awaited = any(way.soak is not None and way.soak.until <= now for way in progress.servers)
+    return LOAD_LEAST_S if is_awaited else LOAD_EVERY_S
 
 
 def node_state(balancer: BalancerSeen, node: NodeWay) -> NodeState:

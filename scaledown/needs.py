@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from scaledown import images, late, looks
+from scaledown import images, late, looks, silence, watching
 from scaledown.deleting import next_due
 from scaledown.progress import Progress, ServerWay
 from scaledown.stopping import has_to_start
@@ -12,6 +12,10 @@ from scaledown.types import Needs, People, Phase, PlanData
 
 IMAGE_EVERY_S = 4.0
 """How often an image that is being saved is looked at."""
+
+
+PROBE_RESTING_S = 2.0
+IN_HAND = frozenset({Phase.IMAGING, Phase.DELETING, Phase.CONFIRMING})
 
 
 def needs_of(plan: PlanData, progress: Progress, people: People, now: datetime) -> Needs:
@@ -22,11 +26,17 @@ def needs_of(plan: PlanData, progress: Progress, people: People, now: datetime) 
     if progress.preflight_due:
         servers |= dict.fromkeys(s.server_id for s in (*plan.servers, *plan.remaining))
     queued = next((way for way in progress.servers if way.phase is Phase.QUEUED), None)
+    is_in_hand = progress.in_flight is not None or any(way.phase in IN_HAND for way in progress.servers)
     for way in progress.servers:
         in_hand = way.phase.is_out_and_alive or way.phase in {Phase.DELETING, Phase.CONFIRMING}
         is_watched = way.put_back is not None or way.missing_since is not None
         is_watched = is_watched or (bool(way.by_hand) and not way.phase.is_final)
-        if in_hand or way is queued or is_watched or late.kept_out_until(way, now) is not None:
+        if (
+            in_hand
+            or (way is queued and not is_in_hand)
+            or is_watched
+            or late.kept_out_until(way, now) is not None
+        ):
             servers[way.server_id] = None
         if way.phase in {Phase.RECREATING, Phase.JOINING} and way.anew is not None and way.anew.server_id:
             servers[way.anew.server_id] = None
@@ -39,14 +49,16 @@ def needs_of(plan: PlanData, progress: Progress, people: People, now: datetime) 
     counted = {
         server.server_id for server in (*plan.servers, *plan.remaining) if server.count_url is not None
     }
-    counts |= dict.fromkeys(_due_for_load(plan, progress, now))
+    counts |= dict.fromkeys(way.server_id for way in progress.servers if silence.is_due(way, now))
+    is_going = search is not None or any(way.phase in IN_HAND for way in progress.servers)
+    counts |= dict.fromkeys(_due_for_load(plan, progress, now, is_going=is_going))
     search_for = None if search is None else progress.server(search)
     return Needs(
         balancers=plan.balancer_ids,
         servers=tuple(servers),
         counts=tuple(server_id for server_id in counts if server_id in counted),
         direct=(*_due_for_answer(plan, progress, counted, now), *_starting(progress)),
-        probes=_probes_due(progress, now),
+        probes=_probes_due(plan, progress, now),
         search=search,
         listed=any(way.missing_since is not None for way in progress.servers),
         images=_images_to_see(plan, progress, search_for, now),
@@ -71,16 +83,35 @@ def _is_off(way: ServerWay) -> bool:
     return way.stop is not None and way.stop.stopped_at is not None and way.put_back is None
 
 
-def _due_for_load(plan: PlanData, progress: Progress, now: datetime) -> list[str]:
+def _due_for_load(plan: PlanData, progress: Progress, now: datetime, *, is_going: bool) -> list[str]:
+    """Return the servers whose counters are read for the load: none shortly before figures are wanted that are new then."""
     soaks = [way.soak for way in progress.servers if way.soak is not None]
     if any(0 < (soak.until - now).total_seconds() < looks.LOAD_EVERY_S for soak in soaks):
-        return []  # so that the next figures come right from the soak's end
+        return []
+    every_s = looks.load_every_s(progress, now)
+    if is_going and not any(way.soak is not None for way in progress.servers):
+        every_s *= 2  # a deletion is not held up by reading what is known well enough
+    if plan.soak_s < looks.LOAD_EVERY_S and _ends_soon(plan, progress, now):
+        every_s *= 2
     due = []
     for server_id in _in_pool(plan, progress):
         meter = progress.meters.get(server_id)
-        if looks.is_due(None if meter is None else meter.at, looks.LOAD_EVERY_S, now):
+        if looks.is_due(None if meter is None else meter.at, every_s, now):
             due.append(server_id)
     return due
+
+
+def _ends_soon(plan: PlanData, progress: Progress, now: datetime) -> bool:
+    """Whether a drain is about to be over, and a soak to follow that is too short for two readings of its own."""
+    way = progress.in_flight
+    if way is None or way.drain is None or way.drain.seen_at is None:
+        return False
+    if way.phase is Phase.REMOVING:
+        return True
+    if way.phase is not Phase.DRAINING:
+        return False
+    left_s = plan.min_drain_s - (now - way.drain.seen_at).total_seconds()
+    return way.drain.connections == 0 and left_s < looks.LOAD_LEAST_S
 
 
 def _due_for_answer(plan: PlanData, progress: Progress, counted: set[str], now: datetime) -> tuple[str, ...]:
@@ -100,12 +131,24 @@ def _starting(progress: Progress) -> list[str]:
     return [way.server_id for way in progress.servers if way.put_back is not None and has_to_start(way)]
 
 
-def _probes_due(progress: Progress, now: datetime) -> bool:
+def _probes_due(plan: PlanData, progress: Progress, now: datetime) -> bool:
     if progress.preflight_due:
         return True
-    closely = any(way.soak is not None or way.phase is Phase.CONFIRMING for way in progress.servers)
-    closely = closely or (progress.waiting is not None and progress.waiting.code == "before")
-    return looks.is_due(progress.probed_at, 0.5 if closely else 2.0, now)
+    if any(way.soak is not None for way in progress.servers):
+        every_s = watching.probe_every_s(plan)
+    elif any(_is_going(way) for way in progress.servers):
+        every_s = 0.0  # what has gone is confirmed by looks at the site from then on
+    elif progress.waiting is not None and progress.waiting.code == "before":
+        every_s = watching.PROBE_EVERY_S
+    else:
+        every_s = PROBE_RESTING_S
+    return looks.is_due(progress.probed_at, every_s, now)
+
+
+def _is_going(way: ServerWay) -> bool:
+    return way.phase is Phase.CONFIRMING or (
+        way.delete is not None and way.delete.gone_at is not None and way.phase is Phase.DELETING
+    )
 
 
 def _images_to_see(

@@ -283,13 +283,14 @@ def notice_load(turn: Turn) -> None:
     """Turn request counters into rates; count how often the load per node was over the guard in a row."""
     sample_counts(turn)
     meters = dict(turn.progress.meters)
+    every_s = looks.load_every_s(turn.progress, turn.now)
     measured = False
     for server_id, count in turn.observation.counts.items():
         meter = meters.get(server_id, Meter())
         if count.connections is not None or count.requests_total is not None:
             meter = replace(meter, answered_at=count.observed_at)
         if count.requests_total is not None:
-            new, is_new_rate = _metered(meter, count.requests_total, count.observed_at)
+            new, is_new_rate = _metered(meter, count.requests_total, count.observed_at, every_s)
             if is_new_rate:
                 measured = True
                 turn.sample(f"load:{server_id}", new.rps, count.observed_at)
@@ -304,7 +305,7 @@ def notice_load(turn: Turn) -> None:
     _notice_unknown_load(turn)
 
 
-def _metered(meter: Meter, total: int, at: datetime) -> tuple[Meter, bool]:
+def _metered(meter: Meter, total: int, at: datetime, every_s: float) -> tuple[Meter, bool]:
     if meter.at is not None and looks.age_s(meter.at, at) == float("inf"):
         return replace(meter, total=total, at=at, rps=None), False  # the clock was set back
     if meter.total is None or meter.at is None or at <= meter.at:
@@ -314,7 +315,7 @@ def _metered(meter: Meter, total: int, at: datetime) -> tuple[Meter, bool]:
             else (replace(meter, total=total, at=at), False)
         )
     elapsed_s = (at - meter.at).total_seconds()
-    if elapsed_s < looks.LOAD_EVERY_S:
+    if elapsed_s < every_s:
         return meter, False
     # A counter that went back was reset: the rate is unknown, not negative and not zero.
     rps = None if total < meter.total else (total - meter.total) / elapsed_s

@@ -79,6 +79,8 @@ class DrainWay:
     connections: int | None = None
     lowest: int | None = None
     lower_at: datetime | None = None
+    zero_since: datetime | None = None
+    """Since when every look found no connection, also while that was no evidence yet; None: the newest found some."""
     first: int | None = None
     source: str = ""
     problem: str | None = None

@@ -13,7 +13,7 @@ from datetime import datetime
 from portal.runs.types import HaltRank
 from scaledown import wording
 from scaledown.progress import OwnTraffic, ServerWay
-from scaledown.turn import Turn
+from scaledown.turn import FIRST_LOOK_S, LOOK_S, Turn
 from scaledown.types import CountSeen, Phase, PlanData, PlannedServer, ServerSeen
 
 SILENT_RPS = 0.2
@@ -83,6 +83,24 @@ def heard(own: OwnTraffic, count: CountSeen) -> OwnTraffic:
         noisy_since=(own.noisy_since or at) if is_noisy else None if is_silent else own.noisy_since,
         unknown_since=None if is_noisy or is_silent else own.unknown_since or at,
     )
+
+
+def is_due(way: ServerWay, now: datetime) -> bool:
+    """Whether a server that left the pool is to be listened to again."""
+    if way.phase not in LISTENED or way.left_at is None or way.put_back is not None:
+        return False
+    own = way.own
+    return own is None or (own.at is not None and not 0 <= (now - own.at).total_seconds() < EVERY_S)
+
+
+def look_again_s(way: ServerWay, now: datetime) -> float:
+    """Return in how many seconds a server that is waited for is to be listened to again."""
+    own = way.own
+    if own is None:
+        return FIRST_LOOK_S
+    if own.at is None:
+        return LOOK_S
+    return min(LOOK_S, max(FIRST_LOOK_S, EVERY_S - (now - own.at).total_seconds()))
 
 
 def not_silent(

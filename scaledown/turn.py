@@ -34,7 +34,10 @@ from scaledown.progress import (
 from scaledown.types import Facts, Observation, People, Phase, PlanData, PlannedServer
 from scaledown.wording import Words, customer_change
 
+AT_ONCE_S = 0.002
 LOOK_SOON_S = 0.5
+FIRST_LOOK_S = 0.005
+"""The first look after a change; later ones come in growing steps, up to `LOOK_SOON_S` (`Turn.soon_s`)."""
 LOOK_S = 1.0
 LOOK_RESTING_S = 2.0
 GONE_AFTER_S = 30.0
@@ -274,7 +277,7 @@ class Turn:
         self.look_again_s = look_again_s
         if until is not None:
             left = (until - self.now).total_seconds()
-            self.look_again_s = min(max(left, 0.05), look_again_s)
+            self.look_again_s = min(max(left, AT_ONCE_S), look_again_s)
         return True
 
     def _is_stuck(self, code: str, words: Words, limit_s: float | None) -> bool:
@@ -364,6 +367,13 @@ class Turn:
     def age_s(self, at: datetime | None) -> float:
         """Return how many seconds ago that was; infinite for never."""
         return float("inf") if at is None else (self.now - at).total_seconds()
+
+    def soon_s(self, at: datetime | None) -> float:
+        """Return in how many seconds to look whether a change shows that was made then.
+
+        The steps grow with the time that it takes: a quick provider is not waited for, a slow one is not pestered.
+        """
+        return min(LOOK_SOON_S, max(FIRST_LOOK_S, self.age_s(at)))
 
     def result(self) -> MachineDecision:
         """Return the frozen decision."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from portal.cloud.types import BalancerStatus
 from portal.runs.types import HaltRank
 from scaledown import wording
 from scaledown.progress import NodeWay, ServerWay
-from scaledown.turn import LOOK_RESTING_S, LOOK_SOON_S, Turn
+from scaledown.turn import LOOK_RESTING_S, Turn
 from scaledown.types import BalancerSeen
 from scaledown.wording import Words
 
@@ -20,13 +22,19 @@ PATIENCE_S = 900.0
 """How long a draining node waits for a person's answer before it is enabled again."""
 
 
-def await_balancer(turn: Turn, way: ServerWay, balancer: BalancerSeen) -> bool:
-    """Wait for a balancer to take changes, within bounds (provider reference, section 9)."""
+def await_balancer(
+    turn: Turn, way: ServerWay, balancer: BalancerSeen, *, asked_at: datetime | None = None
+) -> bool:
+    """Wait for a balancer to take changes, within bounds (provider reference, section 9).
+
+    `asked_at` is when it was last asked for one, where that is what it is busy with.
+    """
     status = balancer.status
     words = wording.balancer_waits(balancer.name, status)
     if status in {BalancerStatus.PENDING_UPDATE, BalancerStatus.BUILD, BalancerStatus.UNKNOWN}:
         turn.tell(way, wording.applying(way.name, balancer.name))
-        return turn.wait("balancer", words, limit_s=BALANCER_BUSY_S, look_again_s=LOOK_SOON_S)
+        soon_s = turn.soon_s(asked_at)
+        return turn.wait("balancer", words, limit_s=BALANCER_BUSY_S, look_again_s=soon_s)
     if status is BalancerStatus.ERROR:
         return turn.wait("balancer_error", words, limit_s=BALANCER_ERROR_S, look_again_s=LOOK_RESTING_S)
     return turn.halt("balancer_not_writable", HaltRank.DECIDE_TODAY, words)
@@ -36,11 +44,11 @@ def await_effect(turn: Turn, way: ServerWay, node: NodeWay) -> bool:
     """Wait until a look shows what was asked for; a writable balancer that never does had not applied it."""
     balancer = turn.observation.balancers[node.balancer_id]
     if balancer.status is not BalancerStatus.ACTIVE:
-        return await_balancer(turn, way, balancer)
+        return await_balancer(turn, way, balancer, asked_at=node.asked_at)
     if turn.age_s(node.asked_at) <= EFFECT_S:
         words = wording.applying(way.name, balancer.name)
         turn.tell(way, words)
-        return turn.wait("effect", words, look_again_s=LOOK_SOON_S)
+        return turn.wait("effect", words, look_again_s=turn.soon_s(node.asked_at))
     tries = node.tries
     node = node.may_still_land()
     turn.update_node(way, node, asked=node.confirmed, late=node.late, late_at=node.late_at)

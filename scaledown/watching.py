@@ -13,8 +13,8 @@ from scaledown.answers import with_answer
 from scaledown.comparing import looks_missing
 from scaledown.progress import NodeState, ProbeCounts, ServerWay, SoakWay, VerdictWay
 from scaledown.put_backs import put_backs
-from scaledown.turn import LOOK_S, Turn
-from scaledown.types import Phase, ProbeSeen, Verdict
+from scaledown.turn import AT_ONCE_S, LOOK_S, Turn
+from scaledown.types import Phase, PlanData, ProbeSeen, Verdict
 from scaledown.wording import Words
 
 MOST_EXTENSIONS = 3
@@ -22,6 +22,9 @@ LONGEST_WAIT_FOR_ANSWERS_S = 300.0
 """How much longer than planned a soak lasts at most where its answers are too few to tell."""
 LONGEST_WAIT_FOR_TRAFFIC_S = 12 * 3600.0
 LAST_LOAD_S = 1.0
+LAST_PROBES_S = 2.0
+PROBE_EVERY_S = 0.5
+SHORTEST_PROBE_EVERY_S = 0.002
 SOAK_GAP_S = 15.0
 COUNTED_GAP_S = 3.0
 """The most that two looks running add to a soak: a clock that was set forward, or a machine that slept, watched nothing."""
@@ -34,7 +37,7 @@ def verifying(turn: Turn, way: ServerWay) -> bool:
     assert soak is not None
     if soak.extensions > MOST_EXTENSIONS:
         return never_watched(turn, way)
-    if turn.now < soak.until or lacks_last_load(turn, soak) or lacks_answers(turn, soak):
+    if is_to_go_on(turn, soak):
         return keep_watching(turn, way, soak, "soak")
     judgement = judge_soak(turn, soak)
     if judgement.verdict is Verdict.PASSES:
@@ -109,6 +112,29 @@ def _counted(by_probe: Mapping[str, ProbeCounts], probe: ProbeSeen) -> Mapping[s
     return {**by_probe, probe.name: counts}
 
 
+def probe_every_s(plan: PlanData) -> float:
+    """Return how far apart the looks at the site are while it is watched closely: the fewest fit into the soak."""
+    return min(PROBE_EVERY_S, max(SHORTEST_PROBE_EVERY_S, plan.soak_s / verify.MIN_PROBES))
+
+
+def is_to_go_on(turn: Turn, soak: SoakWay) -> bool:
+    """Whether a soak lasts still: its time is not over, or what a verdict takes is not there yet."""
+    return (
+        turn.now < soak.until
+        or lacks_probes(turn, soak)
+        or lacks_last_load(turn, soak)
+        or lacks_answers(turn, soak)
+    )
+
+
+def lacks_probes(turn: Turn, soak: SoakWay) -> bool:
+    """Whether a soak that is over still waits, shortly, for the fewest looks at the site that tell anything."""
+    if (turn.now - soak.until).total_seconds() >= LAST_PROBES_S:
+        return False
+    looked = (soak.by_probe.get(probe.name, ProbeCounts()) for probe in turn.plan.probes)
+    return any(c.ok + c.failed + c.slow + c.unknown < verify.MIN_PROBES for c in looked)
+
+
 def lacks_last_load(turn: Turn, soak: SoakWay) -> bool:
     """Whether a soak that is over still waits, shortly, for load figures from its end.
 
@@ -134,9 +160,8 @@ def keep_watching(turn: Turn, way: ServerWay, soak: SoakWay, code: str) -> bool:
     left_s = max(0.0, (soak.until - turn.now).total_seconds())
     words = wording.watching(way.name, soak.probes_ok, soak.probes_failed, left_s)
     turn.tell(way, words, soak.until)
-    return turn.wait(
-        code, words, until=soak.until if left_s else None, look_again_s=LOOK_S if left_s else 0.3
-    )
+    look_s = LOOK_S if left_s else probe_every_s(turn.plan)
+    return turn.wait(code, words, until=soak.until if left_s else None, look_again_s=look_s)
 
 
 def _is_pool_bad(turn: Turn) -> bool:
@@ -255,5 +280,5 @@ def _hold(turn: Turn, way: ServerWay) -> bool:
     turn.enter(way, Phase.HELD, wording.held(way.name, until), held_at=turn.now, soak=None)
     turn.update(turn.server(way.server_id), until=until)
     turn.change(last_left_at=turn.now, waiting=None)
-    turn.look_again_s = 0.05
+    turn.look_again_s = AT_ONCE_S
     return True

@@ -256,6 +256,20 @@ def _not_drained(story: Story, place: int, sent: Sent, planned: PlannedServer, s
     return _not_counted_out(story, sent, planned, counts, since)
 
 
+def _apart_s(story: Story, counts: list[Counted], at: float, since: float) -> float:
+    """Return how far apart two looks must be to count as two, the later of them made then.
+
+    Where each look of the second before found nothing, none is just between two requests. A clock that jumps makes
+    two looks seem apart.
+    """
+    if story.slack_s:
+        return 0.0
+    before = [count for count in counts if since <= count.t < at]
+    found = [count.t for count in before if count.shown != 0]
+    empty = [count.t for count in before if count.shown == 0 and (not found or count.t > found[-1])]
+    return 0.0009 if empty and at - empty[0] >= 0.99 else 0.25
+
+
 def _not_counted_out(
     story: Story, sent: Sent, planned: PlannedServer, counts: list[Counted], since: float
 ) -> str:
@@ -266,7 +280,6 @@ def _not_counted_out(
         return "without a last look that counts nothing"
     if sent.t - counts[-1].t > LOOK_S + SPARE_S:
         return "on a count that is too old"
-    apart_s = 0.0 if story.slack_s else 0.25  # a clock that jumps makes two looks seem apart
     most: list[Counted] = []
     running: list[Counted] = []
     for count in reversed(counts):
@@ -274,7 +287,9 @@ def _not_counted_out(
             break
         if count.shown is None:
             running = []  # unknown is not zero: the looks before it do not run on
-        elif count.t - since >= shortest_s and (not running or running[-1].t - count.t >= apart_s):
+        elif count.t - since >= shortest_s and (
+            not running or running[-1].t - count.t >= _apart_s(story, counts, running[-1].t, since)
+        ):
             running = [*running, count]
         most = max(most, running, key=len)
     if len(most) < needed:

@@ -215,7 +215,9 @@ def test_without_the_search_a_server_that_another_balancer_holds_is_deleted(monk
 
 def test_without_a_fresh_verdict_a_server_is_deleted_on_an_old_look_at_the_site(monkeypatch):
     monkeypatch.setattr(looks, "VERDICT_MAX_AGE_S", 1e9)
-    monkeypatch.setattr("scaledown.needs._probes_due", lambda progress, now: not progress_holds(progress))
+    monkeypatch.setattr(
+        "scaledown.needs._probes_due", lambda plan, progress, now: not progress_holds(progress)
+    )
     assert broken_by([], oracle.deletes_only_after_watching_the_pool, plan=LONG_HOLD)
 
 

@@ -15,7 +15,7 @@ from scaledown.offers import Situation, offers, refusal
 from scaledown.types import AtLimit, Phase
 from tests.scaledown.machine_cases import Desk, a_plan
 
-REPEATS = {"abort", "put_back", "finish_here"}
+REPEATS = {"abort", "put_back", "finish_here", "roll_back"}
 """Repeated, these give the same answer again, and change nothing; what is in force already is not offered."""
 LOOK_FIRST = "Try again in a moment."
 OUTCOMES = [
@@ -161,6 +161,8 @@ def is_in_force(desk: Desk, name: str, server: str | None) -> bool:
             return bool(desk.progress.aborting)
         case "finish_here":
             return bool(desk.progress.finishing)
+        case "roll_back":
+            return bool(desk.progress.rolling_back)
     return desk.progress.server(server).put_back is not None
 
 
