@@ -23,7 +23,6 @@ from scaledown.watching import (
     watch,
     with_verdict,
 )
-from scaledown.wording import Words
 
 RECHECK_S = 10.0
 MOST_DELETES = 6
@@ -150,6 +149,43 @@ def was_gone_before(delete: DeleteWay, seen: ServerSeen) -> bool:
     return delete.gone_at is not None and seen.observed_at > delete.gone_at
 
 
+def is_gone_unproven(way: ServerWay) -> bool:
+    """Whether a look did not find a server that is to be deleted, and nothing else shows yet that it is deleted."""
+    if way.phase not in {Phase.DELETING, Phase.CONFIRMING} or way.delete is None:
+        return False
+    return way.delete.gone_at is not None and way.delete.proven_at is None
+
+
+def finds_gone(turn: Turn, way: ServerWay) -> bool:
+    """Return whether a server whose deletion was accepted is gone for sure; remember what this look adds to that.
+
+    Two looks must find none. Answers that find none may all be wrong, so that is not enough: a look showed the deletion
+    itself (`notice_deletions`), or a complete list of all servers does not hold it either.
+    """
+    seen, delete = turn.observation.servers.get(way.server_id), way.delete or DeleteWay()
+    if seen is None:
+        return False
+    if not seen.is_gone:
+        if delete.gone_at is not None:
+            turn.update(way, delete=replace(delete, gone_at=None))
+        return False
+    if not was_gone_before(delete, seen):
+        turn.update(way, delete=replace(delete, gone_at=delete.gone_at or seen.observed_at))
+        return False
+    listed = turn.observation.listed
+    if delete.proven_at is None and listed is not None and way.server_id not in listed:
+        delete = replace(delete, proven_at=seen.observed_at)
+        turn.update(way, delete=delete)
+    return delete.proven_at is not None
+
+
+def is_given_up(turn: Turn, way: ServerWay) -> bool:
+    """Whether an accepted deletion that nobody asks for again has been watched for long enough: it may never take effect."""
+    delete = way.delete or DeleteWay()
+    patience_s = TROUBLE_S if delete.proven_at is None else DELETE_SLOW_S
+    return turn.age_s(delete.gone_at or delete.accepted_at) > patience_s
+
+
 def deleting(turn: Turn, way: ServerWay) -> bool:
     """Watch an accepted deletion; ask again, within bounds, where it had no effect."""
     delete = way.delete or DeleteWay()
@@ -159,16 +195,17 @@ def deleting(turn: Turn, way: ServerWay) -> bool:
             "delete_look", wording.last_look(way.name, "It could not be read."), limit_s=TROUBLE_S
         )
     since_s = turn.age_s(delete.accepted_at)
-    if seen.is_gone:
-        if not was_gone_before(delete, seen):
-            turn.update(way, delete=replace(delete, gone_at=delete.gone_at or seen.observed_at))
-            words = wording.confirming(way.name)
-            return turn.wait("deleting", words, look_again_s=FIRST_LOOK_S)
+    is_gone = finds_gone(turn, way)
+    way = turn.server(way.server_id)
+    if is_gone:
         way = turn.enter(way, Phase.CONFIRMING, wording.confirming(way.name))
         return confirming(turn, way)
-    if delete.gone_at is not None:
-        delete = replace(delete, gone_at=None)
-        way = turn.update(way, delete=delete)
+    if seen.is_gone and not was_gone_before(delete, seen):
+        return turn.wait("deleting", wording.confirming(way.name), look_again_s=FIRST_LOOK_S)
+    if seen.is_gone:
+        words = wording.gone_unproven(way.name)
+        turn.tell(way, words)
+        return turn.wait("delete_gone", words, limit_s=TROUBLE_S)
     words = wording.deleting(way.name, since_s, seen.task_state)
     turn.tell(way, words)
     if since_s > DELETE_SLOW_S:
@@ -207,21 +244,15 @@ def confirming(turn: Turn, way: ServerWay) -> bool:
     if seen is None:
         return turn.wait("confirm", words, limit_s=CONFIRM_S)
     if not seen.is_gone:
-        return turn.halt(
-            "confirm_failed",
-            HaltRank.DECIDE_TODAY,
-            Words(
-                f"{way.name} was gone and is there again.",
-                "Paused for safety: a deleted server is there again.",
-            ),
-            ("abort",),
-        )
+        words = wording.there_again(way.name)
+        delete = replace(way.delete or DeleteWay(), gone_at=None, proven_at=None)
+        turn.enter(turn.update(way, delete=delete), Phase.DELETING, words)
+        return turn.halt("confirm_failed", HaltRank.DECIDE_TODAY, words, ("resume", "abort"))
     gone_at = way.delete.gone_at if way.delete is not None else None
-    if way.delete is None or not was_gone_before(way.delete, seen):
-        # A run of an earlier release came here after one look.
-        if gone_at is None:
-            turn.update(way, delete=replace(way.delete or DeleteWay(), gone_at=seen.observed_at))
+    if not finds_gone(turn, way):
+        # A run of an earlier release came here after one look, or without a list.
         return turn.wait("confirm", words, limit_s=CONFIRM_S, look_again_s=turn.soon_s(gone_at))
+    way = turn.server(way.server_id)
     fresh = [p for p in turn.observation.probes if gone_at is None or p.observed_at >= gone_at]
     if turn.plan.probes and (not fresh or any(p.ok is not True for p in fresh)):
         return turn.wait(
@@ -263,3 +294,13 @@ def retire(turn: Turn, way: ServerWay) -> None:
     left = sorted({node.balancer_id for node in way.nodes if node.confirmed is not NodeState.ABSENT})
     if left:
         turn.note("node_left", wording.node_left(way.name, ", ".join(left)), way.server_id, balancers=left)
+
+
+def name_what_may_live(turn: Turn) -> str:
+    """Say of each server whose deletion nobody saw end that it may live on, outside the pool; return their names, or ""."""
+    left = [way for way in turn.progress.servers if way.phase in {Phase.DELETING, Phase.CONFIRMING}]
+    for way in left:
+        words = wording.may_live_on(way.name)
+        turn.tell(way, words)
+        turn.note("server_may_live_on", words, way.server_id)
+    return ", ".join(way.name for way in left)

@@ -327,7 +327,7 @@ class ScaledownKind:
     async def _listed(self, cloud: Cloud, look: _Look) -> None:
         could, servers = await self._guarded("The list of servers", cloud.list_servers(), look)
         if could and servers is not None:
-            look.listed = frozenset(server.id for server in servers)
+            look.listed = frozenset(server.id for server in servers if not server.is_deleted)
 
     async def _answers_at(self, server_id: str, place: str, look: _Look) -> None:
         look.direct[server_id] = await self.answers(f"http://{place}/")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from scaledown import images, late, looks, silence, watching
-from scaledown.deleting import next_due
+from scaledown.deleting import is_gone_unproven, next_due
 from scaledown.progress import Progress, ServerWay
 from scaledown.stopping import has_to_start
 from scaledown.types import Needs, People, Phase, PlanData
@@ -60,7 +60,7 @@ def needs_of(plan: PlanData, progress: Progress, people: People, now: datetime) 
         direct=(*_due_for_answer(plan, progress, counted, now), *_starting(progress)),
         probes=_probes_due(plan, progress, now),
         search=search,
-        listed=any(way.missing_since is not None for way in progress.servers),
+        listed=any(way.missing_since is not None or is_gone_unproven(way) for way in progress.servers),
         images=_images_to_see(plan, progress, search_for, now),
         made=_looks_for_servers(progress, people),
         answers=_answers_wanted(progress),

@@ -34,6 +34,7 @@ def notice(turn: Turn) -> None:
     notice_before(turn)
     notice_made(turn)
     notice_landed_deletions(turn)
+    notice_deletions(turn)
     notice_gone_servers(turn)
     notice_peak(turn)
 
@@ -391,6 +392,18 @@ def notice_landed_deletions(turn: Turn) -> None:
         words = wording.delete_landed_late(way.name, was_back=was.is_final or was is Phase.QUEUED)
         way = turn.enter(way, Phase.DELETING, words)
         turn.note("delete_landed_late", words, way.server_id, was=was.value)
+
+
+def notice_deletions(turn: Turn) -> None:
+    """Take in whether an accepted deletion is seen to be under way, or over; one that is not was without effect so far."""
+    for way in turn.progress.servers:
+        seen = turn.observation.servers.get(way.server_id)
+        if way.phase not in {Phase.DELETING, Phase.CONFIRMING} or way.delete is None or seen is None:
+            continue
+        if seen.shows_deletion and way.delete.proven_at is None:
+            turn.update(way, delete=replace(way.delete, proven_at=seen.observed_at))
+        elif not seen.is_gone and seen.task_state is None and way.delete.proven_at is not None:
+            turn.update(way, delete=replace(way.delete, proven_at=None))
 
 
 def notice_gone_servers(turn: Turn) -> None:

@@ -181,6 +181,8 @@ class DeleteWay:
     gone_at: datetime | None = None
     late_at: datetime | None = None
     """When reading found a request for it not applied: it may still land for a while."""
+    proven_at: datetime | None = None
+    """When a look showed the deletion itself (its task, or the state that ends it), or a complete list without the server."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from datetime import timedelta
 from portal.cloud.types import BalancerStatus, NodeStatus
 from portal.runs.types import Action, HaltRank, RunStatus
 from scaledown import images, late, looks, wording
-from scaledown.deleting import retire
+from scaledown.deleting import finds_gone, is_given_up, name_what_may_live, retire
 from scaledown.progress import AnewWay, DeleteWay, ImageMade, NodeState, NodeWay, Progress, ServerWay
 from scaledown.put_backs import out_newest_first, put_backs
 from scaledown.turn import GONE_AFTER_S, LOOK_RESTING_S, LOOK_S, LOOK_SOON_S, Turn
@@ -68,8 +68,8 @@ def rolling_back(turn: Turn) -> bool:
         if way.phase is Phase.QUEUED and way.put_back is None:
             turn.enter(way, Phase.SKIPPED, wording.skipped(way.name, why))
     for way in turn.progress.servers:
-        if way.phase in {Phase.DELETING, Phase.CONFIRMING}:
-            return _await_deleted(turn, way)
+        if way.phase in {Phase.DELETING, Phase.CONFIRMING} and _await_deleted(turn, way):
+            return True
     standstill = turn.people.standstill
     if standstill is not None:
         return turn.wait("standstill", wording.standstill(standstill), look_again_s=LOOK_RESTING_S)
@@ -83,20 +83,23 @@ def rolling_back(turn: Turn) -> bool:
 
 def _await_deleted(turn: Turn, way: ServerWay) -> bool:
     """A deletion that was accepted cannot be stopped: its server is created anew once it is gone."""
-    seen = turn.observation.servers.get(way.server_id)
-    delete = way.delete or DeleteWay()
-    since_s = turn.age_s(delete.accepted_at)
-    words = wording.deleting(way.name, min(since_s, 1e6), None if seen is None else seen.task_state)
-    if seen is None or not seen.is_gone:
-        if delete.gone_at is not None and seen is not None:
-            turn.update(way, delete=replace(delete, gone_at=None))
-        return turn.wait("deleting", words, look_again_s=LOOK_S)
-    if delete.gone_at is not None and seen.observed_at > delete.gone_at:
+    is_gone = finds_gone(turn, way)
+    way = turn.server(way.server_id)
+    if is_gone:
         retire(turn, way)
         turn.look_again_s = 0.05
         return True
-    turn.update(way, delete=replace(delete, gone_at=delete.gone_at or seen.observed_at))
-    return turn.wait("deleting", words, look_again_s=LOOK_SOON_S)
+    if is_given_up(turn, way):
+        if turn.progress.giving_up:
+            return False
+        # One that may live on is not created a second time beside it.
+        words = wording.delete_failed(way.name)
+        return turn.halt("delete_without_effect", HaltRank.DECIDE_TODAY, words, ("resume", "abort"))
+    seen, delete = turn.observation.servers.get(way.server_id), way.delete or DeleteWay()
+    if seen is not None and seen.is_gone:
+        return turn.wait("deleting", wording.confirming(way.name), look_again_s=LOOK_SOON_S)
+    since_s, task = turn.age_s(delete.accepted_at), None if seen is None else seen.task_state
+    return turn.wait("deleting", wording.deleting(way.name, min(since_s, 1e6), task), look_again_s=LOOK_S)
 
 
 def _recreate(turn: Turn) -> bool:
@@ -308,7 +311,7 @@ def _end(turn: Turn) -> bool:
     back = sum(way.phase is Phase.RESTORED for way in progress.servers)
     anew = sum(way.phase is Phase.RECREATED for way in progress.servers)
     lost = [way.name for way in progress.servers if way.phase in {Phase.RETIRED, Phase.GONE}]
-    words = wording.rolled_back(back, anew, ", ".join(lost))
+    words = wording.rolled_back(back, anew, ", ".join(lost), name_what_may_live(turn))
     turn.new_status, turn.new_halt = RunStatus.ROLLED_BACK, None
     turn.change(
         ended_because="rolled_back",

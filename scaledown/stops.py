@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from portal.runs.types import HaltRank, RunStatus
 from scaledown import late, looks, wording
-from scaledown.deleting import retire
+from scaledown.deleting import finds_gone, is_given_up, name_what_may_live, retire
 from scaledown.draining import take_count
 from scaledown.progress import DeleteWay, ServerWay
 from scaledown.put_backs import back_under_way, has_foreign_node, out_newest_first, put_backs
 from scaledown.turn import LOOK_RESTING_S, LOOK_SOON_S, Turn
 from scaledown.types import Phase
-from scaledown.waits import PATIENCE_S, TROUBLE_S
+from scaledown.waits import PATIENCE_S
 
 LOOK_HELD_S = 5.0
 LOOK_IDLE_S = 10.0
@@ -101,7 +99,7 @@ def aborting(turn: Turn) -> bool:
     if awaits_landing(turn):
         return True
     back = sum(way.phase is Phase.RESTORED for way in turn.progress.servers)
-    words = wording.aborted(back)
+    words = wording.aborted(back, name_what_may_live(turn))
     turn.new_status, turn.new_halt = RunStatus.ABORTED, None
     turn.change(
         ended_because="aborted", says=words.says, customer_says=words.customer_says, until=None, waiting=None
@@ -145,24 +143,20 @@ def finishing(turn: Turn) -> bool:
 
 def _is_still_deleting(turn: Turn, way: ServerWay) -> bool:
     """Watch an accepted deletion to its end while aborting; give up watching after a while."""
-    seen = turn.observation.servers.get(way.server_id)
-    delete = way.delete or DeleteWay()
-    if seen is not None and seen.is_gone:
-        if delete.gone_at is not None and seen.observed_at > delete.gone_at:
-            if late.add_awaited(turn, way):
-                return True
-            retire(turn, way)
-            return False
-        # One answer that finds no server may be wrong: a later look must find none either.
-        if delete.gone_at is None:
-            turn.update(way, delete=replace(delete, gone_at=seen.observed_at))
-        return turn.wait("deleting", wording.confirming(way.name), look_again_s=LOOK_SOON_S)
-    if seen is not None and delete.gone_at is not None:
-        way = turn.update(way, delete=replace(delete, gone_at=None))
-    accepted = way.delete.accepted_at if way.delete else None
-    if turn.age_s(accepted) > TROUBLE_S:
+    is_gone = finds_gone(turn, way)
+    way = turn.server(way.server_id)
+    if is_gone:
+        if late.add_awaited(turn, way):
+            return True
+        retire(turn, way)
         return False
-    return turn.wait("deleting", wording.deleting(way.name, turn.age_s(accepted), None))
+    if is_given_up(turn, way):
+        return False
+    seen, delete = turn.observation.servers.get(way.server_id), way.delete or DeleteWay()
+    if seen is not None and seen.is_gone:
+        return turn.wait("deleting", wording.confirming(way.name), look_again_s=LOOK_SOON_S)
+    task = None if seen is None else seen.task_state
+    return turn.wait("deleting", wording.deleting(way.name, turn.age_s(delete.accepted_at), task))
 
 
 def resting(turn: Turn) -> bool:

@@ -277,7 +277,7 @@ class BalancerSeen:
 
 @dataclass(frozen=True)
 class ServerSeen:
-    """One server; `is_gone` when the provider said 404, DELETED or SOFT_DELETED."""
+    """One server; `is_gone` when the provider said 404, DELETED or SOFT_DELETED. After a 404 nothing else is known of it."""
 
     server_id: str
     is_gone: bool
@@ -290,6 +290,11 @@ class ServerSeen:
     is_locked: bool | None
     volumes: tuple[str, ...] | None
     observed_at: datetime
+
+    @property
+    def shows_deletion(self) -> bool:
+        """Whether the provider shows the deletion itself, and not only that it finds no server."""
+        return self.task_state == "deleting" or (self.is_gone and self.created_at is not None)
 
 
 @dataclass(frozen=True)

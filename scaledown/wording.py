@@ -200,10 +200,20 @@ def completed(retired: int, left: int) -> Words:
     )
 
 
-def aborted(back: int) -> Words:
+def aborted(back: int, may_live: str = "") -> Words:
+    left = _may_live(may_live)
     return Words(
-        f"Aborted: {servers_of(back)} {'was' if back == 1 else 'were'} put back; nothing more is changed.",
-        "Stopped here. Everything that could be undone is undone.",
+        f"Aborted: {servers_of(back)} {'was' if back == 1 else 'were'} put back; nothing more is changed.{left.says}",
+        f"Stopped here. Everything that could be undone is undone.{left.customer_says}",
+    )
+
+
+def _may_live(listed: str) -> Words:
+    if not listed:
+        return Words("", "")
+    return Words(
+        f" To be deleted, and may live on outside the pool: {listed}. Look there by hand.",
+        f" We look after {listed} by hand.",
     )
 
 
@@ -487,6 +497,28 @@ def delete_failed(name: str) -> Words:
     )
 
 
+def gone_unproven(name: str) -> Words:
+    return Words(
+        f"{name} is not found any more. It counts as deleted once a complete list of all servers does not hold it either.",
+        f"{name} is being deleted at your provider.",
+    )
+
+
+def there_again(name: str) -> Words:
+    return Words(
+        f"{name} was gone and is there again. It is out of the pool. A resume has it deleted anew, after a fresh last look.",
+        "Paused for safety: a deleted server is there again. Your site is not affected.",
+    )
+
+
+def may_live_on(name: str) -> Words:
+    return Words(
+        f"{name} was to be deleted, and until the end no look showed that it was: it may live on, out of the pool and billed. "
+        "Delete it, or add it to its load balancers, by hand.",
+        f"{name} was to be deleted, and may still be there outside your pool. We look after it by hand.",
+    )
+
+
 def delete_slow(name: str, since_s: float) -> Words:
     return Words(
         f"The provider has been deleting {name} for {seconds(since_s)}. It may still be billed.",
@@ -582,14 +614,15 @@ def cannot_recreate(name: str, why: str) -> Words:
     )
 
 
-def rolled_back(back: int, anew: int, lost: str) -> Words:
+def rolled_back(back: int, anew: int, lost: str, may_live: str = "") -> Words:
     parts = [f"{servers_of(back)} put back"] if back or not anew else []
     if anew:
         parts.append(f"{servers_of(anew)} created anew")
     done = ", ".join(parts)
     stays = f" Deleted for good: {lost}." if lost else ""
     gone = f" What could not be brought back: {lost}." if lost else ""
-    return Words(f"Rolled back: {done}.{stays}", f"Undone: {done}.{gone}")
+    left = _may_live(may_live)
+    return Words(f"Rolled back: {done}.{stays}{left.says}", f"Undone: {done}.{gone}{left.customer_says}")
 
 
 # --- stopping before the deletion --------------------------------------------------------------------------

@@ -34,7 +34,7 @@ from scaledown import (
 from scaledown.types import PLAN_FORMAT, ImageRule, Phase
 from tests.faults import oracle
 from tests.faults.simulation import Event, simulate
-from tests.faults.test_regressions import DIES_WHILE_STOPPED
+from tests.faults.test_regressions import DIES_WHILE_STOPPED, WITHOUT_EFFECT
 
 
 class Unfenced(MemoryStore):
@@ -163,6 +163,7 @@ SCHEDULES = [
     (MORE_TRAFFIC, {"plan": FINE}),
     (LATE_ADD, ON_TWO_BALANCERS),
     (RENAMED_AND_ON, TO_THE_WINDOWS_END),
+    (WITHOUT_EFFECT, {}),
 ]
 
 
@@ -241,14 +242,34 @@ def test_without_the_look_for_a_standstill_before_the_call_a_change_is_sent_at_i
     assert broken_by(STANDSTILL, oracle.sends_nothing_after_a_stop, store_class=Deaf)
 
 
+def finds_none(turn, way):
+    seen = turn.observation.servers.get(way.server_id)
+    return seen is not None and seen.is_gone
+
+
 def test_without_a_second_look_a_server_that_lives_is_called_retired(monkeypatch):
     def hasty(turn, way):
         turn.enter(way, Phase.RETIRED, machine.wording.retired(way.name), retired_at=turn.now)
         return True
 
     monkeypatch.setattr(deleting, "was_gone_before", lambda delete, seen: True)
+    monkeypatch.setattr(deleting, "finds_gone", finds_none)
     monkeypatch.setattr(deleting, "confirming", hasty)
     assert broken_by(NOT_FOUND, oracle.says_gone_only_of_what_is_gone)
+
+
+def test_without_the_list_of_all_servers_some_wrong_answers_retire_one_that_lives(monkeypatch):
+    def trusting(turn, way):
+        seen, delete = turn.observation.servers.get(way.server_id), way.delete
+        if seen is None or not seen.is_gone:
+            return False
+        if deleting.was_gone_before(delete, seen):
+            return True
+        turn.update(way, delete=replace(delete, gone_at=delete.gone_at or seen.observed_at))
+        return False
+
+    monkeypatch.setattr(deleting, "finds_gone", trusting)
+    assert broken_by(WITHOUT_EFFECT, oracle.ends_tidy)
 
 
 def test_without_the_look_for_the_image_a_server_is_deleted_without_it(monkeypatch):

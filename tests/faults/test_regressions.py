@@ -338,3 +338,26 @@ def test_a_server_that_waits_for_a_balancer_to_be_removed_does_not_drain_beyond_
     web, api = (result.story.end.balancers[int(b)] for b in result.story.plan.balancer_ids)
     assert [node.condition for node in api.of(server)] == ["ENABLED"]
     assert [node.condition for node in web.of(server)] == ["DRAINING"]  # it takes no change
+
+
+WITHOUT_EFFECT = [
+    Event(0.0, "fault", "server.delete no_effect", (1, None)),
+    Event(1, "when", "deleting", (not_found("server", times=6),)),
+]
+
+
+def test_some_answers_that_find_no_server_retire_none_whose_deletion_had_no_effect():
+    result = simulate(WITHOUT_EFFECT, plan={}, horizon_s=200.0)
+    assert result.violations == []
+    assert result.status is RunStatus.COMPLETED
+    assert result.counts["delete"] == 4
+
+
+def test_a_run_that_is_aborted_while_a_deletion_has_no_effect_names_what_may_live_on():
+    never = Event(0.0, "fault", "server.delete no_effect", (100_000, None))
+    abort = Event(1, "when", "deleting", (Event(0.0, "command", "abort"),))
+    result = simulate([never, abort], plan={}, horizon_s=900.0)
+    assert result.violations == []
+    assert result.status is RunStatus.ABORTED
+    assert said_at(result, "server_may_live_on") > 600.0
+    assert "web-06" in result.progress.says

@@ -147,6 +147,7 @@ class Desk:
         self.search_complete = True
         self.visible = True
         self.listed = True
+        self.listing = ()  # what the list of all servers holds; else those that are not gone
         self.is_rehearsal = False
 
     # What is seen
@@ -192,7 +193,9 @@ class Desk:
             search=None
             if needs.search is None
             else AddressSearch(needs.search, self.search_complete, self.found_in, self.now),
-            listed=frozenset(k for k, s in self.servers.items() if not s.is_gone) if self.listed else None,
+            listed=frozenset(self.listing or (k for k, s in self.servers.items() if not s.is_gone))
+            if self.listed and needs.listed
+            else None,
             images={
                 image_id: replace(image, observed_at=self.now)
                 for image_id, image in self.images.items()
