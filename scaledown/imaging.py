@@ -105,9 +105,20 @@ def _asks_blindly(turn: Turn, asked: ImagingWay) -> bool:
 
 
 def ask_anew(turn: Turn) -> None:
-    """A person resumes: an image that failed may be asked for again."""
+    """A person resumes: an image that failed may be asked for again, and one that was begun and that nobody found."""
     for way in turn.progress.servers:
-        if (way.imaging is not None and way.imaging.accepted_at is None) or (
-            way.imaging is not None and way.imaging.problem
-        ):
+        asked = way.imaging
+        if asked is None:
+            continue
+        if asked.accepted_at is None or asked.problem:
             turn.update(way, imaging=None)
+        elif _is_vain(turn, way, asked):
+            # Counted as a try: all images are looked at before another one is asked for.
+            turn.update(way, imaging=ImagingWay(tries=1))
+
+
+def _is_vain(turn: Turn, way: ServerWay, asked: ImagingWay) -> bool:
+    """Whether an image that was begun long ago is in no look: it was gone before anybody saw it."""
+    if way.phase is not Phase.IMAGING or turn.age_s(asked.accepted_at) <= TROUBLE_S:
+        return False
+    return images.standing_for(turn.plan, turn.progress, way) is None

@@ -80,6 +80,10 @@ def outstanding(turn: Turn) -> tuple[datetime, Words] | None:
         known = [at for at in ends if at is not None]
         if known:
             found[way.name] = max(known)
+    for lost in turn.progress.images_lost:
+        lands_until = lost.at + timedelta(seconds=LATE_S)
+        if turn.now <= lands_until:
+            found[lost.server_name] = max(found.get(lost.server_name, lands_until), lands_until)
     if not found:
         return None
     until = max(found.values())

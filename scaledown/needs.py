@@ -64,7 +64,7 @@ def needs_of(plan: PlanData, progress: Progress, people: People, now: datetime) 
         images=_images_to_see(plan, progress, search_for, now),
         made=_looks_for_servers(progress, people),
         answers=_answers_wanted(progress),
-        our_images=_looks_for_images(plan, progress, people),
+        our_images=_looks_for_images(plan, progress, people, now),
     )
 
 
@@ -173,9 +173,11 @@ def _images_to_see(
     return tuple(found)
 
 
-def _looks_for_images(plan: PlanData, progress: Progress, people: People) -> bool:
+def _looks_for_images(plan: PlanData, progress: Progress, people: People, now: datetime) -> bool:
     """Whether an image of this run may be there that is not known yet: nobody asks for a second one blindly."""
     if people.doubt is not None and people.doubt.action.name == "create_image":
+        return True
+    if progress.images_lost and looks.is_due(progress.images_read_at, IMAGE_EVERY_S, now):
         return True
     return any(
         way.phase is Phase.IMAGING

@@ -14,7 +14,16 @@ from scaledown.answers import notice_before
 from scaledown.deleting import hold_ends
 from scaledown.late import LATE_S
 from scaledown.peak import notice_peak
-from scaledown.progress import DeleteWay, ImageMade, KeptServer, Meter, NodeState, NodeWay, ServerWay
+from scaledown.progress import (
+    DeleteWay,
+    ImageLost,
+    ImageMade,
+    KeptServer,
+    Meter,
+    NodeState,
+    NodeWay,
+    ServerWay,
+)
 from scaledown.silence import notice_own_traffic
 from scaledown.turn import GONE_AFTER_S, Turn
 from scaledown.types import BalancerSeen, Phase
@@ -436,13 +445,19 @@ def notice_gone_servers(turn: Turn) -> None:
 
 def notice_images(turn: Turn) -> None:
     """Take in what became of the images of this run, and find again those whose answer was lost."""
+    if turn.observation.our_images is not None:
+        turn.change(images_read_at=turn.now)
     known = {image.image_id for image in turn.progress.images}
     for image_id in sorted((turn.observation.our_images or frozenset()) - known):
         seen = turn.observation.images[image_id]
         way = None if seen.server_id is None else turn.progress.server(seen.server_id)
         if way is not None and not seen.is_gone:
-            adopt_image(turn, way, image_id, seen.name, of_stopped=False)
+            lost = _found_again(turn, way)
+            # An image that was asked for before its server went back, and out again, lacks what it did since.
+            made_at = turn.now if lost is None else lost.at
+            adopt_image(turn, way, image_id, seen.name, of_stopped=False, made_at=made_at)
             turn.note("image_found", wording.image_found(way.name, seen.name), way.server_id, image=image_id)
+    _give_lost_images_up(turn)
     turn.change(images=tuple(_noticed_image(turn, image) for image in turn.progress.images))
     for way in turn.progress.servers:
         if way.imaging is None or way.phase is not Phase.IMAGING or way.imaging.problem:
@@ -453,6 +468,24 @@ def notice_images(turn: Turn) -> None:
             turn.update(way, imaging=replace(way.imaging, problem=problem))
 
 
+def _give_lost_images_up(turn: Turn) -> None:
+    """What can no longer land is looked for no longer; where nobody could look, that is said."""
+    for lost in turn.progress.images_lost:
+        if turn.age_s(lost.at) <= LATE_S:
+            continue
+        turn.change(images_lost=tuple(one for one in turn.progress.images_lost if one is not lost))
+        if turn.age_s(turn.progress.images_read_at) > GONE_AFTER_S:
+            turn.note("image_unknown", wording.image_unknown(lost.server_name), lost.server_id)
+
+
+def _found_again(turn: Turn, way: ServerWay) -> ImageLost | None:
+    """Return which lost image of a server has been found, the oldest one, and look for it no longer."""
+    lost = next((one for one in turn.progress.images_lost if one.server_id == way.server_id), None)
+    if lost is not None:
+        turn.change(images_lost=tuple(one for one in turn.progress.images_lost if one is not lost))
+    return lost
+
+
 def adopt_image(
     turn: Turn,
     way: ServerWay,
@@ -461,12 +494,15 @@ def adopt_image(
     *,
     of_stopped: bool,
     keep_until: datetime | None = None,
+    made_at: datetime | None = None,
 ) -> None:
-    """Count an image among those of this run."""
+    """Count an image among those of this run; `made_at` None means just now."""
     if any(image.image_id == image_id for image in turn.progress.images):
         return
     keep_until = keep_until or turn.after(turn.plan.images_kept_s)
-    made = ImageMade(image_id, name, way.server_id, way.name, turn.now, keep_until, of_stopped=of_stopped)
+    made = ImageMade(
+        image_id, name, way.server_id, way.name, made_at or turn.now, keep_until, of_stopped=of_stopped
+    )
     turn.change(images=(*turn.progress.images, made))
 
 

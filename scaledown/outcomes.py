@@ -12,7 +12,7 @@ from portal.runs.rules import SET_ASIDE
 from portal.runs.types import Action, HaltRank, Outcome, OutcomeKind
 from scaledown import late, wording
 from scaledown.notice import adopt_image
-from scaledown.progress import DeleteWay, ImagingWay, NodeState, NodeWay, Progress, ServerWay
+from scaledown.progress import DeleteWay, ImageLost, ImagingWay, NodeState, NodeWay, Progress, ServerWay
 from scaledown.turn import AT_ONCE_S, FIRST_LOOK_S, LOOK_S, LOOK_SOON_S, MachineDecision, Turn
 from scaledown.types import Facts, Observation, People, Phase, PlanData
 from scaledown.waits import MOST_TRIES, TROUBLE_S
@@ -128,7 +128,9 @@ def _image_accepted(turn: Turn, way: ServerWay, action: Action, outcome: Outcome
     asked = way.imaging or ImagingWay()
     way = turn.update(way, imaging=replace(asked, accepted_at=turn.now, next_try_at=None))
     image_id = outcome.detail.get("image_id")
-    if image_id is not None:
+    if image_id is None:
+        _image_lost(turn, way)
+    else:
         adopt_image(
             turn,
             way,
@@ -137,6 +139,12 @@ def _image_accepted(turn: Turn, way: ServerWay, action: Action, outcome: Outcome
             of_stopped=bool(action.args.get("of_stopped")),
             keep_until=datetime.fromisoformat(str(action.args["keep_until"])),
         )
+
+
+def _image_lost(turn: Turn, way: ServerWay) -> None:
+    """Go on looking for an image of which only the request is known, whatever becomes of its server meanwhile."""
+    lost = ImageLost(way.server_id, way.name, turn.now)
+    turn.change(images_lost=(*turn.progress.images_lost, lost))
 
 
 def _server_not_made(turn: Turn, way: ServerWay, outcome: Outcome, *, by_reading: bool) -> None:
@@ -153,7 +161,9 @@ def _server_not_made(turn: Turn, way: ServerWay, outcome: Outcome, *, by_reading
 
 def _image_not_made(turn: Turn, way: ServerWay, outcome: Outcome, *, by_reading: bool) -> None:
     asked = way.imaging or ImagingWay()
-    if outcome.kind is OutcomeKind.NOT_APPLIED and not by_reading:
+    if by_reading:
+        _image_lost(turn, way)
+    elif outcome.kind is OutcomeKind.NOT_APPLIED:
         turn.update(way, imaging=replace(asked, tries=max(0, asked.tries - 1)))
     elif outcome.kind is OutcomeKind.TRY_LATER:
         after_s = max(0.2, outcome.after_s if outcome.after_s is not None else LOOK_S)

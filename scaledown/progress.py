@@ -269,6 +269,18 @@ class ImageMade:
 
 
 @dataclass(frozen=True)
+class ImageLost:
+    """An image that this run asked for and whose answer was lost: it may be there, or come to be there for a while.
+
+    `at`: when reading found it not made, or made and did not say which it is.
+    """
+
+    server_id: str
+    server_name: str
+    at: datetime
+
+
+@dataclass(frozen=True)
 class AnewWay:
     """A deleted server that is created anew from an image. `server_id` is the new one's, None until it is known.
 
@@ -472,6 +484,10 @@ class Progress:
     rehearsed: int = 0
     images: tuple[ImageMade, ...] = ()
     """Every image that this run made, the first one first; also those that failed."""
+    images_lost: tuple[ImageLost, ...] = ()
+    """Images that were asked for and that nobody has seen yet, the oldest first."""
+    images_read_at: datetime | None = None
+    """When a complete list of all images was last read."""
     paused_says: str = ""
     """What a pause said, for as long as the run rests in it."""
     paused_customer_says: str = ""

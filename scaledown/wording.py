@@ -713,6 +713,14 @@ def image_found(name: str, image: str) -> Words:
     )
 
 
+def image_unknown(name: str) -> Words:
+    return Words(
+        f"An image of {name} was asked for, the answer was lost, and the list of all images could not be read since: one may be "
+        "there that this run does not know. Look for the run's mark in the metadata at the provider.",
+        f"It is not known whether a copy of {name} was made. We look into it.",
+    )
+
+
 def image_saving(name: str, of_server: str, since_s: float, progress: int | None) -> Words:
     share = "" if progress is None else f", {progress} %"
     whose = f"the image of {of_server}, one of its kind," if of_server != name else "its image"

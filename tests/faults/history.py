@@ -284,6 +284,8 @@ class Story:
     end: Scene
     deleted_at: Mapping[str, float]
     slack_s: float = 0.0
+    images: frozenset[str] = frozenset()
+    """The images of which the run knows at the end."""
     is_sticky: bool = False
     """Visitors stick to their server: a draining one gets new requests."""
 

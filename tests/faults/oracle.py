@@ -1094,6 +1094,16 @@ def ends_tidy(story: Story) -> Iterator[str]:
                 yield f"{planned.name} ({phase}) was left out of {lb_id} by a run that is over"
 
 
+def forgets_no_image(story: Story) -> Iterator[str]:
+    """A run that is over knows every image that it made: each is on its list, with a date, and paid for by somebody."""
+    if story.status not in {"completed", "aborted", "rolled_back"}:
+        return
+    planned = {server.server_id: server.name for server in story.plan.servers}
+    for image in story.end.images:
+        if image.server in planned and image.image not in story.images:
+            yield f"an image of {planned[image.server]} is there, and the run does not know it"
+
+
 def leaves_no_node_of_what_is_gone(story: Story) -> Iterator[str]:
     """No balancer holds an address of a server that is gone once the run is over: it may be another's by then.
 
@@ -1151,6 +1161,7 @@ RULES: tuple[Rule, ...] = (
     comes_to_a_rest,
     never_fails_by_itself,
     ends_tidy,
+    forgets_no_image,
     leaves_no_node_of_what_is_gone,
 )
 

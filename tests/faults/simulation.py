@@ -716,6 +716,7 @@ class Simulation:
                 if server.deleted_t is not None
             },
             slack_s=self.slack_s,
+            images=frozenset(image.image_id for image in progress.images),
             is_sticky=any(lb.persistence for lb in self.world.balancers.values()),
         )
 

@@ -18,6 +18,7 @@ from tests.faults.history import (
     Cut,
     Fact,
     Forgotten,
+    ImageTruth,
     Looked,
     Other,
     Probed,
@@ -218,6 +219,11 @@ def added_without_an_answer(story):
     place, sent = first(story, Sent, "delete")
     started = replace(sent, name="start")
     return put_in(story, place, started, replace(sent, name="add"))
+
+
+def an_unknown_image(story):
+    image = ImageTruth("img-9", story.plan.servers[0].server_id, "ACTIVE")
+    return replace(story, end=replace(story.end, images=(*story.end.images, image)))
 
 
 def left_stopped(story):
@@ -623,6 +629,7 @@ BAD = [
     (added_without_an_answer, oracle.brings_back_only_what_answers),
     (stopped_in_the_pool, oracle.deletes_only_what_is_in_no_balancer),
     (left_stopped, oracle.ends_tidy),
+    (an_unknown_image, oracle.forgets_no_image),
     (created_unasked, oracle.creates_no_more_than_was_approved),
     (created_twice, oracle.creates_no_more_than_was_approved),
     (enabled_before_it_answered, oracle.lets_serve_only_what_answered),

@@ -361,3 +361,24 @@ def test_a_run_that_is_aborted_while_a_deletion_has_no_effect_names_what_may_liv
     assert result.status is RunStatus.ABORTED
     assert said_at(result, "server_may_live_on") > 600.0
     assert "web-06" in result.progress.says
+
+
+@pytest.mark.parametrize("then", [("abort", ()), ("put_back", (("server", 0),))])
+def test_an_image_that_lands_late_is_known_to_its_run_although_its_server_went_back(then):
+    late = Event(0.0, "fault", "server.action late", (1, 60.0))
+    result = simulate([late, Event(30.0, "command", *then)], plan=EACH, horizon_s=200.0)
+    assert result.violations == []
+    assert said_at(result, "image_found") > 60.0
+    assert "web-06" in {image.server_name for image in result.progress.images}
+
+
+def test_an_image_that_two_looks_showed_is_found_although_its_server_went_back_meanwhile():
+    events = [
+        Event(0.0, "fault", "server.action timeout_after", (1, None)),
+        Event(40.0, "fault", "image.list server_error", (20, None)),
+        Event(40.0, "command", "abort"),
+    ]
+    result = simulate(events, plan=EACH, horizon_s=400.0)
+    assert result.violations == []
+    assert result.status is RunStatus.ABORTED
+    assert [image.server_name for image in result.progress.images] == ["web-06"]

@@ -227,3 +227,48 @@ def test_what_is_waited_for_after_a_long_image_gets_its_own_time():
         looks += 1
     assert 2.0 * looks >= 590.0
     assert "image" not in desk.halt.says
+
+
+def lost(story, **outcome):
+    """Let the answer to the next image be lost; reading finds what `outcome` says."""
+    story.images_listed = story.names_image = False
+    story.until_phase(Phase.VERIFYING)
+    story.outcome = Outcome(by_reading=True, **outcome)
+    story.until(lambda: "create_image" in story.names)
+    story.outcome, story.names_image = Outcome(OutcomeKind.DONE), True
+    return story
+
+
+def test_an_image_that_was_asked_for_before_its_server_went_back_stands_for_no_later_deletion():
+    story = lost(Desk(a_plan(**EACH)), kind=OutcomeKind.DONE)
+    assert story.command("put_back", server="srv-6").accepted
+    story.until_phase(Phase.RESTORED)
+    made = story.progress.images_lost[0].at
+    story.images_listed = True
+    story.until(lambda: bool(story.progress.images))
+    image = story.progress.images[0]
+    assert (image.server_id, image.made_at) == ("srv-6", made)
+    assert story.progress.images_lost == ()
+    again = replace(story.way(), left_at=story.now)
+    assert images.standing_for(story.plan, story.progress, again) is None
+
+
+def test_an_image_that_nobody_could_look_for_is_said_to_be_unknown_before_the_run_ends():
+    story = lost(Desk(a_plan(**EACH)), kind=OutcomeKind.DONE)
+    assert story.command("abort").accepted
+    story.until(lambda: story.status is RunStatus.ABORTED, most=400, after_s=2.0)
+    assert "image_unknown" in story.kinds()
+    assert story.progress.images_lost == ()
+
+
+def test_an_image_that_was_begun_and_that_nobody_found_is_asked_for_anew_by_a_resume():
+    story = lost(Desk(a_plan(**EACH)), kind=OutcomeKind.DONE)
+    story.images.clear()
+    story.images_listed = True
+    story.until(lambda: story.status is RunStatus.HALTED, most=400, after_s=2.0)
+    assert story.halt.code == "waited_for_image_look"
+    assert story.command("resume").accepted
+    story.until(lambda: story.names.count("create_image") == 2)
+    story.look()
+    story.image_is("ACTIVE")
+    story.until_phase(Phase.RETIRED)
