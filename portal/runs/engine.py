@@ -148,14 +148,13 @@ class Engine:
 
         Short sleeps are slept with the lease in hand, for `KEEP_S` after the claim at most: commands and facts are
         read when it is claimed. After that the run is anybody's, as between all ticks, and is claimed again by
-        itself. Ends before `until` (the clock's seconds). Raises StoreAway.
+        itself. Ends before `until` (the clock's seconds). Raises nothing but cancellation.
         """
         ticks = 0
-        taken: RunView | None = view
-        while taken is not None:
-            at = self.clock.monotonic() if claimed_at is None else claimed_at
-            keep_until = at + KEEP_S
-            tick = Tick(taken, at, keeps=True, stored=taken.progress, written_at=at)
+        at = self.clock.monotonic() if claimed_at is None else claimed_at
+        tick = Tick(view, at, keeps=True, stored=view.progress, written_at=at)
+        keep_until = at + KEEP_S
+        try:
             while True:
                 await self._timed(tick, kind)
                 ticks += 1
@@ -165,23 +164,29 @@ class Engine:
                     await self._let_go(tick)
                     return ticks
                 await asyncio.sleep(again_s)
-                if tick.kept is None:
-                    break
-                self._take_up(tick, tick.kept, keep_until)
-            taken = await self.do(self.store.claim, view.ref, holder=holder, lease_s=self.lease_s)
-            claimed_at = None
+                if tick.kept is not None:
+                    self._take_up(tick, tick.kept, keep_until)
+                    continue
+                taken = await self.do(self.store.claim, view.ref, holder=holder, lease_s=self.lease_s)
+                if taken is None:
+                    return ticks
+                at = self.clock.monotonic()
+                tick = Tick(taken, at, keeps=True, stored=taken.progress, written_at=at)
+                keep_until = at + KEEP_S
+        except LeaseLost as lost:
+            metrics.LEASES_LOST.inc()
+            log.warning("run_lease_lost", run=view.ref, why=str(lost))
+        except StoreAway as away:
+            log.warning("run_store_away", run=view.ref, why=str(away))
         return ticks
 
     async def _let_go(self, tick: Tick) -> None:
-        """Give back a run that was kept for a look that this worker does not take."""
+        """Give back a run that was kept for a look that this worker does not take. Raises LeaseLost, StoreAway."""
         if tick.kept is None:
             return
         self._take_up(tick, tick.kept, 0.0)
         left = Decision(tick.view.progress, samples=tick.samples, look_again_s=_AGAIN_AT_ONCE_S)
-        try:
-            await self.do(self.store.commit, replace(tick.view, progress=tick.stored), left)
-        except LeaseLost as lost:
-            log.warning("run_lease_lost", run=tick.view.ref, why=str(lost))
+        await self.do(self.store.commit, replace(tick.view, progress=tick.stored), left)
 
     def _take_up(self, tick: Tick, kept: RunView, keep_until: float) -> None:
         tick.view, tick.kept, tick.again_s = kept, None, None

@@ -121,8 +121,6 @@ class Tender:
         try:
             kind = self._kind_of(view.kind)
             return await self.engine.go_on(view, kind, holder=self.holder, until=until, claimed_at=claimed_at)
-        except StoreAway as away:
-            log.warning("tender_store_away", why=str(away))
         except Exception:
             # Of this one run only: the others of the turn go on, and its lease runs out by itself.
             log.exception("run_tick_escaped", run=view.ref)

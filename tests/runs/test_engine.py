@@ -631,3 +631,18 @@ def test_a_lease_lost_between_two_looks_ends_them_and_writes_nothing(memory, eng
     kind.observe = overtaken
     go_on(memory, engine, kind, ref)
     assert memory.row(ref)["progress"] == {}
+
+
+def test_a_store_that_goes_away_between_two_looks_ends_them(memory, engine, world):
+    ref = memory.create()
+    kind = Watcher(world, looks=9)
+    claim = memory.store.claim
+    views = [claim(ref, holder="w", lease_s=15.0)]
+
+    def away(*args, **given):
+        raise StoreAway("restarting")
+
+    memory.store.claim = away
+    assert asyncio.run(engine.go_on(views[0], kind, holder="w", until=1e9)) == 1
+    memory.store.claim = claim
+    assert go_on(memory, engine, kind, ref) == 9
