@@ -327,6 +327,9 @@ def _metered(meter: Meter, total: int, at: datetime, every_s: float) -> tuple[Me
     elapsed_s = (at - meter.at).total_seconds()
     if elapsed_s < every_s:
         return meter, False
+    if elapsed_s > looks.LOAD_FRESH_S:
+        # A clock that was set forward makes a rate look low; a mean over so long says nothing of now in any case.
+        return replace(meter, total=total, at=at), False
     # A counter that went back was reset: the rate is unknown, not negative and not zero.
     rps = None if total < meter.total else (total - meter.total) / elapsed_s
     return replace(meter, total=total, at=at, rps=rps, rps_at=at), True

@@ -18,7 +18,7 @@ from scaledown import images, late, looks, wording
 from scaledown.deleting import finds_gone, is_given_up, name_what_may_live, retire
 from scaledown.progress import AnewWay, DeleteWay, ImageMade, NodeState, NodeWay, Progress, ServerWay
 from scaledown.put_backs import out_newest_first, put_backs
-from scaledown.turn import GONE_AFTER_S, LOOK_RESTING_S, LOOK_S, LOOK_SOON_S, Turn
+from scaledown.turn import AT_ONCE_S, GONE_AFTER_S, LOOK_RESTING_S, LOOK_S, LOOK_SOON_S, Turn
 from scaledown.types import Phase, PlanData, PlannedServer, ServerSeen
 from scaledown.waits import MOST_TRIES, TROUBLE_S, await_balancer, await_effect, is_held_off
 
@@ -307,6 +307,10 @@ PHASES_ANEW = {Phase.RECREATING: _creating, Phase.JOINING: _joining}
 
 
 def _end(turn: Turn) -> bool:
+    if turn.people.status is not RunStatus.ROLLING_BACK:
+        # Asked for in this very turn, with nothing to undo: a run is undone first, and over then.
+        turn.look_again_s = AT_ONCE_S
+        return True
     progress = turn.progress
     back = sum(way.phase is Phase.RESTORED for way in progress.servers)
     anew = sum(way.phase is Phase.RECREATED for way in progress.servers)

@@ -382,3 +382,10 @@ def test_an_image_that_two_looks_showed_is_found_although_its_server_went_back_m
     assert result.violations == []
     assert result.status is RunStatus.ABORTED
     assert [image.server_name for image in result.progress.images] == ["web-06"]
+
+
+def test_a_roll_back_that_finds_nothing_to_undo_ends_the_run_and_is_no_bug():
+    events = [Event(1, "at", "before check", (Event(0.0, "command", "roll_back"),))]
+    result = simulate(events, horizon_s=60.0)
+    assert result.violations == []
+    assert (result.status, result.halt) == (RunStatus.ROLLED_BACK, None)

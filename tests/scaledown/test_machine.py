@@ -818,3 +818,18 @@ def test_connections_that_come_back_while_a_server_is_counted_empty_at_its_limit
     desk.connections["srv-6"] = 1
     desk.look()
     assert desk.halt.code == "drain_limit"
+
+
+def test_a_clock_that_is_set_forward_makes_no_load_look_low():
+    desk = Desk(a_plan())
+    for _ in range(8):
+        desk.requests = {server: desk.requests.get(server, 0) + 60 for server in desk.servers}
+        desk.look(1)
+    assert desk.progress.meters["srv-1"].rps == pytest.approx(60)
+    # Three seconds of traffic, and a clock that says forty.
+    desk.requests = {server: count + 180 for server, count in desk.requests.items()}
+    desk.look(40)
+    assert desk.progress.meters["srv-1"].rps == pytest.approx(60)
+    desk.requests = {server: count + 180 for server, count in desk.requests.items()}
+    desk.look(3)
+    assert desk.progress.meters["srv-1"].rps == pytest.approx(60)
