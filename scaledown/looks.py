@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -221,7 +221,23 @@ def fresh_rps(meter: Meter | None, now: datetime) -> float | None:
     return meter.rps if age_s(meter.rps_at, now) <= LOAD_FRESH_S else None
 
 
-def _loads(plan: PlanData, progress: Progress, observation: Observation, now: datetime) -> tuple[Load, ...]:
+def most_rps(meter: Meter | None, now: datetime) -> float | None:
+    """Return the higher of the two newest rates of a server; None where the newest is not known.
+
+    Nothing is taken out of service on one low figure: a clock that was set forward by some seconds makes one.
+    """
+    newest = fresh_rps(meter, now)
+    before = None if meter is None else meter.rps_before
+    return newest if newest is None or before is None else max(newest, before)
+
+
+def _loads(
+    plan: PlanData,
+    progress: Progress,
+    observation: Observation,
+    now: datetime,
+    rps_of: Callable[[Meter | None, datetime], float | None] = fresh_rps,
+) -> tuple[Load, ...]:
     """Return the load of each balancer that was seen.
 
     A server that came by another hand is not counted for the mean: what it carries is unknown. A server on two
@@ -235,7 +251,7 @@ def _loads(plan: PlanData, progress: Progress, observation: Observation, now: da
         if balancer is None:
             continue
         ours = serving(plan, balancer) & known
-        rates = {server_id: fresh_rps(progress.meters.get(server_id), now) for server_id in ours}
+        rates = {server_id: rps_of(progress.meters.get(server_id), now) for server_id in ours}
         here = {s.server_id for s in servers if any(n.balancer_id == balancer_id for n in s.nodes)}
         outside = sum(fresh_rps(progress.meters.get(server_id), now) or 0.0 for server_id in here - ours)
         found.append(Load(balancer, ours, {k: v for k, v in rates.items() if v is not None}, outside))
@@ -349,7 +365,7 @@ def _load_allows(
     guard = guard_rps(plan)
     if guard is None or plan.count_kind is None:
         return None
-    loads = _loads(plan, progress, observation, now)
+    loads = _loads(plan, progress, observation, now, most_rps)
     if not any(load.serving for load in loads) or any(load.unknown for load in loads):
         return Obstacle("load", "The load of the pool is not known yet.")
     for load in loads:

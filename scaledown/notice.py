@@ -332,7 +332,7 @@ def _metered(meter: Meter, total: int, at: datetime, every_s: float) -> tuple[Me
         return replace(meter, total=total, at=at), False
     # A counter that went back was reset: the rate is unknown, not negative and not zero.
     rps = None if total < meter.total else (total - meter.total) / elapsed_s
-    return replace(meter, total=total, at=at, rps=rps, rps_at=at), True
+    return replace(meter, total=total, at=at, rps=rps, rps_at=at, rps_before=meter.rps), True
 
 
 def _notice_pool_load(turn: Turn) -> None:

@@ -370,6 +370,8 @@ class Meter:
     rps: float | None = None
     rps_at: datetime | None = None
     answered_at: datetime | None = None
+    rps_before: float | None = None
+    """The rate before `rps`."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from portal.runs.types import HaltRank, RunStatus
-from scaledown.types import Grade, ImageRule, Phase
+from scaledown.types import AtLimit, Grade, ImageRule, Phase
 from tests.faults.simulation import Event, simulate
 
 PERSISTENT = {"scenario": "persistent", "plan": {"drain_limit_s": 30.0}}
@@ -389,3 +389,12 @@ def test_a_roll_back_that_finds_nothing_to_undo_ends_the_run_and_is_no_bug():
     result = simulate(events, horizon_s=60.0)
     assert result.violations == []
     assert (result.status, result.halt) == (RunStatus.ROLLED_BACK, None)
+
+
+def test_no_server_begins_on_one_low_figure_of_its_load():
+    """A clock that jumps by two seconds makes the rate of one look a third too low."""
+    events = [Event(4.0, "demand", "", (2.2,)), Event(96.0, "jump", "", (2.0,))]
+    plan = {"at_limit": AtLimit.CUT, "floor": 3, "hold_s": 0.0}
+    result = simulate(events, scenario="persistent", seed=7, plan=plan, horizon_s=150.0)
+    assert result.violations == []
+    assert result.counts["delete"] == 1
