@@ -500,6 +500,8 @@ def server_seen(
         is_locked=server.is_locked,
         volumes=volumes,
         observed_at=at,
+        flavor_id=server.flavor_id,
+        image_id=server.image_id,
     )
 
 

@@ -450,6 +450,11 @@ def identity_difference(planned: PlannedServer, seen: ServerSeen) -> str:
         return f"{planned.name} is not the server that was approved: it was created at another time."
     if set(seen.addresses) != set(planned.addresses):
         return f"The addresses of {planned.name} are not those that were approved."
+    # Name, addresses and time of creation outlive both; what was approved, and what an image of its kind holds, does not.
+    if seen.image_id and planned.image_id and seen.image_id != planned.image_id:
+        return f"{planned.name} was rebuilt from another image since it was approved."
+    if seen.flavor_id and planned.flavor_id and seen.flavor_id != planned.flavor_id:
+        return f"{planned.name} has another size than the one that was approved."
     return ""
 
 

@@ -290,6 +290,9 @@ class ServerSeen:
     is_locked: bool | None
     volumes: tuple[str, ...] | None
     observed_at: datetime
+    flavor_id: str | None = None
+    image_id: str | None = None
+    """Its size and the image it was made from, None where the provider does not say: a resize or a rebuild changes them."""
 
     @property
     def shows_deletion(self) -> bool:

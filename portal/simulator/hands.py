@@ -129,6 +129,15 @@ class Hands:
         self._touch("rename_server", server_id=server_id, name=name)
         self._server(server_id).name = name
 
+    def rebuild_server(self, server_id: str, image: str) -> None:
+        """Give a server another image and an empty disk; name, addresses and time of creation stay (Nova: rebuild)."""
+        self._touch("rebuild_server", server_id=server_id, image=image)
+        self._server(server_id).image = image
+
+    def resize_server(self, server_id: str, flavor: str) -> None:
+        self._touch("resize_server", server_id=server_id, flavor=flavor)
+        self._server(server_id).flavor = flavor
+
     def set_task_state(self, server_id: str, task_state: str | None) -> None:
         self._touch("set_task_state", server_id=server_id, task_state=task_state)
         self._server(server_id).task_state = task_state

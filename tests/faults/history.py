@@ -64,6 +64,8 @@ class ServerTruth:
     status: str = "ACTIVE"
     direct_rps: float = 0.0
     """Requests per second that reach it past every balancer."""
+    flavor: str = ""
+    image: str = ""
 
 
 @dataclass(frozen=True)

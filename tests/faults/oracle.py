@@ -103,11 +103,13 @@ def _is_as_approved(planned: PlannedServer, truth: ServerTruth) -> bool:
         truth.name == planned.name
         and truth.created == planned.created_at
         and set(truth.addresses) == set(planned.addresses)
+        and truth.flavor == (planned.flavor_id or truth.flavor)
+        and truth.image == (planned.image_id or truth.image)
     )
 
 
 def deletes_only_what_was_approved(story: Story) -> Iterator[str]:
-    """Name, time of creation and addresses of a deleted server are those that were approved."""
+    """Name, time of creation, addresses, size and image of a deleted server are those that were approved."""
     for place, sent in story.sends():
         planned = _planned(story, sent.server)
         if sent.name != "delete" or planned is None:
@@ -659,7 +661,7 @@ def keeps_the_load_under_the_guard(story: Story) -> Iterator[str]:
                 + [
                     look.balancer.wanted_rps
                     for look in story.every(Looked, 0, place, key=f"lb:{lb_id}")
-                    if look.balancer is not None and sent.t - look.t <= LOAD_SEEN_S
+                    if look.balancer is not None and sent.t - look.t <= LOAD_SEEN_S + story.slack_s
                 ]
             )
             for lb_id, balancer in sent.scene.balancers.items()

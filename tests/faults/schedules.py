@@ -183,6 +183,8 @@ HANDS = [
     ("lock_server planned", 0),
     ("rename_server planned", 0),
     ("rename_server planned", 1),
+    ("rebuild_server planned", 0),
+    ("resize_server planned", 0),
     ("attach_volume planned", 0),
     ("set_metadata planned", 0),
     ("set_task_state planned", 0),

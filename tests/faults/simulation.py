@@ -175,6 +175,8 @@ class Recorder:
             server.metadata.get(OF_SERVER),
             server.status,
             server.direct_rps,
+            server.flavor,
+            server.image,
         )
 
     def scene(self) -> history.Scene:
@@ -572,6 +574,8 @@ class Simulation:
             lb_id = None
             extra = {
                 "rename_server": {"name": "renamed"},
+                "rebuild_server": {"image": "another-image"},
+                "resize_server": {"flavor": "another-size"},
                 "attach_volume": {"volume_id": "vol-1"},
                 "slow_server": {"factor": 2.0},
                 "direct_traffic": {"rps": 40.0},

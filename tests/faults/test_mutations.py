@@ -93,6 +93,8 @@ LOST = [Event(0.0, "fault", "node.update reset_before", (1, None))]
 TWO_DEAD = [hand("kill_server any", 4), hand("kill_server any", 5)]
 STANDSTILL = at("after note_intent", 1, Event(0.0, "standstill"))
 RENAMED = when("draining", hand("rename_server planned", 0))
+REBUILT = when("verifying", hand("rebuild_server planned", 0))
+RESIZED = when("verifying", hand("resize_server planned", 0))
 FALSE_ZERO = when("draining", Event(0.0, "fault", "status.read false_zero", (3, None)))
 ELSEWHERE = when("held", hand("add_elsewhere planned", 0))
 NOT_FOUND = when("deleting", Event(0.0, "fault", "server.show server_error", (1, None, 404)))
@@ -164,6 +166,8 @@ SCHEDULES = [
     (LATE_ADD, ON_TWO_BALANCERS),
     (RENAMED_AND_ON, TO_THE_WINDOWS_END),
     (WITHOUT_EFFECT, {}),
+    (REBUILT, {}),
+    (RESIZED, {}),
 ]
 
 
@@ -227,9 +231,10 @@ def progress_holds(progress):
     return any(way.phase is Phase.HELD for way in progress.servers)
 
 
-def test_without_the_comparison_a_server_that_was_not_approved_is_deleted(monkeypatch):
+@pytest.mark.parametrize("events", [RENAMED, REBUILT, RESIZED])
+def test_without_the_comparison_a_server_that_was_not_approved_is_deleted(monkeypatch, events):
     monkeypatch.setattr(looks, "identity_difference", lambda *_: "")
-    assert broken_by(RENAMED, oracle.deletes_only_what_was_approved)
+    assert broken_by(events, oracle.deletes_only_what_was_approved)
 
 
 def test_without_one_at_a_time_the_next_server_begins_while_the_pool_is_watched(monkeypatch):

@@ -398,3 +398,24 @@ def test_no_server_begins_on_one_low_figure_of_its_load():
     result = simulate(events, scenario="persistent", seed=7, plan=plan, horizon_s=150.0)
     assert result.violations == []
     assert result.counts["delete"] == 1
+
+
+def test_load_that_rises_while_a_clock_was_set_back_is_not_yet_seen_by_anybody():
+    """The oracle took what nobody could know for known: nothing is looked at until the clock is where it was before."""
+    events = [Event(7.9, "jump", "", (-40.0,)), Event(22.8, "demand", "", (3.5,))]
+    plan = {"floor": 2, "hold_s": 20.0, "window": (0.0, 140.0)}
+    result = simulate(events, scenario="rising", seed=4, plan=plan, horizon_s=100.0)
+    assert result.violations == []
+    assert result.counts["remove"] == result.counts["add"] == 1
+
+
+def test_a_roll_back_with_nothing_left_to_do_ends_the_run_and_does_not_fail_it():
+    at_limit_s = 31.0  # the last server is on its way back, and its answer is lost
+    events = [
+        Event(at_limit_s, "fault", "node.update timeout_after", (1, None)),
+        Event(at_limit_s + 8.0, "command", "roll_back"),
+    ]
+    options = {**PERSISTENT, "plan": {"drain_limit_s": 30.0, "at_limit": AtLimit.PUT_BACK}}
+    result = simulate(events, horizon_s=120.0, **options)
+    assert result.violations == []
+    assert result.status is RunStatus.ROLLED_BACK

@@ -235,3 +235,32 @@ def test_a_server_without_its_addresses_that_nobody_deletes_was_changed_by_anoth
     desk.servers["srv-6"] = replace(desk.servers["srv-6"], addresses=())
     desk.look()
     assert desk.halt.code == "changed_by_other_hand"
+
+
+@pytest.mark.parametrize(
+    ("became", "says"),
+    [({"image_id": "img-other"}, "rebuilt"), ({"flavor_id": "general1-8"}, "size")],
+)
+def test_a_server_that_was_rebuilt_or_resized_while_it_was_held_is_not_the_one_that_was_approved(
+    became, says
+):
+    plan = a_plan(hold_s=300.0)
+    made_of = {"flavor_id": "general1-4", "image_id": "img-base"}
+    desk = Desk(replace(plan, servers=tuple(replace(server, **made_of) for server in plan.servers)))
+    for server in desk.plan.servers:
+        desk.servers[server.server_id] = replace(desk.servers[server.server_id], **made_of)
+    desk.until_phase(Phase.HELD)
+    desk.servers["srv-6"] = replace(desk.servers["srv-6"], **became)
+    desk.look()
+    assert desk.halt.code == "changed_by_other_hand"
+    assert says in desk.way().by_hand
+    for _ in range(100):
+        desk.look(5.0)
+    assert "delete_server" not in desk.names
+
+
+def test_a_provider_that_names_no_image_of_a_server_changes_nothing():
+    plan = a_plan(hold_s=0.0)
+    made_of = {"flavor_id": "general1-4", "image_id": "img-base"}
+    desk = Desk(replace(plan, servers=tuple(replace(server, **made_of) for server in plan.servers)))
+    desk.until_phase(Phase.RETIRED)
