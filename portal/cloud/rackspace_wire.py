@@ -87,6 +87,12 @@ class Call:
     params: Mapping[str, str] = field(default_factory=dict)
     region: str | None = None
 
+    @property
+    def part(self) -> str:
+        """What of the provider it asks. A limit of one part says nothing of the others (reference, 2.10 and 3.5)."""
+        is_of_images = self.service == SERVERS and self.path.startswith("/images")
+        return "images" if is_of_images else _SHORT[self.service]
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -181,7 +187,7 @@ class Wire:
                     return await accepted(answer) if accepted else Done({"status": str(answer.status)})
                 fault = self._open(answer)
                 if fault.is_rate_limit:
-                    raise await self._slow_down(fault)
+                    raise await self._slow_down(call, fault)
                 if fault.status == 401:
                     raise faults.unauthorized()
                 if fault.status >= 500 or 300 <= fault.status < 400:
@@ -244,17 +250,17 @@ class Wire:
                             code="broken",
                         ) from problem
                     continue
-            return await self._checked(answer)
+            return await self._checked(call, answer)
         raise AssertionError("the second attempt returns or raises")
 
-    async def _checked(self, answer: Answer) -> Answer:
+    async def _checked(self, call: Call, answer: Answer) -> Answer:
         if answer.is_success:
             if not answer.is_whole:
                 raise unreadable("The provider's answer broke off")
             return answer
         fault = self._open(answer)
         if fault.is_rate_limit:
-            raise await self._slow_down(fault)
+            raise await self._slow_down(call, fault)
         if fault.status == 401:
             raise faults.unauthorized()
         if fault.status >= 500:
@@ -320,7 +326,7 @@ class Wire:
         rate = self.options.rates.get((call.service, call.method))
         if rate is not None:
             bucket = f"{_SHORT[call.service]}:{call.method}"
-            await pace(self._shared, self.identity.tenant, bucket, rate, max_wait_s=pace_s)
+            await pace(self._shared, self.identity.tenant, bucket, rate, max_wait_s=pace_s, part=call.part)
         outcome = "lost"
         status: int | None = None
         try:
@@ -526,10 +532,14 @@ class Wire:
     def _open(self, answer: Answer) -> Fault:
         return faults.open_fault(answer.status, answer.headers, answer.body, self._now())
 
-    async def _slow_down(self, fault: Fault) -> TryLater:
-        """Hold back every worker for this tenant until the provider wants to be asked again."""
+    async def _slow_down(self, call: Call, fault: Fault) -> TryLater:
+        """Hold back every worker from this part of the provider, for this tenant, until it wants to be asked again.
+
+        A list of images that may not be read for minutes keeps nobody from looking at a load balancer, or from
+        putting a server back.
+        """
         trouble = faults.rate_limited(fault)
-        await self._shared.hold(self.identity.tenant, trouble.after_s)
+        await self._shared.hold(self.identity.tenant, trouble.after_s, call.part)
         trouble.after_s = self._jittered(trouble.after_s)
         return trouble
 

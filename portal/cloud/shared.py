@@ -62,13 +62,20 @@ class Shared(Protocol):
         """Be the only one who does `key` for a moment. Raises TryLater when others take too long."""
         ...
 
-    async def take(self, tenant: str, bucket: str, rate: Rate, *, max_wait_s: float) -> Slot:
-        """Take one call out of a bucket of a tenant, if that needs no longer wait than `max_wait_s`."""
+    async def take(self, tenant: str, bucket: str, rate: Rate, *, max_wait_s: float, part: str = "") -> Slot:
+        """Take one call out of a bucket of a tenant, if that needs no longer wait than `max_wait_s`.
+
+        `part` is what of the provider is called, as in `hold`.
+        """
         ...
 
-    async def hold(self, tenant: str, seconds: float) -> None:
-        """Let nobody call for a tenant for a time: the provider said so."""
+    async def hold(self, tenant: str, seconds: float, part: str = "") -> None:
+        """Let nobody call one part of the provider for a tenant for a time: the provider said so."""
         ...
+
+
+def _held(tenant: str, part: str) -> str:
+    return f"{tenant}:{part}" if part else tenant
 
 
 class MemoryShared:
@@ -99,25 +106,25 @@ class MemoryShared:
         """Nothing to wait for: within one event loop the client itself sees to it."""
         yield
 
-    async def take(self, tenant: str, bucket: str, rate: Rate, *, max_wait_s: float) -> Slot:
+    async def take(self, tenant: str, bucket: str, rate: Rate, *, max_wait_s: float, part: str = "") -> Slot:
         """Take one call out of a bucket: the time at which the bucket is next free is all that is kept."""
         name = f"{tenant}:{bucket}"
         with self._lock:
             now = self._clock()
             gap_s = 1 / rate.per_s
             free_at = max(self._next_free.get(name, now), now)
-            wait_s = max(
-                free_at - (rate.burst - 1) * gap_s - now, self._held_until.get(tenant, now) - now, 0.0
-            )
+            held_until = self._held_until.get(_held(tenant, part), now)
+            wait_s = max(free_at - (rate.burst - 1) * gap_s - now, held_until - now, 0.0)
             if wait_s > max_wait_s:
                 return Slot(False, wait_s)
             self._next_free[name] = free_at + gap_s
             return Slot(True, wait_s)
 
-    async def hold(self, tenant: str, seconds: float) -> None:
-        """Let nobody call for a tenant for a time."""
+    async def hold(self, tenant: str, seconds: float, part: str = "") -> None:
+        """Let nobody call one part of the provider for a tenant for a time."""
+        name = _held(tenant, part)
         with self._lock:
-            self._held_until[tenant] = max(self._held_until.get(tenant, 0.0), self._clock() + seconds)
+            self._held_until[name] = max(self._held_until.get(name, 0.0), self._clock() + seconds)
 
 
 # The same arithmetic as MemoryShared.take, on Redis's own clock, in one step. Times in milliseconds.
@@ -246,9 +253,9 @@ class RedisShared:
         except (redis.exceptions.RedisError, OSError, TimeoutError) as problem:
             self._note_away(problem)
 
-    async def take(self, tenant: str, bucket: str, rate: Rate, *, max_wait_s: float) -> Slot:
+    async def take(self, tenant: str, bucket: str, rate: Rate, *, max_wait_s: float, part: str = "") -> Slot:
         """Take one call out of a bucket that all workers share; alone by this process's own while away."""
-        keys = [self._name("rate", tenant, bucket), self._name("hold", tenant)]
+        keys = [self._name("rate", tenant, bucket), self._name("hold", _held(tenant, part))]
         args = [1000 / rate.per_s, rate.burst, max_wait_s * 1000]
 
         async def ask() -> Slot | None:
@@ -257,12 +264,12 @@ class RedisShared:
 
         nothing: Slot | None = None
         slot = await self._try(ask, nothing)
-        return slot or await self._memory.take(tenant, bucket, rate, max_wait_s=max_wait_s)
+        return slot or await self._memory.take(tenant, bucket, rate, max_wait_s=max_wait_s, part=part)
 
-    async def hold(self, tenant: str, seconds: float) -> None:
-        """Let no worker call for a tenant for a time."""
-        await self._memory.hold(tenant, seconds)
-        name = self._name("hold", tenant)
+    async def hold(self, tenant: str, seconds: float, part: str = "") -> None:
+        """Let no worker call one part of the provider for a tenant for a time."""
+        await self._memory.hold(tenant, seconds, part)
+        name = self._name("hold", _held(tenant, part))
 
         async def ask() -> None:
             await self._hold(keys=[name], args=[int(seconds * 1000)])
@@ -270,9 +277,11 @@ class RedisShared:
         await self._try(ask, None)
 
 
-async def pace(shared: Shared, tenant: str, bucket: str, rate: Rate, *, max_wait_s: float) -> None:
+async def pace(
+    shared: Shared, tenant: str, bucket: str, rate: Rate, *, max_wait_s: float, part: str = ""
+) -> None:
     """Wait until this call may be made. Raises TryLater where that would take longer than `max_wait_s`."""
-    slot = await shared.take(tenant, bucket, rate, max_wait_s=max_wait_s)
+    slot = await shared.take(tenant, bucket, rate, max_wait_s=max_wait_s, part=part)
     if not slot.is_granted:
         raise TryLater(
             "The portal keeps to the provider's limit on calls. Nothing was sent; it asks again by itself.",

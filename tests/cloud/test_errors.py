@@ -573,7 +573,31 @@ def test_the_wait_that_the_provider_asks_for_is_kept_capped_and_scattered(header
     assert least_s <= trouble(provider.cloud().show_balancer("71")).after_s <= most_s
 
 
-def test_a_rate_limit_slows_the_whole_tenant():
+def test_a_rate_limit_of_the_images_holds_back_no_look_at_a_server_or_balancer_and_no_put_back():
+    provider = Provider()
+    limited = rooted(413, "overLimit", headers={"Retry-After": "300"})
+    provider.on("GET", f"{NOVA}/images/detail", limited)
+    provider.on("GET", SERVER, httpx.Response(200, json={"server": server()}))
+    provider.on("GET", LB, httpx.Response(200, json=balancer()))
+    provider.on("PUT", NODE, httpx.Response(202))
+
+    async def ask():
+        cloud = provider.cloud()
+        for _ in range(2):
+            with pytest.raises(TryLater) as caught:
+                await cloud.list_images()
+        await cloud.show_server("s-1")
+        await cloud.show_balancer("71")
+        await cloud.set_condition("71", "410", Condition.ENABLED, not_after=SOON)
+        return caught.value
+
+    assert run(ask()).after_s > 290
+    lists = [request for request in provider.sent("GET") if request.url.path.endswith("/images/detail")]
+    assert len(lists) == 1, "the second one was not sent"
+    assert len(provider.sent("PUT")) == 1
+
+
+def test_a_rate_limit_slows_all_that_is_asked_of_that_service():
     provider = Provider()
     provider.on("GET", LB, rooted(413, "overLimit", headers={"Retry-After": "30"}))
 

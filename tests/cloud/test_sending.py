@@ -375,7 +375,7 @@ def test_the_wait_for_the_other_change_counts_against_the_moment():
 
 def test_a_change_that_waits_too_long_for_its_place_is_not_sent():
     class Full(MemoryShared):
-        async def take(self, tenant, bucket, rate, *, max_wait_s):
+        async def take(self, tenant, bucket, rate, *, max_wait_s, part=""):
             return Slot(bucket != "balancers:PUT", 0.0 if bucket != "balancers:PUT" else 7.0)
 
     provider = Provider()
