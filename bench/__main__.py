@@ -17,7 +17,7 @@ from bench.verify import verify
 from portal.demo import Said
 
 RESULTS = Path(__file__).resolve().parent / "results.json"
-NAMES = ("planner", "accounts", "audit", "imports", "overhead", "speed", "verify")
+NAMES = ("planner", "accounts", "audit", "imports", "overhead", "speed", "fleet", "verify")
 
 
 def main(arguments: list[str]) -> int:
@@ -42,6 +42,8 @@ def main(arguments: list[str]) -> int:
         figures |= audit()
     if "speed" in wanted:
         figures |= in_child("bench.speed", Said())
+    if "fleet" in wanted:
+        figures |= in_child("bench.fleet", Said())
     if "verify" in wanted:
         figures |= verify(Said())
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}

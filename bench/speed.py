@@ -128,8 +128,8 @@ class Loop:
 # --- the portal ------------------------------------------------------------------------------------------
 
 
-def _approved_plan(origin: str, tenant: str) -> tuple[Any, Any]:
-    """Return (plan, launch manager): a pool of its own, approved by both sides."""
+def approved_plan(origin: str, tenant: str, out: int = OUT) -> tuple[Any, Any]:
+    """Return (plan, launch manager): a pool of its own, `out` servers of which go, approved by both sides."""
     from django.utils import timezone
 
     from accounts.models import Account, CloudConnection, Membership, Team, TeamMembership, User
@@ -172,12 +172,12 @@ def _approved_plan(origin: str, tenant: str) -> tuple[Any, Any]:
     )
     entries = [
         services.AddedServer(f"srv-{number:02}", f"web-{number:02}", began + timedelta(minutes=number))
-        for number in range(STAY + 1, STAY + OUT + 1)
+        for number in range(STAY + 1, STAY + out + 1)
     ]
     services.record_scale_up(event=event, connection=connection, actor=people["manager"], entries=entries)
     choice = Choice(
         balancer_ids=(str(BALANCER),),
-        target=STAY,
+        target=STAY + OUT - out,
         target_reason="Two carried it before the launch.",
         floor=STAY,
         min_drain_s=0.0,
@@ -210,7 +210,7 @@ def _portal_s(origin: str, tenant: str) -> tuple[float, dict[str, float]]:
     from portal.runs.models import Intent, Run
     from scaledown import services
 
-    plan, manager = _approved_plan(origin, tenant)
+    plan, manager = approved_plan(origin, tenant)
     run = services.start_run(plan, actor=manager, seen_digest=plan.digest)
     ends_at = time.monotonic() + LIMIT_S
     while run.ended_at is None:
@@ -225,7 +225,8 @@ def _portal_s(origin: str, tenant: str) -> tuple[float, dict[str, float]]:
 
 
 @contextmanager
-def _process(*argv: str, env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+def process(*argv: str, env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """Run Python with these arguments for as long as the block lasts."""
     root = Path(__file__).resolve().parent.parent
     child = subprocess.Popen(
         [sys.executable, *argv], env={**os.environ, **env}, cwd=root, stdout=subprocess.PIPE, text=True
@@ -237,14 +238,15 @@ def _process(*argv: str, env: dict[str, str]) -> Iterator[subprocess.Popen[str]]
         child.wait(30)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port on which nobody listens now."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         return int(held.getsockname()[1])
 
 
 def _measure(rounds: int) -> dict[str, float]:
-    port = _free_port()
+    port = free_port()
     origin = f"http://127.0.0.1:{port}"
     os.environ.update(EGRESS_ALLOW=f"127.0.0.1:{port}", CLOUD_RATE_FACTOR="100000", LOG_LEVEL="ERROR")
     import django
@@ -257,7 +259,7 @@ def _measure(rounds: int) -> dict[str, float]:
     claims: list[float] = []
     with (
         tempfile.TemporaryDirectory() as place,
-        _process("-m", "bench.provider", str(port), env={}) as provider,
+        process("-m", "bench.provider", str(port), env={}) as provider,
     ):
         assert provider.stdout is not None
         provider.stdout.readline()
@@ -278,7 +280,7 @@ def _measure(rounds: int) -> dict[str, float]:
         )
         quiet = {"STEADY_READY_FILE": str(flag), "PYTHONWARNINGS": "ignore", "PROCESS_NAME": "ticks"}
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        with _process(
+        with process(
             *worker, "-I", "portal.embedded.announce", "--without-gossip", "--without-mingle", env=quiet
         ):
             while not flag.exists():
