@@ -286,6 +286,15 @@ def known_mean(plan: PlanData, progress: Progress, observation: Observation, now
     return max((mean for mean in means if mean is not None), default=None)
 
 
+def oldest_rate_at(
+    plan: PlanData, progress: Progress, observation: Observation, now: datetime
+) -> datetime | None:
+    """Return when the oldest of the rates was taken that `known_mean` rests on; None if it rests on none."""
+    serving_ids = {server_id for load in _loads(plan, progress, observation, now) for server_id in load.rates}
+    taken = (progress.meters[server_id].rps_at for server_id in serving_ids)
+    return min((at for at in taken if at is not None), default=None)
+
+
 def guards_load(plan: PlanData) -> bool:
     """Return whether the plan has both a limit of the load per node and a source for its figures."""
     return guard_rps(plan) is not None and plan.count_kind is not None

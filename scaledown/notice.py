@@ -342,7 +342,11 @@ def _notice_pool_load(turn: Turn) -> None:
     guard = looks.guard_rps(turn.plan)
     known = looks.known_mean(turn.plan, turn.progress, turn.observation, turn.now)
     if guard is not None and known is not None and known > guard:
-        turn.change(hot_looks=turn.progress.hot_looks + 1)
+        hot_at = turn.progress.hot_at
+        oldest = looks.oldest_rate_at(turn.plan, turn.progress, turn.observation, turn.now)
+        if hot_at is None or not turn.progress.hot_looks or (oldest is not None and oldest > hot_at):
+            # The same figures beside one that is new are no second look.
+            turn.change(hot_looks=turn.progress.hot_looks + 1, hot_at=turn.now)
     elif mean is not None:
         turn.change(
             hot_looks=0

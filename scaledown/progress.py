@@ -449,6 +449,8 @@ class Progress:
     """Failed looks in a row, by probe."""
     hot_looks: int = 0
     """Load readings over the guard in a row."""
+    hot_at: datetime | None = None
+    """When `hot_looks` was last counted up."""
     load_at: datetime | None = None
     """When the load of the whole pool was last known in full."""
     pool_load: float | None = None

@@ -1021,8 +1021,10 @@ def reads_before_it_goes_on(story: Story) -> Iterator[str]:
             if len(settled) < 2:
                 yield f"{what} after {len(settled)} looks at what became of {first.name}, not two"
         same = (first.name, first.server, first.lb_id) == (second.name, second.server, second.lb_id)
-        # An image that the provider refused outright was surely not begun: there is nothing to look for.
-        refused = first.name == "image" and bool(known) and known[0].outcome in {"try_later", "refused"}
+        # What the provider refused outright, as too many or as wrong, was surely not begun: there is nothing to look for.
+        refused = (
+            first.name in {"image", "create"} and bool(known) and known[0].outcome in {"try_later", "refused"}
+        )
         if same and not refused and not story.every(Looked, first_at, second_at, key=first.key):
             yield f"{what} again without a look"
 

@@ -419,3 +419,17 @@ def test_a_roll_back_with_nothing_left_to_do_ends_the_run_and_does_not_fail_it()
     result = simulate(events, horizon_s=120.0, **options)
     assert result.violations == []
     assert result.status is RunStatus.ROLLED_BACK
+
+
+def test_one_high_figure_beside_an_old_one_calls_nobody_back():
+    """Seed 800228: a clock that was set back in a long call made one rate four times too high; it was counted twice."""
+    late = Event(0.0, "fault", "server.delete late", (1, 80.0))
+    events = [
+        Event(38.4, "jump", "", (2.0,)),
+        Event(5, "at", "after commit", (late,)),
+        Event(48.0, "jump", "", (-40.0,)),
+    ]
+    plan = {"probes": (), "floor": 2, "hold_s": 0.0, "stop_s": 8.0, "images": ImageRule.EACH}
+    result = simulate(events, scenario="shared", seed=6, plan=plan, horizon_s=200.0)
+    assert result.violations == []
+    assert result.halt is None or result.halt.code != "traffic_rising"
