@@ -1060,7 +1060,9 @@ def comes_to_a_rest(story: Story) -> Iterator[str]:
     over = {"completed", "aborted", "rolled_back"}
     if story.status in {"halted", "paused"} | over or story.waits in NAMED_WAITS | BOUNDED_WAITS:
         return
-    if story.waits == "deleting" and any(hand.what == "set_task_state" for hand in story.every(Other)):
+    if story.waits in {"deleting", "delete_busy"} and any(
+        hand.what in {"set_task_state", "set_server_status"} for hand in story.every(Other)
+    ):
         return  # another hand keeps the server busy: bounded by a quarter of an hour
     yield f"the run neither ended nor stopped: {story.status}, waits for {story.waits!r}"
 

@@ -733,7 +733,8 @@ class Simulation:
             return not (stopped and not self.pending and self._quiet_s() > QUIET_S)
         waiting = self.run.progress.get("waiting")
         rests = waiting is not None and waiting["code"] in NAMED_WAITS | BOUNDED_WAITS
-        return self.run.status is RunStatus.RUNNING and not rests and elapsed_s < 3 * self.horizon_s
+        is_at_work = self.run.status in {RunStatus.RUNNING, RunStatus.ROLLING_BACK}
+        return is_at_work and not rests and elapsed_s < 3 * self.horizon_s
 
     def _quiet_s(self) -> float:
         """Return for how long nothing was written into the run's journal."""
