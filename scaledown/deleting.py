@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from portal.cloud.types import BalancerStatus
 from portal.runs.types import Action, HaltRank
-from scaledown import late, looks, silence, wording
+from scaledown import hours, late, looks, silence, wording
 from scaledown.progress import DeleteWay, NodeState, NodeWay, Progress, ServerWay
 from scaledown.silence import ask_person
 from scaledown.turn import AT_ONCE_S, FIRST_LOOK_S, LOOK_RESTING_S, LOOK_S, LOOK_SOON_S, Turn
@@ -31,22 +31,22 @@ CONFIRM_S = 120.0
 
 
 def hold_ends(plan: PlanData, way: ServerWay) -> datetime | None:
-    """Return when a held server has been held, and stopped, for as long as planned; None if it is not held.
+    """Return when a held server has been held, and stopped, for as long as planned, and the window's hours are on.
 
-    While it is not stopped yet that is a forecast.
+    None if it is not held. While it is not stopped yet that is a forecast.
     """
     if way.held_at is None:
         return None
-    ends = _held_until(plan, way.held_at)
+    ends = hours.opens_at(plan, _held_until(plan, way.held_at))
     stopped_at = None if way.stop is None else way.stop.stopped_at
-    return max(ends, (stopped_at or ends) + timedelta(seconds=plan.stop_s))
+    return hours.opens_at(plan, max(ends, (stopped_at or ends) + timedelta(seconds=plan.stop_s)))
 
 
 def stop_due_at(plan: PlanData, way: ServerWay) -> datetime | None:
     """Return when a held server is to be stopped; None if it is stopped already, or is not to be."""
     if way.held_at is None or not plan.stop_s or (way.stop is not None and way.stop.stopped_at is not None):
         return None
-    return _held_until(plan, way.held_at)
+    return hours.opens_at(plan, _held_until(plan, way.held_at))
 
 
 def _held_until(plan: PlanData, held_at: datetime) -> datetime:
@@ -63,8 +63,10 @@ def due_at(plan: PlanData, way: ServerWay) -> datetime | None:
 def next_due(plan: PlanData, progress: Progress, now: datetime) -> ServerWay | None:
     """Return the held server to which the next thing happens, or None: the longest held one whose time has come.
 
-    Where a person wants a pause after one server, nothing happens to another.
+    Where a person wants a pause after one server, nothing happens to another. Outside the window's hours nothing begins.
     """
+    if not hours.is_open(plan, now):
+        return None
     held = sorted(
         (way for way in progress.servers if way.phase is Phase.HELD), key=lambda way: way.held_at or way.since
     )

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from portal.runs.types import Command, HaltRank, RunStatus
-from scaledown import late, looks, wording
+from scaledown import hours, late, looks, wording
 from scaledown.answers import awaits_before
 from scaledown.commands import answer_commands, answer_stops, tries, vain_resumes
 from scaledown.deleting import confirming, deleting, due_at, hold_ends, next_due, stop_due_at
@@ -222,6 +222,11 @@ def next_server(turn: Turn) -> bool:
     if held:
         first = min(held, key=lambda way: due_at(turn.plan, way) or turn.now)
         ends = due_at(turn.plan, first)
+        if ends is not None and ends <= turn.now:
+            opens = hours.opens_at(turn.plan, turn.now)
+            words = wording.window_for_held(first.name, opens)
+            turn.tell(first, words, opens)
+            return turn.wait("window", words, until=opens, look_again_s=LOOK_HELD_S)
         return turn.wait("hold", _holds(turn, first), until=ends, look_again_s=LOOK_HELD_S)
     if awaits_landing(turn) or awaits_peak(turn):
         return True

@@ -522,6 +522,14 @@ def _time_warnings(plan: PlanData, pool: Pool, known: Known) -> Iterable[Warned]
                 subject=event.name,
             )
     yield from _freeze_warnings(plan, begins, known)
+    if plan.window_start and plan.window_end and (plan.hold_s or plan.hold_through or plan.stop_s):
+        yield Warned(
+            "window_hours",
+            "A held server is stopped, imaged and deleted in the hours of the change window only, "
+            f"{plan.window_start:%H:%M} to {plan.window_end:%H:%M} UTC: where its hold ends later, on the next day on which they come. "
+            "Until then it is billed, and can be put back.",
+            "Nothing is to be done. Leave the beginning of the window open if deletions may come at any hour.",
+        )
     if plan.window_end is None:
         return
     if plan.window_end <= pool.looked_at:

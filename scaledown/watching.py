@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from portal.cloud.types import NodeStatus
 from portal.runs.types import HaltRank
-from scaledown import late, looks, verify, wording
+from scaledown import hours, late, looks, verify, wording
 from scaledown.answers import with_answer
 from scaledown.comparing import looks_missing
 from scaledown.progress import NodeState, ProbeCounts, ServerWay, SoakWay, VerdictWay
@@ -277,6 +277,8 @@ def _hold(turn: Turn, way: ServerWay) -> bool:
     until = turn.after(turn.plan.hold_s) if turn.plan.hold_s > 0 else None
     if turn.plan.hold_through is not None:
         until = max(until or turn.now, turn.plan.hold_through)
+    opens = hours.opens_at(turn.plan, until or turn.now)
+    until = opens if until is not None or opens > turn.now else None
     turn.enter(way, Phase.HELD, wording.held(way.name, until), held_at=turn.now, soak=None)
     turn.update(turn.server(way.server_id), until=until)
     turn.change(last_left_at=turn.now, waiting=None)

@@ -147,6 +147,13 @@ def window_opens(at: datetime) -> Words:
     return Words(f"Waiting for the window: it opens {clock(at)}.", f"We go on {clock(at)}.")
 
 
+def window_for_held(name: str, at: datetime) -> Words:
+    return Words(
+        f"{name} has been held for its time. What comes next begins in the window's hours: {clock(at)}.",
+        f"{name} is out of service and can still come back. We go on {clock(at)}.",
+    )
+
+
 def window_too_short(name: str, end: datetime) -> Words:
     return Words(
         f"{name} does not fit any more into the window, which ends {clock(end)}.",

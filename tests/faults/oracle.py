@@ -940,6 +940,23 @@ def keeps_to_the_window(story: Story) -> Iterator[str]:
             yield f"{sent.server} begins too late in the window"
 
 
+def begins_with_the_held_only_in_the_windows_hours(story: Story) -> Iterator[str]:
+    """The stop of a held server, its image, and else its deletion, begin in the window or in its hours of a later day."""
+    start, end = story.plan.window_start, story.plan.window_end
+    if start is None or end is None or end - start >= timedelta(days=1):
+        return
+    spare_s = LOOK_S + SPARE_S + story.slack_s
+    for place, sent in story.sends():
+        if sent.name not in {"stop", "image", "delete"}:
+            continue
+        before = [s.name for s in story.every(Sent, 0, place, server=sent.server)]
+        if sent.name in before or (sent.name == "delete" and story.plan.images is not ImageRule.NONE):
+            continue  # what was begun is finished
+        into_s = (sent.at - start).total_seconds() % 86400
+        if min(into_s, 86400 - into_s) > spare_s and into_s > (end - start).total_seconds() + spare_s:
+            yield f"{sent.name} of {sent.server} begins outside the window's hours"
+
+
 def _meddled_with_nodes(story: Story, server: str, lb_id: int) -> bool:
     """Whether another hand touched more of a server than what it is called, or the balancer."""
     renamed = [event for event in story.every(Other) if event.what == "rename_server"]
@@ -1160,6 +1177,7 @@ RULES: tuple[Rule, ...] = (
     does_what_people_said,
     needs_an_approval_and_someone_in_charge,
     keeps_to_the_window,
+    begins_with_the_held_only_in_the_windows_hours,
     leaves_nothing_draining_after_the_window,
     journals_every_change,
     reads_before_it_goes_on,

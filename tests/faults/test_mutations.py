@@ -19,6 +19,7 @@ from scaledown import (
     comparing,
     deleting,
     draining,
+    hours,
     images,
     imaging,
     late,
@@ -135,6 +136,7 @@ RENAMED_AND_ON = [
     *RENAMED,
     Event(190.0, "demand", "", (1.0,)),
 ]  # something to come: the world goes on for as long
+HELD_BEYOND_THE_WINDOW = {"plan": {"hold_s": 150.0, "window": (0.0, 130.0), "stop_s": 8.0}}
 TO_THE_WINDOWS_END = {"scenario": "persistent", "plan": {"drain_limit_s": 60.0, "window": (0.0, 110.0)}}
 
 SCHEDULES = [
@@ -168,6 +170,7 @@ SCHEDULES = [
     (WITHOUT_EFFECT, {}),
     (REBUILT, {}),
     (RESIZED, {}),
+    ([], HELD_BEYOND_THE_WINDOW),
 ]
 
 
@@ -387,6 +390,11 @@ def test_without_a_look_at_the_site_in_a_doubt_a_server_stays_out_in_danger(monk
 def test_with_what_another_hand_called_it_for_a_changed_node_a_server_drains_beyond_the_window(monkeypatch):
     monkeypatch.setattr(machine, "has_foreign_node", lambda way: bool(way.by_hand))
     assert broken_by(RENAMED_AND_ON, oracle.leaves_nothing_draining_after_the_window, **TO_THE_WINDOWS_END)
+
+
+def test_without_the_hours_of_the_window_a_held_server_is_stopped_after_it(monkeypatch):
+    monkeypatch.setattr(hours, "opens_at", lambda plan, at: at)
+    assert broken_by([], oracle.begins_with_the_held_only_in_the_windows_hours, **HELD_BEYOND_THE_WINDOW)
 
 
 @pytest.mark.parametrize("number", range(len(SCHEDULES)))

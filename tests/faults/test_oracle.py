@@ -480,6 +480,14 @@ def after_the_window(story):
     return replace(story, plan=replace(story.plan, window_end=sent.at + timedelta(seconds=5)))
 
 
+def stopped_after_the_window(story):
+    _, sent = first(story, Sent, "stop")
+    plan = replace(
+        story.plan, window_start=sent.at - timedelta(hours=3), window_end=sent.at - timedelta(hours=1)
+    )
+    return replace(story, plan=plan)
+
+
 def drains_on_after_the_window(story):
     place, sent = first(story, Sent, "remove")
     look = story.last(Looked, place, key=f"lb:{sent.lb_id}")
@@ -665,6 +673,7 @@ BAD = [
     (nobody_in_charge, oracle.needs_an_approval_and_someone_in_charge),
     (before_the_window, oracle.keeps_to_the_window),
     (after_the_window, oracle.keeps_to_the_window),
+    (stopped_after_the_window, oracle.begins_with_the_held_only_in_the_windows_hours),
     (drains_on_after_the_window, oracle.leaves_nothing_draining_after_the_window),
     (drains_on_renamed, oracle.leaves_nothing_draining_after_the_window),
     (no_line_before, oracle.journals_every_change),
