@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from portal.simulator.errors import AnswerLost, ProviderError
@@ -65,6 +65,9 @@ def figures(world):
 
 @settings(max_examples=60, deadline=None)
 @given(STORIES, SCENARIOS, st.integers(2, 9))
+@example(
+    [(0.0, ("remove", 0, None))] * 3 + [(0.0, ("condition", n, "DRAINING")) for n in (0, 1)], "persistent", 2
+)
 def test_one_step_or_many_lead_to_the_same_world(story, scenario, parts):
     once, often = launch(scenario), launch(scenario)
     web(once).sticky_life_s = web(often).sticky_life_s = 20.0
@@ -78,7 +81,11 @@ def test_one_step_or_many_lead_to_the_same_world(story, scenario, parts):
         often.advance_to(target)
         act(once, handling)
         act(often, handling)
-    assert figures(often) == pytest.approx(figures(once), rel=1e-3, abs=0.05)
+    (failed, served, *others), (failed_once, served_once, *others_once) = figures(often), figures(once)
+    # A server over its capacity fails a part of its requests that is integrated in as many pieces as there were steps:
+    # of all requests one in a thousand may be counted on the other side.
+    assert failed == pytest.approx(failed_once, abs=0.05 + 1e-3 * (failed_once + served_once))
+    assert [served, *others] == pytest.approx([served_once, *others_once], rel=1e-3, abs=0.05)
     assert often.truth.serving == once.truth.serving
     assert len(often.truth.harms) == len(once.truth.harms)
 
