@@ -26,8 +26,9 @@ from portal.approvals.models import Side
 from portal.audit.subjects import open_values
 from portal.runs.journal import database_now
 from portal.runs.models import Intent, JournalEntry, Run, RunCommand, RunSample, Standstill
-from portal.runs.types import RunStatus
+from portal.runs.types import HaltRank, RunStatus
 from scaledown import canonical, peak, services, someone, wording
+from scaledown.asking import question_of
 from scaledown.candidates import Choice
 from scaledown.canonical import from_plain, plan_from_plain
 from scaledown.commands import RESTING
@@ -468,6 +469,12 @@ class HaltShown:
     says: str
     at: datetime | None
     next_commands: tuple[str, ...]
+    asked: str
+    """Who is asked, and when."""
+    until: datetime | None
+    """When silence is taken for an answer; None: never."""
+    otherwise: str
+    """What happens where nobody answers."""
 
 
 @dataclass(frozen=True)
@@ -606,15 +613,7 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
         next_says=next_says(whole, progress, for_customer=customer),
         in_charge=str(whole.in_charge) if whole.in_charge else None,
         in_charge_ref=str(whole.in_charge.ref) if whole.in_charge else None,
-        halt=HaltShown(
-            whole.halt_code,
-            whole.halt_rank,
-            _words(whole.halt_says, whole.halt_customer_says, for_customer=customer),
-            whole.halted_at,
-            tuple(whole.halt_next_commands),
-        )
-        if halted
-        else None,
+        halt=_halt_shown(whole, progress, for_customer=customer) if halted else None,
         standstill=(standing.says_to_all if customer else standing.says) if standing else None,
         on_the_wire=str(wire) if wire else "",
         target=plan.target,
@@ -640,6 +639,25 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
         else None,
         cannot_go_on=_cannot_go_on(situation, now_offers, granted),
         cannot_take_charge=someone.holding(whole, now) if services.waits_for_charge(whole) else "",
+    )
+
+
+def _halt_shown(run: Run, progress: Progress, *, for_customer: bool) -> HaltShown:
+    question = question_of(
+        progress,
+        HaltRank(run.halt_rank),
+        in_charge=str(run.in_charge) if run.in_charge else None,
+        is_rehearsal=run.is_rehearsal,
+    )
+    return HaltShown(
+        run.halt_code,
+        run.halt_rank,
+        _words(run.halt_says, run.halt_customer_says, for_customer=for_customer),
+        run.halted_at,
+        tuple(run.halt_next_commands),
+        _words(question.asked.says, question.asked.customer_says, for_customer=for_customer),
+        question.until,
+        _words(question.otherwise.says, question.otherwise.customer_says, for_customer=for_customer),
     )
 
 

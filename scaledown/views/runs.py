@@ -77,6 +77,7 @@ def run_context(live: LiveRun, *, customer: bool, zone: ZoneInfo, server: str) -
         "in_charge_words": live.in_charge or "nobody",
         # A moment that has passed is no forecast: what is waited for simply takes longer.
         "until": live.until if live.until is not None and live.until > timezone.now() else None,
+        "now": timezone.now(),
         "zone_label": shown.zone_label(zone),
         "entries": shown.entries_shown(journal, names),
         "server": server,

@@ -331,8 +331,18 @@ def test_a_halt_says_what_is_true_and_offers_what_is_safe(here, as_):
     assert "Halted : Load per node passed the guard" in shown or "Halted: Load per node passed" in shown
     assert "decide today" in shown
     assert "Resume the run" in shown
+    assert f"{here.manager.name} is asked now, the customer in working hours." in shown
+    assert (
+        "Without an answer nothing changes. Nothing more is taken out of service, nothing is deleted."
+        in shown
+    )
     plain = page(as_(here.viewer).get(url("run-detail", run)))
     assert "Paused for safety" in plain
+    assert "Your launch team is asked now, you in working hours." in plain
+    asked = as_(here.viewer).get(f"/api/v1/runs/{run.ref}").json()["halt"]
+    assert asked["asked"] == "Your launch team is asked now, you in working hours."
+    assert asked["until"] is None
+    assert asked["otherwise"].startswith("Without an answer nothing changes.")
     assert "guard" not in plain
 
 
