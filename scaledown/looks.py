@@ -629,7 +629,7 @@ def _stop_refusal(plan: PlanData, way: ServerWay, now: datetime) -> Refusal | No
     return None
 
 
-def may_delete(
+def _last_look_refusal(
     plan: PlanData,
     way: ServerWay,
     progress: Progress,
@@ -637,10 +637,7 @@ def may_delete(
     facts: Facts,
     now: datetime,
 ) -> Refusal | None:
-    """Return None if this server may be deleted now, else the first reason why not (invariant 1).
-
-    Every clause forbids by itself. Nothing here is ever lifted by a setting.
-    """
+    """Return the first reason why nobody may be cut off this server now, by its stop or its deletion, or None."""
     planned = next((s for s in plan.servers if s.server_id == way.server_id), None)
     if planned is None:
         return Refusal("not_planned", f"{way.name} is not in the plan.", False)
@@ -657,20 +654,40 @@ def may_delete(
     if refusal is not None:
         return refusal
     assert seen is not None
-    for refusal in (
+    return _first(
         _drain_refusal(way),
         _pool_refusal(plan, planned, way, progress, observation, now),
         _state_refusal(planned, seen, facts),
         _search_refusal(planned, observation.search, way.left_at, now),
         _silence_refusal(plan, planned, way, seen, now),
         _peak_refusal(plan, way),
+    )
+
+
+def _first(*refusals: Refusal | None) -> Refusal | None:
+    return next((refusal for refusal in refusals if refusal is not None), None)
+
+
+def may_delete(
+    plan: PlanData,
+    way: ServerWay,
+    progress: Progress,
+    observation: Observation,
+    facts: Facts,
+    now: datetime,
+) -> Refusal | None:
+    """Return None if this server may be deleted now, else the first reason why not (invariant 1).
+
+    Every clause forbids by itself. Nothing here is ever lifted by a setting.
+    """
+    refusal = _last_look_refusal(plan, way, progress, observation, facts, now)
+    if refusal is not None:
+        return refusal
+    return _first(
         _stop_refusal(plan, way, now),
         _image_refusal(plan, way, progress, observation, now),
         verdict_refusal(way, now),
-    ):
-        if refusal is not None:
-            return refusal
-    return None
+    )
 
 
 def may_stop(
@@ -686,33 +703,13 @@ def may_stop(
     A stop cuts whoever is connected: it asks for the same last look as a deletion, but for image and age of the
     verdict, and for floor and load as before a removal.
     """
-    planned = next((s for s in plan.servers if s.server_id == way.server_id), None)
-    if planned is None:
-        return Refusal("not_planned", f"{way.name} is not in the plan.", False)
-    if not facts.approval_stands:
-        return Refusal("approval", facts.approval_problem or "The approval does not stand.", False)
-    if way.by_hand:
-        return Refusal("by_other_hand", f"Another hand changed {way.name}: {way.by_hand}", False)
-    if progress.hot_looks or any(progress.probe_failures.values()):
-        return Refusal("not_calm", "The newest look shows too much load, or a probe that fails.", True)
-    seen = observation.servers.get(way.server_id)
-    refusal = _identity_refusal(planned, seen, now)
+    refusal = _last_look_refusal(plan, way, progress, observation, facts, now)
     if refusal is not None:
         return refusal
-    assert seen is not None
-    for refusal in (
-        _drain_refusal(way),
-        _peak_refusal(plan, way),
-        _pool_refusal(plan, planned, way, progress, observation, now),
-        _state_refusal(planned, seen, facts),
-        _search_refusal(planned, observation.search, way.left_at, now),
-        _silence_refusal(plan, planned, way, seen, now),
-    ):
-        if refusal is not None:
-            return refusal
     verdict = way.verdict
     if verdict is None or verdict.verdict is not Verdict.PASSES:
         return Refusal("not_verified", f"The pool was not verified without {way.name}.", False)
+    planned = next(server for server in plan.servers if server.server_id == way.server_id)
     obstacle = may_take_out(plan, planned, progress, observation, now)
     if obstacle is not None:
         return Refusal(obstacle.code, obstacle.says, obstacle.waits)
