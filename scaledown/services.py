@@ -446,11 +446,18 @@ def resource_keys(data: PlanData) -> list[str]:
 
 
 def scopes_of(plan: Plan) -> list[str]:
-    """Return the standstill scopes of a plan."""
+    """Return the standstill scopes of a plan: its team, its account, and each connection of it to the same pool.
+
+    Who stops everything on one connection means the servers behind it, whichever key they are reached with.
+    """
+    mine = plan.connection
+    alike = plan.account.connections.filter(
+        provider=mine.provider, tenant=mine.tenant, region=mine.region
+    ).order_by("pk")
     return [
         f"team:{plan.account.team.ref}",
         f"account:{plan.account.ref}",
-        f"connection:{plan.connection.ref}",
+        *dict.fromkeys(f"connection:{one.ref}" for one in (mine, *alike)),
     ]
 
 

@@ -879,6 +879,13 @@ def _still_stops(story: Story, asked: Asked, at: int, until: int) -> bool:
     )
 
 
+def _put_back_then(story: Story, answered: int) -> str | None:
+    """Return the server that began to go back as a command was answered: who names none means the one in flight then."""
+    at = story.events[answered].t
+    begun = (line for line in story.every(Wrote, kind="put_back_begun") if line.t == at)
+    return next((line.subject for line in begun), None)
+
+
 def does_what_people_said(story: Story) -> Iterator[str]:
     """What was skipped or put back is left alone, and after "pause" and "finish here" no other server begins."""
     for at, asked in enumerate(story.events):
@@ -887,13 +894,14 @@ def does_what_people_said(story: Story) -> Iterator[str]:
         answered = next(
             p for p, e in enumerate(story.events) if isinstance(e, Answered) and e.command == asked.command
         )
+        server = asked.args.get("server") or _put_back_then(story, answered) or asked.server
         told = story.every(Wrote, 0, answered, kind="server_draining")
         begun = {line.subject for line in told}
         in_hand = told[-1].subject if told else None
         for place, sent in story.sends():
             if place < answered or sent.is_put_back:
                 continue
-            if asked.name in {"skip", "put_back"} and sent.server == asked.server:
+            if asked.name in {"skip", "put_back"} and sent.server == server:
                 yield f"{sent.name} of a server that a person wanted to keep ({asked.name})"
             if sent.name != "set_DRAINING":
                 continue

@@ -706,3 +706,15 @@ def test_a_rule_finds_the_history_that_breaks_it(good, change, rule):
 
 def test_each_rule_has_a_history_that_breaks_it():
     assert {rule for _, rule in BAD} == set(oracle.RULES)
+
+
+def test_a_put_back_that_names_no_server_is_about_the_one_that_went_back_then(good):
+    """Between the click and its answer the next server may begin: that one is in flight then."""
+    place, sent = first(good, Sent, "remove")
+    asked, answered = Asked(sent.t, 7, "put_back", sent.server, {}), Answered(sent.t, 7, True)
+
+    def with_back(server):
+        return put_in(good, place, asked, answered, Wrote(sent.t, "put_back_begun", server, None))
+
+    assert list(oracle.does_what_people_said(with_back(sent.server))) != []
+    assert list(oracle.does_what_people_said(with_back(good.plan.remaining[0].server_id))) == []

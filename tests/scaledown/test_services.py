@@ -17,6 +17,7 @@ from scaledown import driver, known, services
 from scaledown.models import Plan, ProtectedServer, ScaleUpRecord
 from scaledown.pool import ServerLook
 from scaledown.services import AddedServer
+from tests import factories
 from tests.scaledown.planner_cases import CHOICE, EVENT, balancer, node, server
 from tests.scaledown.rows import desk, fresh_pool, user
 
@@ -470,3 +471,21 @@ def test_anothers_mark_protects_where_the_provider_showed_them_the_server(here, 
     found = known.known_for(here.connection, ["71"], None, at=timezone.now()).protected
     assert found == ({"srv-06": known.PROTECTED_BY_ANOTHER} if is_shown else {})
     assert driver.facts(run)["protected"] == (("srv-06",) if is_shown else ())
+
+
+def test_a_standstill_on_another_connection_to_the_same_pool_holds_its_runs_and_starts_none(here):
+    other = factories.connection(
+        here.account, "Another key", tenant="123456", region="DFW", username="second"
+    )
+    elsewhere = factories.connection(here.account, "London", tenant="123456", region="LON")
+    run = started(here)
+    scopes = Run.objects.get(ref=run.ref).scopes
+    assert f"connection:{other.ref}" in scopes
+    assert f"connection:{here.connection.ref}" in scopes
+    assert f"connection:{elsewhere.ref}" not in scopes
+
+
+def test_a_connection_of_another_account_to_the_same_pool_holds_nothing_of_this_one(here):
+    theirs = factories.connection(factories.account("Elsewhere"), "Theirs", tenant="123456", region="DFW")
+    run = started(here)
+    assert f"connection:{theirs.ref}" not in Run.objects.get(ref=run.ref).scopes
