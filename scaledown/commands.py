@@ -550,7 +550,7 @@ def accept(turn: Turn, command: Command) -> Verdict:
     if turn.progress.aborting:
         return False, "The run is being aborted: what it took out is put back, then it ends."
     if not way.by_hand or way.phase.is_final:
-        return False, f"No other hand changed {way.name}, or nothing more happens to it."
+        return False, f"No other hand changed {way.name} and it serves nobody, or nothing more happens to it."
     if not command.reason.strip():
         return False, "Say why this server may still be deleted: give a reason."
     seen = turn.observation.servers.get(way.server_id)
@@ -564,7 +564,9 @@ def accept(turn: Turn, command: Command) -> Verdict:
     if missing:
         return False, f"There is no fresh look at load balancer {missing[0]}. Try again in a moment."
     by = command.by_name or "A person"
-    turn.note("accepted", wording.accepted(way.name, by, way.by_hand, command.reason), way.server_id)
+    still_serves = way.own is not None and way.own.is_asked_about
+    words = wording.accepted(way.name, by, way.by_hand, command.reason, still_serves=still_serves)
+    turn.note("accepted", words, way.server_id)
     turn.update(
         way,
         by_hand="",

@@ -128,7 +128,7 @@ RULES: Mapping[str, Rule] = {
             Permission.RUN_COMMAND,
             frozenset(phase for phase in Phase if not phase.is_final),
             needs_reason=True,
-            when="for a server that another hand changed, while the run is paused or halted",
+            when="for a server that another hand changed or that still serves somebody, while the run is paused or halted",
         ),
         Rule(
             "roll_back",
@@ -172,7 +172,7 @@ def _server_refusal(word: str, args: Mapping[str, Any], rule: Rule, progress: Pr
     if way.put_back is not None and rule.name != "accept":
         return f"{way.name} is on its way back already."
     if rule.name == "accept" and not way.by_hand:
-        return f"No other hand changed {way.name}."
+        return f"No other hand changed {way.name}, and it serves nobody: there is nothing to allow."
     if rule.name == "put_back":
         return progress.cannot.get(f"put_back {way.server_id}")
     return None
@@ -248,7 +248,9 @@ def _allowed(name: str, now: Situation) -> bool:
 def _resume(now: Situation) -> list[Offer]:
     if not _allowed("resume", now):
         return []
-    changed = [way.name for way in now.progress.servers if way.by_hand and not way.phase.is_final]
+    asked_about = [way for way in now.progress.servers if way.by_hand and not way.phase.is_final]
+    noisy = [way.name for way in asked_about if _is_noisy(way)]
+    changed = [way.name for way in asked_about if not _is_noisy(way)]
     for name, nodes in (
         *((kept.name, kept.nodes) for kept in now.progress.kept),
         *((way.name, way.nodes) for way in now.progress.servers),
@@ -263,6 +265,8 @@ def _resume(now: Situation) -> list[Offer]:
             " servers of this run that were changed stay, or go back, and are not deleted by it:"
             " allow each that may be deleted first."
         )
+    if noisy:
+        leaves += f" {', '.join(noisy)} still serves somebody: not allowed by name first, it goes back and is not deleted by this run."
     if now.freeze:
         leaves = f"{now.freeze} You override it, with a reason that stays on the record. {leaves}"
     return [
@@ -274,7 +278,7 @@ def _resume(now: Situation) -> list[Offer]:
             "We look again and go on from here.",
             Permission.OVERRIDE if now.freeze else Permission.RUN_COMMAND,
             needs_reason=bool(now.freeze),
-            args={"confirm": True} if by_hand else {},
+            args={"confirm": True} if by_hand or noisy else {},
         )
     ]
 

@@ -864,7 +864,12 @@ def other_hand(what: str) -> Words:
     )
 
 
-def accepted(name: str, by: str, what: str, reason: str) -> Words:
+def accepted(name: str, by: str, what: str, reason: str, *, still_serves: bool) -> Words:
+    if still_serves:
+        return Words(
+            f"{by} lets {name} be cut off and deleted although somebody may use it: {reason} What was seen: {what}",
+            f"{name} may still be in use; it was decided to go on with it all the same.",
+        )
     return Words(
         f"{by} lets this run go on with {name} as it is now: {reason} Another hand had changed it: {what}",
         f"{name} was changed by someone; we have checked it and go on with it.",

@@ -130,3 +130,12 @@ def test_a_counter_that_went_back_is_unknown_until_two_looks_agree():
     assert heard(
         own, replace(CountSeen("s", 1, 3, "", Grade.MEASURED, START + timedelta(seconds=15)))
     ).noisy_since
+
+
+def test_who_lets_it_be_cut_off_is_told_so_and_not_that_another_hand_changed_it():
+    desk = go_on(held(), 130, rps=5)
+    assert desk.command("accept", server="srv-6").accepted
+    told = next(entry for entry in reversed(desk.journal) if entry.kind == "accepted")
+    assert "be cut off and deleted although somebody may use it" in told.says
+    assert "another hand" not in told.says.lower()
+    assert "may still be in use" in told.customer_says
