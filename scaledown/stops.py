@@ -71,6 +71,8 @@ def approval(turn: Turn) -> bool:
     """Pause when the approval no longer stands (invariant 6)."""
     if turn.facts.approval_stands or turn.progress.aborting:
         return False
+    if turn.progress.servers and all(way.phase.is_final for way in turn.progress.servers):
+        return False  # what is left only watches the next peak: nothing of it needs an approval
     words = wording.approval_gone(turn.facts.approval_problem)
     if turn.status is RunStatus.SCHEDULED:
         return turn.halt("approval_does_not_stand", HaltRank.SAFE_WAITING, words, ("resume", "abort"))

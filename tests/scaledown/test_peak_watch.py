@@ -392,3 +392,14 @@ def test_both_moments_go_into_the_outbox_without_a_sentence(run):  # noqa: F811
     assert event.data == {"plan": str(run.plan_ref), "early": False, "probes_failed": 0}
     project(run, Decision(progress=progress), {})
     assert Event.objects.filter(type__startswith="run.peak").count() == 1
+
+
+def test_an_approval_that_falls_leaves_a_watch_as_it_is():
+    """Nothing is taken out any more: to stop looking would make nobody safer."""
+    desk = through()
+    desk.approval_stands = False
+    desk.look(10.0)
+    assert desk.status is RunStatus.RUNNING
+    assert is_watching(desk.progress)
+    desk.until(lambda: desk.status is RunStatus.COMPLETED, most=3000, after_s=10.0)
+    assert "approval_gone" not in desk.kinds()
