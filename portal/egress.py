@@ -466,6 +466,26 @@ class _Stream(httpcore.AsyncNetworkStream):
         return self._writer.get_extra_info(names[info]) if info in names else None
 
 
+class _Pool(httpcore.AsyncConnectionPool):
+    """httpcore's pool, which takes back what a request that was cancelled leaves behind.
+
+    One that is cancelled after it was given a new connection, and before that connects, leaves a connection that is
+    neither open nor closed: it keeps its place for good, and once all places are taken nothing is asked any more until
+    the process ends (httpcore 1.0.9, its issue 1093). Nobody but a request owns a connection that is not idle.
+    """
+
+    def _assign_requests_to_connections(self) -> list[Any]:
+        owned = {id(request.connection) for request in self._requests}
+        left = [
+            one
+            for one in self._connections
+            if id(one) not in owned and not (one.is_idle() or one.is_closed() or one.has_expired())
+        ]
+        for one in left:
+            self._connections.remove(one)
+        return left + list(super()._assign_requests_to_connections())
+
+
 class CheckedTransport(httpx.AsyncHTTPTransport):
     """httpx's transport over `CheckedBackend`."""
 
@@ -480,7 +500,7 @@ class CheckedTransport(httpx.AsyncHTTPTransport):
         context = ssl_context or _ssl_context()
         super().__init__(verify=context, trust_env=False, limits=limits)
         # httpx offers no parameter for the network backend; its pool is httpcore's public class.
-        self._pool = httpcore.AsyncConnectionPool(
+        self._pool = _Pool(
             ssl_context=context,
             max_connections=limits.max_connections,
             max_keepalive_connections=limits.max_keepalive_connections,

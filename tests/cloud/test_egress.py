@@ -174,7 +174,9 @@ def test_an_opened_network_opens_its_addresses_but_never_a_metadata_service():
 # --- over sockets of this machine ---
 
 
-async def talk(answer: bytes, act, *, addresses=("127.0.0.1",), rules=None, tls=None, pause_s: float = 0.0):
+async def talk(
+    answer: bytes, act, *, addresses=("127.0.0.1",), rules=None, tls=None, pause_s: float = 0.0, places=None
+):
     """Serve `answer` on a free port, then run `act(client, port, seen)` with names resolved to `addresses`."""
     seen: list[bytes] = []
 
@@ -199,7 +201,10 @@ async def talk(answer: bytes, act, *, addresses=("127.0.0.1",), rules=None, tls=
     loopback_open = egress.make_rules((), ("127.0.0.0/8",)) if rules is None else rules
     client = httpx.AsyncClient(
         transport=egress.CheckedTransport(
-            limits=httpx.Limits(), rules=lambda: loopback_open, resolver=resolve, ssl_context=client_tls
+            limits=httpx.Limits(max_connections=places, max_keepalive_connections=0 if places else None),
+            rules=lambda: loopback_open,
+            resolver=resolve,
+            ssl_context=client_tls,
         ),
         trust_env=False,
     )
@@ -357,3 +362,23 @@ def test_the_certificate_must_be_for_the_name_although_the_address_is_connected_
     with pytest.raises(ProviderFailed) as caught:
         asyncio.run(talk(OK, fetch_of("https://other.example.com:{port}/"), tls=tls))
     assert caught.value.code == "tls"
+
+
+def test_requests_that_are_cancelled_while_they_wait_for_a_place_leave_none_taken():
+    """httpcore keeps what a cancelled request was given and never opened: in time nothing could be asked any more."""
+
+    async def act(client, port, seen):
+        url = f"http://shop.example.com:{port}/"
+        for wait_s in (0.0, 0.001, 0.01, 0.05):
+            asked = [
+                asyncio.ensure_future(egress.fetch(url, client=client, timeout_s=0.1)) for _ in range(60)
+            ]
+            await asyncio.sleep(wait_s)
+            for one in asked[::2]:
+                one.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+        later = await asyncio.gather(*(egress.fetch(url, client=client, timeout_s=10.0) for _ in range(12)))
+        return [answer.status for answer in later]
+
+    statuses, _, _ = asyncio.run(talk(OK, act, pause_s=0.02, places=5))
+    assert statuses == [200] * 12
