@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -43,7 +44,9 @@ def main(arguments: list[str]) -> int:
     if "speed" in wanted:
         figures |= in_child("bench.speed", Said())
     if "fleet" in wanted:
-        figures |= in_child("bench.fleet", Said())
+        # Pools as large as what goes, and two that stay.
+        servers = os.environ.setdefault("FLEET_SERVERS", "3")
+        figures |= in_child("bench.fleet", Said(), {"BENCH_OUT": servers})
     if "verify" in wanted:
         figures |= verify(Said())
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}

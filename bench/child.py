@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 _ENV = {
@@ -20,13 +20,15 @@ _ENV = {
 }
 
 
-def in_child(module: str, say: Callable[[str], None]) -> dict[str, float]:
+def in_child(
+    module: str, say: Callable[[str], None], more: Mapping[str, str] | None = None
+) -> dict[str, float]:
     """Run `python -m module` on fresh services, say its lines and return the figures of the last one, which is JSON."""
     from portal.embedded import services
 
     with services() as env:
         child = [sys.executable, "-m", module]
-        whole = {**os.environ, **_ENV, **env}
+        whole = {**os.environ, **_ENV, **env, **(more or {})}
         root = Path(__file__).resolve().parent.parent
         done = subprocess.run(child, env=whole, stdout=subprocess.PIPE, check=True, cwd=root, text=True)
     *lines, last = done.stdout.strip().splitlines()

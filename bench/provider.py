@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ ANSWER_S = 0.005
 GONE_AFTER_S = 1.0
 OPEN = 3
 """Connections of a node that serves."""
-OUT, STAY = 20, 2
+OUT, STAY = int(os.environ.get("BENCH_OUT", "20")), 2
 """Servers of a pool that were added for the event, and that were there before."""
 CREATED = "2026-11-12T08:{minute:02}:00Z"
 BALANCER = 71
