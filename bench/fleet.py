@@ -11,17 +11,25 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
 
 from bench.provider import GONE_AFTER_S, STAY
-from bench.speed import CALLS, DRAIN_S, LOOP_CALLS, SILENT_S, approved_plan, free_port, process, unavoidable_s
+from bench.speed import (
+    CALLS,
+    DRAIN_S,
+    LOOP_CALLS,
+    SILENT_S,
+    approved_plan,
+    free_port,
+    process,
+    ticking,
+    unavoidable_s,
+)
 
 RUNS, SERVERS = 40, 3
 WORKERS = 2
@@ -87,38 +95,6 @@ def share(values: list[float], part: float) -> float:
 # --- the portal ------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _ticking(place: str, name: str, children: int) -> Iterator[subprocess.Popen[str]]:
-    flag = Path(place) / name
-    argv = (
-        "-m",
-        "celery",
-        "-q",
-        "-A",
-        "portal.celery",
-        "worker",
-        "-Q",
-        "ticks",
-        "-c",
-        f"{children}",
-        "-l",
-        "ERROR",
-    )
-    quiet = {"STEADY_READY_FILE": str(flag), "PYTHONWARNINGS": "ignore", "PROCESS_NAME": "ticks"}
-    options = (
-        "-n",
-        f"{name}@bench",
-        "-I",
-        "portal.embedded.announce",
-        "--without-gossip",
-        "--without-mingle",
-    )
-    with process(*argv, *options, env=quiet) as worker:
-        while not flag.exists():
-            time.sleep(0.05)
-        yield worker
-
-
 def _kill(pid: int) -> None:
     for one in _family(pid):
         with suppress(ProcessLookupError):
@@ -136,7 +112,7 @@ def portal(origin: str, runs: int, servers: int, first_tenant: int, *, killed: b
     # One worker, as the chain has it; two where one of them is killed.
     names = ["one", "two"] if killed else ["one"]
     with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
-        workers = [stack.enter_context(_ticking(place, name, WORKERS // len(names))) for name in names]
+        workers = [stack.enter_context(ticking(place, name, WORKERS // len(names))) for name in names]
         before_s = cpu_s(postmaster) + sum(cpu_s(worker.pid) for worker in workers)
         refs = []
         began = time.monotonic()
@@ -150,7 +126,7 @@ def portal(origin: str, runs: int, servers: int, first_tenant: int, *, killed: b
                 raise TimeoutError(f"{left} of {runs} runs are not over.")
             if len(workers) == 2 and time.monotonic() > kill_at:
                 _kill(workers[1].pid)
-                workers.append(stack.enter_context(_ticking(place, "three", 1)))
+                workers.append(stack.enter_context(ticking(place, "three", 1)))
             late += [value for value in ours.filter(ended_at=None).values_list("late_s", flat=True) if value]
             memory = max(memory, sum(memory_mib(worker.pid) for worker in workers))
             time.sleep(0.5)

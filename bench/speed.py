@@ -238,6 +238,21 @@ def process(*argv: str, env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
         child.wait(30)
 
 
+@contextmanager
+def ticking(place: str, name: str, children: int) -> Iterator[subprocess.Popen[str]]:
+    """Run a worker of ticks with so many children; the block begins when it takes work."""
+    flag = Path(place) / name
+    what = (
+        f"-A portal.celery worker -Q ticks -c {children} -l ERROR -n {name}@bench -I portal.embedded.announce"
+    )
+    quiet = {"STEADY_READY_FILE": str(flag), "PYTHONWARNINGS": "ignore", "PROCESS_NAME": "ticks"}
+    argv = ("-m", "celery", "-q", *what.split(), "--without-gossip", "--without-mingle")
+    with process(*argv, env=quiet) as worker:
+        while not flag.exists():
+            time.sleep(0.05)
+        yield worker
+
+
 def free_port() -> int:
     """Return a port on which nobody listens now."""
     with socket.socket() as held:
@@ -263,28 +278,8 @@ def _measure(rounds: int) -> dict[str, float]:
     ):
         assert provider.stdout is not None
         provider.stdout.readline()
-        flag = Path(place) / "ready"
-        worker = (
-            "-m",
-            "celery",
-            "-q",
-            "-A",
-            "portal.celery",
-            "worker",
-            "-Q",
-            "ticks",
-            "-c",
-            "2",
-            "-l",
-            "ERROR",
-        )
-        quiet = {"STEADY_READY_FILE": str(flag), "PYTHONWARNINGS": "ignore", "PROCESS_NAME": "ticks"}
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        with process(
-            *worker, "-I", "portal.embedded.announce", "--without-gossip", "--without-mingle", env=quiet
-        ):
-            while not flag.exists():
-                time.sleep(0.1)
+        with ticking(place, "one", 2):
             for turn in range(rounds):
                 seconds, more = _portal_s(origin, f"{1000 + turn}")
                 took["portal"].append(seconds)
