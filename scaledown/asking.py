@@ -55,7 +55,7 @@ def _asked(rank: HaltRank, in_charge: str | None, *, is_rehearsal: bool) -> Word
 def _silence(progress: Progress) -> tuple[datetime | None, Words]:
     back = [way.name for way in progress.servers if way.put_back is not None]
     if back:
-        says = f"{_names(back)} {_goes(back)} back into service by {_itself(back)}, whatever is answered. Nothing is deleted."
+        says = f"{_names(back)} {_goes(back)} back into service by {_itself(back)} as soon as that works, whatever is answered. Nothing is deleted."
         return None, Words(says, says)
     way = progress.in_flight
     if way is not None and way.phase in {Phase.DRAINING, Phase.REMOVING} and not has_foreign_node(way):
