@@ -1,0 +1,361 @@
+"""The functions that callers use: `forecast`, `detect_events`, `growth`, `analyse`, for many series, and `backtest`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, islice
+
+import numpy as np
+
+from capacity.growth.combine import Combined, combine
+from capacity.growth.events import Normal, Stretch, find_events
+from capacity.growth.series import checked, checked_seasons, guessed_seasons, kept_seasons
+from capacity.growth.smooth import Numbers
+from capacity.growth.trend import growth_of
+from capacity.growth.types import Analysis, Backtest, Event, Forecast, Growth
+
+AT_ONCE = 32
+"""Series that go through time together; memory is that of so many, however many there are."""
+MOST_HORIZON = 10_000
+WORTH_MASKING = 0.3
+"""Where more than this share of the steps counts as events, what is normal is not known, and nothing is masked."""
+SHORT_IS_WIDER = 1.5
+HISTORY_SEASONS = 14
+HISTORY_STEPS = 4_000
+LEAST_SEASONS = 5
+
+
+def forecast(
+    values: Sequence[float] | Numbers,
+    horizon: int,
+    seasons: Sequence[int] = (24, 168),
+    *,
+    mask_events: bool = True,
+) -> Forecast:
+    """Return what comes in the next `horizon` steps, with 50, 80 and 95 % intervals and the name of the model.
+
+    `values` are evenly spaced, oldest first, NaN for what is missing. `seasons` are up to two lengths in steps (24 and
+    168 for hourly traffic; () or 1 for none); one that the series is too short for is left out, with a note. Events are
+    masked, so that neither level nor season learns them; intervals are for times without new events. A series that
+    never was below 0 is not forecast below 0; otherwise a series times a and plus b is forecast at a times the forecast
+    plus b. Raises ValueError with a sentence: fewer than 8 values, infinite ones, a horizon or season out of range.
+    Method and sources: docs/capacity.md
+    """
+    return next(forecast_many([values], horizon, seasons, mask_events=mask_events))
+
+
+def forecast_many(
+    rows: Iterable[Sequence[float] | Numbers],
+    horizon: int,
+    seasons: Sequence[int] = (24, 168),
+    *,
+    mask_events: bool = True,
+) -> Iterator[Forecast]:
+    """Yield `forecast` of each series, in order. They are read in batches: memory does not grow with their number."""
+    first, second = _checked_question(horizon, seasons)
+    for batch in _batches(_looked_at(rows, first, second, mask_events)):
+        yield from _forecasts(batch, horizon)
+
+
+def detect_events(
+    values: Sequence[float] | Numbers, seasons: Sequence[int] | None = None
+) -> tuple[Event, ...]:
+    """Return the stretches that left the band of their hour and weekday and came back, in order of time.
+
+    `values` as for `forecast`; `seasons` None looks for them. What stays where it went is a shift of level and no
+    event; what happens in each season is the season. Raises ValueError.
+    """
+    series = checked(values)
+    first, second = guessed_seasons(series) if seasons is None else checked_seasons(seasons)
+    first, second, _ = kept_seasons(len(series), first, second)
+    return _events(series, find_events(series, first, second))
+
+
+def growth(
+    values: Sequence[float] | Numbers, seasons: Sequence[int] = (24, 168), *, steps_a_day: float = 24.0
+) -> Growth:
+    """Return how the series grows without season and events: percent a month with a 95 % interval. Raises ValueError."""
+    series = checked(values)
+    first, second, _ = kept_seasons(len(series), *checked_seasons(seasons))
+    if not steps_a_day > 0.0:
+        raise ValueError("A day has more than 0 steps.")
+    return growth_of(series, find_events(series, first, second), first, steps_a_day)
+
+
+def analyse(
+    values: Sequence[float] | Numbers,
+    horizon: int,
+    seasons: Sequence[int] = (24, 168),
+    *,
+    steps_a_day: float = 24.0,
+) -> Analysis:
+    """Return events, growth and forecast of one series; see `forecast`, `detect_events` and `growth`."""
+    return next(analyse_many([values], horizon, seasons, steps_a_day=steps_a_day))
+
+
+def analyse_many(
+    rows: Iterable[Sequence[float] | Numbers],
+    horizon: int,
+    seasons: Sequence[int] = (24, 168),
+    *,
+    steps_a_day: float = 24.0,
+) -> Iterator[Analysis]:
+    """Yield events, growth and forecast of each series, in order: the one function for many series in one process.
+
+    `rows` may be a generator of any length: it is read in batches of 32, and memory does not grow with their number.
+    Each series is an array of evenly spaced values, NaN for what is missing; all share `horizon` (steps), `seasons`
+    (steps) and `steps_a_day`. What is answered for a series does not depend on the others beside it. Raises ValueError
+    at the first series that cannot be analysed, with its number.
+    """
+    first, second = _checked_question(horizon, seasons)
+    if not steps_a_day > 0.0:
+        raise ValueError("A day has more than 0 steps.")
+    for batch in _batches(_looked_at(rows, first, second, mask_events=True)):
+        for looked, made in zip(batch, _forecasts(batch, horizon), strict=True):
+            yield Analysis(
+                _events(looked.values, looked.normal),
+                growth_of(looked.values, looked.normal, looked.first, steps_a_day),
+                made,
+            )
+
+
+def backtest(
+    values: Sequence[float] | Numbers, horizon: int, seasons: Sequence[int] = (24, 168), *, origins: int = 6
+) -> Backtest:
+    """Return how `forecast` did from earlier origins, each made anew from nothing but the values before it.
+
+    Origins are spread over the last half of the series. MASE is scaled by the seasonal naive error within what was
+    known at the origin (shorter season), as in the M4 competition. Raises ValueError, also for a series too short.
+    """
+    series = checked(values)
+    first, second = _checked_question(horizon, seasons)
+    begin = max(len(series) // 2, 2 * max(first, second, 4), 8)
+    last = len(series) - horizon
+    if origins < 1 or last < begin:
+        raise ValueError(
+            f"To test a forecast over {horizon} steps, {begin + horizon} values are needed, and there are {len(series)}."
+        )
+    at = np.unique(np.linspace(begin, last, min(origins, last - begin + 1)).round().astype(int)).tolist()
+    scores, naive_scores, inside = [], [], []
+    for origin in at:
+        known, real = series[:origin], series[origin : origin + horizon]
+        if np.isfinite(known).sum() < 8 or not np.isfinite(real).any():
+            continue
+        made = forecast(known, horizon, seasons)
+        scale = float(np.nanmean(np.abs(known[first:] - known[:-first])))
+        naive = _naive(known, first, horizon)
+        if scale > 0.0:
+            scores.append(float(np.nanmean(np.abs(made.point - real))) / scale)
+            naive_scores.append(float(np.nanmean(np.abs(naive - real))) / scale)
+        bounds = ((made.lower50, made.upper50), (made.lower80, made.upper80), (made.lower95, made.upper95))
+        seen = np.isfinite(real)
+        inside.append([float(((real >= low) & (real <= high))[seen].mean()) for low, high in bounds])
+    if not scores:
+        raise ValueError("The series never differs from its last season, or has no values to test with.")
+    rates = np.mean(inside, axis=0)
+    return Backtest(
+        tuple(at),
+        horizon,
+        float(np.mean(scores)),
+        float(np.mean(naive_scores)),
+        (float(rates[0]), float(rates[1]), float(rates[2])),
+    )
+
+
+# --- parts -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Looked:
+    """One series, what is normal in it, and what of it the models read: no events, scaled to a size near 1."""
+
+    values: Numbers
+    normal: Normal
+    first: int
+    second: int
+    notes: tuple[str, ...]
+    read: Numbers
+    middle: float
+    size: float
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return len(self.read), self.first, self.second
+
+
+def _checked_question(horizon: int, seasons: Sequence[int]) -> tuple[int, int]:
+    if not 1 <= horizon <= MOST_HORIZON or int(horizon) != horizon:
+        raise ValueError(f"A horizon is a whole number of steps, from 1 to {MOST_HORIZON:,}.")
+    return checked_seasons(seasons)
+
+
+def _looked_at(
+    rows: Iterable[Sequence[float] | Numbers], first: int, second: int, mask_events: bool
+) -> Iterator[_Looked]:
+    for number, row in enumerate(rows, start=1):
+        try:
+            yield _look(checked(row), first, second, mask_events)
+        except ValueError as problem:
+            if number == 1:
+                raise
+            raise ValueError(f"Series {number}: {problem}") from problem
+
+
+def _look(values: Numbers, first: int, second: int, mask_events: bool) -> _Looked:
+    # What comes before the first value is no history.
+    begin = int(np.flatnonzero(np.isfinite(values))[0])
+    series = values[begin:]
+    first, second, notes = kept_seasons(len(series), first, second)
+    normal = find_events(series, first, second)
+    is_event = normal.is_event
+    if begin:
+        normal = _moved(normal, begin)
+    read = series.copy()
+    season = max(first, second)
+    if mask_events and season > 1 and len(series) >= 3 * first and is_event.mean() <= WORTH_MASKING:
+        read[is_event] = np.nan
+    elif is_event.mean() > WORTH_MASKING and season > 1:
+        notes = (*notes, "So much of the series is off its usual band that nothing is masked as an event.")
+    most = max(LEAST_SEASONS * season, min(HISTORY_SEASONS * season, HISTORY_STEPS), 2 * HISTORY_STEPS // 8)
+    read = read[-most:]
+    if not np.isfinite(read).any():
+        raise ValueError(f"The last {most} steps have no value outside of events.")
+    seen = read[np.isfinite(read)]
+    middle = float(np.median(seen))
+    size = float(np.mean(np.abs(seen - middle)))
+    if size <= 1e-12 * abs(middle):
+        size = 0.0
+    scaled = (read - middle) / size if size > 0.0 else read
+    return _Looked(values, normal, first, second, notes, scaled, middle, size)
+
+
+def _moved(normal: Normal, by: int) -> Normal:
+    """Return it for a series with `by` missing values before its first one."""
+
+    def later(values: Numbers) -> Numbers:
+        return np.concatenate([np.full(by, values[0]), values])
+
+    return replace(
+        normal,
+        expected=later(normal.expected),
+        level=later(normal.level),
+        scale=later(normal.scale),
+        is_event=np.concatenate([np.zeros(by, dtype=bool), normal.is_event]),
+        stretches=tuple(
+            replace(one, begin=one.begin + by, end=one.end + by, peak_at=one.peak_at + by)
+            for one in normal.stretches
+        ),
+        shifts=tuple(step + by for step in normal.shifts),
+    )
+
+
+def _batches(looked: Iterator[_Looked]) -> Iterator[list[_Looked]]:
+    """Yield series in order, in batches of one shape each."""
+    while some := list(islice(looked, AT_ONCE)):
+        for _, alike in groupby(some, key=lambda one: one.shape):
+            yield list(alike)
+
+
+def _forecasts(batch: list[_Looked], horizon: int) -> list[Forecast]:
+    first, second = batch[0].first, batch[0].second
+    moving = [one for one in batch if one.size > 0.0]
+    made = combine(np.stack([one.read for one in moving]), horizon, first, second) if moving else None
+    found, number = [], 0
+    for one in batch:
+        if one.size > 0.0:
+            assert made is not None
+            found.append(_forecast(one, made, number, horizon))
+            number += 1
+        else:
+            found.append(_constant(one, horizon))
+    return found
+
+
+def _forecast(one: _Looked, made: Combined, number: int, horizon: int) -> Forecast:
+    wider = SHORT_IS_WIDER if one.notes else 1.0
+    point = made.point[number] * one.size + one.middle
+    halves = made.half[:, number] * one.size * wider
+    bounds = [(point - half, point + half) for half in halves]
+    seen = one.values[np.isfinite(one.values)]
+    if float(seen.min()) >= 0.0:
+        point = np.maximum(point, 0.0)
+        bounds = [(np.maximum(low, 0.0), np.maximum(high, 0.0)) for low, high in bounds]
+    season = max(one.first, 1)
+    changes = np.abs(one.read[season:] - one.read[:-season])
+    scale = float(np.nanmean(changes)) if np.isfinite(changes).any() else 0.0
+    is_tested = made.tests > 0 and scale > 0.0
+    covered = made.covered[:, number]
+    return Forecast(
+        _name(one, made, number),
+        tuple(length for length in (one.first, one.second) if length > 1),
+        point,
+        *bounds[0],
+        *bounds[1],
+        *bounds[2],
+        mase=float(made.error[number]) / scale if is_tested else None,
+        naive_mase=float(made.naive_error[number]) / scale if is_tested else None,
+        covered=(float(covered[0]), float(covered[1]), float(covered[2])) if is_tested else None,
+        tests=made.tests,
+        notes=one.notes,
+    )
+
+
+def _name(one: _Looked, made: Combined, number: int) -> str:
+    seasons = " and ".join(str(length) for length in (one.first, one.second) if length > 1)
+    where = f" (seasons {seasons})" if one.second > 1 else f" (season {seasons})" if seasons else ""
+    if made.is_naive[number]:
+        return made.families[-1] + where
+    parts = [
+        f"{name} {share:.0%}"
+        for name, share in zip(made.families, made.share[number], strict=True)
+        if share >= 0.005
+    ]
+    return (
+        f"average of {', '.join(parts)}{where}"
+        if len(parts) > 1
+        else made.families[int(np.argmax(made.share[number]))] + where
+    )
+
+
+def _constant(one: _Looked, horizon: int) -> Forecast:
+    flat = np.full(horizon, one.middle)
+    notes = (*one.notes, "The series never changes: nothing says how it could.")
+    return Forecast(
+        "constant", (), flat, flat, flat, flat, flat, flat, flat, None, None, None, tests=0, notes=notes
+    )
+
+
+def _events(values: Numbers, normal: Normal) -> tuple[Event, ...]:
+    return tuple(_event(values, normal, one) for one in normal.stretches)
+
+
+def _event(values: Numbers, normal: Normal, one: Stretch) -> Event:
+    real, usual = values[one.peak_at :], normal.expected[one.peak_at :]
+    is_ratio = bool((usual > 0.0).all()) and float(np.nanmin(values)) >= 0.0
+    excess = real / usual - 1.0 if is_ratio else real - usual
+    excess = excess if one.score > 0 else -excess
+    gone = np.flatnonzero(excess <= excess[0] / 2.0)
+    return Event(
+        one.begin,
+        one.end,
+        one.peak_at,
+        float(values[one.peak_at]),
+        float(normal.expected[one.peak_at]),
+        one.score,
+        one.multiple,
+        one.peak_at - one.begin,
+        int(gone[0]) if len(gone) else None,
+        one.end < len(values),
+    )
+
+
+def _naive(values: Numbers, season: int, horizon: int) -> Numbers:
+    """Return the last season again; a missing value is that of the season before."""
+    last = values[-season:].copy()
+    back = values[:-season]
+    while np.isnan(last).any() and len(back) >= season:
+        last = np.where(np.isnan(last), back[-season:], last)
+        back = back[:-season]
+    last = np.where(np.isnan(last), np.nanmedian(values), last)
+    return last[np.arange(horizon) % season]

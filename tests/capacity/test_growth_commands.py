@@ -1,0 +1,177 @@
+"""`forecast` and `detect_events` on files: what is printed, what is refused, and that no database is asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from django.core.management import CommandError, call_command
+
+from capacity.growth import detect_events, forecast
+from capacity.growth.series import read_values
+from tests.capacity.made_up import traffic, with_event
+
+ROOT = Path(__file__).resolve().parents[2]
+BEGIN = datetime(2026, 10, 1, tzinfo=UTC)
+
+
+def lines_of(values, *, timed=False, header=""):
+    rows = [header] if header else []
+    for step, value in enumerate(values):
+        when = (BEGIN + timedelta(hours=step)).isoformat()
+        rows.append(f"{when},{float(value)!r}" if timed else f"{float(value)!r}")
+    return "\n".join(rows) + "\n"
+
+
+def asked(command, *argv):
+    out = StringIO()
+    call_command(command, *argv, stdout=out)
+    return out.getvalue()
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(text):
+        path = tmp_path / "series.csv"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("timed", "header"), [(False, ""), (False, "rps"), (True, ""), (True, "timestamp,value")]
+)
+def test_the_forecast_of_a_file_is_that_of_its_values(file, timed, header):
+    values = traffic(1, hours=400)
+    path = file(lines_of(values, timed=timed, header=header))
+    answer = json.loads(
+        asked(
+            "forecast",
+            "--csv",
+            path,
+            "--horizon",
+            "5",
+            "--season",
+            "24",
+            "--season2",
+            "168",
+            "--format",
+            "json",
+        )
+    )
+    made = forecast(values, 5, (24, 168))
+    assert answer["model"] == made.model
+    for name in ("point", "lower50", "upper80", "lower95", "upper95"):
+        assert answer[name] == pytest.approx(getattr(made, name).tolist())
+    assert answer["backtest"]["mase"] == pytest.approx(made.mase)
+    assert answer["at"] == (
+        ["2026-10-17T16:00:00Z"] + [f"2026-10-17T{hour}:00:00Z" for hour in range(17, 21)] if timed else None
+    )
+
+
+def test_times_out_of_order_and_holes_are_put_on_an_even_grid(file):
+    values = traffic(2, hours=300)
+    rows = lines_of(values, timed=True).splitlines()
+    kept = [row for number, row in enumerate(rows) if not 100 <= number < 110]
+    kept[3], kept[50] = kept[50], kept[3]
+    read = read_values("\n".join(kept))
+    assert read.step_s == 3600.0
+    assert len(read.values) == 300
+    assert np.flatnonzero(np.isnan(read.values)).tolist() == list(range(100, 110))
+    assert read.values[5] == values[5]
+
+
+def test_missing_values_seconds_and_other_separators_are_read():
+    read = read_values("t;v\n0;1\n60;\n120;nan\n240;5\n")
+    assert read.step_s == 60.0
+    assert np.isnan(read.values[[1, 2, 3]]).all()
+    assert read.values[[0, 4]].tolist() == [1.0, 5.0]
+    assert read_values("1\n2\nnull\n4\n").values[[0, 1, 3]].tolist() == [1.0, 2.0, 4.0]
+    assert read_values("2026-01-01 00:00,1,x\n2026-01-01T01:00Z,2,y\n").step_s == 3600.0
+
+
+def test_the_windows_of_a_file_come_with_scores_and_times(file):
+    values = with_event(traffic(3), 401, 12, 4.0)
+    timed = json.loads(
+        asked("detect_events", "--csv", file(lines_of(values, timed=True)), "--format", "json")
+    )
+    plain = json.loads(asked("detect_events", "--csv", file(lines_of(values)), "--format", "json"))
+    (window,) = timed["windows"]
+    assert timed["seasons"] == plain["seasons"] == [24, 168]
+    assert {name: window[name] for name in plain["windows"][0]} == plain["windows"][0]
+    assert window["starts_at"] == (BEGIN + timedelta(hours=window["begin"])).isoformat().replace(
+        "+00:00", "Z"
+    )
+    assert window["score"] == pytest.approx(detect_events(values, (24, 168))[0].score)
+    assert abs(window["begin"] - 401) <= 1
+    assert abs(window["end"] - 413) <= 2
+
+
+def test_people_can_read_the_answers_too(file):
+    path = file(lines_of(with_event(traffic(4), 300, 10, 5.0), timed=True))
+    said = asked("forecast", "--csv", path, "--horizon", "2", "--season", "24")
+    assert said.startswith("Model: ")
+    assert "seasonal naive" in said
+    assert "2026-10-31T00:00:00Z" in said
+    assert "times normal" in asked("detect_events", "--csv", path)
+    assert asked("detect_events", "--csv", file(lines_of(traffic(5)))) == "No events.\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "no values"),
+        ("value\n", "header and no values"),
+        ("1\n2\nx\n", "Line 3: 'x' is no number"),
+        ("2026-01-01T00:00Z,1\nyesterday,2\n", "Line 2: 'yesterday' is no time"),
+        ("2026-01-01T00:00Z,1\n5\n", "Line 2: a time and a value are expected"),
+        ("1\n2\n3\n", "At least 8 values are needed, and there are 3"),
+        ("1\n" * 20 + "inf\n", "Value 21 is infinite"),
+        ("0,1\n1,1\n" + "".join(f"{step},1\n" for step in range(2, 12)) + "9e15,1\n", "lie too far apart"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_its_line(file, text, sentence):
+    for command, more in (("forecast", ("--horizon", "3")), ("detect_events", ())):
+        with pytest.raises(CommandError, match=sentence):
+            asked(command, "--csv", file(text), *more)
+
+
+def test_a_file_that_is_not_there_is_told():
+    with pytest.raises(CommandError, match="could not be read"):
+        asked("detect_events", "--csv", "/nowhere/series.csv")
+
+
+def test_they_start_without_a_database_and_without_the_apps_of_the_portal(file):
+    path = file(lines_of(traffic(6, hours=300)))
+    nothing = {"PATH": os.environ["PATH"], "DATABASE_URL": "postgres://nobody@127.0.0.1:1/none"}
+    for argv in (["forecast", "--horizon", "3", "--season", "24"], ["detect_events"]):
+        done = subprocess.run(
+            [sys.executable, "-X", "importtime", "manage.py", *argv, "--csv", path, "--format", "json"],
+            cwd=ROOT,
+            env=nothing,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert json.loads(done.stdout)
+        loaded = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if "|" in line}
+        assert "capacity.growth.analysis" in loaded
+        assert not loaded & {"psycopg", "rest_framework", "allauth", "capacity.models", "celery", "scipy"}
+    refused = subprocess.run(
+        [sys.executable, "manage.py", "forecast", "--csv", "/nowhere", "--horizon", "3"],
+        cwd=ROOT,
+        env=nothing,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("CommandError: /nowhere could not be read")

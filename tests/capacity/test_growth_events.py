@@ -1,0 +1,111 @@
+"""Traffic events: those that were put in are found where they are, and what is none is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from capacity.growth import detect_events
+from capacity.growth.series import guessed_seasons
+from tests.capacity.made_up import HOURS, traffic, with_event
+
+
+def overlap(found, begin, end):
+    """Share of the hours of either that belong to both."""
+    both = sum(max(0, min(event.end, end) - max(event.begin, begin)) for event in found)
+    return both / (end - begin + sum(event.end - event.begin for event in found) - both)
+
+
+@pytest.mark.parametrize("hours", [3, 6, 12, 24, 60])
+@pytest.mark.parametrize("multiple", [2.0, 6.3])
+def test_an_event_is_found_where_it_is(hours, multiple):
+    for seed in range(4):
+        values = with_event(traffic(seed), 301, hours, multiple)
+        found = detect_events(values, (24, 168))
+        assert overlap(found, 301, 301 + hours) > 0.7
+        peak = max(found, key=lambda event: event.score)
+        assert peak.multiple == pytest.approx(multiple, rel=0.25)
+        assert peak.score > 5
+        assert peak.is_over
+
+
+def test_an_event_of_several_days_is_found_too():
+    values = traffic(5, hours=60 * 24)
+    values[20 * 24 : 26 * 24] *= 2.5
+    found = detect_events(values, (24, 168))
+    assert overlap(found, 20 * 24, 26 * 24) > 0.8
+
+
+def test_an_outage_is_a_dip():
+    values = traffic(6)
+    values[400:410] *= 0.05
+    (found,) = detect_events(values, (24, 168))
+    assert found.score < -5
+    assert found.multiple == pytest.approx(0.05, abs=0.05)
+    assert found.as_plain()["direction"] == "down"
+
+
+def test_the_profile_says_lead_in_peak_and_decay():
+    values = traffic(7, noise=0.01)
+    shape = np.concatenate([np.linspace(1.5, 5.0, 4), 1 + 4.0 * 0.5 ** (np.arange(1, 13) / 3.0)])
+    values[500:516] *= shape
+    (found,) = detect_events(values, (24, 168))
+    assert found.lead_in in (2, 3, 4, 5)
+    assert found.multiple == pytest.approx(5.0, rel=0.15)
+    assert found.half_life in (2, 3, 4, 5, 6)
+
+
+def test_what_happens_each_week_is_the_season():
+    values = traffic(8, hours=8 * 7 * 24)
+    for week in range(8):
+        values[week * 168 + 50 : week * 168 + 54] *= 2.0
+    assert not detect_events(values, (24, 168))
+
+
+def test_a_shift_of_level_is_no_event():
+    for at in (200, 351, 500):
+        values = traffic(9)
+        values[at:] *= 1.7
+        assert not [event for event in detect_events(values, (24, 168)) if event.end - event.begin > 3]
+
+
+def test_what_goes_on_at_the_end_is_told():
+    values = with_event(traffic(10), HOURS - 6, 6, 4.0)
+    found = detect_events(values, (24, 168))
+    assert [event.is_over for event in found] == [False]
+
+
+def test_noise_has_hardly_any_events():
+    count = sum(len(detect_events(traffic(seed, correlated=0.8, noise=0.1), (24, 168))) for seed in range(40))
+    assert count <= 4
+
+
+def test_scores_and_windows_do_not_depend_on_the_unit():
+    values = with_event(traffic(11), 222, 9, 3.0)
+    one, other = detect_events(values, (24, 168)), detect_events(values * 1000.0, (24, 168))
+    assert [(event.begin, event.end) for event in one] == [(event.begin, event.end) for event in other]
+    assert [event.score for event in one] == pytest.approx([event.score for event in other])
+
+
+def test_an_event_among_gaps_and_below_zero_is_found():
+    values = with_event(traffic(12), 333, 10, 4.0)
+    values[100:130] = np.nan
+    assert overlap(detect_events(values, (24, 168)), 333, 343) > 0.7
+    assert overlap(detect_events(values - 1500.0, (24, 168)), 333, 343) > 0.6
+
+
+def test_a_series_without_season_shows_its_bursts():
+    rng = np.random.default_rng(3)
+    values = 100 + rng.normal(size=300)
+    values[120:126] += 60
+    found = detect_events(values, ())
+    assert [(event.begin, event.end) for event in found] == [(120, 126)]
+
+
+def test_seasons_are_found_in_the_series_itself():
+    assert guessed_seasons(traffic(13)) == (24, 168)
+    assert guessed_seasons(with_event(traffic(14), 300, 12, 6.0)) == (24, 168)
+    rng = np.random.default_rng(4)
+    at = np.arange(400)
+    assert guessed_seasons(50 + 10 * np.sin(at / 7 * 2 * np.pi) + rng.normal(size=400)) == (7, 1)
+    assert guessed_seasons(rng.normal(size=400)) == (1, 1)
