@@ -18,7 +18,7 @@ class ScaledownConfig(AppConfig):
         from portal.approvals import registry as approvals
         from portal.cloud.connect import close_all
         from portal.runs.registry import register_closer, register_kind
-        from scaledown import driver, facts, freezes, panels, services, support
+        from scaledown import driver, facts, freezes, panels, selectors, services, support
 
         approvals.register(
             services.SUBJECT,
@@ -32,6 +32,7 @@ class ScaledownConfig(AppConfig):
             project=driver.project,
             draining=driver.draining,
             url_of=lambda run: reverse("scaledown:run-detail", args=[run.ref]),
+            asks=selectors.asked_by,
         )
         register_closer(close_all)
         panels.register()

@@ -8,13 +8,43 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from portal.runs.types import HaltRank
-from scaledown.progress import Progress
+from scaledown import late
+from scaledown.progress import NodeState, Progress, ServerWay
 from scaledown.put_backs import has_foreign_node
 from scaledown.types import Phase
 from scaledown.waits import PATIENCE_S
 from scaledown.wording import Words
+
+
+class Called(StrEnum):
+    """Whom of the customer's a site in danger calls."""
+
+    EMERGENCY = "emergency"
+    """The emergency contacts."""
+    APPROVERS = "approvers"
+    """Who may decide: no emergency contact could be called."""
+    NOBODY = "nobody"
+
+
+@dataclass(frozen=True)
+class Halted:
+    """What is known of a halt beside the run's progress.
+
+    `in_charge` is the name of who is in charge and still may be, `deleting` the id of a server whose deletion is on the wire
+    or in doubt. `at` is when it halted: the machine counts from its next look where the engine had to halt the run.
+    """
+
+    rank: HaltRank
+    now: datetime
+    at: datetime | None = None
+    window_end: datetime | None = None
+    in_charge: str | None = None
+    is_rehearsal: bool = False
+    deleting: str = ""
+    called: Called = Called.EMERGENCY
 
 
 @dataclass(frozen=True)
@@ -29,22 +59,22 @@ class Question:
     otherwise: Words
 
 
-def question_of(progress: Progress, rank: HaltRank, *, in_charge: str | None, is_rehearsal: bool) -> Question:
-    """Return what a run in this state asks, now that it has halted with this rank. `in_charge` is a name."""
-    until, otherwise = _silence(progress)
-    return Question(_asked(rank, in_charge, is_rehearsal=is_rehearsal), until, otherwise)
+def question_of(progress: Progress, halted: Halted) -> Question:
+    """Return what a run in this state asks, now that it has halted."""
+    doubted = [way for way in progress.servers if _is_doubted(way, halted)]
+    until, otherwise = _silence(progress, halted, doubted)
+    rest = _deletions(progress, doubted)
+    says, customer_says = (f"{one} {more}" for one, more in zip(otherwise, rest, strict=True))
+    return Question(_asked(halted), until, Words(says, customer_says))
 
 
-def _asked(rank: HaltRank, in_charge: str | None, *, is_rehearsal: bool) -> Words:
-    who = in_charge or "Nobody is in charge: the account's launch team"
-    if is_rehearsal:
+def _asked(halted: Halted) -> Words:
+    who = halted.in_charge or "Nobody is in charge: the account's launch team"
+    if halted.is_rehearsal:
         return Words(f"{who} is asked. This is a rehearsal: no customer is.", "Your launch team is asked.")
-    if rank is HaltRank.SITE_IN_DANGER:
-        return Words(
-            f"{who} and the customer's emergency contacts are called now, in their order.",
-            "Your launch team and your emergency contacts are called now, in their order.",
-        )
-    if rank is HaltRank.DECIDE_TODAY:
+    if halted.rank is HaltRank.SITE_IN_DANGER:
+        return _called(who, halted.called)
+    if halted.rank is HaltRank.DECIDE_TODAY:
         return Words(
             f"{who} is asked now, the customer in working hours.",
             "Your launch team is asked now, you in working hours.",
@@ -52,39 +82,105 @@ def _asked(rank: HaltRank, in_charge: str | None, *, is_rehearsal: bool) -> Word
     return Words(f"{who} has a notice. Nobody is woken.", "Your launch team has a notice. Nobody is woken.")
 
 
-def _silence(progress: Progress) -> tuple[datetime | None, Words]:
-    back = [way.name for way in progress.servers if way.put_back is not None]
-    if back:
-        says = f"{_names(back)} {_goes(back)} back into service by {_itself(back)} as soon as that works, whatever is answered. Nothing is deleted."
-        return None, Words(says, says)
-    way = progress.in_flight
-    if way is not None and way.phase in {Phase.DRAINING, Phase.REMOVING} and not has_foreign_node(way):
-        since = progress.stopped_at
-        until = None if since is None else since + timedelta(seconds=PATIENCE_S)
-        says = f"Without an answer by then {way.name} is put back into service. Nothing is deleted."
-        return until, Words(says, says)
-    going = _in(progress, Phase.DELETING, Phase.CONFIRMING)
-    if going:
-        return None, Words(
-            f"The provider ends the deletion of {_names(going)}, which it has accepted. Without an answer nothing else is deleted.",
-            f"The deletion of {_names(going)} has begun and cannot be stopped. Nothing else is deleted.",
+def _called(who: str, called: Called) -> Words:
+    if called is Called.EMERGENCY:
+        return Words(
+            f"{who} and the customer's emergency contacts are called now, in their order.",
+            "Your launch team and your emergency contacts are called now, in their order.",
         )
-    out = [way.name for way in progress.servers if way.phase.is_out_and_alive]
-    if out:
-        them = "it is" if len(out) == 1 else "they are"
-        says = f"{_names(out)} {'stays' if len(out) == 1 else 'stay'} out of service and alive"
-        return None, Words(
-            f"Without an answer nothing changes: {says}, and {them} put back where the traffic needs it. Nothing is deleted.",
-            f"Without an answer nothing changes: {says}, ready to come back. Nothing is deleted.",
+    if called is Called.APPROVERS:
+        return Words(
+            f"{who} and the customer's approvers are called now: there is no emergency contact who could be.",
+            "Your launch team and your approvers are called now: there is no emergency contact who could be.",
         )
-    return None, Words(
-        "Without an answer nothing changes. Nothing more is taken out of service, nothing is deleted.",
-        "Without an answer nothing changes. Nothing more is taken out of service, nothing is deleted.",
+    return Words(
+        f"{who} is called now. There is nobody of the customer's who could be.",
+        "Your launch team is called now. There is nobody of yours who could be.",
     )
 
 
-def _in(progress: Progress, *phases: Phase) -> list[str]:
-    return [way.name for way in progress.servers if way.phase in phases]
+def _is_doubted(way: ServerWay, halted: Halted) -> bool:
+    """Whether nobody knows if this server is being deleted by this run; one that the provider accepted is no doubt."""
+    if way.phase in _ACCEPTED or way.phase.is_gone:
+        return False
+    return way.server_id == halted.deleting or late.delete_lands_until(way, halted.now) is not None
+
+
+_ACCEPTED = frozenset({Phase.DELETING, Phase.CONFIRMING})
+
+
+def _deletions(progress: Progress, doubted: list[ServerWay]) -> Words:
+    """Say what becomes of deletions that nothing stops any more, and that there is no other."""
+    going = [way.name for way in progress.servers if way.phase in _ACCEPTED]
+    unsure = [way.name for way in doubted]
+    if not going and not unsure:
+        return Words("Nothing is deleted.", "Nothing is deleted.")
+    says, customer_says = [], []
+    if going:
+        says.append(f"The provider has accepted the deletion of {_names(going)}, which nothing stops.")
+        customer_says.append(f"The deletion of {_names(going)} has begun and cannot be stopped.")
+    if unsure:
+        says.append(
+            f"The deletion of {_names(unsure)} was sent, and may take effect still or have done so: it is looked for."
+        )
+        customer_says.append(f"It is not known yet whether {_names(unsure)} is being deleted: we look.")
+    return Words(
+        " ".join([*says, "Nothing else is deleted."]), " ".join([*customer_says, "Nothing else is deleted."])
+    )
+
+
+def _silence(progress: Progress, halted: Halted, doubted: list[ServerWay]) -> tuple[datetime | None, Words]:
+    sure = [way for way in progress.servers if way not in doubted]
+    back = [way.name for way in sure if way.put_back is not None]
+    if back:
+        return None, _same(
+            f"{_names(back)} {_goes(back)} back into service by {_itself(back)} as soon as that works, whatever is answered."
+        )
+    way = progress.in_flight
+    drains = way is not None and way.phase in {Phase.DRAINING, Phase.REMOVING}
+    if way is not None and drains and has_foreign_node(way):
+        return None, _same(
+            f"Without an answer nothing changes: {way.name} stays as another hand has left it, until a person has decided."
+        )
+    if way is not None and drains:
+        return _goes_back_at(progress, way, halted), _same(
+            f"Without an answer in time {way.name} is put back into service."
+        )
+    out = [way.name for way in sure if way.phase.is_out_and_alive]
+    if out:
+        says = f"{_names(out)} {'stays' if len(out) == 1 else 'stay'} out of service and alive"
+        them = "it is" if len(out) == 1 else "they are"
+        return None, Words(
+            f"Without an answer nothing changes: {says}, and {them} put back where the traffic needs it.",
+            f"Without an answer nothing changes: {says}, ready to come back.",
+        )
+    anew = [way.name for way in sure if way.phase in {Phase.RECREATING, Phase.JOINING}]
+    if anew:
+        return None, Words(
+            f"Without an answer nothing changes: what was begun to create {_names(anew)} anew stays at the provider, "
+            "and takes no visitors.",
+            f"Without an answer nothing changes: {_names(anew)} {'is' if len(anew) == 1 else 'are'} not built anew for now.",
+        )
+    return None, _same("Without an answer nothing changes. Nothing more is taken out of service.")
+
+
+def _goes_back_at(progress: Progress, way: ServerWay, halted: Halted) -> datetime | None:
+    """Return when silence is taken for an answer: after a set time, or with the end of the window before that."""
+    since = progress.stopped_at or halted.at
+    if since is None:
+        return None
+    until = since + timedelta(seconds=PATIENCE_S)
+    if halted.window_end is None or any(
+        NodeState.ABSENT in {node.confirmed, node.asked} for node in way.nodes
+    ):
+        return until  # one of which a removal was sent is finished beyond the window (`machine.window_end`)
+    lands = [node.lands_since for node in way.nodes if NodeState.ABSENT in node.late]
+    ends = [at + timedelta(seconds=late.LATE_S) for at in lands if at is not None]
+    return min(until, max([halted.window_end, since, *ends]))
+
+
+def _same(says: str) -> Words:
+    return Words(says, says)
 
 
 def _names(names: list[str]) -> str:
@@ -99,4 +195,4 @@ def _itself(names: list[str]) -> str:
     return "itself" if len(names) == 1 else "themselves"
 
 
-__all__ = ["Question", "question_of"]
+__all__ = ["Called", "Halted", "Question", "question_of"]

@@ -265,10 +265,13 @@ def _at_drain_limit(turn: Turn, way: ServerWay) -> bool:
             Grade.TIMED,
             f"drain limit reached, the plan lets them be cut ({open_now})",
         )
-    words = wording.limit_reached(way.name, drain.connections, plan.drain_limit_s, PATIENCE_S)
+    patience_s = PATIENCE_S
+    if plan.window_end is not None:  # nobody's answer is waited for beyond the window (`machine.window_end`)
+        patience_s = min(PATIENCE_S, max(0.0, (plan.window_end - turn.now).total_seconds()))
+    words = wording.limit_reached(way.name, drain.connections, plan.drain_limit_s, patience_s)
     if drain.asked_person_at is None:
         way = turn.update(way, drain=replace(drain, asked_person_at=turn.now))
-    turn.tell(way, words, turn.after(PATIENCE_S))
+    turn.tell(way, words, turn.after(patience_s))
     return turn.halt(
         "drain_limit", HaltRank.DECIDE_TODAY, words, ("wait", "put_back", "go_on", "resume", "abort")
     )

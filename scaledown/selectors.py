@@ -20,15 +20,17 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
-from portal.access import Permission
+from portal.access import Permission, roles_on
 from portal.approvals import services as approvals
 from portal.approvals.models import Side
 from portal.audit.subjects import open_values
+from portal.notify.registry import audience
+from portal.runs import registry as runs
 from portal.runs.journal import database_now
 from portal.runs.models import Intent, JournalEntry, Run, RunCommand, RunSample, Standstill
 from portal.runs.types import HaltRank, RunStatus
 from scaledown import canonical, peak, services, someone, wording
-from scaledown.asking import question_of
+from scaledown.asking import Called, Halted, Question, question_of
 from scaledown.candidates import Choice
 from scaledown.canonical import from_plain, plan_from_plain
 from scaledown.commands import RESTING
@@ -583,7 +585,7 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
     standing = (
         Standstill.objects.filter(scope__in=whole.scopes, lifted_at__isnull=True).order_by("at").first()
     )
-    wire = Intent.objects.filter(run=whole, sent_at__isnull=False, finished_at__isnull=True).first()
+    wire = _on_the_wire(whole)
     halted = whole.status == RunStatus.HALTED
     situation = Situation(
         RunStatus(whole.status),
@@ -613,7 +615,9 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
         next_says=next_says(whole, progress, for_customer=customer),
         in_charge=str(whole.in_charge) if whole.in_charge else None,
         in_charge_ref=str(whole.in_charge.ref) if whole.in_charge else None,
-        halt=_halt_shown(whole, progress, for_customer=customer) if halted else None,
+        halt=_halt_shown(whole, _question(whole, plan, progress, now, wire), for_customer=customer)
+        if halted
+        else None,
         standstill=(standing.says_to_all if customer else standing.says) if standing else None,
         on_the_wire=str(wire) if wire else "",
         target=plan.target,
@@ -642,13 +646,48 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
     )
 
 
-def _halt_shown(run: Run, progress: Progress, *, for_customer: bool) -> HaltShown:
-    question = question_of(
+def _question(run: Run, plan: PlanData, progress: Progress, now: datetime, wire: Intent | None) -> Question:
+    """Return what a halted run asks. At most 4 queries: nobody is named who was not told."""
+    rank, charge = HaltRank(run.halt_rank), run.in_charge
+    called = Called.NOBODY
+    if rank is HaltRank.SITE_IN_DANGER and not run.is_rehearsal:
+        called = next(
+            (one for one in (Called.EMERGENCY, Called.APPROVERS) if audience(one, run.account)), called
+        )
+    return question_of(
         progress,
-        HaltRank(run.halt_rank),
-        in_charge=str(run.in_charge) if run.in_charge else None,
-        is_rehearsal=run.is_rehearsal,
+        Halted(
+            rank,
+            now,
+            at=run.halted_at,
+            window_end=plan.window_end,
+            in_charge=str(charge) if charge is not None and roles_on(charge, run.account) else None,
+            is_rehearsal=run.is_rehearsal,
+            deleting=_being_deleted(wire),
+            called=called,
+        ),
     )
+
+
+def asked_by(run: Run) -> runs.Asked:
+    """Return what a run that has just halted asks, for whoever tells people: the same sentences as on its page."""
+    progress = progress_from_plain(open_values([run.progress])[0])
+    found = _question(run, plan_from_plain(run.plan), progress, database_now(), _on_the_wire(run))
+    return runs.Asked(
+        found.asked.says,
+        found.asked.customer_says,
+        found.until,
+        found.otherwise.says,
+        found.otherwise.customer_says,
+    )
+
+
+def _on_the_wire(run: Run) -> Intent | None:
+    """Return the change that was sent and has no known end, or None."""
+    return Intent.objects.filter(run=run, sent_at__isnull=False, finished_at__isnull=True).first()
+
+
+def _halt_shown(run: Run, question: Question, *, for_customer: bool) -> HaltShown:
     return HaltShown(
         run.halt_code,
         run.halt_rank,

@@ -1,7 +1,7 @@
 """What a message says: subject, text and HTML from its templates, and the mail that carries them.
 
-Templates get the context that was told plus `name` (of the reader), `is_customer`, `portal_url` and
-`account_name`. A value named `url` or `…_url` is a path of the portal and arrives absolute; an address of
+Templates get the context that was told plus `name` (of the reader), `is_customer`, `portal_url`, `account_name`
+and `now`, when it is written: a mail may wait for the morning. A value named `url` or `…_url` is a path of the portal and arrives absolute; an address of
 another place is refused, so that no mail of ours leads elsewhere. Text is not escaped, HTML always is. Times
 are shown in the reader's zone.
 
@@ -148,6 +148,7 @@ def _ready(context: Mapping[str, Any]) -> dict[str, Any]:
         "account_name": "",
         "url": "",
         **known,
+        "now": timezone.now(),
         "portal_url": settings.PUBLIC_URL,
         "preferences_url": absolute(reverse("notice-preferences")),
     }

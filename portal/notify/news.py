@@ -137,7 +137,8 @@ def tell_missed_halts(now: datetime) -> int:
 def _run_halted(run: Run, change: Change) -> None:
     charge = _in_charge(run)
     if run.halt_rank == HaltRank.SITE_IN_DANGER:
-        called = audience("emergency", run.account) or audience("approvers", run.account)
+        # A rehearsal changes nothing, and its question says that no customer is asked.
+        called = [] if run.is_rehearsal else _called(run)
         _tell_of_run("run_danger", run, change, [*charge, *called], Urgency.NOW)
         return
     asked = [] if run.is_rehearsal else audience("approvers", run.account)
@@ -147,11 +148,19 @@ def _run_halted(run: Run, change: Change) -> None:
         _tell_of_run("run_waiting", run, change, [*charge, *asked], Urgency.NORMAL)
 
 
+def _called(run: Run) -> list[Recipient]:
+    return audience("emergency", run.account) or audience("approvers", run.account)
+
+
 def _in_charge(run: Run) -> list[Recipient]:
     """Return who is in charge; with nobody in charge, or somebody who left since, the account's launch managers."""
-    if run.in_charge is None or not roles_on(run.in_charge, run.account):
-        return audience("launch_managers", run.account)
-    return [Recipient(user=run.in_charge)]
+    charge = _charge_of(run)
+    return audience("launch_managers", run.account) if charge is None else [Recipient(user=charge)]
+
+
+def _charge_of(run: Run) -> Any:
+    """Return who is in charge and still may be, or None."""
+    return run.in_charge if run.in_charge is not None and roles_on(run.in_charge, run.account) else None
 
 
 def _people_of(run: Run) -> list[Recipient]:
@@ -166,6 +175,8 @@ def _tell_of_run(
     people: Iterable[Recipient],
     urgency: Urgency | dict[bool, Urgency],
 ) -> None:
+    asked = runs.asked_by(run) if change.halts else None
+    charge = _charge_of(run)
     tell_all(
         purpose,
         people,
@@ -177,7 +188,12 @@ def _tell_of_run(
             "status": run.status,
             "says": run.halt_says,
             "customer_says": run.halt_customer_says or run.halt_says,
-            "in_charge": str(run.in_charge) if run.in_charge is not None else "",
+            "in_charge": "" if charge is None else str(charge),
+            "asked": asked.who if asked else "",
+            "customer_asked": asked.customer_who if asked else "",
+            "until": asked.until if asked else None,
+            "otherwise": asked.otherwise if asked else "",
+            "customer_otherwise": asked.customer_otherwise if asked else "",
             "is_rehearsal": run.is_rehearsal,
             "at": run.halted_at or run.ended_at or run.started_at,
             "url": runs.url_of(run),

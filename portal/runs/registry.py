@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import structlog
@@ -26,7 +27,7 @@ class Registered:
     `project` keeps the kind's own tables true, in each transaction that writes a decision; `run` already
     has the new status and progress, and it is given the progress that was stored before. `may_command` raises Refused for a command that makes no sense now.
     `draining` counts what the kind left half-way in the given runs ("nodes left draining").
-    `url_of` gives the path of the run's page.
+    `url_of` gives the path of the run's page. `asks` gives what a run asks that has halted in this very transaction.
     """
 
     name: str
@@ -36,6 +37,21 @@ class Registered:
     may_command: Callable[[Run, str, Mapping[str, Any]], None] | None = None
     draining: Callable[[Iterable[Run]], int] | None = None
     url_of: Callable[[Run], str] | None = None
+    asks: Callable[[Run], Asked] | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a halted run asks, in our words and in the customer's.
+
+    `who` says who is asked, `until` is when silence is taken for an answer (None: never), `otherwise` says what happens then.
+    """
+
+    who: str
+    customer_who: str
+    until: datetime | None
+    otherwise: str
+    customer_otherwise: str
 
 
 @dataclass(frozen=True)
@@ -63,12 +79,13 @@ def register_kind(
     may_command: Callable[[Run, str, Mapping[str, Any]], None] | None = None,
     draining: Callable[[Iterable[Run]], int] | None = None,
     url_of: Callable[[Run], str] | None = None,
+    asks: Callable[[Run], Asked] | None = None,
 ) -> None:
     """Make a kind of run known. `factory` is called once in each worker child, after the fork.
 
     Registering the same factory again changes nothing; another one raises ValueError.
     """
-    registered = Registered(name, factory, facts, project, may_command, draining, url_of)
+    registered = Registered(name, factory, facts, project, may_command, draining, url_of, asks)
     if _KINDS.setdefault(name, registered) != registered:
         raise ValueError(f"The kind of run {name!r} is registered already.")
 
@@ -118,6 +135,21 @@ def url_of(run: Run) -> str:
     """Return the path of a run's page, or ""."""
     known = registered(run.kind)
     return known.url_of(run) if known is not None and known.url_of is not None else ""
+
+
+def asked_by(run: Run) -> Asked | None:
+    """Return what a halted run asks; None where its kind does not say, or cannot. A halt is told all the same."""
+    known = registered(run.kind)
+    if known is None or known.asks is None:
+        return None
+    try:
+        with transaction.atomic():
+            return known.asks(run)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        log.exception("run_question_failed", run=str(run.ref))
+        return None
 
 
 def register_closer(close: Callable[[], Awaitable[None]]) -> None:

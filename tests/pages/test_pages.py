@@ -333,7 +333,7 @@ def test_a_halt_says_what_is_true_and_offers_what_is_safe(here, as_):
     assert "Resume the run" in shown
     assert f"{here.manager.name} is asked now, the customer in working hours." in shown
     assert (
-        "Without an answer nothing changes. Nothing more is taken out of service, nothing is deleted."
+        "Without an answer nothing changes. Nothing more is taken out of service. Nothing is deleted."
         in shown
     )
     plain = page(as_(here.viewer).get(url("run-detail", run)))

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import ast
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from portal.cloud.types import Condition
 from portal.runs.types import HaltRank, RunStatus
-from scaledown.asking import question_of
+from scaledown.asking import Called, Halted, question_of
 from scaledown.types import Phase
-from tests.scaledown.machine_cases import Desk, a_plan
+from scaledown.wording import seconds
+from tests.scaledown.machine_cases import START, Desk, a_plan
 
 QUIET_S = 3 * 3600
 TAKES_OUT = {"drain_node", "remove_node", "stop_server", "create_image", "delete_server"}
 
 
 def asks(desk, rank=HaltRank.DECIDE_TODAY, **given):
-    given = {"in_charge": "Lena", "is_rehearsal": False, **given}
-    return question_of(desk.progress, rank, **given)
+    given = {"in_charge": "Lena", "now": desk.now, "window_end": desk.plan.window_end, **given}
+    return question_of(desk.progress, Halted(rank, **given))
 
 
 def halted_in(phase, **changes):
@@ -51,6 +53,21 @@ def test_a_server_that_drains_serves_again_at_the_time_that_is_said(phase):
     assert asks(desk).until is None
     desk.look(QUIET_S)
     assert "delete_server" not in desk.names
+
+
+def test_no_answer_is_waited_for_beyond_the_end_of_the_window():
+    desk = Desk(a_plan(floor=2, drain_limit_s=20.0, window_end=START + timedelta(seconds=200)))
+    desk.connections["srv-6"] = 3
+    desk.until(lambda: desk.status is RunStatus.HALTED)
+    assert desk.halt.code == "drain_limit"
+    question = asks(desk)
+    assert question.until == desk.plan.window_end
+    left_s = (question.until - desk.now).total_seconds()
+    assert f"put back in {seconds(left_s)}" in desk.halt.says
+    desk.look(left_s - 2)
+    assert "enable_node" not in desk.names
+    desk.look(3)
+    assert desk.names[-1] == "enable_node"
 
 
 @pytest.mark.parametrize("phase", [Phase.VERIFYING, Phase.HELD])
@@ -89,6 +106,11 @@ def test_who_is_asked_goes_by_the_rank():
     assert "Nobody is woken" in notice.says
     assert "no customer is" in asks(desk, HaltRank.SITE_IN_DANGER, is_rehearsal=True).asked.says
     assert "launch team" in asks(desk, in_charge=None).asked.says
+    danger = asks(desk, HaltRank.SITE_IN_DANGER, called=Called.APPROVERS).asked
+    assert "the customer's approvers are called now" in danger.says
+    assert "your approvers are called now" in danger.customer_says
+    nobody = asks(desk, HaltRank.SITE_IN_DANGER, called=Called.NOBODY).asked
+    assert "emergency contacts" not in nobody.says + nobody.customer_says
 
 
 @pytest.mark.parametrize("phase", [Phase.QUEUED, Phase.DRAINING, Phase.VERIFYING, Phase.HELD])
