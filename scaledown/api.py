@@ -534,6 +534,7 @@ _RUN_STATUSES = frozenset(
         "paused",
         "halted",
         "rolling_back",
+        "growing",
         "completed",
         "aborted",
         "rolled_back",

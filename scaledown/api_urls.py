@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from scaledown import api
+from scaledown import api, api_growths
 
 urlpatterns = [
     path(
@@ -33,6 +33,13 @@ urlpatterns = [
     path("runs/<uuid:run_ref>", api.RunApi.as_view(), name="api-run"),
     path("runs/<uuid:run_ref>/commands", api.RunCommandsApi.as_view(), name="api-run-commands"),
     path("runs/<uuid:run_ref>/charge", api.RunChargeApi.as_view(), name="api-run-charge"),
+    path("runs/<uuid:run_ref>/growths", api_growths.RunGrowthsApi.as_view(), name="api-run-growths"),
+    path("growths/<uuid:growth_ref>", api_growths.GrowthApi.as_view(), name="api-growth"),
+    path(
+        "growths/<uuid:growth_ref>/withdraw",
+        api_growths.GrowthWithdrawApi.as_view(),
+        name="api-growth-withdraw",
+    ),
     path("runs/<uuid:run_ref>/journal", api.RunJournalApi.as_view(), name="api-run-journal"),
     path("runs/<uuid:run_ref>/samples", api.RunSamplesApi.as_view(), name="api-run-samples"),
     path("runs/<uuid:run_ref>/events", api.RunEventsApi.as_view(), name="api-run-events"),

@@ -18,12 +18,17 @@ class ScaledownConfig(AppConfig):
         from portal.approvals import registry as approvals
         from portal.cloud.connect import close_all
         from portal.runs.registry import register_closer, register_kind
-        from scaledown import driver, facts, freezes, panels, selectors, services, support
+        from scaledown import driver, facts, freezes, growths, panels, selectors, services, support
 
         approvals.register(
             services.SUBJECT,
             on_change=services.plan_was_decided,
             url_of=lambda request: reverse("scaledown:plan-detail", args=[request.subject_ref]),
+        )
+        approvals.register(
+            driver.GROWTH,
+            on_change=growths.growth_was_decided,
+            url_of=lambda request: reverse("scaledown:growth", args=[request.subject_ref]),
         )
         register_kind(
             driver.KIND,

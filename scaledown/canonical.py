@@ -239,4 +239,9 @@ def digest(plan: PlanData) -> str:
     The field `format` is the version of the plan's shape: a new shape never has an old digest, and a plan of an older
     one keeps the digest that was approved.
     """
-    return hashlib.sha256(canonical_json(plan_to_plain(plan)).encode()).hexdigest()
+    return digest_of(plan_to_plain(plan))
+
+
+def digest_of(value: Any) -> str:
+    """Return the SHA-256 (hex) over the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()

@@ -11,6 +11,7 @@ Arguments by command (all optional unless said):
     wait         seconds: how much longer (default: the plan's drain limit again)
     finish_here  -
     roll_back    -  (a reason is needed)
+    grow_again   growth: what both sides approved, as `growing.asked` spells it; only the portal itself gives it
     accept       server: id of one that another hand changed and that this run may delete all the same; a reason
                  is needed
 """
@@ -22,14 +23,19 @@ from dataclasses import replace
 from typing import Any
 
 from portal.runs.types import Command, RunStatus
-from scaledown import late, looks, silence, wording
+from scaledown import growing, late, looks, silence, wording
 from scaledown.doubts import is_cut_by
 from scaledown.imaging import ask_anew
 from scaledown.notice import accept_pool, as_seen
 from scaledown.peak import end_watch, is_watching
 from scaledown.progress import DeleteWay, Progress, ServerWay
-from scaledown.put_backs import out_newest_first
-from scaledown.rolling_back import has_something_to_undo, stays_deleted
+from scaledown.rolling_back import (
+    approval_problem,
+    begin_undoing,
+    go_on_undoing,
+    has_something_to_undo,
+    stays_deleted,
+)
 from scaledown.turn import Turn
 from scaledown.types import Phase
 from scaledown.types import Verdict as PoolVerdict
@@ -47,7 +53,8 @@ STATUSES: Mapping[str, frozenset[RunStatus]] = {
     "finish_here": LIVE,
     "accept": RESTING,
     "roll_back": LIVE,
-    "abort": LIVE | {RunStatus.SCHEDULED, RunStatus.ROLLING_BACK},
+    "grow_again": LIVE,
+    "abort": LIVE | {RunStatus.SCHEDULED, RunStatus.ROLLING_BACK, RunStatus.GROWING},
 }
 """In which statuses each command makes sense."""
 FRESH_PREFLIGHT_AFTER_S = 24 * 3600.0
@@ -185,8 +192,8 @@ def resume(turn: Turn, command: Command) -> Verdict:
         return False, "The run is being aborted: what it took out is put back, then it ends."
     if turn.people.standstill is not None:
         return False, turn.people.standstill
-    if not turn.facts.approval_stands:
-        return False, turn.facts.approval_problem or "The approval of this plan no longer stands."
+    if problem := approval_problem(turn):
+        return False, problem
     if turn.progress.rolling_back:
         return _resume_rolling_back(turn, command)
     if turn.facts.freeze:
@@ -248,8 +255,8 @@ def _resume_rolling_back(turn: Turn, command: Command) -> Verdict:
         if command.args.get("confirm") is not True:
             return False, "Another hand changed the pool. Confirm that it is right as it is now, or abort."
         _accept_changes(turn, command)
-    _go_on_rolling_back(turn)
-    return True, "The roll back goes on."
+    go_on_undoing(turn)
+    return True, "The roll back goes on." if turn.progress.growing is None else "It grows again."
 
 
 def _not_well(turn: Turn) -> str:
@@ -311,9 +318,10 @@ def abort(turn: Turn, command: Command) -> Verdict:
     if turn.progress.aborting:
         return True, "The run is being aborted already."
     if turn.progress.rolling_back:
-        turn.change(giving_up=f"{by} stopped the roll back.")
+        what = "the roll back" if turn.progress.growing is None else "growing again"
+        turn.change(giving_up=f"{by} stopped {what}.")
         if turn.status is RunStatus.HALTED:
-            _go_on_rolling_back(turn)
+            go_on_undoing(turn)
         return True, "Nothing more is created anew; what lives is put back, then the run ends."
     turn.change(aborting=f"Aborted by {by}.", pause_after=None)
     return True, "What is not deleted is put back; then the run ends."
@@ -324,7 +332,7 @@ def roll_back(turn: Turn, command: Command) -> Verdict:
     if turn.progress.aborting:
         return False, "The run is being aborted."
     if turn.progress.rolling_back:
-        return True, "The run is being rolled back already."
+        return True, _undoes_already(turn)
     if not command.reason.strip():
         return False, "Rolling back creates servers anew: give a reason."
     if turn.people.is_rehearsal:
@@ -333,25 +341,40 @@ def roll_back(turn: Turn, command: Command) -> Verdict:
         return False, "Nothing of this run is left to undo. Abort it to end it."
     by = command.by_name or "a person"
     lost = [way.name for way in stays_deleted(turn.plan, turn.progress)]
-    turn.change(rolling_back=f"Rolled back by {by}.", pause_after=None, finishing="")
-    _go_on_rolling_back(turn)
-    words = turn.progress.rolling_back
-    for way in turn.progress.servers:
-        if way.put_back is not None and way.put_back.to is Phase.QUEUED:
-            turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, words))
-    for way in out_newest_first(turn):
-        if late.vanishes_until(turn, way) is None:
-            turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, words))
+    begin_undoing(turn, f"Rolled back by {by}.")
     stays = f" {', '.join(lost)} cannot be brought back." if lost else ""
     return True, f"What this run did is undone in reverse.{stays}"
 
 
-def _go_on_rolling_back(turn: Turn) -> None:
-    turn.new_status, turn.new_halt = RunStatus.ROLLING_BACK, None
-    turn.change(stopped_at=None, waiting=None, stuck=None, refusals=0, refusal_says="", busy_since=None)
-    for way in turn.progress.servers:
-        if way.anew is not None and way.anew.problem:
-            turn.update(way, anew=replace(way.anew, problem="", tries=0))
+def _undoes_already(turn: Turn) -> str:
+    return (
+        "The run is being rolled back already."
+        if turn.progress.growing is None
+        else "It grows again already."
+    )
+
+
+def grow_again(turn: Turn, command: Command) -> Verdict:
+    """Create again those servers that this run deleted and that both sides approved by name; then the run is complete."""
+    wanted = growing.of_command(command)
+    if turn.progress.aborting:
+        return False, "The run is being aborted."
+    if turn.progress.rolling_back:
+        return False, _undoes_already(turn)
+    if turn.people.is_rehearsal:
+        return False, "A rehearsal changed nothing: there is nothing to grow again by."
+    for grown in wanted.servers:
+        if problem := growing.why_not(turn.plan, turn.progress, grown):
+            return False, problem
+    names = ", ".join(grown.name for grown in wanted.servers)
+    by = command.by_name or "a person"
+    end_watch(turn, f"{names} {'comes' if len(wanted.servers) == 1 else 'come'} back, asked for by {by}.")
+    turn.change(growing=wanted)
+    begin_undoing(turn, f"Grown again by {len(wanted.servers)}, asked for by {by}.")
+    return (
+        True,
+        f"{names} {'is' if len(wanted.servers) == 1 else 'are'} created anew; then the run is complete.",
+    )
 
 
 def put_back(turn: Turn, command: Command) -> Verdict:
@@ -484,7 +507,7 @@ def finish_here(turn: Turn, command: Command) -> Verdict:
     if turn.progress.aborting:
         return False, "The run is being aborted."
     if turn.progress.rolling_back:
-        return False, "The run is being rolled back."
+        return False, _undoes_already(turn).replace(" already", "")
     by = command.by_name or "a person"
     if turn.progress.finishing:
         return (
@@ -581,6 +604,7 @@ HANDLERS: Mapping[str, Callable[[Turn, Command], Verdict]] = {
     "resume": resume,
     "abort": abort,
     "roll_back": roll_back,
+    "grow_again": grow_again,
     "put_back": put_back,
     "skip": skip,
     "go_on": go_on,

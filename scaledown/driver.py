@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from capacity.counts import CountKind, CountReading, CountSource, read_count
 from capacity.probes import ProbeResult, ProbeSpec, run_probe
@@ -61,6 +62,8 @@ if TYPE_CHECKING:
 
 KIND = "scaledown"
 SUBJECT = "scaledown.plan"
+GROWTH = "scaledown.growth"
+"""What is approved when a run grows again."""
 OF_RUN, OF_SERVER, KEEP_UNTIL = "steady_run", "steady_server", "steady_keep_until"
 """Metadata of what a run makes at the provider: by these it is found again when an answer is lost."""
 PLANS_KEPT = 500
@@ -534,6 +537,8 @@ def _facts_of(view: RunView) -> Facts:
         freeze=str(view.facts.get("freeze", "")),
         freeze_until=view.facts.get("freeze_until"),
         nobody_to_call=str(view.facts.get("nobody_to_call", "")),
+        growth_stands=not view.facts["growth_problem"] if "growth_problem" in view.facts else None,
+        growth_problem=str(view.facts.get("growth_problem", "")),
     )
 
 
@@ -555,6 +560,7 @@ def facts(run: Run) -> Mapping[str, Any]:
         pk__in=Plan.objects.filter(ref=run.plan_ref).values("connection")
     )
     problem = "" if run.is_rehearsal else _approval_problem(run)
+    grows = run.progress.get("growing")
     return {
         "approval_stands": not problem,
         "approval_problem": problem,
@@ -563,6 +569,7 @@ def facts(run: Run) -> Mapping[str, Any]:
         ),
         "in_charge": None if run.in_charge_id is None else str(run.in_charge_id),
         "credentials": credentials_of(connection),
+        **({} if grows is None else {"growth_problem": _growth_problem(grows)}),
         **_going_on_facts(run),
     }
 
@@ -603,10 +610,17 @@ def _approval_problem(run: Run) -> str:
         return "This plan is not approved by both sides any more."
     if run.status == RunStatus.SCHEDULED and approvals.has_expired(request, timezone.now()):
         return "The approval of this plan is over; it was not started in time."
-    removed = approvals.rests_on_removed(request)
-    if removed:
-        return f"The approval rests on {', '.join(removed)}, who may no longer approve."
-    return ""
+    return approvals.removal_says(request)
+
+
+def _growth_problem(grows: Mapping[str, Any]) -> str:
+    """Return why the approval of growing again does not carry it, or ""; once begun it does not expire."""
+    from portal.approvals import services as approvals
+
+    request = approvals.approved_request(GROWTH, UUID(grows["ref"]), grows["digest"])
+    if request is None:
+        return "Growing again is not approved by both sides any more."
+    return approvals.removal_says(request)
 
 
 def project(run: Run, decision: Decision, was: Mapping[str, Any]) -> None:

@@ -205,6 +205,28 @@ class Retirement(models.Model):
         return f"{self.server_name}: {self.phase}"
 
 
+class Growth(models.Model):
+    """That somebody asked for a run to grow again. `data` is `types.GrowData`, which both sides approve by its digest.
+
+    `command` is what was given to the run once they had; its answer says what became of it.
+    """
+
+    ref = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    account = models.ForeignKey("accounts.Account", models.PROTECT, related_name="growths")
+    run = models.ForeignKey("runs.Run", models.PROTECT, related_name="growths")
+    request = models.OneToOneField("approvals.ApprovalRequest", models.PROTECT, related_name="+")
+    command = models.OneToOneField("runs.RunCommand", models.PROTECT, null=True, related_name="+")
+    data = models.JSONField()
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    asked_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["run", "-id"], name="growth_by_run")]
+
+    def __str__(self) -> str:
+        return f"{self.run}, {self.asked_at:%Y-%m-%d %H:%M}"
+
+
 class FreezeOverride(models.Model):
     """That somebody who may let a run go on in a freeze. It holds for the freezes named; why stands on the record."""
 

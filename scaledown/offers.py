@@ -13,9 +13,10 @@ from typing import Any
 from portal.access import Permission
 from portal.runs.types import RunStatus
 from scaledown.commands import RESTING, STATUSES, at_limit, cannot_finish, is_in_queue
+from scaledown.growing import to_create
 from scaledown.peak import is_watching
 from scaledown.progress import Progress, ServerWay
-from scaledown.rolling_back import has_something_to_undo, stays_deleted, to_create
+from scaledown.rolling_back import has_something_to_undo, stays_deleted
 from scaledown.types import Phase, PlanData
 
 LONGEST_WAIT_S = 24 * 3600.0
@@ -215,6 +216,50 @@ def _args_refusal(name: str, args: Mapping[str, Any]) -> str | None:
     if name == "resume" and not isinstance(args.get("confirm", False), bool):
         return "Resume takes true or false (confirm)."
     return None
+
+
+def growable(now: Situation) -> tuple[ServerWay, ...]:
+    """Return the deleted servers by which the run can grow again now, the one that was deleted last first."""
+    progress = now.progress
+    if now.status not in STATUSES["grow_again"] or now.is_rehearsal:
+        return ()
+    if progress.aborting or progress.rolling_back:
+        return ()
+    return to_create(now.plan, progress)
+
+
+def grow_refusal(count: int, reason: str, now: Situation) -> str | None:
+    """Return None if growing again by so many can be asked for now, else the sentence why not."""
+    if now.status not in STATUSES["grow_again"] or now.progress.aborting or now.progress.rolling_back:
+        word = "being aborted" if now.progress.aborting else now.status.value.replace("_", " ")
+        return f"A run grows again only while it goes on, is paused or halted; this one is {word}."
+    if now.is_rehearsal:
+        return "A rehearsal changed nothing: there is nothing to grow again by."
+    most = len(growable(now))
+    if not most:
+        return "No server of this run is deleted and has an image that is ready: none can be created anew."
+    if not 1 <= count <= most:
+        return f"{most} of this run's servers can be created anew: ask for 1 to {most}."
+    if not reason.strip():
+        return "Say why servers are needed again: whoever approves it reads that."
+    return None
+
+
+def grow_leaves(now: Situation) -> str:
+    """Say before the click what growing again leaves, once both sides have approved it."""
+    out = [way.name for way in now.progress.servers if way.phase.is_out_and_alive]
+    queued = [way.name for way in now.progress.servers if is_in_queue(way)]
+    parts = [f"{', '.join(out)} {'goes' if len(out) == 1 else 'go'} back in service first."] if out else []
+    parts.append(
+        "Each server that you ask for is created anew from an image, one after the other. It has another id and other "
+        "addresses, serves once a check of it is good, and is billed from then on."
+    )
+    if queued:
+        parts.append(f"{_stay(queued)} in service.")
+    watch = now.progress.watch
+    if watch is not None and watch.ended_at is None:
+        parts.append("The peak is not watched any further.")
+    return " ".join([*parts, "Then the run is complete."])
 
 
 def offers(now: Situation) -> tuple[Offer, ...]:
@@ -616,14 +661,16 @@ def _stop_rolling_back(now: Situation) -> list[Offer]:
     if now.progress.giving_up:
         return []
     left = [way.name for way in now.progress.servers if way.phase in {Phase.RECREATING, Phase.JOINING}]
-    leaves = "Nothing more is created anew; what lives goes back in service, then the run ends."
+    grows = now.progress.growing is not None
+    ends = "the run is complete" if grows else "the run ends"
+    leaves = f"Nothing more is created anew; what lives goes back in service, then {ends}."
     if left:
         leaves += f" What was begun for {', '.join(left)} is left at the provider as it is."
     return [
         Offer(
             "abort",
-            "Stop the roll back",
-            "Stop undoing",
+            "Be content with what is back" if grows else "Stop the roll back",
+            "Stop here" if grows else "Stop undoing",
             leaves,
             leaves,
             Permission.RUN_ABORT,

@@ -11,12 +11,13 @@ from django.utils import timezone
 from portal.access import Permission, visible_to
 from portal.account_sections import Section, Tab, register_action, register_section, register_tab
 from portal.alarms import register_standstill_page
+from portal.approvals.models import ApprovalStatus
 from portal.dashboard import Panel, register_panel
 from portal.palette import Entry, register_finder
 from portal.runs.models import Run
 from portal.runs.types import RunStatus
 from portal.ui.states import look_of
-from scaledown.models import Plan, PlanStatus
+from scaledown.models import Growth, Plan, PlanStatus
 from scaledown.services import KIND
 
 _LIVE = (
@@ -24,6 +25,7 @@ _LIVE = (
     RunStatus.PAUSED,
     RunStatus.RUNNING,
     RunStatus.ROLLING_BACK,
+    RunStatus.GROWING,
     RunStatus.SCHEDULED,
 )
 _URGENCY = {"site_in_danger": 0, "decide_today": 1, "safe_waiting": 2}
@@ -58,13 +60,21 @@ def _needs_person(user: Any) -> dict[str, Any] | None:
         .select_related("account", "author")
         .order_by("approved_at", "pk")
     )
+    growths = (
+        visible_to(user, Growth.objects.all(), Permission.PLAN_APPROVE)
+        .filter(request__status=ApprovalStatus.OPEN)
+        .exclude(request__expires_at__lte=timezone.now())
+        .select_related("account", "asked_by", "request")
+        .order_by("request__expires_at", "pk")
+    )
     found = {
         "halted": halted[:_SHOWN],
+        "growths": list(growths[:_SHOWN]),
         "waiting": list(waiting[:_SHOWN]),
         "ready": list(ready[:_SHOWN]),
         "plain_words": _is_customer_of(user),
     }
-    return found if found["halted"] or found["waiting"] or found["ready"] else None
+    return found if any(found[what] for what in ("halted", "growths", "waiting", "ready")) else None
 
 
 def _live(user: Any) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from typing import Any
 from portal.cloud.types import NodeType
 from scaledown import wording
 from scaledown.canonical import from_plain, to_plain
-from scaledown.types import Grade, Phase, PlanData, PlannedServer, Verdict
+from scaledown.types import Grade, GrownServer, Phase, PlanData, PlannedServer, Verdict
 
 
 class NodeState(StrEnum):
@@ -403,6 +403,15 @@ class WatchWay:
 
 
 @dataclass(frozen=True)
+class Growing:
+    """By which deleted servers the run grows again, as both sides approved: `digest` is of that approval, `ref` names it."""
+
+    ref: str
+    digest: str
+    servers: tuple[GrownServer, ...]
+
+
+@dataclass(frozen=True)
 class Waiting:
     """What the run waits for as a whole, since when, and until when at most."""
 
@@ -475,8 +484,10 @@ class Progress:
     """The sentence why it is being aborted."""
     rolling_back: str = ""
     """The sentence why it is being rolled back."""
+    growing: Growing | None = None
+    """Set where the run undoes only so much: it grows again by these servers, then it is complete."""
     giving_up: str = ""
-    """The sentence why a roll back creates nothing more."""
+    """The sentence why a roll back, or growing again, creates nothing more."""
     finishing: str = ""
     """The sentence why it ends here, as soon as nothing of ours may land any more."""
     ended_because: str = ""

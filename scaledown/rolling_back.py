@@ -1,5 +1,8 @@
 """Roll back: what this run did is undone in reverse; deleted servers are created anew from their images. Pure.
 
+*Grow again* is the same step with a bound (`growing.py`): it creates only those that were approved, and the run is
+complete then.
+
 A server that is created anew has another id and other addresses. It enters its balancers DRAINING, is asked itself,
 and is enabled once it answers. None is created twice: after a request that reading found not applied the run waits
 until it can no longer land.
@@ -8,15 +11,16 @@ until it can no longer land.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
 from portal.cloud.types import BalancerStatus, NodeStatus
 from portal.runs.types import Action, HaltRank, RunStatus
-from scaledown import images, late, looks, wording
+from scaledown import growing, late, looks, wording
 from scaledown.deleting import finds_gone, is_given_up, name_what_may_live, retire
-from scaledown.progress import AnewWay, DeleteWay, ImageMade, NodeState, NodeWay, Progress, ServerWay
+from scaledown.growing import can_create, to_create
+from scaledown.progress import AnewWay, DeleteWay, NodeState, NodeWay, Progress, ServerWay
 from scaledown.put_backs import out_newest_first, put_backs
 from scaledown.turn import AT_ONCE_S, GONE_AFTER_S, LOOK_RESTING_S, LOOK_S, LOOK_SOON_S, Turn
 from scaledown.types import Phase, PlanData, PlannedServer, ServerSeen
@@ -25,21 +29,6 @@ from scaledown.waits import MOST_TRIES, TROUBLE_S, await_balancer, await_effect,
 BUILD_S = 3600.0
 """How long a new server may take to run before a person is told; a resume gives it as long again."""
 LOOK_BUILD_S = 3.0
-
-
-def can_create(plan: PlanData, progress: Progress, way: ServerWay) -> ImageMade | None:
-    """Return the image from which a deleted server can be created anew, or None: then its deletion stays."""
-    planned = next((server for server in plan.servers if server.server_id == way.server_id), None)
-    if way.phase is not Phase.RETIRED or planned is None or planned.flavor_id is None:
-        return None
-    made = images.standing_for(plan, progress, way)
-    return made if made is not None and made.status == "ACTIVE" else None
-
-
-def to_create(plan: PlanData, progress: Progress) -> tuple[ServerWay, ...]:
-    """Return the deleted servers that a roll back creates anew, the one that was deleted last first."""
-    found = [way for way in progress.servers if can_create(plan, progress, way) is not None]
-    return tuple(sorted(found, key=lambda way: way.retired_at or way.since, reverse=True))
 
 
 def has_something_to_undo(progress: Progress) -> bool:
@@ -54,9 +43,35 @@ def stays_deleted(plan: PlanData, progress: Progress) -> tuple[ServerWay, ...]:
     return tuple(way for way in gone if can_create(plan, progress, way) is None)
 
 
+def undoing_status(progress: Progress) -> RunStatus:
+    """Return the status of a run that undoes all that it did, or grows again by some of it."""
+    return RunStatus.ROLLING_BACK if progress.growing is None else RunStatus.GROWING
+
+
+def begin_undoing(turn: Turn, why: str) -> None:
+    """Undo from now on: what lives is on its way back, and no server begins any more."""
+    turn.change(rolling_back=why, pause_after=None, finishing="")
+    go_on_undoing(turn)
+    for way in turn.progress.servers:
+        if way.put_back is not None and way.put_back.to is Phase.QUEUED:
+            turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, why))
+    for way in out_newest_first(turn):
+        if late.vanishes_until(turn, way) is None:
+            turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, why))
+
+
+def go_on_undoing(turn: Turn) -> None:
+    """Begin to undo, or go on after a halt: what kept a server from being created is tried again."""
+    turn.new_status, turn.new_halt = undoing_status(turn.progress), None
+    turn.change(stopped_at=None, waiting=None, stuck=None, refusals=0, refusal_says="", busy_since=None)
+    for way in turn.progress.servers:
+        if way.anew is not None and way.anew.problem:
+            turn.update(way, anew=replace(way.anew, problem="", tries=0))
+
+
 def rolling_back(turn: Turn) -> bool:
     """Undo in reverse: put back what lives, create anew what was deleted, one at a time, then end."""
-    if not turn.progress.rolling_back or turn.status is not RunStatus.ROLLING_BACK:
+    if not turn.progress.rolling_back or turn.status is not undoing_status(turn.progress):
         return False
     why = turn.progress.rolling_back
     for way in out_newest_first(turn):
@@ -110,12 +125,23 @@ def _recreate(turn: Turn) -> bool:
         return False
     if under_way:
         return PHASES_ANEW[under_way[0].phase](turn, under_way[0])
+    for way, image_id in _still_to_create(turn):
+        anew = AnewWay(image_id)
+        return _creating(turn, turn.enter(way, Phase.RECREATING, wording.recreating(way.name), anew=anew))
+    return False
+
+
+def _still_to_create(turn: Turn) -> Iterator[tuple[ServerWay, str]]:
+    """Yield each deleted server that is to come back, with its image: of those that were approved, where it grows again."""
+    if turn.progress.growing is not None:
+        for grown in turn.progress.growing.servers:
+            if (way := turn.server(grown.server_id)).phase is Phase.RETIRED:
+                yield way, grown.image_id
+        return
     for way in to_create(turn.plan, turn.progress):
         made = can_create(turn.plan, turn.progress, way)
         assert made is not None
-        anew = AnewWay(made.image_id)
-        return _creating(turn, turn.enter(way, Phase.RECREATING, wording.recreating(way.name), anew=anew))
-    return False
+        yield way, made.image_id
 
 
 def _give_up(turn: Turn, under_way: Iterable[ServerWay]) -> None:
@@ -148,8 +174,10 @@ def _creating(turn: Turn, way: ServerWay) -> bool:
         return turn.wait("late_change", wording.create_may_land(way.name, until), until=until)
     if anew.accepted_at is not None or _creates_blindly(turn, anew):
         return turn.wait("create_look", words, limit_s=TROUBLE_S)
-    if not turn.facts.approval_stands:
-        problem = turn.facts.approval_problem or "The approval of this plan no longer stands."
+    if turn.progress.growing is not None and turn.facts.growth_stands is None:
+        # What the database said when this lease was claimed was asked before the run grew again.
+        return turn.wait("growth_approval", words, limit_s=TROUBLE_S, look_again_s=AT_ONCE_S)
+    if problem := approval_problem(turn):
         return _stuck(turn, way, problem)
     image = turn.observation.images.get(anew.image_id)
     if image is None or image.is_gone or image.status != "ACTIVE":
@@ -171,6 +199,16 @@ def _creating(turn: Turn, way: ServerWay) -> bool:
     }
     what = wording.customer_change("create_server", way.name)
     return turn.send(Action("create_server", way.server_id, words.says, args, customer_says=what), words)
+
+
+def approval_problem(turn: Turn) -> str:
+    """Return why nothing may be created now, or "": a roll back rests on the plan's approval, growing again on its own."""
+    facts = turn.facts
+    if turn.progress.growing is not None:
+        says = facts.growth_problem or "The approval of growing again no longer stands."
+        return says if facts.growth_stands is False else ""
+    says = facts.approval_problem or "The approval of this plan no longer stands."
+    return "" if facts.approval_stands else says
 
 
 def _creates_blindly(turn: Turn, anew: AnewWay) -> bool:
@@ -307,18 +345,25 @@ PHASES_ANEW = {Phase.RECREATING: _creating, Phase.JOINING: _joining}
 
 
 def _end(turn: Turn) -> bool:
-    if turn.people.status is not RunStatus.ROLLING_BACK:
+    if turn.people.status is not undoing_status(turn.progress):
         # Asked for in this very turn, with nothing to undo: a run is undone first, and over then.
         turn.look_again_s = AT_ONCE_S
         return True
     progress = turn.progress
     back = sum(way.phase is Phase.RESTORED for way in progress.servers)
     anew = sum(way.phase is Phase.RECREATED for way in progress.servers)
-    lost = [way.name for way in progress.servers if way.phase in {Phase.RETIRED, Phase.GONE}]
-    words = wording.rolled_back(back, anew, ", ".join(lost), name_what_may_live(turn))
-    turn.new_status, turn.new_halt = RunStatus.ROLLED_BACK, None
+    if progress.growing is not None:
+        serving = len(looks.serving_anywhere(turn.plan, turn.observation)) + anew
+        words = growing.grown(
+            progress.growing, anew, back, serving, progress.giving_up, name_what_may_live(turn)
+        )
+        turn.new_status, turn.new_halt, because = RunStatus.COMPLETED, None, "grown_again"
+    else:
+        lost = [way.name for way in progress.servers if way.phase in {Phase.RETIRED, Phase.GONE}]
+        words = wording.rolled_back(back, anew, ", ".join(lost), name_what_may_live(turn))
+        turn.new_status, turn.new_halt, because = RunStatus.ROLLED_BACK, None, "rolled_back"
     turn.change(
-        ended_because="rolled_back",
+        ended_because=because,
         says=words.says,
         customer_says=words.customer_says,
         until=None,

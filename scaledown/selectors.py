@@ -29,14 +29,14 @@ from portal.runs import registry as runs
 from portal.runs.journal import database_now
 from portal.runs.models import Intent, JournalEntry, Run, RunCommand, RunSample, Standstill
 from portal.runs.types import HaltRank, RunStatus
-from scaledown import canonical, peak, services, someone, wording
+from scaledown import canonical, growths, peak, services, someone, wording
 from scaledown.asking import Called, Halted, Question, question_of
 from scaledown.candidates import Choice
 from scaledown.canonical import from_plain, plan_from_plain
 from scaledown.commands import RESTING
 from scaledown.looks import guard_rps
 from scaledown.models import Plan, PlanStatus
-from scaledown.offers import Offer, Situation, offers
+from scaledown.offers import Offer, Situation, growable, offers
 from scaledown.preview import Preview
 from scaledown.progress import Progress, ServerWay, progress_from_plain
 from scaledown.types import Phase, PlanData
@@ -366,6 +366,17 @@ def images_shown(progress: Progress, *, is_over: bool, for_customer: bool) -> tu
 
 
 @dataclass(frozen=True)
+class GrowthShown:
+    """That it was asked to grow again: by which servers, until when both sides may approve it."""
+
+    ref: str
+    servers: tuple[str, ...]
+    asked_by: str
+    asked_at: datetime
+    until: datetime | None
+
+
+@dataclass(frozen=True)
 class PeakWatchShown:
     """How the next peak goes, or went, at the new size. `state`: watching, over, ended_early, unfinished or none.
 
@@ -531,6 +542,10 @@ class LiveRun:
     """How the peak goes while, or after, the run stays open for it; None while it does not."""
     cannot_take_charge: str = ""
     """Why nobody can take charge now, for the run would go on by it; "" otherwise."""
+    growable: tuple[str, ...] = ()
+    """Names of deleted servers by which it can be asked to grow again, the one that would come back first at the front."""
+    growth: GrowthShown | None = None
+    """What was asked for and waits for approval."""
 
 
 @dataclass(frozen=True)
@@ -573,7 +588,9 @@ def _words(says: str, customer_says: str, *, for_customer: bool) -> str:
 
 
 def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
-    """Return what the live page shows. 7 queries, whatever the run holds; at most 10 more while it rests."""
+    """Return what the live page shows. 7 queries, whatever the run holds; one more where it can grow again, and at most
+    10 more while it rests.
+    """
     whole = Run.objects.select_related("account", "in_charge").get(pk=run.pk)
     now = database_now()
     customer = is_customer(granted)
@@ -597,6 +614,7 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
         **services.what_holds_back(whole, now),
     )
     now_offers = tuple(offer for offer in offers(situation) if offer.permission in granted)
+    names_growable = tuple(way.name for way in growable(situation))
     return LiveRun(
         ref=str(whole.ref),
         title=whole.title,
@@ -643,6 +661,19 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
         else None,
         cannot_go_on=_cannot_go_on(situation, now_offers, granted),
         cannot_take_charge=someone.holding(whole, now) if services.waits_for_charge(whole) else "",
+        growable=names_growable,
+        growth=_growth_shown(whole) if names_growable else None,
+    )
+
+
+def _growth_shown(run: Run) -> GrowthShown | None:
+    """Return what was asked for and waits for approval, or None. One query."""
+    growth = growths.open_growth(run)
+    if growth is None:
+        return None
+    names = tuple(server.name for server in growths.data_of(growth).servers)
+    return GrowthShown(
+        str(growth.ref), names, str(growth.asked_by), growth.asked_at, growth.request.expires_at
     )
 
 

@@ -16,9 +16,10 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from portal.approvals.models import ApprovalStatus
 from portal.runs.models import JournalEntry, Run, RunCommand, Standstill
 from scaledown.candidates import Choice
-from scaledown.models import Plan, PlanStatus, ProtectedServer, ScaleUpEntry, ScaleUpRecord
+from scaledown.models import Growth, Plan, PlanStatus, ProtectedServer, ScaleUpEntry, ScaleUpRecord
 from scaledown.preview import Preview
 from scaledown.report import LessonShown, Report
 from scaledown.selectors import LiveRun, PlanPage, is_customer, status_now
@@ -449,6 +450,83 @@ COMMAND_EXAMPLE = {
     "accepted": None,
     "answer": "",
     "answered_at": None,
+}
+
+
+class GrowthIn(serializers.Serializer[Any]):
+    """By how many servers a run shall grow again, and why. `status` and `digest` are what the caller saw of the run."""
+
+    servers = serializers.IntegerField(min_value=1, max_value=1000)
+    reason = serializers.CharField(max_length=1000)
+    status = serializers.CharField(max_length=16)
+    digest = serializers.CharField(max_length=64)
+
+
+class GrownServerOut(serializers.Serializer[Any]):
+    """One deleted server that is to be created anew: in which size, from which image."""
+
+    server_id = serializers.CharField()
+    name = serializers.CharField()
+    flavor_id = serializers.CharField()
+    image_id = serializers.CharField()
+
+
+class GrowthOut(serializers.ModelSerializer[Growth]):
+    """That a run is to grow again. `approval` is decided at `/approvals/{ref}`; `accepted` and `answer` are the run's,
+    null and "" until it has answered."""
+
+    run = serializers.UUIDField(source="run.ref")
+    approval = serializers.UUIDField(source="request.ref")
+    digest = serializers.CharField(source="request.digest")
+    status = serializers.ChoiceField(source="request.status", choices=ApprovalStatus.choices)
+    servers = serializers.SerializerMethodField()
+    asked_by_name = serializers.CharField(source="asked_by.name")
+    expires_at = serializers.DateTimeField(source="request.expires_at")
+    accepted = serializers.BooleanField(source="command.accepted", allow_null=True, default=None)
+    answer = serializers.CharField(source="command.answer", default="")
+
+    class Meta:
+        model = Growth
+        fields = (
+            "ref",
+            "run",
+            "approval",
+            "digest",
+            "status",
+            "servers",
+            "asked_by_name",
+            "asked_at",
+            "expires_at",
+            "accepted",
+            "answer",
+        )
+
+    @extend_schema_field(GrownServerOut(many=True))
+    def get_servers(self, growth: Growth) -> list[dict[str, str]]:
+        """Return the servers in the order of their creation."""
+        servers: list[dict[str, str]] = growth.data["servers"]
+        return servers
+
+
+GROWTH_EXAMPLE = {
+    "ref": _REF,
+    "run": _REF,
+    "approval": _REF,
+    "digest": "4b7d1e90" * 8,
+    "status": "open",
+    "servers": [
+        {
+            "server_id": "8f1c2d34-0000-4000-8000-000000000007",
+            "name": "web-07",
+            "flavor_id": "general1-4",
+            "image_id": "5a6b7c8d-0000-4000-8000-000000000001",
+        }
+    ],
+    "asked_by_name": "Jonas Berg",
+    "asked_at": "2026-11-23T18:05:00Z",
+    "expires_at": "2026-11-24T18:05:00Z",
+    "accepted": None,
+    "answer": "",
 }
 
 

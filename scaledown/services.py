@@ -72,7 +72,7 @@ SUBJECT = "scaledown.plan"
 APPROVAL_LASTS = timedelta(days=7)
 
 
-def _require(actor: User, permission: Permission, account: Account) -> None:
+def require(actor: User, permission: Permission, account: Account) -> None:
     """Ask again inside the service: a caller that forgot must not open a door."""
     if not access.can(actor, permission, account):
         raise NotPermitted(
@@ -127,7 +127,7 @@ def draft_plan(
     copied_from: Plan | None = None,
 ) -> Plan:
     """Return a new draft. Raises Refused for a connection or event of another account, or a bad choice."""
-    _require(actor, Permission.PLAN_DRAFT, account)
+    require(actor, Permission.PLAN_DRAFT, account)
     if account.status == "archived":
         raise Refused(f"{account} is archived: it can be read, not changed.", code="archived")
     _check_belongs(account, connection, event)
@@ -176,7 +176,7 @@ def edit_draft(
     With `seen` (the row's `updated_at` as it was read) also where the draft was changed since.
     """
     locked = _locked(plan)
-    _require(actor, Permission.PLAN_DRAFT, locked.account)
+    require(actor, Permission.PLAN_DRAFT, locked.account)
     if locked.status != PlanStatus.DRAFT:
         raise StaleState(
             "This plan was submitted, and what people approve cannot change. Copy it to change it.",
@@ -235,7 +235,7 @@ def preview_plan(plan: Plan, *, actor: User, pool: Pool) -> Preview:
     A draft keeps it where the actor may change drafts: who may only read leaves no trace on what others see.
     """
     locked = _locked(plan)
-    _require(actor, Permission.PLAN_VIEW, locked.account)
+    require(actor, Permission.PLAN_VIEW, locked.account)
     drawn = draw(locked, pool)
     if locked.status == PlanStatus.DRAFT and access.can(actor, Permission.PLAN_DRAFT, locked.account):
         # Not a change of the plan: its version for If-Match stays.
@@ -267,7 +267,7 @@ def submit_plan(plan: Plan, *, actor: User, pool: Pool, reason: str = "") -> Pla
     Raises Refused with every blocking warning, NotPermitted for who is no launch manager of the account.
     """
     locked = _locked(plan)
-    _require(actor, Permission.PLAN_SUBMIT, locked.account)
+    require(actor, Permission.PLAN_SUBMIT, locked.account)
     if locked.status != PlanStatus.DRAFT:
         raise StaleState("This plan was submitted already.", code="plan_status_changed")
     drawn = draw(locked, pool)
@@ -406,7 +406,7 @@ def void_plan(plan: Plan, *, actor: User | None, reason: str) -> Plan:
     ApprovalRequest.objects.select_for_update().filter(subject_type=SUBJECT, subject_ref=plan.ref).first()
     locked = _locked(plan)
     if actor is not None:
-        _require(actor, Permission.PLAN_DRAFT, locked.account)
+        require(actor, Permission.PLAN_DRAFT, locked.account)
     if not reason.strip():
         raise Refused("Say why the plan is withdrawn: it stays on the record.", code="reason_missing")
     if locked.status == PlanStatus.USED and actor is not None:
@@ -477,7 +477,7 @@ def start_run(
     a start into a freeze, unless somebody who may override it says why.
     """
     locked = _locked(plan)
-    _require(actor, Permission.RUN_START, locked.account)
+    require(actor, Permission.RUN_START, locked.account)
     if seen_status != locked.status or locked.status != PlanStatus.APPROVED:
         raise StaleState(
             f"“{locked.title}” is {PlanStatus(locked.status).label.lower()}; only an approved plan can be started.",
@@ -570,12 +570,8 @@ def _check_approval(plan: Plan, actor: User) -> None:
         raise Refused(
             "The approval of this plan is over. Copy the plan and have it approved anew.", code="expired"
         )
-    removed = approvals.rests_on_removed(request)
-    if removed:
-        raise Refused(
-            f"The approval rests on {', '.join(removed)}, who may no longer approve. Have it approved anew.",
-            code="approver_removed",
-        )
+    if says := approvals.removal_says(request):
+        raise Refused(f"{says} Have it approved anew.", code="approver_removed")
     approvals.check_starter(request, actor)
 
 
@@ -586,7 +582,7 @@ def rehearse(plan: Plan, *, actor: User, pool: Pool) -> Run:
     It needs no approval, since nothing changes; it claims the pool like a real run.
     """
     locked = _locked(plan)
-    _require(actor, Permission.RUN_START, locked.account)
+    require(actor, Permission.RUN_START, locked.account)
     data = data_of(locked) or draw(locked, pool).data
     run = runs.create_run(
         account=locked.account,
@@ -633,7 +629,7 @@ def command(
     locked = Run.objects.select_for_update(of=("self",)).select_related("account").get(pk=run.pk)
     rule = offers.RULES.get(name)
     if rule is not None:
-        _require(actor, rule.permission, locked.account)
+        require(actor, rule.permission, locked.account)
     if seen_status is not None and seen_status != locked.status:
         raise StaleState(
             f"The run is {locked.status.replace('_', ' ')} now, no longer {seen_status.replace('_', ' ')}. "
@@ -685,7 +681,7 @@ def take_charge(run: Run, *, actor: User) -> Run:
     Raises Refused where the run would go on by it while its plan asks for somebody to call and nobody is there.
     """
     locked = Run.objects.select_for_update(of=("self",)).select_related("account", "in_charge").get(pk=run.pk)
-    _require(actor, Permission.RUN_COMMAND, locked.account)
+    require(actor, Permission.RUN_COMMAND, locked.account)
     if locked.is_over:
         raise Refused("The run is over; nobody needs to be in charge of it.", code="run_over")
     before = locked.in_charge
@@ -742,7 +738,7 @@ def protect_server(
     Refused, and the mark bears the provider's name of the server. Where it said nothing the server is marked all
     the same, as not checked: protecting must work while the provider is down.
     """
-    _require(actor, Permission.SERVER_PROTECT, account)
+    require(actor, Permission.SERVER_PROTECT, account)
     _check_belongs(account, connection, None)
     if not reason.strip():
         raise Refused("Say why this server is protected: the next person reads it.", code="reason_missing")
@@ -782,7 +778,7 @@ def protect_server(
 @transaction.atomic
 def unprotect_server(mark: ProtectedServer, *, actor: User, reason: str) -> None:
     """Lift a server's protection, with a reason that the audit keeps."""
-    _require(actor, Permission.SERVER_PROTECT, mark.account)
+    require(actor, Permission.SERVER_PROTECT, mark.account)
     if not reason.strip():
         raise Refused("Say why the protection is lifted: it stays on the record.", code="reason_missing")
     record(
@@ -820,7 +816,7 @@ def record_scale_up(
     Raises Refused for no servers, or for one named twice.
     """
     account = event.account
-    _require(actor, Permission.PLAN_DRAFT, account)
+    require(actor, Permission.PLAN_DRAFT, account)
     _check_belongs(account, connection, event)
     if not entries:
         raise Refused("Name at least one server that was added.", code="record_empty")
@@ -884,7 +880,7 @@ def reconstruct(
 @transaction.atomic
 def write_lesson(run: Run, *, text: str, actor: User) -> Lesson:
     """Write on a run's report what to do better next time."""
-    _require(actor, Permission.PLAN_DRAFT, run.account)
+    require(actor, Permission.PLAN_DRAFT, run.account)
     if not text.strip():
         raise Refused("Write what to do better next time.", code="text_missing")
     text = text.strip()
@@ -942,7 +938,7 @@ def put_standstill(
 
 def _require_where_it_reaches(scope: str, actor: User, permission: Permission, account: Account) -> None:
     """Ask for the right on all that a standstill touches, not on the account alone from which it is asked."""
-    _require(actor, permission, account)
+    require(actor, permission, account)
     if scope == runs.EVERYWHERE:
         raise NotPermitted(
             "The whole portal is stopped and let go on by its operator. Nothing was changed.",

@@ -249,6 +249,26 @@ class PlanData:
 
 
 @dataclass(frozen=True)
+class GrownServer:
+    """One deleted server that is to be created anew: in which size, from which image."""
+
+    server_id: str
+    name: str
+    flavor_id: str
+    image_id: str
+
+
+@dataclass(frozen=True)
+class GrowData:
+    """What *grow again* asks both sides for, covered by a digest of its own. `servers` in the order of their creation."""
+
+    format: int
+    run: str
+    plan_digest: str
+    servers: tuple[GrownServer, ...]
+
+
+@dataclass(frozen=True)
 class NodeSeen:
     """One node as the newest complete look at its balancer shows it."""
 
@@ -392,6 +412,9 @@ class Facts:
     freeze_until: datetime | None = None
     nobody_to_call: str = ""
     """Why the plan's wish for somebody to call keeps the run from going on, or "". Only asked before a start or resume."""
+    growth_stands: bool | None = None
+    """Whether the approval of what the run grows again by stands; None: not asked, since it does not grow again."""
+    growth_problem: str = ""
 
 
 @dataclass(frozen=True)

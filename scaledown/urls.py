@@ -39,6 +39,17 @@ urlpatterns = [
         views.RunCommandPage.as_view(),
         name="run-command",
     ),
+    path("scaledown/runs/<uuid:run_ref>/grow/", views.RunGrow.as_view(), name="run-grow"),
+    path("scaledown/growths/<uuid:growth_ref>/", views.GrowthDetail.as_view(), name="growth"),
+    path(
+        "scaledown/growths/<uuid:growth_ref>/approve/", views.GrowthApprove.as_view(), name="growth-approve"
+    ),
+    path("scaledown/growths/<uuid:growth_ref>/reject/", views.GrowthReject.as_view(), name="growth-reject"),
+    path(
+        "scaledown/growths/<uuid:growth_ref>/withdraw/",
+        views.GrowthWithdraw.as_view(),
+        name="growth-withdraw",
+    ),
     path("scaledown/runs/<uuid:run_ref>/report/", views.RunReport.as_view(), name="run-report"),
     path("scaledown/runs/<uuid:run_ref>/report/lessons/", views.RunLesson.as_view(), name="run-lesson"),
 ]

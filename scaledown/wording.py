@@ -208,14 +208,14 @@ def completed(retired: int, left: int) -> Words:
 
 
 def aborted(back: int, may_live: str = "") -> Words:
-    left = _may_live(may_live)
+    left = what_may_live(may_live)
     return Words(
         f"Aborted: {servers_of(back)} {'was' if back == 1 else 'were'} put back; nothing more is changed.{left.says}",
         f"Stopped here. Everything that could be undone is undone.{left.customer_says}",
     )
 
 
-def _may_live(listed: str) -> Words:
+def what_may_live(listed: str) -> Words:
     if not listed:
         return Words("", "")
     return Words(
@@ -628,7 +628,7 @@ def rolled_back(back: int, anew: int, lost: str, may_live: str = "") -> Words:
     done = ", ".join(parts)
     stays = f" Deleted for good: {lost}." if lost else ""
     gone = f" What could not be brought back: {lost}." if lost else ""
-    left = _may_live(may_live)
+    left = what_may_live(may_live)
     return Words(f"Rolled back: {done}.{stays}{left.says}", f"Undone: {done}.{gone}{left.customer_says}")
 
 

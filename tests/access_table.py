@@ -16,6 +16,7 @@ one that is gets anything but 401, 403, 404 and 5xx (`answers` narrows or widens
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -30,9 +31,11 @@ from accounts.models import Membership, TeamMembership
 from accounts.reach.models import ReachTry
 from accounts.sessions import ref_of
 from portal.runs.models import Run, Standstill
-from scaledown.canonical import plan_to_plain
-from scaledown.models import Plan, ProtectedServer, ScaleUpRecord
+from scaledown.canonical import plan_to_plain, to_plain
+from scaledown.driver import GROWTH
+from scaledown.models import Growth, Plan, ProtectedServer, ScaleUpRecord
 from scaledown.progress import new_progress, progress_to_plain
+from scaledown.types import GrowData, GrownServer
 from tests import factories as make
 from tests.scaledown.machine_cases import a_plan
 
@@ -414,6 +417,12 @@ ROWS |= {
         APPROVERS, {"name": "pause", "status": "running", "digest": DIGEST}
     ),
     ("api-run-charge", "POST"): _api_plan(TEAM),
+    ("api-run-growths", "GET"): Row(VIEWERS),
+    ("api-run-growths", "POST"): _api_plan(
+        TEAM, {"servers": 1, "status": "running", "digest": DIGEST, **_WHY}
+    ),
+    ("api-growth", "GET"): Row(VIEWERS),
+    ("api-growth-withdraw", "POST"): _api_plan(TEAM, _WHY),
     ("api-run-journal", "GET"): Row(VIEWERS),
     ("api-run-samples", "GET"): Row(VIEWERS),
     ("api-run-events", "GET"): Row(VIEWERS),
@@ -474,6 +483,18 @@ ROWS |= {
     ("scaledown:run-charge", "POST"): Row(TEAM),
     ("scaledown:run-command", "GET"): Row(APPROVERS),
     ("scaledown:run-command", "POST"): Row(APPROVERS),
+    ("scaledown:run-grow", "GET"): Row(TEAM),
+    ("scaledown:run-grow", "POST"): Row(TEAM, body={"count": "1", **_WHY}, answers=PAST_THE_GATE),
+    ("scaledown:growth", "GET"): Row(VIEWERS),
+    ("scaledown:growth-approve", "POST"): Row(
+        CUSTOMER_APPROVERS, body={"digest": DIGEST}, answers=PAST_THE_GATE
+    ),
+    ("scaledown:growth-reject", "GET"): Row(CUSTOMER_APPROVERS),
+    ("scaledown:growth-reject", "POST"): Row(
+        CUSTOMER_APPROVERS, body={"digest": DIGEST, **_WHY}, answers=PAST_THE_GATE
+    ),
+    ("scaledown:growth-withdraw", "GET"): Row(TEAM),
+    ("scaledown:growth-withdraw", "POST"): Row(TEAM, body=_WHY),
     ("scaledown:run-report", "GET"): Row(VIEWERS),
     ("scaledown:run-lesson", "GET"): Row(VIEWERS),
     ("scaledown:run-lesson", "POST"): Row(EDITORS, body={"text": "Start earlier."}),
@@ -674,6 +695,29 @@ def _mark(world: Any) -> Any:
             marked_by=world.people["lead"],
         ),
     )
+
+
+def _growth(world: Any) -> Any:
+    """A question about the run's first server."""
+    run, manager = _run(world), world.people["launch_manager"]
+    data = GrowData(1, str(run.ref), DIGEST, (GrownServer("srv-6", "web-06", "general1-4", "img-1"),))
+
+    def made() -> Growth:
+        ref = uuid.uuid4()
+        asked = make.approval(
+            run.account, manager, digest=DIGEST, provider=manager, subject_type=GROWTH, subject_ref=ref
+        )
+        return Growth.objects.create(
+            ref=ref,
+            account=run.account,
+            run=run,
+            request=asked,
+            data=to_plain(data),
+            asked_by=manager,
+            asked_at=asked.created_at,
+        )
+
+    return world.once("growth", made)
 
 
 def _standstill(world: Any) -> Any:
@@ -941,6 +985,7 @@ REFS: dict[str, Callable[[Any], Any]] = {
     "run_ref": lambda world: _run(world).ref,
     "record_ref": lambda world: _record(world).ref,
     "mark_ref": lambda world: _mark(world).ref,
+    "growth_ref": lambda world: _growth(world).ref,
     "standstill_ref": lambda world: _standstill(world).ref,
     "notice_ref": lambda world: world.once("notice", lambda: make.notice(world.people["admin"])).ref,
     "mail_ref": lambda world: world.once("notice", lambda: make.notice(world.people["admin"])).ref,

@@ -375,6 +375,12 @@ def rests_on_removed(request: ApprovalRequest) -> tuple[str, ...]:
     return tuple(open_values(gone))
 
 
+def removal_says(request: ApprovalRequest) -> str:
+    """Return the sentence that an approval rests on people who may no longer approve, or ""."""
+    removed = rests_on_removed(request)
+    return f"The approval rests on {', '.join(removed)}, who may no longer approve." if removed else ""
+
+
 def check_starter(request: ApprovalRequest, starter: Any) -> None:
     """Raise NotPermitted if whoever starts the run is the one who approved it for the customer."""
     for decision in request.decisions.all():

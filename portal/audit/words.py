@@ -114,6 +114,7 @@ WHAT = {
     "run.finish_here": "Told the run to finish here",
     "run.freeze_overridden": "Freeze overridden for a run",
     "run.go_on": "Told the run to go on at the drain limit",
+    "run.growth_asked": "Asked for a run to grow again",
     "run.pause": "Told the run to pause",
     "run.put_back": "Told the run to put a server back",
     "run.rehearsed": "Rehearsal begun",

@@ -18,6 +18,7 @@ CATALOGUE: dict[str, tuple[str, dict[str, str]]] = {
             "run.paused": "A person paused a run.",
             "run.halted": "A run stopped by itself and a person must decide; `code` and `rank` say why and how bad.",
             "run.rolling_back": "A run is being undone.",
+            "run.growing": "A run creates deleted servers again, as both sides approved.",
             "run.completed": "A run is done.",
             "run.aborted": "A run was stopped for good.",
             "run.rolled_back": "A run was undone.",
@@ -34,6 +35,17 @@ CATALOGUE: dict[str, tuple[str, dict[str, str]]] = {
             "plan.rejected": "A plan was rejected.",
             "plan.voided": "A plan is no longer valid.",
             "plan.expired": "A plan ended without being used.",
+        },
+    ),
+    "growth": (
+        "Growing again",
+        {
+            "growth.submitted": "A run is to grow again, which waits for approval.",
+            "growth.decided": "One side approved or rejected it.",
+            "growth.approved": "Both sides approved it: the run creates the servers again.",
+            "growth.rejected": "It was rejected.",
+            "growth.voided": "It is no longer asked for.",
+            "growth.expired": "Nobody decided in time.",
         },
     ),
     "standstill": (

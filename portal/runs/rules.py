@@ -42,6 +42,7 @@ _BECAME: Mapping[RunStatus, tuple[str, str]] = {
     RunStatus.PAUSED: ("The run is paused.", "The work is paused by a person."),
     RunStatus.HALTED: ("The run has halted.", "Paused for safety."),
     RunStatus.ROLLING_BACK: ("The run is being undone.", "The work is being undone."),
+    RunStatus.GROWING: ("The pool grows again.", "Servers come back."),
     RunStatus.COMPLETED: ("The run is complete.", "The work is done."),
     RunStatus.ABORTED: ("The run was aborted.", "The work was stopped here."),
     RunStatus.ROLLED_BACK: ("The run was undone.", "The work was undone."),

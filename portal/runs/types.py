@@ -31,6 +31,7 @@ class RunStatus(StrEnum):
     PAUSED = "paused"
     HALTED = "halted"
     ROLLING_BACK = "rolling_back"
+    GROWING = "growing"
     COMPLETED = "completed"
     ABORTED = "aborted"
     ROLLED_BACK = "rolled_back"
@@ -41,19 +42,15 @@ class RunStatus(StrEnum):
         return self in {RunStatus.COMPLETED, RunStatus.ABORTED, RunStatus.ROLLED_BACK}
 
 
+_ON_FROM_ANYWHERE = (RunStatus.ROLLING_BACK, RunStatus.GROWING, RunStatus.COMPLETED, RunStatus.ABORTED)
 # Which move is allowed. A halted or paused run is still looked at on every tick (rising traffic).
 RUN_MOVES: Mapping[RunStatus, frozenset[RunStatus]] = {
     RunStatus.SCHEDULED: frozenset({RunStatus.RUNNING, RunStatus.HALTED, RunStatus.ABORTED}),
-    RunStatus.RUNNING: frozenset(
-        {RunStatus.PAUSED, RunStatus.HALTED, RunStatus.ROLLING_BACK, RunStatus.COMPLETED, RunStatus.ABORTED}
-    ),
-    RunStatus.PAUSED: frozenset(
-        {RunStatus.RUNNING, RunStatus.HALTED, RunStatus.ROLLING_BACK, RunStatus.COMPLETED, RunStatus.ABORTED}
-    ),
-    RunStatus.HALTED: frozenset(
-        {RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.ROLLING_BACK, RunStatus.COMPLETED, RunStatus.ABORTED}
-    ),
+    RunStatus.RUNNING: frozenset({RunStatus.PAUSED, RunStatus.HALTED, *_ON_FROM_ANYWHERE}),
+    RunStatus.PAUSED: frozenset({RunStatus.RUNNING, RunStatus.HALTED, *_ON_FROM_ANYWHERE}),
+    RunStatus.HALTED: frozenset({RunStatus.RUNNING, RunStatus.PAUSED, *_ON_FROM_ANYWHERE}),
     RunStatus.ROLLING_BACK: frozenset({RunStatus.HALTED, RunStatus.ROLLED_BACK}),
+    RunStatus.GROWING: frozenset({RunStatus.HALTED, RunStatus.COMPLETED}),
     RunStatus.COMPLETED: frozenset(),
     RunStatus.ABORTED: frozenset(),
     RunStatus.ROLLED_BACK: frozenset(),

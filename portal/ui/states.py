@@ -38,6 +38,7 @@ LOOKS: dict[str, StateLook] = {
     "paused": _look("paused", "paused", "wait", "pause"),
     "halted": _look("halted", "paused for safety", "bad", "octagon"),
     "rolling_back": _look("rolling back", "being undone", "move", "half"),
+    "growing": _look("growing again", "growing again", "move", "half"),
     "completed": _look("completed", "finished", "good", "check"),
     "aborted": _look("aborted", "stopped here", "idle", "cross"),
     "rolled_back": _look("rolled back", "undone", "idle", "back"),

@@ -19,7 +19,17 @@ FAMILIES = (
     ("Plan", ("draft", "awaiting_approval", "approved", "rejected", "expired", "voided", "used")),
     (
         "Run",
-        ("scheduled", "running", "paused", "halted", "rolling_back", "completed", "aborted", "rolled_back"),
+        (
+            "scheduled",
+            "running",
+            "paused",
+            "halted",
+            "rolling_back",
+            "growing",
+            "completed",
+            "aborted",
+            "rolled_back",
+        ),
     ),
     (
         "Server",

@@ -14,6 +14,7 @@ from scaledown.views.around import (
     StandstillLift,
     StandstillPage,
 )
+from scaledown.views.growths import GrowthApprove, GrowthDetail, GrowthReject, GrowthWithdraw, RunGrow
 from scaledown.views.path import PlanNew, PlanPool, PlanPreview, PlanPurpose, PlanSafety, PlanSubmit
 from scaledown.views.plans import (
     PlanApprove,
@@ -36,6 +37,10 @@ from scaledown.views.runs import (
 )
 
 __all__ = [
+    "GrowthApprove",
+    "GrowthDetail",
+    "GrowthReject",
+    "GrowthWithdraw",
     "PlanApprove",
     "PlanCopy",
     "PlanDetail",
@@ -57,6 +62,7 @@ __all__ = [
     "RunCharge",
     "RunCommandPage",
     "RunDetail",
+    "RunGrow",
     "RunJournal",
     "RunLesson",
     "RunReport",

@@ -42,8 +42,11 @@ PARTS = ("state", "lanes", "charts", "journal")
 """The partials of the live page: `runs/_<name>.html`, each an event of the stream by this name."""
 
 
-def run_context(live: LiveRun, *, customer: bool, zone: ZoneInfo, server: str) -> dict[str, Any]:
+def run_context(
+    live: LiveRun, *, granted: frozenset[Permission], zone: ZoneInfo, server: str
+) -> dict[str, Any]:
     """Return what the partials of the live page show; the page and the stream use the same."""
+    customer = is_customer(granted)
     names = frozenset(lane.server_name for lane in live.lanes)
     journal = [
         entry for entry in live.journal if not server or entry.subject in {server, _id_of(live, server)}
@@ -85,6 +88,8 @@ def run_context(live: LiveRun, *, customer: bool, zone: ZoneInfo, server: str) -
         "waiting": [one for one in live.commands if one.accepted is None],
         "answers": [one for one in live.commands if one.accepted is not None][:3],
         "verdict": shown.newest_verdict(live, customer=customer),
+        "may_grow": bool(live.growable) and live.growth is None and Permission.RUN_COMMAND in granted,
+        "can_approve": Permission.PLAN_APPROVE in granted,
         "on_now": next((lane for lane in live.lanes if lane.phase in _IN_HAND), None),
     }
 
@@ -123,7 +128,7 @@ class RunDetail(RunPageView):
         query = f"?{urlencode({'server': server})}" if server else ""
         return self.show(
             "runs/run_detail.html",
-            **run_context(live, customer=self.customer, zone=self.zone, server=server)
+            **run_context(live, granted=self.granted, zone=self.zone, server=server)
             | {
                 "stream_url": reverse("scaledown:run-stream", args=[run.ref]) + query,
                 "viewer_ref": str(self.user.ref),
@@ -163,14 +168,13 @@ def _renderer(
 ) -> Callable[[Change], Mapping[str, str]]:
     """Return what makes the partials for one reader, and leaves out those that are as they were."""
     granted, user = view.granted, view.request.user
-    customer = is_customer(granted)
     zone = ZoneInfo(user.time_zone or "UTC")
     sent: dict[str, str] = {}
 
     def render(change: Change) -> Mapping[str, str]:
         live = live_run(run, granted=granted)
         # No request: its context processors would ask the database for the alarms of every page.
-        context = run_context(live, customer=customer, zone=zone, server=server) | {"csrf_token": token}
+        context = run_context(live, granted=granted, zone=zone, server=server) | {"csrf_token": token}
         found = {part: render_to_string(f"runs/_{part}.html", context) for part in PARTS}
         news = {part: html for part, html in found.items() if sent.get(part) != html}
         sent.update(news)

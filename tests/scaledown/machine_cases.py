@@ -104,6 +104,7 @@ class Desk:
         self.sent = []
         self.in_charge = "Lena"
         self.approval_stands = True
+        self.growth_stands = True
         self.nobody_to_call = ""
         self.protected = frozenset()
         self.outcome = Outcome(OutcomeKind.DONE)
@@ -158,7 +159,10 @@ class Desk:
     def facts(self):
         says = "" if self.approval_stands else "The approver was removed."
         nobody = self.nobody_to_call if self.status is not RunStatus.RUNNING else ""
-        return Facts(self.approval_stands, says, self.protected, self.in_charge, nobody_to_call=nobody)
+        grown = {} if self.progress.growing is None else {"growth_stands": self.growth_stands}
+        return Facts(
+            self.approval_stands, says, self.protected, self.in_charge, nobody_to_call=nobody, **grown
+        )
 
     def observation(self):
         needs = needs_of(self.plan, self.progress, self.people(), self.now)
