@@ -61,7 +61,7 @@ def _open_of(run: Run) -> QuerySet[Growth]:
 def ask_growth(run: Run, *, count: int, actor: User, reason: str, seen_status: str | None = None) -> Growth:
     """Ask the customer to approve that `count` of the servers that this run deleted are created again.
 
-    Asking is the provider side's approval. A run that still takes servers out pauses after the server in hand.
+    Asking is the provider side's approval. A run that still takes servers out pauses now, and one that drains goes back.
     """
     # The account, then the run: in this order a decision locks them too.
     Account.objects.select_for_update(no_key=True).get(pk=run.account_id)
@@ -135,7 +135,7 @@ def ask_growth(run: Run, *, count: int, actor: User, reason: str, seen_status: s
             "pause",
             actor=actor,
             reason="Growing again was asked for.",
-            args={"when": "after_this_server"},
+            args={"when": "now"},
         )
     run.refresh_from_db()
     return growth

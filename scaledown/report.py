@@ -8,6 +8,7 @@ from datetime import datetime
 from statistics import quantiles
 from typing import Any
 
+from portal.approvals.models import ApprovalRequest
 from portal.audit.subjects import open_values
 from portal.runs.models import JournalEntry, Run, RunSample
 from portal.runs.types import RunStatus
@@ -310,11 +311,13 @@ def _halts(entries: Sequence[JournalEntry], *, for_customer: bool) -> Iterable[H
 def _approvals(run: Run) -> tuple[DecisionShown, ...]:
     plan = Plan.objects.filter(ref=run.plan_ref).first()
     request = services.request_of(plan) if plan is not None else None
-    if request is None:
-        return ()
+    grown = ApprovalRequest.objects.filter(pk__in=run.growths.values("request")).order_by("pk")
+    asked = [] if request is None else [("plan", request)]
+    asked += [("growth", one) for one in grown.prefetch_related("decisions")]
     return tuple(
-        DecisionShown(one.side, one.decision, one.by_name, one.role, one.reason, one.at)
-        for one in request.decisions.all()
+        DecisionShown(one.side, one.decision, one.by_name, one.role, one.reason, one.at, about=about)
+        for about, of in asked
+        for one in of.decisions.all()
     )
 
 

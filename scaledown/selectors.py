@@ -69,6 +69,8 @@ class DecisionShown:
     at: datetime
     rests_on: str = ""
     """Where the right to decide came from, if it came from the provider's side."""
+    about: str = "plan"
+    """What was decided: the plan, or that its run grows again (growth)."""
 
 
 @dataclass(frozen=True)

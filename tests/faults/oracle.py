@@ -469,14 +469,30 @@ def says_back_only_of_what_is_back(story: Story) -> Iterator[str]:
                 yield f"{planned.name} is said to be back and is not in service on {lb_id}"
 
 
+def _accepted(story: Story, place: int, name: str) -> list[Asked]:
+    """Return the commands of that name that the run took before."""
+    return [asked for asked in story.every(Asked, 0, place, name=name) if _answer(story, asked.command)]
+
+
+def _has_fallen(story: Story, place: int, sent: Sent, what: str) -> bool:
+    """Whether an approval had fallen by what the database said when the lease of this change was claimed."""
+    stands = story.last(Fact, _taken(story, place, sent), what=what)
+    return stands is not None and not stands.value
+
+
 def creates_no_more_than_was_approved(story: Story) -> Iterator[str]:
-    """A server is created only by a roll back, from an ACTIVE image, in place of a planned one that is gone, and once."""
+    """A server is created only by a roll back, or by name where both sides approved growing again; from an ACTIVE image,
+    in place of a planned one that is gone, and once."""
     for place, sent in story.sends():
         if sent.name != "create":
             continue
-        asked = [a for a in story.every(Asked, 0, place, name="roll_back") if _answer(story, a.command)]
-        if not asked:
-            yield f"a server in place of {sent.server} is created although nobody rolled back"
+        if not _accepted(story, place, "roll_back"):
+            grown = _accepted(story, place, "grow_again")
+            named = {one["server_id"] for asked in grown for one in asked.args["growth"]["servers"]}
+            if sent.server not in named:
+                yield f"a server in place of {sent.server} is created although nobody rolled back, or approved it"
+            if _has_fallen(story, place, sent, "growth"):
+                yield f"a server in place of {sent.server} is created although growing again is not approved any more"
         old = sent.scene.servers.get(sent.server)
         if old is None or not old.is_gone:
             yield f"a server in place of {sent.server} is created while that is there"
@@ -920,8 +936,10 @@ def needs_an_approval_and_someone_in_charge(story: Story) -> Iterator[str]:
         if sent.is_put_back:
             continue
         took = _taken(story, place, sent)
-        stands = story.last(Fact, took, what="approval")
-        if stands is not None and not stands.value:
+        # What both sides approved to be created again does not rest on the approval to take servers out.
+        grows = _accepted(story, place, "grow_again") and not _accepted(story, place, "roll_back")
+        is_grown = sent.name == "create" or sent.server.startswith(ANEW)
+        if not (grows and is_grown) and _has_fallen(story, place, sent, "approval"):
             yield f"{sent.name} was sent although the approval no longer stands"
         in_charge = story.last(Fact, took, what="in_charge")
         mine = story.every(Sent, 0, place, server=sent.server)
@@ -1069,6 +1087,8 @@ def cuts_nobody_unasked(story: Story) -> Iterator[str]:
             continue
         if story.plan.accepted_grade is Grade.TIMED and not story.every(Counted, 0, place, server=server):
             continue  # time is no count: what it cannot see may be cut, and the approvers were told so
+        if story.every(Wrote, 0, place, kind="delete_may_still_land", subject=server):
+            continue  # the site needed it although its deletion might land late, which was said
         last = [s for s in story.every(Sent, 0, place, server=server) if s.name in {"remove", "delete"}]
         deceived = any(c.shown == 0 and c.truth > 0 for c in story.every(Counted, 0, place, server=server))
         if last and deceived:
@@ -1103,7 +1123,8 @@ def ends_tidy(story: Story) -> Iterator[str]:
     """What is over leaves every server either deleted or in service as it was."""
     if story.status == "completed":
         for server, phase in story.phases.items():
-            if phase not in {"retired", "skipped", "restored", "gone"}:
+            has_grown = phase == "recreated" and _accepted(story, len(story.events), "grow_again")
+            if phase not in {"retired", "skipped", "restored", "gone"} and not has_grown:
                 yield f"completed with {server} {phase}"
     if story.status not in {"completed", "aborted", "rolled_back"}:
         return

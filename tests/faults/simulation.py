@@ -27,6 +27,7 @@ from portal.runs.types import RunStatus, StoreAway
 from portal.simulator.errors import AnswerLost, ProviderError
 from portal.simulator.hands import Hands
 from portal.simulator.world import World
+from scaledown import growing
 from scaledown.canonical import plan_to_plain
 from scaledown.driver import KIND, OF_SERVER, ScaledownKind
 from scaledown.progress import new_progress, progress_from_plain, progress_to_plain
@@ -331,6 +332,7 @@ class Simulation:
         self.points = 0
         self.in_charge = "Lena"
         self.approval_stands = True
+        self.growth_stands = True
         self.protected: set[str] = set()
         self.is_standing = False
         self.slack_s = 0.0
@@ -357,7 +359,13 @@ class Simulation:
             "approval_problem": "" if self.approval_stands else "The approver was removed.",
             "protected": tuple(self.protected),
             "in_charge": self.in_charge,
+            **self._facts_of_growth(run),
         }
+
+    def _facts_of_growth(self, run):
+        if run.progress.get("growing") is None:
+            return {}
+        return {"growth_problem": "" if self.growth_stands else "The approver was removed."}
 
     # --- what the driver reads besides the provider ----------------------------------------------------------
 
@@ -516,6 +524,10 @@ class Simulation:
         self.approval_stands = bool(event.args[0])
         self.told.add(history.Fact, "approval", self.approval_stands)
 
+    def _on_growth(self, event) -> None:
+        self.growth_stands = bool(event.args[0])
+        self.told.add(history.Fact, "growth", self.growth_stands)
+
     def _on_in_charge(self, event) -> None:
         self.in_charge = event.args[0]
         self.told.add(history.Fact, "in_charge", self.in_charge)
@@ -593,6 +605,8 @@ class Simulation:
             args["server"] = self._planned(server)
         if args.get("servers") == ["all"]:
             args["servers"] = [planned.server_id for planned in self.plan.servers]
+        if event.name == "grow_again" and (args := self._approved(args["by"])) is None:
+            return
         seq = self.run.command_seq + 1
         target = args.get("server") or self.told.last_drained
         self.told.add(history.Asked, seq, event.name, target, args)
@@ -603,6 +617,15 @@ class Simulation:
             return
         if not self.lose_wakes:
             self._wake()
+
+    def _approved(self, count):
+        """Return the command that both sides' approval of growing again gives; None where nobody could ask for it."""
+        progress = progress_from_plain(self.run.progress)
+        try:
+            data = growing.draw(self.ref, self.plan, "0" * 64, progress, count)
+        except ValueError:
+            return None
+        return growing.asked("growth", data)
 
     def _await(self) -> None:
         """Let happen what was to happen once the run comes to a phase, or halts for a reason."""
@@ -733,7 +756,7 @@ class Simulation:
             return not (stopped and not self.pending and self._quiet_s() > QUIET_S)
         waiting = self.run.progress.get("waiting")
         rests = waiting is not None and waiting["code"] in NAMED_WAITS | BOUNDED_WAITS
-        is_at_work = self.run.status in {RunStatus.RUNNING, RunStatus.ROLLING_BACK}
+        is_at_work = self.run.status in {RunStatus.RUNNING, RunStatus.ROLLING_BACK, RunStatus.GROWING}
         return is_at_work and not rests and elapsed_s < 3 * self.horizon_s
 
     def _quiet_s(self) -> float:

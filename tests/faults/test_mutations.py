@@ -19,6 +19,7 @@ from scaledown import (
     comparing,
     deleting,
     draining,
+    growing,
     hours,
     images,
     imaging,
@@ -131,6 +132,8 @@ ABORTED_IN_A_REBOOT = when("held", hand("set_server_status planned", 0), Event(0
 PAST_THE_BALANCER = when("held", hand("direct_traffic planned", 0))
 
 ROLL_BACK = [Event(40.0, "command", "roll_back", ())]
+GROWS = [Event(70.0, "command", "grow_again", (("by", 1),))]
+GROWS_UNAPPROVED = [Event(0.0, "growth", "", (False,)), *GROWS]
 LATE_CREATE = [*ROLL_BACK, Event(0.0, "fault", "server.create late", (1, 60.0))]
 RENAMED_AND_ON = [
     *RENAMED,
@@ -157,6 +160,8 @@ SCHEDULES = [
     (BACK_FROM_STOP, {"plan": STOPS}),
     (DIES_WHILE_STOPPED, {"plan": STOPS}),
     (ROLL_BACK, {"plan": IMAGES}),
+    (GROWS, {"plan": IMAGES}),
+    (GROWS_UNAPPROVED, {"plan": IMAGES}),
     (PAST_THE_BALANCER, {"plan": LONG_HOLD}),
     (ABORTED_IN_A_REBOOT, {"plan": LONG_HOLD}),
     (LATE_CREATE, {"plan": IMAGES}),
@@ -331,6 +336,20 @@ def test_without_the_look_for_its_answer_a_server_that_died_goes_back_into_the_p
 def test_without_the_wait_for_what_may_land_late_a_server_is_created_twice(monkeypatch):
     monkeypatch.setattr(late, "LATE_S", 0.0)
     assert broken_by(LATE_CREATE, oracle.creates_no_more_than_was_approved, plan=IMAGES)
+
+
+def test_without_its_own_approval_a_pool_grows_again_after_it_fell(monkeypatch):
+    monkeypatch.setattr(rolling_back, "approval_problem", lambda turn: "")
+    assert broken_by(GROWS_UNAPPROVED, oracle.creates_no_more_than_was_approved, plan=IMAGES)
+
+
+def test_without_the_bound_a_pool_grows_by_more_than_was_approved(monkeypatch):
+    def all_of_them(turn):
+        for way in growing.to_create(turn.plan, turn.progress):
+            yield way, growing.can_create(turn.plan, turn.progress, way).image_id
+
+    monkeypatch.setattr(rolling_back, "_still_to_create", all_of_them)
+    assert broken_by(GROWS, oracle.creates_no_more_than_was_approved, plan=IMAGES)
 
 
 def test_without_its_answer_a_new_server_serves_before_it_is_ready(monkeypatch):

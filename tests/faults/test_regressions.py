@@ -6,6 +6,7 @@ import pytest
 
 from portal.runs.types import HaltRank, RunStatus
 from scaledown.types import AtLimit, Grade, ImageRule, Phase
+from tests.faults.history import Cut
 from tests.faults.simulation import Event, simulate
 
 PERSISTENT = {"scenario": "persistent", "plan": {"drain_limit_s": 30.0}}
@@ -433,3 +434,17 @@ def test_one_high_figure_beside_an_old_one_calls_nobody_back():
     result = simulate(events, scenario="shared", seed=6, plan=plan, horizon_s=200.0)
     assert result.violations == []
     assert result.halt is None or result.halt.code != "traffic_rising"
+
+
+def test_a_server_that_the_site_needed_may_be_cut_by_its_deletion_that_lands_late_since_that_was_said():
+    in_its_delete = Event(0.0, "command", "pause", (("when", "now"),))
+    events = [
+        Event(327, "at_point", "", (in_its_delete,)),
+        Event(33.1, "command", "go_on", (("connections", 1),)),
+        Event(21.4, "fault", "server.delete late", (1, 80.0)),
+        Event(91.9, "demand", "", (3.5,)),
+    ]
+    plan = {"drain_limit_s": 30.0, "count_kind": None, "images": ImageRule.EACH, "pause_between_s": 5.0}
+    result = simulate(events, seed=9, plan={**plan, "floor": 2}, lose_wakes=True, horizon_s=260.0)
+    assert [event for event in result.story.events if isinstance(event, Cut)]
+    assert result.violations == []

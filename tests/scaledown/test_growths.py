@@ -122,7 +122,7 @@ def test_asking_pauses_a_run_that_takes_servers_out_and_no_other(here):
     run = smaller(here)
     asked(here, run)
     given = RunCommand.objects.get(run=run)
-    assert (given.name, given.args) == ("pause", {"when": "after_this_server"})
+    assert (given.name, given.args) == ("pause", {"when": "now"})
 
 
 @pytest.mark.parametrize(("deleted", "status"), [(3, "running"), (2, "paused")])
