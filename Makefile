@@ -46,6 +46,12 @@ help:
 	@$(PIP) -r requirements/dev.txt || { echo 'The packages could not be installed; the reason is above.' >&2; exit 1; }
 	@touch $@
 
+# The peers that are measured beside. Without them everything else is measured all the same.
+.venv/.bench: .venv/.dev requirements/bench.txt
+	@echo 'Installing what is measured beside into .venv …' >&2
+	@if $(PIP) -r requirements/bench.txt; then touch $@; else \
+		echo 'It could not be installed; the reason is above. `growth` is measured without its peer.' >&2; fi
+
 # -- running -------------------------------------------------------------------------------------------------
 
 # PORT and STEADY_DATA go through the environment; `exec` lets Ctrl-C and SIGTERM reach the supervisor itself.
@@ -61,7 +67,7 @@ test: .venv/.dev
 chaos: .venv/.dev
 	@exec $(PY) -m tests.faults.chaos $(ARGS)
 
-bench: .venv/.dev
+bench: .venv/.bench
 	@exec $(PY) -m bench $(ARGS)
 
 shell: .venv/.base
@@ -81,7 +87,7 @@ migrations: .venv/.dev
 LOCK = uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --quiet --custom-compile-command 'make lock' $(ARGS)
 lock:
-	cd requirements && $(LOCK) base.in -o base.txt && $(LOCK) dev.in -c base.txt -o dev.txt
+	cd requirements && $(LOCK) base.in -o base.txt && $(LOCK) dev.in -c base.txt -o dev.txt && $(LOCK) bench.in -c dev.txt -o bench.txt
 
 vendor: .venv/.base
 	$(PY) tools/vendor.py

@@ -10,6 +10,7 @@ from pathlib import Path
 from bench.accounts import accounts
 from bench.audit import audit
 from bench.child import in_child
+from bench.growth import growth
 from bench.imports import imports
 from bench.planner import planner
 from bench.promises import promises
@@ -18,7 +19,7 @@ from bench.verify import verify
 from portal.demo import Said
 
 RESULTS = Path(__file__).resolve().parent / "results.json"
-NAMES = ("planner", "accounts", "audit", "imports", "overhead", "speed", "fleet", "verify")
+NAMES = ("planner", "accounts", "audit", "imports", "overhead", "speed", "fleet", "verify", "growth")
 
 
 def main(arguments: list[str]) -> int:
@@ -49,6 +50,8 @@ def main(arguments: list[str]) -> int:
         figures |= in_child("bench.fleet", Said(), {"BENCH_OUT": servers})
     if "verify" in wanted:
         figures |= verify(Said())
+    if "growth" in wanted:
+        figures |= growth(Said())
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     RESULTS.write_text(json.dumps({**kept, **figures}, indent=2, sort_keys=True) + "\n")
     width = max(len(name) for name in figures)

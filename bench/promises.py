@@ -15,6 +15,8 @@ FIRST_VIEW_MS = 100
 SEED_S = 60
 IMPORT_S = 30
 FALSE_HALTS = 0.01
+MOST_OVER_NAIVE = 0.85
+MOST_OFF_RATE = 0.03
 _LISTS = ("accounts", "contacts", "audit")
 _WAYS = ("api", "page")
 _SIZE = {"accounts": 2_000, "contacts": 100_000, "audit": 1_000_000}
@@ -69,4 +71,25 @@ def promises(figures: Mapping[str, float]) -> list[Promise]:
         for name in ("add", "change")
         if figures.get(f"import_{name}_rows", 0) >= 10_000
     ]
+    if "growth_over_peer" in figures:
+        found.append(
+            Promise("statsmodels' series a second beside ours, share", 1 / figures["growth_over_peer"], 0.1)
+        )
+    if "growth_mase_ours" in figures:
+        naive = min(figures["growth_mase_naive_24"], figures["growth_mase_naive_168"])
+        found += [
+            Promise(
+                "forecasts: scaled error over that of the better seasonal naive",
+                figures["growth_mase_ours"] / naive,
+                MOST_OVER_NAIVE,
+            ),
+            Promise(
+                "forecasts: how far the 95 % intervals are off their rate",
+                abs(figures["growth_inside_95"] - 0.95),
+                MOST_OFF_RATE,
+            ),
+            Promise(
+                "MB of memory that more series take", figures["growth_memory_mb_over_first_64_series"], 20
+            ),
+        ]
     return found

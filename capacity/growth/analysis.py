@@ -12,7 +12,7 @@ from capacity.growth.combine import Combined, combine
 from capacity.growth.events import Normal, Stretch, find_events
 from capacity.growth.series import checked, checked_seasons, guessed_seasons, kept_seasons
 from capacity.growth.smooth import Numbers
-from capacity.growth.trend import growth_of
+from capacity.growth.trend import Days, aligned, day_length, days_of, growth_of
 from capacity.growth.types import Analysis, Backtest, Event, Forecast, Growth
 
 AT_ONCE = 32
@@ -80,7 +80,8 @@ def growth(
     first, second, _ = kept_seasons(len(series), *checked_seasons(seasons))
     if not steps_a_day > 0.0:
         raise ValueError("A day has more than 0 steps.")
-    return growth_of(series, find_events(series, first, second), first, steps_a_day)
+    day = day_length(len(series), first, steps_a_day)
+    return growth_of(days_of(series, find_events(series, first, second), day), day, steps_a_day)
 
 
 def analyse(
@@ -115,7 +116,7 @@ def analyse_many(
         for looked, made in zip(batch, _forecasts(batch, horizon), strict=True):
             yield Analysis(
                 _events(looked.values, looked.normal),
-                growth_of(looked.values, looked.normal, looked.first, steps_a_day),
+                _growth(looked, steps_a_day),
                 made,
             )
 
@@ -172,6 +173,7 @@ class _Looked:
 
     values: Numbers
     normal: Normal
+    days: Days | None
     first: int
     second: int
     notes: tuple[str, ...]
@@ -209,9 +211,8 @@ def _look(values: Numbers, first: int, second: int, mask_events: bool) -> _Looke
     first, second, notes = kept_seasons(len(series), first, second)
     normal = find_events(series, first, second)
     is_event = normal.is_event
-    if begin:
-        normal = _moved(normal, begin)
-    read = series.copy()
+    days = days_of(series, normal, first) if len(series) >= 4 * first > 4 else None
+    read = aligned(series, normal, days, first).copy() if days else series.copy()
     season = max(first, second)
     if mask_events and season > 1 and len(series) >= 3 * first and is_event.mean() <= WORTH_MASKING:
         read[is_event] = np.nan
@@ -226,8 +227,17 @@ def _look(values: Numbers, first: int, second: int, mask_events: bool) -> _Looke
     size = float(np.mean(np.abs(seen - middle)))
     if size <= 1e-12 * abs(middle):
         size = 0.0
+    if begin:
+        normal = _moved(normal, begin)
+        days = None
     scaled = (read - middle) / size if size > 0.0 else read
-    return _Looked(values, normal, first, second, notes, scaled, middle, size)
+    return _Looked(values, normal, days, first, second, notes, scaled, middle, size)
+
+
+def _growth(one: _Looked, steps_a_day: float) -> Growth:
+    day = day_length(len(one.values), one.first, steps_a_day)
+    days = one.days if one.days is not None and day == one.first else days_of(one.values, one.normal, day)
+    return growth_of(days, day, steps_a_day)
 
 
 def _moved(normal: Normal, by: int) -> Normal:
@@ -246,7 +256,6 @@ def _moved(normal: Normal, by: int) -> Normal:
             replace(one, begin=one.begin + by, end=one.end + by, peak_at=one.peak_at + by)
             for one in normal.stretches
         ),
-        shifts=tuple(step + by for step in normal.shifts),
     )
 
 

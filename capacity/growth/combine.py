@@ -7,6 +7,7 @@ was known then (rolling origin), the intervals from how far those missed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,8 @@ ORIGINS = 12
 SHARPNESS = 15.0
 """How fast a member of the grid loses weight as its error grows: the best few speak."""
 FAMILY_SHARPNESS = 6.0
+RECENT = 0.9
+"""By how much an origin counts less than the next one when members are weighed: what was learnt since counts more."""
 TREND_SHARES = (0.0, 0.5, 1.0)
 """A trend goes on whole, by half, or not at all; earlier origins say which (Assimakopoulos and Nikolopoulos 2000)."""
 LEVELS = (0.50, 0.80, 0.95)
@@ -25,8 +28,10 @@ NORMAL = (0.6745, 1.2816, 1.9600)
 RIDGE = 3.0
 OWN_SHAPE = 0.5
 """How much of an interval's width follows the errors' own quantiles; the rest follows the normal ones."""
-WIDER = (1.05, 1.05, 1.05)
-"""Weights were chosen on the errors that the intervals come from, so that these are a little too small."""
+WIDER = (0.92, 0.97, 1.02)
+"""Weights were chosen on the errors that the intervals come from, which makes those too small, and few origins make
+them uncertain; measured on made-up series (docs/capacity.md)."""
+FEW = 0.6
 SAME_SLOT = 0.7
 TINY = 1e-300
 
@@ -63,6 +68,11 @@ class Plan:
         """How many origins have something after them."""
         return len(self.origins) - 1
 
+    def earlier(self, paths: list[Numbers]) -> Iterator[tuple[int, tuple[Numbers, int, int]]]:
+        """Yield of each origin that has something after it: its age, 0 for the last; forecast, origin and horizon."""
+        for k in range(self.tests):
+            yield self.tests - 1 - k, (paths[k], self.origins[k], self.horizons[k])
+
 
 def plan_of(steps: int, begin: int, season: int, horizon: int) -> Plan:
     """Return the origins: spread evenly from a little after the warm-up to where there is little left to test with."""
@@ -89,18 +99,24 @@ def combine(values: Numbers, horizon: int, first: int, second: int) -> Combined:
     corrected = _corrected(ran, first, plan)
     if corrected is not None:
         families["autoregression"] = corrected
-    families["seasonal naive" if season > 1 else "naive"] = _naives(ran.clean, first, second, plan)
+    families["seasonal naive" if season > 1 else "naive"] = _naives(
+        np.where(np.isnan(values), ran.clean, values), first, second, plan
+    )
     mixed = {name: _mix(paths, values, plan) for name, paths in families.items()}
-    errors = np.stack([_errors(paths, values, plan) for paths in mixed.values()], axis=1)
-    share = _weights(errors, FAMILY_SHARPNESS)
+    recent = np.stack([_errors(paths, values, plan, RECENT) for paths in mixed.values()], axis=1)
+    share = _weights(recent, FAMILY_SHARPNESS)
     made = list(mixed.values())
     final = [
         sum((share[:, number, None] * paths[k] for number, paths in enumerate(made)), np.zeros(1))
         for k in range(plan.tests + 1)
     ]
-    error, naive_error = _errors(final, values, plan), errors[:, -1]
+    error, naive_error = _errors(final, values, plan), _errors(made[-1], values, plan)
     # Of two that are as good the simple one; where nothing could be tested the average stands: nobody knows better.
-    is_naive = naive_error <= error + 1e-9 if plan.tests else np.zeros(len(values), dtype=bool)
+    is_naive = (
+        recent[:, -1] <= _errors(final, values, plan, RECENT) + 1e-9
+        if plan.tests
+        else np.zeros(len(values), dtype=bool)
+    )
     naive = made[-1]
     final = [np.where(is_naive[:, None], naive[k], final[k]) for k in range(plan.tests + 1)]
     share = np.where(is_naive[:, None], np.eye(len(made))[-1], share)
@@ -190,24 +206,24 @@ def _mix(paths: list[Numbers], values: Numbers, plan: Plan) -> list[Numbers]:
         return [path[:, 0] for path in paths]
     series, members = paths[0].shape[:2]
     total, count = np.zeros((series, members)), np.zeros((series, 1))
-    for path, origin, horizon in zip(paths[:-1], plan.origins, plan.horizons, strict=False):
+    for age, (path, origin, horizon) in plan.earlier(paths):
         real = values[:, origin : origin + horizon]
         seen = np.isfinite(real)
         off = np.abs(path - np.where(seen, real, 0.0)[:, None]) * seen[:, None]
-        total += off.sum(axis=2)
-        count += seen.sum(axis=1)[:, None]
+        total += RECENT**age * off.sum(axis=2)
+        count += RECENT**age * seen.sum(axis=1)[:, None]
     weights = _weights(total / np.maximum(count, 1.0), SHARPNESS)
     return [np.matmul(weights[:, None], path)[:, 0] for path in paths]
 
 
-def _errors(paths: list[Numbers], values: Numbers, plan: Plan) -> Numbers:
+def _errors(paths: list[Numbers], values: Numbers, plan: Plan, recent: float = 1.0) -> Numbers:
     """Return the mean absolute error of one forecast an origin, (series,)."""
     total, count = np.zeros(len(values)), np.zeros(len(values))
-    for path, origin, horizon in zip(paths[:-1], plan.origins, plan.horizons, strict=False):
+    for age, (path, origin, horizon) in plan.earlier(paths):
         off = np.abs(path - values[:, origin : origin + horizon])
         seen = np.isfinite(off)
-        total += np.where(seen, off, 0.0).sum(axis=1)
-        count += seen.sum(axis=1)
+        total += recent**age * np.where(seen, off, 0.0).sum(axis=1)
+        count += recent**age * seen.sum(axis=1)
     errors: Numbers = total / np.maximum(count, 1.0)
     return errors
 
@@ -255,15 +271,13 @@ def _intervals(
     scaled = np.sort(np.abs(offs / size[:, None, :longest]).reshape(series, -1), axis=1)
     known = np.isfinite(scaled).sum(axis=1)
     ahead_slots = slots[:, (steps + np.arange(horizon)) % first]
+    # Origins whose horizons overlap saw the same days: how many whole horizons they saw is what counts.
+    unseen = 1.0 + FEW / max(1.0, (steps - plan.origins[0]) / horizon)
     half, covered = np.empty((len(LEVELS), series, horizon)), np.empty((len(LEVELS), series))
     for number, (level, normal, wider) in enumerate(zip(LEVELS, NORMAL, WIDER, strict=True)):
         at = np.minimum(np.ceil(level * (known + 1)).astype(int) - 1, np.maximum(known - 1, 0))
         own = np.where(known > 0, np.take_along_axis(scaled, np.maximum(at, 0)[:, None], 1)[:, 0], normal)
-        factor = (
-            wider
-            * (1.0 + 1.0 / plan.tests)
-            * (OWN_SHAPE * np.nan_to_num(own, nan=normal) + (1.0 - OWN_SHAPE) * normal)
-        )
+        factor = wider * unseen * (OWN_SHAPE * np.nan_to_num(own, nan=normal) + (1.0 - OWN_SHAPE) * normal)
         half[number] = factor[:, None] * size * ahead_slots
         inside = (scaled <= factor[:, None]).sum(axis=1)
         covered[number] = np.where(known > 0, inside / np.maximum(known, 1), np.nan)

@@ -23,6 +23,7 @@ RUN = 0.5
 """A run of clipped surprises, all of one sign and this share of a season long, is a shift of level: it is learnt."""
 CATCH_UP = 0.4
 NORMAL_PER_MAD = 1.4826
+LONG_SEASON = 20
 REFERENCE = (0.1, 0.0, 0.1, 0.1, 0.6)
 
 
@@ -49,17 +50,23 @@ def make_grid(has_second: bool, has_first: bool, season: int) -> Grid:
     """
     alphas: tuple[float, ...]
     rhos: tuple[float, ...]
-    if has_first:
-        alphas, rhos = (0.005, 0.05, 0.25), (0.0, 0.6, 0.9)
-        seasons = [(0.0, 0.0), (0.1, 0.25)] if has_second else [(0.0, 0.0), (0.2, 0.0)]
-        betas = (0.0, 0.05)
+    betas: tuple[float, ...]
+    if has_first and season >= LONG_SEASON:
+        alphas, rhos, betas = (0.005, 0.05, 0.25), (0.0, 0.6, 0.9), (0.0, 0.05)
+    elif has_first:
+        # Steps of weeks and longer: the level of the last step says more, and trends are worth a look.
+        alphas, rhos, betas = (0.005, 0.05, 0.3, 0.9), (0.0, 0.6, 0.9), (0.0, 0.05, 0.2)
     else:
-        alphas, rhos = (0.1, 0.3, 0.6, 0.95), (0.0,)
-        seasons, betas = [(0.0, 0.0)], (0.0, 0.1)
+        alphas, rhos, betas = (0.1, 0.3, 0.6, 0.95), (0.0,), (0.0, 0.1, 0.4)
+    seasons = [(0.0, 0.0)]
+    if has_second:
+        seasons += [(0.1, 0.25), (0.3, 0.5)]
+    elif has_first:
+        seasons += [(0.2, 0.0), (0.5, 0.0)]
     rows = [REFERENCE] if has_first else [(0.3, 0.0, 0.0, 0.0, 0.0)]
     for alpha, rho, (first, second), beta in product(alphas, rhos, seasons, betas):
-        if beta and alpha * season < 1.0:
-            continue
+        if has_first and beta and alpha * season < 1.0:
+            continue  # a trend that changes over less than a season is the season
         rows.append((alpha, beta * alpha / max(1.0, season / 12.0), first, second, rho))
     columns = np.array(rows, dtype=np.float64).T
     return Grid(*columns)
@@ -141,6 +148,7 @@ def smooth(
     seasons: list[Numbers] = []
     surprise = np.full((series, steps), np.nan)
     run = np.zeros(series)
+    sides = np.zeros((first, series))
     long_run = max(3.0, RUN * first)
     seen_at: NDArray[np.bool_] = ~np.isnan(values)
     all_seen: NDArray[np.bool_] = np.asarray(seen_at.all(axis=0))
@@ -174,7 +182,11 @@ def smooth(
         if is_far.any() or run.any():
             run = np.where(is_far, np.where(run * reference >= 0.0, run + np.sign(reference), 0.0), 0.0)
             is_shift: NDArray[np.bool_] = np.asarray(np.abs(run) > long_run)
-            bound = np.where(is_shift, np.inf, limit)[:, None]
+            # Twice the same at the same hour is no outlier either: that hour's habit has changed.
+            side = np.where(is_far, np.sign(reference), 0.0)
+            is_habit = is_far & (sides[slot_1] == side)
+            sides[slot_1] = side
+            bound = np.where(is_shift | is_habit, np.inf, limit)[:, None]
             np.clip(new, -bound, bound, out=new)
             gain = np.where(is_shift[:, None], np.maximum(grid.alpha, CATCH_UP), grid.alpha)
         else:

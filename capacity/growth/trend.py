@@ -6,6 +6,7 @@ neighbours say less: the variance grows with the correlation of what the line le
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -17,6 +18,9 @@ from capacity.growth.types import Growth
 MONTH_DAYS = 365.25 / 12
 Z95 = 1.96
 MOST_DAYS = 800
+ALIKE = 0.8
+"""Hours before and after a step that go together like this are stretched, else moved only."""
+MOST_STRETCH = 4.0
 SIDE_DAYS = 5
 """Days on each side of a step of the level that must agree about it."""
 STEP_T = 5.0
@@ -26,30 +30,100 @@ LEAST_STEP = 0.08
 """A step below this share of the level is left to the trend."""
 
 
-def growth_of(values: Numbers, normal: Normal, first: int, steps_a_day: float) -> Growth:
-    """Return the growth of a series whose events are known. `first` is its shorter season in steps, 1 for none."""
-    block = first if first > 1 else max(1, round(steps_a_day))
-    block = min(block, max(1, len(values) // 4))
-    levels, at = daily_levels(values, normal, block)
-    days = at / steps_a_day
+@dataclass(frozen=True, eq=False)
+class Days:
+    """The level of each day without season and events, its middle in steps, and the days at which the level moved.
+
+    `levels` are logarithms where `is_log`. A day is the shorter season.
+    """
+
+    levels: Numbers
+    middles: Numbers
+    is_log: bool
+    cuts: tuple[int, ...]
+    steps: tuple[int, ...]
+
+
+def days_of(values: Numbers, normal: Normal, day: int) -> Days:
+    """Return the days of a series whose events are known; `day` is their length in steps."""
+    levels, middles = daily_levels(values, normal, day)
     if len(levels) > MOST_DAYS:
         pick = np.linspace(0, len(levels) - 1, MOST_DAYS).round().astype(int)
-        levels, days, at = levels[pick], days[pick], at[pick]
-    now = float(np.median(levels[-7:]))
-    if len(levels) < 4:
-        return Growth(None, None, None, 0.0, -np.inf, np.inf, now, normal.shifts, len(levels))
-    is_positive = bool((levels > 0.0).all())
-    scaled = np.log(levels) if is_positive else levels
-    cuts = _steps_of_level(
-        scaled, days, LEAST_STEP if is_positive else LEAST_STEP * float(np.median(np.abs(levels)))
-    )
-    shifts = tuple(sorted({int(at[cut] - block // 2) for cut in cuts}))
-    slope, low, high = _slope(days, scaled, cuts)
-    if not is_positive:
-        return Growth(None, None, None, slope, low, high, now, shifts, len(levels))
+        levels, middles = levels[pick], middles[pick]
+    is_log = len(levels) > 0 and bool((levels > 0.0).all())
+    least = LEAST_STEP if is_log else LEAST_STEP * float(np.median(np.abs(levels))) if len(levels) else 0.0
+    scaled = np.log(levels) if is_log else levels
+    cuts = _steps_of_level(scaled, middles / day, least)
+    steps = tuple(_moment_of(values, int(middles[cut]) - day // 2, day) for cut in cuts)
+    return Days(scaled, middles, is_log, tuple(cuts), steps)
+
+
+def _moment_of(values: Numbers, about: int, day: int) -> int:
+    """Return the step at which the level moved, within a day of `about`: where values and those of a day ago part most."""
+    low, high = max(day, about - day), min(len(values), about + day + 1)
+    if high - low < 4:
+        return about
+    change = np.nan_to_num(values[low:high] - values[low - day : high - day])
+    # Changes are small before the step and as large as it for a day after: the best cut of them into two.
+    sums = np.cumsum(change)
+    count = np.arange(1, len(change))
+    apart = (sums[-1] - sums[:-1]) / (len(change) - count) - sums[:-1] / count
+    weight = np.sqrt(count * (len(change) - count))
+    return low + 1 + int(np.argmax(np.abs(apart) * weight))
+
+
+def aligned(values: Numbers, normal: Normal, days: Days, day: int) -> Numbers:
+    """Return the series as if its level had always been the last one: what was before each step is moved and stretched.
+
+    How much says the week after the step against the same hours of the week before it. With this what was learnt of
+    hour and weekday before a step is of use after it.
+    """
+    if not days.steps or day <= 1:
+        return values
+    found = values.copy()
+    clean = np.where(normal.is_event, np.nan, values)
+    for number, step in reversed(list(enumerate(days.steps))):
+        later = days.steps[number + 1] if number + 1 < len(days.steps) else len(values)
+        back = min(7, step // day) * day
+        length = min(back, later - step)
+        if length < 3 * day:
+            continue
+        before, after = clean[step - back : step - back + length], clean[step : step + length]
+        both = np.isfinite(before) & np.isfinite(after)
+        if both.sum() < 2 * day:
+            continue
+        one, two = before[both], after[both]
+        spread, other = float(one.std()), float(two.std())
+        stretch = 1.0
+        if spread > 0.0 and other > 0.0 and float(np.corrcoef(one, two)[0, 1]) >= ALIKE:
+            stretch = float(np.clip(other / spread, 1.0 / MOST_STRETCH, MOST_STRETCH))
+        found[:step] = stretch * (found[:step] - float(np.median(one))) + float(np.median(one))
+        found[:step] += float(np.median(two - stretch * (one - float(np.median(one))))) - float(
+            np.median(one)
+        )
+    return found
+
+
+def growth_of(days: Days, day: int, steps_a_day: float) -> Growth:
+    """Return the growth that the days show; `day` is their length in steps."""
+    levels, at, scaled = days.levels, days.middles / steps_a_day, days.levels
+    count = len(levels)
+    now = float(np.median(levels[-7:])) if count else 0.0
+    if days.is_log:
+        now = float(np.exp(now))
+    if count < 4:
+        return Growth(None, None, None, 0.0, -np.inf, np.inf, now, days.steps, count)
+    slope, low, high = _slope(at, scaled, list(days.cuts))
+    if not days.is_log:
+        return Growth(None, None, None, slope, low, high, now, days.steps, count)
     month = [100.0 * float(np.expm1(min(rate * MONTH_DAYS, 50.0))) for rate in (slope, low, high)]
     a_day = [now * float(np.expm1(min(rate, 50.0))) for rate in (slope, low, high)]
-    return Growth(month[0], month[1], month[2], a_day[0], a_day[1], a_day[2], now, shifts, len(levels))
+    return Growth(month[0], month[1], month[2], a_day[0], a_day[1], a_day[2], now, days.steps, count)
+
+
+def day_length(steps: int, first: int, steps_a_day: float) -> int:
+    """Return how many steps make a day: the shorter season, else what the caller says, never more than a quarter."""
+    return min(first if first > 1 else max(1, round(steps_a_day)), max(1, steps // 4))
 
 
 def _steps_of_level(levels: Numbers, days: Numbers, least: float) -> list[int]:

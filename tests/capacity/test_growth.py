@@ -19,7 +19,7 @@ def scaled_error(made, known, real, season=24):
 
 def naive_error(known, real, season=24):
     last = known[len(known) - season + np.arange(len(real)) % season]
-    return np.abs(last - real).mean() / np.abs(known[season:] - known[:-season]).mean()
+    return np.abs(last - real).mean() / np.abs(known[24:] - known[:-24]).mean()
 
 
 # --- intervals -----------------------------------------------------------------------------------------------------
@@ -350,3 +350,35 @@ def test_a_backtest_makes_each_forecast_anew():
     assert found.mase < found.naive_mase
     with pytest.raises(ValueError, match="values are needed"):
         backtest(values[:100], 24)
+
+
+def test_what_was_learnt_before_a_step_is_of_use_after_it():
+    errors, naive_errors = [], []
+    for seed in range(8):
+        whole = traffic(60 + seed, hours=HOURS + AHEAD, noise=0.03)
+        whole[HOURS - 9 * 24 :] = whole[HOURS - 9 * 24 :] * 0.5 + 40.0
+        known, real = whole[:HOURS], whole[HOURS:]
+        errors.append(scaled_error(forecast(known, AHEAD), known, real))
+        naive_errors.append(naive_error(known, real, 168))
+    assert np.mean(errors) < 0.9 * np.mean(naive_errors)
+
+
+def test_clocks_that_change_are_followed():
+    """The hours of everything move by one, as in UTC where people change their clocks."""
+    whole = traffic(70, hours=42 * 24 + AHEAD)
+    whole[24 * 24 :] = np.roll(whole, 1)[24 * 24 :]
+    known, real = whole[:-AHEAD], whole[-AHEAD:]
+    found = analyse(known, AHEAD)
+    assert scaled_error(found.forecast, known, real) < naive_error(known, real, 168)
+    assert sum(event.end - event.begin for event in found.events) < 12
+    assert abs(found.growth.percent_a_month) < 3
+
+
+def test_a_year_of_hours_is_analysed_whole():
+    values = traffic(71, hours=365 * 24, percent_a_month=4.0)
+    values = with_event(values, 100 * 24 + 18, 10, 6.0)
+    found = analyse(values, 7 * 24)
+    assert found.growth.percent_low <= 4.0 <= found.growth.percent_high
+    assert found.growth.percent_high - found.growth.percent_low < 1.0
+    assert [abs(event.begin - 100 * 24 - 18) <= 1 for event in found.events] == [True]
+    assert found.forecast.mase < found.forecast.naive_mase

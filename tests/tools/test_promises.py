@@ -35,3 +35,17 @@ def test_nothing_is_said_of_what_was_not_measured_in_full_size():
     assert promises({}) == []
     smaller = {**FULL, "seed_scale_audit": 100_000.0}
     assert not any("full size" in promise.says or "slowest" in promise.says for promise in promises(smaller))
+
+
+def test_forecasts_promise_speed_accuracy_and_honest_intervals():
+    good = {
+        "growth_over_peer": 100.0,
+        "growth_mase_ours": 0.4,
+        "growth_mase_naive_24": 1.5,
+        "growth_mase_naive_168": 0.5,
+        "growth_inside_95": 0.94,
+        "growth_memory_mb_over_first_64_series": 1.0,
+    }
+    assert [promise.is_kept for promise in promises(good)] == [True] * 4
+    bad = {**good, "growth_over_peer": 9.0, "growth_mase_ours": 0.45, "growth_inside_95": 0.9}
+    assert [promise.is_kept for promise in promises(bad)] == [False, False, False, True]
