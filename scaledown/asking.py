@@ -14,6 +14,7 @@ from portal.runs.types import HaltRank
 from scaledown import late
 from scaledown.progress import NodeState, Progress, ServerWay
 from scaledown.put_backs import has_foreign_node
+from scaledown.turn import GONE_AFTER_S
 from scaledown.types import Phase
 from scaledown.waits import PATIENCE_S
 from scaledown.wording import Words
@@ -117,8 +118,11 @@ def _deletions(progress: Progress, doubted: list[ServerWay]) -> Words:
         return Words("Nothing is deleted.", "Nothing is deleted.")
     says, customer_says = [], []
     if going:
-        says.append(f"The provider has accepted the deletion of {_names(going)}, which nothing stops.")
-        customer_says.append(f"The deletion of {_names(going)} has begun and cannot be stopped.")
+        # Not that it ends: what the provider accepts may be without effect.
+        says.append(
+            f"The deletion of {_names(going)} was accepted by the provider and cannot be taken back; it is not asked for again."
+        )
+        customer_says.append(f"The deletion of {_names(going)} was asked for and cannot be taken back.")
     if unsure:
         says.append(
             f"The deletion of {_names(unsure)} was sent, and may take effect still or have done so: it is looked for."
@@ -138,13 +142,21 @@ def _silence(progress: Progress, halted: Halted, doubted: list[ServerWay]) -> tu
         )
     way = progress.in_flight
     drains = way is not None and way.phase in {Phase.DRAINING, Phase.REMOVING}
+    lost = [
+        way.name for way in sure if way.phase.is_out_and_alive and _has_no_balancer(way, progress, halted)
+    ]
+    if lost:
+        return None, Words(
+            f"Without an answer nothing changes: for {_names(lost)} there is no load balancer any more to go back to.",
+            f"Without an answer nothing changes: {_names(lost)} cannot come back before its load balancer does.",
+        )
     if way is not None and drains and has_foreign_node(way):
         return None, _same(
             f"Without an answer nothing changes: {way.name} stays as another hand has left it, until a person has decided."
         )
     if way is not None and drains:
         return _goes_back_at(progress, way, halted), _same(
-            f"Without an answer in time {way.name} is put back into service."
+            f"Without an answer in time {way.name} is put back into service, as soon as that works."
         )
     out = [way.name for way in sure if way.phase.is_out_and_alive]
     if out:
@@ -162,6 +174,14 @@ def _silence(progress: Progress, halted: Halted, doubted: list[ServerWay]) -> tu
             f"Without an answer nothing changes: {_names(anew)} {'is' if len(anew) == 1 else 'are'} not built anew for now.",
         )
     return None, _same("Without an answer nothing changes. Nothing more is taken out of service.")
+
+
+def _has_no_balancer(way: ServerWay, progress: Progress, halted: Halted) -> bool:
+    since = progress.balancers_missing_since
+    return all(
+        node.balancer_id in since and (halted.now - since[node.balancer_id]).total_seconds() >= GONE_AFTER_S
+        for node in way.nodes
+    )
 
 
 def _goes_back_at(progress: Progress, way: ServerWay, halted: Halted) -> datetime | None:

@@ -115,7 +115,12 @@ def delete_now(turn: Turn, way: ServerWay) -> bool:
     return turn.halt(
         "delete_forbidden",
         HaltRank.SAFE_WAITING,
-        wording.delete_forbidden(way.name, refusal.says, can_come_back=not is_asked_again),
+        wording.delete_forbidden(
+            way.name,
+            refusal.says,
+            can_come_back=not is_asked_again,
+            from_at=late.kept_out_until(way, turn.now),
+        ),
         ("resume", "abort", "finish_here")
         if is_asked_again
         else ("put_back", "resume", "abort", "finish_here"),

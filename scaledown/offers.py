@@ -6,7 +6,7 @@ Pages show `offers(...)` as buttons, with the sentence before the click; service
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -279,6 +279,12 @@ def offers(now: Situation) -> tuple[Offer, ...]:
     ):
         found.extend(make(now))
     return tuple(found)
+
+
+def most_sensible_first(found: Iterable[Offer], safe: Sequence[str]) -> list[Offer]:
+    """Return offers in the order of `safe`, what a halt names as safe next; what cuts or deletes comes last."""
+    place = {name: number for number, name in reversed(list(enumerate(safe)))}
+    return sorted(found, key=lambda offer: (offer.is_dangerous, place.get(offer.name, len(place))))
 
 
 def _allowed(name: str, now: Situation) -> bool:

@@ -239,7 +239,8 @@ def _settle_try_later(turn: Turn, way: ServerWay, action: Action, outcome: Outco
     turn.look_again_s = min(after_s, LOOK_S)
     if turn.age_s(busy_since) > TROUBLE_S:
         turn.change(busy_since=None)
-        turn.halt("provider_busy", HaltRank.DECIDE_TODAY, words)
+        since_s = turn.age_s(busy_since)
+        turn.halt("provider_busy", HaltRank.DECIDE_TODAY, wording.busy_for_long(outcome.says, since_s))
 
 
 def _settle_refused(turn: Turn, way: ServerWay, action: Action, outcome: Outcome) -> None:

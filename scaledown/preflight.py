@@ -116,9 +116,10 @@ def _pool_difference(turn: Turn) -> str:
 
 
 def not_as_approved(turn: Turn, difference: str) -> bool:
-    words = wording.pool_changed(difference)
+    has_begun = turn.progress.started_at is not None
+    words = wording.pool_changed_since(difference) if has_begun else wording.pool_changed(difference)
     turn.note("pool_changed", words, difference=difference)
-    if turn.progress.started_at is not None:
+    if has_begun:
         return turn.halt("pool_changed", HaltRank.DECIDE_TODAY, words, ("abort",))
     turn.new_status, turn.new_halt = RunStatus.ABORTED, None
     turn.change(

@@ -47,7 +47,7 @@ def stop(turn: Turn, way: ServerWay) -> bool:
     if not why and asked.tries >= MOST_TRIES:
         why = f"It was asked for {asked.tries} times and shows no effect."
     if why:
-        words = wording.stop_forbidden(way.name, why)
+        words = wording.stop_forbidden(way.name, why, late.kept_out_until(way, turn.now))
         return turn.halt(
             "stop_forbidden", HaltRank.DECIDE_TODAY, words, ("put_back", "resume", "abort", "finish_here")
         )

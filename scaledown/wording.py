@@ -100,6 +100,15 @@ def pool_changed(difference: str) -> Words:
     )
 
 
+def pool_changed_since(difference: str) -> Words:
+    """The run had begun, rested, and was to go on."""
+    return Words(
+        f"The run does not go on: the pool is not as approved. {difference} Nothing was changed meanwhile. Abort, and draw up a "
+        "new plan.",
+        "Paused for safety: your servers are no longer as they were when the plan was approved. Nothing was changed meanwhile.",
+    )
+
+
 def not_ready(why: str) -> Words:
     return Words(f"Not started yet: {why}", "Not started yet: we wait until everything can be checked.")
 
@@ -238,6 +247,13 @@ def finished_here(says: str) -> Words:
 
 def busy(says: str) -> Words:
     return Words(says, "Your provider is busy; we try again in a moment. Nothing for you to do.")
+
+
+def busy_for_long(says: str, since_s: float) -> Words:
+    return Words(
+        f"For {seconds(since_s)} the provider has been too busy to take a change, so the run stopped. {says}".strip(),
+        "Paused for safety: your provider is too busy to take our changes. We look into it.",
+    )
 
 
 def refused(what: str, says: str) -> Words:
@@ -533,14 +549,23 @@ def delete_slow(name: str, since_s: float) -> Words:
     )
 
 
-def delete_forbidden(name: str, why: str, *, can_come_back: bool) -> Words:
+def delete_forbidden(name: str, why: str, *, can_come_back: bool, from_at: datetime | None = None) -> Words:
+    """`from_at`: until then a change that did not show may still take effect, and keeps it out of a calm pool."""
     back = (
-        "can be put back" if can_come_back else "can no longer be put back, since its deletion was accepted"
+        _comes_back(from_at)
+        if can_come_back
+        else "can no longer be put back, since its deletion was accepted"
     )
     return Words(
         f"{name} is not deleted. {why} It is out of the pool and {back}.",
         f"Paused for safety: {name} is not deleted, since something about it changed. Your site is not affected.",
     )
+
+
+def _comes_back(from_at: datetime | None) -> str:
+    if from_at is None:
+        return "can be put back"
+    return f"can be put back from {from_at:%H:%M:%S} UTC on, when what did not show can no longer take effect"
 
 
 def confirming(name: str) -> Words:
@@ -662,9 +687,9 @@ def still_serves(name: str, why: str) -> Words:
     )
 
 
-def stop_forbidden(name: str, why: str) -> Words:
+def stop_forbidden(name: str, why: str, from_at: datetime | None = None) -> Words:
     return Words(
-        f"{name} is not stopped, and so not deleted. {why} It is out of the pool and can be put back.",
+        f"{name} is not stopped, and so not deleted. {why} It is out of the pool and {_comes_back(from_at)}.",
         f"Paused for safety: {name} is not switched off. Your site is not affected.",
     )
 
@@ -879,5 +904,5 @@ def accepted(name: str, by: str, what: str, reason: str, *, still_serves: bool) 
 def protected(names: str) -> Words:
     return Words(
         f"Protected meanwhile: {names}. What was in the queue stays in the pool, what was out is put back.",
-        f"Paused: {names} is protected and stays in service.",
+        f"Paused: {names} is protected now. Nothing of it is deleted: it stays in service, or goes back.",
     )

@@ -26,7 +26,7 @@ from scaledown import services, shown
 from scaledown.forms import (
     ReasonForm,
 )
-from scaledown.offers import Offer
+from scaledown.offers import most_sensible_first
 from scaledown.progress import progress_from_plain
 from scaledown.report import report
 from scaledown.selectors import LiveRun, is_customer, journal_shown, live_run
@@ -61,7 +61,9 @@ def run_context(
         "buttons": [
             shown.button(live, offer, customer=customer)
             | ({"tone": "primary"} if live.halt and number == 0 and not offer.is_dangerous else {})
-            for number, offer in enumerate(_ordered(live, live.offers))
+            for number, offer in enumerate(
+                most_sensible_first(live.offers, live.halt.next_commands if live.halt else ())
+            )
         ]
         + ([shown.refused_resume(live, customer=customer)] if live.cannot_go_on else []),
         "halt_words": live.halt.says.removeprefix("Paused for safety:").strip() if live.halt else "",
@@ -99,12 +101,6 @@ _IN_HAND = frozenset({"draining", "removing", "verifying", "deleting", "confirmi
 
 def _id_of(live: LiveRun, name: str) -> str:
     return next((lane.server_id for lane in live.lanes if lane.server_name == name), name)
-
-
-def _ordered(live: LiveRun, offers: tuple[Offer, ...]) -> list[Offer]:
-    """Put what a halt names as safe first."""
-    safe = live.halt.next_commands if live.halt else ()
-    return sorted(offers, key=lambda offer: (offer.name not in safe, offer.is_dangerous))
 
 
 class RunPageView(ScaledownPage, abstract=True):
