@@ -108,6 +108,9 @@ def _decide(turn: Turn, vain: Mapping[int, str], *, is_noticed: bool) -> Machine
     if people.status in {RunStatus.PAUSED, RunStatus.HALTED} and turn.progress.stopped_at is None:
         # The engine halts by itself too, and leaves no word of it here: patience counts from now on.
         turn.change(stopped_at=now)
+    if (people.standstill is None) is not (turn.progress.standstill_since is None):
+        # Kept apart from what is waited for: a look that fails now and then must not begin the patience anew.
+        turn.change(standstill_since=None if people.standstill is None else now)
     if people.doubt is not None:
         why = sets_aside(turn)
         watch_in_doubt(turn)

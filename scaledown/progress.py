@@ -476,6 +476,8 @@ class Progress:
     last_left_at: datetime | None = None
     stopped_at: datetime | None = None
     """Since when the run is paused or halted."""
+    standstill_since: datetime | None = None
+    """Since when a standstill is in force without a break, as looks found it; None: none is."""
     told_beside_halt: tuple[str, ...] = ()
     """Codes of lesser reasons that were journalled while a graver halt stands."""
     pause_after: str | None = None

@@ -192,14 +192,12 @@ def resting(turn: Turn) -> bool:
 
 def after_silence(turn: Turn) -> bool:
     """A server does not drain for ever while nobody answers: mark it to go back. Return whether it did."""
-    way, waiting = turn.progress.in_flight, turn.progress.waiting
+    way = turn.progress.in_flight
     if turn.status is RunStatus.RUNNING and turn.people.standstill is None:
         return False
     if way is None or way.phase not in {Phase.DRAINING, Phase.REMOVING} or way.put_back is not None:
         return False
-    since = turn.progress.stopped_at
-    if since is None and waiting is not None and waiting.code == "standstill":
-        since = waiting.since
+    since = turn.progress.stopped_at or turn.progress.standstill_since
     if since is None or turn.age_s(since) <= PATIENCE_S or has_foreign_node(way):
         return False
     turn.send_back(way, Phase.QUEUED, wording.silence(way.name))

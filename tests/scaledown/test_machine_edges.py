@@ -273,6 +273,30 @@ def test_a_standstill_in_mid_drain_changes_nothing_and_the_drain_goes_on_when_it
     desk.until_phase(Phase.RETIRED)
 
 
+def test_looks_that_fail_now_and_then_keep_no_node_draining_through_a_standstill():
+    desk = Desk()
+    desk.until_phase(Phase.DRAINING)
+    desk.connections["srv-6"] = 4
+    desk.standstill = "Everything is stopped."
+    for number in range(100):
+        desk.visible = number % 20 != 19
+        desk.look(10.0)
+    assert desk.condition(6) is Condition.ENABLED
+    assert desk.phase(6) is Phase.QUEUED
+
+
+def test_a_standstill_that_was_lifted_counts_for_no_later_one():
+    desk = Desk()
+    desk.until_phase(Phase.DRAINING)
+    desk.connections["srv-6"] = 4
+    desk.plan = replace(desk.plan, drain_limit_s=7200.0)
+    for seconds in (800.0, 1.0, 800.0):
+        desk.standstill = "Everything is stopped." if seconds > 1.0 else None
+        for _ in range(8):
+            desk.look(seconds / 8)
+    assert desk.condition(6) is Condition.DRAINING
+
+
 @pytest.mark.parametrize("status", [BalancerStatus.SUSPENDED, BalancerStatus.PENDING_DELETE])
 def test_a_balancer_in_a_state_that_does_not_pass_halts_at_once(status):
     desk = Desk(a_plan(floor=2)).until_phase(Phase.RETIRED)
