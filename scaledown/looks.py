@@ -125,21 +125,23 @@ def find_node(balancer: BalancerSeen, node: NodeWay) -> NodeSeen | None:
     return next((n for n in balancer.nodes if (n.address, n.port) == (node.address, node.port)), None)
 
 
-def owners(plan: PlanData) -> dict[str, str]:
-    """Return which server of the plan an address belongs to."""
+def owners(plan: PlanData, progress: Progress) -> dict[str, str]:
+    """Return which server of the plan an address belongs to; that of one that is gone may be another's by now."""
+    gone = {way.server_id for way in progress.servers if way.phase.is_gone}
     return {
         address: server.server_id
         for server in (*plan.servers, *plan.remaining)
+        if server.server_id not in gone
         for address in (*server.addresses, *(node.address for node in server.nodes))
     }
 
 
-def serving(plan: PlanData, balancer: BalancerSeen) -> frozenset[str]:
+def serving(plan: PlanData, progress: Progress, balancer: BalancerSeen) -> frozenset[str]:
     """Return the distinct servers of the plan with an ENABLED, ONLINE, PRIMARY node.
 
     A node that belongs to no known server does not count: what answers there is not known.
     """
-    owner = owners(plan)
+    owner = owners(plan, progress)
     return frozenset(
         owner[node.address]
         for node in balancer.nodes
@@ -163,13 +165,13 @@ def serving_anew(progress: Progress, balancer: BalancerSeen) -> frozenset[str]:
     return frozenset(found)
 
 
-def serving_anywhere(plan: PlanData, observation: Observation) -> frozenset[str]:
+def serving_anywhere(plan: PlanData, progress: Progress, observation: Observation) -> frozenset[str]:
     """Return the servers that serve on any balancer of the plan."""
     found: set[str] = set()
     for balancer_id in plan.balancer_ids:
         balancer = observation.balancers.get(balancer_id)
         if balancer is not None:
-            found |= serving(plan, balancer)
+            found |= serving(plan, progress, balancer)
     return frozenset(found)
 
 
@@ -201,7 +203,7 @@ def floor_breaks(
         balancer = observation.balancers.get(balancer_id)
         if balancer is None:
             continue
-        found = serving(plan, balancer)
+        found = serving(plan, progress, balancer)
         if not balancer.has_health_monitor:
             found -= silent(progress, found, now)
         counts.append((balancer_id, len(found)))
@@ -250,7 +252,7 @@ def _loads(
         balancer = observation.balancers.get(balancer_id)
         if balancer is None:
             continue
-        ours = serving(plan, balancer) & known
+        ours = serving(plan, progress, balancer) & known
         rates = {server_id: rps_of(progress.meters.get(server_id), now) for server_id in ours}
         here = {s.server_id for s in servers if any(n.balancer_id == balancer_id for n in s.nodes)}
         outside = sum(fresh_rps(progress.meters.get(server_id), now) or 0.0 for server_id in here - ours)
@@ -318,11 +320,13 @@ def guard_rps(plan: PlanData) -> float | None:
     return plan.fine_load_rps if plan.ceiling_rps is None else plan.ceiling_rps * plan.guard_share
 
 
-def floor_allows(plan: PlanData, server: PlannedServer, observation: Observation) -> Obstacle | None:
+def floor_allows(
+    plan: PlanData, server: PlannedServer, progress: Progress, observation: Observation
+) -> Obstacle | None:
     """Return None if the floor holds on each balancer of the server once it is gone (invariant 2)."""
     for balancer_id in dict.fromkeys(node.balancer_id for node in server.nodes):
         balancer = observation.balancers[balancer_id]
-        left = len(serving(plan, balancer) - {server.server_id})
+        left = len(serving(plan, progress, balancer) - {server.server_id})
         if left < plan.floor:
             return Obstacle(
                 "floor",
@@ -350,14 +354,14 @@ def may_take_out(
             if balancer.status not in PASSING:
                 return Obstacle("balancer_not_writable", says, waits=False)
             return Obstacle("balancer_error" if balancer.status is BalancerStatus.ERROR else "balancer", says)
-    obstacle = floor_allows(plan, server, observation)
+    obstacle = floor_allows(plan, server, progress, observation)
     if obstacle is not None:
         return obstacle
     for balancer_id in balancer_ids:
         balancer = observation.balancers[balancer_id]
         if balancer.has_health_monitor:
             continue
-        for left in sorted(serving(plan, balancer) - {server.server_id}):
+        for left in sorted(serving(plan, progress, balancer) - {server.server_id}):
             answered = progress.meters.get(left, Meter()).answered_at
             if age_s(answered, now) > ANSWER_MAX_AGE_S:
                 return Obstacle(

@@ -234,7 +234,9 @@ def next_server(turn: Turn) -> bool:
     if awaits_landing(turn) or awaits_peak(turn):
         return True
     retired = sum(way.phase is Phase.RETIRED for way in turn.progress.servers)
-    words = wording.completed(retired, len(looks.serving_anywhere(turn.plan, turn.observation)))
+    words = wording.completed(
+        retired, len(looks.serving_anywhere(turn.plan, turn.progress, turn.observation))
+    )
     turn.new_status = RunStatus.COMPLETED
     turn.change(says=words.says, customer_says=words.customer_says, until=None, waiting=None)
     return True

@@ -71,7 +71,9 @@ def notice_sight(turn: Turn) -> None:
     if tuple(sorted(bare)) != turn.progress.unmonitored:
         turn.change(unmonitored=tuple(sorted(bare)))
     for balancer_id, balancer in observation.balancers.items():
-        count = len(looks.serving(plan, balancer) | looks.serving_anew(turn.progress, balancer))
+        count = len(
+            looks.serving(plan, turn.progress, balancer) | looks.serving_anew(turn.progress, balancer)
+        )
         turn.sample(f"serving:{balancer_id}", count, balancer.observed_at)
 
 

@@ -185,7 +185,7 @@ def judge_soak(turn: Turn, soak: SoakWay) -> verify.Judgement:
         pool_rps=turn.progress.pool_load,
         now=turn.now,
         before=turn.progress.before,
-        serving=len(looks.serving_anywhere(turn.plan, turn.observation)),
+        serving=len(looks.serving_anywhere(turn.plan, turn.progress, turn.observation)),
     )
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from portal.cloud.types import BalancerStatus, Condition
+from portal.cloud.types import BalancerStatus, Condition, NodeStatus
 from portal.runs.types import HaltRank, Outcome, OutcomeKind, RunStatus
 from scaledown import looks
 from scaledown.needs import needs_of
@@ -295,6 +295,46 @@ def test_a_standstill_that_was_lifted_counts_for_no_later_one():
         for _ in range(8):
             desk.look(seconds / 8)
     assert desk.condition(6) is Condition.DRAINING
+
+
+# --- an address that is another server's by now ----------------------------------------------------------
+
+
+def with_reused_address(**changes) -> Desk:
+    """Return a run whose first server is deleted, and whose address serves again, as somebody else's server."""
+    desk = Desk(a_plan(**changes)).until_phase(Phase.RETIRED)
+    desk.nodes["999"] = replace(desk.nodes["401"], node_id="999", address="10.0.0.6")
+    return desk
+
+
+def test_a_stranger_at_the_address_of_a_deleted_server_does_not_count_for_the_floor():
+    desk = with_reused_address(remaining=(planned(1), planned(2)), floor=2)
+    desk.nodes["402"] = replace(desk.nodes["402"], status=NodeStatus.OFFLINE)
+    sent = len(desk.sent)
+    for _ in range(60):
+        desk.look()
+    assert desk.names[sent:] == []
+    assert desk.phase(5) is Phase.QUEUED
+    assert "node_added_by_other_hand" in desk.kinds()
+
+
+def test_a_stranger_at_the_address_of_a_deleted_server_makes_no_load_unknown():
+    class Asked(Desk):
+        """A pool whose servers count our own looks as well, and are visited while they serve."""
+
+        def observation(self):
+            for server_id in needs_of(self.plan, self.progress, self.people(), self.now).counts:
+                self.requests[server_id] += 1
+            for node in self.nodes.values():
+                self.requests[f"srv-{node.address[-1]}"] += 10
+            return super().observation()
+
+    desk = Asked(a_plan(floor=2, ceiling_rps=1000.0))
+    desk.requests = dict.fromkeys(desk.servers, 0)
+    desk.until_phase(Phase.RETIRED)
+    desk.nodes["999"] = replace(desk.nodes["401"], node_id="999", address="10.0.0.6")
+    desk.until(lambda: desk.status is RunStatus.COMPLETED)
+    assert desk.phase(5) is Phase.RETIRED
 
 
 @pytest.mark.parametrize("status", [BalancerStatus.SUSPENDED, BalancerStatus.PENDING_DELETE])
