@@ -134,8 +134,16 @@ def _notice_planned_node(turn: Turn, way: ServerWay, node: NodeWay, balancer: Ba
         turn.update_node(way, node, confirmed=state, asked=state)
         return
     if state in node.late and not difference and turn.age_s(node.lands_since) <= LATE_S:
+        if not node.is_settled:
+            node = node.may_still_land()  # what was asked for since is on its way yet
         turn.update_node(
-            way, node, confirmed=state, asked=state, node_id=node.node_id if seen is None else seen.node_id
+            way,
+            node,
+            confirmed=state,
+            asked=state,
+            late=node.late,
+            late_at=node.late_at,
+            node_id=node.node_id if seen is None else seen.node_id,
         )
         return
     what = (
@@ -261,6 +269,8 @@ def as_seen(node: NodeWay, balancer: BalancerSeen) -> NodeWay:
     """
     seen = looks.find_node(balancer, node)
     state = looks.node_state(balancer, node)
+    if state is not node.asked and not node.is_settled:
+        node = node.may_still_land()
     if seen is None:
         return replace(node, confirmed=state, asked=state, is_foreign=False, tries=0)
     return replace(

@@ -353,7 +353,7 @@ def _end(turn: Turn) -> bool:
     back = sum(way.phase is Phase.RESTORED for way in progress.servers)
     anew = sum(way.phase is Phase.RECREATED for way in progress.servers)
     if progress.growing is not None:
-        serving = len(looks.serving_anywhere(turn.plan, turn.observation)) + anew
+        serving = len(looks.serving_anywhere(turn.plan, turn.progress, turn.observation)) + anew
         words = growing.grown(
             progress.growing, anew, back, serving, progress.giving_up, name_what_may_live(turn)
         )

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from portal.cloud.types import Condition, NodeStatus
+from portal.cloud.types import BalancerStatus, Condition, NodeStatus
 from portal.runs.types import Outcome, OutcomeKind, RunStatus
 from scaledown.progress import NodeState, progress_from_plain, progress_to_plain, with_server
 from scaledown.types import NodeSeen, Phase
@@ -315,3 +315,44 @@ def test_the_floor_is_judged_when_a_late_deletion_takes_a_server_that_serves():
     desk.nodes[node.node_id] = replace(node, status=NodeStatus.OFFLINE)
     desk.until(lambda: desk.status is RunStatus.HALTED, most=5)
     assert desk.halt.code == "floor_broken"
+
+
+# --- what was asked for and does not show yet --------------------------------------------------------------
+
+
+def being_removed() -> tuple[Desk, NodeSeen]:
+    """Return a run whose removal of a node was accepted and does not show yet, and the node."""
+    desk = Desk().until_phase(Phase.DRAINING)
+    node = next(n for n in desk.nodes.values() if n.address == "10.0.0.6")
+    desk.until(lambda: "remove_node" in desk.names)
+    node = replace(node, condition=Condition.DRAINING)
+    desk.nodes[node.node_id] = node
+    return desk, node
+
+
+def test_a_person_who_confirms_a_pool_makes_no_other_hands_of_what_is_being_applied():
+    desk, node = being_removed()
+    desk.nodes["401"] = replace(desk.nodes["401"], condition=Condition.DISABLED)
+    desk.look(0.2)
+    assert desk.halt.code == "changed_by_other_hand"
+    desk.nodes["401"] = replace(desk.nodes["401"], condition=Condition.ENABLED)
+    desk.balancer_status = BalancerStatus.PENDING_UPDATE
+    assert desk.command("resume", confirm=True).accepted
+    del desk.nodes[node.node_id]
+    desk.balancer_status = BalancerStatus.ACTIVE
+    desk.look(0.2)
+    assert (desk.status, desk.way().by_hand) == (RunStatus.RUNNING, "")
+    desk.until_phase(Phase.RETIRED)
+
+
+def test_an_older_change_that_lands_meanwhile_makes_no_other_hands_of_the_newer_one():
+    desk, node = being_removed()
+    way = desk.way()
+    late = replace(way.nodes[0], late=(NodeState.ENABLED,), late_at=desk.now)
+    desk.progress = with_server(desk.progress, replace(way, nodes=(late,)))
+    desk.nodes[node.node_id] = replace(node, condition=Condition.ENABLED)
+    desk.look(0.2)
+    del desk.nodes[node.node_id]
+    desk.look(0.2)
+    assert (desk.status, desk.way().by_hand) == (RunStatus.RUNNING, "")
+    assert desk.way().nodes[0].confirmed is NodeState.ABSENT
