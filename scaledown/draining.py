@@ -239,6 +239,12 @@ def _drained(turn: Turn, way: ServerWay, grade: Grade, evidence: str) -> bool:
     return removing(turn, way)
 
 
+def _why_not_counted(drain: DrainWay) -> str:
+    if drain.problem is None:
+        return "nothing counts connections here"
+    return f"its connections could not be counted ({drain.problem})"
+
+
 def _at_drain_limit(turn: Turn, way: ServerWay) -> bool:
     """At the limit: what the plan as approved says; the default asks a person."""
     drain, plan = way.drain, turn.plan
@@ -249,7 +255,7 @@ def _at_drain_limit(turn: Turn, way: ServerWay) -> bool:
             turn,
             way,
             Grade.TIMED,
-            f"waited {wording.seconds(plan.drain_limit_s)}; nothing counts connections here",
+            f"waited {wording.seconds(plan.drain_limit_s)}; {_why_not_counted(drain)}",
         )
     if plan.at_limit is AtLimit.PUT_BACK:
         turn.send_back(way, Phase.RESTORED, wording.limit_put_back(way.name))

@@ -11,7 +11,7 @@ from datetime import datetime
 from portal.cloud.types import BalancerStatus
 from scaledown import late, looks, wording
 from scaledown.answers import notice_before
-from scaledown.deleting import hold_ends
+from scaledown.deleting import hold_ends, say_nodes_left
 from scaledown.late import LATE_S
 from scaledown.peak import notice_peak
 from scaledown.progress import (
@@ -192,13 +192,16 @@ def notice_new_nodes(turn: Turn) -> None:
     """Note, once, each node that came by another hand."""
     if turn.progress.started_at is None:
         return
+    left = {Phase.RETIRED, Phase.GONE, Phase.RECREATING}
+    # Of a server that is gone only the nodes that were left there are known: what else has its address came anew.
     ours = [
-        way.nodes
+        node
         for way in turn.progress.servers
-        if way.phase not in {Phase.RETIRED, Phase.GONE, Phase.RECREATING}
+        for node in way.nodes
+        if way.phase not in left or node.confirmed is not NodeState.ABSENT
     ]
-    ours += [server.nodes for server in turn.progress.kept]
-    known = {f"{node.balancer_id}/{node.address}:{node.port}" for nodes in ours for node in nodes}
+    ours += [node for server in turn.progress.kept for node in server.nodes]
+    known = {f"{node.balancer_id}/{node.address}:{node.port}" for node in ours}
     known |= set(turn.plan.strays)
     late_adds = {
         f"{node.balancer_id}/{node.address}:{node.port}": way
@@ -456,7 +459,7 @@ def notice_gone_servers(turn: Turn) -> None:
         waited_s = (seen.observed_at - way.missing_since).total_seconds()
         if waited_s >= GONE_AFTER_S and listed is not None and way.server_id not in listed:
             way = turn.update(way, missing_since=None, put_back=None)
-            turn.enter(way, Phase.GONE, wording.gone(way.name))
+            say_nodes_left(turn, turn.enter(way, Phase.GONE, wording.gone(way.name)))
 
 
 # --- images ---------------------------------------------------------------------------------------------

@@ -818,8 +818,8 @@ def delete_landed_late(name: str, *, was_back: bool) -> Words:
 
 def node_left(name: str, balancers: str) -> Words:
     return Words(
-        f"{name} is deleted, but its node is still in {balancers}. Take it out by hand.",
-        f"{name} is deleted. We tidy up your load balancer.",
+        f"{name} is gone, but its node is still in {balancers}. Take it out by hand.",
+        f"{name} is gone. We tidy up your load balancer.",
     )
 
 

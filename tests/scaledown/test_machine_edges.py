@@ -13,7 +13,7 @@ from scaledown import looks
 from scaledown.needs import needs_of
 from scaledown.progress import Meter
 from scaledown.types import Grade, Observation, Phase, PlannedNode
-from tests.scaledown.machine_cases import START, Desk, a_plan, planned
+from tests.scaledown.machine_cases import LB, START, Desk, a_plan, planned
 from tests.scaledown.test_late_changes import with_lost_drain
 from tests.scaledown.test_machine_may_delete import Case
 
@@ -335,6 +335,23 @@ def test_a_stranger_at_the_address_of_a_deleted_server_makes_no_load_unknown():
     desk.nodes["999"] = replace(desk.nodes["401"], node_id="999", address="10.0.0.6")
     desk.until(lambda: desk.status is RunStatus.COMPLETED)
     assert desk.phase(5) is Phase.RETIRED
+
+
+def test_a_drain_that_could_not_be_counted_is_not_said_to_have_nothing_that_counts():
+    desk = Desk(a_plan(accepted_grade=Grade.TIMED))
+    desk.connections["srv-6"] = None
+    desk.until_phase(Phase.VERIFYING)
+    assert desk.way().drain.evidence == "waited 60 s; its connections could not be counted (no answer)"
+
+
+def test_the_node_of_a_server_that_another_hand_deleted_is_said_to_be_left_and_not_to_be_new():
+    desk = Desk(a_plan(floor=2)).until_phase(Phase.DRAINING)
+    desk.connections["srv-6"] = None
+    desk.servers["srv-6"] = replace(desk.servers["srv-6"], is_gone=True, created_at=None)
+    desk.until(lambda: desk.status is RunStatus.COMPLETED)
+    assert desk.phase(6) is Phase.GONE
+    assert [e.detail["balancers"] for e in desk.journal if e.kind == "node_left"] == [[LB]]
+    assert "node_added_by_other_hand" not in desk.kinds()
 
 
 @pytest.mark.parametrize("status", [BalancerStatus.SUSPENDED, BalancerStatus.PENDING_DELETE])
