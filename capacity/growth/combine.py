@@ -91,17 +91,8 @@ def combine(values: Numbers, horizon: int, first: int, second: int) -> Combined:
     There are at least as many steps as the longer season, and 8; each series has a value. Values are of a size near 1.
     """
     steps = values.shape[1]
-    season = max(first, second)
-    plan = plan_of(steps, warm_up(steps, first, second), season, horizon)
-    grid = make_grid(second > 1, first > 1, season)
-    ran = smooth(values, first, second, grid, plan.origins, plan.horizons)
-    families = {"exponential smoothing": _smoothings(ran, grid, plan)}
-    corrected = _corrected(ran, first, plan)
-    if corrected is not None:
-        families["autoregression"] = corrected
-    families["seasonal naive" if season > 1 else "naive"] = _naives(
-        np.where(np.isnan(values), ran.clean, values), first, second, plan
-    )
+    plan = plan_of(steps, warm_up(steps, first, second), max(first, second), horizon)
+    ran, families = families_of(values, plan, first, second)
     mixed = {name: _mix(paths, values, plan) for name, paths in families.items()}
     recent = np.stack([_errors(paths, values, plan, RECENT) for paths in mixed.values()], axis=1)
     share = _weights(recent, FAMILY_SHARPNESS)
@@ -134,6 +125,26 @@ def combine(values: Numbers, horizon: int, first: int, second: int) -> Combined:
         tuple(families),
         share,
     )
+
+
+def families_of(
+    values: Numbers, plan: Plan, first: int, second: int
+) -> tuple[Smoothed, dict[str, list[Numbers]]]:
+    """Return what each family forecasts from each origin, (series, members, horizon), from the values before it alone.
+
+    The first member that ran, which cleans the series, comes with them. The last family is the naive one.
+    """
+    season = max(first, second)
+    grid = make_grid(second > 1, first > 1, season)
+    ran = smooth(values, first, second, grid, plan.origins, plan.horizons)
+    families = {"exponential smoothing": _smoothings(ran, grid, plan)}
+    corrected = _corrected(ran, first, plan)
+    if corrected is not None:
+        families["autoregression"] = corrected
+    families["seasonal naive" if season > 1 else "naive"] = _naives(
+        np.where(np.isnan(values), ran.clean, values), first, second, plan
+    )
+    return ran, families
 
 
 # --- the families ------------------------------------------------------------------------------------------------

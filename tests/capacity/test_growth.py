@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capacity.growth import analyse, analyse_many, backtest, forecast, forecast_many, growth
+from capacity.growth.combine import families_of, plan_of
+from capacity.growth.smooth import warm_up
 from tests.capacity.made_up import HOURS, traffic, with_event
 
 AHEAD = 48
@@ -111,18 +113,33 @@ def test_another_unit_or_zero_gives_the_same_forecast_in_it(seed, factor, shift)
     assert moved.mase == pytest.approx(made.mase, rel=1e-4)
 
 
-def test_an_earlier_forecast_knows_nothing_of_what_came_after_it():
+@pytest.mark.parametrize(
+    ("first", "second", "hours"), [(24, 168, HOURS), (24, 1, 300), (7, 1, 120), (1, 1, 60)]
+)
+def test_what_is_forecast_from_an_origin_knows_nothing_of_what_came_after_it(first, second, hours):
+    values = np.stack([traffic(seed, hours=hours) / 1000 for seed in range(3)])
+    plan = plan_of(hours, warm_up(hours, first, second), max(first, second), AHEAD)
+    assert plan.tests >= 5
+    known = families_of(values, plan, first, second)[1]
+    rng = np.random.default_rng(1)
+    for number in (0, plan.tests // 2, plan.tests - 1):
+        origin = plan.origins[number]
+        changed = values.copy()
+        changed[:, origin:] = rng.normal(size=(3, hours - origin)) * 50
+        changed[0, origin + 1 :] = np.nan
+        for name, paths in families_of(changed, plan, first, second)[1].items():
+            assert np.array_equal(paths[number], known[name][number]), (name, origin)
+
+
+def test_a_backtest_knows_nothing_of_what_came_after_its_last_value():
     values = traffic(3)
+    found = backtest(values, AHEAD, origins=1)
+    (origin,) = found.origins
     changed = values.copy()
-    changed[-AHEAD:] *= 7.0
-    origins = backtest(values, AHEAD, origins=1).origins
-    assert origins[-1] <= HOURS - AHEAD
-    before, after = forecast(values[:-AHEAD], AHEAD), forecast(changed[:-AHEAD], AHEAD)
-    assert np.array_equal(before.point, after.point)
-    # Within one answer: errors of earlier origins do not change with values after the last of what they look at.
-    tail = values.copy()
-    tail[-1] *= 1.05
-    assert forecast(tail, 1, mask_events=False).tests == forecast(values, 1, mask_events=False).tests
+    changed[origin + AHEAD :] = np.random.default_rng(2).normal(size=HOURS - origin - AHEAD) * 1e5
+    assert backtest(changed, AHEAD, origins=1) == found
+    changed[origin - 1] *= 3.0
+    assert backtest(changed, AHEAD, origins=1) != found
 
 
 def test_a_series_gets_the_same_answer_alone_and_among_others():
