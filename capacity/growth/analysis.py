@@ -23,7 +23,9 @@ WORTH_MASKING = 0.3
 SHORT_IS_WIDER = 1.5
 HISTORY_SEASONS = 14
 HISTORY_STEPS = 4_000
+HISTORY_LEAST = 1_000
 LEAST_SEASONS = 5
+"""The forecast reads so much of the end of a series: more says little of what comes next, and costs time."""
 
 
 def forecast(
@@ -144,7 +146,8 @@ def backtest(
         if np.isfinite(known).sum() < 8 or not np.isfinite(real).any():
             continue
         made = forecast(known, horizon, seasons)
-        scale = float(np.nanmean(np.abs(known[first:] - known[:-first])))
+        changes = np.abs(known[first:] - known[:-first])
+        scale = float(np.nanmean(changes)) if np.isfinite(changes).any() else 0.0
         naive = _naive(known, first, horizon)
         if scale > 0.0:
             scores.append(float(np.nanmean(np.abs(made.point - real))) / scale)
@@ -218,7 +221,7 @@ def _look(values: Numbers, first: int, second: int, mask_events: bool) -> _Looke
         read[is_event] = np.nan
     elif is_event.mean() > WORTH_MASKING and season > 1:
         notes = (*notes, "So much of the series is off its usual band that nothing is masked as an event.")
-    most = max(LEAST_SEASONS * season, min(HISTORY_SEASONS * season, HISTORY_STEPS), 2 * HISTORY_STEPS // 8)
+    most = max(LEAST_SEASONS * season, min(HISTORY_SEASONS * season, HISTORY_STEPS), HISTORY_LEAST)
     read = read[-most:]
     if not np.isfinite(read).any():
         raise ValueError(f"The last {most} steps have no value outside of events.")
