@@ -289,7 +289,9 @@ def _spans(height: Numbers, day: int) -> list[tuple[int, int]]:
         runs = edges.reshape(-1, 2).tolist()
         merged: list[list[int]] = []
         for begin, end in runs:
-            if merged and begin - merged[-1][1] <= gap:
+            # A break is bridged by what is as long as it: single steps of noise are no bridge.
+            shorter = min(end - begin, merged[-1][1] - merged[-1][0]) if merged else 0
+            if merged and begin - merged[-1][1] <= min(gap, max(2, shorter)):
                 merged[-1][1] = end
             else:
                 merged.append([begin, end])

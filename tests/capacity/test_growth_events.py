@@ -109,3 +109,16 @@ def test_seasons_are_found_in_the_series_itself():
     at = np.arange(400)
     assert guessed_seasons(50 + 10 * np.sin(at / 7 * 2 * np.pi) + rng.normal(size=400)) == (7, 1)
     assert guessed_seasons(rng.normal(size=400)) == (1, 1)
+
+
+def test_noise_before_an_event_is_no_part_of_it():
+    """Five minutes a step: a day has 288, and some of them are off by two scales at any time."""
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        at = np.arange(7 * 288)
+        values = 1000 * (1 + 0.5 * np.sin(2 * np.pi * at / 288)) * (1 + 0.08 * rng.normal(size=len(at)))
+        values[700:724] *= 2.5
+        values[1500:1512] *= 4.0
+        first, second = detect_events(values, (288,))
+        assert abs(first.begin - 700) + abs(first.end - 724) <= 4
+        assert abs(second.begin - 1500) + abs(second.end - 1512) <= 4
