@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from capacity.growth.smooth import NORMAL_PER_MAD, Numbers
+from capacity.growth.smooth import NORMAL_PER_MAD, Numbers, middle
 
 ENTER = 5.5
 """Scales off the band at which a stretch begins to count. Noise that wanders passes 4.5 now and then, this hardly ever."""
@@ -76,7 +76,7 @@ def find_events(values: Numbers, first: int, second: int) -> Normal:
     steps = len(values)
     seen = values[np.isfinite(values)]
     day = first if first > 1 else max(4, min(24, steps // 8))
-    is_ratio = len(seen) > 0 and float(seen.min()) >= 0.0 and float(np.median(seen)) > 0.0
+    is_ratio = len(seen) > 0 and float(seen.min()) >= 0.0 and middle(seen) > 0.0
     is_ratio = is_ratio and _is_ratio(values, _level(values, day, LEVEL_DAYS), first)
     part = PART_SEASONS * max(first, second, 7 * day)
     if steps < 2 * part:
@@ -124,11 +124,11 @@ def _find(values: Numbers, first: int, second: int, day: int, is_ratio: bool) ->
         expected = profile * level if is_ratio else profile + level
         found = [_stretch(begin, end, values, height, expected) for begin, end in _joined(events)]
     # The mean of the season is 1, or 0: only then do levels of parts mean the same.
-    middle = float(profile.mean())
-    if is_ratio and middle > 0.0:
-        level, scale = level * middle, scale * level
+    usual = float(profile.mean())
+    if is_ratio and usual > 0.0:
+        level, scale = level * usual, scale * level
     elif not is_ratio:
-        level = level + middle
+        level = level + usual
     return Normal(expected, level, scale, tuple(found), mask, is_ratio)
 
 
@@ -152,8 +152,8 @@ def daily_levels(values: Numbers, normal: Normal, day: int) -> tuple[Numbers, Nu
     length = np.full(len(clean), day)
     length[-1] = len(values) - (len(clean) - 1) * day
     is_good = count * 2 >= day
-    middle = np.arange(len(clean)) * day + (length - 1) / 2.0
-    return levels[is_good], middle[is_good]
+    centres = np.arange(len(clean)) * day + (length - 1) / 2.0
+    return levels[is_good], centres[is_good]
 
 
 def _is_ratio(values: Numbers, level: Numbers, first: int) -> bool:
@@ -235,8 +235,8 @@ def _profile(relative: Numbers, first: int, second: int) -> Numbers:
     steps = len(relative)
     at = np.arange(steps)
     if first <= 1 and second <= 1:
-        middle = _median(relative[None, :], 1)[0]
-        return np.full(steps, middle)
+        usual = _median(relative[None, :], 1)[0]
+        return np.full(steps, usual)
     whole = np.zeros(steps)
     rest = relative
     if first > 1:
@@ -334,13 +334,13 @@ def _coming_back(spans: list[tuple[int, int]], values: Numbers, day: int) -> lis
         before, after = values[max(0, begin - day) : begin], values[end : end + day]
         before, after = before[np.isfinite(before)], after[np.isfinite(after)]
         inside = values[begin:end]
-        middle = float(np.median(inside[np.isfinite(inside)]))
+        height = middle(inside[np.isfinite(inside)])
         least = max(2, day // 6)
         if len(after) < least and end - begin >= day:
             continue  # it has lasted for a day and goes on: that is the level now
         if len(before) >= least and len(after) >= least:
-            was, became = float(np.median(before)), float(np.median(after))
-            rise, step = middle - was, became - was
+            was, became = middle(before), middle(after)
+            rise, step = height - was, became - was
             # Like what was before it, and the running level came too early; or it stays where it went.
             if abs(rise) <= SAME_LEVEL * abs(step) or (
                 rise * step > 0.0 and abs(step) > SAME_LEVEL * abs(rise)
@@ -359,8 +359,8 @@ def _long(values: Numbers, events: list[tuple[int, int]], day: int) -> list[tupl
     if len(daily) < 10:
         return []
     rest = daily - _running(daily, WIDE_DAYS)
-    scale = NORMAL_PER_MAD * float(np.median(np.abs(rest)))
-    scale = max(scale, 0.05 * float(np.median(np.abs(daily))), 1e-12)
+    scale = NORMAL_PER_MAD * middle(np.abs(rest))
+    scale = max(scale, 0.05 * middle(np.abs(daily)), 1e-12)
     found = []
     for sign in (1.0, -1.0):
         is_off = sign * rest >= 0.6 * LONG_ENTER * scale
@@ -368,13 +368,13 @@ def _long(values: Numbers, events: list[tuple[int, int]], day: int) -> list[tupl
         for begin, end in edges.tolist():
             if not 3 <= end - begin <= LONGEST_DAYS or begin < 2 or len(daily) - end < 2:
                 continue
-            middle = float(np.median(daily[begin:end]))
+            height = middle(daily[begin:end])
             was, became = (
-                float(np.median(daily[max(0, begin - 4) : begin])),
-                float(np.median(daily[end : end + 4])),
+                middle(daily[max(0, begin - 4) : begin]),
+                middle(daily[end : end + 4]),
             )
-            rise = min(sign * (middle - was), sign * (middle - became))
-            if rise >= LONG_ENTER * scale and abs(became - was) <= SAME_LEVEL * abs(middle - was):
+            rise = min(sign * (height - was), sign * (height - became))
+            if rise >= LONG_ENTER * scale and abs(became - was) <= SAME_LEVEL * abs(height - was):
                 found.append((begin * day, min(end * day, len(values))))
     return found
 

@@ -89,6 +89,12 @@ class Smoothed:
     surprise: Numbers
 
 
+def middle(values: Numbers) -> float:
+    """Return the median of a row of finite values, at least one; some times faster than `np.median` for a short one."""
+    ordered = np.sort(values)
+    return float(ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2.0
+
+
 def slot_means(values: Numbers, season: int) -> Numbers:
     """Return the mean of each slot of the season, (series, season); NaN where a slot has no value."""
     series, steps = values.shape

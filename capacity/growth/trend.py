@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from capacity.growth.events import Normal, daily_levels
-from capacity.growth.smooth import Numbers
+from capacity.growth.smooth import Numbers, middle
 from capacity.growth.types import Growth
 
 MONTH_DAYS = 365.25 / 12
@@ -51,7 +51,7 @@ def days_of(values: Numbers, normal: Normal, day: int) -> Days:
         pick = np.linspace(0, len(levels) - 1, MOST_DAYS).round().astype(int)
         levels, middles = levels[pick], middles[pick]
     is_log = len(levels) > 0 and bool((levels > 0.0).all())
-    least = LEAST_STEP if is_log else LEAST_STEP * float(np.median(np.abs(levels))) if len(levels) else 0.0
+    least = LEAST_STEP if is_log else LEAST_STEP * middle(np.abs(levels)) if len(levels) else 0.0
     scaled = np.log(levels) if is_log else levels
     cuts = _steps_of_level(scaled, middles / day, least)
     steps = tuple(_moment_of(values, int(middles[cut]) - day // 2, day) for cut in cuts)
@@ -97,10 +97,9 @@ def aligned(values: Numbers, normal: Normal, days: Days, day: int) -> Numbers:
         stretch = 1.0
         if spread > 0.0 and other > 0.0 and float(np.corrcoef(one, two)[0, 1]) >= ALIKE:
             stretch = float(np.clip(other / spread, 1.0 / MOST_STRETCH, MOST_STRETCH))
-        found[:step] = stretch * (found[:step] - float(np.median(one))) + float(np.median(one))
-        found[:step] += float(np.median(two - stretch * (one - float(np.median(one))))) - float(
-            np.median(one)
-        )
+        usual = middle(one)
+        moved = stretch * (one - usual)
+        found[:step] = stretch * (found[:step] - usual) + middle(two - moved)
     return found
 
 
@@ -108,7 +107,7 @@ def growth_of(days: Days, day: int, steps_a_day: float) -> Growth:
     """Return the growth that the days show; `day` is their length in steps."""
     levels, at, scaled = days.levels, days.middles / steps_a_day, days.levels
     count = len(levels)
-    now = float(np.median(levels[-7:])) if count else 0.0
+    now = middle(levels[-7:]) if count else 0.0
     if days.is_log:
         now = float(np.exp(now))
     if count < 4:
@@ -161,7 +160,7 @@ def _steps_of_level(levels: Numbers, days: Numbers, least: float) -> list[int]:
         resemblance = _resemblance([left])
         t = abs(height) / np.sqrt(max(spread * resemblance / sizes[best], 1e-300))
         # Within a day or two: also the neighbours of the step are that far apart.
-        at_once = float(np.median(levels[day : day + 2]) - np.median(levels[day - 2 : day]))
+        at_once = middle(levels[day : day + 2]) - middle(levels[day - 2 : day])
         if t < STEP_T or abs(height) < least or at_once * height < STEP_AT_ONCE * height * height:
             break
         cuts.append(day)
@@ -185,10 +184,10 @@ def _slope(days: Numbers, levels: Numbers, cuts: list[int]) -> tuple[float, floa
     if not slopes:
         return 0.0, -np.inf, np.inf
     every = np.sort(np.concatenate(slopes))
-    slope = float(np.median(every))
+    slope = middle(every)
     for begin, end in bounds:
         part = levels[begin:end] - slope * days[begin:end]
-        rest.append(part - np.median(part))
+        rest.append(part - middle(part))
     variance *= _resemblance(rest)
     half = Z95 * np.sqrt(variance)
     low = int(np.floor((len(every) - half) / 2.0))
