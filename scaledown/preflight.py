@@ -80,10 +80,11 @@ def _pool_difference(turn: Turn) -> str:
         if started and way is not None and way.phase.is_final:
             continue
         seen = observation.servers[server.server_id]
+        if started and way is not None and (seen.is_gone or seen.task_state == "deleting"):
+            # Whoever deletes it, it is watched (`deleting`, `notice`); and its addresses go before it does.
+            continue
         if seen.is_gone:
             return f"{server.name} no longer exists."
-        if started and seen.task_state == "deleting":
-            continue  # its addresses go before it does
         difference = looks.identity_difference(server, seen)
         if difference:
             return difference

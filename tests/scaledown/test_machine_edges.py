@@ -257,6 +257,19 @@ def test_after_a_day_of_pause_a_held_server_is_deleted_only_after_everything_was
     assert kinds.index("preflight_good") < kinds.index("verdict")
 
 
+@pytest.mark.parametrize("phase", [Phase.DELETING, Phase.HELD])
+def test_a_server_that_is_gone_after_a_day_of_pause_is_no_other_pool_than_was_approved(phase):
+    desk = Desk(a_plan(floor=2, hold_s=60.0 if phase is Phase.HELD else 0.0)).until_phase(phase)
+    assert desk.command("pause", when="now").accepted
+    if phase is Phase.HELD:
+        desk.servers["srv-6"] = replace(desk.servers["srv-6"], is_gone=True, created_at=None)
+    desk.now += timedelta(hours=25)
+    assert desk.command("resume").accepted
+    desk.until(lambda: desk.status is RunStatus.COMPLETED, most=400)
+    assert desk.phase(6) is (Phase.GONE if phase is Phase.HELD else Phase.RETIRED)
+    assert desk.phase(5) is Phase.RETIRED
+
+
 def test_a_standstill_in_mid_drain_changes_nothing_and_the_drain_goes_on_when_it_is_lifted():
     desk = Desk()
     desk.until_phase(Phase.DRAINING)
