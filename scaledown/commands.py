@@ -429,6 +429,8 @@ def go_on(turn: Turn, command: Command) -> Verdict:
         return False, "No drain is at its limit."
     if turn.progress.aborting:
         return False, "The run is being aborted: what it took out is put back, then it ends."
+    if turn.facts.freeze:
+        return False, turn.facts.freeze
     if turn.facts.nobody_to_call:
         return False, turn.facts.nobody_to_call
     if not command.reason.strip():
@@ -476,6 +478,8 @@ def wait(turn: Turn, command: Command) -> Verdict:
         return False, "No drain is at its limit."
     if turn.progress.aborting:
         return False, "The run is being aborted: what it took out is put back, then it ends."
+    if turn.facts.freeze:
+        return False, turn.facts.freeze
     if turn.facts.nobody_to_call:
         return False, turn.facts.nobody_to_call
     try:

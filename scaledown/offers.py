@@ -293,6 +293,8 @@ def _allowed(name: str, now: Situation) -> bool:
         return False
     if now.progress.aborting or name in now.progress.cannot or (now.nobody_to_call and name in GO_ON):
         return False
+    if now.freeze and name in GO_ON - {"resume"}:
+        return False  # the run would go on in the freeze by it: that is a resume, which a lead may choose
     return now.status in rule.statuses and (not rule.only_at_drain_limit or now.at_limit is not None)
 
 

@@ -643,8 +643,13 @@ def command(
         raise Refused(why_not, code="command_refused")
     if name in offers.GO_ON:
         someone.check_going_on(locked, timezone.now())
-    if name == "resume" and not locked.is_rehearsal:
+    if name in offers.GO_ON and locked.status in _AT_REST and not locked.is_rehearsal:
         frozen = freezes.not_overridden(locked, timezone.now())
+        if frozen and name != "resume":
+            raise Refused(
+                f"{frozen[-1].says} Put the server back, or have a lead resume the run all the same.",
+                code="freeze",
+            )
         if frozen:
             freezes.check_override(frozen, locked.account, actor, reason, "Resume it")
             freezes.override(locked, frozen, actor=actor, reason=reason)
@@ -661,9 +666,12 @@ def command(
     return given
 
 
+_AT_REST = frozenset({RunStatus.PAUSED, RunStatus.HALTED})
+
+
 def what_holds_back(run: Run, now: datetime) -> dict[str, str]:
     """Return what keeps a run that rests from going on and a lead may let pass, as `offers.Situation` takes it."""
-    if run.is_rehearsal or run.status not in {RunStatus.PAUSED, RunStatus.HALTED}:
+    if run.is_rehearsal or run.status not in _AT_REST:
         return {}
     held = freezes.holding(run, now)
     return {"freeze": held.says if held else "", "nobody_to_call": someone.holding(run, now)}

@@ -18,7 +18,9 @@ from portal.runs.models import JournalEntry, Run
 from portal.runs.types import RunStatus
 from scaledown import driver, services
 from scaledown.models import FreezeOverride, PlanStatus
+from scaledown.offers import Situation, offers
 from scaledown.selectors import live_run
+from scaledown.types import Phase
 from tests import factories as make
 from tests.pages.test_pages import approved, drafted, page, url
 from tests.scaledown.machine_cases import Desk as Machine
@@ -189,6 +191,20 @@ def test_the_calendar_shows_events_and_change_windows(here):
     assert ("event", event.name) in {(one.kind, one.title) for one in past}
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["go_on", "wait"])
+def test_an_answer_at_the_drain_limit_does_not_let_a_run_go_on_in_a_freeze(here, monkeypatch, name):
+    run = start(approved(here), here.manager)
+    Run.objects.filter(pk=run.pk).update(status="paused")
+    freeze(here)
+    monkeypatch.setattr(services.offers, "refusal", lambda *args: None)
+    for actor in (here.manager, lead_of(here)):
+        with pytest.raises(Refused, match="have a lead resume") as refused:
+            services.command(run, name, actor=actor, reason=REASON)
+        assert refused.value.code == "freeze"
+    assert not run.commands.exists()
+
+
 # --- the machine, without a database ------------------------------------------------------------------------
 
 
@@ -210,3 +226,17 @@ def test_a_run_waits_for_the_end_of_a_freeze_before_its_first_change_and_then_be
     del machine.facts
     machine.look()
     assert machine.status is RunStatus.RUNNING
+
+
+@pytest.mark.parametrize(("name", "args"), [("go_on", {"connections": 9}), ("wait", {"seconds": 600})])
+def test_at_the_drain_limit_of_a_halted_run_a_freeze_lets_nothing_go_on_but_what_goes_back(name, args):
+    machine = Machine().until_phase(Phase.DRAINING)
+    machine.connections["srv-6"] = 4
+    machine.until(lambda: machine.status is RunStatus.HALTED)
+    rests = Situation(machine.status, machine.plan, machine.progress)
+    assert name in {offer.name for offer in offers(rests)}
+    assert name not in {offer.name for offer in offers(replace(rests, freeze="A freeze."))}
+    frozen(machine)
+    assert not machine.command(name, **args).accepted
+    assert machine.status is RunStatus.HALTED
+    assert machine.command("put_back").accepted
