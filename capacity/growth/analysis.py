@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, islice
+from itertools import islice
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from capacity.growth.types import Analysis, Backtest, Event, Forecast, Growth
 
 AT_ONCE = 32
 """Series that go through time together; memory is that of so many, however many there are."""
+MOST_AT_ONCE = 16_000
+"""Series times horizon that are held at once: each step ahead is held for each member and origin."""
 MOST_HORIZON = 10_000
 WORTH_MASKING = 0.3
 """Where more than this share of the steps counts as events, what is normal is not known, and nothing is masked."""
@@ -56,8 +58,8 @@ def forecast_many(
 ) -> Iterator[Forecast]:
     """Yield `forecast` of each series, in order. They are read in batches: memory does not grow with their number."""
     first, second = _checked_question(horizon, seasons)
-    for batch in _batches(_looked_at(rows, first, second, mask_events)):
-        yield from _forecasts(batch, horizon)
+    for _, made in _batches(_looked_at(rows, first, second, mask_events), horizon):
+        yield made
 
 
 def detect_events(
@@ -106,7 +108,7 @@ def analyse_many(
 ) -> Iterator[Analysis]:
     """Yield events, growth and forecast of each series, in order: the one function for many series in one process.
 
-    `rows` may be a generator of any length: it is read in batches of 32, and memory does not grow with their number.
+    `rows` may be a generator of any length: it is read in batches of 32 (fewer for a long horizon), and memory does not grow with their number.
     Each series is an array of evenly spaced values, NaN for what is missing; all share `horizon` (steps), `seasons`
     (steps) and `steps_a_day`. What is answered for a series does not depend on the others beside it. Raises ValueError
     at the first series that cannot be analysed, with its number.
@@ -114,13 +116,8 @@ def analyse_many(
     first, second = _checked_question(horizon, seasons)
     if not steps_a_day > 0.0:
         raise ValueError("A day has more than 0 steps.")
-    for batch in _batches(_looked_at(rows, first, second, mask_events=True)):
-        for looked, made in zip(batch, _forecasts(batch, horizon), strict=True):
-            yield Analysis(
-                _events(looked.values, looked.normal),
-                _growth(looked, steps_a_day),
-                made,
-            )
+    for looked, made in _batches(_looked_at(rows, first, second, mask_events=True), horizon):
+        yield Analysis(_events(looked.values, looked.normal), _growth(looked, steps_a_day), made)
 
 
 def backtest(
@@ -262,11 +259,18 @@ def _moved(normal: Normal, by: int) -> Normal:
     )
 
 
-def _batches(looked: Iterator[_Looked]) -> Iterator[list[_Looked]]:
-    """Yield series in order, in batches of one shape each."""
-    while some := list(islice(looked, AT_ONCE)):
-        for _, alike in groupby(some, key=lambda one: one.shape):
-            yield list(alike)
+def _batches(looked: Iterator[_Looked], horizon: int) -> Iterator[tuple[_Looked, Forecast]]:
+    """Yield series with their forecasts, in order. Those of one shape in a batch go through time together."""
+    at_once = max(1, min(AT_ONCE, MOST_AT_ONCE // horizon))
+    while some := list(islice(looked, at_once)):
+        alike: dict[tuple[int, int, int], list[int]] = {}
+        for number, one in enumerate(some):
+            alike.setdefault(one.shape, []).append(number)
+        made: dict[int, Forecast] = {}
+        for numbers in alike.values():
+            made |= zip(numbers, _forecasts([some[number] for number in numbers], horizon), strict=True)
+        for number, one in enumerate(some):
+            yield one, made[number]
 
 
 def _forecasts(batch: list[_Looked], horizon: int) -> list[Forecast]:
@@ -275,16 +279,15 @@ def _forecasts(batch: list[_Looked], horizon: int) -> list[Forecast]:
     made = combine(np.stack([one.read for one in moving]), horizon, first, second) if moving else None
     found, number = [], 0
     for one in batch:
-        if one.size > 0.0:
-            assert made is not None
-            found.append(_forecast(one, made, number, horizon))
+        if made is not None and one.size > 0.0:
+            found.append(_forecast(one, made, number))
             number += 1
         else:
             found.append(_constant(one, horizon))
     return found
 
 
-def _forecast(one: _Looked, made: Combined, number: int, horizon: int) -> Forecast:
+def _forecast(one: _Looked, made: Combined, number: int) -> Forecast:
     wider = SHORT_IS_WIDER if one.notes else 1.0
     point = made.point[number] * one.size + one.middle
     halves = made.half[:, number] * one.size * wider
