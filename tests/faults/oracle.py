@@ -36,6 +36,7 @@ from tests.faults.history import (
     Took,
     Wrote,
 )
+from tests.faults.worlds import PEAK_SPARE_S
 
 LOOK_S = 10.0
 SEARCH_S = 60.0
@@ -51,6 +52,8 @@ FAR_SLOWER = 1.2
 """How many times what is allowed is beyond any doubt: samples of a few answers differ by chance."""
 LATE_S = 600.0
 DANGER_S = 100.0
+TOO_MUCH = 1.15
+"""How many times the guard is beyond any doubt: what the portal knows of the load is an average over seconds."""
 FAILED_LOOKS = 2
 """How many looks running at a site that fails are no chance."""
 GOOD_LOOKS = 5
@@ -537,6 +540,39 @@ def deletes_only_what_was_stopped_for_long_enough(story: Story) -> Iterator[str]
             yield f"{sent.server} is deleted although it was not stopped for {story.plan.stop_s:.0f} s"
 
 
+def _removed_at(story: Story, place: int, planned: PlannedServer) -> float | None:
+    """Return when this run took a server out of the last of its balancers, since it last put it back; None if unknown."""
+    removed: list[float] = []
+    for lb_id in _balancers_of(planned):
+        mine = story.every(Sent, 0, place, server=planned.server_id, lb_id=lb_id)
+        back = max((n for n, sent in enumerate(mine) if sent.is_put_back), default=-1)
+        removed += [sent.t for sent in mine[back + 1 :] if sent.name == "remove"][:1]
+    return max(removed) if removed else _left_at(story, place, planned)
+
+
+def cuts_off_only_what_was_held_for_long_enough(story: Story) -> Iterator[str]:
+    """None is stopped or deleted before its hold is over: its hours, and the peak through which it is held, whole."""
+    plan = story.plan
+    spare_s = SPARE_S + story.slack_s
+    for place, sent in story.sends():
+        planned = _planned(story, sent.server)
+        if sent.name not in {"stop", "delete"} or planned is None:
+            continue
+        left = _removed_at(story, place, planned)
+        if left is None:
+            continue  # `deletes_only_what_is_in_no_balancer` judges that
+        held_s = sent.t - left - plan.soak_s
+        if held_s < plan.hold_s - spare_s:
+            yield f"{planned.name} is cut off ({sent.name}) after a hold of {held_s:.0f} s, not {plan.hold_s:.0f}"
+        if plan.hold_through is None:
+            continue
+        if sent.at < plan.hold_through - timedelta(seconds=spare_s):
+            yield f"{planned.name} is cut off ({sent.name}) before the peak is over through which it is held"
+        over_t = sent.t + (plan.hold_through - sent.at).total_seconds()
+        if left > over_t - PEAK_SPARE_S + spare_s:
+            yield f"{planned.name} is cut off ({sent.name}) although it served until the peak was all but over"
+
+
 def brings_back_only_what_runs(story: Story) -> Iterator[str]:
     """A server that this run stopped is in no balancer again before a look showed that it runs."""
     for place, sent in story.sends():
@@ -661,9 +697,8 @@ def _mean_without(balancers: dict[int, BalancerTruth], out: str, lb_id: int, kno
 
 def keeps_the_load_under_the_guard(story: Story) -> Iterator[str]:
     """Present load over what remains stays under the ceiling less headroom, or under what was fine; a sudden rise may be unseen yet."""
-    plan = story.plan
-    guard = plan.fine_load_rps if plan.ceiling_rps is None else plan.ceiling_rps * plan.guard_share
-    if guard is None or plan.count_kind is None:
+    guard = _guard(story)
+    if guard is None:
         return
     most = guard * 1.03 + 0.5
     known = _known(story)
@@ -741,6 +776,97 @@ def puts_back_in_danger(story: Story) -> Iterator[str]:
                 why = "fewer than the floor serve" if broken else "the site fails"
                 yield f"{planned.name} stays out of {balancer.lb_id} although {why}"
                 return
+
+
+def _guard(story: Story) -> float | None:
+    plan = story.plan
+    guard = plan.fine_load_rps if plan.ceiling_rps is None else plan.ceiling_rps * plan.guard_share
+    return None if plan.count_kind is None else guard
+
+
+def _too_much(story: Story) -> Iterator[tuple[int, Looked, bool]]:
+    """Yield each look at a balancer with its place, and whether every node carries more than it may, beyond any doubt.
+
+    While a server's counters cannot be read nobody knows the load: the count begins anew then.
+    """
+    guard, known = _guard(story), _known(story)
+    shown: dict[int, BalancerTruth] = {}
+    unread: dict[str, bool] = {}
+    for place, event in enumerate(story.events):
+        if isinstance(event, Counted):
+            unread[event.server] = event.shown is None
+        if not isinstance(event, Looked) or event.balancer is None or not event.tells or guard is None:
+            continue
+        shown[event.balancer.lb_id] = event.balancer
+        mean = _mean_without(shown, "", event.balancer.lb_id, known)
+        yield place, event, mean > TOO_MUCH * guard and not any(unread.values())
+
+
+def puts_back_what_the_load_needs(story: Story) -> Iterator[str]:
+    """While each node carries more than it may, in any phase, it is tried to put back what is out and alive."""
+    since: dict[tuple[int, str], float] = {}
+    done = 0
+    for place, look, is_too_much in _too_much(story):
+        assert look.balancer is not None
+        if any(isinstance(e, Sent) and e.is_put_back for e in story.events[done:place]):
+            since.clear()
+        done = place
+        for planned in story.plan.servers:
+            key = (look.balancer.lb_id, planned.server_id)
+            if not is_too_much or not _is_ours_out(story, place, planned, look.balancer):
+                since.pop(key, None)
+            elif look.t - since.setdefault(key, look.t) > DANGER_S:
+                yield f"{planned.name} stays out of {look.balancer.lb_id} although the rest carries too much"
+                return
+
+
+def _stands(story: Story, place: int) -> bool:
+    """Whether the run was paused or halted at a place."""
+    for event in reversed(story.events[:place]):
+        if isinstance(event, Wrote) and event.kind in {"halted", "status"}:
+            return event.kind == "halted" or event.detail.get("became") in {"halted", "paused"}
+    return False
+
+
+def tells_of_a_peak_that_is_too_much(story: Story) -> Iterator[str]:
+    """A run that is open for nothing but the peak halts where the peak is more than its servers carry."""
+    since: float | None = None
+    for place, look, is_too_much in _too_much(story):
+        begun = story.last(Wrote, place, kind="peak_watch_begun")
+        if begun is None or not is_too_much or _stands(story, place):
+            since = None
+            continue
+        since = look.t if since is None else since
+        if look.t - since > DANGER_S:
+            yield f"for {look.t - since:.0f} s of the peak each server carried too much, and nobody was told"
+            return
+
+
+def ends_only_after_its_peak(story: Story) -> Iterator[str]:
+    """A run that took servers out and is to watch a peak is open until that is over, unless a person ended it."""
+    until, first = story.plan.watch_until, next((sent for _, sent in story.sends()), None)
+    if until is None or first is None or not {"retired", "gone"} & set(story.phases.values()):
+        return
+    until_t = first.t + (until - first.at).total_seconds()
+    for place, line in enumerate(story.events):
+        if not isinstance(line, Wrote) or line.kind != "status" or line.detail.get("became") != "completed":
+            continue
+        if line.t >= until_t - SPARE_S - 2 * story.slack_s or _was_ended(story, place):
+            continue
+        yield f"it ends {until_t - line.t:.0f} s before the peak is over that it is to watch"
+
+
+def _was_ended(story: Story, place: int) -> bool:
+    """Whether a person had servers come back, or ended a run that watched its peak, or that stood still."""
+    if _accepted(story, place, "grow_again"):
+        return True
+    for at, answered in enumerate(story.events[:place]):
+        if not isinstance(answered, Answered) or not answered.accepted:
+            continue
+        finished = story.every(Asked, 0, at, name="finish_here", command=answered.command)
+        if finished and (story.last(Wrote, at, kind="peak_watch_begun") or _stands(story, at)):
+            return True
+    return False
 
 
 def _is_ours_out(story: Story, place: int, planned: PlannedServer, balancer: BalancerTruth) -> bool:
@@ -1187,6 +1313,7 @@ RULES: tuple[Rule, ...] = (
     deletes_only_with_the_image_that_was_asked_for,
     asks_for_no_second_image_blindly,
     deletes_only_what_was_stopped_for_long_enough,
+    cuts_off_only_what_was_held_for_long_enough,
     brings_back_only_what_runs,
     brings_back_only_what_answers,
     deletes_only_while_answers_are_as_fast,
@@ -1200,6 +1327,9 @@ RULES: tuple[Rule, ...] = (
     keeps_the_load_under_the_guard,
     rests_on_fresh_looks,
     puts_back_in_danger,
+    puts_back_what_the_load_needs,
+    tells_of_a_peak_that_is_too_much,
+    ends_only_after_its_peak,
     takes_out_one_at_a_time,
     deletes_nothing_that_another_hand_changed,
     sends_nothing_after_a_stop,

@@ -40,10 +40,11 @@ def planned_server(world, server, balancer_ids):
     )
 
 
-def plan_for(world, *, out=3, window=None, watch_until_s=None, **changes) -> PlanData:
+def plan_for(world, *, out=3, window=None, hold_through_s=None, watch_until_s=None, **changes) -> PlanData:
     """Return a plan that takes the newest `out` servers of all balancers' pools out.
 
-    `window` is (start, end) in world seconds, each or None; so is until when the next peak is watched.
+    `window` is (start, end) in world seconds, each or None; so is when the next peak is over, through which servers are
+    held, and until when it is watched.
     """
     covered = [lb for lb in world.balancers.values() if lb.name != ELSEWHERE]
     balancer_ids = tuple(str(lb.lb_id) for lb in covered)
@@ -58,7 +59,10 @@ def plan_for(world, *, out=3, window=None, watch_until_s=None, **changes) -> Pla
         for node in lb.nodes
         if world.server_at(node.address) is None
     )
-    start, end = (None if t is None else world.time_at(t).astimezone(UTC) for t in window or (None, None))
+    start, end, peak_over, watch_until = (
+        None if t is None else world.time_at(t).astimezone(UTC)
+        for t in (*(window or (None, None)), hold_through_s, watch_until_s)
+    )
     plan = PlanData(
         format=PLAN_FORMAT,
         account_ref="account",
@@ -98,7 +102,8 @@ def plan_for(world, *, out=3, window=None, watch_until_s=None, **changes) -> Pla
         reason="",
         strays=strays,
         images_kept_s=86_400.0,
-        watch_until=None if watch_until_s is None else world.time_at(watch_until_s).astimezone(UTC),
+        hold_through=peak_over,
+        watch_until=watch_until,
     )
     plan = replace(plan, **changes)
     if plan.count_kind is None:

@@ -222,6 +222,8 @@ MOMENTS = [
     "imaging",
     "deleting",
     "confirming",
+    "watching",
+    "watching",
     "retired",
     "recreating",
     "joining",
@@ -241,6 +243,15 @@ SHAPES: list[dict[str, Any]] = [
     {"accepted_grade": Grade.TIMED},
     {"count_kind": None},
     {"probes": ()},
+]
+PEAKS = [  # when the peak is over through which servers are held, and until when it is watched
+    *[(None, None)] * 4,
+    (None, 170.0),
+    (None, 250.0),
+    (110.0, None),
+    (150.0, 150.0),
+    (190.0, 190.0),
+    (120.0, 200.0),
 ]
 WINDOWS = [None, None, None, (5.0, None), (0.0, 75.0), (10.0, 90.0), (0.0, 140.0)]
 
@@ -338,12 +349,13 @@ def make_event(pick: Pick) -> Event:
         return Event(number, "at_point", "", (inner,))
     if how == "named":
         return Event(pick.number(1, 14), "at", pick.of(POINTS), (pick.of(INSIDE)(pick, 0.0),))
-    inner = pick.of([_command, _command, _hand, _word, _fault])(pick, 0.0)
+    inner = pick.of([_command, _command, _hand, _word, _fault, _demand])(pick, 0.0)
     return Event(pick.number(1, 2), "when", pick.of(MOMENTS), (inner,))
 
 
 def make_case(pick: Pick, events: Sequence[Event]) -> Case:
     """Return a case with these events."""
+    peak_over_s, watch_until_s = pick.of(PEAKS)
     plan = {
         **pick.of(SHAPES),
         "floor": pick.of([2, 2, 3]),
@@ -353,6 +365,8 @@ def make_case(pick: Pick, events: Sequence[Event]) -> Case:
         "pause_between_s": pick.of([0.0, 0.0, 5.0]),
         "is_unattended": pick.of([False, False, True]),
         "window": pick.of(WINDOWS),
+        "hold_through_s": peak_over_s,
+        "watch_until_s": watch_until_s,
     }
     return Case(tuple(events), pick.of(WORLDS), pick.number(1, 9), plan, pick.of([False, False, True]))
 

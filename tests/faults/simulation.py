@@ -27,7 +27,7 @@ from portal.runs.types import RunStatus, StoreAway
 from portal.simulator.errors import AnswerLost, ProviderError
 from portal.simulator.hands import Hands
 from portal.simulator.world import World
-from scaledown import growing
+from scaledown import growing, looks, machine
 from scaledown.canonical import plan_to_plain
 from scaledown.driver import KIND, OF_SERVER, ScaledownKind
 from scaledown.progress import new_progress, progress_from_plain, progress_to_plain
@@ -35,7 +35,7 @@ from tests.faults import history
 from tests.faults.oracle import BOUNDED_WAITS, NAMED_WAITS, judge
 from tests.faults.plans import plan_for
 from tests.faults.world_cloud import VirtualClock, WorldCloud
-from tests.faults.worlds import CEILING_RPS, ELSEWHERE, make_world
+from tests.faults.worlds import CEILING_RPS, ELSEWHERE, PEAK_SPARE_S, make_world
 
 LEASE_S = 15.0
 SWEEP_S = 2.0
@@ -634,6 +634,9 @@ class Simulation:
         now = {way["phase"] for way in self.run.progress["servers"]} - {"queued"}
         if any((way.get("stop") or {}).get("stopped_at") for way in self.run.progress["servers"]):
             now.add("stopped")
+        watch = self.run.progress.get("watch")
+        if watch is not None and watch["open_since"] is not None and watch["ended_at"] is None:
+            now.add("watching")
         if self.run.status is RunStatus.PAUSED:
             now.add("paused")
         if self.run.halt is not None and self.run.status is RunStatus.HALTED:
@@ -790,6 +793,8 @@ class Simulation:
         with (
             structlog.testing.capture_logs() as self.logs,
             mock.patch.object(asyncio, "sleep", self._virtual_sleep),
+            mock.patch.object(looks, "PEAK_SPARE_S", PEAK_SPARE_S),
+            mock.patch.object(machine, "PEAK_SPARE_S", PEAK_SPARE_S),
         ):
             # Not asyncio.run: its signal handler has Python spell out the whole world, twice a schedule.
             loop = asyncio.new_event_loop()

@@ -29,6 +29,7 @@ from scaledown import (
     notice,
     put_backs,
     rolling_back,
+    safety,
     stopping,
     verify,
     watching,
@@ -141,6 +142,13 @@ RENAMED_AND_ON = [
 ]  # something to come: the world goes on for as long
 HELD_BEYOND_THE_WINDOW = {"plan": {"hold_s": 150.0, "window": (0.0, 130.0), "stop_s": 8.0}}
 TO_THE_WINDOWS_END = {"scenario": "persistent", "plan": {"drain_limit_s": 60.0, "window": (0.0, 110.0)}}
+HELD_THROUGH = {"hold_through_s": 160.0, "out": 1}
+MISSES_ITS_PEAK = {"hold_through_s": 30.0, "out": 1}
+WATCHED = {"watch_until_s": 180.0, "out": 1}
+HELD_IN_THE_PEAK = {"hold_through_s": 195.0, "watch_until_s": 195.0}
+IN_THE_WATCH = {"watch_until_s": 300.0}
+PEAK_WHILE_HELD = [Event(60.0, "demand", "", (1.8,))]
+PEAK_IN_THE_WATCH = when("watching", Event(0.0, "demand", "", (1.8,)))
 
 SCHEDULES = [
     (DEATHS, {}),
@@ -176,6 +184,11 @@ SCHEDULES = [
     (REBUILT, {}),
     (RESIZED, {}),
     ([], HELD_BEYOND_THE_WINDOW),
+    ([], {"plan": HELD_THROUGH}),
+    ([], {"plan": MISSES_ITS_PEAK}),
+    ([], {"plan": WATCHED}),
+    (PEAK_WHILE_HELD, {"plan": HELD_IN_THE_PEAK}),
+    (PEAK_IN_THE_WATCH, {"plan": IN_THE_WATCH}),
 ]
 
 
@@ -414,6 +427,41 @@ def test_with_what_another_hand_called_it_for_a_changed_node_a_server_drains_bey
 def test_without_the_hours_of_the_window_a_held_server_is_stopped_after_it(monkeypatch):
     monkeypatch.setattr(hours, "opens_at", lambda plan, at: at)
     assert broken_by([], oracle.begins_with_the_held_only_in_the_windows_hours, **HELD_BEYOND_THE_WINDOW)
+
+
+@pytest.mark.parametrize("plan", [LONG_HOLD, HELD_THROUGH, STOPS])
+def test_without_its_hold_a_server_is_deleted_before_the_peak_that_it_is_held_for(monkeypatch, plan):
+    monkeypatch.setattr(deleting, "_held_until", lambda plan, held_at: held_at)
+    assert broken_by([], oracle.cuts_off_only_what_was_held_for_long_enough, plan=plan)
+
+
+def test_without_the_look_at_when_it_left_a_server_is_deleted_that_its_peak_needed(monkeypatch):
+    monkeypatch.setattr(machine, "_misses_peak", lambda plan, turn: False)
+    monkeypatch.setattr(looks, "_peak_refusal", lambda plan, way: None)
+    assert broken_by([], oracle.cuts_off_only_what_was_held_for_long_enough, plan=MISSES_ITS_PEAK)
+
+
+def test_without_the_peak_watch_a_run_ends_before_its_peak(monkeypatch):
+    monkeypatch.setattr(machine, "awaits_peak", lambda turn: False)
+    assert broken_by([], oracle.ends_only_after_its_peak, plan=WATCHED)
+
+
+def only_of_probes(turn):
+    """Why traffic needs more servers, by probes alone: the mutation does not know the guard."""
+    failing = [name for name, count in turn.progress.probe_failures.items() if count >= 2]
+    return "Probes fail." if failing else ""
+
+
+@pytest.mark.parametrize(
+    ("events", "plan", "rule"),
+    [
+        (PEAK_WHILE_HELD, HELD_IN_THE_PEAK, oracle.puts_back_what_the_load_needs),
+        (PEAK_IN_THE_WATCH, IN_THE_WATCH, oracle.tells_of_a_peak_that_is_too_much),
+    ],
+)
+def test_without_the_guard_nobody_acts_in_a_peak_that_is_too_much(monkeypatch, events, plan, rule):
+    monkeypatch.setattr(safety, "_danger", only_of_probes)
+    assert broken_by(events, rule, plan=plan)
 
 
 @pytest.mark.parametrize("number", range(len(SCHEDULES)))

@@ -416,6 +416,58 @@ def left_out_while_the_site_fails(story):
     return replace(story, events=(*story.events[: place + 1], *later))
 
 
+def held_too_shortly(story):
+    return replace(story, plan=replace(story.plan, hold_s=600.0))
+
+
+def not_held_through_the_peak(story):
+    sends = [sent for _, sent in story.sends() if sent.name == "delete"]
+    return replace(story, plan=replace(story.plan, hold_through=sends[-1].at + timedelta(minutes=5)))
+
+
+def served_through_the_peak(story):
+    _, sent = first(story, Sent, "remove")
+    return replace(story, plan=replace(story.plan, hold_through=sent.at + timedelta(seconds=10)))
+
+
+def overloaded(story, place, *, without=None):
+    """Return looks over two minutes from a place on at balancers whose visitors want more than any server carries."""
+    looks = {}
+    for event in story.events[place:]:
+        if isinstance(event, Looked) and event.balancer is not None and event.tells:
+            looks.setdefault(event.key, event)
+    busy = [
+        replace(
+            look,
+            balancer=replace(
+                look.balancer,
+                wanted_rps=5000.0,
+                nodes=tuple(node for node in look.balancer.nodes if node.server != without),
+            ),
+        )
+        for look in looks.values()
+    ]
+    t = story.events[place].t
+    return [replace(look, t=t + s) for s in (1.0, 2.0, 50.0, 120.0) for look in busy]
+
+
+def left_out_under_load(story):
+    place, sent = first(story, Sent, "remove")
+    later = overloaded(story, place, without=sent.server)
+    return replace(story, events=(*story.events[: place + 1], *later))
+
+
+def a_peak_that_nobody_is_told_of(story):
+    place, sent = first(story, Sent, "remove")
+    begun = Wrote(sent.t, "peak_watch_begun", "", 1)
+    return replace(story, events=(*story.events[:place], begun, *overloaded(story, place)))
+
+
+def ended_before_its_peak(story):
+    _, sent = first(story, Sent, "remove")
+    return replace(story, plan=replace(story.plan, watch_until=sent.at + timedelta(days=1)))
+
+
 def two_at_once(story):
     """The second server begins right after the removal of the first."""
     place, sent = first(story, Sent, "remove")
@@ -633,6 +685,9 @@ BAD = [
     (another_servers_image, oracle.deletes_only_with_the_image_that_was_asked_for),
     (runs_at_its_deletion, oracle.deletes_only_what_was_stopped_for_long_enough),
     (stopped_too_late, oracle.deletes_only_what_was_stopped_for_long_enough),
+    (held_too_shortly, oracle.cuts_off_only_what_was_held_for_long_enough),
+    (not_held_through_the_peak, oracle.cuts_off_only_what_was_held_for_long_enough),
+    (served_through_the_peak, oracle.cuts_off_only_what_was_held_for_long_enough),
     (added_while_stopped, oracle.brings_back_only_what_runs),
     (added_without_an_answer, oracle.brings_back_only_what_answers),
     (stopped_in_the_pool, oracle.deletes_only_what_is_in_no_balancer),
@@ -659,6 +714,9 @@ BAD = [
     (an_old_look, oracle.rests_on_fresh_looks),
     (left_out_in_danger, oracle.puts_back_in_danger),
     (left_out_while_the_site_fails, oracle.puts_back_in_danger),
+    (left_out_under_load, oracle.puts_back_what_the_load_needs),
+    (a_peak_that_nobody_is_told_of, oracle.tells_of_a_peak_that_is_too_much),
+    (ended_before_its_peak, oracle.ends_only_after_its_peak),
     (two_at_once, oracle.takes_out_one_at_a_time),
     (begins_within_the_soak, oracle.takes_out_one_at_a_time),
     (taken_by_another_hand, oracle.deletes_nothing_that_another_hand_changed),

@@ -188,6 +188,25 @@ def test_a_run_is_open_until_its_peak_is_over_whoever_dies_meanwhile(at_point):
     assert watch.node_highest is not None
 
 
+def test_servers_held_through_a_peak_go_back_where_it_is_too_much_and_none_is_deleted():
+    events = [Event(60.0, "demand", "", (1.8,))]
+    result = simulate(events, plan={"hold_through_s": 195.0, "watch_until_s": 195.0}, horizon_s=260.0)
+    assert result.violations == []
+    assert result.halt.code == "traffic_rising"
+    assert [way.phase for way in result.progress.servers] == [Phase.RESTORED] * 3
+    assert result.counts["delete"] == 0
+    assert result.progress.watch is None  # at its old size the pool shows nothing of the new one
+
+
+def test_servers_held_through_a_peak_are_deleted_after_it_and_not_before():
+    result = simulate(plan={"hold_through_s": 150.0, "watch_until_s": 150.0}, horizon_s=300.0)
+    assert result.violations == []
+    assert result.status is RunStatus.COMPLETED
+    deleted = [sent.at for _, sent in result.story.sends() if sent.name == "delete"]
+    assert len(deleted) == 3
+    assert min(deleted) > result.story.plan.hold_through
+
+
 def test_no_server_begins_after_the_window():
     result = simulate(plan={"drain_limit_s": 30.0, "window": (0.0, 75.0)}, horizon_s=120.0)
     assert result.violations == []

@@ -8,6 +8,8 @@ from portal.simulator.world import World
 
 ELSEWHERE = "elsewhere"
 SHARED_FLOOR = 2
+PEAK_SPARE_S = 30.0
+"""How long before the end of a peak servers are out that are held through it. In the portal that is an hour."""
 
 
 def shared_pool(world: World, persistence: str | None = None) -> None:
