@@ -136,44 +136,69 @@ def _deletions(progress: Progress, doubted: list[ServerWay]) -> Words:
 def _silence(progress: Progress, halted: Halted, doubted: list[ServerWay]) -> tuple[datetime | None, Words]:
     sure = [way for way in progress.servers if way not in doubted]
     back = [way.name for way in sure if way.put_back is not None]
-    if back:
-        return None, _same(
-            f"{_names(back)} {_goes(back)} back into service by {_itself(back)} as soon as that works, whatever is answered."
-        )
-    way = progress.in_flight
-    drains = way is not None and way.phase in {Phase.DRAINING, Phase.REMOVING}
+    rest = [way for way in sure if way.put_back is None]
+    drains = next((way for way in rest if way.phase in {Phase.DRAINING, Phase.REMOVING}), None)
     lost = [
-        way.name for way in sure if way.phase.is_out_and_alive and _has_no_balancer(way, progress, halted)
+        way.name for way in rest if way.phase.is_out_and_alive and _has_no_balancer(way, progress, halted)
     ]
+    is_left = drains is not None and (drains.name in lost or has_foreign_node(drains))
+    moves, stays = [], []
+    until = None
+    if back:
+        moves.append(
+            _same(
+                f"{_names(back)} {_goes(back)} back into service by {_itself(back)} as soon as that works, whatever is answered."
+            )
+        )
+    if drains is not None and not is_left:
+        until = _goes_back_at(progress, drains, halted)
+        moves.append(
+            _same(f"Without an answer in time {drains.name} is put back into service, as soon as that works.")
+        )
     if lost:
-        return None, Words(
-            f"Without an answer nothing changes: for {_names(lost)} there is no load balancer any more to go back to.",
-            f"Without an answer nothing changes: {_names(lost)} cannot come back before its load balancer does.",
+        stays.append(
+            Words(
+                f"for {_names(lost)} there is no load balancer any more to go back to.",
+                f"{_names(lost)} cannot come back before {'its' if len(lost) == 1 else 'their'} load balancer does.",
+            )
         )
-    if way is not None and drains and has_foreign_node(way):
-        return None, _same(
-            f"Without an answer nothing changes: {way.name} stays as another hand has left it, until a person has decided."
+    elif drains is not None and is_left:
+        stays.append(_same(f"{drains.name} stays as another hand has left it, until a person has decided."))
+    stays += _stay_out(
+        [w.name for w in rest if w.phase.is_out_and_alive and w is not drains and w.name not in lost]
+    )
+    stays += _stay_unmade([way.name for way in sure if way.phase in {Phase.RECREATING, Phase.JOINING}])
+    if not moves and not stays:
+        return None, _same("Without an answer nothing changes. Nothing more is taken out of service.")
+    lead = "" if moves else "Without an answer nothing changes: "
+    said = [
+        " ".join([*(w[one] for w in moves), *_sentences([w[one] for w in stays], lead)]) for one in (0, 1)
+    ]
+    return until, Words(*said)
+
+
+def _sentences(parts: list[str], lead: str) -> list[str]:
+    first = [f"{lead}{part}" for part in parts[:1]]
+    return [part[:1].upper() + part[1:] for part in [*first, *parts[1:]]]
+
+
+def _stay_out(names: list[str]) -> list[Words]:
+    if not names:
+        return []
+    says = f"{_names(names)} {'stays' if len(names) == 1 else 'stay'} out of service and alive"
+    them = "it is" if len(names) == 1 else "they are"
+    return [Words(f"{says}, and {them} put back where the traffic needs it.", f"{says}, ready to come back.")]
+
+
+def _stay_unmade(names: list[str]) -> list[Words]:
+    if not names:
+        return []
+    return [
+        Words(
+            f"what was begun to create {_names(names)} anew stays at the provider, and takes no visitors.",
+            f"{_names(names)} {'is' if len(names) == 1 else 'are'} not built anew for now.",
         )
-    if way is not None and drains:
-        return _goes_back_at(progress, way, halted), _same(
-            f"Without an answer in time {way.name} is put back into service, as soon as that works."
-        )
-    out = [way.name for way in sure if way.phase.is_out_and_alive]
-    if out:
-        says = f"{_names(out)} {'stays' if len(out) == 1 else 'stay'} out of service and alive"
-        them = "it is" if len(out) == 1 else "they are"
-        return None, Words(
-            f"Without an answer nothing changes: {says}, and {them} put back where the traffic needs it.",
-            f"Without an answer nothing changes: {says}, ready to come back.",
-        )
-    anew = [way.name for way in sure if way.phase in {Phase.RECREATING, Phase.JOINING}]
-    if anew:
-        return None, Words(
-            f"Without an answer nothing changes: what was begun to create {_names(anew)} anew stays at the provider, "
-            "and takes no visitors.",
-            f"Without an answer nothing changes: {_names(anew)} {'is' if len(anew) == 1 else 'are'} not built anew for now.",
-        )
-    return None, _same("Without an answer nothing changes. Nothing more is taken out of service.")
+    ]
 
 
 def _has_no_balancer(way: ServerWay, progress: Progress, halted: Halted) -> bool:

@@ -24,7 +24,7 @@ from scaledown.notice import notice, notice_site
 from scaledown.peak import awaits_peak
 from scaledown.preflight import PREFLIGHT_S, before_start, rehearse
 from scaledown.progress import DrainWay, NodeState, Progress, ServerWay
-from scaledown.put_backs import has_foreign_node, put_backs
+from scaledown.put_backs import back_under_way, has_foreign_node, put_backs
 from scaledown.rolling_back import rolling_back
 from scaledown.safety import blind, broken_floor, rising_traffic, unknown_load
 from scaledown.stopping import stop
@@ -36,6 +36,7 @@ from scaledown.stops import (
     awaits_landing,
     finishing,
     halt_for_other_hand,
+    mark_others_back,
     other_hands,
     protected_servers,
     resting,
@@ -150,6 +151,14 @@ def say_holds_that_are_over(turn: Turn) -> None:
             ends = hold_ends(turn.plan, way)
             if ends is not None and way.until <= ends <= turn.now:
                 turn.tell(way, wording.hold_over(way.name))
+
+
+def others_back(turn: Turn) -> bool:
+    """While something goes back: what has to go back beside it goes, too, whatever that waits for."""
+    if not back_under_way(turn):
+        return False
+    mark_others_back(turn)
+    return window_end(turn)
 
 
 def already_over(turn: Turn) -> bool:
@@ -339,6 +348,7 @@ JUDGES: tuple[Judge, ...] = (
     blind,
     rising_traffic,
     broken_floor,
+    others_back,
     put_backs,
     unknown_load,
     other_hands,

@@ -395,8 +395,10 @@ def _accepts(now: Situation) -> list[Offer]:
             "accept",
             f"Let {way.name} be deleted all the same",
             f"Let {way.name} be deleted all the same",
-            f"{_found(way)} This run goes on with {way.name} as it is now, and may delete it, once it is resumed.",
-            f"{way.name} {'may still be in use' if _is_noisy(way) else 'was changed by someone'}. "
+            _doubted(now, way)
+            + f"{_found(way)} This run goes on with {way.name} as it is now, and may delete it, once it is resumed.",
+            _doubted(now, way)
+            + f"{way.name} {'may still be in use' if _is_noisy(way) else 'was changed by someone'}. "
             "We go on with it as it is now.",
             Permission.RUN_COMMAND,
             needs_reason=True,
@@ -537,13 +539,14 @@ def _finish_here(now: Situation) -> list[Offer]:
             )
         ]
     leaves = f"{_finish_leaves(now)} {_stay(queued)} and {'is listed as a leftover' if len(queued) == 1 else 'are listed as leftovers'}."
+    doubted = _doubted(now)
     return [
         Offer(
             "finish_here",
             f"Finish here, keep {queued[0] if len(queued) == 1 else f'the other {len(queued)}'}",
             "Stop here",
-            leaves,
-            f"{_stay(queued)} in service.",
+            " ".join([doubted, leaves]).strip(),
+            " ".join([doubted, f"{_stay(queued)} in service."]).strip(),
             Permission.RUN_COMMAND,
         )
     ]

@@ -6,6 +6,7 @@ from portal.runs.types import HaltRank, RunStatus
 from scaledown import late, looks, wording
 from scaledown.preflight import not_as_approved
 from scaledown.put_backs import back_under_way, out_newest_first, put_backs
+from scaledown.stops import mark_others_back
 from scaledown.turn import LOOK_RESTING_S, Turn
 from scaledown.types import Phase
 
@@ -28,8 +29,10 @@ def blind(turn: Turn) -> bool:
     unseen = [b for b in looks.unseen(turn.plan, turn.observation, turn.now) if b not in missing]
     if not unseen:
         return False
-    if turn.progress.started_at is not None and (rising_traffic(turn) or put_backs(turn)) and turn.action:
-        return True  # what the site needs goes back where the pool is seen
+    if turn.progress.started_at is not None:
+        mark_others_back(turn)
+        if (rising_traffic(turn) or put_backs(turn)) and turn.action:
+            return True  # what the site needs, and what has to go back, goes where the pool is seen
     names = ", ".join(unseen)
     since_s = turn.age_s(turn.progress.sighted_at)
     if since_s > LOST_SIGHT_S and turn.status is not RunStatus.HALTED:

@@ -190,6 +190,16 @@ def resting(turn: Turn) -> bool:
     return True
 
 
+def mark_others_back(turn: Turn) -> None:
+    """Mark what has to go back as well, before one that cannot go yet settles the tick: it keeps no other one out."""
+    if turn.progress.aborting:
+        for way in out_newest_first(turn):
+            if late.vanishes_until(turn, way) is None:
+                turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, turn.progress.aborting))
+    else:
+        after_silence(turn)
+
+
 def after_silence(turn: Turn) -> bool:
     """A server does not drain for ever while nobody answers: mark it to go back. Return whether it did."""
     way = turn.progress.in_flight
@@ -200,8 +210,10 @@ def after_silence(turn: Turn) -> bool:
     since = turn.progress.stopped_at or turn.progress.standstill_since
     if since is None or turn.age_s(since) <= PATIENCE_S or has_foreign_node(way):
         return False
+    # Beside a server that cannot go back, or a pool that is not seen, that stays what is asked.
+    is_more = back_under_way(turn) or bool(looks.unseen(turn.plan, turn.observation, turn.now))
     turn.send_back(way, Phase.QUEUED, wording.silence(way.name))
-    if turn.status is RunStatus.HALTED:
+    if turn.status is RunStatus.HALTED and not is_more:
         turn.halt("put_back_after_silence", HaltRank.SAFE_WAITING, wording.silence(way.name))
     return True
 
