@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from portal.runs.types import Action, HaltRank
-from scaledown import images, looks, wording
+from scaledown import hours, images, looks, wording
 from scaledown.deleting import delete_now, hold_ends, stop_due_at
 from scaledown.progress import ImageMade, ImagingWay, ServerWay
 from scaledown.stopping import stop
+from scaledown.stops import LOOK_HELD_S
 from scaledown.turn import LOOK_SOON_S, Turn
 from scaledown.types import ImageRule, Phase
 from scaledown.waits import MOST_TRIES, TROUBLE_S, is_held_off
@@ -35,10 +36,11 @@ def imaging(turn: Turn, way: ServerWay) -> bool:
     A server that runs again (another hand started it, and a person let it be deleted all the same) is held and stopped anew.
     """
     if stop_due_at(turn.plan, way) is not None:
-        return stop(turn, turn.enter(way, Phase.HELD, wording.held(way.name, hold_ends(turn.plan, way))))
+        way = turn.enter(way, Phase.HELD, wording.held(way.name, hold_ends(turn.plan, way)))
+        return _awaits_hours(turn, way) or stop(turn, way)
     made = images.standing_for(turn.plan, turn.progress, way)
     if made is not None and made.status == "ACTIVE":
-        return delete_now(turn, way)
+        return _awaits_hours(turn, way) or delete_now(turn, way)
     if made is not None:
         return _await_image(turn, way, made)
     asked = way.imaging or ImagingWay()
@@ -49,6 +51,16 @@ def imaging(turn: Turn, way: ServerWay) -> bool:
         turn.tell(way, words)
         return turn.wait("image_look", words, limit_s=TROUBLE_S)
     return _ask(turn, way, asked)
+
+
+def _awaits_hours(turn: Turn, way: ServerWay) -> bool:
+    """An image often outlasts the window: what comes after it begins in the window's hours, too. Settles the tick."""
+    if hours.is_open(turn.plan, turn.now):
+        return False
+    opens = hours.opens_at(turn.plan, turn.now)
+    words = wording.window_for_held(way.name, opens)
+    turn.tell(way, words, opens)
+    return turn.wait("window", words, until=opens, look_again_s=LOOK_HELD_S)
 
 
 def _await_image(turn: Turn, way: ServerWay, made: ImageMade) -> bool:
@@ -83,7 +95,7 @@ def _ask(turn: Turn, way: ServerWay, asked: ImagingWay) -> bool:
     if _asks_blindly(turn, asked):
         words = wording.image_looked_for(way.name)
         return turn.wait("image_look", words, limit_s=TROUBLE_S)
-    if is_held_off(turn):
+    if _awaits_hours(turn, way) or is_held_off(turn):
         return True
     words = wording.create_image(way.name)
     way = turn.tell(turn.update(way, imaging=replace(asked, tries=asked.tries + 1)), words)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from scaledown import images, late, looks, silence, watching
+from scaledown import hours, images, late, looks, silence, watching
 from scaledown.deleting import is_gone_unproven, next_due
 from scaledown.progress import Progress, ServerWay
 from scaledown.stopping import has_to_start
@@ -219,7 +219,8 @@ def _to_search(plan: PlanData, progress: Progress, now: datetime) -> str | None:
     for way in progress.servers:
         if way.phase is Phase.IMAGING:
             made = images.standing_for(plan, progress, way)
-            return way.server_id if made is not None and made.status == "ACTIVE" else None
+            is_due = made is not None and made.status == "ACTIVE"
+            return way.server_id if is_due and hours.is_open(plan, now + timedelta(seconds=1)) else None
         if way.phase is Phase.DELETING and way.delete is not None:
             due = way.delete.next_try_at
             if due is None or now >= due - timedelta(seconds=1):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaledown import hours
-from scaledown.types import Phase
+from scaledown.types import ImageRule, Phase
 from tests.scaledown.machine_cases import START, Desk, a_plan
 
 
@@ -101,3 +101,42 @@ def test_a_held_server_that_waits_for_the_windows_hours_can_be_put_back():
     desk.until(lambda: True)
     assert desk.command("put_back", server="srv-6").accepted
     desk.until_phase(Phase.RESTORED)
+
+
+def imaged_past_the_window() -> Desk:
+    """Return a run whose image is begun in the window, and is ready once its hours are over."""
+    plan = replace(a_plan(images=ImageRule.EACH, images_kept_s=86_400.0), window_start=START)
+    desk = Desk(replace(plan, window_end=START + timedelta(seconds=1800))).until_phase(Phase.IMAGING)
+    while desk.now < START + timedelta(hours=1):
+        desk.look(30.0)
+    desk.image_is("ACTIVE")
+    return desk
+
+
+def test_a_deletion_whose_image_outlasts_the_window_waits_for_its_hours():
+    desk = imaged_past_the_window()
+    next_day = START + timedelta(days=1)
+    while desk.now < next_day - timedelta(seconds=60):
+        desk.look(30.0)
+    assert "delete_server" not in desk.names
+    assert (desk.phase(), desk.way().until) == (Phase.IMAGING, next_day)
+    desk.until(lambda: "delete_server" in desk.names)
+    assert desk.now >= next_day
+
+
+def test_a_server_that_waits_for_the_hours_with_its_image_goes_back_where_the_site_needs_it():
+    desk = imaged_past_the_window()
+    desk.look()
+    desk.probe_ok = False
+    desk.until_phase(Phase.RESTORED)
+
+
+def test_an_image_that_failed_is_asked_for_again_in_the_hours_only():
+    desk = imaged_past_the_window()
+    desk.image_is("ERROR")
+    desk.until(lambda: desk.halt is not None)
+    assert desk.command("resume").accepted
+    for _ in range(60):
+        desk.look(30.0)
+    assert desk.names.count("create_image") == 1
+    assert desk.progress.waiting.code == "window"
