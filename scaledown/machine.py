@@ -183,7 +183,8 @@ def window_end(turn: Turn) -> bool:
     standing = turn.halt_in_force
     if standing is not None and standing.code == "drain_limit":
         # What was asked about this drain has no answer any more.
-        turn.halt("window_over", HaltRank.SAFE_WAITING, words, ("finish_here", "resume", "abort"))
+        commands = ("finish_here", "resume", "abort")
+        turn.halt("window_over", HaltRank.SAFE_WAITING, words, commands, answers_standing=True)
     return put_backs(turn)
 
 

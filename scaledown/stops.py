@@ -63,7 +63,9 @@ def protected_servers(turn: Turn) -> bool:
             turn.enter(way, Phase.SKIPPED, wording.skipped(way.name, "It is protected."))
         else:
             turn.send_back(way, Phase.RESTORED, words)
-    turn.halt("protected_server", HaltRank.SAFE_WAITING, words)
+    # What is asked about a server that goes back is answered by that; one in the queue answers nothing.
+    goes_back = any(way.phase is not Phase.QUEUED for way in hit)
+    turn.halt("protected_server", HaltRank.SAFE_WAITING, words, answers_standing=goes_back)
     return put_backs(turn) if back_under_way(turn) else True
 
 
@@ -214,7 +216,8 @@ def after_silence(turn: Turn) -> bool:
     is_more = back_under_way(turn) or bool(looks.unseen(turn.plan, turn.observation, turn.now))
     turn.send_back(way, Phase.QUEUED, wording.silence(way.name))
     if turn.status is RunStatus.HALTED and not is_more:
-        turn.halt("put_back_after_silence", HaltRank.SAFE_WAITING, wording.silence(way.name))
+        words = wording.silence(way.name)
+        turn.halt("put_back_after_silence", HaltRank.SAFE_WAITING, words, answers_standing=True)
     return True
 
 

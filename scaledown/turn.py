@@ -67,6 +67,7 @@ WANTED_WAITS = frozenset(
 )
 """Waits that the plan or a person wants. Who gets there could do all that was to be done."""
 
+GRAVEST_FIRST = (HaltRank.SITE_IN_DANGER, HaltRank.DECIDE_TODAY, HaltRank.SAFE_WAITING)
 NEXT_COMMANDS_RESUME = ("resume", "abort", "finish_here")
 
 
@@ -202,18 +203,26 @@ class Turn:
         self.answers.append(Answer(command.id, accepted, says))
 
     def halt(
-        self, code: str, rank: HaltRank, words: Words, next_commands: tuple[str, ...] = NEXT_COMMANDS_RESUME
+        self,
+        code: str,
+        rank: HaltRank,
+        words: Words,
+        next_commands: tuple[str, ...] = NEXT_COMMANDS_RESUME,
+        *,
+        answers_standing: bool = False,
     ) -> bool:
         """Halt the run, unless it is halted for the same reason already. Always settles the tick.
 
-        A graver halt stays until a person resumes: nothing that comes after makes a site in danger look safe.
-        The new reason is then journalled, once, beside it.
+        A graver halt stays until a person resumes: nothing that comes after makes a site in danger look safe, or takes a
+        question away. The new reason is then journalled, once, beside it. `answers_standing`: what was asked at the
+        standing halt has no answer any more; a site in danger stays all the same.
         """
         standing = self.halt_in_force
+        is_lesser = standing is not None and GRAVEST_FIRST.index(standing.rank) < GRAVEST_FIRST.index(rank)
         if (
             standing is not None
-            and standing.rank is HaltRank.SITE_IN_DANGER
-            and rank is not HaltRank.SITE_IN_DANGER
+            and is_lesser
+            and (standing.rank is HaltRank.SITE_IN_DANGER or not answers_standing)
         ):
             self.change(says=words.says, customer_says=words.customer_says, until=None)
             if code not in self.progress.told_beside_halt:

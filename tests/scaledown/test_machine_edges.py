@@ -310,6 +310,21 @@ def test_a_standstill_that_was_lifted_counts_for_no_later_one():
     assert desk.condition(6) is Condition.DRAINING
 
 
+@pytest.mark.parametrize(("number", "code"), [(5, "drain_limit"), (6, "protected_server")])
+def test_a_lesser_reason_to_halt_takes_no_question_away_that_it_does_not_answer(number, code):
+    desk = Desk()
+    desk.until_phase(Phase.DRAINING)
+    desk.connections["srv-6"] = 4
+    desk.until(lambda: desk.status is RunStatus.HALTED)
+    desk.protected = frozenset({f"srv-{number}"})
+    for _ in range(5):
+        desk.look()
+    assert desk.halt.code == code
+    assert desk.phase(5) is (Phase.SKIPPED if number == 5 else Phase.QUEUED)
+    assert desk.kinds().count("also_halted") == (number == 5)
+    assert ("web-06 was not removed" in desk.progress.says) is (number == 5)
+
+
 # --- an address that is another server's by now ----------------------------------------------------------
 
 
