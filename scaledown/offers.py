@@ -560,6 +560,9 @@ def _finish_leaves(now: Situation) -> str:
     back = f"{', '.join(coming_back)} {'goes' if len(coming_back) == 1 else 'go'} back in service"
     if out and now.status in RESTING:
         first = f"{back}. " if coming_back else ""
+        if way is not None and way.phase in {Phase.DRAINING, Phase.REMOVING} and out == [way.name]:
+            # A draining server does not stay out: silence puts it back.
+            return f"{first}{way.name} is brought to its end where the run is resumed in time, and goes back in service otherwise."
         them = "it is" if len(out) == 1 else "they are"
         return f"{first}{', '.join(out)} {'stays' if len(out) == 1 else 'stay'} out until the run is resumed or {them} put back; then the run completes."
     if coming_back:

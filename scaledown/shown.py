@@ -170,7 +170,9 @@ def lane_shown(
         phase=lane.phase,
         address=", ".join(lane.addresses) if not customer else "",
         left_at=lane.left_from,
-        halted=live.halt is not None and lane.phase in _IN_FLIGHT,
+        # What goes back by itself is not what stands still.
+        halted=live.halt is not None and lane.phase in _IN_FLIGHT and not lane.is_going_back,
+        is_going_back=lane.is_going_back,
         connections=connections,
         points=zoned(lane.connections, zone),
         grade=_grade(lane),

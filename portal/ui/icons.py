@@ -17,6 +17,7 @@ SHAPES: dict[str, str] = {
     "triangle": '<path class="f" d="M6 .9 11.7 11H.3z"/>',
     "clock": '<circle class="s" cx="6" cy="6" r="4.6"/><path class="s" d="M6 3.4V6l1.8 1.4"/>',
     "down": '<path class="s" d="M6 1v9M2.4 6.6 6 10.2l3.6-3.6"/>',
+    "up": '<path class="s" d="M6 11V2M2.4 5.4 6 1.8l3.6 3.6"/>',
     "back": '<path class="s" d="M4 1.8 1.4 4.4 4 7M1.6 4.4h6a2.9 2.9 0 0 1 0 5.8H4.4"/>',
 }
 # 16 by 16, stroked.

@@ -30,7 +30,7 @@ class Lane:
     """One server's lane. `connections` None means that no count is known; it is never shown as 0.
 
     `phase` is the phase it is in. A side exit (skipped, restored, gone) names the last phase it was in
-    as `left_at`. `sentence` says in one line what it waits for or does; `commands` are what
+    as `left_at`; one on its way back (`is_going_back`) is called that. `sentence` says in one line what it waits for or does; `commands` are what
     `{% command %}` takes, one mapping each (`url`, `label` and its options).
     """
 
@@ -42,6 +42,7 @@ class Lane:
     address: str = ""
     left_at: str = ""
     halted: bool = False
+    is_going_back: bool = False
     connections: int | None = None
     points: Sequence[Point] = ()
     grade: str = ""
@@ -54,6 +55,11 @@ class Lane:
     commands: Sequence[dict[str, Any]] = field(default=())
 
     @property
+    def state(self) -> str:
+        """What it is called: where it goes counts for more than where it stands."""
+        return "going_back" if self.is_going_back else self.phase
+
+    @property
     def is_done(self) -> bool:
         """Nothing more happens to this server in this run."""
         return self.phase in FINISHED
@@ -61,7 +67,7 @@ class Lane:
     @property
     def is_now(self) -> bool:
         """This server is on its way right now; a held one is not in flight."""
-        return not self.is_done and self.phase not in ("queued", "held")
+        return self.is_going_back or (not self.is_done and self.phase not in ("queued", "held"))
 
     @property
     def counts(self) -> bool:

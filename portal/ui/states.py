@@ -48,6 +48,7 @@ LOOKS: dict[str, StateLook] = {
     "removing": _look("removing", "being taken out of service", "move", "half"),
     "verifying": _look("verifying", "checking that traffic keeps up", "move", "clock"),
     "held": _look("held", "out of service, kept for now", "wait", "pause"),
+    "going_back": _look("going back", "going back into service", "move", "up"),
     "imaging": _look("imaging", "a copy is being made", "move", "half"),
     "deleting": _look("deleting", "being deleted", "move", "diamond"),
     "confirming": _look("confirming", "last check", "move", "clock"),

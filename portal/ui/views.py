@@ -39,6 +39,7 @@ FAMILIES = (
             "removing",
             "verifying",
             "held",
+            "going_back",
             "imaging",
             "deleting",
             "confirming",

@@ -394,3 +394,12 @@ def test_no_button_promises_what_a_deletion_in_doubt_may_have_undone(name):
     for says in (found[name].leaves, found[name].customer_leaves):
         assert "The deletion of web-06 was sent and is not answered yet, which nothing stops." in says
     assert "was sent" not in {one.name: one for one in offers(sure)}[name].leaves
+
+
+def test_finishing_a_halted_run_lets_silence_bring_the_draining_server_back_all_the_same():
+    desk = halts(in_phase(Phase.DRAINING))
+    assert desk.halt.code == "drain_limit"
+    assert desk.command("finish_here").accepted
+    assert quiet(desk) == ["enable_node"]
+    assert no_node_drains(desk)
+    assert [way.phase for way in desk.progress.servers] == [Phase.QUEUED, Phase.SKIPPED]

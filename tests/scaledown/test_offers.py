@@ -130,6 +130,17 @@ def test_finishing_a_run_that_rests_says_that_what_is_out_stays_out(status, phas
     assert "brought to its end" not in offer.leaves
 
 
+@pytest.mark.parametrize("status", [RunStatus.PAUSED, RunStatus.HALTED])
+def test_finishing_a_run_that_rests_does_not_say_that_a_draining_server_stays_out(status):
+    now = at(status, phase=Phase.DRAINING, drain=drain())
+    offer = next(one for one in offers(now) if one.name == "finish_here")
+    says = (
+        "web-06 is brought to its end where the run is resumed in time, and goes back in service otherwise."
+    )
+    assert says in offer.leaves
+    assert "stays out" not in offer.leaves
+
+
 def test_finishing_here_says_of_a_held_server_that_it_is_deleted_all_the_same():
     offer = next(one for one in offers(at(phase=Phase.HELD, held_at=NOW)) if one.name == "finish_here")
     assert "web-06 is deleted once the hold is over" in offer.leaves

@@ -73,3 +73,10 @@ def test_a_draining_server_without_a_count_still_shows_that_none_is_known():
     assert Lane(ref="a", name="web-1", phase="draining").counts
     assert not Lane(ref="a", name="web-1", phase="queued").counts
     assert Lane(ref="a", name="web-1", phase="held", connections=0, observed_at=datetime.now(UTC)).counts
+
+
+def test_a_server_that_goes_back_is_called_so_and_not_by_where_it_stands():
+    lane = Lane("srv-6", "web-06", "held", is_going_back=True)
+    assert (lane.state, lane.is_now) == ("going_back", True)
+    assert Lane("srv-6", "web-06", "held").state == "held"
+    assert look_of("going_back").plain == "going back into service"
