@@ -54,6 +54,7 @@ app.conf.beat_schedule = {
         "options": {"expires": 10.0},
     },
     "scaledown-expire": {"task": "scaledown.tasks.expire", "schedule": 60.0},
+    "scaledown-thin": {"task": "scaledown.tasks.thin", "schedule": 900.0},
 }
 install(app)
 

@@ -26,6 +26,7 @@ from scaledown.selectors import (
     peak_watch_shown,
     thin,
 )
+from scaledown.thinning import looks_of
 from scaledown.types import Phase, PlanData
 from scaledown.ways_out import KINDS, WayOut, ways_out
 
@@ -266,13 +267,14 @@ def _cut(outs: Iterable[WayOut]) -> tuple[int | None, int]:
 def _probe(plan: PlanData, samples: dict[str, list[RunSample]]) -> Iterable[ProbeReport]:
     for probe in plan.probes:
         rows = samples.get(f"probe:{probe.name}", [])
-        latencies = sorted(row.value for row in rows if row.value is not None and row.detail.get("ok"))
+        answered = [(row.value, looks_of(row.detail)) for row in rows if row.detail.get("ok")]
+        latencies = sorted(ms for ms, looks in answered if ms is not None for _ in range(looks))
         yield ProbeReport(
             name=probe.name,
             url=probe.url,
-            looks=len(rows),
-            failed=sum(1 for row in rows if row.detail.get("ok") is False),
-            unknown=sum(1 for row in rows if row.detail.get("ok") is None),
+            looks=sum(looks_of(row.detail) for row in rows),
+            failed=sum(looks_of(row.detail) for row in rows if row.detail.get("ok") is False),
+            unknown=sum(looks_of(row.detail) for row in rows if row.detail.get("ok") is None),
             median_ms=_share_of(latencies, 50),
             p95_ms=_share_of(latencies, 95),
             slowest_ms=latencies[-1] if latencies else None,
@@ -336,11 +338,12 @@ def requests_failed(
         for row in samples.get(f"probe:{probe.name}", [])
         if row.detail.get("ok") is False
     ]
+    failed = sum(probe.failed for probe in probes)
     source = f"{len(probes)} probe{'s' if len(probes) != 1 else ''} of the site"
     if failed_at or cut or unknown:
         parts = []
         if failed_at:
-            parts.append(f"{len(failed_at)} of {watched} checks of the site failed.")
+            parts.append(f"{failed} of {watched} checks of the site failed.")
         if cut:
             were = "connection was" if cut == 1 else "connections were"
             parts.append(f"{cut} open {were} cut, as a person or the plan allowed.")
@@ -355,7 +358,7 @@ def requests_failed(
             source if failed_at else "connection counts on the servers",
             min(failed_at) if failed_at else None,
             max(failed_at) if failed_at else None,
-            len(failed_at) / watched if failed_at and watched else None,
+            failed / watched if failed and watched else None,
         )
     if not watched:
         return RequestsFailed(

@@ -1,4 +1,4 @@
-"""What the portal does with plans by itself: marks those whose time is over."""
+"""What the portal does by itself: marks plans whose time is over, and thins what long runs have kept."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from scaledown.growths import void_of_ended_runs
 from scaledown.services import expire_plans
+from scaledown.thinning import thin_samples
 
 log = structlog.get_logger(__name__)
 
@@ -22,3 +23,12 @@ def expire() -> None:
     ended = void_of_ended_runs(timezone.now())
     if ended:
         log.info("growths_ended", growths=ended)
+
+
+# Lost, doubled or late, it changes nothing but how many rows there are meanwhile.
+@shared_task(name="scaledown.tasks.thin", ignore_result=True, expires=900)
+def thin() -> None:
+    """Keep what is stored of a run's looks bounded, however long it lasts."""
+    went = thin_samples(timezone.now())
+    if went:
+        log.info("samples_thinned", points=went)
