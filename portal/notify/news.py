@@ -21,7 +21,7 @@ from portal.access import holds_provider_side, roles_on
 from portal.audit.subjects import named_in
 from portal.notify.models import Message
 from portal.notify.registry import Recipient, Urgency, audience
-from portal.notify.services import call_off, tell_all
+from portal.notify.services import call_off, tell_all, withdraw_older
 from portal.runs import registry as runs
 from portal.runs.types import HaltRank, RunStatus
 
@@ -34,6 +34,7 @@ log = structlog.get_logger(__name__)
 
 # Told at once: who is in charge. The customer in working hours, or in the morning.
 _DECIDE = {False: Urgency.NOW, True: Urgency.TODAY}
+_OF_HALTS = ("run_decide", "run_waiting")
 MISSED_FOR = timedelta(days=30)
 _NOTICE = {False: Urgency.NOW, True: Urgency.NORMAL}
 
@@ -100,7 +101,18 @@ def _subject(request: ApprovalRequest) -> str:
 
 
 def run_changed(run: Run, change: Change) -> None:
-    """Tell who is in charge, and the account's people, that a run began, stopped by itself or ended."""
+    """Tell who is in charge, and the account's people, that a run began, stopped by itself or ended.
+
+    What was told of an earlier halt of it, and waits for somebody's morning, is told no more: it is not so any more. That a
+    site was in danger is told whatever came after.
+    """
+    if change.halts or change.is_over or change.goes_on:
+        withdraw_older(
+            _OF_HALTS,
+            subject_ref=f"run:{run.ref}",
+            period=str(change.seq),
+            says=f"The run was {run.status.replace('_', ' ')} before this mail went.",
+        )
     if change.halts:
         _run_halted(run, change)
     elif change.is_over:

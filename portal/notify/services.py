@@ -376,6 +376,17 @@ def call_off_all(purpose: str, subject_refs: Iterable[str], *, period: str, says
     return waiting.update(mail_state=MailState.WITHDRAWN, ended_at=now, says=says[:300])
 
 
+def withdraw_older(purposes: Iterable[str], *, subject_ref: str, period: str, says: str) -> int:
+    """Take back the mails about a subject that wait and are from before `period`; return how many. One query.
+
+    The notices stay unread: what they tell of has happened, and nobody may have seen it.
+    """
+    waiting = Message.objects.filter(
+        purpose__in=list(purposes), subject_ref=subject_ref, mail_state=MailState.QUEUED, tries=0
+    ).exclude(period=period)
+    return waiting.update(mail_state=MailState.WITHDRAWN, ended_at=timezone.now(), says=says[:300])
+
+
 def withdraw(addresses: Iterable[str], *, account: Any, says: str) -> int:
     """Take back the mails about an account that wait for addresses which are nobody's there any more; return how many.
 

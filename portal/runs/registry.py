@@ -56,12 +56,16 @@ class Asked:
 
 @dataclass(frozen=True)
 class Change:
-    """What a decision made of a run; `seq` is the journal entry that says so. One of the three is true."""
+    """What a decision made of a run; `seq` is the journal entry that says so. One of the four is true.
+
+    `goes_on`: a halt that stood is over, and the run is not.
+    """
 
     seq: int
     halts: bool = False
     starts: bool = False
     is_over: bool = False
+    goes_on: bool = False
 
 
 _KINDS: dict[str, Registered] = {}
@@ -91,7 +95,7 @@ def register_kind(
 
 
 def listen(heard: Callable[[Run, Change], None]) -> None:
-    """Have `heard` called in the transaction in which a run of any kind starts, halts or ends.
+    """Have `heard` called in the transaction in which a run of any kind starts, halts, goes on after a halt, or ends.
 
     It must be short and may be called twice for the same `seq`. What it raises is logged and undone alone:
     nothing may keep a run from halting.
@@ -110,7 +114,7 @@ def listen_to_standstills(heard: Callable[[Standstill, Sequence[Run]], None]) ->
 
 
 def say_change(run: Run, change: Change) -> None:
-    """Call every listener for a run that started, halted or ended."""
+    """Call every listener for a run that started, halted, went on after a halt, or ended."""
     for heard in _LISTENERS:
         _call("run_listener_failed", heard, run, change)
 

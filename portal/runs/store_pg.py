@@ -456,13 +456,18 @@ class PgStore:
         known = registry.registered(run.kind)
         if is_projected and known is not None and known.project is not None:
             known.project(run, decision, view.progress)
-        if applied.halts or applied.starts or applied.is_over:
+        goes_on = was == RunStatus.HALTED and run.status != was and not applied.is_over
+        if applied.halts or applied.starts or applied.is_over or goes_on:
             # The engine's own entry about the change is the last of those that the rules gave.
             said = written[len(written) - len(last) - 1] if applied.entries else written[-1]
             registry.say_change(
                 run,
                 registry.Change(
-                    said.seq, halts=applied.halts, starts=applied.starts, is_over=applied.is_over
+                    said.seq,
+                    halts=applied.halts,
+                    starts=applied.starts,
+                    is_over=applied.is_over,
+                    goes_on=goes_on,
                 ),
             )
 

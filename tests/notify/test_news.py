@@ -154,6 +154,32 @@ def test_a_halt_is_told_once_and_the_next_one_anew(desk):
     assert sorted(periods) == sorted(str(seq) for seq in seqs)
 
 
+@pytest.mark.parametrize("then", ["goes on", "halts anew", "ends"])
+def test_a_mail_about_a_halt_that_is_over_does_not_come_in_the_morning(desk, then):
+    zone = ZoneInfo("Europe/Stockholm")
+    run, another = desk.run(), desk.run()
+    with time_machine.travel(datetime(2026, 11, 28, 3, tzinfo=zone), tick=False):
+        desk.decide(run, status=RunStatus.RUNNING)
+        desk.halt(another, HaltRank.DECIDE_TODAY)
+        desk.halt(run, HaltRank.DECIDE_TODAY)
+        asked = Message.objects.filter(purpose="run_decide", subject_ref=f"run:{run.ref}")
+        asked.filter(user=desk.charge).update(mail_state=MailState.SENT)
+        first = list(asked.values_list("pk", flat=True))
+        if then == "goes on":
+            desk.decide(run, status=RunStatus.RUNNING)
+        elif then == "ends":
+            desk.decide(run, status=RunStatus.ABORTED)
+        else:
+            desk.halt(run, HaltRank.DECIDE_TODAY, code="something_else")
+    states = {row.user.name: row.mail_state for row in asked.filter(pk__in=first).select_related("user")}
+    assert states == {"Jonas Berg": MailState.SENT, "Maja": MailState.WITHDRAWN}
+    assert "before this mail went" in asked.get(pk__in=first, user=desk.admin).says
+    fresh = set(asked.exclude(pk__in=first).values_list("mail_state", flat=True))
+    assert fresh == ({MailState.QUEUED} if then == "halts anew" else set())
+    other = Message.objects.filter(purpose="run_decide", subject_ref=f"run:{another.ref}")
+    assert set(other.values_list("mail_state", flat=True)) == {MailState.QUEUED}
+
+
 def test_a_halt_that_is_rolled_back_is_not_told(desk):
     run = desk.run()
     with pytest.raises(RuntimeError), transaction.atomic():
