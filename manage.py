@@ -7,7 +7,7 @@ import os
 import sys
 
 # Commands that read a file and print an answer: they start without the portal's apps, which take seconds to load.
-ON_THEIR_OWN = ("forecast", "detect_events")
+ON_THEIR_OWN = ("forecast", "detect_events", "import_benchmark")
 
 
 def main() -> None:

@@ -1,0 +1,74 @@
+"""Results of load generators, read into one form: bytes in, a frozen dataclass out; no clock, database or network.
+
+`detect` tells which tool wrote a file, `parse` reads it. What cannot be taken in raises `ImportRefused` with a sentence
+that says what to do. Formats and their traps: docs/benchmarks.md
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import BinaryIO
+
+from capacity.importers import ab, hey, wrk
+from capacity.importers.detecting import detect
+from capacity.importers.reading import Source, refuse
+from capacity.importers.types import (
+    BenchmarkResult,
+    Bucket,
+    Check,
+    ErrorKind,
+    Format,
+    ImportRefused,
+    Latency,
+    Load,
+    Part,
+    Percentile,
+    Point,
+    Provenance,
+    StatusCode,
+    Step,
+    Threshold,
+)
+
+__all__ = [
+    "BenchmarkResult",
+    "Bucket",
+    "Check",
+    "ErrorKind",
+    "Format",
+    "ImportRefused",
+    "Latency",
+    "Load",
+    "Part",
+    "Percentile",
+    "Point",
+    "Provenance",
+    "StatusCode",
+    "Step",
+    "Threshold",
+    "detect",
+    "parse",
+]
+
+_READERS: dict[Format, Callable[[Source], BenchmarkResult]] = {
+    Format.WRK: wrk.read,
+    Format.HEY: hey.read_text,
+    Format.HEY_CSV: hey.read_csv,
+    Format.AB: ab.read_text,
+    Format.AB_REQUESTS: ab.read_requests,
+    Format.AB_PERCENTILES: ab.read_percentiles,
+}
+
+
+def parse(file: bytes | BinaryIO, name: str = "") -> BenchmarkResult:
+    """Return what a benchmark measured, from its bytes or from an open binary file that can seek.
+
+    Files with a line for each request are read in constant memory when handed in open. `name` serves messages and
+    provenance. Raises ImportRefused, and nothing else, for whatever the file holds.
+    """
+    source = Source(io.BytesIO(file) if isinstance(file, bytes) else file, name)
+    of = detect(name, source.head)
+    if of not in _READERS:
+        refuse(f"Files of the kind {of} are not taken in. Taken in are {', '.join(_READERS)}.")
+    return _READERS[of](source)

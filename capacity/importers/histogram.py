@@ -1,0 +1,200 @@
+"""Running figures of latencies in constant memory, and the series of a run.
+
+Values are counted exactly while there are at most `EXACT_VALUES` different ones (whole milliseconds nearly always stay
+there). Beyond, they are counted in buckets that grow by a constant factor, as in DDSketch (Masson, Rim and Lee 2019):
+a percentile is then off by at most `ERROR_RATIO` of itself, whatever the number of values. Mean, least and most stay exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+
+from capacity.importers.types import Bucket, Latency, Percentile, Point
+
+EXACT_VALUES = 4096
+ERROR_RATIO = 0.005
+PERCENTS = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
+_SMALLEST_MS = 1e-6
+MAX_POINTS = 600
+
+
+class Running:
+    """Latencies as they come in. A percentile is the smallest value with at least that share of all values at or below it."""
+
+    def __init__(self, error_ratio: float = ERROR_RATIO, exact_values: int = EXACT_VALUES) -> None:
+        self.count = 0
+        self.sum_ms = 0.0
+        self.min_ms = math.inf
+        self.max_ms = 0.0
+        self._gamma = math.log((1 + error_ratio) / (1 - error_ratio))
+        self._error_ratio = error_ratio
+        self._room = exact_values
+        self._exact: dict[float, int] | None = {}
+        self._buckets: Counter[int] = Counter()
+
+    def add(self, ms: float, times: int = 1) -> None:
+        """Count a latency of `ms` (0 or more), `times` times."""
+        self.count += times
+        self.sum_ms += ms * times
+        self.min_ms = min(self.min_ms, ms)
+        self.max_ms = max(self.max_ms, ms)
+        if self._exact is None:
+            self._buckets[self._bucket(ms)] += times
+            return
+        self._exact[ms] = self._exact.get(ms, 0) + times
+        if len(self._exact) > self._room:
+            for value, count in self._exact.items():
+                self._buckets[self._bucket(value)] += count
+            self._exact = None
+
+    def merge(self, other: Running) -> None:
+        """Count all that `other` has counted; both must have the same error."""
+        total_ms, least, most = (
+            self.sum_ms + other.sum_ms,
+            min(self.min_ms, other.min_ms),
+            max(self.max_ms, other.max_ms),
+        )
+        if other._exact is None and self._exact is not None:
+            for value, count in self._exact.items():
+                self._buckets[self._bucket(value)] += count
+            self._exact = None
+        if other._exact is None:
+            self._buckets.update(other._buckets)
+            self.count += other.count
+        else:
+            for value, count in other._exact.items():
+                self.add(value, count)
+        self.sum_ms, self.min_ms, self.max_ms = total_ms, least, most
+
+    def _bucket(self, ms: float) -> int:
+        return math.ceil(math.log(max(ms, _SMALLEST_MS)) / self._gamma)
+
+    def _value(self, bucket: int) -> float:
+        # The point of a bucket from which both ends are equally far, as a share of it.
+        upper = math.exp(bucket * self._gamma)
+        return min(max(upper * (1 - self._error_ratio), self.min_ms), self.max_ms)
+
+    def percentiles(self, percents: Iterable[float]) -> tuple[Percentile, ...]:
+        """Return the percentiles, which must rise; none where nothing was counted."""
+        if not self.count:
+            return ()
+        if self._exact is not None:
+            pairs = sorted(self._exact.items())
+        else:
+            pairs = [(self._value(bucket), count) for bucket, count in sorted(self._buckets.items())]
+        found, seen, index = [], pairs[0][1], 0
+        for percent in percents:
+            rank = max(1, math.ceil(self.count * percent / 100 - 1e-9))
+            while seen < rank:
+                index += 1
+                seen += pairs[index][1]
+            found.append(Percentile(percent, pairs[index][0]))
+        return tuple(found)
+
+    def latency(self, percents: Iterable[float] = PERCENTS) -> Latency:
+        """Return all figures."""
+        if not self.count:
+            return Latency(counted=0)
+        return Latency(
+            counted=self.count,
+            min_ms=self.min_ms,
+            mean_ms=min(max(self.sum_ms / self.count, self.min_ms), self.max_ms),
+            max_ms=self.max_ms,
+            percentiles=self.percentiles(percents),
+            error_ratio=0.0 if self._exact is not None else self._error_ratio,
+        )
+
+    def histogram(self) -> tuple[Bucket, ...]:
+        """Return the counts in buckets, each a tenth wider than the one before; empty ones are left out."""
+        if self._exact is not None:
+            pairs = list(self._exact.items())
+        else:
+            pairs = [(self._value(bucket), count) for bucket, count in self._buckets.items()]
+        grow, counts = math.log(1.1), Counter[int]()
+        for value, count in pairs:
+            counts[math.ceil(math.log(max(value, 0.001)) / grow - 1e-9)] += count
+        return tuple(
+            Bucket(math.exp((index - 1) * grow), math.exp(index * grow), count)
+            for index, count in sorted(counts.items())
+        )
+
+
+class _Cell:
+    """What came in within one stretch of a run."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.users: int | None = None
+        # 2.5 % is enough for a curve, and keeps 1,200 of them small.
+        self.latencies = Running(0.025, 64)
+
+    def merge(self, other: _Cell) -> None:
+        self.failures += other.failures
+        self.users = _most(self.users, other.users)
+        self.latencies.merge(other.latencies)
+
+
+class Series:
+    """The course of a run in at most 2 × `MAX_POINTS` stretches, one second each, doubled whenever there would be more."""
+
+    def __init__(self) -> None:
+        self.width_s = 1
+        self._cells: dict[int, _Cell] = {}
+
+    def add(self, at_s: float, ms: float, *, failed: bool, users: int | None = None) -> None:
+        """Count a request that started `at_s` (any origin) and took `ms`. They may come in any order."""
+        index = int(at_s // self.width_s)
+        cell = self._cells.get(index)
+        if cell is None:
+            cell = self._cells[index] = _Cell()
+            if len(self._cells) > 2 * MAX_POINTS:
+                self._double()
+                cell = self._cells[index // 2]
+        cell.latencies.add(ms)
+        cell.failures += failed
+        cell.users = _most(cell.users, users)
+
+    def _double(self) -> None:
+        self.width_s *= 2
+        before, self._cells = self._cells, {}
+        for index, cell in before.items():
+            kept = self._cells.setdefault(index // 2, cell)
+            if kept is not cell:
+                kept.merge(cell)
+        if len(self._cells) > MAX_POINTS * 2:
+            self._double()
+
+    def points(self, start_s: float, end_s: float) -> tuple[Point, ...]:
+        """Return the points from `start_s` to `end_s` (same origin); stretches without a request are left out."""
+        points = []
+        for index, cell in sorted(self._cells.items()):
+            begin = max(index * self.width_s, start_s)
+            length = min((index + 1) * self.width_s, max(end_s, begin)) - begin
+            # The last stretch may be a moment long, by which nobody should divide.
+            rated = length >= self.width_s / 2
+            found = cell.latencies.latency((50.0, 95.0, 99.0))
+            count = cell.latencies.count
+            points.append(
+                Point(
+                    offset_s=max(0.0, begin - start_s),
+                    length_s=length,
+                    users=cell.users,
+                    requests=count,
+                    failures=cell.failures,
+                    requests_per_s=count / length if rated else None,
+                    failures_per_s=cell.failures / length if rated else None,
+                    mean_ms=found.mean_ms,
+                    p50_ms=found.at(50.0),
+                    p95_ms=found.at(95.0),
+                    p99_ms=found.at(99.0),
+                )
+            )
+        return tuple(points)
+
+
+def _most(one: int | None, other: int | None) -> int | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return max(one, other)

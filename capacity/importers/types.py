@@ -1,0 +1,269 @@
+"""The one form that every benchmark file is brought into. What a file does not tell is None, never 0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from portal.errors import Refused
+
+
+class ImportRefused(Refused):
+    """The file cannot be taken in. `says` tells what is wrong and what to do, `line` where (from 1; None: nowhere in particular)."""
+
+    def __init__(self, says: str, *, line: int | None = None, code: str = "benchmark_refused") -> None:
+        super().__init__(says if line is None else f"Line {line}: {says}", code=code)
+        self.line = line
+
+
+class Format(StrEnum):
+    """Which tool wrote a file, in which of its shapes."""
+
+    K6_EXPORT = "k6-summary-export"
+    K6_HANDLE_SUMMARY = "k6-handle-summary"
+    K6_SUMMARY = "k6-summary"
+    K6_LINES = "k6-json-lines"
+    K6_CSV = "k6-csv"
+    LOCUST_STATS = "locust-stats"
+    LOCUST_HISTORY = "locust-history"
+    LOCUST_FAILURES = "locust-failures"
+    LOCUST_JSON = "locust-json"
+    JMETER_CSV = "jmeter-csv"
+    JMETER_XML = "jmeter-xml"
+    WRK = "wrk-text"
+    HEY = "hey-text"
+    HEY_CSV = "hey-csv"
+    AB = "ab-text"
+    AB_REQUESTS = "ab-requests"
+    AB_PERCENTILES = "ab-percentiles"
+    VEGETA_JSON = "vegeta-json"
+    VEGETA_TEXT = "vegeta-text"
+    VEGETA_LINES = "vegeta-json-lines"
+    VEGETA_CSV = "vegeta-csv"
+
+
+class Load(StrEnum):
+    """How the load was made. *Closed*: a fixed number of users, each waits for its answer. *Open*: requests come at a rate of their own."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Which bytes a result was read from. `sha256` is of the whole file as handed in."""
+
+    format: Format
+    name: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Percentile:
+    """`percent` (0 to 100) of the requests took `ms` milliseconds or less."""
+
+    percent: float
+    ms: float
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """`count` requests took more than `above_ms` and up to `upto_ms`. `above_ms` is None where the file names only the upper end."""
+
+    above_ms: float | None
+    upto_ms: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long requests took, in milliseconds.
+
+    `counted` is of how many requests. `error_ratio` bounds how far a percentile may be from the true one, as a share
+    of it: 0.0 where all values were counted exactly, None where the tool computed or rounded it by rules of its own.
+    """
+
+    counted: int | None = None
+    min_ms: float | None = None
+    mean_ms: float | None = None
+    max_ms: float | None = None
+    stdev_ms: float | None = None
+    percentiles: tuple[Percentile, ...] = ()
+    error_ratio: float | None = None
+
+    def at(self, percent: float) -> float | None:
+        """Return the latency of a percentile in ms; None where the file does not tell this very one."""
+        return next((each.ms for each in self.percentiles if each.percent == percent), None)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A stretch of the run: `length_s` from `offset_s` after its start. `users` is how many were active at most."""
+
+    offset_s: float
+    length_s: float
+    users: int | None = None
+    requests: int | None = None
+    failures: int | None = None
+    requests_per_s: float | None = None
+    failures_per_s: float | None = None
+    mean_ms: float | None = None
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stretch with the same number of users. `p95_ms` is the highest of its points, None where one of them has none."""
+
+    users: int
+    offset_s: float
+    length_s: float
+    requests: int | None
+    failures: int | None
+    requests_per_s: float | None
+    p95_ms: float | None
+
+
+@dataclass(frozen=True)
+class Part:
+    """The requests of one name (a page, a label, a URL)."""
+
+    name: str
+    method: str | None = None
+    requests: int | None = None
+    failures: int | None = None
+    requests_per_s: float | None = None
+    latency: Latency = Latency()
+
+
+@dataclass(frozen=True)
+class ErrorKind:
+    """One kind of error, and how often; None where the tool names it without a count."""
+
+    kind: str
+    count: int | None
+
+
+@dataclass(frozen=True)
+class StatusCode:
+    """How many answers had an HTTP status."""
+
+    code: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A condition that the script set, and whether it held."""
+
+    metric: str
+    expression: str
+    held: bool
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check of the script: how many answers passed and failed it."""
+
+    name: str
+    passed: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class BenchmarkResult:
+    """What a benchmark measured. Times are aware and UTC, durations in seconds, rates per second, latencies in ms.
+
+    `requests` are all that the file counts as tried, `answered` those of them that got an answer, `failures` those that
+    got none or one that the tool (or, where it does not judge, a status outside 200 to 399) counts as failed.
+    `requests_per_s` is the tool's own figure where it prints one. `asked_per_s` is the rate that was set.
+    `notes` are sentences about what the file cannot tell and how its figures must be read.
+    """
+
+    provenance: Provenance
+    tool: str
+    tool_version: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    duration_s: float | None = None
+    load: Load | None = None
+    users: int | None = None
+    asked_per_s: float | None = None
+    requests: int | None = None
+    answered: int | None = None
+    failures: int | None = None
+    requests_per_s: float | None = None
+    bytes_received: int | None = None
+    bytes_sent: int | None = None
+    latency: Latency = Latency()
+    histogram: tuple[Bucket, ...] = ()
+    status_codes: tuple[StatusCode, ...] = ()
+    errors: tuple[ErrorKind, ...] = ()
+    points: tuple[Point, ...] = ()
+    parts: tuple[Part, ...] = ()
+    thresholds: tuple[Threshold, ...] = ()
+    checks: tuple[Check, ...] = ()
+    targets: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def error_ratio(self) -> float | None:
+        """Return the share of failed requests, 0 to 1; None where the file does not tell, or nothing was tried."""
+        if self.failures is None or not self.requests:
+            return None
+        return self.failures / self.requests
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Return the stretches of the points with the same number of users, in their order; none where users are unknown."""
+        found: list[list[Point]] = []
+        for point in self.points:
+            if point.users is None:
+                continue
+            if found and found[-1][-1].users == point.users:
+                found[-1].append(point)
+            else:
+                found.append([point])
+        return tuple(_step(points) for points in found)
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return all of it as JSON takes it; times end in Z."""
+        plain: dict[str, Any] = _plain(self)
+        plain["error_ratio"] = self.error_ratio
+        plain["steps"] = _plain(self.steps)
+        return plain
+
+
+def _step(points: list[Point]) -> Step:
+    length_s = sum(point.length_s for point in points)
+    requests = _sum([point.requests for point in points])
+    slow = [point.p95_ms for point in points]
+    return Step(
+        users=points[0].users or 0,
+        offset_s=points[0].offset_s,
+        length_s=length_s,
+        requests=requests,
+        failures=_sum([point.failures for point in points]),
+        requests_per_s=None if requests is None or length_s <= 0 else requests / length_s,
+        p95_ms=None if None in slow else max(each for each in slow if each is not None),
+    )
+
+
+def _sum(counts: list[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return value.value if isinstance(value, StrEnum) else value
