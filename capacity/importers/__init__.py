@@ -10,9 +10,9 @@ import io
 from collections.abc import Callable
 from typing import BinaryIO
 
-from capacity.importers import ab, hey, wrk
+from capacity.importers import ab, hey, jmeter, k6, locust, vegeta, wrk
 from capacity.importers.detecting import detect
-from capacity.importers.reading import Source, refuse
+from capacity.importers.reading import Source
 from capacity.importers.types import (
     BenchmarkResult,
     Bucket,
@@ -52,12 +52,27 @@ __all__ = [
 ]
 
 _READERS: dict[Format, Callable[[Source], BenchmarkResult]] = {
+    Format.K6_EXPORT: k6.read_summary,
+    Format.K6_HANDLE_SUMMARY: k6.read_summary,
+    Format.K6_SUMMARY: k6.read_summary,
+    Format.K6_LINES: k6.read_lines,
+    Format.K6_CSV: k6.read_csv,
+    Format.LOCUST_STATS: locust.read_stats,
+    Format.LOCUST_HISTORY: locust.read_history,
+    Format.LOCUST_FAILURES: locust.read_failures,
+    Format.LOCUST_JSON: locust.read_json,
+    Format.JMETER_CSV: jmeter.read_csv,
+    Format.JMETER_XML: jmeter.read_xml,
     Format.WRK: wrk.read,
     Format.HEY: hey.read_text,
     Format.HEY_CSV: hey.read_csv,
     Format.AB: ab.read_text,
     Format.AB_REQUESTS: ab.read_requests,
     Format.AB_PERCENTILES: ab.read_percentiles,
+    Format.VEGETA_JSON: vegeta.read_json,
+    Format.VEGETA_TEXT: vegeta.read_text,
+    Format.VEGETA_LINES: vegeta.read_lines,
+    Format.VEGETA_CSV: vegeta.read_csv,
 }
 
 
@@ -68,7 +83,4 @@ def parse(file: bytes | BinaryIO, name: str = "") -> BenchmarkResult:
     provenance. Raises ImportRefused, and nothing else, for whatever the file holds.
     """
     source = Source(io.BytesIO(file) if isinstance(file, bytes) else file, name)
-    of = detect(name, source.head)
-    if of not in _READERS:
-        refuse(f"Files of the kind {of} are not taken in. Taken in are {', '.join(_READERS)}.")
-    return _READERS[of](source)
+    return _READERS[detect(name, source.head)](source)

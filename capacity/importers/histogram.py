@@ -156,6 +156,16 @@ class Series:
         cell.failures += failed
         cell.users = _most(cell.users, users)
 
+    def see_users(self, at_s: float, users: int) -> None:
+        """Note how many users were active at a time at which nothing need have been asked."""
+        index = int(at_s // self.width_s)
+        if index in self._cells or len(self._cells) < 2 * MAX_POINTS:
+            cell = self._cells.setdefault(index, _Cell())
+            cell.users = _most(cell.users, users)
+        else:
+            self._double()
+            self.see_users(at_s, users)
+
     def _double(self) -> None:
         self.width_s *= 2
         before, self._cells = self._cells, {}

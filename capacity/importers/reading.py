@@ -203,10 +203,13 @@ def raw_rows(source: Source, delimiter: str | None) -> Iterator[tuple[int, list[
             if fields and (len(fields) > 1 or fields[0].strip()):
                 yield begins, fields
             begins = reader.line_num + 1
-    except csv.Error:
+    except csv.Error as problem:
+        if "limit" in str(problem):
+            says = "A field has more than 131,072 characters, or a quote that begins it does not end."
+        else:
+            says = "A field that begins with a quote does not end, or ends in the middle of a value."
         refuse(
-            "A field that begins with a quote does not end, or ends in the middle of a value. "
-            "The file is cut off or damaged here; hand in the whole file.",
+            f"{says} The file is cut off or damaged here; hand in the whole file, written without bodies.",
             begins,
         )
 
@@ -241,7 +244,7 @@ def number(value: Any, what: str, *, line: int | None = None, least: float = 0.0
         found = float(value)
     except OverflowError:
         found = math.inf
-    if not least <= found <= 1e18:
+    if not least <= found <= 1e19:
         refuse(f"“{what}” is {found:g}, which cannot be. The file is damaged here.", line)
     return found
 
@@ -255,13 +258,14 @@ def whole(value: Any, what: str, *, line: int | None = None) -> int:
 
 
 def clean(text: str, limit: int = MAX_TEXT) -> str:
-    """Return a text from a file as it may be kept: one line, nothing unseen in it, no password of a URL, not too long.
+    """Return a text from a file as it may be kept: one line, nothing unseen in it, no password or query of a URL, not too long.
 
     What a load test calls its requests may come from whoever was attacked; it is shown as text, never as anything else.
     """
     text = " ".join(text.split())
     text = "".join(sign for sign in text if unicodedata.category(sign) not in ("Cc", "Cf", "Cs", "Co", "Cn"))
     text = re.sub(r"(?<=://)[^/\s@]*@", "", text)
+    text = re.sub(r"(://[^\s\"?#]*)[?#][^\s\"]*", r"\1", text)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

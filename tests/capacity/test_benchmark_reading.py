@@ -172,7 +172,7 @@ def test_a_line_without_end_is_refused_before_it_fills_the_memory():
 
 def test_texts_of_a_file_are_kept_as_one_harmless_line():
     assert clean("a\r\n\x1b[31mb\u202e\u200bc  d") == "a [31mbc d"
-    assert clean("Get http://user:secret@shop.example/: EOF") == "Get http://shop.example/: EOF"
+    assert clean('Get "http://user:secret@shop.example/?token=1": EOF') == 'Get "http://shop.example/": EOF'
     assert len(clean("x" * 10_000)) == 300
     assert target("https://me:pw@shop.example:8443/cart?token=1#x") == "https://shop.example:8443/cart"
     assert target("file:///etc/passwd") is None
