@@ -12,7 +12,7 @@ from scaledown.progress import DeleteWay, NodeState, NodeWay, Progress, ServerWa
 from scaledown.silence import ask_person
 from scaledown.turn import AT_ONCE_S, FIRST_LOOK_S, LOOK_RESTING_S, LOOK_S, LOOK_SOON_S, Turn
 from scaledown.types import Phase, PlanData, ServerSeen, Verdict
-from scaledown.waits import TROUBLE_S, await_balancer, await_effect, is_held_off
+from scaledown.waits import TROUBLE_S, await_balancer, await_effect, is_frozen, is_held_off
 from scaledown.watching import (
     MOST_EXTENSIONS,
     is_to_go_on,
@@ -84,7 +84,7 @@ def delete_now(turn: Turn, way: ServerWay) -> bool:
             wording.last_look(way.name, "Trying again in a moment."),
             until=way.delete.next_try_at,
         )
-    if is_held_off(turn):
+    if is_frozen(turn) or is_held_off(turn):
         return True
     refusal = looks.may_delete(turn.plan, way, turn.progress, turn.observation, turn.facts, turn.now)
     if refusal is None and way.soak is None:

@@ -50,6 +50,7 @@ from scaledown.types import (
     NodeSeen,
     Observation,
     People,
+    Phase,
     PlanData,
     PlannedProbe,
     PlannedServer,
@@ -577,23 +578,31 @@ def facts(run: Run) -> Mapping[str, Any]:
 _MAY_BEGIN = frozenset({RunStatus.SCHEDULED.value, RunStatus.PAUSED.value, RunStatus.HALTED.value})
 
 
+_NOT_IN_HAND = frozenset({Phase.QUEUED.value, Phase.HELD.value, Phase.IMAGING.value, Phase.DELETING.value})
+"""Of a server of these the next change takes it out, or ends it."""
+
+
 def _going_on_facts(run: Run) -> Mapping[str, Any]:
     """Return the freeze and the want of somebody to call that keep a run from starting or going on.
 
-    A run in full swing is not asked about.
+    A run in full swing is asked about freezes only, while a server may begin or be brought to its end.
     """
     from django.utils import timezone
 
     from scaledown import freezes, someone
 
-    if run.is_rehearsal or not (run.status in _MAY_BEGIN or run.progress.get("preflight_due")):
+    begins = run.status in _MAY_BEGIN or bool(run.progress.get("preflight_due"))
+    goes_on = run.status == RunStatus.RUNNING and any(
+        way["phase"] in _NOT_IN_HAND for way in run.progress.get("servers", ())
+    )
+    if run.is_rehearsal or not (begins or goes_on):
         return {}
     now = timezone.now()
     found: dict[str, Any] = {}
     held = freezes.holding(run, now)
     if held is not None:
         found |= {"freeze": held.says, "freeze_until": held.ends_at}
-    nobody = someone.holding(run, now)
+    nobody = someone.holding(run, now) if begins else ""
     if nobody:
         found["nobody_to_call"] = nobody
     return found

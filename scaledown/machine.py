@@ -43,7 +43,7 @@ from scaledown.stops import (
 )
 from scaledown.turn import LOOK_RESTING_S, MachineDecision, Turn
 from scaledown.types import PEAK_SPARE_S, Facts, Observation, People, Phase, PlanData
-from scaledown.waits import TROUBLE_S
+from scaledown.waits import TROUBLE_S, is_frozen
 from scaledown.watching import verifying
 from scaledown.wording import Words
 
@@ -227,10 +227,12 @@ def next_server(turn: Turn) -> bool:
     if way is not None:
         if way.missing_since is not None:
             return turn.wait("missing", wording.missing(way.name), limit_s=TROUBLE_S)
+        if is_frozen(turn):
+            return True
         return stop(turn, way) if stop_due_at(turn.plan, way) is not None else leave_hold(turn, way)
     queued = [way for way in turn.progress.servers if way.phase is Phase.QUEUED]
     if queued:
-        return begin(turn, queued[0])
+        return is_frozen(turn) or begin(turn, queued[0])
     held = [way for way in turn.progress.servers if way.phase is Phase.HELD]
     if held:
         first = min(held, key=lambda way: due_at(turn.plan, way) or turn.now)

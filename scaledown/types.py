@@ -408,7 +408,8 @@ class Facts:
     in_charge: str | None
     """Name of the person in charge, or None."""
     freeze: str = ""
-    """The sentence of the freeze that is in force and that nobody overrode, or "". Only asked before a start or resume."""
+    """The sentence of the freeze that is in force and that nobody overrode, or "". Asked where a server may begin, or be
+    brought to its end."""
     freeze_until: datetime | None = None
     nobody_to_call: str = ""
     """Why the plan's wish for somebody to call keeps the run from going on, or "". Only asked before a start or resume."""

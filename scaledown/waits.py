@@ -18,6 +18,7 @@ EFFECT_S = 5.0
 """An accepted change that a writable balancer does not show after this had no effect."""
 MOST_TRIES = 3
 TROUBLE_S = 600.0
+LOOK_FROZEN_S = 5.0
 PATIENCE_S = 900.0
 """How long a draining node waits for a person's answer before it is enabled again."""
 
@@ -67,6 +68,14 @@ def await_effect(turn: Turn, way: ServerWay, node: NodeWay) -> bool:
             ),
         )
     return turn.wait("effect", wording.applying(way.name, balancer.name), look_again_s=0.05)
+
+
+def is_frozen(turn: Turn) -> bool:
+    """A freeze is in force that nobody overrode: no server begins and none is brought to its end before it is over."""
+    if not turn.facts.freeze or turn.people.is_rehearsal:
+        return False
+    words = wording.frozen(turn.facts.freeze)
+    return turn.wait("freeze", words, until=turn.facts.freeze_until, look_again_s=LOOK_FROZEN_S)
 
 
 def is_held_off(turn: Turn) -> bool:

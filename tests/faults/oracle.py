@@ -59,7 +59,7 @@ FAILED_LOOKS = 2
 GOOD_LOOKS = 5
 """How many good ones running show that it is well again: a site with too few servers answers now and then."""
 NAMED_WAITS = {"window", "hold", "in_charge", "pause_between", "standstill", "late_change", "peak_watch"}
-NAMED_WAITS |= {"delete_late_add", "stop_late_add"}
+NAMED_WAITS |= {"delete_late_add", "stop_late_add", "freeze"}
 """Waits that only time or a person ends."""
 UNFIT_S = 500.0
 """How long every look at a server must have shown that it cannot serve before it may be given up."""
@@ -1074,6 +1074,18 @@ def needs_an_approval_and_someone_in_charge(story: Story) -> Iterator[str]:
             yield f"{sent.server} begins although nobody is in charge"
 
 
+def begins_and_ends_nothing_in_a_freeze(story: Story) -> Iterator[str]:
+    """In a freeze no server begins, and none is stopped or deleted."""
+    for place, sent in story.sends():
+        frozen = story.last(Fact, _taken(story, place, sent), what="freeze")
+        if sent.is_put_back or frozen is None or not frozen.value:
+            continue
+        mine = story.every(Sent, 0, place, server=sent.server)
+        begins = sent.name == "set_DRAINING" and not (mine and not mine[-1].is_put_back)
+        if begins or sent.name in {"stop", "delete"}:
+            yield f"{sent.server} is changed in a freeze: {sent.name}"
+
+
 def keeps_to_the_window(story: Story) -> Iterator[str]:
     """No server begins outside the change window, or so late that its soak would not fit."""
     start, end = story.plan.window_start, story.plan.window_end
@@ -1335,6 +1347,7 @@ RULES: tuple[Rule, ...] = (
     sends_nothing_after_a_stop,
     does_what_people_said,
     needs_an_approval_and_someone_in_charge,
+    begins_and_ends_nothing_in_a_freeze,
     keeps_to_the_window,
     begins_with_the_held_only_in_the_windows_hours,
     leaves_nothing_draining_after_the_window,

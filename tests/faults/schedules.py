@@ -310,6 +310,8 @@ def _word(pick: Pick, at_s: float) -> Event:
             ("wake",),
             ("approval", False),
             ("growth", False),
+            ("calendar", True),
+            ("calendar", False),
             ("in_charge", None),
             ("in_charge", "Lena"),
             ("protect", 0),

@@ -333,6 +333,7 @@ class Simulation:
         self.in_charge = "Lena"
         self.approval_stands = True
         self.growth_stands = True
+        self.is_frozen = False
         self.protected: set[str] = set()
         self.is_standing = False
         self.slack_s = 0.0
@@ -359,6 +360,7 @@ class Simulation:
             "approval_problem": "" if self.approval_stands else "The approver was removed.",
             "protected": tuple(self.protected),
             "in_charge": self.in_charge,
+            "freeze": "A freeze is in force." if self.is_frozen else "",
             **self._facts_of_growth(run),
         }
 
@@ -523,6 +525,11 @@ class Simulation:
     def _on_approval(self, event) -> None:
         self.approval_stands = bool(event.args[0])
         self.told.add(history.Fact, "approval", self.approval_stands)
+
+    def _on_calendar(self, event) -> None:
+        self.is_frozen = bool(event.args[0])
+        self.told.add(history.Fact, "freeze", self.is_frozen)
+        self._wake()
 
     def _on_growth(self, event) -> None:
         self.growth_stands = bool(event.args[0])

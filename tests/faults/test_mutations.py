@@ -133,6 +133,8 @@ ABORTED_IN_A_REBOOT = when("held", hand("set_server_status planned", 0), Event(0
 PAST_THE_BALANCER = when("held", hand("direct_traffic planned", 0))
 
 ROLL_BACK = [Event(40.0, "command", "roll_back", ())]
+FROZEN_WHILE_HELD = [Event(18.0, "calendar", "", (True,))]
+FROZEN_WHILE_IMAGED = when("imaging", Event(0.0, "calendar", "", (True,)))
 GROWS = [Event(70.0, "command", "grow_again", (("by", 1),))]
 GROWS_UNAPPROVED = [Event(0.0, "growth", "", (False,)), *GROWS]
 LATE_CREATE = [*ROLL_BACK, Event(0.0, "fault", "server.create late", (1, 60.0))]
@@ -169,6 +171,8 @@ SCHEDULES = [
     (DIES_WHILE_STOPPED, {"plan": STOPS}),
     (ROLL_BACK, {"plan": IMAGES}),
     (GROWS, {"plan": IMAGES}),
+    (FROZEN_WHILE_HELD, {"plan": IMAGES}),
+    (FROZEN_WHILE_IMAGED, {"plan": {**IMAGES, "hold_s": 5.0}}),
     (GROWS_UNAPPROVED, {"plan": IMAGES}),
     (PAST_THE_BALANCER, {"plan": LONG_HOLD}),
     (ABORTED_IN_A_REBOOT, {"plan": LONG_HOLD}),
@@ -349,6 +353,14 @@ def test_without_the_look_for_its_answer_a_server_that_died_goes_back_into_the_p
 def test_without_the_wait_for_what_may_land_late_a_server_is_created_twice(monkeypatch):
     monkeypatch.setattr(late, "LATE_S", 0.0)
     assert broken_by(LATE_CREATE, oracle.creates_no_more_than_was_approved, plan=IMAGES)
+
+
+@pytest.mark.parametrize("where", [machine, deleting])
+def test_without_the_freeze_a_server_begins_or_ends_in_it(monkeypatch, where):
+    monkeypatch.setattr(where, "is_frozen", lambda turn: False)
+    events = FROZEN_WHILE_HELD if where is machine else FROZEN_WHILE_IMAGED
+    plan = {**IMAGES, "hold_s": 60.0 if where is machine else 5.0}
+    assert broken_by(events, oracle.begins_and_ends_nothing_in_a_freeze, plan=plan)
 
 
 def test_without_its_own_approval_a_pool_grows_again_after_it_fell(monkeypatch):

@@ -522,6 +522,10 @@ def nobody_in_charge(story):
     return put_in(story, 0, Fact(0.0, "in_charge", None))
 
 
+def in_a_freeze(story):
+    return put_in(story, 0, Fact(0.0, "freeze", True))
+
+
 def before_the_window(story):
     _, sent = first(story, Sent, "set_DRAINING")
     return replace(story, plan=replace(story.plan, window_start=sent.at + timedelta(seconds=5)))
@@ -729,6 +733,7 @@ BAD = [
     (after("pause"), oracle.does_what_people_said),
     (approval_fell, oracle.needs_an_approval_and_someone_in_charge),
     (nobody_in_charge, oracle.needs_an_approval_and_someone_in_charge),
+    (in_a_freeze, oracle.begins_and_ends_nothing_in_a_freeze),
     (before_the_window, oracle.keeps_to_the_window),
     (after_the_window, oracle.keeps_to_the_window),
     (stopped_after_the_window, oracle.begins_with_the_held_only_in_the_windows_hours),

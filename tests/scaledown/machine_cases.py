@@ -105,6 +105,7 @@ class Desk:
         self.in_charge = "Lena"
         self.approval_stands = True
         self.growth_stands = True
+        self.freeze = ""
         self.nobody_to_call = ""
         self.protected = frozenset()
         self.outcome = Outcome(OutcomeKind.DONE)
@@ -161,7 +162,13 @@ class Desk:
         nobody = self.nobody_to_call if self.status is not RunStatus.RUNNING else ""
         grown = {} if self.progress.growing is None else {"growth_stands": self.growth_stands}
         return Facts(
-            self.approval_stands, says, self.protected, self.in_charge, nobody_to_call=nobody, **grown
+            self.approval_stands,
+            says,
+            self.protected,
+            self.in_charge,
+            freeze=self.freeze,
+            nobody_to_call=nobody,
+            **grown,
         )
 
     def observation(self):
