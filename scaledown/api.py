@@ -31,6 +31,7 @@ from portal.runs.models import JournalEntry, Run, RunCommand, Standstill
 from portal.runs.selectors import samples
 from portal.runs.standstills import accounts_in
 from portal.runs.stream import journal_events
+from portal.runs.types import RunStatus
 from portal.streams import TOO_MANY, take_seat, while_allowed
 from scaledown import offers, services
 from scaledown import serializers as shapes
@@ -527,19 +528,7 @@ class PlanRehearseApi(ScaledownView):
 
 # --- runs -----------------------------------------------------------------------------------------------
 
-_RUN_STATUSES = frozenset(
-    {
-        "scheduled",
-        "running",
-        "paused",
-        "halted",
-        "rolling_back",
-        "growing",
-        "completed",
-        "aborted",
-        "rolled_back",
-    }
-)
+_RUN_STATUSES = frozenset(status.value for status in RunStatus)
 
 
 class RunListApi(ScaledownView):

@@ -145,30 +145,30 @@ class GrowthApprove(GrowthPageView):
         return redirect("scaledown:run-detail", run_ref=growth.run.ref)
 
 
-class GrowthReject(GrowthPageView):
-    """The customer's no, with a reason."""
+class GrowthEnd(GrowthPageView, abstract=True):
+    """End what is asked for, with a reason."""
 
-    permission = Permission.PLAN_APPROVE
+    heading = label = leaves = done = ""
+
+    def end(self, growth: Growth, reason: str, digest: str) -> None:
+        """End it. Raises Refused."""
+        raise NotImplementedError
 
     def get(self, request: HttpRequest, growth_ref: UUID) -> HttpResponse:
         """Ask for the reason."""
         return self._ask(self.find(GROWTHS, growth_ref))
 
     def post(self, request: HttpRequest, growth_ref: UUID) -> HttpResponse:
-        """Turn it down."""
+        """End it; a refusal comes back with what was typed."""
         growth = self.find(GROWTHS, growth_ref)
         reason = request.POST.get("reason", "")[:1000]
         try:
-            growths.decide_growth(
-                growth,
-                Verdict.REJECT,
-                actor=self.user,
-                seen_digest=request.POST.get("digest", ""),
-                reason=reason,
-            )
+            self.end(growth, reason, request.POST.get("digest", ""))
+        except NotPermitted:
+            raise
         except Refused as refusal:
             return self._ask(growth, problem=refusal.says, typed=reason, status=status_for(refusal))
-        messages.success(request, "You have turned it down. No server is built.")
+        messages.success(request, self.done)
         return redirect("scaledown:growth", growth_ref=growth.ref)
 
     def _ask(self, growth: Growth, *, problem: str = "", typed: str = "", status: int = 200) -> HttpResponse:
@@ -177,45 +177,35 @@ class GrowthReject(GrowthPageView):
             status=status,
             growth=growth,
             asked=growth.request,
-            heading="Turn this down?",
-            label="Turn it down",
-            leaves="No server is built, and nothing is changed. Your launch manager reads why.",
+            heading=self.heading,
+            label=self.label,
+            leaves=self.leaves,
             problem=problem,
             form=ReasonForm(initial={"reason": typed}),
         )
 
 
-class GrowthWithdraw(GrowthPageView):
+class GrowthReject(GrowthEnd):
+    """The customer's no."""
+
+    permission = Permission.PLAN_APPROVE
+    heading, label = "Turn this down?", "Turn it down"
+    leaves = "No server is built, and nothing is changed. Your launch manager reads why."
+    done = "You have turned it down. No server is built."
+
+    def end(self, growth: Growth, reason: str, digest: str) -> None:
+        """Turn down what was seen."""
+        growths.decide_growth(growth, Verdict.REJECT, actor=self.user, seen_digest=digest, reason=reason)
+
+
+class GrowthWithdraw(GrowthEnd):
     """It is no longer asked for."""
 
     permission = Permission.RUN_COMMAND
+    heading, label = "Withdraw this?", "Withdraw it"
+    leaves = "Nobody is asked any more, and no server is created. The run stays as it is."
+    done = "It is withdrawn. A paused run goes on once somebody resumes it."
 
-    def get(self, request: HttpRequest, growth_ref: UUID) -> HttpResponse:
-        """Ask for the reason."""
-        return self._ask(self.find(GROWTHS, growth_ref))
-
-    def post(self, request: HttpRequest, growth_ref: UUID) -> HttpResponse:
+    def end(self, growth: Growth, reason: str, digest: str) -> None:
         """Withdraw it."""
-        growth = self.find(GROWTHS, growth_ref)
-        reason = request.POST.get("reason", "")[:1000]
-        try:
-            growths.withdraw_growth(growth, actor=self.user, reason=reason)
-        except NotPermitted:
-            raise
-        except Refused as refusal:
-            return self._ask(growth, problem=refusal.says, typed=reason, status=status_for(refusal))
-        messages.success(request, "It is withdrawn. A paused run goes on once somebody resumes it.")
-        return redirect("scaledown:run-detail", run_ref=growth.run.ref)
-
-    def _ask(self, growth: Growth, *, problem: str = "", typed: str = "", status: int = 200) -> HttpResponse:
-        return self.show(
-            "runs/growth_end.html",
-            status=status,
-            growth=growth,
-            asked=growth.request,
-            heading="Withdraw this?",
-            label="Withdraw it",
-            leaves="Nobody is asked any more, and no server is created. The run stays as it is.",
-            problem=problem,
-            form=ReasonForm(initial={"reason": typed}),
-        )
+        growths.withdraw_growth(growth, actor=self.user, reason=reason)
