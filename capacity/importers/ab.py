@@ -16,6 +16,7 @@ from capacity.importers.reading import (
     Source,
     clean,
     epoch,
+    in_range,
     number,
     refuse,
     rows,
@@ -61,7 +62,7 @@ def read_text(source: Source) -> BenchmarkResult:
                 number(found[1], "percentile", line=index),
                 number(found[2], "percentile", line=index),
             )
-            if percent > 100 or (
+            if not 0 < percent <= 100 or (
                 percentiles and (percent <= percentiles[-1].percent or ms < percentiles[-1].ms)
             ):
                 refuse("The percentiles do not rise. The text is damaged here.", index)
@@ -174,7 +175,7 @@ def read_requests(source: Source) -> BenchmarkResult:
     first_s, last_s = None, 0.0
     for row in rows(source, ("seconds", "ttime"), "ab’s -g file"):
         at_s, ms = row.need("seconds"), row.need("ttime")
-        epoch(at_s, row.line)
+        in_range(at_s, row.line)
         running.add(ms)
         series.add(at_s, ms, failed=False)
         first_s = at_s if first_s is None else min(first_s, at_s)

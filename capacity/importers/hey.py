@@ -68,7 +68,7 @@ def read_text(source: Source) -> BenchmarkResult:
             elif found[1] == "Total data":
                 received = whole(found[2], "Total data", line=index)
         elif section == "Response time histogram" and (found := re.match(r"^\s+(\d+\.\d+) \[(\d+)\]", line)):
-            upto = number(found[1], "histogram", line=index) * 1000
+            upto = round(number(found[1], "histogram", line=index) * 1000, 6)
             buckets.append(
                 Bucket(
                     buckets[-1].upto_ms if buckets else None, upto, whole(found[2], "histogram", line=index)
@@ -77,11 +77,11 @@ def read_text(source: Source) -> BenchmarkResult:
         elif section == "Latency distribution" and (found := re.match(r"^\s+(\d+)%+ in (\S+) secs", line)):
             percent, ms = (
                 number(found[1], "percentile", line=index),
-                number(found[2], "percentile", line=index) * 1000,
+                round(number(found[2], "percentile", line=index) * 1000, 6),
             )
             if percent == 0:
                 continue
-            if percent > 100 or (
+            if not 0 < percent <= 100 or (
                 percentiles and (percent <= percentiles[-1].percent or ms < percentiles[-1].ms)
             ):
                 refuse("The percentiles do not rise. The text is damaged here.", index)

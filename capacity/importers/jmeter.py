@@ -25,6 +25,7 @@ from capacity.importers.reading import (
     Source,
     clean,
     epoch,
+    in_range,
     refuse,
     rows,
     target,
@@ -180,8 +181,7 @@ class _Samples:
         else:
             at_s = _local(text, row.line)
             self.local = True
-        epoch(at_s, row.line)
-        return at_s
+        return in_range(at_s, row.line)
 
     def result(self, source: Source, of: Format) -> BenchmarkResult:
         """Return what was counted. Raises ImportRefused where nothing was."""

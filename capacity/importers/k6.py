@@ -23,6 +23,7 @@ from capacity.importers.reading import (
     Source,
     clean,
     epoch,
+    in_range,
     number,
     parse_json,
     refuse,
@@ -464,6 +465,5 @@ def _time(text: str, line: int) -> float:
     if re.fullmatch(r"[0-9]{1,19}", text):
         # From 2001 to 2286 a time in seconds has 10 digits, and each finer unit three more.
         at_s = int(text) / float(10 ** {13: 3, 16: 6, 19: 9}.get(len(text), 0))
-        epoch(at_s, line)
-        return at_s
+        return in_range(at_s, line)
     return rfc3339(text, "timestamp", line).timestamp()

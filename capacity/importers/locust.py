@@ -21,6 +21,7 @@ from capacity.importers.reading import (
     Source,
     clean,
     epoch,
+    in_range,
     number,
     refuse,
     rfc3339,
@@ -145,7 +146,7 @@ def read_history(source: Source) -> BenchmarkResult:
         if row.text("type") or row.text("name") != "Aggregated":
             continue
         at_s = row.need("timestamp")
-        epoch(at_s, row.line)
+        in_range(at_s, row.line)
         tried, failed = _counts(row, "total request count", "total failure count")
         if seconds and at_s < seconds[-1][0]:
             refuse("The times do not rise. Hand in each run as a file of its own.", row.line)

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, BinaryIO, NoReturn
 from urllib.parse import urlsplit
 
@@ -262,6 +263,11 @@ def clean(text: str, limit: int = MAX_TEXT) -> str:
 
     What a load test calls its requests may come from whoever was attacked; it is shown as text, never as anything else.
     """
+    # A file says the same few names a million times; long ones are not kept, so that memory stays flat.
+    return _clean_again(text, limit) if len(text) <= _SHORT else _clean(text, limit)
+
+
+def _clean(text: str, limit: int) -> str:
     text = " ".join(text.split())
     text = "".join(sign for sign in text if unicodedata.category(sign) not in ("Cc", "Cf", "Cs", "Co", "Cn"))
     text = re.sub(r"(?<=://)[^/\s@]*@", "", text)
@@ -269,8 +275,16 @@ def clean(text: str, limit: int = MAX_TEXT) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+_SHORT = 200
+_clean_again = lru_cache(maxsize=4096)(_clean)
+
+
 def target(url: str) -> str | None:
     """Return the address of a request without user, password, query and fragment, which may hold secrets; None for no URL."""
+    return _target_again(url) if len(url) <= _SHORT else _target(url)
+
+
+def _target(url: str) -> str | None:
     try:
         parts = urlsplit(url.strip())
         if parts.scheme not in ("http", "https", "ws", "wss", "grpc") or not parts.hostname:
@@ -281,14 +295,22 @@ def target(url: str) -> str | None:
     return clean(f"{parts.scheme}://{host}{parts.path}")
 
 
-def epoch(seconds: float, line: int | None = None) -> datetime:
-    """Return the time `seconds` after 1970, which must be in 2000 to 2100. Raises ImportRefused."""
+_target_again = lru_cache(maxsize=4096)(_target)
+
+
+def in_range(seconds: float, line: int | None = None) -> float:
+    """Return a time in seconds after 1970, which must be in 2000 to 2100. Raises ImportRefused."""
     if not 946_684_800 <= seconds < 4_102_444_800:
         refuse(
             "A time of the file is not between 2000 and 2100. The file is damaged, or its times are in another unit.",
             line,
         )
-    return datetime.fromtimestamp(seconds, UTC)
+    return seconds
+
+
+def epoch(seconds: float, line: int | None = None) -> datetime:
+    """Return the time `seconds` after 1970, which must be in 2000 to 2100. Raises ImportRefused."""
+    return datetime.fromtimestamp(in_range(seconds, line), UTC)
 
 
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)")

@@ -26,7 +26,9 @@ def duration_ms(text: str, what: str, line: int | None) -> float:
     parts = _PART.findall(text)
     if not parts or "".join(value + unit for value, unit in parts) != text:
         refuse(f"“{what}” is “{clean(text[:80])}”; a time with its unit was expected, such as 12.3ms.", line)
-    return sum(number(value.replace(",", "."), what, line=line) * _MS[unit] for value, unit in parts)
+    found = sum(number(value.replace(",", "."), what, line=line) * _MS[unit] for value, unit in parts)
+    # To a nanosecond's thousandth: 0.29ms must not become 0.29000000000000004.
+    return number(round(found, 9), what, line=line)
 
 
 def size_bytes(text: str, what: str, line: int | None) -> int:

@@ -20,6 +20,7 @@ from capacity.importers.reading import (
     Source,
     clean,
     epoch,
+    in_range,
     number,
     parse_json,
     raw_rows,
@@ -309,7 +310,7 @@ class _Hits:
     def add(
         self, at_s: float, code: int, latency_ns: float, got: int, sent: int, error: str, url: str, line: int
     ) -> None:
-        epoch(at_s, line)
+        in_range(at_s, line)
         ms = latency_ns / 1e6
         failed = not 200 <= code <= 399
         self.running.add(ms)

@@ -123,7 +123,9 @@ def _percentiles(found: _Found) -> tuple[Percentile, ...]:
             break
         percent = number(line[1].replace(",", "."), "percentile", line=index + 1)
         ms = duration_ms(line[2], f"{line[1]} %", index + 1)
-        if percent > 100 or (percentiles and (percent <= percentiles[-1].percent or ms < percentiles[-1].ms)):
+        if not 0 < percent <= 100 or (
+            percentiles and (percent <= percentiles[-1].percent or ms < percentiles[-1].ms)
+        ):
             refuse("The percentiles do not rise. The text is damaged here.", index + 1)
         percentiles.append(Percentile(percent, ms))
     if head and not percentiles:

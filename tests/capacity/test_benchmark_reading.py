@@ -217,22 +217,46 @@ def test_a_long_run_has_a_bounded_number_of_points_that_lose_nothing():
     assert {point.users for point in points} == {0, 1, 2, 3}
 
 
-def test_memory_does_not_grow_with_the_number_of_requests():
-    head = b"response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read,status-code,offset\n"
-    peaks = []
-    for times in (1_000, 8_000):
-        rng = np.random.default_rng(1)
-        file = io.BytesIO(
-            head
-            + b"".join(
-                b"%.4f,0,0,0,0,0,200,%.4f\n" % (rng.lognormal(-4, 1), n * 5e-3 % 100) for n in range(times)
-            )
+HEADS = {
+    "hey": b"response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read,status-code,offset\n",
+    "jmeter": b"timeStamp,elapsed,label,responseCode,success,allThreads,URL\n",
+    "jmeter-xml": b'<testResults version="1.2">\n',
+    "vegeta": b"",
+}
+
+
+def _line(tool, n, ms):
+    if tool == "hey":
+        return b"%.4f,0,0,0,0,0,200,%.4f\n" % (ms / 1000, n * 5e-3 % 100)
+    if tool == "jmeter":
+        return b"%d,%.3f,label %d,200,true,5,http://shop.example/%d\n" % (
+            1795797500000 + n * 5 % 100_000,
+            ms,
+            n,
+            n,
         )
+    if tool == "jmeter-xml":
+        return b'<httpSample t="%d" ts="%d" s="true" lb="label %d"/>\n' % (
+            ms,
+            1795797500000 + n * 5 % 100_000,
+            n,
+        )
+    return b"%d,200,%d,0,0,,,,%d\n" % (1795797500 * 10**9 + n * 5_000_000 % 10**11, ms * 1e6, n)
+
+
+@pytest.mark.parametrize("tool", HEADS)
+def test_memory_does_not_grow_with_the_number_of_requests(tool):
+    peaks = []
+    # From some 5,000 on every bucket, name and cache is full.
+    for times in (5_000, 15_000):
+        rng = np.random.default_rng(1)
+        lines = b"".join(_line(tool, n, rng.lognormal(3, 1)) for n in range(times))
+        file = io.BytesIO(HEADS[tool] + lines + (b"</testResults>" if tool == "jmeter-xml" else b""))
         tracemalloc.start()
-        parse(file, "hey.csv")
+        parse(file, tool)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] < peaks[0] * 2.5
+    assert peaks[1] < peaks[0] * 1.4
 
 
 def test_the_command_prints_the_result_as_json_and_as_text(tmp_path):

@@ -159,6 +159,20 @@ def test_the_three_files_of_one_run_of_ab_agree():
         assert text.latency.at(percent) == pytest.approx(requests.latency.at(percent), abs=1)
 
 
+@pytest.mark.parametrize(
+    ("name", "printed", "wrong"),
+    [
+        ("wrk-latency.txt", b"     50%", b"      0%"),
+        ("ab.txt", b"  50% ", b"   0% "),
+        ("wrk-latency.txt", b"99%   ", b"990%   "),
+    ],
+)
+def test_a_percentile_that_cannot_be_is_refused(name, printed, wrong):
+    content = data(name)
+    assert printed in content
+    assert "damaged" in refusal(content.replace(printed, wrong)).says
+
+
 FIGURES = st.lists(st.integers(0, 10**7), min_size=4, max_size=4).map(sorted)
 
 
