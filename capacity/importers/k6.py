@@ -111,7 +111,7 @@ class _Summary:
         more: tuple[str, ...],
     ) -> BenchmarkResult:
         requests = self.count("http_reqs", "count")
-        if requests is None and "iterations" not in self.metrics and not self.metrics:
+        if not self.metrics:
             refuse("The summary holds no metric. The run ended before it began; run it again.")
         rate, derived = self.value("http_reqs", "rate"), False
         if rate is None and requests is not None and duration_s:
@@ -129,8 +129,6 @@ class _Summary:
         latency = (
             Latency(counted=requests) if trend is None else _latency(trend, "http_req_duration", requests)
         )
-        if latency.counted == 0 and requests:
-            latency = Latency(counted=0)
         parts = [
             Part(clean(match[1]), latency=_latency(values, clean(name), None))
             for name, values in self.metrics.items()
