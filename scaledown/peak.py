@@ -102,6 +102,9 @@ def _with_load(turn: Turn, watch: WatchWay) -> WatchWay:
 
 def awaits_peak(turn: Turn) -> bool:
     """Keep a run that is through open until the peak is over. Settles the tick while it is not."""
+    if turn.progress.watch is None:
+        # Who finished here left the last ones in the pool in this very turn: only now it is at its new size.
+        notice_peak(turn)
     watch = turn.progress.watch
     if watch is None or watch.ended_at is not None:
         return False

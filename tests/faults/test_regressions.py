@@ -448,3 +448,12 @@ def test_a_server_that_the_site_needed_may_be_cut_by_its_deletion_that_lands_lat
     result = simulate(events, seed=9, plan={**plan, "floor": 2}, lose_wakes=True, horizon_s=260.0)
     assert [event for event in result.story.events if isinstance(event, Cut)]
     assert result.violations == []
+
+
+def test_a_run_that_is_finished_while_servers_wait_for_their_turn_still_watches_its_peak():
+    plan = {"pause_between_s": 60.0, "watch_until_s": 150.0}
+    result = simulate([Event(40.0, "command", "finish_here")], plan=plan, horizon_s=260.0)
+    assert result.violations == []
+    assert result.status is RunStatus.COMPLETED
+    assert result.progress.watch.ended_at >= result.progress.watch.until
+    assert result.progress.watch.ended_early == ""
