@@ -86,6 +86,7 @@ def approval_ended(request: ApprovalRequest, *, url: str) -> None:
         account=request.account,
         context={
             "title": request.title,
+            "is_plan": request.subject_type.endswith(".plan"),
             "status": request.status,
             "by": last.by_name if last is not None and was_decided else "",
             "why": request.closed_reason or (last.reason if last is not None and was_decided else ""),

@@ -36,16 +36,22 @@ PEOPLE = {
     "other_customer": ("tom@harbor.example", ONE_LOOK),
 }
 NO_PAGE = {
+    "growth",
+    "growth-approve",
+    "growth-reject",
+    "growth-withdraw",
     "plan-approve",
     "plan-copy",
     "plan-rehearse",
     "protected-lift",
     "run-charge",
+    "run-grow",
     "run-lesson",
     "run-stream",
     "standstill-lift",
 }
-"""What answers a command only, or is a page that asks about a row which nobody here makes."""
+"""What answers a command only, or is a page that asks about a row which nobody here makes (a run that has deleted servers
+of which there are images)."""
 # These differ with the status of their row: one is looked at for each status, of so many rows at most. Who must come to
 # the draft and to the live run opens more of them than who only sees the same, cut to a role.
 BY_STATUS = {"scaledown:plan-detail", "scaledown:run-detail"}

@@ -18,6 +18,8 @@ from portal.approvals.models import ApprovalStatus, Verdict
 from portal.audit.models import AuditEntry
 from portal.errors import NotPermitted, Refused, StaleState
 from portal.events.models import Event
+from portal.notify import sending
+from portal.notify.models import Message
 from portal.runs.models import JournalEntry, Run, RunCommand
 from portal.runs.types import Command
 from scaledown import driver, growing, growths
@@ -395,3 +397,11 @@ def test_it_costs_the_live_page_one_query(here, django_assert_num_queries):
     Run.objects.filter(pk=run.pk).update(progress=progress_to_plain(progress))
     with django_assert_num_queries(9):
         assert live_run(run, granted=granted).growable == ()
+
+
+def test_the_mail_about_the_answer_promises_no_start(here):
+    approve(here, asked(here))
+    told = Message.objects.filter(purpose="approval_ended", user=here.manager).order_by("-pk").first()
+    text = sending.render(told).text
+    assert "It is being done now." in text
+    assert "started" not in text
