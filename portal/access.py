@@ -31,12 +31,12 @@ import structlog
 from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.conf import settings
-from django.contrib.auth import get_user
+from django.contrib.auth import get_user, get_user_model
 from django.contrib.auth.views import redirect_to_login
 from django.contrib.postgres.expressions import ArraySubquery
 from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist, PermissionDenied
 from django.db import IntegrityError, OperationalError, connection, models
-from django.db.models import OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.cache import patch_cache_control
@@ -321,6 +321,32 @@ def seen_by_team(
         user=user, role__in=_roles_with(TEAM_ROLES, permission)
     )
     return found.filter(**{f"{path}__in" if path else "pk__in": own.values("team_id")})
+
+
+def holders(permission: Permission, account: Any) -> QuerySet[Any]:
+    """Return the people who hold a permission on an account, by name. A token is nobody."""
+    people: QuerySet[Any] = get_user_model()._default_manager.filter(is_active=True, is_operator=False)
+    return people.filter(_held(permission, OuterRef("pk"), account.pk, account.team_id)).order_by(
+        "name", "pk"
+    )
+
+
+def without_holder(rows: QuerySet[Row], person: str, permission: Permission) -> QuerySet[Row]:
+    """Return those of `rows` whose field `person` names somebody who does not hold a permission there (any more)."""
+    path = account_path(rows.model)
+    held = _held(permission, OuterRef(person), OuterRef(path), OuterRef(f"{path}__team"))
+    active = Q(**{f"{person}__is_active": True, f"{person}__is_operator": False})
+    return rows.filter(**{f"{person}__isnull": False}).exclude(active & Q(held))
+
+
+def _held(permission: Permission, user: Any, account: Any, team: Any) -> Q:
+    member = apps.get_model("accounts", "Membership")._default_manager.filter(
+        user=user, account=account, role__in=_roles_with(ACCOUNT_ROLES, permission)
+    )
+    of_team = apps.get_model("accounts", "TeamMembership")._default_manager.filter(
+        user=user, team=team, role__in=_roles_with(TEAM_ROLES, permission)
+    )
+    return Q(Exists(member)) | Q(Exists(of_team))
 
 
 def own_teams(user: Any) -> QuerySet[Any]:

@@ -53,6 +53,11 @@ app.conf.beat_schedule = {
         "schedule": 2.0,
         "options": {"expires": 10.0},
     },
+    "runs-charges": {
+        "task": "portal.runs.tasks.pass_on_charges",
+        "schedule": 20.0,
+        "options": {"expires": 30.0},
+    },
     "scaledown-expire": {"task": "scaledown.tasks.expire", "schedule": 60.0},
     "scaledown-thin": {"task": "scaledown.tasks.thin", "schedule": 900.0},
 }

@@ -294,6 +294,8 @@ SPECTACULAR_SETTINGS = {
         "WebhookEnvelope": "portal.webhooks.models.Envelope",
         "WebhookState": "portal.webhooks.models.EndpointState",
         "WebhookDeliveryState": "portal.webhooks.models.DeliveryState",
+        "HandoverRole": "portal.runs.models.HandoverRole",
+        "HandoverState": "portal.runs.models.HandoverState",
         "ApprovalSide": "portal.approvals.models.Side",
         "ApprovalStatus": "portal.approvals.models.ApprovalStatus",
         "CountKind": "capacity.models.CountKind",

@@ -42,7 +42,7 @@ from scaledown.report import report
 from scaledown.selectors import is_customer, live_run, plan_page
 
 _PLANS = Plan.objects.select_related("account", "connection", "event", "author")
-_RUNS = Run.objects.filter(kind=services.KIND).select_related("account", "in_charge")
+_RUNS = Run.objects.filter(kind=services.KIND).select_related("account", "in_charge", "backup")
 _RECORDS = ScaleUpRecord.objects.select_related("account", "connection", "event").prefetch_related("entries")
 _PROTECTED = ProtectedServer.objects.select_related("connection", "marked_by", "account")
 
@@ -52,7 +52,7 @@ _ORDERS = {"-created_at": "-id", "created_at": "id"}
 _TITLE = OpenApiParameter("q", OpenApiTypes.STR, description="Only those whose title holds this text.")
 _ORDER = order_parameter(tuple(_ORDERS))
 _PLAN_EXAMPLE = shapes.example_of(shapes.PlanPage)
-_RUN_EXAMPLE = shapes.example_of(shapes.LiveRun)
+RUN_EXAMPLE = shapes.example_of(shapes.LiveRun)
 
 
 class ScaledownView(PortalAPIView, abstract=True):
@@ -477,7 +477,7 @@ class PlanStartApi(ScaledownView):
         request=shapes.StartIn,
         status=201,
         command=True,
-        example=_RUN_EXAMPLE,
+        example=RUN_EXAMPLE,
         request_example={"status": "approved", "digest": shapes.PLAN_ROW["digest"]},
         tag="scale-down",
     )
@@ -512,7 +512,7 @@ class PlanRehearseApi(ScaledownView):
         request=None,
         status=201,
         command=True,
-        example=_RUN_EXAMPLE,
+        example=RUN_EXAMPLE,
         asks_provider=True,
         tag="scale-down",
     )
@@ -579,7 +579,7 @@ class RunApi(ScaledownView):
         "runs_read",
         shapes.RunOut,
         summary="Read a run as its live page shows it",
-        example=_RUN_EXAMPLE,
+        example=RUN_EXAMPLE,
         tag="scale-down",
     )
     def get(self, request: Request, run_ref: UUID) -> Response:
@@ -644,26 +644,6 @@ class RunCommandsApi(ScaledownView):
             ),
             required=True,
         )
-
-
-class RunChargeApi(ScaledownView):
-    """Who is in charge."""
-
-    permission = Permission.RUN_COMMAND
-
-    @documented(
-        "runs_take_charge",
-        shapes.RunOut,
-        summary="Take charge of a run",
-        request=None,
-        command=True,
-        example=_RUN_EXAMPLE,
-        tag="scale-down",
-    )
-    def post(self, request: Request, run_ref: UUID) -> Response:
-        """You become the one named person of this run."""
-        run = self.find(_RUNS, run_ref)
-        return self.once(lambda: self.show_run(services.take_charge(run, actor=self.user)), required=True)
 
 
 class RunJournalApi(ScaledownView):

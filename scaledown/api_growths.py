@@ -16,7 +16,7 @@ from scaledown import serializers as shapes
 from scaledown.api import ScaledownView
 from scaledown.models import Growth
 
-_RUNS = Run.objects.filter(kind=services.KIND).select_related("account", "in_charge")
+_RUNS = Run.objects.filter(kind=services.KIND).select_related("account", "in_charge", "backup")
 _GROWTHS = Growth.objects.select_related("account", "run", "request", "asked_by", "command")
 
 

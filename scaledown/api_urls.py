@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from scaledown import api, api_growths
+from scaledown import api, api_charge, api_growths
 
 urlpatterns = [
     path(
@@ -32,7 +32,31 @@ urlpatterns = [
     path("accounts/<uuid:account_ref>/runs", api.AccountRunListApi.as_view(), name="api-account-runs"),
     path("runs/<uuid:run_ref>", api.RunApi.as_view(), name="api-run"),
     path("runs/<uuid:run_ref>/commands", api.RunCommandsApi.as_view(), name="api-run-commands"),
-    path("runs/<uuid:run_ref>/charge", api.RunChargeApi.as_view(), name="api-run-charge"),
+    path("runs/<uuid:run_ref>/charge", api_charge.RunChargeApi.as_view(), name="api-run-charge"),
+    path(
+        "runs/<uuid:run_ref>/charge/until",
+        api_charge.RunChargeUntilApi.as_view(),
+        name="api-run-charge-until",
+    ),
+    path("runs/<uuid:run_ref>/backup", api_charge.RunBackupApi.as_view(), name="api-run-backup"),
+    path("runs/<uuid:run_ref>/backup/end", api_charge.RunBackupEndApi.as_view(), name="api-run-backup-end"),
+    path("runs/<uuid:run_ref>/handovers", api_charge.RunHandoversApi.as_view(), name="api-run-handovers"),
+    path("handovers/<uuid:handover_ref>", api_charge.HandoverApi.as_view(), name="api-handover"),
+    path(
+        "handovers/<uuid:handover_ref>/accept",
+        api_charge.HandoverAcceptApi.as_view(),
+        name="api-handover-accept",
+    ),
+    path(
+        "handovers/<uuid:handover_ref>/decline",
+        api_charge.HandoverDeclineApi.as_view(),
+        name="api-handover-decline",
+    ),
+    path(
+        "handovers/<uuid:handover_ref>/withdraw",
+        api_charge.HandoverWithdrawApi.as_view(),
+        name="api-handover-withdraw",
+    ),
     path("runs/<uuid:run_ref>/growths", api_growths.RunGrowthsApi.as_view(), name="api-run-growths"),
     path("growths/<uuid:growth_ref>", api_growths.GrowthApi.as_view(), name="api-growth"),
     path(

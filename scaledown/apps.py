@@ -18,7 +18,7 @@ class ScaledownConfig(AppConfig):
         from portal.approvals import registry as approvals
         from portal.cloud.connect import close_all
         from portal.runs.registry import register_closer, register_kind
-        from scaledown import driver, facts, freezes, growths, panels, selectors, services, support
+        from scaledown import driver, facts, freezes, growths, panels, selectors, services, someone, support
 
         approvals.register(
             services.SUBJECT,
@@ -38,6 +38,7 @@ class ScaledownConfig(AppConfig):
             draining=driver.draining,
             url_of=lambda run: reverse("scaledown:run-detail", args=[run.ref]),
             asks=selectors.asked_by,
+            check_goes_on=someone.check_going_on,
         )
         register_closer(close_all)
         panels.register()

@@ -553,6 +553,8 @@ def make_kind() -> ScaledownKind:
 
 def facts(run: Run) -> Mapping[str, Any]:
     """Return what the database says that bears on a run; read in the claiming transaction."""
+    from django.utils import timezone
+
     from accounts.clouds import credentials_of
     from accounts.models import CloudConnection
     from scaledown.models import Plan, ProtectedServer
@@ -568,7 +570,7 @@ def facts(run: Run) -> Mapping[str, Any]:
         "protected": tuple(
             ProtectedServer.objects.guarding(connection).values_list("server_id", flat=True).distinct()
         ),
-        "in_charge": None if run.in_charge_id is None else str(run.in_charge_id),
+        "in_charge": str(run.in_charge_id) if run.has_somebody(timezone.now()) else None,
         "credentials": credentials_of(connection),
         **({} if grows is None else {"growth_problem": _growth_problem(grows)}),
         **_going_on_facts(run),

@@ -434,3 +434,37 @@ class RecordForm(forms.Form):
                 )
             found.append((parts[0], parts[1], at.replace(tzinfo=UTC) if at.tzinfo is None else at))
         return found
+
+
+class UntilForm(forms.Form):
+    """Until when one is in charge; empty: until the run is over."""
+
+    until = MomentField(label="Until", required=False, help_text="Empty: until the run is over.")
+
+    def __init__(self, *args: Any, zone: ZoneInfo | Any = UTC, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["until"].zone = zone  # type: ignore[attr-defined]
+
+
+class HandoverForm(UntilForm):
+    """Which colleague is asked for what."""
+
+    to = forms.ChoiceField(label="Whom")
+    role = forms.ChoiceField(
+        label="For what",
+        widget=forms.RadioSelect,
+        choices=[("in_charge", "to be in charge"), ("backup", "to be the backup")],
+        initial="in_charge",
+    )
+    note = forms.CharField(
+        label="What they should know",
+        required=False,
+        max_length=1000,
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+    field_order = ("to", "role", "until", "note")
+
+    def __init__(self, *args: Any, colleagues: Sequence[Any], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["to"].choices = [(str(one.ref), one.name) for one in colleagues]  # type: ignore[attr-defined]
+        self.fields["until"].label = "Until (only for being in charge)"

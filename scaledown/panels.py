@@ -14,6 +14,7 @@ from portal.alarms import register_standstill_page
 from portal.approvals.models import ApprovalStatus
 from portal.dashboard import Panel, register_panel
 from portal.palette import Entry, register_finder
+from portal.runs import charge
 from portal.runs.models import Run
 from portal.runs.types import RunStatus
 from portal.ui.states import look_of
@@ -34,7 +35,7 @@ _SHOWN = 20
 
 def runs_shown(user: Any, account: Any = None) -> list[Run]:
     """Return the live runs that `user` may see: halted ones first by rank, then paused, then running. One query."""
-    rows = Run.objects.filter(kind=KIND, status__in=_LIVE).select_related("account", "in_charge")
+    rows = Run.objects.filter(kind=KIND, status__in=_LIVE).select_related("account", "in_charge", "backup")
     rows = rows.filter(account=account) if account is not None else visible_to(user, rows)
     rows = rows.defer("plan").prefetch_related("retirements").order_by("-created_at")[:200]
     return sorted(rows, key=lambda run: (_LIVE.index(RunStatus(run.status)), _URGENCY.get(run.halt_rank, 9)))
@@ -69,12 +70,14 @@ def _needs_person(user: Any) -> dict[str, Any] | None:
     )
     found = {
         "halted": halted[:_SHOWN],
+        "handovers": list(charge.asked_of(user)[:_SHOWN]),
         "growths": list(growths[:_SHOWN]),
         "waiting": list(waiting[:_SHOWN]),
         "ready": list(ready[:_SHOWN]),
         "plain_words": _is_customer_of(user),
     }
-    return found if any(found[what] for what in ("halted", "growths", "waiting", "ready")) else None
+    asks = ("halted", "handovers", "growths", "waiting", "ready")
+    return found if any(found[what] for what in asks) else None
 
 
 def _live(user: Any) -> dict[str, Any] | None:

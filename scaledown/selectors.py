@@ -25,6 +25,7 @@ from portal.approvals import services as approvals
 from portal.approvals.models import Side
 from portal.audit.subjects import open_values
 from portal.notify.registry import audience
+from portal.runs import charge as charges
 from portal.runs import registry as runs
 from portal.runs.journal import database_now
 from portal.runs.models import Intent, JournalEntry, Run, RunCommand, RunSample, Standstill
@@ -515,6 +516,9 @@ class LiveRun:
     next_says: str
     in_charge: str | None
     in_charge_ref: str | None
+    charge_until: datetime | None
+    """Until when; None: until the run is over."""
+    backup: str | None
     halt: HaltShown | None
     standstill: str | None
     on_the_wire: str
@@ -593,8 +597,10 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
     """Return what the live page shows. 7 queries, whatever the run holds; one more where it can grow again, and at most
     10 more while it rests.
     """
-    whole = Run.objects.select_related("account", "in_charge").get(pk=run.pk)
+    whole = Run.objects.select_related("account", "in_charge", "backup").get(pk=run.pk)
     now = database_now()
+    # Whose time is over is in charge no more, whether that was written down yet or not.
+    charge = whole.in_charge if whole.is_over or whole.has_somebody(now) else None
     customer = is_customer(granted)
     plan = plan_from_plain(whole.plan)
     progress = progress_from_plain(open_values([whole.progress])[0])
@@ -633,8 +639,10 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
         says=_words(progress.says, progress.customer_says, for_customer=customer),
         until=progress.until,
         next_says=next_says(whole, progress, for_customer=customer),
-        in_charge=str(whole.in_charge) if whole.in_charge else None,
-        in_charge_ref=str(whole.in_charge.ref) if whole.in_charge else None,
+        in_charge=str(charge) if charge else None,
+        in_charge_ref=str(charge.ref) if charge else None,
+        charge_until=whole.charge_until if charge else None,
+        backup=str(whole.backup) if whole.backup else None,
         halt=_halt_shown(whole, _question(whole, plan, progress, now, wire), for_customer=customer)
         if halted
         else None,
@@ -662,7 +670,7 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
         if progress.watch is not None
         else None,
         cannot_go_on=_cannot_go_on(situation, now_offers, granted),
-        cannot_take_charge=someone.holding(whole, now) if services.waits_for_charge(whole) else "",
+        cannot_take_charge=someone.holding(whole, now) if charges.waits_for_somebody(whole, now) else "",
         growable=names_growable,
         growth=_growth_shown(whole) if names_growable else None,
     )
@@ -681,7 +689,7 @@ def _growth_shown(run: Run) -> GrowthShown | None:
 
 def _question(run: Run, plan: PlanData, progress: Progress, now: datetime, wire: Intent | None) -> Question:
     """Return what a halted run asks. At most 4 queries: nobody is named who was not told."""
-    rank, charge = HaltRank(run.halt_rank), run.in_charge
+    rank, charge = HaltRank(run.halt_rank), run.in_charge if run.has_somebody(now) else None
     called = Called.NOBODY
     if rank is HaltRank.SITE_IN_DANGER and not run.is_rehearsal:
         called = next(

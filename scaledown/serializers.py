@@ -13,11 +13,12 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from portal.approvals.models import ApprovalStatus
-from portal.runs.models import JournalEntry, Run, RunCommand, Standstill
+from portal.runs.models import Handover, HandoverRole, JournalEntry, Run, RunCommand, Standstill
 from scaledown.candidates import Choice
 from scaledown.models import Growth, Plan, PlanStatus, ProtectedServer, ScaleUpEntry, ScaleUpRecord
 from scaledown.preview import Preview
@@ -323,6 +324,12 @@ class ReasonIn(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=2000)
 
 
+class MaybeReasonIn(serializers.Serializer[Any]):
+    """Why, if one wants to say."""
+
+    reason = serializers.CharField(required=False, allow_blank=True, default="", max_length=1000)
+
+
 class SubmitIn(serializers.Serializer[Any]):
     """A word to the approvers."""
 
@@ -352,6 +359,7 @@ class RunRowOut(serializers.ModelSerializer[Run]):
     account_name = serializers.CharField(source="account.name")
     plan = serializers.UUIDField(source="plan_ref")
     in_charge = serializers.SerializerMethodField()
+    backup = serializers.SerializerMethodField()
     halt_says = serializers.SerializerMethodField()
 
     class Meta:
@@ -366,6 +374,8 @@ class RunRowOut(serializers.ModelSerializer[Run]):
             "plan",
             "digest",
             "in_charge",
+            "charge_until",
+            "backup",
             "halt_code",
             "halt_rank",
             "halt_says",
@@ -375,8 +385,13 @@ class RunRowOut(serializers.ModelSerializer[Run]):
         )
 
     def get_in_charge(self, run: Run) -> str | None:
-        """Return the name of the person in charge, or null."""
-        return str(run.in_charge) if run.in_charge else None
+        """Return the name of the person in charge, or null: nobody is, or their time is over."""
+        has_one = run.is_over or run.has_somebody(timezone.now())
+        return str(run.in_charge) if run.in_charge and has_one else None
+
+    def get_backup(self, run: Run) -> str | None:
+        """Return the name of the backup, or null."""
+        return str(run.backup) if run.backup else None
 
     def get_halt_says(self, run: Run) -> str:
         """Return why it halted in the caller's words, or ""."""
@@ -394,6 +409,8 @@ RUN_ROW = {
     "plan": _REF,
     "digest": "9f2c4e6a" * 8,
     "in_charge": "Jonas Berg",
+    "charge_until": "2026-11-23T18:00:00Z",
+    "backup": "Mara Lindqvist",
     "halt_code": "",
     "halt_rank": "",
     "halt_says": "",
@@ -527,6 +544,64 @@ GROWTH_EXAMPLE = {
     "expires_at": "2026-11-24T18:05:00Z",
     "accepted": None,
     "answer": "",
+}
+
+
+class ChargeIn(serializers.Serializer[Any]):
+    """Until when one is in charge; null, or nothing: until the run is over."""
+
+    until = serializers.DateTimeField(required=False, allow_null=True, default=None)
+
+
+class HandoverIn(ChargeIn):
+    """Whom is asked for what. `to` is the reference of a user, as in the members of the team."""
+
+    to = serializers.UUIDField()
+    role = serializers.ChoiceField(choices=HandoverRole.choices, default=HandoverRole.IN_CHARGE)
+    note = serializers.CharField(required=False, allow_blank=True, default="", max_length=1000)
+
+
+class HandoverOut(serializers.ModelSerializer[Handover]):
+    """That somebody is asked to be in charge of a run, or its backup, and what became of it."""
+
+    run = serializers.UUIDField(source="run.ref")
+    to = serializers.UUIDField(source="to.ref")
+    to_name = serializers.CharField(source="to.name")
+    asked_by_name = serializers.CharField(source="asked_by.name")
+
+    class Meta:
+        model = Handover
+        fields = (
+            "ref",
+            "run",
+            "role",
+            "to",
+            "to_name",
+            "asked_by_name",
+            "note",
+            "until",
+            "asked_at",
+            "expires_at",
+            "state",
+            "ended_at",
+            "reason",
+        )
+
+
+HANDOVER_EXAMPLE = {
+    "ref": _REF,
+    "run": _REF,
+    "role": "in_charge",
+    "to": _REF,
+    "to_name": "Mara Lindqvist",
+    "asked_by_name": "Jonas Berg",
+    "note": "web-07 is on hold until tomorrow's peak.",
+    "until": "2026-11-24T06:00:00Z",
+    "asked_at": "2026-11-23T17:40:00Z",
+    "expires_at": "2026-11-23T21:40:00Z",
+    "state": "open",
+    "ended_at": None,
+    "reason": "",
 }
 
 

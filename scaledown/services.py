@@ -11,7 +11,6 @@ so that no transaction waits for somebody else's computer:
     void_plan(plan, actor=user, reason=…) / copy_plan(plan, actor=user) -> Plan
     start_run(plan, actor=user, seen_digest=…) -> Run               rehearse(plan, actor=user, pool=pool) -> Run
     command(run, "pause", actor=user, args={…}, reason="…", seen_status="running") -> RunCommand
-    take_charge(run, actor=user) -> Run
     protect_server(…, seen=look_at_server(…)) / unprotect_server(…) / record_scale_up(…) / write_lesson(…)
     put_standstill(scope, account=…, actor=user, reason=…) / lift_standstill(standstill, …)
 
@@ -37,10 +36,10 @@ from portal.audit.services import record, snapshot
 from portal.audit.subjects import Sealer, named, named_in
 from portal.cloud.types import CloudIdentity
 from portal.errors import NotPermitted, Refused, StaleState
-from portal.runs import journal, standstills
 from portal.runs import services as runs
+from portal.runs import standstills
 from portal.runs.models import Run, RunCommand, Standstill
-from portal.runs.types import Entry, RunStatus
+from portal.runs.types import RunStatus
 from scaledown import freezes, offers, someone
 from scaledown.candidates import Choice, Pool
 from scaledown.canonical import digest, from_plain, plan_from_plain, plan_to_plain, to_plain
@@ -675,55 +674,6 @@ def what_holds_back(run: Run, now: datetime) -> dict[str, str]:
         return {}
     held = freezes.holding(run, now)
     return {"freeze": held.says if held else "", "nobody_to_call": someone.holding(run, now)}
-
-
-def waits_for_charge(run: Run) -> bool:
-    """Whether a run goes on by itself as soon as somebody takes charge of it."""
-    return run.status == RunStatus.RUNNING and run.in_charge_id is None
-
-
-@transaction.atomic
-def take_charge(run: Run, *, actor: User) -> Run:
-    """Make `actor` the one named person of a live run. Taking it oneself needs nobody's acceptance.
-
-    Raises Refused where the run would go on by it while its plan asks for somebody to call and nobody is there.
-    """
-    locked = Run.objects.select_for_update(of=("self",)).select_related("account", "in_charge").get(pk=run.pk)
-    require(actor, Permission.RUN_COMMAND, locked.account)
-    if locked.is_over:
-        raise Refused("The run is over; nobody needs to be in charge of it.", code="run_over")
-    before = locked.in_charge
-    if before is not None and before.pk == actor.pk:
-        return locked
-    if waits_for_charge(locked):
-        someone.check_going_on(locked, timezone.now())
-    locked.in_charge = actor
-    locked.save(update_fields=["in_charge"])
-    was, author = named(before), runs.author_of(actor)
-    journal.write(
-        locked,
-        [
-            Entry(
-                "in_charge",
-                f"{author.name} is in charge now" + (f" ({was} was before)." if was else "."),
-                f"{author.name} is in charge now.",
-                detail={"was": was, "became": author.name},
-            )
-        ],
-        at=journal.database_now(),
-        author=author,
-    )
-    record(
-        "run.taken_charge",
-        actor=actor,
-        account=locked.account,
-        subject=locked,
-        before={"in_charge": str(before or "")},
-        after={"in_charge": str(actor)},
-        people=[before],
-    )
-    run.refresh_from_db()
-    return locked
 
 
 # --- servers, records, lessons --------------------------------------------------------------------------

@@ -34,6 +34,7 @@ urlpatterns = [
     path("scaledown/runs/<uuid:run_ref>/stream/", views.RunStream.as_view(), name="run-stream"),
     path("scaledown/runs/<uuid:run_ref>/journal/", views.RunJournal.as_view(), name="run-journal"),
     path("scaledown/runs/<uuid:run_ref>/charge/", views.RunCharge.as_view(), name="run-charge"),
+    path("scaledown/handovers/<uuid:handover_ref>/", views.HandoverAnswer.as_view(), name="handover-answer"),
     path(
         "scaledown/runs/<uuid:run_ref>/commands/<slug:name>/",
         views.RunCommandPage.as_view(),

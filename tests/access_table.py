@@ -30,7 +30,7 @@ from accounts.contacts.models import CoverageOverride, OtherParty, Rotation, Rot
 from accounts.models import Membership, TeamMembership
 from accounts.reach.models import ReachTry
 from accounts.sessions import ref_of
-from portal.runs.models import Run, Standstill
+from portal.runs.models import Handover, Run, Standstill
 from scaledown.canonical import plan_to_plain, to_plain
 from scaledown.driver import GROWTH
 from scaledown.models import Growth, Plan, ProtectedServer, ScaleUpRecord
@@ -417,6 +417,15 @@ ROWS |= {
         APPROVERS, {"name": "pause", "status": "running", "digest": DIGEST}
     ),
     ("api-run-charge", "POST"): _api_plan(TEAM),
+    ("api-run-charge-until", "POST"): _api_plan(TEAM),
+    ("api-run-backup", "POST"): _api_plan(TEAM),
+    ("api-run-backup-end", "POST"): _api_plan(TEAM),
+    ("api-run-handovers", "GET"): Row(TEAM),
+    ("api-run-handovers", "POST"): _api_plan(TEAM, lambda world: {"to": str(world.people["lead"].ref)}),
+    ("api-handover", "GET"): Row(TEAM),
+    ("api-handover-accept", "POST"): _api_plan(LEADS),
+    ("api-handover-decline", "POST"): _api_plan(LEADS),
+    ("api-handover-withdraw", "POST"): _api_plan(frozenset({"launch_manager"})),
     ("api-run-growths", "GET"): Row(VIEWERS),
     ("api-run-growths", "POST"): _api_plan(
         TEAM, {"servers": 1, "status": "running", "digest": DIGEST, **_WHY}
@@ -480,7 +489,9 @@ ROWS |= {
     ("scaledown:run-detail", "GET"): Row(VIEWERS),
     ("scaledown:run-stream", "GET"): Row(VIEWERS),
     ("scaledown:run-journal", "GET"): Row(VIEWERS),
+    ("scaledown:run-charge", "GET"): Row(TEAM),
     ("scaledown:run-charge", "POST"): Row(TEAM),
+    ("scaledown:handover-answer", "POST"): Row(LEADS, body={"act": "accept"}, answers=PAST_THE_GATE),
     ("scaledown:run-command", "GET"): Row(APPROVERS),
     ("scaledown:run-command", "POST"): Row(APPROVERS),
     ("scaledown:run-grow", "GET"): Row(TEAM),
@@ -718,6 +729,24 @@ def _growth(world: Any) -> Any:
         )
 
     return world.once("growth", made)
+
+
+def _handover(world: Any) -> Any:
+    """What the launch manager asks the lead."""
+    run, people = _run(world), world.people
+
+    def made() -> Handover:
+        now = timezone.now()
+        return Handover.objects.create(
+            run=run,
+            role="in_charge",
+            to=people["lead"],
+            asked_by=people["launch_manager"],
+            asked_at=now,
+            expires_at=now + timedelta(hours=4),
+        )
+
+    return world.once("handover", made)
 
 
 def _standstill(world: Any) -> Any:
@@ -986,6 +1015,7 @@ REFS: dict[str, Callable[[Any], Any]] = {
     "record_ref": lambda world: _record(world).ref,
     "mark_ref": lambda world: _mark(world).ref,
     "growth_ref": lambda world: _growth(world).ref,
+    "handover_ref": lambda world: _handover(world).ref,
     "standstill_ref": lambda world: _standstill(world).ref,
     "notice_ref": lambda world: world.once("notice", lambda: make.notice(world.people["admin"])).ref,
     "mail_ref": lambda world: world.once("notice", lambda: make.notice(world.people["admin"])).ref,

@@ -19,6 +19,7 @@ CATALOGUE: dict[str, tuple[str, dict[str, str]]] = {
             "run.halted": "A run stopped by itself and a person must decide; `code` and `rank` say why and how bad.",
             "run.rolling_back": "A run is being undone.",
             "run.growing": "A run creates deleted servers again, as both sides approved.",
+            "run.charge_changed": "Somebody else is in charge of a run, or its backup, or nobody is any more.",
             "run.completed": "A run is done.",
             "run.aborted": "A run was stopped for good.",
             "run.rolled_back": "A run was undone.",

@@ -15,6 +15,7 @@ import structlog
 from django.apps import apps
 from django.db import transaction
 from django.db.models import Max
+from django.utils import timezone
 
 from portal import alarms
 from portal.access import holds_provider_side, roles_on
@@ -132,7 +133,7 @@ def tell_missed_halts(now: datetime) -> int:
     standing = apps.get_model("runs", "Run")._default_manager.filter(
         status=RunStatus.HALTED.value, halted_at__gt=now - MISSED_FOR
     )
-    for run in standing.exclude(account__status="archived").select_related("account", "in_charge"):
+    for run in standing.exclude(account__status="archived").select_related("account", "in_charge", "backup"):
         seq = run.journal.filter(kind="halted").aggregate(last=Max("seq"))["last"]
         if seq is None or Message.objects.filter(subject_ref=f"run:{run.ref}", period=str(seq)).exists():
             continue
@@ -166,14 +167,78 @@ def _called(run: Run) -> list[Recipient]:
 
 
 def _in_charge(run: Run) -> list[Recipient]:
-    """Return who is in charge; with nobody in charge, or somebody who left since, the account's launch managers."""
+    """Return who is in charge, then the backup; with nobody in charge the account's launch managers."""
     charge = _charge_of(run)
-    return audience("launch_managers", run.account) if charge is None else [Recipient(user=charge)]
+    if charge is None:
+        return audience("launch_managers", run.account)
+    backup = run.backup if run.backup is not None and roles_on(run.backup, run.account) else None
+    return [Recipient(user=one) for one in (charge, backup) if one is not None]
 
 
 def _charge_of(run: Run) -> Any:
-    """Return who is in charge and still may be, or None."""
-    return run.in_charge if run.in_charge is not None and roles_on(run.in_charge, run.account) else None
+    """Return who is in charge and still may be, or None: not who left since, nor whose time is over."""
+    has_one = run.has_somebody(timezone.now()) and roles_on(run.in_charge, run.account)
+    return run.in_charge if has_one else None
+
+
+_AS = {"in_charge": "be in charge of", "backup": "be the backup of"}
+# What is told when who is in charge has changed, or will: {by} and {was} are people, {as_} is what was asked.
+_CHARGE_SAYS = {
+    "taken": "{by} has taken charge of “{title}”; it is in your hands no more.",
+    "accepted": "{by} has accepted to {as_} “{title}”.",
+    "declined": "{by} has declined to {as_} “{title}”. Nothing has changed.",
+    "withdrawn": "{by} asks you no more to {as_} “{title}”.",
+    "overtaken": "You are asked no more to {as_} “{title}”: {by} has it now.",
+    "expired": "{by} did not answer whether to {as_} “{title}”. Nothing has changed.",
+    "passed_on": "{was} is in charge of “{title}” no more. The backup takes over: {by}.",
+    "nobody": "{was} is in charge of “{title}” no more, and nobody took over. No next server begins before somebody is in "
+    "charge, unless the plan was approved as unattended.",
+    "ending": "The time of {was} in charge of “{title}” ends soon. Hand it over, or say a later time; without a backup nobody "
+    "is in charge then.",
+    "stands_by": "{by} is the backup of “{title}” now.",
+    "steps_back": "“{title}” has no backup any more: {by} has ended that.",
+}
+
+
+def charge_changed(
+    run: Run,
+    people: Sequence[Any],
+    what: str,
+    *,
+    by: Any = None,
+    was: Any = None,
+    role: str = "",
+    note: str = "",
+    charge_until: datetime | None = None,
+    until: datetime | None = None,
+    period: str = "",
+) -> None:
+    """Tell people of the provider's side that they are asked to take over, or what became of who is in charge.
+
+    Whoever did it is not told. `until` is when the question, or the time in charge, ends.
+    """
+    told = {one.pk: one for one in people if by is None or one.pk != by.pk or what == "passed_on"}
+    words = {"by": str(by or ""), "was": str(was or ""), "title": run.title, "as_": _AS.get(role, "")}
+    tell_all(
+        "charge_asked" if what == "asked" else "charge_changed",
+        [Recipient(user=one) for one in told.values()],
+        subject_ref=f"run:{run.ref}",
+        period=period or f"{what}:{run.seq}",
+        account=run.account,
+        context={
+            "title": run.title,
+            "by": words["by"],
+            "as_backup": role == "backup",
+            "note": note,
+            "charge_until": charge_until,
+            "until": until,
+            "says": "" if what == "asked" else _CHARGE_SAYS[what].format(**words),
+            "url": runs.url_of(run),
+        },
+        urgency=Urgency.NOW,
+        reason="who is in charge",
+        people=[one for one in (by, was, *named_in(run.account, note)) if one is not None],
+    )
 
 
 def _people_of(run: Run) -> list[Recipient]:

@@ -9,6 +9,8 @@ OWN = (
     Purpose("approval_asked", Kind.NOTICE, "Something waits for your approval"),
     Purpose("approval_ended", Kind.NOTICE, "What you asked approval for was decided"),
     Purpose("run_started", Kind.NOTICE, "A run has begun"),
+    Purpose("charge_asked", Kind.NOTICE, "You are asked to take over a run"),
+    Purpose("charge_changed", Kind.NOTICE, "Who is in charge of a run has changed, or will"),
     Purpose("run_ended", Kind.NOTICE, "A run has ended"),
     Purpose("run_waiting", Kind.NOTICE, "A run stopped by itself and waits, all is safe"),
     Purpose("run_decide", Kind.HALT, "A run stopped by itself and needs a decision today"),

@@ -25,6 +25,23 @@ def run_changed(run: Run, *, account_ref: uuid.UUID | None = None, actor: Any = 
     )
 
 
+def charge_changed(run: Run) -> None:
+    """Say that somebody else, or nobody, is in charge of a run, or its backup. People are not named to machines."""
+    emit(
+        "run.charge_changed",
+        account_ref=run.account.ref,
+        subject_type="run",
+        subject_ref=run.ref,
+        data={
+            "kind": run.kind,
+            "plan": str(run.plan_ref),
+            "rehearsal": run.is_rehearsal,
+            "has_somebody": run.in_charge_id is not None,
+            "has_backup": run.backup_id is not None,
+        },
+    )
+
+
 def standstill_changed(standstill: Standstill, what: str, *, actor: Any) -> None:
     """Tell each account that a standstill touches that it was `put` or `lifted`."""
     emit_to_scope(

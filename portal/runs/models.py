@@ -7,6 +7,7 @@ who may write a row while a run is being ticked is decided by the fencing token 
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -64,6 +65,10 @@ class Run(models.Model):
 
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     in_charge = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    charge_until = models.DateTimeField(null=True)
+    """Until when; null: until the run is over."""
+    backup = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    """Who said yes to be called as well, and to take over when that time is over."""
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
@@ -81,6 +86,10 @@ class Run(models.Model):
                 name="halted_run_says_why",
                 condition=~Q(status=RunStatus.HALTED.value)
                 | (~Q(halt_code="") & Q(halt_rank__in=[r.value for r in HaltRank]) & ~Q(halt_says="")),
+            ),
+            models.CheckConstraint(
+                name="backup_is_another",
+                condition=Q(backup__isnull=True) | Q(in_charge__isnull=True) | ~Q(backup=F("in_charge")),
             ),
             models.CheckConstraint(
                 name="run_ends_or_ticks",
@@ -101,6 +110,68 @@ class Run(models.Model):
     def is_over(self) -> bool:
         """No tick comes any more and every claim is given back."""
         return RunStatus(self.status).is_over
+
+    def has_somebody(self, at: datetime) -> bool:
+        """Whether somebody is in charge at a moment: not once their time is over, whoever has noticed that yet."""
+        return self.in_charge_id is not None and (self.charge_until is None or at < self.charge_until)
+
+
+class HandoverRole(models.TextChoices):
+    """What somebody is asked to be."""
+
+    IN_CHARGE = "in_charge", "in charge"
+    BACKUP = "backup", "backup"
+
+
+class HandoverState(models.TextChoices):
+    """What became of it."""
+
+    OPEN = "open", "open"
+    ACCEPTED = "accepted", "accepted"
+    DECLINED = "declined", "declined"
+    WITHDRAWN = "withdrawn", "withdrawn"
+    OVERTAKEN = "overtaken", "overtaken"
+    EXPIRED = "expired", "expired"
+
+
+class Handover(models.Model):
+    """That somebody is asked to be in charge of a run, or its backup. It counts once they accept.
+
+    `until` is for when they are asked; `expires_at` is how long the question stands.
+    """
+
+    ref = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    run = models.ForeignKey(Run, models.CASCADE, related_name="handovers")
+    role = models.CharField(max_length=12, choices=HandoverRole.choices)
+    to = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    note = models.TextField(blank=True)
+    until = models.DateTimeField(null=True)
+    asked_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    state = models.CharField(max_length=12, choices=HandoverState.choices, default=HandoverState.OPEN)
+    ended_at = models.DateTimeField(null=True)
+    reason = models.TextField(blank=True)
+
+    account_path = "run__account"
+    objects = OpenedQuerySet.as_manager()
+    sealed_fields = ("note", "reason")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="one_open_handover", fields=["run", "role"], condition=Q(state="open")
+            ),
+            models.CheckConstraint(
+                name="handover_ends", condition=Q(state="open", ended_at__isnull=True) | ~Q(state="open")
+            ),
+        ]
+        indexes = [
+            models.Index(name="handover_asked_of", fields=["to"], condition=Q(state="open")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.run}: {self.role}"
 
 
 class Claim(models.Model):

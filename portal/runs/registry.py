@@ -28,6 +28,7 @@ class Registered:
     has the new status and progress, and it is given the progress that was stored before. `may_command` raises Refused for a command that makes no sense now.
     `draining` counts what the kind left half-way in the given runs ("nodes left draining").
     `url_of` gives the path of the run's page. `asks` gives what a run asks that has halted in this very transaction.
+    `check_goes_on` raises Refused where a run may not go on by somebody's taking charge of it.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Registered:
     draining: Callable[[Iterable[Run]], int] | None = None
     url_of: Callable[[Run], str] | None = None
     asks: Callable[[Run], Asked] | None = None
+    check_goes_on: Callable[[Run, datetime], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,12 +86,13 @@ def register_kind(
     draining: Callable[[Iterable[Run]], int] | None = None,
     url_of: Callable[[Run], str] | None = None,
     asks: Callable[[Run], Asked] | None = None,
+    check_goes_on: Callable[[Run, datetime], None] | None = None,
 ) -> None:
     """Make a kind of run known. `factory` is called once in each worker child, after the fork.
 
     Registering the same factory again changes nothing; another one raises ValueError.
     """
-    registered = Registered(name, factory, facts, project, may_command, draining, url_of, asks)
+    registered = Registered(name, factory, facts, project, may_command, draining, url_of, asks, check_goes_on)
     if _KINDS.setdefault(name, registered) != registered:
         raise ValueError(f"The kind of run {name!r} is registered already.")
 

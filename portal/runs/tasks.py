@@ -15,8 +15,9 @@ import structlog
 from celery import shared_task
 from celery.signals import worker_process_shutdown
 from django.conf import settings
+from django.utils import timezone
 
-from portal.runs import selectors
+from portal.runs import charge, selectors
 from portal.runs.tender import Child
 from portal.runs.wake import send_wake_up
 
@@ -51,6 +52,15 @@ def sweep() -> None:
     if selectors.due_count():
         send_wake_up()
     ping_watchdog()
+
+
+# Lost, doubled or late, it changes nothing for safety: whose time is over is in charge no more at that moment.
+@shared_task(name="portal.runs.tasks.pass_on_charges", ignore_result=True, expires=30)
+def pass_on_charges() -> None:
+    """Pass on to the backup what is over, or say that nobody is in charge; warn before."""
+    changed = charge.pass_on(timezone.now())
+    if changed:
+        log.info("charges_passed_on", changed=changed)
 
 
 def ping_watchdog() -> None:

@@ -32,6 +32,11 @@ LOOKS: dict[str, StateLook] = {
     "expired": _look("expired", "out of date", "idle", "minus"),
     "voided": _look("voided", "no longer valid", "bad", "diamond"),
     "used": _look("used", "begun", "idle", "dot"),
+    # what a colleague is asked about a run
+    "accepted": _look("accepted", "accepted", "good", "check"),
+    "declined": _look("declined", "declined", "bad", "cross"),
+    "withdrawn": _look("withdrawn", "withdrawn", "idle", "back"),
+    "overtaken": _look("overtaken", "overtaken", "idle", "dot"),
     # runs
     "scheduled": _look("scheduled", "will start later", "idle", "clock"),
     "running": _look("running", "in progress", "move", "play"),

@@ -70,6 +70,7 @@ FAMILIES = (
     ("Reaching somebody", ("asked_now",)),
     ("Calendar", ("freeze", "maintenance", "event", "drill", "review", "window")),
     ("Freeze", ("may_begin", "may_not_begin")),
+    ("Hand-over", ("open", "accepted", "declined", "withdrawn", "overtaken", "expired")),
     ("Support case", ("open", "waiting_customer", "waiting_provider", "solved", "closed")),
     ("Webhook", ("failing", "switched_off_portal", "delivered", "trying_again", "not_delivered")),
     ("Rank of a halt", ("site_in_danger", "decide_today", "safe_waiting")),

@@ -14,6 +14,7 @@ from scaledown.views.around import (
     StandstillLift,
     StandstillPage,
 )
+from scaledown.views.charge import HandoverAnswer, RunCharge
 from scaledown.views.growths import GrowthApprove, GrowthDetail, GrowthReject, GrowthWithdraw, RunGrow
 from scaledown.views.path import PlanNew, PlanPool, PlanPreview, PlanPurpose, PlanSafety, PlanSubmit
 from scaledown.views.plans import (
@@ -27,7 +28,6 @@ from scaledown.views.plans import (
     PlanVoid,
 )
 from scaledown.views.runs import (
-    RunCharge,
     RunCommandPage,
     RunDetail,
     RunJournal,
@@ -41,6 +41,7 @@ __all__ = [
     "GrowthDetail",
     "GrowthReject",
     "GrowthWithdraw",
+    "HandoverAnswer",
     "PlanApprove",
     "PlanCopy",
     "PlanDetail",

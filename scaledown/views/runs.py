@@ -19,6 +19,7 @@ from django.utils import timezone
 from portal.access import AsyncPortalView, Permission
 from portal.errors import NotPermitted, Refused, StaleState
 from portal.paging import keyset
+from portal.runs import charge
 from portal.runs.models import JournalEntry, Run
 from portal.runs.stream import Change, after_seq_of, journal_events
 from portal.streams import TOO_MANY, take_seat, while_allowed
@@ -80,6 +81,8 @@ def run_context(
         "of_total": shown.of_total(live),
         "floor_words": f"never fewer than {live.floor}",
         "in_charge_words": live.in_charge or "nobody",
+        "charge_until": live.charge_until,
+        "backup": live.backup,
         # A moment that has passed is no forecast: what is waited for simply takes longer.
         "until": live.until if live.until is not None and live.until > timezone.now() else None,
         "now": timezone.now(),
@@ -128,6 +131,9 @@ class RunDetail(RunPageView):
             | {
                 "stream_url": reverse("scaledown:run-stream", args=[run.ref]) + query,
                 "viewer_ref": str(self.user.ref),
+                "asked_of_me": list(charge.asked_of(self.user, run))
+                if Permission.RUN_COMMAND in self.granted
+                else [],
             },
         )
 
@@ -203,19 +209,6 @@ class RunJournal(RunPageView):
             server=server,
             server_names=list(names),
         )
-
-
-class RunCharge(RunPageView):
-    """Take charge of a live run."""
-
-    permission = Permission.RUN_COMMAND
-
-    def post(self, request: HttpRequest, run_ref: UUID) -> HttpResponse:
-        """Become the one named person."""
-        run = self.find(RUNS, run_ref)
-        services.take_charge(run, actor=self.user)
-        messages.success(request, "You are in charge of this run now.")
-        return redirect("scaledown:run-detail", run_ref=run.ref)
 
 
 _NUMBERS: Mapping[str, Callable[[str], Any]] = {"seconds": float, "connections": int}

@@ -19,7 +19,7 @@ from scaledown.pool import read_pool
 from scaledown.selectors import is_customer
 
 PLANS = Plan.objects.select_related("account", "connection", "event", "author")
-RUNS = Run.objects.filter(kind=services.KIND).select_related("account", "in_charge")
+RUNS = Run.objects.filter(kind=services.KIND).select_related("account", "in_charge", "backup")
 STATUSES = (
     "draft",
     "awaiting_approval",

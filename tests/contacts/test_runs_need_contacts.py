@@ -14,7 +14,7 @@ from accounts.models import Contact
 from portal.access import permissions_on
 from portal.audit.models import AuditEntry
 from portal.errors import Refused
-from portal.runs import registry
+from portal.runs import charge, registry
 from portal.runs.models import Run
 from portal.runs.types import RunStatus
 from scaledown import driver, selectors, services
@@ -163,12 +163,12 @@ def test_the_worker_refuses_what_was_commanded_before_somebody_was_lost(here):
 def test_taking_charge_of_a_run_that_waits_for_it_asks_too(here):
     run = resting(here, "running", in_charge=None)
     with pytest.raises(Refused, match="goes on only while there is somebody to call"):
-        services.take_charge(run, actor=here.manager)
+        charge.take(run, actor=here.manager)
     assert "somebody to call" in shown_by(run, here.manager).cannot_take_charge
     # One that rests does not go on by it: somebody can take charge, and is asked at the resume.
     Run.objects.filter(pk=run.pk).update(status="paused")
     run.refresh_from_db()
-    assert services.take_charge(run, actor=here.manager).in_charge == here.manager
+    assert charge.take(run, actor=here.manager).in_charge == here.manager
 
 
 def test_the_page_shows_the_resume_that_would_be_refused_with_its_reason(here):

@@ -13,7 +13,7 @@ from django.utils import timezone
 from portal.access import permissions_on
 from portal.cloud.types import Condition
 from portal.errors import TryLater
-from portal.runs import registry
+from portal.runs import charge, registry
 from portal.runs.models import Run
 from portal.runs.stream import Change
 from scaledown import services
@@ -360,7 +360,7 @@ def test_the_stream_sends_what_changed_and_nothing_twice(here):
     change = Change(entries=(), status=run.status, seq=run.seq, token=0, is_over=False)
     assert set(render(change)) == {"state", "lanes", "charts", "journal"}
     assert render(change) == {}
-    services.take_charge(run, actor=here.lead)
+    charge.take(run, actor=here.lead)
     news = render(change)
     assert set(news) == {"state", "journal"}
     assert "In charge: Lead" in news["state"]

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from accounts.models import ApiToken
 from portal.access import permissions_on
+from portal.runs import charge
 from portal.runs.models import Run, RunSample
 from scaledown import services
 from scaledown.models import Plan
@@ -378,7 +379,7 @@ def fill(run, times):
         RunSample.objects.create(
             run=run, series="load:pool", at=now + timedelta(seconds=number), value=number
         )
-        services.take_charge(run, actor=run.created_by)
+        charge.take(run, actor=run.created_by)
 
 
 def test_pages_of_a_plan_a_run_and_its_report_cost_the_same_however_much_there_is(here):

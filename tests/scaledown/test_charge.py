@@ -11,9 +11,9 @@ from django.utils import timezone
 from portal.access import permissions_on
 from portal.audit.models import AuditEntry
 from portal.errors import NotPermitted, Refused
+from portal.runs import charge
 from portal.runs.models import Run
 from portal.runs.types import RunStatus
-from scaledown import services
 from scaledown.selectors import live_run
 from tests.scaledown.rows import desk, fresh_pool
 from tests.scaledown.test_api import Caller
@@ -57,7 +57,7 @@ def path(run: Run) -> str:
 @pytest.mark.parametrize("status", OVER)
 def test_of_a_run_that_is_over_nobody_takes_charge(here, run, status):
     with pytest.raises(Refused) as refusal:
-        services.take_charge(ended(run, status), actor=here.lead)
+        charge.take(ended(run, status), actor=here.lead)
     assert refusal.value.code == "run_over"
     assert in_charge_of(run) == here.manager
     assert not run.journal.filter(kind="in_charge").exists()
@@ -66,7 +66,7 @@ def test_of_a_run_that_is_over_nobody_takes_charge(here, run, status):
 @pytest.mark.parametrize("who", ["viewer", "editor", "approver", "admin", "stranger"])
 def test_who_may_not_command_a_run_takes_no_charge_of_it(here, run, who):
     with pytest.raises(NotPermitted):
-        services.take_charge(run, actor=getattr(here, who))
+        charge.take(run, actor=getattr(here, who))
     assert in_charge_of(run) == here.manager
 
 
@@ -111,7 +111,7 @@ def test_the_page_offers_it_only_to_who_may_and_has_not(here, run, client):
     def offers(person):
         client.force_login(person)
         html = client.get(reverse("scaledown:run-detail", args=[run.ref])).content.decode()
-        return reverse("scaledown:run-charge", args=[run.ref]) in html
+        return ">Take charge</button>" in html
 
     assert [offers(p) for p in (here.lead, here.manager, here.viewer, here.approver)] == [
         True,
@@ -134,9 +134,9 @@ def test_a_run_that_nobody_has_says_so_and_goes_on_once_it_is_taken(here, run):
     of_nobody(run)
     granted = permissions_on(here.lead, here.account)
     assert live_run(run, granted=granted).in_charge is None
-    assert services.waits_for_charge(run)
-    taken = services.take_charge(run, actor=here.lead)
-    assert not services.waits_for_charge(taken)
+    assert charge.waits_for_somebody(run, timezone.now())
+    taken = charge.take(run, actor=here.lead)
+    assert not charge.waits_for_somebody(taken, timezone.now())
     assert live_run(run, granted=granted).in_charge == "Lead"
     line = taken.journal.get(kind="in_charge")
     assert line.says == "Lead is in charge now."

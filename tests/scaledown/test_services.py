@@ -12,6 +12,7 @@ from accounts.models import Account, CloudConnection, Membership
 from portal.audit.models import AuditEntry
 from portal.cloud.types import BalancerStatus
 from portal.errors import NotPermitted, Refused, StaleState
+from portal.runs import charge
 from portal.runs.models import Claim, Run
 from scaledown import driver, known, services
 from scaledown.models import Plan, ProtectedServer, ScaleUpRecord
@@ -340,11 +341,11 @@ def test_a_command_that_makes_no_sense_is_refused_with_a_sentence(here, status, 
 
 def test_taking_charge_is_on_the_record(here):
     run = started(here)
-    services.take_charge(run, actor=here.lead)
+    charge.take(run, actor=here.lead)
     run.refresh_from_db()
     assert run.in_charge == here.lead
     assert run.journal.filter(kind="in_charge").count() == 1
-    services.take_charge(run, actor=here.lead)
+    charge.take(run, actor=here.lead)
     assert run.journal.filter(kind="in_charge").count() == 1
 
 
