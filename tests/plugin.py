@@ -136,6 +136,17 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.freeze()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, object, object]:
+    """Make the tests' database as `make run` makes its own."""
+    if fixturedef.argname != "django_db_setup":
+        return (yield)
+    from portal.embedded.migrating import quickly
+
+    with quickly():
+        return (yield)
+
+
 _EMPTY = """DO $$
 DECLARE
     one regclass;

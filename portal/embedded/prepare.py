@@ -25,9 +25,12 @@ def main(directory: Path) -> None:
     from django.core.management import call_command, get_commands
     from django.db.utils import OperationalError
 
+    from portal.embedded.migrating import quickly
+
     django.setup()
     try:
-        call_command("migrate", interactive=False, verbosity=1)
+        with quickly():
+            call_command("migrate", interactive=False, verbosity=1)
     except OperationalError as error:
         sys.exit(f"The database in DATABASE_URL does not answer: {error}")
     app = get_commands().get(COMMAND)

@@ -144,8 +144,11 @@ def main(arguments: list[str]) -> int:
         django.setup()
         from django.core.management import call_command
 
+        from portal.embedded.migrating import quickly
+
         print("Preparing the database …", flush=True)
-        call_command("migrate", verbosity=0)
+        with quickly():
+            call_command("migrate", verbosity=0)
         if wanted.only is not None:
             total, first = play(wanted.only, on_postgresql=True), wanted.only
         else:

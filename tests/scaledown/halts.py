@@ -37,21 +37,26 @@ class Codes:
     """The codes of calls in the source, also those that are chosen or put together there."""
 
     def __init__(self) -> None:
-        self.trees = [ast.parse(source.read_text()) for source in SOURCES]
+        self._called: dict[str, list[tuple[ast.Call, ast.AST]]] = {}
+        for source in SOURCES:
+            self._read(ast.parse(source.read_text()))
         self.standing = {code for code, waits in self._made("Obstacle") if not waits}
         """Codes of obstacles that are not waited for: they halt as they are."""
         self.passing = {code for code, waits in self._made("Obstacle") if waits}
         self.refusals = {code for code, waits in self._made("Refusal") if waits} | self.passing
 
-    def _calls(self, *names: str) -> Iterable[tuple[ast.Call, ast.AST]]:
-        for tree in self.trees:
-            functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
-            for function in functions:
+    def _read(self, tree: ast.AST) -> None:
+        """Keep every call under its name, with each function that it stands in: the source is walked once."""
+        for function in ast.walk(tree):
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
                 for node in ast.walk(function):
                     if isinstance(node, ast.Call):
                         name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-                        if name in names:
-                            yield node, function
+                        self._called.setdefault(name, []).append((node, function))
+
+    def _calls(self, *names: str) -> Iterable[tuple[ast.Call, ast.AST]]:
+        for name in names:
+            yield from self._called.get(name, ())
 
     def _made(self, name: str) -> Iterable[tuple[str, bool]]:
         """Return each code with whether it is waited for; where that is chosen at run time, both."""
