@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
+from portal.frozen import replace
 from scaledown import looks, wording
 from scaledown.comparing import has_enough
 from scaledown.progress import BeforeWay

@@ -48,6 +48,41 @@ def to_plain(value: Any) -> Any:
     return value
 
 
+def to_plain_after(value: Any, old: Any, old_plain: Any) -> Any:
+    """Return `to_plain(value)`, given what was made of an older value: parts that both share are not written anew.
+
+    Both results share these parts too, so neither may be changed.
+    """
+    if value is old:
+        return old_plain
+    kind: Any = type(value)
+    if kind is not type(old):
+        return to_plain(value)
+    if hasattr(kind, "__dataclass_fields__"):
+        was, now = vars(old), vars(value)
+        return {
+            name: old_plain[name]
+            if now[name] is was[name]
+            else to_plain_after(now[name], was[name], old_plain[name])
+            for name in _field_names(kind)
+        }
+    if kind is tuple:
+        shared = min(len(value), len(old))
+        plain = [to_plain_after(*three) for three in zip(value[:shared], old, old_plain, strict=False)]
+        return plain + to_plain(value[shared:])
+    if kind is dict:
+        return {
+            str(key): to_plain_after(item, old[key], old_plain[str(key)]) if key in old else to_plain(item)
+            for key, item in value.items()
+        }
+    return to_plain(value)
+
+
+@cache
+def _field_names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
 @lru_cache(4096)
 def _written_time(value: datetime) -> str:
     if value.tzinfo is None:

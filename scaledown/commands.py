@@ -19,9 +19,9 @@ Arguments by command (all optional unless said):
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
+from portal.frozen import replace
 from portal.runs.types import Command, RunStatus
 from scaledown import growing, late, looks, silence, wording
 from scaledown.doubts import is_cut_by

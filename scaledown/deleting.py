@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from portal.cloud.types import BalancerStatus
+from portal.frozen import replace
 from portal.runs.types import Action, HaltRank
 from scaledown import hours, late, looks, silence, wording
 from scaledown.progress import DeleteWay, NodeState, NodeWay, Progress, ServerWay

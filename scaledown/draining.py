@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from portal.cloud.types import BalancerStatus
+from portal.frozen import replace
 from portal.runs.types import HaltRank
 from scaledown import looks, wording
 from scaledown.progress import DrainWay, NodeState, NodeWay, ServerWay

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -33,6 +33,7 @@ from portal.cloud.types import (
     Withheld,
 )
 from portal.errors import InDoubt, ProviderFailed, Refused, TryLater
+from portal.frozen import replace
 from portal.runs.types import Action, Decision, Outcome, OutcomeKind, RunStatus, RunView
 from scaledown import machine, outcomes
 from scaledown.canonical import plan_from_plain
@@ -140,7 +141,7 @@ class ScaledownKind:
         self.answers = answers
         self.monotonic = monotonic
         self._plans: dict[tuple[str, str], PlanData] = {}
-        self._progress: dict[str, tuple[Mapping[str, Any], Progress]] = {}
+        self._progress: dict[str, tuple[Progress, Mapping[str, Any]]] = {}
 
     def plan_of(self, view: RunView) -> PlanData:
         """Return the run's plan. It is frozen with its digest, so that it is read once per worker child."""
@@ -153,19 +154,20 @@ class ScaledownKind:
         return plan
 
     def progress_of(self, view: RunView) -> Progress:
-        """Return the run's progress; one and the same value is read once, not at each step of a tick."""
+        """Return the run's progress; what this worker child wrote or read last is not read again."""
         if not view.progress:
             return new_progress(self.plan_of(view), view.now)
-        plain, progress = self._progress.get(view.ref, (None, None))
-        if progress is None or plain is not view.progress:
-            progress = self._keep_progress(view, view.progress, progress_from_plain(view.progress))
+        kept = self._progress.get(view.ref)
+        if kept is not None and (kept[1] is view.progress or kept[1] == view.progress):
+            return kept[0]
+        progress = progress_from_plain(view.progress)
+        self._keep_progress(view, progress, view.progress)
         return progress
 
-    def _keep_progress(self, view: RunView, plain: Mapping[str, Any], progress: Progress) -> Progress:
+    def _keep_progress(self, view: RunView, progress: Progress, plain: Mapping[str, Any]) -> None:
         if len(self._progress) >= PLANS_KEPT:
             self._progress.clear()
-        self._progress[view.ref] = (plain, progress)
-        return progress
+        self._progress[view.ref] = (progress, plain)
 
     # Reading
 
@@ -394,8 +396,8 @@ class ScaledownKind:
         return self._decision(view, settled)
 
     def _decision(self, view: RunView, decided: MachineDecision) -> Decision:
-        plain = progress_to_plain(decided.progress)
-        self._keep_progress(view, plain, decided.progress)
+        plain = progress_to_plain(decided.progress, self._progress.get(view.ref))
+        self._keep_progress(view, decided.progress, plain)
         return Decision(
             progress=plain,
             action=decided.action,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,6 +12,7 @@ from django import forms
 from django.utils import timezone
 
 from capacity.fields import FIRST_YEAR, LAST_YEAR, MomentField, ShareField
+from portal.frozen import replace
 from scaledown.candidates import Choice
 from scaledown.types import AtLimit, Grade, ImageRule, Order
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from portal.frozen import replace
 from portal.runs.types import Action, HaltRank
 from scaledown import hours, images, looks, wording
 from scaledown.deleting import delete_now, hold_ends, stop_due_at

@@ -5,9 +5,9 @@ A run that ended could not undo one that lands, and a server whose deletion may 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
+from portal.frozen import replace
 from scaledown import looks
 from scaledown.progress import NodeState, NodeWay, Progress, ServerWay, StopWay
 from scaledown.turn import LOOK_RESTING_S, Turn

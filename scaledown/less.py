@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
+from portal.frozen import replace
 from scaledown.types import AtLimit, Grade, ImageRule, PlanData, PlannedServer
 
 _GRADES = (Grade.MEASURED, Grade.INFERRED, Grade.TIMED)

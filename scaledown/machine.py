@@ -9,9 +9,9 @@ clock, database or network of its own. Source of the rules: architecture notes, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 
+from portal.frozen import replace
 from portal.runs.types import Command, HaltRank, RunStatus
 from scaledown import hours, late, looks, wording
 from scaledown.answers import awaits_before

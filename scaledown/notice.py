@@ -5,10 +5,10 @@ Each function takes a `Turn`, reads its observation and replaces its progress. U
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from portal.cloud.types import BalancerStatus
+from portal.frozen import replace
 from scaledown import late, looks, wording
 from scaledown.answers import notice_before
 from scaledown.deleting import hold_ends, say_nodes_left

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from portal.cloud.types import BalancerStatus
+from portal.frozen import replace
 from portal.runs.rules import SET_ASIDE
 from portal.runs.types import Action, HaltRank, Outcome, OutcomeKind
 from scaledown import late, wording

@@ -5,9 +5,9 @@ What is watched stays watched as ever (probes, load, floor, other hands): here i
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
+from portal.frozen import replace
 from portal.runs.types import RunStatus
 from scaledown import looks, wording
 from scaledown.progress import ProbeCounts, Progress, WatchWay

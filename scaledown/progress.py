@@ -6,14 +6,15 @@ Read it with `progress_from_plain(run.progress)`. Times are aware UTC; unknown i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from portal.cloud.types import NodeType
+from portal.frozen import replace
 from scaledown import wording
-from scaledown.canonical import from_plain, to_plain
+from scaledown.canonical import from_plain, to_plain, to_plain_after
 from scaledown.types import Grade, GrownServer, Phase, PlanData, PlannedServer, Verdict
 
 
@@ -555,9 +556,14 @@ def new_progress(plan: PlanData, now: datetime) -> Progress:
     )
 
 
-def progress_to_plain(progress: Progress) -> dict[str, Any]:
-    """Return progress as it is stored; `progress_from_plain` gives the same value back."""
-    plain: dict[str, Any] = to_plain(progress)
+def progress_to_plain(
+    progress: Progress, after: tuple[Progress, Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """Return progress as it is stored; `progress_from_plain` gives the same value back.
+
+    `after`: an older progress and what was made of it. A look changes little, and only that is written anew.
+    """
+    plain: dict[str, Any] = to_plain(progress) if after is None else to_plain_after(progress, *after)
     return plain
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from portal.cloud.types import BalancerStatus
+from portal.frozen import replace
 from portal.runs.types import HaltRank
 from scaledown import late, looks, stopping, wording
 from scaledown.progress import NodeState, NodeWay, ServerWay, StopWay

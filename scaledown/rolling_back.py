@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from datetime import timedelta
 
 from portal.cloud.types import BalancerStatus, NodeStatus
+from portal.frozen import replace
 from portal.runs.types import Action, HaltRank, RunStatus
 from scaledown import growing, late, looks, wording
 from scaledown.deleting import finds_gone, is_given_up, name_what_may_live, retire

@@ -7,9 +7,9 @@ not silent. Who comes past a balancer (DNS, a partner, a hard-wired address) is 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from datetime import datetime
 
+from portal.frozen import replace
 from portal.runs.types import HaltRank
 from scaledown import wording
 from scaledown.progress import OwnTraffic, ServerWay

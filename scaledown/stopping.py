@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from portal.frozen import replace
 from portal.runs.types import Action, HaltRank
 from scaledown import late, looks, wording
 from scaledown.progress import Meter, ServerWay, StopWay

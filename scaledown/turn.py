@@ -7,10 +7,11 @@ the frozen `MachineDecision`. It has no clock, database or network.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from portal.frozen import replace
 from portal.runs.types import (
     Action,
     Answer,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 
 from portal.cloud.types import NodeStatus
+from portal.frozen import replace
 from portal.runs.types import HaltRank
 from scaledown import hours, late, looks, verify, wording
 from scaledown.answers import with_answer

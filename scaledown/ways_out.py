@@ -7,9 +7,11 @@ reads it here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
+
+from portal.frozen import replace
 
 KINDS = ("server_draining", "drained", "server_verifying", "verdict", "outcome", "node_left")
 """The kinds of journal entries that tell of it."""

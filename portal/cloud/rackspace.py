@@ -11,7 +11,6 @@ import ipaddress
 import itertools
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -51,6 +50,7 @@ from portal.cloud.types import (
 )
 from portal.egress import Rules, rules_from_settings
 from portal.errors import InDoubt, ProviderFailed, Refused, Trouble, TryLater
+from portal.frozen import replace
 
 PAGE = 100
 MAX_PAGES = 500

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
@@ -20,6 +20,7 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from portal.errors import InDoubt, ProviderFailed, Refused, Trouble, TryLater
+from portal.frozen import replace
 from portal.runs import metrics, rules
 from portal.runs.types import (
     RUN_MOVES,

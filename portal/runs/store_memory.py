@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from portal.errors import Refused, StaleState
+from portal.frozen import replace
 from portal.runs import rules
 from portal.runs.types import (
     Action,

@@ -8,7 +8,6 @@ right before a call are always one after the other.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -16,6 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 import structlog
 from django.db import InterfaceError, OperationalError, connection, transaction
 
+from portal.frozen import replace
 from portal.runs import events, journal, metrics, registry, rules
 from portal.runs.models import Claim, Intent, Run, RunCommand, RunSample, Standstill
 from portal.runs.types import (

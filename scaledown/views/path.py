@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +19,7 @@ from accounts.models import Account
 from capacity.models import Probe
 from portal.access import Permission
 from portal.errors import Refused, StaleState, Trouble
+from portal.frozen import replace
 from scaledown import drawing, services
 from scaledown.candidates import Choice
 from scaledown.forms import (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -421,3 +422,14 @@ def test_times_of_a_look_are_the_databases_and_not_the_machines():
     seen = observe(desk, PaperCloud(desk))
     assert START <= seen.balancers[LB].observed_at <= START + timedelta(seconds=5)
     assert NodeStatus.ONLINE is seen.balancers[LB].nodes[0].status
+
+
+def test_progress_that_comes_back_from_the_database_unchanged_is_not_read_again_and_any_other_is():
+    desk = Desk(a_plan())
+    kind = ScaledownKind(cloud=lambda view: PaperCloud(desk))
+    first = kind.progress_of(view_of(desk))
+    stored = json.loads(json.dumps(progress_to_plain(desk.progress)))
+    assert kind.progress_of(view_of(desk, progress=stored)) is first
+    of_another_worker = {**stored, "says": "Another worker went on."}
+    assert kind.progress_of(view_of(desk, progress=of_another_worker)).says == "Another worker went on."
+    assert kind.progress_of(view_of(desk, progress=stored)) == first

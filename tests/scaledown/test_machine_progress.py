@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from portal.frozen import replace
 from scaledown.progress import Progress, VerdictWay, new_progress, progress_from_plain, progress_to_plain
 from scaledown.types import Verdict
 from tests.scaledown.machine_cases import START, Desk, a_plan
@@ -45,6 +46,37 @@ def test_a_whole_run_stores_and_reads_its_progress_at_every_step():
     for _ in range(60):
         desk.look()
         assert progress_from_plain(json.loads(json.dumps(progress_to_plain(desk.progress)))) == desk.progress
+
+
+def test_what_is_written_after_an_older_progress_is_what_it_is_written_alone():
+    desk = Desk(a_plan(hold_s=20.0))
+    old, plain = desk.progress, progress_to_plain(desk.progress)
+    for _ in range(60):
+        desk.look()
+        plain = progress_to_plain(desk.progress, (old, plain))
+        old = desk.progress
+        assert plain == progress_to_plain(desk.progress)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_any_progress_can_be_written_after_any_other(data):
+    old, new = data.draw(st.from_type(Progress)), data.draw(st.from_type(Progress))
+    before = json.dumps(progress_to_plain(old))
+    plain = progress_to_plain(old)
+    assert progress_to_plain(new, (old, plain)) == progress_to_plain(new)
+    assert json.dumps(plain) == before
+
+
+def test_parts_that_did_not_change_are_not_written_anew():
+    progress = new_progress(a_plan(), START)
+    plain = progress_to_plain(progress)
+    first = replace(progress.servers[0], says="Another word.")
+    changed = replace(progress, servers=(first, *progress.servers[1:]))
+    after = progress_to_plain(changed, (progress, plain))
+    assert after["servers"][0]["says"] == "Another word."
+    assert after["servers"][1] is plain["servers"][1]
+    assert after["kept"] is plain["kept"]
 
 
 def test_a_new_run_has_every_server_waiting_for_its_turn():
