@@ -21,7 +21,7 @@ import ssl
 import time
 import weakref
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
@@ -486,6 +486,73 @@ class _Pool(httpcore.AsyncConnectionPool):
         return left + list(super()._assign_requests_to_connections())
 
 
+class _Fresh:
+    """What stands in the place of httpcore's pool where no connection is kept: each request has one of its own.
+
+    A pool goes over all connections that are open as each request begins and ends, which with a hundred of them costs
+    more than the request. `most` are open at once; who comes then waits.
+    """
+
+    def __init__(
+        self, *, ssl_context: ssl.SSLContext, network_backend: httpcore.AsyncNetworkBackend, most: int | None
+    ) -> None:
+        self._ssl_context = ssl_context
+        self._backend = network_backend
+        self._places = asyncio.Semaphore(most) if most is not None else None
+
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+        """Ask on a new connection, which ends with the answer's stream."""
+        connection = httpcore.AsyncHTTPConnection(
+            request.url.origin, ssl_context=self._ssl_context, network_backend=self._backend
+        )
+        if self._places is not None:
+            await self._places.acquire()
+        try:
+            answer = await connection.handle_async_request(request)
+        except BaseException:
+            await self._end(connection)
+            raise
+        stream = _LastStream(answer.stream, lambda: self._end(connection))
+        return httpcore.Response(
+            answer.status, headers=answer.headers, content=stream, extensions=answer.extensions
+        )
+
+    async def _end(self, connection: httpcore.AsyncHTTPConnection) -> None:
+        if self._places is not None:
+            self._places.release()
+        await connection.aclose()
+
+    async def __aenter__(self) -> _Fresh:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Nothing is kept, so nothing is left to close."""
+
+
+class _LastStream:
+    """The body of an answer; its connection ends with it, once."""
+
+    def __init__(self, stream: Any, end: Callable[[], Awaitable[None]]) -> None:
+        self._stream = stream
+        self._end: Callable[[], Awaitable[None]] | None = end
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._stream:
+            yield part
+
+    async def aclose(self) -> None:
+        end, self._end = self._end, None
+        if end is None:
+            return
+        try:
+            await self._stream.aclose()
+        finally:
+            await end()
+
+
 class CheckedTransport(httpx.AsyncHTTPTransport):
     """httpx's transport over `CheckedBackend`."""
 
@@ -499,13 +566,19 @@ class CheckedTransport(httpx.AsyncHTTPTransport):
     ) -> None:
         context = ssl_context or _ssl_context()
         super().__init__(verify=context, trust_env=False, limits=limits)
+        backend = CheckedBackend(rules, resolver)
         # httpx offers no parameter for the network backend; its pool is httpcore's public class.
+        if limits.max_keepalive_connections == 0:
+            self._pool = _Fresh(  # type: ignore[assignment]  # all that httpx asks of its pool
+                ssl_context=context, network_backend=backend, most=limits.max_connections
+            )
+            return
         self._pool = _Pool(
             ssl_context=context,
             max_connections=limits.max_connections,
             max_keepalive_connections=limits.max_keepalive_connections,
             keepalive_expiry=limits.keepalive_expiry,
-            network_backend=CheckedBackend(rules, resolver),
+            network_backend=backend,
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

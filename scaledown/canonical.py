@@ -55,9 +55,9 @@ def to_plain_after(value: Any, old: Any, old_plain: Any) -> Any:
     """
     if value is old:
         return old_plain
-    kind: Any = type(value)
-    if kind is not type(old):
+    if type(value) is not type(old):
         return to_plain(value)
+    kind: Any = type(value)
     if hasattr(kind, "__dataclass_fields__"):
         was, now = vars(old), vars(value)
         return {

@@ -561,9 +561,11 @@ def facts(run: Run) -> Mapping[str, Any]:
     from accounts.models import CloudConnection
     from scaledown.models import Plan, ProtectedServer
 
-    connection = CloudConnection.objects.get(
+    connection = CloudConnection.objects.select_related("account").get(
         pk__in=Plan.objects.filter(ref=run.plan_ref).values("connection")
     )
+    if connection.account_id == run.account_id:
+        run.account = connection.account  # what is asked next is about it: read once
     problem = "" if run.is_rehearsal else _approval_problem(run)
     grows = run.progress.get("growing")
     return {

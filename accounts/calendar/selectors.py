@@ -99,6 +99,19 @@ def entries_for(accounts: QuerySet[Account]) -> QuerySet[CalendarEntry]:
     )
 
 
+def entries_of(account: Account) -> QuerySet[CalendarEntry]:
+    """As `entries_for`, for one account, whose team is known: asked often, so the query is short."""
+    reached = CloudConnection.objects.filter(account=account.pk, provider=OuterRef("provider"))
+    return CalendarEntry.objects.filter(
+        Q(account=account.pk)
+        | Q(scope=CalendarScope.TEAM, team=account.team_id)
+        | (
+            Q(scope=CalendarScope.PROVIDER, team=account.team_id)
+            & (Q(Exists(reached.filter(region=OuterRef("region")))) | Q(region="") & Q(Exists(reached)))
+        )
+    )
+
+
 def touching(rows: QuerySet[CalendarEntry], start: datetime, end: datetime) -> QuerySet[CalendarEntry]:
     """Return those that may be on at some moment of [start, end): weekly ones are looked at in their zones after."""
     week_before = (start - timedelta(days=1)).date() - LONGEST_ENTRY
@@ -276,9 +289,7 @@ class Freeze:
 
 def freezes_between(account: Account, start: datetime, end: datetime) -> list[Freeze]:
     """Return what holds changes back at some moment of [start, end) for an account, the earliest first; one query or two."""
-    rows = entries_for(Account.objects.filter(pk=account.pk)).filter(
-        kind__in=HOLDS_BACK, cancelled_at__isnull=True
-    )
+    rows = entries_of(account).filter(kind__in=HOLDS_BACK, cancelled_at__isnull=True)
     listed = touching(rows, start, end).select_related("account").order_by("starts_at", "pk")
     return sorted(
         (

@@ -78,16 +78,24 @@ class Tender:
         active: set[asyncio.Task[int]] = set()
         ticks = 0
         next_due_s: float | None = None
+        due_at: float | None = None
         try:
-            while (left_s := until - self.clock.monotonic()) > 0:
-                views, next_due_s = await self.do(self._claim, self.batch - len(active))
+            while (left_s := until - (now := self.clock.monotonic())) > 0:
+                is_due = due_at is not None and due_at <= now
+                views, next_due_s = await self.do(self._claim, self.batch - len(active), is_due=is_due)
                 claimed_at = self.clock.monotonic()
+                due_at = None if next_due_s is None else claimed_at + next_due_s
                 active |= {asyncio.create_task(self._tick(view, claimed_at, until)) for view in views}
                 if not active and (next_due_s is None or next_due_s >= left_s):
                     break
-                # Due and yet not to be had: somebody has the row locked, which takes a moment.
-                soonest_s = _BREATH_S if views else _LOCKED_S
-                wait_s = min(POLL_S, left_s, POLL_S if next_due_s is None else max(soonest_s, next_due_s))
+                if next_due_s is None:
+                    wait_s = POLL_S
+                elif next_due_s > 0:
+                    wait_s = max(_BREATH_S, next_due_s)
+                else:
+                    # Due and yet not to be had: somebody has the row locked, which takes a moment.
+                    wait_s = _BREATH_S if views else _LOCKED_S
+                wait_s = min(POLL_S, left_s, wait_s)
                 active, made = await _any_of(active, wait_s)
                 ticks += made
         except StoreAway as away:
@@ -101,12 +109,18 @@ class Tender:
         metrics.TURNS.labels("work" if ticks else "nothing").inc()
         return Turn(ticks, next_due_s)
 
-    def _claim(self, limit: int) -> tuple[list[RunView], float | None]:
+    def _claim(self, limit: int, *, is_due: bool) -> tuple[list[RunView], float | None]:
+        """Return what could be claimed, and in how many seconds the next run is due.
+
+        Most of the time nothing is: then that is read, and nothing locked. `is_due`: something must be due by now.
+        """
         names = self._names()
-        views = []
-        if limit > 0:
-            views = self.store.claim_due(holder=self.holder, limit=limit, lease_s=self.lease_s, kinds=names)
-        # With a full batch in hand only the end of a tick makes room.
+        if limit <= 0:
+            # With a full batch in hand only the end of a tick makes room.
+            return [], None
+        if not is_due and (next_due_s := self.store.next_due_s(names)) != 0.0:
+            return [], next_due_s
+        views = self.store.claim_due(holder=self.holder, limit=limit, lease_s=self.lease_s, kinds=names)
         return views, self.store.next_due_s(names) if limit > len(views) else None
 
     async def _next_due(self) -> float | None:

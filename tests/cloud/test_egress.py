@@ -248,6 +248,33 @@ def test_a_name_that_leads_inside_is_refused_even_beside_an_open_address(address
     assert caught.value.code == "closed_address"
 
 
+def test_where_no_connection_is_kept_each_request_has_its_own_and_no_more_are_open_than_allowed():
+    keeps_open = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+    opened, most = [], []
+
+    async def act(client, port, seen):
+        connect = egress.CheckedBackend._connect_first
+
+        async def counted(self, addresses, port):
+            stream = await connect(self, addresses, port)
+            opened.append(stream)
+            most.append(sum(not one._writer.is_closing() for one in opened))
+            return stream
+
+        egress.CheckedBackend._connect_first = counted
+        try:
+            asks = [egress.fetch(f"http://shop.example.com:{port}/", client=client) for _ in range(6)]
+            return await asyncio.gather(*asks)
+        finally:
+            egress.CheckedBackend._connect_first = connect
+
+    answers, seen, asked = asyncio.run(talk(keeps_open, act, pause_s=0.02, places=2))
+    assert [answer.text for answer in answers] == ["hello"] * 6
+    assert (len(opened), len(seen), len(asked)) == (6, 6, 6)
+    assert max(most) == 2
+    assert all(one._writer.is_closing() for one in opened)
+
+
 def test_a_redirect_is_an_answer_and_is_not_followed():
     moved = b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n"
     answer, seen, _ = asyncio.run(talk(moved, fetch_of("http://shop.example.com:{port}/")))

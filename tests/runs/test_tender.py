@@ -120,6 +120,38 @@ def test_a_command_is_seen_by_a_turn_in_hand_without_a_message(runs, kind):
     assert asyncio.run(story()) < 0.9
 
 
+def test_what_is_not_due_yet_is_looked_for_and_not_locked(runs, kind, monkeypatch):
+    ref = runs.create(kind="toy", plan={"target": 1})
+    store = runs.handle()
+    store.release(store.claim(ref, holder="w", lease_s=15), look_again_s=0.9)
+    claims = []
+    claim_due = store.claim_due
+    monkeypatch.setattr(store, "claim_due", lambda **given: claims.append(1) or claim_due(**given))
+    _, took_s = turn(store, kind, budget_s=5.0)
+    assert runs.runs[ref].status.value == "completed"
+    assert took_s > 0.8
+    # Looked for four times a second; claimed once it was due, and where the clocks differ by a hair once more.
+    assert len(claims) <= 3
+
+
+def test_a_run_is_taken_when_it_is_due_and_not_at_the_next_poll(runs, kind):
+    ref = runs.create(kind="toy", plan={"target": 0})
+    store = runs.handle()
+    store.release(store.claim(ref, holder="w", lease_s=15), look_again_s=0.02)
+    late_s = []
+    observe = kind.observe
+
+    async def noting(view):
+        late_s.append(time.monotonic() - began)
+        return await observe(view)
+
+    kind.observe = noting
+    began = time.monotonic()
+    turn(store, kind, budget_s=2.0)
+    assert late_s
+    assert min(late_s) < 0.2
+
+
 def test_a_store_that_is_away_ends_the_turn_quietly(runs, kind):
     store = runs.handle()
 
