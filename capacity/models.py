@@ -315,3 +315,7 @@ class CountSource(_OfPool):
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.balancer_id}"
+
+
+# Django looks for models in an app's `models` module: those of its packages are named here.
+from capacity.metrics import models as _metrics  # noqa: E402,F401

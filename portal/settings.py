@@ -199,6 +199,8 @@ SOCIALACCOUNT_PROVIDERS = {
 PASSWORD_RESET_TIMEOUT = 3600
 # How long an invitation is open.
 INVITATION_DAYS = number("INVITATION_DAYS", 7.0)
+# How long raw samples are kept; hourly and daily rollups stay.
+SAMPLE_DAYS = number("SAMPLE_DAYS", 400.0)
 # Sessions live in the database: Redis may be emptied at any moment and nobody should be logged out by it.
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_AGE = 12 * 3600

@@ -48,6 +48,7 @@ _NOT_INHERITED = (
     "EMAIL_PLAIN",
     "MAIL_FROM",
     "PUBLIC_URL",
+    "SAMPLE_DAYS",
 )
 
 
