@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats as oracle
 
 from capacity.stats import (
     EXACT_UP_TO,
@@ -30,9 +30,17 @@ samples = st.one_of(st.lists(floats, min_size=1, max_size=30), st.lists(few_valu
 latencies = st.lists(st.floats(1.0, 5000.0).map(lambda value: round(value, 2)), min_size=2, max_size=40)
 
 
+@lru_cache(maxsize=1)
+def oracle():
+    """SciPy, whose import takes two seconds: only the process that asks it waits for them."""
+    from scipy import stats
+
+    return stats
+
+
 def scipy_p(before, after, alternative, method):
     with np.errstate(all="ignore"):
-        return float(oracle.mannwhitneyu(after, before, alternative=alternative, method=method).pvalue)
+        return float(oracle().mannwhitneyu(after, before, alternative=alternative, method=method).pvalue)
 
 
 @settings(max_examples=150, deadline=None)
@@ -45,7 +53,7 @@ def test_the_test_agrees_with_scipy(before, after):
     if len({*before, *after}) > 1:
         assert found.p_larger == pytest.approx(scipy_p(before, after, "greater", method), abs=1e-9)
         assert found.p_differs == pytest.approx(scipy_p(before, after, "two-sided", method), abs=1e-9)
-    assert found.u == float(oracle.mannwhitneyu(after, before).statistic)
+    assert found.u == float(oracle().mannwhitneyu(after, before).statistic)
 
 
 @settings(max_examples=100, deadline=None)
@@ -158,7 +166,7 @@ def test_the_smallest_shift_is_seen_as_often_as_it_says(n, m, sigma):
 def test_chances_of_counts_agree_with_scipy(count, of, share):
     count = min(count, of)
     assert chance_of_so_many(count, of, share) == pytest.approx(
-        float(oracle.binom.sf(count - 1, of, share)), abs=1e-9
+        float(oracle().binom.sf(count - 1, of, share)), abs=1e-9
     )
 
 
@@ -168,7 +176,7 @@ def test_bounds_of_shares_agree_with_scipy(count, of):
     count = min(count, of)
     bound = largest_share(count, of)
     assert bound == pytest.approx(
-        1.0 if count == of else float(oracle.beta.ppf(0.95, count + 1, of - count)), abs=1e-8
+        1.0 if count == of else float(oracle().beta.ppf(0.95, count + 1, of - count)), abs=1e-8
     )
 
 
