@@ -5,8 +5,26 @@ from __future__ import annotations
 from django.urls import path
 
 from capacity import api
+from capacity.benchmarks import api as benchmarks
 
 urlpatterns = [
+    path("accounts/<uuid:account_ref>/benchmarks", benchmarks.BenchmarksApi.as_view(), name="api-benchmarks"),
+    path("benchmarks/<uuid:benchmark_ref>", benchmarks.BenchmarkApi.as_view(), name="api-benchmark"),
+    path(
+        "benchmarks/<uuid:benchmark_ref>/file",
+        benchmarks.BenchmarkFileApi.as_view(),
+        name="api-benchmark-file",
+    ),
+    path(
+        "benchmarks/<uuid:benchmark_ref>/set-aside",
+        benchmarks.BenchmarkAsideApi.as_view(),
+        name="api-benchmark-aside",
+    ),
+    path(
+        "benchmarks/<uuid:benchmark_ref>/count-again",
+        benchmarks.BenchmarkCountApi.as_view(),
+        name="api-benchmark-count",
+    ),
     path(
         "connections/<uuid:connection_ref>/pools/<slug:balancer_id>",
         api.PoolKnownApi.as_view(),

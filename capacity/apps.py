@@ -13,6 +13,7 @@ class CapacityConfig(AppConfig):
 
     def ready(self) -> None:
         """Hand in what is known of how accounts stand."""
-        from capacity import facts
+        from capacity import facts, panels
 
         facts.register()
+        panels.register()

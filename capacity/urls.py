@@ -5,9 +5,22 @@ from __future__ import annotations
 from django.urls import path
 
 from capacity import views
+from capacity.benchmarks import views as benchmarks
 
 app_name = "capacity"
 urlpatterns = [
+    path(
+        "accounts/<uuid:account_ref>/benchmarks/", benchmarks.BenchmarkList.as_view(), name="benchmark-list"
+    ),
+    path("benchmarks/<uuid:benchmark_ref>/", benchmarks.BenchmarkDetail.as_view(), name="benchmark"),
+    path(
+        "benchmarks/<uuid:benchmark_ref>/set-aside/",
+        benchmarks.BenchmarkAside.as_view(),
+        name="benchmark-aside",
+    ),
+    path(
+        "benchmarks/<uuid:benchmark_ref>/file/", benchmarks.BenchmarkFileView.as_view(), name="benchmark-file"
+    ),
     path(
         "connections/<uuid:connection_ref>/pools/<slug:balancer_id>/",
         views.PoolKnown.as_view(),

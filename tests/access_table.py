@@ -30,6 +30,8 @@ from accounts.contacts.models import CoverageOverride, OtherParty, Rotation, Rot
 from accounts.models import Membership, TeamMembership
 from accounts.reach.models import ReachTry
 from accounts.sessions import ref_of
+from capacity.benchmarks.models import Benchmark
+from capacity.benchmarks.services import take_in
 from portal.runs.models import Handover, Run, Standstill
 from scaledown.canonical import plan_to_plain, to_plain
 from scaledown.driver import GROWTH
@@ -37,6 +39,7 @@ from scaledown.models import Growth, Plan, ProtectedServer, ScaleUpRecord
 from scaledown.progress import new_progress, progress_to_plain
 from scaledown.types import GrowData, GrownServer
 from tests import factories as make
+from tests.capacity.benchmarks import data
 from tests.scaledown.machine_cases import a_plan
 
 VIEWERS = frozenset({"viewer", "editor", "approver", "admin", "launch_manager", "lead"})
@@ -391,6 +394,20 @@ def _api_plan(may: frozenset[str], body: Any = None) -> Row:
 
 
 ROWS |= {
+    ("api-benchmarks", "GET"): Row(VIEWERS),
+    ("api-benchmarks", "POST"): Row(EDITORS, body={"content": "x"}, answers=PAST_THE_GATE),
+    ("api-benchmark", "GET"): Row(VIEWERS),
+    ("api-benchmark", "PATCH"): Row(EDITORS, body={"node_count": 6}),
+    ("api-benchmark-file", "GET"): Row(VIEWERS),
+    ("api-benchmark-aside", "POST"): Row(EDITORS, body=_WHY),
+    ("api-benchmark-count", "POST"): Row(EDITORS, body={}),
+    ("capacity:benchmark-list", "GET"): Row(VIEWERS),
+    ("capacity:benchmark-list", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
+    ("capacity:benchmark", "GET"): Row(VIEWERS),
+    ("capacity:benchmark", "POST"): Row(EDITORS, body={"node_count": "6"}),
+    ("capacity:benchmark-aside", "GET"): Row(EDITORS),
+    ("capacity:benchmark-aside", "POST"): Row(EDITORS, body=_WHY),
+    ("capacity:benchmark-file", "GET"): Row(VIEWERS),
     ("styleguide", "GET"): Row(EVERYBODY, "public"),
     # scale-down's API
     ("api-scale-up-records", "GET"): Row(VIEWERS),
@@ -731,6 +748,14 @@ def _growth(world: Any) -> Any:
     return world.once("growth", made)
 
 
+def _benchmark(world: Any) -> Any:
+    def made() -> Benchmark:
+        row, _ = take_in(world.account, data("wrk.txt"), file_name="wrk.txt", actor=world.people["lead"])
+        return row
+
+    return world.once("benchmark", made)
+
+
 def _handover(world: Any) -> Any:
     """What the launch manager asks the lead."""
     run, people = _run(world), world.people
@@ -1015,6 +1040,7 @@ REFS: dict[str, Callable[[Any], Any]] = {
     "record_ref": lambda world: _record(world).ref,
     "mark_ref": lambda world: _mark(world).ref,
     "growth_ref": lambda world: _growth(world).ref,
+    "benchmark_ref": lambda world: _benchmark(world).ref,
     "handover_ref": lambda world: _handover(world).ref,
     "standstill_ref": lambda world: _standstill(world).ref,
     "notice_ref": lambda world: world.once("notice", lambda: make.notice(world.people["admin"])).ref,

@@ -49,6 +49,14 @@ CATALOGUE: dict[str, tuple[str, dict[str, str]]] = {
             "growth.expired": "Nobody decided in time.",
         },
     ),
+    "benchmark": (
+        "Benchmarks",
+        {
+            "benchmark.taken_in": "A benchmark was taken in.",
+            "benchmark.set_aside": "A benchmark does not count any more.",
+            "benchmark.counts_again": "A benchmark counts again.",
+        },
+    ),
     "standstill": (
         "Stop everything",
         {

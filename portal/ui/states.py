@@ -88,6 +88,7 @@ LOOKS: dict[str, StateLook] = {
     "disowned": _look("says: this is not me", "says: this is not me", "bad", "cross"),
     "proven": _look("proven", "proven", "good", "check"),
     "unproven": _look("not proven", "not proven yet", "wait", "ring"),
+    "set_aside": _look("does not count", "does not count", "idle", "minus"),
     "doubtful": _look("doubtful", "does not count", "wait", "half"),
     "on_duty": _look("on duty", "on duty", "good", "dot"),
     "covered": _look("covered", "covered", "good", "check"),

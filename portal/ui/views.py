@@ -70,6 +70,7 @@ FAMILIES = (
     ("Reaching somebody", ("asked_now",)),
     ("Calendar", ("freeze", "maintenance", "event", "drill", "review", "window")),
     ("Freeze", ("may_begin", "may_not_begin")),
+    ("Benchmark", ("set_aside",)),
     ("Hand-over", ("open", "accepted", "declined", "withdrawn", "overtaken", "expired")),
     ("Support case", ("open", "waiting_customer", "waiting_provider", "solved", "closed")),
     ("Webhook", ("failing", "switched_off_portal", "delivered", "trying_again", "not_delivered")),

@@ -1,0 +1,301 @@
+"""Benchmarks through the API: hand a file in, read what it told, say in which environment it ran."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import Account, CloudConnection
+from capacity.benchmarks import selectors, services
+from capacity.benchmarks.models import Benchmark
+from capacity.benchmarks.views import file_answer
+from portal.access import Permission
+from portal.api import PortalAPIView, documented, problem_responses
+from portal.errors import Refused
+
+_REF = "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6d"
+
+
+class EnvironmentIn(serializers.Serializer[Any]):
+    """In which environment it ran, when and why. What is left out stays as it is; "" and null are *unknown*."""
+
+    node_count = serializers.IntegerField(min_value=1, max_value=100_000, required=False, allow_null=True)
+    flavor = serializers.CharField(max_length=100, required=False, allow_blank=True)
+    software = serializers.CharField(max_length=200, required=False, allow_blank=True)
+    mix = serializers.CharField(max_length=200, required=False, allow_blank=True)
+    ran_at = serializers.DateTimeField(
+        required=False, allow_null=True, help_text="When it began, where the file does not tell."
+    )
+    reason = serializers.CharField(max_length=2000, required=False, allow_blank=True)
+
+
+class BenchmarkIn(EnvironmentIn):
+    """A file of a load generator, as text, and what it does not tell."""
+
+    content = serializers.CharField(
+        trim_whitespace=False, help_text="The file as its tool wrote it, as text (UTF-8)."
+    )
+    file_name = serializers.CharField(max_length=200, required=False, default="benchmark")
+    title = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
+    connection = serializers.UUIDField(required=False, help_text="The cloud connection of the pool.")
+    balancer_id = serializers.CharField(max_length=64, required=False, help_text="The pool's load balancer.")
+
+
+class AsideIn(serializers.Serializer[Any]):
+    """Why it does not count."""
+
+    reason = serializers.CharField(max_length=2000)
+
+
+class BenchmarkRowOut(serializers.ModelSerializer[Benchmark]):
+    """A benchmark in a list. Null is *not told*. Times in UTC, latencies in milliseconds, shares 0 to 1."""
+
+    account = serializers.UUIDField(source="account.ref")
+    connection = serializers.UUIDField(source="connection.ref", allow_null=True, default=None)
+    requests_per_s_per_node = serializers.FloatField(allow_null=True)
+    taken_in_by_name = serializers.CharField(source="taken_in_by.name")
+
+    class Meta:
+        model = Benchmark
+        fields: tuple[str, ...] = (
+            "ref",
+            "account",
+            "connection",
+            "balancer_id",
+            "title",
+            "reason",
+            "tool",
+            "format",
+            "ran_at",
+            "duration_s",
+            "users",
+            "requests",
+            "requests_per_s",
+            "requests_per_s_per_node",
+            "error_ratio",
+            "p50_ms",
+            "p95_ms",
+            "p99_ms",
+            "node_count",
+            "flavor",
+            "software",
+            "mix",
+            "file_name",
+            "sha256",
+            "size_bytes",
+            "taken_in_by_name",
+            "taken_in_at",
+            "set_aside_at",
+            "set_aside_because",
+        )
+
+
+class BenchmarkOut(BenchmarkRowOut):
+    """A benchmark with all that its file told: docs/benchmarks.md says what each field of `result` is."""
+
+    result = serializers.DictField()
+
+    class Meta(BenchmarkRowOut.Meta):
+        fields = (*BenchmarkRowOut.Meta.fields, "result")
+
+
+ROW: dict[str, Any] = {
+    "ref": _REF,
+    "account": _REF,
+    "connection": None,
+    "balancer_id": "",
+    "title": "Before Black Friday",
+    "reason": "The new search service.",
+    "tool": "k6",
+    "format": "k6-handle-summary",
+    "ran_at": "2026-11-09T06:30:00Z",
+    "duration_s": 600.0,
+    "users": 200,
+    "requests": 312400,
+    "requests_per_s": 520.7,
+    "requests_per_s_per_node": 86.8,
+    "error_ratio": 0.0004,
+    "p50_ms": 84.0,
+    "p95_ms": 310.0,
+    "p99_ms": 610.0,
+    "node_count": 6,
+    "flavor": "general1-4",
+    "software": "shop 4.12",
+    "mix": "70 % cached, 25 % search, 5 % checkout",
+    "file_name": "summary.json",
+    "sha256": "9f2c4e6a" * 8,
+    "size_bytes": 48211,
+    "taken_in_by_name": "Jonas Berg",
+    "taken_in_at": "2026-11-09T07:02:11Z",
+    "set_aside_at": None,
+    "set_aside_because": "",
+}
+EXAMPLE = {**ROW, "result": {"tool": "k6", "requests": 312400, "notes": ["The file has no start time."]}}
+
+
+class BenchmarksApi(PortalAPIView):
+    """The benchmarks of an account."""
+
+    permission = Permission.PLAN_VIEW
+    write_permission = Permission.SAMPLE_ADD
+    max_body_bytes = 2 * services.MOST_BYTES
+
+    @documented(
+        "benchmarks_list",
+        BenchmarkRowOut,
+        summary="List the benchmarks of an account",
+        paged=True,
+        example=ROW,
+        tag="capacity",
+    )
+    def get(self, request: Request, account_ref: UUID) -> Response:
+        """Newest first, without their results."""
+        account = self.find(Account, account_ref)
+        return self.page(selectors.listed().filter(account=account), BenchmarkRowOut)
+
+    @documented(
+        "benchmarks_take_in",
+        BenchmarkOut,
+        summary="Hand in the file of a load generator",
+        request=BenchmarkIn,
+        status=201,
+        once=True,
+        example=EXAMPLE,
+        request_example={
+            "content": "Running 10s test @ http://www.example.com/\n  2 threads and 10 connections\n…",
+            "file_name": "wrk.txt",
+            "node_count": 6,
+            "software": "shop 4.12",
+        },
+        tag="capacity",
+    )
+    def post(self, request: Request, account_ref: UUID) -> Response:
+        """k6, Locust, JMeter, wrk, hey, ApacheBench or vegeta, up to 16 MB. The same file again is 200 with the benchmark
+        that is there. 422 says which line is wrong, and what to do.
+        """
+        account = self.find(Account, account_ref)
+        data = self.read(BenchmarkIn)
+        pool = self._pool(account, data)
+        content = data.pop("content").encode()
+        name, title = data.pop("file_name"), data.pop("title")
+
+        def effect() -> Response:
+            row, is_new = services.take_in(
+                account, content, file_name=name, title=title, actor=self.user, **pool, **data
+            )
+            return self.show(BenchmarkOut, row, status=201 if is_new else 200)
+
+        return self.once(effect)
+
+    def _pool(self, account: Account, data: dict[str, Any]) -> dict[str, Any]:
+        ref, balancer_id = data.pop("connection", None), data.pop("balancer_id", "")
+        if ref is None:
+            if balancer_id:
+                raise Refused(
+                    "A load balancer belongs to a cloud connection; name both, or neither.",
+                    code="no_connection",
+                )
+            return {}
+        connection = CloudConnection.objects.defer("api_key").filter(account=account, ref=ref).first()
+        if connection is None:
+            raise Refused(f"This account has no cloud connection {ref}.", code="unknown_reference")
+        return {"connection": connection, "balancer_id": balancer_id}
+
+
+class BenchmarkApi(PortalAPIView):
+    """One benchmark."""
+
+    permission = Permission.PLAN_VIEW
+    write_permission = Permission.SAMPLE_ADD
+
+    @documented("benchmarks_read", BenchmarkOut, summary="Read a benchmark", example=EXAMPLE, tag="capacity")
+    def get(self, request: Request, benchmark_ref: UUID) -> Response:
+        """With all that its file told."""
+        return self.show(BenchmarkOut, self.find(selectors.whole(), benchmark_ref))
+
+    @documented(
+        "benchmarks_describe",
+        BenchmarkOut,
+        summary="Say in which environment a benchmark ran",
+        request=EnvironmentIn,
+        once=True,
+        example=EXAMPLE,
+        request_example={"node_count": 6, "software": "shop 4.12"},
+        tag="capacity",
+    )
+    def patch(self, request: Request, benchmark_ref: UUID) -> Response:
+        """What the file tells stays as it is; what is left out, too."""
+        row = self.find(selectors.whole(), benchmark_ref)
+        data = self.read(EnvironmentIn)
+        return self.once(lambda: self.show(BenchmarkOut, services.describe(row, actor=self.user, **data)))
+
+
+class BenchmarkFileApi(PortalAPIView):
+    """The file."""
+
+    permission = Permission.PLAN_VIEW
+
+    @extend_schema(
+        operation_id="benchmarks_file",
+        summary="Download the file of a benchmark",
+        description="As it was handed in, byte for byte.",
+        tags=["capacity"],
+        responses={
+            (200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY),
+            **problem_responses(401, 403, 404, 429),
+        },
+    )
+    def get(self, request: Request, benchmark_ref: UUID) -> HttpResponse:
+        """A download."""
+        return file_answer(self.find(selectors.whole().select_related("file"), benchmark_ref))
+
+
+class BenchmarkAsideApi(PortalAPIView):
+    """It does not count."""
+
+    permission = Permission.SAMPLE_ADD
+
+    @documented(
+        "benchmarks_set_aside",
+        BenchmarkOut,
+        summary="Say that a benchmark does not count",
+        request=AsideIn,
+        once=True,
+        example={**EXAMPLE, "set_aside_because": "The load generator was at its limit."},
+        request_example={"reason": "The load generator was at its limit."},
+        tag="capacity",
+    )
+    def post(self, request: Request, benchmark_ref: UUID) -> Response:
+        """It stays to be read, with the reason. Twice is once."""
+        row = self.find(selectors.whole(), benchmark_ref)
+        data = self.read(AsideIn)
+        return self.once(
+            lambda: self.show(BenchmarkOut, services.set_aside(row, because=data["reason"], actor=self.user))
+        )
+
+
+class BenchmarkCountApi(PortalAPIView):
+    """It counts again."""
+
+    permission = Permission.SAMPLE_ADD
+
+    @documented(
+        "benchmarks_count_again",
+        BenchmarkOut,
+        summary="Let a benchmark count again",
+        request=None,
+        once=True,
+        example=EXAMPLE,
+        tag="capacity",
+    )
+    def post(self, request: Request, benchmark_ref: UUID) -> Response:
+        """Twice is once."""
+        row = self.find(selectors.whole(), benchmark_ref)
+        return self.once(lambda: self.show(BenchmarkOut, services.count_again(row, actor=self.user)))

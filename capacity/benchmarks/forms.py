@@ -1,0 +1,96 @@
+"""The shape of a benchmark that is handed in, and of its environment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django import forms
+
+from accounts.models import CloudConnection
+from capacity.benchmarks.services import MOST_BYTES
+from capacity.fields import MomentField
+
+
+class EnvironmentForm(forms.Form):
+    """In which environment it ran, when and why. Empty is *unknown*."""
+
+    node_count = forms.IntegerField(
+        label="Servers that took part", min_value=1, max_value=100_000, required=False
+    )
+    flavor = forms.CharField(
+        label="Size of the servers",
+        max_length=100,
+        required=False,
+        help_text="Such as general1-4. A ceiling belongs to a size.",
+    )
+    software = forms.CharField(
+        label="Version of the software",
+        max_length=200,
+        required=False,
+        help_text="A release, a tag or a commit: what a later benchmark is held against.",
+    )
+    mix = forms.CharField(
+        label="What was asked for",
+        max_length=200,
+        required=False,
+        help_text="The mix of requests, such as 70 % cached, 25 % search, 5 % checkout.",
+    )
+    ran_at = MomentField(
+        label="When it began", required=False, help_text="Only where the file does not tell."
+    )
+    reason = forms.CharField(
+        label="Why it was run",
+        max_length=2000,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
+
+    def __init__(self, *args: Any, zone: ZoneInfo | Any = UTC, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["ran_at"].zone = zone  # type: ignore[attr-defined]
+
+    def described(self) -> dict[str, Any]:
+        """Return what was said, as the services take it."""
+        return {name: self.cleaned_data[name] for name in EnvironmentForm.base_fields}
+
+
+class BenchmarkForm(EnvironmentForm):
+    """A file of a load generator with what it does not tell."""
+
+    file = forms.FileField(
+        label="File",
+        help_text="As the tool wrote it. k6, Locust, JMeter, wrk, hey, ApacheBench or vegeta.",
+        allow_empty_file=True,
+        max_length=200,
+    )
+    title = forms.CharField(
+        label="Name", max_length=200, required=False, help_text="Empty: the tool and the file."
+    )
+    pool = forms.ChoiceField(label="Pool", required=False, help_text="Behind which load balancer.")
+    field_order = ("file", "title", "pool", "node_count", "flavor", "software", "mix", "ran_at", "reason")
+
+    def __init__(self, *args: Any, pools: Sequence[tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["pool"].choices = [("", "not said"), *pools]  # type: ignore[attr-defined]
+
+    def content(self) -> bytes:
+        """Return the file, no more of it than is looked at."""
+        found: bytes = self.cleaned_data["file"].read(MOST_BYTES + 1)
+        return found
+
+    def of_pool(self, connections: Sequence[CloudConnection]) -> dict[str, Any]:
+        """Return connection and load balancer that were chosen, none if none was."""
+        ref, _, balancer_id = self.cleaned_data["pool"].partition(":")
+        connection = next((one for one in connections if str(one.ref) == ref), None)
+        return {} if connection is None else {"connection": connection, "balancer_id": balancer_id}
+
+
+class AsideForm(forms.Form):
+    """Why it does not count."""
+
+    reason = forms.CharField(
+        label="Why it does not count", max_length=2000, widget=forms.Textarea(attrs={"rows": 3})
+    )

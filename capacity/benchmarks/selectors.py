@@ -1,0 +1,81 @@
+"""What pages and API read of benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import QuerySet
+
+from accounts.models import Account, CloudConnection
+from capacity.benchmarks.models import Benchmark
+from capacity.models import Ceiling, CountSource, ForecastPeak, Probe
+from portal.ui.charts import Point, Series
+
+
+def whole() -> QuerySet[Benchmark]:
+    """Return benchmarks with everything that is shown of one."""
+    return Benchmark.objects.select_related("account", "connection", "taken_in_by", "set_aside_by").defer(
+        "connection__api_key"
+    )
+
+
+def listed() -> QuerySet[Benchmark]:
+    """Return benchmarks as lists show them: without their results."""
+    return whole().defer("result", "connection__api_key")
+
+
+def pools_of(account: Account) -> tuple[list[CloudConnection], list[tuple[str, str]]]:
+    """Return the account's connections, and the pools that anything is known of, as (key, words). Two queries."""
+    connections = list(
+        CloudConnection.objects.filter(account=account).order_by("name", "pk").defer("api_key")
+    )
+    names = {one.pk: one for one in connections}
+    rows = Benchmark.objects.filter(account=account, connection__isnull=False).exclude(balancer_id="")
+    known = rows.order_by().values_list("connection", "balancer_id")
+    for model in (Ceiling, ForecastPeak, Probe, CountSource):
+        known = known.union(
+            model._default_manager.filter(account=account).order_by().values_list("connection", "balancer_id")
+        )
+    found = sorted({(pk, balancer) for pk, balancer in known if pk in names})
+    return connections, [
+        (f"{names[pk].ref}:{balancer}", f"{names[pk].name}, load balancer {balancer}")
+        for pk, balancer in found
+    ]
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a run went, as lines of a chart; empty where the file has no times, or only one."""
+
+    load: tuple[Series, ...] = ()
+    latency: tuple[Series, ...] = ()
+
+
+def course_of(result: Mapping[str, Any], began: datetime | None) -> Course:
+    """Return the course of a run. Without a beginning there is no time axis, so there is none."""
+    points: Sequence[Mapping[str, Any]] = result.get("points") or ()
+    if began is None or len(points) < 2:
+        return Course()
+
+    def line(label: str, key: str, tone: str = "1") -> Series | None:
+        values: list[Point] = [
+            (began + timedelta(seconds=float(point["offset_s"])), point.get(key)) for point in points
+        ]
+        return Series(label, values, tone) if any(value is not None for _, value in values) else None
+
+    load = (
+        line("requests a second", "requests_per_s"),
+        line("failures a second", "failures_per_s", "bad"),
+        line("users", "users", "2"),
+    )
+    latency = (
+        line("95 of 100 within", "p95_ms"),
+        line("50 of 100 within", "p50_ms", "2"),
+        line("mean", "mean_ms", "3"),
+    )
+    return Course(
+        tuple(one for one in load if one is not None), tuple(one for one in latency if one is not None)
+    )

@@ -1,0 +1,236 @@
+"""Taking in benchmarks, and saying that one does not count. Each change is one function, on record in its transaction.
+
+    take_in(account, content, file_name="run.jtl", title="…", actor=user) -> (benchmark, is_new)
+    describe(benchmark, actor=user, node_count=6, …) -> Benchmark
+    set_aside(benchmark, because="…", actor=user), count_again(benchmark, actor=user)
+
+All raise Refused with a sentence for people; a file that cannot be read says in which line and what to do.
+"""
+
+from __future__ import annotations
+
+import zlib
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.changes import check_active, check_no_pin
+from accounts.models import Account
+from capacity.benchmarks.models import Benchmark, BenchmarkFile
+from capacity.importers import BenchmarkResult, parse
+from portal.audit.services import record, snapshot
+from portal.errors import Refused
+from portal.events.services import emit
+from portal.rows import check_row
+from portal.texts import made_sound_deep
+
+if TYPE_CHECKING:
+    from accounts.models import CloudConnection, User
+
+MOST_BYTES = 16 * 1024 * 1024
+"""The largest file that is kept. A longer one (a line for each request) has a summary by its own tool."""
+TOO_LARGE = (
+    f"The file has more than {MOST_BYTES >> 20} MB. Hand in the tool’s own summary of it (docs/benchmarks.md "
+    "names the option for each tool)."
+)
+DESCRIBED = ("node_count", "flavor", "software", "mix", "reason", "ran_at")
+FUTURE = timedelta(minutes=5)
+_LONGEST_NAME = 200
+
+
+def take_in(
+    account: Account,
+    content: bytes,
+    *,
+    file_name: str,
+    actor: User,
+    title: str = "",
+    connection: CloudConnection | None = None,
+    balancer_id: str = "",
+    **described: Any,
+) -> tuple[Benchmark, bool]:
+    """Keep what a file tells, with the file; returns the row and whether it is new.
+
+    The same file again is the row that is there, whatever is said of it now. `described` are `DESCRIBED`; a moment that
+    the file tells is not overwritten by what a person says.
+    """
+    check_active(account)
+    if len(content) > MOST_BYTES:
+        raise Refused(TOO_LARGE, code="too_large")
+    if connection is not None and connection.account_id != account.pk:
+        raise Refused("This cloud connection is of another account.", code="other_account")
+    _check_described(described)
+    # Read before the transaction: the longest file takes seconds.
+    found = parse(content, file_name)
+    packed = zlib.compress(content, 6)
+    with transaction.atomic():
+        # Handed in twice at the same moment, the second one waits here and finds the first.
+        Account.objects.select_for_update(no_key=True).get(pk=account.pk)
+        known = _known(account, found)
+        if known is not None:
+            return known, False
+        row = _row(account, found, title=title, connection=connection, balancer_id=balancer_id)
+        for name, value in described.items():
+            if name != "ran_at" or row.ran_at is None:
+                setattr(row, name, value)
+        row.taken_in_by, row.taken_in_at = actor, timezone.now()
+        check_row(row)
+        row.save()
+        BenchmarkFile.objects.create(benchmark=row, packed=packed)
+        record(
+            "benchmark.taken_in",
+            actor=actor,
+            account=account,
+            subject=row,
+            after=_on_record(row),
+            reason=row.reason,
+        )
+        _emit("taken_in", row, actor)
+    return row, True
+
+
+@transaction.atomic
+def describe(benchmark: Benchmark, *, actor: User, **described: Any) -> Benchmark:
+    """Say, or mend, in which environment it ran, when and why. What the file tells of the time stays."""
+    row = _locked(benchmark)
+    check_active(row.account)
+    _check_described(described)
+    before = _on_record(row)
+    for name, value in described.items():
+        if name == "ran_at" and row.result.get("started_at"):
+            if value is not None and value != row.ran_at:
+                raise Refused("The file tells when it began; that stays.", code="told_by_the_file")
+            continue
+        setattr(row, name, value)
+    after = _on_record(row)
+    if after == before:
+        return row
+    check_row(row)
+    row.save()
+    record("benchmark.described", actor=actor, account=row.account, subject=row, before=before, after=after)
+    return row
+
+
+@transaction.atomic
+def set_aside(benchmark: Benchmark, *, because: str, actor: User) -> Benchmark:
+    """Say that it does not count (the generator was the limit, the wrong pool), and why. It stays to be read."""
+    row = _locked(benchmark)
+    check_active(row.account)
+    because = because.strip()
+    if not because:
+        raise Refused("Say why it does not count: the next person reads it.", code="reason_missing")
+    check_no_pin(because)
+    if row.set_aside_at is not None:
+        return row
+    row.set_aside_at, row.set_aside_by, row.set_aside_because = timezone.now(), actor, because
+    check_row(row)
+    row.save()
+    record("benchmark.set_aside", actor=actor, account=row.account, subject=row, reason=because)
+    _emit("set_aside", row, actor)
+    return row
+
+
+@transaction.atomic
+def count_again(benchmark: Benchmark, *, actor: User) -> Benchmark:
+    """Let it count again."""
+    row = _locked(benchmark)
+    check_active(row.account)
+    if row.set_aside_at is None:
+        return row
+    before = {"set_aside_because": row.set_aside_because}
+    row.set_aside_at, row.set_aside_by, row.set_aside_because = None, None, ""
+    row.save()
+    record(
+        "benchmark.counts_again",
+        actor=actor,
+        account=row.account,
+        subject=row,
+        before=before,
+        after={"set_aside_because": ""},
+    )
+    _emit("counts_again", row, actor)
+    return row
+
+
+def file_of(benchmark: Benchmark) -> bytes:
+    """Return the file as it was handed in."""
+    return zlib.decompress(bytes(benchmark.file.packed))
+
+
+def _emit(what: str, row: Benchmark, actor: User) -> None:
+    emit(
+        f"benchmark.{what}",
+        account_ref=row.account.ref,
+        subject_type="benchmark",
+        subject_ref=row.ref,
+        data={
+            "tool": row.tool,
+            "requests_per_s": row.requests_per_s,
+            "p95_ms": row.p95_ms,
+            "error_ratio": row.error_ratio,
+        },
+        actor=actor,
+    )
+
+
+def _locked(benchmark: Benchmark) -> Benchmark:
+    found: Benchmark = (
+        Benchmark.objects.select_for_update(of=("self",))
+        .select_related("account", "connection", "taken_in_by", "set_aside_by")
+        .get(pk=benchmark.pk)
+    )
+    return found
+
+
+def _known(account: Account, found: BenchmarkResult) -> Benchmark | None:
+    rows = Benchmark.objects.select_related("account", "connection", "taken_in_by", "set_aside_by")
+    return rows.filter(account=account, sha256=found.provenance.sha256).first()
+
+
+def _row(
+    account: Account,
+    found: BenchmarkResult,
+    *,
+    title: str,
+    connection: CloudConnection | None,
+    balancer_id: str,
+) -> Benchmark:
+    name = found.provenance.name[:_LONGEST_NAME]
+    return Benchmark(
+        account=account,
+        connection=connection,
+        balancer_id=balancer_id,
+        title=title.strip() or f"{found.tool}: {name}"[:_LONGEST_NAME],
+        tool=found.tool,
+        format=found.provenance.format.value,
+        # A label of a script may hold what no text of the portal may.
+        result=made_sound_deep(found.as_plain()),
+        ran_at=found.started_at,
+        duration_s=found.duration_s,
+        users=found.users,
+        requests=found.requests,
+        requests_per_s=found.requests_per_s,
+        error_ratio=found.error_ratio,
+        p50_ms=found.latency.at(50.0),
+        p95_ms=found.latency.at(95.0),
+        p99_ms=found.latency.at(99.0),
+        file_name=name,
+        sha256=found.provenance.sha256,
+        size_bytes=found.provenance.size_bytes,
+    )
+
+
+def _check_described(described: dict[str, Any]) -> None:
+    unknown = set(described) - set(DESCRIBED)
+    if unknown:
+        raise ValueError(f"A benchmark has no {', '.join(sorted(unknown))} to be described by.")
+    check_no_pin(*(str(described.get(name) or "") for name in ("reason", "software", "mix", "flavor")))
+    ran_at: datetime | None = described.get("ran_at")
+    if ran_at is not None and ran_at > timezone.now() + FUTURE:
+        raise Refused("It began in the future. Say when it was run.", code="in_the_future")
+
+
+def _on_record(row: Benchmark) -> dict[str, Any]:
+    return {name: value for name, value in snapshot(row).items() if name != "result"}

@@ -1,0 +1,173 @@
+"""Pages of benchmarks: list, hand in, read, describe, set aside."""
+
+from __future__ import annotations
+
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.http import content_disposition_header
+
+from accounts.models import Account
+from accounts.views import AccountPage
+from capacity.benchmarks import selectors, services
+from capacity.benchmarks.forms import AsideForm, BenchmarkForm, EnvironmentForm
+from capacity.benchmarks.models import Benchmark
+from portal.access import Permission
+from portal.errors import Refused
+from portal.paging import keyset
+
+
+class BenchmarkPage(AccountPage, abstract=True):
+    """What the pages of benchmarks share."""
+
+    tab = "benchmarks"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone in which this reader types times."""
+        return ZoneInfo(self.user.time_zone or "UTC")
+
+
+class BenchmarkList(BenchmarkPage):
+    """The account's benchmarks, the newest first; and the form to hand one in."""
+
+    permission = Permission.PLAN_VIEW
+    write_permission = Permission.SAMPLE_ADD
+
+    def get(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Show them."""
+        account = self.find(Account, account_ref)
+        _, pools = selectors.pools_of(account)
+        return self._page(account, BenchmarkForm(zone=self.zone, pools=pools))
+
+    def post(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Take a file in; a refusal says which line is wrong and what to do."""
+        account = self.find(Account, account_ref)
+        connections, pools = selectors.pools_of(account)
+        form = BenchmarkForm(request.POST, request.FILES, zone=self.zone, pools=pools)
+        if form.is_valid():
+            try:
+                row, is_new = services.take_in(
+                    account,
+                    form.content(),
+                    file_name=form.cleaned_data["file"].name,
+                    title=form.cleaned_data["title"],
+                    actor=self.user,
+                    **form.of_pool(connections),
+                    **form.described(),
+                )
+            except Refused as refusal:
+                form.add_error("file", refusal.says)
+            else:
+                said = (
+                    "The benchmark was taken in."
+                    if is_new
+                    else "This very file was taken in before; here it is."
+                )
+                messages.success(request, said)
+                return redirect("capacity:benchmark", benchmark_ref=row.ref)
+        return self._page(account, form, status=422)
+
+    def _page(self, account: Account, form: BenchmarkForm, status: int = 200) -> HttpResponse:
+        page = keyset(
+            selectors.listed().filter(account=account),
+            self.request,
+            order="-id",
+            filters={"account": account.pk},
+        )
+        return self.show(
+            "capacity/benchmarks/list.html",
+            page=page,
+            form=form,
+            most_mb=services.MOST_BYTES >> 20,
+            zone_name=str(self.zone),
+            status=status,
+        )
+
+
+class BenchmarkDetail(BenchmarkPage):
+    """One benchmark: what was measured, how it went, what the file cannot tell."""
+
+    permission = Permission.PLAN_VIEW
+    write_permission = Permission.SAMPLE_ADD
+
+    def get(self, request: HttpRequest, benchmark_ref: UUID) -> HttpResponse:
+        """Show it."""
+        return self._page(self.find(selectors.whole(), benchmark_ref))
+
+    def post(self, request: HttpRequest, benchmark_ref: UUID) -> HttpResponse:
+        """Say in which environment it ran."""
+        row = self.find(selectors.whole(), benchmark_ref)
+        form = EnvironmentForm(request.POST, zone=self.zone)
+        if form.is_valid():
+            try:
+                services.describe(row, actor=self.user, **form.described())
+            except Refused as refusal:
+                form.add_error(None, refusal.says)
+            else:
+                messages.success(request, "Kept, with your name in the audit.")
+                return redirect("capacity:benchmark", benchmark_ref=row.ref)
+        return self._page(row, form, status=422)
+
+    def _page(self, row: Benchmark, form: EnvironmentForm | None = None, status: int = 200) -> HttpResponse:
+        initial = {name: getattr(row, name) for name in services.DESCRIBED}
+        return self.show(
+            "capacity/benchmarks/detail.html",
+            row=row,
+            result=row.result,
+            course=selectors.course_of(row.result, row.ran_at),
+            form=form or EnvironmentForm(initial=initial, zone=self.zone),
+            zone_label=str(self.zone),
+            status=status,
+        )
+
+
+class BenchmarkAside(BenchmarkPage):
+    """Ask why it does not count, or let it count again."""
+
+    permission = Permission.SAMPLE_ADD
+
+    def get(self, request: HttpRequest, benchmark_ref: UUID) -> HttpResponse:
+        """Ask for the reason."""
+        return self._ask(self.find(selectors.whole(), benchmark_ref), AsideForm())
+
+    def post(self, request: HttpRequest, benchmark_ref: UUID) -> HttpResponse:
+        """Set it aside; with `act=count` let it count again."""
+        row = self.find(selectors.whole(), benchmark_ref)
+        if request.POST.get("act") == "count":
+            services.count_again(row, actor=self.user)
+            messages.success(request, "It counts again.")
+            return redirect("capacity:benchmark", benchmark_ref=row.ref)
+        form = AsideForm(request.POST)
+        if form.is_valid():
+            try:
+                services.set_aside(row, because=form.cleaned_data["reason"], actor=self.user)
+            except Refused as refusal:
+                form.add_error("reason", refusal.says)
+            else:
+                messages.success(request, "It does not count any more. It stays here to be read.")
+                return redirect("capacity:benchmark", benchmark_ref=row.ref)
+        return self._ask(row, form, status=422)
+
+    def _ask(self, row: Benchmark, form: AsideForm, status: int = 200) -> HttpResponse:
+        return self.show("capacity/benchmarks/aside.html", row=row, form=form, status=status)
+
+
+class BenchmarkFileView(BenchmarkPage):
+    """The file as it was handed in."""
+
+    permission = Permission.PLAN_VIEW
+
+    def get(self, request: HttpRequest, benchmark_ref: UUID) -> HttpResponse:
+        """Give it as a download; no browser shows it as a page."""
+        return file_answer(self.find(selectors.whole().select_related("file"), benchmark_ref))
+
+
+def file_answer(row: Benchmark) -> HttpResponse:
+    """Return a benchmark's file as a download."""
+    answer = HttpResponse(services.file_of(row), content_type="application/octet-stream")
+    answer["Content-Disposition"] = content_disposition_header(True, row.file_name)
+    return answer

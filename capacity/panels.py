@@ -1,0 +1,21 @@
+"""What capacity hands in to the account's own page."""
+
+from __future__ import annotations
+
+from django.urls import reverse
+
+from portal.access import Permission
+from portal.account_sections import Tab, register_tab
+
+
+def register() -> None:
+    """Add the tabs. Called once, when the app is ready."""
+    register_tab(
+        Tab(
+            "benchmarks",
+            "Benchmarks",
+            lambda account: reverse("capacity:benchmark-list", args=[account.ref]),
+            Permission.PLAN_VIEW,
+            order=35,
+        )
+    )

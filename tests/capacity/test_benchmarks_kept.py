@@ -1,0 +1,307 @@
+"""Benchmarks that were taken in: kept with their file, told once, described, set aside; pages and API."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection as database
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import Account
+from capacity.benchmarks import services
+from capacity.benchmarks.models import Benchmark, BenchmarkFile
+from capacity.importers import ImportRefused
+from portal.audit.models import AuditEntry
+from portal.errors import Refused
+from portal.events.models import Event
+from tests.capacity.benchmarks import FILES, data
+from tests.scaledown.rows import desk
+from tests.scaledown.test_api import Caller
+
+NAMES = sorted(file.name for file in FILES.iterdir() if file.name != "README.md")
+
+
+@pytest.fixture
+def here(db):
+    return desk()
+
+
+def taken(here, name="k6-handle-summary.json", **more) -> Benchmark:
+    return services.take_in(here.account, data(name), file_name=name, actor=here.manager, **more)[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_file_is_kept_byte_for_byte_and_its_page_opens(here, client, name):
+    row = taken(here, name)
+    assert services.file_of(Benchmark.objects.get(pk=row.pk)) == data(name)
+    client.force_login(here.viewer)
+    page = client.get(reverse("capacity:benchmark", args=[row.ref]))
+    assert page.status_code == 200
+    answer = client.get(reverse("capacity:benchmark-file", args=[row.ref]))
+    assert answer.content == data(name)
+    assert answer["Content-Disposition"] == f'attachment; filename="{name}"'
+    assert answer["Content-Type"] == "application/octet-stream"
+
+
+def test_what_the_file_tells_stands_in_the_list_and_what_it_does_not_is_unknown(here, client):
+    row = taken(here, "wrk.txt", node_count=4)
+    assert (row.tool, row.format, row.ran_at, row.p95_ms) == ("wrk", "wrk-text", None, None)
+    assert row.requests_per_s == pytest.approx(row.result["requests_per_s"])
+    assert row.requests_per_s_per_node == pytest.approx(row.requests_per_s / 4)
+    client.force_login(here.viewer)
+    html = client.get(reverse("capacity:benchmark-list", args=[here.account.ref])).content.decode()
+    assert "wrk: wrk.txt" in html
+    assert "not told" in html
+
+
+def test_a_moment_that_the_file_tells_stays_whatever_a_person_says(here):
+    told = taken(here, "jmeter.jtl", ran_at=timezone.now())
+    assert told.ran_at.isoformat().replace("+00:00", "Z") == told.result["started_at"]
+    with pytest.raises(Refused) as refusal:
+        services.describe(told, actor=here.manager, ran_at=timezone.now())
+    assert refusal.value.code == "told_by_the_file"
+    untold = taken(here, "wrk.txt")
+    moment = timezone.now() - timedelta(days=3)
+    assert services.describe(untold, actor=here.manager, ran_at=moment).ran_at == moment
+    with pytest.raises(Refused) as future:
+        services.describe(untold, actor=here.manager, ran_at=timezone.now() + timedelta(days=1))
+    assert future.value.code == "in_the_future"
+
+
+def test_the_same_file_again_is_the_benchmark_that_is_there(here):
+    first = taken(here, node_count=4)
+    again, is_new = services.take_in(
+        here.account, data("k6-handle-summary.json"), file_name="other.json", actor=here.lead, node_count=9
+    )
+    assert (again, is_new, again.node_count) == (first, False, 4)
+    assert BenchmarkFile.objects.count() == 1
+    assert AuditEntry.objects.filter(what="benchmark.taken_in").count() == 1
+    assert Event.objects.filter(type="benchmark.taken_in").count() == 1
+    other = Account.objects.exclude(pk=here.account.pk).first()
+    elsewhere, is_new = services.take_in(
+        other, data("k6-handle-summary.json"), file_name="x", actor=here.stranger
+    )
+    assert is_new
+    assert elsewhere.account == other
+
+
+@pytest.mark.django_db(transaction=True)
+def test_handed_in_by_two_at_the_same_moment_it_is_there_once():
+    here = desk()
+    begun, found = threading.Barrier(2), []
+
+    def hand_in(person):
+        try:
+            begun.wait()
+            found.append(services.take_in(here.account, data("hey.txt"), file_name="hey.txt", actor=person))
+        finally:
+            connections.close_all()
+
+    both = [threading.Thread(target=hand_in, args=[one]) for one in (here.manager, here.lead)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert sorted(is_new for _, is_new in found) == [False, True]
+    assert len({row.pk for row, _ in found}) == Benchmark.objects.count() == 1
+
+
+def test_what_cannot_be_read_leaves_nothing(here):
+    for content in (b"", b"\x00\x01", data("k6-lines.json")[:700], b"{}"):
+        with pytest.raises(ImportRefused):
+            services.take_in(here.account, content, file_name="x", actor=here.manager)
+    with pytest.raises(Refused) as large:
+        services.take_in(here.account, b"x" * (services.MOST_BYTES + 1), file_name="x", actor=here.manager)
+    assert large.value.code == "too_large"
+    assert not Benchmark.objects.exists()
+    assert not AuditEntry.objects.filter(what__startswith="benchmark.").exists()
+
+
+def test_an_archived_account_takes_nothing_in(here):
+    row = taken(here)
+    Account.objects.filter(pk=here.account.pk).update(status="archived")
+    here.account.refresh_from_db()
+    for act in (
+        lambda: taken(here, "hey.txt"),
+        lambda: services.describe(row, actor=here.manager, node_count=2),
+        lambda: services.set_aside(row, because="Old.", actor=here.manager),
+    ):
+        with pytest.raises(Refused) as refusal:
+            act()
+        assert refusal.value.code == "archived"
+
+
+def test_a_connection_of_another_account_is_refused(here):
+    other = Account.objects.exclude(pk=here.account.pk).first()
+    with pytest.raises(Refused):
+        services.take_in(
+            other, data("hey.txt"), file_name="x", actor=here.stranger, connection=here.connection
+        )
+
+
+def test_labels_of_a_script_are_text_and_nothing_else(here, client):
+    lines = data("jmeter.jtl").decode().splitlines()
+    label = lines[0].split(",").index("label")
+    cells = lines[1].split(",")
+    cells[label] = "<script>alert(1)</script> ⟦a⟧"
+    content = "\n".join([lines[0], ",".join(cells), *lines[2:]]).encode()
+    row, _ = services.take_in(here.account, content, file_name="<b>.jtl", actor=here.manager)
+    client.force_login(here.viewer)
+    html = client.get(reverse("capacity:benchmark", args=[row.ref])).content.decode()
+    assert "<script>alert" not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; [a]" in html
+    assert "<b>.jtl" not in html
+
+
+def test_set_aside_it_stays_to_be_read_with_the_reason_and_can_count_again(here, client):
+    row = taken(here)
+    for _ in range(2):
+        services.set_aside(row, because="The generator was at its limit.", actor=here.manager)
+    with pytest.raises(Refused):
+        services.set_aside(row, because="  ", actor=here.manager)
+    client.force_login(here.viewer)
+    html = client.get(reverse("capacity:benchmark", args=[row.ref])).content.decode()
+    assert "The generator was at its limit." in html
+    assert "It does not count" in html
+    assert "set-aside" not in html
+    for _ in range(2):
+        row = services.count_again(row, actor=here.lead)
+    assert (row.set_aside_at, row.set_aside_because) == (None, "")
+    whats = AuditEntry.objects.filter(what__startswith="benchmark.").order_by("pk")
+    assert [one.what for one in whats] == [
+        "benchmark.taken_in",
+        "benchmark.set_aside",
+        "benchmark.counts_again",
+    ]
+
+
+# --- pages ------------------------------------------------------------------------------------------------------
+
+
+def handed_in(client, here, name, **more):
+    file = SimpleUploadedFile(name, data(name))
+    return client.post(
+        reverse("capacity:benchmark-list", args=[here.account.ref]), {"file": file, **more}, follow=True
+    )
+
+
+def test_a_file_is_handed_in_described_and_set_aside_in_the_browser(here, client):
+    client.force_login(here.editor)
+    pool = f"{here.connection.ref}:71"
+    page = handed_in(
+        client, here, "locust_stats_history.csv", title="Before Black Friday", pool=pool, node_count="6"
+    )
+    assert "The benchmark was taken in." in page.content.decode()
+    row = Benchmark.objects.get()
+    assert (row.title, row.balancer_id, row.node_count) == ("Before Black Friday", "71", 6)
+    assert "How it went" in page.content.decode()
+    again = handed_in(client, here, "locust_stats_history.csv")
+    assert "This very file was taken in before; here it is." in again.content.decode()
+    address = reverse("capacity:benchmark", args=[row.ref])
+    client.post(address, {"node_count": "8", "software": "shop 4.12"})
+    row.refresh_from_db()
+    assert (row.node_count, row.software) == (8, "shop 4.12")
+    assert client.post(address, {"node_count": "-1"}).status_code == 422
+    aside = reverse("capacity:benchmark-aside", args=[row.ref])
+    assert client.post(aside, {"reason": ""}).status_code == 422
+    assert (
+        "It does not count any more."
+        in client.post(aside, {"reason": "Wrong."}, follow=True).content.decode()
+    )
+    assert "It counts again." in client.post(aside, {"act": "count"}, follow=True).content.decode()
+
+
+def test_a_refusal_names_the_line_and_keeps_what_was_typed(here, client):
+    client.force_login(here.editor)
+    cut = data("k6-lines.json")[:700]
+    answer = client.post(
+        reverse("capacity:benchmark-list", args=[here.account.ref]),
+        {"file": SimpleUploadedFile("k6.json", cut), "software": "shop 4.12"},
+    )
+    html = answer.content.decode()
+    assert answer.status_code == 422
+    assert "Line " in html
+    assert 'value="shop 4.12"' in html
+
+
+def test_who_only_reads_is_offered_nothing_to_change(here, client):
+    row = taken(here)
+    client.force_login(here.viewer)
+    html = client.get(reverse("capacity:benchmark-list", args=[here.account.ref])).content.decode()
+    assert "Hand one in" not in html
+    html = client.get(reverse("capacity:benchmark", args=[row.ref])).content.decode()
+    assert "Does not count…" not in html
+    assert "Keep it" not in html
+
+
+def test_the_list_costs_the_same_with_many(here, client):
+    client.force_login(here.manager)
+    address = reverse("capacity:benchmark-list", args=[here.account.ref])
+    taken(here)
+    client.get(address)
+    with CaptureQueriesContext(
+        database,
+    ) as few:
+        client.get(address)
+    for name in NAMES[:12]:
+        taken(here, name)
+    with CaptureQueriesContext(database) as many:
+        html = client.get(address).content.decode()
+    assert len(many) == len(few) <= 14
+    assert not any('"result"' in one["sql"] or '"packed"' in one["sql"] for one in many.captured_queries)
+    assert html.count("<tr>") > 10
+
+
+# --- API ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_handed_in_and_read_by_the_api(here):
+    editor = Caller(here.editor)
+    body = {
+        "content": data("vegeta.json").decode(),
+        "file_name": "vegeta.json",
+        "node_count": 6,
+        "connection": str(here.connection.ref),
+        "balancer_id": "71",
+    }
+    address = f"/accounts/{here.account.ref}/benchmarks"
+    made = editor.post(address, body, status=201)
+    assert (made["tool"], made["balancer_id"], made["node_count"]) == ("vegeta", "71", 6)
+    assert made["result"]["latency"]["percentiles"]
+    assert editor.post(address, body, status=200)["ref"] == made["ref"]
+    (listed,) = editor.get(address)["results"]
+    assert "result" not in listed
+    one = f"/benchmarks/{made['ref']}"
+    patched = editor.ask("patch", one, {"software": "shop 4.12"})
+    assert (patched.status_code, patched.json()["software"], patched.json()["node_count"]) == (
+        200,
+        "shop 4.12",
+        6,
+    )
+    file = editor.ask("get", f"{one}/file")
+    assert file.content == data("vegeta.json")
+    aside = editor.post(f"{one}/set-aside", {"reason": "Wrong pool."})
+    assert aside["set_aside_because"] == "Wrong pool."
+    assert editor.post(f"{one}/count-again")["set_aside_at"] is None
+    assert Caller(here.viewer).get(one)["ref"] == made["ref"]
+    Caller(here.viewer).post(f"{one}/set-aside", {"reason": "x"}, status=403)
+    Caller(here.stranger).get(one, status=404)
+
+
+def test_the_api_refuses_with_the_line_and_what_to_do(here):
+    editor, address = Caller(here.editor), f"/accounts/{here.account.ref}/benchmarks"
+    cut = data("k6-lines.json")[:700].decode()
+    answer = editor.post(address, {"content": cut}, status=422)
+    assert answer["detail"].startswith("Line ")
+    assert editor.post(address, {"content": "hello"}, status=422)["type"].endswith("benchmark-refused")
+    assert editor.post(address, {"content": data("hey.txt").decode(), "balancer_id": "71"}, status=422)[
+        "type"
+    ].endswith("no-connection")
+    editor.post(address, {"content": data("hey.txt").decode(), "nodes": 3}, status=422)
+    assert not Benchmark.objects.exists()
