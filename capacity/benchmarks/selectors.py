@@ -68,7 +68,7 @@ def course_of(result: Mapping[str, Any], began: datetime | None) -> Course:
 
     load = (
         line("requests a second", "requests_per_s"),
-        line("failures a second", "failures_per_s", "bad"),
+        line("failures a second", "failures_per_s", "4"),
         line("users", "users", "2"),
     )
     latency = (
