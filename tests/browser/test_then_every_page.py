@@ -36,8 +36,6 @@ PEOPLE = {
     "other_customer": ("tom@harbor.example", ONE_LOOK),
 }
 NO_PAGE = {
-    "benchmark",
-    "benchmark-aside",
     "benchmark-file",
     "growth",
     "growth-approve",

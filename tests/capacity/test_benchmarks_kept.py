@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -14,9 +14,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Account
+from capacity import demo
 from capacity.benchmarks import services
 from capacity.benchmarks.models import Benchmark, BenchmarkFile
-from capacity.importers import ImportRefused
+from capacity.importers import ImportRefused, parse
 from portal.audit.models import AuditEntry
 from portal.errors import Refused
 from portal.events.models import Event
@@ -179,6 +180,22 @@ def test_set_aside_it_stays_to_be_read_with_the_reason_and_can_count_again(here,
         "benchmark.set_aside",
         "benchmark.counts_again",
     ]
+
+
+def test_the_demo_has_a_step_test_in_which_six_servers_come_to_their_limit(here):
+    begins = datetime(2026, 11, 9, 6, 30, tzinfo=UTC)
+    found = parse(demo.step_test(begins), "steps_stats_history.csv")
+    assert (found.started_at - begins).total_seconds() <= demo.EVERY_S
+    assert [step.users for step in found.steps] == list(demo.USERS)
+    rates = [step.requests_per_s for step in found.steps]
+    assert rates == sorted(rates)
+    assert max(rates) == pytest.approx(540, rel=0.02)
+    assert found.steps[0].failures == 0 < found.steps[-1].failures
+    assert found.steps[0].p95_ms < found.steps[-1].p95_ms
+    for _ in range(2):
+        demo.load(here.account, here.connection, "71", actor=here.manager)
+    row = Benchmark.objects.get()
+    assert (row.node_count, row.ran_at < timezone.now()) == (6, True)
 
 
 # --- pages ------------------------------------------------------------------------------------------------------

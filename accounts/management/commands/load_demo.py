@@ -284,6 +284,7 @@ class Command(BaseCommand):
             actor=manager,
             url_template=f"{settings.SIMULATOR_URL}/servers-net/{{address}}/stub_status",
         )
+        import_module("capacity.demo").load(account, connection, pool.balancer.id, actor=manager)
 
 
 def _is_added(member: Any) -> bool:
