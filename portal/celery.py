@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import Any
 
 import structlog
 from celery import Celery
-from celery.signals import beat_init, worker_init, worker_ready
+from celery.signals import beat_init, worker_before_create_process, worker_init, worker_ready
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
@@ -77,6 +78,14 @@ def refuse_unless_ready(**_: Any) -> None:
         # Nothing was begun yet, and beat would log this exit as a crash, with a traceback below the sentences.
         sys.stderr.flush()
         os._exit(1)
+
+
+@worker_before_create_process.connect(weak=False)
+def share_what_is_loaded(**_: Any) -> None:
+    """Keep the collector of each child away from what the main process has loaded: touched pages are shared no more."""
+    if not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
 
 
 @worker_ready.connect(weak=False)

@@ -205,7 +205,12 @@ def check_url(url: str, *, allow: Iterable[str] = (), rules: Rules | None = None
     `allow` names further `host:port` texts. A name is judged again, by its addresses, when it is used.
     Raises Refused with a sentence.
     """
-    rules = _with_more(rules if rules is not None else rules_from_settings(), allow)
+    return _checked(url, _with_more(rules if rules is not None else rules_from_settings(), allow))
+
+
+@lru_cache(maxsize=1024)
+def _checked(url: str, rules: Rules) -> Target:
+    # The same few addresses are asked again and again, and of one text the same is always true.
     if len(url) > MAX_URL_LENGTH or _UNFIT_IN_URL.search(url):
         raise Refused(
             "This address is too long or holds spaces, backslashes or control characters. "

@@ -77,6 +77,8 @@ class MemoryRun:
     progress: Mapping[str, Any]
     next_tick_at: datetime | None
     is_rehearsal: bool = False
+    given: Any = None
+    """What `progress` was made of."""
     halt: Halt | None = None
     command_seq: int = 0
     token: int = 0
@@ -463,7 +465,7 @@ class MemoryStore:
         is_projected: bool = True,
     ) -> None:
         # Everything that can fail comes before the first change: a real transaction would undo it.
-        progress = _stored(decision.progress)
+        progress = _stored_after(decision.progress, run.given, run.progress)
         applied = rules.apply(run.status, run.halt, decision, started=run.started_at is not None)
         answers = decision.answers
         if applied.is_over:
@@ -475,7 +477,7 @@ class MemoryStore:
                 run.answers[answer.command_id] = answer
                 entries.append(rules.answer_entry(open_commands[answer.command_id], answer))
         run.status, run.halt = applied.status, applied.halt
-        was, run.progress = run.progress, progress
+        was, run.progress, run.given = run.progress, progress, decision.progress
         if applied.starts:
             run.started_at = self.runs.clock()
         if applied.is_over:
@@ -512,3 +514,18 @@ class MemoryStore:
 def _stored(value: Mapping[str, Any]) -> dict[str, Any]:
     stored: dict[str, Any] = json.loads(json.dumps(dict(value)))
     return stored
+
+
+_JSON = frozenset({str, int, float, bool, type(None)})
+
+
+def _stored_after(value: Any, old: Any, stored: Any) -> Any:
+    """Return `_stored(value)`, given what was made of an older value: a part that is the same object went through JSON then."""
+    kind = type(value)
+    if value is old or (kind in _JSON and kind is type(stored) and value == stored):
+        return stored
+    if kind is dict and type(old) is dict and value.keys() == stored.keys():
+        return {key: _stored_after(item, old.get(key), stored[key]) for key, item in value.items()}
+    if kind is list and type(old) is list and len(value) == len(stored) == len(old):
+        return [_stored_after(*three) for three in zip(value, old, stored, strict=True)]
+    return json.loads(json.dumps(dict(value) if isinstance(value, Mapping) else value))

@@ -7,6 +7,7 @@ right before a call are always one after the other.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import wraps
@@ -17,7 +18,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from portal.frozen import replace
 from portal.runs import events, journal, metrics, registry, rules
-from portal.runs.models import Claim, Intent, Run, RunCommand, RunSample, Standstill
+from portal.runs.models import Claim, Intent, Run, RunCommand, Standstill
 from portal.runs.types import (
     Answer,
     Checked,
@@ -32,6 +33,7 @@ from portal.runs.types import (
     OutcomeKind,
     RunStatus,
     RunView,
+    Sample,
     StoreAway,
     Unsent,
 )
@@ -93,6 +95,12 @@ FROM held
 WHERE runs_intent.id = %(intent)s AND runs_intent.run_id = held.id AND runs_intent.token = %(token)s
   AND runs_intent.sent_at IS NULL AND runs_intent.finished_at IS NULL
 RETURNING runs_intent.id
+"""
+
+_SAMPLES = """
+INSERT INTO runs_runsample (run_id, series, at, value, detail)
+SELECT %(run)s, * FROM unnest(
+    %(series)s::text[], %(at)s::timestamptz[], %(values)s::float8[], %(details)s::jsonb[])
 """
 
 _COLUMNS = ", ".join(
@@ -448,11 +456,7 @@ class PgStore:
         if applied.halts or run.status != was:
             events.run_changed(run)
         written = journal.write_counted(run, lines, at=now, token=view.token)
-        if decision.samples:
-            RunSample.objects.bulk_create(
-                RunSample(run=run, series=s.series, at=s.at, value=s.value, detail=dict(s.detail))
-                for s in decision.samples
-            )
+        _write_samples(run, decision.samples)
         known = registry.registered(run.kind)
         if is_projected and known is not None and known.project is not None:
             known.project(run, decision, view.progress)
@@ -559,6 +563,23 @@ def halt_of(run: Run) -> Halt | None:
         customer_says=run.halt_customer_says,
         next_commands=tuple(run.halt_next_commands),
     )
+
+
+def _write_samples(run: Run, samples: Sequence[Sample]) -> None:
+    """Write what was seen: the most rows of all that a look leaves, so no object is made of each."""
+    if not samples:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _SAMPLES,
+            {
+                "run": run.pk,
+                "series": [sample.series for sample in samples],
+                "at": [sample.at for sample in samples],
+                "values": [None if sample.value is None else float(sample.value) for sample in samples],
+                "details": [json.dumps(dict(sample.detail)) if sample.detail else "{}" for sample in samples],
+            },
+        )
 
 
 def _set_halt(run: Run, halt: Halt | None) -> None:

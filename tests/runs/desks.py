@@ -52,6 +52,7 @@ class MemoryDesk:
             "is_started": run.started_at is not None,
             "is_ended": run.ended_at is not None,
             "samples": [(s.series, s.value) for s in run.samples],
+            "sample_details": [dict(s.detail) for s in run.samples],
             "answers": [
                 (c.name, run.answers[c.id].accepted if c.id in run.answers else None) for c in run.commands
             ],
@@ -159,6 +160,7 @@ class PgDesk:
             "is_started": run.started_at is not None,
             "is_ended": run.ended_at is not None,
             "samples": [(s.series, s.value) for s in run.samples.order_by("pk")],
+            "sample_details": [s.detail for s in run.samples.order_by("pk")],
             "answers": [(c.name, c.accepted) for c in run.commands.order_by("seq")],
         }
 

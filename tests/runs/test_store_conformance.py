@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -192,6 +193,23 @@ def test_the_next_due_time_of_a_run_in_hand_is_the_end_of_its_lease(desk):
     assert desk.store.next_due_s() == pytest.approx(15, abs=1)
 
 
+def test_progress_is_stored_as_it_is_given_whatever_of_it_was_given_before(desk):
+    ref = desk.create()
+    shared = {"nodes": [{"id": 1, "seen": None}, {"id": 2, "seen": True}], "says": "Waits."}
+    given = [
+        {"way": shared, "looks": 1},
+        {"way": shared, "looks": 1.5},
+        {"way": {**shared, "nodes": [*shared["nodes"], {"id": 3}]}, "looks": True, "more": RunStatus.RUNNING},
+        {"way": {**shared, "says": "Goes on."}, "looks": (1, 2)},
+        {"way": None},
+    ]
+    stored = json.loads(json.dumps(given))
+    for progress, as_stored in zip(given, stored, strict=True):
+        desk.store.commit(claimed(desk, ref), Decision(progress, look_again_s=0.0))
+        row = desk.row(ref)["progress"]
+        assert json.dumps(row, sort_keys=True) == json.dumps(as_stored, sort_keys=True)
+
+
 def test_a_decision_leaves_progress_journal_samples_and_answers(desk):
     ref = desk.create()
     desk.command(ref, "pause", reason="lunch")
@@ -201,13 +219,18 @@ def test_a_decision_leaves_progress_journal_samples_and_answers(desk):
         {"seen": 1},
         status=RunStatus.RUNNING,
         journal=(Entry("toy", "Seen.", subject="web-1"),),
-        samples=(Sample("connections", 3.0, view.now), Sample("connections", None, view.now)),
+        samples=(
+            Sample("connections", 3.0, view.now),
+            Sample("connections", None, view.now),
+            Sample("serving", 3, view.now, {"source": "a “page”", "problem": None}),
+        ),
         answers=(Answer(view.commands[0].id, False, "Nothing runs yet."),),
     )
     desk.store.commit(view, decision)
     row = desk.row(ref)
     assert (row["status"], row["progress"], row["is_started"]) == ("running", {"seen": 1}, True)
-    assert row["samples"] == [("connections", 3.0), ("connections", None)]
+    assert row["samples"] == [("connections", 3.0), ("connections", None), ("serving", 3.0)]
+    assert row["sample_details"] == [{}, {}, {"source": "a “page”", "problem": None}]
     assert row["answers"] == [("pause", False)]
     kinds = [kind for _, kind, _, _ in desk.journal(ref)]
     assert kinds == ["created", "command", "command_refused", "toy", "status"]
