@@ -14,12 +14,24 @@ from bench.growth import growth
 from bench.imports import imports
 from bench.planner import planner
 from bench.promises import promises
+from bench.samples import samples
 from bench.scaledown import overhead
 from bench.verify import verify
 from portal.demo import Said
 
 RESULTS = Path(__file__).resolve().parent / "results.json"
-NAMES = ("planner", "accounts", "audit", "imports", "overhead", "speed", "fleet", "verify", "growth")
+NAMES = (
+    "planner",
+    "accounts",
+    "audit",
+    "imports",
+    "overhead",
+    "speed",
+    "fleet",
+    "verify",
+    "growth",
+    "samples",
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -52,6 +64,8 @@ def main(arguments: list[str]) -> int:
         figures |= verify(Said())
     if "growth" in wanted:
         figures |= growth(Said())
+    if "samples" in wanted:
+        figures |= samples(Said())
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     RESULTS.write_text(json.dumps({**kept, **figures}, indent=2, sort_keys=True) + "\n")
     width = max(len(name) for name in figures)

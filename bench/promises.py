@@ -92,4 +92,28 @@ def promises(figures: Mapping[str, float]) -> list[Promise]:
                 "MB of memory that more series take", figures["growth_memory_mb_over_first_64_series"], 20
             ),
         ]
+    if "samples_new_over_copy" in figures:
+        found += [
+            Promise(
+                f"samples, {case}: COPY and upsert beside ours, share of its speed",
+                1 / figures[f"samples_{case}_over_copy"],
+                1 / 0.7,
+            )
+            for case in ("new", "changed")
+        ]
+        found += [
+            Promise(
+                f"samples, {case}: `bulk_create` beside ours, share of our speed",
+                1 / figures[f"samples_{case}_over_bulk"],
+                0.2,
+            )
+            for case in ("new", "changed")
+        ]
+        found.append(
+            Promise(
+                "a year from hourly rollups over rolling it up on the fly",
+                figures["samples_year_hours_over_fly"],
+                0.2,
+            )
+        )
     return found

@@ -1,13 +1,13 @@
-"""Writing samples: one COPY into a staging table, one upsert, and the hours and days that they touch rolled up anew.
+"""Writing samples: what is there for their days is read, what is new goes in by COPY, what differs by an upsert.
 
-All of it is one transaction. Rollups are made from the raw samples as they stand after the upsert, so they are right in
-whatever order samples come, twice, or with another value. Two who write to one account come one after the other.
-Arrays go to PostgreSQL and come back in its binary COPY format, whole blocks at a time.
+All of it is one transaction, together with the hours and days that it touches. These are rolled up from the raw samples
+as they are then, so they are right in whatever order samples come, twice, or with another value. Two who write to one account
+come one after the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,16 +17,12 @@ import numpy.typing as npt
 from django.db import connection, transaction
 
 from capacity.metrics import partitions
-from capacity.metrics.rollups import DAY_US, HOUR_US, Floats, Ints, Rolled, rolled_up, stretches
+from capacity.metrics.binary import PG_EPOCH_US, copy_in, copy_out
+from capacity.metrics.rollups import DAY_US, HOUR_US, Floats, Ints, Rolled, floor_to, rolled_up, stretches
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# PostgreSQL counts from 2000.
-_PG_EPOCH_US = 946_684_800_000_000
-# Signature, flags, length of the header's extension.
-_HEAD = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
-_TAIL = b"\xff\xff"
 _ROLLUPS = ((HOUR_US, "capacity_hourlyrollup"), (DAY_US, "capacity_dailyrollup"))
-# Rolled up at a time: memory stays the same for a long import.
+# Written at a time: memory stays the same for a long import.
 _BLOCK = 500_000
 
 
@@ -76,36 +72,86 @@ def write(account_pk: int, samples: Samples) -> int:
         return 0
     samples = samples.in_order()
     lock(account_pk)
-    partitions.ensure(moment_of(each) for each in _days(samples.at_us))
+    partitions.ensure(moment_of(day) for day in np.unique(floor_to(samples.at_us, DAY_US)))
+    return sum(
+        _write(Samples(samples.metric[part], samples.at_us[part], samples.value[part]))
+        for part in (slice(begin, begin + _BLOCK) for begin in range(0, len(samples.metric), _BLOCK))
+    )
+
+
+def _write(samples: Samples) -> int:
     with connection.cursor() as cursor:
-        cursor.execute(
-            "CREATE TEMPORARY TABLE sample_staging"
-            " (metric_id bigint NOT NULL, at timestamptz NOT NULL, value double precision NOT NULL) ON COMMIT DROP"
-        )
-        _copy_in(
-            cursor,
-            "sample_staging",
-            {"metric_id": samples.metric, "at": samples.at_us - _PG_EPOCH_US, "value": samples.value},
-        )
-        cursor.execute(
-            "INSERT INTO capacity_sample AS kept (metric_id, at, value) SELECT metric_id, at, value FROM sample_staging"
-            " ON CONFLICT (metric_id, at) DO UPDATE SET value = EXCLUDED.value WHERE kept.value <> EXCLUDED.value"
-        )
-        written: int = cursor.rowcount
-        cursor.execute("DROP TABLE sample_staging")
-        if written:
-            _note_last(cursor, samples)
-            _roll_up(cursor, samples)
-    return written
+        found = _merged(_raw_of_days(cursor, samples.metric, samples.at_us), samples)
+        if len(found.new.metric):
+            # Nobody else writes here now, so what was not there a moment ago can go straight in.
+            copy_in(cursor, "capacity_sample", _columns(found.new))
+        if len(found.changed.metric):
+            _replace(cursor, found.changed)
+        for written in (found.new, found.changed):
+            if len(written.metric):
+                _note_last(cursor, written)
+        written_metric = np.concatenate((found.new.metric, found.changed.metric))
+        written_us = np.concatenate((found.new.at_us, found.changed.at_us))
+        whole = found.whole
+        for length_us, table in _ROLLUPS if len(written_metric) else ():
+            touched = np.isin(
+                _touches(whole.metric, whole.at_us, length_us),
+                _touches(written_metric, written_us, length_us),
+            )
+            rolled = rolled_up(whole.metric[touched], whole.at_us[touched], whole.value[touched], length_us)
+            _keep(cursor, table, rolled)
+    return len(written_metric)
 
 
-def _days(at_us: Ints) -> list[int]:
-    return [int(day) * DAY_US for day in np.unique(at_us // DAY_US)]
+@dataclass(frozen=True)
+class _Merged:
+    """What is not there yet, what has another value, and all that will be there."""
+
+    new: Samples
+    changed: Samples
+    whole: Samples
+
+
+def _merged(kept: Samples, given: Samples) -> _Merged:
+    metric = np.concatenate((kept.metric, given.metric))
+    at_us = np.concatenate((kept.at_us, given.at_us))
+    value = np.concatenate((kept.value, given.value))
+    is_given = np.arange(len(metric)) >= len(kept.metric)
+    order = np.lexsort((is_given, at_us, metric))
+    metric, at_us, value, is_given = metric[order], at_us[order], value[order], is_given[order]
+    # Each moment has one value that is kept, one that is given, or the one and then the other.
+    follows = np.zeros(len(metric), dtype=bool)
+    follows[1:] = (metric[1:] == metric[:-1]) & (at_us[1:] == at_us[:-1])
+    differs = np.zeros(len(metric), dtype=bool)
+    differs[1:] = value[1:] != value[:-1]
+    is_last = np.ones(len(metric), dtype=bool)
+    is_last[:-1] = ~follows[1:]
+
+    def those(where: npt.NDArray[np.bool_]) -> Samples:
+        return Samples(metric[where], at_us[where], value[where])
+
+    return _Merged(
+        new=those(is_given & ~follows), changed=those(is_given & follows & differs), whole=those(is_last)
+    )
+
+
+def _columns(samples: Samples) -> dict[str, npt.NDArray[Any]]:
+    return {"metric_id": samples.metric, "at": samples.at_us - PG_EPOCH_US, "value": samples.value}
+
+
+def _replace(cursor: Any, samples: Samples) -> None:
+    cursor.execute("CREATE TEMPORARY TABLE sample_staging (LIKE capacity_sample) ON COMMIT DROP")
+    copy_in(cursor, "sample_staging", _columns(samples))
+    cursor.execute(
+        "INSERT INTO capacity_sample (metric_id, at, value) SELECT metric_id, at, value FROM sample_staging"
+        " ON CONFLICT (metric_id, at) DO UPDATE SET value = EXCLUDED.value"
+    )
+    cursor.execute("DROP TABLE sample_staging")
 
 
 def _note_last(cursor: Any, samples: Samples) -> None:
     is_last = np.append(samples.metric[1:] != samples.metric[:-1], True)
-    # The latest of all is asked of the table: a sample may have come before one that is older.
+    # An older sample may come after the latest one.
     cursor.execute(
         "UPDATE capacity_metric AS m SET last_at = new.at, last_value = new.value"
         " FROM unnest(%s::bigint[], %s::timestamptz[], %s::double precision[]) AS new (metric_id, at, value)"
@@ -118,37 +164,18 @@ def _note_last(cursor: Any, samples: Samples) -> None:
     )
 
 
-def _roll_up(cursor: Any, samples: Samples) -> None:
-    for begin in range(0, len(samples.metric), _BLOCK):
-        part = slice(begin, begin + _BLOCK)
-        keys, at_us = samples.metric[part], samples.at_us[part]
-        metric, moment, value = _raw_of_days(cursor, keys, at_us)
-        for length_us, table in _ROLLUPS:
-            new = np.isin(_touches(metric, moment, length_us), _touches(keys, at_us, length_us))
-            _keep(cursor, table, rolled_up(metric[new], moment[new], value[new], length_us))
-
-
-def _raw_of_days(cursor: Any, metric: Ints, at_us: Ints) -> tuple[Ints, Ints, Floats]:
+def _raw_of_days(cursor: Any, metric: Ints, at_us: Ints) -> Samples:
     """Return the samples of each day that is touched, as they are kept now, by metric and moment."""
     keys, begins, ends = stretches(metric, at_us, DAY_US)
     # One range scan of the primary key for each stretch, whatever the planner thinks of parts without statistics.
     query = (
-        "COPY (SELECT s.metric_id, s.at, s.value FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[])"
+        "SELECT s.metric_id, s.at, s.value FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[])"
         " AS asked (metric_id, begins, ends), LATERAL (SELECT metric_id, at, value FROM capacity_sample"
-        " WHERE metric_id = asked.metric_id AND at >= asked.begins AND at < asked.ends ORDER BY at OFFSET 0) AS s)"
-        " TO STDOUT (FORMAT BINARY)"
+        " WHERE metric_id = asked.metric_id AND at >= asked.begins AND at < asked.ends ORDER BY at OFFSET 0) AS s"
     )
     asked = [keys.tolist(), [moment_of(each) for each in begins], [moment_of(each) for each in ends]]
-    with cursor.copy(query, asked) as copy:
-        data = b"".join(copy)
-    kinds = _record({"metric": np.dtype(">i8"), "at": np.dtype(">i8"), "value": np.dtype(">f8")})
-    body = data[len(_HEAD) : -len(_TAIL)]
-    rows = np.frombuffer(body, dtype=kinds)
-    return (
-        rows["metric"].astype(np.int64),
-        rows["at"].astype(np.int64) + _PG_EPOCH_US,
-        rows["value"].astype(np.float64),
-    )
+    found = copy_out(cursor, query, asked, {"metric": "i8", "at": "i8", "value": "f8"})
+    return Samples(found["metric"], found["at"] + PG_EPOCH_US, found["value"])
 
 
 def _touches(metric: Ints, at_us: Ints, length_us: int) -> Ints:
@@ -161,12 +188,12 @@ def _keep(cursor: Any, table: str, rolled: Rolled) -> None:
     figures = ("count", "mean", "min", "max", "p50", "p95")
     names = ", ".join(("metric_id", "at", *figures))
     cursor.execute(f"CREATE TEMPORARY TABLE rollup_staging (LIKE {table}) ON COMMIT DROP")
-    _copy_in(
+    copy_in(
         cursor,
         "rollup_staging",
         {
             "metric_id": rolled.metric,
-            "at": rolled.at_us - _PG_EPOCH_US,
+            "at": rolled.at_us - PG_EPOCH_US,
             "count": rolled.count.astype(np.int32),
             **{name: getattr(rolled, name) for name in figures[1:]},
         },
@@ -176,25 +203,3 @@ def _keep(cursor: Any, table: str, rolled: Rolled) -> None:
         f" ON CONFLICT (metric_id, at) DO UPDATE SET {', '.join(f'{name} = EXCLUDED.{name}' for name in figures)}"
     )
     cursor.execute("DROP TABLE rollup_staging")
-
-
-def _record(columns: Mapping[str, np.dtype[Any]]) -> np.dtype[Any]:
-    """Return what one row looks like in the binary format: a count of fields, and a length before each."""
-    fields: list[Any] = [("fields", ">i2")]
-    for name, kind in columns.items():
-        fields += [(f"length of {name}", ">i4"), (name, kind)]
-    return np.dtype(fields)
-
-
-def _copy_in(cursor: Any, table: str, columns: Mapping[str, npt.NDArray[Any]]) -> None:
-    length = len(next(iter(columns.values())))
-    kinds = {name: values.dtype.newbyteorder(">") for name, values in columns.items()}
-    rows = np.zeros(length, dtype=_record(kinds))
-    rows["fields"] = len(columns)
-    for name, values in columns.items():
-        rows[f"length of {name}"] = values.dtype.itemsize
-        rows[name] = values
-    with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)") as copy:
-        copy.write(_HEAD)
-        copy.write(rows.tobytes())
-        copy.write(_TAIL)

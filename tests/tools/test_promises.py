@@ -49,3 +49,16 @@ def test_forecasts_promise_speed_accuracy_and_honest_intervals():
     assert [promise.is_kept for promise in promises(good)] == [True] * 4
     bad = {**good, "growth_over_peer": 9.0, "growth_mase_ours": 0.45, "growth_inside_95": 0.9}
     assert [promise.is_kept for promise in promises(bad)] == [False, False, False, True]
+
+
+def test_samples_promise_speed_beside_copy_and_beside_the_frameworks_own_way():
+    good = {
+        "samples_new_over_copy": 0.7,
+        "samples_changed_over_copy": 1.2,
+        "samples_new_over_bulk": 5.0,
+        "samples_changed_over_bulk": 6.0,
+        "samples_year_hours_over_fly": 0.2,
+    }
+    assert [promise.is_kept for promise in promises(good)] == [True] * 5
+    bad = dict(zip(good, (0.69, 0.69, 4.9, 4.9, 0.21), strict=True))
+    assert [promise.is_kept for promise in promises(bad)] == [False] * 5
