@@ -62,6 +62,7 @@ FEWER_ROWS = 4
 BY_COMMAND = {"scaledown:run-command"}
 # For programs: a browser that shows their plain text asks for an icon that they do not name.
 NOT_PAGES = ("/api/", "/static/", "/logout", "/readyz", "/metrics")
+DOWNLOADS = (".csv", "/file/")
 ABOUT_COLOURS = ["color-contrast", "link-in-text-block"]
 REACHED: dict[str, set[str]] = {}
 LOOKED_AT: set[tuple[str, tuple[int, str]]] = set()
@@ -71,7 +72,7 @@ def page_of(href: str) -> tuple[str, str]:
     """Return the name of the page behind a link and its path, or two empty words for what is no page of ours."""
     parts = urlsplit(href)
     here = not parts.netloc and parts.path.startswith("/")
-    if not here or parts.path.startswith(NOT_PAGES) or parts.path.endswith(".csv"):
+    if not here or parts.path.startswith(NOT_PAGES) or parts.path.endswith(DOWNLOADS):
         return "", ""
     try:
         return resolve(parts.path).view_name, parts.path
