@@ -6,6 +6,7 @@ from django.urls import path
 
 from capacity import api
 from capacity.benchmarks import api as benchmarks
+from capacity.metrics import api as metrics
 
 urlpatterns = [
     path("accounts/<uuid:account_ref>/benchmarks", benchmarks.BenchmarksApi.as_view(), name="api-benchmarks"),
@@ -35,4 +36,8 @@ urlpatterns = [
         api.TrafficEventListApi.as_view(),
         name="api-traffic-events",
     ),
+    path("accounts/<uuid:account_ref>/samples", metrics.SamplesApi.as_view(), name="api-samples"),
+    path("accounts/<uuid:account_ref>/metrics", metrics.MetricListApi.as_view(), name="api-metrics"),
+    path("metrics/<uuid:metric_ref>/vital", metrics.MetricVitalApi.as_view(), name="api-metric-vital"),
+    path("metrics/<uuid:metric_ref>/points", metrics.MetricPointsApi.as_view(), name="api-metric-points"),
 ]

@@ -79,6 +79,7 @@ class Permission(Enum):
     EVENT_VIEW = ("events:read", "follow what happens as events")
     REVIEW_VIEW = ("reviews:read", "read its scorecard, reviews and action items")
     CALENDAR_VIEW = ("calendar:read", "read its calendar")
+    SAMPLE_VIEW = ("capacity:read", "read its metrics")
     CASE_VIEW = ("cases:read", "read its support cases")
     CASE_OPEN = ("cases:write", "call for help: open a support case, and answer and end the own ones")
     # editor
@@ -145,7 +146,7 @@ _VIEWER = (
         {_P.ACCOUNT_VIEW, _P.CONTACT_VIEW, _P.CONNECTION_VIEW, _P.PLAN_VIEW, _P.RUN_VIEW, _P.AUDIT_VIEW}
     )
     | {_P.MEMBER_VIEW, _P.EVENT_VIEW, _P.REVIEW_VIEW, _P.CALENDAR_VIEW}
-    | {_P.CASE_VIEW, _P.CASE_OPEN}
+    | {_P.SAMPLE_VIEW, _P.CASE_VIEW, _P.CASE_OPEN}
 )
 _EDITOR = _VIEWER | {
     _P.CONTACT_EDIT,

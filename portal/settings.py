@@ -287,6 +287,7 @@ SPECTACULAR_SETTINGS = {
         "portal.webhooks.described.add_webhooks",
     ],
     "ENUM_NAME_OVERRIDES": {
+        "MetricKindEnum": "capacity.metrics.kinds.MetricKind",
         "AccountRole": "accounts.models.AccountRole",
         "TeamRole": "accounts.models.TeamRole",
         "CaseSeverity": "accounts.cases.states.Severity",

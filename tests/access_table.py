@@ -32,6 +32,7 @@ from accounts.reach.models import ReachTry
 from accounts.sessions import ref_of
 from capacity.benchmarks.models import Benchmark
 from capacity.benchmarks.services import take_in
+from capacity.metrics.models import Metric
 from portal.runs.models import Handover, Run, Standstill
 from scaledown.canonical import plan_to_plain, to_plain
 from scaledown.driver import GROWTH
@@ -286,6 +287,10 @@ ROWS: dict[tuple[str, str], Row] = {
     ("capacity:pool-known", "POST"): Row(EDITORS, body={"ceiling_rps": "90", "ceiling_source": "bench"}),
     ("api-pool-known", "GET"): Row(VIEWERS),
     ("api-pool-known", "POST"): Row(EDITORS, body={"ceiling_rps": 90, "ceiling_source": "bench"}),
+    ("api-samples", "POST"): Row(EDITORS, body={"samples": []}),
+    ("api-metrics", "GET"): Row(VIEWERS),
+    ("api-metric-vital", "POST"): Row(EDITORS, body={"is_vital": True}),
+    ("api-metric-points", "GET"): Row(VIEWERS),
     ("api-traffic-events", "GET"): Row(VIEWERS),
     ("api-traffic-events", "POST"): Row(
         EDITORS,
@@ -978,6 +983,11 @@ ROWS |= {
 
 
 REFS: dict[str, Callable[[Any], Any]] = {
+    "metric_ref": lambda world: (
+        world.once(
+            "metric", lambda: Metric.objects.create(account=world.account, name="orders", source="api")
+        ).ref
+    ),
     "link_token": lambda world: "ssk_of_nobody",
     "rotation_ref": lambda world: world.once("rotation", lambda: _rotation(world)).ref,
     "party_ref": lambda world: (

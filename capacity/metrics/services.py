@@ -14,7 +14,7 @@ from capacity.metrics.kinds import USUAL, MetricKind
 from capacity.metrics.models import Metric
 from capacity.metrics.partitions import kept_from
 from capacity.metrics.reading import AHEAD, Key, Limits, Problem, Reading
-from portal.audit.services import Recorded, record_many, snapshot
+from portal.audit.services import Recorded, record, record_many, snapshot
 from portal.audit.subjects import named_in
 from portal.errors import Refused
 
@@ -155,3 +155,22 @@ def _begin(
         )
         known |= new
         taken.metrics_added += len(new)
+
+
+@transaction.atomic
+def set_vital(metric: Metric, is_vital: bool, *, actor: User | None) -> Metric:
+    """Count a metric among its account's vital figures, or no more."""
+    locked = Metric.objects.select_for_update().select_related("account").get(pk=metric.pk)
+    if locked.is_vital != is_vital:
+        before = snapshot(locked)
+        locked.is_vital = is_vital
+        locked.save(update_fields=["is_vital"])
+        record(
+            "metric.vital",
+            actor=actor,
+            account=locked.account,
+            subject=locked,
+            before=before,
+            after=snapshot(locked),
+        )
+    return locked

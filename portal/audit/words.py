@@ -40,6 +40,7 @@ WHAT = {
     "calendar.feed_made": "Calendar feed made",
     "calendar.feed_revoked": "Calendar feed revoked",
     "calendar.withdrawn": "Calendar entry taken from the customer's calendar",
+    "metric.vital": "Vital figures of the account changed",
     "metric.begun": "First samples of a metric taken in",
     "ceiling.entered": "Most that one server carries entered",
     "connection.added": "Cloud connection added",
