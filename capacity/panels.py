@@ -15,7 +15,7 @@ def register() -> None:
             "benchmarks",
             "Benchmarks",
             lambda account: reverse("capacity:benchmark-list", args=[account.ref]),
-            Permission.PLAN_VIEW,
+            Permission.SAMPLE_VIEW,
             order=35,
         )
     )

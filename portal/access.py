@@ -79,7 +79,7 @@ class Permission(Enum):
     EVENT_VIEW = ("events:read", "follow what happens as events")
     REVIEW_VIEW = ("reviews:read", "read its scorecard, reviews and action items")
     CALENDAR_VIEW = ("calendar:read", "read its calendar")
-    SAMPLE_VIEW = ("capacity:read", "read its metrics")
+    SAMPLE_VIEW = ("capacity:read", "read its metrics and benchmarks")
     CASE_VIEW = ("cases:read", "read its support cases")
     CASE_OPEN = ("cases:write", "call for help: open a support case, and answer and end the own ones")
     # editor
@@ -87,7 +87,7 @@ class Permission(Enum):
     PLAN_DRAFT = ("scaledown:write", "draw up and change drafts of plans")
     DRILL_DRAFT = ("drills:write", "draw up drafts of drills")
     ACTION_EDIT = ("actions:write", "add, change and close action items")
-    SAMPLE_ADD = ("capacity:write", "add samples, ceilings, forecasts, probes and events")
+    SAMPLE_ADD = ("capacity:write", "add samples, benchmarks, ceilings, forecasts, probes and events")
     CASE_ANSWER = ("cases:write", "answer and move every support case of the account")
     # approver
     CONTACT_REACH = ("contacts:reach", "reach contacts, run reach tests and log calls")

@@ -143,7 +143,7 @@ EXAMPLE = {**ROW, "result": {"tool": "k6", "requests": 312400, "notes": ["The fi
 class BenchmarksApi(PortalAPIView):
     """The benchmarks of an account."""
 
-    permission = Permission.PLAN_VIEW
+    permission = Permission.SAMPLE_VIEW
     write_permission = Permission.SAMPLE_ADD
     max_body_bytes = 2 * services.MOST_BYTES
 
@@ -212,7 +212,7 @@ class BenchmarksApi(PortalAPIView):
 class BenchmarkApi(PortalAPIView):
     """One benchmark."""
 
-    permission = Permission.PLAN_VIEW
+    permission = Permission.SAMPLE_VIEW
     write_permission = Permission.SAMPLE_ADD
 
     @documented("benchmarks_read", BenchmarkOut, summary="Read a benchmark", example=EXAMPLE, tag="capacity")
@@ -240,7 +240,7 @@ class BenchmarkApi(PortalAPIView):
 class BenchmarkFileApi(PortalAPIView):
     """The file."""
 
-    permission = Permission.PLAN_VIEW
+    permission = Permission.SAMPLE_VIEW
 
     @extend_schema(
         operation_id="benchmarks_file",

@@ -34,7 +34,7 @@ class BenchmarkPage(AccountPage, abstract=True):
 class BenchmarkList(BenchmarkPage):
     """The account's benchmarks, the newest first; and the form to hand one in."""
 
-    permission = Permission.PLAN_VIEW
+    permission = Permission.SAMPLE_VIEW
     write_permission = Permission.SAMPLE_ADD
 
     def get(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
@@ -91,7 +91,7 @@ class BenchmarkList(BenchmarkPage):
 class BenchmarkDetail(BenchmarkPage):
     """One benchmark: what was measured, how it went, what the file cannot tell."""
 
-    permission = Permission.PLAN_VIEW
+    permission = Permission.SAMPLE_VIEW
     write_permission = Permission.SAMPLE_ADD
 
     def get(self, request: HttpRequest, benchmark_ref: UUID) -> HttpResponse:
@@ -159,7 +159,7 @@ class BenchmarkAside(BenchmarkPage):
 class BenchmarkFileView(BenchmarkPage):
     """The file as it was handed in."""
 
-    permission = Permission.PLAN_VIEW
+    permission = Permission.SAMPLE_VIEW
 
     def get(self, request: HttpRequest, benchmark_ref: UUID) -> HttpResponse:
         """Give it as a download; no browser shows it as a page."""
