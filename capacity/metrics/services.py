@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 
+from accounts.changes import check_active
 from capacity.metrics.kinds import USUAL, MetricKind
 from capacity.metrics.models import Metric
 from capacity.metrics.partitions import kept_from
@@ -71,10 +72,12 @@ def take_in(
     """Keep samples; metrics that are not known yet begin with them.
 
     Raises SamplesRefused where a line is wrong, unless `keep_good` and at least one is good; then nothing was kept.
+    Raises Refused for an archived account.
     """
     # Here and not above: the pages and the API load no numpy before somebody sends samples.
     from capacity.metrics import store
 
+    check_active(account)
     store.lock(account.pk)
     known = {Key(row.name, row.resource, row.source): row for row in Metric.objects.filter(account=account)}
     taken = Taken()
@@ -160,7 +163,8 @@ def _begin(
 @transaction.atomic
 def set_vital(metric: Metric, is_vital: bool, *, actor: User | None) -> Metric:
     """Count a metric among its account's vital figures, or no more."""
-    locked = Metric.objects.select_for_update().select_related("account").get(pk=metric.pk)
+    locked = Metric.objects.select_for_update(of=("self",)).select_related("account").get(pk=metric.pk)
+    check_active(locked.account)
     if locked.is_vital != is_vital:
         before = snapshot(locked)
         locked.is_vital = is_vital

@@ -249,3 +249,18 @@ def test_no_samples_are_no_points():
 )
 def test_what_cannot_be_asked_is_refused(query):
     assert series(with_samples(), query).status_code == 400
+
+
+def test_an_archived_account_takes_no_samples_in():
+    desk = Desk()
+    assert desk.json(ROW).status_code == 200
+    type(desk.account).objects.filter(pk=desk.account.pk).update(status="archived")
+    answer = desk.json(ROW | {"value": 130.0})
+    assert (answer.status_code, answer.json()["type"].rsplit(":", 1)[-1]) == (422, "archived")
+    assert Sample.objects.get().value == 120.5
+    metric = Metric.objects.get()
+    vital = desk.client.post(
+        f"/api/v1/metrics/{metric.ref}/vital", {"is_vital": True}, "application/json", **desk.headers
+    )
+    assert vital.status_code == 422
+    assert desk.get(f"/api/v1/metrics/{metric.ref}/points").status_code == 200
