@@ -277,9 +277,8 @@ class PortalAPIView(Guard, APIView, abstract=True):
         if unknown:
             names = ", ".join(f"`{name[:40]}`" for name in unknown[:5])
             listed = ", ".join(f"`{name}`" for name in sorted(known))
-            raise Malformed(
-                f"There is no parameter {names} here. Known are: {listed}.", code="unknown_parameter"
-            )
+            takes = f"Known are: {listed}." if listed else "Nothing is asked for here."
+            raise Malformed(f"There is no parameter {names} here. {takes}", code="unknown_parameter")
 
     def _limit_rate(self, request: Request) -> None:
         """Count this minute's requests of the token (or session), and those of the user, or of the account, in all.

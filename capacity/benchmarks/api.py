@@ -256,6 +256,8 @@ class BenchmarkFileApi(PortalAPIView):
         """A download."""
         return file_answer(self.find(selectors.whole().select_related("file"), benchmark_ref))
 
+    get.known_parameters = frozenset()  # type: ignore[attr-defined]
+
 
 class BenchmarkAsideApi(PortalAPIView):
     """It does not count."""

@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 
 from django import forms
 
-from accounts.models import CloudConnection
 from capacity.benchmarks.services import MOST_BYTES
 from capacity.fields import MomentField
 
@@ -80,12 +79,6 @@ class BenchmarkForm(EnvironmentForm):
         """Return the file, no more of it than is looked at."""
         found: bytes = self.cleaned_data["file"].read(MOST_BYTES + 1)
         return found
-
-    def of_pool(self, connections: Sequence[CloudConnection]) -> dict[str, Any]:
-        """Return connection and load balancer that were chosen, none if none was."""
-        ref, _, balancer_id = self.cleaned_data["pool"].partition(":")
-        connection = next((one for one in connections if str(one.ref) == ref), None)
-        return {} if connection is None else {"connection": connection, "balancer_id": balancer_id}
 
 
 class AsideForm(forms.Form):

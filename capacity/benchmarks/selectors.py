@@ -27,23 +27,23 @@ def listed() -> QuerySet[Benchmark]:
     return whole().defer("result", "connection__api_key")
 
 
-def pools_of(account: Account) -> tuple[list[CloudConnection], list[tuple[str, str]]]:
-    """Return the account's connections, and the pools that anything is known of, as (key, words). Two queries."""
-    connections = list(
-        CloudConnection.objects.filter(account=account).order_by("name", "pk").defer("api_key")
-    )
-    names = {one.pk: one for one in connections}
+def pools_of(account: Account) -> list[tuple[str, str]]:
+    """Return the pools that anything is known of, as (key, words), by name. One query."""
+    columns = ("connection__ref", "connection__name", "balancer_id")
     rows = Benchmark.objects.filter(account=account, connection__isnull=False).exclude(balancer_id="")
-    known = rows.order_by().values_list("connection", "balancer_id")
+    known = rows.order_by().values_list(*columns)
     for model in (Ceiling, ForecastPeak, Probe, CountSource):
-        known = known.union(
-            model._default_manager.filter(account=account).order_by().values_list("connection", "balancer_id")
-        )
-    found = sorted({(pk, balancer) for pk, balancer in known if pk in names})
-    return connections, [
-        (f"{names[pk].ref}:{balancer}", f"{names[pk].name}, load balancer {balancer}")
-        for pk, balancer in found
-    ]
+        known = known.union(model._default_manager.filter(account=account).order_by().values_list(*columns))
+    found = sorted(known, key=lambda row: (row[1], row[2]))
+    return [(f"{ref}:{balancer}", f"{name}, load balancer {balancer}") for ref, name, balancer in found]
+
+
+def connection_of(account: Account, key: str) -> tuple[CloudConnection | None, str]:
+    """Return connection and load balancer behind a key of `pools_of`; None and "" for no key of this account's."""
+    ref, _, balancer_id = key.partition(":")
+    rows = CloudConnection.objects.filter(account=account).defer("api_key")
+    connection = rows.filter(ref=ref).first() if ref else None
+    return connection, balancer_id if connection is not None else ""
 
 
 @dataclass(frozen=True)

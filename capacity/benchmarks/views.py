@@ -40,15 +40,15 @@ class BenchmarkList(BenchmarkPage):
     def get(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
         """Show them."""
         account = self.find(Account, account_ref)
-        _, pools = selectors.pools_of(account)
-        return self._page(account, BenchmarkForm(zone=self.zone, pools=pools))
+        return self._page(account, BenchmarkForm(zone=self.zone, pools=selectors.pools_of(account)))
 
     def post(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
         """Take a file in; a refusal says which line is wrong and what to do."""
         account = self.find(Account, account_ref)
-        connections, pools = selectors.pools_of(account)
+        pools = selectors.pools_of(account)
         form = BenchmarkForm(request.POST, request.FILES, zone=self.zone, pools=pools)
         if form.is_valid():
+            connection, balancer_id = selectors.connection_of(account, form.cleaned_data["pool"])
             try:
                 row, is_new = services.take_in(
                     account,
@@ -56,7 +56,8 @@ class BenchmarkList(BenchmarkPage):
                     file_name=form.cleaned_data["file"].name,
                     title=form.cleaned_data["title"],
                     actor=self.user,
-                    **form.of_pool(connections),
+                    connection=connection,
+                    balancer_id=balancer_id,
                     **form.described(),
                 )
             except Refused as refusal:

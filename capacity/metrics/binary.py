@@ -44,7 +44,8 @@ def copy_out(
 ) -> dict[str, npt.NDArray[Any]]:
     """Return what a query answers as columns; `columns` names each with its numpy type. No column may be NULL."""
     statement = f"COPY ({query}) TO STDOUT (FORMAT BINARY)"
-    with cursor.db.wrap_database_errors, cursor.copy(statement, parameters) as copy:
+    # The driver's own cursor: Django's, where it notes statements, takes no parameters here.
+    with cursor.db.wrap_database_errors, cursor.cursor.copy(statement, parameters) as copy:
         data = b"".join(copy)
     kinds = {name: np.dtype(kind) for name, kind in columns.items()}
     rows = np.frombuffer(data[len(_HEAD) : -len(_TAIL)], dtype=_record(kinds))

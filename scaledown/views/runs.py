@@ -131,7 +131,7 @@ class RunDetail(RunPageView):
             | {
                 "stream_url": reverse("scaledown:run-stream", args=[run.ref]) + query,
                 "viewer_ref": str(self.user.ref),
-                "asked_of_me": list(charge.asked_of(self.user, run))
+                "asked_of_me": list(charge.asked_of(self.user, run)[:2])
                 if Permission.RUN_COMMAND in self.granted
                 else [],
             },
