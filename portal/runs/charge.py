@@ -523,18 +523,7 @@ def _put_in_charge(
         run.backup = None
     run.save(update_fields=["in_charge", "charge_until", "backup", "next_tick_at"])
     # Who was asked before is asked by somebody who is in charge no more.
-    asked = Handover.objects.filter(run=run, state=State.OPEN).select_related("to")
-    for handover in asked.filter(Q(role=Role.IN_CHARGE) | Q(to=person)):
-        _end(handover, State.OVERTAKEN, now)
-        if handover.to_id != person.pk:
-            _tell(
-                [handover.to],
-                run,
-                "overtaken",
-                by=person,
-                role=handover.role,
-                period=f"{handover.ref}:overtaken",
-            )
+    _overtake(run, Q(role=Role.IN_CHARGE) | Q(to=person), person, now)
     name = named(person)
     lasts = "" if until is None else f" until {until:%Y-%m-%d %H:%M} UTC"
     ours = f"{name} is in charge now{lasts}" + (f" ({was} was before)." if was else ".")
@@ -566,18 +555,23 @@ def _put_backup(run: Run, person: User | None, now: datetime, *, author: journal
         author=author,
     )
     if person is not None:
-        for handover in _open_of(run, Role.BACKUP).select_related("to"):
-            _end(handover, State.OVERTAKEN, now)
-            if handover.to_id != person.pk:
-                _tell(
-                    [handover.to],
-                    run,
-                    "overtaken",
-                    by=person,
-                    role=handover.role,
-                    period=f"{handover.ref}:overtaken",
-                )
+        _overtake(run, Q(role=Role.BACKUP), person, now)
     events.charge_changed(run)
+
+
+def _overtake(run: Run, which: Q, person: User, now: datetime) -> None:
+    """End the open questions that `person` has answered by having it, and tell the others who were asked."""
+    for handover in Handover.objects.filter(which, run=run, state=State.OPEN).select_related("to"):
+        _end(handover, State.OVERTAKEN, now)
+        if handover.to_id != person.pk:
+            _tell(
+                [handover.to],
+                run,
+                "overtaken",
+                by=person,
+                role=handover.role,
+                period=f"{handover.ref}:overtaken",
+            )
 
 
 def _end(
