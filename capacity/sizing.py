@@ -1,0 +1,363 @@
+"""How many servers a load needs, how long they last, what is more than needed and what that costs. Pure.
+
+    sizing = size(Pool(servers=6, carries_rps=90.0), demand, Rules(headroom=0.2), now, events=planned, price=price)
+    sizing.needed_now, sizing.needed_peak, sizing.lasts.at, sizing.surplus, sizing.saving
+
+Rates are requests per second, shares 0 to 1, growth a fraction a month of 30.44 days. Unknown is None. Formulae: docs/capacity.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from enum import StrEnum
+from math import ceil, isfinite, log, log1p
+
+MONTH = timedelta(days=365.25 / 12)
+HOURS_A_MONTH = Decimal("730.5")
+"""365.25 days of 24 hours over twelve months."""
+FAR = timedelta(days=5 * 365.25)
+"""No date is told beyond this: what grows for five years is guessed, not forecast."""
+SLACK = 1e-9
+"""A load that is a whole number of servers but for rounding needs no further one."""
+MOST_SERVERS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Range:
+    """A figure with the bounds that it probably lies in."""
+
+    low: float
+    mid: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a pool must carry without events: the usual highest hour of a week at `as_of`, and how it grows.
+
+    `peak_low_rps` and `peak_high_rps` bound that hour; growth is a fraction a month (0.041 is 4.1 %), with the bounds of its
+    95 % interval, None where it is not known: then nothing is said of later.
+    """
+
+    peak_rps: float
+    peak_low_rps: float
+    peak_high_rps: float
+    as_of: datetime
+    growth: float | None = None
+    growth_low: float | None = None
+    growth_high: float | None = None
+
+    def at(self, moment: datetime) -> Range | None:
+        """Return the usual highest hour of a week around a moment; None where growth is not known."""
+        if self.growth is None or self.growth_low is None or self.growth_high is None:
+            return None
+        months = max(0.0, (moment - self.as_of) / MONTH)
+        # Whatever the caller gives, a middle that lies outside of its bounds is none.
+        mid = _grown(self.peak_rps, self.growth, months)
+        low = min(mid, _grown(self.peak_low_rps, self.growth_low, months))
+        return Range(low, mid, max(mid, _grown(self.peak_high_rps, self.growth_high, months)))
+
+
+@dataclass(frozen=True)
+class Rules:
+    """`headroom` is the share of what the servers carry that stays free at any peak; `fewest` are never gone below."""
+
+    headroom: float = 0.2
+    fewest: int = 2
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.headroom < 1.0:
+            raise ValueError("Headroom is a share from 0 to below 1.")
+        if self.fewest < 1:
+            raise ValueError("At least one server stays.")
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Servers in service and the most that one of them carries; None is unknown. `carries_rps` belongs to `flavor`."""
+
+    servers: int | None
+    carries_rps: float | None
+    flavor: str = ""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A planned event and the multiple of normal that is expected; None where nobody said."""
+
+    name: str
+    starts_at: datetime
+    multiple: float | None
+
+
+@dataclass(frozen=True)
+class Price:
+    """What one server costs an hour."""
+
+    an_hour: Decimal
+    currency: str
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Server-hours, and the money where a price is known. Always an estimate: discounts and traffic are not in it."""
+
+    server_hours: Decimal
+    money: Decimal | None = None
+    currency: str = ""
+
+
+class Lasts(StrEnum):
+    """What is known of how long the servers last."""
+
+    ENDS = "ends"
+    OVER = "over"
+    """The usual peak is above what they carry already."""
+    LONG = "long"
+    """Demand does not grow so far within five years."""
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Runway:
+    """When forecast demand meets capacity: `at`, probably from `earliest` to `latest`. None: beyond five years, or unknown."""
+
+    state: Lasts
+    at: datetime | None = None
+    earliest: datetime | None = None
+    latest: datetime | None = None
+
+
+@dataclass(frozen=True)
+class EventNeed:
+    """Servers that one planned event needs; None where its multiple or the ceiling is not known."""
+
+    event: Planned
+    peak_rps: float | None
+    servers: int | None
+    more: int | None
+    """How many must be added for it; 0 for none."""
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """What a pool needs. None is *unknown*, which is never 0.
+
+    `headroom_now` is the share of what the servers carry that is free at the usual peak; below 0 they carry too little.
+    `surplus` are servers in service beyond what now, the forecast peak and `fewest` ask for.
+    """
+
+    pool: Pool
+    rules: Rules
+    peak_now_rps: float | None
+    peak_next_rps: float | None
+    needed_now: int | None
+    needed_peak: int | None
+    events: tuple[EventNeed, ...]
+    headroom_now: float | None
+    lasts: Runway
+    surplus: int | None
+    saving: Cost | None
+
+
+def servers_for(load_rps: float, carries_rps: float, rules: Rules) -> int:
+    """Return the fewest servers that carry `load_rps` and keep the headroom free. Raises ValueError for what cannot be."""
+    if not (isfinite(load_rps) and load_rps >= 0.0 and isfinite(carries_rps) and carries_rps > 0.0):
+        raise ValueError("A load is 0 or more, and a server carries more than 0 requests per second.")
+    exact = load_rps / (carries_rps * (1.0 - rules.headroom))
+    if exact > MOST_SERVERS:
+        raise ValueError(f"That is more than {MOST_SERVERS:,} servers.")
+    return max(rules.fewest, ceil(exact * (1.0 - SLACK)))
+
+
+def headroom_of(load_rps: float, servers: int, carries_rps: float) -> float:
+    """Return the share of what these servers carry that is free under a load; below 0 where they carry too little."""
+    return 1.0 - load_rps / (servers * carries_rps)
+
+
+def runway(demand: Demand, servers: int, carries_rps: float, rules: Rules, now: datetime) -> Runway:
+    """Return when the usual peak of a week meets what `servers` carry less headroom.
+
+    The range comes from the highest peak with the fastest growth and the lowest peak with the slowest: both at their
+    bounds is rarer than either, so it is a wide one.
+    """
+    usual = demand.at(now)
+    if usual is None:
+        return Runway(Lasts.UNKNOWN)
+    usable = servers * carries_rps * (1.0 - rules.headroom)
+    earliest, at, latest = (
+        _meets(peak, growth, usable, now)
+        for peak, growth in (
+            (usual.high, demand.growth_high),
+            (usual.mid, demand.growth),
+            (usual.low, demand.growth_low),
+        )
+    )
+    if at is not None and at <= now:
+        return Runway(Lasts.OVER, now, now, latest)
+    if at is None:
+        return Runway(Lasts.LONG, None, earliest, None)
+    return Runway(Lasts.ENDS, at, at if earliest is None else min(earliest, at), latest and max(latest, at))
+
+
+def size(
+    pool: Pool,
+    demand: Demand | None,
+    rules: Rules,
+    now: datetime,
+    *,
+    next_peak_rps: float | None = None,
+    events: Sequence[Planned] = (),
+    price: Price | None = None,
+) -> Sizing:
+    """Return what a pool needs now, at the forecast peak and for each planned event, and what is more than that.
+
+    `next_peak_rps` is the forecast peak of the whole pool without events. What is not known leaves unknown what rests on it,
+    and nothing else. Raises ValueError for a ceiling that is not above 0.
+    """
+    range_now = None if demand is None else demand.at(now)
+    peak_now = range_now.mid if range_now is not None else None if demand is None else demand.peak_rps
+    carries, servers = pool.carries_rps, pool.servers
+
+    def needed(load: float | None) -> int | None:
+        return None if load is None or carries is None else servers_for(load, carries, rules)
+
+    needed_now, needed_peak = needed(peak_now), needed(next_peak_rps)
+    needs = tuple(_event_need(one, demand, needed, servers) for one in events)
+    surplus = None
+    if servers is not None and needed_now is not None:
+        surplus = max(0, servers - max(needed_now, needed_peak or 0, rules.fewest))
+    return Sizing(
+        pool=pool,
+        rules=rules,
+        peak_now_rps=peak_now,
+        peak_next_rps=next_peak_rps,
+        needed_now=needed_now,
+        needed_peak=needed_peak,
+        events=needs,
+        headroom_now=None
+        if peak_now is None or not servers or carries is None
+        else headroom_of(peak_now, servers, carries),
+        lasts=Runway(Lasts.UNKNOWN)
+        if demand is None or not servers or carries is None
+        else runway(demand, servers, carries, rules, now),
+        surplus=surplus,
+        saving=None if not surplus else cost_a_month(surplus, price),
+    )
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """What is tried out; None leaves it as it is. `growth` is a fraction a month, `multiple` that of an event to come."""
+
+    growth: float | None = None
+    multiple: float | None = None
+    headroom: float | None = None
+    servers: int | None = None
+    carries_rps: float | None = None
+    flavor: str | None = None
+
+
+def what_if(
+    pool: Pool,
+    demand: Demand | None,
+    rules: Rules,
+    now: datetime,
+    tried: WhatIf,
+    *,
+    next_peak_rps: float | None = None,
+    event_at: datetime | None = None,
+    price: Price | None = None,
+) -> Sizing:
+    """Return the sizing with something else tried out. Another growth keeps the width of its interval.
+
+    The one event of the answer is at `event_at` (now if not given). Another flavor's ceiling is the caller's to give: one
+    that belongs to another size says nothing of it, so without `carries_rps` it is unknown.
+    """
+    if tried.growth is not None and demand is not None:
+        by = 0.0 if demand.growth is None else tried.growth - demand.growth
+        low = tried.growth if demand.growth_low is None else demand.growth_low + by
+        high = tried.growth if demand.growth_high is None else demand.growth_high + by
+        demand = replace(demand, growth=tried.growth, growth_low=low, growth_high=high)
+        if next_peak_rps is not None:
+            next_peak_rps *= 1.0 + by
+    if tried.headroom is not None:
+        rules = replace(rules, headroom=tried.headroom)
+    is_other = tried.flavor is not None and tried.flavor != pool.flavor
+    pool = Pool(
+        pool.servers if tried.servers is None else tried.servers,
+        tried.carries_rps if tried.carries_rps is not None else None if is_other else pool.carries_rps,
+        pool.flavor if tried.flavor is None else tried.flavor,
+    )
+    events = () if tried.multiple is None else (Planned("", event_at or now, tried.multiple),)
+    return size(pool, demand, rules, now, next_peak_rps=next_peak_rps, events=events, price=price)
+
+
+def cost_a_month(servers: int, price: Price | None) -> Cost:
+    """Return what so many servers cost in a month of 730.5 hours."""
+    return _cost(HOURS_A_MONTH * servers, price)
+
+
+@dataclass(frozen=True)
+class Stay:
+    """One server from its creation to its deletion; `deleted_at` None: it is still there."""
+
+    created_at: datetime
+    deleted_at: datetime | None
+
+
+def cost_of(stay: Stay, price: Price | None, now: datetime) -> Cost:
+    """Return what one server cost from creation to deletion, or until now."""
+    seconds = max(0.0, ((stay.deleted_at or now) - stay.created_at).total_seconds())
+    return _cost(Decimal(round(seconds)) / 3600, price)
+
+
+def total_of(costs: Iterable[Cost]) -> Cost:
+    """Return the sum. Money that is unknown for one, or in several currencies, is unknown for all."""
+    listed = list(costs)
+    hours = sum((one.server_hours for one in listed), Decimal(0))
+    currencies = {one.currency for one in listed}
+    if not listed or len(currencies) != 1 or any(one.money is None for one in listed):
+        return Cost(hours)
+    return Cost(hours, sum((one.money or Decimal(0) for one in listed), Decimal(0)), currencies.pop())
+
+
+# --- parts -------------------------------------------------------------------------------------------------------
+
+
+def _grown(rps: float, growth: float, months: float) -> float:
+    # Shrinking by all there is leaves nothing, at once.
+    return rps * max(0.0, 1.0 + growth) ** months if months else rps
+
+
+def _meets(peak_rps: float, growth: float | None, usable_rps: float, now: datetime) -> datetime | None:
+    """Return when a peak that grows from `now` on meets what is usable; None for never, or not within five years."""
+    if peak_rps >= usable_rps * (1.0 - SLACK):
+        return now
+    if growth is None or growth <= 0.0 or peak_rps <= 0.0:
+        return None
+    # Growth may be as small as a float goes.
+    a_month, needed = log1p(growth), log(usable_rps / peak_rps)
+    return now + needed / a_month * MONTH if a_month * (FAR / MONTH) >= needed else None
+
+
+def _event_need(
+    event: Planned, demand: Demand | None, needed: Callable[[float | None], int | None], servers: int | None
+) -> EventNeed:
+    usual = None if demand is None else demand.at(event.starts_at)
+    normal = usual.mid if usual is not None else None if demand is None else demand.peak_rps
+    peak = None if normal is None or event.multiple is None else normal * event.multiple
+    asked = needed(peak)
+    return EventNeed(
+        event, peak, asked, None if asked is None or servers is None else max(0, asked - servers)
+    )
+
+
+def _cost(hours: Decimal, price: Price | None) -> Cost:
+    hours = hours.quantize(Decimal("0.01"), ROUND_HALF_UP)
+    if price is None:
+        return Cost(hours)
+    return Cost(hours, (hours * price.an_hour).quantize(Decimal("0.01"), ROUND_HALF_UP), price.currency)

@@ -1,0 +1,229 @@
+"""Sizing is arithmetic that people spend money on: its promises hold for any load, ceiling and growth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capacity.sizing import (
+    FAR,
+    MONTH,
+    Cost,
+    Demand,
+    Lasts,
+    Planned,
+    Pool,
+    Price,
+    Rules,
+    Stay,
+    WhatIf,
+    cost_a_month,
+    cost_of,
+    headroom_of,
+    runway,
+    servers_for,
+    size,
+    total_of,
+    what_if,
+)
+
+NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
+loads = st.floats(0, 1e5)
+ceilings = st.floats(1, 1e4)
+rules = st.builds(Rules, headroom=st.floats(0, 0.9), fewest=st.integers(1, 8))
+growths = st.floats(-0.2, 0.5)
+
+
+@st.composite
+def demands(draw):
+    low, mid, high = sorted(draw(st.tuples(*[st.floats(1, 1e4)] * 3)))
+    slow, usual, fast = sorted(draw(st.tuples(growths, growths, growths)))
+    return Demand(mid, low, high, NOW - timedelta(days=draw(st.integers(0, 30))), usual, slow, fast)
+
+
+def usual(**changes) -> Demand:
+    return replace(Demand(230, 220, 245, NOW, 0.041, 0.028, 0.056), **changes)
+
+
+@given(loads, ceilings, rules)
+def test_the_servers_that_are_needed_carry_the_load_and_one_fewer_would_not(load, ceiling, rule):
+    count = servers_for(load, ceiling, rule)
+    usable = ceiling * (1 - rule.headroom)
+    assert count >= rule.fewest
+    assert count * usable >= load * (1 - 1e-6)
+    assert count == rule.fewest or (count - 1) * usable < load
+
+
+@given(loads, loads, ceilings, rules)
+def test_more_load_never_needs_fewer_servers(one, other, ceiling, rule):
+    small, large = sorted((one, other))
+    assert servers_for(small, ceiling, rule) <= servers_for(large, ceiling, rule)
+
+
+@given(loads, ceilings, ceilings, rules)
+def test_servers_that_carry_more_are_never_more(load, one, other, rule):
+    small, large = sorted((one, other))
+    assert servers_for(load, large, rule) <= servers_for(load, small, rule)
+
+
+@pytest.mark.parametrize(("load", "count"), [(0, 2), (144, 2), (144.001, 3), (216, 3), (216.1, 4)])
+def test_a_load_at_the_edge_needs_no_further_server(load, count):
+    assert servers_for(load, 90, Rules(0.2, 2)) == count
+
+
+@pytest.mark.parametrize(("load", "ceiling"), [(-1, 90), (10, 0), (float("nan"), 90), (10, float("inf"))])
+def test_what_cannot_be_is_refused(load, ceiling):
+    with pytest.raises(ValueError, match="A load is 0 or more"):
+        servers_for(load, ceiling, Rules())
+
+
+@pytest.mark.parametrize("wrong", [{"headroom": 1.0}, {"headroom": -0.1}, {"fewest": 0}])
+def test_rules_that_cannot_be_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"is a share|At least"):
+        Rules(**wrong)
+
+
+@given(demands(), st.integers(1, 200), ceilings, rules)
+def test_the_date_lies_in_its_range_and_demand_meets_capacity_on_it(demand, servers, ceiling, rule):
+    found = runway(demand, servers, ceiling, rule, NOW)
+    usable = servers * ceiling * (1 - rule.headroom)
+    if found.state is Lasts.ENDS:
+        assert NOW < found.at <= NOW + FAR
+        assert NOW <= found.earliest <= found.at
+        assert found.latest is None or found.at <= found.latest <= NOW + FAR
+        assert demand.at(found.at).mid == pytest.approx(usable, rel=1e-3)
+    elif found.state is Lasts.OVER:
+        assert demand.at(NOW).mid >= usable * (1 - 1e-6)
+    else:
+        assert found.state is Lasts.LONG
+        assert demand.at(NOW + FAR).mid <= usable * (1 + 1e-6)
+
+
+@given(demands(), st.integers(1, 200), ceilings, rules)
+def test_one_more_server_never_ends_sooner(demand, servers, ceiling, rule):
+    less, more = (runway(demand, count, ceiling, rule, NOW) for count in (servers, servers + 1))
+    never = NOW + 2 * FAR
+    assert (more.at or never) >= (less.at or never)
+    assert (more.earliest or never) >= (less.earliest or never)
+
+
+def test_four_servers_last_until_demand_has_grown_into_them():
+    found = runway(usual(), 4, 90, Rules(0.2), NOW)
+    # 230 grows by 4.1 % a month to 4 x 90 less a fifth, which is 288.
+    months = (found.at - NOW) / MONTH
+    assert 230 * 1.041**months == pytest.approx(288)
+    assert found.state is Lasts.ENDS
+    assert found.earliest < found.at < found.latest
+
+
+@pytest.mark.parametrize(
+    ("demand", "state"),
+    [
+        (usual(peak_rps=400, peak_high_rps=410), Lasts.OVER),
+        (usual(growth=0.0, growth_low=-0.01, growth_high=0.01), Lasts.LONG),
+        (usual(growth=None), Lasts.UNKNOWN),
+    ],
+)
+def test_what_is_over_what_lasts_and_what_is_unknown_are_told_apart(demand, state):
+    assert runway(demand, 4, 90, Rules(0.2), NOW).state is state
+
+
+def test_what_lasts_long_may_still_end_early_and_says_so():
+    found = runway(usual(growth=0.0, growth_low=-0.01, growth_high=0.05), 4, 90, Rules(0.2), NOW)
+    assert (found.state, found.at) == (Lasts.LONG, None)
+    assert NOW < found.earliest < NOW + FAR
+
+
+def test_a_pool_is_sized_for_now_the_next_peak_and_each_event():
+    price = Price(Decimal("0.36"), "EUR")
+    planned = [Planned("Sale", NOW + MONTH, 3.0), Planned("Fair", NOW, None)]
+    found = size(Pool(6, 90.0), usual(), Rules(0.2, 2), NOW, next_peak_rps=240, events=planned, price=price)
+    assert (found.needed_now, found.needed_peak, found.surplus) == (4, 4, 2)
+    assert found.headroom_now == pytest.approx(1 - 230 / 540)
+    sale, fair = found.events
+    assert sale.peak_rps == pytest.approx(230 * 1.041 * 3)
+    assert (sale.servers, sale.more) == (10, 4)
+    assert (fair.peak_rps, fair.servers, fair.more) == (None, None, None)
+    assert found.saving == Cost(Decimal("1461.00"), Decimal("525.96"), "EUR")
+
+
+@pytest.mark.parametrize(
+    ("pool", "demand"), [(Pool(6, None), usual()), (Pool(None, 90.0), usual()), (Pool(6, 90.0), None)]
+)
+def test_unknown_is_never_taken_for_nothing(pool, demand):
+    found = size(pool, demand, Rules(), NOW)
+    assert (found.surplus, found.saving, found.headroom_now) == (None, None, None)
+    assert found.lasts.state is Lasts.UNKNOWN
+
+
+def test_without_a_price_server_hours_are_told():
+    assert size(Pool(6, 90.0), usual(), Rules(), NOW).saving == Cost(Decimal("1461.00"))
+
+
+@given(demands(), st.integers(1, 60), ceilings, rules)
+def test_nothing_tried_is_the_sizing_itself(demand, servers, ceiling, rule):
+    pool = Pool(servers, ceiling, "general1-4")
+    assert what_if(pool, demand, rule, NOW, WhatIf(), next_peak_rps=50) == size(
+        pool, demand, rule, NOW, next_peak_rps=50
+    )
+    same = WhatIf(growth=demand.growth, headroom=rule.headroom, servers=servers, flavor="general1-4")
+    found = what_if(pool, demand, rule, NOW, same)
+    assert (found.needed_now, found.lasts.state, found.surplus) == (
+        size(pool, demand, rule, NOW).needed_now,
+        size(pool, demand, rule, NOW).lasts.state,
+        size(pool, demand, rule, NOW).surplus,
+    )
+
+
+@given(demands(), st.floats(1, 20), st.floats(1, 20))
+def test_a_higher_event_never_needs_fewer_servers(demand, one, other):
+    small, large = sorted((one, other))
+    asked = [
+        what_if(Pool(4, 90.0), demand, Rules(), NOW, WhatIf(multiple=multiple)).events[0].servers
+        for multiple in (small, large)
+    ]
+    assert asked[0] <= asked[1]
+
+
+def test_a_ceiling_belongs_to_its_flavor():
+    pool = Pool(4, 90.0, "general1-4")
+    other = what_if(pool, usual(), Rules(), NOW, WhatIf(flavor="general1-8"))
+    assert (other.needed_now, other.lasts.state) == (None, Lasts.UNKNOWN)
+    measured = what_if(pool, usual(), Rules(), NOW, WhatIf(flavor="general1-8", carries_rps=180.0))
+    assert (measured.needed_now, measured.pool.flavor) == (2, "general1-8")
+
+
+def test_faster_growth_ends_sooner_and_keeps_the_width_of_its_interval():
+    pool = Pool(4, 90.0)
+    slow, fast = (
+        what_if(pool, usual(), Rules(), NOW, WhatIf(growth=growth)).lasts for growth in (0.02, 0.10)
+    )
+    assert NOW < fast.at < slow.at
+    assert fast.earliest < fast.at < fast.latest
+
+
+def test_a_server_costs_from_its_creation_to_its_deletion():
+    price = Price(Decimal("0.36"), "EUR")
+    stay = Stay(NOW - timedelta(hours=10), NOW - timedelta(hours=4))
+    assert cost_of(stay, price, NOW) == Cost(Decimal("6.00"), Decimal("2.16"), "EUR")
+    still = cost_of(replace(stay, deleted_at=None), price, NOW)
+    assert still.server_hours == 10
+    assert cost_of(Stay(NOW, NOW - timedelta(hours=1)), price, NOW).server_hours == 0
+
+
+def test_a_sum_with_a_price_missing_has_hours_only():
+    known, other = Cost(Decimal(6), Decimal(2), "EUR"), Cost(Decimal(4), Decimal(1), "USD")
+    assert total_of([known, known]) == Cost(Decimal(12), Decimal(4), "EUR")
+    assert total_of([known, Cost(Decimal(4))]) == Cost(Decimal(10))
+    assert total_of([known, other]) == Cost(Decimal(10))
+    assert total_of([]) == Cost(Decimal(0))
+
+
+def test_a_month_of_servers_is_an_estimate_of_its_hours():
+    assert cost_a_month(1, None) == Cost(Decimal("730.50"))
+    assert headroom_of(100, 0 + 2, 50) == 0
