@@ -12,6 +12,15 @@ def register() -> None:
     """Add the tabs. Called once, when the app is ready."""
     register_tab(
         Tab(
+            "metrics",
+            "Metrics",
+            lambda account: reverse("capacity:metric-list", args=[account.ref]),
+            Permission.SAMPLE_VIEW,
+            order=32,
+        )
+    )
+    register_tab(
+        Tab(
             "benchmarks",
             "Benchmarks",
             lambda account: reverse("capacity:benchmark-list", args=[account.ref]),

@@ -6,6 +6,7 @@ from django.urls import path
 
 from capacity import views
 from capacity.benchmarks import views as benchmarks
+from capacity.metrics import views as metrics
 
 app_name = "capacity"
 urlpatterns = [
@@ -21,6 +22,11 @@ urlpatterns = [
     path(
         "benchmarks/<uuid:benchmark_ref>/file/", benchmarks.BenchmarkFileView.as_view(), name="benchmark-file"
     ),
+    path("accounts/<uuid:account_ref>/metrics/", metrics.MetricList.as_view(), name="metric-list"),
+    path("capacity/metrics/<uuid:metric_ref>/", metrics.MetricDetail.as_view(), name="metric"),
+    path("capacity/metrics/<uuid:metric_ref>/data/", metrics.MetricData.as_view(), name="metric-data"),
+    path("capacity/metrics/<uuid:metric_ref>/vital/", metrics.MetricVital.as_view(), name="metric-vital"),
+    path("capacity/metrics/<uuid:metric_ref>/series.csv", metrics.MetricCsv.as_view(), name="metric-csv"),
     path(
         "connections/<uuid:connection_ref>/pools/<slug:balancer_id>/",
         views.PoolKnown.as_view(),

@@ -20,6 +20,7 @@ from rest_framework.response import Response
 
 from accounts.models import Account
 from capacity.metrics import services
+from capacity.metrics.asked import moment_asked
 from capacity.metrics.kinds import Good, MetricKind
 from capacity.metrics.models import Metric
 from capacity.metrics.reading import COLUMNS, Limits, Problem, Reading, read_csv, read_list
@@ -296,8 +297,8 @@ class MetricPointsApi(PortalAPIView):
         step = asked.get("step", "hour")
         if step not in _STEPS:
             raise Malformed(f"`step` is one of {', '.join(_STEPS)}.", code="unknown_parameter")
-        ends = _moment(asked.get("to"), "to") or timezone.now()
-        begins = _moment(asked.get("from"), "from") or ends - timedelta(days=7)
+        ends = moment_asked(asked.get("to"), "to") or timezone.now()
+        begins = moment_asked(asked.get("from"), "from") or ends - timedelta(days=7)
         limit = _limit(asked.get("limit"))
         found = series.read(metric, step, begins, ends, limit=limit + 1)
         moments = [_EPOCH + timedelta(microseconds=int(at)) for at in found.pop("at")]
@@ -317,21 +318,6 @@ class MetricPointsApi(PortalAPIView):
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BLANK: dict[str, Any] = dict.fromkeys(("count", "min", "max", "p50", "p95"))
-
-
-def _moment(given: str | None, name: str) -> datetime | None:
-    if not given:
-        return None
-    try:
-        # A plus sign in an address is a blank once it is read.
-        found = datetime.fromisoformat(given.strip().replace(" ", "+") if "T" in given else given)
-        if found.tzinfo is None:
-            raise ValueError(given)
-        return found.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise Malformed(
-            f"`{name}` is a moment with its zone, like 2026-11-23T12:10:00Z.", code="unknown_parameter"
-        ) from None
 
 
 def _limit(given: str | None) -> int:

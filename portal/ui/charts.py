@@ -215,6 +215,15 @@ def _time_ticks(start: datetime, end: datetime) -> list[datetime]:
     return [datetime.fromtimestamp(at, UTC) for at in range(int(first), int(end.timestamp()) + 1, int(step))]
 
 
+def _tick_text(local: datetime, span_s: float) -> str:
+    """Return a moment on the time axis as finely as the whole of it asks for."""
+    if span_s < 300:
+        return f"{local:%H:%M:%S}"
+    if span_s <= 2 * 86400:
+        return f"{local:%H:%M}"
+    return f"{local.day} {local:%b}" if span_s <= 300 * 86400 else f"{local.day} {local:%b} {local:%y}"
+
+
 def connections_chart(
     series: Sequence[Series],
     *,
@@ -266,18 +275,16 @@ def connections_chart(
             grid.append(f'<text class="tick" x="0" y="{_coordinate(y_px(value) - 4)}">{number(value)}</text>')
     axis = []
     zone = start.tzinfo
-    seconds = span < 300
     for tick in _time_ticks(start, end):
         where = share(tick) * 100
         # The zone's name stands at the right end, and a longer one needs more of the line.
         if where < 4 or where > (88 if len(zone_label) < 5 else 72):
             continue
-        local = tick.astimezone(zone)
         axis.append(
             f'<line class="grid" x1="{_percent(where)}" x2="{_percent(where)}" y1="{plot_top + plot_height}" y2="{plot_top + plot_height + 4}"/>'
         )
         axis.append(
-            f'<text class="tick" x="{_percent(where)}" y="{height - 6}" text-anchor="middle">{local:{"%H:%M:%S" if seconds else "%H:%M"}}</text>'
+            f'<text class="tick" x="{_percent(where)}" y="{height - 6}" text-anchor="middle">{_tick_text(tick.astimezone(zone), span)}</text>'
         )
     axis.append(f'<text class="tick" x="100%" y="{height - 6}" text-anchor="end">{escape(zone_label)}</text>')
     extras = []
@@ -314,8 +321,9 @@ def connections_chart(
             f'<text class="value tone-{escape(one.tone)}" x="{_percent(where)}" dx="7" y="{_coordinate(y_px(last[1]) + 4)}">{number(last[1])}</text>'
         )
         told.append(f"{one.label}: {number(last[1])}{' (last known; now unknown)' if stale else ''}")
+    until = f"{end:%H:%M:%S}" if end.date() == start.date() else f"{end:%Y-%m-%d %H:%M:%S}"
     description = (
-        f"{unit.capitalize()} from {start:%Y-%m-%d %H:%M:%S} to {end:%H:%M:%S} {zone_label}. "
+        f"{unit.capitalize()} from {start:%Y-%m-%d %H:%M:%S} to {until} {zone_label}. "
         + "; ".join(told)
         + "."
     )

@@ -42,6 +42,8 @@ NO_PAGE = {
     "growth-reject",
     "growth-withdraw",
     "handover-answer",
+    "metric-data",
+    "metric-vital",
     "plan-approve",
     "plan-copy",
     "plan-rehearse",

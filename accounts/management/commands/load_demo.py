@@ -42,6 +42,8 @@ class Customer:
     api_key: str
     domain: str
     people: tuple[tuple[str, str], ...]
+    percent_a_month: float
+    """How its traffic grows."""
 
 
 CUSTOMERS = (
@@ -59,6 +61,7 @@ CUSTOMERS = (
             ("approver", "Astrid Lund"),
             ("admin", "Maja Lindgren"),
         ),
+        4.1,
     ),
     Customer(
         "654321",
@@ -69,6 +72,7 @@ CUSTOMERS = (
         "demo-two-api-key",
         "harbor.example",
         (("approver", "Ana Ruiz"), ("admin", "Tom Keller")),
+        1.2,
     ),
 )
 
@@ -185,6 +189,7 @@ class Command(BaseCommand):
         for pool in found.pools:
             if pool.members:
                 self._know(account, connection, pool, manager)
+        self._traffic(customer, account, found, event)
         hook = _scaledown_demo()
         if hook is not None and event is not None:
             hook(
@@ -195,6 +200,21 @@ class Command(BaseCommand):
                 manager=manager,
                 people=people,
             )
+
+    def _traffic(self, customer: Customer, account: Account, found: Discovery, event: Any) -> None:
+        """Give the pool that was scaled up a year of traffic, where the account has none yet."""
+        pool = next((one for one in found.pools if any(_is_added(member) for member in one.members)), None)
+        if pool is None:
+            return
+        old = sum(1 for member in pool.members if not _is_added(member))
+        import_module("capacity.demo_traffic").load(
+            account,
+            pool.balancer.name,
+            ends=timezone.now(),
+            peak_rps=max(1, old) * PEAK_RPS_PER_OLD_SERVER,
+            percent_a_month=customer.percent_a_month,
+            event=None if event is None else (event.starts_at, event.ends_at),
+        )
 
     def _event(self, account: Account, found: Discovery) -> Any:
         """Return the traffic event for which servers were added; None where none were."""

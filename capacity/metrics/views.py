@@ -1,0 +1,217 @@
+"""Pages of series: the account's metrics with the vital ones first, one metric's chart, its points as JSON and CSV."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import content_disposition_header
+
+from accounts.models import Account
+from accounts.views import AccountPage
+from capacity.metrics import chart, overlays, selectors, series, services
+from capacity.metrics.asked import moment_asked
+from capacity.metrics.models import Metric
+from capacity.metrics.series import Step
+from portal.access import Permission, in_database
+from portal.csvfile import NOT_WHOLE, lines
+from portal.errors import Refused
+from portal.paging import keyset
+from portal.ui.charts import Marker, table_of
+
+MOST_LINES = 5000
+WHOLE = Metric.objects.select_related("account")
+
+
+class MetricPage(AccountPage, abstract=True):
+    """What the pages of metrics share."""
+
+    tab = "metrics"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone of whoever reads."""
+        return ZoneInfo(self.user.time_zone or "UTC")
+
+    def window(self, metric: Metric, now: datetime) -> tuple[datetime, datetime]:
+        """Return the stretch that the address asks for."""
+        asked = self.request.GET
+        return chart.window_asked(
+            metric,
+            now,
+            span=asked.get("span", ""),
+            begins=moment_asked(asked.get("from"), "from"),
+            ends=moment_asked(asked.get("to"), "to"),
+        )
+
+
+class MetricList(MetricPage):
+    """The account's metrics: vital figures first, then all of them by name."""
+
+    permission = Permission.SAMPLE_VIEW
+
+    def get(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Show them."""
+        account = self.find(Account, account_ref)
+        text = request.GET.get("q", "").strip()[:100]
+        vital = selectors.vital_of(account)
+        days = selectors.last_days(vital, timezone.now())
+        page = keyset(
+            selectors.listed(account, text), request, order="name", filters={"account": account.pk, "q": text}
+        )
+        return self.show(
+            "capacity/metrics/list.html", page=page, vital=[(one, days[one.pk]) for one in vital], query=text
+        )
+
+
+class MetricDetail(MetricPage):
+    """One series as a chart that can be zoomed, with the table of its values behind it."""
+
+    permission = Permission.SAMPLE_VIEW
+
+    def get(self, request: HttpRequest, metric_ref: UUID) -> HttpResponse:
+        """Show the stretch that is asked for; a year if none is."""
+        metric = self.find(WHOLE, metric_ref)
+        now = timezone.now()
+        begins, ends = self.window(metric, now)
+        found = chart.drawn(metric, begins, ends, now)
+        events = overlays.events_in(metric.account, begins, ends)
+        moments = overlays.moments_in(metric.account, begins, ends)
+        drawn = found.lines(metric.name, self.zone)
+        rows, total = table_of(drawn)
+        return self.show(
+            "capacity/metrics/detail.html",
+            metric=metric,
+            found=found,
+            drawn=drawn,
+            rows=rows,
+            total=total,
+            events=events,
+            moments=moments,
+            markers=[
+                *(Marker(max(one.begins, begins), one.label) for one in events[-6:]),
+                *(Marker(one.at, one.label) for one in moments[-6:]),
+            ],
+            spans=chart.SPANS,
+            span="" if request.GET.get("from") else request.GET.get("span", "year"),
+            earlier=_window_query(begins - (ends - begins), begins),
+            later=_window_query(ends, ends + (ends - begins))
+            if metric.last_at is not None and metric.last_at >= ends
+            else "",
+            window=_window_query(begins, ends),
+            data=_data(metric, found, events, moments),
+            zone_label="UTC" if found.step is Step.DAY else str(self.zone),
+        )
+
+
+class MetricData(MetricPage):
+    """A stretch of a series as the chart's script takes it."""
+
+    permission = Permission.SAMPLE_VIEW
+
+    def get(self, request: HttpRequest, metric_ref: UUID) -> HttpResponse:
+        """Answer with as fine a step as fits."""
+        metric = self.find(WHOLE, metric_ref)
+        now = timezone.now()
+        begins, ends = self.window(metric, now)
+        found = chart.drawn(metric, begins, ends, now)
+        return JsonResponse(
+            _data(
+                metric,
+                found,
+                overlays.events_in(metric.account, begins, ends),
+                overlays.moments_in(metric.account, begins, ends),
+            )
+        )
+
+
+class MetricVital(MetricPage):
+    """Count a figure among the account's vital ones, or no more."""
+
+    permission = Permission.SAMPLE_ADD
+
+    def post(self, request: HttpRequest, metric_ref: UUID) -> HttpResponse:
+        """Do so; repeated, nothing more happens."""
+        metric = self.find(WHOLE, metric_ref)
+        is_vital = request.POST.get("vital") == "1"
+        try:
+            services.set_vital(metric, is_vital, actor=self.user)
+        except Refused as refusal:
+            messages.error(request, refusal.says)
+        else:
+            said = "counts among the vital figures." if is_vital else "is no vital figure any more."
+            messages.success(request, f"{metric} {said}")
+        return redirect("capacity:metric", metric_ref=metric.ref)
+
+
+class MetricCsv(MetricPage):
+    """A stretch of a series as a file: all of its points, however many."""
+
+    permission = Permission.SAMPLE_VIEW
+
+    def get(self, request: HttpRequest, metric_ref: UUID) -> HttpResponseBase:
+        """Give it by the step that is asked for, else as the chart shows it."""
+        metric = self.find(WHOLE, metric_ref)
+        now = timezone.now()
+        begins, ends = self.window(metric, now)
+        asked = request.GET.get("step", "")
+        step = Step(asked) if asked in Step.values else chart.drawn(metric, begins, ends, now).step
+        response = StreamingHttpResponse(
+            self._slices(metric, step, begins, ends), content_type="text/csv; charset=utf-8; header=present"
+        )
+        name = f"{metric.name}-{begins:%Y-%m-%d}-{step.value}.csv"
+        response["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
+        response["Cache-Control"] = "private, no-store"
+        return response
+
+    def _slices(
+        self, metric: Metric, step: Step, begins: datetime, ends: datetime
+    ) -> AsyncGenerator[bytes, None]:
+        may_read_on = self.reads_on()
+        columns = series.columns_of(step)
+
+        def slice_from(at: datetime) -> tuple[bytes, datetime | None]:
+            if not may_read_on():
+                return lines([[NOT_WHOLE]]), None
+            found = series.read(metric, step, at, ends, limit=MOST_LINES)
+            if not len(found["at"]):
+                return b"", None
+            moments = [datetime.fromtimestamp(one / 1e6, UTC) for one in found["at"].tolist()]
+            rows = zip(moments, *(found[name].tolist() for name in columns[1:]), strict=True)
+            following = moments[-1] + timedelta(microseconds=1) if len(moments) == MOST_LINES else None
+            return lines(list(rows)), following
+
+        async def body() -> AsyncGenerator[bytes, None]:
+            yield lines([columns])
+            at: datetime | None = begins
+            while at is not None:
+                part, at = await in_database(slice_from, at)
+                if part:
+                    yield part
+
+        return body()
+
+
+def _data(
+    metric: Metric, found: chart.Drawn, events: list[overlays.Event], moments: list[overlays.Moment]
+) -> dict[str, Any]:
+    return {
+        "title": str(metric),
+        "unit": metric.unit,
+        "url": reverse("capacity:metric-data", args=[metric.ref]),
+        **found.as_plain(),
+        **overlays.as_plain(events, moments),
+    }
+
+
+def _window_query(begins: datetime, ends: datetime) -> str:
+    """Return a stretch as it stands in an address."""
+    return f"from={begins.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}&to={ends.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

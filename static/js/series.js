@@ -1,0 +1,308 @@
+/* One metric's series: the drawn chart becomes one that zooms. Load after uPlot.
+   Drag over a stretch, or use the buttons or the keys, and the points of that stretch are asked for as finely as they
+   fit. The table below holds what is shown; the line above it says it in a sentence. */
+(function () {
+  "use strict";
+  var root = document.documentElement;
+  var HEIGHT = 300;
+  var SHORTEST = 1800;
+  var ROWS = 240;
+
+  function colour(name) {
+    return getComputedStyle(root).getPropertyValue(name).trim();
+  }
+  function seeThrough(name, share) {
+    var hex = colour(name).replace("#", "");
+    if (!/^[0-9a-f]{6}$/i.test(hex)) return "rgba(120,120,120," + share + ")";
+    var parts = [0, 2, 4].map(function (at) { return parseInt(hex.slice(at, at + 2), 16); });
+    return "rgba(" + parts.join(",") + "," + share + ")";
+  }
+  function written(options, zone) {
+    try {
+      return new Intl.DateTimeFormat("en-GB", Object.assign({ timeZone: zone || undefined }, options));
+    } catch (unknownZone) {
+      return new Intl.DateTimeFormat("en-GB", Object.assign({ timeZone: "UTC" }, options));
+    }
+  }
+  function forms(zone) {
+    return {
+      whole: written({ year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" }, zone),
+      day: written({ year: "numeric", month: "short", day: "numeric" }, zone),
+      month: written({ month: "short", day: "numeric" }, zone),
+      clock: written({ hour: "2-digit", minute: "2-digit", hourCycle: "h23" }, zone)
+    };
+  }
+  function number(value) {
+    if (value === null || value === undefined) return "–";
+    return Number(value.toPrecision(4)).toLocaleString("en-GB").replace(/,/g, "\u202f");
+  }
+  function button(text, act) {
+    var made = document.createElement("button");
+    made.type = "button";
+    made.className = "btn btn-sm";
+    made.textContent = text;
+    made.addEventListener("click", act);
+    return made;
+  }
+  function cell(name, text, css) {
+    var made = document.createElement(name);
+    made.textContent = text;
+    if (css) made.className = css;
+    if (name === "th") made.scope = "row";
+    return made;
+  }
+
+  function arm(figure) {
+    var given = JSON.parse(figure.querySelector("script[type='application/json']").textContent);
+    var says = figure.querySelector("[data-series-says]");
+    var rows = figure.querySelector("[data-series-rows]");
+    var rowsOf = figure.querySelector("[data-series-of]");
+    var csv = document.querySelector("[data-series-csv]");
+    var bar = document.createElement("div");
+    var place = document.createElement("div");
+    var first = { from: given.from, to: given.to };
+    var times = forms(root.dataset.tz);
+    var utc = forms("UTC");
+    var plot = null;
+    var asked = 0;
+    bar.className = "zoom-bar";
+    place.className = "series-plot";
+    place.tabIndex = 0;
+    place.setAttribute("role", "application");
+    place.setAttribute("aria-label", given.title + ": chart. Plus and minus zoom, the arrows move along, Home shows all. The table below holds the values.");
+
+    function form() { return given.step === "day" ? utc : times; }
+
+    /* Lines share one axis of time: where a line has no point of its own it goes on, where it has none at all (null) it breaks. */
+    function joined() {
+      var tables = [[given.at, given.value].concat(given.low ? [given.low, given.high] : [])];
+      if (given.band) tables.push([given.band.at, given.band.low, given.band.high]);
+      if (given.cone) {
+        var cone = given.cone;
+        tables.push([cone.at, cone.point, cone.lower50, cone.upper50, cone.lower80, cone.upper80, cone.lower95, cone.upper95]);
+      }
+      return tables.length > 1 ? uPlot.join(tables) : tables[0];
+    }
+    function lines() {
+      var bare = { points: { show: false }, stroke: "transparent", width: 0 };
+      var value = function (u, v) { return number(v); };
+      function quiet(label) { return Object.assign({ label: label, value: value }, bare); }
+      var made = [{ label: "time", value: function (u, at) { return at === null ? "–" : (given.step === "day" ? form().day : form().whole).format(at * 1000); } }];
+      var bands = [];
+      made.push({ label: given.low ? "mean" : "value", stroke: colour("--series-1"), width: 1.75, value: value, points: { show: given.at.length < 40 } });
+      if (given.low) {
+        made.push(quiet("least"), quiet("most"));
+        bands.push({ series: [3, 2], fill: seeThrough("--series-1", 0.16) });
+      }
+      if (given.band) {
+        var low = made.length;
+        made.push(quiet("usual from"), quiet("usual to"));
+        bands.push({ series: [low + 1, low], fill: seeThrough("--series-4", 0.2) });
+      }
+      if (given.cone) {
+        var at = made.length;
+        made.push({ label: "forecast", stroke: colour("--series-2"), width: 1.5, dash: [5, 4], value: value, points: { show: false } });
+        [["50 %", 0.26], ["80 %", 0.18], ["95 %", 0.12]].forEach(function (one, index) {
+          made.push(quiet(one[0] + " from"), quiet(one[0] + " to"));
+          bands.push({ series: [at + 2 + index * 2, at + 1 + index * 2], fill: seeThrough("--series-2", one[1]) });
+        });
+      }
+      return { series: made, bands: bands };
+    }
+    function underneath(u) {
+      var ctx = u.ctx, box = u.bbox;
+      function x(at) { return Math.max(box.left, Math.min(box.left + box.width, u.valToPos(at, "x", true))); }
+      ctx.save();
+      given.events.forEach(function (one) {
+        var left = x(one.from), right = x(one.to);
+        if (right <= left) return;
+        ctx.fillStyle = seeThrough("--wait", 0.13);
+        ctx.fillRect(left, box.top, Math.max(2, right - left), box.height);
+        label(ctx, one.label, left, box, right - left);
+      });
+      given.moments.forEach(function (one) {
+        if (one.at < u.scales.x.min || one.at > u.scales.x.max) return;
+        var at = x(one.at);
+        ctx.strokeStyle = colour("--edge");
+        ctx.lineWidth = devicePixelRatio;
+        ctx.setLineDash([3, 3]);
+        ctx.beginPath();
+        ctx.moveTo(at, box.top);
+        ctx.lineTo(at, box.top + box.height);
+        ctx.stroke();
+        label(ctx, one.label, at, box, 0);
+      });
+      ctx.restore();
+    }
+    function label(ctx, text, at, box, width) {
+      ctx.setLineDash([]);
+      ctx.fillStyle = colour("--ink-2");
+      ctx.font = 11 * devicePixelRatio + "px Inter, sans-serif";
+      ctx.textBaseline = "top";
+      var wide = ctx.measureText(text).width;
+      var fits = at + wide + 4 < box.left + box.width;
+      ctx.textAlign = fits ? "left" : "right";
+      ctx.fillText(text, fits ? at + 3 : at + width - 3, box.top + 3);
+    }
+    function ticks(u, moments) {
+      var span = u.scales.x.max - u.scales.x.min;
+      var chosen = span <= 2 * 86400 ? form().clock : span > 300 * 86400 ? form().day : form().month;
+      return moments.map(function (at) { return chosen.format(at * 1000); });
+    }
+    function draw() {
+      if (plot) plot.destroy();
+      var axis = { stroke: colour("--ink-3"), font: "11px JetBrains Mono, monospace", grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line-2"), width: 1 } };
+      var shown = lines();
+      plot = new uPlot({
+        width: place.clientWidth || figure.clientWidth,
+        height: HEIGHT,
+        cursor: { drag: { x: true, y: false, setScale: false } },
+        scales: {
+          x: { range: function (u, low, high) { return low === null ? [given.from, given.to] : [low, high]; } },
+          y: { range: function (u, low, high) {
+            if (low === null) return [0, 1];
+            var bottom = low >= 0 ? 0 : low * 1.08;
+            return [bottom, Math.max(high > 0 ? high * 1.08 : 0, bottom + 1e-9)];
+          } }
+        },
+        axes: [Object.assign({ values: ticks, space: 84 }, axis), Object.assign({ size: 58, values: function (u, values) { return values.map(number); } }, axis)],
+        series: shown.series,
+        bands: shown.bands,
+        hooks: {
+          drawClear: [underneath],
+          setSelect: [function (u) {
+            if (u.select.width < 4) return;
+            var from = u.posToVal(u.select.left, "x"), to = u.posToVal(u.select.left + u.select.width, "x");
+            u.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+            show(from, to);
+          }]
+        }
+      }, joined(), place);
+      // A zoom shows its whole stretch, also where points begin later; a forecast is shown to its end.
+      var last = given.cone && given.cone.at.length ? Math.max(given.to, given.cone.at[given.cone.at.length - 1]) : given.to;
+      plot.setScale("x", { min: given.from, max: last });
+    }
+    function tell() {
+      var known = given.value.filter(function (one) { return one !== null; });
+      var by = { raw: "each sample", hour: "by the hour", day: "by the day (UTC)" }[given.step];
+      var text = form().whole.format(given.from * 1000) + " to " + form().whole.format(given.to * 1000) + ", " + by + ": ";
+      if (!known.length) {
+        says.textContent = text + "no sample.";
+        return;
+      }
+      var tops = given.high || given.value, most = -1;
+      tops.forEach(function (one, index) { if (one !== null && (most < 0 || one > tops[most])) most = index; });
+      var sum = known.reduce(function (a, b) { return a + b; }, 0);
+      says.textContent = text + known.length + " points, on average " + number(sum / known.length) + ", the most " + number(tops[most]) + (given.unit ? " " + given.unit : "") + " on " + (given.step === "day" ? form().day : form().whole).format(given.at[most] * 1000) + ".";
+    }
+    function fill() {
+      var total = given.at.length, count = Math.min(total, ROWS);
+      var found = document.createDocumentFragment();
+      for (var n = 0; n < count; n++) {
+        var index = count < 2 ? 0 : Math.round(n * (total - 1) / (count - 1));
+        var row = document.createElement("tr");
+        row.append(cell("th", form().whole.format(given.at[index] * 1000)));
+        [given.value].concat(given.low ? [given.high, given.low] : []).forEach(function (values) {
+          row.append(cell("td", number(values[index]), "r"));
+        });
+        found.append(row);
+      }
+      var head = rows.parentNode.querySelector("thead tr");
+      head.replaceChildren.apply(head, ["Time", given.low ? "mean" : "value"].concat(given.low ? ["most", "least"] : []).map(function (text, index) {
+        var made = cell("th", text, index ? "r" : "");
+        made.scope = "col";
+        return made;
+      }));
+      rows.replaceChildren(found);
+      rowsOf.textContent = count < total ? count + " of " + total + " moments, evenly spread; the CSV has all." : "";
+    }
+    function stamp(at) { return new Date(Math.round(at) * 1000).toISOString().replace(".000Z", "Z"); }
+    function show(from, to) {
+      var now = Date.now() / 1000;
+      if (to - from < SHORTEST) {
+        var middle = (from + to) / 2;
+        from = middle - SHORTEST / 2;
+        to = middle + SHORTEST / 2;
+      }
+      to = Math.min(to, Math.max(now, first.to));
+      from = Math.min(from, to - SHORTEST);
+      var query = "from=" + stamp(from) + "&to=" + stamp(to);
+      var mine = ++asked;
+      place.setAttribute("aria-busy", "true");
+      fetch(given.url + "?" + query, { headers: { Accept: "application/json" }, credentials: "same-origin" })
+        .then(function (answer) {
+          if (!answer.ok) throw new Error(String(answer.status));
+          return answer.json();
+        })
+        .then(function (found) {
+          if (mine !== asked) return; // a later question overtook this one
+          given = found;
+          draw();
+          tell();
+          fill();
+          history.replaceState(null, "", "?" + query);
+          if (csv) csv.href = csv.href.split("?")[0] + "?" + query;
+        })
+        .catch(function () {
+          if (mine === asked) says.textContent = "These points could not be read; what you see is as before. Try again.";
+        })
+        .finally(function () { if (mine === asked) place.removeAttribute("aria-busy"); });
+    }
+    function by(factor) {
+      var middle = (given.from + given.to) / 2, half = (given.to - given.from) / 2 * factor;
+      show(middle - half, middle + half);
+    }
+    function along(share) {
+      var length = given.to - given.from;
+      show(given.from + share * length, given.to + share * length);
+    }
+    function whole() { show(first.from, first.to); }
+    function picture() {
+      var from = plot.ctx.canvas, to = document.createElement("canvas"), head = 34 * devicePixelRatio;
+      to.width = from.width;
+      to.height = from.height + head;
+      var ctx = to.getContext("2d");
+      ctx.fillStyle = colour("--surface");
+      ctx.fillRect(0, 0, to.width, to.height);
+      ctx.fillStyle = colour("--ink");
+      ctx.font = 13 * devicePixelRatio + "px Inter, sans-serif";
+      ctx.textBaseline = "middle";
+      ctx.fillText(given.title + (given.unit ? " (" + given.unit + ")" : "") + ", " + form().whole.format(given.from * 1000) + " to " + form().whole.format(given.to * 1000), 10 * devicePixelRatio, head / 2);
+      ctx.drawImage(from, 0, head);
+      to.toBlob(function (blob) {
+        var link = document.createElement("a");
+        link.href = URL.createObjectURL(blob);
+        link.download = given.title.replace(/[^A-Za-z0-9_-]+/g, "-") + ".png";
+        link.click();
+        setTimeout(function () { URL.revokeObjectURL(link.href); }, 10000);
+      }, "image/png");
+    }
+
+    [["Closer", by.bind(null, 0.5)], ["Wider", by.bind(null, 2)], ["Back", along.bind(null, -0.5)], ["Forward", along.bind(null, 0.5)], ["As it was", whole], ["Save as PNG", picture]].forEach(function (one) {
+      bar.append(button(one[0], one[1]));
+    });
+    var hint = document.createElement("span");
+    hint.className = "small muted";
+    hint.textContent = "Drag over a stretch to zoom";
+    bar.append(hint);
+    place.addEventListener("keydown", function (event) {
+      var act = { "+": by.bind(null, 0.5), "=": by.bind(null, 0.5), "-": by.bind(null, 2), ArrowLeft: along.bind(null, -0.25), ArrowRight: along.bind(null, 0.25), Home: whole }[event.key];
+      if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      act();
+    });
+    var still = figure.querySelector(".zoom-still");
+    still.before(bar);
+    still.replaceWith(place);
+    draw();
+    tell();
+    new ResizeObserver(function () {
+      if (plot && place.clientWidth && place.clientWidth !== plot.width) plot.setSize({ width: place.clientWidth, height: HEIGHT });
+    }).observe(place);
+    new MutationObserver(draw).observe(root, { attributes: true, attributeFilter: ["data-bs-theme"] });
+  }
+
+  document.addEventListener("DOMContentLoaded", function () {
+    document.querySelectorAll("figure[data-series]").forEach(arm);
+  });
+})();
