@@ -6,6 +6,7 @@ from django.urls import path
 
 from capacity import api
 from capacity.benchmarks import api as benchmarks
+from capacity.markers import api as markers
 from capacity.metrics import api as metrics
 
 urlpatterns = [
@@ -36,6 +37,7 @@ urlpatterns = [
         api.TrafficEventListApi.as_view(),
         name="api-traffic-events",
     ),
+    path("accounts/<uuid:account_ref>/markers", markers.MarkersApi.as_view(), name="api-markers"),
     path("accounts/<uuid:account_ref>/samples", metrics.SamplesApi.as_view(), name="api-samples"),
     path("accounts/<uuid:account_ref>/metrics", metrics.MetricListApi.as_view(), name="api-metrics"),
     path("metrics/<uuid:metric_ref>/vital", metrics.MetricVitalApi.as_view(), name="api-metric-vital"),

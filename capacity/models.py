@@ -319,4 +319,5 @@ class CountSource(_OfPool):
 
 # Django looks for models in an app's `models` module: those of its packages are named here.
 from capacity.benchmarks import models as _benchmarks  # noqa: E402,F401
+from capacity.markers import models as _markers  # noqa: E402,F401
 from capacity.metrics import models as _metrics  # noqa: E402,F401

@@ -28,3 +28,12 @@ def register() -> None:
             order=35,
         )
     )
+    register_tab(
+        Tab(
+            "markers",
+            "Changes",
+            lambda account: reverse("capacity:marker-list", args=[account.ref]),
+            Permission.SAMPLE_VIEW,
+            order=37,
+        )
+    )

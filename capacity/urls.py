@@ -6,6 +6,7 @@ from django.urls import path
 
 from capacity import views
 from capacity.benchmarks import views as benchmarks
+from capacity.markers import views as markers
 from capacity.metrics import views as metrics
 
 app_name = "capacity"
@@ -14,6 +15,7 @@ urlpatterns = [
         "accounts/<uuid:account_ref>/benchmarks/", benchmarks.BenchmarkList.as_view(), name="benchmark-list"
     ),
     path("benchmarks/<uuid:benchmark_ref>/", benchmarks.BenchmarkDetail.as_view(), name="benchmark"),
+    path("accounts/<uuid:account_ref>/changes/", markers.MarkerList.as_view(), name="marker-list"),
     path(
         "benchmarks/<uuid:benchmark_ref>/set-aside/",
         benchmarks.BenchmarkAside.as_view(),

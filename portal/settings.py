@@ -305,6 +305,8 @@ SPECTACULAR_SETTINGS = {
         "ReviewStatus": "accounts.reviews.models.ReviewStatus",
         "ActionState": "accounts.reviews.models.ActionState",
         "CalendarKind": "accounts.calendar.models.CalendarKind",
+        "ChangeLockKind": "accounts.calendar.api.LOCK_KINDS",
+        "MarkerKind": "capacity.markers.models.MarkerKind",
         "CalendarScope": "accounts.calendar.models.CalendarScope",
         "Grade": "accounts.reviews.grades.GRADES",
         "HandGrade": "accounts.reviews.serializers.HAND_GRADES",

@@ -39,6 +39,7 @@ class ScaledownConfig(AppConfig):
             url_of=lambda run: reverse("scaledown:run-detail", args=[run.ref]),
             asks=selectors.asked_by,
             check_goes_on=someone.check_going_on,
+            is_half_way=driver.is_half_way,
         )
         register_closer(close_all)
         panels.register()

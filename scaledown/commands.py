@@ -2,7 +2,7 @@
 
 Arguments by command (all optional unless said):
 
-    pause        when: "now" or "after_this_server" (default)
+    pause        when: "now" or "after_this_server" (default); because: "site_changed", which only the portal itself gives
     resume       confirm: true, servers: [ids that may still be deleted]  (after another hand changed the pool)
     abort        -
     put_back     server: id (default: the server in flight)
@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from portal.frozen import replace
-from portal.runs.types import Command, RunStatus
+from portal.runs.types import BECAUSE_CHANGED, Command, RunStatus
 from scaledown import growing, late, looks, silence, wording
 from scaledown.doubts import is_cut_by
 from scaledown.imaging import ask_anew
@@ -163,8 +163,11 @@ def pause(turn: Turn, command: Command) -> Verdict:
     in_flight = turn.progress.in_flight
     now = command.args.get("when") == "now" or command.args.get("now") is True
     by = command.by_name or "a person"
+    is_for_change = command.args.get("because") == BECAUSE_CHANGED
+    if is_for_change and not any(way.phase is Phase.QUEUED for way in turn.progress.servers):
+        return True, "No further server begins, so nothing is held back."
     if in_flight is None or now:
-        turn.pause(Words(f"Paused by {by}.", "Paused by a person. Nothing for you to do."))
+        turn.pause(wording.held_for_change() if is_for_change else wording.paused_by(by))
         is_out = in_flight is not None and in_flight.phase in {Phase.DRAINING, Phase.REMOVING}
         lands_until = late.vanishes_until(turn, in_flight) if in_flight is not None and is_out else None
         if in_flight is not None and lands_until is not None and not late.site_needs_it(turn):
@@ -180,7 +183,7 @@ def pause(turn: Turn, command: Command) -> Verdict:
             turn.send_back(in_flight, Phase.QUEUED, Words(f"Paused by {by}.", "Paused by a person."))
             return True, f"Paused. {in_flight.name} is put back into the pool."
         return True, "Paused. Nothing new is sent."
-    turn.change(pause_after=in_flight.server_id)
+    turn.change(pause_after=in_flight.server_id, is_pause_for_change=is_for_change)
     return True, f"The run pauses once {in_flight.name} is through."
 
 

@@ -743,4 +743,10 @@ def draining(runs: Iterable[Run]) -> int:
     )
 
 
-__all__ = ["KIND", "SUBJECT", "ScaledownKind", "draining", "facts", "make_kind", "project"]
+def is_half_way(run: Run) -> bool:
+    """Return whether a server of a run is on its way out just now, or on its way back."""
+    progress = progress_from_plain(run.progress)
+    return progress.in_flight is not None or any(way.put_back is not None for way in progress.servers)
+
+
+__all__ = ["KIND", "SUBJECT", "ScaledownKind", "draining", "facts", "is_half_way", "make_kind", "project"]

@@ -222,7 +222,8 @@ def next_server(turn: Turn) -> bool:
     """With nothing in hand: delete a held server whose hold is over, else begin the next one, else end."""
     way = next_due(turn.plan, turn.progress, turn.now)
     if way is None and turn.progress.pause_after is not None:
-        turn.pause(Words("Paused after the server in hand, as asked.", "Paused by a person."))
+        for_change = turn.progress.is_pause_for_change
+        turn.pause(wording.held_for_change() if for_change else wording.paused_as_asked())
         return True
     if way is not None:
         if way.missing_since is not None:

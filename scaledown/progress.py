@@ -483,6 +483,8 @@ class Progress:
     """Codes of lesser reasons that were journalled while a graver halt stands."""
     pause_after: str | None = None
     """Pause once this server is through ("" as soon as nothing is in hand)."""
+    is_pause_for_change: bool = False
+    """That pause is asked for by a change of the site, not by a person."""
     aborting: str = ""
     """The sentence why it is being aborted."""
     rolling_back: str = ""

@@ -250,6 +250,7 @@ class Turn:
         self.change(
             stopped_at=self.progress.stopped_at or self.now,
             pause_after=None,
+            is_pause_for_change=False,
             waiting=None,
             stuck=None,
             paused_says=words.says,

@@ -185,6 +185,21 @@ def window_over(name: str) -> Words:
     )
 
 
+def paused_by(name: str) -> Words:
+    return Words(f"Paused by {name}.", "Paused by a person. Nothing for you to do.")
+
+
+def paused_as_asked() -> Words:
+    return Words("Paused after the server in hand, as asked.", "Paused by a person.")
+
+
+def held_for_change() -> Words:
+    return Words(
+        "Paused before the next server: the site was changed meanwhile (see the journal). Look whether it is well, then resume.",
+        "Paused before the next server: your site was changed meanwhile. Your launch team looks whether it is well.",
+    )
+
+
 def pause_between(until: datetime) -> Words:
     return Words(
         "Pausing between two servers, as planned.",

@@ -418,6 +418,10 @@ ROWS |= {
     ("capacity:benchmark-aside", "GET"): Row(EDITORS),
     ("capacity:benchmark-aside", "POST"): Row(EDITORS, body=_WHY),
     ("capacity:benchmark-file", "GET"): Row(VIEWERS),
+    ("api-markers", "GET"): Row(VIEWERS),
+    ("api-markers", "POST"): Row(EDITORS, body={"kind": "deployment", "title": "shop 4.2"}),
+    ("capacity:marker-list", "GET"): Row(VIEWERS),
+    ("capacity:marker-list", "POST"): Row(EDITORS, body={"kind": "deployment", "title": "shop 4.2"}),
     ("styleguide", "GET"): Row(EVERYBODY, "public"),
     # scale-down's API
     ("api-scale-up-records", "GET"): Row(VIEWERS),
@@ -973,6 +977,10 @@ ROWS |= {
     ("accounts:calendar-feed", "GET"): Row(EVERYBODY, kind="public", names_it=True),
     ("api-calendar", "GET"): Row(VIEWERS),
     ("api-calendar", "POST"): Row(_CALENDAR_EDITORS, body=_ENTRY_IN),
+    ("api-change-lock", "GET"): Row(VIEWERS),
+    ("api-change-lock", "POST"): Row(
+        _CALENDAR_EDITORS, body={"title": "Deploying", "minutes": 1}, answers=PAST_THE_GATE
+    ),
     ("api-calendar-entry", "GET"): Row(VIEWERS),
     ("api-calendar-entry", "PATCH"): Row(_CALENDAR_EDITORS, body={"title": "New"}, headers=IF_MATCH),
     ("api-calendar-entry-cancel", "POST"): Row(_CALENDAR_EDITORS, body={"reason": "Moved."}, headers=COMMAND),

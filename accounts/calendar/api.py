@@ -14,8 +14,14 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.calendar import selectors, services
-from accounts.calendar.models import CalendarEntry, CalendarFeed, CalendarKind, CalendarScope
+from accounts.calendar import locks, selectors, services
+from accounts.calendar.models import (
+    HOLDS_BACK,
+    CalendarEntry,
+    CalendarFeed,
+    CalendarKind,
+    CalendarScope,
+)
 from accounts.calendar.times import clock_changes
 from accounts.calendar.views import address_of_feed
 from accounts.examples import AT, REF
@@ -69,6 +75,21 @@ AGENDA: dict[str, Any] = {
         }
     ],
     "clock_changes": [{"at": "2027-03-28T01:00:00Z", "before": "02:00", "after": "03:00"}],
+}
+LOCK_KINDS = [
+    *((kind.value, kind.label) for kind in HOLDS_BACK),
+    (locks.RUN, "a run"),
+    (locks.STANDSTILL, "a standstill"),
+]
+LOCK: dict[str, Any] = {
+    "is_locked": True,
+    "locks": [
+        {
+            "kind": "freeze",
+            "says": "A freeze is in force until 2026-11-30 23:00 UTC.",
+            "until": "2026-11-30T23:00:00Z",
+        }
+    ],
 }
 FEED: dict[str, Any] = {
     "ref": "1b7a3c55-51c0-4f0c-bb20-5b1a4d2c9d10",
@@ -141,6 +162,28 @@ class AgendaOut(serializers.Serializer[Any]):
     items = AgendaItemOut(many=True)
     clock_changes = ClockChangeOut(many=True)
     is_cut = serializers.BooleanField(help_text="There is more in this time: ask for a shorter one.")
+
+
+class LockOut(serializers.Serializer[Any]):
+    """One reason not to change anything; `until` is null where nobody knows."""
+
+    kind = serializers.ChoiceField(choices=LOCK_KINDS)
+    says = serializers.CharField()
+    until = serializers.DateTimeField(allow_null=True)
+
+
+class ChangeLockOut(serializers.Serializer[Any]):
+    """Whether the account is locked, and why."""
+
+    is_locked = serializers.BooleanField()
+    locks = LockOut(many=True)
+
+
+class ChangeLockIn(serializers.Serializer[Any]):
+    """For what, and for how long: 1 to 1440 minutes."""
+
+    title = serializers.CharField(max_length=services.LONGEST_TITLE)
+    minutes = serializers.IntegerField(min_value=1, max_value=1440)
 
 
 class CalendarCallOffIn(serializers.Serializer[Any]):
@@ -250,6 +293,53 @@ class CalendarApi(PortalAPIView):
                 CalendarEntryOut, services.enter(data, actor=self.user, account=account), status=201
             )
         )
+
+
+class ChangeLockApi(PortalAPIView):
+    """Whether an account is to be changed just now; for pipelines."""
+
+    permission = Permission.CALENDAR_VIEW
+    write_permission = Permission.CALENDAR_EDIT
+
+    @documented(
+        "change_lock_read",
+        ChangeLockOut,
+        summary="Read whether an account may be changed now",
+        example=LOCK,
+        tag="calendar",
+    )
+    def get(self, request: Request, account_ref: UUID) -> Response:
+        """Locked while a freeze, the provider's maintenance or somebody's change lock is in force, in a standstill, and while
+        a run has a server half-way through. Ask before each deployment; `locks` says why not, and until when where that is known.
+        """
+        account = self.find(Account, account_ref)
+        found = locks.locks_on(account, timezone.now())
+        return Response(ChangeLockOut({"is_locked": bool(found), "locks": found}).data)
+
+    @documented(
+        "change_lock_take",
+        CalendarEntryOut,
+        summary="Lock an account for a change of one's own",
+        request=ChangeLockIn,
+        status=201,
+        once=True,
+        example={**ENTRY, "kind": "lock", "title": "Deploying shop 4.2", "is_all_day": False},
+        request_example={"title": "Deploying shop 4.2", "minutes": 20},
+        tag="calendar",
+    )
+    def post(self, request: Request, account_ref: UUID) -> Response:
+        """409 (`change_locked`) while it is locked. As long as it lasts, runs begin nothing and finish nothing that can wait;
+        it ends by itself, or once the entry is called off.
+        """
+        account = self.find(Account, account_ref)
+        data = self.read(ChangeLockIn)
+
+        def effect() -> Response:
+            lasts = timedelta(minutes=data["minutes"])
+            entry = locks.take(account, title=data["title"], lasts=lasts, actor=self.user)
+            return self.show(CalendarEntryOut, entry, status=201)
+
+        return self.once(effect)
 
 
 class _EntryApi(PortalAPIView, abstract=True):

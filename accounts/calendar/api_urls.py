@@ -8,6 +8,7 @@ from accounts.calendar import api
 
 urlpatterns = [
     path("accounts/<uuid:account_ref>/calendar", api.CalendarApi.as_view(), name="api-calendar"),
+    path("accounts/<uuid:account_ref>/change-lock", api.ChangeLockApi.as_view(), name="api-change-lock"),
     path(
         "calendar-entries/<uuid:calendar_entry_ref>",
         api.CalendarEntryApi.as_view(),

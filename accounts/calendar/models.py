@@ -13,7 +13,7 @@ from portal.zones import validate_time_zone
 
 
 class CalendarKind(models.TextChoices):
-    """What an entry is. Freezes and the provider's maintenance hold changes back."""
+    """What an entry is. Freezes, the provider's maintenance and change locks hold changes back."""
 
     FREEZE = "freeze", "freeze"
     EVENT = "event", "event"
@@ -21,9 +21,10 @@ class CalendarKind(models.TextChoices):
     REVIEW = "review", "review"
     WINDOW = "window", "change window"
     MAINTENANCE = "maintenance", "provider's maintenance"
+    LOCK = "lock", "change lock"
 
 
-HOLDS_BACK = (CalendarKind.FREEZE, CalendarKind.MAINTENANCE)
+HOLDS_BACK = (CalendarKind.FREEZE, CalendarKind.MAINTENANCE, CalendarKind.LOCK)
 
 
 class CalendarScope(models.TextChoices):

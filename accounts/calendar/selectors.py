@@ -265,9 +265,16 @@ def reviews_due(accounts: QuerySet[Account], start: datetime, end: datetime) -> 
 # --- what holds changes back -------------------------------------------------------------------------------
 
 
+_WHAT = {
+    CalendarKind.FREEZE: "A freeze",
+    CalendarKind.MAINTENANCE: "The provider's maintenance",
+    CalendarKind.LOCK: "A change lock",
+}
+
+
 @dataclass(frozen=True)
 class Freeze:
-    """A time in which nothing is to be changed: a freeze, or the provider's maintenance. Times are aware UTC."""
+    """A time in which nothing is to be changed: a freeze, the provider's maintenance, a change lock. Times are aware UTC."""
 
     ref: str
     title: str
@@ -284,7 +291,7 @@ class Freeze:
     @property
     def what(self) -> str:
         """What it is, at the beginning of a sentence."""
-        return "A freeze" if self.kind == CalendarKind.FREEZE else "The provider's maintenance"
+        return _WHAT[CalendarKind(self.kind)]
 
 
 def freezes_between(account: Account, start: datetime, end: datetime) -> list[Freeze]:

@@ -18,7 +18,13 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from accounts.calendar.models import CalendarEntry, CalendarFeed, CalendarKind, CalendarScope
+from accounts.calendar.models import (
+    HOLDS_BACK,
+    CalendarEntry,
+    CalendarFeed,
+    CalendarKind,
+    CalendarScope,
+)
 from accounts.calendar.selectors import LONGEST_ENTRY
 from accounts.members import lock_account, lock_team
 from accounts.models import Account, AccountStatus, ApiToken, CloudConnection, Team, User
@@ -47,6 +53,7 @@ LONGEST_TITLE = 120
 LONGEST_NOTES = 2000
 LONGEST_AHEAD = timedelta(days=3 * 366)
 LONGEST_REPEAT = timedelta(days=366)
+LONGEST_LOCK = timedelta(days=1)
 FEED_PREFIX = "ssf_"
 MOST_FEEDS = 20
 MOST_OF_ACCOUNT = 500
@@ -123,7 +130,7 @@ def _write(entry: CalendarEntry, fields: Mapping[str, Any], actor: User) -> None
             raise Refused("What a team enters for its accounts is seen by them.", code="hidden_of_team")
         if Permission.TEAM_NOTES not in permissions_on(actor, entry.account):
             raise NotPermitted("Only launch managers keep an entry from the customer.", code="not_permitted")
-        if entry.kind in (CalendarKind.FREEZE, CalendarKind.WINDOW, CalendarKind.MAINTENANCE):
+        if entry.kind in (*HOLDS_BACK, CalendarKind.WINDOW):
             raise Refused("What holds changes back is seen by both sides.", code="freeze_hidden")
     _check_times(entry)
 
@@ -133,6 +140,8 @@ def _check_times(entry: CalendarEntry) -> None:
         raise Refused("It ends after it begins.", code="bad_times")
     if entry.ends_at - entry.starts_at > LONGEST_ENTRY:
         raise Refused("An entry lasts at most a year.", code="too_long")
+    if entry.kind == CalendarKind.LOCK and entry.ends_at - entry.starts_at > LONGEST_LOCK:
+        raise Refused("A change lock lasts at most a day; longer is a freeze.", code="too_long")
     if abs(entry.starts_at - timezone.now()) > LONGEST_AHEAD:
         raise Refused("A date within three years of today.", code="bad_date")
     if entry.is_all_day:

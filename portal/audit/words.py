@@ -120,6 +120,7 @@ WHAT = {
     "benchmark.described": "Said in which environment a benchmark ran",
     "benchmark.set_aside": "Said that a benchmark does not count",
     "benchmark.counts_again": "Let a benchmark count again",
+    "marker.posted": "Announced a change of the site",
     "run.handover_asked": "Asked a colleague to take over a run",
     "run.handover_accepted": "Accepted what was asked about a run",
     "run.handover_declined": "Declined what was asked about a run",

@@ -57,6 +57,10 @@ CATALOGUE: dict[str, tuple[str, dict[str, str]]] = {
             "benchmark.counts_again": "A benchmark counts again.",
         },
     ),
+    "marker": (
+        "Changes of the site",
+        {"marker.posted": "A deployment, or another change of the site, was announced."},
+    ),
     "standstill": (
         "Stop everything",
         {

@@ -241,6 +241,22 @@ def charge_changed(
     )
 
 
+def run_held(run: Run, says: str, *, by: Any) -> None:
+    """Tell who is in charge, else the launch managers, that a run pauses before its next server and why."""
+    tell_all(
+        "run_held",
+        _in_charge(run),
+        subject_ref=f"run:{run.ref}",
+        # Several changes in the time of one server are told once.
+        period=f"held:{run.command_seq}",
+        account=run.account,
+        context={"title": run.title, "says": says, "by": str(by), "url": runs.url_of(run)},
+        urgency=_NOTICE,
+        reason="a run pauses",
+        people=[by, *named_in(run.account, says)],
+    )
+
+
 def _people_of(run: Run) -> list[Recipient]:
     # A rehearsal changes nothing, so no customer is told of it.
     return [*_in_charge(run), *([] if run.is_rehearsal else audience("customers", run.account))]

@@ -11,6 +11,7 @@ OWN = (
     Purpose("run_started", Kind.NOTICE, "A run has begun"),
     Purpose("charge_asked", Kind.NOTICE, "You are asked to take over a run"),
     Purpose("charge_changed", Kind.NOTICE, "Who is in charge of a run has changed, or will"),
+    Purpose("run_held", Kind.NOTICE, "A run pauses before its next server: the site was changed"),
     Purpose("run_ended", Kind.NOTICE, "A run has ended"),
     Purpose("run_waiting", Kind.NOTICE, "A run stopped by itself and waits, all is safe"),
     Purpose("run_decide", Kind.HALT, "A run stopped by itself and needs a decision today"),

@@ -28,7 +28,8 @@ class Registered:
     has the new status and progress, and it is given the progress that was stored before. `may_command` raises Refused for a command that makes no sense now.
     `draining` counts what the kind left half-way in the given runs ("nodes left draining").
     `url_of` gives the path of the run's page. `asks` gives what a run asks that has halted in this very transaction.
-    `check_goes_on` raises Refused where a run may not go on by somebody's taking charge of it.
+    `check_goes_on` raises Refused where a run may not go on by somebody's taking charge of it. `is_half_way` says whether
+    something is on its way out or back just now, so that nobody else is to change the site.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Registered:
     url_of: Callable[[Run], str] | None = None
     asks: Callable[[Run], Asked] | None = None
     check_goes_on: Callable[[Run, datetime], None] | None = None
+    is_half_way: Callable[[Run], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,12 +89,15 @@ def register_kind(
     url_of: Callable[[Run], str] | None = None,
     asks: Callable[[Run], Asked] | None = None,
     check_goes_on: Callable[[Run, datetime], None] | None = None,
+    is_half_way: Callable[[Run], bool] | None = None,
 ) -> None:
     """Make a kind of run known. `factory` is called once in each worker child, after the fork.
 
     Registering the same factory again changes nothing; another one raises ValueError.
     """
-    registered = Registered(name, factory, facts, project, may_command, draining, url_of, asks, check_goes_on)
+    registered = Registered(
+        name, factory, facts, project, may_command, draining, url_of, asks, check_goes_on, is_half_way
+    )
     if _KINDS.setdefault(name, registered) != registered:
         raise ValueError(f"The kind of run {name!r} is registered already.")
 

@@ -20,7 +20,7 @@ from portal.errors import Refused, StaleState
 from portal.runs import events, journal, registry, rules, standstills
 from portal.runs.journal import Author
 from portal.runs.models import Claim, Intent, Run, RunCommand, Standstill
-from portal.runs.types import Entry, RunStatus
+from portal.runs.types import BECAUSE_CHANGED, Entry, RunStatus
 from portal.runs.wake import wake_after_commit
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 EVERYWHERE = "all"
+_TAKES_NOTHING_OUT = (RunStatus.SCHEDULED, RunStatus.ROLLING_BACK, RunStatus.GROWING)
 # Putting a standstill waits for runs that are being created, so that none slips past it unseen.
 _STANDSTILL_LOCK = 7_205_001
 
@@ -356,6 +357,41 @@ def facts_changed(
         )
     wake_after_commit()
     return len(runs)
+
+
+@transaction.atomic
+def hold_for_change(
+    account: Account,
+    *,
+    says: str,
+    customer_says: str,
+    at: datetime,
+    actor: User,
+    resource_key: str | None = None,
+) -> int:
+    """Let the running runs of an account pause before their next server, since their site was changed; return how many.
+
+    `at` is when it was changed: a run that began after it is not touched. With `resource_key` only those that claim it. Runs
+    that rest have it in their journals alone: whoever lets them go on reads it there. `says` may name whom `actor` named.
+    """
+    touched = Run.objects.filter(
+        account=account, started_at__lte=at, ended_at__isnull=True, is_rehearsal=False
+    ).exclude(status__in=_TAKES_NOTHING_OUT)
+    if resource_key is not None:
+        touched = touched.filter(pk__in=Claim.objects.filter(resource_key=resource_key).values("run"))
+    from portal.notify import news
+
+    held = 0
+    sealed = Sealer(named_in(account, says)).text(says)
+    for run in touched.select_for_update(of=("self",)).order_by("pk"):
+        if run.status == RunStatus.RUNNING:
+            give_command(run, "pause", actor=actor, reason=says, args={"because": BECAUSE_CHANGED})
+            held += 1
+            news.run_held(run, says, by=actor)
+        else:
+            entry = Entry("site_changed", sealed, customer_says)
+            journal.write(run, [entry], at=journal.database_now(), author=author_of(actor))
+    return held
 
 
 def standstills_for(scopes: Iterable[str]) -> list[Standstill]:

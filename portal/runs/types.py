@@ -143,6 +143,10 @@ class Outcome:
     by_reading: bool = False
 
 
+BECAUSE_CHANGED = "site_changed"
+"""The argument `because` of a pause that a change of the site asks for, not a person."""
+
+
 @dataclass(frozen=True)
 class Command:
     """A person's wish, in the order given. `by` is a user id as text, `by_name` what the journal shows."""

@@ -118,6 +118,7 @@ LOOKS: dict[str, StateLook] = {
     "review": _look("review", "review", "idle", "dot"),
     "window": _look("change window", "change window", "idle", "half"),
     "maintenance": _look("provider’s maintenance", "provider’s maintenance", "wait", "pause"),
+    "lock": _look("change lock", "change lock", "wait", "pause"),
     # how a fact stands, and reviews
     "red": _look("red", "needs attention", "bad", "octagon"),
     "amber": _look("amber", "to be mended", "wait", "triangle"),

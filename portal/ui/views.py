@@ -68,7 +68,7 @@ FAMILIES = (
         ("red", "amber", "unknown", "green", "open", "signed", "called_off", "done", "overdue", "dropped"),
     ),
     ("Reaching somebody", ("asked_now",)),
-    ("Calendar", ("freeze", "maintenance", "event", "drill", "review", "window")),
+    ("Calendar", ("freeze", "maintenance", "lock", "event", "drill", "review", "window")),
     ("Freeze", ("may_begin", "may_not_begin")),
     ("Benchmark", ("set_aside",)),
     ("Hand-over", ("open", "accepted", "declined", "withdrawn", "overtaken", "expired")),

@@ -143,6 +143,7 @@ FAULTS = [  # every row of the provider reference, section 9, that a scale-down 
 COMMANDS = [
     ("pause", ()),
     ("pause", (("when", "now"),)),
+    ("pause", (("because", "site_changed"),)),
     ("resume", ()),
     ("resume", (("confirm", True),)),
     ("resume", (("confirm", True), ("servers", ["all"]))),

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from portal.cloud.types import BalancerStatus, Condition, NodeStatus
-from portal.runs.types import HaltRank, Outcome, OutcomeKind, RunStatus
+from portal.runs.types import BECAUSE_CHANGED, HaltRank, Outcome, OutcomeKind, RunStatus
 from scaledown import deleting, waits, watching
 from scaledown.progress import DeleteWay, NodeState, with_server
 from scaledown.turn import Turn
@@ -445,6 +445,34 @@ def test_pause_lets_the_server_in_hand_finish():
     desk.until(lambda: desk.status is RunStatus.PAUSED)
     assert desk.phase(6) is Phase.RETIRED
     assert desk.phase(5) is Phase.QUEUED
+
+
+def test_a_change_of_the_site_holds_the_run_before_its_next_server_and_a_resume_lets_it_go_on():
+    desk = Desk()
+    desk.until_phase(Phase.DRAINING)
+    assert desk.command("pause", because=BECAUSE_CHANGED).accepted
+    desk.until(lambda: desk.status is RunStatus.PAUSED)
+    assert (desk.phase(6), desk.phase(5)) == (Phase.RETIRED, Phase.QUEUED)
+    assert "the site was changed" in desk.progress.says
+    assert "was changed" in desk.progress.customer_says
+    assert desk.command("resume").accepted
+    desk.until_phase(Phase.DRAINING, 5)
+    assert not desk.progress.is_pause_for_change
+
+
+def test_a_change_of_the_site_pauses_at_once_with_nothing_in_hand_and_not_at_all_with_nothing_to_come():
+    desk = Desk(a_plan(pause_between_s=600.0))
+    desk.until(lambda: desk.phase(6) is Phase.RETIRED)
+    desk.look()
+    assert desk.command("pause", because=BECAUSE_CHANGED).accepted
+    assert desk.status is RunStatus.PAUSED
+    assert "the site was changed" in desk.progress.says
+
+    last = Desk(a_plan(servers=(planned(6),), remaining=tuple(planned(n) for n in (1, 2, 3, 5))))
+    last.until_phase(Phase.DRAINING)
+    assert "nothing is held back" in last.command("pause", because=BECAUSE_CHANGED).says
+    last.until(lambda: last.status.is_over)
+    assert last.status is RunStatus.COMPLETED
 
 
 def test_pause_now_enables_the_draining_node_again():

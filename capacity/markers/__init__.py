@@ -1,0 +1,1 @@
+"""Markers: when the software of a site, or its configuration, was changed."""
