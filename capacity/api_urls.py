@@ -5,11 +5,34 @@ from __future__ import annotations
 from django.urls import path
 
 from capacity import api
+from capacity.baselines import api as baselines
 from capacity.benchmarks import api as benchmarks
 from capacity.markers import api as markers
 from capacity.metrics import api as metrics
 
 urlpatterns = [
+    path("accounts/<uuid:account_ref>/baselines", baselines.BaselinesApi.as_view(), name="api-baselines"),
+    path("baselines/<uuid:baseline_ref>", baselines.BaselineApi.as_view(), name="api-baseline"),
+    path(
+        "baselines/<uuid:baseline_ref>/comparisons",
+        baselines.BaselineComparisonsApi.as_view(),
+        name="api-baseline-comparisons",
+    ),
+    path(
+        "baselines/<uuid:baseline_ref>/withdraw",
+        baselines.BaselineWithdrawApi.as_view(),
+        name="api-baseline-withdraw",
+    ),
+    path(
+        "connections/<uuid:connection_ref>/pools/<slug:balancer_id>/ceiling",
+        baselines.CeilingApi.as_view(),
+        name="api-ceiling",
+    ),
+    path(
+        "connections/<uuid:connection_ref>/pools/<slug:balancer_id>/limit",
+        baselines.PoolLimitApi.as_view(),
+        name="api-pool-limit",
+    ),
     path("accounts/<uuid:account_ref>/benchmarks", benchmarks.BenchmarksApi.as_view(), name="api-benchmarks"),
     path("benchmarks/<uuid:benchmark_ref>", benchmarks.BenchmarkApi.as_view(), name="api-benchmark"),
     path(

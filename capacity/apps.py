@@ -13,7 +13,17 @@ class CapacityConfig(AppConfig):
 
     def ready(self) -> None:
         """Hand in what is known of how accounts stand."""
+        from django.urls import reverse
+
         from capacity import facts, panels
+        from capacity.baselines import known, services
+        from portal.approvals import registry as approvals
 
         facts.register()
         panels.register()
+        known.register()
+        approvals.register(
+            services.SUBJECT,
+            on_change=services.was_decided,
+            url_of=lambda request: reverse("capacity:baseline", args=[request.subject_ref]),
+        )

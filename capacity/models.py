@@ -68,20 +68,36 @@ class _OfPool(Referenced):
 
 
 class Ceiling(_OfPool):
-    """The highest load that one node of a pool carries within its objective, in requests per second."""
+    """The highest load that one node of a pool carries within its objective, in requests per second.
+
+    `rank` says what it rests on ("": somebody entered it), `benchmark` which run; where that is set aside the figure does
+    not count. It belongs to a size of servers, a version of the software and a mix of requests; "" is *not said*.
+    """
 
     requests_per_s = models.FloatField()
     source = models.CharField(max_length=200)
+    rank = models.CharField(max_length=10, blank=True, db_default="")
+    benchmark = models.ForeignKey(
+        "capacity.Benchmark", null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
+    flavor = models.CharField(max_length=100, blank=True, db_default="")
+    software = models.CharField(max_length=200, blank=True, db_default="")
+    mix = models.CharField(max_length=200, blank=True, db_default="")
     entered_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     at = models.DateTimeField()
 
-    rule_says = {"ceiling_positive": "The most that one server carries must be above 0 requests per second."}
+    rule_says = {
+        "ceiling_positive": "The most that one server carries must be above 0 requests per second.",
+        "ceiling_rank_known": "A ceiling is entered, seen live, or comes from a step benchmark.",
+    }
 
     class Meta:
         constraints = [
             models.CheckConstraint(name="ceiling_positive", condition=Q(requests_per_s__gt=0)),
+            # A simple benchmark never counts alone, so none of its rank is kept.
+            models.CheckConstraint(name="ceiling_rank_known", condition=Q(rank__in=["", "live", "steps"])),
         ]
         indexes = [models.Index(fields=["connection", "balancer_id", "-at"], name="ceiling_newest")]
 
@@ -318,6 +334,7 @@ class CountSource(_OfPool):
 
 
 # Django looks for models in an app's `models` module: those of its packages are named here.
+from capacity.baselines import models as _baselines  # noqa: E402,F401
 from capacity.benchmarks import models as _benchmarks  # noqa: E402,F401
 from capacity.markers import models as _markers  # noqa: E402,F401
 from capacity.metrics import models as _metrics  # noqa: E402,F401

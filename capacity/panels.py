@@ -37,3 +37,12 @@ def register() -> None:
             order=37,
         )
     )
+    register_tab(
+        Tab(
+            "baselines",
+            "Baselines",
+            lambda account: reverse("capacity:baseline-list", args=[account.ref]),
+            Permission.SAMPLE_VIEW,
+            order=36,
+        )
+    )

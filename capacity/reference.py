@@ -1,11 +1,12 @@
 """What a pool is held against, with source, author and age: ceiling, peak, objective, baselines, event, load that was fine.
 
-Callers ask `reference_for` and know nothing of where a figure came from: one that is measured some day takes the
-place of one that was entered by hand.
+Callers ask `reference_for` and know nothing of where a figure came from: measured and approved, or entered by hand. Which
+one counts is in docs/decisions/0041: the newest; a figure whose benchmark was set aside does not count.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from uuid import UUID
 
 from django.db.models import Q
 
+from capacity.baselines.models import BaselineStatus, MeasuredBaseline
 from capacity.models import Baseline, Ceiling, FineLoad, ForecastPeak, Objective, TrafficEvent
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 FINE_FOR = timedelta(days=14)
 """How long a load that was fine says anything (spec, *Is traffic keeping up?*)."""
 BASELINES_READ = 24
+WHOLE_SITE = "the whole site"
+"""Stands for the probe where a baseline was measured by a load generator or by visitors: no probe asks what they ask."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class ObjectiveFigure:
 class BaselineFigure:
     """What one probe was measured at, under one load per node. None is *not measured*.
 
-    `probe` is empty where it is of the pool's only one; `at` is when it was measured.
+    `probe` is empty where it is of the pool's only one, and `WHOLE_SITE` where it is of none; `at` is when it was measured.
     """
 
     probe: str
@@ -116,7 +120,7 @@ class Reference:
 def reference_for(account: Account, site: Site, at: datetime) -> Reference | None:
     """Return what was known of a site at `at`, each figure the newest one; None if nothing was known of the pool.
 
-    Only rows of this account count. The event is the account's and alone makes no reference. At most seven queries.
+    Only rows of this account count. The event is the account's and alone makes no reference. At most eight queries.
     """
     of_pool = {"account": account, "connection__ref": site.connection_ref, "balancer_id": site.balancer_id}
 
@@ -138,7 +142,7 @@ def reference_for(account: Account, site: Site, at: datetime) -> Reference | Non
     promised = newest(Objective.objects.all())
     found = Reference(
         site,
-        ceiling=figure(newest(Ceiling.objects.all())),
+        ceiling=figure(newest(Ceiling.objects.exclude(benchmark__set_aside_at__lte=at))),
         forecast_peak=figure(newest(ForecastPeak.objects.all())),
         objective=None
         if promised is None
@@ -150,24 +154,58 @@ def reference_for(account: Account, site: Site, at: datetime) -> Reference | Non
             _author(promised),
             promised.at,
         ),
-        baselines=tuple(
-            BaselineFigure(
-                row.probe,
-                row.load_per_node_rps,
-                row.latency_p50_ms,
-                row.latency_p95_ms,
-                row.error_ratio,
-                row.source,
-                _author(row),
-                row.measured_at,
-            )
-            for row in known(Baseline.objects.all()).order_by("-measured_at", "-pk")[:BASELINES_READ]
-        ),
+        baselines=_baselines(known, of_pool, at),
         fine_load=figure(fine, None if fine is None else fine.seen_at),
         event=event_at(account, at),
     )
     is_known = found.ceiling or found.forecast_peak or found.objective or found.baselines or found.fine_load
     return found if is_known else None
+
+
+def _baselines(
+    known: Callable[[QuerySet[Any]], QuerySet[Any]], of_pool: Mapping[str, Any], at: datetime
+) -> tuple[BaselineFigure, ...]:
+    """Return the baselines by hand and the approved version that counted at `at`, the newest first."""
+    found = [
+        BaselineFigure(
+            row.probe,
+            row.load_per_node_rps,
+            row.latency_p50_ms,
+            row.latency_p95_ms,
+            row.error_ratio,
+            row.source,
+            _author(row),
+            row.measured_at,
+        )
+        for row in known(Baseline.objects.all()).order_by("-measured_at", "-pk")[:BASELINES_READ]
+    ]
+    approved = (
+        MeasuredBaseline.objects.filter(**of_pool, status=BaselineStatus.APPROVED, decided_at__lte=at)
+        .select_related("owner", "benchmark")
+        .defer("content", "benchmark__result")
+        .order_by("-version")
+        .first()
+    )
+    # Past its last day, or with its benchmark set aside, it is no measure any more; the one before is even older.
+    if approved is not None and approved.valid_until > at and not _is_set_aside(approved, at):
+        found.append(
+            BaselineFigure(
+                WHOLE_SITE,
+                approved.load_per_node_rps,
+                approved.p50_ms,
+                approved.p95_ms,
+                approved.error_ratio,
+                f"approved baseline {approved.version}",
+                str(approved.owner),
+                approved.measured_at,
+            )
+        )
+    return tuple(sorted(found, key=lambda one: one.at, reverse=True)[:BASELINES_READ])
+
+
+def _is_set_aside(row: MeasuredBaseline, at: datetime) -> bool:
+    aside = row.benchmark.set_aside_at if row.benchmark is not None else None
+    return aside is not None and aside <= at
 
 
 def _author(row: Any) -> str:

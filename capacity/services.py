@@ -20,6 +20,7 @@ from capacity.models import (
     Probe,
     TrafficEvent,
 )
+from capacity.reference import WHOLE_SITE
 from portal.audit.services import record, snapshot
 from portal.errors import Refused
 from portal.rows import check_row
@@ -201,6 +202,8 @@ def set_probe(
 ) -> Probe:
     """Add a probe of a site, or change the one with this name."""
     _check_same_account(account, connection)
+    if name == WHOLE_SITE:
+        raise Refused(f"“{WHOLE_SITE}” is no probe: give it another name.", code="name_taken")
     row = Probe.objects.select_for_update().filter(
         connection=connection, balancer_id=balancer_id, name=name
     ).first() or Probe(account=account, connection=connection, balancer_id=balancer_id, name=name)

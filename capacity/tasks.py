@@ -1,4 +1,4 @@
-"""What workers do for the table of samples."""
+"""What workers do for the table of samples, and for baselines."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import structlog
 from celery import shared_task
 from django.utils import timezone
 
+from capacity.baselines import known
 from capacity.metrics import partitions
 
 log = structlog.get_logger(__name__)
@@ -19,3 +20,12 @@ def tend_parts() -> None:
     made, dropped = partitions.ensure_ahead(now), partitions.drop_old(now)
     if made or dropped:
         log.info("sample_parts", made=made, dropped=dropped)
+
+
+# Each comparison is a row of its own and each notice has its period, so a second time changes nothing.
+@shared_task(name="capacity.tasks.tend_baselines", ignore_result=True, expires=3600)
+def tend_baselines() -> None:
+    """Hold what came in against baselines from series; tell owners of baselines that are about to be too old."""
+    compared, told = known.tend(timezone.now())
+    if compared or told:
+        log.info("baselines_tended", compared=compared, told=told)

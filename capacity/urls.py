@@ -5,12 +5,41 @@ from __future__ import annotations
 from django.urls import path
 
 from capacity import views
+from capacity.baselines import views as baselines
 from capacity.benchmarks import views as benchmarks
 from capacity.markers import views as markers
 from capacity.metrics import views as metrics
 
 app_name = "capacity"
 urlpatterns = [
+    path("accounts/<uuid:account_ref>/baselines/", baselines.BaselineList.as_view(), name="baseline-list"),
+    path(
+        "accounts/<uuid:account_ref>/baselines/propose/",
+        baselines.SeriesPropose.as_view(),
+        name="baseline-propose",
+    ),
+    path("baselines/<uuid:baseline_ref>/", baselines.BaselineDetail.as_view(), name="baseline"),
+    path(
+        "baselines/<uuid:baseline_ref>/approve/",
+        baselines.BaselineApprove.as_view(),
+        name="baseline-approve",
+    ),
+    path("baselines/<uuid:baseline_ref>/reject/", baselines.BaselineReject.as_view(), name="baseline-reject"),
+    path(
+        "baselines/<uuid:baseline_ref>/withdraw/",
+        baselines.BaselineWithdraw.as_view(),
+        name="baseline-withdraw",
+    ),
+    path(
+        "benchmarks/<uuid:benchmark_ref>/propose/",
+        baselines.BenchmarkPropose.as_view(),
+        name="benchmark-propose",
+    ),
+    path(
+        "connections/<uuid:connection_ref>/pools/<slug:balancer_id>/ceiling/",
+        baselines.CeilingPage.as_view(),
+        name="ceiling",
+    ),
     path(
         "accounts/<uuid:account_ref>/benchmarks/", benchmarks.BenchmarkList.as_view(), name="benchmark-list"
     ),

@@ -108,6 +108,7 @@ class Permission(Enum):
     ACCOUNT_EDIT = ("accounts:write", "change the account")
     CONNECTION_EDIT = ("connections:write", "add, change and test cloud connections")
     PLAN_SUBMIT = ("scaledown:write", "submit plans, which is the provider's approval")
+    BASELINE_PROPOSE = ("capacity:write", "propose baselines, which is the provider's approval")
     PLAN_APPROVE_PROVIDER = ("approvals:write", "approve and reject for the provider")
     RUN_START = ("scaledown:run", "start runs")
     RUN_COMMAND = ("scaledown:run", "resume runs, retry, skip, put back, go on, roll back")
@@ -178,6 +179,7 @@ _LAUNCH_MANAGER = (_ADMIN - _CUSTOMERS_OWN) | {
     _P.ACCOUNT_EDIT,
     _P.CONNECTION_EDIT,
     _P.PLAN_SUBMIT,
+    _P.BASELINE_PROPOSE,
     _P.PLAN_APPROVE_PROVIDER,
     _P.RUN_START,
     _P.RUN_COMMAND,

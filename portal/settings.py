@@ -287,6 +287,10 @@ SPECTACULAR_SETTINGS = {
         "portal.webhooks.described.add_webhooks",
     ],
     "ENUM_NAME_OVERRIDES": {
+        "BaselineStatus": "capacity.baselines.models.BaselineStatus",
+        "BaselineSource": "capacity.baselines.models.BaselineSource",
+        "BaselineVerdict": "capacity.baselines.models.BaselineVerdict",
+        "PoolLimitKind": "capacity.baselines.models.LimitKind",
         "MetricKindEnum": "capacity.metrics.kinds.MetricKind",
         "AccountRole": "accounts.models.AccountRole",
         "TeamRole": "accounts.models.TeamRole",

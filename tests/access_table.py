@@ -30,8 +30,11 @@ from accounts.contacts.models import CoverageOverride, OtherParty, Rotation, Rot
 from accounts.models import Membership, TeamMembership
 from accounts.reach.models import ReachTry
 from accounts.sessions import ref_of
+from capacity.baselines import services as baselines
+from capacity.baselines.models import MeasuredBaseline
 from capacity.benchmarks.models import Benchmark
 from capacity.benchmarks.services import take_in
+from capacity.demo import step_test
 from capacity.metrics.models import Metric
 from portal.runs.models import Handover, Run, Standstill
 from scaledown.canonical import plan_to_plain, to_plain
@@ -422,6 +425,33 @@ ROWS |= {
     ("api-markers", "POST"): Row(EDITORS, body={"kind": "deployment", "title": "shop 4.2"}),
     ("capacity:marker-list", "GET"): Row(VIEWERS),
     ("capacity:marker-list", "POST"): Row(EDITORS, body={"kind": "deployment", "title": "shop 4.2"}),
+    ("api-baselines", "GET"): Row(VIEWERS),
+    ("api-baselines", "POST"): Row(TEAM, body={}, answers=PAST_THE_GATE),
+    ("api-baseline", "GET"): Row(VIEWERS),
+    ("api-baseline-comparisons", "GET"): Row(VIEWERS),
+    ("api-baseline-withdraw", "POST"): Row(TEAM, body=_WHY, answers=PAST_THE_GATE),
+    ("api-ceiling", "GET"): Row(VIEWERS),
+    ("api-ceiling", "POST"): Row(EDITORS, body={}, answers=PAST_THE_GATE),
+    ("api-pool-limit", "POST"): Row(
+        EDITORS, body={"kind": "cache", "requests_per_s": 5.0, "source": "its owner"}
+    ),
+    ("capacity:baseline-list", "GET"): Row(VIEWERS),
+    ("capacity:baseline-propose", "GET"): Row(TEAM),
+    ("capacity:baseline-propose", "POST"): Row(TEAM, answers=PAST_THE_GATE),
+    ("capacity:baseline", "GET"): Row(VIEWERS),
+    ("capacity:baseline-approve", "POST"): Row(
+        CUSTOMER_APPROVERS, body={"digest": DIGEST}, answers=PAST_THE_GATE
+    ),
+    ("capacity:baseline-reject", "GET"): Row(CUSTOMER_APPROVERS),
+    ("capacity:baseline-reject", "POST"): Row(
+        CUSTOMER_APPROVERS, body={"digest": DIGEST, **_WHY}, answers=PAST_THE_GATE
+    ),
+    ("capacity:baseline-withdraw", "GET"): Row(TEAM),
+    ("capacity:baseline-withdraw", "POST"): Row(TEAM, body=_WHY, answers=PAST_THE_GATE),
+    ("capacity:benchmark-propose", "GET"): Row(TEAM),
+    ("capacity:benchmark-propose", "POST"): Row(TEAM, answers=PAST_THE_GATE),
+    ("capacity:ceiling", "GET"): Row(VIEWERS),
+    ("capacity:ceiling", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
     ("styleguide", "GET"): Row(EVERYBODY, "public"),
     # scale-down's API
     ("api-scale-up-records", "GET"): Row(VIEWERS),
@@ -770,6 +800,33 @@ def _benchmark(world: Any) -> Any:
     return world.once("benchmark", made)
 
 
+def _baseline(world: Any) -> Any:
+    """A version that waits for the customer, of the pool of a step test of the demo."""
+
+    def made() -> MeasuredBaseline:
+        lead = world.people["lead"]
+        run, _ = take_in(
+            world.account,
+            step_test(timezone.now() - timedelta(days=2)),
+            file_name="steps_stats_history.csv",
+            actor=lead,
+            connection=_connection(world),
+            balancer_id="71",
+            node_count=6,
+            flavor="general1-4",
+            software="shop 4.12",
+            mix="70 % cached",
+        )
+        return baselines.propose(
+            baselines.from_benchmark(run),
+            valid_until=timezone.now() + timedelta(days=30),
+            reason="The matrix.",
+            actor=lead,
+        )
+
+    return world.once("baseline", made)
+
+
 def _handover(world: Any) -> Any:
     """What the launch manager asks the lead."""
     run, people = _run(world), world.people
@@ -1064,6 +1121,7 @@ REFS: dict[str, Callable[[Any], Any]] = {
     "mark_ref": lambda world: _mark(world).ref,
     "growth_ref": lambda world: _growth(world).ref,
     "benchmark_ref": lambda world: _benchmark(world).ref,
+    "baseline_ref": lambda world: _baseline(world).ref,
     "handover_ref": lambda world: _handover(world).ref,
     "standstill_ref": lambda world: _standstill(world).ref,
     "notice_ref": lambda world: world.once("notice", lambda: make.notice(world.people["admin"])).ref,

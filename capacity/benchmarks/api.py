@@ -34,6 +34,22 @@ class EnvironmentIn(serializers.Serializer[Any]):
         required=False, allow_null=True, help_text="When it began, where the file does not tell."
     )
     reason = serializers.CharField(max_length=2000, required=False, allow_blank=True)
+    generator_cpu = serializers.FloatField(
+        min_value=0,
+        max_value=1,
+        required=False,
+        allow_null=True,
+        help_text="How busy the load generator's processor was, 0 to 1.",
+    )
+    generator_addresses = serializers.IntegerField(
+        min_value=1, max_value=100_000, required=False, allow_null=True
+    )
+    tied_to_address = serializers.BooleanField(
+        required=False,
+        allow_null=True,
+        help_text="Whether the pool tied an address to one server, or limited it.",
+    )
+    was_aborted = serializers.BooleanField(required=False, help_text="Whether it was stopped before its end.")
 
 
 class BenchmarkIn(EnvironmentIn):
@@ -87,6 +103,10 @@ class BenchmarkRowOut(serializers.ModelSerializer[Benchmark]):
             "flavor",
             "software",
             "mix",
+            "generator_cpu",
+            "generator_addresses",
+            "tied_to_address",
+            "was_aborted",
             "file_name",
             "sha256",
             "size_bytes",
@@ -129,6 +149,10 @@ ROW: dict[str, Any] = {
     "flavor": "general1-4",
     "software": "shop 4.12",
     "mix": "70 % cached, 25 % search, 5 % checkout",
+    "generator_cpu": 0.4,
+    "generator_addresses": 2,
+    "tied_to_address": False,
+    "was_aborted": False,
     "file_name": "summary.json",
     "sha256": "9f2c4e6a" * 8,
     "size_bytes": 48211,

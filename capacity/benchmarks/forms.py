@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from django import forms
 
 from capacity.benchmarks.services import MOST_BYTES
-from capacity.fields import MomentField
+from capacity.fields import MomentField, ShareField
 
 
 class EnvironmentForm(forms.Form):
@@ -40,6 +40,20 @@ class EnvironmentForm(forms.Form):
     ran_at = MomentField(
         label="When it began", required=False, help_text="Only where the file does not tell."
     )
+    generator_cpu = ShareField(
+        label="How busy the load generator was (%)",
+        required=False,
+        help_text="Its own processor, at most. From 90 % on it measured itself.",
+    )
+    generator_addresses = forms.IntegerField(
+        label="Addresses that the requests came from", min_value=1, max_value=100_000, required=False
+    )
+    tied_to_address = forms.NullBooleanField(
+        label="Did the pool tie an address to one server, or limit it?",
+        required=False,
+        widget=forms.Select(choices=[("unknown", "not said"), ("true", "yes"), ("false", "no")]),
+    )
+    was_aborted = forms.BooleanField(label="It was stopped before its end", required=False)
     reason = forms.CharField(
         label="Why it was run",
         max_length=2000,
@@ -69,7 +83,21 @@ class BenchmarkForm(EnvironmentForm):
         label="Name", max_length=200, required=False, help_text="Empty: the tool and the file."
     )
     pool = forms.ChoiceField(label="Pool", required=False, help_text="Behind which load balancer.")
-    field_order = ("file", "title", "pool", "node_count", "flavor", "software", "mix", "ran_at", "reason")
+    field_order = (
+        "file",
+        "title",
+        "pool",
+        "node_count",
+        "flavor",
+        "software",
+        "mix",
+        "ran_at",
+        "generator_cpu",
+        "generator_addresses",
+        "tied_to_address",
+        "was_aborted",
+        "reason",
+    )
 
     def __init__(self, *args: Any, pools: Sequence[tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

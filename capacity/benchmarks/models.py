@@ -43,6 +43,11 @@ class Benchmark(Referenced):
     flavor = models.CharField(max_length=100, blank=True)
     software = models.CharField(max_length=200, blank=True)
     mix = models.CharField(max_length=200, blank=True)
+    # What tells whether the load generator was the limit; None is not said.
+    generator_cpu = models.FloatField(null=True, blank=True)
+    generator_addresses = models.PositiveIntegerField(null=True, blank=True)
+    tied_to_address = models.BooleanField(null=True, blank=True)
+    was_aborted = models.BooleanField(default=False, db_default=False)
 
     file_name = models.CharField(max_length=200)
     sha256 = models.CharField(max_length=64)
@@ -59,6 +64,8 @@ class Benchmark(Referenced):
     rule_says = {
         "benchmark_error_ratio_is_share": "The share of failed requests is from 0 to 100 %.",
         "benchmark_nodes_positive": "At least one server took part.",
+        "benchmark_generator_cpu_is_share": "How busy the generator was is a share from 0 to 100 %.",
+        "benchmark_generator_addresses_positive": "Requests come from at least one address.",
         "benchmark_set_aside_says_why": "Say why it does not count.",
         "benchmark_of_a_pool": "A load balancer belongs to a cloud connection; name both, or neither.",
         "benchmark_file_once": "This file was taken in already.",
@@ -75,6 +82,14 @@ class Benchmark(Referenced):
             models.CheckConstraint(
                 name="benchmark_nodes_positive",
                 condition=Q(node_count__isnull=True) | Q(node_count__gt=0),
+            ),
+            models.CheckConstraint(
+                name="benchmark_generator_cpu_is_share",
+                condition=Q(generator_cpu__isnull=True) | Q(generator_cpu__gte=0, generator_cpu__lte=1),
+            ),
+            models.CheckConstraint(
+                name="benchmark_generator_addresses_positive",
+                condition=Q(generator_addresses__isnull=True) | Q(generator_addresses__gt=0),
             ),
             models.CheckConstraint(
                 name="benchmark_set_aside_says_why",

@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from accounts.changes import check_active, check_no_pin
 from accounts.models import Account
+from capacity.baselines.compared import compare_benchmark
 from capacity.benchmarks.models import Benchmark, BenchmarkFile
 from capacity.importers import BenchmarkResult, parse
 from portal.audit.services import record, snapshot
@@ -35,7 +36,18 @@ TOO_LARGE = (
     f"The file has more than {MOST_BYTES >> 20} MB. Hand in the tool’s own summary of it (docs/benchmarks.md "
     "names the option for each tool)."
 )
-DESCRIBED = ("node_count", "flavor", "software", "mix", "reason", "ran_at")
+DESCRIBED = (
+    "node_count",
+    "flavor",
+    "software",
+    "mix",
+    "reason",
+    "ran_at",
+    "generator_cpu",
+    "generator_addresses",
+    "tied_to_address",
+    "was_aborted",
+)
 FUTURE = timedelta(minutes=5)
 _LONGEST_NAME = 200
 
@@ -88,6 +100,7 @@ def take_in(
             reason=row.reason,
         )
         _emit("taken_in", row, actor)
+        compare_benchmark(row)
     return row, True
 
 
@@ -110,6 +123,7 @@ def describe(benchmark: Benchmark, *, actor: User, **described: Any) -> Benchmar
     check_row(row)
     row.save()
     record("benchmark.described", actor=actor, account=row.account, subject=row, before=before, after=after)
+    compare_benchmark(row)
     return row
 
 
@@ -129,6 +143,7 @@ def set_aside(benchmark: Benchmark, *, because: str, actor: User) -> Benchmark:
     row.save()
     record("benchmark.set_aside", actor=actor, account=row.account, subject=row, reason=because)
     _emit("set_aside", row, actor)
+    compare_benchmark(row)
     return row
 
 
@@ -151,6 +166,7 @@ def count_again(benchmark: Benchmark, *, actor: User) -> Benchmark:
         after={"set_aside_because": ""},
     )
     _emit("counts_again", row, actor)
+    compare_benchmark(row)
     return row
 
 

@@ -119,6 +119,8 @@ WHAT = {
     "benchmark.taken_in": "Took in a benchmark",
     "benchmark.described": "Said in which environment a benchmark ran",
     "benchmark.set_aside": "Said that a benchmark does not count",
+    "baseline.proposed": "Proposed a baseline",
+    "pool_limit.entered": "Entered what a pool carries at most",
     "benchmark.counts_again": "Let a benchmark count again",
     "marker.posted": "Announced a change of the site",
     "run.handover_asked": "Asked a colleague to take over a run",

@@ -61,6 +61,18 @@ CATALOGUE: dict[str, tuple[str, dict[str, str]]] = {
         "Changes of the site",
         {"marker.posted": "A deployment, or another change of the site, was announced."},
     ),
+    "baseline": (
+        "Baselines",
+        {
+            "baseline.submitted": "A baseline waits for approval.",
+            "baseline.decided": "One side approved or rejected a baseline.",
+            "baseline.approved": "Both sides approved a baseline: it is what its pool is held against.",
+            "baseline.rejected": "A baseline was rejected.",
+            "baseline.voided": "A baseline does not count any more, or is no longer asked for.",
+            "baseline.expired": "Nobody decided about a baseline in time.",
+            "baseline.worse": "Two measurements, one after the other, are worse than the baseline.",
+        },
+    ),
     "standstill": (
         "Stop everything",
         {

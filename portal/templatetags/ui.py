@@ -648,6 +648,24 @@ def load_bars(
 
 
 @register.simple_tag
+def curve_chart(
+    curve: Sequence[charts.CurvePoint], dots: Sequence[charts.Dot], title: str, **options: Any
+) -> SafeString:
+    """See `portal.ui.charts.curve_chart`."""
+    return _safe(charts.curve_chart(curve, dots, title=title, **options))
+
+
+@register.simple_tag
+def paired_bars(pairs: Sequence[charts.Pair], title: str, **options: Any) -> SafeString:
+    """See `portal.ui.charts.paired_bars`; a legend follows."""
+    svg = charts.paired_bars(pairs, title=title, **options)
+    entries = format_html_join(
+        "", '<li class="tone-{}">{}</li>', (("1", options["first_label"]), ("2", options["second_label"]))
+    )
+    return _safe(f'{svg}<ul class="legend">{entries}</ul>')
+
+
+@register.simple_tag
 def phase_track(phases: Sequence[charts.PhaseStep], title: str) -> SafeString:
     """See `portal.ui.charts.phase_track`."""
     return _safe(charts.phase_track(phases, title=title))

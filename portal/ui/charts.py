@@ -421,6 +421,148 @@ def load_bars(
     return _open("loads", height, title, description) + "".join(parts) + "</svg>"
 
 
+@dataclass(frozen=True)
+class CurvePoint:
+    """A curve at one place of its axis, with its interval; None where there is none."""
+
+    x: float
+    y: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A measured value. `tone` is a class suffix."""
+
+    x: float
+    y: float
+    tone: str = "1"
+
+
+def curve_chart(
+    curve: Sequence[CurvePoint],
+    dots: Sequence[Dot],
+    *,
+    title: str,
+    x_unit: str,
+    unit: str,
+    limit: float | None = None,
+    limit_label: str = "limit",
+    height: int = 240,
+) -> str:
+    """Return measured dots over a number (not a time) with the curve through them and its interval as a band.
+
+    Without a dot the chart says so instead of drawing an empty axis.
+    """
+    if not dots:
+        return (
+            _open("plot is-empty", height, title, "Nothing was measured.")
+            + f'<text class="note" x="50%" y="{height // 2}" text-anchor="middle">nothing was measured</text></svg>'
+        )
+    right = nice_ceiling(max([dot.x for dot in dots] + [one.x for one in curve]))
+    highs = [one.y if one.high is None else one.high for one in curve]
+    top = nice_ceiling(max([dot.y for dot in dots] + highs + [limit or 0.0]))
+    plot_top, plot_height = 20, height - 58
+
+    def x(value: float) -> float:
+        return value / right * UNIT
+
+    def y(value: float) -> float:
+        return UNIT - min(max(value, 0.0), top) / top * UNIT
+
+    def y_px(value: float) -> float:
+        return plot_top + y(value) / UNIT * plot_height
+
+    parts = []
+    for value in (0.0, top / 2, top):
+        at = _coordinate(y_px(value))
+        parts.append(
+            f'<line class="{"base" if value == 0 else "grid"}" x1="0" x2="100%" y1="{at}" y2="{at}"/>'
+        )
+        if value:
+            words = f"{number(value)} {unit}" if value == top else number(value)
+            parts.append(
+                f'<text class="tick" x="0" y="{_coordinate(y_px(value) - 4)}">{escape(words)}</text>'
+            )
+    bottom = plot_top + plot_height
+    for share in (0.25, 0.5, 0.75, 1.0):
+        anchor = "end" if share == 1.0 else "middle"
+        parts.append(
+            f'<text class="tick" x="{_percent(share * 100)}" y="{bottom + 16}" text-anchor="{anchor}">{number(right * share)}</text>'
+        )
+    parts.append(f'<text class="note" x="50%" y="{bottom + 32}" text-anchor="middle">{escape(x_unit)}</text>')
+    inner = []
+    banded = [one for one in curve if one.low is not None and one.high is not None]
+    if len(banded) > 1:
+        up = "L".join(f"{_coordinate(x(one.x))} {_coordinate(y(one.high or 0.0))}" for one in banded)
+        down = "L".join(
+            f"{_coordinate(x(one.x))} {_coordinate(y(one.low or 0.0))}" for one in reversed(banded)
+        )
+        inner.append(f'<path class="area" d="M{up}L{down}z"/>')
+    if len(curve) > 1:
+        path = "L".join(f"{_coordinate(x(one.x))} {_coordinate(y(one.y))}" for one in curve)
+        inner.append(f'<path class="line" vector-effect="non-scaling-stroke" d="M{path}"/>')
+    extras = []
+    if limit is not None:
+        at = _coordinate(y_px(limit))
+        extras.append(f'<line class="limit" x1="0" x2="100%" y1="{at}" y2="{at}"/>')
+        extras.append(
+            f'<text class="limit-label" x="100%" y="{_coordinate(y_px(limit) - 4)}" text-anchor="end">{escape(limit_label)} {number(limit)}</text>'
+        )
+    extras += [
+        f'<circle class="dot tone-{escape(dot.tone)}" cx="{_percent(dot.x / right * 100)}" cy="{_coordinate(y_px(dot.y))}" r="4"/>'
+        for dot in dots
+    ]
+    told = "; ".join(f"{number(dot.x)}: {number(dot.y)} {unit}" for dot in dots)
+    drawn = " A curve is drawn through them." if len(curve) > 1 else ""
+    return (
+        _open("plot", height, title, f"By {x_unit}. {told}.{drawn}")
+        + "".join(parts)
+        + f'<svg x="0" y="{plot_top}" width="100%" height="{plot_height}" viewBox="0 0 {UNIT} {UNIT}" preserveAspectRatio="none">'
+        + "".join(inner)
+        + "</svg>"
+        + "".join(extras)
+        + "</svg>"
+    )
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two values of the same thing. None is unknown; `tone` is that of the second bar."""
+
+    label: str
+    first: float | None
+    second: float | None
+    tone: str = "2"
+
+
+def paired_bars(pairs: Sequence[Pair], *, title: str, unit: str, first_label: str, second_label: str) -> str:
+    """Return two bars for each pair, one below the other, on one scale. An unknown value has no bar and the word *unknown*."""
+    known = [value for one in pairs for value in (one.first, one.second) if value is not None]
+    top = max([*known, 0.0]) * 1.02 or 1.0
+    row, head = 48, 4
+    parts, told = [], []
+    for index, one in enumerate(pairs):
+        y = head + row * index
+        first, second = (
+            "unknown" if value is None else f"{number(value)} {unit}" for value in (one.first, one.second)
+        )
+        parts.append(f'<text class="name" x="0" y="{y + 11}">{escape(one.label)}</text>')
+        parts.append(
+            f'<text class="value" x="100%" y="{y + 11}" text-anchor="end">{escape(first)} → {escape(second)}</text>'
+        )
+        for place, value, tone in ((18, one.first, "1"), (29, one.second, one.tone)):
+            parts.append(f'<rect class="well" x="0" y="{y + place}" width="100%" height="7"/>')
+            if value is not None:
+                parts.append(
+                    f'<rect class="bar tone-{escape(tone)}" x="0" y="{y + place}" width="{_percent(value / top * 100)}" height="7"/>'
+                )
+        told.append(f"{one.label}: {first_label} {first}, {second_label} {second}")
+    description = "; ".join(told) + "." if told else "There is nothing to compare."
+    return _open("loads", head + row * len(pairs), title, description) + "".join(parts) + "</svg>"
+
+
 def phase_track(phases: Sequence[PhaseStep], *, title: str) -> str:
     """Return the way of one server as a row of stations: done, current, still to come, left out or failed.
 

@@ -88,6 +88,11 @@ LOOKS: dict[str, StateLook] = {
     "disowned": _look("says: this is not me", "says: this is not me", "bad", "cross"),
     "proven": _look("proven", "proven", "good", "check"),
     "unproven": _look("not proven", "not proven yet", "wait", "ring"),
+    # how a measurement lies to a baseline
+    "better": _look("better", "better", "good", "up"),
+    "same": _look("the same", "the same", "good", "check"),
+    "worse": _look("worse", "worse", "bad", "down"),
+    "not_comparable": _look("not comparable", "not comparable", "idle", "minus"),
     "set_aside": _look("does not count", "does not count", "idle", "minus"),
     "doubtful": _look("doubtful", "does not count", "wait", "half"),
     "on_duty": _look("on duty", "on duty", "good", "dot"),

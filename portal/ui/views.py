@@ -71,6 +71,7 @@ FAMILIES = (
     ("Calendar", ("freeze", "maintenance", "lock", "event", "drill", "review", "window")),
     ("Freeze", ("may_begin", "may_not_begin")),
     ("Benchmark", ("set_aside",)),
+    ("Against the baseline", ("better", "same", "worse", "not_comparable")),
     ("Hand-over", ("open", "accepted", "declined", "withdrawn", "overtaken", "expired")),
     ("Support case", ("open", "waiting_customer", "waiting_provider", "solved", "closed")),
     ("Webhook", ("failing", "switched_off_portal", "delivered", "trying_again", "not_delivered")),

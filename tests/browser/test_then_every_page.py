@@ -36,6 +36,7 @@ PEOPLE = {
     "other_customer": ("tom@harbor.example", ONE_LOOK),
 }
 NO_PAGE = {
+    "baseline-approve",
     "benchmark-file",
     "growth",
     "growth-approve",

@@ -50,7 +50,7 @@ def test_everything_stands_there_with_source_author_and_age(connection, django_a
         seen_at=now - timedelta(days=2),
         source="Monday",
     )
-    with django_assert_max_num_queries(7):
+    with django_assert_max_num_queries(8):
         known = found(connection)
     assert (known.objective.error_ratio, known.objective.latency_share) == (0.001, 0.95)
     assert {known.objective.author, known.baselines[0].author, known.fine_load.author} == {str(person)}

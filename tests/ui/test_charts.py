@@ -10,14 +10,19 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from portal.ui.charts import (
+    CurvePoint,
+    Dot,
     Marker,
     NodeLoad,
+    Pair,
     PhaseStep,
     Series,
     connections_chart,
+    curve_chart,
     load_bars,
     nice_ceiling,
     number,
+    paired_bars,
     phase_track,
     sparkline,
     table_of,
@@ -64,6 +69,23 @@ ALL = {
         floor_count=2,
         in_service=None,
         unit=text,
+    ),
+    "curve": lambda text: curve_chart(
+        [CurvePoint(1, 2.0, 1.0, 3.0), CurvePoint(9, 8.0, 7.0, 9.0)],
+        [Dot(1, 2.0, text), Dot(9, 8.0)],
+        title=text,
+        x_unit=text,
+        unit=text,
+        limit=7.0,
+        limit_label=text,
+    ),
+    "empty curve": lambda text: curve_chart([], [], title=text, x_unit=text, unit=text),
+    "pairs": lambda text: paired_bars(
+        [Pair(text, 1.0, 2.0, text), Pair("b", None, 3.0)],
+        title=text,
+        unit=text,
+        first_label=text,
+        second_label=text,
     ),
     "phases": lambda text: phase_track([PhaseStep("a", text, "current", text)], title=text),
 }
@@ -220,3 +242,39 @@ def test_a_long_table_is_thinned_and_keeps_its_ends():
     rows, total = table_of([Series("a", points(*range(1000)))], most=50)
     assert (len(rows), total) == (50, 1000)
     assert (rows[0].values, rows[-1].values) == ((0,), (999,))
+
+
+def test_a_curve_lies_inside_its_drawing_with_its_band_and_its_dots():
+    svg = curve_chart(
+        [CurvePoint(n, n * 3.0, n * 2.0, n * 4.0) for n in range(1, 10)],
+        [Dot(2, 6.0), Dot(8, 24.0)],
+        title="t",
+        x_unit="users",
+        unit="req/s",
+    )
+    data = re.findall(r' d="([^"]+)"', svg)
+    numbers = [float(value) for one in data for value in re.findall(r"-?\d+(?:\.\d+)?", one)]
+    assert (min(numbers) >= 0, max(numbers) <= 1000) == (True, True)
+    assert (svg.count('class="area"'), svg.count("<circle")) == (1, 2)
+    assert "2: 6 req/s; 8: 24 req/s. A curve is drawn through them." in description(svg)
+
+
+def test_measured_values_without_a_curve_are_dots_alone():
+    svg = curve_chart([], [Dot(2, 6.0)], title="t", x_unit="users", unit="req/s")
+    assert 'class="line"' not in svg
+    assert "curve" not in description(svg)
+
+
+def test_of_a_pair_the_unknown_one_has_no_bar_and_says_unknown():
+    svg = paired_bars(
+        [Pair("p95", 100.0, None), Pair("p50", 50.0, 25.0)],
+        title="t",
+        unit="ms",
+        first_label="baseline",
+        second_label="newer",
+    )
+    assert svg.count('class="bar') == 3
+    assert "p95: baseline 100 ms, newer unknown; p50: baseline 50 ms, newer 25 ms." in description(svg)
+    widths = re.findall(r'class="bar [^"]+" x="0" y="\d+" width="([\d.]+)%"', svg)
+    assert float(widths[1]) == pytest.approx(float(widths[0]) / 2, abs=0.01)
+    assert float(widths[2]) == pytest.approx(float(widths[0]) / 4, abs=0.01)

@@ -1,0 +1,1 @@
+"""Baselines from measurements: proposed, approved, compared with what comes after."""

@@ -1,0 +1,211 @@
+"""Holding what is measured against the baseline that counts, and telling people once a second run says the same.
+
+    compare_benchmark(benchmark)                 in the transaction that changes what is known of it
+    compare_stretch(baseline, now)               the newest whole stretch of series, for a baseline from series
+
+Not in here: how two measurements are compared (`capacity/comparing.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from django.urls import reverse
+from django.utils import timezone
+
+from capacity import comparing
+from capacity.baselines import evidence, stretches
+from capacity.baselines.models import BaselineComparison, BaselineSource, BaselineStatus, MeasuredBaseline
+from capacity.comparing import Comparison, FigureCompared, Measurement, Verdict
+from portal.access import Permission, can
+from portal.events.services import emit
+from portal.notify.registry import Recipient, Urgency, audience
+from portal.notify.services import tell_all
+
+if TYPE_CHECKING:
+    from capacity.benchmarks.models import Benchmark
+
+READ = 12
+"""How many comparisons are looked at to tell whether worse is confirmed: two that count, and what lies between."""
+
+
+def ran(benchmark: Benchmark) -> evidence.Ran:
+    """Return what people said of a benchmark, as the pure parts take it."""
+    return evidence.Ran(
+        comparing.Environment(benchmark.node_count, benchmark.flavor, benchmark.software, benchmark.mix),
+        benchmark.ran_at,
+        benchmark.set_aside_because,
+        benchmark.set_aside_at is not None,
+        benchmark.was_aborted,
+        benchmark.generator_cpu,
+        benchmark.generator_addresses,
+        benchmark.tied_to_address,
+    )
+
+
+def current(connection_id: int | None, balancer_id: str) -> MeasuredBaseline | None:
+    """Return the baseline of a pool that counts: the approved one with the highest version."""
+    if connection_id is None or not balancer_id:
+        return None
+    rows = MeasuredBaseline.objects.select_related("account", "owner").filter(
+        connection_id=connection_id, balancer_id=balancer_id, status=BaselineStatus.APPROVED
+    )
+    return rows.order_by("-version").first()
+
+
+def compare_benchmark(benchmark: Benchmark) -> BaselineComparison | None:
+    """Hold a benchmark against the baseline of its pool; None where there is none, or it ran before that."""
+    baseline = current(benchmark.connection_id, benchmark.balancer_id)
+    if baseline is None or benchmark.ran_at is None or baseline.benchmark_id == benchmark.pk:
+        return None
+    if benchmark.ran_at <= baseline.measured_at:
+        return None
+    held, tolerances = evidence.from_plain(baseline.content["measured"])
+    newer = evidence.nearest(evidence.measurements_of(benchmark.result, ran(benchmark)), held.load)
+    if newer is None:
+        return None
+    return _keep(
+        baseline,
+        comparing.compare(held, newer, tolerances),
+        newer,
+        measured_at=benchmark.ran_at,
+        software=benchmark.software,
+        benchmark=benchmark,
+    )
+
+
+def compare_stretch(baseline: MeasuredBaseline, now: datetime) -> BaselineComparison | None:
+    """Hold the newest whole stretch of series against a baseline from series: the same hours of a later day."""
+    found = stretches.later(baseline, now)
+    if found is None:
+        return None
+    begins, newer = found
+    held, tolerances = evidence.from_plain(baseline.content["measured"])
+    return _keep(
+        baseline,
+        comparing.compare(held, newer, tolerances),
+        newer,
+        measured_at=newer.at or begins,
+        software=newer.environment.software,
+        begins_at=begins,
+    )
+
+
+def _keep(
+    baseline: MeasuredBaseline,
+    found: Comparison,
+    newer: Measurement,
+    *,
+    measured_at: datetime,
+    software: str,
+    **which: Any,
+) -> BaselineComparison:
+    row, _ = BaselineComparison.objects.update_or_create(
+        baseline=baseline,
+        **which,
+        defaults={
+            "measured_at": measured_at,
+            "verdict": found.verdict.value,
+            "found": {**_as_plain(found), "load_per_node": newer.load.per_node if newer.load else None},
+            "software": software,
+            "compared_at": timezone.now(),
+        },
+    )
+    if found.verdict is Verdict.WORSE:
+        _alarm(baseline, row)
+    return row
+
+
+def _as_plain(found: Comparison) -> dict[str, Any]:
+    return {
+        "why": list(found.why),
+        "figures": [
+            {
+                "key": one.key,
+                "baseline": one.baseline,
+                "newer": one.newer,
+                "change": one.change,
+                "ratio": one.ratio,
+                "counts_from": one.counts_from,
+                "confidence": one.confidence,
+                "looks": one.looks.value,
+                "verdict": one.verdict.value,
+            }
+            for one in found.figures
+        ],
+    }
+
+
+def comparison_of(row: BaselineComparison) -> Comparison:
+    """Return a kept comparison as the pure parts take it."""
+    figures = tuple(
+        FigureCompared(**{**one, "looks": Verdict(one["looks"]), "verdict": Verdict(one["verdict"])})
+        for one in row.found["figures"]
+    )
+    return Comparison(Verdict(row.verdict), figures, tuple(row.found["why"]))
+
+
+def standing_of(rows: Iterable[BaselineComparison]) -> comparing.Standing:
+    """Return how a site stands to its baseline by the kept comparisons, in whatever order they come."""
+    ordered = sorted(rows, key=lambda one: (one.measured_at, one.pk))
+    return comparing.standing([comparison_of(one) for one in ordered])
+
+
+def _alarm(baseline: MeasuredBaseline, row: BaselineComparison) -> None:
+    """Say that the site does worse, once a second comparable run says so; each such run says it once."""
+    newest = list(baseline.comparisons.order_by("-measured_at", "-pk")[:READ])
+    stands = standing_of(newest)
+    is_newest = next((one for one in newest if one.verdict != Verdict.NOT_COMPARABLE), row).pk == row.pk
+    if not stands.is_confirmed or not is_newest:
+        return
+    figures = sorted(stands.figures)
+    told = tell_all(
+        "baseline_worse",
+        people_of(baseline),
+        subject_ref=f"baseline:{baseline.ref}",
+        period=str(row.ref),
+        account=baseline.account,
+        urgency=Urgency.NORMAL,
+        context={
+            "account_name": baseline.account.name,
+            "pool": baseline.balancer_id,
+            "figures": ", ".join(comparing.KIND_OF[key].label.lower() for key in figures),
+            "version": baseline.version,
+            "url": reverse("capacity:baseline", args=[baseline.ref]),
+        },
+        reason="the site does worse than its baseline",
+    )
+    if told:
+        emit(
+            "baseline.worse",
+            account=baseline.account,
+            subject_type="baseline",
+            subject_ref=baseline.ref,
+            data={"version": baseline.version, "figures": figures, "comparison": str(row.ref)},
+        )
+
+
+def people_of(baseline: MeasuredBaseline) -> list[Recipient]:
+    """Return who is told of a baseline: its owner first, then the account's launch managers, each once."""
+    managers = list(audience("launch_managers", baseline.account))
+    known = {one.user.pk: one for one in managers}
+    owner = known.pop(baseline.owner_id, None)
+    if owner is None and baseline.owner.is_active and _reads_account(baseline):
+        owner = Recipient(user=baseline.owner, is_customer=True)
+    return [*([owner] if owner else []), *known.values()]
+
+
+def _reads_account(baseline: MeasuredBaseline) -> bool:
+    """Return whether the owner still reads the account: whoever left it is told nothing of it."""
+    return can(baseline.owner, Permission.SAMPLE_VIEW, baseline.account)
+
+
+def live_baselines() -> Iterable[MeasuredBaseline]:
+    """Return the baselines from series that count, of every account."""
+    rows = MeasuredBaseline.objects.filter(status=BaselineStatus.APPROVED).select_related("account", "owner")
+    newest: dict[tuple[int, str], MeasuredBaseline] = {}
+    for row in rows.order_by("version").iterator():
+        newest[(row.connection_id, row.balancer_id)] = row
+    return [one for one in newest.values() if one.source == BaselineSource.SERIES]

@@ -1,0 +1,303 @@
+"""What a benchmark or a stretch of series says of a site, as measurements and as steps; and a baseline's content. Pure.
+
+A run of steps is one measurement a step, so that a baseline and a newer run meet at the same load of a server.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from capacity import ceiling
+from capacity.comparing import (
+    KIND_OF,
+    Environment,
+    Figure,
+    LoadKind,
+    LoadOf,
+    Measurement,
+    Tolerance,
+)
+
+FORMAT = 1
+LATENCIES = {0.5: "p50_ms", 0.95: "p95_ms", 0.99: "p99_ms"}
+FEWEST_STEPS = 3
+"""A step benchmark has at least three loads; below, it is a simple one."""
+MOST_STRETCHES = 60
+MOST_FAILED = 0.05
+"""Without an objective a run in which more failed is a failed run."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What people said of a run: where it ran, what the load generator was, whether it counts."""
+
+    environment: Environment
+    at: datetime | None
+    set_aside_because: str = ""
+    is_set_aside: bool = False
+    was_aborted: bool = False
+    generator_cpu: float | None = None
+    generator_addresses: int | None = None
+    tied_to_address: bool | None = None
+
+
+def invalid_because(result: Mapping[str, Any], ran: Ran) -> str:
+    """Return why a run proves nothing, "" where nothing speaks against it."""
+    if ran.is_set_aside:
+        return f"It was set aside: {ran.set_aside_because}"
+    if ran.was_aborted:
+        return "It was stopped before its end."
+    errors = [(str(one.get("kind", "")), one.get("count")) for one in result.get("errors") or ()]
+    return ceiling.generator_was_the_limit(
+        errors,
+        cpu_share=ran.generator_cpu,
+        addresses=ran.generator_addresses,
+        is_tied_to_address=ran.tied_to_address,
+    )
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A part of a run under one load, or the whole run (`users` None where they are not told)."""
+
+    users: int | None
+    points: tuple[Mapping[str, Any], ...]
+    requests: int | None
+    failures: int | None
+    requests_per_s: float | None
+    latencies: Mapping[str, float]
+
+
+def stretches_of(result: Mapping[str, Any]) -> tuple[Stretch, ...]:
+    """Return the steps of a run, or the whole run as one stretch where it has fewer than two loads."""
+    steps: Sequence[Mapping[str, Any]] = result.get("steps") or ()
+    points: Sequence[Mapping[str, Any]] = result.get("points") or ()
+    if len({one["users"] for one in steps}) >= 2:
+        found = []
+        for one in steps:
+            ends = one["offset_s"] + one["length_s"]
+            of = [each for each in points if one["offset_s"] <= each["offset_s"] < ends]
+            found.append(_step(one, of))
+        return tuple(found)
+    whole = {
+        f"p{each['percent']:g}_ms": float(each["ms"])
+        for each in (result.get("latency") or {}).get("percentiles") or ()
+        if each["percent"] in (50, 95, 99)
+    }
+    return (
+        Stretch(
+            result.get("users"),
+            tuple(points),
+            result.get("requests"),
+            result.get("failures"),
+            result.get("requests_per_s"),
+            {**_medians(points), **whole},
+        ),
+    )
+
+
+def _step(step: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> Stretch:
+    # The first point of a step still has answers of the load before it.
+    steady = points[1:] if len(points) > 3 else points
+    rates = [each["requests_per_s"] for each in steady if each.get("requests_per_s") is not None]
+    return Stretch(
+        step["users"],
+        tuple(steady),
+        step.get("requests"),
+        step.get("failures"),
+        statistics.median(rates) if rates else step.get("requests_per_s"),
+        _medians(steady),
+    )
+
+
+def _medians(points: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    listed = list(points)
+    found = {}
+    for key in LATENCIES.values():
+        values = [float(one[key]) for one in listed if one.get(key) is not None]
+        # A percentile that half of the points do not tell is not told.
+        if values and len(values) * 2 > len(listed):
+            found[key] = float(statistics.median(values))
+    return found
+
+
+def measurements_of(result: Mapping[str, Any], ran: Ran) -> tuple[Measurement, ...]:
+    """Return what a run measured, one for each load, the lowest first."""
+    invalid = invalid_because(result, ran)
+    found = [_measured(one, result, ran, invalid) for one in stretches_of(result)]
+    return tuple(sorted(found, key=lambda one: one.load.per_node if one.load else 0.0))
+
+
+def _measured(stretch: Stretch, result: Mapping[str, Any], ran: Ran, invalid: str) -> Measurement:
+    nodes = ran.environment.node_count
+    figures = []
+    if stretch.requests_per_s is not None and nodes:
+        rates = [one.get("requests_per_s") for one in stretch.points]
+        figures.append(
+            Figure("requests_per_s_per_node", stretch.requests_per_s / nodes, few(rates, 1.0 / nodes))
+        )
+    figures += [
+        Figure(key, value, few([one.get(key) for one in stretch.points]))
+        for key, value in stretch.latencies.items()
+    ]
+    if stretch.failures is not None and stretch.requests:
+        share = stretch.failures / stretch.requests
+        figures.append(Figure("error_ratio", share, (), stretch.failures, stretch.requests))
+    return Measurement(ran.at, ran.environment, _load(stretch, result, nodes), tuple(figures), invalid)
+
+
+def _load(stretch: Stretch, result: Mapping[str, Any], nodes: int | None) -> LoadOf | None:
+    if not nodes:
+        return None
+    if result.get("load") == "open":
+        rate = result.get("asked_per_s") or stretch.requests_per_s
+        return None if not rate else LoadOf(LoadKind.OPEN, rate / nodes)
+    return None if not stretch.users else LoadOf(LoadKind.CLOSED, stretch.users / nodes)
+
+
+def few(values: Sequence[float | None], factor: float = 1.0) -> tuple[float, ...]:
+    """Return the values that are told, means of neighbours where there are more than 60: they are kept with the baseline."""
+    told = [float(one) * factor for one in values if one is not None]
+    if len(told) <= MOST_STRETCHES:
+        return tuple(told)
+    size = -(-len(told) // MOST_STRETCHES)
+    return tuple(statistics.fmean(told[at : at + size]) for at in range(0, len(told), size))
+
+
+def nearest(found: Sequence[Measurement], load: LoadOf | None) -> Measurement | None:
+    """Return the measurement whose load lies nearest to `load`; of runs without a load the first. None of none."""
+    if not found:
+        return None
+    if load is None:
+        return found[0]
+    alike = [one for one in found if one.load is not None and one.load.kind is load.kind]
+    return min(alike or found, key=lambda one: abs((one.load.per_node if one.load else 0.0) - load.per_node))
+
+
+# --- the ceiling -------------------------------------------------------------------------------------------------
+
+
+def steps_of(result: Mapping[str, Any], promised: ceiling.Promised) -> tuple[ceiling.Step, ...]:
+    """Return the loads of a run as steps, with the latency that the objective speaks of (None: not told)."""
+    key = LATENCIES.get(promised.latency_share, "")
+    return tuple(
+        ceiling.Step(
+            one.users,
+            one.requests_per_s,
+            one.latencies.get(key),
+            one.failures / one.requests if one.failures is not None and one.requests else None,
+        )
+        for one in stretches_of(result)
+        if one.requests_per_s
+    )
+
+
+def rank_of(result: Mapping[str, Any], ran: Ran) -> ceiling.Rank:
+    """Return how strong a run is: steps count with a mix that is said, everything else is a simple benchmark."""
+    loads = {one.users for one in stretches_of(result)}
+    is_steps = len(loads) >= FEWEST_STEPS and bool(ran.environment.mix)
+    return ceiling.Rank.STEPS if is_steps else ceiling.Rank.SIMPLE
+
+
+def evidence_of(
+    result: Mapping[str, Any], ran: Ran, promised: ceiling.Promised, *, source: str, ref: str
+) -> ceiling.Evidence | None:
+    """Return what a run says of a ceiling; None where it says nothing (no servers, no time, no step that passes)."""
+    nodes = ran.environment.node_count
+    found = ceiling.highest_passing(steps_of(result, promised), promised)
+    if found.step is None or not nodes or ran.at is None:
+        return None
+    return ceiling.Evidence(
+        rank_of(result, ran),
+        found.step.requests_per_s / nodes,
+        ran.at,
+        source,
+        ref,
+        ran.environment.flavor,
+        ran.environment.software,
+        ran.environment.mix,
+        is_least=found.fails_at is None,
+        invalid=invalid_because(result, ran),
+    )
+
+
+def why_failed(measured: Measurement, result: Mapping[str, Any], promised: ceiling.Promised) -> str:
+    """Return why a run cannot become a baseline, "" where it can. A failed run never does."""
+    if measured.invalid:
+        return measured.invalid
+    missed = [one["expression"] for one in result.get("thresholds") or () if not one.get("held")]
+    if missed:
+        return f"A condition of its script was missed: {missed[0]}."
+    failed = measured.figure("error_ratio")
+    most = MOST_FAILED if promised.error_ratio is None else promised.error_ratio
+    if failed is not None and failed.value > most:
+        return f"{failed.value:.2%} of its requests failed; {most:.2%} may."
+    key = LATENCIES.get(promised.latency_share, "")
+    slow = measured.figure(key)
+    if promised.latency_ms is not None and slow is not None and slow.value > promised.latency_ms:
+        return f"{KIND_OF[key].label} {slow.value:.0f} ms; {promised.latency_ms:.0f} ms are promised."
+    if not any(one.key != "requests_per_s_per_node" for one in measured.figures):
+        return "It tells neither a latency nor how many requests failed."
+    return ""
+
+
+# --- a baseline's content ----------------------------------------------------------------------------------------
+
+
+def to_plain(measured: Measurement, tolerances: Sequence[Tolerance]) -> dict[str, Any]:
+    """Return a measurement with its tolerances as JSON takes it."""
+    agreed = {one.key: one for one in tolerances}
+    load = measured.load
+    return {
+        "at": measured.at.isoformat() if measured.at else None,
+        "environment": {
+            "node_count": measured.environment.node_count,
+            "flavor": measured.environment.flavor,
+            "software": measured.environment.software,
+            "mix": measured.environment.mix,
+        },
+        "load": None if load is None else {"kind": load.kind.value, "per_node": load.per_node},
+        "figures": [
+            {
+                "key": one.key,
+                "value": one.value,
+                "low": one.spread[0] if one.spread else None,
+                "high": one.spread[1] if one.spread else None,
+                "stretches": list(one.stretches),
+                "count": one.count,
+                "of": one.of,
+                "tolerance": agreed[one.key].ratio,
+                "floor": agreed[one.key].floor,
+                "learnt_from": agreed[one.key].learnt_from,
+            }
+            for one in measured.figures
+        ],
+    }
+
+
+def from_plain(plain: Mapping[str, Any]) -> tuple[Measurement, tuple[Tolerance, ...]]:
+    """Return the measurement and its tolerances, as `to_plain` wrote them."""
+    load, where = plain["load"], plain["environment"]
+    figures, tolerances = [], []
+    for one in plain["figures"]:
+        figures.append(Figure(one["key"], one["value"], tuple(one["stretches"]), one["count"], one["of"]))
+        tolerances.append(Tolerance(one["key"], one["tolerance"], one["floor"], one["learnt_from"]))
+    measured = Measurement(
+        datetime.fromisoformat(plain["at"]) if plain["at"] else None,
+        Environment(where["node_count"], where["flavor"], where["software"], where["mix"]),
+        None if load is None else LoadOf(LoadKind(load["kind"]), load["per_node"]),
+        tuple(figures),
+    )
+    return measured, tuple(tolerances)
+
+
+def digest_of(plain: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of what is approved, over its one spelling as JSON."""
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,190 @@
+"""What baselines say of how accounts stand: worse than before, too old, older than the software. And who is told.
+
+Deployments are not known here; whoever keeps them hands them in:
+
+    register_changes(lambda accounts, now: {account_pk: when the software of the account was last changed})
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.urls import reverse
+
+from accounts.facts import Act, Fact, Finding, Grade, plural, register_fact
+from accounts.known_facts import HandAnswer, gather_by_hand, judge_by_hand
+from accounts.models import Account, AccountStatus
+from capacity.baselines import selectors
+from capacity.baselines.compared import READ, compare_stretch, live_baselines, people_of, standing_of
+from capacity.baselines.models import BaselineComparison, BaselineStatus, MeasuredBaseline
+from portal.notify.registry import Kind, Purpose, register_purpose
+from portal.notify.services import tell_all
+
+SOON = timedelta(days=14)
+PURPOSES = (
+    Purpose("baseline_worse", Kind.NOTICE, "A site does worse than its baseline"),
+    Purpose("baseline_old", Kind.REMINDER, "A baseline is too old, or will be"),
+)
+Changes = Callable[["QuerySet[Account]", datetime], Mapping[int, datetime]]
+_changes: list[Changes] = []
+
+
+def register_changes(changes: Changes) -> None:
+    """Say when the software of accounts was last changed: a baseline from before that is older than the software."""
+    if changes not in _changes:
+        _changes.append(changes)
+
+
+@dataclass(frozen=True)
+class PoolStanding:
+    """The baseline that counts of one pool. `newer_software` is what was benchmarked since, "" if nothing else was."""
+
+    version: int
+    measured_at: datetime
+    valid_until: datetime
+    is_worse: bool
+    looks_worse: bool
+    newer_software: str
+
+
+@dataclass(frozen=True)
+class BaselinesKnown:
+    """The baselines of an account, one a pool; without any, what people answered by hand."""
+
+    pools: tuple[PoolStanding, ...]
+    changed_at: datetime | None
+    by_hand: HandAnswer | None
+
+
+def counting(rows: QuerySet[MeasuredBaseline]) -> list[MeasuredBaseline]:
+    """Return those of `rows` that count: of each pool the approved version with the highest number. One query."""
+    approved = rows.filter(status=BaselineStatus.APPROVED)
+    return list(
+        approved.order_by("connection", "balancer_id", "-version").distinct("connection", "balancer_id")
+    )
+
+
+def gather_baselines(accounts: QuerySet[Account], now: datetime) -> Mapping[int, BaselinesKnown]:
+    """Return the baselines of each account; five queries."""
+    of = accounts.order_by().values("pk")
+    rows = counting(MeasuredBaseline.objects.filter(account__in=of).defer("content"))
+    compared: dict[int, list[BaselineComparison]] = {row.pk: [] for row in rows}
+    newest = BaselineComparison.objects.filter(baseline__in=list(compared)).order_by("-measured_at", "-pk")
+    for one in newest.iterator():
+        if len(compared[one.baseline_id]) < READ:
+            compared[one.baseline_id].append(one)
+    software = selectors.newest_software(rows)
+    changed: dict[int, datetime] = {}
+    for changes in _changes:
+        for pk, at in changes(accounts, now).items():
+            changed[pk] = max(at, changed.get(pk, at))
+    hand = gather_by_hand(accounts, now, ["baseline"])["baseline"]
+    pools: dict[int, list[PoolStanding]] = {}
+    for row in rows:
+        stands = standing_of(compared[row.pk])
+        pools.setdefault(row.account_id, []).append(
+            PoolStanding(
+                row.version,
+                row.measured_at,
+                row.valid_until,
+                stands.is_confirmed,
+                stands.verdict == "worse",
+                software.get(row.pk, ("", now))[0],
+            )
+        )
+    return {
+        pk: BaselinesKnown(tuple(pools.get(pk, ())), changed.get(pk), hand.get(pk))
+        for pk in accounts.values_list("pk", flat=True)
+    }
+
+
+def judge_baselines(known: BaselinesKnown | None, now: datetime) -> Finding:
+    """Worse and confirmed is red; past its last day, or older than the software, is amber."""
+    if known is None or not known.pools:
+        return judge_by_hand(
+            known.by_hand if known else None, now, why="No baseline is approved; a benchmark can become one."
+        )
+    rule = "A baseline is approved, not past its last day, from this software, and no two measurements are worse."
+    oldest = min(one.measured_at for one in known.pools)
+    until = min(one.valid_until for one in known.pools)
+    parts = (("baselines", len(known.pools)), ("oldest measured", f"{oldest:%Y-%m-%d}"))
+    worse = [one for one in known.pools if one.is_worse]
+    if worse:
+        of = plural(len(worse), "pool")
+        says = f"Worse than the baseline, confirmed by a second measurement ({of})."
+        return Finding(Grade.RED, says, rule, oldest, None, parts)
+    if until <= now:
+        return Finding(
+            Grade.AMBER, f"A baseline was valid until {until:%Y-%m-%d}.", rule, oldest, until, parts
+        )
+    after = [one for one in known.pools if one.newer_software]
+    if after or (known.changed_at is not None and known.changed_at > oldest):
+        return Finding(Grade.AMBER, "A baseline is older than the software.", rule, oldest, until, parts)
+    says = f"{plural(len(known.pools), 'baseline')}, the oldest measured {(now - oldest).days} days ago."
+    if any(one.looks_worse for one in known.pools):
+        says += " One newer measurement is worse; a second one would confirm it."
+    return Finding(Grade.GREEN, says, rule, oldest, until, parts)
+
+
+def tend(now: datetime) -> tuple[int, int]:
+    """Compare what came in with baselines from series, tell of old ones; return how many were compared and told."""
+    compared = sum(1 for one in live_baselines() if _compared(one, now))
+    return compared, sum(_tell_old(one, says, period) for one, says, period in _old(now))
+
+
+@transaction.atomic
+def _compared(baseline: MeasuredBaseline, now: datetime) -> bool:
+    return compare_stretch(baseline, now) is not None
+
+
+def _old(now: datetime) -> Iterable[tuple[MeasuredBaseline, str, str]]:
+    rows = MeasuredBaseline.objects.exclude(account__status=AccountStatus.ARCHIVED)
+    listed = counting(rows.select_related("account", "owner").defer("content"))
+    software = selectors.newest_software(listed)
+    for one in listed:
+        if one.valid_until <= now:
+            yield one, f"It was valid until {one.valid_until:%Y-%m-%d}.", f"over:{one.version}"
+        elif one.valid_until <= now + SOON:
+            yield one, f"It is valid until {one.valid_until:%Y-%m-%d}.", f"soon:{one.version}"
+        elif one.pk in software:
+            yield one, "Another version of the software was benchmarked since.", f"software:{one.version}"
+
+
+def _tell_old(baseline: MeasuredBaseline, says: str, period: str) -> int:
+    people = people_of(baseline)[:1]
+    told = tell_all(
+        "baseline_old",
+        people,
+        subject_ref=f"baseline:{baseline.ref}",
+        period=period,
+        account=baseline.account,
+        context={
+            "account_name": baseline.account.name,
+            "pool": baseline.balancer_id,
+            "version": baseline.version,
+            "because": says,
+            "url": reverse("capacity:baseline", args=[baseline.ref]),
+        },
+        reason="a baseline is too old",
+    )
+    return len(told)
+
+
+def register() -> None:
+    """Register fact and purposes; called once when the app is ready."""
+    for purpose in PURPOSES:
+        register_purpose(purpose)
+    register_fact(
+        Fact(
+            "baseline",
+            "Baseline",
+            gather_baselines,
+            judge_baselines,
+            Act("See the baselines", lambda account: reverse("capacity:baseline-list", args=[account.ref])),
+            order=60,
+        )
+    )

@@ -1,0 +1,255 @@
+"""What pages and API read of baselines and of the ceiling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Prefetch, Q, QuerySet
+
+from accounts.models import Account, CloudConnection
+from capacity import ceiling, comparing
+from capacity.baselines import evidence
+from capacity.baselines.compared import READ, ran, standing_of
+from capacity.baselines.models import BaselineComparison, BaselineStatus, MeasuredBaseline, PoolLimit
+from capacity.benchmarks.models import Benchmark
+from capacity.models import FineLoad, Objective, TrafficEvent
+
+MOST_EVIDENCE = 40
+OLD_AFTER = timedelta(days=180)
+
+
+def whole() -> QuerySet[MeasuredBaseline]:
+    """Return baselines with everything that is shown of one."""
+    return MeasuredBaseline.objects.select_related(
+        "account", "connection", "benchmark", "owner", "proposed_by", "request", "request__account"
+    ).defer("connection__api_key", "benchmark__result")
+
+
+def listed() -> QuerySet[MeasuredBaseline]:
+    """Return baselines as lists show them, with their newest comparisons."""
+    newest = BaselineComparison.objects.order_by("-measured_at", "-pk")[:READ]
+    return (
+        MeasuredBaseline.objects.select_related("account", "connection", "owner", "benchmark")
+        .defer("connection__api_key", "benchmark__result", "content")
+        .prefetch_related(Prefetch("comparisons", newest, to_attr="newest"))
+    )
+
+
+def comparisons() -> QuerySet[BaselineComparison]:
+    """Return comparisons with their baseline and what was compared."""
+    return BaselineComparison.objects.select_related("baseline", "baseline__account", "benchmark").defer(
+        "benchmark__result", "baseline__content"
+    )
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a site stands to a baseline: `verdict` "" while nothing comparable came; `counts` says whether this version does."""
+
+    verdict: str
+    is_confirmed: bool
+    figures: tuple[str, ...]
+    says: str
+
+
+def standing(rows: Iterable[BaselineComparison]) -> Standing:
+    """Return how the site stands, by comparisons in whatever order."""
+    kept = list(rows)
+    found = standing_of(kept)
+    labels = tuple(comparing.KIND_OF[key].label for key in sorted(found.figures))
+    if found.verdict is None:
+        says = "Nothing that can be compared came since." if kept else "Nothing was measured since."
+        return Standing("", False, (), says)
+    says = {
+        comparing.Verdict.BETTER: "The newest measurement is better.",
+        comparing.Verdict.SAME: "The newest measurement is the same.",
+        comparing.Verdict.WORSE: "The newest measurement is worse. A second one that says so confirms it.",
+    }[found.verdict]
+    if found.is_confirmed:
+        says = "Worse, and a second measurement confirms it."
+    return Standing(found.verdict.value, found.is_confirmed, labels, says)
+
+
+def is_current(row: MeasuredBaseline) -> bool:
+    """Return whether this version is the one that counts. One query."""
+    if row.status != BaselineStatus.APPROVED:
+        return False
+    newer = MeasuredBaseline.objects.filter(
+        connection=row.connection_id,
+        balancer_id=row.balancer_id,
+        status=BaselineStatus.APPROVED,
+        version__gt=row.version,
+    )
+    return not newer.exists()
+
+
+def promised_of(connection: CloudConnection | None, balancer_id: str) -> ceiling.Promised:
+    """Return what a pool's site promises now; nothing where nobody entered it."""
+    row = None
+    if connection is not None:
+        row = (
+            Objective.objects.filter(connection=connection, balancer_id=balancer_id)
+            .order_by("-at", "-pk")
+            .first()
+        )
+    if row is None:
+        return ceiling.Promised()
+    return ceiling.Promised(row.error_ratio, row.latency_ms, row.latency_share)
+
+
+def runs_of(connection: CloudConnection, balancer_id: str) -> list[Benchmark]:
+    """Return the newest benchmarks of a pool whose servers and time are said."""
+    rows = Benchmark.objects.filter(connection=connection, balancer_id=balancer_id).exclude(
+        Q(ran_at=None) | Q(node_count=None)
+    )
+    return list(rows.order_by("-ran_at", "-pk")[:MOST_EVIDENCE])
+
+
+def evidence_of(
+    connection: CloudConnection, balancer_id: str, runs: Sequence[Benchmark]
+) -> list[ceiling.Evidence]:
+    """Return all that speaks for a pool's ceiling: its benchmarks, and the loads that were fine during an event."""
+    promised = promised_of(connection, balancer_id)
+    found = []
+    for row in runs:
+        says = f"{row.title}, {row.ran_at:%Y-%m-%d}" if row.ran_at else row.title
+        one = evidence.evidence_of(row.result, ran(row), promised, source=says, ref=str(row.ref))
+        if one is not None:
+            found.append(one)
+    events = list(TrafficEvent.objects.filter(account=connection.account_id))
+    newest = max(runs, key=lambda row: row.ran_at or row.taken_in_at, default=None)
+    for fine in FineLoad.objects.filter(connection=connection, balancer_id=balancer_id).order_by("-at")[
+        :MOST_EVIDENCE
+    ]:
+        event = next((one for one in events if one.starts_at <= fine.seen_at <= one.ends_at), None)
+        if event is not None:
+            found.append(
+                ceiling.Evidence(
+                    ceiling.Rank.LIVE,
+                    fine.requests_per_s,
+                    fine.seen_at,
+                    f"seen at {event.name}, {fine.seen_at:%Y-%m-%d} ({fine.source})",
+                    str(fine.ref),
+                    newest.flavor if newest else "",
+                    newest.software if newest else "",
+                    "",
+                    is_least=True,
+                )
+            )
+    return found
+
+
+def ranked_of(
+    connection: CloudConnection, balancer_id: str, *, around: Benchmark | None = None
+) -> ceiling.Ranked:
+    """Return what speaks for a pool's ceiling, for the size, software and mix of `around`, else of its newest benchmark."""
+    runs = runs_of(connection, balancer_id)
+    return _ranked(connection, balancer_id, runs, around)
+
+
+def _ranked(
+    connection: CloudConnection, balancer_id: str, runs: Sequence[Benchmark], around: Benchmark | None
+) -> ceiling.Ranked:
+    of = around or next((one for one in runs if one.set_aside_at is None), None)
+    return ceiling.ranked(
+        evidence_of(connection, balancer_id, runs),
+        flavor=of.flavor if of else "",
+        software=of.software if of else "",
+        mix=of.mix if of else "",
+    )
+
+
+@dataclass(frozen=True)
+class CeilingKnown:
+    """What is known of a pool's ceiling: the evidence in order, the curve of the run that counts, the pool's own limit."""
+
+    ranked: ceiling.Ranked
+    promised: ceiling.Promised
+    run: Benchmark | None
+    steps: tuple[ceiling.Step, ...]
+    passing: ceiling.Passing | None
+    fit: ceiling.Fit | None
+    why_no_fit: str
+    latency: ceiling.LatencyCurve | None
+    own_limit: PoolLimit | None
+    shown_limit: ceiling.Carried | None
+
+
+def ceiling_of(connection: CloudConnection, balancer_id: str) -> CeilingKnown:
+    """Return what is known of a pool's ceiling. Six queries."""
+    runs = runs_of(connection, balancer_id)
+    promised = promised_of(connection, balancer_id)
+    found = _ranked(connection, balancer_id, runs, None)
+    run = next((one for one in runs if found.taken and str(one.ref) == found.taken.ref), None) or next(
+        (one for one in runs if evidence.rank_of(one.result, ran(one)) is ceiling.Rank.STEPS), None
+    )
+    steps = evidence.steps_of(run.result, promised) if run is not None else ()
+    fit, why, latency = fitted(steps)
+    carried = [
+        ceiling.Carried(row.node_count or 0, max(one.requests_per_s for one in of))
+        for row in runs
+        if not evidence.invalid_because(row.result, ran(row))
+        and evidence.rank_of(row.result, ran(row)) is ceiling.Rank.STEPS
+        and (of := evidence.steps_of(row.result, promised))
+    ]
+    limit = PoolLimit.objects.filter(connection=connection, balancer_id=balancer_id).order_by("-at", "-pk")
+    return CeilingKnown(
+        found,
+        promised,
+        run,
+        steps,
+        ceiling.highest_passing(steps, promised) if steps else None,
+        fit,
+        why,
+        latency,
+        limit.select_related("entered_by").first(),
+        ceiling.pool_limit(carried),
+    )
+
+
+def fitted(
+    steps: Sequence[ceiling.Step],
+) -> tuple[ceiling.Fit | None, str, ceiling.LatencyCurve | None]:
+    """Return the curve through the steps, or the sentence why there is none; and the one of the latency."""
+    known = [one for one in steps if one.users]
+    found = ceiling.fit([float(one.users or 0) for one in known], [one.requests_per_s for one in known])
+    if isinstance(found, str):
+        return None, found, None
+    told = [one for one in known if one.latency_ms is not None]
+    latency = ceiling.latency_curve(
+        found.curve, [float(one.users or 0) for one in told], [one.latency_ms or 0.0 for one in told]
+    )
+    return found, "", latency
+
+
+def measured_of(row: MeasuredBaseline) -> comparing.Measurement:
+    """Return a baseline's measurement."""
+    return replace(evidence.from_plain(row.content["measured"])[0])
+
+
+def newest_software(rows: Iterable[MeasuredBaseline]) -> dict[int, tuple[str, datetime]]:
+    """Return, by baseline, the software that was benchmarked after it and is another one. One query."""
+    kept = list(rows)
+    pools: Any = Q(pk__in=[])
+    for one in kept:
+        pools |= Q(connection=one.connection_id, balancer_id=one.balancer_id, ran_at__gt=one.measured_at)
+    newest: dict[tuple[int | None, str], tuple[str, datetime]] = {}
+    ran_after = Benchmark.objects.filter(pools, set_aside_at=None).exclude(software="").order_by("ran_at")
+    for connection, balancer, software, at in ran_after.values_list(
+        "connection_id", "balancer_id", "software", "ran_at"
+    ):
+        if at is not None:
+            newest[(connection, balancer)] = (software, at)
+    return {
+        one.pk: newest[(one.connection_id, one.balancer_id)]
+        for one in kept
+        if newest.get((one.connection_id, one.balancer_id), (one.software,))[0] != one.software
+    }
+
+
+def of_account(account: Account) -> QuerySet[MeasuredBaseline]:
+    """Return an account's baselines as its list shows them."""
+    return listed().filter(account=account)

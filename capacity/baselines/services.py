@@ -1,0 +1,494 @@
+"""Proposing a baseline, deciding, withdrawing; letting evidence count as the ceiling. Each change is one function, in one transaction.
+
+    propose(source, valid_until=…, reason="…", actor=user) -> MeasuredBaseline     the provider's approval
+    decide(baseline, Verdict.APPROVE, actor=user, seen_digest="…") -> MeasuredBaseline   the customer's
+    withdraw(baseline, actor=user, reason="…") -> MeasuredBaseline
+    take_ceiling(connection, balancer_id, actor=user) -> Ceiling
+    enter_limit(connection, balancer_id, kind="database", …) -> PoolLimit
+
+A source is `from_benchmark(benchmark, users=…)` or `from_series(…)`. All raise Refused, NotPermitted or StaleState with a
+sentence for people. A version is never changed: a newer one is another version (docs/decisions/0041).
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from accounts.changes import check_active, check_no_pin
+from accounts.models import Account
+from capacity import comparing
+from capacity.baselines import evidence, stretches
+from capacity.baselines.compared import ran
+from capacity.baselines.models import BaselineSource, BaselineStatus, MeasuredBaseline, PoolLimit
+from capacity.baselines.selectors import promised_of, ranked_of
+from capacity.benchmarks.models import Benchmark
+from capacity.models import Ceiling
+from portal import access
+from portal.access import Permission
+from portal.approvals import services as approvals
+from portal.approvals.models import ApprovalRequest, ApprovalStatus, Side
+from portal.approvals.models import Verdict as Decision
+from portal.audit.services import record, snapshot
+from portal.errors import NotPermitted, Refused, StaleState
+from portal.rows import check_row
+
+if TYPE_CHECKING:
+    from accounts.models import CloudConnection, User
+
+SUBJECT = "capacity.baseline"
+LASTS = timedelta(days=180)
+LONGEST = timedelta(days=730)
+ASKED_FOR = timedelta(days=30)
+LEARNS_FROM = 20
+WIDEST, HIGHEST_FLOOR = 5.0, 1e6
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a baseline is made from, before anybody proposes it. `why_not` says why it cannot become one, "" where it can.
+
+    `tolerances` are learnt from the account's own earlier runs where there are enough.
+    """
+
+    account: Account
+    connection: CloudConnection | None
+    balancer_id: str
+    measured: comparing.Measurement
+    tolerances: tuple[comparing.Tolerance, ...]
+    why_not: str
+    told: Mapping[str, Any]
+    benchmark: Benchmark | None = None
+    resource: str = ""
+    begins_at: datetime | None = None
+    ends_at: datetime | None = None
+
+
+def loads_of(benchmark: Benchmark) -> tuple[comparing.Measurement, ...]:
+    """Return the loads of a benchmark, the lowest first: a baseline is one of them."""
+    return evidence.measurements_of(benchmark.result, ran(benchmark))
+
+
+def from_benchmark(benchmark: Benchmark, *, users_per_node: float | None = None) -> Source:
+    """Return what a benchmark would be as a baseline. Without `users_per_node` it is the highest load that may become one."""
+    loads = loads_of(benchmark)
+    promised = promised_of(benchmark.connection, benchmark.balancer_id)
+    if users_per_node is None:
+        good = [one for one in loads if not evidence.why_failed(one, benchmark.result, promised)]
+        measured = good[-1] if good else loads[0]
+    else:
+        measured = min(loads, key=lambda one: abs((one.load.per_node if one.load else 0.0) - users_per_node))
+    why_not = _what_is_missing(benchmark, measured) or evidence.why_failed(
+        measured, benchmark.result, promised
+    )
+    return Source(
+        account=benchmark.account,
+        connection=benchmark.connection,
+        balancer_id=benchmark.balancer_id,
+        measured=measured,
+        tolerances=_learnt(benchmark, measured),
+        why_not=why_not,
+        told={"kind": "benchmark", "ref": str(benchmark.ref), "sha256": benchmark.sha256},
+        benchmark=benchmark,
+    )
+
+
+def _what_is_missing(benchmark: Benchmark, measured: comparing.Measurement) -> str:
+    if benchmark.connection is None or not benchmark.balancer_id:
+        return "Say behind which load balancer it ran: a baseline is of one pool."
+    if benchmark.ran_at is None:
+        return "Say when it was run."
+    missing = [
+        words
+        for words, value in (
+            ("how many servers took part", benchmark.node_count),
+            ("their size", benchmark.flavor),
+            ("the version of the software", benchmark.software),
+            ("what was asked for (the mix)", benchmark.mix),
+        )
+        if not value
+    ]
+    if missing:
+        return f"Say first {', '.join(missing)}: later runs are held against the same."
+    if measured.load is None:
+        return "The file does not tell under which load it ran (users, or a rate)."
+    return ""
+
+
+def _learnt(benchmark: Benchmark, measured: comparing.Measurement) -> tuple[comparing.Tolerance, ...]:
+    """Return the tolerances that earlier runs of the same pool, size, mix and load teach."""
+    values: dict[str, list[float]] = {}
+    if benchmark.connection_id and benchmark.balancer_id and measured.load is not None:
+        rows = (
+            Benchmark.objects.filter(
+                connection_id=benchmark.connection_id,
+                balancer_id=benchmark.balancer_id,
+                node_count=benchmark.node_count,
+                flavor=benchmark.flavor,
+                mix=benchmark.mix,
+                set_aside_at__isnull=True,
+            )
+            .exclude(ran_at=None)
+            .order_by("-ran_at", "-pk")[:LEARNS_FROM]
+        )
+        for row in rows:
+            found = evidence.nearest(evidence.measurements_of(row.result, ran(row)), measured.load)
+            if found is None or comparing.why_not_comparable(replace(measured, invalid=""), found):
+                continue
+            for figure in found.figures:
+                values.setdefault(figure.key, []).append(figure.value)
+    return tuple(comparing.learnt_tolerance(one.key, values.get(one.key, ())) for one in measured.figures)
+
+
+def from_series(
+    account: Account,
+    connection: CloudConnection,
+    balancer_id: str,
+    *,
+    resource: str,
+    begins_at: datetime,
+    ends_at: datetime,
+    node_count: int | None = None,
+    flavor: str = "",
+    software: str = "",
+) -> Source:
+    """Return what a stretch of normal series would be as a baseline."""
+    if connection.account_id != account.pk:
+        raise Refused("This cloud connection is of another account.", code="other_account")
+    check_no_pin(flavor, software, resource)
+    why_not = ""
+    if not stretches.SHORTEST <= ends_at - begins_at <= stretches.LONGEST:
+        why_not = "A stretch has half an hour to fourteen days."
+    elif ends_at > timezone.now():
+        why_not = "The stretch is not over yet."
+    if why_not:
+        measured = comparing.Measurement(
+            begins_at, comparing.Environment(node_count, flavor, software, ""), None, ()
+        )
+    else:
+        measured = stretches.measured(
+            account,
+            resource,
+            begins_at,
+            ends_at,
+            node_count=node_count,
+            flavor=flavor,
+            software=software,
+        )
+    promised = promised_of(connection, balancer_id)
+    if not why_not and not measured.figures:
+        why_not = "Nothing was measured of this resource then."
+    elif not why_not and measured.load is None:
+        why_not = (
+            "Requests a second and the number of servers are needed: the load of one server is not known."
+        )
+    elif not why_not and not (flavor and software):
+        why_not = "Say first the size of the servers and the version of the software."
+    return Source(
+        account=account,
+        connection=connection,
+        balancer_id=balancer_id,
+        measured=measured,
+        tolerances=tuple(comparing.usual_tolerance(one.key) for one in measured.figures),
+        why_not=why_not or evidence.why_failed(measured, {}, promised),
+        told={
+            "kind": "series",
+            "resource": resource,
+            "begins_at": begins_at.isoformat(),
+            "ends_at": ends_at.isoformat(),
+        },
+        resource=resource,
+        begins_at=begins_at,
+        ends_at=ends_at,
+    )
+
+
+@transaction.atomic
+def propose(
+    source: Source,
+    *,
+    valid_until: datetime,
+    reason: str,
+    actor: User,
+    owner: User | None = None,
+    tolerances: Mapping[str, float] | None = None,
+) -> MeasuredBaseline:
+    """Propose the next version of a pool's baseline; it is the provider side's approval, the customer decides.
+
+    `tolerances` are ratios by figure where somebody says another one than was learnt.
+    """
+    account = source.account
+    check_active(account)
+    if not access.can(actor, Permission.BASELINE_PROPOSE, account):
+        raise NotPermitted(
+            f"You may not {Permission.BASELINE_PROPOSE.says} for {account}. A launch manager can.",
+            code="not_permitted",
+        )
+    # One version after the other; and a benchmark that is set aside in this moment is before or after this.
+    Account.objects.select_for_update(no_key=True).get(pk=account.pk)
+    if source.benchmark is not None:
+        fresh = Benchmark.objects.select_related("account", "connection").get(pk=source.benchmark.pk)
+        load = source.measured.load
+        source = from_benchmark(fresh, users_per_node=load.per_node if load else None)
+    if source.why_not:
+        raise Refused(f"This cannot become a baseline. {source.why_not}", code="no_baseline")
+    reason = reason.strip()
+    if not reason:
+        raise Refused(
+            "Say why this is what the site is held against: whoever approves it reads it.",
+            code="reason_missing",
+        )
+    check_no_pin(reason)
+    now, owner = timezone.now(), owner or actor
+    if not now < valid_until <= now + LONGEST:
+        raise Refused("A baseline is valid until a day to come, at most two years.", code="bad_valid_until")
+    if not access.can(owner, Permission.SAMPLE_VIEW, account):
+        raise Refused(
+            f"{owner} does not read this account, so cannot look after its baseline.", code="bad_owner"
+        )
+    agreed = _agreed(source.tolerances, tolerances or {})
+    assert source.connection is not None
+    of_pool = {"connection": source.connection, "balancer_id": source.balancer_id}
+    waiting = MeasuredBaseline.objects.filter(**of_pool, status=BaselineStatus.AWAITING).first()
+    if waiting is not None:
+        raise StaleState(
+            f"Version {waiting.version} of this pool’s baseline waits for approval already. Withdraw it first.",
+            code="already_proposed",
+        )
+    last = MeasuredBaseline.objects.filter(**of_pool).aggregate(last=Max("version"))["last"] or 0
+    measured = evidence.to_plain(source.measured, agreed)
+    content = {
+        "format": evidence.FORMAT,
+        "account": str(account.ref),
+        "connection": str(source.connection.ref),
+        "balancer_id": source.balancer_id,
+        "version": last + 1,
+        "source": dict(source.told),
+        "measured": measured,
+        "valid_until": valid_until.isoformat(),
+        "owner": str(owner.ref),
+    }
+    ref = uuid.uuid4()
+    request = approvals.submit(
+        account=account,
+        subject_type=SUBJECT,
+        subject_ref=ref,
+        title=f"Baseline {last + 1} of load balancer {source.balancer_id}",
+        digest=evidence.digest_of(content),
+        author=actor,
+        actor=actor,
+        at=now,
+        expires_at=now + ASKED_FOR,
+        reason=reason,
+    )
+    row = _row(source, content, ref=ref, request=request, reason=reason, valid_until=valid_until)
+    row.owner, row.proposed_by, row.proposed_at = owner, actor, now
+    check_row(row)
+    row.save()
+    record(
+        "baseline.proposed", actor=actor, account=account, subject=row, after=_on_record(row), reason=reason
+    )
+    return row
+
+
+def _agreed(
+    learnt: tuple[comparing.Tolerance, ...], said: Mapping[str, float]
+) -> tuple[comparing.Tolerance, ...]:
+    unknown = set(said) - {one.key for one in learnt}
+    if unknown:
+        raise Refused(f"It has no figure {', '.join(sorted(unknown))}.", code="unknown_figure")
+    if any(not math.isfinite(one) or not 0.0 < one <= WIDEST for one in said.values()):
+        raise Refused("A tolerance lies above 0 and is at most 500 %.", code="bad_tolerance")
+    return tuple(
+        one
+        if one.key not in said or said[one.key] == one.ratio
+        else comparing.Tolerance(one.key, said[one.key], one.floor)
+        for one in learnt
+    )
+
+
+def _row(source: Source, content: dict[str, Any], **fields: Any) -> MeasuredBaseline:
+    measured = source.measured
+    rate, p50, p95, failed = (
+        measured.figure(key) for key in ("requests_per_s_per_node", "p50_ms", "p95_ms", "error_ratio")
+    )
+    is_rate = measured.load is not None and measured.load.kind is not comparing.LoadKind.CLOSED
+    assert measured.at is not None
+    return MeasuredBaseline(
+        account=source.account,
+        connection=source.connection,
+        balancer_id=source.balancer_id,
+        version=content["version"],
+        source=BaselineSource.SERIES if source.benchmark is None else BaselineSource.BENCHMARK,
+        benchmark=source.benchmark,
+        resource=source.resource,
+        begins_at=source.begins_at,
+        ends_at=source.ends_at,
+        content=content,
+        load_per_node_rps=rate.value
+        if rate
+        else measured.load.per_node
+        if is_rate and measured.load
+        else None,
+        p50_ms=p50.value if p50 else None,
+        p95_ms=p95.value if p95 else None,
+        error_ratio=failed.value if failed else None,
+        software=measured.environment.software,
+        measured_at=measured.at,
+        **fields,
+    )
+
+
+@transaction.atomic
+def decide(
+    baseline: MeasuredBaseline, verdict: Decision, *, actor: User, seen_digest: str, reason: str = ""
+) -> MeasuredBaseline:
+    """Approve or reject for the customer exactly what was seen. Repeated by the same person: the same answer."""
+    approvals.decide(
+        baseline.request,
+        actor=actor,
+        side=Side.CUSTOMER,
+        decision=verdict,
+        seen_digest=seen_digest,
+        reason=reason,
+        at=timezone.now(),
+    )
+    return _fresh(baseline)
+
+
+@transaction.atomic
+def withdraw(baseline: MeasuredBaseline, *, actor: User, reason: str) -> MeasuredBaseline:
+    """End a proposal, or let an approved version count no more, with a reason; the one before counts again."""
+    if not access.can(actor, Permission.BASELINE_PROPOSE, baseline.account):
+        raise NotPermitted(
+            f"You may not {Permission.BASELINE_PROPOSE.says} for {baseline.account}.", code="not_permitted"
+        )
+    check_active(baseline.account)
+    reason = reason.strip()
+    if not reason:
+        raise Refused("Say why it is withdrawn: it stays on the record.", code="reason_missing")
+    check_no_pin(reason)
+    Account.objects.select_for_update(no_key=True).get(pk=baseline.account_id)
+    locked = ApprovalRequest.objects.select_for_update().get(pk=baseline.request_id)
+    if locked.status not in {ApprovalStatus.OPEN, ApprovalStatus.APPROVED}:
+        raise StaleState(f"This is {locked.get_status_display()} by now.", code="not_open")
+    approvals.void(locked, reason=reason, at=timezone.now(), actor=actor)
+    return _fresh(baseline)
+
+
+def was_decided(request: ApprovalRequest) -> None:
+    """Note what became of a proposal; called in the deciding transaction. Approved, its run is the ceiling too."""
+    row = (
+        MeasuredBaseline.objects.select_for_update(of=("self",))
+        .select_related("account", "connection", "benchmark", "proposed_by")
+        .get(ref=request.subject_ref)
+    )
+    if request.status == ApprovalStatus.APPROVED:
+        if evidence.digest_of(row.content) != request.digest:
+            raise Refused(
+                "What is stored is not what was shown, so nothing was approved. Tell the operator of the portal.",
+                code="digest_broken",
+            )
+        if row.benchmark is not None:
+            invalid = evidence.invalid_because(row.benchmark.result, ran(row.benchmark))
+            if invalid:
+                raise StaleState(
+                    f"Its benchmark does not count any more. {invalid} Nothing was approved.",
+                    code="does_not_count",
+                )
+    row.status, row.decided_at = request.status, timezone.now()
+    row.save(update_fields=["status", "decided_at"])
+    if request.status == ApprovalStatus.APPROVED and row.benchmark is not None:
+        _take_ceiling_of(row, row.benchmark)
+
+
+def _take_ceiling_of(row: MeasuredBaseline, benchmark: Benchmark) -> None:
+    found = ranked_of(row.connection, row.balancer_id, around=benchmark)
+    if found.taken is not None and found.taken.ref == str(benchmark.ref):
+        _keep_ceiling(row.connection, row.balancer_id, found.taken, benchmark, actor=row.proposed_by)
+
+
+@transaction.atomic
+def take_ceiling(connection: CloudConnection, balancer_id: str, *, actor: User) -> Ceiling:
+    """Let what speaks for a pool's ceiling count from now on. Raises Refused where nothing is strong enough."""
+    check_active(connection.account)
+    Account.objects.select_for_update(no_key=True).get(pk=connection.account_id)
+    found = ranked_of(connection, balancer_id)
+    if found.taken is None:
+        raise Refused(f"There is no ceiling to take. {found.why}", code="no_ceiling")
+    benchmark = (
+        Benchmark.objects.filter(account=connection.account, ref=found.taken.ref).first()
+        if found.taken.rank != "live"
+        else None
+    )
+    return _keep_ceiling(connection, balancer_id, found.taken, benchmark, actor=actor)
+
+
+def _keep_ceiling(
+    connection: CloudConnection, balancer_id: str, taken: Any, benchmark: Benchmark | None, *, actor: User
+) -> Ceiling:
+    row = Ceiling(
+        account=connection.account,
+        connection=connection,
+        balancer_id=balancer_id,
+        requests_per_s=taken.requests_per_s,
+        source=taken.source[:200],
+        rank=taken.rank.value,
+        benchmark=benchmark,
+        flavor=taken.flavor,
+        software=taken.software,
+        mix=taken.mix,
+        entered_by=actor,
+        at=timezone.now(),
+    )
+    check_row(row)
+    row.save()
+    record("ceiling.entered", actor=actor, account=row.account, subject=row, after=snapshot(row))
+    return row
+
+
+@transaction.atomic
+def enter_limit(
+    connection: CloudConnection,
+    balancer_id: str,
+    *,
+    kind: str,
+    requests_per_s: float,
+    source: str,
+    actor: User,
+) -> PoolLimit:
+    """Note what a pool carries at most however many servers it has; older figures stay as history."""
+    check_active(connection.account)
+    check_no_pin(source)
+    row = PoolLimit(
+        account=connection.account,
+        connection=connection,
+        balancer_id=balancer_id,
+        kind=kind,
+        requests_per_s=requests_per_s,
+        source=source,
+        entered_by=actor,
+        at=timezone.now(),
+    )
+    check_row(row)
+    row.save()
+    record("pool_limit.entered", actor=actor, account=row.account, subject=row, after=snapshot(row))
+    return row
+
+
+def _fresh(baseline: MeasuredBaseline) -> MeasuredBaseline:
+    from capacity.baselines.selectors import whole
+
+    return whole().get(pk=baseline.pk)
+
+
+def _on_record(row: MeasuredBaseline) -> dict[str, Any]:
+    return {name: value for name, value in snapshot(row).items() if name != "content"}

@@ -1,0 +1,282 @@
+"""What pages show of baselines and ceilings: values made ready, so that templates decide nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from accounts.models import Account
+from capacity import ceiling, comparing
+from capacity.baselines import evidence, selectors, services
+from capacity.baselines.models import BaselineComparison, MeasuredBaseline
+from capacity.benchmarks.models import Benchmark
+from capacity.benchmarks.selectors import pools_of as known_pools
+from portal.ui.charts import CurvePoint, Dot, Pair, number
+
+COMPARISONS_SHOWN = 20
+POOLS_SHOWN = 25
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A pool of the account: its words, and the two parts of its address."""
+
+    words: str
+    connection_ref: UUID
+    balancer_id: str
+
+
+def pools_of(account: Account) -> list[Pool]:
+    """Return the first pools that anything is known of, by name. One query."""
+    found = []
+    for key, words in known_pools(account)[:POOLS_SHOWN]:
+        ref, _, balancer_id = key.partition(":")
+        found.append(Pool(words, UUID(ref), balancer_id))
+    return found
+
+
+def value_of(key: str, value: float | None) -> str:
+    """Return one value of a figure with its unit; shares as percentages."""
+    if value is None:
+        return "unknown"
+    kind = comparing.KIND_OF[key]
+    if kind.unit == "share":
+        return f"{number(value * 100, 2)} %"
+    return f"{number(value, 0 if kind.unit == 'ms' and value >= 10 else 1)} {kind.unit}"
+
+
+@dataclass(frozen=True)
+class FigureShown:
+    """One figure of a baseline, with its spread, and from when another value counts."""
+
+    label: str
+    value: str
+    spread: str
+    counts: str
+    learnt: str
+
+
+def figures_of(
+    measured: comparing.Measurement, tolerances: Sequence[comparing.Tolerance]
+) -> list[FigureShown]:
+    """Return the figures of a measurement as rows."""
+    agreed = {one.key: one for one in tolerances}
+    found = []
+    for figure in measured.figures:
+        tolerance, spread = agreed[figure.key], figure.spread
+        floor = value_of(figure.key, tolerance.floor).replace(" %", " points")
+        found.append(
+            FigureShown(
+                comparing.KIND_OF[figure.key].label,
+                value_of(figure.key, figure.value),
+                ""
+                if spread is None
+                else f"{value_of(figure.key, spread[0])} to {value_of(figure.key, spread[1])}",
+                f"{number(tolerance.ratio * 100)} % and {floor}",
+                f"from {tolerance.learnt_from} runs" if tolerance.learnt_from else "",
+            )
+        )
+    return found
+
+
+def load_words(load: comparing.LoadOf | None) -> str:
+    """Return a load of one server in words."""
+    if load is None:
+        return ""
+    unit = "users" if load.kind is comparing.LoadKind.CLOSED else "requests a second"
+    return f"{number(load.per_node)} {unit} on each server"
+
+
+@dataclass(frozen=True)
+class LoadShown:
+    """One load of a benchmark that could become the baseline; `why_not` says why it cannot."""
+
+    value: str
+    words: str
+    is_chosen: bool
+    why_not: str
+
+
+def loads_of(row: Benchmark, source: services.Source) -> list[LoadShown]:
+    """Return the loads of a benchmark, for the choice of one; none where it has a single one."""
+    loads = services.loads_of(row)
+    if len(loads) < 2:
+        return []
+    promised = selectors.promised_of(row.connection, row.balancer_id)
+    return [
+        LoadShown(
+            f"{one.load.per_node:g}",
+            load_words(one.load),
+            one.load == source.measured.load,
+            evidence.why_failed(one, row.result, promised),
+        )
+        for one in loads
+        if one.load is not None
+    ]
+
+
+@dataclass(frozen=True)
+class ComparedShown:
+    """One figure of a comparison as a row."""
+
+    label: str
+    baseline: str
+    newer: str
+    change: str
+    confidence: str
+    verdict: str
+    looks: str
+
+
+@dataclass(frozen=True)
+class MeasuredShown:
+    """One later measurement, how it lies to the baseline, figure by figure."""
+
+    row: BaselineComparison
+    figures: list[ComparedShown]
+    pairs: list[Pair]
+
+
+def _compared(row: BaselineComparison) -> MeasuredShown:
+    figures, pairs = [], []
+    for one in row.found["figures"]:
+        key = one["key"]
+        sign = "+" if one["change"] > 0 else "−" if one["change"] < 0 else "±"
+        size = value_of(key, abs(one["change"])).replace(" %", " points")
+        share = "" if one["ratio"] is None else f" ({sign}{number(abs(one['ratio']) * 100)} %)"
+        confidence = one["confidence"]
+        figures.append(
+            ComparedShown(
+                comparing.KIND_OF[key].label,
+                value_of(key, one["baseline"]),
+                value_of(key, one["newer"]),
+                f"{sign}{size}{share}",
+                "not known" if confidence is None else f"{min(confidence, 0.999):.1%}",
+                one["verdict"],
+                one["looks"] if one["looks"] != one["verdict"] else "",
+            )
+        )
+        if comparing.KIND_OF[key].unit == "ms":
+            tone = "bad" if one["verdict"] == "worse" else "2"
+            pairs.append(Pair(comparing.KIND_OF[key].label, one["baseline"], one["newer"], tone))
+    return MeasuredShown(row, figures, pairs)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Throughput and latency against the users of one server, with the curves through them. Empty without steps."""
+
+    throughput: list[CurvePoint]
+    throughput_dots: list[Dot]
+    latency: list[CurvePoint]
+    latency_dots: list[Dot]
+    promised_ms: float | None
+    why_no_curve: str
+    most: str
+    is_beyond: bool
+
+
+def drawn(
+    steps: Sequence[ceiling.Step],
+    fit: ceiling.Fit | None,
+    latency: ceiling.LatencyCurve | None,
+    run: Benchmark | None,
+    promised: ceiling.Promised,
+) -> Drawn | None:
+    """Return what the charts of a step benchmark draw, of one server; None where there is nothing to draw."""
+    nodes = run.node_count if run is not None else None
+    with_users = [one for one in steps if one.users]
+    if not nodes or len(with_users) < 2:
+        return None
+    curve: list[CurvePoint] = []
+    slow: list[CurvePoint] = []
+    most = ""
+    if fit is not None:
+        curve = [
+            CurvePoint(one.users / nodes, one.middle / nodes, one.low / nodes, one.high / nodes)
+            for one in fit.band
+        ]
+        low, high = fit.most_low / nodes, fit.most_high / nodes
+        until = number(high) if high < float("inf") else "no end that the loads show"
+        most = (
+            f"{number(fit.curve.most / nodes)} req/s ({number(low)} to {until})"
+            if fit.curve.most < float("inf")
+            else ""
+        )
+        if latency is not None:
+            slow = [CurvePoint(one.users / nodes, latency.at(fit.curve, one.users)) for one in fit.band]
+    why_not = "" if fit is not None else selectors.fitted(steps)[1]
+
+    def tone(one: ceiling.Step) -> str:
+        return "bad" if ceiling.why_it_fails(one, promised) else "1"
+
+    return Drawn(
+        curve,
+        [Dot((one.users or 0) / nodes, one.requests_per_s / nodes, tone(one)) for one in with_users],
+        slow,
+        [
+            Dot((one.users or 0) / nodes, one.latency_ms, tone(one))
+            for one in with_users
+            if one.latency_ms is not None
+        ],
+        promised.latency_ms,
+        why_not,
+        most,
+        bool(fit is not None and fit.is_beyond),
+    )
+
+
+@dataclass(frozen=True)
+class Detail:
+    """Everything that the page of one version shows beside its row."""
+
+    measured: comparing.Measurement
+    load: str
+    figures: list[FigureShown]
+    standing: selectors.Standing
+    is_current: bool
+    is_over: bool
+    newer_software: str
+    compared: list[MeasuredShown]
+    newest: MeasuredShown | None
+    versions: list[Any]
+    drawn: Drawn | None
+
+
+def detail_of(row: MeasuredBaseline, now: datetime) -> Detail:
+    """Return what the page of one version shows."""
+    measured, tolerances = evidence.from_plain(row.content["measured"])
+    kept = list(
+        selectors.comparisons().filter(baseline=row).order_by("-measured_at", "-pk")[:COMPARISONS_SHOWN]
+    )
+    compared = [_compared(one) for one in kept]
+    versions = list(
+        MeasuredBaseline.objects.filter(connection=row.connection_id, balancer_id=row.balancer_id)
+        .only("ref", "version", "status", "measured_at", "software", "balancer_id")
+        .order_by("-version")[:COMPARISONS_SHOWN]
+    )
+    counting = next((one.pk for one in versions if one.status == "approved"), None)
+    picture = None
+    if row.benchmark is not None:
+        promised = selectors.promised_of(row.connection, row.balancer_id)
+        # The result is deferred: one query more, on this page alone.
+        steps = evidence.steps_of(row.benchmark.result, promised)
+        fit, _, latency = selectors.fitted(steps)
+        picture = drawn(steps, fit, latency, row.benchmark, promised)
+    newer = selectors.newest_software([row]).get(row.pk, ("", now))[0]
+    return Detail(
+        measured,
+        load_words(measured.load),
+        figures_of(measured, tolerances),
+        selectors.standing(kept),
+        row.pk == counting,
+        row.valid_until <= now,
+        newer,
+        compared,
+        next((one for one in compared if one.figures), None),
+        versions,
+        picture,
+    )

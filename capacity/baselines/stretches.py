@@ -1,0 +1,104 @@
+"""A stretch of normal series as a measurement: the visitors themselves are the load.
+
+The series of one resource are read: `latency_p50_ms`, `latency_p95_ms`, `latency_p99_ms`, `error_ratio`,
+`requests_per_s`, and `nodes` (how many servers served). Without that last one a stretch is not comparable, since
+nobody knows what one server carried.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from django.db.models import Max
+
+from capacity.baselines import evidence
+from capacity.comparing import Environment, Figure, LoadKind, LoadOf, Measurement
+from capacity.metrics import series
+from capacity.metrics.models import Metric
+
+if TYPE_CHECKING:
+    from accounts.models import Account
+    from capacity.baselines.models import MeasuredBaseline
+
+FIGURES = {
+    "latency_p50_ms": "p50_ms",
+    "latency_p95_ms": "p95_ms",
+    "latency_p99_ms": "p99_ms",
+    "error_ratio": "error_ratio",
+}
+NODES, RATE = "nodes", "requests_per_s"
+SHORTEST, LONGEST = timedelta(minutes=30), timedelta(days=14)
+MOST_SAMPLES = 50_000
+LATE = 0.1
+"""A stretch counts as whole when its last tenth at most is not there yet."""
+LIVE_MIX = "as visitors ask"
+
+
+def resources_of(account: Account) -> list[str]:
+    """Return the resources of which a latency or failures are known, by name."""
+    rows = Metric.objects.filter(account=account, name__in=[*FIGURES], last_at__isnull=False)
+    return sorted(set(rows.values_list("resource", flat=True)))
+
+
+def measured(
+    account: Account,
+    resource: str,
+    begins: datetime,
+    ends: datetime,
+    *,
+    node_count: int | None = None,
+    flavor: str = "",
+    software: str = "",
+) -> Measurement:
+    """Return what the series of a resource say of [begins, ends). `node_count` stands in where no series tells it."""
+    wanted = [*FIGURES, NODES, RATE]
+    values: dict[str, Any] = {}
+    # Of two sources of one name the one that wrote last is read.
+    for metric in Metric.objects.filter(account=account, resource=resource, name__in=wanted).order_by(
+        "last_at"
+    ):
+        found = series.read(metric, series.Step.RAW, begins, ends, limit=MOST_SAMPLES)["value"]
+        if len(found):
+            values[metric.name] = np.asarray(found, dtype=np.float64)
+    if NODES in values:
+        node_count = round(float(np.median(values[NODES]))) or None
+    rate = float(np.median(values[RATE])) if RATE in values else None
+    figures = [
+        Figure(key, float(np.median(values[name])), evidence.few(values[name].tolist()))
+        for name, key in FIGURES.items()
+        if name in values
+    ]
+    load = LoadOf(LoadKind.LIVE, rate / node_count) if rate and node_count else None
+    middle = begins + (ends - begins) / 2
+    return Measurement(middle, Environment(node_count, flavor, software, LIVE_MIX), load, tuple(figures))
+
+
+def later(baseline: MeasuredBaseline, now: datetime) -> tuple[datetime, Measurement] | None:
+    """Return the newest stretch of whole samples at the same hours of a later day; None while there is none."""
+    begins, ends = baseline.begins_at, baseline.ends_at
+    if begins is None or ends is None:
+        return None
+    last = Metric.objects.filter(account_id=baseline.account_id, resource=baseline.resource).aggregate(
+        last=Max("last_at")
+    )["last"]
+    # The last sample stands for the time until the next one would come.
+    known_until = min(now, (last or begins) + (ends - begins) * LATE)
+    days = int((known_until - ends) / timedelta(days=1))
+    # The weekday counts: a Sunday is no Monday.
+    days -= days % 7
+    if days < 7:
+        return None
+    where = baseline.content["measured"]["environment"]
+    shift = timedelta(days=days)
+    begins, ends = (begins + shift).astimezone(UTC), (ends + shift).astimezone(UTC)
+    found = measured(
+        baseline.account,
+        baseline.resource,
+        begins,
+        ends,
+        flavor=where["flavor"],
+        software=where["software"],
+    )
+    return (begins, found) if found.figures else None

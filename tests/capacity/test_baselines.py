@@ -1,0 +1,670 @@
+"""Baselines from measurements: proposed, approved by the other side, held against what comes after; and the ceiling."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import DatabaseError, transaction
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts import facts
+from capacity import demo
+from capacity import services as entering
+from capacity.baselines import known, selectors, services
+from capacity.baselines.compared import current
+from capacity.baselines.models import BaselineStatus, MeasuredBaseline, PoolLimit
+from capacity.benchmarks import services as benchmarks
+from capacity.metrics import services as samples
+from capacity.metrics.reading import read_csv
+from capacity.models import Ceiling, FineLoad, TrafficEvent
+from capacity.reference import WHOLE_SITE, Site, reference_for
+from portal.approvals.models import Verdict
+from portal.audit.models import AuditEntry
+from portal.errors import NotPermitted, Refused, StaleState
+from portal.events.models import Event
+from portal.notify.models import Message
+from tests.capacity.benchmarks import data
+from tests.scaledown.rows import desk
+from tests.scaledown.test_api import Caller
+
+ENVIRONMENT = {
+    "node_count": 6,
+    "flavor": "general1-4",
+    "software": "shop 4.12",
+    "mix": "70 % cached, 25 % search, 5 % checkout",
+}
+
+
+@pytest.fixture
+def here(db):
+    found = desk()
+    entering.enter_objective(
+        found.account,
+        found.connection,
+        "71",
+        error_ratio=0.001,
+        latency_ms=400.0,
+        source="contract",
+        at=timezone.now() - timedelta(days=60),
+        actor=found.manager,
+    )
+    return found
+
+
+def run_at(here, days_ago, *, slower=1.0, **more):
+    """Return a step test of so many days ago; `slower` is how much longer answers took (and users waited)."""
+    begins = (timezone.now() - timedelta(days=days_ago)).replace(microsecond=0)
+    lines = demo.step_test(begins).decode().split("\n")
+    if slower != 1.0:
+        head = lines[0].split(",")
+        where = [head.index(f"{one}%") for one in (50, 66, 75, 80, 90, 95, 98, 99, 99.9, 99.99, 100)]
+        for number, line in enumerate(lines[1:], 1):
+            cells = line.split(",")
+            if len(cells) > 1:
+                for at in where:
+                    cells[at] = f"{float(cells[at]) * slower:.0f}"
+                lines[number] = ",".join(cells)
+    return benchmarks.take_in(
+        here.account,
+        "\n".join(lines).encode(),
+        file_name=f"run{days_ago}_stats_history.csv",
+        actor=here.manager,
+        connection=here.connection,
+        balancer_id="71",
+        **{**ENVIRONMENT, **more},
+    )[0]
+
+
+def proposed(here, benchmark=None, **more):
+    given = {
+        "valid_until": timezone.now() + timedelta(days=90),
+        "reason": "Before the launch.",
+        "actor": here.manager,
+        **more,
+    }
+    return services.propose(services.from_benchmark(benchmark or run_at(here, 20)), **given)
+
+
+def approved(here, benchmark=None, **more):
+    row = proposed(here, benchmark, **more)
+    return services.decide(row, Verdict.APPROVE, actor=here.approver, seen_digest=row.request.digest)
+
+
+def reference(here, at=None):
+    return reference_for(here.account, Site(here.connection.ref, "71"), at or timezone.now())
+
+
+# --- proposing and approving -------------------------------------------------------------------------------------
+
+
+def test_a_baseline_is_proposed_by_a_launch_manager_and_approved_by_the_customer(here):
+    row = proposed(here)
+    assert (row.version, row.status, row.owner) == (1, BaselineStatus.AWAITING, here.manager)
+    assert current(here.connection.pk, "71") is None
+    row = services.decide(row, Verdict.APPROVE, actor=here.approver, seen_digest=row.request.digest)
+    assert row.status == BaselineStatus.APPROVED
+    assert current(here.connection.pk, "71") == row
+    assert {one.side for one in row.request.decisions.all()} == {"provider", "customer"}
+    types = list(Event.objects.filter(type__startswith="baseline.").values_list("type", flat=True))
+    assert {"baseline.submitted", "baseline.approved"} <= set(types)
+    assert AuditEntry.objects.filter(what="baseline.proposed", subject_ref=str(row.ref)).exists()
+
+
+@pytest.mark.parametrize("who", ["viewer", "editor", "approver", "admin", "stranger"])
+def test_nobody_but_the_providers_side_proposes(here, who):
+    with pytest.raises(NotPermitted):
+        proposed(here, actor=getattr(here, who))
+    assert not MeasuredBaseline.objects.exists()
+
+
+@pytest.mark.parametrize("who", ["manager", "lead", "editor", "stranger"])
+def test_who_proposed_it_or_may_not_decide_for_the_customer_does_not_approve(here, who):
+    row = proposed(here)
+    with pytest.raises(NotPermitted):
+        services.decide(row, Verdict.APPROVE, actor=getattr(here, who), seen_digest=row.request.digest)
+    assert MeasuredBaseline.objects.get().status == BaselineStatus.AWAITING
+
+
+def test_another_digest_approves_nothing(here):
+    row = proposed(here)
+    with pytest.raises(StaleState):
+        services.decide(row, Verdict.APPROVE, actor=here.approver, seen_digest="0" * 64)
+
+
+def test_figures_of_the_highest_step_that_passes_are_what_is_approved(here):
+    row = proposed(here)
+    measured = row.content["measured"]
+    assert measured["load"] == {"kind": "closed", "per_node": 30.0}
+    figures = {one["key"]: one for one in measured["figures"]}
+    assert figures["p95_ms"]["value"] == 267.0
+    assert figures["requests_per_s_per_node"]["value"] == pytest.approx(90.0, abs=0.5)
+    assert figures["p95_ms"]["low"] <= figures["p95_ms"]["value"] <= figures["p95_ms"]["high"]
+    assert figures["error_ratio"]["of"] > 20_000
+
+
+def test_a_step_of_ones_own_choice_is_taken_and_one_that_fails_is_not(here):
+    run = run_at(here, 20)
+    assert services.from_benchmark(run, users_per_node=10.0).measured.load.per_node == 10.0
+    assert "may" in services.from_benchmark(run, users_per_node=35.0).why_not
+
+
+@pytest.mark.parametrize(
+    ("described", "says"),
+    [
+        ({"was_aborted": True}, "stopped before its end"),
+        ({"generator_cpu": 0.97}, "processor was 97% busy"),
+        ({"generator_addresses": 1, "tied_to_address": True}, "one address"),
+        ({"node_count": None}, "how many servers took part"),
+        ({"software": ""}, "the version of the software"),
+        ({"mix": ""}, "what was asked for"),
+    ],
+)
+def test_a_run_that_proves_nothing_or_tells_too_little_never_becomes_one(here, described, says):
+    run = run_at(here, 20, **described)
+    assert says in services.from_benchmark(run).why_not
+    with pytest.raises(Refused, match="cannot become a baseline"):
+        proposed(here, run)
+
+
+def test_a_run_that_is_set_aside_before_the_yes_is_not_approved_and_one_after_it_counts_no_more(here):
+    run = run_at(here, 20)
+    row = proposed(here, run)
+    benchmarks.set_aside(run, because="The wrong pool.", actor=here.manager)
+    with pytest.raises(StaleState, match="does not count any more"):
+        services.decide(row, Verdict.APPROVE, actor=here.approver, seen_digest=row.request.digest)
+    benchmarks.count_again(run, actor=here.manager)
+    services.decide(row, Verdict.APPROVE, actor=here.approver, seen_digest=row.request.digest)
+    assert [one.probe for one in reference(here).baselines] == [WHOLE_SITE]
+    benchmarks.set_aside(run, because="The wrong pool.", actor=here.manager)
+    assert reference(here).baselines == ()
+    run.refresh_from_db()
+    assert "set aside" in services.from_benchmark(run).why_not
+
+
+@pytest.mark.parametrize("name", ["k6-handle-summary.json"])
+def test_a_run_whose_own_condition_was_missed_never_becomes_one(here, name):
+    run, _ = benchmarks.take_in(
+        here.account,
+        data(name),
+        file_name=name,
+        actor=here.manager,
+        connection=here.connection,
+        balancer_id="71",
+        ran_at=timezone.now() - timedelta(days=2),
+        **ENVIRONMENT,
+    )
+    run.result["thresholds"] = [{"metric": "http_req_duration", "expression": "p(95)<300", "held": False}]
+    assert "condition of its script" in services.from_benchmark(run).why_not
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"reason": "  "}, "Say why"),
+        ({"valid_until": timezone.now() - timedelta(days=1)}, "a day to come"),
+        ({"valid_until": timezone.now() + timedelta(days=900)}, "two years"),
+        ({"tolerances": {"p95_ms": -1.0}}, "above 0"),
+        ({"tolerances": {"nonsense": 0.1}}, "no figure"),
+    ],
+)
+def test_what_cannot_be_proposed_is_refused_with_a_sentence(here, more, says):
+    with pytest.raises(Refused, match=says):
+        proposed(here, **more)
+
+
+def test_one_proposal_of_a_pool_waits_at_a_time(here):
+    run = run_at(here, 20)
+    proposed(here, run)
+    with pytest.raises(StaleState, match="waits for approval already"):
+        proposed(here, run)
+
+
+# --- versions ------------------------------------------------------------------------------------------------------
+
+
+def test_a_newer_one_is_a_version_of_its_own_and_the_one_before_stays(here):
+    first = approved(here, run_at(here, 30))
+    second = approved(here, run_at(here, 20))
+    assert [one.version for one in (first, second)] == [1, 2]
+    assert current(here.connection.pk, "71") == second
+    services.withdraw(second, actor=here.manager, reason="The cache was cold.")
+    assert current(here.connection.pk, "71") == first
+    assert MeasuredBaseline.objects.get(pk=second.pk).status == BaselineStatus.VOIDED
+
+
+def test_the_database_refuses_to_change_what_was_approved(here):
+    row = approved(here)
+    for field, value in (("content", {}), ("version", 9), ("valid_until", timezone.now())):
+        with pytest.raises(DatabaseError, match="stays as it was proposed"), transaction.atomic():
+            MeasuredBaseline.objects.filter(pk=row.pk).update(**{field: value})
+
+
+def test_a_rejected_one_counts_for_nothing(here):
+    row = proposed(here)
+    row = services.decide(
+        row, Verdict.REJECT, actor=here.approver, seen_digest=row.request.digest, reason="Too old."
+    )
+    assert row.status == BaselineStatus.REJECTED
+    assert reference(here).baselines == ()
+
+
+# --- what came after ---------------------------------------------------------------------------------------------
+
+
+def test_a_newer_run_is_compared_as_it_comes_in_and_two_worse_ones_alarm_once(here):
+    row = approved(here)
+    run_at(here, 9)
+    assert [one.verdict for one in row.comparisons.all()] == ["same"]
+    run_at(here, 6, slower=1.5)
+    assert not Event.objects.filter(type="baseline.worse").exists()
+    assert selectors.standing(row.comparisons.all()).is_confirmed is False
+    run_at(here, 3, slower=1.6)
+    stands = selectors.standing(row.comparisons.all())
+    assert (stands.verdict, stands.is_confirmed) == ("worse", True)
+    event = Event.objects.get(type="baseline.worse")
+    assert "p95_ms" in event.data["figures"]
+    told = Message.objects.filter(purpose="baseline_worse")
+    assert {one.user for one in told} == {here.manager, here.lead}
+
+
+def test_what_is_said_of_a_run_later_changes_its_comparison(here):
+    row = approved(here)
+    run = run_at(here, 5, slower=1.6)
+    assert row.comparisons.get().verdict == "worse"
+    benchmarks.describe(run, actor=here.manager, generator_cpu=0.99)
+    found = row.comparisons.get()
+    assert found.verdict == "not_comparable"
+    assert "99% busy" in found.found["why"][0]
+
+
+def test_another_number_of_servers_is_not_comparable(here):
+    row = approved(here)
+    run_at(here, 5, node_count=3)
+    found = row.comparisons.get()
+    assert found.verdict == "not_comparable"
+    assert "Another number of servers" in found.found["why"][0]
+
+
+def test_a_run_from_before_is_not_held_against_it(here):
+    row = approved(here)
+    run_at(here, 40, slower=2.0)
+    assert not row.comparisons.exists()
+
+
+def test_the_tolerance_is_learnt_from_the_accounts_own_runs(here):
+    for days, slower in ((50, 1.0), (45, 1.1), (40, 0.95), (35, 1.05)):
+        run_at(here, days, slower=slower)
+    row = proposed(here)
+    tolerance = {one["key"]: one for one in row.content["measured"]["figures"]}["p95_ms"]
+    assert tolerance["learnt_from"] == 5
+    assert 0.1 < tolerance["tolerance"] < 0.3
+
+
+# --- series --------------------------------------------------------------------------------------------------------
+
+
+def keep(here, rows):
+    limits = samples.limits_at(timezone.now(), "api")
+    samples.take_in(here.account, read_csv(rows, limits), keep_good=False, actor=here.manager)
+
+
+def sampled(here, begins, minutes, p95, rate=300.0, nodes=6):
+    rows = ["name,resource,at,value"]
+    for minute in range(minutes):
+        at = (begins + timedelta(minutes=minute)).isoformat()
+        wobble = 1 + 0.02 * (minute % 5)
+        rows += [
+            f"latency_p95_ms,shop,{at},{p95 * wobble}",
+            f"latency_p50_ms,shop,{at},{p95 / 3 * wobble}",
+            f"error_ratio,shop,{at},0.0002",
+            f"requests_per_s,shop,{at},{rate}",
+            f"nodes,shop,{at},{nodes}",
+        ]
+    keep(here, rows)
+
+
+def series_of(here, begins, **more):
+    given = {"resource": "shop", "begins_at": begins, "ends_at": begins + timedelta(hours=1)}
+    return services.from_series(
+        here.account, here.connection, "71", flavor="general1-4", software="shop 4.12", **{**given, **more}
+    )
+
+
+def test_a_stretch_of_series_becomes_one_and_the_same_hours_of_later_weeks_are_held_against_it(here):
+    begins = (timezone.now() - timedelta(days=22)).replace(minute=0, second=0, microsecond=0)
+    for weeks, p95 in ((0, 200.0), (1, 205.0), (2, 300.0), (3, 310.0)):
+        sampled(here, begins + timedelta(days=7 * weeks), 60, p95)
+    source = series_of(here, begins)
+    assert source.why_not == ""
+    row = services.propose(
+        source, valid_until=timezone.now() + timedelta(days=9), reason="A calm hour.", actor=here.manager
+    )
+    row = services.decide(row, Verdict.APPROVE, actor=here.approver, seen_digest=row.request.digest)
+    assert row.load_per_node_rps == pytest.approx(50.0)
+    for days in (8, 15, 22):
+        known.tend(begins + timedelta(days=days))
+    verdicts = list(row.comparisons.order_by("measured_at").values_list("verdict", flat=True))
+    assert verdicts == ["same", "worse", "worse"]
+    assert Event.objects.filter(type="baseline.worse").count() == 1
+    known.tend(begins + timedelta(days=22))
+    assert row.comparisons.count() == 3
+
+
+def test_without_the_number_of_servers_a_stretch_is_no_baseline(here):
+    begins = (timezone.now() - timedelta(days=8)).replace(minute=0, second=0, microsecond=0)
+    rows = ["name,resource,at,value"]
+    rows += [f"latency_p95_ms,shop,{(begins + timedelta(minutes=n)).isoformat()},200" for n in range(40)]
+    keep(here, rows)
+    assert "number of servers" in series_of(here, begins).why_not
+    assert "half an hour" in series_of(here, begins, ends_at=begins + timedelta(minutes=5)).why_not
+    assert "Nothing was measured" in series_of(here, begins, resource="else").why_not
+
+
+# --- what plans read ---------------------------------------------------------------------------------------------
+
+
+def test_plans_read_the_approved_baseline_and_the_ceiling_of_its_run_with_source_and_owner(here):
+    before = reference(here)
+    assert before.ceiling.requests_per_s == 100.0
+    row = approved(here)
+    after = reference(here)
+    assert after.ceiling.requests_per_s == pytest.approx(90.0, abs=0.5)
+    assert row.benchmark.title in after.ceiling.source
+    found = after.baselines[0]
+    assert (found.probe, found.source, found.author) == (
+        WHOLE_SITE,
+        "approved baseline 1",
+        str(here.manager),
+    )
+    assert found.at == row.measured_at
+    assert reference(here, row.decided_at - timedelta(seconds=1)).baselines == ()
+    assert reference(here, row.valid_until).baselines == ()
+
+
+def test_the_newest_ceiling_counts_and_one_whose_run_is_set_aside_does_not(here):
+    row = approved(here)
+    entering.enter_ceiling(
+        here.account,
+        here.connection,
+        "71",
+        requests_per_s=60.0,
+        source="the database is slow this week",
+        at=timezone.now(),
+        actor=here.manager,
+    )
+    assert reference(here).ceiling.requests_per_s == 60.0
+    services.take_ceiling(here.connection, "71", actor=here.manager)
+    assert reference(here).ceiling.requests_per_s == pytest.approx(90.0, abs=0.5)
+    benchmarks.set_aside(row.benchmark, because="The wrong pool.", actor=here.manager)
+    assert reference(here).ceiling.requests_per_s == 60.0
+
+
+def test_a_simple_benchmark_alone_is_no_ceiling(here):
+    benchmarks.take_in(
+        here.account,
+        data("hey.txt"),
+        file_name="hey.txt",
+        actor=here.manager,
+        connection=here.connection,
+        balancer_id="71",
+        ran_at=timezone.now() - timedelta(days=2),
+        **ENVIRONMENT,
+    )
+    with pytest.raises(Refused, match="no ceiling to take"):
+        services.take_ceiling(here.connection, "71", actor=here.manager)
+    assert not Ceiling.objects.exclude(rank="").exists()
+
+
+def test_what_a_real_event_carried_is_evidence_and_counts_where_it_is_higher(here):
+    run_at(here, 20)
+    event = TrafficEvent.objects.get(account=here.account)
+    now = timezone.now()
+    FineLoad.objects.create(
+        account=here.account,
+        connection=here.connection,
+        balancer_id="71",
+        requests_per_s=94.0,
+        seen_at=event.starts_at + timedelta(hours=1),
+        source="the board",
+        at=max(now, event.starts_at + timedelta(hours=1)),
+    )
+    found = selectors.ceiling_of(here.connection, "71")
+    assert (found.ranked.taken.rank, found.ranked.taken.requests_per_s) == ("live", 94.0)
+    assert found.ranked.taken.is_least
+    row = services.take_ceiling(here.connection, "71", actor=here.manager)
+    assert (row.rank, row.benchmark) == ("live", None)
+    assert event.name in row.source
+
+
+def test_the_curve_of_the_step_test_is_fitted_and_the_pools_own_limit_stands_apart(here):
+    run_at(here, 20)
+    services.enter_limit(
+        here.connection, "71", kind="database", requests_per_s=560.0, source="its owner", actor=here.manager
+    )
+    found = selectors.ceiling_of(here.connection, "71")
+    assert found.passing.step.users == 180
+    assert found.passing.fails_at.users == 210
+    assert found.fit is not None
+    assert found.fit.curve.at(150) == pytest.approx(468.8, rel=0.1)
+    assert found.own_limit.requests_per_s == 560.0
+    run_at(here, 10, node_count=8)
+    assert selectors.ceiling_of(here.connection, "71").shown_limit.node_count == 8
+
+
+def test_no_probe_takes_the_name_that_measured_baselines_have(here):
+    with pytest.raises(Refused, match="is no probe"):
+        entering.set_probe(
+            here.account, here.connection, "71", name=WHOLE_SITE, actor=None, url="https://x.example/"
+        )
+
+
+# --- scorecard and notices ----------------------------------------------------------------------------------------
+
+
+def finding(here, now=None):
+    return facts.ask_one(here.account, now or timezone.now(), keys=["baseline"])["baseline"]
+
+
+def test_the_scorecard_says_how_the_baselines_stand(here):
+    assert finding(here).grade == "unknown"
+    row = approved(here)
+    assert finding(here).grade == "green"
+    assert finding(here, row.valid_until + timedelta(hours=1)).grade == "amber"
+    run_at(here, 9, software="shop 4.13")
+    assert finding(here).says == "A baseline is older than the software."
+    run_at(here, 6, slower=1.6)
+    run_at(here, 3, slower=1.6)
+    assert finding(here).grade == "red"
+    assert "confirmed by a second measurement" in finding(here).says
+
+
+def test_a_deployment_that_somebody_hands_in_makes_a_baseline_older_than_the_software(here, monkeypatch):
+    approved(here)
+    now = timezone.now()
+    monkeypatch.setattr(known, "_changes", [lambda accounts, at: {here.account.pk: now}])
+    assert finding(here).says == "A baseline is older than the software."
+
+
+def test_its_owner_is_told_two_weeks_before_the_last_day_and_after_it_each_once(here):
+    row = approved(here)
+    now = timezone.now()
+    for at in (now, row.valid_until - timedelta(days=13), row.valid_until - timedelta(days=12)):
+        known.tend(at)
+    for days in (1, 2):
+        known.tend(row.valid_until + timedelta(days=days))
+    told = Message.objects.filter(purpose="baseline_old").order_by("pk")
+    assert [(one.user, one.period) for one in told] == [(here.manager, "soon:1"), (here.manager, "over:1")]
+
+
+# --- pages ---------------------------------------------------------------------------------------------------------
+
+
+def page(client, here, name, *args, who="viewer"):
+    client.force_login(getattr(here, who))
+    return client.get(reverse(f"capacity:{name}", args=args))
+
+
+def test_the_list_and_the_page_say_how_the_site_stands(here, client):
+    row = approved(here)
+    run_at(here, 6, slower=1.6)
+    html = page(client, here, "baseline-list", here.account.ref).content.decode()
+    assert "version 1" in html
+    assert 'data-state="worse"' in html
+    html = page(client, here, "baseline", row.ref).content.decode()
+    assert "A second one that says so confirms it" in html
+    assert "267 ms" in html
+    assert "Universal Scalability Law" in html
+    assert html.count('class="chart') == 3
+
+
+def test_a_launch_manager_proposes_from_the_page_and_the_customer_approves(here, client):
+    run = run_at(here, 20)
+    html = page(client, here, "benchmark", run.ref, who="manager").content.decode()
+    url = reverse("capacity:benchmark-propose", args=[run.ref])
+    assert url in html
+    answer = client.get(url)
+    assert "30 users on each server" in answer.content.decode()
+    form = answer.context["form"]
+    given = {name: bound.value() for name, bound in ((one.name, one) for one in form)}
+    given |= {"reason": "Before the launch.", "load": answer.context["load_value"]}
+    answer = client.post(url, {key: "" if value is None else value for key, value in given.items()})
+    row = MeasuredBaseline.objects.get()
+    assert answer.headers["Location"] == reverse("capacity:baseline", args=[row.ref])
+    assert row.content["measured"]["figures"][1]["tolerance"] == pytest.approx(0.2)
+    html = page(client, here, "baseline", row.ref, who="approver").content.decode()
+    assert "Approve this baseline" in html
+    client.post(reverse("capacity:baseline-approve", args=[row.ref]), {"digest": row.request.digest})
+    row.refresh_from_db()
+    assert row.status == BaselineStatus.APPROVED
+
+
+def test_a_run_that_cannot_become_one_says_why_and_offers_no_button(here, client):
+    run = run_at(here, 20, generator_cpu=0.95)
+    html = page(client, here, "benchmark-propose", run.ref, who="manager").content.decode()
+    assert "processor was 95% busy" in html
+    assert "Propose it</button>" not in html
+
+
+def test_series_are_proposed_from_their_page(here, client):
+    begins = (timezone.now() - timedelta(days=8)).replace(minute=0, second=0, microsecond=0)
+    sampled(here, begins, 60, 200.0)
+    client.force_login(here.manager)
+    url = reverse("capacity:baseline-propose", args=[here.account.ref])
+    assert client.get(url).status_code == 200
+    given = {
+        "pool": f"{here.connection.ref}:71",
+        "resource": "shop",
+        "begins_at": f"{begins:%Y-%m-%dT%H:%M}",
+        "ends_at": f"{begins + timedelta(hours=1):%Y-%m-%dT%H:%M}",
+        "node_count": "",
+        "flavor": "general1-4",
+        "software": "shop 4.12",
+    }
+    answer = client.get(url, given)
+    assert "50 requests a second on each server" in answer.content.decode()
+    until = f"{timezone.now() + timedelta(days=30):%Y-%m-%d}"
+    answer = client.post(
+        url, {**given, "valid_until": until, "owner": str(here.lead.ref), "reason": "A calm hour."}
+    )
+    assert MeasuredBaseline.objects.get().owner == here.lead
+    assert client.get(url, {**given, "begins_at": "nonsense"}).status_code == 422
+
+
+def test_the_page_of_the_ceiling_ranks_evidence_and_lets_it_count(here, client):
+    run = run_at(here, 20)
+    url = reverse("capacity:ceiling", args=[here.connection.ref, "71"])
+    html = page(client, here, "ceiling", here.connection.ref, "71", who="editor").content.decode()
+    assert run.title in html
+    assert "The highest step that passes: 180 users" in html
+    client.post(url, {"act": "take"})
+    assert Ceiling.objects.latest("pk").benchmark == run
+    client.post(url, {"kind": "cache", "requests_per_s": "500", "source": "its owner"})
+    assert PoolLimit.objects.get().kind == "cache"
+    assert client.post(url, {"kind": "cache", "requests_per_s": "-1", "source": ""}).status_code == 422
+
+
+# --- API -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_api_proposes_reads_compares_and_withdraws(here):
+    run = run_at(here, 20)
+    manager, viewer = Caller(here.manager), Caller(here.viewer)
+    made = manager.post(
+        f"/accounts/{here.account.ref}/baselines",
+        {
+            "benchmark": str(run.ref),
+            "valid_until": (timezone.now() + timedelta(days=30)).isoformat(),
+            "reason": "Before the launch.",
+            "tolerances": {"p95_ms": 0.15},
+        },
+        status=201,
+    )
+    address = f"/baselines/{made['ref']}"
+    assert made["status"] == "awaiting_approval"
+    Caller(here.approver).post(f"/approvals/{made['approval']}/approve", {"digest": made["digest"]})
+    run_at(here, 6, slower=1.3)
+    listed = viewer.get(f"/accounts/{here.account.ref}/baselines")["results"]
+    assert (listed[0]["status"], listed[0]["standing"]["verdict"]) == ("approved", "worse")
+    assert viewer.get(address)["content"]["measured"]["load"]["per_node"] == 30.0
+    found = viewer.get(f"{address}/comparisons")["results"][0]
+    p95 = next(one for one in found["figures"] if one["key"] == "p95_ms")
+    assert (p95["verdict"], p95["counts_from"]) == ("worse", pytest.approx(267 * 0.15))
+    pool = f"/connections/{here.connection.ref}/pools/71"
+    ceiling = viewer.get(f"{pool}/ceiling")
+    assert ceiling["taken"]["rank"] == "steps"
+    assert ceiling["curve"]["rate"] > 0
+    limited = manager.post(
+        f"{pool}/limit", {"kind": "partner", "requests_per_s": 700.0, "source": "their contract"}
+    )
+    assert limited["own_limit"]["requests_per_s"] == 700.0
+    manager.post(f"{pool}/ceiling")
+    assert reference(here).ceiling.source == ceiling["taken"]["source"]
+    viewer.post(f"{address}/withdraw", {"reason": "x"}, status=403)
+    ended = manager.post(f"{address}/withdraw", {"reason": "Wrong pool."})
+    assert ended["status"] == "voided"
+    Caller(here.stranger).get(address, status=404)
+
+
+def test_the_api_proposes_a_stretch_of_series(here):
+    begins = (timezone.now() - timedelta(days=8)).replace(minute=0, second=0, microsecond=0)
+    sampled(here, begins, 60, 200.0)
+    made = Caller(here.manager).post(
+        f"/accounts/{here.account.ref}/baselines",
+        {
+            "series": {
+                "connection": str(here.connection.ref),
+                "balancer_id": "71",
+                "resource": "shop",
+                "begins_at": begins.isoformat(),
+                "ends_at": (begins + timedelta(hours=1)).isoformat(),
+                "flavor": "general1-4",
+                "software": "shop 4.12",
+            },
+            "valid_until": (timezone.now() + timedelta(days=30)).isoformat(),
+            "reason": "A calm hour.",
+            "owner": here.admin.email,
+        },
+        status=201,
+    )
+    assert (made["source"], made["owner_name"], made["load_per_node_rps"]) == (
+        "series",
+        here.admin.name,
+        50.0,
+    )
+
+
+@pytest.mark.parametrize(
+    "body", [{"benchmark": "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6d"}, {}, {"owner": "nobody@x.example"}]
+)
+def test_what_the_api_cannot_propose_is_422(here, body):
+    given = {
+        "valid_until": (timezone.now() + timedelta(days=30)).isoformat(),
+        "reason": "Before the launch.",
+        **body,
+    }
+    if "owner" in body:
+        given["benchmark"] = str(run_at(here, 20).ref)
+    Caller(here.manager).post(f"/accounts/{here.account.ref}/baselines", given, status=422)
+    assert not MeasuredBaseline.objects.exists()
