@@ -15,7 +15,7 @@ ARGS ?=
 
 help:
 	@echo 'make run         the whole portal on http://localhost:8000 (PORT=… for another port), ends on Ctrl-C'
-	@echo 'make demo        a whole scale-down through the API, printed step by step (ARGS=scaledown: every story of it; accounts, contacts, all)'
+	@echo 'make demo        a whole scale-down through the API, printed step by step (ARGS=scaledown: every story of it; accounts, contacts, capacity, all)'
 	@echo 'make test        every test (ARGS=… goes to pytest)'
 	@echo 'make chaos       random faults, deaths and commands for 5 minutes, judged by the simulator (ARGS="--minutes 60")'
 	@echo 'make lint        style, types, import contracts, schema and deployment files'

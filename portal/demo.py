@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx
 
-from portal import demo_accounts, demo_contacts, demo_scaledown
+from portal import demo_accounts, demo_capacity, demo_contacts, demo_scaledown
 from portal.demo_desk import OVER, PASSWORD, DemoFailed, approved_plan, follow, open_desk, start
 from portal.demo_people import StoryFailed
 from portal.demo_scaledown import unavoidable_s
@@ -95,11 +95,20 @@ def contacts_story(portal: Held, say: Said) -> tuple[dict[str, Any], bool]:
         raise DemoFailed(str(failure)) from failure
 
 
+def capacity_story(portal: Held, say: Said) -> tuple[dict[str, Any], bool]:
+    """A step test becomes a baseline that both sides approve; newer runs are held against it."""
+    try:
+        return demo_capacity.tell(portal.url, say, PASSWORD), True
+    except StoryFailed as failure:
+        raise DemoFailed(str(failure)) from failure
+
+
 Story = Callable[[Held, Said], tuple[dict[str, Any], bool]]
 STORIES: dict[str, Story] = {
     "scaledown": scaledown_story,
     "accounts": accounts_story,
     "contacts": contacts_story,
+    "capacity": capacity_story,
 }
 
 

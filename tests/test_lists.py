@@ -36,6 +36,8 @@ MOST = 4
 MORE = {
     # the account; a page of its plans with their runs; the live runs, and their servers; alarms and notices
     "scaledown:plan-list": 5,
+    # the account; a page of versions with what came since; the pools; alarms and notices
+    "capacity:baseline-list": 5,
     # factors, tokens, organizations, activity; alarms and notices
     "me": 5,
     # the account, its members, the team, a page of invitations, its service tokens; alarms and notices

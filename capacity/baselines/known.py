@@ -1,13 +1,8 @@
-"""What baselines say of how accounts stand: worse than before, too old, older than the software. And who is told.
-
-Deployments are not known here; whoever keeps them hands them in:
-
-    register_changes(lambda accounts, now: {account_pk: when the software of the account was last changed})
-"""
+"""What baselines say of how accounts stand: worse than before, too old, older than the software. And who is told."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -29,26 +24,18 @@ PURPOSES = (
     Purpose("baseline_worse", Kind.NOTICE, "A site does worse than its baseline"),
     Purpose("baseline_old", Kind.REMINDER, "A baseline is too old, or will be"),
 )
-Changes = Callable[["QuerySet[Account]", datetime], Mapping[int, datetime]]
-_changes: list[Changes] = []
-
-
-def register_changes(changes: Changes) -> None:
-    """Say when the software of accounts was last changed: a baseline from before that is older than the software."""
-    if changes not in _changes:
-        _changes.append(changes)
 
 
 @dataclass(frozen=True)
 class PoolStanding:
-    """The baseline that counts of one pool. `newer_software` is what was benchmarked since, "" if nothing else was."""
+    """The baseline that counts of one pool. `changed_since` says what makes it older than the software, "" if nothing does."""
 
     version: int
     measured_at: datetime
     valid_until: datetime
     is_worse: bool
     looks_worse: bool
-    newer_software: str
+    changed_since: str
 
 
 @dataclass(frozen=True)
@@ -56,7 +43,6 @@ class BaselinesKnown:
     """The baselines of an account, one a pool; without any, what people answered by hand."""
 
     pools: tuple[PoolStanding, ...]
-    changed_at: datetime | None
     by_hand: HandAnswer | None
 
 
@@ -69,7 +55,7 @@ def counting(rows: QuerySet[MeasuredBaseline]) -> list[MeasuredBaseline]:
 
 
 def gather_baselines(accounts: QuerySet[Account], now: datetime) -> Mapping[int, BaselinesKnown]:
-    """Return the baselines of each account; five queries."""
+    """Return the baselines of each account; six queries."""
     of = accounts.order_by().values("pk")
     rows = counting(MeasuredBaseline.objects.filter(account__in=of).defer("content"))
     compared: dict[int, list[BaselineComparison]] = {row.pk: [] for row in rows}
@@ -77,11 +63,7 @@ def gather_baselines(accounts: QuerySet[Account], now: datetime) -> Mapping[int,
     for one in newest.iterator():
         if len(compared[one.baseline_id]) < READ:
             compared[one.baseline_id].append(one)
-    software = selectors.newest_software(rows)
-    changed: dict[int, datetime] = {}
-    for changes in _changes:
-        for pk, at in changes(accounts, now).items():
-            changed[pk] = max(at, changed.get(pk, at))
+    changed = selectors.changed_since(rows)
     hand = gather_by_hand(accounts, now, ["baseline"])["baseline"]
     pools: dict[int, list[PoolStanding]] = {}
     for row in rows:
@@ -93,11 +75,11 @@ def gather_baselines(accounts: QuerySet[Account], now: datetime) -> Mapping[int,
                 row.valid_until,
                 stands.is_confirmed,
                 stands.verdict == "worse",
-                software.get(row.pk, ("", now))[0],
+                changed.get(row.pk, ""),
             )
         )
     return {
-        pk: BaselinesKnown(tuple(pools.get(pk, ())), changed.get(pk), hand.get(pk))
+        pk: BaselinesKnown(tuple(pools.get(pk, ())), hand.get(pk))
         for pk in accounts.values_list("pk", flat=True)
     }
 
@@ -121,8 +103,7 @@ def judge_baselines(known: BaselinesKnown | None, now: datetime) -> Finding:
         return Finding(
             Grade.AMBER, f"A baseline was valid until {until:%Y-%m-%d}.", rule, oldest, until, parts
         )
-    after = [one for one in known.pools if one.newer_software]
-    if after or (known.changed_at is not None and known.changed_at > oldest):
+    if any(one.changed_since for one in known.pools):
         return Finding(Grade.AMBER, "A baseline is older than the software.", rule, oldest, until, parts)
     says = f"{plural(len(known.pools), 'baseline')}, the oldest measured {(now - oldest).days} days ago."
     if any(one.looks_worse for one in known.pools):
@@ -144,14 +125,14 @@ def _compared(baseline: MeasuredBaseline, now: datetime) -> bool:
 def _old(now: datetime) -> Iterable[tuple[MeasuredBaseline, str, str]]:
     rows = MeasuredBaseline.objects.exclude(account__status=AccountStatus.ARCHIVED)
     listed = counting(rows.select_related("account", "owner").defer("content"))
-    software = selectors.newest_software(listed)
+    changed = selectors.changed_since(listed)
     for one in listed:
         if one.valid_until <= now:
             yield one, f"It was valid until {one.valid_until:%Y-%m-%d}.", f"over:{one.version}"
         elif one.valid_until <= now + SOON:
             yield one, f"It is valid until {one.valid_until:%Y-%m-%d}.", f"soon:{one.version}"
-        elif one.pk in software:
-            yield one, "Another version of the software was benchmarked since.", f"software:{one.version}"
+        elif one.pk in changed:
+            yield one, f"It is older than the software: {changed[one.pk]} since.", f"software:{one.version}"
 
 
 def _tell_old(baseline: MeasuredBaseline, says: str, period: str) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Prefetch, Q, QuerySet
@@ -15,10 +14,10 @@ from capacity.baselines import evidence
 from capacity.baselines.compared import READ, ran, standing_of
 from capacity.baselines.models import BaselineComparison, BaselineStatus, MeasuredBaseline, PoolLimit
 from capacity.benchmarks.models import Benchmark
+from capacity.markers.models import Marker, MarkerKind
 from capacity.models import FineLoad, Objective, TrafficEvent
 
 MOST_EVIDENCE = 40
-OLD_AFTER = timedelta(days=180)
 
 
 def whole() -> QuerySet[MeasuredBaseline]:
@@ -230,24 +229,42 @@ def measured_of(row: MeasuredBaseline) -> comparing.Measurement:
     return replace(evidence.from_plain(row.content["measured"])[0])
 
 
-def newest_software(rows: Iterable[MeasuredBaseline]) -> dict[int, tuple[str, datetime]]:
-    """Return, by baseline, the software that was benchmarked after it and is another one. One query."""
+def changed_since(rows: Iterable[MeasuredBaseline]) -> dict[int, str]:
+    """Return, by baseline, what says that it is older than the software: a change that was announced, else a benchmark of
+    another version. Two queries, however many they are.
+    """
     kept = list(rows)
     pools: Any = Q(pk__in=[])
+    announced: Any = Q(pk__in=[])
     for one in kept:
         pools |= Q(connection=one.connection_id, balancer_id=one.balancer_id, ran_at__gt=one.measured_at)
-    newest: dict[tuple[int | None, str], tuple[str, datetime]] = {}
+        of_pool = Q(connection=one.connection_id, balancer_id=one.balancer_id) | Q(connection=None)
+        announced |= Q(of_pool, account=one.account_id, at__gt=one.measured_at)
+    newest: dict[tuple[int | None, str], str] = {}
     ran_after = Benchmark.objects.filter(pools, set_aside_at=None).exclude(software="").order_by("ran_at")
-    for connection, balancer, software, at in ran_after.values_list(
-        "connection_id", "balancer_id", "software", "ran_at"
-    ):
-        if at is not None:
-            newest[(connection, balancer)] = (software, at)
-    return {
-        one.pk: newest[(one.connection_id, one.balancer_id)]
-        for one in kept
-        if newest.get((one.connection_id, one.balancer_id), (one.software,))[0] != one.software
-    }
+    for connection, balancer, software in ran_after.values_list("connection_id", "balancer_id", "software"):
+        newest[(connection, balancer)] = software
+    changes = list(
+        Marker.objects.filter(announced).exclude(kind=MarkerKind.OTHER).order_by("-at", "-pk")[:500]
+    )
+    found = {}
+    for one in kept:
+        marker = next((each for each in changes if _says_of(each, one)), None)
+        other = newest.get((one.connection_id, one.balancer_id), one.software)
+        if marker is not None:
+            found[one.pk] = f"{marker.software or marker.title} came"
+        elif other != one.software:
+            found[one.pk] = f"{other} was benchmarked"
+    return found
+
+
+def _says_of(marker: Marker, row: MeasuredBaseline) -> bool:
+    """Return whether a change came after a baseline, and brought another version than it was measured of."""
+    is_of_pool = marker.connection_id is None or (
+        marker.connection_id == row.connection_id and marker.balancer_id == row.balancer_id
+    )
+    is_later = marker.account_id == row.account_id and marker.at > row.measured_at
+    return is_of_pool and is_later and (not marker.software or marker.software != row.software)
 
 
 def of_account(account: Account) -> QuerySet[MeasuredBaseline]:

@@ -239,7 +239,7 @@ class Detail:
     standing: selectors.Standing
     is_current: bool
     is_over: bool
-    newer_software: str
+    changed_since: str
     compared: list[MeasuredShown]
     newest: MeasuredShown | None
     versions: list[Any]
@@ -266,7 +266,7 @@ def detail_of(row: MeasuredBaseline, now: datetime) -> Detail:
         steps = evidence.steps_of(row.benchmark.result, promised)
         fit, _, latency = selectors.fitted(steps)
         picture = drawn(steps, fit, latency, row.benchmark, promised)
-    newer = selectors.newest_software([row]).get(row.pk, ("", now))[0]
+    changed = selectors.changed_since([row]).get(row.pk, "")
     return Detail(
         measured,
         load_words(measured.load),
@@ -274,7 +274,7 @@ def detail_of(row: MeasuredBaseline, now: datetime) -> Detail:
         selectors.standing(kept),
         row.pk == counting,
         row.valid_until <= now,
-        newer,
+        changed,
         compared,
         next((one for one in compared if one.figures), None),
         versions,

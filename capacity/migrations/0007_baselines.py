@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("better", "better"),
-                            ("same", "same"),
+                            ("same", "the same"),
                             ("worse", "worse"),
                             ("not_comparable", "not comparable"),
                         ],

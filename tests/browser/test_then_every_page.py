@@ -36,7 +36,10 @@ PEOPLE = {
     "other_customer": ("tom@harbor.example", ONE_LOOK),
 }
 NO_PAGE = {
+    "baseline",
     "baseline-approve",
+    "baseline-reject",
+    "baseline-withdraw",
     "benchmark-file",
     "growth",
     "growth-approve",
@@ -55,7 +58,7 @@ NO_PAGE = {
     "standstill-lift",
 }
 """What answers a command only, or is a page that asks about a row which nobody here makes (a run that has deleted servers
-of which there are images)."""
+of which there are images; a baseline that was proposed)."""
 # These differ with the status of their row: one is looked at for each status, of so many rows at most. Who must come to
 # the draft and to the live run opens more of them than who only sees the same, cut to a role.
 BY_STATUS = {"scaledown:plan-detail", "scaledown:run-detail"}

@@ -16,6 +16,7 @@ from capacity.baselines import known, selectors, services
 from capacity.baselines.compared import current
 from capacity.baselines.models import BaselineStatus, MeasuredBaseline, PoolLimit
 from capacity.benchmarks import services as benchmarks
+from capacity.markers.models import Marker
 from capacity.metrics import services as samples
 from capacity.metrics.reading import read_csv
 from capacity.models import Ceiling, FineLoad, TrafficEvent
@@ -480,11 +481,29 @@ def test_the_scorecard_says_how_the_baselines_stand(here):
     assert "confirmed by a second measurement" in finding(here).says
 
 
-def test_a_deployment_that_somebody_hands_in_makes_a_baseline_older_than_the_software(here, monkeypatch):
-    approved(here)
-    now = timezone.now()
-    monkeypatch.setattr(known, "_changes", [lambda accounts, at: {here.account.pk: now}])
-    assert finding(here).says == "A baseline is older than the software."
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"software": "shop 4.13"}, "A baseline is older than the software."),
+        ({"kind": "configuration"}, "A baseline is older than the software."),
+        ({"software": "shop 4.12"}, ""),
+        ({"kind": "other"}, ""),
+        ({"days": 30}, ""),
+    ],
+)
+def test_a_change_that_was_announced_makes_a_baseline_older_than_the_software(here, change, says):
+    row = approved(here)
+    Marker.objects.create(
+        account=here.account,
+        kind=change.get("kind", "deployment"),
+        title="A change",
+        software=change.get("software", ""),
+        at=timezone.now() - timedelta(days=change.get("days", 1)),
+        made_by=here.manager,
+    )
+    found = finding(here)
+    assert (found.says == says) if says else (found.grade == "green")
+    assert bool(selectors.changed_since([row])) is bool(says)
 
 
 def test_its_owner_is_told_two_weeks_before_the_last_day_and_after_it_each_once(here):
