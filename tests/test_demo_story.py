@@ -131,4 +131,4 @@ def test_the_demos_authenticator_app_shows_the_codes_of_the_standard(at_s, code)
 
 def test_an_unknown_story_is_named_with_those_there_are(capsys):
     assert main(["weather"]) == 2
-    assert "scaledown, accounts, contacts, all" in capsys.readouterr().err
+    assert "scaledown, accounts, contacts, capacity, all" in capsys.readouterr().err

@@ -126,19 +126,17 @@ def _what_is_missing(benchmark: Benchmark, measured: comparing.Measurement) -> s
 def _learnt(benchmark: Benchmark, measured: comparing.Measurement) -> tuple[comparing.Tolerance, ...]:
     """Return the tolerances that earlier runs of the same pool, size, mix and load teach."""
     values: dict[str, list[float]] = {}
-    if benchmark.connection_id and benchmark.balancer_id and measured.load is not None:
-        rows = (
-            Benchmark.objects.filter(
-                connection_id=benchmark.connection_id,
-                balancer_id=benchmark.balancer_id,
-                node_count=benchmark.node_count,
-                flavor=benchmark.flavor,
-                mix=benchmark.mix,
-                set_aside_at__isnull=True,
-            )
-            .exclude(ran_at=None)
-            .order_by("-ran_at", "-pk")[:LEARNS_FROM]
-        )
+    if benchmark.connection_id and benchmark.balancer_id and benchmark.ran_at and measured.load is not None:
+        rows = Benchmark.objects.filter(
+            connection_id=benchmark.connection_id,
+            balancer_id=benchmark.balancer_id,
+            node_count=benchmark.node_count,
+            flavor=benchmark.flavor,
+            mix=benchmark.mix,
+            set_aside_at__isnull=True,
+            # What came after may be worse, and must not be taken for the usual spread.
+            ran_at__lte=benchmark.ran_at,
+        ).order_by("-ran_at", "-pk")[:LEARNS_FROM]
         for row in rows:
             found = evidence.nearest(evidence.measurements_of(row.result, ran(row)), measured.load)
             if found is None or comparing.why_not_comparable(replace(measured, invalid=""), found):

@@ -140,6 +140,12 @@ class MeasuredShown:
     pairs: list[Pair]
 
 
+def _sure(change: float, confidence: float | None) -> str:
+    if change == 0:
+        return "no difference"
+    return "not known" if confidence is None else f"{number(min(confidence, 0.999) * 100)} %"
+
+
 def _compared(row: BaselineComparison) -> MeasuredShown:
     figures, pairs = [], []
     for one in row.found["figures"]:
@@ -154,14 +160,13 @@ def _compared(row: BaselineComparison) -> MeasuredShown:
                 value_of(key, one["baseline"]),
                 value_of(key, one["newer"]),
                 f"{sign}{size}{share}",
-                "not known" if confidence is None else f"{min(confidence, 0.999):.1%}",
+                _sure(one["change"], confidence),
                 one["verdict"],
                 one["looks"] if one["looks"] != one["verdict"] else "",
             )
         )
         if comparing.KIND_OF[key].unit == "ms":
-            tone = "bad" if one["verdict"] == "worse" else "2"
-            pairs.append(Pair(comparing.KIND_OF[key].label, one["baseline"], one["newer"], tone))
+            pairs.append(Pair(comparing.KIND_OF[key].label, one["baseline"], one["newer"]))
     return MeasuredShown(row, figures, pairs)
 
 

@@ -301,6 +301,12 @@ def test_the_tolerance_is_learnt_from_the_accounts_own_runs(here):
     tolerance = {one["key"]: one for one in row.content["measured"]["figures"]}["p95_ms"]
     assert tolerance["learnt_from"] == 5
     assert 0.1 < tolerance["tolerance"] < 0.3
+    # What came after it is not its usual spread.
+    for days in (5, 4, 3):
+        run_at(here, days, slower=1.8)
+    services.withdraw(row, actor=here.manager, reason="Again.")
+    again = proposed(here, row.benchmark).content["measured"]["figures"]
+    assert {one["key"]: one for one in again}["p95_ms"]["tolerance"] == tolerance["tolerance"]
 
 
 # --- series --------------------------------------------------------------------------------------------------------
