@@ -9,6 +9,7 @@ from capacity.baselines import api as baselines
 from capacity.benchmarks import api as benchmarks
 from capacity.markers import api as markers
 from capacity.metrics import api as metrics
+from capacity.pulls import api as pulls
 
 urlpatterns = [
     path("accounts/<uuid:account_ref>/baselines", baselines.BaselinesApi.as_view(), name="api-baselines"),
@@ -60,6 +61,10 @@ urlpatterns = [
         api.TrafficEventListApi.as_view(),
         name="api-traffic-events",
     ),
+    path("accounts/<uuid:account_ref>/pulls", pulls.PullListApi.as_view(), name="api-pulls"),
+    path("pulls/<uuid:pull_ref>", pulls.PullApi.as_view(), name="api-pull"),
+    path("pulls/<uuid:pull_ref>/switch", pulls.PullSwitchApi.as_view(), name="api-pull-switch"),
+    path("pulls/<uuid:pull_ref>/try", pulls.PullTryApi.as_view(), name="api-pull-try"),
     path("accounts/<uuid:account_ref>/markers", markers.MarkersApi.as_view(), name="api-markers"),
     path("accounts/<uuid:account_ref>/samples", metrics.SamplesApi.as_view(), name="api-samples"),
     path("accounts/<uuid:account_ref>/metrics", metrics.MetricListApi.as_view(), name="api-metrics"),

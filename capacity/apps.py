@@ -17,9 +17,12 @@ class CapacityConfig(AppConfig):
 
         from capacity import facts, panels
         from capacity.baselines import known, services
+        from capacity.markers.selectors import moments
+        from capacity.metrics.overlays import register_moments
         from portal.approvals import registry as approvals
 
         facts.register()
+        register_moments("changes", moments)
         panels.register()
         known.register()
         approvals.register(

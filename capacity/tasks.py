@@ -1,4 +1,4 @@
-"""What workers do for the table of samples, and for baselines."""
+"""What workers do for samples (the parts of their table, what is fetched) and for baselines."""
 
 from __future__ import annotations
 
@@ -10,6 +10,17 @@ from capacity.baselines import known
 from capacity.metrics import partitions
 
 log = structlog.get_logger(__name__)
+
+
+# Each query is taken with a lease: lost, doubled or late, none is asked twice at once.
+@shared_task(name="capacity.tasks.pull_samples", ignore_result=True, expires=30)
+def pull_samples() -> None:
+    """Ask the queries to Prometheus that are due."""
+    from capacity.pulls.services import pull_due
+
+    asked = pull_due()
+    if asked:
+        log.info("pulled", asked=asked)
 
 
 # Lost, doubled or late, it changes nothing: two months are there ahead, and writing makes what is missing.

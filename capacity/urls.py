@@ -9,6 +9,7 @@ from capacity.baselines import views as baselines
 from capacity.benchmarks import views as benchmarks
 from capacity.markers import views as markers
 from capacity.metrics import views as metrics
+from capacity.pulls import views as pulls
 
 app_name = "capacity"
 urlpatterns = [
@@ -44,6 +45,8 @@ urlpatterns = [
         "accounts/<uuid:account_ref>/benchmarks/", benchmarks.BenchmarkList.as_view(), name="benchmark-list"
     ),
     path("benchmarks/<uuid:benchmark_ref>/", benchmarks.BenchmarkDetail.as_view(), name="benchmark"),
+    path("accounts/<uuid:account_ref>/metrics/fetched/", pulls.PullList.as_view(), name="pull-list"),
+    path("pulls/<uuid:pull_ref>/", pulls.PullAct.as_view(), name="pull-act"),
     path("accounts/<uuid:account_ref>/changes/", markers.MarkerList.as_view(), name="marker-list"),
     path(
         "benchmarks/<uuid:benchmark_ref>/set-aside/",

@@ -60,6 +60,11 @@ app.conf.beat_schedule = {
         "options": {"expires": 30.0},
     },
     "capacity-baselines": {"task": "capacity.tasks.tend_baselines", "schedule": 3600.0},
+    "capacity-pulls": {
+        "task": "capacity.tasks.pull_samples",
+        "schedule": 20.0,
+        "options": {"expires": 30.0},
+    },
     "capacity-parts": {"task": "capacity.tasks.tend_parts", "schedule": 3600.0},
     "scaledown-expire": {"task": "scaledown.tasks.expire", "schedule": 60.0},
     "scaledown-thin": {"task": "scaledown.tasks.thin", "schedule": 900.0},

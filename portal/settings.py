@@ -309,6 +309,7 @@ SPECTACULAR_SETTINGS = {
         "ReviewStatus": "accounts.reviews.models.ReviewStatus",
         "ActionState": "accounts.reviews.models.ActionState",
         "CalendarKind": "accounts.calendar.models.CalendarKind",
+        "PullState": "capacity.pulls.models.PULL_STATES",
         "ChangeLockKind": "accounts.calendar.api.LOCK_KINDS",
         "MarkerKind": "capacity.markers.models.MarkerKind",
         "CalendarScope": "accounts.calendar.models.CalendarScope",

@@ -36,6 +36,7 @@ from capacity.benchmarks.models import Benchmark
 from capacity.benchmarks.services import take_in
 from capacity.demo import step_test
 from capacity.metrics.models import Metric
+from capacity.pulls.services import add as add_pull
 from portal.runs.models import Handover, Run, Standstill
 from scaledown.canonical import plan_to_plain, to_plain
 from scaledown.driver import GROWTH
@@ -401,6 +402,13 @@ def _api_plan(may: frozenset[str], body: Any = None) -> Row:
     return Row(may, body=body or {}, headers=COMMAND, answers=PAST_THE_GATE)
 
 
+_PULL = {
+    "name": "requests_per_s",
+    "base_url": "https://prometheus.example.com",
+    "query": "sum(rate(http_requests_total[5m]))",
+    "step_s": 60,
+    "backfill_days": 1,
+}
 ROWS |= {
     ("api-benchmarks", "GET"): Row(VIEWERS),
     ("api-benchmarks", "POST"): Row(EDITORS, body={"content": "x"}, answers=PAST_THE_GATE),
@@ -421,6 +429,15 @@ ROWS |= {
     ("capacity:benchmark-aside", "GET"): Row(EDITORS),
     ("capacity:benchmark-aside", "POST"): Row(EDITORS, body=_WHY),
     ("capacity:benchmark-file", "GET"): Row(VIEWERS),
+    ("api-pulls", "GET"): Row(VIEWERS),
+    ("api-pulls", "POST"): Row(EDITORS, body=_PULL),
+    ("api-pull", "GET"): Row(VIEWERS),
+    ("api-pull", "DELETE"): Row(EDITORS, headers=IF_MATCH),
+    ("api-pull-switch", "POST"): Row(EDITORS, body={"is_on": False}, headers=COMMAND),
+    ("api-pull-try", "POST"): Row(EDITORS, body={}, headers=COMMAND, answers=PAST_THE_GATE),
+    ("capacity:pull-list", "GET"): Row(VIEWERS),
+    ("capacity:pull-list", "POST"): Row(EDITORS, body=_PULL),
+    ("capacity:pull-act", "POST"): Row(EDITORS, body={"act": "off"}),
     ("api-markers", "GET"): Row(VIEWERS),
     ("api-markers", "POST"): Row(EDITORS, body={"kind": "deployment", "title": "shop 4.2"}),
     ("capacity:marker-list", "GET"): Row(VIEWERS),
@@ -792,6 +809,14 @@ def _growth(world: Any) -> Any:
     return world.once("growth", made)
 
 
+def _pull(world: Any) -> Any:
+    def made() -> Any:
+        fields = {**_PULL, "name": "orders_per_min"}
+        return add_pull(world.account, fields, actor=world.people["editor"])
+
+    return world.once("pull", made)
+
+
 def _benchmark(world: Any) -> Any:
     def made() -> Benchmark:
         row, _ = take_in(world.account, data("wrk.txt"), file_name="wrk.txt", actor=world.people["lead"])
@@ -1122,6 +1147,7 @@ REFS: dict[str, Callable[[Any], Any]] = {
     "growth_ref": lambda world: _growth(world).ref,
     "benchmark_ref": lambda world: _benchmark(world).ref,
     "baseline_ref": lambda world: _baseline(world).ref,
+    "pull_ref": lambda world: _pull(world).ref,
     "handover_ref": lambda world: _handover(world).ref,
     "standstill_ref": lambda world: _standstill(world).ref,
     "notice_ref": lambda world: world.once("notice", lambda: make.notice(world.people["admin"])).ref,

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from django.db.models import Q, QuerySet
+from django.urls import reverse
 
 from accounts.models import Account
 from capacity.markers.models import Marker
+from capacity.metrics.overlays import MOST, Moment
 
 
 def whole() -> QuerySet[Marker]:
@@ -26,6 +28,14 @@ def between(account: Account, begins: datetime, ends: datetime, most: int = 200)
     """Return an account's markers in [begins, ends), the earliest first; of more than `most` the newest. One query."""
     rows = Marker.objects.filter(account=account, at__gte=begins, at__lt=ends).order_by("-at", "-pk")
     return list(reversed(rows[:most]))
+
+
+def moments(account: Account, begins: datetime, ends: datetime) -> list[Moment]:
+    """Return the changes in [begins, ends) as charts draw them. One query."""
+    url = reverse("capacity:marker-list", args=[account.ref])
+    return [
+        Moment(row.at, row.title, f"{url}#marker-{row.ref}") for row in between(account, begins, ends, MOST)
+    ]
 
 
 def newest(

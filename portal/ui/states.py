@@ -113,6 +113,12 @@ LOOKS: dict[str, StateLook] = {
     # webhooks and their messages
     "failing": _look("failing", "failing", "wait", "triangle"),
     "switched_off_portal": _look("switched off", "switched off", "bad", "octagon"),
+    # queries to Prometheus
+    "pull_off": _look("switched off", "switched off", "idle", "minus"),
+    "pull_failing": _look("fails", "fails", "bad", "octagon"),
+    "pull_waiting": _look("not asked yet", "not asked yet", "idle", "clock"),
+    "pull_empty": _look("answers without data", "answers without data", "wait", "triangle"),
+    "pull_good": _look("comes in", "comes in", "good", "check"),
     "delivered": _look("delivered", "delivered", "good", "check"),
     "trying_again": _look("trying again", "trying again", "wait", "clock"),
     "not_delivered": _look("not delivered", "not delivered", "bad", "cross"),

@@ -74,6 +74,7 @@ FAMILIES = (
     ("Against the baseline", ("better", "same", "worse", "not_comparable")),
     ("Hand-over", ("open", "accepted", "declined", "withdrawn", "overtaken", "expired")),
     ("Support case", ("open", "waiting_customer", "waiting_provider", "solved", "closed")),
+    ("Query to Prometheus", ("pull_off", "pull_failing", "pull_waiting", "pull_empty", "pull_good")),
     ("Webhook", ("failing", "switched_off_portal", "delivered", "trying_again", "not_delivered")),
     ("Rank of a halt", ("site_in_danger", "decide_today", "safe_waiting")),
 )

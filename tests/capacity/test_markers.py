@@ -184,6 +184,18 @@ def test_the_page_lists_announces_and_says_what_is_locked(here, client):
     assert "Announce it" not in client.get(url).content.decode()
 
 
+def test_charts_show_the_changes_of_their_stretch(here, client):
+    from capacity.metrics.overlays import moments_in
+
+    now = timezone.now()
+    post(here, title="shop 4.2", at=now - MINUTE)
+    post(here, title="long ago", at=now - timedelta(days=300))
+    (one,) = moments_in(here.account, now - timedelta(hours=1), now)
+    assert (one.at, one.label) == (now - MINUTE, "shop 4.2")
+    client.force_login(here.viewer)
+    assert "shop 4.2" in client.get(one.url.partition("#")[0]).content.decode()
+
+
 def test_the_list_needs_as_many_queries_for_many_markers_as_for_one(here, client):
     client.force_login(here.viewer)
     url = reverse("capacity:marker-list", args=[here.account.ref])

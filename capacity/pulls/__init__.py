@@ -1,0 +1,1 @@
+"""Samples that the portal fetches by itself: from a Prometheus server."""

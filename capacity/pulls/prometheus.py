@@ -1,0 +1,145 @@
+"""Range queries of Prometheus: which address to ask, and what the answer says. Pure.
+
+Source: Prometheus HTTP API, "Range queries" (`GET /api/v1/query_range`): `query`, `start` and `end` in seconds since 1970,
+`step` in seconds; an answer `{"status": "success", "data": {"resultType": "matrix", "result": [{"metric": {label: value},
+"values": [[seconds, "number"], …]}]}}`, or `{"status": "error", "errorType": …, "error": …}`. Numbers are texts, among them
+"NaN", "+Inf" and "-Inf". More than 11,000 points a series are refused there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from capacity.metrics.reading import MOST_VALUE, Key, Limits, Problem, Reading
+from portal.errors import ProviderFailed, Refused
+from portal.texts import is_sound
+
+MOST_POINTS = 5000
+"""Points of a series that are asked for at once."""
+MOST_SERIES = 200
+_LONGEST_RESOURCE = 200
+_US = 1_000_000
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a series is to be called: `name`, `unit` and `kind` of the metric, the label whose value is the resource, the source."""
+
+    name: str
+    source: str
+    label: str = ""
+    unit: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an answer says. `unknown` counts points that are no number (NaN, Inf): no data, never zero."""
+
+    rows: tuple[Reading | Problem, ...]
+    series: int
+    unknown: int
+
+
+def address_of(base_url: str, query: str, begins: datetime, ends: datetime, step_s: int) -> str:
+    """Return the address of one range query, both ends included. `base_url` is the server's, with or without a path."""
+    asked = {
+        "query": query,
+        "start": f"{begins.timestamp():.3f}",
+        "end": f"{ends.timestamp():.3f}",
+        "step": str(step_s),
+    }
+    return f"{base_url.rstrip('/')}/api/v1/query_range?{urlencode(asked)}"
+
+
+def read_answer(status: int, body: bytes, *, is_cut: bool, asked: Asked, limits: Limits) -> Found:
+    """Return the samples of an answer; those outside of `limits` are left out.
+
+    Raises Refused where the query itself is wrong (the server's own word is in the sentence), ProviderFailed for an answer that
+    is cut off, none of Prometheus, or of several series that would be the same one.
+    """
+    if is_cut:
+        raise ProviderFailed(
+            "The answer is larger than the portal reads at once. Ask for fewer series, or with a longer step.",
+            code="too_large",
+        )
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict) or answer.get("status") not in ("success", "error"):
+        raise ProviderFailed(f"This is no answer of Prometheus (HTTP {status}).", code="not_prometheus")
+    if answer["status"] == "error":
+        says = _sound(answer.get("error"))
+        if status in (400, 422):
+            raise Refused(f"Prometheus refuses the query: {says}", code="bad_query")
+        raise ProviderFailed(f"Prometheus could not answer (HTTP {status}): {says}", code="prometheus_failed")
+    data = answer.get("data")
+    result = data.get("result") if isinstance(data, dict) and data.get("resultType") == "matrix" else None
+    if not isinstance(result, list):
+        raise ProviderFailed(
+            "This is no range of Prometheus: a range query answers a matrix.", code="not_prometheus"
+        )
+    if len(result) > MOST_SERIES:
+        raise ProviderFailed(
+            f"The query answers {len(result)} series; {MOST_SERIES} are taken. Add them up in it, or name fewer.",
+            code="too_many_series",
+        )
+    rows: list[Reading | Problem] = []
+    unknown = 0
+    seen: set[str] = set()
+    for number, series in enumerate(result, start=1):
+        resource, values = _series(series, asked)
+        if resource in seen:
+            raise ProviderFailed(
+                f"Two series of the answer would both be “{resource or asked.name}”. Name the label that tells them apart, or add "
+                "them up in the query.",
+                code="same_series",
+            )
+        seen.add(resource)
+        if len(resource) > _LONGEST_RESOURCE or not is_sound(resource) or not resource.isprintable():
+            rows.append(Problem(number, "The label's value is longer than 200 characters, or not printable."))
+            continue
+        for at_us, value in _points(values):
+            if value is None:
+                unknown += 1
+            elif _inside(at_us, limits):
+                key = Key(asked.name, resource, asked.source)
+                rows.append(Reading(number, key, at_us, value, asked.unit, asked.kind))
+    return Found(tuple(rows), len(result), unknown)
+
+
+def _series(series: Any, asked: Asked) -> tuple[str, list[Any]]:
+    metric = series.get("metric") if isinstance(series, dict) else None
+    values = series.get("values") if isinstance(series, dict) else None
+    if not isinstance(metric, Mapping) or not isinstance(values, list):
+        raise ProviderFailed("A series of the answer has no labels or no values.", code="not_prometheus")
+    return (str(metric.get(asked.label, "")).strip() if asked.label else ""), values
+
+
+def _points(values: list[Any]) -> Iterator[tuple[int, float | None]]:
+    for point in values:
+        try:
+            at, text = point
+            at_us, value = round(float(at) * _US), float(text)
+        except (TypeError, ValueError, OverflowError):
+            raise ProviderFailed(
+                "A point of the answer is no moment with a number.", code="not_prometheus"
+            ) from None
+        yield at_us, value if math.isfinite(value) and abs(value) <= MOST_VALUE else None
+
+
+def _inside(at_us: int, limits: Limits) -> bool:
+    return limits.begins.timestamp() * _US <= at_us <= limits.ends.timestamp() * _US
+
+
+def _sound(text: Any) -> str:
+    """Return a foreign server's word, short and on one line."""
+    said = " ".join(str(text or "it does not say why").split())[:200]
+    return said if is_sound(said) and said.isprintable() else "it does not say why"

@@ -1,0 +1,225 @@
+"""Fetching samples from Prometheus: entering a query, trying it, switching it off; and one turn of a worker.
+
+    add(account, {...}, actor=user) -> Pull           switch(pull, on=False, actor=user), remove(pull, actor=user)
+    pull_due(now) -> how many were asked               ask_once(pull) -> Found (a try, nothing is kept)
+
+The first three raise Refused with a sentence; `pull_due` never does: what went wrong stands at the pull.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.changes import apply_changes, check_active
+from accounts.members import lock_account
+from accounts.models import Account, AccountStatus
+from capacity.metrics import services as metrics
+from capacity.metrics.kinds import USUAL
+from capacity.metrics.reading import Limits
+from capacity.pulls.models import Pull
+from capacity.pulls.prometheus import MOST_POINTS, Asked, Found, address_of, read_answer
+from portal import egress
+from portal.audit.services import record, snapshot
+from portal.errors import Refused, Trouble
+from portal.rows import check_row
+
+if TYPE_CHECKING:
+    from accounts.models import User
+
+log = structlog.get_logger(__name__)
+
+FIELDS = (
+    "name",
+    "resource_label",
+    "unit",
+    "kind",
+    "base_url",
+    "query",
+    "step_s",
+    "backfill_days",
+    "token",
+)
+SOURCE = "prometheus"
+MOST_OF_ACCOUNT = 50
+MOST_BYTES = 32 * 1024 * 1024
+ANSWER_S = 30.0
+SHORTEST_S = 60
+"""No pull is asked more often."""
+LONGEST_REST_S = 3600
+LATE = timedelta(seconds=30)
+"""The newest points are not asked for: scrapes may still come in."""
+AGAIN = 3
+"""How many of the last points are asked for once more: what came late replaces them."""
+TURN_S = 45.0
+_LEASE = timedelta(seconds=ANSWER_S + 30)
+
+
+@transaction.atomic
+def add(account: Account, fields: Mapping[str, Any], *, actor: User) -> Pull:
+    """Enter a query; it is due at once. Raises Refused for an address that the portal does not ask."""
+    locked = lock_account(account)
+    check_active(locked)
+    if Pull.objects.filter(account=locked).count() >= MOST_OF_ACCOUNT:
+        raise Refused(f"An account has at most {MOST_OF_ACCOUNT} queries. Remove one first.", code="too_many")
+    row = Pull(account=locked, made_by=actor, next_at=timezone.now())
+    apply_changes(row, {name: value for name, value in fields.items() if value is not None}, FIELDS)
+    row.query = " ".join(row.query.split())
+    unit, kind = USUAL.get(row.name, ("", ""))
+    row.unit, row.kind = row.unit or unit, row.kind or kind
+    egress.check_url(row.base_url)
+    check_row(row)
+    row.save(force_insert=True)
+    record("pull.added", actor=actor, account=locked, subject=row, after=snapshot(row))
+    return row
+
+
+@transaction.atomic
+def switch(pull: Pull, *, on: bool, actor: User) -> Pull:
+    """Ask it from now on, or no more; what was fetched stays."""
+    row = _locked(pull)
+    if on:
+        check_active(row.account)
+    if row.is_on != on:
+        row.next_at = timezone.now() if on else None
+        row.failures, row.problem = 0, ""
+        row.save(update_fields=["next_at", "failures", "problem"])
+        record(
+            "pull.switched_on" if on else "pull.switched_off", actor=actor, account=row.account, subject=row
+        )
+    return row
+
+
+@transaction.atomic
+def remove(pull: Pull, *, actor: User) -> None:
+    """Forget a query and its token; what was fetched stays."""
+    row = _locked(pull)
+    record("pull.removed", actor=actor, account=row.account, subject=row, before=snapshot(row))
+    row.delete()
+
+
+def _locked(pull: Pull) -> Pull:
+    return Pull.objects.select_for_update(of=("self",)).select_related("account", "made_by").get(pk=pull.pk)
+
+
+def ask_once(pull: Pull, now: datetime | None = None) -> Found:
+    """Ask for the last points, keep nothing: whether address, token and query are right. Raises the four kinds of trouble."""
+    now = now or timezone.now()
+    step = timedelta(seconds=pull.step_s)
+    return _ask(pull, now - 10 * step, now, metrics.limits_at(now, SOURCE))
+
+
+def pull_due(now: datetime | None = None) -> int:
+    """Ask the pulls that are due, one after the other, for at most `TURN_S`; return how many were asked.
+
+    Each is taken with a short lease, so that two workers never ask the same one; what a worker that died had not kept is asked again.
+    """
+    began = timezone.now()
+    asked = 0
+    while (timezone.now() - began).total_seconds() < TURN_S:
+        pull = _take(now or timezone.now())
+        if pull is None:
+            break
+        _pull(pull, now or timezone.now())
+        asked += 1
+    return asked
+
+
+@transaction.atomic
+def _take(now: datetime) -> Pull | None:
+    due = Pull.objects.filter(next_at__lte=now, account__status=AccountStatus.ACTIVE)
+    pull = (
+        due.select_for_update(of=("self",), skip_locked=True)
+        .select_related("account", "made_by")
+        .order_by("next_at", "pk")
+        .first()
+    )
+    if pull is not None:
+        pull.next_at, pull.asked_at = now + _LEASE, now
+        pull.save(update_fields=["next_at", "asked_at"])
+    return pull
+
+
+def _pull(pull: Pull, now: datetime) -> None:
+    begins, ends = span(pull, now)
+    limits = metrics.limits_at(now, SOURCE)
+    try:
+        found = _ask(pull, max(begins, limits.begins), ends, limits)
+        with transaction.atomic():
+            taken = (
+                metrics.take_in(pull.account, found.rows, keep_good=True, actor=pull.made_by)
+                if found.rows
+                else None
+            )
+            _note(
+                pull,
+                reached_at=ends,
+                answered_at=now,
+                series=found.series,
+                samples=pull.samples + (taken.written if taken is not None else 0),
+                failures=0,
+                problem=taken.problems[0].says[:500] if taken is not None and taken.problems else "",
+                # There is more to fetch: the next one follows at once.
+                next_at=now if ends < now - LATE - timedelta(seconds=pull.step_s) else now + _rest(pull),
+            )
+    except Trouble as trouble:
+        failures = pull.failures + 1
+        rest = min(SHORTEST_S * 2 ** min(failures, 10), LONGEST_REST_S)
+        _note(pull, failures=failures, problem=str(trouble)[:500], next_at=now + timedelta(seconds=rest))
+        log.warning("pull_failed", pull=str(pull.ref), failures=failures, code=getattr(trouble, "code", ""))
+
+
+def span(pull: Pull, now: datetime) -> tuple[datetime, datetime]:
+    """Return from when to when a pull is asked: on from where it was, at most `MOST_POINTS` steps at once.
+
+    Both ends lie on whole steps since 1970, as Prometheus evaluates them, so the same moment is asked for twice.
+    """
+    step = timedelta(seconds=pull.step_s)
+    first = pull.reached_at - AGAIN * step if pull.reached_at else now - timedelta(days=pull.backfill_days)
+    begins = _floor(first, pull.step_s)
+    ends = max(_floor(now - LATE, pull.step_s), begins)
+    return begins, min(ends, begins + (MOST_POINTS - 1) * step)
+
+
+def _floor(at: datetime, step_s: int) -> datetime:
+    return datetime.fromtimestamp(at.timestamp() // step_s * step_s, tz=at.tzinfo)
+
+
+def _rest(pull: Pull) -> timedelta:
+    return timedelta(seconds=max(pull.step_s, SHORTEST_S))
+
+
+def _note(pull: Pull, **values: Any) -> None:
+    """Write how it went; one that a person switched off or removed meanwhile stays so."""
+    Pull.objects.filter(pk=pull.pk, next_at__isnull=False).update(**values)
+
+
+def _ask(pull: Pull, begins: datetime, ends: datetime, limits: Limits) -> Found:
+    headers = {"Accept": "application/json"}
+    if pull.token:
+        headers["Authorization"] = f"Bearer {pull.token}"
+
+    async def once() -> egress.Response:
+        try:
+            return await egress.fetch(
+                address_of(pull.base_url, pull.query, begins, ends, pull.step_s),
+                headers=headers,
+                timeout_s=ANSWER_S,
+                max_bytes=MOST_BYTES,
+            )
+        finally:
+            await egress.close()
+
+    answer = asyncio.run(once())
+    if answer.status in (401, 403):
+        raise Refused(
+            f"Prometheus does not let the portal in (HTTP {answer.status}): check the token.", code="no_entry"
+        )
+    asked = Asked(pull.name, SOURCE, pull.resource_label, pull.unit, pull.kind)
+    return read_answer(answer.status, answer.body, is_cut=answer.is_cut, asked=asked, limits=limits)
