@@ -152,6 +152,8 @@ class Known:
     """Traffic events of the account that are not over yet."""
     freezes: tuple[FreezeKnown, ...] = ()
     """What the calendar holds back within the next weeks."""
+    changed_at: datetime | None = None
+    """When the site was changed last, as pipelines and people announced; None: nobody announced anything."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from accounts.calendar.selectors import freezes_between
 from accounts.contacts.selectors import coverage_of
+from capacity.markers.selectors import newest
 from capacity.models import CountSource, ForecastPeak, Probe, TrafficEvent
 from capacity.reference import FINE_FOR, Figure, ObjectiveFigure, Reference, Site, reference_for
 from portal.runs.models import RunSample
@@ -38,7 +39,7 @@ def known_for(
     *,
     at: datetime,
 ) -> Known:
-    """Return what is known of the pool behind these balancers at `at`; seven queries a balancer and eight more.
+    """Return what is known of the pool behind these balancers at `at`; seven queries a balancer and nine more.
 
     Each figure and the count source come from the first balancer that has them: balancers of one plan share
     a pool of servers. Baselines of all of them count.
@@ -54,6 +55,7 @@ def known_for(
     promised = next((one.objective for one in found if one.objective), None)
     fine = None if ceiling else _fine_load(connection, balancer_ids, found, at)
     counts = CountSource.objects.filter(**of_pool).order_by("balancer_id").first()
+    changed = newest(connection.account, connection.pk, balancer_ids, at=at)
     probes = Probe.objects.filter(**of_pool).order_by("balancer_id", "name")
     entries = ScaleUpEntry.objects.filter(record__event=event, record__connection=connection) if event else []
     return Known(
@@ -120,6 +122,7 @@ def known_for(
             FreezeKnown(one.what, one.starts_at, one.ends_at)
             for one in freezes_between(connection.account, at, at + FREEZES_AHEAD)
         ),
+        changed_at=changed.at if changed else None,
     )
 
 

@@ -462,12 +462,12 @@ def _knowledge_warnings(plan: PlanData, pool: Pool, known: Known) -> Iterable[Wa
             "The next peak is unknown, so the load at each step cannot be projected.",
             "Enter the expected peak of this pool.",
         )
-    yield from _baseline_warnings(plan, pool)
+    yield from _baseline_warnings(plan, pool, known)
     for gap in known.contact_gaps:
         yield Warned("contacts_unconfirmed", gap.says, gap.what_to_do, subject=gap.code)
 
 
-def _baseline_warnings(plan: PlanData, pool: Pool) -> Iterable[Warned]:
+def _baseline_warnings(plan: PlanData, pool: Pool, known: Known) -> Iterable[Warned]:
     if plan.slower_allowed is None:
         yield Warned(
             "latency_not_judged",
@@ -494,6 +494,12 @@ def _baseline_warnings(plan: PlanData, pool: Pool) -> Iterable[Warned]:
             "baseline_old",
             f"The newest baseline is {age.days} days old ({newest.source}); up to {BASELINE_MAX_AGE.days} are allowed.",
             "Measure the site again and enter it.",
+        )
+    if known.changed_at is not None and known.changed_at > newest.measured_at:
+        yield Warned(
+            "baseline_before_change",
+            f"The site was changed {known.changed_at:%Y-%m-%d %H:%M} UTC, after the newest baseline ({newest.source}).",
+            "Measure the site as it is now and enter it, or look at the account’s changes and go on knowingly.",
         )
 
 

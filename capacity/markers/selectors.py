@@ -18,9 +18,13 @@ def whole() -> QuerySet[Marker]:
     return Marker.objects.select_related("account", "connection", "made_by").defer("connection__api_key")
 
 
-def of_site(account: Account, connection_id: int | None, balancer_id: str) -> QuerySet[Marker]:
-    """Return the markers that say something of one pool: its own, and those of the whole account."""
-    own = Q(connection=connection_id, balancer_id=balancer_id) if connection_id is not None else Q(pk__in=())
+def of_site(account: Account, connection_id: int | None, balancer_ids: Sequence[str]) -> QuerySet[Marker]:
+    """Return the markers that say something of a pool behind these balancers: its own, and those of the whole account."""
+    own = (
+        Q(connection=connection_id, balancer_id__in=balancer_ids)
+        if connection_id is not None
+        else Q(pk__in=())
+    )
     return Marker.objects.filter(own | Q(connection__isnull=True), account=account)
 
 
@@ -41,13 +45,13 @@ def moments(account: Account, begins: datetime, ends: datetime) -> list[Moment]:
 def newest(
     account: Account,
     connection_id: int | None,
-    balancer_id: str,
+    balancer_ids: Sequence[str],
     *,
     at: datetime,
     after: datetime | None = None,
 ) -> Marker | None:
     """Return the newest marker of a pool up to `at`, and later than `after` if given; None if there is none. One query."""
-    rows = of_site(account, connection_id, balancer_id).filter(at__lte=at)
+    rows = of_site(account, connection_id, balancer_ids).filter(at__lte=at)
     if after is not None:
         rows = rows.filter(at__gt=after)
     return rows.order_by("-at", "-pk").first()

@@ -135,9 +135,9 @@ def test_the_newest_marker_of_a_pool_is_its_own_or_the_accounts(here):
     everywhere, _ = post(here, title="all", at=now - 3 * MINUTE)
     own, _ = post(here, title="own", at=now - 2 * MINUTE, connection=here.connection, balancer_id="71")
     other, _ = post(here, title="other", at=now - MINUTE, connection=here.connection, balancer_id="99")
-    of = {"connection_id": here.connection.pk, "balancer_id": "71", "at": now}
+    of = {"connection_id": here.connection.pk, "balancer_ids": ["71"], "at": now}
     assert selectors.newest(here.account, **of) == own
-    assert selectors.newest(here.account, **{**of, "balancer_id": "99"}) == other
+    assert selectors.newest(here.account, **{**of, "balancer_ids": ["99"]}) == other
     assert selectors.newest(here.account, **{**of, "connection_id": None}) == everywhere
     assert selectors.newest(here.account, **of, after=own.at) is None
     assert selectors.between(here.account, everywhere.at, other.at) == [everywhere, own]

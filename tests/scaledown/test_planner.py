@@ -13,7 +13,7 @@ from scaledown.candidates import ContactGap, EventKnown, candidates
 from scaledown.less import is_less, same_pool
 from scaledown.planner import DRAIN_SPARE_S, build_plan_data, check_choice, propose_target
 from scaledown.preview import preview
-from scaledown.types import AtLimit, Grade, ImageRule, Order
+from scaledown.types import AtLimit, Grade, ImageRule, Order, PlannedBaseline
 from tests.scaledown.planner_cases import CHOICE, EVENT, NOW, balancer, known, node, pool, server
 
 
@@ -433,6 +433,24 @@ def test_a_pool_that_changed_is_told_by_name():
     assert "web-06 changed" in (same_pool(plan, moved) or "")
     rehosted = build_plan_data(CHOICE, other_server(host_id="elsewhere"), known())
     assert same_pool(plan, rehosted) is None
+
+
+@pytest.mark.parametrize(
+    ("measured", "changed", "expected"),
+    [
+        (timedelta(days=2), None, set()),
+        (timedelta(days=2), timedelta(days=3), set()),
+        (timedelta(days=2), timedelta(days=1), {"baseline_before_change"}),
+        (timedelta(days=60), timedelta(days=1), {"baseline_old", "baseline_before_change"}),
+    ],
+)
+def test_a_baseline_from_before_the_last_change_of_the_site_is_a_warning(measured, changed, expected):
+    measured_at = NOW - measured
+    facts = known(
+        baselines=(PlannedBaseline("home", 20.0, 80.0, 120.0, 0.0, measured_at, "measured"),),
+        changed_at=None if changed is None else NOW - changed,
+    )
+    assert {code for code in codes(shown(facts=facts)) if code.startswith("baseline")} == expected
 
 
 @pytest.mark.parametrize(
