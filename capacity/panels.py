@@ -7,6 +7,8 @@ from django.urls import reverse
 from portal.access import Permission
 from portal.account_sections import Tab, register_tab
 
+GROUP = "Capacity"
+
 
 def register() -> None:
     """Add the tabs. Called once, when the app is ready."""
@@ -17,6 +19,7 @@ def register() -> None:
             lambda account: reverse("capacity:metric-list", args=[account.ref]),
             Permission.SAMPLE_VIEW,
             order=32,
+            group=GROUP,
         )
     )
     register_tab(
@@ -26,6 +29,7 @@ def register() -> None:
             lambda account: reverse("capacity:benchmark-list", args=[account.ref]),
             Permission.SAMPLE_VIEW,
             order=35,
+            group=GROUP,
         )
     )
     register_tab(
@@ -35,6 +39,7 @@ def register() -> None:
             lambda account: reverse("capacity:marker-list", args=[account.ref]),
             Permission.SAMPLE_VIEW,
             order=37,
+            group=GROUP,
         )
     )
     register_tab(
@@ -44,5 +49,6 @@ def register() -> None:
             lambda account: reverse("capacity:baseline-list", args=[account.ref]),
             Permission.SAMPLE_VIEW,
             order=36,
+            group=GROUP,
         )
     )

@@ -29,13 +29,14 @@ class Section:
 
 @dataclass(frozen=True)
 class Tab:
-    """One page beside the account's overview."""
+    """One page beside the account's overview. Those of one `group` share an entry, and have a row of their own below."""
 
     key: str
     label: str
     url_of: Callable[[Any], str] = field(compare=False)
     permission: Permission
     order: int = 50
+    group: str = ""
 
 
 _sections: dict[str, Section] = {}
@@ -71,13 +72,22 @@ def sections_for(
     return shown
 
 
-def tabs_for(account: Any, granted: frozenset[Permission]) -> list[dict[str, str]]:
-    """Return the account's tabs as the design system's `{% tabs %}` takes them."""
-    return [
-        {"key": tab.key, "label": tab.label, "url": tab.url_of(account)}
-        for tab in sorted(_tabs.values(), key=lambda one: (one.order, one.label))
-        if tab.permission in granted
-    ]
+def tabs_for(account: Any, granted: frozenset[Permission]) -> list[dict[str, Any]]:
+    """Return the account's tabs as the design system's `{% tabs %}` takes them; a group stands where its first tab would."""
+    found: list[dict[str, Any]] = []
+    groups: dict[str, dict[str, Any]] = {}
+    for tab in sorted(_tabs.values(), key=lambda one: (one.order, one.label)):
+        if tab.permission not in granted:
+            continue
+        item = {"key": tab.key, "label": tab.label, "url": tab.url_of(account)}
+        if not tab.group:
+            found.append(item)
+        elif tab.group in groups:
+            groups[tab.group]["items"].append(item)
+        else:
+            groups[tab.group] = {"key": "", "label": tab.group, "url": item["url"], "items": [item]}
+            found.append(groups[tab.group])
+    return found
 
 
 def actions_for(account: Any, granted: frozenset[Permission]) -> list[dict[str, str]]:

@@ -541,8 +541,12 @@ def stepper(steps: Sequence[Mapping[str, str]], current: str) -> dict[str, Any]:
 
 @register.inclusion_tag("components/tabs.html")
 def tabs(items: Sequence[Mapping[str, Any]], current: str, label: str = "Sections") -> dict[str, Any]:
-    """Show pages of one thing side by side. Each item has `key`, `label`, `url` and, if wanted, `count`."""
-    return {"items": items, "current": current, "label": label}
+    """Show pages of one thing side by side. Each item has `key`, `label`, `url` and, if wanted, `count`.
+
+    One with `items` of its own is a group: they are a second row while one of them is the current one.
+    """
+    group = next((one for one in items if current in {sub["key"] for sub in one.get("items", ())}), None)
+    return {"items": items, "current": current, "label": label, "group": group}
 
 
 @register.inclusion_tag("components/pagination.html", takes_context=True)

@@ -180,8 +180,12 @@ def test_the_page_lists_announces_and_says_what_is_locked(here, client):
     assert "One run pauses before the next server." in html
     assert "&lt;b&gt;shop&lt;/b&gt;" in html
     assert "DFW, load balancer 71" in html
+    assert '<nav class="tabs tabs-sub" aria-label="Capacity">' in html
     client.force_login(here.viewer)
     assert "Announce it" not in client.get(url).content.decode()
+    overview = client.get(reverse("accounts:account-detail", args=[here.account.ref])).content.decode()
+    assert ">Capacity</a>" in overview
+    assert ">Changes</a>" not in overview
 
 
 def test_charts_show_the_changes_of_their_stretch(here, client):
