@@ -480,12 +480,16 @@ def _baseline_warnings(plan: PlanData, pool: Pool, known: Known) -> Iterable[War
             "Say in the plan by how much answers may be slower than before.",
         )
         return
-    if not plan.baselines:
+    # One of the whole site says how old the measurements are; no probe asks what a load generator asks.
+    probes = {"", *(probe.name for probe in plan.probes)}
+    if not any(one.probe in probes for one in plan.baselines):
         yield Warned(
             "no_baseline",
-            "There is no baseline: answers are compared only with those right before the first server.",
+            f"There is no baseline{' of a probe' if plan.baselines else ''}: answers are compared only with those right "
+            "before the first server.",
             "Enter what a probe was measured at, best a day and a week before at the same hour.",
         )
+    if not plan.baselines:
         return
     newest = max(plan.baselines, key=lambda one: one.measured_at)
     age = pool.looked_at - newest.measured_at

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from capacity.reference import WHOLE_SITE
 from portal.cloud.types import BalancerStatus, Condition, NodeStatus, NodeType
 from portal.errors import Refused
 from scaledown.candidates import ContactGap, EventKnown, candidates
@@ -433,6 +434,15 @@ def test_a_pool_that_changed_is_told_by_name():
     assert "web-06 changed" in (same_pool(plan, moved) or "")
     rehosted = build_plan_data(CHOICE, other_server(host_id="elsewhere"), known())
     assert same_pool(plan, rehosted) is None
+
+
+def test_a_baseline_of_the_whole_site_is_none_of_a_probe():
+    whole = PlannedBaseline(
+        WHOLE_SITE, 20.0, 80.0, 120.0, 0.0, NOW - timedelta(days=2), "approved baseline 1"
+    )
+    assert "no_baseline" in codes(shown(facts=known(baselines=(whole,))))
+    of_probe = replace(whole, probe="home")
+    assert "no_baseline" not in codes(shown(facts=known(baselines=(whole, of_probe))))
 
 
 @pytest.mark.parametrize(
