@@ -10,6 +10,7 @@ from capacity.benchmarks import api as benchmarks
 from capacity.markers import api as markers
 from capacity.metrics import api as metrics
 from capacity.pulls import api as pulls
+from capacity.reports import api as reports
 
 urlpatterns = [
     path("accounts/<uuid:account_ref>/baselines", baselines.BaselinesApi.as_view(), name="api-baselines"),
@@ -70,4 +71,37 @@ urlpatterns = [
     path("accounts/<uuid:account_ref>/metrics", metrics.MetricListApi.as_view(), name="api-metrics"),
     path("metrics/<uuid:metric_ref>/vital", metrics.MetricVitalApi.as_view(), name="api-metric-vital"),
     path("metrics/<uuid:metric_ref>/points", metrics.MetricPointsApi.as_view(), name="api-metric-points"),
+    path("metrics/<uuid:metric_ref>/growth", reports.GrowthReportApi.as_view(), name="api-growth-report"),
+    path(
+        "accounts/<uuid:account_ref>/growth-reports",
+        reports.GrowthReportListApi.as_view(),
+        name="api-growth-reports",
+    ),
+    path(
+        "accounts/<uuid:account_ref>/detected-events",
+        reports.DetectedEventListApi.as_view(),
+        name="api-detected-events",
+    ),
+    path(
+        "detected-events/<uuid:detected_ref>/name",
+        reports.DetectedNameApi.as_view(),
+        name="api-detected-name",
+    ),
+    path(
+        "detected-events/<uuid:detected_ref>/dismiss",
+        reports.DetectedDismissApi.as_view(),
+        name="api-detected-dismiss",
+    ),
+    path(
+        "accounts/<uuid:account_ref>/sized-pools", reports.SizedPoolListApi.as_view(), name="api-sized-pools"
+    ),
+    path("sized-pools/<uuid:pool_ref>", reports.SizedPoolApi.as_view(), name="api-sized-pool"),
+    path("sized-pools/<uuid:pool_ref>/look", reports.SizedPoolLookApi.as_view(), name="api-sized-pool-look"),
+    path("sized-pools/<uuid:pool_ref>/what-if", reports.WhatIfApi.as_view(), name="api-what-if"),
+    path(
+        "accounts/<uuid:account_ref>/server-prices",
+        reports.ServerPriceListApi.as_view(),
+        name="api-server-prices",
+    ),
+    path("server-prices/<uuid:price_ref>", reports.ServerPriceApi.as_view(), name="api-server-price"),
 ]

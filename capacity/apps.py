@@ -19,6 +19,7 @@ class CapacityConfig(AppConfig):
         from capacity.baselines import known, services
         from capacity.markers.selectors import moments
         from capacity.metrics.overlays import register_moments
+        from capacity.reports import notices, short
         from portal.approvals import registry as approvals
 
         facts.register()
@@ -30,3 +31,5 @@ class CapacityConfig(AppConfig):
             on_change=services.was_decided,
             url_of=lambda request: reverse("capacity:baseline", args=[request.subject_ref]),
         )
+        notices.register()
+        short.register()

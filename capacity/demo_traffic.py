@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -17,9 +18,12 @@ import numpy.typing as npt
 from capacity.metrics.kinds import USUAL, MetricKind
 from capacity.metrics.models import Metric
 from capacity.metrics.store import Samples, write
+from capacity.reports import services
+from capacity.reports.models import SizedPool
 
 if TYPE_CHECKING:
-    from accounts.models import Account
+    from accounts.models import Account, CloudConnection, User
+    from portal.cloud.discovery import Discovery, Pool
 
 Numbers = npt.NDArray[np.float64]
 STEP_S = 300
@@ -128,6 +132,24 @@ def load(
     ids, moments_s, values = (np.concatenate(parts) for parts in zip(*columns, strict=True))
     write(account.pk, Samples(ids, (moments_s * 1e6).astype(np.int64), values.astype(np.float64)))
     return made
+
+
+def size(account: Account, connection: CloudConnection, found: Discovery, pool: Pool, manager: User) -> None:
+    """Size the pool by its requests, with a price of its servers; a worker then makes the report. Once."""
+    metric = Metric.objects.filter(
+        account=account, name="requests_per_s", resource=pool.balancer.name
+    ).first()
+    if metric is None or SizedPool.objects.filter(account=account).exists():
+        return
+    metric.account = account
+    row = services.size_pool(
+        account, connection, pool.balancer.id, actor=manager, name=pool.balancer.name, metric=metric
+    )
+    seen = services.note_look(row, found, datetime.now(UTC))
+    if seen.flavor:
+        services.set_price(
+            account, flavor=seen.flavor, an_hour=Decimal("0.36"), currency="EUR", actor=manager
+        )
 
 
 def _spring_sale(ends: datetime) -> Rise:

@@ -339,3 +339,4 @@ from capacity.benchmarks import models as _benchmarks  # noqa: E402,F401
 from capacity.markers import models as _markers  # noqa: E402,F401
 from capacity.metrics import models as _metrics  # noqa: E402,F401
 from capacity.pulls import models as _pulls  # noqa: E402,F401
+from capacity.reports import models as _reports  # noqa: E402,F401

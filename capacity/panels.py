@@ -24,6 +24,16 @@ def register() -> None:
     )
     register_tab(
         Tab(
+            "growth",
+            "Growth and size",
+            lambda account: reverse("capacity:growth-overview", args=[account.ref]),
+            Permission.SAMPLE_VIEW,
+            order=31,
+            group=GROUP,
+        )
+    )
+    register_tab(
+        Tab(
             "benchmarks",
             "Benchmarks",
             lambda account: reverse("capacity:benchmark-list", args=[account.ref]),

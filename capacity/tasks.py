@@ -8,6 +8,8 @@ from django.utils import timezone
 
 from capacity.baselines import known
 from capacity.metrics import partitions
+from capacity.reports import services as reports
+from capacity.reports.short import judge_all
 
 log = structlog.get_logger(__name__)
 
@@ -40,3 +42,22 @@ def tend_baselines() -> None:
     compared, told = known.tend(timezone.now())
     if compared or told:
         log.info("baselines_tended", compared=compared, told=told)
+
+
+# Rows say what is due; the message only wakes a worker, so it may be lost or come twice.
+@shared_task(name="capacity.tasks.make_reports", ignore_result=True, expires=240)
+def make_reports() -> None:
+    """Make growth reports that are due, for a minute at most; the rest waits for the next turn."""
+    count = reports.make_due(timezone.now(), budget_s=60.0)
+    if count:
+        log.info("growth_reports", made=count)
+
+
+@shared_task(name="capacity.tasks.look_at_pools", ignore_result=True, expires=3000)
+def look_at_pools() -> None:
+    """Look how many servers sized pools have, work out how long they last, and tell whose will not."""
+    now = timezone.now()
+    seen = reports.look_at_stale(now)
+    told = judge_all(now)
+    if seen or told:
+        log.info("sized_pools", seen=seen, told=told)

@@ -10,6 +10,7 @@ from capacity.benchmarks import views as benchmarks
 from capacity.markers import views as markers
 from capacity.metrics import views as metrics
 from capacity.pulls import views as pulls
+from capacity.reports import views as reports
 
 app_name = "capacity"
 urlpatterns = [
@@ -61,6 +62,18 @@ urlpatterns = [
     path("capacity/metrics/<uuid:metric_ref>/data/", metrics.MetricData.as_view(), name="metric-data"),
     path("capacity/metrics/<uuid:metric_ref>/vital/", metrics.MetricVital.as_view(), name="metric-vital"),
     path("capacity/metrics/<uuid:metric_ref>/series.csv", metrics.MetricCsv.as_view(), name="metric-csv"),
+    path("accounts/<uuid:account_ref>/growth/", reports.GrowthOverview.as_view(), name="growth-overview"),
+    path("accounts/<uuid:account_ref>/growth/events/", reports.DetectedList.as_view(), name="detected-list"),
+    path("accounts/<uuid:account_ref>/growth/prices/", reports.Prices.as_view(), name="prices"),
+    path("capacity/prices/<uuid:price_ref>/remove/", reports.PriceRemove.as_view(), name="price-remove"),
+    path("capacity/events/<uuid:detected_ref>/", reports.DetectedPage.as_view(), name="detected"),
+    path("capacity/pools/<uuid:pool_ref>/", reports.SizedPoolPage.as_view(), name="sized-pool"),
+    path("capacity/pools/<uuid:pool_ref>/what-if/", reports.WhatIfPage.as_view(), name="what-if"),
+    path("capacity/pools/<uuid:pool_ref>/look/", reports.SizedPoolLook.as_view(), name="sized-pool-look"),
+    path(
+        "capacity/pools/<uuid:pool_ref>/remove/", reports.SizedPoolRemove.as_view(), name="sized-pool-remove"
+    ),
+    path("capacity/metrics/<uuid:metric_ref>/growth/", reports.GrowthAsk.as_view(), name="growth-ask"),
     path(
         "connections/<uuid:connection_ref>/pools/<slug:balancer_id>/",
         views.PoolKnown.as_view(),

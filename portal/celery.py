@@ -66,6 +66,12 @@ app.conf.beat_schedule = {
         "options": {"expires": 30.0},
     },
     "capacity-parts": {"task": "capacity.tasks.tend_parts", "schedule": 3600.0},
+    "capacity-reports": {
+        "task": "capacity.tasks.make_reports",
+        "schedule": 300.0,
+        "options": {"expires": 240.0},
+    },
+    "capacity-pools": {"task": "capacity.tasks.look_at_pools", "schedule": 3600.0},
     "scaledown-expire": {"task": "scaledown.tasks.expire", "schedule": 60.0},
     "scaledown-thin": {"task": "scaledown.tasks.thin", "schedule": 900.0},
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from scaledown import api, api_charge, api_growths
+from scaledown import api, api_charge, api_costs, api_growths
 
 urlpatterns = [
     path(
@@ -18,6 +18,11 @@ urlpatterns = [
         name="api-scale-up-reconstruct",
     ),
     path("scale-up-records/<uuid:record_ref>", api.RecordApi.as_view(), name="api-scale-up-record"),
+    path(
+        "accounts/<uuid:account_ref>/event-costs",
+        api_costs.EventCostListApi.as_view(),
+        name="api-event-costs",
+    ),
     path("accounts/<uuid:account_ref>/plans", api.PlanListApi.as_view(), name="api-plans"),
     path("plans/<uuid:plan_ref>", api.PlanApi.as_view(), name="api-plan"),
     path("plans/<uuid:plan_ref>/preview", api.PlanPreviewApi.as_view(), name="api-plan-preview"),

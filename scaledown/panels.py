@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 
+from capacity.reports.links import register_cost_url, register_plan_url
 from portal.access import Permission, visible_to
 from portal.account_sections import Section, Tab, register_action, register_section, register_tab
 from portal.alarms import register_standstill_page
@@ -135,10 +137,18 @@ def _find_runs(user: Any, text: str, limit: int) -> list[Entry]:
     ]
 
 
+def plan_url(account: Any, connection_ref: str, balancer_id: str, target: int, reason: str) -> str:
+    """Return where a plan is begun that leaves so many servers of a pool, filled in."""
+    asked = {"connection": connection_ref, "pool": balancer_id, "target": target, "because": reason}
+    return f"{reverse('scaledown:plan-new', args=[account.ref])}?{urlencode(asked)}"
+
+
 def register() -> None:
     """Register everything; called once when the app is ready."""
     register_finder("runs", _find_runs, order=20)
     register_finder("plans", _find_plans, order=30)
+    register_plan_url(plan_url)
+    register_cost_url(lambda account: reverse("scaledown:costs", args=[account.ref]))
     register_standstill_page(lambda account: reverse("scaledown:standstill", args=[account.ref]))
     register_panel(
         Panel("needs-person", "Needs a person", "scaledown/_dashboard_person.html", _needs_person, order=10)

@@ -12,6 +12,12 @@ urlpatterns = [
     path("accounts/<uuid:account_ref>/scaledown/new/", views.PlanNew.as_view(), name="plan-new"),
     path("accounts/<uuid:account_ref>/scaledown/records/", views.RecordList.as_view(), name="record-list"),
     path("accounts/<uuid:account_ref>/scaledown/protected/", views.Protected.as_view(), name="protected"),
+    path("accounts/<uuid:account_ref>/scaledown/costs/", views.EventCosts.as_view(), name="costs"),
+    path(
+        "accounts/<uuid:account_ref>/scaledown/costs/servers.csv",
+        views.EventCostsCsv.as_view(),
+        name="cost-csv",
+    ),
     path("accounts/<uuid:account_ref>/standstill/", views.StandstillPage.as_view(), name="standstill"),
     path(
         "accounts/<uuid:account_ref>/standstill/lift/", views.StandstillLift.as_view(), name="standstill-lift"

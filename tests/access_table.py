@@ -37,6 +37,7 @@ from capacity.benchmarks.services import take_in
 from capacity.demo import step_test
 from capacity.metrics.models import Metric
 from capacity.pulls.services import add as add_pull
+from capacity.reports.models import DetectedEvent, GrowthReport, ServerPrice, SizedPool
 from portal.runs.models import Handover, Run, Standstill
 from scaledown.canonical import plan_to_plain, to_plain
 from scaledown.driver import GROWTH
@@ -102,6 +103,7 @@ def _in_days(days: int) -> str:
 
 _CONTACT = {"name": "Ada", "email": "ada@shop.example", "time_zone": "UTC", "escalation_order": 1}
 _PARTY = {"kind": "registrar", "name": "Nordic Names", "phone": "+46812000000"}
+_PRICE = {"flavor": "general1-4", "an_hour": "0.36", "currency": "EUR"}
 _CONNECTION = {
     "name": "Other",
     "provider": "rackspace",
@@ -422,6 +424,39 @@ ROWS |= {
     ("capacity:metric-data", "GET"): Row(VIEWERS),
     ("capacity:metric-csv", "GET"): Row(VIEWERS),
     ("capacity:metric-vital", "POST"): Row(EDITORS, body={"vital": "1"}),
+    ("capacity:growth-overview", "GET"): Row(VIEWERS),
+    ("capacity:growth-overview", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
+    ("capacity:growth-ask", "POST"): Row(EDITORS),
+    ("capacity:detected-list", "GET"): Row(VIEWERS),
+    ("capacity:detected", "GET"): Row(VIEWERS),
+    ("capacity:detected", "POST"): Row(EDITORS, body={"name": "Sale"}),
+    ("capacity:prices", "GET"): Row(VIEWERS),
+    ("capacity:prices", "POST"): Row(EDITORS, body=_PRICE),
+    ("capacity:price-remove", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
+    ("capacity:sized-pool", "GET"): Row(VIEWERS),
+    ("capacity:sized-pool", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
+    ("capacity:sized-pool-look", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
+    ("capacity:sized-pool-remove", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
+    ("capacity:what-if", "GET"): Row(VIEWERS),
+    ("api-growth-report", "GET"): Row(VIEWERS),
+    ("api-growth-report", "POST"): Row(EDITORS, body={}),
+    ("api-growth-reports", "GET"): Row(VIEWERS),
+    ("api-detected-events", "GET"): Row(VIEWERS),
+    ("api-detected-name", "POST"): Row(EDITORS, body={"name": "Sale"}, answers=PAST_THE_GATE),
+    ("api-detected-dismiss", "POST"): Row(EDITORS, body={}, answers=PAST_THE_GATE),
+    ("api-sized-pools", "GET"): Row(VIEWERS),
+    ("api-sized-pools", "POST"): Row(EDITORS, body={}, answers=PAST_THE_GATE),
+    ("api-sized-pool", "GET"): Row(VIEWERS),
+    ("api-sized-pool", "PUT"): Row(EDITORS, body={}, answers=PAST_THE_GATE),
+    ("api-sized-pool", "DELETE"): Row(EDITORS, answers=PAST_THE_GATE),
+    ("api-sized-pool-look", "POST"): Row(EDITORS, body={}, answers=PAST_THE_GATE),
+    ("api-what-if", "GET"): Row(VIEWERS),
+    ("api-server-prices", "GET"): Row(VIEWERS),
+    ("api-server-prices", "POST"): Row(EDITORS, body=_PRICE),
+    ("api-server-price", "DELETE"): Row(EDITORS, answers=PAST_THE_GATE),
+    ("scaledown:costs", "GET"): Row(VIEWERS),
+    ("scaledown:cost-csv", "GET"): Row(VIEWERS),
+    ("api-event-costs", "GET"): Row(VIEWERS),
     ("capacity:benchmark-list", "GET"): Row(VIEWERS),
     ("capacity:benchmark-list", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
     ("capacity:benchmark", "GET"): Row(VIEWERS),
@@ -1077,12 +1112,59 @@ ROWS |= {
 }
 
 
+def _metric(world: Any) -> Metric:
+    def made() -> Metric:
+        row = Metric.objects.create(account=world.account, name="orders", source="api", kind="throughput")
+        GrowthReport.objects.create(metric=row, asked_at=timezone.now())
+        return row
+
+    return world.once("metric", made)
+
+
+def _detected(world: Any) -> DetectedEvent:
+    now = timezone.now()
+    return DetectedEvent.objects.create(
+        account=world.account,
+        metric=_metric(world),
+        starts_at=now - timedelta(days=2),
+        ends_at=now - timedelta(days=1),
+        peak_at=now - timedelta(days=2),
+        peak=9,
+        expected=3,
+        multiple=3,
+        score=20,
+        lead_in_s=0,
+        is_over=True,
+        found_at=now,
+    )
+
+
+def _sized_pool(world: Any) -> SizedPool:
+    return SizedPool.objects.create(
+        account=world.account,
+        connection=_connection(world),
+        balancer_id=uuid.uuid4().hex,
+        name="web",
+        metric=_metric(world),
+    )
+
+
+def _price(world: Any) -> ServerPrice:
+    return ServerPrice.objects.create(
+        account=world.account,
+        flavor=uuid.uuid4().hex,
+        an_hour="0.36",
+        currency="EUR",
+        at=timezone.now(),
+    )
+
+
 REFS: dict[str, Callable[[Any], Any]] = {
-    "metric_ref": lambda world: (
-        world.once(
-            "metric", lambda: Metric.objects.create(account=world.account, name="orders", source="api")
-        ).ref
-    ),
+    "metric_ref": lambda world: _metric(world).ref,
+    "detected_ref": lambda world: world.once("detected", lambda: _detected(world)).ref,
+    # These are taken away by one of their addresses: each request has one of its own.
+    "pool_ref": lambda world: _sized_pool(world).ref,
+    "price_ref": lambda world: _price(world).ref,
     "link_token": lambda world: "ssk_of_nobody",
     "rotation_ref": lambda world: world.once("rotation", lambda: _rotation(world)).ref,
     "party_ref": lambda world: (

@@ -38,6 +38,9 @@ MORE = {
     "scaledown:plan-list": 5,
     # the account; a page of versions with what came since; the pools; alarms and notices
     "capacity:baseline-list": 5,
+    # the account; a page of events; their servers; prices, and which size a pool has; alarms and notices
+    "scaledown:costs": 6,
+    "api-event-costs": 5,
     # factors, tokens, organizations, activity; alarms and notices
     "me": 5,
     # the account, its members, the team, a page of invitations, its service tokens; alarms and notices

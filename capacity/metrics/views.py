@@ -21,6 +21,8 @@ from capacity.metrics import chart, overlays, selectors, series, services
 from capacity.metrics.asked import moment_asked
 from capacity.metrics.models import Metric
 from capacity.metrics.series import Step
+from capacity.reports.models import ReportState
+from capacity.reports.selectors import backdrop_of, detected, reports, sentence_of
 from portal.access import Permission, in_database
 from portal.csvfile import NOT_WHOLE, lines
 from portal.errors import Refused
@@ -28,6 +30,7 @@ from portal.paging import keyset
 from portal.ui.charts import Marker, table_of
 
 MOST_LINES = 5000
+DETECTED_SHOWN = 10
 WHOLE = Metric.objects.select_related("account")
 
 
@@ -108,6 +111,7 @@ class MetricDetail(MetricPage):
             else "",
             window=_window_query(begins, ends),
             data=_data(metric, found, events, moments),
+            **_growth_shown(metric, now),
             zone_label="UTC" if found.step is Step.DAY else str(self.zone),
         )
 
@@ -209,6 +213,23 @@ def _data(
         "url": reverse("capacity:metric-data", args=[metric.ref]),
         **found.as_plain(),
         **overlays.as_plain(events, moments),
+        **backdrop_of(
+            metric.pk, chart.STEP_S.get(found.step, 0), found.begins, found.ends, metric.last_at
+        ).as_plain(),
+    }
+
+
+def _growth_shown(metric: Metric, now: datetime) -> dict[str, Any]:
+    """Return the metric's growth report for the page, and what it found; three queries."""
+    report = reports().filter(metric=metric).first()
+    is_made = report is not None and report.state == ReportState.MADE
+    rows = detected().filter(metric=metric).order_by("-starts_at", "-pk")[:DETECTED_SHOWN] if is_made else ()
+    return {
+        "report": report,
+        "is_made": is_made,
+        "is_asked": report is not None and (report.made_at is None or report.made_at < report.asked_at),
+        "sentence": sentence_of(report, now) if report is not None and is_made else "",
+        "detected": rows,
     }
 
 

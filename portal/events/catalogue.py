@@ -49,6 +49,14 @@ CATALOGUE: dict[str, tuple[str, dict[str, str]]] = {
             "growth.expired": "Nobody decided in time.",
         },
     ),
+    "event": (
+        "Traffic events",
+        {
+            "event.detected": "A metric left the band of what that hour of that weekday does; `multiple` of normal at its peak.",
+            "event.named": "A person named what was detected: `event` is the traffic event.",
+            "event.dismissed": "A person said that what was detected was no event.",
+        },
+    ),
     "benchmark": (
         "Benchmarks",
         {

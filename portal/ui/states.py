@@ -37,6 +37,10 @@ LOOKS: dict[str, StateLook] = {
     "declined": _look("declined", "declined", "bad", "cross"),
     "withdrawn": _look("withdrawn", "withdrawn", "idle", "back"),
     "overtaken": _look("overtaken", "overtaken", "idle", "dot"),
+    # what was detected in a metric
+    "proposed": _look("was it an event?", "was it an event?", "wait", "diamond"),
+    "named": _look("an event", "an event", "idle", "check"),
+    "dismissed": _look("no event", "no event", "idle", "minus"),
     # runs
     "scheduled": _look("scheduled", "will start later", "idle", "clock"),
     "running": _look("running", "in progress", "move", "play"),

@@ -16,6 +16,7 @@ from portal.ui.lanes import Lane
 from portal.ui.states import LOOKS
 
 FAMILIES = (
+    ("Detected event", ("proposed", "named", "dismissed")),
     ("Plan", ("draft", "awaiting_approval", "approved", "rejected", "expired", "voided", "used")),
     (
         "Run",

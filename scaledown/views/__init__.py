@@ -15,6 +15,7 @@ from scaledown.views.around import (
     StandstillPage,
 )
 from scaledown.views.charge import HandoverAnswer, RunCharge
+from scaledown.views.costs import EventCosts, EventCostsCsv
 from scaledown.views.growths import GrowthApprove, GrowthDetail, GrowthReject, GrowthWithdraw, RunGrow
 from scaledown.views.path import PlanNew, PlanPool, PlanPreview, PlanPurpose, PlanSafety, PlanSubmit
 from scaledown.views.plans import (
@@ -37,6 +38,8 @@ from scaledown.views.runs import (
 )
 
 __all__ = [
+    "EventCosts",
+    "EventCostsCsv",
     "GrowthApprove",
     "GrowthDetail",
     "GrowthReject",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -40,6 +42,8 @@ from scaledown.views.shared import (
     preview_context,
     status_for,
 )
+
+_POOL = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 # --- the guided path ----------------------------------------------------------------------------------------
 
@@ -146,6 +150,38 @@ def _purpose_form(
     return form
 
 
+@dataclass(frozen=True)
+class Filled:
+    """What a link to the guided path fills in: a pool, how many servers are to be left, and why. Nothing that does not fit."""
+
+    connection: str = ""
+    pool: str = ""
+    target: int | None = None
+    because: str = ""
+    connection_of_pool: str = ""
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Filled:
+        """Read an address, or the hidden fields that came from one."""
+        connection, pool, target = (str(given.get(name, "")) for name in ("connection", "pool", "target"))
+        is_sound = bool(_POOL.fullmatch(pool)) and target.isascii() and target.isdigit() and len(target) < 5
+        if not is_sound or int(target) < 1:
+            return cls()
+        because = " ".join(str(given.get("because", "")).split())[:500]
+        return cls(connection, pool, int(target), because, str(given.get("connection_of_pool", connection)))
+
+    def initial(self) -> dict[str, Any]:
+        """Return what the form begins with."""
+        if self.target is None:
+            return {}
+        servers = "1 server" if self.target == 1 else f"{self.target} servers"
+        return {"connection": self.connection, "title": f"Down to {servers}", "reason": self.because}
+
+    def size(self) -> dict[str, Any]:
+        """Return the size, as a choice takes it."""
+        return {} if self.target is None else {"target": self.target, "target_reason": self.because}
+
+
 class PlanNew(DraftStep):
     """The first step: what for."""
 
@@ -158,16 +194,24 @@ class PlanNew(DraftStep):
         recorded = next((one for one in form.evidence if one.servers), None)  # type: ignore[attr-defined]
         if recorded is not None:
             form.initial = {"event": recorded.ref, "title": f"After {recorded.name}"[:200]}
-        return self.step_page("scaledown/plan_purpose.html", None, form=form)
+        filled = Filled.of(request.GET)
+        form.initial = {**form.initial, **filled.initial()}
+        return self.step_page("scaledown/plan_purpose.html", None, form=form, filled=filled)
 
     def post(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
         """Make the draft with the pool that held the event's servers."""
         account = self.find(Account, account_ref)
         form = _purpose_form(self, request.POST)
+        filled = Filled.of(request.POST)
         status = 422
         if form.is_valid():
             try:
-                balancer_id = drawing.propose_balancer(form.chosen_connection, form.chosen_event)
+                # The pool was chosen for one connection: with another one it is no answer.
+                balancer_id = (
+                    filled.pool
+                    if filled.pool and str(form.chosen_connection.ref) == filled.connection_of_pool
+                    else drawing.propose_balancer(form.chosen_connection, form.chosen_event)
+                )
                 plan = services.draft_plan(
                     account=account,
                     connection=form.chosen_connection,
@@ -177,6 +221,7 @@ class PlanNew(DraftStep):
                         balancer_ids=(balancer_id,),
                         order=Order.REVERSE_OF_SCALE_UP if form.chosen_event else Order.NEWEST_FIRST,
                         reason=form.cleaned_data["reason"],
+                        **(filled.size() if balancer_id == filled.pool else {}),
                     ),
                     event=form.chosen_event,
                 )
@@ -185,7 +230,7 @@ class PlanNew(DraftStep):
                 status = status_for(trouble)
             else:
                 return self.after(request, plan, "scaledown:plan-pool")
-        return self.step_page("scaledown/plan_purpose.html", None, form=form, status=status)
+        return self.step_page("scaledown/plan_purpose.html", None, form=form, filled=filled, status=status)
 
 
 class PlanPurpose(DraftStep):

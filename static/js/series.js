@@ -178,6 +178,10 @@
           }]
         }
       }, joined(), place);
+      // All six bounds of a forecast beside each other are more than anybody reads.
+      place.querySelectorAll(".u-legend .u-series").forEach(function (row, index) {
+        row.hidden = /^[58]0 %/.test(shown.series[index].label);
+      });
       // A zoom shows its whole stretch, also where points begin later; a forecast is shown to its end.
       var last = given.cone && given.cone.at.length ? Math.max(given.to, given.cone.at[given.cone.at.length - 1]) : given.to;
       plot.setScale("x", { min: given.from, max: last });

@@ -43,6 +43,7 @@ NO_PAGE = {
     "benchmark-file",
     "growth",
     "growth-approve",
+    "growth-ask",
     "growth-reject",
     "growth-withdraw",
     "handover-answer",
@@ -51,10 +52,13 @@ NO_PAGE = {
     "plan-approve",
     "plan-copy",
     "plan-rehearse",
+    "price-remove",
     "protected-lift",
     "run-grow",
     "run-lesson",
     "run-stream",
+    "sized-pool-look",
+    "sized-pool-remove",
     "standstill-lift",
 }
 """What answers a command only, or is a page that asks about a row which nobody here makes (a run that has deleted servers

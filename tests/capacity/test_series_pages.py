@@ -14,6 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from capacity.markers.models import Marker
 from capacity.metrics import chart, overlays
 from capacity.metrics.models import Metric, Sample
 from capacity.metrics.store import Samples, write
@@ -25,7 +26,8 @@ pytestmark = pytest.mark.django_db
 
 
 def now_even() -> datetime:
-    return timezone.now().replace(second=0, microsecond=0)
+    """Noon of yesterday: how many days a stretch touches does not hang on when the tests run."""
+    return (timezone.now() - timedelta(days=1)).replace(hour=12, minute=0, second=0, microsecond=0)
 
 
 def metric(account=None, *, name="requests_per_s", **fields) -> Metric:
@@ -227,3 +229,19 @@ def test_nobody_reads_a_series_of_another_account():
     stranger = as_(make.account(), "admin")
     for path in ("", "data/", "series.csv"):
         assert stranger.get(f"/capacity/metrics/{one.ref}/{path}").status_code == 404
+
+
+def test_deployments_are_drawn_into_every_series_of_the_account():
+    one = metric()
+    ends = fill(one, 3)
+    at = ends - timedelta(days=1)
+    Marker.objects.create(
+        account=one.account,
+        kind="deployment",
+        title="shop",
+        software="4.13",
+        at=at,
+        made_by=make.member(one.account, "editor"),
+    )
+    data = as_(one.account).get(f"/capacity/metrics/{one.ref}/data/", {"span": "week"}).json()
+    assert data["moments"] == [{"at": at.timestamp(), "label": "shop"}]

@@ -189,7 +189,7 @@ class Command(BaseCommand):
         for pool in found.pools:
             if pool.members:
                 self._know(account, connection, pool, manager)
-        self._traffic(customer, account, found, event)
+        self._traffic(customer, account, connection, found, event, manager)
         hook = _scaledown_demo()
         if hook is not None and event is not None:
             hook(
@@ -201,13 +201,22 @@ class Command(BaseCommand):
                 people=people,
             )
 
-    def _traffic(self, customer: Customer, account: Account, found: Discovery, event: Any) -> None:
-        """Give the pool that was scaled up a year of traffic, where the account has none yet."""
+    def _traffic(
+        self,
+        customer: Customer,
+        account: Account,
+        connection: CloudConnection,
+        found: Discovery,
+        event: Any,
+        manager: User,
+    ) -> None:
+        """Give the pool that was scaled up a year of traffic, where the account has none yet, and size it by that."""
         pool = next((one for one in found.pools if any(_is_added(member) for member in one.members)), None)
         if pool is None:
             return
         old = sum(1 for member in pool.members if not _is_added(member))
-        import_module("capacity.demo_traffic").load(
+        demo = import_module("capacity.demo_traffic")
+        demo.load(
             account,
             pool.balancer.name,
             ends=timezone.now(),
@@ -215,6 +224,7 @@ class Command(BaseCommand):
             percent_a_month=customer.percent_a_month,
             event=None if event is None else (event.starts_at, event.ends_at),
         )
+        demo.size(account, connection, found, pool, manager)
 
     def _event(self, account: Account, found: Discovery) -> Any:
         """Return the traffic event for which servers were added; None where none were."""

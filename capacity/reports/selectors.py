@@ -1,0 +1,298 @@
+"""What pages, API, facts and tasks read of growth and size: reports as values, a pool with everything held against it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from django.db.models import Max, QuerySet
+
+from accounts.models import Account
+from capacity.benchmarks.models import Benchmark
+from capacity.models import TrafficEvent
+from capacity.reference import Figure, Site, reference_for
+from capacity.reports import wording
+from capacity.reports.models import (
+    DetectedEvent,
+    DetectedState,
+    GrowthPicture,
+    GrowthReport,
+    ReportState,
+    ServerPrice,
+    SizedPool,
+)
+from capacity.reports.packing import BAND, CONE, unpacked
+from capacity.sizing import Demand, Planned, Pool, Price, Rules, Sizing, size
+
+AHEAD = timedelta(days=180)
+PEAKS_TOLD = 20
+MOST_SIZED = 20
+
+
+def reports() -> QuerySet[GrowthReport]:
+    """Return reports with what is shown of one."""
+    return GrowthReport.objects.select_related("metric__account")
+
+
+def listed_pools() -> QuerySet[SizedPool]:
+    """Return sized pools as lists show them: as last worked out."""
+    return SizedPool.objects.select_related("connection", "metric").defer("connection__api_key")
+
+
+def detected() -> QuerySet[DetectedEvent]:
+    """Return detected events with what is shown of one; those that are no longer seen are left out."""
+    rows = DetectedEvent.objects.exclude(state=DetectedState.WITHDRAWN)
+    return rows.select_related("account", "metric", "event", "decided_by")
+
+
+def pools() -> QuerySet[SizedPool]:
+    """Return sized pools with what is shown of one."""
+    return SizedPool.objects.select_related("account", "connection", "metric__growth_report").defer(
+        "connection__api_key"
+    )
+
+
+def prices_of(account: Account) -> dict[str, Price]:
+    """Return the account's prices by flavor; one query."""
+    rows = ServerPrice.objects.filter(account=account)
+    return {row.flavor: Price(row.an_hour, row.currency) for row in rows}
+
+
+def report_of(pool: SizedPool) -> GrowthReport | None:
+    """Return the report of the pool's metric, once it was made."""
+    if pool.metric is None:
+        return None
+    report: GrowthReport | None = getattr(pool.metric, "growth_report", None)
+    return report if report is not None and report.state == ReportState.MADE else None
+
+
+def growth_of(report: GrowthReport) -> tuple[float, float, float] | None:
+    """Return growth as a fraction a month with its bounds; None where it is not known."""
+    if report.growth is None or report.growth_low is None or report.growth_high is None:
+        return None
+    return report.growth, report.growth_low, report.growth_high
+
+
+def demand_of(report: GrowthReport | None) -> Demand | None:
+    """Return what a metric's pool must carry; None without a report."""
+    if report is None or report.peak is None or report.analysed_until is None:
+        return None
+    return Demand(
+        report.peak,
+        report.peak if report.peak_low is None else report.peak_low,
+        report.peak if report.peak_high is None else report.peak_high,
+        report.analysed_until,
+        report.growth,
+        report.growth_low,
+        report.growth_high,
+    )
+
+
+@dataclass(frozen=True)
+class Sized:
+    """A pool with what it was held against. `sentence` says it all; `price` is that of its flavor, None without one."""
+
+    pool: SizedPool
+    report: GrowthReport | None
+    demand: Demand | None
+    ceiling: Figure | None
+    forecast_peak: Figure | None
+    sizing: Sizing
+    price: Price | None
+    sentence: str
+    lasts: str
+    rules: Rules
+
+    @property
+    def provider_pool(self) -> Pool:
+        """Its servers and what one of them carries."""
+        return self.sizing.pool
+
+
+def sized(pool: SizedPool, now: datetime, prices: Mapping[str, Price] | None = None) -> Sized:
+    """Return a pool's sizing at `now`. The ceiling and a forecast that somebody entered come through `reference_for` alone.
+
+    Where nobody entered one the forecast peak is the report's: the highest hour of the four weeks that it looks ahead.
+    """
+    report, account = report_of(pool), pool.account
+    reference = reference_for(account, Site(pool.connection.ref, pool.balancer_id), now)
+    ceiling = reference.ceiling if reference else None
+    peak = reference.forecast_peak if reference else None
+    demand = demand_of(report)
+    prices = prices_of(account) if prices is None else prices
+    rules = Rules(pool.headroom, pool.fewest)
+    found = size(
+        Pool(pool.servers, ceiling.requests_per_s if ceiling else None, pool.flavor),
+        demand,
+        rules,
+        now,
+        next_peak_rps=next_peak_of(report, peak),
+        events=planned_of(account, now),
+        price=prices.get(pool.flavor),
+    )
+    return Sized(
+        pool=pool,
+        report=report,
+        demand=demand,
+        ceiling=ceiling,
+        forecast_peak=peak,
+        sizing=found,
+        price=prices.get(pool.flavor),
+        sentence=sentence_of(report, now, found) if report else "",
+        lasts=wording.lasts_words(found.lasts, now),
+        rules=rules,
+    )
+
+
+def next_peak_of(report: GrowthReport | None, entered: Figure | None) -> float | None:
+    """Return the forecast peak that sizes a pool: the higher one of what was entered and what was measured.
+
+    To size for the lower of two would take the risk of whichever is right.
+    """
+    known = [
+        one
+        for one in (
+            entered.requests_per_s if entered else None,
+            report.next_peak if report is not None else None,
+        )
+        if one is not None
+    ]
+    return max(known) if known else None
+
+
+def sentence_of(report: GrowthReport, now: datetime, sizing: Sizing | None = None) -> str:
+    """Return what a report says in one sentence, with how long a pool's servers last where its sizing is given."""
+    return wording.sentence(
+        growth_of(report),
+        peaks_of(report),
+        sizing.pool.servers if sizing else None,
+        sizing.lasts if sizing else None,
+        now,
+    )
+
+
+def peaks_of(report: GrowthReport) -> list[wording.Peak]:
+    """Return the rises of a report's metric with their multiples, the newest last; what was dismissed is none. One query."""
+    rows = (
+        DetectedEvent.objects.filter(metric=report.metric_id, score__gt=0, multiple__isnull=False)
+        .exclude(state__in=(DetectedState.DISMISSED, DetectedState.WITHDRAWN))
+        .order_by("-peak_at")
+        .values_list("peak_at", "multiple", "event__name")[:PEAKS_TOLD]
+    )
+    return [
+        wording.Peak(at, multiple, name or "")
+        for at, multiple, name in reversed(rows)
+        if multiple is not None
+    ]
+
+
+def planned_of(account: Account, now: datetime) -> list[Planned]:
+    """Return the account's traffic events that are on or come within half a year, in order; one query."""
+    rows = TrafficEvent.objects.filter(account=account, ends_at__gt=now, starts_at__lt=now + AHEAD)
+    return [
+        Planned(row.name, row.starts_at, row.expected_multiple)
+        for row in rows.order_by("starts_at", "pk")[:MOST_SIZED]
+    ]
+
+
+def carries_by_flavor(pool: SizedPool) -> dict[str, float]:
+    """Return the most that one server of each size carried in a benchmark of the account that counts; one query.
+
+    A lower bound: what a whole run had on average, divided by its servers. It stands in where no ceiling of that size is known.
+    """
+    rows = (
+        Benchmark.objects.filter(account=pool.account_id, set_aside_at__isnull=True, node_count__gt=0)
+        .exclude(flavor="")
+        .exclude(requests_per_s=None)
+        .values("flavor", "node_count")
+        .annotate(most=Max("requests_per_s"))
+    )
+    found: dict[str, float] = {}
+    for row in rows:
+        found[row["flavor"]] = max(found.get(row["flavor"], 0.0), row["most"] / row["node_count"])
+    return found
+
+
+# --- pictures ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Backdrop:
+    """What a report draws behind a series: the band of usual values, and the forecast; None where there is nothing to draw.
+
+    Columns as the chart's script takes them: times in seconds since 1970, six digits of each value.
+    """
+
+    band: dict[str, list[float]] | None
+    cone: dict[str, list[float]] | None
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return it as the chart's script takes it."""
+        return {"band": self.band, "cone": self.cone}
+
+
+NOTHING = Backdrop(None, None)
+HOUR_S = 3600
+DAY_H = 24
+
+
+def backdrop_of(
+    metric_pk: int, step_s: int, begins: datetime, ends: datetime, last_at: datetime | None
+) -> Backdrop:
+    """Return the band in [begins, ends), and the forecast where the series is shown up to its end. One query.
+
+    By the day both are means of the day's hours, so that they stand beside daily means.
+    """
+    picture = (
+        GrowthPicture.objects.filter(report__metric=metric_pk, report__state=ReportState.MADE)
+        .select_related("report")
+        .first()
+    )
+    if picture is None or picture.report.analysed_from is None or picture.report.analysed_until is None:
+        return NOTHING
+    is_daily = step_s >= DAY_H * HOUR_S
+    band = _columns(bytes(picture.band), BAND, picture.report.analysed_from, is_daily)
+    low, high = begins.timestamp(), ends.timestamp()
+    inside = (band["at"] >= low) & (band["at"] < high)
+    cone = None
+    # A stretch of the past has no forecast in it; a look at single days would be all forecast.
+    if last_at is not None and ends >= last_at:
+        found = _columns(bytes(picture.cone), CONE, picture.report.analysed_until, is_daily)
+        ahead = found["at"] < high + max(0.25 * (high - low), DAY_H * HOUR_S)
+        cone = _short(found, ahead)
+    return Backdrop(_short(band, inside) if inside.any() else None, cone)
+
+
+def _columns(data: bytes, names: Sequence[str], begins: datetime, is_daily: bool) -> dict[str, Any]:
+    columns: dict[str, Any] = unpacked(data, names)
+    count = len(next(iter(columns.values())))
+    at = begins.timestamp() + HOUR_S * np.arange(count)
+    if is_daily:
+        days = at // (DAY_H * HOUR_S)
+        _, first, sizes = np.unique(days, return_index=True, return_counts=True)
+        # A day of which only a part is known would stand beside whole ones.
+        whole = sizes == DAY_H
+        columns = {name: (np.add.reduceat(values, first) / sizes)[whole] for name, values in columns.items()}
+        at = (days[first] * DAY_H * HOUR_S)[whole]
+    return {"at": at, **columns}
+
+
+def _short(columns: Mapping[str, Any], which: Any) -> dict[str, list[float]]:
+    return {
+        name: values[which].tolist() if name == "at" else [float(f"{one:.6g}") for one in values[which]]
+        for name, values in columns.items()
+    }
+
+
+def forecast_rows(report: GrowthReport) -> Iterable[dict[str, Any]]:
+    """Yield the forecast hour by hour, as the API gives it; nothing for a report that was not made."""
+    picture = GrowthPicture.objects.filter(report=report).first()
+    if picture is None or report.analysed_until is None:
+        return
+    columns = _columns(bytes(picture.cone), CONE, report.analysed_until, is_daily=False)
+    moments = [report.analysed_until + timedelta(hours=step) for step in range(len(columns["at"]))]
+    for step, at in enumerate(moments):
+        yield {"at": at, **{name: float(f"{columns[name][step]:.6g}") for name in CONE}}

@@ -1,0 +1,500 @@
+"""Making reports, deciding about what they found, and saying what a pool is sized by. Each change is one function.
+
+ask(metric, actor=user)                          a report is made at the next turn of a worker
+make_due(now, budget_s=60)                       what the worker calls
+name_detected(row, name="Spring sale", actor=…), dismiss_detected(row, reason="…", actor=…)
+size_pool(account, connection, "71", actor=…, …), look_at(pool), set_price(account, …), remove_price(price, …)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import structlog
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from accounts.changes import check_active, check_no_pin
+from accounts.clouds import discover_pools
+from accounts.models import Account, AccountStatus
+from capacity.metrics import series
+from capacity.metrics.kinds import Good
+from capacity.metrics.models import Metric
+from capacity.metrics.series import Step
+from capacity.models import TrafficEvent
+from capacity.reports import making, notices
+from capacity.reports.models import (
+    DetectedEvent,
+    DetectedState,
+    GrowthPicture,
+    GrowthReport,
+    ReportState,
+    ServerPrice,
+    SizedPool,
+)
+from capacity.reports.packing import CONE, packed
+from capacity.reports.selectors import pools
+from capacity.reports.short import judge_pools
+from portal.audit.services import record, snapshot
+from portal.cloud.types import Condition
+from portal.errors import ProviderFailed, Refused, TryLater
+from portal.events.services import emit
+from portal.rows import check_row
+from portal.runs.wake import hand_over
+
+if TYPE_CHECKING:
+    from accounts.models import CloudConnection, User
+
+log = structlog.get_logger(__name__)
+
+READ_DAYS = 400
+NIGHT_HOUR = 2
+"""Reports are made anew once after this hour of each day, UTC."""
+CLAIM_LASTS = timedelta(minutes=10)
+TOLD_FOR = timedelta(days=14)
+"""An event that is older when it is first seen is proposed, but nobody is called for it."""
+CALM_AGAIN = timedelta(hours=1)
+MOST_PRICES = 100
+
+
+def night_before(now: datetime) -> datetime:
+    """Return the last moment at which the night's reports fell due."""
+    tonight = now.replace(hour=NIGHT_HOUR, minute=0, second=0, microsecond=0)
+    return tonight if tonight <= now else tonight - timedelta(days=1)
+
+
+# --- reports -----------------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def ask(metric: Metric, *, actor: User | None) -> GrowthReport:
+    """Ask for a report of a metric, made at a worker's next turn; asked twice it is made once."""
+    check_active(metric.account)
+    now = timezone.now()
+    report, is_new = GrowthReport.objects.get_or_create(metric=metric, defaults={"asked_at": now})
+    if not is_new:
+        GrowthReport.objects.filter(pk=report.pk).update(asked_at=now)
+        report.refresh_from_db()
+    if is_new:
+        record("report.asked", actor=actor, account=metric.account, subject=report)
+    transaction.on_commit(_wake)
+    return report
+
+
+def _wake() -> bool:
+    """Ask a worker for a turn; a message that is lost changes nothing, the next turn is minutes away."""
+    from capacity.tasks import make_reports
+
+    return hand_over(make_reports, "growth_wake_up_lost")
+
+
+def begin_missing(now: datetime) -> int:
+    """Begin reports of figures that are vital or size a pool; returns how many. One INSERT."""
+    wanted = (
+        Metric.objects.filter(Q(is_vital=True) | Q(sized_pools__isnull=False), growth_report__isnull=True)
+        .filter(last_at__isnull=False, account__status=AccountStatus.ACTIVE)
+        .distinct()[:1000]
+    )
+    made = GrowthReport.objects.bulk_create(
+        [GrowthReport(metric=metric, asked_at=now) for metric in wanted], ignore_conflicts=True
+    )
+    return len(made)
+
+
+def make_due(now: datetime, *, budget_s: float = 60.0) -> int:
+    """Make reports that are due until the time is up; returns how many. Those that people asked for come first.
+
+    Each is claimed by one UPDATE, so two workers make none twice; a series that breaks the analysis is left alone for
+    ten minutes, and the others go on.
+    """
+    begin_missing(now)
+    ends = time.monotonic() + budget_s
+    count = 0
+    while time.monotonic() < ends:
+        report = _claim(now)
+        if report is None:
+            break
+        make_report(report, now)
+        count += 1
+    return count
+
+
+def _claim(now: datetime) -> GrowthReport | None:
+    free = Q(begun_at__isnull=True) | Q(begun_at__lt=now - CLAIM_LASTS)
+    is_due = Q(made_at__isnull=True) | Q(made_at__lt=F("asked_at")) | Q(made_at__lt=night_before(now))
+    due = GrowthReport.objects.filter(free, is_due, metric__account__status=AccountStatus.ACTIVE)
+    for pk in due.order_by(F("made_at").asc(nulls_first=True), "pk").values_list("pk", flat=True)[:10]:
+        if GrowthReport.objects.filter(free, pk=pk).update(begun_at=now):
+            return GrowthReport.objects.select_related("metric__account").get(pk=pk)
+    return None
+
+
+def make_report(report: GrowthReport, now: datetime) -> GrowthReport:
+    """Analyse the last year of a metric and keep what it says; another time with the same samples changes nothing."""
+    metric = report.metric
+    found = hours_of(metric, now)
+    made: making.Made | None = None
+    says = "There is no sample yet."
+    if found is not None:
+        hours, begins = found
+        try:
+            made = making.make(hours, begins)
+        except ValueError as problem:
+            says = str(problem)
+    with transaction.atomic():
+        # Someone may have taken the metric away meanwhile.
+        locked = GrowthReport.objects.select_for_update(of=("self",)).filter(pk=report.pk).first()
+        if locked is None:
+            return report
+        locked.begun_at, locked.made_at = None, now
+        if made is None:
+            locked.state, locked.says = ReportState.TOO_SHORT, says
+            locked.save()
+            return locked
+        _keep(locked, made)
+        _keep_events(metric, made, now)
+    judge_pools(pools().filter(metric=metric), now)
+    return locked
+
+
+def hours_of(metric: Metric, now: datetime) -> tuple[making.Numbers, datetime] | None:
+    """Return the means of whole hours up to now, NaN where there is none, and the moment at which they begin."""
+    this_hour = now.replace(minute=0, second=0, microsecond=0)
+    read = series.read(
+        metric, Step.HOUR, this_hour - timedelta(days=READ_DAYS), this_hour, limit=READ_DAYS * 24 + 1
+    )
+    if not len(read["at"]):
+        return None
+    steps = ((read["at"] - read["at"][0]) // 3_600_000_000).astype(np.int64)
+    hours = np.full(int(steps[-1]) + 1, np.nan)
+    hours[steps] = read["mean"]
+    return hours, datetime.fromtimestamp(int(read["at"][0]) / 1e6, UTC)
+
+
+def _keep(report: GrowthReport, made: making.Made) -> None:
+    report.state, report.says = ReportState.MADE, ""
+    report.analysed_from, report.analysed_until, report.days = made.begins, made.ends, made.days
+    report.level = made.level
+    report.growth, report.growth_low, report.growth_high = made.growth or (None, None, None)
+    report.peak, report.peak_low, report.peak_high = made.peak
+    report.next_peak, report.next_peak_low, report.next_peak_high = made.next_peak
+    report.next_peak_at = made.next_peak_at
+    report.shifts = [at.isoformat() for at in made.shifts]
+    report.model_name, report.is_naive = made.model[:200], made.is_naive
+    report.tested, report.notes = made.tested, list(made.notes)
+    report.save()
+    GrowthPicture.objects.update_or_create(
+        report=report,
+        defaults={
+            "band": packed([made.low, made.high]),
+            "cone": packed([getattr(made.forecast, name) for name in CONE]),
+        },
+    )
+
+
+def _keep_events(metric: Metric, made: making.Made, now: datetime) -> None:
+    """Keep what was detected: known stretches get their new figures, new ones are proposed, others are no longer seen."""
+    known = list(
+        DetectedEvent.objects.select_for_update(of=("self",)).filter(metric=metric, ends_at__gt=made.begins)
+    )
+    planned = list(
+        TrafficEvent.objects.filter(
+            account=metric.account_id, starts_at__lt=made.ends, ends_at__gt=made.begins
+        ).order_by("starts_at", "pk")
+    )
+    seen: set[int] = set()
+    for event in made.events:
+        begins, ends = made.at(event.begin), made.at(event.end)
+        row = next(
+            (one for one in known if one.pk not in seen and one.starts_at < ends and one.ends_at > begins),
+            None,
+        )
+        is_new = row is None
+        if row is None:
+            row = DetectedEvent(account_id=metric.account_id, metric=metric, found_at=now)
+        else:
+            seen.add(row.pk)
+        row.starts_at, row.ends_at, row.peak_at = begins, ends, made.at(event.peak_at)
+        row.peak, row.expected, row.multiple = event.peak, event.expected, event.multiple
+        row.score, row.is_over = event.score, event.is_over
+        row.lead_in_s = event.lead_in * 3600
+        row.half_life_s = None if event.half_life is None else event.half_life * 3600
+        if row.state == DetectedState.WITHDRAWN:
+            row.state = DetectedState.PROPOSED
+        if row.state == DetectedState.PROPOSED:
+            _join_planned(row, planned)
+        row.save()
+        if is_new and row.state == DetectedState.PROPOSED:
+            _tell_detected(row, metric, now)
+    gone = [one.pk for one in known if one.pk not in seen and one.state == DetectedState.PROPOSED]
+    DetectedEvent.objects.filter(pk__in=gone).update(state=DetectedState.WITHDRAWN)
+
+
+def _join_planned(row: DetectedEvent, planned: Sequence[TrafficEvent]) -> None:
+    """What was planned for the stretch is what it was: nobody is asked."""
+    for event in planned:
+        if event.starts_at - CALM_AGAIN <= row.peak_at <= event.ends_at + CALM_AGAIN:
+            row.event, row.state = event, DetectedState.NAMED
+            return
+
+
+def _tell_detected(row: DetectedEvent, metric: Metric, now: datetime) -> None:
+    emit(
+        "event.detected",
+        account=metric.account,
+        subject=row,
+        subject_type="detected_event",
+        data={"multiple": row.multiple, "peak": row.peak, "score": round(row.score, 2)},
+    )
+    if row.ends_at >= now - TOLD_FOR:
+        notices.tell_detected(row)
+
+
+# --- detected events ---------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def name_detected(detected: DetectedEvent, *, name: str, actor: User) -> DetectedEvent:
+    """Name a stretch: it becomes a traffic event of the account, and so do the same stretch's other metrics."""
+    row, others = _locked_with_alike(detected)
+    name = " ".join(name.split())
+    check_no_pin(name)
+    if not name:
+        raise Refused("Give the event a name.", code="name_missing")
+    if row.state == DetectedState.NAMED and row.event is not None:
+        if row.event.name == name:
+            return row
+        raise Refused(f"This is “{row.event.name}” already.", code="named_already")
+    event = TrafficEvent(
+        account=row.account,
+        name=name,
+        starts_at=row.starts_at,
+        ends_at=row.ends_at,
+        observed_peak_rps=row.peak if row.is_rise and row.metric.unit == "requests/s" else None,
+        source=f"detected in {row.metric}"[:200],
+        entered_by=actor,
+    )
+    check_row(event)
+    event.save()
+    record("event.added", actor=actor, account=row.account, subject=event, after=snapshot(event))
+    _decide([row, *others], DetectedState.NAMED, actor, event=event)
+    return row
+
+
+@transaction.atomic
+def dismiss_detected(detected: DetectedEvent, *, reason: str, actor: User) -> DetectedEvent:
+    """Say that a stretch was no event of the account's traffic, and why if anybody wants to know."""
+    row, others = _locked_with_alike(detected)
+    check_no_pin(reason)
+    if row.state == DetectedState.DISMISSED:
+        return row
+    if row.state == DetectedState.NAMED:
+        raise Refused(
+            f"This is “{row.event}” on record. What has a name is an event."
+            if row.event
+            else "It has a name.",
+            code="named_already",
+        )
+    _decide([row, *others], DetectedState.DISMISSED, actor, reason=" ".join(reason.split())[:500])
+    return row
+
+
+def _locked_with_alike(detected: DetectedEvent) -> tuple[DetectedEvent, list[DetectedEvent]]:
+    """Return the row and what other metrics showed at the same time and nobody decided, all locked."""
+    rows = DetectedEvent.objects.select_for_update(of=("self",)).select_related("account", "metric", "event")
+    row = rows.get(pk=detected.pk)
+    check_active(row.account)
+    alike = rows.filter(
+        account=row.account,
+        state=DetectedState.PROPOSED,
+        starts_at__lt=row.ends_at,
+        ends_at__gt=row.starts_at,
+    ).exclude(pk=row.pk)
+    return row, [one for one in alike if one.is_rise == row.is_rise]
+
+
+def _decide(
+    rows: Iterable[DetectedEvent],
+    state: DetectedState,
+    actor: User,
+    *,
+    event: TrafficEvent | None = None,
+    reason: str = "",
+) -> None:
+    now = timezone.now()
+    for row in rows:
+        before = snapshot(row, ("state",))
+        row.state, row.event, row.reason = state, event, reason
+        row.decided_by, row.decided_at = actor, now
+        row.save(update_fields=["state", "event", "reason", "decided_by", "decided_at"])
+        record(
+            f"detected.{state.value}",
+            actor=actor,
+            account=row.account,
+            subject=row,
+            before=before,
+            after=snapshot(row, ("state",)),
+            reason=reason,
+        )
+        emit(
+            f"event.{'named' if state is DetectedState.NAMED else 'dismissed'}",
+            account=row.account,
+            subject=row,
+            subject_type="detected_event",
+            data={"event": None if event is None else str(event.ref)},
+            actor=actor,
+        )
+
+
+# --- pools and prices --------------------------------------------------------------------------------------------
+
+POOL_FIELDS = ("name", "metric", "headroom", "fewest")
+
+
+@transaction.atomic
+def size_pool(
+    account: Account, connection: CloudConnection, balancer_id: str, *, actor: User | None, **fields: Any
+) -> SizedPool:
+    """Size a pool by a metric: `metric`, `headroom`, `fewest`, `name`. A report of the metric is asked for."""
+    check_active(account)
+    if connection.account_id != account.pk:
+        raise Refused("This cloud connection is of another account.", code="other_account")
+    row = SizedPool(account=account, connection=connection, balancer_id=balancer_id)
+    _fill(row, fields)
+    row.save()
+    record("sized_pool.added", actor=actor, account=account, subject=row, after=snapshot(row))
+    if row.metric is not None:
+        ask(row.metric, actor=actor)
+    judge_pools(pools().filter(pk=row.pk), timezone.now())
+    return row
+
+
+@transaction.atomic
+def change_pool(pool: SizedPool, *, actor: User | None, **fields: Any) -> SizedPool:
+    """Change by what a pool is sized and what stays free."""
+    row = (
+        SizedPool.objects.select_for_update(of=("self",)).select_related("account", "metric").get(pk=pool.pk)
+    )
+    check_active(row.account)
+    before = snapshot(row)
+    _fill(row, fields)
+    after = snapshot(row)
+    if after == before:
+        return row
+    row.save()
+    record("sized_pool.changed", actor=actor, account=row.account, subject=row, before=before, after=after)
+    if row.metric is not None and before.get("metric") != after.get("metric"):
+        ask(row.metric, actor=actor)
+    judge_pools(pools().filter(pk=row.pk), timezone.now())
+    return row
+
+
+def _fill(row: SizedPool, fields: dict[str, Any]) -> None:
+    unknown = set(fields) - set(POOL_FIELDS)
+    if unknown:
+        raise ValueError(f"A sized pool has no {', '.join(sorted(unknown))}.")
+    for name, value in fields.items():
+        setattr(row, name, value)
+    row.name = " ".join(row.name.split()) or f"load balancer {row.balancer_id}"
+    check_no_pin(row.name)
+    metric = row.metric
+    if metric is not None and metric.account_id != row.account_id:
+        raise Refused("This metric is of another account.", code="other_account")
+    if metric is not None and not (metric.manner.adds_up and metric.manner.good is Good.MORE):
+        raise Refused(
+            f"A pool is sized by what it does in a time, such as requests a second; {metric} is something else.",
+            code="no_demand",
+        )
+    check_row(row)
+
+
+def look_at(pool: SizedPool) -> SizedPool:
+    """Ask the provider how many servers of the pool are in service, and of which size. Reads only.
+
+    Raises the provider's troubles. Servers of several sizes: the one that most of them have.
+    """
+    found = discover_pools(pool.connection)
+    return note_look(pool, found, timezone.now())
+
+
+def note_look(pool: SizedPool, found: Any, now: datetime) -> SizedPool:
+    """Keep what a look at the provider showed of the pool. Raises Refused where its load balancer was not there."""
+    seen = next((one for one in found.pools if one.balancer.id == pool.balancer_id), None)
+    if seen is None:
+        raise Refused(
+            f"The provider shows no load balancer {pool.balancer_id} any more. What was known stays.",
+            code="no_such_balancer",
+        )
+    serving = {
+        member.server.id: member.server
+        for member in seen.members
+        if member.node.condition is Condition.ENABLED
+    }
+    flavors = [one.flavor_id for one in serving.values() if one.flavor_id]
+    flavor = max(sorted(set(flavors)), key=flavors.count) if flavors else ""
+    SizedPool.objects.filter(pk=pool.pk).update(servers=len(serving), flavor=flavor[:100], seen_at=now)
+    judge_pools(pools().filter(pk=pool.pk), now)
+    return pools().get(pk=pool.pk)
+
+
+def look_at_stale(
+    now: datetime, *, older_than: timedelta = timedelta(hours=20), budget_s: float = 60.0
+) -> int:
+    """Look at pools that nobody looked at for long, until the time is up; one that cannot be read is tried next time."""
+    ends = time.monotonic() + budget_s
+    rows = SizedPool.objects.filter(Q(seen_at__isnull=True) | Q(seen_at__lt=now - older_than))
+    rows = rows.filter(account__status=AccountStatus.ACTIVE).select_related("connection", "account")
+    count = 0
+    for pool in rows.order_by(F("seen_at").asc(nulls_first=True), "pk")[:50]:
+        if time.monotonic() >= ends:
+            break
+        try:
+            look_at(pool)
+            count += 1
+        except (TryLater, ProviderFailed, Refused) as trouble:
+            log.info("sized_pool_unseen", pool=str(pool.ref), code=trouble.code)
+    return count
+
+
+@transaction.atomic
+def remove_pool(pool: SizedPool, *, actor: User) -> None:
+    """Size a pool no more."""
+    row = (
+        SizedPool.objects.select_for_update(of=("self",)).select_related("account", "metric").get(pk=pool.pk)
+    )
+    check_active(row.account)
+    record("sized_pool.removed", actor=actor, account=row.account, subject=row, before=snapshot(row))
+    row.delete()
+
+
+@transaction.atomic
+def set_price(account: Account, *, flavor: str, an_hour: Decimal, currency: str, actor: User) -> ServerPrice:
+    """Say what a server of one size costs an hour; replaces what was said before."""
+    check_active(account)
+    flavor = " ".join(flavor.split())
+    check_no_pin(flavor)
+    row = ServerPrice.objects.select_for_update().filter(
+        account=account, flavor=flavor
+    ).first() or ServerPrice(account=account, flavor=flavor)
+    before = snapshot(row) if row.pk else {}
+    row.an_hour, row.currency = an_hour, currency.strip().upper()
+    row.entered_by, row.at = actor, timezone.now()
+    check_row(row)
+    row.save()
+    record("price.set", actor=actor, account=account, subject=row, before=before, after=snapshot(row))
+    return row
+
+
+@transaction.atomic
+def remove_price(price: ServerPrice, *, actor: User) -> None:
+    """Take a price away; estimates are told in server-hours then."""
+    row = ServerPrice.objects.select_for_update(of=("self",)).select_related("account").get(pk=price.pk)
+    check_active(row.account)
+    record("price.removed", actor=actor, account=row.account, subject=row, before=snapshot(row))
+    row.delete()

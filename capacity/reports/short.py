@@ -1,0 +1,131 @@
+"""Pools whose servers will not last: worked out by the hour, the fact on scorecard and Monday list, and the notice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import QuerySet
+from django.urls import reverse
+
+from accounts.facts import Act, Fact, Finding, Grade, plural, register_fact
+from accounts.models import Account, AccountStatus
+from capacity.reports import notices
+from capacity.reports.models import SizedPool
+from capacity.reports.selectors import pools, sized
+from capacity.reports.wording import lasts_words
+from capacity.sizing import Lasts, Runway
+
+SOON = timedelta(days=90)
+"""Time enough to order, build and test servers."""
+VERY_SOON = timedelta(days=30)
+OLD = timedelta(days=3)
+"""It is worked out by the hour: an older answer means that nobody works it out."""
+
+
+def judge_pools(rows: QuerySet[SizedPool], now: datetime) -> int:
+    """Work out how long the servers of these pools last, and tell of those that will not; returns of how many was told."""
+    told = 0
+    for pool in rows.order_by("pk").iterator(chunk_size=100):
+        found = sized(pool, now, {})
+        lasts = found.sizing.lasts
+        SizedPool.objects.filter(pk=pool.pk).update(
+            lasts=lasts.state.value,
+            lasts_until=lasts.at,
+            lasts_earliest=lasts.earliest,
+            lasts_latest=lasts.latest,
+            needed_now=found.sizing.needed_now,
+            needed_peak=found.sizing.needed_peak,
+            surplus=found.sizing.surplus,
+            sentence=found.sentence[:500],
+            judged_at=now,
+        )
+        if is_short(lasts, now, SOON):
+            notices.tell_short(pool, lasts=found.lasts, month=f"{now:%Y-%m}")
+            told += 1
+    return told
+
+
+def judge_all(now: datetime) -> int:
+    """Work it out for every pool of an active account that is sized by a metric."""
+    return judge_pools(pools().filter(account__status=AccountStatus.ACTIVE, metric__isnull=False), now)
+
+
+def is_short(lasts: Runway, now: datetime, within: timedelta) -> bool:
+    """Whether servers are known not to last so long."""
+    return lasts.state is Lasts.OVER or (
+        lasts.state is Lasts.ENDS and lasts.at is not None and lasts.at < now + within
+    )
+
+
+@dataclass(frozen=True)
+class PoolKnown:
+    """How long one pool's servers last, as worked out at `judged_at`."""
+
+    name: str
+    servers: int | None
+    lasts: Runway
+    judged_at: datetime | None
+
+
+def gather_runways(accounts: QuerySet[Account], now: datetime) -> Mapping[int, list[PoolKnown]]:
+    """Return the sized pools of each account; two queries, however many accounts."""
+    found: dict[int, list[PoolKnown]] = {pk: [] for pk in accounts.values_list("pk", flat=True)}
+    for row in SizedPool.objects.filter(account__in=accounts.values("pk")).order_by("pk"):
+        found[row.account_id].append(PoolKnown(row.name, row.servers, row.runway, row.judged_at))
+    return found
+
+
+def judge_runways(known: list[PoolKnown] | None, now: datetime) -> Finding:
+    """Servers that last less than three months are amber, less than one red; what is not known is never green."""
+    rule = "Servers last three months at least: time to order, build and test more."
+    never_green = "Unknown is never green."
+    if known is None:
+        return Finding(Grade.UNKNOWN, "How long servers last could not be read.", never_green)
+    if not known:
+        return Finding(Grade.UNKNOWN, "No pool is sized by its traffic yet.", never_green)
+    told = [one for one in known if one.judged_at is not None and one.judged_at >= now - OLD]
+    short = [one for one in told if is_short(one.lasts, now, SOON)]
+    if short:
+        worst = min(short, key=lambda one: one.lasts.at or now)
+        words = lasts_words(worst.lasts, now)
+        parts = (("servers", worst.servers or 0), ("last until", words))
+        count = plural(worst.servers or 0, "server")
+        says = f"{count} of {worst.name} last until {words}."
+        if worst.lasts.state is Lasts.OVER:
+            says = f"The usual peak is more than the {count} of {worst.name} should carry."
+        grade = Grade.RED if is_short(worst.lasts, now, VERY_SOON) else Grade.AMBER
+        return Finding(grade, says, rule, worst.judged_at, None, parts)
+    unknown = [one for one in known if one not in told or one.lasts.state is Lasts.UNKNOWN]
+    if unknown:
+        says = f"How long the servers of {unknown[0].name} last is not known: a report, a ceiling or a look is missing."
+        return Finding(Grade.UNKNOWN, says, never_green)
+    first = min(known, key=lambda one: one.lasts.at.timestamp() if one.lasts.at else float("inf"))
+    words = lasts_words(first.lasts, now)
+    judged = first.judged_at
+    return Finding(
+        Grade.GREEN,
+        f"Servers last: {words}.",
+        rule,
+        judged,
+        None if judged is None else judged + OLD,
+        (("servers", first.servers or 0), ("last until", words)),
+    )
+
+
+def register() -> None:
+    """Register the fact; called once when the app is ready."""
+    register_fact(
+        Fact(
+            "runway",
+            "How long servers last",
+            gather_runways,
+            judge_runways,
+            Act(
+                "See what is needed", lambda account: reverse("capacity:growth-overview", args=[account.ref])
+            ),
+            order=35,
+            in_review=False,
+        )
+    )

@@ -1,0 +1,65 @@
+"""What if: the answer for a pool with something else tried out, the same for page and API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from capacity.reports import wording
+from capacity.reports.models import SizedPool
+from capacity.reports.selectors import Sized, carries_by_flavor, prices_of, sized
+from capacity.sizing import Cost, Price, Sizing, WhatIf, cost_a_month, what_if
+
+MOST_FLAVORS = 50
+
+
+@dataclass(frozen=True)
+class Tried:
+    """The answer beside what is. `carries_from` says where the ceiling of another size comes from, "" if as it is."""
+
+    now: Sized
+    sizing: Sizing
+    lasts: str
+    price: Price | None
+    carries_from: str
+    needed_cost: Cost | None
+    """A month of the servers that are needed at the forecast peak; None where that is not known."""
+
+    @property
+    def needed(self) -> int | None:
+        """Servers for now and for the forecast peak, whichever are more; None where neither is known."""
+        known = [one for one in (self.sizing.needed_now, self.sizing.needed_peak) if one is not None]
+        return max(known) if known else None
+
+
+def flavors_of(pool: SizedPool) -> list[tuple[str, str]]:
+    """Return the sizes that can be tried out: those with a price and those with a benchmark. Two queries."""
+    known = {*prices_of(pool.account), *carries_by_flavor(pool)} - {pool.flavor}
+    return [(one, one) for one in sorted(known)[:MOST_FLAVORS]]
+
+
+def try_out(pool: SizedPool, tried: WhatIf, now: datetime) -> Tried:
+    """Return the answer; arithmetic on what is known already, so it comes at once."""
+    prices = prices_of(pool.account)
+    as_it_is = sized(pool, now, prices)
+    carries_from = ""
+    if tried.carries_rps is not None:
+        carries_from = "as typed"
+    elif tried.flavor is not None and tried.flavor != pool.flavor:
+        measured = carries_by_flavor(pool).get(tried.flavor)
+        carries_from = (
+            "a benchmark of this size, at least" if measured else "not known: type what one carries"
+        )
+        tried = replace(tried, carries_rps=measured)
+    price = prices.get(pool.flavor if tried.flavor is None else tried.flavor)
+    found = what_if(
+        as_it_is.provider_pool,
+        as_it_is.demand,
+        as_it_is.rules,
+        now,
+        tried,
+        next_peak_rps=as_it_is.sizing.peak_next_rps,
+        price=price,
+    )
+    answer = Tried(as_it_is, found, wording.lasts_words(found.lasts, now), price, carries_from, None)
+    return replace(answer, needed_cost=None if answer.needed is None else cost_a_month(answer.needed, price))

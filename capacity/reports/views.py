@@ -1,0 +1,347 @@
+"""Pages of growth and size: pools with what they need, events that were detected, prices, what if."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+
+from accounts.models import Account, CloudConnection
+from accounts.views import AccountPage
+from capacity.benchmarks.selectors import pools_of
+from capacity.metrics.kinds import MetricKind
+from capacity.metrics.models import Metric
+from capacity.reports import selectors, services
+from capacity.reports.forms import AddPoolForm, DismissForm, NameForm, PriceForm, SizeForm, WhatIfForm
+from capacity.reports.links import cost_url, plan_url
+from capacity.reports.models import DetectedEvent, DetectedState, ServerPrice, SizedPool
+from capacity.reports.trying import flavors_of, try_out
+from capacity.reports.wording import lasts_words
+from capacity.sizing import WhatIf
+from portal.access import Permission
+from portal.errors import Refused, Trouble
+from portal.paging import keyset
+
+DETECTED_SHOWN = 8
+MOST_DEMANDS = 60
+
+
+class GrowthPage(AccountPage, abstract=True):
+    """What the pages of growth and size share."""
+
+    tab = "growth"
+
+
+def demands_of(account: Account) -> list[Metric]:
+    """Return the metrics that can size a pool, by name; one query."""
+    rows = Metric.objects.filter(account=account, kind=MetricKind.THROUGHPUT)
+    return list(rows.order_by("-is_vital", "name", "resource", "pk")[:MOST_DEMANDS])
+
+
+def _free_pools(account: Account) -> list[tuple[str, str]]:
+    """Return the pools that something is known of and that are not sized yet; two queries."""
+    taken = {
+        f"{ref}:{balancer}"
+        for ref, balancer in SizedPool.objects.filter(account=account).values_list(
+            "connection__ref", "balancer_id"
+        )
+    }
+    return [(key, words) for key, words in pools_of(account) if key not in taken][:MOST_DEMANDS]
+
+
+class GrowthOverview(GrowthPage):
+    """The account's pools with what they need, and the stretches that wait for a name."""
+
+    permission = Permission.SAMPLE_VIEW
+    write_permission = Permission.SAMPLE_ADD
+
+    def get(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Show them."""
+        account = self.find(Account, account_ref)
+        return self._page(account, self._form(account))
+
+    def post(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Size a pool, and look at it at once."""
+        account = self.find(Account, account_ref)
+        form = self._form(account, request.POST)
+        if form.is_valid():
+            ref, _, balancer_id = form.cleaned_data["pool"].partition(":")
+            connection = CloudConnection.objects.get(account=account, ref=ref)
+            try:
+                pool = services.size_pool(account, connection, balancer_id, actor=self.user, **form.chosen())
+            except Refused as refusal:
+                form.add_error(None, refusal.says)
+            else:
+                messages.success(request, f"{pool.name} is sized by {pool.metric} from now on.")
+                _look(request, pool)
+                return redirect("capacity:sized-pool", pool_ref=pool.ref)
+        return self._page(account, form, status=422)
+
+    def _form(self, account: Account, data: object = None) -> AddPoolForm:
+        return AddPoolForm(data, metrics=demands_of(account), pools=_free_pools(account))
+
+    def _page(self, account: Account, form: AddPoolForm, status: int = 200) -> HttpResponse:
+        now = timezone.now()
+        rows = selectors.listed_pools().filter(account=account).order_by("name", "pk")[: selectors.MOST_SIZED]
+        proposed = selectors.detected().filter(account=account, state=DetectedState.PROPOSED)
+        return self.show(
+            "capacity/growth/overview.html",
+            status=status,
+            sized=[(pool, lasts_words(pool.runway, now)) for pool in rows],
+            proposed=proposed.order_by("-starts_at", "-pk")[:DETECTED_SHOWN],
+            form=form,
+            cost_url=cost_url(account),
+        )
+
+
+class SizedPoolPage(GrowthPage):
+    """One pool: what it needs now, at the forecast peak, for each event, how long it lasts, what is more than needed."""
+
+    permission = Permission.SAMPLE_VIEW
+    write_permission = Permission.SAMPLE_ADD
+
+    def get(self, request: HttpRequest, pool_ref: UUID) -> HttpResponse:
+        """Show it."""
+        pool = self.find(selectors.pools(), pool_ref)
+        return self._page(pool, self._form(pool))
+
+    def post(self, request: HttpRequest, pool_ref: UUID) -> HttpResponse:
+        """Change by what it is sized."""
+        pool = self.find(selectors.pools(), pool_ref)
+        form = self._form(pool, request.POST)
+        if form.is_valid():
+            try:
+                services.change_pool(pool, actor=self.user, **form.chosen())
+            except Refused as refusal:
+                form.add_error(None, refusal.says)
+            else:
+                messages.success(request, "Kept, with your name in the audit.")
+                return redirect("capacity:sized-pool", pool_ref=pool.ref)
+        return self._page(pool, form, status=422)
+
+    def _form(self, pool: SizedPool, data: object = None) -> SizeForm:
+        initial = {
+            "name": pool.name,
+            "metric": str(pool.metric.ref) if pool.metric else "",
+            "headroom": pool.headroom,
+            "fewest": pool.fewest,
+        }
+        return SizeForm(data, initial=initial, metrics=demands_of(pool.account))
+
+    def _page(self, pool: SizedPool, form: SizeForm, status: int = 200) -> HttpResponse:
+        found = selectors.sized(pool, timezone.now())
+        flavors = flavors_of(pool)
+        return self.show(
+            "capacity/growth/pool.html",
+            status=status,
+            pool=pool,
+            one=found,
+            form=form,
+            what_if=WhatIfForm(flavors=flavors, initial=_as_it_is(found)),
+            plan_url=plan_url_of(found),
+        )
+
+
+def plan_url_of(found: selectors.Sized) -> str:
+    """Return where a plan that takes the surplus out is begun; "" where nothing is more than needed."""
+    pool, sizing = found.pool, found.sizing
+    if not sizing.surplus or pool.servers is None:
+        return ""
+    target = pool.servers - sizing.surplus
+    parts = [f"{sizing.needed_now} for the usual peak"]
+    if sizing.needed_peak is not None:
+        parts.append(f"{sizing.needed_peak} for the forecast peak")
+    reason = f"Sizing: {', '.join(parts)}, with {pool.headroom:.0%} free."
+    return plan_url(pool.account, str(pool.connection.ref), pool.balancer_id, target, reason)
+
+
+def _as_it_is(found: selectors.Sized) -> dict[str, object]:
+    """Return what the sliders begin with."""
+    growth = None if found.demand is None else found.demand.growth
+    return {
+        "growth": None if growth is None else round(growth * 100, 1),
+        "multiple": 2.0,
+        "headroom": round(found.rules.headroom * 100),
+        "servers": found.pool.servers,
+    }
+
+
+class WhatIfPage(GrowthPage):
+    """What if growth, an event, the servers or what stays free were others: a page, and its answer alone for the script."""
+
+    permission = Permission.SAMPLE_VIEW
+
+    def get(self, request: HttpRequest, pool_ref: UUID) -> HttpResponse:
+        """Answer."""
+        pool = self.find(selectors.pools(), pool_ref)
+        now = timezone.now()
+        flavors = flavors_of(pool)
+        is_asked = bool(set(request.GET) & set(WhatIfForm.base_fields))
+        form = WhatIfForm(request.GET if is_asked else None, flavors=flavors)
+        is_good = is_asked and form.is_valid()
+        answer = try_out(pool, form.tried() if is_good else WhatIf(), now)
+        if not is_asked:
+            form = WhatIfForm(flavors=flavors, initial=_as_it_is(answer.now))
+        template = "_answer" if request.GET.get("part") == "answer" else "what_if"
+        return self.show(
+            f"capacity/growth/{template}.html",
+            status=422 if is_asked and not is_good else 200,
+            pool=pool,
+            one=answer.now,
+            answer=answer,
+            what_if=form,
+        )
+
+
+class SizedPoolLook(GrowthPage):
+    """Ask the provider how many servers are in service."""
+
+    permission = Permission.SAMPLE_ADD
+
+    def post(self, request: HttpRequest, pool_ref: UUID) -> HttpResponse:
+        """Look, and show what was seen."""
+        pool = self.find(selectors.pools().defer(None), pool_ref)
+        _look(request, pool)
+        return redirect("capacity:sized-pool", pool_ref=pool.ref)
+
+
+class SizedPoolRemove(GrowthPage):
+    """Size a pool no more."""
+
+    permission = Permission.SAMPLE_ADD
+
+    def post(self, request: HttpRequest, pool_ref: UUID) -> HttpResponse:
+        """Do so; what was measured stays."""
+        pool = self.find(selectors.pools(), pool_ref)
+        account = pool.account
+        services.remove_pool(pool, actor=self.user)
+        messages.success(request, f"{pool.name} is not sized any more. Its metric stays.")
+        return redirect("capacity:growth-overview", account_ref=account.ref)
+
+
+def _look(request: HttpRequest, pool: SizedPool) -> None:
+    try:
+        seen = services.look_at(SizedPool.objects.select_related("connection", "account").get(pk=pool.pk))
+    except Trouble as trouble:
+        messages.warning(request, trouble.says)
+    else:
+        messages.success(request, f"The provider shows {seen.servers} servers in service.")
+
+
+class GrowthAsk(GrowthPage):
+    """Ask for a metric's growth report now."""
+
+    permission = Permission.SAMPLE_ADD
+
+    def post(self, request: HttpRequest, metric_ref: UUID) -> HttpResponse:
+        """Note it; a worker makes it within moments."""
+        metric = self.find(Metric.objects.select_related("account"), metric_ref)
+        try:
+            services.ask(metric, actor=self.user)
+        except Refused as refusal:
+            messages.error(request, refusal.says)
+        else:
+            messages.success(request, "The report is being made. It takes seconds; then this page shows it.")
+        return redirect("capacity:metric", metric_ref=metric.ref)
+
+
+class DetectedList(GrowthPage):
+    """Every stretch that left its band, the newest first."""
+
+    permission = Permission.SAMPLE_VIEW
+
+    def get(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Show them; the filter stands in the address."""
+        account = self.find(Account, account_ref)
+        state = request.GET.get("state", "")
+        rows = selectors.detected().filter(account=account)
+        if state in DetectedState.values:
+            rows = rows.filter(state=state)
+        page = keyset(rows, request, order="-starts_at", filters={"account": account.pk, "state": state})
+        shown = [one for one in DetectedState if one is not DetectedState.WITHDRAWN]
+        return self.show("capacity/growth/detected_list.html", page=page, state_shown=state, states=shown)
+
+
+class DetectedPage(GrowthPage):
+    """One stretch: name it, or say that it was no event."""
+
+    permission = Permission.SAMPLE_VIEW
+    write_permission = Permission.SAMPLE_ADD
+
+    def get(self, request: HttpRequest, detected_ref: UUID) -> HttpResponse:
+        """Show it."""
+        return self._page(self.find(selectors.detected(), detected_ref), NameForm(), DismissForm())
+
+    def post(self, request: HttpRequest, detected_ref: UUID) -> HttpResponse:
+        """Do what was decided."""
+        row = self.find(selectors.detected(), detected_ref)
+        is_dismissed = "dismiss" in request.POST
+        name = NameForm(None if is_dismissed else request.POST)
+        dismiss = DismissForm(request.POST if is_dismissed else None)
+        form = dismiss if is_dismissed else name
+        if form.is_valid():
+            try:
+                if is_dismissed:
+                    services.dismiss_detected(row, reason=form.cleaned_data["reason"], actor=self.user)
+                    said = "Dismissed. It stays out of growth and forecasts."
+                else:
+                    services.name_detected(row, name=form.cleaned_data["name"], actor=self.user)
+                    said = f"“{form.cleaned_data['name']}” is on record as a traffic event."
+            except Refused as refusal:
+                form.add_error(None, refusal.says)
+            else:
+                messages.success(request, said)
+                return redirect("capacity:detected-list", account_ref=row.account.ref)
+        return self._page(row, name, dismiss, status=422)
+
+    def _page(
+        self, row: DetectedEvent, name: NameForm, dismiss: DismissForm, status: int = 200
+    ) -> HttpResponse:
+        return self.show("capacity/growth/detected.html", row=row, name=name, dismiss=dismiss, status=status)
+
+
+class Prices(GrowthPage):
+    """What servers cost the account an hour, by size."""
+
+    permission = Permission.SAMPLE_VIEW
+    write_permission = Permission.SAMPLE_ADD
+
+    def get(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Show them."""
+        return self._page(self.find(Account, account_ref), PriceForm())
+
+    def post(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Enter a price; one of the same size is replaced."""
+        account = self.find(Account, account_ref)
+        form = PriceForm(request.POST)
+        if form.is_valid():
+            try:
+                services.set_price(account, actor=self.user, **form.cleaned_data)
+            except Refused as refusal:
+                form.add_error(None, refusal.says)
+            else:
+                messages.success(request, "Entered, with your name and the time.")
+                return redirect("capacity:prices", account_ref=account.ref)
+        return self._page(account, form, status=422)
+
+    def _page(self, account: Account, form: PriceForm, status: int = 200) -> HttpResponse:
+        rows = ServerPrice.objects.filter(account=account).select_related("entered_by")
+        page = keyset(rows, self.request, order="flavor", filters={"account": account.pk})
+        return self.show("capacity/growth/prices.html", page=page, form=form, status=status)
+
+
+class PriceRemove(GrowthPage):
+    """Take a price away."""
+
+    permission = Permission.SAMPLE_ADD
+
+    def post(self, request: HttpRequest, price_ref: UUID) -> HttpResponse:
+        """Do so; estimates are told in server-hours then."""
+        price = self.find(ServerPrice.objects.select_related("account"), price_ref)
+        account = price.account
+        services.remove_price(price, actor=self.user)
+        messages.success(request, f"The price of {price.flavor} is taken away.")
+        return redirect("capacity:prices", account_ref=account.ref)

@@ -1,0 +1,123 @@
+"""What a report says, in one sentence and in parts. Pure; dates as people say them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from capacity.sizing import Lasts, Runway
+
+_SOON = timedelta(days=300)
+"""Further off than this a month is told with its year."""
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The peak of one event and its multiple of normal."""
+
+    at: datetime
+    multiple: float
+    name: str = ""
+
+
+def sentence(
+    growth: tuple[float, float, float] | None,
+    peaks: Sequence[Peak],
+    servers: int | None,
+    runway: Runway | None,
+    now: datetime,
+) -> str:
+    """Return organic growth, the last event and how long the servers last as one sentence.
+
+    `growth` is a fraction a month with its bounds; None is *not known*. `peaks` are rises, the newest last.
+    """
+    parts = [_growth(growth), *_peaks(peaks, now)]
+    if servers is not None and runway is not None:
+        lasts = _lasts(servers, runway, now)
+        if lasts:
+            parts.append(lasts)
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def percent(share: float) -> str:
+    """Return a fraction as a signed percentage with one digit: +4.1, −0.3, 0.0."""
+    text = f"{abs(share) * 100:.1f}"
+    return text if text == "0.0" else f"{'+' if share > 0 else '−'}{text}"
+
+
+def _growth(growth: tuple[float, float, float] | None) -> str:
+    if growth is None:
+        return "organic growth is not known yet"
+    mid, low, high = growth
+    within = f"{percent(low)} to {percent(high)}"
+    if low > 0:
+        within = within.replace("+", "")
+    return f"organic {percent(mid)} % a month ({within})"
+
+
+def _peaks(peaks: Sequence[Peak], now: datetime) -> list[str]:
+    if not peaks:
+        return []
+    last = peaks[-1]
+    what = f"the {day(last.at, now)} peak{f' ({last.name})' if last.name else ''}"
+    told = [f"{what} was {last.multiple:.1f} times normal and is not growth"]
+    others = len(peaks) - 1
+    if others:
+        told.append(f"{others} more event{'s' if others > 1 else ''} left out likewise")
+    return told
+
+
+def _lasts(servers: int, runway: Runway, now: datetime) -> str:
+    count = f"{servers} server{'' if servers == 1 else 's'}"
+    is_one = servers == 1
+    if runway.state is Lasts.OVER:
+        return f"{count} carr{'ies' if is_one else 'y'} less than the usual peak needs already"
+    if runway.state is Lasts.LONG:
+        early = f" ({month(runway.earliest, now)} at the earliest)" if runway.earliest else ""
+        return f"at this rate {count} last{'s' if is_one else ''} for five years and more{early}"
+    if runway.state is Lasts.ENDS and runway.at is not None:
+        return f"at this rate {count} last{'s' if is_one else ''} until about {part_of_month(runway.at, now)}{_range(runway, now)}"
+    return ""
+
+
+def _range(runway: Runway, now: datetime) -> str:
+    if runway.earliest is None:
+        return ""
+    early = month(runway.earliest, now)
+    if runway.latest is None:
+        return f" ({early} at the earliest)"
+    late = month(runway.latest, now)
+    return "" if early == late else f" ({early} to {late})"
+
+
+def lasts_words(runway: Runway, now: datetime) -> str:
+    """Return until when servers last, in a few words."""
+    match runway.state:
+        case Lasts.ENDS:
+            assert runway.at is not None  # it ends
+            return f"about {part_of_month(runway.at, now)}{_range(runway, now)}"
+        case Lasts.OVER:
+            return "too few for the usual peak already"
+        case Lasts.LONG:
+            early = f" ({month(runway.earliest, now)} at the earliest)" if runway.earliest else ""
+            return f"more than five years{early}"
+    return "not known"
+
+
+def day(at: datetime, now: datetime) -> str:
+    """Return 12 November, with its year where it is another one."""
+    year = "" if at.year == now.year else f" {at.year}"
+    return f"{at.day} {at:%B}{year}"
+
+
+def month(at: datetime, now: datetime) -> str:
+    """Return the month, with its year where it is far off."""
+    return f"{at:%B}" if abs(at - now) < _SOON else f"{at:%B %Y}"
+
+
+def part_of_month(at: datetime, now: datetime) -> str:
+    """Return early May, mid-May or late May."""
+    which = "early " if at.day <= 10 else "mid-" if at.day <= 20 else "late "
+    return which + month(at, now)

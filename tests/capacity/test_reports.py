@@ -1,0 +1,519 @@
+"""Growth reports: what is made of a year, kept once, told once; events that people name; pools, prices and what they need."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.facts import Grade
+from accounts.models import Account
+from capacity.metrics.models import Metric
+from capacity.metrics.store import Samples, write
+from capacity.models import TrafficEvent
+from capacity.reports import making, packing, selectors, services, short, wording
+from capacity.reports.models import DetectedEvent, GrowthPicture, GrowthReport, ServerPrice, SizedPool
+from capacity.reports.trying import try_out
+from capacity.sizing import Lasts, Runway, WhatIf
+from portal.cloud.types import Condition
+from portal.errors import Refused
+from portal.events.models import Event
+from portal.notify.models import Message
+from tests import factories as make
+from tests.capacity.made_up import traffic, with_event
+
+NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
+DAYS = 70
+EVENT_AT = (DAYS - 20) * 24
+# A made-up week's busiest hour is about so many times its level.
+LEVEL = 200.0
+
+
+def hours(*, growth: float = 4.0, multiple: float = 5.0) -> np.ndarray:
+    found = traffic(3, hours=DAYS * 24, percent_a_month=growth, level=LEVEL)
+    return with_event(found, EVENT_AT, 30, multiple) if multiple else found
+
+
+def metric(account: Account | None = None, *, name: str = "requests_per_s", **fields) -> Metric:
+    values = {"source": "test", "unit": "requests/s", "kind": "throughput", "is_vital": True, **fields}
+    return Metric.objects.create(account=account or make.account(), name=name, **values)
+
+
+def fill(one: Metric, values: np.ndarray, ends: datetime) -> Metric:
+    begins = ends.replace(minute=0, second=0, microsecond=0) - timedelta(hours=len(values))
+    at = (begins.timestamp() + 3600 * np.arange(len(values))) * 1e6
+    write(one.account_id, Samples(np.full(len(values), one.pk, dtype=np.int64), at.astype(np.int64), values))
+    one.refresh_from_db()
+    return one
+
+
+@pytest.fixture
+def known(db) -> Metric:
+    """A metric with ten weeks of traffic up to now, an event in it, and a launch manager."""
+    account = make.account()
+    make.launch_manager(account.team)
+    return fill(metric(account), hours(), timezone.now())
+
+
+def sized_pool(one: Metric, **fields) -> SizedPool:
+    values = {"servers": 6, "flavor": "general1-4", "seen_at": timezone.now(), **fields}
+    row = make.connection(one.account)
+    make.ceiling(row, rps=120.0)
+    return SizedPool.objects.create(
+        account=one.account, connection=row, balancer_id="71", name="web", metric=one, **values
+    )
+
+
+# --- what is made, pure ------------------------------------------------------------------------------------------
+
+
+def test_growth_event_peak_and_test_of_the_forecast_are_told_apart():
+    made = making.make(hours(), NOW - timedelta(days=DAYS))
+    mid, low, high = made.growth
+    assert low < 0.04 < high
+    assert 0.02 < mid < 0.06
+    (event,) = made.events
+    assert abs(event.begin - EVENT_AT) <= 3
+    assert 3.5 < event.multiple < 6
+    usual = hours(multiple=0)[-168:].max()
+    assert made.peak[0] == pytest.approx(usual, rel=0.15), "the event is no part of the usual peak"
+    assert made.peak[1] < made.peak[0] < made.peak[2]
+    assert made.next_peak[0] >= made.peak[0]
+    assert made.tested["mase"] < 1.5 * made.tested["naive_mase"]
+    assert made.ends == NOW
+    # The band holds what is usual and not the event.
+    inside = (hours() >= made.low) & (hours() <= made.high)
+    assert inside.mean() > 0.8
+    assert not inside[event.peak_at]
+
+
+def test_growth_is_told_from_four_weeks_on():
+    made = making.make(hours(multiple=0)[: 20 * 24], NOW)
+    assert made.growth is None
+    assert any("four weeks" in note for note in made.notes)
+
+
+def test_a_series_of_hours_is_refused_with_a_sentence():
+    with pytest.raises(ValueError, match="There are 30 hours with samples"):
+        making.make(hours()[:30], NOW)
+
+
+def test_what_is_packed_is_the_same_to_six_digits():
+    columns = [np.linspace(0, 1e6, 100), np.full(100, 1 / 3)]
+    found = packing.unpacked(packing.packed(columns), packing.BAND)
+    assert np.allclose(found["low"], columns[0], rtol=1e-6)
+    assert np.allclose(found["high"], columns[1], rtol=1e-6)
+
+
+ENDS = Runway(
+    Lasts.ENDS,
+    datetime(2027, 5, 14, tzinfo=UTC),
+    datetime(2027, 4, 2, tzinfo=UTC),
+    datetime(2027, 7, 20, tzinfo=UTC),
+)
+PEAK = wording.Peak(datetime(2026, 11, 12, 19, tzinfo=UTC), 6.3)
+
+
+@pytest.mark.parametrize(
+    ("growth", "peaks", "servers", "runway", "says"),
+    [
+        (
+            (0.041, 0.028, 0.056),
+            [PEAK],
+            4,
+            ENDS,
+            "Organic +4.1 % a month (2.8 to 5.6); the 12 November peak was 6.3 times normal and is not growth; "
+            "at this rate 4 servers last until about mid-May (April to July).",
+        ),
+        (None, [], None, None, "Organic growth is not known yet."),
+        (
+            (-0.012, -0.02, 0.001),
+            [replace(PEAK, at=datetime(2025, 3, 2, tzinfo=UTC)), replace(PEAK, name="Autumn launch")],
+            1,
+            Runway(Lasts.LONG),
+            "Organic −1.2 % a month (−2.0 to +0.1); the 12 November peak (Autumn launch) was 6.3 times normal and is "
+            "not growth; 1 more event left out likewise; at this rate 1 server lasts for five years and more.",
+        ),
+        (
+            (0.041, 0.028, 0.056),
+            [],
+            4,
+            Runway(Lasts.OVER, NOW, NOW),
+            "Organic +4.1 % a month (2.8 to 5.6); 4 servers carry less than the usual peak needs already.",
+        ),
+        (
+            (0.01, 0.0, 0.02),
+            [],
+            2,
+            replace(ENDS, at=datetime(2028, 2, 25, tzinfo=UTC), latest=None),
+            "Organic +1.0 % a month (0.0 to +2.0); at this rate 2 servers last until about late February 2028 "
+            "(April at the earliest).",
+        ),
+        ((0.041, 0.028, 0.056), [], 4, Runway(Lasts.UNKNOWN), "Organic +4.1 % a month (2.8 to 5.6)."),
+    ],
+)
+def test_a_report_is_one_sentence(growth, peaks, servers, runway, says):
+    assert wording.sentence(growth, peaks, servers, runway, NOW) == says
+
+
+# --- kept and told once ------------------------------------------------------------------------------------------
+
+
+def test_what_is_vital_has_its_report_made_by_the_worker_and_made_again_nothing_changes(known):
+    now = timezone.now()
+    assert services.make_due(now) == 1
+    report = GrowthReport.objects.get(metric=known)
+    assert (report.state, report.days > 60, report.begun_at) == ("made", True, None)
+    assert report.growth_low < 0.04 < report.growth_high
+    assert GrowthPicture.objects.filter(report=report).exists()
+    row = DetectedEvent.objects.get(metric=known)
+    assert row.state == "proposed"
+    assert row.lead_in_s > 0
+    assert row.half_life_s > 0
+    assert Event.objects.filter(type="event.detected").count() == 1
+    assert services.make_due(now) == 0, "it is made once a night"
+    services.ask(known, actor=None)
+    assert services.make_due(timezone.now()) == 1
+    again = GrowthReport.objects.get(metric=known)
+    assert (again.growth, again.peak, again.tested) == (report.growth, report.peak, report.tested)
+    assert DetectedEvent.objects.get(metric=known).pk == row.pk
+    assert Event.objects.filter(type="event.detected").count() == 1
+
+
+def test_a_report_is_due_once_a_night():
+    assert services.night_before(NOW) == NOW.replace(hour=2)
+    assert services.night_before(NOW.replace(hour=1)) == NOW.replace(hour=2) - timedelta(days=1)
+
+
+@pytest.mark.django_db
+def test_a_series_that_says_nothing_yet_says_so_and_the_others_go_on():
+    account = make.account()
+    one = fill(metric(account, name="young"), np.ones(20), timezone.now())
+    other = fill(metric(account, name="old"), hours(), timezone.now())
+    assert services.make_due(timezone.now()) == 2
+    assert GrowthReport.objects.get(metric=one).state == "too_short"
+    assert "There are 20 hours" in GrowthReport.objects.get(metric=one).says
+    assert GrowthReport.objects.get(metric=other).state == "made"
+
+
+def test_a_report_that_somebody_makes_is_not_made_twice(known):
+    now = timezone.now()
+    services.begin_missing(now)
+    GrowthReport.objects.update(begun_at=now)
+    assert services.make_due(now) == 0
+    GrowthReport.objects.update(begun_at=now - timedelta(minutes=11))
+    assert services.make_due(now) == 1
+
+
+def test_an_event_of_today_is_told_to_launch_managers_and_an_old_one_is_not(known):
+    services.make_due(timezone.now())
+    assert not Message.objects.filter(purpose="event_detected").exists(), "it was twenty days ago"
+    fresh = with_event(hours(multiple=0), len(hours()) - 48, 30, 5.0)
+    other = fill(metric(known.account, name="logins_per_min"), fresh, timezone.now())
+    third = fill(metric(known.account, name="orders_per_min"), fresh, timezone.now())
+    services.make_due(timezone.now())
+    assert DetectedEvent.objects.filter(metric__in=[other, third]).count() == 2
+    assert Message.objects.filter(purpose="event_detected").count() == 1, "once, however many metrics show it"
+
+
+def test_what_was_planned_for_the_stretch_is_what_it_was(known):
+    at = timezone.now() - timedelta(days=20)
+    event = TrafficEvent.objects.create(
+        account=known.account, name="Launch", starts_at=at - timedelta(days=1), ends_at=at + timedelta(days=2)
+    )
+    services.make_due(timezone.now())
+    row = DetectedEvent.objects.get(metric=known)
+    assert (row.state, row.event) == ("named", event)
+    assert "(Launch)" in selectors.sentence_of(known.growth_report, timezone.now())
+
+
+def test_a_name_makes_a_traffic_event_of_all_metrics_that_showed_it(known):
+    other = fill(metric(known.account, name="orders_per_min", unit="orders/min"), hours(), timezone.now())
+    services.make_due(timezone.now())
+    manager = make.member(known.account, "editor")
+    row = DetectedEvent.objects.get(metric=known)
+    services.name_detected(row, name=" Spring  sale ", actor=manager)
+    event = TrafficEvent.objects.get(name="Spring sale")
+    assert (event.observed_peak_rps, event.entered_by) == (row.peak, manager)
+    assert set(DetectedEvent.objects.values_list("state", "event")) == {("named", event.pk)}
+    assert DetectedEvent.objects.filter(metric=other, event=event).exists()
+    services.ask(known, actor=None)
+    services.make_due(timezone.now())
+    row.refresh_from_db()
+    assert (row.state, row.event) == ("named", event), "another analysis decides nothing"
+    with pytest.raises(Refused, match="on record"):
+        services.dismiss_detected(row, reason="", actor=manager)
+
+
+def test_what_is_dismissed_stays_dismissed_and_is_no_peak(known):
+    services.make_due(timezone.now())
+    row = DetectedEvent.objects.get(metric=known)
+    services.dismiss_detected(row, reason="a crawler", actor=make.member(known.account, "editor"))
+    services.ask(known, actor=None)
+    services.make_due(timezone.now())
+    row.refresh_from_db()
+    assert (row.state, row.reason) == ("dismissed", "a crawler")
+    assert "peak" not in selectors.sentence_of(GrowthReport.objects.get(metric=known), timezone.now())
+
+
+def test_what_is_no_longer_seen_is_withdrawn(known):
+    services.make_due(timezone.now())
+    fill(known, hours(multiple=0), timezone.now())
+    services.ask(known, actor=None)
+    services.make_due(timezone.now())
+    assert DetectedEvent.objects.get(metric=known).state == "withdrawn"
+    assert not selectors.detected().exists()
+
+
+def test_the_picture_has_a_band_and_a_forecast_where_the_series_ends(known):
+    services.make_due(timezone.now())
+    ends = timezone.now()
+    found = selectors.backdrop_of(known.pk, 3600, ends - timedelta(days=14), ends, known.last_at)
+    assert 14 * 24 - 2 <= len(found.band["at"]) <= 14 * 24
+    assert found.cone["at"][0] >= found.band["at"][-1]
+    for lower, upper in (
+        ("lower95", "lower50"),
+        ("lower50", "point"),
+        ("point", "upper80"),
+        ("upper80", "upper95"),
+    ):
+        assert all(low <= high for low, high in zip(found.cone[lower], found.cone[upper], strict=True))
+    past = selectors.backdrop_of(
+        known.pk, 3600, ends - timedelta(days=30), ends - timedelta(days=20), known.last_at
+    )
+    assert past.cone is None
+    daily = selectors.backdrop_of(known.pk, 86400, ends - timedelta(days=366), ends, known.last_at)
+    assert DAYS - 2 <= len(daily.band["at"]) <= DAYS
+    assert all(at % 86400 == 0 for at in daily.cone["at"])
+
+
+# --- pools and prices --------------------------------------------------------------------------------------------
+
+
+def test_a_pool_is_held_against_its_ceiling_and_its_report(known):
+    pool = sized_pool(known)
+    services.make_due(timezone.now())
+    found = selectors.sized(selectors.pools().get(pk=pool.pk), timezone.now())
+    assert found.ceiling.requests_per_s == 120
+    assert found.sizing.needed_now == int(np.ceil(found.sizing.peak_now_rps / 96 * (1 - 1e-9)))
+    assert found.sizing.lasts.state in (Lasts.ENDS, Lasts.LONG, Lasts.OVER)
+    assert "servers" in found.sentence
+    pool.refresh_from_db()
+    assert pool.lasts == found.sizing.lasts.state.value, "worked out with the report, for lists"
+    make.forecast_peak(pool.connection, rps=5000)
+    assert selectors.sized(pool, timezone.now()).sizing.peak_next_rps == 5000, "the higher one counts"
+
+
+def test_the_provider_says_how_many_servers_are_in_service(known):
+    pool = sized_pool(known, servers=None, seen_at=None)
+    members = [
+        SimpleNamespace(
+            node=SimpleNamespace(condition=Condition.ENABLED if n < 4 else Condition.DRAINING),
+            server=SimpleNamespace(id=f"s{n}", flavor_id="general1-8" if n else "general1-4"),
+        )
+        for n in range(5)
+    ]
+    seen = SimpleNamespace(pools=[SimpleNamespace(balancer=SimpleNamespace(id="71"), members=members)])
+    found = services.note_look(pool, seen, timezone.now())
+    assert (found.servers, found.flavor) == (4, "general1-8")
+    with pytest.raises(Refused, match="no load balancer 71 any more"):
+        services.note_look(pool, SimpleNamespace(pools=[]), timezone.now())
+
+
+def test_a_pool_is_sized_by_what_is_done_in_a_time_and_by_nothing_else(known):
+    row = make.connection(known.account)
+    latency = metric(known.account, name="latency_p95_ms", kind="latency")
+    with pytest.raises(Refused, match="is something else"):
+        services.size_pool(known.account, row, "71", actor=None, metric=latency)
+    with pytest.raises(Refused, match="another account"):
+        services.size_pool(known.account, row, "71", actor=None, metric=metric())
+    pool = services.size_pool(known.account, row, "71", actor=None, metric=known)
+    assert pool.name == "load balancer 71"
+    with pytest.raises(Refused, match="sized already"):
+        services.size_pool(known.account, row, "71", actor=None, metric=known)
+
+
+def test_what_if_answers_within_two_hundred_milliseconds_and_few_queries(known):
+    pool = sized_pool(known)
+    ServerPrice.objects.create(
+        account=known.account, flavor="general1-8", an_hour=Decimal("0.72"), currency="EUR", at=timezone.now()
+    )
+    services.make_due(timezone.now())
+    pool = selectors.pools().get(pk=pool.pk)
+    tried = WhatIf(growth=0.1, multiple=3.0, headroom=0.3, flavor="general1-8")
+    with CaptureQueriesContext(connection) as asked:
+        answer = try_out(pool, tried, timezone.now())
+    assert len(asked) <= 14
+    assert answer.carries_from == "not known: type what one carries"
+    assert answer.needed is None
+    typed = try_out(pool, replace(tried, carries_rps=240.0), timezone.now())
+    assert typed.needed >= 2
+    assert typed.needed_cost.currency == "EUR"
+    assert typed.sizing.events[0].servers > typed.needed
+
+
+def test_a_price_is_replaced_and_taken_away(known):
+    editor = make.member(known.account, "editor")
+    services.set_price(
+        known.account, flavor="general1-4", an_hour=Decimal("0.4"), currency="eur", actor=editor
+    )
+    row = services.set_price(
+        known.account, flavor="general1-4", an_hour=Decimal("0.36"), currency="EUR", actor=editor
+    )
+    assert selectors.prices_of(known.account)["general1-4"].an_hour == Decimal("0.36")
+    with pytest.raises(Refused, match="three letters"):
+        services.set_price(
+            known.account, flavor="other", an_hour=Decimal(1), currency="EURO"[:2], actor=editor
+        )
+    services.remove_price(row, actor=editor)
+    assert selectors.prices_of(known.account) == {}
+
+
+# --- the fact and the notice -------------------------------------------------------------------------------------
+
+
+def pool_known(state: Lasts, days: float | None = None, **fields) -> short.PoolKnown:
+    at = None if days is None else NOW + timedelta(days=days)
+    return short.PoolKnown(
+        **{"name": "web", "servers": 4, "lasts": Runway(state, at, at, at), "judged_at": NOW, **fields}
+    )
+
+
+@pytest.mark.parametrize(
+    ("known", "grade", "says"),
+    [
+        (None, Grade.UNKNOWN, "could not be read"),
+        ([], Grade.UNKNOWN, "No pool is sized"),
+        ([pool_known(Lasts.UNKNOWN)], Grade.UNKNOWN, "is not known"),
+        ([pool_known(Lasts.ENDS, 200)], Grade.GREEN, "mid-June"),
+        ([pool_known(Lasts.LONG)], Grade.GREEN, "five years"),
+        ([pool_known(Lasts.ENDS, 89)], Grade.AMBER, "4 servers of web last until"),
+        ([pool_known(Lasts.ENDS, 29)], Grade.RED, "4 servers of web last until"),
+        ([pool_known(Lasts.OVER, 0)], Grade.RED, "more than the 4 servers"),
+        ([pool_known(Lasts.LONG), pool_known(Lasts.ENDS, 20, name="api")], Grade.RED, "of api"),
+        ([pool_known(Lasts.LONG), pool_known(Lasts.UNKNOWN, name="api")], Grade.UNKNOWN, "of api"),
+        ([pool_known(Lasts.LONG, judged_at=NOW - timedelta(days=4))], Grade.UNKNOWN, "is not known"),
+    ],
+)
+def test_servers_that_will_not_last_stand_on_the_scorecard_and_unknown_is_never_green(known, grade, says):
+    found = short.judge_runways(known, NOW)
+    assert found.grade is grade
+    assert says in found.says
+
+
+def test_many_accounts_cost_two_queries(known):
+    sized_pool(known)
+    make.account()
+    with CaptureQueriesContext(connection) as asked:
+        found = short.gather_runways(Account.objects.all(), timezone.now())
+    assert len(asked) == 2
+    assert len(found[known.account_id]) == 1
+
+
+def test_launch_managers_are_told_once_a_month_that_servers_will_not_last(known):
+    sized_pool(known, servers=2)
+    services.make_due(timezone.now())
+    short.judge_all(timezone.now())
+    short.judge_all(timezone.now())
+    told = Message.objects.filter(purpose="runway_short")
+    assert told.count() == 1
+
+
+# --- pages and API -----------------------------------------------------------------------------------------------
+
+
+def browser_of(account, role="editor") -> Client:
+    found = Client()
+    found.force_login(make.member(account, role))
+    return found
+
+
+def test_the_pages_say_what_was_found_and_what_is_needed(known):
+    pool = sized_pool(known)
+    services.make_due(timezone.now())
+    browser = browser_of(known.account)
+    page = browser.get(f"/accounts/{known.account.ref}/growth/").content.decode()
+    assert "Was this an event?" in page
+    assert "Organic +" in page
+    one = browser.get(f"/capacity/pools/{pool.ref}/").content.decode()
+    assert "Needed at the next peak" in one
+    series = browser.get(f"/capacity/metrics/{known.ref}/").content.decode()
+    assert "How it grows" in series
+    assert "times normal and is not growth" in series
+    answer = browser.get(f"/capacity/pools/{pool.ref}/what-if/", {"growth": "9", "part": "answer"})
+    assert "<html" not in answer.content.decode()
+    assert "servers last until" in answer.content.decode()
+    wrong = browser.get(f"/capacity/pools/{pool.ref}/what-if/", {"growth": "900"})
+    assert wrong.status_code == 422
+    data = browser.get(f"/capacity/metrics/{known.ref}/data/", {"span": "month"}).json()
+    assert data["band"]["at"]
+    assert data["cone"]["point"]
+
+
+def test_an_editor_names_what_was_detected_on_its_page(known):
+    services.make_due(timezone.now())
+    row = DetectedEvent.objects.get(metric=known)
+    browser = browser_of(known.account)
+    assert browser.post(f"/capacity/events/{row.ref}/", {"name": ""}).status_code == 422
+    page = browser.post(f"/capacity/events/{row.ref}/", {"name": "Spring sale"}, follow=True)
+    assert "is on record as a traffic event" in page.content.decode()
+    assert "Spring sale" in browser.get(f"/accounts/{known.account.ref}/growth/events/").content.decode()
+
+
+def test_an_editor_sizes_a_pool_by_form_and_the_provider_that_is_silent_is_told(known):
+    row = make.connection(known.account)
+    make.ceiling(row, rps=120.0)
+    browser = browser_of(known.account)
+    url = f"/accounts/{known.account.ref}/growth/"
+    typed = {"pool": f"{row.ref}:71", "metric": str(known.ref), "headroom": "25", "fewest": "3"}
+    page = browser.post(url, typed, follow=True)
+    pool = SizedPool.objects.get()
+    assert (pool.headroom, pool.fewest, pool.servers) == (0.25, 3, None)
+    assert "is sized by requests_per_s" in page.content.decode()
+    assert browser.post(url, typed).status_code == 422, "it is no choice any more"
+
+
+def test_the_api_gives_report_sizing_what_if_and_prices(known):
+    pool = sized_pool(known)
+    services.make_due(timezone.now())
+    caller = make.bearer(make.token(make.member(known.account, "editor")))
+    client = Client()
+
+    def get(name, *args, **asked):
+        return client.get(reverse(name, args=args), asked, **caller)
+
+    report = get("api-growth-report", known.ref).json()
+    assert len(report["forecast"]) == making.HORIZON
+    assert report["sentence"].startswith("Organic +")
+    assert get("api-growth-reports", known.account.ref).json()["results"][0]["state"] == "made"
+    found = get("api-sized-pool", pool.ref).json()
+    assert found["sizing"]["needed_now"] >= 2
+    tried = get("api-what-if", pool.ref, growth="20", servers="3").json()
+    assert tried["sizing"]["servers"] == 3
+    assert get("api-what-if", pool.ref, growth="900").status_code == 422
+    row = get("api-detected-events", known.account.ref, state="proposed").json()["results"][0]
+    named = client.post(
+        reverse("api-detected-name", args=[row["ref"]]),
+        {"name": "Sale"},
+        content_type="application/json",
+        **caller,
+    )
+    assert named.json()["name"] == "Sale"
+    price = client.post(
+        reverse("api-server-prices", args=[known.account.ref]),
+        {"flavor": "general1-4", "an_hour": "0.36", "currency": "EUR"},
+        content_type="application/json",
+        **caller,
+    )
+    assert price.json()["an_hour"] == "0.360000"
+    other = metric(known.account, name="nobody_asked")
+    assert get("api-growth-report", other.ref).status_code == 404

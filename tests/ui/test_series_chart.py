@@ -1,0 +1,211 @@
+"""The chart of a series and the sliders of what-if in a real browser, under the portal's own content security policy."""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from django.conf import settings as django_settings
+from django.template import engines
+from playwright.sync_api import expect
+
+from capacity.metrics.chart import Drawn
+from capacity.metrics.series import Step
+from capacity.reports.forms import WhatIfForm
+from portal.ui.charts import table_of
+from tests import chromium
+
+pytestmark = pytest.mark.browser
+ROOT = Path(__file__).resolve().parents[2]
+SITE = "http://portal.example"
+BEGINS = datetime(2026, 11, 1, tzinfo=UTC)
+METRIC = SimpleNamespace(name="requests_per_s", unit="requests/s")
+USER = SimpleNamespace(is_authenticated=False, time_zone="UTC")
+PAGE = """{% extends "base.html" %}{% load static %}{% block top %}{% endblock %}{% block alarms %}{% endblock %}
+{% block head %}{% include "components/plot_style.html" %}{% endblock %}
+{% block scripts %}<script src="{% static 'vendor/uplot/uPlot.iife.min.js' %}" defer></script>
+<script src="{% static 'js/series.js' %}" defer></script><script src="{% static 'js/sliders.js' %}" defer></script>{% endblock %}
+{% block content %}<h1>Series</h1><a data-series-csv href="/series.csv">CSV</a>{% include "capacity/metrics/_chart.html" %}
+<form method="get" action="/what-if" data-what-if="answer">{% for bound in what_if %}{{ bound.label_tag }}{{ bound }}{% endfor %}</form>
+<div id="answer">nothing yet</div>{% endblock %}"""
+
+
+def drawn(step: Step = Step.DAY, days: int = 60) -> Drawn:
+    step_s = 86_400 if step is Step.DAY else 3600
+    at = [BEGINS.timestamp() + step_s * n for n in range(days if step is Step.DAY else 48)]
+    value = [100.0 + n for n in range(len(at))]
+    value[5] = None
+    return Drawn(
+        step,
+        BEGINS,
+        BEGINS + timedelta(seconds=step_s * len(at)),
+        at,
+        value,
+        [v and v - 9 for v in value],
+        value,
+    )
+
+
+def data(found: Drawn) -> dict:
+    later = [found.at[-1] + 86_400 * n for n in range(1, 8)]
+    cone = {
+        name: [100.0] * 7
+        for name in ("point", "lower50", "upper50", "lower80", "upper80", "lower95", "upper95")
+    }
+    return {
+        "title": "requests_per_s",
+        "unit": "requests/s",
+        "url": "/data",
+        **found.as_plain(),
+        "events": [{"from": found.at[8], "to": found.at[10], "label": "Sale"}],
+        "moments": [{"at": found.at[20], "label": "shop 4.13"}],
+        "band": {"at": found.at, "low": [80.0] * len(found.at), "high": [180.0] * len(found.at)},
+        "cone": {"at": later, **cone},
+    }
+
+
+class Answers:
+    """Answers every request of the page from here; keeps what was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, route) -> None:
+        parts = urlsplit(route.request.url)
+        policy = "; ".join(
+            f"{name} {' '.join(values)}"
+            for name, values in django_settings.CONTENT_SECURITY_POLICY["DIRECTIVES"].items()
+        )
+        headers = {"Content-Security-Policy": policy}
+        if parts.path.startswith("/static/"):
+            file = ROOT / parts.path.lstrip("/")
+            kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+            route.fulfill(body=file.read_bytes(), content_type=kind, headers=headers)
+            return
+        self.asked.append(f"{parts.path}?{parts.query}")
+        if parts.path == "/data":
+            route.fulfill(json=data(drawn(Step.HOUR)), headers=headers)
+        elif parts.path == "/what-if":
+            route.fulfill(body=f"<p>{parse_qs(parts.query)['growth'][0]} %</p>", content_type="text/html")
+        else:
+            route.fulfill(body=self.page(), content_type="text/html; charset=utf-8", headers=headers)
+
+    def page(self) -> str:
+        found = drawn()
+        lines = found.lines(METRIC.name, UTC)
+        rows, total = table_of(lines)
+        return (
+            engines["django"]
+            .from_string(PAGE)
+            .render(
+                {
+                    "request": SimpleNamespace(user=USER, path="/"),
+                    "metric": METRIC,
+                    "found": found,
+                    "drawn": lines,
+                    "rows": rows,
+                    "total": total,
+                    "data": data(found),
+                    "markers": [],
+                    "zone_label": "UTC",
+                    "what_if": WhatIfForm(flavors=[], initial={"growth": 4.1}),
+                }
+            )
+        )
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium.browser() as started:
+        yield started
+
+
+@pytest.fixture
+def page(browser):
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, timezone_id="UTC")
+    opened = context.new_page()
+    opened.said, opened.answers = [], Answers()
+    opened.on("console", lambda message: opened.said.append(message.text))
+    opened.on("pageerror", lambda error: opened.said.append(str(error)))
+    opened.route("**/*", opened.answers)
+    opened.goto(f"{SITE}/")
+    yield opened
+    assert opened.said == []
+    context.close()
+
+
+def test_a_zoom_asks_for_that_stretch_and_says_tables_and_links_it(page):
+    says = page.locator("[data-series-says]")
+    expect(page.locator(".series canvas")).to_be_visible()
+    expect(says).to_contain_text("by the day (UTC): 59 points")
+    page.get_by_role("button", name="Closer").click()
+    expect(says).to_contain_text("by the hour: 47 points")
+    path, query = page.answers.asked[-1].split("?")
+    asked = {name: datetime.fromisoformat(value[0]) for name, value in parse_qs(query).items()}
+    assert path == "/data"
+    assert asked["to"] - asked["from"] == timedelta(days=30)
+    expect(page.get_by_role("link", name="CSV")).to_have_attribute("href", f"{SITE}/series.csv?{query}")
+    assert page.url.endswith(query)
+    page.get_by_text("The values as a table").click()
+    expect(page.locator("[data-series-rows] tr")).to_have_count(48)
+    expect(page.locator("[data-series-rows] tr").nth(5)).to_contain_text("–")
+
+
+def test_the_chart_is_led_by_keyboard(page):
+    chart = page.get_by_role("application")
+    chart.focus()
+    for key, days in (("+", 30), ("Home", 60), ("-", 2 * 60)):
+        before = len(page.answers.asked)
+        page.keyboard.press(key)
+        while len(page.answers.asked) == before:
+            page.wait_for_timeout(20)
+        expect(chart).not_to_have_attribute("aria-busy", "true")
+        asked = parse_qs(page.answers.asked[-1].split("?")[1])
+        length = datetime.fromisoformat(asked["to"][0]) - datetime.fromisoformat(asked["from"][0])
+        if key != "-":
+            assert length == timedelta(days=days)
+        else:
+            assert length < timedelta(days=days), "it shows nothing of days to come"
+
+
+def test_a_stretch_that_is_dragged_over_is_zoomed_into(page):
+    box = page.locator(".series .u-over").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 60, steps=5)
+    page.mouse.up()
+    expect(page.locator("[data-series-says]")).to_contain_text("by the hour")
+    assert page.answers.asked[-1].startswith("/data?from=2026-11-1")
+
+
+def test_the_picture_is_saved_as_png(page):
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save as PNG").click()
+    assert saved.value.suggested_filename == "requests_per_s.png"
+    assert Path(saved.value.path()).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_slider_moves_its_number_and_the_answer_comes_at_once(page):
+    page.get_by_role("slider", name=re.compile("Growth")).fill("7.5")
+    expect(page.locator("#answer")).to_have_text("7.5 %")
+    expect(page.locator("input[name=growth][type=number]")).to_have_value("7.5")
+    page.locator("input[name=growth][type=number]").fill("2")
+    expect(page.locator("#answer")).to_have_text("2 %")
+    assert all("part=answer" in one for one in page.answers.asked if one.startswith("/what-if"))
+
+
+def test_without_scripts_the_drawn_chart_and_its_table_are_there(browser):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.route("**/*", Answers())
+    page.goto(f"{SITE}/")
+    expect(page.locator(".zoom-still svg").first).to_be_visible()
+    page.locator("summary").click()
+    expect(page.locator("[data-series-rows] tr")).to_have_count(60)
+    expect(page.get_by_role("slider")).to_have_count(0)
+    context.close()
