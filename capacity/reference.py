@@ -1,7 +1,8 @@
 """What a pool is held against, with source, author and age: ceiling, peak, objective, baselines, event, load that was fine.
 
 Callers ask `reference_for` and know nothing of where a figure came from: measured and approved, or entered by hand. Which
-one counts is in docs/decisions/0041: the newest; a figure whose benchmark was set aside does not count.
+one counts is in docs/decisions/0041: the newest; a figure whose benchmark was set aside does not count. Of forecast peaks
+it is the higher one (docs/decisions/0043).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from django.db.models import Q
 
 from capacity.baselines.models import BaselineStatus, MeasuredBaseline
 from capacity.models import Baseline, Ceiling, FineLoad, ForecastPeak, Objective, TrafficEvent
+from capacity.reports.models import ReportState, SizedPool
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -120,7 +122,7 @@ class Reference:
 def reference_for(account: Account, site: Site, at: datetime) -> Reference | None:
     """Return what was known of a site at `at`, each figure the newest one; None if nothing was known of the pool.
 
-    Only rows of this account count. The event is the account's and alone makes no reference. At most eight queries.
+    Only rows of this account count. The event is the account's and alone makes no reference. At most nine queries.
     """
     of_pool = {"account": account, "connection__ref": site.connection_ref, "balancer_id": site.balancer_id}
 
@@ -143,7 +145,7 @@ def reference_for(account: Account, site: Site, at: datetime) -> Reference | Non
     found = Reference(
         site,
         ceiling=figure(newest(Ceiling.objects.exclude(benchmark__set_aside_at__lte=at))),
-        forecast_peak=figure(newest(ForecastPeak.objects.all())),
+        forecast_peak=_higher(figure(newest(ForecastPeak.objects.all())), _measured_peak(of_pool, at)),
         objective=None
         if promised is None
         else ObjectiveFigure(
@@ -160,6 +162,39 @@ def reference_for(account: Account, site: Site, at: datetime) -> Reference | Non
     )
     is_known = found.ceiling or found.forecast_peak or found.objective or found.baselines or found.fine_load
     return found if is_known else None
+
+
+def _higher(entered: Figure | None, measured: Figure | None) -> Figure | None:
+    """Return the higher of two forecast peaks: to size for the lower one would take the risk of whichever is right."""
+    known = [one for one in (entered, measured) if one is not None]
+    return max(known, key=lambda one: one.requests_per_s, default=None)
+
+
+def _measured_peak(of_pool: Mapping[str, Any], at: datetime) -> Figure | None:
+    """Return the highest hour to come of the series by which the pool is sized; None once it is over. One query."""
+    pool = (
+        SizedPool.objects.filter(
+            **of_pool,
+            metric__growth_report__state=ReportState.MADE,
+            metric__growth_report__made_at__lte=at,
+            metric__growth_report__next_peak__gt=0,
+            metric__growth_report__next_peak_at__gte=at,
+        )
+        .select_related("metric__growth_report")
+        .first()
+    )
+    if pool is None or pool.metric is None:
+        return None
+    report = pool.metric.growth_report
+    if report.next_peak is None or report.made_at is None:
+        return None
+    return Figure(
+        report.next_peak,
+        f"growth report of {pool.metric}",
+        "",
+        report.made_at,
+        expected_at=report.next_peak_at,
+    )
 
 
 def _baselines(

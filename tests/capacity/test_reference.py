@@ -11,8 +11,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from capacity import services
+from capacity.metrics.models import Metric
 from capacity.models import Baseline, FineLoad, Objective
 from capacity.reference import BASELINES_READ, FINE_FOR, Site, event_at, reference_for
+from capacity.reports.models import GrowthReport, ReportState, SizedPool
 from portal.audit.models import AuditEntry
 from portal.errors import Refused
 from tests import factories as make
@@ -50,7 +52,7 @@ def test_everything_stands_there_with_source_author_and_age(connection, django_a
         seen_at=now - timedelta(days=2),
         source="Monday",
     )
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(9):
         known = found(connection)
     assert (known.objective.error_ratio, known.objective.latency_share) == (0.001, 0.95)
     assert {known.objective.author, known.baselines[0].author, known.fine_load.author} == {str(person)}
@@ -62,6 +64,49 @@ def test_everything_stands_there_with_source_author_and_age(connection, django_a
         "baseline.entered",
         "fine_load.entered",
     }
+
+
+def sized_by_report(connection, peak, *, made_s=60, peak_in=timedelta(days=3)):
+    """The pool is sized by a series of which a report expects its highest hour."""
+    now = timezone.now()
+    metric = Metric.objects.create(account=connection.account, name="requests_per_s", source="test")
+    SizedPool.objects.create(
+        account=connection.account, connection=connection, balancer_id="71", name="web", metric=metric
+    )
+    made_at = now - timedelta(seconds=made_s)
+    return GrowthReport.objects.create(
+        metric=metric,
+        state=ReportState.MADE,
+        asked_at=made_at,
+        made_at=made_at,
+        analysed_until=made_at,
+        next_peak=peak,
+        next_peak_at=now + peak_in,
+    )
+
+
+@pytest.mark.parametrize(("entered", "counts"), [(None, 640.0), (500.0, 640.0), (900.0, 900.0)])
+def test_of_the_entered_and_the_measured_peak_the_higher_one_counts(connection, entered, counts):
+    report = sized_by_report(connection, 640.0)
+    if entered is not None:
+        enter("forecast_peak", connection, requests_per_s=entered, source="the customer")
+    peak = found(connection).forecast_peak
+    assert peak.requests_per_s == counts
+    if counts == 640.0:
+        assert (peak.source, peak.author) == ("growth report of requests_per_s", "")
+        assert (peak.at, peak.expected_at) == (report.made_at, report.next_peak_at)
+
+
+def test_a_measured_peak_counts_from_when_it_was_known_until_it_is_over(connection):
+    sized_by_report(connection, 640.0, made_s=3600)
+    assert found(connection).forecast_peak is not None
+    assert found(connection, timezone.now() - timedelta(hours=2)) is None
+    assert found(connection, timezone.now() + timedelta(days=4)) is None
+
+
+def test_a_measured_peak_is_of_its_own_pool(connection):
+    sized_by_report(connection, 640.0)
+    assert reference_for(connection.account, Site(connection.ref, "72"), timezone.now()) is None
 
 
 def test_a_load_that_was_fine_counts_for_14_days_and_the_highest_counts(connection):

@@ -25,7 +25,7 @@ MOST = {
     "plan-list": 13,
     "plan-new": 13,
     "plan-purpose": 13,
-    "plan-pool": 24,
+    "plan-pool": 25,
     "plan-safety": 10,
     "plan-preview": 12,
     "plan-submit": 13,
@@ -40,7 +40,7 @@ MOST = {
     "record-list": 12,
     "record-detail": 14,
     "standstill": 14,
-    "pool-known": 14,
+    "pool-known": 15,
 }
 
 
