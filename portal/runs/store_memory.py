@@ -347,7 +347,8 @@ class MemoryStore:
                 return Checked(False, why)
         if intent.sent_at is not None or intent.finished_at is not None:
             raise ValueError(rules.SENT_BEFORE)
-        intent.sent_at = self.runs.clock()
+        # A clock that was set back since then must not keep a call from being sent.
+        intent.sent_at = max(self.runs.clock(), intent.noted_at)
         intent.lease_until = run.lease_until
         return Checked(True)
 

@@ -90,7 +90,7 @@ WITH held AS (
               WHERE lifted_at IS NULL AND scope = ANY(runs_run.scopes))))
     RETURNING id, lease_until
 )
-UPDATE runs_intent SET sent_at = clock_timestamp(), lease_until = held.lease_until
+UPDATE runs_intent SET sent_at = greatest(clock_timestamp(), noted_at), lease_until = held.lease_until
 FROM held
 WHERE runs_intent.id = %(intent)s AND runs_intent.run_id = held.id AND runs_intent.token = %(token)s
   AND runs_intent.sent_at IS NULL AND runs_intent.finished_at IS NULL
