@@ -2,63 +2,35 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 from django.urls import reverse
 
 from portal.access import Permission
 from portal.account_sections import Tab, register_tab
 
+if TYPE_CHECKING:
+    from accounts.models import Account
+
 GROUP = "Capacity"
+TABS = (
+    ("growth", "Growth and size", "growth-overview"),
+    ("metrics", "Metrics", "metric-list"),
+    ("benchmarks", "Benchmarks", "benchmark-list"),
+    ("baselines", "Baselines", "baseline-list"),
+    ("markers", "Changes", "marker-list"),
+)
+"""Key, label and page of each, in their order."""
 
 
 def register() -> None:
     """Add the tabs. Called once, when the app is ready."""
-    register_tab(
-        Tab(
-            "metrics",
-            "Metrics",
-            lambda account: reverse("capacity:metric-list", args=[account.ref]),
-            Permission.SAMPLE_VIEW,
-            order=32,
-            group=GROUP,
+    for order, (key, label, page) in enumerate(TABS, start=31):
+        register_tab(
+            Tab(key, label, partial(_url_of, page), Permission.SAMPLE_VIEW, order=order, group=GROUP)
         )
-    )
-    register_tab(
-        Tab(
-            "growth",
-            "Growth and size",
-            lambda account: reverse("capacity:growth-overview", args=[account.ref]),
-            Permission.SAMPLE_VIEW,
-            order=31,
-            group=GROUP,
-        )
-    )
-    register_tab(
-        Tab(
-            "benchmarks",
-            "Benchmarks",
-            lambda account: reverse("capacity:benchmark-list", args=[account.ref]),
-            Permission.SAMPLE_VIEW,
-            order=35,
-            group=GROUP,
-        )
-    )
-    register_tab(
-        Tab(
-            "markers",
-            "Changes",
-            lambda account: reverse("capacity:marker-list", args=[account.ref]),
-            Permission.SAMPLE_VIEW,
-            order=37,
-            group=GROUP,
-        )
-    )
-    register_tab(
-        Tab(
-            "baselines",
-            "Baselines",
-            lambda account: reverse("capacity:baseline-list", args=[account.ref]),
-            Permission.SAMPLE_VIEW,
-            order=36,
-            group=GROUP,
-        )
-    )
+
+
+def _url_of(page: str, account: Account) -> str:
+    return reverse(f"capacity:{page}", args=[account.ref])
