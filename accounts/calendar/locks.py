@@ -75,6 +75,11 @@ def take(account: Account, *, title: str, lasts: timedelta, actor: User) -> Cale
     check_no_pin(title)
     locked = lock_account(account)
     now = timezone.now()
+    # Runs are held before it is looked whether one is half-way: a run that has looked for freezes already sends nothing more
+    # before it has looked again.
+    runs.facts_changed(
+        says=f"A change lock was taken until {now + lasts:%Y-%m-%d %H:%M} UTC.", actor=actor, account=locked
+    )
     there = locks_on(locked, now)
     if there:
         raise StaleState(

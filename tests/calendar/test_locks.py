@@ -86,6 +86,17 @@ def test_whoever_takes_the_lock_keeps_runs_and_others_waiting_until_it_is_called
     assert freezes.holding(run, timezone.now()) is None
 
 
+def test_a_run_that_has_looked_for_freezes_before_looks_again_before_it_sends_anything(here):
+    run = started(here)
+    seq = Run.objects.get(pk=run.pk).command_seq
+    take(here)
+    assert Run.objects.get(pk=run.pk).command_seq == seq + 1, "the check right before a call refuses"
+    assert run.journal.filter(kind="facts_changed", says__contains="A change lock was taken").exists()
+    with pytest.raises(StaleState):
+        take(here)
+    assert Run.objects.get(pk=run.pk).command_seq == seq + 1, "what was refused holds nothing"
+
+
 @pytest.mark.parametrize("lasts", [timedelta(seconds=59), timedelta(days=1, seconds=1)])
 def test_a_lock_is_short(here, lasts):
     with pytest.raises(Refused):
