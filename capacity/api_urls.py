@@ -7,6 +7,7 @@ from django.urls import path
 from capacity import api
 from capacity.baselines import api as baselines
 from capacity.benchmarks import api as benchmarks
+from capacity.hosts import api as hosts
 from capacity.markers import api as markers
 from capacity.metrics import api as metrics
 from capacity.pulls import api as pulls
@@ -66,6 +67,9 @@ urlpatterns = [
     path("pulls/<uuid:pull_ref>", pulls.PullApi.as_view(), name="api-pull"),
     path("pulls/<uuid:pull_ref>/switch", pulls.PullSwitchApi.as_view(), name="api-pull-switch"),
     path("pulls/<uuid:pull_ref>/try", pulls.PullTryApi.as_view(), name="api-pull-try"),
+    path("accounts/<uuid:account_ref>/hosts", hosts.HostListApi.as_view(), name="api-hosts"),
+    path("hosts/<uuid:host_ref>", hosts.HostApi.as_view(), name="api-host"),
+    path("hosts/<uuid:host_ref>/check", hosts.HostCheckApi.as_view(), name="api-host-check"),
     path("accounts/<uuid:account_ref>/markers", markers.MarkersApi.as_view(), name="api-markers"),
     path("accounts/<uuid:account_ref>/samples", metrics.SamplesApi.as_view(), name="api-samples"),
     path("accounts/<uuid:account_ref>/metrics", metrics.MetricListApi.as_view(), name="api-metrics"),

@@ -7,6 +7,7 @@ from django.urls import path
 from capacity import views
 from capacity.baselines import views as baselines
 from capacity.benchmarks import views as benchmarks
+from capacity.hosts import views as hosts
 from capacity.markers import views as markers
 from capacity.metrics import views as metrics
 from capacity.pulls import views as pulls
@@ -48,6 +49,8 @@ urlpatterns = [
     path("benchmarks/<uuid:benchmark_ref>/", benchmarks.BenchmarkDetail.as_view(), name="benchmark"),
     path("accounts/<uuid:account_ref>/metrics/fetched/", pulls.PullList.as_view(), name="pull-list"),
     path("pulls/<uuid:pull_ref>/", pulls.PullAct.as_view(), name="pull-act"),
+    path("accounts/<uuid:account_ref>/hosts/", hosts.HostList.as_view(), name="host-list"),
+    path("hosts/<uuid:host_ref>/", hosts.HostAct.as_view(), name="host-act"),
     path("accounts/<uuid:account_ref>/changes/", markers.MarkerList.as_view(), name="marker-list"),
     path(
         "benchmarks/<uuid:benchmark_ref>/set-aside/",

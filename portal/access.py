@@ -88,6 +88,10 @@ class Permission(Enum):
     DRILL_DRAFT = ("drills:write", "draw up drafts of drills")
     ACTION_EDIT = ("actions:write", "add, change and close action items")
     SAMPLE_ADD = ("capacity:write", "add samples, benchmarks, ceilings, forecasts, probes and events")
+    LOAD_DRAFT = (
+        "capacity:write",
+        "enter hosts that the portal may put load on, and have their proof looked for",
+    )
     CASE_ANSWER = ("cases:write", "answer and move every support case of the account")
     # approver
     CONTACT_REACH = ("contacts:reach", "reach contacts, run reach tests and log calls")
@@ -154,6 +158,7 @@ _EDITOR = _VIEWER | {
     _P.PLAN_DRAFT,
     _P.DRILL_DRAFT,
     _P.SAMPLE_ADD,
+    _P.LOAD_DRAFT,
     _P.ACTION_EDIT,
     _P.CASE_ANSWER,
 }

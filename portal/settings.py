@@ -313,6 +313,7 @@ SPECTACULAR_SETTINGS = {
         "ActionState": "accounts.reviews.models.ActionState",
         "CalendarKind": "accounts.calendar.models.CalendarKind",
         "PullState": "capacity.pulls.models.PULL_STATES",
+        "HostState": "capacity.hosts.models.HOST_STATES",
         "ChangeLockKind": "accounts.calendar.api.LOCK_KINDS",
         "MarkerKind": "capacity.markers.models.MarkerKind",
         "CalendarScope": "accounts.calendar.models.CalendarScope",

@@ -35,6 +35,7 @@ from capacity.baselines.models import MeasuredBaseline
 from capacity.benchmarks.models import Benchmark
 from capacity.benchmarks.services import take_in
 from capacity.demo import step_test
+from capacity.hosts.services import add as add_host
 from capacity.metrics.models import Metric
 from capacity.pulls.services import add as add_pull
 from capacity.reports.models import DetectedEvent, GrowthReport, ServerPrice, SizedPool
@@ -473,6 +474,14 @@ ROWS |= {
     ("capacity:pull-list", "GET"): Row(VIEWERS),
     ("capacity:pull-list", "POST"): Row(EDITORS, body=_PULL),
     ("capacity:pull-act", "POST"): Row(EDITORS, body={"act": "off"}),
+    ("api-hosts", "GET"): Row(VIEWERS),
+    ("api-hosts", "POST"): Row(EDITORS, body={"place": "www.example.com"}),
+    ("api-host", "GET"): Row(VIEWERS),
+    ("api-host", "DELETE"): Row(EDITORS, headers=IF_MATCH),
+    ("api-host-check", "POST"): Row(EDITORS, body={}, headers=COMMAND, answers=PAST_THE_GATE),
+    ("capacity:host-list", "GET"): Row(VIEWERS),
+    ("capacity:host-list", "POST"): Row(EDITORS, body={"host": "www.example.com"}),
+    ("capacity:host-act", "POST"): Row(EDITORS, body={"act": "check"}),
     ("api-markers", "GET"): Row(VIEWERS),
     ("api-markers", "POST"): Row(EDITORS, body={"kind": "deployment", "title": "shop 4.2"}),
     ("capacity:marker-list", "GET"): Row(VIEWERS),
@@ -852,6 +861,12 @@ def _pull(world: Any) -> Any:
     return world.once("pull", made)
 
 
+def _host(world: Any) -> Any:
+    return world.once(
+        "host", lambda: add_host(world.account, "shop.example.com", actor=world.people["editor"])
+    )
+
+
 def _benchmark(world: Any) -> Any:
     def made() -> Benchmark:
         row, _ = take_in(world.account, data("wrk.txt"), file_name="wrk.txt", actor=world.people["lead"])
@@ -1229,6 +1244,7 @@ REFS: dict[str, Callable[[Any], Any]] = {
     "growth_ref": lambda world: _growth(world).ref,
     "benchmark_ref": lambda world: _benchmark(world).ref,
     "baseline_ref": lambda world: _baseline(world).ref,
+    "host_ref": lambda world: _host(world).ref,
     "pull_ref": lambda world: _pull(world).ref,
     "handover_ref": lambda world: _handover(world).ref,
     "standstill_ref": lambda world: _standstill(world).ref,

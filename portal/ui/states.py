@@ -123,6 +123,11 @@ LOOKS: dict[str, StateLook] = {
     "pull_waiting": _look("not asked yet", "not asked yet", "idle", "clock"),
     "pull_empty": _look("answers without data", "answers without data", "wait", "triangle"),
     "pull_good": _look("comes in", "comes in", "good", "check"),
+    # hosts that load is put on
+    "host_waiting": _look("not proven yet", "not proven yet", "idle", "clock"),
+    "host_missing": _look("no proof found", "no proof found", "bad", "octagon"),
+    "host_old": _look("proof too old", "proof too old", "wait", "triangle"),
+    "host_proven": _look("proven", "proven", "good", "check"),
     "delivered": _look("delivered", "delivered", "good", "check"),
     "trying_again": _look("trying again", "trying again", "wait", "clock"),
     "not_delivered": _look("not delivered", "not delivered", "bad", "cross"),

@@ -76,6 +76,7 @@ FAMILIES = (
     ("Hand-over", ("open", "accepted", "declined", "withdrawn", "overtaken", "expired")),
     ("Support case", ("open", "waiting_customer", "waiting_provider", "solved", "closed")),
     ("Query to Prometheus", ("pull_off", "pull_failing", "pull_waiting", "pull_empty", "pull_good")),
+    ("Host to put load on", ("host_waiting", "host_missing", "host_old", "host_proven")),
     ("Webhook", ("failing", "switched_off_portal", "delivered", "trying_again", "not_delivered")),
     ("Rank of a halt", ("site_in_danger", "decide_today", "safe_waiting")),
 )

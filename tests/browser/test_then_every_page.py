@@ -48,6 +48,7 @@ NO_PAGE = {
     "growth-reject",
     "growth-withdraw",
     "handover-answer",
+    "host-act",
     "metric-csv",
     "metric-data",
     "metric-vital",

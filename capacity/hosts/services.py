@@ -1,0 +1,155 @@
+"""Entering a host, looking for its proof, removing it.
+
+    add(account, "shop.example.com", actor=user) -> ProvenHost      what to publish is on it
+    check(host, actor=user) -> ProvenHost                           looks now: TXT record first, then the file
+    ensure(account, places, actor=user)                             looks again, refuses unless all are proven
+    remove(host, actor=user)
+
+All raise Refused with a sentence. A look that could not be taken (`TryLater`) leaves what is known as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.changes import check_active
+from accounts.members import lock_account
+from accounts.models import Account
+from capacity.hosts.models import WELL_KNOWN, ProofWay, ProvenHost
+from capacity.hosts.places import place_of
+from portal import egress, txt
+from portal.audit.services import record, snapshot
+from portal.errors import Refused, Trouble, TryLater
+from portal.rows import check_row
+
+if TYPE_CHECKING:
+    from accounts.models import User
+
+MOST_OF_ACCOUNT = 50
+MOST_BYTES = 16 * 1024
+ANSWER_S = 10.0
+
+
+@transaction.atomic
+def add(account: Account, typed: str, *, actor: User) -> ProvenHost:
+    """Enter a host; it counts once its proof was found."""
+    locked = lock_account(account)
+    check_active(locked)
+    if ProvenHost.objects.filter(account=locked).count() >= MOST_OF_ACCOUNT:
+        raise Refused(f"An account has at most {MOST_OF_ACCOUNT} hosts. Remove one first.", code="too_many")
+    place = place_of(typed)
+    egress.check_url(f"https://{place}/")
+    row = ProvenHost(account=locked, place=place, token=secrets.token_urlsafe(24), added_by=actor)
+    check_row(row)
+    row.save(force_insert=True)
+    record("host.added", actor=actor, account=locked, subject=row, after=snapshot(row))
+    return row
+
+
+@transaction.atomic
+def remove(host: ProvenHost, *, actor: User) -> None:
+    """Forget a host: nothing is sent to it any more."""
+    row = _locked(host)
+    record("host.removed", actor=actor, account=row.account, subject=row, before=snapshot(row))
+    row.delete()
+
+
+def check(host: ProvenHost, *, actor: User) -> ProvenHost:
+    """Look for the proof now, and keep what was found. Raises TryLater where neither place could be asked."""
+    check_active(host.account)
+    way, problem = find(host)
+    return _keep(host, way, problem, actor)
+
+
+def ensure(account: Account, places: Iterable[str], *, actor: User) -> None:
+    """Look again for the proof of each place. Raises Refused for the first that this account has not proven now."""
+    known = {row.place: row for row in ProvenHost.objects.filter(account=account).select_related("account")}
+    for place in sorted(set(places)):
+        host = known.get(place)
+        if host is None:
+            raise Refused(
+                f"{place} is none of this account’s hosts. Enter it, publish its proof, then start again.",
+                code="host_unknown",
+            )
+        if check(host, actor=actor).proven_at is None:
+            raise Refused(f"{place} is not proven any more. {host.problem}".strip(), code="host_not_proven")
+
+
+def find(host: ProvenHost) -> tuple[ProofWay | None, str]:
+    """Return where the proof was found and "", or None and what was found instead. Raises TryLater where nobody answered."""
+    try:
+        if host.proof in (one.strip() for one in txt.txt_records(host.record_name)):
+            return ProofWay.DNS, ""
+        no_record = f"There is no TXT record at {host.record_name} with the proof."
+    except Trouble as trouble:
+        no_record = trouble.says
+        is_known = isinstance(trouble, Refused)
+    else:
+        is_known = True
+    try:
+        if _stands_in_file(host):
+            return ProofWay.FILE, ""
+        no_file = f"{host.file_url} does not hold it either."
+    except TryLater as trouble:
+        # Whoever publishes a record need not run a web server that answers.
+        no_file = trouble.says
+    except Trouble as trouble:
+        no_file = trouble.says
+    if not is_known:
+        raise TryLater(f"{no_record} {no_file}", after_s=30.0, code="proof_not_asked")
+    return None, f"{no_record} {no_file}"
+
+
+def _stands_in_file(host: ProvenHost) -> bool:
+    rules = egress.rules_from_settings()
+    # Without TLS anybody on the way could answer. A host and port that the operator opened by name is the desk's own.
+    port = int(host.place.partition(":")[2] or 443)
+    scheme = "http" if rules.opens(host.host, port) else "https"
+
+    async def once() -> egress.Response:
+        try:
+            return await egress.fetch(
+                f"{scheme}://{host.place}{WELL_KNOWN}", timeout_s=ANSWER_S, max_bytes=MOST_BYTES
+            )
+        finally:
+            await egress.close()
+
+    answer = asyncio.run(once())
+    return answer.status == 200 and host.proof in (line.strip() for line in answer.text.splitlines())
+
+
+@transaction.atomic
+def _keep(host: ProvenHost, way: ProofWay | None, problem: str, actor: User) -> ProvenHost:
+    row = _locked(host)
+    was = row.proven_at is not None, row.way
+    now = timezone.now()
+    row.checked_at, row.problem = now, problem[:500]
+    row.proven_at, row.way = (now, way.value) if way is not None else (None, "")
+    row.save(update_fields=["checked_at", "problem", "proven_at", "way"])
+    if was != (row.proven_at is not None, row.way):
+        record(
+            "host.proven" if way is not None else "host.lost",
+            actor=actor,
+            account=row.account,
+            subject=row,
+            before={"way": was[1]},
+            after={"way": row.way},
+        )
+    host.proven_at, host.way, host.checked_at, host.problem = (
+        row.proven_at,
+        row.way,
+        row.checked_at,
+        row.problem,
+    )
+    return row
+
+
+def _locked(host: ProvenHost) -> ProvenHost:
+    rows = ProvenHost.objects.select_for_update(of=("self",)).select_related("account", "added_by")
+    return rows.get(pk=host.pk)
