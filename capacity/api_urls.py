@@ -8,6 +8,7 @@ from capacity import api
 from capacity.baselines import api as baselines
 from capacity.benchmarks import api as benchmarks
 from capacity.hosts import api as hosts
+from capacity.loads import api as loads
 from capacity.markers import api as markers
 from capacity.metrics import api as metrics
 from capacity.pulls import api as pulls
@@ -68,6 +69,30 @@ urlpatterns = [
     path("pulls/<uuid:pull_ref>/switch", pulls.PullSwitchApi.as_view(), name="api-pull-switch"),
     path("pulls/<uuid:pull_ref>/try", pulls.PullTryApi.as_view(), name="api-pull-try"),
     path("accounts/<uuid:account_ref>/hosts", hosts.HostListApi.as_view(), name="api-hosts"),
+    path(
+        "accounts/<uuid:account_ref>/load-profiles",
+        loads.LoadProfileListApi.as_view(),
+        name="api-load-profiles",
+    ),
+    path("load-profiles/<uuid:profile_ref>", loads.LoadProfileApi.as_view(), name="api-load-profile"),
+    path(
+        "load-profiles/<uuid:profile_ref>/submit",
+        loads.LoadProfileSubmitApi.as_view(),
+        name="api-load-profile-submit",
+    ),
+    path(
+        "load-profiles/<uuid:profile_ref>/withdraw",
+        loads.LoadProfileWithdrawApi.as_view(),
+        name="api-load-profile-withdraw",
+    ),
+    path(
+        "load-profiles/<uuid:profile_ref>/start",
+        loads.LoadProfileStartApi.as_view(),
+        name="api-load-profile-start",
+    ),
+    path("accounts/<uuid:account_ref>/load-runs", loads.LoadRunListApi.as_view(), name="api-load-runs"),
+    path("load-runs/<uuid:load_ref>", loads.LoadRunApi.as_view(), name="api-load-run"),
+    path("load-runs/<uuid:load_ref>/abort", loads.LoadRunAbortApi.as_view(), name="api-load-run-abort"),
     path("hosts/<uuid:host_ref>", hosts.HostApi.as_view(), name="api-host"),
     path("hosts/<uuid:host_ref>/check", hosts.HostCheckApi.as_view(), name="api-host-check"),
     path("accounts/<uuid:account_ref>/markers", markers.MarkersApi.as_view(), name="api-markers"),

@@ -31,5 +31,23 @@ class CapacityConfig(AppConfig):
             on_change=services.was_decided,
             url_of=lambda request: reverse("capacity:baseline", args=[request.subject_ref]),
         )
+        from capacity.loads import kind as loads
+        from capacity.loads import services as profiles
+        from portal.runs.registry import register_kind
+
+        approvals.register(
+            profiles.SUBJECT,
+            on_change=profiles.was_decided,
+            url_of=lambda request: reverse("capacity:profile", args=[request.subject_ref]),
+        )
+        register_kind(
+            profiles.KIND,
+            loads.BenchmarkKind,
+            facts=loads.facts,
+            project=loads.project,
+            may_command=loads.may_command,
+            url_of=loads.url_of,
+            is_half_way=loads.is_half_way,
+        )
         notices.register()
         short.register()

@@ -337,6 +337,7 @@ class CountSource(_OfPool):
 from capacity.baselines import models as _baselines  # noqa: E402,F401
 from capacity.benchmarks import models as _benchmarks  # noqa: E402,F401
 from capacity.hosts import models as _hosts  # noqa: E402,F401
+from capacity.loads import models as _loads  # noqa: E402,F401
 from capacity.markers import models as _markers  # noqa: E402,F401
 from capacity.metrics import models as _metrics  # noqa: E402,F401
 from capacity.pulls import models as _pulls  # noqa: E402,F401

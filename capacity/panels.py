@@ -19,7 +19,7 @@ TABS = (
     ("metrics", "Metrics", "metric-list"),
     ("benchmarks", "Benchmarks", "benchmark-list"),
     ("baselines", "Baselines", "baseline-list"),
-    ("loads", "Hosts", "host-list"),
+    ("loads", "Load", "profile-list"),
     ("markers", "Changes", "marker-list"),
 )
 """Key, label and page of each, in their order."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import socket
+from typing import Any
+
 import structlog
 from celery import shared_task
+from celery.signals import worker_init, worker_shutting_down
 from django.utils import timezone
 
 from capacity.baselines import known
@@ -25,11 +30,42 @@ def pull_samples() -> None:
         log.info("pulled", asked=asked)
 
 
+# A load begins once, whoever is asked and however often; it lives no longer than this task.
+@shared_task(name="capacity.tasks.hold_loads", ignore_result=True, acks_late=False, expires=60)
+def hold_loads() -> None:
+    """Take a load that waits and put it on until its end."""
+    from capacity.loads import holder
+
+    for pk in holder.waiting():
+        held = holder.hold(pk, holder=f"{socket.gethostname()}:{os.getpid()}")
+        if held is not None:
+            log.info("load_held", load=str(held.ref), ending=held.ending)
+
+
+@worker_init.connect(weak=False)
+def loads_may_begin(**_: Any) -> None:
+    """Forget that an earlier worker of this process stopped."""
+    from capacity.loads import holder
+
+    holder.worker_begins()
+
+
+@worker_shutting_down.connect(weak=False)
+def loads_end(**_: Any) -> None:
+    """End the loads of this worker with it: a warm stop would wait for an hour of load."""
+    from capacity.loads import holder
+
+    holder.worker_stops()
+
+
 # Lost, doubled or late, it changes nothing: two months are there ahead, and writing makes what is missing.
 @shared_task(name="capacity.tasks.tend_parts", ignore_result=True, expires=600)
 def tend_parts() -> None:
-    """Make the months to come, drop those that are too old."""
+    """Make the months to come, drop those that are too old, and the seconds of loads of long ago."""
+    from capacity.loads.services import forget_seconds
+
     now = timezone.now()
+    forget_seconds(now)
     made, dropped = partitions.ensure_ahead(now), partitions.drop_old(now)
     if made or dropped:
         log.info("sample_parts", made=made, dropped=dropped)

@@ -8,6 +8,7 @@ from capacity import views
 from capacity.baselines import views as baselines
 from capacity.benchmarks import views as benchmarks
 from capacity.hosts import views as hosts
+from capacity.loads import views as loads
 from capacity.markers import views as markers
 from capacity.metrics import views as metrics
 from capacity.pulls import views as pulls
@@ -50,6 +51,24 @@ urlpatterns = [
     path("accounts/<uuid:account_ref>/metrics/fetched/", pulls.PullList.as_view(), name="pull-list"),
     path("pulls/<uuid:pull_ref>/", pulls.PullAct.as_view(), name="pull-act"),
     path("accounts/<uuid:account_ref>/hosts/", hosts.HostList.as_view(), name="host-list"),
+    path("accounts/<uuid:account_ref>/loads/", loads.ProfileList.as_view(), name="profile-list"),
+    path("accounts/<uuid:account_ref>/loads/new/", loads.ProfileNew.as_view(), name="profile-new"),
+    path("loads/profiles/<uuid:profile_ref>/", loads.ProfileDetail.as_view(), name="profile"),
+    path("loads/profiles/<uuid:profile_ref>/change/", loads.ProfileEdit.as_view(), name="profile-edit"),
+    path("loads/profiles/<uuid:profile_ref>/submit/", loads.ProfileSubmit.as_view(), name="profile-submit"),
+    path(
+        "loads/profiles/<uuid:profile_ref>/approve/", loads.ProfileApprove.as_view(), name="profile-approve"
+    ),
+    path("loads/profiles/<uuid:profile_ref>/reject/", loads.ProfileReject.as_view(), name="profile-reject"),
+    path(
+        "loads/profiles/<uuid:profile_ref>/withdraw/",
+        loads.ProfileWithdraw.as_view(),
+        name="profile-withdraw",
+    ),
+    path("loads/profiles/<uuid:profile_ref>/start/", loads.ProfileStart.as_view(), name="profile-start"),
+    path("loads/runs/<uuid:load_ref>/", loads.LoadDetail.as_view(), name="load"),
+    path("loads/runs/<uuid:load_ref>/stream/", loads.LoadStream.as_view(), name="load-stream"),
+    path("loads/runs/<uuid:load_ref>/abort/", loads.LoadAbort.as_view(), name="load-abort"),
     path("hosts/<uuid:host_ref>/", hosts.HostAct.as_view(), name="host-act"),
     path("accounts/<uuid:account_ref>/changes/", markers.MarkerList.as_view(), name="marker-list"),
     path(

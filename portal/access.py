@@ -88,10 +88,8 @@ class Permission(Enum):
     DRILL_DRAFT = ("drills:write", "draw up drafts of drills")
     ACTION_EDIT = ("actions:write", "add, change and close action items")
     SAMPLE_ADD = ("capacity:write", "add samples, benchmarks, ceilings, forecasts, probes and events")
-    LOAD_DRAFT = (
-        "capacity:write",
-        "enter hosts that the portal may put load on, and have their proof looked for",
-    )
+    LOAD_DRAFT = ("capacity:write", "enter hosts that load may be put on, and draw up profiles of load")
+    LOAD_ABORT = ("loads:run", "abort loads that the portal puts on")
     CASE_ANSWER = ("cases:write", "answer and move every support case of the account")
     # approver
     CONTACT_REACH = ("contacts:reach", "reach contacts, run reach tests and log calls")
@@ -112,6 +110,8 @@ class Permission(Enum):
     ACCOUNT_EDIT = ("accounts:write", "change the account")
     CONNECTION_EDIT = ("connections:write", "add, change and test cloud connections")
     PLAN_SUBMIT = ("scaledown:write", "submit plans, which is the provider's approval")
+    LOAD_SUBMIT = ("approvals:write", "submit profiles of load, which is the provider's approval")
+    LOAD_START = ("loads:run", "put approved loads on a site")
     BASELINE_PROPOSE = ("capacity:write", "propose baselines, which is the provider's approval")
     PLAN_APPROVE_PROVIDER = ("approvals:write", "approve and reject for the provider")
     RUN_START = ("scaledown:run", "start runs")
@@ -159,6 +159,7 @@ _EDITOR = _VIEWER | {
     _P.DRILL_DRAFT,
     _P.SAMPLE_ADD,
     _P.LOAD_DRAFT,
+    _P.LOAD_ABORT,
     _P.ACTION_EDIT,
     _P.CASE_ANSWER,
 }
@@ -185,6 +186,8 @@ _LAUNCH_MANAGER = (_ADMIN - _CUSTOMERS_OWN) | {
     _P.CONNECTION_EDIT,
     _P.PLAN_SUBMIT,
     _P.BASELINE_PROPOSE,
+    _P.LOAD_SUBMIT,
+    _P.LOAD_START,
     _P.PLAN_APPROVE_PROVIDER,
     _P.RUN_START,
     _P.RUN_COMMAND,

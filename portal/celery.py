@@ -27,6 +27,8 @@ app.conf.task_routes = {
     "portal.runs.tasks.*": {"queue": "ticks"},
     "portal.audit.tasks.*": {"queue": "ticks"},
     "portal.events.tasks.*": {"queue": "ticks"},
+    # One of these lasts as long as its load: nothing else waits behind it.
+    "capacity.tasks.hold_loads": {"queue": "loads"},
 }
 app.conf.beat_schedule = {
     "portal-tidy": {"task": "portal.tasks.tidy", "schedule": 60.0},
@@ -64,6 +66,11 @@ app.conf.beat_schedule = {
         "task": "capacity.tasks.pull_samples",
         "schedule": 20.0,
         "options": {"expires": 30.0},
+    },
+    "capacity-loads": {
+        "task": "capacity.tasks.hold_loads",
+        "schedule": 5.0,
+        "options": {"expires": 5.0},
     },
     "capacity-parts": {"task": "capacity.tasks.tend_parts", "schedule": 3600.0},
     "capacity-reports": {

@@ -343,6 +343,20 @@ async def system_resolver(host: str, port: int) -> Sequence[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
+async def addresses_of(host: str, port: int, *, timeout_s: float = 10.0) -> Sequence[str]:
+    """Return every address of a host, each judged, for a program of ours that connects by itself.
+
+    Raises Refused for a closed one, TryLater where the name cannot be resolved.
+    """
+    rules = rules_from_settings()
+    _check_host(host, port, rules)
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await CheckedBackend(rules_from_settings, system_resolver).addresses(host, port, rules)
+    except OSError:  # TimeoutError is one
+        raise TryLater(f"{host} could not be resolved.", after_s=timeout_s, code="unresolved") from None
+
+
 class CheckedBackend(httpcore.AsyncNetworkBackend):
     """Connects to addresses that passed the rules and to no other. One name is resolved once per connection."""
 
@@ -363,14 +377,15 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         _check_host(host, port, rules)
         try:
             async with asyncio.timeout(timeout):
-                addresses = await self._addresses(host, port, rules)
+                addresses = await self.addresses(host, port, rules)
                 return await self._connect_first(addresses, port)
         except TimeoutError:
             raise httpcore.ConnectTimeout("no connection in time") from None
         except OSError as problem:
             raise httpcore.ConnectError(type(problem).__name__) from problem
 
-    async def _addresses(self, host: str, port: int, rules: Rules) -> Sequence[str]:
+    async def addresses(self, host: str, port: int, rules: Rules) -> Sequence[str]:
+        """Return the addresses of a name, all of them judged. Raises Refused, OSError."""
         if _literal(host) is not None:
             return [host.strip("[]")]
         try:

@@ -313,6 +313,8 @@ SPECTACULAR_SETTINGS = {
         "ActionState": "accounts.reviews.models.ActionState",
         "CalendarKind": "accounts.calendar.models.CalendarKind",
         "PullState": "capacity.pulls.models.PULL_STATES",
+        "LoadProfileStatus": "capacity.loads.models.ProfileStatus",
+        "LoadEnding": "capacity.loads.models.RunEnding",
         "HostState": "capacity.hosts.models.HOST_STATES",
         "ChangeLockKind": "accounts.calendar.api.LOCK_KINDS",
         "MarkerKind": "capacity.markers.models.MarkerKind",
@@ -387,6 +389,13 @@ RUNS = {
     "BATCH": int(number("RUNS_BATCH", 50)),
     "SWEEP_S": number("RUNS_SWEEP_S", 2.0),
     "ASLEEP_AFTER_S": number("RUNS_ASLEEP_AFTER_S", 30.0),
+}
+
+# What no profile of load may go beyond, whoever approves it.
+LOADS = {
+    "MAX_USERS": number("LOADS_MAX_USERS", 500),
+    "MAX_REQUESTS_PER_S": number("LOADS_MAX_REQUESTS_PER_S", 1000),
+    "MAX_S": number("LOADS_MAX_S", 3600),
 }
 
 LOG_FORMAT = env.str("LOG_FORMAT", default="console" if DESK_MODE else "json")

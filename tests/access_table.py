@@ -36,6 +36,8 @@ from capacity.benchmarks.models import Benchmark
 from capacity.benchmarks.services import take_in
 from capacity.demo import step_test
 from capacity.hosts.services import add as add_host
+from capacity.loads import services as loads
+from capacity.loads.models import LoadRun
 from capacity.metrics.models import Metric
 from capacity.pulls.services import add as add_pull
 from capacity.reports.models import DetectedEvent, GrowthReport, ServerPrice, SizedPool
@@ -412,6 +414,14 @@ _PULL = {
     "step_s": 60,
     "backfill_days": 1,
 }
+_PROFILE = {
+    "name": "front page",
+    "requests": [{"method": "GET", "url": "https://shop.example.com/", "weight": 1}],
+    "shape": {"kind": "steady", "unit": "users", "level": 5, "duration_s": 60},
+    "stops": {"error_ratio": 0.1, "window_s": 10},
+    "max_users": 5,
+    "max_requests_per_s": 20,
+}
 ROWS |= {
     ("api-benchmarks", "GET"): Row(VIEWERS),
     ("api-benchmarks", "POST"): Row(EDITORS, body={"content": "x"}, answers=PAST_THE_GATE),
@@ -474,6 +484,35 @@ ROWS |= {
     ("capacity:pull-list", "GET"): Row(VIEWERS),
     ("capacity:pull-list", "POST"): Row(EDITORS, body=_PULL),
     ("capacity:pull-act", "POST"): Row(EDITORS, body={"act": "off"}),
+    ("api-load-profiles", "GET"): Row(VIEWERS),
+    ("api-load-profiles", "POST"): Row(EDITORS, body=_PROFILE),
+    ("api-load-profile", "GET"): Row(VIEWERS),
+    ("api-load-profile", "PUT"): Row(EDITORS, body=_PROFILE, headers=IF_MATCH),
+    ("api-load-profile-submit", "POST"): Row(TEAM, body={}, headers=COMMAND),
+    ("api-load-profile-withdraw", "POST"): Row(TEAM, body=_WHY, answers=PAST_THE_GATE),
+    ("api-load-profile-start", "POST"): Row(
+        TEAM, body={"digest": DIGEST}, headers=COMMAND, answers=PAST_THE_GATE
+    ),
+    ("api-load-runs", "GET"): Row(VIEWERS),
+    ("api-load-run", "GET"): Row(VIEWERS),
+    ("api-load-run-abort", "POST"): Row(EDITORS, body={}, headers=COMMAND),
+    ("capacity:profile-list", "GET"): Row(VIEWERS),
+    ("capacity:profile-new", "GET"): Row(EDITORS),
+    ("capacity:profile-new", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
+    ("capacity:profile", "GET"): Row(VIEWERS),
+    ("capacity:profile-edit", "GET"): Row(EDITORS),
+    ("capacity:profile-edit", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
+    ("capacity:profile-submit", "POST"): Row(TEAM),
+    ("capacity:profile-approve", "POST"): Row(CUSTOMER_APPROVERS, answers=PAST_THE_GATE),
+    ("capacity:profile-reject", "GET"): Row(CUSTOMER_APPROVERS),
+    ("capacity:profile-reject", "POST"): Row(CUSTOMER_APPROVERS, body=_WHY, answers=PAST_THE_GATE),
+    ("capacity:profile-withdraw", "GET"): Row(TEAM),
+    ("capacity:profile-withdraw", "POST"): Row(TEAM, body=_WHY, answers=PAST_THE_GATE),
+    ("capacity:profile-start", "GET"): Row(TEAM),
+    ("capacity:profile-start", "POST"): Row(TEAM, answers=PAST_THE_GATE),
+    ("capacity:load", "GET"): Row(VIEWERS),
+    ("capacity:load-stream", "GET"): Row(VIEWERS),
+    ("capacity:load-abort", "POST"): Row(EDITORS),
     ("api-hosts", "GET"): Row(VIEWERS),
     ("api-hosts", "POST"): Row(EDITORS, body={"place": "www.example.com"}),
     ("api-host", "GET"): Row(VIEWERS),
@@ -861,6 +900,38 @@ def _pull(world: Any) -> Any:
     return world.once("pull", made)
 
 
+def _profile(world: Any) -> Any:
+    return world.once("profile", lambda: loads.draft(world.account, _PROFILE, actor=world.people["editor"]))
+
+
+def _load(world: Any) -> Any:
+    """A load that waits for its worker; made after the scale-down, which tests take for the first run."""
+    _run(world)
+
+    def made() -> LoadRun:
+        run = Run.objects.create(
+            account=world.account,
+            kind=loads.KIND,
+            plan_ref=uuid.uuid4(),
+            title="Load on the site",
+            plan={},
+            digest=DIGEST,
+            scopes=[],
+            status="running",
+            next_tick_at=timezone.now(),
+            created_by=world.people["launch_manager"],
+        )
+        return LoadRun.objects.create(
+            ref=run.plan_ref,
+            account=world.account,
+            profile=_profile(world),
+            run=run,
+            started_by=world.people["launch_manager"],
+        )
+
+    return world.once("load", made)
+
+
 def _host(world: Any) -> Any:
     return world.once(
         "host", lambda: add_host(world.account, "shop.example.com", actor=world.people["editor"])
@@ -1244,6 +1315,8 @@ REFS: dict[str, Callable[[Any], Any]] = {
     "growth_ref": lambda world: _growth(world).ref,
     "benchmark_ref": lambda world: _benchmark(world).ref,
     "baseline_ref": lambda world: _baseline(world).ref,
+    "profile_ref": lambda world: _profile(world).ref,
+    "load_ref": lambda world: _load(world).ref,
     "host_ref": lambda world: _host(world).ref,
     "pull_ref": lambda world: _pull(world).ref,
     "handover_ref": lambda world: _handover(world).ref,

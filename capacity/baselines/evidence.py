@@ -53,6 +53,8 @@ def invalid_because(result: Mapping[str, Any], ran: Ran) -> str:
         return f"It was set aside: {ran.set_aside_because}"
     if ran.was_aborted:
         return "It was stopped before its end."
+    if result.get("invalid"):
+        return str(result["invalid"])
     errors = [(str(one.get("kind", "")), one.get("count")) for one in result.get("errors") or ()]
     return ceiling.generator_was_the_limit(
         errors,

@@ -22,7 +22,7 @@ from accounts.changes import check_active
 from accounts.members import lock_account
 from accounts.models import Account
 from capacity.hosts.models import WELL_KNOWN, ProofWay, ProvenHost
-from capacity.hosts.places import place_of
+from capacity.hosts.places import DESK, place_of
 from portal import egress, txt
 from portal.audit.services import record, snapshot
 from portal.errors import Refused, Trouble, TryLater
@@ -108,9 +108,9 @@ def find(host: ProvenHost) -> tuple[ProofWay | None, str]:
 
 def _stands_in_file(host: ProvenHost) -> bool:
     rules = egress.rules_from_settings()
-    # Without TLS anybody on the way could answer. A host and port that the operator opened by name is the desk's own.
+    # Without TLS anybody on the way could answer; but not on this machine, or where the operator opened the very port of a desk.
     port = int(host.place.partition(":")[2] or 443)
-    scheme = "http" if rules.opens(host.host, port) else "https"
+    scheme = "http" if host.host == DESK or rules.opens(host.host, port) else "https"
 
     async def once() -> egress.Response:
         try:

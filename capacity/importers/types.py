@@ -42,6 +42,8 @@ class Format(StrEnum):
     VEGETA_TEXT = "vegeta-text"
     VEGETA_LINES = "vegeta-json-lines"
     VEGETA_CSV = "vegeta-csv"
+    PORTAL = "portal-run"
+    """What the portal measured itself (`capacity/loads/`). No file that is handed in has it."""
 
 
 class Load(StrEnum):

@@ -15,8 +15,8 @@ from portal.embedded.errors import CannotStart
 from portal.embedded.places import REPOSITORY, Keys, is_free
 from portal.issuers import oidc_issuers
 
-# Queue → pool children. Two workers even on a desk: a long analysis must not hold up a tick.
-WORKERS: Mapping[str, int] = {"ticks": 2, "work": 1}
+# Queue → pool children. Workers of their own even on a desk: neither a long analysis nor a load must hold up a tick.
+WORKERS: Mapping[str, int] = {"ticks": 2, "work": 1, "loads": 1}
 GRACEFUL_SHUTDOWN_S = 3
 # On a desk root may run everything; Celery's warning at each start would hide warnings that matter.
 _ROOT_IS_MEANT = "ignore:You're running the worker with superuser privileges"

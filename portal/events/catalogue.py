@@ -49,6 +49,17 @@ CATALOGUE: dict[str, tuple[str, dict[str, str]]] = {
             "growth.expired": "Nobody decided in time.",
         },
     ),
+    "profile": (
+        "Profiles of load",
+        {
+            "profile.submitted": "A profile of load waits for approval.",
+            "profile.decided": "One side approved or rejected it.",
+            "profile.approved": "Both sides approved it: it may be run.",
+            "profile.rejected": "It was rejected.",
+            "profile.voided": "It was withdrawn.",
+            "profile.expired": "Nobody decided in time.",
+        },
+    ),
     "event": (
         "Traffic events",
         {

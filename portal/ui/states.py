@@ -123,6 +123,12 @@ LOOKS: dict[str, StateLook] = {
     "pull_waiting": _look("not asked yet", "not asked yet", "idle", "clock"),
     "pull_empty": _look("answers without data", "answers without data", "wait", "triangle"),
     "pull_good": _look("comes in", "comes in", "good", "check"),
+    # loads that the portal puts on
+    "load_completed": _look("went to its end", "went to its end", "good", "check"),
+    "load_aborted": _look("aborted", "aborted", "idle", "minus"),
+    "load_stopped": _look("stopped at a limit", "stopped at a limit", "wait", "octagon"),
+    "load_worker_lost": _look("its worker was lost", "ended early", "bad", "cross"),
+    "load_failed": _look("did not begin", "did not begin", "bad", "cross"),
     # hosts that load is put on
     "host_waiting": _look("not proven yet", "not proven yet", "idle", "clock"),
     "host_missing": _look("no proof found", "no proof found", "bad", "octagon"),

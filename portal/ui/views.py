@@ -76,6 +76,10 @@ FAMILIES = (
     ("Hand-over", ("open", "accepted", "declined", "withdrawn", "overtaken", "expired")),
     ("Support case", ("open", "waiting_customer", "waiting_provider", "solved", "closed")),
     ("Query to Prometheus", ("pull_off", "pull_failing", "pull_waiting", "pull_empty", "pull_good")),
+    (
+        "Load by the portal",
+        ("load_completed", "load_aborted", "load_stopped", "load_worker_lost", "load_failed"),
+    ),
     ("Host to put load on", ("host_waiting", "host_missing", "host_old", "host_proven")),
     ("Webhook", ("failing", "switched_off_portal", "delivered", "trying_again", "not_delivered")),
     ("Rank of a halt", ("site_in_danger", "decide_today", "safe_waiting")),

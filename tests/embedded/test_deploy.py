@@ -13,7 +13,7 @@ from portal.embedded.application import WORKERS
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
-OURS = ["migrate", "web", "worker-ticks", "worker-work", "beat"]
+OURS = ["migrate", "web", "worker-ticks", "worker-work", "worker-loads", "beat"]
 
 
 def test_the_services_of_the_portal_are_all_there():
@@ -40,7 +40,7 @@ def test_only_the_proxy_is_reached_from_outside():
     assert SERVICES["postgres"]["networks"] == SERVICES["valkey"]["networks"] == ["inside"]
 
 
-@pytest.mark.parametrize("name", ["web", "worker-ticks", "worker-work", "beat"])
+@pytest.mark.parametrize("name", ["web", "worker-ticks", "worker-work", "worker-loads", "beat"])
 def test_nothing_serves_before_the_migrations_are_through(name):
     assert SERVICES[name]["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
 
@@ -70,7 +70,7 @@ def test_what_the_guide_says_can_be_set_reaches_the_containers():
     assert {"REQUIRE_SECOND_FACTOR", "OIDC_ISSUERS", "FIELD_KEYS"} <= documented
     # The names of the site and of the servers' own settings go into other variables; the image sets STATIC_ROOT.
     elsewhere = {"SITE_ADDRESS", "POSTGRES_PASSWORD", "VALKEY_PASSWORD", "STATIC_ROOT"}
-    workers = {"TICKS_CONCURRENCY", "WORK_CONCURRENCY", "METRICS_LISTEN"}
+    workers = {"TICKS_CONCURRENCY", "WORK_CONCURRENCY", "LOADS_CONCURRENCY", "METRICS_LISTEN"}
     for name in OURS:
         assert documented - elsewhere - workers - set(SERVICES[name]["environment"]) == set()
     text = (ROOT / "docker-compose.yml").read_text()

@@ -41,7 +41,7 @@ def answers(url):
 
 
 def test_every_process_is_up_and_the_portal_answers(portal):
-    assert set(portal.pids) == {"postgres", "valkey", "simulator", "web", "ticks", "work", "beat"}
+    assert set(portal.pids) == {"postgres", "valkey", "simulator", "web", "ticks", "work", "loads", "beat"}
     assert portal.url.startswith("http://localhost:")
     assert answers(portal.url)
 

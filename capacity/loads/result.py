@@ -1,0 +1,182 @@
+"""What a run of the portal's own measured, in the form of every benchmark. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from capacity.importers.histogram import MAX_POINTS, Running
+from capacity.importers.types import (
+    BenchmarkResult,
+    ErrorKind,
+    Format,
+    Load,
+    Part,
+    Point,
+    Provenance,
+    StatusCode,
+)
+from capacity.loads.profile import LoadUnit, Profile, ShapeKind
+
+WELL_UNDER = 0.9
+"""Below this share of what was asked for, the generator made another load than the profile's."""
+HELD_SHARE = 0.05
+_WHOLE_S = 0.5
+
+
+def file_of(head: Mapping[str, Any], seconds: Iterable[Mapping[str, Any]]) -> bytes:
+    """Return the run as a file: a line of JSON of what it was, then one for each second."""
+    lines = [json.dumps(one, sort_keys=True, ensure_ascii=False) for one in (head, *seconds)]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def busy_share(seconds: Sequence[Mapping[str, Any]]) -> float | None:
+    """Return how busy the generator's processor was in its busiest seconds (the 95th percentile); None where no whole second is."""
+    shares = sorted(one["cpu"] for one in seconds if one["length_s"] >= _WHOLE_S)
+    return shares[min(len(shares) - 1, int(len(shares) * 0.95))] if shares else None
+
+
+def invalid_because(profile: Profile, seconds: Sequence[Mapping[str, Any]]) -> str:
+    """Return why the load was not the one asked for, "" where it was: the generator, not the site, was the limit."""
+    if profile.shape.unit == LoadUnit.USERS:
+        lasted = sum(one["length_s"] for one in seconds)
+        held = sum(one["length_s"] for one in seconds if one["requests"] and _at_limit(profile, one))
+        if lasted and held / lasted > HELD_SHARE:
+            return f"The profile’s limit of {profile.max_requests_per_s:g} requests a second held the users back."
+        return ""
+    asked = sum((one["asked"] or 0.0) * one["length_s"] for one in seconds)
+    sent = sum(one["requests"] for one in seconds)
+    if asked >= 1 and sent < WELL_UNDER * asked:
+        missed = sum(one["missed"] for one in seconds)
+        why = "all users waited for answers" if missed else "the generator was too slow"
+        return f"Of {asked:.0f} requests that the profile asked for, {sent} were sent: {why}."
+    return ""
+
+
+def _at_limit(profile: Profile, one: Mapping[str, Any]) -> bool:
+    return bool(one["held"]) and one["requests"] >= WELL_UNDER * profile.max_requests_per_s * one["length_s"]
+
+
+def result_of(
+    profile: Profile,
+    seconds: Sequence[Mapping[str, Any]],
+    *,
+    began_at: datetime,
+    content: bytes,
+    name: str,
+    generator: str,
+    notes: tuple[str, ...] = (),
+) -> BenchmarkResult:
+    """Return the figures of a run from what was told of its seconds, in their order."""
+    of_users = profile.shape.unit == LoadUnit.USERS
+    whole, parts = Running(), {str(at): Running() for at in range(len(profile.requests))}
+    counts: dict[str, Counter[str]] = {"requests": Counter(), "failures": Counter()}
+    errors, codes = Counter[str](), Counter[str]()
+    for one in seconds:
+        errors.update(one["errors"])
+        codes.update(one["codes"])
+        for place, part in one["parts"].items():
+            counts["requests"][place] += part["requests"]
+            counts["failures"][place] += part["failures"]
+            _count(part, whole, parts[place])
+    lasted = sum(one["length_s"] for one in seconds)
+    requests = sum(counts["requests"].values())
+    steady = profile.shape.kind == ShapeKind.STEADY
+    return BenchmarkResult(
+        provenance=Provenance(Format.PORTAL, name, hashlib.sha256(content).hexdigest(), len(content)),
+        tool="Locust",
+        tool_version=generator or None,
+        started_at=began_at,
+        ended_at=began_at + timedelta(seconds=lasted),
+        duration_s=lasted,
+        load=Load.CLOSED if of_users else Load.OPEN,
+        users=max((one["users"] for one in seconds), default=0),
+        asked_per_s=profile.shape.level if not of_users and steady else None,
+        requests=requests,
+        answered=sum(codes.values()),
+        failures=sum(counts["failures"].values()),
+        requests_per_s=requests / lasted if lasted > 0 else None,
+        bytes_received=sum(one["received"] for one in seconds),
+        latency=whole.latency(),
+        histogram=whole.histogram(),
+        status_codes=tuple(StatusCode(code, count) for code, count in sorted(codes.items())),
+        errors=tuple(ErrorKind(kind, count) for kind, count in errors.most_common(50)),
+        points=_points(seconds, of_users),
+        parts=tuple(
+            Part(
+                name=asked.url.partition("?")[0],
+                method=str(asked.method),
+                requests=counts["requests"][str(at)],
+                failures=counts["failures"][str(at)],
+                requests_per_s=counts["requests"][str(at)] / lasted if lasted > 0 else None,
+                latency=parts[str(at)].latency(),
+            )
+            for at, asked in enumerate(profile.requests)
+        ),
+        targets=tuple(sorted({asked.url.partition("?")[0] for asked in profile.requests}))[:20],
+        notes=notes,
+    )
+
+
+def _count(part: Mapping[str, Any], *runnings: Running) -> None:
+    for ms, times in part["latency"].items():
+        for one in runnings:
+            one.add(float(ms), times)
+
+
+def _points(seconds: Sequence[Mapping[str, Any]], of_users: bool) -> tuple[Point, ...]:
+    """Return the course of the run in at most `MAX_POINTS` stretches, none of which has two numbers of users."""
+    width = max(1, -(-len(seconds) // MAX_POINTS))
+    groups: list[list[Mapping[str, Any]]] = []
+    for one in seconds:
+        last = groups[-1] if groups else None
+        if last is not None and len(last) < width and (not of_users or last[-1]["users"] == one["users"]):
+            last.append(one)
+        else:
+            groups.append([one])
+    return tuple(_point(group, of_users) for group in groups)
+
+
+def _point(group: Sequence[Mapping[str, Any]], of_users: bool) -> Point:
+    running = Running(0.025, 64)
+    for one in group:
+        for part in one["parts"].values():
+            _count(part, running)
+    length = sum(one["length_s"] for one in group)
+    requests, failures = (sum(one[name] for one in group) for name in ("requests", "failures"))
+    found = running.latency((50.0, 95.0, 99.0))
+    is_rated = length >= _WHOLE_S
+    return Point(
+        offset_s=group[0]["t"],
+        length_s=length,
+        # With a rate of their own the users only wait for their turn: no step is told by their number.
+        users=group[0]["users"] if of_users else None,
+        requests=requests,
+        failures=failures,
+        requests_per_s=requests / length if is_rated else None,
+        failures_per_s=failures / length if is_rated else None,
+        mean_ms=found.mean_ms,
+        p50_ms=found.at(50.0),
+        p95_ms=found.at(95.0),
+        p99_ms=found.at(99.0),
+    )
+
+
+def live_of(seconds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the figures of the newest seconds for the live page; None where nothing was told yet."""
+    if not seconds:
+        return {"requests_per_s": None, "p95_ms": None, "error_ratio": None, "users": None, "cpu": None}
+    point = _point(seconds[-5:], True)
+    tried = point.requests or 0
+    return {
+        "requests_per_s": point.requests_per_s,
+        "p95_ms": point.p95_ms,
+        "error_ratio": (point.failures or 0) / tried if tried else None,
+        "users": seconds[-1]["users"],
+        "cpu": statistics.fmean(one["cpu"] for one in seconds[-5:]),
+    }

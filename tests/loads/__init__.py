@@ -1,0 +1,1 @@
+"""Benchmarks that the portal runs itself."""

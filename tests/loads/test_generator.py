@@ -1,0 +1,355 @@
+"""The real generator in a process of its own, against a site on loopback: what it sends, what it tells, and how it ends."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from capacity.importers import parse
+from capacity.loads.profile import Asked, Profile, Shape, Stops, to_plain
+from tests.loads.site import Site
+
+ROOT = Path(__file__).resolve().parents[2]
+ENV = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture
+def site():
+    one = Site()
+    yield one
+    one.close()
+
+
+class Generator:
+    """One, with whoever is asked to start it as its parent."""
+
+    def __init__(self, profile, pins, **order):
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "capacity.loads.generator"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=ENV,
+        )
+        given = {
+            "profile": to_plain(profile),
+            "pins": pins,
+            "secret_headers": {},
+            "parent": os.getpid(),
+            **order,
+        }
+        self.say(json.dumps(given))
+        self.began = time.monotonic()
+
+    def say(self, line="."):
+        self.process.stdin.write(line.encode() + b"\n")
+        self.process.stdin.flush()
+
+    def told(self, *, until=lambda line: False, alive=True):
+        """Every line until one fits or it has ended; it hears from us with each."""
+        found = []
+        for raw in self.process.stdout:
+            found.append(json.loads(raw))
+            if until(found[-1]):
+                break
+            if alive and self.process.poll() is None:
+                try:
+                    self.say()
+                except BrokenPipeError:
+                    pass
+        return found
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            try:
+                stream.close()
+            except BrokenPipeError:
+                pass
+
+
+@pytest.fixture
+def generate(site):
+    made = []
+
+    def make(pins=None, **changes):
+        order = changes.pop("order", {})
+        profile = Profile(
+            **{
+                "requests": (Asked("GET", f"{site.url}a?x=1", 3), Asked("HEAD", f"{site.url}b", 1)),
+                "shape": Shape("steady", "users", 4.0, 2),
+                "stops": Stops(0.5, 10),
+                "max_users": 10,
+                "max_requests_per_s": 40.0,
+                **changes,
+            }
+        )
+        made.append(Generator(profile, pins or {site.place: ["127.0.0.1"]}, **order))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def seconds_of(lines):
+    return [line for line in lines if line["kind"] == "second"]
+
+
+def test_what_it_tells_is_what_the_site_saw_and_what_locust_counted(site, generate):
+    lines = generate(
+        order={"secret_headers": {"X-Key": "secret"}}, headers=(("Accept-Language", "de"),)
+    ).told()
+    assert lines[0]["kind"] == "hello"
+    assert lines[0]["locust"].startswith("2.")
+    assert lines[-1]["kind"] == "end"
+    assert lines[-1]["done"]
+    told = sum(one["requests"] for one in seconds_of(lines))
+    assert told == lines[-1]["requests"] == len(site.asked())
+    assert 60 <= told <= 81, "40 a second for two seconds"
+    seen = {(path, headers["X-Key"], headers["Accept-Language"]) for _, path, headers in site.asked()}
+    assert seen == {("/a?x=1", "secret", "de"), ("/b", "secret", "de")}
+    assert 0.55 < len(site.asked("/a?x=1")) / told < 0.92, "three of four"
+    assert {headers["Host"] for _, _, headers in site.asked()} == {site.place}
+    assert all(one["codes"] == {"200": one["requests"]} for one in seconds_of(lines) if one["requests"])
+
+
+def test_no_second_has_more_than_the_limit(site, generate):
+    generate(shape=Shape("steady", "users", 10.0, 3), max_requests_per_s=15.0).told()
+    times = [at for at, _, _ in site.asked()]
+    # The site's own clock: a request may be read a moment later than it was sent.
+    assert all(sum(1 for one in times if at - 0.9 < one <= at) <= 15 for at in times)
+    assert 30 <= len(times) <= 46
+
+
+def test_requests_come_at_their_rate_though_the_site_is_slow(site, generate):
+    site.slow_s = 0.2
+    shape = Shape("steady", "requests_per_s", 20.0, 3)
+    lines = generate(shape=shape, max_users=10).told()
+    assert 50 <= sum(one["requests"] for one in seconds_of(lines)) <= 61
+    assert sum(one["missed"] for one in seconds_of(lines)) == 0
+    assert {one["asked"] for one in seconds_of(lines)} <= {20.0, 0.0}
+
+
+def test_turns_that_nobody_is_free_for_are_told_and_not_made_up_for(site, generate):
+    site.slow_s = 0.5
+    lines = generate(shape=Shape("steady", "requests_per_s", 20.0, 3), max_users=2).told()
+    assert sum(one["missed"] for one in seconds_of(lines)) > 30
+    assert len(site.asked()) <= 14
+
+
+def test_errors_are_told_by_kind_and_no_redirect_is_followed(site, generate):
+    site.answers["/b"] = 503
+    site.answers["/a?x=1"] = lambda handler: handler.give(302, b"", Location="/elsewhere")
+    lines = generate().told()
+    errors = {}
+    for one in seconds_of(lines):
+        for kind, count in one["errors"].items():
+            errors[kind] = errors.get(kind, 0) + count
+    assert set(errors) == {"HTTP 503"}
+    assert errors["HTTP 503"] == len(site.asked("/b"))
+    assert not site.asked("/elsewhere")
+
+
+def test_a_site_that_hangs_up_is_asked_once_each_time(site, generate):
+    def hang_up(handler):
+        handler.close_connection = True
+
+    site.answers["/a?x=1"] = site.answers["/b"] = hang_up
+    lines = generate().told()
+    told = seconds_of(lines)
+    assert sum(one["requests"] for one in told) == len(site.asked())
+    assert sum(one["failures"] for one in told) == len(site.asked()) > 0
+
+
+def test_an_answer_without_end_is_read_so_far_and_no_further(site, generate):
+    def pour(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(64 << 20))
+        handler.end_headers()
+        try:
+            for _ in range(1024):
+                handler.wfile.write(b"x" * 65536)
+        except OSError:
+            handler.close_connection = True
+
+    site.answers["/a?x=1"] = site.answers["/b"] = pour
+    lines = generate(shape=Shape("steady", "users", 1.0, 2), max_requests_per_s=5.0).told()
+    told = seconds_of(lines)
+    asked = sum(one["requests"] for one in told)
+    assert asked
+    assert sum(one["received"] for one in told) <= asked << 20
+
+
+def test_it_connects_to_checked_addresses_only_whatever_the_name_says(site, generate):
+    lines = generate(pins={site.place: ["127.0.0.2"]}, shape=Shape("steady", "users", 1.0, 2)).told()
+    told = seconds_of(lines)
+    assert not site.asked(), "the address in the order is another one"
+    assert sum(one["failures"] for one in told) == sum(one["requests"] for one in told) > 0
+
+
+def test_told_to_stop_it_ends_within_two_seconds(site, generate):
+    site.slow_s = 5.0
+    one = generate(shape=Shape("steady", "users", 5.0, 60))
+    one.told(until=lambda line: line["kind"] == "second")
+    at = time.monotonic()
+    one.say("stop")
+    one.process.wait(5)
+    assert time.monotonic() - at < 2.0
+    seen = len(site.asked())
+    time.sleep(0.5)
+    assert len(site.asked()) == seen
+
+
+def test_it_ends_when_nobody_speaks_to_it_and_when_its_input_is_closed(site, generate):
+    silent, closed = (generate(shape=Shape("steady", "users", 1.0, 60), max_requests_per_s=5.0) for _ in "12")
+    for one in (silent, closed):
+        one.told(until=lambda line: line["kind"] == "hello", alive=False)
+    at = time.monotonic()
+    closed.process.stdin.close()
+    closed.process.wait(3)
+    assert time.monotonic() - at < 2.0
+    silent.process.wait(10)
+    assert 2.0 < time.monotonic() - at < 8.0
+
+
+_PARENT = """
+import json, os, subprocess, sys, time
+order = json.loads(sys.stdin.readline())
+order["parent"] = os.getpid()
+child = subprocess.Popen([sys.executable, "-m", "capacity.loads.generator"], stdin=subprocess.PIPE)
+child.stdin.write(json.dumps(order).encode() + b"\\n")
+print(child.pid, flush=True)
+while True:
+    child.stdin.write(b".\\n")
+    child.stdin.flush()
+    time.sleep(0.2)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_it_does_not_outlive_a_parent_that_was_killed_or_froze(site, number):
+    profile = Profile(
+        (Asked("GET", site.url, 1),), Shape("steady", "users", 3.0, 60), Stops(0.5, 10), 5, 30.0
+    )
+    order = {"profile": to_plain(profile), "pins": {site.place: ["127.0.0.1"]}, "secret_headers": {}}
+    parent = subprocess.Popen(
+        [sys.executable, "-c", _PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENV
+    )
+    try:
+        parent.stdin.write(json.dumps(order).encode() + b"\n")
+        parent.stdin.flush()
+        pid = int(parent.stdout.readline())
+        until = time.monotonic() + 15
+        while not site.asked():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        os.kill(parent.pid, number)
+        at = time.monotonic()
+        while _lives(pid):
+            assert time.monotonic() - at < 10, "a load generator ends within 10 s of losing its worker"
+            time.sleep(0.05)
+        seen = len(site.asked())
+        time.sleep(0.5)
+        assert len(site.asked()) == seen
+    finally:
+        parent.kill()
+        parent.wait()
+        parent.stdin.close()
+        parent.stdout.close()
+
+
+def _lives(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # One that has ended waits for a parent that is frozen.
+    stat = Path(f"/proc/{pid}/stat")
+    return not (stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+def test_no_other_file_imports_locust_or_gevent():
+    found = set()
+    for app in ("portal", "accounts", "capacity", "scaledown", "drills"):
+        for path in (ROOT / app).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = (
+                    [one.name for one in node.names]
+                    if isinstance(node, ast.Import)
+                    else [node.module or ""]
+                    if isinstance(node, ast.ImportFrom)
+                    else []
+                )
+                if any(name.split(".")[0] in {"locust", "gevent"} for name in names):
+                    found.add(str(path.relative_to(ROOT)))
+    assert found == {"capacity/loads/generator.py"}
+
+
+_LOCUSTFILE = """
+import csv
+from locust import HttpUser, constant_throughput, events, task
+from locust.stats import PERCENTILES_TO_REPORT, StatsCSV
+
+class Visitor(HttpUser):
+    wait_time = constant_throughput(10)
+
+    @task(3)
+    def a(self):
+        self.client.get("/a")
+
+    @task(1)
+    def b(self):
+        self.client.get("/b")
+
+# --csv writes once a second and misses what came after: the same writer, once more at the very end.
+@events.quitting.add_listener
+def written(environment, **_):
+    writer = StatsCSV(environment, PERCENTILES_TO_REPORT)
+    with open("end_stats.csv", "w", newline="") as out:
+        writer.requests_csv(csv.writer(out))
+    with open("end_failures.csv", "w", newline="") as out:
+        writer.failures_csv(csv.writer(out))
+"""
+_OPTIONS = "--headless -u 3 -r 3 -t 3s --csv run --csv-full-history --json --skip-log-setup"
+
+
+def test_the_csv_that_this_locust_writes_is_read_as_locust_itself_counts(site, tmp_path):
+    site.answers["/b"] = 500
+    (tmp_path / "locustfile.py").write_text(_LOCUSTFILE)
+    done = subprocess.run(
+        [sys.executable, "-m", "locust", "--host", site.url.rstrip("/"), *_OPTIONS.split()],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    told = json.loads(done.stdout)
+    requests = sum(one["num_requests"] for one in told)
+    failures = sum(one["num_failures"] for one in told)
+    assert requests > 20
+    assert failures > 0
+
+    def read(name):
+        return parse((tmp_path / name).read_bytes(), name)
+
+    stats = read("end_stats.csv")
+    assert (stats.requests, stats.failures) == (requests, failures)
+    assert {(one.name, one.requests, one.failures) for one in stats.parts} == {
+        (one["name"], one["num_requests"], one["num_failures"]) for one in told
+    }
+    slowest = max(one["max_response_time"] for one in told)
+    assert stats.latency.max_ms == pytest.approx(slowest, rel=0.01)
+    assert sum(one.count for one in read("end_failures.csv").errors) == failures
+    assert 0 < read("run_stats.csv").requests <= requests
+    assert read("run_stats_history.csv").users == 3
