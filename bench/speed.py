@@ -187,6 +187,7 @@ def approved_plan(origin: str, tenant: str, out: int = OUT) -> tuple[Any, Any]:
         stop_s=0.0,
         images=ImageRule.NONE,
         slower_allowed=None,
+        no_vital_reason="Nothing is sold here.",
         reason="The launch is over.",
     )
     plan = services.draft_plan(

@@ -30,6 +30,9 @@ CHOICE: Mapping[str, Any] = {
     "soak_s": 6,
     # Six seconds are too short to hold answers against those before: a soak would go on until they are enough.
     "slower_allowed": None,
+    # Nobody sends the desk's orders while a story is told: without samples a server is not deleted.
+    "vital": [],
+    "no_vital_reason": "The demo's visitors buy nothing.",
     "images": "none",
     "pause_between_s": 0,
     # The next peak is hours away: nobody watches a demo for so long.

@@ -12,11 +12,23 @@ from datetime import datetime
 
 from portal.cloud.discovery import same_address
 from portal.cloud.types import Balancer, CloudIdentity, Condition, Node, NodeStatus, NodeType, Server
-from scaledown.types import AtLimit, Grade, ImageRule, Order, PlannedBaseline, PlannedObjective, PlannedProbe
+from scaledown.types import (
+    AtLimit,
+    Grade,
+    ImageRule,
+    Order,
+    PlannedBaseline,
+    PlannedObjective,
+    PlannedProbe,
+    PlannedVital,
+)
 
 FLOOR_DEFAULT = 2
 GUARD_SHARE_DEFAULT = 0.8
 SLOWER_ALLOWED_DEFAULT = 0.3
+VITAL_FALL_ALLOWED_DEFAULT = 0.3
+MOST_VITAL = 3
+"""So many vital figures are proposed, and may be chosen: each shares the chance of a mistake."""
 IMAGES_KEPT_S = 14 * 86_400.0
 
 
@@ -47,6 +59,12 @@ class Choice:
     probe_failures_allowed: float = 0.01
     slower_allowed: float | None = SLOWER_ALLOWED_DEFAULT
     """The share by which answers may be slower than before, beyond what more load explains. None: not judged."""
+    vital: tuple[str, ...] | None = None
+    """References of the metrics that are looked at as vital figures; None: all that the account names, three at most."""
+    vital_fall_allowed: float = VITAL_FALL_ALLOWED_DEFAULT
+    """The share by which they may be lower than before, beyond what those hours do on other days."""
+    no_vital_reason: str = ""
+    """Why no vital figure is looked at."""
     guard_share: float = GUARD_SHARE_DEFAULT
     window_start: datetime | None = None
     window_end: datetime | None = None
@@ -111,6 +129,14 @@ class FreezeKnown:
 
 
 @dataclass(frozen=True)
+class VitalKnown:
+    """One vital figure of the account; `last_at` is when its newest sample is from, None where there is none."""
+
+    figure: PlannedVital
+    last_at: datetime | None
+
+
+@dataclass(frozen=True)
 class HeldAgainst:
     """One thing that verdicts are held against: a stable word, the sentence, where it is from and since when."""
 
@@ -143,6 +169,8 @@ class Known:
     """The highest load per node that was fine in the last 14 days; asked for where there is no ceiling."""
     fine_load_source: str = ""
     held_against: tuple[HeldAgainst, ...] = ()
+    vital: tuple[VitalKnown, ...] = ()
+    """What the account names as its vital figures, by name."""
     probes: tuple[PlannedProbe, ...] = ()
     count_kind: str | None = None
     count_url_template: str | None = None

@@ -227,6 +227,9 @@ _CAME_WITH: Mapping[str, int] = {
     "baselines": 4,
     "fine_load_rps": 4,
     "fine_load_source": 4,
+    "vital": 7,
+    "vital_fall_allowed": 7,
+    "no_vital_reason": 7,
 }
 _OF_A_SERVER_CAME_WITH: Mapping[str, int] = {"image_id": 2}
 """Fields that plans of an older format do not have: what was approved then keeps its spelling, and its digest."""

@@ -77,6 +77,8 @@ def choice_for(pool: DiscoveredPool) -> Choice:
         drain_limit_s=120.0,
         soak_s=15.0,
         pause_between_s=2.0,
+        vital=(),
+        no_vital_reason="The desk's simulated visitors buy nothing.",
         reason="The event is over and traffic is back to normal.",
     )
 

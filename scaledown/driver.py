@@ -57,6 +57,7 @@ from scaledown.types import (
     PlannedServer,
     ProbeSeen,
     ServerSeen,
+    VitalSeen,
 )
 
 if TYPE_CHECKING:
@@ -196,6 +197,7 @@ class ScaledownKind:
             images=look.images,
             our_images=look.our_images,
             made=look.made,
+            vital=view.facts.get("vital", ()),
             problems=tuple(look.problems),
         )
 
@@ -578,6 +580,7 @@ def facts(run: Run) -> Mapping[str, Any]:
         "credentials": credentials_of(connection),
         **({} if grows is None else {"growth_problem": _growth_problem(grows)}),
         **_going_on_facts(run),
+        **_vital_facts(run),
     }
 
 
@@ -612,6 +615,40 @@ def _going_on_facts(run: Run) -> Mapping[str, Any]:
     if nobody:
         found["nobody_to_call"] = nobody
     return found
+
+
+VITAL_BEFORE = timedelta(hours=1)
+"""So much of the time before the first server is what vital figures are held against,"""
+VITAL_NOW = timedelta(minutes=30)
+"""and so much of the newest is held against it, at most: from when the server in hand left the pool."""
+
+
+def _vital_facts(run: Run) -> Mapping[str, Any]:
+    """Return the samples of the plan's vital figures while a verdict is near. One query, none otherwise."""
+    from django.utils import timezone
+
+    from capacity.vital import vital_stretches
+
+    figures = run.plan.get("vital")
+    left = [
+        way["left_at"]
+        for way in run.progress.get("servers", ())
+        if way["left_at"] and (way["soak"] is not None or way["phase"] == Phase.VERIFYING.value)
+    ]
+    if not figures or not left:
+        return {}
+    now = timezone.now()
+    begun = (run.progress.get("before") or {}).get("done_at") or run.progress["started_at"]
+    first = datetime.fromisoformat(begun)
+    since = max(datetime.fromisoformat(max(left)), now - VITAL_NOW)
+    found = vital_stretches(
+        run.account, [one["metric_ref"] for one in figures], (first - VITAL_BEFORE, first), (since, now)
+    )
+    return {
+        "vital": tuple(
+            VitalSeen(one.metric_ref, one.before, one.now, one.last_at, one.earlier) for one in found
+        )
+    }
 
 
 def _approval_problem(run: Run) -> str:

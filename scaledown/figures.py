@@ -25,6 +25,7 @@ def figures_of(numbers: Mapping[str, Any], *, for_customer: bool) -> tuple[Figur
     return tuple(
         row
         for rows in (
+            _vital(numbers),
             _checks(numbers),
             _loads(numbers, for_customer),
             _peaks(numbers, for_customer),
@@ -41,6 +42,22 @@ def percent(share: float, *, signed: bool = False) -> str:
     if not signed:
         return f"{text} %"
     return "no slower" if text == "0" else f"{text} % {'slower' if value > 0 else 'faster'}"
+
+
+def _vital(numbers: Mapping[str, Any]) -> Iterable[FigureRow]:
+    for one in numbers.get("vital") or ():
+        if one["median"] is None or one["was"] is None:
+            seen = "unknown"
+        else:
+            unit = f" {one['unit']}" if one["unit"] else ""
+            seen = f"{one['median']:.3g}{unit} ({one['was']:.3g} before the first server)"
+        if one["is_too_small"]:
+            seen += ", too few samples to tell"
+        allowed = f"{percent(one['allowed'])} lower"
+        if one["expected"] < 0.995:
+            allowed += f", beyond {percent(1.0 - one['expected'])} that these hours explain"
+        smallest = one["smallest_seen"]
+        yield FigureRow(one["name"], seen, allowed, "" if smallest is None else f"{percent(smallest)} lower")
 
 
 def _checks(numbers: Mapping[str, Any]) -> Iterable[FigureRow]:

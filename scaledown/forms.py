@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from capacity.fields import FIRST_YEAR, LAST_YEAR, MomentField, ShareField
 from portal.frozen import replace
-from scaledown.candidates import Choice
+from scaledown.candidates import MOST_VITAL, Choice
 from scaledown.types import AtLimit, Grade, ImageRule, Order
 
 _PART = re.compile(r"(\d+(?:[.,]\d+)?)\s*(d|h|min|m|s)?", re.IGNORECASE)
@@ -278,6 +278,24 @@ class SafetyForm(forms.Form):
         help_text="Than before the first server, beyond what more load on each explains. "
         "Empty: slower answers alone stop nothing, and the approvers are told.",
     )
+    vital = forms.MultipleChoiceField(
+        label="Vital figures to watch",
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="Three at most. They are looked at like failed checks: without samples no server is deleted.",
+    )
+    vital_fall_allowed = ShareField(
+        label="Vital figures may fall by",
+        max_value=95,
+        help_text="Than in the hour before the first server, beyond what these hours do on other days.",
+    )
+    no_vital_reason = forms.CharField(
+        label="Why none is watched",
+        required=False,
+        max_length=500,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text="A few words, where no vital figure is chosen. The approvers read them.",
+    )
     guard_share = ShareField(
         label="Turn back at",
         help_text="Of the most that one server carries. Above it the run puts servers back by itself.",
@@ -295,10 +313,23 @@ class SafetyForm(forms.Form):
         help_text="A primary contact and a backup, both proven and awake at that hour. A lead can override it with a reason.",
     )
 
-    def __init__(self, *args: Any, zone: ZoneInfo | Any = UTC, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, zone: ZoneInfo | Any = UTC, vital: Sequence[tuple[str, str]] = (), **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         for name in ("window_start", "window_end"):
             self.fields[name].zone = zone  # type: ignore[attr-defined]
+        self.fields["vital"].choices = list(vital)  # type: ignore[attr-defined]
+        self.proposed = tuple(ref for ref, _ in vital[:MOST_VITAL])
+        if self.initial.get("vital") is None:
+            self.initial = {**self.initial, "vital": list(self.proposed)}
+
+    def clean_vital(self) -> tuple[str, ...] | None:
+        """Return what is watched; None where it is what is proposed, so that it stays so."""
+        chosen = tuple(self.cleaned_data["vital"])
+        if len(chosen) > MOST_VITAL:
+            raise forms.ValidationError(f"Choose {MOST_VITAL} at most.")
+        return None if chosen == self.proposed else chosen
 
     def clean(self) -> dict[str, Any]:
         """Hold against each other what is right only together."""

@@ -11,12 +11,21 @@ from django.db.models import Exists, OuterRef, Q
 from accounts.calendar.selectors import freezes_between
 from accounts.contacts.selectors import coverage_of
 from capacity.markers.selectors import newest
+from capacity.metrics.selectors import vital_of
 from capacity.models import CountSource, ForecastPeak, Probe, TrafficEvent
 from capacity.reference import FINE_FOR, Figure, ObjectiveFigure, Reference, Site, reference_for
 from portal.runs.models import RunSample
-from scaledown.candidates import Added, ContactGap, EventKnown, FreezeKnown, HeldAgainst, Known
+from scaledown.candidates import (
+    Added,
+    ContactGap,
+    EventKnown,
+    FreezeKnown,
+    HeldAgainst,
+    Known,
+    VitalKnown,
+)
 from scaledown.models import ProtectedServer, ScaleUpEntry
-from scaledown.types import PlannedBaseline, PlannedObjective, PlannedProbe
+from scaledown.types import PlannedBaseline, PlannedObjective, PlannedProbe, PlannedVital
 
 KIND = "scaledown"
 FINE_NEAR_S = 60.0
@@ -39,7 +48,7 @@ def known_for(
     *,
     at: datetime,
 ) -> Known:
-    """Return what is known of the pool behind these balancers at `at`; seven queries a balancer and nine more.
+    """Return what is known of the pool behind these balancers at `at`; seven queries a balancer and ten more.
 
     Each figure and the count source come from the first balancer that has them: balancers of one plan share
     a pool of servers. Baselines of all of them count.
@@ -106,6 +115,10 @@ def known_for(
                 latency_limit_ms=probe.latency_limit_ms,
             )
             for probe in probes
+        ),
+        vital=tuple(
+            VitalKnown(PlannedVital(str(one.ref), str(one), one.unit), one.last_at)
+            for one in vital_of(connection.account)
         ),
         count_kind=counts.kind if counts else None,
         count_url_template=counts.url_template if counts else None,

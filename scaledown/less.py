@@ -37,6 +37,9 @@ _FREE = frozenset(
         "hold_through",
         "watch_until",
         "unwatched_reason",
+        "vital",
+        "vital_fall_allowed",
+        "no_vital_reason",
     }
 )
 
@@ -46,7 +49,8 @@ def is_less(old: PlanData, new: PlanData) -> bool:
 
     Less is: fewer of the same servers in the same order, higher floor, longer drain, soak, hold or pause,
     stronger evidence, a milder act at the drain limit, smaller tolerances, a later start inside the window,
-    more images that are kept longer, a longer stop where one was approved, a longer watch of the next peak.
+    more images that are kept longer, a longer stop where one was approved, a longer watch of the next peak, more vital
+    figures.
     """
     if old == new:
         return True
@@ -68,6 +72,8 @@ def is_less(old: PlanData, new: PlanData) -> bool:
         and new.probe_failures_allowed <= old.probe_failures_allowed
         and new.guard_share <= old.guard_share
         and _tolerates_no_more(old.slower_allowed, new.slower_allowed)
+        and set(old.vital) <= set(new.vital)
+        and (not old.vital or new.vital_fall_allowed <= old.vital_fall_allowed)
         and _is_as_late(old.window_start, new.window_start)
         and (old.is_unattended or not new.is_unattended)
         and set(new.lifted) <= set(old.lifted)

@@ -14,8 +14,16 @@ from datetime import datetime, timedelta
 
 from portal.cloud.types import Balancer
 from portal.errors import Refused
-from scaledown.candidates import Candidates, Choice, Known, Member, Pool, candidates, serves
-from scaledown.types import PEAK_SPARE_S, PLAN_FORMAT, ImageRule, PlanData, PlannedNode, PlannedServer
+from scaledown.candidates import MOST_VITAL, Candidates, Choice, Known, Member, Pool, candidates, serves
+from scaledown.types import (
+    PEAK_SPARE_S,
+    PLAN_FORMAT,
+    ImageRule,
+    PlanData,
+    PlannedNode,
+    PlannedServer,
+    PlannedVital,
+)
 
 KEEP_ALIVE_MARGIN_S = 5.0
 """Counters can read a false zero right after the change, and idle keep-alive sockets outlive a request."""
@@ -192,6 +200,13 @@ def check_choice(choice: Choice) -> None:
         raise Refused("The share of probes that may fail is from 0 to below 1.", code="share_out_of_range")
     if choice.slower_allowed is not None and not 0 <= choice.slower_allowed <= 10:
         raise Refused("How much slower answers may get is from 0 to 1000 %.", code="share_out_of_range")
+    if not 0 <= choice.vital_fall_allowed < 1:
+        raise Refused("How far vital figures may fall is from 0 to below 100 %.", code="share_out_of_range")
+    if choice.vital is not None and len(set(choice.vital)) > MOST_VITAL:
+        raise Refused(
+            f"At most {MOST_VITAL} vital figures are looked at: choose those that matter most.",
+            code="too_many_vital",
+        )
     if not 0 < choice.guard_share <= 1:
         raise Refused("The guard is a share of the ceiling above 0 and up to 1.", code="share_out_of_range")
     if choice.window_start and choice.window_end and choice.window_end <= choice.window_start:
@@ -240,6 +255,19 @@ def watch_until(choice: Choice, known: Known, at: datetime) -> tuple[datetime | 
     return known.peak_at + timedelta(seconds=PEAK_SPARE_S), ""
 
 
+def vital_figures(choice: Choice, known: Known) -> tuple[PlannedVital, ...]:
+    """Return the vital figures that verdicts look at. Raises Refused for one that the account does not name as vital."""
+    figures = {one.figure.metric_ref: one.figure for one in known.vital}
+    if choice.vital is None:
+        return tuple(figures.values())[:MOST_VITAL]
+    if unknown := [ref for ref in choice.vital if ref not in figures]:
+        raise Refused(
+            f"{', '.join(unknown)} is no vital figure of this account. Choose among those that it names, or name it first.",
+            code="vital_unknown",
+        )
+    return tuple(figure for ref, figure in figures.items() if ref in choice.vital)
+
+
 def proposed_stop_s(known: Known) -> float:
     """Return how long a server is stopped before its deletion where the author leaves it open.
 
@@ -279,6 +307,7 @@ def build_plan_data(choice: Choice, pool: Pool, known: Known) -> PlanData:
     gone = found.order[:removed]
     stays = [member for member in found.members if member not in gone]
     watched, unwatched_reason = watch_until(choice, known, pool.looked_at)
+    vital = vital_figures(choice, known)
     min_drain_s = max(choice.min_drain_s or 0.0, least_drain_s(pool.balancers))
     return PlanData(
         format=PLAN_FORMAT,
@@ -326,6 +355,9 @@ def build_plan_data(choice: Choice, pool: Pool, known: Known) -> PlanData:
         hold_through=hold_through(choice, known, pool.looked_at),
         watch_until=watched,
         unwatched_reason=unwatched_reason,
+        vital=vital,
+        vital_fall_allowed=choice.vital_fall_allowed if vital else 0.0,
+        no_vital_reason="" if vital else choice.no_vital_reason.strip(),
         stop_s=proposed_stop_s(known) if choice.stop_s is None else choice.stop_s,
         images=choice.images,
         images_kept_s=0.0 if choice.images is ImageRule.NONE else choice.images_kept_s,

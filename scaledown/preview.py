@@ -35,6 +35,8 @@ LOOK_S = 2.0
 """About how often a draining server is looked at."""
 BASELINE_MAX_AGE = timedelta(days=30)
 """A baseline that is older is worth a warning: sites change."""
+VITAL_SILENT = timedelta(minutes=15)
+"""A vital figure without a sample for longer will likely have none when a verdict needs it."""
 EVENT_AHEAD = timedelta(days=7)
 """An event that begins within this time is worth a warning: its servers may be needed again."""
 
@@ -463,6 +465,7 @@ def _knowledge_warnings(plan: PlanData, pool: Pool, known: Known) -> Iterable[Wa
             "Enter the expected peak of this pool.",
         )
     yield from _baseline_warnings(plan, pool, known)
+    yield from _vital_warnings(plan, pool, known)
     for gap in known.contact_gaps:
         yield Warned("contacts_unconfirmed", gap.says, gap.what_to_do, subject=gap.code)
 
@@ -505,6 +508,32 @@ def _baseline_warnings(plan: PlanData, pool: Pool, known: Known) -> Iterable[War
             f"The site was changed {known.changed_at:%Y-%m-%d %H:%M} UTC, after the newest baseline ({newest.source}).",
             "Measure the site as it is now and enter it, or look at the account’s changes and go on knowingly.",
         )
+
+
+def _vital_warnings(plan: PlanData, pool: Pool, known: Known) -> Iterable[Warned]:
+    if not plan.vital:
+        has_reason = len(plan.no_vital_reason) >= SHORTEST_REASON
+        yield Warned(
+            "no_vital_figure",
+            "No vital figure (orders, log-ins, searches a minute) shows whether people still get through"
+            + (f": {plan.no_vital_reason}" if has_reason else "."),
+            "The written reason stands in the plan; both sides take the risk by approving."
+            if has_reason
+            else "Have the account name one and send its samples, or write down why there is none (at least a few words).",
+            blocks=not has_reason,
+        )
+        return
+    last = {one.figure.metric_ref: one.last_at for one in known.vital}
+    for figure in plan.vital:
+        at = last.get(figure.metric_ref)
+        if at is None or pool.looked_at - at > VITAL_SILENT:
+            since = "ever" if at is None else f"since {at:%Y-%m-%d %H:%M} UTC"
+            yield Warned(
+                "vital_silent",
+                f"There was no sample of {figure.name} {since}. A server without one is not deleted: the run would halt.",
+                "See why nothing comes in, or choose another vital figure.",
+                subject=figure.name,
+            )
 
 
 def _time_warnings(plan: PlanData, pool: Pool, known: Known) -> Iterable[Warned]:

@@ -179,6 +179,20 @@ class ChoiceIn(serializers.Serializer[Any]):
     images_kept_s = serializers.FloatField(min_value=86_400, max_value=366 * 86_400, required=False)
     probe_failures_allowed = serializers.FloatField(min_value=0, max_value=0.99, required=False)
     slower_allowed = serializers.FloatField(min_value=0, max_value=10, required=False, allow_null=True)
+    vital = serializers.ListField(
+        child=serializers.UUIDField(),
+        max_length=3,
+        required=False,
+        allow_null=True,
+        help_text="References of the metrics that verdicts look at as vital figures; null: as proposed, []: none.",
+    )
+    vital_fall_allowed = serializers.FloatField(min_value=0, max_value=0.95, required=False)
+    no_vital_reason = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        max_length=500,
+        help_text="Why no vital figure is looked at; without one and without a reason a plan is not submitted.",
+    )
     guard_share = serializers.FloatField(min_value=0.01, max_value=1, required=False)
     window_start = serializers.DateTimeField(required=False, allow_null=True)
     window_end = serializers.DateTimeField(required=False, allow_null=True)
@@ -208,6 +222,8 @@ def choice_from(data: Mapping[str, Any], base: Choice | None = None) -> Choice:
     ):
         if name in values:
             values[name] = kind(values[name])
+    if values.get("vital") is not None:
+        values["vital"] = tuple(str(ref) for ref in values["vital"])
     for name in ("balancer_ids", "lifted"):
         if name in values:
             values[name] = tuple(values[name])

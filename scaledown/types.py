@@ -14,7 +14,7 @@ from enum import StrEnum
 from portal.cloud.types import BalancerStatus, Condition, NodeStatus, NodeType
 from portal.runs.types import Command, Doubt, Halt, RunStatus
 
-PLAN_FORMAT = 6
+PLAN_FORMAT = 7
 """Rises with each new field; which field came with which stands in `canonical.py`."""
 
 
@@ -177,6 +177,15 @@ class PlannedBaseline:
 
 
 @dataclass(frozen=True)
+class PlannedVital:
+    """One vital figure of the account (orders a minute), as approved: its metric, and how people call it."""
+
+    metric_ref: str
+    name: str
+    unit: str
+
+
+@dataclass(frozen=True)
 class PlanData:
     """A plan as approved. Durations in seconds, rates in requests per second, shares 0 to 1."""
 
@@ -246,6 +255,12 @@ class PlanData:
     fine_load_rps: float | None = None
     """The highest load per node that was fine in the 14 days before: the guard where there is no ceiling."""
     fine_load_source: str = ""
+    vital: tuple[PlannedVital, ...] = ()
+    """Vital figures that each verdict looks at."""
+    vital_fall_allowed: float = 0.0
+    """The share by which they may be lower than before, beyond what those hours do on other days; 0 where there is none."""
+    no_vital_reason: str = ""
+    """Why no vital figure is looked at; "" where one is."""
 
 
 @dataclass(frozen=True)
@@ -372,6 +387,21 @@ class AddressSearch:
 
 
 @dataclass(frozen=True)
+class VitalSeen:
+    """Samples of one vital figure: of the hour before the first server, and since the server in hand left the pool.
+
+    `earlier` holds the medians of both stretches a day and a week earlier, where there are any. `last_at` is None where
+    there was no sample since the server left.
+    """
+
+    metric_ref: str
+    before: tuple[float, ...]
+    now: tuple[float, ...]
+    last_at: datetime | None
+    earlier: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True)
 class Observation:
     """One fresh look. What could not be read is absent, with a sentence in `problems`."""
 
@@ -393,6 +423,8 @@ class Observation:
     """New servers in a complete list whose metadata names this run: id → of which planned server. None: no such list."""
     our_images: frozenset[str] | None = None
     """Ids in a complete list of all images whose metadata names this run; None where there is no such list."""
+    vital: tuple[VitalSeen, ...] = ()
+    """What the samples of the plan's vital figures say, as read with the facts; empty where no verdict is near."""
     problems: tuple[str, ...] = ()
 
 

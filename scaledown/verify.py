@@ -21,6 +21,7 @@ from scaledown.comparing import BEFORE, Comparison, alpha_of, compare, mean_load
 from scaledown.planner import share_of_ceiling
 from scaledown.progress import BeforeWay, ProbeCounts, SoakWay
 from scaledown.types import PlanData, Verdict
+from scaledown.vital import VitalCompared
 
 MIN_PROBES = 3
 """Fewer known answers than this tell nothing."""
@@ -66,6 +67,7 @@ class _Case:
     """The load per node at the next peak with the servers that serve now, as a share of the ceiling."""
     comparisons: tuple[Comparison, ...]
     has_before: bool
+    vital: tuple[VitalCompared, ...] = ()
 
     @property
     def known(self) -> int:
@@ -126,11 +128,12 @@ def judge(
     now: datetime,
     before: BeforeWay | None = None,
     serving: int | None = None,
+    vital: tuple[VitalCompared, ...] = (),
 ) -> Judgement:
     """Return the verdict over one soak that is over.
 
     `pool_rps` is present traffic and `serving` the servers that serve now, None where unknown; `before` the stretch
-    before the first server.
+    before the first server, `vital` the account's vital figures.
     """
     guard = plan.fine_load_rps if plan.ceiling_rps is None else plan.ceiling_rps * plan.guard_share
     case = _Case(
@@ -143,6 +146,7 @@ def judge(
         None if serving is None else share_of_ceiling(plan.forecast_peak_rps, serving, plan.ceiling_rps),
         compare(plan, before, soak, now),
         before is not None,
+        vital,
     )
     numbers = _numbers(case)
     for code, verdict, says, customer in chain.from_iterable(look(case) for look in _LOOKS):
@@ -157,7 +161,7 @@ def judge(
     )
 
 
-_DANGERS = frozenset({"errors", "slow", "objective", "load", "pool"})
+_DANGERS = frozenset({"errors", "vital", "slow", "objective", "load", "pool"})
 _STAYS_OUT = frozenset({"peak"})
 """Nothing is wrong yet: a person decides whether the server goes back before the peak."""
 
@@ -191,6 +195,59 @@ def _errors(case: _Case) -> Iterable[_Found]:
                 )
             )
     yield from found
+
+
+def _vital(case: _Case) -> Iterable[_Found]:
+    found: list[_Found] = []
+    for one in case.vital:
+        if not (one.is_worse or one.is_low):
+            continue
+        says = (
+            f"{one.name} is at {_amount(one.median, one.unit)}; before the first server it was at "
+            f"{_amount(one.was, one.unit)}{_left_of(one)}, and {_percent(one.allowed)} less is allowed."
+        )
+        if one.is_worse:
+            yield "vital", Verdict.FAILS, says, f"{one.name} is lower than it should be."
+        found.append(
+            (
+                "vital",
+                Verdict.INCONCLUSIVE,
+                f"{says} So little may be chance.",
+                f"{one.name} is a little low: we look longer.",
+            )
+        )
+    yield from found
+
+
+def _amount(value: float | None, unit: str) -> str:
+    return "an unknown value" if value is None else f"{value:.3g}{f' {unit}' if unit else ''}"
+
+
+def _left_of(one: VitalCompared) -> str:
+    return "" if one.expected > 0.995 else f" (of which these hours leave {_percent(one.expected)})"
+
+
+def _vital_unseen(case: _Case) -> Iterable[_Found]:
+    for one in case.vital:
+        if one.is_missing:
+            yield (
+                "unseen",
+                Verdict.INCONCLUSIVE,
+                f"There is no sample of {one.name} since the server left the pool.",
+                f"We cannot see {one.name} just now.",
+            )
+        elif one.is_too_small and not case.is_too_quiet:
+            yield (
+                "sample",
+                Verdict.INCONCLUSIVE,
+                f"{one.looks} samples of {one.name} are too few to see {_percent(one.must_see)} of it go"
+                + (
+                    f"; {one.needed} are needed."
+                    if one.needed is not None
+                    else ": it came too seldom in the hour before the first server."
+                ),
+                "There are not enough figures to tell yet.",
+            )
 
 
 def _surely_more(count: int, of: int, allowed: float) -> bool:
@@ -395,12 +452,14 @@ def _percent(share: float) -> str:
 
 _LOOKS: tuple[Callable[[_Case], Iterable[_Found]], ...] = (
     _errors,
+    _vital,
     _slow,
     _objective,
     _load,
     _pool,
     _unseen,
     _load_unseen,
+    _vital_unseen,
     _peak,
     _slower,
     _quiet,
@@ -422,6 +481,10 @@ def _worst(case: _Case) -> Comparison | None:
 
 def _good(case: _Case) -> Iterable[str]:
     soak = case.soak
+    for one in case.vital:
+        if one.fallen_by is not None:
+            change = "no lower" if one.fallen_by <= 0.005 else f"{_percent(one.fallen_by)} lower"
+            yield f"{one.name} {change} than to be expected ({_percent(one.allowed)} are allowed)"
     yield f"{soak.probes_ok} of {case.known} probes good" if case.plan.probes else "all nodes healthy"
     quiet = " (too little traffic for that to be evidence)" if case.is_too_quiet else ""
     yield (
@@ -486,4 +549,5 @@ def _numbers(case: _Case) -> dict[str, Any]:
         if worst is None or worst.smallest_seen is None
         else round(worst.smallest_seen, 4),
         "comparisons": [one.numbers() for one in case.comparisons],
+        **({"vital": [one.numbers() for one in case.vital]} if case.vital else {}),
     }

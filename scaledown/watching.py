@@ -10,11 +10,12 @@ from portal.frozen import replace
 from portal.runs.types import HaltRank
 from scaledown import hours, late, looks, verify, wording
 from scaledown.answers import with_answer
-from scaledown.comparing import looks_missing
+from scaledown.comparing import looks_missing, mean_load
 from scaledown.progress import NodeState, ProbeCounts, ServerWay, SoakWay, VerdictWay
 from scaledown.put_backs import put_backs
 from scaledown.turn import AT_ONCE_S, LOOK_S, Turn
 from scaledown.types import Phase, PlanData, ProbeSeen, Verdict
+from scaledown.vital import VitalCompared, compare_vital
 from scaledown.wording import Words
 
 MOST_EXTENSIONS = 3
@@ -124,6 +125,7 @@ def is_to_go_on(turn: Turn, soak: SoakWay) -> bool:
         or lacks_probes(turn, soak)
         or lacks_last_load(turn, soak)
         or lacks_answers(turn, soak)
+        or lacks_vital(turn, soak)
     )
 
 
@@ -156,6 +158,22 @@ def lacks_answers(turn: Turn, soak: SoakWay) -> bool:
     return looks_missing(turn.plan, turn.progress.before, soak) > 0
 
 
+def lacks_vital(turn: Turn, soak: SoakWay) -> bool:
+    """Whether a soak that is over goes on, for a while, for samples of vital figures: they come late, and seldom."""
+    if (turn.now - soak.until).total_seconds() > LONGEST_WAIT_FOR_ANSWERS_S:
+        return False
+    is_evidence = verify.is_latency_evidence(turn.plan, turn.progress.pool_load)
+    return any(one.is_missing or (is_evidence and one.missing > 0) for one in vital_now(turn))
+
+
+def vital_now(turn: Turn) -> tuple[VitalCompared, ...]:
+    """Return the plan's vital figures, held against the hour before the first server."""
+    was, pool = mean_load(turn.progress.before), turn.progress.pool_load
+    servers = len(turn.plan.servers) + len(turn.plan.remaining)
+    traffic = None if not was or pool is None else pool / (was * servers)
+    return compare_vital(turn.plan, turn.observation.vital, traffic)
+
+
 def keep_watching(turn: Turn, way: ServerWay, soak: SoakWay, code: str) -> bool:
     left_s = max(0.0, (soak.until - turn.now).total_seconds())
     words = wording.watching(way.name, soak.probes_ok, soak.probes_failed, left_s)
@@ -186,6 +204,7 @@ def judge_soak(turn: Turn, soak: SoakWay) -> verify.Judgement:
         now=turn.now,
         before=turn.progress.before,
         serving=len(looks.serving_anywhere(turn.plan, turn.progress, turn.observation)),
+        vital=vital_now(turn),
     )
 
 

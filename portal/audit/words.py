@@ -243,6 +243,9 @@ FIELDS = {
     "target": "servers that stay",
     "target_reason": "reason for this many",
     "timeout_s": "time-out",
+    "vital": "vital figures",
+    "vital_fall_allowed": "how far vital figures may fall",
+    "no_vital_reason": "why no vital figure is watched",
     "url_template": "address of the count",
     "window_end": "not after",
     "window_start": "not before",
@@ -264,7 +267,14 @@ INTERNAL = frozenset(
     }
 )
 _SHARES = frozenset(
-    {"error_ratio", "guard_share", "latency_share", "probe_failures_allowed", "slower_allowed"}
+    {
+        "error_ratio",
+        "guard_share",
+        "latency_share",
+        "probe_failures_allowed",
+        "slower_allowed",
+        "vital_fall_allowed",
+    }
 )
 # What stands in a `status` or `decision` are the product's own words, written with underscores.
 _WORDS = frozenset(

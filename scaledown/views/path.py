@@ -18,6 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Account
+from capacity.metrics.selectors import vital_of
 from capacity.models import Probe
 from portal.access import Permission
 from portal.errors import Refused, StaleState, Trouble
@@ -359,13 +360,18 @@ class PlanSafety(DraftStep):
         """Show the choice."""
         plan = self.draft(plan_ref)
         initial = SafetyForm.initial_of(services.choice_of(plan))
-        return self._page(plan, SafetyForm(initial=initial, zone=self.zone))
+        return self._page(plan, SafetyForm(initial=initial, zone=self.zone, vital=self._vital(plan)))
+
+    def _vital(self, plan: Plan) -> list[tuple[str, str]]:
+        return [(str(one.ref), str(one)) for one in vital_of(plan.account)]
 
     def post(self, request: HttpRequest, plan_ref: UUID) -> HttpResponse:
         """Keep the choice."""
         plan = self.draft(plan_ref)
         choice = services.choice_of(plan)
-        form = SafetyForm(request.POST, initial=SafetyForm.initial_of(choice), zone=self.zone)
+        form = SafetyForm(
+            request.POST, initial=SafetyForm.initial_of(choice), zone=self.zone, vital=self._vital(plan)
+        )
         status = 422
         if form.is_valid():
             kept = SafetyForm.initial_of(choice)

@@ -125,6 +125,8 @@ SAFETY = {
     "pause_between_s": "60 s",
     "probe_failures_allowed": "0",
     "guard_share": "80",
+    "vital_fall_allowed": "30",
+    "no_vital_reason": "Orders come in elsewhere.",
     "window_start": "",
     "window_end": "",
 }

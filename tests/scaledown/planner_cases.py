@@ -104,4 +104,6 @@ def known(count=6, **changes) -> Known:
     return replace(whole, **changes)
 
 
-CHOICE = Choice(balancer_ids=("71",), reason="The event is over.")
+CHOICE = Choice(
+    balancer_ids=("71",), reason="The event is over.", no_vital_reason="Orders come in elsewhere."
+)

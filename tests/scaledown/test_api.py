@@ -68,7 +68,12 @@ def draft(caller, here, **choice):
             "title": "After Black Friday",
             "connection": str(here.connection.ref),
             "event": str(here.event.ref),
-            "choice": {"balancer_ids": ["71"], "reason": "It is over.", **choice},
+            "choice": {
+                "balancer_ids": ["71"],
+                "reason": "It is over.",
+                "no_vital_reason": "Orders come in elsewhere.",
+                **choice,
+            },
         },
         status=201,
     )
