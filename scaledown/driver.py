@@ -631,7 +631,7 @@ def _vital_facts(run: Run) -> Mapping[str, Any]:
 
     figures = run.plan.get("vital")
     left = [
-        way["left_at"]
+        datetime.fromisoformat(way["left_at"])
         for way in run.progress.get("servers", ())
         if way["left_at"] and (way["soak"] is not None or way["phase"] == Phase.VERIFYING.value)
     ]
@@ -640,7 +640,7 @@ def _vital_facts(run: Run) -> Mapping[str, Any]:
     now = timezone.now()
     begun = (run.progress.get("before") or {}).get("done_at") or run.progress["started_at"]
     first = datetime.fromisoformat(begun)
-    since = max(datetime.fromisoformat(max(left)), now - VITAL_NOW)
+    since = max(*left, now - VITAL_NOW)
     found = vital_stretches(
         run.account, [one["metric_ref"] for one in figures], (first - VITAL_BEFORE, first), (since, now)
     )

@@ -2,7 +2,7 @@
 
 Traffic falls at night without anything being wrong, so what a figure should be now is what it was before, times what the
 same hours did a day and a week earlier (the lower of both); where no such day is known, times what traffic did. Growth is
-never asked for. Only what is lower than that by more than the plan allows, and surely so, counts against a verdict:
+never asked for, and what those hours have on one of these days is enough: after an event a figure comes down. Only what is lower than that by more than the plan allows, and surely so, counts against a verdict:
 a rank test, as for answers (docs/decisions/0045).
 """
 
@@ -117,7 +117,16 @@ def _compared(plan: PlanData, figure: PlannedVital, seen: VitalSeen, traffic: fl
         # In which the samples of before, as low as they may have become, lie above those of now.
         test = stats.rank_test(seen.now, [value * expected * (1.0 - allowed) for value in seen.before])
     least = None if was is None else was * expected * (1.0 - allowed)
-    is_worse = test is not None and test.p_larger < alpha_of(plan) and test.delta >= stats.SMALLEST_EFFECT
+    # After an event it only comes down to what these hours have on other days.
+    is_usual = now is not None and any(
+        now >= there * (1.0 - allowed) for _, there in seen.earlier if there > 0.0
+    )
+    is_worse = (
+        not is_usual
+        and test is not None
+        and test.p_larger < alpha_of(plan)
+        and test.delta >= stats.SMALLEST_EFFECT
+    )
     fallen_by = None if now is None or not was or not expected else 1.0 - now / (was * expected)
     return VitalCompared(
         name=figure.name,
@@ -129,7 +138,7 @@ def _compared(plan: PlanData, figure: PlannedVital, seen: VitalSeen, traffic: fl
         fallen_by=fallen_by,
         allowed=allowed,
         is_worse=is_worse,
-        is_low=not is_worse and now is not None and least is not None and now < least,
+        is_low=not is_worse and not is_usual and now is not None and least is not None and now < least,
         chance=None if test is None else test.p_larger,
         smallest_seen=_smallest_seen(plan, seen),
         must_see=must_see(allowed),
