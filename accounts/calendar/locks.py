@@ -96,4 +96,5 @@ def take(account: Account, *, title: str, lasts: timedelta, actor: User) -> Cale
         },
         actor=actor,
         account=locked,
+        are_runs_held=True,
     )

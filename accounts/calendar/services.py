@@ -15,7 +15,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from accounts.calendar.models import (
@@ -35,6 +35,7 @@ from portal.audit.subjects import Sealer
 from portal.errors import NotPermitted, Refused, StaleState
 from portal.events.services import emit, emit_to_scope
 from portal.rows import check_row
+from portal.runs import services as runs
 
 FIELDS = (
     "kind",
@@ -61,11 +62,18 @@ MOST_OF_ACCOUNT = 500
 
 @transaction.atomic
 def enter(
-    fields: Mapping[str, Any], *, actor: User, account: Account | None = None, team: Team | None = None
+    fields: Mapping[str, Any],
+    *,
+    actor: User,
+    account: Account | None = None,
+    team: Team | None = None,
+    are_runs_held: bool = False,
 ) -> CalendarEntry:
     """Enter something into the calendar of an account, or of a team: for all of its accounts, or those at a provider.
 
-    Raises Refused for what makes no sense of time, NotPermitted where only the team may see it and the actor is not of it.
+    What holds changes back from now on makes live runs look again before they send anything more, unless the caller has
+    seen to that (`are_runs_held`). Raises Refused for what makes no sense of time, NotPermitted where only the team may see
+    it and the actor is not of it.
     """
     if (account is None) == (team is None):
         raise ValueError("An entry belongs to an account or to a team, one of the two.")
@@ -89,8 +97,33 @@ def enter(
     _write(entry, fields, actor)
     check_row(entry)
     entry.save()
+    if not are_runs_held:
+        _hold_runs(entry, actor)
     _record("calendar.entered", entry, actor, after=_recorded(entry))
     return CalendarEntry.objects.select_related("account", "team").get(pk=entry.pk)
+
+
+def _hold_runs(entry: CalendarEntry, actor: User) -> None:
+    """Let live runs look again before they send anything, where an entry holds changes back now: one may have looked just before."""
+    now = timezone.now()
+    is_over = entry.ends_at <= now and entry.repeats_until is None
+    if entry.kind not in HOLDS_BACK or entry.starts_at > now or is_over:
+        return
+    kind = CalendarKind(entry.kind).label
+    says = f"In the calendar: {kind} from {entry.starts_at:%Y-%m-%d %H:%M} to {entry.ends_at:%Y-%m-%d %H:%M} UTC."
+    if entry.account is not None:
+        runs.facts_changed(says=says, actor=actor, account=entry.account)
+        return
+    of_team = Account.objects.filter(team=entry.team)
+    if entry.scope == CalendarScope.PROVIDER:
+        of_team = of_team.filter(pk__in=_reached(entry).values("account"))
+    runs.facts_changed(says=says, actor=actor, accounts=of_team)
+
+
+def _reached(entry: CalendarEntry) -> QuerySet[CloudConnection]:
+    """Return the cloud connections of a team that an entry for a provider is about."""
+    reached = CloudConnection.objects.filter(account__team=entry.team, provider=entry.provider)
+    return reached.filter(region=entry.region) if entry.region else reached
 
 
 def _active(account: Account) -> Account:
@@ -202,9 +235,7 @@ def _record(
     if entry.scope == CalendarScope.TEAM:
         emit_to_scope(what, f"team:{entry.team.ref}", subject=entry, **told)
         return
-    reached = CloudConnection.objects.filter(account__team=entry.team, provider=entry.provider)
-    reached = reached.filter(region=entry.region) if entry.region else reached
-    for account in Account.objects.filter(pk__in=reached.values("account")).order_by("pk"):
+    for account in Account.objects.filter(pk__in=_reached(entry).values("account")).order_by("pk"):
         emit(what, account=account, subject=entry, **told)
 
 
@@ -235,6 +266,7 @@ def change_entry(entry: CalendarEntry, changes: Mapping[str, Any], *, actor: Use
         stored.sequence += 1
         check_row(stored)
         stored.save()
+        _hold_runs(stored, actor)
         _record("calendar.changed", stored, actor, was_hidden=was_hidden, before=before, after=after)
     return CalendarEntry.objects.select_related("account", "team").get(pk=stored.pk)
 

@@ -23,7 +23,7 @@ from tests.scaledown.rows import desk
 from tests.scaledown.test_api import Caller
 from tests.scaledown.test_services import started
 
-MINUTE = timedelta(minutes=1)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
 @pytest.fixture
@@ -95,6 +95,36 @@ def test_a_run_that_has_looked_for_freezes_before_looks_again_before_it_sends_an
     with pytest.raises(StaleState):
         take(here)
     assert Run.objects.get(pk=run.pk).command_seq == seq + 1, "what was refused holds nothing"
+
+
+@pytest.mark.parametrize("whose", ["account", "team", "provider"])
+def test_a_freeze_that_begins_now_makes_runs_look_again_before_they_send_anything(here, whose):
+    run = started(here)
+    seq, now = Run.objects.get(pk=run.pk).command_seq, timezone.now()
+    fields = {
+        "kind": "freeze",
+        "title": "x",
+        "starts_at": now + HOUR,
+        "ends_at": now + 3 * HOUR,
+        "time_zone": "UTC",
+    }
+    if whose == "provider":
+        fields |= {"kind": "maintenance", "provider": here.connection.provider}
+    of = {"account": here.account} if whose == "account" else {"team": here.account.team}
+    entry = services.enter(fields, actor=here.manager, **of)
+    assert Run.objects.get(pk=run.pk).command_seq == seq, "one to come holds nothing yet"
+    services.change_entry(entry, {"starts_at": now - HOUR}, actor=here.manager)
+    assert Run.objects.get(pk=run.pk).command_seq == seq + 1
+    services.enter({**fields, "starts_at": now - HOUR}, actor=here.manager, **of)
+    assert Run.objects.get(pk=run.pk).command_seq == seq + 2
+    assert run.journal.filter(kind="facts_changed", says__contains="In the calendar").count() == 2
+    elsewhere = make.account(of=here.account.team)
+    services.enter(
+        {**fields, "kind": "freeze", "starts_at": now - HOUR, "provider": ""},
+        actor=here.manager,
+        account=elsewhere,
+    )
+    assert Run.objects.get(pk=run.pk).command_seq == seq + 2, "another account's freeze"
 
 
 @pytest.mark.parametrize("lasts", [timedelta(seconds=59), timedelta(days=1, seconds=1)])
