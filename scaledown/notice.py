@@ -9,11 +9,12 @@ from datetime import datetime
 
 from portal.cloud.types import BalancerStatus
 from portal.frozen import replace
+from portal.runs.types import RunStatus
 from scaledown import late, looks, wording
 from scaledown.answers import notice_before
 from scaledown.deleting import hold_ends, say_nodes_left
 from scaledown.late import LATE_S
-from scaledown.peak import notice_peak
+from scaledown.peak import is_watching, notice_peak
 from scaledown.progress import (
     DeleteWay,
     ImageLost,
@@ -163,10 +164,16 @@ def _notice_kept_node(turn: Turn, server: KeptServer, node: NodeWay) -> NodeWay:
     difference = _difference(node, balancer, may_be_new=False)
     if state is node.confirmed and not difference:
         return node
-    turn.foreign.append(
+    what = (
         difference
         or f"{server.name} on {balancer.name} is {_state_words(state)}, not {_state_words(node.confirmed)}."
     )
+    if turn.status is RunStatus.RUNNING and is_watching(turn.progress):
+        # Nothing is sent any more, for days perhaps: whoever works on what stays is told of in the journal and stops nothing.
+        # Floor, load and probes are judged as ever.
+        turn.note("changed_by_other_hand", wording.foreign_change(what), changes=[what])
+        return as_seen(node, balancer)
+    turn.foreign.append(what)
     return replace(node, is_foreign=True)
 
 

@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from portal.access import permissions_on
+from portal.cloud.types import Condition
 from portal.errors import Refused
 from portal.events.models import Event
 from portal.runs.models import Run
@@ -136,6 +137,30 @@ def test_the_run_stays_open_until_the_peak_is_over_and_says_how_it_went():
     assert watch.unwatched_s == 0
     assert desk.kinds().count("peak_watch_begun") == desk.kinds().count("peak_watch_over") == 1
     assert progress_from_plain(progress_to_plain(desk.progress)) == desk.progress
+
+
+def test_whoever_works_on_a_server_that_stays_stops_no_watch_and_is_journalled_once():
+    desk = through(replace(watched(), floor=2))
+    kept = desk.progress.kept[0].nodes[0]
+    desk.nodes[kept.node_id] = replace(desk.nodes[kept.node_id], condition=Condition.DISABLED)
+    before = desk.kinds().count("changed_by_other_hand")
+    for _ in range(5):
+        desk.look(10.0)
+    assert desk.status is RunStatus.RUNNING
+    assert desk.kinds().count("changed_by_other_hand") == before + 1
+    assert any("is DISABLED" in entry.says for entry in desk.journal)
+    desk.until(lambda: desk.status is RunStatus.COMPLETED, most=3000, after_s=10.0)
+
+
+def test_a_watch_halts_all_the_same_where_another_hand_takes_the_pool_below_its_floor():
+    desk = through()
+    for server in desk.progress.kept[1:]:
+        for node in server.nodes:
+            desk.nodes[node.node_id] = replace(desk.nodes[node.node_id], condition=Condition.DISABLED)
+    for _ in range(5):
+        desk.look(10.0)
+    assert desk.status is RunStatus.HALTED
+    assert desk.halt.code == "floor_broken"
 
 
 def test_the_end_is_neither_early_nor_late_by_more_than_a_look():
