@@ -270,6 +270,7 @@ def decide(
 def withdraw(profile: LoadProfile, *, actor: User, reason: str) -> LoadProfile:
     """Let a profile be run no more, with a reason. A run that goes on is not ended by it: abort that."""
     _may(actor, Permission.LOAD_SUBMIT, profile.account)
+    check_active(profile.account)
     reason = reason.strip()
     if not reason:
         raise Refused("Say why it is withdrawn: it stays on the record.", code="reason_missing")
