@@ -72,3 +72,17 @@ class ProviderFailed(Trouble):
     def __init__(self, says: str, *, code: str = "", status: int | None = None) -> None:
         super().__init__(says, code=code)
         self.status = status
+
+
+def form_status(trouble: Trouble) -> int:
+    """Return the status of a form page that shows a trouble beside what was typed."""
+    match trouble:
+        case NotPermitted():
+            return 403
+        case StaleState():
+            return 409
+        case TryLater():
+            return 503
+        case ProviderFailed():
+            return 502
+    return 422

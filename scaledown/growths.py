@@ -18,6 +18,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from accounts.changes import check_no_pin
 from accounts.models import Account
 from portal.access import Permission
 from portal.approvals import services as approvals
@@ -168,16 +169,14 @@ def decide_growth(
 def withdraw_growth(growth: Growth, *, actor: User, reason: str) -> Growth:
     """End what was asked for, with a reason. Raises StaleState once it was decided."""
     require(actor, Permission.RUN_COMMAND, growth.account)
-    if not reason.strip():
-        raise Refused("Say why it is withdrawn: it stays on the record.", code="reason_missing")
-    # Locked first, so that a yes in this moment is before or after this.
-    locked = ApprovalRequest.objects.select_for_update().get(pk=growth.request_id)
-    if locked.status != ApprovalStatus.OPEN:
-        raise StaleState(
-            f"This is {locked.get_status_display()} by now. To stop a run that grows again, abort it.",
-            code="not_open",
-        )
-    approvals.void(locked, reason=reason, at=timezone.now(), actor=actor)
+    check_no_pin(reason)
+    approvals.withdraw(
+        growth.request,
+        actor=actor,
+        reason=reason,
+        while_in=[ApprovalStatus.OPEN],
+        too_late="To stop a run that grows again, abort it.",
+    )
     return _fresh(growth)
 
 

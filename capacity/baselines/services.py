@@ -370,15 +370,13 @@ def withdraw(baseline: MeasuredBaseline, *, actor: User, reason: str) -> Measure
             f"You may not {Permission.BASELINE_PROPOSE.says} for {baseline.account}.", code="not_permitted"
         )
     check_active(baseline.account)
-    reason = reason.strip()
-    if not reason:
-        raise Refused("Say why it is withdrawn: it stays on the record.", code="reason_missing")
     check_no_pin(reason)
-    Account.objects.select_for_update(no_key=True).get(pk=baseline.account_id)
-    locked = ApprovalRequest.objects.select_for_update().get(pk=baseline.request_id)
-    if locked.status not in {ApprovalStatus.OPEN, ApprovalStatus.APPROVED}:
-        raise StaleState(f"This is {locked.get_status_display()} by now.", code="not_open")
-    approvals.void(locked, reason=reason, at=timezone.now(), actor=actor)
+    approvals.withdraw(
+        baseline.request,
+        actor=actor,
+        reason=reason,
+        while_in=[ApprovalStatus.OPEN, ApprovalStatus.APPROVED],
+    )
     return _fresh(baseline)
 
 

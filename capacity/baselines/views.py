@@ -22,7 +22,8 @@ from capacity.benchmarks.models import Benchmark
 from portal.access import Permission, holders
 from portal.approvals import services as approvals
 from portal.approvals.models import Side, Verdict
-from portal.errors import NotPermitted, Refused, StaleState
+from portal.approvals.pages import EndPage
+from portal.errors import NotPermitted, Refused, form_status
 from portal.paging import keyset
 
 
@@ -108,50 +109,16 @@ class BaselineApprove(OneBaseline):
         except NotPermitted:
             raise
         except Refused as refusal:
-            return self.baseline_shown(row, problem=refusal.says, status=_status(refusal))
+            return self.baseline_shown(row, problem=refusal.says, status=form_status(refusal))
         messages.success(request, "You have approved it. The site is held against it from now on.")
         return redirect("capacity:baseline", baseline_ref=row.ref)
 
 
-class BaselineEnd(BaselinePage, abstract=True):
+class BaselineEnd(BaselinePage, EndPage, abstract=True):
     """End a proposal or a version, with a reason."""
 
-    heading = label = leaves = done = ""
-
-    def end(self, row: MeasuredBaseline, reason: str, digest: str) -> None:
-        """End it. Raises Refused."""
-        raise NotImplementedError
-
-    def get(self, request: HttpRequest, baseline_ref: UUID) -> HttpResponse:
-        """Ask for the reason."""
-        return self._ask(self.find(selectors.whole(), baseline_ref))
-
-    def post(self, request: HttpRequest, baseline_ref: UUID) -> HttpResponse:
-        """End it; a refusal comes back with what was typed."""
-        row = self.find(selectors.whole(), baseline_ref)
-        reason = request.POST.get("reason", "")[:2000]
-        try:
-            self.end(row, reason, request.POST.get("digest", ""))
-        except NotPermitted:
-            raise
-        except Refused as refusal:
-            return self._ask(row, problem=refusal.says, typed=reason, status=_status(refusal))
-        messages.success(request, self.done)
-        return redirect("capacity:baseline", baseline_ref=row.ref)
-
-    def _ask(
-        self, row: MeasuredBaseline, *, problem: str = "", typed: str = "", status: int = 200
-    ) -> HttpResponse:
-        return self.show(
-            "capacity/baselines/end.html",
-            status=status,
-            row=row,
-            heading=self.heading,
-            label=self.label,
-            leaves=self.leaves,
-            problem=problem,
-            typed=typed,
-        )
+    rows = selectors.whole()
+    row_url = "capacity:baseline"
 
 
 class BaselineReject(BaselineEnd):
@@ -178,10 +145,6 @@ class BaselineWithdraw(BaselineEnd):
     def end(self, row: MeasuredBaseline, reason: str, digest: str) -> None:
         """Withdraw it."""
         services.withdraw(row, actor=self.user, reason=reason)
-
-
-def _status(refusal: Refused) -> int:
-    return 409 if isinstance(refusal, StaleState) else 422
 
 
 class ProposePage(BaselinePage, abstract=True):
@@ -367,7 +330,9 @@ class CeilingPage(BaselinePage):
         except NotPermitted:
             raise
         except Refused as refusal:
-            return self._page(connection, balancer_id, form, problem=refusal.says, status=_status(refusal))
+            return self._page(
+                connection, balancer_id, form, problem=refusal.says, status=form_status(refusal)
+            )
         return redirect("capacity:ceiling", connection_ref=connection.ref, balancer_id=balancer_id)
 
     def _connection(self, connection_ref: UUID) -> CloudConnection:

@@ -271,17 +271,12 @@ def withdraw(profile: LoadProfile, *, actor: User, reason: str) -> LoadProfile:
     """Let a profile be run no more, with a reason. A run that goes on is not ended by it: abort that."""
     _may(actor, Permission.LOAD_SUBMIT, profile.account)
     check_active(profile.account)
-    reason = reason.strip()
-    if not reason:
-        raise Refused("Say why it is withdrawn: it stays on the record.", code="reason_missing")
     check_no_pin(reason)
-    Account.objects.select_for_update(no_key=True).get(pk=profile.account_id)
-    if profile.request_id is None:
+    if profile.request is None:
         raise StaleState("It was not submitted yet.", code="not_open")
-    asked = ApprovalRequest.objects.select_for_update().get(pk=profile.request_id)
-    if asked.status not in {ApprovalStatus.OPEN, ApprovalStatus.APPROVED}:
-        raise StaleState(f"This is {asked.get_status_display()} by now.", code="not_open")
-    approvals.void(asked, reason=reason, at=timezone.now(), actor=actor)
+    approvals.withdraw(
+        profile.request, actor=actor, reason=reason, while_in=[ApprovalStatus.OPEN, ApprovalStatus.APPROVED]
+    )
     return _locked(profile)
 
 

@@ -24,16 +24,13 @@ from capacity.loads.profile import from_plain
 from portal.access import AsyncPortalView, Permission
 from portal.approvals import services as approvals
 from portal.approvals.models import Side, Verdict
-from portal.errors import NotPermitted, Refused, StaleState, Trouble
+from portal.approvals.pages import EndPage
+from portal.errors import NotPermitted, Refused, Trouble, form_status
 from portal.paging import keyset
 from portal.runs.stream import Change, after_seq_of, journal_events
 from portal.streams import TOO_MANY, take_seat, while_allowed
 
 NEWEST = 10
-
-
-def _status(refusal: Trouble) -> int:
-    return 409 if isinstance(refusal, StaleState) else 422
 
 
 class LoadPage(AccountPage, abstract=True):
@@ -135,7 +132,7 @@ class ProfileEdit(ProfileForms):
                 services.change(row, form.fields_for_service(pool), actor=self.user)
             except Refused as refusal:
                 form.add_error(None, refusal.says)
-                status = _status(refusal)
+                status = form_status(refusal)
             else:
                 return redirect("capacity:profile", profile_ref=row.ref)
         return self.page(row.account, form, row, status=status)
@@ -194,7 +191,7 @@ class ProfileSubmit(OneProfile):
         except NotPermitted:
             raise
         except Refused as refusal:
-            return self.profile_shown(row, problem=refusal.says, status=_status(refusal))
+            return self.profile_shown(row, problem=refusal.says, status=form_status(refusal))
         messages.success(request, "It is submitted. The customer’s approvers were asked.")
         return redirect("capacity:profile", profile_ref=row.ref)
 
@@ -212,50 +209,16 @@ class ProfileApprove(OneProfile):
         except NotPermitted:
             raise
         except Refused as refusal:
-            return self.profile_shown(row, problem=refusal.says, status=_status(refusal))
+            return self.profile_shown(row, problem=refusal.says, status=form_status(refusal))
         messages.success(request, "You have approved it. Your launch manager can put this load on.")
         return redirect("capacity:profile", profile_ref=row.ref)
 
 
-class ProfileEnd(LoadPage, abstract=True):
+class ProfileEnd(LoadPage, EndPage, abstract=True):
     """End what was asked for, with a reason."""
 
-    heading = label = leaves = done = ""
-
-    def end(self, row: LoadProfile, reason: str, digest: str) -> None:
-        """End it. Raises Refused."""
-        raise NotImplementedError
-
-    def get(self, request: HttpRequest, profile_ref: UUID) -> HttpResponse:
-        """Ask for the reason."""
-        return self._ask(self.find(selectors.profiles(), profile_ref))
-
-    def post(self, request: HttpRequest, profile_ref: UUID) -> HttpResponse:
-        """End it; a refusal comes back with what was typed."""
-        row = self.find(selectors.profiles(), profile_ref)
-        reason = request.POST.get("reason", "")[:2000]
-        try:
-            self.end(row, reason, request.POST.get("digest", ""))
-        except NotPermitted:
-            raise
-        except Refused as refusal:
-            return self._ask(row, problem=refusal.says, typed=reason, status=_status(refusal))
-        messages.success(request, self.done)
-        return redirect("capacity:profile", profile_ref=row.ref)
-
-    def _ask(
-        self, row: LoadProfile, *, problem: str = "", typed: str = "", status: int = 200
-    ) -> HttpResponse:
-        return self.show(
-            "capacity/loads/end.html",
-            status=status,
-            row=row,
-            heading=self.heading,
-            label=self.label,
-            leaves=self.leaves,
-            problem=problem,
-            typed=typed,
-        )
+    rows = selectors.profiles()
+    row_url = "capacity:profile"
 
 
 class ProfileReject(ProfileEnd):
@@ -306,7 +269,7 @@ class ProfileStart(LoadPage):
                 raise
             except Trouble as trouble:
                 form.add_error(None, trouble.says)
-                status = _status(trouble)
+                status = form_status(trouble)
             else:
                 return redirect("capacity:load", load_ref=load.ref)
         return self._ask(row, form, status=status)

@@ -14,6 +14,7 @@ from typing import Any
 from django.apps import apps
 from django.db import transaction
 from django.db.models import Prefetch
+from django.utils import timezone
 
 from portal.access import TEAM_ROLES, Permission, permissions_on, roles_on
 from portal.approvals.models import ApprovalDecision, ApprovalRequest, ApprovalStatus, Side, Verdict
@@ -282,6 +283,26 @@ def void(request: ApprovalRequest, *, reason: str, at: datetime, actor: Any = No
         plan_ref=locked.subject_ref,
     )
     return locked
+
+
+@transaction.atomic
+def withdraw(
+    request: ApprovalRequest, *, actor: Any, reason: str, while_in: Sequence[str], too_late: str = ""
+) -> ApprovalRequest:
+    """Let a person end what was asked for, in one of the states `while_in`. Whether they may is the caller's to check.
+
+    Raises Refused without a reason; StaleState in another state, `too_late` being what can be done instead.
+    """
+    reason = reason.strip()
+    if not reason:
+        raise Refused("Say why it is withdrawn: it stays on the record.", code="reason_missing")
+    # Locked before the look, so that a yes in this moment is before or after this.
+    _lock_account(request.account_id)
+    locked = _lock(request)
+    if locked.status not in while_in:
+        says = f"This is {locked.get_status_display()} by now. {too_late}"
+        raise StaleState(says.rstrip(), code="not_open")
+    return void(locked, reason=reason, at=timezone.now(), actor=actor)
 
 
 @transaction.atomic

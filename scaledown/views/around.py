@@ -14,7 +14,7 @@ from accounts.models import Account, CloudConnection
 from capacity.models import TrafficEvent
 from capacity.services import add_event
 from portal.access import Permission
-from portal.errors import NotPermitted, Refused, Trouble
+from portal.errors import NotPermitted, Refused, Trouble, form_status
 from portal.paging import keyset
 from portal.runs.models import Run, Standstill
 from scaledown import drawing, services
@@ -28,7 +28,6 @@ from scaledown.pool import look_at_server, read_pool
 from scaledown.selectors import is_customer
 from scaledown.views.shared import (
     ScaledownPage,
-    status_for,
 )
 
 # --- records, protected servers -------------------------------------------------------------------------------
@@ -101,7 +100,7 @@ class RecordDetail(ScaledownPage):
                 )
             except Trouble as trouble:
                 form.add_error(None, trouble.says)
-                status = status_for(trouble)
+                status = form_status(trouble)
             else:
                 messages.success(request, "The scale-up record is written.")
                 return redirect("scaledown:record-detail", event_ref=event.ref)

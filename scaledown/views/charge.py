@@ -11,12 +11,12 @@ from django.shortcuts import redirect
 from django.utils import timezone
 
 from portal.access import Permission
-from portal.errors import NotPermitted, Refused
+from portal.errors import NotPermitted, Refused, form_status
 from portal.runs import charge
 from portal.runs.models import Handover, Run
 from scaledown import someone
 from scaledown.forms import HandoverForm, UntilForm
-from scaledown.views.shared import RUNS, ScaledownPage, status_for
+from scaledown.views.shared import RUNS, ScaledownPage
 
 HANDOVERS = Handover.objects.select_related("run", "run__account", "to", "asked_by")
 SHOWN = 10
@@ -64,7 +64,7 @@ class RunCharge(ScaledownPage):
         except NotPermitted:
             raise
         except Refused as refusal:
-            return self._page(run, asking=form, problem=refusal.says, status=status_for(refusal))
+            return self._page(run, asking=form, problem=refusal.says, status=form_status(refusal))
         messages.success(self.request, f"{to} was asked. It counts once they accept.")
         return redirect("scaledown:run-charge", run_ref=run.ref)
 
@@ -77,7 +77,7 @@ class RunCharge(ScaledownPage):
         except NotPermitted:
             raise
         except Refused as refusal:
-            return self._page(run, until=form, problem=refusal.says, status=status_for(refusal))
+            return self._page(run, until=form, problem=refusal.says, status=form_status(refusal))
         messages.success(self.request, "Until when you are in charge is set.")
         return redirect("scaledown:run-charge", run_ref=run.ref)
 

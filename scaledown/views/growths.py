@@ -12,14 +12,15 @@ from django.utils import timezone
 from portal.access import Permission
 from portal.approvals import services as approvals
 from portal.approvals.models import Side, Verdict
-from portal.errors import NotPermitted, Refused
+from portal.approvals.pages import EndPage
+from portal.errors import NotPermitted, Refused, form_status
 from portal.runs.models import Run
 from scaledown import growths, offers, services
 from scaledown.forms import ReasonForm
 from scaledown.models import Growth
 from scaledown.progress import progress_from_plain
 from scaledown.selectors import live_run
-from scaledown.views.shared import RUNS, ScaledownPage, status_for
+from scaledown.views.shared import RUNS, ScaledownPage
 
 GROWTHS = Growth.objects.select_related("account", "run", "run__account", "request", "asked_by", "command")
 
@@ -48,7 +49,7 @@ class RunGrow(ScaledownPage):
         except NotPermitted:
             raise
         except Refused as refusal:
-            return self._ask(run, problem=refusal.says, typed=reason, status=status_for(refusal))
+            return self._ask(run, problem=refusal.says, typed=reason, status=form_status(refusal))
         messages.success(
             request, "The customer was asked. The servers are created once they have approved it."
         )
@@ -140,49 +141,16 @@ class GrowthApprove(GrowthPageView):
                 growth, Verdict.APPROVE, actor=self.user, seen_digest=request.POST.get("digest", "")
             )
         except Refused as refusal:
-            return self.growth_shown(growth, problem=refusal.says, status=status_for(refusal))
+            return self.growth_shown(growth, problem=refusal.says, status=form_status(refusal))
         messages.success(request, "You have approved it. The servers are built now.")
         return redirect("scaledown:run-detail", run_ref=growth.run.ref)
 
 
-class GrowthEnd(GrowthPageView, abstract=True):
+class GrowthEnd(GrowthPageView, EndPage, abstract=True):
     """End what is asked for, with a reason."""
 
-    heading = label = leaves = done = ""
-
-    def end(self, growth: Growth, reason: str, digest: str) -> None:
-        """End it. Raises Refused."""
-        raise NotImplementedError
-
-    def get(self, request: HttpRequest, growth_ref: UUID) -> HttpResponse:
-        """Ask for the reason."""
-        return self._ask(self.find(GROWTHS, growth_ref))
-
-    def post(self, request: HttpRequest, growth_ref: UUID) -> HttpResponse:
-        """End it; a refusal comes back with what was typed."""
-        growth = self.find(GROWTHS, growth_ref)
-        reason = request.POST.get("reason", "")[:1000]
-        try:
-            self.end(growth, reason, request.POST.get("digest", ""))
-        except NotPermitted:
-            raise
-        except Refused as refusal:
-            return self._ask(growth, problem=refusal.says, typed=reason, status=status_for(refusal))
-        messages.success(request, self.done)
-        return redirect("scaledown:growth", growth_ref=growth.ref)
-
-    def _ask(self, growth: Growth, *, problem: str = "", typed: str = "", status: int = 200) -> HttpResponse:
-        return self.show(
-            "runs/growth_end.html",
-            status=status,
-            growth=growth,
-            asked=growth.request,
-            heading=self.heading,
-            label=self.label,
-            leaves=self.leaves,
-            problem=problem,
-            form=ReasonForm(initial={"reason": typed}),
-        )
+    rows = GROWTHS
+    row_url = "scaledown:growth"
 
 
 class GrowthReject(GrowthEnd):
@@ -193,9 +161,9 @@ class GrowthReject(GrowthEnd):
     leaves = "No server is built, and nothing is changed. Your launch manager reads why."
     done = "You have turned it down. No server is built."
 
-    def end(self, growth: Growth, reason: str, digest: str) -> None:
+    def end(self, row: Growth, reason: str, digest: str) -> None:
         """Turn down what was seen."""
-        growths.decide_growth(growth, Verdict.REJECT, actor=self.user, seen_digest=digest, reason=reason)
+        growths.decide_growth(row, Verdict.REJECT, actor=self.user, seen_digest=digest, reason=reason)
 
 
 class GrowthWithdraw(GrowthEnd):
@@ -206,6 +174,6 @@ class GrowthWithdraw(GrowthEnd):
     leaves = "Nobody is asked any more, and no server is created. The run stays as it is."
     done = "It is withdrawn. A paused run goes on once somebody resumes it."
 
-    def end(self, growth: Growth, reason: str, digest: str) -> None:
+    def end(self, row: Growth, reason: str, digest: str) -> None:
         """Withdraw it."""
-        growths.withdraw_growth(growth, actor=self.user, reason=reason)
+        growths.withdraw_growth(row, actor=self.user, reason=reason)

@@ -21,7 +21,7 @@ from accounts.models import Account
 from capacity.metrics.selectors import vital_of
 from capacity.models import Probe
 from portal.access import Permission
-from portal.errors import Refused, StaleState, Trouble
+from portal.errors import Refused, StaleState, Trouble, form_status
 from portal.frozen import replace
 from scaledown import drawing, services
 from scaledown.candidates import Choice
@@ -41,7 +41,6 @@ from scaledown.views.shared import (
     ScaledownPage,
     looked,
     preview_context,
-    status_for,
 )
 
 _POOL = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -109,7 +108,7 @@ class DraftStep(ScaledownPage, abstract=True):
         form.add_error(None, refusal.says)
         if refusal.code == "draft_changed":
             _say_what_is_kept(form, kept)
-        return status_for(refusal)
+        return form_status(refusal)
 
     def step_page(
         self, template: str, plan: Plan | None, *, status: int = 200, **context: Any
@@ -228,7 +227,7 @@ class PlanNew(DraftStep):
                 )
             except Trouble as trouble:
                 form.add_error(None, trouble.says)
-                status = status_for(trouble)
+                status = form_status(trouble)
             else:
                 return self.after(request, plan, "scaledown:plan-pool")
         return self.step_page("scaledown/plan_purpose.html", None, form=form, filled=filled, status=status)
@@ -428,7 +427,7 @@ class PlanPreview(DraftStep):
         try:
             services.preview_plan(plan, actor=self.user, pool=looked(plan))
         except Trouble as trouble:
-            return trouble.says, status_for(trouble)
+            return trouble.says, form_status(trouble)
         return "", 200
 
     def _page(self, plan: Plan, problem: str, status: int) -> HttpResponse:
@@ -468,7 +467,7 @@ class PlanSubmit(DraftStep):
                 )
             except Trouble as trouble:
                 form.add_error(None, trouble.says)
-                status = status_for(trouble)
+                status = form_status(trouble)
             else:
                 messages.success(
                     request, "The plan is submitted: this is your approval. Now the customer decides."

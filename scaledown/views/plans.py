@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from accounts.models import Account
 from portal.access import Permission
-from portal.errors import Refused, StaleState, Trouble
+from portal.errors import Refused, StaleState, Trouble, form_status
 from portal.paging import keyset
 from portal.runs.models import Run
 from scaledown import freezes, services, shown
@@ -31,7 +31,6 @@ from scaledown.views.shared import (
     ScaledownPage,
     looked,
     preview_context,
-    status_for,
 )
 
 # --- lists ------------------------------------------------------------------------------------------------
@@ -120,7 +119,7 @@ class PlanApprove(PlanPageView):
                 reason=request.POST.get("reason", "")[:1000],
             )
         except Refused as refusal:
-            return self.plan_shown(plan, problem=refusal.says, status=status_for(refusal))
+            return self.plan_shown(plan, problem=refusal.says, status=form_status(refusal))
         messages.success(request, "You have approved this plan. Your launch manager starts it now.")
         return redirect("scaledown:plan-detail", plan_ref=plan.ref)
 
@@ -143,7 +142,7 @@ class PlanReject(PlanPageView):
                 plan, actor=self.user, seen_digest=request.POST.get("digest", ""), reason=reason
             )
         except Refused as refusal:
-            return self._ask(plan, problem=refusal.says, typed=reason, status=status_for(refusal))
+            return self._ask(plan, problem=refusal.says, typed=reason, status=form_status(refusal))
         messages.success(request, "You have turned this plan down. Nothing will be changed.")
         return redirect("scaledown:plan-detail", plan_ref=plan.ref)
 
@@ -181,7 +180,7 @@ class PlanStart(PlanPageView):
                 override_reason=request.POST.get("reason", "")[:1000],
             )
         except Refused as refusal:
-            return self._ask(plan, problem=refusal.says, status=status_for(refusal))
+            return self._ask(plan, problem=refusal.says, status=form_status(refusal))
         messages.success(request, "The run was started. The pool is read afresh before anything changes.")
         return redirect("scaledown:run-detail", run_ref=run.ref)
 
@@ -221,7 +220,7 @@ class PlanRehearse(PlanPageView):
         try:
             run = services.rehearse(plan, actor=self.user, pool=looked(plan))
         except Trouble as trouble:
-            return self.plan_shown(plan, problem=trouble.says, status=status_for(trouble))
+            return self.plan_shown(plan, problem=trouble.says, status=form_status(trouble))
         messages.success(request, "The rehearsal has begun. It reads everything and changes nothing.")
         return redirect("scaledown:run-detail", run_ref=run.ref)
 
@@ -242,7 +241,7 @@ class PlanVoid(PlanPageView):
         try:
             services.void_plan(plan, actor=self.user, reason=request.POST.get("reason", "")[:1000])
         except Refused as refusal:
-            return self.plan_shown(plan, problem=refusal.says, status=status_for(refusal))
+            return self.plan_shown(plan, problem=refusal.says, status=form_status(refusal))
         messages.success(request, "The plan is withdrawn. It cannot be started any more.")
         return redirect("scaledown:plan-detail", plan_ref=plan.ref)
 

@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from portal.access import AsyncPortalView, Permission
-from portal.errors import NotPermitted, Refused, StaleState
+from portal.errors import NotPermitted, Refused, StaleState, form_status
 from portal.paging import keyset
 from portal.runs import charge
 from portal.runs.models import JournalEntry, Run
@@ -34,7 +34,6 @@ from scaledown.selectors import LiveRun, is_customer, journal_shown, live_run
 from scaledown.views.shared import (
     RUNS,
     ScaledownPage,
-    status_for,
 )
 
 # --- the live run ---------------------------------------------------------------------------------------------
@@ -242,7 +241,7 @@ class RunCommandPage(RunPageView):
             raise
         except Refused as refusal:
             if request.POST.get("confirmed"):
-                return self._ask(run, name, problem=refusal.says, typed=reason, status=status_for(refusal))
+                return self._ask(run, name, problem=refusal.says, typed=reason, status=form_status(refusal))
             raise
         said = "Your command was taken. The run answers it at its next step, within seconds."
         if given.on_the_wire:
@@ -363,6 +362,6 @@ class RunLesson(RunReport):
         try:
             services.write_lesson(run, text=text, actor=self.user)
         except Refused as refusal:
-            return self.report_shown(run, problem=refusal.says, typed=text, status=status_for(refusal))
+            return self.report_shown(run, problem=refusal.says, typed=text, status=form_status(refusal))
         messages.success(request, "The lesson is on the report.")
         return redirect(reverse("scaledown:run-report", args=[run.ref]) + "#lessons")

@@ -10,7 +10,6 @@ from django.http import HttpResponse
 from accounts.models import CloudConnection
 from portal.access import PortalView
 from portal.account_sections import tabs_for
-from portal.errors import NotPermitted, ProviderFailed, StaleState, Trouble, TryLater
 from portal.runs.models import Run
 from scaledown import services, shown
 from scaledown.candidates import Pool
@@ -64,20 +63,6 @@ class ScaledownPage(PortalView, abstract=True):
         return list(
             CloudConnection.objects.filter(account=self.account).order_by("name", "pk").defer("api_key")
         )
-
-
-def status_for(trouble: Trouble) -> int:
-    """Return the status of a form page that shows a trouble beside what was typed."""
-    match trouble:
-        case NotPermitted():
-            return 403
-        case StaleState():
-            return 409
-        case TryLater():
-            return 503
-        case ProviderFailed():
-            return 502
-    return 422
 
 
 def looked(plan: Plan) -> Pool:
