@@ -8,13 +8,16 @@ exactly one call at the provider.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
-from uuid import UUID
+from uuid import UUID, uuid4
+
+from django.db import connection as database
 
 from capacity.counts import CountKind, CountReading, CountSource, read_count
 from capacity.probes import ProbeResult, ProbeSpec, run_probe
@@ -560,21 +563,20 @@ def facts(run: Run) -> Mapping[str, Any]:
     from django.utils import timezone
 
     from accounts.clouds import credentials_of
-    from accounts.models import CloudConnection
-    from scaledown.models import Plan, ProtectedServer
+    from scaledown import asked
 
-    connection = CloudConnection.objects.select_related("account").get(
-        pk__in=Plan.objects.filter(ref=run.plan_ref).values("connection")
-    )
-    if connection.account_id == run.account_id:
-        run.account = connection.account  # what is asked next is about it: read once
+    (connection,) = asked.CONNECTION.instances(run.plan_ref)
+    (run.account,) = asked.ACCOUNT.instances(run.account_id)
     problem = "" if run.is_rehearsal else _approval_problem(run)
     grows = run.progress.get("growing")
     return {
         "approval_stands": not problem,
         "approval_problem": problem,
         "protected": tuple(
-            ProtectedServer.objects.guarding(connection).values_list("server_id", flat=True).distinct()
+            server_id
+            for (server_id,) in asked.PROTECTED.rows(
+                connection.provider, connection.tenant, connection.region, connection.account_id
+            )
         ),
         "in_charge": str(run.in_charge_id) if run.has_somebody(timezone.now()) else None,
         "credentials": credentials_of(connection),
@@ -657,10 +659,13 @@ def _approval_problem(run: Run) -> str:
 
     from portal.approvals import services as approvals
 
+    until = timezone.now() if run.status == RunStatus.SCHEDULED else None
+    if approvals.is_approved(SUBJECT, run.plan_ref, run.digest, account=run.account, at=until):
+        return ""
     request = approvals.approved_request(SUBJECT, run.plan_ref, run.digest)
     if request is None:
         return "This plan is not approved by both sides any more."
-    if run.status == RunStatus.SCHEDULED and approvals.has_expired(request, timezone.now()):
+    if until is not None and approvals.has_expired(request, until):
         return "The approval of this plan is over; it was not started in time."
     return approvals.removal_says(request)
 
@@ -700,53 +705,56 @@ def project(run: Run, decision: Decision, was: Mapping[str, Any]) -> None:
 
 def _keep_retirements(run: Run, plain: Mapping[str, Any], changed: Collection[int]) -> None:
     """Write the rows of the servers at these positions, which begin with 1."""
-    from scaledown.models import Retirement
-
     if not changed:
         return
-    progress = progress_from_plain({**plain, "servers": [plain["servers"][n - 1] for n in sorted(changed)]})
-    rows = [
-        Retirement(
-            run=run,
-            position=position,
-            server_id=way.server_id,
-            server_name=way.name,
-            phase=way.phase.value,
-            phase_since=way.since,
-            says=way.says,
-            customer_says=way.customer_says,
-            connections=way.drain.connections if way.drain else None,
-            connections_source=(way.drain.source if way.drain else "")[:200],
-            connections_grade=Grade.MEASURED.value if way.drain and way.drain.connections is not None else "",
-            connections_at=way.drain.sampled_at if way.drain else None,
-            verdict=way.verdict.verdict.value if way.verdict else "",
-            detail={
-                "put_back": way.put_back.why if way.put_back else None,
-                "by_hand": way.by_hand or None,
-                "evidence": way.drain.evidence if way.drain else None,
-                "grade": way.drain.grade.value if way.drain and way.drain.grade else None,
-                "verdict": dict(way.verdict.numbers) if way.verdict else None,
-            },
-        )
-        for position, way in zip(sorted(changed), progress.servers, strict=True)
-    ]
-    Retirement.objects.bulk_create(
-        rows,
-        update_conflicts=True,
-        unique_fields=["run", "server_id"],
-        update_fields=[
-            "phase",
-            "phase_since",
-            "says",
-            "customer_says",
-            "connections",
-            "connections_source",
-            "connections_grade",
-            "connections_at",
-            "verdict",
-            "detail",
-        ],
-    )
+    rows = [(position, plain["servers"][position - 1]) for position in sorted(changed)]
+    with database.cursor() as cursor:
+        cursor.executemany(_KEEP_RETIREMENT, [_retirement(run, position, way) for position, way in rows])
+
+
+def _retirement(run: Run, position: int, way: Mapping[str, Any]) -> dict[str, Any]:
+    drain, verdict, put_back = way["drain"] or {}, way["verdict"] or {}, way["put_back"] or {}
+    detail = {
+        "put_back": put_back.get("why"),
+        "by_hand": way["by_hand"] or None,
+        "evidence": drain.get("evidence"),
+        "grade": drain.get("grade"),
+        "verdict": verdict.get("numbers"),
+    }
+    return {
+        "ref": uuid4(),
+        "run": run.pk,
+        "position": position,
+        "server_id": way["server_id"],
+        "server_name": way["name"],
+        "phase": way["phase"],
+        "phase_since": way["since"],
+        "says": way["says"],
+        "customer_says": way["customer_says"],
+        "connections": drain.get("connections"),
+        "source": drain.get("source", "")[:200],
+        "grade": "" if drain.get("connections") is None else Grade.MEASURED.value,
+        "at": drain.get("sampled_at"),
+        "verdict": verdict.get("verdict", ""),
+        "detail": json.dumps(detail),
+    }
+
+
+# With most ticks one row or two change: Django's own upsert would take several times as long to write as to run.
+_KEEP_RETIREMENT = """
+INSERT INTO scaledown_retirement (
+    ref, run_id, position, server_id, server_name, phase, phase_since, says, customer_says, connections,
+    connections_source, connections_grade, connections_at, verdict, detail
+) VALUES (
+    %(ref)s, %(run)s, %(position)s, %(server_id)s, %(server_name)s, %(phase)s, %(phase_since)s::timestamptz, %(says)s,
+    %(customer_says)s, %(connections)s, %(source)s, %(grade)s, %(at)s::timestamptz, %(verdict)s, %(detail)s::jsonb
+)
+ON CONFLICT (run_id, server_id) DO UPDATE SET
+    phase = excluded.phase, phase_since = excluded.phase_since, says = excluded.says,
+    customer_says = excluded.customer_says, connections = excluded.connections,
+    connections_source = excluded.connections_source, connections_grade = excluded.connections_grade,
+    connections_at = excluded.connections_at, verdict = excluded.verdict, detail = excluded.detail
+"""
 
 
 _PEAK = frozenset({"peak_watch_begun", "peak_watch_over"})

@@ -91,10 +91,14 @@ class ProtectedQuerySet(models.QuerySet["ProtectedServer"]):
         another account counts where the provider has shown its connection that server: a tenant's number alone, typed
         by a stranger, holds nobody up.
         """
-        same = Q(connection__provider=connection.provider, connection__tenant=connection.tenant)
-        return self.filter(same, connection__region=connection.region).filter(
-            Q(account=connection.account_id) | Q(checked_at__isnull=False)
+        return self.guarding_at(
+            connection.provider, connection.tenant, connection.region, connection.account_id
         )
+
+    def guarding_at(self, provider: str, tenant: str, region: str, account: int) -> ProtectedQuerySet:
+        """As `guarding`, by where the servers are and whose connection it is."""
+        same = Q(connection__provider=provider, connection__tenant=tenant, connection__region=region)
+        return self.filter(same).filter(Q(account=account) | Q(checked_at__isnull=False))
 
 
 class ProtectedServer(models.Model):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, When, Window
@@ -27,6 +27,7 @@ from accounts.calendar.times import HasTime, repeated
 from accounts.models import Account, AccountStatus, CloudConnection
 from accounts.reviews.models import ReviewSchedule
 from portal.access import Permission, visible_to
+from portal.compiled import Compiled
 
 MOST_ITEMS = 2000
 SHARE = 100
@@ -101,12 +102,16 @@ def entries_for(accounts: QuerySet[Account]) -> QuerySet[CalendarEntry]:
 
 def entries_of(account: Account) -> QuerySet[CalendarEntry]:
     """As `entries_for`, for one account, whose team is known: asked often, so the query is short."""
-    reached = CloudConnection.objects.filter(account=account.pk, provider=OuterRef("provider"))
+    return _entries_of(account.pk, account.team_id)
+
+
+def _entries_of(account: Any, team: Any) -> QuerySet[CalendarEntry]:
+    reached = CloudConnection.objects.filter(account=account, provider=OuterRef("provider"))
     return CalendarEntry.objects.filter(
-        Q(account=account.pk)
-        | Q(scope=CalendarScope.TEAM, team=account.team_id)
+        Q(account=account)
+        | Q(scope=CalendarScope.TEAM, team=team)
         | (
-            Q(scope=CalendarScope.PROVIDER, team=account.team_id)
+            Q(scope=CalendarScope.PROVIDER, team=team)
             & (Q(Exists(reached.filter(region=OuterRef("region")))) | Q(region="") & Q(Exists(reached)))
         )
     )
@@ -114,7 +119,16 @@ def entries_of(account: Account) -> QuerySet[CalendarEntry]:
 
 def touching(rows: QuerySet[CalendarEntry], start: datetime, end: datetime) -> QuerySet[CalendarEntry]:
     """Return those that may be on at some moment of [start, end): weekly ones are looked at in their zones after."""
-    week_before = (start - timedelta(days=1)).date() - LONGEST_ENTRY
+    return _touching(rows, start, end, _week_before(start))
+
+
+def _week_before(start: datetime) -> date:
+    return (start - timedelta(days=1)).date() - LONGEST_ENTRY
+
+
+def _touching(
+    rows: QuerySet[CalendarEntry], start: Any, end: Any, week_before: Any
+) -> QuerySet[CalendarEntry]:
     return rows.filter(starts_at__lt=end).filter(
         Q(repeats_until__isnull=True, ends_at__gt=start)
         | Q(repeats_until__isnull=False, repeats_until__gte=week_before)
@@ -296,8 +310,11 @@ class Freeze:
 
 def freezes_between(account: Account, start: datetime, end: datetime) -> list[Freeze]:
     """Return what holds changes back at some moment of [start, end) for an account, the earliest first; one query or two."""
-    rows = entries_of(account).filter(kind__in=HOLDS_BACK, cancelled_at__isnull=True)
-    listed = touching(rows, start, end).select_related("account").order_by("starts_at", "pk")
+    found = _HOLDING.rows(account.pk, account.team_id, start, end, _week_before(start))
+    if not found:
+        return []
+    rows = CalendarEntry.objects.filter(pk__in=[pk for (pk,) in found])
+    listed = rows.select_related("account").order_by("starts_at", "pk")
     return sorted(
         (
             Freeze(str(item.entry.ref), item.title, item.kind, item.scope, item.starts_at, item.ends_at)
@@ -305,6 +322,15 @@ def freezes_between(account: Account, start: datetime, end: datetime) -> list[Fr
         ),
         key=lambda one: (one.starts_at, one.ends_at),
     )
+
+
+def _holding(account: Any, team: Any, start: Any, end: Any, week_before: Any) -> QuerySet[CalendarEntry, Any]:
+    rows = _entries_of(account, team).filter(kind__in=HOLDS_BACK, cancelled_at__isnull=True)
+    return _touching(rows, start, end, week_before).order_by("starts_at", "pk").values_list("pk")
+
+
+# Each tick of a run asks it, and mostly there is none.
+_HOLDING: Compiled[CalendarEntry] = Compiled(_holding, int, int, datetime, datetime, date)
 
 
 def freezes_at(account: Account, at: datetime) -> list[Freeze]:

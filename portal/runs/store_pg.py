@@ -106,6 +106,7 @@ SELECT %(run)s, * FROM unnest(
 _COLUMNS = ", ".join(
     f'"{field.column}"' for field in Run._meta.concrete_fields if field.name not in {"plan", "progress"}
 )
+_FIELDS = {field.name: field for field in Run._meta.concrete_fields}
 _LEASE_FIELDS = ["lease_until", "holder", "failures", "next_tick_at"]
 _DECIDED_FIELDS = [
     "seq",
@@ -177,7 +178,7 @@ class PgStore:
         """As `RunStore.renew`."""
         run, now = self._held(view)
         run.lease_until = now + timedelta(seconds=lease_s)
-        run.save(update_fields=["lease_until"])
+        _save(run, ["lease_until"])
         Intent.objects.filter(
             run=run, token=view.token, sent_at__isnull=False, finished_at__isnull=True
         ).update(lease_until=run.lease_until)
@@ -291,7 +292,7 @@ class PgStore:
         """As `RunStore.release`."""
         run, now = self._held(view, leased=False)
         _release(run, view, now, look_again_s, failed=failed)
-        run.save(update_fields=_LEASE_FIELDS)
+        _save(run, _LEASE_FIELDS)
 
     # What a mutation test takes away
 
@@ -420,7 +421,7 @@ class PgStore:
             halt = Decision(progress=run.progress, halt=rules.internal_halt(failures))
             self._apply(run, view, halt, now, is_projected=False)
         else:
-            run.save(update_fields=_LEASE_FIELDS)
+            _save(run, _LEASE_FIELDS)
 
     def _apply(
         self,
@@ -452,7 +453,7 @@ class PgStore:
             run.next_tick_at = None
             Claim.objects.filter(run=run).delete()
         run.updated_at = now
-        run.save(update_fields=_DECIDED_FIELDS + _LEASE_FIELDS)
+        _save(run, _DECIDED_FIELDS + _LEASE_FIELDS)
         if applied.halts or run.status != was:
             events.run_changed(run)
         written = journal.write_counted(run, lines, at=now, token=view.token)
@@ -518,6 +519,16 @@ def _locked(ref: str) -> tuple[Run, datetime]:
     if run is None:
         raise Run.DoesNotExist(ref)
     return run, _annotated(run, "locked_at")
+
+
+def _save(run: Run, names: Sequence[str]) -> None:
+    """Write these fields of the row in hand. As `run.save(update_fields=names)`, which takes longer to write its SQL than to run it."""
+    fields = [_FIELDS[name] for name in names]
+    changes = ", ".join(f'"{field.column}" = %s' for field in fields)
+    values = [field.get_db_prep_save(getattr(run, field.attname), connection) for field in fields]
+    with connection.cursor() as cursor:
+        # Names of columns of the model, nothing else.
+        cursor.execute(f"UPDATE runs_run SET {changes} WHERE id = %s", [*values, run.pk])  # noqa: S608
 
 
 def _annotated(run: Run, name: str) -> datetime:

@@ -48,7 +48,9 @@ class Case:
         return approvals.decide(request, actor=actor, side=side, decision=decision, **values)
 
     def is_approved(self, at=None, digest=DIGEST):
-        return approvals.is_approved("test.subject", self.subject_ref, digest, at=at or self.now)
+        return approvals.is_approved(
+            "test.subject", self.subject_ref, digest, account=self.account, at=at or self.now
+        )
 
 
 @pytest.fixture
