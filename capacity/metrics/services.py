@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 
 from accounts.changes import check_active
-from capacity.metrics.kinds import USUAL, MetricKind
+from capacity.metrics.kinds import USUAL, MetricKind, why_impossible, why_unlike
 from capacity.metrics.models import Metric
 from capacity.metrics.partitions import kept_from
 from capacity.metrics.reading import AHEAD, Key, Limits, Problem, Reading
@@ -101,7 +101,16 @@ def _fitting(
     actor: User | None,
 ) -> list[tuple[int, int, float]]:
     """Return (metric, moment, value) of the good lines, in their order; the others are told of."""
-    readings = list(_readings(block, taken))
+    readings = []
+    for reading in _readings(block, taken):
+        why = why_unlike(reading.key.name, reading.unit, reading.kind)
+        if not why and reading.key not in known:
+            # No metric begins with what it cannot have.
+            why = why_impossible(reading.value, *_begun_as(reading))
+        if why:
+            taken.complain(reading.line, why)
+        else:
+            readings.append(reading)
     _begin(account, readings, known, taken, actor)
     found = []
     for reading in readings:
@@ -119,6 +128,8 @@ def _fitting(
             taken.complain(
                 reading.line, f"kind: {metric} is kept as “{metric.kind}”, not as “{reading.kind}”."
             )
+        elif why := why_impossible(reading.value, metric.unit, metric.kind):
+            taken.complain(reading.line, why)
         else:
             found.append((metric.pk, reading.at_us, reading.value))
     return found
@@ -132,6 +143,12 @@ def _readings(block: Sequence[Reading | Problem], taken: Taken) -> Iterator[Read
             yield each
 
 
+def _begun_as(reading: Reading) -> tuple[str, str]:
+    """Return unit and kind of a metric that begins with this sample."""
+    unit, kind = USUAL.get(reading.key.name, ("", MetricKind.OTHER))
+    return reading.unit or unit, reading.kind or kind
+
+
 def _begin(
     account: Account, readings: Sequence[Reading], known: dict[Key, Metric], taken: Taken, actor: User | None
 ) -> None:
@@ -140,13 +157,8 @@ def _begin(
     for reading in readings:
         if reading.key in known or reading.key in new or len(known) + len(new) >= MOST_METRICS:
             continue
-        unit, kind = USUAL.get(reading.key.name, ("", MetricKind.OTHER))
-        new[reading.key] = Metric(
-            account=account,
-            **reading.key._asdict(),
-            unit=reading.unit or unit,
-            kind=reading.kind or kind,
-        )
+        unit, kind = _begun_as(reading)
+        new[reading.key] = Metric(account=account, **reading.key._asdict(), unit=unit, kind=kind)
     if new:
         Metric.objects.bulk_create(new.values())
         record_many(

@@ -21,7 +21,7 @@ from accounts.changes import apply_changes, check_active
 from accounts.members import lock_account
 from accounts.models import Account, AccountStatus
 from capacity.metrics import services as metrics
-from capacity.metrics.kinds import USUAL
+from capacity.metrics.kinds import USUAL, why_unlike
 from capacity.metrics.reading import Limits
 from capacity.pulls.models import Pull
 from capacity.pulls.prometheus import MOST_POINTS, Asked, Found, address_of, read_answer
@@ -71,13 +71,33 @@ def add(account: Account, fields: Mapping[str, Any], *, actor: User) -> Pull:
     row = Pull(account=locked, made_by=actor, next_at=timezone.now())
     apply_changes(row, {name: value for name, value in fields.items() if value is not None}, FIELDS)
     row.query = " ".join(row.query.split())
+    if why := why_unlike(row.name, row.unit, row.kind):
+        raise Refused(why, code="other_unit")
     unit, kind = USUAL.get(row.name, ("", ""))
     row.unit, row.kind = row.unit or unit, row.kind or kind
     egress.check_url(row.base_url)
+    if "?" in row.base_url or "#" in row.base_url:
+        raise Refused(
+            "The address ends before a question mark or hash: the query is typed apart.", code="bad_address"
+        )
+    _check_apart(row)
     check_row(row)
     row.save(force_insert=True)
     record("pull.added", actor=actor, account=locked, subject=row, after=snapshot(row))
     return row
+
+
+def _check_apart(row: Pull) -> None:
+    """Refuse a second query whose series would be the first one's: each would overwrite what the other fetched."""
+    if row.resource_label:
+        return
+    others = Pull.objects.filter(account=row.account, name=row.name, resource_label="")
+    if others.exclude(base_url=row.base_url, query=row.query).exists():
+        raise Refused(
+            f"Another query fetches {row.name} already, and nothing would tell their series apart. "
+            "Name a label that does, or another metric.",
+            code="same_series",
+        )
 
 
 @transaction.atomic
@@ -171,7 +191,10 @@ def _pull(pull: Pull, now: datetime) -> None:
     except Trouble as trouble:
         failures = pull.failures + 1
         rest = min(SHORTEST_S * 2 ** min(failures, 10), LONGEST_REST_S)
-        _note(pull, failures=failures, problem=str(trouble)[:500], next_at=now + timedelta(seconds=rest))
+        # Where no sample was good, what is wrong with the first says more than how many there were.
+        wrong = trouble.taken.problems if isinstance(trouble, metrics.SamplesRefused) else ()
+        says = wrong[0].says if wrong else str(trouble)
+        _note(pull, failures=failures, problem=says[:500], next_at=now + timedelta(seconds=rest))
         log.warning("pull_failed", pull=str(pull.ref), failures=failures, code=getattr(trouble, "code", ""))
 
 

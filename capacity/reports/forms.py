@@ -41,7 +41,7 @@ class SizeForm(forms.Form):
     name = forms.CharField(label="What people call the pool", max_length=100, required=False)
     metric = forms.ChoiceField(
         label="Its whole demand",
-        help_text="Requests a second of the whole pool. Only what is done in a time can be chosen.",
+        help_text="Requests a second of the whole pool: what a server carries is told in them, too.",
     )
     headroom = ShareField(
         label="Stays free at every peak (%)",

@@ -12,6 +12,7 @@ from django.db.models import Max, QuerySet
 
 from accounts.models import Account
 from capacity.benchmarks.models import Benchmark
+from capacity.metrics.kinds import is_demand
 from capacity.models import TrafficEvent
 from capacity.reference import Figure, Site, reference_for
 from capacity.reports import wording
@@ -62,8 +63,8 @@ def prices_of(account: Account) -> dict[str, Price]:
 
 
 def report_of(pool: SizedPool) -> GrowthReport | None:
-    """Return the report of the pool's metric, once it was made."""
-    if pool.metric is None:
+    """Return the report of the pool's metric, once it was made; none of one that is not in requests a second."""
+    if pool.metric is None or not is_demand(pool.metric.unit, pool.metric.kind):
         return None
     report: GrowthReport | None = getattr(pool.metric, "growth_report", None)
     return report if report is not None and report.state == ReportState.MADE else None

@@ -24,7 +24,7 @@ from accounts.changes import check_active, check_no_pin
 from accounts.clouds import discover_pools
 from accounts.models import Account, AccountStatus
 from capacity.metrics import series
-from capacity.metrics.kinds import Good
+from capacity.metrics.kinds import DEMAND_UNIT, is_demand
 from capacity.metrics.models import Metric
 from capacity.metrics.series import Step
 from capacity.models import TrafficEvent
@@ -406,9 +406,11 @@ def _fill(row: SizedPool, fields: dict[str, Any]) -> None:
     metric = row.metric
     if metric is not None and metric.account_id != row.account_id:
         raise Refused("This metric is of another account.", code="other_account")
-    if metric is not None and not (metric.manner.adds_up and metric.manner.good is Good.MORE):
+    # What one server carries is told in requests a second: orders a minute held against it would be a wrong number.
+    if metric is not None and not is_demand(metric.unit, metric.kind):
         raise Refused(
-            f"A pool is sized by what it does in a time, such as requests a second; {metric} is something else.",
+            f"A pool is sized by its requests a second (unit {DEMAND_UNIT}), as what a server carries is told in; "
+            f"{metric} is something else.",
             code="no_demand",
         )
     check_row(row)

@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import Account, CloudConnection
 from accounts.views import AccountPage
 from capacity.benchmarks.selectors import pools_of
-from capacity.metrics.kinds import MetricKind
+from capacity.metrics.kinds import DEMAND_UNIT, MetricKind
 from capacity.metrics.models import Metric
 from capacity.reports import selectors, services
 from capacity.reports.forms import AddPoolForm, DismissForm, NameForm, PriceForm, SizeForm, WhatIfForm
@@ -37,7 +37,7 @@ class GrowthPage(AccountPage, abstract=True):
 
 def demands_of(account: Account) -> list[Metric]:
     """Return the metrics that can size a pool, by name; one query."""
-    rows = Metric.objects.filter(account=account, kind=MetricKind.THROUGHPUT)
+    rows = Metric.objects.filter(account=account, unit=DEMAND_UNIT, kind=MetricKind.THROUGHPUT)
     return list(rows.order_by("-is_vital", "name", "resource", "pk")[:MOST_DEMANDS])
 
 

@@ -238,12 +238,16 @@ def test_switched_off_while_it_is_being_asked_it_stays_off(here, prom, monkeypat
         ({"step_s": 5}, None),
         ({"backfill_days": 400}, None),
         ({"kind": "nonsense"}, None),
+        ({"unit": "requests/min"}, "other_unit"),
+        ({"base_url": "https://prometheus.example.com/?tenant=1"}, "bad_address"),
+        ({"base_url": "https://prometheus.example.com/#x"}, "bad_address"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_with_a_sentence(here, prom, fields, code):
     with pytest.raises(Refused) as refusal:
         add(here, prom, **fields)
     assert refusal.value.says
+    assert code is None or refusal.value.code == code
     assert not Pull.objects.exists()
 
 
@@ -255,6 +259,25 @@ def test_the_same_query_twice_and_too_many_are_refused(here, prom, monkeypatch):
     with pytest.raises(Refused) as refusal:
         add(here, prom, name="orders_per_min")
     assert refusal.value.code == "too_many"
+
+
+def test_two_queries_never_write_into_one_series(here, prom):
+    add(here, prom, resource_label="")
+    with pytest.raises(Refused) as refusal:
+        add(here, prom, query="sum(other)", resource_label="")
+    assert refusal.value.code == "same_series"
+    assert add(here, prom, query="sum by (site) (other)", resource_label="site")
+
+
+def test_where_all_that_came_is_impossible_the_query_says_why(here, prom):
+    pull = add(here, prom, name="error_ratio")
+    values = [[timezone.now().timestamp() - 600, "55"]]
+    found = {"resultType": "matrix", "result": [{"metric": {"site": "shop"}, "values": values}]}
+    prom.answer = lambda query: (200, json.dumps({"status": "success", "data": found}).encode())
+    services.pull_due(timezone.now())
+    pull.refresh_from_db()
+    assert "a share is 0 to 1" in pull.problem
+    assert not Metric.objects.exists()
 
 
 def test_spans_lie_on_whole_steps_and_join(here, prom):

@@ -334,12 +334,29 @@ def test_a_pool_is_sized_by_what_is_done_in_a_time_and_by_nothing_else(known):
     latency = metric(known.account, name="latency_p95_ms", kind="latency")
     with pytest.raises(Refused, match="is something else"):
         services.size_pool(known.account, row, "71", actor=None, metric=latency)
+    for unit in ("requests/min", "orders/min"):
+        with pytest.raises(Refused, match="requests a second"):
+            services.size_pool(
+                known.account, row, "71", actor=None, metric=metric(known.account, name=unit, unit=unit)
+            )
     with pytest.raises(Refused, match="another account"):
         services.size_pool(known.account, row, "71", actor=None, metric=metric())
     pool = services.size_pool(known.account, row, "71", actor=None, metric=known)
     assert pool.name == "load balancer 71"
     with pytest.raises(Refused, match="sized already"):
         services.size_pool(known.account, row, "71", actor=None, metric=known)
+
+
+def test_a_pool_that_was_sized_by_another_unit_needs_what_is_not_known(known):
+    pool = sized_pool(known)
+    services.make_due(timezone.now())
+    Metric.objects.filter(pk=known.pk).update(unit="requests/min")
+    found = selectors.sized(selectors.pools().get(pk=pool.pk), timezone.now())
+    assert (found.sizing.needed_now, found.sizing.surplus, found.sizing.lasts.state) == (
+        None,
+        None,
+        Lasts.UNKNOWN,
+    )
 
 
 def test_what_if_answers_within_two_hundred_milliseconds_and_few_queries(known):

@@ -240,6 +240,38 @@ def test_a_unit_that_changes_is_told_and_not_mixed_in():
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"unit": "requests/min"}, "unit: requests_per_s is in “requests/s”, never in “requests/min”"),
+        ({"kind": "other"}, "kind: requests_per_s is “throughput”, never “other”"),
+        ({"name": "latency_p95_ms", "unit": "s"}, "unit: latency_p95_ms is in “ms”, never in “s”"),
+        ({"name": "error_ratio", "unit": "percent"}, "unit: error_ratio is in “share”"),
+        ({"name": "cpu_share", "value": 50}, "a share is 0 to 1, so it cannot be 50. Divide percentages"),
+        ({"name": "disk", "unit": "share", "value": -0.1}, "a share is 0 to 1"),
+        ({"value": -1}, "value: -1 is below 0"),
+        ({"name": "wait", "kind": "latency", "value": -0.5}, "value: -0.5 is below 0"),
+    ],
+)
+def test_a_unit_or_value_that_would_be_read_as_another_is_refused(fields, says):
+    account = make.account()
+    found = taken(account, {**ROW, **fields}, {**ROW, "name": "balance", "value": -3}, keep_good=True)
+    (problem,) = found.problems
+    assert (problem.line, says in problem.says) == (1, True), problem.says
+    assert Metric.objects.get().name == "balance", "no metric begins with what is refused"
+
+
+@pytest.mark.django_db
+def test_a_metric_that_is_known_is_held_to_its_unit_where_the_sample_names_none():
+    account = make.account()
+    taken(account, {**ROW, "name": "disk", "unit": "share", "kind": "use", "value": 1.0002})
+    with pytest.raises(SamplesRefused) as refused:
+        taken(account, {**ROW, "name": "disk", "value": 55})
+    assert "a share is 0 to 1, so it cannot be 55" in refused.value.taken.problems[0].says
+    assert Sample.objects.get().value == 1.0002
+
+
+@pytest.mark.django_db
 def test_an_account_has_a_bounded_number_of_metrics(monkeypatch):
     monkeypatch.setattr(services, "MOST_METRICS", 2)
     account = make.account()
