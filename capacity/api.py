@@ -16,6 +16,7 @@ from capacity.counts import check_template
 from capacity.forms import gaps
 from capacity.models import CountKind, CountSource, Probe, TrafficEvent
 from capacity.reference import Site, reference_for
+from capacity.sizing import MOST_MULTIPLE
 from portal.access import Permission
 from portal.api import PortalAPIView, documented, judged
 from portal.egress import check_url
@@ -277,7 +278,9 @@ class TrafficEventIn(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=200)
     starts_at = serializers.DateTimeField()
     ends_at = serializers.DateTimeField()
-    expected_multiple = serializers.FloatField(min_value=0.001, required=False, allow_null=True)
+    expected_multiple = serializers.FloatField(
+        min_value=0.001, max_value=MOST_MULTIPLE, required=False, allow_null=True
+    )
     observed_peak_rps = serializers.FloatField(min_value=0, required=False, allow_null=True)
     source = serializers.CharField(max_length=200, required=False, allow_blank=True)  # type: ignore[assignment]
 

@@ -23,6 +23,8 @@ FAR = timedelta(days=5 * 365.25)
 SLACK = 1e-9
 """A load that is a whole number of servers but for rounding needs no further one."""
 MOST_SERVERS = 1_000_000
+MOST_MULTIPLE = 1_000.0
+"""No event is more times the usual traffic than this: beyond, somebody mistyped."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,23 @@ class Rules:
 
 @dataclass(frozen=True)
 class Pool:
-    """Servers in service and the most that one of them carries; None is unknown. `carries_rps` belongs to `flavor`."""
+    """Servers in service and the most that one of them carries; None is unknown. `carries_rps` belongs to `flavor`.
+
+    `limit_rps` is what the pool carries at most however many servers it has (a database, a partner); None where nobody
+    said so.
+    """
 
     servers: int | None
     carries_rps: float | None
     flavor: str = ""
+    limit_rps: float | None = None
+
+    def carries(self) -> float | None:
+        """Return what the servers carry together, in requests per second: never more than the pool's own limit."""
+        if self.servers is None or self.carries_rps is None:
+            return None
+        together = self.servers * self.carries_rps
+        return together if self.limit_rps is None else min(together, self.limit_rps)
 
 
 @dataclass(frozen=True)
@@ -123,12 +137,16 @@ class Lasts(StrEnum):
 
 @dataclass(frozen=True)
 class Runway:
-    """When forecast demand meets capacity: `at`, probably from `earliest` to `latest`. None: beyond five years, or unknown."""
+    """When forecast demand meets capacity: `at`, probably from `earliest` to `latest`. None: beyond five years, or unknown.
+
+    `limit_rps` is the pool's own limit where that is what is met: more servers do not move the date then.
+    """
 
     state: Lasts
     at: datetime | None = None
     earliest: datetime | None = None
     latest: datetime | None = None
+    limit_rps: float | None = None
 
 
 @dataclass(frozen=True)
@@ -140,6 +158,8 @@ class EventNeed:
     servers: int | None
     more: int | None
     """How many must be added for it; 0 for none."""
+    is_over_limit: bool = False
+    """The pool's own limit is less than it needs: no number of servers carries it."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +167,8 @@ class Sizing:
     """What a pool needs. None is *unknown*, which is never 0.
 
     `headroom_now` is the share of what the servers carry that is free at the usual peak; below 0 they carry too little.
-    `surplus` are servers in service beyond what now, the forecast peak and `fewest` ask for.
+    `surplus` are servers in service beyond what now, the forecast peak and `fewest` ask for; events are told apart
+    (`asks_for_more`). `is_over_limit`: now or at the forecast peak the pool's own limit is less than is needed.
     """
 
     pool: Pool
@@ -161,6 +182,15 @@ class Sizing:
     lasts: Runway
     surplus: int | None
     saving: Cost | None
+    is_over_limit: bool = False
+
+    @property
+    def asks_for_more(self) -> EventNeed | None:
+        """The first planned event for which servers would be missing, or may be, once the surplus is out; None for none."""
+        if not self.surplus or self.pool.servers is None:
+            return None
+        left = self.pool.servers - self.surplus
+        return next((one for one in self.events if one.servers is None or one.servers > left), None)
 
 
 def servers_for(load_rps: float, carries_rps: float, rules: Rules) -> int:
@@ -173,21 +203,22 @@ def servers_for(load_rps: float, carries_rps: float, rules: Rules) -> int:
     return max(rules.fewest, ceil(exact * (1.0 - SLACK)))
 
 
-def headroom_of(load_rps: float, servers: int, carries_rps: float) -> float:
-    """Return the share of what these servers carry that is free under a load; below 0 where they carry too little."""
-    return 1.0 - load_rps / (servers * carries_rps)
+def headroom_of(load_rps: float, carried_rps: float) -> float:
+    """Return the share of what the servers carry together that is free under a load; below 0 where they carry too little."""
+    return 1.0 - load_rps / carried_rps
 
 
-def runway(demand: Demand, servers: int, carries_rps: float, rules: Rules, now: datetime) -> Runway:
-    """Return when the usual peak of a week meets what `servers` carry less headroom.
+def runway(demand: Demand, pool: Pool, rules: Rules, now: datetime) -> Runway:
+    """Return when the usual peak of a week meets what the servers carry less headroom; unknown where that is unknown.
 
     The range comes from the highest peak with the fastest growth and the lowest peak with the slowest: both at their
     bounds is rarer than either, so it is a wide one.
     """
-    usual = demand.at(now)
-    if usual is None:
+    usual, carried = demand.at(now), pool.carries()
+    if usual is None or not carried:
         return Runway(Lasts.UNKNOWN)
-    usable = servers * carries_rps * (1.0 - rules.headroom)
+    usable = carried * (1.0 - rules.headroom)
+    limit = pool.limit_rps if pool.limit_rps == carried else None
     earliest, at, latest = (
         _meets(peak, growth, usable, now)
         for peak, growth in (
@@ -197,10 +228,11 @@ def runway(demand: Demand, servers: int, carries_rps: float, rules: Rules, now: 
         )
     )
     if at is not None and at <= now:
-        return Runway(Lasts.OVER, now, now, latest)
+        return Runway(Lasts.OVER, now, now, latest, limit)
     if at is None:
-        return Runway(Lasts.LONG, None, earliest, None)
-    return Runway(Lasts.ENDS, at, at if earliest is None else min(earliest, at), latest and max(latest, at))
+        return Runway(Lasts.LONG, None, earliest, None, limit)
+    first, last = at if earliest is None else min(earliest, at), latest and max(latest, at)
+    return Runway(Lasts.ENDS, at, first, last, limit)
 
 
 def size(
@@ -223,10 +255,19 @@ def size(
     carries, servers = pool.carries_rps, pool.servers
 
     def needed(load: float | None) -> int | None:
-        return None if load is None or carries is None else servers_for(load, carries, rules)
+        if load is None or carries is None:
+            return None
+        # A figure that somebody mistyped is answered with more servers than anybody has, and breaks nothing.
+        most = carries * (1.0 - rules.headroom) * MOST_SERVERS * (1.0 - SLACK)
+        return servers_for(min(load, most), carries, rules)
+
+    def is_over(load: float | None) -> bool:
+        usable = None if pool.limit_rps is None else pool.limit_rps * (1.0 - rules.headroom)
+        return load is not None and usable is not None and load > usable * (1.0 + SLACK)
 
     needed_now, needed_peak = needed(peak_now), needed(next_peak_rps)
-    needs = tuple(_event_need(one, demand, needed, servers) for one in events)
+    needs = tuple(_event_need(one, demand, needed, is_over, servers) for one in events)
+    carried = pool.carries()
     surplus = None
     if servers is not None and needed_now is not None:
         surplus = max(0, servers - max(needed_now, needed_peak or 0, rules.fewest))
@@ -238,14 +279,11 @@ def size(
         needed_now=needed_now,
         needed_peak=needed_peak,
         events=needs,
-        headroom_now=None
-        if peak_now is None or not servers or carries is None
-        else headroom_of(peak_now, servers, carries),
-        lasts=Runway(Lasts.UNKNOWN)
-        if demand is None or not servers or carries is None
-        else runway(demand, servers, carries, rules, now),
+        headroom_now=None if peak_now is None or not carried else headroom_of(peak_now, carried),
+        lasts=Runway(Lasts.UNKNOWN) if demand is None else runway(demand, pool, rules, now),
         surplus=surplus,
         saving=None if not surplus else cost_a_month(surplus, price),
+        is_over_limit=is_over(peak_now) or is_over(next_peak_rps),
     )
 
 
@@ -291,6 +329,7 @@ def what_if(
         pool.servers if tried.servers is None else tried.servers,
         tried.carries_rps if tried.carries_rps is not None else None if is_other else pool.carries_rps,
         pool.flavor if tried.flavor is None else tried.flavor,
+        pool.limit_rps,
     )
     events = () if tried.multiple is None else (Planned("", event_at or now, tried.multiple),)
     return size(pool, demand, rules, now, next_peak_rps=next_peak_rps, events=events, price=price)
@@ -345,15 +384,18 @@ def _meets(peak_rps: float, growth: float | None, usable_rps: float, now: dateti
 
 
 def _event_need(
-    event: Planned, demand: Demand | None, needed: Callable[[float | None], int | None], servers: int | None
+    event: Planned,
+    demand: Demand | None,
+    needed: Callable[[float | None], int | None],
+    is_over: Callable[[float | None], bool],
+    servers: int | None,
 ) -> EventNeed:
     usual = None if demand is None else demand.at(event.starts_at)
     normal = usual.mid if usual is not None else None if demand is None else demand.peak_rps
-    peak = None if normal is None or event.multiple is None else normal * event.multiple
+    peak = None if normal is None or event.multiple is None else normal * min(event.multiple, MOST_MULTIPLE)
     asked = needed(peak)
-    return EventNeed(
-        event, peak, asked, None if asked is None or servers is None else max(0, asked - servers)
-    )
+    more = None if asked is None or servers is None else max(0, asked - servers)
+    return EventNeed(event, peak, asked, more, is_over(peak))
 
 
 def _cost(hours: Decimal, price: Price | None) -> Cost:

@@ -12,6 +12,7 @@ from django import forms
 from django.utils import timezone
 
 from capacity.fields import FIRST_YEAR, LAST_YEAR, MomentField, ShareField
+from capacity.sizing import MOST_MULTIPLE
 from portal.frozen import replace
 from scaledown.candidates import MOST_VITAL, Choice
 from scaledown.types import AtLimit, Grade, ImageRule, Order
@@ -410,7 +411,7 @@ class EventForm(forms.Form):
     starts_at = MomentField(label="From")
     ends_at = MomentField(label="To")
     expected_multiple = forms.FloatField(
-        label="Expected traffic, times the usual", min_value=0.001, required=False
+        label="Expected traffic, times the usual", min_value=0.001, max_value=MOST_MULTIPLE, required=False
     )
     observed_peak_rps = forms.FloatField(
         label="Peak that was seen (requests per second)", min_value=0, required=False

@@ -194,7 +194,6 @@ def ceiling_of(connection: CloudConnection, balancer_id: str) -> CeilingKnown:
         and evidence.rank_of(row.result, ran(row)) is ceiling.Rank.STEPS
         and (of := evidence.steps_of(row.result, promised))
     ]
-    limit = PoolLimit.objects.filter(connection=connection, balancer_id=balancer_id).order_by("-at", "-pk")
     return CeilingKnown(
         found,
         promised,
@@ -204,9 +203,15 @@ def ceiling_of(connection: CloudConnection, balancer_id: str) -> CeilingKnown:
         fit,
         why,
         latency,
-        limit.select_related("entered_by").first(),
+        own_limit_of(connection.pk, balancer_id),
         ceiling.pool_limit(carried),
     )
+
+
+def own_limit_of(connection_pk: int, balancer_id: str) -> PoolLimit | None:
+    """Return what a pool carries at most however many servers it has, as last entered; None where nobody did. One query."""
+    rows = PoolLimit.objects.filter(connection=connection_pk, balancer_id=balancer_id)
+    return rows.select_related("entered_by").order_by("-at", "-pk").first()
 
 
 def fitted(

@@ -182,6 +182,9 @@ class EventNeedOut(serializers.Serializer[Any]):
     peak_rps = serializers.FloatField(allow_null=True)
     servers = serializers.IntegerField(allow_null=True)
     more = serializers.IntegerField(allow_null=True)
+    is_over_limit = serializers.BooleanField(
+        help_text="The pool's own limit is less than it needs: no number of servers carries it."
+    )
 
 
 class RunwayOut(serializers.Serializer[Any]):
@@ -191,6 +194,10 @@ class RunwayOut(serializers.Serializer[Any]):
     at = serializers.DateTimeField(allow_null=True)
     earliest = serializers.DateTimeField(allow_null=True)
     latest = serializers.DateTimeField(allow_null=True)
+    limit_rps = serializers.FloatField(
+        allow_null=True,
+        help_text="The pool's own limit where that is what is met; more servers move nothing then.",
+    )
 
 
 class SizingOut(serializers.Serializer[Any]):
@@ -210,6 +217,14 @@ class SizingOut(serializers.Serializer[Any]):
     lasts = RunwayOut()
     surplus = serializers.IntegerField(allow_null=True)
     saving = CostOut(allow_null=True)
+    limit_rps = serializers.FloatField(
+        source="pool.limit_rps",
+        allow_null=True,
+        help_text="What the pool carries however many servers it has.",
+    )
+    is_over_limit = serializers.BooleanField(
+        help_text="Now or at the forecast peak that limit is too little."
+    )
 
 
 class SizedPoolRowOut(serializers.ModelSerializer[SizedPool]):
@@ -401,6 +416,7 @@ _SIZING: dict[str, Any] = {
             "peak_rps": 790.0,
             "servers": 11,
             "more": 5,
+            "is_over_limit": False,
         }
     ],
     "headroom_now": 0.572,
@@ -409,9 +425,12 @@ _SIZING: dict[str, Any] = {
         "at": "2027-05-14T08:00:00Z",
         "earliest": "2027-04-02T11:00:00Z",
         "latest": "2027-07-20T21:00:00Z",
+        "limit_rps": None,
     },
     "surplus": 2,
     "saving": {"server_hours": "1461.00", "money": "525.96", "currency": "EUR"},
+    "limit_rps": 1200.0,
+    "is_over_limit": False,
 }
 _SIZED = {
     "pool": _POOL,

@@ -11,6 +11,8 @@ import numpy as np
 from django.db.models import Max, QuerySet
 
 from accounts.models import Account
+from capacity.baselines.models import PoolLimit
+from capacity.baselines.selectors import own_limit_of
 from capacity.benchmarks.models import Benchmark
 from capacity.metrics.kinds import is_demand
 from capacity.models import TrafficEvent
@@ -101,6 +103,7 @@ class Sized:
     demand: Demand | None
     ceiling: Figure | None
     forecast_peak: Figure | None
+    own_limit: PoolLimit | None
     sizing: Sizing
     price: Price | None
     sentence: str
@@ -122,11 +125,17 @@ def sized(pool: SizedPool, now: datetime, prices: Mapping[str, Price] | None = N
     reference = reference_for(account, Site(pool.connection.ref, pool.balancer_id), now)
     ceiling = reference.ceiling if reference else None
     peak = reference.forecast_peak if reference else None
+    limit = own_limit_of(pool.connection_id, pool.balancer_id)
     demand = demand_of(report)
     prices = prices_of(account) if prices is None else prices
     rules = Rules(pool.headroom, pool.fewest)
     found = size(
-        Pool(pool.servers, ceiling.requests_per_s if ceiling else None, pool.flavor),
+        Pool(
+            pool.servers,
+            ceiling.requests_per_s if ceiling else None,
+            pool.flavor,
+            limit.requests_per_s if limit else None,
+        ),
         demand,
         rules,
         now,
@@ -140,6 +149,7 @@ def sized(pool: SizedPool, now: datetime, prices: Mapping[str, Price] | None = N
         demand=demand,
         ceiling=ceiling,
         forecast_peak=peak,
+        own_limit=limit,
         sizing=found,
         price=prices.get(pool.flavor),
         sentence=sentence_of(report, now, found) if report else "",

@@ -155,6 +155,10 @@ def plan_url_of(found: selectors.Sized) -> str:
     if sizing.needed_peak is not None:
         parts.append(f"{sizing.needed_peak} for the forecast peak")
     reason = f"Sizing: {', '.join(parts)}, with {pool.headroom:.0%} free."
+    # Whoever approves must see that the servers are missed again, and when.
+    if event := sizing.asks_for_more:
+        needs = "an unknown number" if event.servers is None else str(event.servers)
+        reason += f" Not for {event.event.name} from {event.event.starts_at:%Y-%m-%d}, which needs {needs}."
     return plan_url(pool.account, str(pool.connection.ref), pool.balancer_id, target, reason)
 
 

@@ -72,6 +72,11 @@ def _peaks(peaks: Sequence[Peak], now: datetime) -> list[str]:
 def _lasts(servers: int, runway: Runway, now: datetime) -> str:
     count = f"{servers} server{'' if servers == 1 else 's'}"
     is_one = servers == 1
+    if runway.limit_rps is not None and runway.state is Lasts.OVER:
+        return f"{_limit(runway.limit_rps)} is less than the usual peak needs already, and more servers do not raise it"
+    if runway.limit_rps is not None and runway.state is Lasts.ENDS and runway.at is not None:
+        met = f"about {part_of_month(runway.at, now)}{_range(runway, now)}"
+        return f"at this rate {_limit(runway.limit_rps)} is met by {met}, and more servers do not raise it"
     if runway.state is Lasts.OVER:
         return f"{count} carr{'ies' if is_one else 'y'} less than the usual peak needs already"
     if runway.state is Lasts.LONG:
@@ -80,6 +85,10 @@ def _lasts(servers: int, runway: Runway, now: datetime) -> str:
     if runway.state is Lasts.ENDS and runway.at is not None:
         return f"at this rate {count} last{'s' if is_one else ''} until about {part_of_month(runway.at, now)}{_range(runway, now)}"
     return ""
+
+
+def _limit(rps: float) -> str:
+    return f"the pool’s own limit ({rps:,.0f} requests a second)"
 
 
 def _range(runway: Runway, now: datetime) -> str:
@@ -97,7 +106,10 @@ def lasts_words(runway: Runway, now: datetime) -> str:
     match runway.state:
         case Lasts.ENDS:
             assert runway.at is not None  # it ends
-            return f"about {part_of_month(runway.at, now)}{_range(runway, now)}"
+            by_limit = ", by the pool’s own limit" if runway.limit_rps is not None else ""
+            return f"about {part_of_month(runway.at, now)}{_range(runway, now)}{by_limit}"
+        case Lasts.OVER if runway.limit_rps is not None:
+            return "the pool’s own limit is less than the usual peak needs already"
         case Lasts.OVER:
             return "too few for the usual peak already"
         case Lasts.LONG:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
+from urllib.parse import unquote_plus
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from django.utils import timezone
 
 from accounts.facts import Grade
 from accounts.models import Account
+from capacity.baselines.services import enter_limit
 from capacity.metrics.models import Metric
 from capacity.metrics.store import Samples, write
 from capacity.models import TrafficEvent
@@ -30,6 +32,7 @@ from portal.events.models import Event
 from portal.notify.models import Message
 from tests import factories as make
 from tests.capacity.made_up import traffic, with_event
+from tests.scaledown.test_api import Caller
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 DAYS = 70
@@ -311,6 +314,73 @@ def test_a_pool_is_held_against_its_ceiling_and_its_report(known):
     assert pool.lasts == found.sizing.lasts.state.value, "worked out with the report, for lists"
     make.forecast_peak(pool.connection, rps=5000)
     assert selectors.sized(pool, timezone.now()).sizing.peak_next_rps == 5000, "the higher one counts"
+
+
+def test_what_the_pool_carries_however_many_servers_it_has_ends_it(known):
+    pool = sized_pool(known)
+    services.make_due(timezone.now())
+    lead = make.launch_manager(known.account.team)
+    enter_limit(pool.connection, "71", kind="database", requests_per_s=5000.0, source="old", actor=lead)
+    enter_limit(pool.connection, "71", kind="database", requests_per_s=210.0, source="its owner", actor=lead)
+    found = selectors.sized(selectors.pools().get(pk=pool.pk), timezone.now())
+    assert found.sizing.lasts.state is Lasts.OVER
+    assert (
+        "the pool’s own limit (210 requests a second) is less than the usual peak needs already"
+        in found.sentence
+    )
+    browser = browser_of(known.account)
+    page = browser.get(f"/capacity/pools/{pool.ref}/").content.decode()
+    assert "The pool’s own limit is too little" in page
+    assert "database: its owner" in page
+    answer = browser.get(
+        f"/capacity/pools/{pool.ref}/what-if/", {"multiple": "5", "part": "answer"}
+    ).content.decode()
+    assert "More than the pool’s own limit of 210 req/s: no number of servers carries it." in answer
+    api = Caller(lead)
+    sizing = api.get(f"/sized-pools/{pool.ref}")["sizing"]
+    assert (sizing["limit_rps"], sizing["is_over_limit"], sizing["lasts"]["limit_rps"]) == (
+        210.0,
+        True,
+        210.0,
+    )
+
+
+def test_a_plan_that_takes_out_what_an_event_needs_says_so(known):
+    pool = sized_pool(known, servers=12)
+    services.make_due(timezone.now())
+    lead, soon = make.launch_manager(known.account.team), timezone.now() + timedelta(days=3)
+    make.event(
+        known.account,
+        name="Winter sale",
+        starts_at=soon,
+        ends_at=soon + timedelta(days=1),
+        expected_multiple=5.0,
+    )
+    api = Caller(lead)
+    found = api.get(f"/sized-pools/{pool.ref}")
+    assert found["sizing"]["surplus"] > 0
+    needs = found["sizing"]["events"][0]["servers"]
+    assert f"Not for Winter sale from {soon:%Y-%m-%d}, which needs {needs}." in unquote_plus(
+        found["plan_url"]
+    )
+    page = browser_of(known.account).get(f"/capacity/pools/{pool.ref}/").content.decode()
+    assert "What is taken out before has to be built again." in page
+
+
+def test_an_event_of_a_mistyped_size_is_refused_and_an_old_one_breaks_no_page(known):
+    pool = sized_pool(known)
+    services.make_due(timezone.now())
+    lead, soon = make.launch_manager(known.account.team), timezone.now() + timedelta(days=3)
+    api = Caller(lead)
+    body = {"name": "Sale", "starts_at": soon.isoformat(), "ends_at": (soon + timedelta(days=1)).isoformat()}
+    api.post(
+        f"/accounts/{known.account.ref}/traffic-events", {**body, "expected_multiple": 1e308}, status=422
+    )
+    make.event(known.account, starts_at=soon, ends_at=soon + timedelta(days=1), expected_multiple=1e308)
+    for address in ("", "/what-if"):
+        assert api.get(f"/sized-pools/{pool.ref}{address}")
+    assert browser_of(known.account).get(f"/capacity/pools/{pool.ref}/").status_code == 200
+    assert short.judge_all(timezone.now()) == 0
 
 
 def test_the_provider_says_how_many_servers_are_in_service(known):

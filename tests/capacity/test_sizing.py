@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from capacity.sizing import (
     FAR,
     MONTH,
+    MOST_MULTIPLE,
+    MOST_SERVERS,
     Cost,
     Demand,
     Lasts,
@@ -90,7 +92,7 @@ def test_rules_that_cannot_be_are_refused(wrong):
 
 @given(demands(), st.integers(1, 200), ceilings, rules)
 def test_the_date_lies_in_its_range_and_demand_meets_capacity_on_it(demand, servers, ceiling, rule):
-    found = runway(demand, servers, ceiling, rule, NOW)
+    found = runway(demand, Pool(servers, ceiling), rule, NOW)
     usable = servers * ceiling * (1 - rule.headroom)
     if found.state is Lasts.ENDS:
         assert NOW < found.at <= NOW + FAR
@@ -106,14 +108,14 @@ def test_the_date_lies_in_its_range_and_demand_meets_capacity_on_it(demand, serv
 
 @given(demands(), st.integers(1, 200), ceilings, rules)
 def test_one_more_server_never_ends_sooner(demand, servers, ceiling, rule):
-    less, more = (runway(demand, count, ceiling, rule, NOW) for count in (servers, servers + 1))
+    less, more = (runway(demand, Pool(count, ceiling), rule, NOW) for count in (servers, servers + 1))
     never = NOW + 2 * FAR
     assert (more.at or never) >= (less.at or never)
     assert (more.earliest or never) >= (less.earliest or never)
 
 
 def test_four_servers_last_until_demand_has_grown_into_them():
-    found = runway(usual(), 4, 90, Rules(0.2), NOW)
+    found = runway(usual(), Pool(4, 90), Rules(0.2), NOW)
     # 230 grows by 4.1 % a month to 4 x 90 less a fifth, which is 288.
     months = (found.at - NOW) / MONTH
     assert 230 * 1.041**months == pytest.approx(288)
@@ -130,11 +132,11 @@ def test_four_servers_last_until_demand_has_grown_into_them():
     ],
 )
 def test_what_is_over_what_lasts_and_what_is_unknown_are_told_apart(demand, state):
-    assert runway(demand, 4, 90, Rules(0.2), NOW).state is state
+    assert runway(demand, Pool(4, 90), Rules(0.2), NOW).state is state
 
 
 def test_what_lasts_long_may_still_end_early_and_says_so():
-    found = runway(usual(growth=0.0, growth_low=-0.01, growth_high=0.05), 4, 90, Rules(0.2), NOW)
+    found = runway(usual(growth=0.0, growth_low=-0.01, growth_high=0.05), Pool(4, 90), Rules(0.2), NOW)
     assert (found.state, found.at) == (Lasts.LONG, None)
     assert NOW < found.earliest < NOW + FAR
 
@@ -159,6 +161,56 @@ def test_unknown_is_never_taken_for_nothing(pool, demand):
     found = size(pool, demand, Rules(), NOW)
     assert (found.surplus, found.saving, found.headroom_now) == (None, None, None)
     assert found.lasts.state is Lasts.UNKNOWN
+
+
+def test_the_pools_own_limit_is_raised_by_no_server():
+    # 200 requests a second of the database, a fifth free: 160 are left, and 165 are the usual peak.
+    rule, planned = Rules(0.2), [Planned("Sale", NOW, 5.0), Planned("Fair", NOW, 0.5)]
+    demand = usual(peak_rps=165, peak_low_rps=160.5, peak_high_rps=170)
+    for servers in (3, 6, 600):
+        found = size(Pool(servers, 90.0, limit_rps=200.0), demand, rule, NOW, events=planned)
+        assert (found.lasts.state, found.lasts.limit_rps) == (Lasts.OVER, 200.0)
+        assert found.headroom_now == pytest.approx(1 - 165 / 200)
+        assert found.is_over_limit
+        assert [one.is_over_limit for one in found.events] == [True, False]
+    roomy = size(Pool(3, 90.0, limit_rps=2000.0), demand, rule, NOW, events=planned)
+    assert roomy == replace(size(Pool(3, 90.0), demand, rule, NOW, events=planned), pool=roomy.pool), (
+        "a limit above what the servers carry changes nothing"
+    )
+
+
+@given(demands(), st.integers(1, 50), ceilings, rules, st.floats(1, 1e5))
+def test_a_limit_never_lets_servers_last_longer(demand, servers, ceiling, rule, limit):
+    free, held = (runway(demand, Pool(servers, ceiling, limit_rps=most), rule, NOW) for most in (None, limit))
+    never = NOW + 2 * FAR
+    assert (held.at or never) <= (free.at or never)
+    assert (held.limit_rps is None) == (limit > servers * ceiling)
+
+
+def test_what_if_keeps_the_pools_own_limit():
+    pool = Pool(6, 90.0, "general1-4", 200.0)
+    found = what_if(pool, usual(), Rules(0.2), NOW, WhatIf(servers=60, carries_rps=900.0))
+    assert (found.pool.limit_rps, found.is_over_limit, found.lasts.state) == (200.0, True, Lasts.OVER)
+
+
+@pytest.mark.parametrize("load", [1e300, float("inf")])
+def test_a_mistyped_figure_breaks_nothing_and_takes_no_server_out(load):
+    planned = [Planned("Sale", NOW, load)]
+    found = size(Pool(6, 90.0), usual(), Rules(0.2), NOW, next_peak_rps=load, events=planned)
+    assert found.needed_peak == MOST_SERVERS
+    assert (found.needed_now, found.surplus, found.saving) == (4, 0, None)
+    assert found.events[0].peak_rps == 230 * MOST_MULTIPLE
+
+
+def test_an_event_that_would_miss_the_surplus_is_named():
+    def asks(*planned):
+        return size(Pool(6, 90.0), usual(), Rules(0.2), NOW, events=planned).asks_for_more
+
+    small, large, unknown = Planned("Fair", NOW, 1.1), Planned("Sale", NOW, 2.0), Planned("Gala", NOW, None)
+    assert asks(small) is None
+    assert asks(small, large).event == large
+    assert asks(small, unknown, large).event == unknown, "what nobody knows may be more"
+    assert size(Pool(4, 90.0), usual(), Rules(0.2), NOW, events=[large]).asks_for_more is None, "no surplus"
 
 
 def test_without_a_price_server_hours_are_told():
@@ -226,4 +278,4 @@ def test_a_sum_with_a_price_missing_has_hours_only():
 
 def test_a_month_of_servers_is_an_estimate_of_its_hours():
     assert cost_a_month(1, None) == Cost(Decimal("730.50"))
-    assert headroom_of(100, 0 + 2, 50) == 0
+    assert headroom_of(100, 2 * 50) == 0
