@@ -24,11 +24,16 @@ GAP_SHARE = 1 / 12
 ALONE = 9.0
 """A single step counts from here on."""
 LEAST_EXCESS = 0.15
-"""Less than this share over the level is no event, however quiet the series is."""
+"""Less than this share over the level is no event, however quiet the series is,"""
+SMALL = 0.9 * ENTER
+"""and no more scales off than this."""
 LEVEL_DAYS = 7
 WIDE_DAYS = 29
 LONG_ENTER = 5.0
 LONGEST_DAYS = 14
+GOES_ON_DAYS = 4
+"""What is still on at the end of the series is an event for so many days; after that it is the level. The running level
+turns at the same age, and a sale that is on must not become the forecast of all times to come."""
 HABIT_DAYS = 6
 HABIT = 3
 """What comes back at the same hour of so many of the days around is no event but what that hour does now."""
@@ -76,15 +81,15 @@ def find_events(values: Numbers, first: int, second: int) -> Normal:
     steps = len(values)
     seen = values[np.isfinite(values)]
     day = first if first > 1 else max(4, min(24, steps // 8))
-    is_ratio = len(seen) > 0 and float(seen.min()) >= 0.0 and middle(seen) > 0.0
-    is_ratio = is_ratio and _is_ratio(values, _level(values, day, LEVEL_DAYS), first)
+    is_positive = len(seen) > 0 and float(seen.min()) >= 0.0 and middle(seen) > 0.0
+    is_ratio = is_positive and _is_ratio(values, _level(values, day, LEVEL_DAYS), first)
     part = PART_SEASONS * max(first, second, 7 * day)
     if steps < 2 * part:
-        return _find(values, first, second, day, is_ratio)
+        return _find(values, first, second, day, is_ratio, is_positive)
     bounds = [*range(0, steps - part + 1, part), steps]
-    parts = [_find(values[begin:end], first, second, day, is_ratio) for begin, end in pairwise(bounds)]
+    parts = [_find(values[begin:end], first, second, day, is_ratio, is_positive) for begin, end in pairwise(bounds)]
     if is_ratio and not all(one.is_ratio for one in parts):
-        parts = [_find(values[begin:end], first, second, day, False) for begin, end in pairwise(bounds)]
+        parts = [_find(values[begin:end], first, second, day, False, is_positive) for begin, end in pairwise(bounds)]
     return Normal(
         np.concatenate([one.expected for one in parts]),
         np.concatenate([one.level for one in parts]),
@@ -99,7 +104,9 @@ def find_events(values: Numbers, first: int, second: int) -> Normal:
     )
 
 
-def _find(values: Numbers, first: int, second: int, day: int, is_ratio: bool) -> Normal:
+def _find(
+    values: Numbers, first: int, second: int, day: int, is_ratio: bool, is_positive: bool
+) -> Normal:
     mask = np.zeros(len(values), dtype=bool)
     found: list[Stretch] = []
     for turn in range(ROUNDS):
@@ -111,8 +118,11 @@ def _find(values: Numbers, first: int, second: int, day: int, is_ratio: bool) ->
         scale = _scale(relative - profile, day if first > 1 else 1)
         whole = (values / level if is_ratio else values - level) - profile
         height = np.where(np.isfinite(whole), whole / scale, 0.0)
-        if is_ratio:
-            height[np.abs(whole) < LEAST_EXCESS * np.maximum(profile, 0.2)] *= 0.4
+        if is_positive:
+            usual = np.maximum(profile, 0.2) if is_ratio else np.maximum(profile + level, 0.2 * level)
+            is_small = np.abs(whole) < LEAST_EXCESS * usual
+            # It may go on as such, but does not begin as such.
+            height[is_small] = np.clip(0.4 * height[is_small], -SMALL, SMALL)
         spans = _rare(_spans(height, day), height, first)
         plain = values / np.maximum(profile, 0.05) if is_ratio else values - profile
         events = _coming_back(spans, plain, day)
@@ -263,11 +273,14 @@ def _scale(rest: Numbers, day: int) -> Numbers:
     """Return the scale of each step: the median deviation of its slot, smoothed over its neighbours, never nothing."""
     sizes = np.abs(rest)
     usual = NORMAL_PER_MAD * float(_median(sizes[None, :], 1)[0])
-    if not np.isfinite(usual) or usual <= 0.0:
+    is_mostly_one = not np.isfinite(usual) or usual <= 0.0
+    if is_mostly_one:
+        # Mostly the same value, as with what seldom happens: each time that it does would be far off the mean distance,
+        # and a slot of the day in which it did not happen yet says nothing.
         seen = sizes[np.isfinite(sizes)]
-        usual = float(seen.mean()) if len(seen) else 0.0
+        usual = float(np.sqrt(np.mean(seen**2))) if len(seen) else 0.0
     least = max(usual, 1e-12)
-    if day <= 1:
+    if day <= 1 or is_mostly_one:
         return np.full(len(rest), least)
     slots = NORMAL_PER_MAD * np.nan_to_num(_median(_blocks(sizes, day), 0))
     reach = max(1, day // 12)
@@ -336,8 +349,8 @@ def _coming_back(spans: list[tuple[int, int]], values: Numbers, day: int) -> lis
         inside = values[begin:end]
         height = middle(inside[np.isfinite(inside)])
         least = max(2, day // 6)
-        if len(after) < least and end - begin >= day:
-            continue  # it has lasted for a day and goes on: that is the level now
+        if len(after) < least and end - begin >= GOES_ON_DAYS * day:
+            continue
         if len(before) >= least and len(after) >= least:
             was, became = middle(before), middle(after)
             rise, step = height - was, became - was

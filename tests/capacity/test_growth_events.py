@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from capacity.growth import detect_events
+from capacity.growth import detect_events, forecast
 from capacity.growth.series import guessed_seasons
 from tests.capacity.made_up import HOURS, traffic, with_event
 
@@ -73,6 +73,45 @@ def test_what_goes_on_at_the_end_is_told():
     values = with_event(traffic(10), HOURS - 6, 6, 4.0)
     found = detect_events(values, (24, 168))
     assert [event.is_over for event in found] == [False]
+
+
+@pytest.mark.parametrize("hours", [18, 24, 48, 72])
+@pytest.mark.parametrize("multiple", [1.6, 5.0])
+def test_a_sale_that_is_still_on_is_an_event_and_not_the_forecast(hours, multiple):
+    for seed in range(3):
+        calm = traffic(seed, hours=60 * 24)
+        on = calm.copy()
+        on[-hours:] *= multiple
+        found = detect_events(on, (24, 168))
+        assert overlap(found, len(on) - hours, len(on)) > 0.8
+        assert not found[-1].is_over
+        usual = forecast(calm[:-hours], 72 + hours).point[hours:]
+        assert forecast(on, 72).point.max() == pytest.approx(usual.max(), rel=0.15)
+
+
+def test_what_has_stayed_for_five_days_is_the_level():
+    values = traffic(3, hours=60 * 24)
+    values[-5 * 24 :] *= 2.0
+    assert not [event for event in detect_events(values, (24, 168)) if event.end > len(values) - 24]
+    assert forecast(values, 24).point.max() > 1.5 * values[-10 * 24 : -6 * 24].max()
+
+
+def test_a_quiet_series_that_grows_has_no_events():
+    """Less than the share that is promised is none, however little noise there is."""
+    dice = np.random.default_rng(3)
+    for days in (30, 60, 90):
+        at = np.arange(days * 24)
+        values = 100 + 10 * np.sin(2 * np.pi * at / 24) + 0.02 * at + 0.02 * dice.standard_normal(len(at))
+        assert not detect_events(values)
+        assert not detect_events(values, (24, 168))
+
+
+@pytest.mark.parametrize("an_hour", [0.05, 0.2, 0.5, 1.0])
+def test_what_seldom_happens_is_no_event_each_time_and_a_burst_of_it_is(an_hour):
+    values = np.random.default_rng(3).poisson(an_hour, 90 * 24).astype(float)
+    assert len(detect_events(values, (24, 168))) <= 2
+    values[1000:1006] += 20 * max(an_hour, 0.3)
+    assert [event for event in detect_events(values, (24, 168)) if event.begin <= 1000 and event.end >= 1006]
 
 
 def test_noise_has_hardly_any_events():
