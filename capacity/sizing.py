@@ -105,6 +105,8 @@ class Planned:
     name: str
     starts_at: datetime
     multiple: float | None
+    is_on: bool = False
+    """It was not planned: it was seen in the traffic, and is still on."""
 
 
 @dataclass(frozen=True)

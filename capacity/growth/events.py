@@ -87,9 +87,14 @@ def find_events(values: Numbers, first: int, second: int) -> Normal:
     if steps < 2 * part:
         return _find(values, first, second, day, is_ratio, is_positive)
     bounds = [*range(0, steps - part + 1, part), steps]
-    parts = [_find(values[begin:end], first, second, day, is_ratio, is_positive) for begin, end in pairwise(bounds)]
+    parts = [
+        _find(values[begin:end], first, second, day, is_ratio, is_positive) for begin, end in pairwise(bounds)
+    ]
     if is_ratio and not all(one.is_ratio for one in parts):
-        parts = [_find(values[begin:end], first, second, day, False, is_positive) for begin, end in pairwise(bounds)]
+        parts = [
+            _find(values[begin:end], first, second, day, False, is_positive)
+            for begin, end in pairwise(bounds)
+        ]
     return Normal(
         np.concatenate([one.expected for one in parts]),
         np.concatenate([one.level for one in parts]),
@@ -104,9 +109,7 @@ def find_events(values: Numbers, first: int, second: int) -> Normal:
     )
 
 
-def _find(
-    values: Numbers, first: int, second: int, day: int, is_ratio: bool, is_positive: bool
-) -> Normal:
+def _find(values: Numbers, first: int, second: int, day: int, is_ratio: bool, is_positive: bool) -> Normal:
     mask = np.zeros(len(values), dtype=bool)
     found: list[Stretch] = []
     for turn in range(ROUNDS):
@@ -119,8 +122,8 @@ def _find(
         whole = (values / level if is_ratio else values - level) - profile
         height = np.where(np.isfinite(whole), whole / scale, 0.0)
         if is_positive:
-            usual = np.maximum(profile, 0.2) if is_ratio else np.maximum(profile + level, 0.2 * level)
-            is_small = np.abs(whole) < LEAST_EXCESS * usual
+            least = np.maximum(profile, 0.2) if is_ratio else np.maximum(profile + level, 0.2 * level)
+            is_small = np.abs(whole) < LEAST_EXCESS * least
             # It may go on as such, but does not begin as such.
             height[is_small] = np.clip(0.4 * height[is_small], -SMALL, SMALL)
         spans = _rare(_spans(height, day), height, first)

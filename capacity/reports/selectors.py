@@ -33,6 +33,8 @@ from capacity.sizing import Demand, Planned, Pool, Price, Rules, Sizing, size
 AHEAD = timedelta(days=180)
 PEAKS_TOLD = 20
 MOST_SIZED = 20
+ON_UNTIL = timedelta(days=1)
+"""So old the last look may be for what was on then to be taken as still on."""
 
 
 def reports() -> QuerySet[GrowthReport]:
@@ -140,7 +142,7 @@ def sized(pool: SizedPool, now: datetime, prices: Mapping[str, Price] | None = N
         rules,
         now,
         next_peak_rps=next_peak_of(report, peak),
-        events=planned_of(account, now),
+        events=[*on_of(pool.metric_id, now), *planned_of(account, now)],
         price=prices.get(pool.flavor),
     )
     return Sized(
@@ -198,6 +200,19 @@ def peaks_of(report: GrowthReport) -> list[wording.Peak]:
         for at, multiple, name in reversed(rows)
         if multiple is not None
     ]
+
+
+def on_of(metric: int | None, now: datetime) -> list[Planned]:
+    """Return the rise of a metric that was still on when it was last looked at, no longer than a day ago; one query.
+
+    The forecast leaves it out, since it passes; as long as it is on, its servers are needed. What was dismissed is none.
+    """
+    rows = (
+        DetectedEvent.objects.filter(metric=metric, is_over=False, score__gt=0, ends_at__gt=now - ON_UNTIL)
+        .exclude(state__in=(DetectedState.DISMISSED, DetectedState.WITHDRAWN))
+        .order_by("-ends_at")[:1]
+    )
+    return [Planned("The peak that is on", row.starts_at, row.multiple, is_on=True) for row in rows]
 
 
 def planned_of(account: Account, now: datetime) -> list[Planned]:

@@ -158,7 +158,9 @@ def plan_url_of(found: selectors.Sized) -> str:
     # Whoever approves must see that the servers are missed again, and when.
     if event := sizing.asks_for_more:
         needs = "an unknown number" if event.servers is None else str(event.servers)
-        reason += f" Not for {event.event.name} from {event.event.starts_at:%Y-%m-%d}, which needs {needs}."
+        which, at = event.event, f"{event.event.starts_at:%Y-%m-%d}"
+        of = f"the peak that is on since {at}" if which.is_on else f"{which.name} from {at}"
+        reason += f" Not for {of}, which needs {needs}."
     return plan_url(pool.account, str(pool.connection.ref), pool.balancer_id, target, reason)
 
 
