@@ -155,6 +155,9 @@ class Engine:
         at = self.clock.monotonic() if claimed_at is None else claimed_at
         tick = Tick(view, at, keeps=True, stored=view.progress, written_at=at)
         keep_until = at + KEEP_S
+        if view.due_in_s > 0:
+            await asyncio.sleep(view.due_in_s)
+            self._move_on(tick)
         try:
             while True:
                 await self._timed(tick, kind)

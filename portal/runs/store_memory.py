@@ -283,11 +283,17 @@ class MemoryStore:
     # RunStore
 
     def claim_due(
-        self, *, holder: str, limit: int, lease_s: float, kinds: Collection[str] | None = None
+        self,
+        *,
+        holder: str,
+        limit: int,
+        lease_s: float,
+        kinds: Collection[str] | None = None,
+        ahead_s: float = 0.0,
     ) -> list[RunView]:
         """As `RunStore.claim_due`."""
         self._alive()
-        due = [run for run in self.runs.runs.values() if self._is_due(run, kinds)]
+        due = [run for run in self.runs.runs.values() if self._is_due(run, kinds, ahead_s)]
         due.sort(key=lambda run: run.next_tick_at or self.runs.clock())
         return [self._take(run, holder, lease_s) for run in due[:limit]]
 
@@ -412,11 +418,11 @@ class MemoryStore:
     def _in(self, seconds: float) -> datetime:
         return self.runs.clock() + timedelta(seconds=seconds)
 
-    def _is_due(self, run: MemoryRun, kinds: Collection[str] | None) -> bool:
+    def _is_due(self, run: MemoryRun, kinds: Collection[str] | None, ahead_s: float = 0.0) -> bool:
         now = self.runs.clock()
         return (
             run.next_tick_at is not None
-            and run.next_tick_at <= now
+            and run.next_tick_at <= now + timedelta(seconds=ahead_s)
             and (run.lease_until is None or run.lease_until <= now)
             and (kinds is None or run.kind in kinds)
         )
@@ -433,6 +439,8 @@ class MemoryStore:
         doubt = self.doubt_of(intent) if intent is not None else None
         unsent = Unsent(intent.id, intent.action) if intent is not None and doubt is None else None
         facts = self.runs.facts.get(run.kind)
+        now = self.runs.clock()
+        due_at = run.next_tick_at or now
         return RunView(
             ref=run.ref,
             kind=run.kind,
@@ -443,7 +451,8 @@ class MemoryStore:
             scopes=run.scopes,
             token=run.token,
             lease_until=run.lease_until,
-            now=self.runs.clock(),
+            now=now,
+            due_in_s=max(0.0, (due_at - now).total_seconds()),
             command_seq=run.command_seq,
             commands=run.open_commands,
             standstill=self.runs.standstill_on(run.scopes),

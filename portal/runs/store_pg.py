@@ -45,7 +45,7 @@ R = TypeVar("R")
 _CLAIM = """
 WITH due AS (
     SELECT id, next_tick_at FROM runs_run
-    WHERE next_tick_at <= statement_timestamp()
+    WHERE next_tick_at <= statement_timestamp() + make_interval(secs => %(ahead_s)s)
       AND (lease_until IS NULL OR lease_until <= statement_timestamp())
       AND (%(kinds)s::text[] IS NULL OR kind = ANY(%(kinds)s::text[]))
       AND (%(ref)s::uuid IS NULL OR ref = %(ref)s::uuid)
@@ -56,7 +56,7 @@ UPDATE runs_run SET
     token = runs_run.token + 1,
     holder = %(holder)s,
     lease_until = clock_timestamp() + make_interval(secs => %(lease_s)s),
-    late_s = extract(epoch FROM clock_timestamp() - due.next_tick_at)
+    late_s = greatest(0, extract(epoch FROM clock_timestamp() - due.next_tick_at))
 FROM due WHERE runs_run.id = due.id
 RETURNING runs_run.*, clock_timestamp() AS claimed_at
 """
@@ -148,10 +148,16 @@ class PgStore:
     @_reaches_database
     @transaction.atomic
     def claim_due(
-        self, *, holder: str, limit: int, lease_s: float, kinds: Collection[str] | None = None
+        self,
+        *,
+        holder: str,
+        limit: int,
+        lease_s: float,
+        kinds: Collection[str] | None = None,
+        ahead_s: float = 0.0,
     ) -> list[RunView]:
         """As `RunStore.claim_due`."""
-        return self._take(holder, limit, lease_s, kinds=kinds)
+        return self._take(holder, limit, lease_s, kinds=kinds, ahead_s=ahead_s)
 
     @_reaches_database
     @transaction.atomic
@@ -334,6 +340,7 @@ class PgStore:
         *,
         kinds: Collection[str] | None = None,
         ref: str | None = None,
+        ahead_s: float = 0.0,
     ) -> list[RunView]:
         runs = list(
             Run.objects.raw(
@@ -344,6 +351,7 @@ class PgStore:
                     "lease_s": lease_s,
                     "kinds": None if kinds is None else sorted(kinds),
                     "ref": ref,
+                    "ahead_s": ahead_s,
                 },
             )
         )
@@ -391,6 +399,7 @@ class PgStore:
             unsent = Unsent(intent.pk, rules.action_from_json(intent.action))
         if run.lease_until is None:
             raise ValueError("A claimed run has a lease.")
+        due_at = run.next_tick_at or now
         return RunView(
             ref=str(run.ref),
             kind=run.kind,
@@ -402,6 +411,7 @@ class PgStore:
             token=run.token,
             lease_until=run.lease_until,
             now=now,
+            due_in_s=max(0.0, (due_at - now).total_seconds()),
             command_seq=run.command_seq,
             commands=tuple(commands),
             standstill=next((standstills[s] for s in run.scopes if s in standstills), None),

@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 POLL_S = 0.25
 """How soon at the latest a turn in hand sees a command or a new run without any message."""
+AHEAD_S = 0.02
+"""A run is claimed so long before it is due: its look then begins in time, and not when it was claimed."""
 _LOCKED_S = 0.05
 _BREATH_S = 0.005
 """Ticks that end within this time share one claim."""
@@ -81,7 +83,7 @@ class Tender:
         due_at: float | None = None
         try:
             while (left_s := until - (now := self.clock.monotonic())) > 0:
-                is_due = due_at is not None and due_at <= now
+                is_due = due_at is not None and due_at - AHEAD_S <= now
                 views, next_due_s = await self.do(self._claim, self.batch - len(active), is_due=is_due)
                 claimed_at = self.clock.monotonic()
                 due_at = None if next_due_s is None else claimed_at + next_due_s
@@ -90,8 +92,8 @@ class Tender:
                     break
                 if next_due_s is None:
                     wait_s = POLL_S
-                elif next_due_s > 0:
-                    wait_s = max(_BREATH_S, next_due_s)
+                elif next_due_s > AHEAD_S:
+                    wait_s = max(_BREATH_S, next_due_s - AHEAD_S)
                 else:
                     # Due and yet not to be had: somebody has the row locked, which takes a moment.
                     wait_s = _BREATH_S if views else _LOCKED_S
@@ -118,9 +120,13 @@ class Tender:
         if limit <= 0:
             # With a full batch in hand only the end of a tick makes room.
             return [], None
-        if not is_due and (next_due_s := self.store.next_due_s(names)) != 0.0:
-            return [], next_due_s
-        views = self.store.claim_due(holder=self.holder, limit=limit, lease_s=self.lease_s, kinds=names)
+        if not is_due:
+            next_due_s = self.store.next_due_s(names)
+            if next_due_s is None or next_due_s > AHEAD_S:
+                return [], next_due_s
+        views = self.store.claim_due(
+            holder=self.holder, limit=limit, lease_s=self.lease_s, kinds=names, ahead_s=AHEAD_S
+        )
         return views, self.store.next_due_s(names) if limit > len(views) else None
 
     async def _next_due(self) -> float | None:

@@ -220,6 +220,8 @@ class RunView:
     """An intent of a worker that died before it sent anything; the engine settles it as not applied."""
     is_rehearsal: bool = False
     """Every write is withheld by the client and reported as would-have."""
+    due_in_s: float = 0.0
+    """In how many seconds the look is due, where the run was claimed ahead of it."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What the kind's registered `facts(run)` read from the database in the claiming transaction, e.g.
     whether the approval still stands, the window, protected servers."""
@@ -323,11 +325,18 @@ class RunStore(Protocol):
     """
 
     def claim_due(
-        self, *, holder: str, limit: int, lease_s: float, kinds: Collection[str] | None = None
+        self,
+        *,
+        holder: str,
+        limit: int,
+        lease_s: float,
+        kinds: Collection[str] | None = None,
+        ahead_s: float = 0.0,
     ) -> list[RunView]:
         """Take the lease of up to `limit` due runs (raising each token); return what is believed.
 
-        `kinds`: only those that this worker knows; None takes all.
+        `kinds`: only those that this worker knows; None takes all. `ahead_s`: also those that are due within so many
+        seconds, which the holder waits for (`RunView.due_in_s`).
         """
         ...
 

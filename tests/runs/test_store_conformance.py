@@ -68,6 +68,25 @@ def test_due_runs_are_taken_the_longest_due_first_and_no_more_than_asked(desk):
     assert [v.ref for v in desk.store.claim_due(holder="w2", limit=2, lease_s=15)] == refs[2:]
 
 
+def test_a_run_can_be_claimed_shortly_before_it_is_due_and_says_when(desk):
+    ref = desk.create()
+    desk.store.release(claimed(desk, ref), look_again_s=10.0)
+    assert desk.store.claim_due(holder="w1", limit=5, lease_s=15) == []
+    assert desk.store.claim_due(holder="w1", limit=5, lease_s=15, ahead_s=5.0) == []
+    (view,) = desk.store.claim_due(holder="w1", limit=5, lease_s=15, ahead_s=10.0)
+    assert view.due_in_s == pytest.approx(10.0, abs=1.0)
+    # Nobody else has it meanwhile, not even for what is due by then.
+    desk.pass_time(11)
+    assert desk.store.claim_due(holder="w2", limit=5, lease_s=15) == []
+
+
+def test_what_is_due_or_late_waits_for_nothing(desk):
+    desk.create()
+    desk.pass_time(3)
+    (view,) = desk.store.claim_due(holder="w1", limit=5, lease_s=15, ahead_s=0.02)
+    assert view.due_in_s == 0.0
+
+
 def test_a_worker_leaves_kinds_that_it_does_not_know_to_others(desk):
     desk.create()
     assert desk.store.claim_due(holder="w1", limit=5, lease_s=15, kinds=["other"]) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -132,6 +132,43 @@ def test_what_is_not_due_yet_is_looked_for_and_not_locked(runs, kind, monkeypatc
     assert took_s > 0.8
     # Looked for four times a second; claimed once it was due, and where the clocks differ by a hair once more.
     assert len(claims) <= 3
+
+
+def test_a_run_that_is_claimed_ahead_is_looked_at_when_it_is_due_and_by_that_clock(runs, kind):
+    ref = runs.create(kind="toy", plan={"target": 0})
+    store = runs.handle()
+    store.release(store.claim(ref, holder="w", lease_s=15), look_again_s=0.3)
+    due_at = runs.runs[ref].next_tick_at
+    looked_at = []
+    observe = kind.observe
+
+    async def noting(view):
+        looked_at.append((datetime.now(UTC), view.now))
+        return await observe(view)
+
+    kind.observe = noting
+    turn(store, kind, budget_s=2.0)
+    real, believed = looked_at[0]
+    assert real >= due_at
+    assert believed >= due_at - timedelta(milliseconds=2)
+
+
+def test_a_command_while_a_claimed_run_waits_for_its_look_is_heard_before_anything_is_sent(runs, kind, world):
+    ref = runs.create(kind="toy", plan={"target": 1})
+    store = runs.handle()
+    store.release(store.claim(ref, holder="w", lease_s=15), look_again_s=0.3)
+    claim_due = store.claim_due
+
+    def and_abort(**given):
+        views = claim_due(**given)
+        if views and not world.calls and not runs.runs[ref].open_commands:
+            runs.command(ref, "abort")
+        return views
+
+    store.claim_due = and_abort
+    turn(store, kind, budget_s=2.0)
+    assert runs.runs[ref].status.value == "aborted"
+    assert world.calls == []
 
 
 def test_a_run_is_taken_when_it_is_due_and_not_at_the_next_poll(runs, kind):
