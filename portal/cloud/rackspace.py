@@ -18,6 +18,7 @@ from portal.cloud import rackspace_answers as answers
 from portal.cloud import rackspace_faults as faults
 from portal.cloud.rackspace_answers import RateLimit, Session, Unreadable
 from portal.cloud.rackspace_faults import Fault
+from portal.cloud.rackspace_monitoring import Monitoring
 from portal.cloud.rackspace_wire import (
     BALANCERS,
     SERVERS,
@@ -84,6 +85,7 @@ class RackspaceCloud:
         self.identity: CloudIdentity = credentials.identity
         self.call_deadline_s: float = self._wire.options.call_deadline_s
         self.is_rehearsal = is_rehearsal
+        self.monitoring = Monitoring(self._wire)
 
     def __repr__(self) -> str:
         return f"RackspaceCloud({self.identity!r}, is_rehearsal={self.is_rehearsal})"

@@ -76,13 +76,13 @@ class Session:
     def from_text(cls, text: str) -> Session:
         """Return the session that `to_text` wrote. Raises Unreadable."""
         data = json_object(text.encode())
-        endpoints = _need(data, "endpoints", dict)
-        elsewhere = _need(data, "elsewhere", dict)
+        endpoints = need(data, "endpoints", dict)
+        elsewhere = need(data, "elsewhere", dict)
         return cls(
-            token=_need(data, "token", str),
-            expires_at=parse_time(_need(data, "expires_at", str)),
+            token=need(data, "token", str),
+            expires_at=parse_time(need(data, "expires_at", str)),
             endpoints={str(name): str(url) for name, url in endpoints.items()},
-            roles=tuple(str(role) for role in _need(data, "roles", list)),
+            roles=tuple(str(role) for role in need(data, "roles", list)),
             default_region=_optional_text(data, "default_region"),
             elsewhere={str(region): str(url) for region, url in elsewhere.items()},
         )
@@ -142,14 +142,16 @@ def parse_retry_after(text: str, now: datetime) -> float | None:
     return max(0.0, (when - now).total_seconds())
 
 
-def _need(data: Mapping[str, Any], key: str, kind: type) -> Any:
+def need(data: Mapping[str, Any], key: str, kind: type) -> Any:
+    """Return what stands at `key`, of that type. Raises Unreadable."""
     value = data.get(key)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise Unreadable(f"no {key}")
     return value
 
 
-def _need_id(data: Mapping[str, Any]) -> str:
+def need_id(data: Mapping[str, Any]) -> str:
+    """Return the id of a thing as text. Raises Unreadable."""
     value = data.get("id")
     if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
         raise Unreadable("no id")
@@ -161,7 +163,8 @@ def _optional_text(data: Mapping[str, Any], key: str) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _objects(values: Sequence[Any], what: str) -> list[dict[str, Any]]:
+def objects(values: Sequence[Any], what: str) -> list[dict[str, Any]]:
+    """Return a list in which everything is an object. Raises Unreadable, naming `what` is lacking."""
     if not all(isinstance(value, dict) for value in values):
         raise Unreadable(f"no {what}")
     return list(values)
@@ -193,18 +196,18 @@ def parse_session(
     Services are found by name, since an old service can share a type (reference, 1.2); a service without an
     endpoint in the region is left out. Raises Unreadable, and WrongTenant for another account's token.
     """
-    access = _need(json_object(body), "access", dict)
-    token = _need(access, "token", dict)
+    access = need(json_object(body), "access", dict)
+    token = need(access, "token", dict)
     owner = token.get("tenant")
     if isinstance(owner, dict) and str(owner.get("id", tenant)) != tenant:
         raise WrongTenant
     endpoints: dict[str, str] = {}
     elsewhere: dict[str, str] = {}
-    for service in _objects(_need(access, "serviceCatalog", list), "catalog"):
+    for service in objects(need(access, "serviceCatalog", list), "catalog"):
         name = service.get("name")
         if name not in services:
             continue
-        offered = _objects(_need(service, "endpoints", list), "endpoints")
+        offered = objects(need(service, "endpoints", list), "endpoints")
         # Endpoints without a region exist (reference, 1.2); they serve where no other is named.
         for wanted in (region, None):
             urls = [endpoint.get("publicURL") for endpoint in offered if endpoint.get("region") == wanted]
@@ -220,8 +223,8 @@ def parse_session(
     user = access.get("user")
     roles = user.get("roles", []) if isinstance(user, dict) else []
     return Session(
-        token=_need(token, "id", str),
-        expires_at=parse_time(_need(token, "expires", str)),
+        token=need(token, "id", str),
+        expires_at=parse_time(need(token, "expires", str)),
         endpoints=endpoints,
         roles=tuple(
             str(role["name"])
@@ -250,22 +253,22 @@ def regions_of(body: bytes, service: str) -> tuple[str, ...]:
 
 
 def _balancer_status(data: Mapping[str, Any]) -> BalancerStatus:
-    word = _need(data, "status", str).replace("-", "_")
+    word = need(data, "status", str).replace("-", "_")
     return BalancerStatus(word) if word in BalancerStatus.__members__ else BalancerStatus.UNKNOWN
 
 
 def parse_balancer_refs(body: bytes) -> tuple[BalancerRef, ...]:
     """Return one page of load balancers in the provider's order, deleted ones too. Raises Unreadable."""
-    entries = _objects(_need(json_object(body), "loadBalancers", list), "load balancer")
+    entries = objects(need(json_object(body), "loadBalancers", list), "load balancer")
     return tuple(
-        BalancerRef(id=_need_id(entry), name=str(entry.get("name") or ""), status=_balancer_status(entry))
+        BalancerRef(id=need_id(entry), name=str(entry.get("name") or ""), status=_balancer_status(entry))
         for entry in entries
     )
 
 
 def parse_node(data: Mapping[str, Any]) -> Node:
     """Return one node. A condition that we do not know is Unreadable: it must not be taken for another."""
-    condition = _need(data, "condition", str)
+    condition = need(data, "condition", str)
     if condition not in Condition.__members__:
         raise Unreadable("an unknown condition")
     status = str(data.get("status"))
@@ -274,9 +277,9 @@ def parse_node(data: Mapping[str, Any]) -> Node:
         raise Unreadable("an unknown node type")
     weight = data.get("weight")
     return Node(
-        id=_need_id(data),
-        address=parse_address(_need(data, "address", str)),
-        port=_need(data, "port", int),
+        id=need_id(data),
+        address=parse_address(need(data, "address", str)),
+        port=need(data, "port", int),
         condition=Condition(condition),
         status=NodeStatus(status) if status in NodeStatus.__members__ else NodeStatus.UNKNOWN,
         type=NodeType(kind),
@@ -286,7 +289,7 @@ def parse_node(data: Mapping[str, Any]) -> Node:
 
 def parse_nodes(body: bytes) -> tuple[Node, ...]:
     """Return a node list, or the nodes that an add answered with. Raises Unreadable."""
-    return tuple(parse_node(node) for node in _objects(_need(json_object(body), "nodes", list), "node"))
+    return tuple(parse_node(node) for node in objects(need(json_object(body), "nodes", list), "node"))
 
 
 def parse_balancer(body: bytes, balancer_id: str) -> Balancer | None:
@@ -294,8 +297,8 @@ def parse_balancer(body: bytes, balancer_id: str) -> Balancer | None:
 
     `nodes` may be absent only where no node is counted (reference, 2.1).
     """
-    data = _need(json_object(body), "loadBalancer", dict)
-    if _need_id(data) != balancer_id:
+    data = need(json_object(body), "loadBalancer", dict)
+    if need_id(data) != balancer_id:
         raise Unreadable("another load balancer")
     status = _balancer_status(data)
     if status is BalancerStatus.DELETED:
@@ -318,12 +321,12 @@ def parse_balancer(body: bytes, balancer_id: str) -> Balancer | None:
         id=balancer_id,
         name=str(data.get("name") or ""),
         status=status,
-        protocol=_need(data, "protocol", str),
-        port=_need(data, "port", int),
+        protocol=need(data, "protocol", str),
+        port=need(data, "port", int),
         algorithm=_optional_text(data, "algorithm") or DEFAULT_ALGORITHM,
         timeout_s=timeout if isinstance(timeout, int) and timeout > 0 else DEFAULT_BALANCER_TIMEOUT_S,
         virtual_ips=tuple(addresses),
-        nodes=tuple(parse_node(node) for node in _objects(nodes, "node")),
+        nodes=tuple(parse_node(node) for node in objects(nodes, "node")),
         has_health_monitor=bool(data.get("healthMonitor")),
         session_persistence=_optional_text(persistence, "persistenceType")
         if isinstance(persistence, dict)
@@ -379,21 +382,21 @@ def parse_feed(body: bytes) -> tuple[FeedEntry, ...]:
 def parse_server(data: Mapping[str, Any]) -> Server:
     """Return one server. Raises Unreadable."""
     addresses: list[str] = []
-    for network in _need(data, "addresses", dict).values():
+    for network in need(data, "addresses", dict).values():
         if not isinstance(network, list):
             raise Unreadable("no addresses")
-        addresses += [parse_address(_need(entry, "addr", str)) for entry in _objects(network, "address")]
+        addresses += [parse_address(need(entry, "addr", str)) for entry in objects(network, "address")]
     for key in ("accessIPv4", "accessIPv6"):
         if (access := _optional_text(data, key)) is not None:
             addresses.append(parse_address(access))
     metadata = data.get("metadata")
     locked = data.get("locked")
     return Server(
-        id=_need(data, "id", str),
+        id=need(data, "id", str),
         name=str(data.get("name") or ""),
-        status=_need(data, "status", str),
+        status=need(data, "status", str),
         task_state=_optional_text(data, "OS-EXT-STS:task_state"),
-        created_at=parse_time(_need(data, "created", str)),
+        created_at=parse_time(need(data, "created", str)),
         host_id=_optional_text(data, "hostId"),
         addresses=tuple(dict.fromkeys(addresses)),
         flavor_id=_nested_id(data.get("flavor")),
@@ -413,7 +416,7 @@ def _nested_id(value: Any) -> str | None:
 
 def parse_one_server(body: bytes, server_id: str) -> Server:
     """Return the server that was asked for. Raises Unreadable; also where it is another."""
-    server = parse_server(_need(json_object(body), "server", dict))
+    server = parse_server(need(json_object(body), "server", dict))
     if server.id != server_id:
         raise Unreadable("another server")
     return server
@@ -422,7 +425,7 @@ def parse_one_server(body: bytes, server_id: str) -> Server:
 def parse_server_page(body: bytes) -> tuple[tuple[Server, ...], str | None]:
     """Return one page of servers and the query of the next page, if the provider names one."""
     data = json_object(body)
-    servers = tuple(parse_server(entry) for entry in _objects(_need(data, "servers", list), "server"))
+    servers = tuple(parse_server(entry) for entry in objects(need(data, "servers", list), "server"))
     return servers, _next_query(data.get("servers_links"))
 
 
@@ -432,9 +435,9 @@ def parse_image(data: Mapping[str, Any]) -> Image:
     metadata = data.get("metadata")
     created = _optional_text(data, "created")
     return Image(
-        id=_need(data, "id", str),
+        id=need(data, "id", str),
         name=str(data.get("name") or ""),
-        status=_need(data, "status", str).upper(),
+        status=need(data, "status", str).upper(),
         progress=progress if isinstance(progress, int) and not isinstance(progress, bool) else None,
         created_at=None if created is None else parse_time(created),
         server_id=_nested_id(data.get("server")),
@@ -446,7 +449,7 @@ def parse_image(data: Mapping[str, Any]) -> Image:
 
 def parse_one_image(body: bytes, image_id: str) -> Image:
     """Return the image that was asked for. Raises Unreadable; also where it is another."""
-    image = parse_image(_need(json_object(body), "image", dict))
+    image = parse_image(need(json_object(body), "image", dict))
     if image.id != image_id:
         raise Unreadable("another image")
     return image
@@ -455,13 +458,13 @@ def parse_one_image(body: bytes, image_id: str) -> Image:
 def parse_image_page(body: bytes) -> tuple[tuple[Image, ...], str | None]:
     """Return one page of images and the query of the next page, if the provider names one."""
     data = json_object(body)
-    images = tuple(parse_image(entry) for entry in _objects(_need(data, "images", list), "image"))
+    images = tuple(parse_image(entry) for entry in objects(need(data, "images", list), "image"))
     return images, _next_query(data.get("images_links"))
 
 
 def parse_made_server(body: bytes) -> str:
     """Return the id of a server that was just created; its password in the same answer is dropped. Raises Unreadable."""
-    return str(_need(_need(json_object(body), "server", dict), "id", str))
+    return str(need(need(json_object(body), "server", dict), "id", str))
 
 
 def image_in(location: str | None, body: bytes) -> str | None:
@@ -490,21 +493,21 @@ def marker_of(query: str) -> str | None:
 
 def parse_volumes(body: bytes) -> tuple[str, ...]:
     """Return ids of attached volumes. Raises Unreadable."""
-    entries = _objects(_need(json_object(body), "volumeAttachments", list), "volume")
-    return tuple(str(entry.get("volumeId") or _need_id(entry)) for entry in entries)
+    entries = objects(need(json_object(body), "volumeAttachments", list), "volume")
+    return tuple(str(entry.get("volumeId") or need_id(entry)) for entry in entries)
 
 
 def parse_limits(body: bytes) -> tuple[RateLimit, ...]:
     """Return the rate limits of a service's `/limits`. Raises Unreadable."""
     found: list[RateLimit] = []
-    for rate in _objects(_need(_need(json_object(body), "limits", dict), "rate", list), "limits"):
-        for line in _objects(_need(rate, "limit", list), "limits"):
+    for rate in objects(need(need(json_object(body), "limits", dict), "rate", list), "limits"):
+        for line in objects(need(rate, "limit", list), "limits"):
             remaining = line.get("remaining")
             found.append(
                 RateLimit(
-                    verb=_need(line, "verb", str),
+                    verb=need(line, "verb", str),
                     uri=str(rate.get("uri") or ""),
-                    value=_need(line, "value", int),
+                    value=need(line, "value", int),
                     remaining=remaining if isinstance(remaining, int) else None,
                     unit=str(line.get("unit") or ""),
                 )

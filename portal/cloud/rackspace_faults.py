@@ -33,6 +33,7 @@ _DUPLICATE = re.compile(r"duplicate nodes? detected", re.IGNORECASE)
 _NODE_QUOTA = re.compile(r"nodes must not exceed", re.IGNORECASE)
 _PRIMARY = re.compile(r"at least one primary node enabled", re.IGNORECASE)
 _MONITOR = re.compile(r"must enable health monitoring", re.IGNORECASE)
+_LIMIT_REACHED = re.compile(r"limit has been reached", re.IGNORECASE)
 _LOCKED = re.compile(r"\block(ed)?\b", re.IGNORECASE)
 # Bodies by which the provider itself says that it turned the request away before doing anything.
 _TURNED_AWAY = re.compile(r"saturated with requests", re.IGNORECASE)
@@ -41,17 +42,26 @@ _TURNED_AWAY_ROOTS = frozenset({"serviceUnavailable", "serverCapacityUnavailable
 
 @dataclass(frozen=True)
 class Fault:
-    """An error answer, opened: its texts in one, the root element if it has one, when to come back."""
+    """An error answer, opened: its texts in one, the root element or the type if it has one, when to come back.
+
+    `kind` is the `type` of a flat fault: monitoring names its faults so (reference, 4).
+    """
 
     status: int
     text: str = ""
     root: str = ""
     retry_after_s: float | None = None
+    kind: str = ""
 
     @property
     def is_rate_limit(self) -> bool:
         """413 with root `overLimit`, or 429. A 413 without that root is a quota (reference, fact 9)."""
         return self.status == 429 or (self.status == 413 and self.root == "overLimit")
+
+    @property
+    def says_limit_reached(self) -> bool:
+        """A 400 by which monitoring means its rate limit, besides 429 (reference, 4 and 9)."""
+        return self.status == 400 and bool(_LIMIT_REACHED.search(self.text))
 
     @property
     def is_duplicate(self) -> bool:
@@ -73,7 +83,9 @@ class Fault:
 
 def open_fault(status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> Fault:
     """Return what an error answer says. Empty, plain-text and broken bodies are all normal here."""
-    root, texts, when = "", [], headers.get("retry-after")
+    # Monitoring writes `Reply-After` (reference, 4: "sic").
+    root, texts, when = "", [], headers.get("retry-after") or headers.get("reply-after")
+    kind = ""
     try:
         data = json_object(body)
     except Unreadable:
@@ -84,6 +96,7 @@ def open_fault(status: int, headers: Mapping[str, str], body: bytes, now: dateti
             only = next(iter(data))
             if isinstance(data[only], dict):
                 root, inner = only, data[only]
+        kind = inner["type"] if isinstance(inner.get("type"), str) else ""
         validation = inner.get("validationErrors")
         nested = validation.get("messages") if isinstance(validation, dict) else None
         for value in (inner.get("message"), nested, inner.get("details")):
@@ -97,6 +110,7 @@ def open_fault(status: int, headers: Mapping[str, str], body: bytes, now: dateti
         text=" ".join(text for text in texts if text)[:1000],
         root=root,
         retry_after_s=None if retry_after_s is None else min(max(retry_after_s, 1.0), RETRY_CAP_S),
+        kind=kind,
     )
 
 
@@ -281,6 +295,33 @@ def trouble_of_write(fault: Fault) -> Trouble:
             status=400,
         )
     return _unexpected(fault)
+
+
+def trouble_of_monitoring(fault: Fault) -> Trouble:
+    """Return why monitoring gave no points. Whatever it is, nothing is known of the server: never a zero (9)."""
+    match fault.kind:
+        case "agentNotConnected":
+            return ProviderFailed(
+                "The monitoring agent of this server is not connected to the provider, so there are no figures "
+                "of it. Look at the agent on the server.",
+                code="agent_not_connected",
+                status=fault.status,
+            )
+        case "agentDoesNotExist":
+            return ProviderFailed(
+                "The provider knows no monitoring agent on this server, so there are no figures of it. "
+                "Install the agent, or choose a check that needs none.",
+                code="no_agent",
+                status=fault.status,
+            )
+    if fault.status == 404:
+        return ProviderFailed(
+            "The provider's monitoring does not know this server, check or metric any more. "
+            "Choose again from what it measures.",
+            code="not_monitored",
+            status=404,
+        )
+    return trouble_of_read(fault)
 
 
 def _unexpected(fault: Fault) -> ProviderFailed:

@@ -184,6 +184,62 @@ class BalancerStats:
     connect_timeouts: int
 
 
+class Resolution(StrEnum):
+    """How fine the points of a plot are: each as it was measured, or one for so many minutes (reference, 4)."""
+
+    FULL = "FULL"
+    MIN5 = "MIN5"
+    MIN20 = "MIN20"
+    MIN60 = "MIN60"
+    MIN240 = "MIN240"
+    MIN1440 = "MIN1440"
+
+    @property
+    def width_s(self) -> int:
+        """How long one point stands for; 0 for FULL, where the check's period says it."""
+        return 0 if self is Resolution.FULL else 60 * int(self.value.removeprefix("MIN"))
+
+
+@dataclass(frozen=True)
+class MonitoredCheck:
+    """One check of the provider's monitoring, e.g. `agent.network` of eth0. `period_s` is None where it is not told."""
+
+    id: str
+    label: str
+    type: str
+    period_s: int | None
+    target: str | None
+    is_disabled: bool
+
+
+@dataclass(frozen=True)
+class Monitored:
+    """What monitoring calls an entity: a server, if `server_id` is known, with its checks."""
+
+    id: str
+    label: str
+    server_id: str | None
+    agent_id: str | None
+    addresses: tuple[str, ...]
+    checks: tuple[MonitoredCheck, ...]
+
+
+@dataclass(frozen=True)
+class Plotted:
+    """One point of a plot."""
+
+    at: datetime
+    value: float
+
+
+@dataclass(frozen=True)
+class Plot:
+    """The points of a metric in order of time. `unknown` are those that said nothing: no data, never zero."""
+
+    points: tuple[Plotted, ...]
+    unknown: int
+
+
 @dataclass(frozen=True)
 class Done:
     """A change that the provider accepted. `detail` says what it answered (an id, a status)."""
