@@ -32,13 +32,14 @@ PULL: dict[str, Any] = {
     "answered_at": "2026-11-23T12:10:31Z",
     "series": 2,
     "samples": 40322,
+    "late_s": 0,
     "failures": 0,
     "problem": "",
 }
 
 
 class PullOut(serializers.ModelSerializer[Pull]):
-    """One query and how it goes. The token is never shown. `series` is null before the first answer."""
+    """One query and how it goes. The token is never shown. `series` is null before the first answer; `late_s` is by how much its samples come late."""
 
     state = serializers.ChoiceField(choices=PULL_STATES)
 
@@ -96,7 +97,7 @@ class PullListApi(PortalAPIView):
         request=PullIn,
         status=201,
         once=True,
-        example={**PULL, "state": "pull_waiting", "series": None, "samples": 0},
+        example={**PULL, "state": "pull_waiting", "series": None, "samples": 0, "late_s": 0},
         request_example={
             name: PULL[name] for name in ("name", "base_url", "query", "resource_label", "step_s")
         },

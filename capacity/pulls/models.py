@@ -23,6 +23,7 @@ class Pull(Referenced):
     """One range query that is asked again and again. Its samples have the source `prometheus`.
 
     `token` goes as a bearer token, never shown again. `reached_at` is up to when it was asked; None before the first answer.
+    `newest` is the last sample of each series, in seconds since 1970; `late_s` by how much they come late, as far as is waited for.
     `failures` are those in a row, `problem` the sentence of the last one; `next_at` is when it is due, None while it is off.
     """
 
@@ -47,6 +48,8 @@ class Pull(Referenced):
     answered_at = models.DateTimeField(null=True, blank=True)
     series = models.PositiveIntegerField(null=True, blank=True)
     samples = models.PositiveBigIntegerField(default=0)
+    newest = models.JSONField(default=dict, db_default={}, blank=True)
+    late_s = models.PositiveIntegerField(default=0, db_default=0)
     failures = models.PositiveIntegerField(default=0)
     problem = models.CharField(max_length=500, blank=True)
 
@@ -59,6 +62,8 @@ class Pull(Referenced):
         "answered_at",
         "series",
         "samples",
+        "newest",
+        "late_s",
         "failures",
         "problem",
     )

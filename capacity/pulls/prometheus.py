@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -40,11 +40,15 @@ class Asked:
 
 @dataclass(frozen=True)
 class Found:
-    """What an answer says. `unknown` counts points that are no number (NaN, Inf): no data, never zero."""
+    """What an answer says. `unknown` counts points that are no number (NaN, Inf): no data, never zero.
+
+    `newest` is the last sample of each series that has one, in seconds since 1970.
+    """
 
     rows: tuple[Reading | Problem, ...]
     series: int
     unknown: int
+    newest: Mapping[str, float] = field(default_factory=dict)
 
 
 def address_of(base_url: str, query: str, begins: datetime, ends: datetime, step_s: int) -> str:
@@ -94,6 +98,7 @@ def read_answer(status: int, body: bytes, *, is_cut: bool, asked: Asked, limits:
     rows: list[Reading | Problem] = []
     unknown = 0
     seen: set[str] = set()
+    newest: dict[str, float] = {}
     for number, series in enumerate(result, start=1):
         resource, values = _series(series, asked)
         if resource in seen:
@@ -112,7 +117,8 @@ def read_answer(status: int, body: bytes, *, is_cut: bool, asked: Asked, limits:
             elif _inside(at_us, limits):
                 key = Key(asked.name, resource, asked.source)
                 rows.append(Reading(number, key, at_us, value, asked.unit, asked.kind))
-    return Found(tuple(rows), len(result), unknown)
+                newest[resource] = max(at_us / _US, newest.get(resource, 0.0))
+    return Found(tuple(rows), len(result), unknown, newest)
 
 
 def _series(series: Any, asked: Asked) -> tuple[str, list[Any]]:

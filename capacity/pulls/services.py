@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -23,6 +23,7 @@ from accounts.models import Account, AccountStatus
 from capacity.metrics import services as metrics
 from capacity.metrics.kinds import USUAL, why_unlike
 from capacity.metrics.reading import Limits
+from capacity.pulls.lateness import again_s, late_s, newest_of, remembered_s
 from capacity.pulls.models import Pull
 from capacity.pulls.prometheus import MOST_POINTS, Asked, Found, address_of, read_answer
 from portal import egress
@@ -55,8 +56,6 @@ SHORTEST_S = 60
 LONGEST_REST_S = 3600
 LATE = timedelta(seconds=30)
 """The newest points are not asked for: scrapes may still come in."""
-AGAIN = 3
-"""How many of the last points are asked for once more: what came late replaces them."""
 TURN_S = 45.0
 _LEASE = timedelta(seconds=ANSWER_S + 30)
 
@@ -182,6 +181,7 @@ def _pull(pull: Pull, now: datetime) -> None:
                 reached_at=ends,
                 answered_at=now,
                 series=found.series,
+                **_lateness(pull, found, begins, ends),
                 samples=pull.samples + (taken.written if taken is not None else 0),
                 failures=0,
                 problem=taken.problems[0].says[:500] if taken is not None and taken.problems else "",
@@ -204,10 +204,22 @@ def span(pull: Pull, now: datetime) -> tuple[datetime, datetime]:
     Both ends lie on whole steps since 1970, as Prometheus evaluates them, so the same moment is asked for twice.
     """
     step = timedelta(seconds=pull.step_s)
-    first = pull.reached_at - AGAIN * step if pull.reached_at else now - timedelta(days=pull.backfill_days)
+    if pull.reached_at:
+        # What comes late is asked for once more.
+        again = again_s(pull.late_s, pull.step_s, pull.series or 1)
+        first = pull.reached_at - timedelta(seconds=again)
+    else:
+        first = now - timedelta(days=pull.backfill_days)
     begins = _floor(first, pull.step_s)
     ends = max(_floor(now - LATE, pull.step_s), begins)
     return begins, min(ends, begins + (MOST_POINTS - 1) * step)
+
+
+def _lateness(pull: Pull, found: Found, begins: datetime, ends: datetime) -> dict[str, Any]:
+    """Return the columns that say how late a pull's series come, after an answer."""
+    newest = newest_of(pull.newest, found.newest, ends.timestamp())
+    seen_s = late_s((datetime.fromtimestamp(at_s, tz=UTC) for at_s in newest.values()), begins, ends)
+    return {"newest": newest, "late_s": round(remembered_s(pull.late_s, seen_s))}
 
 
 def _floor(at: datetime, step_s: int) -> datetime:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capacity.pulls.lateness import AGAIN, LONGEST_S, again_s, late_s
+from capacity.pulls.lateness import AGAIN, LONGEST_S, MOST_AGAIN, again_s, late_s, newest_of, remembered_s
 from capacity.pulls.plots import FULL_KEPT, MOST_POINTS, SPARE, coarser, is_stale, rates, step_s, stretch
 from portal.cloud.types import Plotted, Resolution
 
@@ -187,6 +187,25 @@ def test_where_nothing_came_all_of_it_may_still_come():
 )
 def test_it_reaches_back_as_far_as_samples_were_late_up_to_a_bound(late, step, back):
     assert again_s(late, step) == back
+
+
+@pytest.mark.parametrize(("series", "back"), [(1, LONGEST_S), (200, MOST_AGAIN // 200 * 60), (10**9, 180)])
+def test_many_series_are_asked_for_once_more_less_far_back(series, back):
+    assert again_s(LONGEST_S, 60, series) == back
+
+
+def test_a_series_that_is_missing_is_remembered_until_nothing_is_waited_for_any_more():
+    before = {"shop": 1000.0, "blog": 940.0}
+    assert newest_of(before, {"shop": 1060.0}, 1060.0) == {"shop": 1060.0, "blog": 940.0}
+    assert newest_of(before, {"shop": 880.0}, 1060.0) == before, "an older answer takes nothing back"
+    assert newest_of(before, {}, 940.0 + LONGEST_S) == before
+    assert newest_of(before, {}, 941.0 + LONGEST_S) == {"shop": 1000.0}
+
+
+def test_lateness_grows_at_once_and_shrinks_by_an_eighth():
+    assert remembered_s(80, 800) == 800
+    assert remembered_s(800, 80) == 700
+    assert remembered_s(800, 750) == 750
 
 
 @settings(max_examples=40)

@@ -6,6 +6,7 @@ import json
 import threading
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -16,6 +17,7 @@ from django.utils import timezone
 from accounts.models import Account, AccountStatus
 from capacity.metrics.models import HourlyRollup, Metric, Sample
 from capacity.pulls import prometheus, services
+from capacity.pulls.lateness import AGAIN, LONGEST_S
 from capacity.pulls.models import Pull
 from capacity.tasks import pull_samples
 from portal.audit.models import AuditEntry
@@ -154,7 +156,51 @@ def test_an_answer_without_data_is_no_zero_and_what_comes_late_is_fetched_then(h
     services.pull_due(now + 2 * MINUTE)
     pull.refresh_from_db()
     assert pull.state == "pull_good"
-    assert Sample.objects.count() == 2 + services.AGAIN + 1, "the last points are asked for once more"
+    assert pull.late_s == LONGEST_S * 7 // 8
+    kept = Sample.objects.count()
+    assert kept == LONGEST_S // 60 + 2 + 1, "all that may still come was asked for once more"
+
+
+def test_a_series_that_comes_late_is_fetched_again_as_far_back_as_it_was_late(here, prom):
+    pull = add(here, prom, backfill_days=1)
+    now = (timezone.now() + MINUTE).replace(second=40, microsecond=0)
+    services.pull_due(now)
+    for minute in range(1, 31):
+        # It delivers every ten minutes what came in since.
+        moment = now + minute * MINUTE
+        prom.until = moment - (minute % 10) * MINUTE
+        services.pull_due(moment)
+    pull.refresh_from_db()
+    assert pull.state == "pull_good"
+    moments = list(Sample.objects.order_by("at").values_list("at", flat=True))
+    assert moments[-1] >= now + 29 * MINUTE
+    assert {after - before for before, after in pairwise(moments)} == {MINUTE}, "there is no hole"
+    begins = (float(prom.asked[-1]["end"]) - float(prom.asked[-1]["start"])) / 60
+    assert services.again_s(0, 60) / 60 < begins <= 10 + 3 + 1
+    for minute in range(31, 71):
+        prom.until = now + minute * MINUTE
+        services.pull_due(now + minute * MINUTE)
+    pull.refresh_from_db()
+    assert pull.late_s < 60, "punctual again, it is asked for less"
+
+
+def test_one_late_series_among_others_is_not_forgotten_and_one_that_ended_is(here, prom):
+    prom.sites = ("shop", "blog")
+    pull = add(here, prom)
+    now = (timezone.now() + MINUTE).replace(second=40, microsecond=0)
+    services.pull_due(now)
+    prom.sites = ("shop",)
+    for minute in (5, 10, 15):
+        services.pull_due(now + minute * MINUTE)
+    prom.sites = ("shop", "blog")
+    services.pull_due(now + 20 * MINUTE)
+    late = Sample.objects.filter(metric__resource="blog", at__gt=now + MINUTE).count()
+    assert late == 19, "each minute that it was silent"
+    prom.sites = ("shop",)
+    for hours in (2, 4, 6, 8):
+        services.pull_due(now + timedelta(hours=hours))
+    pull.refresh_from_db()
+    assert set(pull.newest) == {"shop"}
 
 
 @pytest.mark.parametrize(
@@ -287,7 +333,7 @@ def test_spans_lie_on_whole_steps_and_join(here, prom):
     assert begins.timestamp() % 300 == ends.timestamp() % 300 == 0
     pull.reached_at = ends
     following, last = services.span(pull, now)
-    assert following == ends - services.AGAIN * timedelta(seconds=300)
+    assert following == ends - AGAIN * timedelta(seconds=300)
     assert last <= now - services.LATE
 
 
