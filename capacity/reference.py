@@ -49,6 +49,8 @@ class Figure:
     at: datetime
     expected_at: datetime | None = None
     """Of a forecast: when it is expected; None where that is not known, or it is no forecast."""
+    flavor: str = ""
+    """Of a ceiling: the size of servers that it belongs to; "" where that is not said."""
 
     def age_s(self, now: datetime) -> float:
         """Return how old the figure is, in seconds."""
@@ -119,10 +121,11 @@ class Reference:
     event: EventFigure | None = None
 
 
-def reference_for(account: Account, site: Site, at: datetime) -> Reference | None:
+def reference_for(account: Account, site: Site, at: datetime, *, flavor: str = "") -> Reference | None:
     """Return what was known of a site at `at`, each figure the newest one; None if nothing was known of the pool.
 
-    Only rows of this account count. The event is the account's and alone makes no reference. At most nine queries.
+    Only rows of this account count. With `flavor`, the size of its servers, a ceiling that belongs to another size is
+    none: what a larger server carries would take too many out. The event is the account's and alone makes no reference. At most nine queries.
     """
     of_pool = {"account": account, "connection__ref": site.connection_ref, "balancer_id": site.balancer_id}
 
@@ -136,15 +139,25 @@ def reference_for(account: Account, site: Site, at: datetime) -> Reference | Non
         if row is None:
             return None
         expected_at = getattr(row, "expected_at", None)
-        return Figure(row.requests_per_s, row.source, _author(row), seen_at or row.at, expected_at)
+        return Figure(
+            row.requests_per_s,
+            row.source,
+            _author(row),
+            seen_at or row.at,
+            expected_at,
+            getattr(row, "flavor", ""),
+        )
 
     fine = (
         known(FineLoad.objects.filter(seen_at__gte=at - FINE_FOR)).order_by("-requests_per_s", "-pk").first()
     )
     promised = newest(Objective.objects.all())
+    ceilings = Ceiling.objects.exclude(benchmark__set_aside_at__lte=at)
+    if flavor:
+        ceilings = ceilings.filter(Q(flavor="") | Q(flavor__iexact=flavor))
     found = Reference(
         site,
-        ceiling=figure(newest(Ceiling.objects.exclude(benchmark__set_aside_at__lte=at))),
+        ceiling=figure(newest(ceilings)),
         forecast_peak=_higher(figure(newest(ForecastPeak.objects.all())), _measured_peak(of_pool, at)),
         objective=None
         if promised is None

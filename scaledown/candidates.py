@@ -275,6 +275,13 @@ def members_of(pool: Pool) -> tuple[tuple[Member, ...], tuple[Stray, ...]]:
     return tuple(sorted(members, key=lambda member: (member.server.name, member.server.id))), tuple(strays)
 
 
+def flavor_of(pool: Pool) -> str:
+    """Return the size that most servers in service have, "" where none is known: what one carries belongs to a size."""
+    members, _ = members_of(pool)
+    flavors = [one.server.flavor_id for one in members if one.is_serving and one.server.flavor_id]
+    return max(sorted(set(flavors)), key=flavors.count, default="")
+
+
 def _is_serving(held: Sequence[tuple[str, Node]]) -> bool:
     balancers = {balancer_id for balancer_id, _ in held}
     return all(any(serves(node) for there, node in held if there == balancer_id) for balancer_id in balancers)

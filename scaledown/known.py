@@ -47,8 +47,11 @@ def known_for(
     event: TrafficEvent | None,
     *,
     at: datetime,
+    flavor: str = "",
 ) -> Known:
     """Return what is known of the pool behind these balancers at `at`; seven queries a balancer and ten more.
+
+    `flavor` is the size of its servers: what one of another size carries says nothing of them.
 
     Each figure and the count source come from the first balancer that has them: balancers of one plan share
     a pool of servers. Baselines of all of them count.
@@ -57,7 +60,11 @@ def known_for(
     found = [
         reference
         for balancer_id in balancer_ids
-        if (reference := reference_for(connection.account, Site(connection.ref, balancer_id), at))
+        if (
+            reference := reference_for(
+                connection.account, Site(connection.ref, balancer_id), at, flavor=flavor
+            )
+        )
     ]
     ceiling = next((one.ceiling for one in found if one.ceiling), None)
     peak = next((one.forecast_peak for one in found if one.forecast_peak), None)

@@ -41,7 +41,7 @@ from portal.runs import standstills
 from portal.runs.models import Run, RunCommand, Standstill
 from portal.runs.types import RunStatus
 from scaledown import freezes, offers, someone
-from scaledown.candidates import Choice, Pool
+from scaledown.candidates import Choice, Pool, flavor_of
 from scaledown.canonical import digest, from_plain, plan_from_plain, plan_to_plain, to_plain
 from scaledown.known import known_for
 from scaledown.less import same_pool
@@ -222,7 +222,9 @@ class Drawn:
 def draw(plan: Plan, pool: Pool) -> Drawn:
     """Return what this plan is with the pool as it was just read. Raises Refused with what is in the way."""
     choice = choice_of(plan)
-    known = known_for(plan.connection, choice.balancer_ids, plan.event, at=pool.looked_at)
+    known = known_for(
+        plan.connection, choice.balancer_ids, plan.event, at=pool.looked_at, flavor=flavor_of(pool)
+    )
     data = build_plan_data(choice, pool, known)
     return Drawn(data, preview(data, choice, pool, known))
 

@@ -76,6 +76,13 @@ def take_in(
     _check_described(described)
     # Read before the transaction: the longest file takes seconds.
     found = parse(content, file_name)
+    if found.started_at is not None and found.started_at > timezone.now() + FUTURE:
+        # It would be the newest one, which sets the ceiling, until that day.
+        raise Refused(
+            f"The file says that it began at {found.started_at:%Y-%m-%d %H:%M} UTC, which is in the future: the clock of the "
+            "machine that wrote it was wrong. Set it, and run it again.",
+            code="in_the_future",
+        )
     packed = zlib.compress(content, 6)
     with transaction.atomic():
         # Handed in twice at the same moment, the second one waits here and finds the first.

@@ -147,6 +147,13 @@ class WhatIfForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.fields["flavor"].choices = [("", "as it is"), *flavors]  # type: ignore[attr-defined]
 
+    def clean_headroom(self) -> float | None:
+        """Refuse a share: 0.2 would be read as 0.2 % and ask for too few servers."""
+        percent: float | None = self.cleaned_data["headroom"]
+        if percent is not None and 0.0 < percent < 1.0:
+            raise forms.ValidationError("This is in percent: 20 leaves a fifth free, 0 nothing.")
+        return percent
+
     def tried(self) -> WhatIf:
         """Return what is tried out: shares and fractions."""
         data = self.cleaned_data

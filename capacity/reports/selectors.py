@@ -124,7 +124,8 @@ def sized(pool: SizedPool, now: datetime, prices: Mapping[str, Price] | None = N
     Where nobody entered one the forecast peak is the report's: the highest hour of the four weeks that it looks ahead.
     """
     report, account = report_of(pool), pool.account
-    reference = reference_for(account, Site(pool.connection.ref, pool.balancer_id), now)
+    site = Site(pool.connection.ref, pool.balancer_id)
+    reference = reference_for(account, site, now, flavor=pool.flavor)
     ceiling = reference.ceiling if reference else None
     peak = reference.forecast_peak if reference else None
     limit = own_limit_of(pool.connection_id, pool.balancer_id)

@@ -75,6 +75,19 @@ def test_a_moment_that_the_file_tells_stays_whatever_a_person_says(here):
     assert future.value.code == "in_the_future"
 
 
+def test_a_file_of_a_clock_that_is_ahead_is_refused(here):
+    """It would be the newest one, which sets the ceiling, until its day."""
+    later = int((timezone.now() + timedelta(days=30)).timestamp() * 1000)
+    line = f"{later},100,home,200,OK,t-1,text,true,,1,1,1,1,https://shop.example.com,50,0,1"
+    head = data("jmeter.jtl").split(b"\n", 1)[0]
+    with pytest.raises(Refused, match="which is in the future") as refusal:
+        services.take_in(
+            here.account, head + b"\n" + line.encode() + b"\n", file_name="x.jtl", actor=here.manager
+        )
+    assert refusal.value.code == "in_the_future"
+    assert not Benchmark.objects.exists()
+
+
 def test_the_same_file_again_is_the_benchmark_that_is_there(here):
     first = taken(here, node_count=4)
     again, is_new = services.take_in(

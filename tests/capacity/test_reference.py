@@ -298,3 +298,23 @@ def test_events_are_added_and_listed_by_api_with_source_and_author():
     refused = Client().post(address, backwards, content_type="application/json", **caller)
     assert refused.status_code == 422
     assert "ends after it starts" in refused.content.decode()
+
+
+def test_what_a_server_of_another_size_carries_is_no_ceiling_of_this_one(connection):
+    now = timezone.now()
+    make.ceiling(connection, rps=90.0, flavor="general1-4", at=now - timedelta(days=3))
+    make.ceiling(connection, rps=270.0, flavor="general1-8", at=now - timedelta(days=2))
+
+    def carries(flavor):
+        site = Site(connection.ref, "71")
+        known = reference_for(connection.account, site, now, flavor=flavor)
+        return None if known is None else known.ceiling.requests_per_s
+
+    assert [carries(one) for one in ("general1-4", "General1-8", "", "compute1-4")] == [
+        90.0,
+        270.0,
+        270.0,
+        None,
+    ]
+    make.ceiling(connection, rps=80.0, at=now - timedelta(days=1))
+    assert carries("general1-4") == 80.0, "one that is of no size counts for each"

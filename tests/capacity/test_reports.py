@@ -21,7 +21,7 @@ from accounts.models import Account
 from capacity.baselines.services import enter_limit
 from capacity.metrics.models import Metric
 from capacity.metrics.store import Samples, write
-from capacity.models import TrafficEvent
+from capacity.models import Ceiling, TrafficEvent
 from capacity.reports import making, packing, selectors, services, short, wording
 from capacity.reports.models import DetectedEvent, GrowthPicture, GrowthReport, ServerPrice, SizedPool
 from capacity.reports.trying import try_out
@@ -345,6 +345,18 @@ def test_what_the_pool_carries_however_many_servers_it_has_ends_it(known):
     )
 
 
+def test_a_ceiling_of_larger_servers_sizes_none_of_smaller_ones(known):
+    pool = sized_pool(known)
+    services.make_due(timezone.now())
+    make.ceiling(pool.connection, rps=360.0, flavor="general1-16", at=timezone.now())
+    assert selectors.sized(selectors.pools().get(pk=pool.pk), timezone.now()).ceiling.requests_per_s == 120
+    Ceiling.objects.exclude(flavor="general1-16").delete()
+    found = selectors.sized(selectors.pools().get(pk=pool.pk), timezone.now())
+    assert (found.ceiling, found.sizing.surplus, found.sizing.lasts.state) == (None, None, Lasts.UNKNOWN)
+    page = browser_of(known.account).get(f"/capacity/pools/{pool.ref}/").content.decode()
+    assert "unknown for general1-4" in page
+
+
 def test_a_plan_that_takes_out_what_an_event_needs_says_so(known):
     pool = sized_pool(known, servers=12)
     services.make_due(timezone.now())
@@ -569,6 +581,8 @@ def test_the_pages_say_what_was_found_and_what_is_needed(known):
     assert "servers last until" in answer.content.decode()
     wrong = browser.get(f"/capacity/pools/{pool.ref}/what-if/", {"growth": "900"})
     assert wrong.status_code == 422
+    share = browser.get(f"/capacity/pools/{pool.ref}/what-if/", {"headroom": "0.2"})
+    assert (share.status_code, b"This is in percent" in share.content) == (422, True)
     data = browser.get(f"/capacity/metrics/{known.ref}/data/", {"span": "month"}).json()
     assert data["band"]["at"]
     assert data["cone"]["point"]

@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Account, CloudConnection, Membership
+from capacity.models import Ceiling
 from portal.audit.models import AuditEntry
 from portal.cloud.types import BalancerStatus
 from portal.errors import NotPermitted, Refused, StaleState
@@ -490,3 +491,13 @@ def test_a_connection_of_another_account_to_the_same_pool_holds_nothing_of_this_
     theirs = factories.connection(factories.account("Elsewhere"), "Theirs", tenant="123456", region="DFW")
     run = started(here)
     assert f"connection:{theirs.ref}" not in Run.objects.get(ref=run.ref).scopes
+
+
+def test_a_plan_reads_what_servers_of_its_own_size_carry(here):
+    Ceiling.objects.all().delete()
+    factories.ceiling(here.connection, rps=90.0, flavor="general1-4", at=timezone.now() - timedelta(days=2))
+    factories.ceiling(here.connection, rps=360.0, flavor="general1-16", at=timezone.now() - timedelta(days=1))
+    plan = drafted(here)
+    assert services.draw(plan, here.pool).data.ceiling_rps == 90.0
+    large = tuple(replace(one, flavor_id="general1-16") for one in here.pool.servers)
+    assert services.draw(plan, replace(here.pool, servers=large)).data.ceiling_rps == 360.0
