@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection
 
@@ -13,6 +14,10 @@ from accounts.models import Account
 EARLIER = (timedelta(days=1), timedelta(days=7))
 MOST_SAMPLES = 240
 """Of each stretch; of more, every second one or fewer are taken, spread evenly."""
+
+
+COURSE_POINTS = 300
+COURSE_LEAST = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,46 @@ def vital_stretches(
         )
         for ref, last_at, was, seen, *earlier in rows
     )
+
+
+@dataclass(frozen=True)
+class VitalCourse:
+    """How one metric went over a stretch, and `week_before` it: moments of that stretch with the mean of their time, oldest first."""
+
+    metric_ref: str
+    now: tuple[tuple[datetime, float], ...]
+    week_before: tuple[tuple[datetime, float], ...]
+
+
+def vital_course(
+    account: Account, refs: Sequence[str], since: datetime, until: datetime
+) -> tuple[VitalCourse, ...]:
+    """Return how this account's metrics went from `since` to `until`, beside the same hours a week earlier; one query.
+
+    At most `COURSE_POINTS` means of equally long times, of a minute at least; a time without samples is left out, and so
+    is a metric without any.
+    """
+    if not refs or until <= since:
+        return ()
+    every = max(COURSE_LEAST, (until - since) / COURSE_POINTS)
+    part = """
+        SELECT m.ref, {weeks} AS weeks, date_bin(%s, s.at + %s, %s) AS at, avg(s.value) AS value
+        FROM capacity_metric m JOIN capacity_sample s ON s.metric_id = m.id
+        WHERE m.account_id = %s AND m.ref = ANY(%s) AND s.at >= %s AND s.at < %s GROUP BY m.ref, 3
+    """
+    parts: list[str] = []
+    values: list[Any] = []
+    for weeks in (0, 1):
+        back = timedelta(weeks=weeks)
+        parts.append(part.format(weeks=weeks))
+        values += [every, back, since, account.pk, list(refs), since - back, until - back]
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(parts) + " ORDER BY 1, 2, 3", values)
+        rows = cursor.fetchall()
+    found: dict[str, tuple[list[tuple[datetime, float]], list[tuple[datetime, float]]]] = {}
+    for ref, weeks, at, value in rows:
+        found.setdefault(str(ref), ([], []))[weeks].append((at, value))
+    return tuple(VitalCourse(ref, tuple(now), tuple(before)) for ref, (now, before) in found.items())
 
 
 def _thinned(values: Sequence[float] | None) -> tuple[float, ...]:

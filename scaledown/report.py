@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from statistics import quantiles
 from typing import Any
 
+from django.utils import timezone
+
+from capacity.vital import VitalCourse, vital_course
 from portal.approvals.models import ApprovalRequest
 from portal.audit.subjects import open_values
 from portal.runs.models import JournalEntry, Run, RunSample
@@ -32,6 +35,8 @@ from scaledown.ways_out import KINDS, WayOut, ways_out
 
 POINTS_SHOWN = 400
 SAMPLES_READ = 60_000
+VITAL_BEFORE = timedelta(hours=1)
+"""So much of the time before the run stands beside it: verdicts are held against it."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,19 @@ class ProbeReport:
     slowest_ms: float | None
     limit_ms: float | None
     latencies: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class VitalReport:
+    """How one vital figure went, from an hour before the run to its end: means of equal times, and those a week earlier.
+
+    Both are empty where no sample is kept (any more).
+    """
+
+    name: str
+    unit: str
+    course: tuple[Point, ...]
+    week_before: tuple[Point, ...]
 
 
 @dataclass(frozen=True)
@@ -136,6 +154,7 @@ class Report:
     server_hours_saved_per_month: float
     servers: tuple[ServerReport, ...]
     probes: tuple[ProbeReport, ...]
+    vital: tuple[VitalReport, ...]
     halts: tuple[HaltReport, ...]
     approvals: tuple[DecisionShown, ...]
     requests_failed: RequestsFailed
@@ -146,7 +165,7 @@ class Report:
 
 
 def report(run: Run, *, for_customer: bool = False) -> Report:
-    """Return a run's report. 7 queries. `for_customer` puts sentences into the customer's words."""
+    """Return a run's report. 8 queries. `for_customer` puts sentences into the customer's words."""
     whole = Run.objects.select_related("account").get(pk=run.pk)
     plan = plan_from_plain(whole.plan)
     progress = progress_from_plain(open_values([whole.progress])[0])
@@ -189,6 +208,7 @@ def report(run: Run, *, for_customer: bool = False) -> Report:
             for way in progress.servers
         ),
         probes=probes,
+        vital=tuple(_vital(whole, plan)),
         halts=tuple(_halts(entries, for_customer=for_customer)),
         approvals=_approvals(whole),
         requests_failed=requests_failed(plan, outs, samples, probes),
@@ -280,6 +300,26 @@ def _probe(plan: PlanData, samples: dict[str, list[RunSample]]) -> Iterable[Prob
             slowest_ms=latencies[-1] if latencies else None,
             limit_ms=probe.latency_limit_ms,
             latencies=thin([Point(row.at, row.value) for row in rows], POINTS_SHOWN),
+        )
+
+
+def _vital(run: Run, plan: PlanData) -> Iterable[VitalReport]:
+    """Yield the plan's vital figures, also those of which nothing is known: no samples are not no orders."""
+    courses: dict[str, VitalCourse] = {}
+    if run.started_at is not None:
+        until = run.ended_at or timezone.now()
+        refs = [one.metric_ref for one in plan.vital]
+        courses = {
+            one.metric_ref: one
+            for one in vital_course(run.account, refs, run.started_at - VITAL_BEFORE, until)
+        }
+    for figure in plan.vital:
+        course = courses.get(figure.metric_ref)
+        yield VitalReport(
+            figure.name,
+            figure.unit,
+            tuple(Point(at, value) for at, value in course.now) if course else (),
+            tuple(Point(at, value) for at, value in course.week_before) if course else (),
         )
 
 

@@ -220,6 +220,24 @@ def report_drains(report: Report, zone: tzinfo) -> list[Series]:
     ]
 
 
+def report_vital(report: Report, zone: tzinfo) -> list[dict[str, Any]]:
+    """Return the vital figures of a report, each with its lines: as it went, and a week earlier where that is known."""
+    return [
+        {
+            "vital": one,
+            "series": [
+                Series(one.name, zoned(one.course, zone)),
+                *(
+                    [Series("A week earlier", zoned(one.week_before, zone), tone="2", dashed=True)]
+                    if one.week_before
+                    else []
+                ),
+            ],
+        }
+        for one in report.vital
+    ]
+
+
 def drain_marks(report: Report, zone: tzinfo) -> list[Marker]:
     """Return the moments at which servers left the pool."""
     return [

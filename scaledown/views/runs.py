@@ -339,6 +339,7 @@ class RunReport(RunPageView):
                 }
                 for probe in found.probes
             ],
+            vital=shown.report_vital(found, self.zone),
             zone_label=shown.zone_label(self.zone),
             problem=problem,
             typed=typed,

@@ -8,15 +8,17 @@ from datetime import timedelta
 from random import Random
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
 from capacity.metrics import partitions
 from capacity.metrics.models import Metric, Sample
-from capacity.vital import MOST_SAMPLES, vital_stretches
+from capacity.vital import COURSE_POINTS, MOST_SAMPLES, vital_course, vital_stretches
 from portal.cloud.types import Condition
 from portal.errors import Refused
+from portal.runs.models import Run
 from scaledown import driver, services
 from scaledown.canonical import digest, plan_from_plain, plan_to_plain
 from scaledown.figures import figures_of
@@ -24,6 +26,7 @@ from scaledown.forms import SafetyForm
 from scaledown.less import is_less
 from scaledown.planner import build_plan_data
 from scaledown.preview import preview
+from scaledown.report import report
 from scaledown.types import PLAN_FORMAT, Phase, PlannedVital, Verdict, VitalSeen
 from scaledown.verify import judge
 from scaledown.vital import compare_vital, expected_share
@@ -425,3 +428,57 @@ def test_the_step_of_safety_shows_the_figures_that_the_account_names(here, clien
     page = client.get(f"/scaledown/{plan.ref}/draw-up/safety/").content.decode()
     assert "Vital figures to watch" in page
     assert "orders" in page
+
+
+def test_a_report_shows_vital_figures_beside_those_of_a_week_earlier(here, django_assert_num_queries):
+    metric, other = orders_of(here.account), orders_of(make.account())
+    silent = orders_of(here.account, "searches")
+    run = started(here, vital=None, no_vital_reason="")
+    began = timezone.now() - timedelta(hours=2)
+    ended = began + timedelta(hours=1)
+    Run.objects.filter(pk=run.pk).update(
+        started_at=began, ended_at=ended, status="completed", next_tick_at=None
+    )
+    week = timedelta(days=7)
+    write(metric, began - timedelta(minutes=30), 10.0, 10.0)
+    write(metric, ended - timedelta(minutes=3), 5.0, 6.0)
+    write(metric, ended, 99.0)
+    write(metric, ended - week - timedelta(minutes=3), 12.0)
+    write(other, ended - timedelta(minutes=3), 77.0)
+    found = {one.name: one for one in report(run).vital}
+    orders = found["orders"]
+    assert [point.value for point in orders.course] == [10.0, 10.0, 5.0, 6.0]
+    assert orders.course[-1].at < ended
+    (earlier,) = orders.week_before
+    assert earlier.value == 12.0
+    assert abs(earlier.at - (ended - timedelta(minutes=3))) < timedelta(minutes=1), (
+        "shown at the hour of the run"
+    )
+    assert found["searches"].course == ()
+    assert silent.name in found
+    with django_assert_num_queries(1):
+        vital_course(here.account, [str(metric.ref)], began, ended)
+    assert vital_course(here.account, [], began, ended) == ()
+    assert vital_course(here.account, [str(metric.ref)], ended, began) == ()
+
+
+def test_the_course_of_a_long_run_is_means_of_equal_times(here):
+    metric, now = orders_of(here.account), timezone.now()
+    write(metric, now - timedelta(days=6), *([4.0, 8.0] * 4_000))
+    (found,) = vital_course(here.account, [str(metric.ref)], now - timedelta(days=6), now)
+    assert 250 < len(found.now) <= COURSE_POINTS + 1
+    assert all(abs(value - 6.0) < 1.0 for _, value in found.now)
+
+
+def test_the_report_of_a_run_without_samples_says_so_and_draws_no_line(here):
+    orders_of(here.account)
+    run = started(here, vital=None, no_vital_reason="")
+    client = Client()
+    client.force_login(here.manager)
+    page = client.get(f"/scaledown/runs/{run.ref}/report/").content.decode()
+    assert "Vital figures" in page
+    assert "orders: no sample of this time is kept." in page
+    client.force_login(here.approver)
+    assert "What your business counts" in client.get(f"/scaledown/runs/{run.ref}/report/").content.decode()
+    told = Caller(here.manager).get(f"/runs/{run.ref}/report")["vital"]
+    assert told == [{"name": "orders", "unit": "1/min", "course": [], "week_before": []}]
