@@ -16,6 +16,7 @@ from uuid import UUID
 from django.db.models import Q
 
 from capacity.baselines.models import BaselineStatus, MeasuredBaseline
+from capacity.metrics.kinds import DEMAND_UNIT, MetricKind
 from capacity.models import Baseline, Ceiling, FineLoad, ForecastPeak, Objective, TrafficEvent
 from capacity.reports.models import ReportState, SizedPool
 
@@ -188,6 +189,9 @@ def _measured_peak(of_pool: Mapping[str, Any], at: datetime) -> Figure | None:
     pool = (
         SizedPool.objects.filter(
             **of_pool,
+            # Orders a minute are no load that servers carry.
+            metric__unit=DEMAND_UNIT,
+            metric__kind=MetricKind.THROUGHPUT,
             metric__growth_report__state=ReportState.MADE,
             metric__growth_report__made_at__lte=at,
             metric__growth_report__next_peak__gt=0,

@@ -69,7 +69,9 @@ def test_everything_stands_there_with_source_author_and_age(connection, django_a
 def sized_by_report(connection, peak, *, made_s=60, peak_in=timedelta(days=3)):
     """The pool is sized by a series of which a report expects its highest hour."""
     now = timezone.now()
-    metric = Metric.objects.create(account=connection.account, name="requests_per_s", source="test")
+    metric = Metric.objects.create(
+        account=connection.account, name="requests_per_s", source="test", unit="requests/s", kind="throughput"
+    )
     SizedPool.objects.create(
         account=connection.account, connection=connection, balancer_id="71", name="web", metric=metric
     )

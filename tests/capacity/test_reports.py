@@ -460,6 +460,7 @@ def test_a_pool_is_sized_by_what_is_done_in_a_time_and_by_nothing_else(known):
 def test_a_pool_that_was_sized_by_another_unit_needs_what_is_not_known(known):
     pool = sized_pool(known)
     services.make_due(timezone.now())
+    assert selectors.sized(selectors.pools().get(pk=pool.pk), timezone.now()).forecast_peak
     Metric.objects.filter(pk=known.pk).update(unit="requests/min")
     found = selectors.sized(selectors.pools().get(pk=pool.pk), timezone.now())
     assert (found.sizing.needed_now, found.sizing.surplus, found.sizing.lasts.state) == (
@@ -467,6 +468,7 @@ def test_a_pool_that_was_sized_by_another_unit_needs_what_is_not_known(known):
         None,
         Lasts.UNKNOWN,
     )
+    assert found.forecast_peak is None, "plans read no forecast in another unit either"
 
 
 def test_what_if_answers_within_two_hundred_milliseconds_and_few_queries(known):
