@@ -195,7 +195,9 @@ class FigureCompared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How a measurement lies to a baseline, figure by figure. `why` are the reasons where they are not comparable."""
+    """How a measurement lies to a baseline, figure by figure. `why`: the reasons where they are not comparable, and what the
+    newer one does not tell.
+    """
 
     verdict: Verdict
     figures: tuple[FigureCompared, ...] = ()
@@ -236,7 +238,8 @@ def why_not_comparable(baseline: Measurement, newer: Measurement) -> tuple[str, 
 def compare(baseline: Measurement, newer: Measurement, tolerances: Iterable[Tolerance] = ()) -> Comparison:
     """Return how `newer` lies to `baseline`. A figure without a tolerance has the usual one.
 
-    It is worse where one figure is, better where one is and none is worse.
+    It is worse where one figure is, better where one is and none is worse. What the baseline tells and the newer one does
+    not is named in `why`; without the share that failed nothing is the same or better, since failing is fast.
     """
     why = why_not_comparable(baseline, newer)
     if why:
@@ -248,16 +251,23 @@ def compare(baseline: Measurement, newer: Measurement, tolerances: Iterable[Tole
         if baseline.load and baseline.load.kind is LoadKind.CLOSED
         else {"requests_per_s_per_node"}
     )
-    found = []
+    found, untold = [], []
     for kind in KINDS:
         first, second = baseline.figure(kind.key), newer.figure(kind.key)
-        if first is not None and second is not None and kind.key not in asked:
+        if first is None or kind.key in asked:
+            continue
+        if second is None:
+            untold.append(kind)
+        else:
             found.append(_compared(kind, first, second, agreed.get(kind.key) or usual_tolerance(kind.key)))
     if not found:
         return Comparison(Verdict.NOT_COMPARABLE, why=("They have no figure in common.",))
+    why = (f"It does not tell: {', '.join(kind.label for kind in untold)}.",) if untold else ()
     verdicts = {one.verdict for one in found}
     worst = next((one for one in (Verdict.WORSE, Verdict.BETTER) if one in verdicts), Verdict.SAME)
-    return Comparison(worst, tuple(found))
+    if worst is not Verdict.WORSE and "error_ratio" in {kind.key for kind in untold}:
+        worst = Verdict.NOT_COMPARABLE
+    return Comparison(worst, tuple(found), why)
 
 
 def _compared(kind: Kind, baseline: Figure, newer: Figure, tolerance: Tolerance) -> FigureCompared:

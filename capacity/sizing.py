@@ -323,7 +323,10 @@ def what_if(
         high = tried.growth if demand.growth_high is None else demand.growth_high + by
         demand = replace(demand, growth=tried.growth, growth_low=low, growth_high=high)
         if next_peak_rps is not None:
-            next_peak_rps *= 1.0 + by
+            usual, scaled = demand.at(now), next_peak_rps * (1.0 + by)
+            # The forecast damps the growth that it takes away here whole: without a fall nothing comes below what is.
+            least = 0.0 if usual is None or tried.growth < 0.0 else min(next_peak_rps, usual.mid)
+            next_peak_rps = max(scaled, least)
     if tried.headroom is not None:
         rules = replace(rules, headroom=tried.headroom)
     is_other = tried.flavor is not None and tried.flavor != pool.flavor

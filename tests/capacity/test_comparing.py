@@ -124,6 +124,23 @@ def test_nothing_in_common_is_not_comparable():
     assert (found.verdict, found.why) == (Verdict.NOT_COMPARABLE, ("They have no figure in common.",))
 
 
+def test_what_a_newer_run_does_not_tell_is_named():
+    found = compare(measured(p50_ms=100.0, p95_ms=300.0), measured(p50_ms=100.0))
+    assert (found.verdict, found.why) == (Verdict.SAME, ("It does not tell: 95 of 100 within.",))
+
+
+@pytest.mark.parametrize(
+    ("p95_ms", "says"), [(300.0, "not_comparable"), (100.0, "not_comparable"), (900.0, "worse")]
+)
+def test_without_the_share_that_failed_nothing_is_the_same_or_better(p95_ms, says):
+    """A site that fails at once is fast: its latencies look better than ever."""
+    found = compare(measured(p95_ms=300.0, error_ratio=0.001), measured(p95_ms=p95_ms))
+    assert found.verdict == says
+    assert found.why == ("It does not tell: Failed.",)
+    both = compare(measured(p95_ms=300.0), measured(p95_ms=p95_ms))
+    assert both.verdict is not Verdict.NOT_COMPARABLE, "the baseline did not tell it either"
+
+
 def in_stretches(values):
     values = tuple(float(one) for one in values)
     return Measurement(AT, SIX, USERS, (Figure("p95_ms", float(np.median(values)), values),))

@@ -250,6 +250,16 @@ def test_a_ceiling_belongs_to_its_flavor():
     assert (measured.needed_now, measured.pool.flavor) == (2, "general1-8")
 
 
+@pytest.mark.parametrize(("growth", "least"), [(0.0, 230.0), (0.01, 230.0), (-0.05, 200.0)])
+def test_without_a_fall_the_next_peak_is_not_below_what_is(growth, least):
+    """The forecast damps its growth, so to take all of it away at once would fall below the peak of today."""
+    demand = usual()
+    assert demand.at(NOW).mid == 230.0
+    found = what_if(Pool(4, 90.0), demand, Rules(), NOW, WhatIf(growth=growth), next_peak_rps=232.0)
+    assert least <= found.peak_next_rps <= 232.0
+    assert (found.peak_next_rps >= 230.0) is (growth >= 0.0)
+
+
 def test_faster_growth_ends_sooner_and_keeps_the_width_of_its_interval():
     pool = Pool(4, 90.0)
     slow, fast = (
