@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -270,3 +271,38 @@ def _orders(n: int, m: int) -> NDArray[np.int64]:
         for k in range(i, len(ways)):
             ways[k] += ways[k - i]
     return ways
+
+
+def percentile_of_all(
+    told: Sequence[Sequence[float | None]], shares: Sequence[float], share: float, weights: Sequence[float]
+) -> float:
+    """Return the percentile of many stretches together, from the percentiles that each of them tells.
+
+    `told` has the values of the `shares` (rising) of each stretch, None for what it does not tell; each tells that of
+    `share`. Between them a stretch's distribution is taken as straight, from 0 on. Above its highest nothing is known:
+    that counts for the rest, or twice the median where a stretch tells no more than that. A mean or median of percentiles is none: one stretch in ten that takes seconds is in the 95th of all, and in no median.
+    """
+    values = np.asarray([[np.nan if one is None else one for one in row] for row in told], dtype=np.float64)
+    weight = np.asarray(weights, dtype=np.float64) / sum(weights)
+    rising = [(0.0, np.zeros(len(values)))]
+    for at, column in zip(shares, values.T, strict=True):
+        rising.append((at, np.fmax(column, rising[-1][1])))
+    tail = values[:, [at > 0.5 for at in shares]]
+    top = rising[-1][1]
+    rising.append((1.0, np.where(np.isnan(tail).all(axis=1), 2.0 * top, top)))
+
+    def below(x: float) -> float:
+        """Return which share of all took at most `x`."""
+        reached = np.zeros(len(values))
+        for (low_share, low), (high_share, high) in pairwise(rising):
+            width = np.where(high > low, high - low, 1.0)
+            part = low_share + (high_share - low_share) * np.clip((x - low) / width, 0.0, 1.0)
+            reached = np.where(x >= high, high_share, np.where(x > low, part, reached))
+        return float((reached * weight).sum())
+
+    low, high = 0.0, float(rising[-1][1].max())
+    for _ in range(60):
+        middle = (low + high) / 2.0
+        low, high = (low, middle) if below(middle) >= share - 1e-12 else (middle, high)
+    nearest = float(values.flat[np.nanargmin(np.abs(values - high))])
+    return nearest if math.isclose(nearest, high, rel_tol=1e-9) else high

@@ -23,6 +23,7 @@ from capacity.comparing import (
     Measurement,
     Tolerance,
 )
+from capacity.stats import percentile_of_all
 
 FORMAT = 1
 LATENCIES = {0.5: "p50_ms", 0.95: "p95_ms", 0.99: "p99_ms"}
@@ -99,7 +100,7 @@ def stretches_of(result: Mapping[str, Any]) -> tuple[Stretch, ...]:
             result.get("requests"),
             result.get("failures"),
             result.get("requests_per_s"),
-            {**_medians(points), **whole},
+            {**_latencies(points), **whole},
         ),
     )
 
@@ -114,19 +115,35 @@ def _step(step: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> Stret
         step.get("requests"),
         step.get("failures"),
         statistics.median(rates) if rates else step.get("requests_per_s"),
-        _medians(steady),
+        _latencies(steady),
     )
 
 
-def _medians(points: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+def _latencies(points: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     listed = list(points)
     found = {}
     for key in LATENCIES.values():
-        values = [float(one[key]) for one in listed if one.get(key) is not None]
+        told = [one for one in listed if one.get(key) is not None]
         # A percentile that half of the points do not tell is not told.
-        if values and len(values) * 2 > len(listed):
-            found[key] = float(statistics.median(values))
+        if told and len(told) * 2 > len(listed):
+            found[key] = latency_of(told, key)
     return found
+
+
+def latency_of(points: Sequence[Mapping[str, Any]], key: str) -> float:
+    """Return one percentile of all requests of these points, each of which tells its own: `stats.percentile_of_all`."""
+    known = [[one.get(name) for name in LATENCIES.values()] for one in points]
+    share = next(share for share, name in LATENCIES.items() if name == key)
+    return percentile_of_all(known, tuple(LATENCIES), share, weights_of(points))
+
+
+def weights_of(points: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Return how many requests each point stands for, or how many a second; alike where that is not told of one."""
+    for name in ("requests", "requests_per_s"):
+        told = [float(one[name]) for one in points if one.get(name) is not None]
+        if len(told) == len(points) and sum(told) > 0.0:
+            return told
+    return [1.0] * len(points)
 
 
 def measurements_of(result: Mapping[str, Any], ran: Ran) -> tuple[Measurement, ...]:

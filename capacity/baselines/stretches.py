@@ -55,24 +55,46 @@ def measured(
     """Return what the series of a resource say of [begins, ends). `node_count` stands in where no series tells it."""
     wanted = [*FIGURES, NODES, RATE]
     values: dict[str, Any] = {}
+    at: dict[str, Any] = {}
     # Of two sources of one name the one that wrote last is read.
     for metric in Metric.objects.filter(account=account, resource=resource, name__in=wanted).order_by(
         "last_at"
     ):
-        found = series.read(metric, series.Step.RAW, begins, ends, limit=MOST_SAMPLES)["value"]
-        if len(found):
-            values[metric.name] = np.asarray(found, dtype=np.float64)
+        found = series.read(metric, series.Step.RAW, begins, ends, limit=MOST_SAMPLES)
+        if len(found["value"]):
+            values[metric.name] = np.asarray(found["value"], dtype=np.float64)
+            at[metric.name] = np.asarray(found["at"])
     if NODES in values:
         node_count = round(float(np.median(values[NODES]))) or None
     rate = float(np.median(values[RATE])) if RATE in values else None
-    figures = [
-        Figure(key, float(np.median(values[name])), evidence.few(values[name].tolist()))
-        for name, key in FIGURES.items()
-        if name in values
-    ]
+    points = _together(at, values)
+    figures = []
+    for name, key in FIGURES.items():
+        if name in values:
+            of = [one for one in points if one[key] is not None]
+            figures.append(Figure(key, _of_all(of, key), evidence.few(values[name].tolist())))
     load = LoadOf(LoadKind.LIVE, rate / node_count) if rate and node_count else None
     middle = begins + (ends - begins) / 2
     return Measurement(middle, Environment(node_count, flavor, software, LIVE_MIX), load, tuple(figures))
+
+
+def _together(at: dict[str, Any], values: dict[str, Any]) -> list[dict[str, float | None]]:
+    """Return what the series say at each moment, None for what they do not."""
+    keys = {**FIGURES, RATE: RATE}
+    named = {
+        keys[name]: dict(zip(at[name].tolist(), values[name].tolist(), strict=True))
+        for name in keys
+        if name in values
+    }
+    moments = sorted(set().union(*named.values()))
+    return [{key: named.get(key, {}).get(moment) for key in keys.values()} for moment in moments]
+
+
+def _of_all(points: list[dict[str, float | None]], key: str) -> float:
+    """Return one figure of all requests of a stretch: neither a share nor a percentile of it is the median of its parts'."""
+    if key == "error_ratio":
+        return float(np.average([one[key] or 0.0 for one in points], weights=evidence.weights_of(points)))
+    return evidence.latency_of(points, key)
 
 
 def later(baseline: MeasuredBaseline, now: datetime) -> tuple[datetime, Measurement] | None:

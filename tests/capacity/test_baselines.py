@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts import facts
 from capacity import demo
 from capacity import services as entering
-from capacity.baselines import known, selectors, services
+from capacity.baselines import evidence, known, selectors, services, stretches
 from capacity.baselines.compared import current
 from capacity.baselines.models import BaselineStatus, MeasuredBaseline, PoolLimit
 from capacity.benchmarks import services as benchmarks
@@ -337,6 +337,36 @@ def series_of(here, begins, **more):
     return services.from_series(
         here.account, here.connection, "71", flavor="general1-4", software="shop 4.12", **{**given, **more}
     )
+
+
+def test_a_burst_is_in_the_percentile_and_in_the_share_that_failed(here):
+    """Of an hour six minutes took seconds, and in three of them everything failed: no median shows either."""
+    begins = (timezone.now() - timedelta(days=2)).replace(minute=0, second=0, microsecond=0)
+    sampled(here, begins, 60, 100.0)
+    burst = begins + timedelta(minutes=20)
+    sampled(here, burst, 6, 6000.0)
+    rows = [f"error_ratio,shop,{(burst + timedelta(minutes=n)).isoformat()},1" for n in range(3)]
+    keep(here, ["name,resource,at,value", *rows])
+    found = {
+        one.key: one.value
+        for one in stretches.measured(here.account, "shop", begins, begins + timedelta(hours=1)).figures
+    }
+    assert found["p95_ms"] > 1500
+    assert found["p50_ms"] < 60
+    assert found["error_ratio"] == pytest.approx(3 / 60, rel=0.01)
+
+
+def test_a_burst_of_a_step_is_in_its_percentile():
+    calm = {"length_s": 10.0, "requests": 1000, "requests_per_s": 100.0, "p50_ms": 30.0, "p95_ms": 80.0}
+    slow = {**calm, "p50_ms": 4000.0, "p95_ms": 5000.0}
+    points = [{**(slow if n % 10 == 5 else calm), "offset_s": 10.0 * n} for n in range(40)]
+    steps = [
+        {"users": users, "offset_s": at, "length_s": 200.0, "requests": 20_000, "failures": 0}
+        for users, at in ((10, 0.0), (20, 200.0))
+    ]
+    for one in evidence.stretches_of({"steps": steps, "points": points}):
+        assert 3500 < one.latencies["p95_ms"] < 4600
+        assert 25 < one.latencies["p50_ms"] < 50
 
 
 def test_a_stretch_of_series_becomes_one_and_the_same_hours_of_later_weeks_are_held_against_it(here):

@@ -17,6 +17,7 @@ from capacity.stats import (
     largest_share,
     needed_after,
     needed_each,
+    percentile_of_all,
     rank_test,
     shows,
     slower_by,
@@ -184,3 +185,39 @@ def test_bounds_of_shares_agree_with_scipy(count, of):
 def test_a_chance_of_nonsense_is_refused(bad):
     with pytest.raises(ValueError):
         chance_of_so_many(*bad)
+
+
+SHARES = (0.5, 0.95, 0.99)
+
+
+@pytest.mark.parametrize("slow", [0, 3, 10, 30])
+def test_percentiles_of_many_stretches_are_those_of_all_requests(slow):
+    """One stretch in ten takes seconds: that is in the 95th of all, and in the median of no percentiles."""
+    dice = np.random.default_rng(5)
+    asked = [dice.gamma(4.0, 1000.0 if n < slow else 25.0, dice.integers(200, 400)) for n in range(100)]
+    told = [[float(np.quantile(one, share)) for share in SHARES] for one in asked]
+    weights = [float(len(one)) for one in asked]
+    everything = np.concatenate(asked)
+    for share in SHARES:
+        true = float(np.quantile(everything, share))
+        assert percentile_of_all(told, SHARES, share, weights) == pytest.approx(true, rel=0.25)
+    if slow == 10:
+        assert percentile_of_all(told, SHARES, 0.95, weights) > 10 * np.median([one[1] for one in told])
+
+
+@given(st.floats(0.0, 1e5), st.integers(1, 30), st.sampled_from(SHARES))
+def test_stretches_that_are_alike_are_as_one(value, count, share):
+    for row in (
+        [value, value, value],
+        [value / 2, value, value * 2],
+        [None, value, None],
+        [value, None, None],
+    ):
+        own = row[SHARES.index(share)]
+        if own is not None:
+            assert percentile_of_all([row] * count, SHARES, share, [1.0] * count) == pytest.approx(own)
+
+
+def test_a_stretch_without_requests_says_nothing():
+    told = [[100.0, 200.0, 300.0], [5000.0, 6000.0, 7000.0]]
+    assert percentile_of_all(told, SHARES, 0.95, [10.0, 0.0]) == pytest.approx(200.0)
