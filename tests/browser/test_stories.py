@@ -32,6 +32,13 @@ def look(person):
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "wider than the window"
 
 
+def saved(page, chart, name):
+    """Return what a button of a chart hands over."""
+    with page.expect_download() as waiting:
+        chart.get_by_role("button", name=name).click()
+    return Path(waiting.value.path()).read_bytes()
+
+
 @pytest.fixture
 def people(browser, site):
     """Sits people down and, at the end, asks what their browsers complained about and whom they called."""
@@ -88,6 +95,14 @@ def test_a_scale_down_from_the_first_click_to_the_report(site, people):
     expect(late.page.get_by_text("None seen:")).to_be_visible()
     expect(late.page.get_by_role("heading", name="Connections running out")).to_be_visible()
     look(late)
+    chart = late.page.get_by_role("figure", name="Open connections per server")
+    picture = saved(late.page, chart, "Save as PNG")
+    assert picture[:8] == b"\x89PNG\r\n\x1a\n"
+    assert len(picture) > 5_000, "an empty canvas is smaller"
+    lines = saved(late.page, chart, "Save as CSV").decode().splitlines()
+    assert lines[0].startswith("time,web-")
+    assert len(lines) > 3
+    assert lines[1].split(",")[0].endswith("Z")
     assert site.simulator("GET", "truth")["harmed_connections"] == 0
 
 
