@@ -29,7 +29,7 @@ def credentials_of(connection: CloudConnection) -> Credentials:
     )
 
 
-def _look(connection: CloudConnection, look: Callable[[Cloud], Awaitable[T]]) -> T:
+def look_at(connection: CloudConnection, look: Callable[[Cloud], Awaitable[T]]) -> T:
     """Run one bounded, read-only look. Raises the provider's troubles, TryLater when it takes too long."""
 
     async def bounded(cloud: Cloud) -> T:
@@ -52,9 +52,9 @@ def test_connection(connection: CloudConnection) -> dict[str, Any]:
 
     `{"is_usable": bool, "checked_at": …, "lines": [{"name", "outcome": "ok"|"not"|"unknown", "says"}]}`
     """
-    return dict(_look(connection, check_connection).as_json())
+    return dict(look_at(connection, check_connection).as_json())
 
 
 def discover_pools(connection: CloudConnection) -> Discovery:
     """Return the pools and servers that the credentials see, with what could not be matched. Reads only."""
-    return _look(connection, discover)
+    return look_at(connection, discover)

@@ -65,6 +65,11 @@ urlpatterns = [
         name="api-traffic-events",
     ),
     path("accounts/<uuid:account_ref>/pulls", pulls.PullListApi.as_view(), name="api-pulls"),
+    path(
+        "accounts/<uuid:account_ref>/pulls/monitoring",
+        pulls.MonitoredPullApi.as_view(),
+        name="api-pulls-monitoring",
+    ),
     path("pulls/<uuid:pull_ref>", pulls.PullApi.as_view(), name="api-pull"),
     path("pulls/<uuid:pull_ref>/switch", pulls.PullSwitchApi.as_view(), name="api-pull-switch"),
     path("pulls/<uuid:pull_ref>/try", pulls.PullTryApi.as_view(), name="api-pull-try"),

@@ -49,6 +49,11 @@ urlpatterns = [
     ),
     path("benchmarks/<uuid:benchmark_ref>/", benchmarks.BenchmarkDetail.as_view(), name="benchmark"),
     path("accounts/<uuid:account_ref>/metrics/fetched/", pulls.PullList.as_view(), name="pull-list"),
+    path(
+        "accounts/<uuid:account_ref>/metrics/fetched/monitoring/",
+        pulls.PullChoose.as_view(),
+        name="pull-choose",
+    ),
     path("pulls/<uuid:pull_ref>/", pulls.PullAct.as_view(), name="pull-act"),
     path("accounts/<uuid:account_ref>/hosts/", hosts.HostList.as_view(), name="host-list"),
     path("accounts/<uuid:account_ref>/loads/", loads.ProfileList.as_view(), name="profile-list"),

@@ -312,6 +312,7 @@ SPECTACULAR_SETTINGS = {
         "ReviewStatus": "accounts.reviews.models.ReviewStatus",
         "ActionState": "accounts.reviews.models.ActionState",
         "CalendarKind": "accounts.calendar.models.CalendarKind",
+        "PullSource": "capacity.pulls.models.PullSource",
         "PullState": "capacity.pulls.models.PULL_STATES",
         "LoadProfileStatus": "capacity.loads.models.ProfileStatus",
         "LoadEnding": "capacity.loads.models.RunEnding",

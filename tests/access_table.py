@@ -414,6 +414,13 @@ _PULL = {
     "step_s": 60,
     "backfill_days": 1,
 }
+
+
+def _monitored(world: Any) -> dict[str, str]:
+    chosen = {"entity_id": "en1", "check_id": "ch1", "metric": "rx_bytes"}
+    return {"connection": str(_connection(world).ref), **chosen}
+
+
 _PROFILE = {
     "name": "front page",
     "requests": [{"method": "GET", "url": "https://shop.example.com/", "weight": 1}],
@@ -477,12 +484,16 @@ ROWS |= {
     ("capacity:benchmark-file", "GET"): Row(VIEWERS),
     ("api-pulls", "GET"): Row(VIEWERS),
     ("api-pulls", "POST"): Row(EDITORS, body=_PULL),
+    ("api-pulls-monitoring", "GET"): Row(EDITORS, answers=PAST_THE_GATE),
+    ("api-pulls-monitoring", "POST"): Row(EDITORS, body=_monitored, answers=PAST_THE_GATE),
     ("api-pull", "GET"): Row(VIEWERS),
     ("api-pull", "DELETE"): Row(EDITORS, headers=IF_MATCH),
     ("api-pull-switch", "POST"): Row(EDITORS, body={"is_on": False}, headers=COMMAND),
     ("api-pull-try", "POST"): Row(EDITORS, body={}, headers=COMMAND, answers=PAST_THE_GATE),
     ("capacity:pull-list", "GET"): Row(VIEWERS),
     ("capacity:pull-list", "POST"): Row(EDITORS, body=_PULL),
+    ("capacity:pull-choose", "GET"): Row(EDITORS, answers=PAST_THE_GATE),
+    ("capacity:pull-choose", "POST"): Row(EDITORS, body={}, answers=PAST_THE_GATE),
     ("capacity:pull-act", "POST"): Row(EDITORS, body={"act": "off"}),
     ("api-load-profiles", "GET"): Row(VIEWERS),
     ("api-load-profiles", "POST"): Row(EDITORS, body=_PROFILE),

@@ -1,1 +1,1 @@
-"""Samples that the portal fetches by itself: from a Prometheus server."""
+"""Samples that the portal fetches by itself: from a Prometheus server, and from the provider's monitoring."""

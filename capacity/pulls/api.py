@@ -5,19 +5,24 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import Account
+from accounts.models import Account, CloudConnection
 from capacity.metrics.kinds import MetricKind
-from capacity.pulls import selectors, services
+from capacity.pulls import monitoring, selectors, services
 from capacity.pulls.models import PULL_STATES, Pull
+from capacity.pulls.selectors import connection_of_account
 from portal.access import Permission
 from portal.api import PortalAPIView, documented
 
 PULL: dict[str, Any] = {
     "ref": "8b0d7d52-3f1e-4b0c-a0ab-4d5cf4d4c001",
+    "source": "prometheus",
     "name": "requests_per_s",
     "resource_label": "site",
     "unit": "requests/s",
@@ -35,13 +40,61 @@ PULL: dict[str, Any] = {
     "late_s": 0,
     "failures": 0,
     "problem": "",
+    "connection": None,
+    "entity_id": "",
+    "entity_label": "",
+    "check_id": "",
+    "check_label": "",
+    "metric": "",
+    "resource": "",
+    "is_counter": False,
+    "factor": 1.0,
+}
+MONITORED: dict[str, Any] = {
+    **PULL,
+    "source": "monitoring",
+    "name": "rx_bytes_per_s",
+    "resource_label": "",
+    "unit": "bytes/s",
+    "base_url": "",
+    "query": "",
+    "series": 1,
+    "connection": "b2a4f0aa-0f55-4c8e-9d2c-0d4f30c6c201",
+    "entity_id": "enAbC123",
+    "entity_label": "web-01",
+    "check_id": "chAbC123",
+    "check_label": "agent.network eth0",
+    "metric": "rx_bytes",
+    "resource": "web-01",
+    "is_counter": True,
+}
+CHOICE: dict[str, Any] = {
+    "entities": [
+        {
+            "id": "enAbC123",
+            "label": "web-01",
+            "server_id": "6f1b2f6e-7f0e-4a8e-8b51-0c9c5a7e1a01",
+            "checks": [
+                {
+                    "id": "chAbC123",
+                    "label": "network",
+                    "type": "agent.network",
+                    "target": "eth0",
+                    "period_s": 60,
+                    "is_disabled": False,
+                }
+            ],
+        }
+    ],
+    "metrics": ["rx_bytes", "tx_bytes"],
 }
 
 
 class PullOut(serializers.ModelSerializer[Pull]):
-    """One query and how it goes. The token is never shown. `series` is null before the first answer; `late_s` is by how much its samples come late."""
+    """What is fetched and how it goes. Of a Prometheus server the query, of the provider's monitoring connection, check and metric. The token is never shown. `series` is null before the first answer; `late_s` is by how much its samples come late."""
 
     state = serializers.ChoiceField(choices=PULL_STATES)
+    connection = serializers.UUIDField(source="connection.ref", default=None, allow_null=True)
 
     class Meta:
         model = Pull
@@ -62,6 +115,49 @@ class PullIn(serializers.Serializer[Any]):
     token = serializers.CharField(max_length=4000, required=False, allow_blank=True, write_only=True)
 
 
+class MonitoredPullIn(serializers.Serializer[Any]):
+    """What to fetch from the monitoring behind `connection`. What is left out is as is usual for the metric; `is_counter` keeps by how much it grew each second, `factor` is multiplied (0.01 makes a share of a percentage)."""
+
+    connection = serializers.UUIDField()
+    entity_id = serializers.CharField(max_length=100)
+    check_id = serializers.CharField(max_length=100)
+    metric = serializers.CharField(max_length=300)
+    name = serializers.CharField(max_length=100, required=False, allow_blank=True)
+    resource = serializers.CharField(max_length=200, required=False, allow_blank=True)
+    unit = serializers.CharField(max_length=30, required=False, allow_blank=True)
+    kind = serializers.ChoiceField(choices=MetricKind.choices, required=False, allow_blank=True)
+    is_counter = serializers.BooleanField(required=False, allow_null=True)
+    factor = serializers.FloatField(min_value=1e-9, max_value=1e9, required=False, allow_null=True)
+    backfill_days = serializers.IntegerField(min_value=0, max_value=366, required=False)
+
+
+class MonitoredCheckOut(serializers.Serializer[Any]):
+    """One check; `target` is e.g. the network interface, `period_s` null where it is not told."""
+
+    id = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # the provider's word
+    type = serializers.CharField()
+    target = serializers.CharField(allow_null=True)
+    period_s = serializers.IntegerField(allow_null=True)
+    is_disabled = serializers.BooleanField()
+
+
+class MonitoredOut(serializers.Serializer[Any]):
+    """What is monitored: a server where `server_id` is known."""
+
+    id = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # the provider's word
+    server_id = serializers.CharField(allow_null=True)
+    checks = MonitoredCheckOut(many=True)
+
+
+class MonitoringChoiceOut(serializers.Serializer[Any]):
+    """What may be chosen. `metrics` is null unless a check was named."""
+
+    entities = MonitoredOut(many=True)
+    metrics = serializers.ListField(child=serializers.CharField(), allow_null=True)
+
+
 class PullSwitchIn(serializers.Serializer[Any]):
     """Whether it is asked."""
 
@@ -77,13 +173,13 @@ class PullTriedOut(serializers.Serializer[Any]):
 
 
 class PullListApi(PortalAPIView):
-    """Queries whose samples the portal fetches."""
+    """What the portal fetches."""
 
     permission = Permission.SAMPLE_VIEW
     write_permission = Permission.SAMPLE_ADD
 
     @documented(
-        "pulls_list", PullOut, summary="List queries to Prometheus", paged=True, example=PULL, tag="capacity"
+        "pulls_list", PullOut, summary="List what is fetched", paged=True, example=PULL, tag="capacity"
     )
     def get(self, request: Request, account_ref: UUID) -> Response:
         """With how each goes."""
@@ -93,7 +189,7 @@ class PullListApi(PortalAPIView):
     @documented(
         "pulls_add",
         PullOut,
-        summary="Enter a query to Prometheus",
+        summary="Enter a Prometheus query",
         request=PullIn,
         status=201,
         once=True,
@@ -108,6 +204,65 @@ class PullListApi(PortalAPIView):
         account = self.find(Account, account_ref)
         data = self.read(PullIn)
         return self.once(lambda: self.show(PullOut, services.add(account, data, actor=self.user), status=201))
+
+
+class MonitoredPullApi(PortalAPIView):
+    """What the provider's monitoring measures, and fetching it."""
+
+    permission = Permission.SAMPLE_ADD
+
+    @documented(
+        "pulls_choose",
+        MonitoringChoiceOut,
+        summary="Read what the provider's monitoring measures",
+        example=CHOICE,
+        asks_provider=True,
+        parameters=[
+            OpenApiParameter(
+                "connection", OpenApiTypes.UUID, required=True, description="The cloud connection."
+            ),
+            OpenApiParameter(
+                "entity_id", OpenApiTypes.STR, description="With `check_id`: read its metrics too."
+            ),
+            OpenApiParameter("check_id", OpenApiTypes.STR, description="Of the entity."),
+        ],
+        tag="capacity",
+    )
+    def get(self, request: Request, account_ref: UUID) -> Response:
+        """As the provider shows it now. Without the agent on a server little is measured of it."""
+        account = self.find(Account, account_ref)
+        connection = self._connection(account, request.query_params.get("connection", ""))
+        entity_id, check_id = (request.query_params.get(name, "") for name in ("entity_id", "check_id"))
+        metrics = monitoring.metrics_of(connection, entity_id, check_id) if entity_id and check_id else None
+        found = {"entities": monitoring.choice(connection), "metrics": metrics}
+        return Response(MonitoringChoiceOut(found).data)
+
+    @documented(
+        "pulls_add_monitored",
+        PullOut,
+        summary="Fetch a metric of the provider's monitoring",
+        request=MonitoredPullIn,
+        status=201,
+        once=True,
+        asks_provider=True,
+        example={**MONITORED, "state": "pull_waiting", "series": None, "samples": 0},
+        request_example={name: MONITORED[name] for name in ("connection", "entity_id", "check_id", "metric")},
+        tag="capacity",
+    )
+    def post(self, request: Request, account_ref: UUID) -> Response:
+        """It is asked from now on, first for `backfill_days`. No points, old points and an agent that is away are no data, never zero."""
+        account = self.find(Account, account_ref)
+        data = self.read(MonitoredPullIn)
+        connection = self._connection(account, str(data.pop("connection")))
+        return self.once(
+            lambda: self.show(PullOut, services.add_monitored(connection, data, actor=self.user), status=201)
+        )
+
+    def _connection(self, account: Account, ref: str) -> CloudConnection:
+        found = connection_of_account(account, ref)
+        if found is None:
+            raise ValidationError({"connection": ["This account has no such cloud connection."]})
+        return found
 
 
 class PullApi(PortalAPIView):

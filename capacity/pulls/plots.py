@@ -24,7 +24,6 @@ PERIOD_S = 60
 """The period of a check that names none."""
 MOST_GAP = 3
 """Over how many periods without a point a counter's growth still tells a rate."""
-_COARSER = tuple(Resolution)
 
 
 @dataclass(frozen=True)
@@ -59,15 +58,36 @@ def stretch(
     return Stretch(first, _end(first, full_from + JOIN, finest.width_s), finest)
 
 
+def ladder(reached: datetime, now: datetime, *, back_s: float, period_s: int | None) -> tuple[Stretch, ...]:
+    """Return the next question, and the coarser ones of the same stretch to ask as long as no answer reaches back to its beginning.
+
+    Of full data there is one only: where it has nothing, there is nothing.
+    """
+    first = stretch(reached, now, back_s=back_s, period_s=period_s)
+    if first.resolution is Resolution.FULL:
+        return (first,)
+    return tuple(
+        Stretch(reached - timedelta(seconds=one.width_s), first.ends, one)
+        for one in Resolution
+        if one.width_s
+    )
+
+
+def reaches_back(points: Sequence[Plotted], asked: Stretch) -> bool:
+    """Whether an answer holds the beginning of what was asked for: finer points are kept less long than coarser ones."""
+    width_s = asked.resolution.width_s
+    return bool(points) and (points[0].at - asked.begins).total_seconds() <= (MOST_GAP + 1) * width_s
+
+
+def completed(finer: Sequence[Plotted], coarser: Sequence[Plotted]) -> tuple[Plotted, ...]:
+    """Return the finer points, and before the first of them the coarser ones."""
+    first = finer[0].at if finer else None
+    return (*(point for point in coarser if first is None or point.at < first), *finer)
+
+
 def _end(first: datetime, last: datetime, width_s: int) -> datetime:
     """Return the last moment that an answer still has room for, a tenth kept free: checks run early now and then."""
     return max(first, min(last, first + timedelta(seconds=width_s * (MOST_POINTS * 9 // 10))))
-
-
-def coarser(resolution: Resolution) -> Resolution | None:
-    """Return the next coarser one; None after the coarsest."""
-    place = _COARSER.index(resolution) + 1
-    return _COARSER[place] if place < len(_COARSER) else None
 
 
 def step_s(resolution: Resolution, period_s: int | None) -> int:
@@ -92,6 +112,35 @@ def rates(points: Sequence[Plotted], step_s: int, *, is_averaged: bool) -> tuple
             found.append(Plotted(after.at, (after.value - before.value) / seconds))
         has_fallen = fell
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What a metric of the provider's is usually called here. No `name`: its own."""
+
+    name: str = ""
+    unit: str = ""
+    kind: str = ""
+    factor: float = 1.0
+    is_counter: bool = False
+
+
+def usual(check_type: str, metric: str) -> Usual:
+    """Return how a metric of a check is usually kept: percentages as shares, counted bytes as bytes a second."""
+    match check_type, metric.rpartition(".")[2]:
+        case "agent.cpu", "usage_average":
+            return Usual("cpu_share", factor=0.01)
+        case "agent.network", ("rx_bytes" | "tx_bytes") as way:
+            return Usual(f"{way}_per_s", "bytes/s", "throughput", is_counter=True)
+        case "agent.network", way if way.startswith(("rx_", "tx_")):
+            return Usual(f"{way}_per_s", "1/s", "throughput", is_counter=True)
+        case "agent.memory", _:
+            return Usual(unit="bytes")
+        case _, "connections":
+            return Usual("connections")
+        case "remote.http", ("duration" | "tt_connect" | "tt_firstbyte"):
+            return Usual(f"{metric.replace('.', '_')}_ms", "ms", "latency")
+    return Usual()
 
 
 def is_stale(newest: datetime | None, now: datetime, step_s: int) -> bool:

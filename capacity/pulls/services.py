@@ -1,15 +1,17 @@
-"""Fetching samples from Prometheus: entering a query, trying it, switching it off; and one turn of a worker.
+"""Fetching samples: entering what is fetched, trying it, switching it off; and one turn of a worker.
 
-    add(account, {...}, actor=user) -> Pull           switch(pull, on=False, actor=user), remove(pull, actor=user)
+    add(account, {...}, actor=user) -> Pull           add_monitored(connection, {...}, actor=user) -> Pull
+    switch(pull, on=False, actor=user), remove(pull, actor=user)
     pull_due(now) -> how many were asked               ask_once(pull) -> Found (a try, nothing is kept)
 
-The first three raise Refused with a sentence; `pull_due` never does: what went wrong stands at the pull.
+The first four raise Refused with a sentence; `pull_due` never does: what went wrong stands at the pull.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +19,16 @@ import structlog
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.changes import apply_changes, check_active
+from accounts.changes import apply_changes, check_active, check_no_pin
 from accounts.members import lock_account
-from accounts.models import Account, AccountStatus
+from accounts.models import Account, AccountStatus, CloudConnection
 from capacity.metrics import services as metrics
 from capacity.metrics.kinds import USUAL, why_unlike
 from capacity.metrics.reading import Limits
+from capacity.pulls import monitoring
 from capacity.pulls.lateness import again_s, late_s, newest_of, remembered_s
-from capacity.pulls.models import Pull
+from capacity.pulls.models import Pull, PullSource
+from capacity.pulls.plots import usual
 from capacity.pulls.prometheus import MOST_POINTS, Asked, Found, address_of, read_answer
 from portal import egress
 from portal.audit.services import record, snapshot
@@ -47,7 +51,8 @@ FIELDS = (
     "backfill_days",
     "token",
 )
-SOURCE = "prometheus"
+CHOSEN = ("entity_id", "check_id", "metric")
+MONITORED_FIELDS = ("name", "resource", "unit", "kind", "is_counter", "factor", "backfill_days")
 MOST_OF_ACCOUNT = 50
 MOST_BYTES = 32 * 1024 * 1024
 ANSWER_S = 30.0
@@ -65,24 +70,74 @@ def add(account: Account, fields: Mapping[str, Any], *, actor: User) -> Pull:
     """Enter a query; it is due at once. Raises Refused for an address that the portal does not ask."""
     locked = lock_account(account)
     check_active(locked)
-    if Pull.objects.filter(account=locked).count() >= MOST_OF_ACCOUNT:
-        raise Refused(f"An account has at most {MOST_OF_ACCOUNT} queries. Remove one first.", code="too_many")
     row = Pull(account=locked, made_by=actor, next_at=timezone.now())
     apply_changes(row, {name: value for name, value in fields.items() if value is not None}, FIELDS)
     row.query = " ".join(row.query.split())
-    if why := why_unlike(row.name, row.unit, row.kind):
-        raise Refused(why, code="other_unit")
-    unit, kind = USUAL.get(row.name, ("", ""))
-    row.unit, row.kind = row.unit or unit, row.kind or kind
     egress.check_url(row.base_url)
     if "?" in row.base_url or "#" in row.base_url:
         raise Refused(
             "The address ends before a question mark or hash: the query is typed apart.", code="bad_address"
         )
     _check_apart(row)
+    return _enter(row, actor)
+
+
+def add_monitored(connection: CloudConnection, fields: Mapping[str, Any], *, actor: User) -> Pull:
+    """Enter a metric of the provider's monitoring: `entity_id`, `check_id` and `metric`, and what it is called here.
+
+    What is left out is as is usual for such a metric. Asks the provider whether it measures that.
+    Raises Refused for what it does not measure, and the provider's troubles.
+    """
+    check_active(connection.account)
+    entity_id, check_id, metric = (str(fields[name]) for name in CHOSEN)
+    entity = next((one for one in monitoring.choice(connection) if one.id == entity_id), None)
+    check = next((one for one in entity.checks if one.id == check_id), None) if entity else None
+    if (
+        entity is None
+        or check is None
+        or metric not in monitoring.metrics_of(connection, entity_id, check_id)
+    ):
+        raise Refused(
+            "The provider's monitoring does not measure this. Choose from what it does.", code="not_monitored"
+        )
+    known = usual(check.type, metric)
+    given = {name: value for name, value in fields.items() if name not in CHOSEN and value not in (None, "")}
+    row = Pull(
+        source=PullSource.MONITORING,
+        connection=connection,
+        entity_id=entity.id,
+        entity_label=entity.label[:300],
+        check_id=check.id,
+        check_label=" ".join(dict.fromkeys(filter(None, (check.type, check.target)))).strip()[:300],
+        metric=metric,
+        made_by=actor,
+        next_at=timezone.now(),
+    )
+    row.name, row.resource = known.name or metric[:100], entity.label[:200]
+    row.is_counter, row.factor = known.is_counter, known.factor
+    row.step_s = min(max(check.period_s or 60, 10), 86_400)
+    apply_changes(row, given, MONITORED_FIELDS)
+    check_no_pin(row.name, row.resource, row.unit)
+    if row.name == known.name:
+        row.unit, row.kind = row.unit or known.unit, row.kind or known.kind
+    with transaction.atomic():
+        locked = lock_account(connection.account)
+        check_active(locked)
+        row.account = locked
+        return _enter(row, actor)
+
+
+def _enter(row: Pull, actor: User) -> Pull:
+    """Keep a new pull of a locked account."""
+    if Pull.objects.filter(account=row.account).count() >= MOST_OF_ACCOUNT:
+        raise Refused(f"An account has at most {MOST_OF_ACCOUNT} queries. Remove one first.", code="too_many")
+    if why := why_unlike(row.name, row.unit, row.kind):
+        raise Refused(why, code="other_unit")
+    unit, kind = USUAL.get(row.name, ("", ""))
+    row.unit, row.kind = row.unit or unit, row.kind or kind
     check_row(row)
     row.save(force_insert=True)
-    record("pull.added", actor=actor, account=locked, subject=row, after=snapshot(row))
+    record("pull.added", actor=actor, account=row.account, subject=row, after=snapshot(row))
     return row
 
 
@@ -90,7 +145,7 @@ def _check_apart(row: Pull) -> None:
     """Refuse a second query whose series would be the first one's: each would overwrite what the other fetched."""
     if row.resource_label:
         return
-    others = Pull.objects.filter(account=row.account, name=row.name, resource_label="")
+    others = Pull.objects.filter(account=row.account, name=row.name, resource_label="", source=row.source)
     if others.exclude(base_url=row.base_url, query=row.query).exists():
         raise Refused(
             f"Another query fetches {row.name} already, and nothing would tell their series apart. "
@@ -124,14 +179,20 @@ def remove(pull: Pull, *, actor: User) -> None:
 
 
 def _locked(pull: Pull) -> Pull:
-    return Pull.objects.select_for_update(of=("self",)).select_related("account", "made_by").get(pk=pull.pk)
+    return (
+        Pull.objects.select_for_update(of=("self",))
+        .select_related("account", "made_by", "connection")
+        .get(pk=pull.pk)
+    )
 
 
 def ask_once(pull: Pull, now: datetime | None = None) -> Found:
     """Ask for the last points, keep nothing: whether address, token and query are right. Raises the four kinds of trouble."""
     now = now or timezone.now()
-    step = timedelta(seconds=pull.step_s)
-    return _ask(pull, now - 10 * step, now, metrics.limits_at(now, SOURCE))
+    limits = metrics.limits_at(now, pull.source)
+    if pull.is_of_provider:
+        return monitoring.last(pull, now, limits)
+    return _ask(pull, now - 10 * timedelta(seconds=pull.step_s), now, limits)
 
 
 def pull_due(now: datetime | None = None) -> int:
@@ -155,7 +216,7 @@ def _take(now: datetime) -> Pull | None:
     due = Pull.objects.filter(next_at__lte=now, account__status=AccountStatus.ACTIVE)
     pull = (
         due.select_for_update(of=("self",), skip_locked=True)
-        .select_related("account", "made_by")
+        .select_related("account", "made_by", "connection")
         .order_by("next_at", "pk")
         .first()
     )
@@ -166,10 +227,9 @@ def _take(now: datetime) -> Pull | None:
 
 
 def _pull(pull: Pull, now: datetime) -> None:
-    begins, ends = span(pull, now)
-    limits = metrics.limits_at(now, SOURCE)
     try:
-        found = _ask(pull, max(begins, limits.begins), ends, limits)
+        fetched = _fetch(pull, now)
+        found, ends = fetched.found, fetched.ends
         with transaction.atomic():
             taken = (
                 metrics.take_in(pull.account, found.rows, keep_good=True, actor=pull.made_by)
@@ -180,22 +240,54 @@ def _pull(pull: Pull, now: datetime) -> None:
                 pull,
                 reached_at=ends,
                 answered_at=now,
-                series=found.series,
-                **_lateness(pull, found, begins, ends),
+                series=0 if fetched.is_stale else found.series,
+                **(_lateness(pull, found, fetched.begins, ends) if fetched.is_full else {}),
                 samples=pull.samples + (taken.written if taken is not None else 0),
                 failures=0,
-                problem=taken.problems[0].says[:500] if taken is not None and taken.problems else "",
+                problem=taken.problems[0].says[:500]
+                if taken is not None and taken.problems
+                else fetched.says,
                 # There is more to fetch: the next one follows at once.
-                next_at=now if ends < now - LATE - timedelta(seconds=pull.step_s) else now + _rest(pull),
+                next_at=now if fetched.has_more else now + _rest(pull),
             )
     except Trouble as trouble:
         failures = pull.failures + 1
         rest = min(SHORTEST_S * 2 ** min(failures, 10), LONGEST_REST_S)
+        # A provider that says when it wants to be asked again is not asked before.
+        rest = max(rest, getattr(trouble, "after_s", 0.0) or 0.0)
         # Where no sample was good, what is wrong with the first says more than how many there were.
         wrong = trouble.taken.problems if isinstance(trouble, metrics.SamplesRefused) else ()
         says = wrong[0].says if wrong else str(trouble)
         _note(pull, failures=failures, problem=says[:500], next_at=now + timedelta(seconds=rest))
         log.warning("pull_failed", pull=str(pull.ref), failures=failures, code=getattr(trouble, "code", ""))
+
+
+@dataclass(frozen=True)
+class _Fetched:
+    """What one turn brought; `has_more`: the next one follows at once; `says`: what a person should know of it."""
+
+    found: Found
+    begins: datetime
+    ends: datetime
+    has_more: bool
+    is_full: bool = True
+    is_stale: bool = False
+    says: str = ""
+
+
+def _fetch(pull: Pull, now: datetime) -> _Fetched:
+    limits = metrics.limits_at(now, pull.source)
+    if pull.is_of_provider:
+        got = monitoring.read(pull, now, limits)
+        says = (
+            "Nothing newer comes from the provider's monitoring: is the agent of the server running?"
+            if got.is_stale
+            else ""
+        )
+        return _Fetched(got.found, got.begins, got.ends, got.ends < now, got.is_full, got.is_stale, says)
+    begins, ends = span(pull, now)
+    found = _ask(pull, max(begins, limits.begins), ends, limits)
+    return _Fetched(found, begins, ends, ends < now - LATE - timedelta(seconds=pull.step_s))
 
 
 def span(pull: Pull, now: datetime) -> tuple[datetime, datetime]:
@@ -256,5 +348,5 @@ def _ask(pull: Pull, begins: datetime, ends: datetime, limits: Limits) -> Found:
         raise Refused(
             f"Prometheus does not let the portal in (HTTP {answer.status}): check the token.", code="no_entry"
         )
-    asked = Asked(pull.name, SOURCE, pull.resource_label, pull.unit, pull.kind)
+    asked = Asked(pull.name, pull.source, pull.resource_label, pull.unit, pull.kind)
     return read_answer(answer.status, answer.body, is_cut=answer.is_cut, asked=asked, limits=limits)

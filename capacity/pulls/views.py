@@ -1,4 +1,4 @@
-"""Pages of queries to Prometheus: list and form; try, switch, remove."""
+"""Pages of what is fetched: list and form of queries; choosing from the provider's monitoring; try, switch, remove."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from accounts.models import Account
+from accounts.models import Account, CloudConnection
+from accounts.selectors import connections_of
 from accounts.views import AccountPage
-from capacity.pulls import selectors, services
+from capacity.pulls import monitoring, selectors, services
 from capacity.pulls.api import tried
-from capacity.pulls.forms import PullForm
+from capacity.pulls.forms import MonitoredPullForm, PullForm
 from portal.access import Permission
+from portal.cloud.types import Monitored, MonitoredCheck
 from portal.errors import Refused, Trouble
 from portal.paging import keyset
 
@@ -53,6 +55,85 @@ class PullList(AccountPage):
         return self.show("capacity/pulls/list.html", page=page, form=form, status=status)
 
 
+class PullChoose(AccountPage):
+    """Choose from what the provider's monitoring measures: connection, check, metric, each a step of the address."""
+
+    permission = Permission.SAMPLE_ADD
+    tab = "metrics"
+
+    def get(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Show the next step; what cannot be read is said, never shown as empty."""
+        return self._page(self.find(Account, account_ref))
+
+    def post(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
+        """Fetch the chosen metric from now on."""
+        account = self.find(Account, account_ref)
+        connection = self._connection(account)
+        entity_id, check_id = self._place()
+        if connection is None or not (entity_id and check_id):
+            return self._page(account)
+        try:
+            form = MonitoredPullForm(
+                request.POST, metrics=monitoring.metrics_of(connection, entity_id, check_id)
+            )
+            if form.is_valid():
+                chosen = {**form.cleaned_data, "entity_id": entity_id, "check_id": check_id}
+                pull = services.add_monitored(connection, chosen, actor=self.user)
+                messages.success(
+                    request, f"Entered: {pull.name} of {pull.resource}. It is fetched within a minute."
+                )
+                return redirect("capacity:pull-list", account_ref=account.ref)
+        except Refused as refusal:
+            form.add_error(None, refusal.says)
+        except Trouble as trouble:
+            messages.error(request, trouble.says)
+            return self._page(account)
+        return self._page(account, form, status=422)
+
+    def _place(self) -> tuple[str, str]:
+        return self.request.GET.get("entity", "")[:100], self.request.GET.get("check", "")[:100]
+
+    def _connection(self, account: Account) -> CloudConnection | None:
+        return selectors.connection_of_account(account, self.request.GET.get("connection", ""))
+
+    def _page(
+        self, account: Account, form: MonitoredPullForm | None = None, status: int = 200
+    ) -> HttpResponse:
+        connection = self._connection(account)
+        connections = [] if connection else list(connections_of(account))
+        if len(connections) == 1:
+            connection = selectors.connection_of_account(account, str(connections[0].ref))
+        found: tuple[Monitored, ...] = ()
+        chosen: tuple[Monitored, MonitoredCheck] | None = None
+        trouble = ""
+        if connection is not None:
+            try:
+                found = monitoring.choice(connection)
+                chosen = _chosen(found, *self._place())
+                if chosen and form is None:
+                    names = monitoring.metrics_of(connection, chosen[0].id, chosen[1].id)
+                    form = MonitoredPullForm(metrics=names)
+            except Trouble as problem:
+                trouble, status = problem.says, 502
+        return self.show(
+            "capacity/pulls/choose.html",
+            connections=connections,
+            connection=connection,
+            found=found,
+            chosen=chosen,
+            form=form,
+            trouble=trouble,
+            status=status,
+        )
+
+
+def _chosen(
+    found: tuple[Monitored, ...], entity_id: str, check_id: str
+) -> tuple[Monitored, MonitoredCheck] | None:
+    pairs = ((entity, check) for entity in found if entity.id == entity_id for check in entity.checks)
+    return next((pair for pair in pairs if pair[1].id == check_id), None)
+
+
 class PullAct(AccountPage):
     """Try one, switch it, remove it: `act` says which."""
 
@@ -78,7 +159,7 @@ class PullAct(AccountPage):
                 )
             elif act == "remove":
                 services.remove(pull, actor=self.user)
-                messages.success(request, f"The query for {pull.name} was removed. What it fetched stays.")
+                messages.success(request, f"{pull.name} was removed. What was fetched stays.")
         except Trouble as trouble:
             messages.error(request, trouble.says)
         return redirect("capacity:pull-list", account_ref=pull.account.ref)

@@ -26,6 +26,7 @@ from portal.simulator.errors import (
     bad_request,
     clb_error,
     clb_schema,
+    monitoring_error,
     nova_error,
 )
 from portal.simulator.hands import Hands
@@ -202,6 +203,11 @@ class Simulator:
             missing = nova_error(404, "itemNotFound", "The resource could not be found.")
             wrong = nova_error(405, "badMethod", "The method is not allowed for this resource.")
             return self._route("servers", request, server[3], missing, wrong)
+        monitored = re.match(r"/monitoring/v1\.0/([^/]+)(/.*|)\Z", path)
+        if monitored:
+            self._enter_monitoring(request, *monitored.groups())
+            none = monitoring_error(404, "notFoundError", "Path does not exist")
+            return self._route("monitoring", request, monitored[2], none, none)
         if path.startswith("/_sim/"):
             return self._control(request)
         if path == "/":
@@ -225,6 +231,13 @@ class Simulator:
             )
         request.tenant = tenant
         request.scope = f"{tenant}@{region.upper()}"
+        request.root = request.base + request.path[: len(request.path) - len(rest)]
+
+    def _enter_monitoring(self, request: Request, tenant: str, rest: str) -> None:
+        user: User | None = self.world.token_user(request.headers.get("x-auth-token"))
+        if user is None or user.tenant != tenant:
+            raise self.world.unauthorized("monitoring")
+        request.tenant = request.scope = tenant
         request.root = request.base + request.path[: len(request.path) - len(rest)]
 
     def _route(
@@ -349,6 +362,14 @@ class Simulator:
                         lambda rq, key: self._nova(rq, "delete_image", key, code=204),
                     ),
                     ("GET", r"/limits", lambda rq: self._nova(rq, "compute_limits")),
+                ],
+            ),
+            (
+                "monitoring",
+                [
+                    ("GET", r"/views/overview", self._overview),
+                    ("GET", r"/entities/([^/]+)/checks/([^/]+)/metrics", self._metric_names),
+                    ("GET", r"/entities/([^/]+)/checks/([^/]+)/metrics/(.+)/plot", self._plot),
                 ],
             ),
             (
@@ -527,6 +548,45 @@ class Simulator:
 
     def _metadata(self, request: Request, name: str, server_id: str) -> Reply:
         return self._nova(request, name, server_id, _nova_body(request).get("metadata"))
+
+    # monitoring
+
+    def _overview(self, request: Request) -> Reply:
+        return self._nova(
+            request,
+            "monitoring_overview",
+            base_url=request.root,
+            limit=request.number("limit"),
+            marker=request.one("marker"),
+        )
+
+    def _metric_names(self, request: Request, entity_id: str, check_id: str) -> Reply:
+        return self._nova(
+            request,
+            "monitoring_metrics",
+            entity_id,
+            check_id,
+            limit=request.number("limit"),
+            marker=request.one("marker"),
+        )
+
+    def _plot(self, request: Request, entity_id: str, check_id: str, metric: str) -> Reply:
+        begins, ends = request.number("from"), request.number("to")
+        if begins is None or ends is None:
+            raise monitoring_error(400, "badRequest", "Both from and to are required")
+        return self._nova(
+            request,
+            "monitoring_plot",
+            entity_id,
+            check_id,
+            metric,
+            begins_ms=begins,
+            ends_ms=ends,
+            resolution=request.one("resolution"),
+            points=request.number("points"),
+            limit=request.number("limit"),
+            marker=request.one("marker"),
+        )
 
     # the customer's site and servers
 

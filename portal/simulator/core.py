@@ -30,6 +30,7 @@ from portal.simulator.errors import (
     ProviderError,
     clb_error,
     conflict,
+    monitoring_error,
     nova_error,
 )
 from portal.simulator.faults import INSIDE, Fault, Faults
@@ -38,6 +39,8 @@ from portal.simulator.truth import Harm, Truth
 DEFAULT_START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 OUTSIDE_CAPACITY_RPS = 100.0
 OUTSIDE_LATENCY_S = 0.08
+PAST_STEP_S = 60.0
+PAST_KEPT = 120
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,11 +55,12 @@ _SERVICES = {
     "status": "status",
     "metrics": "status",
     "site": "site",
+    "monitoring": "monitoring",
 }
 
 
 def service_of(route: str) -> str:
-    """Return "clb", "servers", "identity", "status" or "site" for an operation's route."""
+    """Return "clb", "servers", "identity", "monitoring", "status" or "site" for an operation's route."""
     return _SERVICES.get(route.partition(".")[0], "clb")
 
 
@@ -255,6 +259,9 @@ class Core:
             raise AnswerLost("refused", applied=False)
         elif kind == "over_limit":
             raise self.over_limit(service, 1.0 if fault.seconds is None else fault.seconds)
+        elif kind == "limit_reached":
+            again = self._retry_after(60.0 if fault.seconds is None else fault.seconds)
+            raise monitoring_error(400, "limitReached", "Limit has been reached", {"Reply-After": again})
         elif kind == "unavailable":
             raise self.failure(service, 503, 300.0 if fault.seconds is None else fault.seconds)
         elif kind == "locked":
@@ -305,6 +312,8 @@ class Core:
             )
         if service == "identity":
             return nova_error(status, "identityFault", "Service is not available.", headers)
+        if service == "monitoring":
+            return monitoring_error(status, "internalError", "An error occurred.", headers)
         if service == "clb":
             return clb_error(status, CLB_SATURATED if status == 503 else CLB_UNKNOWN, headers)
         return ProviderError(status, f"{status}\n", headers)
@@ -316,7 +325,10 @@ class Core:
         return ProviderError(status, {"code": status, "message": says})
 
     def over_limit(self, service: str, retry_after_s: float) -> ProviderError:
-        """Return the 413 of the rate limiting proxy (reference 2.9, 3.5)."""
+        """Return the 413 of the rate limiting proxy (reference 2.9, 3.5); monitoring says 429 (reference 4)."""
+        if service == "monitoring":
+            headers = {"Retry-After": self._retry_after(retry_after_s), "X-RateLimit-Type": "global"}
+            return monitoring_error(429, "rateLimitReached", "Rate limit has been reached", headers)
         again = self.stamp(self.now + math.ceil(retry_after_s))
         body: Json = {"code": 413, "message": "OverLimit Retry...", "details": "Error Details..."}
         body["retryAt" if service == "servers" else "retryAfter"] = again
@@ -324,6 +336,8 @@ class Core:
 
     def unauthorized(self, service: str) -> ProviderError:
         """Return the 401 of a service: the load balancer's has no body (reference 1.3)."""
+        if service == "monitoring":
+            return monitoring_error(401, "unauthorizedError", "Authentication is required")
         if service in ("servers", "identity"):
             return nova_error(401, "unauthorized", "Unable to authenticate user with credentials provided.")
         return ProviderError(401, None)
@@ -455,6 +469,7 @@ class Core:
         for server in self.servers.values():
             if server.up:
                 server.requests += loads.get(server.server_id, 0.0) + server.direct_rps * u
+            _remember(server, self.now)
         self._anchor = self.now
         self._refresh_terms()
 
@@ -518,6 +533,16 @@ class Core:
         pinned = sum(other.pinned for other in lb.nodes)
         damped = traffic.value(terms, u, _damping(lb)) if pinned else 0.0
         return max(0.0, node.share * (traffic.value(terms, u) - pinned * damped) + node.pinned * damped)
+
+    def _requests_since(self, lb: LoadBalancer, node: Node, t: float | None = None) -> float:
+        """Return how many requests a node was given from the anchor to `t` (now if None)."""
+        terms = self._terms.get(lb.lb_id)
+        u = (self.now if t is None else t) - self._anchor
+        if terms is None or u <= 0.0 or not (node.share or node.pinned):
+            return 0.0
+        pinned = sum(other.pinned for other in lb.nodes)
+        damped = traffic.total(terms, u, _damping(lb)) if pinned else 0.0
+        return max(0.0, node.share * (traffic.total(terms, u) - pinned * damped) + node.pinned * damped)
 
     def demand_rps(self, lb: LoadBalancer) -> float:
         """Return the requests per second that the balancer's visitors want now."""
@@ -701,6 +726,16 @@ class Core:
 
     def _reround(self, node: Node) -> None:
         node.rounding = [self.dice.uniform(), self.dice.uniform()]
+
+
+def _remember(server: Server, now: float) -> None:
+    """Keep how many requests a server has had by now, for what monitoring tells of the past."""
+    past = server.past
+    if len(past) > 1 and now - past[-2][0] < PAST_STEP_S:
+        past[-1] = [now, server.requests]
+    else:
+        past.append([now, server.requests])
+        del past[:-PAST_KEPT]
 
 
 def owns(tenant: str | None, thing: LoadBalancer | Server | Image) -> bool:

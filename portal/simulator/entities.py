@@ -231,6 +231,7 @@ class Server:
     latency_s: float = 0.08
     direct_rps: float = 0.0
     requests: float = 0.0
+    past: list[list[float]] = field(default_factory=list)  # [t, requests], when traffic was shared anew
     status_url: bool = True
 
     @property

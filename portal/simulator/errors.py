@@ -90,6 +90,14 @@ def nova_error(
     return ProviderError(status, {root: {"code": status, "message": message}}, headers)
 
 
+def monitoring_error(
+    status: int, kind: str, message: str, headers: Mapping[str, str] | None = None
+) -> ProviderError:
+    """A flat fault with its type as the monitoring service sends it (reference 4)."""
+    body: Json = {"type": kind, "code": status, "message": message, "details": "", "txnId": ".rh-sim"}
+    return ProviderError(status, body, headers)
+
+
 def not_found(message: str = "Instance could not be found") -> ProviderError:
     return nova_error(404, "itemNotFound", message)
 

@@ -21,6 +21,7 @@ BEFORE = {
     "timeout_before": "silence; nothing is applied",
     "late": "silence; the write is applied `seconds` later",
     "over_limit": "413 overLimit with Retry-After `seconds`",
+    "limit_reached": '400 "Limit has been reached" with Reply-After `seconds`, monitoring\'s other word for it',
     "unavailable": "503 with Retry-After `seconds` (default 300)",
     "locked": "409",
     "token_expired": "401; every token that is out is worth nothing any more",
@@ -43,6 +44,9 @@ INSIDE = {
     "slow": "a server delete, a stop, a start or an image takes `seconds`",
     "image_error": "an image is begun and ends in ERROR",
     "build_error": "a server is created and ends in ERROR",
+    "agent_away": "the monitoring agent of the server is not connected",
+    "points_stop": "monitoring has no points of the last `seconds` (default 3600)",
+    "unmeasured": "monitoring's points stand for no measurement: an average of 0 that means nothing",
 }
 KINDS = {**BEFORE, **AFTER, **INSIDE}
 
@@ -55,7 +59,11 @@ _ONLY = {
     "status_down": ("status.*", "metrics.read"),
     "false_zero": ("status.read", "lb.stats", "metrics.read"),
     "stale": ("status.read", "lb.stats", "metrics.read"),
-    "empty_list": ("*.list",),
+    "empty_list": ("*.list", "monitoring.*"),
+    "limit_reached": ("monitoring.*",),
+    "agent_away": ("monitoring.plot",),
+    "points_stop": ("monitoring.plot",),
+    "unmeasured": ("monitoring.plot",),
 }
 _BALANCER_WRITES = (
     "lb.update",

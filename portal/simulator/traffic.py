@@ -31,6 +31,14 @@ class Demand:
     def most(self) -> float:
         return self.level_rps * (1.0 + abs(self.season))
 
+    def between(self, begins: float, ends: float) -> float:
+        """Return how many requests visitors want from `begins` to `ends`."""
+        even = self.level_rps * (ends - begins)
+        if not self.season or not self.omega:
+            return even * (1.0 + self.season * math.cos(self.phase))
+        swing = math.sin(self.omega * ends + self.phase) - math.sin(self.omega * begins + self.phase)
+        return even + self.level_rps * self.season * swing / self.omega
+
     def terms(self, anchor_t: float) -> Terms:
         """Return the exponentials (amplitude, exponent per second) counted from `anchor_t`."""
         flat: tuple[complex, complex] = (complex(self.level_rps), 0j)

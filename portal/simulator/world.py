@@ -24,6 +24,7 @@ from portal.simulator.entities import FeedEntry, Image, LoadBalancer, Node, Serv
 from portal.simulator.errors import AnswerLost, AnswerTruncated, Json, ProviderError
 from portal.simulator.faults import Fault
 from portal.simulator.identity import IdentityOperations
+from portal.simulator.monitoring import MonitoringOperations
 from portal.simulator.truth import Harm, LogEntry, Truth, WrongDeletion
 
 __all__ = ["AnswerLost", "AnswerTruncated", "ProviderError", "SiteAnswer", "StubStatus", "World"]
@@ -98,7 +99,7 @@ class StubStatus:
         )
 
 
-class World(IdentityOperations, BalancerOperations, ServerOperations):
+class World(IdentityOperations, BalancerOperations, ServerOperations, MonitoringOperations):
     """A provider with its customers' visitors."""
 
     # --- what visitors and probes see ---------------------------------------------------------------------------
@@ -182,16 +183,6 @@ class World(IdentityOperations, BalancerOperations, ServerOperations):
         busy += math.floor(server.direct_rps * server.latency_s + 0.5)
         accepts = max(busy + waiting + 1, math.floor(requests * per_request))
         return StubStatus(busy + waiting + 1, accepts, accepts, math.floor(requests), 0, busy + 1, waiting)
-
-    def _requests_since(self, lb: LoadBalancer, node: Node) -> float:
-        terms = self._terms.get(lb.lb_id)
-        u = self.now - self._anchor
-        if terms is None or u <= 0.0 or not (node.share or node.pinned):
-            return 0.0
-        pinned = sum(other.pinned for other in lb.nodes)
-        damping = 0.0 if lb.sticky_life_s is None else 1.0 / lb.sticky_life_s
-        damped = traffic.total(terms, u, damping) if pinned else 0.0
-        return max(0.0, node.share * (traffic.total(terms, u) - pinned * damped) + node.pinned * damped)
 
     def _choose(self, lb: LoadBalancer) -> Node | None:
         point, last = self.dice.uniform(), None
@@ -296,6 +287,7 @@ class World(IdentityOperations, BalancerOperations, ServerOperations):
                 node.long = opened * lb.long_share * lb.long_s
         for server in self.servers.values():
             server.requests = 3600.0 * self.machine_load(server.server_id) * server.capacity_rps
+            server.past = [[self.now, server.requests]]
 
     # --- saving -------------------------------------------------------------------------------------------------
 

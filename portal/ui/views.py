@@ -75,7 +75,7 @@ FAMILIES = (
     ("Against the baseline", ("better", "same", "worse", "not_comparable")),
     ("Hand-over", ("open", "accepted", "declined", "withdrawn", "overtaken", "expired")),
     ("Support case", ("open", "waiting_customer", "waiting_provider", "solved", "closed")),
-    ("Query to Prometheus", ("pull_off", "pull_failing", "pull_waiting", "pull_empty", "pull_good")),
+    ("Series that is fetched", ("pull_off", "pull_failing", "pull_waiting", "pull_empty", "pull_good")),
     (
         "Load by the portal",
         ("load_completed", "load_aborted", "load_stopped", "load_worker_lost", "load_failed"),

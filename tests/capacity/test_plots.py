@@ -9,7 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capacity.pulls.lateness import AGAIN, LONGEST_S, MOST_AGAIN, again_s, late_s, newest_of, remembered_s
-from capacity.pulls.plots import FULL_KEPT, MOST_POINTS, SPARE, coarser, is_stale, rates, step_s, stretch
+from capacity.pulls.plots import (
+    FULL_KEPT,
+    MOST_POINTS,
+    SPARE,
+    Stretch,
+    Usual,
+    completed,
+    is_stale,
+    ladder,
+    rates,
+    reaches_back,
+    step_s,
+    stretch,
+    usual,
+)
 from portal.cloud.types import Plotted, Resolution
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -67,9 +81,43 @@ def test_history_cannot_be_asked_for_in_full():
         stretch(ago(days=3), NOW, back_s=0, period_s=60, finest=Resolution.FULL)
 
 
-def test_there_is_a_coarser_one_but_for_a_day():
-    assert coarser(Resolution.MIN5) is Resolution.MIN20
-    assert coarser(Resolution.MIN1440) is None
+def test_history_is_asked_for_ever_coarser_over_the_same_stretch_and_full_data_once():
+    asked = ladder(ago(days=10), NOW, back_s=0, period_s=60)
+    assert [one.resolution for one in asked] == [r for r in Resolution if r.width_s]
+    assert {one.ends for one in asked} == {asked[0].ends}
+    assert [one.begins for one in asked] == [ago(days=10, seconds=one.resolution.width_s) for one in asked]
+    assert [one.resolution for one in ladder(NOW, NOW, back_s=180, period_s=60)] == [Resolution.FULL]
+
+
+@pytest.mark.parametrize(
+    ("check", "metric", "kept"),
+    [
+        ("agent.cpu", "usage_average", Usual("cpu_share", factor=0.01)),
+        ("agent.network", "rx_bytes", Usual("rx_bytes_per_s", "bytes/s", "throughput", is_counter=True)),
+        ("agent.network", "tx_errors", Usual("tx_errors_per_s", "1/s", "throughput", is_counter=True)),
+        ("agent.plugin", "connections", Usual("connections")),
+        ("remote.http", "mzdfw.duration", Usual("mzdfw_duration_ms", "ms", "latency")),
+        ("agent.memory", "free", Usual(unit="bytes")),
+        ("agent.plugin", "rx_bytes", Usual()),
+    ],
+)
+def test_a_metric_is_kept_as_it_is_usual_for_its_check(check, metric, kept):
+    assert usual(check, metric) == kept
+
+
+def test_what_the_finer_points_do_not_reach_back_to_is_told_by_coarser_ones():
+    asked = Stretch(NOW, NOW + timedelta(days=4), Resolution.MIN5)
+    assert not reaches_back([], asked)
+    assert reaches_back(points(1, every_s=300), asked)
+    assert reaches_back(points(None, None, None, None, 1, every_s=300), asked)
+    assert not reaches_back(points(None, None, None, None, None, 1, every_s=300), asked)
+    finer = points(None, None, 7, 8)
+    assert completed(finer, points(1, 2, 3, 4, 5)) == (*points(1, 2), *finer)
+    assert completed([], points(1)) == tuple(points(1))
+    assert completed(finer, []) == tuple(finer)
+
+
+def test_points_of_history_stand_for_their_width():
     assert [r.width_s for r in Resolution] == [0, 300, 1200, 3600, 14_400, 86_400]
     assert (step_s(Resolution.FULL, 30), step_s(Resolution.FULL, None), step_s(Resolution.MIN5, 30)) == (
         30,

@@ -37,6 +37,22 @@ def node_of(world, name):
     return next(node for node in web(world).nodes if node.address in addresses)
 
 
+def check_of(world, name, kind):
+    """Return the ids of entity and check by which a server's figures are measured."""
+    values = type(world).monitoring_overview.raw(world, limit=1000)["values"]
+    one = next(value for value in values if value["entity"]["label"] == name)
+    return one["entity"]["id"], next(check["id"] for check in one["checks"] if check["type"] == kind)
+
+
+def plot(world, name, kind="agent.network", metric="rx_bytes", *, back_s=3600, **more):
+    """Return [(world seconds, average)] of a metric over the last `back_s` seconds."""
+    epoch = world.start.timestamp()
+    ends_ms = round((epoch + world.now) * 1000)
+    asked = {"resolution": "FULL", "limit": 1440, "begins_ms": ends_ms - back_s * 1000, "ends_ms": ends_ms}
+    body = world.monitoring_plot(*check_of(world, name, kind), metric, **{**asked, **more})
+    return [(value["timestamp"] / 1000 - epoch, value["average"]) for value in body["values"]]
+
+
 def wait(world, seconds):
     world.advance_to(world.now + seconds)
 

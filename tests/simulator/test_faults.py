@@ -8,7 +8,7 @@ import pytest
 from portal.simulator.errors import AnswerLost, AnswerTruncated, ProviderError
 from portal.simulator.faults import KINDS, Fault
 from portal.simulator.hands import Hands
-from tests.simulator.support import Desk, drain_to_zero, launch, node_of, server, wait, web
+from tests.simulator.support import Desk, drain_to_zero, launch, node_of, plot, server, wait, web
 
 DRAINING = {"node": {"condition": "DRAINING"}}
 
@@ -246,6 +246,7 @@ def test_every_fault_survives_being_set_on_everything_while_the_world_is_used(ki
             lambda: world.server_action(server(world, "web-05").server_id, {"createImage": {"name": "copy"}}),
             lambda: world.create_server({"name": "web-07", "flavorRef": "general1-4", "imageRef": ""}),
             lambda: world.delete_server(server(world, "web-06").server_id),
+            lambda: plot(world, "web-01"),
         ):
             try:
                 call()
