@@ -116,4 +116,6 @@ def promises(figures: Mapping[str, float]) -> list[Promise]:
                 0.2,
             )
         )
+    if "samples_what_if_ms" in figures:
+        found.append(Promise("an answer of *what if*, ms (median)", figures["samples_what_if_ms"], 200))
     return found

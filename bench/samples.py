@@ -187,7 +187,47 @@ def measure() -> dict[str, float]:
         figures[f"samples_year_{name}_over_fly"] = round(
             median(a / b for a, b in zip(times[name], times["fly"], strict=True)), 3
         )
-    return figures
+    return figures | _what_if(metric)
+
+
+def _what_if(metric: Any) -> dict[str, float]:
+    """Return how long an answer of the sliders takes on a pool that is sized by a year of samples."""
+    from django.utils import timezone
+
+    from accounts.models import CloudConnection
+    from capacity.models import Ceiling
+    from capacity.reports import selectors, services
+    from capacity.reports.models import SizedPool
+    from capacity.reports.trying import try_out
+    from capacity.sizing import WhatIf
+
+    now = timezone.now()
+    metric.unit, metric.kind = "requests/s", "throughput"
+    metric.save()
+    connection = CloudConnection.objects.create(
+        account=metric.account,
+        name="DFW",
+        identity_url="http://127.0.0.1/v2.0",
+        username="bench",
+        api_key="key",
+        tenant="1",
+        region="DFW",
+    )
+    of_pool = {"account": metric.account, "connection": connection, "balancer_id": "71"}
+    Ceiling.objects.create(**of_pool, requests_per_s=40.0, source="measured", at=now)
+    made = SizedPool.objects.create(
+        **of_pool, name="web", metric=metric, servers=6, flavor="general1-4", seen_at=now
+    )
+    services.ask(metric, actor=None)
+    services.make_due(now)
+    tried = [WhatIf(growth=n / 100, multiple=1.0 + n, headroom=0.2, servers=4 + n) for n in range(10)]
+
+    def answer(which: WhatIf) -> None:
+        found = try_out(selectors.pools().get(pk=made.pk), which, timezone.now())
+        assert found.needed is not None
+
+    took = [_timed(partial(answer, one)) for _ in range(3) for one in tried]
+    return {"samples_what_if_ms": round(median(took) * 1000, 1)}
 
 
 def main() -> int:
