@@ -73,21 +73,26 @@ class PullChoose(AccountPage):
         if connection is None or not (entity_id and check_id):
             return self._page(account)
         try:
-            form = MonitoredPullForm(
-                request.POST, metrics=monitoring.metrics_of(connection, entity_id, check_id)
-            )
-            if form.is_valid():
-                chosen = {**form.cleaned_data, "entity_id": entity_id, "check_id": check_id}
+            metrics = monitoring.metrics_of(connection, entity_id, check_id)
+        except Trouble as trouble:
+            # What there is to choose from cannot be read (any more): the page says what can be.
+            messages.error(request, trouble.says)
+            return self._page(account)
+        form = MonitoredPullForm(request.POST, metrics=metrics)
+        if form.is_valid():
+            chosen = {**form.cleaned_data, "entity_id": entity_id, "check_id": check_id}
+            try:
                 pull = services.add_monitored(connection, chosen, actor=self.user)
+            except Refused as refusal:
+                form.add_error(None, refusal.says)
+            except Trouble as trouble:
+                messages.error(request, trouble.says)
+                return self._page(account)
+            else:
                 messages.success(
                     request, f"Entered: {pull.name} of {pull.resource}. It is fetched within a minute."
                 )
                 return redirect("capacity:pull-list", account_ref=account.ref)
-        except Refused as refusal:
-            form.add_error(None, refusal.says)
-        except Trouble as trouble:
-            messages.error(request, trouble.says)
-            return self._page(account)
         return self._page(account, form, status=422)
 
     def _place(self) -> tuple[str, str]:

@@ -294,6 +294,26 @@ def test_the_pages_lead_from_the_connection_to_a_series(here, provider, client):
     assert "rx_bytes_per_s answers" in client.post(act, {"act": "try"}, follow=True).content.decode()
 
 
+@pytest.mark.parametrize(
+    "trouble", [Refused("Your role at the provider may not."), TryLater("Busy.", after_s=1)]
+)
+def test_a_choice_that_cannot_be_read_any_more_keeps_nothing_and_says_why(
+    here, provider, client, monkeypatch, trouble
+):
+    def gone(*_):
+        raise trouble
+
+    monkeypatch.setattr("capacity.pulls.monitoring.metrics_of", gone)
+    client.force_login(here.editor)
+    entity_id, check_id = check_of(provider.world, "web-01", "agent.network")
+    url = reverse("capacity:pull-choose", args=[here.account.ref])
+    step = f"{url}?connection={here.connection.ref}&entity={entity_id}&check={check_id}"
+    answer = client.post(step, {"metric": "rx_bytes", "backfill_days": 1})
+    assert answer.status_code == 502
+    assert trouble.says in answer.content.decode()
+    assert not Pull.objects.exists()
+
+
 def test_a_provider_that_does_not_answer_is_said_and_nothing_is_shown_as_empty(here, client, monkeypatch):
     def away(credentials, look):
         raise TryLater("The provider cannot be reached.", after_s=1)
