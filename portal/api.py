@@ -129,7 +129,7 @@ class StrictJSON(BaseParser):
         most = getattr((parser_context or {}).get("view"), "max_body_bytes", MAX_BODY_BYTES)
         raw = stream.read(most + 1)
         if len(raw) > most:
-            raise TooLarge()
+            raise TooLarge(most)
         try:
             found = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
         except (ValueError, RecursionError):
@@ -500,7 +500,7 @@ def _check_length(request: Request, most: int) -> None:
     if not length and "HTTP_TRANSFER_ENCODING" in request.META:
         raise LengthRequired()
     if length.isascii() and length.isdigit() and int(length) > most:
-        raise TooLarge()
+        raise TooLarge(most)
 
 
 def _impossible(held: IdempotentAnswer) -> Exception:

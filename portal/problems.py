@@ -123,7 +123,9 @@ class TooLarge(exceptions.APIException):
 
     status_code = 413
     default_code = "too-large"
-    default_detail = "A body may have at most 1 MiB. Nothing was done."
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"A body may have at most {most / 2**20:g} MiB. Nothing was done.")
 
 
 class KeyReused(exceptions.APIException):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -86,8 +86,10 @@ def from_benchmark(benchmark: Benchmark, *, users_per_node: float | None = None)
         measured = good[-1] if good else loads[0]
     else:
         measured = min(loads, key=lambda one: abs((one.load.per_node if one.load else 0.0) - users_per_node))
-    why_not = _what_is_missing(benchmark, measured) or evidence.why_failed(
-        measured, benchmark.result, promised
+    why_not = (
+        _what_is_missing(benchmark, measured)
+        or _is_no_step(loads, measured, users_per_node)
+        or evidence.why_failed(measured, benchmark.result, promised)
     )
     return Source(
         account=benchmark.account,
@@ -99,6 +101,16 @@ def from_benchmark(benchmark: Benchmark, *, users_per_node: float | None = None)
         told={"kind": "benchmark", "ref": str(benchmark.ref), "sha256": benchmark.sha256},
         benchmark=benchmark,
     )
+
+
+def _is_no_step(
+    loads: Sequence[comparing.Measurement], nearest: comparing.Measurement, asked: float | None
+) -> str:
+    """Return that a run has no step with the load that was asked for, "" where it has."""
+    if asked is None or nearest.load is None or math.isclose(nearest.load.per_node, asked, rel_tol=0.01):
+        return ""
+    known = ", ".join(f"{one.load.per_node:g}" for one in loads if one.load is not None)
+    return f"No step of the run has a load of {asked:g} for each server. There are: {known}."
 
 
 def _what_is_missing(benchmark: Benchmark, measured: comparing.Measurement) -> str:

@@ -25,8 +25,8 @@ ALONE = 9.0
 """A single step counts from here on."""
 LEAST_EXCESS = 0.15
 """Less than this share over the level is no event, however quiet the series is,"""
-SMALL = 0.9 * ENTER
-"""and no more scales off than this."""
+SMALL = 0.9 * STAY
+"""and no more scales off than this: it neither begins a stretch nor goes on with one."""
 LEVEL_DAYS = 7
 WIDE_DAYS = 29
 LONG_ENTER = 5.0
@@ -124,8 +124,7 @@ def _find(values: Numbers, first: int, second: int, day: int, is_ratio: bool, is
         if is_positive:
             least = np.maximum(profile, 0.2) if is_ratio else np.maximum(profile + level, 0.2 * level)
             is_small = np.abs(whole) < LEAST_EXCESS * least
-            # It may go on as such, but does not begin as such.
-            height[is_small] = np.clip(0.4 * height[is_small], -SMALL, SMALL)
+            height[is_small] = np.clip(height[is_small], -SMALL, SMALL)
         spans = _rare(_spans(height, day), height, first)
         plain = values / np.maximum(profile, 0.05) if is_ratio else values - profile
         events = _coming_back(spans, plain, day)

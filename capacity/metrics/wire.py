@@ -20,7 +20,7 @@ def unpacked(stream: Any, coding: str) -> bytes:
     """Return the whole body. Raises TooLarge (413), ParseError (400) for what is cut off, or 415 for another coding."""
     raw: bytes = stream.read(MOST_BYTES + 1)
     if len(raw) > MOST_BYTES:
-        raise TooLarge()
+        raise TooLarge(MOST_BYTES)
     if coding in {"", "identity"}:
         return raw
     if coding != "gzip":
@@ -34,7 +34,7 @@ def unpacked(stream: Any, coding: str) -> bytes:
     except zlib.error:
         raise ParseError("The body is no gzip.") from None
     if len(found) > MOST_BYTES:
-        raise TooLarge()
+        raise TooLarge(MOST_BYTES)
     if not opener.eof or opener.unused_data:
         raise ParseError("The body is cut off, or more than one gzip.")
     return found

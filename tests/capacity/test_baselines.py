@@ -149,6 +149,8 @@ def test_a_step_of_ones_own_choice_is_taken_and_one_that_fails_is_not(here):
     run = run_at(here, 20)
     assert services.from_benchmark(run, users_per_node=10.0).measured.load.per_node == 10.0
     assert "may" in services.from_benchmark(run, users_per_node=35.0).why_not
+    why_not = services.from_benchmark(run, users_per_node=999.0).why_not
+    assert why_not.startswith("No step of the run has a load of 999 for each server. There are: 5, 10,")
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,15 @@ def test_a_quiet_series_that_grows_has_no_events():
         assert not detect_events(values, (24, 168))
 
 
+@pytest.mark.parametrize("noise", [0.02, 0.05, 0.5])
+@pytest.mark.parametrize("at", [700, 1000, 1300])
+def test_a_burst_in_a_quiet_series_that_grows_is_found_where_it_is(at, noise):
+    dice, hours = np.random.default_rng(3), np.arange(60 * 24)
+    values = 100 + 10 * np.sin(2 * np.pi * hours / 24) + 0.02 * hours + noise * dice.standard_normal(60 * 24)
+    values[at : at + 6] *= 1.3
+    assert [(event.begin, event.end) for event in detect_events(values)] == [(at, at + 6)]
+
+
 @pytest.mark.parametrize("an_hour", [0.05, 0.2, 0.5, 1.0])
 def test_what_seldom_happens_is_no_event_each_time_and_a_burst_of_it_is(an_hour):
     values = np.random.default_rng(3).poisson(an_hour, 90 * 24).astype(float)

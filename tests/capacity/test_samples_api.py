@@ -96,6 +96,8 @@ def test_a_body_that_is_cut_off_too_large_or_packed_otherwise_is_refused(body, c
     desk = Desk()
     answer = desk.send(body, content_type="text/csv", **({"HTTP_CONTENT_ENCODING": coding} if coding else {}))
     assert answer.status_code == status
+    if status == 413:
+        assert "8 MiB" in answer.json()["detail"]
 
 
 def test_with_a_wrong_line_nothing_is_kept_and_each_is_named():
