@@ -7,6 +7,7 @@ import io
 import uuid
 from datetime import timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -181,8 +182,8 @@ def test_the_button_stands_where_something_is_more_than_needed():
     pool = SizedPool(account=account, connection=connection, balancer_id="71", name="web", servers=6)
 
     class Found:
-        sizing = type(
-            "Sized", (), {"surplus": 2, "needed_now": 4, "needed_peak": 3, "saving": Cost(Decimal(1))}
+        sizing = SimpleNamespace(
+            surplus=2, needed_now=4, needed_peak=3, saving=Cost(Decimal(1)), asks_for_more=None
         )
 
     Found.pool = pool
