@@ -31,7 +31,7 @@ LEVEL_DAYS = 7
 WIDE_DAYS = 29
 LONG_ENTER = 5.0
 LONGEST_DAYS = 14
-GOES_ON_DAYS = 4
+GOES_ON_DAYS, DAY_OF_HOURS = 4, 12
 """What is still on at the end of the series is an event for so many days; after that it is the level. The running level
 turns at the same age, and a sale that is on must not become the forecast of all times to come."""
 HABIT_DAYS = 6
@@ -351,7 +351,9 @@ def _coming_back(spans: list[tuple[int, int]], values: Numbers, day: int) -> lis
         inside = values[begin:end]
         height = middle(inside[np.isfinite(inside)])
         least = max(2, day // 6)
-        if len(after) < least and end - begin >= GOES_ON_DAYS * day:
+        # Seasons of a few steps are quarters or months, where what has lasted for a year is no sale.
+        lasts = GOES_ON_DAYS if day >= DAY_OF_HOURS else 1
+        if len(after) < least and end - begin >= lasts * day:
             continue
         if len(before) >= least and len(after) >= least:
             was, became = middle(before), middle(after)
