@@ -112,7 +112,7 @@ class RecordDetail(ScaledownPage):
     def _reconstructed(
         self, event: TrafficEvent, connection: CloudConnection
     ) -> dict[str, services.AddedServer]:
-        whole = CloudConnection.objects.get(pk=connection.pk)
+        whole = self.find(CloudConnection, connection.ref)
         ids = [one.id for one in drawing.balancers_of(whole)]
         return {one.server_id: one for one in services.reconstruct(event, read_pool(whole, ids))}
 
@@ -168,7 +168,7 @@ class Protected(ScaledownPage):
         if form.is_valid():
             data = form.cleaned_data
             # The rows of the choices lack what the look needs (the key).
-            connection = CloudConnection.objects.get(pk=form.connections[data["connection"]].pk)
+            connection = self.find(CloudConnection, form.connections[data["connection"]].ref)
             seen = look_at_server(connection, data["server_id"])
             try:
                 mark = services.protect_server(
