@@ -81,6 +81,9 @@ class Permission(Enum):
     REVIEW_VIEW = ("reviews:read", "read its scorecard, reviews and action items")
     CALENDAR_VIEW = ("calendar:read", "read its calendar")
     SAMPLE_VIEW = ("capacity:read", "read its metrics and benchmarks")
+    DRILL_VIEW = ("drills:read", "read its drills and their reports")
+    DRILL_STOP = ("drills:stop", "stop drills, or say that one has become real")
+    DRILL_NOTE = ("drills:note", "note in a drill what was seen, and when")
     CASE_VIEW = ("cases:read", "read its support cases")
     CASE_OPEN = ("cases:write", "call for help: open a support case, and answer and end the own ones")
     # editor
@@ -113,6 +116,10 @@ class Permission(Enum):
     PLAN_SUBMIT = ("scaledown:write", "submit plans, which is the provider's approval")
     LOAD_SUBMIT = ("approvals:write", "submit profiles of load, which is the provider's approval")
     LOAD_START = ("loads:run", "put approved loads on a site")
+    DRILL_SUBMIT = ("approvals:write", "submit drills, which is the provider's approval")
+    DRILL_RUN = ("drills:run", "start drills and lead them")
+    SCENARIO_EDIT = ("drills:write", "write the team's own scenarios for drills")
+    SCENARIO_VIEW = ("drills:read", "read the scenarios for drills")
     BASELINE_PROPOSE = ("capacity:write", "propose baselines, which is the provider's approval")
     PLAN_APPROVE_PROVIDER = ("approvals:write", "approve and reject for the provider")
     RUN_START = ("scaledown:run", "start runs")
@@ -152,7 +159,7 @@ _VIEWER = (
         {_P.ACCOUNT_VIEW, _P.CONTACT_VIEW, _P.CONNECTION_VIEW, _P.PLAN_VIEW, _P.RUN_VIEW, _P.AUDIT_VIEW}
     )
     | {_P.MEMBER_VIEW, _P.EVENT_VIEW, _P.REVIEW_VIEW, _P.CALENDAR_VIEW}
-    | {_P.SAMPLE_VIEW, _P.CASE_VIEW, _P.CASE_OPEN}
+    | {_P.SAMPLE_VIEW, _P.CASE_VIEW, _P.CASE_OPEN, _P.DRILL_VIEW, _P.DRILL_STOP, _P.DRILL_NOTE}
 )
 _EDITOR = _VIEWER | {
     _P.CONTACT_EDIT,
@@ -189,6 +196,10 @@ _LAUNCH_MANAGER = (_ADMIN - _CUSTOMERS_OWN) | {
     _P.BASELINE_PROPOSE,
     _P.LOAD_SUBMIT,
     _P.LOAD_START,
+    _P.DRILL_SUBMIT,
+    _P.DRILL_RUN,
+    _P.SCENARIO_VIEW,
+    _P.SCENARIO_EDIT,
     _P.PLAN_APPROVE_PROVIDER,
     _P.RUN_START,
     _P.RUN_COMMAND,

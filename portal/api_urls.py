@@ -14,6 +14,7 @@ urlpatterns = [
     path("", include("accounts.api_urls")),
     path("", include("capacity.api_urls")),
     path("", include("scaledown.api_urls")),
+    path("", include("drills.api_urls")),
     path("accounts/<uuid:account_ref>/audit", audit.AuditListApi.as_view(), name="api-audit"),
     path("accounts/<uuid:account_ref>/audit/export", audit.AuditExportApi.as_view(), name="api-audit-export"),
     path("audit", audit.InstallationAuditApi.as_view(), name="api-installation-audit"),

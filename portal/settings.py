@@ -77,6 +77,7 @@ INSTALLED_APPS = [
     "accounts",
     "capacity",
     "scaledown",
+    "drills",
 ]
 
 MIDDLEWARE = [

@@ -27,6 +27,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("accounts.reach.public_urls")),
     path("", include("capacity.urls")),
     path("", include("scaledown.urls")),
+    path("", include("drills.urls")),
     path("api/docs/", views.Docs.as_view(), name="api-docs"),
     path("api/v1/", include("portal.api_urls")),
 ]
