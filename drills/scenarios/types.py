@@ -7,8 +7,6 @@ shape is read from the library's files, from a team's own versions, from the API
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import re
 import types
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +15,7 @@ from enum import Enum
 from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from portal import plain
 from portal.errors import Refused
 from portal.texts import SAYS, is_sound
 
@@ -27,6 +26,7 @@ LONGEST_PURPOSE = 1000
 LONGEST_LINE = 400
 LONGEST_TEXT = 2000
 MOST_LINES = 15
+MOST_PARAGRAPHS = 40
 MOST_STEPS = 30
 MOST_CHECKS = 12
 MOST_TARGETS = 50
@@ -194,28 +194,12 @@ class Scenario:
 
 def to_plain(scenario: Scenario) -> dict[str, Any]:
     """Return a scenario as what JSON and TOML can hold, with the number of its format."""
-    plain = _plain(scenario)
-    assert isinstance(plain, dict)
-    return {"format": FORMAT, **plain}
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {one.name: _plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    # 60.0 and 60 are the same limit: one spelling, so that one digest.
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    return {"format": FORMAT, **plain.to_plain(scenario)}
 
 
 def digest_of(scenario: Scenario) -> str:
     """Return the SHA-256 (hex) over the canonical JSON of a scenario; the format's number is part of it."""
-    text = json.dumps(
-        to_plain(scenario), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
-    return hashlib.sha256(text.encode()).hexdigest()
+    return plain.digest_of(to_plain(scenario))
 
 
 def from_plain(value: Any) -> Scenario:
@@ -397,7 +381,8 @@ def faults_of(scenario: Scenario) -> Iterator[Fault]:
             yield Fault(where, f"A drill is repeated after 1 to {LONGEST_REPEAT_DAYS} days.")
     if scenario.repeat_after_failure_days > scenario.repeat_after_days:
         yield Fault(
-            "repeat_after_failure_days", "After a failed drill the next one comes no later than after a good one."
+            "repeat_after_failure_days",
+            "After a failed drill the next one comes no later than after a good one.",
         )
 
 
@@ -406,6 +391,8 @@ def _text(where: str, called: str, text: str, longest: int) -> Iterator[Fault]:
         yield Fault(where, f"{called} is missing.")
     elif len(text) > longest:
         yield Fault(where, f"{called} has at most {longest} characters, not {len(text)}.")
+    elif text.count("\n") >= MOST_PARAGRAPHS:
+        yield Fault(where, f"{called} has at most {MOST_PARAGRAPHS} lines.")
 
 
 def _lines(where: str, called: str, lines: tuple[str, ...], fewest: int) -> Iterator[Fault]:
@@ -501,6 +488,9 @@ def _limits(hypothesis: Hypothesis) -> Iterator[Fault]:
     for name, called in _TIMES.items():
         if found[name] is not None and not 1 <= found[name] <= LONGEST_LIMIT_S:
             yield Fault(f"hypothesis.{name}", f"{called} 1 second to 30 days.")
+    for name in (*_TIMES, "data_lost_s"):
+        if found[name] is not None and not found[name].is_integer():
+            yield Fault(f"hypothesis.{name}", "Times of a hypothesis are whole seconds.")
     for name in ("acknowledged_s", "mitigated_s"):
         before, after = found[name], hypothesis.recovered_s
         if before is not None and after is not None and before > after:
@@ -517,17 +507,23 @@ def _after_boot(scenario: Scenario) -> Iterator[Fault]:
         yield Fault("after_boot", f"At most {MOST_CHECKS} checks after the boot, not {len(checks)}.")
     for number, one in enumerate(checks[:MOST_CHECKS], start=1):
         yield from _text(
-            f"after_boot.{number}.title", f"Check {number} after the boot: its title", one.title, LONGEST_TITLE
+            f"after_boot.{number}.title",
+            f"Check {number} after the boot: its title",
+            one.title,
+            LONGEST_TITLE,
         )
         yield from _text(
-            f"after_boot.{number}.text", f"Check {number} after the boot: what is asked", one.text, LONGEST_LINE
+            f"after_boot.{number}.text",
+            f"Check {number} after the boot: what is asked",
+            one.text,
+            LONGEST_LINE,
         )
 
 
 def key_of(title: str, taken: frozenset[str] = frozenset()) -> str:
     """Return the key that a scenario gets from its title: small ASCII letters, digits, underscores; free among `taken`."""
     words = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")
-    plain = (words if words[:1].isalpha() else f"own_{words}")[:34].rstrip("_")
-    base = plain if KEY.fullmatch(plain) else "own"
+    found = (words if words[:1].isalpha() else f"own_{words}")[:34].rstrip("_")
+    base = found if KEY.fullmatch(found) else "own"
     numbered = (f"{base}_{number}" for number in range(2, 10_000))
     return next(one for one in (base, *numbered) if one not in taken)
