@@ -43,6 +43,8 @@ START_SIGHT_S = 60.0
 """How long a drill waits at its start for a complete look."""
 RECOVERY_S = 600.0
 """How long a drill waits for the site to recover at least, once everything is undone."""
+LONGEST_REST_S = 10.0
+"""Nobody who has something disrupted looks away for longer, however busy the provider is."""
 _LATE_STEP = 1.5
 AWAY = frozenset({"SHUTOFF", "REBOOT", "HARD_REBOOT", "STOPPED"})
 
@@ -478,11 +480,20 @@ def effect(action: Action, look: Look) -> bool | None:
 
 
 def settle(
-    plan: DrillPlan, progress: Progress, people: People, action: Action, outcome: Outcome, now: datetime
+    plan: DrillPlan,
+    progress: Progress,
+    people: People,
+    action: Action,
+    outcome: Outcome,
+    now: datetime,
+    *,
+    after_s: float | None = None,
 ) -> DrillDecision:
-    """Return what the outcome of a change means. No action."""
+    """Return what the outcome of a change means. No action. `after_s`: the provider wants to be left alone that long."""
     turn = Turn(plan, progress, Look(now), people, Facts(), now)
     turn.look_again_s = LOOK_SOON_S if outcome.kind is OutcomeKind.DONE else LOOK_S
+    if after_s is not None:
+        turn.look_again_s = min(max(LOOK_S, after_s), LONGEST_REST_S)
     way = next(one for one in progress.targets if one.server_id == action.target)
     if outcome.kind in {OutcomeKind.DONE, OutcomeKind.WITHHELD}:
         turn.update(way, says=action.says, hits=way.hits + (not action.is_put_back))

@@ -104,6 +104,10 @@ class Cloud(Protocol):
         """Start a stopped server (os-start)."""
         ...
 
+    async def reboot_server(self, server_id: str, *, hard: bool, not_after: float) -> Done | Withheld:
+        """Reboot a server: in order (SOFT, only while it runs), or as if its power failed (HARD)."""
+        ...
+
     async def create_image(
         self, server_id: str, name: str, metadata: Mapping[str, str], *, not_after: float
     ) -> Done | Withheld:

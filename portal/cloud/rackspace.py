@@ -12,7 +12,7 @@ import itertools
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from portal.cloud import rackspace_answers as answers
 from portal.cloud import rackspace_faults as faults
@@ -331,17 +331,27 @@ class RackspaceCloud:
 
     async def stop_server(self, server_id: str, *, not_after: float) -> Done | Withheld:
         """Stop a server (os-stop). One that is stopped already is Done."""
-        return await self._act(server_id, "os-stop", "SHUTOFF", not_after)
+        return await self._act(server_id, {"os-stop": None}, "SHUTOFF", not_after)
 
     async def start_server(self, server_id: str, *, not_after: float) -> Done | Withheld:
         """Start a stopped server (os-start). One that runs already is Done."""
-        return await self._act(server_id, "os-start", "ACTIVE", not_after)
+        return await self._act(server_id, {"os-start": None}, "ACTIVE", not_after)
 
-    async def _act(self, server_id: str, action: str, status: str, not_after: float) -> Done | Withheld:
+    async def reboot_server(self, server_id: str, *, hard: bool, not_after: float) -> Done | Withheld:
+        """Reboot a server (reboot). The type is always sent: some of these services refuse an action without one."""
+        body = {"reboot": {"type": "HARD" if hard else "SOFT"}}
+        return await self._act(server_id, body, None, not_after)
+
+    async def _act(
+        self, server_id: str, action: Mapping[str, Any], status: str | None, not_after: float
+    ) -> Done | Withheld:
+        """Ask for an action. `status` is what a server shows for which nothing is left to be done; None: there is none."""
+
         async def refused(fault: Fault) -> Done:
             if fault.status == 409:
                 server = await self.show_server(server_id)
-                if server is not None and server.status == status and server.task_state is None:
+                is_so = server is not None and server.status == status and server.task_state is None
+                if status is not None and is_so:
                     return Done({"already": status})
                 raise await self._server_conflict(server_id, fault)
             if fault.status == 404 and await self.show_server(server_id) is None:
@@ -352,12 +362,12 @@ class RackspaceCloud:
                 )
             if fault.status in {400, 404, 501}:
                 raise Refused(
-                    "This cloud does not offer to stop or start servers. Nothing was changed.",
+                    f"This cloud does not offer to {_SAYS[next(iter(action))]} servers. Nothing was changed.",
                     code="unsupported",
                 )
             raise faults.trouble_of_write(fault)
 
-        call = Call(SERVERS, "POST", f"/servers/{_segment(server_id)}/action", {action: None})
+        call = Call(SERVERS, "POST", f"/servers/{_segment(server_id)}/action", dict(action))
         return await self._wire.change(call, not_after=not_after, refused=refused)
 
     async def create_image(
@@ -467,6 +477,7 @@ class RackspaceCloud:
         )
 
 
+_SAYS = {"os-stop": "stop", "os-start": "start", "reboot": "reboot"}
 # Addresses that mean another machine in another region (RFC 1918, RFC 4193).
 _PRIVATE = tuple(
     ipaddress.ip_network(net) for net in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")

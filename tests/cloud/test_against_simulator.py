@@ -243,6 +243,34 @@ def test_stop_and_start_go_there_and_back_and_may_be_repeated():
     run(act)
 
 
+@pytest.mark.parametrize(("hard", "status"), [(False, "REBOOT"), (True, "HARD_REBOOT")])
+def test_a_reboot_shows_while_it_lasts_and_is_not_taken_twice_in_order(hard, status):
+    async def act(desk):
+        server = (await desk.cloud.list_servers())[-1]
+        assert await desk.cloud.reboot_server(server.id, hard=hard, not_after=SOON) == Done()
+        assert (await desk.cloud.show_server(server.id)).status == status
+        with pytest.raises((TryLater, Refused)) as busy:
+            await desk.cloud.reboot_server(server.id, hard=False, not_after=SOON)
+        assert busy.value.code in {"server_busy", "server_state"}
+        desk.clock.tick(60)
+        assert (await desk.cloud.show_server(server.id)).status == "ACTIVE"
+
+    run(act)
+
+
+def test_a_stopped_server_is_not_rebooted_in_order():
+    async def act(desk):
+        server = (await desk.cloud.list_servers())[-1]
+        await desk.cloud.stop_server(server.id, not_after=SOON)
+        desk.clock.tick(60)
+        with pytest.raises(Refused) as refused:
+            await desk.cloud.reboot_server(server.id, hard=False, not_after=SOON)
+        assert refused.value.code == "server_state"
+        assert (await desk.cloud.show_server(server.id)).status == "SHUTOFF"
+
+    run(act)
+
+
 RUN = {"steady_run": "r-1", "steady_server": "s-1"}
 
 

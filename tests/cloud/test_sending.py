@@ -410,12 +410,14 @@ def test_a_rehearsal_sends_no_change_and_reads_everything():
             await cloud.delete_server("s-1", not_after=SOON),
             await cloud.stop_server("s-1", not_after=SOON),
             await cloud.start_server("s-1", not_after=SOON),
+            await cloud.reboot_server("s-1", hard=True, not_after=SOON),
         ]
 
     shown, withheld = asyncio.run(rehearse())
     assert shown.id == "71"
     assert withheld[0] == Withheld("PUT", "/loadbalancers/71/nodes/410", {"node": {"condition": "DRAINING"}})
-    assert [one.method for one in withheld] == ["PUT", "DELETE", "POST", "DELETE", "POST", "POST"]
+    assert [one.method for one in withheld] == ["PUT", "DELETE", "POST", "DELETE", "POST", "POST", "POST"]
+    assert withheld[-1].body == {"reboot": {"type": "HARD"}}
     assert {request.method for request in provider.requests[1:]} == {"GET"}
 
 

@@ -307,6 +307,13 @@ class WorldCloud:
     async def start_server(self, server_id, *, not_after):
         return await self._power("start", server_id, not_after)
 
+    async def reboot_server(self, server_id, *, hard, not_after):
+        body = {"reboot": {"type": "HARD" if hard else "SOFT"}}
+        await self._write(
+            "reboot", (server_id,), self.world.server_action, server_id, body, not_after=not_after
+        )
+        return Done()
+
     async def _power(self, name, server_id, not_after):
         await self._write(
             name, (server_id,), self.world.server_action, server_id, {f"os-{name}": None}, not_after=not_after
