@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from drills.types import BalancerSeen, DrillPlan, Look, Progress, Seen
 from portal.cloud.types import Condition, NodeStatus, NodeType
 
-FEWEST_ANSWERS = 3
+FEWEST_ANSWERS = 5
 """A share of fewer answers than this says nothing."""
 LOST_SIGHT_S = 30.0
 """How long neither pool nor probes may be seen while something is injected."""

@@ -357,6 +357,7 @@ def _hit(turn: Turn, step: StepWay) -> bool:
     if unfinished is not None:
         action = _disable(turn, unfinished)
         if action is not None:
+            turn.update(unfinished, asked_at=turn.now)
             return turn.send(action)
         return turn.wait(f"Waits until {turn.target(unfinished.server_id).name} is seen out.", LOOK_S)
     if plan.one_by_one:
@@ -380,7 +381,7 @@ def _hit(turn: Turn, step: StepWay) -> bool:
         return turn.wait(f"{target.name} is not disrupted just now. {why}", LOOK_S)
     turn.change(gone_since=None)
     action = injection(turn, target)
-    turn.update(way, phase=TargetPhase.HIT, hit_at=turn.now, tries=0)
+    turn.update(way, phase=TargetPhase.HIT, hit_at=turn.now, asked_at=turn.now, hits=0)
     if turn.progress.injected_at is None:
         turn.mark(MarkKind.INJECTED, turn.now, action.says + ".")
     return turn.send(action)
@@ -431,17 +432,28 @@ def injection(turn: Turn, target: Target) -> Action:
 
 
 def _disable(turn: Turn, way: TargetWay) -> Action | None:
+    """Return the change that takes the next node of a server out: each once, and again where that shows no effect for long."""
     target = turn.target(way.server_id)
-    for planned in target.nodes:
-        node = returning.node_seen(turn, planned)
-        if node is not None and node.condition is not Condition.DISABLED:
-            return Action(
-                "disable_node",
-                target.server_id,
-                f"Drill: take {target.name} out of load balancer {planned.balancer_id}",
-                {"balancer_id": planned.balancer_id, "node_id": planned.node_id, "name": target.name},
-            )
-    return None
+    shown = [
+        one
+        for one in target.nodes
+        if (node := returning.node_seen(turn, one)) is not None
+        and node.condition is not Condition.DISABLED
+    ]
+    if way.hits >= len(target.nodes):
+        asked_s = (turn.now - (way.asked_at or turn.now)).total_seconds()
+        shown = shown if asked_s >= returning.AGAIN_S else []
+    elif target.nodes[way.hits] in shown:
+        shown = [target.nodes[way.hits]]
+    if not shown:
+        return None
+    planned = shown[0]
+    return Action(
+        "disable_node",
+        target.server_id,
+        f"Drill: take {target.name} out of load balancer {planned.balancer_id}",
+        {"balancer_id": planned.balancer_id, "node_id": planned.node_id, "name": target.name},
+    )
 
 
 JUDGES: tuple[Callable[[Turn], bool], ...] = (

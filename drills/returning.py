@@ -63,14 +63,16 @@ def bring_back(turn: Turn) -> bool:
     )
     if returning and is_all and not turn.progress.is_injected:
         turn.mark(MarkKind.UNDONE, turn.now, "Everything that was injected is undone, and verified.")
+    is_late = _too_late(turn)
     for way in turn.progress.targets:
         if way.phase is TargetPhase.RETURNING:
             action = _undoing(turn, way)
             if action is not None:
                 turn.update(way, undo_at=turn.now, tries=way.tries + 1)
                 turn.look_again_s = LOOK_S
-                return turn.send(action)
-    return _too_late(turn)
+                # What was said of its being late stays said.
+                return turn.send(action, says=turn.progress.says if is_late else action.says)
+    return is_late
 
 
 def _too_late(turn: Turn) -> bool:

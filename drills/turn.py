@@ -139,10 +139,10 @@ class Turn:
         self.look_again_s = look_again_s
         return True
 
-    def send(self, action: Action) -> bool:
+    def send(self, action: Action, *, says: str = "") -> bool:
         """Decide the one change of this tick. Settles the tick."""
         self.action = action
-        self.change(says=action.says, next_at=None)
+        self.change(says=says or action.says, next_at=None)
         return True
 
     def result(self) -> DrillDecision:

@@ -279,6 +279,8 @@ class TargetWay:
     server_id: str
     phase: TargetPhase = TargetPhase.UNTOUCHED
     hit_at: datetime | None = None
+    asked_at: datetime | None = None
+    """When the newest change of the injection was asked for."""
     undo_from: datetime | None = None
     undo_at: datetime | None = None
     back_at: datetime | None = None

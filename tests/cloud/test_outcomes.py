@@ -22,6 +22,7 @@ ROUTES = {
     "add": "node.add",
     "delete": "server.delete",
     "stop": "server.action",
+    "reboot": "server.action",
     "image": "server.action",
     "create": "server.create",
 }
@@ -42,7 +43,8 @@ def state_of(desk: Desk) -> dict[str, object]:
         for node in balancer.nodes:
             found[f"node {node.address}"] = node.condition
     for server in desk.world.servers.values():
-        found[f"server {server.name}"] = server.status
+        # A reboot that is over has left its time and nothing else.
+        found[f"server {server.name}"] = server.status, server.updated_t
     for image in desk.world.images.values():
         found[f"image {image.name}"] = "there"
     return found
@@ -65,6 +67,8 @@ async def act(desk: Desk, what: str, balancer, server):
         case "create":
             spec = ServerSpec("web-anew", "general1-4", BASE_IMAGE, {"run": "r"})
             return await desk.cloud.create_server(spec, not_after=SOON)
+        case "reboot":
+            return await desk.cloud.reboot_server(server.id, hard=True, not_after=SOON)
         case _:
             return await desk.cloud.stop_server(server.id, not_after=SOON)
 
