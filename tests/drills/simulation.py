@@ -200,6 +200,7 @@ class Play:
         self.facts: dict = {}
         self.sleepers: list = []
         self.hands_at = float("-inf")
+        self.handled: set[str] = set()
         self.told = Recorder(self)
         self.runs = MemoryRuns(self.clock.now, facts={KIND: lambda run: dict(self.facts)})
         self.ref = self.runs.create(
@@ -273,6 +274,7 @@ class Play:
                     self.hands.do("demand", lb_id=int(balancer_id), multiplier=event.args[0])
             case "hand":
                 self.hands_at = self.world.now
+                self.handled.add(event.args[0])
                 getattr(self.hands, event.name)(*event.args)
 
     async def _virtual_sleep(self, seconds, result=None):
@@ -412,6 +414,9 @@ def _left_away(play: Play) -> list[str]:
     hit = {one.target for one in play.told.sent_changes if one.name in OUT}
     for target in play.plan.targets:
         server = play.world.servers[target.server_id]
+        if target.server_id in play.handled:
+            # Another hand may have stopped it; that is not the drill's to undo.
+            continue
         touched = (target.server_id,) in hit or any(
             (node.balancer_id, node.node_id) in hit for node in target.nodes
         )

@@ -121,7 +121,7 @@ def test_without_undoing_the_oracle_finds_who_is_left_out(monkeypatch):
 
 
 def test_without_verifying_the_oracle_finds_who_is_left_out(monkeypatch):
-    events = [Event(10.0, "fault", "server.action no_effect", (3, None))]
+    events = [Event(10.0, "fault", "server.action over_limit", (500, 3.0))]
     play = Play(events, build=lambda world: plan_for(world, InjectionKind.STOP))
     assert broken(monkeypatch, play, patch=[(returning, "is_back", lambda turn, way: way.tries > 0)])
 
