@@ -437,8 +437,7 @@ def _disable(turn: Turn, way: TargetWay) -> Action | None:
     shown = [
         one
         for one in target.nodes
-        if (node := returning.node_seen(turn, one)) is not None
-        and node.condition is not Condition.DISABLED
+        if (node := returning.node_seen(turn, one)) is not None and node.condition is not Condition.DISABLED
     ]
     if way.hits >= len(target.nodes):
         asked_s = (turn.now - (way.asked_at or turn.now)).total_seconds()

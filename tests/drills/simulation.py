@@ -100,7 +100,9 @@ class Played:
 
 
 def step(number, kind, *, injects=False, role=Role.FACILITATOR, expected_s=60) -> PlannedStep:
-    return PlannedStep(number, kind, f"Step {number}", "Say it aloud.", role, expected_s, "It is seen.", injects)
+    return PlannedStep(
+        number, kind, f"Step {number}", "Say it aloud.", role, expected_s, "It is seen.", injects
+    )
 
 
 def target_of(world, server) -> Target:
@@ -118,7 +120,9 @@ def plan_for(world, injection=InjectionKind.NODE_OUT, *, targets=1, **changes) -
     """Return a plan that hits the newest `targets` servers of the pool "web", with one step of talking before and after."""
     now = world.time_at(world.now).astimezone(UTC)
     lbs = [lb for lb in world.balancers.values() if lb.name != "elsewhere"]
-    pool = [s for s in sorted(world.servers.values(), key=lambda s: -s.created_t) if target_of(world, s).nodes]
+    pool = [
+        s for s in sorted(world.servers.values(), key=lambda s: -s.created_t) if target_of(world, s).nodes
+    ]
     hits = injection not in {InjectionKind.CALL_CONTACTS, InjectionKind.BY_HAND, InjectionKind.TALK}
     by = {InjectionKind.BY_HAND: StepKind.BY_HAND, InjectionKind.TALK: StepKind.TALK}
     plan = DrillPlan(
@@ -327,9 +331,7 @@ class Play:
     def _worker(self):
         store = self.runs.handle()
         cloud = WorldCloud(self.world, self.clock, self.told, self.point)
-        kind = DrillRun(
-            cloud=lambda view: cloud, probe=self.probe, monotonic=self.clock.monotonic
-        )
+        kind = DrillRun(cloud=lambda view: cloud, probe=self.probe, monotonic=self.clock.monotonic)
 
         async def do(function, /, *args, **kwargs):
             await self.point(f"before {function.__name__}")

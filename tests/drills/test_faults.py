@@ -132,9 +132,7 @@ def test_without_the_look_at_the_floor_the_oracle_finds_it_broken(monkeypatch):
         assert plan.stops is not None
         return replace(plan, stops=replace(plan.stops, floor=5))
 
-    assert broken(
-        monkeypatch, Play(build=build), patch=[(judging, "too_few", lambda *args, **kwargs: "")]
-    )
+    assert broken(monkeypatch, Play(build=build), patch=[(judging, "too_few", lambda *args, **kwargs: "")])
 
 
 def test_without_counting_a_hit_before_it_is_sent_the_oracle_finds_who_is_left_out(monkeypatch):

@@ -52,18 +52,25 @@ def test_a_rolling_reboot_waits_for_each_server_and_for_its_checks():
         build=build(InjectionKind.ROLLING_REBOOT, targets=3, after_boot=checks),
     )
     first = play.plan.targets[0].server_id
-    play.pending = [
-        replace(one, args=(("server", first), ("passed", list(checks)))) for one in play.pending
-    ]
+    play.pending = [replace(one, args=(("server", first), ("passed", list(checks)))) for one in play.pending]
     play.pending += [
         Event(
-            120.0, "command", "after_boot", (("server", play.plan.targets[1].server_id), ("passed", ["services"]))
+            120.0,
+            "command",
+            "after_boot",
+            (("server", play.plan.targets[1].server_id), ("passed", ["services"])),
         ),
         Event(
-            160.0, "command", "after_boot", (("server", play.plan.targets[1].server_id), ("passed", ["mounts"]))
+            160.0,
+            "command",
+            "after_boot",
+            (("server", play.plan.targets[1].server_id), ("passed", ["mounts"])),
         ),
         Event(
-            240.0, "command", "after_boot", (("server", play.plan.targets[2].server_id), ("failed", ["mounts"]))
+            240.0,
+            "command",
+            "after_boot",
+            (("server", play.plan.targets[2].server_id), ("failed", ["mounts"])),
         ),
     ]
     played = play.play()
