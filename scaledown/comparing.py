@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 from capacity import stats
-from scaledown.progress import BeforeWay, SoakWay
+from scaledown.progress import BeforeWay, Progress, SoakWay
 from scaledown.types import PlanData, PlannedBaseline
 
 ALPHA_OF_A_RUN = 0.005
@@ -86,6 +86,13 @@ def must_see(plan: PlanData) -> float:
 def mean_load(way: BeforeWay | SoakWay | None) -> float | None:
     """Return the mean load per node of a stretch; None if it was never known."""
     return way.load_sum / way.load_looks if way is not None and way.load_looks else None
+
+
+def share_of_before(plan: PlanData, progress: Progress) -> float | None:
+    """Return present traffic of the pool as a share of that before the first server; None where either is not known."""
+    was, pool = mean_load(progress.before), progress.pool_load
+    servers = len(plan.servers) + len(plan.remaining)
+    return None if not was or pool is None else pool / (was * servers)
 
 
 def has_enough(plan: PlanData, latency_ms: Mapping[str, Sequence[float]]) -> bool:

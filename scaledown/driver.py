@@ -41,6 +41,7 @@ from portal.runs.types import Action, Decision, Outcome, OutcomeKind, RunStatus,
 from scaledown import machine, outcomes
 from scaledown.canonical import plan_from_plain
 from scaledown.needs import needs_of
+from scaledown.peak import VITAL_EVERY_S
 from scaledown.progress import Progress, new_progress, progress_from_plain, progress_to_plain
 from scaledown.turn import MachineDecision
 from scaledown.types import (
@@ -201,6 +202,7 @@ class ScaledownKind:
             our_images=look.our_images,
             made=look.made,
             vital=view.facts.get("vital", ()),
+            vital_watch=view.facts.get("vital_watch"),
             problems=tuple(look.problems),
         )
 
@@ -622,35 +624,50 @@ def _going_on_facts(run: Run) -> Mapping[str, Any]:
 VITAL_BEFORE = timedelta(hours=1)
 """So much of the time before the first server is what vital figures are held against,"""
 VITAL_NOW = timedelta(minutes=30)
-"""and so much of the newest is held against it, at most: from when the server in hand left the pool."""
+"""and so much of the newest is held against it, at most: from when the server in hand left the pool, or a watch began."""
 
 
 def _vital_facts(run: Run) -> Mapping[str, Any]:
-    """Return the samples of the plan's vital figures while a verdict is near. One query, none otherwise."""
+    """Return the samples of the plan's vital figures while a verdict is near, or a peak watch judges. One query, or none."""
     from django.utils import timezone
 
     from capacity.vital import vital_stretches
 
     figures = run.plan.get("vital")
+    if not figures:
+        return {}
+    now = timezone.now()
     left = [
         datetime.fromisoformat(way["left_at"])
         for way in run.progress.get("servers", ())
         if way["left_at"] and (way["soak"] is not None or way["phase"] == Phase.VERIFYING.value)
     ]
-    if not figures or not left:
+    since = max(left) if left else _watched_since(run.progress.get("watch"), now)
+    if since is None:
         return {}
-    now = timezone.now()
     begun = (run.progress.get("before") or {}).get("done_at") or run.progress["started_at"]
     first = datetime.fromisoformat(begun)
-    since = max(*left, now - VITAL_NOW)
     found = vital_stretches(
-        run.account, [one["metric_ref"] for one in figures], (first - VITAL_BEFORE, first), (since, now)
+        run.account,
+        [one["metric_ref"] for one in figures],
+        (first - VITAL_BEFORE, first),
+        (max(since, now - VITAL_NOW), now),
     )
     return {
-        "vital": tuple(
+        "vital" if left else "vital_watch": tuple(
             VitalSeen(one.metric_ref, one.before, one.now, one.last_at, one.earlier) for one in found
         )
     }
+
+
+def _watched_since(watch: Mapping[str, Any] | None, now: datetime) -> datetime | None:
+    """Return from when on a peak watch judges vital figures; None where none is open, or it judged shortly before."""
+    if watch is None or watch["ended_at"] is not None:
+        return None
+    judged_at = watch.get("vital_at")
+    if judged_at is not None and now - datetime.fromisoformat(judged_at) < timedelta(seconds=VITAL_EVERY_S):
+        return None
+    return datetime.fromisoformat(watch.get("vital_since") or watch["since"])
 
 
 def _approval_problem(run: Run) -> str:

@@ -54,7 +54,9 @@ def _vital(numbers: Mapping[str, Any]) -> Iterable[FigureRow]:
         if one["is_too_small"]:
             seen += ", too few samples to tell"
         allowed = f"{percent(one['allowed'])} lower"
-        if one["expected"] < 0.995:
+        if one["expected"] > 1.005:
+            allowed += f" than {one['expected']:.2g} times that, as on other days at these hours"
+        elif one["expected"] < 0.995:
             allowed += f", beyond {percent(1.0 - one['expected'])} that these hours explain"
         smallest = one["smallest_seen"]
         yield FigureRow(one["name"], seen, allowed, "" if smallest is None else f"{percent(smallest)} lower")

@@ -1,23 +1,31 @@
 """The peak watch: after its last server a run stays open until the next peak has passed at the new size. Pure.
 
-What is watched stays watched as ever (probes, load, floor, other hands): here is only what the report says of it.
+What is watched stays watched as ever (probes, load, floor, other hands): here is what the report says of it, and how vital
+figures are judged meanwhile.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from portal.frozen import replace
 from portal.runs.types import RunStatus
 from scaledown import looks, wording
-from scaledown.progress import ProbeCounts, Progress, WatchWay
+from scaledown.comparing import share_of_before
+from scaledown.progress import ProbeCounts, Progress, VitalWay, WatchWay
 from scaledown.turn import Turn
 from scaledown.types import Phase, PlanData
+from scaledown.vital import VitalCompared, compare_in_watch, customer_says_low, says_low
 from scaledown.wording import Words
 
 LOOK_PEAK_S = 10.0
 WATCH_GAP_S = 60.0
 """Looks further apart than this leave a part of the peak unwatched."""
+VITAL_EVERY_S = 300.0
+"""How often vital figures are judged: their samples come by the minute, and each judgement has its chance of a mistake."""
 _ON_ITS_WAY = frozenset(
     {Phase.QUEUED, Phase.DRAINING, Phase.REMOVING, Phase.VERIFYING, Phase.RECREATING, Phase.JOINING}
 )
@@ -56,7 +64,7 @@ def notice_peak(turn: Turn) -> None:
                 turn.change(watch=None)
             return
         watch = WatchWay(turn.now, until, out, looked_at=turn.now)
-    watch = _with_load(turn, _with_probes(turn, _with_time(turn, watch)))
+    watch = _with_vital(turn, _with_load(turn, _with_probes(turn, _with_time(turn, watch))))
     turn.change(watch=watch)
     if turn.now >= until:
         end_watch(turn)
@@ -100,6 +108,54 @@ def _with_load(turn: Turn, watch: WatchWay) -> WatchWay:
     return watch
 
 
+def _with_vital(turn: Turn, watch: WatchWay) -> WatchWay:
+    plan = turn.plan
+    if not plan.vital:
+        return watch
+    if turn.status is not RunStatus.RUNNING and not any(
+        w.phase.is_out_and_alive for w in turn.progress.servers
+    ):
+        # Nothing can be put back, and a person knows: what is judged begins anew when the run goes on.
+        return replace(watch, vital_at=turn.now, vital_since=turn.now)
+    if turn.observation.vital_watch is None:
+        return watch
+    judgements = math.ceil((watch.until - watch.since).total_seconds() / VITAL_EVERY_S)
+    share = share_of_before(plan, turn.progress)
+    found = compare_in_watch(plan, turn.observation.vital_watch, share, judgements)
+    before = {one.name: one for one in watch.vital}
+    ways = tuple(_added(before.get(one.name), one, turn.now) for one in found)
+    watch = replace(watch, vital=ways, vital_at=turn.now)
+    fallen = [one for one in found if one.is_worse]
+    if not fallen:
+        return watch
+    return replace(
+        watch,
+        fallen_at=turn.now,
+        fallen_says=" ".join(says_low(one) for one in fallen),
+        fallen_customer_says=" ".join(customer_says_low(one.name) for one in fallen),
+        vital_since=turn.now,
+    )
+
+
+def _added(way: VitalWay | None, one: VitalCompared, at: datetime) -> VitalWay:
+    way = way or VitalWay(one.name, {})
+    way = replace(way, numbers=one.numbers(), looked=way.looked + 1)
+    if (one.is_too_small and not one.is_worse) or one.fallen_by is None:
+        return way
+    way = replace(way, judged=way.judged + 1)
+    if way.fallen_most is None or one.fallen_by > way.fallen_most:
+        way = replace(way, fallen_most=one.fallen_by, fallen_most_at=at)
+    return way
+
+
+def fallen_now(turn: Turn) -> Words | None:
+    """Return which vital figures this very look found surely lower than they may be; None where none."""
+    watch = turn.progress.watch
+    if watch is None or watch.fallen_at != turn.now:
+        return None
+    return Words(watch.fallen_says, watch.fallen_customer_says)
+
+
 def awaits_peak(turn: Turn) -> bool:
     """Keep a run that is through open until the peak is over. Settles the tick while it is not."""
     if turn.progress.watch is None:
@@ -126,12 +182,15 @@ def end_watch(turn: Turn, early: str = "") -> None:
 
 
 def figures(watch: WatchWay) -> dict[str, Any]:
-    """Return what was seen, for the journal and the outbox. Rates in requests per second; None is unknown."""
+    """Return what was seen, for the journal and the outbox. Requests per second, shares 0 to 1; None is unknown."""
     return {
         "node_highest_rps": watch.node_highest,
         "pool_highest_rps": watch.pool_highest,
         "probes_known": watch.probes.known,
         "probes_failed": watch.probes.failed,
+        "vital_fallen_most": max(
+            (one.fallen_most for one in watch.vital if one.fallen_most is not None), default=None
+        ),
     }
 
 
@@ -148,7 +207,7 @@ def state_of(progress: Progress, status: RunStatus) -> str:
 def peak_seen(plan: PlanData, watch: WatchWay) -> Words:
     """How the peak went at the new size, so far as it was watched. What was not known is said to be so."""
     load, customer_load = _peak_load(plan, watch)
-    checks = _peak_checks(watch)
+    checks = " ".join([*_peak_vital(plan, watch), _peak_checks(watch)])
     gap = f" For {wording.seconds(watch.unwatched_s)} of the time nobody looked." if watch.unwatched_s else ""
     if watch.ended_early:
         says = f"The peak watch was ended before the peak was over. {watch.ended_early}"
@@ -180,6 +239,24 @@ def _peak_load(plan: PlanData, watch: WatchWay) -> tuple[str, str]:
         f"{most[:1].upper()}{most[1:]}{of}{of_forecast}.",
         f"{most[:1].upper()}{most[1:]}{of_customer}.",
     )
+
+
+def _peak_vital(plan: PlanData, watch: WatchWay) -> Iterable[str]:
+    ways = {way.name: way for way in watch.vital}
+    for figure in plan.vital:
+        way = ways.get(figure.name)
+        if way is None or not way.looked:
+            yield f"{figure.name} was not looked at{' yet' if watch.ended_at is None else ''}."
+        elif way.fallen_most is None or way.fallen_most_at is None:
+            yield f"Too few samples of {figure.name} came to tell."
+        elif way.fallen_most <= 0.005:
+            yield f"{figure.name} was never lower than to be expected."
+        else:
+            at = wording.clock(way.fallen_most_at)
+            yield (
+                f"{figure.name} was at most {way.fallen_most:.0%} lower than to be expected ({at}; "
+                f"{plan.vital_fall_allowed:.0%} are allowed)."
+            )
 
 
 def _peak_checks(watch: WatchWay) -> str:

@@ -376,6 +376,22 @@ class Meter:
 
 
 @dataclass(frozen=True)
+class VitalWay:
+    """How one vital figure goes in a peak watch: `numbers` of its newest judgement, as a verdict has them.
+
+    `judged`: how often it had samples enough to tell, of `looked` times; `fallen_most` is the largest share that was missing
+    then, with its time.
+    """
+
+    name: str
+    numbers: Mapping[str, Any]
+    looked: int = 0
+    judged: int = 0
+    fallen_most: float | None = None
+    fallen_most_at: datetime | None = None
+
+
+@dataclass(frozen=True)
 class WatchWay:
     """How the next peak goes at the new size. `out`: how many servers are out. Loads in requests per second.
 
@@ -401,6 +417,14 @@ class WatchWay:
     probes: ProbeCounts = ProbeCounts()
     failed_first_at: datetime | None = None
     failed_last_at: datetime | None = None
+    vital: tuple[VitalWay, ...] = ()
+    vital_at: datetime | None = None
+    """When vital figures were last judged, from samples since `vital_since`; None there: since the pool came to its size."""
+    vital_since: datetime | None = None
+    fallen_at: datetime | None = None
+    """When a judgement last found one surely fallen, with the sentences for both readers."""
+    fallen_says: str = ""
+    fallen_customer_says: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from portal.runs.types import HaltRank, RunStatus
 from scaledown import late, looks, wording
+from scaledown.peak import fallen_now
 from scaledown.preflight import not_as_approved
 from scaledown.put_backs import back_under_way, out_newest_first, put_backs
 from scaledown.stops import mark_others_back
@@ -55,19 +56,22 @@ def rising_traffic(turn: Turn) -> bool:
     """Put servers back by itself when traffic needs them, then halt. Looked at in every status."""
     if turn.progress.started_at is None:
         return False
-    why = _danger(turn)
+    fallen = fallen_now(turn)
+    why = _danger(turn) or ("" if fallen is None else fallen.says)
     if not why:
         return False
     out = out_newest_first(turn)
-    if not out:
-        if back_under_way(turn) or turn.status is not RunStatus.RUNNING:
-            return False
-        return turn.halt("traffic_rising", HaltRank.SITE_IN_DANGER, wording.rising(why, ""))
-    newest = out[0]
-    if newest.phase is Phase.VERIFYING:
-        code, words = "traffic_not_keeping_up", wording.not_keeping_up(newest.name, why)
+    if not out and (back_under_way(turn) or turn.status is not RunStatus.RUNNING):
+        return False
+    names = ", ".join(way.name for way in out)
+    if out and out[0].phase is Phase.VERIFYING:
+        code, words = "traffic_not_keeping_up", wording.not_keeping_up(out[0].name, why)
+    elif fallen is not None and why == fallen.says:
+        code, words = "traffic_not_keeping_up", wording.fallen_in_watch(fallen, names)
     else:
-        code, words = "traffic_rising", wording.rising(why, ", ".join(way.name for way in out))
+        code, words = "traffic_rising", wording.rising(why, names)
+    if not out:
+        return turn.halt(code, HaltRank.SITE_IN_DANGER, words)
     for way in out:
         late.say_risk(turn, way)
         turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, why))

@@ -380,6 +380,22 @@ class GrowthShown:
 
 
 @dataclass(frozen=True)
+class PeakVitalShown:
+    """One vital figure in a peak watch. `numbers` are those of its newest judgement, as a verdict's `vital` has them.
+
+    Of `looked` judgements it had samples enough in `judged`; `fallen_most` is the largest share missing in one of these.
+    """
+
+    name: str
+    looked: int
+    judged: int
+    fallen_most: float | None
+    fallen_most_at: datetime | None
+    allowed: float
+    numbers: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class PeakWatchShown:
     """How the next peak goes, or went, at the new size. `state`: watching, over, ended_early, unfinished or none.
 
@@ -402,6 +418,7 @@ class PeakWatchShown:
     failed_first_at: datetime | None = None
     failed_last_at: datetime | None = None
     unwatched_s: float = 0.0
+    vital: tuple[PeakVitalShown, ...] = ()
 
 
 def peak_watch_shown(
@@ -435,6 +452,18 @@ def peak_watch_shown(
         failed_first_at=watch.failed_first_at,
         failed_last_at=watch.failed_last_at,
         unwatched_s=watch.unwatched_s,
+        vital=tuple(
+            PeakVitalShown(
+                way.name,
+                way.looked,
+                way.judged,
+                way.fallen_most,
+                way.fallen_most_at,
+                plan.vital_fall_allowed,
+                way.numbers,
+            )
+            for way in watch.vital
+        ),
     )
 
 

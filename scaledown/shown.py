@@ -238,6 +238,12 @@ def report_vital(report: Report, zone: tzinfo) -> list[dict[str, Any]]:
     ]
 
 
+def peak_vital(report: Report) -> list[FigureRow]:
+    """Return the vital figures of the peak watch as they were last judged."""
+    judged = [one.numbers for one in report.peak_watch.vital if one.numbers]
+    return list(figures_of({"vital": judged}, for_customer=False))
+
+
 def drain_marks(report: Report, zone: tzinfo) -> list[Marker]:
     """Return the moments at which servers left the pool."""
     return [

@@ -425,6 +425,8 @@ class Observation:
     """Ids in a complete list of all images whose metadata names this run; None where there is no such list."""
     vital: tuple[VitalSeen, ...] = ()
     """What the samples of the plan's vital figures say, as read with the facts; empty where no verdict is near."""
+    vital_watch: tuple[VitalSeen, ...] | None = None
+    """The same for a peak watch, where `now` is its newest stretch; None where they were not read for it."""
     problems: tuple[str, ...] = ()
 
 

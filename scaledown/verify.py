@@ -21,7 +21,7 @@ from scaledown.comparing import BEFORE, Comparison, alpha_of, compare, mean_load
 from scaledown.planner import share_of_ceiling
 from scaledown.progress import BeforeWay, ProbeCounts, SoakWay
 from scaledown.types import PlanData, Verdict
-from scaledown.vital import VitalCompared
+from scaledown.vital import VitalCompared, customer_says_low, says_low
 
 MIN_PROBES = 3
 """Fewer known answers than this tell nothing."""
@@ -202,12 +202,9 @@ def _vital(case: _Case) -> Iterable[_Found]:
     for one in case.vital:
         if not (one.is_worse or one.is_low):
             continue
-        says = (
-            f"{one.name} is at {_amount(one.median, one.unit)}; before the first server it was at "
-            f"{_amount(one.was, one.unit)}{_left_of(one)}, and {_percent(one.allowed)} less is allowed."
-        )
+        says = says_low(one)
         if one.is_worse:
-            yield "vital", Verdict.FAILS, says, f"{one.name} is lower than it should be."
+            yield "vital", Verdict.FAILS, says, customer_says_low(one.name)
         found.append(
             (
                 "vital",
@@ -217,14 +214,6 @@ def _vital(case: _Case) -> Iterable[_Found]:
             )
         )
     yield from found
-
-
-def _amount(value: float | None, unit: str) -> str:
-    return "an unknown value" if value is None else f"{value:.3g}{f' {unit}' if unit else ''}"
-
-
-def _left_of(one: VitalCompared) -> str:
-    return "" if one.expected > 0.995 else f" (of which these hours leave {_percent(one.expected)})"
 
 
 def _vital_unseen(case: _Case) -> Iterable[_Found]:

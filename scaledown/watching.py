@@ -10,7 +10,7 @@ from portal.frozen import replace
 from portal.runs.types import HaltRank
 from scaledown import hours, late, looks, verify, wording
 from scaledown.answers import with_answer
-from scaledown.comparing import looks_missing, mean_load
+from scaledown.comparing import looks_missing, share_of_before
 from scaledown.progress import NodeState, ProbeCounts, ServerWay, SoakWay, VerdictWay
 from scaledown.put_backs import put_backs
 from scaledown.turn import AT_ONCE_S, LOOK_S, Turn
@@ -168,10 +168,7 @@ def lacks_vital(turn: Turn, soak: SoakWay) -> bool:
 
 def vital_now(turn: Turn) -> tuple[VitalCompared, ...]:
     """Return the plan's vital figures, held against the hour before the first server."""
-    was, pool = mean_load(turn.progress.before), turn.progress.pool_load
-    servers = len(turn.plan.servers) + len(turn.plan.remaining)
-    traffic = None if not was or pool is None else pool / (was * servers)
-    return compare_vital(turn.plan, turn.observation.vital, traffic)
+    return compare_vital(turn.plan, turn.observation.vital, share_of_before(turn.plan, turn.progress))
 
 
 def keep_watching(turn: Turn, way: ServerWay, soak: SoakWay, code: str) -> bool:

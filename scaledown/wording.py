@@ -880,6 +880,19 @@ def rising(why: str, names: str) -> Words:
     )
 
 
+def fallen_in_watch(fallen: Words, names: str) -> Words:
+    if names:
+        return Words(
+            f"Traffic does not keep up at the new size. {fallen.says} Put back by itself: {names}.",
+            f"Paused for safety: {fallen.customer_says} We are putting back {names}.",
+        )
+    return Words(
+        f"Traffic may not keep up at the new size. {fallen.says} There is nothing to put back: no server of this run is out "
+        "and alive.",
+        f"Paused for safety: {fallen.customer_says} We look at it now.",
+    )
+
+
 def floor_broken(balancer: str, count: int, floor: int, names: str) -> Words:
     if names:
         return Words(

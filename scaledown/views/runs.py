@@ -340,6 +340,7 @@ class RunReport(RunPageView):
                 for probe in found.probes
             ],
             vital=shown.report_vital(found, self.zone),
+            peak_vital=shown.peak_vital(found),
             zone_label=shown.zone_label(self.zone),
             problem=problem,
             typed=typed,

@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from portal.frozen import replace
-from scaledown.progress import Progress, VerdictWay, new_progress, progress_from_plain, progress_to_plain
+from scaledown.progress import (
+    Progress,
+    VerdictWay,
+    VitalWay,
+    new_progress,
+    progress_from_plain,
+    progress_to_plain,
+)
 from scaledown.types import Verdict
 from tests.scaledown.machine_cases import START, Desk, a_plan
 
@@ -31,9 +38,25 @@ st.register_type_strategy(
         numbers=NUMBERS_OF_A_VERDICT,
     ),
 )
+st.register_type_strategy(
+    VitalWay,
+    st.builds(
+        VitalWay,
+        name=st.text(max_size=5),
+        numbers=NUMBERS_OF_A_VERDICT,
+        fallen_most=st.none() | NUMBERS,
+        fallen_most_at=st.none() | TIMES,
+    ),
+)
 
 
-@settings(max_examples=25, deadline=None)
+# Two whole progresses at once are large.
+PROGRESSES = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.data_too_large, HealthCheck.too_slow]
+)
+
+
+@PROGRESSES
 @given(st.data())
 def test_progress_comes_back_from_json_as_it_was(data):
     progress = data.draw(st.from_type(Progress))
@@ -58,7 +81,7 @@ def test_what_is_written_after_an_older_progress_is_what_it_is_written_alone():
         assert plain == progress_to_plain(desk.progress)
 
 
-@settings(max_examples=25, deadline=None)
+@PROGRESSES
 @given(st.data())
 def test_any_progress_can_be_written_after_any_other(data):
     old, new = data.draw(st.from_type(Progress)), data.draw(st.from_type(Progress))
