@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from accounts import examples, selectors, services
 from accounts.clouds import discover_pools, test_connection
-from accounts.models import Account, CloudConnection, Membership, TeamMembership
+from accounts.models import Account, CloudConnection, Membership, OpenedNetwork, TeamMembership
 from accounts.serializers import (
     AccountIn,
     AccountOut,
@@ -24,6 +24,7 @@ from accounts.serializers import (
     DiscoveryOut,
     MeIn,
     MeOut,
+    NetworkOut,
 )
 from portal.access import Permission
 from portal.api import PortalAPIView, documented
@@ -156,6 +157,26 @@ class ConnectionListApi(PortalAPIView):
                 ConnectionOut, services.add_connection(account, data, actor=self.user), status=201
             )
         )
+
+
+class NetworkListApi(PortalAPIView):
+    """Private networks that are opened for an account."""
+
+    permission = Permission.CONNECTION_VIEW
+
+    @documented(
+        "networks_list",
+        NetworkOut,
+        summary="List the private networks that are opened for an account",
+        paged=True,
+        example=examples.NETWORK,
+        tag="connections",
+    )
+    def get(self, request: Request, account_ref: UUID) -> Response:
+        """Where the portal asks servers for this account, besides public addresses. An operator opens and closes them."""
+        account = self.find(Account, account_ref)
+        rows = OpenedNetwork.objects.filter(account=account)
+        return self.page(rows, NetworkOut, order="network", filters={"account": account.pk})
 
 
 class ConnectionApi(PortalAPIView):

@@ -35,6 +35,7 @@ urlpatterns = [
     *contacts,
     *reach,
     path("accounts/<uuid:account_ref>/connections", api.ConnectionListApi.as_view(), name="api-connections"),
+    path("accounts/<uuid:account_ref>/networks", api.NetworkListApi.as_view(), name="api-networks"),
     path("connections/<uuid:connection_ref>", api.ConnectionApi.as_view(), name="api-connection"),
     path(
         "connections/<uuid:connection_ref>/check",

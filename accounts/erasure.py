@@ -31,6 +31,7 @@ from accounts.models import (
     TeamMembership,
     User,
 )
+from accounts.networks import close_network
 from accounts.texts import words_of
 from accounts.tokens import revoke_token, service_tokens_of
 from portal.access import Permission, permissions_on
@@ -202,6 +203,8 @@ def erase_account(account: Account, *, typed_name: str, actor: User | None, reas
         )
     people += alone
 
+    for network in locked.networks.order_by("pk"):
+        close_network(network, actor=actor if actor not in alone else None, reason="The account was erased.")
     # Keys at the provider are nobody's values, and nothing here needs them any more.
     for connection in CloudConnection.objects.filter(account=locked):
         connection.api_key = connection.username = ""

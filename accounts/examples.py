@@ -190,6 +190,12 @@ CONNECTION: dict[str, Any] = {
     "created_at": AT,
     "updated_at": AT,
 }
+NETWORK: dict[str, Any] = {
+    "ref": "0f3b7c52-9d1e-4b0c-9a1b-6d5cf4d4c0aa",
+    "network": "10.1.0.0/16",
+    "reason": "Status pages of the shop's servers.",
+    "opened_at": AT,
+}
 SERVER: dict[str, Any] = {
     "id": "8f1d2c9e-0b6a-4f38-9f6f-3a0c7b1e2d44",
     "name": "web-07",

@@ -526,6 +526,33 @@ class CloudConnection(Referenced):
         return self.name
 
 
+class OpenedNetwork(Referenced):
+    """A private network in which the portal may ask servers for this account, in CIDR notation; opened by an operator."""
+
+    is_titled_freely = True
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="networks")
+    network = models.CharField(max_length=43)
+    reason = models.CharField(max_length=500)
+    opened_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    opened_at = models.DateTimeField(auto_now_add=True)
+
+    account_path = "account"
+    rule_says: ClassVar[dict[str, str]] = {
+        "network_opened_once": "This network is open for this account already."
+    }
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="network_opened_once", fields=["account", "network"]),
+        ]
+
+    def __str__(self) -> str:
+        return self.network
+
+
 class ApiToken(Referenced):
     """A key for the API. Only its SHA-256 is stored; `prefix` lets a person tell which it is.
 

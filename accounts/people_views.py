@@ -29,6 +29,7 @@ from accounts.models import (
     TeamRole,
     User,
 )
+from accounts.networks import MOST_OF_ACCOUNT
 from accounts.views import AccountPage
 from portal.access import ACCOUNT_ROLES, TEAM_ROLES, Permission, PortalView, seen_by_team
 from portal.errors import NotPermitted, Refused
@@ -396,7 +397,7 @@ class AccountSettings(AccountPage):
     def get(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
         """Show the form."""
         account = self.find(Account, account_ref)
-        return self.show("accounts/account_settings.html", form=AccountForm(instance=account))
+        return self._page(account, AccountForm(instance=account))
 
     def post(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
         """Keep the changes, or show what is wrong."""
@@ -407,7 +408,11 @@ class AccountSettings(AccountPage):
         ):
             messages.success(request, "The changes are kept.")
             return redirect("accounts:account-settings", account_ref=account.ref)
-        return self.show("accounts/account_settings.html", form=form, status=422)
+        return self._page(account, form, status=422)
+
+    def _page(self, account: Account, form: AccountForm, status: int = 200) -> HttpResponse:
+        networks = list(account.networks.order_by("network")[:MOST_OF_ACCOUNT])
+        return self.show("accounts/account_settings.html", form=form, networks=networks, status=status)
 
 
 class _Status(AccountPage, abstract=True):

@@ -17,6 +17,7 @@ from accounts.models import (
     CloudConnection,
     Invitation,
     Membership,
+    OpenedNetwork,
     Team,
     TeamMembership,
     TeamRole,
@@ -114,6 +115,14 @@ class ConnectionOut(serializers.ModelSerializer[CloudConnection]):
             "created_at",
             "updated_at",
         )
+
+
+class NetworkOut(serializers.ModelSerializer[OpenedNetwork]):
+    """A private network that an operator opened for the account, and why."""
+
+    class Meta:
+        model = OpenedNetwork
+        fields = ("ref", "network", "reason", "opened_at")
 
 
 class ConnectionIn(serializers.Serializer[Any]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Account, CloudConnection
+from accounts.networks import networks_of
 from capacity import services
 from capacity.counts import check_template
 from capacity.forms import gaps
@@ -19,7 +21,7 @@ from capacity.reference import Site, reference_for
 from capacity.sizing import MOST_MULTIPLE
 from portal.access import Permission
 from portal.api import PortalAPIView, documented, judged
-from portal.egress import check_url
+from portal.egress import Rules, check_url, rules_from_settings
 
 
 class FigureOut(serializers.Serializer[Any]):
@@ -143,11 +145,14 @@ class PoolKnownIn(serializers.Serializer[Any]):
 
     def validate_count_url(self, value: str) -> str:
         """Refuse an address that the portal would not ask."""
-        return judged(check_template, value)
+        return judged(partial(check_template, rules=self._rules()), value)
 
     def validate_probe_url(self, value: str) -> str:
         """Refuse an address that the portal would not open."""
-        return judged(check_url, value)
+        return judged(partial(check_url, rules=self._rules()), value)
+
+    def _rules(self) -> Rules:
+        return rules_from_settings(networks_of(self.context["account"]))
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Ask that what belongs together is given together."""
@@ -224,7 +229,7 @@ class PoolKnownApi(PortalAPIView):
     def post(self, request: Request, connection_ref: UUID, balancer_id: str) -> Response:
         """Earlier figures stay as history."""
         connection = self.find(CloudConnection.objects.defer("api_key"), connection_ref)
-        data = self.read(PoolKnownIn)
+        data = self.read(PoolKnownIn, context={"account": connection.account})
 
         def effect() -> Response:
             services.enter_known(connection, balancer_id, data, actor=self.user)

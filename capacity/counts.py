@@ -42,11 +42,15 @@ COUNTED = {
 
 @dataclass(frozen=True)
 class CountSource:
-    """Where a server's count is read: the kind of page, and its URL with `{address}` for the server's address."""
+    """Where a server's count is read: the kind of page, and its URL with `{address}` for the server's address.
+
+    `networks` are those that the operator opened for the account whose server it is.
+    """
 
     kind: CountKind
     url_template: str
     timeout_s: float = TIMEOUT_S
+    networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,8 +101,9 @@ async def read_count(
         )
 
     try:
-        url = count_url(source, address)
-        answer = await fetch(url, timeout_s=source.timeout_s, max_bytes=MAX_BODY_BYTES)
+        rules = egress.rules_from_settings(source.networks)
+        url = count_url(source, address, rules=rules)
+        answer = await fetch(url, timeout_s=source.timeout_s, max_bytes=MAX_BODY_BYTES, rules=rules)
     except (Refused, TryLater, ProviderFailed) as trouble:
         return reading(Counted(None, problem=trouble.says), source.url_template)
     if answer.status != 200:
@@ -152,7 +157,7 @@ def count_url(source: CountSource, address: str, *, rules: egress.Rules | None =
     host, slash, path = rest.partition("/")
     in_host = f"[{parsed}]" if parsed.version == 6 else str(parsed)
     url = scheme + mark + host.replace("{address}", in_host) + slash + path.replace("{address}", str(parsed))
-    rules = rules if rules is not None else egress.rules_from_settings()
+    rules = rules if rules is not None else egress.rules_from_settings(source.networks)
     target = egress.check_url(url, rules=rules)
     if rules.opens(target.host, target.port):
         return url

@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 from django import forms
 from django.core.exceptions import ValidationError
 
+from accounts.models import Account
+from accounts.networks import networks_of
 from capacity.counts import check_template
 from capacity.fields import MomentField, ShareField
 from capacity.models import CountKind
@@ -135,8 +137,11 @@ class PoolForm(forms.Form):
         required=False, min_value=1, label="Slowest good answer (milliseconds)"
     )
 
-    def __init__(self, *args: Any, zone: ZoneInfo | Any = UTC, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, account: Account | None = None, zone: ZoneInfo | Any = UTC, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self._account = account
         for name in ("forecast_at", "baseline_measured_at", "fine_seen_at"):
             self.fields[name].zone = zone  # type: ignore[attr-defined]
 
@@ -163,12 +168,15 @@ class PoolForm(forms.Form):
             )
         ]
 
+    def _rules(self) -> egress.Rules:
+        return egress.rules_from_settings(networks_of(self._account) if self._account else ())
+
     def clean_probe_url(self) -> str:
         """Refuse an address that the portal would not open (portal/egress.py)."""
         url: str = self.cleaned_data["probe_url"]
         if url:
             try:
-                egress.check_url(url)
+                egress.check_url(url, rules=self._rules())
             except Refused as refusal:
                 raise ValidationError(refusal.says) from refusal
         return url
@@ -178,7 +186,7 @@ class PoolForm(forms.Form):
         url: str = self.cleaned_data["count_url"]
         if url:
             try:
-                check_template(url)
+                check_template(url, rules=self._rules())
             except Refused as refusal:
                 raise ValidationError(refusal.says) from refusal
         return url

@@ -24,7 +24,7 @@ class ProbeSpec:
 
     Status inside `expected_status_low` to `expected_status_high` (both included), the text `must_contain` in
     the first 512 KiB of the body, the whole answer within `latency_limit_ms`; the last two only where given.
-    `timeout_s` is the total time.
+    `timeout_s` is the total time. `networks` are those that the operator opened for the account whose probe it is.
     """
 
     name: str
@@ -35,6 +35,7 @@ class ProbeSpec:
     must_contain: str | None = None
     timeout_s: float = 5.0
     latency_limit_ms: float | None = None
+    networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,13 @@ async def run_probe(spec: ProbeSpec, at: datetime, *, fetch: Fetch = egress.fetc
         return ProbeResult(spec.name, ok, status, latency_ms, at, problem, is_slow)
 
     try:
-        answer = await fetch(spec.url, method=spec.method, timeout_s=spec.timeout_s, max_bytes=MAX_BODY_BYTES)
+        answer = await fetch(
+            spec.url,
+            method=spec.method,
+            timeout_s=spec.timeout_s,
+            max_bytes=MAX_BODY_BYTES,
+            rules=egress.rules_from_settings(spec.networks),
+        )
     except Refused as closed:
         return result(None, closed.says)
     except (TryLater, ProviderFailed) as failure:

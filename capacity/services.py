@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.networks import networks_of
 from capacity.counts import check_template
 from capacity.models import (
     Baseline,
@@ -22,6 +23,7 @@ from capacity.models import (
 )
 from capacity.reference import WHOLE_SITE
 from portal.audit.services import record, snapshot
+from portal.egress import check_url, rules_from_settings
 from portal.errors import Refused
 from portal.rows import check_row
 
@@ -275,7 +277,7 @@ def enter_known(
             actor=actor,
         )
     if given.get("count_kind"):
-        check_template(given["count_url"])
+        check_template(given["count_url"], rules=rules_from_settings(networks_of(account)))
         set_count_source(
             account,
             connection,
@@ -285,6 +287,7 @@ def enter_known(
             actor=actor,
         )
     if given.get("probe_name"):
+        check_url(given["probe_url"], rules=rules_from_settings(networks_of(account)))
         set_probe(
             account,
             connection,

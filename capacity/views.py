@@ -33,12 +33,12 @@ class PoolKnown(PortalView):
     def get(self, request: HttpRequest, connection_ref: UUID, balancer_id: str) -> HttpResponse:
         """Show what is known; None is *unknown*."""
         connection = self.find(CloudConnection.objects.defer("api_key"), connection_ref)
-        return self._page(connection, balancer_id, PoolForm(zone=self.zone))
+        return self._page(connection, balancer_id, PoolForm(account=self.account, zone=self.zone))
 
     def post(self, request: HttpRequest, connection_ref: UUID, balancer_id: str) -> HttpResponse:
         """Enter what was given; the rest stays as it is."""
         connection = self.find(CloudConnection.objects.defer("api_key"), connection_ref)
-        form = PoolForm(request.POST, zone=self.zone)
+        form = PoolForm(request.POST, account=self.account, zone=self.zone)
         if form.is_valid():
             try:
                 services.enter_known(connection, balancer_id, form.cleaned_data, actor=self.user)

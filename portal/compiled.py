@@ -60,7 +60,7 @@ class Compiled(Generic[Row]):
         return found
 
     def instances(self, *values: Any) -> RawQuerySet[Row]:
-        """Return model instances; of a query without `select_related` and annotations."""
+        """Return model instances; of a query without `select_related`. An annotation comes as the database has it."""
         params = self._filled(values)
         return self._model._default_manager.raw(self._sql, params)
 

@@ -2,9 +2,10 @@
 
 What is guaranteed here: the name is resolved once, every address it gives is judged, and the connection goes
 to exactly an address that was judged (Host header and TLS name stay those of the URL). Private, loopback,
-link-local, metadata, multicast and reserved addresses are refused unless the operator opened them with
-`EGRESS_ALLOW` (exact host:port) or `EGRESS_ALLOW_NETWORKS` (CIDR). No redirects, no proxy from the
-environment, total time and body capped.
+link-local, metadata, multicast and reserved addresses are refused unless the operator opened them: with
+`EGRESS_ALLOW` (exact host:port) and `EGRESS_ALLOW_NETWORKS` (CIDR) for everybody, or for one account, whose
+networks a caller hands over with each request (`rules_from_settings(networks)`, `fetch(…, rules=…)`). No
+redirects, no proxy from the environment, total time and body capped.
 
 The network layer here also knows whether a request was handed to the network (`HandOver`): that is what tells
 "surely nothing was done" from "in doubt" for changes at a provider.
@@ -171,6 +172,8 @@ class HandOver:
 
 _hand_over: ContextVar[HandOver | None] = ContextVar("egress_hand_over", default=None)
 _opened_here: ContextVar[frozenset[str]] = ContextVar("egress_opened_here", default=frozenset())
+# From `exchange` to the connection that it makes, past httpx, which hands nothing of ours through.
+_rules_here: ContextVar[Rules | None] = ContextVar("egress_rules_here", default=None)
 
 
 @contextlib.contextmanager
@@ -183,14 +186,24 @@ def handing_over(hand_over: HandOver) -> Iterator[HandOver]:
         _hand_over.reset(mark)
 
 
-def rules_from_settings() -> Rules:
-    """Return what `EGRESS_ALLOW` and `EGRESS_ALLOW_NETWORKS` open. Raises ValueError for a malformed network."""
+def rules_from_settings(networks: Iterable[str] = ()) -> Rules:
+    """Return what `EGRESS_ALLOW` and `EGRESS_ALLOW_NETWORKS` open, and the `networks` of whose address it is.
+
+    Raises ValueError for a malformed network.
+    """
     from django.conf import settings
 
-    return make_rules(tuple(settings.EGRESS_ALLOW), tuple(settings.EGRESS_ALLOW_NETWORKS))
+    return make_rules(tuple(settings.EGRESS_ALLOW), (*settings.EGRESS_ALLOW_NETWORKS, *networks))
 
 
-@lru_cache(maxsize=16)
+def public_rules() -> Rules:
+    """Return rules that open no network at all, only what a desk opened by name: for what is posted to strangers."""
+    from django.conf import settings
+
+    return make_rules(tuple(settings.EGRESS_ALLOW))
+
+
+@lru_cache(maxsize=256)
 def make_rules(hosts: tuple[str, ...], networks: tuple[str, ...] = ()) -> Rules:
     """Return rules from their texts, e.g. `("localhost:8080",), ("10.0.0.0/8",)`."""
     return Rules(
@@ -268,7 +281,7 @@ def _check_address(address: IPAddress, rules: Rules) -> None:
 def _refuse_closed(kind: str) -> NoReturn:
     raise Refused(
         f"This address leads to {kind}, which the portal does not ask. "
-        "If it is meant, the operator can open the host and port or the network.",
+        "If it is meant, the operator can open the network for the account.",
         code="closed_address",
     )
 
@@ -343,12 +356,11 @@ async def system_resolver(host: str, port: int) -> Sequence[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-async def addresses_of(host: str, port: int, *, timeout_s: float = 10.0) -> Sequence[str]:
+async def addresses_of(host: str, port: int, *, rules: Rules, timeout_s: float = 10.0) -> Sequence[str]:
     """Return every address of a host, each judged, for a program of ours that connects by itself.
 
     Raises Refused for a closed one, TryLater where the name cannot be resolved.
     """
-    rules = rules_from_settings()
     _check_host(host, port, rules)
     try:
         async with asyncio.timeout(timeout_s):
@@ -373,7 +385,7 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Resolve, judge every address, connect to the first of them that answers. Raises Refused."""
-        rules = _with_more(self._rules(), _opened_here.get())
+        rules = _with_more(_rules_here.get() or self._rules(), _opened_here.get())
         _check_host(host, port, rules)
         try:
             async with asyncio.timeout(timeout):
@@ -623,7 +635,8 @@ def _client() -> httpx.AsyncClient:
     loop = asyncio.get_running_loop()
     client = _clients.get(loop)
     if client is None or client.is_closed:
-        # No connection is kept: a probe that reuses one would not notice that nobody new gets in.
+        # No connection is kept: a probe that reuses one would not notice that nobody new gets in, and one that was
+        # opened by the rules of one account must not serve another's request.
         limits = httpx.Limits(max_connections=100, max_keepalive_connections=0)
         client = _clients[loop] = httpx.AsyncClient(
             transport=CheckedTransport(limits=limits), trust_env=False, follow_redirects=False
@@ -646,14 +659,15 @@ async def fetch(
     timeout_s: float = 10.0,
     max_bytes: int = 256 * 1024,
     allow: Iterable[str] = (),
+    rules: Rules | None = None,
     client: httpx.AsyncClient | None = None,
 ) -> Response:
     """Ask a URL once and return what came back, whatever its status.
 
     `timeout_s` is the total time, from name to last byte; of the body at most `max_bytes` are read (after
-    decompression) and `Response.is_cut` tells of more. Only GET and HEAD. `allow` opens further exact
-    `host:port` texts for this one call. Raises Refused (rules), TryLater (no connection, no answer in time)
-    or ProviderFailed (no valid TLS or HTTP).
+    decompression) and `Response.is_cut` tells of more. Only GET and HEAD. `rules` are those of whose address
+    it is, for this one call (without them the settings'); `allow` opens further exact `host:port` texts. Raises
+    Refused (rules), TryLater (no connection, no answer in time) or ProviderFailed (no valid TLS or HTTP).
     """
     if method not in {"GET", "HEAD"}:
         raise Refused("Only GET and HEAD are asked of typed-in addresses.", code="bad_method")
@@ -664,6 +678,7 @@ async def fetch(
         timeout_s=timeout_s,
         max_bytes=max_bytes,
         allow=allow,
+        rules=rules,
         client=client,
     )
 
@@ -677,13 +692,14 @@ async def exchange(
     timeout_s: float = 10.0,
     max_bytes: int = 256 * 1024,
     allow: Iterable[str] = (),
+    rules: Rules | None = None,
     client: httpx.AsyncClient | None = None,
 ) -> Response:
     """Like `fetch`, for whoever must send something: `content` goes as the body. The same rules and limits."""
     opened = frozenset(text.strip().lower() for text in allow)
-    target = check_url(url, allow=opened)
+    target = check_url(url, allow=opened, rules=rules)
     sent = {"User-Agent": USER_AGENT, **(headers or {}), "Accept-Encoding": "identity"}
-    mark = _opened_here.set(opened)
+    mark, mark_rules = _opened_here.set(opened), _rules_here.set(rules)
     began = time.perf_counter()
     try:
         async with asyncio.timeout(timeout_s):
@@ -726,6 +742,7 @@ async def exchange(
         ) from problem
     finally:
         _opened_here.reset(mark)
+        _rules_here.reset(mark_rules)
 
 
 def _is_tls(problem: BaseException) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from accounts.models import Account, CloudConnection
+from accounts.networks import with_networks
 from portal.compiled import Compiled
 from scaledown.models import Plan, ProtectedServer
 
@@ -22,8 +23,8 @@ CONNECTION: Compiled[CloudConnection] = Compiled(_connection, uuid.UUID)
 """The connection of a plan, by the plan's `ref`."""
 
 
-ACCOUNT: Compiled[Account] = Compiled(lambda pk: Account.objects.filter(pk=pk), int)
-"""An account, by its key."""
+ACCOUNT: Compiled[Account] = Compiled(lambda pk: with_networks(Account.objects.filter(pk=pk)), int)
+"""An account, by its key, with the networks that are opened for it."""
 
 
 def _protected(*where: Any) -> QuerySet[ProtectedServer, Any]:

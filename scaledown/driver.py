@@ -81,7 +81,7 @@ T = TypeVar("T")
 CloudFor = Callable[[RunView], Cloud]
 ProbeWith = Callable[[ProbeSpec, datetime], Awaitable[ProbeResult]]
 CountWith = Callable[[CountSource, str, Callable[[], datetime]], Awaitable[CountReading]]
-AnswersWith = Callable[[str], Awaitable[bool | None]]
+AnswersWith = Callable[[str, tuple[str, ...]], Awaitable[bool | None]]
 
 
 def connected_cloud(view: RunView) -> Cloud:
@@ -91,10 +91,14 @@ def connected_cloud(view: RunView) -> Cloud:
     return cloud_for(credentials, rehearsal=view.is_rehearsal)
 
 
-async def answers_directly(url: str) -> bool | None:
-    """Return whether a node answers at all when it is asked itself; None where it may not be asked."""
+async def answers_directly(url: str, networks: tuple[str, ...] = ()) -> bool | None:
+    """Return whether a node answers at all when it is asked itself; None where it may not be asked.
+
+    `networks` are those that the operator opened for the account.
+    """
+    rules = egress.rules_from_settings(networks)
     try:
-        await egress.fetch(url, timeout_s=5.0, max_bytes=64 * 1024)
+        await egress.fetch(url, timeout_s=5.0, max_bytes=64 * 1024, rules=rules)
     except Refused:
         return None
     except (TryLater, ProviderFailed):
@@ -211,23 +215,24 @@ class ScaledownKind:
     ) -> Iterable[Awaitable[None]]:
         cloud = self.cloud(view)
         planned = {server.server_id: server for server in (*plan.servers, *plan.remaining)}
+        networks: tuple[str, ...] = view.facts.get("networks", ())
         for balancer_id in needs.balancers:
             yield self._balancer(cloud, balancer_id, look, clock)
         for server_id in needs.servers:
             yield self._server(cloud, server_id, look, clock, with_volumes=server_id == needs.search)
         for server_id in needs.counts:
-            yield self._count(plan, planned[server_id], look, clock)
+            yield self._count(plan, planned[server_id], networks, look, clock)
         for server_id in needs.direct:
-            yield self._direct(planned[server_id], look)
+            yield self._direct(planned[server_id], networks, look)
         if needs.probes:
             for probe in plan.probes:
-                yield self._probe(probe, look, clock)
+                yield self._probe(probe, networks, look, clock)
         if needs.search is not None:
             yield self._search(cloud, planned[needs.search], look, clock)
         if needs.listed:
             yield self._listed(cloud, look)
         for server_id, place in needs.answers.items():
-            yield self._answers_at(server_id, place, look)
+            yield self._answers_at(server_id, place, networks, look)
         if needs.made:
             yield self._made(cloud, view.ref, look, clock)
         for image_id in needs.images:
@@ -278,11 +283,16 @@ class ScaledownKind:
         look.servers[server_id] = server_seen(server_id, seen, volumes, at)
 
     async def _count(
-        self, plan: PlanData, server: PlannedServer, look: _Look, clock: Callable[[], datetime]
+        self,
+        plan: PlanData,
+        server: PlannedServer,
+        networks: tuple[str, ...],
+        look: _Look,
+        clock: Callable[[], datetime],
     ) -> None:
         assert server.count_url is not None
         assert plan.count_kind is not None
-        source = CountSource(CountKind(plan.count_kind), server.count_url)
+        source = CountSource(CountKind(plan.count_kind), server.count_url, networks=networks)
         reading = await self.count(source, _count_address(server), clock)
         look.counts[server.server_id] = CountSeen(
             server.server_id,
@@ -294,12 +304,14 @@ class ScaledownKind:
             reading.problem,
         )
 
-    async def _direct(self, server: PlannedServer, look: _Look) -> None:
+    async def _direct(self, server: PlannedServer, networks: tuple[str, ...], look: _Look) -> None:
         node = server.nodes[0]
         host = f"[{node.address}]" if ":" in node.address else node.address
-        look.direct[server.server_id] = await self.answers(f"http://{host}:{node.port}/")
+        look.direct[server.server_id] = await self.answers(f"http://{host}:{node.port}/", networks)
 
-    async def _probe(self, probe: PlannedProbe, look: _Look, clock: Callable[[], datetime]) -> None:
+    async def _probe(
+        self, probe: PlannedProbe, networks: tuple[str, ...], look: _Look, clock: Callable[[], datetime]
+    ) -> None:
         spec = ProbeSpec(
             name=probe.name,
             url=probe.url,
@@ -309,6 +321,7 @@ class ScaledownKind:
             must_contain=probe.must_contain or None,
             timeout_s=probe.timeout_s,
             latency_limit_ms=probe.latency_limit_ms,
+            networks=networks,
         )
         result = await self.probe(spec, clock())
         look.probes.append(
@@ -342,8 +355,8 @@ class ScaledownKind:
         if could and servers is not None:
             look.listed = frozenset(server.id for server in servers if not server.is_deleted)
 
-    async def _answers_at(self, server_id: str, place: str, look: _Look) -> None:
-        look.direct[server_id] = await self.answers(f"http://{place}/")
+    async def _answers_at(self, server_id: str, place: str, networks: tuple[str, ...], look: _Look) -> None:
+        look.direct[server_id] = await self.answers(f"http://{place}/", networks)
 
     async def _made(self, cloud: Cloud, run_ref: str, look: _Look, clock: Callable[[], datetime]) -> None:
         at = clock()
@@ -565,6 +578,7 @@ def facts(run: Run) -> Mapping[str, Any]:
     from django.utils import timezone
 
     from accounts.clouds import credentials_of
+    from accounts.networks import networks_of
     from scaledown import asked
 
     (connection,) = asked.CONNECTION.instances(run.plan_ref)
@@ -582,6 +596,7 @@ def facts(run: Run) -> Mapping[str, Any]:
         ),
         "in_charge": str(run.in_charge_id) if run.has_somebody(timezone.now()) else None,
         "credentials": credentials_of(connection),
+        "networks": networks_of(run.account),
         **({} if grows is None else {"growth_problem": _growth_problem(grows)}),
         **_going_on_facts(run),
         **_vital_facts(run),

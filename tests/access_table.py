@@ -524,6 +524,7 @@ ROWS |= {
     ("capacity:load", "GET"): Row(VIEWERS),
     ("capacity:load-stream", "GET"): Row(VIEWERS),
     ("capacity:load-abort", "POST"): Row(EDITORS),
+    ("api-networks", "GET"): Row(VIEWERS),
     ("api-hosts", "GET"): Row(VIEWERS),
     ("api-hosts", "POST"): Row(EDITORS, body={"place": "www.example.com"}),
     ("api-host", "GET"): Row(VIEWERS),

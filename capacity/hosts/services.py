@@ -21,6 +21,7 @@ from django.utils import timezone
 from accounts.changes import check_active
 from accounts.members import lock_account
 from accounts.models import Account
+from accounts.networks import networks_of
 from capacity.hosts.models import WELL_KNOWN, ProofWay, ProvenHost
 from capacity.hosts.places import DESK, place_of
 from portal import egress, txt
@@ -44,7 +45,7 @@ def add(account: Account, typed: str, *, actor: User) -> ProvenHost:
     if ProvenHost.objects.filter(account=locked).count() >= MOST_OF_ACCOUNT:
         raise Refused(f"An account has at most {MOST_OF_ACCOUNT} hosts. Remove one first.", code="too_many")
     place = place_of(typed)
-    egress.check_url(f"https://{place}/")
+    egress.check_url(f"https://{place}/", rules=egress.rules_from_settings(networks_of(locked)))
     row = ProvenHost(account=locked, place=place, token=secrets.token_urlsafe(24), added_by=actor)
     check_row(row)
     row.save(force_insert=True)
@@ -107,7 +108,7 @@ def find(host: ProvenHost) -> tuple[ProofWay | None, str]:
 
 
 def _stands_in_file(host: ProvenHost) -> bool:
-    rules = egress.rules_from_settings()
+    rules = egress.rules_from_settings(networks_of(host.account))
     # Without TLS anybody on the way could answer; but not on this machine, or where the operator opened the very port of a desk.
     port = int(host.place.partition(":")[2] or 443)
     scheme = "http" if host.host == DESK or rules.opens(host.host, port) else "https"
@@ -115,7 +116,7 @@ def _stands_in_file(host: ProvenHost) -> bool:
     async def once() -> egress.Response:
         try:
             return await egress.fetch(
-                f"{scheme}://{host.place}{WELL_KNOWN}", timeout_s=ANSWER_S, max_bytes=MOST_BYTES
+                f"{scheme}://{host.place}{WELL_KNOWN}", timeout_s=ANSWER_S, max_bytes=MOST_BYTES, rules=rules
             )
         finally:
             await egress.close()

@@ -29,6 +29,7 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
+from accounts.networks import networks_of
 from capacity.loads import services
 from capacity.loads.models import LoadRun, LoadSecond, RunEnding
 from capacity.loads.profile import Profile, from_plain, why_stop
@@ -96,8 +97,10 @@ def _take(load_pk: int, holder: str) -> _Held | None:
     return _Held(row, from_plain(row.profile.content), row.token)
 
 
-def pins_of(profile: Profile) -> dict[str, list[str]]:
+def pins_of(profile: Profile, networks: tuple[str, ...] = ()) -> dict[str, list[str]]:
     """Return the addresses of each `host:port`, all of them judged by the rules for every address that is typed in.
+
+    `networks` are those that the operator opened for the account.
 
     Raises Refused for one that is closed, TryLater where a name cannot be resolved.
     """
@@ -106,9 +109,12 @@ def pins_of(profile: Profile) -> dict[str, list[str]]:
         parts = urlsplit(one.url)
         wanted.add((parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)))
 
+    rules = egress.rules_from_settings(networks)
+
     async def ask() -> dict[str, list[str]]:
         return {
-            f"{host}:{port}": list(await egress.addresses_of(host, port)) for host, port in sorted(wanted)
+            f"{host}:{port}": list(await egress.addresses_of(host, port, rules=rules))
+            for host, port in sorted(wanted)
         }
 
     return asyncio.run(ask())
@@ -118,7 +124,7 @@ def _run(held: _Held) -> tuple[RunEnding, str]:
     why = _why_end(held)
     if why is not None:
         return why
-    pins = pins_of(held.profile)
+    pins = pins_of(held.profile, networks_of(held.row.account))
     LoadRun.objects.filter(pk=held.row.pk, token=held.token).update(pins=pins)
     order = {
         "profile": held.row.profile.content,

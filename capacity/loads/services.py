@@ -30,6 +30,7 @@ from accounts.calendar.locks import locks_on
 from accounts.changes import check_active, check_no_pin
 from accounts.members import lock_account
 from accounts.models import Account, CloudConnection
+from accounts.networks import networks_of
 from capacity.baselines.compared import compare_benchmark
 from capacity.benchmarks.models import Benchmark, BenchmarkFile
 from capacity.hosts import services as hosts
@@ -151,9 +152,11 @@ def _fill(row: LoadProfile, fields: Mapping[str, Any]) -> None:
     if secret is not None:
         row.secret_headers = json.dumps(dict(_checked_headers(secret)), sort_keys=True) if secret else ""
     names = tuple(sorted(secrets_of(row)))
+    rules = egress.rules_from_settings(networks_of(row.account))
     wanted = Profile(
         requests=tuple(
-            Asked(str(one["method"]), _address(one["url"]), int(one["weight"])) for one in fields["requests"]
+            Asked(str(one["method"]), _address(one["url"], rules), int(one["weight"]))
+            for one in fields["requests"]
         ),
         shape=Shape(**fields["shape"]),
         stops=Stops(**fields["stops"]),
@@ -173,10 +176,10 @@ def _fill(row: LoadProfile, fields: Mapping[str, Any]) -> None:
     check_row(row)
 
 
-def _address(typed: str) -> str:
+def _address(typed: str, rules: egress.Rules) -> str:
     """Return an address in the spelling in which it is asked for. Raises Refused for one that the portal never asks."""
     place_of(typed)
-    egress.check_url(typed)
+    egress.check_url(typed, rules=rules)
     return str(httpx.URL(typed).copy_with(fragment=None))
 
 

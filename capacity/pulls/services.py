@@ -22,6 +22,7 @@ from django.utils import timezone
 from accounts.changes import apply_changes, check_active, check_no_pin
 from accounts.members import lock_account
 from accounts.models import Account, AccountStatus, CloudConnection
+from accounts.networks import networks_of
 from capacity.metrics import services as metrics
 from capacity.metrics.kinds import USUAL, why_unlike
 from capacity.metrics.reading import Limits
@@ -73,7 +74,7 @@ def add(account: Account, fields: Mapping[str, Any], *, actor: User) -> Pull:
     row = Pull(account=locked, made_by=actor, next_at=timezone.now())
     apply_changes(row, {name: value for name, value in fields.items() if value is not None}, FIELDS)
     row.query = " ".join(row.query.split())
-    egress.check_url(row.base_url)
+    egress.check_url(row.base_url, rules=egress.rules_from_settings(networks_of(locked)))
     if "?" in row.base_url or "#" in row.base_url:
         raise Refused(
             "The address ends before a question mark or hash: the query is typed apart.", code="bad_address"
@@ -331,6 +332,7 @@ def _ask(pull: Pull, begins: datetime, ends: datetime, limits: Limits) -> Found:
     headers = {"Accept": "application/json"}
     if pull.token:
         headers["Authorization"] = f"Bearer {pull.token}"
+    rules = egress.rules_from_settings(networks_of(pull.account))
 
     async def once() -> egress.Response:
         try:
@@ -339,6 +341,7 @@ def _ask(pull: Pull, begins: datetime, ends: datetime, limits: Limits) -> Found:
                 headers=headers,
                 timeout_s=ANSWER_S,
                 max_bytes=MOST_BYTES,
+                rules=rules,
             )
         finally:
             await egress.close()

@@ -54,6 +54,8 @@ WHAT = {
     "connection.added": "Cloud connection added",
     "connection.changed": "Cloud connection changed",
     "connection.tested": "Cloud connection tested",
+    "network.opened": "Private network opened for the account",
+    "network.closed": "Private network closed for the account",
     "contact.added": "Contact added",
     "contact.changed": "Contact changed",
     "contact.confirmed": "Contact confirmed",

@@ -196,6 +196,8 @@ async def _post(url: str, headers: dict[str, str], body: bytes, now: datetime) -
             content=body,
             timeout_s=DEADLINE_S,
             max_bytes=_ANSWER_BYTES,
+            # Whatever networks are open for questions: events go to no private target.
+            rules=egress.public_rules(),
         )
     except Trouble as trouble:
         verdict = Verdict(Outcome.FAILED, trouble.says)

@@ -17,7 +17,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from portal.audit.services import record, snapshot
-from portal.egress import check_url, rules_from_settings
+from portal.egress import check_url, public_rules
 from portal.errors import Refused, StaleState, TooOften
 from portal.events.catalogue import is_filter
 from portal.events.cloudevents import type_of
@@ -44,8 +44,18 @@ def check_address(url: str) -> str:
 
     https only, except for what the operator opened by name (a desk): the body is signed, not hidden.
     """
-    target = check_url(url.strip())
-    if target.url.scheme != "https" and not rules_from_settings().opens(target.host, target.port):
+    rules = public_rules()
+    try:
+        target = check_url(url.strip(), rules=rules)
+    except Refused as refusal:
+        if refusal.code != "closed_address":
+            raise
+        raise Refused(
+            "This address leads into a private network or to a machine that the portal does not ask. "
+            "Events are posted to public addresses only.",
+            code="closed_address",
+        ) from None
+    if target.url.scheme != "https" and not rules.opens(target.host, target.port):
         raise Refused("Use an address that begins with https://: others on the way could read the events.")
     if target.url.fragment:
         raise Refused("An address to which events are posted has no part after “#”.", code="bad_url")

@@ -243,7 +243,7 @@ class LiveRun:
         async def count(source, address, clock):
             return CountReading(3, 100, "in flight", "stub", "measured", clock())
 
-        async def answers(url):
+        async def answers(url, networks):
             return True
 
         kind = ScaledownKind(cloud=lambda view: self.cloud, probe=probe, count=count, answers=answers)

@@ -403,7 +403,7 @@ class Simulation:
             return reading(None, None, "no answer")
         return reading(counted.connections, counted.requests_total, counted.problem)
 
-    async def answers(self, url):
+    async def answers(self, url, networks):
         """Ask a node itself, as a balancer without a monitor makes necessary."""
         address = url.removeprefix("http://").split(":")[0]
         server = self.world.server_at(address)

@@ -132,7 +132,7 @@ def kind_for(cloud, *, probe_ok=True, connections=0):
     async def count(source, address, clock):
         return CountReading(connections, 100, "in flight", "stub", "measured", clock())
 
-    async def answers(url):
+    async def answers(url, networks):
         return True
 
     return ScaledownKind(cloud=lambda view: cloud, probe=probe, count=count, answers=answers)
@@ -433,3 +433,26 @@ def test_progress_that_comes_back_from_the_database_unchanged_is_not_read_again_
     of_another_worker = {**stored, "says": "Another worker went on."}
     assert kind.progress_of(view_of(desk, progress=of_another_worker)).says == "Another worker went on."
     assert kind.progress_of(view_of(desk, progress=stored)) == first
+
+
+def test_checks_counts_and_looks_at_nodes_go_where_the_operator_opened_for_the_account():
+    desk, told = Desk(), set()
+    kind = kind_for(PaperCloud(desk))
+
+    async def probe(spec, at):
+        told.add(("probe", spec.networks))
+        return ProbeResult(spec.name, True, 200, 80.0, at)
+
+    async def count(source, address, clock):
+        told.add(("count", source.networks))
+        return CountReading(0, 100, "in flight", "stub", "measured", clock())
+
+    async def answers(url, networks):
+        told.add(("node", networks))
+        return True
+
+    kind.probe, kind.count, kind.answers = probe, count, answers
+    view = view_of(desk)
+    asyncio.run(kind.observe(replace(view, facts={**view.facts, "networks": ("10.1.0.0/16",)})))
+    assert told >= {("probe", ("10.1.0.0/16",)), ("count", ("10.1.0.0/16",))}
+    assert {networks for _, networks in told} == {("10.1.0.0/16",)}

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from accounts.models import Membership
+from accounts.models import Account, Membership, OpenedNetwork
 from portal.cloud.types import Condition
 from portal.runs.store_pg import PgStore
 from portal.runs.types import Decision, RunStatus
@@ -95,3 +97,14 @@ def test_nodes_left_draining_are_counted(here, run):
 def test_a_claimed_run_carries_its_facts(here, run):
     views = PgStore().claim_due(holder="test", limit=5, lease_s=5.0)
     assert [view.facts["approval_stands"] for view in views if view.ref == str(run.ref)] == [True]
+
+
+def test_the_networks_of_the_runs_own_account_come_with_it_without_a_question_of_their_own(here, run):
+    OpenedNetwork.objects.create(account=here.account, network="10.1.0.0/16", reason="status pages")
+    other = Account.objects.get(number="200")
+    OpenedNetwork.objects.create(account=other, network="10.7.0.0/16", reason="theirs")
+    with CaptureQueriesContext(connection) as asked:
+        known = driver.facts(run)
+    assert known["networks"] == ("10.1.0.0/16",)
+    (question,) = [one["sql"] for one in asked if "openednetwork" in one["sql"]]
+    assert 'FROM "accounts_account"' in question
