@@ -93,7 +93,7 @@ def open_network(
 
 def _overlaps(network: IPNetwork, text: str) -> bool:
     other = ipaddress.ip_network(text)
-    return network.version == other.version and network.overlaps(other)  # type: ignore[arg-type]  # the same version
+    return network.version == other.version and network.overlaps(other)
 
 
 @transaction.atomic

@@ -50,10 +50,9 @@ def check_address(url: str) -> str:
     except Refused as refusal:
         if refusal.code != "closed_address":
             raise
+        where = refusal.says.partition(",")[0]
         raise Refused(
-            "This address leads into a private network or to a machine that the portal does not ask. "
-            "Events are posted to public addresses only.",
-            code="closed_address",
+            f"{where}. Events are posted to public addresses only.", code="closed_address"
         ) from None
     if target.url.scheme != "https" and not rules.opens(target.host, target.port):
         raise Refused("Use an address that begins with https://: others on the way could read the events.")

@@ -157,7 +157,7 @@ def answer(text: str, **more):
 @pytest.fixture(autouse=True)
 def rules(monkeypatch):
     rules = egress.make_rules(("desk.example.com:8900",), ("10.0.0.0/8",))
-    monkeypatch.setattr(egress, "rules_from_settings", lambda: rules)
+    monkeypatch.setattr(egress, "rules_from_settings", lambda networks=(): rules)
     return rules
 
 

@@ -221,7 +221,7 @@ def fetch_of(url: str, **more):
 
 @pytest.fixture(autouse=True)
 def nothing_opened_by_settings(monkeypatch):
-    monkeypatch.setattr(egress, "rules_from_settings", lambda: NOTHING_OPEN)
+    monkeypatch.setattr(egress, "rules_from_settings", lambda networks=(): NOTHING_OPEN)
 
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
