@@ -112,7 +112,7 @@ def world(db, monkeypatch):
     monkeypatch.setattr("scaledown.pool.look_once", provider_is_away)
     monkeypatch.setattr("accounts.clouds.look_once", provider_is_away)
     monkeypatch.setattr("accounts.services.check_url", lambda url: None)
-    monkeypatch.setattr("portal.egress.check_url", lambda url: None)
+    monkeypatch.setattr("portal.egress.check_url", lambda url, **more: None)
     monkeypatch.setattr("capacity.pulls.services._ask", provider_is_away)
     monkeypatch.setattr("capacity.hosts.services.find", provider_is_away)
     return World()
