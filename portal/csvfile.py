@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import csv
 import re
+import unicodedata
 from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import UTC, date, datetime
 from io import StringIO
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from django.db.models import Max, Model, QuerySet
 from django.http import StreamingHttpResponse
@@ -29,6 +31,11 @@ _RUNS = ("=", "+", "-", "@", "\t", "\r", "\n", *"\uff1d\uff0b\uff0d\uff20")
 _DROPPED = " '\"\u00a0\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\u3000\ufeff"
 # An import that meets this line refuses the file.
 NOT_WHOLE = "The right to read this ended here: the file is not whole."
+# Of no file's name: control and formatting characters (they can turn a name around), and what separates or is quoted.
+_NOT_IN_NAME = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff/\\:*?\"<>|%]+"
+)
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9._]+")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
 
@@ -61,6 +68,21 @@ def lines(rows: Sequence[Sequence[Any]]) -> bytes:
     out = StringIO()
     csv.writer(out, lineterminator="\r\n").writerows([cell(value) for value in row] for row in rows)
     return out.getvalue().encode()
+
+
+def attachment(name: str) -> str:
+    """Return the Content-Disposition of a download, whatever somebody typed into its name (RFC 6266, RFC 8187).
+
+    `filename` is the name in plain ASCII, the same for the same name; `filename*` the whole of it, where that differs,
+    without what a file system takes for something else.
+    """
+    whole = " ".join(_NOT_IN_NAME.sub("-", name).split())[:150].strip(" .-") or "file"
+    ascii_only = unicodedata.normalize("NFKD", whole).encode("ascii", "ignore").decode()
+    plain = _NOT_PLAIN.sub("-", ascii_only).strip("-") or "file"
+    if plain.startswith("."):
+        plain = f"file{plain}"
+    found = f'attachment; filename="{plain}"'
+    return found if plain == whole else f"{found}; filename*=UTF-8''{quote(whole, safe='')}"
 
 
 def csv_response(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from accounts.models import Account, Contact
 from portal.audit.models import AuditEntry
-from portal.csvfile import cell, csv_response, lines
+from portal.csvfile import attachment, cell, csv_response, lines
 from tests import factories as make
 
 
@@ -149,3 +149,36 @@ def test_who_may_not_export_is_refused_and_gets_no_file(account):
     assert browser_of(make.member(account, "approver")).post(url, {"reason": "x"}).status_code == 403
     assert browser_of(make.member(make.account(), "admin")).post(url, {"reason": "x"}).status_code == 404
     assert Account.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("requests_per_s-2026-11-28-hour.csv", 'filename="requests_per_s-2026-11-28-hour.csv"'),
+        (
+            "e6_<script>alert(1)</script>.csv",
+            "filename=\"e6_-script-alert-1-script-.csv\"; filename*=UTF-8''e6_-script-alert%281%29-script-.csv",
+        ),
+        ("Größe.csv", "filename=\"Groe.csv\"; filename*=UTF-8''Gr%C3%B6%C3%9Fe.csv"),
+        ("注文.csv", "filename=\"file.csv\"; filename*=UTF-8''%E6%B3%A8%E6%96%87.csv"),
+        (
+            'a"; filename="evil.exe',
+            "filename=\"a-filename-evil.exe\"; filename*=UTF-8''a-%3B%20filename%3D-evil.exe",
+        ),
+        ("../../etc/passwd", 'filename="etc-passwd"'),
+        ("", 'filename="file"'),
+    ],
+)
+def test_whatever_stands_in_the_name_of_a_download_its_header_is_plain(name, header):
+    assert attachment(name) == f"attachment; {header}"
+
+
+@given(st.text())
+def test_no_name_of_a_download_breaks_out_of_its_header_or_its_directory(name):
+    header = attachment(name)
+    assert header.isascii()
+    assert header.isprintable()
+    plain = header.split('"')[1]
+    assert plain
+    assert not set(plain) & set("/\\<>|:*?%;")
+    assert header.count('"') == 2

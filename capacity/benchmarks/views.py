@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.utils.http import content_disposition_header
 
 from accounts.models import Account
 from accounts.views import AccountPage
@@ -16,6 +15,7 @@ from capacity.benchmarks import selectors, services
 from capacity.benchmarks.forms import AsideForm, BenchmarkForm, EnvironmentForm
 from capacity.benchmarks.models import Benchmark
 from portal.access import Permission
+from portal.csvfile import attachment
 from portal.errors import Refused
 from portal.paging import keyset
 
@@ -170,5 +170,5 @@ class BenchmarkFileView(BenchmarkPage):
 def file_answer(row: Benchmark) -> HttpResponse:
     """Return a benchmark's file as a download."""
     answer = HttpResponse(services.file_of(row), content_type="application/octet-stream")
-    answer["Content-Disposition"] = content_disposition_header(True, row.file_name)
+    answer["Content-Disposition"] = attachment(row.file_name)
     return answer

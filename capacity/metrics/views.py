@@ -13,7 +13,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.http import content_disposition_header
 
 from accounts.models import Account
 from accounts.views import AccountPage
@@ -24,7 +23,7 @@ from capacity.metrics.series import Step
 from capacity.reports.models import ReportState
 from capacity.reports.selectors import backdrop_of, detected, reports, sentence_of
 from portal.access import Permission, in_database
-from portal.csvfile import NOT_WHOLE, lines
+from portal.csvfile import NOT_WHOLE, attachment, lines
 from portal.errors import Refused
 from portal.paging import keyset
 from portal.ui.charts import Marker, table_of
@@ -172,7 +171,7 @@ class MetricCsv(MetricPage):
             self._slices(metric, step, begins, ends), content_type="text/csv; charset=utf-8; header=present"
         )
         name = f"{metric.name}-{begins:%Y-%m-%d}-{step.value}.csv"
-        response["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
+        response["Content-Disposition"] = attachment(name)
         response["Cache-Control"] = "private, no-store"
         return response
 

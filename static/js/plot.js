@@ -1,12 +1,10 @@
-/* Charts one can zoom into: a button trades the drawn chart for uPlot. Load after uPlot.
+/* Charts one can zoom into: a button trades the drawn chart for uPlot. Load after uPlot and chart-tools.js.
    Drag over a stretch to zoom; the buttons do the same for the keyboard. */
 (function () {
   "use strict";
   var root = document.documentElement;
+  var colour = chartTools.colour, button = chartTools.button;
 
-  function colour(name) {
-    return getComputedStyle(root).getPropertyValue(name).trim();
-  }
   function clock(withSeconds) {
     var options = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
     if (withSeconds) options.second = "2-digit";
@@ -27,14 +25,6 @@
   }
   function stroke(tone) {
     return colour(/^[1-4]$/.test(tone) ? "--series-" + tone : "--" + tone) || colour("--series-1");
-  }
-  function button(text, act) {
-    var made = document.createElement("button");
-    made.type = "button";
-    made.className = "btn btn-sm";
-    made.textContent = text;
-    made.addEventListener("click", act);
-    return made;
   }
 
   function arm(figure) {

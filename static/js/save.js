@@ -1,20 +1,11 @@
-/* A chart is saved as it is seen (PNG), its values as CSV: those behind a chart one can zoom into, else those of its table. */
+/* A chart is saved as it is seen (PNG), its values as CSV: those behind a chart one can zoom into, else those of its table. Load after chart-tools.js. */
 (function () {
   "use strict";
+  var colour = chartTools.colour, button = chartTools.button, hand = chartTools.hand;
   var SHOWN = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-opacity", "opacity", "font-family", "font-size", "font-weight", "text-anchor", "dominant-baseline", "display", "visibility"];
 
-  function colour(name) {
-    return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  }
-  function hand(blob, name) {
-    var link = document.createElement("a");
-    link.href = URL.createObjectURL(blob);
-    link.download = name;
-    link.click();
-    setTimeout(function () { URL.revokeObjectURL(link.href); }, 10000);
-  }
   function fileOf(figure, ending) {
-    return (figure.getAttribute("aria-label") || "chart").replace(/[^A-Za-z0-9_-]+/g, "-") + ending;
+    return chartTools.fileName(figure.getAttribute("aria-label") || "chart", ending);
   }
 
   /* PNG: a title above what is seen, in the colours of the page. */
@@ -102,14 +93,6 @@
     hand(new Blob([text], { type: "text/csv;charset=utf-8" }), fileOf(figure, ".csv"));
   }
 
-  function button(text, act) {
-    var made = document.createElement("button");
-    made.type = "button";
-    made.className = "btn btn-sm";
-    made.textContent = text;
-    made.addEventListener("click", act);
-    return made;
-  }
   document.querySelectorAll("figure[data-save]").forEach(function (figure) {
     var bar = document.createElement("div");
     bar.className = "zoom-bar no-print";

@@ -1,4 +1,4 @@
-/* One metric's series: the drawn chart becomes one that zooms. Load after uPlot.
+/* One metric's series: the drawn chart becomes one that zooms. Load after uPlot and chart-tools.js.
    Drag over a stretch, or use the buttons or the keys, and the points of that stretch are asked for as finely as they
    fit. The table below holds what is shown; the line above it says it in a sentence. */
 (function () {
@@ -7,10 +7,8 @@
   var HEIGHT = 300;
   var SHORTEST = 1800;
   var ROWS = 240;
+  var colour = chartTools.colour, button = chartTools.button;
 
-  function colour(name) {
-    return getComputedStyle(root).getPropertyValue(name).trim();
-  }
   function seeThrough(name, share) {
     var hex = colour(name).replace("#", "");
     if (!/^[0-9a-f]{6}$/i.test(hex)) return "rgba(120,120,120," + share + ")";
@@ -35,14 +33,6 @@
   function number(value) {
     if (value === null || value === undefined) return "–";
     return Number(value.toPrecision(4)).toLocaleString("en-GB").replace(/,/g, "\u202f");
-  }
-  function button(text, act) {
-    var made = document.createElement("button");
-    made.type = "button";
-    made.className = "btn btn-sm";
-    made.textContent = text;
-    made.addEventListener("click", act);
-    return made;
   }
   function cell(name, text, css) {
     var made = document.createElement(name);
@@ -273,13 +263,7 @@
       ctx.textBaseline = "middle";
       ctx.fillText(given.title + (given.unit ? " (" + given.unit + ")" : "") + ", " + form().whole.format(given.from * 1000) + " to " + form().whole.format(given.to * 1000), 10 * devicePixelRatio, head / 2);
       ctx.drawImage(from, 0, head);
-      to.toBlob(function (blob) {
-        var link = document.createElement("a");
-        link.href = URL.createObjectURL(blob);
-        link.download = given.title.replace(/[^A-Za-z0-9_-]+/g, "-") + ".png";
-        link.click();
-        setTimeout(function () { URL.revokeObjectURL(link.href); }, 10000);
-      }, "image/png");
+      to.toBlob(function (blob) { chartTools.hand(blob, chartTools.fileName(given.title, ".png")); }, "image/png");
     }
 
     [["Closer", by.bind(null, 0.5)], ["Wider", by.bind(null, 2)], ["Back", along.bind(null, -0.5)], ["Forward", along.bind(null, 0.5)], ["As it was", whole], ["Save as PNG", picture]].forEach(function (one) {

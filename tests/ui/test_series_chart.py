@@ -29,6 +29,7 @@ USER = SimpleNamespace(is_authenticated=False, time_zone="UTC")
 PAGE = """{% extends "base.html" %}{% load static %}{% block top %}{% endblock %}{% block alarms %}{% endblock %}
 {% block head %}{% include "components/plot_style.html" %}{% endblock %}
 {% block scripts %}<script src="{% static 'vendor/uplot/uPlot.iife.min.js' %}" defer></script>
+<script src="{% static 'js/chart-tools.js' %}" defer></script>
 <script src="{% static 'js/series.js' %}" defer></script><script src="{% static 'js/sliders.js' %}" defer></script>{% endblock %}
 {% block content %}<h1>Series</h1><a data-series-csv href="/series.csv">CSV</a>{% include "capacity/metrics/_chart.html" %}
 <form method="get" action="/what-if" data-what-if="answer">{% for bound in what_if %}{{ bound.label_tag }}{{ bound }}{% endfor %}</form>
