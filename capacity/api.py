@@ -17,7 +17,7 @@ from capacity import services
 from capacity.counts import check_template
 from capacity.forms import gaps
 from capacity.models import CountKind, CountSource, Probe, TrafficEvent
-from capacity.reference import Site, reference_for
+from capacity.reference import Site, reference_for, sizes_of
 from capacity.sizing import MOST_MULTIPLE
 from portal.access import Permission
 from portal.api import PortalAPIView, documented, judged
@@ -31,6 +31,12 @@ class FigureOut(serializers.Serializer[Any]):
     source = serializers.CharField()  # type: ignore[assignment]
     author = serializers.CharField()
     at = serializers.DateTimeField()
+
+
+class CeilingOfSizeOut(FigureOut):
+    """What one server of a size carries. `flavor` "" is *not said*: it counts for every size, any other for that one alone."""
+
+    flavor = serializers.CharField()
 
 
 class ObjectiveOut(serializers.Serializer[Any]):
@@ -106,6 +112,7 @@ class PoolKnownOut(serializers.Serializer[Any]):
     """What is known of a pool. null is *unknown*. The ceiling and the load that was fine are per node, the peak for the pool."""
 
     ceiling = FigureOut(allow_null=True)
+    ceilings = CeilingOfSizeOut(many=True)
     forecast_peak = PeakOut(allow_null=True)
     objective = ObjectiveOut(allow_null=True)
     baselines = BaselineOut(many=True)
@@ -170,6 +177,7 @@ _FIGURE = {
 }
 _EXAMPLE: dict[str, Any] = {
     "ceiling": _FIGURE,
+    "ceilings": [{**_FIGURE, "flavor": "general1-4"}],
     "forecast_peak": None,
     "objective": {
         "error_ratio": 0.001,
@@ -239,9 +247,11 @@ class PoolKnownApi(PortalAPIView):
 
     def _known(self, connection: CloudConnection, balancer_id: str) -> dict[str, Any]:
         of_pool = {"connection": connection, "balancer_id": balancer_id}
-        found = reference_for(self.account, Site(connection.ref, balancer_id), timezone.now())
+        site, now = Site(connection.ref, balancer_id), timezone.now()
+        found, sizes = reference_for(self.account, site, now), sizes_of(self.account, site, now)
         known = {
             "ceiling": found.ceiling if found else None,
+            "ceilings": sizes.ceilings,
             "forecast_peak": found.forecast_peak if found else None,
             "objective": found.objective if found else None,
             "baselines": found.baselines if found else (),

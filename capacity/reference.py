@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db.models import Q
+from django.db.models.functions import Lower
 
 from capacity.baselines.models import BaselineStatus, MeasuredBaseline
 from capacity.metrics.kinds import DEMAND_UNIT, MetricKind
@@ -176,6 +177,49 @@ def reference_for(account: Account, site: Site, at: datetime, *, flavor: str = "
     )
     is_known = found.ceiling or found.forecast_peak or found.objective or found.baselines or found.fine_load
     return found if is_known else None
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What one server carries, by its size: the newest figure of each, the size that is not said last.
+
+    `sized_as` is the size as it stands where the pool is sized, "" where it is not or no size is said.
+    """
+
+    ceilings: tuple[Figure, ...] = ()
+    sized_as: str = ""
+
+    @property
+    def is_none_of_it(self) -> bool:
+        """Whether figures are known, and none that counts for servers of the size as which the pool is sized."""
+        counting = {"", self.sized_as.lower()}
+        return bool(self.sized_as and self.ceilings) and not any(
+            one.flavor.lower() in counting for one in self.ceilings
+        )
+
+    @property
+    def are_said(self) -> bool:
+        """Whether any figure belongs to a size: then one of another size, or of another spelling, does not count."""
+        return any(one.flavor for one in self.ceilings)
+
+
+def sizes_of(account: Account, site: Site, at: datetime) -> Sizes:
+    """Return what is known of a pool's ceiling by size, as `reference_for` would take it for each. Two queries."""
+    of_pool = {"account": account, "connection__ref": site.connection_ref, "balancer_id": site.balancer_id}
+    rows = (
+        Ceiling.objects.exclude(benchmark__set_aside_at__lte=at)
+        .filter(**of_pool, at__lte=at)
+        .annotate(size=Lower("flavor"))
+        .order_by("size", "-at", "-pk")
+        .distinct("size")
+        .select_related("entered_by")
+    )
+    found = [
+        Figure(row.requests_per_s, row.source, _author(row), row.at, flavor=row.flavor)
+        for row in rows[:BASELINES_READ]
+    ]
+    sized = SizedPool.objects.filter(**of_pool).values_list("flavor", flat=True).first()
+    return Sizes(tuple(sorted(found, key=lambda one: (not one.flavor, one.flavor.lower()))), sized or "")
 
 
 def _higher(entered: Figure | None, measured: Figure | None) -> Figure | None:

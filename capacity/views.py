@@ -14,7 +14,7 @@ from accounts.models import CloudConnection
 from capacity import services
 from capacity.forms import PoolForm
 from capacity.models import CountSource, Probe
-from capacity.reference import Site, event_at, reference_for
+from capacity.reference import Site, event_at, reference_for, sizes_of
 from portal.access import Permission, PortalView
 from portal.errors import Refused
 
@@ -62,6 +62,7 @@ class PoolKnown(PortalView):
             balancer_id=balancer_id,
             form=form,
             reference=reference,
+            sizes=sizes_of(self.account, Site(connection.ref, balancer_id), now),
             event=event_at(self.account, now) if reference is None else reference.event,
             probes=Probe.objects.filter(**of_pool).order_by("name"),
             counts=CountSource.objects.filter(**of_pool).first(),

@@ -14,6 +14,7 @@ from accounts.views import AccountPage
 from capacity.benchmarks.selectors import pools_of
 from capacity.metrics.kinds import DEMAND_UNIT, MetricKind
 from capacity.metrics.models import Metric
+from capacity.reference import Site, sizes_of
 from capacity.reports import selectors, services
 from capacity.reports.forms import AddPoolForm, DismissForm, NameForm, PriceForm, SizeForm, WhatIfForm
 from capacity.reports.links import cost_url, plan_url
@@ -132,13 +133,16 @@ class SizedPoolPage(GrowthPage):
         return SizeForm(data, initial=initial, metrics=demands_of(pool.account))
 
     def _page(self, pool: SizedPool, form: SizeForm, status: int = 200) -> HttpResponse:
-        found = selectors.sized(pool, timezone.now())
+        now = timezone.now()
+        found = selectors.sized(pool, now)
+        site = Site(pool.connection.ref, pool.balancer_id)
         flavors = flavors_of(pool)
         return self.show(
             "capacity/growth/pool.html",
             status=status,
             pool=pool,
             one=found,
+            sizes=sizes_of(pool.account, site, now) if found.ceiling is None else None,
             form=form,
             what_if=WhatIfForm(flavors=flavors, initial=_as_it_is(found)),
             plan_url=plan_url_of(found),

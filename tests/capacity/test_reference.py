@@ -13,7 +13,7 @@ from django.utils import timezone
 from capacity import services
 from capacity.metrics.models import Metric
 from capacity.models import Baseline, FineLoad, Objective
-from capacity.reference import BASELINES_READ, FINE_FOR, Site, event_at, reference_for
+from capacity.reference import BASELINES_READ, FINE_FOR, Site, event_at, reference_for, sizes_of
 from capacity.reports.models import GrowthReport, ReportState, SizedPool
 from portal.audit.models import AuditEntry
 from portal.errors import Refused
@@ -320,3 +320,45 @@ def test_what_a_server_of_another_size_carries_is_no_ceiling_of_this_one(connect
     ]
     make.ceiling(connection, rps=80.0, at=now - timedelta(days=1))
     assert carries("general1-4") == 80.0, "one that is of no size counts for each"
+
+
+def test_a_size_in_other_words_is_said_where_the_ceiling_is_unknown(connection, django_assert_num_queries):
+    now, account = timezone.now(), connection.account
+    site = Site(connection.ref, "71")
+    assert not sizes_of(account, site, now).are_said
+    make.ceiling(connection, rps=80.0, flavor="4 GB", at=now - timedelta(days=3))
+    make.ceiling(connection, rps=90.0, flavor="4 gb", at=now - timedelta(days=2))
+    pool = SizedPool.objects.create(
+        account=account, connection=connection, balancer_id="71", name="web", flavor="general1-4", servers=4
+    )
+    with django_assert_num_queries(2):
+        known = sizes_of(account, site, now)
+    assert [(one.flavor, one.requests_per_s) for one in known.ceilings] == [("4 gb", 90.0)]
+    assert known.is_none_of_it
+    assert reference_for(account, site, now, flavor=pool.flavor) is None
+    browser = Client()
+    browser.force_login(make.launch_manager(account.team))
+    page = browser.get(f"/connections/{connection.ref}/pools/71/").content.decode()
+    assert "No figure is of this pool’s size" in page
+    assert "general1-4" in page
+    assert "4 gb" in page
+    assert "Known is" in browser.get(reverse("capacity:sized-pool", args=[pool.ref])).content.decode()
+    # Written as the provider calls it, it counts, and nothing is said any more.
+    make.ceiling(connection, rps=90.0, flavor="General1-4", at=now)
+    assert not sizes_of(account, site, now).is_none_of_it
+    assert (
+        "No figure is of this pool’s size"
+        not in browser.get(f"/connections/{connection.ref}/pools/71/").content.decode()
+    )
+
+
+def test_a_figure_of_no_size_counts_for_every_size(connection):
+    now, site = timezone.now(), Site(connection.ref, "71")
+    SizedPool.objects.create(
+        account=connection.account, connection=connection, balancer_id="71", name="web", flavor="general1-4"
+    )
+    make.ceiling(connection, rps=90.0, flavor="4 GB", at=now)
+    make.ceiling(connection, rps=70.0, at=now)
+    known = sizes_of(connection.account, site, now)
+    assert [one.flavor for one in known.ceilings] == ["4 GB", ""]
+    assert not known.is_none_of_it

@@ -40,7 +40,7 @@ MOST = {
     "record-list": 12,
     "record-detail": 14,
     "standstill": 14,
-    "pool-known": 15,
+    "pool-known": 17,
 }
 
 
