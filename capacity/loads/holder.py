@@ -124,6 +124,8 @@ def _run(held: _Held) -> tuple[RunEnding, str]:
     why = _why_end(held)
     if why is not None:
         return why
+    # It may have waited long behind another load: what its start asked holds for its beginning, too.
+    services.check_begins(held.row)
     pins = pins_of(held.profile, networks_of(held.row.account))
     LoadRun.objects.filter(pk=held.row.pk, token=held.token).update(pins=pins)
     order = {

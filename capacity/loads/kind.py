@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.db.models import Max
 from django.urls import reverse
 
 from capacity.loads.models import LoadRun, RunEnding
@@ -13,8 +14,10 @@ from portal.runs.models import Run
 from portal.runs.types import Action, Answer, Decision, Entry, Outcome, RunStatus, RunView
 
 WAITS_S = 60.0
-"""How long a load waits for a worker that takes it."""
+"""How long a load waits for a worker that takes it, once none is busy with another load."""
 NO_WORKER = "No worker took the load for a minute. Nothing was sent. Ask the operator for the worker of the queue `loads`."
+BEHIND = "Every worker of loads is busy with another one. This one begins when that ends, as long as its approval is valid."
+TOO_LATE = "Its approval ran out while it waited for another load to end. Nothing was sent."
 LOST = "The worker that held the load was lost, and the load ended with it. It is not begun again by itself."
 _CUSTOMER = "The load on the site has ended."
 
@@ -53,9 +56,15 @@ class BenchmarkKind:
         if not observation["began"]:
             if any(one.name == "abort" for one in view.commands) or view.standstill:
                 return self._over(progress, answers, RunEnding.ABORTED, "It was stopped before it began.")
-            if observation["waited_s"] > WAITS_S:
+            if observation["is_too_late"]:
+                return self._over(progress, answers, RunEnding.FAILED, TOO_LATE)
+            if observation["waited_s"] > WAITS_S and not observation["is_behind"]:
                 return self._over(progress, answers, RunEnding.FAILED, NO_WORKER)
-            return Decision(progress, answers=answers, look_again_s=1.0)
+            waits: tuple[Entry, ...] = ()
+            if observation["is_behind"] and not progress.get("waits"):
+                progress["waits"] = True
+                waits = (Entry("load_waits", BEHIND, "The load waits for another one to end."),)
+            return Decision(progress, answers=answers, journal=waits, look_again_s=1.0)
         if observation["is_lost"]:
             return self._over(progress, answers, RunEnding.WORKER_LOST, LOST)
         journal: tuple[Entry, ...] = ()
@@ -105,13 +114,24 @@ def facts(run: Run) -> Mapping[str, Any]:
     from portal.runs.journal import database_now
 
     now = database_now()
-    row = LoadRun.objects.get(run=run)
+    row = LoadRun.objects.select_related("profile").get(run=run)
+    # A worker that is busy with another load takes this one after it: the minute counts from then on.
+    idle_since = row.made_at
+    is_behind = False
+    if row.began_at is None and not row.ending:
+        others = LoadRun.objects.exclude(pk=row.pk).filter(began_at__isnull=False)
+        is_behind = others.filter(ending="", lease_until__gte=now).exists()
+        ended = others.filter(ended_at__gt=row.made_at).aggregate(last=Max("ended_at"))["last"]
+        idle_since = max(idle_since, ended or idle_since)
+    valid_until = row.profile.valid_until
     return {
         "began": row.began_at is not None,
         "is_lost": row.lease_until is not None and row.lease_until < now,
         "ending": row.ending,
         "says": row.ending_says,
-        "waited_s": (now - row.made_at).total_seconds(),
+        "waited_s": (now - idle_since).total_seconds(),
+        "is_behind": is_behind,
+        "is_too_late": valid_until is not None and valid_until <= now,
     }
 
 

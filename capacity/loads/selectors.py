@@ -68,6 +68,7 @@ class LiveLoad:
     status: str
     is_over: bool
     is_waiting: bool
+    is_behind: bool
     is_aborting: bool
     figures: dict[str, Any]
     lasted_s: int
@@ -104,6 +105,7 @@ def live_load(load: LoadRun) -> LiveLoad:
         status=row.ending or ("running" if row.began_at else "scheduled"),
         is_over=is_over,
         is_waiting=row.began_at is None and not is_over,
+        is_behind=row.began_at is None and not is_over and bool((row.run.progress or {}).get("waits")),
         is_aborting=not is_over and row.run.commands.filter(name="abort").exists(),
         figures=results.live_of(seconds),
         lasted_s=round(seconds[-1]["t"] + seconds[-1]["length_s"]) if seconds else 0,

@@ -27,6 +27,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.calendar.locks import locks_on
+from accounts.calendar.selectors import freezes_at
 from accounts.changes import check_active, check_no_pin
 from accounts.members import lock_account
 from accounts.models import Account, CloudConnection
@@ -384,6 +385,19 @@ def _check_startable(row: LoadProfile, seen_digest: str) -> None:
         raise Refused(f"{says} Have it approved anew.", code="approval_gone")
     # What the operator allows may have become less since.
     check(from_plain(row.content), caps())
+
+
+def check_begins(load: LoadRun) -> None:
+    """Raise Refused where a load that was started may not begin any more: its approval is gone, or a freeze is on.
+
+    Other runs are kept away by what this one claims, standstills by the holder.
+    """
+    row = LoadProfile.objects.select_related("account", "request").get(pk=load.profile_id)
+    check_active(row.account)
+    _check_startable(row, load.run.digest)
+    freezes = freezes_at(row.account, timezone.now())
+    if freezes:
+        raise Refused(f"The load was not begun. {freezes[0].says}", code="change_locked")
 
 
 def _resource_keys(content: Profile) -> list[str]:

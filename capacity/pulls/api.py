@@ -129,6 +129,9 @@ class MonitoredPullIn(serializers.Serializer[Any]):
     is_counter = serializers.BooleanField(required=False, allow_null=True)
     factor = serializers.FloatField(min_value=1e-9, max_value=1e9, required=False, allow_null=True)
     backfill_days = serializers.IntegerField(min_value=0, max_value=366, required=False)
+    everywhere = serializers.BooleanField(
+        required=False, help_text="Of every other server that has such a check, too."
+    )
 
 
 class MonitoredCheckOut(serializers.Serializer[Any]):
@@ -250,13 +253,20 @@ class MonitoredPullApi(PortalAPIView):
         tag="capacity",
     )
     def post(self, request: Request, account_ref: UUID) -> Response:
-        """It is asked from now on, first for `backfill_days`. No points, old points and an agent that is away are no data, never zero."""
+        """It is asked from now on, first for `backfill_days`. No points, old points and an agent that is away are no data, never zero.
+
+        With `everywhere` the answer is the chosen one; those of the other servers stand in the list. What is fetched already stays as it is.
+        """
         account = self.find(Account, account_ref)
         data = self.read(MonitoredPullIn)
         connection = self._connection(account, str(data.pop("connection")))
-        return self.once(
-            lambda: self.show(PullOut, services.add_monitored(connection, data, actor=self.user), status=201)
-        )
+        everywhere = data.pop("everywhere", False)
+
+        def effect() -> Response:
+            chosen, *_ = services.add_monitored(connection, data, actor=self.user, everywhere=everywhere)
+            return self.show(PullOut, chosen, status=201)
+
+        return self.once(effect)
 
     def _connection(self, account: Account, ref: str) -> CloudConnection:
         found = connection_of_account(account, ref)

@@ -98,6 +98,11 @@ class MonitoredPullForm(forms.Form):
         initial=14,
         help_text="The provider keeps each measurement for two days, and averages for longer.",
     )
+    everywhere = forms.BooleanField(
+        label="Of every server that has such a check",
+        required=False,
+        help_text="Each is a resource of its own, called as the provider calls it.",
+    )
 
     def __init__(self, *args: Any, metrics: Sequence[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -10,6 +10,7 @@ All raise the provider's troubles; an agent that is not connected is one of them
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -23,7 +24,7 @@ from capacity.pulls.prometheus import Found
 from portal.cloud.protocol import Cloud
 from portal.cloud.rackspace import RackspaceCloud
 from portal.cloud.rackspace_monitoring import Monitoring
-from portal.cloud.types import Monitored, Plot, Plotted, Resolution
+from portal.cloud.types import Monitored, MonitoredCheck, Plot, Plotted, Resolution
 from portal.errors import Refused
 
 TRY_STEPS = 10
@@ -56,6 +57,43 @@ def metrics_of(connection: CloudConnection, entity_id: str, check_id: str) -> tu
         return await _of(cloud).metrics(entity_id, check_id)
 
     return look_at(connection, look)
+
+
+Place = tuple[Monitored, MonitoredCheck]
+
+
+def alike(entities: Sequence[Monitored], entity: Monitored, check: MonitoredCheck) -> list[Place]:
+    """Return the like of a check on every other server: of the same type and target (an interface, a disk), one of each server.
+
+    Of a check from outside the target is the server's own address, so its type alone counts. What is switched off is left out.
+    """
+    from_outside = check.type.startswith("remote.")
+    found = []
+    for other in entities:
+        if other.server_id is None or other.id == entity.id:
+            continue
+        for one in other.checks:
+            if (
+                one.type == check.type
+                and (from_outside or one.target == check.target)
+                and not one.is_disabled
+            ):
+                found.append((other, one))
+                break
+    return found
+
+
+def measuring(connection: CloudConnection, places: Sequence[Place], metric: str) -> list[Place]:
+    """Return those of the checks that measure this metric; one question each."""
+
+    async def look(cloud: Cloud) -> list[Place]:
+        return [
+            (entity, check)
+            for entity, check in places
+            if metric in await _of(cloud).metrics(entity.id, check.id)
+        ]
+
+    return look_at(connection, look) if places else []
 
 
 def read(pull: Pull, now: datetime, limits: Limits) -> Fetched:

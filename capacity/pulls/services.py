@@ -1,6 +1,6 @@
 """Fetching samples: entering what is fetched, trying it, switching it off; and one turn of a worker.
 
-    add(account, {...}, actor=user) -> Pull           add_monitored(connection, {...}, actor=user) -> Pull
+    add(account, {...}, actor=user) -> Pull           add_monitored(connection, {...}, actor=user) -> [Pull, …]
     switch(pull, on=False, actor=user), remove(pull, actor=user)
     pull_due(now) -> how many were asked               ask_once(pull) -> Found (a try, nothing is kept)
 
@@ -33,6 +33,7 @@ from capacity.pulls.plots import usual
 from capacity.pulls.prometheus import MOST_POINTS, Asked, Found, address_of, read_answer
 from portal import egress
 from portal.audit.services import record, snapshot
+from portal.cloud.types import Monitored, MonitoredCheck
 from portal.errors import Refused, Trouble
 from portal.rows import check_row
 
@@ -83,15 +84,19 @@ def add(account: Account, fields: Mapping[str, Any], *, actor: User) -> Pull:
     return _enter(row, actor)
 
 
-def add_monitored(connection: CloudConnection, fields: Mapping[str, Any], *, actor: User) -> Pull:
+def add_monitored(
+    connection: CloudConnection, fields: Mapping[str, Any], *, actor: User, everywhere: bool = False
+) -> list[Pull]:
     """Enter a metric of the provider's monitoring: `entity_id`, `check_id` and `metric`, and what it is called here.
 
-    What is left out is as is usual for such a metric. Asks the provider whether it measures that.
-    Raises Refused for what it does not measure, and the provider's troubles.
+    What is left out is as is usual for such a metric. Asks the provider whether it measures that. `everywhere` enters it of
+    every other server that has such a check and measures the metric there, too; what is fetched already stays as it is.
+    The first of the list is the chosen one. Raises Refused for what is not measured, and the provider's troubles.
     """
     check_active(connection.account)
     entity_id, check_id, metric = (str(fields[name]) for name in CHOSEN)
-    entity = next((one for one in monitoring.choice(connection) if one.id == entity_id), None)
+    entities = monitoring.choice(connection)
+    entity = next((one for one in entities if one.id == entity_id), None)
     check = next((one for one in entity.checks if one.id == check_id), None) if entity else None
     if (
         entity is None
@@ -101,6 +106,45 @@ def add_monitored(connection: CloudConnection, fields: Mapping[str, Any], *, act
         raise Refused(
             "The provider's monitoring does not measure this. Choose from what it does.", code="not_monitored"
         )
+    wanted = [(entity, check)]
+    if everywhere:
+        if fields.get("resource"):
+            raise Refused(
+                "Leave the resource empty: of all servers each is called as the provider calls it.",
+                code="one_resource",
+            )
+        alike = monitoring.alike(entities, entity, check)
+        if len(alike) >= MOST_OF_ACCOUNT:
+            raise Refused(
+                f"{len(alike) + 1} servers have such a check, and an account has at most {MOST_OF_ACCOUNT} queries.",
+                code="too_many",
+            )
+        wanted += monitoring.measuring(connection, alike, metric)
+    rows = [_monitored(connection, *one, metric, fields, actor) for one in wanted]
+    with transaction.atomic():
+        locked = lock_account(connection.account)
+        check_active(locked)
+        known = set(
+            Pull.objects.filter(account=locked, source=PullSource.MONITORING).values_list("name", "resource")
+        )
+        for number, row in enumerate(rows):
+            row.account = locked
+            # The chosen one is refused with its reason where it is there already; of the others it is no news.
+            if number == 0 or (row.name, row.resource) not in known:
+                _enter(row, actor)
+                known.add((row.name, row.resource))
+    return [row for row in rows if row.pk is not None]
+
+
+def _monitored(
+    connection: CloudConnection,
+    entity: Monitored,
+    check: MonitoredCheck,
+    metric: str,
+    fields: Mapping[str, Any],
+    actor: User,
+) -> Pull:
+    """Return the row of a metric of one check, not kept yet."""
     known = usual(check.type, metric)
     given = {name: value for name, value in fields.items() if name not in CHOSEN and value not in (None, "")}
     row = Pull(
@@ -121,11 +165,7 @@ def add_monitored(connection: CloudConnection, fields: Mapping[str, Any], *, act
     check_no_pin(row.name, row.resource, row.unit)
     if row.name == known.name:
         row.unit, row.kind = row.unit or known.unit, row.kind or known.kind
-    with transaction.atomic():
-        locked = lock_account(connection.account)
-        check_active(locked)
-        row.account = locked
-        return _enter(row, actor)
+    return row
 
 
 def _enter(row: Pull, actor: User) -> Pull:

@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
+from accounts.facts import plural
 from accounts.models import Account, CloudConnection
 from accounts.selectors import connections_of
 from accounts.views import AccountPage
@@ -81,16 +82,20 @@ class PullChoose(AccountPage):
         form = MonitoredPullForm(request.POST, metrics=metrics)
         if form.is_valid():
             chosen = {**form.cleaned_data, "entity_id": entity_id, "check_id": check_id}
+            everywhere = chosen.pop("everywhere")
             try:
-                pull = services.add_monitored(connection, chosen, actor=self.user)
+                pull, *others = services.add_monitored(
+                    connection, chosen, actor=self.user, everywhere=everywhere
+                )
             except Refused as refusal:
                 form.add_error(None, refusal.says)
             except Trouble as trouble:
                 messages.error(request, trouble.says)
                 return self._page(account)
             else:
+                also = f" and of {plural(len(others), 'other server')}" if others else ""
                 messages.success(
-                    request, f"Entered: {pull.name} of {pull.resource}. It is fetched within a minute."
+                    request, f"Entered: {pull.name} of {pull.resource}{also}. It is fetched within a minute."
                 )
                 return redirect("capacity:pull-list", account_ref=account.ref)
         return self._page(account, form, status=422)

@@ -13,9 +13,10 @@ from django.utils import timezone
 
 from accounts.models import AccountStatus, CloudConnection
 from capacity.metrics.models import Metric, Sample
-from capacity.pulls import services
+from capacity.pulls import monitoring, services
 from capacity.pulls.models import Pull
 from portal.cloud.rackspace import RackspaceCloud
+from portal.cloud.rackspace_monitoring import Monitoring
 from portal.cloud.rackspace_wire import Options
 from portal.cloud.shared import MemoryShared
 from portal.cloud.types import Credentials
@@ -34,6 +35,8 @@ from tests.simulator.support import check_of, drain_to_zero, server
 pytestmark = pytest.mark.django_db
 MINUTE = timedelta(minutes=1)
 HOST = "cloud.test"
+# The session and its user, the account and what one may do there, the connection; alarms and notices.
+CHOOSE_MOST = 12
 
 
 class Provider:
@@ -102,7 +105,8 @@ def here():
 def add(here, provider, kind="agent.network", metric="rx_bytes", name="web-01", **more):
     entity_id, check_id = check_of(provider.world, name, kind)
     fields = {"entity_id": entity_id, "check_id": check_id, "metric": metric, "backfill_days": 1, **more}
-    return services.add_monitored(here.connection, fields, actor=here.editor)
+    chosen, *_ = services.add_monitored(here.connection, fields, actor=here.editor)
+    return chosen
 
 
 def fetch(pull, provider, seconds=0):
@@ -324,3 +328,77 @@ def test_a_provider_that_does_not_answer_is_said_and_nothing_is_shown_as_empty(h
     assert answer.status_code == 502
     assert "cannot be reached" in answer.content.decode()
     assert "Nothing is measured" not in answer.content.decode()
+
+
+def everywhere(here, provider, **more):
+    entity_id, check_id = check_of(provider.world, "web-01", "agent.network")
+    fields = {"entity_id": entity_id, "check_id": check_id, "metric": "rx_bytes", "backfill_days": 1, **more}
+    return services.add_monitored(here.connection, fields, actor=here.editor, everywhere=True)
+
+
+def test_a_metric_of_every_server_is_entered_at_once_and_what_is_there_stays(here, provider):
+    known = add(here, provider, name="web-02")
+    rows = everywhere(here, provider)
+    servers = {one.label for one in monitoring.choice(here.connection) if one.server_id}
+    assert rows[0].resource == "web-01"
+    assert {row.resource for row in rows} == servers - {"web-02"}
+    assert Pull.objects.count() == len(servers) > 2
+    assert {row.metric for row in Pull.objects.all()} == {"rx_bytes"}
+    assert len({(row.entity_id, row.check_id) for row in Pull.objects.all()}) == len(servers)
+    known.refresh_from_db()
+    with pytest.raises(Refused, match="fetched from the provider"):
+        everywhere(here, provider)
+
+
+def test_where_all_of_it_is_too_much_nothing_is_entered(here, provider, monkeypatch):
+    monkeypatch.setattr(services, "MOST_OF_ACCOUNT", 3)
+    with pytest.raises(Refused, match="at most 3"):
+        everywhere(here, provider)
+    monkeypatch.setattr(services, "MOST_OF_ACCOUNT", 50)
+    with pytest.raises(Refused, match="Leave the resource empty"):
+        everywhere(here, provider, resource="the shop")
+    assert not Pull.objects.exists()
+
+
+def test_a_server_that_does_not_measure_it_is_left_out(here, provider, monkeypatch):
+    real = Monitoring.metrics
+    left_out = check_of(provider.world, "web-03", "agent.network")[0]
+
+    async def metrics(self, entity_id, check_id):
+        return () if entity_id == left_out else await real(self, entity_id, check_id)
+
+    monkeypatch.setattr(Monitoring, "metrics", metrics)
+    assert "web-03" not in {row.resource for row in everywhere(here, provider)}
+
+
+def test_page_and_api_enter_it_of_every_server(here, provider, client):
+    client.force_login(here.editor)
+    entity_id, check_id = check_of(provider.world, "web-01", "agent.network")
+    url = reverse("capacity:pull-choose", args=[here.account.ref])
+    step = f"{url}?connection={here.connection.ref}&entity={entity_id}&check={check_id}"
+    chosen = {"metric": "rx_bytes", "backfill_days": 1, "everywhere": "on"}
+    page = client.post(step, chosen, follow=True).content.decode()
+    others = Pull.objects.count() - 1
+    assert f"Entered: rx_bytes_per_s of web-01 and of {others} other servers." in page
+    body = {
+        "connection": str(here.connection.ref),
+        "entity_id": entity_id,
+        "check_id": check_id,
+        "metric": "tx_bytes",
+        "everywhere": True,
+    }
+    answer = Caller(here.editor).post(f"/accounts/{here.account.ref}/pulls/monitoring", body, 201)
+    assert answer["resource"] == "web-01"
+    assert Pull.objects.filter(metric="tx_bytes").count() == others + 1
+
+
+def test_the_steps_of_choosing_cost_the_same_few_queries_whatever_is_measured(
+    here, provider, client, django_assert_max_num_queries
+):
+    client.force_login(here.editor)
+    url = reverse("capacity:pull-choose", args=[here.account.ref])
+    entity_id, check_id = check_of(provider.world, "web-01", "agent.network")
+    for step in (url, f"{url}?connection={here.connection.ref}&entity={entity_id}&check={check_id}"):
+        client.get(step)
+        with django_assert_max_num_queries(CHOOSE_MOST):
+            assert client.get(step).status_code == 200

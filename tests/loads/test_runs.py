@@ -307,7 +307,9 @@ def test_steps_of_users_are_evidence_for_a_ceiling(here, site):
     assert [one.load.per_node for one in evidence.measurements_of(made.result, ran(made))] == [1, 2, 3, 4]
 
 
-def test_a_person_ends_a_load_and_what_came_in_is_kept(load, here, monkeypatch):
+def test_a_person_ends_a_load_and_what_came_in_is_kept(here, site, monkeypatch):
+    prove(here, site)
+    load = started(here, site, shape={"kind": "steady", "unit": "users", "level": 4, "duration_s": 60})
     looks = []
     look = holder._why_end
 
@@ -318,9 +320,6 @@ def test_a_person_ends_a_load_and_what_came_in_is_kept(load, here, monkeypatch):
         return look(held)
 
     monkeypatch.setattr(holder, "_why_end", after_a_while)
-    LoadProfile.objects.update(
-        content={**load.profile.content, "shape": {**load.profile.content["shape"], "duration_s": 60}}
-    )
     began = timezone.now()
     held = holder.hold(load.pk, holder="worker")
     assert (timezone.now() - began).total_seconds() < 12
@@ -332,11 +331,10 @@ def test_a_person_ends_a_load_and_what_came_in_is_kept(load, here, monkeypatch):
     assert load.run.status == "aborted"
 
 
-def test_a_load_ends_at_its_stop_limit(load, site):
+def test_a_load_ends_at_its_stop_limit(here, site):
+    prove(here, site)
+    load = started(here, site, shape={"kind": "steady", "unit": "users", "level": 4, "duration_s": 60})
     site.answers["/a?x=1"] = site.answers["/b"] = 500
-    LoadProfile.objects.update(
-        content={**load.profile.content, "shape": {**load.profile.content["shape"], "duration_s": 60}}
-    )
     held = holder.hold(load.pk, holder="worker")
     assert held.ending == RunEnding.STOPPED
     assert "failed over 2 s" in held.ending_says
@@ -524,3 +522,86 @@ def test_programs_do_the_same_and_see_only_their_own(here, site):
     assert editor.get(f"/accounts/{here.account.ref}/load-profiles")["results"][0]["status"] == "approved"
     unknown = {**body, "connection": str(uuid.uuid4()), "balancer_id": "71"}
     editor.post(f"/accounts/{here.account.ref}/load-profiles", unknown, status=422)
+
+
+# -- behind another load -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def busy(load):
+    """Every worker holds a load of somebody else's."""
+    other = make.account()
+    profile = LoadProfile.objects.get(pk=load.profile_id)
+    profile.pk, profile.ref, profile.account, profile.request, profile.status = (
+        None,
+        uuid.uuid4(),
+        other,
+        None,
+        "draft",
+    )
+    profile.save()
+    run = Run.objects.get(pk=load.run_id)
+    run.pk, run.ref, run.plan_ref, run.account = None, uuid.uuid4(), uuid.uuid4(), other
+    run.save()
+    now = timezone.now()
+    return LoadRun.objects.create(
+        account=other,
+        profile=profile,
+        run=run,
+        started_by=load.started_by,
+        began_at=now,
+        lease_until=now + timedelta(minutes=10),
+    )
+
+
+def test_a_load_behind_another_waits_and_says_so_and_begins_when_it_may(load, busy, here, site, client):
+    made_at = timezone.now() - timedelta(minutes=30)
+    LoadRun.objects.filter(pk=load.pk).update(made_at=made_at)
+    for _ in range(3):
+        tick(load)
+    assert (load.run.status, load.ending) == ("running", "")
+    assert JournalEntry.objects.filter(run=load.run, kind="load_waits").count() == 1
+    client.force_login(here.viewer)
+    page = client.get(reverse("capacity:load", args=[load.ref])).content.decode()
+    assert "Waiting for another load to end" in page
+    # The other one ends: from now on it is the worker's turn, for a minute.
+    LoadRun.objects.filter(pk=busy.pk).update(ending=RunEnding.COMPLETED, ended_at=timezone.now())
+    tick(load)
+    assert load.ending == ""
+    assert holder.waiting() == [load.pk]
+    held = holder.hold(load.pk, holder="worker")
+    assert held.ending == RunEnding.COMPLETED
+    assert site.asked()
+
+
+def test_a_load_that_nobody_takes_after_the_other_one_ended_ends_after_its_minute(load, busy):
+    long_ago = timezone.now() - timedelta(minutes=30)
+    LoadRun.objects.filter(pk=load.pk).update(made_at=long_ago)
+    LoadRun.objects.filter(pk=busy.pk).update(
+        ending=RunEnding.COMPLETED, ended_at=timezone.now() - timedelta(seconds=61)
+    )
+    tick(load)
+    tick(load)
+    assert load.ending == RunEnding.FAILED
+    assert "queue `loads`" in load.ending_says
+
+
+def test_a_load_whose_approval_runs_out_while_it_waits_is_not_begun(load, busy, site):
+    tick(load)
+    LoadProfile.objects.filter(pk=load.profile_id).update(valid_until=timezone.now() - timedelta(seconds=1))
+    tick(load)
+    assert (load.run.status, load.ending) == ("aborted", RunEnding.FAILED)
+    assert "approval ran out" in load.ending_says
+    assert not site.asked()
+
+
+@pytest.mark.parametrize("gone", ["approval", "freeze"])
+def test_what_a_start_asks_is_asked_again_as_a_load_begins(load, here, site, gone):
+    if gone == "approval":
+        LoadProfile.objects.filter(pk=load.profile_id).update(status="voided")
+    else:
+        make.calendar_entry(account=here.account)
+    held = holder.hold(load.pk, holder="worker")
+    assert held.ending == RunEnding.FAILED
+    assert held.benchmark is None
+    assert not site.asked()
