@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from portal.egress import trusting
 from portal.worker_metrics import listen_address
 
 # Commands that serve nothing need nothing set (docs/operations.md).
@@ -68,6 +69,10 @@ def what_is_wrong() -> list[CheckMessage]:
             ipaddress.ip_network(network.strip())
         except ValueError as error:
             wrong(10, f"EGRESS_ALLOW_NETWORKS holds what is no network in CIDR notation: {error}.")
+    try:
+        trusting(settings.EGRESS_CA_FILE)
+    except OSError as error:  # ssl.SSLError is one
+        wrong(20, f"EGRESS_CA_FILE is no file of certificates in PEM: {error}.")
     if settings.METRICS_LISTEN and listen_address(settings.METRICS_LISTEN) is None:
         wrong(16, "METRICS_LISTEN is no address like 0.0.0.0:9101. Set one, or leave it out.")
     for says in settings.MALFORMED:

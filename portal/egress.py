@@ -620,10 +620,22 @@ class CheckedTransport(httpx.AsyncHTTPTransport):
         return await super().handle_async_request(request)
 
 
-@lru_cache(maxsize=1)
 def _ssl_context() -> ssl.SSLContext:
-    """One context for all: building it reads every root certificate (15 ms)."""
-    return httpx.create_ssl_context(trust_env=False)
+    from django.conf import settings
+
+    return trusting(settings.EGRESS_CA_FILE)
+
+
+@lru_cache(maxsize=4)
+def trusting(ca_file: str) -> ssl.SSLContext:
+    """Return what trusts the public authorities and those of a file (PEM), "" for none. Raises OSError where it cannot be read.
+
+    One context for all: building it reads every root certificate (15 ms).
+    """
+    context = httpx.create_ssl_context(trust_env=False)
+    if ca_file:
+        context.load_verify_locations(cafile=ca_file)
+    return context
 
 
 _clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = (

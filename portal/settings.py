@@ -349,6 +349,8 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 EGRESS_ALLOW: list[str] = env.list("EGRESS_ALLOW", default=[])
 # Networks that an operator opened for status URLs of servers (CIDR, …).
 EGRESS_ALLOW_NETWORKS: list[str] = env.list("EGRESS_ALLOW_NETWORKS", default=[])
+# Certificates (PEM) of authorities that are trusted besides the public ones, in everything that the portal asks.
+EGRESS_CA_FILE = env.str("EGRESS_CA_FILE", default="")
 # The only hosts at which a provider's identity service is taken for one (host or host:port, …); none means any that the
 # portal may reach. What is claimed of a tenant's load balancers rests on that service's word.
 IDENTITY_HOSTS: list[str] = [

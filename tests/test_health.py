@@ -198,6 +198,8 @@ def test_a_portal_that_is_not_ready_ends_with_a_line_for_each_thing(settings, mo
         ("SESSION_COOKIE_SECURE", False),
         ("SECURE_SSL_REDIRECT", False),
         ("EGRESS_ALLOW_NETWORKS", ["10.0.0.0/33"]),
+        ("EGRESS_CA_FILE", "/nowhere/authority.pem"),
+        ("EGRESS_CA_FILE", __file__),
         ("PUBLIC_URL", ""),
         ("PUBLIC_URL", "http://portal.example"),
         ("EMAIL_URL", ""),

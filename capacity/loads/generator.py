@@ -167,6 +167,7 @@ def generate(order: dict[str, Any], leash: Leash) -> None:
     of_users = profile.shape.unit == LoadUnit.USERS
     headers = {"User-Agent": "steady-state-load/1", **dict(profile.headers), **order["secret_headers"]}
     weights = [one.weight for one in profile.requests]
+    trusts = _trusts(order.get("ca_file", ""))
     pacer, turn = Pacer(profile), gevent.lock.Semaphore(0)
     now = _Now()
     began = time.monotonic()
@@ -216,7 +217,9 @@ def generate(order: dict[str, Any], leash: Leash) -> None:
             code, length, error = 0, 0, ""
             try:
                 with gevent.Timeout(TIMEOUT_S):
-                    code, length = _fetch(self.lines, pins, one.method, one.url, headers, gevent_select)
+                    code, length = _fetch(
+                        self.lines, pins, one.method, one.url, headers, gevent_select, trusts
+                    )
             except gevent.Timeout:
                 error = f"no answer within {TIMEOUT_S:g} s"
             except OSError as problem:
@@ -331,6 +334,7 @@ def _fetch(
     url: str,
     headers: dict[str, str],
     selecting: Any,
+    trusts: Any,
 ) -> tuple[int, int]:
     """Ask once on this user's connection to the host; return status and how many bytes of the body came, at most `MOST_BODY`."""
     import http.client
@@ -344,7 +348,7 @@ def _fetch(
         # Readable while nothing was asked: the other side ended it meanwhile.
         line.close()
     if line is None:
-        line = lines[key] = _line(parts.scheme, key[1], port, pins[f"{key[1]}:{port}"])
+        line = lines[key] = _line(parts.scheme, key[1], port, pins[f"{key[1]}:{port}"], trusts)
     target = parts.path or "/"
     try:
         line.request(method, f"{target}?{parts.query}" if parts.query else target, headers=headers)
@@ -359,11 +363,22 @@ def _fetch(
     return answer.status, min(len(body), MOST_BODY)
 
 
-def _line(scheme: str, host: str, port: int, addresses: list[str]) -> Any:
+def _trusts(ca_file: str) -> Any:
+    """Return what says which certificates are believed, as in everything else that the portal asks. Made once: it takes 15 ms."""
+    import ssl
+
+    import certifi
+
+    context = ssl.create_default_context(cafile=certifi.where())
+    if ca_file:
+        context.load_verify_locations(cafile=ca_file)
+    return context
+
+
+def _line(scheme: str, host: str, port: int, addresses: list[str], trusts: Any) -> Any:
     """Return a connection to one of the checked addresses; Host header and TLS name stay those of the address typed."""
     import http.client
     import socket
-    import ssl
 
     class Plain(http.client.HTTPConnection):
         def connect(self) -> None:
@@ -383,7 +398,7 @@ def _line(scheme: str, host: str, port: int, addresses: list[str]) -> Any:
 
         def connect(self) -> None:
             super().connect()
-            self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=host)
+            self.sock = trusts.wrap_socket(self.sock, server_hostname=host)
 
     return (Secure if scheme == "https" else Plain)(host, port, timeout=TIMEOUT_S)
 

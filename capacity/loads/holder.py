@@ -132,6 +132,7 @@ def _run(held: _Held) -> tuple[RunEnding, str]:
         "profile": held.row.profile.content,
         "pins": pins,
         "secret_headers": services.secrets_of(held.row.profile),
+        "ca_file": settings.EGRESS_CA_FILE,
         "parent": os.getpid(),
     }
     with _started() as process:

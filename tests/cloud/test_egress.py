@@ -391,6 +391,17 @@ def test_the_certificate_must_be_for_the_name_although_the_address_is_connected_
     assert caught.value.code == "tls"
 
 
+def test_an_authority_of_the_operators_own_is_trusted_besides_the_public_ones(tmp_path):
+    server, _ = certificate_for("shop.example.com", tmp_path)
+    ask = fetch_of("https://shop.example.com:{port}/")
+    ours = egress.trusting(str(tmp_path / "certificate.pem"))
+    answer, _, _ = asyncio.run(talk(OK, ask, tls=(server, ours)))
+    assert answer.text == "hello"
+    assert len(ours.get_ca_certs()) == len(egress.trusting("").get_ca_certs()) + 1
+    with pytest.raises(ProviderFailed):
+        asyncio.run(talk(OK, ask, tls=(server, egress.trusting(""))))
+
+
 def test_requests_that_are_cancelled_while_they_wait_for_a_place_leave_none_taken():
     """httpcore keeps what a cancelled request was given and never opened: in time nothing could be asked any more."""
 

@@ -15,6 +15,7 @@ import pytest
 
 from capacity.importers import parse
 from capacity.loads.profile import Asked, Profile, Shape, Stops, to_plain
+from tests.cloud.test_egress import certificate_for
 from tests.loads.site import Site
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -355,3 +356,45 @@ def test_the_csv_that_this_locust_writes_is_read_as_locust_itself_counts(site, t
     assert sum(one.count for one in read("end_failures.csv").errors) == failures
     assert 0 < read("run_stats.csv").requests <= requests
     assert read("run_stats_history.csv").users == 3
+
+
+# -- over https ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def secure(tmp_path):
+    """A site with a certificate of an authority of its own, under a name that no name server knows."""
+    server, _ = certificate_for("shop.example.com", tmp_path)
+    one = Site(tls=server)
+    yield one
+    one.close()
+
+
+def over_tls(generate, site, name, ca_file):
+    place = f"{name}:{site.port}"
+    return generate(
+        pins={place: ["127.0.0.1"]},
+        order={"ca_file": str(ca_file)},
+        requests=(Asked("GET", f"https://{place}/a", 1),),
+    ).told()
+
+
+def test_load_goes_over_https_to_the_checked_address_under_the_name_that_was_typed(
+    secure, generate, tmp_path
+):
+    lines = over_tls(generate, secure, "shop.example.com", tmp_path / "certificate.pem")
+    assert lines[-1]["requests"] == len(secure.asked()) >= 20
+    assert {headers["Host"] for _, _, headers in secure.asked()} == {f"shop.example.com:{secure.port}"}
+    assert all(not one["errors"] for one in seconds_of(lines))
+
+
+@pytest.mark.parametrize(
+    ("name", "trusts"), [("shop.example.com", ""), ("other.example.com", "certificate.pem")]
+)
+def test_without_a_certificate_that_is_trusted_for_the_name_nothing_is_asked(
+    secure, generate, tmp_path, name, trusts
+):
+    lines = over_tls(generate, secure, name, tmp_path / trusts if trusts else "")
+    errors = set().union(*(one["errors"] for one in seconds_of(lines)))
+    assert errors == {"SSLCertVerificationError"}
+    assert not secure.asked()
