@@ -1,4 +1,4 @@
-"""Fire drills as a Django app."""
+"""Fire drills as a Django app; registers its kind of run with the engine."""
 
 from __future__ import annotations
 
@@ -10,3 +10,29 @@ class DrillsConfig(AppConfig):
 
     name = "drills"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Tell engine, approvals and pages who we are."""
+        from django.urls import reverse
+
+        from drills import driver
+        from drills.plans import hooks, panels, services
+        from portal.approvals import registry as approvals
+        from portal.runs.registry import register_kind
+
+        approvals.register(
+            services.SUBJECT,
+            on_change=services.was_decided,
+            url_of=lambda request: reverse("drills:drill", args=[request.subject_ref]),
+        )
+        register_kind(
+            driver.KIND,
+            driver.make_kind,
+            facts=hooks.facts,
+            project=hooks.project,
+            may_command=hooks.may_command,
+            draining=hooks.draining,
+            url_of=hooks.url_of,
+            is_half_way=hooks.is_half_way,
+        )
+        panels.register()

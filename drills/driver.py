@@ -128,8 +128,9 @@ class DrillRun:
                 yield self._balancer(cloud, balancer_id, looking, clock)
             for target in plan.targets:
                 yield self._server(cloud, target.server_id, looking, clock)
+        networks: tuple[str, ...] = view.facts.get("networks", ())
         for probe in plan.probes:
-            yield self._probe(probe, looking, clock)
+            yield self._probe(probe, networks, looking, clock)
 
     async def _guarded(self, what: str, read: Awaitable[T], looking: _Looking) -> tuple[bool, T | None]:
         try:
@@ -159,7 +160,13 @@ class DrillRun:
         if could:
             looking.servers[server_id] = server_seen(server_id, seen, at)
 
-    async def _probe(self, probe: DrillProbe, looking: _Looking, clock: Callable[[], datetime]) -> None:
+    async def _probe(
+        self,
+        probe: DrillProbe,
+        networks: tuple[str, ...],
+        looking: _Looking,
+        clock: Callable[[], datetime],
+    ) -> None:
         spec = ProbeSpec(
             name=probe.name,
             url=probe.url,
@@ -168,6 +175,7 @@ class DrillRun:
             expected_status_high=probe.expected_status_high,
             must_contain=probe.must_contain or None,
             timeout_s=probe.timeout_s,
+            networks=networks,
         )
         result = await self.probe(spec, clock())
         looking.probes.append(Seen(probe.name, result.observed_at, result.ok, result.latency_ms))

@@ -329,9 +329,7 @@ def _by_people(turn: Turn, step: StepWay, planned: PlannedStep) -> bool:
             "step_late",
             f"Step {step.number} takes longer than the {planned.expected_s / 60:.0f} min that were expected.",
         )
-    return turn.wait(
-        f"Step {step.number}: {planned.title}. Done when: {planned.done_when}", turn.look_again_s
-    )
+    return turn.wait(f"Step {step.number}: {planned.title}.", turn.look_again_s)
 
 
 def _call(turn: Turn, step: StepWay) -> bool:
@@ -383,7 +381,7 @@ def _hit(turn: Turn, step: StepWay) -> bool:
     action = injection(turn, target)
     turn.update(way, phase=TargetPhase.HIT, hit_at=turn.now, asked_at=turn.now, hits=0)
     if turn.progress.injected_at is None:
-        turn.mark(MarkKind.INJECTED, turn.now, action.says + ".")
+        turn.mark(MarkKind.INJECTED, turn.now, f"The disruption begins, with {target.name}.")
     return turn.send(action)
 
 

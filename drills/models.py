@@ -2,4 +2,8 @@
 
 from __future__ import annotations
 
+from drills.plans.models import Attestation as Attestation
+from drills.plans.models import Drill as Drill
+from drills.plans.models import DrillPerson as DrillPerson
+from drills.plans.models import HeldDrill as HeldDrill
 from drills.scenarios.models import ScenarioVersion as ScenarioVersion

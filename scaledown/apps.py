@@ -15,10 +15,22 @@ class ScaledownConfig(AppConfig):
         """Tell engine, approvals and pages who we are, and how a worker child closes our connections."""
         from django.urls import reverse
 
+        from portal import guards
         from portal.approvals import registry as approvals
         from portal.cloud.connect import close_all
         from portal.runs.registry import register_closer, register_kind
-        from scaledown import driver, facts, freezes, growths, panels, selectors, services, someone, support
+        from scaledown import (
+            driver,
+            facts,
+            freezes,
+            growths,
+            known,
+            panels,
+            selectors,
+            services,
+            someone,
+            support,
+        )
 
         approvals.register(
             services.SUBJECT,
@@ -46,3 +58,4 @@ class ScaledownConfig(AppConfig):
         facts.register()
         support.register()
         freezes.register()
+        guards.register(known.protected_at)

@@ -41,6 +41,14 @@ PROTECTED_BY_ANOTHER = "Somebody else who works on this provider account has mar
 """Instead of another account's reason: one customer never reads another's words."""
 
 
+def protected_at(connection: CloudConnection) -> dict[str, str]:
+    """Return the servers of a connection that are protected, each with the reason. One query."""
+    return {
+        mark.server_id: mark.reason if mark.account_id == connection.account_id else PROTECTED_BY_ANOTHER
+        for mark in ProtectedServer.objects.guarding(connection)
+    }
+
+
 def known_for(
     connection: CloudConnection,
     balancer_ids: Sequence[str],
@@ -80,10 +88,7 @@ def known_for(
         event_name=event.name if event else None,
         event_starts_at=event.starts_at if event else None,
         added=tuple(Added(entry.position, entry.server_id, entry.added_at) for entry in entries),
-        protected={
-            mark.server_id: mark.reason if mark.account_id == connection.account_id else PROTECTED_BY_ANOTHER
-            for mark in ProtectedServer.objects.guarding(connection)
-        },
+        protected=protected_at(connection),
         ceiling_rps=ceiling.requests_per_s if ceiling else None,
         ceiling_source=ceiling.source if ceiling else "",
         forecast_peak_rps=peak.requests_per_s if peak else None,

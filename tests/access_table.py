@@ -41,6 +41,13 @@ from capacity.loads.models import LoadRun
 from capacity.metrics.models import Metric
 from capacity.pulls.services import add as add_pull
 from capacity.reports.models import DetectedEvent, GrowthReport, ServerPrice, SizedPool
+from drills.plans.choice import Around, build, choice_to_plain
+from drills.plans.models import Drill, HeldDrill
+from drills.scenarios.library import built_in
+from drills.scenarios.types import to_plain as scenario_to_plain
+from drills.types import new_progress as drill_progress
+from drills.types import plan_to_plain as drill_to_plain
+from drills.types import progress_to_plain as drill_progress_to_plain
 from portal.runs.models import Handover, Run, Standstill
 from scaledown.canonical import plan_to_plain, to_plain
 from scaledown.driver import GROWTH
@@ -49,6 +56,7 @@ from scaledown.progress import new_progress, progress_to_plain
 from scaledown.types import GrowData, GrownServer
 from tests import factories as make
 from tests.capacity.benchmarks import data
+from tests.drills.rows import a_choice
 from tests.scaledown.machine_cases import a_plan
 
 VIEWERS = frozenset({"viewer", "editor", "approver", "admin", "launch_manager", "lead"})
@@ -524,6 +532,27 @@ ROWS |= {
     ("capacity:load", "GET"): Row(VIEWERS),
     ("capacity:load-stream", "GET"): Row(VIEWERS),
     ("capacity:load-abort", "POST"): Row(EDITORS),
+    ("drills:drill-list", "GET"): Row(VIEWERS),
+    ("drills:drill-choose", "GET"): Row(EDITORS),
+    ("drills:drill-new", "GET"): Row(EDITORS),
+    ("drills:drill-new", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
+    ("drills:drill", "GET"): Row(VIEWERS),
+    ("drills:drill-edit", "GET"): Row(EDITORS),
+    ("drills:drill-edit", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
+    ("drills:drill-submit", "POST"): Row(TEAM, answers=PAST_THE_GATE),
+    ("drills:drill-approve", "POST"): Row(CUSTOMER_APPROVERS, answers=PAST_THE_GATE),
+    ("drills:drill-reject", "GET"): Row(CUSTOMER_APPROVERS),
+    ("drills:drill-reject", "POST"): Row(CUSTOMER_APPROVERS, body=_WHY, answers=PAST_THE_GATE),
+    ("drills:drill-withdraw", "GET"): Row(EDITORS),
+    ("drills:drill-withdraw", "POST"): Row(EDITORS, body=_WHY, answers=PAST_THE_GATE | {403}),
+    ("drills:drill-copy", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
+    ("drills:drill-attest", "POST"): Row(TEAM, answers=PAST_THE_GATE),
+    ("drills:drill-start", "POST"): Row(TEAM, answers=PAST_THE_GATE),
+    ("drills:drill-live", "GET"): Row(VIEWERS),
+    ("drills:drill-stream", "GET"): Row(VIEWERS),
+    # Who may ask for what is the service's: anybody may stop.
+    ("drills:drill-command", "POST"): Row(VIEWERS, answers=PAST_THE_GATE),
+    ("drills:drill-report", "GET"): Row(VIEWERS, answers=frozenset({200, 302})),
     ("api-networks", "GET"): Row(VIEWERS),
     ("api-hosts", "GET"): Row(VIEWERS),
     ("api-hosts", "POST"): Row(EDITORS, body={"place": "www.example.com"}),
@@ -1257,6 +1286,47 @@ def _price(world: Any) -> ServerPrice:
     )
 
 
+def _drill(world: Any) -> Any:
+    """A drill under way, of which every page is there. Stopped ones of the matrix stay so."""
+    return world.once("drill", lambda: _begun_drill(world))
+
+
+def _begun_drill(world: Any) -> Any:
+    connection = make.connection(world.account)
+    drill = Drill.objects.create(
+        account=world.account,
+        connection=connection,
+        title="One node lost",
+        kind="announced",
+        environment="test",
+        scenario_key="node_lost",
+        scenario_number=0,
+        scenario=scenario_to_plain(built_in()["node_lost"]),
+        inputs=choice_to_plain(a_choice()),
+        facilitator=world.people["launch_manager"],
+        author=world.people["launch_manager"],
+    )
+    plan = build(
+        a_choice(), built_in()["node_lost"], 0, Around(str(world.account.ref), "", baseline_p95_ms=100.0)
+    )
+    drill.data, drill.digest, drill.status = drill_to_plain(plan), "b" * 64, "used"
+    drill.save()
+    run = Run.objects.create(
+        account=world.account,
+        kind="drill",
+        plan_ref=drill.ref,
+        title="Fire drill",
+        plan=drill.data,
+        digest=drill.digest,
+        status="running",
+        progress=drill_progress_to_plain(drill_progress(plan)),
+        next_tick_at=timezone.now() + timedelta(days=1),
+        created_by=world.people["launch_manager"],
+    )
+    HeldDrill.objects.create(drill=drill, run=run)
+    return drill
+
+
 REFS: dict[str, Callable[[Any], Any]] = {
     "metric_ref": lambda world: _metric(world).ref,
     "detected_ref": lambda world: world.once("detected", lambda: _detected(world)).ref,
@@ -1328,6 +1398,10 @@ REFS: dict[str, Callable[[Any], Any]] = {
     "benchmark_ref": lambda world: _benchmark(world).ref,
     "baseline_ref": lambda world: _baseline(world).ref,
     "profile_ref": lambda world: _profile(world).ref,
+    "drill_ref": lambda world: _drill(world).ref,
+    "drill_scenario": lambda world: "node_lost",
+    "check_key": lambda world: "alarms_on",
+    "drill_command": lambda world: "note",
     "load_ref": lambda world: _load(world).ref,
     "host_ref": lambda world: _host(world).ref,
     "pull_ref": lambda world: _pull(world).ref,

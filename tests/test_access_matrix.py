@@ -111,6 +111,7 @@ def world(db, monkeypatch):
         monkeypatch.setattr(f"{place}.test_connection", lambda connection: CHECKED)
     monkeypatch.setattr("scaledown.pool.look_once", provider_is_away)
     monkeypatch.setattr("accounts.clouds.look_once", provider_is_away)
+    monkeypatch.setattr("drills.plans.pool.look_once", provider_is_away)
     monkeypatch.setattr("accounts.services.check_url", lambda url: None)
     monkeypatch.setattr("portal.egress.check_url", lambda url, **more: None)
     monkeypatch.setattr("capacity.pulls.services._ask", provider_is_away)

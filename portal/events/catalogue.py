@@ -76,6 +76,13 @@ CATALOGUE: dict[str, tuple[str, dict[str, str]]] = {
             "benchmark.counts_again": "A benchmark counts again.",
         },
     ),
+    "drill": (
+        "Fire drills",
+        {
+            "drill.began": "A drill began; `kind`, `environment` and `scenario` say which.",
+            "drill.ended": "A drill is over, with its `result`.",
+        },
+    ),
     "marker": (
         "Changes of the site",
         {"marker.posted": "A deployment, or another change of the site, was announced."},

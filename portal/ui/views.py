@@ -17,6 +17,12 @@ from portal.ui.states import LOOKS
 
 FAMILIES = (
     ("Detected event", ("proposed", "named", "dismissed")),
+    ("Drill: how", ("table_top", "announced", "unannounced")),
+    ("Drill: where", ("test", "production")),
+    ("Drill: result", ("drill_met", "drill_not_met", "drill_stopped", "drill_invalid")),
+    ("Drill: step", ("step_open", "step_doing", "step_done", "step_skipped")),
+    ("Drill: who acts", ("automated", "by_hand", "talk")),
+    ("Drill: server", ("target_untouched", "target_hit", "target_returning", "target_back")),
     ("Plan", ("draft", "awaiting_approval", "approved", "rejected", "expired", "voided", "used")),
     (
         "Run",

@@ -1,0 +1,177 @@
+"""What the engine calls inside its transactions: what the database says of a drill, and what a decision means for its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.db import transaction
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.calendar.selectors import freezes_at
+from accounts.clouds import credentials_of
+from accounts.networks import networks_of
+from accounts.reach.escalation import Pace
+from accounts.reach.models import ReachKind, ReachState, ReachStep
+from accounts.reach.services import start_reach
+from drills import commands, figures
+from drills.plans import services
+from drills.plans.models import HeldDrill
+from drills.types import Called, TargetPhase, plan_from_plain, progress_from_plain
+from portal import guards
+from portal.approvals import services as approvals
+from portal.errors import Refused
+from portal.events.services import emit
+from portal.runs.models import Run
+from portal.runs.types import Decision, RunStatus
+
+DRILL_SAYS = "FIRE DRILL, not a real incident."
+
+
+def facts(run: Run) -> Mapping[str, Any]:
+    """Return what the database says that bears on a drill; read in the claiming transaction."""
+    now = timezone.now()
+    held = HeldDrill.objects.select_related("drill__connection", "reach").get(run=run)
+    drill = held.drill
+    plan = plan_from_plain(run.plan)
+    found: dict[str, Any] = {"approval_problem": _approval_problem(run)}
+    if services.is_disruptive(plan):
+        frozen = freezes_at(run.account, now)
+        found["freeze"] = frozen[-1].says if frozen else ""
+    if run.status == RunStatus.SCHEDULED:
+        found["not_ready"] = " ".join(services.not_ready(drill, plan, now)) if now >= plan.not_before else ""
+    if plan.hits and drill.connection is not None:
+        found["credentials"] = credentials_of(drill.connection)
+        found["protected"] = tuple(guards.guarded(drill.connection))
+    if plan.probes:
+        found["networks"] = networks_of(run.account)
+    called = _called(held)
+    if called is not None:
+        found["called"] = called
+    return found
+
+
+def _approval_problem(run: Run) -> str:
+    if approvals.is_approved(services.SUBJECT, run.plan_ref, run.digest, account=run.account, at=None):
+        return ""
+    request = approvals.approved_request(services.SUBJECT, run.plan_ref, run.digest)
+    if request is None:
+        return "This drill is not approved by both sides any more."
+    return approvals.removal_says(request)
+
+
+def _called(held: HeldDrill) -> Called | None:
+    if held.reach_says:
+        return Called("refused", True, None, "", held.reach_says)
+    reach = held.reach
+    if reach is None:
+        return None
+    is_over = reach.state != ReachState.RUNNING
+    if reach.state != ReachState.ANSWERED:
+        says = {
+            ReachState.RUNNING: "The contacts are called, one after the other.",
+            ReachState.NOBODY: "Everybody in the order was called, and nobody answered.",
+            ReachState.STOPPED: "The calling was stopped.",
+        }[ReachState(reach.state)]
+        return Called(reach.state, is_over, None, "", says)
+    places = ReachStep.objects.filter(reach=reach, tries__outcome="answered").order_by("place")
+    step = places.first()
+    place = f"number {step.place} in the order" if step is not None else "somebody"
+    return Called(reach.state, True, reach.ended_at, step.contact_name if step else "", f"Answered: {place}.")
+
+
+def project(run: Run, decision: Decision, was: Mapping[str, Any]) -> None:
+    """Keep the row of the drill true, and have its contacts called, in the transaction that writes a decision."""
+    if not decision.progress:
+        return
+    progress = progress_from_plain(decision.progress)
+    held: HeldDrill | None = None
+    if progress.calls and not was.get("calls"):
+        held = _held(run)
+        _call(held, run)
+    if progress.began_at is not None and not was.get("began_at"):
+        held = held or _held(run)
+        held.began_at = progress.began_at
+        held.save(update_fields=["began_at"])
+        _emit(held, "drill.began", {})
+    if RunStatus(run.status).is_over:
+        held = held or _held(run)
+        if held.result:
+            return
+        verdict = figures.verdict_of(plan_from_plain(run.plan), progress, RunStatus(run.status))
+        assert verdict is not None
+        held.result = f"drill_{verdict.result.value}"
+        held.reasons = list(verdict.reasons)
+        held.ended_at = progress.ended_at or timezone.now()
+        held.save(update_fields=["result", "reasons", "ended_at"])
+        _emit(held, "drill.ended", {"result": held.result})
+
+
+def _held(run: Run) -> HeldDrill:
+    return HeldDrill.objects.select_related("drill__account", "drill__facilitator").get(run=run)
+
+
+def _emit(held: HeldDrill, name: str, data: Mapping[str, Any]) -> None:
+    emit(
+        name,
+        account_ref=held.drill.account.ref,
+        subject_type="drill",
+        subject_ref=held.drill.ref,
+        data={
+            "kind": held.drill.kind,
+            "environment": held.drill.environment,
+            "scenario": held.drill.scenario_key,
+            **data,
+        },
+    )
+
+
+def _call(held: HeldDrill, run: Run) -> None:
+    """Have the contacts called in their order. What cannot be begun is said, and the drill goes on with that."""
+    calling = plan_from_plain(run.plan).calling
+    assert calling is not None
+    drill = held.drill
+    try:
+        with transaction.atomic():
+            held.reach = start_reach(
+                drill.account,
+                role=calling.role,
+                kind=ReachKind.TEST,
+                reason=f"Fire drill: {drill.title}"[:200],
+                message=f"{DRILL_SAYS} Please answer as you would in a real one.",
+                actor=drill.facilitator,
+                pace=Pace(wait_s=calling.wait_s, tries=calling.tries),
+                with_asleep=True,
+            )
+    except Refused as refusal:
+        held.reach_says = f"The contacts could not be called. {refusal.says}"[:500]
+    held.save(update_fields=["reach", "reach_says"])
+
+
+def may_command(run: Run, name: str, args: Mapping[str, Any]) -> None:
+    """Raise Refused for what no drill can be asked."""
+    if name not in commands.NAMES:
+        raise Refused(
+            "A drill is stopped, not paused: what it disrupts would stay so. Stop it, or go on.",
+            code="command_refused",
+        )
+
+
+def draining(runs: Iterable[Run]) -> int:
+    """Return how many servers the given runs have disrupted and not seen back yet."""
+    return sum(
+        one["phase"] in {TargetPhase.HIT.value, TargetPhase.RETURNING.value}
+        for run in runs
+        for one in (run.progress or {}).get("targets", ())
+    )
+
+
+def is_half_way(run: Run) -> bool:
+    """Whether something is disrupted just now."""
+    return draining([run]) > 0
+
+
+def url_of(run: Run) -> str:
+    """Return the page of a drill's run."""
+    return reverse("drills:drill-live", args=[run.plan_ref])

@@ -1,0 +1,287 @@
+"""What pages and API read of drills."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from accounts.models import Account, Contact, User
+from drills import figures
+from drills.commands import current_step
+from drills.plans.checks import CHECKS, Check
+from drills.plans.models import Attestation, Drill, HeldDrill
+from drills.scenarios.types import DrillKind, InjectionKind, Role, StepKind, from_plain
+from drills.turn import Turn
+from drills.types import (
+    DrillPlan,
+    Look,
+    People,
+    PlannedStep,
+    Progress,
+    StepWay,
+    Target,
+    TargetPhase,
+    TargetWay,
+    new_progress,
+    plan_from_plain,
+    progress_from_plain,
+)
+from drills.types import Facts as MachineFacts
+from portal.access import Permission, visible_to
+from portal.audit.subjects import open_values
+from portal.runs.models import JournalEntry, RunSample
+from portal.runs.types import RunStatus
+from portal.ui.charts import Series
+
+SHOWN_S = 900.0
+MOST_POINTS = 2000
+LINES = 40
+_UNTOLD = Q(kind=DrillKind.UNANNOUNCED.value) & (Q(held__isnull=True) | Q(held__ended_at__isnull=True))
+
+
+def drills() -> QuerySet[Drill]:
+    """Return drills with everything that is shown of one."""
+    return Drill.objects.select_related(
+        "account__team", "connection", "author", "facilitator", "request", "held__run"
+    ).defer("connection__api_key")
+
+
+def drills_for(user: User) -> QuerySet[Drill]:
+    """Return the drills that somebody may know of: an unannounced one only who decides on it, leads drills, or watches it.
+
+    Once it is over everybody who sees the account reads it.
+    """
+    told = (
+        Q(pk__in=visible_to(user, Drill, Permission.PLAN_APPROVE).values("pk"))
+        | Q(pk__in=visible_to(user, Drill, Permission.DRILL_RUN).values("pk"))
+        | Q(parts__user=user)
+    )
+    return drills().filter(~_UNTOLD | told).distinct()
+
+
+def held_for(user: User) -> QuerySet[HeldDrill]:
+    """Return the runs of the drills that somebody may know of."""
+    return HeldDrill.objects.select_related("drill__account__team", "drill__facilitator", "run").filter(
+        drill__in=drills_for(user).values("pk")
+    )
+
+
+def contacts_of(account: Account) -> QuerySet[Contact]:
+    """Return who can take part: the account's contacts, by name."""
+    return Contact.objects.filter(account=account).order_by("name", "pk")
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    """One check before the start, and who said that it is done."""
+
+    check: Check
+    said: Attestation | None
+
+
+def checks_of(drill: Drill, plan: DrillPlan, now: datetime) -> list[CheckRow]:
+    """Return the checks that people attest, each with its newest word of the last day. One query."""
+    said = {
+        one.check_key: one
+        for one in drill.attestations.filter(at__gt=now - timedelta(hours=24)).select_related("by")
+    }
+    return [CheckRow(CHECKS[key], said.get(key)) for key in plan.attested]
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """One step of the script, as far as it is."""
+
+    planned: PlannedStep
+    way: StepWay
+    is_current: bool
+    may_say_done: bool
+
+
+@dataclass(frozen=True)
+class TargetRow:
+    """One server of the drill, as far as it is."""
+
+    target: Target
+    way: TargetWay
+    state: str
+
+
+@dataclass(frozen=True)
+class LiveDrill:
+    """A run of a drill as the live page shows it."""
+
+    held: HeldDrill
+    drill: Drill
+    plan: DrillPlan
+    progress: Progress
+    status: str
+    is_over: bool
+    is_real: bool
+    steps: Sequence[StepRow]
+    targets: Sequence[TargetRow]
+    probes: Sequence[Series]
+    serving: Sequence[Series]
+    journal: Sequence[JournalEntry]
+    elapsed_s: float
+    since_injection_s: float | None
+    waiting: Sequence[Any]
+
+    @property
+    def says(self) -> str:
+        """What is done or waited for just now."""
+        return self.progress.says or "The drill is about to begin."
+
+    @property
+    def is_injected(self) -> bool:
+        """Whether something is disrupted just now."""
+        return self.progress.is_injected
+
+
+_TARGET_STATES = {
+    TargetPhase.UNTOUCHED: "target_untouched",
+    TargetPhase.HIT: "target_hit",
+    TargetPhase.RETURNING: "target_returning",
+    TargetPhase.BACK: "target_back",
+}
+
+
+def live_drill(held: HeldDrill, now: datetime) -> LiveDrill:
+    """Return a run as it is now. Five queries."""
+    run = type(held.run).objects.get(pk=held.run.pk)
+    plan = plan_from_plain(run.plan)
+    progress = _opened(run.progress) if run.progress else new_progress(plan)
+    turn = Turn(plan, progress, Look(now), People(RunStatus(run.status)), MachineFacts(), now)
+    current = current_step(turn) if progress.ending is None else None
+    is_over = run.is_over
+    end = progress.ended_at if is_over and progress.ended_at else now
+    began = progress.began_at or end
+    injected = progress.injected_at
+    samples = list(
+        RunSample.objects.filter(run=run, at__gt=end - timedelta(seconds=SHOWN_S))
+        .order_by("at", "pk")
+        .values_list("series", "at", "value")[:MOST_POINTS]
+    )
+    return LiveDrill(
+        held=held,
+        drill=held.drill,
+        plan=plan,
+        progress=progress,
+        status=run.status,
+        is_over=is_over,
+        is_real=progress.ending is not None and progress.ending.value == "real_incident",
+        steps=[
+            StepRow(
+                planned,
+                way,
+                current is not None and way.number == current.number and not is_over,
+                planned.kind is not StepKind.AUTOMATED,
+            )
+            for planned, way in zip(plan.steps, progress.steps, strict=True)
+        ],
+        targets=[
+            TargetRow(target, way, _TARGET_STATES[way.phase])
+            for target, way in zip(plan.targets, progress.targets, strict=True)
+        ],
+        probes=_series(samples, "probe_ms:"),
+        serving=_series(samples, "serving:"),
+        journal=list(JournalEntry.objects.filter(run=run).order_by("-seq")[:LINES]),
+        elapsed_s=(end - began).total_seconds(),
+        since_injection_s=None if injected is None else (end - injected).total_seconds(),
+        waiting=list(run.commands.filter(answered_at__isnull=True).order_by("seq")[:20]),
+    )
+
+
+def _opened(plain: Mapping[str, Any]) -> Progress:
+    """Return progress in which names stand as they are to be read. At most two queries."""
+    (opened,) = open_values([plain])
+    return progress_from_plain(opened)
+
+
+def _roles_in(drill: Drill) -> dict[str, Role]:
+    """Return as what people took part, by their key as the run notes it. Two queries."""
+    team = {
+        str(pk): Role.LAUNCH_MANAGER
+        for pk in drill.account.team.memberships.values_list("user_id", flat=True)
+    }
+    named = {
+        str(pk): Role(role)
+        for pk, role in drill.parts.filter(user__isnull=False).values_list("user_id", "role")
+    }
+    return {**team, **named, str(drill.facilitator.pk): Role.FACILITATOR}
+
+
+def _series(samples: Sequence[tuple[str, datetime, float | None]], prefix: str) -> list[Series]:
+    found: dict[str, list[tuple[datetime, float | None]]] = {}
+    for name, at, value in samples:
+        if name.startswith(prefix):
+            found.setdefault(name.removeprefix(prefix), []).append((at, value))
+    return [
+        Series(name, points, str(number % 4 + 1))
+        for number, (name, points) in enumerate(sorted(found.items()))
+        if len(points) > 1
+    ]
+
+
+def injection_words(plan: DrillPlan) -> str:
+    """Return what a drill does, as a sentence."""
+    names = ", ".join(one.name for one in plan.targets)
+    hold = f"for {plan.hold_s:.0f} s"
+    return {
+        InjectionKind.SOFT_REBOOT: f"{names} is rebooted in order.",
+        InjectionKind.HARD_REBOOT: f"{names} is rebooted as if its power failed.",
+        InjectionKind.ROLLING_REBOOT: f"{names} are rebooted one after the other.",
+        InjectionKind.STOP: f"{names} is stopped {hold}, then started again.",
+        InjectionKind.NODE_OUT: f"{names} is taken out of its load balancers {hold}, then put back.",
+        InjectionKind.CALL_CONTACTS: "The contacts are called in their order until one answers.",
+        InjectionKind.BY_HAND: "A person makes the disruption, as the steps say.",
+        InjectionKind.TALK: "It is talked through; nothing is touched.",
+    }[plan.injection]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of a drill."""
+
+    plan: DrillPlan
+    progress: Progress
+    words: str
+    verdict: figures.Verdict | None
+    measured: Sequence[figures.Figure]
+    axis: Sequence[figures.Moment]
+    next: figures.NextDrill | None
+    journal: Sequence[JournalEntry]
+
+
+MOST_OF_JOURNAL = 500
+
+
+def report_of(held: HeldDrill) -> Report:
+    """Return the report of a drill that is over. Two queries."""
+    run = type(held.run).objects.get(pk=held.run.pk)
+    plan, progress = plan_from_plain(run.plan), _opened(run.progress)
+    roles = _roles_in(held.drill)
+    scenario = from_plain(held.drill.scenario)
+    verdict = figures.verdict_of(plan, progress, RunStatus(run.status))
+    ended = held.ended_at or held.drill.updated_at
+    return Report(
+        plan=plan,
+        progress=progress,
+        words=injection_words(plan),
+        verdict=verdict,
+        measured=figures.figures_of(plan, progress, roles),
+        axis=figures.axis(plan, progress, roles),
+        next=None
+        if verdict is None
+        else figures.next_on(
+            ended.date(),
+            verdict.result,
+            repeat_after_days=scenario.repeat_after_days,
+            repeat_after_failure_days=scenario.repeat_after_failure_days,
+        ),
+        journal=list(JournalEntry.objects.filter(run=run).order_by("seq")[:MOST_OF_JOURNAL]),
+    )

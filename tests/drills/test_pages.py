@@ -1,0 +1,234 @@
+"""The pages of drills, walked as those who use them; how many queries each costs; who may know of an unannounced one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from drills.plans import services
+from drills.plans.ladder import Held
+from drills.plans.models import Drill, HeldDrill
+from drills.scenarios.types import DrillKind, Environment
+from drills.types import Ending, Mark, MarkKind, new_progress, progress_to_plain
+from portal.errors import TryLater
+from portal.frozen import replace
+from portal.runs.models import Run
+from tests.drills.rows import approved, draft, fresh_pool, ready, started, submitted
+
+pytestmark = pytest.mark.django_db
+
+# The most that each page may take, as the launch manager. A page that needs more says why in its commit.
+MOST = {
+    "drill-list": 6,
+    "drill-choose": 6,
+    "drill": 16,
+    "drill-edit": 14,
+    "drill-withdraw": 6,
+    "drill-live": 12,
+}
+
+
+@pytest.fixture
+def provider(monkeypatch):
+    monkeypatch.setattr("drills.plans.views.read_pool", lambda connection, ids: fresh_pool())
+
+
+def page(client, name, *args, status=200):
+    answer = client.get(reverse(f"drills:{name}", args=args))
+    assert answer.status_code == status, answer.content[:2000]
+    return answer.content.decode()
+
+
+def fields(here, **changes):
+    now = timezone.now()
+    given = {
+        "title": "One node lost",
+        "objective": "Nobody notices.",
+        "kind": "announced",
+        "environment": "test",
+        "pool": f"{here.connection.ref}:71",
+        "servers": ["srv-6"],
+        "not_before": f"{now:%Y-%m-%dT%H:%M}",
+        "not_after": f"{now + timedelta(hours=2):%Y-%m-%dT%H:%M}",
+        "facilitator": str(here.manager.ref),
+        "participants": [],
+        "observers": [str(here.viewer.ref)],
+        "emergency_plan": "Page 3.",
+        "error_ratio": "5",
+        "hold_s": "30",
+        "boot_limit_s": "300",
+        "calm_s": "30",
+        "floor": "2",
+        "stop_error_ratio": "20",
+        "stop_window_s": "30",
+        "longest_s": "300",
+    }
+    return {**given, **changes}
+
+
+def test_a_drill_goes_from_the_scenario_to_the_live_page(here, client, provider):
+    client.force_login(here.manager)
+    assert "Draw up a drill" in page(client, "drill-list", here.account.ref)
+    assert "node_lost" in page(client, "drill-choose", here.account.ref)
+    assert "web-06" not in page(client, "drill-new", here.account.ref, "node_lost", status=200)[:100]
+    address = reverse("drills:drill-new", args=[here.account.ref, "node_lost"])
+    answer = client.post(address, fields(here))
+    assert answer.status_code == 302, answer.content.decode()
+    drill = Drill.objects.get()
+    assert services.choice_of(drill).error_ratio == pytest.approx(0.05)
+    assert "web-06" in page(client, "drill-edit", drill.ref)
+    client.post(reverse("drills:drill-edit", args=[drill.ref]), fields(here, title="Another name"))
+    drill.refresh_from_db()
+    assert drill.title == "Another name"
+    answer = client.post(reverse("drills:drill-submit", args=[drill.ref]))
+    assert answer.status_code == 302, answer.content.decode()
+    assert "Waiting for the customer" in page(client, "drill", drill.ref)
+    drill.refresh_from_db()
+    client.force_login(here.approver)
+    assert "May this drill be held?" in page(client, "drill", drill.ref)
+    client.post(reverse("drills:drill-approve", args=[drill.ref]), {"digest": drill.digest})
+    client.force_login(here.manager)
+    assert "It cannot begin now" in page(client, "drill", drill.ref)
+    for check in services.data_of(drill).attested:
+        client.post(reverse("drills:drill-attest", args=[drill.ref, check]), {"says": "Ticket 4711"})
+    answer = client.post(reverse("drills:drill-start", args=[drill.ref]), {"digest": drill.digest})
+    assert answer.status_code == 302, answer.content.decode()
+    live = page(client, "drill-live", drill.ref)
+    assert "This is real" in live
+    assert "Fire drill, not a real incident" in live
+
+
+def test_a_refusal_says_what_is_missing_and_keeps_what_was_typed(here, client, provider):
+    client.force_login(here.manager)
+    address = reverse("drills:drill-new", args=[here.account.ref, "node_lost"])
+    answer = client.post(address, fields(here, floor="0", title="Kept as typed"))
+    assert answer.status_code == 422
+    assert "Kept as typed" in answer.content.decode()
+    drill = draft(here, not_before=None)
+    answer = client.post(reverse("drills:drill-submit", args=[drill.ref]))
+    assert answer.status_code == 422
+    assert "Say when the drill may begin" in answer.content.decode()
+    assert page(client, "drill-new", here.account.ref, "no_such", status=404)
+    assert page(client, "drill-live", drill.ref, status=404)
+    assert page(client, "drill-report", drill.ref, status=404)
+
+
+def test_a_provider_that_is_away_is_said_and_nothing_is_lost(here, client, monkeypatch):
+    def away(connection, ids):
+        raise TryLater("The provider does not answer.", after_s=5.0, code="unreachable")
+
+    monkeypatch.setattr("drills.plans.views.read_pool", away)
+    client.force_login(here.manager)
+    drill = draft(here)
+    assert "The provider does not answer" in page(client, "drill-edit", drill.ref)
+    answer = client.post(reverse("drills:drill-submit", args=[drill.ref]))
+    assert answer.status_code == 503
+    drill.refresh_from_db()
+    assert drill.status == "draft"
+
+
+def test_an_unannounced_drill_is_known_to_who_decides_leads_or_watches(here, client, monkeypatch):
+    passed = [Held(DrillKind.ANNOUNCED, Environment.TEST, "drill_met")]
+    monkeypatch.setattr(services, "held_before", lambda account, key: passed)
+    held = started(here, kind=DrillKind.UNANNOUNCED, observers=[here.editor])
+    drill = held.drill
+    for who, status in (
+        (here.viewer, 404),
+        (here.editor, 200),
+        (here.approver, 200),
+        (here.manager, 200),
+        (here.stranger, 404),
+    ):
+        client.force_login(who)
+        page(client, "drill", drill.ref, status=status)
+        page(client, "drill-live", drill.ref, status=status)
+        found = client.get(reverse("drills:drill-list", args=[here.account.ref]))
+        assert (drill.title in found.content.decode()) is (status == 200)
+    HeldDrill.objects.filter(pk=held.pk).update(ended_at=timezone.now())
+    client.force_login(here.viewer)
+    page(client, "drill", drill.ref)
+
+
+def test_whoever_watches_stops_it_and_notes_a_moment(here, client):
+    held = started(here)
+    client.force_login(here.viewer)
+    live = page(client, "drill-live", held.drill.ref)
+    assert "is done</button>" not in live
+    for name, data in (
+        ("mark", {"kind": "acknowledged"}),
+        ("note", {"reason": "The shop is slow."}),
+        ("stop", {}),
+    ):
+        client.post(reverse("drills:drill-command", args=[held.drill.ref, name]), data)
+    assert list(held.run.commands.order_by("seq").values_list("name", flat=True)) == ["mark", "note", "stop"]
+    answer = client.post(reverse("drills:drill-command", args=[held.drill.ref, "step-done"]), {"number": "1"})
+    assert answer.status_code == 403
+
+
+def over(held, **changes):
+    plan = services.data_of(held.drill)
+    now = timezone.now()
+    progress = replace(
+        new_progress(plan),
+        began_at=now - timedelta(minutes=9),
+        ended_at=now,
+        marks=(
+            Mark(MarkKind.INJECTED, now - timedelta(minutes=8), says="Drill: take web-06 out."),
+            Mark(MarkKind.ACKNOWLEDGED, now - timedelta(minutes=6), "1", "Ada", "Acknowledged: Ada."),
+        ),
+        **changes,
+    )
+    Run.objects.filter(pk=held.run_id).update(
+        status="aborted" if changes.get("ending") else "completed",
+        progress=progress_to_plain(progress),
+        next_tick_at=None,
+        ended_at=now,
+    )
+    HeldDrill.objects.filter(pk=held.pk).update(
+        result="drill_stopped", reasons=["Somebody stopped the drill."], ended_at=now
+    )
+    return held
+
+
+def test_the_report_shows_what_was_measured(here, client):
+    held = over(started(here), ending=Ending.STOPPED, ending_says="It was stopped.")
+    client.force_login(here.viewer)
+    report = page(client, "drill-report", held.drill.ref)
+    assert "Somebody stopped the drill." in report
+    assert "People and systems" in report
+    assert "acknowledged" in report.lower()
+    assert "Report" in page(client, "drill", held.drill.ref)
+
+
+def costs(client, here, drafted, held):
+    found = {}
+    for name, ref in (
+        ("drill-list", here.account.ref),
+        ("drill-choose", here.account.ref),
+        ("drill", held.drill.ref),
+        ("drill-edit", drafted.ref),
+        ("drill-withdraw", drafted.ref),
+        ("drill-live", held.drill.ref),
+    ):
+        page(client, name, ref)
+        with CaptureQueriesContext(connection) as asked:
+            page(client, name, ref)
+        found[name] = len(asked)
+    return found
+
+
+def test_every_page_costs_what_is_stated_and_no_more_with_many_rows(here, client, provider):
+    client.force_login(here.manager)
+    held, drafted = started(here), draft(here)
+    few = costs(client, here, drafted, held)
+    assert {name: few[name] for name in MOST if few[name] > MOST[name]} == {}
+    for _ in range(6):
+        submitted(here)
+    approved(here)
+    ready(here)
+    assert costs(client, here, drafted, held) == few
