@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 
 from portal import demo_accounts, demo_capacity, demo_contacts, demo_scaledown
-from portal.demo_desk import OVER, PASSWORD, DemoFailed, approved_plan, follow, open_desk, start
+from portal.demo_desk import OVER, PASSWORD, DemoFailed, Provider, approved_plan, follow, open_desk, start
 from portal.demo_people import StoryFailed
 from portal.demo_scaledown import unavoidable_s
 from portal.embedded.errors import CannotStart
@@ -96,9 +96,10 @@ def contacts_story(portal: Held, say: Said) -> tuple[dict[str, Any], bool]:
 
 
 def capacity_story(portal: Held, say: Said) -> tuple[dict[str, Any], bool]:
-    """A step test becomes a baseline that both sides approve; newer runs are held against it."""
+    """A step test becomes a baseline that both sides approve; newer runs are held against it; the portal puts a load on itself."""
     try:
-        return demo_capacity.tell(portal.url, say, PASSWORD), True
+        site = demo_capacity.SiteOwner(portal.simulator_url, Provider(portal).publish)
+        return demo_capacity.tell(portal.url, say, PASSWORD, site), True
     except StoryFailed as failure:
         raise DemoFailed(str(failure)) from failure
 

@@ -1,14 +1,19 @@
 """The story of baselines, told by `make demo ARGS=capacity` over HTTP alone.
 
 The step test that Locust wrote is read, what one server carries is told, its baseline is proposed and approved by the
-customer; the same run again is the same; two slower ones make it worse, confirmed. What cannot be is refused on the way.
+customer; the same run again is the same; two slower ones make it worse, confirmed. Then the portal puts a load on by itself:
+the host is proven, both sides approve the profile, Locust runs for twelve seconds, and what it measured is evidence of what
+one server carries. What cannot be is refused on the way.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from portal.demo_people import Browser, Story, StoryFailed
 
@@ -17,7 +22,19 @@ ACCOUNT = "Lindgren Outdoor"
 PERCENTILES = ("50%", "66%", "75%", "80%", "90%", "95%", "98%", "99%", "99.9%", "99.99%", "100%")
 
 
-def tell(url: str, say: Callable[[str], None], password: str) -> dict[str, Any]:
+LOAD_S = 12
+LIMIT_S = 60.0
+
+
+@dataclass(frozen=True)
+class SiteOwner:
+    """Where the site is, and how its owner publishes a line on its host."""
+
+    url: str
+    publish: Callable[[str], None]
+
+
+def tell(url: str, say: Callable[[str], None], password: str, site: SiteOwner) -> dict[str, Any]:
     """Tell the whole story on the portal at `url`; `password` is that of the desk's people.
 
     Raises StoryFailed where the portal does not do what it must.
@@ -46,12 +63,14 @@ def tell(url: str, say: Callable[[str], None], password: str) -> dict[str, Any]:
     if verdicts != ["same", "worse", "worse"] or not standing["is_confirmed"]:
         raise StoryFailed(f"The newer runs were {verdicts}, and the standing is {standing}.")
     say(f"{standing['says']} ({', '.join(standing['figures'])})")
+    load = _load(story, manager, approver, account, run, site)
     return {
         "story": "capacity",
         "account": held["name"],
         "one_server_carries_rps": round(carries, 1),
         "verdicts": verdicts,
         "is_confirmed": standing["is_confirmed"],
+        "load": load,
         "refused": story.refused,
     }
 
@@ -84,6 +103,96 @@ def _approved(story: Story, manager: Browser, approver: Browser, account: str, r
     story.must(approver.api("POST", address, decision), 200, "the customer approves it")
     story.say(f"baseline {made['version']} is proposed by the launch manager and approved by the customer")
     return str(made["ref"])
+
+
+def _load(
+    story: Story, manager: Browser, approver: Browser, account: str, run: dict[str, Any], site: SiteOwner
+) -> dict[str, Any]:
+    """Prove the host, have a profile approved, put the load on; return what it measured and whether that is evidence."""
+    place = urlsplit(site.url).netloc
+    profile = _profile(story, manager, approver, account, run, f"{site.url}/site/{run['balancer_id']}/")
+    start = f"/load-profiles/{profile['ref']}/start"
+    asked = {
+        "digest": profile["digest"],
+        "reason": "What one server carries, by the portal’s own generator.",
+        **{name: run[name] for name in ("node_count", "flavor", "software")},
+    }
+    story.refuses(manager.api("POST", start, asked), 422, "load is put on a host that nobody proved")
+    host = story.must(
+        manager.api("POST", f"{account}/hosts", {"place": place}), 201, "a host is entered"
+    ).json()
+    check = f"/hosts/{host['ref']}/check"
+    if story.must(manager.api("POST", check), 200, "the host is looked at").json()["state"] == "host_proven":
+        raise StoryFailed("A host counts as proven before anything was published.")
+    site.publish(host["proof"])
+    proven = story.must(manager.api("POST", check), 200, "the host is looked at again").json()
+    if proven["state"] != "host_proven":
+        raise StoryFailed(f"The proof was published and not found: {proven['problem']}")
+    story.say(f"{place} is proven to be the account's own, by a file under /.well-known/")
+    load = story.must(manager.api("POST", start, asked), 201, "the load is put on").json()
+    ended = _ended(manager, load["ref"])
+    if ended["ending"] != "load_completed" or ended["benchmark"] is None:
+        raise StoryFailed(f"The load {ended['ending']}: {ended['ending_says']}")
+    measured = manager.api("GET", f"/benchmarks/{ended['benchmark']}").json()
+    result = measured["result"]
+    found = manager.api("GET", f"/connections/{run['connection']}/pools/{run['balancer_id']}/ceiling").json()
+    evidence = next((one for one in found["evidence"] if one["mix"] == measured["mix"]), None)
+    if evidence is None:
+        raise StoryFailed("What the load measured is not among the evidence of what one server carries.")
+    story.say(
+        f"Locust ran for {LOAD_S} s in three steps: {measured['requests_per_s']:.1f} requests a second, "
+        f"{result['failures']} failed; evidence ({evidence['rank']}): "
+        f"{evidence['requests_per_s']:.1f} a server{', ' + evidence['invalid'] if evidence['invalid'] else ''}"
+    )
+    return {
+        "requests": result["requests"],
+        "failures": result["failures"],
+        "rank": evidence["rank"],
+        "one_server_rps": round(evidence["requests_per_s"], 1),
+        "invalid": evidence["invalid"],
+    }
+
+
+def _profile(
+    story: Story, manager: Browser, approver: Browser, account: str, run: dict[str, Any], url: str
+) -> dict[str, Any]:
+    """Draw up a profile of three steps, and have both sides approve exactly it."""
+    fields = {
+        "name": "front page, three steps",
+        "requests": [{"method": "GET", "url": url, "weight": 1}],
+        "shape": {
+            "kind": "steps",
+            "unit": "users",
+            "start": 2,
+            "level": 6,
+            "steps": 3,
+            "duration_s": LOAD_S,
+        },
+        "stops": {"error_ratio": 0.5, "window_s": 5},
+        "max_users": 6,
+        "max_requests_per_s": 100,
+        "think_s": 0.1,
+        **{name: run[name] for name in ("connection", "balancer_id")},
+    }
+    made = story.must(manager.api("POST", f"{account}/load-profiles", fields), 201, "a profile is drawn up")
+    address = f"/load-profiles/{made.json()['ref']}"
+    asked = story.must(manager.api("POST", f"{address}/submit"), 200, "it is submitted").json()
+    decision = {"digest": asked["digest"]}
+    approve = f"/approvals/{asked['approval']}/approve"
+    story.must(approver.api("POST", approve, decision), 200, "the customer approves the load")
+    story.say("a profile of load is submitted by the launch manager and approved by the customer")
+    return dict(manager.api("GET", address).json())
+
+
+def _ended(manager: Browser, ref: str) -> dict[str, Any]:
+    """Wait for the end of a load."""
+    ends_at = time.monotonic() + LIMIT_S
+    while time.monotonic() < ends_at:
+        told: dict[str, Any] = manager.api("GET", f"/load-runs/{ref}").json()
+        if told["ending"]:
+            return told
+        time.sleep(0.5)
+    raise StoryFailed(f"The load did not end within {LIMIT_S:.0f} s.")
 
 
 def later(history: str, days_ago: int, slower: float) -> str:

@@ -141,6 +141,10 @@ class Provider:
         change = {"do": "demand", "lb_id": int(balancer_id), "multiplier": multiplier}
         self.http.post("/hands", json=change).raise_for_status()
 
+    def publish(self, line: str) -> None:
+        """Put a line into the file by which the site's owner proves that its host is theirs."""
+        self.http.post("/published", json={"line": line}).raise_for_status()
+
     def truth(self, balancer_id: str) -> dict[str, Any]:
         """Return harmed connections and floor breaches of one balancer, as they really were."""
         told = self.http.get("/truth", params={"floor": FLOOR}).raise_for_status().json()

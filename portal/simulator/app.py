@@ -116,6 +116,7 @@ class Simulator:
         self.world = world
         self.clock = clock
         self.control_token = control_token
+        self.published: list[str] = []
         self.on_change = on_change
         self.abort = abort
         self._saved_version = world.version
@@ -379,6 +380,7 @@ class Simulator:
                     ("DELETE", r"/v2\.0/tokens", self._revoke),
                     ("DELETE", r"/v2\.0/tokens/([^/]+)", self._revoke),
                     ("GET", r"/site/(\d+)/?.*", self._site),
+                    ("GET", r"/\.well-known/steady-state\.txt", self._published),
                     ("GET", r"/vip/(\d+)/metrics", self._metrics),
                     ("GET", r"/servers-net/([^/]+)/stub_status", self._status),
                     ("GET", r"/servers-net/([^/]+)/?", self._health),
@@ -599,6 +601,13 @@ class Simulator:
         text = "Welcome to the shop.\n" if answer.status == HTTPStatus.OK else "Service Unavailable\n"
         return Reply(answer.status, text, headers, "text/plain; charset=utf-8")
 
+    def _published(self, request: Request) -> Reply:
+        """Return what the host's owner published there, a line for each proof."""
+        if not self.published:
+            raise ProviderError(404, "Not Found\n")
+        text = "".join(f"{one}\n" for one in self.published)
+        return Reply(200, text, {"Cache-Control": "no-store"}, "text/plain; charset=utf-8")
+
     def _metrics(self, request: Request, lb_id: str) -> Reply:
         figures = self._call(request, self.world.member_metrics, int(lb_id))
         return Reply(200, figures.text(), {"Cache-Control": "no-store"}, "text/plain; version=0.0.4")
@@ -653,6 +662,10 @@ class Simulator:
                 return Reply(204)
             case "POST", ["hands"]:
                 return Reply(200, {"result": Hands(world).do(body.pop("do"), **body)})
+            case "POST", ["published"]:
+                # Whoever owns the site puts a line into its file; a line that is there stays once.
+                self.published = [*dict.fromkeys((*self.published, str(body["line"])))][-20:]
+                return Reply(201, {"published": self.published})
             case "GET", ["truth"]:
                 return Reply(200, world.truth.summary(request.number("floor")))
             case "GET", ["truth", "log"]:

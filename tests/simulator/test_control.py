@@ -191,3 +191,13 @@ def test_a_write_whose_answer_is_lost_is_saved_too():
     with pytest.raises(Exception, match="reset"):
         desk.clb("DELETE", f"/loadbalancers/{lb.lb_id}/nodes/{node_of(desk.world, 'web-06').node_id}")
     assert len(saved) == count + 1
+
+
+def test_the_owner_of_the_site_publishes_a_proof_that_anybody_reads():
+    desk = Desk()
+    place = "/.well-known/steady-state.txt"
+    assert desk.raw("GET", place).status_code == 404
+    for line in ("steady-state=one", "steady-state=two", "steady-state=one"):
+        assert desk.control("POST", "/published", json={"line": line}).status_code == 201
+    assert desk.raw("GET", place).text == "steady-state=one\nsteady-state=two\n"
+    assert desk.raw("POST", "/_sim/published", json={"line": "x"}).status_code == 404
