@@ -1292,7 +1292,8 @@ def _drill(world: Any) -> Any:
 
 
 def _begun_drill(world: Any) -> Any:
-    connection = make.connection(world.account)
+    # Beside the one of the world, whichever is made first.
+    connection = make.connection(world.account, name="Drills, Dallas")
     drill = Drill.objects.create(
         account=world.account,
         connection=connection,
