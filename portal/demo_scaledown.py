@@ -173,19 +173,24 @@ def rising_story(desk: Desk) -> dict[str, Any]:
     }
 
 
-def roll_back_story(desk: Desk) -> dict[str, Any]:
-    """Two servers are deleted and the third drains when the launch manager rolls back: the third serves again, the
-    two are created anew from the image and let in once they answer."""
-    say = desk.say
-    say("--- a roll back, with servers created anew ---")
+def _two_deleted_and_one_draining(desk: Desk, title: str) -> dict[str, Any]:
+    """Begin a run with an image for each kind of server; returns it where the third of its servers drains."""
     desk.provider.show("launch")
-    plan = approved_plan(desk, "Back to three, and undone", images="one_per_kind")
-    run = start(desk, plan)
+    run = start(desk, approved_plan(desk, title, images="one_per_kind"))
     for now in follow(desk, run["ref"], until=OVER | {"halted"}):
         run = now
         phases = [lane["phase"] for lane in now["lanes"]]
         if phases.count("retired") == 2 and phases.count("draining") == 1:
             break
+    return run
+
+
+def roll_back_story(desk: Desk) -> dict[str, Any]:
+    """Two servers are deleted and the third drains when the launch manager rolls back: the third serves again, the
+    two are created anew from the image and let in once they answer."""
+    say = desk.say
+    say("--- a roll back, with servers created anew ---")
+    run = _two_deleted_and_one_draining(desk, "Back to three, and undone")
     deleted = [lane for lane in run["lanes"] if lane["phase"] == "retired"]
     says = next((one["leaves"] for one in run["offers"] if one["name"] == "roll_back"), "")
     say(f"*** the launch manager rolls back. Before the click the page says: {says} ***")
@@ -202,6 +207,48 @@ def roll_back_story(desk: Desk) -> dict[str, Any]:
         "said_before": bool(says),
         "created_anew": sum(1 for lane in run["lanes"] if lane["phase"] == "recreated"),
         "put_back": sum(1 for lane in run["lanes"] if lane["phase"] == "restored"),
+        "servers": truth["servers"],
+        "nodes_serving": truth["serving"],
+        **_harm(truth),
+    }
+
+
+def grow_story(desk: Desk) -> dict[str, Any]:
+    """Two servers are deleted and the third drains when three turn out too few: both sides approve one more by name. The
+    third serves again at once, one is created anew from the image, and the run ends at this size."""
+    say = desk.say
+    say("--- growing again, by one server ---")
+    run = _two_deleted_and_one_draining(desk, "Back to three, and one more after all")
+    deleted = [lane for lane in run["lanes"] if lane["phase"] == "retired"]
+    run = desk.manager.get(f"/runs/{run['ref']}")
+    body = {
+        "servers": 1,
+        "reason": "Tonight's sale is bigger than forecast.",
+        "status": run["status"],
+        "digest": run["digest"],
+    }
+    growth = desk.manager.post(f"/runs/{run['ref']}/growths", body)
+    names = ", ".join(server["name"] for server in growth["servers"])
+    asked = desk.approver.get(f"/runs/{run['ref']}")
+    say(f"*** the launch manager asks to create {names} again; the customer reads: {asked['says']} ***")
+    desk.approver.post(
+        f"/approvals/{growth['approval']}/approve",
+        {"digest": growth["digest"], "reason": "Better one more tonight."},
+    )
+    say("approved by the customer, by name, image and size")
+    for now in follow(desk, run["ref"], until=OVER | {"halted"}):
+        run = now
+    growth = desk.manager.get(f"/growths/{growth['ref']}")
+    say(f"the run's answer: {growth['answer']}")
+    say(f"{run['status'].replace('_', ' ')}: {run['says']}")
+    seen_by_customer = desk.approver.get(f"/runs/{run['ref']}")
+    say(f"the customer reads: {seen_by_customer['says']}")
+    truth = desk.provider.truth(desk.balancer)
+    return {
+        "ended": run["status"],
+        "deleted": len(deleted),
+        "accepted": growth["accepted"],
+        "created_anew": sum(1 for lane in run["lanes"] if lane["phase"] == "recreated"),
         "servers": truth["servers"],
         "nodes_serving": truth["serving"],
         **_harm(truth),
@@ -229,6 +276,14 @@ EXPECTED: Mapping[str, Mapping[str, Any]] = {
         "servers": 6,
         "nodes_serving": 6,
     },
+    "grow_story": {
+        "ended": "completed",
+        "deleted": 2,
+        "accepted": True,
+        "created_anew": 1,
+        "servers": 5,
+        "nodes_serving": 5,
+    },
 }
 """What must come out of each story, besides that nobody was harmed."""
 
@@ -238,6 +293,7 @@ STORIES: Mapping[str, Callable[[Desk], dict[str, Any]]] = {
     "main_story": main_story,
     "rising_story": rising_story,
     "roll_back_story": roll_back_story,
+    "grow_story": grow_story,
 }
 SHORT = ("main_story", "halt_story", "rising_story")
 """What `make demo` tells where nothing is named."""

@@ -43,6 +43,15 @@ GOOD = {
         "nodes_serving": 6,
         **CLEAN,
     },
+    "grow_story": {
+        "ended": "completed",
+        "deleted": 2,
+        "accepted": True,
+        "created_anew": 1,
+        "servers": 5,
+        "nodes_serving": 5,
+        **CLEAN,
+    },
 }
 BAD = {
     "calm_story": {"status": "halted", "retired": 2, "nodes_left": 4, "halted": True, "worker_killed": True},
@@ -66,6 +75,14 @@ BAD = {
         "servers": 7,
         "nodes_serving": 5,
     },
+    "grow_story": {
+        "ended": "halted",
+        "deleted": 1,
+        "accepted": False,
+        "created_anew": 0,
+        "servers": 4,
+        "nodes_serving": 4,
+    },
 }
 
 
@@ -83,9 +100,10 @@ def desk(monkeypatch):
 def test_every_story_is_told_and_the_truth_log_closes_it(desk):
     result, went_well = demo_scaledown.tell(desk, demo_scaledown.STORIES)
     assert went_well
-    assert result["in_all"] == {**CLEAN, "requests_served": 500}
+    assert result["in_all"] == {**CLEAN, "requests_served": 600}
     assert result["roll_back_story"]["created_anew"] == 2
-    assert "over all 5 stories: 500 requests served, 0 connections harmed by us" in desk.said[-1]
+    assert result["grow_story"]["created_anew"] == 1
+    assert "over all 6 stories: 600 requests served, 0 connections harmed by us" in desk.said[-1]
 
 
 def test_the_short_form_tells_of_the_killed_worker_the_halt_and_rising_traffic(desk):
