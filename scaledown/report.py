@@ -14,6 +14,7 @@ from capacity.vital import VitalCourse, vital_course
 from portal.approvals.models import ApprovalRequest
 from portal.audit.subjects import open_values
 from portal.runs.models import JournalEntry, Run, RunSample
+from portal.runs.plain import for_reader
 from portal.runs.types import RunStatus
 from scaledown import images, services
 from scaledown.canonical import plan_from_plain
@@ -30,11 +31,17 @@ from scaledown.selectors import (
     thin,
 )
 from scaledown.thinning import looks_of
-from scaledown.types import Phase, PlanData
+from scaledown.types import Grade, Phase, PlanData
 from scaledown.ways_out import KINDS, WayOut, ways_out
 
 POINTS_SHOWN = 400
 SAMPLES_READ = 60_000
+_EVIDENCE = {
+    Grade.MEASURED.value: "Its connections were counted until none was open.",
+    Grade.INFERRED.value: "That none was open is worked out from its traffic.",
+    Grade.TIMED.value: "It was waited for as long as agreed, or a person or the plan let it go.",
+}
+"""By what a server counts as empty, as customers read it."""
 VITAL_BEFORE = timedelta(hours=1)
 """So much of the time before the run stands beside it: verdicts are held against it."""
 
@@ -254,15 +261,18 @@ def _server(
         verdict_says = out.verdict_customer_says if for_customer else out.verdict_says
     else:
         verdict_says = "" if verdict is None else verdict.customer_says if for_customer else verdict.says
-    grade = drain.grade.value if drain and drain.grade else ""
+    grade = out.grade if out else drain.grade.value if drain and drain.grade else ""
+    evidence = out.evidence if out else drain.evidence if drain else ""
     return ServerReport(
         server_id=way.server_id,
         server_name=way.name,
         outcome=way.phase.value,
         drain_began_at=out.began_at if out else drain.begun_at if drain else None,
         drained_at=out.drained_at if out else drain.done_at if drain else None,
-        drain_grade=out.grade if out else grade,
-        drain_evidence=out.evidence if out else drain.evidence if drain else "",
+        drain_grade=grade,
+        drain_evidence=for_reader(evidence, _EVIDENCE.get(grade, ""), for_customer=for_customer)
+        if evidence
+        else "",
         connections_cut=_cut(outs)[0],
         left_pool_at=out.left_at if out else way.left_at,
         verdict=out.verdict if out else verdict.verdict.value if verdict else "",
@@ -340,12 +350,12 @@ def _halts(entries: Sequence[JournalEntry], *, for_customer: bool) -> Iterable[H
             if later.kind in {"halted", "status"}:
                 break  # what is asked once the run goes on is no answer to the halt
             if later.kind == "command":
-                after.append(later.says)
+                after.append(for_reader(later.says, later.customer_says, for_customer=for_customer))
         yield HaltReport(
             at=entry.at,
             code=str(entry.detail.get("code", "")),
             rank=str(entry.detail.get("rank", "")),
-            says=(entry.customer_says or entry.says) if for_customer else entry.says,
+            says=for_reader(entry.says, entry.customer_says, for_customer=for_customer),
             decisions=tuple(after),
         )
 
@@ -379,7 +389,7 @@ def requests_failed(
         if row.detail.get("ok") is False
     ]
     failed = sum(probe.failed for probe in probes)
-    source = f"{len(probes)} probe{'s' if len(probes) != 1 else ''} of the site"
+    source = f"{len(probes)} check{'s' if len(probes) != 1 else ''} of the site"
     if failed_at or cut or unknown:
         parts = []
         if failed_at:
@@ -403,7 +413,7 @@ def requests_failed(
     if not watched:
         return RequestsFailed(
             "not_measurable",
-            "Not measurable here: no probe watched the site, and this balancer does not tell.",
+            "Not measurable here: nothing checked the site, and this balancer does not tell.",
             "",
             None,
             None,

@@ -24,11 +24,13 @@ from portal.access import Permission, roles_on
 from portal.approvals import services as approvals
 from portal.approvals.models import Side
 from portal.audit.subjects import open_values
+from portal.frozen import replace
 from portal.notify.registry import audience
 from portal.runs import charge as charges
 from portal.runs import registry as runs
 from portal.runs.journal import database_now
 from portal.runs.models import Intent, JournalEntry, Run, RunCommand, RunSample, Standstill
+from portal.runs.plain import for_reader
 from portal.runs.types import HaltRank, RunStatus
 from scaledown import canonical, growths, peak, services, someone, wording
 from scaledown.asking import Called, Halted, Question, question_of
@@ -359,7 +361,7 @@ def images_shown(progress: Progress, *, is_over: bool, for_customer: bool) -> tu
             image.status == "ACTIVE",
             image.made_at,
             image.keep_until,
-            _words(
+            for_reader(
                 *wording.image_stands(image.status, of_stopped=image.of_stopped, is_over=is_over),
                 for_customer=for_customer,
             ),
@@ -428,8 +430,8 @@ def peak_watch_shown(
     watch, state = progress.watch, peak.state_of(progress, status)
     if watch is None:
         words = peak.no_peak_watched(_why_no_watch(plan, progress, status))
-        return PeakWatchShown(state, _words(*words, for_customer=for_customer), until=plan.watch_until)
-    says = _words(*peak.peak_seen(plan, watch), for_customer=for_customer)
+        return PeakWatchShown(state, for_reader(*words, for_customer=for_customer), until=plan.watch_until)
+    says = for_reader(*peak.peak_seen(plan, watch), for_customer=for_customer)
     if state == "unfinished":
         says = f"The run ended before the peak was over. {says}"
     highest, pool = watch.node_highest, watch.pool_highest
@@ -497,6 +499,8 @@ class CommandShown:
 
     ref: str
     name: str
+    called: str
+    """The name as the viewer reads it."""
     by_name: str
     reason: str
     at: datetime
@@ -618,10 +622,6 @@ def _series(run: Run) -> _Series:
     return _Series(rows)
 
 
-def _words(says: str, customer_says: str, *, for_customer: bool) -> str:
-    return (customer_says or says) if for_customer else says
-
-
 def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
     """Return what the live page shows. 7 queries, whatever the run holds; one more where it can grow again, and at most
     10 more while it rests.
@@ -650,7 +650,11 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
         is_rehearsal=whole.is_rehearsal,
         **services.what_holds_back(whole, now),
     )
-    now_offers = tuple(offer for offer in offers(situation) if offer.permission in granted)
+    now_offers = tuple(
+        replace(offer, label=offer.customer_label, leaves=offer.customer_leaves) if customer else offer
+        for offer in offers(situation)
+        if offer.permission in granted
+    )
     names_growable = tuple(way.name for way in growable(situation))
     return LiveRun(
         ref=str(whole.ref),
@@ -665,7 +669,7 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
         started_at=whole.started_at,
         ended_at=whole.ended_at,
         looked_at=progress.sighted_at,
-        says=_words(progress.says, progress.customer_says, for_customer=customer),
+        says=for_reader(progress.says, progress.customer_says, for_customer=customer),
         until=progress.until,
         next_says=next_says(whole, progress, for_customer=customer),
         in_charge=str(charge) if charge else None,
@@ -676,7 +680,7 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
         if halted
         else None,
         standstill=(standing.says_to_all if customer else standing.says) if standing else None,
-        on_the_wire=str(wire) if wire else "",
+        on_the_wire=_wire_says(wire, for_customer=customer),
         target=plan.target,
         floor=plan.floor,
         ceiling_rps=plan.ceiling_rps,
@@ -690,7 +694,7 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
         probes=tuple(_probes(plan, progress, series)),
         serving=tuple(_serving(plan, series)),
         offers=tuple(offer for offer in now_offers if offer.server_id is None),
-        commands=tuple(_command_shown(row) for row in given),
+        commands=tuple(_command_shown(row, for_customer=customer) for row in given),
         journal=tuple(journal_shown(entry, for_customer=customer) for entry in tail),
         seq=whole.seq,
         is_overdue=_is_overdue(whole, now),
@@ -757,16 +761,23 @@ def _on_the_wire(run: Run) -> Intent | None:
     return Intent.objects.filter(run=run, sent_at__isnull=False, finished_at__isnull=True).first()
 
 
+def _wire_says(wire: Intent | None, *, for_customer: bool) -> str:
+    """Return what is on its way to the provider, or ""."""
+    if wire is None:
+        return ""
+    return for_reader(str(wire), str(wire.action.get("customer_says", "")), for_customer=for_customer)
+
+
 def _halt_shown(run: Run, question: Question, *, for_customer: bool) -> HaltShown:
     return HaltShown(
         run.halt_code,
         run.halt_rank,
-        _words(run.halt_says, run.halt_customer_says, for_customer=for_customer),
+        for_reader(run.halt_says, run.halt_customer_says, for_customer=for_customer),
         run.halted_at,
         tuple(run.halt_next_commands),
-        _words(question.asked.says, question.asked.customer_says, for_customer=for_customer),
+        for_reader(question.asked.says, question.asked.customer_says, for_customer=for_customer),
         question.until,
-        _words(question.otherwise.says, question.otherwise.customer_says, for_customer=for_customer),
+        for_reader(question.otherwise.says, question.otherwise.customer_says, for_customer=for_customer),
     )
 
 
@@ -803,14 +814,18 @@ def journal_shown(entry: JournalEntry, *, for_customer: bool) -> JournalShown:
         entry.at,
         entry.kind,
         entry.subject,
-        _words(entry.says, entry.customer_says, for_customer=for_customer),
+        for_reader(entry.says, entry.customer_says, for_customer=for_customer),
         entry.actor_name,
     )
 
 
-def _command_shown(row: RunCommand) -> CommandShown:
+def _command_shown(row: RunCommand, *, for_customer: bool) -> CommandShown:
+    called, answer, wire = (
+        for_reader(says, "", for_customer=for_customer)
+        for says in (row.name.replace("_", " "), row.answer, row.on_the_wire)
+    )
     return CommandShown(
-        str(row.ref), row.name, row.by_name, row.reason, row.at, row.accepted, row.answer, row.on_the_wire
+        str(row.ref), row.name, called, row.by_name, row.reason, row.at, row.accepted, answer, wire
     )
 
 
@@ -831,7 +846,7 @@ def next_says(run: Run, progress: Progress, *, for_customer: bool) -> str:
         return (
             f"Next: {held.name} is deleted."
             if not for_customer
-            else f"Next: {held.name} is switched off for good."
+            else f"Next: {held.name} is deleted for good."
         )
     if progress.watch is not None and progress.watch.ended_at is None and not peak.is_watching(progress):
         return f"Next: the peak is watched until {wording.clock(progress.watch.until)}."
@@ -862,22 +877,28 @@ def _lanes(
             phase=way.phase.value,
             left_from=_left_from(way),
             since=way.since,
-            says=_words(way.says, way.customer_says, for_customer=for_customer),
+            says=for_reader(way.says, way.customer_says, for_customer=for_customer),
             until=way.until,
             is_going_back=way.put_back is not None,
-            by_hand=way.by_hand,
+            by_hand=_by_hand(way, for_customer=for_customer),
             count=_count(way, plan, now),
             connections=series.points(f"connections:{way.server_id}"),
             verdict=VerdictShown(
                 verdict.verdict.value,
                 verdict.at,
-                _words(verdict.says, verdict.customer_says, for_customer=for_customer),
+                for_reader(verdict.says, verdict.customer_says, for_customer=for_customer),
                 dict(verdict.numbers),
             )
             if verdict is not None
             else None,
             offers=tuple(by_server.get(way.server_id, [])),
         )
+
+
+def _by_hand(way: ServerWay, *, for_customer: bool) -> str:
+    if not way.by_hand:
+        return ""
+    return wording.foreign_change(way.by_hand).customer_says if for_customer else way.by_hand
 
 
 def _left_from(way: ServerWay) -> str:

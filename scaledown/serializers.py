@@ -19,6 +19,7 @@ from rest_framework import serializers
 
 from portal.approvals.models import ApprovalStatus
 from portal.runs.models import Handover, HandoverRole, JournalEntry, Run, RunCommand, Standstill
+from portal.runs.plain import for_reader
 from scaledown.candidates import Choice
 from scaledown.models import Growth, Plan, PlanStatus, ProtectedServer, ScaleUpEntry, ScaleUpRecord
 from scaledown.preview import Preview
@@ -412,7 +413,7 @@ class RunRowOut(serializers.ModelSerializer[Run]):
     def get_halt_says(self, run: Run) -> str:
         """Return why it halted in the caller's words, or ""."""
         granted = self.context.get("granted", frozenset())
-        return run.halt_customer_says or run.halt_says if is_customer(granted) else run.halt_says
+        return for_reader(run.halt_says, run.halt_customer_says, for_customer=is_customer(granted))
 
 
 RUN_ROW = {
@@ -455,6 +456,21 @@ class CommandIn(serializers.Serializer[Any]):
 
 class CommandOut(serializers.ModelSerializer[RunCommand]):
     """A command and what became of it. `accepted` is null until the run has answered."""
+
+    answer = serializers.SerializerMethodField()
+    on_the_wire = serializers.SerializerMethodField()
+
+    def get_answer(self, command: RunCommand) -> str:
+        """Return the run's answer in the caller's words."""
+        return self._words(command.answer)
+
+    def get_on_the_wire(self, command: RunCommand) -> str:
+        """Return what had been sent when it came, in the caller's words."""
+        return self._words(command.on_the_wire)
+
+    def _words(self, says: str) -> str:
+        granted = self.context.get("granted", frozenset())
+        return for_reader(says, "", for_customer=is_customer(granted))
 
     class Meta:
         model = RunCommand
@@ -634,9 +650,8 @@ class JournalOut(serializers.ModelSerializer[JournalEntry]):
 
     def get_says(self, entry: JournalEntry) -> str:
         """Return the sentence in the caller's words."""
-        if is_customer(self.context.get("granted", frozenset())):
-            return entry.customer_says or entry.says
-        return entry.says
+        granted = self.context.get("granted", frozenset())
+        return for_reader(entry.says, entry.customer_says, for_customer=is_customer(granted))
 
 
 JOURNAL_EXAMPLE = {

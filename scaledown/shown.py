@@ -182,6 +182,7 @@ def lane_shown(
         since=lane.since,
         with_hold=with_hold,
         with_image=with_image,
+        is_plain=customer,
         commands=tuple(button(live, offer, customer=customer) for offer in lane.offers),
     )
 

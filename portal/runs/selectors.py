@@ -18,6 +18,7 @@ from portal.audit.subjects import open_values
 from portal.runs import registry
 from portal.runs.journal import database_now
 from portal.runs.models import Intent, JournalEntry, Run, RunCommand, RunSample, Standstill
+from portal.runs.plain import for_reader
 
 PAGE = 200
 
@@ -77,7 +78,7 @@ def entry_as_data(entry: JournalEntry, *, for_customer: bool = False) -> dict[st
         "at": entry.at.isoformat().replace("+00:00", "Z"),
         "kind": entry.kind,
         "subject": entry.subject,
-        "says": (entry.customer_says or entry.says) if for_customer else entry.says,
+        "says": for_reader(entry.says, entry.customer_says, for_customer=for_customer),
         "detail": detail_for_all(entry),
         "actor": entry.actor_name,
     }

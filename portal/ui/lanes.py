@@ -20,6 +20,19 @@ WAY: tuple[tuple[str, str], ...] = (
     ("confirming", "confirm"),
     ("retired", "retired"),
 )
+PLAIN: dict[str, str] = {
+    "queued": "waiting",
+    "draining": "finishing",
+    "removing": "out",
+    "verifying": "checked",
+    "held": "kept",
+    "imaging": "copied",
+    "deleting": "deleted",
+    "confirming": "last check",
+    "retired": "done",
+    "anew": "built anew",
+}
+"""The same stations as customers read them."""
 ANEW = ("recreating", "joining", "recreated")
 """A server that was deleted and comes back as a new one: its way is over, and one more station follows."""
 FINISHED = ("retired", "skipped", "restored", "gone", "recreated")
@@ -52,6 +65,7 @@ class Lane:
     since: datetime | None = None
     with_hold: bool = True
     with_image: bool = False
+    is_plain: bool = False
     commands: Sequence[dict[str, Any]] = field(default=())
 
     @property
@@ -83,21 +97,28 @@ class Lane:
             halted=self.halted,
             with_hold=self.with_hold,
             with_image=self.with_image,
+            is_plain=self.is_plain,
         )
 
 
 def steps_of(
-    phase: str, *, left_at: str = "", halted: bool = False, with_hold: bool = True, with_image: bool = False
+    phase: str,
+    *,
+    left_at: str = "",
+    halted: bool = False,
+    with_hold: bool = True,
+    with_image: bool = False,
+    is_plain: bool = False,
 ) -> list[PhaseStep]:
-    """Return the stations of one server's way for its phase; a side exit stops at `left_at`."""
+    """Return the stations of one server's way for its phase; a side exit stops at `left_at`. `is_plain`: for customers."""
     is_shown = {"held": with_hold, "imaging": with_image or "imaging" in (phase, left_at)}
-    way = [step for step in WAY if is_shown.get(step[0], True)]
+    way = [(key, PLAIN[key] if is_plain else label) for key, label in WAY if is_shown.get(key, True)]
     keys = [key for key, _ in way]
     if phase in ANEW:
         state = "done" if phase == "recreated" else "failed" if halted else "current"
         return [
             *(PhaseStep(key, label, "done") for key, label in way),
-            PhaseStep("anew", "anew", state),
+            PhaseStep("anew", PLAIN["anew"] if is_plain else "anew", state),
         ]
     if phase == "retired":
         return [PhaseStep(key, label, "done") for key, label in way]
