@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.urls import path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from drills.plans import api
+
+urlpatterns = [
+    path("accounts/<uuid:account_ref>/drills", api.DrillListApi.as_view(), name="api-drills"),
+    path("drills/<uuid:drill_ref>", api.DrillApi.as_view(), name="api-drill"),
+    path("drills/<uuid:drill_ref>/submit", api.DrillSubmitApi.as_view(), name="api-drill-submit"),
+    path("drills/<uuid:drill_ref>/withdraw", api.DrillWithdrawApi.as_view(), name="api-drill-withdraw"),
+    path("drills/<uuid:drill_ref>/attestations", api.DrillAttestApi.as_view(), name="api-drill-attest"),
+    path("drills/<uuid:drill_ref>/start", api.DrillStartApi.as_view(), name="api-drill-start"),
+    path("drills/<uuid:drill_ref>/run", api.DrillStateApi.as_view(), name="api-drill-run"),
+    path("drills/<uuid:drill_ref>/commands", api.DrillCommandApi.as_view(), name="api-drill-command"),
+]

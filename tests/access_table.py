@@ -390,6 +390,11 @@ ROWS: dict[tuple[str, str], Row] = {
     ),
 }
 _WHY = {"reason": "as agreed"}
+_DRILL = {
+    "title": "One node lost",
+    "scenario_key": "node_lost",
+    "choice": {"objective": "Nobody notices.", "kind": "announced", "environment": "test"},
+}
 CUSTOMERS = VIEWERS - TEAM
 MANAGERS = TEAM | {"admin"}
 _INVITED = {"email": "somebody@new.example", "role": "viewer"}
@@ -532,6 +537,18 @@ ROWS |= {
     ("capacity:load", "GET"): Row(VIEWERS),
     ("capacity:load-stream", "GET"): Row(VIEWERS),
     ("capacity:load-abort", "POST"): Row(EDITORS),
+    ("api-drills", "GET"): Row(VIEWERS),
+    ("api-drills", "POST"): Row(EDITORS, body=_DRILL, answers=PAST_THE_GATE),
+    ("api-drill", "GET"): Row(VIEWERS),
+    ("api-drill", "PUT"): Row(EDITORS, body=_DRILL, headers=IF_MATCH, answers=PAST_THE_GATE),
+    ("api-drill-submit", "POST"): Row(TEAM, body={}, headers=COMMAND, answers=PAST_THE_GATE),
+    ("api-drill-withdraw", "POST"): Row(EDITORS, body=_WHY, answers=PAST_THE_GATE | {403}),
+    ("api-drill-attest", "POST"): Row(TEAM, body={"check_key": "alarms_on"}, answers=PAST_THE_GATE),
+    ("api-drill-start", "POST"): Row(TEAM, body={"digest": DIGEST}, headers=COMMAND, answers=PAST_THE_GATE),
+    ("api-drill-run", "GET"): Row(VIEWERS),
+    ("api-drill-command", "POST"): Row(
+        VIEWERS, body={"name": "note", "reason": "as agreed"}, headers=COMMAND, answers=PAST_THE_GATE
+    ),
     ("drills:drill-list", "GET"): Row(VIEWERS),
     ("drills:drill-choose", "GET"): Row(EDITORS),
     ("drills:drill-new", "GET"): Row(EDITORS),

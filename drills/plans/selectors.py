@@ -63,13 +63,6 @@ def drills_for(user: User) -> QuerySet[Drill]:
     return drills().filter(~_UNTOLD | told).distinct()
 
 
-def held_for(user: User) -> QuerySet[HeldDrill]:
-    """Return the runs of the drills that somebody may know of."""
-    return HeldDrill.objects.select_related("drill__account__team", "drill__facilitator", "run").filter(
-        drill__in=drills_for(user).values("pk")
-    )
-
-
 def contacts_of(account: Account) -> QuerySet[Contact]:
     """Return who can take part: the account's contacts, by name."""
     return Contact.objects.filter(account=account).order_by("name", "pk")

@@ -636,16 +636,47 @@ def command(
     account = held.drill.account
     require(actor, _NEEDS.get(name, Permission.DRILL_RUN), account)
     check_no_pin(reason)
+    args = checked_args(args or {})
     with transaction.atomic():
-        given = runs.give_command(
-            held.run, name, actor=actor, reason=reason.strip()[:1000], args=dict(args or {})
-        )
+        given = runs.give_command(held.run, name, actor=actor, reason=reason.strip()[:1000], args=args)
         record(
             f"drill.{name}",
             actor=actor,
             account=account,
             subject=held.drill,
-            after={"args": dict(args or {})},
+            after={"args": args},
             reason=reason,
         )
     return given
+
+
+_TEXTS = ("kind", "server", "at", "value_at")
+
+
+def checked_args(args: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a command in their shape. Raises Refused for others."""
+    found: dict[str, Any] = {}
+    for name, value in args.items():
+        is_number = name == "number" and type(value) is int
+        is_text = name in _TEXTS and isinstance(value, str) and len(value) <= 100
+        is_list = (
+            name in {"passed", "failed"}
+            and isinstance(value, list)
+            and len(value) <= 20
+            and all(isinstance(one, str) and len(one) <= 200 for one in value)
+        )
+        if not (is_number or is_text or is_list):
+            raise Refused(f"A command takes no {name[:40]!r} of this kind.", code="bad_args")
+        if name in {"at", "value_at"}:
+            _check_moment(value)
+        found[name] = value
+    return found
+
+
+def _check_moment(value: str) -> None:
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise Refused("A moment is a time with its zone, such as 2026-12-01T09:10:00Z.", code="bad_args")
