@@ -43,6 +43,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("floor", "stop_error_ratio", "stop_window_s", "stop_p95_ms", "longest_s"),
     ),
 )
+MOST_WATCHERS = 60
 MINUTES = ("acknowledged", "informed", "mitigated", "recovered")
 
 
@@ -139,7 +140,7 @@ class DrillForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.account, self.scenario = account, scenario
         leaders = list(access.holders(Permission.DRILL_RUN, account))
-        watchers = list(access.holders(Permission.DRILL_VIEW, account))
+        watchers = list(access.holders(Permission.DRILL_VIEW, account))[:MOST_WATCHERS]
         self._users = {str(one.ref): one for one in (*leaders, *watchers)}
         self._contacts = {str(one.ref): one for one in contacts}
         self._choose("kind", [(one.value, KINDS[one]) for one in scenario.kinds])

@@ -63,9 +63,18 @@ def drills_for(user: User) -> QuerySet[Drill]:
     return drills().filter(~_UNTOLD | told).distinct()
 
 
-def contacts_of(account: Account) -> QuerySet[Contact]:
-    """Return who can take part: the account's contacts, by name."""
-    return Contact.objects.filter(account=account).order_by("name", "pk")
+MOST_OFFERED = 50
+
+
+def contacts_of(account: Account, drill: Drill | None = None) -> list[Contact]:
+    """Return who is offered to take part: those who do, then the first in the order of call. Two queries.
+
+    A form with every contact of a large account could not be read; by the API anybody of them is named.
+    """
+    rows = Contact.objects.filter(account=account)
+    named = list(rows.filter(drill_parts__drill=drill).order_by("name", "pk")) if drill is not None else []
+    first = rows.exclude(roles=[]).order_by("escalation_order", "name", "pk")[:MOST_OFFERED]
+    return list({one.pk: one for one in (*named, *first)}.values())
 
 
 @dataclass(frozen=True)

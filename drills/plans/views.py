@@ -70,7 +70,14 @@ class DrillForms(DrillPage, abstract=True):
     """What drawing up and changing share."""
 
     def form_for(
-        self, account: Account, scenario: Scenario, data: Any = None, *, initial: Mapping[str, Any], pool: str
+        self,
+        account: Account,
+        scenario: Scenario,
+        data: Any = None,
+        *,
+        initial: Mapping[str, Any],
+        pool: str,
+        drill: Drill | None = None,
     ) -> tuple[DrillForm, str]:
         """Return the form, and why the servers of its pool could not be read, or ""."""
         servers, problem = self._servers(account, (data or {}).get("pool", pool) if data else pool)
@@ -80,7 +87,7 @@ class DrillForms(DrillPage, abstract=True):
             scenario=scenario,
             pools=pools_of(account),
             servers=servers,
-            contacts=list(selectors.contacts_of(account)),
+            contacts=selectors.contacts_of(account, drill),
             initial=initial,
         )
         return form, problem
@@ -173,14 +180,14 @@ class DrillEdit(DrillForms):
             observers=[str(one.user.ref) for one in people if one.user],
         )
         scenario = services.scenario_of(drill)
-        form, problem = self.form_for(drill.account, scenario, initial=initial, pool=pool)
+        form, problem = self.form_for(drill.account, scenario, initial=initial, pool=pool, drill=drill)
         return self.page(scenario, form, problem, drill=drill)
 
     def post(self, request: HttpRequest, drill_ref: UUID) -> HttpResponse:
         """Keep what was changed."""
         drill = self.find(selectors.drills_for(self.user), drill_ref)
         scenario = services.scenario_of(drill)
-        form, problem = self.form_for(drill.account, scenario, request.POST, initial={}, pool="")
+        form, problem = self.form_for(drill.account, scenario, request.POST, initial={}, pool="", drill=drill)
         status = 422
         if form.is_valid():
             connection, _ = connection_of(drill.account, form.cleaned_data["pool"])
