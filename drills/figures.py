@@ -22,7 +22,7 @@ from drills.scenarios.words import ENVIRONMENTS, INJECTIONS, KINDS, ROLES, in_wo
 from drills.types import DrillPlan, Ending, Mark, MarkKind, Progress
 from portal.runs.types import RunStatus
 
-ROLES_NONE: Mapping[str, Role] = {}
+NO_ROLES: Mapping[str, Role] = {}
 
 
 class Unit(StrEnum):
@@ -98,7 +98,7 @@ _SAID: Mapping[MarkKind, str] = {
 
 
 def figures_of(
-    plan: DrillPlan, progress: Progress, roles: Mapping[str, Role] = ROLES_NONE
+    plan: DrillPlan, progress: Progress, roles: Mapping[str, Role] = NO_ROLES
 ) -> tuple[Figure, ...]:
     """Return every figure of a drill, in the order in which things happen. `roles`: whose `Mark.by` has which role."""
     since = progress.injected_at
@@ -341,7 +341,7 @@ class _Reading:
         return self.figure("p95_ms", worst, limit, says, unit=Unit.MILLISECONDS)
 
 
-def role_of(plan: DrillPlan, mark: Mark, roles: Mapping[str, Role] = ROLES_NONE) -> Role | None:
+def role_of(plan: DrillPlan, mark: Mark, roles: Mapping[str, Role] = NO_ROLES) -> Role | None:
     """Return the role of whoever noted a moment; None for the portal, and for somebody who has none."""
     if mark.by in roles:
         return roles[mark.by]
@@ -507,7 +507,7 @@ class Moment:
     by_name: str = ""
 
 
-def axis(plan: DrillPlan, progress: Progress, roles: Mapping[str, Role] = ROLES_NONE) -> tuple[Moment, ...]:
+def axis(plan: DrillPlan, progress: Progress, roles: Mapping[str, Role] = NO_ROLES) -> tuple[Moment, ...]:
     """Return the moments of people and systems in the order of time, with the beginning and the end."""
     since = progress.injected_at
 

@@ -37,6 +37,7 @@ from drills.types import DrillPlan, DrillProbe, Limits, PlannedStep
 
 EXTENSION = "steady-state"
 MOST_ACTIVITIES = 200
+MOST_LISTED = 500
 USUAL_STEP_S = 60
 USUAL_TIMEOUT_S = 5.0
 
@@ -249,8 +250,13 @@ class _File:
         self.hypothesis_title = ""
         self.tags: tuple[str, ...] = ()
         self.named: dict[str, Json] = {}
+        self.words: dict[str, str] = {}
 
     def leave(self, where: str, what: str, why: str) -> None:
+        if len(self.unmapped) == MOST_LISTED:
+            self.unmapped.append(Unmapped("experiment", "more", "There is more than is listed here."))
+        if len(self.unmapped) > MOST_LISTED:
+            return
         self.unmapped.append(Unmapped(where, line(what, LONGEST_NAME) or "?", why))
 
     def read(self) -> None:
@@ -360,7 +366,13 @@ class _File:
             )
         if activity.get("secrets") or provider.get("secrets"):
             self.leave(where, f"{name}: secrets", "Secrets are never kept.")
-        self.shown.append(Shown(where, name, activity["type"], kind, _WORDS[kind](provider)))
+        # Put into words once, however often a file refers to it.
+        words = self.words.get(ref) if ref is not None else None
+        if words is None:
+            words = _WORDS[kind](provider)
+        if ref is not None:
+            self.words[ref] = words
+        self.shown.append(Shown(where, name, activity["type"], kind, words))
         return activity, name, kind
 
     def _probe(self, activity: Json, where: str) -> None:
@@ -550,13 +562,13 @@ _INLINE = re.compile(
     r"(?i)(?<![\w.-])(?=[\w.-]*?(?:auth|cred|key|pass|secret|token))([\w.-]++)(\"?\s*+[=:]\s*+|\s++)"
     r"(\"[^\"]*\"|'[^']*'|\S+)"
 )
-_IN_URL = re.compile(r"(?i)(\w+://)[^/\s?#]*@")
+_IN_URL = re.compile(r"(?<!\w)(\w++://)[^/\s?#]*@")
 NOT_KEPT = "(not kept)"
 
 
 def masked(text: str) -> str:
-    """Return a text, cut where it is too long to be shown, without what looks like a password or a token in it."""
-    text = text[:LONGEST_TEXT]
+    """Return a text without what looks like a password or a token in it, cut far behind what is shown of it."""
+    text = text[: 2 * LONGEST_TEXT]
     return _INLINE.sub(rf"\1\2{NOT_KEPT}", _IN_URL.sub(rf"\1{NOT_KEPT}@", text))
 
 

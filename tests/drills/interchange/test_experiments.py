@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drills.interchange.chaostoolkit import (
+    MOST_LISTED,
     NOT_KEPT,
     export_experiment,
     import_experiment,
@@ -304,6 +305,12 @@ def test_a_reference_shows_the_words_of_what_it_refers_to():
     found = imported(http(), method=[{"ref": "home"}])
     assert found.draft.steps[0].text == "HTTP: GET https://shop.example/"
     assert any("refers to another activity" in why for why in whys(found, "home"))
+
+
+def test_of_a_file_with_more_than_anybody_reads_the_first_are_listed():
+    found = imported(configuration={f"variable {number}": number for number in range(2000)})
+    assert len(found.unmapped) == MOST_LISTED + 1
+    assert found.unmapped[-1].why == "There is more than is listed here."
 
 
 @pytest.mark.parametrize(
