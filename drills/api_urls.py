@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import URLPattern, URLResolver, include, path
 
 from drills.plans import api
 
-urlpatterns = [
+urlpatterns: list[URLPattern | URLResolver] = [
     path("accounts/<uuid:account_ref>/drills", api.DrillListApi.as_view(), name="api-drills"),
     path("drills/<uuid:drill_ref>", api.DrillApi.as_view(), name="api-drill"),
     path("drills/<uuid:drill_ref>/submit", api.DrillSubmitApi.as_view(), name="api-drill-submit"),
@@ -15,4 +15,5 @@ urlpatterns = [
     path("drills/<uuid:drill_ref>/start", api.DrillStartApi.as_view(), name="api-drill-start"),
     path("drills/<uuid:drill_ref>/run", api.DrillStateApi.as_view(), name="api-drill-run"),
     path("drills/<uuid:drill_ref>/commands", api.DrillCommandApi.as_view(), name="api-drill-command"),
+    path("", include("drills.scenarios.api_urls")),
 ]

@@ -17,6 +17,7 @@ class DrillsConfig(AppConfig):
 
         from drills import driver
         from drills.plans import hooks, panels, services
+        from drills.scenarios import panels as scenario_panels
         from portal.approvals import registry as approvals
         from portal.runs.registry import register_kind
 
@@ -36,3 +37,4 @@ class DrillsConfig(AppConfig):
             is_half_way=hooks.is_half_way,
         )
         panels.register()
+        scenario_panels.register()

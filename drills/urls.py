@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import URLPattern, URLResolver, include, path
 
 from drills.plans import views
 
 app_name = "drills"
-urlpatterns = [
+urlpatterns: list[URLPattern | URLResolver] = [
     path("accounts/<uuid:account_ref>/drills/", views.DrillList.as_view(), name="drill-list"),
     path("accounts/<uuid:account_ref>/drills/new/", views.DrillChoose.as_view(), name="drill-choose"),
     path(
@@ -34,4 +34,5 @@ urlpatterns = [
         name="drill-command",
     ),
     path("drills/<uuid:drill_ref>/report/", views.DrillReport.as_view(), name="drill-report"),
+    path("", include("drills.scenarios.urls")),
 ]

@@ -44,6 +44,7 @@ from capacity.reports.models import DetectedEvent, GrowthReport, ServerPrice, Si
 from drills.plans.choice import Around, build, choice_to_plain
 from drills.plans.models import Drill, HeldDrill
 from drills.scenarios.library import built_in
+from drills.scenarios.services import write_scenario
 from drills.scenarios.types import to_plain as scenario_to_plain
 from drills.types import new_progress as drill_progress
 from drills.types import plan_to_plain as drill_to_plain
@@ -57,6 +58,7 @@ from scaledown.types import GrowData, GrownServer
 from tests import factories as make
 from tests.capacity.benchmarks import data
 from tests.drills.rows import a_choice
+from tests.drills.scenarios.cases import plain as scenario_plain
 from tests.scaledown.machine_cases import a_plan
 
 VIEWERS = frozenset({"viewer", "editor", "approver", "admin", "launch_manager", "lead"})
@@ -868,6 +870,13 @@ ROWS |= {
 }
 
 
+def _scenario(world: Any) -> Any:
+    return world.once(
+        "scenario",
+        lambda: write_scenario(world.account.team, scenario_plain(), actor=world.people["lead"]),
+    )
+
+
 def _connection(world: Any) -> Any:
     return world.once("connection", lambda: make.connection(world.account))
 
@@ -1164,6 +1173,32 @@ ROWS |= {
     ("api-action", "GET"): Row(VIEWERS),
     ("api-action", "PATCH"): Row(EDITORS, body={"due_on": _in_days(3)}, headers=IF_MATCH),
     ("api-action-close", "POST"): Row(EDITORS, body={"state": "done", "seen_state": "open"}, headers=COMMAND),
+    ("drills:scenario-home", "GET"): Row(EVERYBODY, "personal"),
+    ("drills:scenario-list", "GET"): _of_team(),
+    ("drills:scenario-new", "GET"): _of_team(),
+    ("drills:scenario-new", "POST"): _of_team(TEAM, {"do": "add"}),
+    ("drills:scenario", "GET"): _of_team(),
+    ("drills:scenario-edit", "GET"): _of_team(),
+    ("drills:scenario-edit", "POST"): _of_team(TEAM, {"do": "add"}),
+    ("drills:scenario-copy", "GET"): _of_team(),
+    ("drills:scenario-copy", "POST"): _of_team(TEAM, {"title": "Another"}),
+    ("drills:scenario-listed", "GET"): _of_team(),
+    ("drills:scenario-listed", "POST"): _of_team(),
+    ("drills:scenario-compare", "GET"): _of_team(),
+    ("drills:scenario-versions", "GET"): _of_team(),
+    ("drills:scenario-version", "GET"): _of_team(),
+    ("drills:scenario-go-back", "GET"): _of_team(),
+    ("drills:scenario-go-back", "POST"): _of_team(),
+    ("api-scenarios", "GET"): _of_team(),
+    ("api-scenarios", "POST"): _of_team(TEAM, {"content": scenario_plain()}),
+    ("api-scenario", "GET"): _of_team(),
+    ("api-scenario-copy", "POST"): _of_team(TEAM, {"title": "Another"}, COMMAND),
+    ("api-scenario-listed", "POST"): _of_team(TEAM, {"is_listed": False, "seen": 1}, COMMAND),
+    ("api-scenario-compare", "GET"): _of_team(),
+    ("api-scenario-versions", "GET"): _of_team(),
+    ("api-scenario-versions", "POST"): _of_team(TEAM, {"content": scenario_plain(), "seen": 1}, COMMAND),
+    ("api-scenario-version", "GET"): _of_team(),
+    ("api-scenario-go-back", "POST"): _of_team(TEAM, {"seen": 1}, COMMAND),
     ("api-team-review-items", "GET"): _of_team(),
     ("api-team-review-items", "POST"): _of_team(LEADS, {"version": 0, "items": []}, COMMAND),
     ("api-team-quarter", "GET"): _of_team(LEADS),
@@ -1346,6 +1381,8 @@ def _begun_drill(world: Any) -> Any:
 
 
 REFS: dict[str, Callable[[Any], Any]] = {
+    "scenario_key": lambda world: _scenario(world).key,
+    "scenario_number": lambda world: _scenario(world).number,
     "metric_ref": lambda world: _metric(world).ref,
     "detected_ref": lambda world: world.once("detected", lambda: _detected(world)).ref,
     # These are taken away by one of their addresses: each request has one of its own.

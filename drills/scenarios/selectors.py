@@ -50,6 +50,12 @@ class Shown:
         return self.is_of_library and self.number > BUILT_IN_NUMBER
 
 
+def of_library(key: str) -> Shown | None:
+    """Return the library's own wording, None where it has no scenario of this key."""
+    scenario = built_in().get(key)
+    return _of_library(scenario) if scenario is not None else None
+
+
 def _of_library(scenario: Scenario) -> Shown:
     return Shown(scenario, BUILT_IN_NUMBER, digest_of(scenario), True, BUILT_IN_NOTE, "", None)
 
@@ -91,14 +97,13 @@ def library(team: Team, *, with_unlisted: bool = False) -> list[Shown]:
 
 def scenario(team: Team, key: str, number: int | None = None) -> Shown | None:
     """Return a scenario as a team has it now, or one of its versions; None where there is no such one."""
-    of_library = built_in().get(key)
     if number == BUILT_IN_NUMBER:
-        return _of_library(of_library) if of_library is not None else None
+        return of_library(key)
     rows = versions(team, key)
     row = (rows if number is None else rows.filter(number=number)).first()
     if row is not None:
         return _of_row(row)
-    return _of_library(of_library) if number is None and of_library is not None else None
+    return of_library(key) if number is None else None
 
 
 def versions(team: Team, key: str) -> QuerySet[ScenarioVersion]:

@@ -223,8 +223,8 @@ Reader = Callable[[Any, str], Any]
 # Longer lists and texts than any rule allows are not even looked through.
 _MOST_READ = 200
 _LONGEST_READ = 20_000
-# In one line: what is shown as a heading or an entry of a list. In several: what is read out.
-_IN_LINES = frozenset({"text", "undo", "purpose"})
+# In several lines stands what is read out; everything else is a heading, or one entry of a list.
+_IN_LINES = re.compile(r"undo|purpose|steps\.\d+\.text")
 
 
 @cache
@@ -294,7 +294,7 @@ def _read_text(value: Any, where: str) -> str:
     if not is_sound(value):
         raise Refused(f"`{where}` holds {SAYS}. Nothing was kept.", code="bad_scenario")
     lines = [" ".join(line.split()) for line in value.splitlines()]
-    if where.rpartition(".")[2] not in _IN_LINES:
+    if not _IN_LINES.fullmatch(where):
         return " ".join(line for line in lines if line)
     # Paragraphs stay apart by one empty line.
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
@@ -506,6 +506,10 @@ def _after_boot(scenario: Scenario) -> Iterator[Fault]:
     if len(checks) > MOST_CHECKS:
         yield Fault("after_boot", f"At most {MOST_CHECKS} checks after the boot, not {len(checks)}.")
     for number, one in enumerate(checks[:MOST_CHECKS], start=1):
+        if "|" in one.title:
+            yield Fault(
+                f"after_boot.{number}.title", f"Check {number} after the boot: its title has no bar (|)."
+            )
         yield from _text(
             f"after_boot.{number}.title",
             f"Check {number} after the boot: its title",

@@ -77,12 +77,12 @@ INJECTIONS: Mapping[InjectionKind, InjectionWords] = {
     ),
     InjectionKind.NODE_OUT: InjectionWords(
         "node out",
-        "The load balancer's node is switched off (DISABLED): its open connections are cut, new ones go elsewhere.",
+        "The load balancer’s node is switched off (DISABLED): its open connections are cut, new ones go elsewhere.",
         "No failure of the server, which keeps running, and no proof of the health monitor, which finds nothing wrong.",
     ),
     InjectionKind.CALL_CONTACTS: InjectionWords(
         "calls to contacts",
-        "The portal calls the account's contacts in their order until somebody acknowledges.",
+        "The portal calls the account’s contacts in their order until somebody acknowledges.",
         "No disruption of the site, and no proof that whoever answers could mend anything.",
     ),
     InjectionKind.BY_HAND: InjectionWords(

@@ -84,6 +84,8 @@ NO_PAGE = {
     "run-grow",
     "run-lesson",
     "run-stream",
+    "scenario-compare",
+    "scenario-go-back",
     "sized-pool-look",
     "sized-pool-remove",
     "standstill-lift",

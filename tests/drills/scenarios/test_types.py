@@ -75,7 +75,7 @@ scenarios = some.builds(
     undo=paragraphs,
     repeat_after_days=some.integers(0, 10**6),
     repeat_after_failure_days=some.integers(0, 10**6),
-    after_boot=several(some.builds(AfterBoot, words, paragraphs)),
+    after_boot=several(some.builds(AfterBoot, words, words)),
     fewest_targets=some.integers(0, 100),
 )
 anything = some.recursive(
@@ -103,9 +103,7 @@ def refused(act) -> str:
 def test_what_is_written_is_read_again_as_it_was(scenario):
     stored = json.loads(json.dumps(to_plain(scenario)))
     again = from_plain(stored)
-    assert again == replace(
-        scenario, undo=again.undo, purpose=again.purpose, steps=again.steps, after_boot=again.after_boot
-    )
+    assert again == replace(scenario, undo=again.undo, purpose=again.purpose, steps=again.steps)
     # Reading may close gaps between paragraphs; after that nothing moves any more.
     assert from_plain(to_plain(again)) == again
     assert digest_of(from_plain(to_plain(again))) == digest_of(again)
