@@ -292,8 +292,6 @@ SPECTACULAR_SETTINGS = {
         "BaselineSource": "capacity.baselines.models.BaselineSource",
         "BaselineVerdict": "capacity.baselines.models.BaselineVerdict",
         "PoolLimitKind": "capacity.baselines.models.LimitKind",
-        "DrillEnvironment": "drills.scenarios.serializers.ENVIRONMENTS",
-        "DrillKind": "drills.scenarios.serializers.DRILL_KINDS",
         "DrillStepKind": "drills.scenarios.serializers.STEP_KINDS",
         "DrillStepRole": "drills.scenarios.serializers.ROLES",
         "DrillTargets": "drills.scenarios.serializers.TARGETS",
