@@ -22,6 +22,7 @@ VALUES = {
     int: 3,
     float: 40.0,
     datetime: START,
+    Words: Words("Orders fell by half.", "Your orders fell by half."),
 }
 OURS = re.compile(r"\b(floor|ceiling|soak|halt|node|DRAINING|ENABLED|digest|probe|lease)\b")
 
