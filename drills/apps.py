@@ -16,7 +16,7 @@ class DrillsConfig(AppConfig):
         from django.urls import reverse
 
         from drills import driver
-        from drills.plans import hooks, panels, services
+        from drills.plans import around, hooks, panels, services
         from drills.scenarios import panels as scenario_panels
         from portal.approvals import registry as approvals
         from portal.runs.registry import register_kind
@@ -37,4 +37,5 @@ class DrillsConfig(AppConfig):
             is_half_way=hooks.is_half_way,
         )
         panels.register()
+        around.register()
         scenario_panels.register()

@@ -172,18 +172,13 @@ def gather_reviews(team: Team, since: datetime, until: datetime) -> Shown:
 
 
 def gather_drills(team: Team, since: datetime, until: datetime) -> Shown:
-    """Return how the accounts stand with drills, as people answered it in reviews: the portal runs none yet."""
+    """Return how the accounts stand with drills, as people answered it in reviews; the app of drills counts those that were held."""
     fact = fact_of("fire_drill")
     found = ask(Account.objects.filter(team=team, status=AccountStatus.ACTIVE), until, keys={"fire_drill"})
     of = [findings["fire_drill"].grade for findings in found.values() if "fire_drill" in findings]
     words = {"red": "red", "amber": "amber", "unknown": "not answered, or over", "green": "green"}
     return Shown(
         figures=(
-            Figure(
-                "Drills done",
-                None,
-                note="The portal runs no drills yet, so it cannot count them.",
-            ),
             Figure(
                 "Accounts whose drill is due",
                 None if fact is None else sum(1 for grade in of if grade.value != "green"),

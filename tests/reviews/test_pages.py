@@ -237,7 +237,7 @@ def test_a_lead_reads_the_teams_quarter(here):
     shown = text(as_(lead).get(page("team-quarter", here.account.team)))
     assert "1 of 2 accounts have none" in shown
     assert "Never reviewed" in shown
-    assert "The portal runs no drills yet" in shown
+    assert "Drills held" in shown
     assert as_(here.manager).get(page("team-quarter", here.account.team)).status_code == 403
     before = as_(lead).get(page("team-quarter", here.account.team), {"quarter": "2020-1"})
     assert "2 of 2 accounts have none" in text(before)
