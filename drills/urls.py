@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from drills.plans import views
+from drills.plans import script, views
 
 app_name = "drills"
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -17,6 +17,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     path("drills/<uuid:drill_ref>/", views.DrillDetail.as_view(), name="drill"),
     path("drills/<uuid:drill_ref>/change/", views.DrillEdit.as_view(), name="drill-edit"),
+    path("drills/<uuid:drill_ref>/script/", script.DrillScript.as_view(), name="drill-script"),
     path("drills/<uuid:drill_ref>/submit/", views.DrillSubmit.as_view(), name="drill-submit"),
     path("drills/<uuid:drill_ref>/approve/", views.DrillApprove.as_view(), name="drill-approve"),
     path("drills/<uuid:drill_ref>/reject/", views.DrillReject.as_view(), name="drill-reject"),

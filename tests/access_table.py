@@ -558,6 +558,8 @@ ROWS |= {
     ("drills:drill", "GET"): Row(VIEWERS),
     ("drills:drill-edit", "GET"): Row(EDITORS),
     ("drills:drill-edit", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
+    ("drills:drill-script", "GET"): Row(EDITORS, answers=frozenset({200, 409})),
+    ("drills:drill-script", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
     ("drills:drill-submit", "POST"): Row(TEAM, answers=PAST_THE_GATE),
     ("drills:drill-approve", "POST"): Row(CUSTOMER_APPROVERS, answers=PAST_THE_GATE),
     ("drills:drill-reject", "GET"): Row(CUSTOMER_APPROVERS),

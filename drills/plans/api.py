@@ -15,11 +15,11 @@ from rest_framework.response import Response
 from accounts.models import Account, CloudConnection, Contact, User
 from drills import commands, figures
 from drills.plans import selectors, services
-from drills.plans.choice import Choice, first_choice
+from drills.plans.choice import Choice, first_choice, read_script
 from drills.plans.models import Drill, DrillResult, DrillStatus, HeldDrill
 from drills.plans.views import pool_for
 from drills.scenarios.selectors import scenario as scenario_by_key
-from drills.scenarios.types import DrillKind, Environment
+from drills.scenarios.types import DrillKind, Environment, Role, Scenario, StepKind
 from portal import access
 from portal.access import Permission
 from portal.api import PortalAPIView, documented
@@ -87,8 +87,23 @@ STATE: dict[str, Any] = {
 }
 
 
+class DrillScriptStep(serializers.Serializer[Any]):
+    """One step of a drill's own script. `responsible` is a contact who takes part, "" where the role says it all."""
+
+    kind = serializers.ChoiceField(choices=[(one.value, one.value) for one in StepKind])
+    title = serializers.CharField(max_length=80)
+    text = serializers.CharField(max_length=2000)
+    role = serializers.ChoiceField(choices=[(one.value, one.value) for one in Role])
+    expected_s = serializers.IntegerField(min_value=10, max_value=86_400)
+    done_when = serializers.CharField(max_length=400)
+    injects = serializers.BooleanField(required=False, default=False)
+    responsible = serializers.CharField(max_length=36, required=False, allow_blank=True, default="")
+
+
 class DrillChoice(serializers.Serializer[Any]):
-    """What the author chooses. A limit that is left out begins as the scenario has it; null is not claimed. Times in seconds, shares 0 to 1."""
+    """What the author chooses. A limit that is left out begins as the scenario has it; null is not claimed. Without `steps` the
+    script is the scenario's. Times in seconds, shares 0 to 1.
+    """
 
     objective = serializers.CharField(max_length=2000)
     kind = serializers.ChoiceField(choices=KINDS)
@@ -121,6 +136,7 @@ class DrillChoice(serializers.Serializer[Any]):
     call_role = serializers.CharField(max_length=20, required=False)
     call_tries = serializers.IntegerField(required=False)
     call_wait_s = serializers.IntegerField(required=False)
+    steps = serializers.ListField(child=DrillScriptStep(), max_length=30, required=False)
 
 
 class DrillIn(serializers.Serializer[Any]):
@@ -251,11 +267,13 @@ class DrillStateOut(serializers.Serializer[Any]):
     figures = DrillFigureOut(many=True)
 
 
-def _choice_of(data: dict[str, Any], begin: Choice) -> Choice:
+def _choice_of(data: dict[str, Any], scenario: Scenario) -> Choice:
+    begin = first_choice(scenario)
     known: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
     }
     known["kind"], known["environment"] = DrillKind(data["kind"]), Environment(data["environment"])
+    known["steps"] = read_script(data.get("steps", ()), scenario) if data.get("steps") else ()
     return replace(begin, **known)
 
 
@@ -323,7 +341,7 @@ class DrillListApi(PortalAPIView):
         shown = scenario_by_key(account.team, data["scenario_key"])
         if shown is None or not shown.is_listed:
             raise Refused("The team has no such scenario.", code="unknown_scenario")
-        choice = _choice_of(data["choice"], first_choice(shown.scenario))
+        choice = _choice_of(data["choice"], shown.scenario)
         connection = _connection(account, data.get("connection"))
         leader = _leader(account, data.get("facilitator"))
         contacts, watchers = _people(account, data)
@@ -376,7 +394,7 @@ class DrillApi(PortalAPIView):
         changed = services.change(
             drill,
             title=data["title"],
-            choice=_choice_of(data["choice"], first_choice(services.scenario_of(drill))),
+            choice=_choice_of(data["choice"], services.scenario_of(drill)),
             connection=_connection(drill.account, data.get("connection")),
             facilitator=_leader(drill.account, data.get("facilitator")),
             actor=self.user,

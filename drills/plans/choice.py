@@ -7,19 +7,26 @@ build(choice, scenario, …) -> DrillPlan      what both sides approve
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
 from drills.scenarios.types import (
     DrillKind,
     Environment,
+    Fault,
     InjectionKind,
+    Role,
     Scenario,
+    ScenarioStep,
+    StepKind,
     Targets,
     digest_of,
+    faults_of,
 )
+from drills.scenarios.types import from_plain as scenario_from_plain
+from drills.scenarios.types import to_plain as scenario_to_plain
 from drills.types import (
     HITS,
     PLAN_FORMAT,
@@ -33,6 +40,7 @@ from drills.types import (
     Target,
 )
 from portal.errors import Refused
+from portal.frozen import replace
 from portal.plain import from_plain, to_plain
 
 LONGEST_WINDOW = timedelta(hours=12)
@@ -43,10 +51,17 @@ LARGEST_SHARE = 0.5
 
 
 @dataclass(frozen=True)
+class ChosenStep(ScenarioStep):
+    """One step of this drill's own script. `responsible` is a contact by reference, "" where the role says it all."""
+
+    responsible: str = ""
+
+
+@dataclass(frozen=True)
 class Choice:
     """What the author chose. A limit that is None is not claimed; a new drill begins with those of its scenario (`first_choice`).
 
-    `server_ids` in the order in which they are hit.
+    `server_ids` in the order in which they are hit. `steps` is the drill's own script; empty, it is the scenario's.
     """
 
     objective: str
@@ -76,6 +91,45 @@ class Choice:
     call_role: str = "emergency"
     call_tries: int = 2
     call_wait_s: int = 300
+    steps: tuple[ChosenStep, ...] = ()
+
+
+def script_of(choice: Choice, scenario: Scenario) -> tuple[ChosenStep, ...]:
+    """Return the script of a drill: its own, or that of its scenario."""
+    if choice.steps:
+        return choice.steps
+    return tuple(_chosen(step) for step in scenario.steps)
+
+
+def _chosen(step: ScenarioStep, responsible: str = "") -> ChosenStep:
+    same: dict[str, Any] = {one.name: getattr(step, one.name) for one in fields(ScenarioStep)}
+    return ChosenStep(**same | {"responsible": responsible})
+
+
+def read_script(items: Sequence[Mapping[str, Any]], scenario: Scenario) -> tuple[ChosenStep, ...]:
+    """Return the steps of a drill's own script from plain JSON, their texts tidied as those of scenarios are.
+
+    A script that reads like the scenario's is none of its own. Raises Refused for what has not the shape.
+    """
+    parts = [{**one} for one in items]
+    responsible = [str(one.pop("responsible", None) or "") for one in parts]
+    read = scenario_from_plain({**scenario_to_plain(scenario), "steps": parts}).steps
+    own = tuple(_chosen(step, who) for step, who in zip(read, responsible, strict=True))
+    return () if own == script_of(Choice("", scenario.kinds[0], scenario.environments[0]), scenario) else own
+
+
+def script_faults(steps: Sequence[ChosenStep], scenario: Scenario) -> list[Fault]:
+    """Return what is wrong with a drill's own script, by the rules of every script."""
+    found = [one for one in faults_of(replace(scenario, steps=tuple(steps))) if one.where.startswith("steps")]
+    for number, step in enumerate(steps, start=1):
+        if step.responsible and step.role is not Role.PARTICIPANT:
+            found.append(
+                Fault(
+                    f"steps.{number}.responsible",
+                    f"Step {number}: a contact is responsible for what those who take part do. Choose that role, or nobody.",
+                )
+            )
+    return found
 
 
 def first_choice(scenario: Scenario) -> Choice:
@@ -150,6 +204,8 @@ def check(choice: Choice, scenario: Scenario) -> None:
         raise Refused(f"A drill hits at most {MOST_TARGETS} servers, each once.", code="bad_targets")
     if scenario.targets is Targets.ONE and len(choice.server_ids) > 1:
         raise Refused("This scenario hits one server.", code="bad_targets")
+    if choice.steps and (faults := script_faults(choice.steps, scenario)):
+        raise Refused(" ".join(one.says for one in faults[:8]), code="bad_script")
     if choice.not_before and choice.not_after:
         lasts = choice.not_after - choice.not_before
         if not timedelta(minutes=5) <= lasts <= LONGEST_WINDOW:
@@ -159,8 +215,8 @@ def check(choice: Choice, scenario: Scenario) -> None:
             )
 
 
-def check_whole(choice: Choice, scenario: Scenario, now: datetime) -> None:
-    """Raise Refused for what a draft may lack and a submitted drill may not."""
+def check_whole(choice: Choice, scenario: Scenario, now: datetime, participants: Iterable[str] = ()) -> None:
+    """Raise Refused for what a draft may lack and a submitted drill may not. `participants`: contacts by reference."""
     if choice.not_before is None or choice.not_after is None:
         raise Refused("Say when the drill may begin, and by when it must be over.", code="no_times")
     if choice.not_after <= now:
@@ -173,6 +229,14 @@ def check_whole(choice: Choice, scenario: Scenario, now: datetime) -> None:
             )
         if not choice.balancer_ids:
             raise Refused("Choose the load balancer whose pool is drilled.", code="no_pool")
+    takes_part = set(participants)
+    for number, step in enumerate(choice.steps, start=1):
+        if step.responsible and step.responsible not in takes_part:
+            raise Refused(
+                f"Who is responsible for step {number} ({step.title}) does not take part. Name them among those who do, or"
+                " choose another.",
+                code="bad_responsible",
+            )
     if not choice.emergency_plan.strip():
         raise Refused(
             "Say where the emergency plan stands, or what it is: it is what one drills for.", code="no_plan"
@@ -237,7 +301,7 @@ def build(choice: Choice, scenario: Scenario, version: int, around: Around) -> D
         kind=choice.kind,
         environment=choice.environment,
         injection=injection,
-        steps=tuple(_steps(scenario, is_real=is_real)),
+        steps=tuple(_steps(script_of(choice, scenario), is_real=is_real)),
         hypothesis=limits,
         undo=scenario.undo,
         emergency_plan=choice.emergency_plan.strip(),
@@ -295,9 +359,7 @@ def _limits(choice: Choice, around: Around, *, watched: bool) -> Limits:
     )
 
 
-def _steps(scenario: Scenario, *, is_real: bool) -> Sequence[PlannedStep]:
-    from drills.scenarios.types import StepKind
-
+def _steps(script: Sequence[ChosenStep], *, is_real: bool) -> Sequence[PlannedStep]:
     return [
         PlannedStep(
             number,
@@ -308,6 +370,7 @@ def _steps(scenario: Scenario, *, is_real: bool) -> Sequence[PlannedStep]:
             step.expected_s,
             step.done_when,
             step.injects,
+            step.responsible,
         )
-        for number, step in enumerate(scenario.steps, start=1)
+        for number, step in enumerate(script, start=1)
     ]

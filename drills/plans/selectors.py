@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db.models import Q, QuerySet
 
@@ -13,8 +13,9 @@ from accounts.models import Account, Contact, User
 from drills import figures
 from drills.commands import current_step
 from drills.plans.checks import CHECKS, Check
+from drills.plans.choice import Choice, ChosenStep, script_of
 from drills.plans.models import Attestation, Drill, HeldDrill
-from drills.scenarios.types import DrillKind, InjectionKind, Role, StepKind, from_plain
+from drills.scenarios.types import DrillKind, InjectionKind, Role, Scenario, StepKind, from_plain
 from drills.turn import Turn
 from drills.types import (
     DrillPlan,
@@ -32,7 +33,8 @@ from drills.types import (
 )
 from drills.types import Facts as MachineFacts
 from portal.access import Permission, visible_to
-from portal.audit.subjects import open_values
+from portal.audit.subjects import open_values, say_instead
+from portal.frozen import replace
 from portal.runs.models import JournalEntry, RunSample
 from portal.runs.types import RunStatus
 from portal.ui.charts import Series
@@ -77,6 +79,32 @@ def contacts_of(account: Account, drill: Drill | None = None) -> list[Contact]:
     return list({one.pk: one for one in (*named, *first)}.values())
 
 
+def responsible_for(drill: Drill, chosen: Collection[str]) -> list[Contact]:
+    """Return the contacts who take part, and those chosen before: who can be responsible for a step. One query."""
+    mine = Q(drill_parts__drill=drill) | Q(ref__in=list(chosen))
+    return list(Contact.objects.filter(mine, account=drill.account).order_by("name", "pk").distinct())
+
+
+@dataclass(frozen=True)
+class ScriptRow:
+    """One step of a drill's script, and what the contact is called who is responsible; "" for nobody by name, or who is gone."""
+
+    step: ChosenStep
+    responsible: str
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether somebody was responsible who is no contact any more."""
+        return bool(self.step.responsible) and not self.responsible
+
+
+def script_rows(drill: Drill, choice: Choice, scenario: Scenario) -> list[ScriptRow]:
+    """Return the script as the plan's page shows it. One query, none where nobody is named."""
+    script = script_of(choice, scenario)
+    found = _called(drill, {one.responsible for one in script if one.responsible})
+    return [ScriptRow(one, found.get(one.responsible, "")) for one in script]
+
+
 @dataclass(frozen=True)
 class CheckRow:
     """One check before the start, and who said that it is done."""
@@ -102,6 +130,7 @@ class StepRow:
     way: StepWay
     is_current: bool
     may_say_done: bool
+    responsible: str = ""
 
 
 @dataclass(frozen=True)
@@ -153,12 +182,13 @@ _TARGET_STATES = {
 
 
 def live_drill(held: HeldDrill, now: datetime) -> LiveDrill:
-    """Return a run as it is now. Five queries."""
+    """Return a run as it is now. Six queries, five where nobody is responsible by name."""
     run = type(held.run).objects.get(pk=held.run.pk)
     plan = plan_from_plain(run.plan)
     progress = _opened(run.progress) if run.progress else new_progress(plan)
     turn = Turn(plan, progress, Look(now), People(RunStatus(run.status)), MachineFacts(), now)
     current = current_step(turn) if progress.ending is None else None
+    responsible = _called(held.drill, {one.responsible for one in plan.steps if one.responsible})
     is_over = run.is_over
     end = progress.ended_at if is_over and progress.ended_at else now
     began = progress.began_at or end
@@ -182,6 +212,7 @@ def live_drill(held: HeldDrill, now: datetime) -> LiveDrill:
                 way,
                 current is not None and way.number == current.number and not is_over,
                 planned.kind is not StepKind.AUTOMATED,
+                responsible.get(planned.responsible, ""),
             )
             for planned, way in zip(plan.steps, progress.steps, strict=True)
         ],
@@ -196,6 +227,13 @@ def live_drill(held: HeldDrill, now: datetime) -> LiveDrill:
         since_injection_s=None if injected is None else (end - injected).total_seconds(),
         waiting=list(run.commands.filter(answered_at__isnull=True).order_by("seq")[:20]),
     )
+
+
+def _called(drill: Drill, refs: Collection[str]) -> dict[str, str]:
+    """Return what contacts are called, by their reference."""
+    if not refs:
+        return {}
+    return {str(one.ref): str(one) for one in Contact.objects.filter(account=drill.account, ref__in=refs)}
 
 
 def _opened(plain: Mapping[str, Any]) -> Progress:
@@ -257,16 +295,65 @@ class Report:
     axis: Sequence[figures.Moment]
     next: figures.NextDrill | None
     journal: Sequence[JournalEntry]
+    with_names: bool
 
 
 MOST_OF_JOURNAL = 500
 
 
-def report_of(held: HeldDrill) -> Report:
-    """Return the report of a drill that is over. Two queries."""
+def may_read_names(drill: Drill, reader: User) -> bool:
+    """Whether a report names people to somebody: to who owns or leads the drill, and who takes part or watches. One query.
+
+    A participant is a contact; who logs in with a contact's proven address is that person.
+    """
+    if reader.pk in {drill.author.pk, drill.facilitator.pk}:
+        return True
+    mine = Q(user=reader)
+    if reader.email:
+        mine |= Q(contact__email__iexact=reader.email)
+    return drill.parts.filter(mine).exists()
+
+
+_SAID_ROLES: Mapping[Role, str] = {
+    Role.FACILITATOR: "the facilitator",
+    Role.PARTICIPANT: "a participant",
+    Role.LAUNCH_MANAGER: "a launch manager",
+    Role.OBSERVER: "an observer",
+}
+SOMEBODY = "somebody"
+
+
+def journal_of(
+    drill: Drill, run_pk: int, roles: Mapping[str, Role], *, with_names: bool
+) -> list[JournalEntry]:
+    """Return the journal as it is read: with names, or with roles in their places. Up to four queries."""
+    rows = JournalEntry.objects.filter(run_id=run_pk).order_by("seq")[:MOST_OF_JOURNAL]
+    if with_names:
+        return list(rows)
+    found = list(rows.sealed())
+    users = dict(User.objects.filter(pk__in=[pk for pk in roles if pk.isdigit()]).values_list("ref", "pk"))
+    words = {ref: _SAID_ROLES[roles[str(pk)]] for ref, pk in users.items()}
+    contacts = drill.parts.filter(contact__isnull=False).values_list("contact__ref", flat=True)
+    words |= dict.fromkeys(contacts, _SAID_ROLES[Role.PARTICIPANT])
+    for row in found:
+        row.says = say_instead(row.says, words, SOMEBODY)
+        row.customer_says = say_instead(row.customer_says, words, SOMEBODY)
+        row.actor_name = say_instead(row.actor_name, words, SOMEBODY)
+    return found
+
+
+_Named = TypeVar("_Named", figures.Figure, figures.Moment)
+
+
+def _named(one: _Named, with_names: bool) -> _Named:
+    return one if with_names else replace(one, by_name="")
+
+
+def report_of(held: HeldDrill, reader: User) -> Report:
+    """Return the report of a drill that is over, as somebody may read it: roles always, names where they may. Nine queries."""
     run = type(held.run).objects.get(pk=held.run.pk)
     plan, progress = plan_from_plain(run.plan), _opened(run.progress)
-    roles = _roles_in(held.drill)
+    roles, with_names = _roles_in(held.drill), may_read_names(held.drill, reader)
     scenario = from_plain(held.drill.scenario)
     verdict = figures.verdict_of(plan, progress, RunStatus(run.status))
     ended = held.ended_at or held.drill.updated_at
@@ -275,8 +362,8 @@ def report_of(held: HeldDrill) -> Report:
         progress=progress,
         words=injection_words(plan),
         verdict=verdict,
-        measured=figures.figures_of(plan, progress, roles),
-        axis=figures.axis(plan, progress, roles),
+        measured=[_named(one, with_names) for one in figures.figures_of(plan, progress, roles)],
+        axis=[_named(one, with_names) for one in figures.axis(plan, progress, roles)],
         next=None
         if verdict is None
         else figures.next_on(
@@ -285,5 +372,6 @@ def report_of(held: HeldDrill) -> Report:
             repeat_after_days=scenario.repeat_after_days,
             repeat_after_failure_days=scenario.repeat_after_failure_days,
         ),
-        journal=list(JournalEntry.objects.filter(run=run).order_by("seq")[:MOST_OF_JOURNAL]),
+        journal=journal_of(held.drill, run.pk, roles, with_names=with_names),
+        with_names=with_names,
     )

@@ -15,9 +15,11 @@ All raise Refused, NotPermitted or StaleState with a sentence for people, and re
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
@@ -35,6 +37,7 @@ from drills.plans import checks
 from drills.plans.choice import (
     Around,
     Choice,
+    ChosenStep,
     build,
     check,
     check_share,
@@ -66,6 +69,7 @@ from portal.audit.services import record, snapshot
 from portal.audit.subjects import Sealer, named_in
 from portal.cloud.types import CloudIdentity
 from portal.errors import NotPermitted, Refused, StaleState
+from portal.frozen import replace
 from portal.plain import digest_of
 from portal.rows import check_row
 from portal.runs import services as runs
@@ -76,6 +80,7 @@ if TYPE_CHECKING:
 SUBJECT = "drills.drill"
 MOST_OF_ACCOUNT = 500
 MOST_PEOPLE = 40
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 BASELINE_FOR = timedelta(days=180)
 """An older baseline says little of today's site."""
 
@@ -193,6 +198,10 @@ def _fill(
 ) -> None:
     check(choice, scenario_of(drill))
     check_no_pin(title, choice.objective, choice.emergency_plan)
+    check_no_pin(*(text for one in choice.steps for text in (one.title, one.text, one.done_when)))
+    responsible = {one.responsible for one in choice.steps if one.responsible}
+    if len(_contacts_among(drill.account, responsible)) < len(responsible):
+        raise Refused("Who is responsible for a step is no contact of this account.", code="unknown_person")
     if connection is not None and connection.account_id != drill.account.pk:
         raise Refused("This cloud connection is of another account.", code="other_account")
     if not access.can(facilitator, Permission.DRILL_RUN, drill.account):
@@ -206,6 +215,24 @@ def _fill(
     drill.not_before, drill.not_after = choice.not_before, choice.not_after
     drill.connection, drill.facilitator = connection, facilitator
     check_row(drill)
+
+
+def _contacts_among(account: Account, refs: Iterable[str]) -> list[UUID]:
+    known = [UUID(one) for one in refs if _UUID.fullmatch(one)]
+    if not known:
+        return []
+    return list(Contact.objects.filter(account=account, ref__in=known).values_list("ref", flat=True))
+
+
+def rewrite(drill: Drill, steps: Sequence[ChosenStep], *, actor: User) -> Drill:
+    """Give a draft a script of its own; an empty one gives it back its scenario's."""
+    return change(
+        drill,
+        title=drill.title,
+        choice=replace(choice_of(drill), steps=tuple(steps)),
+        connection=drill.connection,
+        actor=actor,
+    )
 
 
 @transaction.atomic
@@ -244,8 +271,6 @@ def take_part(
 
 def copy(drill: Drill, *, actor: User) -> Drill:
     """Return a new draft with the same choices, without times: a drill is held again this way."""
-    from dataclasses import replace
-
     scenario = scenario_of(drill)
     again = replace(choice_of(drill), not_before=None, not_after=None)
     shown = Shown(scenario, drill.scenario_number, "", True, "", "", None)
@@ -280,10 +305,6 @@ def plan_of(drill: Drill, pool: Pool | None, now: datetime) -> DrillPlan:
     """Return the plan as it would be frozen now. Raises Refused with what is missing. Up to seven queries."""
     choice, scenario, account = choice_of(drill), scenario_of(drill), drill.account
     check(choice, scenario)
-    check_whole(choice, scenario, now)
-    rung = missing_rung(choice.kind, choice.environment, held_before(account, scenario.key))
-    if rung:
-        raise Refused(rung, code="ladder")
     people = tuple(
         Person(
             str(one.contact.ref) if one.contact is not None else str(one.user.ref if one.user else ""),
@@ -292,20 +313,20 @@ def plan_of(drill: Drill, pool: Pool | None, now: datetime) -> DrillPlan:
         )
         for one in drill.parts.select_related("contact", "user").order_by("pk")
     )
+    check_whole(choice, scenario, now, [one.ref for one in people if not one.is_user])
+    rung = missing_rung(choice.kind, choice.environment, held_before(account, scenario.key))
+    if rung:
+        raise Refused(rung, code="ladder")
     around = Around(account_ref=str(account.ref), facilitator=str(drill.facilitator.ref), people=people)
     if is_held_for_real(choice):
         around = _around_of_pool(drill, choice, scenario, around, pool, now)
     plan = build(choice, scenario, drill.scenario_number, around)
-    from portal.frozen import replace
-
     return replace(plan, attested=checks.needed(plan))
 
 
 def _around_of_pool(
     drill: Drill, choice: Choice, scenario: Scenario, around: Around, pool: Pool | None, now: datetime
 ) -> Around:
-    from portal.frozen import replace
-
     connection = drill.connection
     if connection is None or not choice.balancer_ids:
         if scenario.injection in HITS:

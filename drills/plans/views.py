@@ -14,7 +14,7 @@ from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from accounts.models import Account, CloudConnection
+from accounts.models import Account
 from accounts.views import AccountPage
 from capacity.benchmarks.selectors import connection_of, pools_of
 from drills.plans import selectors, services
@@ -97,7 +97,7 @@ class DrillForms(DrillPage, abstract=True):
         if connection is None or not balancer_id:
             return [], ""
         try:
-            pool = read_pool(CloudConnection.objects.get(pk=connection.pk), [balancer_id])
+            pool = read_pool(connection, [balancer_id])
         except Trouble as trouble:
             return [], trouble.says
         return [(one.id, f"{one.name} ({one.status})") for one in pool.servers], pool.problem()
@@ -222,7 +222,7 @@ def pool_for(drill: Drill) -> Pool | None:
     choice = services.choice_of(drill)
     if drill.connection is None or not choice.balancer_ids or not is_held_for_real(choice):
         return None
-    return read_pool(CloudConnection.objects.get(pk=drill.connection.pk), choice.balancer_ids)
+    return read_pool(drill.connection, choice.balancer_ids)
 
 
 class OneDrill(DrillPage, abstract=True):
@@ -232,6 +232,7 @@ class OneDrill(DrillPage, abstract=True):
         """Return the page of a drill."""
         now = timezone.now()
         plan, asked = services.data_of(drill), drill.request
+        choice, scenario = services.choice_of(drill), services.scenario_of(drill)
         is_open = asked is not None and asked.status == "open"
         why_not = approvals.may_decide(asked, self.user, Side.CUSTOMER, at=now) if asked and is_open else ""
         is_ready = drill.status == DrillStatus.APPROVED and plan is not None
@@ -240,8 +241,9 @@ class OneDrill(DrillPage, abstract=True):
             status=status,
             drill=drill,
             plan=plan,
-            choice=services.choice_of(drill),
-            scenario=services.scenario_of(drill),
+            choice=choice,
+            scenario=scenario,
+            script=selectors.script_rows(drill, choice, scenario),
             words=selectors.injection_words(plan) if plan else "",
             people=list(drill.parts.select_related("contact", "user").order_by("role", "pk")),
             asked=asked,
@@ -525,4 +527,6 @@ class DrillReport(DrillPage):
         held = _held(drill)
         if not held.result:
             return redirect("drills:drill-live", drill_ref=drill.ref)
-        return self.show("drills/report.html", drill=drill, held=held, report=selectors.report_of(held))
+        return self.show(
+            "drills/report.html", drill=drill, held=held, report=selectors.report_of(held, self.user)
+        )

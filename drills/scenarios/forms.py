@@ -226,12 +226,12 @@ class ScenarioForm:
         """Return the form that shows a scenario, or an empty one with three steps to begin with."""
         if scenario is None:
             return cls._shown(_EMPTY, [dict(one) for one in _FIRST_STEPS])
-        return cls._shown(initial_of(scenario), [_step_initial(step) for step in scenario.steps])
+        return cls._shown(initial_of(scenario), [step_initial(step) for step in scenario.steps])
 
     @classmethod
     def sent(cls, data: QueryDict) -> ScenarioForm:
         """Return the form with what was sent."""
-        return cls(HeadForm(data), [StepForm(data, prefix=f"steps-{row}") for row in _rows_in(data)])
+        return cls(HeadForm(data), [StepForm(data, prefix=f"steps-{row}") for row in rows_in(data)])
 
     @classmethod
     def rearranged(cls, data: QueryDict, command: str) -> ScenarioForm:
@@ -240,22 +240,7 @@ class ScenarioForm:
             name: data.getlist(name) if name in ("kinds", "environments") else data.get(name, "")
             for name in HeadForm.base_fields
         }
-        rows = [
-            {name: data.get(f"steps-{row}-{name}", "") for name in StepForm.base_fields}
-            for row in _rows_in(data)
-        ]
-        what, _, place = command.partition("-")
-        at = int(place) if place.isascii() and place.isdigit() and len(place) < 4 else -1
-        if what == "add" and len(rows) < types.MOST_STEPS:
-            rows.append(dict(_EMPTY_STEP))
-        elif 0 <= at < len(rows):
-            if what == "remove":
-                del rows[at]
-            elif what == "up" and at > 0:
-                rows[at - 1], rows[at] = rows[at], rows[at - 1]
-            elif what == "down" and at + 1 < len(rows):
-                rows[at + 1], rows[at] = rows[at], rows[at + 1]
-        return cls._shown(head, rows)
+        return cls._shown(head, rearranged_rows(data, command, StepForm.base_fields))
 
     @classmethod
     def _shown(cls, head: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> ScenarioForm:
@@ -300,7 +285,27 @@ class ScenarioForm:
             self.head.add_error(part if part in self.head.fields else None, fault.says)
 
 
-def _rows_in(data: QueryDict) -> range:
+def rearranged_rows(data: QueryDict, command: str, names: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the steps as they were sent, unchecked, after `add`, `remove-3`, `up-3` or `down-3` (from 0)."""
+    names = tuple(names)
+    rows: list[dict[str, Any]] = [
+        {name: data.get(f"steps-{row}-{name}", "") for name in names} for row in rows_in(data)
+    ]
+    what, _, place = command.partition("-")
+    at = int(place) if place.isascii() and place.isdigit() and len(place) < 4 else -1
+    if what == "add" and len(rows) < types.MOST_STEPS:
+        rows.append(dict(_EMPTY_STEP))
+    elif 0 <= at < len(rows):
+        if what == "remove":
+            del rows[at]
+        elif what == "up" and at > 0:
+            rows[at - 1], rows[at] = rows[at], rows[at - 1]
+        elif what == "down" and at + 1 < len(rows):
+            rows[at + 1], rows[at] = rows[at], rows[at + 1]
+    return rows
+
+
+def rows_in(data: QueryDict) -> range:
     """Return the places of the steps that were sent; one too many is read, so that the rule can say so."""
     count = 0
     while count <= types.MOST_STEPS and f"steps-{count}-title" in data:
@@ -308,7 +313,7 @@ def _rows_in(data: QueryDict) -> range:
     return range(count)
 
 
-def _step_initial(step: ScenarioStep) -> dict[str, Any]:
+def step_initial(step: ScenarioStep) -> dict[str, Any]:
     return {
         "title": step.title,
         "kind": step.kind.value,

@@ -247,6 +247,14 @@ def open_html(html: str) -> str:
     return _TOKEN.sub(lambda found: escape(str(_open_token(found, keys, erased))), html)
 
 
+def say_instead(text: str, words: Mapping[uuid.UUID, str], otherwise: str) -> str:
+    """Return a text in which each token is a word for its person, such as their role; no key is asked for.
+
+    For readers who may know what was done, and not by whom. `otherwise` stands for people whom `words` does not know.
+    """
+    return _TOKEN.sub(lambda found: words.get(uuid.UUID(found.group(1)), otherwise), text)
+
+
 def _keys_for_opening(refs: Iterable[uuid.UUID]) -> tuple[dict[uuid.UUID, bytes], frozenset[uuid.UUID]]:
     from portal.audit.models import Erasure
 

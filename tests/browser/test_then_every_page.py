@@ -51,6 +51,7 @@ NO_PAGE = {
     "drill-live",
     "drill-reject",
     "drill-report",
+    "drill-script",
     "drill-start",
     "drill-stream",
     "drill-submit",

@@ -15,9 +15,11 @@ from drills.plans.ladder import Held
 from drills.plans.models import Drill, HeldDrill
 from drills.scenarios.types import DrillKind, Environment
 from drills.types import Ending, Mark, MarkKind, new_progress, progress_to_plain
+from portal.audit.subjects import named
 from portal.errors import TryLater
 from portal.frozen import replace
-from portal.runs.models import Run
+from portal.runs.models import JournalEntry, Run
+from tests import factories as make
 from tests.drills.rows import approved, draft, fresh_pool, ready, started, submitted
 
 pytestmark = pytest.mark.django_db
@@ -28,6 +30,7 @@ MOST = {
     "drill-choose": 6,
     "drill": 16,
     "drill-edit": 14,
+    "drill-script": 9,
     "drill-withdraw": 6,
     "drill-live": 12,
 }
@@ -205,6 +208,39 @@ def test_the_report_shows_what_was_measured(here, client):
     assert "Report" in page(client, "drill", held.drill.ref)
 
 
+def test_names_are_for_who_owns_leads_or_takes_part_and_roles_for_all_others(here, client):
+    mira = make.contact(here.account, "Mira Solberg", email="Mira@example.com")
+    held = started(here, contacts=[mira], observers=[here.viewer])
+    leads, someone = named(here.manager), named(mira)
+    for seq, says in enumerate(
+        (f"{leads} stopped the drill.", f"Acknowledged: {someone}.", f"{named(here.admin)} came in."), 50
+    ):
+        JournalEntry.objects.create(
+            run=held.run, seq=seq, at=timezone.now(), kind="note", says=says, customer_says=says
+        )
+    over(held)
+    names = (str(here.manager), "Mira Solberg", str(here.admin))
+
+    def journal(reader):
+        client.force_login(reader)
+        answer = client.get(reverse("drills:drill-report", args=[held.drill.ref]))
+        return " ".join(one.says for one in answer.context["report"].journal), answer.context["report"]
+
+    for reader in (here.manager, here.viewer):
+        said, report = journal(reader)
+        assert all(one in said for one in names), reader
+        assert report.with_names
+        assert "Ada" in {one.by_name for one in report.axis}
+    said, report = journal(here.approver)
+    assert not any(one in said for one in names)
+    assert "the facilitator stopped the drill. Acknowledged: a participant. somebody came in." in said
+    assert {one.by_name for one in report.axis} == {one.by_name for one in report.measured} == {""}
+    # A contact who logs in by that address is a participant.
+    here.approver.email = "mira@example.com"
+    here.approver.save()
+    assert "Mira Solberg" in journal(here.approver)[0]
+
+
 def costs(client, here, drafted, held):
     found = {}
     for name, ref in (
@@ -212,6 +248,7 @@ def costs(client, here, drafted, held):
         ("drill-choose", here.account.ref),
         ("drill", held.drill.ref),
         ("drill-edit", drafted.ref),
+        ("drill-script", drafted.ref),
         ("drill-withdraw", drafted.ref),
         ("drill-live", held.drill.ref),
     ):
