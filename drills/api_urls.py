@@ -15,5 +15,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("drills/<uuid:drill_ref>/start", api.DrillStartApi.as_view(), name="api-drill-start"),
     path("drills/<uuid:drill_ref>/run", api.DrillStateApi.as_view(), name="api-drill-run"),
     path("drills/<uuid:drill_ref>/commands", api.DrillCommandApi.as_view(), name="api-drill-command"),
+    path("", include("drills.exchange.api_urls")),
     path("", include("drills.scenarios.api_urls")),
 ]

@@ -35,5 +35,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
         name="drill-command",
     ),
     path("drills/<uuid:drill_ref>/report/", views.DrillReport.as_view(), name="drill-report"),
+    path("", include("drills.exchange.urls")),
     path("", include("drills.scenarios.urls")),
 ]

@@ -551,6 +551,16 @@ ROWS |= {
     ("api-drill-command", "POST"): Row(
         VIEWERS, body={"name": "note", "reason": "as agreed"}, headers=COMMAND, answers=PAST_THE_GATE
     ),
+    ("api-drill-import", "POST"): Row(EDITORS, body={"experiment": {}}, answers=PAST_THE_GATE),
+    ("api-drill-import-look", "POST"): Row(EDITORS, body={"experiment": {}}, answers=PAST_THE_GATE),
+    ("api-drill-experiment", "GET"): Row(VIEWERS),
+    # The drill of the table is under way, and a journal is of one that is over.
+    ("api-drill-journal", "GET"): Row(VIEWERS, answers=frozenset({404})),
+    ("drills:drill-import", "GET"): Row(EDITORS),
+    ("drills:drill-import", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
+    ("drills:drill-take-over", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
+    ("drills:drill-experiment", "GET"): Row(VIEWERS),
+    ("drills:drill-journal", "GET"): Row(VIEWERS, answers=frozenset({404})),
     ("drills:drill-list", "GET"): Row(VIEWERS),
     ("drills:drill-choose", "GET"): Row(EDITORS),
     ("drills:drill-new", "GET"): Row(EDITORS),

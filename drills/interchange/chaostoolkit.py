@@ -566,6 +566,11 @@ _IN_URL = re.compile(r"(?<!\w)(\w++://)[^/\s?#]*@")
 NOT_KEPT = "(not kept)"
 
 
+def is_secret(name: str) -> bool:
+    """Whether the name of a field or of a part of an address says that its value may be a secret."""
+    return _SECRET.search(name) is not None
+
+
 def masked(text: str) -> str:
     """Return a text without what looks like a password or a token in it, cut far behind what is shown of it."""
     text = text[: 2 * LONGEST_TEXT]
