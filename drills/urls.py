@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from drills.plans import script, views
+from drills.plans import home, script, views
 
 app_name = "drills"
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("drills/", home.DrillHome.as_view(), name="home"),
     path("accounts/<uuid:account_ref>/drills/", views.DrillList.as_view(), name="drill-list"),
     path("accounts/<uuid:account_ref>/drills/new/", views.DrillChoose.as_view(), name="drill-choose"),
     path(

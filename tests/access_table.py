@@ -1185,6 +1185,7 @@ ROWS |= {
     ("api-action", "GET"): Row(VIEWERS),
     ("api-action", "PATCH"): Row(EDITORS, body={"due_on": _in_days(3)}, headers=IF_MATCH),
     ("api-action-close", "POST"): Row(EDITORS, body={"state": "done", "seen_state": "open"}, headers=COMMAND),
+    ("drills:home", "GET"): Row(EVERYBODY, "personal"),
     ("drills:scenario-home", "GET"): Row(EVERYBODY, "personal"),
     ("drills:scenario-list", "GET"): _of_team(),
     ("drills:scenario-new", "GET"): _of_team(),

@@ -15,18 +15,22 @@ from portal.ui.nav import register as register_nav
 
 
 def _find(user: Any, text: str, limit: int) -> list[Entry]:
-    """Find the library's scenarios by words of their titles, in the first of one's teams. Asks nothing where none fits."""
+    """Find the library's scenarios by words of their titles, in each of one's teams. Asks nothing where none fits."""
     wanted = text.lower().split()
     fitting = [one for one in built_in().values() if all(word in one.title.lower() for word in wanted)]
-    team = (
-        seen_by_team(user, Team, Permission.SCENARIO_VIEW).order_by("name", "pk").first() if fitting else None
-    )
-    if team is None:
+    if not fitting:
         return []
-    return [
-        Entry(one.title, reverse("drills:scenario", args=[team.ref, one.key]), "scenario for drills")
-        for one in fitting[:limit]
+    teams = list(seen_by_team(user, Team, Permission.SCENARIO_VIEW).order_by("name", "pk")[:limit])
+    found = [
+        Entry(
+            one.title,
+            reverse("drills:scenario", args=[team.ref, one.key]),
+            f"scenario for drills · {team}" if len(teams) > 1 else "scenario for drills",
+        )
+        for one in fitting
+        for team in teams
     ]
+    return found[:limit]
 
 
 def register() -> None:
@@ -35,7 +39,7 @@ def register() -> None:
         NavItem(
             "drills",
             "Drills",
-            "drills:scenario-home",
+            "drills:home",
             order=40,
             shortcut="f",
             shown_to=lambda user: bool(getattr(user, "is_in_team", False)),

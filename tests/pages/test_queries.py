@@ -19,9 +19,9 @@ pytestmark = pytest.mark.django_db
 
 # The most that each page may take, as the launch manager. A page that needs more says why in its commit.
 MOST = {
-    "dashboard": 29,
+    "dashboard": 30,
     "account": 50,
-    "palette": 9,
+    "palette": 10,
     "plan-list": 13,
     "plan-new": 13,
     "plan-purpose": 13,

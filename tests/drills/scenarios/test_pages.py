@@ -79,13 +79,15 @@ def test_the_entry_leads_to_the_one_team_or_to_a_choice_and_a_customer_is_told_w
     lead = as_(here.lead)
     home = reverse("drills:scenario-home")
     assert lead.get(home)["Location"] == page(here, "scenario-list")
-    assert f'href="{home}"' in lead.get("/").content.decode()
+    drills = reverse("drills:home")
+    assert f'href="{drills}"' in lead.get("/").content.decode()
+    assert f'href="{page(here, "scenario-list")}"' in lead.get(drills).content.decode()
     other = make.team("Launch south")
     other.memberships.create(user=here.lead, role="launch_manager")
     assert "Launch south" in text(lead.get(home))
     customer = as_(make.member(make.account(of=here.team), "admin"))
     assert "stands in its own plan" in text(customer.get(home))
-    assert f'href="{home}"' not in customer.get("/").content.decode()
+    assert f'href="{drills}"' not in customer.get("/").content.decode()
     assert customer.get(page(here, "scenario-list")).status_code == 404
 
 
