@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from drills.scenarios.types import StepKind
+from drills.scenarios.types import REBOOTS, StepKind
 from drills.turn import Turn
 from drills.types import BY_PEOPLE, Ending, MarkKind, StepState, StepWay, TargetPhase
 from portal.runs.types import Command, RunStatus
@@ -23,6 +23,7 @@ NAMES = (
     "note",
     "after_boot",
     "undone_by_hand",
+    "hard_reboot",
 )
 ANYBODY = frozenset({"stop", "abort", "real"})
 """Whoever sees the drill may ask for these, at any moment."""
@@ -215,6 +216,34 @@ def _undone_by_hand(turn: Turn, command: Command) -> None:
         turn.answer(command, True, f"{name} counts as back, by your word.")
 
 
+def _hard_reboot(turn: Turn, command: Command) -> None:
+    """Have a server rebooted hard that did not come back from the drill's reboot: a person's decision, never the portal's."""
+    way = next((one for one in turn.progress.targets if one.server_id == command.args.get("server")), None)
+    if turn.plan.injection not in REBOOTS:
+        turn.answer(command, False, "This drill reboots nothing.")
+    elif way is None or way.phase is not TargetPhase.RETURNING:
+        turn.answer(command, False, "This server is not waited for.")
+    elif turn.people.status is not RunStatus.HALTED:
+        turn.answer(
+            command, False, "It may come back by itself still. Wait until the drill says that it does not."
+        )
+    elif way.wants_hard or (
+        way.hard_at is not None and (turn.now - way.hard_at).total_seconds() < turn.plan.boot_limit_s
+    ):
+        turn.answer(command, False, "It is being rebooted hard already. Wait whether it comes back.")
+    elif not command.reason.strip():
+        turn.answer(command, False, "Say why: what its console shows.")
+    else:
+        turn.update(way, wants_hard=True, undo_from=turn.now, seen_away=False)
+        name = turn.target(way.server_id).name
+        turn.note(
+            "target_hard_reboot",
+            f"{command.by_name}: {name} is rebooted hard. {command.reason}",
+            way.server_id,
+        )
+        turn.answer(command, True, f"{name} is rebooted hard now, and waited for anew.")
+
+
 _ANSWERS: Mapping[str, Callable[[Turn, Command], None]] = {
     "stop": _stop,
     "abort": _stop,
@@ -226,4 +255,5 @@ _ANSWERS: Mapping[str, Callable[[Turn, Command], None]] = {
     "note": _note,
     "after_boot": _after_boot,
     "undone_by_hand": _undone_by_hand,
+    "hard_reboot": _hard_reboot,
 }

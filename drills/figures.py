@@ -327,7 +327,12 @@ class _Reading:
         return self.figure("probes_failed", float(progress.failed), None, says, unit=Unit.COUNT)
 
     def error_ratio(self) -> Figure:
-        worst, limit = self.progress.worst_error_ratio, self.plan.hypothesis.error_ratio
+        progress, limit = self.progress, self.plan.hypothesis.error_ratio
+        worst = progress.worst_error_ratio
+        if worst is None and progress.asked >= judging.FEWEST_ANSWERS:
+            share = progress.failed / progress.asked
+            says = f"{progress.failed} of {progress.asked} probes failed, {_share(share)}."
+            return self.figure("error_ratio", share, limit, says, unit=Unit.SHARE)
         if worst is None:
             return self.figure("error_ratio", None, limit, "Too few answers. Not known.", unit=Unit.SHARE)
         says = f"At worst {_share(worst)} of the probes failed."

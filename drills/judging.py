@@ -12,6 +12,8 @@ from portal.cloud.types import Condition, NodeStatus, NodeType
 
 FEWEST_ANSWERS = 5
 """A share of fewer answers than this says nothing."""
+FEWEST_FOR_WORST = 20
+"""A worst share is taken from so many answers on: one failure among the first five is no fifth of the requests."""
 LOST_SIGHT_S = 30.0
 """How long neither pool nor probes may be seen while something is injected."""
 LOOK_AGE_S = 10.0

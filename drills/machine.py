@@ -114,7 +114,7 @@ def _notice_effect(turn: Turn, since: datetime) -> None:
         turn.mark(MarkKind.DETECTED, failed[0].at, f"The probe {failed[0].probe} failed for the first time.")
     found = judging.window(turn.progress.seen, since)
     worst = turn.progress.worst_error_ratio
-    if found.error_ratio is not None:
+    if found.error_ratio is not None and found.asked >= judging.FEWEST_FOR_WORST:
         turn.change(worst_error_ratio=max(found.error_ratio, worst or 0.0))
     if found.p95_ms is not None:
         turn.change(worst_p95_ms=max(found.p95_ms, turn.progress.worst_p95_ms or 0.0))
@@ -515,8 +515,11 @@ def settle(
 
 def _undo_failed(turn: Turn, way: TargetWay, action: Action, outcome: Outcome) -> None:
     if outcome.kind in {OutcomeKind.TRY_LATER, OutcomeKind.NOT_APPLIED}:
-        # Sent again with the next look.
-        turn.update(way, undo_at=None)
+        # Sent again with the next look; a reboot whose answer was lost only when a person asks for it anew.
+        if action.name == "reboot":
+            turn.update(way, wants_hard=outcome.kind is OutcomeKind.TRY_LATER)
+        else:
+            turn.update(way, undo_at=None)
         return
     says = f"{action.says}: the provider refused. {outcome.says} The portal goes on trying."
     turn.halt("undo_refused", HaltRank.SITE_IN_DANGER, says, returning.NEXT_COMMANDS)

@@ -23,7 +23,7 @@ AGAIN_S = 20.0
 LONGEST_AGAIN_S = 120.0
 UNDO_LIMIT_S = 300.0
 """Not back by then, a person is told."""
-NEXT_COMMANDS = ("undone_by_hand", "real")
+NEXT_COMMANDS = ("hard_reboot", "undone_by_hand", "real")
 
 
 def begin(turn: Turn) -> None:
@@ -68,7 +68,8 @@ def bring_back(turn: Turn) -> bool:
         if way.phase is TargetPhase.RETURNING:
             action = _undoing(turn, way)
             if action is not None:
-                turn.update(way, undo_at=turn.now, tries=way.tries + 1)
+                hard_at = turn.now if action.name == "reboot" else way.hard_at
+                turn.update(way, undo_at=turn.now, tries=way.tries + 1, wants_hard=False, hard_at=hard_at)
                 turn.look_again_s = LOOK_S
                 # What was said of its being late stays said.
                 return turn.send(action, says=turn.progress.says if is_late else action.says)
@@ -87,7 +88,7 @@ def _too_late(turn: Turn) -> bool:
         if is_reboot:
             says = (
                 f"{name} has not come back {waited_s / 60:.0f} min after its reboot. The portal does nothing more to it by"
-                " itself: look at its console, and have the provider's support help."
+                " itself: look at its console, have it rebooted hard, or have the provider's support help."
             )
         else:
             says = (
@@ -110,7 +111,7 @@ def is_back(turn: Turn, way: TargetWay) -> bool:
         return False
     if any(not _in_service(turn, node) for node in target.nodes):
         return False
-    since_s = (turn.now - (way.hit_at or way.undo_from)).total_seconds()
+    since_s = (turn.now - (way.hard_at or way.hit_at or way.undo_from)).total_seconds()
     if way.is_doubtful and since_s < LATE_S:
         return False
     return turn.plan.injection not in REBOOTS or way.seen_away or since_s >= UNSEEN_REBOOT_S
@@ -137,7 +138,8 @@ def node_seen(turn: Turn, planned: PlannedNode) -> NodeSeen | None:
 def _undoing(turn: Turn, way: TargetWay) -> Action | None:
     """Return the next change that brings a target back, or None where nothing is to be sent just now."""
     if turn.plan.injection in REBOOTS:
-        return None
+        rests = way.undo_at is not None and (turn.now - way.undo_at).total_seconds() < AGAIN_S
+        return hard_reboot(turn.target(way.server_id)) if way.wants_hard and not rests else None
     if way.undo_at is not None:
         wait_s = min(LONGEST_AGAIN_S, AGAIN_S * way.tries)
         if (turn.now - way.undo_at).total_seconds() < wait_s and not _more_nodes(turn, way):
@@ -160,6 +162,18 @@ def start(target: Target) -> Action:
         {"server_id": target.server_id, "name": target.name},
         is_put_back=True,
         customer_says=f"{target.name} started again",
+    )
+
+
+def hard_reboot(target: Target) -> Action:
+    """Return the hard reboot of a server that did not come back from a drill's, for which a person asked."""
+    return Action(
+        "reboot",
+        target.server_id,
+        f"Bring back: reboot {target.name} hard",
+        {"server_id": target.server_id, "name": target.name, "type": "HARD"},
+        is_put_back=True,
+        customer_says=f"{target.name} rebooted hard to bring it back",
     )
 
 

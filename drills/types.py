@@ -290,6 +290,9 @@ class TargetWay:
     is_doubtful: bool = False
     seen_away: bool = False
     """A look has shown the injection: the server down, the node out."""
+    wants_hard: bool = False
+    """Somebody asked for a hard reboot of a server that did not come back; it is not sent yet."""
+    hard_at: datetime | None = None
     checked: tuple[str, ...] = ()
     says: str = ""
 

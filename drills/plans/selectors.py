@@ -15,7 +15,7 @@ from drills.commands import current_step
 from drills.plans.checks import CHECKS, Check
 from drills.plans.choice import Choice, ChosenStep, script_of
 from drills.plans.models import Attestation, Drill, HeldDrill
-from drills.scenarios.types import DrillKind, InjectionKind, Role, Scenario, StepKind, from_plain
+from drills.scenarios.types import REBOOTS, DrillKind, InjectionKind, Role, Scenario, StepKind, from_plain
 from drills.turn import Turn
 from drills.types import (
     DrillPlan,
@@ -166,6 +166,11 @@ class LiveDrill:
     def says(self) -> str:
         """What is done or waited for just now."""
         return self.progress.says or "The drill is about to begin."
+
+    @property
+    def reboots(self) -> bool:
+        """Whether its servers come back by themselves, or by a hard reboot that a person asks for."""
+        return self.plan.injection in REBOOTS
 
     @property
     def is_injected(self) -> bool:

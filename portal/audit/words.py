@@ -158,6 +158,7 @@ WHAT = {
     "drill.note": "Noted something in a fire drill",
     "drill.after_boot": "Attested checks after a boot",
     "drill.undone_by_hand": "Said that a server of a fire drill is back",
+    "drill.hard_reboot": "Had a server of a fire drill rebooted hard",
     "load.aborted": "Aborted a load",
     "host.added": "Entered a host to put load on",
     "host.proven": "Proved that a host is the account’s own",

@@ -224,7 +224,8 @@ class ServerOperations(Core):
             raise bad_request("There is no such action: " + name)
         if server.locked:
             raise conflict(f"Instance {server_id} is locked")
-        if server.task_state is not None:
+        hangs = server.status in ("REBOOT", "HARD_REBOOT")
+        if server.task_state is not None and not (name == "reboot" and hangs):
             raise conflict(
                 f"Cannot '{name}' instance {server_id} while it is in task_state {server.task_state}"
             )
@@ -241,9 +242,9 @@ class ServerOperations(Core):
         kind = options.get("type") if isinstance(options, Mapping) else None
         if kind not in ("SOFT", "HARD"):
             raise bad_request("Argument 'type' for reboot is not HARD or SOFT")
-        if server.status not in ("ACTIVE", "ERROR", "SHUTOFF") or (
-            kind == "SOFT" and server.status != "ACTIVE"
-        ):
+        # As Nova has it (API reference, 5.3): a hard one is taken while another hangs.
+        allowed = ("ACTIVE",) if kind == "SOFT" else ("ACTIVE", "ERROR", "SHUTOFF", "REBOOT", "HARD_REBOOT")
+        if server.status not in allowed:
             raise conflict(
                 f"Cannot 'reboot' instance {server.server_id} while it is in vm_state {server.status}"
             )

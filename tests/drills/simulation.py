@@ -377,7 +377,7 @@ def judge(play: Play, played: Played) -> list[str]:
     nodes = {(one.balancer_id, one.node_id) for target in play.plan.targets for one in target.nodes}
     for one in played.sent:
         if one.name in OUT:
-            if one.after_stop:
+            if one.after_stop and not (one.name == "reboot" and "target_hard_reboot" in played.kinds):
                 found.append(f"{one.at_s:.1f}: {one.name} was sent after somebody had stopped the drill")
             breaks = any(count - 1 < floor for lb, count in one.serving.items() if _is_on(play, one, lb))
             if breaks and not one.after_hands and not _is_out(one, played):

@@ -43,7 +43,8 @@ def an_event(random: Random, servers) -> Event:
     if what == "hang":
         return Event(random.randint(1, 200), "hang", "", (random.choice([8.0, 14.0, 40.0]),))
     if what == "command":
-        return Event(at_s, "command", random.choice(["stop", "real", "undo_now", "abort", "pause"]))
+        name = random.choice(["stop", "real", "undo_now", "abort", "pause", "hard_reboot"])
+        return Event(at_s, "command", name, (("server", random.choice(servers)),))
     if what == "hand":
         name = random.choice(["rename_server", "lock_server", "kill_server", "stop_server"])
         server = random.choice(servers)

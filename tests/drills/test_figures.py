@@ -250,7 +250,10 @@ def test_probes_are_counted_and_held_against_their_limits():
     assert figure("probes_failed", found).says == "2 of 26 probes failed after the injection."
     assert figure("error_ratio", found).met is True
     assert figure("error_ratio", replace(found, worst_error_ratio=0.051)).met is False
-    assert figure("error_ratio", replace(found, worst_error_ratio=None)).met is None
+    # Too few answers for a worst share: the share of all of them; too few even for that are not known.
+    few = figure("error_ratio", replace(found, worst_error_ratio=None, asked=9, failed=1))
+    assert (few.value, few.met, few.says) == (1 / 9, False, "1 of 9 probes failed, 11.1 %.")
+    assert figure("error_ratio", replace(found, worst_error_ratio=None, asked=4, failed=1)).met is None
     assert figure("probes_failed", replace(found, asked=0, failed=0)).value is None
 
 

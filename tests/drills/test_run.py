@@ -188,6 +188,40 @@ def test_a_server_that_does_not_come_back_halts_it_until_somebody_says_so():
     assert played.status is RunStatus.ABORTED
 
 
+def hung(injection, events):
+    play = Play(build=build(injection, boot_limit_s=60.0))
+    play.world.settings = replace(play.world.settings, reboot_soft_s=5000.0)
+    server = play.plan.targets[0].server_id
+    play.pending = [Event(at, kind, name, (("server", server),)) for at, kind, name in events]
+    return play.play()
+
+
+def test_a_hung_server_is_rebooted_hard_once_a_person_asks_and_is_back():
+    played = hung(
+        InjectionKind.SOFT_REBOOT,
+        [
+            (10.0, "command", "hard_reboot"),
+            (200.0, "command", "hard_reboot"),
+            (201.0, "command", "hard_reboot"),
+        ],
+    )
+    assert played.broken == [], played.journal
+    assert [one.name for one in played.sent] == ["reboot", "reboot"], played.journal
+    assert played.progress.ending is Ending.NOT_COME_BACK
+    assert played.status is RunStatus.ABORTED
+    assert "target_back" in played.kinds
+    # Before it was known to hang nothing was sent; asked twice, it was rebooted once.
+    said = " ".join(played.journal)
+    assert said.index("Wait until") < said.index("waited for anew") < said.index("rebooted hard already")
+
+
+def test_what_a_drill_did_not_reboot_is_not_rebooted_hard():
+    play = Play(build=build(InjectionKind.STOP))
+    play.pending = [Event(10.0, "command", "hard_reboot", (("server", play.plan.targets[0].server_id),))]
+    played = play.play()
+    assert "reboot" not in {one.name for one in played.sent}
+
+
 def test_people_lead_through_a_talk():
     def talk(world):
         steps = (

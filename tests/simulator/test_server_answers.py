@@ -1,5 +1,7 @@
 """Cloud Servers v2, row by row (provider API reference, section 3)."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.simulator.support import Desk, launch, server
@@ -166,6 +168,16 @@ def test_a_reboot_shows_its_status_and_ends_active(desk, victim, kind, status, t
     assert (answer.status_code, answer.content) == (202, b"")
     assert desk.nova("GET", url(victim)).json()["server"]["status"] == status
     desk.tick(took_s)
+    assert desk.nova("GET", url(victim)).json()["server"]["status"] == "ACTIVE"
+
+
+def test_a_reboot_that_hangs_is_followed_by_a_hard_one_only(desk, victim):
+    desk.world.settings = replace(desk.world.settings, reboot_soft_s=5000.0)
+    for kind, status in (("SOFT", 202), ("SOFT", 409), ("HARD", 202)):
+        assert (
+            desk.nova("POST", url(victim, "/action"), json={"reboot": {"type": kind}}).status_code == status
+        )
+    desk.tick(6)
     assert desk.nova("GET", url(victim)).json()["server"]["status"] == "ACTIVE"
 
 

@@ -54,7 +54,7 @@ def test_while_a_drill_goes_on_it_has_no_journal():
     ("progress", "expected"),
     [
         (progress_of(worst_error_ratio=0.2), ("completed", True)),
-        (progress_of(worst_error_ratio=None), ("completed", True)),
+        (progress_of(worst_error_ratio=None, asked=3, failed=0), ("completed", True)),
         (stopped(), ("interrupted", False)),
         (stopped(Ending.STOP_CONDITION), ("interrupted", True)),
         (stopped(Ending.REFUSED), ("failed", False)),
