@@ -18,7 +18,9 @@ class DrillsConfig(AppConfig):
         from drills import driver
         from drills.plans import around, hooks, panels, services
         from drills.scenarios import panels as scenario_panels
+        from drills.told.calls import PURPOSE
         from portal.approvals import registry as approvals
+        from portal.notify.registry import register_purpose
         from portal.runs.registry import register_kind
 
         approvals.register(
@@ -36,6 +38,7 @@ class DrillsConfig(AppConfig):
             url_of=hooks.url_of,
             is_half_way=hooks.is_half_way,
         )
+        register_purpose(PURPOSE)
         panels.register()
         around.register()
         scenario_panels.register()

@@ -16,6 +16,7 @@ from capacity.probes import ProbeResult, ProbeSpec, run_probe
 from drills import machine
 from drills.turn import DrillDecision
 from drills.types import (
+    Answered,
     BalancerSeen,
     Called,
     DrillPlan,
@@ -304,6 +305,7 @@ def facts_of(view: RunView) -> Facts:
         not_ready=str(found.get("not_ready", "")),
         protected=frozenset(found.get("protected", ())),
         called=called if isinstance(called, Called) else None,
+        answers=tuple(one for one in found.get("answers", ()) if isinstance(one, Answered)),
     )
 
 

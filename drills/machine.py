@@ -69,10 +69,25 @@ def decide(
             )
         return turn.result()
     answer_commands(turn)
+    note_answers(turn)
     for judge in JUDGES:
         if judge(turn):
             break
     return turn.result()
+
+
+def note_answers(turn: Turn) -> None:
+    """Put on the time axis who has acknowledged by a link, each once."""
+    known = {one.by for one in turn.progress.marks if one.kind is MarkKind.ACKNOWLEDGED}
+    for one in turn.facts.answers:
+        if one.by not in known and turn.progress.began_at is not None:
+            turn.mark(
+                MarkKind.ACKNOWLEDGED,
+                one.at,
+                f"Acknowledged by link: {one.by_name or 'a participant'}.",
+                by=one.by,
+                by_name=one.by_name,
+            )
 
 
 # --- what a look shows ------------------------------------------------------------------------------------

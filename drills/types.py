@@ -451,6 +451,15 @@ class Called:
 
 
 @dataclass(frozen=True)
+class Answered:
+    """Somebody who takes part has acknowledged by their link: a contact by reference, the name as a token."""
+
+    by: str
+    by_name: str
+    at: datetime
+
+
+@dataclass(frozen=True)
 class Facts:
     """What the database says that bears on a drill. Sentences are empty where nothing stands in the way."""
 
@@ -459,6 +468,7 @@ class Facts:
     not_ready: str = ""
     protected: frozenset[str] = frozenset()
     called: Called | None = None
+    answers: tuple[Answered, ...] = ()
 
 
 @dataclass(frozen=True)

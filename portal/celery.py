@@ -79,6 +79,11 @@ app.conf.beat_schedule = {
         "options": {"expires": 240.0},
     },
     "capacity-pools": {"task": "capacity.tasks.look_at_pools", "schedule": 3600.0},
+    "drills-ask": {
+        "task": "drills.told.tasks.ask",
+        "schedule": 5.0,
+        "options": {"expires": 10.0},
+    },
     "scaledown-expire": {"task": "scaledown.tasks.expire", "schedule": 60.0},
     "scaledown-thin": {"task": "scaledown.tasks.thin", "schedule": 900.0},
 }

@@ -25,6 +25,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("accounts.me_urls")),
     path("", include("accounts.urls")),
     path("", include("accounts.reach.public_urls")),
+    path("", include("drills.told.public_urls")),
     path("", include("capacity.urls")),
     path("", include("scaledown.urls")),
     path("", include("drills.urls")),

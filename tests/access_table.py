@@ -226,6 +226,8 @@ ROWS: dict[tuple[str, str], Row] = {
     ("accounts:reach-outcome", "POST"): Row(
         APPROVERS, body={"outcome": "voicemail"}, answers=frozenset({302, 409})
     ),
+    ("drill-answer", "GET"): Row(EVERYBODY, "public", answers=frozenset({404})),
+    ("drill-answer", "POST"): Row(EVERYBODY, "public", answers=frozenset({404})),
     ("reach-answer", "GET"): Row(EVERYBODY, "public", answers=frozenset({404})),
     ("reach-answer", "POST"): Row(EVERYBODY, "public", answers=frozenset({404})),
     ("reach-hook", "POST"): Row(EVERYBODY, "public", answers=frozenset({401})),
@@ -1446,6 +1448,7 @@ REFS: dict[str, Callable[[Any], Any]] = {
         world.once("action", lambda: make.action(world.account, world.people["admin"])).ref
     ),
     "contact_ref": lambda world: world.once("contact", lambda: make.contact(world.account)).ref,
+    "call_token": lambda world: "of-nobody",
     "answer_token": lambda world: "of-nobody",
     "reach_ref": lambda world: make.reach(world.account, world.people["lead"]).ref,
     "try_ref": lambda world: (

@@ -18,7 +18,8 @@ from accounts.reach.services import start_reach
 from drills import commands, figures
 from drills.plans import services
 from drills.plans.models import HeldDrill
-from drills.types import Called, TargetPhase, plan_from_plain, progress_from_plain
+from drills.told import calls
+from drills.types import Called, MarkKind, TargetPhase, plan_from_plain, progress_from_plain
 from portal import guards
 from portal.approvals import services as approvals
 from portal.errors import Refused
@@ -49,6 +50,9 @@ def facts(run: Run) -> Mapping[str, Any]:
     called = _called(held)
     if called is not None:
         found["called"] = called
+    answers = calls.answers_of(held) if calls.asks_by_link(plan) else ()
+    if answers:
+        found["answers"] = answers
     return found
 
 
@@ -90,6 +94,9 @@ def project(run: Run, decision: Decision, was: Mapping[str, Any]) -> None:
     if progress.calls and not was.get("calls"):
         held = _held(run)
         _call(held, run)
+    if progress.injected_at is not None and not _was_injected(was):
+        held = held or _held(run)
+        calls.ask_participants(held, plan_from_plain(run.plan), progress.injected_at)
     if progress.began_at is not None and not was.get("began_at"):
         held = held or _held(run)
         held.began_at = progress.began_at
@@ -106,6 +113,10 @@ def project(run: Run, decision: Decision, was: Mapping[str, Any]) -> None:
         held.ended_at = progress.ended_at or timezone.now()
         held.save(update_fields=["result", "reasons", "ended_at"])
         _emit(held, "drill.ended", {"result": held.result})
+
+
+def _was_injected(was: Mapping[str, Any]) -> bool:
+    return any(one.get("kind") == MarkKind.INJECTED.value for one in was.get("marks") or ())
 
 
 def _held(run: Run) -> HeldDrill:

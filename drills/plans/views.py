@@ -25,6 +25,7 @@ from drills.plans.pool import Pool, read_pool
 from drills.scenarios.selectors import Shown, library
 from drills.scenarios.selectors import scenario as scenario_by_key
 from drills.scenarios.types import Scenario
+from drills.told.calls import calls_of
 from drills.types import BY_PEOPLE
 from portal.access import AsyncPortalView, Permission
 from portal.approvals import services as approvals
@@ -409,6 +410,7 @@ def _context(held: HeldDrill, granted: frozenset[Permission], zone: ZoneInfo) ->
     return {
         "live": selectors.live_drill(held, timezone.now()),
         "zone_label": str(zone),
+        "calls": calls_of(held),
         "may_lead": Permission.DRILL_RUN in granted,
         "may_note": Permission.DRILL_NOTE in granted,
         "may_stop": Permission.DRILL_STOP in granted,

@@ -150,6 +150,7 @@ WHAT = {
     "drill.started": "Began a fire drill",
     "drill.stop": "Stopped a fire drill",
     "drill.abort": "Stopped a fire drill",
+    "drill.acknowledged": "Acknowledged a fire drill",
     "drill.real": "Said that a fire drill is real",
     "drill.undo_now": "Had a fire drill undone before its time",
     "drill.step_done": "Said that a step of a fire drill is done",

@@ -1,0 +1,5 @@
+"""The tasks of drills, from the parts that they belong to."""
+
+from __future__ import annotations
+
+from drills.told.tasks import ask as ask

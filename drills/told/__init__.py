@@ -1,0 +1,1 @@
+"""Who is told of a drill, when and how: invited, reminded, asked to acknowledge."""
