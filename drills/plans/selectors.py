@@ -14,6 +14,7 @@ from drills import figures
 from drills.commands import current_step
 from drills.plans.checks import CHECKS, Check
 from drills.plans.choice import Choice, ChosenStep, script_of
+from drills.plans.load import Known
 from drills.plans.models import Attestation, Drill, HeldDrill
 from drills.scenarios.types import REBOOTS, DrillKind, InjectionKind, Role, Scenario, StepKind, from_plain
 from drills.turn import Turn
@@ -39,6 +40,7 @@ from portal.runs.models import JournalEntry, RunSample
 from portal.runs.types import RunStatus
 from portal.ui.charts import Series
 
+NOT_KNOWN = Known(None)
 SHOWN_S = 900.0
 MOST_POINTS = 2000
 LINES = 40
@@ -107,19 +109,22 @@ def script_rows(drill: Drill, choice: Choice, scenario: Scenario) -> list[Script
 
 @dataclass(frozen=True)
 class CheckRow:
-    """One check before the start, and who said that it is done."""
+    """One check before the start: what the portal knows of it itself, or who said that it is done."""
 
     check: Check
     said: Attestation | None
+    known: Known = NOT_KNOWN
 
 
-def checks_of(drill: Drill, plan: DrillPlan, now: datetime) -> list[CheckRow]:
-    """Return the checks that people attest, each with its newest word of the last day. One query."""
+def checks_of(
+    drill: Drill, plan: DrillPlan, now: datetime, known: Mapping[str, Known] | None = None
+) -> list[CheckRow]:
+    """Return the checks before the start, each with what is known of it, or its newest word of the last day. One query."""
     said = {
         one.check_key: one
         for one in drill.attestations.filter(at__gt=now - timedelta(hours=24)).select_related("by")
     }
-    return [CheckRow(CHECKS[key], said.get(key)) for key in plan.attested]
+    return [CheckRow(CHECKS[key], said.get(key), (known or {}).get(key, NOT_KNOWN)) for key in plan.attested]
 
 
 @dataclass(frozen=True)

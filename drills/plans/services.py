@@ -31,6 +31,7 @@ from accounts.members import lock_account
 from accounts.models import Account, CloudConnection, Contact, User
 from capacity.models import Probe
 from capacity.reference import Site, reference_for
+from capacity.reports.present import present_of
 from drills import commands
 from drills.driver import KIND
 from drills.plans import checks
@@ -47,6 +48,7 @@ from drills.plans.choice import (
     is_held_for_real,
 )
 from drills.plans.ladder import Held, missing_rung
+from drills.plans.load import Known, PoolLoad, away_from_peak, carries
 from drills.plans.models import DRILL_MOVES, Attestation, Drill, DrillPerson, DrillStatus, HeldDrill
 from drills.plans.pool import Pool
 from drills.scenarios.selectors import Shown
@@ -538,14 +540,23 @@ def attest(drill: Drill, key: str, *, says: str, actor: User) -> Attestation:
     return row
 
 
-def not_ready(drill: Drill, plan: DrillPlan, now: datetime) -> list[str]:
-    """Return what keeps an approved drill from beginning at a moment, each as a sentence. Up to twelve queries."""
+def not_ready(
+    drill: Drill, plan: DrillPlan, now: datetime, known: Mapping[str, Known] | None = None
+) -> list[str]:
+    """Return what keeps an approved drill from beginning at a moment, each as a sentence.
+
+    Up to twelve queries, and twelve more for each load balancer of it.
+    """
     found = []
     if now < plan.not_before or now > plan.not_after:
         found.append(
             f"It is agreed for {plan.not_before:%Y-%m-%d %H:%M} to {plan.not_after:%Y-%m-%d %H:%M} UTC."
         )
-    found += checks.unattested(drill, plan, now)
+    known = known_checks(drill, plan, now) if known is None else known
+    found += [one.says for one in known.values() if one.holds is False]
+    found += checks.unattested(
+        drill, plan, now, but={key for key, one in known.items() if one.holds is not None}
+    )
     if is_disruptive(plan):
         found += [one.says for one in freezes_at(drill.account, now)]
         may = can_begin(drill.account, now)
@@ -553,6 +564,23 @@ def not_ready(drill: Drill, plan: DrillPlan, now: datetime) -> list[str]:
             found += [gap.says for gap in may.gaps]
             found.append("Prove and confirm the contacts, or have a lead let it begin (Contacts, Coverage).")
     return found
+
+
+def known_checks(drill: Drill, plan: DrillPlan, now: datetime) -> dict[str, Known]:
+    """Return what the portal knows itself of the checks of a drill, by key. Up to twelve queries for each balancer."""
+    wanted = {"carries_load", "away_from_peak"} & set(plan.attested)
+    connection = drill.connection
+    if not wanted or connection is None:
+        return {}
+    pools = []
+    for balancer_id in plan.balancer_ids or tuple(choice_of(drill).balancer_ids):
+        one = present_of(drill.account, Site(connection.ref, balancer_id), now)
+        pools.append(PoolLoad(balancer_id, one.load_rps, one.carries_rps, one.carries_source, one.hours))
+    found = {
+        "carries_load": carries(plan, pools),
+        "away_from_peak": away_from_peak(plan, pools, now),
+    }
+    return {key: one for key, one in found.items() if key in wanted}
 
 
 def is_disruptive(plan: DrillPlan) -> bool:

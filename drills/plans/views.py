@@ -237,6 +237,7 @@ class OneDrill(DrillPage, abstract=True):
         is_open = asked is not None and asked.status == "open"
         why_not = approvals.may_decide(asked, self.user, Side.CUSTOMER, at=now) if asked and is_open else ""
         is_ready = drill.status == DrillStatus.APPROVED and plan is not None
+        known = services.known_checks(drill, plan, now) if plan and is_ready else {}
         return self.show(
             "drills/drill.html",
             status=status,
@@ -252,8 +253,8 @@ class OneDrill(DrillPage, abstract=True):
             is_open=is_open,
             may_decide=is_open and not why_not,
             why_not=why_not,
-            checks=selectors.checks_of(drill, plan, now) if plan and is_ready else [],
-            missing=services.not_ready(drill, plan, now) if plan and is_ready else [],
+            checks=selectors.checks_of(drill, plan, now, known) if plan and is_ready else [],
+            missing=services.not_ready(drill, plan, now, known) if plan and is_ready else [],
             held=getattr(drill, "held", None),
             problem=problem,
         )

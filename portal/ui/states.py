@@ -103,6 +103,7 @@ LOOKS: dict[str, StateLook] = {
     "covered": _look("covered", "covered", "good", "check"),
     "gaps": _look("somebody is missing", "somebody is missing", "bad", "triangle"),
     "may_begin": _look("may begin", "may begin", "good", "check"),
+    "does_not_hold": _look("does not hold", "does not hold", "bad", "cross"),
     "may_not_begin": _look("may not begin", "may not begin", "bad", "octagon"),
     "active": _look("active", "active", "good", "dot"),
     "archived": _look("archived", "archived", "idle", "minus"),

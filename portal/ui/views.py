@@ -76,7 +76,7 @@ FAMILIES = (
     ),
     ("Reaching somebody", ("asked_now",)),
     ("Calendar", ("freeze", "maintenance", "lock", "event", "drill", "review", "window")),
-    ("Freeze", ("may_begin", "may_not_begin")),
+    ("Freeze", ("may_begin", "does_not_hold", "may_not_begin")),
     ("Benchmark", ("set_aside",)),
     ("Against the baseline", ("better", "same", "worse", "not_comparable")),
     ("Hand-over", ("open", "accepted", "declined", "withdrawn", "overtaken", "expired")),
