@@ -31,6 +31,10 @@ _ENV = {
     "ALLOWED_HOSTS": "localhost,127.0.0.1,testserver",
     "DJANGO_SETTINGS_MODULE": "portal.settings",
 }
+_NO_SERVICES = {
+    "DATABASE_URL": "postgres://nobody@/no-services-were-started?host=%2Fnonexistent",
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+}
 # What a person's shell or .env sets must not reach the tests.
 _NOT_INHERITED = (
     "EGRESS_ALLOW",
@@ -78,8 +82,7 @@ def pytest_load_initial_conftests(
     if WORKER in os.environ:  # the controller's environment names the services
         os.environ["REDIS_URL"] = _redis_of_worker(os.environ["REDIS_URL"], os.environ[WORKER])
     elif known.no_services or known.help or known.version or "--collect-only" in args:
-        os.environ["DATABASE_URL"] = "postgres://nobody@/no-services-were-started?host=%2Fnonexistent"
-        os.environ["REDIS_URL"] = "redis://127.0.0.1:1/0"
+        os.environ.update(_NO_SERVICES)
     elif "TEST_DATABASE_URL" in os.environ and "TEST_REDIS_URL" in os.environ:
         os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
         os.environ["REDIS_URL"] = os.environ["TEST_REDIS_URL"]
@@ -94,14 +97,19 @@ def pytest_load_initial_conftests(
     return (yield)
 
 
+def environment_without_services() -> None:
+    """Set the tests' environment for a program that is no pytest and needs no database."""
+    os.environ.update(_ENV | _NO_SERVICES)
+    for name in _NOT_INHERITED:
+        os.environ.pop(name, None)
+
+
 @contextmanager
 def services_for_tests() -> Iterator[None]:
     """Embedded services and the tests' environment for a program that is no pytest (`make chaos`)."""
     from portal.embedded import services
 
-    os.environ.update(_ENV)
-    for name in _NOT_INHERITED:
-        os.environ.pop(name, None)
+    environment_without_services()
     with services(forgetful=True) as env:
         os.environ.update(env)
         yield

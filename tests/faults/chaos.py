@@ -1,9 +1,10 @@
 """`make chaos`: random schedules for some minutes, on every core, judged by the simulator's truth.
 
-    python -m tests.faults.chaos [--minutes 5] [--seed N] [--cores N]   search
-    python -m tests.faults.chaos --only SEED                             one schedule again, with what it broke
+    python -m tests.faults.chaos [--drills] [--minutes 5] [--seed N] [--cores N]   search
+    python -m tests.faults.chaos [--drills] --only SEED                             one schedule again, with what it broke
 
-Every 50th schedule is played on PostgreSQL as well and must go the same way there. Exit status 1 if a rule was broken.
+The schedules are those of scale-downs, of fire drills with `--drills`. Every 50th of a scale-down is played on PostgreSQL as well
+and must go the same way there. Exit status 1 if a rule was broken.
 """
 
 from __future__ import annotations
@@ -73,23 +74,46 @@ def play(seed: int, *, on_postgresql: bool) -> Played:
     return played
 
 
-def _work(number: int, cores: int, first: int, until: float, told: Any) -> None:
+def play_drill(seed: int) -> Played:
+    """Play the schedule of one seed for a drill."""
+    from tests.drills.schedules import a_play
+
+    played = Played(schedules=1)
+    began = time.process_time()
+    try:
+        schedule = a_play(seed)
+        happens = [*schedule.pending, *schedule.deaths.values()]
+        result = schedule.play()
+        played.broken += [(seed, what) for what in result.broken]
+        played.counts += Counter(one.kind if one.kind != "fault" else one.name for one in happens)
+        played.counts += Counter(one.name for one in result.sent)
+        ended = result.progress.ending
+        how = result.status.value if ended is None else f"{result.status.value}: {ended.value}"
+        played.ends[how] += 1
+    except Exception:  # noqa: BLE001  whatever it is, it is a finding: the search goes on and tells it
+        played.broken.append((seed, traceback.format_exc()))
+    played.cpu_s = time.process_time() - began
+    return played
+
+
+def _work(number: int, cores: int, first: int, until: float, told: Any, drills: bool) -> None:
     import django
 
     django.setup()
     seed = first + number
     while time.monotonic() < until:
         turn = (seed - first) // cores
-        told.put(play(seed, on_postgresql=turn % REPLAY_EVERY == REPLAY_EVERY - 1))
+        on_postgresql = turn % REPLAY_EVERY == REPLAY_EVERY - 1
+        told.put(play_drill(seed) if drills else play(seed, on_postgresql=on_postgresql))
         seed += cores
 
 
-def search(minutes: float, first: int, cores: int) -> Played:
+def search(minutes: float, first: int, cores: int, *, drills: bool = False) -> Played:
     """Play schedules on `cores` processes for so many minutes; says how it goes meanwhile."""
     spawn = multiprocessing.get_context("spawn")
     told = spawn.Queue()
     until = time.monotonic() + 60 * minutes
-    workers = [spawn.Process(target=_work, args=(n, cores, first, until, told)) for n in range(cores)]
+    workers = [spawn.Process(target=_work, args=(n, cores, first, until, told, drills)) for n in range(cores)]
     for worker in workers:
         worker.start()
     total, said = Played(), time.monotonic()
@@ -110,11 +134,12 @@ def search(minutes: float, first: int, cores: int) -> Played:
     return total
 
 
-def say(total: Played, first: int) -> None:
+def say(total: Played, first: int, *, drills: bool = False) -> None:
     """Print what was played and what broke."""
     events = {name: total.counts[name] for name in sorted(total.counts)}
-    changes = {name: events.pop(name) for name in list(events) if name.startswith("set_") or name in {"remove", "delete", "add", "stop", "start", "image", "create"}}  # fmt: skip
-    print(f"schedules  {total.schedules} (seeds from {first}), {total.replayed} of them on PostgreSQL too")
+    changes = {name: events.pop(name) for name in list(events) if name.startswith("set_") or name in {"remove", "delete", "add", "stop", "start", "image", "create", "reboot"}}  # fmt: skip
+    of = "fire drills" if drills else f"{total.replayed} of them on PostgreSQL too"
+    print(f"schedules  {total.schedules} (seeds from {first}), {of}")
     print(f"speed      {total.schedules / max(total.cpu_s, 1e-9):.1f} a second of one core, those included")
     print(f"faults     {sum(events.values())}: " + ", ".join(f"{n} {name}" for name, n in events.items()))
     print(f"changes    {sum(changes.values())}: " + ", ".join(f"{n} {name}" for name, n in changes.items()))
@@ -124,11 +149,16 @@ def say(total: Played, first: int) -> None:
     for seed, what in total.broken[:SHOWN]:
         print(f"  seed {seed}: {what}")
     if seeds:
-        print(f"One of them again: python -m tests.faults.chaos --only {seeds[0]}")
+        print(
+            f"One of them again: python -m tests.faults.chaos {'--drills ' if drills else ''}--only {seeds[0]}"
+        )
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="make chaos", description="Random schedules of a scale-down.")
+    parser = argparse.ArgumentParser(
+        prog="make chaos", description="Random schedules of a scale-down, or of a drill."
+    )
+    parser.add_argument("--drills", action="store_true", help="schedules of fire drills instead")
     parser.add_argument("--minutes", type=float, default=5.0, help="how long (5)")
     parser.add_argument("--seed", type=int, default=None, help="the first seed (by the clock)")
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="how many processes")
@@ -136,8 +166,21 @@ def main(arguments: list[str]) -> int:
         "--only", type=int, default=None, metavar="SEED", help="one schedule, in memory and on PostgreSQL"
     )
     wanted = parser.parse_args(arguments)
-    from tests.plugin import services_for_tests
+    first = wanted.seed if wanted.seed is not None else int(time.time())
+    from tests.plugin import environment_without_services, services_for_tests
 
+    if wanted.drills:
+        # They are played in memory alone: nothing is to be started for them.
+        environment_without_services()
+        if wanted.only is not None:
+            import django
+
+            django.setup()
+            total, first = play_drill(wanted.only), wanted.only
+        else:
+            total = search(wanted.minutes, first, wanted.cores, drills=True)
+        say(total, first, drills=True)
+        return 1 if total.broken else 0
     with services_for_tests():
         import django
 
@@ -152,7 +195,6 @@ def main(arguments: list[str]) -> int:
         if wanted.only is not None:
             total, first = play(wanted.only, on_postgresql=True), wanted.only
         else:
-            first = wanted.seed if wanted.seed is not None else int(time.time())
             total = search(wanted.minutes, first, wanted.cores)
     say(total, first)
     return 1 if total.broken else 0
