@@ -467,9 +467,8 @@ def verdict_of(plan: DrillPlan, progress: Progress, status: RunStatus) -> Verdic
     unknown = tuple(_unknown(one) for one in claimed if one.met is None)
     if early or missed or unknown:
         return Verdict(Judged.NOT_MET, (*early, *missed, *unknown))
-    return Verdict(
-        Judged.MET, (f"Everything that was claimed was measured, and held ({len(claimed)} limits).",)
-    )
+    count = "one limit" if len(claimed) == 1 else f"{len(claimed)} limits"
+    return Verdict(Judged.MET, (f"Everything that was claimed was measured, and held ({count}).",))
 
 
 def _why_ended(progress: Progress, ending: Ending) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx
 
-from portal import demo_accounts, demo_capacity, demo_contacts, demo_scaledown
+from portal import demo_accounts, demo_capacity, demo_contacts, demo_drills, demo_scaledown
 from portal.demo_desk import OVER, PASSWORD, DemoFailed, Provider, approved_plan, follow, open_desk, start
 from portal.demo_people import StoryFailed
 from portal.demo_scaledown import unavoidable_s
@@ -104,12 +104,18 @@ def capacity_story(portal: Held, say: Said) -> tuple[dict[str, Any], bool]:
         raise DemoFailed(str(failure)) from failure
 
 
+def drills_story(portal: Held, say: Said) -> tuple[dict[str, Any], bool]:
+    """Every story of fire drills; returns as `short_story`."""
+    return demo_drills.tell(open_desk(portal, say))
+
+
 Story = Callable[[Held, Said], tuple[dict[str, Any], bool]]
 STORIES: dict[str, Story] = {
     "scaledown": scaledown_story,
     "accounts": accounts_story,
     "contacts": contacts_story,
     "capacity": capacity_story,
+    "drills": drills_story,
 }
 
 

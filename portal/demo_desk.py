@@ -16,7 +16,11 @@ from portal.embedded.handle import Held
 
 PASSWORD = "steady-as-she-goes"  # noqa: S105 - of the desk's made-up users
 MANAGER, APPROVER = "jonas@north.example", "astrid@lindgren.example"
-SCOPES = ["accounts:read", "connections:read", "scaledown:read", "scaledown:write", "scaledown:run"]
+SCOPES = [
+    *("me", "accounts:read", "connections:read", "contacts:read"),
+    *("scaledown:read", "scaledown:write", "scaledown:run"),
+    *("drills:read", "drills:write", "drills:run", "drills:note", "drills:stop"),
+]
 FLOOR = 2
 RUN_LIMIT_S = 150.0
 # The stream says something every 15 s even when nothing happens.

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from portal import demo_scaledown
+from portal import demo_drills, demo_scaledown
 from portal.demo import main, unavoidable_s
 from portal.demo_accounts import code_at
 
@@ -149,4 +149,63 @@ def test_the_demos_authenticator_app_shows_the_codes_of_the_standard(at_s, code)
 
 def test_an_unknown_story_is_named_with_those_there_are(capsys):
     assert main(["weather"]) == 2
-    assert "scaledown, accounts, contacts, capacity, all" in capsys.readouterr().err
+    assert "scaledown, accounts, contacts, capacity, drills, all" in capsys.readouterr().err
+
+
+MEASURED = {
+    "detected_s": 3.2,
+    "acknowledged_s": 4.0,
+    "informed_s": 7.4,
+    "mitigated_s": 24.0,
+    "probes_failed": 4.0,
+}
+
+
+def drilled(name):
+    """Return what comes out of a story of drills that went as it must."""
+    return {**MEASURED, **demo_drills.EXPECTED[name]}
+
+
+@pytest.mark.parametrize("name", demo_drills.STORIES)
+def test_a_drills_story_that_went_as_it_must_has_no_problem(name):
+    assert demo_drills.problems(name, drilled(name)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        (name, key)
+        for name in demo_drills.STORIES
+        for key in (*demo_drills.EXPECTED[name], *demo_drills.KNOWN.get(name, ()))
+    ],
+)
+def test_a_drills_story_that_went_otherwise_has_a_problem(name, key):
+    assert len(demo_drills.problems(name, {**drilled(name), key: None})) >= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("met_story", "serving", 5),
+        ("met_story", "result", "drill_not_met"),
+        ("stopped_story", "probes_failed", 0.0),
+        ("stopped_story", "undone_by_itself", False),
+        ("escalation_story", "answered_by_place", 1),
+        ("real_story", "is_marked_as_drill", True),
+    ],
+)
+def test_what_a_drills_story_must_hold(name, key, value):
+    assert len(demo_drills.problems(name, {**drilled(name), key: value})) == 1
+
+
+def test_the_demo_of_drills_fails_where_one_went_otherwise(monkeypatch):
+    told = {name: drilled(name) for name in demo_drills.STORIES}
+    monkeypatch.setattr(demo_drills, "open_cast", lambda desk: None)
+    stories = {name: lambda desk, cast, name=name: told[name] for name in told}
+    monkeypatch.setattr(demo_drills, "STORIES", stories)
+    said: list[str] = []
+    desk = SimpleNamespace(say=said.append)
+    assert demo_drills.tell(desk, stories) == (told, True)
+    told["real_story"]["serving"] = 5
+    assert not demo_drills.tell(desk, stories)[1]
+    assert said == ["not as it must be: real_story: serving is 5, not 6"]

@@ -54,6 +54,7 @@ DRILL: dict[str, Any] = {
     "scenario_number": 0,
     "choice": CHOICE,
     "digest": "5f" * 32,
+    "checks": ["alarms_on", "carries_load"],
     "approval": "8b0d7d52-3f1e-4b0c-a0ab-4d5cf4d4c011",
     "connection": "8b0d7d52-3f1e-4b0c-a0ab-4d5cf4d4c012",
     "facilitator": "8b0d7d52-3f1e-4b0c-a0ab-4d5cf4d4c013",
@@ -152,12 +153,13 @@ class DrillIn(serializers.Serializer[Any]):
 
 
 class DrillOut(serializers.ModelSerializer[Drill]):
-    """A drill. `run`, `result` and `reasons` are empty until it was begun, and is over."""
+    """A drill. `run`, `result` and `reasons` are empty until it was begun, and is over; `checks` are attested before the start."""
 
     status = serializers.ChoiceField(choices=DrillStatus.choices)
     kind = serializers.ChoiceField(choices=KINDS)
     environment = serializers.ChoiceField(choices=ENVIRONMENTS)
     choice = DrillChoice(source="inputs")
+    checks = serializers.SerializerMethodField()
     approval = serializers.UUIDField(source="request.ref", allow_null=True, default=None)
     connection = serializers.UUIDField(source="connection.ref", allow_null=True, default=None)
     facilitator = serializers.UUIDField(source="facilitator.ref")
@@ -168,6 +170,11 @@ class DrillOut(serializers.ModelSerializer[Drill]):
     class Meta:
         model = Drill
         fields = (*DRILL,)
+
+    @extend_schema_field(serializers.ListField(child=serializers.CharField()))
+    def get_checks(self, row: Drill) -> list[str]:
+        """Return the keys of what somebody attests; none while it is a draft."""
+        return list((row.data or {}).get("attested", ()))
 
     @extend_schema_field(serializers.ChoiceField(choices=[("", "not over"), *DrillResult.choices]))
     def get_result(self, row: Drill) -> str:
@@ -515,7 +522,8 @@ class DrillStateApi(PortalAPIView):
         held = _held(self.find(selectors.drills_for(self.user), drill_ref))
         live = selectors.live_drill(held, timezone.now())
         run = Run.objects.only("status").get(pk=held.run.pk)
-        measured = figures.figures_of(live.plan, live.progress) if run.is_over else ()
+        roles = selectors.roles_in(held.drill) if run.is_over else {}
+        measured = figures.figures_of(live.plan, live.progress, roles) if run.is_over else ()
         return Response(
             DrillStateOut(
                 {

@@ -12,14 +12,21 @@ from django.utils import timezone
 from accounts.calendar.selectors import freezes_at
 from accounts.clouds import credentials_of
 from accounts.networks import networks_of
-from accounts.reach.escalation import Pace
-from accounts.reach.models import ReachKind, ReachState, ReachStep
-from accounts.reach.services import start_reach
+from accounts.reach.escalation import ANSWERS, Pace
+from accounts.reach.models import Reach, ReachKind, ReachState, ReachStep
+from accounts.reach.services import start_reach, stop_reach
 from drills import commands, figures
 from drills.plans import services
 from drills.plans.models import HeldDrill
 from drills.told import calls
-from drills.types import Called, MarkKind, TargetPhase, plan_from_plain, progress_from_plain
+from drills.types import (
+    Called,
+    Ending,
+    MarkKind,
+    TargetPhase,
+    plan_from_plain,
+    progress_from_plain,
+)
 from portal import guards
 from portal.approvals import services as approvals
 from portal.errors import Refused
@@ -28,6 +35,7 @@ from portal.runs.models import Run
 from portal.runs.types import Decision, RunStatus
 
 DRILL_SAYS = "FIRE DRILL, not a real incident."
+REAL_SAYS = "This is REAL and no drill any more: somebody said so during a fire drill. Please answer, and act by the emergency plan."
 
 
 def facts(run: Run) -> Mapping[str, Any]:
@@ -79,8 +87,10 @@ def _called(held: HeldDrill) -> Called | None:
             ReachState.STOPPED: "The calling was stopped.",
         }[ReachState(reach.state)]
         return Called(reach.state, is_over, None, "", says)
-    places = ReachStep.objects.filter(reach=reach, tries__outcome="answered").order_by("place")
-    step = places.first()
+    answers = [one.value for one in ANSWERS]
+    # What is noted of a run names nobody in clear.
+    steps = ReachStep.objects.sealed().filter(reach=reach, tries__outcome__in=answers)
+    step = steps.order_by("place").first()
     place = f"number {step.place} in the order" if step is not None else "somebody"
     return Called(reach.state, True, reach.ended_at, step.contact_name if step else "", f"Answered: {place}.")
 
@@ -113,6 +123,7 @@ def project(run: Run, decision: Decision, was: Mapping[str, Any]) -> None:
         held.ended_at = progress.ended_at or timezone.now()
         held.save(update_fields=["result", "reasons", "ended_at"])
         _emit(held, "drill.ended", {"result": held.result})
+        _end_calls(held, run, is_real=progress.ending is Ending.REAL)
 
 
 def _was_injected(was: Mapping[str, Any]) -> bool:
@@ -120,7 +131,8 @@ def _was_injected(was: Mapping[str, Any]) -> bool:
 
 
 def _held(run: Run) -> HeldDrill:
-    return HeldDrill.objects.select_related("drill__account", "drill__facilitator").get(run=run)
+    rows = HeldDrill.objects.select_related("drill__account", "drill__facilitator", "reach")
+    return rows.get(run=run)
 
 
 def _emit(held: HeldDrill, name: str, data: Mapping[str, Any]) -> None:
@@ -140,24 +152,54 @@ def _emit(held: HeldDrill, name: str, data: Mapping[str, Any]) -> None:
 
 def _call(held: HeldDrill, run: Run) -> None:
     """Have the contacts called in their order. What cannot be begun is said, and the drill goes on with that."""
-    calling = plan_from_plain(run.plan).calling
-    assert calling is not None
-    drill = held.drill
     try:
-        with transaction.atomic():
-            held.reach = start_reach(
-                drill.account,
-                role=calling.role,
-                kind=ReachKind.TEST,
-                reason=f"Fire drill: {drill.title}"[:200],
-                message=f"{DRILL_SAYS} Please answer as you would in a real one.",
-                actor=drill.facilitator,
-                pace=Pace(wait_s=calling.wait_s, tries=calling.tries),
-                with_asleep=True,
-            )
+        held.reach = _reached(
+            held,
+            run,
+            kind=ReachKind.TEST,
+            reason=f"Fire drill: {held.drill.title}",
+            message=f"{DRILL_SAYS} Please answer as you would in a real one.",
+        )
     except Refused as refusal:
         held.reach_says = f"The contacts could not be called. {refusal.says}"[:500]
     held.save(update_fields=["reach", "reach_says"])
+
+
+def _end_calls(held: HeldDrill, run: Run, *, is_real: bool) -> None:
+    """Call nobody for a drill that is over. Where it became real the calls begin anew, without the word drill."""
+    if held.reach is None or held.reach.state != ReachState.RUNNING:
+        return
+    stop_reach(held.reach, actor=held.drill.facilitator)
+    if not is_real:
+        return
+    try:
+        _reached(
+            held,
+            run,
+            kind=ReachKind.CALL,
+            reason=f"A fire drill became real: {held.drill.title}",
+            message=REAL_SAYS,
+        )
+    except Refused as refusal:
+        held.reach_says = f"It became real, and the contacts could not be called. {refusal.says}"[:500]
+        held.save(update_fields=["reach_says"])
+
+
+def _reached(held: HeldDrill, run: Run, *, kind: ReachKind, reason: str, message: str) -> Reach:
+    """Begin to call the contacts in the order that the plan names. Raises Refused where that cannot be."""
+    calling = plan_from_plain(run.plan).calling
+    assert calling is not None
+    with transaction.atomic():
+        return start_reach(
+            held.drill.account,
+            role=calling.role,
+            kind=kind,
+            reason=reason[:200],
+            message=message,
+            actor=held.drill.facilitator,
+            pace=Pace(wait_s=calling.wait_s, tries=calling.tries),
+            with_asleep=True,
+        )
 
 
 def may_command(run: Run, name: str, args: Mapping[str, Any]) -> None:

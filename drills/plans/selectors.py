@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Lower
 
 from accounts.models import Account, Contact, User
 from drills import figures
@@ -252,8 +253,11 @@ def _opened(plain: Mapping[str, Any]) -> Progress:
     return progress_from_plain(opened)
 
 
-def _roles_in(drill: Drill) -> dict[str, Role]:
-    """Return as what people took part, by their key as the run notes it. Two queries."""
+def roles_in(drill: Drill) -> dict[str, Role]:
+    """Return as what people took part, by their key as the run notes it. Three queries.
+
+    A participant is a contact; who logs in with a contact's address is that person, and gives no other role away.
+    """
     team = {
         str(pk): Role.LAUNCH_MANAGER
         for pk in drill.account.team.memberships.values_list("user_id", flat=True)
@@ -262,7 +266,14 @@ def _roles_in(drill: Drill) -> dict[str, Role]:
         str(pk): Role(role)
         for pk, role in drill.parts.filter(user__isnull=False).values_list("user_id", "role")
     }
-    return {**team, **named, str(drill.facilitator.pk): Role.FACILITATOR}
+    addresses = [
+        one.lower()
+        for one in drill.parts.filter(contact__isnull=False).values_list("contact__email", flat=True)
+        if one
+    ]
+    mine = User.objects.annotate(address=Lower("email")).filter(address__in=addresses)
+    reacting = dict.fromkeys((str(pk) for pk in mine.values_list("pk", flat=True)), Role.PARTICIPANT)
+    return {**team, **reacting, **named, str(drill.facilitator.pk): Role.FACILITATOR}
 
 
 def _series(samples: Sequence[tuple[str, datetime, float | None]], prefix: str) -> list[Series]:
@@ -360,10 +371,10 @@ def _named(one: _Named, with_names: bool) -> _Named:
 
 
 def report_of(held: HeldDrill, reader: User) -> Report:
-    """Return the report of a drill that is over, as somebody may read it: roles always, names where they may. Nine queries."""
+    """Return the report of a drill that is over, as somebody may read it: roles always, names where they may. Eleven queries."""
     run = type(held.run).objects.get(pk=held.run.pk)
     plan, progress = plan_from_plain(run.plan), _opened(run.progress)
-    roles, with_names = _roles_in(held.drill), may_read_names(held.drill, reader)
+    roles, with_names = roles_in(held.drill), may_read_names(held.drill, reader)
     scenario = from_plain(held.drill.scenario)
     verdict = figures.verdict_of(plan, progress, RunStatus(run.status))
     ended = held.ended_at or held.drill.updated_at

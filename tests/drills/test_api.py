@@ -51,7 +51,7 @@ def test_a_drill_goes_all_the_way(here, provider):
     ref = made["ref"]
     caller.get(f"/drills/{ref}/run", status=404)
     asked = caller.post(f"/drills/{ref}/submit", {}, status=200)
-    assert asked["status"] == "awaiting_approval"
+    assert (asked["status"], asked["checks"]) == ("awaiting_approval", ["alarms_on", "carries_load"])
     drill = Drill.objects.get()
     services.decide(drill, Verdict.APPROVE, actor=here.approver, seen_digest=drill.digest)
     refused = caller.post(f"/drills/{ref}/start", {"digest": drill.digest}, status=422)

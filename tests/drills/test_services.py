@@ -8,16 +8,20 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Membership, TeamMembership
-from drills.plans import hooks, services
+from accounts.reach.models import Reach, ReachTry
+from accounts.reach.services import log_outcome
+from drills.plans import hooks, selectors, services
 from drills.plans.ladder import Held
 from drills.plans.models import HeldDrill
-from drills.scenarios.types import DrillKind, Environment, InjectionKind
+from drills.scenarios.types import DrillKind, Environment, InjectionKind, Role
 from drills.types import Ending, progress_to_plain
 from portal.approvals.models import Verdict
+from portal.audit.subjects import open_values
 from portal.errors import NotPermitted, Refused, StaleState
 from portal.frozen import replace
 from portal.runs.models import Run
 from portal.runs.types import Decision, RunStatus
+from tests import factories as make
 from tests.drills.rows import a_choice, approved, draft, fresh_pool, ready, started, submitted
 
 
@@ -249,6 +253,59 @@ def test_an_escalation_drill_calls_the_contacts_as_a_drill(here, monkeypatch):
     assert called.says
     if held.reach is not None:
         assert "FIRE DRILL" in held.reach.message
+
+
+def test_who_answered_is_known_by_place_and_noted_without_a_name(here, monkeypatch):
+    passed = [Held(DrillKind.TABLE_TOP, Environment.PRODUCTION, "drill_met")]
+    monkeypatch.setattr(services, "held_before", lambda account, key: passed)
+    held = started(here, "nobody_answers", server_ids=(), balancer_ids=(), environment=Environment.PRODUCTION)
+    calling = replace(services.new_progress(services.data_of(held.drill)), calls=True)
+    hooks.project(held.run, Decision(progress_to_plain(calling)), {})
+    asked = ReachTry.objects.select_related("step__contact").get(step__reach__account=here.account)
+    log_outcome(asked, "reached", actor=here.manager)
+    called = hooks.facts(held.run)["called"]
+    assert (called.is_over, called.says) == (True, f"Answered: number {asked.step.place} in the order.")
+    assert called.answered_at is not None
+    assert called.answered_by
+    assert asked.step.contact.name not in called.answered_by
+    assert list(open_values([called.answered_by])) == [asked.step.contact.name]
+
+
+def test_who_takes_part_as_a_contact_has_that_role_in_the_portal_too(here):
+    mine = make.contact(here.account, "Vera", email=here.viewer.email.upper())
+    drill = draft(here, contacts=[mine], observers=[here.editor])
+    roles = selectors.roles_in(drill)
+    assert roles[str(here.viewer.pk)] is Role.PARTICIPANT
+    assert roles[str(here.editor.pk)] is Role.OBSERVER
+    assert roles[str(here.manager.pk)] is Role.FACILITATOR
+    assert str(here.approver.pk) not in roles
+
+
+@pytest.mark.parametrize(
+    ("ending", "left"),
+    [(Ending.STOPPED, [("test", "stopped")]), (Ending.REAL, [("test", "stopped"), ("call", "running")])],
+)
+def test_the_calls_end_with_the_drill_and_go_on_without_the_word_where_it_became_real(
+    here, monkeypatch, ending, left
+):
+    passed = [Held(DrillKind.TABLE_TOP, Environment.PRODUCTION, "drill_met")]
+    monkeypatch.setattr(services, "held_before", lambda account, key: passed)
+    held = started(here, "nobody_answers", server_ids=(), balancer_ids=(), environment=Environment.PRODUCTION)
+    now, run = timezone.now(), held.run
+    calling = replace(services.new_progress(services.data_of(held.drill)), calls=True, began_at=now)
+    hooks.project(run, Decision(progress_to_plain(calling)), {})
+    run.status = RunStatus.ABORTED
+    over = replace(calling, ending=ending, ending_says="It ends.", ended_at=now)
+    hooks.project(run, Decision(progress_to_plain(over)), progress_to_plain(calling))
+    reaches = list(Reach.objects.filter(account=here.account).order_by("pk"))
+    assert [(one.kind, one.state) for one in reaches] == left
+    assert "FIRE DRILL" in reaches[0].message
+    if ending is Ending.REAL:
+        assert "FIRE DRILL" not in reaches[1].message
+        assert reaches[1].message.startswith("This is REAL")
+    # Told twice, it is done once.
+    hooks.project(run, Decision(progress_to_plain(over)), progress_to_plain(over))
+    assert Reach.objects.filter(account=here.account).count() == len(left)
 
 
 def test_a_copy_lacks_the_times(here):
