@@ -36,6 +36,7 @@ class DrillsConfig(AppConfig):
             may_command=hooks.may_command,
             draining=hooks.draining,
             url_of=hooks.url_of,
+            asks=hooks.asks,
             is_half_way=hooks.is_half_way,
         )
         register_purpose(PURPOSE)

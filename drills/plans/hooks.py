@@ -18,6 +18,7 @@ from accounts.reach.services import start_reach, stop_reach
 from drills import commands, figures
 from drills.plans import services
 from drills.plans.models import HeldDrill
+from drills.scenarios.types import REBOOTS
 from drills.told import calls
 from drills.types import (
     Called,
@@ -32,6 +33,7 @@ from portal.approvals import services as approvals
 from portal.errors import Refused
 from portal.events.services import emit
 from portal.runs.models import Run
+from portal.runs.registry import Asked
 from portal.runs.types import Decision, RunStatus
 
 DRILL_SAYS = "FIRE DRILL, not a real incident."
@@ -223,6 +225,23 @@ def draining(runs: Iterable[Run]) -> int:
 def is_half_way(run: Run) -> bool:
     """Whether something is disrupted just now."""
     return draining([run]) > 0
+
+
+def asks(run: Run) -> Asked:
+    """Return what a halted drill asks. Silence is no answer: what is disrupted is brought back as long as it takes."""
+    reboots = plan_from_plain(run.plan).injection in REBOOTS
+    otherwise = (
+        "Nothing more is sent to the server, and it is watched until it is back."
+        if reboots
+        else "The portal goes on bringing back what the drill took away, and disrupts nothing more."
+    )
+    return Asked(
+        "Who leads the drill is asked now: bring the server back by hand, or say that this is real.",
+        "Your launch manager is asked now. Anybody may say that this is real.",
+        None,
+        otherwise,
+        otherwise,
+    )
 
 
 def url_of(run: Run) -> str:

@@ -19,6 +19,7 @@ from portal.approvals.models import Verdict
 from portal.audit.subjects import open_values
 from portal.errors import NotPermitted, Refused, StaleState
 from portal.frozen import replace
+from portal.runs import registry
 from portal.runs.models import Run
 from portal.runs.types import Decision, RunStatus
 from tests import factories as make
@@ -321,3 +322,15 @@ def test_a_draft_and_an_approved_one_are_withdrawn_with_a_reason(here):
     assert refusal(services.withdraw, draft(here), actor=here.manager, reason=" ").code == "reason_missing"
     assert services.withdraw(draft(here), actor=here.manager, reason="Not now.").status == "voided"
     assert services.withdraw(approved(here), actor=here.manager, reason="Not now.").status == "voided"
+
+
+@pytest.mark.parametrize(
+    ("key", "says"), [("node_lost", "goes on bringing back"), ("reboot_soft", "Nothing more is sent")]
+)
+def test_a_halted_drill_says_who_is_asked_and_what_silence_means(here, key, says):
+    held = started(here, key)
+    asked = registry.asked_by(held.run)
+    assert asked is not None
+    assert "Who leads the drill" in asked.who
+    assert says in asked.otherwise
+    assert asked.until is None
