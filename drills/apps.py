@@ -18,7 +18,7 @@ class DrillsConfig(AppConfig):
         from drills import driver
         from drills.plans import around, hooks, panels, services
         from drills.scenarios import panels as scenario_panels
-        from drills.told.calls import PURPOSE
+        from drills.told.calls import PURPOSE, REAL
         from portal.approvals import registry as approvals
         from portal.notify.registry import register_purpose
         from portal.runs.registry import register_kind
@@ -40,6 +40,7 @@ class DrillsConfig(AppConfig):
             is_half_way=hooks.is_half_way,
         )
         register_purpose(PURPOSE)
+        register_purpose(REAL)
         panels.register()
         around.register()
         scenario_panels.register()

@@ -104,7 +104,7 @@ def _next(one: Drill, may_decide: bool) -> tuple[int, Drill, str, str, str]:
     if one.status == DrillStatus.AWAITING_APPROVAL:
         says = "Your approval is asked for." if may_decide else "It waits for the customer’s approval."
         return (2 if may_decide else 4), one, one.status, url, says
-    return 3, one, one.status, url, "Approved; it may begin"
+    return 3, one, one.status, url, "Approved; it may begin."
 
 
 def find(user: Any, text: str, limit: int) -> list[Entry]:

@@ -114,6 +114,9 @@ def project(run: Run, decision: Decision, was: Mapping[str, Any]) -> None:
         held.began_at = progress.began_at
         held.save(update_fields=["began_at"])
         _emit(held, "drill.began", {})
+    if progress.ending is Ending.REAL and was.get("ending") != Ending.REAL.value:
+        held = held or _held(run)
+        calls.tell_real(held)
     if RunStatus(run.status).is_over:
         held = held or _held(run)
         if held.result:
@@ -169,9 +172,10 @@ def _call(held: HeldDrill, run: Run) -> None:
 
 def _end_calls(held: HeldDrill, run: Run, *, is_real: bool) -> None:
     """Call nobody for a drill that is over. Where it became real the calls begin anew, without the word drill."""
-    if held.reach is None or held.reach.state != ReachState.RUNNING:
+    if held.reach is None:
         return
     stop_reach(held.reach, actor=held.drill.facilitator)
+    # Whoever answered it did so to a drill, so that they are called again.
     if not is_real:
         return
     try:

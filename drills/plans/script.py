@@ -26,9 +26,7 @@ from portal.errors import NotPermitted, Refused, StaleState, form_status
 class OwnStepForm(StepForm):
     """One step, with whose it is."""
 
-    responsible = forms.ChoiceField(
-        label="Contact responsible", required=False, help_text="Of those who take part."
-    )
+    responsible = forms.ChoiceField(label="By name, of those who take part", required=False)
 
     def __init__(self, *args: Any, contacts: Sequence[Contact], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

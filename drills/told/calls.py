@@ -3,6 +3,7 @@
     ask_participants(held, plan, since)      in the transaction that notes the first disruption: rows, nothing else
     send_due(now)                            a worker mails their links
     call_of(token), acknowledge(token, …)    the public page
+    tell_real(held)                          everybody who was asked: this is no drill any more
 
 Announced drills alone ask by link: who reacts in an unannounced one is asked by nobody but the alarms and the reach's own calls.
 """
@@ -35,6 +36,7 @@ from portal.runs.models import Run
 
 LINK_SALT = "drills.told.acknowledge"
 NO_MAIL = "no mail address that works"
+REAL = Purpose("drill_real", Kind.PERSONAL, "A fire drill has turned real", in_portal=False)
 PURPOSE = Purpose("drill_call", Kind.PERSONAL, "Acknowledge a fire drill", is_secret=True, in_portal=False)
 
 
@@ -112,6 +114,37 @@ def _ask(one: DrillCall, now: datetime) -> int:
         )
     one.save(update_fields=["asked_at", "mail_digest", "says"])
     return int(one.asked_at is not None)
+
+
+def tell_real(held: HeldDrill) -> int:
+    """Tell everybody who was asked that this is no drill any more, by a mail that is not marked as one; return how many.
+
+    In the transaction that notes it. A repeat tells nobody twice.
+    """
+    drill, told = held.drill, 0
+    for one in DrillCall.objects.filter(held=held, asked_at__isnull=False).select_related("contact"):
+        contact = one.contact
+        if contact is None or not _is_theirs(one):
+            continue
+        told += 1
+        tell(
+            REAL.name,
+            address=contact.email,
+            person=contact,
+            subject_ref=f"drill:{drill.ref}",
+            period=str(one.ref),
+            account=drill.account,
+            context={
+                "name": contact.name,
+                "time_zone": contact.time_zone or drill.account.time_zone,
+                "is_customer": True,
+                "title": drill.title,
+                "emergency_plan": (drill.data or {}).get("emergency_plan", ""),
+            },
+            urgency=Urgency.NOW,
+            reason=f"fire drill turned real: {drill.title}"[:200],
+        )
+    return told
 
 
 # --- answers ------------------------------------------------------------------------------------------------

@@ -76,7 +76,7 @@ def test_the_dashboard_says_what_is_next_the_gravest_first(here):
     live = (held.drill.pk, held.run.status, "It is under way. Anybody may stop it.")
     assert seen(here.manager) == [
         live,
-        (ready.pk, "approved", "Approved; it may begin"),
+        (ready.pk, "approved", "Approved; it may begin."),
         (asked.pk, "awaiting_approval", "It waits for the customer’s approval."),
     ]
     assert seen(here.approver)[1] == (asked.pk, "awaiting_approval", "Your approval is asked for.")
