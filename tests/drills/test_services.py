@@ -283,11 +283,16 @@ def test_who_takes_part_as_a_contact_has_that_role_in_the_portal_too(here):
 
 
 @pytest.mark.parametrize(
-    ("ending", "left"),
-    [(Ending.STOPPED, [("test", "stopped")]), (Ending.REAL, [("test", "stopped"), ("call", "running")])],
+    ("ending", "state", "left"),
+    [
+        (Ending.STOPPED, "running", [("test", "stopped")]),
+        (Ending.REAL, "running", [("test", "stopped"), ("call", "running")]),
+        # Whoever answered it answered a drill.
+        (Ending.REAL, "answered", [("test", "answered"), ("call", "running")]),
+    ],
 )
 def test_the_calls_end_with_the_drill_and_go_on_without_the_word_where_it_became_real(
-    here, monkeypatch, ending, left
+    here, monkeypatch, ending, state, left
 ):
     passed = [Held(DrillKind.TABLE_TOP, Environment.PRODUCTION, "drill_met")]
     monkeypatch.setattr(services, "held_before", lambda account, key: passed)
@@ -295,6 +300,8 @@ def test_the_calls_end_with_the_drill_and_go_on_without_the_word_where_it_became
     now, run = timezone.now(), held.run
     calling = replace(services.new_progress(services.data_of(held.drill)), calls=True, began_at=now)
     hooks.project(run, Decision(progress_to_plain(calling)), {})
+    if state == "answered":
+        Reach.objects.update(state=state, ended_at=now, next_at=None)
     run.status = RunStatus.ABORTED
     over = replace(calling, ending=ending, ending_says="It ends.", ended_at=now)
     hooks.project(run, Decision(progress_to_plain(over)), progress_to_plain(calling))
