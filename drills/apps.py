@@ -18,6 +18,7 @@ class DrillsConfig(AppConfig):
         from drills import driver
         from drills.plans import around, hooks, panels, services
         from drills.scenarios import panels as scenario_panels
+        from drills.told.before import PURPOSES
         from drills.told.calls import PURPOSE, REAL
         from portal.approvals import registry as approvals
         from portal.notify.registry import register_purpose
@@ -38,9 +39,10 @@ class DrillsConfig(AppConfig):
             url_of=hooks.url_of,
             asks=hooks.asks,
             is_half_way=hooks.is_half_way,
+            is_untold=hooks.is_untold,
         )
-        register_purpose(PURPOSE)
-        register_purpose(REAL)
+        for purpose in (PURPOSE, REAL, *PURPOSES):
+            register_purpose(purpose)
         panels.register()
         around.register()
         scenario_panels.register()

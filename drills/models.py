@@ -8,3 +8,4 @@ from drills.plans.models import DrillPerson as DrillPerson
 from drills.plans.models import HeldDrill as HeldDrill
 from drills.scenarios.models import ScenarioVersion as ScenarioVersion
 from drills.told.models import DrillCall as DrillCall
+from drills.told.models import DrillNotice as DrillNotice

@@ -3,3 +3,4 @@
 from __future__ import annotations
 
 from drills.told.tasks import ask as ask
+from drills.told.tasks import tell as tell

@@ -84,6 +84,11 @@ app.conf.beat_schedule = {
         "schedule": 5.0,
         "options": {"expires": 10.0},
     },
+    "drills-tell": {
+        "task": "drills.told.tasks.tell",
+        "schedule": 20.0,
+        "options": {"expires": 30.0},
+    },
     "scaledown-expire": {"task": "scaledown.tasks.expire", "schedule": 60.0},
     "scaledown-thin": {"task": "scaledown.tasks.thin", "schedule": 900.0},
 }

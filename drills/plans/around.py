@@ -19,6 +19,11 @@ from portal.frozen import replace
 _COUNTED_FROM = datetime(2020, 1, 1, tzinfo=UTC)
 
 
+def sequence_of(drill: Drill) -> int:
+    """Return the number by which calendars know a newer version of a drill's entry: it rises with each change."""
+    return int((drill.updated_at - _COUNTED_FROM).total_seconds())
+
+
 def coming(accounts: QuerySet[Account], start: datetime, end: datetime) -> list[Item]:
     """Return the drills that are approved or wait for it; one query. Unannounced ones are the team's alone: who reacts must not read them."""
     rows: Any = Drill.objects.filter(
@@ -38,7 +43,7 @@ def coming(accounts: QuerySet[Account], start: datetime, end: datetime) -> list[
             is_team_only=row.kind == DrillKind.UNANNOUNCED.value,
             url=reverse("drills:drill", args=[row.ref]),
             uid=f"drill-{row.ref}",
-            sequence=int((row.updated_at - _COUNTED_FROM).total_seconds()),
+            sequence=sequence_of(row),
             changed_at=row.updated_at,
         )
         for row in rows.only("ref", "kind", "account", "updated_at", "not_before", "not_after")

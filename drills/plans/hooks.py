@@ -18,7 +18,7 @@ from accounts.reach.services import start_reach, stop_reach
 from drills import commands, figures
 from drills.plans import services
 from drills.plans.models import HeldDrill
-from drills.scenarios.types import REBOOTS
+from drills.scenarios.types import REBOOTS, DrillKind
 from drills.told import calls
 from drills.types import (
     Called,
@@ -246,6 +246,11 @@ def asks(run: Run) -> Asked:
         otherwise,
         otherwise,
     )
+
+
+def is_untold(run: Run) -> bool:
+    """Whether who reacts must not know of it: an unannounced drill until it is over."""
+    return run.plan.get("kind") == DrillKind.UNANNOUNCED.value and not RunStatus(run.status).is_over
 
 
 def url_of(run: Run) -> str:

@@ -11,6 +11,29 @@ from portal.audit.subjects import OpenedQuerySet
 from portal.rows import Referenced
 
 
+class DrillNotice(Referenced):
+    """What was told of a drill before it: when people were invited, reminded a day and an hour before, and told that it is off.
+
+    `day_at` and `hour_at` are set also where there was nothing to say any more, so that nothing is said late.
+    """
+
+    drill = models.OneToOneField("drills.Drill", models.CASCADE, related_name="told")
+    invited_at = models.DateTimeField()
+    day_at = models.DateTimeField(null=True)
+    hour_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    account_path = "drill__account"
+    # Whom it was told to, and when, stands with each message.
+    unrecorded_fields = ("invited_at", "day_at", "hour_at", "ended_at")
+
+    class Meta:
+        app_label = "drills"
+
+    def __str__(self) -> str:
+        return f"told of {self.drill}"
+
+
 class DrillCall(Referenced):
     """One participant of a drill under way who is asked to acknowledge, by a link of their own.
 

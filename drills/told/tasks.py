@@ -7,7 +7,7 @@ from celery import shared_task
 from django.db import transaction
 from django.utils import timezone
 
-from drills.told import calls
+from drills.told import before, calls
 from portal.runs.wake import hand_over
 
 log = structlog.get_logger(__name__)
@@ -19,6 +19,14 @@ def ask() -> None:
     sent = calls.send_due(timezone.now())
     if sent:
         log.info("drill_calls_sent", count=sent)
+
+
+@shared_task(name="drills.told.tasks.tell", ignore_result=True, expires=60)
+def tell() -> None:
+    """Invite to drills that were approved, call off those that are not held, remind of those that are near."""
+    told = before.tell_due(timezone.now())
+    if told:
+        log.info("drills_told", count=told)
 
 
 def wake_after_commit() -> None:

@@ -34,6 +34,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from portal.audit.subjects import open_html, open_values
+from portal.notify import calendar
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 SUBJECT_MAX = 180
@@ -199,6 +200,7 @@ def build(
     created_at: datetime,
     can_be_off: bool,
     reply_to: str = "",
+    appointment: Mapping[str, Any] | None = None,
 ) -> EmailMessage:
     """Return the mail: plain text and HTML, no picture and no tracking. Raises ValueError for a bad header.
 
@@ -222,6 +224,24 @@ def build(
         mail["List-Unsubscribe"] = f"<{absolute('/me/notices/preferences')}>"
     mail.set_content(written.text, cte="quoted-printable")
     mail.add_alternative(written.html, subtype="html", cte="quoted-printable")
+    if appointment is not None:
+        # The texts become a part of their own, with a boundary that is told from the one around them.
+        mail.set_boundary(f"=_{sha256(f'{message_id}/texts'.encode()).hexdigest()[:32]}")
+        one = calendar.from_plain(appointment)
+        mail.add_attachment(
+            calendar.invitation(
+                one,
+                to=to,
+                to_name=one_line(to_name),
+                organizer=settings.MAIL_FROM,
+                organizer_name=settings.MAIL_FROM_NAME,
+            ),
+            maintype="text",
+            subtype="calendar",
+            cte="base64",
+            filename="appointment.ics",
+            params={"method": one.method, "charset": "utf-8"},
+        )
     # Made from the Message-ID and not by chance: each try sends the same bytes.
     mail.set_boundary(f"=_{sha256(message_id.encode()).hexdigest()[:32]}")
     return mail

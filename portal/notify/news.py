@@ -258,8 +258,9 @@ def run_held(run: Run, says: str, *, by: Any) -> None:
 
 
 def _people_of(run: Run) -> list[Recipient]:
-    # A rehearsal changes nothing, so no customer is told of it.
-    return [*_in_charge(run), *([] if run.is_rehearsal else audience("customers", run.account))]
+    # A rehearsal changes nothing, so no customer is told of it; and of some runs those who react must not know beforehand.
+    is_quiet = run.is_rehearsal or runs.is_untold(run)
+    return [*_in_charge(run), *([] if is_quiet else audience("customers", run.account))]
 
 
 def _tell_of_run(

@@ -236,7 +236,9 @@ def _mail_of(message: Message, address: str) -> EmailMessage:
         written = _written(message)
         message.title, message.text, message.html = written.subject, written.text, written.html
         name = str(context_of(message).get("name", ""))
-        message.context = compose.pack({"name": name})
+        # An appointment goes along with every try, too.
+        kept = {key: value for key, value in context_of(message).items() if key == "appointment"}
+        message.context = compose.pack({"name": name, **kept})
         message.save(update_fields=["title", "text", "html", "context"])
     return compose.build(
         message_id=message.message_id,
@@ -248,6 +250,7 @@ def _mail_of(message: Message, address: str) -> EmailMessage:
         created_at=message.created_at,
         can_be_off=message.user_id is not None and Kind(message.kind) not in ALWAYS_ON,
         reply_to=reply_to_of(message.subject_ref),
+        appointment=open_values([context_of(message).get("appointment")])[0],
     )
 
 

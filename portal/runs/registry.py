@@ -29,7 +29,8 @@ class Registered:
     `draining` counts what the kind left half-way in the given runs ("nodes left draining").
     `url_of` gives the path of the run's page. `asks` gives what a run asks that has halted in this very transaction.
     `check_goes_on` raises Refused where a run may not go on by somebody's taking charge of it. `is_half_way` says whether
-    something is on its way out or back just now, so that nobody else is to change the site.
+    something is on its way out or back just now, so that nobody else is to change the site. `is_untold` says whether the account's
+    people are not to know yet that it is under way.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Registered:
     asks: Callable[[Run], Asked] | None = None
     check_goes_on: Callable[[Run, datetime], None] | None = None
     is_half_way: Callable[[Run], bool] | None = None
+    is_untold: Callable[[Run], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -90,13 +92,24 @@ def register_kind(
     asks: Callable[[Run], Asked] | None = None,
     check_goes_on: Callable[[Run, datetime], None] | None = None,
     is_half_way: Callable[[Run], bool] | None = None,
+    is_untold: Callable[[Run], bool] | None = None,
 ) -> None:
     """Make a kind of run known. `factory` is called once in each worker child, after the fork.
 
     Registering the same factory again changes nothing; another one raises ValueError.
     """
     registered = Registered(
-        name, factory, facts, project, may_command, draining, url_of, asks, check_goes_on, is_half_way
+        name,
+        factory,
+        facts,
+        project,
+        may_command,
+        draining,
+        url_of,
+        asks,
+        check_goes_on,
+        is_half_way,
+        is_untold,
     )
     if _KINDS.setdefault(name, registered) != registered:
         raise ValueError(f"The kind of run {name!r} is registered already.")
@@ -147,6 +160,12 @@ def url_of(run: Run) -> str:
     """Return the path of a run's page, or ""."""
     known = registered(run.kind)
     return known.url_of(run) if known is not None and known.url_of is not None else ""
+
+
+def is_untold(run: Run) -> bool:
+    """Whether the account's people are not to know yet that a run is under way."""
+    known = registered(run.kind)
+    return known is not None and known.is_untold is not None and known.is_untold(run)
 
 
 def asked_by(run: Run) -> Asked | None:
