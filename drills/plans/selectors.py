@@ -22,6 +22,7 @@ from drills.turn import Turn
 from drills.types import (
     DrillPlan,
     Look,
+    MarkKind,
     People,
     PlannedStep,
     Progress,
@@ -177,6 +178,12 @@ class LiveDrill:
     def reboots(self) -> bool:
         """Whether its servers come back by themselves, or by a hard reboot that a person asks for."""
         return self.plan.injection in REBOOTS
+
+    @property
+    def waits_for_word(self) -> bool:
+        """Whether it has begun to hurt and nobody has said yet that they see to it."""
+        is_known = self.progress.mark(MarkKind.ACKNOWLEDGED) is not None
+        return self.progress.injected_at is not None and not is_known
 
     @property
     def is_injected(self) -> bool:

@@ -130,8 +130,9 @@ def test_two_follow_a_drill_and_the_one_on_the_phone_stops_it(site, people):
     # All of this came by the stream.
     assert loads == []
 
-    hand.get_by_role("button", name="Acknowledged", exact=True).click()
+    hand.get_by_role("button", name="Acknowledge", exact=True).click()
     expect(desk.locator("#drill-state")).to_contain_text("Acknowledged: Astrid Lund.")
+    expect(hand.get_by_role("button", name="Acknowledge", exact=True)).to_have_count(0)
     assert web_06(site)["status"] == "SHUTOFF"
     hand.get_by_role("button", name="Stop", exact=True).click()
     for page in (desk, hand):

@@ -173,6 +173,25 @@ def test_whoever_watches_stops_it_and_notes_a_moment(here, client):
     assert answer.status_code == 403
 
 
+def test_who_takes_part_acknowledges_at_the_top_of_the_page_until_somebody_has(here, client):
+    held = started(here)
+    button = ">Acknowledge</button>"
+    progress = replace(new_progress(services.data_of(held.drill)), began_at=timezone.now())
+    injected = Mark(MarkKind.INJECTED, timezone.now(), says="Drill: take web-06 out.")
+    answered = Mark(MarkKind.ACKNOWLEDGED, timezone.now(), "1", "Ada", "Acknowledged: Ada.")
+    for marks, who, is_there in (
+        ((), here.approver, False),
+        ((injected,), here.approver, True),
+        # Who leads does not react.
+        ((injected,), here.manager, False),
+        ((injected, answered), here.approver, False),
+    ):
+        plain = progress_to_plain(replace(progress, marks=marks))
+        Run.objects.filter(pk=held.run_id).update(status="running", progress=plain)
+        client.force_login(who)
+        assert (button in page(client, "drill-live", held.drill.ref)) is is_there
+
+
 def over(held, **changes):
     plan = services.data_of(held.drill)
     now = timezone.now()
