@@ -16,5 +16,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("drills/<uuid:drill_ref>/run", api.DrillStateApi.as_view(), name="api-drill-run"),
     path("drills/<uuid:drill_ref>/commands", api.DrillCommandApi.as_view(), name="api-drill-command"),
     path("", include("drills.exchange.api_urls")),
+    path("", include("drills.after.api_urls")),
     path("", include("drills.scenarios.api_urls")),
 ]

@@ -15,7 +15,9 @@ class DrillsConfig(AppConfig):
         """Tell engine, approvals and pages who we are."""
         from django.urls import reverse
 
+        from accounts.reviews.origins import register_origins
         from drills import driver
+        from drills.after import selectors as after
         from drills.plans import around, hooks, panels, services
         from drills.scenarios import panels as scenario_panels
         from drills.told.before import PURPOSES
@@ -43,6 +45,7 @@ class DrillsConfig(AppConfig):
         )
         for purpose in (PURPOSE, REAL, *PURPOSES):
             register_purpose(purpose)
+        register_origins(after.origins)
         panels.register()
         around.register()
         scenario_panels.register()

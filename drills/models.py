@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from drills.after.models import DrillFinding as DrillFinding
+from drills.after.models import FindingAction as FindingAction
 from drills.plans.models import Attestation as Attestation
 from drills.plans.models import Drill as Drill
 from drills.plans.models import DrillPerson as DrillPerson

@@ -35,7 +35,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         views.DrillCommand.as_view(),
         name="drill-command",
     ),
-    path("drills/<uuid:drill_ref>/report/", views.DrillReport.as_view(), name="drill-report"),
     path("", include("drills.exchange.urls")),
+    path("", include("drills.after.urls")),
     path("", include("drills.scenarios.urls")),
 ]

@@ -325,6 +325,7 @@ SPECTACULAR_SETTINGS = {
         "DrillStatus": "drills.plans.models.DrillStatus",
         "DrillKind": "drills.plans.api.KINDS",
         "DrillEnvironment": "drills.plans.api.ENVIRONMENTS",
+        "FindingSeverity": "drills.after.models.FindingSeverity",
         "ChangeLockKind": "accounts.calendar.api.LOCK_KINDS",
         "MarkerKind": "capacity.markers.models.MarkerKind",
         "CalendarScope": "accounts.calendar.models.CalendarScope",

@@ -41,6 +41,7 @@ from capacity.loads.models import LoadRun
 from capacity.metrics.models import Metric
 from capacity.pulls.services import add as add_pull
 from capacity.reports.models import DetectedEvent, GrowthReport, ServerPrice, SizedPool
+from drills.after.models import DrillFinding
 from drills.plans.choice import Around, build, choice_to_plain
 from drills.plans.models import Drill, HeldDrill
 from drills.scenarios.library import built_in
@@ -399,6 +400,7 @@ _DRILL = {
     "scenario_key": "node_lost",
     "choice": {"objective": "Nobody notices.", "kind": "announced", "environment": "test"},
 }
+_FOUND = {"severity": "minor", "text": "The runbook is old."}
 CUSTOMERS = VIEWERS - TEAM
 MANAGERS = TEAM | {"admin"}
 _INVITED = {"email": "somebody@new.example", "role": "viewer"}
@@ -563,6 +565,28 @@ ROWS |= {
     ("drills:drill-take-over", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
     ("drills:drill-experiment", "GET"): Row(VIEWERS),
     ("drills:drill-journal", "GET"): Row(VIEWERS, answers=frozenset({404})),
+    ("api-drill-findings", "GET"): Row(VIEWERS),
+    ("api-drill-findings", "POST"): Row(VIEWERS, body=_FOUND),
+    ("api-drill-proposals", "GET"): Row(VIEWERS),
+    ("api-drill-proposals", "POST"): Row(VIEWERS, body={"key": "held"}, answers=PAST_THE_GATE),
+    ("api-drill-finding", "GET"): Row(VIEWERS),
+    # Whoever sees it may note; another's finding is changed by who leads drills.
+    ("api-drill-finding", "PUT"): Row(
+        VIEWERS, body=_FOUND, headers=IF_MATCH, answers=PAST_THE_GATE | {403, 404}
+    ),
+    ("api-drill-finding-withdraw", "POST"): Row(VIEWERS, body=_WHY, answers=PAST_THE_GATE | {403}),
+    ("api-drill-finding-action", "POST"): Row(
+        EDITORS, body={"title": "Do it", "due_on": "2026-12-14"}, answers=PAST_THE_GATE
+    ),
+    ("drills:finding-new", "GET"): Row(VIEWERS),
+    ("drills:finding-new", "POST"): Row(VIEWERS, answers=PAST_THE_GATE),
+    ("drills:finding-take-over", "POST"): Row(VIEWERS, answers=PAST_THE_GATE),
+    ("drills:finding-change", "GET"): Row(VIEWERS, answers=PAST_THE_GATE | {403}),
+    ("drills:finding-change", "POST"): Row(VIEWERS, answers=PAST_THE_GATE | {403}),
+    ("drills:finding-withdraw", "GET"): Row(VIEWERS, answers=PAST_THE_GATE | {403}),
+    ("drills:finding-withdraw", "POST"): Row(VIEWERS, body=_WHY, answers=PAST_THE_GATE | {403}),
+    ("drills:finding-act", "GET"): Row(EDITORS),
+    ("drills:finding-act", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
     ("drills:drill-list", "GET"): Row(VIEWERS),
     ("drills:drill-choose", "GET"): Row(EDITORS),
     ("drills:drill-new", "GET"): Row(EDITORS),
@@ -1395,6 +1419,17 @@ def _begun_drill(world: Any) -> Any:
     return drill
 
 
+def _finding(world: Any) -> Any:
+    # Each one anew: what was withdrawn cannot be changed.
+    return DrillFinding.objects.create(
+        held=_drill(world).held,
+        severity="minor",
+        text="The runbook is old.",
+        noted_by=world.people["launch_manager"],
+        noted_at=timezone.now(),
+    )
+
+
 REFS: dict[str, Callable[[Any], Any]] = {
     "scenario_key": lambda world: _scenario(world).key,
     "scenario_number": lambda world: _scenario(world).number,
@@ -1473,6 +1508,8 @@ REFS: dict[str, Callable[[Any], Any]] = {
     "drill_scenario": lambda world: "node_lost",
     "check_key": lambda world: "alarms_on",
     "drill_command": lambda world: "note",
+    "finding_ref": lambda world: _finding(world).ref,
+    "proposal_key": lambda world: "held",
     "load_ref": lambda world: _load(world).ref,
     "host_ref": lambda world: _host(world).ref,
     "pull_ref": lambda world: _pull(world).ref,

@@ -25,6 +25,7 @@ from accounts.reviews.models import (
     ReviewStatus,
     Standing,
 )
+from accounts.reviews.origins import with_origins
 from accounts.reviews.serializers import (
     ActionIn,
     ActionOut,
@@ -463,7 +464,13 @@ class ActionListApi(PortalAPIView):
             self.request.query_params, filters={"state": ActionState.values}, orders=["due_on"], strict=True
         )
         rows = selectors.actions_of(account, state=asked.filters["state"])
-        return self.page(rows, ActionOut, order="due_on", filters={"account": account.pk})
+        return self.page(
+            rows,
+            ActionOut,
+            order="due_on",
+            filters={"account": account.pk},
+            shown=lambda found: with_origins(found, self.user),
+        )
 
     @documented(
         "actions_add",
@@ -479,13 +486,14 @@ class ActionListApi(PortalAPIView):
     def post(self, request: Request, account_ref: UUID) -> Response:
         """A user with access to the account, or a contact who is proven, and confirmed within 180 days."""
         account = self.find(Account, account_ref)
-        wanted = _action_fields(account, self.read(ActionIn))
+        wanted = action_fields(account, self.read(ActionIn))
         return self.once(
             lambda: self.show(ActionOut, services.add_action(account, wanted, actor=self.user), status=201)
         )
 
 
-def _action_fields(account: Account, data: dict[str, Any]) -> dict[str, Any]:
+def action_fields(account: Account, data: dict[str, Any]) -> dict[str, Any]:
+    """Return an `ActionIn` as the services take it. Raises Refused for somebody who is not of this account."""
     found = dict(data)
     if data.get("owner_user") is not None:
         found["owner_user"] = _user(account, data["owner_user"])
@@ -507,7 +515,7 @@ class ActionApi(PortalAPIView):
     )
     def get(self, request: Request, action_ref: UUID) -> Response:
         """With an ETag for a later change."""
-        return self.show(ActionOut, self._found(action_ref))
+        return self.show(ActionOut, with_origins([self._found(action_ref)], self.user)[0])
 
     @documented(
         "actions_change",
@@ -522,11 +530,12 @@ class ActionApi(PortalAPIView):
     def patch(self, request: Request, action_ref: UUID) -> Response:
         """Only what is given is changed; a new owner is reminded anew."""
         action = self._found(action_ref)
-        wanted = _action_fields(self.account, self.read(ActionIn, partial=True))
+        wanted = action_fields(self.account, self.read(ActionIn, partial=True))
 
         def effect() -> Response:
             self.match(ActionItem.objects.select_for_update(of=("self",)).get(pk=action.pk))
-            return self.show(ActionOut, services.change_action(action, wanted, actor=self.user))
+            changed = services.change_action(action, wanted, actor=self.user)
+            return self.show(ActionOut, with_origins([changed], self.user)[0])
 
         return self.once(effect)
 
@@ -554,7 +563,10 @@ class ActionCloseApi(PortalAPIView):
         action = self.find(ActionItem, action_ref)
         data = self.read(CloseIn)
         return self.once(
-            lambda: self.show(ActionOut, services.close_action(action, actor=self.user, **data)),
+            lambda: self.show(
+                ActionOut,
+                with_origins([services.close_action(action, actor=self.user, **data)], self.user)[0],
+            ),
             required=True,
         )
 

@@ -84,6 +84,7 @@ ACTION: dict[str, Any] = {
     "created_at": AT,
     "updated_at": AT,
     "closed_at": None,
+    "origin": None,
 }
 ACTION_IN = {"title": ACTION["title"], "owner_user": PERSON["ref"], "due_on": "2026-12-14"}
 COMPARISON: dict[str, Any] = {

@@ -209,8 +209,15 @@ class ComparisonOut(serializers.Serializer[Any]):
     actions_carried = serializers.ListField(child=serializers.JSONField())
 
 
+class OriginOut(serializers.Serializer[Any]):
+    """Out of what an action item came, and the page of it."""
+
+    says = serializers.CharField()
+    path = serializers.CharField()
+
+
 class ActionOut(serializers.Serializer[Any]):
-    """Something that somebody does by a date. Both owners are null where that contact is gone."""
+    """Something that somebody does by a date. Both owners are null where that contact is gone; `origin` where it came of nothing."""
 
     ref = serializers.UUIDField()
     account = serializers.SerializerMethodField()
@@ -224,6 +231,7 @@ class ActionOut(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
     closed_at = serializers.DateTimeField(allow_null=True)
+    origin = OriginOut(allow_null=True, default=None)
 
     def get_account(self, action: Any) -> str:
         """Return the account's reference."""

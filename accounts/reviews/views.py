@@ -34,6 +34,7 @@ from accounts.reviews.models import (
     ReviewStatus,
     Standing,
 )
+from accounts.reviews.origins import with_origins
 from accounts.views import AccountPage
 from portal.access import Permission, PortalView
 from portal.approvals.models import Side
@@ -73,7 +74,7 @@ class ReviewList(ReviewPage):
             open_review=rows.filter(status=ReviewStatus.OPEN).first(),
             page=page,
             schedule=selectors.schedule_of(account),
-            actions=actions[: selectors.FIRST_SHOWN],
+            actions=with_origins(list(actions[: selectors.FIRST_SHOWN]), self.user),
             action_count=actions.count(),
             today=timezone.now().date(),
         )
@@ -174,7 +175,7 @@ class ReviewDetail(ReviewPage):
             review=review,
             items=list(zip(current.rows, current.items, strict=True)),
             unanswered=[one.title for one in current.items if not one.is_answered],
-            actions=current.actions[: selectors.FIRST_SHOWN],
+            actions=with_origins(current.actions[: selectors.FIRST_SHOWN], self.user),
             action_count=len(current.actions),
             signatures=signatures,
             in_force=[one for one in signatures if one.voided_at is None],
@@ -440,6 +441,7 @@ class ActionList(ReviewPage):
         state = state if state in (*ActionState.values, "all") else "open"
         rows = selectors.actions_of(account, state="" if state == "all" else state)
         page = keyset(rows, request, order="due_on", filters={"a": account.pk})
+        with_origins(page.rows, self.user)
         return self.show(
             "accounts/reviews/action_list.html",
             page=page,
@@ -537,6 +539,7 @@ class ActionDetail(ReviewPage):
     def _page(
         self, action: ActionItem, change: ActionForm, close: CloseForm, *, status: int = 200
     ) -> HttpResponse:
+        with_origins([action], self.user)
         return self.show(
             "accounts/reviews/action_detail.html",
             action=action,

@@ -517,19 +517,3 @@ def args_of(data: Any) -> dict[str, Any]:
         if values:
             found[name] = [str(one)[:200] for one in values[:20]]
     return found
-
-
-class DrillReport(DrillPage):
-    """What became of a drill: result, figures, people and systems on one axis, the journal."""
-
-    permission = Permission.DRILL_VIEW
-
-    def get(self, request: HttpRequest, drill_ref: UUID) -> HttpResponse:
-        """Show it once it is over."""
-        drill = self.find(selectors.drills_for(self.user), drill_ref)
-        held = _held(drill)
-        if not held.result:
-            return redirect("drills:drill-live", drill_ref=drill.ref)
-        return self.show(
-            "drills/report.html", drill=drill, held=held, report=selectors.report_of(held, self.user)
-        )

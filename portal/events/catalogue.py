@@ -81,6 +81,9 @@ CATALOGUE: dict[str, tuple[str, dict[str, str]]] = {
         {
             "drill.began": "A drill began; `kind`, `environment` and `scenario` say which.",
             "drill.ended": "A drill is over, with its `result`.",
+            "drill.finding_added": "A finding of `drill` was written down, with its `severity`.",
+            "drill.finding_changed": "A finding was changed.",
+            "drill.finding_withdrawn": "A finding was withdrawn; it stays to be read.",
         },
     ),
     "marker": (

@@ -151,6 +151,10 @@ LOOKS: dict[str, StateLook] = {
     "target_hit": _look("disrupted", "out for the drill", "wait", "triangle"),
     "target_returning": _look("coming back", "coming back", "move", "up"),
     "target_back": _look("back in service", "back in service", "good", "check"),
+    "finding_critical": _look("critical", "critical", "bad", "octagon"),
+    "finding_major": _look("major", "major", "wait", "triangle"),
+    "finding_minor": _look("minor", "minor", "idle", "ring"),
+    "finding_good": _look("worked", "worked", "good", "check"),
     # hosts that load is put on
     "host_waiting": _look("not proven yet", "not proven yet", "idle", "clock"),
     "host_missing": _look("no proof found", "no proof found", "bad", "octagon"),
