@@ -17,6 +17,7 @@ class DrillsConfig(AppConfig):
 
         from accounts.reviews.origins import register_origins
         from drills import driver
+        from drills.after import fact, freshness
         from drills.after import selectors as after
         from drills.plans import around, hooks, panels, services
         from drills.scenarios import panels as scenario_panels
@@ -46,6 +47,8 @@ class DrillsConfig(AppConfig):
         for purpose in (PURPOSE, REAL, *PURPOSES):
             register_purpose(purpose)
         register_origins(after.origins)
+        freshness.register()
+        fact.register()
         panels.register()
         around.register()
         scenario_panels.register()

@@ -326,6 +326,7 @@ SPECTACULAR_SETTINGS = {
         "DrillKind": "drills.plans.api.KINDS",
         "DrillEnvironment": "drills.plans.api.ENVIRONMENTS",
         "FindingSeverity": "drills.after.models.FindingSeverity",
+        "DrillFigureUnit": "drills.after.report_api.UNITS",
         "ChangeLockKind": "accounts.calendar.api.LOCK_KINDS",
         "MarkerKind": "capacity.markers.models.MarkerKind",
         "CalendarScope": "accounts.calendar.models.CalendarScope",

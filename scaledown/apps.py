@@ -28,6 +28,7 @@ class ScaledownConfig(AppConfig):
             panels,
             selectors,
             services,
+            sizes,
             someone,
             support,
         )
@@ -58,4 +59,5 @@ class ScaledownConfig(AppConfig):
         facts.register()
         support.register()
         freezes.register()
+        sizes.register()
         guards.register(known.protected_at)

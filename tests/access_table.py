@@ -565,6 +565,11 @@ ROWS |= {
     ("drills:drill-take-over", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
     ("drills:drill-experiment", "GET"): Row(VIEWERS),
     ("drills:drill-journal", "GET"): Row(VIEWERS, answers=frozenset({404})),
+    ("api-drills-over-time", "GET"): Row(VIEWERS),
+    # The drill of the matrix is under way.
+    ("api-drill-report", "GET"): Row(VIEWERS, answers=frozenset({200, 409})),
+    ("drills:drill-report-pdf", "GET"): Row(VIEWERS, answers=frozenset({200, 302})),
+    ("drills:drills-over-time", "GET"): Row(VIEWERS),
     ("api-drill-findings", "GET"): Row(VIEWERS),
     ("api-drill-findings", "POST"): Row(VIEWERS, body=_FOUND),
     ("api-drill-proposals", "GET"): Row(VIEWERS),

@@ -3,7 +3,7 @@
     python tools/vendor.py           fetch the versions of package.json with `npm pack`, write the copies
     python tools/vendor.py --check   compare the copies with static/vendor/MANIFEST.json (no network)
 
-Only files that pages use are kept: minified scripts, the Latin subset of two variable fonts, and of
+Only files that pages and printed reports use are kept: minified scripts, the Latin subset of two variable fonts, and of
 Tabler's style sheet the part that `KEEP` names (grid and utilities; its components are not used).
 """
 
@@ -55,6 +55,10 @@ FILES: tuple[tuple[str, str, str], ...] = (
         "LICENSE",
         "static/vendor/fonts/LICENSE-jetbrains-mono",
     ),
+    # Embedded into what is printed (drills/after/pdf.py): it writes Latin, Greek, Cyrillic and more.
+    ("dejavu-fonts-ttf", "ttf/DejaVuSans.ttf", "portal/fonts/DejaVuSans.ttf"),
+    ("dejavu-fonts-ttf", "ttf/DejaVuSans-Bold.ttf", "portal/fonts/DejaVuSans-Bold.ttf"),
+    ("dejavu-fonts-ttf", "LICENSE", "portal/fonts/LICENSE"),
     ("axe-core", "axe.min.js", "tests/vendor/axe.min.js"),
     ("axe-core", "LICENSE", "tests/vendor/LICENSE-axe"),
 )

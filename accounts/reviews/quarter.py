@@ -172,17 +172,17 @@ def gather_reviews(team: Team, since: datetime, until: datetime) -> Shown:
 
 
 def gather_drills(team: Team, since: datetime, until: datetime) -> Shown:
-    """Return how the accounts stand with drills, as people answered it in reviews; the app of drills counts those that were held."""
+    """Return how the accounts stand with drills: by those that were held, else as people answered it in reviews."""
     fact = fact_of("fire_drill")
     found = ask(Account.objects.filter(team=team, status=AccountStatus.ACTIVE), until, keys={"fire_drill"})
     of = [findings["fire_drill"].grade for findings in found.values() if "fire_drill" in findings]
-    words = {"red": "red", "amber": "amber", "unknown": "not answered, or over", "green": "green"}
+    words = {"red": "red", "amber": "amber", "unknown": "not known, or over", "green": "green"}
     return Shown(
         figures=(
             Figure(
                 "Accounts whose drill is due",
                 None if fact is None else sum(1 for grade in of if grade.value != "green"),
-                note="answered by hand in signed reviews; not answered counts as due",
+                note="by the drills held here, else as signed reviews say; not known counts as due",
             ),
         ),
         rows=tuple((words[grade.value], of.count(grade)) for grade in WORST_FIRST if grade in of),

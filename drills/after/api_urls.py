@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from django.urls import path
 
-from drills.after import api
+from drills.after import api, report_api
 
 urlpatterns = [
+    path(
+        "accounts/<uuid:account_ref>/drills/over-time/<slug:drill_scenario>",
+        report_api.DrillsOverTimeApi.as_view(),
+        name="api-drills-over-time",
+    ),
+    path("drills/<uuid:drill_ref>/report", report_api.DrillReportApi.as_view(), name="api-drill-report"),
     path("drills/<uuid:drill_ref>/findings", api.FindingListApi.as_view(), name="api-drill-findings"),
     path(
         "drills/<uuid:drill_ref>/findings/proposed", api.ProposalListApi.as_view(), name="api-drill-proposals"

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from accounts.models import User
 from drills.after import selectors
+from drills.after.axis import Axis, axis_of
+from drills.after.freshness import out_of_date
 from drills.after.models import DrillFinding
 from drills.after.proposals import Proposal
 from drills.plans.models import HeldDrill
@@ -22,6 +24,12 @@ class WholeReport:
     report: Report
     findings: Sequence[DrillFinding]
     proposals: Sequence[Proposal]
+    out_of_date: str = ""
+
+    @property
+    def axis(self) -> Axis:
+        """People and systems on one axis, numbered."""
+        return axis_of(self.report.plan, self.report.axis)
 
     @property
     def in_force(self) -> list[DrillFinding]:
@@ -43,4 +51,5 @@ def whole_report(held: HeldDrill, reader: User) -> WholeReport:
         report,
         rows,
         selectors.proposals_of(rows, report.plan, report.progress, RunStatus(held.run.status)),
+        out_of_date([held]).get(held.pk, ""),
     )

@@ -1,4 +1,4 @@
-"""The reads behind findings."""
+"""The reads behind findings, and behind drills side by side."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from accounts.models import User
+from accounts.models import Account, User
 from accounts.reviews.models import ActionItem, ActionState
 from accounts.reviews.origins import Origin
+from drills import figures
+from drills.after.comparing import HeldResult
+from drills.after.freshness import out_of_date
 from drills.after.models import DrillFinding
 from drills.after.names import role_word
 from drills.after.proposals import Proposal, proposed
 from drills.plans.models import HeldDrill
 from drills.plans.selectors import SOMEBODY, drills_for
-from drills.types import DrillPlan, Progress
+from drills.types import DrillPlan, Progress, plan_from_plain, progress_from_plain
 from portal.audit.subjects import open_rows, say_instead
 from portal.runs.types import RunStatus
 
@@ -91,3 +94,33 @@ def origins(actions: Sequence[ActionItem], user: User) -> dict[int, Origin]:
             "action_links__action", "held__drill__title", "held__drill__ref", "ref"
         )
     }
+
+
+MOST_COMPARED = 12
+
+
+def held_of_scenario(account: Account, scenario_key: str, user: User) -> list[HeldResult]:
+    """Return the newest drills of one scenario on one account that are over; three queries."""
+    listed = (
+        HeldDrill.objects.filter(
+            drill__in=drills_for(user)
+            .filter(account=account, scenario_key=scenario_key)
+            .order_by()
+            .values("pk"),
+            ended_at__isnull=False,
+        )
+        .exclude(result="")
+        .select_related("drill", "run")
+        .order_by("-ended_at", "-pk")[:MOST_COMPARED]
+    )
+    rows = list(listed)
+    stale = out_of_date(rows)
+    found = []
+    for row in rows:
+        plan, progress = plan_from_plain(row.run.plan), progress_from_plain(row.run.progress)
+        result = figures.result_of(plan, progress, RunStatus(row.run.status))
+        if result is not None and row.ended_at is not None:
+            found.append(
+                HeldResult(str(row.drill.ref), row.drill.title, row.ended_at, result, stale.get(row.pk, ""))
+            )
+    return found

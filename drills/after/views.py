@@ -13,15 +13,18 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.models import Account
 from accounts.reviews.forms import ActionForm
 from accounts.reviews.views import add_refusal
 from drills.after import selectors, services
+from drills.after.comparing import over_time
 from drills.after.forms import FindingForm
 from drills.after.models import DrillFinding
 from drills.after.report import whole_report
 from drills.plans.models import Drill, HeldDrill
 from drills.plans.selectors import drills_for, report_of
 from drills.plans.views import DrillPage
+from drills.scenarios.selectors import scenario as scenario_by_key
 from portal.access import Permission
 from portal.errors import NotPermitted, Refused, StaleState, form_status
 
@@ -61,6 +64,26 @@ class DrillReport(DrillPage):
             whole=whole,
             today=timezone.now().date(),
         )
+
+
+class DrillReportPdf(DrillPage):
+    """The report as a file to print and to hand on."""
+
+    permission = Permission.DRILL_VIEW
+
+    def get(self, request: HttpRequest, drill_ref: UUID) -> HttpResponse:
+        """Times by the wall of the account; names only for who may read them."""
+        from drills.after.pdf import report_pdf
+
+        held = held_of(self.find(drills_for(self.user), drill_ref))
+        if not held.result:
+            return redirect("drills:drill-live", drill_ref=held.drill.ref)
+        content = report_pdf(whole_report(held, self.user), ZoneInfo(held.drill.account.time_zone))
+        answer = HttpResponse(content, content_type="application/pdf")
+        when = held.ended_at or held.drill.updated_at
+        answer["Content-Disposition"] = f'attachment; filename="drill-{when:%Y-%m-%d}-{held.drill.ref}.pdf"'
+        answer["Cache-Control"] = "private, no-store"
+        return answer
 
 
 class FindingPage(DrillPage, abstract=True):
@@ -282,4 +305,23 @@ class FindingAct(FindingPage):
             lede=finding.text[:300],
             button="Add the action item",
             status=status,
+        )
+
+
+class DrillsOverTime(DrillPage):
+    """The drills of one scenario side by side."""
+
+    permission = Permission.DRILL_VIEW
+
+    def get(self, request: HttpRequest, account_ref: UUID, drill_scenario: str) -> HttpResponse:
+        """Show the newest."""
+        account = self.find(Account, account_ref)
+        held = selectors.held_of_scenario(account, drill_scenario, self.user)
+        scenario = scenario_by_key(account.team, drill_scenario)
+        return self.show(
+            "drills/after/over_time.html",
+            found=over_time(held),
+            title=scenario.scenario.title if scenario else drill_scenario,
+            most=selectors.MOST_COMPARED,
+            is_cut=len(held) == selectors.MOST_COMPARED,
         )

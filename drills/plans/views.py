@@ -17,6 +17,7 @@ from django.utils import timezone
 from accounts.models import Account
 from accounts.views import AccountPage
 from capacity.benchmarks.selectors import connection_of, pools_of
+from drills.after.freshness import so_far, with_freshness
 from drills.plans import selectors, services
 from drills.plans.choice import Choice, first_choice, is_held_for_real
 from drills.plans.forms import DrillForm, initial_of
@@ -53,6 +54,7 @@ class DrillList(DrillPage):
         account = self.find(Account, account_ref)
         rows = selectors.drills_for(self.user).filter(account=account)
         page = keyset(rows, request, order="-id", filters={"account": account.pk})
+        with_freshness(page.rows)
         return self.show("drills/list.html", page=page)
 
 
@@ -256,6 +258,7 @@ class OneDrill(DrillPage, abstract=True):
             checks=selectors.checks_of(drill, plan, now, known) if plan and is_ready else [],
             missing=services.not_ready(drill, plan, now, known) if plan and is_ready else [],
             held=getattr(drill, "held", None),
+            so_far=so_far(drill),
             problem=problem,
         )
 

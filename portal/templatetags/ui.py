@@ -670,6 +670,12 @@ def paired_bars(pairs: Sequence[charts.Pair], title: str, **options: Any) -> Saf
 
 
 @register.simple_tag
+def lanes_chart(lanes: Sequence[charts.TimedLane], title: str, **options: Any) -> SafeString:
+    """See `portal.ui.charts.lanes_chart`; a table beside says what the numbers are."""
+    return _safe(charts.lanes_chart(lanes, title=title, **options))
+
+
+@register.simple_tag
 def phase_track(phases: Sequence[charts.PhaseStep], title: str) -> SafeString:
     """See `portal.ui.charts.phase_track`."""
     return _safe(charts.phase_track(phases, title=title))

@@ -563,6 +563,139 @@ def paired_bars(pairs: Sequence[Pair], *, title: str, unit: str, first_label: st
     return _open("loads", head + row * len(pairs), title, description) + "".join(parts) + "</svg>"
 
 
+@dataclass(frozen=True)
+class TimedDot:
+    """A moment on a lane: seconds since the beginning of the axis, its number in the table beside, and what it is called."""
+
+    at_s: float
+    number: int
+    label: str
+    tone: str = "1"
+
+
+@dataclass(frozen=True)
+class TimedLane:
+    """One lane of moments. `limit_s` draws by when something was to be, with its words."""
+
+    label: str
+    dots: Sequence[TimedDot]
+    limit_s: float | None = None
+    limit_label: str = ""
+
+
+DOT_ROOM = 6.5
+"""How much of the width, in percent, a numbered dot needs on a phone."""
+
+
+def stacked(places: Sequence[float], room: float = DOT_ROOM) -> list[int]:
+    """Return on which level each dot stands, so that none covers another; places rise, and level 0 is the lane itself."""
+    ends: list[float] = []
+    found = []
+    for place in places:
+        level = next((number for number, end in enumerate(ends) if place - end >= room), len(ends))
+        if level == len(ends):
+            ends.append(place)
+        else:
+            ends[level] = place
+        found.append(level)
+    return found
+
+
+def spoken(seconds: float) -> str:
+    """Return a time on an axis of lengths: 45 s, 5 min, 1 h 30 min; before its beginning with a minus sign."""
+    sign, rest = ("\u2212" if seconds < 0 else ""), round(abs(seconds))
+    if rest < 120:
+        return f"{sign}{rest} s" if rest else "0"
+    hours, minutes = divmod(rest // 60, 60)
+    left = rest % 60
+    parts = [f"{hours} h" if hours else "", f"{minutes} min" if minutes else "", f"{left} s" if left else ""]
+    return sign + " ".join(part for part in parts if part)
+
+
+def _length_ticks(start: float, end: float) -> list[float]:
+    """Return up to six round lengths between start and end, zero among them."""
+    span = max(end - start, 1.0)
+    steps = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
+    step = next((one for one in steps if span / one <= 5), ceil(span / 5 / 86400) * 86400)
+    return [float(at) for at in range(ceil(start / step) * step, floor(end) + 1, step)]
+
+
+def lanes_chart(
+    lanes: Sequence[TimedLane],
+    *,
+    title: str,
+    zero_label: str,
+    span: tuple[float, float] | None = None,
+    span_label: str = "",
+) -> str:
+    """Return lanes of numbered moments on one axis of lengths; `span` is shaded over all lanes, with its words.
+
+    Dots that would cover each other are stacked. Their numbers are those of the table beside, which says the words.
+    Without a moment the chart says so.
+    """
+    dots = [dot for lane in lanes for dot in lane.dots]
+    if not dots:
+        return (
+            _open("axis is-empty", 60, title, "No moment is known.")
+            + '<text class="note" x="50%" y="30" text-anchor="middle">no moment is known</text></svg>'
+        )
+    # A limit far beyond everything that happened is told in the description alone: it must not press the moments together.
+    first, last = min(0.0, *(dot.at_s for dot in dots)), max(0.0, *(dot.at_s for dot in dots))
+    limits = [lane.limit_s for lane in lanes if lane.limit_s is not None]
+    last = max([last, *(one for one in limits if one <= 2 * max(last, 60.0))])
+    length = max(last - first, 1.0)
+
+    def x(at_s: float) -> float:
+        return 4.0 + (at_s - first) / length * 92.0
+
+    row, head, foot = 24, 22, 24
+    parts: list[str] = []
+    told: list[str] = []
+    top = 6
+    bodies: list[str] = []
+    for lane in lanes:
+        ordered = sorted(lane.dots, key=lambda dot: (dot.at_s, dot.number))
+        levels = stacked([x(dot.at_s) for dot in ordered])
+        base = top + head + row * max([1, *(level + 1 for level in levels)]) - row // 2
+        bodies.append(f'<text class="name" x="0" y="{top + 12}">{escape(lane.label)}</text>')
+        bodies.append(f'<line class="base" x1="0" x2="100%" y1="{base}" y2="{base}"/>')
+        if lane.limit_s is not None and lane.limit_s <= last:
+            at = _percent(x(lane.limit_s))
+            anchor = "end" if x(lane.limit_s) > 50 else "start"
+            bodies.append(f'<line class="limit" x1="{at}" x2="{at}" y1="{top + 16}" y2="{base + 10}"/>')
+            bodies.append(
+                f'<text class="limit-label" x="{at}" y="{top + 12}" text-anchor="{anchor}">{escape(lane.limit_label)}</text>'
+            )
+        for dot, level in zip(ordered, levels, strict=True):
+            at, y = _percent(x(dot.at_s)), base - row * level
+            if level:
+                bodies.append(f'<line class="marker" x1="{at}" x2="{at}" y1="{y}" y2="{base}"/>')
+            bodies.append(
+                f'<g><title>{escape(f"{dot.number}. {dot.label}")}</title><circle class="stop tone-{escape(dot.tone)}" cx="{at}" cy="{y}" r="9"/>'
+                f'<text class="number" x="{at}" y="{y + 4}" text-anchor="middle">{dot.number}</text></g>'
+            )
+            told.append(f"{dot.number}, {lane.label}, {spoken(dot.at_s)}: {dot.label}")
+        if lane.limit_s is not None:
+            told.append(f"{lane.label}: {lane.limit_label}, {spoken(lane.limit_s)}")
+        top = base + 18
+    bottom = top
+    if span is not None:
+        left, right = x(max(span[0], first)), x(min(span[1], last))
+        parts.append(
+            f'<rect class="span" x="{_percent(left)}" width="{_percent(max(right - left, 0.3))}" y="20" height="{bottom - 20}"/>'
+        )
+        told.append(f"{span_label}: {spoken(span[0])} to {spoken(span[1])}")
+    for tick in _length_ticks(first, last):
+        where = x(tick)
+        anchor = "end" if where > 92 else "start" if where < 8 else "middle"
+        parts.append(
+            f'<line class="grid" x1="{_percent(where)}" x2="{_percent(where)}" y1="{bottom - 4}" y2="{bottom + 4}"/>'
+            f'<text class="tick" x="{_percent(where)}" y="{bottom + 17}" text-anchor="{anchor}">{spoken(tick)}</text>'
+        )
+    description = f"Times count {zero_label}. " + "; ".join(told) + "."
+    return _open("axis", bottom + foot, title, description) + "".join(parts + bodies) + "</svg>"
+
+
 def phase_track(phases: Sequence[PhaseStep], *, title: str) -> str:
     """Return the way of one server as a row of stations: done, current, still to come, left out or failed.
 

@@ -151,6 +151,7 @@ LOOKS: dict[str, StateLook] = {
     "target_hit": _look("disrupted", "out for the drill", "wait", "triangle"),
     "target_returning": _look("coming back", "coming back", "move", "up"),
     "target_back": _look("back in service", "back in service", "good", "check"),
+    "out_of_date": _look("out of date", "out of date", "wait", "clock"),
     "finding_critical": _look("critical", "critical", "bad", "octagon"),
     "finding_major": _look("major", "major", "wait", "triangle"),
     "finding_minor": _look("minor", "minor", "idle", "ring"),

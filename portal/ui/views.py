@@ -23,6 +23,7 @@ FAMILIES = (
     ("Drill: step", ("step_open", "step_doing", "step_done", "step_skipped")),
     ("Drill: who acts", ("automated", "by_hand", "talk")),
     ("Drill: finding", ("finding_critical", "finding_major", "finding_minor", "finding_good", "withdrawn")),
+    ("Drill: evidence", ("out_of_date",)),
     ("Drill: server", ("target_untouched", "target_hit", "target_returning", "target_back")),
     ("Plan", ("draft", "awaiting_approval", "approved", "rejected", "expired", "voided", "used")),
     (

@@ -17,14 +17,19 @@ from portal.ui.charts import (
     Pair,
     PhaseStep,
     Series,
+    TimedDot,
+    TimedLane,
     connections_chart,
     curve_chart,
+    lanes_chart,
     load_bars,
     nice_ceiling,
     number,
     paired_bars,
     phase_track,
     sparkline,
+    spoken,
+    stacked,
     table_of,
 )
 
@@ -87,6 +92,14 @@ ALL = {
         first_label=text,
         second_label=text,
     ),
+    "lanes": lambda text: lanes_chart(
+        [TimedLane(text, [TimedDot(5.0, 1, text, text), TimedDot(6.0, 2, text)], 60.0, text)],
+        title=text,
+        zero_label=text,
+        span=(0.0, 4.0),
+        span_label=text,
+    ),
+    "empty lanes": lambda text: lanes_chart([TimedLane(text, [])], title=text, zero_label=text),
     "phases": lambda text: phase_track([PhaseStep("a", text, "current", text)], title=text),
 }
 
@@ -278,3 +291,51 @@ def test_of_a_pair_the_unknown_one_has_no_bar_and_says_unknown():
     widths = re.findall(r'class="bar [^"]+" x="0" y="\d+" width="([\d.]+)%"', svg)
     assert float(widths[1]) == pytest.approx(float(widths[0]) / 2, abs=0.01)
     assert float(widths[2]) == pytest.approx(float(widths[0]) / 4, abs=0.01)
+
+
+def test_moments_that_would_cover_each_other_are_stacked():
+    assert stacked([0.0, 10.0, 20.0], 5.0) == [0, 0, 0]
+    assert stacked([0.0, 1.0, 2.0, 6.0], 5.0) == [0, 1, 2, 0]
+    assert stacked([0.0, 5.0], 5.0) == [0, 0]
+    assert stacked([]) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "0"),
+        (-60, "\u221260 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (400, "6 min 40 s"),
+        (5400, "1 h 30 min"),
+    ],
+)
+def test_lengths_on_an_axis_are_said_shortly(seconds, said):
+    assert spoken(seconds) == said
+
+
+def test_lanes_tell_each_moment_with_its_number_and_its_time():
+    svg = lanes_chart(
+        [
+            TimedLane("People", [TimedDot(90.0, 2, "Acknowledged")], 150.0, "by here"),
+            TimedLane(
+                "Systems",
+                [TimedDot(0.0, 1, "Disrupted", "bad"), TimedDot(30.0, 3, "Recovered")],
+                9000.0,
+                "too far",
+            ),
+        ],
+        title="Axis",
+        zero_label="from the disruption",
+        span=(0.0, 20.0),
+        span_label="disrupted",
+    )
+    assert "2, People, 90 s: Acknowledged" in svg
+    assert "disrupted: 0 to 20 s" in svg
+    assert "People: by here, 2 min 30 s" in svg
+    # A limit far beyond everything is told, not drawn: it would press the moments together.
+    assert "Systems: too far, 2 h 30 min" in svg
+    assert svg.count('class="limit"') == 1
+    places = [float(one) for one in re.findall(r'cx="([0-9.]+)%"', svg)]
+    assert all(0 <= one <= 100 for one in places)
