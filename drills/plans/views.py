@@ -8,7 +8,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.csrf import get_token
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
@@ -34,8 +34,8 @@ from portal.approvals.models import Side, Verdict
 from portal.approvals.pages import EndPage
 from portal.errors import NotPermitted, Refused, Trouble, form_status
 from portal.paging import keyset
-from portal.runs.stream import Change, after_seq_of, journal_events
-from portal.streams import TOO_MANY, take_seat, while_allowed
+from portal.runs.live import page_stream
+from portal.runs.stream import Change
 
 
 class DrillPage(AccountPage, abstract=True):
@@ -458,19 +458,7 @@ class DrillStream(AsyncPortalView):
         """Ends when the drill, the session or the reader's right is over. 429 where too many are open."""
         drill = await self.afind(selectors.drills_for(self.user), drill_ref)
         held = _held(drill)
-        seat = take_seat(self.user.pk)
-        if seat is None:
-            return HttpResponse(TOO_MANY, status=429, content_type="text/plain; charset=utf-8")
-        after = after_seq_of(request.headers.get("Last-Event-ID") or request.GET.get("last_event_id"))
-        events = journal_events(
-            held.run_id, after, for_customer=False, render=_renderer(self, held, get_token(request))
-        )
-        response = StreamingHttpResponse(
-            while_allowed(events, seat, self.still_allowed), content_type="text/event-stream"
-        )
-        response["Cache-Control"] = "no-store"
-        response["X-Accel-Buffering"] = "no"
-        return response
+        return page_stream(self, held.run_id, _renderer(self, held, get_token(request)), for_customer=False)
 
 
 def _renderer(view: AsyncPortalView, held: HeldDrill, token: str) -> Callable[[Change], Mapping[str, str]]:

@@ -9,7 +9,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.csrf import get_token
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
@@ -20,9 +20,9 @@ from portal.access import AsyncPortalView, Permission
 from portal.errors import NotPermitted, Refused, StaleState, form_status
 from portal.paging import keyset
 from portal.runs import charge
+from portal.runs.live import page_stream
 from portal.runs.models import JournalEntry, Run
-from portal.runs.stream import Change, after_seq_of, journal_events
-from portal.streams import TOO_MANY, take_seat, while_allowed
+from portal.runs.stream import Change
 from scaledown import services, shown
 from scaledown.forms import (
     ReasonForm,
@@ -145,23 +145,9 @@ class RunStream(AsyncPortalView):
     async def get(self, request: HttpRequest, run_ref: UUID) -> HttpResponseBase:
         """Ends when the run, the session or the reader's right is over. 429 where too many are open."""
         run = await self.afind(RUNS, run_ref)
-        seat = take_seat(self.user.pk)
-        if seat is None:
-            return HttpResponse(TOO_MANY, status=429, content_type="text/plain; charset=utf-8")
-        after = after_seq_of(request.headers.get("Last-Event-ID") or request.GET.get("last_event_id"))
         server = request.GET.get("server", "").strip()[:255]
-        events = journal_events(
-            run.pk,
-            after,
-            for_customer=is_customer(self.granted),
-            render=_renderer(self, run, server, get_token(request)),
-        )
-        response = StreamingHttpResponse(
-            while_allowed(events, seat, self.still_allowed), content_type="text/event-stream"
-        )
-        response["Cache-Control"] = "no-store"
-        response["X-Accel-Buffering"] = "no"
-        return response
+        render = _renderer(self, run, server, get_token(request))
+        return page_stream(self, run.pk, render, for_customer=is_customer(self.granted))
 
 
 def _renderer(
