@@ -53,8 +53,10 @@ class Here:
             one.key for one in selectors.review_now(self.review, timezone.now()).items if one.by == "live"
         }
         for item in ReviewItem.objects.filter(review=self.review):
-            # What has a fact that knows nothing of this account (no baseline) is answered by hand, too.
-            if not selectors.measures(item.key) or (item.key == "baseline" and item.key not in live):
+            # What has a fact that knows nothing of this account (no baseline, no drill) is answered by hand, too.
+            if not selectors.measures(item.key) or (
+                item.key in {"baseline", "fire_drill"} and item.key not in live
+            ):
                 services.answer_item(item, {"grade": grade}, actor=self.manager)
         self.review.refresh_from_db()
 
