@@ -8,7 +8,7 @@ from typing import Any
 
 from drills.scenarios.types import REBOOTS, StepKind
 from drills.turn import Turn
-from drills.types import BY_PEOPLE, Ending, MarkKind, StepState, StepWay, TargetPhase
+from drills.types import BY_PEOPLE, INFORMED_WHOM, Ending, MarkKind, StepState, StepWay, TargetPhase
 from portal.runs.types import Command, RunStatus
 
 EARLIEST_MARK = timedelta(hours=12)
@@ -148,8 +148,15 @@ def _mark(turn: Turn, command: Command) -> None:
         turn.answer(command, False, "The moment lies before the drill, or ahead.")
     elif kind is MarkKind.NEWEST_DATA and _time_of(turn, command.args, "value_at") is None:
         turn.answer(command, False, "Say how old the newest data is: the time of the newest that was found.")
+    elif (whom := command.args.get("whom", "")) and (
+        kind is not MarkKind.INFORMED or whom not in INFORMED_WHOM
+    ):
+        turn.answer(command, False, f"Of *informed* it is said who was told: {', '.join(INFORMED_WHOM)}.")
     else:
-        says = f"{_MARK_SAYS[kind]}: {command.by_name}." + (f" {command.reason}" if command.reason else "")
+        told = f" ({INFORMED_WHOM[whom]})" if whom else ""
+        says = f"{_MARK_SAYS[kind]}{told}: {command.by_name}." + (
+            f" {command.reason}" if command.reason else ""
+        )
         turn.mark(
             kind,
             at,
@@ -157,6 +164,7 @@ def _mark(turn: Turn, command: Command) -> None:
             by=command.by,
             by_name=command.by_name,
             value_at=_time_of(turn, command.args, "value_at"),
+            whom=whom,
         )
         turn.answer(command, True, "It is on the time axis.")
 

@@ -19,7 +19,7 @@ from enum import StrEnum
 from drills import judging
 from drills.scenarios.types import DrillKind, Environment, InjectionKind, Role
 from drills.scenarios.words import ENVIRONMENTS, INJECTIONS, KINDS, ROLES, in_words
-from drills.types import DrillPlan, Ending, Mark, MarkKind, Progress
+from drills.types import INFORMED_WHOM, DrillPlan, Ending, Mark, MarkKind, Progress
 from portal.runs.types import RunStatus
 
 NO_ROLES: Mapping[str, Role] = {}
@@ -532,7 +532,9 @@ def axis(plan: DrillPlan, progress: Progress, roles: Mapping[str, Role] = NO_ROL
     for mark in sorted(progress.marks, key=_in_order):
         # What a person wrote beside a moment stays in the journal: it names people.
         is_person = is_by_people(mark)
-        says = f"{_SAID[mark.kind]}, {_called(mark, role_of(plan, mark, roles))}." if is_person else mark.says
+        told = f" ({INFORMED_WHOM[mark.whom]})" if mark.whom in INFORMED_WHOM else ""
+        who = _called(mark, role_of(plan, mark, roles))
+        says = f"{_SAID[mark.kind]}{told}, {who}." if is_person else mark.says
         lane = Lane.PEOPLE if is_person else Lane.SYSTEMS
         found.append(moment(mark.at, lane, mark.kind.value, says or f"{_SAID[mark.kind]}.", mark))
     if progress.ended_at is not None:

@@ -237,6 +237,14 @@ BY_PEOPLE = frozenset(
 """Moments that a person may note; the others are measured only."""
 
 
+INFORMED_WHOM: Mapping[str, str] = {
+    "status_page": "the status page",
+    "management": "the customer’s management",
+    "service_desk": "the service desk",
+}
+"""Whom *informed* may name, as the axis says it."""
+
+
 class StepState(StrEnum):
     """Where a step of the script stands."""
 
@@ -262,7 +270,10 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True)
 class Mark:
-    """One moment. `by` is a user or contact by token, "" for the portal itself; `value_at` is the age told by NEWEST_DATA."""
+    """One moment. `by` is a user or contact by token, "" for the portal itself; `value_at` is the age told by NEWEST_DATA.
+
+    `whom` says of INFORMED who was told (`INFORMED_WHOM`), "" where nobody said.
+    """
 
     kind: MarkKind
     at: datetime
@@ -270,6 +281,7 @@ class Mark:
     by_name: str = ""
     says: str = ""
     value_at: datetime | None = None
+    whom: str = ""
 
 
 @dataclass(frozen=True)

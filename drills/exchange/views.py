@@ -60,7 +60,7 @@ class DrillImport(DrillPage):
                 "draft": services.carried(draft),
                 "title": taking.title_of(draft),
                 "probes": True,
-                "recovered": taking.USUAL_RECOVERY_S / 60,
+                "recovered": round(taking.USUAL_RECOVERY_S / 60),
             },
         )
         response = self.show(
@@ -83,6 +83,7 @@ def said_of(draft: Draft) -> dict[str, Any]:
         "steps": [(one, words.STEP_KINDS[one.kind]) for one in taking.steps_of(draft)],
         "undo": taking.undo_of(draft),
         "injection": words.INJECTIONS[draft.injection],
+        "claims_anything": taking.claims_anything(draft) or draft.hypothesis.p95_ms is not None,
     }
 
 

@@ -209,7 +209,10 @@ class DrillAttestIn(serializers.Serializer[Any]):
 
 
 class DrillCommandIn(serializers.Serializer[Any]):
-    """What is asked of a drill under way. `args`: `number` of a step, `kind` of a moment, `server`, `passed`, `failed`, `at`, `value_at`."""
+    """What is asked of a drill under way. `args`: `number` of a step, `kind` of a moment, `server`, `passed`, `failed`, `at`, `value_at`.
+
+    `whom` says who was told of *informed*: `status_page`, `management`, `service_desk`.
+    """
 
     name = serializers.ChoiceField(choices=[(one, one) for one in commands.NAMES])
     reason = serializers.CharField(max_length=1000, required=False, allow_blank=True)

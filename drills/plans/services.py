@@ -699,7 +699,7 @@ def command(
     return given
 
 
-_TEXTS = ("kind", "server", "at", "value_at")
+_TEXTS = ("kind", "server", "at", "value_at", "whom")
 
 
 def checked_args(args: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from drills.scenarios.selectors import Shown, library
 from drills.scenarios.selectors import scenario as scenario_by_key
 from drills.scenarios.types import Scenario
 from drills.told.calls import calls_of
-from drills.types import BY_PEOPLE
+from drills.types import BY_PEOPLE, INFORMED_WHOM
 from portal.access import AsyncPortalView, Permission
 from portal.approvals import services as approvals
 from portal.approvals.models import Side, Verdict
@@ -418,6 +418,7 @@ def _context(held: HeldDrill, granted: frozenset[Permission], zone: ZoneInfo) ->
         "may_lead": Permission.DRILL_RUN in granted,
         "may_note": Permission.DRILL_NOTE in granted,
         "may_stop": Permission.DRILL_STOP in granted,
+        "whom": INFORMED_WHOM.items(),
         "moments": [
             (one.value, MOMENTS[one.value])
             for one in sorted(BY_PEOPLE, key=lambda one: list(MOMENTS).index(one.value))
@@ -500,7 +501,7 @@ def args_of(data: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if data.get("number", "").isascii() and data.get("number", "").isdigit():
         found["number"] = int(data["number"][:4])
-    for name in ("kind", "server"):
+    for name in ("kind", "server", "whom"):
         if data.get(name):
             found[name] = str(data[name])[:100]
     for name in ("passed", "failed"):
