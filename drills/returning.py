@@ -111,6 +111,10 @@ def is_back(turn: Turn, way: TargetWay) -> bool:
         return False
     if any(not _in_service(turn, node) for node in target.nodes):
         return False
+    asked_s = (turn.now - (way.asked_at or way.undo_from)).total_seconds()
+    if turn.plan.injection not in REBOOTS and not way.seen_away and asked_s < AGAIN_S:
+        # Accepted and not applied yet: what looks untouched goes away in a moment.
+        return False
     since_s = (turn.now - (way.hard_at or way.hit_at or way.undo_from)).total_seconds()
     if way.is_doubtful and since_s < LATE_S:
         return False

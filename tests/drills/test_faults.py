@@ -51,6 +51,19 @@ def test_a_lost_answer_to_a_reboot_is_set_aside_and_never_repeated():
     assert played.took_s > returning.LATE_S
 
 
+@pytest.mark.parametrize("injection", [InjectionKind.NODE_OUT, InjectionKind.STOP])
+@pytest.mark.parametrize("command", ["undo_now", "stop", "real"])
+def test_who_is_undone_before_the_disruption_took_effect_is_brought_back_all_the_same(injection, command):
+    """The provider has accepted the change and not applied it yet: the server looks untouched, and goes away in a moment."""
+    events = [Event(0.3, "command", command)]
+    played = Play(events, build=lambda world: plan_for(world, injection)).play()
+    assert played.broken == []
+    assert [one.name for one in played.sent] == {
+        InjectionKind.NODE_OUT: ["set_DISABLED", "set_ENABLED"],
+        InjectionKind.STOP: ["stop", "start"],
+    }[injection]
+
+
 # --- each rule has a story that breaks without it ---------------------------------------------------------
 
 
