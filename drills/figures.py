@@ -210,6 +210,16 @@ class _Reading:
         marks = self.marks(MarkKind.MITIGATED)
         found = self.first("mitigated", MarkKind.MITIGATED, limit, "Nobody noted it.", is_last=True)
         again = [at for at in self.failed_at if marks and at > marks[-1].at]
+        if not marks and self.was_outside is False:
+            return Figure(
+                "mitigated",
+                found.label,
+                None,
+                limit,
+                None if limit is None else True,
+                "The probes were never outside the hypothesis, so there was no harm to end.",
+                is_none=True,
+            )
         if not again:
             return found
         says = (

@@ -17,7 +17,9 @@ from capacity.benchmarks.models import Benchmark
 from portal.access import Permission
 from portal.csvfile import attachment
 from portal.errors import Refused
+from portal.frozen import replace
 from portal.paging import keyset
+from portal.ui.charts import in_zone
 
 
 class BenchmarkPage(AccountPage, abstract=True):
@@ -115,11 +117,16 @@ class BenchmarkDetail(BenchmarkPage):
 
     def _page(self, row: Benchmark, form: EnvironmentForm | None = None, status: int = 200) -> HttpResponse:
         initial = {name: getattr(row, name) for name in services.DESCRIBED}
+        course = selectors.course_of(row.result, row.ran_at)
         return self.show(
             "capacity/benchmarks/detail.html",
             row=row,
             result=row.result,
-            course=selectors.course_of(row.result, row.ran_at),
+            course=replace(
+                course,
+                load=tuple(in_zone(course.load, self.zone)),
+                latency=tuple(in_zone(course.latency, self.zone)),
+            ),
             form=form or EnvironmentForm(initial=initial, zone=self.zone),
             zone_label=str(self.zone),
             status=status,

@@ -26,9 +26,11 @@ from portal.approvals import services as approvals
 from portal.approvals.models import Side, Verdict
 from portal.approvals.pages import EndPage
 from portal.errors import NotPermitted, Refused, Trouble, form_status
+from portal.frozen import replace
 from portal.paging import keyset
 from portal.runs.live import page_stream
 from portal.runs.stream import Change
+from portal.ui.charts import in_zone
 
 NEWEST = 10
 
@@ -290,8 +292,9 @@ class ProfileStart(LoadPage):
 
 
 def _context(load: LoadRun, granted: frozenset[Permission], zone: ZoneInfo) -> dict[str, Any]:
+    live = selectors.live_load(load)
     return {
-        "live": selectors.live_load(load),
+        "live": replace(live, rate=in_zone(live.rate, zone), latency=in_zone(live.latency, zone)),
         "zone_label": str(zone),
         "customer": Permission.LOAD_SUBMIT not in granted,
         "may_abort": Permission.LOAD_ABORT in granted,

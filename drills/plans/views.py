@@ -33,9 +33,11 @@ from portal.approvals import services as approvals
 from portal.approvals.models import Side, Verdict
 from portal.approvals.pages import EndPage
 from portal.errors import NotPermitted, Refused, Trouble, form_status
+from portal.frozen import replace
 from portal.paging import keyset
 from portal.runs.live import page_stream
 from portal.runs.stream import Change
+from portal.ui.charts import in_zone
 
 
 class DrillPage(AccountPage, abstract=True):
@@ -411,8 +413,9 @@ def _held(drill: Drill) -> HeldDrill:
 
 
 def _context(held: HeldDrill, granted: frozenset[Permission], zone: ZoneInfo) -> dict[str, Any]:
+    live = selectors.live_drill(held, timezone.now())
     return {
-        "live": selectors.live_drill(held, timezone.now()),
+        "live": replace(live, probes=in_zone(live.probes, zone), serving=in_zone(live.serving, zone)),
         "zone_label": str(zone),
         "calls": calls_of(held),
         "may_lead": Permission.DRILL_RUN in granted,

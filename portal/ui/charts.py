@@ -9,9 +9,9 @@ An unknown value is None: it leaves a gap, it is never drawn as zero. All text i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, tzinfo
 from html import escape
 from math import ceil, floor, isfinite, log10
 
@@ -28,6 +28,11 @@ class Series:
     points: Sequence[Point]
     tone: str = "1"
     dashed: bool = False
+
+
+def in_zone(series: Iterable[Series], zone: tzinfo) -> list[Series]:
+    """Return lines with their moments in a zone: charts write times as they come, so that a reader's label needs this."""
+    return [replace(one, points=[(at.astimezone(zone), value) for at, value in one.points]) for one in series]
 
 
 @dataclass(frozen=True)

@@ -563,3 +563,12 @@ def test_a_whole_drill_is_measured():
     assert (
         kinds.index("injected") < kinds.index("acknowledged") < kinds.index("undone") < kinds.index("ended")
     )
+
+
+def test_where_nothing_was_outside_there_was_no_harm_to_end():
+    quiet = progress_of((INJECTED,), failed=(), calm_since=at(0))
+    found = figure("mitigated", quiet)
+    assert (found.value, found.is_none, found.met) == (None, True, True)
+    assert "no harm to end" in found.says
+    # With a failed probe somebody has to say when it was over.
+    assert figure("mitigated", progress_of((INJECTED,))).is_known is False

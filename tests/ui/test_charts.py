@@ -21,6 +21,7 @@ from portal.ui.charts import (
     TimedLane,
     connections_chart,
     curve_chart,
+    in_zone,
     lanes_chart,
     load_bars,
     nice_ceiling,
@@ -339,3 +340,12 @@ def test_lanes_tell_each_moment_with_its_number_and_its_time():
     assert svg.count('class="limit"') == 1
     places = [float(one) for one in re.findall(r'cx="([0-9.]+)%"', svg)]
     assert all(0 <= one <= 100 for one in places)
+
+
+def test_lines_are_written_in_the_readers_zone():
+    noon = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
+    line = Series("web", [(noon, 1.0), (noon + timedelta(minutes=1), None)])
+    (moved,) = in_zone([line], ZoneInfo("Europe/Stockholm"))
+    assert [f"{at:%H:%M}" for at, _ in moved.points] == ["13:00", "13:01"]
+    assert [value for _, value in moved.points] == [1.0, None]
+    assert [at for at, _ in moved.points] == [at for at, _ in line.points]
