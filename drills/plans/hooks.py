@@ -113,7 +113,9 @@ def project(run: Run, decision: Decision, was: Mapping[str, Any]) -> None:
         held = held or _held(run)
         held.began_at = progress.began_at
         held.save(update_fields=["began_at"])
-        _emit(held, "drill.began", {})
+        # The account's own programs read it: of an unannounced drill they learn at its end.
+        if held.drill.kind != DrillKind.UNANNOUNCED.value:
+            _emit(held, "drill.began", {})
     if progress.ending is Ending.REAL and was.get("ending") != Ending.REAL.value:
         held = held or _held(run)
         calls.tell_real(held)
@@ -127,6 +129,8 @@ def project(run: Run, decision: Decision, was: Mapping[str, Any]) -> None:
         held.reasons = list(verdict.reasons)
         held.ended_at = progress.ended_at or timezone.now()
         held.save(update_fields=["result", "reasons", "ended_at"])
+        if held.drill.kind == DrillKind.UNANNOUNCED.value and held.began_at is not None:
+            _emit(held, "drill.began", {})
         _emit(held, "drill.ended", {"result": held.result})
         _end_calls(held, run, is_real=progress.ending is Ending.REAL)
 

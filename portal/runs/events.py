@@ -6,12 +6,18 @@ import uuid
 from typing import Any
 
 from portal.events.services import emit, emit_to_scope
+from portal.runs import registry
 from portal.runs.models import Run, Standstill
 from portal.runs.types import RunStatus
 
 
 def run_changed(run: Run, *, account_ref: uuid.UUID | None = None, actor: Any = None) -> None:
-    """Say that a run has reached its present status: `run.scheduled`, `run.halted`, `run.completed` …"""
+    """Say that a run has reached its present status: `run.scheduled`, `run.halted`, `run.completed` …
+
+    Of a run that the account's people are not to know of nothing is said: they read the events, and their webhooks.
+    """
+    if registry.is_untold(run):
+        return
     data: dict[str, Any] = {"kind": run.kind, "plan": str(run.plan_ref), "rehearsal": run.is_rehearsal}
     if run.status == RunStatus.HALTED.value:
         data |= {"code": run.halt_code, "rank": run.halt_rank}
