@@ -112,7 +112,7 @@ FEWER_ROWS = 4
 BY_COMMAND = {"scaledown:run-command"}
 # For programs: a browser that shows their plain text asks for an icon that they do not name.
 NOT_PAGES = ("/api/", "/static/", "/logout", "/readyz", "/metrics")
-DOWNLOADS = (".csv", "/file/")
+DOWNLOADS = (".csv", ".pdf", "/file/")
 ABOUT_COLOURS = ["color-contrast", "link-in-text-block"]
 REACHED: dict[str, set[str]] = {}
 LOOKED_AT: set[tuple[str, tuple[int, str]]] = set()
