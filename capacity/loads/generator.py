@@ -19,6 +19,8 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 SILENCE_S = 4.0
@@ -168,6 +170,7 @@ def generate(order: dict[str, Any], leash: Leash) -> None:
     headers = {"User-Agent": "steady-state-load/1", **dict(profile.headers), **order["secret_headers"]}
     weights = [one.weight for one in profile.requests]
     trusts = _trusts(order.get("ca_file", ""))
+    reach = Reach(pins, trusts, gevent_select, leash.check)
     pacer, turn = Pacer(profile), gevent.lock.Semaphore(0)
     now = _Now()
     began = time.monotonic()
@@ -217,9 +220,7 @@ def generate(order: dict[str, Any], leash: Leash) -> None:
             code, length, error = 0, 0, ""
             try:
                 with gevent.Timeout(TIMEOUT_S):
-                    code, length = _fetch(
-                        self.lines, pins, one.method, one.url, headers, gevent_select, trusts
-                    )
+                    code, length = _fetch(self.lines, reach, one.method, one.url, headers)
             except gevent.Timeout:
                 error = f"no answer within {TIMEOUT_S:g} s"
             except OSError as problem:
@@ -327,14 +328,18 @@ def _only_to(sockets: Any, pins: dict[str, list[str]]) -> None:
     sockets.socket.connect = connect_checked
 
 
+@dataclass(frozen=True)
+class Reach:
+    """How hosts are reached: their checked addresses, whose certificates are believed, and `check` before anything is sent."""
+
+    pins: dict[str, list[str]]
+    trusts: Any
+    selecting: Any
+    check: Callable[[], None]
+
+
 def _fetch(
-    lines: dict[tuple[str, str, int], Any],
-    pins: dict[str, list[str]],
-    method: str,
-    url: str,
-    headers: dict[str, str],
-    selecting: Any,
-    trusts: Any,
+    lines: dict[tuple[str, str, int], Any], reach: Reach, method: str, url: str, headers: dict[str, str]
 ) -> tuple[int, int]:
     """Ask once on this user's connection to the host; return status and how many bytes of the body came, at most `MOST_BODY`."""
     import http.client
@@ -344,11 +349,11 @@ def _fetch(
     port = parts.port or (443 if parts.scheme == "https" else 80)
     key = (parts.scheme, parts.hostname or "", port)
     line = lines.get(key)
-    if line is not None and line.sock is not None and selecting.select([line.sock], [], [], 0)[0]:
+    if line is not None and line.sock is not None and reach.selecting.select([line.sock], [], [], 0)[0]:
         # Readable while nothing was asked: the other side ended it meanwhile.
         line.close()
     if line is None:
-        line = lines[key] = _line(parts.scheme, key[1], port, pins[f"{key[1]}:{port}"], trusts)
+        line = lines[key] = _line(parts.scheme, key[1], port, reach)
     target = parts.path or "/"
     try:
         line.request(method, f"{target}?{parts.query}" if parts.query else target, headers=headers)
@@ -375,7 +380,7 @@ def _trusts(ca_file: str) -> Any:
     return context
 
 
-def _line(scheme: str, host: str, port: int, addresses: list[str], trusts: Any) -> Any:
+def _line(scheme: str, host: str, port: int, reach: Reach) -> Any:
     """Return a connection to one of the checked addresses; Host header and TLS name stay those of the address typed."""
     import http.client
     import socket
@@ -383,7 +388,7 @@ def _line(scheme: str, host: str, port: int, addresses: list[str], trusts: Any) 
     class Plain(http.client.HTTPConnection):
         def connect(self) -> None:
             last: OSError = OSError("no address")
-            for address in addresses:
+            for address in reach.pins[f"{host}:{port}"]:
                 try:
                     self.sock = socket.create_connection((address, port), timeout=TIMEOUT_S)
                     self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -393,12 +398,19 @@ def _line(scheme: str, host: str, port: int, addresses: list[str], trusts: Any) 
                     return
             raise last
 
+        def send(self, data: Any) -> None:
+            if self.sock is None:
+                self.connect()
+            # Whoever was frozen while the connection came about has no right to ask on it any more.
+            reach.check()
+            super().send(data)
+
     class Secure(Plain):
         default_port = http.client.HTTPS_PORT
 
         def connect(self) -> None:
             super().connect()
-            self.sock = trusts.wrap_socket(self.sock, server_hostname=host)
+            self.sock = reach.trusts.wrap_socket(self.sock, server_hostname=host)
 
     return (Secure if scheme == "https" else Plain)(host, port, timeout=TIMEOUT_S)
 

@@ -58,6 +58,8 @@ def people(browser, site):
 
 
 def test_a_scale_down_from_the_first_click_to_the_report(site, people):
+    # The drills of an earlier story in this process harm on purpose.
+    harmed = site.simulator("GET", "truth")["harmed_connections"]
     manager = people(story.MANAGER)
     plan_url = story.draw_up(manager, out=1, soak="5 s", at_step=lambda name: look(manager))
     look(manager)
@@ -103,7 +105,7 @@ def test_a_scale_down_from_the_first_click_to_the_report(site, people):
     assert lines[0].startswith("time,web-")
     assert len(lines) > 3
     assert lines[1].split(",")[0].endswith("Z")
-    assert site.simulator("GET", "truth")["harmed_connections"] == 0
+    assert site.simulator("GET", "truth")["harmed_connections"] == harmed
 
 
 def test_a_halt_is_plain_to_see_and_offers_what_is_safe(site, people):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from capacity.importers import parse
+from capacity.loads.generator import Reach, _fetch
 from capacity.loads.profile import Asked, Profile, Shape, Stops, to_plain
 from tests.cloud.test_egress import certificate_for
 from tests.loads.site import Site
@@ -356,6 +358,23 @@ def test_the_csv_that_this_locust_writes_is_read_as_locust_itself_counts(site, t
     assert sum(one.count for one in read("end_failures.csv").errors) == failures
     assert 0 < read("run_stats.csv").requests <= requests
     assert read("run_stats_history.csv").users == 3
+
+
+def test_nothing_is_sent_on_a_connection_once_the_right_to_ask_is_gone(site):
+    class Gone(Exception):
+        pass
+
+    def check():
+        # As after a long sleep in the middle of connecting.
+        if rights.pop():
+            raise Gone
+
+    rights = [True, False]
+    reach = Reach({site.place: ["127.0.0.1"]}, None, select, check)
+    assert _fetch({}, reach, "GET", site.url, {}) == (200, 5)
+    with pytest.raises(Gone):
+        _fetch({}, reach, "GET", site.url, {})
+    assert len(site.came) == 1
 
 
 # -- over https ------------------------------------------------------------------------------------------------
