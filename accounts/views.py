@@ -181,7 +181,7 @@ class Activity(AccountPage):
         account = self.find(Account, account_ref)
         wanted = filter_of(request.GET)
         page = keyset(
-            wanted.rows(entries_of_account(account, self.granted)),
+            wanted.rows(entries_of_account(self.user, account, self.granted)),
             request,
             order="-id",
             filters={"a": account.pk, **wanted.named()},

@@ -19,18 +19,20 @@ class DrillsConfig(AppConfig):
         from drills import driver
         from drills.after import fact, freshness
         from drills.after import selectors as after
-        from drills.plans import around, hooks, panels, services
+        from drills.plans import around, hooks, panels, selectors, services
         from drills.scenarios import panels as scenario_panels
         from drills.told.before import PURPOSES
         from drills.told.calls import PURPOSE, REAL
         from portal.approvals import registry as approvals
         from portal.notify.registry import register_purpose
         from portal.runs.registry import register_kind
+        from portal.untold import register as register_untold
 
         approvals.register(
             services.SUBJECT,
             on_change=services.was_decided,
             url_of=lambda request: reverse("drills:drill", args=[request.subject_ref]),
+            is_untold=hooks.is_untold_request,
         )
         register_kind(
             driver.KIND,
@@ -46,6 +48,7 @@ class DrillsConfig(AppConfig):
         )
         for purpose in (PURPOSE, REAL, *PURPOSES):
             register_purpose(purpose)
+        register_untold(selectors.untold_refs)
         register_origins(after.origins)
         freshness.register()
         fact.register()

@@ -17,7 +17,7 @@ from accounts.reach.models import Reach, ReachKind, ReachState, ReachStep
 from accounts.reach.services import start_reach, stop_reach
 from drills import commands, figures
 from drills.plans import services
-from drills.plans.models import HeldDrill
+from drills.plans.models import Drill, HeldDrill
 from drills.scenarios.types import REBOOTS, DrillKind
 from drills.told import calls
 from drills.types import (
@@ -30,6 +30,7 @@ from drills.types import (
 )
 from portal import guards
 from portal.approvals import services as approvals
+from portal.approvals.models import ApprovalRequest
 from portal.errors import Refused
 from portal.events.services import emit
 from portal.runs.models import Run
@@ -255,6 +256,11 @@ def asks(run: Run) -> Asked:
 def is_untold(run: Run) -> bool:
     """Whether who reacts must not know of it: an unannounced drill until it is over."""
     return run.plan.get("kind") == DrillKind.UNANNOUNCED.value and not RunStatus(run.status).is_over
+
+
+def is_untold_request(request: ApprovalRequest) -> bool:
+    """Whether approval is asked for an unannounced drill: what is decided about it comes before its end."""
+    return Drill.objects.filter(ref=request.subject_ref, kind=DrillKind.UNANNOUNCED.value).exists()
 
 
 def url_of(run: Run) -> str:

@@ -106,7 +106,15 @@ class Drill(Referenced):
                 | Q(not_after__gt=models.F("not_before")),
             ),
         ]
-        indexes = [models.Index(fields=["account", "-id"], name="drill_of_account")]
+        indexes = [
+            models.Index(fields=["account", "-id"], name="drill_of_account"),
+            # Asked for by every list of records: which of them is not to be known of yet.
+            models.Index(
+                fields=["account"],
+                name="drill_unannounced",
+                condition=Q(kind=DrillKind.UNANNOUNCED.value),
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.title

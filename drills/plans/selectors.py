@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
+from uuid import UUID
 
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Lower
@@ -16,7 +17,7 @@ from drills.commands import current_step
 from drills.plans.checks import CHECKS, Check
 from drills.plans.choice import Choice, ChosenStep, script_of
 from drills.plans.load import Known
-from drills.plans.models import Attestation, Drill, HeldDrill
+from drills.plans.models import Attestation, Drill, DrillPerson, HeldDrill
 from drills.scenarios.types import REBOOTS, DrillKind, InjectionKind, Role, Scenario, StepKind, from_plain
 from drills.turn import Turn
 from drills.types import (
@@ -61,12 +62,24 @@ def drills_for(user: User) -> QuerySet[Drill]:
 
     Once it is over everybody who sees the account reads it.
     """
-    told = (
+    return drills().filter(~_UNTOLD | _told(user))
+
+
+def _told(user: User) -> Q:
+    return (
         Q(pk__in=visible_to(user, Drill, Permission.PLAN_APPROVE).values("pk"))
         | Q(pk__in=visible_to(user, Drill, Permission.DRILL_RUN).values("pk"))
-        | Q(parts__user=user)
+        | Q(pk__in=DrillPerson.objects.filter(user=user).values("drill"))
     )
-    return drills().filter(~_UNTOLD | told).distinct()
+
+
+def untold_refs(user: User, account: Account | None) -> Iterator[UUID]:
+    """Yield the refs of drills that `user` is not to know of yet, of what asks for their approval, and of their runs. One query."""
+    rows = Drill.objects.filter(_UNTOLD).exclude(_told(user))
+    if account is not None:
+        rows = rows.filter(account=account)
+    for refs in rows.values_list("ref", "request__ref", "held__run__ref"):
+        yield from (ref for ref in refs if ref is not None)
 
 
 MOST_OFFERED = 50

@@ -17,6 +17,7 @@ from portal.api import PortalAPIView, documented
 from portal.approvals.models import ApprovalDecision, ApprovalRequest, ApprovalStatus, Side, Verdict
 from portal.approvals.services import decide, rests_on_removed
 from portal.errors import Refused
+from portal.untold import refs_untold
 
 
 class DecisionOut(serializers.ModelSerializer[ApprovalDecision]):
@@ -112,8 +113,10 @@ EXAMPLE: dict[str, Any] = {
 IN_EXAMPLE = {"digest": EXAMPLE["digest"], "reason": "Agreed on the phone with operations."}
 
 
-def _rows() -> Any:
-    return ApprovalRequest.objects.select_related("account", "author").prefetch_related("decisions__by")
+def _rows(user: Any) -> Any:
+    rows = ApprovalRequest.objects.select_related("account", "author").prefetch_related("decisions__by")
+    untold = refs_untold(user)
+    return rows.exclude(ref__in=untold) if untold else rows
 
 
 class ApprovalListApi(PortalAPIView):
@@ -135,7 +138,7 @@ class ApprovalListApi(PortalAPIView):
     )
     def get(self, request: Request) -> Response:
         """Newest first."""
-        rows = self.visible(_rows())
+        rows = self.visible(_rows(self.user))
         status, account_ref = request.query_params.get("status", ""), request.query_params.get("account", "")
         if status:
             if status not in ApprovalStatus.values:
@@ -161,7 +164,7 @@ class ApprovalApi(PortalAPIView):
     )
     def get(self, request: Request, approval_ref: UUID) -> Response:
         """Says whether it rests on somebody who has lost the role."""
-        return self.show(ApprovalOut, self.find(_rows(), approval_ref))
+        return self.show(ApprovalOut, self.find(_rows(self.user), approval_ref))
 
     def out_context(self) -> dict[str, Any]:
         """Ask who was removed, for this one."""
@@ -173,7 +176,7 @@ class _Decide(PortalAPIView, abstract=True):
 
     def post(self, request: Request, approval_ref: UUID) -> Response:
         """Decide once, about exactly what was shown."""
-        approval = self.find(_rows(), approval_ref)
+        approval = self.find(_rows(self.user), approval_ref)
         data = self.read(DecisionIn)
         provider = holds_provider_side(self.user, self.account)
         side = data.get("side") or (Side.PROVIDER if provider else Side.CUSTOMER)
@@ -188,7 +191,7 @@ class _Decide(PortalAPIView, abstract=True):
                 reason=data["reason"],
                 at=timezone.now(),
             )
-            return self.show(ApprovalOut, _rows().get(pk=approval.pk))
+            return self.show(ApprovalOut, _rows(self.user).get(pk=approval.pk))
 
         return self.once(effect, required=True)
 

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Subject:
-    """One kind of thing that asks for approval. `url_of` gives the page where it is shown, or ""."""
+    """One kind of thing that asks for approval. `url_of` gives the page where it is shown, or ""; `is_untold` says whether the
+    account's own programs are not to read of it (yet).
+    """
 
     on_change: Callable[[ApprovalRequest], None]
     url_of: Callable[[ApprovalRequest], str] = lambda request: ""
+    is_untold: Callable[[ApprovalRequest], bool] = lambda request: False
 
 
 _subjects: dict[str, Subject] = {}
@@ -31,9 +34,10 @@ def register(
     *,
     on_change: Callable[[ApprovalRequest], None],
     url_of: Callable[[ApprovalRequest], str] = lambda request: "",
+    is_untold: Callable[[ApprovalRequest], bool] = lambda request: False,
 ) -> None:
     """Name what happens when a request of this type is approved, rejected, voided or expired."""
-    _subjects[subject_type] = Subject(on_change, url_of)
+    _subjects[subject_type] = Subject(on_change, url_of, is_untold)
 
 
 def tell(request: ApprovalRequest) -> None:
@@ -47,3 +51,9 @@ def url_of(request: ApprovalRequest) -> str:
     """Return the page of the request's subject, or ""."""
     subject = _subjects.get(request.subject_type)
     return subject.url_of(request) if subject is not None else ""
+
+
+def is_untold(request: ApprovalRequest) -> bool:
+    """Whether the account's own programs are not to read of the request's subject (yet)."""
+    subject = _subjects.get(request.subject_type)
+    return subject is not None and subject.is_untold(request)

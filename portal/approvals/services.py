@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from portal.access import TEAM_ROLES, Permission, permissions_on, roles_on
 from portal.approvals.models import ApprovalDecision, ApprovalRequest, ApprovalStatus, Side, Verdict
-from portal.approvals.registry import tell, url_of
+from portal.approvals.registry import is_untold, tell, url_of
 from portal.audit.models import AuditEntry
 from portal.audit.services import record
 from portal.audit.subjects import Sealer, named, named_in, open_values
@@ -343,7 +343,12 @@ def _close(request: ApprovalRequest, status: ApprovalStatus, at: datetime, reaso
 
 
 def _emit(request: ApprovalRequest, happened: str, *, actor: Any = None, **data: str) -> None:
-    """Say what became of what approval is asked for: `plan.submitted`, `plan.decided`, `plan.approved` …"""
+    """Say what became of what approval is asked for: `plan.submitted`, `plan.decided`, `plan.approved` …
+
+    Of what the account's people are not to know of yet nothing is said: they read the events, and their webhooks.
+    """
+    if is_untold(request):
+        return
     thing = request.subject_type.rpartition(".")[2]
     emit(
         f"{thing}.{happened}",

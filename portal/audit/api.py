@@ -118,7 +118,7 @@ class AuditListApi(PortalAPIView):
         account = self.find(apps.get_model("accounts", "Account"), account_ref)
         wanted = filter_of(request.query_params.dict())
         return self.page(
-            wanted.rows(entries_of_account(account, self.granted)),
+            wanted.rows(entries_of_account(self.user, account, self.granted)),
             AuditEntryOut,
             order="-id",
             filters={"account": account.pk, **wanted.named()},

@@ -51,7 +51,7 @@ def download(
     That it was taken is on record before the first line leaves. Entries from after that moment are not in it.
     `may_read_on` is asked before each batch; a no ends the file.
     """
-    rows = entries_of_account(account, granted)
+    rows = entries_of_account(actor, account, granted)
     return _file(
         rows,
         wanted,

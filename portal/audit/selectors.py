@@ -10,6 +10,7 @@ from django.db.models import Q, QuerySet
 
 from portal.access import Permission, visible_to
 from portal.audit.models import AuditEntry
+from portal.untold import refs_untold
 
 # What the team writes for itself. An entry is of the account, whose customers read it too.
 TEAM_ONLY_FIELDS = frozenset({"team_notes"})
@@ -19,9 +20,15 @@ TEAM_ONLY_KINDS = "team_calendar."
 _INVITATION = "accounts.invitation"
 
 
-def entries_of_account(account: Any, granted: Set[Permission]) -> QuerySet[AuditEntry]:
-    """Return what is on record about one account for a reader with these rights: without what the team keeps to itself."""
+def entries_of_account(user: Any, account: Any, granted: Set[Permission]) -> QuerySet[AuditEntry]:
+    """Return what is on record about one account for `user` with these rights: without what the team keeps to itself.
+
+    What must not be known yet comes to light as it is told: the entries stay, and are read from then on.
+    """
     rows = AuditEntry.objects.filter(account_ref=account.ref)
+    # Left out by what is there, not by a condition for all: the index that narrows the list does not hold the subject.
+    if untold := refs_untold(user, account):
+        rows = rows.exclude(subject_ref__in=sorted(map(str, untold)))
     return rows if Permission.TEAM_NOTES in granted else rows.exclude(what__startswith=TEAM_ONLY_KINDS)
 
 

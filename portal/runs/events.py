@@ -33,6 +33,8 @@ def run_changed(run: Run, *, account_ref: uuid.UUID | None = None, actor: Any = 
 
 def charge_changed(run: Run) -> None:
     """Say that somebody else, or nobody, is in charge of a run, or its backup. People are not named to machines."""
+    if registry.is_untold(run):
+        return
     emit(
         "run.charge_changed",
         account_ref=run.account.ref,
