@@ -40,6 +40,11 @@ def register(
     _subjects[subject_type] = Subject(on_change, url_of, is_untold)
 
 
+def registered() -> tuple[str, ...]:
+    """Return the types of what asks for approval."""
+    return tuple(sorted(_subjects))
+
+
 def tell(request: ApprovalRequest) -> None:
     """Call the subject's app, inside the deciding transaction."""
     subject = _subjects.get(request.subject_type)

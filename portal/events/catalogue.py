@@ -79,6 +79,12 @@ CATALOGUE: dict[str, tuple[str, dict[str, str]]] = {
     "drill": (
         "Fire drills",
         {
+            "drill.submitted": "A fire drill waits for approval (not of an unannounced one, as the next five).",
+            "drill.decided": "One side approved or rejected it.",
+            "drill.approved": "Both sides approved it: it may be held.",
+            "drill.rejected": "It was rejected.",
+            "drill.voided": "It was withdrawn.",
+            "drill.expired": "Nobody decided in time.",
             "drill.began": "A drill began; `kind`, `environment` and `scenario` say which.",
             "drill.ended": "A drill is over, with its `result`.",
             "drill.finding_added": "A finding of `drill` was written down, with its `severity`.",

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from portal.approvals.models import ApprovalStatus
+from portal.approvals.registry import registered
 from portal.events.catalogue import CATALOGUE, is_filter, is_wanted, types_known
 from portal.webhooks import rules, signing
 from portal.webhooks.envelope import body_of
@@ -163,3 +165,12 @@ def test_filters_take_single_types_and_groups_and_none_takes_everything():
 def test_each_type_stands_in_the_group_that_it_is_named_after():
     for group, (_, types) in CATALOGUE.items():
         assert all(name.startswith(f"{group}.") and says.endswith(".") for name, says in types.items())
+
+
+def test_what_becomes_of_each_thing_that_asks_for_approval_is_in_the_catalogue():
+    known = types_known()
+    assert len(registered()) >= 5
+    for subject in registered():
+        thing = subject.rpartition(".")[2]
+        happened = {"submitted", "decided", *ApprovalStatus.values} - {"open"}
+        assert {f"{thing}.{one}" for one in happened} <= set(known), thing
