@@ -17,7 +17,7 @@ help:
 	@echo 'make run         the whole portal on http://localhost:8000 (PORT=… for another port), ends on Ctrl-C'
 	@echo 'make demo        a whole scale-down through the API, printed step by step (ARGS=scaledown: every story of it; drills, accounts, contacts, capacity, all)'
 	@echo 'make test        every test (ARGS=… goes to pytest)'
-	@echo 'make chaos       random faults, deaths and commands for 5 minutes, judged by the simulator (ARGS="--minutes 60"; --drills: fire drills)'
+	@echo 'make chaos       random faults, deaths and commands for 5 minutes, judged by the simulator (ARGS="--minutes 60"; --drills: of fire drills alone)'
 	@echo 'make lint        style, types, import contracts, schema and deployment files'
 	@echo 'make bench       measurements, also in bench/results.json (ARGS=name for one)'
 	@echo 'make migrations  write migrations for changed models (ARGS=… goes to makemigrations)'

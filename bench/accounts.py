@@ -171,7 +171,7 @@ def measure() -> dict[str, float]:
         "accounts": (accounts_seen(bench.user), "name", {}, {}),
         "contacts": (Contact.objects.filter(account=bench.largest), "escalation_order", of, {}),
         "audit": (
-            entries_of_account(bench.largest, frozenset()),
+            entries_of_account(bench.user, bench.largest, frozenset()),
             "-id",
             {**of, **unfiltered},
             unfiltered_page,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 from drills.scenarios.types import InjectionKind
 from tests.drills.simulation import Event, Play, plan_for
 from tests.faults.schedules import FAULTS
+from tests.faults.simulation import ToldRuns
 
 ROUTES = ("node.update", "server.action", "lb.show", "server.show", "*")
 MET = [one for one in FAULTS if one[0].split(" ")[0] in ROUTES]
@@ -43,7 +45,7 @@ def an_event(random: Random, servers) -> Event:
     return Event(at_s, kind, args[0] if args else "", tuple(args[1:]))
 
 
-def a_play(seed: int) -> Play:
+def a_play(seed: int, *, runs: Any = ToldRuns) -> Play:
     random = Random(seed)
     injection = random.choice(INJECTIONS)
 
@@ -57,7 +59,7 @@ def a_play(seed: int) -> Play:
         assert plan.stops is not None
         return replace(plan, stops=replace(plan.stops, floor=random.choice([1, 2, 3])))
 
-    play = Play(world=random.choice(["launch", "two_balancers"]), seed=seed % 7 + 1, build=build)
+    play = Play(world=random.choice(["launch", "two_balancers"]), seed=seed % 7 + 1, build=build, runs=runs)
     servers = list(play.world.servers)
     events = [an_event(random, servers) for _ in range(random.randint(1, 7))]
     play.pending = sorted((e for e in events if e.kind not in {"die", "hang"}), key=lambda e: e.at_s)

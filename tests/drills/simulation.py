@@ -33,11 +33,11 @@ from drills.types import (
 from portal.cloud import rackspace_answers as answers
 from portal.errors import Refused
 from portal.runs.engine import Engine
-from portal.runs.store_memory import MemoryRuns
 from portal.runs.types import RunStatus
 from portal.simulator.errors import AnswerLost, ProviderError
 from portal.simulator.hands import Hands
 from portal.simulator.world import World
+from tests.faults.simulation import ToldRuns
 from tests.faults.world_cloud import VirtualClock, WorldCloud
 from tests.faults.worlds import make_world
 
@@ -191,7 +191,9 @@ class Recorder:
 class Play:
     """One schedule. `build(world)` returns the plan."""
 
-    def __init__(self, events=(), *, world="launch", seed=1, build=plan_for, warm_up_s=30.0) -> None:
+    def __init__(
+        self, events=(), *, world="launch", seed=1, build=plan_for, warm_up_s=30.0, runs=ToldRuns
+    ) -> None:
         self.world = make_world(world, seed)
         self.world.advance_to(self.world.now + warm_up_s)
         self.clock = VirtualClock(self.world)
@@ -206,7 +208,7 @@ class Play:
         self.hands_at = float("-inf")
         self.handled: set[str] = set()
         self.told = Recorder(self)
-        self.runs = MemoryRuns(self.clock.now, facts={KIND: lambda run: dict(self.facts)})
+        self.runs = runs(self.clock.now, facts={KIND: self.facts_of})
         self.ref = self.runs.create(
             kind=KIND,
             plan=plan_to_plain(self.plan),
@@ -215,6 +217,10 @@ class Play:
             resource_keys=[f"lb:{one}" for one in self.plan.balancer_ids],
         )
         self.run = self.runs.runs[self.ref]
+
+    def facts_of(self, run) -> dict:
+        """Return what the database says that bears on the drill."""
+        return dict(self.facts)
 
     def serving(self) -> dict[int, int]:
         """Return how many distinct servers truly serve on each balancer of the plan."""
@@ -305,6 +311,7 @@ class Play:
         task.result()
 
     async def _run(self) -> None:
+        self.runs.enter()
         worker = None
         began = self.world.now
         while not self.run.status.is_over and self.world.now - began < HORIZON_S:

@@ -3,8 +3,8 @@
     python -m tests.faults.chaos [--drills] [--minutes 5] [--seed N] [--cores N]   search
     python -m tests.faults.chaos [--drills] --only SEED                             one schedule again, with what it broke
 
-The schedules are those of scale-downs, of fire drills with `--drills`. Every 50th of a scale-down is played on PostgreSQL as well
-and must go the same way there. Exit status 1 if a rule was broken.
+Of four schedules three are of scale-downs and one is of a fire drill; with `--drills` all are of drills. Every 50th of each is played
+on PostgreSQL as well and must go the same way there. Exit status 1 if a rule was broken.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ import time
 import traceback
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any
 
 REPLAY_EVERY = 50
+DRILL_EVERY = 4
 SAY_EVERY_S = 30.0
 MOST_EVENTS = 12
 SHOWN = 20
@@ -32,6 +34,7 @@ class Played:
     """What one process played since it last told. `broken` are (seed, what)."""
 
     schedules: int = 0
+    drills: int = 0
     replayed: int = 0
     cpu_s: float = 0.0
     counts: Counter[str] = field(default_factory=Counter)
@@ -40,6 +43,7 @@ class Played:
 
     def add(self, other: Played) -> None:
         self.schedules += other.schedules
+        self.drills += other.drills
         self.replayed += other.replayed
         self.cpu_s += other.cpu_s
         self.counts += other.counts
@@ -47,8 +51,13 @@ class Played:
         self.broken += other.broken
 
 
-def play(seed: int, *, on_postgresql: bool) -> Played:
-    """Play the schedule of one seed."""
+def play(seed: int, *, drills: bool, on_postgresql: bool) -> Played:
+    """Play the schedule of one seed; `drills` for one of a drill whatever the seed."""
+    of_drill = drills or seed % DRILL_EVERY == DRILL_EVERY - 1
+    return (_play_drill if of_drill else _play_scale_down)(seed, on_postgresql=on_postgresql)
+
+
+def _play_scale_down(seed: int, *, on_postgresql: bool) -> Played:
     from tests.faults.schedules import random_case
     from tests.faults.simulation import simulate
 
@@ -74,11 +83,10 @@ def play(seed: int, *, on_postgresql: bool) -> Played:
     return played
 
 
-def play_drill(seed: int) -> Played:
-    """Play the schedule of one seed for a drill."""
+def _play_drill(seed: int, *, on_postgresql: bool) -> Played:
     from tests.drills.schedules import a_play
 
-    played = Played(schedules=1)
+    played = Played(schedules=1, drills=1)
     began = time.process_time()
     try:
         schedule = a_play(seed)
@@ -90,6 +98,14 @@ def play_drill(seed: int) -> Played:
         ended = result.progress.ending
         how = result.status.value if ended is None else f"{result.status.value}: {ended.value}"
         played.ends[how] += 1
+        if on_postgresql:
+            from tests.drills import on_postgresql as there
+
+            played.replayed = 1
+            also = there.on_postgresql(partial(a_play, seed))
+            played.broken += [(seed, f"on PostgreSQL: {what}") for what in also.broken]
+            if there.told(also) != there.told(result):
+                played.broken.append((seed, "on PostgreSQL the drill went another way than in memory"))
     except Exception:  # noqa: BLE001  whatever it is, it is a finding: the search goes on and tells it
         played.broken.append((seed, traceback.format_exc()))
     played.cpu_s = time.process_time() - began
@@ -103,8 +119,9 @@ def _work(number: int, cores: int, first: int, until: float, told: Any, drills: 
     seed = first + number
     while time.monotonic() < until:
         turn = (seed - first) // cores
-        on_postgresql = turn % REPLAY_EVERY == REPLAY_EVERY - 1
-        told.put(play_drill(seed) if drills else play(seed, on_postgresql=on_postgresql))
+        # One more for each kind that takes turns, so that it is not always the same one's turn.
+        on_postgresql = turn % (REPLAY_EVERY + 1) == REPLAY_EVERY
+        told.put(play(seed, drills=drills, on_postgresql=on_postgresql))
         seed += cores
 
 
@@ -138,7 +155,7 @@ def say(total: Played, first: int, *, drills: bool = False) -> None:
     """Print what was played and what broke."""
     events = {name: total.counts[name] for name in sorted(total.counts)}
     changes = {name: events.pop(name) for name in list(events) if name.startswith("set_") or name in {"remove", "delete", "add", "stop", "start", "image", "create", "reboot"}}  # fmt: skip
-    of = "fire drills" if drills else f"{total.replayed} of them on PostgreSQL too"
+    of = f"{total.drills} of them of fire drills, {total.replayed} on PostgreSQL too"
     print(f"schedules  {total.schedules} (seeds from {first}), {of}")
     print(f"speed      {total.schedules / max(total.cpu_s, 1e-9):.1f} a second of one core, those included")
     print(f"faults     {sum(events.values())}: " + ", ".join(f"{n} {name}" for name, n in events.items()))
@@ -156,9 +173,9 @@ def say(total: Played, first: int, *, drills: bool = False) -> None:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="make chaos", description="Random schedules of a scale-down, or of a drill."
+        prog="make chaos", description="Random schedules of scale-downs and fire drills."
     )
-    parser.add_argument("--drills", action="store_true", help="schedules of fire drills instead")
+    parser.add_argument("--drills", action="store_true", help="schedules of fire drills alone")
     parser.add_argument("--minutes", type=float, default=5.0, help="how long (5)")
     parser.add_argument("--seed", type=int, default=None, help="the first seed (by the clock)")
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="how many processes")
@@ -167,20 +184,8 @@ def main(arguments: list[str]) -> int:
     )
     wanted = parser.parse_args(arguments)
     first = wanted.seed if wanted.seed is not None else int(time.time())
-    from tests.plugin import environment_without_services, services_for_tests
+    from tests.plugin import services_for_tests
 
-    if wanted.drills:
-        # They are played in memory alone: nothing is to be started for them.
-        environment_without_services()
-        if wanted.only is not None:
-            import django
-
-            django.setup()
-            total, first = play_drill(wanted.only), wanted.only
-        else:
-            total = search(wanted.minutes, first, wanted.cores, drills=True)
-        say(total, first, drills=True)
-        return 1 if total.broken else 0
     with services_for_tests():
         import django
 
@@ -193,10 +198,10 @@ def main(arguments: list[str]) -> int:
         with quickly():
             call_command("migrate", verbosity=0)
         if wanted.only is not None:
-            total, first = play(wanted.only, on_postgresql=True), wanted.only
+            total, first = play(wanted.only, drills=wanted.drills, on_postgresql=True), wanted.only
         else:
-            total = search(wanted.minutes, first, wanted.cores)
-    say(total, first)
+            total = search(wanted.minutes, first, wanted.cores, drills=wanted.drills)
+    say(total, first, drills=wanted.drills)
     return 1 if total.broken else 0
 
 

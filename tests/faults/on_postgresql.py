@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from types import SimpleNamespace
@@ -171,22 +171,20 @@ class PgRuns:
 
 
 @contextmanager
-def _of_the_simulation(simulation: Simulation) -> Iterator[None]:
-    """Let the kind of run have the simulation's facts, and its recorder hear of each line of a journal."""
+def of_the_simulation(kind: str, facts: Callable[[Any], Mapping[str, Any]], runs: PgRuns) -> Iterator[None]:
+    """Let the kind of run have the simulation's facts, and the runs' recorder hear of each line of a journal."""
     write = journal.write_counted
 
     def told(
         run: Any, entries: Any, *, at: Any, token: int | None = None, author: Any = journal.ENGINE
     ) -> Any:
         rows = write(run, entries, at=at, token=token, author=author)
-        simulation.runs.wrote(entries, token)
+        runs.wrote(entries, token)
         return rows
 
-    known = registry.Registered(
-        KIND, lambda: None, lambda run: simulation.facts_of(run), None, None, None, None
-    )  # type: ignore[arg-type]
+    known = registry.Registered(kind, lambda: None, facts, None, None, None, None)  # type: ignore[arg-type]
     with (
-        mock.patch.dict(registry._KINDS, {KIND: known}),
+        mock.patch.dict(registry._KINDS, {kind: known}),
         mock.patch.object(registry, "_LISTENERS", []),
         mock.patch.object(registry, "_STANDSTILL_LISTENERS", []),
         mock.patch.object(journal, "write_counted", told),
@@ -194,8 +192,9 @@ def _of_the_simulation(simulation: Simulation) -> Iterator[None]:
         yield
 
 
-def simulate_on_postgresql(events: Any = (), **options: Any) -> Result:
-    """Return what becomes of a schedule with its runs in PostgreSQL; nothing of it is kept.
+@contextmanager
+def undone_afterwards() -> Iterator[None]:
+    """A transaction with the simulation's clock, of which nothing is kept.
 
     The database must be migrated, and the caller the only one who speaks by this thread's connection.
     """
@@ -204,13 +203,19 @@ def simulate_on_postgresql(events: Any = (), **options: Any) -> Result:
         with connection.cursor() as cursor:
             cursor.execute(_CLOCK)
         try:
-            simulation = Simulation(events, runs=PgRuns, store_class=Mortal, **options)
-            with _of_the_simulation(simulation):
-                result = simulation.simulate()
-            result.run = SimpleNamespace(journal=result.run.journal)
-            return result
+            yield
         finally:
             transaction.set_rollback(True)
+
+
+def simulate_on_postgresql(events: Any = (), **options: Any) -> Result:
+    """Return what becomes of a schedule with its runs in PostgreSQL; nothing of it is kept."""
+    with undone_afterwards():
+        simulation = Simulation(events, runs=PgRuns, store_class=Mortal, **options)
+        with of_the_simulation(KIND, simulation.facts_of, simulation.runs):
+            result = simulation.simulate()
+        result.run = SimpleNamespace(journal=result.run.journal)
+        return result
 
 
 def told(result: Result) -> Any:
