@@ -25,6 +25,9 @@ NAMES = (
     "undone_by_hand",
     "hard_reboot",
 )
+PASSED = "passed"
+OUTCOMES = frozenset({PASSED, "failed"})
+"""What a check of completeness showed."""
 ANYBODY = frozenset({"stop", "abort", "real"})
 """Whoever sees the drill may ask for these, at any moment."""
 
@@ -148,15 +151,17 @@ def _mark(turn: Turn, command: Command) -> None:
         turn.answer(command, False, "The moment lies before the drill, or ahead.")
     elif kind is MarkKind.NEWEST_DATA and _time_of(turn, command.args, "value_at") is None:
         turn.answer(command, False, "Say how old the newest data is: the time of the newest that was found.")
+    elif kind is MarkKind.COMPLETE and (problem := _incomplete(turn, command)):
+        turn.answer(command, False, problem)
     elif (whom := command.args.get("whom", "")) and (
         kind is not MarkKind.INFORMED or whom not in INFORMED_WHOM
     ):
         turn.answer(command, False, f"Of *informed* it is said who was told: {', '.join(INFORMED_WHOM)}.")
     else:
         told = f" ({INFORMED_WHOM[whom]})" if whom else ""
-        says = f"{_MARK_SAYS[kind]}{told}: {command.by_name}." + (
-            f" {command.reason}" if command.reason else ""
-        )
+        passed = command.args.get("outcome") == PASSED if kind is MarkKind.COMPLETE else None
+        what = "The check of completeness failed" if passed is False else _MARK_SAYS[kind]
+        says = f"{what}{told}: {command.by_name}." + (f" {command.reason}" if command.reason else "")
         turn.mark(
             kind,
             at,
@@ -165,8 +170,19 @@ def _mark(turn: Turn, command: Command) -> None:
             by_name=command.by_name,
             value_at=_time_of(turn, command.args, "value_at"),
             whom=whom,
+            passed=passed,
         )
         turn.answer(command, True, "It is on the time axis.")
+
+
+def _incomplete(turn: Turn, command: Command) -> str:
+    if not turn.plan.completeness:
+        return "No check of completeness was chosen for this drill."
+    if command.args.get("outcome") not in OUTCOMES:
+        return "Say whether the check of completeness passed or failed."
+    if command.args["outcome"] != PASSED and not command.reason.strip():
+        return "Say what is missing."
+    return ""
 
 
 _MARK_SAYS: Mapping[MarkKind, str] = {
@@ -175,6 +191,7 @@ _MARK_SAYS: Mapping[MarkKind, str] = {
     MarkKind.INFORMED: "Those who must know were told",
     MarkKind.MITIGATED: "The harm is over",
     MarkKind.NEWEST_DATA: "Newest data found",
+    MarkKind.COMPLETE: "The check of completeness passed",
     MarkKind.USABLE: "Usable again",
 }
 

@@ -76,6 +76,7 @@ LABELS: Mapping[str, str] = {
     "mitigated": "Harm ended",
     "recovered": "Recovered",
     "data_lost": "Data lost",
+    "complete": "Checks of completeness failed",
     "usable": "Usable again",
     "probes_failed": "Probes failed",
     "error_ratio": "Largest share of failed probes",
@@ -90,6 +91,7 @@ _SAID: Mapping[MarkKind, str] = {
     MarkKind.UNDONE: "Undone, and verified",
     MarkKind.RECOVERED: "Recovered",
     MarkKind.NEWEST_DATA: "Newest data found",
+    MarkKind.COMPLETE: "The check of completeness passed",
     MarkKind.USABLE: "Usable again",
 }
 
@@ -113,6 +115,7 @@ def figures_of(
         read.mitigated(),
         read.recovered(),
         read.data_lost(),
+        read.complete(),
         read.first("usable", MarkKind.USABLE, None, "Nobody noted that it was usable again.", is_last=True),
         read.probes_failed(),
         read.error_ratio(),
@@ -129,6 +132,7 @@ def _unmeasured(plan: DrillPlan, says: str) -> Iterable[Figure]:
         ("mitigated", limits.mitigated_s, Unit.SECONDS),
         ("recovered", limits.recovered_s, Unit.SECONDS),
         ("data_lost", limits.data_lost_s, Unit.SECONDS),
+        ("complete", 0.0 if plan.completeness else None, Unit.COUNT),
         ("usable", None, Unit.SECONDS),
         ("probes_failed", None, Unit.COUNT),
         ("error_ratio", limits.error_ratio, Unit.SHARE),
@@ -326,6 +330,21 @@ class _Reading:
         else:
             says = "The newest data found is from the injection or later: nothing was lost"
         return self.figure("data_lost", lost_s, limit, f"{says}, {self.who(mark)[1]}.", mark=mark)
+
+    def complete(self) -> Figure:
+        """Whether the check that was chosen beforehand passed; the newest word counts."""
+        check = self.plan.completeness
+        if not check:
+            return self.figure(
+                "complete", None, None, "No check of completeness was chosen.", unit=Unit.COUNT
+            )
+        marks = [one for one in self.marks(MarkKind.COMPLETE) if one.passed is not None]
+        if not marks:
+            says = f"Nobody said whether the check chosen beforehand passed: {check} Not known."
+            return self.figure("complete", None, 0.0, says, unit=Unit.COUNT)
+        mark = marks[-1]
+        says = f"{'Passed' if mark.passed else 'Failed'}, {self.who(mark)[1]}: {check}"
+        return self.figure("complete", 0.0 if mark.passed else 1.0, 0.0, says, unit=Unit.COUNT, mark=mark)
 
     def probes_failed(self) -> Figure:
         progress = self.progress
@@ -544,7 +563,8 @@ def axis(plan: DrillPlan, progress: Progress, roles: Mapping[str, Role] = NO_ROL
         is_person = is_by_people(mark)
         told = f" ({INFORMED_WHOM[mark.whom]})" if mark.whom in INFORMED_WHOM else ""
         who = _called(mark, role_of(plan, mark, roles))
-        says = f"{_SAID[mark.kind]}{told}, {who}." if is_person else mark.says
+        what = "The check of completeness failed" if mark.passed is False else _SAID[mark.kind]
+        says = f"{what}{told}, {who}." if is_person else mark.says
         lane = Lane.PEOPLE if is_person else Lane.SYSTEMS
         found.append(moment(mark.at, lane, mark.kind.value, says or f"{_SAID[mark.kind]}.", mark))
     if progress.ended_at is not None:

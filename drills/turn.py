@@ -101,9 +101,10 @@ class Turn:
         by_name: str = "",
         value_at: datetime | None = None,
         whom: str = "",
+        passed: bool | None = None,
     ) -> None:
         """Put a moment on the time axis and say so in the journal."""
-        self.change(marks=(*self.progress.marks, Mark(kind, at, by, by_name, says, value_at, whom)))
+        self.change(marks=(*self.progress.marks, Mark(kind, at, by, by_name, says, value_at, whom, passed)))
         self.note(f"drill_{kind.value}", says, at=at.isoformat())
 
     def note(self, kind: str, says: str, subject: str = "", **detail: Any) -> None:

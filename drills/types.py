@@ -170,6 +170,8 @@ class DrillPlan:
     facilitator: str = ""
     reporter: str = ""
     attested: tuple[str, ...] = ()
+    completeness: str = ""
+    """How it is found out whether what was restored or taken over is whole, chosen beforehand."""
 
     @property
     def hits(self) -> bool:
@@ -221,6 +223,7 @@ class MarkKind(StrEnum):
     UNDONE = "undone"
     RECOVERED = "recovered"
     NEWEST_DATA = "newest_data"
+    COMPLETE = "complete"
     USABLE = "usable"
 
 
@@ -231,6 +234,7 @@ BY_PEOPLE = frozenset(
         MarkKind.INFORMED,
         MarkKind.MITIGATED,
         MarkKind.NEWEST_DATA,
+        MarkKind.COMPLETE,
         MarkKind.USABLE,
     }
 )
@@ -272,7 +276,7 @@ class Ending(StrEnum):
 class Mark:
     """One moment. `by` is a user or contact by token, "" for the portal itself; `value_at` is the age told by NEWEST_DATA.
 
-    `whom` says of INFORMED who was told (`INFORMED_WHOM`), "" where nobody said.
+    `whom` says of INFORMED who was told (`INFORMED_WHOM`), "" where nobody said; `passed` is what COMPLETE found.
     """
 
     kind: MarkKind
@@ -282,6 +286,7 @@ class Mark:
     says: str = ""
     value_at: datetime | None = None
     whom: str = ""
+    passed: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -276,6 +276,8 @@ def _result(sheet: _Sheet, whole: WholeReport, zone: ZoneInfo) -> None:
         sheet.line_of("Servers", f"{named} of {plan.pool_size} in service")
     sheet.line_of("Undone by", plan.undo)
     sheet.line_of("Emergency plan", plan.emergency_plan)
+    if plan.completeness:
+        sheet.line_of("Whether the data is whole", plan.completeness)
     if report.next is not None:
         sheet.line_of("Next drill", f"{report.next.on:%Y-%m-%d}: {report.next.says}")
 

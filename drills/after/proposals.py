@@ -44,7 +44,7 @@ _ENDINGS = {
     Ending.REFUSED: ("refused", "minor", "The provider refused the disruption."),
 }
 # What is lost for good weighs more than what came late.
-_CRITICAL = frozenset({"data_lost"})
+_CRITICAL = frozenset({"data_lost", "complete"})
 
 
 def proposed(plan: DrillPlan, progress: Progress, status: RunStatus) -> tuple[Proposal, ...]:

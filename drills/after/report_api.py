@@ -54,6 +54,7 @@ REPORT: dict[str, Any] = {
         "what_happens": "web-06 is taken out of its load balancers for 120 s, then put back.",
         "undo": "The node goes back.",
         "emergency_plan": "Page 3 of the runbook.",
+        "completeness": "",
         "pool_size": 6,
         "targets": [{"server_id": "369301cd-7e85-4584-bd79-8aa0777907a3", "name": "web-06"}],
         "hypothesis": {
@@ -179,6 +180,7 @@ class DrillReportPlanOut(serializers.Serializer[Any]):
     what_happens = serializers.CharField()
     undo = serializers.CharField()
     emergency_plan = serializers.CharField()
+    completeness = serializers.CharField(allow_blank=True)
     pool_size = serializers.IntegerField()
     targets = DrillReportTargetOut(many=True)
     hypothesis = DrillLimitsOut()
@@ -284,6 +286,7 @@ def plain_report(whole: WholeReport) -> dict[str, Any]:
             "what_happens": report.words,
             "undo": plan.undo,
             "emergency_plan": plan.emergency_plan,
+            "completeness": plan.completeness,
             "pool_size": plan.pool_size,
             "targets": plan.targets,
             "hypothesis": plan.hypothesis,

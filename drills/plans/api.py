@@ -118,6 +118,7 @@ class DrillChoice(serializers.Serializer[Any]):
         child=serializers.CharField(max_length=64), max_length=20, required=False
     )
     emergency_plan = serializers.CharField(max_length=2000, required=False, allow_blank=True)
+    completeness = serializers.CharField(max_length=300, required=False, allow_blank=True)
     error_ratio = serializers.FloatField(required=False, allow_null=True)
     p95_factor = serializers.FloatField(required=False, allow_null=True)
     acknowledged_s = serializers.FloatField(required=False, allow_null=True)
@@ -211,7 +212,8 @@ class DrillAttestIn(serializers.Serializer[Any]):
 class DrillCommandIn(serializers.Serializer[Any]):
     """What is asked of a drill under way. `args`: `number` of a step, `kind` of a moment, `server`, `passed`, `failed`, `at`, `value_at`.
 
-    `whom` says who was told of *informed*: `status_page`, `management`, `service_desk`.
+    `whom` says who was told of *informed*: `status_page`, `management`, `service_desk`. `outcome` says of *complete* what the check
+    of completeness showed: `passed` or `failed` (then `reason` says what is missing).
     """
 
     name = serializers.ChoiceField(choices=[(one, one) for one in commands.NAMES])

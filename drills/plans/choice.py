@@ -45,6 +45,7 @@ from portal.plain import from_plain, to_plain
 
 LONGEST_WINDOW = timedelta(hours=12)
 LONGEST_TEXT = 2000
+LONGEST_CHECK = 300
 MOST_TARGETS = 20
 LARGEST_SHARE = 0.5
 """No drill hits more than this share of a pool at once."""
@@ -92,6 +93,8 @@ class Choice:
     call_tries: int = 2
     call_wait_s: int = 300
     steps: tuple[ChosenStep, ...] = ()
+    completeness: str = ""
+    """How it is found out whether what was restored or taken over is whole."""
 
 
 def script_of(choice: Choice, scenario: Scenario) -> tuple[ChosenStep, ...]:
@@ -192,6 +195,8 @@ def check(choice: Choice, scenario: Scenario) -> None:
         raise Refused(
             f"The emergency plan has at most {LONGEST_TEXT} characters; link a longer one.", code="invalid"
         )
+    if len(choice.completeness) > LONGEST_CHECK:
+        raise Refused(f"The check of completeness has at most {LONGEST_CHECK} characters.", code="invalid")
     if choice.kind not in scenario.kinds:
         raise Refused("This scenario is not held in that way.", code="bad_kind")
     if choice.environment not in scenario.environments:
@@ -229,6 +234,12 @@ def check_whole(choice: Choice, scenario: Scenario, now: datetime, participants:
             )
         if not choice.balancer_ids:
             raise Refused("Choose the load balancer whose pool is drilled.", code="no_pool")
+    if needs_completeness(choice) and not choice.completeness.strip():
+        raise Refused(
+            "Choose beforehand how it is found out whether the data is whole: a count to compare, a sum to hold against, a page"
+            " to open.",
+            code="no_completeness",
+        )
     takes_part = set(participants)
     for number, step in enumerate(choice.steps, start=1):
         if step.responsible and step.responsible not in takes_part:
@@ -241,6 +252,11 @@ def check_whole(choice: Choice, scenario: Scenario, now: datetime, participants:
         raise Refused(
             "Say where the emergency plan stands, or what it is: it is what one drills for.", code="no_plan"
         )
+
+
+def needs_completeness(choice: Choice) -> bool:
+    """Whether a check of completeness is chosen beforehand: where it is really shown how much data is lost."""
+    return is_held_for_real(choice) and choice.data_lost_s is not None
 
 
 def is_held_for_real(choice: Choice) -> bool:
@@ -334,6 +350,7 @@ def build(choice: Choice, scenario: Scenario, version: int, around: Around) -> D
         people=around.people,
         facilitator=around.facilitator,
         attested=around.attested,
+        completeness=choice.completeness.strip() if is_real else "",
     )
 
 

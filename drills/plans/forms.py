@@ -11,7 +11,7 @@ from django import forms
 
 from accounts.models import Account, Contact, User
 from capacity.fields import ShareField
-from drills.plans.choice import Choice
+from drills.plans.choice import LONGEST_CHECK, Choice
 from drills.scenarios.types import DrillKind, Environment, InjectionKind, Scenario
 from drills.types import HITS
 from portal import access
@@ -32,7 +32,16 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (
         "The hypothesis: leave empty what is not claimed",
-        ("error_ratio", "p95_factor", "acknowledged", "informed", "mitigated", "recovered", "data_lost"),
+        (
+            "error_ratio",
+            "p95_factor",
+            "acknowledged",
+            "informed",
+            "mitigated",
+            "recovered",
+            "data_lost",
+            "completeness",
+        ),
     ),
     (
         "How it goes",
@@ -109,6 +118,12 @@ class DrillForm(forms.Form):
     data_lost = forms.FloatField(
         label="The newest data found is at most so old (min)", min_value=0, required=False
     )
+    completeness = forms.CharField(
+        label="How it is found out whether the data is whole",
+        max_length=LONGEST_CHECK,
+        required=False,
+        help_text="Chosen beforehand: a count to compare, a sum to hold against, a page to open.",
+    )
     hold_s = forms.FloatField(label="The disruption stays for (s)", min_value=0, max_value=3600)
     between_s = forms.FloatField(label="The rest between two servers (s)", min_value=0, max_value=3600)
     boot_limit_s = forms.FloatField(label="A server may take to come back (s)", min_value=30, max_value=3600)
@@ -184,7 +199,7 @@ class DrillForm(forms.Form):
         if injection is not InjectionKind.CALL_CONTACTS:
             found += ["call_role", "call_tries", "call_wait_s"]
         if self.scenario.hypothesis.data_lost_s is None:
-            found.append("data_lost")
+            found += ["data_lost", "completeness"]
         return list(dict.fromkeys(found))
 
     def clean(self) -> dict[str, Any]:
@@ -235,6 +250,7 @@ class DrillForm(forms.Form):
             balancer_ids=(balancer_id,) if balancer_id else (),
             server_ids=tuple(data.get("servers", ())),
             emergency_plan=data["emergency_plan"],
+            completeness=data.get("completeness", was.completeness),
             **changes,
         )
 
@@ -274,6 +290,7 @@ def initial_of(choice: Choice, zone: str, **more: Any) -> Mapping[str, Any]:
         for name in (
             "objective",
             "emergency_plan",
+            "completeness",
             "error_ratio",
             "p95_factor",
             "hold_s",

@@ -199,7 +199,7 @@ def _fill(
     drill: Drill, title: str, choice: Choice, connection: CloudConnection | None, facilitator: User
 ) -> None:
     check(choice, scenario_of(drill))
-    check_no_pin(title, choice.objective, choice.emergency_plan)
+    check_no_pin(title, choice.objective, choice.emergency_plan, choice.completeness)
     check_no_pin(*(text for one in choice.steps for text in (one.title, one.text, one.done_when)))
     responsible = {one.responsible for one in choice.steps if one.responsible}
     if len(_contacts_among(drill.account, responsible)) < len(responsible):
@@ -699,7 +699,7 @@ def command(
     return given
 
 
-_TEXTS = ("kind", "server", "at", "value_at", "whom")
+_TEXTS = ("kind", "server", "at", "value_at", "whom", "outcome")
 
 
 def checked_args(args: Mapping[str, Any]) -> dict[str, Any]:

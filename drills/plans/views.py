@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -27,7 +28,7 @@ from drills.scenarios.selectors import Shown, library
 from drills.scenarios.selectors import scenario as scenario_by_key
 from drills.scenarios.types import Scenario
 from drills.told.calls import calls_of
-from drills.types import BY_PEOPLE, INFORMED_WHOM
+from drills.types import BY_PEOPLE, INFORMED_WHOM, MarkKind
 from portal.access import AsyncPortalView, Permission
 from portal.approvals import services as approvals
 from portal.approvals.models import Side, Verdict
@@ -425,11 +426,13 @@ def _context(held: HeldDrill, granted: frozenset[Permission], zone: ZoneInfo) ->
         "moments": [
             (one.value, MOMENTS[one.value])
             for one in sorted(BY_PEOPLE, key=lambda one: list(MOMENTS).index(one.value))
-            if one.value != "newest_data"
+            if one not in OF_DATA
         ],
     }
 
 
+OF_DATA = frozenset({MarkKind.NEWEST_DATA, MarkKind.COMPLETE})
+"""What is said with more than a button."""
 MOMENTS = {
     "detected": "noticed",
     "acknowledged": "acknowledged",
@@ -437,6 +440,7 @@ MOMENTS = {
     "mitigated": "the harm is over",
     "usable": "usable again",
     "newest_data": "the newest data found",
+    "complete": "the check of completeness",
 }
 
 
@@ -490,7 +494,7 @@ class DrillCommand(DrillPage):
                 drill_command.replace("-", "_"),
                 actor=self.user,
                 reason=request.POST.get("reason", ""),
-                args=args_of(request.POST),
+                args=args_of(request.POST, ZoneInfo(self.user.time_zone or "UTC")),
             )
         except NotPermitted:
             raise
@@ -499,12 +503,17 @@ class DrillCommand(DrillPage):
         return redirect("drills:drill-live", drill_ref=drill.ref)
 
 
-def args_of(data: Any) -> dict[str, Any]:
-    """Return what a form says besides the command's name and reason."""
+def args_of(data: Any, zone: ZoneInfo) -> dict[str, Any]:
+    """Return what a form says besides the command's name and reason. A moment was typed by the wall of `zone`."""
     found: dict[str, Any] = {}
     if data.get("number", "").isascii() and data.get("number", "").isdigit():
         found["number"] = int(data["number"][:4])
-    for name in ("kind", "server", "whom"):
+    if data.get("value_wall"):
+        try:
+            found["value_at"] = datetime.fromisoformat(data["value_wall"]).replace(tzinfo=zone).isoformat()
+        except ValueError:
+            raise Refused("Say the newest data's day and time.", code="bad_args") from None
+    for name in ("kind", "server", "whom", "outcome"):
         if data.get(name):
             found[name] = str(data[name])[:100]
     for name in ("passed", "failed"):

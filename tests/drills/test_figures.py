@@ -245,6 +245,34 @@ def test_data_lost_is_the_age_of_the_newest_data_at_the_injection():
         assert (unknown.value, unknown.met) == (None, None)
 
 
+def test_whether_the_data_is_whole_is_what_the_check_chosen_beforehand_showed():
+    plan = replace(PLAN, hypothesis=Limits(), completeness="Orders until noon: the same sum as the bank’s.")
+
+    def whole(*marks):
+        return figure("complete", progress_of((INJECTED, *marks)), plan)
+
+    failed, passed = (
+        mark(MarkKind.COMPLETE, 60, "u1", passed=False),
+        mark(MarkKind.COMPLETE, 90, "u1", passed=True),
+    )
+    assert (whole(failed).value, whole(failed).met) == (1.0, False)
+    assert (whole(failed, passed).value, whole(failed, passed).met) == (0.0, True)
+    assert "the same sum as the bank’s" in whole(passed).says
+    assert (whole().value, whole().met) == (None, None)
+    assert figure("complete", progress_of((INJECTED, passed))).limit is None, (
+        "nothing was chosen, nothing is claimed"
+    )
+    lost = judged(progress_of((INJECTED, failed)), plan)
+    assert lost.result is Judged.NOT_MET
+    assert lost.reasons == ("Checks of completeness failed: 1; 0 may be.",)
+    assert judged(progress_of((INJECTED, passed)), plan).result is Judged.MET
+    says = [one.says for one in axis(plan, progress_of((INJECTED, failed, passed))) if one.kind == "complete"]
+    assert [one.split(",")[0] for one in says] == [
+        "The check of completeness failed",
+        "The check of completeness passed",
+    ]
+
+
 def test_probes_are_counted_and_held_against_their_limits():
     found = progress_of()
     assert figure("probes_failed", found).says == "2 of 26 probes failed after the injection."
