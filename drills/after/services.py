@@ -28,7 +28,7 @@ from drills.after.names import role_of_user
 from drills.after.proposals import proposed
 from drills.plans.models import HeldDrill
 from drills.plans.services import require
-from drills.scenarios.types import DrillKind
+from drills.scenarios.types import DrillKind, Role
 from drills.types import plan_from_plain, progress_from_plain
 from portal import access
 from portal.access import Permission
@@ -193,12 +193,14 @@ def take_over(held: HeldDrill, key: str, *, actor: User) -> DrillFinding:
 
 
 def check_may_change(finding: DrillFinding, actor: User) -> None:
-    """Raise NotPermitted unless somebody wrote a finding, or leads drills of the account."""
+    """Raise NotPermitted unless somebody wrote a finding, is the drill's reporter, or leads drills of the account."""
     account = finding.held.drill.account
     require(actor, Permission.DRILL_NOTE, account)
-    if finding.noted_by.pk != actor.pk and not access.can(actor, Permission.DRILL_RUN, account):
+    is_theirs = finding.noted_by.pk == actor.pk or access.can(actor, Permission.DRILL_RUN, account)
+    if not is_theirs and not finding.held.drill.parts.filter(user=actor, role=Role.REPORTER.value).exists():
         raise NotPermitted(
-            "A finding is changed by who wrote it, or by who leads drills.", code="not_permitted"
+            "A finding is changed by who wrote it, by the drill’s reporter, or by who leads drills.",
+            code="not_permitted",
         )
 
 

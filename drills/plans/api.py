@@ -71,6 +71,7 @@ DRILL_IN: dict[str, Any] = {
     "facilitator": DRILL["facilitator"],
     "participants": ["8b0d7d52-3f1e-4b0c-a0ab-4d5cf4d4c015"],
     "observers": [],
+    "reporter": None,
     "choice": CHOICE,
 }
 COMMAND: dict[str, Any] = {"name": "stop", "accepted": None, "at": "2026-12-01T09:10:00Z", "on_the_wire": ""}
@@ -150,6 +151,7 @@ class DrillIn(serializers.Serializer[Any]):
     facilitator = serializers.UUIDField(required=False, allow_null=True)
     participants = serializers.ListField(child=serializers.UUIDField(), max_length=40, required=False)
     observers = serializers.ListField(child=serializers.UUIDField(), max_length=40, required=False)
+    reporter = serializers.UUIDField(required=False, allow_null=True)
     choice = DrillChoice()
 
 
@@ -307,13 +309,16 @@ def _leader(account: Account, ref: UUID | None) -> User | None:
     return found
 
 
-def _people(account: Account, data: dict[str, Any]) -> tuple[list[Contact], list[User]]:
+def _people(account: Account, data: dict[str, Any]) -> dict[str, Any]:
     contacts = list(Contact.objects.filter(account=account, ref__in=data.get("participants", ())))
     wanted = set(data.get("observers", ()))
-    watchers = [one for one in access.holders(Permission.DRILL_VIEW, account) if one.ref in wanted]
-    if len(contacts) < len(set(data.get("participants", ()))) or len(watchers) < len(wanted):
+    seeing = {one.ref: one for one in access.holders(Permission.DRILL_VIEW, account)}
+    watchers = [one for ref, one in seeing.items() if ref in wanted]
+    reporter = seeing.get(ref) if (ref := data.get("reporter")) else None
+    is_lacking = ref is not None and reporter is None
+    if is_lacking or len(contacts) < len(set(data.get("participants", ()))) or len(watchers) < len(wanted):
         raise Refused("Not everybody who is named belongs to this account.", code="unknown_person")
-    return contacts, watchers
+    return {"contacts": contacts, "observers": watchers, "reporter": reporter}
 
 
 def _held(drill: Drill) -> HeldDrill:
@@ -356,7 +361,7 @@ class DrillListApi(PortalAPIView):
         choice = _choice_of(data["choice"], shown.scenario)
         connection = _connection(account, data.get("connection"))
         leader = _leader(account, data.get("facilitator"))
-        contacts, watchers = _people(account, data)
+        people = _people(account, data)
 
         def effect() -> Response:
             drill = services.draft(
@@ -368,7 +373,7 @@ class DrillListApi(PortalAPIView):
                 facilitator=leader,
                 actor=self.user,
             )
-            services.take_part(drill, contacts=contacts, observers=watchers, actor=self.user)
+            services.take_part(drill, **people, actor=self.user)
             return self.show(DrillOut, drill, status=201)
 
         return self.once(effect)
@@ -402,7 +407,7 @@ class DrillApi(PortalAPIView):
         data = self.read(DrillIn)
         if data["scenario_key"] != drill.scenario_key:
             raise Refused("A drill keeps its scenario. Draw up another.", code="other_scenario")
-        contacts, watchers = _people(drill.account, data)
+        people = _people(drill.account, data)
         changed = services.change(
             drill,
             title=data["title"],
@@ -411,7 +416,7 @@ class DrillApi(PortalAPIView):
             facilitator=_leader(drill.account, data.get("facilitator")),
             actor=self.user,
         )
-        services.take_part(changed, contacts=contacts, observers=watchers, actor=self.user)
+        services.take_part(changed, **people, actor=self.user)
         return self.show(DrillOut, changed)
 
 

@@ -284,6 +284,7 @@ class Around:
 
     account_ref: str
     facilitator: str
+    reporter: str = ""
     people: tuple[Person, ...] = ()
     connection_ref: str = ""
     provider: str = ""
@@ -349,6 +350,7 @@ def build(choice: Choice, scenario: Scenario, version: int, around: Around) -> D
         else None,
         people=around.people,
         facilitator=around.facilitator,
+        reporter=around.reporter,
         attested=around.attested,
         completeness=choice.completeness.strip() if is_real else "",
     )

@@ -28,7 +28,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Where", ("pool", "servers")),
     (
         "When, and who",
-        ("not_before", "not_after", "facilitator", "participants", "observers", "emergency_plan"),
+        ("not_before", "not_after", "facilitator", "participants", "observers", "reporter", "emergency_plan"),
     ),
     (
         "The hypothesis: leave empty what is not claimed",
@@ -94,6 +94,9 @@ class DrillForm(forms.Form):
     )
     observers = forms.MultipleChoiceField(
         label="Who watches", required=False, widget=forms.CheckboxSelectMultiple
+    )
+    reporter = forms.ChoiceField(
+        label="Who writes it down", required=False, help_text="Notes what happens, and the findings."
     )
     emergency_plan = forms.CharField(
         label="The emergency plan",
@@ -165,6 +168,9 @@ class DrillForm(forms.Form):
         self._choose("facilitator", [(str(one.ref), str(one)) for one in leaders])
         self._choose("participants", [(ref, str(one)) for ref, one in self._contacts.items()])
         self._choose("observers", [(str(one.ref), str(one)) for one in watchers])
+        may_write = {one.pk for one in access.holders(Permission.DRILL_NOTE, account)}
+        writers = [(str(one.ref), str(one)) for one in watchers if one.pk in may_write]
+        self._choose("reporter", [("", "nobody"), *writers])
         from accounts.models import ContactRole
 
         self._choose("call_role", ContactRole.choices)
@@ -263,6 +269,12 @@ class DrillForm(forms.Form):
     def taking_part(self) -> list[Contact]:
         """Who takes part."""
         return [self._contacts[ref] for ref in self.cleaned_data["participants"]]
+
+    @property
+    def people(self) -> dict[str, Any]:
+        """Who is named beside the leader, as `services.take_part` takes it."""
+        reporter = self._users.get(self.cleaned_data["reporter"])
+        return {"contacts": self.taking_part, "observers": self.watching, "reporter": reporter}
 
     @property
     def watching(self) -> list[User]:

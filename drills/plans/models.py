@@ -121,7 +121,7 @@ class Drill(Referenced):
 
 
 class DrillPerson(Referenced):
-    """Who takes part or watches: a contact of the account, or a user who sees it."""
+    """Who takes part, watches or writes the drill down: a contact of the account, or a user who sees it."""
 
     drill = models.ForeignKey(Drill, models.CASCADE, related_name="parts")
     contact = models.ForeignKey(
@@ -130,7 +130,10 @@ class DrillPerson(Referenced):
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="+"
     )
-    role = models.CharField(max_length=14, choices=[("participant", "participant"), ("observer", "observer")])
+    role = models.CharField(
+        max_length=14,
+        choices=[("participant", "participant"), ("observer", "observer"), ("reporter", "reporter")],
+    )
 
     account_path = "drill__account"
 
@@ -141,6 +144,9 @@ class DrillPerson(Referenced):
                 name="drill_person_is_one",
                 condition=Q(contact__isnull=True, user__isnull=False)
                 | Q(contact__isnull=False, user__isnull=True),
+            ),
+            models.UniqueConstraint(
+                name="drill_one_reporter", fields=["drill"], condition=Q(role="reporter")
             ),
             models.UniqueConstraint(name="drill_contact_once", fields=["drill", "contact"]),
             models.UniqueConstraint(name="drill_user_once", fields=["drill", "user"]),

@@ -360,6 +360,7 @@ _SAID_ROLES: Mapping[Role, str] = {
     Role.PARTICIPANT: "a participant",
     Role.LAUNCH_MANAGER: "a launch manager",
     Role.OBSERVER: "an observer",
+    Role.REPORTER: "the reporter",
 }
 SOMEBODY = "somebody"
 

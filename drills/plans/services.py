@@ -3,7 +3,7 @@
 Whoever needs the provider reads the pool first (`pool.read_pool`, seconds of HTTP) and hands it in:
 
     draft(account=…, scenario=Shown, title=…, choice=Choice(…), actor=user) -> Drill
-    change(drill, {...}, actor=user) / take_part(drill, contacts=…, observers=…, actor=user)
+    change(drill, {...}, actor=user) / take_part(drill, contacts=…, observers=…, reporter=…, actor=user)
     submit(drill, actor=user, pool=pool)                    freezes it; the provider's approval
     decide(drill, Verdict.APPROVE, actor=user, seen_digest="…"), withdraw(drill, actor=user, reason="…")
     attest(drill, "support_told", says="Ticket 123", actor=user)
@@ -239,9 +239,14 @@ def rewrite(drill: Drill, steps: Sequence[ChosenStep], *, actor: User) -> Drill:
 
 @transaction.atomic
 def take_part(
-    drill: Drill, *, contacts: Sequence[Contact], observers: Sequence[User], actor: User
+    drill: Drill,
+    *,
+    contacts: Sequence[Contact],
+    observers: Sequence[User],
+    actor: User,
+    reporter: User | None = None,
 ) -> list[DrillPerson]:
-    """Say who takes part and who watches. The facilitator is neither: who leads does not react."""
+    """Say who takes part, who watches and who writes it down. The facilitator is none of them: who leads does not react."""
     locked = _locked(drill)
     check_active(locked.account)
     require(actor, Permission.DRILL_DRAFT, locked.account)
@@ -254,10 +259,24 @@ def take_part(
         raise Refused("An observer does not see this account.", code="bad_observer")
     if locked.facilitator in observers:
         raise Refused("Who leads a drill does not watch it, too.", code="bad_observer")
+    if reporter is not None:
+        if reporter == locked.facilitator:
+            raise Refused(
+                "Who leads a drill cannot write it down meanwhile. Name somebody else, or nobody.",
+                code="bad_reporter",
+            )
+        if not access.can(reporter, Permission.DRILL_NOTE, locked.account):
+            raise Refused("The reporter may not write anything down for this account.", code="bad_reporter")
     DrillPerson.objects.filter(drill=locked).delete()
     people = [
         *(DrillPerson(drill=locked, contact=one, role=Role.PARTICIPANT.value) for one in contacts),
-        *(DrillPerson(drill=locked, user=one, role=Role.OBSERVER.value) for one in observers),
+        # Who writes it down watches it anyway.
+        *(
+            DrillPerson(drill=locked, user=one, role=Role.OBSERVER.value)
+            for one in observers
+            if one != reporter
+        ),
+        *([] if reporter is None else [DrillPerson(drill=locked, user=reporter, role=Role.REPORTER.value)]),
     ]
     DrillPerson.objects.bulk_create(people)
     record(
@@ -265,7 +284,11 @@ def take_part(
         actor=actor,
         account=locked.account,
         subject=locked,
-        after={"participants": len(contacts), "observers": len(observers)},
+        after={
+            "participants": len(contacts),
+            "observers": len(observers),
+            "has_reporter": reporter is not None,
+        },
         people=list(contacts),
     )
     return people
@@ -277,7 +300,7 @@ def copy(drill: Drill, *, actor: User) -> Drill:
     again = replace(choice_of(drill), not_before=None, not_after=None)
     shown = Shown(scenario, drill.scenario_number, "", True, "", "", None)
     may_lead = access.can(drill.facilitator, Permission.DRILL_RUN, drill.account)
-    return draft(
+    new = draft(
         account=drill.account,
         scenario=shown,
         title=drill.title if drill.title.startswith("Copy of ") else f"Copy of {drill.title}"[:200],
@@ -287,6 +310,30 @@ def copy(drill: Drill, *, actor: User) -> Drill:
         facilitator=drill.facilitator if may_lead else actor,
         copied_from=drill,
     )
+    parts = list(drill.parts.select_related("contact", "user").order_by("pk"))
+    # Whoever has lost the account since, or leads it now, is not named again.
+    users = [
+        (one.role, one.user)
+        for one in parts
+        if one.user is not None
+        and one.user != new.facilitator
+        and access.can(one.user, Permission.DRILL_VIEW, drill.account)
+    ]
+    take_part(
+        new,
+        contacts=[one.contact for one in parts if one.contact is not None],
+        observers=[user for role, user in users if role == Role.OBSERVER.value],
+        reporter=next(
+            (
+                user
+                for role, user in users
+                if role == Role.REPORTER.value and access.can(user, Permission.DRILL_NOTE, drill.account)
+            ),
+            None,
+        ),
+        actor=actor,
+    )
+    return new
 
 
 # --- approval ---------------------------------------------------------------------------------------------
@@ -319,7 +366,12 @@ def plan_of(drill: Drill, pool: Pool | None, now: datetime) -> DrillPlan:
     rung = missing_rung(choice.kind, choice.environment, held_before(account, scenario.key))
     if rung:
         raise Refused(rung, code="ladder")
-    around = Around(account_ref=str(account.ref), facilitator=str(drill.facilitator.ref), people=people)
+    around = Around(
+        account_ref=str(account.ref),
+        facilitator=str(drill.facilitator.ref),
+        reporter=next((one.ref for one in people if one.role is Role.REPORTER), ""),
+        people=people,
+    )
     if is_held_for_real(choice):
         around = _around_of_pool(drill, choice, scenario, around, pool, now)
     plan = build(choice, scenario, drill.scenario_number, around)

@@ -148,7 +148,7 @@ class DrillNew(DrillForms):
                     facilitator=form.leader,
                     actor=self.user,
                 )
-                services.take_part(drill, contacts=form.taking_part, observers=form.watching, actor=self.user)
+                services.take_part(drill, **form.people, actor=self.user)
             except NotPermitted:
                 raise
             except Refused as refusal:
@@ -183,7 +183,8 @@ class DrillEdit(DrillForms):
             pool=pool,
             facilitator=str(drill.facilitator.ref),
             participants=[str(one.contact.ref) for one in people if one.contact],
-            observers=[str(one.user.ref) for one in people if one.user],
+            observers=[str(one.user.ref) for one in people if one.user and one.role == "observer"],
+            reporter=next((str(one.user.ref) for one in people if one.user and one.role == "reporter"), ""),
         )
         scenario = services.scenario_of(drill)
         form, problem = self.form_for(drill.account, scenario, initial=initial, pool=pool, drill=drill)
@@ -206,7 +207,7 @@ class DrillEdit(DrillForms):
                     facilitator=form.leader,
                     actor=self.user,
                 )
-                services.take_part(drill, contacts=form.taking_part, observers=form.watching, actor=self.user)
+                services.take_part(drill, **form.people, actor=self.user)
             except NotPermitted:
                 raise
             except Refused as refusal:

@@ -83,12 +83,13 @@ class Environment(Enum):
 
 
 class Role(Enum):
-    """Who is responsible for a step. The facilitator leads, knows everything, and takes no part."""
+    """Who is responsible for a step. The facilitator leads, knows everything, and takes no part; the reporter writes it down."""
 
     FACILITATOR = "facilitator"
     PARTICIPANT = "participant"
     LAUNCH_MANAGER = "launch_manager"
     OBSERVER = "observer"
+    REPORTER = "reporter"
 
 
 _ONE = frozenset({Targets.ONE})

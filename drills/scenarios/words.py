@@ -35,6 +35,7 @@ ROLES: Mapping[Role, str] = {
     Role.PARTICIPANT: "participant",
     Role.LAUNCH_MANAGER: "launch manager",
     Role.OBSERVER: "observer",
+    Role.REPORTER: "reporter",
 }
 TARGETS: Mapping[Targets, str] = {
     Targets.NONE: "no server",

@@ -37,10 +37,15 @@ def people_of(drill: Drill) -> Iterator[tuple[str, list[Recipient]]]:
     """Yield who is told before a drill, by what they are in it. Four queries."""
     parts = list(drill.parts.select_related("contact", "user").order_by("pk"))
     yield "facilitator", [Recipient(user=drill.facilitator)]
-    yield (
-        "observer",
-        [Recipient(user=one.user) for one in parts if one.user is not None and one.user.is_active],
-    )
+    for role in ("observer", "reporter"):
+        yield (
+            role,
+            [
+                Recipient(user=one.user)
+                for one in parts
+                if one.role == role and one.user is not None and one.user.is_active
+            ],
+        )
     if drill.kind == DrillKind.UNANNOUNCED.value:
         yield "approver", audience("approvers", drill.account)
         return
