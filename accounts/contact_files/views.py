@@ -44,7 +44,7 @@ class ContactImportBegin(AccountPage):
             try:
                 held = services.begin_import(account, form.content(), actor=self.user)
             except Refused as refusal:
-                form.add_error("file" if form.cleaned_data.get("file") else "text", refusal.says)
+                form.refused(refusal.says)
             else:
                 return redirect("accounts:contact-import", import_ref=held.ref)
         return self._form(form, status=422)

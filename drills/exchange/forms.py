@@ -8,43 +8,15 @@ from typing import Any
 from django import forms
 
 from drills.interchange.reading import LARGEST_BYTES
+from portal.uploads import FileOrText
 
 
-class ExperimentForm(forms.Form):
-    """An experiment as a file, or its text typed or pasted."""
+class ExperimentForm(FileOrText):
+    """An experiment as a file, or its text."""
 
-    file = forms.FileField(
-        required=False,
-        label="File",
-        help_text="An experiment of the Chaos Toolkit: JSON in UTF-8, at most 1 MiB.",
-        widget=forms.FileInput(attrs={"accept": ".json,application/json"}),
-        allow_empty_file=True,
-    )
-    text = forms.CharField(
-        required=False,
-        strip=False,
-        label="Or its text",
-        max_length=LARGEST_BYTES,
-        widget=forms.Textarea(
-            attrs={"rows": 8, "spellcheck": "false", "autocapitalize": "off", "class": "mono"}
-        ),
-    )
-
-    def clean(self) -> dict[str, Any]:
-        """Ask for one of the two."""
-        data = super().clean() or {}
-        if not data.get("file") and not (data.get("text") or "").strip() and not self.errors:
-            self.add_error("file", "Choose a file, or paste its text.")
-        return data
-
-    def content(self) -> bytes:
-        """Return what was handed in, no more of it than is looked at."""
-        file = self.cleaned_data.get("file")
-        if file:
-            found: bytes = file.read(LARGEST_BYTES + 1)
-            return found
-        text: str = self.cleaned_data["text"]
-        return text.encode("utf-8", "surrogatepass")
+    says = "An experiment of the Chaos Toolkit: JSON in UTF-8, at most 1 MiB."
+    accept = ".json,application/json"
+    most_bytes = LARGEST_BYTES
 
 
 class TakeOverForm(forms.Form):

@@ -42,7 +42,7 @@ class DrillImport(DrillPage):
             try:
                 looked = services.look(account, form.content())
             except Refused as refusal:
-                form.add_error("file" if form.cleaned_data.get("file") else "text", refusal.says)
+                form.refused(refusal.says)
             else:
                 return self._shown(account, looked)
         return self._ask(form, status=422)
