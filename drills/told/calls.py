@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.core import signing
@@ -93,27 +94,39 @@ def _ask(one: DrillCall, now: datetime) -> int:
     else:
         one.asked_at = now
         one.mail_digest = digest_of(contact, ProvenKind.MAIL, contact.email)
-        tell(
-            PURPOSE.name,
-            address=contact.email,
-            person=contact,
-            subject_ref=f"drill:{drill.ref}",
-            period=str(one.ref),
-            account=drill.account,
-            context={
-                "name": contact.name,
-                "time_zone": contact.time_zone or drill.account.time_zone,
-                "is_customer": True,
-                "title": drill.title,
-                "since": one.since,
-                # Not `url`, which stays readable on the row: this path answers for the person.
-                "link_url": reverse("drill-answer", args=[token_of(one)]),
-            },
-            urgency=Urgency.NOW,
-            reason=f"fire drill: {drill.title}"[:200],
+        _mail(
+            PURPOSE,
+            one,
+            contact,
+            reason=f"fire drill: {drill.title}",
+            since=one.since,
+            # Not `url`, which stays readable on the row: this path answers for the person.
+            link_url=reverse("drill-answer", args=[token_of(one)]),
         )
     one.save(update_fields=["asked_at", "mail_digest", "says"])
     return int(one.asked_at is not None)
+
+
+def _mail(purpose: Purpose, one: DrillCall, contact: Contact, *, reason: str, **context: Any) -> None:
+    """Mail a contact about the drill of a call; `context` is what this purpose's text needs besides."""
+    drill = one.held.drill
+    tell(
+        purpose.name,
+        address=contact.email,
+        person=contact,
+        subject_ref=f"drill:{drill.ref}",
+        period=str(one.ref),
+        account=drill.account,
+        context={
+            "name": contact.name,
+            "time_zone": contact.time_zone or drill.account.time_zone,
+            "is_customer": True,
+            "title": drill.title,
+            **context,
+        },
+        urgency=Urgency.NOW,
+        reason=reason[:200],
+    )
 
 
 def tell_real(held: HeldDrill) -> int:
@@ -122,27 +135,18 @@ def tell_real(held: HeldDrill) -> int:
     In the transaction that notes it. A repeat tells nobody twice.
     """
     drill, told = held.drill, 0
-    for one in DrillCall.objects.filter(held=held, asked_at__isnull=False).select_related("contact"):
+    # Through `held`, so that each call has this very drill and asks for none.
+    for one in held.calls.filter(asked_at__isnull=False).select_related("contact"):
         contact = one.contact
         if contact is None or not _is_theirs(one):
             continue
         told += 1
-        tell(
-            REAL.name,
-            address=contact.email,
-            person=contact,
-            subject_ref=f"drill:{drill.ref}",
-            period=str(one.ref),
-            account=drill.account,
-            context={
-                "name": contact.name,
-                "time_zone": contact.time_zone or drill.account.time_zone,
-                "is_customer": True,
-                "title": drill.title,
-                "emergency_plan": (drill.data or {}).get("emergency_plan", ""),
-            },
-            urgency=Urgency.NOW,
-            reason=f"fire drill turned real: {drill.title}"[:200],
+        _mail(
+            REAL,
+            one,
+            contact,
+            reason=f"fire drill turned real: {drill.title}",
+            emergency_plan=(drill.data or {}).get("emergency_plan", ""),
         )
     return told
 
