@@ -14,10 +14,11 @@ from drills import figures
 from drills.after.comparing import HeldResult
 from drills.after.freshness import out_of_date
 from drills.after.models import DrillFinding
-from drills.after.names import role_word
 from drills.after.proposals import Proposal, proposed
 from drills.plans.models import HeldDrill
 from drills.plans.selectors import SOMEBODY, drills_for
+from drills.scenarios.types import Role
+from drills.scenarios.words import ROLES
 from drills.types import DrillPlan, Progress, plan_from_plain, progress_from_plain
 from portal.audit.subjects import open_rows, say_instead
 from portal.runs.types import RunStatus
@@ -53,9 +54,13 @@ def dressed(rows: Sequence[DrillFinding], *, with_names: bool) -> list[DrillFind
             for name in DrillFinding.sealed_fields:
                 setattr(row, name, say_instead(getattr(row, name), {}, SOMEBODY))
         shown: Any = row
-        shown.by = str(row.noted_by) if with_names else role_word(row.noted_as)
+        shown.by = str(row.noted_by) if with_names else _role_word(row.noted_as)
         shown.actions = of.get(row.pk, [])
     return list(rows)
+
+
+def _role_word(role: str) -> str:
+    return ROLES[Role(role)] if role else "somebody with access"
 
 
 _WEIGHT = ("critical", "major", "minor", "good")

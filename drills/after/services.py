@@ -24,9 +24,9 @@ from accounts.reviews.services import add_action
 from drills import figures
 from drills.after.evidence import Evidence, chosen_from
 from drills.after.models import DrillFinding, FindingAction, FindingSeverity
-from drills.after.names import role_of_user
 from drills.after.proposals import proposed
 from drills.plans.models import HeldDrill
+from drills.plans.selectors import roles_in
 from drills.plans.services import require
 from drills.scenarios.types import DrillKind, Role
 from drills.types import plan_from_plain, progress_from_plain
@@ -131,7 +131,7 @@ def _keep(
     account = held.drill.account
     if held.findings.count() >= MOST_FINDINGS:
         raise Refused(f"A drill has at most {MOST_FINDINGS} findings.", code="too_many")
-    role = role_of_user(actor, held.drill)
+    role = roles_in(held.drill).get(str(actor.pk))
     finding = DrillFinding(
         held=held,
         severity=severity,

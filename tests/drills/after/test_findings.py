@@ -77,6 +77,10 @@ def test_whoever_sees_a_drill_notes_a_finding_while_it_runs(here):
     finding = add(here, held, here.viewer)
     assert finding.noted_as == ""
     assert add(here, held, here.manager).noted_as == "facilitator"
+    # Who takes part is a contact; by that address it is the same person.
+    vera = make.contact(here.account, "Vera", email=here.editor.email.upper())
+    held.drill.parts.create(contact=vera, role="participant")
+    assert add(here, held, here.editor).noted_as == "participant"
     with pytest.raises(NotPermitted):
         add(here, held, here.stranger)
 
