@@ -20,9 +20,8 @@ from capacity.baselines.models import MeasuredBaseline
 from capacity.benchmarks import selectors as benchmarks
 from capacity.benchmarks.models import Benchmark
 from portal.access import Permission, holders
-from portal.approvals import services as approvals
-from portal.approvals.models import Side, Verdict
-from portal.approvals.pages import EndPage
+from portal.approvals.models import Verdict
+from portal.approvals.pages import ApprovePage, AskedPage, EndPage, asked_shown
 from portal.errors import NotPermitted, Refused, form_status
 from portal.paging import keyset
 
@@ -66,23 +65,17 @@ class BaselineList(BaselinePage):
 class OneBaseline(BaselinePage, abstract=True):
     """What the pages of one version share."""
 
-    def baseline_shown(self, row: MeasuredBaseline, *, problem: str = "", status: int = 200) -> HttpResponse:
+    def row_shown(self, row: MeasuredBaseline, *, problem: str = "", status: int = 200) -> HttpResponse:
         """Return the page of one version."""
-        asked, now = row.request, timezone.now()
-        why_not = approvals.may_decide(asked, self.user, Side.CUSTOMER, at=now)
-        is_open = asked.status == "open"
         return self.show(
             "capacity/baselines/detail.html",
             status=status,
             row=row,
-            asked=asked,
-            known=shown.detail_of(row, now),
-            decisions=list(asked.decisions.order_by("at")),
-            is_open=is_open,
-            may_decide=is_open and not why_not,
-            why_not=why_not,
-            may_withdraw=asked.status in {"open", "approved"} and Permission.BASELINE_PROPOSE in self.granted,
+            known=shown.detail_of(row, timezone.now()),
+            may_withdraw=row.request.status in {"open", "approved"}
+            and Permission.BASELINE_PROPOSE in self.granted,
             problem=problem,
+            **asked_shown(row.request, self.user),
         )
 
 
@@ -93,35 +86,28 @@ class BaselineDetail(OneBaseline):
 
     def get(self, request: HttpRequest, baseline_ref: UUID) -> HttpResponse:
         """Opening it changes nothing."""
-        return self.baseline_shown(self.find(selectors.whole(), baseline_ref))
+        return self.row_shown(self.find(selectors.whole(), baseline_ref))
 
 
-class BaselineApprove(OneBaseline):
-    """The customer's yes to exactly what was seen."""
-
-    permission = Permission.PLAN_APPROVE
-
-    def post(self, request: HttpRequest, baseline_ref: UUID) -> HttpResponse:
-        """Approve; repeated, the same answer."""
-        row = self.find(selectors.whole(), baseline_ref)
-        try:
-            services.decide(row, Verdict.APPROVE, actor=self.user, seen_digest=request.POST.get("digest", ""))
-        except NotPermitted:
-            raise
-        except Refused as refusal:
-            return self.baseline_shown(row, problem=refusal.says, status=form_status(refusal))
-        messages.success(request, "You have approved it. The site is held against it from now on.")
-        return redirect("capacity:baseline", baseline_ref=row.ref)
-
-
-class BaselineEnd(BaselinePage, EndPage, abstract=True):
-    """End a proposal or a version, with a reason."""
+class AskedBaseline(AskedPage, abstract=True):
+    """What approving and ending a version share."""
 
     rows = selectors.whole()
     row_url = "capacity:baseline"
 
 
-class BaselineReject(BaselineEnd):
+class BaselineApprove(OneBaseline, AskedBaseline, ApprovePage):
+    """The customer's yes to exactly what was seen."""
+
+    permission = Permission.PLAN_APPROVE
+    done = "You have approved it. The site is held against it from now on."
+
+    def approve(self, row: MeasuredBaseline, digest: str) -> None:
+        """Approve what was seen."""
+        services.decide(row, Verdict.APPROVE, actor=self.user, seen_digest=digest)
+
+
+class BaselineReject(BaselinePage, AskedBaseline, EndPage):
     """The customer's no."""
 
     permission = Permission.PLAN_APPROVE
@@ -134,7 +120,7 @@ class BaselineReject(BaselineEnd):
         services.decide(row, Verdict.REJECT, actor=self.user, seen_digest=digest, reason=reason)
 
 
-class BaselineWithdraw(BaselineEnd):
+class BaselineWithdraw(BaselinePage, AskedBaseline, EndPage):
     """It counts no more, or is no longer asked for."""
 
     permission = Permission.BASELINE_PROPOSE

@@ -22,9 +22,8 @@ from capacity.loads.forms import ProfileForm, StartForm, initial_of
 from capacity.loads.models import LoadProfile, LoadRun
 from capacity.loads.profile import from_plain
 from portal.access import AsyncPortalView, Permission
-from portal.approvals import services as approvals
-from portal.approvals.models import Side, Verdict
-from portal.approvals.pages import EndPage
+from portal.approvals.models import Verdict
+from portal.approvals.pages import ApprovePage, AskedPage, EndPage, asked_shown
 from portal.errors import NotPermitted, Refused, Trouble, form_status
 from portal.frozen import replace
 from portal.paging import keyset
@@ -143,15 +142,9 @@ class ProfileEdit(ProfileForms):
 class OneProfile(LoadPage, abstract=True):
     """What the pages of one profile share."""
 
-    def profile_shown(self, row: LoadProfile, *, problem: str = "", status: int = 200) -> HttpResponse:
+    def row_shown(self, row: LoadProfile, *, problem: str = "", status: int = 200) -> HttpResponse:
         """Return the page of a profile."""
-        content, asked = from_plain(row.content), row.request
-        is_open = asked is not None and asked.status == "open"
-        why_not = (
-            approvals.may_decide(asked, self.user, Side.CUSTOMER, at=timezone.now())
-            if asked is not None and is_open
-            else ""
-        )
+        content = from_plain(row.content)
         return self.show(
             "capacity/loads/profile.html",
             status=status,
@@ -159,14 +152,10 @@ class OneProfile(LoadPage, abstract=True):
             content=content,
             words=selectors.shape_words(content),
             unproven=selectors.unproven(row, content),
-            asked=asked,
-            decisions=list(asked.decisions.order_by("at")) if asked else [],
-            is_open=is_open,
-            may_decide=is_open and not why_not,
-            why_not=why_not,
             is_old=row.valid_until is not None and row.valid_until <= timezone.now(),
             loads=list(selectors.loads().filter(profile=row).order_by("-id")[:NEWEST]),
             problem=problem,
+            **asked_shown(row.request, self.user),
         )
 
 
@@ -177,7 +166,7 @@ class ProfileDetail(OneProfile):
 
     def get(self, request: HttpRequest, profile_ref: UUID) -> HttpResponse:
         """Opening it changes nothing."""
-        return self.profile_shown(self.find(selectors.profiles(), profile_ref))
+        return self.row_shown(self.find(selectors.profiles(), profile_ref))
 
 
 class ProfileSubmit(OneProfile):
@@ -193,37 +182,30 @@ class ProfileSubmit(OneProfile):
         except NotPermitted:
             raise
         except Refused as refusal:
-            return self.profile_shown(row, problem=refusal.says, status=form_status(refusal))
+            return self.row_shown(row, problem=refusal.says, status=form_status(refusal))
         messages.success(request, "It is submitted. The customer’s approvers were asked.")
         return redirect("capacity:profile", profile_ref=row.ref)
 
 
-class ProfileApprove(OneProfile):
-    """The customer's yes to exactly what was seen."""
-
-    permission = Permission.PLAN_APPROVE
-
-    def post(self, request: HttpRequest, profile_ref: UUID) -> HttpResponse:
-        """Approve; repeated, the same answer."""
-        row = self.find(selectors.profiles(), profile_ref)
-        try:
-            services.decide(row, Verdict.APPROVE, actor=self.user, seen_digest=request.POST.get("digest", ""))
-        except NotPermitted:
-            raise
-        except Refused as refusal:
-            return self.profile_shown(row, problem=refusal.says, status=form_status(refusal))
-        messages.success(request, "You have approved it. Your launch manager can put this load on.")
-        return redirect("capacity:profile", profile_ref=row.ref)
-
-
-class ProfileEnd(LoadPage, EndPage, abstract=True):
-    """End what was asked for, with a reason."""
+class AskedProfile(AskedPage, abstract=True):
+    """What approving and ending a profile share."""
 
     rows = selectors.profiles()
     row_url = "capacity:profile"
 
 
-class ProfileReject(ProfileEnd):
+class ProfileApprove(OneProfile, AskedProfile, ApprovePage):
+    """The customer's yes to exactly what was seen."""
+
+    permission = Permission.PLAN_APPROVE
+    done = "You have approved it. Your launch manager can put this load on."
+
+    def approve(self, row: LoadProfile, digest: str) -> None:
+        """Approve what was seen."""
+        services.decide(row, Verdict.APPROVE, actor=self.user, seen_digest=digest)
+
+
+class ProfileReject(LoadPage, AskedProfile, EndPage):
     """The customer's no."""
 
     permission = Permission.PLAN_APPROVE
@@ -236,7 +218,7 @@ class ProfileReject(ProfileEnd):
         services.decide(row, Verdict.REJECT, actor=self.user, seen_digest=digest, reason=reason)
 
 
-class ProfileWithdraw(ProfileEnd):
+class ProfileWithdraw(LoadPage, AskedProfile, EndPage):
     """It is run no more."""
 
     permission = Permission.LOAD_SUBMIT

@@ -9,6 +9,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.csrf import get_token
 from django.shortcuts import redirect
@@ -30,9 +31,8 @@ from drills.scenarios.types import Scenario
 from drills.told.calls import calls_of
 from drills.types import BY_PEOPLE, INFORMED_WHOM, MarkKind
 from portal.access import AsyncPortalView, Permission
-from portal.approvals import services as approvals
-from portal.approvals.models import Side, Verdict
-from portal.approvals.pages import EndPage
+from portal.approvals.models import Verdict
+from portal.approvals.pages import ApprovePage, AskedPage, EndPage, asked_shown
 from portal.errors import NotPermitted, Refused, Trouble, form_status
 from portal.frozen import replace
 from portal.paging import keyset
@@ -235,13 +235,11 @@ def pool_for(drill: Drill) -> Pool | None:
 class OneDrill(DrillPage, abstract=True):
     """What the pages of one drill share."""
 
-    def drill_shown(self, drill: Drill, *, problem: str = "", status: int = 200) -> HttpResponse:
+    def row_shown(self, drill: Drill, *, problem: str = "", status: int = 200) -> HttpResponse:
         """Return the page of a drill."""
         now = timezone.now()
-        plan, asked = services.data_of(drill), drill.request
+        plan = services.data_of(drill)
         choice, scenario = services.choice_of(drill), services.scenario_of(drill)
-        is_open = asked is not None and asked.status == "open"
-        why_not = approvals.may_decide(asked, self.user, Side.CUSTOMER, at=now) if asked and is_open else ""
         is_ready = drill.status == DrillStatus.APPROVED and plan is not None
         known = services.known_checks(drill, plan, now) if plan and is_ready else {}
         return self.show(
@@ -254,16 +252,12 @@ class OneDrill(DrillPage, abstract=True):
             script=selectors.script_rows(drill, choice, scenario),
             words=selectors.injection_words(plan) if plan else "",
             people=list(drill.parts.select_related("contact", "user").order_by("role", "pk")),
-            asked=asked,
-            decisions=list(asked.decisions.order_by("at")) if asked else [],
-            is_open=is_open,
-            may_decide=is_open and not why_not,
-            why_not=why_not,
             checks=selectors.checks_of(drill, plan, now, known) if plan and is_ready else [],
             missing=services.not_ready(drill, plan, now, known) if plan and is_ready else [],
             held=getattr(drill, "held", None),
             so_far=so_far(drill),
             problem=problem,
+            **asked_shown(drill.request, self.user),
         )
 
 
@@ -274,7 +268,7 @@ class DrillDetail(OneDrill):
 
     def get(self, request: HttpRequest, drill_ref: UUID) -> HttpResponse:
         """Opening it changes nothing."""
-        return self.drill_shown(self.find(selectors.drills_for(self.user), drill_ref))
+        return self.row_shown(self.find(selectors.drills_for(self.user), drill_ref))
 
 
 class DrillSubmit(OneDrill):
@@ -290,43 +284,33 @@ class DrillSubmit(OneDrill):
         except NotPermitted:
             raise
         except Trouble as trouble:
-            return self.drill_shown(drill, problem=trouble.says, status=form_status(trouble))
+            return self.row_shown(drill, problem=trouble.says, status=form_status(trouble))
         messages.success(request, "It is submitted. The customer’s approvers were asked.")
         return redirect("drills:drill", drill_ref=drill.ref)
 
 
-class DrillApprove(OneDrill):
+class AskedDrill(AskedPage, abstract=True):
+    """What approving and ending a drill share."""
+
+    row_url = "drills:drill"
+
+    def rows_known(self) -> QuerySet[Drill]:
+        """Return the drills that the reader may know of."""
+        return selectors.drills_for(self.user)
+
+
+class DrillApprove(OneDrill, AskedDrill, ApprovePage):
     """The customer's yes to exactly what was seen."""
 
     permission = Permission.PLAN_APPROVE
+    done = "You have approved the drill."
 
-    def post(self, request: HttpRequest, drill_ref: UUID) -> HttpResponse:
-        """Approve; repeated, the same answer."""
-        drill = self.find(selectors.drills_for(self.user), drill_ref)
-        try:
-            services.decide(
-                drill, Verdict.APPROVE, actor=self.user, seen_digest=request.POST.get("digest", "")
-            )
-        except NotPermitted:
-            raise
-        except Refused as refusal:
-            return self.drill_shown(drill, problem=refusal.says, status=form_status(refusal))
-        messages.success(request, "You have approved the drill.")
-        return redirect("drills:drill", drill_ref=drill.ref)
+    def approve(self, row: Drill, digest: str) -> None:
+        """Approve what was seen."""
+        services.decide(row, Verdict.APPROVE, actor=self.user, seen_digest=digest)
 
 
-class DrillEnd(DrillPage, EndPage, abstract=True):
-    """End what was asked for, with a reason."""
-
-    rows = selectors.drills()
-    row_url = "drills:drill"
-
-    def _row(self, refs: dict[str, UUID]) -> Drill:
-        (ref,) = refs.values()
-        return self.find(selectors.drills_for(self.user), ref)
-
-
-class DrillReject(DrillEnd):
+class DrillReject(DrillPage, AskedDrill, EndPage):
     """The customer's no."""
 
     permission = Permission.PLAN_APPROVE
@@ -339,7 +323,7 @@ class DrillReject(DrillEnd):
         services.decide(row, Verdict.REJECT, actor=self.user, seen_digest=digest, reason=reason)
 
 
-class DrillWithdraw(DrillEnd):
+class DrillWithdraw(DrillPage, AskedDrill, EndPage):
     """It is not held."""
 
     permission = Permission.DRILL_DRAFT
@@ -383,7 +367,7 @@ class DrillAttest(OneDrill):
         except NotPermitted:
             raise
         except Refused as refusal:
-            return self.drill_shown(drill, problem=refusal.says, status=form_status(refusal))
+            return self.row_shown(drill, problem=refusal.says, status=form_status(refusal))
         return redirect("drills:drill", drill_ref=drill.ref)
 
 
@@ -400,7 +384,7 @@ class DrillStart(OneDrill):
         except NotPermitted:
             raise
         except Trouble as trouble:
-            return self.drill_shown(drill, problem=trouble.says, status=form_status(trouble))
+            return self.row_shown(drill, problem=trouble.says, status=form_status(trouble))
         return redirect("drills:drill-live", drill_ref=drill.ref)
 
 

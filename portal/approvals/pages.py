@@ -1,4 +1,4 @@
-"""The page on which something that approval is asked for is turned down or withdrawn, the same for every app."""
+"""Pages of something that approval is asked for, the same for every app: its approval, and its end by a no or a withdrawal."""
 
 from __future__ import annotations
 
@@ -9,22 +9,84 @@ from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils import timezone
 
 from portal.access import PortalView
+from portal.approvals.models import ApprovalRequest, Side
+from portal.approvals.services import may_decide
 from portal.errors import NotPermitted, Refused, form_status
 
 LONGEST_REASON = 2000
 
 
-class EndPage(PortalView, abstract=True):
-    """Asks for the reason, then ends it. A subclass says whose rows they are, what it leaves, and how it is ended.
+def asked_shown(asked: ApprovalRequest | None, reader: Any) -> dict[str, Any]:
+    """Return what the page of something shows of its approval; `asked` is None while nothing was asked. Up to four queries."""
+    is_open = asked is not None and asked.status == "open"
+    why_not = may_decide(asked, reader, Side.CUSTOMER, at=timezone.now()) if asked and is_open else ""
+    return {
+        "asked": asked,
+        "decisions": list(asked.decisions.order_by("at")) if asked else [],
+        "is_open": is_open,
+        "may_decide": is_open and not why_not,
+        "why_not": why_not,
+    }
 
-    It stands behind the page class of its app, which gives `show`. `row_url` names the row's own page, whose one
-    argument is its `ref`; each row has `request` (None while nothing was asked) and `digest`, or a request's.
+
+class AskedPage(PortalView, abstract=True):
+    """What approving and ending share. It stands behind the page class of its app.
+
+    `row_url` names the row's own page, whose one argument is its `ref`; `done` is what is said there afterwards.
     """
 
     rows: ClassVar[QuerySet[Any]]
-    row_url = heading = label = leaves = done = ""
+    row_url = done = ""
+
+    def rows_known(self) -> QuerySet[Any]:
+        """Return the rows that the reader may know of."""
+        # A queryset of the class keeps what it has read: each answer asks anew.
+        return self.rows.all()
+
+    def row_of(self, refs: dict[str, UUID]) -> Any:
+        """Return the row that the address names."""
+        (ref,) = refs.values()
+        return self.find(self.rows_known(), ref)
+
+    def after(self, row: Any) -> HttpResponse:
+        """Return where it goes on once it is done."""
+        messages.success(self.request, self.done)
+        return redirect(self.row_url, row.ref)
+
+
+class ApprovePage(AskedPage, abstract=True):
+    """The customer's yes to exactly what was seen; repeated, the same answer."""
+
+    def approve(self, row: Any, digest: str) -> None:
+        """Approve what has this digest. Raises Refused."""
+        raise NotImplementedError
+
+    def row_shown(self, row: Any, *, problem: str = "", status: int = 200) -> HttpResponse:
+        """Return the page of the row, with why it was refused."""
+        raise NotImplementedError
+
+    def post(self, request: HttpRequest, **refs: UUID) -> HttpResponse:
+        """Approve it; a refusal stands on the page of what was seen."""
+        row = self.row_of(refs)
+        try:
+            self.approve(row, request.POST.get("digest", ""))
+        except NotPermitted:
+            raise
+        except Refused as refusal:
+            return self.row_shown(row, problem=refusal.says, status=form_status(refusal))
+        return self.after(row)
+
+
+class EndPage(AskedPage, abstract=True):
+    """Asks for the reason, then ends it. A subclass says what it leaves, and how it is ended.
+
+    The page class of its app gives `show`. Each row has `request` (None while nothing was asked) and `digest`, or a request's.
+    """
+
+    heading = label = leaves = ""
 
     def end(self, row: Any, reason: str, digest: str) -> None:
         """End it. Raises Refused."""
@@ -36,11 +98,11 @@ class EndPage(PortalView, abstract=True):
 
     def get(self, request: HttpRequest, **refs: UUID) -> HttpResponse:
         """Ask for the reason."""
-        return self._ask(self._row(refs))
+        return self._ask(self.row_of(refs))
 
     def post(self, request: HttpRequest, **refs: UUID) -> HttpResponse:
         """End it; a refusal comes back with what was typed."""
-        row = self._row(refs)
+        row = self.row_of(refs)
         reason = request.POST.get("reason", "")[:LONGEST_REASON]
         try:
             self.end(row, reason, request.POST.get("digest", ""))
@@ -48,13 +110,7 @@ class EndPage(PortalView, abstract=True):
             raise
         except Refused as refusal:
             return self._ask(row, problem=refusal.says, typed=reason, status=form_status(refusal))
-        messages.success(request, self.done)
-        return redirect(self.row_url, row.ref)
-
-    def _row(self, refs: dict[str, UUID]) -> Any:
-        (ref,) = refs.values()
-        # A queryset of the class keeps what it has read: each answer asks anew.
-        return self.find(self.rows.all(), ref)
+        return self.after(row)
 
     def _ask(self, row: Any, *, problem: str = "", typed: str = "", status: int = 200) -> HttpResponse:
         asked = row.request

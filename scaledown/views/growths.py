@@ -7,12 +7,10 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.utils import timezone
 
 from portal.access import Permission
-from portal.approvals import services as approvals
 from portal.approvals.models import Side, Verdict
-from portal.approvals.pages import EndPage
+from portal.approvals.pages import ApprovePage, AskedPage, EndPage, asked_shown
 from portal.errors import NotPermitted, Refused, form_status
 from portal.runs.models import Run
 from scaledown import growths, offers, services
@@ -87,34 +85,30 @@ def _picked(text: str, most: int) -> int:
 class GrowthPageView(ScaledownPage, abstract=True):
     """What the pages of one question share."""
 
-    def growth_shown(self, growth: Growth, *, problem: str = "", status: int = 200) -> HttpResponse:
+    def row_shown(self, growth: Growth, *, problem: str = "", status: int = 200) -> HttpResponse:
         """Return the page of what is asked for."""
-        request, data = growth.request, growths.data_of(growth)
+        data = growths.data_of(growth)
         progress = progress_from_plain(growth.run.progress)
         images = {image.image_id: image for image in progress.images}
         live = live_run(growth.run, granted=self.granted)
-        decisions = list(request.decisions.order_by("at"))
-        why_not = approvals.may_decide(request, self.user, Side.CUSTOMER, at=timezone.now())
-        is_open = request.status == "open"
+        shown = asked_shown(growth.request, self.user)
         serving = min((one.serving for one in live.serving if one.serving is not None), default=None)
         return self.show(
             "runs/growth.html",
             status=status,
             growth=growth,
-            asked=request,
             live=live,
             servers=[(server, images.get(server.image_id)) for server in data.servers],
             count=len(data.servers),
             serving=serving,
             after=None if serving is None else serving + len(data.servers),
-            asking=next((one for one in decisions if one.side == Side.PROVIDER), None),
-            decisions=decisions,
-            is_open=is_open,
-            may_decide=is_open and not why_not,
-            why_not=why_not,
-            may_withdraw=is_open and Permission.RUN_COMMAND in self.granted and not growth.run.is_over,
+            asking=next((one for one in shown["decisions"] if one.side == Side.PROVIDER), None),
+            may_withdraw=shown["is_open"]
+            and Permission.RUN_COMMAND in self.granted
+            and not growth.run.is_over,
             grows=progress.growing is not None and progress.growing.ref == str(growth.ref),
             problem=problem,
+            **shown,
         )
 
 
@@ -125,35 +119,33 @@ class GrowthDetail(GrowthPageView):
 
     def get(self, request: HttpRequest, growth_ref: UUID) -> HttpResponse:
         """Opening it changes nothing."""
-        return self.growth_shown(self.find(GROWTHS, growth_ref))
+        return self.row_shown(self.find(GROWTHS, growth_ref))
 
 
-class GrowthApprove(GrowthPageView):
-    """The customer's yes to exactly what was seen."""
-
-    permission = Permission.PLAN_APPROVE
-
-    def post(self, request: HttpRequest, growth_ref: UUID) -> HttpResponse:
-        """Approve; repeated, the same answer."""
-        growth = self.find(GROWTHS, growth_ref)
-        try:
-            growths.decide_growth(
-                growth, Verdict.APPROVE, actor=self.user, seen_digest=request.POST.get("digest", "")
-            )
-        except Refused as refusal:
-            return self.growth_shown(growth, problem=refusal.says, status=form_status(refusal))
-        messages.success(request, "You have approved it. The servers are built now.")
-        return redirect("scaledown:run-detail", run_ref=growth.run.ref)
-
-
-class GrowthEnd(GrowthPageView, EndPage, abstract=True):
-    """End what is asked for, with a reason."""
+class AskedGrowth(AskedPage, abstract=True):
+    """What approving and ending a question share."""
 
     rows = GROWTHS
     row_url = "scaledown:growth"
 
 
-class GrowthReject(GrowthEnd):
+class GrowthApprove(GrowthPageView, AskedGrowth, ApprovePage):
+    """The customer's yes to exactly what was seen."""
+
+    permission = Permission.PLAN_APPROVE
+    done = "You have approved it. The servers are built now."
+
+    def approve(self, row: Growth, digest: str) -> None:
+        """Approve what was seen."""
+        growths.decide_growth(row, Verdict.APPROVE, actor=self.user, seen_digest=digest)
+
+    def after(self, row: Growth) -> HttpResponse:
+        """Go on to the run, where they are built."""
+        messages.success(self.request, self.done)
+        return redirect("scaledown:run-detail", run_ref=row.run.ref)
+
+
+class GrowthReject(GrowthPageView, AskedGrowth, EndPage):
     """The customer's no."""
 
     permission = Permission.PLAN_APPROVE
@@ -166,7 +158,7 @@ class GrowthReject(GrowthEnd):
         growths.decide_growth(row, Verdict.REJECT, actor=self.user, seen_digest=digest, reason=reason)
 
 
-class GrowthWithdraw(GrowthEnd):
+class GrowthWithdraw(GrowthPageView, AskedGrowth, EndPage):
     """It is no longer asked for."""
 
     permission = Permission.RUN_COMMAND
