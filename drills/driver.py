@@ -34,9 +34,10 @@ from drills.types import (
     progress_to_plain,
 )
 from portal.cloud.connect import Credentials, cloud_for
+from portal.cloud.guarded import read_or_say
 from portal.cloud.protocol import Cloud
 from portal.cloud.types import Balancer, Condition, Done, Server, Withheld
-from portal.errors import InDoubt, ProviderFailed, Refused, TryLater
+from portal.errors import TryLater
 from portal.runs.types import Action, Decision, Outcome, OutcomeKind, RunStatus, RunView
 
 KIND = "drill"
@@ -134,14 +135,7 @@ class DrillRun:
             yield self._probe(probe, networks, looking, clock)
 
     async def _guarded(self, what: str, read: Awaitable[T], looking: _Looking) -> tuple[bool, T | None]:
-        try:
-            async with asyncio.timeout(READ_S):
-                return True, await read
-        except (Refused, TryLater, InDoubt, ProviderFailed) as trouble:
-            looking.problems.append(f"{what}: {trouble.says}")
-        except TimeoutError:
-            looking.problems.append(f"{what} could not be read within {READ_S:.0f} s.")
-        return False, None
+        return await read_or_say(what, read, looking.problems, limit_s=READ_S)
 
     async def _balancer(
         self, cloud: Cloud, balancer_id: str, looking: _Looking, clock: Callable[[], datetime]

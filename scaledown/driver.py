@@ -23,6 +23,7 @@ from capacity.counts import CountKind, CountReading, CountSource, read_count
 from capacity.probes import ProbeResult, ProbeSpec, run_probe
 from portal import egress
 from portal.cloud.connect import Credentials, cloud_for
+from portal.cloud.guarded import read_or_say
 from portal.cloud.protocol import Cloud
 from portal.cloud.types import (
     Balancer,
@@ -35,7 +36,7 @@ from portal.cloud.types import (
     ServerSpec,
     Withheld,
 )
-from portal.errors import InDoubt, ProviderFailed, Refused, TryLater
+from portal.errors import ProviderFailed, Refused, TryLater
 from portal.frozen import replace
 from portal.runs.types import Action, Decision, Outcome, OutcomeKind, RunStatus, RunView
 from scaledown import machine, outcomes
@@ -242,14 +243,7 @@ class ScaledownKind:
 
     async def _guarded(self, what: str, read: Awaitable[T], look: _Look) -> tuple[bool, T | None]:
         """Return (whether it could be read, what was read). What could not be is said in `problems`."""
-        try:
-            async with asyncio.timeout(READ_S):
-                return True, await read
-        except (Refused, TryLater, InDoubt, ProviderFailed) as trouble:
-            look.problems.append(f"{what}: {trouble.says}")
-        except TimeoutError:
-            look.problems.append(f"{what} could not be read within {READ_S:.0f} s.")
-        return False, None
+        return await read_or_say(what, read, look.problems, limit_s=READ_S)
 
     async def _balancer(
         self, cloud: Cloud, balancer_id: str, look: _Look, clock: Callable[[], datetime]
