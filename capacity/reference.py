@@ -141,25 +141,16 @@ def reference_for(account: Account, site: Site, at: datetime, *, flavor: str = "
         if row is None:
             return None
         expected_at = getattr(row, "expected_at", None)
-        return Figure(
-            row.requests_per_s,
-            row.source,
-            _author(row),
-            seen_at or row.at,
-            expected_at,
-            getattr(row, "flavor", ""),
-        )
+        return Figure(row.requests_per_s, row.source, _author(row), seen_at or row.at, expected_at)
 
     fine = (
         known(FineLoad.objects.filter(seen_at__gte=at - FINE_FOR)).order_by("-requests_per_s", "-pk").first()
     )
     promised = newest(Objective.objects.all())
-    ceilings = Ceiling.objects.exclude(benchmark__set_aside_at__lte=at)
-    if flavor:
-        ceilings = ceilings.filter(Q(flavor="") | Q(flavor__iexact=flavor))
+    ceilings = ceilings_of(account, site.connection_ref, {site.balancer_id: flavor}, at)
     found = Reference(
         site,
-        ceiling=figure(newest(ceilings)),
+        ceiling=ceilings.get(site.balancer_id),
         forecast_peak=_higher(figure(newest(ForecastPeak.objects.all())), _measured_peak(of_pool, at)),
         objective=None
         if promised is None
@@ -177,6 +168,32 @@ def reference_for(account: Account, site: Site, at: datetime, *, flavor: str = "
     )
     is_known = found.ceiling or found.forecast_peak or found.objective or found.baselines or found.fine_load
     return found if is_known else None
+
+
+def ceilings_of(
+    account: Account, connection_ref: UUID, flavors: Mapping[str, str], at: datetime
+) -> dict[str, Figure]:
+    """Return the newest ceiling that counts for each pool of a connection, by its balancer; absent where none is known. One query.
+
+    `flavors` says for each balancer the size of its servers, "" where it is not known: then a ceiling of any size counts.
+    """
+    if not flavors:
+        return {}
+    fitting = Q()
+    for balancer_id, flavor in flavors.items():
+        of_size = Q(flavor="") | Q(flavor__iexact=flavor) if flavor else Q()
+        fitting |= Q(balancer_id=balancer_id) & of_size
+    rows = (
+        Ceiling.objects.exclude(benchmark__set_aside_at__lte=at)
+        .filter(fitting, account=account, connection__ref=connection_ref, at__lte=at)
+        .order_by("balancer_id", "-at", "-pk")
+        .distinct("balancer_id")
+        .select_related("entered_by")
+    )
+    return {
+        row.balancer_id: Figure(row.requests_per_s, row.source, _author(row), row.at, flavor=row.flavor)
+        for row in rows
+    }
 
 
 @dataclass(frozen=True)

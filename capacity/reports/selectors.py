@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -317,7 +317,25 @@ def _short(columns: Mapping[str, Any], which: Any) -> dict[str, list[float]]:
 def forecast_rows(report: GrowthReport) -> Iterable[dict[str, Any]]:
     """Yield the forecast hour by hour, as the API gives it; nothing for a report that was not made."""
     picture = GrowthPicture.objects.filter(report=report).first()
-    if picture is None or report.analysed_until is None:
+    if picture is not None:
+        yield from _rows_of(picture, report)
+
+
+def hours_of(reports: Sequence[GrowthReport]) -> dict[int, tuple[tuple[datetime, float], ...]]:
+    """Return what is expected of each hour to come, by the metric of the report. One query, none without a report."""
+    if not reports:
+        return {}
+    of = {one.pk: one for one in reports}
+    return {
+        of[picture.report_id].metric_id: tuple(
+            (row["at"], row["point"]) for row in _rows_of(picture, of[picture.report_id])
+        )
+        for picture in GrowthPicture.objects.filter(report__in=of).defer("band")
+    }
+
+
+def _rows_of(picture: GrowthPicture, report: GrowthReport) -> Iterator[dict[str, Any]]:
+    if report.analysed_until is None:
         return
     columns = _columns(bytes(picture.cone), CONE, report.analysed_until, is_daily=False)
     moments = [report.analysed_until + timedelta(hours=step) for step in range(len(columns["at"]))]

@@ -595,10 +595,7 @@ def attest(drill: Drill, key: str, *, says: str, actor: User) -> Attestation:
 def not_ready(
     drill: Drill, plan: DrillPlan, now: datetime, known: Mapping[str, Known] | None = None
 ) -> list[str]:
-    """Return what keeps an approved drill from beginning at a moment, each as a sentence.
-
-    Up to twelve queries, and twelve more for each load balancer of it.
-    """
+    """Return what keeps an approved drill from beginning at a moment, each as a sentence. Up to sixteen queries."""
     found = []
     if now < plan.not_before or now > plan.not_after:
         found.append(
@@ -619,15 +616,16 @@ def not_ready(
 
 
 def known_checks(drill: Drill, plan: DrillPlan, now: datetime) -> dict[str, Known]:
-    """Return what the portal knows itself of the checks of a drill, by key. Up to twelve queries for each balancer."""
+    """Return what the portal knows itself of the checks of a drill, by key. Up to four queries."""
     wanted = {"carries_load", "away_from_peak"} & set(plan.attested)
     connection = drill.connection
     if not wanted or connection is None:
         return {}
-    pools = []
-    for balancer_id in plan.balancer_ids or tuple(choice_of(drill).balancer_ids):
-        one = present_of(drill.account, Site(connection.ref, balancer_id), now)
-        pools.append(PoolLoad(balancer_id, one.load_rps, one.carries_rps, one.carries_source, one.hours))
+    balancers = plan.balancer_ids or tuple(choice_of(drill).balancer_ids)
+    pools = [
+        PoolLoad(balancer_id, one.load_rps, one.carries_rps, one.carries_source, one.hours)
+        for balancer_id, one in present_of(drill.account, connection.ref, balancers, now).items()
+    ]
     found = {
         "carries_load": carries(plan, pools),
         "away_from_peak": away_from_peak(plan, pools, now),

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capacity.metrics.store import Samples, write
-from capacity.reference import Site
 from capacity.reports.models import GrowthPicture, GrowthReport, SizedPool
 from capacity.reports.packing import packed
 from capacity.reports.present import present_of
@@ -133,7 +132,7 @@ def test_the_portal_looks_itself_before_a_drill_and_a_person_cannot_say_otherwis
         write(here.account.pk, Samples(np.array([series.pk]), np.array([at]), np.array([rps])))
 
     load(900.0, 40)
-    assert present_of(here.account, Site(here.connection.ref, "71"), now).load_rps is None, "it is over"
+    assert present_of(here.account, here.connection.ref, ["71"], now)["71"].load_rps is None, "it is over"
     load(20.0, 2)
     fresh = approved(here, hold_s=61.0)
     known = services.known_checks(fresh, services.data_of(fresh), now)

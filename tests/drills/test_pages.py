@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import numpy as np
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from capacity.metrics.store import Samples, write
+from capacity.reports.models import GrowthPicture, GrowthReport, SizedPool
+from capacity.reports.packing import packed
 from drills.plans import services
 from drills.plans.ladder import Held
 from drills.plans.models import Drill, HeldDrill
@@ -20,6 +24,7 @@ from portal.errors import TryLater
 from portal.frozen import replace
 from portal.runs.models import JournalEntry, Run
 from tests import factories as make
+from tests.capacity.test_reports import metric
 from tests.drills.rows import approved, draft, fresh_pool, ready, started, submitted
 
 pytestmark = pytest.mark.django_db
@@ -34,6 +39,8 @@ MOST = {
     "drill-withdraw": 6,
     "drill-live": 12,
 }
+# An approved one's, which asks also what still keeps it from beginning.
+MOST_READY = 16
 
 
 @pytest.fixture
@@ -288,3 +295,55 @@ def test_every_page_costs_what_is_stated_and_no_more_with_many_rows(here, client
     approved(here)
     ready(here)
     assert costs(client, here, drafted, held) == few
+
+
+def sized(here, balancer_id):
+    series = metric(here.account, name=f"load of {balancer_id}")
+    now = timezone.now()
+    SizedPool.objects.create(
+        account=here.account,
+        connection=here.connection,
+        balancer_id=balancer_id,
+        name=f"web {balancer_id}",
+        metric=series,
+        flavor="general1-4",
+    )
+    make.ceiling(here.connection, balancer_id=balancer_id, rps=10.0)
+    at = int((now - timedelta(minutes=2)).timestamp() * 1e6)
+    write(here.account.pk, Samples(np.array([series.pk]), np.array([at]), np.array([20.0])))
+    report = GrowthReport.objects.create(
+        metric=series,
+        state="made",
+        asked_at=now,
+        made_at=now,
+        analysed_until=now.replace(minute=0, second=0, microsecond=0),
+    )
+    values = np.full(672, 10.0)
+    GrowthPicture.objects.create(report=report, band=packed([values, values]), cone=packed([values] * 7))
+
+
+def test_a_drill_about_to_begin_costs_the_same_however_many_balancers_stand_before_its_pool(
+    here, client, monkeypatch
+):
+    passed = [Held(DrillKind.ANNOUNCED, Environment.TEST, "drill_met")]
+    monkeypatch.setattr(services, "held_before", lambda account, key: passed)
+    client.force_login(here.manager)
+    seen, found = fresh_pool(), []
+    (first,) = seen.balancers
+    balancers = ("71", "72", "73")
+    for several in (balancers[:1], balancers):
+        for one in several:
+            SizedPool.objects.filter(balancer_id=one).exists() or sized(here, one)
+        pool = replace(seen, balancers=tuple(replace(first, id=one) for one in several))
+        drill = ready(here, environment=Environment.PRODUCTION, balancer_ids=several, pool=pool)
+        known = services.known_checks(drill, services.data_of(drill), timezone.now())
+        assert {key: one.holds for key, one in known.items()} == {
+            "carries_load": True,
+            "away_from_peak": True,
+        }
+        page(client, "drill", drill.ref)
+        with CaptureQueriesContext(connection) as asked:
+            assert "Begin the drill" in page(client, "drill", drill.ref)
+        found.append(len(asked))
+    assert found[0] == found[1]
+    assert found[0] <= MOST_READY
