@@ -51,12 +51,16 @@ class Promised:
 
 @dataclass(frozen=True)
 class Step:
-    """What all servers together did under one load. `latency_ms` is that of the promised share. None is *not told*."""
+    """What all servers together did under one load: so many users, or so many requests a second asked for.
+
+    `latency_ms` is that of the promised share. None is *not told*.
+    """
 
     users: int | None
     requests_per_s: float
     latency_ms: float | None
     error_ratio: float | None
+    asked_per_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ def why_it_fails(step: Step, promised: Promised) -> str:
 
 def highest_passing(steps: Sequence[Step], promised: Promised) -> Passing:
     """Return the highest step that passes. The first that fails ends it: what passes above was luck."""
-    ordered = sorted(steps, key=lambda one: (one.users or 0, one.requests_per_s))
+    ordered = sorted(steps, key=lambda one: (one.users or one.asked_per_s or 0, one.requests_per_s))
     best: Step | None = None
     for step in ordered:
         why = why_it_fails(step, promised)

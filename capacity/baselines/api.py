@@ -190,6 +190,7 @@ class LoadStepOut(serializers.Serializer[Any]):
     requests_per_s = serializers.FloatField()
     latency_ms = serializers.FloatField(allow_null=True)
     error_ratio = serializers.FloatField(allow_null=True)
+    asked_per_s = serializers.FloatField(allow_null=True)
 
 
 class CurveOut(serializers.Serializer[Any]):
@@ -313,7 +314,15 @@ CEILING: dict[str, Any] = {
     "taken": _EVIDENCE,
     "why": "The highest step that passed, of the newest step benchmark.",
     "evidence": [_EVIDENCE],
-    "steps": [{"users": 150, "requests_per_s": 468.8, "latency_ms": 312.0, "error_ratio": 0.0}],
+    "steps": [
+        {
+            "users": 150,
+            "requests_per_s": 468.8,
+            "latency_ms": 312.0,
+            "error_ratio": 0.0,
+            "asked_per_s": None,
+        }
+    ],
     "curve": {
         "rate": 3.1,
         "contention": 0.002,

@@ -67,7 +67,10 @@ def invalid_because(result: Mapping[str, Any], ran: Ran) -> str:
 
 @dataclass(frozen=True)
 class Stretch:
-    """A part of a run under one load, or the whole run (`users` None where they are not told)."""
+    """A part of a run under one load, or the whole run (`users` None where they are not told).
+
+    `asked_per_s` is the rate that was set for it, in all: of requests that come at a rate that goes by steps.
+    """
 
     users: int | None
     points: tuple[Mapping[str, Any], ...]
@@ -75,13 +78,14 @@ class Stretch:
     failures: int | None
     requests_per_s: float | None
     latencies: Mapping[str, float]
+    asked_per_s: float | None = None
 
 
 def stretches_of(result: Mapping[str, Any]) -> tuple[Stretch, ...]:
     """Return the steps of a run, or the whole run as one stretch where it has fewer than two loads."""
     steps: Sequence[Mapping[str, Any]] = result.get("steps") or ()
     points: Sequence[Mapping[str, Any]] = result.get("points") or ()
-    if len({one["users"] for one in steps}) >= 2:
+    if len({(one["users"], one.get("asked_per_s")) for one in steps}) >= 2:
         found = []
         for one in steps:
             ends = one["offset_s"] + one["length_s"]
@@ -116,6 +120,7 @@ def _step(step: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> Stret
         step.get("failures"),
         statistics.median(rates) if rates else step.get("requests_per_s"),
         _latencies(steady),
+        step.get("asked_per_s"),
     )
 
 
@@ -175,7 +180,7 @@ def _load(stretch: Stretch, result: Mapping[str, Any], nodes: int | None) -> Loa
     if not nodes:
         return None
     if result.get("load") == "open":
-        rate = result.get("asked_per_s") or stretch.requests_per_s
+        rate = stretch.asked_per_s or result.get("asked_per_s") or stretch.requests_per_s
         return None if not rate else LoadOf(LoadKind.OPEN, rate / nodes)
     return None if not stretch.users else LoadOf(LoadKind.CLOSED, stretch.users / nodes)
 
@@ -211,6 +216,7 @@ def steps_of(result: Mapping[str, Any], promised: ceiling.Promised) -> tuple[cei
             one.requests_per_s,
             one.latencies.get(key),
             one.failures / one.requests if one.failures is not None and one.requests else None,
+            one.asked_per_s,
         )
         for one in stretches_of(result)
         if one.requests_per_s
@@ -219,7 +225,7 @@ def steps_of(result: Mapping[str, Any], promised: ceiling.Promised) -> tuple[cei
 
 def rank_of(result: Mapping[str, Any], ran: Ran) -> ceiling.Rank:
     """Return how strong a run is: steps count with a mix that is said, everything else is a simple benchmark."""
-    loads = {one.users for one in stretches_of(result)}
+    loads = {(one.users, one.asked_per_s) for one in stretches_of(result)}
     is_steps = len(loads) >= FEWEST_STEPS and bool(ran.environment.mix)
     return ceiling.Rank.STEPS if is_steps else ceiling.Rank.SIMPLE
 

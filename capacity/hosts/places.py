@@ -39,13 +39,19 @@ def _named(host: str) -> str:
     if bare == DESK:
         # A desk's own simulator has no other name; anywhere else egress keeps it closed.
         return bare
-    if _NUMBER.fullmatch(bare):
-        raise Refused("Name the host, not its address: the proof is of a name.", code="address_as_host")
+    _check_no_address(bare)
     try:
-        named = idna.encode(bare, uts46=True, std3_rules=True).decode("ascii")
+        named = idna.encode(bare, uts46=True, std3_rules=True).decode("ascii").lower()
     except (idna.IDNAError, UnicodeError):
         raise Refused(BAD, code="bad_host") from None
-    return named.lower()
+    # Digits of other scripts, raised ones too, are plain ones by now.
+    _check_no_address(named)
+    return named
+
+
+def _check_no_address(host: str) -> None:
+    if _NUMBER.fullmatch(host):
+        raise Refused("Name the host, not its address: the proof is of a name.", code="address_as_host")
 
 
 def _place(host: str, port: int | None) -> str:

@@ -103,7 +103,10 @@ class Latency:
 
 @dataclass(frozen=True)
 class Point:
-    """A stretch of the run: `length_s` from `offset_s` after its start. `users` is how many were active at most."""
+    """A stretch of the run: `length_s` from `offset_s` after its start. `users` is how many were active at most.
+
+    `asked_per_s` is the rate that was set for it, where requests come at a rate that goes by steps.
+    """
 
     offset_s: float
     length_s: float
@@ -116,19 +119,24 @@ class Point:
     p50_ms: float | None = None
     p95_ms: float | None = None
     p99_ms: float | None = None
+    asked_per_s: float | None = None
 
 
 @dataclass(frozen=True)
 class Step:
-    """A stretch with the same number of users. `p95_ms` is the highest of its points, None where one of them has none."""
+    """A stretch with the same number of users, or the same rate asked for (the other is None).
 
-    users: int
+    `p95_ms` is the highest of its points, None where one of them has none.
+    """
+
+    users: int | None
     offset_s: float
     length_s: float
     requests: int | None
     failures: int | None
     requests_per_s: float | None
     p95_ms: float | None
+    asked_per_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -222,12 +230,12 @@ class BenchmarkResult:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """Return the stretches of the points with the same number of users, in their order; none where users are unknown."""
+        """Return the stretches of the points with the same load, in their order; none where neither users nor rate are told."""
         found: list[list[Point]] = []
         for point in self.points:
-            if point.users is None:
+            if point.users is None and point.asked_per_s is None:
                 continue
-            if found and found[-1][-1].users == point.users:
+            if found and _load(found[-1][-1]) == _load(point):
                 found[-1].append(point)
             else:
                 found.append([point])
@@ -241,12 +249,17 @@ class BenchmarkResult:
         return plain
 
 
+def _load(point: Point) -> tuple[int | None, float | None]:
+    return point.users, point.asked_per_s
+
+
 def _step(points: list[Point]) -> Step:
     length_s = sum(point.length_s for point in points)
     requests = _sum([point.requests for point in points])
     slow = [point.p95_ms for point in points]
     return Step(
-        users=points[0].users or 0,
+        users=points[0].users,
+        asked_per_s=points[0].asked_per_s,
         offset_s=points[0].offset_s,
         length_s=length_s,
         requests=requests,

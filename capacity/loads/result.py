@@ -21,7 +21,7 @@ from capacity.importers.types import (
     Provenance,
     StatusCode,
 )
-from capacity.loads.profile import LoadUnit, Profile, ShapeKind
+from capacity.loads.profile import LoadUnit, Profile, Shape, ShapeKind
 
 WELL_UNDER = 0.9
 """Below this share of what was asked for, the generator made another load than the profile's."""
@@ -106,7 +106,7 @@ def result_of(
         histogram=whole.histogram(),
         status_codes=tuple(StatusCode(code, count) for code, count in sorted(codes.items())),
         errors=tuple(ErrorKind(kind, count) for kind, count in errors.most_common(50)),
-        points=_points(seconds, of_users),
+        points=_points(seconds, profile.shape),
         parts=tuple(
             Part(
                 name=asked.url.partition("?")[0],
@@ -129,20 +129,23 @@ def _count(part: Mapping[str, Any], *runnings: Running) -> None:
             one.add(float(ms), times)
 
 
-def _points(seconds: Sequence[Mapping[str, Any]], of_users: bool) -> tuple[Point, ...]:
-    """Return the course of the run in at most `MAX_POINTS` stretches, none of which has two numbers of users."""
+def _points(seconds: Sequence[Mapping[str, Any]], shape: Shape) -> tuple[Point, ...]:
+    """Return the course of the run in `MAX_POINTS` stretches and one for each change of load: none has two loads."""
+    of_users = shape.unit == LoadUnit.USERS
+    # A rate that rises evenly has no steps: each second asks for another.
+    load = "users" if of_users else "asked" if shape.kind == ShapeKind.STEPS else ""
     width = max(1, -(-len(seconds) // MAX_POINTS))
     groups: list[list[Mapping[str, Any]]] = []
     for one in seconds:
         last = groups[-1] if groups else None
-        if last is not None and len(last) < width and (not of_users or last[-1]["users"] == one["users"]):
+        if last is not None and len(last) < width and (not load or last[-1][load] == one[load]):
             last.append(one)
         else:
             groups.append([one])
-    return tuple(_point(group, of_users) for group in groups)
+    return tuple(_point(group, load) for group in groups)
 
 
-def _point(group: Sequence[Mapping[str, Any]], of_users: bool) -> Point:
+def _point(group: Sequence[Mapping[str, Any]], load: str = "") -> Point:
     running = Running(0.025, 64)
     for one in group:
         for part in one["parts"].values():
@@ -155,7 +158,8 @@ def _point(group: Sequence[Mapping[str, Any]], of_users: bool) -> Point:
         offset_s=group[0]["t"],
         length_s=length,
         # With a rate of their own the users only wait for their turn: no step is told by their number.
-        users=group[0]["users"] if of_users else None,
+        users=group[0]["users"] if load == "users" else None,
+        asked_per_s=group[0]["asked"] if load == "asked" else None,
         requests=requests,
         failures=failures,
         requests_per_s=requests / length if is_rated else None,
@@ -171,7 +175,7 @@ def live_of(seconds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the figures of the newest seconds for the live page; None where nothing was told yet."""
     if not seconds:
         return {"requests_per_s": None, "p95_ms": None, "error_ratio": None, "users": None, "cpu": None}
-    point = _point(seconds[-5:], True)
+    point = _point(seconds[-5:])
     tried = point.requests or 0
     return {
         "requests_per_s": point.requests_per_s,

@@ -14,7 +14,7 @@ import dns.resolver
 import dns.rrset
 import pytest
 from django.urls import reverse
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from accounts.models import AccountStatus
@@ -155,7 +155,17 @@ def test_what_is_no_name_of_a_host_is_refused(typed):
         place_of(typed)
 
 
+@pytest.mark.parametrize(
+    "typed", ["192.0.2.7", "¹", "１９２.0.2.7", "1９２。0。2。7:8080", "0x7f000001", "𝟏𝟐𝟕.1"]
+)
+def test_an_address_is_no_name_in_whatever_digits_it_is_typed(typed):
+    with pytest.raises(Refused) as refused:
+        place_of(typed)
+    assert refused.value.code == "address_as_host"
+
+
 @given(st.text(max_size=80))
+@example("¹")
 def test_whatever_is_typed_is_a_place_that_stays_the_same_or_refused(typed):
     try:
         place = place_of(typed)

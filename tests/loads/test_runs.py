@@ -15,6 +15,7 @@ from accounts.models import AccountStatus
 from capacity.baselines import evidence
 from capacity.baselines.compared import ran
 from capacity.benchmarks.models import Benchmark
+from capacity.ceiling import Promised, highest_passing
 from capacity.hosts.models import ProvenHost
 from capacity.loads import holder, services
 from capacity.loads.kind import BenchmarkKind
@@ -305,6 +306,56 @@ def test_steps_of_users_are_evidence_for_a_ceiling(here, site):
     assert [one["users"] for one in made.result["steps"]] == [2, 4, 6, 8]
     assert evidence.rank_of(made.result, ran(made)).value == "steps"
     assert [one.load.per_node for one in evidence.measurements_of(made.result, ran(made))] == [1, 2, 3, 4]
+
+
+def test_steps_of_a_rate_are_evidence_too_by_what_was_asked_for(here, site, client):
+    prove(here, site)
+    base = fields(site)["shape"]
+    shape = {**base, "unit": "requests_per_s", "start": 10, "level": 40, "duration_s": 12}
+    load = started(here, site, shape={**shape, "kind": "steps", "steps": 4})
+    LoadRun.objects.filter(pk=load.pk).update(began_at=timezone.now())
+    for number in range(12):
+        asked = 10.0 + 10.0 * (number // 3)
+        # Of the last step the site answers late: what comes back then is no more than before.
+        slow = {"0": {"requests": 38, "failures": 0, "latency": {"900.0": 38}}} if asked == 40.0 else {}
+        told = second(number, requests=int(min(asked, 38.0)), users=10, asked=asked)
+        LoadSecond.objects.create(
+            load=load, number=number, told={**told, **({"parts": slow} if slow else {})}
+        )
+    made = services.close(load, RunEnding.COMPLETED, "").benchmark
+    assert [(one["users"], one["asked_per_s"]) for one in made.result["steps"]] == [
+        (None, 10.0),
+        (None, 20.0),
+        (None, 30.0),
+        (None, 40.0),
+    ]
+    assert evidence.rank_of(made.result, ran(made)).value == "steps"
+    assert [one.load.per_node for one in evidence.measurements_of(made.result, ran(made))] == [5, 10, 15, 20]
+    promised = Promised(0.01, 500.0)
+    found = evidence.evidence_of(made.result, ran(made), promised, source="a load", ref="r")
+    assert (found.requests_per_s, found.is_least) == (15.0, False)
+    passing = highest_passing(evidence.steps_of(made.result, promised), promised)
+    assert (passing.step.asked_per_s, passing.fails_at.asked_per_s) == (30.0, 40.0)
+    client.force_login(here.viewer)
+    page = client.get(reverse("capacity:benchmark", args=[made.ref])).content.decode()
+    assert "Asked for a second" in page
+
+
+def test_a_rate_that_rises_evenly_has_no_steps(here, site):
+    prove(here, site)
+    base = fields(site)["shape"]
+    load = started(
+        here,
+        site,
+        shape={**base, "kind": "ramp", "unit": "requests_per_s", "start": 5, "level": 20, "duration_s": 6},
+    )
+    LoadRun.objects.filter(pk=load.pk).update(began_at=timezone.now())
+    for number in range(6):
+        told = second(number, requests=5 + 2 * number, asked=5.0 + 2.5 * number)
+        LoadSecond.objects.create(load=load, number=number, told=told)
+    made = services.close(load, RunEnding.COMPLETED, "").benchmark
+    assert made.result["steps"] == []
+    assert len(evidence.stretches_of(made.result)) == 1
 
 
 def test_a_person_ends_a_load_and_what_came_in_is_kept(here, site, monkeypatch):
