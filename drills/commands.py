@@ -207,6 +207,11 @@ def _after_boot(turn: Turn, command: Command) -> None:
     if way is None or way.hit_at is None or not turn.plan.after_boot:
         turn.answer(command, False, "No checks after a boot wait for this server.")
         return
+    if not any(
+        one in turn.plan.after_boot for name in ("passed", "failed") for one in command.args.get(name, ())
+    ):
+        turn.answer(command, False, "Say which of the checks passed, or failed.")
+        return
     passed = tuple(
         one for one in turn.plan.after_boot if one in command.args.get("passed", ()) or one in way.checked
     )

@@ -235,7 +235,7 @@ def closed(cast: Cast, ref: str, state: State, **found: Any) -> dict[str, Any]:
     for one in figures.values():
         held = {True: ", as claimed", False: ", not as claimed", None: ""}[one["met"]]
         if one["value"] is not None or one["limit"] is not None:
-            desk.say(f"  {one['title']}: {one['says']}{held}")
+            desk.say(f"  {one['title']}: {one['says'].removesuffix('.')}{held}.")
     truth = desk.provider.truth(desk.balancer)
     if state["targets"]:
         desk.say(f"by the provider's truth {truth['serving']} of {POOL} servers are in service")

@@ -51,7 +51,7 @@ REPORT: dict[str, Any] = {
         "kind": "announced",
         "environment": "test",
         "objective": "With one server lost nobody notices.",
-        "what_happens": "web-06 is taken out of its load balancers for 120 s, then put back.",
+        "what_happens": "web-06 is taken out of the load balancer for 2 min, then put back.",
         "undo": "The node goes back.",
         "emergency_plan": "Page 3 of the runbook.",
         "completeness": "",

@@ -318,6 +318,8 @@ class DrillsOverTime(DrillPage):
         account = self.find(Account, account_ref)
         held = selectors.held_of_scenario(account, drill_scenario, self.user)
         scenario = scenario_by_key(account.team, drill_scenario)
+        if scenario is None and not held:
+            raise Http404
         return self.show(
             "drills/after/over_time.html",
             found=over_time(held),

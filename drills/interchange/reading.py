@@ -113,7 +113,8 @@ def text_of(holder: Json, name: str, called: str, longest: int, *, needed: bool 
     if value is None and not needed:
         return ""
     if not isinstance(value, str) or (needed and not line(value, longest)):
-        raise bad(f"{called} has no `{name}`." if value is None else f"The `{name}` of {called} is no text.")
+        inside = f"{called[:1].lower()}{called[1:]}"
+        raise bad(f"{called} has no `{name}`." if value is None else f"The `{name}` of {inside} is no text.")
     return line(value, longest)
 
 

@@ -364,7 +364,8 @@ class DrillListApi(PortalAPIView):
         people = _people(account, data)
 
         def effect() -> Response:
-            drill = services.draft(
+            drill = services.draft_with(
+                people,
                 account=account,
                 scenario=shown,
                 title=data["title"],
@@ -373,7 +374,6 @@ class DrillListApi(PortalAPIView):
                 facilitator=leader,
                 actor=self.user,
             )
-            services.take_part(drill, **people, actor=self.user)
             return self.show(DrillOut, drill, status=201)
 
         return self.once(effect)
@@ -408,15 +408,15 @@ class DrillApi(PortalAPIView):
         if data["scenario_key"] != drill.scenario_key:
             raise Refused("A drill keeps its scenario. Draw up another.", code="other_scenario")
         people = _people(drill.account, data)
-        changed = services.change(
+        changed = services.change_with(
             drill,
+            people,
             title=data["title"],
             choice=_choice_of(data["choice"], services.scenario_of(drill)),
             connection=_connection(drill.account, data.get("connection")),
             facilitator=_leader(drill.account, data.get("facilitator")),
             actor=self.user,
         )
-        services.take_part(changed, **people, actor=self.user)
         return self.show(DrillOut, changed)
 
 

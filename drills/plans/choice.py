@@ -7,6 +7,7 @@ build(choice, scenario, …) -> DrillPlan      what both sides approve
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
@@ -49,6 +50,7 @@ LONGEST_CHECK = 300
 MOST_TARGETS = 20
 LARGEST_SHARE = 0.5
 """No drill hits more than this share of a pool at once."""
+_PROVIDERS_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -205,6 +207,9 @@ def check(choice: Choice, scenario: Scenario) -> None:
         value = getattr(choice, name)
         if value is not None and not low <= value <= high:
             raise Refused(f"{says} lies between {low:g} and {high:g}.", code="out_of_bounds")
+    for one in (*choice.balancer_ids, *choice.server_ids):
+        if not _PROVIDERS_ID.fullmatch(one):
+            raise Refused("A load balancer or a server has no such id at the provider.", code="bad_targets")
     if len(choice.server_ids) > MOST_TARGETS or len(set(choice.server_ids)) != len(choice.server_ids):
         raise Refused(f"A drill hits at most {MOST_TARGETS} servers, each once.", code="bad_targets")
     if scenario.targets is Targets.ONE and len(choice.server_ids) > 1:

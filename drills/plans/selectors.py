@@ -41,6 +41,7 @@ from portal.audit.subjects import open_values, say_instead
 from portal.frozen import replace
 from portal.runs.models import JournalEntry, RunSample
 from portal.runs.types import RunStatus
+from portal.templatetags.ui import duration
 from portal.ui.charts import Series
 
 NOT_KNOWN = Known(None)
@@ -160,6 +161,8 @@ class TargetRow:
     target: Target
     way: TargetWay
     state: str
+    left: Sequence[tuple[int, str]] = ()
+    """The checks after its boot that nobody has said yet, each with its place among all of them."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +194,11 @@ class LiveDrill:
     def reboots(self) -> bool:
         """Whether its servers come back by themselves, or by a hard reboot that a person asks for."""
         return self.plan.injection in REBOOTS
+
+    @property
+    def booted(self) -> list[TargetRow]:
+        """Its servers that were rebooted, where each is checked by people afterwards."""
+        return [one for one in self.targets if self.plan.after_boot and one.way.hit_at is not None]
 
     @property
     def waits_for_word(self) -> bool:
@@ -248,7 +256,12 @@ def live_drill(held: HeldDrill, now: datetime) -> LiveDrill:
             for planned, way in zip(plan.steps, progress.steps, strict=True)
         ],
         targets=[
-            TargetRow(target, way, _TARGET_STATES[way.phase])
+            TargetRow(
+                target,
+                way,
+                _TARGET_STATES[way.phase],
+                [(at, one) for at, one in enumerate(plan.after_boot, start=1) if one not in way.checked],
+            )
             for target, way in zip(plan.targets, progress.targets, strict=True)
         ],
         probes=_series(samples, "probe_ms:"),
@@ -310,14 +323,16 @@ def _series(samples: Sequence[tuple[str, datetime, float | None]], prefix: str) 
 
 def injection_words(plan: DrillPlan) -> str:
     """Return what a drill does, as a sentence."""
-    names = ", ".join(one.name for one in plan.targets)
-    hold = f"for {plan.hold_s:.0f} s"
+    *most, last = [one.name for one in plan.targets] or [""]
+    names = f"{', '.join(most)} and {last}" if most else last
+    are = "are" if most else "is"
+    hold = f"for {duration(plan.hold_s)}"
     return {
-        InjectionKind.SOFT_REBOOT: f"{names} is rebooted in order.",
-        InjectionKind.HARD_REBOOT: f"{names} is rebooted as if its power failed.",
-        InjectionKind.ROLLING_REBOOT: f"{names} are rebooted one after the other.",
-        InjectionKind.STOP: f"{names} is stopped {hold}, then started again.",
-        InjectionKind.NODE_OUT: f"{names} is taken out of its load balancers {hold}, then put back.",
+        InjectionKind.SOFT_REBOOT: f"{names} {are} rebooted in order.",
+        InjectionKind.HARD_REBOOT: f"{names} {are} rebooted as if the power failed.",
+        InjectionKind.ROLLING_REBOOT: f"{names} {are} rebooted{', one after the other' if most else ''}.",
+        InjectionKind.STOP: f"{names} {are} stopped {hold}, then started again.",
+        InjectionKind.NODE_OUT: f"{names} {are} taken out of the load balancer {hold}, then put back.",
         InjectionKind.CALL_CONTACTS: "The contacts are called in their order until one answers.",
         InjectionKind.BY_HAND: "A person makes the disruption, as the steps say.",
         InjectionKind.TALK: "It is talked through; nothing is touched.",

@@ -4,6 +4,7 @@ Whoever needs the provider reads the pool first (`pool.read_pool`, seconds of HT
 
     draft(account=…, scenario=Shown, title=…, choice=Choice(…), actor=user) -> Drill
     change(drill, {...}, actor=user) / take_part(drill, contacts=…, observers=…, reporter=…, actor=user)
+    draft_with(…), change_with(…)                           the same with who is in it: both, or neither
     submit(drill, actor=user, pool=pool)                    freezes it; the provider's approval
     decide(drill, Verdict.APPROVE, actor=user, seen_digest="…"), withdraw(drill, actor=user, reason="…")
     attest(drill, "support_told", says="Ticket 123", actor=user)
@@ -20,6 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from django.db import transaction
 from django.utils import timezone
@@ -292,6 +294,22 @@ def take_part(
         people=list(contacts),
     )
     return people
+
+
+@transaction.atomic
+def draft_with(people: Mapping[str, Any], *, actor: User, **chosen: Any) -> Drill:
+    """Draw up a drill together with who is in it: both, or neither. `people` as for `take_part`, `chosen` as for `draft`."""
+    drill = draft(actor=actor, **chosen)
+    take_part(drill, **people, actor=actor)
+    return drill
+
+
+@transaction.atomic
+def change_with(drill: Drill, people: Mapping[str, Any], *, actor: User, **chosen: Any) -> Drill:
+    """Change a draft and who is in it: both, or neither. `people` as for `take_part`, `chosen` as for `change`."""
+    changed = change(drill, actor=actor, **chosen)
+    take_part(changed, **people, actor=actor)
+    return changed
 
 
 def copy(drill: Drill, *, actor: User) -> Drill:
@@ -598,9 +616,10 @@ def not_ready(
     """Return what keeps an approved drill from beginning at a moment, each as a sentence. Up to sixteen queries."""
     found = []
     if now < plan.not_before or now > plan.not_after:
-        found.append(
-            f"It is agreed for {plan.not_before:%Y-%m-%d %H:%M} to {plan.not_after:%Y-%m-%d %H:%M} UTC."
-        )
+        # As it was typed, and as the page says it.
+        zone = ZoneInfo(drill.account.time_zone)
+        begins, ends = plan.not_before.astimezone(zone), plan.not_after.astimezone(zone)
+        found.append(f"It is agreed for {begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M %Z}.")
     known = known_checks(drill, plan, now) if known is None else known
     found += [one.says for one in known.values() if one.holds is False]
     found += checks.unattested(
@@ -777,5 +796,6 @@ def _check_moment(value: str) -> None:
         at = datetime.fromisoformat(value)
     except ValueError:
         at = None
-    if at is None or at.tzinfo is None:
+    # Far from today a zone's offset has no room any more, and no drill ran then.
+    if at is None or at.tzinfo is None or not 1970 < at.year < 9999:
         raise Refused("A moment is a time with its zone, such as 2026-12-01T09:10:00Z.", code="bad_args")

@@ -139,7 +139,8 @@ class DrillNew(DrillForms):
         if form.is_valid():
             connection, _ = connection_of(account, form.cleaned_data["pool"])
             try:
-                drill = services.draft(
+                drill = services.draft_with(
+                    form.people,
                     account=account,
                     scenario=shown,
                     title=form.cleaned_data["title"],
@@ -148,7 +149,6 @@ class DrillNew(DrillForms):
                     facilitator=form.leader,
                     actor=self.user,
                 )
-                services.take_part(drill, **form.people, actor=self.user)
             except NotPermitted:
                 raise
             except Refused as refusal:
@@ -199,15 +199,15 @@ class DrillEdit(DrillForms):
         if form.is_valid():
             connection, _ = connection_of(drill.account, form.cleaned_data["pool"])
             try:
-                services.change(
+                services.change_with(
                     drill,
+                    form.people,
                     title=form.cleaned_data["title"],
                     choice=form.choice(services.choice_of(drill)),
                     connection=connection,
                     facilitator=form.leader,
                     actor=self.user,
                 )
-                services.take_part(drill, **form.people, actor=self.user)
             except NotPermitted:
                 raise
             except Refused as refusal:
@@ -501,8 +501,8 @@ def args_of(data: Any, zone: ZoneInfo) -> dict[str, Any]:
     for name in ("kind", "server", "whom", "outcome"):
         if data.get(name):
             found[name] = str(data[name])[:100]
-    for name in ("passed", "failed"):
-        values = data.getlist(name)
-        if values:
-            found[name] = [str(one)[:200] for one in values[:20]]
+    ticked = data.getlist("ticked")
+    if ticked:
+        verdict = "failed" if data.get("verdict") == "failed" else "passed"
+        found[verdict] = [str(one)[:200] for one in ticked[:20]]
     return found

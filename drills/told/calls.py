@@ -3,7 +3,7 @@
     ask_participants(held, plan, since)      in the transaction that notes the first disruption: rows, nothing else
     send_due(now)                            a worker mails their links
     call_of(token), acknowledge(token, …)    the public page
-    tell_real(held)                          everybody who was asked: this is no drill any more
+    tell_real(held)                          everybody who takes part: this is no drill any more
 
 Announced drills alone ask by link: who reacts in an unannounced one is asked by nobody but the alarms and the reach's own calls.
 """
@@ -25,18 +25,19 @@ from accounts.contacts.models import ProvenHow, ProvenKind
 from accounts.contacts.proving import digest_of
 from accounts.contacts.services import prove_channel
 from accounts.models import AccountStatus, Contact
-from drills.plans.models import HeldDrill
+from drills.plans.models import Drill, HeldDrill
 from drills.scenarios.types import DrillKind, InjectionKind
 from drills.told.models import DrillCall
 from drills.types import Answered, DrillPlan
 from portal.audit.services import record
 from portal.audit.subjects import Sealer
 from portal.notify.registry import Kind, Purpose, Urgency
-from portal.notify.services import tell
+from portal.notify.services import call_off, tell
 from portal.runs.models import Run
 
 LINK_SALT = "drills.told.acknowledge"
 NO_MAIL = "no mail address that works"
+WAS_REAL = "It became real before."
 REAL = Purpose("drill_real", Kind.PERSONAL, "A fire drill has turned real", in_portal=False)
 PURPOSE = Purpose("drill_call", Kind.PERSONAL, "Acknowledge a fire drill", is_secret=True, in_portal=False)
 
@@ -96,8 +97,9 @@ def _ask(one: DrillCall, now: datetime) -> int:
         one.mail_digest = digest_of(contact, ProvenKind.MAIL, contact.email)
         _mail(
             PURPOSE,
-            one,
+            drill,
             contact,
+            period=str(one.ref),
             reason=f"fire drill: {drill.title}",
             since=one.since,
             # Not `url`, which stays readable on the row: this path answers for the person.
@@ -107,15 +109,16 @@ def _ask(one: DrillCall, now: datetime) -> int:
     return int(one.asked_at is not None)
 
 
-def _mail(purpose: Purpose, one: DrillCall, contact: Contact, *, reason: str, **context: Any) -> None:
-    """Mail a contact about the drill of a call; `context` is what this purpose's text needs besides."""
-    drill = one.held.drill
+def _mail(
+    purpose: Purpose, drill: Drill, contact: Contact, *, period: str, reason: str, **context: Any
+) -> None:
+    """Mail a contact about a drill; `context` is what this purpose's text needs besides."""
     tell(
         purpose.name,
         address=contact.email,
         person=contact,
         subject_ref=f"drill:{drill.ref}",
-        period=str(one.ref),
+        period=period,
         account=drill.account,
         context={
             "name": contact.name,
@@ -130,21 +133,27 @@ def _mail(purpose: Purpose, one: DrillCall, contact: Contact, *, reason: str, **
 
 
 def tell_real(held: HeldDrill) -> int:
-    """Tell everybody who was asked that this is no drill any more, by a mail that is not marked as one; return how many.
+    """Tell everybody who takes part in an announced drill that it is none any more, by a mail not marked as one; return how many.
 
-    In the transaction that notes it. A repeat tells nobody twice.
+    In the transaction that notes it. Whoever knows of the drill takes every alarm for a part of it, asked already or not. What waits
+    to be sent as a drill's is not sent. A repeat tells nobody twice.
     """
     drill, told = held.drill, 0
-    # Through `held`, so that each call has this very drill and asks for none.
-    for one in held.calls.filter(asked_at__isnull=False).select_related("contact"):
-        contact = one.contact
-        if contact is None or not _is_theirs(one):
+    if drill.kind != DrillKind.ANNOUNCED.value:
+        return 0
+    # Waits for the worker that is mailing one of them now; its mail is taken back below.
+    DrillCall.objects.filter(held=held, asked_at__isnull=True, says="").update(says=WAS_REAL)
+    for one in DrillCall.objects.filter(held=held, asked_at__isnull=False):
+        call_off(PURPOSE.name, subject_ref=f"drill:{drill.ref}", period=str(one.ref), says=WAS_REAL)
+    for contact in Contact.objects.filter(drill_parts__drill=drill).order_by("pk"):
+        if not contact.takes_mail:
             continue
         told += 1
         _mail(
             REAL,
-            one,
+            drill,
             contact,
+            period=str(contact.ref),
             reason=f"fire drill turned real: {drill.title}",
             emergency_plan=(drill.data or {}).get("emergency_plan", ""),
         )

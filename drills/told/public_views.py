@@ -33,12 +33,14 @@ class DrillAnswer(PortalView):
             response = self.render("drills/told/gone.html", status=404)
         else:
             is_over = found.held.run.is_over
+            plan = found.held.drill.data or {}
             response = self.render(
                 "drills/told/answer.html",
                 call=found,
                 drill=found.held.drill,
                 is_over=is_over,
                 is_real=found.held.run.progress.get("ending") == "real_incident",
+                emergency_plan=plan.get("emergency_plan", ""),
                 is_doubtful=was_pressed and found.answered_at is None and not is_over,
             )
         response["Cache-Control"] = "no-store"

@@ -109,6 +109,25 @@
   };
   htmx.createEventSource = function (url) { return new TabSource(url); };
 
+  /* What somebody is typing or has ticked stays while the page around it is renewed: the server knows nothing of it yet.
+     Only a field with an id is told from its neighbours. */
+  function isTouched(field) {
+    if (field.localName === "select") {
+      var given = Array.prototype.findIndex.call(field.options, function (one) { return one.defaultSelected; });
+      return field.selectedIndex !== Math.max(0, given);
+    }
+    if (field.localName === "textarea") return field.value !== field.defaultValue;
+    if (field.localName !== "input") return false;
+    if (field.type === "checkbox" || field.type === "radio") return field.checked !== field.defaultChecked;
+    return field.type !== "hidden" && field.value !== field.defaultValue;
+  }
+  document.addEventListener("DOMContentLoaded", function () {
+    if (!window.Idiomorph) return;
+    Idiomorph.defaults.callbacks.beforeNodeMorphed = function (was, comes) {
+      return !(was.id && was.id === comes.id && isTouched(was));
+    };
+  });
+
   /* Every new journal entry that asks for it is read out. */
   document.addEventListener("htmx:sseMessage", function (event) {
     var spoken = event.target.querySelector && event.target.querySelector("[data-say]");

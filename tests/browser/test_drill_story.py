@@ -115,6 +115,9 @@ def test_two_follow_a_drill_and_the_one_on_the_phone_stops_it(site, people):
     # Who takes part leads nothing.
     expect(hand.get_by_role("button", name="is done")).to_have_count(0)
     loads = count_loads(phone)
+    # What is half written stays so while the page around it is renewed.
+    hand.locator("#note-text").fill("The warehouse")
+    hand.locator("#informed-whom").select_option("service_desk")
     step_is_done(desk, 1)
     for page in (desk, hand):
         expect(page.locator("li.current")).to_contain_text("2. Look at the pool once more")
@@ -129,6 +132,8 @@ def test_two_follow_a_drill_and_the_one_on_the_phone_stops_it(site, people):
     look(manager)
     # All of this came by the stream.
     assert loads == []
+    expect(hand.locator("#note-text")).to_have_value("The warehouse")
+    expect(hand.locator("#informed-whom")).to_have_value("service_desk")
 
     hand.get_by_role("button", name="Acknowledge", exact=True).click()
     expect(desk.locator("#drill-state")).to_contain_text("Acknowledged: Astrid Lund.")

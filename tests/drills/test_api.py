@@ -84,10 +84,30 @@ def test_what_makes_no_sense_is_said(here, wrong):
 
 
 @pytest.mark.parametrize(
+    "ids", [{"balancer_ids": ["../../servers?x"]}, {"server_ids": ["a/b"]}, {"server_ids": [" "]}]
+)
+def test_what_is_no_id_at_the_provider_is_refused_before_anything_is_asked_there(here, ids):
+    said = Caller(here.manager).post(f"/accounts/{here.account.ref}/drills", body(here, **ids), status=422)
+    assert "no such id" in str(said) or "may not be blank" in str(said)
+    assert not Drill.objects.exists()
+
+
+def test_a_draft_is_changed_together_with_its_people_or_not_at_all(here):
+    caller = Caller(here.manager)
+    made = caller.post(f"/accounts/{here.account.ref}/drills", body(here), status=201)
+    mine = {**body(here), "title": "Half of it", "observers": [str(here.manager.ref)]}
+    answer = caller.ask("put", f"/drills/{made['ref']}", mine, **{"If-Match": "*"})
+    assert (answer.status_code, "does not watch it" in str(answer.json())) == (422, True)
+    assert Drill.objects.get().title == "One node lost"
+
+
+@pytest.mark.parametrize(
     "args",
     [
         {"at": "yesterday"},
         {"at": "2026-11-28T10:00:00"},
+        {"value_at": "0001-01-01T00:00:00+14:00"},
+        {"value_at": "9999-12-31T23:59:59-14:00"},
         {"number": "1"},
         {"number": True},
         {"server": ["srv-6"]},

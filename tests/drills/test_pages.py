@@ -14,7 +14,7 @@ from django.utils import timezone
 from capacity.metrics.store import Samples, write
 from capacity.reports.models import GrowthPicture, GrowthReport, SizedPool
 from capacity.reports.packing import packed
-from drills.plans import services
+from drills.plans import selectors, services
 from drills.plans.ladder import Held
 from drills.plans.models import Drill, HeldDrill
 from drills.scenarios.types import DrillKind, Environment
@@ -111,6 +111,24 @@ def test_a_drill_goes_from_the_scenario_to_the_live_page(here, client, provider)
     live = page(client, "drill-live", drill.ref)
     assert "This is real" in live
     assert "Fire drill, not a real incident" in live
+
+
+def test_a_refusal_about_the_people_leaves_no_half_of_a_drill(here, client, provider):
+    client.force_login(here.manager)
+    mine = {"observers": [str(here.manager.ref)]}
+    answer = client.post(
+        reverse("drills:drill-new", args=[here.account.ref, "node_lost"]), fields(here, **mine)
+    )
+    assert (answer.status_code, Drill.objects.count()) == (422, 0)
+    assert "Who leads a drill does not watch it" in answer.content.decode()
+    drill = draft(here, observers=[here.editor])
+    answer = client.post(
+        reverse("drills:drill-edit", args=[drill.ref]), fields(here, title="Half of it", **mine)
+    )
+    assert answer.status_code == 422
+    drill.refresh_from_db()
+    assert drill.title != "Half of it"
+    assert drill.parts.filter(user=here.editor).exists()
 
 
 def test_a_refusal_says_what_is_missing_and_keeps_what_was_typed(here, client, provider):
@@ -347,3 +365,81 @@ def test_a_drill_about_to_begin_costs_the_same_however_many_balancers_stand_befo
         found.append(len(asked))
     assert found[0] == found[1]
     assert found[0] <= MOST_READY
+
+
+@pytest.mark.parametrize(
+    ("sent", "args"),
+    [
+        (
+            {"server": "srv-6", "ticked": ["Services", "Mounts"], "verdict": "passed"},
+            {"server": "srv-6", "passed": ["Services", "Mounts"]},
+        ),
+        (
+            {"server": "srv-6", "ticked": ["Mounts"], "verdict": "failed"},
+            {"server": "srv-6", "failed": ["Mounts"]},
+        ),
+        (
+            {"kind": "newest_data", "value_wall": "2026-07-01T10:00:05"},
+            {"kind": "newest_data", "value_at": "2026-07-01T10:00:05+02:00"},
+        ),
+        ({"kind": "complete", "outcome": "failed"}, {"kind": "complete", "outcome": "failed"}),
+        ({"number": "3", "csrfmiddlewaretoken": "x"}, {"number": 3}),
+        ({"number": "three", "ticked": []}, {}),
+    ],
+)
+def test_what_the_forms_of_the_live_page_say_reaches_the_drill(here, client, sent, args):
+    held = started(here)
+    here.manager.time_zone = "Europe/Stockholm"
+    here.manager.save()
+    client.force_login(here.manager)
+    client.post(reverse("drills:drill-command", args=[held.drill.ref, "note"]), {"reason": "x", **sent})
+    assert held.run.commands.get().args == args
+
+
+def test_a_time_that_is_none_is_refused_in_words(here, client):
+    held = started(here)
+    client.force_login(here.manager)
+    sent = {"kind": "newest_data", "value_wall": "yesterday"}
+    answer = client.post(reverse("drills:drill-command", args=[held.drill.ref, "mark"]), sent, follow=True)
+    assert "Say the newest data" in answer.content.decode()
+    assert not held.run.commands.exists()
+
+
+def test_servers_that_were_rebooted_are_checked_on_the_live_page_each_by_itself(here, client):
+    held = started(here, "reboot_rolling", server_ids=("srv-6", "srv-5"))
+    plan = services.data_of(held.drill)
+    first, second, *others = plan.after_boot
+    progress = new_progress(plan)
+    hit, waits = progress.targets
+    hit = replace(hit, hit_at=timezone.now(), checked=(first,))
+    progress = replace(progress, began_at=timezone.now(), targets=(hit, waits))
+    Run.objects.filter(pk=held.run_id).update(status="running", progress=progress_to_plain(progress))
+    client.force_login(here.manager)
+    live = page(client, "drill-live", held.drill.ref)
+    assert live.count("After the boot of") == 1
+    assert f'name="ticked" value="{second}"' in live
+    assert f'name="ticked" value="{first}"' not in live
+    client.force_login(here.viewer)
+    live = page(client, "drill-live", held.drill.ref)
+    assert "ticked" not in live
+    assert f"Not said yet: {', '.join([second, *others])}." in live
+
+
+@pytest.mark.parametrize(
+    ("targets", "says"),
+    [
+        (1, "web-06 is taken out of the load balancer for 60 s, then put back."),
+        (3, "web-06, web-06 and web-06 are taken out of the load balancer for 60 s, then put back."),
+    ],
+)
+def test_what_happens_is_said_in_the_right_number(here, targets, says):
+    plan = services.data_of(started(here).drill)
+    assert selectors.injection_words(replace(plan, targets=plan.targets * targets)) == says
+
+
+def test_a_scenario_that_never_was_has_no_page_over_time(here, client):
+    client.force_login(here.manager)
+    assert page(client, "drills-over-time", here.account.ref, "no_such", status=404)
+    assert "No drill of this scenario was held yet" in page(
+        client, "drills-over-time", here.account.ref, "node_lost"
+    )

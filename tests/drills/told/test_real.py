@@ -1,4 +1,4 @@
-"""What turned real is told to whoever was asked as for a drill, unmarked and once."""
+"""What turned real is told to whoever knows of the drill, unmarked and once."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Contact
-from drills.plans import hooks
+from drills.plans import hooks, services
 from drills.told import calls
-from drills.types import Ending, progress_from_plain, progress_to_plain
+from drills.told.models import DrillCall
+from drills.types import Ending, new_progress, progress_from_plain, progress_to_plain
 from portal.frozen import replace
 from portal.notify import compose
 from portal.notify.models import Message
 from portal.runs.types import Decision
-from tests.drills.told.test_calls import asked, context_of
+from tests.drills.rows import started
+from tests.drills.told.test_calls import asked, context_of, injected, unannounced
 
 pytestmark = pytest.mark.django_db
 
 
 def turned(held, ending=Ending.REAL):
-    progress = replace(progress_from_plain(held.run.progress), ending=ending)
-    hooks.project(held.run, Decision(progress_to_plain(progress)), dict(held.run.progress))
+    was = held.run.progress or progress_to_plain(new_progress(services.data_of(held.drill)))
+    progress = replace(progress_from_plain(was), ending=ending)
+    hooks.project(held.run, Decision(progress_to_plain(progress)), dict(was))
 
 
 def test_who_was_asked_learns_that_it_is_real_with_no_word_of_a_drill_in_front(here):
@@ -35,11 +38,38 @@ def test_who_was_asked_learns_that_it_is_real_with_no_word_of_a_drill_in_front(h
         assert "Page 3 of the runbook." in said
 
 
-def test_who_was_not_asked_or_has_another_address_by_now_is_not(here):
-    held, one, _ = asked(here)
-    Contact.objects.filter(pk=one.contact_id).update(email="other@example.com")
+def test_who_knows_of_the_drill_and_was_not_asked_yet_is_told_too_where_they_read_mail_now(here):
+    held = started(here)
+    Contact.objects.filter(account=here.account).update(email="other@example.com")
     turned(held)
+    assert Message.objects.get(purpose="drill_real").address == "other@example.com"
+    Message.objects.all().delete()
+    Contact.objects.filter(account=here.account).update(disowned_at=timezone.now())
     assert calls.tell_real(held) == 0
+    assert not Message.objects.filter(purpose="drill_real").exists()
+
+
+def test_what_waits_to_be_sent_as_a_drills_is_not_sent_any_more(here):
+    held, _, _ = asked(here)
+    assert Message.objects.get(purpose="drill_call").mail_state == "queued"
+    turned(held)
+    assert Message.objects.get(purpose="drill_call").mail_state == "withdrawn"
+
+
+def test_who_was_about_to_be_asked_is_not(here):
+    held = started(here)
+    injected(held)
+    held.refresh_from_db()
+    held.run.refresh_from_db()
+    turned(held)
+    assert calls.send_due(timezone.now()) == 0
+    assert DrillCall.objects.get().says == "It became real before."
+    assert not Message.objects.filter(purpose="drill_call").exists()
+
+
+def test_of_an_unannounced_drill_nobody_who_reacts_learns_even_so(here, monkeypatch):
+    held = unannounced(here, monkeypatch)
+    turned(held)
     assert not Message.objects.filter(purpose="drill_real").exists()
 
 
