@@ -310,7 +310,11 @@ def halted(turn: Turn) -> bool:
 
 
 def script(turn: Turn) -> bool:
-    """Carry on the step in hand."""
+    """Carry on the step in hand. Once the drill is to end, nothing of the script is done any more: it waits until all is back."""
+    if turn.progress.ending is not None:
+        away = [one.server_id for one in turn.progress.targets if one.phase is TargetPhase.RETURNING]
+        names = ", ".join(turn.target(one).name for one in away)
+        return turn.wait(f"The drill ends once what it disrupted is back: {names}.", LOOK_S)
     step = current_step(turn)
     if step is None:
         due = returning.held_until(turn)

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from drills.machine import decide
 from drills.scenarios.types import InjectionKind, Role, StepKind
-from drills.types import Ending, MarkKind, Stops, TargetPhase
+from drills.types import Ending, Facts, Look, MarkKind, People, Stops, TargetPhase, new_progress
 from portal.runs.types import RunStatus
 from tests.drills.simulation import Event, Play, plan_for, step
 
@@ -89,6 +90,28 @@ def test_whoever_stops_it_has_everything_undone(injection, name, ending):
     assert played.broken == []
     assert (played.status, played.progress.ending) == (RunStatus.ABORTED, ending)
     assert all(one.phase in {TargetPhase.BACK, TargetPhase.UNTOUCHED} for one in played.progress.targets)
+
+
+@pytest.mark.parametrize("injection", [*HIT, InjectionKind.ROLLING_REBOOT])
+def test_whenever_it_is_stopped_no_further_server_is_disrupted(injection):
+    for at_s in (2.0, 3.0, 3.5, 4.5, 6.0):
+        play = Play([Event(at_s, "command", "stop")], build=build(injection, targets=3, hold_s=600.0))
+        played = play.play()
+        assert (played.broken, played.status) == ([], RunStatus.ABORTED), at_s
+
+
+def test_while_it_is_undone_no_step_is_asked_of_anybody():
+    plan = Play(build=build(InjectionKind.STOP, hold_s=600.0)).plan
+    (way,) = new_progress(plan).targets
+    now = plan.not_before
+    away = replace(way, phase=TargetPhase.RETURNING, hit_at=now, undo_from=now, undo_at=now, tries=1)
+    progress = replace(
+        new_progress(plan), began_at=now, targets=(away,), ending=Ending.REAL, ending_says="It is real."
+    )
+    decided = decide(plan, progress, Look(now), People(RunStatus.RUNNING), Facts(), now)
+    name = plan.targets[0].name
+    assert decided.progress.says == f"The drill ends once what it disrupted is back: {name}."
+    assert not any("Step" in one.says for one in decided.journal)
 
 
 def test_it_may_be_stopped_before_it_begins():
