@@ -48,6 +48,7 @@ class CapacityConfig(AppConfig):
             may_command=loads.may_command,
             url_of=loads.url_of,
             is_half_way=loads.is_half_way,
+            told=loads.told,
         )
         notices.register()
         short.register()

@@ -45,6 +45,7 @@ class DrillsConfig(AppConfig):
             asks=hooks.asks,
             is_half_way=hooks.is_half_way,
             is_untold=hooks.is_untold,
+            told=hooks.told,
         )
         for purpose in (PURPOSE, REAL, *PURPOSES):
             register_purpose(purpose)

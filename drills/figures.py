@@ -20,6 +20,7 @@ from drills import judging
 from drills.scenarios.types import DrillKind, Environment, InjectionKind, Role
 from drills.scenarios.words import ENVIRONMENTS, INJECTIONS, KINDS, ROLES, in_words
 from drills.types import INFORMED_WHOM, DrillPlan, Ending, Mark, MarkKind, Progress
+from portal.frozen import replace
 from portal.runs.types import RunStatus
 
 NO_ROLES: Mapping[str, Role] = {}
@@ -377,9 +378,13 @@ class _Reading:
 
 def role_of(plan: DrillPlan, mark: Mark, roles: Mapping[str, Role] = NO_ROLES) -> Role | None:
     """Return the role of whoever noted a moment; None for the portal, and for somebody who has none."""
-    if mark.by in roles:
-        return roles[mark.by]
-    return next((one.role for one in plan.people if mark.by and one.ref == mark.by), None)
+    return _role_of(plan, mark.by, roles)
+
+
+def _role_of(plan: DrillPlan, by: str, roles: Mapping[str, Role]) -> Role | None:
+    if by in roles:
+        return roles[by]
+    return next((one.role for one in plan.people if by and one.ref == by), None)
 
 
 def is_by_people(mark: Mark) -> bool:
@@ -570,7 +575,10 @@ def axis(plan: DrillPlan, progress: Progress, roles: Mapping[str, Role] = NO_ROL
     if progress.ended_at is not None:
         ending = progress.ending
         says = "The drill is over." if ending is None else _why_ended(progress, ending)
-        found.append(moment(progress.ended_at, Lane.SYSTEMS, "ended", says))
+        over = moment(progress.ended_at, Lane.SYSTEMS, "ended", says)
+        if progress.ended_by:
+            over = replace(over, lane=Lane.PEOPLE, role=_role_of(plan, progress.ended_by, roles))
+        found.append(over)
     order = {"began": 0, "ended": 2}
     return tuple(sorted(found, key=lambda one: (one.at, order.get(one.kind, 1))))
 

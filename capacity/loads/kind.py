@@ -11,6 +11,7 @@ from django.urls import reverse
 from capacity.loads.models import LoadRun, RunEnding
 from portal.errors import Refused
 from portal.runs.models import Run
+from portal.runs.registry import Told
 from portal.runs.types import Action, Answer, Decision, Entry, Outcome, RunStatus, RunView
 
 WAITS_S = 60.0
@@ -158,3 +159,12 @@ def is_half_way(run: Run) -> bool:
 def url_of(run: Run) -> str:
     """Return the page of a run."""
     return reverse("capacity:load", args=[run.plan_ref])
+
+
+def told(run: Run) -> Told:
+    """Return the words of a load's beginning and end."""
+    return Told(
+        began="Your site gets the load that was agreed, and only as long as it stays well. There is nothing for you to do.",
+        stopped="No load is sent any more.",
+        became="ended before its time",
+    )

@@ -34,7 +34,7 @@ from portal.approvals.models import ApprovalRequest
 from portal.errors import Refused
 from portal.events.services import emit
 from portal.runs.models import Run
-from portal.runs.registry import Asked
+from portal.runs.registry import Asked, Told
 from portal.runs.types import Decision, RunStatus
 
 DRILL_SAYS = "FIRE DRILL, not a real incident."
@@ -251,6 +251,23 @@ def asks(run: Run) -> Asked:
         otherwise,
         otherwise,
     )
+
+
+def told(run: Run) -> Told:
+    """Return the words of a drill's beginning and end: as a drill's, and as real once it has become that."""
+    if (run.progress or {}).get("ending") == Ending.REAL.value:
+        return Told(
+            stopped=f"Somebody said that this is REAL: act by the emergency plan. {_UNDONE}",
+            became="became REAL and is no drill any more",
+        )
+    return Told(
+        began="It is a FIRE DRILL, not a real incident. Who takes part reacts as in a real one; nobody else has to do anything.",
+        stopped=_UNDONE,
+        became="ended before its time",
+    )
+
+
+_UNDONE = "What the drill had disrupted is back in service. It disrupts nothing more."
 
 
 def is_untold(run: Run) -> bool:

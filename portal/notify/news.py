@@ -87,7 +87,7 @@ def approval_ended(request: ApprovalRequest, *, url: str) -> None:
         account=request.account,
         context={
             "title": request.title,
-            "is_plan": request.subject_type.endswith(".plan"),
+            "is_plan": request.subject_type.endswith((".plan", ".drill", ".profile")),
             "status": request.status,
             "by": last.by_name if last is not None and was_decided else "",
             "why": request.closed_reason or (last.reason if last is not None and was_decided else ""),
@@ -272,6 +272,7 @@ def _tell_of_run(
 ) -> None:
     asked = runs.asked_by(run) if change.halts else None
     charge = _charge_of(run)
+    words = runs.told_of(run)
     tell_all(
         purpose,
         people,
@@ -290,6 +291,9 @@ def _tell_of_run(
             "otherwise": asked.otherwise if asked else "",
             "customer_otherwise": asked.customer_otherwise if asked else "",
             "is_rehearsal": run.is_rehearsal,
+            "began": words.began,
+            "stopped": words.stopped,
+            "became": words.became,
             "at": run.halted_at or run.ended_at or run.started_at,
             "url": runs.url_of(run),
         },

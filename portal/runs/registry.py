@@ -30,7 +30,7 @@ class Registered:
     `url_of` gives the path of the run's page. `asks` gives what a run asks that has halted in this very transaction.
     `check_goes_on` raises Refused where a run may not go on by somebody's taking charge of it. `is_half_way` says whether
     something is on its way out or back just now, so that nobody else is to change the site. `is_untold` says whether the account's
-    people are not to know yet that it is under way.
+    people are not to know yet that it is under way. `told` gives the words in which its beginning and its end are told.
     """
 
     name: str
@@ -44,6 +44,19 @@ class Registered:
     check_goes_on: Callable[[Run, datetime], None] | None = None
     is_half_way: Callable[[Run], bool] | None = None
     is_untold: Callable[[Run], bool] | None = None
+    told: Callable[[Run], Told] | None = None
+
+
+@dataclass(frozen=True)
+class Told:
+    """The words in which a run's beginning and end are told; "" leaves those of a scale-down.
+
+    `began` and `stopped` are sentences, `began` the customer's; `became` goes on from the title, as in “…” was stopped.
+    """
+
+    began: str = ""
+    stopped: str = ""
+    became: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,6 +106,7 @@ def register_kind(
     check_goes_on: Callable[[Run, datetime], None] | None = None,
     is_half_way: Callable[[Run], bool] | None = None,
     is_untold: Callable[[Run], bool] | None = None,
+    told: Callable[[Run], Told] | None = None,
 ) -> None:
     """Make a kind of run known. `factory` is called once in each worker child, after the fork.
 
@@ -110,6 +124,7 @@ def register_kind(
         check_goes_on,
         is_half_way,
         is_untold,
+        told,
     )
     if _KINDS.setdefault(name, registered) != registered:
         raise ValueError(f"The kind of run {name!r} is registered already.")
@@ -166,6 +181,12 @@ def is_untold(run: Run) -> bool:
     """Whether the account's people are not to know yet that a run is under way."""
     known = registered(run.kind)
     return known is not None and known.is_untold is not None and known.is_untold(run)
+
+
+def told_of(run: Run) -> Told:
+    """Return the words of a run's kind for its beginning and its end."""
+    known = registered(run.kind)
+    return Told() if known is None or known.told is None else known.told(run)
 
 
 def asked_by(run: Run) -> Asked | None:

@@ -326,6 +326,19 @@ def test_without_an_injection_nothing_is_shown(ending):
     assert "Nothing was injected" in verdict.reasons[-1]
 
 
+def test_what_a_person_ended_stands_among_the_people_by_their_role():
+    for ending in (Ending.STOPPED, Ending.REAL):
+        ended = axis(PLAN, progress_of(ending=ending, ended_by="17"), {"17": Role.OBSERVER})[-1]
+        assert (ended.kind, ended.lane, ended.role, ended.by_name) == (
+            "ended",
+            Lane.PEOPLE,
+            Role.OBSERVER,
+            "",
+        )
+    ended = axis(PLAN, progress_of(ending=Ending.STOP_CONDITION), {})[-1]
+    assert (ended.lane, ended.role) == (Lane.SYSTEMS, None)
+
+
 def test_who_ended_it_is_not_named():
     for ending in (Ending.STOPPED, Ending.REAL, Ending.NOT_COME_BACK):
         progress = progress_of(ending=ending, ending_says="Ada Lovelace: enough.", ended_by="17")

@@ -443,3 +443,19 @@ def test_a_scenario_that_never_was_has_no_page_over_time(here, client):
     assert "No drill of this scenario was held yet" in page(
         client, "drills-over-time", here.account.ref, "node_lost"
     )
+
+
+def test_once_it_is_to_end_only_what_makes_sense_still_can_be_pressed(here, client):
+    held = started(here)
+    plan = services.data_of(held.drill)
+    client.force_login(here.viewer)
+    for ending, offered in ((None, ["stop", "real"]), (Ending.STOPPED, ["real"]), (Ending.REAL, [])):
+        progress = replace(new_progress(plan), began_at=timezone.now(), ending=ending, ending_says="It ends.")
+        Run.objects.filter(pk=held.run_id).update(status="running", progress=progress_to_plain(progress))
+        live = page(client, "drill-live", held.drill.ref)
+        found = [
+            one
+            for one in ("stop", "real")
+            if reverse("drills:drill-command", args=[held.drill.ref, one]) in live
+        ]
+        assert found == offered

@@ -13,6 +13,9 @@ from drills.types import Ending, new_progress, progress_from_plain, progress_to_
 from portal.frozen import replace
 from portal.notify import compose
 from portal.notify.models import Message
+from portal.notify.news import run_changed
+from portal.runs.models import Run
+from portal.runs.registry import Change
 from portal.runs.types import Decision
 from tests.drills.rows import started
 from tests.drills.told.test_calls import asked, context_of, injected, unannounced
@@ -79,3 +82,33 @@ def test_a_drill_that_ends_otherwise_tells_nobody(here, ending):
     turned(held, ending)
     assert calls.send_due(timezone.now()) == 0
     assert not Message.objects.filter(purpose="drill_real").exists()
+
+
+@pytest.mark.parametrize(
+    ("ending", "subject", "says"),
+    [
+        (Ending.STOPPED, "” ended before its time", "back in service"),
+        (
+            Ending.REAL,
+            "” became REAL and is no drill any more",
+            "act by the emergency plan",
+        ),
+    ],
+)
+def test_a_drills_beginning_and_end_are_told_in_its_own_words(here, ending, subject, says):
+    held = started(here)
+    run = Run.objects.get(pk=held.run_id)
+    run_changed(run, Change(1, starts=True))
+    began = Message.objects.filter(purpose="run_started", user=here.viewer).get()
+    assert "It is a FIRE DRILL, not a real incident." in compose.write("run_started", context_of(began)).text
+    progress = new_progress(services.data_of(held.drill))
+    run.progress = progress_to_plain(replace(progress, ending=ending))
+    run.status = "aborted"
+    run_changed(run, Change(2, is_over=True))
+    ended = Message.objects.filter(purpose="run_ended", user=here.viewer).get()
+    written = compose.write("run_ended", context_of(ended))
+    assert subject in written.subject
+    for text in (written.text, written.html):
+        assert says in text
+        assert "deleted" not in text
+        assert "stopped by a person" not in text
