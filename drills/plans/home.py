@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Team, User
+from drills.after.freshness import with_freshness
 from drills.plans import selectors
 from drills.plans.models import Drill, DrillStatus
 from drills.scenarios.words import KINDS
@@ -55,9 +56,11 @@ class DrillHome(PortalView):
         teams = list(
             seen_by_team(self.user, Team, Permission.SCENARIO_VIEW).order_by("name", "pk")[: MOST_TEAMS + 1]
         )
+        page = keyset(rows, request, order="-id")
+        with_freshness(page.rows)
         return self.render(
             "drills/home.html",
-            page=keyset(rows, request, order="-id"),
+            page=page,
             asked=asked,
             is_narrowed=bool(asked.text or any(asked.filters.values())),
             stands=[(value, said) for value, (said, _) in STANDS.items()],

@@ -16,6 +16,7 @@ from drills.plans.models import Drill
 from drills.scenarios.panels import _find as find_scenarios
 from portal.runs.models import Run
 from tests import factories as make
+from tests.drills.after.rows import over as ended
 from tests.drills.rows import approved, draft, started, submitted
 from tests.drills.test_pages import over
 
@@ -46,6 +47,20 @@ def test_drills_of_all_accounts_stand_on_one_page_and_are_narrowed(here, client)
     assert titles(client, here.manager, "?held=table_top") == []
     assert titles(client, here.manager, "?stand=nonsense&q=held%20shop") == ["Held"]
     assert titles(client, here.stranger) == []
+
+
+def test_the_page_costs_the_same_however_many_drills_were_held(here, client):
+    def cost():
+        with CaptureQueriesContext(connection) as asked:
+            client.get(reverse("drills:home"))
+        return len(asked)
+
+    ended(here)
+    titles(client, here.manager)
+    few = cost()
+    for _ in range(3):
+        ended(here)
+    assert cost() == few
 
 
 def test_an_unannounced_drill_is_shown_to_nobody_who_reacts(here, client):

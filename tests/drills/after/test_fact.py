@@ -171,17 +171,18 @@ class TestOutOfDate:
     def test_a_pool_of_another_size_makes_the_evidence_out_of_date_everywhere(self, here, client):
         held = over(here)
         client.force_login(here.viewer)
-        report, listed = (
+        report, listed, of_all = (
             reverse("drills:drill-report", args=[held.drill.ref]),
             reverse("drills:drill-list", args=[here.account.ref]),
+            reverse("drills:home"),
         )
         over_time = reverse("drills:drills-over-time", args=[here.account.ref, "node_lost"])
         drill = reverse("drills:drill", args=[held.drill.ref])
         says = "has shrunk from 6 to 4 servers"
-        for address in (report, listed, over_time, drill):
+        for address in (report, listed, of_all, over_time, drill):
             assert says not in client.get(address).content.decode()
         pool = sized(here, 4, timezone.now())
-        for address in (report, listed, over_time, drill):
+        for address in (report, listed, of_all, over_time, drill):
             assert says in client.get(address).content.decode(), address
         finding = ask_one(here.account, timezone.now(), keys={"fire_drill"})["fire_drill"]
         assert finding.grade is Grade.AMBER
