@@ -586,7 +586,10 @@ class DrillCommandApi(PortalAPIView):
         tag=TAG,
     )
     def post(self, request: Request, drill_ref: UUID) -> Response:
-        """Everybody may `stop` it and say that it is `real`; notes and moments are everybody's too, steps the leader's."""
+        """Everybody may `stop` it and say that it is `real`; notes and moments are everybody's too, steps the leader's.
+
+        Who is named to watch or to write it down notes no `acknowledged`: that is for whoever takes part or reacts.
+        """
         held = _held(self.find(selectors.drills_for(self.user), drill_ref))
         data = self.read(DrillCommandIn)
 

@@ -286,6 +286,14 @@ def _opened(plain: Mapping[str, Any]) -> Progress:
     return progress_from_plain(opened)
 
 
+_WATCHING = (Role.OBSERVER.value, Role.REPORTER.value)
+
+
+def only_watches(user: User, drill: Drill) -> bool:
+    """Whether somebody is named to watch a drill or to write it down: who reacts acknowledges, and they note it. One query."""
+    return drill.facilitator_id != user.pk and drill.parts.filter(user=user, role__in=_WATCHING).exists()
+
+
 def roles_in(drill: Drill) -> dict[str, Role]:
     """Return as what people took part, by their key as the run notes it. Three queries.
 

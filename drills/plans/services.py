@@ -53,12 +53,14 @@ from drills.plans.ladder import Held, missing_rung
 from drills.plans.load import Known, PoolLoad, away_from_peak, carries
 from drills.plans.models import DRILL_MOVES, Attestation, Drill, DrillPerson, DrillStatus, HeldDrill
 from drills.plans.pool import Pool
+from drills.plans.selectors import only_watches
 from drills.scenarios.selectors import Shown
 from drills.scenarios.types import DrillKind, Environment, InjectionKind, Role, Scenario, from_plain, to_plain
 from drills.types import (
     HITS,
     DrillPlan,
     DrillProbe,
+    MarkKind,
     Person,
     new_progress,
     plan_from_plain,
@@ -748,13 +750,21 @@ def command(
     reason: str = "",
     args: Mapping[str, Any] | None = None,
 ) -> RunCommand:
-    """Ask something of a drill under way. Anybody who sees it may stop it, say that it is real, or note what they saw."""
+    """Ask something of a drill under way. Anybody who sees it may stop it, say that it is real, or note what they saw.
+
+    Who is named to watch does not acknowledge: the time until somebody reacts is measured by who does.
+    """
     if name not in commands.NAMES:
         raise Refused("A drill has no such command.", code="unknown_command")
     account = held.drill.account
     require(actor, _NEEDS.get(name, Permission.DRILL_RUN), account)
     check_no_pin(reason)
     args = checked_args(args or {})
+    if name == "mark" and args.get("kind") == MarkKind.ACKNOWLEDGED.value and only_watches(actor, held.drill):
+        raise NotPermitted(
+            "You watch this drill or write it down: whoever takes part acknowledges. Write a note of what you saw.",
+            code="not_permitted",
+        )
     with transaction.atomic():
         given = runs.give_command(held.run, name, actor=actor, reason=reason.strip()[:1000], args=args)
         record(

@@ -16,7 +16,7 @@ from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from accounts.models import Account
+from accounts.models import Account, User
 from accounts.views import AccountPage
 from capacity.benchmarks.selectors import connection_of, pools_of
 from drills.after.freshness import so_far, with_freshness
@@ -398,20 +398,23 @@ def _held(drill: Drill) -> HeldDrill:
     return held
 
 
-def _context(held: HeldDrill, granted: frozenset[Permission], zone: ZoneInfo) -> dict[str, Any]:
+def _context(held: HeldDrill, reader: User, granted: frozenset[Permission], zone: ZoneInfo) -> dict[str, Any]:
     live = selectors.live_drill(held, timezone.now())
+    may_note = Permission.DRILL_NOTE in granted
+    may_acknowledge = may_note and not selectors.only_watches(reader, held.drill)
     return {
         "live": replace(live, probes=in_zone(live.probes, zone), serving=in_zone(live.serving, zone)),
         "zone_label": str(zone),
         "calls": calls_of(held),
         "may_lead": Permission.DRILL_RUN in granted,
-        "may_note": Permission.DRILL_NOTE in granted,
+        "may_note": may_note,
+        "may_acknowledge": may_acknowledge,
         "may_stop": Permission.DRILL_STOP in granted,
         "whom": INFORMED_WHOM.items(),
         "moments": [
             (one.value, MOMENTS[one.value])
             for one in sorted(BY_PEOPLE, key=lambda one: list(MOMENTS).index(one.value))
-            if one not in OF_DATA
+            if one not in OF_DATA and (may_acknowledge or one is not MarkKind.ACKNOWLEDGED)
         ],
     }
 
@@ -439,7 +442,7 @@ class DrillLive(DrillPage):
         drill = self.find(selectors.drills_for(self.user), drill_ref)
         held = _held(drill)
         zone = ZoneInfo(self.user.time_zone or "UTC")
-        return self.show("drills/live.html", drill=drill, **_context(held, self.granted, zone))
+        return self.show("drills/live.html", drill=drill, **_context(held, self.user, self.granted, zone))
 
 
 class DrillStream(AsyncPortalView):
@@ -455,10 +458,11 @@ class DrillStream(AsyncPortalView):
 
 
 def _renderer(view: AsyncPortalView, held: HeldDrill, token: str) -> Callable[[Change], Mapping[str, str]]:
-    granted, zone = view.granted, ZoneInfo(view.request.user.time_zone or "UTC")
+    reader, granted = view.request.user, view.granted
+    zone = ZoneInfo(reader.time_zone or "UTC")
 
     def render(change: Change) -> Mapping[str, str]:
-        context = _context(held, granted, zone) | {"csrf_token": token}
+        context = _context(held, reader, granted, zone) | {"csrf_token": token}
         return {"state": render_to_string("drills/_live.html", context)}
 
     return render

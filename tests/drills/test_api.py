@@ -133,6 +133,17 @@ def test_who_watches_stops_it_and_leads_nothing(here):
     )
 
 
+def test_who_is_named_to_watch_does_not_acknowledge(here):
+    held = started(here, observers=[here.viewer])
+    address = f"/drills/{held.drill.ref}/commands"
+    asked = {"name": "mark", "args": {"kind": "acknowledged"}}
+    refused = Caller(here.viewer).post(address, asked, status=403)
+    assert refused["type"] == "urn:steady-state:problem:not-permitted"
+    Caller(here.viewer).post(address, {"name": "mark", "args": {"kind": "detected"}}, status=202)
+    Caller(here.editor).post(address, asked, status=202)
+    assert [one.by for one in held.run.commands.order_by("seq")] == [here.viewer, here.editor]
+
+
 def test_a_draft_is_changed_and_a_frozen_one_is_not(here):
     caller = Caller(here.manager)
     made = caller.post(f"/accounts/{here.account.ref}/drills", body(here), status=201)

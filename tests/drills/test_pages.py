@@ -182,7 +182,7 @@ def test_an_unannounced_drill_is_known_to_who_decides_leads_or_watches(here, cli
     page(client, "drill", drill.ref)
 
 
-def test_whoever_watches_stops_it_and_notes_a_moment(here, client):
+def test_whoever_sees_a_drill_stops_it_and_notes_a_moment(here, client):
     held = started(here)
     client.force_login(here.viewer)
     live = page(client, "drill-live", held.drill.ref)
@@ -215,6 +215,33 @@ def test_who_takes_part_acknowledges_at_the_top_of_the_page_until_somebody_has(h
         Run.objects.filter(pk=held.run_id).update(status="running", progress=plain)
         client.force_login(who)
         assert (button in page(client, "drill-live", held.drill.ref)) is is_there
+
+
+def test_who_is_named_to_watch_notes_what_they_saw_and_does_not_acknowledge(here, client):
+    vera = make.contact(here.account, "Vera", email=here.approver.email)
+    held = started(here, contacts=[vera], observers=[here.viewer])
+    held.drill.parts.create(user=here.admin, role="reporter")
+    injected = Mark(MarkKind.INJECTED, timezone.now(), says="Drill: take web-06 out.")
+    progress = replace(new_progress(services.data_of(held.drill)), began_at=timezone.now(), marks=(injected,))
+    Run.objects.filter(pk=held.run_id).update(status="running", progress=progress_to_plain(progress))
+    button, moment = ">Acknowledge</button>", ">Acknowledged</button>"
+    address = reverse("drills:drill-command", args=[held.drill.ref, "mark"])
+    # The observer, who writes it down, who takes part, who reacts without being named, who leads.
+    for who, has_button, has_moment, status in (
+        (here.viewer, False, False, 403),
+        (here.admin, False, False, 403),
+        (here.approver, True, True, 302),
+        (here.editor, True, True, 302),
+        (here.manager, False, True, 302),
+    ):
+        client.force_login(who)
+        live = page(client, "drill-live", held.drill.ref)
+        assert (button in live, moment in live) == (has_button, has_moment), who
+        assert ">Noticed</button>" in live
+        assert client.post(address, {"kind": "detected"}).status_code == 302
+        assert client.post(address, {"kind": "acknowledged"}).status_code == status, who
+    given = held.run.commands.filter(args__kind="acknowledged").order_by("seq")
+    assert [one.by for one in given] == [here.approver, here.editor, here.manager]
 
 
 def over(held, **changes):
