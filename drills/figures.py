@@ -77,7 +77,7 @@ LABELS: Mapping[str, str] = {
     "mitigated": "Harm ended",
     "recovered": "Recovered",
     "data_lost": "Data lost",
-    "complete": "Checks of completeness failed",
+    "complete": "Completeness",
     "usable": "Usable again",
     "probes_failed": "Probes failed",
     "error_ratio": "Largest share of failed probes",
@@ -257,9 +257,19 @@ class _Reading:
         return not seen or judging.is_calm(self.plan, self.progress, max(one.at for one in seen)) is not False
 
     def recovered(self) -> Figure:
-        """The newest recovery, at or after the newest failure."""
+        """The newest recovery, at or after the newest failure.
+
+        Where no probe watches, and of data that is restored or taken over beside a site that nothing happened to, it is a person's
+        word that it is usable again.
+        """
         limit = self.plan.hypothesis.recovered_s
         outside = self.was_outside
+        if not self.plan.probes or self.plan.hypothesis.data_lost_s is not None:
+            missing = "Nobody noted that it was usable again."
+            usable = self.first("recovered", MarkKind.USABLE, limit, missing, is_last=True)
+            # Too late by somebody's word is too late all the more where the site was harmed, too.
+            if outside is not True or usable.met is False:
+                return usable
         marks = self.marks(MarkKind.RECOVERED)
         if outside is None and not marks:
             return self.figure("recovered", None, limit, "Too few answers of probes. Not known.")
@@ -396,12 +406,16 @@ def _called(mark: Mark, role: Role | None) -> str:
     if not is_by_people(mark):
         return "by a probe" if mark.kind is MarkKind.DETECTED else "by the portal"
     if role is not None:
-        return f"by {_article(ROLES[role])}"
+        return f"by {_article(role)}"
     # The escalation's contacts have no role in the drill itself.
     return "by whoever was called" if mark.kind is MarkKind.ACKNOWLEDGED and not mark.by else "by somebody"
 
 
-def _article(word: str) -> str:
+def _article(role: Role) -> str:
+    word = ROLES[role]
+    if role in {Role.FACILITATOR, Role.REPORTER}:
+        # Of these a drill has one.
+        return f"the {word}"
     return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
 
 
@@ -513,6 +527,8 @@ def _why_ended(progress: Progress, ending: Ending) -> str:
 
 
 def _missed(figure: Figure) -> str:
+    if figure.name == "complete":
+        return f"{figure.label}: {figure.says}"
     if figure.value is None:
         return f"{figure.label}: {figure.says} {said(figure.limit, figure.unit)} may be."
     return f"{figure.label}: {said(figure.value, figure.unit)}; {said(figure.limit, figure.unit)} may be."

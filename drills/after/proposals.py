@@ -96,11 +96,17 @@ def _of(figure: Figure, verdict: Verdict) -> Iterable[Proposal]:
     if figure.met is False:
         severity = "critical" if figure.name in _CRITICAL else "major"
         measured = figures.said(figure.value, figure.unit)
-        said = figure.says if figure.value is None else f"{measured} were measured, {limit} may be."
+        said = (
+            figure.says
+            if figure.value is None or figure.name == "complete"
+            else f"{measured} were measured, {limit} may be."
+        )
         yield Proposal(f"missed_{figure.name}", severity, f"{figure.label}: {said}", of_figure(figure))
     elif figure.met is None and figure.name != "acknowledged" and verdict.result is Judged.NOT_MET:
         # A drill that was cut short had no time to measure it.
         says = f"{figure.label}: at most {limit} was claimed, and it could not be measured."
+        if figure.name == "complete":
+            says = f"{figure.label}: {figure.says}"
         yield Proposal(f"unmeasured_{figure.name}", "minor", says, of_figure(figure))
 
 

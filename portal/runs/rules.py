@@ -185,9 +185,17 @@ def outcome_entry(action: Action, outcome: Outcome, intent_id: int) -> Entry:
     )
 
 
+_SAID = {"mark": "a moment on the time axis", "note": "a note"}
+"""What a command is called in a sentence, where its name with spaces is no good word for it."""
+
+
+def _called(name: str) -> str:
+    return _SAID.get(name, name.replace("_", " "))
+
+
 def command_entry(name: str, reason: str, args: Mapping[str, Any], by_name: str, on_the_wire: str) -> Entry:
     """Return the line for a command as it was given."""
-    says = f"{by_name} asked: {name.replace('_', ' ')}."
+    says = f"{by_name} asked: {_called(name)}."
     if reason:
         says += f" Reason: {reason}"
     if on_the_wire:
@@ -200,7 +208,7 @@ def answer_entry(command: Command, answer: Answer) -> Entry:
     word = "Accepted" if answer.accepted else "Refused"
     return Entry(
         "command_accepted" if answer.accepted else "command_refused",
-        f"{word}: {command.name.replace('_', ' ')}. {answer.says}".strip(),
+        f"{word}: {_called(command.name)}. {answer.says}".strip(),
         subject=command.name,
         detail={"command": command.seq, "name": command.name, "by": command.by_name},
     )

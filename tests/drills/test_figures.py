@@ -245,6 +245,26 @@ def test_data_lost_is_the_age_of_the_newest_data_at_the_injection():
         assert (unknown.value, unknown.met) == (None, None)
 
 
+def test_where_no_probe_watches_it_has_recovered_by_a_persons_word():
+    plan = replace(PLAN, probes=(), hypothesis=Limits(recovered_s=900.0))
+    unwatched = {"failed": (), "seen": (), "asked": 0, "worst_error_ratio": None, "calm_since": None}
+
+    def recovered(*marks, of=plan, **more):
+        return figure("recovered", progress_of((INJECTED, *marks), **(more or unwatched)), of)
+
+    usable = mark(MarkKind.USABLE, 600, "u1")
+    assert (recovered(usable).value, recovered(usable).met) == (600.0, True)
+    late = mark(MarkKind.USABLE, 901, "u1")
+    assert (recovered(usable, late).value, recovered(usable, late).met) == (901.0, False)
+    assert recovered().met is None
+    assert judged(progress_of((INJECTED, usable), **unwatched), plan).result is Judged.MET
+    # A site that nothing happened to says nothing of the data that is read back beside it.
+    beside = replace(PLAN, hypothesis=Limits(recovered_s=900.0, data_lost_s=60.0))
+    assert recovered(of=beside, failed=()).met is None
+    assert recovered(usable, of=beside, failed=()).met is True
+    assert recovered(late, of=beside, failed=(10, 20)).met is False
+
+
 def test_whether_the_data_is_whole_is_what_the_check_chosen_beforehand_showed():
     plan = replace(PLAN, hypothesis=Limits(), completeness="Orders until noon: the same sum as the bank’s.")
 
@@ -264,7 +284,9 @@ def test_whether_the_data_is_whole_is_what_the_check_chosen_beforehand_showed():
     )
     lost = judged(progress_of((INJECTED, failed)), plan)
     assert lost.result is Judged.NOT_MET
-    assert lost.reasons == ("Checks of completeness failed: 1; 0 may be.",)
+    assert lost.reasons == (
+        "Completeness: Failed, by a participant: Orders until noon: the same sum as the bank’s.",
+    )
     assert judged(progress_of((INJECTED, passed)), plan).result is Judged.MET
     says = [one.says for one in axis(plan, progress_of((INJECTED, failed, passed))) if one.kind == "complete"]
     assert [one.split(",")[0] for one in says] == [
