@@ -12,6 +12,7 @@ from django import forms
 from accounts.models import Account, Contact, User
 from capacity.fields import ShareField
 from drills.plans.choice import LONGEST_CHECK, Choice
+from drills.plans.people import Offered
 from drills.scenarios.types import DrillKind, Environment, InjectionKind, Scenario
 from drills.types import HITS
 from portal import access
@@ -28,7 +29,16 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Where", ("pool", "servers")),
     (
         "When, and who",
-        ("not_before", "not_after", "facilitator", "participants", "observers", "reporter", "emergency_plan"),
+        (
+            "not_before",
+            "not_after",
+            "facilitator",
+            "find",
+            "participants",
+            "observers",
+            "reporter",
+            "emergency_plan",
+        ),
     ),
     (
         "The hypothesis: leave empty what is not claimed",
@@ -52,7 +62,6 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("floor", "stop_error_ratio", "stop_window_s", "stop_p95_ms", "longest_s"),
     ),
 )
-MOST_WATCHERS = 60
 MINUTES = ("acknowledged", "informed", "mitigated", "recovered")
 
 
@@ -88,6 +97,12 @@ class DrillForm(forms.Form):
     )
     facilitator = forms.ChoiceField(
         label="Who leads it", help_text="Knows everything, leads through the steps, and does not react."
+    )
+    find = forms.CharField(
+        label="Find people by name or mail address",
+        required=False,
+        max_length=100,
+        widget=forms.TextInput(attrs={"type": "search"}),
     )
     participants = forms.MultipleChoiceField(
         label="Who takes part", required=False, widget=forms.CheckboxSelectMultiple
@@ -152,15 +167,21 @@ class DrillForm(forms.Form):
         scenario: Scenario,
         pools: Sequence[tuple[str, str]],
         servers: Sequence[tuple[str, str]],
-        contacts: Sequence[Contact],
+        people: Offered,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.account, self.scenario = account, scenario
+        self.offers_search = people.has_more or bool(people.text)
         leaders = list(access.holders(Permission.DRILL_RUN, account))
-        watchers = list(access.holders(Permission.DRILL_VIEW, account))[:MOST_WATCHERS]
+        watchers = people.watchers
         self._users = {str(one.ref): one for one in (*leaders, *watchers)}
-        self._contacts = {str(one.ref): one for one in contacts}
+        self._contacts = {str(one.ref): one for one in people.contacts}
+        self.found = people.text
+        self.fields["find"].help_text = (
+            ("" if people.has_found else f"Nobody fits “{people.text}”. ")
+            + "Below stand those whom you chose, and those found; without a search the first in the order of call."
+        )
         self._choose("kind", [(one.value, KINDS[one]) for one in scenario.kinds])
         self._choose("environment", [(one.value, PLACES[one]) for one in scenario.environments])
         self._choose("pool", [("", "none"), *pools])
@@ -195,6 +216,8 @@ class DrillForm(forms.Form):
         """Return the fields that mean nothing for this scenario."""
         injection = self.scenario.injection
         found = []
+        if not self.offers_search:
+            found.append("find")
         if injection not in HITS:
             found += ["servers", "hold_s", "boot_limit_s", "floor", "longest_s", "stop_error_ratio"]
             found += ["stop_window_s", "stop_p95_ms"]

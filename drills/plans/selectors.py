@@ -83,20 +83,6 @@ def untold_refs(user: User, account: Account | None) -> Iterator[UUID]:
         yield from (ref for ref in refs if ref is not None)
 
 
-MOST_OFFERED = 50
-
-
-def contacts_of(account: Account, drill: Drill | None = None) -> list[Contact]:
-    """Return who is offered to take part: those who do, then the first in the order of call. Two queries.
-
-    A form with every contact of a large account could not be read; by the API anybody of them is named.
-    """
-    rows = Contact.objects.filter(account=account)
-    named = list(rows.filter(drill_parts__drill=drill).order_by("name", "pk")) if drill is not None else []
-    first = rows.exclude(roles=[]).order_by("escalation_order", "name", "pk")[:MOST_OFFERED]
-    return list({one.pk: one for one in (*named, *first)}.values())
-
-
 def responsible_for(drill: Drill, chosen: Collection[str]) -> list[Contact]:
     """Return the contacts who take part, and those chosen before: who can be responsible for a step. One query."""
     mine = Q(drill_parts__drill=drill) | Q(ref__in=list(chosen))

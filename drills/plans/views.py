@@ -24,6 +24,7 @@ from drills.plans import selectors, services
 from drills.plans.choice import Choice, first_choice, is_held_for_real
 from drills.plans.forms import DrillForm, initial_of
 from drills.plans.models import Drill, DrillStatus, HeldDrill
+from drills.plans.people import offered
 from drills.plans.pool import Pool, read_pool
 from drills.scenarios.selectors import Shown, library
 from drills.scenarios.selectors import scenario as scenario_by_key
@@ -38,6 +39,7 @@ from portal.frozen import replace
 from portal.paging import keyset
 from portal.runs.live import page_stream
 from portal.runs.stream import Change
+from portal.search import text_of
 from portal.ui.charts import in_zone
 
 
@@ -72,6 +74,21 @@ class DrillChoose(DrillPage):
         return self.show("drills/choose.html", scenarios=library(account.team))
 
 
+def looks_for_people(data: Any) -> bool:
+    """Whether what was sent asks for others to choose from: by its button, or by Enter after a name was typed."""
+    do = data.get("do", "")
+    return do == "find" or (do != "keep" and text_of(data.get("find", "")) != text_of(data.get("found", "")))
+
+
+def _chosen(data: Any, initial: Mapping[str, Any], *names: str) -> list[str]:
+    """Return the references that stand in these fields: as they were sent, or as they are kept."""
+    found: list[str] = []
+    for name in names:
+        kept = initial.get(name, ())
+        found += data.getlist(name) if data else [kept] if isinstance(kept, str) else kept
+    return found
+
+
 class DrillForms(DrillPage, abstract=True):
     """What drawing up and changing share."""
 
@@ -83,7 +100,6 @@ class DrillForms(DrillPage, abstract=True):
         *,
         initial: Mapping[str, Any],
         pool: str,
-        drill: Drill | None = None,
     ) -> tuple[DrillForm, str]:
         """Return the form, and why the servers of its pool could not be read, or ""."""
         servers, problem = self._servers(account, (data or {}).get("pool", pool) if data else pool)
@@ -93,9 +109,17 @@ class DrillForms(DrillPage, abstract=True):
             scenario=scenario,
             pools=pools_of(account),
             servers=servers,
-            contacts=selectors.contacts_of(account, drill),
+            people=offered(
+                account,
+                contacts=_chosen(data, initial, "participants"),
+                watchers=_chosen(data, initial, "observers", "reporter"),
+                text=text_of(data.get("find", "")) if data else "",
+            ),
             initial=initial,
         )
+        if data and looks_for_people(data):
+            # Nothing is kept yet: what is missing is said once it is.
+            form.errors.clear()
         return form, problem
 
     def _servers(self, account: Account, key: str) -> tuple[list[tuple[str, str]], str]:
@@ -135,6 +159,8 @@ class DrillNew(DrillForms):
         account = self.find(Account, account_ref)
         shown = self._shown(account, drill_scenario)
         form, problem = self.form_for(account, shown.scenario, request.POST, initial={}, pool="")
+        if looks_for_people(request.POST):
+            return self.page(shown.scenario, form, problem)
         status = 422
         if form.is_valid():
             connection, _ = connection_of(account, form.cleaned_data["pool"])
@@ -187,14 +213,16 @@ class DrillEdit(DrillForms):
             reporter=next((str(one.user.ref) for one in people if one.user and one.role == "reporter"), ""),
         )
         scenario = services.scenario_of(drill)
-        form, problem = self.form_for(drill.account, scenario, initial=initial, pool=pool, drill=drill)
+        form, problem = self.form_for(drill.account, scenario, initial=initial, pool=pool)
         return self.page(scenario, form, problem, drill=drill)
 
     def post(self, request: HttpRequest, drill_ref: UUID) -> HttpResponse:
         """Keep what was changed."""
         drill = self.find(selectors.drills_for(self.user), drill_ref)
         scenario = services.scenario_of(drill)
-        form, problem = self.form_for(drill.account, scenario, request.POST, initial={}, pool="", drill=drill)
+        form, problem = self.form_for(drill.account, scenario, request.POST, initial={}, pool="")
+        if looks_for_people(request.POST):
+            return self.page(scenario, form, problem, drill=drill)
         status = 422
         if form.is_valid():
             connection, _ = connection_of(drill.account, form.cleaned_data["pool"])

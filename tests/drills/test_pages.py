@@ -486,3 +486,53 @@ def test_once_it_is_to_end_only_what_makes_sense_still_can_be_pressed(here, clie
             if reverse("drills:drill-command", args=[held.drill.ref, one]) in live
         ]
         assert found == offered
+
+
+def test_whoever_is_not_among_the_first_is_found_by_name(here, client, provider, monkeypatch):
+    monkeypatch.setattr("drills.plans.people.MOST_CONTACTS", 2)
+    monkeypatch.setattr("drills.plans.people.MOST_WATCHERS", 2)
+    for place, name in enumerate(("Berit", "Carl", "Dora", "Vera Öberg", "Xaver"), 1):
+        make.contact(here.account, name, email=f"{name[:4]}@example.com", escalation_order=place)
+    # In no order of call, and so among no first ones.
+    make.contact(here.account, "Ylva", email="ylva@example.com", roles=[])
+    client.force_login(here.manager)
+    address = reverse("drills:drill-new", args=[here.account.ref, "node_lost"])
+
+    def offered(answer):
+        form = answer.context["form"]
+        assert answer.status_code == 200, form.errors
+        assert "field-error" not in answer.content.decode()
+        return [name for _, name in form.fields["participants"].choices]
+
+    first = client.get(address)
+    assert "Vera Öberg" not in offered(first)
+    assert "Find people" in first.content.decode()
+    berit, vera, ylva = (here.account.contacts.get(name=one) for one in ("Berit", "Vera Öberg", "Ylva"))
+    # Nothing typed is lost, nothing missing is said, and whoever was chosen stays.
+    typed = fields(
+        here, title="", objective="As typed", participants=[str(berit.ref)], do="find", find="oberg"
+    )
+    answer = client.post(address, typed)
+    assert offered(answer) == ["Berit", "Vera Öberg"]
+    assert "As typed" in answer.content.decode()
+    assert not Drill.objects.exists()
+    assert offered(client.post(address, {**typed, "find": "nobody"})) == ["Berit"]
+    assert "Nobody fits" in client.post(address, {**typed, "find": "nobody"}).content.decode()
+    # Enter in the field looks for people; where nothing else was typed there it keeps the draft.
+    both = [str(berit.ref), str(ylva.ref)]
+    watching = {"observers": [str(here.viewer.ref)], "reporter": str(here.editor.ref)}
+    enter = fields(here, participants=both, find="Ylva", **watching)
+    assert offered(client.post(address, enter)) == ["Berit", "Ylva"]
+    assert client.post(address, {**enter, "found": "Ylva"}).status_code == 302
+    drill = Drill.objects.get()
+    assert {one.contact for one in drill.parts.filter(contact__isnull=False)} == {berit, ylva}
+    # Those who take part or watch stand there though they are not among the first.
+    again = client.get(reverse("drills:drill-edit", args=[drill.ref]))
+    assert {"Berit", "Ylva"} <= set(offered(again))
+    for name, who in (("observers", here.viewer), ("reporter", here.editor)):
+        assert str(who.ref) in dict(again.context["form"].fields[name].choices)
+    pressed = fields(here, participants=[str(vera.ref), "nonsense"], find="Xaver", do="keep")
+    assert client.post(reverse("drills:drill-edit", args=[drill.ref]), pressed).status_code == 422
+    pressed["participants"] = [str(vera.ref)]
+    assert client.post(reverse("drills:drill-edit", args=[drill.ref]), pressed).status_code == 302
+    assert [one.contact for one in drill.parts.filter(contact__isnull=False)] == [vera]
