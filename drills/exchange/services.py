@@ -25,6 +25,7 @@ from capacity.models import Probe
 from capacity.services import set_probe
 from drills.exchange import taking
 from drills.interchange.chaostoolkit import (
+    BLANKED,
     Imported,
     Unmapped,
     export_experiment,
@@ -265,7 +266,7 @@ def _without_secrets(probe: DrillProbe) -> DrillProbe:
     parts = urlsplit(probe.url)
     pairs = [one.partition("=") for one in parts.query.split("&")] if parts.query else []
     query = "&".join(
-        f"{name}=not-kept" if value and is_secret(name) else f"{name}{sign}{value}"
+        f"{name}={BLANKED}" if value and is_secret(name) else f"{name}{sign}{value}"
         for name, sign, value in pairs
     )
     host = parts.netloc.rpartition("@")[2]

@@ -399,6 +399,8 @@ class _File:
             raise bad(f"The address or the method of `{where}` is no text.")
         if "${" in url:
             return "goes to an address with variables"
+        if _holds_secret(url):
+            return "goes to an address that may hold a secret, which the portal does not keep"
         arguments = provider.get("arguments")
         if arguments:
             if not isinstance(arguments, dict) or any(
@@ -564,6 +566,17 @@ _INLINE = re.compile(
 )
 _IN_URL = re.compile(r"(?<!\w)(\w++://)[^/\s?#]*@")
 NOT_KEPT = "(not kept)"
+
+
+BLANKED = "not-kept"
+"""What stands in an address that was handed out in place of what may be a secret."""
+
+
+def _holds_secret(url: str) -> bool:
+    """Whether a field of an address may be a secret, and has a value."""
+    query = url.partition("?")[2].partition("#")[0]
+    fields = [one.partition("=") for one in query.split("&")]
+    return any(value not in {"", BLANKED} and is_secret(name) for name, _, value in fields)
 
 
 def is_secret(name: str) -> bool:

@@ -18,7 +18,7 @@ from drills.plans import selectors, services
 from drills.plans.ladder import Held
 from drills.plans.models import Drill, HeldDrill
 from drills.scenarios.types import DrillKind, Environment
-from drills.types import Ending, Mark, MarkKind, new_progress, progress_to_plain
+from drills.types import Ending, Mark, MarkKind, StepState, new_progress, progress_to_plain
 from portal.audit.subjects import named
 from portal.errors import TryLater
 from portal.frozen import replace
@@ -536,3 +536,24 @@ def test_whoever_is_not_among_the_first_is_found_by_name(here, client, provider,
     pressed["participants"] = [str(vera.ref)]
     assert client.post(reverse("drills:drill-edit", args=[drill.ref]), pressed).status_code == 302
     assert [one.contact for one in drill.parts.filter(contact__isnull=False)] == [vera]
+
+
+def test_of_a_drill_that_is_over_no_step_is_in_hand(here, client):
+    held = started(here)
+    progress = new_progress(services.data_of(held.drill))
+    first, *others = progress.steps
+    doing = replace(first, state=StepState.DOING, began_at=timezone.now())
+    progress = replace(
+        progress,
+        began_at=timezone.now(),
+        ended_at=timezone.now(),
+        ending=Ending.STOPPED,
+        steps=(doing, *others),
+    )
+    Run.objects.filter(pk=held.run_id).update(
+        status="aborted", next_tick_at=None, ended_at=timezone.now(), progress=progress_to_plain(progress)
+    )
+    client.force_login(here.viewer)
+    live = page(client, "drill-live", held.drill.ref)
+    assert "in hand" not in live
+    assert live.count("not done") == len(progress.steps)

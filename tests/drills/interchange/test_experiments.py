@@ -183,6 +183,7 @@ def test_a_tolerance_without_counterpart_is_listed(tolerance):
         {"url": "https://shop.example:99999/"},
         {"url": "/etc/passwd"},
         {"headers": {"Authorization": "Bearer hunter2"}},
+        {"url": "https://shop.example/?page=1&token=hunter2"},
         {"arguments": {"api_token": "hunter2"}},
         {"arguments": {"a": [1]}},
         {"arguments": {"a": "${b}"}},
