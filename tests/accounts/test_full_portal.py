@@ -89,13 +89,13 @@ def test_a_deep_page_of_the_audit_reads_about_a_page_of_rows(full):
     with connection.cursor() as cursor:
         # Where reading at random is dear, an account with every twentieth entry is as well looked for along all of them.
         cursor.execute("SET LOCAL random_page_cost = 1.1")
-    plan = deep(entries_of_account(full.largest, frozenset()), "-id", 1_200, {})
+    plan = deep(entries_of_account(full.viewer, full.largest, frozenset()), "-id", 1_200, {})
     assert "audit_account_narrowed" in indexes_in(plan)
     assert rows_read(plan, "audit_auditentry") <= 27
 
 
 def test_the_same_entries_are_found_late_or_not(full):
-    rows = filter_of({"what": "contact"}).rows(entries_of_account(full.largest, frozenset()))
+    rows = filter_of({"what": "contact"}).rows(entries_of_account(full.viewer, full.largest, frozenset()))
     cursor, pages = "", 0
     while pages < 3:
         asked = {"limit": "7", "cursor": cursor}

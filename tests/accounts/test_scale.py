@@ -65,7 +65,7 @@ def test_entries_that_are_rare_are_looked_for_in_the_index_alone():
         {"q": "nothing like it"},
         {"from": "2001-01-01", "to": "2001-01-02"},
     ):
-        rows = filter_of(wanted).rows(entries_of_account(full.largest, frozenset()))
+        rows = filter_of(wanted).rows(entries_of_account(full.viewer, full.largest, frozenset()))
         with CaptureQueriesContext(connection) as seen:
             assert keyset(rows, {}, order="-id", late=True).rows == []
         (query,) = [one["sql"] for one in seen]
