@@ -43,7 +43,7 @@ from scaledown.stops import (
 )
 from scaledown.turn import LOOK_RESTING_S, MachineDecision, Turn
 from scaledown.types import PEAK_SPARE_S, Facts, Observation, People, Phase, PlanData
-from scaledown.waits import TROUBLE_S, is_frozen
+from scaledown.waits import TROUBLE_S, awaits_somebody, is_frozen
 from scaledown.watching import verifying
 from scaledown.wording import Words
 
@@ -304,8 +304,8 @@ def begin(turn: Turn, way: ServerWay) -> bool:
             wording.peak_missed(way.name, plan.hold_through),
             ("finish_here", "abort"),
         )
-    if turn.facts.in_charge is None and not plan.is_unattended:
-        return turn.wait("in_charge", wording.nobody_in_charge(), look_again_s=LOOK_RESTING_S)
+    if awaits_somebody(turn):
+        return True
     if turn.progress.last_left_at is not None and plan.pause_between_s > 0:
         until = turn.progress.last_left_at + timedelta(seconds=plan.pause_between_s)
         if turn.now < until:

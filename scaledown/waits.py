@@ -23,6 +23,13 @@ PATIENCE_S = 900.0
 """How long a draining node waits for a person's answer before it is enabled again."""
 
 
+def awaits_somebody(turn: Turn) -> bool:
+    """Wait while nobody is in charge, unless the plan runs unattended: no server begins then."""
+    if turn.facts.in_charge is not None or turn.plan.is_unattended:
+        return False
+    return turn.wait("in_charge", wording.nobody_in_charge(), look_again_s=LOOK_RESTING_S)
+
+
 def await_balancer(
     turn: Turn, way: ServerWay, balancer: BalancerSeen, *, asked_at: datetime | None = None
 ) -> bool:

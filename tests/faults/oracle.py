@@ -1015,7 +1015,8 @@ def _still_stops(story: Story, asked: Asked, at: int, until: int) -> bool:
     if asked.name == "abort":
         return True
     return not any(
-        later.name in {"resume", "wait", "go_on", "roll_back"}
+        # Growing again is approved by both sides for itself, as rolling back is: it goes on out of a pause.
+        later.name in {"resume", "wait", "go_on", "roll_back", "grow_again"}
         and any(a.accepted for a in story.every(Answered, 0, until, command=later.command))
         for later in story.every(Asked, at, until)
     )

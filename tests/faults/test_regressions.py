@@ -457,3 +457,12 @@ def test_a_run_that_is_finished_while_servers_wait_for_their_turn_still_watches_
     assert result.status is RunStatus.COMPLETED
     assert result.progress.watch.ended_at >= result.progress.watch.until
     assert result.progress.watch.ended_early == ""
+
+
+def test_a_server_that_nothing_was_sent_of_yet_does_not_begin_once_nobody_is_in_charge():
+    """Its worker died between the note of the first change and the change."""
+    events = [Event(1, "at", "before check", (Event(0.0, "die"),)), Event(8.0, "in_charge", "", (None,))]
+    result = simulate(events, plan={"out": 1}, horizon_s=160.0)
+    assert result.violations == []
+    assert result.progress.servers[0].phase is Phase.DRAINING
+    assert list(result.story.sends()) == []
