@@ -109,7 +109,7 @@ class Tick:
 
     `keeps`: whether the lease may be kept for another look. `kept` is then the view to go on with, in `again_s`
     seconds. `stored` is the progress as it was last written, `written_at` when (clock's seconds), `samples` what was
-    seen since and is not written yet.
+    seen since and is not written yet. `judged_at` (clock's seconds) is from when `again_s` counts.
     """
 
     view: RunView
@@ -117,6 +117,7 @@ class Tick:
     keeps: bool = False
     kept: RunView | None = None
     again_s: float | None = None
+    judged_at: float = 0.0
     stored: Mapping[str, Any] = field(default_factory=dict)
     written_at: float = 0.0
     samples: tuple[Sample, ...] = ()
@@ -167,7 +168,7 @@ class Engine:
                 if again_s is None or again_s > GO_ON_S or ticks >= MOST_TICKS or now + again_s >= until:
                     await self._let_go(tick)
                     return ticks
-                await asyncio.sleep(again_s)
+                await asyncio.sleep(rules.due_in_s(again_s, now - tick.judged_at))
                 if tick.kept is not None:
                     self._take_up(tick, tick.kept, keep_until)
                     continue
@@ -500,7 +501,7 @@ class Engine:
         """Move the view's time on by what has passed since the claim: the database's clock, kept here."""
         at = self.clock.monotonic()
         tick.view = replace(tick.view, now=tick.view.now + timedelta(seconds=max(0.0, at - tick.claimed_at)))
-        tick.claimed_at = at
+        tick.claimed_at = tick.judged_at = at
 
     async def _failed(self, tick: Tick, code: str) -> None:
         """Count a failed tick and back off; the third in a row halts the run."""

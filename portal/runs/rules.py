@@ -97,6 +97,19 @@ def _status_entry(was: RunStatus, became: RunStatus, *, starts: bool) -> Entry:
     return Entry("status", says, customer_says, detail={"was": was.value, "became": became.value})
 
 
+MOST_WRITING_S = 0.25
+"""The most that writing a decision down may bring the next look forward: more is a clock that was set."""
+
+
+def due_in_s(look_again_s: float, passed_s: float) -> float:
+    """Return in how many seconds a look is due that was wanted `look_again_s` after a decision `passed_s` ago.
+
+    A wait counts from the moment that was judged, not from when it is written. A clock that was set between the two
+    neither puts the look off nor brings it forward by more than `MOST_WRITING_S`.
+    """
+    return max(0.0, look_again_s - min(MOST_WRITING_S, max(0.0, passed_s)))
+
+
 def may_keep(view: RunView, decision: Decision) -> bool:
     """Return whether a worker may look at a run again under the lease in hand: nothing happened that others have a say in."""
     return (

@@ -518,7 +518,8 @@ class MemoryStore:
         elif run.command_seq != view.command_seq:
             run.next_tick_at = self.runs.clock()
         else:
-            run.next_tick_at = self._in(look_again_s)
+            passed_s = (self.runs.clock() - view.now).total_seconds()
+            run.next_tick_at = self._in(rules.due_in_s(look_again_s, passed_s))
 
 
 def _stored(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -103,9 +103,14 @@ SELECT %(run)s, * FROM unnest(
     %(series)s::text[], %(at)s::timestamptz[], %(values)s::float8[], %(details)s::jsonb[])
 """
 
-_COLUMNS = ", ".join(
-    f'"{field.column}"' for field in Run._meta.concrete_fields if field.name not in {"plan", "progress"}
-)
+_READ = tuple(field for field in Run._meta.concrete_fields if field.name not in {"plan", "progress"})
+_COLUMNS = ", ".join(f'"{field.column}"' for field in _READ)
+_READ_NAMES = [field.attname for field in _READ]
+_CONVERTERS = [
+    (index, convert)
+    for index, field in enumerate(_READ)
+    if (convert := getattr(field, "from_db_value", None)) is not None
+]
 _FIELDS = {field.name: field for field in Run._meta.concrete_fields}
 _LEASE_FIELDS = ["lease_until", "holder", "failures", "next_tick_at"]
 _DECIDED_FIELDS = [
@@ -524,11 +529,16 @@ class PgStore:
 
 def _locked(ref: str) -> tuple[Run, datetime]:
     """Return the row, locked, and the time after the lock was had. What is large and only written is read when asked for."""
-    found = Run.objects.raw(_LOCK.format(columns=_COLUMNS), {"ref": ref})
-    run = next(iter(found), None)
-    if run is None:
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK.format(columns=_COLUMNS), {"ref": ref})
+        row = cursor.fetchone()
+    if row is None:
         raise Run.DoesNotExist(ref)
-    return run, _annotated(run, "locked_at")
+    *values, locked_at = row
+    # As `Run.objects.raw` makes it, which takes longer to find out its fields than the query takes.
+    for index, convert in _CONVERTERS:
+        values[index] = convert(values[index], None, connection)
+    return Run.from_db(connection.alias, _READ_NAMES, values), locked_at
 
 
 def _save(run: Run, names: Sequence[str]) -> None:
@@ -570,7 +580,8 @@ def _release(run: Run, view: RunView, now: datetime, look_again_s: float, *, fai
     elif run.command_seq != view.command_seq:
         run.next_tick_at = now
     else:
-        run.next_tick_at = now + timedelta(seconds=look_again_s)
+        due_in_s = rules.due_in_s(look_again_s, (now - view.now).total_seconds())
+        run.next_tick_at = now + timedelta(seconds=due_in_s)
 
 
 def halt_of(run: Run) -> Halt | None:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
 from django.db import close_old_connections, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 T = TypeVar("T")
 
 THREADS = 2
 _CLOSE_LIMIT_S = 5.0
+_TRUSTED_S = 1.0
+"""For so long a connection that was in order is asked by its socket alone whether it still is."""
+_trusted = threading.local()
 
 
 class StoreThreads:
@@ -47,9 +53,35 @@ class StoreThreads:
 
 
 def _batch(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    # A connection that died with a restart of PostgreSQL, or is too old, is not used again.
-    close_old_connections()
+    _drop_dead()
     try:
         return function(*args, **kwargs)
-    finally:
+    except BaseException:
         close_old_connections()
+        raise
+
+
+def _drop_dead() -> None:
+    """Use no connection again that died with a restart of PostgreSQL, or is too old.
+
+    Django asks the server by a query each time, which is a seventh of what a batch costs; a server that ended a
+    connection says so on its socket.
+    """
+    now = time.monotonic()
+    is_young = now - getattr(_trusted, "at", -_TRUSTED_S) < _TRUSTED_S
+    if is_young and all(_is_quiet(one) for one in connections.all(initialized_only=True)):
+        return
+    close_old_connections()
+    _trusted.at = now
+
+
+def _is_quiet(wrapper: BaseDatabaseWrapper) -> bool:
+    """Return whether nothing came on an idle connection: neither an error nor its end."""
+    held = wrapper.connection
+    if held is None:
+        return True
+    if wrapper.errors_occurred or held.closed:
+        return False
+    poll = select.poll()
+    poll.register(held.fileno(), select.POLLIN)
+    return not poll.poll(0)

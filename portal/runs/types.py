@@ -231,6 +231,7 @@ class RunView:
 class Decision:
     """What a tick leaves behind. `status` and `halt` only where they change. At most one `action`.
 
+    `look_again_s` counts from the view's `now`, the moment that was judged.
     A `halt` halts the run. With an `action`, `look_again_s` is that of `settle`. Answered commands are not
     shown again; one that is not answered stays in `view.commands`.
     """

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from portal.runs import rules
 from portal.runs.types import Action, Outcome, OutcomeKind
@@ -39,3 +41,17 @@ def test_a_stored_action_keeps_its_words_and_one_of_an_earlier_release_is_read()
     old = rules.action_from_json(stored)
     assert old == REMOVE
     assert rules.intent_entry(old, 7).customer_says == "The next change: one step of this work."
+
+
+A_WAIT = st.floats(0, 1e5)
+
+
+@given(A_WAIT, st.floats(0, rules.MOST_WRITING_S))
+def test_a_wait_counts_from_what_was_judged_and_not_from_when_it_was_written(wait_s, writing_s):
+    assert writing_s + rules.due_in_s(wait_s, writing_s) == pytest.approx(max(wait_s, writing_s))
+
+
+@given(A_WAIT, st.floats(-1e9, 1e9))
+def test_a_clock_that_was_set_neither_puts_a_look_off_nor_brings_it_much_forward(wait_s, passed_s):
+    due_in_s = rules.due_in_s(wait_s, passed_s)
+    assert max(0.0, wait_s - rules.MOST_WRITING_S) <= due_in_s <= wait_s

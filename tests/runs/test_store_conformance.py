@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -146,6 +147,18 @@ def test_a_released_run_waits_for_its_time(desk):
     desk.pass_time(31)
     assert desk.store.next_due_s() == 0
     assert claimed(desk, ref).token == 2
+
+
+def test_a_look_is_due_from_what_was_judged_on_and_not_from_when_it_was_written(desk):
+    ref = desk.create()
+    view = claimed(desk, ref)
+    judged = replace(view, now=view.now - timedelta(seconds=0.2))
+    desk.store.commit(judged, Decision({}, look_again_s=0.2))
+    assert desk.due_in_s(ref) <= 0
+    ahead = claimed(desk, ref)
+    # The database's clock was set back by an hour since the claim.
+    desk.store.commit(replace(ahead, now=ahead.now + timedelta(hours=1)), Decision({}, look_again_s=30))
+    assert desk.due_in_s(ref) == pytest.approx(30, abs=1)
 
 
 def running(desk, **options):

@@ -218,22 +218,35 @@ def test_a_connection_cut_by_the_server_is_replaced_in_the_next_batch(desk):
             cursor.execute("SELECT pg_backend_pid()")
             return cursor.fetchone()[0]
 
+    def end(backend):
+        with connection.cursor() as cursor:
+            # Waits until it has ended.
+            cursor.execute("SELECT pg_terminate_backend(%s, 10000)", [backend])
+            assert cursor.fetchone() == (True,)
+
+    def cut():
+        """Lose the connection in the middle of a batch."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
     async def story():
         old = await threads(pid)
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_terminate_backend(%s)", [old])
+        end(old)
         view = await threads(desk.store.claim, ref, holder="w", lease_s=15)
-        return old, await threads(pid), view
+        newer = await threads(pid)
+        with pytest.raises(OperationalError):
+            await threads(cut)
+        return old, newer, await threads(pid), view
 
     import os
 
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
     try:
-        old, new, view = asyncio.run(story())
+        old, newer, newest, view = asyncio.run(story())
     finally:
         del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
         threads.close()
-    assert old != new
+    assert len({old, newer, newest}) == 3
     assert view.ref == ref
 
 
