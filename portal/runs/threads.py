@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
+import psycopg
 from django.db import close_old_connections, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -83,5 +84,8 @@ def _is_quiet(wrapper: BaseDatabaseWrapper) -> bool:
     if wrapper.errors_occurred or held.closed:
         return False
     poll = select.poll()
-    poll.register(held.fileno(), select.POLLIN)
-    return not poll.poll(0)
+    try:
+        poll.register(held.fileno(), select.POLLIN)
+        return not poll.poll(0)
+    except (OSError, psycopg.Error):  # it has no socket any more
+        return False

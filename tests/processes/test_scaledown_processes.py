@@ -121,6 +121,8 @@ def test_a_scale_down_ends_well_though_everything_around_it_is_killed_in_each_ph
 
 def _killed_and_recovered_s(portal, run, name):
     """Kill a process with -9, and what Valkey holds with it; return after how many seconds the run was ticked again."""
+    # Whoever lost Valkey or PostgreSQL just before may be starting anew.
+    portal.wait_until(lambda held: held.is_up(name), timeout_s=RECOVERS_S)
     token, began = _row(portal, run)["token"], time.monotonic()
     if name == "valkey":
         redis.Redis.from_url(portal.env["REDIS_URL"]).flushall()
