@@ -1244,11 +1244,6 @@ def comes_to_a_rest(story: Story) -> Iterator[str]:
     over = {"completed", "aborted", "rolled_back"}
     if story.status in {"halted", "paused"} | over or story.waits in NAMED_WAITS | BOUNDED_WAITS:
         return
-    if story.waits in {"deleting", "delete_busy", "recheck"} and any(
-        hand.what in {"set_task_state", "set_server_status"} for hand in story.every(Other)
-    ):
-        # Another hand keeps the server busy: bounded by a quarter of an hour. Meanwhile the pool is verified anew as its verdict ages.
-        return
     yield f"the run neither ended nor stopped: {story.status}, waits for {story.waits!r}"
 
 

@@ -31,6 +31,7 @@ from scaledown import growing, looks, machine
 from scaledown.canonical import plan_to_plain
 from scaledown.driver import KIND, OF_SERVER, ScaledownKind
 from scaledown.progress import new_progress, progress_from_plain, progress_to_plain
+from scaledown.turn import MOST_STUCK_S
 from tests.faults import history
 from tests.faults.oracle import BOUNDED_WAITS, NAMED_WAITS, judge
 from tests.faults.plans import plan_for
@@ -44,6 +45,8 @@ OVERDUE_S = 90.0
 """A run that nobody looked at for this long is forgotten: dead worker, lease and sweep take less."""
 QUIET_S = 110.0
 """A run that is stopped, has nothing to come and wrote nothing for this long has come to a rest."""
+LONGEST_S = 2 * MOST_STUCK_S
+"""How long a run that is at work is played on: within this each of its waits has ended, or has no bound."""
 AFTERWARDS_S = 120.0
 """How long the world goes on after the end of a run: what was sent before may still land."""
 
@@ -758,7 +761,7 @@ class Simulation:
         )
 
     def _goes_on(self, elapsed_s: float) -> bool:
-        """To the horizon; a run that is at work then gets three times as long to come to a rest."""
+        """To the horizon; a run that is at work then gets as long as its waits may last to come to a rest."""
         if self.run.status.is_over:
             return False
         if elapsed_s < self.horizon_s:
@@ -767,7 +770,7 @@ class Simulation:
         waiting = self.run.progress.get("waiting")
         rests = waiting is not None and waiting["code"] in NAMED_WAITS | BOUNDED_WAITS
         is_at_work = self.run.status in {RunStatus.RUNNING, RunStatus.ROLLING_BACK, RunStatus.GROWING}
-        return is_at_work and not rests and elapsed_s < 3 * self.horizon_s
+        return is_at_work and not rests and elapsed_s < max(3 * self.horizon_s, LONGEST_S)
 
     def _quiet_s(self) -> float:
         """Return for how long nothing was written into the run's journal."""
