@@ -38,7 +38,7 @@ from portal.simulator.errors import AnswerLost, ProviderError
 from portal.simulator.hands import Hands
 from portal.simulator.world import World
 from tests.faults.simulation import ToldRuns
-from tests.faults.world_cloud import VirtualClock, WorldCloud
+from tests.faults.world_cloud import StillLoop, VirtualClock, WorldCloud
 from tests.faults.worlds import make_world
 
 HORIZON_S = 3000.0
@@ -354,7 +354,7 @@ class Play:
             structlog.testing.capture_logs(),
             mock.patch.object(asyncio, "sleep", self._virtual_sleep),
         ):
-            loop = asyncio.new_event_loop()
+            loop = StillLoop()
             try:
                 loop.run_until_complete(self._run())
             finally:

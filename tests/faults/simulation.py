@@ -35,7 +35,7 @@ from scaledown.turn import MOST_STUCK_S
 from tests.faults import history
 from tests.faults.oracle import BOUNDED_WAITS, NAMED_WAITS, judge
 from tests.faults.plans import plan_for
-from tests.faults.world_cloud import VirtualClock, WorldCloud
+from tests.faults.world_cloud import StillLoop, VirtualClock, WorldCloud
 from tests.faults.worlds import CEILING_RPS, ELSEWHERE, PEAK_SPARE_S, make_world
 
 LEASE_S = 15.0
@@ -807,7 +807,7 @@ class Simulation:
             mock.patch.object(machine, "PEAK_SPARE_S", PEAK_SPARE_S),
         ):
             # Not asyncio.run: its signal handler has Python spell out the whole world, twice a schedule.
-            loop = asyncio.new_event_loop()
+            loop = StillLoop()
             try:
                 return loop.run_until_complete(self._run())
             finally:

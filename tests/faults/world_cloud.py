@@ -6,6 +6,7 @@ write is told to the recorder of the simulation, from which the oracle judges.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -24,6 +25,17 @@ CALL_DEADLINE_S = 10.0
 # The same body says the same: most looks of a schedule show what the one before did.
 _parsed_balancer = lru_cache(512)(answers.parse_balancer)
 _parsed_server = lru_cache(512)(answers.parse_one_server)
+
+
+class StillLoop(asyncio.SelectorEventLoop):
+    """A loop in which no real time passes, so that no time limit of asyncio ends a call since the machine is slow.
+
+    A frozen worker would else lose its call on PostgreSQL and not in memory. What takes long in a schedule says so itself.
+    """
+
+    def time(self):
+        """Return always the same moment."""
+        return 0.0
 
 
 class VirtualClock:
