@@ -48,8 +48,10 @@ SPARE_S = 1.5
 LOAD_SEEN_S = 25.0
 """A rise of traffic younger than this need not be seen yet: rates are averages, and may be 15 s old."""
 FEWEST_ANSWERS = 6
-FAR_SLOWER = 1.2
-"""How many times what is allowed is beyond any doubt: samples of a few answers differ by chance."""
+PROMISED_SLOWNESS = 2.0
+"""How many times the allowed slowness a verdict promises to see, with 95 % certainty; less may look like chance."""
+FAR = 1.1
+"""How much beyond that is beyond any doubt: samples of a few answers differ by chance."""
 LATE_S = 600.0
 DANGER_S = 100.0
 TOO_MUCH = 1.15
@@ -399,7 +401,7 @@ def deletes_only_while_answers_are_as_fast(story: Story) -> Iterator[str]:
             now = [ms for t, ms in took if t > max(left, sent.t - VERDICT_S)]
             if len(was) < FEWEST_ANSWERS or len(now) < FEWEST_ANSWERS:
                 yield f"{sent.server} is deleted with {len(now)} answers of {probe.name} held against {len(was)}"
-            elif median(now) > FAR_SLOWER * (1.0 + story.plan.slower_allowed) * median(was):
+            elif median(now) > FAR * (1.0 + PROMISED_SLOWNESS * story.plan.slower_allowed) * median(was):
                 yield f"{sent.server} is deleted while {probe.name} takes {median(now):.0f} ms, not {median(was):.0f}"
 
 
