@@ -10,7 +10,7 @@ from portal.runs.types import HaltRank
 from scaledown import looks, wording
 from scaledown.progress import DrainWay, NodeState, NodeWay, ServerWay
 from scaledown.put_backs import put_backs
-from scaledown.turn import LOOK_S, Turn
+from scaledown.turn import AT_ONCE_S, LOOK_S, Turn
 from scaledown.types import AtLimit, CountSeen, Grade, Phase
 from scaledown.waits import PATIENCE_S, TROUBLE_S, await_balancer, await_effect, awaits_somebody, is_held_off
 from scaledown.watching import verifying
@@ -201,7 +201,8 @@ def _judge_drain(turn: Turn, way: ServerWay) -> bool:
     if 0 < until_minimum_s < LOOK_S:
         look = until_minimum_s + COUNT_SLACK_S
     elif drain.zeros:
-        look = zero_spacing_s(drain, turn.now) + COUNT_SLACK_S
+        spacing_s = zero_spacing_s(drain, turn.now) - turn.age_s(drain.sampled_at)
+        look = spacing_s + COUNT_SLACK_S if spacing_s > 0 else AT_ONCE_S
     # Waiting for evidence is bounded by the drain limit itself.
     turn.wait("drain", words, look_again_s=look)
     turn.change(until=until)

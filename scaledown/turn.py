@@ -35,7 +35,7 @@ from scaledown.progress import (
 from scaledown.types import Facts, Observation, People, Phase, PlanData, PlannedServer
 from scaledown.wording import Words, customer_change
 
-AT_ONCE_S = 0.002
+AT_ONCE_S = 0.0
 LOOK_SOON_S = 0.5
 FIRST_LOOK_S = 0.005
 """The first look after a change; later ones come in growing steps, up to `LOOK_SOON_S` (`Turn.soon_s`)."""

@@ -25,7 +25,6 @@ LONGEST_WAIT_FOR_TRAFFIC_S = 12 * 3600.0
 LAST_LOAD_S = 1.0
 LAST_PROBES_S = 2.0
 PROBE_EVERY_S = 0.5
-SHORTEST_PROBE_EVERY_S = 0.002
 SOAK_GAP_S = 15.0
 COUNTED_GAP_S = 3.0
 """The most that two looks running add to a soak: a clock that was set forward, or a machine that slept, watched nothing."""
@@ -115,7 +114,7 @@ def _counted(by_probe: Mapping[str, ProbeCounts], probe: ProbeSeen) -> Mapping[s
 
 def probe_every_s(plan: PlanData) -> float:
     """Return how far apart the looks at the site are while it is watched closely: the fewest fit into the soak."""
-    return min(PROBE_EVERY_S, max(SHORTEST_PROBE_EVERY_S, plan.soak_s / verify.MIN_PROBES))
+    return min(PROBE_EVERY_S, plan.soak_s / verify.MIN_PROBES)
 
 
 def is_to_go_on(turn: Turn, soak: SoakWay) -> bool:

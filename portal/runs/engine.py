@@ -27,6 +27,7 @@ from portal.runs.types import (
     Action,
     Decision,
     Doubt,
+    Entry,
     LeaseLost,
     Outcome,
     OutcomeKind,
@@ -55,7 +56,7 @@ MOST_TICKS = 40
 KEEP_S = 1.0
 """How long after its claim a run is looked at again without being claimed anew."""
 UNWRITTEN_S = 0.3
-"""How long what only shows how things go may stay unwritten."""
+"""How long what looks showed and made of a run may stay unwritten, where nobody else has a say in it."""
 
 
 class Clock(Protocol):
@@ -108,8 +109,8 @@ class Tick:
     """A tick in hand: the newest view, and when (clock's seconds) its claim came back.
 
     `keeps`: whether the lease may be kept for another look. `kept` is then the view to go on with, in `again_s`
-    seconds. `stored` is the progress as it was last written, `written_at` when (clock's seconds), `samples` what was
-    seen since and is not written yet. `judged_at` (clock's seconds) is from when `again_s` counts.
+    seconds. `stored` is the progress as it was last written, `written_at` when (clock's seconds), `journal` and
+    `samples` what came since and is not written yet. `judged_at` (clock's seconds) is from when `again_s` counts.
     """
 
     view: RunView
@@ -120,6 +121,7 @@ class Tick:
     judged_at: float = 0.0
     stored: Mapping[str, Any] = field(default_factory=dict)
     written_at: float = 0.0
+    journal: tuple[Entry, ...] = ()
     samples: tuple[Sample, ...] = ()
 
 
@@ -190,7 +192,7 @@ class Engine:
         if tick.kept is None:
             return
         self._take_up(tick, tick.kept, 0.0)
-        left = Decision(tick.view.progress, samples=tick.samples, look_again_s=_AGAIN_AT_ONCE_S)
+        left = self._whole(tick, Decision(tick.view.progress, look_again_s=_AGAIN_AT_ONCE_S))
         await self.do(self.store.commit, replace(tick.view, progress=tick.stored), left)
 
     def _take_up(self, tick: Tick, kept: RunView, keep_until: float) -> None:
@@ -256,20 +258,21 @@ class Engine:
             raise CannotLook(trouble.says) from trouble
 
     async def _keep_look(self, tick: Tick, decision: Decision) -> None:
-        """Write what a look showed; where that is only how things go, it waits for the next write, shortly.
+        """Write what a look showed; where nobody else has a say in it, it waits for the next write, shortly.
 
-        A worker that dies before has looked in vain: nothing was sent that rests on what is not written.
+        A worker that dies before has looked in vain: nothing was sent that rests on what is not written, since the
+        next write is that of the intent. Journal and progress are written, or lost, together.
         """
         now = self.clock.monotonic()
         is_soon = tick.keeps and decision.look_again_s <= GO_ON_S
         lasts_s = (tick.view.lease_until - tick.view.now).total_seconds()
         if (
             is_soon
-            and not decision.journal
             and rules.may_keep(tick.view, decision)
             and now - tick.written_at < UNWRITTEN_S
             and lasts_s > self.lease_s / 2
         ):
+            tick.journal += decision.journal
             tick.samples += decision.samples
             tick.kept, tick.again_s = replace(tick.view, progress=decision.progress), decision.look_again_s
             return
@@ -282,13 +285,16 @@ class Engine:
         self._written(tick, decision, kept)
 
     def _whole(self, tick: Tick, decision: Decision) -> Decision:
-        """Return the decision with the points of looks that were not written yet."""
-        if not tick.samples:
+        """Return the decision with what came of looks that were not written yet."""
+        if not tick.journal and not tick.samples:
             return decision
-        return replace(decision, samples=tick.samples + decision.samples)
+        return replace(
+            decision, journal=tick.journal + decision.journal, samples=tick.samples + decision.samples
+        )
 
     def _written(self, tick: Tick, decision: Decision, kept: RunView | None) -> None:
-        tick.samples, tick.stored, tick.written_at = (), decision.progress, self.clock.monotonic()
+        tick.journal, tick.samples = (), ()
+        tick.stored, tick.written_at = decision.progress, self.clock.monotonic()
         tick.again_s = decision.look_again_s if decision.action is None else None
         if kept is not None:
             tick.kept = replace(kept, progress=decision.progress)

@@ -218,7 +218,7 @@ def test_no_server_begins_after_the_window():
 @pytest.mark.parametrize("moment", ["draining", "verifying", "held", "deleting"])
 def test_a_clock_that_jumps_hurries_nothing(moment, wrong_s):
     events = [Event(1, "when", moment, (Event(0.0, "jump", "", (wrong_s,)),))]
-    result = simulate(events, plan={"drain_limit_s": 30.0}, horizon_s=400.0)
+    result = simulate(events, plan={"drain_limit_s": 30.0, "hold_s": 3.0}, horizon_s=400.0)
     assert result.violations == []
     assert result.counts["jump"] == 1
     assert result.world.truth.harmed_connections == 0

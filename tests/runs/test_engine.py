@@ -554,13 +554,56 @@ def test_looks_that_only_show_how_things_go_are_written_together(memory, engine,
     assert memory.store.next_due_s() == pytest.approx(60, abs=1)
 
 
-def test_a_look_that_says_something_is_written_at_once_and_in_order(memory, engine, world):
+def said(memory, ref):
+    return [line.entry.says for line in memory.runs.runs[ref].journal if line.entry.kind in {"seen", "intent"}]
+
+
+def test_what_looks_say_is_written_with_the_next_write_and_in_order(memory, engine, world):
     ref = memory.create()
-    kind = Watcher(world, looks=4, says={2})
+    kind = Watcher(world, looks=5, says={2, 3, 5})
     made = writes(memory.store)
     go_on(memory, engine, kind, ref)
-    assert made == ["claim", "commit", "claim", "commit", "commit"]
-    assert [sample.value for sample in memory.runs.runs[ref].samples] == [1.0, 2.0, 3.0, 4.0]
+    assert made == ["claim", "commit", "claim", "commit"]
+    assert said(memory, ref) == ["Look 2.", "Look 3.", "Look 5."]
+    assert [sample.value for sample in memory.runs.runs[ref].samples] == [1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+def test_what_looks_said_is_written_before_the_change_that_rests_on_it_is_sent(memory, engine, world):
+    ref = memory.create(plan={"target": 1})
+    kind = Watcher(world, looks=9, says={1, 2})
+    looked = kind.decide
+    sent_after = []
+
+    def then_acts(view, observation):
+        if kind.seen < 2:
+            return looked(view, observation)
+        return ToyKind.decide(kind, replace(view, progress={}), observation)
+
+    async def act(view, action, *, not_after):
+        sent_after.extend(said(memory, ref))
+        return await ToyKind.act(kind, view, action, not_after=not_after)
+
+    kind.decide, kind.act = then_acts, act
+    made = writes(memory.store)
+    go_on(memory, engine, kind, ref)
+    assert made[:4] == ["claim", "commit", "claim", "note_intent"]
+    assert sent_after[:2] == ["Look 1.", "Look 2."]
+    assert len(sent_after) == 3  # and the intent itself, last
+
+
+def test_what_looks_said_is_not_lost_where_a_run_is_let_go(memory, engine, world):
+    ref = memory.create()
+    kind = Watcher(world, looks=9, says={2})
+    whole = kind.observe
+
+    async def slowly(view):
+        memory.pass_time(0.02)
+        return await whole(view)
+
+    kind.observe = slowly
+    go_on(memory, engine, kind, ref, until=engine.clock.monotonic() + 0.07)
+    assert said(memory, ref) == ["Look 2."]
+    assert memory.row(ref)["progress"] == {"seen": kind.seen}
 
 
 def test_what_is_seen_is_not_kept_back_for_long(memory, engine, world):
@@ -582,7 +625,7 @@ def test_what_is_seen_is_not_kept_back_for_long(memory, engine, world):
 
 def test_a_worker_that_dies_with_looks_unwritten_has_looked_in_vain(memory, engine, world):
     ref = memory.create()
-    kind = Watcher(world, looks=9)
+    kind = Watcher(world, looks=9, says={2})
     whole = kind.observe
 
     async def mortal(view):
@@ -594,9 +637,11 @@ def test_a_worker_that_dies_with_looks_unwritten_has_looked_in_vain(memory, engi
     with pytest.raises(asyncio.CancelledError):
         go_on(memory, engine, kind, ref)
     assert memory.row(ref)["progress"] == {}
+    assert said(memory, ref) == []
     memory.pass_time(15.1)
     kind.seen, kind.observe = 0, whole
     go_on(memory, engine, kind, ref)
+    assert said(memory, ref) == ["Look 2."]
     assert memory.row(ref)["progress"] == {"seen": 9}
 
 
