@@ -127,24 +127,73 @@ class MemoryShared:
             self._held_until[name] = max(self._held_until.get(name, 0.0), self._clock() + seconds)
 
 
-# The same arithmetic as MemoryShared.take, on Redis's own clock, in one step. Times in milliseconds.
+# The same arithmetic as MemoryShared.take, on Redis's own clock, in one step, for one call after another: two keys
+# (bucket, hold) and three arguments each. Times in milliseconds.
 _TAKE = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + t[2] / 1000
-local gap, burst, max_wait = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local free_at = math.max(tonumber(redis.call('GET', KEYS[1]) or now), now)
-local wait = math.max(free_at - (burst - 1) * gap - now, 0)
-local held = redis.call('PTTL', KEYS[2])
-if held > wait then wait = held end
-if wait > max_wait then return {0, tostring(wait)} end
-redis.call('SET', KEYS[1], string.format('%.3f', free_at + gap), 'PX', math.ceil(free_at + gap - now) + 1000)
-return {1, tostring(wait)}
+local answers = {}
+for call = 0, #KEYS / 2 - 1 do
+    local bucket, hold = KEYS[2 * call + 1], KEYS[2 * call + 2]
+    local gap, burst = tonumber(ARGV[3 * call + 1]), tonumber(ARGV[3 * call + 2])
+    local free_at = math.max(tonumber(redis.call('GET', bucket) or now), now)
+    local wait = math.max(free_at - (burst - 1) * gap - now, 0)
+    local held = redis.call('PTTL', hold)
+    if held > wait then wait = held end
+    local granted = wait <= tonumber(ARGV[3 * call + 3])
+    if granted then
+        redis.call('SET', bucket, string.format('%.3f', free_at + gap), 'PX', math.ceil(free_at + gap - now) + 1000)
+    end
+    answers[call + 1] = {granted and 1 or 0, tostring(wait)}
+end
+return answers
 """
 # A hold is only ever made longer.
 _HOLD = """
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], '1', 'PX', ARGV[1]) end
 return 1
 """
+
+
+class _Takes:
+    """Asks in one go what one turn of the event loop asks for: a look makes several calls at once."""
+
+    def __init__(self, script: Callable[..., Awaitable[list[Any]]]) -> None:
+        self._script = script
+        self._asked: list[tuple[list[str], list[float], asyncio.Future[Slot]]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def take(self, keys: list[str], args: list[float]) -> Slot:
+        """Return the answer to one call's keys and arguments. Raises what asking Redis raises."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Slot] = loop.create_future()
+        if not self._asked:
+            loop.call_soon(self._send)
+        self._asked.append((keys, args, answer))
+        return await answer
+
+    def _send(self) -> None:
+        asked, self._asked = self._asked, []
+        task = asyncio.ensure_future(self._ask(asked))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ask(self, asked: list[tuple[list[str], list[float], asyncio.Future[Slot]]]) -> None:
+        # Who asked may have been cancelled meanwhile: the slot is then left unused.
+        answers = [answer for _, _, answer in asked]
+        try:
+            said = await self._script(
+                keys=[key for keys, _, _ in asked for key in keys],
+                args=[one for _, args, _ in asked for one in args],
+            )
+        except Exception as problem:  # noqa: BLE001  whatever it is, it is the answer to each of them
+            for answer in answers:
+                if not answer.done():
+                    answer.set_exception(problem)
+            return
+        for answer, (granted, wait_ms) in zip(answers, said, strict=True):
+            if not answer.done():
+                answer.set_result(Slot(bool(granted), float(wait_ms) / 1000))
 
 
 class RedisShared:
@@ -167,7 +216,7 @@ class RedisShared:
         self._seal = seal
         self._unseal = unseal
         self._prefix = prefix
-        self._take: Any = client.register_script(_TAKE)
+        self._takes = _Takes(client.register_script(_TAKE))
         self._hold: Any = client.register_script(_HOLD)
         self._away_until = 0.0
 
@@ -201,6 +250,8 @@ class RedisShared:
             return instead
 
     def _note_away(self, problem: Exception) -> None:
+        if time.monotonic() < self._away_until:
+            return  # several asked at once
         self._away_until = time.monotonic() + AWAY_S
         log.warning("cloud_redis_away", problem=type(problem).__name__)
 
@@ -258,12 +309,8 @@ class RedisShared:
         keys = [self._name("rate", tenant, bucket), self._name("hold", _held(tenant, part))]
         args = [1000 / rate.per_s, rate.burst, max_wait_s * 1000]
 
-        async def ask() -> Slot | None:
-            granted, wait_ms = await self._take(keys=keys, args=args)
-            return Slot(bool(granted), float(wait_ms) / 1000)
-
         nothing: Slot | None = None
-        slot = await self._try(ask, nothing)
+        slot = await self._try(lambda: self._takes.take(keys, args), nothing)
         return slot or await self._memory.take(tenant, bucket, rate, max_wait_s=max_wait_s, part=part)
 
     async def hold(self, tenant: str, seconds: float, part: str = "") -> None:

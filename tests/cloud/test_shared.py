@@ -8,6 +8,7 @@ import time
 import httpx
 import pytest
 import redis.asyncio
+import structlog.testing
 from django.conf import settings as configured
 
 from portal import crypto
@@ -87,6 +88,43 @@ def test_a_rate_is_kept_by_all_workers_together(redis_url):
     assert [slot.is_granted for slot in slots] == [True] * 5
     assert [round(slot.wait_s, 1) for slot in slots] == pytest.approx([0, 0, 0, 0.5, 1.0], abs=0.15)
     assert not denied.is_granted
+
+
+def test_calls_that_are_made_at_once_are_asked_for_in_one_go_and_each_gets_its_own_place(redis_url):
+    rate = Rate(per_s=2, burst=3)
+
+    async def act(plain, one, two):
+        await two.hold("held", 30)
+        before = (await plain.info("commandstats")).get("cmdstat_evalsha", {}).get("calls", 0)
+        asked = [one.take("t", "b", rate, max_wait_s=0.6) for _ in range(6)]
+        asked += [one.take("held", "b", rate, max_wait_s=1), one.take("other", "b", rate, max_wait_s=1)]
+        gone = asyncio.ensure_future(one.take("other", "b", rate, max_wait_s=1))
+        asyncio.get_running_loop().call_soon(gone.cancel)
+        slots = await asyncio.gather(*asked)
+        assert gone.cancelled()
+        after = (await plain.info("commandstats"))["cmdstat_evalsha"]["calls"]
+        return slots, after - before
+
+    slots, evaluations = workers(redis_url, act)
+    assert [slot.is_granted for slot in slots] == [True] * 4 + [False] * 3 + [True]
+    assert [round(slot.wait_s, 1) for slot in slots[:6]] == pytest.approx([0, 0, 0, 0.5, 1.0, 1.0], abs=0.15)
+    assert 25 < slots[6].wait_s <= 30
+    assert evaluations <= 2, "one, and one more where Redis did not know the script yet"
+
+
+def test_calls_that_are_made_at_once_while_redis_is_away_are_counted_here_each():
+    async def act():
+        shared = shared_over("redis://127.0.0.1:1/0")
+        slots = await asyncio.gather(
+            *(shared.take("t", "b", Rate(per_s=2, burst=3), max_wait_s=10) for _ in range(5))
+        )
+        await shared.close()
+        return slots
+
+    with structlog.testing.capture_logs() as logs:
+        slots = asyncio.run(act())
+    assert [round(slot.wait_s, 1) for slot in slots] == pytest.approx([0, 0, 0, 0.5, 1.0], abs=0.15)
+    assert [line["event"] for line in logs] == ["cloud_redis_away"]
 
 
 def test_a_hold_of_one_worker_holds_all_for_that_tenant_only(redis_url):
