@@ -28,6 +28,8 @@ POLL_S = 0.25
 """How soon at the latest a turn in hand sees a command or a new run without any message."""
 AHEAD_S = 0.02
 """A run is claimed so long before it is due: its look then begins in time, and not when it was claimed."""
+SPARE_S = 1.0
+"""How much longer than its time a turn may last, so that its end does not come between two looks that follow at once."""
 _LOCKED_S = 0.05
 _BREATH_S = 0.005
 """Ticks that end within this time share one claim."""
@@ -71,23 +73,24 @@ class Tender:
         self._names = names
 
     async def turn(self, budget_s: float) -> Turn:
-        """Take turns at due runs for up to `budget_s`; ticks in hand are then awaited to their end.
+        """Take turns at due runs for up to `budget_s`, a little longer while one is in hand; its tick is then awaited.
 
         Returns at once if nothing is due within the budget. Raises nothing: a store that is away ends the
         turn, and the next message or sweep starts another.
         """
         until = self.clock.monotonic() + budget_s
+        at_last = until + SPARE_S
         active: set[asyncio.Task[int]] = set()
         ticks = 0
         next_due_s: float | None = None
         due_at: float | None = None
         try:
-            while (left_s := until - (now := self.clock.monotonic())) > 0:
+            while (left_s := (at_last if active else until) - (now := self.clock.monotonic())) > 0:
                 is_due = due_at is not None and due_at - AHEAD_S <= now
                 views, next_due_s = await self.do(self._claim, self.batch - len(active), is_due=is_due)
                 claimed_at = self.clock.monotonic()
                 due_at = None if next_due_s is None else claimed_at + next_due_s
-                active |= {asyncio.create_task(self._tick(view, claimed_at, until)) for view in views}
+                active |= {asyncio.create_task(self._tick(view, claimed_at, at_last)) for view in views}
                 if not active and (next_due_s is None or next_due_s >= left_s):
                     break
                 if next_due_s is None:

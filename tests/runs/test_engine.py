@@ -555,7 +555,9 @@ def test_looks_that_only_show_how_things_go_are_written_together(memory, engine,
 
 
 def said(memory, ref):
-    return [line.entry.says for line in memory.runs.runs[ref].journal if line.entry.kind in {"seen", "intent"}]
+    return [
+        line.entry.says for line in memory.runs.runs[ref].journal if line.entry.kind in {"seen", "intent"}
+    ]
 
 
 def test_what_looks_say_is_written_with_the_next_write_and_in_order(memory, engine, world):

@@ -10,9 +10,9 @@ import pytest
 
 from portal.runs.engine import inline
 from portal.runs.store_memory import MemoryRuns
-from portal.runs.tender import Tender
+from portal.runs.tender import SPARE_S, Tender
 from portal.runs.threads import StoreThreads
-from portal.runs.types import StoreAway
+from portal.runs.types import Decision, RunStatus, StoreAway
 from tests.runs.desks import PgDesk
 from tests.runs.toy import ToyKind, ToyWorld
 
@@ -99,6 +99,39 @@ def test_a_turn_ends_in_time_and_says_when_the_next_run_is_due(runs, kind, world
     assert done.ticks > 3
     assert done.next_due_s == 0
     assert len(world.calls) == world.value
+
+
+class Quick(ToyKind):
+    """Looks so often at once; each look takes 20 ms. Then the run rests."""
+
+    def __init__(self, world, looks):
+        super().__init__(world)
+        self.looks, self.seen = looks, 0
+
+    async def observe(self, view):
+        await asyncio.sleep(0.02)
+
+    def decide(self, view, observation):
+        if view.status is RunStatus.SCHEDULED:
+            return Decision({}, status=RunStatus.RUNNING, look_again_s=0.0)
+        self.seen += 1
+        return Decision({"seen": self.seen}, look_again_s=0.0 if self.seen < self.looks else 60.0)
+
+
+def test_the_end_of_a_turn_does_not_come_between_looks_that_follow_at_once(runs, world):
+    ref = runs.create(kind="toy", plan={})
+    quick = Quick(world, looks=20)
+    done, took_s = turn(runs.handle(), quick, budget_s=0.1)
+    assert runs.runs[ref].progress == {"seen": 20}
+    assert done.ticks == 21
+    assert took_s < 0.1 + SPARE_S
+
+
+def test_a_turn_ends_all_the_same_shortly_after_its_time(runs, world):
+    runs.create(kind="toy", plan={})
+    done, took_s = turn(runs.handle(), Quick(world, looks=10_000), budget_s=0.1)
+    assert took_s < 0.1 + SPARE_S + 1.0
+    assert done.next_due_s == 0
 
 
 def test_a_command_is_seen_by_a_turn_in_hand_without_a_message(runs, kind):
