@@ -40,6 +40,8 @@ VERDICT_MAX_AGE_S = 60.0
 LOAD_EVERY_S = 3.0
 LOAD_LEAST_S = 1.0
 """The shortest stretch that a rate is taken over, where a verdict waits for it."""
+LOAD_WAITING_S = 2.0
+"""The same where nothing else is to be done, so that the next server need not wait for it."""
 LOAD_FRESH_S = 15.0
 LOAD_UNKNOWN_S = 60.0
 """How long a server may be out while the load guard does not see the whole pool."""
@@ -110,8 +112,15 @@ def is_due(at: datetime | None, every_s: float, now: datetime) -> bool:
 
 def load_every_s(progress: Progress, now: datetime) -> float:
     """Return over how long a rate is taken: shorter while a soak that is over waits for its last figures."""
-    is_awaited = any(way.soak is not None and way.soak.until <= now for way in progress.servers)
-    return LOAD_LEAST_S if is_awaited else LOAD_EVERY_S
+    soaks = [way.soak for way in progress.servers if way.soak is not None]
+    if soaks:
+        return LOAD_LEAST_S if any(soak.until <= now for soak in soaks) else LOAD_EVERY_S
+    return LOAD_WAITING_S if is_silence_awaited(progress, now) else LOAD_EVERY_S
+
+
+def is_silence_awaited(progress: Progress, now: datetime) -> bool:
+    """Whether a server that left the pool waits for its silence, which the look in hand cannot show."""
+    return any(silence.is_awaited(way, now) for way in progress.servers)
 
 
 def node_state(balancer: BalancerSeen, node: NodeWay) -> NodeState:

@@ -89,7 +89,8 @@ def _due_for_load(plan: PlanData, progress: Progress, now: datetime, *, is_going
     if any(0 < (soak.until - now).total_seconds() < looks.LOAD_EVERY_S for soak in soaks):
         return []
     every_s = looks.load_every_s(progress, now)
-    if is_going and not any(way.soak is not None for way in progress.servers):
+    is_soaking = any(way.soak is not None for way in progress.servers)
+    if is_going and not is_soaking and not looks.is_silence_awaited(progress, now):
         every_s *= 2  # a deletion is not held up by reading what is known well enough
     if plan.soak_s < looks.LOAD_EVERY_S and _ends_soon(plan, progress, now):
         every_s *= 2

@@ -93,6 +93,12 @@ def is_due(way: ServerWay, now: datetime) -> bool:
     return own is None or (own.at is not None and not 0 <= (now - own.at).total_seconds() < EVERY_S)
 
 
+def is_awaited(way: ServerWay, now: datetime) -> bool:
+    """Whether a server is not silent yet as far as known, and is not to be listened to again before a while."""
+    own = way.own
+    return way.phase in LISTENED and own is not None and not own.is_silent and not is_due(way, now)
+
+
 def look_again_s(way: ServerWay, now: datetime) -> float:
     """Return in how many seconds a server that is waited for is to be listened to again."""
     own = way.own

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
 from portal.runs.types import RunStatus
+from scaledown import looks
 from scaledown.needs import needs_of
 from scaledown.progress import OwnTraffic
 from scaledown.silence import heard
@@ -139,3 +141,20 @@ def test_who_lets_it_be_cut_off_is_told_so_and_not_that_another_hand_changed_it(
     assert "be cut off and deleted although somebody may use it" in told.says
     assert "another hand" not in told.says.lower()
     assert "may still be in use" in told.customer_says
+
+
+def test_while_its_silence_is_awaited_the_load_is_read_so_that_the_next_server_need_not_wait_for_it():
+    desk = Desk(a_plan(servers=(planned(6), planned(5)), remaining=tuple(map(planned, (1, 2, 3)))))
+    read_at = []
+    while len(read_at) < 20:
+        for number in (1, 2, 3, 5):
+            desk.requests[f"srv-{number}"] = desk.requests.get(f"srv-{number}", 0) + 20
+        if desk.phase() is Phase.HELD:
+            desk.connections["srv-6"] = 2
+            needs = needs_of(desk.plan, desk.progress, desk.people(), desk.now + timedelta(seconds=1))
+            read_at += [desk.now] if "srv-1" in needs.counts else []
+        desk.look()
+    gaps_s = [(after - before).total_seconds() for before, after in pairwise(read_at)]
+    assert max(gaps_s) <= looks.LOAD_EVERY_S
+    assert desk.progress.meters["srv-1"].rps == 20.0
+    assert "delete_server" not in desk.names
