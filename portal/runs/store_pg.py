@@ -79,11 +79,13 @@ SELECT held.*, clock_timestamp() AS locked_at FROM (
 # The row of the run is changed, not only read: a command or standstill that is being written locks it, and
 # PostgreSQL then looks at the newest row again. One statement, so nothing can come in between.
 _CHECK = """
-WITH held AS (
-    UPDATE runs_run SET checked_at = clock_timestamp()
-    WHERE id = %(run)s AND token = %(token)s
+WITH asked AS (
+    SELECT run_id, (action->>'is_put_back')::boolean AS is_put_back FROM runs_intent WHERE id = %(intent)s
+), held AS (
+    UPDATE runs_run SET checked_at = clock_timestamp() FROM asked
+    WHERE id = asked.run_id AND token = %(token)s
       AND lease_until > clock_timestamp() + make_interval(secs => %(needed_s)s)
-      AND (%(is_put_back)s OR (
+      AND (asked.is_put_back OR (
           command_seq = %(command_seq)s
           AND NOT EXISTS (
               SELECT 1 FROM runs_standstill
@@ -217,18 +219,14 @@ class PgStore:
         return intent.pk
 
     @_reaches_database
-    @transaction.atomic
     def check(self, view: RunView, intent_id: int, *, deadline_s: float) -> Checked:
-        """As `RunStore.check`."""
-        intent = Intent.objects.only("run_id", "action").get(pk=intent_id)
+        """As `RunStore.check`. One statement, which is its own transaction."""
         with connection.cursor() as cursor:
             cursor.execute(
                 _CHECK,
                 {
-                    "run": intent.run_id,
                     "token": view.token,
                     "needed_s": deadline_s + rules.CHECK_MARGIN_S,
-                    "is_put_back": bool(intent.action["is_put_back"]),
                     "command_seq": view.command_seq,
                     "intent": intent_id,
                 },
