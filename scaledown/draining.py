@@ -12,7 +12,15 @@ from scaledown.progress import DrainWay, NodeState, NodeWay, ServerWay
 from scaledown.put_backs import put_backs
 from scaledown.turn import AT_ONCE_S, LOOK_S, Turn
 from scaledown.types import AtLimit, CountSeen, Grade, Phase
-from scaledown.waits import PATIENCE_S, TROUBLE_S, await_balancer, await_effect, awaits_somebody, is_held_off
+from scaledown.waits import (
+    PATIENCE_S,
+    TROUBLE_S,
+    await_balancer,
+    await_effect,
+    awaits_somebody,
+    is_frozen,
+    is_held_off,
+)
 from scaledown.watching import verifying
 from scaledown.wording import Words
 
@@ -30,9 +38,9 @@ OUT = frozenset({NodeState.DRAINING, NodeState.ABSENT, NodeState.DISABLED})
 
 def draining(turn: Turn, way: ServerWay) -> bool:
     """Drain each node, then wait for evidence that connections are gone."""
-    # Its worker may have died before anything was sent, and whoever was in charge may have gone since: it begins now.
+    # Its worker may have died before anything was sent, and a freeze come, or whoever was in charge gone since: it begins now.
     is_untouched = all(node.is_settled and node.confirmed not in OUT for node in way.nodes)
-    if is_untouched and awaits_somebody(turn):
+    if is_untouched and (is_frozen(turn) or awaits_somebody(turn)):
         return True
     for node in way.nodes:
         if node.is_settled and node.confirmed in OUT:

@@ -325,6 +325,17 @@ def _cut_allowed(story: Story, place: int, server: str) -> int | None:
     return allowed
 
 
+def _cut_allowed_when_sent(story: Story, place: int, server: str) -> bool:
+    """Whether a removal that a person let cut connections is being applied still, though it was called back since."""
+    sends = [(at, sent) for at, sent in story.sends() if at < place and sent.server == server]
+    removals = [(at, sent) for at, sent in sends if sent.name == "remove"]
+    if not removals:
+        return False
+    at, removal = removals[-1]
+    is_fresh = story.events[place].t - removal.t <= SPARE_S
+    return is_fresh and _cut_allowed(story, at, server) is not None
+
+
 def _left_at(story: Story, place: int, planned: PlannedServer) -> float | None:
     """Return when looks first showed the server in none of its balancers, without a break since; None if not."""
     left = 0.0
@@ -1225,6 +1236,8 @@ def cuts_nobody_unasked(story: Story) -> Iterator[str]:
             continue
         server = cut.server or ""
         if _cut_allowed(story, place, server) is not None or story.meddled(server):
+            continue
+        if _cut_allowed_when_sent(story, place, server):
             continue
         if story.plan.accepted_grade is Grade.TIMED and not story.every(Counted, 0, place, server=server):
             continue  # time is no count: what it cannot see may be cut, and the approvers were told so

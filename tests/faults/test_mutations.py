@@ -358,6 +358,9 @@ def test_without_the_wait_for_what_may_land_late_a_server_is_created_twice(monke
 @pytest.mark.parametrize("where", [machine, deleting])
 def test_without_the_freeze_a_server_begins_or_ends_in_it(monkeypatch, where):
     monkeypatch.setattr(where, "is_frozen", lambda turn: False)
+    if where is machine:
+        # What is not begun yet is asked once more right before its first change.
+        monkeypatch.setattr(draining, "is_frozen", lambda turn: False)
     events = FROZEN_WHILE_HELD if where is machine else FROZEN_WHILE_IMAGED
     plan = {**IMAGES, "hold_s": 60.0 if where is machine else 5.0}
     assert broken_by(events, oracle.begins_and_ends_nothing_in_a_freeze, plan=plan)

@@ -781,3 +781,18 @@ def test_a_put_back_that_names_no_server_is_about_the_one_that_went_back_then(go
 
     assert list(oracle.does_what_people_said(with_back(sent.server))) != []
     assert list(oracle.does_what_people_said(with_back(good.plan.remaining[0].server_id))) == []
+
+
+def test_a_removal_that_a_person_let_cut_may_still_do_so_right_after_it_was_called_back(good):
+    place, sent = first(good, Sent, "remove")
+    said = (Asked(sent.t, 7, "go_on", sent.server, {"connections": 5}), Answered(sent.t, 7, True))
+    back = replace(sent, name="set_ENABLED")
+    allowed = put_in(good, place, *said)
+
+    def with_cut(story, after_s):
+        return put_in(story, place + len(said) + 1, back, Cut(sent.t + after_s, sent.server, 3))
+
+    assert list(oracle.cuts_nobody_unasked(with_cut(allowed, 0.5))) == []
+    assert list(oracle.cuts_nobody_unasked(with_cut(allowed, 30.0))) != []
+    unasked = put_in(good, place + 1, back, Cut(sent.t + 0.5, sent.server, 3))
+    assert list(oracle.cuts_nobody_unasked(unasked)) != []

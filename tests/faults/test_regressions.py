@@ -466,3 +466,17 @@ def test_a_server_that_nothing_was_sent_of_yet_does_not_begin_once_nobody_is_in_
     assert result.violations == []
     assert result.progress.servers[0].phase is Phase.DRAINING
     assert list(result.story.sends()) == []
+
+
+@pytest.mark.parametrize("point", ["after note_intent", "after check"])
+def test_a_server_that_nothing_was_sent_of_yet_does_not_begin_in_a_freeze(point):
+    """Its worker died between the note of the first change and the change; the freeze came before the next one looked."""
+    events = [
+        Event(1, "at", point, (Event(0.0, "die"),)),
+        Event(5.0, "calendar", "", (True,)),
+        Event(70.0, "calendar", "", (False,)),
+    ]
+    result = simulate(events, plan={"out": 1}, horizon_s=200.0)
+    assert result.violations == []
+    assert min(sent.t for _, sent in result.story.sends()) >= 70.0
+    assert result.status is RunStatus.COMPLETED
