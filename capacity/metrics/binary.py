@@ -1,8 +1,12 @@
-"""PostgreSQL's binary COPY format and numpy arrays: whole blocks at a time, no value by value."""
+"""PostgreSQL's binary COPY format and numpy arrays: whole blocks at a time, no value by value.
+
+Source: PostgreSQL documentation, COPY, *Binary Format*.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +17,16 @@ PG_EPOCH_US = 946_684_800_000_000
 # Signature, flags, length of the header's extension.
 _HEAD = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _TAIL = b"\xff\xff"
+# A row of a count and a value: how many fields, the count's length and the count, the value's length (-1: NULL).
+_ROW = struct.Struct(">hiqi")
+_PACKED = 65_536
+_SENT = {
+    "bigint": ("int8send", "i8"),
+    "integer": ("int4send", "i4"),
+    "timestamptz": ("timestamptz_send", "i8"),
+    "double precision": ("float8send", "f8"),
+}
+"""SQL types, with the function that gives a value's bytes as they are sent, and numpy's name for these."""
 
 
 def _record(columns: Mapping[str, np.dtype[Any]]) -> np.dtype[Any]:
@@ -42,11 +56,31 @@ def copy_in(cursor: Any, table: str, columns: Mapping[str, npt.NDArray[Any]]) ->
 def copy_out(
     cursor: Any, query: str, parameters: Sequence[Any], columns: Mapping[str, str]
 ) -> dict[str, npt.NDArray[Any]]:
-    """Return what a query answers as columns; `columns` names each with its numpy type. No column may be NULL."""
-    statement = f"COPY ({query}) TO STDOUT (FORMAT BINARY)"
+    """Return what a query answers as columns, in its order; `columns` names each with its SQL type (a key of `_SENT`).
+
+    Moments are microseconds since 2000. No column may be NULL: raises ValueError. The server packs many rows into one
+    value: with a message a row, as COPY sends them, their reading takes twenty times as long as the query.
+    """
+    packed = " || ".join(f"{_SENT[kind][0]}({name})" for name, kind in columns.items())
+    statement = (
+        "COPY (SELECT count(*), string_agg(packed, ''::bytea ORDER BY n) FROM"  # noqa: S608 - names of our own
+        f" (SELECT row_number() OVER () AS n, {packed} AS packed FROM ({query}) AS asked) AS rows"
+        f" GROUP BY n / {_PACKED} ORDER BY n / {_PACKED}) TO STDOUT (FORMAT BINARY)"
+    )
     # The driver's own cursor: Django's, where it notes statements, takes no parameters here.
     with cursor.db.wrap_database_errors, cursor.cursor.copy(statement, parameters) as copy:
         data = b"".join(copy)
-    kinds = {name: np.dtype(kind) for name, kind in columns.items()}
-    rows = np.frombuffer(data[len(_HEAD) : -len(_TAIL)], dtype=_record(kinds))
-    return {name: rows[name].astype(kind) for name, kind in kinds.items()}
+    record = np.dtype([(name, f">{_SENT[kind][1]}") for name, kind in columns.items()])
+    rows = np.frombuffer(b"".join(_values(data, record.itemsize)), dtype=record)
+    return {name: rows[name].astype(_SENT[kind][1]) for name, kind in columns.items()}
+
+
+def _values(data: bytes, size: int) -> Iterator[bytes]:
+    """Yield the packed values of an answer whose rows are a count and a value with so many times `size` bytes."""
+    place = len(_HEAD)
+    while data[place : place + len(_TAIL)] != _TAIL:
+        _, _, count, length = _ROW.unpack_from(data, place)
+        if length != count * size:
+            raise ValueError("A column that is read is NULL.")
+        place += _ROW.size + length
+        yield data[place - length : place]

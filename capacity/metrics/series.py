@@ -38,8 +38,8 @@ def read(
     metric: Metric, step: str, begins: datetime, ends: datetime, *, limit: int
 ) -> dict[str, npt.NDArray[Any]]:
     """Return the first `limit` points from `begins` on and before `ends`, as columns; `at` is microseconds since 1970, UTC."""
-    kinds = {"at": "i8", "count": "i4"}
-    columns = {name: kinds.get(name, "f8") for name in columns_of(step)}
+    kinds = {"at": "timestamptz", "count": "integer"}
+    columns = {name: kinds.get(name, "double precision") for name in columns_of(step)}
     with connection.cursor() as cursor:
         found = copy_out(
             cursor,

@@ -174,8 +174,9 @@ def _raw_of_days(cursor: Any, metric: Ints, at_us: Ints) -> Samples:
         " WHERE metric_id = asked.metric_id AND at >= asked.begins AND at < asked.ends ORDER BY at OFFSET 0) AS s"
     )
     asked = [keys.tolist(), [moment_of(each) for each in begins], [moment_of(each) for each in ends]]
-    found = copy_out(cursor, query, asked, {"metric": "i8", "at": "i8", "value": "f8"})
-    return Samples(found["metric"], found["at"] + PG_EPOCH_US, found["value"])
+    kinds = {"metric_id": "bigint", "at": "timestamptz", "value": "double precision"}
+    found = copy_out(cursor, query, asked, kinds)
+    return Samples(found["metric_id"], found["at"] + PG_EPOCH_US, found["value"])
 
 
 def _touches(metric: Ints, at_us: Ints, length_us: int) -> Ints:
