@@ -55,6 +55,8 @@ MOST_TICKS = 40
 """this often at most, so that others which are due have their turn."""
 KEEP_S = 1.0
 """How long after its claim a run is looked at again without being claimed anew."""
+UNSURE_SHARE = 1 / 3
+"""A claim or a write that took longer than this share of a lease does not say when in it the store's clock was read."""
 UNWRITTEN_S = 0.3
 """How long what looks showed and made of a run may stay unwritten, where nobody else has a say in it."""
 
@@ -106,11 +108,12 @@ async def inline(function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
 
 @dataclass
 class Tick:
-    """A tick in hand: the newest view, and when (clock's seconds) its claim came back.
+    """A tick in hand: the newest view, and when (clock's seconds) it was asked for: its time is never behind.
 
     `keeps`: whether the lease may be kept for another look. `kept` is then the view to go on with, in `again_s`
     seconds. `stored` is the progress as it was last written, `written_at` when (clock's seconds), `journal` and
     `samples` what came since and is not written yet. `judged_at` (clock's seconds) is from when `again_s` counts.
+    `is_unsure`: the time of `kept` may be far ahead.
     """
 
     view: RunView
@@ -121,6 +124,7 @@ class Tick:
     judged_at: float = 0.0
     stored: Mapping[str, Any] = field(default_factory=dict)
     written_at: float = 0.0
+    is_unsure: bool = False
     journal: tuple[Entry, ...] = ()
     samples: tuple[Sample, ...] = ()
 
@@ -158,34 +162,46 @@ class Engine:
         at = self.clock.monotonic() if claimed_at is None else claimed_at
         tick = Tick(view, at, keeps=True, stored=view.progress, written_at=at)
         keep_until = at + KEEP_S
-        if view.due_in_s > 0:
-            await asyncio.sleep(view.due_in_s)
-            self._move_on(tick)
         try:
+            if await self._is_of_an_unsure_time(tick):
+                return ticks
+            if view.due_in_s > 0:
+                await asyncio.sleep(view.due_in_s)
+                self._move_on(tick)
             while True:
                 await self._timed(tick, kind)
                 ticks += 1
                 again_s = tick.again_s
                 now = self.clock.monotonic()
-                if again_s is None or again_s > GO_ON_S or ticks >= MOST_TICKS or now + again_s >= until:
+                is_enough = ticks >= MOST_TICKS or now + (again_s or 0.0) >= until
+                if again_s is None or again_s > GO_ON_S or is_enough or tick.is_unsure:
                     await self._let_go(tick)
                     return ticks
                 await asyncio.sleep(rules.due_in_s(again_s, now - tick.judged_at))
                 if tick.kept is not None:
                     self._take_up(tick, tick.kept, keep_until)
                     continue
+                at = self.clock.monotonic()
                 taken = await self.do(self.store.claim, view.ref, holder=holder, lease_s=self.lease_s)
                 if taken is None:
                     return ticks
-                at = self.clock.monotonic()
                 tick = Tick(taken, at, keeps=True, stored=taken.progress, written_at=at)
                 keep_until = at + KEEP_S
+                if await self._is_of_an_unsure_time(tick):
+                    return ticks
         except LeaseLost as lost:
             metrics.LEASES_LOST.inc()
             log.warning("run_lease_lost", run=view.ref, why=str(lost))
         except StoreAway as away:
             log.warning("run_store_away", run=view.ref, why=str(away))
         return ticks
+
+    async def _is_of_an_unsure_time(self, tick: Tick) -> bool:
+        """Give back a run whose claim took so long (a frozen worker, say) that nobody knows when its time was read."""
+        if self.clock.monotonic() - tick.claimed_at <= self.lease_s * UNSURE_SHARE:
+            return False
+        await self.do(self.store.release, tick.view, look_again_s=_AGAIN_AT_ONCE_S)
+        return True
 
     async def _let_go(self, tick: Tick) -> None:
         """Give back a run that was kept for a look that this worker does not take. Raises LeaseLost, StoreAway."""
@@ -282,7 +298,7 @@ class Engine:
             self._whole(tick, decision),
             keep_s=self.lease_s if is_soon else 0.0,
         )
-        self._written(tick, decision, kept)
+        self._written(tick, decision, kept, now)
 
     def _whole(self, tick: Tick, decision: Decision) -> Decision:
         """Return the decision with what came of looks that were not written yet."""
@@ -292,14 +308,16 @@ class Engine:
             decision, journal=tick.journal + decision.journal, samples=tick.samples + decision.samples
         )
 
-    def _written(self, tick: Tick, decision: Decision, kept: RunView | None) -> None:
+    def _written(self, tick: Tick, decision: Decision, kept: RunView | None, asked_at: float) -> None:
         tick.journal, tick.samples = (), ()
         tick.stored, tick.written_at = decision.progress, self.clock.monotonic()
         tick.again_s = decision.look_again_s if decision.action is None else None
         if kept is not None:
             tick.kept = replace(kept, progress=decision.progress)
-            # The store's clock was read just now.
-            tick.claimed_at = tick.written_at
+            # The store's clock was read since. Counted from before, a worker that froze meanwhile is not behind the time:
+            # else a stretch that begins now would seem longer than it was, once the time is read anew.
+            tick.claimed_at = asked_at
+            tick.is_unsure = tick.written_at - asked_at > self.lease_s * UNSURE_SHARE
 
     # A change
 
@@ -318,7 +336,7 @@ class Engine:
             deadline_s=deadline_s,
             lease_s=lease_s,
         )
-        self._written(tick, decision, None)
+        self._written(tick, decision, None, looked_from)
         tick.view = replace(tick.view, progress=decision.progress, status=applied.status, halt=applied.halt)
         checked_from = self.clock.monotonic()
         # A put-back is safe on an older look; everything else rests on what was seen.
@@ -341,8 +359,10 @@ class Engine:
         if outcome.kind is OutcomeKind.TRY_LATER and outcome.after_s is not None:
             meant = replace(meant, look_again_s=max(meant.look_again_s, outcome.after_s))
         keep_s = self.lease_s if tick.keeps and meant.look_again_s <= GO_ON_S else 0.0
-        kept = await self._surely(self.store.settle, tick.view, intent_id, outcome, meant, keep_s=keep_s)
-        self._written(tick, meant, kept)
+        kept, asked_at = await self._surely(
+            self.store.settle, tick.view, intent_id, outcome, meant, keep_s=keep_s
+        )
+        self._written(tick, meant, kept, asked_at)
         return Ended.ACTED
 
     async def check(self, tick: Tick, intent_id: int, deadline_s: float) -> str:
@@ -532,16 +552,19 @@ class Engine:
         else:
             await self.do(self.store.release, view, look_again_s=wait_s, failed=True)
 
-    async def _surely(self, write: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """Return what writing an outcome returns, trying again while the store is away: a lost one would cost a doubt.
+    async def _surely(self, write: Callable[..., T], *args: Any, **kwargs: Any) -> tuple[T, float]:
+        """Return what writing an outcome returns, and when (clock's seconds) it was begun, trying again while the store is away.
+
+        A lost outcome would cost a doubt.
 
         Gives up once the lease must have ended; the next holder reads what became of the change.
         """
         give_up_at = self.clock.monotonic() + self.lease_s
         wait_s = 0.1
         while True:
+            asked_at = self.clock.monotonic()
             try:
-                return await self.do(write, *args, **kwargs)
+                return await self.do(write, *args, **kwargs), asked_at
             except StoreAway:
                 if self.clock.monotonic() + wait_s > give_up_at:
                     raise

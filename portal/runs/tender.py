@@ -88,9 +88,8 @@ class Tender:
             while (left_s := (at_last if active else until) - (now := self.clock.monotonic())) > 0:
                 is_due = due_at is not None and due_at - AHEAD_S <= now
                 views, next_due_s = await self.do(self._claim, self.batch - len(active), is_due=is_due)
-                claimed_at = self.clock.monotonic()
-                due_at = None if next_due_s is None else claimed_at + next_due_s
-                active |= {asyncio.create_task(self._tick(view, claimed_at, at_last)) for view in views}
+                due_at = None if next_due_s is None else self.clock.monotonic() + next_due_s
+                active |= {asyncio.create_task(self._tick(view, now, at_last)) for view in views}
                 if not active and (next_due_s is None or next_due_s >= left_s):
                     break
                 if next_due_s is None:

@@ -693,3 +693,49 @@ def test_a_store_that_goes_away_between_two_looks_ends_them(memory, engine, worl
     assert asyncio.run(engine.go_on(views[0], kind, holder="w", until=1e9)) == 1
     memory.store.claim = claim
     assert go_on(memory, engine, kind, ref) == 9
+
+
+# What time it is
+
+
+def test_a_claim_that_took_long_is_given_back_unused_since_nobody_knows_its_time(memory, engine, world):
+    ref = memory.create()
+    kind = Watcher(world, looks=3)
+    asked_at = engine.clock.monotonic()
+    view = memory.store.claim(ref, holder="w", lease_s=15.0)
+    memory.pass_time(6.0)
+    ticks = asyncio.run(engine.go_on(view, kind, holder="w", until=1e9, claimed_at=asked_at))
+    assert (ticks, kind.seen) == (0, 0)
+    assert memory.store.next_due_s() == 0.0
+    assert go_on(memory, engine, kind, ref) == 4
+
+
+@pytest.mark.parametrize(("frozen_s", "is_claimed_anew"), [(3.0, False), (6.0, True)])
+def test_a_worker_that_froze_after_a_write_is_not_behind_the_time(
+    memory, engine, world, frozen_s, is_claimed_anew
+):
+    """Else what begins at its next look would seem to have begun before, and a watch to have lasted longer."""
+    ref = memory.create()
+    kind = Watcher(world, looks=9)
+    seen_at, frozen_at = [], []
+    observe, commit = kind.observe, memory.store.commit
+
+    async def looking(view):
+        seen_at.append((view.now, memory.now))
+        memory.pass_time(0.2)
+        return await observe(view)
+
+    def then_freezes(view, decision, **given):
+        kept = commit(view, decision, **given)
+        if kept is not None and not frozen_at:
+            frozen_at.append(len(seen_at))
+            memory.pass_time(frozen_s)
+        return kept
+
+    kind.observe, memory.store.commit = looking, then_freezes
+    go_on(memory, engine, kind, ref)
+    assert (len(seen_at) == frozen_at[0]) is is_claimed_anew
+    if is_claimed_anew:
+        go_on(memory, engine, kind, ref)
+    assert len(seen_at) == 10
+    assert all(now >= true for now, true in seen_at)
