@@ -1,4 +1,4 @@
-"""Writing samples: what is there for their days is read, what is new goes in by COPY, what differs by an upsert.
+"""Writing samples: what is there for their days is read, what is new goes in by COPY, what differs in the place of what was there.
 
 All of it is one transaction, together with the hours and days that it touches. These are rolled up from the raw samples
 as they are then, so they are right in whatever order samples come, twice, or with another value. Two who write to one account
@@ -142,11 +142,15 @@ def _columns(samples: Samples) -> dict[str, npt.NDArray[Any]]:
 def _replace(cursor: Any, samples: Samples) -> None:
     cursor.execute("CREATE TEMPORARY TABLE sample_staging (LIKE capacity_sample) ON COMMIT DROP")
     copy_in(cursor, "sample_staging", _columns(samples))
+    # Without its size the planner would take many rows for few, or read whole parts for few.
+    cursor.execute("ANALYZE sample_staging")
     cursor.execute(
-        "INSERT INTO capacity_sample (metric_id, at, value) SELECT metric_id, at, value FROM sample_staging"
-        " ON CONFLICT (metric_id, at) DO UPDATE SET value = EXCLUDED.value"
+        "DELETE FROM capacity_sample AS kept USING sample_staging AS given"
+        " WHERE kept.metric_id = given.metric_id AND kept.at = given.at"
     )
     cursor.execute("DROP TABLE sample_staging")
+    # Nobody else writes here now. An upsert, which looks for each row once more, takes twice as long.
+    copy_in(cursor, "capacity_sample", _columns(samples))
 
 
 def _note_last(cursor: Any, samples: Samples) -> None:
