@@ -198,8 +198,10 @@ class Engine:
 
     async def _is_of_an_unsure_time(self, tick: Tick) -> bool:
         """Give back a run whose claim took so long (a frozen worker, say) that nobody knows when its time was read."""
-        if self.clock.monotonic() - tick.claimed_at <= self.lease_s * UNSURE_SHARE:
+        took_s = self.clock.monotonic() - tick.claimed_at
+        if took_s <= self.lease_s * UNSURE_SHARE:
             return False
+        log.warning("run_claim_took_long", run=tick.view.ref, took_s=round(took_s, 1))
         await self.do(self.store.release, tick.view, look_again_s=_AGAIN_AT_ONCE_S)
         return True
 
