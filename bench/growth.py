@@ -1,7 +1,8 @@
 """How good forecasts, intervals, growth and events are, and how many series a second, beside statsmodels.
 
 Accuracy is measured by rolling origin: each forecast is made anew from the values before its origin alone. The series are
-made up (`bench/made_up.py`, twelve kinds, nothing was tuned on them), and the real ones that statsmodels brings. The
+made up (`bench/made_up.py`, twelve kinds, nothing was tuned on them), real hours (`bench/real_hours.py`), and what
+statsmodels brings. The
 peers are what a team would take from the shelf: Holt-Winters and STL of statsmodels, on the same series.
 """
 
@@ -24,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.made_up import KINDS, many
+from bench.real_hours import windows
 from capacity.growth import Forecast, analyse_many, forecast, forecast_many
 
 Numbers: TypeAlias = NDArray[np.float64]
@@ -62,7 +64,7 @@ def growth(say: Callable[[str], None]) -> dict[str, float]:
 
 def measure(say: Callable[[str], None]) -> dict[str, float]:
     """Measure everything and return the figures."""
-    figures = _accuracy(say) | _real(say) | _found(say) | _speed(say)
+    figures = _accuracy(say) | _real_hours(say) | _real(say) | _found(say) | _speed(say)
     return {name: round(value, 4) for name, value in figures.items()}
 
 
@@ -138,6 +140,38 @@ def _peers() -> tuple[Any, Any] | None:
     except ImportError:
         return None
     return smoothing, stl
+
+
+REAL_EACH, REAL_SEED = 16, 3
+
+
+def _real_hours(say: Callable[[str], None]) -> dict[str, float]:
+    """Real hourly series, each window forecast once from its end, as in the M4 competition."""
+    found = list(windows(REAL_EACH, HORIZON, REAL_SEED))
+    if not found:
+        say("requirements/bench-data.txt is not installed: no real hourly series.")
+        return {}
+    scores: dict[str, list[list[float]]] = defaultdict(list)
+    made = forecast_many((known for _, known, _ in found), HORIZON)
+    for (source, known, real), one in zip(found, made, strict=True):
+        points = one.point, _naive(known, 24, HORIZON), _naive(known, 168, HORIZON)
+        scores[source].append([*(_scaled(point, known, real, 24) for point in points), *_inside(one, real)])
+    say(f"{len(found)} windows of real hours, {HORIZON} ahead; MASE (a day):")
+    say(f"{'source':<30} {'ours':>7} {'naive 24':>9} {'naive 168':>10}   inside 50 %, 80 %, 95 %")
+    for source, rows in scores.items():
+        mean = np.mean(rows, axis=0)
+        say(
+            f"{source:<30} {mean[0]:>7.3f} {mean[1]:>9.3f} {mean[2]:>10.3f}   {mean[3]:.3f} {mean[4]:.3f} {mean[5]:.3f}"
+        )
+    whole = np.array([row for rows in scores.values() for row in rows])
+    figures = {"growth_hours_series": float(len(whole))}
+    figures["growth_hours_better_than_naive_share"] = float(
+        np.mean(whole[:, 0] < np.minimum(whole[:, 1], whole[:, 2]))
+    )
+    names = ("mase_ours", "mase_naive_24", "mase_naive_168", "inside_50", "inside_80", "inside_95")
+    return figures | {
+        f"growth_hours_{name}": float(value) for name, value in zip(names, whole.mean(axis=0), strict=True)
+    }
 
 
 def _real(say: Callable[[str], None]) -> dict[str, float]:

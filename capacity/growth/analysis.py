@@ -8,7 +8,7 @@ from itertools import islice
 
 import numpy as np
 
-from capacity.growth.combine import Combined, combine
+from capacity.growth.combine import Combined, Scale, combine
 from capacity.growth.events import Normal, Stretch, find_events
 from capacity.growth.series import checked, checked_seasons, guessed_seasons, kept_seasons
 from capacity.growth.smooth import Numbers
@@ -42,8 +42,8 @@ def forecast(
     `values` are evenly spaced, oldest first, NaN for what is missing. `seasons` are up to two lengths in steps (24 and
     168 for hourly traffic; () or 1 for none); one that the series is too short for is left out, with a note. Events are
     masked, so that neither level nor season learns them; intervals are for times without new events. A series that
-    never was below 0 is not forecast below 0; otherwise a series times a and plus b is forecast at a times the forecast
-    plus b. Raises ValueError with a sentence: fewer than 8 values, infinite ones, a horizon or season out of range.
+    never was below 0 is forecast as its square roots, and not below 0; any other one times a and plus b, and still below
+    0 at times, is forecast at a times the forecast plus b. Raises ValueError with a sentence: fewer than 8 values, infinite ones, a horizon or season out of range.
     Method and sources: docs/capacity.md
     """
     return next(forecast_many([values], horizon, seasons, mask_events=mask_events))
@@ -169,7 +169,11 @@ def backtest(
 
 @dataclass(frozen=True, eq=False)
 class _Looked:
-    """One series, what is normal in it, and what of it the models read: no events, scaled to a size near 1."""
+    """One series, what is normal in it, and what of it the models read: no events, scaled to a size near 1.
+
+    What never was below 0 is read as its square roots: loads and counts vary more where they are larger, in proportion
+    to their roots (Bartlett 1936), and their seasons grow with them. `step` is the seasonal naive error of one season.
+    """
 
     values: Numbers
     normal: Normal
@@ -180,6 +184,9 @@ class _Looked:
     read: Numbers
     middle: float
     size: float
+    is_positive: bool
+    is_root: bool
+    step: float
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -222,6 +229,12 @@ def _look(values: Numbers, first: int, second: int, mask_events: bool) -> _Looke
     read = read[-most:]
     if not np.isfinite(read).any():
         raise ValueError(f"The last {most} steps have no value outside of events.")
+    changes = np.abs(read[first:] - read[:-first])
+    step = float(np.nanmean(changes)) if np.isfinite(changes).any() else 0.0
+    is_positive = bool(np.nanmin(series) >= 0.0)
+    is_root = is_positive and bool(np.nanmax(read) > np.nanmin(read))
+    if is_root:
+        read = np.sqrt(np.maximum(read, 0.0))
     seen = read[np.isfinite(read)]
     middle = float(np.median(seen))
     size = float(np.mean(np.abs(seen - middle)))
@@ -231,7 +244,9 @@ def _look(values: Numbers, first: int, second: int, mask_events: bool) -> _Looke
         normal = _moved(normal, begin)
         days = None
     scaled = (read - middle) / size if size > 0.0 else read
-    return _Looked(values, normal, days, first, second, notes, scaled, middle, size)
+    return _Looked(
+        values, normal, days, first, second, notes, scaled, middle, size, is_positive, is_root, step
+    )
 
 
 def _growth(one: _Looked, steps_a_day: float) -> Growth:
@@ -276,7 +291,11 @@ def _batches(looked: Iterator[_Looked], horizon: int) -> Iterator[tuple[_Looked,
 def _forecasts(batch: list[_Looked], horizon: int) -> list[Forecast]:
     first, second = batch[0].first, batch[0].second
     moving = [one for one in batch if one.size > 0.0]
-    made = combine(np.stack([one.read for one in moving]), horizon, first, second) if moving else None
+    made = (
+        combine(np.stack([one.read for one in moving]), horizon, first, second, _scale_of(moving))
+        if moving
+        else None
+    )
     found, number = [], 0
     for one in batch:
         if made is not None and one.size > 0.0:
@@ -287,29 +306,36 @@ def _forecasts(batch: list[_Looked], horizon: int) -> list[Forecast]:
     return found
 
 
+def _scale_of(batch: list[_Looked]) -> Scale:
+    """Return how what the models read is told in the units of the series."""
+    return Scale(
+        np.array([one.middle for one in batch]),
+        np.array([one.size for one in batch]),
+        np.array([one.is_root for one in batch]),
+    )
+
+
 def _forecast(one: _Looked, made: Combined, number: int) -> Forecast:
     wider = SHORT_IS_WIDER if one.notes else 1.0
-    point = made.point[number] * one.size + one.middle
-    halves = made.half[:, number] * one.size * wider
-    bounds = [(point - half, point + half) for half in halves]
-    seen = one.values[np.isfinite(one.values)]
-    if float(seen.min()) >= 0.0:
-        point = np.maximum(point, 0.0)
-        bounds = [(np.maximum(low, 0.0), np.maximum(high, 0.0)) for low, high in bounds]
-    season = max(one.first, 1)
-    changes = np.abs(one.read[season:] - one.read[:-season])
-    scale = float(np.nanmean(changes)) if np.isfinite(changes).any() else 0.0
-    is_tested = made.tests > 0 and scale > 0.0
+    scale = _scale_of([one])
+
+    def real(values: Numbers) -> Numbers:
+        told: Numbers = scale.real(values[None])[0]
+        return np.maximum(told, 0.0) if one.is_positive else told
+
+    at = made.point[number]
+    bounds = [(real(at - wider * half), real(at + wider * half)) for half in made.half[:, number]]
+    is_tested = made.tests > 0 and one.step > 0.0
     covered = made.covered[:, number]
     return Forecast(
         _name(one, made, number),
         tuple(length for length in (one.first, one.second) if length > 1),
-        point,
+        real(at),
         *bounds[0],
         *bounds[1],
         *bounds[2],
-        mase=float(made.error[number]) / scale if is_tested else None,
-        naive_mase=float(made.naive_error[number]) / scale if is_tested else None,
+        mase=float(made.error[number]) / one.step if is_tested else None,
+        naive_mase=float(made.naive_error[number]) / one.step if is_tested else None,
         covered=(float(covered[0]), float(covered[1]), float(covered[2])) if is_tested else None,
         tests=made.tests,
         notes=one.notes,
@@ -334,7 +360,7 @@ def _name(one: _Looked, made: Combined, number: int) -> str:
 
 
 def _constant(one: _Looked, horizon: int) -> Forecast:
-    flat = np.full(horizon, one.middle)
+    flat = _scale_of([one]).real(np.zeros((1, horizon)))[0]
     notes = (*one.notes, "The series never changes: nothing says how it could.")
     return Forecast(
         "constant", (), flat, flat, flat, flat, flat, flat, flat, None, None, None, tests=0, notes=notes

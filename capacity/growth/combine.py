@@ -18,7 +18,7 @@ from capacity.growth.smooth import Grid, Numbers, Smoothed, make_grid, smooth, w
 ORIGINS = 12
 SHARPNESS = 15.0
 """How fast a member of the grid loses weight as its error grows: the best few speak."""
-FAMILY_SHARPNESS = 6.0
+FAMILY_SHARPNESS = 10.0
 RECENT = 0.9
 """By how much an origin counts less than the next one when members are weighed: what was learnt since counts more."""
 TREND_SHARES = (0.0, 0.5, 1.0)
@@ -57,6 +57,23 @@ class Combined:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """How values of a size near 1 are told in the series' own unit: (value x size + middle), and its square for roots.
+
+    `middle`, `size` and `is_root` are (series,).
+    """
+
+    middle: Numbers
+    size: Numbers
+    is_root: NDArray[np.bool_]
+
+    def real(self, values: Numbers) -> Numbers:
+        """Return `values` (series, any number) in the unit of the series."""
+        told = values * self.size[:, None] + self.middle[:, None]
+        return np.where(self.is_root[:, None], np.maximum(told, 0.0) ** 2, told)
+
+
+@dataclass(frozen=True)
 class Plan:
     """From where to test: steps known, and how many are looked ahead; the last origin is the end of the series."""
 
@@ -85,26 +102,27 @@ def plan_of(steps: int, begin: int, season: int, horizon: int) -> Plan:
     return Plan([*at, steps], [*(min(horizon, steps - origin) for origin in at), horizon])
 
 
-def combine(values: Numbers, horizon: int, first: int, second: int) -> Combined:
+def combine(values: Numbers, horizon: int, first: int, second: int, scale: Scale) -> Combined:
     """Return the forecasts of `values` (series, steps), NaN for what is missing or masked; seasons in steps, 1 for none.
 
-    There are at least as many steps as the longer season, and 8; each series has a value. Values are of a size near 1.
+    There are at least as many steps as the longer season, and 8; each series has a value. Values are of a size near 1; errors
+    are told in the unit of the series, by `scale`.
     """
     steps = values.shape[1]
     plan = plan_of(steps, warm_up(steps, first, second), max(first, second), horizon)
     ran, families = families_of(values, plan, first, second)
     mixed = {name: _mix(paths, values, plan) for name, paths in families.items()}
-    recent = np.stack([_errors(paths, values, plan, RECENT) for paths in mixed.values()], axis=1)
+    recent = np.stack([_errors(paths, values, plan, scale, RECENT) for paths in mixed.values()], axis=1)
     share = _weights(recent, FAMILY_SHARPNESS)
     made = list(mixed.values())
     final = [
         sum((share[:, number, None] * paths[k] for number, paths in enumerate(made)), np.zeros(1))
         for k in range(plan.tests + 1)
     ]
-    error, naive_error = _errors(final, values, plan), _errors(made[-1], values, plan)
+    error, naive_error = _errors(final, values, plan, scale), _errors(made[-1], values, plan, scale)
     # Of two that are as good the simple one; where nothing could be tested the average stands: nobody knows better.
     is_naive = (
-        recent[:, -1] <= _errors(final, values, plan, RECENT) + 1e-9
+        recent[:, -1] <= _errors(final, values, plan, scale, RECENT) * (1.0 + 1e-9)
         if plan.tests
         else np.zeros(len(values), dtype=bool)
     )
@@ -141,6 +159,9 @@ def families_of(
     corrected = _corrected(ran, first, plan)
     if corrected is not None:
         families["autoregression"] = corrected
+    seasonal = _seasonal(ran, first, second, plan)
+    if seasonal is not None:
+        families["seasonal regression"] = seasonal
     families["seasonal naive" if season > 1 else "naive"] = _naives(
         np.where(np.isnan(values), ran.clean, values), first, second, plan
     )
@@ -163,11 +184,30 @@ def _smoothings(ran: Smoothed, grid: Grid, plan: Plan) -> list[Numbers]:
 
 def _corrected(ran: Smoothed, first: int, plan: Plan) -> list[Numbers] | None:
     """Return the season of the reference plus an autoregression of what it leaves, fitted up to each origin alone."""
-    rest = ran.clean - ran.season
-    series, steps = rest.shape
     lags = [1, 2, 3, first, first + 1, first + 2] if first > 3 else [1, 2]
+    return _regressed(ran.clean - ran.season, lags, ran.season_ahead, plan)
+
+
+def _seasonal(ran: Smoothed, first: int, second: int, plan: Plan) -> list[Numbers] | None:
+    """Return a regression on the hours just before and on the same hours of days and a week ago.
+
+    It finds out how much of what is new in a day is there the next day, and how much comes back after a week.
+    """
+    if first <= 3:
+        return None
+    weeks = [second, second + 1] if second > 1 else []
+    lags = sorted({1, 2, first, first + 1, 2 * first, *weeks})
+    return _regressed(ran.clean, lags, [np.zeros((1, ahead)) for ahead in plan.horizons], plan)
+
+
+def _regressed(rest: Numbers, lags: list[int], added: list[Numbers], plan: Plan) -> list[Numbers] | None:
+    """Return an autoregression of `rest` (series, steps) with these lags, and what is `added` at each origin to it.
+
+    It is fitted up to each origin alone, with a ridge; None where the first origin knows too few steps for it.
+    """
+    series, steps = rest.shape
     begin = plan.origins[0]
-    lags = [lag for lag in lags if lag < begin // 2]
+    lags = [lag for lag in lags if lag <= begin // 2]
     if not lags or begin - max(lags) < 5 * len(lags):
         return None
     top = max(lags)
@@ -180,7 +220,7 @@ def _corrected(ran: Smoothed, first: int, plan: Plan) -> list[Numbers] | None:
     right = np.zeros((series, len(lags) + 1))
     done = 0
     found = []
-    for origin, horizon, season in zip(plan.origins, plan.horizons, ran.season_ahead, strict=True):
+    for origin, horizon, plus in zip(plan.origins, plan.horizons, added, strict=True):
         part = design[:, :, done : origin - top]
         gram += part @ part.transpose(0, 2, 1)
         right += (part @ rest[:, top + done : origin, None])[:, :, 0]
@@ -195,7 +235,7 @@ def _corrected(ran: Smoothed, first: int, plan: Plan) -> list[Numbers] | None:
             for number, lag in enumerate(lags):
                 value += weights[:, number] * path[:, step - lag]
             path[:, step] = np.minimum(np.maximum(value, -bound), bound)
-        found.append((path[:, top:] * spread + middle + season)[:, None])
+        found.append((path[:, top:] * spread + middle + plus)[:, None])
     return found
 
 
@@ -227,11 +267,12 @@ def _mix(paths: list[Numbers], values: Numbers, plan: Plan) -> list[Numbers]:
     return [np.matmul(weights[:, None], path)[:, 0] for path in paths]
 
 
-def _errors(paths: list[Numbers], values: Numbers, plan: Plan, recent: float = 1.0) -> Numbers:
-    """Return the mean absolute error of one forecast an origin, (series,)."""
+def _errors(paths: list[Numbers], values: Numbers, plan: Plan, scale: Scale, recent: float = 1.0) -> Numbers:
+    """Return the mean absolute error of one forecast an origin in the unit of the series, (series,)."""
+    real = scale.real(values)
     total, count = np.zeros(len(values)), np.zeros(len(values))
     for age, (path, origin, horizon) in plan.earlier(paths):
-        off = np.abs(path - values[:, origin : origin + horizon])
+        off = np.abs(scale.real(path) - real[:, origin : origin + horizon])
         seen = np.isfinite(off)
         total += recent**age * np.where(seen, off, 0.0).sum(axis=1)
         count += recent**age * seen.sum(axis=1)

@@ -25,17 +25,27 @@ CATCH_UP = 0.4
 NORMAL_PER_MAD = 1.4826
 LONG_SEASON = 20
 REFERENCE = (0.1, 0.0, 0.1, 0.1, 0.6)
+BOTH = (1.0, 1.0)
+DAYS_ALONE = (0.1, 0.3, 0.7)
+"""Gains of the shorter season for the members that go without the longer one."""
+NO_SEASON = (0.005, 0.05, 0.3, 0.95)
+"""Gains of the level for those without any."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Smoothing parameters of each member, all of one length: level, trend, first and second season, error."""
+    """Smoothing parameters of each member, all of one length: level, trend, first and second season, error.
+
+    `has_first` and `has_second` are 1 or 0: a member may go without a season that the series has.
+    """
 
     alpha: Numbers
     beta: Numbers
     first: Numbers
     second: Numbers
     rho: Numbers
+    has_first: Numbers
+    has_second: Numbers
 
     @property
     def size(self) -> int:
@@ -63,11 +73,18 @@ def make_grid(has_second: bool, has_first: bool, season: int) -> Grid:
         seasons += [(0.1, 0.25), (0.3, 0.5)]
     elif has_first:
         seasons += [(0.2, 0.0), (0.5, 0.0)]
-    rows = [REFERENCE] if has_first else [(0.3, 0.0, 0.0, 0.0, 0.0)]
+    rows = [(*REFERENCE, *BOTH)] if has_first else [(0.3, 0.0, 0.0, 0.0, 0.0, *BOTH)]
     for alpha, rho, (first, second), beta in product(alphas, rhos, seasons, betas):
         if has_first and beta and alpha * season < 1.0:
             continue  # a trend that changes over less than a season is the season
-        rows.append((alpha, beta * alpha / max(1.0, season / 12.0), first, second, rho))
+        rows.append((alpha, beta * alpha / max(1.0, season / 12.0), first, second, rho, *BOTH))
+    # What has no such season is forecast worse with one: two weeks of noise make a week.
+    if has_second:
+        rows += [
+            (alpha, 0.0, first, 0.0, rho, 1.0, 0.0) for alpha, rho, first in product(alphas, rhos, DAYS_ALONE)
+        ]
+    if has_first:
+        rows += [(alpha, 0.0, 0.0, 0.0, rho, 0.0, 0.0) for alpha, rho in product(NO_SEASON, rhos)]
     columns = np.array(rows, dtype=np.float64).T
     return Grid(*columns)
 
@@ -141,8 +158,10 @@ def smooth(
     level = np.repeat(level_0[:, None], size, axis=1)
     has_trend = grid.beta > 0.0
     trend = np.where(has_trend, slope_0[:, None], 0.0)
-    one = np.repeat(first_0.T[:, :, None], size, axis=2)  # (season, series, members): one slot is one block
-    two = np.repeat(second_0.T[:, :, None], size, axis=2)
+    one = grid.has_first * np.repeat(
+        first_0.T[:, :, None], size, axis=2
+    )  # (season, series, members): one slot is one block
+    two = grid.has_second * np.repeat(second_0.T[:, :, None], size, axis=2)
     error = np.zeros((series, size))
     clean = values.copy()
     if np.isnan(clean[:, :begin]).any():
@@ -160,6 +179,7 @@ def smooth(
     all_seen: NDArray[np.bool_] = np.asarray(seen_at.all(axis=0))
     ahead: list[Numbers] = []
     trends: list[Numbers] = []
+    floor_1 = grid.has_first * (1.0 - grid.has_second) if second > 1 else grid.has_first
     due = dict(zip(origins, horizons, strict=True))
     for at in range(begin, steps + 1):
         if at in due:
@@ -208,13 +228,9 @@ def smooth(
         level += gain * new
         trend += grid.beta * new
         if first > 1:
-            one[slot_1] += (
-                np.maximum(grid.first, 1.0 / (at / first + 1.0)) * error
-                if second == 1
-                else grid.first * error
-            )
+            one[slot_1] += np.maximum(grid.first, floor_1 / (at / first + 1.0)) * error
         if second > 1:
-            two[slot_2] += np.maximum(grid.second, 1.0 / (at / second + 1.0)) * error
+            two[slot_2] += np.maximum(grid.second, grid.has_second / (at / second + 1.0)) * error
     return Smoothed(ahead, trends, clean, season, seasons, surprise)
 
 

@@ -49,6 +49,66 @@ def test_intervals_lie_in_each_other_and_hold_the_point():
     assert all(len(bound) == AHEAD for bound in bounds)
 
 
+def test_intervals_are_as_wide_as_the_hour_and_the_level_ask():
+    # Counts: an hour of many varies more than a quiet one, and both are twice as wide in steps of a level four times as high.
+    def rate(at):
+        return (30.0 + 28.0 * np.sin(2 * np.pi * (at % 24) / 24)) * np.where(at < 14 * 24, 1.0, 4.0)
+
+    at = np.arange(HOURS + AHEAD)
+    inside = {True: [], False: []}
+    for seed in range(40):
+        whole = np.random.default_rng(seed).poisson(rate(at)).astype(float)
+        made = forecast(whole[:HOURS], AHEAD)
+        usual = rate(at[HOURS:])
+        held = (made.lower80 <= whole[HOURS:]) & (whole[HOURS:] <= made.upper80)
+        for is_busy in inside:
+            inside[is_busy].append(held[(usual > 120.0) == is_busy].mean())
+        assert (made.lower95 >= 0.0).all()
+    assert 0.74 <= np.mean(inside[True]) <= 0.92, "by day"
+    assert 0.74 <= np.mean(inside[False]) <= 0.95, "by night"
+
+
+def test_a_season_that_grows_with_the_level_is_forecast_as_large_as_it_is_by_then():
+    at = np.arange(HOURS + AHEAD)
+    day = 2.0 + np.sin(2 * np.pi * at / 24)
+    errors = []
+    for seed in range(12):
+        noise = np.random.default_rng(seed).normal(1.0, 0.02, len(at))
+        whole = 100.0 * day * np.exp(np.log(3.0) * at / HOURS) * noise  # three times as much in a month
+        made = forecast(whole[:HOURS], AHEAD)
+        errors.append(np.abs(made.point / whole[HOURS:] - 1.0).mean())
+    assert np.mean(errors) < 0.05
+
+
+def test_what_has_no_season_is_forecast_without_one():
+    # Hours that resemble their neighbours and nothing else: the season that two weeks seem to show is noise.
+    scores, naive_scores = [], []
+    for seed in range(16):
+        rng, level, rows = np.random.default_rng(seed), 0.0, []
+        for _ in range(HOURS + AHEAD):
+            level = 0.97 * level + rng.normal()
+            rows.append(100.0 + level)
+        known, real = np.array(rows[:HOURS]), np.array(rows[HOURS:])
+        scores.append(scaled_error(forecast(known, AHEAD), known, real))
+        naive_scores.append(naive_error(known, real))
+    assert np.mean(scores) < 0.85 * np.mean(naive_scores)
+
+
+def test_what_half_of_a_day_keeps_until_the_next_is_found_out():
+    # Each day has its own shape, half of which is there the next day: neither the last day nor the usual one says it.
+    better = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        shape, days = rng.normal(size=24), []
+        for _ in range(HOURS // 24 + 1):
+            shape = 0.6 * shape + rng.normal(size=24)
+            days.append(1000.0 + 100.0 * shape)
+        known, real = np.concatenate(days[:-1]), days[-1]
+        made = forecast(known, 24)
+        better.append(scaled_error(made, known, real) / naive_error(known, real))
+    assert np.mean(better) < 0.95  # 0.89 is the best there is
+
+
 def test_it_is_better_than_the_last_week_again_on_nearly_every_series():
     better, scores, naive_scores = 0, [], []
     for seed in range(24):
@@ -98,8 +158,18 @@ def test_the_models_of_the_average_are_named_with_their_weights():
 
 
 @settings(max_examples=12, deadline=None, derandomize=True)
-@given(seed=st.integers(0, 10_000), factor=st.floats(1e-4, 1e5), shift=st.floats(-1e3, 1e6))
-def test_another_unit_or_zero_gives_the_same_forecast_in_it(seed, factor, shift):
+@given(seed=st.integers(0, 10_000), factor=st.floats(1e-4, 1e5))
+def test_another_unit_gives_the_same_forecast_in_it(seed, factor):
+    values = traffic(seed, hours=21 * 24)
+    made, other = forecast(values, 24), forecast(values * factor, 24)
+    for name in ("point", "lower50", "upper80", "lower95", "upper95"):
+        assert np.allclose(getattr(other, name), getattr(made, name) * factor, rtol=1e-6)
+    assert other.mase == pytest.approx(made.mase, rel=1e-6)
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 10_000), factor=st.floats(1e-4, 1e5), shift=st.floats(-1e6, -900.0))
+def test_another_zero_gives_the_same_forecast_in_it_where_values_are_below_it(seed, factor, shift):
     values = traffic(seed, hours=21 * 24) - 900.0  # below 0 at times, so that 0 is no special value
     made = forecast(values, 24)
     moved = forecast(values * factor + shift * factor, 24)
@@ -399,3 +469,11 @@ def test_a_year_of_hours_is_analysed_whole():
     assert found.growth.percent_high - found.growth.percent_low < 1.0
     assert [abs(event.begin - 100 * 24 - 18) <= 1 for event in found.events] == [True]
     assert found.forecast.mase < found.forecast.naive_mase
+
+
+def test_what_hardly_ever_changes_is_forecast_as_it_is():
+    values = np.full(HOURS, 4.0)
+    values[::2] += 4e-15
+    made = forecast(values, AHEAD)
+    assert made.model == "constant"
+    assert np.allclose(made.point, 4.0, rtol=1e-9)
