@@ -136,7 +136,7 @@ def approved_plan(origin: str, tenant: str, out: int = OUT) -> tuple[Any, Any]:
 
     from accounts.models import Account, CloudConnection, Membership, Team, TeamMembership, User
     from capacity.models import Ceiling, CountSource, ForecastPeak, Probe, TrafficEvent
-    from scaledown import services
+    from scaledown import records, services
     from scaledown.candidates import Choice
     from scaledown.pool import read_pool
     from scaledown.types import ImageRule
@@ -173,10 +173,10 @@ def approved_plan(origin: str, tenant: str, out: int = OUT) -> tuple[Any, Any]:
         **of_pool, kind="nginx_stub_status", url_template=f"{origin}/status/{tenant}/{{address}}"
     )
     entries = [
-        services.AddedServer(f"srv-{number:02}", f"web-{number:02}", began + timedelta(minutes=number))
+        records.AddedServer(f"srv-{number:02}", f"web-{number:02}", began + timedelta(minutes=number))
         for number in range(STAY + 1, STAY + out + 1)
     ]
-    services.record_scale_up(event=event, connection=connection, actor=people["manager"], entries=entries)
+    records.record_scale_up(event=event, connection=connection, actor=people["manager"], entries=entries)
     choice = Choice(
         balancer_ids=(str(BALANCER),),
         target=STAY + OUT - out,

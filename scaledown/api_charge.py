@@ -13,10 +13,9 @@ from portal.errors import Refused
 from portal.runs import charge
 from portal.runs.models import Handover, Run
 from scaledown import serializers as shapes
-from scaledown import services
-from scaledown.api import RUN_EXAMPLE, ScaledownView
+from scaledown import serializers_runs as of_runs
+from scaledown.api_shared import RUN_EXAMPLE, RUNS, ScaledownView
 
-_RUNS = Run.objects.filter(kind=services.KIND).select_related("account", "in_charge", "backup")
 _HANDOVERS = Handover.objects.select_related("run", "run__account", "to", "asked_by")
 
 
@@ -29,7 +28,7 @@ class RunChargeApi(ScaledownView):
         "runs_take_charge",
         shapes.RunOut,
         summary="Take charge of a run",
-        request=shapes.ChargeIn,
+        request=of_runs.ChargeIn,
         command=True,
         example=RUN_EXAMPLE,
         request_example={"until": "2026-11-23T18:00:00Z"},
@@ -37,8 +36,8 @@ class RunChargeApi(ScaledownView):
     )
     def post(self, request: Request, run_ref: UUID) -> Response:
         """You become the one named person of this run. Who had it is told."""
-        run = self.find(_RUNS, run_ref)
-        until = self.read(shapes.ChargeIn)["until"]
+        run = self.find(RUNS, run_ref)
+        until = self.read(of_runs.ChargeIn)["until"]
         return self.once(lambda: self.show_run(charge.take(run, actor=self.user, until=until)), required=True)
 
 
@@ -51,7 +50,7 @@ class RunChargeUntilApi(ScaledownView):
         "runs_charge_until",
         shapes.RunOut,
         summary="Say until when you are in charge of a run",
-        request=shapes.ChargeIn,
+        request=of_runs.ChargeIn,
         command=True,
         example=RUN_EXAMPLE,
         request_example={"until": "2026-11-23T18:00:00Z"},
@@ -59,8 +58,8 @@ class RunChargeUntilApi(ScaledownView):
     )
     def post(self, request: Request, run_ref: UUID) -> Response:
         """Afterwards the backup takes over; without one nobody is in charge, and no next server begins."""
-        run = self.find(_RUNS, run_ref)
-        until = self.read(shapes.ChargeIn)["until"]
+        run = self.find(RUNS, run_ref)
+        until = self.read(of_runs.ChargeIn)["until"]
         return self.once(
             lambda: self.show_run(charge.set_until(run, until=until, actor=self.user)), required=True
         )
@@ -82,7 +81,7 @@ class RunBackupApi(ScaledownView):
     )
     def post(self, request: Request, run_ref: UUID) -> Response:
         """Told what the one in charge is told; in charge when their time is over."""
-        run = self.find(_RUNS, run_ref)
+        run = self.find(RUNS, run_ref)
         return self.once(lambda: self.show_run(charge.stand_by(run, actor=self.user)), required=True)
 
 
@@ -102,7 +101,7 @@ class RunBackupEndApi(ScaledownView):
     )
     def post(self, request: Request, run_ref: UUID) -> Response:
         """For the backup, and for whoever is in charge."""
-        run = self.find(_RUNS, run_ref)
+        run = self.find(RUNS, run_ref)
         return self.once(lambda: self.show_run(charge.step_back(run, actor=self.user)), required=True)
 
 
@@ -113,27 +112,27 @@ class RunHandoversApi(ScaledownView):
 
     @documented(
         "run_handovers_list",
-        shapes.HandoverOut,
+        of_runs.HandoverOut,
         summary="List who was asked to take over a run",
         paged=True,
-        example=shapes.HANDOVER_EXAMPLE,
+        example=of_runs.HANDOVER_EXAMPLE,
         tag="scale-down",
     )
     def get(self, request: Request, run_ref: UUID) -> Response:
         """Newest first, each with what became of it."""
-        run = self.find(_RUNS, run_ref)
-        return self.page(_HANDOVERS.filter(run=run), shapes.HandoverOut)
+        run = self.find(RUNS, run_ref)
+        return self.page(_HANDOVERS.filter(run=run), of_runs.HandoverOut)
 
     @documented(
         "run_handovers_ask",
-        shapes.HandoverOut,
+        of_runs.HandoverOut,
         summary="Ask a colleague to be in charge of a run, or its backup",
-        request=shapes.HandoverIn,
+        request=of_runs.HandoverIn,
         status=201,
         command=True,
-        example=shapes.HANDOVER_EXAMPLE,
+        example=of_runs.HANDOVER_EXAMPLE,
         request_example={
-            "to": shapes.HANDOVER_EXAMPLE["to"],
+            "to": of_runs.HANDOVER_EXAMPLE["to"],
             "role": "in_charge",
             "until": "2026-11-24T06:00:00Z",
             "note": "web-07 is on hold until tomorrow's peak.",
@@ -142,8 +141,8 @@ class RunHandoversApi(ScaledownView):
     )
     def post(self, request: Request, run_ref: UUID) -> Response:
         """They are told now and have four hours. Nothing changes before they accept."""
-        run = self.find(_RUNS, run_ref)
-        data = self.read(shapes.HandoverIn)
+        run = self.find(RUNS, run_ref)
+        data = self.read(of_runs.HandoverIn)
         return self.once(lambda: self._ask(run, data), required=True)
 
     def _ask(self, run: Run, data: dict[str, object]) -> Response:
@@ -161,7 +160,7 @@ class RunHandoversApi(ScaledownView):
             note=str(data["note"]),
             until=data["until"],  # type: ignore[arg-type]
         )
-        return self.show(shapes.HandoverOut, handover, status=201)
+        return self.show(of_runs.HandoverOut, handover, status=201)
 
 
 class HandoverApi(ScaledownView):
@@ -171,14 +170,14 @@ class HandoverApi(ScaledownView):
 
     @documented(
         "handovers_read",
-        shapes.HandoverOut,
+        of_runs.HandoverOut,
         summary="Read what a colleague is asked about a run",
-        example=shapes.HANDOVER_EXAMPLE,
+        example=of_runs.HANDOVER_EXAMPLE,
         tag="scale-down",
     )
     def get(self, request: Request, handover_ref: UUID) -> Response:
         """For what, until when, and what became of it."""
-        return self.show(shapes.HandoverOut, self.find(_HANDOVERS, handover_ref))
+        return self.show(of_runs.HandoverOut, self.find(_HANDOVERS, handover_ref))
 
 
 class HandoverAcceptApi(ScaledownView):
@@ -188,18 +187,18 @@ class HandoverAcceptApi(ScaledownView):
 
     @documented(
         "handovers_accept",
-        shapes.HandoverOut,
+        of_runs.HandoverOut,
         summary="Accept what you are asked about a run",
         request=None,
         command=True,
-        example=shapes.HANDOVER_EXAMPLE | {"state": "accepted", "ended_at": "2026-11-23T17:52:00Z"},
+        example=of_runs.HANDOVER_EXAMPLE | {"state": "accepted", "ended_at": "2026-11-23T17:52:00Z"},
         tag="scale-down",
     )
     def post(self, request: Request, handover_ref: UUID) -> Response:
         """From now on it counts. 403 for anybody else, and for a service token; 409 once it is asked no more."""
         handover = self.find(_HANDOVERS, handover_ref)
         return self.once(
-            lambda: self.show(shapes.HandoverOut, charge.answer(handover, accepts=True, actor=self.user)),
+            lambda: self.show(of_runs.HandoverOut, charge.answer(handover, accepts=True, actor=self.user)),
             required=True,
         )
 
@@ -211,11 +210,11 @@ class HandoverDeclineApi(ScaledownView):
 
     @documented(
         "handovers_decline",
-        shapes.HandoverOut,
+        of_runs.HandoverOut,
         summary="Decline what you are asked about a run",
         request=shapes.MaybeReasonIn,
         command=True,
-        example=shapes.HANDOVER_EXAMPLE | {"state": "declined", "ended_at": "2026-11-23T17:52:00Z"},
+        example=of_runs.HANDOVER_EXAMPLE | {"state": "declined", "ended_at": "2026-11-23T17:52:00Z"},
         request_example={"reason": "I am on the night shift."},
         tag="scale-down",
     )
@@ -225,7 +224,7 @@ class HandoverDeclineApi(ScaledownView):
         data = self.read(shapes.MaybeReasonIn)
         return self.once(
             lambda: self.show(
-                shapes.HandoverOut,
+                of_runs.HandoverOut,
                 charge.answer(handover, accepts=False, actor=self.user, reason=data["reason"]),
             ),
             required=True,
@@ -239,17 +238,17 @@ class HandoverWithdrawApi(ScaledownView):
 
     @documented(
         "handovers_withdraw",
-        shapes.HandoverOut,
+        of_runs.HandoverOut,
         summary="Withdraw what a colleague is asked about a run",
         request=None,
         command=True,
-        example=shapes.HANDOVER_EXAMPLE | {"state": "withdrawn", "ended_at": "2026-11-23T17:52:00Z"},
+        example=of_runs.HANDOVER_EXAMPLE | {"state": "withdrawn", "ended_at": "2026-11-23T17:52:00Z"},
         tag="scale-down",
     )
     def post(self, request: Request, handover_ref: UUID) -> Response:
         """For whoever asked, and whoever is in charge; 409 once it was answered."""
         handover = self.find(_HANDOVERS, handover_ref)
         return self.once(
-            lambda: self.show(shapes.HandoverOut, charge.withdraw(handover, actor=self.user)),
+            lambda: self.show(of_runs.HandoverOut, charge.withdraw(handover, actor=self.user)),
             required=True,
         )

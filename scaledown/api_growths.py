@@ -10,13 +10,12 @@ from rest_framework.response import Response
 from portal.access import Permission
 from portal.api import documented
 from portal.errors import StaleState
-from portal.runs.models import Run
-from scaledown import growths, services
+from scaledown import growths
 from scaledown import serializers as shapes
-from scaledown.api import ScaledownView
+from scaledown import serializers_runs as of_runs
+from scaledown.api_shared import RUNS, ScaledownView
 from scaledown.models import Growth
 
-_RUNS = Run.objects.filter(kind=services.KIND).select_related("account", "in_charge", "backup")
 _GROWTHS = Growth.objects.select_related("account", "run", "request", "asked_by", "command")
 
 
@@ -28,25 +27,25 @@ class RunGrowthsApi(ScaledownView):
 
     @documented(
         "run_growths_list",
-        shapes.GrowthOut,
+        of_runs.GrowthOut,
         summary="List what was asked for to grow again",
         paged=True,
-        example=shapes.GROWTH_EXAMPLE,
+        example=of_runs.GROWTH_EXAMPLE,
         tag="scale-down",
     )
     def get(self, request: Request, run_ref: UUID) -> Response:
         """Newest first, each with what became of it."""
-        run = self.find(_RUNS, run_ref)
-        return self.page(_GROWTHS.filter(run=run), shapes.GrowthOut)
+        run = self.find(RUNS, run_ref)
+        return self.page(_GROWTHS.filter(run=run), of_runs.GrowthOut)
 
     @documented(
         "run_growths_ask",
-        shapes.GrowthOut,
+        of_runs.GrowthOut,
         summary="Ask for a run to grow again by so many deleted servers",
-        request=shapes.GrowthIn,
+        request=of_runs.GrowthIn,
         status=201,
         command=True,
-        example=shapes.GROWTH_EXAMPLE,
+        example=of_runs.GROWTH_EXAMPLE,
         request_example={
             "servers": 1,
             "reason": "Tonight's sale is bigger than forecast.",
@@ -57,13 +56,13 @@ class RunGrowthsApi(ScaledownView):
     )
     def post(self, request: Request, run_ref: UUID) -> Response:
         """Asking is the provider's approval. Nothing is created before the customer's, at `approval`."""
-        run = self.find(_RUNS, run_ref)
-        data = self.read(shapes.GrowthIn)
+        run = self.find(RUNS, run_ref)
+        data = self.read(of_runs.GrowthIn)
         if data["digest"] != run.digest:
             raise StaleState("This run is of another plan than the one you saw.", code="digest_mismatch")
         return self.once(
             lambda: self.show(
-                shapes.GrowthOut,
+                of_runs.GrowthOut,
                 growths.ask_growth(
                     run,
                     count=data["servers"],
@@ -84,14 +83,14 @@ class GrowthApi(ScaledownView):
 
     @documented(
         "growths_read",
-        shapes.GrowthOut,
+        of_runs.GrowthOut,
         summary="Read what is asked for to grow again",
-        example=shapes.GROWTH_EXAMPLE,
+        example=of_runs.GROWTH_EXAMPLE,
         tag="scale-down",
     )
     def get(self, request: Request, growth_ref: UUID) -> Response:
         """By which servers, and what became of it."""
-        return self.show(shapes.GrowthOut, self.find(_GROWTHS, growth_ref))
+        return self.show(of_runs.GrowthOut, self.find(_GROWTHS, growth_ref))
 
 
 class GrowthWithdrawApi(ScaledownView):
@@ -101,11 +100,11 @@ class GrowthWithdrawApi(ScaledownView):
 
     @documented(
         "growths_withdraw",
-        shapes.GrowthOut,
+        of_runs.GrowthOut,
         summary="Withdraw what was asked for to grow again",
         request=shapes.ReasonIn,
         command=True,
-        example=shapes.GROWTH_EXAMPLE,
+        example=of_runs.GROWTH_EXAMPLE,
         request_example={"reason": "The peak is over."},
         tag="scale-down",
     )
@@ -115,7 +114,7 @@ class GrowthWithdrawApi(ScaledownView):
         data = self.read(shapes.ReasonIn)
         return self.once(
             lambda: self.show(
-                shapes.GrowthOut,
+                of_runs.GrowthOut,
                 growths.withdraw_growth(growth, actor=self.user, reason=data["reason"]),
             ),
             required=True,

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from django.urls import path
 
-from scaledown import api, api_charge, api_costs, api_growths
+from scaledown import api, api_around, api_charge, api_costs, api_growths, api_runs
 
 urlpatterns = [
     path(
         "accounts/<uuid:account_ref>/scale-up-records",
-        api.RecordListApi.as_view(),
+        api_around.RecordListApi.as_view(),
         name="api-scale-up-records",
     ),
     path(
         "accounts/<uuid:account_ref>/scale-up-records/reconstruct",
-        api.ReconstructApi.as_view(),
+        api_around.ReconstructApi.as_view(),
         name="api-scale-up-reconstruct",
     ),
-    path("scale-up-records/<uuid:record_ref>", api.RecordApi.as_view(), name="api-scale-up-record"),
+    path("scale-up-records/<uuid:record_ref>", api_around.RecordApi.as_view(), name="api-scale-up-record"),
     path(
         "accounts/<uuid:account_ref>/event-costs",
         api_costs.EventCostListApi.as_view(),
@@ -33,10 +33,10 @@ urlpatterns = [
     path("plans/<uuid:plan_ref>/copy", api.PlanCopyApi.as_view(), name="api-plan-copy"),
     path("plans/<uuid:plan_ref>/runs", api.PlanStartApi.as_view(), name="api-plan-start"),
     path("plans/<uuid:plan_ref>/rehearsals", api.PlanRehearseApi.as_view(), name="api-plan-rehearse"),
-    path("runs", api.RunListApi.as_view(), name="api-runs"),
-    path("accounts/<uuid:account_ref>/runs", api.AccountRunListApi.as_view(), name="api-account-runs"),
-    path("runs/<uuid:run_ref>", api.RunApi.as_view(), name="api-run"),
-    path("runs/<uuid:run_ref>/commands", api.RunCommandsApi.as_view(), name="api-run-commands"),
+    path("runs", api_runs.RunListApi.as_view(), name="api-runs"),
+    path("accounts/<uuid:account_ref>/runs", api_runs.AccountRunListApi.as_view(), name="api-account-runs"),
+    path("runs/<uuid:run_ref>", api_runs.RunApi.as_view(), name="api-run"),
+    path("runs/<uuid:run_ref>/commands", api_runs.RunCommandsApi.as_view(), name="api-run-commands"),
     path("runs/<uuid:run_ref>/charge", api_charge.RunChargeApi.as_view(), name="api-run-charge"),
     path(
         "runs/<uuid:run_ref>/charge/until",
@@ -69,23 +69,29 @@ urlpatterns = [
         api_growths.GrowthWithdrawApi.as_view(),
         name="api-growth-withdraw",
     ),
-    path("runs/<uuid:run_ref>/journal", api.RunJournalApi.as_view(), name="api-run-journal"),
-    path("runs/<uuid:run_ref>/samples", api.RunSamplesApi.as_view(), name="api-run-samples"),
-    path("runs/<uuid:run_ref>/events", api.RunEventsApi.as_view(), name="api-run-events"),
-    path("runs/<uuid:run_ref>/report", api.RunReportApi.as_view(), name="api-run-report"),
-    path("runs/<uuid:run_ref>/lessons", api.RunLessonsApi.as_view(), name="api-run-lessons"),
+    path("runs/<uuid:run_ref>/journal", api_runs.RunJournalApi.as_view(), name="api-run-journal"),
+    path("runs/<uuid:run_ref>/samples", api_runs.RunSamplesApi.as_view(), name="api-run-samples"),
+    path("runs/<uuid:run_ref>/events", api_runs.RunEventsApi.as_view(), name="api-run-events"),
+    path("runs/<uuid:run_ref>/report", api_runs.RunReportApi.as_view(), name="api-run-report"),
+    path("runs/<uuid:run_ref>/lessons", api_runs.RunLessonsApi.as_view(), name="api-run-lessons"),
     path(
         "accounts/<uuid:account_ref>/protected-servers",
-        api.ProtectedListApi.as_view(),
+        api_around.ProtectedListApi.as_view(),
         name="api-protected-servers",
     ),
     path(
         "protected-servers/<uuid:mark_ref>/lift",
-        api.ProtectedLiftApi.as_view(),
+        api_around.ProtectedLiftApi.as_view(),
         name="api-protected-server-lift",
     ),
-    path("accounts/<uuid:account_ref>/standstills", api.StandstillListApi.as_view(), name="api-standstills"),
     path(
-        "standstills/<uuid:standstill_ref>/lift", api.StandstillLiftApi.as_view(), name="api-standstill-lift"
+        "accounts/<uuid:account_ref>/standstills",
+        api_around.StandstillListApi.as_view(),
+        name="api-standstills",
+    ),
+    path(
+        "standstills/<uuid:standstill_ref>/lift",
+        api_around.StandstillLiftApi.as_view(),
+        name="api-standstill-lift",
     ),
 ]

@@ -25,8 +25,8 @@ class ScaledownConfig(AppConfig):
             freezes,
             growths,
             known,
+            live,
             panels,
-            selectors,
             services,
             sizes,
             someone,
@@ -50,7 +50,7 @@ class ScaledownConfig(AppConfig):
             project=driver.project,
             draining=driver.draining,
             url_of=lambda run: reverse("scaledown:run-detail", args=[run.ref]),
-            asks=selectors.asked_by,
+            asks=live.asked_by,
             check_goes_on=someone.check_going_on,
             is_half_way=driver.is_half_way,
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from portal.cloud.discovery import Discovery
 from portal.cloud.discovery import Pool as DiscoveredPool
 from portal.errors import Refused
-from scaledown import services
+from scaledown import records, services
 from scaledown.candidates import Choice
 from scaledown.models import Plan, ScaleUpRecord
 from scaledown.pool import read_pool
@@ -83,9 +83,9 @@ def choice_for(pool: DiscoveredPool) -> Choice:
     )
 
 
-def _added(pool: DiscoveredPool) -> list[services.AddedServer]:
+def _added(pool: DiscoveredPool) -> list[records.AddedServer]:
     return [
-        services.AddedServer(
+        records.AddedServer(
             member.server.id,
             member.server.name,
             member.server.created_at,
@@ -106,7 +106,7 @@ def _record(
 ) -> None:
     entries = {entry.server_id: entry for pool in pools for entry in _added(pool)}
     if entries:
-        services.record_scale_up(
+        records.record_scale_up(
             event=event,
             connection=connection,
             entries=sorted(entries.values(), key=lambda entry: (entry.added_at, entry.server_name)),

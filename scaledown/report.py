@@ -18,18 +18,11 @@ from portal.runs.plain import for_reader
 from portal.runs.types import RunStatus
 from scaledown import images, services
 from scaledown.canonical import plan_from_plain
+from scaledown.live import ImageShown, PeakWatchShown, Point, images_shown, peak_watch_shown, thin
 from scaledown.models import Plan
 from scaledown.preview import HOURS_A_MONTH
 from scaledown.progress import Progress, ServerWay, progress_from_plain
-from scaledown.selectors import (
-    DecisionShown,
-    ImageShown,
-    PeakWatchShown,
-    Point,
-    images_shown,
-    peak_watch_shown,
-    thin,
-)
+from scaledown.selectors import DecisionShown
 from scaledown.thinning import looks_of
 from scaledown.types import Grade, Phase, PlanData
 from scaledown.ways_out import KINDS, WayOut, ways_out

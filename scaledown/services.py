@@ -11,15 +11,14 @@ so that no transaction waits for somebody else's computer:
     void_plan(plan, actor=user, reason=…) / copy_plan(plan, actor=user) -> Plan
     start_run(plan, actor=user, seen_digest=…) -> Run               rehearse(plan, actor=user, pool=pool) -> Run
     command(run, "pause", actor=user, args={…}, reason="…", seen_status="running") -> RunCommand
-    protect_server(…, seen=look_at_server(…)) / unprotect_server(…) / record_scale_up(…) / write_lesson(…)
-    put_standstill(scope, account=…, actor=user, reason=…) / lift_standstill(standstill, …)
 
+Protected servers, scale-up records and lessons: records.py; standstills: standstills.py.
 All raise Refused, NotPermitted or StaleState with a sentence for people, and record the change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -33,12 +32,11 @@ from portal.access import Permission
 from portal.approvals import services as approvals
 from portal.approvals.models import ApprovalRequest, ApprovalStatus, Side, Verdict
 from portal.audit.services import record, snapshot
-from portal.audit.subjects import Sealer, named, named_in
+from portal.audit.subjects import Sealer, named_in
 from portal.cloud.types import CloudIdentity
 from portal.errors import NotPermitted, Refused, StaleState
 from portal.runs import services as runs
-from portal.runs import standstills
-from portal.runs.models import Run, RunCommand, Standstill
+from portal.runs.models import Run, RunCommand
 from portal.runs.types import RunStatus
 from scaledown import freezes, offers, someone
 from scaledown.candidates import Choice, Pool, flavor_of
@@ -47,15 +45,10 @@ from scaledown.known import known_for
 from scaledown.less import same_pool
 from scaledown.models import (
     PLAN_MOVES,
-    Lesson,
     Plan,
     PlanStatus,
-    ProtectedServer,
-    ScaleUpEntry,
-    ScaleUpRecord,
 )
 from scaledown.planner import build_plan_data, check_choice
-from scaledown.pool import ServerLook
 from scaledown.preview import Preview, preview
 from scaledown.progress import new_progress, progress_from_plain, progress_to_plain
 from scaledown.types import PEAK_SPARE_S, PlanData
@@ -129,7 +122,7 @@ def draft_plan(
     require(actor, Permission.PLAN_DRAFT, account)
     if account.status == "archived":
         raise Refused(f"{account} is archived: it can be read, not changed.", code="archived")
-    _check_belongs(account, connection, event)
+    check_belongs(account, connection, event)
     _check_title(title)
     check_choice(choice)
     plan = Plan.objects.create(
@@ -145,7 +138,7 @@ def draft_plan(
     return plan
 
 
-def _check_belongs(account: Account, connection: CloudConnection, event: TrafficEvent | None) -> None:
+def check_belongs(account: Account, connection: CloudConnection, event: TrafficEvent | None) -> None:
     if connection.account_id != account.pk:
         raise Refused("This cloud connection belongs to another account.", code="other_account")
     if event is not None and event.account_id != account.pk:
@@ -196,7 +189,7 @@ def edit_draft(
         locked.inputs = to_plain(choice)
         locked.preview = None
     if event is not _KEEP:
-        _check_belongs(locked.account, locked.connection, event)
+        check_belongs(locked.account, locked.connection, event)
         locked.event = event
         locked.preview = None
     locked.save()
@@ -676,261 +669,6 @@ def what_holds_back(run: Run, now: datetime) -> dict[str, str]:
         return {}
     held = freezes.holding(run, now)
     return {"freeze": held.says if held else "", "nobody_to_call": someone.holding(run, now)}
-
-
-# --- servers, records, lessons --------------------------------------------------------------------------
-
-
-@transaction.atomic
-def protect_server(
-    *,
-    account: Account,
-    connection: CloudConnection,
-    server_id: str,
-    server_name: str,
-    reason: str,
-    actor: User,
-    seen: ServerLook | None = None,
-) -> ProtectedServer:
-    """Mark a server that no plan may contain. Repeated: the mark that is there, with its reason.
-
-    `seen` is what the provider says about the id (`pool.look_at_server`): an id that it does not know is
-    Refused, and the mark bears the provider's name of the server. Where it said nothing the server is marked all
-    the same, as not checked: protecting must work while the provider is down.
-    """
-    require(actor, Permission.SERVER_PROTECT, account)
-    _check_belongs(account, connection, None)
-    if not reason.strip():
-        raise Refused("Say why this server is protected: the next person reads it.", code="reason_missing")
-    seen = seen or ServerLook()
-    server_name = seen.name or server_name
-    mark, is_new = ProtectedServer.objects.get_or_create(
-        connection=connection,
-        server_id=server_id,
-        defaults={
-            "account": account,
-            "server_name": server_name,
-            "reason": reason,
-            "marked_by": actor,
-            "checked_at": seen.at if seen.is_there else None,
-        },
-    )
-    if is_new and seen.is_there is False:
-        raise Refused(
-            f"{connection} has no server with the id “{server_id}”: it may be mistyped, of another cloud connection, "
-            "or deleted already. Nothing was protected. Copy the id from the list of pools.",
-            code="unknown_server",
-        )
-    if is_new:
-        record("server.protected", actor=actor, account=account, subject=mark, after=snapshot(mark))
-        identity = CloudIdentity(
-            connection.provider, connection.identity_url, connection.tenant, connection.region
-        )
-        runs.facts_changed(
-            says=f"{named(actor)} marked {server_name} as protected: {reason}",
-            actor=actor,
-            account=account,
-            resource_key=identity.key("server", server_id),
-        )
-    return mark
-
-
-@transaction.atomic
-def unprotect_server(mark: ProtectedServer, *, actor: User, reason: str) -> None:
-    """Lift a server's protection, with a reason that the audit keeps."""
-    require(actor, Permission.SERVER_PROTECT, mark.account)
-    if not reason.strip():
-        raise Refused("Say why the protection is lifted: it stays on the record.", code="reason_missing")
-    record(
-        "server.unprotected",
-        actor=actor,
-        account=mark.account,
-        subject=mark,
-        before=snapshot(mark),
-        reason=reason,
-    )
-    mark.delete()
-
-
-@dataclass(frozen=True)
-class AddedServer:
-    """One server of a scale-up record. `evidence` says what shows it (created time, node feed, metadata)."""
-
-    server_id: str
-    server_name: str
-    added_at: datetime
-    source: str = "by_hand"
-    evidence: tuple[str, ...] = ()
-
-
-@transaction.atomic
-def record_scale_up(
-    *,
-    event: TrafficEvent,
-    connection: CloudConnection,
-    entries: Sequence[AddedServer],
-    actor: User,
-) -> ScaleUpRecord:
-    """Write down which servers were added for an event, in the order given; replaces an earlier record.
-
-    Raises Refused for no servers, or for one named twice.
-    """
-    account = event.account
-    require(actor, Permission.PLAN_DRAFT, account)
-    _check_belongs(account, connection, event)
-    if not entries:
-        raise Refused("Name at least one server that was added.", code="record_empty")
-    ids = [entry.server_id for entry in entries]
-    twice = sorted({entry.server_name for entry in entries if ids.count(entry.server_id) > 1})
-    if twice:
-        raise Refused(f"{', '.join(twice)} is named more than once.", code="record_twice")
-    held, _ = ScaleUpRecord.objects.select_for_update().get_or_create(
-        event=event, connection=connection, defaults={"account": account, "recorded_by": actor}
-    )
-    before = [entry.server_name for entry in held.entries.all()]
-    held.entries.all().delete()
-    ScaleUpEntry.objects.bulk_create(
-        ScaleUpEntry(
-            record=held,
-            position=position,
-            server_id=entry.server_id,
-            server_name=entry.server_name,
-            added_at=entry.added_at,
-            source=entry.source,
-            evidence=list(entry.evidence),
-        )
-        for position, entry in enumerate(entries, start=1)
-    )
-    held.recorded_by = actor
-    held.save()
-    record(
-        "scale_up.recorded",
-        actor=actor,
-        account=account,
-        subject=held,
-        before={"servers": before},
-        after={"servers": [entry.server_name for entry in entries]},
-    )
-    return held
-
-
-def reconstruct(
-    event: TrafficEvent, pool: Pool, *, margin: timedelta = timedelta(hours=24)
-) -> list[AddedServer]:
-    """Return the pool's servers that were created in the event's window (or up to `margin` before it).
-
-    Each has its evidence; in the order in which they were created. Nothing is written: a person checks it.
-    """
-    nodes = {node.address: balancer.name for balancer in pool.balancers for node in balancer.nodes}
-    found = []
-    for server in pool.servers:
-        held = sorted({nodes[address] for address in server.addresses if address in nodes})
-        if not held or not event.starts_at - margin <= server.created_at <= event.ends_at:
-            continue
-        evidence = [
-            f"created {server.created_at:%Y-%m-%d %H:%M} UTC, within 24 h before or during “{event.name}”",
-            f"has a node in {', '.join(held)}",
-        ]
-        if server.metadata.get("event"):
-            evidence.append(f"marked at the provider as added for {server.metadata['event']}")
-        found.append(AddedServer(server.id, server.name, server.created_at, "reconstructed", tuple(evidence)))
-    return sorted(found, key=lambda entry: (entry.added_at, entry.server_name))
-
-
-@transaction.atomic
-def write_lesson(run: Run, *, text: str, actor: User) -> Lesson:
-    """Write on a run's report what to do better next time."""
-    require(actor, Permission.PLAN_DRAFT, run.account)
-    if not text.strip():
-        raise Refused("Write what to do better next time.", code="text_missing")
-    text = text.strip()
-    people = named_in(run.account, text)
-    lesson = Lesson.objects.create(run=run, text=Sealer(people).text(text), written_by=actor)
-    lesson.text = text
-    record(
-        "lesson.written", actor=actor, account=run.account, subject=run, after={"text": text}, people=people
-    )
-    return lesson
-
-
-# --- standstills ----------------------------------------------------------------------------------------
-
-
-def standstill_scope(scope: str, account: Account, connection: CloudConnection | None) -> str:
-    """Return the engine's key of a scope: `account`, `connection` or `team` of this account.
-
-    Raises Refused for another word or a connection of another account.
-    """
-    if scope == "account":
-        return f"account:{account.ref}"
-    if scope == "team":
-        return f"team:{account.team.ref}"
-    if scope == "connection":
-        if connection is None or connection.account_id != account.pk:
-            raise Refused(
-                "Name the cloud connection of this account that shall stand still.", code="no_connection"
-            )
-        return f"connection:{connection.ref}"
-    raise Refused("A standstill is for an account, a connection or a team.", code="unknown_scope")
-
-
-@transaction.atomic
-def put_standstill(
-    scope: str,
-    *,
-    account: Account,
-    actor: User,
-    reason: str,
-    connection: CloudConnection | None = None,
-) -> Standstill:
-    """Stop everything there: no change is sent any more but putting back, until a person lifts it.
-
-    A whole team is stopped by its launch managers only, the own account by its approvers too. A service token
-    belongs to one account, so it stops no team.
-    """
-    key = standstill_scope(scope, account, connection)
-    needed = Permission.RUN_COMMAND if scope == "team" else Permission.STANDSTILL_PUT
-    _require_where_it_reaches(key, actor, needed, account)
-    put = runs.put_standstill(key, reason=reason, actor=actor)
-    standstills.put_on_record("standstill.put", put, actor=actor, reason=reason)
-    return put
-
-
-def _require_where_it_reaches(scope: str, actor: User, permission: Permission, account: Account) -> None:
-    """Ask for the right on all that a standstill touches, not on the account alone from which it is asked."""
-    require(actor, permission, account)
-    if scope == runs.EVERYWHERE:
-        raise NotPermitted(
-            "The whole portal is stopped and let go on by its operator. Nothing was changed.",
-            code="not_permitted",
-        )
-    if scope == f"team:{account.team.ref}":
-        if permission not in access.team_permissions(actor, account.team):
-            raise NotPermitted(
-                f"This stops, or lets go on, all accounts of {account.team}: only its own people do that, logged in "
-                "or with a token of their own. Nothing was changed.",
-                code="not_permitted",
-            )
-    elif scope.startswith("team:") or account not in standstills.accounts_in(scope):
-        raise Refused("There is no such standstill on this account. Nothing was changed.", code="unknown")
-
-
-@transaction.atomic
-def lift_standstill(standstill: Standstill, *, account: Account, actor: User, reason: str) -> Standstill:
-    """Let work go on, with a reason. Only a lead may, and only where they lead all that it touches."""
-    _require_where_it_reaches(standstill.scope, actor, Permission.STANDSTILL_LIFT, account)
-    lifted = runs.lift_standstill(standstill, reason=reason, actor=actor)
-    standstills.put_on_record("standstill.lifted", lifted, actor=actor, reason=reason)
-    return lifted
-
-
-def standstill_scopes(accounts: Iterable[Account]) -> list[str]:
-    """Return every scope that touches these accounts (for lists of standstills)."""
-    scopes = {runs.EVERYWHERE}
-    for account in accounts:
-        scopes |= {f"account:{account.ref}", f"team:{account.team.ref}"}
-        scopes |= {f"connection:{connection.ref}" for connection in account.connections.all()}
-    return sorted(scopes)
 
 
 def pool_differs(plan: Plan, pool: Pool) -> str | None:

@@ -19,10 +19,10 @@ from portal.ui.charts import Marker, NodeLoad, Series
 from portal.ui.lanes import Lane as LaneShown
 from portal.ui.states import look_of
 from scaledown.figures import FigureRow, figures_of
+from scaledown.live import CountShown, JournalShown, Lane, LiveRun, Point
 from scaledown.offers import Offer
 from scaledown.preview import Preview
 from scaledown.report import Report
-from scaledown.selectors import CountShown, JournalShown, Lane, LiveRun, Point
 
 _TONES = ("1", "2", "3", "4")
 _BAD = ("halt", "fail", "doubt", "other_hand", "gone", "refus", "overdue", "standstill", "void")

@@ -17,7 +17,7 @@ from portal.access import Permission
 from portal.errors import NotPermitted, Refused, Trouble, form_status
 from portal.paging import keyset
 from portal.runs.models import Run, Standstill
-from scaledown import drawing, services
+from scaledown import drawing, records, standstills
 from scaledown.forms import (
     EventForm,
     ProtectForm,
@@ -89,12 +89,12 @@ class RecordDetail(ScaledownPage):
             connection = form.connections[form.cleaned_data["connection"]]
             try:
                 known = self._reconstructed(event, connection) if "evidence" in request.POST else {}
-                services.record_scale_up(
+                records.record_scale_up(
                     event=event,
                     connection=connection,
                     actor=self.user,
                     entries=[
-                        known.get(server_id) or services.AddedServer(server_id, name, at)
+                        known.get(server_id) or records.AddedServer(server_id, name, at)
                         for name, server_id, at in form.cleaned_data["servers"]
                     ],
                 )
@@ -111,10 +111,10 @@ class RecordDetail(ScaledownPage):
 
     def _reconstructed(
         self, event: TrafficEvent, connection: CloudConnection
-    ) -> dict[str, services.AddedServer]:
+    ) -> dict[str, records.AddedServer]:
         whole = self.find(CloudConnection, connection.ref)
         ids = [one.id for one in drawing.balancers_of(whole)]
-        return {one.server_id: one for one in services.reconstruct(event, read_pool(whole, ids))}
+        return {one.server_id: one for one in records.reconstruct(event, read_pool(whole, ids))}
 
     def _found(self, request: HttpRequest, event: TrafficEvent) -> dict[str, Any]:
         wanted = request.GET.get("from", "")
@@ -171,7 +171,7 @@ class Protected(ScaledownPage):
             connection = self.find(CloudConnection, form.connections[data["connection"]].ref)
             seen = look_at_server(connection, data["server_id"])
             try:
-                mark = services.protect_server(
+                mark = records.protect_server(
                     account=account,
                     connection=connection,
                     seen=seen,
@@ -217,7 +217,7 @@ class ProtectedLift(ScaledownPage):
         """Lift it."""
         mark = self.find(ProtectedServer, mark_ref)
         name = mark.server_name
-        services.unprotect_server(mark, actor=self.user, reason=request.POST.get("reason", "")[:1000])
+        records.unprotect_server(mark, actor=self.user, reason=request.POST.get("reason", "")[:1000])
         messages.success(request, f"{name} is no longer protected.")
         return redirect("scaledown:protected", account_ref=self.account.ref)
 
@@ -254,7 +254,7 @@ class StandstillPage(ScaledownPage):
         reason = request.POST.get("reason", "")[:1000]
         connection = next((row for row in self.connections() if str(row.ref) == connection_ref), None)
         try:
-            put = services.put_standstill(
+            put = standstills.put_standstill(
                 scope, account=account, actor=self.user, reason=reason, connection=connection
             )
         except NotPermitted:
@@ -275,7 +275,7 @@ class StandstillPage(ScaledownPage):
         self, *, problem: str = "", typed: str = "", scope: str = "account", status: int = 200
     ) -> HttpResponse:
         account = self.account
-        scopes = services.standstill_scopes([account])
+        scopes = standstills.standstill_scopes([account])
         standing = Standstill.objects.filter(scope__in=scopes, lifted_at__isnull=True).order_by("at", "pk")
         past = Standstill.objects.filter(scope__in=scopes, lifted_at__isnull=False).select_related(
             "lifted_by"
@@ -327,7 +327,7 @@ class StandstillLift(ScaledownPage):
     def post(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
         """Lift it."""
         account = self.find(Account.objects.select_related("team"), account_ref)
-        scopes = [scope for scope in services.standstill_scopes([account]) if scope != "all"]
+        scopes = [scope for scope in standstills.standstill_scopes([account]) if scope != "all"]
         try:
             ref = UUID(request.POST.get("standstill", ""))
         except ValueError:
@@ -337,7 +337,7 @@ class StandstillLift(ScaledownPage):
         row = Standstill.objects.filter(ref=ref, scope__in=scopes).first()
         if row is None:
             raise Refused("There is no such standstill on this account. Nothing was changed.", code="unknown")
-        services.lift_standstill(
+        standstills.lift_standstill(
             row, account=account, actor=self.user, reason=request.POST.get("reason", "")[:1000]
         )
         messages.success(request, "The standstill is lifted. Runs look afresh and go on.")

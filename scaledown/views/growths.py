@@ -15,9 +15,9 @@ from portal.errors import NotPermitted, Refused, form_status
 from portal.runs.models import Run
 from scaledown import growths, offers, services
 from scaledown.forms import ReasonForm
+from scaledown.live import live_run
 from scaledown.models import Growth
 from scaledown.progress import progress_from_plain
-from scaledown.selectors import live_run
 from scaledown.views.shared import RUNS, ScaledownPage
 
 GROWTHS = Growth.objects.select_related("account", "run", "run__account", "request", "asked_by", "command")

@@ -23,14 +23,15 @@ from portal.runs import charge
 from portal.runs.live import page_stream
 from portal.runs.models import JournalEntry, Run
 from portal.runs.stream import Change
-from scaledown import services, shown
+from scaledown import records, services, shown
 from scaledown.forms import (
     ReasonForm,
 )
+from scaledown.live import LiveRun, journal_shown, live_run
 from scaledown.offers import most_sensible_first
 from scaledown.progress import progress_from_plain
 from scaledown.report import report
-from scaledown.selectors import LiveRun, is_customer, journal_shown, live_run
+from scaledown.selectors import is_customer
 from scaledown.views.shared import (
     RUNS,
     ScaledownPage,
@@ -348,7 +349,7 @@ class RunLesson(RunReport):
         run = self.find(RUNS, run_ref)
         text = request.POST.get("text", "")[:4000]
         try:
-            services.write_lesson(run, text=text, actor=self.user)
+            records.write_lesson(run, text=text, actor=self.user)
         except Refused as refusal:
             return self.report_shown(run, problem=refusal.says, typed=text, status=form_status(refusal))
         messages.success(request, "The lesson is on the report.")

@@ -17,9 +17,9 @@ from portal.runs import registry
 from portal.runs.models import JournalEntry, Run
 from portal.runs.types import RunStatus
 from scaledown import driver, services
+from scaledown.live import live_run
 from scaledown.models import FreezeOverride, PlanStatus
 from scaledown.offers import Situation, offers
-from scaledown.selectors import live_run
 from scaledown.types import Phase
 from tests import factories as make
 from tests.pages.test_pages import approved, drafted, page, url

@@ -17,7 +17,7 @@ from portal.errors import Refused
 from portal.runs import charge, registry
 from portal.runs.models import Run
 from portal.runs.types import RunStatus
-from scaledown import driver, selectors, services
+from scaledown import driver, live, services
 from scaledown.canonical import digest
 from scaledown.models import PlanStatus
 from tests import factories as make
@@ -113,7 +113,7 @@ def resume(run, actor, **more):
 
 
 def shown_by(run, actor):
-    return selectors.live_run(run, granted=permissions_on(actor, run.account))
+    return live.live_run(run, granted=permissions_on(actor, run.account))
 
 
 @pytest.mark.parametrize("name", ["resume", "go_on", "wait"])

@@ -110,7 +110,7 @@ def test_what_is_down_already_does_not_count(here):
 
 
 def test_a_protected_server_is_left_alone(here):
-    from scaledown.services import protect_server
+    from scaledown.records import protect_server
 
     protect_server(
         account=here.account,

@@ -6,7 +6,7 @@ import pytest
 
 from portal.runs import registry
 from portal.runs.models import Run
-from scaledown.services import protect_server
+from scaledown.records import protect_server
 from tests import factories as make
 from tests.runs.desks import PgDesk
 

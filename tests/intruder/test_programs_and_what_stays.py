@@ -99,7 +99,7 @@ def test_all_tokens_of_an_account_together_have_a_limit_of_streams(monkeypatch):
 
 @pytest.mark.django_db(transaction=True)
 def test_a_stream_answers_other_methods_and_head_without_a_body(monkeypatch):
-    for place in ("scaledown.views.runs.RUNS", "scaledown.api._RUNS"):
+    for place in ("scaledown.views.runs.RUNS", "scaledown.api_runs.RUNS"):
         monkeypatch.setattr(place, Run.objects.select_related("account"))
     desk = PgDesk()
     try:

@@ -18,7 +18,7 @@ from portal.runs import registry
 from portal.runs import services as runs
 from portal.runs.models import JournalEntry, Run, Standstill
 from portal.runs.selectors import entry_as_data
-from scaledown import services
+from scaledown import standstills
 from scaledown.support import gather_run
 from tests import factories as make
 from tests.runs.desks import PgDesk
@@ -73,12 +73,12 @@ def test_an_accounts_token_stops_that_account_and_never_its_team(two):
 
 def test_a_stop_is_lifted_only_where_it_reaches(two):
     foreign = make.account("Elsewhere")
-    own = services.put_standstill("account", account=two.lindgren, actor=two.others, reason="x")
+    own = standstills.put_standstill("account", account=two.lindgren, actor=two.others, reason="x")
     everywhere = runs.put_standstill("all", reason="x", actor=two.lead)
     theirs = runs.put_standstill(f"team:{foreign.team.ref}", reason="x", actor=two.lead)
     for row in (own, everywhere, theirs):
         with pytest.raises((NotPermitted, Refused)):
-            services.lift_standstill(row, account=two.harbor, actor=two.lead, reason="y")
+            standstills.lift_standstill(row, account=two.harbor, actor=two.lead, reason="y")
     assert not Standstill.objects.filter(lifted_at__isnull=False).exists()
 
 
@@ -110,7 +110,7 @@ def test_customers_read_that_the_team_stopped_and_never_why(two):
         mine.force_login(lead)
         path = f"/accounts/{account.ref}/standstill/"
         token = make.token(customer)
-        put = services.put_standstill("team", account=account, actor=lead, reason=WHY)
+        put = standstills.put_standstill("team", account=account, actor=lead, reason=WHY)
 
         def read_by_the_customer():
             listed = Client().get(f"/api/v1/accounts/{account.ref}/standstills", **make.bearer(token))
@@ -136,7 +136,7 @@ def test_customers_read_that_the_team_stopped_and_never_why(two):
         told = desk.store.claim(str(run.ref), holder="w", lease_s=30.0).standstill
         assert "launch team" in told
         assert WHY not in told
-        services.lift_standstill(put, account=account, actor=lead, reason=OVER)
+        standstills.lift_standstill(put, account=account, actor=lead, reason=OVER)
         seen = read_by_the_customer()
         assert WHY not in seen
         assert OVER not in seen

@@ -13,10 +13,10 @@ from django.utils import timezone
 from portal.access import permissions_on
 from portal.runs.models import Run, RunCommand
 from portal.runs.types import RunStatus
-from scaledown import services, wording
+from scaledown import standstills, wording
 from scaledown.canonical import plan_from_plain
+from scaledown.live import live_run
 from scaledown.progress import new_progress, progress_to_plain
-from scaledown.selectors import live_run
 from scaledown.types import Phase
 from tests.pages.test_pages import as_, here, page, started, url  # noqa: F401  (fixtures)
 
@@ -98,7 +98,7 @@ def test_while_everything_is_stopped_no_server_is_said_to_be_going_down(here, as
     Run.objects.filter(pk=run.pk).update(progress=progress_to_plain(progress))
     browser = as_(here.manager)
     assert says in page(browser.get(url("run-detail", run)))
-    services.put_standstill("account", account=here.account, actor=here.manager, reason="A test.")
+    standstills.put_standstill("account", account=here.account, actor=here.manager, reason="A test.")
     shown = page(browser.get(url("run-detail", run)))
     assert f"Before the stop: {says}" in shown
     assert shown.count(says) == 1

@@ -14,7 +14,7 @@ from portal.access import permissions_on
 from portal.cloud.types import Condition
 from portal.errors import TryLater
 from portal.runs import charge, registry
-from portal.runs.models import Run
+from portal.runs.models import Run, Standstill
 from portal.runs.stream import Change
 from scaledown import services
 from scaledown.models import Plan, ProtectedServer, ScaleUpRecord
@@ -515,7 +515,7 @@ def test_everything_is_stopped_with_a_reason_and_lifted_by_a_lead(here, as_):
     )
     as_(here.approver).post(where, {"scope": "account", "reason": "Payments are down"})
     assert "Payments are down" in page(as_(here.viewer).get(url("run-detail", run)))
-    standing = services.Standstill.objects.get()
+    standing = Standstill.objects.get()
     lift = url("standstill-lift", here.account)
     assert as_(here.approver).post(lift, {"standstill": standing.ref, "reason": "ok"}).status_code == 403
     as_(here.lead).post(lift, {"standstill": standing.ref, "reason": "Payments work"})

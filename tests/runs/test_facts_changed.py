@@ -13,7 +13,7 @@ from portal.approvals import services as approvals
 from portal.runs import registry, services
 from portal.runs.models import Intent
 from portal.runs.types import Action, Decision, RunStatus
-from scaledown.services import protect_server
+from scaledown.records import protect_server
 from tests import factories
 from tests.runs.desks import PgDesk
 from tests.runs.test_store_pg import in_thread, until_waiting

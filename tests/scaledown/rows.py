@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.models import Account, CloudConnection, Contact, Membership, Team, TeamMembership, User
 from capacity.models import Ceiling, CountSource, ForecastPeak, Probe, TrafficEvent
 from scaledown.candidates import Pool
-from scaledown.services import AddedServer, record_scale_up
+from scaledown.records import AddedServer, record_scale_up
 from tests.scaledown.planner_cases import EVENT, pool, server
 
 

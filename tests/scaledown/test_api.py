@@ -17,10 +17,11 @@ from portal.access import permissions_on
 from portal.runs import charge
 from portal.runs.models import Run, RunSample
 from scaledown import services
+from scaledown.live import live_run
 from scaledown.models import Plan
 from scaledown.pool import ServerLook
 from scaledown.report import report
-from scaledown.selectors import live_run, plan_page
+from scaledown.selectors import plan_page
 from tests import factories as make
 from tests.scaledown.planner_cases import CHOICE
 from tests.scaledown.rows import desk, fresh_pool
@@ -31,9 +32,10 @@ API = "/api/v1"
 
 @pytest.fixture
 def here(monkeypatch):
-    monkeypatch.setattr("scaledown.api.read_pool", lambda connection, balancer_ids: fresh_pool())
+    for place in ("scaledown.api", "scaledown.api_around"):
+        monkeypatch.setattr(f"{place}.read_pool", lambda connection, balancer_ids: fresh_pool())
     monkeypatch.setattr(
-        "scaledown.api.look_at_server", lambda *asked: ServerLook(True, "web-06", timezone.now())
+        "scaledown.api_around.look_at_server", lambda *asked: ServerLook(True, "web-06", timezone.now())
     )
     return desk()
 
@@ -302,7 +304,7 @@ def test_a_balancer_that_is_named_twice_is_refused_with_a_sentence(here):
 
 
 def protect(here, monkeypatch, seen, status):
-    monkeypatch.setattr("scaledown.api.look_at_server", lambda connection, server_id: seen)
+    monkeypatch.setattr("scaledown.api_around.look_at_server", lambda connection, server_id: seen)
     return Caller(here.manager).post(
         f"/accounts/{here.account.ref}/protected-servers",
         {

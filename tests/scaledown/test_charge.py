@@ -14,7 +14,7 @@ from portal.errors import NotPermitted, Refused
 from portal.runs import charge
 from portal.runs.models import Run
 from portal.runs.types import RunStatus
-from scaledown.selectors import live_run
+from scaledown.live import live_run
 from tests.scaledown.rows import desk, fresh_pool
 from tests.scaledown.test_api import Caller
 from tests.scaledown.test_services import started

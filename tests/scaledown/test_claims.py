@@ -20,9 +20,9 @@ from portal.runs import services as runs
 from portal.runs.models import Claim, Run
 from portal.runs.store_pg import PgStore
 from portal.runs.types import Decision, RunStatus
-from scaledown import services
+from scaledown import records, services
 from scaledown.models import Plan
-from scaledown.services import AddedServer
+from scaledown.records import AddedServer
 from tests.runs.toy import ToyKind, ToyWorld
 from tests.scaledown.planner_cases import CHOICE, server
 from tests.scaledown.rows import desk, fresh_pool
@@ -48,7 +48,7 @@ def here(monkeypatch):
 def approved(here, connection=None) -> Plan:
     if connection is not None:
         added = [AddedServer(f"srv-{n:02}", f"web-{n:02}", server(n).created_at) for n in (4, 5, 6)]
-        services.record_scale_up(event=here.event, connection=connection, actor=here.manager, entries=added)
+        records.record_scale_up(event=here.event, connection=connection, actor=here.manager, entries=added)
     mine = connection or here.connection
     identity = CloudIdentity(mine.provider, mine.identity_url, mine.tenant, mine.region)
     plan = services.draft_plan(

@@ -24,6 +24,7 @@ from portal.runs.models import JournalEntry, Run, RunCommand
 from portal.runs.types import Command
 from scaledown import driver, growing, growths
 from scaledown.canonical import plan_from_plain
+from scaledown.live import live_run
 from scaledown.models import Growth
 from scaledown.progress import (
     DeleteWay,
@@ -31,7 +32,6 @@ from scaledown.progress import (
     progress_from_plain,
     progress_to_plain,
 )
-from scaledown.selectors import live_run
 from scaledown.types import ImageRule, Phase
 from tests.scaledown.rows import desk
 from tests.scaledown.test_api import Caller

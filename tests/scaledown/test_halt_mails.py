@@ -18,7 +18,7 @@ from portal.runs import registry
 from portal.runs.models import Run
 from portal.runs.store_pg import PgStore
 from portal.runs.types import Decision, Halt, HaltRank, RunStatus
-from scaledown import driver, selectors, services
+from scaledown import driver, live, services
 from scaledown.progress import progress_from_plain, progress_to_plain
 from scaledown.types import Phase
 from scaledown.waits import PATIENCE_S
@@ -38,7 +38,7 @@ def here(settings):
     known = registry.registered(services.KIND)
     if known is None or known.asks is None:  # one that another test left
         registry.forget_kind(services.KIND)
-        registry.register_kind(services.KIND, driver.make_kind, asks=selectors.asked_by)
+        registry.register_kind(services.KIND, driver.make_kind, asks=live.asked_by)
     settings.MAIL_TEMPLATES_STRICT = True
     compose._engine.cache_clear()
     yield desk()
@@ -101,7 +101,7 @@ def test_each_reader_gets_the_question_that_the_page_shows_them(here, rank, phas
     assert {purpose for purpose, _ in read.values()} == {PURPOSES[rank]}
     customer = "Ada" if rank is HaltRank.SITE_IN_DANGER else "Approver"
     for who, viewer in (("Manager", here.manager), (customer, here.approver)):
-        shown = selectors.live_run(run, granted=permissions_on(viewer, here.account)).halt
+        shown = live.live_run(run, granted=permissions_on(viewer, here.account)).halt
         _, written = read[who]
         text = flat(written)
         assert shown.asked in text, who
@@ -120,7 +120,7 @@ def test_until_when_is_said_in_the_readers_zone(here):
     here.manager.time_zone = "Europe/Stockholm"
     here.manager.save()
     run = halted(here, HaltRank.DECIDE_TODAY)
-    until = selectors.live_run(run, granted=permissions_on(here.manager, here.account)).halt.until
+    until = live.live_run(run, granted=permissions_on(here.manager, here.account)).halt.until
     assert until == progress_from_plain(run.progress).stopped_at + timedelta(seconds=PATIENCE_S)
     local = until.astimezone(ZoneInfo("Europe/Stockholm"))
     assert f"until {local.day} {local:%b, %H:%M} {local.tzname()}." in flat(mails(run)["Manager"][1])
@@ -136,7 +136,7 @@ def test_a_mail_that_is_written_after_the_time_names_none_that_is_past(here):
 
 def test_where_the_engine_halted_the_run_its_patience_counts_from_then(here):
     run = halted(here, HaltRank.DECIDE_TODAY, by_engine=True)
-    until = selectors.live_run(run, granted=permissions_on(here.manager, here.account)).halt.until
+    until = live.live_run(run, granted=permissions_on(here.manager, here.account)).halt.until
     assert until == run.halted_at + timedelta(seconds=PATIENCE_S)
     assert "An answer is waited for until" in flat(mails(run)["Manager"][1])
 
@@ -147,7 +147,7 @@ def test_nobody_is_said_to_be_asked_who_has_left(here):
     text = flat(mails(halt(run, HaltRank.DECIDE_TODAY))["Lead"][1])
     assert "Nobody is in charge: the account's launch team is asked now" in text
     assert "Manager" not in text
-    assert selectors.live_run(run, granted=permissions_on(here.lead, here.account)).halt.asked in text
+    assert live.live_run(run, granted=permissions_on(here.lead, here.account)).halt.asked in text
 
 
 @pytest.mark.parametrize("called", ["approvers", "nobody"])

@@ -21,7 +21,7 @@ from portal.runs.models import Handover, Run
 from portal.runs.tasks import pass_on_charges
 from portal.runs.types import RunStatus
 from scaledown import driver
-from scaledown.selectors import live_run
+from scaledown.live import live_run
 from tests import factories as make
 from tests.scaledown.rows import desk, fresh_pool, user
 from tests.scaledown.test_api import API, Caller

@@ -18,6 +18,7 @@ from scaledown.canonical import digest, plan_from_plain, plan_to_plain
 from scaledown.driver import project
 from scaledown.forms import SafetyForm
 from scaledown.less import is_less
+from scaledown.live import live_run
 from scaledown.offers import Situation, offers
 from scaledown.peak import LOOK_PEAK_S, is_watching
 from scaledown.planner import build_plan_data
@@ -31,7 +32,6 @@ from scaledown.progress import (
     with_server,
 )
 from scaledown.report import report
-from scaledown.selectors import live_run
 from scaledown.types import PEAK_SPARE_S, Phase
 from tests.scaledown.machine_cases import START, Desk, a_plan
 from tests.scaledown.planner_cases import CHOICE, NOW, known, pool

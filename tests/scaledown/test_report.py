@@ -13,10 +13,10 @@ from portal.access import permissions_on
 from portal.runs import journal
 from portal.runs.models import Run, RunSample
 from portal.runs.types import Entry
-from scaledown import services
+from scaledown import services, standstills
+from scaledown.live import Point, live_run, thin
 from scaledown.progress import DrainWay, ImageMade, Meter, new_progress, progress_to_plain, with_server
 from scaledown.report import report
-from scaledown.selectors import Point, live_run, thin
 from scaledown.shown import lane_shown, of_total
 from scaledown.types import Phase
 from tests.scaledown.planner_cases import CHOICE
@@ -286,7 +286,9 @@ def test_in_a_standstill_the_live_page_offers_no_pause_after_a_server(run, here)
     granted = permissions_on(here.manager, here.account)
     pauses = [one.args["when"] for one in live_run(run, granted=granted).offers if one.name == "pause"]
     assert pauses == ["after_this_server", "now"]
-    services.put_standstill("account", account=here.account, actor=here.manager, reason="Payments are down.")
+    standstills.put_standstill(
+        "account", account=here.account, actor=here.manager, reason="Payments are down."
+    )
     pauses = [one.args["when"] for one in live_run(run, granted=granted).offers if one.name == "pause"]
     assert pauses == ["now"]
 

@@ -9,8 +9,8 @@ import pytest
 
 from portal.cloud.types import BalancerStatus, Condition
 from portal.runs.types import RunStatus
+from scaledown.live import next_says
 from scaledown.offers import Situation, offers
-from scaledown.selectors import next_says
 from scaledown.types import Phase
 from tests.scaledown.machine_cases import Desk, a_plan
 from tests.scaledown.test_late_changes import with_lost_delete

@@ -15,10 +15,10 @@ from portal.cloud.types import BalancerStatus
 from portal.errors import NotPermitted, Refused, StaleState
 from portal.runs import charge
 from portal.runs.models import Claim, Run
-from scaledown import driver, known, services
+from scaledown import driver, known, records, services, standstills
 from scaledown.models import Plan, ProtectedServer, ScaleUpRecord
 from scaledown.pool import ServerLook
-from scaledown.services import AddedServer
+from scaledown.records import AddedServer
 from tests import factories
 from tests.scaledown.planner_cases import CHOICE, EVENT, balancer, node, server
 from tests.scaledown.rows import desk, fresh_pool, user
@@ -123,7 +123,7 @@ def test_a_plan_that_blocks_cannot_be_submitted(here):
 
 
 def test_a_protected_server_is_left_out_of_the_plan(here):
-    services.protect_server(
+    records.protect_server(
         account=here.account,
         connection=here.connection,
         server_id="srv-06",
@@ -134,12 +134,12 @@ def test_a_protected_server_is_left_out_of_the_plan(here):
     plan = submitted(here, target=4)
     assert [one["name"] for one in plan.data["servers"]] == ["web-05", "web-04"]
     mark = ProtectedServer.objects.get()
-    services.unprotect_server(mark, actor=here.manager, reason="The licence was moved.")
+    records.unprotect_server(mark, actor=here.manager, reason="The licence was moved.")
     assert not ProtectedServer.objects.exists()
 
 
 def protected(here, server_id="srv-06", **options):
-    return services.protect_server(
+    return records.protect_server(
         account=here.account,
         connection=here.connection,
         server_id=server_id,
@@ -293,15 +293,15 @@ def test_a_run_does_not_start_from_a_plan_that_was_changed_in_the_database(here)
 
 def test_nothing_starts_while_everything_stands_still(here):
     plan = approved(here)
-    put = services.put_standstill(
+    put = standstills.put_standstill(
         "account", account=here.account, actor=here.approver, reason="Payment provider is down."
     )
     with pytest.raises(Refused) as refusal:
         services.start_run(plan, actor=here.manager, seen_digest=plan.digest)
     assert refusal.value.code == "standstill"
     with pytest.raises(NotPermitted):
-        services.lift_standstill(put, account=here.account, actor=here.manager, reason="It is up again.")
-    services.lift_standstill(put, account=here.account, actor=here.lead, reason="It is up again.")
+        standstills.lift_standstill(put, account=here.account, actor=here.manager, reason="It is up again.")
+    standstills.lift_standstill(put, account=here.account, actor=here.lead, reason="It is up again.")
     assert services.start_run(plan, actor=here.manager, seen_digest=plan.digest).status == "scheduled"
 
 
@@ -363,20 +363,18 @@ def test_withdrawing_an_approved_plan_withdraws_its_approval(here):
 
 
 def test_the_servers_of_an_event_are_reconstructed_with_evidence(here):
-    found = services.reconstruct(here.event, here.pool)
+    found = records.reconstruct(here.event, here.pool)
     assert [entry.server_name for entry in found] == ["web-04", "web-05", "web-06"]
     assert all(len(entry.evidence) >= 2 for entry in found)
 
 
 def test_a_scale_up_record_keeps_its_order_and_names_nobody_twice(here):
     entries = [AddedServer("srv-05", "web-05", EVENT), AddedServer("srv-04", "web-04", EVENT)]
-    services.record_scale_up(
-        event=here.event, connection=here.connection, entries=entries, actor=here.manager
-    )
+    records.record_scale_up(event=here.event, connection=here.connection, entries=entries, actor=here.manager)
     names = [entry.server_name for entry in ScaleUpRecord.objects.get().entries.all()]
     assert names == ["web-05", "web-04"]
     with pytest.raises(Refused):
-        services.record_scale_up(
+        records.record_scale_up(
             event=here.event, connection=here.connection, entries=[*entries, entries[0]], actor=here.manager
         )
 
@@ -441,7 +439,7 @@ def same_place(here, **changes):
 
 def test_a_mark_made_through_another_connection_to_the_same_provider_account_protects(here):
     started_before = started(here)
-    services.protect_server(
+    records.protect_server(
         account=here.account,
         connection=same_place(here),
         server_id="srv-06",

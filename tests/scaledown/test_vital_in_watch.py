@@ -16,6 +16,7 @@ from portal.runs.models import Run
 from portal.runs.types import HaltRank, RunStatus
 from scaledown import driver
 from scaledown.canonical import plan_from_plain
+from scaledown.live import live_run
 from scaledown.peak import VITAL_EVERY_S, is_watching
 from scaledown.progress import (
     VitalWay,
@@ -26,7 +27,6 @@ from scaledown.progress import (
     with_server,
 )
 from scaledown.report import report
-from scaledown.selectors import live_run
 from scaledown.types import Phase, VitalSeen
 from scaledown.vital import (
     alpha_of_watch,
