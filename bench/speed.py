@@ -13,6 +13,7 @@ its own.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -61,6 +62,9 @@ CALLS = (
     "look: not found again, nodes and probes as they should be",
 )
 """What the rules ask for one after another, a server."""
+CHANGES = ("drain", "remove the node", "delete the server")
+SIDE_BY_SIDE = 3
+"""What a look asks at once: balancer, server, and a count or a probe."""
 LOOP_CALLS = 12
 """The same for a bare loop: no volumes, one look whether the server is gone."""
 
@@ -125,6 +129,21 @@ class Loop:
             if time.monotonic() > ends_at:
                 raise TimeoutError("The provider did not get there in time.")
             time.sleep(self.every_s)
+
+
+# --- httpx alone ------------------------------------------------------------------------------------------
+
+
+async def client_alone_s(origin: str, tenant: str) -> float:
+    """Return the seconds that the listed calls take a server when nothing is done but to make them: the least for any
+    engine on this machine that makes them with httpx."""
+    path = f"/lb/{tenant}/loadbalancers/{BALANCER}"
+    async with httpx.AsyncClient(base_url=origin, trust_env=False) as http:
+        await asyncio.gather(*(http.get(path) for _ in range(SIDE_BY_SIDE)))
+        began = time.monotonic()
+        for call in CALLS * OUT:
+            await asyncio.gather(*(http.get(path) for _ in range(1 if call in CHANGES else SIDE_BY_SIDE)))
+        return (time.monotonic() - began) / OUT
 
 
 # --- the portal ------------------------------------------------------------------------------------------
@@ -290,6 +309,9 @@ def _measure(rounds: int) -> dict[str, float]:
                 for ms in LOOPS_MS:
                     loop = Loop(origin, f"{ms}{turn:03}", ms / 1000)
                     took[f"loop_{ms}ms"].append(loop.retire(numbers))
+        alone = statistics.median(
+            asyncio.run(client_alone_s(origin, f"{9000 + turn}")) for turn in range(ROUNDS)
+        )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         truth = httpx.get(f"{origin}/truth", trust_env=False).json()
     if truth["cut"] or truth["wrong"] or truth["twice"] or truth["deleted"] != rounds * OUT * len(took):
@@ -308,6 +330,8 @@ def _measure(rounds: int) -> dict[str, float]:
             (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / rounds, 2
         ),
     }
+    over_alone = alone - unavoidable_s(0.0, len(CALLS))
+    found["speed_client_alone_over_ms_per_server"] = round(over_alone * 1000, 1)
     for name, times in took.items():
         least = ours if name == "portal" else theirs
         over = statistics.median(times) / OUT - least
