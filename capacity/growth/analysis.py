@@ -225,6 +225,7 @@ def _look(values: Numbers, first: int, second: int, mask_events: bool) -> _Looke
         read[is_event] = np.nan
     elif is_event.mean() > WORTH_MASKING and season > 1:
         notes = (*notes, "So much of the series is off its usual band that nothing is masked as an event.")
+    read = normal.clock.as_now(read)
     most = max(LEAST_SEASONS * season, min(HISTORY_SEASONS * season, HISTORY_STEPS), HISTORY_LEAST)
     read = read[-most:]
     if not np.isfinite(read).any():

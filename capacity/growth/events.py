@@ -13,7 +13,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from capacity.growth.smooth import NORMAL_PER_MAD, Numbers, middle
+from capacity.growth.clock import NONE, Clock, clock_of
+from capacity.growth.smooth import NORMAL_PER_MAD, Numbers, medians, middle
 
 ENTER = 5.5
 """Scales off the band at which a stretch begins to count. Noise that wanders passes 4.5 now and then, this hardly ever."""
@@ -71,13 +72,39 @@ class Normal:
     stretches: tuple[Stretch, ...]
     is_event: NDArray[np.bool_]
     is_ratio: bool
+    clock: Clock = NONE
 
 
 def find_events(values: Numbers, first: int, second: int) -> Normal:
     """Return the events of one series, NaN for what is missing. `first` and `second` are seasons in steps, 1 for none.
 
-    A long series is looked at in parts of some of its longer seasons: what an hour did a year ago is not normal now.
+    Hours are held against the same hours of the clock on the wall: `clock` says where that was changed. A long series
+    is looked at in parts of some of its longer seasons: what an hour did a year ago is not normal now.
     """
+    clock = clock_of(_blocks(values, first)) if first > 1 else NONE
+    if not clock.changes:
+        return _find_in_parts(values, first, second)
+    found = _find_in_parts(clock.as_now(values), first, second)
+    return replace(
+        found,
+        expected=clock.as_then(found.expected),
+        level=clock.as_then(found.level),
+        scale=clock.as_then(found.scale),
+        is_event=clock.as_then(found.is_event),
+        stretches=tuple(
+            replace(
+                one,
+                begin=clock.then(one.begin),
+                end=clock.then(one.end - 1) + 1,
+                peak_at=clock.then(one.peak_at),
+            )
+            for one in found.stretches
+        ),
+        clock=clock,
+    )
+
+
+def _find_in_parts(values: Numbers, first: int, second: int) -> Normal:
     steps = len(values)
     seen = values[np.isfinite(values)]
     day = first if first > 1 else max(4, min(24, steps // 8))
@@ -175,7 +202,7 @@ def _is_ratio(values: Numbers, level: Numbers, first: int) -> bool:
     ratio, distance = values / level, values - level
     off_ratio = (ratio - _profile(ratio, first, 1)) * level
     off_distance = distance - _profile(distance, first, 1)
-    sizes = [float(_median(np.abs(off)[None, :], 1)[0]) for off in (off_ratio, off_distance)]
+    sizes = [float(medians(np.abs(off)[None, :], 1)[0]) for off in (off_ratio, off_distance)]
     return sizes[0] <= sizes[1]
 
 
@@ -191,29 +218,12 @@ def _blocks(values: Numbers, size: int) -> Numbers:
     return whole.reshape(rows, size)
 
 
-def _median(values: Numbers, axis: int) -> Numbers:
-    """Return the median of a table along an axis without NaN; NaN where there is nothing else.
-
-    Far faster than `np.nanmedian`, which goes row by row: this is where most of the time would go.
-    """
-    ordered = np.sort(values.T if axis == 0 else values, axis=1)  # NaN go last
-    length = ordered.shape[1]
-    if not np.isnan(ordered[:, -1]).any():
-        whole: Numbers = 0.5 * (ordered[:, (length - 1) // 2] + ordered[:, length // 2])
-        return whole
-    counts = length - np.isnan(ordered).sum(axis=1)
-    rows = np.arange(len(ordered))
-    low = ordered[rows, np.maximum((counts - 1) // 2, 0)]
-    middles: Numbers = 0.5 * (low + ordered[rows, np.minimum(counts // 2, length - 1)])
-    return middles
-
-
 def _running(values: Numbers, width: int) -> Numbers:
     """Return the median of the `width` values around each, of the nearest so many at both ends."""
     count = len(values)
     width = min(width, count)
     windows = np.lib.stride_tricks.sliding_window_view(values, width)
-    middles = _median(windows, 1)
+    middles = medians(windows, 1)
     at = np.clip(np.arange(count) - width // 2, 0, count - width)
     return middles[at]
 
@@ -231,11 +241,11 @@ def _filled(values: Numbers) -> Numbers:
 
 def _level(values: Numbers, day: int, days: int) -> Numbers:
     rows = _blocks(values, day)
-    daily = _median(rows, 1)
+    daily = medians(rows, 1)
     # A day of which less than half was seen says little about the whole day.
     daily[np.isfinite(rows).sum(axis=1) < day / 2] = np.nan
     if not np.isfinite(daily).any():
-        daily = _median(rows, 1)
+        daily = medians(rows, 1)
     middles = _running(daily, days)
     centres = np.arange(len(middles)) * day + (day - 1) / 2.0
     middles = _filled(middles)
@@ -247,12 +257,12 @@ def _profile(relative: Numbers, first: int, second: int) -> Numbers:
     steps = len(relative)
     at = np.arange(steps)
     if first <= 1 and second <= 1:
-        usual = _median(relative[None, :], 1)[0]
+        usual = medians(relative[None, :], 1)[0]
         return np.full(steps, usual)
     whole = np.zeros(steps)
     rest = relative
     if first > 1:
-        daily = _filled(_median(_blocks(rest, first), 0))
+        daily = _filled(medians(_blocks(rest, first), 0))
         whole = daily[at % first]
         rest = relative - whole
     if second > 1:
@@ -260,12 +270,12 @@ def _profile(relative: Numbers, first: int, second: int) -> Numbers:
         cycles = len(rows)
         reach = 2 if cycles < 5 else 1
         around = np.concatenate([np.roll(rows, shift, axis=1) for shift in range(-reach, reach + 1)])
-        weekly = np.nan_to_num(_median(around, 0))
+        weekly = np.nan_to_num(medians(around, 0))
         left = rows - weekly
         if cycles >= 4:
             # What the same hour of each week does and its neighbours do not: a job that runs once a week.
-            sharp = np.nan_to_num(_median(left, 0))
-            noise = NORMAL_PER_MAD * _median(np.abs(left).reshape(1, -1), 1)[0]
+            sharp = np.nan_to_num(medians(left, 0))
+            noise = NORMAL_PER_MAD * medians(np.abs(left).reshape(1, -1), 1)[0]
             weekly = weekly + np.where(np.abs(sharp) > 4.0 * noise / np.sqrt(cycles), sharp, 0.0)
         whole = whole + weekly[at % second]
     return whole
@@ -274,7 +284,7 @@ def _profile(relative: Numbers, first: int, second: int) -> Numbers:
 def _scale(rest: Numbers, day: int) -> Numbers:
     """Return the scale of each step: the median deviation of its slot, smoothed over its neighbours, never nothing."""
     sizes = np.abs(rest)
-    usual = NORMAL_PER_MAD * float(_median(sizes[None, :], 1)[0])
+    usual = NORMAL_PER_MAD * float(medians(sizes[None, :], 1)[0])
     is_mostly_one = not np.isfinite(usual) or usual <= 0.0
     if is_mostly_one:
         # Mostly the same value, as with what seldom happens: each time that it does would be far off the mean distance,
@@ -284,7 +294,7 @@ def _scale(rest: Numbers, day: int) -> Numbers:
     least = max(usual, 1e-12)
     if day <= 1 or is_mostly_one:
         return np.full(len(rest), least)
-    slots = NORMAL_PER_MAD * np.nan_to_num(_median(_blocks(sizes, day), 0))
+    slots = NORMAL_PER_MAD * np.nan_to_num(medians(_blocks(sizes, day), 0))
     reach = max(1, day // 12)
     smooth = np.mean([np.roll(slots, shift) for shift in range(-reach, reach + 1)], axis=0)
     scales: Numbers = np.maximum(smooth, 0.4 * least)[np.arange(len(rest)) % day]
@@ -372,7 +382,7 @@ def _long(values: Numbers, events: list[tuple[int, int]], day: int) -> list[tupl
     clean = values.copy()
     for begin, end in events:
         clean[begin:end] = np.nan
-    daily = _filled(_median(_blocks(clean, day), 1))
+    daily = _filled(medians(_blocks(clean, day), 1))
     if len(daily) < 10:
         return []
     rest = daily - _running(daily, WIDE_DAYS)

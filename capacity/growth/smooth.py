@@ -112,6 +112,23 @@ def middle(values: Numbers) -> float:
     return float(ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2.0
 
 
+def medians(values: Numbers, axis: int) -> Numbers:
+    """Return the median of a table along an axis without NaN; NaN where there is nothing else.
+
+    Far faster than `np.nanmedian`, which goes row by row: this is where most of the time would go.
+    """
+    ordered = np.sort(values.T if axis == 0 else values, axis=1)  # NaN go last
+    length = ordered.shape[1]
+    if not np.isnan(ordered[:, -1]).any():
+        whole: Numbers = 0.5 * (ordered[:, (length - 1) // 2] + ordered[:, length // 2])
+        return whole
+    counts = length - np.isnan(ordered).sum(axis=1)
+    rows = np.arange(len(ordered))
+    low = ordered[rows, np.maximum((counts - 1) // 2, 0)]
+    middles: Numbers = 0.5 * (low + ordered[rows, np.minimum(counts // 2, length - 1)])
+    return middles
+
+
 def slot_means(values: Numbers, season: int) -> Numbers:
     """Return the mean of each slot of the season, (series, season); NaN where a slot has no value."""
     series, steps = values.shape
