@@ -96,7 +96,8 @@ def contacts_story(portal: Held, say: Said) -> tuple[dict[str, Any], bool]:
 
 
 def capacity_story(portal: Held, say: Said) -> tuple[dict[str, Any], bool]:
-    """A step test becomes a baseline that both sides approve; newer runs are held against it; the portal puts a load on itself."""
+    """A step test becomes a baseline that both sides approve; newer runs are held against it; what is more than needed becomes
+    an approved scale-down; the portal puts a load on itself."""
     try:
         site = demo_capacity.SiteOwner(portal.simulator_url, Provider(portal).publish)
         return demo_capacity.tell(portal.url, say, PASSWORD, site), True

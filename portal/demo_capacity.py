@@ -1,8 +1,8 @@
 """The story of baselines, told by `make demo ARGS=capacity` over HTTP alone.
 
 The step test that Locust wrote is read, what one server carries is told, its baseline is proposed and approved by the
-customer; the same run again is the same; two slower ones make it worse, confirmed. Then the portal puts a load on by itself:
-the host is proven, both sides approve the profile, Locust runs for twelve seconds, and what it measured is evidence of what
+customer; the same run again is the same; two slower ones make it worse, confirmed. What is needed is forecast and sized, and
+what is more becomes an approved scale-down (`demo_growth.py`). Then the portal puts a load on by itself: the host is proven, both sides approve the profile, Locust runs for twelve seconds, and what it measured is evidence of what
 one server carries. What cannot be is refused on the way.
 """
 
@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from portal import demo_growth
 from portal.demo_people import Browser, Story, StoryFailed
 
 MANAGER, APPROVER = "jonas@north.example", "astrid@lindgren.example"
@@ -63,6 +64,7 @@ def tell(url: str, say: Callable[[str], None], password: str, site: SiteOwner) -
     if verdicts != ["same", "worse", "worse"] or not standing["is_confirmed"]:
         raise StoryFailed(f"The newer runs were {verdicts}, and the standing is {standing}.")
     say(f"{standing['says']} ({', '.join(standing['figures'])})")
+    grows = demo_growth.tell(story, manager, approver, account, run)
     load = _load(story, manager, approver, account, run, site)
     return {
         "story": "capacity",
@@ -70,6 +72,7 @@ def tell(url: str, say: Callable[[str], None], password: str, site: SiteOwner) -
         "one_server_carries_rps": round(carries, 1),
         "verdicts": verdicts,
         "is_confirmed": standing["is_confirmed"],
+        "growth": grows,
         "load": load,
         "refused": story.refused,
     }
