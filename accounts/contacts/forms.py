@@ -240,7 +240,8 @@ class ContactForm(forms.Form):
         found = {}
         for line in _each(self.cleaned_data["own_orders"]):
             role, _, order = line.rpartition(" ")
-            if role.strip() not in ContactRole.values or not order.isascii() or not order.isdigit():
+            is_number = order.isascii() and order.isdigit() and len(order) < 5
+            if role.strip() not in ContactRole.values or not is_number:
                 raise ValidationError("Write a role and its order, like emergency 2, one a line.")
             if role.strip() in found:
                 raise ValidationError(

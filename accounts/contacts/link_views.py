@@ -136,7 +136,7 @@ class MailBounces(PortalView):
                 {"detail": "Send Authorization: Bearer and the secret of the mail system."}, status=401
             )
         length = request.META.get("CONTENT_LENGTH") or "0"
-        if not length.isdigit() or int(length) > MOST_BOUNCE_BYTES:
+        if not (length.isascii() and length.isdigit()) or int(length) > MOST_BOUNCE_BYTES:
             return JsonResponse({"detail": "The body is too large."}, status=413)
         try:
             body: Any = json.loads(request.body or b"null")

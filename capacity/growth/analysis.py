@@ -26,6 +26,8 @@ SHORT_IS_WIDER = 1.5
 HISTORY_SEASONS = 14
 HISTORY_STEPS = 4_000
 HISTORY_LEAST = 1_000
+LEAST_FOR_ROOTS = 30
+"""Of fewer values nobody knows how much they vary, and the square of a wide guess is none."""
 LEAST_SEASONS = 5
 """The forecast reads so much of the end of a series: more says little of what comes next, and costs time."""
 
@@ -233,7 +235,7 @@ def _look(values: Numbers, first: int, second: int, mask_events: bool) -> _Looke
     changes = np.abs(read[first:] - read[:-first])
     step = float(np.nanmean(changes)) if np.isfinite(changes).any() else 0.0
     is_positive = bool(np.nanmin(series) >= 0.0)
-    is_root = is_positive and bool(np.nanmax(read) > np.nanmin(read))
+    is_root = is_positive and len(read) >= LEAST_FOR_ROOTS and bool(np.nanmax(read) > np.nanmin(read))
     if is_root:
         read = np.sqrt(np.maximum(read, 0.0))
     seen = read[np.isfinite(read)]

@@ -99,7 +99,7 @@ def guessed_seasons(values: Numbers) -> tuple[int, int]:
     spread = 1.4826 * float(np.median(np.abs(rest - middle)))
     if spread <= 0.0:
         return 1, 1
-    rest = np.clip(rest - middle, -3.0 * spread, 3.0 * spread)
+    rest = np.clip((rest - middle) / spread, -3.0, 3.0)
     size = 1 << (2 * len(rest) - 1).bit_length()
     power = np.abs(np.fft.rfft(rest, size)) ** 2
     correlation = np.fft.irfft(power, size)[: len(rest)]

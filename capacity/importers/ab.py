@@ -53,7 +53,7 @@ def read_text(source: Source) -> BenchmarkResult:
             kinds = [
                 ErrorKind(name, whole(count, name, line=index))
                 for name, count in zip(names, found.groups(), strict=True)
-                if int(count)
+                if count.strip("0")
             ]
         elif found := re.match(r"^Total:((?:\s+\d+(?:\.\d+)?){3,5})\s*$", line):
             total = [number(text, "Total", line=index) for text in found[1].split()]

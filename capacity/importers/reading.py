@@ -237,8 +237,9 @@ _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?")
 
 def number(value: Any, what: str, *, line: int | None = None, least: float = 0.0) -> float:
     """Return a finite number from `least` on, from a text or a JSON value. Raises ImportRefused."""
-    if isinstance(value, str) and len(value) <= 400 and _NUMBER.fullmatch(value.strip()):
-        value = float(value)
+    # `strip()` would take away more than `float` does: U+001C to U+001F are blanks for the one and none for the other.
+    if isinstance(value, str) and len(value) <= 400 and _NUMBER.fullmatch(text := value.strip(" \t\r\n")):
+        value = float(text)
     if isinstance(value, bool) or not isinstance(value, int | float):
         refuse(f"“{what}” is “{clean(str(value)[:80])}”; a number was expected.", line)
     try:

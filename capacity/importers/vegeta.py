@@ -118,7 +118,7 @@ def _failures(requests: int, codes: dict[str, int], success: float | None) -> in
 
 
 def _good(code: str) -> bool:
-    return code.isdecimal() and 200 <= int(code) <= 399
+    return code.isdecimal() and len(code) < 5 and 200 <= int(code) <= 399
 
 
 def _latency(

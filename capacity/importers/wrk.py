@@ -63,7 +63,7 @@ def read(source: Source) -> BenchmarkResult:
         [
             ErrorKind(f"socket: {kind}", whole(count, kind, line=socket[1]))
             for kind, count in zip(_SOCKET, socket[0].groups(), strict=True)
-            if int(count)
+            if count.strip("0")
         ]
         if socket
         else []

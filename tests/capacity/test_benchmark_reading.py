@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import tracemalloc
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from capacity.importers import Format, ImportRefused, detect, parse
 from capacity.importers.histogram import ERROR_RATIO, MAX_POINTS, Running, Series
-from capacity.importers.reading import clean, target
+from capacity.importers.reading import clean, number, target
 from tests.capacity.benchmarks import FILES, data, refusal, sane
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -287,3 +288,12 @@ def test_the_command_needs_no_database_and_no_app():
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["provenance"]["format"] == Format.WRK
+
+
+@pytest.mark.parametrize("blank", ["\x1c", "\x1d", "\x1e", "\x1f", "\x85", "\u2028"])
+@pytest.mark.parametrize("after", [False, True])
+def test_a_number_with_an_odd_blank_beside_it_is_refused_or_read(blank, after):
+    for value in (f"5{blank}", f"{blank}5")[after:]:
+        with suppress(ImportRefused):
+            assert number(value, "count") == 5.0
+    assert number(" 5\t", "count") == 5.0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capacity.importers import ErrorKind, Format, Load, Percentile, StatusCode, parse
+from capacity.importers import ErrorKind, Format, ImportRefused, Load, Percentile, StatusCode, parse
 from capacity.importers.notes import CLOSED, NO_PERCENTILES
 from capacity.importers.types import Latency
 from tests.capacity.benchmarks import data, refusal, sane, taken
@@ -222,3 +224,20 @@ def test_the_csv_of_hey_of_known_requests_is_read_as_those(requests):
     assert {each.code: each.count for each in found.status_codes} == {
         str(code): sum(one == code for _, one in requests) for code in {code for _, code in requests}
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("wrk-errors.txt", b"read 385"),
+        ("ab-errors.txt", b"Length: "),
+        ("hey-errors.txt", b"[200]"),
+    ],
+)
+@pytest.mark.parametrize("count", [b"9" * 5000, "\u00b2".encode(), "\u0663".encode()])
+def test_counts_of_thousands_of_digits_and_odd_digits_are_refused_or_read(name, told, count):
+    whole = data(name)
+    assert told in whole
+    for damaged in (whole.replace(told, told + count), whole.replace(told, told.replace(b"200", count))):
+        with suppress(ImportRefused):
+            sane(parse(damaged))

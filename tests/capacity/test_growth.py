@@ -477,3 +477,11 @@ def test_what_hardly_ever_changes_is_forecast_as_it_is():
     made = forecast(values, AHEAD)
     assert made.model == "constant"
     assert np.allclose(made.point, 4.0, rtol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_few_values_give_wide_intervals_and_no_absurd_ones(seed):
+    values = np.random.default_rng(seed).random(8)
+    made = forecast(values, AHEAD)
+    assert made.upper95.max() < 15.0
+    assert made.upper95.min() > values.mean()

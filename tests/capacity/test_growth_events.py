@@ -170,3 +170,11 @@ def test_noise_before_an_event_is_no_part_of_it():
         first, second = detect_events(values, (288,))
         assert abs(first.begin - 700) + abs(first.end - 724) <= 4
         assert abs(second.begin - 1500) + abs(second.end - 1512) <= 4
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [1e-300, 1e150])
+def test_a_series_of_one_tiny_or_huge_value_has_no_season_and_no_event(value):
+    values = np.full(100, value)
+    assert guessed_seasons(values) == (1, 1)
+    assert detect_events(values) == ()
