@@ -189,7 +189,11 @@ class GatewayHook(PortalView):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Take it in: 204, also for what is over already; 400 or 401 for what the gateway did not send."""
-        if int(request.headers.get("Content-Length") or 0) > gateway.MOST_BYTES:
+        length = request.headers.get("Content-Length") or "0"
+        if (
+            not (length.isascii() and length.isdigit() and len(length) < 19)
+            or int(length) > gateway.MOST_BYTES
+        ):
             return HttpResponse("Too large.", status=413, content_type="text/plain")
         try:
             data = gateway.verified(_raw(request), dict(request.headers.items()))

@@ -323,6 +323,7 @@ _BLANK: dict[str, Any] = dict.fromkeys(("count", "min", "max", "p50", "p95"))
 def _limit(given: str | None) -> int:
     if given is None:
         return _POINTS
-    if not (given.isascii() and given.isdigit() and 1 <= int(given[:9]) <= MOST_POINTS):
+    is_number = given.isascii() and given.isdigit() and len(given) < 10
+    if not (is_number and 1 <= int(given) <= MOST_POINTS):
         raise Malformed(f"`limit` is a number from 1 to {MOST_POINTS}.", code="unknown_parameter")
     return int(given)

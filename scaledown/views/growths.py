@@ -79,7 +79,7 @@ def _count(text: str) -> int:
 
 
 def _picked(text: str, most: int) -> int:
-    return int(text) if text.isdecimal() and 1 <= int(text) <= most else 1
+    return int(text) if text.isdecimal() and len(text) < 5 and 1 <= int(text) <= most else 1
 
 
 class GrowthPageView(ScaledownPage, abstract=True):
