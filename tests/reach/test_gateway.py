@@ -168,6 +168,9 @@ def test_what_the_gateway_did_not_sign_changes_nothing(reached):
     pass_time(reach, seconds=30)
     assert answer(reach, secret=new_secret()).status_code == 401
     assert Client().post("/hooks/reach/", "{}", "application/json").status_code == 401
+    for length in ("9" * 5000, "many", "-1"):
+        found = Client().post("/hooks/reach/", "{}", "application/json", CONTENT_LENGTH=length)
+        assert found.status_code == 413, length
     assert answer(reach, "nonsense").status_code == 400
     assert answer(reach, type="other").status_code == 400
     assert Reach.objects.get(pk=reach.pk).state == ReachState.RUNNING
