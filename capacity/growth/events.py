@@ -48,8 +48,8 @@ PART_SEASONS = 6
 class Stretch:
     """One stretch, from step `begin` up to but without `end`.
 
-    `score` is the peak in scales of that slot, negative below normal; `multiple` the peak over what was expected there,
-    None where that is not above 0; `peak_at` the step of the peak.
+    `peak_at` is the step farthest from what was expected, in units of the series; `multiple` the value there over what was
+    expected, None where that is not above 0. `score` is how far off it was at most, in scales of that slot, negative below.
     """
 
     begin: int
@@ -418,7 +418,10 @@ def _joined(events: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 def _stretch(begin: int, end: int, values: Numbers, height: Numbers, expected: Numbers) -> Stretch:
     part = height[begin:end]
-    peak_at = begin + int(np.argmax(np.abs(part)))
+    score = float(part[np.argmax(np.abs(part))])
+    # What stands out the most in a quiet night may be less than any afternoon has.
+    off = np.copysign(1.0, score) * (values[begin:end] - expected[begin:end])
+    peak_at = begin + int(np.nanargmax(off) if np.isfinite(off).any() else np.argmax(np.abs(part)))
     usual = float(expected[peak_at])
     multiple = float(values[peak_at]) / usual if usual > 0.0 and np.isfinite(values[peak_at]) else None
-    return Stretch(begin, end, peak_at, float(height[peak_at]), multiple)
+    return Stretch(begin, end, peak_at, score, multiple)

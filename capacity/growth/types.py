@@ -12,8 +12,9 @@ from capacity.growth.smooth import Numbers
 class Event:
     """One stretch that left the band of its hour and weekday, and came back.
 
-    `begin`, `end` (exclusive) and `peak_at` are steps of the series. `score`: how many robust scales of that slot the
-    peak lay off, below 0 for a dip. `multiple`: peak over what was expected there, None where that is not above 0.
+    `begin`, `end` (exclusive) and `peak_at` are steps of the series. The peak lies farthest from what was expected there,
+    in units of the series. `score`: how many robust scales of its slot it was off at most, below 0 for a dip.
+    `multiple`: peak over what was expected there, None where that is not above 0.
     `lead_in` are the steps from begin to peak; `half_life` those from the peak until half of the excess is gone (of the
     multiple over 1 for a series that never is below 0), None where the series ends before. `is_over`: the series goes on after it.
     """

@@ -9,6 +9,7 @@ import numpy as np
 
 from capacity.growth import Event, analyse, backtest
 from capacity.growth.events import find_events
+from capacity.growth.highest import Highest, highest
 from capacity.growth.series import checked, kept_seasons
 from capacity.growth.smooth import Numbers
 from capacity.growth.types import Forecast
@@ -81,17 +82,17 @@ def make(hours: Numbers, begins: datetime) -> Made:
     else:
         rate = (growth.percent_a_month / 100, growth.percent_low / 100, growth.percent_high / 100)
     ends = begins + len(series) * HOUR
-    week = _highest(found.forecast, WEEK)
-    all_of_it = _highest(found.forecast, HORIZON)
+    week = highest(series, normal, found.forecast, WEEK)
+    all_of_it = highest(series, normal, found.forecast, HORIZON)
     return Made(
         begins=begins,
         ends=ends,
         days=growth.days,
         level=growth.level,
         growth=rate,
-        peak=_bounds(found.forecast, week),
-        next_peak=_bounds(found.forecast, all_of_it),
-        next_peak_at=ends + all_of_it * HOUR,
+        peak=_bounds(week),
+        next_peak=_bounds(all_of_it),
+        next_peak_at=ends + all_of_it.at * HOUR,
         events=found.events,
         shifts=tuple(begins + step * HOUR for step in growth.shifts),
         model=found.forecast.model,
@@ -104,13 +105,8 @@ def make(hours: Numbers, begins: datetime) -> Made:
     )
 
 
-def _highest(forecast: Forecast, steps: int) -> int:
-    return int(np.argmax(forecast.point[:steps]))
-
-
-def _bounds(forecast: Forecast, step: int) -> tuple[float, float, float]:
-    """Return one step of the forecast with its 80 % interval: (point, low, high)."""
-    return float(forecast.point[step]), float(forecast.lower80[step]), float(forecast.upper80[step])
+def _bounds(found: Highest) -> tuple[float, float, float]:
+    return found.middle, found.low, found.high
 
 
 def _tested(series: Numbers) -> dict[str, object] | None:

@@ -24,7 +24,9 @@ def test_an_event_is_found_where_it_is(hours, multiple):
         found = detect_events(values, (24, 168))
         assert overlap(found, 301, 301 + hours) > 0.7
         peak = max(found, key=lambda event: event.score)
-        assert peak.multiple == pytest.approx(multiple, rel=0.25)
+        above = (values - traffic(seed))[peak.begin : peak.end]
+        assert above[peak.peak_at - peak.begin] > 0.9 * above.max()
+        assert peak.multiple == pytest.approx((values / traffic(seed))[peak.peak_at], rel=0.25)
         assert peak.score > 5
         assert peak.is_over
 
@@ -53,6 +55,16 @@ def test_the_profile_says_lead_in_peak_and_decay():
     assert found.lead_in in (2, 3, 4, 5)
     assert found.multiple == pytest.approx(5.0, rel=0.15)
     assert found.half_life in (2, 3, 4, 5, 6)
+
+
+def test_a_peak_is_where_the_most_came_not_what_stands_out_in_a_quiet_night():
+    values = traffic(11, noise=0.02)
+    night = int(np.argmin(values[400:424])) + 400
+    values[night : night + 24] *= np.where(np.arange(24) < 4, 4.0, 2.5)
+    (found,) = detect_events(values, (24, 168))
+    assert found.peak > 0.95 * values[night : night + 24].max()
+    assert found.peak > values[night : night + 4].max()
+    assert found.multiple == pytest.approx(2.5, rel=0.15)
 
 
 def test_what_happens_each_week_is_the_season():
