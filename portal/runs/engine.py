@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -106,6 +106,14 @@ async def inline(function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
     return function(*args, **kwargs)
 
 
+@dataclass(frozen=True)
+class Ahead:
+    """A look under way while what came before it is written; `began` in the clock's seconds."""
+
+    task: asyncio.Task[Any]
+    began: float
+
+
 @dataclass
 class Tick:
     """A tick in hand: the newest view, and when (clock's seconds) it was asked for: its time is never behind.
@@ -113,7 +121,7 @@ class Tick:
     `keeps`: whether the lease may be kept for another look. `kept` is then the view to go on with, in `again_s`
     seconds. `stored` is the progress as it was last written, `written_at` when (clock's seconds), `journal` and
     `samples` what came since and is not written yet. `judged_at` (clock's seconds) is from when `again_s` counts.
-    `is_unsure`: the time of `kept` may be far ahead.
+    `is_unsure`: the time of `kept` may be far ahead. `ahead` is the next look, if it is under way already.
     """
 
     view: RunView
@@ -127,6 +135,7 @@ class Tick:
     is_unsure: bool = False
     journal: tuple[Entry, ...] = ()
     samples: tuple[Sample, ...] = ()
+    ahead: Ahead | None = None
 
 
 class Engine:
@@ -194,6 +203,8 @@ class Engine:
             log.warning("run_lease_lost", run=view.ref, why=str(lost))
         except StoreAway as away:
             log.warning("run_store_away", run=view.ref, why=str(away))
+        finally:
+            await self._drop_ahead(tick)
         return ticks
 
     async def _is_of_an_unsure_time(self, tick: Tick) -> bool:
@@ -250,32 +261,29 @@ class Engine:
     async def _tick(self, tick: Tick, kind: RunKind) -> Ended:
         if tick.view.unsent is not None:
             return await self._settle_unsent(tick, kind, tick.view.unsent.intent_id, tick.view.unsent.action)
-        looked_from = self.clock.monotonic()
+        looked_from = tick.ahead.began if tick.ahead is not None else self.clock.monotonic()
         observation = await self.observe(tick, kind)
         self._move_on(tick)
         if tick.view.doubt is not None:
             return await self.read_doubt(tick, kind, observation, looked_from)
         decision = kind.decide(tick.view, observation)
         if decision.action is None:
-            await self._keep_look(tick, decision)
+            await self._keep_look(tick, kind, decision)
             return Ended.LOOKED
         return await self._carry_out(tick, kind, decision, decision.action, looked_from)
 
     async def observe(self, tick: Tick, kind: RunKind) -> Any:
         """Return one fresh look within the kind's total deadline. Raises CannotLook, LeaseLost."""
-
-        async def look() -> Any:
-            async with asyncio.timeout(kind.observe_deadline_s):
-                return await kind.observe(tick.view)
-
+        ahead, tick.ahead = tick.ahead, None
+        look = ahead.task if ahead is not None else _look(kind, tick.view)
         try:
-            return await self.keep_lease(tick, look(), drop_when_lost=True)
+            return await self.keep_lease(tick, look, drop_when_lost=True)
         except TimeoutError as error:
             raise CannotLook(f"the observation took longer than {kind.observe_deadline_s} s") from error
         except Trouble as trouble:
             raise CannotLook(trouble.says) from trouble
 
-    async def _keep_look(self, tick: Tick, decision: Decision) -> None:
+    async def _keep_look(self, tick: Tick, kind: RunKind, decision: Decision) -> None:
         """Write what a look showed; where nobody else has a say in it, it waits for the next write, shortly.
 
         A worker that dies before has looked in vain: nothing was sent that rests on what is not written, since the
@@ -294,6 +302,8 @@ class Engine:
             tick.samples += decision.samples
             tick.kept, tick.again_s = replace(tick.view, progress=decision.progress), decision.look_again_s
             return
+        if is_soon:
+            self._look_ahead(tick, kind, decision)
         kept = await self.do(
             self.store.commit,
             replace(tick.view, progress=tick.stored),
@@ -301,6 +311,31 @@ class Engine:
             keep_s=self.lease_s if is_soon else 0.0,
         )
         self._written(tick, decision, kept, now)
+        if kept is None:
+            await self._drop_ahead(tick)
+
+    def _look_ahead(self, tick: Tick, kind: RunKind, decision: Decision) -> None:
+        """Begin the next look, where it is wanted at once, beside the writing of what leads to it.
+
+        A look changes nothing. What it shows is judged only once all that came before is written, under the lease
+        that was kept by that; else it is dropped.
+        """
+        if decision.look_again_s > 0 or not rules.may_keep(tick.view, decision):
+            return
+        view, claimed_at = replace(tick.view, progress=decision.progress), tick.claimed_at
+
+        async def look() -> Any:
+            # Where the process froze before this began, the time has gone on meanwhile.
+            passed = timedelta(seconds=max(0.0, self.clock.monotonic() - claimed_at))
+            return await _look(kind, replace(view, now=view.now + passed))
+
+        tick.ahead = Ahead(asyncio.ensure_future(look()), self.clock.monotonic())
+
+    async def _drop_ahead(self, tick: Tick) -> None:
+        ahead, tick.ahead = tick.ahead, None
+        if ahead is not None:
+            ahead.task.cancel()
+            await asyncio.gather(ahead.task, return_exceptions=True)
 
     def _whole(self, tick: Tick, decision: Decision) -> Decision:
         """Return the decision with what came of looks that were not written yet."""
@@ -361,10 +396,14 @@ class Engine:
         if outcome.kind is OutcomeKind.TRY_LATER and outcome.after_s is not None:
             meant = replace(meant, look_again_s=max(meant.look_again_s, outcome.after_s))
         keep_s = self.lease_s if tick.keeps and meant.look_again_s <= GO_ON_S else 0.0
+        if keep_s:
+            self._look_ahead(tick, kind, meant)
         kept, asked_at = await self._surely(
             self.store.settle, tick.view, intent_id, outcome, meant, keep_s=keep_s
         )
         self._written(tick, meant, kept, asked_at)
+        if kept is None:
+            await self._drop_ahead(tick)
         return Ended.ACTED
 
     async def check(self, tick: Tick, intent_id: int, deadline_s: float) -> str:
@@ -496,13 +535,13 @@ class Engine:
 
     # Lease and failures
 
-    async def keep_lease(self, tick: Tick, work: Coroutine[Any, Any, T], *, drop_when_lost: bool) -> T:
+    async def keep_lease(self, tick: Tick, work: Awaitable[T], *, drop_when_lost: bool) -> T:
         """Await `work`, renewing the lease at a third of its length for as long as it takes.
 
         A look is dropped when the lease is lost (raises LeaseLost). A call is awaited to its end: it is on
         the wire already, and writing its outcome will be refused.
         """
-        main: asyncio.Task[T] = asyncio.ensure_future(work)
+        main = asyncio.ensure_future(work)
         keeper = asyncio.ensure_future(self._renew(tick))
         try:
             await asyncio.wait({main, keeper}, return_when=asyncio.FIRST_COMPLETED)
@@ -579,6 +618,12 @@ async def tick(
 ) -> Ended:
     """Carry one claimed run on by one step (see `Engine.tick`)."""
     return await Engine(store, clock, do=do).tick(view, kind)
+
+
+async def _look(kind: RunKind, view: RunView) -> Any:
+    """Return one look within the kind's total deadline; raise TimeoutError and what the kind raises."""
+    async with asyncio.timeout(kind.observe_deadline_s):
+        return await kind.observe(view)
 
 
 def _without_action(decision: Decision) -> Decision:

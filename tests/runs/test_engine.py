@@ -739,3 +739,144 @@ def test_a_worker_that_froze_after_a_write_is_not_behind_the_time(
         go_on(memory, engine, kind, ref)
     assert len(seen_at) == 10
     assert all(now >= true for now, true in seen_at)
+
+
+# The next look, begun while what leads to it is written
+
+
+class InThreads:
+    """A `do` that gives the loop a turn around each write, as threads do; `during` is called between the two halves."""
+
+    def __init__(self):
+        self.during = None
+        self.writes = []
+
+    async def __call__(self, function, /, *args, **given):
+        self.writes.append(function.__name__)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        if self.during is not None:
+            self.during(function.__name__)
+        found = function(*args, **given)
+        await asyncio.sleep(0)
+        return found
+
+
+@pytest.fixture
+def beside(memory):
+    """Return an engine whose writes take turns with its looks."""
+    return Engine(memory.store, HandClock(memory), lease_s=15.0, do=InThreads())
+
+
+def looks_and_writes(kind, engine):
+    """Note in one list, as it happens, when looks begin and end and when writes do."""
+    order, observe = [], kind.observe
+    engine.do.during = lambda name: order.append(name)
+
+    async def looking(view):
+        order.append("look")
+        seen = await observe(view)
+        order.append("seen")
+        return seen
+
+    kind.observe = looking
+    return order
+
+
+def test_the_next_look_begins_while_the_outcome_is_written_and_is_judged_after_it(
+    memory, beside, kind, world
+):
+    ref = memory.create(plan={"target": 2})
+    order, decide = looks_and_writes(kind, beside), kind.decide
+    kind.decide = lambda view, seen: (order.append("decided"), decide(view, seen))[1]
+    go_on(memory, beside, kind, ref)
+    assert world.calls == ["1", "2"]
+    first = order.index("settle")
+    assert order[first - 2 : first + 2] == ["look", "seen", "settle", "decided"]
+    # Each look is made once, and each is judged.
+    assert order.count("look") == order.count("decided")
+
+
+def test_a_look_begun_before_a_command_was_seen_is_dropped(memory, beside, kind, world):
+    ref = memory.create(plan={"target": 9})
+    judged, decide = [], kind.decide
+
+    def deciding(view, seen):
+        judged.append(([command.name for command in view.commands], seen["value"]))
+        return decide(view, seen)
+
+    def commanded(name):
+        if name == "settle" and len(world.calls) == 2:
+            memory.command(ref, "pause")
+
+    kind.decide, beside.do.during = deciding, commanded
+    go_on(memory, beside, kind, ref)
+    assert world.calls == ["1", "2"]
+    assert judged[-1] == (["pause"], 2)
+    assert memory.row(ref)["status"] == "paused"
+    # One look more was made than was judged: that which was under way.
+    assert world.looks == len(judged) + 1
+
+
+def test_a_look_under_way_ends_with_the_lease(memory, beside, kind, world):
+    ref = memory.create(plan={"target": 9})
+    ended, observe = [], kind.observe
+
+    async def slowly(view):
+        try:
+            if world.calls:
+                await asyncio.sleep(3600)
+            return await observe(view)
+        finally:
+            ended.append(view.progress)
+
+    def overtaken(name):
+        if name == "settle":
+            memory.pass_time(16)
+            assert memory.runs.handle().claim(ref, holder="other", lease_s=15.0) is not None
+
+    kind.observe, beside.do.during = slowly, overtaken
+    go_on(memory, beside, kind, ref)
+    assert world.calls == ["1"]
+    # The one of the first tick, that of the change, and the one that was cut off.
+    assert len(ended) == world.looks + 1
+    assert memory.row(ref)["progress"].get("asked") == 1
+
+
+@pytest.mark.parametrize("fault", ["bug", "away", "hang"])
+def test_a_look_ahead_that_fails_is_one_that_could_not_look(memory, beside, kind, world, fault):
+    kind.observe_deadline_s = 0.05
+    ref = memory.create(plan={"target": 3})
+
+    def fails_once():
+        if len(world.calls) == 1 and world.looks < 5:
+            world.blind = [fault]
+            world.during_look = None
+
+    world.during_look = fails_once
+    go_on(memory, beside, kind, ref)
+    assert world.calls == ["1"]
+    assert memory.row(ref)["failures"] == 1
+    run_to_end(memory, Engine(memory.store, HandClock(memory), lease_s=15.0), kind, ref)
+    assert world.calls == ["1", "2", "3"]
+
+
+def test_a_look_that_began_after_the_worker_froze_is_not_behind_the_time(memory, beside, kind, world):
+    ref = memory.create(plan={"target": 3})
+    seen_at, observe = [], kind.observe
+
+    async def looking(view):
+        seen_at.append((view.now, memory.now))
+        return await observe(view)
+
+    # The process stands still between its asking for the look and the look's first step.
+    whole, kind.observe = beside._look_ahead, looking
+
+    def then_freezes(tick, of, decision):
+        whole(tick, of, decision)
+        memory.pass_time(2.0)
+
+    beside._look_ahead = then_freezes
+    go_on(memory, beside, kind, ref)
+    assert len(seen_at) >= 4
+    assert all(now >= true for now, true in seen_at)
