@@ -1162,9 +1162,21 @@ def leaves_nothing_draining_after_the_window(story: Story) -> Iterator[str]:
             drains = any(n.condition == "DRAINING" for n in event.balancer.of(planned.server_id))
             tried = [s for s in story.every(Sent, 0, place, server=planned.server_id) if s.is_put_back]
             removed = story.every(Sent, 0, place, server=planned.server_id, name="remove")
+            removed = removed or _may_be_removed(story, planned.server_id, place, event.t)
             if drains and event.tells and not tried and not removed:
                 yield f"{planned.name} still drains {event.t - end_t:.0f} s after the window's end"
                 break
+
+
+def _may_be_removed(story: Story, server: str, place: int, now: float) -> bool:
+    """Whether a removal that passed its check may still land: its worker died, and nobody can know that it was not sent."""
+    checked = {one.intent: one.t for one in story.every(Checked, 0, place)}
+    return any(
+        line.intent in checked and now <= checked[line.intent] + LATE_S + story.slack_s + 60.0
+        for line in story.every(Wrote, 0, place, kind="intent", subject=server)
+        if line.detail.get("action") == "remove_node"
+        and all(w.by_reading for w in story.every(Wrote, 0, place, kind="outcome", intent=line.intent))
+    )
 
 
 # --- invariant 7: journal, doubt, lease -------------------------------------------------------------------

@@ -549,7 +549,11 @@ def drains_on_after_the_window(story):
     look = story.last(Looked, place, key=f"lb:{sent.lb_id}")
     late = replace(look, t=look.t + 400.0, tells=True)
     plan = replace(story.plan, window_end=sent.at + timedelta(seconds=100))
-    return replace(story, plan=plan, events=(*story.events[:place], late))
+    # Before its intent: of one that was checked nobody knows whether it was sent.
+    noted = next(
+        at for at, e in enumerate(story.events) if isinstance(e, Wrote) and e.intent == sent.intent
+    )
+    return replace(story, plan=plan, events=(*story.events[:noted], late))
 
 
 def drains_on_renamed(story):

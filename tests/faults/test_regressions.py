@@ -459,6 +459,30 @@ def test_a_run_that_is_finished_while_servers_wait_for_their_turn_still_watches_
     assert result.progress.watch.ended_early == ""
 
 
+def test_one_whose_removal_may_still_land_drains_on_beyond_the_window_until_it_cannot():
+    """Seed 1795941440: a worker died right before it sent a removal; put back, it would be cut where that lands late."""
+    events = [
+        Event(13, "at", "after commit", (Event(0.0, "protect", "", (1,)),)),
+        Event(2, "when", "watching", (Event(0.0, "fault", "status.read stale", (2, None)),)),
+        Event(37.2, "fault", "node.add refuses", (1, None, 413, "Nodes must not exceed 25 per load balancer.")),
+        Event(309, "at_point", "", (Event(0.0, "wake"),)),
+        Event(3, "at", "after check", (Event(0.0, "die"),)),
+    ]
+    plan = {"probes": (), "floor": 3, "hold_s": 70.0, "stop_s": 8.0, "images": ImageRule.NONE}
+    plan |= {"pause_between_s": 0.0, "is_unattended": True, "window": (0.0, 75.0), "drain_limit_s": 30.0}
+    later = [Event(float(at), "wake") for at in range(200, 700, 90)]
+    short, long = (
+        simulate(given, scenario="shared", seed=6, plan=plan, lose_wakes=True, horizon_s=horizon_s)
+        for given, horizon_s in ((events, 260.0), ([*events, *later], 900.0))
+    )
+    assert (short.violations, long.violations) == ([], [])
+    first = short.progress.servers[0]
+    assert (first.phase, first.put_back) == (Phase.REMOVING, None)
+    back = [sent for _, sent in long.story.sends() if sent.is_put_back]
+    assert back
+    assert all(sent.t > 600.0 for sent in back)
+
+
 def test_a_server_that_nothing_was_sent_of_yet_does_not_begin_once_nobody_is_in_charge():
     """Its worker died between the note of the first change and the change."""
     events = [Event(1, "at", "before check", (Event(0.0, "die"),)), Event(8.0, "in_charge", "", (None,))]
