@@ -550,9 +550,7 @@ def drains_on_after_the_window(story):
     late = replace(look, t=look.t + 400.0, tells=True)
     plan = replace(story.plan, window_end=sent.at + timedelta(seconds=100))
     # Before its intent: of one that was checked nobody knows whether it was sent.
-    noted = next(
-        at for at, e in enumerate(story.events) if isinstance(e, Wrote) and e.intent == sent.intent
-    )
+    noted = next(at for at, e in enumerate(story.events) if isinstance(e, Wrote) and e.intent == sent.intent)
     return replace(story, plan=plan, events=(*story.events[:noted], late))
 
 

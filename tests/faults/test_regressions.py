@@ -464,7 +464,9 @@ def test_one_whose_removal_may_still_land_drains_on_beyond_the_window_until_it_c
     events = [
         Event(13, "at", "after commit", (Event(0.0, "protect", "", (1,)),)),
         Event(2, "when", "watching", (Event(0.0, "fault", "status.read stale", (2, None)),)),
-        Event(37.2, "fault", "node.add refuses", (1, None, 413, "Nodes must not exceed 25 per load balancer.")),
+        Event(
+            37.2, "fault", "node.add refuses", (1, None, 413, "Nodes must not exceed 25 per load balancer.")
+        ),
         Event(309, "at_point", "", (Event(0.0, "wake"),)),
         Event(3, "at", "after check", (Event(0.0, "die"),)),
     ]
