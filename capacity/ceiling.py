@@ -92,6 +92,13 @@ def why_it_fails(step: Step, promised: Promised) -> str:
     return ""
 
 
+def exceeds(step: Step, promised: Promised) -> bool:
+    """Return whether a step is known to be outside of what is promised; what is not told, or not promised, says nothing."""
+    fails, takes = step.error_ratio, step.latency_ms
+    too_many = promised.error_ratio is not None and fails is not None and fails > promised.error_ratio
+    return too_many or (promised.latency_ms is not None and takes is not None and takes > promised.latency_ms)
+
+
 def highest_passing(steps: Sequence[Step], promised: Promised) -> Passing:
     """Return the highest step that passes. The first that fails ends it: what passes above was luck."""
     ordered = sorted(steps, key=lambda one: (one.users or one.asked_per_s or 0, one.requests_per_s))
@@ -316,6 +323,7 @@ class Evidence:
     """One thing that speaks for a ceiling, in requests per second of one server. `ref` names what it was taken from.
 
     `is_least`: it carried that much and may carry more. `invalid` says why it does not count, "" where it does.
+    `passed_nothing`: no load kept what is promised, and why; it then carried 0 within it.
     """
 
     rank: Rank
@@ -328,6 +336,7 @@ class Evidence:
     mix: str
     is_least: bool
     invalid: str = ""
+    passed_nothing: str = ""
 
 
 @dataclass(frozen=True)
@@ -343,7 +352,8 @@ def ranked(evidence: Sequence[Evidence], *, flavor: str = "", software: str = ""
     """Return the evidence in order, and what counts as the ceiling for this size, software and mix ("" is any).
 
     The newest step benchmark counts; what was seen live counts where it is higher (it was carried, so no ceiling is
-    below it) or where there is nothing else. A simple benchmark never counts alone: it says nothing of real visits.
+    below it) or where there is nothing else. A simple benchmark never counts alone: it says nothing of real visits. Where
+    the newest step benchmark kept what is promised under no load, what was measured before it counts no more.
     """
     now = [
         one
@@ -359,6 +369,9 @@ def ranked(evidence: Sequence[Evidence], *, flavor: str = "", software: str = ""
     )
     taken = strong[0] if strong else None
     why = "The highest step that passed, of the newest step benchmark."
+    newest = taken
+    if newest is not None and newest.passed_nothing:
+        taken, live = None, [one for one in live if one.at > newest.at]
     if live and (taken is None or live[0].requests_per_s > taken.requests_per_s):
         why = (
             "It was carried at a real event, so it is at least that."
@@ -366,7 +379,12 @@ def ranked(evidence: Sequence[Evidence], *, flavor: str = "", software: str = ""
             else "A real event carried more than the step benchmark says."
         )
         taken = live[0]
-    if taken is None:
+    if taken is None and newest is not None:
+        why = (
+            f"The newest step benchmark ({newest.source}) kept what is promised under no load. {newest.passed_nothing} "
+            "What was measured before says nothing of the site as it is now: find what changed, then measure again."
+        )
+    elif taken is None:
         simple = any(one.rank is Rank.SIMPLE for one in now)
         why = (
             "A simple benchmark is no ceiling by itself: it does not ask as visitors do."

@@ -171,6 +171,7 @@ class Sizing:
     `headroom_now` is the share of what the servers carry that is free at the usual peak; below 0 they carry too little.
     `surplus` are servers in service beyond what now, the forecast peak and `fewest` ask for; events are told apart
     (`asks_for_more`). `is_over_limit`: now or at the forecast peak the pool's own limit is less than is needed.
+    `lasts_without`: until when the servers last that stay once the surplus is out.
     """
 
     pool: Pool
@@ -185,13 +186,20 @@ class Sizing:
     surplus: int | None
     saving: Cost | None
     is_over_limit: bool = False
+    lasts_without: Runway = Runway(Lasts.UNKNOWN)
+
+    @property
+    def left(self) -> int | None:
+        """Servers that stay once the surplus is out; None where that is not known."""
+        known = self.pool.servers is not None and self.surplus is not None
+        return (self.pool.servers or 0) - (self.surplus or 0) if known else None
 
     @property
     def asks_for_more(self) -> EventNeed | None:
         """The first planned event for which servers would be missing, or may be, once the surplus is out; None for none."""
         if not self.surplus or self.pool.servers is None:
             return None
-        left = self.pool.servers - self.surplus
+        left = self.left or 0
         return next((one for one in self.events if one.servers is None or one.servers > left), None)
 
 
@@ -286,6 +294,9 @@ def size(
         surplus=surplus,
         saving=None if not surplus else cost_a_month(surplus, price),
         is_over_limit=is_over(peak_now) or is_over(next_peak_rps),
+        lasts_without=Runway(Lasts.UNKNOWN)
+        if demand is None or servers is None or not surplus
+        else runway(demand, replace(pool, servers=servers - surplus), rules, now),
     )
 
 

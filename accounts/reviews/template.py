@@ -39,13 +39,11 @@ STANDARD: tuple[Item, ...] = (
         "baseline",
         "Baseline",
         "Is there a baseline that is younger than the last large change of the site?",
-        LATER,
     ),
     Item(
         "growth",
         "Growth and runway",
         "How fast does the site grow, and until when does the present capacity last?",
-        LATER,
     ),
     Item(
         "scale_back",
@@ -56,7 +54,6 @@ STANDARD: tuple[Item, ...] = (
         "fire_drill",
         "Fire drill",
         "When was the last fire drill, what did it show, and what was changed since?",
-        LATER,
     ),
     Item(
         "images",

@@ -170,7 +170,10 @@ class BaselineComparisonOut(serializers.ModelSerializer[BaselineComparison]):
 
 
 class EvidenceOut(serializers.Serializer[Any]):
-    """One thing that speaks for a ceiling, of one server. `is_least`: it may carry more. `invalid` says why it does not count."""
+    """One thing that speaks for a ceiling, of one server. `is_least`: it may carry more. `invalid` says why it does not count.
+
+    `passed_nothing`: no load kept what is promised, and why; `requests_per_s` is 0 then.
+    """
 
     rank = serializers.ChoiceField(choices=[(one.value, one.value) for one in ceiling.Rank])
     requests_per_s = serializers.FloatField()
@@ -181,6 +184,7 @@ class EvidenceOut(serializers.Serializer[Any]):
     mix = serializers.CharField()
     is_least = serializers.BooleanField()
     invalid = serializers.CharField()
+    passed_nothing = serializers.CharField()
 
 
 class LoadStepOut(serializers.Serializer[Any]):
@@ -309,6 +313,7 @@ _EVIDENCE = {
     "mix": "70 % cached, 25 % search, 5 % checkout",
     "is_least": False,
     "invalid": "",
+    "passed_nothing": "",
 }
 CEILING: dict[str, Any] = {
     "taken": _EVIDENCE,

@@ -233,14 +233,20 @@ def rank_of(result: Mapping[str, Any], ran: Ran) -> ceiling.Rank:
 def evidence_of(
     result: Mapping[str, Any], ran: Ran, promised: ceiling.Promised, *, source: str, ref: str
 ) -> ceiling.Evidence | None:
-    """Return what a run says of a ceiling; None where it says nothing (no servers, no time, no step that passes)."""
+    """Return what a run says of a ceiling; None where it says nothing (no servers, no time, nothing promised or told)."""
     nodes = ran.environment.node_count
     found = ceiling.highest_passing(steps_of(result, promised), promised)
-    if found.step is None or not nodes or ran.at is None:
+    if not nodes or ran.at is None:
         return None
+    passed_nothing = ""
+    if found.step is None:
+        if found.fails_at is None or not ceiling.exceeds(found.fails_at, promised):
+            return None
+        each = found.fails_at.requests_per_s / nodes
+        passed_nothing = f"Already at {each:,.1f} requests a second on each server: {found.why}"
     return ceiling.Evidence(
         rank_of(result, ran),
-        found.step.requests_per_s / nodes,
+        found.step.requests_per_s / nodes if found.step else 0.0,
         ran.at,
         source,
         ref,
@@ -249,6 +255,7 @@ def evidence_of(
         ran.environment.mix,
         is_least=found.fails_at is None,
         invalid=invalid_because(result, ran),
+        passed_nothing=passed_nothing,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db.models import Prefetch, Q, QuerySet
+from django.utils import timezone
 
 from accounts.models import Account, CloudConnection
 from capacity import ceiling, comparing
@@ -15,7 +16,8 @@ from capacity.baselines.compared import READ, ran, standing_of
 from capacity.baselines.models import BaselineComparison, BaselineStatus, MeasuredBaseline, PoolLimit
 from capacity.benchmarks.models import Benchmark
 from capacity.markers.models import Marker, MarkerKind
-from capacity.models import FineLoad, Objective, TrafficEvent
+from capacity.models import Ceiling, FineLoad, Objective, TrafficEvent
+from capacity.reference import Figure, Site, sizes_of
 
 MOST_EVIDENCE = 40
 
@@ -163,7 +165,10 @@ def _ranked(
 
 @dataclass(frozen=True)
 class CeilingKnown:
-    """What is known of a pool's ceiling: the evidence in order, the curve of the run that counts, the pool's own limit."""
+    """What is known of a pool's ceiling: the evidence in order, the curve of the run that counts, the pool's own limit.
+
+    `in_force` are the figures that plans and sizes are held against, by size of server: what was let count, or entered.
+    """
 
     ranked: ceiling.Ranked
     promised: ceiling.Promised
@@ -175,10 +180,11 @@ class CeilingKnown:
     latency: ceiling.LatencyCurve | None
     own_limit: PoolLimit | None
     shown_limit: ceiling.Carried | None
+    in_force: tuple[Figure, ...]
 
 
 def ceiling_of(connection: CloudConnection, balancer_id: str) -> CeilingKnown:
-    """Return what is known of a pool's ceiling. Six queries."""
+    """Return what is known of a pool's ceiling. Eight queries."""
     runs = runs_of(connection, balancer_id)
     promised = promised_of(connection, balancer_id)
     found = _ranked(connection, balancer_id, runs, None)
@@ -205,7 +211,56 @@ def ceiling_of(connection: CloudConnection, balancer_id: str) -> CeilingKnown:
         latency,
         own_limit_of(connection.pk, balancer_id),
         ceiling.pool_limit(carried),
+        sizes_of(connection.account, Site(connection.ref, balancer_id), timezone.now()).ceilings,
     )
+
+
+LESS = 0.95
+"""A newer benchmark that carried less than this share of a ceiling contradicts it."""
+NEWEST_RUNS = 5
+
+
+def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) -> tuple[str, ...]:
+    """Return what came after the ceiling in force and speaks against it, as sentences; () for nothing. Four queries.
+
+    A step benchmark of the same size that carried less, and a change of the software: a ceiling belongs to its version.
+    """
+    of_pool = {"connection": connection, "balancer_id": balancer_id}
+    kept = Ceiling.objects.filter(**of_pool, at=figure.at).select_related("benchmark").order_by("-pk").first()
+    run = kept.benchmark if kept is not None else None
+    since = run.ran_at if run is not None and run.ran_at else figure.at
+    promised = promised_of(connection, balancer_id)
+    later = Benchmark.objects.filter(**of_pool, ran_at__gt=since, node_count__gt=0).order_by("-ran_at", "-pk")
+    found = []
+    for row in later[:NEWEST_RUNS]:
+        one = evidence.evidence_of(row.result, ran(row), promised, source=row.title, ref=str(row.ref))
+        is_other = bool(figure.flavor and row.flavor) and figure.flavor.lower() != row.flavor.lower()
+        if one is None or one.invalid or one.rank is not ceiling.Rank.STEPS or is_other:
+            continue
+        if one.passed_nothing:
+            found.append(
+                f"{row.title}, {one.at:%Y-%m-%d}, kept what is promised under no load. {one.passed_nothing}"
+            )
+        elif one.requests_per_s < LESS * figure.requests_per_s:
+            found.append(
+                f"{row.title}, {one.at:%Y-%m-%d}: one server carried {one.requests_per_s:,.1f} requests a second."
+            )
+        break
+    marker = (
+        Marker.objects.filter(
+            Q(connection=connection, balancer_id=balancer_id) | Q(connection=None),
+            account=connection.account_id,
+            at__gt=since,
+        )
+        .exclude(kind=MarkerKind.OTHER)
+        .order_by("-at", "-pk")
+        .first()
+    )
+    if marker is not None and (not marker.software or kept is None or marker.software != kept.software):
+        found.append(
+            f"{marker.software or marker.title} came on {marker.at:%Y-%m-%d}; what one server carries was measured before."
+        )
+    return tuple(found)
 
 
 def own_limit_of(connection_pk: int, balancer_id: str) -> PoolLimit | None:

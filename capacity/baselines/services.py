@@ -460,6 +460,7 @@ def _keep_ceiling(
     check_row(row)
     row.save()
     record("ceiling.entered", actor=actor, account=row.account, subject=row, after=snapshot(row))
+    _size_anew(row)
     return row
 
 
@@ -489,7 +490,15 @@ def enter_limit(
     check_row(row)
     row.save()
     record("pool_limit.entered", actor=actor, account=row.account, subject=row, after=snapshot(row))
+    _size_anew(row)
     return row
+
+
+def _size_anew(row: Ceiling | PoolLimit) -> None:
+    from capacity.reports.short import judge_anew
+
+    if row.connection_id is not None:
+        judge_anew(row.connection_id, row.balancer_id)
 
 
 def _fresh(baseline: MeasuredBaseline) -> MeasuredBaseline:

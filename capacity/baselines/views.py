@@ -344,4 +344,9 @@ class CeilingPage(BaselinePage):
             drawn=shown.drawn(found.steps, found.fit, found.latency, found.run, found.promised),
             form=form,
             problem=problem,
+            doubts=[
+                says
+                for one in found.in_force[:1]
+                for says in selectors.doubts_about(connection, balancer_id, one)
+            ],
         )

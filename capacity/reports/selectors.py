@@ -110,6 +110,7 @@ class Sized:
     price: Price | None
     sentence: str
     lasts: str
+    lasts_without: str
     rules: Rules
 
     @property
@@ -157,6 +158,7 @@ def sized(pool: SizedPool, now: datetime, prices: Mapping[str, Price] | None = N
         price=prices.get(pool.flavor),
         sentence=sentence_of(report, now, found) if report else "",
         lasts=wording.lasts_words(found.lasts, now),
+        lasts_without=wording.lasts_words(found.lasts_without, now),
         rules=rules,
     )
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import QuerySet
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.facts import Act, Fact, Finding, Grade, plural, register_fact
 from accounts.models import Account, AccountStatus
@@ -45,6 +46,12 @@ def judge_pools(rows: QuerySet[SizedPool], now: datetime) -> int:
             notices.tell_short(pool, lasts=found.lasts, month=f"{now:%Y-%m}")
             told += 1
     return told
+
+
+def judge_anew(connection: int, balancer_id: str) -> None:
+    """Work it out anew for a pool of which something that sizes it was entered, so that no page says two things."""
+    rows = pools().filter(connection=connection, balancer_id=balancer_id, metric__isnull=False)
+    judge_pools(rows, timezone.now())
 
 
 def judge_all(now: datetime) -> int:
@@ -118,14 +125,13 @@ def register() -> None:
     """Register the fact; called once when the app is ready."""
     register_fact(
         Fact(
-            "runway",
-            "How long servers last",
+            "growth",
+            "Growth and runway",
             gather_runways,
             judge_runways,
             Act(
                 "See what is needed", lambda account: reverse("capacity:growth-overview", args=[account.ref])
             ),
             order=35,
-            in_review=False,
         )
     )

@@ -32,6 +32,16 @@ class Tried:
         return max(known) if known else None
 
 
+def _moved(tried: WhatIf, as_it_is: Sized) -> WhatIf:
+    """Return what is tried out without what only says, rounded as pages show it, what is there already."""
+    growth = None if as_it_is.demand is None else as_it_is.demand.growth
+    if tried.growth is not None and growth is not None and round(tried.growth, 3) == round(growth, 3):
+        tried = replace(tried, growth=None)
+    if tried.headroom is not None and round(tried.headroom, 2) == round(as_it_is.rules.headroom, 2):
+        tried = replace(tried, headroom=None)
+    return tried
+
+
 def flavors_of(pool: SizedPool) -> list[tuple[str, str]]:
     """Return the sizes that can be tried out: those with a price and those with a benchmark. Two queries."""
     known = {*prices_of(pool.account), *carries_by_flavor(pool)} - {pool.flavor}
@@ -42,6 +52,7 @@ def try_out(pool: SizedPool, tried: WhatIf, now: datetime) -> Tried:
     """Return the answer; arithmetic on what is known already, so it comes at once."""
     prices = prices_of(pool.account)
     as_it_is = sized(pool, now, prices)
+    tried = _moved(tried, as_it_is)
     carries_from = ""
     if tried.carries_rps is not None:
         carries_from = "as typed"

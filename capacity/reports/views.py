@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from django.contrib import messages
@@ -11,6 +12,7 @@ from django.utils import timezone
 
 from accounts.models import Account, CloudConnection
 from accounts.views import AccountPage
+from capacity.baselines.selectors import doubts_about
 from capacity.benchmarks.selectors import pools_of
 from capacity.metrics.kinds import DEMAND_UNIT, MetricKind
 from capacity.metrics.models import Metric
@@ -21,13 +23,17 @@ from capacity.reports.links import cost_url, plan_url
 from capacity.reports.models import DetectedEvent, DetectedState, ServerPrice, SizedPool
 from capacity.reports.trying import flavors_of, try_out
 from capacity.reports.wording import lasts_words
-from capacity.sizing import WhatIf
+from capacity.sizing import Lasts, WhatIf
 from portal.access import Permission
 from portal.errors import Refused, Trouble
 from portal.paging import keyset
 
 DETECTED_SHOWN = 8
 MOST_DEMANDS = 60
+
+
+AN_EVENT = 2.0
+"""What "what if" begins with, in times normal."""
 
 
 class GrowthPage(AccountPage, abstract=True):
@@ -137,6 +143,7 @@ class SizedPoolPage(GrowthPage):
         found = selectors.sized(pool, now)
         site = Site(pool.connection.ref, pool.balancer_id)
         flavors = flavors_of(pool)
+        doubts = doubts_about(pool.connection, pool.balancer_id, found.ceiling) if found.ceiling else ()
         return self.show(
             "capacity/growth/pool.html",
             status=status,
@@ -145,11 +152,12 @@ class SizedPoolPage(GrowthPage):
             sizes=sizes_of(pool.account, site, now) if found.ceiling is None else None,
             form=form,
             what_if=WhatIfForm(flavors=flavors, initial=_as_it_is(found)),
-            plan_url=plan_url_of(found),
+            plan_url=plan_url_of(found, doubts),
+            doubts=doubts,
         )
 
 
-def plan_url_of(found: selectors.Sized) -> str:
+def plan_url_of(found: selectors.Sized, doubts: Sequence[str] = ()) -> str:
     """Return where a plan that takes the surplus out is begun; "" where nothing is more than needed."""
     pool, sizing = found.pool, found.sizing
     if not sizing.surplus or pool.servers is None:
@@ -159,9 +167,15 @@ def plan_url_of(found: selectors.Sized) -> str:
     if sizing.needed_peak is not None:
         parts.append(f"{sizing.needed_peak} for the forecast peak")
     reason = f"Sizing: {', '.join(parts)}, with {pool.headroom:.0%} free."
+    if sizing.lasts_without.state is not Lasts.UNKNOWN:
+        reason += f" {target} server{'s' if target > 1 else ''} last{'' if target > 1 else 's'} until: {found.lasts_without}."
+    for says in doubts:
+        reason += f" Doubtful: {says}"
     # Whoever approves must see that the servers are missed again, and when.
     if event := sizing.asks_for_more:
         needs = "an unknown number" if event.servers is None else str(event.servers)
+        if event.is_over_limit:
+            needs = "more than the pool’s own limit carries"
         which, at = event.event, f"{event.event.starts_at:%Y-%m-%d}"
         of = f"the peak that is on since {at}" if which.is_on else f"{which.name} from {at}"
         reason += f" Not for {of}, which needs {needs}."
@@ -173,7 +187,7 @@ def _as_it_is(found: selectors.Sized) -> dict[str, object]:
     growth = None if found.demand is None else found.demand.growth
     return {
         "growth": None if growth is None else round(growth * 100, 1),
-        "multiple": 2.0,
+        "multiple": AN_EVENT,
         "headroom": round(found.rules.headroom * 100),
         "servers": found.pool.servers,
     }
@@ -192,7 +206,8 @@ class WhatIfPage(GrowthPage):
         is_asked = bool(set(request.GET) & set(WhatIfForm.base_fields))
         form = WhatIfForm(request.GET if is_asked else None, flavors=flavors)
         is_good = is_asked and form.is_valid()
-        answer = try_out(pool, form.tried() if is_good else WhatIf(), now)
+        # As it opens, an event stands in the form, so it stands in the answer.
+        answer = try_out(pool, form.tried() if is_good else WhatIf(multiple=AN_EVENT), now)
         if not is_asked:
             form = WhatIfForm(flavors=flavors, initial=_as_it_is(answer.now))
         template = "_answer" if request.GET.get("part") == "answer" else "what_if"

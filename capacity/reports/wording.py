@@ -73,12 +73,12 @@ def _lasts(servers: int, runway: Runway, now: datetime) -> str:
     count = f"{servers} server{'' if servers == 1 else 's'}"
     is_one = servers == 1
     if runway.limit_rps is not None and runway.state is Lasts.OVER:
-        return f"{_limit(runway.limit_rps)} is less than the usual peak needs already, and more servers do not raise it"
+        return f"{_limit(runway.limit_rps)} leaves less free at the usual peak than it should already, and more servers do not raise it"
     if runway.limit_rps is not None and runway.state is Lasts.ENDS and runway.at is not None:
         met = f"about {part_of_month(runway.at, now)}{_range(runway, now)}"
         return f"at this rate {_limit(runway.limit_rps)} is met by {met}, and more servers do not raise it"
     if runway.state is Lasts.OVER:
-        return f"{count} carr{'ies' if is_one else 'y'} less than the usual peak needs already"
+        return f"{count} leave{'s' if is_one else ''} less free at the usual peak than should be already"
     if runway.state is Lasts.LONG:
         early = f" ({month(runway.earliest, now)} at the earliest)" if runway.earliest else ""
         return f"at this rate {count} last{'s' if is_one else ''} for five years and more{early}"
@@ -109,9 +109,9 @@ def lasts_words(runway: Runway, now: datetime) -> str:
             by_limit = ", by the pool’s own limit" if runway.limit_rps is not None else ""
             return f"about {part_of_month(runway.at, now)}{_range(runway, now)}{by_limit}"
         case Lasts.OVER if runway.limit_rps is not None:
-            return "the pool’s own limit is less than the usual peak needs already"
+            return "already over: the pool’s own limit leaves less free at the usual peak than it should"
         case Lasts.OVER:
-            return "too few for the usual peak already"
+            return "already over: less is free at the usual peak than should be"
         case Lasts.LONG:
             early = f" ({month(runway.earliest, now)} at the earliest)" if runway.earliest else ""
             return f"more than five years{early}"

@@ -151,7 +151,7 @@ PEAK = wording.Peak(datetime(2026, 11, 12, 19, tzinfo=UTC), 6.3)
             [],
             4,
             Runway(Lasts.OVER, NOW, NOW),
-            "Organic +4.1 % a month (2.8 to 5.6); 4 servers carry less than the usual peak needs already.",
+            "Organic +4.1 % a month (2.8 to 5.6); 4 servers leave less free at the usual peak than should be already.",
         ),
         (
             (0.01, 0.0, 0.02),
@@ -325,7 +325,7 @@ def test_what_the_pool_carries_however_many_servers_it_has_ends_it(known):
     found = selectors.sized(selectors.pools().get(pk=pool.pk), timezone.now())
     assert found.sizing.lasts.state is Lasts.OVER
     assert (
-        "the pool’s own limit (210 requests a second) is less than the usual peak needs already"
+        "the pool’s own limit (210 requests a second) leaves less free at the usual peak than it should already"
         in found.sentence
     )
     browser = browser_of(known.account)

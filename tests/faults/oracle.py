@@ -1259,9 +1259,15 @@ def cuts_nobody_unasked(story: Story) -> Iterator[str]:
         deceived = any(c.shown == 0 and c.truth > 0 for c in story.every(Counted, 0, place, server=server))
         if last and deceived:
             continue
-        if story.is_sticky and last and cut.t - last[-1].t > SPARE_S:
+        if story.is_sticky and last and (cut.t - last[-1].t > SPARE_S or _was_empty(last[-1])):
             continue  # a visitor who sticks to it came while the balancer applied the removal
         yield f"{cut.connections} connections of {server} were cut by us"
+
+
+def _was_empty(sent: Sent) -> bool:
+    """Whether nobody was on the server, in truth, as the change was sent."""
+    nodes = [node for balancer in sent.scene.balancers.values() for node in balancer.of(sent.server)]
+    return bool(nodes) and all(node.open == 0 for node in nodes)
 
 
 def comes_to_a_rest(story: Story) -> Iterator[str]:

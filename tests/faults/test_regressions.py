@@ -485,6 +485,20 @@ def test_one_whose_removal_may_still_land_drains_on_beyond_the_window_until_it_c
     assert all(sent.t > 600.0 for sent in back)
 
 
+def test_who_sticks_to_a_server_and_comes_while_its_removal_is_applied_is_not_cut_by_us():
+    """Seed 1795942512: four came within the second that the balancer took; nobody was there as it was sent."""
+    events = [
+        Event(1.1, "demand", "", (0.2,)),
+        Event(5, "at", "read", (Event(0.0, "hand", "kill_server any", (4, 0)),)),
+        Event(1, "when", "removing", (Event(0.0, "demand", "", (1.5,)),)),
+    ]
+    plan = {"probes": (), "floor": 2, "hold_s": 20.0, "stop_s": 0.0, "images": ImageRule.NONE}
+    plan |= {"pause_between_s": 0.0, "window": (5.0, None), "drain_limit_s": 30.0}
+    result = simulate(events, scenario="persistent", seed=7, plan=plan, horizon_s=60.0)
+    assert [event for event in result.story.events if isinstance(event, Cut)]
+    assert result.violations == []
+
+
 def test_a_server_that_nothing_was_sent_of_yet_does_not_begin_once_nobody_is_in_charge():
     """Its worker died between the note of the first change and the change."""
     events = [Event(1, "at", "before check", (Event(0.0, "die"),)), Event(8.0, "in_charge", "", (None,))]

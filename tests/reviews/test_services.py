@@ -55,7 +55,7 @@ class Here:
         for item in ReviewItem.objects.filter(review=self.review):
             # What has a fact that knows nothing of this account (no baseline, no drill) is answered by hand, too.
             if not selectors.measures(item.key) or (
-                item.key in {"baseline", "fire_drill"} and item.key not in live
+                item.key in {"baseline", "growth", "fire_drill"} and item.key not in live
             ):
                 services.answer_item(item, {"grade": grade}, actor=self.manager)
         self.review.refresh_from_db()
