@@ -309,17 +309,8 @@ def enter_known(
             actor=actor,
         )
     if given.get("objective_error_ratio") is not None or given.get("objective_latency_ms"):
-        share = given.get("objective_latency_share")
         enter_objective(
-            account,
-            connection,
-            balancer_id,
-            error_ratio=given.get("objective_error_ratio"),
-            latency_ms=given.get("objective_latency_ms"),
-            latency_share=0.95 if share is None else share,
-            source=given["objective_source"],
-            at=now,
-            actor=actor,
+            account, connection, balancer_id, **_promised(connection, balancer_id, given), at=now, actor=actor
         )
     if given.get("baseline_source"):
         enter_baseline(
@@ -336,3 +327,32 @@ def enter_known(
             at=now,
             actor=actor,
         )
+    size_anew(connection, balancer_id)
+
+
+def _promised(connection: CloudConnection, balancer_id: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the whole promise: what is not given stays as it is, with where that was promised."""
+    rows = Objective.objects.filter(connection=connection, balancer_id=balancer_id)
+    was = rows.order_by("-at", "-pk").first()
+    failed, takes = given.get("objective_error_ratio"), given.get("objective_latency_ms")
+    share, source = given.get("objective_latency_share"), given["objective_source"]
+    if was is not None:
+        is_kept = (failed is None and was.error_ratio is not None) or (not takes and was.latency_ms)
+        if is_kept and was.source not in source:
+            source = f"{source}; the rest: {was.source}"[:200]
+        failed = was.error_ratio if failed is None else failed
+        if not takes:
+            takes, share = was.latency_ms, was.latency_share if share is None else share
+    return {
+        "error_ratio": failed,
+        "latency_ms": takes,
+        "latency_share": 0.95 if share is None else share,
+        "source": source,
+    }
+
+
+def size_anew(connection: CloudConnection, balancer_id: str) -> None:
+    """Work out anew how long servers last, so that no page says two things. Imported late: it reads these figures."""
+    from capacity.reports.short import judge_anew
+
+    judge_anew(connection.pk, balancer_id)

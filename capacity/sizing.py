@@ -22,6 +22,8 @@ FAR = timedelta(days=5 * 365.25)
 """No date is told beyond this: what grows for five years is guessed, not forecast."""
 SLACK = 1e-9
 """A load that is a whole number of servers but for rounding needs no further one."""
+AHEAD_MONTHS = 28 * 24 / float(HOURS_A_MONTH)
+"""How far the forecast peak looks ahead: four weeks."""
 MOST_SERVERS = 1_000_000
 MOST_MULTIPLE = 1_000.0
 """No event is more times the usual traffic than this: beyond, somebody mistyped."""
@@ -334,7 +336,7 @@ def what_if(
         high = tried.growth if demand.growth_high is None else demand.growth_high + by
         demand = replace(demand, growth=tried.growth, growth_low=low, growth_high=high)
         if next_peak_rps is not None:
-            usual, scaled = demand.at(now), next_peak_rps * (1.0 + by)
+            usual, scaled = demand.at(now), _with_growth(next_peak_rps, tried.growth - by, tried.growth)
             # The forecast damps the growth that it takes away here whole: without a fall nothing comes below what is.
             least = 0.0 if usual is None or tried.growth < 0.0 else min(next_peak_rps, usual.mid)
             next_peak_rps = max(scaled, least)
@@ -349,6 +351,11 @@ def what_if(
     )
     events = () if tried.multiple is None else (Planned("", event_at or now, tried.multiple),)
     return size(pool, demand, rules, now, next_peak_rps=next_peak_rps, events=events, price=price)
+
+
+def _with_growth(next_peak_rps: float, growth: float, other: float) -> float:
+    """Return the forecast peak with another growth: the highest hour lies at the end of what grows, and now in what shrinks."""
+    return float(next_peak_rps * ((1.0 + max(0.0, other)) / (1.0 + max(0.0, growth))) ** AHEAD_MONTHS)
 
 
 def cost_a_month(servers: int, price: Price | None) -> Cost:

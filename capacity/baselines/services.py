@@ -32,6 +32,7 @@ from capacity.baselines.models import BaselineSource, BaselineStatus, MeasuredBa
 from capacity.baselines.selectors import promised_of, ranked_of
 from capacity.benchmarks.models import Benchmark
 from capacity.models import Ceiling
+from capacity.services import size_anew
 from portal import access
 from portal.access import Permission
 from portal.approvals import services as approvals
@@ -460,7 +461,7 @@ def _keep_ceiling(
     check_row(row)
     row.save()
     record("ceiling.entered", actor=actor, account=row.account, subject=row, after=snapshot(row))
-    _size_anew(row)
+    size_anew(row.connection, row.balancer_id)
     return row
 
 
@@ -490,15 +491,8 @@ def enter_limit(
     check_row(row)
     row.save()
     record("pool_limit.entered", actor=actor, account=row.account, subject=row, after=snapshot(row))
-    _size_anew(row)
+    size_anew(row.connection, row.balancer_id)
     return row
-
-
-def _size_anew(row: Ceiling | PoolLimit) -> None:
-    from capacity.reports.short import judge_anew
-
-    if row.connection_id is not None:
-        judge_anew(row.connection_id, row.balancer_id)
 
 
 def _fresh(baseline: MeasuredBaseline) -> MeasuredBaseline:

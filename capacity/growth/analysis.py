@@ -128,10 +128,14 @@ def backtest(
     """Return how `forecast` did from earlier origins, each made anew from nothing but the values before it.
 
     Origins are spread over the last half of the series. MASE is scaled by the seasonal naive error within what was
-    known at the origin (shorter season), as in the M4 competition. Raises ValueError, also for a series too short.
+    known at the origin (shorter season), as in the M4 competition. What events did is left out: forecasts are without
+    them. Raises ValueError, also for a series too short.
     """
     series = checked(values)
     first, second = _checked_question(horizon, seasons)
+    usual = np.where(
+        find_events(series, *kept_seasons(len(series), first, second)[:2]).is_event, np.nan, series
+    )
     begin = max(len(series) // 2, 2 * max(first, second, 4), 8)
     last = len(series) - horizon
     if origins < 1 or last < begin:
@@ -141,7 +145,7 @@ def backtest(
     at = np.unique(np.linspace(begin, last, min(origins, last - begin + 1)).round().astype(int)).tolist()
     scores, naive_scores, inside = [], [], []
     for origin in at:
-        known, real = series[:origin], series[origin : origin + horizon]
+        known, real = series[:origin], usual[origin : origin + horizon]
         if np.isfinite(known).sum() < 8 or not np.isfinite(real).any():
             continue
         made = forecast(known, horizon, seasons)

@@ -122,18 +122,34 @@ def _find_in_parts(values: Numbers, first: int, second: int) -> Normal:
             _find(values[begin:end], first, second, day, False, is_positive)
             for begin, end in pairwise(bounds)
         ]
+    expected = np.concatenate([one.expected for one in parts])
+    found = [
+        replace(one, begin=one.begin + by, end=one.end + by, peak_at=one.peak_at + by)
+        for by, part_of in zip(bounds, parts, strict=False)
+        for one in part_of.stretches
+    ]
     return Normal(
-        np.concatenate([one.expected for one in parts]),
+        expected,
         np.concatenate([one.level for one in parts]),
         np.concatenate([one.scale for one in parts]),
-        tuple(
-            replace(one, begin=one.begin + by, end=one.end + by, peak_at=one.peak_at + by)
-            for by, found in zip(bounds, parts, strict=False)
-            for one in found.stretches
-        ),
+        tuple(_whole(found, np.abs(values - expected))),
         np.concatenate([one.is_event for one in parts]),
         parts[0].is_ratio,
     )
+
+
+def _whole(found: list[Stretch], off: Numbers) -> list[Stretch]:
+    """Return stretches without the cuts between parts: two that touch there and go the same way are one."""
+    whole: list[Stretch] = []
+    for one in found:
+        before = whole[-1] if whole else None
+        if before is None or before.end != one.begin or before.score * one.score <= 0.0:
+            whole.append(one)
+            continue
+        peak = max(before, one, key=lambda each: np.nan_to_num(off[each.peak_at]))
+        score = max(before.score, one.score, key=abs)
+        whole[-1] = Stretch(before.begin, one.end, peak.peak_at, score, peak.multiple)
+    return whole
 
 
 def _find(values: Numbers, first: int, second: int, day: int, is_ratio: bool, is_positive: bool) -> Normal:
