@@ -456,6 +456,70 @@ def test_a_simple_benchmark_alone_is_no_ceiling(here):
     assert not Ceiling.objects.exclude(rank="").exists()
 
 
+def test_a_newer_benchmark_in_which_no_step_passes_is_evidence_and_lets_nothing_older_count(here):
+    approved(here)
+    assert reference(here).ceiling.requests_per_s == pytest.approx(90.0, abs=0.5)
+    run_at(here, 3, slower=5.0)
+    found = selectors.ceiling_of(here.connection, "71")
+    assert found.ranked.taken is None
+    assert "kept what is promised under no load" in found.ranked.why
+    assert [bool(one.passed_nothing) for one in found.ranked.listed] == [True, False]
+    with pytest.raises(Refused, match="under no load"):
+        services.take_ceiling(here.connection, "71", actor=here.manager)
+    (says,) = selectors.doubts_about(here.connection, "71", reference(here).ceiling)
+    assert "under no load" in says
+
+
+def test_a_newer_benchmark_that_carries_less_and_newer_software_make_a_ceiling_doubtful(here):
+    row = approved(here)
+    figure = reference(here).ceiling
+    assert selectors.doubts_about(here.connection, "71", figure) == ()
+    changed = {"account": here.account, "kind": "deployment", "title": "Release", "made_by": here.manager}
+    Marker.objects.create(
+        **changed, at=timezone.now() - timedelta(days=1), software=row.benchmark.software, source="a"
+    )
+    Marker.objects.create(**changed, at=timezone.now() - timedelta(days=30), software="shop 3", source="b")
+    assert selectors.doubts_about(here.connection, "71", figure) == ()
+    run_at(here, 10, slower=1.5)
+    less = selectors.doubts_about(here.connection, "71", figure)
+    assert len(less) == 1
+    assert "one server carried" in less[0]
+    Marker.objects.create(**changed, at=timezone.now(), software="shop 5.0", source="c")
+    assert [one.split(" came on")[0] for one in selectors.doubts_about(here.connection, "71", figure)][
+        1
+    ] == "shop 5.0"
+
+
+def test_the_page_of_the_ceiling_shows_what_is_in_force_and_what_speaks_against_it(here, client):
+    approved(here)
+    run_at(here, 3, slower=5.0)
+    client.force_login(here.manager)
+    shown = client.get(f"/connections/{here.connection.ref}/pools/71/ceiling/").content.decode()
+    assert "In force" in shown
+    assert "The figure in force is doubtful" in shown
+    assert "Let it count" not in shown
+
+
+def test_half_a_promise_leaves_the_other_half(here):
+    entering.enter_known(
+        here.connection,
+        "71",
+        {"objective_latency_ms": 350.0, "objective_source": "their ticket"},
+        actor=here.manager,
+    )
+    promised = reference(here).objective
+    assert (promised.error_ratio, promised.latency_ms, promised.latency_share) == (0.001, 350.0, 0.95)
+    assert promised.source == "their ticket; the rest: contract"
+    entering.enter_known(
+        here.connection,
+        "71",
+        {"objective_error_ratio": 0.0, "objective_source": "newest"},
+        actor=here.manager,
+    )
+    promised = reference(here).objective
+    assert (promised.error_ratio, promised.latency_ms) == (0.0, 350.0)
+
+
 def test_what_a_real_event_carried_is_evidence_and_counts_where_it_is_higher(here):
     run_at(here, 20)
     event = TrafficEvent.objects.get(account=here.account)

@@ -19,6 +19,7 @@ from capacity.ceiling import (
     Rank,
     Step,
     Usl,
+    exceeds,
     fit,
     generator_was_the_limit,
     highest_passing,
@@ -272,3 +273,37 @@ def test_more_servers_that_carry_no_more_show_the_pools_own_limit(carried, limit
 )
 def test_a_generator_at_its_own_limit_measured_itself(errors, more, is_limit):
     assert bool(generator_was_the_limit(errors, **more)) is is_limit
+
+
+# --- a newest benchmark that keeps no promise ----------------------------------------------------------------------
+
+
+NOTHING = evidence(Rank.STEPS, 0.0, days=6, passed_nothing="Already at 20.0 requests a second: too slow.")
+
+
+def test_what_was_measured_before_a_benchmark_that_passed_nothing_counts_no_more():
+    found = ranked([OLD, NEW, LIVE, SIMPLE, NOTHING])
+    assert found.taken is None
+    assert found.why.startswith(
+        "The newest step benchmark (x) kept what is promised under no load. Already at"
+    )
+    assert NOTHING in found.listed
+    later = evidence(Rank.LIVE, 60.0, days=8, mix="")
+    assert ranked([OLD, NOTHING, later]).taken == later
+    again = evidence(Rank.STEPS, 50.0, days=9)
+    assert ranked([OLD, NOTHING, again]).taken == again
+
+
+@pytest.mark.parametrize(
+    ("step", "promised", "is_over"),
+    [
+        (Step(10, 20.0, 432.0, None), Promised(latency_ms=400.0), True),
+        (Step(10, 20.0, 400.0, None), Promised(latency_ms=400.0), False),
+        (Step(10, 20.0, None, None), Promised(latency_ms=400.0), False),
+        (Step(10, 20.0, 300.0, 0.02), Promised(0.01, 400.0), True),
+        (Step(10, 20.0, 300.0, None), Promised(0.01, 400.0), False),
+        (Step(10, 20.0, 3000.0, 0.5), Promised(), False),
+    ],
+)
+def test_what_is_not_told_or_not_promised_is_not_known_to_be_outside(step, promised, is_over):
+    assert exceeds(step, promised) is is_over

@@ -190,3 +190,14 @@ def test_a_series_of_one_tiny_or_huge_value_has_no_season_and_no_event(value):
     values = np.full(100, value)
     assert guessed_seasons(values) == (1, 1)
     assert detect_events(values) == ()
+
+
+@pytest.mark.parametrize("begin", [1000, 1007, 1008, 980])
+def test_an_event_is_whole_where_a_long_series_is_looked_at_in_parts(begin):
+    """Parts are six weeks, 1,008 hours: an event over that hour was told as two."""
+    values = traffic(12, hours=90 * 24)
+    values[begin : begin + 30] *= 5.0
+    (found,) = detect_events(values, (24, 168))
+    assert (abs(found.begin - begin) <= 2, abs(found.end - begin - 30) <= 2) == (True, True)
+    assert begin <= found.peak_at < begin + 30
+    assert found.half_life is None or found.half_life <= 30

@@ -19,12 +19,14 @@ from django.utils import timezone
 from accounts.facts import Grade
 from accounts.models import Account
 from capacity.baselines.services import enter_limit
+from capacity.markers.models import Marker
 from capacity.metrics.models import Metric
 from capacity.metrics.store import Samples, write
 from capacity.models import Ceiling, TrafficEvent
 from capacity.reports import making, packing, selectors, services, short, wording
 from capacity.reports.models import DetectedEvent, GrowthPicture, GrowthReport, ServerPrice, SizedPool
 from capacity.reports.trying import try_out
+from capacity.services import enter_known
 from capacity.sizing import Lasts, Runway, WhatIf
 from portal.cloud.types import Condition
 from portal.errors import Refused
@@ -648,3 +650,75 @@ def test_the_api_gives_report_sizing_what_if_and_prices(known):
     assert price.json()["an_hour"] == "0.360000"
     other = metric(known.account, name="nobody_asked")
     assert get("api-growth-report", other.ref).status_code == 404
+
+
+# --- what a fresh pair of eyes found -----------------------------------------------------------------------------
+
+
+def test_a_figure_that_is_entered_sizes_the_pool_anew_at_once(known):
+    pool = sized_pool(known)
+    services.make_due(timezone.now())
+    lead = make.launch_manager(known.account.team)
+    before = SizedPool.objects.get(pk=pool.pk)
+    enter_limit(pool.connection, "71", kind="database", requests_per_s=210.0, source="its owner", actor=lead)
+    limited = SizedPool.objects.get(pk=pool.pk)
+    assert (before.lasts, limited.lasts) == ("ends", "over")
+    assert limited.sentence == selectors.sized(limited, timezone.now()).sentence
+    enter_known(pool.connection, "71", {"ceiling_rps": 30.0, "ceiling_source": "by hand"}, actor=lead)
+    assert SizedPool.objects.get(pk=pool.pk).needed_now > before.needed_now
+
+
+def test_what_was_not_moved_changes_no_answer(known):
+    pool = sized_pool(known)
+    services.make_due(timezone.now())
+    pool = selectors.pools().get(pk=pool.pk)
+    now = timezone.now()
+    growth = round(selectors.sized(pool, now).demand.growth, 3)
+    as_it_is = try_out(pool, WhatIf(), now)
+    assert try_out(pool, WhatIf(growth=growth, headroom=pool.headroom), now).lasts == as_it_is.lasts
+    assert try_out(pool, WhatIf(growth=growth + 0.05), now).lasts != as_it_is.lasts
+
+
+def test_the_page_of_what_if_opens_with_the_event_that_stands_in_its_form_and_names_the_field_that_is_wrong(
+    known, client
+):
+    pool = sized_pool(known)
+    services.make_due(timezone.now())
+    client.force_login(make.launch_manager(known.account.team))
+    page = reverse("capacity:what-if", args=[pool.ref])
+    assert "An event of 2 times normal" in client.get(page).content.decode()
+    wrong = client.get(page, {"growth": "much", "part": "answer"})
+    assert wrong.status_code == 422
+    assert "Growth (% a month): Enter a number." in wrong.content.decode()
+    assert "1 server lasts until" in client.get(page, {"servers": 1}).content.decode()
+
+
+def test_a_plan_says_how_long_those_last_that_stay_and_what_speaks_against_it(known, client):
+    pool = sized_pool(known, servers=12)
+    services.make_due(timezone.now())
+    Marker.objects.create(
+        account=known.account,
+        kind="deployment",
+        title="Release",
+        software="shop 5.0",
+        source="pipeline",
+        at=timezone.now(),
+        made_by=make.launch_manager(known.account.team),
+    )
+    client.force_login(make.launch_manager(known.account.team))
+    shown = client.get(reverse("capacity:sized-pool", args=[pool.ref])).content.decode()
+    assert "What one server carries is doubtful" in shown
+    assert "shop 5.0 came on" in shown
+    assert "without them" in shown
+    link = unquote_plus(shown.split("Draw up a plan")[0].split('href="')[-1])
+    assert "last until:" in link
+    assert "Doubtful: shop 5.0 came on" in link
+
+
+def test_past_forecasts_are_not_held_against_an_event():
+    quiet = making.make(hours(multiple=0), NOW - timedelta(days=DAYS)).tested
+    values = hours(multiple=0)
+    values[-90:-50] *= 4.0
+    with_event = making.make(values, NOW - timedelta(days=DAYS)).tested
+    assert with_event["mase"] < 1.5 * quiet["mase"]
+    assert with_event["covered"]["95"] > 0.85

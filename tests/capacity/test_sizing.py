@@ -289,3 +289,31 @@ def test_a_sum_with_a_price_missing_has_hours_only():
 def test_a_month_of_servers_is_an_estimate_of_its_hours():
     assert cost_a_month(1, None) == Cost(Decimal("730.50"))
     assert headroom_of(100, 2 * 50) == 0
+
+
+@pytest.mark.parametrize(
+    ("growth", "other", "peak"),
+    [
+        (-0.059, 0.0, 142.97),
+        (-0.059, -0.03, 142.97),
+        (0.0, 0.05, 149.5),
+        (0.04, 0.04, 142.97),
+        (0.04, 0.0, 137.9),
+    ],
+)
+def test_another_growth_moves_the_forecast_peak_by_what_comes_until_then(growth, other, peak):
+    """The highest hour of what shrinks is now: without the fall it is no higher, and four weeks of 5 % add no more than that."""
+    demand = Demand(100.0, 95.0, 105.0, NOW, growth, growth - 0.01, growth + 0.01)
+    found = what_if(Pool(4, 90.0), demand, Rules(), NOW, WhatIf(growth=other), next_peak_rps=142.97)
+    assert found.peak_next_rps == pytest.approx(peak, abs=0.3)
+
+
+def test_until_when_those_last_that_stay_is_told_with_the_surplus():
+    demand = Demand(150.0, 145.0, 155.0, NOW, 0.05, 0.04, 0.06)
+    found = size(Pool(6, 90.0), demand, Rules(0.2), NOW, next_peak_rps=158.0)
+    assert (found.surplus, found.left) == (3, 3)
+    assert found.lasts_without == runway(demand, Pool(3, 90.0), Rules(0.2), NOW)
+    assert found.lasts_without.at < found.lasts.at
+    none_over = size(Pool(3, 90.0), demand, Rules(0.2), NOW, next_peak_rps=158.0)
+    assert (none_over.surplus, none_over.lasts_without.state) == (0, Lasts.UNKNOWN)
+    assert size(Pool(None, 90.0), demand, Rules(0.2), NOW).left is None
