@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from io import StringIO
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -50,6 +51,9 @@ def cell(value: Any) -> str:
             return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         case date():
             return value.isoformat()
+        case int() | float() | Decimal():
+            # A number is no formula, whatever its sign and exponent.
+            return str(value)
         case list() | tuple():
             return cell(", ".join(str(item) for item in value))
     text = str(value).replace("\x00", "")

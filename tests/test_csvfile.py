@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from io import StringIO
 
 import pytest
@@ -40,6 +41,10 @@ from tests import factories as make
         (date(2026, 11, 23), "2026-11-23"),
         (datetime(2026, 11, 23, 12, 30, tzinfo=UTC), "2026-11-23T12:30:00Z"),
         (3, "3"),
+        (-1e-05, "-1e-05"),
+        (-2e20, "-2e+20"),
+        (Decimal("-1E+3"), "-1E+3"),
+        ("-1e-05", "'-1e-05"),
     ],
 )
 def test_a_value_becomes_a_cell_that_runs_nothing(value, shown):

@@ -23,19 +23,24 @@ from portal.texts import is_sound
 MOST_POINTS = 5000
 """Points of a series that are asked for at once."""
 MOST_SERIES = 200
+SPARE_POINTS = 10
 _LONGEST_RESOURCE = 200
 _US = 1_000_000
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a series is to be called: `name`, `unit` and `kind` of the metric, the label whose value is the resource, the source."""
+    """What a series is to be called: `name`, `unit` and `kind` of the metric, the label whose value is the resource, the source.
+
+    `points` are those that were asked for of each series, at most.
+    """
 
     name: str
     source: str
     label: str = ""
     unit: str = ""
     kind: str = ""
+    points: int = MOST_POINTS
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,9 @@ def read_answer(status: int, body: bytes, *, is_cut: bool, asked: Asked, limits:
             "The answer is larger than the portal reads at once. Ask for fewer series, or with a longer step.",
             code="too_large",
         )
+    # Counted before it is read: small brackets become large objects.
+    if body.count(b"[") > MOST_SERIES * (asked.points + SPARE_POINTS):
+        raise _more_than_asked(asked)
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
@@ -108,6 +116,8 @@ def read_answer(status: int, body: bytes, *, is_cut: bool, asked: Asked, limits:
                 code="same_series",
             )
         seen.add(resource)
+        if len(values) > asked.points + SPARE_POINTS:
+            raise _more_than_asked(asked)
         if len(resource) > _LONGEST_RESOURCE or not is_sound(resource) or not resource.isprintable():
             rows.append(Problem(number, "The label's value is longer than 200 characters, or not printable."))
             continue
@@ -119,6 +129,14 @@ def read_answer(status: int, body: bytes, *, is_cut: bool, asked: Asked, limits:
                 rows.append(Reading(number, key, at_us, value, asked.unit, asked.kind))
                 newest[resource] = max(at_us / _US, newest.get(resource, 0.0))
     return Found(tuple(rows), len(result), unknown, newest)
+
+
+def _more_than_asked(asked: Asked) -> ProviderFailed:
+    return ProviderFailed(
+        f"The answer has more points than were asked for ({asked.points:,} of each series), so none was taken in. Is this "
+        "address a Prometheus?",
+        code="more_than_asked",
+    )
 
 
 def _series(series: Any, asked: Asked) -> tuple[str, list[Any]]:

@@ -30,7 +30,7 @@ from capacity.pulls import monitoring
 from capacity.pulls.lateness import again_s, late_s, newest_of, remembered_s
 from capacity.pulls.models import Pull, PullSource
 from capacity.pulls.plots import usual
-from capacity.pulls.prometheus import MOST_POINTS, Asked, Found, address_of, read_answer
+from capacity.pulls.prometheus import MOST_POINTS, MOST_SERIES, Asked, Found, address_of, read_answer
 from portal import egress
 from portal.audit.services import record, snapshot
 from portal.cloud.types import Monitored, MonitoredCheck
@@ -57,6 +57,8 @@ CHOSEN = ("entity_id", "check_id", "metric")
 MONITORED_FIELDS = ("name", "resource", "unit", "kind", "is_counter", "factor", "backfill_days")
 MOST_OF_ACCOUNT = 50
 MOST_BYTES = 32 * 1024 * 1024
+LEAST_BYTES = 1024 * 1024
+BYTES_OF_POINT = 64
 ANSWER_S = 30.0
 SHORTEST_S = 60
 """No pull is asked more often."""
@@ -373,6 +375,7 @@ def _ask(pull: Pull, begins: datetime, ends: datetime, limits: Limits) -> Found:
     if pull.token:
         headers["Authorization"] = f"Bearer {pull.token}"
     rules = egress.rules_from_settings(networks_of(pull.account))
+    points = min(MOST_POINTS, int((ends - begins).total_seconds() // pull.step_s) + 1)
 
     async def once() -> egress.Response:
         try:
@@ -380,7 +383,7 @@ def _ask(pull: Pull, begins: datetime, ends: datetime, limits: Limits) -> Found:
                 address_of(pull.base_url, pull.query, begins, ends, pull.step_s),
                 headers=headers,
                 timeout_s=ANSWER_S,
-                max_bytes=MOST_BYTES,
+                max_bytes=min(MOST_BYTES, LEAST_BYTES + points * MOST_SERIES * BYTES_OF_POINT),
                 rules=rules,
             )
         finally:
@@ -391,5 +394,5 @@ def _ask(pull: Pull, begins: datetime, ends: datetime, limits: Limits) -> Found:
         raise Refused(
             f"Prometheus does not let the portal in (HTTP {answer.status}): check the token.", code="no_entry"
         )
-    asked = Asked(pull.name, pull.source, pull.resource_label, pull.unit, pull.kind)
+    asked = Asked(pull.name, pull.source, pull.resource_label, pull.unit, pull.kind, points)
     return read_answer(answer.status, answer.body, is_cut=answer.is_cut, asked=asked, limits=limits)

@@ -480,7 +480,7 @@ def test_a_newer_benchmark_that_carries_less_and_newer_software_make_a_ceiling_d
     )
     Marker.objects.create(**changed, at=timezone.now() - timedelta(days=30), software="shop 3", source="b")
     assert selectors.doubts_about(here.connection, "71", figure) == ()
-    run_at(here, 10, slower=1.5)
+    run_at(here, 10, node_count=8)
     less = selectors.doubts_about(here.connection, "71", figure)
     assert len(less) == 1
     assert "one server carried" in less[0]

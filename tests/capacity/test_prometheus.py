@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
@@ -142,3 +143,16 @@ def test_every_point_is_a_sample_within_limits_or_unknown_or_left_out(points):
 def test_whatever_comes_back_is_read_or_refused_with_a_sentence(body):
     with suppress(Refused, ProviderFailed):
         read_answer(200, body, is_cut=False, asked=ONE, limits=LIMITS)
+
+
+def test_more_points_than_were_asked_for_are_refused_before_they_fill_the_memory():
+    asked = Asked("requests_per_s", "prometheus", points=10)
+    assert answer(series([[at(-n), "1"] for n in range(20)]), asked=asked).series == 1
+    with pytest.raises(ProviderFailed, match="more points than were asked for"):
+        answer(series([[at(-n / 100), "1"] for n in range(21)]), asked=asked)
+    empty = b'{"status":"success","data":{"resultType":"matrix","result":[' + b"[]," * 10**6 + b"[]]}}"
+    tracemalloc.start()
+    with pytest.raises(ProviderFailed, match="more points"):
+        read_answer(200, empty, is_cut=False, asked=asked, limits=LIMITS)
+    assert tracemalloc.get_traced_memory()[1] < 10**6
+    tracemalloc.stop()
