@@ -28,6 +28,7 @@ STOP_S = 1.0
 LATE_S = 3.0
 MOST_BODY = 1024 * 1024
 TIMEOUT_S = 20.0
+UNANSWERED_MS = 1000.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -133,7 +134,20 @@ class _Now:
 
     def __init__(self) -> None:
         self.second = Second()
-        self.idle = self.asking = 0
+        self.idle = 0
+        self.asked: dict[object, tuple[float, int]] = {}
+
+    def ages_ms(self) -> list[tuple[float, int]]:
+        """Return how long each request has had no answer by now, in ms, with its place in the profile."""
+        at = time.perf_counter()
+        return [((at - start) * 1000, place) for start, place in self.asked.values()]
+
+    def waits(self) -> dict[str, int]:
+        """Return how many requests have waited how long by now."""
+        found: dict[str, int] = {}
+        for ms, _place in self.ages_ms():
+            found[rounded(ms)] = found.get(rounded(ms), 0) + 1
+        return found
 
 
 def main() -> None:
@@ -194,11 +208,11 @@ def generate(order: dict[str, Any], leash: Leash) -> None:
                 return
             leash.check()
             place = random.choices(range(len(weights)), weights)[0]
-            now.asking += 1
+            now.asked[self] = (time.perf_counter(), place)
             try:
                 self._ask(place)
             finally:
-                now.asking -= 1
+                now.asked.pop(self, None)
             if of_users and profile.think_s:
                 gevent.sleep(profile.think_s)
 
@@ -209,7 +223,8 @@ def generate(order: dict[str, Any], leash: Leash) -> None:
                     now.idle -= 1
                     return False
                 return True
-            while not pacer.take(t(), 1):
+            # At the very end a whole window's worth would be free again.
+            while t() >= profile.shape.duration_s or not pacer.take(t(), 1):
                 now.second.held += 1
                 gevent.sleep(0.02)
             return True
@@ -277,7 +292,13 @@ def generate(order: dict[str, Any], leash: Leash) -> None:
                 count = wanted
             gevent.sleep(min(0.1, max(0.001, second + 1 - t())))
         ended = is_done or leash.is_stopping
+        waiting, waits = len(now.asked), now.waits()
         if ended:
+            # Who waits for long was not answered, whatever would have come: else a site that hangs has failed nobody.
+            for ms, place in now.ages_ms():
+                if ms >= UNANSWERED_MS:
+                    now.second.add(str(place), ms, 0, 0, "no answer when the load ended")
+            now.asked.clear()
             runner.stop()
         found, now.second = now.second, Second()
         used, at = time.process_time(), t()
@@ -292,7 +313,8 @@ def generate(order: dict[str, Any], leash: Leash) -> None:
                 cpu=min(1.0, max(0.0, (used - cpu) / length)) if length > 0 else 0.0,
                 requests=sum(one["requests"] for one in found.parts.values()),
                 failures=sum(one["failures"] for one in found.parts.values()),
-                waiting=now.asking,
+                waiting=waiting,
+                waits=waits,
                 received=found.received,
                 missed=found.missed,
                 held=found.held,

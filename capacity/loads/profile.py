@@ -227,22 +227,28 @@ class Pacer:
 def why_stop(stops: Stops, seconds: Sequence[Mapping[str, Any]]) -> str:
     """Return why a run must end now, by its newest seconds (oldest first); "" where it may go on.
 
-    Judged once a whole window has passed: a start is slow. No answer at all in a window is a reason, too.
+    Judged once a whole window has passed: a start is slow. Requests that wait count as well, by how long they have waited by
+    now (`waits`): beyond the latency that may be as slow ones, beyond the window as failed. Else a site that answers one
+    visitor in ten at once would seem fast.
     """
     if len(seconds) < stops.window_s:
         return ""
     newest = seconds[-stops.window_s :]
     tried = sum(one["requests"] for one in newest)
     failed = sum(one["failures"] for one in newest)
+    waits = {float(ms): count for ms, count in newest[-1].get("waits", {}).items()}
+    overdue = sum(count for ms, count in waits.items() if ms > stops.window_s * 1000)
     if not tried:
         if all(one["waiting"] for one in newest):
             return f"Nothing was answered for {stops.window_s} s."
         return ""
-    if failed / tried > stops.error_ratio:
-        return f"{failed / tried:.1%} of the requests failed over {stops.window_s} s; {stops.error_ratio:.1%} may."
+    failed_share = (failed + overdue) / (tried + overdue)
+    if failed_share > stops.error_ratio:
+        unanswered = f", {overdue} of them without an answer for longer" if overdue else ""
+        return f"{failed_share:.1%} of the requests failed over {stops.window_s} s{unanswered}; {stops.error_ratio:.1%} may."
     if stops.p95_ms is None:
         return ""
-    counts: dict[float, int] = {}
+    counts: dict[float, int] = {ms: count for ms, count in waits.items() if ms > stops.p95_ms}
     for one in newest:
         for part in one["parts"].values():
             for ms, count in part["latency"].items():
@@ -252,6 +258,6 @@ def why_stop(stops: Stops, seconds: Sequence[Mapping[str, Any]]) -> str:
         seen += counts[ms]
         if seen >= rank:
             if ms > stops.p95_ms:
-                return f"95 of 100 requests took up to {ms:.0f} ms over {stops.window_s} s; {stops.p95_ms:.0f} ms may be."
+                return f"95 of 100 requests took, or have waited by now, up to {ms:.0f} ms over {stops.window_s} s; {stops.p95_ms:.0f} ms may be."
             break
     return ""

@@ -26,6 +26,7 @@ from capacity.loads.profile import LoadUnit, Profile, Shape, ShapeKind
 WELL_UNDER = 0.9
 """Below this share of what was asked for, the generator made another load than the profile's."""
 HELD_SHARE = 0.05
+MOST_REDIRECTED = 0.5
 _WHOLE_S = 0.5
 
 
@@ -43,6 +44,8 @@ def busy_share(seconds: Sequence[Mapping[str, Any]]) -> float | None:
 
 def invalid_because(profile: Profile, seconds: Sequence[Mapping[str, Any]]) -> str:
     """Return why the load was not the one asked for, "" where it was: the generator, not the site, was the limit."""
+    if (redirected := redirects(seconds)) > MOST_REDIRECTED:
+        return f"{redirected:.0%} of the answers were redirects, which are not followed: what they lead to was never asked."
     if profile.shape.unit == LoadUnit.USERS:
         lasted = sum(one["length_s"] for one in seconds)
         held = sum(one["length_s"] for one in seconds if one["requests"] and _at_limit(profile, one))
@@ -56,6 +59,15 @@ def invalid_because(profile: Profile, seconds: Sequence[Mapping[str, Any]]) -> s
         why = "all users waited for answers" if missed else "the generator was too slow"
         return f"Of {asked:.0f} requests that the profile asked for, {sent} were sent: {why}."
     return ""
+
+
+def redirects(seconds: Sequence[Mapping[str, Any]]) -> float:
+    """Return the share of the answers that sent visitors elsewhere."""
+    codes = Counter[str]()
+    for one in seconds:
+        codes.update(one["codes"])
+    answers = sum(codes.values())
+    return sum(count for code, count in codes.items() if code.startswith("3")) / answers if answers else 0.0
 
 
 def _at_limit(profile: Profile, one: Mapping[str, Any]) -> bool:
@@ -87,6 +99,8 @@ def result_of(
     lasted = sum(one["length_s"] for one in seconds)
     requests = sum(counts["requests"].values())
     steady = profile.shape.kind == ShapeKind.STEADY
+    if redirected := redirects(seconds):
+        notes = (*notes, f"{redirected:.0%} of the answers were redirects; nothing behind them was measured.")
     return BenchmarkResult(
         provenance=Provenance(Format.PORTAL, name, hashlib.sha256(content).hexdigest(), len(content)),
         tool="Locust",

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 from portal.errors import Malformed
 
-
 FIRST, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
 

@@ -252,6 +252,8 @@ def test_no_samples_are_no_points():
         "?step=week",
         "?from=2026-11-23",
         "?to=soon",
+        "?to=0001-01-01T00:00:00Z",
+        "?from=9999-12-31T00:00:00Z",
         "?limit=0",
         "?limit=5001",
         "?limit=x",

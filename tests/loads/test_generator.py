@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 
 from capacity.importers import parse
 from capacity.loads.generator import Reach, _fetch
-from capacity.loads.profile import Asked, Profile, Shape, Stops, to_plain
+from capacity.loads.profile import Asked, Profile, Shape, Stops, to_plain, why_stop
 from tests.cloud.test_egress import certificate_for
 from tests.loads.site import Site
 
@@ -150,6 +151,32 @@ def test_turns_that_nobody_is_free_for_are_told_and_not_made_up_for(site, genera
     lines = generate(shape=Shape("steady", "requests_per_s", 20.0, 3), max_users=2).told()
     assert sum(one["missed"] for one in seconds_of(lines)) > 20
     assert len(site.asked()) <= 14
+
+
+def test_who_hangs_is_told_while_it_hangs_and_counts_as_failed_at_the_end(site, generate):
+    """Every tenth request is answered at once, the others never: the few must not speak for all."""
+    gate = threading.Event()
+
+    def trickles(handler):
+        if len(site.came) % 10:
+            gate.wait(30)
+        handler.give(200, b"at last")
+
+    site.answers["/a?x=1"] = site.answers["/b"] = trickles
+    stops = Stops(0.05, 3, 500.0)
+    lines = generate(shape=Shape("steady", "requests_per_s", 20.0, 4), max_users=100, stops=stops).told()
+    gate.set()
+    seconds = seconds_of(lines)
+    waiting = [sum(one["waits"].values()) for one in seconds]
+    assert waiting == [one["waiting"] for one in seconds]
+    assert waiting == sorted(waiting)
+    assert waiting[-1] > 30
+    assert why_stop(stops, seconds[:3])
+    hung = sum(one["errors"].get("no answer when the load ended", 0) for one in seconds)
+    assert hung > 0.6 * waiting[-1]
+    told = sum(one["requests"] for one in seconds)
+    assert told > hung
+    assert sum(one["failures"] for one in seconds) >= hung
 
 
 def test_errors_are_told_by_kind_and_no_redirect_is_followed(site, generate):

@@ -145,12 +145,13 @@ def test_a_rate_is_kept_and_never_made_up_for(shape, pause):
     assert sent >= due - 2
 
 
-def second(requests=100, failures=0, ms=("10.0",), waiting=5):
+def second(requests=100, failures=0, ms=("10.0",), waiting=5, waits=None):
     latency = {one: requests // len(ms) for one in ms}
     return {
         "requests": requests,
         "failures": failures,
         "waiting": waiting,
+        "waits": waits or {},
         "parts": {"0": {"latency": latency}},
     }
 
@@ -174,6 +175,14 @@ STOPS = Stops(0.1, 3, 200.0)
         ([second(requests=0)] * 3, "Nothing was answered"),
         ([second(requests=0, waiting=0)] * 3, ""),
         ([second(requests=0)] * 2, ""),
+        # Six were answered at once, and 54 not at all.
+        (
+            [second(2), second(2), second(2, waits={"900": 18, "1900": 18, "2800": 18})],
+            "have waited by now, up to 2800 ms",
+        ),
+        ([second(20), second(20), second(20, waits={"3500": 8})], "8 of them without an answer for longer"),
+        ([second(waits={"190": 50})] * 3, ""),
+        ([second(waits={"5000": 500})] + [second()] * 3, ""),
     ],
 )
 def test_a_run_stops_once_a_whole_window_is_beyond_a_limit(seconds, why):

@@ -275,6 +275,8 @@ def test_the_figures_of_a_run_are_those_of_its_seconds(load):
         ),
         ({"unit": "requests_per_s", "level": 20}, second(asked=20.0, requests=17), "too slow"),
         ({"unit": "requests_per_s", "level": 20}, second(asked=20.0, requests=19), ""),
+        ({}, second(codes={"301": 9, "200": 1}), "90% of the answers were redirects"),
+        ({}, second(codes={"301": 1, "200": 9}), ""),
     ],
 )
 def test_a_run_in_which_the_generator_was_the_limit_proves_nothing(here, site, shape, told, why):
