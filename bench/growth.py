@@ -27,12 +27,16 @@ from numpy.typing import NDArray
 from bench.made_up import KINDS, many
 from bench.real_hours import windows
 from capacity.growth import Forecast, analyse_many, forecast, forecast_many
+from capacity.growth.events import find_events
+from capacity.growth.highest import highest
 
 Numbers: TypeAlias = NDArray[np.float64]
 
 EACH = int(os.environ.get("GROWTH_EACH", "20"))
 """Series of each kind; 20 make 240."""
 HOURS = 30 * 24
+MONTH_H = 28 * 24
+HIGHEST_EACH = 10
 HORIZON = 48
 ORIGINS = (HOURS - 96, HOURS - 48 - 11, HOURS)
 """Three origins a series, at different hours of the day."""
@@ -64,7 +68,7 @@ def growth(say: Callable[[str], None]) -> dict[str, float]:
 
 def measure(say: Callable[[str], None]) -> dict[str, float]:
     """Measure everything and return the figures."""
-    figures = _accuracy(say) | _real_hours(say) | _real(say) | _found(say) | _speed(say)
+    figures = _accuracy(say) | _real_hours(say) | _highest(say) | _real(say) | _found(say) | _speed(say)
     return {name: round(value, 4) for name, value in figures.items()}
 
 
@@ -229,6 +233,22 @@ def _packaged() -> Iterator[tuple[str, Numbers, int, int]]:
 
 
 # --- growth and events -------------------------------------------------------------------------------------------
+
+
+def _highest(say: Callable[[str], None]) -> dict[str, float]:
+    """How often the highest hour of a week, and of four weeks, lay in its 80 % interval; and in that of the likeliest hour."""
+    lay: dict[str, list[bool]] = defaultdict(list)
+    for _source, known, came in windows(HIGHEST_EACH, MONTH_H, REAL_SEED):
+        made = forecast(known, MONTH_H)
+        normal = find_events(known, 24, 168)
+        for name, steps in (("week", 168), ("month", MONTH_H)):
+            real, likeliest = float(came[:steps].max()), int(np.argmax(made.point[:steps]))
+            found = highest(known, normal, made, steps)
+            lay[name].append(found.low <= real <= found.high)
+            lay[f"{name}_of_likeliest"].append(bool(made.lower80[likeliest] <= real <= made.upper80[likeliest]))
+    for name, inside in lay.items():
+        say(f"highest hour of a {name.replace('_', ' ')}: {np.mean(inside):.0%} of {len(inside)} inside 80 %")
+    return {f"growth_highest_{name}_inside_80": float(np.mean(inside)) for name, inside in lay.items()}
 
 
 def _found(say: Callable[[str], None]) -> dict[str, float]:
