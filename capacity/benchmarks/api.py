@@ -26,6 +26,11 @@ _REF = "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6d"
 class EnvironmentIn(serializers.Serializer[Any]):
     """In which environment it ran, when and why. What is left out stays as it is; "" and null are *unknown*."""
 
+    connection = serializers.UUIDField(
+        required=False,
+        help_text="The cloud connection of the pool. A pool that a baseline, a ceiling or a comparison rests on stays.",
+    )
+    balancer_id = serializers.CharField(max_length=64, required=False, help_text="The pool's load balancer.")
     node_count = serializers.IntegerField(min_value=1, max_value=100_000, required=False, allow_null=True)
     flavor = serializers.CharField(max_length=100, required=False, allow_blank=True)
     software = serializers.CharField(max_length=200, required=False, allow_blank=True)
@@ -60,8 +65,6 @@ class BenchmarkIn(EnvironmentIn):
     )
     file_name = serializers.CharField(max_length=200, required=False, default="benchmark")
     title = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
-    connection = serializers.UUIDField(required=False, help_text="The cloud connection of the pool.")
-    balancer_id = serializers.CharField(max_length=64, required=False, help_text="The pool's load balancer.")
 
 
 class AsideIn(serializers.Serializer[Any]):
@@ -202,35 +205,47 @@ class BenchmarksApi(PortalAPIView):
     )
     def post(self, request: Request, account_ref: UUID) -> Response:
         """k6, Locust, JMeter, wrk, hey, ApacheBench or vegeta, up to 16 MB. The same file again is 200 with the benchmark
-        that is there. 422 says which line is wrong, and what to do.
+        that is there: what was not said of it before is taken, all else stays. 422 says which line is wrong, and what to do.
         """
         account = self.find(Account, account_ref)
         data = self.read(BenchmarkIn)
-        pool = self._pool(account, data)
+        pool = _pool(account, data)
         content = data.pop("content").encode()
         name, title = data.pop("file_name"), data.pop("title")
+        connection, balancer_id = pool or (None, "")
 
         def effect() -> Response:
             row, is_new = services.take_in(
-                account, content, file_name=name, title=title, actor=self.user, **pool, **data
+                account,
+                content,
+                file_name=name,
+                title=title,
+                actor=self.user,
+                connection=connection,
+                balancer_id=balancer_id,
+                **data,
             )
+            if not is_new:
+                row, _, _ = services.fill_in(row, actor=self.user, pool=pool if balancer_id else None, **data)
             return self.show(BenchmarkOut, row, status=201 if is_new else 200)
 
         return self.once(effect)
 
-    def _pool(self, account: Account, data: dict[str, Any]) -> dict[str, Any]:
-        ref, balancer_id = data.pop("connection", None), data.pop("balancer_id", "")
-        if ref is None:
-            if balancer_id:
-                raise Refused(
-                    "A load balancer belongs to a cloud connection; name both, or neither.",
-                    code="no_connection",
-                )
-            return {}
-        connection = CloudConnection.objects.defer("api_key").filter(account=account, ref=ref).first()
-        if connection is None:
-            raise Refused(f"This account has no cloud connection {ref}.", code="unknown_reference")
-        return {"connection": connection, "balancer_id": balancer_id}
+
+def _pool(account: Account, data: dict[str, Any]) -> tuple[CloudConnection, str] | None:
+    """Take connection and load balancer out of what was sent; None where neither was."""
+    ref, balancer_id = data.pop("connection", None), data.pop("balancer_id", "")
+    if ref is None:
+        if balancer_id:
+            raise Refused(
+                "A load balancer belongs to a cloud connection; name both, or neither.",
+                code="no_connection",
+            )
+        return None
+    connection = CloudConnection.objects.defer("api_key").filter(account=account, ref=ref).first()
+    if connection is None:
+        raise Refused(f"This account has no cloud connection {ref}.", code="unknown_reference")
+    return connection, balancer_id
 
 
 class BenchmarkApi(PortalAPIView):
@@ -258,7 +273,10 @@ class BenchmarkApi(PortalAPIView):
         """What the file tells stays as it is; what is left out, too."""
         row = self.find(selectors.whole(), benchmark_ref)
         data = self.read(EnvironmentIn)
-        return self.once(lambda: self.show(BenchmarkOut, services.describe(row, actor=self.user, **data)))
+        pool = _pool(row.account, data)
+        return self.once(
+            lambda: self.show(BenchmarkOut, services.describe(row, actor=self.user, pool=pool, **data))
+        )
 
 
 class BenchmarkFileApi(PortalAPIView):

@@ -16,6 +16,7 @@ from capacity.fields import MomentField, ShareField
 class EnvironmentForm(forms.Form):
     """In which environment it ran, when and why. Empty is *unknown*."""
 
+    pool = forms.ChoiceField(label="Pool", required=False, help_text="Behind which load balancer.")
     node_count = forms.IntegerField(
         label="Servers that took part", min_value=1, max_value=100_000, required=False
     )
@@ -61,13 +62,31 @@ class EnvironmentForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 2}),
     )
 
-    def __init__(self, *args: Any, zone: ZoneInfo | Any = UTC, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        pools: Sequence[tuple[str, str]] = (),
+        pool_is_said: bool = False,
+        zone: ZoneInfo | Any = UTC,
+        **kwargs: Any,
+    ) -> None:
+        """Offer `pools`; without any there is nothing to choose. A pool that is said can be another one, not none."""
         super().__init__(*args, **kwargs)
         self.fields["ran_at"].zone = zone  # type: ignore[attr-defined]
+        if pools:
+            none = [] if pool_is_said else [("", "not said")]
+            self.fields["pool"].choices = [*none, *pools]  # type: ignore[attr-defined]
+        else:
+            del self.fields["pool"]
 
     def described(self) -> dict[str, Any]:
-        """Return what was said, as the services take it."""
-        return {name: self.cleaned_data[name] for name in EnvironmentForm.base_fields}
+        """Return what was said, as the services take it; the pool apart."""
+        return {name: self.cleaned_data[name] for name in EnvironmentForm.base_fields if name != "pool"}
+
+    def pool_key(self) -> str:
+        """Return the key of the pool that was chosen, "" for none."""
+        key: str = self.cleaned_data.get("pool", "")
+        return key
 
 
 class BenchmarkForm(EnvironmentForm):
@@ -82,7 +101,6 @@ class BenchmarkForm(EnvironmentForm):
     title = forms.CharField(
         label="Name", max_length=200, required=False, help_text="Empty: the tool and the file."
     )
-    pool = forms.ChoiceField(label="Pool", required=False, help_text="Behind which load balancer.")
     field_order = (
         "file",
         "title",
@@ -98,10 +116,6 @@ class BenchmarkForm(EnvironmentForm):
         "was_aborted",
         "reason",
     )
-
-    def __init__(self, *args: Any, pools: Sequence[tuple[str, str]], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["pool"].choices = [("", "not said"), *pools]  # type: ignore[attr-defined]
 
     def content(self) -> bytes:
         """Return the file, no more of it than is looked at."""

@@ -1,7 +1,8 @@
 """Taking in benchmarks, and saying that one does not count. Each change is one function, on record in its transaction.
 
     take_in(account, content, file_name="run.jtl", title="…", actor=user) -> (benchmark, is_new)
-    describe(benchmark, actor=user, node_count=6, …) -> Benchmark
+    describe(benchmark, actor=user, pool=(connection, "71"), node_count=6, …) -> Benchmark
+    fill_in(benchmark, actor=user, node_count=6, …) -> (benchmark, what was missing, what stays)
     set_aside(benchmark, because="…", actor=user), count_again(benchmark, actor=user)
 
 All raise Refused with a sentence for people; a file that cannot be read says in which line and what to do.
@@ -21,6 +22,7 @@ from accounts.models import Account
 from capacity.baselines.compared import compare_benchmark
 from capacity.benchmarks.models import Benchmark, BenchmarkFile
 from capacity.importers import BenchmarkResult, parse
+from capacity.models import Ceiling
 from portal.audit.services import record, snapshot
 from portal.errors import Refused
 from portal.events.services import emit
@@ -65,7 +67,7 @@ def take_in(
 ) -> tuple[Benchmark, bool]:
     """Keep what a file tells, with the file; returns the row and whether it is new.
 
-    The same file again is the row that is there, whatever is said of it now. `described` are `DESCRIBED`; a moment that
+    The same file again is the row that is there, whatever is said of it now: `fill_in` takes that. `described` are `DESCRIBED`; a moment that
     the file tells is not overwritten by what a person says.
     """
     check_active(account)
@@ -112,12 +114,20 @@ def take_in(
 
 
 @transaction.atomic
-def describe(benchmark: Benchmark, *, actor: User, **described: Any) -> Benchmark:
-    """Say, or mend, in which environment it ran, when and why. What the file tells of the time stays."""
+def describe(
+    benchmark: Benchmark, *, actor: User, pool: tuple[CloudConnection, str] | None = None, **described: Any
+) -> Benchmark:
+    """Say, or mend, in which environment it ran, when and why. What the file tells of the time stays.
+
+    `pool` is connection and load balancer; None leaves it as it is. One that something rests on stays.
+    """
     row = _locked(benchmark)
     check_active(row.account)
     _check_described(described)
     before = _on_record(row)
+    if pool is not None and (row.connection_id, row.balancer_id) != (pool[0].pk, pool[1]):
+        _check_pool(row, *pool)
+        row.connection, row.balancer_id = pool
     for name, value in described.items():
         if name == "ran_at" and row.result.get("started_at"):
             if value is not None and value != row.ran_at:
@@ -132,6 +142,40 @@ def describe(benchmark: Benchmark, *, actor: User, **described: Any) -> Benchmar
     record("benchmark.described", actor=actor, account=row.account, subject=row, before=before, after=after)
     compare_benchmark(row)
     return row
+
+
+@transaction.atomic
+def fill_in(
+    benchmark: Benchmark, *, actor: User, pool: tuple[CloudConnection, str] | None = None, **described: Any
+) -> tuple[Benchmark, list[str], list[str]]:
+    """Take what is said of a file that is there already, where nothing was said before.
+
+    Returns the row, the names of what was taken, and of what stays although something else was said (`pool` among them).
+    """
+    row = _locked(benchmark)
+    said = {
+        name: value
+        for name, value in described.items()
+        # Not ticked is not said.
+        if value not in (None, "") and not (name == "was_aborted" and not value)
+    }
+    new = {name: value for name, value in said.items() if getattr(row, name) in (None, "")}
+    stays = [name for name, value in said.items() if name not in new and getattr(row, name) != value]
+    takes_pool = pool is not None and not row.balancer_id
+    if pool is not None and not takes_pool and (row.connection_id, row.balancer_id) != (pool[0].pk, pool[1]):
+        stays.insert(0, "pool")
+    if new or takes_pool:
+        row = describe(row, actor=actor, pool=pool if takes_pool else None, **new)
+    return row, [*(["pool"] if takes_pool else []), *new], stays
+
+
+def does_pool_stay(row: Benchmark) -> bool:
+    """Return whether something rests on its pool: a baseline, a ceiling, a comparison. Up to three queries."""
+    if not row.balancer_id:
+        return False
+    return (
+        row.baselines.exists() or row.comparisons.exists() or Ceiling.objects.filter(benchmark=row).exists()
+    )
 
 
 @transaction.atomic
@@ -205,6 +249,19 @@ def _locked(benchmark: Benchmark) -> Benchmark:
         .get(pk=benchmark.pk)
     )
     return found
+
+
+def _check_pool(row: Benchmark, connection: CloudConnection, balancer_id: str) -> None:
+    if connection.account_id != row.account_id:
+        raise Refused("This cloud connection is of another account.", code="other_account")
+    if not balancer_id:
+        raise Refused("A pool is named by its load balancer, too. Name both, or neither.", code="no_balancer")
+    if does_pool_stay(row):
+        raise Refused(
+            "A baseline, a ceiling or a comparison rests on its pool, so that stays. Where it ran behind another pool, "
+            "say that it does not count.",
+            code="pool_stays",
+        )
 
 
 def _known(account: Account, found: BenchmarkResult) -> Benchmark | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -9,7 +11,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from accounts.models import Account
+from accounts.models import Account, CloudConnection
 from accounts.views import AccountPage
 from capacity.benchmarks import selectors, services
 from capacity.benchmarks.forms import AsideForm, BenchmarkForm, EnvironmentForm
@@ -50,7 +52,7 @@ class BenchmarkList(BenchmarkPage):
         pools = selectors.pools_of(account)
         form = BenchmarkForm(request.POST, request.FILES, zone=self.zone, pools=pools)
         if form.is_valid():
-            connection, balancer_id = selectors.connection_of(account, form.cleaned_data["pool"])
+            connection, balancer_id = selectors.connection_of(account, form.pool_key())
             try:
                 row, is_new = services.take_in(
                     account,
@@ -62,17 +64,34 @@ class BenchmarkList(BenchmarkPage):
                     balancer_id=balancer_id,
                     **form.described(),
                 )
+                if is_new:
+                    messages.success(request, "The benchmark was taken in.")
+                else:
+                    self._fill_in(row, form, (connection, balancer_id) if connection else None)
             except Refused as refusal:
                 form.add_error("file", refusal.says)
             else:
-                said = (
-                    "The benchmark was taken in."
-                    if is_new
-                    else "This very file was taken in before; here it is."
-                )
-                messages.success(request, said)
                 return redirect("capacity:benchmark", benchmark_ref=row.ref)
         return self._page(account, form, status=422)
+
+    def _fill_in(self, row: Benchmark, form: BenchmarkForm, pool: tuple[CloudConnection, str] | None) -> None:
+        """Take what was typed of a file that is there, and say what was not taken: nothing is lost silently."""
+        row, new, stays = services.fill_in(row, actor=self.user, pool=pool, **form.described())
+        said = "This very file was taken in before; here it is."
+        if new:
+            said += f" New of it: {_labels(form, new)}."
+        messages.success(self.request, said)
+        kept = []
+        if stays:
+            kept.append(
+                f"Something else was said of it before, and stays: {_labels(form, stays)}. "
+                "Change under “Environment” what is wrong there."
+            )
+        title = form.cleaned_data["title"].strip()
+        if title and title != row.title:
+            kept.append(f"Its name stays “{row.title}”.")
+        if kept:
+            messages.warning(self.request, " ".join(kept))
 
     def _page(self, account: Account, form: BenchmarkForm, status: int = 200) -> HttpResponse:
         page = keyset(
@@ -104,10 +123,12 @@ class BenchmarkDetail(BenchmarkPage):
     def post(self, request: HttpRequest, benchmark_ref: UUID) -> HttpResponse:
         """Say in which environment it ran."""
         row = self.find(selectors.whole(), benchmark_ref)
-        form = EnvironmentForm(request.POST, zone=self.zone)
+        form = EnvironmentForm(request.POST, zone=self.zone, **self._pools(row))
         if form.is_valid():
+            connection, balancer_id = selectors.connection_of(row.account, form.pool_key())
+            pool = (connection, balancer_id) if connection is not None else None
             try:
-                services.describe(row, actor=self.user, **form.described())
+                services.describe(row, actor=self.user, pool=pool, **form.described())
             except Refused as refusal:
                 form.add_error(None, refusal.says)
             else:
@@ -116,7 +137,10 @@ class BenchmarkDetail(BenchmarkPage):
         return self._page(row, form, status=422)
 
     def _page(self, row: Benchmark, form: EnvironmentForm | None = None, status: int = 200) -> HttpResponse:
-        initial = {name: getattr(row, name) for name in services.DESCRIBED}
+        if form is None:
+            initial = {name: getattr(row, name) for name in services.DESCRIBED}
+            initial["pool"] = f"{row.connection.ref}:{row.balancer_id}" if row.connection else ""
+            form = EnvironmentForm(initial=initial, zone=self.zone, **self._pools(row))
         course = selectors.course_of(row.result, row.ran_at)
         return self.show(
             "capacity/benchmarks/detail.html",
@@ -127,10 +151,20 @@ class BenchmarkDetail(BenchmarkPage):
                 load=tuple(in_zone(course.load, self.zone)),
                 latency=tuple(in_zone(course.latency, self.zone)),
             ),
-            form=form or EnvironmentForm(initial=initial, zone=self.zone),
+            form=form,
             zone_label=str(self.zone),
             status=status,
         )
+
+    def _pools(self, row: Benchmark) -> dict[str, Any]:
+        """Return what the form asks of the pool: nothing of who only reads, nor where something rests on it."""
+        if Permission.SAMPLE_ADD not in self.granted or services.does_pool_stay(row):
+            return {}
+        return {"pools": selectors.pools_of(row.account), "pool_is_said": bool(row.balancer_id)}
+
+
+def _labels(form: BenchmarkForm, names: Iterable[str]) -> str:
+    return ", ".join(str(form.fields[name].label) for name in names)
 
 
 class BenchmarkAside(BenchmarkPage):

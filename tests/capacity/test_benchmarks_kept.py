@@ -18,6 +18,7 @@ from capacity import demo
 from capacity.benchmarks import services
 from capacity.benchmarks.models import Benchmark, BenchmarkFile
 from capacity.importers import ImportRefused, parse
+from capacity.models import Ceiling
 from portal.audit.models import AuditEntry
 from portal.errors import Refused
 from portal.events.models import Event
@@ -247,6 +248,68 @@ def test_a_file_is_handed_in_described_and_set_aside_in_the_browser(here, client
     assert "It counts again." in client.post(aside, {"act": "count"}, follow=True).content.decode()
 
 
+def test_a_pool_that_was_not_said_is_said_later_on_its_page(here, client):
+    taken(here, "hey.txt", connection=here.connection, balancer_id="71")
+    row = taken(here, "wrk.txt")
+    client.force_login(here.editor)
+    address = reverse("capacity:benchmark", args=[row.ref])
+    assert f"{here.connection.ref}:71" in client.get(address).content.decode()
+    client.post(address, {"pool": f"{here.connection.ref}:71", "node_count": "6"})
+    row.refresh_from_db()
+    assert (row.connection, row.balancer_id, row.node_count) == (here.connection, "71", 6)
+    assert client.post(address, {"pool": f"{here.connection.ref}:99"}).status_code == 422
+    client.force_login(here.viewer)
+    assert f"{here.connection.ref}:71" not in client.get(address).content.decode()
+
+
+def test_a_pool_that_something_rests_on_stays(here, client):
+    row = taken(here, "wrk.txt", connection=here.connection, balancer_id="71")
+    assert services.describe(row, actor=here.manager, pool=(here.connection, "72")).balancer_id == "72"
+    Ceiling.objects.create(
+        account=here.account,
+        connection=here.connection,
+        balancer_id="72",
+        requests_per_s=90.0,
+        source="wrk",
+        rank="steps",
+        benchmark=row,
+        at=timezone.now(),
+    )
+    with pytest.raises(Refused) as refusal:
+        services.describe(row, actor=here.manager, pool=(here.connection, "71"))
+    assert refusal.value.code == "pool_stays"
+    client.force_login(here.editor)
+    address = reverse("capacity:benchmark", args=[row.ref])
+    assert 'name="pool"' not in client.get(address).content.decode()
+    client.post(address, {"pool": f"{here.connection.ref}:71", "node_count": "3"})
+    row.refresh_from_db()
+    assert (row.balancer_id, row.node_count) == ("72", 3)
+
+
+def test_handed_in_again_what_was_missing_is_taken_and_what_stays_is_said(here, client):
+    taken(here, "hey.txt", connection=here.connection, balancer_id="71")
+    row = taken(here, "wrk.txt", flavor="general1-4")
+    client.force_login(here.editor)
+    page = handed_in(
+        client,
+        here,
+        "wrk.txt",
+        pool=f"{here.connection.ref}:71",
+        node_count="6",
+        flavor="general1-8",
+        reason="Before the sale.",
+        title="The sale",
+    )
+    row.refresh_from_db()
+    assert (row.connection, row.balancer_id, row.node_count) == (here.connection, "71", 6)
+    assert (row.flavor, row.reason, row.title) == ("general1-4", "Before the sale.", "wrk: wrk.txt")
+    html = page.content.decode()
+    assert "New of it: Pool, Servers that took part, Why it was run." in html
+    assert "stays: Size of the servers." in html
+    assert "Its name stays “wrk: wrk.txt”." in html
+    assert AuditEntry.objects.filter(what="benchmark.described").count() == 1
+
+
 def test_a_refusal_names_the_line_and_keeps_what_was_typed(here, client):
     client.force_login(here.editor)
     cut = data("k6-lines.json")[:700]
@@ -304,7 +367,8 @@ def test_a_file_is_handed_in_and_read_by_the_api(here):
     made = editor.post(address, body, status=201)
     assert (made["tool"], made["balancer_id"], made["node_count"]) == ("vegeta", "71", 6)
     assert made["result"]["latency"]["percentiles"]
-    assert editor.post(address, body, status=200)["ref"] == made["ref"]
+    again = editor.post(address, {**body, "node_count": 7, "reason": "Before the sale."}, status=200)
+    assert (again["ref"], again["node_count"], again["reason"]) == (made["ref"], 6, "Before the sale.")
     (listed,) = editor.get(address)["results"]
     assert "result" not in listed
     one = f"/benchmarks/{made['ref']}"
@@ -314,6 +378,10 @@ def test_a_file_is_handed_in_and_read_by_the_api(here):
         "shop 4.12",
         6,
     )
+    moved = editor.ask("patch", one, {"connection": str(here.connection.ref), "balancer_id": "72"})
+    assert moved.json()["balancer_id"] == "72"
+    half = editor.ask("patch", one, {"connection": str(here.connection.ref)})
+    assert (half.status_code, half.json()["type"].rsplit(":", 1)[-1]) == (422, "no-balancer")
     file = editor.ask("get", f"{one}/file")
     assert file.content == data("vegeta.json")
     aside = editor.post(f"{one}/set-aside", {"reason": "Wrong pool."})
