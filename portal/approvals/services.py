@@ -195,8 +195,14 @@ def _right_to_decide(
     roles = roles_on(actor, request.account)
     permissions = permissions_on(actor, request.account)
     if any(d.by_id == actor.pk and d.side != side for d in given):
+        yours, waits_for = (
+            ("provider", "an approver or admin of the account")
+            if side is Side.CUSTOMER
+            else ("customer", "a launch manager of the account's team")
+        )
         raise NotPermitted(
-            "You decided for the other side already. Nobody counts for both sides.", code="both_sides"
+            f"Your decision for the {yours} is given, and nobody counts for both sides. It waits for {waits_for}.",
+            code="both_sides",
         )
     if side is Side.PROVIDER:
         if Permission.PLAN_APPROVE_PROVIDER not in permissions:

@@ -133,6 +133,14 @@ def test_nobody_counts_for_both_sides_even_after_leaving_the_team(case):
         case.decide(request, case.manager)
 
 
+def test_whoever_submitted_it_reads_what_it_waits_for(case):
+    says = approvals.may_decide(case.submit(), case.manager, "customer", at=case.now)
+    assert says == (
+        "Your decision for the provider is given, and nobody counts for both sides. "
+        "It waits for an approver or admin of the account."
+    )
+
+
 def test_the_database_itself_lets_nobody_count_for_both_sides(case):
     request = case.submit()
     with pytest.raises(IntegrityError), transaction.atomic():
