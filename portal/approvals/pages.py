@@ -17,6 +17,8 @@ from portal.approvals.services import may_decide
 from portal.errors import NotPermitted, Refused, form_status
 
 LONGEST_REASON = 2000
+OVER = frozenset({"not_open", "expired"})
+"""The codes of a refusal after which there is nothing left to ask."""
 
 
 def asked_shown(asked: ApprovalRequest | None, reader: Any) -> dict[str, Any]:
@@ -76,7 +78,8 @@ class ApprovePage(AskedPage, abstract=True):
         except NotPermitted:
             raise
         except Refused as refusal:
-            return self.row_shown(row, problem=refusal.says, status=form_status(refusal))
+            # Read again: whoever was faster decided it after this one was read, and then nothing is asked any more.
+            return self.row_shown(self.row_of(refs), problem=refusal.says, status=form_status(refusal))
         return self.after(row)
 
 
@@ -109,10 +112,18 @@ class EndPage(AskedPage, abstract=True):
         except NotPermitted:
             raise
         except Refused as refusal:
-            return self._ask(row, problem=refusal.says, typed=reason, status=form_status(refusal))
+            return self._ask(
+                row,
+                problem=refusal.says,
+                typed=reason,
+                status=form_status(refusal),
+                is_over=refusal.code in OVER,
+            )
         return self.after(row)
 
-    def _ask(self, row: Any, *, problem: str = "", typed: str = "", status: int = 200) -> HttpResponse:
+    def _ask(
+        self, row: Any, *, problem: str = "", typed: str = "", status: int = 200, is_over: bool = False
+    ) -> HttpResponse:
         asked = row.request
         return self.show(
             "approvals/end.html",
@@ -127,4 +138,5 @@ class EndPage(AskedPage, abstract=True):
             longest=LONGEST_REASON,
             problem=problem,
             typed=typed,
+            is_over=is_over,
         )

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from accounts.models import Account
 from portal.access import Permission
+from portal.approvals.pages import OVER
 from portal.errors import Refused, StaleState, Trouble, form_status
 from portal.paging import keyset
 from portal.runs.models import Run
@@ -119,6 +120,8 @@ class PlanApprove(PlanPageView):
                 reason=request.POST.get("reason", "")[:1000],
             )
         except Refused as refusal:
+            # Read again: whoever was faster decided it after this one was read, and then nothing is asked any more.
+            plan = self.find(PLANS, plan_ref)
             return self.plan_shown(plan, problem=refusal.says, status=form_status(refusal))
         messages.success(request, "You have approved this plan. Your launch manager starts it now.")
         return redirect("scaledown:plan-detail", plan_ref=plan.ref)
@@ -142,6 +145,10 @@ class PlanReject(PlanPageView):
                 plan, actor=self.user, seen_digest=request.POST.get("digest", ""), reason=reason
             )
         except Refused as refusal:
+            if refusal.code in OVER:
+                problem = f"{refusal.says} You wrote: {reason}" if reason else refusal.says
+                plan = self.find(PLANS, plan_ref)
+                return self.plan_shown(plan, problem=problem, status=form_status(refusal))
             return self._ask(plan, problem=refusal.says, typed=reason, status=form_status(refusal))
         messages.success(request, "You have turned this plan down. Nothing will be changed.")
         return redirect("scaledown:plan-detail", plan_ref=plan.ref)

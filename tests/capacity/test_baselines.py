@@ -661,6 +661,30 @@ def test_a_launch_manager_proposes_from_the_page_and_the_customer_approves(here,
     assert row.status == BaselineStatus.APPROVED
 
 
+@pytest.mark.parametrize("act", ["approve", "reject"])
+def test_who_comes_second_is_asked_nothing_any_more(here, client, monkeypatch, act):
+    """The other one decides after this one's page was read and before its lock."""
+    row = proposed(here)
+    decide, first = services.decide, [here.admin]
+
+    def decided_before(baseline, verdict, **given):
+        if first:
+            decide(baseline, Verdict.APPROVE, actor=first.pop(), seen_digest=row.request.digest)
+        return decide(baseline, verdict, **given)
+
+    monkeypatch.setattr(services, "decide", decided_before)
+    client.force_login(here.approver)
+    address = reverse(f"capacity:baseline-{act}", args=[row.ref])
+    answer = client.post(address, {"digest": row.request.digest, "reason": "Too slow."})
+    html = answer.content.decode()
+    assert answer.status_code == 409
+    assert "is approved by now, so there is nothing left to decide" in html
+    assert "Approve this baseline" not in html
+    assert "Hold the site against this?" not in html
+    assert 'name="reason"' not in html
+    assert act == "approve" or "You wrote: Too slow." in html
+
+
 def test_a_run_that_cannot_become_one_says_why_and_offers_no_button(here, client):
     run = run_at(here, 20, generator_cpu=0.95)
     html = page(client, here, "benchmark-propose", run.ref, who="manager").content.decode()

@@ -252,6 +252,14 @@ def test_a_plan_is_turned_down_with_a_reason_only(here, as_):
     assert "A sale is coming" in page(browser.get(url("plan-detail", plan)))
 
 
+def test_a_plan_that_was_decided_meanwhile_asks_nothing_any_more(here, as_):
+    plan = approved(here)
+    answer = as_(here.admin).post(url("plan-reject", plan), {"digest": plan.digest, "reason": "Too early."})
+    html = page(answer, 409)
+    assert "there is nothing left to decide. You wrote: Too early." in html
+    assert 'name="reason"' not in html
+
+
 def test_the_run_starts_only_with_the_size_typed(here, as_):
     plan = approved(here)
     browser = as_(here.manager)
