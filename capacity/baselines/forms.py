@@ -35,11 +35,9 @@ class ProposeForm(forms.Form):
         *args: Any,
         people: Sequence[Any],
         tolerances: Iterable[comparing.Tolerance],
-        zone: ZoneInfo | Any = UTC,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.zone = zone
         self.people = {str(one.ref): one for one in people}
         self.fields["owner"].choices = [(ref, one.name) for ref, one in self.people.items()]  # type: ignore[attr-defined]
         for one in tolerances:
@@ -57,12 +55,11 @@ class ProposeForm(forms.Form):
             )
 
     def clean_valid_until(self) -> datetime:
-        """Return the end of the last day, in the zone of whoever types."""
+        """Return the end of the last day in UTC, so that it is the same day for whoever reads it, wherever it was typed."""
         day = self.cleaned_data["valid_until"]
         if not 2000 <= day.year <= 2100:
             raise ValidationError("Choose a year from 2000 to 2100.")
-        midnight = datetime.combine(day + timedelta(days=1), time(), tzinfo=self.zone)
-        return midnight.astimezone(UTC)
+        return datetime.combine(day + timedelta(days=1), time(), tzinfo=UTC)
 
     def owner_of(self) -> Any:
         """Return the person who was chosen."""

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.urls import reverse
 
-from accounts.facts import Act, Fact, Finding, Grade, plural, register_fact
+from accounts.facts import Act, Fact, Finding, Grade, last_day, plural, register_fact
 from accounts.known_facts import HandAnswer, gather_by_hand, judge_by_hand
 from accounts.models import Account, AccountStatus
 from capacity.baselines import selectors
@@ -101,7 +101,7 @@ def judge_baselines(known: BaselinesKnown | None, now: datetime) -> Finding:
         return Finding(Grade.RED, says, rule, oldest, None, parts)
     if until <= now:
         return Finding(
-            Grade.AMBER, f"A baseline was valid until {until:%Y-%m-%d}.", rule, oldest, until, parts
+            Grade.AMBER, f"A baseline was valid until {last_day(until)}.", rule, oldest, until, parts
         )
     if any(one.changed_since for one in known.pools):
         return Finding(Grade.AMBER, "A baseline is older than the software.", rule, oldest, until, parts)
@@ -128,9 +128,9 @@ def _old(now: datetime) -> Iterable[tuple[MeasuredBaseline, str, str]]:
     changed = selectors.changed_since(listed)
     for one in listed:
         if one.valid_until <= now:
-            yield one, f"It was valid until {one.valid_until:%Y-%m-%d}.", f"over:{one.version}"
+            yield one, f"It was valid until {last_day(one.valid_until)}.", f"over:{one.version}"
         elif one.valid_until <= now + SOON:
-            yield one, f"It is valid until {one.valid_until:%Y-%m-%d}.", f"soon:{one.version}"
+            yield one, f"It is valid until {last_day(one.valid_until)}.", f"soon:{one.version}"
         elif one.pk in changed:
             yield one, f"It is older than the software: {changed[one.pk]} since.", f"software:{one.version}"
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
+from accounts.facts import last_day
 from accounts.models import Account
 from capacity import ceiling, comparing
 from capacity.baselines import evidence, selectors, services
@@ -244,6 +245,7 @@ class Detail:
     standing: selectors.Standing
     is_current: bool
     is_over: bool
+    last_day: date
     changed_since: str
     compared: list[MeasuredShown]
     newest: MeasuredShown | None
@@ -279,6 +281,7 @@ def detail_of(row: MeasuredBaseline, now: datetime) -> Detail:
         selectors.standing(kept),
         row.pk == counting,
         row.valid_until <= now,
+        last_day(row.valid_until),
         changed,
         compared,
         next((one for one in compared if one.figures), None),

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 
+from accounts.facts import last_day
 from accounts.models import Account, CloudConnection
 from accounts.views import AccountPage
 from capacity.baselines import selectors, services, shown, stretches
@@ -55,6 +56,7 @@ class BaselineList(BaselinePage):
                     row,
                     selectors.standing(getattr(row, "newest", ())),
                     row.status == "approved" and row.valid_until <= now,
+                    last_day(row.valid_until),
                 )
                 for row in page.rows
             ],
@@ -139,13 +141,12 @@ class ProposePage(BaselinePage, abstract=True):
     def form_for(self, account: Account, source: services.Source, data: Any = None) -> ProposeForm:
         """Return the form, filled in with what is usual."""
         people = list(holders(Permission.SAMPLE_VIEW, account))
-        until = (timezone.now() + services.LASTS).astimezone(self.zone).date()
+        until = (timezone.now() + services.LASTS).date()
         own = next((str(one.ref) for one in people if one.pk == self.user.pk), "")
         return ProposeForm(
             data,
             people=people,
             tolerances=source.tolerances,
-            zone=self.zone,
             initial={"valid_until": until, "owner": own},
         )
 

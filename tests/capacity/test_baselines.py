@@ -692,6 +692,29 @@ def test_a_run_that_cannot_become_one_says_why_and_offers_no_button(here, client
     assert "Propose it</button>" not in html
 
 
+@pytest.mark.parametrize("zone", ["Europe/Stockholm", "America/New_York", "Pacific/Auckland"])
+def test_the_last_day_that_was_typed_is_the_one_that_is_shown_everywhere(here, client, zone):
+    here.manager.time_zone = here.approver.time_zone = zone
+    here.manager.save()
+    here.approver.save()
+    run = run_at(here, 20)
+    url = reverse("capacity:benchmark-propose", args=[run.ref])
+    day = (timezone.now() + timedelta(days=60)).date()
+    client.force_login(here.manager)
+    given = {"valid_until": f"{day}", "owner": str(here.manager.ref), "reason": "Before the launch."}
+    assert client.post(url, given).status_code == 302
+    row = MeasuredBaseline.objects.get()
+    services.decide(row, Verdict.APPROVE, actor=here.approver, seen_digest=row.request.digest)
+    shown = f"{day.day} {day:%b %Y}"
+    assert f"<dt>Valid until</dt><dd>{shown}<" in page(client, here, "baseline", row.ref).content.decode()
+    listed = page(client, here, "baseline-list", here.account.ref).content.decode()
+    assert f'<td data-label="Valid until">{shown}</td>' in listed
+    assert facts.last_day(finding(here).expires_at) == day
+    over = row.valid_until + timedelta(minutes=1)
+    assert finding(here, over).says == f"A baseline was valid until {day}."
+    assert [says for _, says, _ in known._old(over)] == [f"It was valid until {day}."]
+
+
 def test_series_are_proposed_from_their_page(here, client):
     begins = (timezone.now() - timedelta(days=8)).replace(minute=0, second=0, microsecond=0)
     sampled(here, begins, 60, 200.0)
