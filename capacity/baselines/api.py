@@ -118,6 +118,12 @@ class BaselineIn(serializers.Serializer[Any]):
         child=serializers.FloatField(), required=False, help_text="Ratios by figure, such as p95_ms: 0.15."
     )
 
+    with_events = serializers.BooleanField(
+        required=False,
+        default=False,
+        help_text="The stretch of series is normal traffic although an event reaches into it; without this, such a one is 422.",
+    )
+
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Ask for one of the two sources."""
         if ("benchmark" in attrs) == ("series" in attrs):
@@ -391,6 +397,7 @@ class BaselinesApi(PortalAPIView):
                 reason=data["reason"],
                 owner=owner,
                 tolerances=data.get("tolerances"),
+                with_events=data["with_events"],
                 actor=self.user,
             )
             return self.show(MeasuredBaselineOut, row, status=201)

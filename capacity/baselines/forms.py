@@ -35,6 +35,7 @@ class ProposeForm(forms.Form):
         *args: Any,
         people: Sequence[Any],
         tolerances: Iterable[comparing.Tolerance],
+        has_events: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -52,6 +53,12 @@ class ProposeForm(forms.Form):
                 required=False,
                 initial=one.ratio,
                 help_text=learnt,
+            )
+
+        if has_events:
+            self.fields["with_events"] = forms.BooleanField(
+                label="It is normal traffic all the same",
+                error_messages={"required": "Confirm this, or choose a stretch without an event."},
             )
 
     def clean_valid_until(self) -> datetime:

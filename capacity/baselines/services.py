@@ -57,7 +57,7 @@ WIDEST, HIGHEST_FLOOR = 5.0, 1e6
 class Source:
     """What a baseline is made from, before anybody proposes it. `why_not` says why it cannot become one, "" where it can.
 
-    `tolerances` are learnt from the account's own earlier runs where there are enough.
+    `tolerances` are learnt from the account's own earlier runs where there are enough. `events` lie in a stretch of series.
     """
 
     account: Account
@@ -71,6 +71,7 @@ class Source:
     resource: str = ""
     begins_at: datetime | None = None
     ends_at: datetime | None = None
+    events: tuple[stretches.Overlap, ...] = ()
 
 
 def loads_of(benchmark: Benchmark) -> tuple[comparing.Measurement, ...]:
@@ -195,6 +196,7 @@ def from_series(
             software=software,
         )
     promised = promised_of(connection, balancer_id)
+    events = () if why_not else stretches.events_in(account, begins_at, ends_at)
     if not why_not and not measured.figures:
         why_not = "Nothing was measured of this resource then."
     elif not why_not and measured.load is None:
@@ -215,11 +217,22 @@ def from_series(
             "resource": resource,
             "begins_at": begins_at.isoformat(),
             "ends_at": ends_at.isoformat(),
+            # What the approvers read of it is part of what they approve.
+            **({"events": [_event_as_plain(one) for one in events]} if events else {}),
         },
+        events=events,
         resource=resource,
         begins_at=begins_at,
         ends_at=ends_at,
     )
+
+
+def _event_as_plain(one: stretches.Overlap) -> dict[str, str]:
+    return {
+        "name": one.name,
+        "starts_at": one.starts_at.isoformat(),
+        "ends_at": one.ends_at.isoformat(),
+    }
 
 
 @transaction.atomic
@@ -231,10 +244,12 @@ def propose(
     actor: User,
     owner: User | None = None,
     tolerances: Mapping[str, float] | None = None,
+    with_events: bool = False,
 ) -> MeasuredBaseline:
     """Propose the next version of a pool's baseline; it is the provider side's approval, the customer decides.
 
-    `tolerances` are ratios by figure where somebody says another one than was learnt.
+    `tolerances` are ratios by figure where somebody says another one than was learnt. `with_events` says that a stretch is
+    normal traffic although an event reaches into it.
     """
     account = source.account
     check_active(account)
@@ -251,6 +266,12 @@ def propose(
         source = from_benchmark(fresh, users_per_node=load.per_node if load else None)
     if source.why_not:
         raise Refused(f"This cannot become a baseline. {source.why_not}", code="no_baseline")
+    if source.events and not with_events:
+        names = ", ".join(dict.fromkeys(one.name for one in source.events))
+        raise Refused(
+            f"The stretch overlaps an event ({names}). Choose one without, or confirm that it is normal traffic all the same.",
+            code="overlaps_event",
+        )
     reason = reason.strip()
     if not reason:
         raise Refused(

@@ -11,7 +11,7 @@ from uuid import UUID
 from accounts.facts import last_day
 from accounts.models import Account
 from capacity import ceiling, comparing
-from capacity.baselines import evidence, selectors, services
+from capacity.baselines import evidence, selectors, services, stretches
 from capacity.baselines.models import BaselineComparison, MeasuredBaseline
 from capacity.benchmarks.models import Benchmark
 from capacity.benchmarks.selectors import pools_of as known_pools
@@ -251,6 +251,7 @@ class Detail:
     newest: MeasuredShown | None
     versions: list[Any]
     drawn: Drawn | None
+    events: list[stretches.Overlap]
 
 
 def detail_of(row: MeasuredBaseline, now: datetime) -> Detail:
@@ -287,4 +288,12 @@ def detail_of(row: MeasuredBaseline, now: datetime) -> Detail:
         next((one for one in compared if one.figures), None),
         versions,
         picture,
+        [
+            stretches.Overlap(
+                one["name"],
+                datetime.fromisoformat(one["starts_at"]),
+                datetime.fromisoformat(one["ends_at"]),
+            )
+            for one in row.content["source"].get("events", ())
+        ],
     )

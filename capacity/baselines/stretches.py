@@ -7,6 +7,7 @@ nobody knows what one server carried.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from capacity.baselines import evidence
 from capacity.comparing import Environment, Figure, LoadKind, LoadOf, Measurement
 from capacity.metrics import series
 from capacity.metrics.models import Metric
+from capacity.models import TrafficEvent
+from capacity.reports.models import DetectedEvent, DetectedState
 
 if TYPE_CHECKING:
     from accounts.models import Account
@@ -40,6 +43,24 @@ def resources_of(account: Account) -> list[str]:
     """Return the resources of which a latency or failures are known, by name."""
     rows = Metric.objects.filter(account=account, name__in=[*FIGURES], last_at__isnull=False)
     return sorted(set(rows.values_list("resource", flat=True)))
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """An event in a stretch: one on record, or one that was detected and nobody decided about."""
+
+    name: str
+    starts_at: datetime
+    ends_at: datetime
+
+
+def events_in(account: Account, begins: datetime, ends: datetime) -> tuple[Overlap, ...]:
+    """Return the events that reach into [begins, ends): growth leaves them out as not normal. Two queries."""
+    within = {"account": account, "starts_at__lt": ends, "ends_at__gt": begins}
+    named = [Overlap(f"“{one}”", one.starts_at, one.ends_at) for one in TrafficEvent.objects.filter(**within)]
+    detected = DetectedEvent.objects.filter(**within, state=DetectedState.PROPOSED).select_related("metric")
+    found = [Overlap(f"{one.metric} left its band", one.starts_at, one.ends_at) for one in detected]
+    return tuple(sorted((*named, *found), key=lambda one: (one.starts_at, one.name)))
 
 
 def measured(

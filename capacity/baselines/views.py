@@ -147,6 +147,7 @@ class ProposePage(BaselinePage, abstract=True):
             data,
             people=people,
             tolerances=source.tolerances,
+            has_events=bool(source.events),
             initial={"valid_until": until, "owner": own},
         )
 
@@ -161,6 +162,7 @@ class ProposePage(BaselinePage, abstract=True):
                 reason=form.cleaned_data["reason"],
                 owner=form.owner_of(),
                 tolerances=form.tolerances(),
+                with_events=form.cleaned_data.get("with_events", False),
                 actor=self.user,
             )
         except NotPermitted:

@@ -18,9 +18,11 @@ from capacity.baselines.models import BaselineStatus, MeasuredBaseline, PoolLimi
 from capacity.benchmarks import services as benchmarks
 from capacity.markers.models import Marker
 from capacity.metrics import services as samples
+from capacity.metrics.models import Metric
 from capacity.metrics.reading import read_csv
 from capacity.models import Ceiling, FineLoad, TrafficEvent
 from capacity.reference import WHOLE_SITE, Site, reference_for
+from capacity.reports.models import DetectedEvent
 from portal.approvals.models import Verdict
 from portal.audit.models import AuditEntry
 from portal.errors import NotPermitted, Refused, StaleState
@@ -740,6 +742,92 @@ def test_series_are_proposed_from_their_page(here, client):
     assert client.get(url, {**given, "begins_at": "nonsense"}).status_code == 422
 
 
+def test_a_stretch_with_an_event_in_it_must_be_confirmed_and_the_approver_reads_so(here, client):
+    begins = (timezone.now() - timedelta(days=8)).replace(minute=0, second=0, microsecond=0)
+    sampled(here, begins, 60, 200.0)
+    entering.add_event(
+        here.account,
+        actor=here.manager,
+        name="Autumn launch",
+        starts_at=begins - timedelta(hours=5),
+        ends_at=begins + timedelta(minutes=10),
+    )
+    client.force_login(here.manager)
+    url = reverse("capacity:baseline-propose", args=[here.account.ref])
+    given = {
+        "pool": f"{here.connection.ref}:71",
+        "resource": "shop",
+        "begins_at": f"{begins:%Y-%m-%dT%H:%M}",
+        "ends_at": f"{begins + timedelta(hours=1):%Y-%m-%dT%H:%M}",
+        "flavor": "general1-4",
+        "software": "shop 4.12",
+    }
+    html = client.get(url, given).content.decode()
+    assert "It overlaps an event" in html
+    assert "“Autumn launch”" in html
+    given |= {
+        "valid_until": f"{timezone.now() + timedelta(days=30):%Y-%m-%d}",
+        "owner": str(here.lead.ref),
+        "reason": "A calm hour.",
+    }
+    refused = client.post(url, given)
+    assert refused.status_code == 422
+    assert "Confirm this, or choose a stretch without an event." in refused.content.decode()
+    with pytest.raises(Refused, match="overlaps an event") as refusal:
+        services.propose(
+            series_of(here, begins),
+            valid_until=timezone.now() + timedelta(days=30),
+            reason="A calm hour.",
+            actor=here.manager,
+        )
+    assert refusal.value.code == "overlaps_event"
+    assert client.post(url, {**given, "with_events": "on"}).status_code == 302
+    row = MeasuredBaseline.objects.get()
+    html = page(client, here, "baseline", row.ref, who="approver").content.decode()
+    assert "“Autumn launch”" in html
+    assert "Whoever proposed it says that it is normal traffic all the same." in html
+
+
+def test_what_was_detected_and_not_dismissed_is_an_event_too(here):
+    begins = (timezone.now() - timedelta(days=8)).replace(minute=0, second=0, microsecond=0)
+    sampled(here, begins, 60, 200.0)
+    metric = Metric.objects.get(name="requests_per_s")
+    DetectedEvent.objects.create(
+        account=here.account,
+        metric=metric,
+        starts_at=begins + timedelta(minutes=30),
+        ends_at=begins + timedelta(hours=2),
+        peak_at=begins + timedelta(hours=1),
+        peak=900.0,
+        expected=300.0,
+        score=9.0,
+        lead_in_s=1800,
+        is_over=True,
+        found_at=timezone.now(),
+    )
+    (one,) = series_of(here, begins).events
+    assert one.name == f"{metric} left its band"
+    DetectedEvent.objects.update(state="dismissed")
+    assert series_of(here, begins).events == ()
+
+
+def test_a_baseline_from_series_says_what_is_held_against_it(here, client):
+    begins = (timezone.now() - timedelta(days=3)).replace(minute=0, second=0, microsecond=0)
+    sampled(here, begins, 60, 200.0)
+    row = services.propose(
+        series_of(here, begins),
+        valid_until=timezone.now() + timedelta(days=30),
+        reason="A calm hour.",
+        actor=here.manager,
+    )
+    html = page(client, here, "baseline", row.ref).content.decode()
+    assert "Once it is approved, the same hours of later weeks are held against it" in html
+    services.decide(row, Verdict.APPROVE, actor=here.approver, seen_digest=row.request.digest)
+    html = page(client, here, "baseline", row.ref).content.decode()
+    assert "The same hours of later weeks are held against it" in html
+    assert "next benchmark of this pool" not in html
+
+
 def test_the_page_of_the_ceiling_ranks_evidence_and_lets_it_count(here, client):
     run = run_at(here, 20)
     url = reverse("capacity:ceiling", args=[here.connection.ref, "71"])
@@ -798,7 +886,7 @@ def test_the_api_proposes_reads_compares_and_withdraws(here):
 def test_the_api_proposes_a_stretch_of_series(here):
     begins = (timezone.now() - timedelta(days=8)).replace(minute=0, second=0, microsecond=0)
     sampled(here, begins, 60, 200.0)
-    made = Caller(here.manager).post(
+    address, body = (
         f"/accounts/{here.account.ref}/baselines",
         {
             "series": {
@@ -814,8 +902,18 @@ def test_the_api_proposes_a_stretch_of_series(here):
             "reason": "A calm hour.",
             "owner": here.admin.email,
         },
-        status=201,
     )
+    entering.add_event(
+        here.account,
+        actor=here.manager,
+        name="Autumn launch",
+        starts_at=begins,
+        ends_at=begins + timedelta(hours=3),
+    )
+    refused = Caller(here.manager).post(address, body, status=422)
+    assert refused["type"].endswith("overlaps-event")
+    made = Caller(here.manager).post(address, {**body, "with_events": True}, status=201)
+    assert made["content"]["source"]["events"][0]["name"] == "“Autumn launch”"
     assert (made["source"], made["owner_name"], made["load_per_node_rps"]) == (
         "series",
         here.admin.name,
