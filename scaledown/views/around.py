@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import Account, CloudConnection
 from capacity.models import TrafficEvent
@@ -45,7 +46,7 @@ class RecordList(ScaledownPage):
         return self._page(EventForm(zone=self.zone))
 
     def post(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
-        """Add an event, then write down what was added for it."""
+        """Add an event; of one that has begun, go on to what was added for it."""
         account = self.find(Account, account_ref)
         form = EventForm(request.POST, zone=self.zone)
         if form.is_valid():
@@ -54,6 +55,14 @@ class RecordList(ScaledownPage):
             except Refused as refusal:
                 form.add_error(None, refusal.says)
             else:
+                if event.starts_at > timezone.now():
+                    # Nothing is added for it yet, so there is no record to write.
+                    messages.success(
+                        request,
+                        f"{event.name} was added. “Growth and size” says how many servers each sized pool needs for it. "
+                        "Once servers are added for it, write down here which.",
+                    )
+                    return redirect("scaledown:record-list", account_ref=account.ref)
                 messages.success(request, f"{event.name} was added. Now write down what was added for it.")
                 return redirect("scaledown:record-detail", event_ref=event.ref)
         return self._page(form, status=422)

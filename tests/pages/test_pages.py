@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from capacity.models import TrafficEvent
 from portal.access import permissions_on
 from portal.cloud.types import Condition
 from portal.errors import TryLater
@@ -536,6 +538,28 @@ def test_the_dashboard_shows_what_needs_a_person_first(here, as_):
     shown = page(as_(here.approver).get(reverse("dashboard")))
     assert shown.index("Needs a person") < shown.index("Accounts", shown.index("Needs a person"))
     assert "Your approval is asked for" in shown
+
+
+@pytest.mark.parametrize(
+    ("in_days", "goes_to"), [(-2, "record-detail"), (0, "record-detail"), (20, "record-list")]
+)
+def test_an_event_to_come_asks_for_no_scale_up_record_yet(here, as_, in_days, goes_to):
+    begins = timezone.now() + timedelta(days=in_days, minutes=-5)
+    typed = {
+        "name": "Christmas",
+        "starts_at": f"{begins:%Y-%m-%dT%H:%M}",
+        "ends_at": f"{begins + timedelta(days=1):%Y-%m-%dT%H:%M}",
+        "expected_multiple": "6.3",
+    }
+    answer = as_(here.manager).post(url("record-list", here.account), typed, follow=True)
+    event = TrafficEvent.objects.get(name="Christmas")
+    assert answer.redirect_chain[-1][0] == url(goes_to, event if goes_to == "record-detail" else here.account)
+    said = (
+        "Now write down what was added"
+        if goes_to == "record-detail"
+        else "servers each sized pool needs for it"
+    )
+    assert said in page(answer)
 
 
 # --- how many queries ---------------------------------------------------------------------------------------
