@@ -43,7 +43,7 @@ from capacity.reports.selectors import pools
 from capacity.reports.short import judge_pools
 from portal.audit.services import record, snapshot
 from portal.cloud.types import Condition
-from portal.errors import ProviderFailed, Refused, TryLater
+from portal.errors import ProviderFailed, Refused, StaleState, TryLater
 from portal.events.services import emit
 from portal.rows import check_row
 from portal.runs.wake import hand_over
@@ -260,8 +260,11 @@ def _tell_detected(row: DetectedEvent, metric: Metric, now: datetime) -> None:
 
 
 @transaction.atomic
-def name_detected(detected: DetectedEvent, *, name: str, actor: User) -> DetectedEvent:
-    """Name a stretch: it becomes a traffic event of the account, and so do the same stretch's other metrics."""
+def name_detected(detected: DetectedEvent, *, name: str, actor: User, seen: str = "") -> DetectedEvent:
+    """Name a stretch: it becomes a traffic event of the account, and so do the same stretch's other metrics.
+
+    `seen` is the state in which whoever decides saw it, "" where that is not known. Raises StaleState for another one.
+    """
     row, others = _locked_with_alike(detected)
     name = " ".join(name.split())
     check_no_pin(name)
@@ -271,6 +274,7 @@ def name_detected(detected: DetectedEvent, *, name: str, actor: User) -> Detecte
         if row.event.name == name:
             return row
         raise Refused(f"This is “{row.event.name}” already.", code="named_already")
+    _check_seen(row, seen)
     event = TrafficEvent(
         account=row.account,
         name=name,
@@ -288,12 +292,18 @@ def name_detected(detected: DetectedEvent, *, name: str, actor: User) -> Detecte
 
 
 @transaction.atomic
-def dismiss_detected(detected: DetectedEvent, *, reason: str, actor: User) -> DetectedEvent:
-    """Say that a stretch was no event of the account's traffic, and why if anybody wants to know."""
+def dismiss_detected(detected: DetectedEvent, *, reason: str, actor: User, seen: str = "") -> DetectedEvent:
+    """Say that a stretch was no event of the account's traffic, and why if anybody wants to know.
+
+    Dismissed before for the same reason, or now for none, it is the same answer. `seen` as in `name_detected`.
+    """
     row, others = _locked_with_alike(detected)
     check_no_pin(reason)
-    if row.state == DetectedState.DISMISSED:
+    reason = " ".join(reason.split())[:500]
+    if row.state == DetectedState.DISMISSED and reason in ("", row.reason):
         return row
+    if row.state == DetectedState.DISMISSED:
+        raise _decided_already(row)
     if row.state == DetectedState.NAMED:
         raise Refused(
             f"This is “{row.event}” on record. What has a name is an event."
@@ -301,8 +311,25 @@ def dismiss_detected(detected: DetectedEvent, *, reason: str, actor: User) -> De
             else "It has a name.",
             code="named_already",
         )
-    _decide([row, *others], DetectedState.DISMISSED, actor, reason=" ".join(reason.split())[:500])
+    _check_seen(row, seen)
+    _decide([row, *others], DetectedState.DISMISSED, actor, reason=reason)
     return row
+
+
+def _check_seen(row: DetectedEvent, seen: str) -> None:
+    if seen and seen != row.state:
+        raise _decided_already(row)
+
+
+def _decided_already(row: DetectedEvent) -> StaleState:
+    """Return the refusal of a decision about what somebody else decided since it was seen."""
+    who = row.decided_by or "The portal"
+    because = f" (“{row.reason}”)" if row.reason else ""
+    what = {
+        DetectedState.DISMISSED: f"{who} dismissed this already{because}.",
+        DetectedState.WITHDRAWN: "The portal no longer sees this.",
+    }.get(DetectedState(row.state), f"This is {DetectedState(row.state).label} by now.")
+    return StaleState(f"{what} Read it again, then decide.", code="decided_already")
 
 
 def _locked_with_alike(detected: DetectedEvent) -> tuple[DetectedEvent, list[DetectedEvent]]:

@@ -25,7 +25,7 @@ from capacity.reports.trying import flavors_of, try_out
 from capacity.reports.wording import lasts_words
 from capacity.sizing import Lasts, WhatIf
 from portal.access import Permission
-from portal.errors import Refused, Trouble
+from portal.errors import Refused, Trouble, form_status
 from portal.paging import keyset
 
 DETECTED_SHOWN = 8
@@ -307,25 +307,46 @@ class DetectedPage(GrowthPage):
         name = NameForm(None if is_dismissed else request.POST)
         dismiss = DismissForm(request.POST if is_dismissed else None)
         form = dismiss if is_dismissed else name
+        seen = request.POST.get("seen", "")
         if form.is_valid():
             try:
                 if is_dismissed:
-                    services.dismiss_detected(row, reason=form.cleaned_data["reason"], actor=self.user)
+                    services.dismiss_detected(
+                        row, reason=form.cleaned_data["reason"], actor=self.user, seen=seen
+                    )
                     said = "Dismissed. It stays out of growth and forecasts."
                 else:
-                    services.name_detected(row, name=form.cleaned_data["name"], actor=self.user)
+                    services.name_detected(row, name=form.cleaned_data["name"], actor=self.user, seen=seen)
                     said = f"“{form.cleaned_data['name']}” is on record as a traffic event."
             except Refused as refusal:
-                form.add_error(None, refusal.says)
+                # As somebody else left it since: then its form may be gone from the page, and the sentence must not be.
+                row = selectors.detected().filter(pk=row.pk).first() or row
+                typed = form.cleaned_data["reason" if is_dismissed else "name"]
+                status = form_status(refusal)
+                return self._page(row, name, dismiss, status=status, problem=refusal.says, typed=typed)
             else:
                 messages.success(request, said)
                 return redirect("capacity:detected-list", account_ref=row.account.ref)
         return self._page(row, name, dismiss, status=422)
 
     def _page(
-        self, row: DetectedEvent, name: NameForm, dismiss: DismissForm, status: int = 200
+        self,
+        row: DetectedEvent,
+        name: NameForm,
+        dismiss: DismissForm,
+        status: int = 200,
+        problem: str = "",
+        typed: str = "",
     ) -> HttpResponse:
-        return self.show("capacity/growth/detected.html", row=row, name=name, dismiss=dismiss, status=status)
+        return self.show(
+            "capacity/growth/detected.html",
+            row=row,
+            name=name,
+            dismiss=dismiss,
+            status=status,
+            problem=problem,
+            typed=typed,
+        )
 
 
 class Prices(GrowthPage):

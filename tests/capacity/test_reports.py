@@ -602,6 +602,48 @@ def test_an_editor_names_what_was_detected_on_its_page(known):
     assert "Spring sale" in browser.get(f"/accounts/{known.account.ref}/growth/events/").content.decode()
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "says"),
+    [
+        ({"name": "Sale"}, {"dismiss": "1", "reason": "A crawler."}, "This is “Sale” on record."),
+        ({"name": "Sale"}, {"name": "Launch"}, "This is “Sale” already."),
+        ({"dismiss": "1", "reason": "A crawler."}, {"name": "Sale"}, "dismissed this already (“A crawler.”)"),
+        (
+            {"dismiss": "1", "reason": "A crawler."},
+            {"dismiss": "1", "reason": "A test."},
+            "dismissed this already (“A crawler.”)",
+        ),
+    ],
+)
+def test_the_second_of_two_tabs_reads_that_it_was_not_done_and_keeps_what_was_typed(
+    known, first, second, says
+):
+    services.make_due(timezone.now())
+    row = DetectedEvent.objects.get(metric=known)
+    browser, url = browser_of(known.account), f"/capacity/events/{row.ref}/"
+    assert 'name="seen" value="proposed"' in browser.get(url).content.decode()
+    assert browser.post(url, {**first, "seen": "proposed"}).status_code == 302
+    done = list(DetectedEvent.objects.values_list("state", "reason"))
+    answer = browser.post(url, {**second, "seen": "proposed"})
+    html = answer.content.decode()
+    assert answer.status_code in (409, 422)
+    assert "That was not done" in html
+    assert says in html
+    assert f"You wrote: {second.get('reason') or second['name']}" in html
+    assert list(DetectedEvent.objects.values_list("state", "reason")) == done
+    assert browser.post(url, {**first, "seen": "proposed"}).status_code == 302, "the same again is the same"
+
+
+def test_what_was_dismissed_can_be_named_by_whoever_saw_so(known):
+    services.make_due(timezone.now())
+    row = DetectedEvent.objects.get(metric=known)
+    browser, url = browser_of(known.account), f"/capacity/events/{row.ref}/"
+    browser.post(url, {"dismiss": "1", "reason": "A crawler."})
+    assert browser.post(url, {"name": "Sale", "seen": "dismissed"}).status_code == 302
+    row.refresh_from_db()
+    assert row.state == "named"
+
+
 def test_an_editor_sizes_a_pool_by_form_and_the_provider_that_is_silent_is_told(known):
     row = make.connection(known.account)
     make.ceiling(row, rps=120.0)
