@@ -245,7 +245,9 @@ def _highest(say: Callable[[str], None]) -> dict[str, float]:
             real, likeliest = float(came[:steps].max()), int(np.argmax(made.point[:steps]))
             found = highest(known, normal, made, steps)
             lay[name].append(found.low <= real <= found.high)
-            lay[f"{name}_of_likeliest"].append(bool(made.lower80[likeliest] <= real <= made.upper80[likeliest]))
+            lay[f"{name}_of_likeliest"].append(
+                bool(made.lower80[likeliest] <= real <= made.upper80[likeliest])
+            )
     for name, inside in lay.items():
         say(f"highest hour of a {name.replace('_', ' ')}: {np.mean(inside):.0%} of {len(inside)} inside 80 %")
     return {f"growth_highest_{name}_inside_80": float(np.mean(inside)) for name, inside in lay.items()}
