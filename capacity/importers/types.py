@@ -126,7 +126,7 @@ class Point:
 class Step:
     """A stretch with the same number of users, or the same rate asked for (the other is None).
 
-    `p95_ms` is the highest of its points, None where one of them has none.
+    `p95_ms` is that of all its requests, from what its points tell (`stats.percentile_of_all`); None where one of them has none.
     """
 
     users: int | None
@@ -254,9 +254,16 @@ def _load(point: Point) -> tuple[int | None, float | None]:
 
 
 def _step(points: list[Point]) -> Step:
+    # Late: who reads a file without steps needs no NumPy.
+    from capacity.stats import percentile_of_all
+
     length_s = sum(point.length_s for point in points)
     requests = _sum([point.requests for point in points])
-    slow = [point.p95_ms for point in points]
+    told = [[point.p50_ms, point.p95_ms, point.p99_ms] for point in points]
+    weights = [float(point.requests or 0) for point in points]
+    if sum(weights) <= 0.0:
+        weights = [1.0] * len(points)
+    is_told = all(point.p95_ms is not None for point in points)
     return Step(
         users=points[0].users,
         asked_per_s=points[0].asked_per_s,
@@ -265,7 +272,7 @@ def _step(points: list[Point]) -> Step:
         requests=requests,
         failures=_sum([point.failures for point in points]),
         requests_per_s=None if requests is None or length_s <= 0 else requests / length_s,
-        p95_ms=None if None in slow else max(each for each in slow if each is not None),
+        p95_ms=percentile_of_all(told, (0.5, 0.95, 0.99), 0.95, weights) if is_told else None,
     )
 
 

@@ -328,7 +328,7 @@ def connections_chart(
         told.append(f"{one.label}: {number(last[1])}{' (last known; now unknown)' if stale else ''}")
     until = f"{end:%H:%M:%S}" if end.date() == start.date() else f"{end:%Y-%m-%d %H:%M:%S}"
     description = (
-        f"{unit.capitalize()} from {start:%Y-%m-%d %H:%M:%S} to {until} {zone_label}. "
+        f"{(unit or 'values').capitalize()} from {start:%Y-%m-%d %H:%M:%S} to {until} {zone_label}. "
         + "; ".join(told)
         + "."
     )
