@@ -9,9 +9,13 @@ from capacity.growth.analysis import detect_events, forecast
 from capacity.growth.series import DAY_S, Read, checked, guessed_seasons, read_values, seasons_of
 
 
-def forecast_answer(text: str, horizon: int, seasons: Sequence[int]) -> dict[str, Any]:
-    """Return the forecast of the values in `text` (`read_values`), with times where the file has them. Raises ValueError."""
+def forecast_answer(text: str, horizon: int, seasons: Sequence[int] | None) -> dict[str, Any]:
+    """Return the forecast of the values in `text` (`read_values`), with times where the file has them. Raises ValueError.
+
+    Without `seasons` they are those that `events_answer` takes.
+    """
     read = read_values(text)
+    seasons = _seasons(read) if seasons is None else seasons
     answer = forecast(read.values, horizon, seasons).as_plain()
     answer["at"] = [_time(read, len(read.values) + step) for step in range(horizon)] if read.step_s else None
     return answer

@@ -21,6 +21,23 @@ WITH_WEEKS = (24, 48, 96, 144, 288, 1440)
 SEEN_AGAIN = 0.3
 """The correlation with itself a season later that makes a season."""
 DAY_S = 86_400
+USUAL_STEPS_S = (
+    1.0,
+    5.0,
+    10.0,
+    15.0,
+    30.0,
+    60.0,
+    120.0,
+    300.0,
+    600.0,
+    900.0,
+    1800.0,
+    3600.0,
+    7200.0,
+    float(DAY_S),
+    7.0 * DAY_S,
+)
 
 
 def checked(values: Sequence[float] | Numbers, least: int = LEAST) -> Numbers:
@@ -207,13 +224,18 @@ def _on_grid(pairs: list[tuple[float, float]]) -> Read:
         raise ValueError("A time is not finite.")
     if len(times) < 2:
         return Read(values, _moment(times[0]), None)
-    step = float(np.median(np.diff(times)))
+    step = _usual_step(float(np.median(np.diff(times))))
     slots = np.rint((times - times[0]) / step).astype(np.int64)
     if slots[-1] >= MOST_STEPS:
         raise ValueError(f"The times lie too far apart: {int(slots[-1]) + 1:,} steps of {step:g} s.")
     grid = np.full(int(slots[-1]) + 1, np.nan)
     grid[slots] = values
     return Read(grid, _moment(times[0]), step)
+
+
+def _usual_step(step_s: float) -> float:
+    """Return the usual step next to one that is off by less than 1 %: whoever measures each hour is a little late at times."""
+    return next((usual for usual in USUAL_STEPS_S if abs(step_s - usual) < 0.01 * usual), step_s)
 
 
 def _moment(seconds: float) -> datetime | None:

@@ -111,8 +111,8 @@ def drawn(metric: Metric, begins: datetime, ends: datetime, now: datetime) -> Dr
     """Return the series in [begins, ends) as finely as it fits; one or two queries."""
     length = ends - begins
     if length > HOURS_UP_TO:
-        return _rolled(metric, Step.DAY, begins, ends, now)
-    hours = _rolled(metric, Step.HOUR, begins - timedelta(hours=1), ends, now)
+        return _rolled(metric, Step.DAY, begins, ends)
+    hours = _rolled(metric, Step.HOUR, begins - timedelta(hours=1), ends)
     if length > RAW_UP_TO or begins < kept_from(now):
         return hours
     raw = series.read(metric, Step.RAW, begins, ends, limit=MOST_POINTS + 1)
@@ -124,12 +124,8 @@ def drawn(metric: Metric, begins: datetime, ends: datetime, now: datetime) -> Dr
     return Drawn(Step.RAW, begins, ends, times, values, None, None)
 
 
-def _rolled(metric: Metric, step: Step, begins: datetime, ends: datetime, now: datetime) -> Drawn:
+def _rolled(metric: Metric, step: Step, begins: datetime, ends: datetime) -> Drawn:
     found = series.read(metric, step, begins, ends, limit=4 * MOST_POINTS)
-    # The mean of a day of which only the night is over would look like an outage. Nearer, it is drawn by finer steps.
-    whole = found["at"] / 1e6 + STEP_S[step] <= now.timestamp()
-    if whole.any():
-        found = {name: column[whole] for name, column in found.items()}
     times, (value, low, high) = _with_gaps(
         found["at"] / 1e6, [found[name] for name in ("mean", "min", "max")], 1.5 * STEP_S[step]
     )

@@ -15,6 +15,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from capacity.growth import detect_events, forecast
+from capacity.growth.answers import forecast_answer
 from capacity.growth.series import read_values
 from tests.capacity.made_up import traffic, with_event
 
@@ -175,3 +176,17 @@ def test_they_start_without_a_database_and_without_the_apps_of_the_portal(file):
     )
     assert refused.returncode == 1
     assert refused.stderr.startswith("CommandError: /nowhere could not be read")
+
+
+def test_times_that_are_a_little_late_are_hours_all_the_same_and_have_their_day():
+    rng = np.random.default_rng(3)
+    hours = np.arange(40 * 24)
+    at = hours * 3600.0 + rng.uniform(-100, 100, len(hours)) + 1_760_000_400
+    values = 100 + 40 * np.sin(2 * np.pi * hours / 24)
+    text = "time,value\n" + "\n".join(f"{t:.0f},{v:.2f}" for t, v in zip(at, values, strict=True))
+    answer = forecast_answer(text, 24, None)
+    assert answer["seasons"] == [24, 168]
+    assert max(answer["point"]) - min(answer["point"]) > 70
+    last, first = datetime.fromtimestamp(at[-1], UTC), datetime.fromisoformat(answer["at"][0])
+    assert abs((first - last).total_seconds() - 3600) < 250
+    assert forecast_answer(text, 24, (1, 1))["seasons"] == []

@@ -37,14 +37,20 @@ class Command(BaseCommand):
         parser.add_argument(
             "--horizon", required=True, type=int, metavar="N", help="how many steps to forecast"
         )
-        parser.add_argument("--season", type=int, default=1, metavar="M", help="season in steps; 1 is none")
+        parser.add_argument(
+            "--season",
+            type=int,
+            metavar="M",
+            help="season in steps; 1 is none; not given: day and week of the file's times, else what the series shows",
+        )
         parser.add_argument("--season2", type=int, default=1, metavar="M2", help="a second season in steps")
         parser.add_argument("--format", choices=("json", "text"), default="text")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print JSON, or a line a step."""
         try:
-            seasons = (options["season"], options["season2"])
+            given = (options["season"], options["season2"])
+            seasons = None if given == (None, 1) else (given[0] or 1, given[1])
             answer = forecast_answer(text_of(options["csv"]), options["horizon"], seasons)
         except ValueError as problem:
             raise CommandError(str(problem)) from problem
