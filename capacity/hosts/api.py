@@ -102,7 +102,7 @@ class HostApi(PortalAPIView):
 
     @documented("hosts_remove", None, summary="Remove a host", status=204, if_match=True, tag="capacity")
     def delete(self, request: Request, host_ref: UUID) -> Response:
-        """Nothing is sent there any more."""
+        """No load begins there any more, and one that is on ends within two seconds."""
         host = self.find(selectors.whole(), host_ref)
         self.match(host)
         services.remove(host, actor=self.user)

@@ -3,6 +3,7 @@
     add(account, "shop.example.com", actor=user) -> ProvenHost      what to publish is on it
     check(host, actor=user) -> ProvenHost                           looks now: TXT record first, then the file
     ensure(account, places, actor=user)                             looks again, refuses unless all are proven
+    lost(account_id, places) -> str                                 why load there must not go on, as far as is known
     remove(host, actor=user)
 
 All raise Refused with a sentence. A look that could not be taken (`TryLater`) leaves what is known as it is.
@@ -80,6 +81,19 @@ def ensure(account: Account, places: Iterable[str], *, actor: User) -> None:
             )
         if check(host, actor=actor).proven_at is None:
             raise Refused(f"{place} is not proven any more. {host.problem}".strip(), code="host_not_proven")
+
+
+def lost(account_id: int, places: Iterable[str]) -> str:
+    """Return why no load may be on these places any more, "" where all are proven, as far as is known. Nobody is asked; one query."""
+    wanted = sorted(set(places))
+    known = {row.place: row for row in ProvenHost.objects.filter(account_id=account_id, place__in=wanted)}
+    for place in wanted:
+        host = known.get(place)
+        if host is None:
+            return f"{place} was removed from the account’s hosts. Enter it and publish its proof, then start again."
+        if host.state != "host_proven":
+            return f"{place} is not proven any more. Publish its proof and check it, then start again."
+    return ""
 
 
 def find(host: ProvenHost) -> tuple[ProofWay | None, str]:

@@ -74,7 +74,10 @@ class HostAct(AccountPage):
                     messages.error(request, found.problem)
             elif act == "remove":
                 services.remove(host, actor=self.user)
-                messages.success(request, f"{host.place} was removed. Nothing is sent there any more.")
+                messages.success(
+                    request,
+                    f"{host.place} was removed. No load begins there, and one that is on ends within two seconds.",
+                )
         except Trouble as trouble:
             messages.error(request, trouble.says)
         return redirect("capacity:host-list", account_ref=host.account.ref)

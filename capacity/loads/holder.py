@@ -193,7 +193,7 @@ def _watch(
         if why is None and now - looked >= LOOK_S:
             looked = now
             _tell(says, b".\n")
-            why = _why_end(held) or _why_limit(held)
+            why = _why_end(held) or _why_lost(held) or _why_limit(held)
             if why is None and now > until:
                 why = RunEnding.FAILED, "The generator went on past its end."
             if why is not None:
@@ -263,6 +263,12 @@ def _why_end(held: _Held) -> tuple[RunEnding, str] | None:
     if RunStatus(status).is_over:
         return RunEnding.ABORTED, "The run is over."
     return None
+
+
+def _why_lost(held: _Held) -> tuple[RunEnding, str] | None:
+    # Whoever removed the host, or saw that its proof is gone, was told that this ends the load there.
+    gone = services.hosts_lost(held.row.account_id, held.profile)
+    return (RunEnding.ABORTED, gone) if gone else None
 
 
 def _why_limit(held: _Held) -> tuple[RunEnding, str] | None:

@@ -388,7 +388,7 @@ def _check_startable(row: LoadProfile, seen_digest: str) -> None:
 
 
 def check_begins(load: LoadRun) -> None:
-    """Raise Refused where a load that was started may not begin any more: its approval is gone, or a freeze is on.
+    """Raise Refused where a load that was started may not begin any more: its approval or a host's proof is gone, or a freeze is on.
 
     Other runs are kept away by what this one claims, standstills by the holder.
     """
@@ -398,6 +398,14 @@ def check_begins(load: LoadRun) -> None:
     freezes = freezes_at(row.account, timezone.now())
     if freezes:
         raise Refused(f"The load was not begun. {freezes[0].says}", code="change_locked")
+    gone = hosts_lost(row.account_id, from_plain(row.content))
+    if gone:
+        raise Refused(gone, code="host_not_proven")
+
+
+def hosts_lost(account_id: int, content: Profile) -> str:
+    """Return why the hosts of a profile may have no load any more, "" where they may. One query."""
+    return hosts.lost(account_id, (place_of(one.url) for one in content.requests))
 
 
 def _resource_keys(content: Profile) -> list[str]:

@@ -16,6 +16,7 @@ from capacity.baselines import evidence
 from capacity.baselines.compared import ran
 from capacity.benchmarks.models import Benchmark
 from capacity.ceiling import Promised, highest_passing
+from capacity.hosts import services as hosts
 from capacity.hosts.models import ProvenHost
 from capacity.loads import holder, services
 from capacity.loads.kind import BenchmarkKind
@@ -658,3 +659,51 @@ def test_what_a_start_asks_is_asked_again_as_a_load_begins(load, here, site, gon
     assert held.ending == RunEnding.FAILED
     assert held.benchmark is None
     assert not site.asked()
+
+
+# -- a host that is the account's own no more ------------------------------------------------------------------------
+
+
+def lose(here, site, how):
+    host = ProvenHost.objects.get()
+    if how == "removed":
+        hosts.remove(host, actor=here.editor)
+    else:
+        site.proof = "something else"
+        assert hosts.check(host, actor=here.editor).state == "host_missing"
+
+
+@pytest.mark.parametrize("how", ["removed", "gone"])
+def test_a_load_does_not_begin_on_a_host_that_is_the_accounts_own_no_more(load, here, site, how):
+    lose(here, site, how)
+    held = holder.hold(load.pk, holder="worker")
+    assert held.ending == RunEnding.FAILED
+    assert site.place in held.ending_says
+    assert held.benchmark is None
+    assert not site.asked()
+
+
+@pytest.mark.parametrize("how", ["removed", "gone"])
+def test_a_load_ends_as_its_host_is_the_accounts_own_no_more(here, site, monkeypatch, how):
+    prove(here, site)
+    load = started(here, site, shape={"kind": "steady", "unit": "users", "level": 4, "duration_s": 60})
+    looks = []
+    look = holder._why_end
+
+    def after_a_while(held):
+        if held.seconds and not looks:
+            looks.append(1)
+            lose(here, site, how)
+        return look(held)
+
+    monkeypatch.setattr(holder, "_why_end", after_a_while)
+    began = timezone.now()
+    held = holder.hold(load.pk, holder="worker")
+    assert (timezone.now() - began).total_seconds() < 12
+    assert held.ending == RunEnding.ABORTED
+    assert site.place in held.ending_says
+    assert held.benchmark.was_aborted
+    tick(load)
+    tick(load)
+    assert load.run.status == "aborted"
+    assert site.place in JournalEntry.objects.get(run=load.run, kind="load_ended").says
