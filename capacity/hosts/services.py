@@ -3,6 +3,7 @@
     add(account, "shop.example.com", actor=user) -> ProvenHost      what to publish is on it
     check(host, actor=user) -> ProvenHost                           looks now: TXT record first, then the file
     ensure(account, places, actor=user)                             looks again, refuses unless all are proven
+    ensure_addresses(account, urls, pins)                           asks each address of theirs for the file, refuses unless all give it
     lost(account_id, places) -> str                                 why load there must not go on, as far as is known
     remove(host, actor=user)
 
@@ -13,9 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+import httpx
 from django.db import transaction
 from django.utils import timezone
 
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 MOST_OF_ACCOUNT = 50
 MOST_BYTES = 16 * 1024
 ANSWER_S = 10.0
+MOST_ADDRESSES = 50
 
 
 @transaction.atomic
@@ -127,16 +131,108 @@ def _stands_in_file(host: ProvenHost) -> bool:
     port = int(host.place.partition(":")[2] or 443)
     scheme = "http" if host.host == DESK or rules.opens(host.host, port) else "https"
 
-    async def once() -> egress.Response:
+    async def once() -> bool:
         try:
-            return await egress.fetch(
-                f"{scheme}://{host.place}{WELL_KNOWN}", timeout_s=ANSWER_S, max_bytes=MOST_BYTES, rules=rules
-            )
+            return await _gives(host, scheme, rules, None)
         finally:
             await egress.close()
 
-    answer = asyncio.run(once())
+    return asyncio.run(once())
+
+
+async def _gives(
+    host: ProvenHost, scheme: str, rules: egress.Rules, client: httpx.AsyncClient | None
+) -> bool:
+    """Whether the file is there and holds the proof. Raises what `egress.fetch` raises."""
+    answer = await egress.fetch(
+        f"{scheme}://{host.place}{WELL_KNOWN}",
+        timeout_s=ANSWER_S,
+        max_bytes=MOST_BYTES,
+        rules=rules,
+        client=client,
+    )
     return answer.status == 200 and host.proof in (line.strip() for line in answer.text.splitlines())
+
+
+def ensure_addresses(
+    account: Account, urls: Iterable[str], pins: Mapping[str, Sequence[str]]
+) -> dict[str, list[str]]:
+    """Ask each address that a load would go to for the file; return `pins` without those that nobody can connect to.
+
+    A TXT record and a file that some other address gave prove the name. Whoever owns a name may let it lead to a
+    site of somebody else, who proved nothing. Raises Refused where an address answers without the proof, or not in
+    time, TryLater where no connection is made to any.
+    """
+    known = {row.place: row for row in ProvenHost.objects.filter(account=account)}
+    rules = egress.rules_from_settings(networks_of(account))
+    looks: list[tuple[ProvenHost, str, str, str]] = []
+    for place, scheme, pin in sorted({(place_of(url), urlsplit(url).scheme, _pin_of(url)) for url in urls}):
+        if place not in known:
+            raise Refused(
+                f"{place} is none of this account’s hosts. Enter it, publish its proof, then start again.",
+                code="host_unknown",
+            )
+        looks += [(known[place], scheme, pin, address) for address in pins[pin][:MOST_ADDRESSES]]
+
+    async def ask() -> list[bool]:
+        return await asyncio.gather(
+            *(_proven_at(host, scheme, address, rules) for host, scheme, _, address in looks)
+        )
+
+    found: dict[str, list[str]] = {pin: [] for _, _, pin, _ in looks}
+    for (_, _, pin, address), is_reached in zip(looks, asyncio.run(ask()), strict=True):
+        if is_reached and address not in found[pin]:
+            found[pin].append(address)
+    for pin, addresses in found.items():
+        if not addresses:
+            raise TryLater(
+                f"No address of {pin} could be connected to, so none gave the proof. Start again when the site answers.",
+                after_s=30.0,
+                code="unreachable",
+            )
+    return found
+
+
+async def _proven_at(host: ProvenHost, scheme: str, address: str, rules: egress.Rules) -> bool:
+    """Whether an address of a host can be connected to. Raises Refused where it then does not give the proof."""
+    # By https even where the load goes to port 80, which most sites only use to send visitors on; else as the load goes.
+    tries = ["https", "http"] if scheme == "http" and ":" not in host.place else [scheme]
+    is_reached, why = False, ""
+    for tried in tries:
+        try:
+            async with _only_to(address) as client:
+                if await _gives(host, tried, rules, client):
+                    return True
+        except Trouble as trouble:
+            if trouble.code == "unreachable":
+                continue
+            why = f" {trouble.says}"
+        is_reached = True
+    if is_reached:
+        raise Refused(
+            f"{host.place} leads to {address}, which does not give the proof.{why} "
+            f"Put {host.proof} on a line of its own in {tries[0]}://{host.place}{WELL_KNOWN}, "
+            "so that every address of the host gives it, then start again. A TXT record alone does not prove an address.",
+            code="address_not_proven",
+        )
+    # Nothing can be sent there either: mostly an address of a kind that this machine has no way to.
+    return False
+
+
+def _only_to(address: str) -> httpx.AsyncClient:
+    """Return a client that connects to this one address; Host header and TLS name stay those of the address typed."""
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        return [address]
+
+    limits = httpx.Limits(max_connections=1, max_keepalive_connections=0)
+    transport = egress.CheckedTransport(limits=limits, resolver=resolve)
+    return httpx.AsyncClient(transport=transport, trust_env=False, follow_redirects=False)
+
+
+def _pin_of(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.hostname or ''}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
 @transaction.atomic

@@ -8,7 +8,6 @@ noted together with the lease, in one UPDATE that a taken-away token refuses.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import mmap
@@ -21,7 +20,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import IO, Any
-from urllib.parse import urlsplit
 
 import structlog
 from django.conf import settings
@@ -29,11 +27,10 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from accounts.networks import networks_of
 from capacity.loads import services
 from capacity.loads.models import LoadRun, LoadSecond, RunEnding
+from capacity.loads.pins import proven_pins
 from capacity.loads.profile import Profile, from_plain, why_stop
-from portal import egress
 from portal.errors import Trouble
 from portal.runs import services as runs
 from portal.runs.models import RunCommand
@@ -97,37 +94,17 @@ def _take(load_pk: int, holder: str) -> _Held | None:
     return _Held(row, from_plain(row.profile.content), row.token)
 
 
-def pins_of(profile: Profile, networks: tuple[str, ...] = ()) -> dict[str, list[str]]:
-    """Return the addresses of each `host:port`, all of them judged by the rules for every address that is typed in.
-
-    `networks` are those that the operator opened for the account.
-
-    Raises Refused for one that is closed, TryLater where a name cannot be resolved.
-    """
-    wanted = set()
-    for one in profile.requests:
-        parts = urlsplit(one.url)
-        wanted.add((parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)))
-
-    rules = egress.rules_from_settings(networks)
-
-    async def ask() -> dict[str, list[str]]:
-        return {
-            f"{host}:{port}": list(await egress.addresses_of(host, port, rules=rules))
-            for host, port in sorted(wanted)
-        }
-
-    return asyncio.run(ask())
-
-
 def _run(held: _Held) -> tuple[RunEnding, str]:
     why = _why_end(held)
     if why is not None:
         return why
     # It may have waited long behind another load: what its start asked holds for its beginning, too.
     services.check_begins(held.row)
-    pins = pins_of(held.profile, networks_of(held.row.account))
-    LoadRun.objects.filter(pk=held.row.pk, token=held.token).update(pins=pins)
+    pins = proven_pins(held.row.account, held.profile)
+    # Asking the addresses may have used up the time that was taken for the beginning.
+    mine = LoadRun.objects.filter(pk=held.row.pk, token=held.token, ending="")
+    if not mine.update(pins=pins, lease_until=Now() + timedelta(seconds=LEASE_S + BEGINS_S)):
+        return RunEnding.WORKER_LOST, "Somebody else ended it."
     order = {
         "profile": held.row.profile.content,
         "pins": pins,

@@ -38,6 +38,7 @@ from capacity.hosts import services as hosts
 from capacity.hosts.places import place_of
 from capacity.loads import result as results
 from capacity.loads.models import LoadProfile, LoadRun, LoadSecond, ProfileStatus, RunEnding
+from capacity.loads.pins import proven_pins
 from capacity.loads.profile import (
     Asked,
     Caps,
@@ -322,6 +323,8 @@ def start(
     content = from_plain(profile.content)
     # Asked before the transaction: it goes over the network.
     hosts.ensure(profile.account, (place_of(one.url) for one in content.requests), actor=actor)
+    # It is what the beginning asks again; asked here, too, whoever starts is told at once.
+    proven_pins(profile.account, content)
     with transaction.atomic():
         row = _locked(profile)
         check_active(lock_account(row.account))

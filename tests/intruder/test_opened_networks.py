@@ -16,7 +16,7 @@ from accounts import networks
 from accounts.models import Account, OpenedNetwork
 from capacity.counts import CountKind, CountSource, read_count
 from capacity.hosts import services as hosts
-from capacity.loads.holder import pins_of
+from capacity.loads.pins import pins_of
 from capacity.loads.profile import Asked, Profile, Shape, Stops
 from capacity.probes import ProbeSpec, run_probe
 from capacity.pulls import services as pulls

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Site:
     """`came` has (moment, path, headers) of each request. `answers` by path: status, or a callable of the handler."""
 
-    def __init__(self, tls=None):
+    def __init__(self, tls=None, at="127.0.0.1", port=0):
         self.came, self.answers, self.slow_s, self.proof = [], {}, 0.0, ""
         site = self
 
@@ -48,13 +48,13 @@ class Site:
             def handle_error(self, request, client_address):
                 pass
 
-        self.server = Server(("127.0.0.1", 0), Handler)
+        self.server = Server((at, port), Handler)
         if tls is not None:
             self.server.socket = tls.wrap_socket(
                 self.server.socket, server_side=True, do_handshake_on_connect=False
             )
         self.port = self.server.server_port
-        self.place = f"127.0.0.1:{self.port}"
+        self.place = f"{at}:{self.port}"
         self.url = f"http://{self.place}/"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 

@@ -17,19 +17,21 @@ from capacity.baselines.compared import ran
 from capacity.benchmarks.models import Benchmark
 from capacity.ceiling import Promised, highest_passing
 from capacity.hosts import services as hosts
-from capacity.hosts.models import ProvenHost
+from capacity.hosts.models import WELL_KNOWN, ProvenHost
 from capacity.loads import holder, services
 from capacity.loads.kind import BenchmarkKind
 from capacity.loads.models import LoadProfile, LoadRun, LoadSecond, RunEnding
 from capacity.loads.profile import from_plain
+from portal import egress, txt
 from portal.approvals.models import Verdict
 from portal.audit.models import AuditEntry
-from portal.errors import NotPermitted, Refused, StaleState
+from portal.errors import NotPermitted, Refused, StaleState, TryLater
 from portal.runs import services as runs
 from portal.runs.models import Claim, JournalEntry, Run
 from portal.runs.store_pg import PgStore
 from tests import factories as make
 from tests.loads.rows import approved, fields, prove, started
+from tests.loads.site import Site
 from tests.scaledown.test_api import Caller
 
 pytestmark = pytest.mark.django_db
@@ -707,3 +709,71 @@ def test_a_load_ends_as_its_host_is_the_accounts_own_no_more(here, site, monkeyp
     tick(load)
     assert load.run.status == "aborted"
     assert site.place in JournalEntry.objects.get(run=load.run, kind="load_ended").says
+
+
+# -- the name is proven, and the address that it leads to --------------------------------------------------------------
+
+NAME = "shop.example.com"
+
+
+@pytest.fixture
+def named(here, site, settings, monkeypatch):
+    """The site by a name that a TXT record proves; `leads_to` are the addresses of the name, all of them open."""
+    settings.EGRESS_ALLOW, settings.EGRESS_ALLOW_NETWORKS = [], ["127.0.0.0/8"]
+    leads_to = ["127.0.0.1"]
+
+    async def resolve(host, port):
+        return list(leads_to)
+
+    monkeypatch.setattr(egress, "system_resolver", resolve)
+    host = hosts.add(here.account, f"{NAME}:{site.port}", actor=here.editor)
+    monkeypatch.setattr(txt, "txt_records", lambda name: (host.proof,))
+    assert hosts.check(host, actor=here.editor).way == "dns"
+    site.proof, site.leads_to, site.url = host.proof, leads_to, f"http://{NAME}:{site.port}/"
+    return site
+
+
+def test_a_load_goes_to_an_address_that_gives_the_proof_itself(here, named):
+    held = holder.hold(started(here, named).pk, holder="worker")
+    assert (held.ending, held.ending_says) == (RunEnding.COMPLETED, "")
+    assert held.pins == {f"{NAME}:{named.port}": ["127.0.0.1"]}
+    looked = [headers["Host"] for _, path, headers in named.came if path == WELL_KNOWN]
+    assert set(looked) == {f"{NAME}:{named.port}"}
+
+
+def test_a_txt_record_alone_puts_no_load_on_the_site_of_somebody_else(here, named):
+    named.proof = ""
+    with pytest.raises(Refused, match=r"leads to 127\.0\.0\.1, which does not give the proof"):
+        started(here, named)
+    assert not LoadRun.objects.exists()
+    assert not named.asked()
+
+
+def test_a_name_that_leads_elsewhere_by_its_beginning_gets_no_load(here, named):
+    load = started(here, named)
+    named.proof = "of somebody else"
+    held = holder.hold(load.pk, holder="worker")
+    assert held.ending == RunEnding.FAILED
+    assert "leads to 127.0.0.1" in held.ending_says
+    assert not named.asked()
+
+
+def test_an_address_that_nobody_can_connect_to_gets_no_load_and_stops_none(here, named):
+    named.leads_to.append("127.0.0.2")  # nobody listens there
+    held = holder.hold(started(here, named).pk, holder="worker")
+    assert held.ending == RunEnding.COMPLETED
+    assert held.pins == {f"{NAME}:{named.port}": ["127.0.0.1"]}
+    named.leads_to[:] = ["127.0.0.2"]
+    with pytest.raises(TryLater, match="No address of"):
+        started(here, named)
+
+
+def test_one_address_without_the_proof_among_several_refuses(here, named):
+    other = Site(at="127.0.0.3", port=named.port)
+    named.leads_to.append("127.0.0.3")
+    try:
+        with pytest.raises(Refused, match=r"leads to 127\.0\.0\.3"):
+            started(here, named)
+    finally:
+        other.close()
+    assert not other.asked()
