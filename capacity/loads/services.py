@@ -329,6 +329,14 @@ def start(
         row = _locked(profile)
         check_active(lock_account(row.account))
         _check_startable(row, seen_digest)
+        on = load_on(row.account)
+        if on is not None:
+            assert on.began_at is not None
+            raise Refused(
+                f"The load was not started. Another one, “{on.profile.name}”, is on since {on.began_at:%H:%M} UTC. "
+                "Wait for its end or abort it, then start again.",
+                code="load_on",
+            )
         locks = locks_on(row.account, timezone.now())
         if locks:
             raise Refused(f"The load was not started. {locks[0].says}", code="change_locked")
@@ -364,6 +372,12 @@ def start(
         )
         transaction.on_commit(wake)
     return load
+
+
+def load_on(account: Account) -> LoadRun | None:
+    """Return the load that is on an account's site just now, None for none. One query."""
+    rows = LoadRun.objects.select_related("profile").defer("profile__secret_headers")
+    return rows.filter(account=account, began_at__isnull=False, ending="").order_by("pk").first()
 
 
 def wake() -> None:

@@ -243,7 +243,7 @@ class ProfileStart(LoadPage):
     def post(self, request: HttpRequest, profile_ref: UUID) -> HttpResponse:
         """Start it; a refusal says what holds it back."""
         row = self.find(selectors.profiles(), profile_ref)
-        form, status = StartForm(request.POST), 422
+        form, status, other = StartForm(request.POST), 422, None
         if form.is_valid():
             try:
                 load = services.start(
@@ -254,11 +254,14 @@ class ProfileStart(LoadPage):
             except Trouble as trouble:
                 form.add_error(None, trouble.says)
                 status = form_status(trouble)
+                other = services.load_on(row.account) if trouble.code == "load_on" else None
             else:
                 return redirect("capacity:load", load_ref=load.ref)
-        return self._ask(row, form, status=status)
+        return self._ask(row, form, status=status, other=other)
 
-    def _ask(self, row: LoadProfile, form: StartForm, status: int = 200) -> HttpResponse:
+    def _ask(
+        self, row: LoadProfile, form: StartForm, status: int = 200, other: LoadRun | None = None
+    ) -> HttpResponse:
         content = from_plain(row.content)
         return self.show(
             "capacity/loads/start.html",
@@ -266,6 +269,7 @@ class ProfileStart(LoadPage):
             content=content,
             words=selectors.shape_words(content),
             form=form,
+            other=other,
             status=status,
         )
 

@@ -205,6 +205,23 @@ def test_one_load_at_a_time_and_none_on_a_pool_that_a_run_holds(here, site):
     assert identity in services._resource_keys(from_plain(of_pool.content))
 
 
+def test_whoever_starts_a_second_load_is_told_of_the_one_that_is_on(here, site, client):
+    prove(here, site)
+    load = started(here, site)
+    tick(load)
+    LoadRun.objects.filter(pk=load.pk).update(began_at=timezone.now())
+    client.force_login(here.manager)
+    answer = client.post(
+        reverse("capacity:profile-start", args=[load.profile.ref]), {"digest": load.profile.digest}
+    )
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert "Another one, “front page”, is on since" in page
+    assert reverse("capacity:load", args=[load.ref]) in page
+    assert "half-way" not in page
+    assert LoadRun.objects.count() == 1
+
+
 def test_an_archived_account_starts_nothing(here, site):
     prove(here, site)
     profile = approved(here, site)
