@@ -338,11 +338,16 @@ class PortalAPIView(Guard, APIView, abstract=True):
         return data
 
     def show(
-        self, serializer: type[serializers.BaseSerializer[Any]], row: Any, *, status: int = 200
+        self,
+        serializer: type[serializers.BaseSerializer[Any]],
+        row: Any,
+        *,
+        status: int = 200,
+        version: str = "",
     ) -> Response:
-        """Return one row, with an ETag where it has versions."""
+        """Return one row, with an ETag where it has versions: by its `updated_at`, or the `version` that is given."""
         data = serializer(row, context=self.out_context()).data
-        headers = {"ETag": etag_of(row)} if hasattr(row, "updated_at") else {}
+        headers = {"ETag": etag_of(row, version)} if version or hasattr(row, "updated_at") else {}
         return Response(self._thinned(data), status=status, headers=headers)
 
     def out_context(self) -> dict[str, Any]:
@@ -388,14 +393,14 @@ class PortalAPIView(Guard, APIView, abstract=True):
 
     # --- doing once --------------------------------------------------------------------------------------
 
-    def match(self, row: Any) -> None:
-        """Ask that If-Match names the row's present version: 428 without the header, 412 if stale."""
+    def match(self, row: Any, version: str = "") -> None:
+        """Ask that If-Match names the row's present version, as `show` told it: 428 without the header, 412 if stale."""
         given = self.request.headers.get("If-Match", "")
         if not given:
             raise PreconditionRequired(
                 "Send If-Match with the ETag that you read, so that nothing is overwritten."
             )
-        if given.strip() != "*" and etag_of(row) not in [part.strip() for part in given.split(",")]:
+        if given.strip() != "*" and etag_of(row, version) not in [part.strip() for part in given.split(",")]:
             raise Stale()
 
     def once(
@@ -531,9 +536,9 @@ def _body_digest(data: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def etag_of(row: Any) -> str:
-    """Return the version of a row as an ETag."""
-    text = f"{row.ref}:{row.updated_at.isoformat()}"
+def etag_of(row: Any, version: str = "") -> str:
+    """Return the version of a row as an ETag; of one without `updated_at` the caller says which it is."""
+    text = f"{row.ref}:{version or row.updated_at.isoformat()}"
     return f'"{hashlib.sha256(text.encode()).hexdigest()[:24]}"'
 
 

@@ -98,13 +98,14 @@ class HostApi(PortalAPIView):
     @documented("hosts_read", HostOut, summary="Read one host", example=HOST, tag="capacity")
     def get(self, request: Request, host_ref: UUID) -> Response:
         """With an ETag."""
-        return self.show(HostOut, self.find(selectors.whole(), host_ref))
+        host = self.find(selectors.whole(), host_ref)
+        return self.show(HostOut, host, version=_version(host))
 
     @documented("hosts_remove", None, summary="Remove a host", status=204, if_match=True, tag="capacity")
     def delete(self, request: Request, host_ref: UUID) -> Response:
         """No load begins there any more, and one that is on ends within two seconds."""
         host = self.find(selectors.whole(), host_ref)
-        self.match(host)
+        self.match(host, _version(host))
         services.remove(host, actor=self.user)
         return Response(status=204)
 
@@ -126,3 +127,8 @@ class HostCheckApi(PortalAPIView):
         """Asks the TXT record, then the file. `state` says what was found; 503 says that neither could be asked."""
         host = self.find(selectors.whole(), host_ref)
         return self.once(lambda: self.show(HostOut, services.check(host, actor=self.user)), required=True)
+
+
+def _version(host: ProvenHost) -> str:
+    """What a look may change."""
+    return f"{host.way} {host.checked_at} {host.problem}"

@@ -311,4 +311,6 @@ def test_programs_do_the_same_and_see_only_their_own(here, names, site):
     Caller(here.viewer).post(f"/hosts/{made['ref']}/check", status=403)
     Caller(here.stranger).get(f"/hosts/{made['ref']}", status=404)
     assert editor.get(f"/accounts/{here.account.ref}/hosts")["results"][0]["way"] == "file"
-    assert editor.ask("delete", f"/hosts/{made['ref']}", **{"If-Match": "*"}).status_code == 204
+    tag = editor.ask("get", f"/hosts/{made['ref']}").headers["ETag"]
+    assert editor.ask("delete", f"/hosts/{made['ref']}", **{"If-Match": '"other"'}).status_code == 412
+    assert editor.ask("delete", f"/hosts/{made['ref']}", **{"If-Match": tag}).status_code == 204
