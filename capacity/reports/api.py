@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.http import Http404
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
@@ -16,7 +17,7 @@ from rest_framework.response import Response
 
 from accounts.models import Account, CloudConnection
 from capacity.metrics.models import Metric
-from capacity.reports import forms, selectors, services
+from capacity.reports import forms, selectors, services, versions
 from capacity.reports.models import (
     DetectedEvent,
     DetectedState,
@@ -29,7 +30,7 @@ from capacity.reports.trying import Tried, flavors_of, try_out
 from capacity.reports.views import plan_url_of
 from capacity.sizing import Lasts
 from portal.access import Permission
-from portal.api import PortalAPIView, documented
+from portal.api import PortalAPIView, documented, etag_of
 from portal.errors import Refused
 
 _REF = "0b8f6b1e-0a5e-4d9b-9a5c-5a4f3c1f8a11"
@@ -652,8 +653,8 @@ class SizedPoolApi(PortalAPIView):
         "sized_pools_read", SizedPoolOut, summary="Read what a pool needs", example=_SIZED, tag="capacity"
     )
     def get(self, request: Request, pool_ref: UUID) -> Response:
-        """Now, at the forecast peak and for each planned event; how long it lasts; what is more than needed."""
-        return Response(_sized(self.find(selectors.pools(), pool_ref)))
+        """Now, at the forecast peak and for each planned event; how long it lasts; what is more than needed. The ETag is of its rules."""
+        return _shown(self.find(selectors.pools(), pool_ref))
 
     @documented(
         "sized_pools_change",
@@ -661,6 +662,7 @@ class SizedPoolApi(PortalAPIView):
         summary="Change by what a pool is sized",
         request=SizedPoolIn,
         once=True,
+        if_match=True,
         example=_SIZED,
         request_example={"metric": _REF, "headroom": 0.25, "fewest": 3},
         tag="capacity",
@@ -671,16 +673,31 @@ class SizedPoolApi(PortalAPIView):
         fields = _with_metric(pool.account, self.read(SizedPoolIn))
 
         def effect() -> Response:
-            services.change_pool(pool, actor=self.user, **fields)
-            return Response(_sized(pool))
+            self._match(pool)
+            return _shown(services.change_pool(pool, actor=self.user, **fields))
 
         return self.once(effect)
 
-    @documented("sized_pools_remove", None, summary="Size a pool no more", status=204, tag="capacity")
+    @documented(
+        "sized_pools_remove",
+        None,
+        summary="Size a pool no more",
+        status=204,
+        if_match=True,
+        tag="capacity",
+    )
     def delete(self, request: Request, pool_ref: UUID) -> Response:
         """What was measured stays."""
-        services.remove_pool(self.find(selectors.pools(), pool_ref), actor=self.user)
+        pool = self.find(selectors.pools(), pool_ref)
+        with transaction.atomic():
+            self._match(pool)
+            services.remove_pool(pool, actor=self.user)
         return Response(status=204)
+
+    def _match(self, pool: SizedPool) -> None:
+        """Ask for the rules as they are now, and keep others from changing them until the transaction ends."""
+        now = versions.locked_pool(pool)
+        self.match(now, versions.rules_version(now))
 
 
 class SizedPoolLookApi(PortalAPIView):
@@ -775,20 +792,38 @@ class ServerPriceListApi(PortalAPIView):
         """One of the same size is replaced."""
         account = self.find(Account, account_ref)
         data = self.read(ServerPriceIn)
-        return self.once(
-            lambda: self.show(ServerPriceOut, services.set_price(account, actor=self.user, **data))
-        )
+
+        def effect() -> Response:
+            price = services.set_price(account, actor=self.user, **data)
+            return self.show(ServerPriceOut, price, version=versions.price_version(price))
+
+        return self.once(effect)
 
 
 class ServerPriceApi(PortalAPIView):
     """One price."""
 
-    permission = Permission.SAMPLE_ADD
+    permission = Permission.SAMPLE_VIEW
+    write_permission = Permission.SAMPLE_ADD
 
-    @documented("server_prices_remove", None, summary="Take a price away", status=204, tag="capacity")
+    @documented("server_prices_read", ServerPriceOut, summary="Read a price", example=_PRICE, tag="capacity")
+    def get(self, request: Request, price_ref: UUID) -> Response:
+        """With an ETag."""
+        price = self.find(ServerPrice.objects.select_related("account", "entered_by"), price_ref)
+        return self.show(ServerPriceOut, price, version=versions.price_version(price))
+
+    @documented(
+        "server_prices_remove",
+        None,
+        summary="Take a price away",
+        status=204,
+        if_match=True,
+        tag="capacity",
+    )
     def delete(self, request: Request, price_ref: UUID) -> Response:
         """Estimates are told in server-hours then."""
         price = self.find(ServerPrice.objects.select_related("account"), price_ref)
+        self.match(price, versions.price_version(price))
         services.remove_price(price, actor=self.user)
         return Response(status=204)
 
@@ -798,6 +833,11 @@ def _with_metric(account: Account, data: dict[str, Any]) -> dict[str, Any]:
     if metric is None:
         raise ValidationError({"metric": ["The account has no such metric."]})
     return {**data, "metric": metric}
+
+
+def _shown(pool: SizedPool) -> Response:
+    found = selectors.pools().get(pk=pool.pk)
+    return Response(_sized(found), headers={"ETag": etag_of(found, versions.rules_version(found))})
 
 
 def _sized(pool: SizedPool) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from capacity.sizing import WhatIf
 MOST_MULTIPLE = 100.0
 MOST_SERVERS = 10_000
 GROWTH_LOW, GROWTH_HIGH = -50.0, 200.0
+_IN_PERCENT = "This is in percent: 20 leaves a fifth free, 0 nothing."
 
 
 class NameForm(forms.Form):
@@ -56,6 +57,13 @@ class SizeForm(forms.Form):
         self.metrics = {str(one.ref): one for one in metrics}
         self.fields["metric"].choices = [(ref, str(one)) for ref, one in self.metrics.items()]  # type: ignore[attr-defined]
 
+    def clean_headroom(self) -> float | None:
+        """Refuse a share: 0.2 would be kept as 0.2 % and ask for too few servers."""
+        share: float | None = self.cleaned_data["headroom"]
+        if share is not None and 0.0 < share < 0.01:
+            raise forms.ValidationError(_IN_PERCENT)
+        return share
+
     def chosen(self) -> dict[str, Any]:
         """Return what was typed, as the services take it."""
         data = self.cleaned_data
@@ -65,6 +73,12 @@ class SizeForm(forms.Form):
             "headroom": data["headroom"],
             "fewest": data["fewest"],
         }
+
+
+class ChangePoolForm(SizeForm):
+    """The rules of a pool that is sized, and which of them were seen (`versions.rules_version`)."""
+
+    seen = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
 
 
 class AddPoolForm(SizeForm):
@@ -151,7 +165,7 @@ class WhatIfForm(forms.Form):
         """Refuse a share: 0.2 would be read as 0.2 % and ask for too few servers."""
         percent: float | None = self.cleaned_data["headroom"]
         if percent is not None and 0.0 < percent < 1.0:
-            raise forms.ValidationError("This is in percent: 20 leaves a fifth free, 0 nothing.")
+            raise forms.ValidationError(_IN_PERCENT)
         return percent
 
     def tried(self) -> WhatIf:

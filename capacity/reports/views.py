@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from django.contrib import messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -18,14 +19,23 @@ from capacity.metrics.kinds import DEMAND_UNIT, MetricKind
 from capacity.metrics.models import Metric
 from capacity.reference import Site, sizes_of
 from capacity.reports import selectors, services
-from capacity.reports.forms import AddPoolForm, DismissForm, NameForm, PriceForm, SizeForm, WhatIfForm
+from capacity.reports.forms import (
+    AddPoolForm,
+    ChangePoolForm,
+    DismissForm,
+    NameForm,
+    PriceForm,
+    SizeForm,
+    WhatIfForm,
+)
 from capacity.reports.links import cost_url, plan_url
 from capacity.reports.models import DetectedEvent, DetectedState, ServerPrice, SizedPool
 from capacity.reports.trying import flavors_of, try_out
+from capacity.reports.versions import check_rules_seen, locked_pool, rules_version
 from capacity.reports.wording import lasts_words
 from capacity.sizing import Lasts, WhatIf
 from portal.access import Permission
-from portal.errors import Refused, Trouble, form_status
+from portal.errors import Refused, StaleState, Trouble, form_status
 from portal.paging import keyset
 
 DETECTED_SHOWN = 8
@@ -118,25 +128,35 @@ class SizedPoolPage(GrowthPage):
     def post(self, request: HttpRequest, pool_ref: UUID) -> HttpResponse:
         """Change by what it is sized."""
         pool = self.find(selectors.pools(), pool_ref)
-        form = self._form(pool, request.POST)
+        form, status = self._form(pool, request.POST), 422
         if form.is_valid():
             try:
-                services.change_pool(pool, actor=self.user, **form.chosen())
+                with transaction.atomic():
+                    check_rules_seen(locked_pool(pool), form.cleaned_data["seen"])
+                    services.change_pool(pool, actor=self.user, **form.chosen())
+            except StaleState as stale:
+                status, typed = form_status(stale), request.POST.copy()
+                # Whoever reads what is there now may put what was typed in its place.
+                pool = self.find(selectors.pools(), pool_ref)
+                typed["seen"] = rules_version(pool)
+                form = self._form(pool, typed)
+                form.add_error(None, stale.says)
             except Refused as refusal:
                 form.add_error(None, refusal.says)
             else:
                 messages.success(request, "Kept, with your name in the audit.")
                 return redirect("capacity:sized-pool", pool_ref=pool.ref)
-        return self._page(pool, form, status=422)
+        return self._page(pool, form, status=status)
 
-    def _form(self, pool: SizedPool, data: object = None) -> SizeForm:
+    def _form(self, pool: SizedPool, data: object = None) -> ChangePoolForm:
         initial = {
             "name": pool.name,
             "metric": str(pool.metric.ref) if pool.metric else "",
             "headroom": pool.headroom,
             "fewest": pool.fewest,
+            "seen": rules_version(pool),
         }
-        return SizeForm(data, initial=initial, metrics=demands_of(pool.account))
+        return ChangePoolForm(data, initial=initial, metrics=demands_of(pool.account))
 
     def _page(self, pool: SizedPool, form: SizeForm, status: int = 200) -> HttpResponse:
         now = timezone.now()

@@ -764,3 +764,84 @@ def test_past_forecasts_are_not_held_against_an_event():
     with_event = making.make(values, NOW - timedelta(days=DAYS)).tested
     assert with_event["mase"] < 1.5 * quiet["mase"]
     assert with_event["covered"]["95"] > 0.85
+
+
+# --- two people at once -------------------------------------------------------------------------------------------
+
+
+def rules(pool, **changes):
+    """What the form of a pool sends."""
+    return {"name": "web", "metric": str(pool.metric.ref), "headroom": "20", "fewest": "2", **changes}
+
+
+def test_rules_that_somebody_changed_meanwhile_are_told_and_not_overwritten(known):
+    pool = sized_pool(known)
+    browser = browser_of(known.account)
+    url = f"/capacity/pools/{pool.ref}/"
+    seen = browser.get(url).context["form"]["seen"].value()
+    assert browser.post(url, rules(pool, headroom="40", seen=seen)).status_code == 302
+    late = browser.post(url, rules(pool, name="front", seen=seen))
+    page = late.content.decode()
+    assert late.status_code == 409
+    assert "Somebody changed this meanwhile" in page
+    assert "40 % stays free" in page
+    assert 'value="front"' in page, "what was typed stays"
+    pool.refresh_from_db()
+    assert (pool.name, pool.headroom) == ("web", 0.4)
+    again = late.context["form"]["seen"].value()
+    assert browser.post(url, rules(pool, name="front", headroom="40", seen=again)).status_code == 302
+    pool.refresh_from_db()
+    assert (pool.name, pool.headroom) == ("front", 0.4)
+
+
+def test_a_look_at_the_provider_makes_no_rules_stale(known):
+    pool = sized_pool(known)
+    browser = browser_of(known.account)
+    url = f"/capacity/pools/{pool.ref}/"
+    seen = browser.get(url).context["form"]["seen"].value()
+    SizedPool.objects.update(servers=9, seen_at=timezone.now(), judged_at=timezone.now())
+    assert browser.post(url, rules(pool, headroom="30", seen=seen)).status_code == 302
+
+
+@pytest.mark.parametrize(("typed", "status"), [("0.2", 422), ("0", 302), ("1", 302)])
+def test_a_share_typed_as_percent_is_refused_for_a_pool_as_well(known, typed, status):
+    pool = sized_pool(known)
+    browser = browser_of(known.account)
+    url = f"/capacity/pools/{pool.ref}/"
+    seen = browser.get(url).context["form"]["seen"].value()
+    answer = browser.post(url, rules(pool, headroom=typed, seen=seen))
+    assert answer.status_code == status
+    if status == 422:
+        assert "This is in percent" in answer.content.decode()
+        pool.refresh_from_db()
+        assert pool.headroom == 0.2
+
+
+def test_programs_say_which_rules_and_which_price_they_read(known):
+    pool = sized_pool(known)
+    api = Caller(make.member(known.account, "editor"))
+    path = f"/sized-pools/{pool.ref}"
+    body = {"metric": str(known.ref), "headroom": 0.4}
+    tag = api.ask("get", path).headers["ETag"]
+    assert api.ask("put", path, body).status_code == 428
+    changed = api.ask("put", path, body, **{"If-Match": tag, "Idempotency-Key": "one"})
+    assert changed.status_code == 200
+    assert changed.headers["ETag"] == api.ask("get", path).headers["ETag"] != tag
+    again = api.ask("put", path, body, **{"If-Match": tag, "Idempotency-Key": "one"})
+    assert again.status_code == 200, "the same request again has its answer"
+    assert api.ask("put", path, {**body, "headroom": 0.1}, **{"If-Match": tag}).status_code == 412
+    assert api.ask("delete", path).status_code == 428
+    assert api.ask("delete", path, **{"If-Match": tag}).status_code == 412
+    pool.refresh_from_db()
+    assert pool.headroom == 0.4
+    assert api.ask("delete", path, **{"If-Match": changed.headers["ETag"]}).status_code == 204
+    made = api.post(
+        f"/accounts/{known.account.ref}/server-prices",
+        {"flavor": "general1-4", "an_hour": "0.36", "currency": "EUR"},
+    )
+    path = f"/server-prices/{made['ref']}"
+    tag = api.ask("get", path).headers["ETag"]
+    ServerPrice.objects.update(an_hour=1)
+    assert api.ask("delete", path).status_code == 428
+    assert api.ask("delete", path, **{"If-Match": tag}).status_code == 412
+    assert api.ask("delete", path, **{"If-Match": api.ask("get", path).headers["ETag"]}).status_code == 204
