@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from django.urls import reverse
 
+from capacity.sizing import Lasts
 from portal.notify.registry import Kind, Purpose, Urgency, audience, register_purpose
 from portal.notify.services import tell_all
 
 if TYPE_CHECKING:
     from capacity.reports.models import DetectedEvent, SizedPool
+    from capacity.sizing import Runway
 
 PURPOSES = (
     Purpose("event_detected", Kind.NOTICE, "Traffic left its usual band"),
@@ -44,13 +46,15 @@ def tell_detected(row: DetectedEvent) -> None:
     )
 
 
-def tell_short(pool: SizedPool, *, lasts: str, month: str) -> None:
-    """Tell that a pool's servers will not last: once a month for each pool."""
+def tell_short(pool: SizedPool, runway: Runway, *, lasts: str, month: str) -> None:
+    """Tell that a pool's servers will not last, or leave too little free already: once a month for each pool."""
+    limit = runway.limit_rps
     tell_all(
         "runway_short",
         audience("launch_managers", pool.account),
         account=pool.account,
-        subject_ref=f"pool:{pool.ref}",
+        # One that is sized anew under another name is the same pool.
+        subject_ref=f"pool:{pool.connection.ref}:{pool.balancer_id}",
         period=month,
         urgency=Urgency.TODAY,
         context={
@@ -58,6 +62,8 @@ def tell_short(pool: SizedPool, *, lasts: str, month: str) -> None:
             "pool": pool.name,
             "servers": pool.servers,
             "lasts": lasts,
+            "is_over": runway.state is Lasts.OVER,
+            "limit": "" if limit is None else f"{limit:,.0f} requests a second",
             "url": reverse("capacity:sized-pool", args=[pool.ref]),
         },
     )

@@ -43,7 +43,7 @@ def judge_pools(rows: QuerySet[SizedPool], now: datetime) -> int:
             judged_at=now,
         )
         if is_short(lasts, now, SOON):
-            notices.tell_short(pool, lasts=found.lasts, month=f"{now:%Y-%m}")
+            notices.tell_short(pool, lasts, lasts=found.lasts, month=f"{now:%Y-%m}")
             told += 1
     return told
 

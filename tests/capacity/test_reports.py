@@ -23,7 +23,7 @@ from capacity.markers.models import Marker
 from capacity.metrics.models import Metric
 from capacity.metrics.store import Samples, write
 from capacity.models import Ceiling, TrafficEvent
-from capacity.reports import making, packing, selectors, services, short, wording
+from capacity.reports import making, notices, packing, selectors, services, short, wording
 from capacity.reports.models import DetectedEvent, GrowthPicture, GrowthReport, ServerPrice, SizedPool
 from capacity.reports.trying import try_out
 from capacity.services import enter_known
@@ -31,6 +31,7 @@ from capacity.sizing import Lasts, Runway, WhatIf
 from portal.cloud.types import Condition
 from portal.errors import Refused
 from portal.events.models import Event
+from portal.notify import compose
 from portal.notify.models import Message
 from tests import factories as make
 from tests.capacity.made_up import traffic, with_event
@@ -557,6 +558,62 @@ def test_launch_managers_are_told_once_a_month_that_servers_will_not_last(known)
     short.judge_all(timezone.now())
     told = Message.objects.filter(purpose="runway_short")
     assert told.count() == 1
+
+
+def test_a_pool_that_is_renamed_and_sized_anew_is_told_of_once(known):
+    pool = sized_pool(known, servers=2)
+    services.make_due(timezone.now())
+    SizedPool.objects.filter(pk=pool.pk).delete()
+    values = {"servers": 2, "flavor": "general1-4", "seen_at": timezone.now(), "name": "front"}
+    SizedPool.objects.create(
+        account=known.account, connection=pool.connection, balancer_id="71", metric=known, **values
+    )
+    short.judge_all(timezone.now())
+    assert Message.objects.filter(purpose="runway_short").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("runway", "servers", "subject", "says"),
+    [
+        (Runway(Lasts.ENDS, NOW + timedelta(days=40)), 6, "will not last", "the 6 servers of web"),
+        (
+            Runway(Lasts.OVER, NOW),
+            6,
+            "leave too little free already",
+            "6 servers of web (Shop) leave less free",
+        ),
+        (Runway(Lasts.OVER, NOW), 1, "leave too little free already", "the one server of web (Shop) leaves"),
+        (
+            Runway(Lasts.OVER, NOW, limit_rps=170.0),
+            6,
+            "web leaves too little free below its own limit already",
+            "below the pool’s own limit (170 requests a second)",
+        ),
+        (
+            Runway(Lasts.ENDS, NOW + timedelta(days=40), limit_rps=170.0),
+            6,
+            "web will meet its own limit",
+            "is met by about early January",
+        ),
+    ],
+)
+def test_the_mail_says_whether_it_is_over_and_whose_limit_it_is(
+    known, monkeypatch, runway, servers, subject, says
+):
+    pool = sized_pool(known, servers=servers)
+    pool.account.name = "Shop"
+    told = {}
+    monkeypatch.setattr(notices, "tell_all", lambda *_, context, **__: told.update(context))
+    notices.tell_short(pool, runway, lasts=wording.lasts_words(runway, NOW), month="2026-11")
+    written = compose.write("runway_short", {**told, "name": "Jonas"})
+    assert subject in written.subject
+    for body in (written.text, written.html):
+        # The markup and the beginning of the sentence differ.
+        plain = body.replace("<strong>", "").replace("</strong>", "")
+        assert says.removeprefix("the ") in " ".join(plain.split())
+    is_date = runway.state is Lasts.ENDS and runway.limit_rps is None
+    assert ("That is the date" in written.text) == is_date
+    assert "until: already" not in written.text
 
 
 # --- pages and API -----------------------------------------------------------------------------------------------
