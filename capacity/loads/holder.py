@@ -27,6 +27,7 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
+from accounts.models import Account, AccountStatus
 from capacity.loads import services
 from capacity.loads.models import LoadRun, LoadSecond, RunEnding
 from capacity.loads.pins import proven_pins
@@ -243,6 +244,8 @@ def _why_end(held: _Held) -> tuple[RunEnding, str] | None:
 
 
 def _why_lost(held: _Held) -> tuple[RunEnding, str] | None:
+    if Account.objects.filter(pk=held.row.account_id, status=AccountStatus.ARCHIVED).exists():
+        return RunEnding.ABORTED, "The account was archived."
     # Whoever removed the host, or saw that its proof is gone, was told that this ends the load there.
     gone = services.hosts_lost(held.row.account_id, held.profile)
     return (RunEnding.ABORTED, gone) if gone else None
