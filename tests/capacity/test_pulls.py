@@ -231,6 +231,16 @@ def test_what_goes_wrong_stands_there_is_tried_again_later_and_later_and_mends_i
     assert (pull.state, pull.failures, pull.problem) == ("pull_good", 0, "")
 
 
+def test_our_own_token_that_a_server_says_back_is_shown_to_nobody(here, prom):
+    pull = add(here, prom, token="secret-of-prometheus")
+    prom.fails = (400, "Bearer secret-of-prometheus is not known")
+    services.pull_due(timezone.now())
+    pull.refresh_from_db()
+    assert "is not known" in pull.problem
+    assert "secret-of-prometheus" not in pull.problem
+    assert "[token]" in pull.problem
+
+
 def test_a_server_that_cannot_be_reached_is_a_problem_of_the_pull_and_not_of_the_worker(here, prom):
     pull = add(here, prom)
     prom.close()
