@@ -10,11 +10,13 @@ from capacity.sizing import Lasts, Runway
 
 _SOON = timedelta(days=300)
 """Further off than this a month is told with its year."""
+_SAME_FOR = timedelta(days=30)
+"""Peaks of one name closer together than this are of one event: the same name a year later is another one."""
 
 
 @dataclass(frozen=True)
 class Peak:
-    """The peak of one event and its multiple of normal."""
+    """The peak of one stretch that left its band, and its multiple of normal. `name` is that of its event, "" where nobody named it."""
 
     at: datetime
     multiple: float
@@ -60,13 +62,35 @@ def _growth(growth: tuple[float, float, float] | None) -> str:
 def _peaks(peaks: Sequence[Peak], now: datetime) -> list[str]:
     if not peaks:
         return []
-    last = peaks[-1]
+    events = _events(peaks)
+    last = events[-1]
     what = f"the {day(last.at, now)} peak{f' ({last.name})' if last.name else ''}"
     told = [f"{what} was {last.multiple:.1f} times normal and is not growth"]
-    others = len(peaks) - 1
+    others = len(events) - 1
     if others:
         told.append(f"{others} more event{'s' if others > 1 else ''} left out likewise")
     return told
+
+
+def _events(peaks: Sequence[Peak]) -> list[Peak]:
+    """Return the highest peak of each event, the newest event last.
+
+    The load of one event leaves its band, comes back for the night and leaves it again: several stretches of one name.
+    """
+    found: list[list[Peak]] = []
+    open_events: dict[str, list[Peak]] = {}
+    for one in peaks:
+        stretches = open_events.get(one.name) if one.name else None
+        if stretches is not None and one.at - stretches[-1].at < _SAME_FOR:
+            stretches.append(one)
+            # It is as new as its last stretch.
+            found.append(found.pop(next(n for n, known in enumerate(found) if known is stretches)))
+            continue
+        stretches = [one]
+        found.append(stretches)
+        if one.name:
+            open_events[one.name] = stretches
+    return [max(stretches, key=lambda one: one.multiple) for stretches in found]
 
 
 def _lasts(servers: int, runway: Runway, now: datetime) -> str:

@@ -171,6 +171,30 @@ def test_a_report_is_one_sentence(growth, peaks, servers, runway, says):
     assert wording.sentence(growth, peaks, servers, runway, NOW) == says
 
 
+def test_an_event_of_several_stretches_is_told_once_by_its_highest():
+    def stretch(day, multiple, name="", month=11, year=2026):
+        return wording.Peak(datetime(year, month, day, 16, tzinfo=UTC), multiple, name)
+
+    peaks = [
+        stretch(12, 2.0, "Spring sale", 5),
+        stretch(13, 1.9, "Spring sale", 5),
+        stretch(25, 1.4, "Autumn launch"),
+        stretch(25, 1.6, "Autumn launch"),
+        stretch(26, 1.2, "Autumn launch"),
+    ]
+    said = "the 25 November peak (Autumn launch) was 1.6 times normal and is not growth"
+    assert f"; {said}; 1 more event left out likewise." in wording.sentence(None, peaks, None, None, NOW)
+    assert wording.sentence(None, peaks[2:], None, None, NOW).endswith(f"; {said}.")
+    unnamed = [stretch(2, 1.5), stretch(3, 1.7)]
+    assert "1 more event left out" in wording.sentence(None, unnamed, None, None, NOW), (
+        "who knows that they are one?"
+    )
+    yearly = [stretch(25, 3.0, "Christmas", 12, 2025), stretch(20, 2.5, "Christmas")]
+    assert "2.5 times normal and is not growth; 1 more event" in wording.sentence(
+        None, yearly, None, None, NOW
+    )
+
+
 # --- kept and told once ------------------------------------------------------------------------------------------
 
 
