@@ -62,7 +62,7 @@ class ProfileForm(forms.Form):
             (LoadUnit.USERS.value, "users, who each wait for their answer"),
             (LoadUnit.REQUESTS.value, "requests a second"),
         ],
-        help_text="Evidence for a ceiling comes from steps of users.",
+        help_text="Evidence for a ceiling comes from at least three steps, of users or of requests a second.",
     )
     shape = forms.ChoiceField(
         label="Over time",
@@ -73,7 +73,10 @@ class ProfileForm(forms.Form):
         ],
     )
     start = forms.FloatField(
-        label="From", min_value=0, required=False, help_text="Where steps and a rise begin."
+        label="From",
+        min_value=0,
+        required=False,
+        help_text="Where steps and a rise begin: below where they end.",
     )
     level = forms.FloatField(label="To", min_value=0.01, help_text="The highest load.")
     steps = forms.IntegerField(label="Steps", min_value=1, max_value=20, required=False, initial=5)

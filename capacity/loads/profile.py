@@ -158,6 +158,11 @@ def check(profile: Profile, caps: Caps) -> None:
         raise Refused(
             f"The load lies above 0 and at most at the profile’s limit of {limit:g}.", code="above_limit"
         )
+    if shape.kind != ShapeKind.STEADY and shape.start >= shape.level:
+        raise Refused(
+            f"A load that rises begins below where it ends: enter less than {shape.level:g} under From, or choose steady.",
+            code="not_rising",
+        )
     if shape.kind == ShapeKind.STEPS and not 2 <= shape.steps <= min(MOST_STEPS, shape.duration_s):
         raise Refused(f"A run has from 2 to {MOST_STEPS} steps, each of a second at least.", code="bad_steps")
     if not 0 <= profile.think_s <= 60:
