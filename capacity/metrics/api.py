@@ -101,7 +101,10 @@ class VitalIn(serializers.Serializer[Any]):
 
 
 class MetricPointOut(serializers.Serializer[Any]):
-    """A sample, or the hour or day from `at` on: then `value` is the mean. null: not of a single sample."""
+    """A sample, or the hour or day from `at` on: then `value` is the mean. null: not of a single sample.
+
+    An hour or a day (UTC) that is not over holds the samples so far, and changes with each further one.
+    """
 
     at = serializers.DateTimeField()
     value = serializers.FloatField()

@@ -1,7 +1,7 @@
 """A stretch of one metric's series for a chart: by the day, by the hour or sample by sample, whichever fits.
 
 A year of 5-minute samples is 366 points by the day; zoomed into a week it is its 2,016 samples. No point is made up: a
-stretch without samples is a gap.
+stretch without samples is a gap. A day or hour that is not over is left out: the mean of its night alone looks like an outage.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ _GAP = 3.5
 
 @dataclass(frozen=True)
 class Drawn:
-    """Points in order, None where there is a gap. `low` and `high` are the least and most of each hour or day; None of samples."""
+    """Points in order, None where there is a gap. `low` and `high` are the least and most of each hour or day; None of samples.
+
+    `unfinished` says in a sentence what became of the day or hour that is not over, "" where there is none.
+    """
 
     step: Step
     begins: datetime
@@ -47,6 +50,7 @@ class Drawn:
     value: list[float | None]
     low: list[float | None] | None
     high: list[float | None] | None
+    unfinished: str = ""
 
     @property
     def known(self) -> list[float]:
@@ -81,6 +85,7 @@ class Drawn:
             "value": _short(self.value),
             "low": None if self.low is None else _short(self.low),
             "high": None if self.high is None else _short(self.high),
+            "unfinished": self.unfinished,
         }
 
 
@@ -111,8 +116,8 @@ def drawn(metric: Metric, begins: datetime, ends: datetime, now: datetime) -> Dr
     """Return the series in [begins, ends) as finely as it fits; one or two queries."""
     length = ends - begins
     if length > HOURS_UP_TO:
-        return _rolled(metric, Step.DAY, begins, ends)
-    hours = _rolled(metric, Step.HOUR, begins - timedelta(hours=1), ends)
+        return _rolled(metric, Step.DAY, begins, ends, now)
+    hours = _rolled(metric, Step.HOUR, begins - timedelta(hours=1), ends, now)
     if length > RAW_UP_TO or begins < kept_from(now):
         return hours
     raw = series.read(metric, Step.RAW, begins, ends, limit=MOST_POINTS + 1)
@@ -124,12 +129,21 @@ def drawn(metric: Metric, begins: datetime, ends: datetime, now: datetime) -> Dr
     return Drawn(Step.RAW, begins, ends, times, values, None, None)
 
 
-def _rolled(metric: Metric, step: Step, begins: datetime, ends: datetime) -> Drawn:
+def _rolled(metric: Metric, step: Step, begins: datetime, ends: datetime, now: datetime) -> Drawn:
     found = series.read(metric, step, begins, ends, limit=4 * MOST_POINTS)
+    unfinished = ""
+    if len(found["at"]) and found["at"][-1] / 1e6 + STEP_S[step] > now.timestamp():
+        what = "Today (UTC)" if step is Step.DAY else "The hour that is on"
+        # A first day is better than nothing, as long as it says that it is none.
+        if len(found["at"]) == 1:
+            unfinished = f"{what} is not over: its point is of the samples so far."
+        else:
+            unfinished = f"{what} is not over and left out. Zoom in to see it."
+            found = {name: column[:-1] for name, column in found.items()}
     times, (value, low, high) = _with_gaps(
         found["at"] / 1e6, [found[name] for name in ("mean", "min", "max")], 1.5 * STEP_S[step]
     )
-    return Drawn(step, begins, ends, times, value, low, high)
+    return Drawn(step, begins, ends, times, value, low, high, unfinished)
 
 
 def _with_gaps(at: Any, columns: list[Any], longest_s: float) -> tuple[list[float], list[list[float | None]]]:

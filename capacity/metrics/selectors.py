@@ -31,7 +31,10 @@ def vital_of(account: Account) -> list[Metric]:
 
 
 def last_days(metrics: Iterable[Metric], now: datetime) -> dict[int, list[Point]]:
-    """Return the mean of each of the last six weeks' days, None for one without samples, by metric; one query."""
+    """Return the mean of each of the last six weeks' days, None for one without samples, by metric; one query.
+
+    Today is not over, and the mean of its night alone looks like a fall: it stands for a metric that has no other day.
+    """
     ids = [one.pk for one in metrics]
     if not ids:
         return {}
@@ -41,4 +44,10 @@ def last_days(metrics: Iterable[Metric], now: datetime) -> dict[int, list[Point]
     rows = DailyRollup.objects.filter(metric__in=ids, at__gte=days[0], at__lte=today)
     for pk, at, mean in rows.values_list("metric", "at", "mean"):
         found[pk][at] = mean
-    return {pk: [(day, means.get(day)) for day in days] for pk, means in found.items()}
+    whole = {
+        pk: {day: mean for day, mean in means.items() if day < today} or means for pk, means in found.items()
+    }
+    return {
+        pk: [(day, means.get(day)) for day in days if day < today or today in means]
+        for pk, means in whole.items()
+    }

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from capacity.markers.models import Marker
-from capacity.metrics import chart, overlays
+from capacity.metrics import chart, overlays, selectors
 from capacity.metrics.models import Metric, Sample
 from capacity.metrics.store import Samples, write
 from capacity.models import TrafficEvent
@@ -91,6 +91,48 @@ def test_samples_that_are_kept_no_more_are_told_by_the_hour(settings):
     ends = fill(one, 2)
     settings.SAMPLE_DAYS = 1
     assert chart.drawn(one, ends - timedelta(days=2), ends, ends).step is chart.Step.HOUR
+
+
+def test_the_day_and_the_hour_that_are_not_over_are_left_out_and_the_chart_says_so():
+    one = metric()
+    ends = fill(one, 5)
+    noon = ends + timedelta(minutes=30)
+    fill(one, 1, ends=noon)
+    year = chart.drawn(one, ends - timedelta(days=366), noon, noon)
+    assert max(year.at) == (ends.replace(hour=0) - timedelta(days=1)).timestamp()
+    assert year.unfinished == "Today (UTC) is not over and left out. Zoom in to see it."
+    month = chart.drawn(one, ends - timedelta(days=31), noon, noon)
+    assert max(month.at) == (ends - timedelta(hours=1)).timestamp()
+    assert month.unfinished == "The hour that is on is not over and left out. Zoom in to see it."
+    over = chart.drawn(one, ends - timedelta(days=366), noon, noon + timedelta(days=2))
+    assert max(over.at) == ends.replace(hour=0).timestamp(), "a day without its evening is over all the same"
+    assert over.unfinished == chart.drawn(one, ends - timedelta(days=7), noon, noon).unfinished == ""
+
+
+def test_a_first_day_is_shown_so_far():
+    one = metric()
+    noon = now_even()
+    young = metric(one.account, name="young")
+    at = np.array([noon.timestamp() - 600])
+    write(one.account_id, Samples(np.full(1, young.pk, dtype=np.int64), (at * 1e6).astype(np.int64), at))
+    found = chart.drawn(young, noon - timedelta(days=366), noon, noon)
+    assert (len(found.known), found.unfinished) == (
+        1,
+        "Today (UTC) is not over: its point is of the samples so far.",
+    )
+
+
+def test_the_small_line_of_a_vital_figure_ends_with_the_last_whole_day():
+    one = metric()
+    now = fill(one, 5)
+    today = now.replace(hour=0)
+    days = selectors.last_days([one], now)[one.pk]
+    assert days[-1][0] == today - timedelta(days=1)
+    assert days[-1][1] is not None
+    at = np.array([now.timestamp() - 600])
+    first = metric(one.account, name="first")
+    write(one.account_id, Samples(np.full(1, first.pk, dtype=np.int64), (at * 1e6).astype(np.int64), at))
+    assert selectors.last_days([first], now)[first.pk][-1] == (today, at[0])
 
 
 def test_a_stretch_without_samples_is_a_gap_and_no_line():
