@@ -27,6 +27,7 @@
       whole: written({ year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" }, zone),
       day: written({ year: "numeric", month: "short", day: "numeric" }, zone),
       month: written({ month: "short", day: "numeric" }, zone),
+      zone: written({}, zone).resolvedOptions().timeZone,
       clock: written({ hour: "2-digit", minute: "2-digit", hourCycle: "h23" }, zone)
     };
   }
@@ -61,7 +62,9 @@
     place.setAttribute("role", "application");
     place.setAttribute("aria-label", given.title + ": chart. Plus and minus zoom, the arrows move along, Home shows all. The table below holds the values.");
 
-    function form() { return given.step === "day" ? utc : times; }
+    // Days are UTC's; every other moment is in the reader's zone.
+    function pointAt(at) { return given.step === "day" ? utc.day.format(at * 1000) : times.whole.format(at * 1000); }
+    function stretch() { return times.whole.format(given.from * 1000) + " to " + times.whole.format(given.to * 1000) + " (" + times.zone + ")"; }
 
     /* Lines share one axis of time: where a line has no point of its own it goes on, where it has none at all (null) it breaks. */
     function joined() {
@@ -76,25 +79,28 @@
     function lines() {
       var bare = { points: { show: false }, stroke: "transparent", width: 0 };
       var value = function (u, v) { return number(v); };
-      function quiet(label) { return Object.assign({ label: label, value: value }, bare); }
-      var made = [{ label: "time", value: function (u, at) { return at === null ? "–" : (given.step === "day" ? form().day : form().whole).format(at * 1000); } }];
+      function quiet(label, key) { return Object.assign({ label: label, value: value, key: key }, bare); }
+      var made = [{ label: "time", value: function (u, at) { return at === null ? "–" : pointAt(at); } }];
       var bands = [];
       made.push({ label: given.low ? "mean" : "value", stroke: colour("--series-1"), width: 1.75, value: value, points: { show: given.at.length < 40 } });
       if (given.low) {
-        made.push(quiet("least"), quiet("most"));
-        bands.push({ series: [3, 2], fill: seeThrough("--series-1", 0.16) });
+        var spread = seeThrough("--series-1", 0.16);
+        made.push(quiet("least", spread), quiet("most", spread));
+        bands.push({ series: [3, 2], fill: spread });
       }
       if (given.band) {
         var low = made.length;
-        made.push(quiet("usual from"), quiet("usual to"));
-        bands.push({ series: [low + 1, low], fill: seeThrough("--series-4", 0.2) });
+        var usual = seeThrough("--series-4", 0.2);
+        made.push(quiet("usual from", usual), quiet("usual to", usual));
+        bands.push({ series: [low + 1, low], fill: usual });
       }
       if (given.cone) {
         var at = made.length;
         made.push({ label: "forecast", stroke: colour("--series-2"), width: 1.5, dash: [5, 4], value: value, points: { show: false } });
         [["50 %", 0.26], ["80 %", 0.18], ["95 %", 0.12]].forEach(function (one, index) {
-          made.push(quiet(one[0] + " from"), quiet(one[0] + " to"));
-          bands.push({ series: [at + 2 + index * 2, at + 1 + index * 2], fill: seeThrough("--series-2", one[1]) });
+          var cone = seeThrough("--series-2", one[1]);
+          made.push(quiet(one[0] + " from", cone), quiet(one[0] + " to", cone));
+          bands.push({ series: [at + 2 + index * 2, at + 1 + index * 2], fill: cone });
         });
       }
       return { series: made, bands: bands };
@@ -134,10 +140,19 @@
       ctx.textAlign = fits ? "left" : "right";
       ctx.fillText(text, fits ? at + 3 : at + width - 3, box.top + 3);
     }
-    function ticks(u, moments) {
-      var span = u.scales.x.max - u.scales.x.min;
-      var chosen = span <= 2 * 86400 ? form().clock : span > 300 * 86400 ? form().day : form().month;
-      return moments.map(function (at) { return chosen.format(at * 1000); });
+    /* Ticks closer together than a day read the time of day, and below it the day wherever a new one begins. */
+    function ticks(u, moments, axis, space, step) {
+      var form = given.step === "day" ? utc : times, before = "";
+      if (step >= 86400) {
+        var chosen = u.scales.x.max - u.scales.x.min > 300 * 86400 ? form.day : form.month;
+        return moments.map(function (at) { return chosen.format(at * 1000); });
+      }
+      return moments.map(function (at) {
+        var day = form.month.format(at * 1000), text = form.clock.format(at * 1000);
+        if (day !== before) text += "\n" + day;
+        before = day;
+        return text;
+      });
     }
     function draw() {
       if (plot) plot.destroy();
@@ -155,7 +170,14 @@
             return [bottom, Math.max(high > 0 ? high * 1.08 : 0, bottom + 1e-9)];
           } }
         },
-        axes: [Object.assign({ values: ticks, space: 84 }, axis), Object.assign({ size: 58, values: function (u, values) { return values.map(number); } }, axis)],
+        axes: [Object.assign({ values: ticks, space: 84 }, axis), Object.assign({ size: 58, values: function (u, values) { return values.map(number); } }, given.unit ? { label: given.unit, labelFont: axis.font, labelSize: 20 } : {}, axis)],
+        // A band has no line of its own, so its key in the legend is a patch of its colour.
+        legend: { markers: {
+          width: 2,
+          dash: function (u, index) { return u.series[index].dash ? "dashed" : "solid"; },
+          stroke: function (u, index) { return shown.series[index].key || shown.series[index].stroke; },
+          fill: function (u, index) { return shown.series[index].key || "transparent"; }
+        } },
         series: shown.series,
         bands: shown.bands,
         hooks: {
@@ -179,15 +201,15 @@
     function tell() {
       var known = given.value.filter(function (one) { return one !== null; });
       var by = { raw: "each sample", hour: "by the hour", day: "by the day (UTC)" }[given.step];
-      var text = form().whole.format(given.from * 1000) + " to " + form().whole.format(given.to * 1000) + ", " + by + ": ";
+      var text = stretch() + ", " + by + ": ", after = given.unfinished ? " " + given.unfinished : "";
       if (!known.length) {
-        says.textContent = text + "no sample.";
+        says.textContent = text + "no sample." + after;
         return;
       }
       var tops = given.high || given.value, most = -1;
       tops.forEach(function (one, index) { if (one !== null && (most < 0 || one > tops[most])) most = index; });
       var sum = known.reduce(function (a, b) { return a + b; }, 0);
-      says.textContent = text + known.length + " points, on average " + number(sum / known.length) + ", the most " + number(tops[most]) + (given.unit ? " " + given.unit : "") + " on " + (given.step === "day" ? form().day : form().whole).format(given.at[most] * 1000) + ".";
+      says.textContent = text + known.length + " points, on average " + number(sum / known.length) + ", the most " + number(tops[most]) + (given.unit ? " " + given.unit : "") + " on " + pointAt(given.at[most]) + "." + after;
     }
     function fill() {
       var total = given.at.length, count = Math.min(total, ROWS);
@@ -195,14 +217,14 @@
       for (var n = 0; n < count; n++) {
         var index = count < 2 ? 0 : Math.round(n * (total - 1) / (count - 1));
         var row = document.createElement("tr");
-        row.append(cell("th", form().whole.format(given.at[index] * 1000)));
+        row.append(cell("th", pointAt(given.at[index])));
         [given.value].concat(given.low ? [given.high, given.low] : []).forEach(function (values) {
           row.append(cell("td", number(values[index]), "r"));
         });
         found.append(row);
       }
       var head = rows.parentNode.querySelector("thead tr");
-      head.replaceChildren.apply(head, ["Time", given.low ? "mean" : "value"].concat(given.low ? ["most", "least"] : []).map(function (text, index) {
+      head.replaceChildren.apply(head, [given.step === "day" ? "Day (UTC)" : "Time (" + times.zone + ")", given.low ? "mean" : "value"].concat(given.low ? ["most", "least"] : []).map(function (text, index) {
         var made = cell("th", text, index ? "r" : "");
         made.scope = "col";
         return made;
@@ -261,7 +283,7 @@
       ctx.fillStyle = colour("--ink");
       ctx.font = 13 * devicePixelRatio + "px Inter, sans-serif";
       ctx.textBaseline = "middle";
-      ctx.fillText(given.title + (given.unit ? " (" + given.unit + ")" : "") + ", " + form().whole.format(given.from * 1000) + " to " + form().whole.format(given.to * 1000), 10 * devicePixelRatio, head / 2);
+      ctx.fillText(given.title + (given.unit ? " (" + given.unit + ")" : "") + ", " + stretch(), 10 * devicePixelRatio, head / 2);
       ctx.drawImage(from, 0, head);
       to.toBlob(function (blob) { chartTools.hand(blob, chartTools.fileName(given.title, ".png")); }, "image/png");
     }

@@ -25,7 +25,6 @@ ROOT = Path(__file__).resolve().parents[2]
 SITE = "http://portal.example"
 BEGINS = datetime(2026, 11, 1, tzinfo=UTC)
 METRIC = SimpleNamespace(name="requests_per_s", unit="requests/s")
-USER = SimpleNamespace(is_authenticated=False, time_zone="UTC")
 PAGE = """{% extends "base.html" %}{% load static %}{% block top %}{% endblock %}{% block alarms %}{% endblock %}
 {% block head %}{% include "components/plot_style.html" %}{% endblock %}
 {% block scripts %}<script src="{% static 'vendor/uplot/uPlot.iife.min.js' %}" defer></script>
@@ -49,6 +48,7 @@ def drawn(step: Step = Step.DAY, days: int = 60) -> Drawn:
         value,
         [v and v - 9 for v in value],
         value,
+        "Today (UTC) is not over and left out. Zoom in to see it." if step is Step.DAY else "",
     )
 
 
@@ -66,8 +66,14 @@ def data(found: Drawn) -> dict:
         "events": [{"from": found.at[8], "to": found.at[10], "label": "Sale"}],
         "moments": [{"at": found.at[20], "label": "shop 4.13"}],
         "band": {"at": found.at, "low": [80.0] * len(found.at), "high": [180.0] * len(found.at)},
-        "cone": {"at": later, **cone},
+        "cone": {"at": later, **cone} if found.step is Step.DAY else None,
     }
+
+
+# What is written onto the canvas cannot be read off the page.
+WRITTEN = """window.written = [];
+const fill = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) { written.push(text); return fill.call(this, text, ...rest); };"""
 
 
 class Answers:
@@ -75,6 +81,7 @@ class Answers:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.zone = "UTC"
 
     def __call__(self, route) -> None:
         parts = urlsplit(route.request.url)
@@ -105,7 +112,9 @@ class Answers:
             .from_string(PAGE)
             .render(
                 {
-                    "request": SimpleNamespace(user=USER, path="/"),
+                    "request": SimpleNamespace(
+                        user=SimpleNamespace(is_authenticated=False, time_zone=self.zone), path="/"
+                    ),
                     "metric": METRIC,
                     "found": found,
                     "drawn": lines,
@@ -134,6 +143,7 @@ def page(browser):
     opened.on("console", lambda message: opened.said.append(message.text))
     opened.on("pageerror", lambda error: opened.said.append(str(error)))
     opened.route("**/*", opened.answers)
+    opened.add_init_script(WRITTEN)
     opened.goto(f"{SITE}/")
     yield opened
     assert opened.said == []
@@ -155,6 +165,44 @@ def test_a_zoom_asks_for_that_stretch_and_says_tables_and_links_it(page):
     page.get_by_text("The values as a table").click()
     expect(page.locator("[data-series-rows] tr")).to_have_count(48)
     expect(page.locator("[data-series-rows] tr").nth(5)).to_contain_text("–")
+
+
+def test_times_are_the_readers_with_the_name_of_the_zone_and_days_are_those_of_utc(page):
+    says = page.locator("[data-series-says]")
+    expect(says).to_contain_text("(UTC), by the day (UTC)")
+    page.answers.zone = "Europe/Stockholm"
+    page.reload()
+    expect(says).to_contain_text(
+        "1 Nov 2026, 01:00 to 31 Dec 2026, 01:00 (Europe/Stockholm), by the day (UTC)"
+    )
+    expect(says).to_contain_text("on 30 Dec 2026.")
+    page.get_by_text("The values as a table").click()
+    page.get_by_role("button", name="Closer").click()
+    expect(says).to_contain_text("1 Nov 2026, 01:00 to 3 Nov 2026, 01:00 (Europe/Stockholm), by the hour")
+    expect(page.locator(".series thead th").first).to_have_text("Time (Europe/Stockholm)")
+
+
+def test_two_days_read_the_time_of_day_and_each_new_day(page):
+    page.evaluate("written.length = 0")
+    page.get_by_role("button", name="Closer").click()
+    expect(page.locator("[data-series-says]")).to_contain_text("by the hour")
+    page.wait_for_function("written.length > 0")
+    page.wait_for_timeout(100)
+    found = page.evaluate("written")
+    assert "12:00" in found
+    assert "2 Nov" in found, "the day stands below the time at which it begins"
+    assert found.count("2 Nov") <= found.count("12:00"), "and not below every tick"
+    assert "requests/s" in found, "the axis says what it counts"
+
+
+def test_bands_have_their_colour_in_the_legend(page):
+    for label in ("least", "usual from", "95 % to"):
+        mark = page.locator(".u-legend tr", has_text=label).first.locator(".u-marker")
+        assert mark.evaluate("one => getComputedStyle(one).backgroundColor") != "rgba(0, 0, 0, 0)", label
+
+
+def test_the_day_that_is_left_out_is_said(page):
+    expect(page.locator("[data-series-says]")).to_contain_text("Today (UTC) is not over and left out.")
 
 
 def test_the_chart_is_led_by_keyboard(page):
