@@ -188,6 +188,19 @@ def test_nothing_is_wider_than_the_window(page, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_a_sentence_beside_a_number_and_a_long_name_wrap_in_cards(page):
+    page.set_viewport_size({"width": 390, "height": 800})
+    wide = page.evaluate("""() => {
+        const table = document.createElement("table");
+        table.className = "data data-cards";
+        table.innerHTML = `<tbody><tr><th scope="row">${"Jubiläumsverkaufswochenende".repeat(3)}</th>
+          <td class="r" data-label="Servers">unknown<div class="small soft">more than the pool’s own limit: no number of servers carries it</div></td></tr></tbody>`;
+        document.querySelector("main").append(table);
+        return [...table.querySelectorAll("th, td")].map(one => one.scrollWidth - one.clientWidth);
+    }""")
+    assert max(wide) <= 0
+
+
 def test_the_policy_refuses_nothing_that_we_load(page):
     page.keyboard.press("Control+k")
     page.keyboard.press("Escape")
