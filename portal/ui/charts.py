@@ -242,6 +242,7 @@ def connections_chart(
 ) -> str:
     """Return lines over time, made for connections running out; times on the axis are those of the points' zone.
 
+    `unit` stands at the top of the axis; "" where the lines count different things, so that their labels say it.
     Each series ends in its last known value; gaps are unknown values. `limit` draws a dashed line across.
     Without any known value the chart says so instead of drawing an empty axis.
     """
@@ -277,7 +278,8 @@ def connections_chart(
             f'<line class="{"base" if value == 0 else "grid"}" x1="0" x2="100%" y1="{at}" y2="{at}"/>'
         )
         if value:
-            grid.append(f'<text class="tick" x="0" y="{_coordinate(y_px(value) - 4)}">{number(value)}</text>')
+            words = f"{number(value)} {unit}" if unit and value == top else number(value)
+            grid.append(f'<text class="tick" x="0" y="{_coordinate(y_px(value) - 4)}">{escape(words)}</text>')
     axis = []
     zone = start.tzinfo
     for tick in _time_ticks(start, end):
@@ -328,7 +330,7 @@ def connections_chart(
         told.append(f"{one.label}: {number(last[1])}{' (last known; now unknown)' if stale else ''}")
     until = f"{end:%H:%M:%S}" if end.date() == start.date() else f"{end:%Y-%m-%d %H:%M:%S}"
     description = (
-        f"{(unit or 'values').capitalize()} from {start:%Y-%m-%d %H:%M:%S} to {until} {zone_label}. "
+        f"{unit.capitalize() or 'Values'} from {start:%Y-%m-%d %H:%M:%S} to {until} {zone_label}. "
         + "; ".join(told)
         + "."
     )
@@ -438,7 +440,7 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Dot:
-    """A measured value. `tone` is a class suffix."""
+    """A measured value. `tone` is a class suffix; one of the tone `bad` is a cross, so that colour alone does not tell it."""
 
     x: float
     y: float
@@ -515,11 +517,16 @@ def curve_chart(
         extras.append(
             f'<text class="limit-label" x="100%" y="{_coordinate(y_px(limit) - 4)}" text-anchor="end">{escape(limit_label)} {number(limit)}</text>'
         )
-    extras += [
-        f'<circle class="dot tone-{escape(dot.tone)}" cx="{_percent(dot.x / right * 100)}" cy="{_coordinate(y_px(dot.y))}" r="4"/>'
-        for dot in dots
-    ]
-    told = "; ".join(f"{number(dot.x)}: {number(dot.y)} {unit}" for dot in dots)
+    for dot in dots:
+        at_x, at_y = _percent(dot.x / right * 100), _coordinate(y_px(dot.y))
+        extras.append(
+            f'<svg class="cross tone-bad" x="{at_x}" y="{at_y}" overflow="visible"><path d="m-4.5-4.5 9 9m0-9-9 9"/></svg>'
+            if dot.tone == "bad"
+            else f'<circle class="dot tone-{escape(dot.tone)}" cx="{at_x}" cy="{at_y}" r="4"/>'
+        )
+    told = "; ".join(
+        f"{number(dot.x)}: {number(dot.y)} {unit}{', a cross' if dot.tone == 'bad' else ''}" for dot in dots
+    )
     drawn = " A curve is drawn through them." if len(curve) > 1 else ""
     return (
         _open("plot", height, title, f"By {x_unit}. {told}.{drawn}")

@@ -66,7 +66,7 @@
         height: 260,
         cursor: { drag: { x: true, y: false } },
         scales: { y: { range: function (u, low, high) { return [0, Math.max(1, high * 1.08)]; } } },
-        axes: [Object.assign({ values: timesOfAxis, space: 76 }, axis), Object.assign({ size: 48 }, axis)],
+        axes: [Object.assign({ values: timesOfAxis, space: 76 }, axis), Object.assign({ size: 48 }, given.unit ? { label: given.unit, labelFont: axis.font, labelSize: 20 } : {}, axis)],
         series: [{ label: "time", value: timeOfCursor }].concat(series)
       }, data, place);
     }

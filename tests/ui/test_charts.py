@@ -279,6 +279,20 @@ def test_measured_values_without_a_curve_are_dots_alone():
     assert "curve" not in description(svg)
 
 
+def test_a_step_that_fails_is_a_cross_and_not_told_by_colour_alone():
+    svg = curve_chart([], [Dot(2, 6.0), Dot(3, 5.0, "bad")], title="t", x_unit="users", unit="req/s")
+    assert (svg.count("<circle"), svg.count('class="cross')) == (1, 1)
+    assert "2: 6 req/s; 3: 5 req/s, a cross." in description(svg)
+
+
+def test_the_axis_says_what_it_counts_where_all_lines_count_the_same():
+    lines = [Series("a", points(9, 4))]
+    assert "10 ms" in texts(connections_chart(lines, title="t", unit="ms"))
+    mixed = connections_chart(lines, title="t", unit="")
+    assert "10" in texts(mixed)
+    assert description(mixed).startswith("Values from ")
+
+
 def test_of_a_pair_the_unknown_one_has_no_bar_and_says_unknown():
     svg = paired_bars(
         [Pair("p95", 100.0, None), Pair("p50", 50.0, 25.0)],
