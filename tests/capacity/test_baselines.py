@@ -934,3 +934,19 @@ def test_what_the_api_cannot_propose_is_422(here, body):
         given["benchmark"] = str(run_at(here, 20).ref)
     Caller(here.manager).post(f"/accounts/{here.account.ref}/baselines", given, status=422)
     assert not MeasuredBaseline.objects.exists()
+
+
+def test_what_waits_for_somebody_stands_on_their_dashboard_until_they_decided(here, client):
+    row = proposed(here)
+
+    def shown(user):
+        client.force_login(user)
+        return client.get("/").content.decode()
+
+    title = "Baselines and loads to decide"
+    assert title in shown(here.approver)
+    assert reverse("capacity:baseline", args=[row.ref]) in shown(here.approver)
+    for nobody in (here.manager, here.viewer, here.stranger):
+        assert title not in shown(nobody)
+    services.decide(row, Verdict.APPROVE, actor=here.approver, seen_digest=row.request.digest)
+    assert title not in shown(here.approver)
