@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from capacity.reports.models import ServerPrice, SizedPool
 from capacity.reports.views import plan_url_of
-from capacity.sizing import Cost
+from capacity.sizing import Cost, Lasts, Runway
 from portal.runs.models import Run
 from scaledown import costs
 from scaledown.models import Plan, Retirement, ScaleUpRecord
@@ -183,7 +183,12 @@ def test_the_button_stands_where_something_is_more_than_needed():
 
     class Found:
         sizing = SimpleNamespace(
-            surplus=2, needed_now=4, needed_peak=3, saving=Cost(Decimal(1)), asks_for_more=None
+            surplus=2,
+            needed_now=4,
+            needed_peak=3,
+            saving=Cost(Decimal(1)),
+            asks_for_more=None,
+            lasts_without=Runway(Lasts.UNKNOWN),
         )
 
     Found.pool = pool
