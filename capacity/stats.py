@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -27,6 +26,10 @@ SMALLEST_EFFECT = 0.147
 CERTAINTY = 0.95
 LARGEST_FACTOR = 50.0
 LARGEST_SAMPLE = 1 << 14
+SMALLEST_LATENCY = 1e-6
+"""Below this a latency (in ms: a nanosecond) counts as this, since logarithms need one."""
+LONE_SPREAD = 0.5
+"""Of a stretch that tells one percentile only: the standard deviation of the logarithms that is supposed."""
 
 
 @dataclass(frozen=True)
@@ -278,31 +281,56 @@ def percentile_of_all(
 ) -> float:
     """Return the percentile of many stretches together, from the percentiles that each of them tells.
 
-    `told` has the values of the `shares` (rising) of each stretch, None for what it does not tell; each tells that of
-    `share`. Between them a stretch's distribution is taken as straight, from 0 on. Above its highest nothing is known:
-    that counts for the rest, or twice the median where a stretch tells no more than that. A mean or median of percentiles is none: one stretch in ten that takes seconds is in the 95th of all, and in no median.
+    `told` has the values (0 or more) of the `shares` (rising, two or more) of each stretch, None for what it does not
+    tell; each with a weight above 0 tells that of `share`. Between them, and beyond, the logarithms of a stretch's
+    values are taken to lie straight on the normal's quantiles (a lognormal pieced together), as answers do that are
+    many quick ones and a thinning tail: taken as evenly spread, the 95th came out 2 to 15 % too high. A mean or median
+    of percentiles is none: one stretch in ten that takes seconds is in the 95th of all, and in no median.
     """
+    counts = np.asarray(weights, dtype=np.float64)
     values = np.asarray([[np.nan if one is None else one for one in row] for row in told], dtype=np.float64)
-    weight = np.asarray(weights, dtype=np.float64) / sum(weights)
-    rising = [(0.0, np.zeros(len(values)))]
-    for at, column in zip(shares, values.T, strict=True):
-        rising.append((at, np.fmax(column, rising[-1][1])))
-    tail = values[:, [at > 0.5 for at in shares]]
-    top = rising[-1][1]
-    rising.append((1.0, np.where(np.isnan(tail).all(axis=1), 2.0 * top, top)))
-
-    def below(x: float) -> float:
-        """Return which share of all took at most `x`."""
-        reached = np.zeros(len(values))
-        for (low_share, low), (high_share, high) in pairwise(rising):
-            width = np.where(high > low, high - low, 1.0)
-            part = low_share + (high_share - low_share) * np.clip((x - low) / width, 0.0, 1.0)
-            reached = np.where(x >= high, high_share, np.where(x > low, part, reached))
-        return float((reached * weight).sum())
-
-    low, high = 0.0, float(rising[-1][1].max())
-    for _ in range(60):
+    values, counts = values[counts > 0.0], counts[counts > 0.0]
+    logs = np.log(np.maximum(values, SMALLEST_LATENCY))
+    at = np.array([_quantile(1.0 - one) for one in shares])
+    # Stretches that tell the same percentiles are looked at together.
+    kinds, of = np.unique(~np.isnan(logs), axis=0, return_inverse=True)
+    groups = [
+        (at[kind], np.maximum.accumulate(logs[of.ravel() == n][:, kind], axis=1), counts[of.ravel() == n])
+        for n, kind in enumerate(kinds)
+    ]
+    own = logs[:, list(shares).index(share)]
+    low, high = float(own.min()), float(own.max())  # that of all lies between those of the stretches
+    for _ in range(50):
         middle = (low + high) / 2.0
-        low, high = (low, middle) if below(middle) >= share - 1e-12 else (middle, high)
-    nearest = float(values.flat[np.nanargmin(np.abs(values - high))])
-    return nearest if math.isclose(nearest, high, rel_tol=1e-9) else high
+        under = sum(
+            float((_shares_within(middle, where, rows) * count).sum()) for where, rows, count in groups
+        )
+        low, high = (low, middle) if under >= (share - 1e-9) * counts.sum() else (middle, high)
+    found = math.exp(high)
+    nearest = float(values.flat[np.nanargmin(np.abs(values - found))])
+    return nearest if math.isclose(nearest, found, rel_tol=1e-9, abs_tol=2.0 * SMALLEST_LATENCY) else found
+
+
+def _shares_within(x: float, at: Numbers, rows: Numbers) -> Numbers:
+    """Return which share of each row lies at or below `x`; `rows` are the values at the normal's quantiles `at`."""
+    if len(at) == 1:
+        return _normal(at[0] + (x - rows[:, 0]) / LONE_SPREAD)
+    reached = (rows <= x).sum(axis=1)
+    left = np.clip(reached - 1, 0, len(at) - 2)
+    every = np.arange(len(rows))
+    below, above = rows[every, left], rows[every, left + 1]
+    # Values that are all the same end there: nothing lies below the first of them, nothing above the last.
+    flat = np.where(reached > 0, np.inf, -np.inf)
+    part = np.divide(x - below, above - below, out=flat, where=above > below)
+    return _normal(at[left] + part * (at[left + 1] - at[left]))
+
+
+@cache
+def _normal_table() -> tuple[Numbers, Numbers]:
+    z = np.linspace(-8.0, 8.0, 3201)
+    return z, np.array([_above(-one) for one in z])
+
+
+def _normal(z: Numbers) -> Numbers:
+    """Return the shares of a standard normal at or below these, within 1e-6."""
+    return np.interp(z, *_normal_table())

@@ -23,6 +23,7 @@ from capacity.comparing import (
     Measurement,
     Tolerance,
 )
+from capacity.importers.types import POINT_PERCENTS, POINT_SHARES
 from capacity.stats import percentile_of_all
 
 FORMAT = 1
@@ -137,9 +138,9 @@ def _latencies(points: Iterable[Mapping[str, Any]]) -> dict[str, float]:
 
 def latency_of(points: Sequence[Mapping[str, Any]], key: str) -> float:
     """Return one percentile of all requests of these points, each of which tells its own: `stats.percentile_of_all`."""
-    known = [[one.get(name) for name in LATENCIES.values()] for one in points]
-    share = next(share for share, name in LATENCIES.items() if name == key)
-    return percentile_of_all(known, tuple(LATENCIES), share, weights_of(points))
+    known = [[one.get(name) for name in POINT_PERCENTS] for one in points]
+    share = POINT_PERCENTS[key] / 100.0
+    return percentile_of_all(known, POINT_SHARES, share, weights_of(points))
 
 
 def weights_of(points: Sequence[Mapping[str, Any]]) -> list[float]:

@@ -11,7 +11,14 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 
-from capacity.importers.types import Bucket, Latency, Percentile, Point
+from capacity.importers.types import (
+    POINT_PERCENTS,
+    Bucket,
+    Latency,
+    Percentile,
+    Point,
+    point_percentiles,
+)
 
 EXACT_VALUES = 4096
 ERROR_RATIO = 0.005
@@ -184,7 +191,7 @@ class Series:
             length = min((index + 1) * self.width_s, max(end_s, begin)) - begin
             # The last stretch may be a moment long, by which nobody should divide.
             rated = length >= self.width_s / 2
-            found = cell.latencies.latency((50.0, 95.0, 99.0))
+            found = cell.latencies.latency(POINT_PERCENTS.values())
             count = cell.latencies.count
             points.append(
                 Point(
@@ -196,9 +203,7 @@ class Series:
                     requests_per_s=count / length if rated else None,
                     failures_per_s=cell.failures / length if rated else None,
                     mean_ms=found.mean_ms,
-                    p50_ms=found.at(50.0),
-                    p95_ms=found.at(95.0),
-                    p99_ms=found.at(99.0),
+                    **point_percentiles(found.percentiles),
                 )
             )
         return tuple(points)

@@ -37,6 +37,7 @@ from capacity.importers.types import (
     Part,
     Percentile,
     Point,
+    point_percentiles,
 )
 
 _ROUNDED = "Locust rounds times to about two digits before it makes percentiles of them."
@@ -156,7 +157,7 @@ def read_history(source: Source) -> BenchmarkResult:
         new = tried - before[0]
         rate = row.number("requests/s")
         # Without a request in its stretch Locust writes 0 or N/A for each percentile.
-        told = {each.percent: each.ms for each in _percentiles(row)} if rate else {}
+        told = _percentiles(row) if rate else ()
         point = Point(
             offset_s=at_s - seconds[0][0] if seconds else 0.0,
             length_s=0.0,
@@ -165,9 +166,7 @@ def read_history(source: Source) -> BenchmarkResult:
             failures=min(failed - before[1], new),
             requests_per_s=rate,
             failures_per_s=row.number("failures/s"),
-            p50_ms=told.get(50.0),
-            p95_ms=told.get(95.0),
-            p99_ms=told.get(99.0),
+            **point_percentiles(told),
         )
         seconds.append((at_s, point, tried, failed))
         last = row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -105,6 +106,8 @@ class Latency:
 class Point:
     """A stretch of the run: `length_s` from `offset_s` after its start. `users` is how many were active at most.
 
+    `p999_ms` is what 99.9 of 100 took. More percentiles than people ask for: those of a step are put together from them.
+
     `asked_per_s` is the rate that was set for it, where requests come at a rate that goes by steps.
     """
 
@@ -117,9 +120,32 @@ class Point:
     failures_per_s: float | None = None
     mean_ms: float | None = None
     p50_ms: float | None = None
+    p75_ms: float | None = None
+    p90_ms: float | None = None
     p95_ms: float | None = None
+    p98_ms: float | None = None
     p99_ms: float | None = None
+    p999_ms: float | None = None
     asked_per_s: float | None = None
+
+
+POINT_PERCENTS = {
+    "p50_ms": 50.0,
+    "p75_ms": 75.0,
+    "p90_ms": 90.0,
+    "p95_ms": 95.0,
+    "p98_ms": 98.0,
+    "p99_ms": 99.0,
+    "p999_ms": 99.9,
+}
+"""Which percentile stands in which field of a point."""
+POINT_SHARES = tuple(percent / 100.0 for percent in POINT_PERCENTS.values())
+
+
+def point_percentiles(told: Iterable[Percentile]) -> dict[str, float | None]:
+    """Return the percentiles that a point keeps, by its fields; None for what is not told."""
+    known = {each.percent: each.ms for each in told}
+    return {name: known.get(percent) for name, percent in POINT_PERCENTS.items()}
 
 
 @dataclass(frozen=True)
@@ -259,7 +285,7 @@ def _step(points: list[Point]) -> Step:
 
     length_s = sum(point.length_s for point in points)
     requests = _sum([point.requests for point in points])
-    told = [[point.p50_ms, point.p95_ms, point.p99_ms] for point in points]
+    told = [[getattr(point, name) for name in POINT_PERCENTS] for point in points]
     weights = [float(point.requests or 0) for point in points]
     if sum(weights) <= 0.0:
         weights = [1.0] * len(points)
@@ -272,7 +298,7 @@ def _step(points: list[Point]) -> Step:
         requests=requests,
         failures=_sum([point.failures for point in points]),
         requests_per_s=None if requests is None or length_s <= 0 else requests / length_s,
-        p95_ms=percentile_of_all(told, (0.5, 0.95, 0.99), 0.95, weights) if is_told else None,
+        p95_ms=percentile_of_all(told, POINT_SHARES, 0.95, weights) if is_told else None,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from capacity.importers.histogram import MAX_POINTS, Running
 from capacity.importers.types import (
+    POINT_PERCENTS,
     BenchmarkResult,
     ErrorKind,
     Format,
@@ -20,6 +21,7 @@ from capacity.importers.types import (
     Point,
     Provenance,
     StatusCode,
+    point_percentiles,
 )
 from capacity.loads.profile import LoadUnit, Profile, Shape, ShapeKind
 
@@ -166,7 +168,7 @@ def _point(group: Sequence[Mapping[str, Any]], load: str = "") -> Point:
             _count(part, running)
     length = sum(one["length_s"] for one in group)
     requests, failures = (sum(one[name] for one in group) for name in ("requests", "failures"))
-    found = running.latency((50.0, 95.0, 99.0))
+    found = running.latency(POINT_PERCENTS.values())
     is_rated = length >= _WHOLE_S
     return Point(
         offset_s=group[0]["t"],
@@ -179,9 +181,7 @@ def _point(group: Sequence[Mapping[str, Any]], load: str = "") -> Point:
         requests_per_s=requests / length if is_rated else None,
         failures_per_s=failures / length if is_rated else None,
         mean_ms=found.mean_ms,
-        p50_ms=found.at(50.0),
-        p95_ms=found.at(95.0),
-        p99_ms=found.at(99.0),
+        **point_percentiles(found.percentiles),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -49,6 +50,23 @@ def test_the_csv_and_the_xml_of_one_run_of_jmeter_say_the_same():
     assert {part.name: part.requests for part in table.parts} == {"home": 40, "order": 20}
     assert table.started_at == datetime(2026, 11, 27, 16, 38, 20, tzinfo=UTC)
     assert table.load is Load.CLOSED
+
+
+def test_the_percentile_of_a_step_is_that_of_its_requests():
+    """Each second is as fast as it likes, so a percentile of percentiles would be off by a tenth."""
+    dice = np.random.default_rng(3)
+    lines, asked = [], {5: [], 10: []}
+    for users, begins in ((5, 0), (10, 20)):
+        for second in range(begins, begins + 20):
+            factor = 1.0 + dice.uniform(-0.4, 0.4)
+            for n in range(200):
+                ms = round(100.0 * factor * dice.lognormal(0.0, 0.6))
+                asked[users].append(ms)
+                lines.append(sample(ms, at=AT + 1000 * second + 5 * n, users=users))
+    steps = {step.users: step for step in parse(jtl(*lines).encode()).steps}
+    for users, times in asked.items():
+        assert steps[users].requests == 4000
+        assert steps[users].p95_ms == pytest.approx(np.quantile(times, 0.95), rel=0.03)
 
 
 def test_columns_are_told_by_their_names_whatever_case_and_order():

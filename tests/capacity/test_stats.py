@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from capacity.importers.types import POINT_SHARES
 from capacity.stats import (
     EXACT_UP_TO,
     chance_of_so_many,
@@ -203,6 +204,60 @@ def test_percentiles_of_many_stretches_are_those_of_all_requests(slow):
         assert percentile_of_all(told, SHARES, share, weights) == pytest.approx(true, rel=0.25)
     if slow == 10:
         assert percentile_of_all(told, SHARES, 0.95, weights) > 10 * np.median([one[1] for one in told])
+
+
+ANSWERS = {
+    "narrow": lambda dice, n: dice.lognormal(0.0, 0.3, n),
+    "usual": lambda dice, n: dice.lognormal(0.0, 0.6, n),
+    "wide": lambda dice, n: dice.lognormal(0.0, 1.0, n),
+    "exponential": lambda dice, n: 0.2 + dice.exponential(1.0, n),
+    "gamma": lambda dice, n: dice.gamma(4.0, 1.0, n),
+    "even": lambda dice, n: dice.uniform(0.5, 1.5, n),
+    "normal": lambda dice, n: dice.normal(10.0, 1.0, n),
+}
+
+
+@pytest.mark.parametrize("spread", [0.04, 0.2, 0.5])
+@pytest.mark.parametrize("name", ANSWERS)
+def test_percentiles_of_a_step_are_right_whatever_the_answers_are_like(name, spread):
+    """Twelve stretches of 500 answers, each faster or slower by up to `spread`; the mean of 20 draws, of the bias."""
+    dice = np.random.default_rng(11)
+    off, coarse = [], []
+    for _ in range(20):
+        asked = [ANSWERS[name](dice, 500) * (1.0 + dice.uniform(-spread, spread)) for _ in range(12)]
+        true = np.quantile(np.concatenate(asked), SHARES)
+        for shares, into in ((POINT_SHARES, off), (SHARES, coarse)):
+            told = [[float(np.quantile(one, at, method="inverted_cdf")) for at in shares] for one in asked]
+            into.append([percentile_of_all(told, shares, at, [500.0] * 12) for at in SHARES] / true - 1.0)
+    p50, p95, p99 = np.mean(off, axis=0)
+    assert abs(p50) < 0.03
+    assert abs(p95) < 0.015
+    assert abs(p99) < 0.035
+    assert np.abs(np.mean(coarse, axis=0)).max() < 0.06  # where a file tells no more than three
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.floats(0.0, 1e5), min_size=4, max_size=4).map(sorted),
+            st.tuples(*[st.booleans()] * 4),
+            st.floats(0.1, 1e4),
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_the_percentile_of_all_lies_between_those_of_the_stretches(stretches):
+    told = [
+        [
+            one if at == 2 or is_told else None
+            for at, (one, is_told) in enumerate(zip(row, which, strict=True))
+        ]
+        for row, which, _ in stretches
+    ]
+    found = percentile_of_all(told, (0.5, 0.9, 0.95, 0.99), 0.95, [weight for *_, weight in stretches])
+    own = [row[2] for row, *_ in stretches]
+    assert min(own) * (1.0 - 1e-9) - 1e-5 <= found <= max(own) * (1.0 + 1e-9) + 1e-5
 
 
 @given(st.floats(0.0, 1e5), st.integers(1, 30), st.sampled_from(SHARES))
