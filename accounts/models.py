@@ -13,6 +13,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Cast, Lower, Now
 from django.db.models.lookups import Regex
 from django.utils.crypto import salted_hmac
+from django.utils.functional import cached_property
 
 from accounts.contacts.fields import E164, LONGEST
 from accounts.contacts.hours import HoursKind
@@ -70,6 +71,11 @@ class User(Referenced, AbstractBaseUser):
 
     def __str__(self) -> str:
         return self.name
+
+    @cached_property
+    def is_in_a_team(self) -> bool:
+        """Whether the user is a launch manager somewhere: asked once, for the words of pages (what one may do is in portal/access.py)."""
+        return self.team_memberships.exists()
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
         """Return what a session must carry: it ends with a new password or a new generation."""

@@ -40,7 +40,7 @@ def _accounts(user: Any) -> dict[str, Any] | None:
     return {
         "accounts": rows,
         "looked_at": standings.last_look(),
-        "has_week": user.team_memberships.exists(),
+        "has_week": user.is_in_a_team,
     }
 
 

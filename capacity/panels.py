@@ -52,8 +52,8 @@ def register() -> None:
 
 
 def waiting_for(user: Any) -> dict[str, Any] | None:
-    """Return the baselines and loads that wait for this person's yes, those that end first; None where none does. Two queries."""
-    side = Side.PROVIDER if user.team_memberships.exists() else Side.CUSTOMER
+    """Return the baselines and loads that wait for this person's yes, those that end first; None where none does. One query."""
+    side = Side.PROVIDER if user.is_in_a_team else Side.CUSTOMER
     rows = (
         visible_to(user, ApprovalRequest.objects.all(), Permission.PLAN_APPROVE)
         .filter(status=ApprovalStatus.OPEN, subject_type__in=WORDS, sides__contains=[side])

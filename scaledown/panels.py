@@ -43,10 +43,6 @@ def runs_shown(user: Any, account: Any = None) -> list[Run]:
     return sorted(rows, key=lambda run: (_LIVE.index(RunStatus(run.status)), _URGENCY.get(run.halt_rank, 9)))
 
 
-def _is_customer_of(user: Any) -> bool:
-    return not user.team_memberships.exists()
-
-
 def _needs_person(user: Any) -> dict[str, Any] | None:
     halted = [run for run in runs_shown(user) if run.status == RunStatus.HALTED]
     waiting = (
@@ -76,7 +72,7 @@ def _needs_person(user: Any) -> dict[str, Any] | None:
         "growths": list(growths[:_SHOWN]),
         "waiting": list(waiting[:_SHOWN]),
         "ready": list(ready[:_SHOWN]),
-        "plain_words": _is_customer_of(user),
+        "plain_words": not user.is_in_a_team,
     }
     asks = ("halted", "handovers", "growths", "waiting", "ready")
     return found if any(found[what] for what in asks) else None
@@ -84,7 +80,7 @@ def _needs_person(user: Any) -> dict[str, Any] | None:
 
 def _live(user: Any) -> dict[str, Any] | None:
     rows = [run for run in runs_shown(user) if run.status != RunStatus.HALTED]
-    return {"runs": rows[:_SHOWN], "plain_words": _is_customer_of(user)} if rows else None
+    return {"runs": rows[:_SHOWN], "plain_words": not user.is_in_a_team} if rows else None
 
 
 def _of_account(user: Any, account: Any) -> dict[str, Any] | None:
@@ -97,7 +93,7 @@ def _of_account(user: Any, account: Any) -> dict[str, Any] | None:
     return {
         "runs": runs_shown(user, account)[:_SHOWN],
         "plans": list(plans),
-        "plain_words": _is_customer_of(user),
+        "plain_words": not user.is_in_a_team,
     }
 
 
@@ -107,7 +103,7 @@ def _word(status: str, plain: bool) -> str:
 
 
 def _find_plans(user: Any, text: str, limit: int) -> list[Entry]:
-    plain = _is_customer_of(user)
+    plain = not user.is_in_a_team
     rows = visible_to(user, Plan, Permission.PLAN_VIEW).filter(
         Q(title__icontains=text) | Q(account__name__icontains=text) | Q(ref__startswith=text.lower())
     )
@@ -122,7 +118,7 @@ def _find_plans(user: Any, text: str, limit: int) -> list[Entry]:
 
 
 def _find_runs(user: Any, text: str, limit: int) -> list[Entry]:
-    plain = _is_customer_of(user)
+    plain = not user.is_in_a_team
     rows = visible_to(user, Run, Permission.RUN_VIEW).filter(
         Q(title__icontains=text) | Q(account__name__icontains=text) | Q(ref__startswith=text.lower()),
         kind=KIND,

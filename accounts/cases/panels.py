@@ -19,17 +19,13 @@ from portal.search import beginning_of_reference
 _SHOWN = 20
 
 
-def _is_customer_of(user: Any) -> bool:
-    return not user.team_memberships.exists()
-
-
 def _dashboard(user: Any) -> dict[str, Any] | None:
     cases = selectors.open_cases_for(user, limit=_SHOWN)
     more, more_of = selectors.not_shown(cases)
     return (
         {
             "cases": cases,
-            "plain_words": _is_customer_of(user),
+            "plain_words": not user.is_in_a_team,
             "with_account": True,
             "more": more,
             "more_of": more_of,
@@ -41,7 +37,7 @@ def _dashboard(user: Any) -> dict[str, Any] | None:
 
 def _of_account(user: Any, account: Any) -> dict[str, Any] | None:
     cases = selectors.open_cases_of(account)[:_SHOWN]
-    return {"cases": cases, "plain_words": _is_customer_of(user)} if cases else None
+    return {"cases": cases, "plain_words": not user.is_in_a_team} if cases else None
 
 
 def _find_cases(user: Any, text: str, limit: int) -> list[Entry]:
