@@ -24,6 +24,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ROLLUPS = ((HOUR_US, "capacity_hourlyrollup"), (DAY_US, "capacity_dailyrollup"))
 # Written at a time: memory stays the same for a long import.
 _BLOCK = 500_000
+# So many stretches are deleted by a statement each, which the planner cannot get wrong; single rows by a join.
+_FEW_STRETCHES = 100
 
 
 @dataclass(frozen=True)
@@ -84,13 +86,12 @@ def write(account_pk: int, samples: Samples) -> int:
 def _write(samples: Samples) -> int:
     with connection.cursor() as cursor:
         found = _merged(_raw_of_days(cursor, samples.metric, samples.at_us), samples)
-        if len(found.new.metric):
-            # Nobody else writes here now, so what was not there a moment ago can go straight in.
-            copy_in(cursor, "capacity_sample", _columns(found.new))
-        if len(found.changed.metric):
-            _replace(cursor, found.changed)
+        _delete(cursor, found)
         for written in (found.new, found.changed):
             if len(written.metric):
+                # Nobody else writes here now, so what is not there can go straight in. An upsert, which looks for each
+                # row once more, takes twice as long.
+                copy_in(cursor, "capacity_sample", _columns(written))
                 _note_last(cursor, written)
         written_metric = np.concatenate((found.new.metric, found.changed.metric))
         written_us = np.concatenate((found.new.at_us, found.changed.at_us))
@@ -107,11 +108,17 @@ def _write(samples: Samples) -> int:
 
 @dataclass(frozen=True)
 class _Merged:
-    """What is not there yet, what has another value, and all that will be there."""
+    """What is not there yet, what has another value, and all that will be there.
+
+    `first` and `last` are the places in `changed` where a stretch begins and ends within which nothing that is kept
+    stays as it is.
+    """
 
     new: Samples
     changed: Samples
     whole: Samples
+    first: Ints
+    last: Ints
 
 
 def _merged(kept: Samples, given: Samples) -> _Merged:
@@ -129,11 +136,23 @@ def _merged(kept: Samples, given: Samples) -> _Merged:
     is_last = np.ones(len(metric), dtype=bool)
     is_last[:-1] = ~follows[1:]
 
+    changes = is_given & follows & differs
+    stays = ~is_given
+    stays[:-1] &= ~changes[1:]
+    # Two that change are of one stretch if as many that stay lie before the one as before the other.
+    before, of = np.cumsum(stays)[changes], metric[changes]
+    breaks = np.flatnonzero((before[1:] != before[:-1]) | (of[1:] != of[:-1]))
+    ends = min(len(of), 1)
+
     def those(where: npt.NDArray[np.bool_]) -> Samples:
         return Samples(metric[where], at_us[where], value[where])
 
     return _Merged(
-        new=those(is_given & ~follows), changed=those(is_given & follows & differs), whole=those(is_last)
+        new=those(is_given & ~follows),
+        changed=those(changes),
+        whole=those(is_last),
+        first=np.concatenate((np.zeros(ends, dtype=np.int64), breaks + 1)),
+        last=np.concatenate((breaks, np.full(ends, len(of) - 1, dtype=np.int64))),
     )
 
 
@@ -141,7 +160,21 @@ def _columns(samples: Samples) -> dict[str, npt.NDArray[Any]]:
     return {"metric_id": samples.metric, "at": samples.at_us - PG_EPOCH_US, "value": samples.value}
 
 
-def _replace(cursor: Any, samples: Samples) -> None:
+def _delete(cursor: Any, found: _Merged) -> None:
+    """Delete what is kept of the moments that change, before anything new comes in between them."""
+    if len(found.first) <= _FEW_STRETCHES:
+        cursor.executemany(
+            "DELETE FROM capacity_sample WHERE metric_id = %s AND at BETWEEN %s AND %s",
+            [
+                (int(found.changed.metric[first]), *map(moment_of, found.changed.at_us[[first, last]]))
+                for first, last in zip(found.first, found.last, strict=True)
+            ],
+        )
+    else:
+        _delete_each(cursor, found.changed)
+
+
+def _delete_each(cursor: Any, samples: Samples) -> None:
     cursor.execute("CREATE TEMPORARY TABLE sample_staging (LIKE capacity_sample) ON COMMIT DROP")
     copy_in(cursor, "sample_staging", _columns(samples))
     # Without its size the planner would take many rows for few, or read whole parts for few.
@@ -151,8 +184,6 @@ def _replace(cursor: Any, samples: Samples) -> None:
         " WHERE kept.metric_id = given.metric_id AND kept.at = given.at"
     )
     cursor.execute("DROP TABLE sample_staging")
-    # Nobody else writes here now. An upsert, which looks for each row once more, takes twice as long.
-    copy_in(cursor, "capacity_sample", _columns(samples))
 
 
 def _note_last(cursor: Any, samples: Samples) -> None:

@@ -11,7 +11,7 @@ from django.db import DataError, IntegrityError, connection, connections, transa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from capacity.metrics import partitions
+from capacity.metrics import partitions, store
 from capacity.metrics.models import DailyRollup, HourlyRollup, Metric, Sample
 from capacity.metrics.store import Samples, lock, write
 from tests import factories as make
@@ -146,6 +146,30 @@ def test_many_metrics_are_rolled_up_each_by_itself():
     )
     for one in several:
         check_rollups(one)
+
+
+BATCH = st.dictionaries(st.tuples(st.integers(0, 1), st.integers(0, 40)), st.integers(0, 3))
+
+
+@pytest.mark.parametrize("few", [0, 100])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(first=BATCH, then=BATCH)
+def test_what_changes_lies_between_what_is_new_and_what_stays(first, then, few, monkeypatch):
+    """Stretches that change are deleted as such, single rows by a join: nothing else goes with them."""
+    monkeypatch.setattr(store, "_FEW_STRETCHES", few)
+    with transaction.atomic():
+        account = make.account()
+        several = [metric(account, f"figure_{n}") for n in range(2)]
+        for batch in (first, then):
+            rows = ((several[n], 60 * minute, value) for (n, minute), value in batch.items())
+            written = write(account.pk, samples(*rows))
+        assert written == sum(first.get(key) != value for key, value in then.items())
+        whole = first | then
+        for n, one in enumerate(several):
+            mine = sorted((60 * minute, value) for (of, minute), value in whole.items() if of == n)
+            assert kept(one) == mine
+            check_rollups(one)
+        transaction.set_rollback(True)
 
 
 MOMENTS = st.integers(0, 3 * 86_400 - 1).map(lambda n: n - n % 900)
