@@ -23,6 +23,7 @@ import time
 import weakref
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
@@ -638,29 +639,60 @@ def trusting(ca_file: str) -> ssl.SSLContext:
     return context
 
 
-_clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = (
+_transports: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncBaseTransport] = (
     weakref.WeakKeyDictionary()
 )
 
 
-def _client() -> httpx.AsyncClient:
+def _transport() -> httpx.AsyncBaseTransport:
     loop = asyncio.get_running_loop()
-    client = _clients.get(loop)
-    if client is None or client.is_closed:
+    transport = _transports.get(loop)
+    if transport is None:
         # No connection is kept: a probe that reuses one would not notice that nobody new gets in, and one that was
         # opened by the rules of one account must not serve another's request.
         limits = httpx.Limits(max_connections=100, max_keepalive_connections=0)
-        client = _clients[loop] = httpx.AsyncClient(
-            transport=CheckedTransport(limits=limits), trust_env=False, follow_redirects=False
-        )
-    return client
+        transport = _transports[loop] = CheckedTransport(limits=limits)
+    return transport
 
 
 async def close() -> None:
-    """Close this event loop's client. A later `fetch` opens a new one."""
-    client = _clients.pop(asyncio.get_running_loop(), None)
-    if client is not None:
-        await client.aclose()
+    """Close this event loop's transport. A later `fetch` opens a new one."""
+    transport = _transports.pop(asyncio.get_running_loop(), None)
+    if transport is not None:
+        await transport.aclose()
+
+
+@asynccontextmanager
+async def answer_to(
+    transport: httpx.AsyncBaseTransport,
+    method: str,
+    url: httpx.URL,
+    *,
+    headers: Mapping[str, str],
+    timeout_s: float,
+    params: Mapping[str, str] | None = None,
+    content: bytes | None = None,
+    json: Any = None,
+) -> AsyncIterator[httpx.Response]:
+    """Ask and give the answer as it begins; its body ends with the block. `timeout_s` is of each step. Raises httpx.TransportError.
+
+    By the transport alone: of what httpx's client adds (cookies, redirects, log-ins) nothing is wanted here, and it
+    takes a third of the time of a request.
+    """
+    request = httpx.Request(
+        method,
+        url,
+        params=params,
+        headers={"Accept": "*/*", **headers},
+        content=content,
+        json=json,
+        extensions={"timeout": httpx.Timeout(timeout_s).as_dict()},
+    )
+    answer = await transport.handle_async_request(request)
+    try:
+        yield answer
+    finally:
+        await answer.aclose()
 
 
 async def fetch(
@@ -672,7 +704,7 @@ async def fetch(
     max_bytes: int = 256 * 1024,
     allow: Iterable[str] = (),
     rules: Rules | None = None,
-    client: httpx.AsyncClient | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
 ) -> Response:
     """Ask a URL once and return what came back, whatever its status.
 
@@ -691,7 +723,7 @@ async def fetch(
         max_bytes=max_bytes,
         allow=allow,
         rules=rules,
-        client=client,
+        transport=transport,
     )
 
 
@@ -705,7 +737,7 @@ async def exchange(
     max_bytes: int = 256 * 1024,
     allow: Iterable[str] = (),
     rules: Rules | None = None,
-    client: httpx.AsyncClient | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
 ) -> Response:
     """Like `fetch`, for whoever must send something: `content` goes as the body. The same rules and limits."""
     opened = frozenset(text.strip().lower() for text in allow)
@@ -715,9 +747,13 @@ async def exchange(
     began = time.perf_counter()
     try:
         async with asyncio.timeout(timeout_s):
-            asker = client or _client()
-            async with asker.stream(
-                method, target.url, headers=sent, content=content, timeout=timeout_s
+            async with answer_to(
+                transport or _transport(),
+                method,
+                target.url,
+                headers=sent,
+                content=content,
+                timeout_s=timeout_s,
             ) as answer:
                 body, is_cut = await _read_capped(answer, max_bytes)
                 return Response(

@@ -141,7 +141,7 @@ def _stands_in_file(host: ProvenHost) -> bool:
 
 
 async def _gives(
-    host: ProvenHost, scheme: str, rules: egress.Rules, client: httpx.AsyncClient | None
+    host: ProvenHost, scheme: str, rules: egress.Rules, transport: httpx.AsyncBaseTransport | None
 ) -> bool:
     """Whether the file is there and holds the proof. Raises what `egress.fetch` raises."""
     answer = await egress.fetch(
@@ -149,7 +149,7 @@ async def _gives(
         timeout_s=ANSWER_S,
         max_bytes=MOST_BYTES,
         rules=rules,
-        client=client,
+        transport=transport,
     )
     return answer.status == 200 and host.proof in (line.strip() for line in answer.text.splitlines())
 
@@ -200,8 +200,8 @@ async def _proven_at(host: ProvenHost, scheme: str, address: str, rules: egress.
     is_reached, why = False, ""
     for tried in tries:
         try:
-            async with _only_to(address) as client:
-                if await _gives(host, tried, rules, client):
+            async with _only_to(address) as transport:
+                if await _gives(host, tried, rules, transport):
                     return True
         except Trouble as trouble:
             if trouble.code == "unreachable":
@@ -219,15 +219,14 @@ async def _proven_at(host: ProvenHost, scheme: str, address: str, rules: egress.
     return False
 
 
-def _only_to(address: str) -> httpx.AsyncClient:
-    """Return a client that connects to this one address; Host header and TLS name stay those of the address typed."""
+def _only_to(address: str) -> httpx.AsyncBaseTransport:
+    """Return a transport that connects to this one address; Host header and TLS name stay those of the address typed."""
 
     async def resolve(host: str, port: int) -> Sequence[str]:
         return [address]
 
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=0)
-    transport = egress.CheckedTransport(limits=limits, resolver=resolve)
-    return httpx.AsyncClient(transport=transport, trust_env=False, follow_redirects=False)
+    return egress.CheckedTransport(limits=limits, resolver=resolve)
 
 
 def _pin_of(url: str) -> str:

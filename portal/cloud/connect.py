@@ -50,20 +50,15 @@ class _Loop:
     """What belongs to one event loop."""
 
     shared: Shared
-    clients: dict[str, httpx.AsyncClient] = field(default_factory=dict)
+    transports: dict[str, httpx.AsyncBaseTransport] = field(default_factory=dict)
     clouds: dict[tuple[Credentials, bool], RackspaceCloud] = field(default_factory=dict)
 
-    def client_for(self, origin: str) -> httpx.AsyncClient:
-        """Return the client for one endpoint, e.g. `https://dfw.servers.example.com`."""
-        client = self.clients.get(origin)
-        if client is None:
-            client = self.clients[origin] = httpx.AsyncClient(
-                transport=egress.CheckedTransport(limits=_LIMITS),
-                trust_env=False,
-                follow_redirects=False,
-                headers={"User-Agent": egress.USER_AGENT},
-            )
-        return client
+    def transport_for(self, origin: str) -> httpx.AsyncBaseTransport:
+        """Return the connections to one endpoint, e.g. `https://dfw.servers.example.com`."""
+        transport = self.transports.get(origin)
+        if transport is None:
+            transport = self.transports[origin] = egress.CheckedTransport(limits=_LIMITS)
+        return transport
 
 
 _loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = weakref.WeakKeyDictionary()
@@ -102,7 +97,7 @@ def cloud_for(credentials: Credentials, *, rehearsal: bool = False) -> Rackspace
         cloud = here.clouds[credentials, rehearsal] = RackspaceCloud(
             credentials,
             shared=here.shared,
-            client_for=here.client_for,
+            transport_for=here.transport_for,
             options=_options(),
             is_rehearsal=rehearsal,
         )
@@ -128,8 +123,8 @@ async def close_all() -> None:
     await egress.close()
     if here is None:
         return
-    for client in here.clients.values():
-        await client.aclose()
+    for transport in here.transports.values():
+        await transport.aclose()
     if isinstance(here.shared, RedisShared):
         await here.shared.close()
 

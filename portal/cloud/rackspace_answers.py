@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlsplit
 from xml.etree import ElementTree
@@ -110,6 +111,9 @@ def json_object(body: bytes) -> dict[str, Any]:
         raise Unreadable("no JSON") from None
     if not isinstance(data, dict):
         raise Unreadable("no JSON object")
+    if body.isascii() and b"\\" not in body:
+        # Nothing unsound can be spelt so (a bare null is no JSON): most answers, ten times as fast.
+        return data
     # Names of servers are typed by somebody there, and stand in journals here.
     return cast(dict[str, Any], made_sound_deep(data))
 
@@ -170,6 +174,7 @@ def objects(values: Sequence[Any], what: str) -> list[dict[str, Any]]:
     return list(values)
 
 
+@lru_cache(maxsize=4096)
 def parse_address(text: str) -> str:
     """Return an IP address in its one short spelling, so that two of them can be compared as text.
 

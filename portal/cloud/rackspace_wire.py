@@ -21,6 +21,7 @@ from typing import TypeVar
 import httpx
 import structlog
 
+from portal import egress
 from portal.cloud import metrics
 from portal.cloud import rackspace_answers as answers
 from portal.cloud import rackspace_faults as faults
@@ -63,7 +64,7 @@ _SHORT = {BALANCERS: "balancers", SERVERS: "servers", MONITORING: "monitoring", 
 
 _SERVICES = (BALANCERS, SERVERS, MONITORING)
 
-ClientFor = Callable[[str], httpx.AsyncClient]
+TransportFor = Callable[[str], httpx.AsyncBaseTransport]
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class Wire:
         credentials: Credentials,
         *,
         shared: Shared,
-        client_for: ClientFor,
+        transport_for: TransportFor,
         rules: Callable[[], Rules] = rules_from_settings,
         options: Options | None = None,
         is_rehearsal: bool = False,
@@ -149,7 +150,7 @@ class Wire:
         self.is_rehearsal = is_rehearsal
         self._credentials = credentials
         self._shared = shared
-        self._client_for = client_for
+        self._transport_for = transport_for
         self._rules = rules
         self._now = now
         self._kept: Session | None = None
@@ -373,33 +374,30 @@ class Wire:
         self, call: Call, url: httpx.URL, headers: Mapping[str, str], attempt: _Attempt
     ) -> Answer:
         """Hand one request to the network and read its answer. Raises TooLateToSend, httpx.TransportError."""
-        client = self._client_for(_origin(url))
-        request = client.build_request(
-            call.method,
-            url,
-            params=dict(call.params) or None,
-            json=call.body,
-            headers={**headers, "Accept-Encoding": "identity"},
-            timeout=max(self.options.read_deadline_s, self.options.call_deadline_s),
-        )
+        transport = self._transport_for(_origin(url))
         if time.monotonic() >= attempt.not_after:
             raise TooLateToSend
         attempt.was_sent = False
         attempt.is_in_flight = True
         with handing_over(attempt):
             try:
-                response = await client.send(request, stream=True)
+                async with egress.answer_to(
+                    transport,
+                    call.method,
+                    url,
+                    params=dict(call.params) or None,
+                    json=call.body,
+                    headers={
+                        "User-Agent": egress.USER_AGENT,
+                        **headers,
+                        "Accept-Encoding": "identity",
+                    },
+                    timeout_s=max(self.options.read_deadline_s, self.options.call_deadline_s),
+                ) as response:
+                    body, is_whole = await self._body(response)
             except Refused as closed:
                 # The rules of egress: a matter of the connection's addresses, not of this one call.
                 raise ProviderFailed(closed.says, code=closed.code) from closed
-            except httpx.TransportError:
-                raise
-            except httpx.HTTPError as problem:
-                raise httpx.RemoteProtocolError(type(problem).__name__) from problem
-            try:
-                body, is_whole = await self._body(response)
-            finally:
-                await response.aclose()
         attempt.is_in_flight = False
         return Answer(response.status_code, response.headers, body, is_whole)
 

@@ -6,7 +6,6 @@ import asyncio
 from datetime import timedelta
 from itertools import pairwise
 
-import httpx
 import pytest
 from django.urls import reverse
 from django.utils import timezone
@@ -39,6 +38,18 @@ HOST = "cloud.test"
 CHOOSE_MOST = 12
 
 
+class Noting(SimulatorTransport):
+    """Notes the address of each request."""
+
+    def __init__(self, app, asked):
+        super().__init__(app)
+        self.asked = asked
+
+    async def handle_async_request(self, request):
+        self.asked.append(request.url)
+        return await super().handle_async_request(request)
+
+
 class Provider:
     """A simulated provider whose world begins now; `asked` are the addresses that were read."""
 
@@ -52,11 +63,7 @@ class Provider:
 
     def look_once(self, credentials, look):
         async def turn():
-            async def note(request):
-                self.asked.append(request.url)
-
-            transport = SimulatorTransport(self.app)
-            async with httpx.AsyncClient(transport=transport, event_hooks={"request": [note]}) as client:
+            async with Noting(self.app, self.asked) as transport:
                 cloud = RackspaceCloud(
                     Credentials(
                         "rackspace",
@@ -67,7 +74,7 @@ class Provider:
                         "DFW",
                     ),
                     shared=self.shared,
-                    client_for=lambda origin: client,
+                    transport_for=lambda origin: transport,
                     rules=lambda: Rules(),
                     options=Options(rates=FAST),
                     is_rehearsal=True,

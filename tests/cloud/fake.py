@@ -186,12 +186,12 @@ class Provider:
         now: Callable[[], datetime] | None = None,
         **options,
     ) -> RackspaceCloud:
-        client = httpx.AsyncClient(transport=httpx.MockTransport(self.handle))
+        transport = httpx.MockTransport(self.handle)
         is_rehearsal = options.pop("is_rehearsal", False)
         return RackspaceCloud(
             credentials,
             shared=shared or MemoryShared(),
-            client_for=lambda origin: client,
+            transport_for=lambda origin: transport,
             rules=Rules,
             options=Options(**{"rates": FAST, **options}),
             is_rehearsal=is_rehearsal,

@@ -43,11 +43,11 @@ class Desk:
         scenarios.apply(self.world, scenario)
         self.clock = VirtualClock(self.world.now)
         self.app = create_app(self.world, self.clock)
-        self.client = httpx.AsyncClient(transport=SimulatorTransport(self.app))
+        self.transport = SimulatorTransport(self.app)
         self.cloud = RackspaceCloud(
             Credentials("rackspace", "http://cloud.sim/v2.0", username, key, scenarios.TENANT, "DFW"),
             shared=MemoryShared(),
-            client_for=lambda origin: self.client,
+            transport_for=lambda origin: self.transport,
             rules=lambda: egress.make_rules(("cloud.sim:80",)),
             options=Options(rates=FAST, read_pace_s=0.01, write_pace_s=0.01),
             now=lambda: START + timedelta(seconds=self.clock.now()),
@@ -428,21 +428,19 @@ async def on_a_port():
     server.capture_signals = contextlib.nullcontext
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     rules = egress.make_rules((f"127.0.0.1:{port}",))
-    client = httpx.AsyncClient(
-        transport=egress.CheckedTransport(limits=httpx.Limits(), rules=lambda: rules), trust_env=False
-    )
+    transport = egress.CheckedTransport(limits=httpx.Limits(), rules=lambda: rules)
     url = f"http://127.0.0.1:{port}/v2.0"
     cloud = RackspaceCloud(
         Credentials("rackspace", url, scenarios.USERNAME, scenarios.API_KEY, scenarios.TENANT, "DFW"),
         shared=MemoryShared(),
-        client_for=lambda origin: client,
+        transport_for=lambda origin: transport,
         rules=lambda: rules,
         options=Options(rates=FAST, call_deadline_s=0.5),
     )
     try:
         yield world, cloud
     finally:
-        await client.aclose()
+        await transport.aclose()
         server.should_exit = True
         await serving
 

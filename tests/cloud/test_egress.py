@@ -177,7 +177,7 @@ def test_an_opened_network_opens_its_addresses_but_never_a_metadata_service():
 async def talk(
     answer: bytes, act, *, addresses=("127.0.0.1",), rules=None, tls=None, pause_s: float = 0.0, places=None
 ):
-    """Serve `answer` on a free port, then run `act(client, port, seen)` with names resolved to `addresses`."""
+    """Serve `answer` on a free port, then run `act(transport, port, seen)` with names resolved to `addresses`."""
     seen: list[bytes] = []
 
     async def serve(reader, writer):
@@ -199,22 +199,19 @@ async def talk(
     listening = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server_tls)
     port = listening.sockets[0].getsockname()[1]
     loopback_open = egress.make_rules((), ("127.0.0.0/8",)) if rules is None else rules
-    client = httpx.AsyncClient(
-        transport=egress.CheckedTransport(
-            limits=httpx.Limits(max_connections=places, max_keepalive_connections=0 if places else None),
-            rules=lambda: loopback_open,
-            resolver=resolve,
-            ssl_context=client_tls,
-        ),
-        trust_env=False,
+    transport = egress.CheckedTransport(
+        limits=httpx.Limits(max_connections=places, max_keepalive_connections=0 if places else None),
+        rules=lambda: loopback_open,
+        resolver=resolve,
+        ssl_context=client_tls,
     )
-    async with listening, client:
-        return await act(client, port, seen), seen, asked
+    async with listening, transport:
+        return await act(transport, port, seen), seen, asked
 
 
 def fetch_of(url: str, **more):
-    async def act(client, port, seen):
-        return await egress.fetch(url.format(port=port), client=client, **more)
+    async def act(transport, port, seen):
+        return await egress.fetch(url.format(port=port), transport=transport, **more)
 
     return act
 
@@ -252,7 +249,7 @@ def test_where_no_connection_is_kept_each_request_has_its_own_and_no_more_are_op
     keeps_open = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
     opened, most = [], []
 
-    async def act(client, port, seen):
+    async def act(transport, port, seen):
         connect = egress.CheckedBackend._connect_first
 
         async def counted(self, addresses, port):
@@ -263,7 +260,7 @@ def test_where_no_connection_is_kept_each_request_has_its_own_and_no_more_are_op
 
         egress.CheckedBackend._connect_first = counted
         try:
-            asks = [egress.fetch(f"http://shop.example.com:{port}/", client=client) for _ in range(6)]
+            asks = [egress.fetch(f"http://shop.example.com:{port}/", transport=transport) for _ in range(6)]
             return await asyncio.gather(*asks)
         finally:
             egress.CheckedBackend._connect_first = connect
@@ -405,17 +402,20 @@ def test_an_authority_of_the_operators_own_is_trusted_besides_the_public_ones(tm
 def test_requests_that_are_cancelled_while_they_wait_for_a_place_leave_none_taken():
     """httpcore keeps what a cancelled request was given and never opened: in time nothing could be asked any more."""
 
-    async def act(client, port, seen):
+    async def act(transport, port, seen):
         url = f"http://shop.example.com:{port}/"
         for wait_s in (0.0, 0.001, 0.01, 0.05):
             asked = [
-                asyncio.ensure_future(egress.fetch(url, client=client, timeout_s=0.1)) for _ in range(60)
+                asyncio.ensure_future(egress.fetch(url, transport=transport, timeout_s=0.1))
+                for _ in range(60)
             ]
             await asyncio.sleep(wait_s)
             for one in asked[::2]:
                 one.cancel()
             await asyncio.gather(*asked, return_exceptions=True)
-        later = await asyncio.gather(*(egress.fetch(url, client=client, timeout_s=10.0) for _ in range(12)))
+        later = await asyncio.gather(
+            *(egress.fetch(url, transport=transport, timeout_s=10.0) for _ in range(12))
+        )
         return [answer.status for answer in later]
 
     statuses, _, _ = asyncio.run(talk(OK, act, pause_s=0.02, places=5))

@@ -82,18 +82,15 @@ class Wire:
         listening = await asyncio.start_server(self.serve, "127.0.0.1", 0)
         self.port = listening.sockets[0].getsockname()[1]
         rules = egress.make_rules((f"127.0.0.1:{self.port}",))
-        client = httpx.AsyncClient(
-            transport=egress.CheckedTransport(limits=httpx.Limits(), rules=lambda: rules, resolver=resolver),
-            trust_env=False,
-        )
+        transport = egress.CheckedTransport(limits=httpx.Limits(), rules=lambda: rules, resolver=resolver)
         credentials = Credentials(
             "rackspace", f"http://127.0.0.1:{self.port}/v2.0", "u", "k", "123456", "DFW"
         )
-        async with client, listening:
+        async with transport, listening:
             yield RackspaceCloud(
                 credentials,
                 shared=shared or MemoryShared(),
-                client_for=lambda origin: client,
+                transport_for=lambda origin: transport,
                 rules=lambda: rules,
                 options=Options(**{"rates": FAST, **options}),
                 now=lambda: NOW,
@@ -163,8 +160,7 @@ def test_a_worker_that_wakes_up_between_connection_and_sending_does_not_send(mon
         await cloud.session()
         monkeypatch.setattr(egress.CheckedBackend, "_connect_first", connect_and_freeze)
         jump[0] = -1e-9
-        for client in [cloud._wire._client_for("")]:
-            await client._transport._pool.aclose()
+        await cloud._wire._transport_for("")._pool.aclose()
         with pytest.raises(TryLater) as caught:
             await drain(cloud)
         return caught.value
@@ -264,7 +260,7 @@ def test_a_kept_connection_that_the_provider_closed_in_peace_is_not_used_for_a_c
         goodbye = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
         wire.scripts = {"GET": [balancer()], "PUT": [goodbye]}
         await cloud.show_balancer("71")
-        for connection in cloud._wire._client_for("")._transport._pool.connections:
+        for connection in cloud._wire._transport_for("")._pool.connections:
             stream = connection._connection._network_stream
             stream._reader.feed_eof()
         return await drain(cloud)
