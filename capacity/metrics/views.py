@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.shortcuts import redirect
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 
@@ -20,13 +21,14 @@ from capacity.metrics import chart, overlays, selectors, series, services
 from capacity.metrics.asked import moment_asked
 from capacity.metrics.models import Metric
 from capacity.metrics.series import Step
+from capacity.metrics.table import tables_of
 from capacity.reports.models import ReportState
 from capacity.reports.selectors import backdrop_of, detected, reports, sentence_of
 from portal.access import Permission, in_database
 from portal.csvfile import NOT_WHOLE, attachment, lines
 from portal.errors import Refused
 from portal.paging import keyset
-from portal.ui.charts import Marker, table_of
+from portal.ui.charts import Marker
 
 MOST_LINES = 5000
 DETECTED_SHOWN = 10
@@ -87,15 +89,13 @@ class MetricDetail(MetricPage):
         found = chart.drawn(metric, begins, ends, now)
         events = overlays.events_in(metric.account, begins, ends)
         moments = overlays.moments_in(metric.account, begins, ends)
-        drawn = found.lines(metric.name, self.zone)
-        rows, total = table_of(drawn)
+        backdrop = _backdrop(metric, found)
         return self.show(
             "capacity/metrics/detail.html",
             metric=metric,
             found=found,
-            drawn=drawn,
-            rows=rows,
-            total=total,
+            drawn=found.lines(metric.name, self.zone),
+            tables=tables_of(found, backdrop, events, moments, zone=self.zone, unit=metric.unit),
             events=events,
             moments=moments,
             markers=[
@@ -109,14 +109,14 @@ class MetricDetail(MetricPage):
             if metric.last_at is not None and metric.last_at >= ends
             else "",
             window=_window_query(begins, ends),
-            data=_data(metric, found, events, moments),
+            data=_data(metric, found, backdrop, events, moments),
             **_growth_shown(metric, now),
             zone_label="UTC" if found.step is Step.DAY else str(self.zone),
         )
 
 
 class MetricData(MetricPage):
-    """A stretch of a series as the chart's script takes it."""
+    """A stretch of a series as the chart's script takes it, with the tables behind it as the page has them."""
 
     permission = Permission.SAMPLE_VIEW
 
@@ -126,14 +126,12 @@ class MetricData(MetricPage):
         now = timezone.now()
         begins, ends = self.window(metric, now)
         found = chart.drawn(metric, begins, ends, now)
-        return JsonResponse(
-            _data(
-                metric,
-                found,
-                overlays.events_in(metric.account, begins, ends),
-                overlays.moments_in(metric.account, begins, ends),
-            )
-        )
+        backdrop = _backdrop(metric, found)
+        events = overlays.events_in(metric.account, begins, ends)
+        moments = overlays.moments_in(metric.account, begins, ends)
+        tables = tables_of(found, backdrop, events, moments, zone=self.zone, unit=metric.unit)
+        written = render_to_string("capacity/metrics/_tables.html", {"metric": metric, "tables": tables})
+        return JsonResponse({**_data(metric, found, backdrop, events, moments), "tables": written})
 
 
 class MetricVital(MetricPage):
@@ -203,8 +201,18 @@ class MetricCsv(MetricPage):
         return body()
 
 
+def _backdrop(metric: Metric, found: chart.Drawn) -> dict[str, Any]:
+    """Return the band and the forecast behind what is drawn, as columns; one query."""
+    step_s = chart.STEP_S.get(found.step, 0)
+    return backdrop_of(metric.pk, step_s, found.begins, found.ends, metric.last_at).as_plain()
+
+
 def _data(
-    metric: Metric, found: chart.Drawn, events: list[overlays.Event], moments: list[overlays.Moment]
+    metric: Metric,
+    found: chart.Drawn,
+    backdrop: dict[str, Any],
+    events: list[overlays.Event],
+    moments: list[overlays.Moment],
 ) -> dict[str, Any]:
     return {
         "title": str(metric),
@@ -212,9 +220,7 @@ def _data(
         "url": reverse("capacity:metric-data", args=[metric.ref]),
         **found.as_plain(),
         **overlays.as_plain(events, moments),
-        **backdrop_of(
-            metric.pk, chart.STEP_S.get(found.step, 0), found.begins, found.ends, metric.last_at
-        ).as_plain(),
+        **backdrop,
     }
 
 

@@ -771,7 +771,7 @@ class TableRow:
 def table_of(series: Sequence[Series], *, most: int = 240) -> tuple[list[TableRow], int]:
     """Return the series as rows of a table, and how many moments there are in all.
 
-    Above `most` moments the rows are thinned evenly; the first and the last always stay.
+    Above `most` moments the rows are thinned evenly; the first, the last and the highest of each series always stay.
     """
     if most < 2:
         raise ValueError("a table needs room for its first and its last row")
@@ -779,8 +779,16 @@ def table_of(series: Sequence[Series], *, most: int = 240) -> tuple[list[TableRo
     moments = sorted({at for column in columns for at in column})
     total = len(moments)
     if total > most:
-        moments = [moments[round(index * (total - 1) / (most - 1))] for index in range(most)]
+        kept = {moments[round(index * (total - 1) / (most - 1))] for index in range(most)}
+        # Whoever reads the table in the place of the chart is to meet its peak.
+        kept |= {at for one in series if (at := _highest(one.points)) is not None}
+        moments = sorted(kept)
     return [TableRow(at, tuple(column.get(at) for column in columns)) for at in moments], total
+
+
+def _highest(points: Sequence[Point]) -> datetime | None:
+    known = [(value, at) for at, value in points if value is not None]
+    return max(known)[1] if known else None
 
 
 def zoom_data(series: Sequence[Series], *, title: str, unit: str, limit: float | None) -> dict[str, object]:

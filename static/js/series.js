@@ -1,12 +1,11 @@
 /* One metric's series: the drawn chart becomes one that zooms. Load after uPlot and chart-tools.js.
    Drag over a stretch, or use the buttons or the keys, and the points of that stretch are asked for as finely as they
-   fit. The table below holds what is shown; the line above it says it in a sentence. */
+   fit. The tables below hold what is shown; the line above them says it in a sentence. */
 (function () {
   "use strict";
   var root = document.documentElement;
   var HEIGHT = 300;
   var SHORTEST = 1800;
-  var ROWS = 240;
   var colour = chartTools.colour, button = chartTools.button;
 
   function seeThrough(name, share) {
@@ -35,19 +34,10 @@
     if (value === null || value === undefined) return "–";
     return Number(value.toPrecision(4)).toLocaleString("en-GB").replace(/,/g, "\u202f");
   }
-  function cell(name, text, css) {
-    var made = document.createElement(name);
-    made.textContent = text;
-    if (css) made.className = css;
-    if (name === "th") made.scope = "row";
-    return made;
-  }
-
   function arm(figure) {
     var given = JSON.parse(figure.querySelector("script[type='application/json']").textContent);
     var says = figure.querySelector("[data-series-says]");
-    var rows = figure.querySelector("[data-series-rows]");
-    var rowsOf = figure.querySelector("[data-series-of]");
+    var behind = figure.querySelector("[data-series-tables]");
     var csv = document.querySelector("[data-series-csv]");
     var bar = document.createElement("div");
     var place = document.createElement("div");
@@ -211,27 +201,6 @@
       var sum = known.reduce(function (a, b) { return a + b; }, 0);
       says.textContent = text + known.length + " points, on average " + number(sum / known.length) + ", the most " + number(tops[most]) + (given.unit ? " " + given.unit : "") + " on " + pointAt(given.at[most]) + "." + after;
     }
-    function fill() {
-      var total = given.at.length, count = Math.min(total, ROWS);
-      var found = document.createDocumentFragment();
-      for (var n = 0; n < count; n++) {
-        var index = count < 2 ? 0 : Math.round(n * (total - 1) / (count - 1));
-        var row = document.createElement("tr");
-        row.append(cell("th", pointAt(given.at[index])));
-        [given.value].concat(given.low ? [given.high, given.low] : []).forEach(function (values) {
-          row.append(cell("td", number(values[index]), "r"));
-        });
-        found.append(row);
-      }
-      var head = rows.parentNode.querySelector("thead tr");
-      head.replaceChildren.apply(head, [given.step === "day" ? "Day (UTC)" : "Time (" + times.zone + ")", given.low ? "mean" : "value"].concat(given.low ? ["most", "least"] : []).map(function (text, index) {
-        var made = cell("th", text, index ? "r" : "");
-        made.scope = "col";
-        return made;
-      }));
-      rows.replaceChildren(found);
-      rowsOf.textContent = count < total ? count + " of " + total + " moments, evenly spread; the CSV has all." : "";
-    }
     function stamp(at) { return new Date(Math.round(at) * 1000).toISOString().replace(".000Z", "Z"); }
     function show(from, to) {
       var now = Date.now() / 1000;
@@ -255,7 +224,7 @@
           given = found;
           draw();
           tell();
-          fill();
+          behind.innerHTML = found.tables; // written and escaped by the portal, as on the first view
           history.replaceState(null, "", "?" + query);
           if (csv) csv.href = csv.href.split("?")[0] + "?" + query;
         })

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -213,7 +214,10 @@ def test_a_series_page_holds_the_chart_the_table_the_event_and_what_else_happene
     assert "Spring sale" in text
     assert f"deployed at {account}" in text
     assert "The values as a table" in text
+    assert len(re.findall("<td>(?:the most; )?Spring sale</td>", text)) == 24, "each of its hours says so"
+    assert "The most was 2\u202f879 requests/s on" in text
     assert (data["step"], len(data["at"])) == ("raw", 2016)
+    assert "Each row stands for 30 minutes" in data["tables"]
     assert data["events"][0]["label"] == "Spring sale"
     assert data["moments"][0]["at"] == (ends - timedelta(days=2)).timestamp()
     assert len(asked) < 40

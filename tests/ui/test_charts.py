@@ -252,10 +252,13 @@ def test_the_table_of_a_chart_has_a_row_per_moment_and_unknown_where_a_series_ha
     assert total == 3
 
 
-def test_a_long_table_is_thinned_and_keeps_its_ends():
+def test_a_long_table_is_thinned_and_keeps_its_ends_and_its_peak():
     rows, total = table_of([Series("a", points(*range(1000)))], most=50)
     assert (len(rows), total) == (50, 1000)
     assert (rows[0].values, rows[-1].values) == ((0,), (999,))
+    peaked = [*range(501), 9999, *range(498)]
+    rows, _ = table_of([Series("a", points(*peaked)), Series("b", points(*[None] * 1000))], most=50)
+    assert max(row.values[0] for row in rows) == 9999
 
 
 def test_a_curve_lies_inside_its_drawing_with_its_band_and_its_dots():

@@ -8,16 +8,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.conf import settings as django_settings
 from django.template import engines
+from django.template.loader import render_to_string
 from playwright.sync_api import expect
 
 from capacity.metrics.chart import Drawn
+from capacity.metrics.overlays import Event
 from capacity.metrics.series import Step
+from capacity.metrics.table import Tables, tables_of
 from capacity.reports.forms import WhatIfForm
-from portal.ui.charts import table_of
 from tests import chromium
 
 pytestmark = pytest.mark.browser
@@ -70,6 +73,11 @@ def data(found: Drawn) -> dict:
     }
 
 
+def tables(found: Drawn, zone: str) -> Tables:
+    sale = Event(*(datetime.fromtimestamp(found.at[place], UTC) for place in (8, 10)), "Sale <1>")
+    return tables_of(found, data(found), [sale], [], zone=ZoneInfo(zone), unit="requests/s")
+
+
 # What is written onto the canvas cannot be read off the page.
 WRITTEN = """window.written = [];
 const fill = CanvasRenderingContext2D.prototype.fillText;
@@ -97,7 +105,11 @@ class Answers:
             return
         self.asked.append(f"{parts.path}?{parts.query}")
         if parts.path == "/data":
-            route.fulfill(json=data(drawn(Step.HOUR)), headers=headers)
+            found = drawn(Step.HOUR)
+            written = render_to_string(
+                "capacity/metrics/_tables.html", {"metric": METRIC, "tables": tables(found, self.zone)}
+            )
+            route.fulfill(json={**data(found), "tables": written}, headers=headers)
         elif parts.path == "/what-if":
             route.fulfill(body=f"<p>{parse_qs(parts.query)['growth'][0]} %</p>", content_type="text/html")
         else:
@@ -106,7 +118,6 @@ class Answers:
     def page(self) -> str:
         found = drawn()
         lines = found.lines(METRIC.name, UTC)
-        rows, total = table_of(lines)
         return (
             engines["django"]
             .from_string(PAGE)
@@ -118,8 +129,7 @@ class Answers:
                     "metric": METRIC,
                     "found": found,
                     "drawn": lines,
-                    "rows": rows,
-                    "total": total,
+                    "tables": tables(found, self.zone),
                     "data": data(found),
                     "markers": [],
                     "zone_label": "UTC",
@@ -163,8 +173,11 @@ def test_a_zoom_asks_for_that_stretch_and_says_tables_and_links_it(page):
     expect(page.get_by_role("link", name="CSV")).to_have_attribute("href", f"{SITE}/series.csv?{query}")
     assert page.url.endswith(query)
     page.get_by_text("The values as a table").click()
-    expect(page.locator("[data-series-rows] tr")).to_have_count(48)
-    expect(page.locator("[data-series-rows] tr").nth(5)).to_contain_text("–")
+    rows = page.locator("[data-series-tables] tbody tr")
+    expect(rows).to_have_count(48)
+    expect(rows.nth(5)).to_contain_text("none")
+    expect(rows.nth(8)).to_contain_text("Sale <1>")
+    expect(rows.nth(47)).to_contain_text("2 Nov 2026, 23:0014713814780180the most")
 
 
 def test_times_are_the_readers_with_the_name_of_the_zone_and_days_are_those_of_utc(page):
@@ -179,7 +192,7 @@ def test_times_are_the_readers_with_the_name_of_the_zone_and_days_are_those_of_u
     page.get_by_text("The values as a table").click()
     page.get_by_role("button", name="Closer").click()
     expect(says).to_contain_text("1 Nov 2026, 01:00 to 3 Nov 2026, 01:00 (Europe/Stockholm), by the hour")
-    expect(page.locator(".series thead th").first).to_have_text("Time (Europe/Stockholm)")
+    expect(page.locator("[data-series-tables] thead th").first).to_have_text("Time (Europe/Stockholm)")
 
 
 def test_two_days_read_the_time_of_day_and_each_new_day(page):
@@ -255,6 +268,8 @@ def test_without_scripts_the_drawn_chart_and_its_table_are_there(browser):
     page.goto(f"{SITE}/")
     expect(page.locator(".zoom-still svg").first).to_be_visible()
     page.locator("summary").click()
-    expect(page.locator("[data-series-rows] tr")).to_have_count(60)
+    expect(page.locator("[aria-label$=': values'] tbody tr")).to_have_count(60)
+    expect(page.locator("[aria-label$=': forecast'] tbody tr")).to_have_count(7)
+    expect(page.locator("[data-series-says]")).to_contain_text("The most was 159 requests/s on 30 Dec 2026.")
     expect(page.get_by_role("slider")).to_have_count(0)
     context.close()
