@@ -11,7 +11,7 @@
       fetch(form.action + "?" + query + "&part=answer", { credentials: "same-origin" })
         .then(function (found) { return found.ok || found.status === 422 ? found.text() : Promise.reject(found.status); })
         .then(function (text) { if (mine === asked) answer.innerHTML = text; })
-        .catch(function () { if (mine === asked) answer.textContent = "There is no answer at the moment. Move something to try again."; })
+        .catch(function () { if (mine === asked) answer.innerHTML = "<p class=\"soft what-if-first\">There is no answer at the moment. Move something to try again.</p>"; })
         .finally(function () { if (mine === asked) answer.removeAttribute("aria-busy"); });
     }
     function soon() {

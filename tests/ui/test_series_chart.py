@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
 from django.conf import settings as django_settings
 from django.template import engines
 from django.template.loader import render_to_string
+from django.utils import timezone
 from playwright.sync_api import expect
 
 from capacity.metrics.chart import Drawn
@@ -21,6 +23,7 @@ from capacity.metrics.overlays import Event
 from capacity.metrics.series import Step
 from capacity.metrics.table import Tables, tables_of
 from capacity.reports.forms import WhatIfForm
+from capacity.sizing import Demand, Planned, Pool, Rules, size
 from tests import chromium
 
 pytestmark = pytest.mark.browser
@@ -36,6 +39,10 @@ PAGE = """{% extends "base.html" %}{% load static %}{% block top %}{% endblock %
 {% block content %}<h1>Series</h1><a data-series-csv href="/series.csv">CSV</a>{% include "capacity/metrics/_chart.html" %}
 <form method="get" action="/what-if" data-what-if="answer">{% for bound in what_if %}{{ bound.label_tag }}{{ bound }}{% endfor %}</form>
 <div id="answer">nothing yet</div>{% endblock %}"""
+
+WHAT_IF = """{% extends "base.html" %}{% load static %}{% block top %}{% endblock %}{% block alarms %}{% endblock %}
+{% block scripts %}<script src="{% static 'js/sliders.js' %}" defer></script>{% endblock %}
+{% block content %}<h1>What if</h1><p class="lead">{{ one.sentence }}</p><section class="panel what-if-page">{% include "capacity/growth/_what_if.html" %}</section>{% endblock %}"""
 
 
 def drawn(step: Step = Step.DAY, days: int = 60) -> Drawn:
@@ -110,6 +117,8 @@ class Answers:
                 "capacity/metrics/_tables.html", {"metric": METRIC, "tables": tables(found, self.zone)}
             )
             route.fulfill(json={**data(found), "tables": written}, headers=headers)
+        elif parts.path == "/what-if-page":
+            route.fulfill(body=self.what_if(), content_type="text/html; charset=utf-8", headers=headers)
         elif parts.path == "/what-if":
             route.fulfill(body=f"<p>{parse_qs(parts.query)['growth'][0]} %</p>", content_type="text/html")
         else:
@@ -134,6 +143,35 @@ class Answers:
                     "markers": [],
                     "zone_label": "UTC",
                     "what_if": WhatIfForm(flavors=[], initial={"growth": 4.1}),
+                }
+            )
+        )
+
+    def what_if(self) -> str:
+        """The page of what-if with an answer as long as one is."""
+        now = timezone.now()
+        lasts = "about mid-December 2028 (October 2028 to February 2029), by the pool’s own limit"
+        rules = Rules(0.2, 2)
+        found = size(
+            Pool(6, 90.0, "general1-4", 900.0),
+            Demand(160.0, 150.0, 170.0, now, 0.04, 0.03, 0.05),
+            rules,
+            now,
+            events=[Planned("", now, 9.0)],
+        )
+        answer = SimpleNamespace(needed=3, lasts=lasts, sizing=found, carries_from="", needed_cost=None)
+        return (
+            engines["django"]
+            .from_string(WHAT_IF)
+            .render(
+                {
+                    "request": SimpleNamespace(
+                        user=SimpleNamespace(is_authenticated=False, time_zone="UTC"), path="/"
+                    ),
+                    "pool": SimpleNamespace(ref=uuid4()),
+                    "one": SimpleNamespace(sentence="Organic growth and so on. " * 10, sizing=found),
+                    "answer": answer,
+                    "what_if": WhatIfForm(flavors=[], initial={"growth": 4.1, "multiple": 9, "servers": 6}),
                 }
             )
         )
@@ -259,6 +297,25 @@ def test_a_slider_moves_its_number_and_the_answer_comes_at_once(page):
     page.locator("input[name=growth][type=number]").fill("2")
     expect(page.locator("#answer")).to_have_text("2 %")
     assert all("part=answer" in one for one in page.answers.asked if one.startswith("/what-if"))
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844), (360, 740)])
+def test_the_answer_is_seen_whichever_slider_is_moved(page, width, height):
+    page.set_viewport_size({"width": width, "height": height})
+    page.goto(f"{SITE}/what-if-page")
+    for name in ("Growth", "An event", "Stays free", "Servers"):
+        slider = page.get_by_role("slider", name=re.compile(name))
+        slider.focus()
+        slider.scroll_into_view_if_needed()
+        expect(slider).to_be_in_viewport(ratio=1)
+        for word in ("Needed", "6 servers last until", "An event of 9 times normal"):
+            expect(page.locator("#answer dt", has_text=word)).to_be_in_viewport(ratio=1)
+        (x, y, wide, high) = (slider.bounding_box()[side] for side in ("x", "y", "width", "height"))
+        reached = page.evaluate(
+            "([x, y]) => document.elementFromPoint(x, y).type", [x + wide / 2, y + high / 2]
+        )
+        assert reached == "range", "the answer does not lie over the slider"
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_without_scripts_the_drawn_chart_and_its_table_are_there(browser):
