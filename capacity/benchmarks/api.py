@@ -80,6 +80,13 @@ class BenchmarkRowOut(serializers.ModelSerializer[Benchmark]):
     connection = serializers.UUIDField(source="connection.ref", allow_null=True, default=None)
     requests_per_s_per_node = serializers.FloatField(allow_null=True)
     taken_in_by_name = serializers.CharField(source="taken_in_by.name")
+    invalid_because = serializers.SerializerMethodField(
+        help_text="Why it proves nothing (set aside, stopped before its end, the generator was the limit); empty where nothing speaks against it."
+    )
+
+    def get_invalid_because(self, row: Benchmark) -> str:
+        """The same sentence as on the page."""
+        return selectors.invalid_because(row)
 
     class Meta:
         model = Benchmark
@@ -117,6 +124,7 @@ class BenchmarkRowOut(serializers.ModelSerializer[Benchmark]):
             "taken_in_at",
             "set_aside_at",
             "set_aside_because",
+            "invalid_because",
         )
 
 
@@ -163,6 +171,7 @@ ROW: dict[str, Any] = {
     "taken_in_at": "2026-11-09T07:02:11Z",
     "set_aside_at": None,
     "set_aside_because": "",
+    "invalid_because": "",
 }
 EXAMPLE = {**ROW, "result": {"tool": "k6", "requests": 312400, "notes": ["The file has no start time."]}}
 
@@ -312,7 +321,11 @@ class BenchmarkAsideApi(PortalAPIView):
         summary="Say that a benchmark does not count",
         request=AsideIn,
         once=True,
-        example={**EXAMPLE, "set_aside_because": "The load generator was at its limit."},
+        example={
+            **EXAMPLE,
+            "set_aside_because": "The load generator was at its limit.",
+            "invalid_because": "It was set aside: The load generator was at its limit.",
+        },
         request_example={"reason": "The load generator was at its limit."},
         tag="capacity",
     )

@@ -110,9 +110,14 @@ class Benchmark(Referenced):
         return self.title
 
     @property
+    def has_only_failures(self) -> bool:
+        """Whether every request failed: how many did so a second is no rate that anything carried."""
+        return self.error_ratio == 1.0
+
+    @property
     def requests_per_s_per_node(self) -> float | None:
-        """Return the load of one server in requests per second; None while either figure is unknown."""
-        if self.requests_per_s is None or not self.node_count:
+        """Return the load of one server in requests per second; None while either figure is unknown, or nothing was carried."""
+        if self.requests_per_s is None or not self.node_count or self.has_only_failures:
             return None
         return self.requests_per_s / self.node_count
 

@@ -8,8 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import QuerySet
+from django.db.models.fields.json import KeyTextTransform, KeyTransform
 
 from accounts.models import Account, CloudConnection
+from capacity.baselines import evidence
+from capacity.baselines.compared import ran
 from capacity.benchmarks.models import Benchmark
 from capacity.models import Ceiling, CountSource, ForecastPeak, Probe
 from portal.ui.charts import Point, Series
@@ -23,8 +26,18 @@ def whole() -> QuerySet[Benchmark]:
 
 
 def listed() -> QuerySet[Benchmark]:
-    """Return benchmarks as lists show them: without their results."""
-    return whole().defer("result", "connection__api_key")
+    """Return benchmarks as lists show them: without their results, but for what may make one worth nothing."""
+    rows = whole().defer("result", "connection__api_key")
+    return rows.annotate(
+        told_invalid=KeyTextTransform("invalid", "result"), told_errors=KeyTransform("errors", "result")
+    )
+
+
+def invalid_because(row: Benchmark) -> str:
+    """Return why a benchmark of `listed` or `whole` proves nothing, "" where nothing speaks against it."""
+    is_listed = "result" in row.get_deferred_fields()
+    told = {"invalid": row.told_invalid, "errors": row.told_errors} if is_listed else row.result  # type: ignore[attr-defined]
+    return evidence.invalid_because(told, ran(row))
 
 
 def pools_of(account: Account) -> list[tuple[str, str]]:

@@ -103,6 +103,7 @@ class BenchmarkList(BenchmarkPage):
         return self.show(
             "capacity/benchmarks/list.html",
             page=page,
+            rows=[(row, selectors.invalid_because(row)) for row in page.rows],
             form=form,
             most_mb=services.MOST_BYTES >> 20,
             zone_name=str(self.zone),
@@ -146,6 +147,7 @@ class BenchmarkDetail(BenchmarkPage):
             "capacity/benchmarks/detail.html",
             row=row,
             result=row.result,
+            invalid="" if row.set_aside_at else selectors.invalid_because(row),
             course=replace(
                 course,
                 load=tuple(in_zone(course.load, self.zone)),

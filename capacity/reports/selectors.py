@@ -11,6 +11,7 @@ import numpy as np
 from django.db.models import Max, QuerySet
 
 from accounts.models import Account
+from capacity.baselines.evidence import MOST_FAILED
 from capacity.baselines.models import PoolLimit
 from capacity.baselines.selectors import own_limit_of
 from capacity.benchmarks.models import Benchmark
@@ -236,6 +237,7 @@ def carries_by_flavor(pool: SizedPool) -> dict[str, float]:
         Benchmark.objects.filter(account=pool.account_id, set_aside_at__isnull=True, node_count__gt=0)
         .exclude(flavor="")
         .exclude(requests_per_s=None)
+        .exclude(error_ratio__gt=MOST_FAILED)
         .values("flavor", "node_count")
         .annotate(most=Max("requests_per_s"))
     )

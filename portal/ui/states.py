@@ -98,6 +98,7 @@ LOOKS: dict[str, StateLook] = {
     "worse": _look("worse", "worse", "bad", "down"),
     "not_comparable": _look("not comparable", "not comparable", "idle", "minus"),
     "set_aside": _look("does not count", "does not count", "idle", "minus"),
+    "invalid": _look("proves nothing", "proves nothing", "wait", "triangle"),
     "doubtful": _look("doubtful", "does not count", "wait", "half"),
     "on_duty": _look("on duty", "on duty", "good", "dot"),
     "covered": _look("covered", "covered", "good", "check"),

@@ -79,7 +79,7 @@ FAMILIES = (
     ("Reaching somebody", ("asked_now",)),
     ("Calendar", ("freeze", "maintenance", "lock", "event", "drill", "review", "window")),
     ("Freeze", ("may_begin", "does_not_hold", "may_not_begin")),
-    ("Benchmark", ("set_aside",)),
+    ("Benchmark", ("set_aside", "invalid")),
     ("Against the baseline", ("better", "same", "worse", "not_comparable")),
     ("Hand-over", ("open", "accepted", "declined", "withdrawn", "overtaken", "expired")),
     ("Support case", ("open", "waiting_customer", "waiting_provider", "solved", "closed")),

@@ -347,8 +347,61 @@ def test_the_list_costs_the_same_with_many(here, client):
     with CaptureQueriesContext(database) as many:
         html = client.get(address).content.decode()
     assert len(many) == len(few) <= 14
-    assert not any('"result"' in one["sql"] or '"packed"' in one["sql"] for one in many.captured_queries)
+    asked = [one["sql"] for one in many.captured_queries]
+    assert not any('"result",' in sql or '"result" FROM' in sql or '"packed"' in sql for sql in asked)
     assert html.count("<tr>") > 10
+
+
+def test_what_proves_nothing_says_so_in_the_list_on_its_page_and_by_the_api(here, client):
+    good = taken(here, "k6-handle-summary.json")
+    reasons = {
+        taken(here, "wrk.txt", was_aborted=True): "It was stopped before its end.",
+        taken(here, "hey.txt", generator_cpu=0.97): "The load generator’s own processor was 97% busy.",
+    }
+    portals = taken(here, "ab.txt")
+    portals.result["invalid"] = "Of 900 requests that the profile asked for, 300 were sent."
+    portals.save(update_fields=["result"])
+    reasons[portals] = portals.result["invalid"]
+    socketless = taken(here, "vegeta.json")
+    socketless.result["errors"] = [{"kind": "dial tcp: connect: cannot assign requested address", "count": 4}]
+    socketless.save(update_fields=["result"])
+    reasons[socketless] = "The load generator had no socket left for some requests: the site was never asked."
+    client.force_login(here.viewer)
+    html = client.get(reverse("capacity:benchmark-list", args=[here.account.ref])).content.decode()
+    assert html.count("proves nothing") == len(reasons)
+    api = Caller(here.viewer)
+    listed = {one["ref"]: one for one in api.get(f"/accounts/{here.account.ref}/benchmarks")["results"]}
+    assert listed[str(good.ref)]["invalid_because"] == ""
+    for row, because in reasons.items():
+        assert because in html
+        assert listed[str(row.ref)]["invalid_because"] == because
+        assert api.get(f"/benchmarks/{row.ref}")["invalid_because"] == because
+        page = client.get(reverse("capacity:benchmark", args=[row.ref])).content.decode()
+        assert "It proves nothing" in page
+        assert because in page
+    page = client.get(reverse("capacity:benchmark", args=[good.ref])).content.decode()
+    assert "proves nothing" not in page
+
+
+def test_a_run_that_only_failed_has_carried_nothing(here, client):
+    row = taken(here, "hey-nothing.txt", node_count=2, flavor="general1-4")
+    client.force_login(here.viewer)
+    html = client.get(reverse("capacity:benchmark-list", args=[here.account.ref])).content.decode()
+    assert "every request failed" in html
+    assert "19\u202f258.6" not in html
+    page = client.get(reverse("capacity:benchmark", args=[row.ref])).content.decode()
+    assert "every request failed" in page
+    assert "A server carried" not in page
+    assert "19\u202f258.6 failures a second: nothing was carried" in page
+    assert Caller(here.viewer).get(f"/benchmarks/{row.ref}")["requests_per_s_per_node"] is None
+
+
+def test_the_figure_on_top_is_rounded_as_in_the_table_below(here, client):
+    row = taken(here, "hey.txt")
+    Benchmark.objects.filter(pk=row.pk).update(p95_ms=12.5)
+    client.force_login(here.viewer)
+    page = client.get(reverse("capacity:benchmark", args=[row.ref])).content.decode()
+    assert '<div class="figure-value">12.5 <small>ms</small></div>' in page
 
 
 # --- API ----------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from accounts.facts import Grade
 from accounts.models import Account
 from capacity.baselines.services import enter_limit
 from capacity.markers.models import Marker
+from capacity.benchmarks.models import Benchmark
 from capacity.metrics.models import Metric
 from capacity.metrics.store import Samples, write
 from capacity.models import Ceiling, TrafficEvent
@@ -496,6 +497,24 @@ def test_a_pool_that_was_sized_by_another_unit_needs_what_is_not_known(known):
         Lasts.UNKNOWN,
     )
     assert found.forecast_peak is None, "plans read no forecast in another unit either"
+
+
+def test_what_a_failed_run_asked_a_second_is_nothing_that_a_server_carries(known):
+    pool = sized_pool(known)
+    given = {
+        "account": known.account,
+        "tool": "hey",
+        "result": {},
+        "size_bytes": 1,
+        "taken_in_by": make.user(),
+    }
+    given |= {"taken_in_at": timezone.now(), "node_count": 1, "flavor": "general1-8", "format": "hey-text"}
+    Benchmark.objects.create(**given, title="Held", sha256="1" * 64, requests_per_s=200.0, error_ratio=0.01)
+    Benchmark.objects.create(
+        **given, title="Failed", sha256="2" * 64, requests_per_s=19258.6, error_ratio=1.0
+    )
+    Benchmark.objects.create(**given, title="Not told", sha256="3" * 64, requests_per_s=150.0)
+    assert selectors.carries_by_flavor(pool) == {"general1-8": 200.0}
 
 
 def test_what_if_answers_within_two_hundred_milliseconds_and_few_queries(known):
