@@ -188,6 +188,21 @@ def test_nothing_is_wider_than_the_window(page, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_a_file_is_chosen_within_the_window_of_a_small_phone(browser, site):
+    phone = browser.new_context(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    page = phone.new_page()
+    page.goto(site.url + "/")
+    page.evaluate("""() => {
+        const form = document.createElement("form");
+        form.className = "panel";
+        form.innerHTML = `<div class="panel-body form"><div class="field"><label for="f">File</label><input type="file" id="f"></div></div>`;
+        document.querySelector("main").append(form);
+    }""")
+    right = page.evaluate("document.querySelector('#f').getBoundingClientRect().right")
+    phone.close()
+    assert right <= 360 - 16
+
+
 def test_a_sentence_beside_a_number_and_a_long_name_wrap_in_cards(page):
     page.set_viewport_size({"width": 390, "height": 800})
     wide = page.evaluate("""() => {
