@@ -173,13 +173,17 @@ def _compared(row: BaselineComparison) -> MeasuredShown:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Throughput and latency against the users of one server, with the curves through them. Empty without steps."""
+    """Throughput and latency against the users of one server, with the curves through them. Empty without steps.
+
+    `share` says of how many requests the latency is: "95 of 100".
+    """
 
     throughput: list[CurvePoint]
     throughput_dots: list[Dot]
     latency: list[CurvePoint]
     latency_dots: list[Dot]
     promised_ms: float | None
+    share: str
     why_no_curve: str
     most: str
     is_beyond: bool
@@ -229,6 +233,7 @@ def drawn(
             if one.latency_ms is not None
         ],
         promised.latency_ms,
+        f"{number(promised.latency_share * 100)} of 100",
         why_not,
         most,
         bool(fit is not None and fit.is_beyond),

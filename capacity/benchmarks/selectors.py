@@ -61,9 +61,10 @@ def connection_of(account: Account, key: str) -> tuple[CloudConnection | None, s
 
 @dataclass(frozen=True)
 class Course:
-    """How a run went, as lines of a chart; empty where the file has no times, or only one."""
+    """How a run went, as lines of charts, each of one unit; empty where the file has no times, or only one."""
 
     load: tuple[Series, ...] = ()
+    users: tuple[Series, ...] = ()
     latency: tuple[Series, ...] = ()
 
 
@@ -73,22 +74,20 @@ def course_of(result: Mapping[str, Any], began: datetime | None) -> Course:
     if began is None or len(points) < 2:
         return Course()
 
-    def line(label: str, key: str, tone: str = "1") -> Series | None:
-        values: list[Point] = [
-            (began + timedelta(seconds=float(point["offset_s"])), point.get(key)) for point in points
-        ]
-        return Series(label, values, tone) if any(value is not None for _, value in values) else None
+    def lines(*keys: tuple[str, str, str]) -> tuple[Series, ...]:
+        found = []
+        for label, key, tone in keys:
+            values: list[Point] = [
+                (began + timedelta(seconds=float(point["offset_s"])), point.get(key)) for point in points
+            ]
+            if any(value is not None for _, value in values):
+                found.append(Series(label, values, tone))
+        return tuple(found)
 
-    load = (
-        line("requests a second", "requests_per_s"),
-        line("failures a second", "failures_per_s", "4"),
-        line("users", "users", "2"),
-    )
-    latency = (
-        line("95 of 100 within", "p95_ms"),
-        line("50 of 100 within", "p50_ms", "2"),
-        line("mean", "mean_ms", "3"),
-    )
     return Course(
-        tuple(one for one in load if one is not None), tuple(one for one in latency if one is not None)
+        lines(("requests a second", "requests_per_s", "1"), ("failures a second", "failures_per_s", "4")),
+        lines(("users", "users", "2")),
+        lines(
+            ("95 of 100 within", "p95_ms", "1"), ("50 of 100 within", "p50_ms", "2"), ("mean", "mean_ms", "3")
+        ),
     )

@@ -151,6 +151,7 @@ class BenchmarkDetail(BenchmarkPage):
             course=replace(
                 course,
                 load=tuple(in_zone(course.load, self.zone)),
+                users=tuple(in_zone(course.users, self.zone)),
                 latency=tuple(in_zone(course.latency, self.zone)),
             ),
             form=form,

@@ -75,6 +75,7 @@ class LiveLoad:
     lasts_s: int
     failures: int
     rate: list[Series]
+    users: list[Series]
     latency: list[Series]
     errors: list[tuple[str, int]]
     journal: list[JournalEntry]
@@ -113,9 +114,8 @@ def live_load(load: LoadRun) -> LiveLoad:
         failures=LoadSecond.objects.filter(load=row).aggregate(
             all=Sum(Cast(KT("told__failures"), IntegerField()), default=0)
         )["all"],
-        rate=[line("requests a second", "requests_per_s"), line("users", "users", "2")]
-        if len(drawn) > 1
-        else [],
+        rate=[line("requests a second", "requests_per_s")] if len(drawn) > 1 else [],
+        users=[line("users", "users", "2")] if len(drawn) > 1 else [],
         latency=[line("95 of 100 within", "p95_ms")] if len(drawn) > 1 else [],
         errors=sorted(errors.items(), key=lambda pair: -pair[1])[:10],
         journal=list(JournalEntry.objects.filter(run=row.run).order_by("-seq")[:LINES]),

@@ -280,7 +280,12 @@ class ProfileStart(LoadPage):
 def _context(load: LoadRun, granted: frozenset[Permission], zone: ZoneInfo) -> dict[str, Any]:
     live = selectors.live_load(load)
     return {
-        "live": replace(live, rate=in_zone(live.rate, zone), latency=in_zone(live.latency, zone)),
+        "live": replace(
+            live,
+            rate=in_zone(live.rate, zone),
+            users=in_zone(live.users, zone),
+            latency=in_zone(live.latency, zone),
+        ),
         "zone_label": str(zone),
         "customer": Permission.LOAD_SUBMIT not in granted,
         "may_abort": Permission.LOAD_ABORT in granted,

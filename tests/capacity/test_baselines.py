@@ -558,6 +558,22 @@ def test_the_curve_of_the_step_test_is_fitted_and_the_pools_own_limit_stands_apa
     assert selectors.ceiling_of(here.connection, "71").shown_limit.node_count == 8
 
 
+def test_the_chart_of_the_ceiling_says_of_how_many_requests_the_latency_is(here, client):
+    run_at(here, 20)
+    client.force_login(here.viewer)
+    address = reverse("capacity:ceiling", args=[here.connection.ref, "71"])
+    page = client.get(address).content.decode()
+    assert "<title>95 of 100 requests within, by the users of one server</title>" in page
+    assert "95 of 100 within (ms)" in page
+    known = {
+        "objective_latency_ms": 900.0,
+        "objective_latency_share": 0.99,
+        "objective_source": "their ticket",
+    }
+    entering.enter_known(here.connection, "71", known, actor=here.manager)
+    assert "99 of 100 requests within, ms" in client.get(address).content.decode()
+
+
 def test_no_probe_takes_the_name_that_measured_baselines_have(here):
     with pytest.raises(Refused, match="is no probe"):
         entering.set_probe(

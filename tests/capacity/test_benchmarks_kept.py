@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -394,6 +396,23 @@ def test_a_run_that_only_failed_has_carried_nothing(here, client):
     assert "A server carried" not in page
     assert "19\u202f258.6 failures a second: nothing was carried" in page
     assert Caller(here.viewer).get(f"/benchmarks/{row.ref}")["requests_per_s_per_node"] is None
+
+
+def test_no_chart_of_a_run_mixes_units(here, client):
+    row = taken(here, "locust_stats_history.csv")
+    client.force_login(here.viewer)
+    page = client.get(reverse("capacity:benchmark", args=[row.ref])).content.decode()
+    drawn = [json.loads(one) for one in re.findall(r'<script type="application/json">(.*?)</script>', page)]
+    assert {
+        (chart["title"], chart["unit"]): [one["label"] for one in chart["series"]] for chart in drawn
+    } == {
+        ("Requests and failures a second over time", "requests/s"): [
+            "requests a second",
+            "failures a second",
+        ],
+        ("Users over time", "users"): ["users"],
+        ("Latency over time", "ms"): ["95 of 100 within", "50 of 100 within"],
+    }
 
 
 def test_the_figure_on_top_is_rounded_as_in_the_table_below(here, client):

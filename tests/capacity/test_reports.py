@@ -19,8 +19,8 @@ from django.utils import timezone
 from accounts.facts import Grade
 from accounts.models import Account
 from capacity.baselines.services import enter_limit
-from capacity.markers.models import Marker
 from capacity.benchmarks.models import Benchmark
+from capacity.markers.models import Marker
 from capacity.metrics.models import Metric
 from capacity.metrics.store import Samples, write
 from capacity.models import Ceiling, TrafficEvent
