@@ -652,7 +652,7 @@ def documented(
             ),
         ]
     codes = {401, 403, 404, 429}
-    if request is not None or paged or command or once:
+    if request is not None or paged or command or once or parameters:
         codes |= {400, 422}
     if request is not None or command or once:
         codes |= {411, 413, 415}

@@ -116,8 +116,10 @@ class MetricPointOut(serializers.Serializer[Any]):
 
 
 class MetricSeriesOut(serializers.Serializer[Any]):
-    """Points in order of time; `next` leads to the rest."""
+    """Points in order of time from `from` on and before `to`; `next` leads to the rest."""
 
+    vars()["from"] = serializers.DateTimeField()
+    to = serializers.DateTimeField()
     step = serializers.ChoiceField(choices=_STEPS)
     results = MetricPointOut(many=True)
     next = serializers.CharField(allow_null=True)
@@ -265,6 +267,8 @@ class MetricPointsApi(PortalAPIView):
         MetricSeriesOut,
         summary="Read a metric's series",
         example={
+            "from": "2026-11-16T12:30:00Z",
+            "to": "2026-11-23T12:30:00Z",
             "step": "hour",
             "results": [
                 {
@@ -288,11 +292,19 @@ class MetricPointsApi(PortalAPIView):
             OpenApiParameter(
                 "limit", OpenApiTypes.INT, description=f"1 to {MOST_POINTS}; {_POINTS} if not given."
             ),
+            OpenApiParameter(
+                "fields",
+                OpenApiTypes.STR,
+                description="Only these fields of each point, separated by commas.",
+            ),
         ],
         tag="capacity",
     )
     def get(self, request: Request, metric_ref: UUID) -> Response:
-        """In order of time. A stretch without samples has no point: that is no data, not zero."""
+        """In order of time. A stretch without samples has no point: that is no data, not zero.
+
+        `from` and `to` say which stretch was answered. 422 where `from` lies behind `to`.
+        """
         from capacity.metrics import series
 
         metric = self.find(Metric, metric_ref)
@@ -302,6 +314,8 @@ class MetricPointsApi(PortalAPIView):
             raise Malformed(f"`step` is one of {', '.join(_STEPS)}.", code="unknown_parameter")
         ends = moment_asked(asked.get("to"), "to") or timezone.now()
         begins = moment_asked(asked.get("from"), "from") or ends - timedelta(days=7)
+        if begins > ends:
+            raise ValidationError({"from": ["`from` lies behind `to`; without `to` that is now."]})
         limit = _limit(asked.get("limit"))
         found = series.read(metric, step, begins, ends, limit=limit + 1)
         moments = [_EPOCH + timedelta(microseconds=int(at)) for at in found.pop("at")]
@@ -313,10 +327,15 @@ class MetricPointsApi(PortalAPIView):
         following = None
         if len(moments) > limit:
             rest = {"step": step, "from": moments[limit].isoformat(), "to": ends.isoformat(), "limit": limit}
+            if "fields" in asked:
+                rest["fields"] = asked["fields"]
             following = f"{request.build_absolute_uri(request.path)}?{urlencode(rest)}"
         for point in points:
             point.setdefault("value", point.pop("mean", None))
-        return Response(MetricSeriesOut({"step": step, "results": points, "next": following}).data)
+        data = MetricSeriesOut(
+            {"from": begins, "to": ends, "step": step, "results": points, "next": following}
+        ).data
+        return Response({**data, "results": [self._thinned(point) for point in data["results"]]})
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -230,6 +230,38 @@ def test_days_and_samples_are_read_likewise():
     ]
 
 
+def test_the_answer_says_of_which_stretch_it_is_also_where_that_has_no_sample():
+    desk = with_samples()
+    asked = "?from=2026-10-01T00:00:00Z&to=2026-10-02T02:00:00%2B02:00"
+    found = series(desk, asked).json()
+    assert (found["from"], found["to"], found["results"]) == (
+        "2026-10-01T00:00:00Z",
+        "2026-10-02T00:00:00Z",
+        [],
+    )
+    found = series(desk).json()
+    begins, ends = (datetime.fromisoformat(found[name]) for name in ("from", "to"))
+    assert ends - begins == timedelta(days=7)
+
+
+@pytest.mark.parametrize(
+    "asked", ["?from=2026-10-02T00:00:00Z&to=2026-10-01T00:00:00Z", "?from=2099-01-01T00:00:00Z"]
+)
+def test_a_stretch_that_ends_before_it_begins_is_refused(asked):
+    answer = series(with_samples(), asked)
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == {"from": ["`from` lies behind `to`; without `to` that is now."]}
+
+
+def test_points_are_thinned_to_the_fields_that_are_asked_for():
+    desk = with_samples()
+    found = series(desk, "?fields=at,value&limit=1").json()
+    assert found["results"] == [{"at": "2026-11-23T09:00:00Z", "value": 1}]
+    assert desk.get(found["next"]).json()["results"] == [{"at": "2026-11-23T10:00:00Z", "value": 4}]
+    answer = series(desk, "?fields=at,median")
+    assert (answer.status_code, answer.json()["type"].rsplit(":", 1)[-1]) == (422, "unknown-field")
+
+
 def test_the_rest_of_a_long_series_follows():
     desk = with_samples()
     values, path = [], series(desk, "?step=raw&limit=4").json()
