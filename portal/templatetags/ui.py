@@ -108,6 +108,13 @@ def when_there(at: datetime, zone: str) -> SafeString:
     )
 
 
+@register.simple_tag(takes_context=True)
+def day_for_reader(context: Context, at: datetime) -> str:
+    """Return the day of a moment where its reader is, 2026-11-30: for titles and links, which no script changes."""
+    user = getattr(context.get("request"), "user", None)
+    return f"{at.astimezone(ZoneInfo(getattr(user, 'time_zone', '') or 'UTC')):%Y-%m-%d}"
+
+
 @register.filter
 def there(local: datetime) -> str:
     """Return weekday and time of day of a moment in its own zone. Django's `date` would turn it into the reader's."""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
 from urllib.parse import unquote_plus
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -690,6 +691,25 @@ def test_the_pages_say_what_was_found_and_what_is_needed(known):
     data = browser.get(f"/capacity/metrics/{known.ref}/data/", {"span": "month"}).json()
     assert data["band"]["at"]
     assert data["cone"]["point"]
+
+
+def test_the_day_of_what_was_detected_is_the_readers(known):
+    services.make_due(timezone.now())
+    row = DetectedEvent.objects.get(metric=known)
+    begins = (row.starts_at - timedelta(days=1)).replace(hour=23, minute=30)
+    DetectedEvent.objects.filter(pk=row.pk).update(starts_at=begins)
+    for zone in ("Europe/Stockholm", "UTC"):
+        day = f"{begins.astimezone(ZoneInfo(zone)):%Y-%m-%d}"
+        person = make.member(known.account, "viewer")
+        type(person).objects.filter(pk=person.pk).update(time_zone=zone)
+        browser = Client()
+        browser.force_login(type(person).objects.get(pk=person.pk))
+        page = browser.get(f"/capacity/events/{row.ref}/").content.decode()
+        assert f"<title>{known}, {day}" in page
+        listed = browser.get(f"/accounts/{known.account.ref}/growth/events/").content.decode()
+        overview = browser.get(f"/accounts/{known.account.ref}/growth/").content.decode()
+        assert f">{day}</a>" in listed
+        assert f"({day})" in overview
 
 
 def test_an_editor_names_what_was_detected_on_its_page(known):
