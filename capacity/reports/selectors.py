@@ -287,7 +287,8 @@ def backdrop_of(
     is_daily = step_s >= DAY_H * HOUR_S
     band = _columns(bytes(picture.band), BAND, picture.report.analysed_from, is_daily)
     low, high = begins.timestamp(), ends.timestamp()
-    inside = (band["at"] >= low) & (band["at"] < high)
+    # The hour or day in which the stretch begins is usual there, too.
+    inside = (band["at"] > low - max(step_s, HOUR_S)) & (band["at"] < high)
     cone = None
     # A stretch of the past has no forecast in it; a look at single days would be all forecast.
     if last_at is not None and ends >= last_at:

@@ -690,6 +690,7 @@ def test_the_pages_say_what_was_found_and_what_is_needed(known):
     assert (share.status_code, b"This is in percent" in share.content) == (422, True)
     data = browser.get(f"/capacity/metrics/{known.ref}/data/", {"span": "month"}).json()
     assert data["band"]["at"]
+    assert data["from"] - 3600 < data["band"]["at"][0] <= data["from"], "its first hour is usual, too"
     assert data["cone"]["point"]
 
 

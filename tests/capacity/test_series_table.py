@@ -52,7 +52,8 @@ def test_a_year_by_the_day_has_a_row_for_each_day_and_says_which_is_the_highest(
     [
         (Step.RAW, 300, 9 * 288, "Each row stands for 1 hour"),
         (Step.HOUR, 3600, 31 * 24, "Each row stands for 3 hours"),
-        (Step.HOUR, 3600, 100 * 24, "Each row stands for 6 hours"),
+        (Step.HOUR, 3600, 92 * 24, "Each row stands for 6 hours"),
+        (Step.HOUR, 3600, 100 * 24, "Each row stands for 12 hours"),
         (Step.RAW, 10, 2160, "Each row stands for 1 minute"),
         (Step.DAY, 86_400, 3660, "Each row stands for 28 days"),
     ],
