@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from capacity.metrics.models import Metric
+from capacity.reports.wording import limit_told
 from capacity.sizing import Lasts, Runway
 from portal.rows import Referenced
 
@@ -223,8 +224,9 @@ class SizedPool(Referenced):
 
     @property
     def runway(self) -> Runway:
-        """How long its servers last, as last worked out."""
-        return Runway(Lasts(self.lasts), self.lasts_until, self.lasts_earliest, self.lasts_latest)
+        """How long its servers last, as last worked out; its own limit, where that is what is met, as the sentence tells it."""
+        limit = limit_told(self.sentence)
+        return Runway(Lasts(self.lasts), self.lasts_until, self.lasts_earliest, self.lasts_latest, limit)
 
 
 class ServerPrice(Referenced):

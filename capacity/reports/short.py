@@ -15,7 +15,7 @@ from accounts.models import Account, AccountStatus
 from capacity.reports import notices
 from capacity.reports.models import SizedPool
 from capacity.reports.selectors import pools, sized
-from capacity.reports.wording import lasts_words
+from capacity.reports.wording import lasts_words, when_words
 from capacity.sizing import Lasts, Runway
 
 SOON = timedelta(days=90)
@@ -43,7 +43,7 @@ def judge_pools(rows: QuerySet[SizedPool], now: datetime) -> int:
             judged_at=now,
         )
         if is_short(lasts, now, SOON):
-            notices.tell_short(pool, lasts, lasts=found.lasts, month=f"{now:%Y-%m}")
+            notices.tell_short(pool, lasts, lasts=when_words(lasts, now), month=f"{now:%Y-%m}")
             told += 1
     return told
 
@@ -98,12 +98,8 @@ def judge_runways(known: list[PoolKnown] | None, now: datetime) -> Finding:
         worst = min(short, key=lambda one: one.lasts.at or now)
         words = lasts_words(worst.lasts, now)
         parts = (("servers", worst.servers or 0), ("last until", words))
-        count = plural(worst.servers or 0, "server")
-        says = f"{count} of {worst.name} last until {words}."
-        if worst.lasts.state is Lasts.OVER:
-            says = f"The usual peak is more than the {count} of {worst.name} should carry."
         grade = Grade.RED if is_short(worst.lasts, now, VERY_SOON) else Grade.AMBER
-        return Finding(grade, says, rule, worst.judged_at, None, parts)
+        return Finding(grade, _says_short(worst, now), rule, worst.judged_at, None, parts)
     unknown = [one for one in known if one not in told or one.lasts.state is Lasts.UNKNOWN]
     if unknown:
         says = f"How long the servers of {unknown[0].name} last is not known: a report, a ceiling or a look is missing."
@@ -119,6 +115,21 @@ def judge_runways(known: list[PoolKnown] | None, now: datetime) -> Finding:
         None if judged is None else judged + OLD,
         (("servers", first.servers or 0), ("last until", words)),
     )
+
+
+def _says_short(pool: PoolKnown, now: datetime) -> str:
+    is_over, when = pool.lasts.state is Lasts.OVER, when_words(pool.lasts, now)
+    if pool.lasts.limit_rps is not None:
+        # Whoever reads that the servers carry too little orders servers.
+        limit = f"own limit of {pool.lasts.limit_rps:,.0f} requests a second"
+        no_help = "More servers do not raise it: look for what sets it."
+        if is_over:
+            return f"The usual peak of {pool.name} leaves less free below its {limit} than it should. {no_help}"
+        return f"{pool.name} meets its {limit} by {when}. {no_help}"
+    count = plural(pool.servers or 0, "server")
+    if is_over:
+        return f"The usual peak is more than the {count} of {pool.name} should carry."
+    return f"{count} of {pool.name} last until {when}."
 
 
 def register() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -99,20 +100,29 @@ def _lasts(servers: int, runway: Runway, now: datetime) -> str:
     if runway.limit_rps is not None and runway.state is Lasts.OVER:
         return f"{_limit(runway.limit_rps)} leaves less free at the usual peak than it should already, and more servers do not raise it"
     if runway.limit_rps is not None and runway.state is Lasts.ENDS and runway.at is not None:
-        met = f"about {part_of_month(runway.at, now)}{_range(runway, now)}"
-        return f"at this rate {_limit(runway.limit_rps)} is met by {met}, and more servers do not raise it"
+        return f"at this rate {_limit(runway.limit_rps)} is met by {when_words(runway, now)}, and more servers do not raise it"
     if runway.state is Lasts.OVER:
         return f"{count} leave{'s' if is_one else ''} less free at the usual peak than should be already"
     if runway.state is Lasts.LONG:
         early = f" ({month(runway.earliest, now)} at the earliest)" if runway.earliest else ""
         return f"at this rate {count} last{'s' if is_one else ''} for five years and more{early}"
     if runway.state is Lasts.ENDS and runway.at is not None:
-        return f"at this rate {count} last{'s' if is_one else ''} until about {part_of_month(runway.at, now)}{_range(runway, now)}"
+        return f"at this rate {count} last{'s' if is_one else ''} until {when_words(runway, now)}"
     return ""
 
 
 def _limit(rps: float) -> str:
     return f"the pool’s own limit ({rps:,.0f} requests a second)"
+
+
+_LIMIT_TOLD = re.compile(r"the pool’s own limit \(([\d,]+) requests a second\)", re.IGNORECASE)
+
+
+def limit_told(said: str) -> float | None:
+    """Return the pool's own limit where a sentence of `sentence` says that it is what is met; None else."""
+    # Its last part says how long the servers last: what people named an event does not count.
+    found = _LIMIT_TOLD.search(said.rpartition("; ")[2])
+    return float(found[1].replace(",", "")) if found else None
 
 
 def _range(runway: Runway, now: datetime) -> str:
@@ -129,9 +139,8 @@ def lasts_words(runway: Runway, now: datetime) -> str:
     """Return until when servers last, in a few words."""
     match runway.state:
         case Lasts.ENDS:
-            assert runway.at is not None  # it ends
             by_limit = ", by the pool’s own limit" if runway.limit_rps is not None else ""
-            return f"about {part_of_month(runway.at, now)}{_range(runway, now)}{by_limit}"
+            return f"{when_words(runway, now)}{by_limit}"
         case Lasts.OVER if runway.limit_rps is not None:
             return "already over: the pool’s own limit leaves less free at the usual peak than it should"
         case Lasts.OVER:
@@ -140,6 +149,13 @@ def lasts_words(runway: Runway, now: datetime) -> str:
             early = f" ({month(runway.earliest, now)} at the earliest)" if runway.earliest else ""
             return f"more than five years{early}"
     return "not known"
+
+
+def when_words(runway: Runway, now: datetime) -> str:
+    """Return when what the servers carry is met, in a few words that do not say by what; "" where that is no date to come."""
+    if runway.state is not Lasts.ENDS or runway.at is None:
+        return ""
+    return f"about {part_of_month(runway.at, now)}{_range(runway, now)}"
 
 
 def day(at: datetime, now: datetime) -> str:

@@ -557,10 +557,12 @@ def test_a_price_is_replaced_and_taken_away(known):
 # --- the fact and the notice -------------------------------------------------------------------------------------
 
 
-def pool_known(state: Lasts, days: float | None = None, **fields) -> short.PoolKnown:
+def pool_known(
+    state: Lasts, days: float | None = None, limit: float | None = None, **fields
+) -> short.PoolKnown:
     at = None if days is None else NOW + timedelta(days=days)
     return short.PoolKnown(
-        **{"name": "web", "servers": 4, "lasts": Runway(state, at, at, at), "judged_at": NOW, **fields}
+        **{"name": "web", "servers": 4, "lasts": Runway(state, at, at, at, limit), "judged_at": NOW, **fields}
     )
 
 
@@ -575,6 +577,8 @@ def pool_known(state: Lasts, days: float | None = None, **fields) -> short.PoolK
         ([pool_known(Lasts.ENDS, 89)], Grade.AMBER, "4 servers of web last until"),
         ([pool_known(Lasts.ENDS, 29)], Grade.RED, "4 servers of web last until"),
         ([pool_known(Lasts.OVER, 0)], Grade.RED, "more than the 4 servers"),
+        ([pool_known(Lasts.OVER, 0, limit=170.0)], Grade.RED, "below its own limit of 170 requests a second"),
+        ([pool_known(Lasts.ENDS, 89, limit=1200.0)], Grade.AMBER, "web meets its own limit of 1,200"),
         ([pool_known(Lasts.LONG), pool_known(Lasts.ENDS, 20, name="api")], Grade.RED, "of api"),
         ([pool_known(Lasts.LONG), pool_known(Lasts.UNKNOWN, name="api")], Grade.UNKNOWN, "of api"),
         ([pool_known(Lasts.LONG, judged_at=NOW - timedelta(days=4))], Grade.UNKNOWN, "is not known"),
@@ -584,6 +588,9 @@ def test_servers_that_will_not_last_stand_on_the_scorecard_and_unknown_is_never_
     found = short.judge_runways(known, NOW)
     assert found.grade is grade
     assert says in found.says
+    if known and known[0].lasts.limit_rps is not None:
+        assert "servers of web" not in found.says
+        assert "More servers do not raise it" in found.says
 
 
 def test_many_accounts_cost_two_queries(known):
@@ -648,7 +655,7 @@ def test_the_mail_says_whether_it_is_over_and_whose_limit_it_is(
     pool.account.name = "Shop"
     told = {}
     monkeypatch.setattr(notices, "tell_all", lambda *_, context, **__: told.update(context))
-    notices.tell_short(pool, runway, lasts=wording.lasts_words(runway, NOW), month="2026-11")
+    notices.tell_short(pool, runway, lasts=wording.when_words(runway, NOW), month="2026-11")
     written = compose.write("runway_short", {**told, "name": "Jonas"})
     assert subject in written.subject
     for body in (written.text, written.html):
@@ -658,6 +665,7 @@ def test_the_mail_says_whether_it_is_over_and_whose_limit_it_is(
     is_date = runway.state is Lasts.ENDS and runway.limit_rps is None
     assert ("That is the date" in written.text) == is_date
     assert "until: already" not in written.text
+    assert written.text.count("own limit") <= 1
 
 
 # --- pages and API -----------------------------------------------------------------------------------------------
@@ -829,6 +837,31 @@ def test_a_figure_that_is_entered_sizes_the_pool_anew_at_once(known):
     assert limited.sentence == selectors.sized(limited, timezone.now()).sentence
     enter_known(pool.connection, "71", {"ceiling_rps": 30.0, "ceiling_source": "by hand"}, actor=lead)
     assert SizedPool.objects.get(pk=pool.pk).needed_now > before.needed_now
+
+
+def test_a_pool_that_meets_its_own_limit_is_no_reason_to_order_servers(known):
+    pool = sized_pool(known)
+    services.make_due(timezone.now())
+    lead = make.launch_manager(known.account.team)
+    enter_limit(pool.connection, "71", kind="database", requests_per_s=210.0, source="its owner", actor=lead)
+    now = timezone.now()
+    of_account = short.gather_runways(Account.objects.filter(pk=known.account_id), now)[known.account_id]
+    found = short.judge_runways(of_account, now)
+    assert found.grade is Grade.RED
+    assert "below its own limit of 210 requests a second" in found.says
+    assert dict(found.parts)["last until"].startswith("already over: the pool’s own limit")
+    overview = browser_of(known.account).get(f"/accounts/{known.account.ref}/growth/").content.decode()
+    assert "already over: the pool’s own limit leaves less free" in overview
+
+
+@pytest.mark.parametrize("state", [Lasts.ENDS, Lasts.OVER, Lasts.LONG])
+@pytest.mark.parametrize("limit", [None, 170.0, 12_500.0])
+def test_the_sentence_that_is_kept_tells_which_is_met(state, limit):
+    at = NOW + timedelta(days=40) if state is Lasts.ENDS else None
+    peaks = [wording.Peak(NOW - timedelta(days=9), 4.0, "the pool’s own limit (5 requests a second)")]
+    said = wording.sentence((0.04, 0.03, 0.05), peaks, 6, Runway(state, at, limit_rps=limit), NOW)
+    assert wording.limit_told(said) == (None if state is Lasts.LONG else limit)
+    assert wording.limit_told("") is None
 
 
 def test_what_was_not_moved_changes_no_answer(known):
