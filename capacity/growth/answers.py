@@ -17,6 +17,7 @@ def forecast_answer(text: str, horizon: int, seasons: Sequence[int] | None) -> d
     read = read_values(text)
     seasons = _seasons(read) if seasons is None else seasons
     answer = forecast(read.values, horizon, seasons).as_plain()
+    answer["notes"] = [*read.notes, *answer["notes"]]
     answer["at"] = [_time(read, len(read.values) + step) for step in range(horizon)] if read.step_s else None
     return answer
 
@@ -45,6 +46,7 @@ def events_answer(text: str, seasons: Sequence[int] | None) -> dict[str, Any]:
         "seasons": [season for season in seasons if season > 1],
         "steps": len(read.values),
         "step_s": read.step_s,
+        "notes": list(read.notes),
     }
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 
@@ -140,62 +142,120 @@ def guessed_seasons(values: Numbers) -> tuple[int, int]:
 # --- files -------------------------------------------------------------------------------------------------------
 
 
+_MISSING = {"", "nan", "null", "none", "na", "n/a"}
+_COUNTED = 1e8
+"""Times below this are steps that somebody counted, or seconds of before 1973."""
+_NO_SECONDS = 1e11
+"""Times beyond this are milliseconds, or something finer: in seconds it is the year 5138."""
+_DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
+
+
 @dataclass(frozen=True)
 class Read:
-    """Values of a file on an even grid, NaN where the file has none; `start` and `step_s` None without times."""
+    """Values of a file on an even grid, NaN where the file has none; `start` and `step_s` None without times.
+
+    `notes` say what of the file is not among them.
+    """
 
     values: Numbers
     start: datetime | None
     step_s: float | None
+    notes: tuple[str, ...] = ()
 
     def at(self, step: int) -> datetime | None:
-        """Return the time of a step."""
+        """Return the time of a step; None without times, and beyond the calendar."""
         if self.start is None or self.step_s is None:
             return None
-        return self.start + timedelta(seconds=step * self.step_s)
+        try:
+            return self.start + timedelta(seconds=step * self.step_s)
+        except OverflowError:
+            return None
 
 
 def read_values(text: str) -> Read:
     """Return the values of a CSV: one a line, or time and value, with or without a header line.
 
-    A line without anything is passed over. Times are ISO 8601 (UTC where no zone is named) or seconds since 1970; they are put in order, twice the same time
-    takes the later line. An empty value, `nan` or `null` is missing. Raises ValueError naming the line.
+    Times are ISO 8601 (UTC where no zone is named) or seconds since 1970; they are put in order, and of two in one step the
+    later one counts, which is told. An empty value, `nan` or `null` is missing, and so is an empty line between values that
+    have no times. Raises ValueError naming the line.
     """
-    rows: list[tuple[int, list[str]]] = []
-    text = text.removeprefix("\ufeff")
-    sample = next((line for line in text.splitlines() if line.strip()), "")
-    delimiter = next((sign for sign in (",", ";", "\t") if sign in sample), ",")
-    for number, row in enumerate(csv.reader(io.StringIO(text), delimiter=delimiter), start=1):
-        cells = [cell.strip() for cell in row]
-        if any(cells):
-            rows.append((number, cells))
+    rows = _rows(text)
     if not rows:
         raise ValueError("The file has no values.")
-    head = rows[0][1]
-    if not _is_value(head[0] if len(head) == 1 else head[1]):
+    if _is_header(rows[0][1]):
         rows = rows[1:]
     if not rows:
         raise ValueError("The file has a header and no values.")
-    if all(len(cells) == 1 for _, cells in rows):
-        return Read(np.array([_value(cells[0], number) for number, cells in rows]), None, None)
-    return _on_grid([(_time(cells, number), _value(cells[1], number)) for number, cells in rows])
+    if all(len(cells) < 2 for _, cells in rows):
+        return Read(np.array([_value("".join(cells), number) for number, cells in rows]), None, None)
+    timed = [(number, cells) for number, cells in rows if cells]
+    times = [_time(cells, number) for number, cells in timed]
+    _check_counted(times, [number for number, _ in timed])
+    return _on_grid(
+        [(time, _value(cells[1], number)) for time, (number, cells) in zip(times, timed, strict=True)]
+    )
 
 
-def _is_value(cell: str) -> bool:
+def _rows(text: str) -> list[tuple[int, list[str]]]:
+    """Return the cells of each line with its number; none for an empty line, and no empty ones at either end."""
+    text = text.removeprefix("\ufeff")
+    sample = next((line for line in text.splitlines() if line.strip()), "")
+    # A comma comes last: where another sign stands between cells it may be that of a decimal.
+    delimiter = next((sign for sign in ("\t", ";", ",") if sign in sample), ",")
+    reader = csv.reader(io.StringIO(text, newline=None), delimiter=delimiter, strict=True)
+    rows: list[tuple[int, list[str]]] = []
     try:
-        _value(cell, 0)
+        for row in reader:
+            # Two quotes with nothing between them are how pandas writes a value that is missing.
+            is_empty = row != [""] and not "".join(row).strip()
+            cells = [] if is_empty else [cell.strip() for cell in row]
+            while len(cells) > 2 and not cells[-1]:
+                cells.pop()
+            if len(cells) > 2:
+                raise ValueError(
+                    f"Line {reader.line_num} has {len(cells)} columns. A value a line is expected, or a time and a value."
+                )
+            if cells or rows:
+                rows.append((reader.line_num, cells))
+    except csv.Error as problem:
+        raise ValueError(
+            f"Line {reader.line_num} is no CSV (a quote that does not end, or a cell that is too long)."
+        ) from problem
+    while rows and not rows[-1][1]:
+        rows.pop()
+    return rows
+
+
+def _is_header(cells: list[str]) -> bool:
+    """Whether no cell is what it would be in a line of values: a line with a time is one of them, however wrong its value."""
+    if _is_read(_value, cells[-1]):
+        return False
+    return len(cells) == 1 or not _is_read(_time, cells)
+
+
+def _is_read(read: Callable[[Any, int], float], given: Any) -> bool:
+    try:
+        read(given, 0)
     except ValueError:
         return False
     return True
 
 
 def _value(cell: str, line: int) -> float:
-    if cell.lower() in {"", "nan", "null", "none", "na", "n/a"}:
+    if cell.lower() in _MISSING:
         return float("nan")
     try:
-        return float(cell)
+        return _number(cell)
     except ValueError:
-        raise ValueError(f"Line {line}: {cell[:40]!r} is no number.") from None
+        hint = " Numbers are written with a point, and with nothing between thousands." if "," in cell else ""
+        raise ValueError(f"Line {line}: {cell[:40]!r} is no number.{hint}") from None
+
+
+def _number(cell: str) -> float:
+    if "_" in cell or not cell.isascii():
+        # Python takes 1_000 for a number.
+        raise ValueError
+    return float(cell)
 
 
 def _time(cells: list[str], line: int) -> float:
@@ -203,9 +263,19 @@ def _time(cells: list[str], line: int) -> float:
         raise ValueError(f"Line {line}: a time and a value are expected, separated by a comma.")
     cell = cells[0]
     try:
-        return float(cell)
+        seconds = _number(cell)
     except ValueError:
-        pass
+        seconds = None
+    if seconds is not None:
+        if not abs(seconds) < _NO_SECONDS:
+            raise ValueError(
+                f"Line {line}: {cell[:40]!r} is no time in seconds since 1970 (no milliseconds)."
+            )
+        if _DATE.fullmatch(cell):
+            raise ValueError(
+                f"Line {line}: {cell} would be seconds since 1970. Write a date as {cell[:4]}-{cell[4:6]}-{cell[6:]}."
+            )
+        return seconds
     try:
         found = datetime.fromisoformat(cell)
     except ValueError:
@@ -215,13 +285,23 @@ def _time(cells: list[str], line: int) -> float:
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
+def _check_counted(times: list[float], lines: list[int]) -> None:
+    """Raise ValueError where small numbers do not rise from line to line: values with a decimal comma are no times."""
+    if max(times) >= _COUNTED:
+        return
+    for before, time, line in zip(times, times[1:], lines[1:], strict=False):
+        if time <= before:
+            raise ValueError(
+                f"Line {line}: the time {time:g} does not come after {before:g}, that of the line before. The time stands "
+                "first and the value second, and numbers are written with a point, not with a comma."
+            )
+
+
 def _on_grid(pairs: list[tuple[float, float]]) -> Read:
     """Put values on an even grid whose step is the usual distance of two times."""
     known = dict(pairs)
     times = np.array(sorted(known))
     values = np.array([known[time] for time in times])
-    if not np.isfinite(times).all():
-        raise ValueError("A time is not finite.")
     if len(times) < 2:
         return Read(values, _moment(times[0]), None)
     step = _usual_step(float(np.median(np.diff(times))))
@@ -230,7 +310,16 @@ def _on_grid(pairs: list[tuple[float, float]]) -> Read:
         raise ValueError(f"The times lie too far apart: {int(slots[-1]) + 1:,} steps of {step:g} s.")
     grid = np.full(int(slots[-1]) + 1, np.nan)
     grid[slots] = values
-    return Read(grid, _moment(times[0]), step)
+    left_out = len(pairs) - len(np.unique(slots))
+    notes = (
+        (
+            f"{left_out:,} of {len(pairs):,} lines are left out: a later one has the same time, or lies in the same step of "
+            f"{step:g} s. Times of an hour that the clock has twice are written with their zone.",
+        )
+        if left_out
+        else ()
+    )
+    return Read(grid, _moment(times[0]), step, notes)
 
 
 def _usual_step(step_s: float) -> float:

@@ -124,7 +124,9 @@ def _says_short(pool: PoolKnown, now: datetime) -> str:
         limit = f"own limit of {pool.lasts.limit_rps:,.0f} requests a second"
         no_help = "More servers do not raise it: look for what sets it."
         if is_over:
-            return f"The usual peak of {pool.name} leaves less free below its {limit} than it should. {no_help}"
+            return (
+                f"The usual peak of {pool.name} leaves less free below its {limit} than it should. {no_help}"
+            )
         return f"{pool.name} meets its {limit} by {when}. {no_help}"
     count = plural(pool.servers or 0, "server")
     if is_over:

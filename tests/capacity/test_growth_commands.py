@@ -96,7 +96,52 @@ def test_missing_values_seconds_and_other_separators_are_read():
     assert np.isnan(read.values[[1, 2, 3]]).all()
     assert read.values[[0, 4]].tolist() == [1.0, 5.0]
     assert read_values("1\n2\nnull\n4\n").values[[0, 1, 3]].tolist() == [1.0, 2.0, 4.0]
-    assert read_values("2026-01-01 00:00,1,x\n2026-01-01T01:00Z,2,y\n").step_s == 3600.0
+    assert read_values("2026-01-01 00:00,1,\n2026-01-01T01:00Z,2,\n").step_s == 3600.0
+
+
+@pytest.mark.parametrize("begins", ["", "rps\n", "\n\n", "\ufeffrps\r\n"])
+def test_an_empty_line_between_values_is_a_missing_one(begins):
+    read = read_values(f"{begins}1\n\n3\n   \n5\n\n \n")
+    assert np.array_equal(read.values, [1, np.nan, 3, np.nan, 5], equal_nan=True)
+    assert (read.step_s, read.notes) == (None, ())
+
+
+def test_a_missing_value_as_pandas_writes_it_counts_at_the_end_too():
+    assert np.array_equal(read_values('rps\n1.0\n2.0\n""\n').values, [1, 2, np.nan], equal_nan=True)
+
+
+def test_empty_lines_among_times_are_passed_over():
+    read = read_values("\n0;1\n\n60;2\n;\n120;3\n\n")
+    assert read.values.tolist() == [1.0, 2.0, 3.0]
+
+
+def test_what_stands_twice_is_told(file):
+    rows = lines_of(traffic(7, hours=300), timed=True).splitlines()
+    # An hour that the clock has twice, written without its zone; and one that was asked for again within its step.
+    text = "\n".join([*rows[:200], rows[199].split(",")[0] + ",77", *rows[200:], "2026-10-01T00:05:00Z,88"])
+    read = read_values(text)
+    assert len(read.values) == 300
+    assert (read.values[199], read.values[0]) == (77.0, 88.0)
+    (note,) = read.notes
+    assert note.startswith("2 of 302 lines are left out: a later one has the same time")
+    for command, more in (("forecast", ("--horizon", "3")), ("detect_events", ())):
+        answer = json.loads(asked(command, "--csv", file(text), *more, "--format", "json"))
+        assert answer["notes"][0] == note
+    assert asked("detect_events", "--csv", file(text)).startswith(note)
+
+
+def test_a_second_season_alone_counts_for_both_commands(file):
+    path = file(lines_of(traffic(8, hours=400)))
+    for command, more in (("forecast", ("--horizon", "3")), ("detect_events", ())):
+        answer = json.loads(asked(command, "--csv", path, *more, "--season2", "168", "--format", "json"))
+        assert answer["seasons"] == [168]
+
+
+def test_a_forecast_beyond_the_calendar_has_no_times():
+    text = "\n".join(f"{9000 + year}-01-01,{year}" for year in range(0, 900, 20))
+    answer = forecast_answer(text, 10, (1, 1))
+    assert answer["at"][0].startswith("9900-")
+    assert answer["at"][-1] is None
 
 
 def test_the_windows_of_a_file_come_with_scores_and_times(file):
@@ -136,7 +181,24 @@ def test_people_can_read_the_answers_too(file):
         ("2026-01-01T00:00Z,1\n5\n", "Line 2: a time and a value are expected"),
         ("1\n2\n3\n", "At least 8 values are needed, and there are 3"),
         ("1\n" * 20 + "inf\n", "Value 21 is infinite"),
-        ("0,1\n1,1\n" + "".join(f"{step},1\n" for step in range(2, 12)) + "9e15,1\n", "lie too far apart"),
+        ("0,1\n1,1\n" + "".join(f"{step},1\n" for step in range(2, 12)) + "9e9,1\n", "lie too far apart"),
+        ("t,v\n1760000400000,1\n1760004000000,2\n", "Line 2: '1760000400000' is no time in seconds.*milli"),
+        ("1e400,1\n1,2\n", "Line 1: '1e400' is no time"),
+        ("2026-01-01T00:00Z,1\nnan,2\n", "Line 2: 'nan' is no time"),
+        ("20261001,5\n20261002,6\n", "Line 1: 20261001 would be seconds.* Write a date as 2026-10-01"),
+        ("1,2,3\n" * 50, "Line 1 has 3 columns. A value a line is expected, or a time and a value"),
+        ("time,value\n0,1\n60,2,web\n", "Line 3 has 3 columns"),
+        ("101,5\n103,2\n98,7\n", "Line 3: the time 98 does not come after 103.*with a point"),
+        (
+            "value,time\n7,1760000400\n5,1760004000\n",
+            "Line 3: the time 5 does not come after 7.*stands first",
+        ),
+        ("2026-01-01;1,5\n2026-01-02;1,6\n", "Line 1: '1,5' is no number. Numbers are written with a point"),
+        ("2026-01-01T00:00Z,x\n2026-01-01T01:00Z,2\n", "Line 1: 'x' is no number"),
+        ("1_000\n2\n3_000\n", "Line 3: '3_000' is no number"),
+        ('value\n"1\n2\n3\n', "Line 4 is no CSV"),
+        ("nan\n" * 40, "At least 8 values are needed, and there are 0"),
+        ("1\n2\n", "At least 8 values are needed, and there are 2"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_its_line(file, text, sentence):
@@ -148,6 +210,13 @@ def test_what_cannot_be_read_is_refused_with_its_line(file, text, sentence):
 def test_a_file_that_is_not_there_is_told():
     with pytest.raises(CommandError, match="could not be read"):
         asked("detect_events", "--csv", "/nowhere/series.csv")
+
+
+def test_a_file_of_another_encoding_is_told(tmp_path):
+    path = tmp_path / "excel.csv"
+    path.write_text("value\n1\n", encoding="utf-16")
+    with pytest.raises(CommandError, match=r"excel.csv could not be read: it is not UTF-8\.$"):
+        asked("forecast", "--csv", str(path), "--horizon", "3")
 
 
 def test_they_start_without_a_database_and_without_the_apps_of_the_portal(file):

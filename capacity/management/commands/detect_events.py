@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from capacity.growth.answers import events_answer
-from capacity.management.commands.forecast import text_of
+from capacity.management.commands.forecast import seasons_of, text_of
 
 
 class Command(BaseCommand):
@@ -28,14 +28,15 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print JSON, or a line a window."""
-        seasons = None if options["season"] is None else (options["season"], options["season2"])
         try:
-            answer = events_answer(text_of(options["csv"]), seasons)
+            answer = events_answer(text_of(options["csv"]), seasons_of(options))
         except ValueError as problem:
             raise CommandError(str(problem)) from problem
         if options["format"] == "json":
             self.stdout.write(json.dumps(answer, allow_nan=False))
             return
+        for note in answer["notes"]:
+            self.stdout.write(note)
         if not answer["windows"]:
             self.stdout.write("No events.")
         for window in answer["windows"]:

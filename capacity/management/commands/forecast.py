@@ -16,8 +16,16 @@ def text_of(name: str) -> str:
     """Return the text of a file, of the standard input for `-`. Raises CommandError."""
     try:
         return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as problem:
+    except UnicodeDecodeError as problem:
+        raise CommandError(f"{name} could not be read: it is not UTF-8.") from problem
+    except OSError as problem:
         raise CommandError(f"{name} could not be read: {problem}") from problem
+
+
+def seasons_of(options: dict[str, Any]) -> tuple[int, int] | None:
+    """Return the seasons that were named, in steps; None for none."""
+    first, second = options["season"], options["season2"]
+    return None if (first, second) == (None, 1) else (1 if first is None else first, second)
 
 
 class Command(BaseCommand):
@@ -49,9 +57,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Print JSON, or a line a step."""
         try:
-            given = (options["season"], options["season2"])
-            seasons = None if given == (None, 1) else (given[0] or 1, given[1])
-            answer = forecast_answer(text_of(options["csv"]), options["horizon"], seasons)
+            answer = forecast_answer(text_of(options["csv"]), options["horizon"], seasons_of(options))
         except ValueError as problem:
             raise CommandError(str(problem)) from problem
         if options["format"] == "json":
