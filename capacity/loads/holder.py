@@ -43,6 +43,8 @@ LEASE_S = 6.0
 LOOK_S = 0.4
 BEGINS_S = 20.0
 ENDS_S = 1.5
+SILENT_S = 4.0
+"""A generator tells something each second: one that does not for so long is held up. Less than the lease, which its words renew."""
 _MOST_LINE = 4 * 1024 * 1024
 # Set by the worker's main process as it begins to stop, seen by its children: shared memory goes through the fork.
 _stopping = mmap.mmap(-1, 1)
@@ -158,7 +160,8 @@ def _watch(
 ) -> tuple[RunEnding, str]:
     """Note what the generator tells until it ends, or until there is a reason to end it: then within two seconds."""
     lines, looked, stop_at = _Lines(hears.fileno()), 0.0, None
-    until = time.monotonic() + BEGINS_S + held.profile.shape.duration_s
+    heard_at, has_begun = time.monotonic(), False
+    until = heard_at + BEGINS_S + held.profile.shape.duration_s
     why: tuple[RunEnding, str] | None = None
     while True:
         told, is_over = lines.read(0.1)
@@ -166,14 +169,21 @@ def _watch(
             if not _note(held, one):
                 return RunEnding.WORKER_LOST, "Somebody else ended it."
         now = time.monotonic()
+        if told:
+            heard_at, has_begun = now, True
         if is_over:
             break
         if why is None and now - looked >= LOOK_S:
             looked = now
             _tell(says, b".\n")
-            why = _why_end(held) or _why_lost(held) or _why_limit(held)
+            why = (
+                _why_end(held)
+                or _why_lost(held)
+                or _why_limit(held)
+                or _why_silent(has_begun, now - heard_at)
+            )
             if why is None and now > until:
-                why = RunEnding.FAILED, "The generator went on past its end."
+                why = RunEnding.STOPPED, "The generator went on past its end."
             if why is not None:
                 stop_at = now + ENDS_S
                 _tell(says, b"stop\n")
@@ -184,8 +194,8 @@ def _watch(
         return why
     if held.is_done:
         return RunEnding.COMPLETED, ""
-    code = process.wait()
-    return RunEnding.FAILED, f"The generator ended by itself ({code})."
+    ending = RunEnding.WORKER_LOST if has_begun else RunEnding.FAILED
+    return ending, f"The generator ended by itself ({process.wait()})."
 
 
 class _Lines:
@@ -254,6 +264,23 @@ def _why_lost(held: _Held) -> tuple[RunEnding, str] | None:
 def _why_limit(held: _Held) -> tuple[RunEnding, str] | None:
     why = why_stop(held.profile.stops, held.seconds)
     return (RunEnding.STOPPED, why) if why else None
+
+
+def _why_silent(has_begun: bool, silent_s: float) -> tuple[RunEnding, str] | None:
+    """Return why a load ends whose generator tells nothing: no stop limit could be held then."""
+    if not has_begun:
+        return (
+            (RunEnding.FAILED, f"The generator did not begin within {BEGINS_S:g} s.")
+            if silent_s > BEGINS_S
+            else None
+        )
+    if silent_s <= SILENT_S:
+        return None
+    return (
+        RunEnding.STOPPED,
+        f"The generator stopped answering: it told nothing for {SILENT_S:g} s, as when a site sends an answer that never ends. "
+        "What was asked in this time is not counted.",
+    )
 
 
 def waiting() -> Sequence[int]:

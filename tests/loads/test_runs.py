@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import uuid
 import zlib
 from datetime import timedelta
@@ -380,8 +381,8 @@ def test_a_rate_that_rises_evenly_has_no_steps(here, site):
     assert len(evidence.stretches_of(made.result)) == 1
 
 
-def test_a_person_ends_a_load_and_what_came_in_is_kept(here, site, monkeypatch):
-    prove(here, site)
+def held_and_cut_short(here, site, monkeypatch, cut):
+    """Hold a load of a minute, with `cut(load)` once its first second is told; it ends soon after."""
     load = started(here, site, shape={"kind": "steady", "unit": "users", "level": 4, "duration_s": 60})
     looks = []
     look = holder._why_end
@@ -389,19 +390,25 @@ def test_a_person_ends_a_load_and_what_came_in_is_kept(here, site, monkeypatch):
     def after_a_while(held):
         if held.seconds and not looks:
             looks.append(1)
-            services.abort(load, actor=here.editor)
+            cut(load)
         return look(held)
 
     monkeypatch.setattr(holder, "_why_end", after_a_while)
     began = timezone.now()
     held = holder.hold(load.pk, holder="worker")
     assert (timezone.now() - began).total_seconds() < 12
-    assert held.ending == RunEnding.ABORTED
-    assert held.benchmark.was_aborted
-    assert "stopped before its end" in evidence.invalid_because(held.benchmark.result, ran(held.benchmark))
     tick(load)
     tick(load)
     assert load.run.status == "aborted"
+    return held
+
+
+def test_a_person_ends_a_load_and_what_came_in_is_kept(here, site, monkeypatch):
+    prove(here, site)
+    held = held_and_cut_short(here, site, monkeypatch, lambda load: services.abort(load, actor=here.editor))
+    assert held.ending == RunEnding.ABORTED
+    assert held.benchmark.was_aborted
+    assert "stopped before its end" in evidence.invalid_because(held.benchmark.result, ran(held.benchmark))
 
 
 def test_a_load_ends_at_its_stop_limit(here, site):
@@ -411,6 +418,45 @@ def test_a_load_ends_at_its_stop_limit(here, site):
     held = holder.hold(load.pk, holder="worker")
     assert held.ending == RunEnding.STOPPED
     assert "failed over 2 s" in held.ending_says
+
+
+def test_a_site_that_freezes_the_generator_ends_the_load_and_what_came_in_is_kept(here, site, monkeypatch):
+    prove(here, site)
+
+    def continues_for_ever(handler):
+        while True:
+            handler.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 2000)
+
+    def freeze(load):
+        site.answers["/a?x=1"] = site.answers["/b"] = continues_for_ever
+
+    held = held_and_cut_short(here, site, monkeypatch, freeze)
+    assert held.ending == RunEnding.STOPPED
+    assert "stopped answering: it told nothing for 4 s" in held.ending_says
+    assert held.benchmark.was_aborted
+    assert held.benchmark.requests > 0
+
+
+HELLO = """print('{"kind": "hello", "locust": "2.0"}', flush=True)\n"""
+
+
+@pytest.mark.parametrize(
+    ("script", "ending", "why"),
+    [
+        (f"{HELLO}raise SystemExit(9)", RunEnding.WORKER_LOST, "The generator ended by itself (9)."),
+        ("raise SystemExit(9)", RunEnding.FAILED, "The generator ended by itself (9)."),
+        ("import time; time.sleep(30)", RunEnding.FAILED, "The generator did not begin within 2 s."),
+    ],
+)
+def test_a_generator_that_ends_by_itself_had_begun_or_not(load, site, monkeypatch, script, ending, why):
+    popen = subprocess.Popen
+    monkeypatch.setattr(
+        holder.subprocess, "Popen", lambda argv, **given: popen([argv[0], "-c", script], **given)
+    )
+    monkeypatch.setattr(holder, "BEGINS_S", 2.0)
+    held = holder.hold(load.pk, holder="worker")
+    assert (held.ending, held.ending_says) == (ending, why)
+    assert not site.asked()
 
 
 def test_a_load_ends_with_a_standstill_and_with_its_worker(load, here):
@@ -707,28 +753,12 @@ def test_a_load_does_not_begin_on_a_host_that_is_the_accounts_own_no_more(load, 
 @pytest.mark.parametrize("how", ["removed", "gone", "archived"])
 def test_a_load_ends_as_its_host_is_the_accounts_own_no_more(here, site, monkeypatch, how):
     prove(here, site)
-    load = started(here, site, shape={"kind": "steady", "unit": "users", "level": 4, "duration_s": 60})
-    looks = []
-    look = holder._why_end
-
-    def after_a_while(held):
-        if held.seconds and not looks:
-            looks.append(1)
-            lose(here, site, how)
-        return look(held)
-
-    monkeypatch.setattr(holder, "_why_end", after_a_while)
-    began = timezone.now()
-    held = holder.hold(load.pk, holder="worker")
-    assert (timezone.now() - began).total_seconds() < 12
+    held = held_and_cut_short(here, site, monkeypatch, lambda load: lose(here, site, how))
     assert held.ending == RunEnding.ABORTED
     why = "The account was archived." if how == "archived" else site.place
     assert why in held.ending_says
     assert held.benchmark.was_aborted
-    tick(load)
-    tick(load)
-    assert load.run.status == "aborted"
-    assert why in JournalEntry.objects.get(run=load.run, kind="load_ended").says
+    assert why in JournalEntry.objects.get(run=held.run, kind="load_ended").says
 
 
 # -- the name is proven, and the address that it leads to --------------------------------------------------------------
