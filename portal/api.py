@@ -53,6 +53,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, transaction
 from django.db.models import Model, QuerySet
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from redis.exceptions import RedisError
@@ -163,18 +164,30 @@ def _unfit(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, st
         yield path, "This number is too large."
 
 
-def _unknown(serializer: Any, value: Any, path: str = "") -> Iterator[str]:
-    """Yield the path of each name in a body that its serializer does not know; free-form fields know all."""
+def _let_pass(serializer: Any, value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield (where, what) for all in a body that its serializer lets pass: names that it does not know (free-form fields know
+    all), and moments without a zone, which are hours off for whoever meant another one.
+    """
     if isinstance(serializer, serializers.ListSerializer):
         for item in value if isinstance(value, list) else ():
-            yield from _unknown(serializer.child, item, path)
+            yield from _let_pass(serializer.child, item, path)
     elif isinstance(serializer, serializers.Serializer) and isinstance(value, Mapping):
         for name, item in value.items():
             where = f"{path}.{name}" if path else str(name)
             if name not in serializer.fields:
-                yield where
+                yield where, "There is no such field."
             else:
-                yield from _unknown(serializer.fields[name], item, where)
+                yield from _let_pass(serializer.fields[name], item, where)
+    elif isinstance(serializer, serializers.DateTimeField) and _has_no_zone(value):
+        yield path, "A moment is a time with its zone, such as 2026-12-01T09:10:00Z."
+
+
+def _has_no_zone(value: Any) -> bool:
+    try:
+        found = parse_datetime(value) if isinstance(value, str) else None
+    except ValueError:
+        return False
+    return found is not None and found.tzinfo is None
 
 
 class PortalAPIView(Guard, APIView, abstract=True):
@@ -327,14 +340,14 @@ class PortalAPIView(Guard, APIView, abstract=True):
         """Return the checked body; raises a 422 that names each field that is wrong."""
         checked = serializer(data=self.request.data, **options)
         # A misspelt floor must not pass for a floor that was not given.
-        unknown = {path: ["There is no such field."] for path in _unknown(checked, self.request.data)}
-        checked.is_valid(raise_exception=not unknown)
-        if unknown:
-            raise ValidationError({**dict(checked.errors), **unknown})
+        wrong = {path: [says] for path, says in _let_pass(checked, self.request.data)}
+        checked.is_valid(raise_exception=not wrong)
+        if wrong:
+            raise ValidationError({**dict(checked.errors), **wrong})
         data = dict(checked.validated_data)
         # Number fields take the texts "nan" and "inf" too, which pass every limit or none.
-        for path, wrong in _unfit(data):
-            raise ValidationError({path: [wrong]})
+        for path, says in _unfit(data):
+            raise ValidationError({path: [says]})
         return data
 
     def show(

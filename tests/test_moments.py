@@ -1,0 +1,42 @@
+"""Moments in what programs send: with their zone, wherever one is asked for."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.scaledown.rows import desk
+from tests.scaledown.test_api import Caller
+
+pytestmark = pytest.mark.django_db
+SAYS = "A moment is a time with its zone, such as 2026-12-01T09:10:00Z."
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("/accounts/{ref}/traffic-events", "starts_at"),
+        ("/accounts/{ref}/calendar", "ends_at"),
+        ("/accounts/{ref}/markers", "at"),
+        ("/accounts/{ref}/benchmarks", "ran_at"),
+        ("/accounts/{ref}/baselines", "valid_until"),
+        ("/accounts/{ref}/baselines", "series.begins_at"),
+        ("/accounts/{ref}/plans", "choice.window_start"),
+        ("/accounts/{ref}/drills", "choice.not_before"),
+        ("/tokens", "expires_at"),
+    ],
+)
+def test_a_moment_without_its_zone_is_refused(path, named):
+    here = desk()
+    caller, address = Caller(here.manager), path.format(ref=here.account.ref)
+
+    def wrong(moment):
+        body = moment
+        for name in reversed(named.split(".")):
+            body = {name: body}
+        return caller.post(address, body, status=422)["errors"]
+
+    for moment in ("2027-01-10T08:00:00", "2027-01-10 08:00", "2027-01-10"):
+        assert wrong(moment)[named] == [SAYS]
+    for moment in ("2027-01-10T08:00:00Z", "2027-01-10T08:00:00+05:30"):
+        assert named not in wrong(moment)
+    assert wrong("tomorrow")[named.split(".")[0]] not in ([SAYS], [])
