@@ -181,6 +181,9 @@ class SamplesApi(PortalAPIView):
         """
         account = self.find(Account, account_ref)
         given = self.request.data if isinstance(self.request.data, dict) else {}
+        if not given and request.content_type.partition(";")[0].strip().lower() == SamplesCSV.media_type:
+            # A body without anything in it is given to no parser.
+            given = {"csv": ""}
         keep = given.get("keep", "")
         if keep not in ("", "none", "good"):
             raise Malformed("`keep` is none or good.", code="unknown_parameter")

@@ -116,7 +116,9 @@ def _check_head(names: list[str]) -> None:
     unknown = [name for name in names if name not in COLUMNS]
     if missing or unknown or len(set(names)) < len(names):
         wrong = (
-            f"has no column {', '.join(missing)}"
+            "of the CSV is empty"
+            if names in ([], [""])
+            else f"has no column {', '.join(missing)}"
             if missing
             else f"has a column “{unknown[0][:40]}” that is not known"
             if unknown

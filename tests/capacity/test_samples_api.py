@@ -69,6 +69,23 @@ def test_json_and_csv_are_the_same_samples():
     assert Sample.objects.get().value == 120.5
 
 
+@pytest.mark.parametrize("text", ["", "\n\n", "\ufeff"])
+def test_a_csv_without_a_first_line_is_told_of_csv(text):
+    # The client of the tests leaves the type of an empty body out by itself.
+    answer = Desk().csv(text, CONTENT_TYPE="text/csv; charset=utf-8")
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == (
+        "The first line of the CSV is empty. It names name, at, value, and where you like resource, unit, kind, source. "
+        "Nothing was taken in."
+    )
+
+
+def test_no_samples_are_none_in_either_form():
+    desk = Desk()
+    for answer in (desk.csv("name,at,value\n"), desk.json()):
+        assert (answer.status_code, answer.json()["read"]) == (200, 0)
+
+
 def test_a_body_may_be_packed():
     desk = Desk()
     packed = desk.send(

@@ -138,7 +138,7 @@ def test_columns_come_in_any_order_and_lines_are_counted_as_an_editor_does():
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "no column name, at, value"),
+        ("", "first line of the CSV is empty"),
         ("name,at\n", "no column value"),
         ("name,at,value,host\n", "“host”"),
         ("name,at,value,at\n", "twice"),
