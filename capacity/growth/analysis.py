@@ -84,8 +84,8 @@ def growth(
     """Return how the series grows without season and events: percent a month with a 95 % interval. Raises ValueError."""
     series = checked(values)
     first, second, _ = kept_seasons(len(series), *checked_seasons(seasons))
-    if not steps_a_day > 0.0:
-        raise ValueError("A day has more than 0 steps.")
+    if not 0.0 < steps_a_day < np.inf:
+        raise ValueError("The steps of a day are a number above 0.")
     day = day_length(len(series), first, steps_a_day)
     return growth_of(days_of(series, find_events(series, first, second), day), day, steps_a_day)
 
@@ -116,8 +116,8 @@ def analyse_many(
     at the first series that cannot be analysed, with its number.
     """
     first, second = _checked_question(horizon, seasons)
-    if not steps_a_day > 0.0:
-        raise ValueError("A day has more than 0 steps.")
+    if not 0.0 < steps_a_day < np.inf:
+        raise ValueError("The steps of a day are a number above 0.")
     for looked, made in _batches(_looked_at(rows, first, second, mask_events=True), horizon):
         yield Analysis(_events(looked.values, looked.normal), _growth(looked, steps_a_day), made)
 

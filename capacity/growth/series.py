@@ -45,6 +45,11 @@ USUAL_STEPS_S = (
 def checked(values: Sequence[float] | Numbers, least: int = LEAST) -> Numbers:
     """Return the values as an array of floats, NaN for what is missing. Raises ValueError with a sentence."""
     try:
+        if np.iscomplexobj(values):
+            raise TypeError("NumPy would drop a part of each value.")
+        if isinstance(values, np.ma.MaskedArray):
+            # What is masked is missing, and NumPy would take it in as it stands.
+            values = np.ma.filled(np.ma.array(values, dtype=np.float64), np.nan)
         series = np.array(values, dtype=np.float64)
     except (TypeError, ValueError) as problem:
         raise ValueError("A series is a row of numbers; NaN stands for a missing one.") from problem
@@ -66,8 +71,12 @@ def checked(values: Sequence[float] | Numbers, least: int = LEAST) -> Numbers:
 
 def checked_seasons(seasons: Sequence[int]) -> tuple[int, int]:
     """Return the shorter and the longer season, 1 for none. Raises ValueError."""
-    asked = sorted({int(season) for season in seasons})
-    if any(int(season) != season or season < 1 for season in seasons):
+    try:
+        asked = sorted({int(season) for season in seasons})
+        is_whole = all(int(season) == season and season >= 1 for season in seasons)
+    except (TypeError, ValueError, OverflowError):
+        is_whole = False
+    if not is_whole:
         raise ValueError("A season is a whole number of steps, from 1 (none).")
     asked = [season for season in asked if season > 1]
     if len(asked) > 2:

@@ -361,6 +361,7 @@ def test_a_short_series_is_told_what_is_missing():
         ([1.0] * 20 + [float("inf")], "Value 21 is infinite"),
         ([[1.0, 2.0]] * 20, "one row of numbers"),
         (["a"] * 20, "row of numbers"),
+        ([1.0 + 2.0j] * 20, "row of numbers"),
         ([1e200] * 20, "larger unit"),
     ],
 )
@@ -371,11 +372,37 @@ def test_what_is_no_series_is_refused_with_a_sentence(values, sentence):
 
 @pytest.mark.parametrize(
     ("horizon", "seasons"),
-    [(0, (24,)), (-1, (24,)), (20_000, (24,)), (5, (0,)), (5, (2.5,)), (5, (7, 24, 168))],
+    [
+        (0, (24,)),
+        (-1, (24,)),
+        (20_000, (24,)),
+        (5, (0,)),
+        (5, (2.5,)),
+        (5, (7, 24, 168)),
+        (5, (float("nan"),)),
+        (5, (float("inf"),)),
+    ],
 )
 def test_a_question_that_makes_no_sense_is_refused(horizon, seasons):
-    with pytest.raises(ValueError, match=r"horizon|season"):
+    with pytest.raises(ValueError, match=r"A horizon is a whole|A season is a whole|At most two seasons"):
         forecast(traffic(1, hours=100), horizon, seasons)
+
+
+@pytest.mark.parametrize("steps", [0.0, float("nan"), float("inf")])
+def test_a_day_of_no_or_endless_steps_is_refused(steps):
+    with pytest.raises(ValueError, match="The steps of a day are a number above 0"):
+        growth(traffic(1, hours=100), steps_a_day=steps)
+    with pytest.raises(ValueError, match="The steps of a day are a number above 0"):
+        next(analyse_many([traffic(1, hours=100)], 5, steps_a_day=steps))
+
+
+def test_what_is_masked_is_missing():
+    values = traffic(1, hours=400)
+    hidden = np.zeros(len(values), bool)
+    hidden[200:260] = True
+    broken = np.where(hidden, 1e6, values)
+    masked, missing = np.ma.masked_array(broken, hidden), np.where(hidden, np.nan, values)
+    assert forecast(masked, 5).point.tolist() == forecast(missing, 5).point.tolist()
 
 
 def test_the_number_of_a_series_that_cannot_be_read_is_told():
