@@ -26,8 +26,8 @@ SMALLEST_EFFECT = 0.147
 CERTAINTY = 0.95
 LARGEST_FACTOR = 50.0
 LARGEST_SAMPLE = 1 << 14
-SMALLEST_LATENCY = 1e-6
-"""Below this a latency (in ms: a nanosecond) counts as this, since logarithms need one."""
+SMALLEST_LATENCY = 1e-3
+"""Below this a latency (in ms: a microsecond) counts as this, since logarithms need one."""
 LONE_SPREAD = 0.5
 """Of a stretch that tells one percentile only: the standard deviation of the logarithms that is supposed."""
 
@@ -306,9 +306,9 @@ def percentile_of_all(
             float((_shares_within(middle, where, rows) * count).sum()) for where, rows, count in groups
         )
         low, high = (low, middle) if under >= (share - 1e-9) * counts.sum() else (middle, high)
-    found = math.exp(high)
+    found = min(math.exp(high), float(values[:, list(shares).index(share)].max()))
     nearest = float(values.flat[np.nanargmin(np.abs(values - found))])
-    return nearest if math.isclose(nearest, found, rel_tol=1e-9, abs_tol=2.0 * SMALLEST_LATENCY) else found
+    return nearest if math.isclose(nearest, found, rel_tol=1e-9) else found
 
 
 def _shares_within(x: float, at: Numbers, rows: Numbers) -> Numbers:
