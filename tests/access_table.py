@@ -452,7 +452,7 @@ ROWS |= {
     ("api-benchmarks", "GET"): Row(VIEWERS),
     ("api-benchmarks", "POST"): Row(EDITORS, body={"content": "x"}, answers=PAST_THE_GATE),
     ("api-benchmark", "GET"): Row(VIEWERS),
-    ("api-benchmark", "PATCH"): Row(EDITORS, body={"node_count": 6}),
+    ("api-benchmark", "PATCH"): Row(EDITORS, body={"node_count": 6}, headers=IF_MATCH),
     ("api-benchmark-file", "GET"): Row(VIEWERS),
     ("api-benchmark-aside", "POST"): Row(EDITORS, body=_WHY),
     ("api-benchmark-count", "POST"): Row(EDITORS, body={}),

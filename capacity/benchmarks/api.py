@@ -176,7 +176,14 @@ ROW: dict[str, Any] = {
 EXAMPLE = {**ROW, "result": {"tool": "k6", "requests": 312400, "notes": ["The file has no start time."]}}
 
 
-class BenchmarksApi(PortalAPIView):
+class BenchmarkAnswers(PortalAPIView, abstract=True):
+    """What the views of a benchmark share."""
+
+    def _shown(self, row: Benchmark, status: int = 200) -> Response:
+        return self.show(BenchmarkOut, row, status=status, version=services.described_version(row))
+
+
+class BenchmarksApi(BenchmarkAnswers):
     """The benchmarks of an account."""
 
     permission = Permission.SAMPLE_VIEW
@@ -236,7 +243,7 @@ class BenchmarksApi(PortalAPIView):
             )
             if not is_new:
                 row, _, _ = services.fill_in(row, actor=self.user, pool=pool if balancer_id else None, **data)
-            return self.show(BenchmarkOut, row, status=201 if is_new else 200)
+            return self._shown(row, status=201 if is_new else 200)
 
         return self.once(effect)
 
@@ -257,7 +264,7 @@ def _pool(account: Account, data: dict[str, Any]) -> tuple[CloudConnection, str]
     return connection, balancer_id
 
 
-class BenchmarkApi(PortalAPIView):
+class BenchmarkApi(BenchmarkAnswers):
     """One benchmark."""
 
     permission = Permission.SAMPLE_VIEW
@@ -265,8 +272,8 @@ class BenchmarkApi(PortalAPIView):
 
     @documented("benchmarks_read", BenchmarkOut, summary="Read a benchmark", example=EXAMPLE, tag="capacity")
     def get(self, request: Request, benchmark_ref: UUID) -> Response:
-        """With all that its file told."""
-        return self.show(BenchmarkOut, self.find(selectors.whole(), benchmark_ref))
+        """With all that its file told. The ETag is of its environment, its pool and why it was run."""
+        return self._shown(self.find(selectors.whole(), benchmark_ref))
 
     @documented(
         "benchmarks_describe",
@@ -274,6 +281,7 @@ class BenchmarkApi(PortalAPIView):
         summary="Say in which environment a benchmark ran",
         request=EnvironmentIn,
         once=True,
+        if_match=True,
         example=EXAMPLE,
         request_example={"node_count": 6, "software": "shop 4.12"},
         tag="capacity",
@@ -283,9 +291,12 @@ class BenchmarkApi(PortalAPIView):
         row = self.find(selectors.whole(), benchmark_ref)
         data = self.read(EnvironmentIn)
         pool = _pool(row.account, data)
-        return self.once(
-            lambda: self.show(BenchmarkOut, services.describe(row, actor=self.user, pool=pool, **data))
-        )
+
+        def effect() -> Response:
+            self.match(now := services.locked(row), services.described_version(now))
+            return self._shown(services.describe(now, actor=self.user, pool=pool, **data))
+
+        return self.once(effect)
 
 
 class BenchmarkFileApi(PortalAPIView):
@@ -310,7 +321,7 @@ class BenchmarkFileApi(PortalAPIView):
     get.known_parameters = frozenset()  # type: ignore[attr-defined]
 
 
-class BenchmarkAsideApi(PortalAPIView):
+class BenchmarkAsideApi(BenchmarkAnswers):
     """It does not count."""
 
     permission = Permission.SAMPLE_ADD
@@ -334,11 +345,11 @@ class BenchmarkAsideApi(PortalAPIView):
         row = self.find(selectors.whole(), benchmark_ref)
         data = self.read(AsideIn)
         return self.once(
-            lambda: self.show(BenchmarkOut, services.set_aside(row, because=data["reason"], actor=self.user))
+            lambda: self._shown(services.set_aside(row, because=data["reason"], actor=self.user))
         )
 
 
-class BenchmarkCountApi(PortalAPIView):
+class BenchmarkCountApi(BenchmarkAnswers):
     """It counts again."""
 
     permission = Permission.SAMPLE_ADD
@@ -355,4 +366,4 @@ class BenchmarkCountApi(PortalAPIView):
     def post(self, request: Request, benchmark_ref: UUID) -> Response:
         """Twice is once."""
         row = self.find(selectors.whole(), benchmark_ref)
-        return self.once(lambda: self.show(BenchmarkOut, services.count_again(row, actor=self.user)))
+        return self.once(lambda: self._shown(services.count_again(row, actor=self.user)))

@@ -89,6 +89,27 @@ class EnvironmentForm(forms.Form):
         return key
 
 
+class ChangeEnvironmentForm(EnvironmentForm):
+    """What is said of a benchmark that is there, and what of it was seen (`services.described_version`)."""
+
+    seen = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
+
+    def said_by_another(self) -> str:
+        """Return what is said now of the fields in which something else was typed, in words; the form begins with what is there."""
+        told = []
+        for bound in self.visible_fields():
+            # What the file tells of the time is not asked for.
+            if bound.name not in self.changed_data or (
+                bound.name == "ran_at" and bound.name not in self.data
+            ):
+                continue
+            value = bound.field.prepare_value(bound.initial)
+            value = dict(getattr(bound.field, "choices", ())).get(value, value)
+            words = {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
+            told.append(f"{str(bound.label).rstrip('?')}: {'not said' if words in (None, '') else words}")
+        return "; ".join(told)
+
+
 class BenchmarkForm(EnvironmentForm):
     """A file of a load generator with what it does not tell."""
 

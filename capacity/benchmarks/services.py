@@ -2,6 +2,7 @@
 
     take_in(account, content, file_name="run.jtl", title="…", actor=user) -> (benchmark, is_new)
     describe(benchmark, actor=user, pool=(connection, "71"), node_count=6, …) -> Benchmark
+    described_version(benchmark), locked(benchmark)    what somebody saw of it, and what it is now
     fill_in(benchmark, actor=user, node_count=6, …) -> (benchmark, what was missing, what stays)
     set_aside(benchmark, because="…", actor=user), count_again(benchmark, actor=user)
 
@@ -23,6 +24,7 @@ from capacity.baselines.compared import compare_benchmark
 from capacity.benchmarks.models import Benchmark, BenchmarkFile
 from capacity.importers import BenchmarkResult, parse
 from capacity.models import Ceiling
+from capacity.versions import version_of
 from portal.audit.services import record, snapshot
 from portal.errors import Refused
 from portal.events.services import emit
@@ -121,7 +123,7 @@ def describe(
 
     `pool` is connection and load balancer; None leaves it as it is. One that something rests on stays.
     """
-    row = _locked(benchmark)
+    row = locked(benchmark)
     check_active(row.account)
     _check_described(described)
     before = _on_record(row)
@@ -152,7 +154,7 @@ def fill_in(
 
     Returns the row, the names of what was taken, and of what stays although something else was said (`pool` among them).
     """
-    row = _locked(benchmark)
+    row = locked(benchmark)
     said = {
         name: value
         for name, value in described.items()
@@ -169,6 +171,13 @@ def fill_in(
     return row, [*(["pool"] if takes_pool else []), *new], stays
 
 
+def described_version(row: Benchmark) -> str:
+    """Return a text that is another one once somebody says something else of where and when it ran; the rest does not count."""
+    at = row.ran_at.isoformat() if row.ran_at else None
+    said = [getattr(row, name) for name in DESCRIBED if name != "ran_at"]
+    return version_of(row.connection_id, row.balancer_id, at, *said)
+
+
 def does_pool_stay(row: Benchmark) -> bool:
     """Return whether something rests on its pool: a baseline, a ceiling, a comparison. Up to three queries."""
     if not row.balancer_id:
@@ -181,7 +190,7 @@ def does_pool_stay(row: Benchmark) -> bool:
 @transaction.atomic
 def set_aside(benchmark: Benchmark, *, because: str, actor: User) -> Benchmark:
     """Say that it does not count (the generator was the limit, the wrong pool), and why. It stays to be read."""
-    row = _locked(benchmark)
+    row = locked(benchmark)
     check_active(row.account)
     because = because.strip()
     if not because:
@@ -201,7 +210,7 @@ def set_aside(benchmark: Benchmark, *, because: str, actor: User) -> Benchmark:
 @transaction.atomic
 def count_again(benchmark: Benchmark, *, actor: User) -> Benchmark:
     """Let it count again."""
-    row = _locked(benchmark)
+    row = locked(benchmark)
     check_active(row.account)
     if row.set_aside_at is None:
         return row
@@ -242,7 +251,8 @@ def _emit(what: str, row: Benchmark, actor: User) -> None:
     )
 
 
-def _locked(benchmark: Benchmark) -> Benchmark:
+def locked(benchmark: Benchmark) -> Benchmark:
+    """Return the benchmark as it is now, locked until the transaction ends."""
     found: Benchmark = (
         Benchmark.objects.select_for_update(of=("self",))
         .select_related("account", "connection", "taken_in_by", "set_aside_by")

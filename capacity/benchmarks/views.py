@@ -8,17 +8,18 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.contrib import messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from accounts.models import Account, CloudConnection
 from accounts.views import AccountPage
 from capacity.benchmarks import selectors, services
-from capacity.benchmarks.forms import AsideForm, BenchmarkForm, EnvironmentForm
+from capacity.benchmarks.forms import AsideForm, BenchmarkForm, ChangeEnvironmentForm
 from capacity.benchmarks.models import Benchmark
 from portal.access import Permission
 from portal.csvfile import attachment
-from portal.errors import Refused
+from portal.errors import Refused, StaleState, form_status
 from portal.frozen import replace
 from portal.paging import keyset
 from portal.ui.charts import in_zone
@@ -119,29 +120,47 @@ class BenchmarkDetail(BenchmarkPage):
 
     def get(self, request: HttpRequest, benchmark_ref: UUID) -> HttpResponse:
         """Show it."""
-        return self._page(self.find(selectors.whole(), benchmark_ref))
+        row = self.find(selectors.whole(), benchmark_ref)
+        return self._page(row, self._form(row))
 
     def post(self, request: HttpRequest, benchmark_ref: UUID) -> HttpResponse:
         """Say in which environment it ran."""
         row = self.find(selectors.whole(), benchmark_ref)
-        form = EnvironmentForm(request.POST, zone=self.zone, **self._pools(row))
+        form, status = self._form(row, request.POST), 422
         if form.is_valid():
             connection, balancer_id = selectors.connection_of(row.account, form.pool_key())
             pool = (connection, balancer_id) if connection is not None else None
             try:
-                services.describe(row, actor=self.user, pool=pool, **form.described())
+                with transaction.atomic():
+                    now = services.locked(row)
+                    if form.cleaned_data["seen"] != services.described_version(now):
+                        raise StaleState("Somebody changed this meanwhile, so nothing was kept.")
+                    services.describe(row, actor=self.user, pool=pool, **form.described())
+            except StaleState as stale:
+                status, typed = form_status(stale), request.POST.copy()
+                # Whoever reads what is there now may put what was typed in its place.
+                row = self.find(selectors.whole(), benchmark_ref)
+                typed["seen"] = services.described_version(row)
+                form = self._form(row, typed)
+                form.add_error(
+                    None,
+                    f"{stale.says} Now it says: {form.said_by_another() or 'what you typed'}. Below stands what you typed: "
+                    "correct it, then press “Keep it” again to put it in place of that.",
+                )
             except Refused as refusal:
                 form.add_error(None, refusal.says)
             else:
                 messages.success(request, "Kept, with your name in the audit.")
                 return redirect("capacity:benchmark", benchmark_ref=row.ref)
-        return self._page(row, form, status=422)
+        return self._page(row, form, status=status)
 
-    def _page(self, row: Benchmark, form: EnvironmentForm | None = None, status: int = 200) -> HttpResponse:
-        if form is None:
-            initial = {name: getattr(row, name) for name in services.DESCRIBED}
-            initial["pool"] = f"{row.connection.ref}:{row.balancer_id}" if row.connection else ""
-            form = EnvironmentForm(initial=initial, zone=self.zone, **self._pools(row))
+    def _form(self, row: Benchmark, data: Any = None) -> ChangeEnvironmentForm:
+        initial = {name: getattr(row, name) for name in services.DESCRIBED}
+        initial["pool"] = f"{row.connection.ref}:{row.balancer_id}" if row.connection else ""
+        initial["seen"] = services.described_version(row)
+        return ChangeEnvironmentForm(data, initial=initial, zone=self.zone, **self._pools(row))
+
+    def _page(self, row: Benchmark, form: ChangeEnvironmentForm, status: int = 200) -> HttpResponse:
         course = selectors.course_of(row.result, row.ran_at)
         return self.show(
             "capacity/benchmarks/detail.html",

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-
 from capacity.reports.models import ServerPrice, SizedPool
+from capacity.versions import version_of
 from portal.errors import StaleState
 
 
 def rules_version(pool: SizedPool) -> str:
     """Return a text that is another one once somebody changed by what the pool is sized; what is seen of it does not count."""
-    return _digest(pool.name, pool.metric_id, pool.headroom, pool.fewest)
+    return version_of(pool.name, pool.metric_id, pool.headroom, pool.fewest)
 
 
 def price_version(price: ServerPrice) -> str:
     """Return a text that is another one once somebody entered another price."""
-    return _digest(str(price.an_hour), price.currency, price.at.isoformat())
+    return version_of(str(price.an_hour), price.currency, price.at.isoformat())
 
 
 def locked_pool(pool: SizedPool) -> SizedPool:
@@ -35,7 +33,3 @@ def check_rules_seen(pool: SizedPool, seen: str) -> None:
             "Below stands what you typed: correct it, then press “Keep it” again to put it in place of that.",
             code="rules_changed",
         )
-
-
-def _digest(*parts: object) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]

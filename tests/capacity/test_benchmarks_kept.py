@@ -224,6 +224,13 @@ def handed_in(client, here, name, **more):
     )
 
 
+def said(client, row, **typed):
+    """Type what is said of a benchmark into its page, as somebody who sees it as it is now."""
+    address = reverse("capacity:benchmark", args=[row.ref])
+    typed.setdefault("seen", client.get(address).context["form"]["seen"].value())
+    return client.post(address, typed)
+
+
 def test_a_file_is_handed_in_described_and_set_aside_in_the_browser(here, client):
     client.force_login(here.editor)
     pool = f"{here.connection.ref}:71"
@@ -236,11 +243,10 @@ def test_a_file_is_handed_in_described_and_set_aside_in_the_browser(here, client
     assert "How it went" in page.content.decode()
     again = handed_in(client, here, "locust_stats_history.csv")
     assert "This very file was taken in before; here it is." in again.content.decode()
-    address = reverse("capacity:benchmark", args=[row.ref])
-    client.post(address, {"node_count": "8", "software": "shop 4.12"})
+    said(client, row, node_count="8", software="shop 4.12")
     row.refresh_from_db()
     assert (row.node_count, row.software) == (8, "shop 4.12")
-    assert client.post(address, {"node_count": "-1"}).status_code == 422
+    assert said(client, row, node_count="-1").status_code == 422
     aside = reverse("capacity:benchmark-aside", args=[row.ref])
     assert client.post(aside, {"reason": ""}).status_code == 422
     assert (
@@ -256,12 +262,35 @@ def test_a_pool_that_was_not_said_is_said_later_on_its_page(here, client):
     client.force_login(here.editor)
     address = reverse("capacity:benchmark", args=[row.ref])
     assert f"{here.connection.ref}:71" in client.get(address).content.decode()
-    client.post(address, {"pool": f"{here.connection.ref}:71", "node_count": "6"})
+    said(client, row, pool=f"{here.connection.ref}:71", node_count="6")
     row.refresh_from_db()
     assert (row.connection, row.balancer_id, row.node_count) == (here.connection, "71", 6)
-    assert client.post(address, {"pool": f"{here.connection.ref}:99"}).status_code == 422
+    assert said(client, row, pool=f"{here.connection.ref}:99").status_code == 422
     client.force_login(here.viewer)
     assert f"{here.connection.ref}:71" not in client.get(address).content.decode()
+
+
+def test_who_saw_another_environment_keeps_nothing_and_reads_what_it_is_now(here, client):
+    row = taken(here, "wrk.txt", node_count=6, flavor="general1-4", generator_cpu=0.4)
+    client.force_login(here.editor)
+    seen = client.get(reverse("capacity:benchmark", args=[row.ref])).context["form"]["seen"].value()
+    assert said(client, row, node_count="7", flavor="general1-4", generator_cpu="40").status_code == 302
+    late = said(client, row, node_count="6", flavor="general1-4", software="shop 5", seen=seen)
+    html = late.content.decode()
+    assert late.status_code == 409
+    assert "Somebody changed this meanwhile" in html
+    assert "Servers that took part: 7" in html
+    assert "How busy the load generator was (%): 40" in html
+    assert "Size of the servers: " not in html, "what is the same is not told"
+    assert 'value="shop 5"' in html, "what was typed stays"
+    row.refresh_from_db()
+    assert (row.node_count, row.software) == (7, "")
+    services.set_aside(row, because="Wrong.", actor=here.manager)
+    again = late.context["form"]["seen"].value()
+    assert said(client, row, node_count="6", software="shop 5", seen=again).status_code == 302
+    row.refresh_from_db()
+    assert (row.node_count, row.software) == (6, "shop 5")
+    assert said(client, row, node_count="8", seen="").status_code == 409
 
 
 def test_a_pool_that_something_rests_on_stays(here, client):
@@ -283,7 +312,7 @@ def test_a_pool_that_something_rests_on_stays(here, client):
     client.force_login(here.editor)
     address = reverse("capacity:benchmark", args=[row.ref])
     assert 'name="pool"' not in client.get(address).content.decode()
-    client.post(address, {"pool": f"{here.connection.ref}:71", "node_count": "3"})
+    said(client, row, pool=f"{here.connection.ref}:71", node_count="3")
     row.refresh_from_db()
     assert (row.balancer_id, row.node_count) == ("72", 3)
 
@@ -444,15 +473,20 @@ def test_a_file_is_handed_in_and_read_by_the_api(here):
     (listed,) = editor.get(address)["results"]
     assert "result" not in listed
     one = f"/benchmarks/{made['ref']}"
-    patched = editor.ask("patch", one, {"software": "shop 4.12"})
+    tag = editor.ask("get", one).headers["ETag"]
+    assert editor.ask("patch", one, {"software": "shop 4.12"}).status_code == 428
+    patched = editor.ask("patch", one, {"software": "shop 4.12"}, **{"If-Match": tag})
     assert (patched.status_code, patched.json()["software"], patched.json()["node_count"]) == (
         200,
         "shop 4.12",
         6,
     )
-    moved = editor.ask("patch", one, {"connection": str(here.connection.ref), "balancer_id": "72"})
+    assert patched.headers["ETag"] == editor.ask("get", one).headers["ETag"] != tag
+    pool = {"connection": str(here.connection.ref), "balancer_id": "72"}
+    assert editor.ask("patch", one, pool, **{"If-Match": tag}).status_code == 412
+    moved = editor.ask("patch", one, pool, **{"If-Match": patched.headers["ETag"]})
     assert moved.json()["balancer_id"] == "72"
-    half = editor.ask("patch", one, {"connection": str(here.connection.ref)})
+    half = editor.ask("patch", one, {"connection": str(here.connection.ref)}, **{"If-Match": "*"})
     assert (half.status_code, half.json()["type"].rsplit(":", 1)[-1]) == (422, "no-balancer")
     file = editor.ask("get", f"{one}/file")
     assert file.content == data("vegeta.json")
