@@ -42,6 +42,11 @@ class MeasuredBaselineRowOut(serializers.ModelSerializer[MeasuredBaseline]):
     account = serializers.UUIDField(source="account.ref")
     connection = serializers.UUIDField(source="connection.ref")
     benchmark = serializers.UUIDField(source="benchmark.ref", allow_null=True, default=None)
+    benchmark_set_aside_because = serializers.CharField(
+        source="benchmark.set_aside_because",
+        default="",
+        help_text="Why its benchmark does not count any more, and plans do not read this version; empty where nothing is wrong.",
+    )
     owner_name = serializers.CharField(source="owner.name")
     standing = serializers.SerializerMethodField()
 
@@ -56,6 +61,7 @@ class MeasuredBaselineRowOut(serializers.ModelSerializer[MeasuredBaseline]):
             "status",
             "source",
             "benchmark",
+            "benchmark_set_aside_because",
             "resource",
             "begins_at",
             "ends_at",
@@ -262,6 +268,7 @@ ROW: dict[str, Any] = {
     "status": "approved",
     "source": "benchmark",
     "benchmark": _REF,
+    "benchmark_set_aside_because": "",
     "resource": "",
     "begins_at": None,
     "ends_at": None,

@@ -36,6 +36,8 @@ class PoolStanding:
     is_worse: bool
     looks_worse: bool
     changed_since: str
+    is_without_run: bool
+    """Whether its benchmark was set aside: plans do not read it any more."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,11 @@ def counting(rows: QuerySet[MeasuredBaseline]) -> list[MeasuredBaseline]:
 def gather_baselines(accounts: QuerySet[Account], now: datetime) -> Mapping[int, BaselinesKnown]:
     """Return the baselines of each account; six queries."""
     of = accounts.order_by().values("pk")
-    rows = counting(MeasuredBaseline.objects.filter(account__in=of).defer("content"))
+    rows = counting(
+        MeasuredBaseline.objects.filter(account__in=of)
+        .select_related("benchmark")
+        .defer("content", "benchmark__result")
+    )
     compared: dict[int, list[BaselineComparison]] = {row.pk: [] for row in rows}
     newest = BaselineComparison.objects.filter(baseline__in=list(compared)).order_by("-measured_at", "-pk")
     for one in newest.iterator():
@@ -76,6 +82,7 @@ def gather_baselines(accounts: QuerySet[Account], now: datetime) -> Mapping[int,
                 stands.is_confirmed,
                 stands.verdict == "worse",
                 changed.get(row.pk, ""),
+                row.benchmark is not None and row.benchmark.set_aside_at is not None,
             )
         )
     return {
@@ -85,12 +92,12 @@ def gather_baselines(accounts: QuerySet[Account], now: datetime) -> Mapping[int,
 
 
 def judge_baselines(known: BaselinesKnown | None, now: datetime) -> Finding:
-    """Worse and confirmed is red; past its last day, or older than the software, is amber."""
+    """Worse and confirmed is red; past its last day, without its benchmark, or older than the software, is amber."""
     if known is None or not known.pools:
         return judge_by_hand(
             known.by_hand if known else None, now, why="No baseline is approved; a benchmark can become one."
         )
-    rule = "A baseline is approved, not past its last day, from this software, and no two measurements are worse."
+    rule = "A baseline is approved, not past its last day, of a run that counts and this software, and no two measurements are worse."
     oldest = min(one.measured_at for one in known.pools)
     until = min(one.valid_until for one in known.pools)
     parts = (("baselines", len(known.pools)), ("oldest measured", f"{oldest:%Y-%m-%d}"))
@@ -103,6 +110,9 @@ def judge_baselines(known: BaselinesKnown | None, now: datetime) -> Finding:
         return Finding(
             Grade.AMBER, f"A baseline was valid until {last_day(until)}.", rule, oldest, until, parts
         )
+    if any(one.is_without_run for one in known.pools):
+        says = "A baseline rests on a benchmark that does not count any more."
+        return Finding(Grade.AMBER, says, rule, oldest, until, parts)
     if any(one.changed_since for one in known.pools):
         return Finding(Grade.AMBER, "A baseline is older than the software.", rule, oldest, until, parts)
     says = f"{plural(len(known.pools), 'baseline')}, the oldest measured {(now - oldest).days} days ago."

@@ -258,10 +258,11 @@ def propose(
             f"You may not {Permission.BASELINE_PROPOSE.says} for {account}. A launch manager can.",
             code="not_permitted",
         )
-    # One version after the other; and a benchmark that is set aside in this moment is before or after this.
+    # One version after the other; and a benchmark that is set aside, or described anew, in this moment is before or after this.
     Account.objects.select_for_update(no_key=True).get(pk=account.pk)
     if source.benchmark is not None:
-        fresh = Benchmark.objects.select_related("account", "connection").get(pk=source.benchmark.pk)
+        rows = Benchmark.objects.select_for_update(of=("self",)).select_related("account", "connection")
+        fresh = rows.get(pk=source.benchmark.pk)
         load = source.measured.load
         source = from_benchmark(fresh, users_per_node=load.per_node if load else None)
     if source.why_not:

@@ -193,11 +193,10 @@ def drawn(
     steps: Sequence[ceiling.Step],
     fit: ceiling.Fit | None,
     latency: ceiling.LatencyCurve | None,
-    run: Benchmark | None,
+    nodes: int | None,
     promised: ceiling.Promised,
 ) -> Drawn | None:
-    """Return what the charts of a step benchmark draw, of one server; None where there is nothing to draw."""
-    nodes = run.node_count if run is not None else None
+    """Return what the charts of a step benchmark on `nodes` servers draw, of one server; None where there is nothing to draw."""
     with_users = [one for one in steps if one.users]
     if not nodes or len(with_users) < 2:
         return None
@@ -278,7 +277,8 @@ def detail_of(row: MeasuredBaseline, now: datetime) -> Detail:
         # The result is deferred: one query more, on this page alone.
         steps = evidence.steps_of(row.benchmark.result, promised)
         fit, _, latency = selectors.fitted(steps)
-        picture = drawn(steps, fit, latency, row.benchmark, promised)
+        # By the servers that were approved, whatever is said of the benchmark since.
+        picture = drawn(steps, fit, latency, measured.environment.node_count, promised)
     changed = selectors.changed_since([row]).get(row.pk, "")
     return Detail(
         measured,

@@ -338,13 +338,14 @@ class CeilingPage(BaselinePage):
         status: int = 200,
     ) -> HttpResponse:
         found = selectors.ceiling_of(connection, balancer_id)
+        nodes = found.run.node_count if found.run is not None else None
         return self.show(
             "capacity/baselines/ceiling.html",
             status=status,
             connection=connection,
             balancer_id=balancer_id,
             found=found,
-            drawn=shown.drawn(found.steps, found.fit, found.latency, found.run, found.promised),
+            drawn=shown.drawn(found.steps, found.fit, found.latency, nodes, found.promised),
             form=form,
             problem=problem,
             doubts=[

@@ -7,12 +7,13 @@ from uuid import UUID
 
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Account, CloudConnection
+from capacity.baselines.models import MeasuredBaseline
 from capacity.benchmarks import selectors, services
 from capacity.benchmarks.models import Benchmark
 from capacity.benchmarks.views import file_answer
@@ -71,6 +72,11 @@ class AsideIn(serializers.Serializer[Any]):
     """Why it does not count."""
 
     reason = serializers.CharField(max_length=2000)
+    with_baselines = serializers.BooleanField(
+        required=False,
+        default=False,
+        help_text="It does not count although a baseline that is approved, or waits, rests on it; without this, that is 422.",
+    )
 
 
 class BenchmarkRowOut(serializers.ModelSerializer[Benchmark]):
@@ -128,13 +134,30 @@ class BenchmarkRowOut(serializers.ModelSerializer[Benchmark]):
         )
 
 
+class RestingOut(serializers.ModelSerializer[MeasuredBaseline]):
+    """A baseline that rests on a benchmark."""
+
+    class Meta:
+        model = MeasuredBaseline
+        fields = ("ref", "version", "status")
+
+
 class BenchmarkOut(BenchmarkRowOut):
-    """A benchmark with all that its file told: docs/benchmarks.md says what each field of `result` is."""
+    """A benchmark with all that its file told: docs/benchmarks.md says what each field of `result` is.
+
+    `baselines` are those made from it that are approved or wait for that; where the benchmark is set aside, plans do not read them.
+    """
 
     result = serializers.DictField()
+    baselines = serializers.SerializerMethodField()
 
     class Meta(BenchmarkRowOut.Meta):
-        fields = (*BenchmarkRowOut.Meta.fields, "result")
+        fields = (*BenchmarkRowOut.Meta.fields, "result", "baselines")
+
+    @extend_schema_field(RestingOut(many=True))
+    def get_baselines(self, row: Benchmark) -> Any:
+        """Return what rests on it."""
+        return RestingOut(selectors.resting_on(row), many=True).data
 
 
 ROW: dict[str, Any] = {
@@ -173,7 +196,11 @@ ROW: dict[str, Any] = {
     "set_aside_because": "",
     "invalid_because": "",
 }
-EXAMPLE = {**ROW, "result": {"tool": "k6", "requests": 312400, "notes": ["The file has no start time."]}}
+EXAMPLE = {
+    **ROW,
+    "result": {"tool": "k6", "requests": 312400, "notes": ["The file has no start time."]},
+    "baselines": [{"ref": _REF, "version": 2, "status": "approved"}],
+}
 
 
 class BenchmarkAnswers(PortalAPIView, abstract=True):
@@ -287,7 +314,8 @@ class BenchmarkApi(BenchmarkAnswers):
         tag="capacity",
     )
     def patch(self, request: Request, benchmark_ref: UUID) -> Response:
-        """What the file tells stays as it is; what is left out, too."""
+        """What the file tells stays as it is; what is left out, too. 422 for another number or size of servers, software, mix or
+        time while a baseline that is approved, or waits for that, rests on it."""
         row = self.find(selectors.whole(), benchmark_ref)
         data = self.read(EnvironmentIn)
         pool = _pool(row.account, data)
@@ -341,11 +369,16 @@ class BenchmarkAsideApi(BenchmarkAnswers):
         tag="capacity",
     )
     def post(self, request: Request, benchmark_ref: UUID) -> Response:
-        """It stays to be read, with the reason. Twice is once."""
+        """It stays to be read, with the reason. Twice is once. 422 where a baseline rests on it, unless `with_baselines` says that
+        this is known: plans do not read such a baseline any more."""
         row = self.find(selectors.whole(), benchmark_ref)
         data = self.read(AsideIn)
         return self.once(
-            lambda: self._shown(services.set_aside(row, because=data["reason"], actor=self.user))
+            lambda: self._shown(
+                services.set_aside(
+                    row, because=data["reason"], with_baselines=data["with_baselines"], actor=self.user
+                )
+            )
         )
 
 

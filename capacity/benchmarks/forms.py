@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -94,13 +94,22 @@ class ChangeEnvironmentForm(EnvironmentForm):
 
     seen = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
 
+    def clean_ran_at(self) -> datetime | None:
+        """Return the moment that is there where its minute was left as it is: seconds are not shown."""
+        typed: datetime | None = self.cleaned_data["ran_at"]
+        known: datetime | None = self.initial.get("ran_at")
+        return known if typed and known and typed == known.replace(second=0, microsecond=0) else typed
+
     def said_by_another(self) -> str:
         """Return what is said now of the fields in which something else was typed, in words; the form begins with what is there."""
+        self.is_valid()
         told = []
         for bound in self.visible_fields():
+            if bound.name not in self.changed_data:
+                continue
             # What the file tells of the time is not asked for.
-            if bound.name not in self.changed_data or (
-                bound.name == "ran_at" and bound.name not in self.data
+            if bound.name == "ran_at" and (
+                bound.name not in self.data or self.cleaned_data.get("ran_at") == bound.initial
             ):
                 continue
             value = bound.field.prepare_value(bound.initial)
@@ -145,8 +154,17 @@ class BenchmarkForm(EnvironmentForm):
 
 
 class AsideForm(forms.Form):
-    """Why it does not count."""
+    """Why it does not count; and that it is known where a baseline rests on it."""
 
     reason = forms.CharField(
         label="Why it does not count", max_length=2000, widget=forms.Textarea(attrs={"rows": 3})
     )
+    with_baselines = forms.BooleanField(
+        label="It does not count all the same",
+        error_messages={"required": "Confirm this, or go back and change nothing."},
+    )
+
+    def __init__(self, *args: Any, has_baselines: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not has_baselines:
+            del self.fields["with_baselines"]

@@ -13,6 +13,7 @@ from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from accounts.models import Account, CloudConnection
 from capacity.baselines import evidence
 from capacity.baselines.compared import ran
+from capacity.baselines.models import BaselineStatus, MeasuredBaseline
 from capacity.benchmarks.models import Benchmark
 from capacity.models import Ceiling, CountSource, ForecastPeak, Probe
 from portal.ui.charts import Point, Series
@@ -38,6 +39,12 @@ def invalid_because(row: Benchmark) -> str:
     is_listed = "result" in row.get_deferred_fields()
     told = {"invalid": row.told_invalid, "errors": row.told_errors} if is_listed else row.result  # type: ignore[attr-defined]
     return evidence.invalid_because(told, ran(row))
+
+
+def resting_on(row: Benchmark) -> list[MeasuredBaseline]:
+    """Return the baselines made from it that are approved or wait for that, the newest first. One query."""
+    rows = row.baselines.filter(status__in=(BaselineStatus.AWAITING, BaselineStatus.APPROVED))
+    return list(rows.defer("content").order_by("-version"))
 
 
 def pools_of(account: Account) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@
     describe(benchmark, actor=user, pool=(connection, "71"), node_count=6, …) -> Benchmark
     described_version(benchmark), locked(benchmark)    what somebody saw of it, and what it is now
     fill_in(benchmark, actor=user, node_count=6, …) -> (benchmark, what was missing, what stays)
-    set_aside(benchmark, because="…", actor=user), count_again(benchmark, actor=user)
+    set_aside(benchmark, because="…", actor=user, with_baselines=True), count_again(benchmark, actor=user)
 
 All raise Refused with a sentence for people; a file that cannot be read says in which line and what to do.
 """
@@ -12,6 +12,7 @@ All raise Refused with a sentence for people; a file that cannot be read says in
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from accounts.changes import check_active, check_no_pin
 from accounts.models import Account
 from capacity.baselines.compared import compare_benchmark
 from capacity.benchmarks.models import Benchmark, BenchmarkFile
+from capacity.benchmarks.selectors import resting_on
 from capacity.importers import BenchmarkResult, parse
 from capacity.models import Ceiling
 from capacity.versions import version_of
@@ -33,6 +35,7 @@ from portal.texts import made_sound_deep
 
 if TYPE_CHECKING:
     from accounts.models import CloudConnection, User
+    from capacity.baselines.models import MeasuredBaseline
 
 MOST_BYTES = 16 * 1024 * 1024
 """The largest file that is kept. A longer one (a line for each request) has a summary by its own tool."""
@@ -52,8 +55,14 @@ DESCRIBED = (
     "tied_to_address",
     "was_aborted",
 )
+MEASURED_UNDER = ("node_count", "flavor", "software", "mix", "ran_at")
+"""What a baseline was approved with: it stays as long as one rests on it."""
 FUTURE = timedelta(minutes=5)
 _LONGEST_NAME = 200
+LEFT_WITHOUT = (
+    "Where the benchmark does not count, one that waits cannot be approved. An approved one stays what newer measurements are "
+    "held against until it is withdrawn or replaced, but plans read neither it nor what one server carries by it."
+)
 
 
 def take_in(
@@ -121,12 +130,13 @@ def describe(
 ) -> Benchmark:
     """Say, or mend, in which environment it ran, when and why. What the file tells of the time stays.
 
-    `pool` is connection and load balancer; None leaves it as it is. One that something rests on stays.
+    `pool` is connection and load balancer; None leaves it as it is. One that something rests on stays. `MEASURED_UNDER` stays
+    while a baseline that is approved, or waits for that, rests on it.
     """
     row = locked(benchmark)
     check_active(row.account)
     _check_described(described)
-    before = _on_record(row)
+    before, was = _on_record(row), [getattr(row, name) for name in MEASURED_UNDER]
     if pool is not None and (row.connection_id, row.balancer_id) != (pool[0].pk, pool[1]):
         _check_pool(row, *pool)
         row.connection, row.balancer_id = pool
@@ -139,6 +149,12 @@ def describe(
     after = _on_record(row)
     if after == before:
         return row
+    if was != [getattr(row, name) for name in MEASURED_UNDER] and (resting := resting_on(row)):
+        raise Refused(
+            f"{rests_words(resting)} So servers, size, software, mix and time stay as they were approved. If one of them is "
+            "wrong, have that baseline withdrawn, correct it here and propose a new one; or say that this benchmark does not count.",
+            code="baseline_rests",
+        )
     check_row(row)
     row.save()
     record("benchmark.described", actor=actor, account=row.account, subject=row, before=before, after=after)
@@ -187,9 +203,18 @@ def does_pool_stay(row: Benchmark) -> bool:
     )
 
 
+def rests_words(resting: Sequence[MeasuredBaseline]) -> str:
+    """Return which baselines rest on a benchmark, as a sentence."""
+    named = " and ".join(f"version {one.version} ({one.get_status_display()})" for one in resting)
+    return f"Baseline {named} of load balancer {resting[0].balancer_id} rests on this benchmark."
+
+
 @transaction.atomic
-def set_aside(benchmark: Benchmark, *, because: str, actor: User) -> Benchmark:
-    """Say that it does not count (the generator was the limit, the wrong pool), and why. It stays to be read."""
+def set_aside(benchmark: Benchmark, *, because: str, actor: User, with_baselines: bool = False) -> Benchmark:
+    """Say that it does not count (the generator was the limit, the wrong pool), and why. It stays to be read.
+
+    `with_baselines` says that whoever does so knows of the baselines that rest on it; without, one of those is Refused.
+    """
     row = locked(benchmark)
     check_active(row.account)
     because = because.strip()
@@ -198,6 +223,11 @@ def set_aside(benchmark: Benchmark, *, because: str, actor: User) -> Benchmark:
     check_no_pin(because)
     if row.set_aside_at is not None:
         return row
+    resting = resting_on(row)
+    if resting and not with_baselines:
+        raise Refused(
+            f"{rests_words(resting)} {LEFT_WITHOUT} Confirm that you know this.", code="baseline_rests"
+        )
     row.set_aside_at, row.set_aside_by, row.set_aside_because = timezone.now(), actor, because
     check_row(row)
     row.save()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -14,6 +14,7 @@ from django.shortcuts import redirect
 
 from accounts.models import Account, CloudConnection
 from accounts.views import AccountPage
+from capacity.baselines.models import MeasuredBaseline
 from capacity.benchmarks import selectors, services
 from capacity.benchmarks.forms import AsideForm, BenchmarkForm, ChangeEnvironmentForm
 from capacity.benchmarks.models import Benchmark
@@ -174,6 +175,8 @@ class BenchmarkDetail(BenchmarkPage):
                 latency=tuple(in_zone(course.latency, self.zone)),
             ),
             form=form,
+            resting=selectors.resting_on(row),
+            left_without=services.LEFT_WITHOUT,
             zone_label=str(self.zone),
             status=status,
         )
@@ -196,7 +199,9 @@ class BenchmarkAside(BenchmarkPage):
 
     def get(self, request: HttpRequest, benchmark_ref: UUID) -> HttpResponse:
         """Ask for the reason."""
-        return self._ask(self.find(selectors.whole(), benchmark_ref), AsideForm())
+        row = self.find(selectors.whole(), benchmark_ref)
+        resting = selectors.resting_on(row)
+        return self._ask(row, AsideForm(has_baselines=bool(resting)), resting)
 
     def post(self, request: HttpRequest, benchmark_ref: UUID) -> HttpResponse:
         """Set it aside; with `act=count` let it count again."""
@@ -205,19 +210,34 @@ class BenchmarkAside(BenchmarkPage):
             services.count_again(row, actor=self.user)
             messages.success(request, "It counts again.")
             return redirect("capacity:benchmark", benchmark_ref=row.ref)
-        form = AsideForm(request.POST)
+        resting = selectors.resting_on(row)
+        form = AsideForm(request.POST, has_baselines=bool(resting))
         if form.is_valid():
             try:
-                services.set_aside(row, because=form.cleaned_data["reason"], actor=self.user)
+                services.set_aside(
+                    row,
+                    because=form.cleaned_data["reason"],
+                    with_baselines=form.cleaned_data.get("with_baselines", False),
+                    actor=self.user,
+                )
             except Refused as refusal:
                 form.add_error("reason", refusal.says)
             else:
                 messages.success(request, "It does not count any more. It stays here to be read.")
                 return redirect("capacity:benchmark", benchmark_ref=row.ref)
-        return self._ask(row, form, status=422)
+        return self._ask(row, form, resting, status=422)
 
-    def _ask(self, row: Benchmark, form: AsideForm, status: int = 200) -> HttpResponse:
-        return self.show("capacity/benchmarks/aside.html", row=row, form=form, status=status)
+    def _ask(
+        self, row: Benchmark, form: AsideForm, resting: Sequence[MeasuredBaseline], status: int = 200
+    ) -> HttpResponse:
+        return self.show(
+            "capacity/benchmarks/aside.html",
+            row=row,
+            form=form,
+            resting=resting,
+            left_without=services.LEFT_WITHOUT,
+            status=status,
+        )
 
 
 class BenchmarkFileView(BenchmarkPage):

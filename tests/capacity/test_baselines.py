@@ -176,16 +176,81 @@ def test_a_run_that_proves_nothing_or_tells_too_little_never_becomes_one(here, d
 def test_a_run_that_is_set_aside_before_the_yes_is_not_approved_and_one_after_it_counts_no_more(here):
     run = run_at(here, 20)
     row = proposed(here, run)
-    benchmarks.set_aside(run, because="The wrong pool.", actor=here.manager)
+    benchmarks.set_aside(run, because="The wrong pool.", with_baselines=True, actor=here.manager)
     with pytest.raises(StaleState, match="does not count any more"):
         services.decide(row, Verdict.APPROVE, actor=here.approver, seen_digest=row.request.digest)
     benchmarks.count_again(run, actor=here.manager)
     services.decide(row, Verdict.APPROVE, actor=here.approver, seen_digest=row.request.digest)
     assert [one.probe for one in reference(here).baselines] == [WHOLE_SITE]
-    benchmarks.set_aside(run, because="The wrong pool.", actor=here.manager)
+    benchmarks.set_aside(run, because="The wrong pool.", with_baselines=True, actor=here.manager)
     assert reference(here).baselines == ()
     run.refresh_from_db()
     assert "set aside" in services.from_benchmark(run).why_not
+
+
+@pytest.mark.parametrize("is_approved", [True, False])
+@pytest.mark.parametrize(
+    "other", [{"node_count": 3}, {"flavor": "general1-8"}, {"software": ""}, {"mix": "all cached"}]
+)
+def test_what_a_baseline_was_measured_under_stays_while_it_waits_or_is_approved(here, other, is_approved):
+    row = approved(here) if is_approved else proposed(here)
+    with pytest.raises(Refused, match="Baseline version 1") as refusal:
+        benchmarks.describe(row.benchmark, actor=here.manager, **other)
+    assert refusal.value.code == "baseline_rests"
+    run = benchmarks.describe(row.benchmark, actor=here.manager, reason="Before the sale.", generator_cpu=0.5)
+    assert (run.reason, run.node_count) == ("Before the sale.", 6)
+    services.withdraw(row, actor=here.manager, reason="Three took part.")
+    assert benchmarks.describe(run, actor=here.manager, node_count=3).node_count == 3
+
+
+def test_the_chart_of_a_baseline_is_of_the_servers_that_were_approved(here, client):
+    """Whatever was said of the benchmark since: nothing keeps an older portal from it."""
+    row = approved(here)
+    most = page(client, here, "baseline", row.ref).context["known"].drawn.most
+    type(row.benchmark).objects.update(node_count=3)
+    assert page(client, here, "baseline", row.ref).context["known"].drawn.most == most
+
+
+def test_a_baseline_whose_benchmark_is_set_aside_is_told_everywhere_and_before(here, client):
+    row = approved(here)
+    run, api = row.benchmark, Caller(here.editor)
+    with pytest.raises(
+        Refused, match=r"Baseline version 1 \(approved\) of load balancer 71 rests on"
+    ) as refusal:
+        benchmarks.set_aside(run, because="The wrong pool.", actor=here.manager)
+    assert refusal.value.code == "baseline_rests"
+    html = page(client, here, "benchmark", run.ref).content.decode()
+    assert "A baseline rests on it" in html
+    asked = page(client, here, "benchmark-aside", run.ref, who="editor")
+    assert "plans read neither it nor" in asked.content.decode()
+    address = reverse("capacity:benchmark-aside", args=[run.ref])
+    assert client.post(address, {"reason": "The wrong pool."}).status_code == 422
+    assert api.post(f"/benchmarks/{run.ref}/set-aside", {"reason": "x"}, status=422)["type"].endswith(
+        "baseline-rests"
+    )
+    assert api.get(f"/baselines/{row.ref}")["benchmark_set_aside_because"] == ""
+    said = client.post(address, {"reason": "The wrong pool.", "with_baselines": "on"})
+    assert said.status_code == 302
+    assert api.get(f"/baselines/{row.ref}")["benchmark_set_aside_because"] == "The wrong pool."
+    (resting,) = api.get(f"/benchmarks/{run.ref}")["baselines"]
+    assert (resting["ref"], resting["version"], resting["status"]) == (str(row.ref), 1, "approved")
+    for name, of in (("benchmark", run), ("baseline", row)):
+        html = page(client, here, name, of.ref).content.decode()
+        assert "plans read neither it nor what one server carries by it" in html
+    assert (
+        "its benchmark does not count"
+        in page(client, here, "baseline-list", here.account.ref).content.decode()
+    )
+    assert finding(here).says == "A baseline rests on a benchmark that does not count any more."
+    services.withdraw(row, actor=here.manager, reason="The wrong pool.")
+    assert "plans read neither" not in page(client, here, "benchmark", run.ref).content.decode()
+
+
+def test_a_proposal_whose_benchmark_is_set_aside_says_that_it_cannot_be_approved(here, client):
+    row = proposed(here)
+    benchmarks.set_aside(row.benchmark, because="The wrong pool.", with_baselines=True, actor=here.manager)
+    html = page(client, here, "baseline", row.ref, who="approver").content.decode()
+    assert "As long as that is so, this cannot be approved." in html
 
 
 @pytest.mark.parametrize("name", ["k6-handle-summary.json"])
@@ -438,7 +503,7 @@ def test_the_newest_ceiling_counts_and_one_whose_run_is_set_aside_does_not(here)
     assert reference(here).ceiling.requests_per_s == 60.0
     services.take_ceiling(here.connection, "71", actor=here.manager)
     assert reference(here).ceiling.requests_per_s == pytest.approx(90.0, abs=0.5)
-    benchmarks.set_aside(row.benchmark, because="The wrong pool.", actor=here.manager)
+    benchmarks.set_aside(row.benchmark, because="The wrong pool.", with_baselines=True, actor=here.manager)
     assert reference(here).ceiling.requests_per_s == 60.0
 
 
