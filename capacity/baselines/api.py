@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,6 +15,7 @@ from capacity import ceiling
 from capacity.baselines import selectors, services
 from capacity.baselines.models import (
     BaselineComparison,
+    BaselineSource,
     BaselineVerdict,
     MeasuredBaseline,
     PoolLimit,
@@ -86,8 +88,24 @@ class MeasuredBaselineRowOut(serializers.ModelSerializer[MeasuredBaseline]):
         return StandingOut(found).data  # type: ignore[return-value]
 
 
+class ReplacedOut(serializers.Serializer[Any]):
+    """The version that another one takes the place of; `says` what is not held any more then, in sentences."""
+
+    ref = serializers.UUIDField(source="row.ref")
+    version = serializers.IntegerField(source="row.version")
+    # The base class has an attribute of this name.
+    source = serializers.ChoiceField(source="row.source", choices=BaselineSource.choices)  # type: ignore[assignment]
+    standing = StandingOut()
+    says = serializers.ListField(child=serializers.CharField())
+
+
 class MeasuredBaselineOut(MeasuredBaselineRowOut):
-    """A version with all that is approved: docs/baselines.md says what each field of `content` is. `digest` is decided at /approvals."""
+    """A version with all that is approved: docs/baselines.md says what each field of `content` is. `digest` is decided at /approvals.
+
+    `replaces`: the version that counts until this one is approved, or counted until then; null for the first one.
+    """
+
+    replaces = serializers.SerializerMethodField()
 
     content = serializers.DictField()
     approval = serializers.UUIDField(source="request.ref")
@@ -95,7 +113,20 @@ class MeasuredBaselineOut(MeasuredBaselineRowOut):
     proposed_by_name = serializers.CharField(source="proposed_by.name")
 
     class Meta(MeasuredBaselineRowOut.Meta):
-        fields = (*MeasuredBaselineRowOut.Meta.fields, "content", "approval", "digest", "proposed_by_name")
+        fields = (
+            *MeasuredBaselineRowOut.Meta.fields,
+            "content",
+            "approval",
+            "digest",
+            "proposed_by_name",
+            "replaces",
+        )
+
+    @extend_schema_field(ReplacedOut(allow_null=True))
+    def get_replaces(self, row: MeasuredBaseline) -> Any:
+        """Return what it replaces."""
+        found = selectors.replaced_of(row)
+        return None if found is None else ReplacedOut(found).data
 
 
 class SeriesIn(serializers.Serializer[Any]):
@@ -291,6 +322,13 @@ EXAMPLE: dict[str, Any] = {
     "approval": _REF,
     "digest": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "proposed_by_name": "Jonas Berg",
+    "replaces": {
+        "ref": _REF,
+        "version": 1,
+        "source": "benchmark",
+        "standing": _STANDING,
+        "says": ["It replaced version 1, from a benchmark."],
+    },
 }
 COMPARISON: dict[str, Any] = {
     "ref": _REF,

@@ -87,6 +87,70 @@ def is_current(row: MeasuredBaseline) -> bool:
     return not newer.exists()
 
 
+@dataclass(frozen=True)
+class Replaced:
+    """The version that another one takes the place of, how the site stands to it, and what is not held any more, in sentences."""
+
+    row: MeasuredBaseline
+    standing: Standing
+    says: tuple[str, ...]
+
+    @property
+    def tone(self) -> str:
+        """How much whoever decides must know of it."""
+        if self.standing.is_confirmed:
+            return "bad"
+        return "wait" if len(self.says) > 1 else "idle"
+
+
+def replaced_of(row: MeasuredBaseline) -> Replaced | None:
+    """Return what a version replaces, or replaced as it was approved; None of the first one and of one that was turned down."""
+    if row.status not in {BaselineStatus.AWAITING, BaselineStatus.APPROVED}:
+        return None
+    return replaced_by(
+        row.connection, row.balancer_id, row.source, below=row.version, is_done=row.status == "approved"
+    )
+
+
+def replaced_by(
+    connection: CloudConnection | None,
+    balancer_id: str,
+    source: str,
+    *,
+    below: int | None = None,
+    is_done: bool = False,
+) -> Replaced | None:
+    """Return what a version from such a source replaces: the approved one that counts, or did `below` a number. Two queries."""
+    rows = listed().filter(connection=connection, balancer_id=balancer_id, status=BaselineStatus.APPROVED)
+    if below is not None:
+        rows = rows.filter(version__lt=below)
+    old = rows.order_by("-version").first()
+    if old is None:
+        return None
+    stands = standing(getattr(old, "newest", ()))
+    return Replaced(old, stands, _replaced_says(old, stands, source, is_done))
+
+
+def _replaced_says(old: MeasuredBaseline, stands: Standing, source: str, is_done: bool) -> tuple[str, ...]:
+    of = {"benchmark": "a benchmark", "series": "a stretch of series"}
+    says = [f"It replace{'d' if is_done else 's'} version {old.version}, from {of[old.source]}."]
+    if source != old.source:
+        what = {
+            "benchmark": "Benchmarks of this pool are",
+            "series": "The same hours of later weeks are",
+        }[old.source]
+        says.append(f"{what} held against nothing {'since' if is_done else 'then'}.")
+    if stands.verdict == comparing.Verdict.WORSE:
+        figures = ", ".join(stands.figures)
+        sure = "confirmed by a second measurement" if stands.is_confirmed else "not yet confirmed by a second"
+        was, goes = ("was", "went") if is_done else ("is", "goes")
+        says.append(
+            f"The site {was} worse than version {old.version} ({figures}; {sure}). With that version this {goes} from the "
+            "scorecard, dashboard and Monday list, whether or not the site is better."
+        )
+    return tuple(says)
+
+
 def promised_of(connection: CloudConnection | None, balancer_id: str) -> ceiling.Promised:
     """Return what a pool's site promises now; nothing where nobody entered it."""
     row = None

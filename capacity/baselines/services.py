@@ -73,6 +73,11 @@ class Source:
     ends_at: datetime | None = None
     events: tuple[stretches.Overlap, ...] = ()
 
+    @property
+    def kind(self) -> BaselineSource:
+        """What it is measured by."""
+        return BaselineSource.SERIES if self.benchmark is None else BaselineSource.BENCHMARK
+
 
 def loads_of(benchmark: Benchmark) -> tuple[comparing.Measurement, ...]:
     """Return the loads of a benchmark, the lowest first: a baseline is one of them."""
@@ -360,7 +365,7 @@ def _row(source: Source, content: dict[str, Any], **fields: Any) -> MeasuredBase
         connection=source.connection,
         balancer_id=source.balancer_id,
         version=content["version"],
-        source=BaselineSource.SERIES if source.benchmark is None else BaselineSource.BENCHMARK,
+        source=source.kind,
         benchmark=source.benchmark,
         resource=source.resource,
         begins_at=source.begins_at,

@@ -256,6 +256,7 @@ class Detail:
     versions: list[Any]
     drawn: Drawn | None
     events: list[stretches.Overlap]
+    replaced: selectors.Replaced | None
 
 
 def detail_of(row: MeasuredBaseline, now: datetime) -> Detail:
@@ -301,4 +302,5 @@ def detail_of(row: MeasuredBaseline, now: datetime) -> Detail:
             )
             for one in row.content["source"].get("events", ())
         ],
+        selectors.replaced_of(row),
     )

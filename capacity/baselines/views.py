@@ -215,6 +215,7 @@ class BenchmarkPropose(ProposePage):
             loads=shown.loads_of(row, source),
             load=shown.load_words(source.measured.load),
             load_value=repr(source.measured.load.per_node) if source.measured.load else "",
+            replaced=selectors.replaced_by(source.connection, source.balancer_id, source.kind),
             form=form,
         )
 
@@ -287,6 +288,9 @@ class SeriesPropose(ProposePage):
             source=source,
             figures=() if source is None else shown.figures_of(source.measured, source.tolerances),
             load="" if source is None else shown.load_words(source.measured.load),
+            replaced=None
+            if source is None
+            else selectors.replaced_by(source.connection, source.balancer_id, source.kind),
             form=form,
             zone_name=str(self.zone),
         )

@@ -823,6 +823,61 @@ def test_series_are_proposed_from_their_page(here, client):
     assert client.get(url, {**given, "begins_at": "nonsense"}).status_code == 422
 
 
+def test_who_proposes_and_approves_reads_what_is_replaced_and_which_red_goes_with_it(here, client):
+    old = approved(here)
+    run_at(here, 6, slower=1.6)
+    run_at(here, 3, slower=1.6)
+    assert finding(here).grade == "red"
+    begins = (timezone.now() - timedelta(days=2)).replace(minute=0, second=0, microsecond=0)
+    sampled(here, begins, 60, 200.0)
+    client.force_login(here.manager)
+    given = {
+        "pool": f"{here.connection.ref}:71",
+        "resource": "shop",
+        "begins_at": f"{begins:%Y-%m-%dT%H:%M}",
+        "ends_at": f"{begins + timedelta(hours=1):%Y-%m-%dT%H:%M}",
+        "flavor": "general1-4",
+        "software": "shop 4.12",
+    }
+    says = (
+        "It replaces version 1, from a benchmark.",
+        "Benchmarks of this pool are held against nothing then.",
+        "confirmed by a second measurement",
+    )
+    html = client.get(reverse("capacity:baseline-propose", args=[here.account.ref]), given).content.decode()
+    assert [one for one in says if one not in html] == []
+    row = services.propose(
+        series_of(here, begins),
+        valid_until=timezone.now() + timedelta(days=90),
+        reason="A calm hour.",
+        actor=here.manager,
+    )
+    html = page(client, here, "baseline", row.ref, who="approver").content.decode()
+    assert [one for one in says if one not in html] == []
+    read = Caller(here.editor).get(f"/baselines/{row.ref}")["replaces"]
+    assert (read["version"], read["source"], read["standing"]["is_confirmed"]) == (1, "benchmark", True)
+    services.decide(row, Verdict.APPROVE, actor=here.approver, seen_digest=row.request.digest)
+    html = page(client, here, "baseline", row.ref, who="approver").content.decode()
+    assert "It replaced version 1, from a benchmark." in html
+    assert "The site was worse than version 1" in html
+    assert "What it replace" not in page(client, here, "baseline", old.ref).content.decode()
+
+
+def test_a_newer_run_of_the_same_site_replaces_the_version_before_and_nothing_goes_with_it(here, client):
+    old, run = approved(here), run_at(here, 6)
+    html = page(client, here, "benchmark-propose", run.ref, who="manager").content.decode()
+    assert "It replaces version 1, from a benchmark." in html
+    assert "held against nothing" not in html
+    row = proposed(here, run)
+    api = Caller(here.editor)
+    assert api.get(f"/baselines/{row.ref}")["replaces"]["says"] == [
+        "It replaces version 1, from a benchmark."
+    ]
+    assert api.get(f"/baselines/{old.ref}")["replaces"] is None
+    services.decide(row, Verdict.REJECT, actor=here.approver, seen_digest=row.request.digest, reason="No.")
+    assert api.get(f"/baselines/{row.ref}")["replaces"] is None
+
+
 def test_a_stretch_with_an_event_in_it_must_be_confirmed_and_the_approver_reads_so(here, client):
     begins = (timezone.now() - timedelta(days=8)).replace(minute=0, second=0, microsecond=0)
     sampled(here, begins, 60, 200.0)
