@@ -498,7 +498,7 @@ ROWS |= {
     ("capacity:benchmark-list", "GET"): Row(VIEWERS),
     ("capacity:benchmark-list", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
     ("capacity:benchmark", "GET"): Row(VIEWERS),
-    ("capacity:benchmark", "POST"): Row(EDITORS, body={"node_count": "6"}),
+    ("capacity:benchmark", "POST"): Row(EDITORS, body={"node_count": "6"}, answers=PAST_THE_GATE),
     ("capacity:benchmark-aside", "GET"): Row(EDITORS),
     ("capacity:benchmark-aside", "POST"): Row(EDITORS, body=_WHY),
     ("capacity:benchmark-file", "GET"): Row(VIEWERS),

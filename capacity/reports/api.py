@@ -164,6 +164,13 @@ class DetectedDismissIn(serializers.Serializer[Any]):
     """Why it was no event."""
 
     reason = serializers.CharField(max_length=500, required=False, allow_blank=True, default="")
+    also = serializers.ListField(
+        child=serializers.UUIDField(),
+        required=False,
+        default=list,
+        max_length=200,
+        help_text="The references of the same stretch in other metrics that go with it; else only this one does.",
+    )
 
 
 class CostOut(serializers.Serializer[Any]):
@@ -558,7 +565,7 @@ class DetectedNameApi(PortalAPIView):
         tag="capacity",
     )
     def post(self, request: Request, detected_ref: UUID) -> Response:
-        """It becomes a traffic event; the same stretch in other metrics goes with it."""
+        """It becomes a traffic event; the same stretch in other metrics goes with it. A fall is none: 422, dismiss it with the reason."""
         row = self.find(selectors.detected(), detected_ref)
         data = self.read(DetectedNameIn)
 
@@ -581,16 +588,16 @@ class DetectedDismissApi(PortalAPIView):
         request=DetectedDismissIn,
         once=True,
         example={**_DETECTED, "state": "dismissed", "reason": "A crawler."},
-        request_example={"reason": "A crawler."},
+        request_example={"reason": "A crawler.", "also": []},
         tag="capacity",
     )
     def post(self, request: Request, detected_ref: UUID) -> Response:
-        """It stays out of growth and forecasts all the same."""
+        """It stays out of growth and forecasts all the same. The same stretch in other metrics still waits, unless `also` names it."""
         row = self.find(selectors.detected(), detected_ref)
         data = self.read(DetectedDismissIn)
 
         def effect() -> Response:
-            services.dismiss_detected(row, reason=data["reason"], actor=self.user)
+            services.dismiss_detected(row, reason=data["reason"], also=data["also"], actor=self.user)
             return self.show(DetectedEventOut, selectors.detected().get(pk=row.pk))
 
         return self.once(effect)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.core.validators import RegexValidator
 
 from capacity.fields import ShareField
 from capacity.metrics.models import Metric
+from capacity.reports.models import DetectedEvent
 from capacity.sizing import WhatIf
 
 MOST_MULTIPLE = 100.0
@@ -34,6 +36,30 @@ class DismissForm(forms.Form):
         max_length=500,
         help_text="Such as “a crawler”. Helps whoever looks next.",
     )
+    also = forms.MultipleChoiceField(
+        label="Dismiss with it, for the same reason",
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="Other metrics were off at the same time. What is not ticked still waits for somebody.",
+    )
+
+    def __init__(
+        self, *args: Any, alike: Iterable[DetectedEvent] = (), is_rise: bool = True, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        choices = [(str(one.ref), str(one)) for one in alike]
+        self.alike = [words for _, words in choices]
+        if choices:
+            self.fields["also"].choices = choices  # type: ignore[attr-defined]
+        else:
+            del self.fields["also"]
+        if not is_rise:
+            reason = self.fields["reason"]
+            reason.label, reason.help_text = "What happened", "Such as “an outage”. Helps whoever looks next."
+
+    def also_refs(self) -> list[UUID]:
+        """Return the references of what goes with it."""
+        return [UUID(ref) for ref in self.cleaned_data.get("also", ())]
 
 
 class SizeForm(forms.Form):

@@ -54,6 +54,18 @@ def detected() -> QuerySet[DetectedEvent]:
     return rows.select_related("account", "metric", "event", "decided_by")
 
 
+def alike_of(row: DetectedEvent) -> QuerySet[DetectedEvent]:
+    """Return what other metrics of the account showed at the same time, up or down like it, and nobody decided."""
+    side = {"score__gt": 0} if row.is_rise else {"score__lte": 0}
+    return (
+        detected()
+        .filter(account=row.account_id, state=DetectedState.PROPOSED, starts_at__lt=row.ends_at)
+        .filter(ends_at__gt=row.starts_at, **side)
+        .exclude(pk=row.pk)
+        .order_by("metric__name", "metric__resource", "pk")
+    )
+
+
 def pools() -> QuerySet[SizedPool]:
     """Return sized pools with what is shown of one."""
     return SizedPool.objects.select_related("account", "connection", "metric__growth_report").defer(

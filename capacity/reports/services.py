@@ -2,17 +2,18 @@
 
 ask(metric, actor=user)                          a report is made at the next turn of a worker
 make_due(now, budget_s=60)                       what the worker calls
-name_detected(row, name="Spring sale", actor=…), dismiss_detected(row, reason="…", actor=…)
+name_detected(row, name="Spring sale", actor=…), dismiss_detected(row, reason="…", also=[…], actor=…)
 size_pool(account, connection, "71", actor=…, …), look_at(pool), set_price(account, …), remove_price(price, …)
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import numpy as np
 import structlog
@@ -39,7 +40,7 @@ from capacity.reports.models import (
     SizedPool,
 )
 from capacity.reports.packing import CONE, packed
-from capacity.reports.selectors import pools
+from capacity.reports.selectors import alike_of, pools
 from capacity.reports.short import judge_pools
 from portal.audit.services import record, snapshot
 from portal.cloud.types import Condition
@@ -261,9 +262,10 @@ def _tell_detected(row: DetectedEvent, metric: Metric, now: datetime) -> None:
 
 @transaction.atomic
 def name_detected(detected: DetectedEvent, *, name: str, actor: User, seen: str = "") -> DetectedEvent:
-    """Name a stretch: it becomes a traffic event of the account, and so do the same stretch's other metrics.
+    """Name a rise: it becomes a traffic event of the account, and so do the same stretch's other metrics.
 
-    `seen` is the state in which whoever decides saw it, "" where that is not known. Raises StaleState for another one.
+    A fall is no traffic event: it has no peak, and would stand where plans look for the last event. `seen` is the state in which
+    whoever decides saw it, "" where that is not known. Raises StaleState for another one.
     """
     row, others = _locked_with_alike(detected)
     name = " ".join(name.split())
@@ -275,12 +277,18 @@ def name_detected(detected: DetectedEvent, *, name: str, actor: User, seen: str 
             return row
         raise Refused(f"This is “{row.event.name}” already.", code="named_already")
     _check_seen(row, seen)
+    if not row.is_rise:
+        raise Refused(
+            "This is a fall, and no traffic event: it has no peak to plan for. Dismiss it with what happened as the reason; "
+            "it stays out of growth and forecasts all the same.",
+            code="no_rise",
+        )
     event = TrafficEvent(
         account=row.account,
         name=name,
         starts_at=row.starts_at,
         ends_at=row.ends_at,
-        observed_peak_rps=row.peak if row.is_rise and row.metric.unit == "requests/s" else None,
+        observed_peak_rps=row.peak if row.metric.unit == "requests/s" else None,
         source=f"detected in {row.metric}"[:200],
         entered_by=actor,
     )
@@ -292,12 +300,16 @@ def name_detected(detected: DetectedEvent, *, name: str, actor: User, seen: str 
 
 
 @transaction.atomic
-def dismiss_detected(detected: DetectedEvent, *, reason: str, actor: User, seen: str = "") -> DetectedEvent:
+def dismiss_detected(
+    detected: DetectedEvent, *, reason: str, actor: User, seen: str = "", also: Collection[UUID] = ()
+) -> DetectedEvent:
     """Say that a stretch was no event of the account's traffic, and why if anybody wants to know.
 
-    Dismissed before for the same reason, or now for none, it is the same answer. `seen` as in `name_detected`.
+    `also` are the references of the same stretch in other metrics (`selectors.alike_of`) of which that is said, too: a crawler
+    asks for pages and places no order. Dismissed before for the same reason, or now for none, it is the same answer. `seen` as
+    in `name_detected`.
     """
-    row, others = _locked_with_alike(detected)
+    row, alike = _locked_with_alike(detected)
     check_no_pin(reason)
     reason = " ".join(reason.split())[:500]
     if row.state == DetectedState.DISMISSED and reason in ("", row.reason):
@@ -312,6 +324,13 @@ def dismiss_detected(detected: DetectedEvent, *, reason: str, actor: User, seen:
             code="named_already",
         )
     _check_seen(row, seen)
+    others = [one for one in alike if one.ref in also]
+    if len(others) < len(set(also)):
+        raise Refused(
+            "Of the other metrics one is not off its band at the same time, or somebody decided it meanwhile. Nothing was "
+            "dismissed: read it again, then choose.",
+            code="not_alike",
+        )
     _decide([row, *others], DetectedState.DISMISSED, actor, reason=reason)
     return row
 
@@ -337,17 +356,11 @@ def _locked_with_alike(detected: DetectedEvent) -> tuple[DetectedEvent, list[Det
     rows = DetectedEvent.objects.select_for_update(of=("self",)).select_related("account", "metric", "event")
     row = rows.get(pk=detected.pk)
     check_active(row.account)
-    alike = rows.filter(
-        account=row.account,
-        state=DetectedState.PROPOSED,
-        starts_at__lt=row.ends_at,
-        ends_at__gt=row.starts_at,
-    ).exclude(pk=row.pk)
-    return row, [one for one in alike if one.is_rise == row.is_rise]
+    return row, list(alike_of(row).select_for_update(of=("self",)))
 
 
 def _decide(
-    rows: Iterable[DetectedEvent],
+    rows: Sequence[DetectedEvent],
     state: DetectedState,
     actor: User,
     *,
@@ -377,6 +390,8 @@ def _decide(
             data={"event": None if event is None else str(event.ref)},
             actor=actor,
         )
+    # What was decided is part of the sentence of each pool that they size.
+    judge_pools(pools().filter(metric__in=[row.metric_id for row in rows]), now)
 
 
 # --- pools and prices --------------------------------------------------------------------------------------------

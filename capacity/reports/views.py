@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
@@ -318,21 +319,26 @@ class DetectedPage(GrowthPage):
 
     def get(self, request: HttpRequest, detected_ref: UUID) -> HttpResponse:
         """Show it."""
-        return self._page(self.find(selectors.detected(), detected_ref), NameForm(), DismissForm())
+        row = self.find(selectors.detected(), detected_ref)
+        return self._page(row, NameForm(), self._dismiss(row))
 
     def post(self, request: HttpRequest, detected_ref: UUID) -> HttpResponse:
         """Do what was decided."""
         row = self.find(selectors.detected(), detected_ref)
         is_dismissed = "dismiss" in request.POST
         name = NameForm(None if is_dismissed else request.POST)
-        dismiss = DismissForm(request.POST if is_dismissed else None)
+        dismiss = self._dismiss(row, request.POST if is_dismissed else None)
         form = dismiss if is_dismissed else name
         seen = request.POST.get("seen", "")
         if form.is_valid():
             try:
                 if is_dismissed:
                     services.dismiss_detected(
-                        row, reason=form.cleaned_data["reason"], actor=self.user, seen=seen
+                        row,
+                        reason=dismiss.cleaned_data["reason"],
+                        also=dismiss.also_refs(),
+                        actor=self.user,
+                        seen=seen,
                     )
                     said = "Dismissed. It stays out of growth and forecasts."
                 else:
@@ -348,6 +354,10 @@ class DetectedPage(GrowthPage):
                 messages.success(request, said)
                 return redirect("capacity:detected-list", account_ref=row.account.ref)
         return self._page(row, name, dismiss, status=422)
+
+    def _dismiss(self, row: DetectedEvent, data: Any = None) -> DismissForm:
+        alike = selectors.alike_of(row) if row.state != DetectedState.NAMED else ()
+        return DismissForm(data, alike=alike, is_rise=row.is_rise)
 
     def _page(
         self,

@@ -297,6 +297,74 @@ def test_what_is_dismissed_stays_dismissed_and_is_no_peak(known):
     assert "peak" not in selectors.sentence_of(GrowthReport.objects.get(metric=known), timezone.now())
 
 
+def also_orders(known):
+    """Return what was detected in `known`, and the same stretch of another metric."""
+    other = fill(metric(known.account, name="orders_per_min", unit="orders/min"), hours(), timezone.now())
+    services.make_due(timezone.now())
+    return DetectedEvent.objects.get(metric=known), DetectedEvent.objects.get(metric=other)
+
+
+def test_only_what_is_ticked_is_dismissed_with_a_stretch(known):
+    """A crawler asks for pages and places no order."""
+    row, order = also_orders(known)
+    browser, url = browser_of(known.account), f"/capacity/events/{row.ref}/"
+    html = browser.get(url).content.decode()
+    assert f'value="{order.ref}"' in html
+    assert "checked" not in html
+    assert f"at the same time: {order}" in html
+    assert browser.post(url, {"dismiss": "1", "reason": "a crawler"}).status_code == 302
+    order.refresh_from_db()
+    assert (order.state, order.reason) == ("proposed", "")
+    DetectedEvent.objects.update(state="proposed", reason="")
+    assert (
+        browser.post(url, {"dismiss": "1", "reason": "a test", "also": [str(order.ref)]}).status_code == 302
+    )
+    assert set(DetectedEvent.objects.values_list("state", "reason")) == {("dismissed", "a test")}
+
+
+def test_programs_name_what_is_dismissed_with_a_stretch(known):
+    row, order = also_orders(known)
+    api = Caller(make.member(known.account, "editor"))
+    path = f"/detected-events/{row.ref}/dismiss"
+    refused = api.post(path, {"also": [str(order.ref), str(row.ref)]}, status=422)
+    assert refused["type"].endswith("not-alike")
+    assert set(DetectedEvent.objects.values_list("state", flat=True)) == {"proposed"}
+    api.post(path, {"reason": "a test", "also": [str(order.ref)]})
+    assert set(DetectedEvent.objects.values_list("state", "reason")) == {("dismissed", "a test")}
+    DetectedEvent.objects.filter(pk=row.pk).update(state="proposed", reason="")
+    api.post(path, {"reason": "a crawler"})
+    order.refresh_from_db()
+    assert order.reason == "a test"
+
+
+def test_what_is_decided_is_in_the_kept_sentence_of_the_pool_at_once(known):
+    pool = sized_pool(known, servers=6)
+    services.make_due(timezone.now())
+    pool.refresh_from_db()
+    assert "times normal" in pool.sentence
+    row = DetectedEvent.objects.get(metric=known)
+    services.dismiss_detected(row, reason="a crawler", actor=make.member(known.account, "editor"))
+    pool.refresh_from_db()
+    assert "times normal" not in pool.sentence
+
+
+def test_a_fall_is_no_traffic_event_and_is_dismissed_with_what_happened(known):
+    services.make_due(timezone.now())
+    DetectedEvent.objects.update(score=-9.0, peak=0.0, multiple=0.0)
+    row = DetectedEvent.objects.get(metric=known)
+    api = Caller(make.member(known.account, "editor"))
+    refused = api.post(f"/detected-events/{row.ref}/name", {"name": "Outage"}, status=422)
+    assert refused["type"].endswith("no-rise")
+    assert not TrafficEvent.objects.exists()
+    html = browser_of(known.account).get(f"/capacity/events/{row.ref}/").content.decode()
+    assert "A fall is no traffic event" in html
+    assert "Name it" not in html
+    assert "What happened" in html
+    api.post(f"/detected-events/{row.ref}/dismiss", {"reason": "an outage"})
+    row.refresh_from_db()
+    assert (row.state, row.reason) == ("dismissed", "an outage")
+
+
 def test_what_is_no_longer_seen_is_withdrawn(known):
     services.make_due(timezone.now())
     fill(known, hours(multiple=0), timezone.now())
