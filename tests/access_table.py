@@ -473,6 +473,7 @@ ROWS |= {
     ("capacity:sized-pool", "GET"): Row(VIEWERS),
     ("capacity:sized-pool", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
     ("capacity:sized-pool-look", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
+    ("capacity:sized-pool-remove", "GET"): Row(EDITORS),
     ("capacity:sized-pool-remove", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
     ("capacity:what-if", "GET"): Row(VIEWERS),
     ("api-growth-report", "GET"): Row(VIEWERS),

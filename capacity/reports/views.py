@@ -8,7 +8,8 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 
@@ -36,6 +37,7 @@ from capacity.reports.versions import check_rules_seen, locked_pool, rules_versi
 from capacity.reports.wording import lasts_words
 from capacity.sizing import Lasts, WhatIf
 from portal.access import Permission
+from portal.audit.models import AuditEntry
 from portal.errors import Refused, StaleState, Trouble, form_status
 from portal.paging import keyset
 
@@ -115,7 +117,32 @@ class GrowthOverview(GrowthPage):
         )
 
 
-class SizedPoolPage(GrowthPage):
+class PoolPage(GrowthPage, abstract=True):
+    """What the pages of one pool share."""
+
+    def find_pool(self, ref: UUID, rows: QuerySet[SizedPool] | None = None) -> SizedPool:
+        """Return the pool. Of one that somebody sizes no more, say so to whoever may read it, with what was typed."""
+        try:
+            return self.find(selectors.pools() if rows is None else rows, ref)
+        except Http404:
+            gone = AuditEntry.objects.filter(what="sized_pool.removed", subject_ref=str(ref)).last()
+            if gone is None or gone.account_ref is None:
+                raise
+            account = self.find(Account, gone.account_ref)
+        typed = [
+            f"{field.label}: {self.request.POST[name]}"
+            for name, field in SizeForm.base_fields.items()
+            if name != "metric" and self.request.POST.get(name)
+        ]
+        wrote = f" You had typed: {'; '.join(typed)}." if typed else ""
+        raise StaleState(
+            f"{gone.actor_name or 'Somebody'} said on {gone.at:%Y-%m-%d} that “{gone.subject_label}” is sized no more, so nothing "
+            f"was done.{wrote} What was measured stays; size the pool again under “Growth and size” of {account}.",
+            code="pool_removed",
+        )
+
+
+class SizedPoolPage(PoolPage):
     """One pool: what it needs now, at the forecast peak, for each event, how long it lasts, what is more than needed."""
 
     permission = Permission.SAMPLE_VIEW
@@ -123,12 +150,12 @@ class SizedPoolPage(GrowthPage):
 
     def get(self, request: HttpRequest, pool_ref: UUID) -> HttpResponse:
         """Show it."""
-        pool = self.find(selectors.pools(), pool_ref)
+        pool = self.find_pool(pool_ref)
         return self._page(pool, self._form(pool))
 
     def post(self, request: HttpRequest, pool_ref: UUID) -> HttpResponse:
         """Change by what it is sized."""
-        pool = self.find(selectors.pools(), pool_ref)
+        pool = self.find_pool(pool_ref)
         form, status = self._form(pool, request.POST), 422
         if form.is_valid():
             try:
@@ -138,7 +165,7 @@ class SizedPoolPage(GrowthPage):
             except StaleState as stale:
                 status, typed = form_status(stale), request.POST.copy()
                 # Whoever reads what is there now may put what was typed in its place.
-                pool = self.find(selectors.pools(), pool_ref)
+                pool = self.find_pool(pool_ref)
                 typed["seen"] = rules_version(pool)
                 form = self._form(pool, typed)
                 form.add_error(None, stale.says)
@@ -214,14 +241,14 @@ def _as_it_is(found: selectors.Sized) -> dict[str, object]:
     }
 
 
-class WhatIfPage(GrowthPage):
+class WhatIfPage(PoolPage):
     """What if growth, an event, the servers or what stays free were others: a page, and its answer alone for the script."""
 
     permission = Permission.SAMPLE_VIEW
 
     def get(self, request: HttpRequest, pool_ref: UUID) -> HttpResponse:
         """Answer."""
-        pool = self.find(selectors.pools(), pool_ref)
+        pool = self.find_pool(pool_ref)
         now = timezone.now()
         flavors = flavors_of(pool)
         is_asked = bool(set(request.GET) & set(WhatIfForm.base_fields))
@@ -242,26 +269,30 @@ class WhatIfPage(GrowthPage):
         )
 
 
-class SizedPoolLook(GrowthPage):
+class SizedPoolLook(PoolPage):
     """Ask the provider how many servers are in service."""
 
     permission = Permission.SAMPLE_ADD
 
     def post(self, request: HttpRequest, pool_ref: UUID) -> HttpResponse:
         """Look, and show what was seen."""
-        pool = self.find(selectors.pools().defer(None), pool_ref)
+        pool = self.find_pool(pool_ref, selectors.pools().defer(None))
         _look(request, pool)
         return redirect("capacity:sized-pool", pool_ref=pool.ref)
 
 
-class SizedPoolRemove(GrowthPage):
+class SizedPoolRemove(PoolPage):
     """Size a pool no more."""
 
     permission = Permission.SAMPLE_ADD
 
+    def get(self, request: HttpRequest, pool_ref: UUID) -> HttpResponse:
+        """Ask first: nothing brings its rules back."""
+        return self.show("capacity/growth/remove.html", pool=self.find_pool(pool_ref))
+
     def post(self, request: HttpRequest, pool_ref: UUID) -> HttpResponse:
         """Do so; what was measured stays."""
-        pool = self.find(selectors.pools(), pool_ref)
+        pool = self.find_pool(pool_ref)
         account = pool.account
         services.remove_pool(pool, actor=self.user)
         messages.success(request, f"{pool.name} is not sized any more. Its metric stays.")

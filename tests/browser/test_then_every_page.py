@@ -98,7 +98,6 @@ NO_PAGE = {
     "scenario-compare",
     "scenario-go-back",
     "sized-pool-look",
-    "sized-pool-remove",
     "standstill-lift",
 }
 """What answers a command only, or is a page that asks about a row which nobody here makes (a run that has deleted servers

@@ -1016,6 +1016,27 @@ def test_rules_that_somebody_changed_meanwhile_are_told_and_not_overwritten(know
     assert (pool.name, pool.headroom) == ("front", 0.4)
 
 
+def test_a_pool_is_sized_no_more_once_that_was_asked_and_a_second_tab_reads_so(known):
+    pool = sized_pool(known)
+    browser = browser_of(known.account)
+    url = f"/capacity/pools/{pool.ref}/"
+    assert f'href="{url}remove/"' in browser.get(url).content.decode()
+    asked = browser.get(f"{url}remove/").content.decode()
+    assert "Size this pool no more?" in asked
+    assert "20 % stays free" in asked.replace("\xa0", " ")
+    assert browser.post(f"{url}remove/").status_code == 302
+    assert not SizedPool.objects.exists()
+    late = browser.post(url, rules(pool, headroom="40"))
+    html = late.content.decode()
+    assert late.status_code == 409
+    assert "said on " in html
+    assert "that “web” is sized no more" in html
+    assert "You had typed: What people call the pool: web; Stays free at every peak (%): 40" in html
+    for one in (browser.get(url), browser.post(f"{url}remove/"), browser.get(f"{url}what-if/")):
+        assert "is sized no more" in one.content.decode()
+    assert browser_of(make.account()).get(url).status_code == 404
+
+
 def test_a_look_at_the_provider_makes_no_rules_stale(known):
     pool = sized_pool(known)
     browser = browser_of(known.account)
