@@ -14,6 +14,7 @@ from accounts.models import CloudConnection
 from capacity import services
 from capacity.forms import PoolForm
 from capacity.models import CountSource, Probe
+from capacity.pool_names import pool_named
 from capacity.reference import Site, event_at, reference_for, sizes_of
 from portal.access import Permission, PortalView
 from portal.errors import Refused
@@ -60,6 +61,7 @@ class PoolKnown(PortalView):
             status=status,
             connection=connection,
             balancer_id=balancer_id,
+            pool_named=pool_named(connection, balancer_id),
             form=form,
             reference=reference,
             sizes=sizes_of(self.account, Site(connection.ref, balancer_id), now),

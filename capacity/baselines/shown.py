@@ -31,9 +31,9 @@ class Pool:
 
 
 def pools_of(account: Account) -> list[Pool]:
-    """Return the first pools that anything is known of, by name. One query."""
+    """Return the pools that anything is known of, by name. One query."""
     found = []
-    for key, words in known_pools(account)[:POOLS_SHOWN]:
+    for key, words in known_pools(account):
         ref, _, balancer_id = key.partition(":")
         found.append(Pool(words, UUID(ref), balancer_id))
     return found

@@ -20,6 +20,7 @@ from capacity.baselines.forms import LimitForm, ProposeForm, SeriesForm
 from capacity.baselines.models import MeasuredBaseline
 from capacity.benchmarks import selectors as benchmarks
 from capacity.benchmarks.models import Benchmark
+from capacity.pool_names import pool_named
 from portal.access import Permission, holders
 from portal.approvals.models import Verdict
 from portal.approvals.pages import ApprovePage, AskedPage, EndPage, asked_shown
@@ -47,20 +48,24 @@ class BaselineList(BaselinePage):
         """Show them with their age, their owner, and how the site stands."""
         account = self.find(Account, account_ref)
         page = keyset(selectors.of_account(account), request, order="-id", filters={"account": account.pk})
-        now = timezone.now()
+        now, pools = timezone.now(), shown.pools_of(account)
+        words = {(one.connection_ref, one.balancer_id): one.words for one in pools}
         return self.show(
             "capacity/baselines/list.html",
             page=page,
             rows=[
                 (
                     row,
+                    words.get(
+                        (row.connection.ref, row.balancer_id), f"{row.connection.name}, {row.balancer_id}"
+                    ),
                     selectors.standing(getattr(row, "newest", ())),
                     row.status == "approved" and row.valid_until <= now,
                     last_day(row.valid_until),
                 )
                 for row in page.rows
             ],
-            pools=shown.pools_of(account),
+            pools=pools[: shown.POOLS_SHOWN],
         )
 
 
@@ -74,6 +79,7 @@ class OneBaseline(BaselinePage, abstract=True):
             status=status,
             row=row,
             known=shown.detail_of(row, timezone.now()),
+            pool_named=pool_named(row.connection, row.balancer_id),
             may_withdraw=row.request.status in {"open", "approved"}
             and Permission.BASELINE_PROPOSE in self.granted,
             problem=problem,
@@ -348,6 +354,7 @@ class CeilingPage(BaselinePage):
             status=status,
             connection=connection,
             balancer_id=balancer_id,
+            pool_named=pool_named(connection, balancer_id),
             found=found,
             drawn=shown.drawn(found.steps, found.fit, found.latency, nodes, found.promised),
             form=form,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Value
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
 
 from accounts.models import Account, CloudConnection
@@ -16,6 +16,8 @@ from capacity.baselines.compared import ran
 from capacity.baselines.models import BaselineStatus, MeasuredBaseline
 from capacity.benchmarks.models import Benchmark
 from capacity.models import Ceiling, CountSource, ForecastPeak, Probe
+from capacity.pool_names import named
+from capacity.reports.models import SizedPool
 from portal.ui.charts import Point, Series
 
 
@@ -51,11 +53,19 @@ def pools_of(account: Account) -> list[tuple[str, str]]:
     """Return the pools that anything is known of, as (key, words), by name. One query."""
     columns = ("connection__ref", "connection__name", "balancer_id")
     rows = Benchmark.objects.filter(account=account, connection__isnull=False).exclude(balancer_id="")
-    known = rows.order_by().values_list(*columns)
+    # Only a pool that is sized has a name of its own.
+    known = rows.order_by().values_list(*columns, Value(""))
     for model in (Ceiling, ForecastPeak, Probe, CountSource):
-        known = known.union(model._default_manager.filter(account=account).order_by().values_list(*columns))
-    found = sorted(known, key=lambda row: (row[1], row[2]))
-    return [(f"{ref}:{balancer}", f"{name}, load balancer {balancer}") for ref, name, balancer in found]
+        rows_of = model._default_manager.filter(account=account).order_by()
+        known = known.union(rows_of.values_list(*columns, Value("")))
+    known = known.union(SizedPool.objects.filter(account=account).order_by().values_list(*columns, "name"))
+    names: dict[tuple[Any, str, str], str] = {}
+    for ref, connection, balancer, name in known:
+        names[ref, connection, balancer] = name or names.get((ref, connection, balancer), "")
+    return [
+        (f"{ref}:{balancer}", f"{connection}, {named(names[ref, connection, balancer], balancer)}")
+        for ref, connection, balancer in sorted(names, key=lambda one: one[1:])
+    ]
 
 
 def connection_of(account: Account, key: str) -> tuple[CloudConnection | None, str]:

@@ -18,6 +18,7 @@ from capacity.baselines.models import MeasuredBaseline
 from capacity.benchmarks import selectors, services
 from capacity.benchmarks.forms import AsideForm, BenchmarkForm, ChangeEnvironmentForm
 from capacity.benchmarks.models import Benchmark
+from capacity.pool_names import pool_named
 from portal.access import Permission
 from portal.csvfile import attachment
 from portal.errors import Refused, StaleState, form_status
@@ -177,6 +178,7 @@ class BenchmarkDetail(BenchmarkPage):
             form=form,
             resting=selectors.resting_on(row),
             left_without=services.LEFT_WITHOUT,
+            pool_named=pool_named(row.connection, row.balancer_id) if row.connection else "",
             zone_label=str(self.zone),
             status=status,
         )

@@ -21,6 +21,7 @@ from capacity.loads import selectors, services
 from capacity.loads.forms import ProfileForm, StartForm, initial_of
 from capacity.loads.models import LoadProfile, LoadRun
 from capacity.loads.profile import from_plain
+from capacity.pool_names import pool_named
 from portal.access import AsyncPortalView, Permission
 from portal.approvals.models import Verdict
 from portal.approvals.pages import ApprovePage, AskedPage, EndPage, asked_shown
@@ -151,6 +152,7 @@ class OneProfile(LoadPage, abstract=True):
             row=row,
             content=content,
             words=selectors.shape_words(content),
+            pool_named=pool_named(row.connection, row.balancer_id) if row.connection else "",
             unproven=selectors.unproven(row, content),
             is_old=row.valid_until is not None and row.valid_until <= timezone.now(),
             loads=list(selectors.loads().filter(profile=row).order_by("-id")[:NEWEST]),
@@ -268,6 +270,7 @@ class ProfileStart(LoadPage):
             row=row,
             content=content,
             words=selectors.shape_words(content),
+            pool_named=pool_named(row.connection, row.balancer_id) if row.connection else "",
             form=form,
             other=other,
             status=status,

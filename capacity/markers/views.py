@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -16,9 +17,19 @@ from accounts.views import AccountPage
 from capacity.benchmarks.selectors import connection_of, pools_of
 from capacity.markers import selectors, services
 from capacity.markers.forms import MarkerForm
+from capacity.markers.models import Marker
+from capacity.pool_names import named
 from portal.access import Permission
 from portal.errors import Refused
 from portal.paging import keyset
+
+
+def _where(marker: Marker, words: Mapping[str, str]) -> str:
+    """Return the pool of a change in words; "" for one of the whole site."""
+    if marker.connection is None:
+        return ""
+    key = f"{marker.connection.ref}:{marker.balancer_id}"
+    return words.get(key) or f"{marker.connection.name}, {named('', marker.balancer_id)}"
 
 
 class MarkerList(AccountPage):
@@ -70,9 +81,11 @@ class MarkerList(AccountPage):
             order="-at",
             filters={"account": account.pk},
         )
+        words = dict(form.fields["pool"].choices)  # type: ignore[attr-defined]
         return self.show(
             "capacity/markers/list.html",
             page=page,
+            rows=[(one, _where(one, words)) for one in page.rows],
             form=form,
             locks=locks_on(account, timezone.now()),
             zone_name=str(self._zone),

@@ -29,6 +29,7 @@ from capacity.metrics.kinds import DEMAND_UNIT, is_demand
 from capacity.metrics.models import Metric
 from capacity.metrics.series import Step
 from capacity.models import TrafficEvent
+from capacity.pool_names import usual_name
 from capacity.reports import making, notices
 from capacity.reports.models import (
     DetectedEvent,
@@ -443,7 +444,7 @@ def _fill(row: SizedPool, fields: dict[str, Any]) -> None:
         raise ValueError(f"A sized pool has no {', '.join(sorted(unknown))}.")
     for name, value in fields.items():
         setattr(row, name, value)
-    row.name = " ".join(row.name.split()) or f"load balancer {row.balancer_id}"
+    row.name = " ".join(row.name.split()) or usual_name(row.balancer_id)
     check_no_pin(row.name)
     metric = row.metric
     if metric is not None and metric.account_id != row.account_id:

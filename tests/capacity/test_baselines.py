@@ -16,13 +16,14 @@ from capacity.baselines import evidence, known, selectors, services, stretches
 from capacity.baselines.compared import current
 from capacity.baselines.models import BaselineStatus, MeasuredBaseline, PoolLimit
 from capacity.benchmarks import services as benchmarks
+from capacity.benchmarks.selectors import pools_of
 from capacity.markers.models import Marker
 from capacity.metrics import services as samples
 from capacity.metrics.models import Metric
 from capacity.metrics.reading import read_csv
 from capacity.models import Ceiling, FineLoad, TrafficEvent
 from capacity.reference import WHOLE_SITE, Site, reference_for
-from capacity.reports.models import DetectedEvent
+from capacity.reports.models import DetectedEvent, SizedPool
 from portal.approvals.models import Verdict
 from portal.audit.models import AuditEntry
 from portal.errors import NotPermitted, Refused, StaleState
@@ -721,6 +722,33 @@ def test_the_list_and_the_page_say_how_the_site_stands(here, client):
     assert "267 ms" in html
     assert "Universal Scalability Law" in html
     assert html.count('class="chart') == 3
+
+
+def test_a_pool_that_is_sized_is_called_by_its_name_everywhere(here, client):
+    row = approved(here)
+    assert (
+        f"{here.connection.name}, load balancer 71"
+        in page(client, here, "benchmark-list", here.account.ref, who="editor").content.decode()
+    )
+    of = {"account": here.account, "connection": here.connection}
+    SizedPool.objects.create(balancer_id="71", name="web", **of)
+    SizedPool.objects.create(balancer_id="72", name="load balancer 72", **of)
+    assert [words for _, words in pools_of(here.account)] == [
+        f"{here.connection.name}, web (71)",
+        f"{here.connection.name}, load balancer 72",
+    ]
+    for name, ref in (
+        ("benchmark-list", here.account.ref),
+        ("baseline-list", here.account.ref),
+        ("marker-list", here.account.ref),
+        ("baseline", row.ref),
+        ("benchmark", row.benchmark.ref),
+    ):
+        html = page(client, here, name, ref, who="editor").content.decode()
+        assert (name, f"{here.connection.name}, web (71)" in html) == (name, True)
+    for name in ("ceiling", "pool-known"):
+        html = page(client, here, name, here.connection.ref, "71", who="editor").content.decode()
+        assert (name, "web (71)" in html) == (name, True)
 
 
 def test_a_launch_manager_proposes_from_the_page_and_the_customer_approves(here, client):
