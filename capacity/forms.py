@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 
 from accounts.models import Account
 from accounts.networks import networks_of
@@ -48,7 +49,7 @@ NEEDS_ONE = (
 
 
 def gaps(given: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    """Return (field, sentence) for each thing that is missing beside what was given. 0 is given, empty is not."""
+    """Return (field, sentence) for what is missing beside what was given, or cannot be. 0 is given, empty is not."""
     is_given = {name for name, value in given.items() if value not in (None, "")}
     told: set[str] = set()
     for first, second, says in BELONG_TOGETHER:
@@ -58,6 +59,11 @@ def gaps(given: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     for first, some, says in NEEDS_ONE:
         if first in is_given and not is_given & set(some):
             yield some[0], says
+    if "forecast_at" in is_given and given["forecast_at"] <= timezone.now():
+        yield (
+            "forecast_at",
+            "The next peak is still to come: choose a later time, or leave it empty where nobody knows.",
+        )
 
 
 class PoolForm(forms.Form):

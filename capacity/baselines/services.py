@@ -268,8 +268,10 @@ def propose(
     if source.benchmark is not None:
         rows = Benchmark.objects.select_for_update(of=("self",)).select_related("account", "connection")
         fresh = rows.get(pk=source.benchmark.pk)
-        load = source.measured.load
+        load, why_not = source.measured.load, source.why_not
         source = from_benchmark(fresh, users_per_node=load.per_node if load else None)
+        # That it has no such step is said of the load that was asked for, not of the nearest one.
+        source = replace(source, why_not=source.why_not or why_not)
     if source.why_not:
         raise Refused(f"This cannot become a baseline. {source.why_not}", code="no_baseline")
     if source.events and not with_events:

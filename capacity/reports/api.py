@@ -634,7 +634,8 @@ class SizedPoolListApi(PortalAPIView):
         tag="capacity",
     )
     def post(self, request: Request, account_ref: UUID) -> Response:
-        """`POST …/look` then asks the provider how many servers there are."""
+        """`POST …/look` then asks the provider how many servers there are, and whether it has such a load balancer. 409 for a
+        pool that is sized already."""
         account = self.find(Account, account_ref)
         data = self.read(SizedPoolAddIn)
         ref, balancer_id = data.pop("connection"), data.pop("balancer_id")

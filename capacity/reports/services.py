@@ -408,6 +408,12 @@ def size_pool(
     check_active(account)
     if connection.account_id != account.pk:
         raise Refused("This cloud connection is of another account.", code="other_account")
+    known = SizedPool.objects.filter(connection=connection, balancer_id=balancer_id).first()
+    if known is not None:
+        raise StaleState(
+            f"This pool is sized already, as “{known.name}”. Change how it is sized there.",
+            code="sized_already",
+        )
     row = SizedPool(account=account, connection=connection, balancer_id=balancer_id)
     _fill(row, fields)
     row.save()

@@ -86,19 +86,20 @@ class GrowthOverview(GrowthPage):
     def post(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
         """Size a pool, and look at it at once."""
         account = self.find(Account, account_ref)
-        form = self._form(account, request.POST)
+        form, status = self._form(account, request.POST), 422
         if form.is_valid():
             ref, _, balancer_id = form.cleaned_data["pool"].partition(":")
             connection = CloudConnection.objects.get(account=account, ref=ref)
             try:
                 pool = services.size_pool(account, connection, balancer_id, actor=self.user, **form.chosen())
             except Refused as refusal:
+                status = form_status(refusal)
                 form.add_error(None, refusal.says)
             else:
                 messages.success(request, f"{pool.name} is sized by {pool.metric} from now on.")
                 _look(request, pool)
                 return redirect("capacity:sized-pool", pool_ref=pool.ref)
-        return self._page(account, form, status=422)
+        return self._page(account, form, status=status)
 
     def _form(self, account: Account, data: object = None) -> AddPoolForm:
         return AddPoolForm(data, metrics=demands_of(account), pools=_free_pools(account))

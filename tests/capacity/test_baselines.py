@@ -1047,6 +1047,37 @@ def test_the_api_proposes_reads_compares_and_withdraws(here):
     Caller(here.stranger).get(address, status=404)
 
 
+def test_a_step_that_the_run_does_not_have_is_not_the_nearest_one(here):
+    refused = Caller(here.manager).post(
+        f"/accounts/{here.account.ref}/baselines",
+        {
+            "benchmark": str(run_at(here, 20).ref),
+            "users_per_node": 7,
+            "valid_until": (timezone.now() + timedelta(days=30)).isoformat(),
+            "reason": "Before the launch.",
+        },
+        status=422,
+    )
+    assert "No step of the run has a load of 7 for each server. There are: 5, 10" in refused["detail"]
+    assert not MeasuredBaseline.objects.exists()
+
+
+@pytest.mark.parametrize(("days", "status"), [(-1, 422), (1, 200)])
+def test_the_next_peak_is_one_to_come(here, client, days, status):
+    at = timezone.now() + timedelta(days=days)
+    given = {"forecast_rps": 240.0, "forecast_source": "marketing"}
+    says = "The next peak is still to come"
+    path = f"/connections/{here.connection.ref}/pools/71"
+    answer = Caller(here.editor).ask("post", path, {**given, "forecast_at": at.isoformat()})
+    assert answer.status_code == status
+    assert (says in str(answer.json().get("errors", {}).get("forecast_at"))) is (status == 422)
+    client.force_login(here.editor)
+    url = reverse("capacity:pool-known", args=[here.connection.ref, "71"])
+    page = client.post(url, {**given, "forecast_at": f"{at:%Y-%m-%dT%H:%M}"})
+    assert page.status_code == (422 if status == 422 else 302)
+    assert (says in page.content.decode()) is (status == 422)
+
+
 def test_the_api_proposes_a_stretch_of_series(here):
     begins = (timezone.now() - timedelta(days=8)).replace(minute=0, second=0, microsecond=0)
     sampled(here, begins, 60, 200.0)

@@ -31,7 +31,7 @@ from capacity.reports.trying import try_out
 from capacity.services import enter_known
 from capacity.sizing import Lasts, Runway, WhatIf
 from portal.cloud.types import Condition
-from portal.errors import Refused
+from portal.errors import Refused, StaleState
 from portal.events.models import Event
 from portal.notify import compose
 from portal.notify.models import Message
@@ -550,8 +550,14 @@ def test_a_pool_is_sized_by_what_is_done_in_a_time_and_by_nothing_else(known):
         services.size_pool(known.account, row, "71", actor=None, metric=metric())
     pool = services.size_pool(known.account, row, "71", actor=None, metric=known)
     assert pool.name == "load balancer 71"
-    with pytest.raises(Refused, match="sized already"):
+    services.change_pool(pool, actor=None, name="web")
+    with pytest.raises(StaleState, match="sized already, as “web”"):
         services.size_pool(known.account, row, "71", actor=None, metric=known)
+    api = Caller(make.member(known.account, "editor"))
+    again = {"connection": str(row.ref), "balancer_id": "71", "metric": str(known.ref)}
+    refused = api.post(f"/accounts/{known.account.ref}/sized-pools", again, status=409)
+    assert refused["type"].endswith("sized-already")
+    assert "“web”" in refused["detail"]
 
 
 def test_a_pool_that_was_sized_by_another_unit_needs_what_is_not_known(known):
