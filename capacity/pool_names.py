@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.db.models import OuterRef, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
+
 from accounts.models import CloudConnection
 from capacity.reports.models import SizedPool
 
@@ -19,5 +24,15 @@ def named(name: str, balancer_id: str) -> str:
 
 def pool_named(connection: CloudConnection, balancer_id: str) -> str:
     """Return what one pool is called, with its load balancer. One query."""
-    rows = SizedPool.objects.filter(connection=connection.pk, balancer_id=balancer_id)
-    return named(rows.values_list("name", flat=True).first() or "", balancer_id)
+    return named(_names(connection.pk, balancer_id).first() or "", balancer_id)
+
+
+def with_pool_name(balancer_id: str) -> QuerySet[CloudConnection]:
+    """Return connections, each with the `pool_name` of its pool, "" for none: for pages that read the connection anyway."""
+    name = Coalesce(Subquery(_names(OuterRef("pk"), balancer_id)[:1]), Value(""))
+    return CloudConnection.objects.select_related("account").defer("api_key").annotate(pool_name=name)
+
+
+def _names(connection: Any, balancer_id: str) -> QuerySet[SizedPool, str]:
+    rows = SizedPool.objects.filter(connection=connection, balancer_id=balancer_id)
+    return rows.order_by().values_list("name", flat=True)

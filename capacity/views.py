@@ -14,7 +14,7 @@ from accounts.models import CloudConnection
 from capacity import services
 from capacity.forms import PoolForm
 from capacity.models import CountSource, Probe
-from capacity.pool_names import pool_named
+from capacity.pool_names import named, with_pool_name
 from capacity.reference import Site, event_at, reference_for, sizes_of
 from portal.access import Permission, PortalView
 from portal.errors import Refused
@@ -33,12 +33,12 @@ class PoolKnown(PortalView):
 
     def get(self, request: HttpRequest, connection_ref: UUID, balancer_id: str) -> HttpResponse:
         """Show what is known; None is *unknown*."""
-        connection = self.find(CloudConnection.objects.defer("api_key"), connection_ref)
+        connection = self.find(with_pool_name(balancer_id), connection_ref)
         return self._page(connection, balancer_id, PoolForm(account=self.account, zone=self.zone))
 
     def post(self, request: HttpRequest, connection_ref: UUID, balancer_id: str) -> HttpResponse:
         """Enter what was given; the rest stays as it is."""
-        connection = self.find(CloudConnection.objects.defer("api_key"), connection_ref)
+        connection = self.find(with_pool_name(balancer_id), connection_ref)
         form = PoolForm(request.POST, account=self.account, zone=self.zone)
         if form.is_valid():
             try:
@@ -61,7 +61,7 @@ class PoolKnown(PortalView):
             status=status,
             connection=connection,
             balancer_id=balancer_id,
-            pool_named=pool_named(connection, balancer_id),
+            pool_named=named(getattr(connection, "pool_name", ""), balancer_id),
             form=form,
             reference=reference,
             sizes=sizes_of(self.account, Site(connection.ref, balancer_id), now),

@@ -53,18 +53,18 @@ def pools_of(account: Account) -> list[tuple[str, str]]:
     """Return the pools that anything is known of, as (key, words), by name. One query."""
     columns = ("connection__ref", "connection__name", "balancer_id")
     rows = Benchmark.objects.filter(account=account, connection__isnull=False).exclude(balancer_id="")
-    # Only a pool that is sized has a name of its own.
     known = rows.order_by().values_list(*columns, Value(""))
     for model in (Ceiling, ForecastPeak, Probe, CountSource):
         rows_of = model._default_manager.filter(account=account).order_by()
         known = known.union(rows_of.values_list(*columns, Value("")))
+    # Only a pool that is sized has a name of its own; that it is sized makes none known.
     known = known.union(SizedPool.objects.filter(account=account).order_by().values_list(*columns, "name"))
-    names: dict[tuple[Any, str, str], str] = {}
-    for ref, connection, balancer, name in known:
-        names[ref, connection, balancer] = name or names.get((ref, connection, balancer), "")
+    found = list(known)
+    names = {(ref, balancer): name for ref, _, balancer, name in found if name}
     return [
-        (f"{ref}:{balancer}", f"{connection}, {named(names[ref, connection, balancer], balancer)}")
-        for ref, connection, balancer in sorted(names, key=lambda one: one[1:])
+        (f"{ref}:{balancer}", f"{connection}, {named(names.get((ref, balancer), ''), balancer)}")
+        for ref, connection, balancer, name in sorted(found, key=lambda row: (row[1], row[2]))
+        if not name
     ]
 
 

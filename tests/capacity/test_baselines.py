@@ -732,11 +732,8 @@ def test_a_pool_that_is_sized_is_called_by_its_name_everywhere(here, client):
     )
     of = {"account": here.account, "connection": here.connection}
     SizedPool.objects.create(balancer_id="71", name="web", **of)
-    SizedPool.objects.create(balancer_id="72", name="load balancer 72", **of)
-    assert [words for _, words in pools_of(here.account)] == [
-        f"{here.connection.name}, web (71)",
-        f"{here.connection.name}, load balancer 72",
-    ]
+    SizedPool.objects.create(balancer_id="72", name="api", **of)
+    assert pools_of(here.account) == [(f"{here.connection.ref}:71", f"{here.connection.name}, web (71)")]
     for name, ref in (
         ("benchmark-list", here.account.ref),
         ("baseline-list", here.account.ref),
