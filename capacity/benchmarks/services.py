@@ -151,7 +151,7 @@ def describe(
         return row
     if was != [getattr(row, name) for name in MEASURED_UNDER] and (resting := resting_on(row)):
         raise Refused(
-            f"{rests_words(resting)} So servers, size, software, mix and time stay as they were approved. If one of them is "
+            f"{rests_words(resting)} So servers, size, software, mix and time stay as they are. If one of them is "
             "wrong, have that baseline withdrawn, correct it here and propose a new one; or say that this benchmark does not count.",
             code="baseline_rests",
         )
