@@ -32,6 +32,7 @@ from capacity.baselines.models import BaselineSource, BaselineStatus, MeasuredBa
 from capacity.baselines.selectors import promised_of, ranked_of
 from capacity.benchmarks.models import Benchmark
 from capacity.models import Ceiling
+from capacity.pool_names import pool_named
 from capacity.services import size_anew
 from portal import access
 from portal.access import Permission
@@ -321,7 +322,7 @@ def propose(
         account=account,
         subject_type=SUBJECT,
         subject_ref=ref,
-        title=f"Baseline {last + 1} of load balancer {source.balancer_id}",
+        title=f"Baseline {last + 1} of {pool_named(source.connection, source.balancer_id)}",
         digest=evidence.digest_of(content),
         author=actor,
         actor=actor,

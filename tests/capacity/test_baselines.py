@@ -734,6 +734,8 @@ def test_a_pool_that_is_sized_is_called_by_its_name_everywhere(here, client):
     SizedPool.objects.create(balancer_id="71", name="web", **of)
     SizedPool.objects.create(balancer_id="72", name="api", **of)
     assert pools_of(here.account) == [(f"{here.connection.ref}:71", f"{here.connection.name}, web (71)")]
+    assert row.request.title == "Baseline 1 of load balancer 71"
+    assert proposed(here, run_at(here, 6)).request.title == "Baseline 2 of web (71)"
     for name, ref in (
         ("benchmark-list", here.account.ref),
         ("baseline-list", here.account.ref),
