@@ -12,6 +12,7 @@ from accounts.facts import last_day
 from accounts.models import Account
 from capacity import ceiling, comparing
 from capacity.baselines import evidence, selectors, services, stretches
+from capacity.baselines.compared import ran
 from capacity.baselines.models import BaselineComparison, MeasuredBaseline
 from capacity.benchmarks.models import Benchmark
 from capacity.benchmarks.selectors import pools_of as known_pools
@@ -257,6 +258,8 @@ class Detail:
     drawn: Drawn | None
     events: list[stretches.Overlap]
     replaced: selectors.Replaced | None
+    invalid: str
+    """Why its benchmark, which counts, proves nothing after what was said of it since; "" where it does."""
 
 
 def detail_of(row: MeasuredBaseline, now: datetime) -> Detail:
@@ -272,8 +275,10 @@ def detail_of(row: MeasuredBaseline, now: datetime) -> Detail:
         .order_by("-version")[:COMPARISONS_SHOWN]
     )
     counting = next((one.pk for one in versions if one.status == "approved"), None)
-    picture = None
+    picture, invalid = None, ""
     if row.benchmark is not None:
+        if row.benchmark.set_aside_at is None:
+            invalid = evidence.invalid_because(row.benchmark.result, ran(row.benchmark))
         promised = selectors.promised_of(row.connection, row.balancer_id)
         # The result is deferred: one query more, on this page alone.
         steps = evidence.steps_of(row.benchmark.result, promised)
@@ -303,4 +308,5 @@ def detail_of(row: MeasuredBaseline, now: datetime) -> Detail:
             for one in row.content["source"].get("events", ())
         ],
         selectors.replaced_of(row),
+        invalid,
     )

@@ -247,6 +247,18 @@ def test_a_baseline_whose_benchmark_is_set_aside_is_told_everywhere_and_before(h
     assert "plans read neither" not in page(client, here, "benchmark", run.ref).content.decode()
 
 
+@pytest.mark.parametrize(
+    ("make_one", "what"), [(approved, "Withdraw this version"), (proposed, "this cannot be approved")]
+)
+def test_a_baseline_whose_benchmark_is_found_to_prove_nothing_says_so(here, client, make_one, what):
+    row = make_one(here)
+    assert "proves nothing" not in page(client, here, "baseline", row.ref).content.decode()
+    benchmarks.describe(row.benchmark, actor=here.manager, was_aborted=True)
+    html = page(client, here, "baseline", row.ref).content.decode()
+    assert "It was stopped before its end. So it was said of the benchmark since." in html
+    assert what in html
+
+
 def test_a_proposal_whose_benchmark_is_set_aside_says_that_it_cannot_be_approved(here, client):
     row = proposed(here)
     benchmarks.set_aside(row.benchmark, because="The wrong pool.", with_baselines=True, actor=here.manager)
