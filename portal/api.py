@@ -200,6 +200,7 @@ class PortalAPIView(Guard, APIView, abstract=True):
     rate_per_minute: ClassVar[int] = RATE_PER_MINUTE
     rate_per_user: ClassVar[int] = RATE_PER_USER
     _limit_headers: dict[str, str]
+    _has_thinned = False
 
     # --- one request -------------------------------------------------------------------------------------
 
@@ -239,6 +240,8 @@ class PortalAPIView(Guard, APIView, abstract=True):
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Add the rate limit, and make sure that access was asked."""
+        if request.method == "GET" and response.status_code == 200 and not self._has_thinned:
+            response = self._with_fields_only(response)
         response = super().finalize_response(request, response, *args, **kwargs)
         for name, value in getattr(self, "_limit_headers", {}).items():
             response[name] = value
@@ -394,7 +397,28 @@ class PortalAPIView(Guard, APIView, abstract=True):
             }
         )
 
+    def _with_fields_only(self, response: Any) -> Any:
+        """Honour `fields` for what an operation put together itself; 400 for what has none (a file)."""
+        if not self.request.query_params.get("fields"):
+            return response
+        data = getattr(response, "data", None)
+        try:
+            if not isinstance(data, Mapping):
+                raise Malformed(
+                    "There is no parameter `fields` here: the answer has none.", code="unknown_parameter"
+                )
+            rows = data.get("results")
+            response.data = (
+                {**data, "results": [self._thinned(row) for row in rows]}
+                if isinstance(rows, list) and all(isinstance(row, Mapping) for row in rows)
+                else self._thinned(data)
+            )
+        except (Malformed, Refused) as refused:
+            return self.handle_exception(refused)
+        return response
+
     def _thinned(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        self._has_thinned = True
         wanted = self.request.query_params.get("fields", "")
         if not wanted or self.request.method != "GET":
             return data

@@ -243,6 +243,25 @@ def test_a_list_shows_only_what_is_ones_own(world):
     wrong.none()
 
 
+def test_no_read_of_the_api_passes_over_which_fields_are_asked_for(world):
+    """What knows no fields, a file, refuses the question; an empty list cannot know."""
+    wrong, asked = Findings(), 0
+    for name, method, refs, row in rows_with("account", "list", "personal"):
+        url = world.url(name, refs)
+        if method != "GET" or not url.startswith("/api/"):
+            continue
+        for person in ("lead", "admin"):
+            plain = ask(world, person, name, method, refs, row, url=url)
+            if plain.status_code != 200 or plain.streaming:
+                continue
+            answer = ask(world, person, name, method, refs, row, url=f"{url}?fields=nonsense")
+            is_empty = answer.status_code == 200 and answer.json() == {**answer.json(), "results": []}
+            asked += not is_empty
+            wrong.expect(is_empty or answer.status_code in {400, 422}, name, answer.status_code)
+    assert asked > 100
+    wrong.none()
+
+
 def test_own_pages_are_for_whom_is_written_down(world):
     wrong = Findings()
     for name, method, refs, row in rows_with("personal", "public"):
