@@ -1,6 +1,6 @@
 """Holding what is measured against the baseline that counts, and telling people once a second run says the same.
 
-    compare_benchmark(benchmark)                 in the transaction that changes what is known of it
+    follow(benchmark)                            in the transaction that changes what is known of it
     compare_stretch(baseline, now)               the newest whole stretch of series, for a baseline from series
 
 Not in here: how two measurements are compared (`capacity/comparing.py`).
@@ -19,12 +19,15 @@ from capacity import comparing
 from capacity.baselines import evidence, stretches
 from capacity.baselines.models import BaselineComparison, BaselineSource, BaselineStatus, MeasuredBaseline
 from capacity.comparing import Comparison, FigureCompared, Measurement, Verdict
+from capacity.pool_names import pool_named
+from capacity.services import size_anew
 from portal.access import Permission, can
 from portal.events.services import emit
 from portal.notify.registry import Recipient, Urgency, audience
 from portal.notify.services import tell_all
 
 if TYPE_CHECKING:
+    from accounts.models import CloudConnection
     from capacity.benchmarks.models import Benchmark
 
 READ = 12
@@ -55,7 +58,32 @@ def current(connection_id: int | None, balancer_id: str) -> MeasuredBaseline | N
     return rows.order_by("-version").first()
 
 
-def compare_benchmark(benchmark: Benchmark) -> BaselineComparison | None:
+def follow(benchmark: Benchmark) -> None:
+    """Draw what follows of a benchmark that is new, or of which something else is known, for its pool."""
+    _compare(benchmark)
+    if benchmark.connection is not None:
+        # It may speak against the ceiling that says how long servers last.
+        size_anew(benchmark.connection, benchmark.balancer_id)
+
+
+def catch_up(connection: CloudConnection, balancer_id: str) -> None:
+    """Hold what was measured since against the baseline that counts by now: before, it was held against another one, or none."""
+    # Imported late: what takes benchmarks in calls here.
+    from capacity.benchmarks.models import Benchmark
+
+    baseline = current(connection.pk, balancer_id)
+    if baseline is None:
+        return
+    if baseline.source == BaselineSource.SERIES:
+        compare_stretch(baseline, timezone.now())
+    later = Benchmark.objects.filter(
+        connection=connection, balancer_id=balancer_id, ran_at__gt=baseline.measured_at
+    )
+    for row in reversed(later.order_by("-ran_at", "-pk")[:READ]):
+        _compare(row)
+
+
+def _compare(benchmark: Benchmark) -> BaselineComparison | None:
     """Hold a benchmark against the baseline of its pool; None where there is none, or it ran before that."""
     baseline = current(benchmark.connection_id, benchmark.balancer_id)
     if baseline is None or benchmark.ran_at is None or baseline.benchmark_id == benchmark.pk:
@@ -170,7 +198,7 @@ def _alarm(baseline: MeasuredBaseline, row: BaselineComparison) -> None:
         urgency=Urgency.NORMAL,
         context={
             "account_name": baseline.account.name,
-            "pool": baseline.balancer_id,
+            "pool": pool_named(baseline.connection, baseline.balancer_id),
             "figures": ", ".join(comparing.KIND_OF[key].label.lower() for key in figures),
             "version": baseline.version,
             "url": reverse("capacity:baseline", args=[baseline.ref]),

@@ -124,6 +124,10 @@ class SeriesForm(forms.Form):
 class LimitForm(forms.Form):
     """What the pool carries at most however many servers it has."""
 
-    kind = forms.ChoiceField(label="What is the limit", choices=LimitKind.choices)
+    kind = forms.ChoiceField(
+        label="What is the limit",
+        choices=LimitKind.choices,
+        help_text="The least of all kinds counts. A newer figure of the same kind takes the place of the older one.",
+    )
     requests_per_s = forms.FloatField(label="Requests a second, all servers together", min_value=0.001)
     source = forms.CharField(label="Where the figure comes from", max_length=200)

@@ -16,6 +16,7 @@ from accounts.models import Account, AccountStatus
 from capacity.baselines import selectors
 from capacity.baselines.compared import READ, compare_stretch, live_baselines, people_of, standing_of
 from capacity.baselines.models import BaselineComparison, BaselineStatus, MeasuredBaseline
+from capacity.pool_names import pool_named
 from portal.notify.registry import Kind, Purpose, register_purpose
 from portal.notify.services import tell_all
 
@@ -155,7 +156,7 @@ def _tell_old(baseline: MeasuredBaseline, says: str, period: str) -> int:
         account=baseline.account,
         context={
             "account_name": baseline.account.name,
-            "pool": baseline.balancer_id,
+            "pool": pool_named(baseline.connection, baseline.balancer_id),
             "version": baseline.version,
             "because": says,
             "url": reverse("capacity:baseline", args=[baseline.ref]),

@@ -328,9 +328,13 @@ def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) 
 
 
 def own_limit_of(connection_pk: int, balancer_id: str) -> PoolLimit | None:
-    """Return what a pool carries at most however many servers it has, as last entered; None where nobody did. One query."""
+    """Return what a pool carries at most however many servers it has; None where nobody entered anything. One query.
+
+    The least of what was last entered of each kind: a cache that carries more does not make the database's limit go away.
+    """
     rows = PoolLimit.objects.filter(connection=connection_pk, balancer_id=balancer_id)
-    return rows.select_related("entered_by").order_by("-at", "-pk").first()
+    newest = rows.select_related("entered_by").order_by("kind", "-at", "-pk").distinct("kind")
+    return min(newest, key=lambda one: one.requests_per_s, default=None)
 
 
 def fitted(

@@ -27,7 +27,7 @@ from accounts.changes import check_active, check_no_pin
 from accounts.models import Account
 from capacity import comparing
 from capacity.baselines import evidence, stretches
-from capacity.baselines.compared import ran
+from capacity.baselines.compared import catch_up, ran
 from capacity.baselines.models import BaselineSource, BaselineStatus, MeasuredBaseline, PoolLimit
 from capacity.baselines.selectors import promised_of, ranked_of
 from capacity.benchmarks.models import Benchmark
@@ -420,6 +420,7 @@ def withdraw(baseline: MeasuredBaseline, *, actor: User, reason: str) -> Measure
         reason=reason,
         while_in=[ApprovalStatus.OPEN, ApprovalStatus.APPROVED],
     )
+    catch_up(baseline.connection, baseline.balancer_id)
     return _fresh(baseline)
 
 
@@ -447,6 +448,8 @@ def was_decided(request: ApprovalRequest) -> None:
     row.save(update_fields=["status", "decided_at"])
     if request.status == ApprovalStatus.APPROVED and row.benchmark is not None:
         _take_ceiling_of(row, row.benchmark)
+    if request.status == ApprovalStatus.APPROVED:
+        catch_up(row.connection, row.balancer_id)
 
 
 def _take_ceiling_of(row: MeasuredBaseline, benchmark: Benchmark) -> None:

@@ -21,11 +21,12 @@ from django.utils import timezone
 
 from accounts.changes import check_active, check_no_pin
 from accounts.models import Account
-from capacity.baselines.compared import compare_benchmark
+from capacity.baselines.compared import follow
 from capacity.benchmarks.models import Benchmark, BenchmarkFile
 from capacity.benchmarks.selectors import resting_on
 from capacity.importers import BenchmarkResult, parse
 from capacity.models import Ceiling
+from capacity.pool_names import pool_named
 from capacity.versions import version_of
 from portal.audit.services import record, snapshot
 from portal.errors import Refused
@@ -120,7 +121,7 @@ def take_in(
             reason=row.reason,
         )
         _emit("taken_in", row, actor)
-        compare_benchmark(row)
+        follow(row)
     return row, True
 
 
@@ -158,7 +159,7 @@ def describe(
     check_row(row)
     row.save()
     record("benchmark.described", actor=actor, account=row.account, subject=row, before=before, after=after)
-    compare_benchmark(row)
+    follow(row)
     return row
 
 
@@ -206,7 +207,7 @@ def does_pool_stay(row: Benchmark) -> bool:
 def rests_words(resting: Sequence[MeasuredBaseline]) -> str:
     """Return which baselines rest on a benchmark, as a sentence."""
     named = " and ".join(f"version {one.version} ({one.get_status_display()})" for one in resting)
-    return f"Baseline {named} of load balancer {resting[0].balancer_id} rests on this benchmark."
+    return f"Baseline {named} of {pool_named(resting[0].connection, resting[0].balancer_id)} rests on this benchmark."
 
 
 @transaction.atomic
@@ -233,7 +234,7 @@ def set_aside(benchmark: Benchmark, *, because: str, actor: User, with_baselines
     row.save()
     record("benchmark.set_aside", actor=actor, account=row.account, subject=row, reason=because)
     _emit("set_aside", row, actor)
-    compare_benchmark(row)
+    follow(row)
     return row
 
 
@@ -256,7 +257,7 @@ def count_again(benchmark: Benchmark, *, actor: User) -> Benchmark:
         after={"set_aside_because": ""},
     )
     _emit("counts_again", row, actor)
-    compare_benchmark(row)
+    follow(row)
     return row
 
 

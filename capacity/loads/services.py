@@ -32,7 +32,7 @@ from accounts.changes import check_active, check_no_pin
 from accounts.members import lock_account
 from accounts.models import Account, CloudConnection
 from accounts.networks import networks_of
-from capacity.baselines.compared import compare_benchmark
+from capacity.baselines.compared import follow
 from capacity.benchmarks.models import Benchmark, BenchmarkFile
 from capacity.hosts import services as hosts
 from capacity.hosts.places import place_of
@@ -561,7 +561,7 @@ def _benchmark(row: LoadRun, seconds: list[dict[str, Any]]) -> Benchmark:
         },
         actor=row.started_by,
     )
-    compare_benchmark(made)
+    follow(made)
     return made
 
 

@@ -17,6 +17,7 @@ from accounts.changes import check_active, check_no_pin
 from accounts.members import lock_account
 from accounts.models import Account
 from capacity.markers.models import Marker, MarkerKind
+from capacity.reports.short import judge_account
 from portal.audit.services import record, snapshot
 from portal.cloud.types import CloudIdentity
 from portal.errors import Refused
@@ -103,6 +104,8 @@ def post(
         data={"kind": row.kind, "at": row.at.isoformat(), "runs_held": held},
         actor=actor,
     )
+    # A ceiling belongs to its software.
+    judge_account(locked)
     return row, held
 
 

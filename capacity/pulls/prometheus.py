@@ -78,8 +78,8 @@ def read_answer(status: int, body: bytes, *, is_cut: bool, asked: Asked, limits:
             "The answer is larger than the portal reads at once. Ask for fewer series, or with a longer step.",
             code="too_large",
         )
-    # Counted before it is read: small brackets become large objects.
-    if body.count(b"[") > MOST_SERIES * (asked.points + SPARE_POINTS):
+    # Counted before it is read: small brackets and braces become large objects.
+    if max(body.count(b"["), body.count(b"{")) > MOST_SERIES * (asked.points + SPARE_POINTS):
         raise _more_than_asked(asked)
     try:
         answer = json.loads(body)

@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Account, CloudConnection
+from capacity.baselines.selectors import doubts_about
 from capacity.metrics.models import Metric
 from capacity.reports import forms, selectors, services, versions
 from capacity.reports.models import (
@@ -261,6 +262,7 @@ class SizedPoolRowOut(serializers.ModelSerializer[SizedPool]):
             "lasts",
             "lasts_until",
             "sentence",
+            "doubt",
             "judged_at",
         )
 
@@ -271,6 +273,9 @@ class SizedPoolOut(serializers.Serializer[Any]):
     pool = SizedPoolRowOut()
     sentence = serializers.CharField(allow_blank=True)
     sizing = SizingOut()
+    doubts = serializers.ListField(
+        child=serializers.CharField(), help_text="What came after the ceiling and speaks against it."
+    )
     plan_url = serializers.CharField(allow_blank=True)
 
 
@@ -850,11 +855,13 @@ def _shown(pool: SizedPool) -> Response:
 
 def _sized(pool: SizedPool) -> dict[str, Any]:
     found = selectors.sized(selectors.pools().get(pk=pool.pk), timezone.now())
+    doubts = doubts_about(pool.connection, pool.balancer_id, found.ceiling) if found.ceiling else ()
     answer = {
         "pool": found.pool,
         "sentence": found.sentence,
         "sizing": found.sizing,
-        "plan_url": plan_url_of(found),
+        "doubts": list(doubts),
+        "plan_url": plan_url_of(found, doubts),
     }
     return dict(SizedPoolOut(answer).data)
 

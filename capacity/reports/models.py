@@ -155,7 +155,8 @@ class SizedPool(Referenced):
     """A pool whose size is held against a metric: the whole demand of the pool, in requests per second.
 
     `servers` and `flavor` are what a look at the provider at `seen_at` showed in service; None before the first look.
-    What it needs, how long it lasts and the sentence that says so are as worked out at `judged_at`: for lists.
+    What it needs, how long it lasts, the sentence that says so and what speaks against the ceiling that it rests on are as
+    worked out at `judged_at`: for lists.
     """
 
     is_titled_freely = True
@@ -180,6 +181,7 @@ class SizedPool(Referenced):
     needed_peak = models.PositiveIntegerField(null=True, blank=True)
     surplus = models.PositiveIntegerField(null=True, blank=True)
     sentence = models.CharField(max_length=500, blank=True)
+    doubt = models.CharField(max_length=500, blank=True, default="", db_default="")
     judged_at = models.DateTimeField(null=True, blank=True)
 
     account_path = "account"
@@ -195,6 +197,7 @@ class SizedPool(Referenced):
         "needed_peak",
         "surplus",
         "sentence",
+        "doubt",
         "judged_at",
     )
     rule_says = {

@@ -116,13 +116,14 @@ def make_due(now: datetime, *, budget_s: float = 60.0) -> int:
     ten minutes, and the others go on.
     """
     begin_missing(now)
-    ends = time.monotonic() + budget_s
-    count = 0
-    while time.monotonic() < ends:
-        report = _claim(now)
+    began, count = time.monotonic(), 0
+    while (passed_s := time.monotonic() - began) < budget_s:
+        # Each at its own time: asked for after the turn began, a report would stay due however often it was made.
+        at = now + timedelta(seconds=passed_s)
+        report = _claim(at)
         if report is None:
             break
-        make_report(report, now)
+        make_report(report, at)
         count += 1
     return count
 
@@ -139,7 +140,7 @@ def _claim(now: datetime) -> GrowthReport | None:
 
 def make_report(report: GrowthReport, now: datetime) -> GrowthReport:
     """Analyse the last year of a metric and keep what it says; another time with the same samples changes nothing."""
-    metric = report.metric
+    metric, began = report.metric, time.monotonic()
     found = hours_of(metric, now)
     made: making.Made | None = None
     says = "There is no sample yet."
@@ -161,7 +162,8 @@ def make_report(report: GrowthReport, now: datetime) -> GrowthReport:
             return locked
         _keep(locked, made)
         _keep_events(metric, made, now)
-    judge_pools(pools().filter(metric=metric), now)
+    # The analysis took its time, in which figures were entered.
+    judge_pools(pools().filter(metric=metric), now + timedelta(seconds=time.monotonic() - began))
     return locked
 
 
@@ -354,8 +356,9 @@ def _decided_already(row: DetectedEvent) -> StaleState:
 
 def _locked_with_alike(detected: DetectedEvent) -> tuple[DetectedEvent, list[DetectedEvent]]:
     """Return the row and what other metrics showed at the same time and nobody decided, all locked."""
-    rows = DetectedEvent.objects.select_for_update(of=("self",)).select_related("account", "metric", "event")
-    row = rows.get(pk=detected.pk)
+    DetectedEvent.objects.select_for_update().get(pk=detected.pk)
+    # Read once it is locked: joined in the statement that waits, its event would be the one from before.
+    row = DetectedEvent.objects.select_related("account", "metric", "event").get(pk=detected.pk)
     check_active(row.account)
     return row, list(alike_of(row).select_for_update(of=("self",)))
 

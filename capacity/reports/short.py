@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts.facts import Act, Fact, Finding, Grade, plural, register_fact
 from accounts.models import Account, AccountStatus
+from capacity.baselines.selectors import doubts_about
 from capacity.reports import notices
 from capacity.reports.models import SizedPool
 from capacity.reports.selectors import pools, sized
@@ -27,11 +29,15 @@ OLD = timedelta(days=3)
 
 def judge_pools(rows: QuerySet[SizedPool], now: datetime) -> int:
     """Work out how long the servers of these pools last, and tell of those that will not; returns of how many was told."""
-    told = 0
+    told, began = 0, time.monotonic()
     for pool in rows.order_by("pk").iterator(chunk_size=100):
-        found = sized(pool, now, {})
+        # Of many the last one comes long after the first: what was entered meanwhile counts, and was perhaps judged meanwhile.
+        at = now + timedelta(seconds=time.monotonic() - began)
+        found = sized(pool, at, {})
+        doubts = doubts_about(pool.connection, pool.balancer_id, found.ceiling) if found.ceiling else ()
         lasts = found.sizing.lasts
-        SizedPool.objects.filter(pk=pool.pk).update(
+        is_newest = Q(judged_at__isnull=True) | Q(judged_at__lte=at)
+        is_kept = SizedPool.objects.filter(is_newest, pk=pool.pk).update(
             lasts=lasts.state.value,
             lasts_until=lasts.at,
             lasts_earliest=lasts.earliest,
@@ -40,9 +46,10 @@ def judge_pools(rows: QuerySet[SizedPool], now: datetime) -> int:
             needed_peak=found.sizing.needed_peak,
             surplus=found.sizing.surplus,
             sentence=found.sentence[:500],
-            judged_at=now,
+            doubt=" ".join(doubts)[:500],
+            judged_at=at,
         )
-        if is_short(lasts, now, SOON):
+        if is_kept and is_short(lasts, now, SOON):
             notices.tell_short(pool, lasts, lasts=when_words(lasts, now), month=f"{now:%Y-%m}")
             told += 1
     return told
@@ -52,6 +59,11 @@ def judge_anew(connection: int, balancer_id: str) -> None:
     """Work it out anew for a pool of which something that sizes it was entered, so that no page says two things."""
     rows = pools().filter(connection=connection, balancer_id=balancer_id, metric__isnull=False)
     judge_pools(rows, timezone.now())
+
+
+def judge_account(account: Account) -> None:
+    """Work it out anew for all pools of an account of which something that holds for each of them was said."""
+    judge_pools(pools().filter(account=account, metric__isnull=False), timezone.now())
 
 
 def judge_all(now: datetime) -> int:
@@ -68,19 +80,20 @@ def is_short(lasts: Runway, now: datetime, within: timedelta) -> bool:
 
 @dataclass(frozen=True)
 class PoolKnown:
-    """How long one pool's servers last, as worked out at `judged_at`."""
+    """How long one pool's servers last, and what speaks against the ceiling that says so, as worked out at `judged_at`."""
 
     name: str
     servers: int | None
     lasts: Runway
     judged_at: datetime | None
+    doubt: str = ""
 
 
 def gather_runways(accounts: QuerySet[Account], now: datetime) -> Mapping[int, list[PoolKnown]]:
     """Return the sized pools of each account; two queries, however many accounts."""
     found: dict[int, list[PoolKnown]] = {pk: [] for pk in accounts.values_list("pk", flat=True)}
     for row in SizedPool.objects.filter(account__in=accounts.values("pk")).order_by("pk"):
-        found[row.account_id].append(PoolKnown(row.name, row.servers, row.runway, row.judged_at))
+        found[row.account_id].append(PoolKnown(row.name, row.servers, row.runway, row.judged_at, row.doubt))
     return found
 
 
@@ -104,6 +117,9 @@ def judge_runways(known: list[PoolKnown] | None, now: datetime) -> Finding:
     if unknown:
         says = f"How long the servers of {unknown[0].name} last is not known: a report, a ceiling or a look is missing."
         return Finding(Grade.UNKNOWN, says, never_green)
+    if doubtful := next((one for one in known if one.doubt), None):
+        says = f"What one server of {doubtful.name} carries is doubtful, and with it how long they last. {doubtful.doubt}"
+        return Finding(Grade.AMBER, says, rule, doubtful.judged_at)
     first = min(known, key=lambda one: one.lasts.at.timestamp() if one.lasts.at else float("inf"))
     words = lasts_words(first.lasts, now)
     judged = first.judged_at

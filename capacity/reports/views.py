@@ -224,7 +224,7 @@ def plan_url_of(found: selectors.Sized, doubts: Sequence[str] = ()) -> str:
     if event := sizing.asks_for_more:
         needs = "an unknown number" if event.servers is None else str(event.servers)
         if event.is_over_limit:
-            needs = "more than the pool’s own limit carries"
+            needs = "more than fits under the pool’s own limit"
         which, at = event.event, f"{event.event.starts_at:%Y-%m-%d}"
         of = f"the peak that is on since {at}" if which.is_on else f"{which.name} from {at}"
         reason += f" Not for {of}, which needs {needs}."

@@ -352,6 +352,36 @@ def test_a_newer_run_is_compared_as_it_comes_in_and_two_worse_ones_alarm_once(he
     assert {one.user for one in told} == {here.manager, here.lead}
 
 
+def test_what_was_measured_since_is_held_against_the_version_that_counts_by_now(here):
+    first = approved(here, run_at(here, 20))
+    worse = [run_at(here, 6, slower=1.5), run_at(here, 3, slower=1.6)]
+    second = approved(here, first.benchmark)
+    stands = selectors.standing(second.comparisons.all())
+    assert (stands.verdict, stands.is_confirmed) == ("worse", True), "the same run again is no way out"
+    for one in worse:
+        benchmarks.set_aside(one, because="The network was down.", actor=here.manager)
+    services.withdraw(second, actor=here.manager, reason="By mistake.")
+    stands = selectors.standing(first.comparisons.all())
+    assert stands.is_confirmed is False, "runs that do not count say nothing of the version that counts again"
+
+
+def test_the_least_of_all_kinds_is_the_pools_own_limit(here):
+    def enter(kind, requests_per_s):
+        services.enter_limit(
+            here.connection,
+            "71",
+            kind=kind,
+            requests_per_s=requests_per_s,
+            source="its owner",
+            actor=here.manager,
+        )
+        return selectors.own_limit_of(here.connection.pk, "71").requests_per_s
+
+    assert enter("database", 170.0) == 170.0
+    assert enter("cache", 400.0) == 170.0
+    assert enter("database", 900.0) == 400.0
+
+
 def test_what_is_said_of_a_run_later_changes_its_comparison(here):
     row = approved(here)
     run = run_at(here, 5, slower=1.6)

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -19,8 +19,10 @@ from django.utils import timezone
 
 from accounts.facts import Grade
 from accounts.models import Account
+from capacity.baselines.models import PoolLimit
 from capacity.baselines.services import enter_limit
 from capacity.benchmarks.models import Benchmark
+from capacity.markers import services as markers
 from capacity.markers.models import Marker
 from capacity.metrics.models import Metric
 from capacity.metrics.store import Samples, write
@@ -37,6 +39,7 @@ from portal.notify import compose
 from portal.notify.models import Message
 from tests import factories as make
 from tests.capacity.made_up import traffic, with_event
+from tests.runs.test_store_pg import in_thread, until_waiting
 from tests.scaledown.test_api import Caller
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -219,6 +222,71 @@ def test_what_is_vital_has_its_report_made_by_the_worker_and_made_again_nothing_
     assert (again.growth, again.peak, again.tested) == (report.growth, report.peak, report.tested)
     assert DetectedEvent.objects.get(metric=known).pk == row.pk
     assert Event.objects.filter(type="event.detected").count() == 1
+
+
+def test_a_report_that_is_asked_for_while_reports_are_made_is_made_once(known, monkeypatch):
+    other = fill(metric(known.account, name="orders_per_min"), hours(), timezone.now())
+    made = []
+
+    def asked_meanwhile(report, now, make_it=services.make_report):
+        if not made:
+            services.ask(other, actor=None)
+        made.append(report.metric_id)
+        return make_it(report, now)
+
+    monkeypatch.setattr(services, "make_report", asked_meanwhile)
+    assert services.make_due(timezone.now(), budget_s=5.0) == 2
+    assert made == [known.pk, other.pk]
+
+
+def test_what_was_worked_out_later_is_not_overwritten_by_what_began_before(known):
+    pool = sized_pool(known)
+    services.make_due(timezone.now())
+    rows = selectors.pools().filter(pk=pool.pk)
+    later = timezone.now() + timedelta(seconds=30)
+    Ceiling.objects.create(
+        account=known.account,
+        connection=pool.connection,
+        balancer_id=pool.balancer_id,
+        requests_per_s=1.0,
+        source="measured",
+        at=later,
+    )
+    short.judge_pools(rows, later)
+    pool.refresh_from_db()
+    needed, judged_at = pool.needed_now, pool.judged_at
+    short.judge_pools(rows, timezone.now())
+    pool.refresh_from_db()
+    assert (pool.needed_now, pool.judged_at) == (needed, judged_at)
+    assert needed > 50
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_waits_for_the_name_that_somebody_else_gives_makes_no_second_event():
+    account = make.account()
+    manager = make.launch_manager(account.team)
+    begins = timezone.now() - timedelta(days=2)
+    row = DetectedEvent.objects.create(
+        account=account,
+        metric=metric(account),
+        starts_at=begins,
+        ends_at=begins + timedelta(hours=9),
+        peak_at=begins + timedelta(hours=3),
+        peak=500.0,
+        expected=100.0,
+        multiple=5.0,
+        score=9.0,
+        is_over=True,
+        lead_in_s=10_800,
+        found_at=timezone.now(),
+    )
+    with transaction.atomic():
+        services.name_detected(row, name="Spring sale", actor=manager)
+        thread, box = in_thread(services.name_detected, row, name="Another", actor=manager)
+        until_waiting(thread)
+    thread.join(10)
+    assert box["error"].code == "named_already"
+    assert list(TrafficEvent.objects.values_list("name", flat=True)) == ["Spring sale"]
 
 
 def test_a_report_is_due_once_a_night():
@@ -432,7 +500,7 @@ def test_what_the_pool_carries_however_many_servers_it_has_ends_it(known):
     answer = browser.get(
         f"/capacity/pools/{pool.ref}/what-if/", {"multiple": "5", "part": "answer"}
     ).content.decode()
-    assert "More than the pool’s own limit of 210 req/s: no number of servers carries it." in answer
+    assert "free it does not fit under the pool’s own limit of 210 req/s." in answer
     api = Caller(lead)
     sizing = api.get(f"/sized-pools/{pool.ref}")["sizing"]
     assert (sizing["limit_rps"], sizing["is_over_limit"], sizing["lasts"]["limit_rps"]) == (
@@ -983,6 +1051,75 @@ def test_a_plan_says_how_long_those_last_that_stay_and_what_speaks_against_it(kn
     link = unquote_plus(shown.split("Draw up a plan")[0].split('href="')[-1])
     assert "last until:" in link
     assert "Doubtful: shop 5.0 came on" in link
+
+
+def test_what_speaks_against_a_ceiling_stands_wherever_servers_are_counted(known, client):
+    pool = sized_pool(known, servers=12)
+    services.make_due(timezone.now())
+    manager = make.launch_manager(known.account.team)
+    client.force_login(manager)
+    overview = reverse("capacity:growth-overview", args=[known.account.ref])
+    assert "doubtful" not in client.get(overview).content.decode()
+    markers.post(known.account, kind="deployment", title="Release", software="shop 5.0", actor=manager)
+    for page in (overview, reverse("capacity:what-if", args=[pool.ref])):
+        shown = client.get(page).content.decode()
+        assert "What one server carries is doubtful" in shown
+        assert "shop 5.0 came on" in shown
+    (held,) = short.gather_runways(Account.objects.filter(pk=known.account.pk), timezone.now()).values()
+    found = short.judge_runways(held, timezone.now())
+    assert (found.grade, "shop 5.0 came on" in found.says) == (Grade.AMBER, True)
+    listed = client.get(f"/api/v1/accounts/{known.account.ref}/sized-pools").json()["results"]
+    assert listed[0]["doubt"].startswith("shop 5.0 came on")
+
+
+def test_an_event_that_does_not_fit_under_the_limit_is_no_number_of_servers(known, client):
+    pool = sized_pool(known)
+    PoolLimit.objects.create(
+        account=known.account,
+        connection=pool.connection,
+        balancer_id=pool.balancer_id,
+        kind="database",
+        requests_per_s=400.0,
+        source="measured",
+        at=timezone.now(),
+    )
+    services.make_due(timezone.now())
+    client.force_login(make.launch_manager(known.account.team))
+    page = reverse("capacity:what-if", args=[pool.ref])
+    shown = client.get(page, {"multiple": "9", "part": "answer"}).content.decode()
+    assert "no number of servers carries it" in shown
+    assert "there are enough" not in shown
+    assert "more than there are" not in shown
+    assert "free it does not fit under the pool’s own limit of 400 req/s" in shown
+
+
+def test_a_benchmark_that_proves_nothing_says_of_no_size_what_a_server_carries(known):
+    pool = sized_pool(known)
+    ran = {"account": known.account, "tool": "wrk", "format": "wrk-text", "node_count": 2, "flavor": "giant"}
+    ran |= {
+        "size_bytes": 1,
+        "taken_in_at": timezone.now(),
+        "taken_in_by": make.launch_manager(known.account.team),
+    }
+
+    def benchmark(rate, **more):
+        Benchmark.objects.create(
+            **{
+                **ran,
+                "title": str(rate),
+                "sha256": f"{rate:064}",
+                "requests_per_s": rate,
+                "result": {},
+                **more,
+            }
+        )
+
+    benchmark(9000, was_aborted=True)
+    benchmark(8000, generator_cpu=0.99)
+    benchmark(7000, result={"invalid": "Most answers were redirects."})
+    assert selectors.carries_by_flavor(pool) == {}
+    benchmark(500)
+    assert selectors.carries_by_flavor(pool) == {"giant": 250.0}
 
 
 def test_past_forecasts_are_not_held_against_an_event():
