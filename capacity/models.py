@@ -70,8 +70,8 @@ class _OfPool(Referenced):
 class Ceiling(_OfPool):
     """The highest load that one node of a pool carries within its objective, in requests per second.
 
-    `rank` says what it rests on ("": somebody entered it), `benchmark` which run; where that is set aside the figure does
-    not count. It belongs to a size of servers, a version of the software and a mix of requests; "" is *not said*.
+    `rank` says what it rests on ("": somebody entered it), `benchmark` which run; where that is set aside or proves nothing
+    the figure does not count, nor from `void_at` on, when it was said that the run was measured under something else. It belongs to a size of servers, a version of the software and a mix of requests; "" is *not said*.
     """
 
     requests_per_s = models.FloatField()
@@ -87,6 +87,7 @@ class Ceiling(_OfPool):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     at = models.DateTimeField()
+    void_at = models.DateTimeField(null=True, blank=True)
 
     rule_says = {
         "ceiling_positive": "The most that one server carries must be above 0 requests per second.",

@@ -17,6 +17,7 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 
 from capacity.baselines.models import BaselineStatus, MeasuredBaseline
+from capacity.ceiling import BUSY, generator_was_the_limit
 from capacity.metrics.kinds import DEMAND_UNIT, MetricKind
 from capacity.models import Baseline, Ceiling, FineLoad, ForecastPeak, Objective, TrafficEvent
 from capacity.reports.models import ReportState, SizedPool
@@ -170,6 +171,18 @@ def reference_for(account: Account, site: Site, at: datetime, *, flavor: str = "
     return found if is_known else None
 
 
+def counting_ceilings(at: datetime) -> QuerySet[Ceiling]:
+    """Return the ceilings that count at `at`: not those of a run that does not count, proves nothing, or was another one than was said."""
+    by_address = Q(benchmark__generator_addresses=1, benchmark__tied_to_address=True)
+    return Ceiling.objects.filter(at__lte=at).exclude(
+        Q(benchmark__set_aside_at__lte=at)
+        | Q(benchmark__was_aborted=True)
+        | Q(benchmark__generator_cpu__gte=BUSY)
+        | by_address
+        | Q(void_at__lte=at)
+    )
+
+
 def ceilings_of(
     account: Account, connection_ref: UUID, flavors: Mapping[str, str], at: datetime
 ) -> dict[str, Figure]:
@@ -184,8 +197,8 @@ def ceilings_of(
         of_size = Q(flavor="") | Q(flavor__iexact=flavor) if flavor else Q()
         fitting |= Q(balancer_id=balancer_id) & of_size
     rows = (
-        Ceiling.objects.exclude(benchmark__set_aside_at__lte=at)
-        .filter(fitting, account=account, connection__ref=connection_ref, at__lte=at)
+        counting_ceilings(at)
+        .filter(fitting, account=account, connection__ref=connection_ref)
         .order_by("balancer_id", "-at", "-pk")
         .distinct("balancer_id")
         .select_related("entered_by")
@@ -224,8 +237,8 @@ def sizes_of(account: Account, site: Site, at: datetime) -> Sizes:
     """Return what is known of a pool's ceiling by size, as `reference_for` would take it for each. Two queries."""
     of_pool = {"account": account, "connection__ref": site.connection_ref, "balancer_id": site.balancer_id}
     rows = (
-        Ceiling.objects.exclude(benchmark__set_aside_at__lte=at)
-        .filter(**of_pool, at__lte=at)
+        counting_ceilings(at)
+        .filter(**of_pool)
         .annotate(size=Lower("flavor"))
         .order_by("size", "-at", "-pk")
         .distinct("size")
@@ -299,8 +312,8 @@ def _baselines(
         .order_by("-version")
         .first()
     )
-    # Past its last day, or with its benchmark set aside, it is no measure any more; the one before is even older.
-    if approved is not None and approved.valid_until > at and not _is_set_aside(approved, at):
+    # Past its last day, or of a benchmark that does not count or proves nothing, it is no measure any more; the one before is even older.
+    if approved is not None and approved.valid_until > at and not _proves_nothing(approved, at):
         found.append(
             BaselineFigure(
                 WHOLE_SITE,
@@ -316,9 +329,18 @@ def _baselines(
     return tuple(sorted(found, key=lambda one: one.at, reverse=True)[:BASELINES_READ])
 
 
-def _is_set_aside(row: MeasuredBaseline, at: datetime) -> bool:
-    aside = row.benchmark.set_aside_at if row.benchmark is not None else None
-    return aside is not None and aside <= at
+def _proves_nothing(row: MeasuredBaseline, at: datetime) -> bool:
+    run = row.benchmark
+    if run is None:
+        return False
+    is_aside = run.set_aside_at is not None and run.set_aside_at <= at
+    generator = generator_was_the_limit(
+        (),
+        cpu_share=run.generator_cpu,
+        addresses=run.generator_addresses,
+        is_tied_to_address=run.tied_to_address,
+    )
+    return is_aside or run.was_aborted or bool(generator)
 
 
 def _author(row: Any) -> str:

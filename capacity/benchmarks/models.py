@@ -74,7 +74,12 @@ class Benchmark(Referenced):
     class Meta:
         app_label = "capacity"
         constraints = [
-            models.UniqueConstraint(name="benchmark_file_once", fields=["account", "sha256"]),
+            # Set aside as of the wrong pool it can be handed in once more, of another one.
+            models.UniqueConstraint(
+                name="benchmark_file_once",
+                fields=["account", "sha256"],
+                condition=Q(set_aside_at__isnull=True),
+            ),
             models.CheckConstraint(
                 name="benchmark_error_ratio_is_share",
                 condition=Q(error_ratio__isnull=True) | Q(error_ratio__gte=0, error_ratio__lte=1),

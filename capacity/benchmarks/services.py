@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from accounts.changes import check_active, check_no_pin
@@ -101,7 +102,7 @@ def take_in(
     with transaction.atomic():
         # Handed in twice at the same moment, the second one waits here and finds the first.
         Account.objects.select_for_update(no_key=True).get(pk=account.pk)
-        known = _known(account, found)
+        known = _known(account, found, connection, balancer_id)
         if known is not None:
             return known, False
         row = _row(account, found, title=title, connection=connection, balancer_id=balancer_id)
@@ -132,7 +133,7 @@ def describe(
     """Say, or mend, in which environment it ran, when and why. What the file tells of the time stays.
 
     `pool` is connection and load balancer; None leaves it as it is. One that something rests on stays. `MEASURED_UNDER` stays
-    while a baseline that is approved, or waits for that, rests on it.
+    while a baseline that is approved, or waits for that, rests on it; a ceiling that was taken from it counts no more once it changes.
     """
     row = locked(benchmark)
     check_active(row.account)
@@ -158,6 +159,9 @@ def describe(
         )
     check_row(row)
     row.save()
+    if was != [getattr(row, name) for name in MEASURED_UNDER]:
+        # What one server carries by it was worked out for other servers, another software or another mix.
+        Ceiling.objects.filter(benchmark=row, void_at__isnull=True).update(void_at=timezone.now())
     record("benchmark.described", actor=actor, account=row.account, subject=row, before=before, after=after)
     follow(row)
     return row
@@ -245,6 +249,14 @@ def count_again(benchmark: Benchmark, *, actor: User) -> Benchmark:
     check_active(row.account)
     if row.set_aside_at is None:
         return row
+    again = Benchmark.objects.filter(
+        account=row.account_id, sha256=row.sha256, set_aside_at__isnull=True
+    ).first()
+    if again is not None:
+        raise Refused(
+            f"This very file counts as “{again.title}” by now. Say that that one does not count first.",
+            code="counts_elsewhere",
+        )
     before = {"set_aside_because": row.set_aside_because}
     row.set_aside_at, row.set_aside_by, row.set_aside_because = None, None, ""
     row.save()
@@ -305,9 +317,18 @@ def _check_pool(row: Benchmark, connection: CloudConnection, balancer_id: str) -
         )
 
 
-def _known(account: Account, found: BenchmarkResult) -> Benchmark | None:
+def _known(
+    account: Account, found: BenchmarkResult, connection: CloudConnection | None, balancer_id: str
+) -> Benchmark | None:
+    """Return the row that this file is; not one that was set aside where the file is handed in of another pool."""
     rows = Benchmark.objects.select_related("account", "connection", "taken_in_by", "set_aside_by")
-    return rows.filter(account=account, sha256=found.provenance.sha256).first()
+    of_file = rows.filter(account=account, sha256=found.provenance.sha256).order_by(
+        F("set_aside_at").desc(nulls_first=True), "pk"
+    )
+    known = of_file.first()
+    if known is None or known.set_aside_at is None or connection is None:
+        return known
+    return of_file.filter(connection=connection, balancer_id=balancer_id).first()
 
 
 def _row(

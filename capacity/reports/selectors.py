@@ -244,12 +244,13 @@ def planned_of(account: Account, now: datetime) -> list[Planned]:
 
 
 def carries_by_flavor(pool: SizedPool) -> dict[str, float]:
-    """Return the most that one server of each size carried in a benchmark of the account that proves something; two queries.
+    """Return the most that one server of each size carried in a benchmark of the pool that proves something; two queries.
 
     A lower bound: what a whole run had on average, divided by its servers. It stands in where no ceiling of that size is known.
     """
     rows = (
-        Benchmark.objects.filter(account=pool.account_id, set_aside_at__isnull=True, node_count__gt=0)
+        Benchmark.objects.filter(connection=pool.connection_id, balancer_id=pool.balancer_id)
+        .filter(set_aside_at__isnull=True, node_count__gt=0)
         .exclude(flavor="")
         .exclude(requests_per_s=None)
         .exclude(error_ratio__gt=MOST_FAILED)

@@ -365,6 +365,57 @@ def test_what_was_measured_since_is_held_against_the_version_that_counts_by_now(
     assert stands.is_confirmed is False, "runs that do not count say nothing of the version that counts again"
 
 
+BY_HAND = 100.0
+"""What the fixture knows of one server."""
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"was_aborted": True}, {"generator_cpu": 0.97}, {"generator_addresses": 1, "tied_to_address": True}],
+)
+def test_a_ceiling_and_a_baseline_of_a_run_that_is_found_to_prove_nothing_count_no_more(here, said):
+    row = approved(here)
+    assert reference(here).ceiling.requests_per_s != BY_HAND
+    assert [one.source for one in reference(here).baselines] == ["approved baseline 1"]
+    benchmarks.describe(row.benchmark, actor=here.manager, **said)
+    assert (reference(here).ceiling.requests_per_s, reference(here).baselines) == (BY_HAND, ())
+
+
+def test_a_ceiling_counts_no_more_once_its_run_was_another_one_than_was_said(here):
+    run = run_at(here, 5)
+    services.take_ceiling(here.connection, "71", actor=here.manager)
+    benchmarks.describe(run, actor=here.manager, reason="Before the launch.")
+    assert reference(here).ceiling.requests_per_s != BY_HAND, "nothing that it was measured under"
+    benchmarks.describe(run, actor=here.manager, node_count=3)
+    assert reference(here).ceiling.requests_per_s == BY_HAND
+    taken = services.take_ceiling(here.connection, "71", actor=here.manager)
+    assert reference(here).ceiling.requests_per_s == taken.requests_per_s
+
+
+def test_a_file_of_the_wrong_pool_is_taken_in_of_the_right_one_once_it_does_not_count(here):
+    run = run_at(here, 5)
+    content = benchmarks.file_of(run)
+
+    def again(pool):
+        return benchmarks.take_in(
+            here.account,
+            content,
+            file_name="again.csv",
+            actor=here.manager,
+            connection=here.connection,
+            balancer_id=pool,
+        )
+
+    assert again("72") == (run, False)
+    benchmarks.set_aside(run, because="The wrong pool.", actor=here.manager)
+    assert again("71")[1] is False, "handed in again by a pipeline it does not count either"
+    right, is_new = again("72")
+    assert (is_new, right.balancer_id) == (True, "72")
+    assert again("72") == (right, False)
+    with pytest.raises(Refused, match="counts as"):
+        benchmarks.count_again(run, actor=here.manager)
+
+
 def test_the_least_of_all_kinds_is_the_pools_own_limit(here):
     def enter(kind, requests_per_s):
         services.enter_limit(

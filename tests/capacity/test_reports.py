@@ -650,6 +650,8 @@ def test_what_a_failed_run_asked_a_second_is_nothing_that_a_server_carries(known
         "result": {},
         "size_bytes": 1,
         "taken_in_by": make.user(),
+        "connection": pool.connection,
+        "balancer_id": pool.balancer_id,
     }
     given |= {"taken_in_at": timezone.now(), "node_count": 1, "flavor": "general1-8", "format": "hey-text"}
     Benchmark.objects.create(**given, title="Held", sha256="1" * 64, requests_per_s=200.0, error_ratio=0.01)
@@ -1095,7 +1097,8 @@ def test_an_event_that_does_not_fit_under_the_limit_is_no_number_of_servers(know
 
 def test_a_benchmark_that_proves_nothing_says_of_no_size_what_a_server_carries(known):
     pool = sized_pool(known)
-    ran = {"account": known.account, "tool": "wrk", "format": "wrk-text", "node_count": 2, "flavor": "giant"}
+    ran = {"connection": pool.connection, "balancer_id": pool.balancer_id}
+    ran |= {"account": known.account, "tool": "wrk", "format": "wrk-text", "node_count": 2, "flavor": "giant"}
     ran |= {
         "size_bytes": 1,
         "taken_in_at": timezone.now(),
@@ -1118,6 +1121,7 @@ def test_a_benchmark_that_proves_nothing_says_of_no_size_what_a_server_carries(k
     benchmark(8000, generator_cpu=0.99)
     benchmark(7000, result={"invalid": "Most answers were redirects."})
     assert selectors.carries_by_flavor(pool) == {}
+    benchmark(6000, balancer_id="72")
     benchmark(500)
     assert selectors.carries_by_flavor(pool) == {"giant": 250.0}
 
