@@ -155,9 +155,14 @@ def _whole(found: list[Stretch], off: Numbers) -> list[Stretch]:
 def _find(values: Numbers, first: int, second: int, day: int, is_ratio: bool, is_positive: bool) -> Normal:
     mask = np.zeros(len(values), dtype=bool)
     found: list[Stretch] = []
+    plain = values
     for turn in range(ROUNDS):
         clean = np.where(mask, np.nan, values)
         level = _level(clean, day, LEVEL_DAYS)
+        if mask.any():
+            # Of a week whose working days were an event the weekend alone is left: there, without the season.
+            bare = _level(np.where(mask, np.nan, plain), day, LEVEL_DAYS)
+            level = np.where(_near(mask, LEVEL_DAYS * day), bare, level)
         is_ratio = is_ratio and _is_above_nothing(level)
         relative = clean / level if is_ratio else clean - level
         profile = _profile(relative, first, second)
@@ -185,6 +190,16 @@ def _find(values: Numbers, first: int, second: int, day: int, is_ratio: bool, is
     elif not is_ratio:
         level = level + usual
     return Normal(expected, level, scale, tuple(found), mask, is_ratio)
+
+
+def _near(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """Return which steps have one of the mask at most `reach` steps away."""
+    counts = np.concatenate([[0], np.cumsum(mask)])
+    at = np.arange(len(mask))
+    found: NDArray[np.bool_] = (
+        counts[np.minimum(at + reach + 1, len(mask))] > counts[np.maximum(at - reach, 0)]
+    )
+    return found
 
 
 def daily_levels(values: Numbers, normal: Normal, day: int) -> tuple[Numbers, Numbers]:

@@ -29,6 +29,8 @@ LATE_S = 3.0
 MOST_BODY = 1024 * 1024
 TIMEOUT_S = 20.0
 UNANSWERED_MS = 1000.0
+SLOWER = 1.5
+"""What at the end has waited so many times longer than the slowest answer, and for a second at least, has hung."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -135,6 +137,7 @@ class _Now:
     def __init__(self) -> None:
         self.second = Second()
         self.idle = 0
+        self.slowest_ms = 0.0
         self.asked: dict[object, tuple[float, int]] = {}
 
     def ages_ms(self) -> list[tuple[float, int]]:
@@ -260,6 +263,8 @@ def generate(order: dict[str, Any], leash: Leash) -> None:
 
     def note(response_time: float, response_length: int, context: dict[str, Any], **_: Any) -> None:
         now.second.add(context["place"], response_time, response_length, context["code"], context["error"])
+        if context["code"]:
+            now.slowest_ms = max(now.slowest_ms, response_time)
 
     environment.events.request.add_listener(note)
 
@@ -292,12 +297,15 @@ def generate(order: dict[str, Any], leash: Leash) -> None:
                 count = wanted
             gevent.sleep(min(0.1, max(0.001, second + 1 - t())))
         ended = is_done or leash.is_stopping
-        waiting, waits = len(now.asked), now.waits()
+        waiting, waits, under_way = len(now.asked), now.waits(), 0
         if ended:
-            # Who waits for long was not answered, whatever would have come: else a site that hangs has failed nobody.
+            # Who has waited longer than any answer took was not answered: else a site that hangs has failed nobody. What
+            # else is on its way when the time is over was sent, and says nothing: a slow site answers it a moment later.
+            under_way = waiting
             for ms, place in now.ages_ms():
-                if ms >= UNANSWERED_MS:
+                if ms >= max(UNANSWERED_MS, SLOWER * now.slowest_ms):
                     now.second.add(str(place), ms, 0, 0, "no answer when the load ended")
+                    under_way -= 1
             now.asked.clear()
             runner.stop()
         found, now.second = now.second, Second()
@@ -315,6 +323,7 @@ def generate(order: dict[str, Any], leash: Leash) -> None:
                 failures=sum(one["failures"] for one in found.parts.values()),
                 waiting=waiting,
                 waits=waits,
+                under_way=under_way,
                 received=found.received,
                 missed=found.missed,
                 held=found.held,

@@ -48,6 +48,8 @@ def invalid_because(profile: Profile, seconds: Sequence[Mapping[str, Any]]) -> s
     """Return why the load was not the one asked for, "" where it was: the generator, not the site, was the limit."""
     if (redirected := redirects(seconds)) > MOST_REDIRECTED:
         return f"{redirected:.0%} of the answers were redirects, which are not followed: what they lead to was never asked."
+    if not seconds:
+        return ""
     if profile.shape.unit == LoadUnit.USERS:
         lasted = sum(one["length_s"] for one in seconds)
         held = sum(one["length_s"] for one in seconds if one["requests"] and _at_limit(profile, one))
@@ -55,7 +57,8 @@ def invalid_because(profile: Profile, seconds: Sequence[Mapping[str, Any]]) -> s
             return f"The profile’s limit of {profile.max_requests_per_s:g} requests a second held the users back."
         return ""
     asked = sum((one["asked"] or 0.0) * one["length_s"] for one in seconds)
-    sent = sum(one["requests"] for one in seconds)
+    # What was on its way at the end was sent, though nothing is known of its answer.
+    sent = sum(one["requests"] for one in seconds) + seconds[-1].get("under_way", 0)
     if asked >= 1 and sent < WELL_UNDER * asked:
         missed = sum(one["missed"] for one in seconds)
         why = "all users waited for answers" if missed else "the generator was too slow"

@@ -36,6 +36,8 @@ from capacity.sizing import Demand, Planned, Pool, Price, Rules, Sizing, size
 AHEAD = timedelta(days=180)
 PEAKS_TOLD = 20
 MOST_SIZED = 20
+ENDED_AFTER = timedelta(days=3)
+"""A series of which nothing came for so long says nothing of what comes today."""
 MOST_LOOKED_INTO = 5
 ON_UNTIL = timedelta(days=1)
 """So old the last look may be for what was on then to be taken as still on."""
@@ -88,6 +90,14 @@ def report_of(pool: SizedPool) -> GrowthReport | None:
         return None
     report: GrowthReport | None = getattr(pool.metric, "growth_report", None)
     return report if report is not None and report.state == ReportState.MADE else None
+
+
+def ended_of(report: GrowthReport | None, now: datetime) -> str:
+    """Return the sentence that a series ended, so that nobody knows what its pool needs now; "" while samples come."""
+    until = None if report is None else report.analysed_until
+    if until is None or until >= now - ENDED_AFTER:
+        return ""
+    return f"No sample came since {until:%-d %B %Y}: what the pool needs now is not known."
 
 
 def growth_of(report: GrowthReport) -> tuple[float, float, float] | None:
@@ -146,7 +156,8 @@ def sized(pool: SizedPool, now: datetime, prices: Mapping[str, Price] | None = N
     ceiling = reference.ceiling if reference else None
     peak = reference.forecast_peak if reference else None
     limit = own_limit_of(pool.connection_id, pool.balancer_id)
-    demand = demand_of(report)
+    ended = ended_of(report, now)
+    demand = None if ended else demand_of(report)
     prices = prices_of(account) if prices is None else prices
     rules = Rules(pool.headroom, pool.fewest)
     found = size(
@@ -159,7 +170,7 @@ def sized(pool: SizedPool, now: datetime, prices: Mapping[str, Price] | None = N
         demand,
         rules,
         now,
-        next_peak_rps=next_peak_of(report, peak),
+        next_peak_rps=next_peak_of(None if ended else report, peak),
         events=[*on_of(pool.metric_id, now), *planned_of(account, now)],
         price=prices.get(pool.flavor),
     )
@@ -172,7 +183,7 @@ def sized(pool: SizedPool, now: datetime, prices: Mapping[str, Price] | None = N
         own_limit=limit,
         sizing=found,
         price=prices.get(pool.flavor),
-        sentence=sentence_of(report, now, found) if report else "",
+        sentence=f"{sentence_of(report, now, found)} {ended}".strip() if report else "",
         lasts=wording.lasts_words(found.lasts, now),
         lasts_without=wording.lasts_words(found.lasts_without, now),
         rules=rules,

@@ -241,7 +241,9 @@ def _keep_events(metric: Metric, made: making.Made, now: datetime) -> None:
 
 
 def _join_planned(row: DetectedEvent, planned: Sequence[TrafficEvent]) -> None:
-    """What was planned for the stretch is what it was: nobody is asked."""
+    """What was planned for the stretch is what it was: nobody is asked. A fall is no event that anybody planned."""
+    if not row.is_rise:
+        return
     for event in planned:
         if event.starts_at - CALM_AGAIN <= row.peak_at <= event.ends_at + CALM_AGAIN:
             row.event, row.state = event, DetectedState.NAMED

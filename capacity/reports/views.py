@@ -211,6 +211,9 @@ def plan_url_of(found: selectors.Sized, doubts: Sequence[str] = ()) -> str:
     pool, sizing = found.pool, found.sizing
     if not sizing.surplus or pool.servers is None:
         return ""
+    if sizing.asks_for_more is not None and sizing.asks_for_more.event.is_on:
+        # Nothing goes out while more than usual comes in: the page says so.
+        return ""
     target = pool.servers - sizing.surplus
     parts = [f"{sizing.needed_now} for the usual peak"]
     if sizing.needed_peak is not None:

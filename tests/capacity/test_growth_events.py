@@ -31,6 +31,23 @@ def test_an_event_is_found_where_it_is(hours, multiple):
         assert peak.is_over
 
 
+@pytest.mark.parametrize(("hours", "ago"), [(63, 24), (36, 60), (48, 12), (70, 8)])
+@pytest.mark.parametrize("days", [60, 130])
+def test_an_event_that_just_was_is_found_where_weekends_are_quiet(days, hours, ago):
+    """Its working days left out, the weekend alone is left of its week: no reason to take the other days for an event."""
+    for seed in range(8):
+        steps = np.arange(days * 24)
+        usual = 100 * 1.05 ** (steps / 730) * (1 + 0.4 * np.sin(2 * np.pi * steps / 24))
+        usual *= np.where((steps // 24) % 7 >= 5, 0.7, 1.0)
+        values = usual * np.exp(0.04 * np.random.default_rng(seed).standard_normal(len(steps)))
+        begin = len(values) - ago - hours
+        values[begin : begin + hours] *= 5.0
+        (found,) = detect_events(values, (24, 168))
+        assert abs(found.begin - begin) <= 2
+        assert abs(found.end - begin - hours) <= 2
+        assert forecast(values, 168, (24, 168)).point.max() < 1.4 * usual[-168:].max()
+
+
 def test_an_event_of_several_days_is_found_too():
     values = traffic(5, hours=60 * 24)
     values[20 * 24 : 26 * 24] *= 2.5

@@ -179,6 +179,20 @@ def test_who_hangs_is_told_while_it_hangs_and_counts_as_failed_at_the_end(site, 
     assert sum(one["failures"] for one in seconds) >= hung
 
 
+@pytest.mark.parametrize("unit", ["users", "requests_per_s"])
+def test_who_is_answered_slowly_has_not_failed_because_the_load_ends(site, generate, unit):
+    site.slow_s = 1.2
+    profile = generate(shape=Shape("steady", unit, 10.0, 5), max_users=60)
+    seconds = seconds_of(profile.told())
+    assert sum(one["failures"] for one in seconds) == 0
+    assert all(one["under_way"] == 0 for one in seconds[:-1])
+    sent = sum(one["requests"] for one in seconds) + seconds[-1]["under_way"]
+    assert abs(sent - len(site.asked())) <= 2
+    if unit == "requests_per_s":
+        assert seconds[-1]["under_way"] > 0
+        assert sent >= 40, "as many as were asked for, though the last ones were not answered in time"
+
+
 def test_errors_are_told_by_kind_and_no_redirect_is_followed(site, generate):
     site.answers["/b"] = 503
     site.answers["/a?x=1"] = lambda handler: handler.give(302, b"", Location="/elsewhere")
