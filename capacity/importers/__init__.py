@@ -7,6 +7,7 @@ that says what to do. Formats and their traps: docs/benchmarks.md
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 from typing import BinaryIO
 
@@ -83,4 +84,10 @@ def parse(file: bytes | BinaryIO, name: str = "") -> BenchmarkResult:
     provenance. Raises ImportRefused, and nothing else, for whatever the file holds.
     """
     source = Source(io.BytesIO(file) if isinstance(file, bytes) else file, name)
-    return _READERS[detect(name, source.head)](source)
+    found = _READERS[detect(name, source.head)](source)
+    # Where a tool tells two of requests, rate and duration the third is worked out: from next to nothing no number comes.
+    if not all(math.isfinite(one) for one in (found.requests_per_s or 0.0, found.duration_s or 0.0)):
+        raise ImportRefused(
+            "The rate or the duration is next to nothing, which cannot be. The file is damaged."
+        )
+    return found

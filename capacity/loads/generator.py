@@ -311,7 +311,7 @@ def generate(order: dict[str, Any], leash: Leash) -> None:
         found, now.second = now.second, Second()
         used, at = time.process_time(), t()
         length = at - last
-        if length > 0.2 or found.parts:
+        if length > 0.2 or found.parts or under_way:
             say(
                 "second",
                 t=last,

@@ -67,8 +67,12 @@ def address_of(base_url: str, query: str, begins: datetime, ends: datetime, step
     return f"{base_url.rstrip('/')}/api/v1/query_range?{urlencode(asked)}"
 
 
-def read_answer(status: int, body: bytes, *, is_cut: bool, asked: Asked, limits: Limits) -> Found:
+def read_answer(
+    status: int, body: bytes, *, is_cut: bool, asked: Asked, limits: Limits, secret: str = ""
+) -> Found:
     """Return the samples of an answer; those outside of `limits` are left out.
+
+    `secret` is taken out of the server's own word, which is shown to whoever may see the pull: it may say our token back.
 
     Raises Refused where the query itself is wrong (the server's own word is in the sentence), ProviderFailed for an answer that
     is cut off, none of Prometheus, or of several series that would be the same one.
@@ -88,7 +92,7 @@ def read_answer(status: int, body: bytes, *, is_cut: bool, asked: Asked, limits:
     if not isinstance(answer, dict) or answer.get("status") not in ("success", "error"):
         raise ProviderFailed(f"This is no answer of Prometheus (HTTP {status}).", code="not_prometheus")
     if answer["status"] == "error":
-        says = _sound(answer.get("error"))
+        says = _sound(answer.get("error"), secret)
         if status in (400, 422):
             raise Refused(f"Prometheus refuses the query: {says}", code="bad_query")
         raise ProviderFailed(f"Prometheus could not answer (HTTP {status}): {says}", code="prometheus_failed")
@@ -163,7 +167,8 @@ def _inside(at_us: int, limits: Limits) -> bool:
     return limits.begins.timestamp() * _US <= at_us <= limits.ends.timestamp() * _US
 
 
-def _sound(text: Any) -> str:
-    """Return a foreign server's word, short and on one line."""
-    said = " ".join(str(text or "it does not say why").split())[:200]
+def _sound(text: Any, secret: str) -> str:
+    """Return a foreign server's word, short and on one line, without the secret."""
+    said = str(text or "it does not say why")
+    said = " ".join((said.replace(secret, "[token]") if secret else said).split())[:200]
     return said if is_sound(said) and said.isprintable() else "it does not say why"

@@ -297,3 +297,12 @@ def test_a_number_with_an_odd_blank_beside_it_is_refused_or_read(blank, after):
         with suppress(ImportRefused):
             assert number(value, "count") == 5.0
     assert number(" 5\t", "count") == 5.0
+
+
+@pytest.mark.parametrize("rate", ["1e-320", "5e-324"])
+def test_a_rate_of_next_to_nothing_is_no_duration_without_end(rate):
+    summary = (
+        '{"metrics": {"http_reqs": {"count": 5, "rate": RATE}, "http_req_duration": {"avg": 1, "p(95)": 2}}}'
+    )
+    with pytest.raises(ImportRefused, match="next to nothing"):
+        parse(summary.replace("RATE", rate).encode(), "summary.json")
