@@ -289,6 +289,8 @@ class PortalAPIView(Guard, APIView, abstract=True):
         known = getattr(handler, "known_parameters", None)
         if known is None:
             return
+        if twice := [name for name in known if len(request.query_params.getlist(name)) > 1]:
+            raise Malformed(f"`{min(twice)}` is asked for twice: send it once.", code="unknown_parameter")
         unknown = sorted(set(request.query_params) - known)
         if unknown:
             names = ", ".join(f"`{name[:40]}`" for name in unknown[:5])

@@ -243,6 +243,7 @@ def test_every_list_of_the_api_refuses_what_it_does_not_know_and_names_what_it_d
             wrong.append(f"{name}: says nothing of its parameters")
             continue
         lists += "cursor" in known
+        assert browser.get(f"{url}?fields=ref&fields=name").status_code == 400, name
         for asked in ("ordering=name", "expand=nothing", "nonsense=1"):
             answer = browser.get(f"{url}?{asked}")
             if answer.status_code != 400 or not all(f"`{one}`" in answer.json()["detail"] for one in known):

@@ -296,6 +296,14 @@ def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) 
     promised = promised_of(connection, balancer_id)
     later = Benchmark.objects.filter(**of_pool, ran_at__gt=since, node_count__gt=0).order_by("-ran_at", "-pk")
     found = []
+    if run is not None:
+        own = evidence.evidence_of(run.result, ran(run), promised, source=run.title, ref=str(run.ref))
+        carried = own.requests_per_s if own is not None else None
+        if carried is not None and carried < LESS * figure.requests_per_s:
+            found.append(
+                f"By what is promised now one server carried {carried:,.1f} requests a second in {run.title}: "
+                "the promise was another one when that was taken."
+            )
     for row in later[:NEWEST_RUNS]:
         one = evidence.evidence_of(row.result, ran(row), promised, source=row.title, ref=str(row.ref))
         is_other = bool(figure.flavor and row.flavor) and figure.flavor.lower() != row.flavor.lower()

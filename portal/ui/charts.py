@@ -69,6 +69,8 @@ def number(value: float | None, digits: int = 1) -> str:
     text = f"{value:,.{digits}f}"
     if "." in text:
         text = text.rstrip("0").rstrip(".")
+    if text == "-0":
+        return "0"
     return text.replace(",", "\u202f")
 
 

@@ -651,6 +651,25 @@ def test_a_newer_benchmark_that_carries_less_and_newer_software_make_a_ceiling_d
     ] == "shop 5.0"
 
 
+def test_a_promise_that_became_stricter_makes_a_ceiling_doubtful(here):
+    run_at(here, 5)
+    services.take_ceiling(here.connection, "71", actor=here.manager)
+    figure = reference(here).ceiling
+    assert selectors.doubts_about(here.connection, "71", figure) == ()
+    entering.enter_objective(
+        here.account,
+        here.connection,
+        "71",
+        error_ratio=0.001,
+        latency_ms=245.0,
+        source="contract",
+        at=timezone.now(),
+        actor=here.manager,
+    )
+    (says,) = selectors.doubts_about(here.connection, "71", figure)
+    assert says.startswith("By what is promised now one server carried")
+
+
 def test_the_page_of_the_ceiling_shows_what_is_in_force_and_what_speaks_against_it(here, client):
     approved(here)
     run_at(here, 3, slower=5.0)
