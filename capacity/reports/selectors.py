@@ -97,7 +97,7 @@ def ended_of(report: GrowthReport | None, now: datetime) -> str:
     until = None if report is None else report.analysed_until
     if until is None or until >= now - ENDED_AFTER:
         return ""
-    return f"No sample came since {until:%-d %B %Y}: what the pool needs now is not known."
+    return f"What is known of its traffic ends on {until:%-d %B %Y}: what the pool needs now is not known."
 
 
 def growth_of(report: GrowthReport) -> tuple[float, float, float] | None:

@@ -1131,7 +1131,7 @@ def test_a_series_that_ended_says_nothing_of_what_is_needed_now(known, client):
     short.judge_pools(selectors.pools().filter(pk=pool.pk), timezone.now())
     pool.refresh_from_db()
     assert (pool.needed_now, pool.surplus, pool.lasts) == (None, None, "unknown")
-    assert "No sample came since" in pool.sentence
+    assert "What is known of its traffic ends on" in pool.sentence
     client.force_login(make.launch_manager(known.account.team))
     shown = client.get(reverse("capacity:sized-pool", args=[pool.ref])).content.decode()
     assert "what the pool needs now is not known" in shown
