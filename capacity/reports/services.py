@@ -63,6 +63,8 @@ TOLD_FOR = timedelta(days=14)
 """An event that is older when it is first seen is proposed, but nobody is called for it."""
 CALM_AGAIN = timedelta(hours=1)
 MOST_PRICES = 100
+DETECTED_IN = "detected in"
+"""With this begins the source of an event that was made of a detected one."""
 
 
 def night_before(now: datetime) -> datetime:
@@ -224,6 +226,7 @@ def _keep_events(metric: Metric, made: making.Made, now: datetime) -> None:
             row = DetectedEvent(account_id=metric.account_id, metric=metric, found_at=now)
         else:
             seen.add(row.pk)
+            _go_on(row, begins, ends, event.peak if metric.unit == "requests/s" else None)
         row.starts_at, row.ends_at, row.peak_at = begins, ends, made.at(event.peak_at)
         row.peak, row.expected, row.multiple = event.peak, event.expected, event.multiple
         row.score, row.is_over = event.score, event.is_over
@@ -238,6 +241,16 @@ def _keep_events(metric: Metric, made: making.Made, now: datetime) -> None:
             _tell_detected(row, metric, now)
     gone = [one.pk for one in known if one.pk not in seen and one.state == DetectedState.PROPOSED]
     DetectedEvent.objects.filter(pk__in=gone).update(state=DetectedState.WITHDRAWN)
+
+
+def _go_on(row: DetectedEvent, begins: datetime, ends: datetime, peak: float | None) -> None:
+    """Let the record of an event that was named while it was on follow what came since; what people entered stays."""
+    if row.event_id is None or row.is_over or row.ends_at == ends:
+        return
+    made_of_it = TrafficEvent.objects.filter(
+        pk=row.event_id, starts_at=row.starts_at, ends_at=row.ends_at, source__startswith=DETECTED_IN
+    )
+    made_of_it.update(starts_at=begins, ends_at=ends, observed_peak_rps=peak)
 
 
 def _join_planned(row: DetectedEvent, planned: Sequence[TrafficEvent]) -> None:
@@ -294,7 +307,7 @@ def name_detected(detected: DetectedEvent, *, name: str, actor: User, seen: str 
         starts_at=row.starts_at,
         ends_at=row.ends_at,
         observed_peak_rps=row.peak if row.metric.unit == "requests/s" else None,
-        source=f"detected in {row.metric}"[:200],
+        source=f"{DETECTED_IN} {row.metric}"[:200],
         entered_by=actor,
     )
     check_row(event)

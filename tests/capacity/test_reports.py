@@ -563,6 +563,7 @@ def test_a_sale_that_is_on_asks_for_its_servers_until_it_is_over(db):
     assert found["plan_url"] == "", "nothing goes out while more than usual comes in"
     page = browser_of(account).get(f"/capacity/pools/{pool.ref}/").content.decode()
     assert "take nothing out before it is over" in page
+    assert ("Servers are missing while the peak is on" in page) is (event["servers"] > 12)
     # A look of two days ago does not say what is on now; what was dismissed is none.
     later = timezone.now() + timedelta(days=2)
     assert selectors.on_of(one.pk, later) == []
@@ -1136,6 +1137,27 @@ def test_a_series_that_ended_says_nothing_of_what_is_needed_now(known, client):
     shown = client.get(reverse("capacity:sized-pool", args=[pool.ref])).content.decode()
     assert "what the pool needs now is not known" in shown
     assert "Draw up a plan" not in shown
+
+
+def test_an_event_that_was_named_while_it_is_on_ends_when_it_is_over(db):
+    account = make.account()
+    lead = make.launch_manager(account.team)
+    busy = hours(multiple=0)
+    busy[-20:] *= 5.0
+    now = timezone.now()
+    one = fill(metric(account), busy, now - timedelta(hours=12))
+    services.make_due(now - timedelta(hours=12))
+    row = DetectedEvent.objects.get(metric=one)
+    named = services.name_detected(row, name="Winter sale", actor=lead)
+    more = np.concatenate([busy[12:], hours(multiple=0)[-12:]])
+    more[-12:-4] *= 5.0
+    fill(one, more, now)
+    services.ask(one, actor=lead)
+    services.make_due(timezone.now())
+    event = TrafficEvent.objects.get(pk=named.event_id)
+    row.refresh_from_db()
+    assert event.ends_at == row.ends_at > named.ends_at
+    assert event.ends_at >= now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=6)
 
 
 def test_a_fall_is_no_event_that_was_planned(known):
