@@ -495,6 +495,18 @@ def sampled(here, begins, minutes, p95, rate=300.0, nodes=6):
     keep(here, rows)
 
 
+def hour_asked(here, begins):
+    """What somebody types into the form for a baseline from the series of this hour."""
+    return {
+        "pool": f"{here.connection.ref}:71",
+        "resource": "shop",
+        "begins_at": f"{begins:%Y-%m-%dT%H:%M}",
+        "ends_at": f"{begins + timedelta(hours=1):%Y-%m-%dT%H:%M}",
+        "flavor": "general1-4",
+        "software": "shop 4.12",
+    }
+
+
 def series_of(here, begins, **more):
     given = {"resource": "shop", "begins_at": begins, "ends_at": begins + timedelta(hours=1)}
     return services.from_series(
@@ -970,14 +982,7 @@ def test_who_proposes_and_approves_reads_what_is_replaced_and_which_red_goes_wit
     begins = (timezone.now() - timedelta(days=2)).replace(minute=0, second=0, microsecond=0)
     sampled(here, begins, 60, 200.0)
     client.force_login(here.manager)
-    given = {
-        "pool": f"{here.connection.ref}:71",
-        "resource": "shop",
-        "begins_at": f"{begins:%Y-%m-%dT%H:%M}",
-        "ends_at": f"{begins + timedelta(hours=1):%Y-%m-%dT%H:%M}",
-        "flavor": "general1-4",
-        "software": "shop 4.12",
-    }
+    given = hour_asked(here, begins)
     says = (
         "It replaces version 1, from a benchmark.",
         "Benchmarks of this pool are held against nothing then.",
@@ -1029,14 +1034,7 @@ def test_a_stretch_with_an_event_in_it_must_be_confirmed_and_the_approver_reads_
     )
     client.force_login(here.manager)
     url = reverse("capacity:baseline-propose", args=[here.account.ref])
-    given = {
-        "pool": f"{here.connection.ref}:71",
-        "resource": "shop",
-        "begins_at": f"{begins:%Y-%m-%dT%H:%M}",
-        "ends_at": f"{begins + timedelta(hours=1):%Y-%m-%dT%H:%M}",
-        "flavor": "general1-4",
-        "software": "shop 4.12",
-    }
+    given = hour_asked(here, begins)
     html = client.get(url, given).content.decode()
     assert "It overlaps an event" in html
     assert "“Autumn launch”" in html
