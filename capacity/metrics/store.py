@@ -139,9 +139,12 @@ def _merged(kept: Samples, given: Samples) -> _Merged:
     changes = is_given & follows & differs
     stays = ~is_given
     stays[:-1] &= ~changes[1:]
-    # Two that change are of one stretch if as many that stay lie before the one as before the other.
-    before, of = np.cumsum(stays)[changes], metric[changes]
-    breaks = np.flatnonzero((before[1:] != before[:-1]) | (of[1:] != of[:-1]))
+    # Two that change are of one stretch if as many that stay lie before the one as before the other, and no day lies
+    # between them: what is kept of days that are not touched was not read.
+    before, of, day_us = np.cumsum(stays)[changes], metric[changes], floor_to(at_us[changes], DAY_US)
+    breaks = np.flatnonzero(
+        (before[1:] != before[:-1]) | (of[1:] != of[:-1]) | (day_us[1:] - day_us[:-1] > DAY_US)
+    )
     ends = min(len(of), 1)
 
     def those(where: npt.NDArray[np.bool_]) -> Samples:

@@ -104,6 +104,14 @@ def test_another_value_for_the_same_moment_replaces_the_one_before():
     check_rollups(one)
 
 
+def test_what_changes_on_two_days_leaves_the_days_between_alone():
+    one = metric()
+    write(one.account_id, samples((one, 60, 5), (one, 86_400 * 20, 6), (one, 86_400 * 40, 7)))
+    assert write(one.account_id, samples((one, 60, 50), (one, 86_400 * 40, 70))) == 2
+    assert kept(one) == [(60, 50), (86_400 * 20, 6), (86_400 * 40, 70)]
+    check_rollups(one)
+
+
 def test_of_one_moment_twice_in_one_batch_the_last_counts():
     one = metric()
     assert write(one.account_id, samples((one, 60, 5), (one, 0, 1), (one, 60, 9))) == 2
@@ -148,25 +156,34 @@ def test_many_metrics_are_rolled_up_each_by_itself():
         check_rollups(one)
 
 
-BATCH = st.dictionaries(st.tuples(st.integers(0, 1), st.integers(0, 40)), st.integers(0, 3))
+def batches_of(moments, **size):
+    return st.dictionaries(st.tuples(st.integers(0, 1), moments), st.integers(0, 3), **size)
+
+
+MINUTES = st.integers(0, 40).map(lambda minute: 60 * minute)
+CLOSE = st.tuples(batches_of(MINUTES), batches_of(MINUTES))
+# On days between which lie others: what a batch does not touch is neither read nor deleted.
+DAYS = st.sampled_from((0, 1, 3, 4)).map(lambda day: 86_400 * day)
+DISTANT = st.tuples(batches_of(DAYS, min_size=6), batches_of(DAYS, max_size=4))
 
 
 @pytest.mark.parametrize("few", [0, 100])
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(first=BATCH, then=BATCH)
-def test_what_changes_lies_between_what_is_new_and_what_stays(first, then, few, monkeypatch):
+@given(batches=CLOSE | DISTANT)
+def test_what_changes_lies_between_what_is_new_and_what_stays(few, monkeypatch, batches):
     """Stretches that change are deleted as such, single rows by a join: nothing else goes with them."""
     monkeypatch.setattr(store, "_FEW_STRETCHES", few)
+    first, then = batches
     with transaction.atomic():
         account = make.account()
         several = [metric(account, f"figure_{n}") for n in range(2)]
-        for batch in (first, then):
-            rows = ((several[n], 60 * minute, value) for (n, minute), value in batch.items())
+        for batch in batches:
+            rows = ((several[n], seconds, value) for (n, seconds), value in batch.items())
             written = write(account.pk, samples(*rows))
         assert written == sum(first.get(key) != value for key, value in then.items())
         whole = first | then
         for n, one in enumerate(several):
-            mine = sorted((60 * minute, value) for (of, minute), value in whole.items() if of == n)
+            mine = sorted((seconds, value) for (of, seconds), value in whole.items() if of == n)
             assert kept(one) == mine
             check_rollups(one)
         transaction.set_rollback(True)
@@ -242,6 +259,7 @@ def test_many_writers_in_opposite_orders_never_stand_in_each_others_way():
         thread.start()
     for thread in threads:
         thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
     assert not troubles
     for one in several:
         check_rollups(one)
