@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -11,6 +12,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.views.defaults import page_not_found as default_page_not_found
+from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
+from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -102,11 +105,32 @@ class Metrics(PortalView):
         return HttpResponse(generate_latest() + installation(), content_type=CONTENT_TYPE_LATEST)
 
 
+@cache
+def _document(written: str) -> str | bytes:
+    renderer = {"yaml": OpenApiYamlRenderer, "json": OpenApiJsonRenderer}[written]()
+    shown = Schema.generator_class().get_schema(request=None, public=True)
+    return renderer.render(shown, renderer.media_type, {})
+
+
 class Schema(Guard, SpectacularAPIView):
-    """The OpenAPI document."""
+    """The OpenAPI document, the same for everybody: made once by each process, as it takes more than a second."""
 
     permission = Permission.PUBLIC
     authentication_classes: Any = []
+
+    @extend_schema(exclude=True)
+    def get(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Give it in the format that was asked for, YAML if none was."""
+        renderer = type(request.accepted_renderer)
+        called = f"{settings.SPECTACULAR_SETTINGS['TITLE']}.{renderer.format}"
+        return HttpResponse(
+            _document(renderer.format),
+            # JSON is UTF-8 by itself (RFC 8259).
+            content_type=f"{renderer.media_type}; charset={renderer.charset}"
+            if renderer.charset
+            else renderer.media_type,
+            headers={"Content-Disposition": f'inline; filename="{called}"'},
+        )
 
 
 class Docs(Guard, SpectacularSwaggerSplitView):

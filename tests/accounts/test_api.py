@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import pytest
 import time_machine
+import yaml
 from django.core.cache import cache
 from django.db import connection as database
 from django.test import Client
@@ -418,6 +419,25 @@ def test_the_schema_lists_what_an_operation_can_answer(operation, statuses):
         if one.get("operationId") == operation
     ]
     assert statuses <= set(found[0]["responses"])
+
+
+@pytest.mark.parametrize(
+    ("accept", "sent"),
+    [
+        ("*/*", "application/vnd.oai.openapi; charset=utf-8"),
+        ("application/yaml", "application/yaml; charset=utf-8"),
+        ("application/json", "application/json"),
+        ("application/vnd.oai.openapi+json", "application/vnd.oai.openapi+json"),
+    ],
+)
+def test_the_schema_is_made_once_and_served_in_each_format(client, monkeypatch, accept, sent):
+    first = client.get("/api/v1/schema/", HTTP_ACCEPT=accept)
+    monkeypatch.setattr(SchemaGenerator, "get_schema", None)
+    again = client.get("/api/v1/schema/", HTTP_ACCEPT=accept)
+    assert (first["Content-Type"], again["Content-Type"]) == (sent, sent)
+    assert first.content == again.content
+    read = json.loads(first.content) if "json" in sent else yaml.load(first.content, yaml.CSafeLoader)
+    assert read["paths"].keys() == schema()["paths"].keys()
 
 
 def test_without_redis_the_api_goes_on_without_a_limit(api, monkeypatch):
