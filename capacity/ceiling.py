@@ -359,7 +359,7 @@ def ranked(evidence: Sequence[Evidence], *, flavor: str = "", software: str = ""
         one
         for one in evidence
         if not one.invalid
-        and (not flavor or one.flavor == flavor)
+        and (not flavor or one.flavor.lower() == flavor.lower())
         and (not software or one.software == software)
         and (not mix or one.mix == mix or one.rank is Rank.LIVE)
     ]

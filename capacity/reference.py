@@ -20,7 +20,7 @@ from capacity.baselines.models import BaselineStatus, MeasuredBaseline
 from capacity.ceiling import BUSY, generator_was_the_limit
 from capacity.metrics.kinds import DEMAND_UNIT, MetricKind
 from capacity.models import Baseline, Ceiling, FineLoad, ForecastPeak, Objective, TrafficEvent
-from capacity.reports.models import ReportState, SizedPool
+from capacity.reports.models import ENDED_AFTER, ReportState, SizedPool
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -252,6 +252,12 @@ def sizes_of(account: Account, site: Site, at: datetime) -> Sizes:
     return Sizes(tuple(sorted(found, key=lambda one: (not one.flavor, one.flavor.lower()))), sized or "")
 
 
+def sized_as(connection_pk: int, balancer_id: str) -> str:
+    """Return the size as which a pool is sized, "" where it is not or no size is said. One query."""
+    rows = SizedPool.objects.filter(connection=connection_pk, balancer_id=balancer_id)
+    return rows.values_list("flavor", flat=True).first() or ""
+
+
 def _higher(entered: Figure | None, measured: Figure | None) -> Figure | None:
     """Return the higher of two forecast peaks: to size for the lower one would take the risk of whichever is right."""
     known = [one for one in (entered, measured) if one is not None]
@@ -259,7 +265,7 @@ def _higher(entered: Figure | None, measured: Figure | None) -> Figure | None:
 
 
 def _measured_peak(of_pool: Mapping[str, Any], at: datetime) -> Figure | None:
-    """Return the highest hour to come of the series by which the pool is sized; None once it is over. One query."""
+    """Return the highest hour to come of the series by which the pool is sized; None once it is over, or the series ended. One query."""
     pool = (
         SizedPool.objects.filter(
             **of_pool,
@@ -270,6 +276,7 @@ def _measured_peak(of_pool: Mapping[str, Any], at: datetime) -> Figure | None:
             metric__growth_report__made_at__lte=at,
             metric__growth_report__next_peak__gt=0,
             metric__growth_report__next_peak_at__gte=at,
+            metric__growth_report__analysed_until__gte=at - ENDED_AFTER,
         )
         .select_related("metric__growth_report")
         .first()
@@ -313,7 +320,7 @@ def _baselines(
         .first()
     )
     # Past its last day, or of a benchmark that does not count or proves nothing, it is no measure any more; the one before is even older.
-    if approved is not None and approved.valid_until > at and not _proves_nothing(approved, at):
+    if approved is not None and approved.valid_until > at and not proves_nothing(approved, at):
         found.append(
             BaselineFigure(
                 WHOLE_SITE,
@@ -329,7 +336,8 @@ def _baselines(
     return tuple(sorted(found, key=lambda one: one.at, reverse=True)[:BASELINES_READ])
 
 
-def _proves_nothing(row: MeasuredBaseline, at: datetime) -> bool:
+def proves_nothing(row: MeasuredBaseline, at: datetime) -> bool:
+    """Return whether a baseline's benchmark is set aside or, by what was said of it since, proves nothing: plans do not read it."""
     run = row.benchmark
     if run is None:
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -21,6 +22,7 @@ from capacity.baselines.models import (
     PoolLimit,
 )
 from capacity.benchmarks.models import Benchmark
+from capacity.reference import proves_nothing
 from portal.access import Permission, holders
 from portal.api import PortalAPIView, documented
 from portal.errors import Refused
@@ -47,7 +49,10 @@ class MeasuredBaselineRowOut(serializers.ModelSerializer[MeasuredBaseline]):
     benchmark_set_aside_because = serializers.CharField(
         source="benchmark.set_aside_because",
         default="",
-        help_text="Why its benchmark does not count any more, and plans do not read this version; empty where nothing is wrong.",
+        help_text="Why its benchmark was set aside; empty where it was not.",
+    )
+    benchmark_proves_nothing = serializers.SerializerMethodField(
+        help_text="Whether its benchmark was set aside, or proves nothing after what was said of it since: plans do not read this version."
     )
     owner_name = serializers.CharField(source="owner.name")
     standing = serializers.SerializerMethodField()
@@ -64,6 +69,7 @@ class MeasuredBaselineRowOut(serializers.ModelSerializer[MeasuredBaseline]):
             "source",
             "benchmark",
             "benchmark_set_aside_because",
+            "benchmark_proves_nothing",
             "resource",
             "begins_at",
             "ends_at",
@@ -80,6 +86,10 @@ class MeasuredBaselineRowOut(serializers.ModelSerializer[MeasuredBaseline]):
             "decided_at",
             "standing",
         )
+
+    def get_benchmark_proves_nothing(self, row: MeasuredBaseline) -> bool:
+        """Return whether plans pass it over."""
+        return proves_nothing(row, timezone.now())
 
     def get_standing(self, row: MeasuredBaseline) -> StandingOut:
         """Return how the site stands to it."""
@@ -300,6 +310,7 @@ ROW: dict[str, Any] = {
     "source": "benchmark",
     "benchmark": _REF,
     "benchmark_set_aside_because": "",
+    "benchmark_proves_nothing": False,
     "resource": "",
     "begins_at": None,
     "ends_at": None,

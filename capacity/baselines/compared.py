@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 READ = 12
 """How many comparisons are looked at to tell whether worse is confirmed: two that count, and what lies between."""
+CAUGHT_UP = 60
+"""So many of the newest runs are held against a baseline that counts from now on."""
 
 
 def ran(benchmark: Benchmark) -> evidence.Ran:
@@ -60,39 +63,45 @@ def current(connection_id: int | None, balancer_id: str) -> MeasuredBaseline | N
 
 def follow(benchmark: Benchmark) -> None:
     """Draw what follows of a benchmark that is new, or of which something else is known, for its pool."""
-    _compare(benchmark)
+    _alarm(_compare(benchmark))
     if benchmark.connection is not None:
         # It may speak against the ceiling that says how long servers last.
         size_anew(benchmark.connection, benchmark.balancer_id)
 
 
 def catch_up(connection: CloudConnection, balancer_id: str) -> None:
-    """Hold what was measured since against the baseline that counts by now: before, it was held against another one, or none."""
+    """Hold what was measured since against the baseline that counts by now: before, it was held against another one, or none.
+
+    People are told of the newest alone, and once.
+    """
     # Imported late: what takes benchmarks in calls here.
     from capacity.benchmarks.models import Benchmark
 
     baseline = current(connection.pk, balancer_id)
     if baseline is None:
         return
+    found = []
     if baseline.source == BaselineSource.SERIES:
-        compare_stretch(baseline, timezone.now())
+        found.append(_compare_stretch(baseline, timezone.now()))
     later = Benchmark.objects.filter(
         connection=connection, balancer_id=balancer_id, ran_at__gt=baseline.measured_at
     )
-    for row in reversed(later.order_by("-ran_at", "-pk")[:READ]):
-        _compare(row)
+    found += [_compare(row) for row in later.order_by("-ran_at", "-pk")[:CAUGHT_UP]]
+    worse = [one for one in found if one is not None and one.verdict == Verdict.WORSE]
+    _alarm(max(worse, key=lambda one: (one.measured_at, one.pk), default=None))
 
 
 def _compare(benchmark: Benchmark) -> BaselineComparison | None:
     """Hold a benchmark against the baseline of its pool; None where there is none, or it ran before that."""
     baseline = current(benchmark.connection_id, benchmark.balancer_id)
-    if baseline is None or benchmark.ran_at is None or baseline.benchmark_id == benchmark.pk:
-        return None
-    if benchmark.ran_at <= baseline.measured_at:
+    if baseline is None:
         return None
     held, tolerances = evidence.from_plain(baseline.content["measured"])
     newer = evidence.nearest(evidence.measurements_of(benchmark.result, ran(benchmark)), held.load)
-    if newer is None:
+    is_own = baseline.benchmark_id == benchmark.pk
+    if is_own or newer is None or benchmark.ran_at is None or benchmark.ran_at <= baseline.measured_at:
+        # What was found while it was thought to be newer holds no more.
+        baseline.comparisons.filter(benchmark=benchmark).delete()
         return None
     return _keep(
         baseline,
@@ -106,6 +115,12 @@ def _compare(benchmark: Benchmark) -> BaselineComparison | None:
 
 def compare_stretch(baseline: MeasuredBaseline, now: datetime) -> BaselineComparison | None:
     """Hold the newest whole stretch of series against a baseline from series: the same hours of a later day."""
+    row = _compare_stretch(baseline, now)
+    _alarm(row)
+    return row
+
+
+def _compare_stretch(baseline: MeasuredBaseline, now: datetime) -> BaselineComparison | None:
     found = stretches.later(baseline, now)
     if found is None:
         return None
@@ -141,8 +156,6 @@ def _keep(
             "compared_at": timezone.now(),
         },
     )
-    if found.verdict is Verdict.WORSE:
-        _alarm(baseline, row)
     return row
 
 
@@ -175,15 +188,27 @@ def comparison_of(row: BaselineComparison) -> Comparison:
     return Comparison(Verdict(row.verdict), figures, tuple(row.found["why"]))
 
 
+def the_newest(rows: QuerySet[BaselineComparison]) -> QuerySet[BaselineComparison]:
+    """Return comparisons with the newest first, and after all that count those which could not be compared.
+
+    However many of these come: they do not make what was found before go away.
+    """
+    is_none = ExpressionWrapper(Q(verdict=Verdict.NOT_COMPARABLE.value), BooleanField())
+    return rows.order_by(is_none, "-measured_at", "-pk")
+
+
 def standing_of(rows: Iterable[BaselineComparison]) -> comparing.Standing:
     """Return how a site stands to its baseline by the kept comparisons, in whatever order they come."""
     ordered = sorted(rows, key=lambda one: (one.measured_at, one.pk))
     return comparing.standing([comparison_of(one) for one in ordered])
 
 
-def _alarm(baseline: MeasuredBaseline, row: BaselineComparison) -> None:
+def _alarm(row: BaselineComparison | None) -> None:
     """Say that the site does worse, once a second comparable run says so; each such run says it once."""
-    newest = list(baseline.comparisons.order_by("-measured_at", "-pk")[:READ])
+    if row is None or row.verdict != Verdict.WORSE:
+        return
+    baseline = row.baseline
+    newest = list(the_newest(baseline.comparisons.all())[:READ])
     stands = standing_of(newest)
     is_newest = next((one for one in newest if one.verdict != Verdict.NOT_COMPARABLE), row).pk == row.pk
     if not stands.is_confirmed or not is_newest:

@@ -14,9 +14,17 @@ from accounts.facts import Act, Fact, Finding, Grade, last_day, plural, register
 from accounts.known_facts import HandAnswer, gather_by_hand, judge_by_hand
 from accounts.models import Account, AccountStatus
 from capacity.baselines import selectors
-from capacity.baselines.compared import READ, compare_stretch, live_baselines, people_of, standing_of
+from capacity.baselines.compared import (
+    READ,
+    compare_stretch,
+    live_baselines,
+    people_of,
+    standing_of,
+    the_newest,
+)
 from capacity.baselines.models import BaselineComparison, BaselineStatus, MeasuredBaseline
 from capacity.pool_names import pool_named
+from capacity.reference import proves_nothing
 from portal.notify.registry import Kind, Purpose, register_purpose
 from portal.notify.services import tell_all
 
@@ -38,7 +46,7 @@ class PoolStanding:
     looks_worse: bool
     changed_since: str
     is_without_run: bool
-    """Whether its benchmark was set aside: plans do not read it any more."""
+    """Whether its benchmark was set aside, or proves nothing after what was said of it: plans do not read it any more."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,7 @@ def gather_baselines(accounts: QuerySet[Account], now: datetime) -> Mapping[int,
         .defer("content", "benchmark__result")
     )
     compared: dict[int, list[BaselineComparison]] = {row.pk: [] for row in rows}
-    newest = BaselineComparison.objects.filter(baseline__in=list(compared)).order_by("-measured_at", "-pk")
+    newest = the_newest(BaselineComparison.objects.filter(baseline__in=list(compared)))
     for one in newest.iterator():
         if len(compared[one.baseline_id]) < READ:
             compared[one.baseline_id].append(one)
@@ -83,7 +91,7 @@ def gather_baselines(accounts: QuerySet[Account], now: datetime) -> Mapping[int,
                 stands.is_confirmed,
                 stands.verdict == "worse",
                 changed.get(row.pk, ""),
-                row.benchmark is not None and row.benchmark.set_aside_at is not None,
+                proves_nothing(row, now),
             )
         )
     return {

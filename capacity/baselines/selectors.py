@@ -12,12 +12,12 @@ from django.utils import timezone
 from accounts.models import Account, CloudConnection
 from capacity import ceiling, comparing
 from capacity.baselines import evidence
-from capacity.baselines.compared import READ, ran, standing_of
+from capacity.baselines.compared import READ, ran, standing_of, the_newest
 from capacity.baselines.models import BaselineComparison, BaselineStatus, MeasuredBaseline, PoolLimit
 from capacity.benchmarks.models import Benchmark
 from capacity.markers.models import Marker, MarkerKind
 from capacity.models import Ceiling, FineLoad, Objective, TrafficEvent
-from capacity.reference import Figure, Site, sizes_of
+from capacity.reference import Figure, Site, sized_as, sizes_of
 
 MOST_EVIDENCE = 40
 
@@ -31,7 +31,7 @@ def whole() -> QuerySet[MeasuredBaseline]:
 
 def listed() -> QuerySet[MeasuredBaseline]:
     """Return baselines as lists show them, with their newest comparisons."""
-    newest = BaselineComparison.objects.order_by("-measured_at", "-pk")[:READ]
+    newest = the_newest(BaselineComparison.objects.all())[:READ]
     return (
         MeasuredBaseline.objects.select_related("account", "connection", "owner", "benchmark")
         .defer("connection__api_key", "benchmark__result", "content")
@@ -145,8 +145,8 @@ def _replaced_says(old: MeasuredBaseline, stands: Standing, source: str, is_done
         sure = "confirmed by a second measurement" if stands.is_confirmed else "not yet confirmed by a second"
         was, goes = ("was", "went") if is_done else ("is", "goes")
         says.append(
-            f"The site {was} worse than version {old.version} ({figures}; {sure}). With that version this {goes} from the "
-            "scorecard, dashboard and Monday list, whether or not the site is better."
+            f"The site {was} worse than version {old.version} ({figures}; {sure}). With that version this {goes} from scorecard, "
+            "dashboard and Monday list, but what was measured later than the new one is held against it at once."
         )
     return tuple(says)
 
@@ -207,10 +207,26 @@ def evidence_of(
     return found
 
 
+def _speaking(runs: Sequence[Benchmark], flavor: str) -> Benchmark | None:
+    """Return the run whose size, software and mix are those that a ceiling is asked for: the newest by steps.
+
+    Of the size that the pool's servers have where that is known, and of the newest software. A quick run of another mix in
+    between, or one that proves nothing, does not hide it.
+    """
+    sound = [one for one in runs if not evidence.invalid_because(one.result, ran(one))]
+    of_size = [one for one in sound if not flavor or one.flavor.lower() in ("", flavor.lower())]
+    newest = next((one for one in of_size if one.software), None)
+    for one in of_size:
+        is_newest = newest is None or one.software in ("", newest.software)
+        if is_newest and evidence.rank_of(one.result, ran(one)) is ceiling.Rank.STEPS:
+            return one
+    return next(iter(of_size or sound), None)
+
+
 def ranked_of(
     connection: CloudConnection, balancer_id: str, *, around: Benchmark | None = None
 ) -> ceiling.Ranked:
-    """Return what speaks for a pool's ceiling, for the size, software and mix of `around`, else of its newest benchmark."""
+    """Return what speaks for a pool's ceiling, for the size, software and mix of `around`, else of `_speaking`."""
     runs = runs_of(connection, balancer_id)
     return _ranked(connection, balancer_id, runs, around)
 
@@ -218,7 +234,7 @@ def ranked_of(
 def _ranked(
     connection: CloudConnection, balancer_id: str, runs: Sequence[Benchmark], around: Benchmark | None
 ) -> ceiling.Ranked:
-    of = around or next((one for one in runs if one.set_aside_at is None), None)
+    of = around or _speaking(runs, sized_as(connection.pk, balancer_id))
     return ceiling.ranked(
         evidence_of(connection, balancer_id, runs),
         flavor=of.flavor if of else "",
@@ -248,7 +264,7 @@ class CeilingKnown:
 
 
 def ceiling_of(connection: CloudConnection, balancer_id: str) -> CeilingKnown:
-    """Return what is known of a pool's ceiling. Eight queries."""
+    """Return what is known of a pool's ceiling. Nine queries."""
     runs = runs_of(connection, balancer_id)
     promised = promised_of(connection, balancer_id)
     found = _ranked(connection, balancer_id, runs, None)
@@ -281,11 +297,11 @@ def ceiling_of(connection: CloudConnection, balancer_id: str) -> CeilingKnown:
 
 LESS = 0.95
 """A newer benchmark that carried less than this share of a ceiling contradicts it."""
-NEWEST_RUNS = 5
+NEWEST_RUNS = 10
 
 
 def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) -> tuple[str, ...]:
-    """Return what came after the ceiling in force and speaks against it, as sentences; () for nothing. Four queries.
+    """Return what came after the ceiling in force and speaks against it, as sentences; () for nothing. Five queries.
 
     A step benchmark of the same size that carried less, and a change of the software: a ceiling belongs to its version.
     """
@@ -294,7 +310,14 @@ def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) 
     run = kept.benchmark if kept is not None else None
     since = run.ran_at if run is not None and run.ran_at else figure.at
     promised = promised_of(connection, balancer_id)
-    later = Benchmark.objects.filter(**of_pool, ran_at__gt=since, node_count__gt=0).order_by("-ran_at", "-pk")
+    of_size = Q(flavor="") | Q(flavor__iexact=figure.flavor) if figure.flavor else Q()
+    # Whatever is no run by steps of this size says nothing here, however many come after one that does.
+    later = (
+        Benchmark.objects.filter(of_size, **of_pool, ran_at__gt=since, node_count__gt=0)
+        .filter(set_aside_at__isnull=True, was_aborted=False, result__steps__1__isnull=False)
+        .exclude(mix="")
+        .order_by("-ran_at", "-pk")
+    )
     found = []
     if run is not None:
         own = evidence.evidence_of(run.result, ran(run), promised, source=run.title, ref=str(run.ref))
@@ -304,10 +327,22 @@ def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) 
                 f"By what is promised now one server carried {carried:,.1f} requests a second in {run.title}: "
                 "the promise was another one when that was taken."
             )
+    newer = (
+        Ceiling.objects.filter(of_size, **of_pool, at__gt=figure.at)
+        .select_related("benchmark")
+        .defer("benchmark__result")
+        .order_by("-at", "-pk")
+        .first()
+    )
+    if newer is not None:
+        # Else the older figure would come back in force without a word.
+        found.append(
+            f"A newer figure, {newer.requests_per_s:,.1f} requests a second by {newer.source}, counts no more, so this one from "
+            f"{figure.at:%Y-%m-%d} does again."
+        )
     for row in later[:NEWEST_RUNS]:
         one = evidence.evidence_of(row.result, ran(row), promised, source=row.title, ref=str(row.ref))
-        is_other = bool(figure.flavor and row.flavor) and figure.flavor.lower() != row.flavor.lower()
-        if one is None or one.invalid or one.rank is not ceiling.Rank.STEPS or is_other:
+        if one is None or one.invalid or one.rank is not ceiling.Rank.STEPS:
             continue
         if one.passed_nothing:
             found.append(

@@ -463,6 +463,9 @@ def take_ceiling(connection: CloudConnection, balancer_id: str, *, actor: User) 
     """Let what speaks for a pool's ceiling count from now on. Raises Refused where nothing is strong enough."""
     check_active(connection.account)
     Account.objects.select_for_update(no_key=True).get(pk=connection.account_id)
+    # Somebody may correct one at this moment: its servers would change beneath the figure.
+    runs = Benchmark.objects.filter(connection=connection, balancer_id=balancer_id).order_by("pk")
+    list(runs.select_for_update(no_key=True).values_list("pk", flat=True))
     found = ranked_of(connection, balancer_id)
     if found.taken is None:
         raise Refused(f"There is no ceiling to take. {found.why}", code="no_ceiling")

@@ -43,6 +43,22 @@ def invalid_because(row: Benchmark) -> str:
     return evidence.invalid_because(told, ran(row))
 
 
+def force_of(row: Benchmark) -> set[str]:
+    """Return what rests on a benchmark that counts, each with the sentence for when it does so no more. Two queries."""
+    found = set()
+    void = list(Ceiling.objects.filter(benchmark=row).values_list("void_at", flat=True))
+    if None in void:
+        found.add(
+            "The ceiling was taken from this benchmark as it was described before, and counts no more: the one before it does, "
+            "if there is one. Look at “What one server carries”, and press “Let it count” there."
+        )
+    if (void or resting_on(row)) and not evidence.invalid_because(row.result, ran(row)):
+        found.add(
+            "It proves nothing as it is described now: neither a ceiling nor a baseline that rests on it is read by plans."
+        )
+    return found
+
+
 def resting_on(row: Benchmark) -> list[MeasuredBaseline]:
     """Return the baselines made from it that are approved or wait for that, the newest first. One query."""
     rows = row.baselines.filter(status__in=(BaselineStatus.AWAITING, BaselineStatus.APPROVED))

@@ -28,6 +28,7 @@ from capacity.benchmarks.selectors import resting_on
 from capacity.importers import BenchmarkResult, parse
 from capacity.models import Ceiling
 from capacity.pool_names import pool_named
+from capacity.services import size_anew
 from capacity.versions import version_of
 from portal.audit.services import record, snapshot
 from portal.errors import Refused
@@ -138,7 +139,8 @@ def describe(
     row = locked(benchmark)
     check_active(row.account)
     _check_described(described)
-    before, was = _on_record(row), [getattr(row, name) for name in MEASURED_UNDER]
+    before, was = _on_record(row), {name: getattr(row, name) for name in MEASURED_UNDER}
+    left, left_id = row.connection, row.balancer_id
     if pool is not None and (row.connection_id, row.balancer_id) != (pool[0].pk, pool[1]):
         _check_pool(row, *pool)
         row.connection, row.balancer_id = pool
@@ -151,7 +153,8 @@ def describe(
     after = _on_record(row)
     if after == before:
         return row
-    if was != [getattr(row, name) for name in MEASURED_UNDER] and (resting := resting_on(row)):
+    changed = {name for name, value in was.items() if getattr(row, name) != value}
+    if changed and (resting := resting_on(row)):
         raise Refused(
             f"{rests_words(resting)} So servers, size, software, mix and time stay as they are. If one of them is "
             "wrong, have that baseline withdrawn, correct it here and propose a new one; or say that this benchmark does not count.",
@@ -159,11 +162,18 @@ def describe(
         )
     check_row(row)
     row.save()
-    if was != [getattr(row, name) for name in MEASURED_UNDER]:
-        # What one server carries by it was worked out for other servers, another software or another mix.
-        Ceiling.objects.filter(benchmark=row, void_at__isnull=True).update(void_at=timezone.now())
+    counting = Ceiling.objects.filter(benchmark=row, void_at__isnull=True)
+    if any(was[name] not in (None, "") for name in changed & {"node_count", "flavor"}):
+        # What one server carries by it was worked out for other servers. What was not said before contradicts nothing.
+        counting.update(void_at=timezone.now())
+    elif changed:
+        # The figure is the same; what it belongs to is spelt as it is said now.
+        counting.update(flavor=row.flavor, software=row.software, mix=row.mix)
     record("benchmark.described", actor=actor, account=row.account, subject=row, before=before, after=after)
     follow(row)
+    if left is not None and (left, left_id) != (row.connection, row.balancer_id):
+        # It says nothing of that pool any more.
+        size_anew(left, left_id)
     return row
 
 

@@ -137,7 +137,9 @@ class BenchmarkDetail(BenchmarkPage):
                     now = services.locked(row)
                     if form.cleaned_data["seen"] != services.described_version(now):
                         raise StaleState("Somebody changed this meanwhile, so nothing was kept.")
-                    services.describe(row, actor=self.user, pool=pool, **form.described())
+                    before = selectors.force_of(now)
+                    now = services.describe(now, actor=self.user, pool=pool, **form.described())
+                    lost = before - selectors.force_of(now)
             except StaleState as stale:
                 status, typed = form_status(stale), request.POST.copy()
                 # Whoever reads what is there now may put what was typed in its place.
@@ -153,6 +155,8 @@ class BenchmarkDetail(BenchmarkPage):
                 form.add_error(None, refusal.says)
             else:
                 messages.success(request, "Kept, with your name in the audit.")
+                for says in lost:
+                    messages.warning(request, says)
                 return redirect("capacity:benchmark", benchmark_ref=row.ref)
         return self._page(row, form, status=status)
 

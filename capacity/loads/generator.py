@@ -19,6 +19,7 @@ import select
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,7 @@ MOST_BODY = 1024 * 1024
 TIMEOUT_S = 20.0
 UNANSWERED_MS = 1000.0
 SLOWER = 1.5
+RECENT = 1000
 """What at the end has waited so many times longer than the slowest answer, and for a second at least, has hung."""
 _PR_SET_PDEATHSIG = 1
 
@@ -137,13 +139,31 @@ class _Now:
     def __init__(self) -> None:
         self.second = Second()
         self.idle = 0
-        self.slowest_ms = 0.0
+        self.answered_ms: deque[float] = deque(maxlen=RECENT)
+        self.answered_at = time.perf_counter()
         self.asked: dict[object, tuple[float, int]] = {}
 
     def ages_ms(self) -> list[tuple[float, int]]:
         """Return how long each request has had no answer by now, in ms, with its place in the profile."""
         at = time.perf_counter()
         return [((at - start) * 1000, place) for start, place in self.asked.values()]
+
+    def answered(self, ms: float) -> None:
+        """Note that a request was answered after so long."""
+        self.answered_ms.append(ms)
+        self.answered_at = time.perf_counter()
+
+    def given_up_ms(self) -> float:
+        """Return the age from which on a request at the end of the load was not answered: longer than any answer took lately.
+
+        Where nobody at all is answered any more, one slow answer before does not hide it: then it is longer than is usual.
+        """
+        recent = sorted(self.answered_ms)
+        usual = recent[int(0.95 * (len(recent) - 1))] if recent else 0.0
+        silent = max(2 * UNANSWERED_MS, 2 * SLOWER * usual)
+        if (time.perf_counter() - self.answered_at) * 1000 >= silent:
+            return silent
+        return max(UNANSWERED_MS, SLOWER * (recent[-1] if recent else 0.0))
 
     def waits(self) -> dict[str, int]:
         """Return how many requests have waited how long by now."""
@@ -264,7 +284,7 @@ def generate(order: dict[str, Any], leash: Leash) -> None:
     def note(response_time: float, response_length: int, context: dict[str, Any], **_: Any) -> None:
         now.second.add(context["place"], response_time, response_length, context["code"], context["error"])
         if context["code"]:
-            now.slowest_ms = max(now.slowest_ms, response_time)
+            now.answered(response_time)
 
     environment.events.request.add_listener(note)
 
@@ -299,11 +319,11 @@ def generate(order: dict[str, Any], leash: Leash) -> None:
         ended = is_done or leash.is_stopping
         waiting, waits, under_way = len(now.asked), now.waits(), 0
         if ended:
-            # Who has waited longer than any answer took was not answered: else a site that hangs has failed nobody. What
-            # else is on its way when the time is over was sent, and says nothing: a slow site answers it a moment later.
-            under_way = waiting
+            # Who has waited so long was not answered: else a site that hangs has failed nobody. What else is on its way when
+            # the time is over was sent, and says nothing: a slow site answers it a moment later.
+            under_way, given_up_ms = waiting, now.given_up_ms()
             for ms, place in now.ages_ms():
-                if ms >= max(UNANSWERED_MS, SLOWER * now.slowest_ms):
+                if ms >= given_up_ms:
                     now.second.add(str(place), ms, 0, 0, "no answer when the load ended")
                     under_way -= 1
             now.asked.clear()

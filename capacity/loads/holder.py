@@ -180,7 +180,8 @@ def _watch(
                 _why_end(held)
                 or _why_lost(held)
                 or _why_limit(held)
-                or _why_silent(has_begun, now - heard_at)
+                # One that said that it is done may take its time to go.
+                or (None if held.is_done else _why_silent(has_begun, now - heard_at))
             )
             if why is None and now > until:
                 why = RunEnding.STOPPED, "The generator went on past its end."

@@ -25,6 +25,8 @@ MOST_POINTS = 5000
 MOST_SERIES = 200
 SPARE_POINTS = 10
 _LONGEST_RESOURCE = 200
+# A shorter token may be part of a name that has nothing to do with it.
+_LONG_SECRET = 8
 _US = 1_000_000
 
 
@@ -72,7 +74,8 @@ def read_answer(
 ) -> Found:
     """Return the samples of an answer; those outside of `limits` are left out.
 
-    `secret` is taken out of the server's own word, which is shown to whoever may see the pull: it may say our token back.
+    `secret` is taken out of the server's own word and of its labels, which are shown to whoever may see the pull: it may
+    say our token back.
 
     Raises Refused where the query itself is wrong (the server's own word is in the sentence), ProviderFailed for an answer that
     is cut off, none of Prometheus, or of several series that would be the same one.
@@ -113,6 +116,8 @@ def read_answer(
     newest: dict[str, float] = {}
     for number, series in enumerate(result, start=1):
         resource, values = _series(series, asked)
+        if len(secret) >= _LONG_SECRET:
+            resource = resource.replace(secret, "[token]")
         if resource in seen:
             raise ProviderFailed(
                 f"Two series of the answer would both be “{resource or asked.name}”. Name the label that tells them apart, or add "

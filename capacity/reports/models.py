@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
@@ -11,6 +13,9 @@ from capacity.metrics.models import Metric
 from capacity.reports.wording import limit_told
 from capacity.sizing import Lasts, Runway
 from portal.rows import Referenced
+
+ENDED_AFTER = timedelta(days=3)
+"""A series of which nothing came for so long says nothing of what comes today."""
 
 
 class ReportState(models.TextChoices):

@@ -22,6 +22,7 @@ from capacity.models import TrafficEvent
 from capacity.reference import Figure, Site, reference_for
 from capacity.reports import wording
 from capacity.reports.models import (
+    ENDED_AFTER,
     DetectedEvent,
     DetectedState,
     GrowthPicture,
@@ -36,8 +37,6 @@ from capacity.sizing import Demand, Planned, Pool, Price, Rules, Sizing, size
 AHEAD = timedelta(days=180)
 PEAKS_TOLD = 20
 MOST_SIZED = 20
-ENDED_AFTER = timedelta(days=3)
-"""A series of which nothing came for so long says nothing of what comes today."""
 MOST_LOOKED_INTO = 5
 ON_UNTIL = timedelta(days=1)
 """So old the last look may be for what was on then to be taken as still on."""

@@ -63,7 +63,6 @@ TOLD_FOR = timedelta(days=14)
 """An event that is older when it is first seen is proposed, but nobody is called for it."""
 CALM_AGAIN = timedelta(hours=1)
 MOST_PRICES = 100
-DETECTED_IN = "detected in"
 """With this begins the source of an event that was made of a detected one."""
 
 
@@ -125,7 +124,12 @@ def make_due(now: datetime, *, budget_s: float = 60.0) -> int:
         report = _claim(at)
         if report is None:
             break
-        make_report(report, at)
+        try:
+            make_report(report, at)
+        except Exception:
+            # It stays claimed for ten minutes: one that cannot be made must not stand in the way of the others.
+            log.exception("report_not_made", metric=str(report.metric.ref))
+            continue
         count += 1
     return count
 
@@ -247,10 +251,15 @@ def _go_on(row: DetectedEvent, begins: datetime, ends: datetime, peak: float | N
     """Let the record of an event that was named while it was on follow what came since; what people entered stays."""
     if row.event_id is None or row.is_over or row.ends_at == ends:
         return
+    # Other metrics of the stretch are the same event: the one that it was named from says how long and how high it was.
     made_of_it = TrafficEvent.objects.filter(
-        pk=row.event_id, starts_at=row.starts_at, ends_at=row.ends_at, source__startswith=DETECTED_IN
+        pk=row.event_id, starts_at=row.starts_at, ends_at=row.ends_at, source=_source_of(row)
     )
     made_of_it.update(starts_at=begins, ends_at=ends, observed_peak_rps=peak)
+
+
+def _source_of(row: DetectedEvent) -> str:
+    return f"detected in {row.metric}"[:200]
 
 
 def _join_planned(row: DetectedEvent, planned: Sequence[TrafficEvent]) -> None:
@@ -258,7 +267,8 @@ def _join_planned(row: DetectedEvent, planned: Sequence[TrafficEvent]) -> None:
     if not row.is_rise:
         return
     for event in planned:
-        if event.starts_at - CALM_AGAIN <= row.peak_at <= event.ends_at + CALM_AGAIN:
+        # Nothing is added to what people typed: a year 9999 may be among it.
+        if event.starts_at <= row.peak_at + CALM_AGAIN and row.peak_at - CALM_AGAIN <= event.ends_at:
             row.event, row.state = event, DetectedState.NAMED
             return
 
@@ -307,7 +317,7 @@ def name_detected(detected: DetectedEvent, *, name: str, actor: User, seen: str 
         starts_at=row.starts_at,
         ends_at=row.ends_at,
         observed_peak_rps=row.peak if row.metric.unit == "requests/s" else None,
-        source=f"{DETECTED_IN} {row.metric}"[:200],
+        source=_source_of(row),
         entered_by=actor,
     )
     check_row(event)

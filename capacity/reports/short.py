@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
@@ -30,29 +31,38 @@ OLD = timedelta(days=3)
 def judge_pools(rows: QuerySet[SizedPool], now: datetime) -> int:
     """Work out how long the servers of these pools last, and tell of those that will not; returns of how many was told."""
     told, began = 0, time.monotonic()
-    for pool in rows.order_by("pk").iterator(chunk_size=100):
+    for pk in list(rows.order_by("pk").values_list("pk", flat=True)):
         # Of many the last one comes long after the first: what was entered meanwhile counts, and was perhaps judged meanwhile.
-        at = now + timedelta(seconds=time.monotonic() - began)
-        found = sized(pool, at, {})
-        doubts = doubts_about(pool.connection, pool.balancer_id, found.ceiling) if found.ceiling else ()
-        lasts = found.sizing.lasts
-        is_newest = Q(judged_at__isnull=True) | Q(judged_at__lte=at)
-        is_kept = SizedPool.objects.filter(is_newest, pk=pool.pk).update(
-            lasts=lasts.state.value,
-            lasts_until=lasts.at,
-            lasts_earliest=lasts.earliest,
-            lasts_latest=lasts.latest,
-            needed_now=found.sizing.needed_now,
-            needed_peak=found.sizing.needed_peak,
-            surplus=found.sizing.surplus,
-            sentence=found.sentence[:500],
-            doubt=" ".join(doubts)[:500],
-            judged_at=at,
-        )
-        if is_kept and is_short(lasts, now, SOON):
-            notices.tell_short(pool, lasts, lasts=when_words(lasts, now), month=f"{now:%Y-%m}")
-            told += 1
+        told += _judge(pk, now + timedelta(seconds=time.monotonic() - began))
     return told
+
+
+@transaction.atomic
+def _judge(pk: int, now: datetime) -> bool:
+    # Locked before anything is read: whoever enters something at this moment judges the pool, too, and knows more.
+    if not SizedPool.objects.select_for_update(no_key=True).filter(pk=pk).exists():
+        return False
+    pool = pools().get(pk=pk)
+    found = sized(pool, now, {})
+    doubts = doubts_about(pool.connection, pool.balancer_id, found.ceiling) if found.ceiling else ()
+    lasts = found.sizing.lasts
+    is_newest = Q(judged_at__isnull=True) | Q(judged_at__lte=now)
+    is_kept = SizedPool.objects.filter(is_newest, pk=pk).update(
+        lasts=lasts.state.value,
+        lasts_until=lasts.at,
+        lasts_earliest=lasts.earliest,
+        lasts_latest=lasts.latest,
+        needed_now=found.sizing.needed_now,
+        needed_peak=found.sizing.needed_peak,
+        surplus=found.sizing.surplus,
+        sentence=found.sentence[:500],
+        doubt=" ".join(doubts)[:500],
+        judged_at=now,
+    )
+    is_told = bool(is_kept) and is_short(lasts, now, SOON)
+    if is_told:
+        notices.tell_short(pool, lasts, lasts=when_words(lasts, now), month=f"{now:%Y-%m}")
+    return is_told
 
 
 def judge_anew(connection: int, balancer_id: str) -> None:

@@ -111,8 +111,8 @@ def json_object(body: bytes) -> dict[str, Any]:
         raise Unreadable("no JSON") from None
     if not isinstance(data, dict):
         raise Unreadable("no JSON object")
-    if body.isascii() and b"\\" not in body:
-        # Nothing unsound can be spelt so (a bare null is no JSON): most answers, ten times as fast.
+    if body.isascii() and b"\\" not in body and b"\0" not in body:
+        # Nothing unsound can be spelt so (with nulls it would be UTF-16): most answers, ten times as fast.
         return data
     # Names of servers are typed by somebody there, and stand in journals here.
     return cast(dict[str, Any], made_sound_deep(data))

@@ -15,7 +15,9 @@ from capacity import services as entering
 from capacity.baselines import evidence, known, selectors, services, stretches
 from capacity.baselines.compared import current
 from capacity.baselines.models import BaselineStatus, MeasuredBaseline, PoolLimit
+from capacity.baselines.shown import detail_of
 from capacity.benchmarks import services as benchmarks
+from capacity.benchmarks.models import Benchmark
 from capacity.benchmarks.selectors import pools_of
 from capacity.markers.models import Marker
 from capacity.metrics import services as samples
@@ -30,6 +32,7 @@ from portal.errors import NotPermitted, Refused, StaleState
 from portal.events.models import Event
 from portal.notify.models import Message
 from tests.capacity.benchmarks import data
+from tests.runs.test_store_pg import in_thread, until_waiting
 from tests.scaledown.rows import desk
 from tests.scaledown.test_api import Caller
 
@@ -1254,3 +1257,187 @@ def test_what_waits_for_somebody_stands_on_their_dashboard_until_they_decided(he
         assert title not in shown(nobody)
     services.decide(row, Verdict.APPROVE, actor=here.approver, seen_digest=row.request.digest)
     assert title not in shown(here.approver)
+
+
+# --- what comes after it, and in between ---------------------------------------------------------------------------
+
+
+def worse_of(row):
+    stands = selectors.standing(row.comparisons.all())
+    return stands.verdict, stands.is_confirmed
+
+
+def test_a_version_that_is_approved_late_tells_of_the_newest_run_alone(here):
+    row = proposed(here, run_at(here, 20))
+    for days_ago in (12, 9, 6, 3):
+        run_at(here, days_ago, slower=1.6)
+    services.decide(row, Verdict.APPROVE, actor=here.approver, seen_digest=row.request.digest)
+    assert worse_of(row) == ("worse", True)
+    [told] = Event.objects.filter(type="baseline.worse")
+    newest = row.comparisons.order_by("-measured_at").first()
+    assert told.data["comparison"] == str(newest.ref)
+
+
+def test_a_run_that_turns_out_to_be_older_is_held_against_it_no_more(here):
+    row = approved(here)
+    run_at(here, 9, slower=1.5)
+    late = run_at(here, 3, slower=1.6)
+    assert worse_of(row) == ("worse", True)
+    Benchmark.objects.filter(pk=late.pk).update(result={**late.result, "started_at": None})
+    benchmarks.describe(late, actor=here.manager, ran_at=timezone.now() - timedelta(days=60))
+    assert worse_of(row) == ("worse", False)
+
+
+def test_runs_that_cannot_be_compared_do_not_take_a_confirmed_worse_away(here):
+    row = approved(here)
+    run_at(here, 19, slower=1.5)
+    run_at(here, 18, slower=1.6)
+    for days_ago in range(2, 17):
+        run_at(here, days_ago, mix="one page")
+    assert row.comparisons.count() == 17
+    assert worse_of(row) == ("worse", True)
+    [listed] = selectors.listed().filter(pk=row.pk)
+    assert selectors.standing(listed.newest).is_confirmed
+    assert detail_of(row, timezone.now()).standing.is_confirmed
+    assert finding(here).grade == "red"
+    # And one more that is worse is told, though many lie between.
+    told = Event.objects.filter(type="baseline.worse").count()
+    run_at(here, 1, slower=1.6)
+    assert Event.objects.filter(type="baseline.worse").count() == told + 1
+
+
+def test_a_baseline_whose_run_proves_nothing_by_now_is_amber_and_said_so(here):
+    row = approved(here)
+    api = Caller(here.editor)
+    assert api.get(f"/baselines/{row.ref}")["benchmark_proves_nothing"] is False
+    benchmarks.describe(row.benchmark, actor=here.manager, was_aborted=True)
+    assert reference(here).baselines == ()
+    assert finding(here).grade == "amber"
+    assert api.get(f"/baselines/{row.ref}")["benchmark_proves_nothing"] is True
+
+
+@pytest.mark.parametrize(
+    ("before", "said", "is_void"),
+    [
+        ({"software": ""}, {"software": "shop 4.12"}, False),
+        ({"flavor": ""}, {"flavor": "general1-4"}, False),
+        ({}, {"software": "shop 4.12.0"}, False),
+        ({}, {"mix": ""}, False),
+        ({}, {"node_count": 3}, True),
+        ({}, {"flavor": "general1-8"}, True),
+        ({}, {"generator_cpu": 0.5}, False),
+    ],
+)
+def test_a_ceiling_ends_with_what_contradicts_its_run_and_stays_with_what_was_missing(
+    here, client, before, said, is_void
+):
+    run = run_at(here, 5, **before)
+    services.take_ceiling(here.connection, "71", actor=here.manager)
+    benchmarks.describe(run, actor=here.manager, **said)
+    assert (Ceiling.objects.get(benchmark=run).void_at is not None) is is_void
+    # The desk entered 100 by hand before.
+    assert reference(here).ceiling.requests_per_s == (100.0 if is_void else pytest.approx(90.0, abs=0.5))
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        ({"node_count": "3"}, "The ceiling was taken from this benchmark as it was described before"),
+        ({"was_aborted": "on"}, "It proves nothing as it is described now"),
+    ],
+)
+def test_who_takes_its_force_from_a_ceiling_by_what_they_say_reads_so(here, client, typed, says):
+    run = run_at(here, 5)
+    services.take_ceiling(here.connection, "71", actor=here.manager)
+    form = page(client, here, "benchmark", run.ref, who="manager").context["form"]
+    sent = {name: form[name].value() for name in form.fields}
+    sent = {name: value for name, value in {**sent, **typed}.items() if value not in (None, False)}
+    del sent["ran_at"]  # the file tells
+    answer = client.post(reverse("capacity:benchmark", args=[run.ref]), sent, follow=True)
+    assert answer.redirect_chain, answer.context["form"].errors
+    assert says in answer.content.decode()
+    form = answer.context["form"]
+    answer = client.post(
+        reverse("capacity:benchmark", args=[run.ref]), {**sent, "seen": form["seen"].value()}, follow=True
+    )
+    assert answer.redirect_chain
+    assert says not in answer.content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_ceiling_is_of_the_servers_that_are_said_at_that_moment(here):
+    run = run_at(here, 5)
+    with transaction.atomic():
+        benchmarks.describe(run, actor=here.manager, node_count=3)
+        thread, box = in_thread(services.take_ceiling, here.connection, "71", actor=here.manager)
+        until_waiting(thread)
+    thread.join(20)
+    assert box["result"].requests_per_s == pytest.approx(180.0, abs=1.0)
+
+
+def test_runs_of_another_kind_do_not_hide_what_speaks_against_a_ceiling(here):
+    run_at(here, 20)
+    services.take_ceiling(here.connection, "71", actor=here.manager)
+    figure = reference(here).ceiling
+    run_at(here, 15, slower=9.0)
+    [doubt] = selectors.doubts_about(here.connection, "71", figure)
+    for days_ago in range(2, 14):
+        run_at(here, days_ago, mix="")
+    for days_ago in (16, 17):
+        benchmarks.set_aside(run_at(here, days_ago), because="Not the site.", actor=here.manager)
+    assert selectors.doubts_about(here.connection, "71", figure) == (doubt,)
+
+
+def test_a_run_that_moves_to_another_pool_speaks_of_the_first_no_more(here, monkeypatch):
+    run = run_at(here, 5)
+    asked = []
+    monkeypatch.setattr("capacity.benchmarks.services.size_anew", lambda *of: asked.append(of))
+    benchmarks.describe(run, actor=here.manager, pool=(here.connection, "72"))
+    assert asked == [(here.connection, "71")]
+
+
+def test_an_older_figure_does_not_come_back_in_force_without_a_word(here):
+    run = run_at(here, 5)
+    services.take_ceiling(here.connection, "71", actor=here.manager)
+    assert selectors.doubts_about(here.connection, "71", reference(here).ceiling) == ()
+    benchmarks.set_aside(run, because="Not the site.", actor=here.manager)
+    figure = reference(here).ceiling
+    assert figure.requests_per_s == 100.0
+    [doubt] = selectors.doubts_about(here.connection, "71", figure)
+    assert doubt.startswith("A newer figure, 90.0 requests a second by Locust")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"flavor": "general1-8"},
+        {"mix": "front page only"},
+        {"mix": "", "software": ""},
+        {"generator_cpu": 0.99},
+        {"was_aborted": True},
+    ],
+)
+def test_a_quick_run_in_between_does_not_hide_what_one_server_carries(here, other):
+    run = run_at(here, 20)
+    SizedPool.objects.create(
+        account=here.account, connection=here.connection, balancer_id="71", name="web", flavor="GENERAL1-4"
+    )
+    lines = demo.step_test(timezone.now() - timedelta(days=3)).decode().split("\n")
+    benchmarks.take_in(
+        here.account,
+        "\n".join(lines[:12]).encode(),
+        file_name="quick_stats_history.csv",
+        actor=here.manager,
+        connection=here.connection,
+        balancer_id="71",
+        **{**ENVIRONMENT, **other},
+    )
+    found = selectors.ceiling_of(here.connection, "71")
+    assert (found.ranked.taken.ref, found.run) == (str(run.ref), run)
+    assert services.take_ceiling(here.connection, "71", actor=here.manager).benchmark == run
+
+
+def test_steps_of_the_software_before_are_no_ceiling_of_the_one_that_runs_now(here):
+    run_at(here, 20)
+    run_at(here, 3, software="shop 5", mix="")
+    assert selectors.ceiling_of(here.connection, "71").ranked.taken is None

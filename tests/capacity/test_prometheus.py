@@ -27,6 +27,26 @@ def answer(*series, status=200, is_cut=False, asked=ONE, result_type="matrix"):
     return read_answer(status, json.dumps(body).encode(), is_cut=is_cut, asked=asked, limits=LIMITS)
 
 
+@pytest.mark.parametrize(
+    ("secret", "label", "kept"),
+    [
+        ("s3cr3t-token", "Bearer s3cr3t-token", "Bearer [token]"),
+        ("s3cr3t/token", "s3cr3t/token", "[token]"),
+        # So short a one may be part of any name.
+        ("web", "web1", "web1"),
+        ("", "web1", "web1"),
+    ],
+)
+def test_our_own_token_is_no_label(secret, label, kept):
+    body = {
+        "status": "success",
+        "data": {"resultType": "matrix", "result": [series([[at(), "1"]], site=label)]},
+    }
+    sent = json.dumps(body).replace("/", "\\/").encode()
+    [row] = read_answer(200, sent, is_cut=False, asked=BY_SITE, limits=LIMITS, secret=secret).rows
+    assert row.key.resource == kept
+
+
 def series(values, **labels):
     return {"metric": labels, "values": values}
 

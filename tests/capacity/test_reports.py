@@ -27,6 +27,7 @@ from capacity.markers.models import Marker
 from capacity.metrics.models import Metric
 from capacity.metrics.store import Samples, write
 from capacity.models import Ceiling, TrafficEvent
+from capacity.reference import Site, reference_for
 from capacity.reports import making, notices, packing, selectors, services, short, wording
 from capacity.reports.models import DetectedEvent, GrowthPicture, GrowthReport, ServerPrice, SizedPool
 from capacity.reports.trying import try_out
@@ -1282,3 +1283,97 @@ def test_programs_say_which_rules_and_which_price_they_read(known):
     assert api.ask("delete", path).status_code == 428
     assert api.ask("delete", path, **{"If-Match": tag}).status_code == 412
     assert api.ask("delete", path, **{"If-Match": api.ask("get", path).headers["ETag"]}).status_code == 204
+
+
+@pytest.mark.parametrize("unit", ["orders/min", "requests/s"])
+def test_the_event_of_several_metrics_stays_as_high_as_the_one_it_was_named_from(db, unit):
+    account = make.account()
+    lead = make.launch_manager(account.team)
+    busy, now = hours(multiple=0), timezone.now()
+    busy[-20:] *= 5.0
+    before = now - timedelta(hours=12)
+    one, other = metric(account), metric(account, name="beside", unit=unit)
+    for each, share in ((one, 1.0), (other, 0.1)):
+        fill(each, busy * share, before)
+    services.make_due(before)
+    named = services.name_detected(DetectedEvent.objects.get(metric=one), name="Winter sale", actor=lead)
+    event = TrafficEvent.objects.get(pk=named.event_id)
+    assert DetectedEvent.objects.get(metric=other).event_id == event.pk
+    later = np.concatenate([busy[12:], hours(multiple=0)[-12:]])
+    later[-12:-4] *= 5.0
+    for each, share in ((other, 0.1), (one, 1.0)):
+        fill(each, later * share, now)
+        services.ask(each, actor=lead)
+        services.make_due(timezone.now())
+    event.refresh_from_db()
+    named.refresh_from_db()
+    assert event.observed_peak_rps == pytest.approx(named.peak)
+    assert (event.starts_at, event.ends_at) == (named.starts_at, named.ends_at)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_worked_out_while_something_is_entered_knows_of_it():
+    account = make.account()
+    lead = make.launch_manager(account.team)
+    one = fill(metric(account), hours(), timezone.now())
+    pool = sized_pool(one)
+    services.make_due(timezone.now())
+    with transaction.atomic():
+        enter_known(pool.connection, "71", {"ceiling_rps": 20.0, "ceiling_source": "measured"}, actor=lead)
+        thread, _ = in_thread(short.judge_pools, selectors.pools().filter(pk=pool.pk), timezone.now())
+        until_waiting(thread)
+        pool.refresh_from_db()
+        entered = pool.needed_now
+    thread.join(20)
+    pool.refresh_from_db()
+    assert pool.needed_now == entered > 10
+
+
+def test_a_series_that_ended_gives_plans_no_peak(db):
+    account = make.account()
+    make.launch_manager(account.team)
+    now = timezone.now()
+    one = fill(metric(account), hours(multiple=0), now - timedelta(days=4))
+    pool = sized_pool(one)
+    services.make_due(now)
+    assert GrowthReport.objects.get(metric=one).next_peak_at > now
+    reference = reference_for(account, Site(pool.connection.ref, "71"), timezone.now())
+    assert reference is None or reference.forecast_peak is None
+    pool.refresh_from_db()
+    assert (pool.needed_now, pool.needed_peak, pool.surplus) == (None, None, None)
+
+
+def test_an_event_at_the_edge_of_the_calendar_stops_no_report(db, monkeypatch):
+    account = make.account()
+    lead = make.launch_manager(account.team)
+    busy, now = hours(multiple=0), timezone.now()
+    busy[-80:-60] *= 5.0
+    one = fill(metric(account), busy, now)
+    for begins, ends in ((now - timedelta(days=5), datetime.max), (datetime.min, now - timedelta(days=5))):
+        TrafficEvent.objects.create(
+            account=account,
+            name="always on",
+            starts_at=begins.replace(tzinfo=UTC),
+            ends_at=ends.replace(tzinfo=UTC),
+            source="typed",
+            entered_by=lead,
+        )
+    assert services.make_due(now) == 1
+    assert DetectedEvent.objects.get(metric=one).event is not None
+
+
+def test_a_report_that_cannot_be_made_does_not_stand_in_the_way_of_the_others(db, monkeypatch):
+    account, now = make.account(), timezone.now()
+    broken, sound = (fill(metric(account, name=name), hours(), now) for name in ("broken", "sound"))
+    make_report = services.make_report
+
+    def breaks(report, at):
+        if report.metric_id == broken.pk:
+            raise OverflowError("date value out of range")
+        return make_report(report, at)
+
+    monkeypatch.setattr(services, "make_report", breaks)
+    assert services.make_due(now) == 1
+    assert GrowthReport.objects.get(metric=sound).state == "made"
+    assert GrowthReport.objects.get(metric=broken).begun_at is not None
+    assert services.make_due(now + timedelta(minutes=1)) == 0

@@ -220,3 +220,10 @@ def test_rubbish_is_unreadable_and_never_a_crash(body):
 def test_an_answer_that_is_cut_off_anywhere_is_unreadable(cut):
     with pytest.raises(answers.Unreadable):
         answers.parse_balancer(as_body(balancer(nodes=[node(1), node(2)]))[:cut], "71")
+
+
+def test_what_turns_a_text_around_is_taken_out_in_whatever_encoding_it_comes():
+    for encoding in ("utf-8", "utf-16-le", "utf-16-be"):
+        body = '{"name": "web\u202a1\u2066"}'.encode(encoding)
+        assert answers.json_object(body) == answers.json_object('{"name": "web\u202a1\u2066"}'.encode())
+        assert "\u202a" not in answers.json_object(body)["name"]

@@ -12,10 +12,12 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from capacity.importers import parse
+from capacity.loads import generator
 from capacity.loads.generator import Reach, _fetch
 from capacity.loads.profile import Asked, Profile, Shape, Stops, to_plain, why_stop
 from tests.cloud.test_egress import certificate_for
@@ -458,3 +460,27 @@ def test_without_a_certificate_that_is_trusted_for_the_name_nothing_is_asked(
     errors = set().union(*(one["errors"] for one in seconds_of(lines)))
     assert errors == {"SSLCertVerificationError"}
     assert not secure.asked()
+
+
+def test_a_request_is_given_up_once_it_waits_longer_than_answers_took_lately(monkeypatch):
+    clock = [1000.0]
+    monkeypatch.setattr(generator, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    now = generator._Now()
+    assert now.given_up_ms() == generator.UNANSWERED_MS
+    now.answered(13_000.0)  # a cold start
+    for _ in range(200):
+        now.answered(50.0)
+    assert now.given_up_ms() == 19_500.0, "others are answered still: one that is slow may be, too"
+    clock[0] += 5.0
+    assert now.given_up_ms() == 2000.0, "nobody is answered any more"
+    now.answered(50.0)
+    assert now.given_up_ms() == 19_500.0
+    for _ in range(generator.RECENT):
+        now.answered(50.0)
+    assert now.given_up_ms() == generator.UNANSWERED_MS
+    for _ in range(generator.RECENT):
+        now.answered(1500.0)
+    clock[0] += 4.0
+    assert now.given_up_ms() == 2250.0, "a slow site is silent between its answers"
+    clock[0] += 1.0
+    assert now.given_up_ms() == 4500.0

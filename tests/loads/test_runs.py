@@ -459,6 +459,17 @@ def test_a_generator_that_ends_by_itself_had_begun_or_not(load, site, monkeypatc
     assert not site.asked()
 
 
+def test_a_generator_that_is_done_may_take_its_time_to_go(load, site, monkeypatch):
+    done = """print('{"kind": "end", "done": true, "requests": 0, "failures": 0}', flush=True)\n"""
+    script = f"{HELLO}{done}import time; time.sleep(2)"
+    popen = subprocess.Popen
+    monkeypatch.setattr(
+        holder.subprocess, "Popen", lambda argv, **given: popen([argv[0], "-c", script], **given)
+    )
+    monkeypatch.setattr(holder, "SILENT_S", 0.5)
+    assert holder.hold(load.pk, holder="worker").ending == RunEnding.COMPLETED
+
+
 def test_a_load_ends_with_a_standstill_and_with_its_worker(load, here):
     runs.put_standstill(scope=f"account:{here.account.ref}", reason="Enough.", actor=here.manager)
     held = holder.hold(load.pk, holder="worker")
