@@ -45,7 +45,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, TypeVar
 
 import structlog
@@ -71,6 +71,7 @@ from portal.audit.services import record_outside
 from portal.counting import count
 from portal.errors import Malformed, NotPermitted, Refused, in_time
 from portal.models import IdempotentAnswer
+from portal.moments import EARLIEST_YEAR, LATEST_YEAR
 from portal.paging import MAX_LIMIT, keyset
 from portal.problems import (
     Gone,
@@ -178,16 +179,18 @@ def _let_pass(serializer: Any, value: Any, path: str = "") -> Iterator[tuple[str
                 yield where, "There is no such field."
             else:
                 yield from _let_pass(serializer.fields[name], item, where)
-    elif isinstance(serializer, serializers.DateTimeField) and _has_no_zone(value):
-        yield path, "A moment is a time with its zone, such as 2026-12-01T09:10:00Z."
+    elif isinstance(serializer, serializers.DateTimeField) and (found := _moment(value)):
+        if found.tzinfo is None:
+            yield path, "A moment is a time with its zone, such as 2026-12-01T09:10:00Z."
+        elif not EARLIEST_YEAR < found.year < LATEST_YEAR:
+            yield path, f"A moment lies in the years {EARLIEST_YEAR + 1} to {LATEST_YEAR - 1}."
 
 
-def _has_no_zone(value: Any) -> bool:
+def _moment(value: Any) -> datetime | None:
     try:
-        found = parse_datetime(value) if isinstance(value, str) else None
+        return parse_datetime(value) if isinstance(value, str) else None
     except ValueError:
-        return False
-    return found is not None and found.tzinfo is None
+        return None
 
 
 class PortalAPIView(Guard, APIView, abstract=True):

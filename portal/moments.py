@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-_EARLIEST, _LATEST = 1970, 9000
+EARLIEST_YEAR, LATEST_YEAR = 1970, 9000
+"""Both excluded: nothing was or will be there."""
 
 
 def moment_of(text: str) -> datetime | None:
@@ -15,4 +16,4 @@ def moment_of(text: str) -> datetime | None:
         found = given.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    return found if given.tzinfo is not None and _EARLIEST < found.year < _LATEST else None
+    return found if given.tzinfo is not None and EARLIEST_YEAR < found.year < LATEST_YEAR else None

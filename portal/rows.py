@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from contextlib import nullcontext
+from datetime import date
 from typing import Any
 
 import structlog
@@ -14,6 +15,7 @@ from django.db.models.sql import Query
 from django.db.models.sql.constants import SINGLE
 
 from portal.errors import Refused
+from portal.moments import EARLIEST_YEAR, LATEST_YEAR
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +41,7 @@ def check_row(row: models.Model) -> None:
         for field, messages in error.message_dict.items():
             name = "" if field == "__all__" else f"{field.replace('_', ' ').capitalize()}: "
             says.append(name + " ".join(messages))
+    says += _far_off(row)
     if not says:
         known = getattr(row, "rule_says", {})
         says += [known.get(name, _UNFIT) for name in _checks_failed(row)]
@@ -52,6 +55,17 @@ def check_row(row: models.Model) -> None:
                 says.append(known.get(constraint.name) or (" ".join(error.messages) if is_plain else _UNFIT))
     if says:
         raise Refused(" ".join(says), code="invalid")
+
+
+def _far_off(row: models.Model) -> list[str]:
+    """Return a sentence for each moment at the edge of the calendar: in another time zone, or a day further, there is none."""
+    return [
+        f"{field.name.replace('_', ' ').capitalize()}: a year from {EARLIEST_YEAR + 1} to {LATEST_YEAR - 1}."
+        for field in row._meta.concrete_fields
+        if isinstance(field, models.DateField)
+        and isinstance(at := getattr(row, field.attname), date)
+        and not EARLIEST_YEAR < at.year < LATEST_YEAR
+    ]
 
 
 def _known_by_now(row: models.Model) -> set[str]:

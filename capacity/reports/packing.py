@@ -14,8 +14,9 @@ CONE = ("point", "lower50", "upper50", "lower80", "upper80", "lower95", "upper95
 
 
 def packed(columns: Sequence[Numbers]) -> bytes:
-    """Return columns of equal length as bytes; six digits of each value stay."""
-    return zlib.compress(np.stack(columns).astype("<f4").tobytes(), 6)
+    """Return columns of equal length as bytes; six digits of each value stay, of one up to 3.4e38."""
+    most = float(np.finfo("<f4").max)
+    return zlib.compress(np.clip(np.stack(columns), -most, most).astype("<f4").tobytes(), 6)
 
 
 def unpacked(data: bytes, names: Sequence[str]) -> dict[str, Numbers]:

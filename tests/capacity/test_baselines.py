@@ -1441,3 +1441,11 @@ def test_steps_of_the_software_before_are_no_ceiling_of_the_one_that_runs_now(he
     run_at(here, 20)
     run_at(here, 3, software="shop 5", mix="")
     assert selectors.ceiling_of(here.connection, "71").ranked.taken is None
+
+
+def test_steps_are_evidence_however_many_other_runs_came_since(here, monkeypatch):
+    monkeypatch.setattr(selectors, "MOST_EVIDENCE", 3)
+    run = run_at(here, 20)
+    for days_ago in range(2, 8):
+        run_at(here, days_ago, mix="")
+    assert selectors.ceiling_of(here.connection, "71").ranked.taken.ref == str(run.ref)

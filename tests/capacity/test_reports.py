@@ -1377,3 +1377,11 @@ def test_a_report_that_cannot_be_made_does_not_stand_in_the_way_of_the_others(db
     assert GrowthReport.objects.get(metric=sound).state == "made"
     assert GrowthReport.objects.get(metric=broken).begun_at is not None
     assert services.make_due(now + timedelta(minutes=1)) == 0
+
+
+def test_a_picture_of_values_beyond_its_numbers_is_finite():
+    given = np.array([1e97, -1e97, np.nan, 1.5])
+    found = packing.unpacked(packing.packed([given, given]), packing.BAND)["low"]
+    assert np.isfinite(found[:2]).all()
+    assert np.isnan(found[2])
+    assert found[3] == 1.5
