@@ -23,7 +23,7 @@ from capacity.comparing import (
     Measurement,
     Tolerance,
 )
-from capacity.importers.types import POINT_PERCENTS, POINT_SHARES
+from capacity.importers.types import POINT_PERCENTS, POINT_SHARES, settled
 from capacity.stats import percentile_of_all
 
 FORMAT = 1
@@ -111,8 +111,7 @@ def stretches_of(result: Mapping[str, Any]) -> tuple[Stretch, ...]:
 
 
 def _step(step: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> Stretch:
-    # The first point of a step still has answers of the load before it.
-    steady = points[1:] if len(points) > 3 else points
+    steady = settled(points)
     rates = [each["requests_per_s"] for each in steady if each.get("requests_per_s") is not None]
     return Stretch(
         step["users"],
@@ -120,9 +119,17 @@ def _step(step: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> Stret
         step.get("requests"),
         step.get("failures"),
         statistics.median(rates) if rates else step.get("requests_per_s"),
-        _latencies(steady),
+        # What was counted of each request is right whatever the answers are like; benchmarks from before have none of it.
+        {**_latencies(steady), **_counted(step, steady)},
         step.get("asked_per_s"),
     )
+
+
+def _counted(step: Mapping[str, Any], steady: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    told = sum(one.get("p95_ms") is not None for one in steady)
+    found = {key: step.get(f"settled_{key}") for key in LATENCIES.values()}
+    # A step of which half of the points had no answer tells no percentile.
+    return {key: value for key, value in found.items() if value is not None and told * 2 > len(steady)}
 
 
 def _latencies(points: Iterable[Mapping[str, Any]]) -> dict[str, float]:

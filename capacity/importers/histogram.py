@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from capacity.importers.types import (
     POINT_PERCENTS,
@@ -22,6 +22,8 @@ from capacity.importers.types import (
 
 EXACT_VALUES = 4096
 ERROR_RATIO = 0.005
+POINT_ERROR_RATIO = 0.01
+"""Of the points of a run, and of its steps: enough for a promise, and keeps 1,200 of them small."""
 PERCENTS = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
 _SMALLEST_MS = 1e-6
 MAX_POINTS = 600
@@ -36,7 +38,7 @@ class Running:
         self.min_ms = math.inf
         self.max_ms = 0.0
         self._gamma = math.log((1 + error_ratio) / (1 - error_ratio))
-        self._error_ratio = error_ratio
+        self.error_ratio = error_ratio
         self._room = exact_values
         self._exact: dict[float, int] | None = {}
         self._buckets: Counter[int] = Counter()
@@ -81,7 +83,7 @@ class Running:
     def _value(self, bucket: int) -> float:
         # The point of a bucket from which both ends are equally far, as a share of it.
         upper = math.exp(bucket * self._gamma)
-        return min(max(upper * (1 - self._error_ratio), self.min_ms), self.max_ms)
+        return min(max(upper * (1 - self.error_ratio), self.min_ms), self.max_ms)
 
     def percentiles(self, percents: Iterable[float]) -> tuple[Percentile, ...]:
         """Return the percentiles, which must rise; none where nothing was counted."""
@@ -110,7 +112,7 @@ class Running:
             mean_ms=min(max(self.sum_ms / self.count, self.min_ms), self.max_ms),
             max_ms=self.max_ms,
             percentiles=self.percentiles(percents),
-            error_ratio=0.0 if self._exact is not None else self._error_ratio,
+            error_ratio=0.0 if self._exact is not None else self.error_ratio,
         )
 
     def histogram(self) -> tuple[Bucket, ...]:
@@ -128,14 +130,21 @@ class Running:
         )
 
 
+def together(parts: Sequence[Running]) -> Running:
+    """Return what all of these have counted, one at least, all of the same error: as if they had been one."""
+    whole = Running(parts[0].error_ratio)
+    for part in parts:
+        whole.merge(part)
+    return whole
+
+
 class _Cell:
     """What came in within one stretch of a run."""
 
     def __init__(self) -> None:
         self.failures = 0
         self.users: int | None = None
-        # 2.5 % is enough for a curve, and keeps 1,200 of them small.
-        self.latencies = Running(0.025, 64)
+        self.latencies = Running(POINT_ERROR_RATIO, 64)
 
     def merge(self, other: _Cell) -> None:
         self.failures += other.failures
@@ -204,6 +213,7 @@ class Series:
                     failures_per_s=cell.failures / length if rated else None,
                     mean_ms=found.mean_ms,
                     **point_percentiles(found.percentiles),
+                    counted=cell.latencies,
                 )
             )
         return tuple(points)

@@ -167,6 +167,7 @@ def read_history(source: Source) -> BenchmarkResult:
             requests_per_s=rate,
             failures_per_s=row.number("failures/s"),
             **point_percentiles(told),
+            counted=None,
         )
         seconds.append((at_s, point, tried, failed))
         last = row

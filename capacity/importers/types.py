@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from portal.errors import Refused
+
+if TYPE_CHECKING:
+    from capacity.importers.histogram import Running
+
+AnyPoint = TypeVar("AnyPoint")
 
 
 class ImportRefused(Refused):
@@ -106,9 +111,13 @@ class Latency:
 class Point:
     """A stretch of the run: `length_s` from `offset_s` after its start. `users` is how many were active at most.
 
-    `p999_ms` is what 99.9 of 100 took. More percentiles than people ask for: those of a step are put together from them.
+    `p999_ms` is what 99.9 of 100 took. More percentiles than people ask for: those of a step are put together from them
+    where the file tells no more.
 
     `asked_per_s` is the rate that was set for it, where requests come at a rate that goes by steps.
+
+    `counted` are the latencies themselves where each request is known. They go into the percentiles of the steps and
+    are not kept: a thousand points with some hundred buckets each would be megabytes that no page reads.
     """
 
     offset_s: float
@@ -127,6 +136,7 @@ class Point:
     p99_ms: float | None = None
     p999_ms: float | None = None
     asked_per_s: float | None = None
+    counted: Running | None = field(default=None, repr=False, compare=False, metadata={"is_kept": False})
 
 
 POINT_PERCENTS = {
@@ -152,7 +162,9 @@ def point_percentiles(told: Iterable[Percentile]) -> dict[str, float | None]:
 class Step:
     """A stretch with the same number of users, or the same rate asked for (the other is None).
 
-    `p95_ms` is that of all its requests, from what its points tell (`stats.percentile_of_all`); None where one of them has none.
+    `p95_ms` is that of all its requests: counted where each is known, else from what its points tell
+    (`stats.percentile_of_all`); None where one of them has none. The settled ones are of `settled` points, for a ceiling
+    and a baseline; None where the file has no line for each request.
     """
 
     users: int | None
@@ -163,6 +175,9 @@ class Step:
     requests_per_s: float | None
     p95_ms: float | None
     asked_per_s: float | None = None
+    settled_p50_ms: float | None = None
+    settled_p95_ms: float | None = None
+    settled_p99_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -279,17 +294,15 @@ def _load(point: Point) -> tuple[int | None, float | None]:
     return point.users, point.asked_per_s
 
 
-def _step(points: list[Point]) -> Step:
-    # Late: who reads a file without steps needs no NumPy.
-    from capacity.stats import percentile_of_all
+def settled(points: Sequence[AnyPoint]) -> Sequence[AnyPoint]:
+    """Return the points of a step without the first one, which still has answers of the load before it; all of few."""
+    return points[1:] if len(points) > 3 else points
 
+
+def _step(points: list[Point]) -> Step:
     length_s = sum(point.length_s for point in points)
     requests = _sum([point.requests for point in points])
-    told = [[getattr(point, name) for name in POINT_PERCENTS] for point in points]
-    weights = [float(point.requests or 0) for point in points]
-    if sum(weights) <= 0.0:
-        weights = [1.0] * len(points)
-    is_told = all(point.p95_ms is not None for point in points)
+    steady = _counted(settled(points))
     return Step(
         users=points[0].users,
         asked_per_s=points[0].asked_per_s,
@@ -298,8 +311,36 @@ def _step(points: list[Point]) -> Step:
         requests=requests,
         failures=_sum([point.failures for point in points]),
         requests_per_s=None if requests is None or length_s <= 0 else requests / length_s,
-        p95_ms=percentile_of_all(told, POINT_SHARES, 0.95, weights) if is_told else None,
+        p95_ms=_p95_ms(points),
+        settled_p50_ms=steady.get(50.0),
+        settled_p95_ms=steady.get(95.0),
+        settled_p99_ms=steady.get(99.0),
     )
+
+
+def _p95_ms(points: list[Point]) -> float | None:
+    if any(point.p95_ms is None for point in points):
+        return None
+    if counted := _counted(points):
+        return counted[95.0]
+    # Late: who reads a file without steps needs no NumPy.
+    from capacity.stats import percentile_of_all
+
+    told = [[getattr(point, name) for name in POINT_PERCENTS] for point in points]
+    weights = [float(point.requests or 0) for point in points]
+    if sum(weights) <= 0.0:
+        weights = [1.0] * len(points)
+    return percentile_of_all(told, POINT_SHARES, 0.95, weights)
+
+
+def _counted(points: Sequence[Point]) -> dict[float, float]:
+    """Return what 50, 95 and 99 of 100 of all their requests took, by counting; nothing where a point has not counted."""
+    from capacity.importers.histogram import together  # late: it needs the types of this module
+
+    counted = [point.counted for point in points if point.counted is not None]
+    if not counted or len(counted) < len(points):
+        return {}
+    return {one.percent: one.ms for one in together(counted).percentiles((50.0, 95.0, 99.0))}
 
 
 def _sum(counts: list[int | None]) -> int | None:
@@ -309,7 +350,8 @@ def _sum(counts: list[int | None]) -> int | None:
 
 def _plain(value: Any) -> Any:
     if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        kept = (one.name for one in fields(value) if one.metadata.get("is_kept", True))
+        return {name: _plain(getattr(value, name)) for name in kept}
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
     if isinstance(value, datetime):

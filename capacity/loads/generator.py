@@ -106,8 +106,8 @@ def say(kind: str, **values: Any) -> None:
 
 
 def rounded(ms: float) -> str:
-    """Return a latency to a tenth of a millisecond below 100 ms, to three digits above: within 0.5 %."""
-    return f"{ms:.1f}" if ms < 100 else f"{float(f'{ms:.3g}'):.0f}"
+    """Return a latency to three digits: within 0.5 %, also where answers take less than a millisecond."""
+    return f"{float(f'{ms:.3g}'):g}"
 
 
 class Second:

@@ -165,7 +165,8 @@ def _points(seconds: Sequence[Mapping[str, Any]], shape: Shape) -> tuple[Point, 
 
 
 def _point(group: Sequence[Mapping[str, Any]], load: str = "") -> Point:
-    running = Running(0.025, 64)
+    # The generator rounds to three digits: what is different fits into what is counted exactly.
+    running = Running()
     for one in group:
         for part in one["parts"].values():
             _count(part, running)
@@ -185,6 +186,7 @@ def _point(group: Sequence[Mapping[str, Any]], load: str = "") -> Point:
         failures_per_s=failures / length if is_rated else None,
         mean_ms=found.mean_ms,
         **point_percentiles(found.percentiles),
+        counted=running,
     )
 
 

@@ -228,10 +228,10 @@ HEADS = {
 
 def _line(tool, n, ms):
     if tool == "hey":
-        return b"%.4f,0,0,0,0,0,200,%.4f\n" % (ms / 1000, n * 5e-3 % 100)
+        return b"%.4f,0,0,0,0,0,200,%.4f\n" % (ms / 1000, n * 5e-3 % 10)
     if tool == "jmeter":
         return b"%d,%.3f,label %d,200,true,5,http://shop.example/%d\n" % (
-            1795797500000 + n * 5 % 100_000,
+            1795797500000 + n * 5 % 10_000,
             ms,
             n,
             n,
@@ -239,10 +239,10 @@ def _line(tool, n, ms):
     if tool == "jmeter-xml":
         return b'<httpSample t="%d" ts="%d" s="true" lb="label %d"/>\n' % (
             ms,
-            1795797500000 + n * 5 % 100_000,
+            1795797500000 + n * 5 % 10_000,
             n,
         )
-    return b"%d,200,%d,0,0,,,,%d\n" % (1795797500 * 10**9 + n * 5_000_000 % 10**11, ms * 1e6, n)
+    return b"%d,200,%d,0,0,,,,%d\n" % (1795797500 * 10**9 + n * 5_000_000 % 10**10, ms * 1e6, n)
 
 
 @pytest.mark.parametrize("tool", HEADS)

@@ -1,0 +1,133 @@
+"""Percentiles of a step: counted over all its requests where each is known, right whatever the answers are like."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from capacity.baselines import evidence
+from capacity.importers import parse
+from capacity.importers.histogram import POINT_ERROR_RATIO, Running, Series, together
+from capacity.importers.types import Format
+from capacity.loads.generator import Second
+from capacity.loads.profile import Shape
+from capacity.loads.result import result_of
+from tests.loads.test_profile import PROFILE
+
+BEGAN = datetime(2026, 11, 28, 9, tzinfo=UTC)
+SHARES = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
+HUMPS = {
+    # The finders' two: 8 in 100 take six times as long; 4 in 100 take twenty seconds.
+    "six times": lambda dice, n: dice.lognormal(4.0, 0.3, n) * np.where(dice.random(n) < 0.08, 6.0, 1.0),
+    "twenty seconds": lambda dice, n: np.where(dice.random(n) < 0.04, 20_000.0, dice.lognormal(4.0, 0.4, n)),
+    "under a millisecond": lambda dice, n: dice.lognormal(-1.0, 0.5, n),
+    "usual": lambda dice, n: dice.lognormal(4.0, 0.6, n),
+}
+
+
+def true(values, share):
+    return float(np.quantile(values, share, method="inverted_cdf"))
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(
+        st.lists(st.floats(1e-3, 1e6) | st.sampled_from([20.0, 3000.0]), min_size=1, max_size=150),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_percentiles_of_parts_together_are_those_of_all_values(parts):
+    counted = []
+    for values in parts:
+        counted.append(Running(POINT_ERROR_RATIO, 64))
+        for value in values:
+            counted[-1].add(value)
+    every = np.concatenate(parts)
+    for percent, ms in [(one.percent, one.ms) for one in together(counted).percentiles((50.0, 95.0, 99.0))]:
+        assert ms == pytest.approx(true(every, percent / 100.0), rel=POINT_ERROR_RATIO * 1.000001)
+    assert [one.count for one in counted] == [len(values) for values in parts], (
+        "and nothing is added to a part"
+    )
+
+
+@pytest.mark.parametrize("name", HUMPS)
+def test_steps_of_the_portals_own_load_are_right_whatever_the_answers_are_like(name):
+    dice = np.random.default_rng(5)
+    seconds, asked = [], {2: [], 4: []}
+    for number in range(24):
+        users = 2 if number < 12 else 4
+        told = Second()
+        for ms in HUMPS[name](dice, 500):
+            told.add("0", float(ms), 100, 200, "")
+            if number % 12:
+                asked[users].append(ms)
+        one = {
+            "t": float(number),
+            "length_s": 1.0,
+            "users": users,
+            "asked": None,
+            "cpu": 0.1,
+            "requests": 500,
+        }
+        rest = {"failures": 0, "missed": 0, "held": 0, "received": 0, "errors": {}, "codes": told.codes}
+        seconds.append({**one, **rest, "parts": told.parts})
+    shape = Shape("steps", "users", 4.0, 24, start=2.0, steps=2)
+    made = result_of(
+        PROFILE.__class__(**{**PROFILE.__dict__, "shape": shape}),
+        seconds,
+        began_at=BEGAN,
+        content=b"",
+        name="own",
+        generator="",
+    )
+    assert made.provenance.format is Format.PORTAL
+    told = json.loads(json.dumps(made.as_plain()))
+    assert all("counted" not in point for point in told["points"])
+    steps = evidence.stretches_of(told)
+    assert [one.users for one in steps] == [2, 4]
+    for one in steps:
+        for key, share in SHARES.items():
+            assert one.latencies[key] == pytest.approx(true(asked[one.users], share), rel=0.0101)
+    # What was kept before steps were counted goes on being put together from its points.
+    for one in told["steps"]:
+        for key in SHARES:
+            del one[f"settled_{key}"]
+    assert all(SHARES.keys() <= one.latencies.keys() for one in evidence.stretches_of(told))
+
+
+@pytest.mark.parametrize("name", ["six times", "twenty seconds"])
+def test_steps_of_a_file_with_a_line_for_each_request_are_too(name):
+    dice = np.random.default_rng(7)
+    lines, every, steady = ["timeStamp,elapsed,label,responseCode,success,allThreads,URL"], {}, {}
+    for number in range(16):
+        users = 5 if number < 8 else 10
+        for n, ms in enumerate(HUMPS[name](dice, 400)):
+            at = 1_795_797_500_000 + 1000 * number + 2 * n
+            lines.append(f"{at},{ms:.0f},home,200,true,{users},http://shop.example/")
+            every.setdefault(users, []).append(round(ms))
+            if number % 8:
+                steady.setdefault(users, []).append(round(ms))
+    made = parse("\n".join(lines).encode())
+    for one in made.steps:
+        assert one.p95_ms == pytest.approx(true(every[one.users], 0.95), rel=0.0101)
+    for one in evidence.stretches_of(made.as_plain()):
+        for key, share in SHARES.items():
+            assert one.latencies[key] == pytest.approx(true(steady[one.users], share), rel=0.0101)
+
+
+def test_a_step_of_which_most_points_had_no_answer_tells_no_percentile():
+    series = Series()
+    for second in range(10):
+        series.see_users(second, 1 + second // 5)
+        if second % 5 in (0, 1):
+            series.add(second, 20.0, failed=False)
+    made = parse(b"timeStamp,elapsed,label,success\n1795797500000,12,home,true\n")
+    steps = made.__class__(made.provenance, "k6", points=series.points(0.0, 10.0)).as_plain()
+    assert [one["p95_ms"] for one in steps["steps"]] == [None, None]
+    assert [one.latencies for one in evidence.stretches_of(steps)] == [{}, {}]
