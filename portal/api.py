@@ -294,6 +294,10 @@ class PortalAPIView(Guard, APIView, abstract=True):
             return
         if twice := [name for name in known if len(request.query_params.getlist(name)) > 1]:
             raise Malformed(f"`{min(twice)}` is asked for twice: send it once.", code="unknown_parameter")
+        if "fields" in known and not request.query_params.get("fields", "all").strip(","):
+            raise Malformed(
+                "`fields` names no field. Leave it out for all of them.", code="unknown_parameter"
+            )
         unknown = sorted(set(request.query_params) - known)
         if unknown:
             names = ", ".join(f"`{name[:40]}`" for name in unknown[:5])

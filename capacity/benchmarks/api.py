@@ -369,7 +369,7 @@ class BenchmarkAsideApi(BenchmarkAnswers):
         tag="capacity",
     )
     def post(self, request: Request, benchmark_ref: UUID) -> Response:
-        """It stays to be read, with the reason. Twice is once. 422 where a baseline rests on it, unless `with_baselines` says that
+        """It stays to be read, with the reason. Twice is once; 409 where it was set aside for another reason. 422 where a baseline rests on it, unless `with_baselines` says that
         this is known: plans do not read such a baseline any more."""
         row = self.find(selectors.whole(), benchmark_ref)
         data = self.read(AsideIn)

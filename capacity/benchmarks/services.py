@@ -31,7 +31,7 @@ from capacity.pool_names import pool_named
 from capacity.services import size_anew
 from capacity.versions import version_of
 from portal.audit.services import record, snapshot
-from portal.errors import Refused
+from portal.errors import Refused, StaleState
 from portal.events.services import emit
 from portal.rows import check_row
 from portal.texts import made_sound_deep
@@ -228,7 +228,8 @@ def rests_words(resting: Sequence[MeasuredBaseline]) -> str:
 def set_aside(benchmark: Benchmark, *, because: str, actor: User, with_baselines: bool = False) -> Benchmark:
     """Say that it does not count (the generator was the limit, the wrong pool), and why. It stays to be read.
 
-    `with_baselines` says that whoever does so knows of the baselines that rest on it; without, one of those is Refused.
+    `with_baselines` says that whoever does so knows of the baselines that rest on it; without, one of those is Refused. Set
+    aside before for the same reason it is the same answer; for another, StaleState: that one would be lost without a word.
     """
     row = locked(benchmark)
     check_active(row.account)
@@ -236,8 +237,15 @@ def set_aside(benchmark: Benchmark, *, because: str, actor: User, with_baselines
     if not because:
         raise Refused("Say why it does not count: the next person reads it.", code="reason_missing")
     check_no_pin(because)
-    if row.set_aside_at is not None:
+    if row.set_aside_at is not None and row.set_aside_because == because:
         return row
+    if row.set_aside_at is not None:
+        who = row.set_aside_by or "Somebody"
+        raise StaleState(
+            f"{who} set this aside already (“{row.set_aside_because}”). What you wrote was not kept. To give another reason, "
+            "let it count again first.",
+            code="aside_already",
+        )
     resting = resting_on(row)
     if resting and not with_baselines:
         raise Refused(

@@ -23,6 +23,7 @@ from django.utils import timezone
 
 from accounts.changes import check_active, check_no_pin
 from accounts.clouds import discover_pools
+from accounts.members import lock_account
 from accounts.models import Account, AccountStatus
 from capacity.metrics import series
 from capacity.metrics.kinds import DEMAND_UNIT, is_demand
@@ -555,7 +556,8 @@ def remove_pool(pool: SizedPool, *, actor: User) -> None:
 @transaction.atomic
 def set_price(account: Account, *, flavor: str, an_hour: Decimal, currency: str, actor: User) -> ServerPrice:
     """Say what a server of one size costs an hour; replaces what was said before."""
-    check_active(account)
+    # The account is locked, as there is no row to lock before the first price of a size.
+    check_active(lock_account(account))
     flavor = " ".join(flavor.split())
     check_no_pin(flavor)
     row = ServerPrice.objects.select_for_update().filter(

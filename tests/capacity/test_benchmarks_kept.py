@@ -22,7 +22,7 @@ from capacity.benchmarks.models import Benchmark, BenchmarkFile
 from capacity.importers import ImportRefused, parse
 from capacity.models import Ceiling
 from portal.audit.models import AuditEntry
-from portal.errors import Refused
+from portal.errors import Refused, StaleState
 from portal.events.models import Event
 from tests.capacity.benchmarks import FILES, data
 from tests.scaledown.rows import desk
@@ -182,6 +182,8 @@ def test_set_aside_it_stays_to_be_read_with_the_reason_and_can_count_again(here,
         services.set_aside(row, because="The generator was at its limit.", actor=here.manager)
     with pytest.raises(Refused):
         services.set_aside(row, because="  ", actor=here.manager)
+    with pytest.raises(StaleState, match=r"The generator was at its limit.*not kept"):
+        services.set_aside(row, because="The wrong pool.", actor=here.lead)
     client.force_login(here.viewer)
     html = client.get(reverse("capacity:benchmark", args=[row.ref])).content.decode()
     assert "The generator was at its limit." in html
@@ -492,6 +494,9 @@ def test_a_file_is_handed_in_and_read_by_the_api(here):
     assert file.content == data("vegeta.json")
     aside = editor.post(f"{one}/set-aside", {"reason": "Wrong pool."})
     assert aside["set_aside_because"] == "Wrong pool."
+    assert editor.post(f"{one}/set-aside", {"reason": "Wrong pool."})["set_aside_at"] == aside["set_aside_at"]
+    other = editor.post(f"{one}/set-aside", {"reason": "Another."}, status=409)
+    assert other["type"].endswith(":aside-already")
     assert editor.post(f"{one}/count-again")["set_aside_at"] is None
     assert Caller(here.viewer).get(one)["ref"] == made["ref"]
     Caller(here.viewer).post(f"{one}/set-aside", {"reason": "x"}, status=403)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -33,6 +34,7 @@ from capacity.reports.models import DetectedEvent, GrowthPicture, GrowthReport, 
 from capacity.reports.trying import try_out
 from capacity.services import enter_known
 from capacity.sizing import Lasts, Runway, WhatIf
+from portal.audit.models import AuditEntry
 from portal.cloud.types import Condition
 from portal.errors import Refused, StaleState
 from portal.events.models import Event
@@ -696,6 +698,33 @@ def test_a_price_is_replaced_and_taken_away(known):
         )
     services.remove_price(row, actor=editor)
     assert selectors.prices_of(known.account) == {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_first_prices_of_a_size_at_the_same_moment_replace_one_another():
+    account = make.account()
+    editor = make.member(account, "editor")
+    begun, refused = threading.Barrier(4), []
+
+    def say(cents):
+        try:
+            begun.wait()
+            services.set_price(
+                account, flavor="general1-4", an_hour=Decimal(cents) / 100, currency="EUR", actor=editor
+            )
+        except Refused as trouble:
+            refused.append(trouble)
+        finally:
+            connections.close_all()
+
+    each = [threading.Thread(target=say, args=[cents]) for cents in (31, 32, 33, 34)]
+    for one in each:
+        one.start()
+    for one in each:
+        one.join()
+    assert refused == []
+    assert ServerPrice.objects.count() == 1
+    assert AuditEntry.objects.filter(what="price.set").count() == 4
 
 
 # --- the fact and the notice -------------------------------------------------------------------------------------

@@ -279,6 +279,12 @@ def test_points_are_thinned_to_the_fields_that_are_asked_for():
     assert (answer.status_code, answer.json()["type"].rsplit(":", 1)[-1]) == (422, "unknown-field")
 
 
+@pytest.mark.parametrize("asked", ["?fields=", "?fields=,", "?fields=at&fields=value", "?limit=1&limit=2"])
+def test_a_parameter_that_says_nothing_or_two_things_is_refused(asked):
+    answer = series(with_samples(), asked)
+    assert (answer.status_code, answer.json()["type"].rsplit(":", 1)[-1]) == (400, "unknown-parameter")
+
+
 def test_the_rest_of_a_long_series_follows():
     desk = with_samples()
     values, path = [], series(desk, "?step=raw&limit=4").json()
