@@ -17,6 +17,8 @@ from capacity.growth.types import Growth
 
 MONTH_DAYS = 365.25 / 12
 Z95 = 1.96
+LEAST_DAYS = 7
+"""Shorter series show no growth: the hours of a day, or a weekend, would be it."""
 MOST_DAYS = 800
 ALIKE = 0.8
 """Hours before and after a step that go together like this are stretched, else moved only."""
@@ -110,7 +112,7 @@ def growth_of(days: Days, day: int, steps_a_day: float) -> Growth:
     now = middle(levels[-7:]) if count else 0.0
     if days.is_log:
         now = float(np.exp(now))
-    if count < 4:
+    if count < 4 or at[-1] - at[0] + day / steps_a_day < LEAST_DAYS - 1e-9:
         return Growth(None, None, None, 0.0, -np.inf, np.inf, now, days.steps, count)
     slope, low, high = _slope(at, scaled, list(days.cuts))
     if not days.is_log:

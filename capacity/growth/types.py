@@ -51,7 +51,8 @@ class Event:
 class Growth:
     """How a series grows without its events and seasons.
 
-    `percent_a_month` with its 95 % interval: compound, a month of 30.44 days; None where some day's level is not above 0.
+    `percent_a_month` with its 95 % interval: compound, a month of 30.44 days; None where some day's level is not above 0, and
+    where the series is shorter than a week, which cannot tell it: then `per_day` is 0, and its interval without end.
     `per_day` with its interval is in units of the series. `level` is the present organic level. `shifts` are steps at
     which the level moved at once and for good; they are no growth. `days` is how many days said something.
     """

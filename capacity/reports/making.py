@@ -75,10 +75,10 @@ def make(hours: Numbers, begins: datetime) -> Made:
         low = np.maximum(low, 0.0)
     growth, notes = found.growth, list(found.forecast.notes)
     rate = None
-    if growth.percent_a_month is None or growth.percent_low is None or growth.percent_high is None:
-        notes.append("Some day has no level above 0, so growth cannot be told in percent.")
-    elif growth.days < GROWTH_DAYS:
+    if growth.days < GROWTH_DAYS:
         notes.append("Growth is told from four weeks on; there are fewer.")
+    elif growth.percent_a_month is None or growth.percent_low is None or growth.percent_high is None:
+        notes.append("Some day has no level above 0, so growth cannot be told in percent.")
     else:
         rate = (growth.percent_a_month / 100, growth.percent_low / 100, growth.percent_high / 100)
     ends = begins + len(series) * HOUR

@@ -329,6 +329,18 @@ def test_a_constant_goes_on():
     assert growth([7.5] * 240).percent_a_month == pytest.approx(0.0, abs=1e-9)
 
 
+@pytest.mark.parametrize("seasons", [(), (24,), (24, 168)])
+@pytest.mark.parametrize("hours", [12, 24, 48, 72, 80, 96, 160])
+def test_of_less_than_a_week_growth_is_not_told(hours, seasons):
+    found = growth(traffic(2, hours=hours), seasons)
+    assert (found.percent_a_month, found.percent_low, found.percent_high) == (None, None, None)
+    assert (found.per_day, found.per_day_low, found.per_day_high) == (0.0, -np.inf, np.inf)
+    assert found.level > 0.0
+    told = analyse(traffic(2, hours=hours), 12, seasons)
+    assert told.growth.percent_a_month is None
+    assert growth(traffic(2, hours=168), seasons).percent_a_month is not None
+
+
 def test_what_never_was_below_nothing_is_not_forecast_below_it():
     rng = np.random.default_rng(2)
     sparse = rng.poisson(0.3, size=HOURS).astype(float)
