@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import re
+from calendar import monthrange
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from capacity.growth.smooth import Numbers
 
@@ -156,28 +158,53 @@ _COUNTED = 1e8
 """Times below this are steps that somebody counted, or seconds of before 1973."""
 _NO_SECONDS = 1e11
 """Times beyond this are milliseconds, or something finer: in seconds it is the year 5138."""
+MONTH_S = 365.2425 / 12 * DAY_S
+_LATE_MONTH = timedelta(hours=14)
+"""The first of a month has begun in UTC at most so late after it has on some wall: with it, times lie in the month they are of."""
 _DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
+
+
+@dataclass(frozen=True)
+class Months:
+    """Steps of the calendar: `each` months, on the `day` of the month, or its last where it has no such day."""
+
+    each: int
+    day: int
+
+    def after(self, start: datetime, step: int) -> datetime:
+        """Return the moment `step` steps after `start`. Raises ValueError or OverflowError beyond the calendar."""
+        there = start + _LATE_MONTH
+        year, month = divmod(_month_of(there) + step * self.each, 12)
+        day = min(self.day, monthrange(year, month + 1)[1])
+        return there.replace(year=year, month=month + 1, day=day) - _LATE_MONTH
+
+    def __str__(self) -> str:
+        return "a month" if self.each == 1 else f"{self.each} months"
 
 
 @dataclass(frozen=True)
 class Read:
     """Values of a file on an even grid, NaN where the file has none; `start` and `step_s` None without times.
 
-    `notes` say what of the file is not among them.
+    `notes` say what of the file is not among them. With `months` the grid is the calendar's, and `step_s` what its steps
+    last on average.
     """
 
     values: Numbers
     start: datetime | None
     step_s: float | None
     notes: tuple[str, ...] = ()
+    months: Months | None = None
 
     def at(self, step: int) -> datetime | None:
         """Return the time of a step; None without times, and beyond the calendar."""
         if self.start is None or self.step_s is None:
             return None
         try:
+            if self.months is not None:
+                return self.months.after(self.start, step)
             return self.start + timedelta(seconds=step * self.step_s)
-        except OverflowError:
+        except (OverflowError, ValueError):
             return None
 
 
@@ -307,14 +334,19 @@ def _check_counted(times: list[float], lines: list[int]) -> None:
 
 
 def _on_grid(pairs: list[tuple[float, float]]) -> Read:
-    """Put values on an even grid whose step is the usual distance of two times."""
+    """Put values on an even grid whose step is the usual distance of two times; months are those of the calendar."""
     known = dict(pairs)
     times = np.array(sorted(known))
     values = np.array([known[time] for time in times])
     if len(times) < 2:
         return Read(values, _moment(times[0]), None)
     step = _usual_step(float(np.median(np.diff(times))))
-    slots = np.rint((times - times[0]) / step).astype(np.int64)
+    words, months = f"{step:g} s", None
+    if (found := _calendar(times, step)) is not None:
+        months, slots = found
+        step, words = months.each * MONTH_S, str(months)
+    else:
+        slots = np.rint((times - times[0]) / step).astype(np.int64)
     if slots[-1] >= MOST_STEPS:
         raise ValueError(f"The times lie too far apart: {int(slots[-1]) + 1:,} steps of {step:g} s.")
     grid = np.full(int(slots[-1]) + 1, np.nan)
@@ -323,12 +355,38 @@ def _on_grid(pairs: list[tuple[float, float]]) -> Read:
     notes = (
         (
             f"{left_out:,} of {len(pairs):,} lines are left out: a later one has the same time, or lies in the same step of "
-            f"{step:g} s. Times of an hour that the clock has twice are written with their zone.",
+            f"{words}. Times of an hour that the clock has twice are written with their zone.",
         )
         if left_out
         else ()
     )
-    return Read(grid, _moment(times[0]), step, notes)
+    return Read(grid, _moment(times[0]), step, notes, months)
+
+
+def _calendar(times: Numbers, step_s: float) -> tuple[Months, NDArray[np.int64]] | None:
+    """Return the steps of times that come each month, quarter or year on one day, with the step of each; None for others."""
+    each = round(step_s / MONTH_S)
+    if each < 1:
+        return None
+    moments = [_moment(time) for time in times.tolist()]
+    there = [moment + _LATE_MONTH for moment in moments if moment is not None]
+    day = max(one.day for one in there) if len(there) == len(times) else 0
+    # A day late now and then is the same day; the 31st is the last where there is none.
+    if not day or any(min(day, _days_of(one)) - one.day not in (0, 1) for one in there):
+        return None
+    steps = np.array([_month_of(one) for one in there]) - _month_of(there[0])
+    if (steps % each).any():
+        return None
+    is_last = there[0].day == _days_of(there[0])
+    return Months(each, day if is_last else there[0].day), steps // each
+
+
+def _month_of(moment: datetime) -> int:
+    return moment.year * 12 + moment.month - 1
+
+
+def _days_of(moment: datetime) -> int:
+    return monthrange(moment.year, moment.month)[1]
 
 
 def _usual_step(step_s: float) -> float:

@@ -15,7 +15,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from capacity.growth import detect_events, forecast
-from capacity.growth.answers import forecast_answer
+from capacity.growth.answers import events_answer, forecast_answer
 from capacity.growth.series import read_values
 from tests.capacity.made_up import traffic, with_event
 
@@ -259,3 +259,65 @@ def test_times_that_are_a_little_late_are_hours_all_the_same_and_have_their_day(
     last, first = datetime.fromtimestamp(at[-1], UTC), datetime.fromisoformat(answer["at"][0])
     assert abs((first - last).total_seconds() - 3600) < 250
     assert forecast_answer(text, 24, (1, 1))["seasons"] == []
+
+
+def months(first, each=1, count=120, *, day=None, clock="T00:00:00Z", without=()):
+    """Lines of a file with a value every `each` months from `first` on, `day` or the last of the month."""
+    begin = datetime.fromisoformat(first)
+    lines = []
+    for step in range(count):
+        year, month = divmod(begin.year * 12 + begin.month - 1 + step * each, 12)
+        last = (datetime(year + month // 11, (month + 1) % 12 + 1, 1) - timedelta(days=1)).day
+        at = f"{year}-{month + 1:02}-{min(day or begin.day, last):02}"
+        if step not in without:
+            lines.append(f"{at}{clock},{100 + 10 * np.sin(2 * np.pi * month / 12) + step}")
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("lines", "following"),
+    [
+        (months("2016-01-01"), ["2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z", "2026-03-01T00:00:00Z"]),
+        (months("2016-01-01", clock=""), ["2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"]),
+        (months("2016-01-15", without=(3, 50, 51)), ["2026-01-15T00:00:00Z", "2026-02-15T00:00:00Z"]),
+        # The last of each month, whatever its day, and whatever month comes first.
+        (months("2016-02-28", day=31), ["2026-02-28T00:00:00Z", "2026-03-31T00:00:00Z"]),
+        (months("2016-01-30"), ["2026-01-30T00:00:00Z", "2026-02-28T00:00:00Z", "2026-03-30T00:00:00Z"]),
+        # The first of a month on a wall that is ahead of UTC, or behind it.
+        (months("2016-01-01", clock="T00:00:00+02:00"), ["2025-12-31T22:00:00Z", "2026-01-31T22:00:00Z"]),
+        (months("2016-01-01", clock="T00:00:00-08:00"), ["2026-01-01T08:00:00Z", "2026-02-01T08:00:00Z"]),
+        (months("2016-02-01", 3, 40), ["2026-02-01T00:00:00Z", "2026-05-01T00:00:00Z"]),
+        (months("1976-02-29", 12, 50), ["2026-02-28T00:00:00Z", "2027-02-28T00:00:00Z"]),
+    ],
+)
+def test_months_are_those_of_the_calendar(lines, following):
+    answer = forecast_answer("\n".join(lines), 12, None)
+    assert not any("left out: a later one" in note for note in answer["notes"])
+    assert answer["at"][: len(following)] == following
+    read = read_values("\n".join(lines))
+    assert read.values[np.isfinite(read.values)].tolist() == [float(line.split(",")[1]) for line in lines]
+    assert len(read.values) == (40 if "-05-01" in lines[1] else 50 if "1976" in lines[0] else 120)
+
+
+def test_a_month_that_stands_twice_is_told_as_one():
+    lines = months("2016-01-01")
+    read = read_values("\n".join([*lines, "2016-03-01T12:00:00Z,7"]))
+    assert (len(read.values), read.values[2]) == (120, 7.0)
+    assert "lies in the same step of a month." in read.notes[0]
+
+
+@pytest.mark.parametrize("days", [7, 28, 30, 31])
+def test_steps_of_so_many_days_are_no_months(days):
+    begin = datetime(2016, 1, 1, tzinfo=UTC)
+    lines = [f"{(begin + timedelta(days=days * step)).isoformat()},{step}" for step in range(60)]
+    read = read_values("\n".join(lines))
+    assert (read.step_s, read.months, len(read.values)) == (days * 86_400.0, None, 60)
+
+
+def test_events_of_months_have_the_calendars_times():
+    lines = months("2016-01-01")
+    for n in (80, 81):
+        lines[n] = f"{lines[n].split(',')[0]},900"
+    assert [
+        (one["starts_at"], one["ends_at"]) for one in events_answer("\n".join(lines), None)["windows"]
+    ] == [("2022-09-01T00:00:00Z", "2022-11-01T00:00:00Z")]
