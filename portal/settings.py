@@ -286,6 +286,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "portal.webhooks.described.add_webhooks",
+        "portal.described.say_any_of",
     ],
     "ENUM_NAME_OVERRIDES": {
         "BaselineStatus": "capacity.baselines.models.BaselineStatus",
