@@ -217,7 +217,7 @@ class BenchmarkAside(BenchmarkPage):
             messages.success(request, "It counts again.")
             return redirect("capacity:benchmark", benchmark_ref=row.ref)
         resting = selectors.resting_on(row)
-        form = AsideForm(request.POST, has_baselines=bool(resting))
+        form, status = AsideForm(request.POST, has_baselines=bool(resting)), 422
         if form.is_valid():
             try:
                 services.set_aside(
@@ -227,11 +227,12 @@ class BenchmarkAside(BenchmarkPage):
                     actor=self.user,
                 )
             except Refused as refusal:
+                status = form_status(refusal)
                 form.add_error("reason", refusal.says)
             else:
                 messages.success(request, "It does not count any more. It stays here to be read.")
                 return redirect("capacity:benchmark", benchmark_ref=row.ref)
-        return self._ask(row, form, resting, status=422)
+        return self._ask(row, form, resting, status=status)
 
     def _ask(
         self, row: Benchmark, form: AsideForm, resting: Sequence[MeasuredBaseline], status: int = 200

@@ -255,6 +255,9 @@ def test_a_file_is_handed_in_described_and_set_aside_in_the_browser(here, client
         "It does not count any more."
         in client.post(aside, {"reason": "Wrong."}, follow=True).content.decode()
     )
+    # Of somebody who had the page open still.
+    late = client.post(aside, {"reason": "Another."})
+    assert (late.status_code, "set this aside already (“Wrong.”)" in late.content.decode()) == (409, True)
     assert "It counts again." in client.post(aside, {"act": "count"}, follow=True).content.decode()
 
 
