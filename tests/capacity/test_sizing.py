@@ -35,7 +35,7 @@ from capacity.sizing import (
 )
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
-loads = st.floats(0, 1e5)
+loads = st.floats(0, 9e4)
 ceilings = st.floats(1, 1e4)
 rules = st.builds(Rules, headroom=st.floats(0, 0.9), fewest=st.integers(1, 8))
 growths = st.floats(-0.2, 0.5)
