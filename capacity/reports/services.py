@@ -507,10 +507,12 @@ def note_look(pool: SizedPool, found: Any, now: datetime) -> SizedPool:
     """Keep what a look at the provider showed of the pool. Raises Refused where its load balancer was not there."""
     seen = next((one for one in found.pools if one.balancer.id == pool.balancer_id), None)
     if seen is None:
-        raise Refused(
-            f"The provider shows no load balancer {pool.balancer_id} any more. What was known stays.",
-            code="no_such_balancer",
+        gone = f"The provider shows no load balancer {pool.balancer_id} any more. What was known stays."
+        never = (
+            f"The provider shows no load balancer {pool.balancer_id} to this connection. Read its id at the provider, "
+            "then size the pool with that one."
         )
+        raise Refused(gone if pool.seen_at else never, code="no_such_balancer")
     serving = {
         member.server.id: member.server
         for member in seen.members
@@ -526,19 +528,32 @@ def note_look(pool: SizedPool, found: Any, now: datetime) -> SizedPool:
 def look_at_stale(
     now: datetime, *, older_than: timedelta = timedelta(hours=20), budget_s: float = 60.0
 ) -> int:
-    """Look at pools that nobody looked at for long, until the time is up; one that cannot be read is tried next time."""
+    """Look at pools that nobody looked at for long, until the time is up; one that cannot be read is tried next time.
+
+    Once for all pools of a connection, and in no order: those that cannot be read, or whose load balancer is none, would
+    stand first each time, and nobody would look at the others.
+    """
     ends = time.monotonic() + budget_s
     rows = SizedPool.objects.filter(Q(seen_at__isnull=True) | Q(seen_at__lt=now - older_than))
     rows = rows.filter(account__status=AccountStatus.ACTIVE).select_related("connection", "account")
+    due: dict[int, list[SizedPool]] = {}
+    for pool in rows.order_by("?")[:50]:
+        due.setdefault(pool.connection_id, []).append(pool)
     count = 0
-    for pool in rows.order_by(F("seen_at").asc(nulls_first=True), "pk")[:50]:
+    for of_one in due.values():
         if time.monotonic() >= ends:
             break
         try:
-            look_at(pool)
-            count += 1
+            found = discover_pools(of_one[0].connection)
         except (TryLater, ProviderFailed, Refused) as trouble:
-            log.info("sized_pool_unseen", pool=str(pool.ref), code=trouble.code)
+            log.info("sized_pools_unseen", pools=[str(pool.ref) for pool in of_one], code=trouble.code)
+            continue
+        for pool in of_one:
+            try:
+                note_look(pool, found, timezone.now())
+                count += 1
+            except Refused as trouble:
+                log.info("sized_pool_unseen", pool=str(pool.ref), code=trouble.code)
     return count
 
 

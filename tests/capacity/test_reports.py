@@ -36,7 +36,7 @@ from capacity.services import enter_known
 from capacity.sizing import Lasts, Runway, WhatIf
 from portal.audit.models import AuditEntry
 from portal.cloud.types import Condition
-from portal.errors import Refused, StaleState
+from portal.errors import Refused, StaleState, TryLater
 from portal.events.models import Event
 from portal.notify import compose
 from portal.notify.models import Message
@@ -603,7 +603,38 @@ def test_the_provider_says_how_many_servers_are_in_service(known):
     found = services.note_look(pool, seen, timezone.now())
     assert (found.servers, found.flavor) == (4, "general1-8")
     with pytest.raises(Refused, match="no load balancer 71 any more"):
-        services.note_look(pool, SimpleNamespace(pools=[]), timezone.now())
+        services.note_look(found, SimpleNamespace(pools=[]), timezone.now())
+    wrong = SizedPool(account=known.account, connection=pool.connection, balancer_id="999", name="typo")
+    with pytest.raises(Refused, match="no load balancer 999 to this connection"):
+        services.note_look(wrong, seen, timezone.now())
+
+
+def test_pools_that_cannot_be_seen_do_not_stand_before_the_others(known, monkeypatch):
+    """Of one connection whose provider is away, and of load balancers that are none: never seen, so first each hour."""
+    pool = sized_pool(known, seen_at=timezone.now() - timedelta(days=2), servers=3)
+    away = make.connection(known.account, name="away")
+    for number in range(30):
+        for row in (away, pool.connection):
+            SizedPool.objects.create(
+                account=known.account, connection=row, balancer_id=f"9{number}", name=f"{row.pk} {number}"
+            )
+    there = SimpleNamespace(balancer=SimpleNamespace(id="71"), members=[])
+    asked = []
+
+    def discover(connection):
+        asked.append(connection.pk)
+        if connection.pk == away.pk:
+            raise TryLater("The provider is away.", after_s=60)
+        return SimpleNamespace(pools=[there])
+
+    monkeypatch.setattr(services, "discover_pools", discover)
+    for _ in range(20):
+        if services.look_at_stale(timezone.now()):
+            break
+        assert len(asked) <= 2, "once for all pools of a connection"
+        asked.clear()
+    pool.refresh_from_db()
+    assert (pool.servers, timezone.now() - pool.seen_at < timedelta(minutes=5)) == (0, True)
 
 
 def test_a_pool_is_sized_by_what_is_done_in_a_time_and_by_nothing_else(known):
