@@ -167,7 +167,8 @@ def _unfit(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, st
 
 def _let_pass(serializer: Any, value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """Yield (where, what) for all in a body that its serializer lets pass: names that it does not know (free-form fields know
-    all), and moments without a zone, which are hours off for whoever meant another one.
+    all), moments without a zone, which are hours off for whoever meant another one, or in years that no calendar shows, and
+    true where a number is asked for, which would be 1.
     """
     if isinstance(serializer, serializers.ListSerializer):
         for item in value if isinstance(value, list) else ():
@@ -184,6 +185,11 @@ def _let_pass(serializer: Any, value: Any, path: str = "") -> Iterator[tuple[str
             yield path, "A moment is a time with its zone, such as 2026-12-01T09:10:00Z."
         elif not EARLIEST_YEAR < found.year < LATEST_YEAR:
             yield path, f"A moment lies in the years {EARLIEST_YEAR + 1} to {LATEST_YEAR - 1}."
+    elif isinstance(serializer, _NUMBERS) and isinstance(value, bool):
+        yield path, "A number, not true or false."
+
+
+_NUMBERS = (serializers.FloatField, serializers.IntegerField, serializers.DecimalField)
 
 
 def _moment(value: Any) -> datetime | None:

@@ -32,6 +32,15 @@ def test_no_row_is_kept_with_a_moment_at_the_edge_of_the_calendar():
     check_row(row)
 
 
+def test_true_is_no_number():
+    here = desk()
+    caller = Caller(here.manager)
+    body = {"name": "x", "starts_at": "2026-11-12T06:00:00Z", "ends_at": "2026-11-13T06:00:00Z"}
+    address = f"/accounts/{here.account.ref}/traffic-events"
+    told = caller.post(address, {**body, "observed_peak_rps": True}, status=422)["errors"]
+    assert told["observed_peak_rps"] == ["A number, not true or false."]
+
+
 @pytest.mark.parametrize(
     ("path", "named"),
     [

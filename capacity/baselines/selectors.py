@@ -238,13 +238,13 @@ def ranked_of(
 ) -> ceiling.Ranked:
     """Return what speaks for a pool's ceiling, for the size, software and mix of `around`, else of `_speaking`."""
     runs = runs_of(connection, balancer_id)
-    return _ranked(connection, balancer_id, runs, around)
+    of = around or _speaking(runs, sized_as(connection.pk, balancer_id))
+    return _ranked(connection, balancer_id, runs, of)
 
 
 def _ranked(
-    connection: CloudConnection, balancer_id: str, runs: Sequence[Benchmark], around: Benchmark | None
+    connection: CloudConnection, balancer_id: str, runs: Sequence[Benchmark], of: Benchmark | None
 ) -> ceiling.Ranked:
-    of = around or _speaking(runs, sized_as(connection.pk, balancer_id))
     return ceiling.ranked(
         evidence_of(connection, balancer_id, runs),
         flavor=of.flavor if of else "",
@@ -277,10 +277,15 @@ def ceiling_of(connection: CloudConnection, balancer_id: str) -> CeilingKnown:
     """Return what is known of a pool's ceiling. Nine queries."""
     runs = runs_of(connection, balancer_id)
     promised = promised_of(connection, balancer_id)
-    found = _ranked(connection, balancer_id, runs, None)
-    run = next((one for one in runs if found.taken and str(one.ref) == found.taken.ref), None) or next(
-        (one for one in runs if evidence.rank_of(one.result, ran(one)) is ceiling.Rank.STEPS), None
-    )
+    speaks = _speaking(runs, sized_as(connection.pk, balancer_id))
+    found = _ranked(connection, balancer_id, runs, speaks)
+    run = next((one for one in runs if found.taken and str(one.ref) == found.taken.ref), None)
+    if (
+        run is None
+        and speaks is not None
+        and evidence.rank_of(speaks.result, ran(speaks)) is ceiling.Rank.STEPS
+    ):
+        run = speaks
     steps = evidence.steps_of(run.result, promised) if run is not None else ()
     fit, why, latency = fitted(steps)
     carried = [

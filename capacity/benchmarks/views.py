@@ -88,7 +88,13 @@ class BenchmarkList(BenchmarkPage):
         if stays:
             kept.append(
                 f"Something else was said of it before, and stays: {_labels(form, stays)}. "
-                "Change under “Environment” what is wrong there."
+                "Change under “Environment” what is wrong there"
+                + (
+                    "; a pool on which a baseline or a ceiling rests cannot be: say that this benchmark does not count, then hand the "
+                    "file in again."
+                    if "pool" in stays and services.does_pool_stay(row)
+                    else "."
+                ),
             )
         title = form.cleaned_data["title"].strip()
         if title and title != row.title:
