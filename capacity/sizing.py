@@ -133,7 +133,7 @@ class Lasts(StrEnum):
 
     ENDS = "ends"
     OVER = "over"
-    """The usual peak is above what they carry already."""
+    """The usual peak is above what they carry less what stays free."""
     LONG = "long"
     """Demand does not grow so far within five years."""
     UNKNOWN = "unknown"
@@ -143,7 +143,8 @@ class Lasts(StrEnum):
 class Runway:
     """When forecast demand meets capacity: `at`, probably from `earliest` to `latest`. None: beyond five years, or unknown.
 
-    `limit_rps` is the pool's own limit where that is what is met: more servers do not move the date then.
+    `limit_rps` is the pool's own limit where that is what is met: more servers do not move the date then. `peak_rps` and
+    `carried_rps` are the usual peak and all that is carried, where the peak is the greater one: nothing is free at it.
     """
 
     state: Lasts
@@ -151,6 +152,8 @@ class Runway:
     earliest: datetime | None = None
     latest: datetime | None = None
     limit_rps: float | None = None
+    peak_rps: float | None = None
+    carried_rps: float | None = None
 
 
 @dataclass(frozen=True)
@@ -197,6 +200,13 @@ class Sizing:
         return (self.pool.servers or 0) - (self.surplus or 0) if known else None
 
     @property
+    def peak_over_limit(self) -> float | None:
+        """The higher one of the usual and the next peak where it is more than the pool's own limit, with nothing free; None else."""
+        limit = self.pool.limit_rps
+        highest = max(self.peak_now_rps or 0.0, self.peak_next_rps or 0.0)
+        return highest if limit is not None and highest > limit * (1.0 + SLACK) else None
+
+    @property
     def asks_for_more(self) -> EventNeed | None:
         """The first planned event for which servers would be missing, or may be, once the surplus is out; None for none."""
         if not self.surplus or self.pool.servers is None:
@@ -240,7 +250,8 @@ def runway(demand: Demand, pool: Pool, rules: Rules, now: datetime) -> Runway:
         )
     )
     if at is not None and at <= now:
-        return Runway(Lasts.OVER, now, now, latest, limit)
+        exceeded = (usual.mid, carried) if usual.mid > carried * (1.0 + SLACK) else (None, None)
+        return Runway(Lasts.OVER, now, now, latest, limit, *exceeded)
     if at is None:
         return Runway(Lasts.LONG, None, earliest, None, limit)
     first, last = at if earliest is None else min(earliest, at), latest and max(latest, at)

@@ -10,7 +10,6 @@ from django.db import models
 from django.db.models import F, Q
 
 from capacity.metrics.models import Metric
-from capacity.reports.wording import limit_told
 from capacity.sizing import Lasts, Runway
 from portal.rows import Referenced
 
@@ -182,6 +181,9 @@ class SizedPool(Referenced):
     lasts_until = models.DateTimeField(null=True, blank=True)
     lasts_earliest = models.DateTimeField(null=True, blank=True)
     lasts_latest = models.DateTimeField(null=True, blank=True)
+    lasts_limit_rps = models.FloatField(null=True, blank=True)
+    lasts_peak_rps = models.FloatField(null=True, blank=True)
+    lasts_carried_rps = models.FloatField(null=True, blank=True)
     needed_now = models.PositiveIntegerField(null=True, blank=True)
     needed_peak = models.PositiveIntegerField(null=True, blank=True)
     surplus = models.PositiveIntegerField(null=True, blank=True)
@@ -198,6 +200,9 @@ class SizedPool(Referenced):
         "lasts_until",
         "lasts_earliest",
         "lasts_latest",
+        "lasts_limit_rps",
+        "lasts_peak_rps",
+        "lasts_carried_rps",
         "needed_now",
         "needed_peak",
         "surplus",
@@ -232,9 +237,16 @@ class SizedPool(Referenced):
 
     @property
     def runway(self) -> Runway:
-        """How long its servers last, as last worked out; its own limit, where that is what is met, as the sentence tells it."""
-        limit = limit_told(self.sentence)
-        return Runway(Lasts(self.lasts), self.lasts_until, self.lasts_earliest, self.lasts_latest, limit)
+        """How long its servers last, as last worked out."""
+        return Runway(
+            Lasts(self.lasts),
+            self.lasts_until,
+            self.lasts_earliest,
+            self.lasts_latest,
+            self.lasts_limit_rps,
+            self.lasts_peak_rps,
+            self.lasts_carried_rps,
+        )
 
 
 class ServerPrice(Referenced):

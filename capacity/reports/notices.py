@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.urls import reverse
 
+from capacity.reports.wording import exceeded
 from capacity.sizing import Lasts
 from portal.notify.registry import Kind, Purpose, Urgency, audience, register_purpose
 from portal.notify.services import tell_all
@@ -48,7 +49,7 @@ def tell_detected(row: DetectedEvent) -> None:
 
 def tell_short(pool: SizedPool, runway: Runway, *, lasts: str, month: str) -> None:
     """Tell that a pool's servers will not last, or leave too little free already: once a month for each pool."""
-    limit = runway.limit_rps
+    limit, told = runway.limit_rps, exceeded(runway)
     tell_all(
         "runway_short",
         audience("launch_managers", pool.account),
@@ -63,6 +64,8 @@ def tell_short(pool: SizedPool, runway: Runway, *, lasts: str, month: str) -> No
             "servers": pool.servers,
             "lasts": lasts,
             "is_over": runway.state is Lasts.OVER,
+            "peak": "" if told is None else told[0],
+            "carried": "" if told is None else told[1],
             "limit": "" if limit is None else f"{limit:,.0f} requests a second",
             "url": reverse("capacity:sized-pool", args=[pool.ref]),
         },

@@ -18,7 +18,7 @@ from capacity.baselines.selectors import doubts_about
 from capacity.reports import notices
 from capacity.reports.models import SizedPool
 from capacity.reports.selectors import pools, sized
-from capacity.reports.wording import lasts_words, when_words
+from capacity.reports.wording import exceeded, lasts_words, when_words
 from capacity.sizing import Lasts, Runway
 
 SOON = timedelta(days=90)
@@ -52,6 +52,9 @@ def _judge(pk: int, now: datetime) -> bool:
         lasts_until=lasts.at,
         lasts_earliest=lasts.earliest,
         lasts_latest=lasts.latest,
+        lasts_limit_rps=lasts.limit_rps,
+        lasts_peak_rps=lasts.peak_rps,
+        lasts_carried_rps=lasts.carried_rps,
         needed_now=found.sizing.needed_now,
         needed_peak=found.sizing.needed_peak,
         surplus=found.sizing.surplus,
@@ -135,7 +138,7 @@ def judge_runways(known: list[PoolKnown] | None, now: datetime) -> Finding:
     judged = first.judged_at
     return Finding(
         Grade.GREEN,
-        f"Servers last: {words}.",
+        f"Servers last until {words}.",
         rule,
         judged,
         None if judged is None else judged + OLD,
@@ -145,16 +148,22 @@ def judge_runways(known: list[PoolKnown] | None, now: datetime) -> Finding:
 
 def _says_short(pool: PoolKnown, now: datetime) -> str:
     is_over, when = pool.lasts.state is Lasts.OVER, when_words(pool.lasts, now)
+    told = exceeded(pool.lasts)
     if pool.lasts.limit_rps is not None:
         # Whoever reads that the servers carry too little orders servers.
         limit = f"own limit of {pool.lasts.limit_rps:,.0f} requests a second"
         no_help = "More servers do not raise it: look for what sets it."
+        if told:
+            return f"The usual peak of {pool.name}, {told[0]} requests a second, is more than its own limit of {told[1]}. {no_help}"
         if is_over:
             return (
                 f"The usual peak of {pool.name} leaves less free below its {limit} than it should. {no_help}"
             )
         return f"{pool.name} meets its {limit} by {when}. {no_help}"
     count = plural(pool.servers or 0, "server")
+    if told:
+        carry = "carries" if pool.servers == 1 else "carry"
+        return f"The usual peak of {pool.name}, {told[0]} requests a second, is more than the {told[1]} that {count} {carry}."
     if is_over:
         return f"The usual peak is more than the {count} of {pool.name} should carry."
     return f"{count} of {pool.name} last until {when}."

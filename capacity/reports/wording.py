@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -97,6 +96,11 @@ def _events(peaks: Sequence[Peak]) -> list[Peak]:
 def _lasts(servers: int, runway: Runway, now: datetime) -> str:
     count = f"{servers} server{'' if servers == 1 else 's'}"
     is_one = servers == 1
+    if told := exceeded(runway):
+        peak, carried = told
+        if runway.limit_rps is not None:
+            return f"the usual peak of {peak} requests a second is already more than the pool’s own limit ({carried} requests a second), and more servers do not raise it"
+        return f"the usual peak of {peak} requests a second is already more than the {carried} that {count} carr{'ies' if is_one else 'y'}"
     if runway.limit_rps is not None and runway.state is Lasts.OVER:
         return f"{_limit(runway.limit_rps)} leaves less free at the usual peak than it should already, and more servers do not raise it"
     if runway.limit_rps is not None and runway.state is Lasts.ENDS and runway.at is not None:
@@ -115,14 +119,15 @@ def _limit(rps: float) -> str:
     return f"the pool’s own limit ({rps:,.0f} requests a second)"
 
 
-_LIMIT_TOLD = re.compile(r"the pool’s own limit \(([\d,]+) requests a second\)", re.IGNORECASE)
-
-
-def limit_told(said: str) -> float | None:
-    """Return the pool's own limit where a sentence of `sentence` says that it is what is met; None else."""
-    # Its last part says how long the servers last: what people named an event does not count.
-    found = _LIMIT_TOLD.search(said.rpartition("; ")[2])
-    return float(found[1].replace(",", "")) if found else None
+def exceeded(runway: Runway) -> tuple[str, str] | None:
+    """Return the usual peak and what is carried where the peak is the greater one, with the digits that tell them apart."""
+    if runway.peak_rps is None or runway.carried_rps is None:
+        return None
+    for digits in range(4):
+        peak, carried = f"{runway.peak_rps:,.{digits}f}", f"{runway.carried_rps:,.{digits}f}"
+        if peak != carried:
+            return peak, carried
+    return f"{runway.peak_rps:g}", f"{runway.carried_rps:g}"
 
 
 def _range(runway: Runway, now: datetime) -> str:
@@ -141,13 +146,16 @@ def lasts_words(runway: Runway, now: datetime) -> str:
         case Lasts.ENDS:
             by_limit = ", by the pool’s own limit" if runway.limit_rps is not None else ""
             return f"{when_words(runway, now)}{by_limit}"
+        case Lasts.OVER if told := exceeded(runway):
+            by = "the pool’s own limit of" if runway.limit_rps is not None else "all that its servers carry,"
+            return f"already over: the usual peak of {told[0]} req/s is more than {by} {told[1]} req/s"
         case Lasts.OVER if runway.limit_rps is not None:
             return "already over: the pool’s own limit leaves less free at the usual peak than it should"
         case Lasts.OVER:
             return "already over: less is free at the usual peak than should be"
         case Lasts.LONG:
             early = f" ({month(runway.earliest, now)} at the earliest)" if runway.earliest else ""
-            return f"more than five years{early}"
+            return f"five years from now or longer{early}"
     return "not known"
 
 

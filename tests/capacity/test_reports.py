@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -163,6 +164,22 @@ PEAK = wording.Peak(datetime(2026, 11, 12, 19, tzinfo=UTC), 6.3)
             4,
             Runway(Lasts.OVER, NOW, NOW),
             "Organic +4.1 % a month (2.8 to 5.6); 4 servers leave less free at the usual peak than should be already.",
+        ),
+        (
+            (0.041, 0.028, 0.056),
+            [],
+            5,
+            Runway(Lasts.OVER, NOW, NOW, peak_rps=167.2, carried_rps=125.0),
+            "Organic +4.1 % a month (2.8 to 5.6); the usual peak of 167 requests a second is already more than the 125 "
+            "that 5 servers carry.",
+        ),
+        (
+            (0.041, 0.028, 0.056),
+            [],
+            5,
+            Runway(Lasts.OVER, NOW, NOW, limit_rps=150.2, peak_rps=150.4, carried_rps=150.2),
+            "Organic +4.1 % a month (2.8 to 5.6); the usual peak of 150.4 requests a second is already more than the "
+            "pool’s own limit (150.2 requests a second), and more servers do not raise it.",
         ),
         (
             (0.01, 0.0, 0.02),
@@ -489,11 +506,15 @@ def test_what_the_pool_carries_however_many_servers_it_has_ends_it(known):
     services.make_due(timezone.now())
     lead = make.launch_manager(known.account.team)
     enter_limit(pool.connection, "71", kind="database", requests_per_s=5000.0, source="old", actor=lead)
-    enter_limit(pool.connection, "71", kind="database", requests_per_s=210.0, source="its owner", actor=lead)
+    peak = selectors.sized(selectors.pools().get(pk=pool.pk), timezone.now()).sizing.peak_now_rps
+    limit = round(peak * 1.1)
+    enter_limit(
+        pool.connection, "71", kind="database", requests_per_s=float(limit), source="its owner", actor=lead
+    )
     found = selectors.sized(selectors.pools().get(pk=pool.pk), timezone.now())
     assert found.sizing.lasts.state is Lasts.OVER
     assert (
-        "the pool’s own limit (210 requests a second) leaves less free at the usual peak than it should already"
+        f"the pool’s own limit ({limit} requests a second) leaves less free at the usual peak than it should already"
         in found.sentence
     )
     browser = browser_of(known.account)
@@ -845,6 +866,18 @@ def test_a_pool_that_is_renamed_and_sized_anew_is_told_of_once(known):
             "below the pool’s own limit (170 requests a second)",
         ),
         (
+            Runway(Lasts.OVER, NOW, peak_rps=167.0, carried_rps=125.0),
+            5,
+            "the usual peak of web is more than its servers carry",
+            "The usual peak of web (Shop), 167 requests a second, is more than the 125 that its 5 servers carry",
+        ),
+        (
+            Runway(Lasts.OVER, NOW, limit_rps=150.0, peak_rps=167.0, carried_rps=150.0),
+            5,
+            "the usual peak of web is more than its own limit",
+            "The usual peak of web (Shop), 167 requests a second, is more than the pool’s own limit of 150.",
+        ),
+        (
             Runway(Lasts.ENDS, NOW + timedelta(days=40), limit_rps=170.0),
             6,
             "web will meet its own limit",
@@ -865,7 +898,7 @@ def test_the_mail_says_whether_it_is_over_and_whose_limit_it_is(
     for body in (written.text, written.html):
         # The markup and the beginning of the sentence differ.
         plain = body.replace("<strong>", "").replace("</strong>", "")
-        assert says.removeprefix("the ") in " ".join(plain.split())
+        assert says.removeprefix("the ").removeprefix("The ") in " ".join(plain.split())
     is_date = runway.state is Lasts.ENDS and runway.limit_rps is None
     assert ("That is the date" in written.text) == is_date
     assert "until: already" not in written.text
@@ -1052,20 +1085,34 @@ def test_a_pool_that_meets_its_own_limit_is_no_reason_to_order_servers(known):
     of_account = short.gather_runways(Account.objects.filter(pk=known.account_id), now)[known.account_id]
     found = short.judge_runways(of_account, now)
     assert found.grade is Grade.RED
-    assert "below its own limit of 210 requests a second" in found.says
-    assert dict(found.parts)["last until"].startswith("already over: the pool’s own limit")
+    assert "is more than its own limit of 210. More servers do not raise it" in found.says, found.says
+    until = dict(found.parts)["last until"]
+    assert until.startswith("already over: the usual peak of ")
+    assert until.endswith(" req/s is more than the pool’s own limit of 210 req/s")
     overview = browser_of(known.account).get(f"/accounts/{known.account.ref}/growth/").content.decode()
-    assert "already over: the pool’s own limit leaves less free" in overview
+    assert until in overview
+    page = browser_of(known.account).get(f"/capacity/pools/{pool.ref}/").content.decode()
+    assert until in page
+    assert "requests a second is more than that. More servers do not help" in page
+    assert "less free" not in page + overview + found.says
+    told = Message.objects.filter(purpose="runway_short").first()
+    context = json.loads(told.context)
+    assert f", {context['peak']} requests a second," in found.says
+    assert context["carried"] == "210"
 
 
-@pytest.mark.parametrize("state", [Lasts.ENDS, Lasts.OVER, Lasts.LONG])
-@pytest.mark.parametrize("limit", [None, 170.0, 12_500.0])
-def test_the_sentence_that_is_kept_tells_which_is_met(state, limit):
-    at = NOW + timedelta(days=40) if state is Lasts.ENDS else None
-    peaks = [wording.Peak(NOW - timedelta(days=9), 4.0, "the pool’s own limit (5 requests a second)")]
-    said = wording.sentence((0.04, 0.03, 0.05), peaks, 6, Runway(state, at, limit_rps=limit), NOW)
-    assert wording.limit_told(said) == (None if state is Lasts.LONG else limit)
-    assert wording.limit_told("") is None
+def test_a_peak_that_is_more_than_all_servers_carry_is_told_so(known):
+    pool = sized_pool(known, servers=1)
+    services.make_due(timezone.now())
+    row = SizedPool.objects.get(pk=pool.pk)
+    found = short.judge_runways(
+        short.gather_runways(Account.objects.filter(pk=known.account_id), timezone.now())[known.account_id],
+        timezone.now(),
+    )
+    assert "is already more than the 120 that 1 server carries" in row.sentence
+    assert "requests a second, is more than the 120 that 1 server carries." in found.says
+    tried = try_out(selectors.pools().get(pk=pool.pk), WhatIf(headroom=0.0, servers=1), timezone.now())
+    assert "is more than all that its servers carry, 120 req/s" in tried.lasts
 
 
 def test_what_was_not_moved_changes_no_answer(known):
