@@ -20,7 +20,7 @@ from capacity.models import CountKind, CountSource, Probe, TrafficEvent
 from capacity.reference import Site, reference_for, sizes_of
 from capacity.sizing import MOST_MULTIPLE
 from portal.access import Permission
-from portal.api import PortalAPIView, documented, judged
+from portal.api import PortalAPIView, documented, etag_of, judged
 from portal.egress import Rules, check_url, rules_from_settings
 
 
@@ -220,9 +220,9 @@ class PoolKnownApi(PortalAPIView):
         tag="capacity",
     )
     def get(self, request: Request, connection_ref: UUID, balancer_id: str) -> Response:
-        """Figures with their source, probes, how connections are counted."""
+        """Figures with their source, probes, how connections are counted. `ETag` is another one once other ceilings count."""
         connection = self.find(CloudConnection.objects.defer("api_key"), connection_ref)
-        return Response(self._known(connection, balancer_id))
+        return self._known(connection, balancer_id)
 
     @documented(
         "pools_known_enter",
@@ -235,17 +235,21 @@ class PoolKnownApi(PortalAPIView):
         request_example={"ceiling_rps": 90.0, "ceiling_source": "step benchmark, May"},
     )
     def post(self, request: Request, connection_ref: UUID, balancer_id: str) -> Response:
-        """Earlier figures stay as history."""
+        """Earlier figures stay as history. With `If-Match` a ceiling is entered only where the one that was read still counts."""
         connection = self.find(CloudConnection.objects.defer("api_key"), connection_ref)
         data = self.read(PoolKnownIn, context={"account": connection.account})
 
         def effect() -> Response:
+            if self.request.headers.get("If-Match") and data.get("ceiling_rps"):
+                services.lock_known(connection)
+                site = Site(connection.ref, balancer_id)
+                self.match(connection, sizes_of(self.account, site, timezone.now()).version)
             services.enter_known(connection, balancer_id, data, actor=self.user)
-            return Response(self._known(connection, balancer_id))
+            return self._known(connection, balancer_id)
 
         return self.once(effect)
 
-    def _known(self, connection: CloudConnection, balancer_id: str) -> dict[str, Any]:
+    def _known(self, connection: CloudConnection, balancer_id: str) -> Response:
         of_pool = {"connection": connection, "balancer_id": balancer_id}
         site, now = Site(connection.ref, balancer_id), timezone.now()
         found, sizes = reference_for(self.account, site, now), sizes_of(self.account, site, now)
@@ -260,7 +264,7 @@ class PoolKnownApi(PortalAPIView):
             "count_source": CountSource.objects.filter(**of_pool).first(),
             "probes": Probe.objects.filter(**of_pool).order_by("name"),
         }
-        return dict(PoolKnownOut(known).data)
+        return Response(PoolKnownOut(known).data, headers={"ETag": etag_of(connection, sizes.version)})
 
 
 class TrafficEventOut(serializers.ModelSerializer[TrafficEvent]):

@@ -37,6 +37,11 @@ urlpatterns = [
         baselines.PoolLimitApi.as_view(),
         name="api-pool-limit",
     ),
+    path(
+        "connections/<uuid:connection_ref>/pools/<slug:balancer_id>/limit/<str:limit_kind>",
+        baselines.PoolLimitKindApi.as_view(),
+        name="api-pool-limit-kind",
+    ),
     path("accounts/<uuid:account_ref>/benchmarks", benchmarks.BenchmarksApi.as_view(), name="api-benchmarks"),
     path("benchmarks/<uuid:benchmark_ref>", benchmarks.BenchmarkApi.as_view(), name="api-benchmark"),
     path(

@@ -21,6 +21,7 @@ from capacity.ceiling import BUSY, generator_was_the_limit
 from capacity.metrics.kinds import DEMAND_UNIT, MetricKind
 from capacity.models import Baseline, Ceiling, FineLoad, ForecastPeak, Objective, TrafficEvent
 from capacity.reports.models import ENDED_AFTER, ReportState, SizedPool
+from capacity.versions import version_of
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -218,6 +219,11 @@ class Sizes:
 
     ceilings: tuple[Figure, ...] = ()
     sized_as: str = ""
+
+    @property
+    def version(self) -> str:
+        """A text that is another one once other figures count."""
+        return version_of(*([one.flavor, one.requests_per_s, one.at.isoformat()] for one in self.ceilings))
 
     @property
     def is_none_of_it(self) -> bool:

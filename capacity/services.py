@@ -21,10 +21,10 @@ from capacity.models import (
     Probe,
     TrafficEvent,
 )
-from capacity.reference import WHOLE_SITE
+from capacity.reference import WHOLE_SITE, Site, sizes_of
 from portal.audit.services import record, snapshot
 from portal.egress import check_url, rules_from_settings
-from portal.errors import Refused
+from portal.errors import Refused, StaleState
 from portal.rows import check_row
 
 if TYPE_CHECKING:
@@ -249,13 +249,45 @@ def add_event(
     return row
 
 
+def lock_known(connection: CloudConnection) -> None:
+    """Let nobody else enter what is known of the account's pools until the transaction ends."""
+    type(connection.account).objects.select_for_update(no_key=True).get(pk=connection.account_id)
+
+
+def check_ceilings_seen(connection: CloudConnection, balancer_id: str, seen: str | None) -> None:
+    """Raise StaleState where other ceilings count by now than those that were seen (`Sizes.version`); None asks nothing."""
+    if seen is None:
+        return
+    lock_known(connection)
+    now = sizes_of(connection.account, Site(connection.ref, balancer_id), timezone.now())
+    if seen != now.version:
+        counts = ", ".join(
+            f"{one.requests_per_s:g} requests a second{f' of {one.flavor}' if one.flavor else ''} ({one.source})"
+            for one in now.ceilings
+        )
+        raise StaleState(
+            f"Somebody changed what one server carries meanwhile, so nothing was kept. Now it is: {counts or 'not known'}. "
+            "Look at it, then press the button again to put yours in its place.",
+            code="ceiling_changed",
+        )
+
+
 @transaction.atomic
 def enter_known(
-    connection: CloudConnection, balancer_id: str, given: Mapping[str, Any], *, actor: User
+    connection: CloudConnection,
+    balancer_id: str,
+    given: Mapping[str, Any],
+    *,
+    actor: User,
+    seen: str | None = None,
 ) -> None:
-    """Enter what somebody typed about a pool (the names of `forms.PoolForm`); what is empty stays as it is."""
+    """Enter what somebody typed about a pool (the names of `forms.PoolForm`); what is empty stays as it is.
+
+    `seen` is the version of the ceilings that whoever typed another one saw; None asks nothing.
+    """
     account, now = connection.account, timezone.now()
     if given.get("ceiling_rps"):
+        check_ceilings_seen(connection, balancer_id, seen)
         enter_ceiling(
             account,
             connection,

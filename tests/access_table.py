@@ -31,7 +31,7 @@ from accounts.models import Membership, TeamMembership
 from accounts.reach.models import ReachTry
 from accounts.sessions import ref_of
 from capacity.baselines import services as baselines
-from capacity.baselines.models import MeasuredBaseline
+from capacity.baselines.models import MeasuredBaseline, PoolLimit
 from capacity.benchmarks.models import Benchmark
 from capacity.benchmarks.services import take_in
 from capacity.demo import step_test
@@ -640,6 +640,7 @@ ROWS |= {
     ("api-pool-limit", "POST"): Row(
         EDITORS, body={"kind": "cache", "requests_per_s": 5.0, "source": "its owner"}
     ),
+    ("api-pool-limit-kind", "DELETE"): Row(EDITORS, headers=IF_MATCH),
     ("capacity:baseline-list", "GET"): Row(VIEWERS),
     ("capacity:baseline-propose", "GET"): Row(TEAM),
     ("capacity:baseline-propose", "POST"): Row(TEAM, answers=PAST_THE_GATE),
@@ -1374,6 +1375,18 @@ def _sized_pool(world: Any) -> SizedPool:
     )
 
 
+def _pool_limit(world: Any) -> PoolLimit:
+    return PoolLimit.objects.create(
+        account=world.account,
+        connection=_connection(world),
+        balancer_id="71",
+        kind="partner",
+        requests_per_s=5.0,
+        source="its owner",
+        at=timezone.now(),
+    )
+
+
 def _price(world: Any) -> ServerPrice:
     return ServerPrice.objects.create(
         account=world.account,
@@ -1499,6 +1512,7 @@ REFS: dict[str, Callable[[Any], Any]] = {
     # Each one anew: what was decided about is gone.
     "import_ref": lambda world: begin_import(world.account, _FILE, actor=world.people["editor"]).ref,
     "balancer_id": lambda world: "71",
+    "limit_kind": lambda world: _pool_limit(world).kind,
     "connection_ref": lambda world: _connection(world).ref,
     "plan_ref": lambda world: _plan(world).ref,
     "event_ref": lambda world: world.once("event", lambda: make.event(world.account)).ref,

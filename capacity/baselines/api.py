@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
+from django.http import Http404
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -23,8 +25,9 @@ from capacity.baselines.models import (
 )
 from capacity.benchmarks.models import Benchmark
 from capacity.reference import proves_nothing
+from capacity.services import lock_known
 from portal.access import Permission, holders
-from portal.api import PortalAPIView, documented
+from portal.api import PortalAPIView, documented, etag_of
 from portal.errors import Refused
 
 _REF = "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6d"
@@ -288,7 +291,8 @@ class CeilingOut(serializers.Serializer[Any]):
     steps = LoadStepOut(many=True)
     curve = CurveOut(allow_null=True)
     why_no_curve = serializers.CharField()
-    own_limit = LimitOut(allow_null=True)
+    own_limit = LimitOut(allow_null=True, help_text="The least of `own_limits`, which counts.")
+    own_limits = LimitOut(many=True, help_text="What was last entered of each kind, the least first.")
     shown_limit_rps = serializers.FloatField(
         allow_null=True, help_text="More servers carried no more than this in benchmarks."
     )
@@ -402,6 +406,7 @@ CEILING: dict[str, Any] = {
     },
     "why_no_curve": "",
     "own_limit": None,
+    "own_limits": [],
     "shown_limit_rps": None,
 }
 
@@ -557,9 +562,13 @@ class CeilingApi(PortalAPIView):
         tag="capacity",
     )
     def get(self, request: Request, connection_ref: UUID, balancer_id: str) -> Response:
-        """Evidence in its order, the steps and the curve of the run that counts, the pool's own limit."""
+        """Evidence in its order, the steps and the curve of the run that counts, the pool's own limit.
+
+        `ETag` is another one once the ceiling in force or one of the pool's own limits is another one. Whoever sends it
+        as `If-Match` as they enter something is answered 412 where somebody else was faster.
+        """
         connection = self.find(CloudConnection.objects.defer("api_key"), connection_ref)
-        return Response(_ceiling(connection, balancer_id))
+        return _ceiling(connection, balancer_id)
 
     @documented(
         "ceilings_take",
@@ -577,8 +586,9 @@ class CeilingApi(PortalAPIView):
         )
 
         def effect() -> Response:
+            _match_if_given(self, connection, balancer_id)
             services.take_ceiling(connection, balancer_id, actor=self.user)
-            return Response(_ceiling(connection, balancer_id))
+            return _ceiling(connection, balancer_id)
 
         return self.once(effect)
 
@@ -606,17 +616,52 @@ class PoolLimitApi(PortalAPIView):
         data = self.read(LimitIn)
 
         def effect() -> Response:
+            _match_if_given(self, connection, balancer_id)
             services.enter_limit(connection, balancer_id, actor=self.user, **data)
-            return Response(_ceiling(connection, balancer_id))
+            return _ceiling(connection, balancer_id)
 
         return self.once(effect)
+
+
+class PoolLimitKindApi(PortalAPIView):
+    """One kind of the pool's own limits."""
+
+    permission = Permission.SAMPLE_ADD
+
+    @documented(
+        "pool_limits_take_back",
+        CeilingOut,
+        summary="Take back what a pool carries at most, of one kind",
+        if_match=True,
+        example=CEILING,
+        tag="capacity",
+    )
+    def delete(self, request: Request, connection_ref: UUID, balancer_id: str, limit_kind: str) -> Response:
+        """If-Match takes the ETag of the ceiling. The least of the kinds that remain counts; what was entered stays as history."""
+        connection = self.find(
+            CloudConnection.objects.select_related("account").defer("api_key"), connection_ref
+        )
+        with transaction.atomic():
+            lock_known(connection)
+            if all(one.kind != limit_kind for one in selectors.limits_of(connection.pk, balancer_id)):
+                raise Http404("There is no such limit of this pool.")
+            self.match(connection, selectors.ceiling_of(connection, balancer_id).version)
+            services.take_back_limit(connection, balancer_id, kind=limit_kind, actor=self.user)
+        return _ceiling(connection, balancer_id)
 
 
 def _finite(value: float) -> float | None:
     return value if abs(value) < float("inf") else None
 
 
-def _ceiling(connection: CloudConnection, balancer_id: str) -> dict[str, Any]:
+def _match_if_given(view: PortalAPIView, connection: CloudConnection, balancer_id: str) -> None:
+    """Ask that what was read is what counts, of whoever says what they read: entering adds a figure, and needs not say it."""
+    if view.request.headers.get("If-Match"):
+        lock_known(connection)
+        view.match(connection, selectors.ceiling_of(connection, balancer_id).version)
+
+
+def _ceiling(connection: CloudConnection, balancer_id: str) -> Response:
     found = selectors.ceiling_of(connection, balancer_id)
     curve = None
     if found.fit is not None:
@@ -639,6 +684,7 @@ def _ceiling(connection: CloudConnection, balancer_id: str) -> dict[str, Any]:
         "curve": curve,
         "why_no_curve": found.why_no_fit,
         "own_limit": found.own_limit,
+        "own_limits": found.limits,
         "shown_limit_rps": found.shown_limit.requests_per_s if found.shown_limit else None,
     }
-    return dict(CeilingOut(known).data)
+    return Response(CeilingOut(known).data, headers={"ETag": etag_of(connection, found.version)})

@@ -181,6 +181,8 @@ class PoolLimit(Referenced):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     at = models.DateTimeField()
+    void_at = models.DateTimeField(null=True, blank=True)
+    """When somebody took it back: then nothing is known of this kind, whatever was entered before it."""
 
     account_path = "account"
     rule_says = {"pool_limit_positive": "What the pool carries at most is above 0 requests per second."}

@@ -17,7 +17,8 @@ from capacity.baselines.models import BaselineComparison, BaselineStatus, Measur
 from capacity.benchmarks.models import Benchmark
 from capacity.markers.models import Marker, MarkerKind
 from capacity.models import Ceiling, FineLoad, Objective, TrafficEvent
-from capacity.reference import Figure, Site, sized_as, sizes_of
+from capacity.reference import Figure, Site, Sizes, sized_as, sizes_of
+from capacity.versions import version_of
 
 MOST_EVIDENCE = 40
 MOST_STEPS = 10
@@ -268,9 +269,19 @@ class CeilingKnown:
     fit: ceiling.Fit | None
     why_no_fit: str
     latency: ceiling.LatencyCurve | None
-    own_limit: PoolLimit | None
+    limits: tuple[PoolLimit, ...]
     shown_limit: ceiling.Carried | None
     in_force: tuple[Figure, ...]
+
+    @property
+    def own_limit(self) -> PoolLimit | None:
+        """The least of the pool's own limits, which counts; None where nobody entered one."""
+        return next(iter(self.limits), None)
+
+    @property
+    def version(self) -> str:
+        """A text that is another one once the figures in force or the pool's own limits are others."""
+        return version_of(limits_version(self.limits), Sizes(self.in_force).version)
 
 
 def ceiling_of(connection: CloudConnection, balancer_id: str) -> CeilingKnown:
@@ -304,7 +315,7 @@ def ceiling_of(connection: CloudConnection, balancer_id: str) -> CeilingKnown:
         fit,
         why,
         latency,
-        own_limit_of(connection.pk, balancer_id),
+        limits_of(connection.pk, balancer_id),
         ceiling.pool_limit(carried),
         sizes_of(connection.account, Site(connection.ref, balancer_id), timezone.now()).ceilings,
     )
@@ -385,14 +396,26 @@ def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) 
     return tuple(found)
 
 
+def limits_of(connection_pk: int, balancer_id: str) -> tuple[PoolLimit, ...]:
+    """Return what was last entered of each kind of a pool's own limits, the least first; not what was taken back. One query."""
+    rows = PoolLimit.objects.filter(connection=connection_pk, balancer_id=balancer_id)
+    newest = rows.select_related("entered_by").order_by("kind", "-at", "-pk").distinct("kind")
+    return tuple(
+        sorted((one for one in newest if one.void_at is None), key=lambda one: (one.requests_per_s, one.kind))
+    )
+
+
+def limits_version(limits: Sequence[PoolLimit]) -> str:
+    """Return a text that is another one once somebody entered or took back one of a pool's own limits."""
+    return version_of("limits", *sorted(one.pk for one in limits))
+
+
 def own_limit_of(connection_pk: int, balancer_id: str) -> PoolLimit | None:
     """Return what a pool carries at most however many servers it has; None where nobody entered anything. One query.
 
-    The least of what was last entered of each kind: a cache that carries more does not make the database's limit go away.
+    The least of all kinds: a cache that carries more does not make the database's limit go away.
     """
-    rows = PoolLimit.objects.filter(connection=connection_pk, balancer_id=balancer_id)
-    newest = rows.select_related("entered_by").order_by("kind", "-at", "-pk").distinct("kind")
-    return min(newest, key=lambda one: one.requests_per_s, default=None)
+    return next(iter(limits_of(connection_pk, balancer_id)), None)
 
 
 def fitted(

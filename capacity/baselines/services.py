@@ -5,6 +5,7 @@
     withdraw(baseline, actor=user, reason="…") -> MeasuredBaseline
     take_ceiling(connection, balancer_id, actor=user) -> Ceiling
     enter_limit(connection, balancer_id, kind="database", …) -> PoolLimit
+    take_back_limit(connection, balancer_id, kind="database", …)
 
 A source is `from_benchmark(benchmark, users=…)` or `from_series(…)`. All raise Refused, NotPermitted or StaleState with a
 sentence for people. A version is never changed: a newer one is another version (docs/decisions/0041).
@@ -29,11 +30,11 @@ from capacity import comparing
 from capacity.baselines import evidence, stretches
 from capacity.baselines.compared import catch_up, ran
 from capacity.baselines.models import BaselineSource, BaselineStatus, MeasuredBaseline, PoolLimit
-from capacity.baselines.selectors import promised_of, ranked_of
+from capacity.baselines.selectors import limits_of, limits_version, promised_of, ranked_of
 from capacity.benchmarks.models import Benchmark
 from capacity.models import Ceiling
 from capacity.pool_names import pool_named
-from capacity.services import size_anew
+from capacity.services import check_ceilings_seen, lock_known, size_anew
 from portal import access
 from portal.access import Permission
 from portal.approvals import services as approvals
@@ -459,10 +460,16 @@ def _take_ceiling_of(row: MeasuredBaseline, benchmark: Benchmark) -> None:
 
 
 @transaction.atomic
-def take_ceiling(connection: CloudConnection, balancer_id: str, *, actor: User) -> Ceiling:
-    """Let what speaks for a pool's ceiling count from now on. Raises Refused where nothing is strong enough."""
+def take_ceiling(
+    connection: CloudConnection, balancer_id: str, *, actor: User, seen: str | None = None
+) -> Ceiling:
+    """Let what speaks for a pool's ceiling count from now on. Raises Refused where nothing is strong enough.
+
+    `seen` is the version of the ceilings that counted as somebody looked; None asks nothing.
+    """
     check_active(connection.account)
-    Account.objects.select_for_update(no_key=True).get(pk=connection.account_id)
+    lock_known(connection)
+    check_ceilings_seen(connection, balancer_id, seen)
     # Somebody may correct one at this moment: its servers would change beneath the figure.
     runs = Benchmark.objects.filter(connection=connection, balancer_id=balancer_id).order_by("pk")
     list(runs.select_for_update(no_key=True).values_list("pk", flat=True))
@@ -510,10 +517,15 @@ def enter_limit(
     requests_per_s: float,
     source: str,
     actor: User,
+    seen: str | None = None,
 ) -> PoolLimit:
-    """Note what a pool carries at most however many servers it has; older figures stay as history."""
+    """Note what a pool carries at most however many servers it has; older figures stay as history.
+
+    `seen` is the version of the limits that somebody saw (`selectors.limits_version`); None asks nothing.
+    """
     check_active(connection.account)
     check_no_pin(source)
+    _check_limits_seen(connection, balancer_id, seen)
     row = PoolLimit(
         account=connection.account,
         connection=connection,
@@ -529,6 +541,50 @@ def enter_limit(
     record("pool_limit.entered", actor=actor, account=row.account, subject=row, after=snapshot(row))
     size_anew(row.connection, row.balancer_id)
     return row
+
+
+@transaction.atomic
+def take_back_limit(
+    connection: CloudConnection, balancer_id: str, *, kind: str, actor: User, seen: str | None = None
+) -> None:
+    """Take back what was entered of one kind: the least of the kinds that remain counts from now on.
+
+    What was entered of that kind before does not come back: it was replaced as somebody knew better. `seen` as above.
+    """
+    check_active(connection.account)
+    _check_limits_seen(connection, balancer_id, seen)
+    row = next((one for one in limits_of(connection.pk, balancer_id) if one.kind == kind), None)
+    if row is None:
+        raise StaleState(
+            "There is no such limit of this pool any more, so nothing was done.", code="no_limit"
+        )
+    before = snapshot(row)
+    row.void_at = timezone.now()
+    row.save(update_fields=["void_at"])
+    record(
+        "pool_limit.taken_back",
+        actor=actor,
+        account=row.account,
+        subject=row,
+        before=before,
+        after=snapshot(row),
+    )
+    size_anew(connection, balancer_id)
+
+
+def _check_limits_seen(connection: CloudConnection, balancer_id: str, seen: str | None) -> None:
+    """Keep others from changing the limits until the transaction ends; raise StaleState where they are not those that were seen."""
+    lock_known(connection)
+    now = limits_of(connection.pk, balancer_id)
+    if seen is not None and seen != limits_version(now):
+        counts = ", ".join(
+            f"{one.get_kind_display()} {one.requests_per_s:g} requests a second ({one.source})" for one in now
+        )
+        raise StaleState(
+            f"Somebody changed the pool’s own limits meanwhile, so nothing was kept. Now known is: {counts or 'none'}. "
+            "Look at it, then press the button again.",
+            code="limits_changed",
+        )
 
 
 def _fresh(baseline: MeasuredBaseline) -> MeasuredBaseline:

@@ -21,6 +21,7 @@ from capacity.baselines.models import MeasuredBaseline
 from capacity.benchmarks import selectors as benchmarks
 from capacity.benchmarks.models import Benchmark
 from capacity.pool_names import pool_named
+from capacity.reference import Sizes
 from portal.access import Permission, holders
 from portal.approvals.models import Verdict
 from portal.approvals.pages import ApprovePage, AskedPage, EndPage, asked_shown
@@ -314,18 +315,24 @@ class CeilingPage(BaselinePage):
         return self._page(connection, balancer_id, LimitForm())
 
     def post(self, request: HttpRequest, connection_ref: UUID, balancer_id: str) -> HttpResponse:
-        """Let the strongest evidence count (`act=take`), or enter what the pool carries at most."""
+        """Let the strongest evidence count (`act=take`), enter what the pool carries at most, or take it back (`act=take_back`)."""
         connection = self._connection(connection_ref)
-        form = LimitForm() if request.POST.get("act") == "take" else LimitForm(request.POST)
+        act, seen = request.POST.get("act"), request.POST.get("seen")
+        form = LimitForm() if act in ("take", "take_back") else LimitForm(request.POST)
         try:
-            if not form.is_bound:
-                services.take_ceiling(connection, balancer_id, actor=self.user)
+            if act == "take":
+                services.take_ceiling(connection, balancer_id, actor=self.user, seen=seen)
                 messages.success(request, "It counts from now on, with your name and the time.")
+            elif act == "take_back":
+                kind = request.POST.get("kind", "")
+                services.take_back_limit(connection, balancer_id, kind=kind, actor=self.user, seen=seen)
+                messages.success(request, "Taken back. The least of what remains counts, if anything does.")
             elif form.is_valid():
-                services.enter_limit(connection, balancer_id, actor=self.user, **form.cleaned_data)
+                services.enter_limit(connection, balancer_id, actor=self.user, seen=seen, **form.cleaned_data)
                 messages.success(request, "Entered, with your name and the time.")
             else:
-                return self._page(connection, balancer_id, form, status=422)
+                # Of what others changed meanwhile nobody was told yet: what was seen stays what it was.
+                return self._page(connection, balancer_id, form, seen=seen, status=422)
         except NotPermitted:
             raise
         except Refused as refusal:
@@ -345,6 +352,7 @@ class CeilingPage(BaselinePage):
         form: LimitForm,
         *,
         problem: str = "",
+        seen: str | None = None,
         status: int = 200,
     ) -> HttpResponse:
         found = selectors.ceiling_of(connection, balancer_id)
@@ -358,6 +366,8 @@ class CeilingPage(BaselinePage):
             found=found,
             drawn=shown.drawn(found.steps, found.fit, found.latency, nodes, found.promised),
             form=form,
+            ceilings_seen=Sizes(found.in_force).version,
+            limits_seen=seen or selectors.limits_version(found.limits),
             problem=problem,
             doubts=[
                 says

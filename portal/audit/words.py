@@ -135,6 +135,7 @@ WHAT = {
     "benchmark.set_aside": "Said that a benchmark does not count",
     "baseline.proposed": "Proposed a baseline",
     "pool_limit.entered": "Entered what a pool carries at most",
+    "pool_limit.taken_back": "Took back what a pool carries at most",
     "benchmark.counts_again": "Let a benchmark count again",
     "marker.posted": "Announced a change of the site",
     "profile.drafted": "Drew up a profile of load",

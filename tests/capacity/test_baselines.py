@@ -436,6 +436,108 @@ def test_the_least_of_all_kinds_is_the_pools_own_limit(here):
     assert enter("database", 900.0) == 400.0
 
 
+def enter_limit(here, kind, requests_per_s, **more):
+    return services.enter_limit(
+        here.connection,
+        "71",
+        kind=kind,
+        requests_per_s=requests_per_s,
+        source="its owner",
+        actor=here.manager,
+        **more,
+    )
+
+
+def test_a_limit_is_taken_back_and_the_least_that_remains_counts(here):
+    for kind, requests_per_s in (("database", 900.0), ("database", 170.0), ("cache", 400.0)):
+        enter_limit(here, kind, requests_per_s)
+    services.take_back_limit(here.connection, "71", kind="database", actor=here.manager)
+    assert [one.kind for one in selectors.limits_of(here.connection.pk, "71")] == ["cache"], (
+        "the older figure of the database was replaced and does not come back"
+    )
+    assert selectors.own_limit_of(here.connection.pk, "71").requests_per_s == 400.0
+    assert AuditEntry.objects.filter(what="pool_limit.taken_back").count() == 1
+    with pytest.raises(StaleState, match="no such limit"):
+        services.take_back_limit(here.connection, "71", kind="database", actor=here.manager)
+    enter_limit(here, "database", 300.0)
+    assert selectors.own_limit_of(here.connection.pk, "71").requests_per_s == 300.0
+
+
+def test_two_people_who_change_the_limits_over_each_other_are_told(here, client):
+    enter_limit(here, "database", 170.0)
+    client.force_login(here.manager)
+    address = f"/connections/{here.connection.ref}/pools/71/ceiling/"
+    seen = client.get(address).context["limits_seen"]
+    enter_limit(here, "database", 250.0)
+    typed = {"kind": "cache", "requests_per_s": "5000", "source": "its maker", "seen": seen}
+    late = client.post(address, typed)
+    assert late.status_code == 409
+    page = late.content.decode()
+    assert "Somebody changed the pool’s own limits meanwhile" in page
+    assert "database 250 requests a second (its owner)" in page
+    assert 'value="5000' in page, "what was typed is there still"
+    back = client.post(address, {"act": "take_back", "kind": "database", "seen": seen})
+    assert back.status_code == 409
+    assert [one.requests_per_s for one in selectors.limits_of(here.connection.pk, "71")] == [250.0]
+    again = {**typed, "seen": late.context["limits_seen"]}
+    assert client.post(address, again).status_code == 302
+    shown = client.get(address)
+    assert "The least of them counts." in shown.content.decode()
+    back = client.post(
+        address, {"act": "take_back", "kind": "database", "seen": shown.context["limits_seen"]}
+    )
+    assert back.status_code == 302
+    assert [one.kind for one in selectors.limits_of(here.connection.pk, "71")] == ["cache"]
+    client.force_login(here.viewer)
+    assert "Take it back" not in client.get(address).content.decode()
+    assert client.post(address, {"act": "take_back", "kind": "cache"}).status_code == 403
+
+
+def test_two_people_who_enter_what_one_server_carries_over_each_other_are_told(here, client):
+    client.force_login(here.manager)
+    address = f"/connections/{here.connection.ref}/pools/71/"
+    seen = client.get(address).context["seen"]
+    known = {"ceiling_rps": 90.0, "ceiling_source": "step test"}
+    entering.enter_known(here.connection, "71", known, actor=here.editor)
+    typed = {"ceiling_rps": "120", "ceiling_source": "by heart", "seen": seen}
+    late = client.post(address, typed)
+    assert late.status_code == 409
+    assert "Now it is: 90 requests a second (step test)" in late.content.decode()
+    assert not Ceiling.objects.filter(requests_per_s=120.0).exists()
+    wrong = client.post(address, {**typed, "ceiling_rps": "much"})
+    assert wrong.context["seen"] == seen, "a typing error makes nobody blind for what others changed"
+    assert client.post(address, {**typed, "seen": late.context["seen"]}).status_code == 302
+    of_others = {"forecast_rps": "900", "forecast_source": "the shop", "seen": seen}
+    assert client.post(address, of_others).status_code == 302, "another figure is not in their way"
+    evidence_page = f"{address}ceiling/"
+    approved(here)
+    assert client.post(evidence_page, {"act": "take", "seen": seen}).status_code == 409
+
+
+def test_limits_are_taken_back_through_the_api_by_who_read_them(here):
+    api = Caller(here.editor)
+    pool = f"/connections/{here.connection.ref}/pools/71"
+    limit = {"kind": "database", "requests_per_s": 170.0, "source": "its owner"}
+    api.post(f"{pool}/limit", limit)
+    tag = api.ask("get", f"{pool}/ceiling").headers["ETag"]
+    found = api.post(
+        f"{pool}/limit", {**limit, "kind": "cache", "requests_per_s": 400.0}, **{"If-Match": tag}
+    )
+    assert [one["kind"] for one in found["own_limits"]] == ["database", "cache"]
+    api.post(f"{pool}/limit", limit, status=412, **{"If-Match": tag})
+    assert api.ask("delete", f"{pool}/limit/database").status_code == 428
+    assert api.ask("delete", f"{pool}/limit/database", **{"If-Match": tag}).status_code == 412
+    tag = api.ask("get", f"{pool}/ceiling").headers["ETag"]
+    left = api.ask("delete", f"{pool}/limit/database", **{"If-Match": tag})
+    assert left.status_code == 200, left.content
+    assert left.json()["own_limit"]["kind"] == "cache"
+    assert api.ask("delete", f"{pool}/limit/database", **{"If-Match": "*"}).status_code == 404
+    tag = api.ask("get", pool).headers["ETag"]
+    ceiling = {"ceiling_rps": 90.0, "ceiling_source": "step test"}
+    api.post(pool, ceiling, **{"If-Match": tag})
+    api.post(pool, {**ceiling, "ceiling_rps": 120.0}, status=412, **{"If-Match": tag})
+
+
 def test_what_is_said_of_a_run_later_changes_its_comparison(here):
     row = approved(here)
     run = run_at(here, 5, slower=1.6)
