@@ -33,13 +33,17 @@ class Moment:
 
 @dataclass(frozen=True)
 class Event:
-    """A stretch of exceptional traffic; `multiple` of normal, None where nobody knows."""
+    """A stretch of exceptional traffic; `multiple` of normal, None where nobody knows.
+
+    `is_detected`: it is on record as no event; it was seen in the series, which leaves it out of growth all the same.
+    """
 
     begins: datetime
     ends: datetime
     label: str
     multiple: float | None = None
     url: str = ""
+    is_detected: bool = False
 
 
 Source = Callable[["Account", datetime, datetime], Iterable[Moment]]
@@ -75,7 +79,13 @@ def as_plain(events: Iterable[Event], moments: Iterable[Moment]) -> dict[str, An
     """Return them as the chart's script takes them: times in seconds since 1970."""
     return {
         "events": [
-            {"from": one.begins.timestamp(), "to": one.ends.timestamp(), "label": one.label} for one in events
+            {
+                "from": one.begins.timestamp(),
+                "to": one.ends.timestamp(),
+                "label": one.label,
+                "detected": one.is_detected,
+            }
+            for one in events
         ],
         "moments": [{"at": one.at.timestamp(), "label": one.label} for one in moments],
     }

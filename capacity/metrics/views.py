@@ -23,7 +23,7 @@ from capacity.metrics.models import Metric
 from capacity.metrics.series import Step
 from capacity.metrics.table import tables_of
 from capacity.reports.models import ReportState
-from capacity.reports.selectors import backdrop_of, detected, reports, sentence_of
+from capacity.reports.selectors import backdrop_of, detected, reports, sentence_of, unnamed_in
 from portal.access import Permission, in_database
 from portal.csvfile import NOT_WHOLE, attachment, lines
 from portal.errors import Refused
@@ -87,7 +87,7 @@ class MetricDetail(MetricPage):
         now = timezone.now()
         begins, ends = self.window(metric, now)
         found = chart.drawn(metric, begins, ends, now)
-        events = overlays.events_in(metric.account, begins, ends)
+        events = _events(metric, begins, ends)
         moments = overlays.moments_in(metric.account, begins, ends)
         backdrop = _backdrop(metric, found)
         return self.show(
@@ -127,7 +127,7 @@ class MetricData(MetricPage):
         begins, ends = self.window(metric, now)
         found = chart.drawn(metric, begins, ends, now)
         backdrop = _backdrop(metric, found)
-        events = overlays.events_in(metric.account, begins, ends)
+        events = _events(metric, begins, ends)
         moments = overlays.moments_in(metric.account, begins, ends)
         tables = tables_of(found, backdrop, events, moments, zone=self.zone, unit=metric.unit)
         written = render_to_string("capacity/metrics/_tables.html", {"metric": metric, "tables": tables})
@@ -199,6 +199,12 @@ class MetricCsv(MetricPage):
                     yield part
 
         return body()
+
+
+def _events(metric: Metric, begins: datetime, ends: datetime) -> list[overlays.Event]:
+    """Return what is on record and what was detected without a name, in order: two queries."""
+    found = overlays.events_in(metric.account, begins, ends) + unnamed_in(metric.pk, begins, ends)
+    return sorted(found, key=lambda one: one.begins)
 
 
 def _backdrop(metric: Metric, found: chart.Drawn) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from django.db.models import F, QuerySet
+from django.urls import reverse
 
 from accounts.models import Account
 from capacity.baselines.evidence import MOST_FAILED
@@ -18,6 +19,7 @@ from capacity.baselines.selectors import own_limit_of
 from capacity.benchmarks.models import Benchmark
 from capacity.benchmarks.selectors import invalid_because, listed
 from capacity.metrics.kinds import is_demand
+from capacity.metrics.overlays import MOST, Event
 from capacity.models import TrafficEvent
 from capacity.reference import Figure, Site, reference_for
 from capacity.reports import wording
@@ -56,6 +58,31 @@ def detected() -> QuerySet[DetectedEvent]:
     """Return detected events with what is shown of one; those that are no longer seen are left out."""
     rows = DetectedEvent.objects.exclude(state=DetectedState.WITHDRAWN)
     return rows.select_related("account", "metric", "event", "decided_by")
+
+
+def unnamed_in(metric: int, begins: datetime, ends: datetime) -> list[Event]:
+    """Return what was detected in a metric in [begins, ends) and has no name, in order, as a chart shows it; one query."""
+    rows = (
+        DetectedEvent.objects.filter(metric=metric, starts_at__lt=ends, ends_at__gt=begins)
+        .filter(state__in=(DetectedState.PROPOSED, DetectedState.DISMISSED))
+        .order_by("-starts_at", "-pk")[:MOST]
+    )
+    return [
+        Event(
+            row.starts_at,
+            row.ends_at,
+            _unnamed(row),
+            url=reverse("capacity:detected", args=[row.ref]),
+            is_detected=True,
+        )
+        for row in reversed(rows)
+    ]
+
+
+def _unnamed(row: DetectedEvent) -> str:
+    if row.state == DetectedState.DISMISSED:
+        return f"detected, dismissed: {row.reason[:60]}" if row.reason else "detected, dismissed"
+    return "detected: was it an event?" if row.is_rise else "detected: a dip"
 
 
 def alike_of(row: DetectedEvent) -> QuerySet[DetectedEvent]:

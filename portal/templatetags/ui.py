@@ -111,8 +111,34 @@ def when_there(at: datetime, zone: str) -> SafeString:
 @register.simple_tag(takes_context=True)
 def day_for_reader(context: Context, at: datetime) -> str:
     """Return the day of a moment where its reader is, 2026-11-30: for titles and links, which no script changes."""
+    return f"{at.astimezone(_zone_of(context)):%Y-%m-%d}"
+
+
+def _zone_of(context: Context) -> ZoneInfo:
     user = getattr(context.get("request"), "user", None)
-    return f"{at.astimezone(ZoneInfo(getattr(user, 'time_zone', '') or 'UTC')):%Y-%m-%d}"
+    return ZoneInfo(getattr(user, "time_zone", "") or "UTC")
+
+
+_SHORT_STRETCH = timedelta(days=4)
+"""A stretch shorter than this may share its days with another one: its times of day are told, too."""
+
+
+@register.simple_tag(takes_context=True)
+def moment_for_reader(context: Context, at: datetime) -> str:
+    """Return a moment with its time of day where its reader is, which `when` shows on hover only: 12 May 2026, 08:00."""
+    local = at.astimezone(_zone_of(context))
+    return f"{local.day} {local:%b %Y, %H:%M}"
+
+
+@register.simple_tag(takes_context=True)
+def stretch_for_reader(context: Context, begins: datetime, ends: datetime) -> str:
+    """Return a stretch where its reader is: 12 May 2026, 08:00 to 12:00; days alone where it lasts for several."""
+    zone = _zone_of(context)
+    first, last = begins.astimezone(zone), ends.astimezone(zone)
+    if ends - begins >= _SHORT_STRETCH:
+        return f"{first.day} {first:%b %Y} to {last.day} {last:%b %Y}"
+    until = f"{last:%H:%M}" if first.date() == last.date() else f"{last.day} {last:%b %Y, %H:%M}"
+    return f"{first.day} {first:%b %Y, %H:%M} to {until}"
 
 
 @register.filter

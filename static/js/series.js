@@ -102,7 +102,8 @@
       given.events.forEach(function (one) {
         var left = x(one.from), right = x(one.to);
         if (right <= left) return;
-        ctx.fillStyle = seeThrough("--wait", 0.13);
+        // What has no name yet is told apart from what is on record.
+        ctx.fillStyle = one.detected ? seeThrough("--ink-3", 0.16) : seeThrough("--wait", 0.13);
         ctx.fillRect(left, box.top, Math.max(2, right - left), box.height);
         label(ctx, one.label, left, box, right - left);
       });

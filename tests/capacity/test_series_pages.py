@@ -20,6 +20,7 @@ from capacity.metrics import chart, overlays, selectors
 from capacity.metrics.models import Metric, Sample
 from capacity.metrics.store import Samples, write
 from capacity.models import TrafficEvent
+from capacity.reports.models import DetectedEvent
 from portal.errors import Malformed
 from tests import factories as make
 
@@ -291,3 +292,45 @@ def test_deployments_are_drawn_into_every_series_of_the_account():
     )
     data = as_(one.account).get(f"/capacity/metrics/{one.ref}/data/", {"span": "week"}).json()
     assert data["moments"] == [{"at": at.timestamp(), "label": "shop"}]
+
+
+def test_what_was_detected_without_a_name_stands_in_chart_and_tables_apart_from_what_has_one(db):
+    account = make.account()
+    one = metric(account)
+    ends = fill(one, 10)
+    begins = (ends - timedelta(days=5)).replace(hour=6, minute=0)
+
+    def found(hours, *, lasts=3, score=20.0, **more):
+        at = begins + timedelta(hours=hours)
+        return DetectedEvent.objects.create(
+            account=account,
+            metric=one,
+            starts_at=at,
+            ends_at=at + timedelta(hours=lasts),
+            peak_at=at + timedelta(hours=1),
+            peak=9,
+            expected=3,
+            multiple=3,
+            score=score,
+            lead_in_s=0,
+            is_over=True,
+            found_at=ends,
+            **more,
+        )
+
+    morning, evening = found(0), found(12)
+    found(24, score=-9.0)
+    found(36, state="dismissed", reason="a crawler")
+    found(48, state="withdrawn")
+    reader = as_(account)
+    page = reader.get(f"/capacity/metrics/{one.ref}/", {"span": "month"})
+    text = page.content.decode()
+    for label in ("detected: was it an event?", "detected: a dip", "detected, dismissed: a crawler"):
+        assert f"{label}</a>" in text, "in the table of what happened, with the way there"
+        assert re.search(f"<td>(?:the most[^<]*; )?{re.escape(label)}</td>", text), "and behind the chart"
+    events = reader.get(f"/capacity/metrics/{one.ref}/data/", {"span": "month"}).json()["events"]
+    assert [each["detected"] for each in events] == [True] * 4
+    day = f"{begins.day} {begins:%b %Y}"
+    for row, times in ((morning, "06:00 to 09:00"), (evening, "18:00 to 21:00")):
+        for address in (f"/accounts/{account.ref}/growth/", f"/capacity/events/{row.ref}/"):
+            assert f"{day}, {times}" in reader.get(address).content.decode(), address
