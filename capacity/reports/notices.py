@@ -9,7 +9,7 @@ from django.urls import reverse
 from capacity.reports.wording import exceeded
 from capacity.sizing import Lasts
 from portal.notify.registry import Kind, Purpose, Urgency, audience, register_purpose
-from portal.notify.services import tell_all
+from portal.notify.services import call_off_waiting, tell_all
 
 if TYPE_CHECKING:
     from capacity.reports.models import DetectedEvent, SizedPool
@@ -47,26 +47,44 @@ def tell_detected(row: DetectedEvent) -> None:
     )
 
 
+def _about(pool: SizedPool) -> str:
+    # One that is sized anew under another name is the same pool.
+    return f"pool:{pool.connection.ref}:{pool.balancer_id}"
+
+
+def call_off_short(pool: SizedPool, *, says: str) -> None:
+    """Take back the mails about a pool that wait until the morning: it is sized no more, or its servers do last."""
+    call_off_waiting("runway_short", subject_ref=_about(pool), says=says)
+
+
 def tell_short(pool: SizedPool, runway: Runway, *, lasts: str, month: str) -> None:
-    """Tell that a pool's servers will not last, or leave too little free already: once a month for each pool."""
+    """Tell that a pool's servers will not last, or leave too little free already: once a month for each pool.
+
+    A mail that waits and says something else, since a figure was corrected, is replaced.
+    """
     limit, told = runway.limit_rps, exceeded(runway)
+    context = {
+        "pool": pool.name,
+        "servers": pool.servers,
+        "lasts": lasts,
+        "is_over": runway.state is Lasts.OVER,
+        "peak": "" if told is None else told[0],
+        "carried": "" if told is None else told[1],
+        "limit": "" if limit is None else f"{limit:,.0f} requests a second",
+        "url": reverse("capacity:sized-pool", args=[pool.ref]),
+    }
+    call_off_waiting(
+        "runway_short",
+        subject_ref=_about(pool),
+        says="It says something else by now, which is told instead.",
+        unless=context,
+    )
     tell_all(
         "runway_short",
         audience("launch_managers", pool.account),
         account=pool.account,
-        # One that is sized anew under another name is the same pool.
-        subject_ref=f"pool:{pool.connection.ref}:{pool.balancer_id}",
+        subject_ref=_about(pool),
         period=month,
         urgency=Urgency.TODAY,
-        context={
-            "account_name": pool.account.name,
-            "pool": pool.name,
-            "servers": pool.servers,
-            "lasts": lasts,
-            "is_over": runway.state is Lasts.OVER,
-            "peak": "" if told is None else told[0],
-            "carried": "" if told is None else told[1],
-            "limit": "" if limit is None else f"{limit:,.0f} requests a second",
-            "url": reverse("capacity:sized-pool", args=[pool.ref]),
-        },
+        context={"account_name": pool.account.name, **context},
     )

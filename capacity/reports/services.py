@@ -565,6 +565,7 @@ def remove_pool(pool: SizedPool, *, actor: User) -> None:
     )
     check_active(row.account)
     record("sized_pool.removed", actor=actor, account=row.account, subject=row, before=snapshot(row))
+    notices.call_off_short(row, says="The pool is sized no more.")
     row.delete()
 
 

@@ -62,9 +62,13 @@ def _judge(pk: int, now: datetime) -> bool:
         doubt=" ".join(doubts)[:500],
         judged_at=now,
     )
-    is_told = bool(is_kept) and is_short(lasts, now, SOON)
+    if not is_kept:
+        return False
+    is_told = is_short(lasts, now, SOON)
     if is_told:
         notices.tell_short(pool, lasts, lasts=when_words(lasts, now), month=f"{now:%Y-%m}")
+    else:
+        notices.call_off_short(pool, says="By what is known now the servers last.")
     return is_told
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from django.contrib import messages
 from django.db import transaction
@@ -118,8 +119,21 @@ class GrowthOverview(GrowthPage):
         )
 
 
+class PoolGone(StaleState):
+    """A pool that somebody sizes no more. `now` is the same pool where it was sized anew since."""
+
+    def __init__(self, says: str, account: Account, now: SizedPool | None) -> None:
+        super().__init__(says, code="pool_removed")
+        self.account, self.now = account, now
+
+
 class PoolPage(GrowthPage, abstract=True):
     """What the pages of one pool share."""
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone of whoever reads."""
+        return ZoneInfo(self.user.time_zone or "UTC")
 
     def find_pool(self, ref: UUID, rows: QuerySet[SizedPool] | None = None) -> SizedPool:
         """Return the pool. Of one that somebody sizes no more, say so to whoever may read it, with what was typed."""
@@ -136,11 +150,25 @@ class PoolPage(GrowthPage, abstract=True):
             if name != "metric" and self.request.POST.get(name)
         ]
         wrote = f" You had typed: {'; '.join(typed)}." if typed else ""
-        raise StaleState(
-            f"{gone.actor_name or 'Somebody'} said on {gone.at:%Y-%m-%d} that “{gone.subject_label}” is sized no more, so nothing "
-            f"was done.{wrote} What was measured stays; size the pool again under “Growth and size” of {account}.",
-            code="pool_removed",
+        was = gone.before or {}
+        now = account.sized_pools.filter(
+            connection__ref=str(was.get("connection")), balancer_id=str(was.get("balancer_id"))
+        ).first()
+        # Whoever only follows a link did nothing that could be left undone.
+        nothing = ", so nothing was done" if self.request.method == "POST" else ""
+        raise PoolGone(
+            f"{gone.actor_name or 'Somebody'} said on {gone.at.astimezone(self.zone):%Y-%m-%d} that “{gone.subject_label}” is "
+            f"sized no more{nothing}.{wrote} What was measured stays; size the pool again under “Growth and size” of {account}.",
+            account,
+            now,
         )
+
+    def lead_on(self, gone: PoolGone) -> HttpResponse:
+        """Lead whoever follows an old link to the pool as it is sized now, else to where it can be sized again."""
+        if gone.now is not None:
+            return redirect("capacity:sized-pool", pool_ref=gone.now.ref)
+        messages.warning(self.request, gone.says)
+        return redirect("capacity:growth-overview", account_ref=gone.account.ref)
 
 
 class SizedPoolPage(PoolPage):
@@ -151,7 +179,10 @@ class SizedPoolPage(PoolPage):
 
     def get(self, request: HttpRequest, pool_ref: UUID) -> HttpResponse:
         """Show it."""
-        pool = self.find_pool(pool_ref)
+        try:
+            pool = self.find_pool(pool_ref)
+        except PoolGone as gone:
+            return self.lead_on(gone)
         return self._page(pool, self._form(pool))
 
     def post(self, request: HttpRequest, pool_ref: UUID) -> HttpResponse:
@@ -252,7 +283,13 @@ class WhatIfPage(PoolPage):
 
     def get(self, request: HttpRequest, pool_ref: UUID) -> HttpResponse:
         """Answer."""
-        pool = self.find_pool(pool_ref)
+        try:
+            pool = self.find_pool(pool_ref)
+        except PoolGone as gone:
+            # A script that asks for the answer alone could do nothing with another page.
+            if request.GET.get("part") == "answer":
+                raise
+            return self.lead_on(gone)
         now = timezone.now()
         flavors = flavors_of(pool)
         is_asked = bool(set(request.GET) & set(WhatIfForm.base_fields))
@@ -292,7 +329,11 @@ class SizedPoolRemove(PoolPage):
 
     def get(self, request: HttpRequest, pool_ref: UUID) -> HttpResponse:
         """Ask first: nothing brings its rules back."""
-        return self.show("capacity/growth/remove.html", pool=self.find_pool(pool_ref))
+        try:
+            pool = self.find_pool(pool_ref)
+        except PoolGone as gone:
+            return self.lead_on(gone)
+        return self.show("capacity/growth/remove.html", pool=pool)
 
     def post(self, request: HttpRequest, pool_ref: UUID) -> HttpResponse:
         """Do so; what was measured stays."""

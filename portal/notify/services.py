@@ -387,6 +387,32 @@ def withdraw_older(purposes: Iterable[str], *, subject_ref: str, period: str, sa
     return waiting.update(mail_state=MailState.WITHDRAWN, ended_at=timezone.now(), says=says[:300])
 
 
+def call_off_waiting(
+    purpose: str, *, subject_ref: str, says: str, unless: Mapping[str, Any] | None = None
+) -> int:
+    """Take back what was told of a subject and waits to be sent, as it is not true any more; return how many mails.
+
+    One whose context says what `unless` says stays. What is taken back was never told: the same period may tell anew.
+    """
+    now, count = timezone.now(), 0
+    waiting = Message.objects.filter(
+        purpose=purpose, subject_ref=subject_ref, mail_state=MailState.QUEUED, tries=0
+    )
+    for row in waiting.only("pk", "context", "period"):
+        said = compose.unpack(row.context) if row.context else {}
+        if unless is not None and all(said.get(key) == value for key, value in unless.items()):
+            continue
+        # A worker may have taken it meanwhile: what is being sent goes out.
+        count += Message.objects.filter(pk=row.pk, mail_state=MailState.QUEUED).update(
+            mail_state=MailState.WITHDRAWN,
+            ended_at=now,
+            read_at=now,
+            says=says[:300],
+            period=f"{row.period[:40]} until {now.isoformat()}",
+        )
+    return count
+
+
 def withdraw(addresses: Iterable[str], *, account: Any, says: str) -> int:
     """Take back the mails about an account that wait for addresses which are nobody's there any more; return how many.
 

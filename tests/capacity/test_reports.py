@@ -524,13 +524,13 @@ def test_what_the_pool_carries_however_many_servers_it_has_ends_it(known):
     answer = browser.get(
         f"/capacity/pools/{pool.ref}/what-if/", {"multiple": "5", "part": "answer"}
     ).content.decode()
-    assert "free it does not fit under the pool’s own limit of 210 req/s." in answer
+    assert f"free it does not fit under the pool’s own limit of {limit} req/s." in answer
     api = Caller(lead)
     sizing = api.get(f"/sized-pools/{pool.ref}")["sizing"]
     assert (sizing["limit_rps"], sizing["is_over_limit"], sizing["lasts"]["limit_rps"]) == (
-        210.0,
+        float(limit),
         True,
-        210.0,
+        float(limit),
     )
 
 
@@ -845,7 +845,8 @@ def test_a_pool_that_is_renamed_and_sized_anew_is_told_of_once(known):
         account=known.account, connection=pool.connection, balancer_id="71", metric=known, **values
     )
     short.judge_all(timezone.now())
-    assert Message.objects.filter(purpose="runway_short").count() == 1
+    told = Message.objects.filter(purpose="runway_short").exclude(mail_state="withdrawn")
+    assert json.loads(told.get().context)["pool"] == "front", "the mail that waited has an old name and link"
 
 
 @pytest.mark.parametrize(
@@ -954,7 +955,8 @@ def test_the_day_of_what_was_detected_is_the_readers(known):
         assert f"<title>{known}, {day}" in page
         listed = browser.get(f"/accounts/{known.account.ref}/growth/events/").content.decode()
         overview = browser.get(f"/accounts/{known.account.ref}/growth/").content.decode()
-        assert f">{day}</a>" in listed
+        local = begins.astimezone(ZoneInfo(zone))
+        assert f">{local.day} {local:%b %Y, %H:%M} to " in listed
         assert f"({day})" in overview
 
 
@@ -1334,9 +1336,54 @@ def test_a_pool_is_sized_no_more_once_that_was_asked_and_a_second_tab_reads_so(k
     assert "said on " in html
     assert "that “web” is sized no more" in html
     assert "You had typed: What people call the pool: web; Stays free at every peak (%): 40" in html
-    for one in (browser.get(url), browser.post(f"{url}remove/"), browser.get(f"{url}what-if/")):
-        assert "is sized no more" in one.content.decode()
+    assert "is sized no more" in browser.post(f"{url}remove/").content.decode()
+    for page in (url, f"{url}what-if/", f"{url}remove/"):
+        led = browser.get(page, follow=True)
+        assert led.redirect_chain == [(f"/accounts/{known.account.ref}/growth/", 302)]
+        assert "that “web” is sized no more. What was measured stays" in led.content.decode()
     assert browser_of(make.account()).get(url).status_code == 404
+
+
+def test_an_old_link_leads_to_the_pool_as_it_is_sized_now(known):
+    pool = sized_pool(known)
+    browser = browser_of(known.account)
+    url = f"/capacity/pools/{pool.ref}/"
+    assert browser.post(f"{url}remove/").status_code == 302
+    anew = SizedPool.objects.create(
+        account=known.account, connection=pool.connection, balancer_id="71", name="front", metric=known
+    )
+    for page in (url, f"{url}what-if/", f"{url}remove/"):
+        led = browser.get(page)
+        assert (led.status_code, led.headers["Location"]) == (302, f"/capacity/pools/{anew.ref}/")
+    assert browser_of(make.account()).get(url).status_code == 404
+
+
+def waiting_mails():
+    return Message.objects.filter(purpose="runway_short", mail_state="queued")
+
+
+def test_a_mail_about_a_pool_waits_only_as_long_as_it_is_true(known):
+    pool = sized_pool(known, servers=1)
+    make.launch_manager(known.account.team)
+    services.make_due(timezone.now())
+    lead = make.launch_manager(known.account.team)
+    people = waiting_mails().count()
+    assert people
+
+    def said():
+        return {json.loads(row.context)["limit"] for row in waiting_mails()}
+
+    assert said() == {""}
+    SizedPool.objects.filter(pk=pool.pk).update(servers=6)
+    enter_limit(pool.connection, "71", kind="database", requests_per_s=210.0, source="a slip", actor=lead)
+    assert said() == {"210 requests a second"}, "it is told by whose limit it is now"
+    enter_limit(pool.connection, "71", kind="database", requests_per_s=21_000.0, source="right", actor=lead)
+    assert not waiting_mails().exists(), "servers that last are no reason for a mail"
+    assert not Message.objects.filter(purpose="runway_short", is_shown=True, read_at=None).exists()
+    enter_limit(pool.connection, "71", kind="database", requests_per_s=209.0, source="no", actor=lead)
+    assert said() == {"209 requests a second"}, "nobody was told of it this month yet"
+    services.remove_pool(SizedPool.objects.get(pk=pool.pk), actor=lead)
+    assert not waiting_mails().exists()
 
 
 def test_a_look_at_the_provider_makes_no_rules_stale(known):
