@@ -16,7 +16,7 @@ from django.db.models import Max, OuterRef, QuerySet, Subquery
 from accounts.models import Account
 from capacity.reports.models import SizedPool
 from capacity.reports.selectors import prices_of
-from capacity.sizing import Cost, Price, Stay, cost_of, total_of
+from capacity.sizing import Cost, Price, Stay, cost_a_month, cost_of, total_of
 from scaledown.models import Retirement, ScaleUpEntry, ScaleUpRecord
 from scaledown.types import Phase
 
@@ -67,6 +67,14 @@ def rates_of(account: Account) -> Rates:
     """Return the account's prices; two queries."""
     rows = SizedPool.objects.filter(account=account).exclude(flavor="").order_by("-pk")
     return Rates(prices_of(account), dict(rows.values_list("connection", "flavor")[:MOST_POOLS]))
+
+
+def saved_a_month(account: Account, connection_pk: int, balancer_ids: Sequence[str], servers: int) -> Cost:
+    """Return what so many servers of some pools cost a month: in money where the pools are sized, of one size, and it has a price."""
+    pools = SizedPool.objects.filter(connection=connection_pk, balancer_id__in=list(balancer_ids))
+    flavors = set(pools.values_list("flavor", flat=True)) if len(balancer_ids) else set()
+    price = prices_of(account).get(flavors.pop()) if len(flavors) == 1 else None
+    return cost_a_month(servers, price)
 
 
 def records() -> QuerySet[ScaleUpRecord]:

@@ -25,6 +25,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from accounts.changes import check_active, check_no_pin
+from accounts.facts import last_day
 from accounts.models import Account
 from capacity import comparing
 from capacity.baselines import evidence, stretches
@@ -290,7 +291,8 @@ def propose(
         )
     check_no_pin(reason)
     now, owner = timezone.now(), owner or actor
-    if not now < valid_until <= now + LONGEST:
+    # Its last day is that of UTC, for whoever reads it: one that ends tonight is no day to come.
+    if not (last_day(valid_until) > now.date() and valid_until <= now + LONGEST):
         raise Refused("A baseline is valid until a day to come, at most two years.", code="bad_valid_until")
     if not access.can(owner, Permission.SAMPLE_VIEW, account):
         raise Refused(

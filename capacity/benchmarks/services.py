@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from django.db import transaction
 from django.db.models import F
@@ -94,8 +95,9 @@ def take_in(
     found = parse(content, file_name)
     if found.started_at is not None and found.started_at > timezone.now() + FUTURE:
         # It would be the newest one, which sets the ceiling, until that day.
+        began = found.started_at.astimezone(ZoneInfo(actor.time_zone or "UTC"))
         raise Refused(
-            f"The file says that it began at {found.started_at:%Y-%m-%d %H:%M} UTC, which is in the future: the clock of the "
+            f"The file says that it began at {began:%Y-%m-%d %H:%M %Z}, which is in the future: the clock of the "
             "machine that wrote it was wrong. Set it, and run it again.",
             code="in_the_future",
         )

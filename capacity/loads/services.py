@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import httpx
 from django.conf import settings
@@ -332,8 +333,9 @@ def start(
         on = load_on(row.account)
         if on is not None:
             assert on.began_at is not None
+            zone = ZoneInfo(actor.time_zone or "UTC")
             raise Refused(
-                f"The load was not started. Another one, “{on.profile.name}”, is on since {on.began_at:%H:%M} UTC. "
+                f"The load was not started. Another one, “{on.profile.name}”, is on since {on.began_at.astimezone(zone):%H:%M %Z}. "
                 "Wait for its end or abort it, then start again.",
                 code="load_on",
             )

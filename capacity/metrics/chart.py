@@ -6,7 +6,7 @@ stretch without samples is a gap. A day or hour that is not over is left out: th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -117,7 +117,9 @@ def drawn(metric: Metric, begins: datetime, ends: datetime, now: datetime) -> Dr
     length = ends - begins
     if length > HOURS_UP_TO:
         return _rolled(metric, Step.DAY, begins, ends, now)
-    hours = _rolled(metric, Step.HOUR, begins - timedelta(hours=1), ends, now)
+    # The hour in which the stretch begins is drawn whole; the stretch begins where it was asked for all the same.
+    hours = _rolled(metric, Step.HOUR, begins.replace(minute=0, second=0, microsecond=0), ends, now)
+    hours = replace(hours, begins=begins)
     if length > RAW_UP_TO or begins < kept_from(now):
         return hours
     raw = series.read(metric, Step.RAW, begins, ends, limit=MOST_POINTS + 1)

@@ -179,6 +179,13 @@ def number(value: float | None, digits: int = 1) -> str:
 
 
 @register.filter
+def rate(value: float | None, digits: int = 1) -> str:
+    """Return a rate as `number` does, one of next to nothing with the digits that tell it from none: 0.001."""
+    text = number(value, digits)
+    return f"{value:.3g}" if value and text == "0" else text
+
+
+@register.filter
 def share(value: float | None, digits: int = 0) -> str:
     """Return a share of 0 to 1 as a percentage; None is "unknown"."""
     return "unknown" if value is None else f"{charts.number(float(value) * 100, int(digits))} %"

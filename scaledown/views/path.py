@@ -439,7 +439,7 @@ class PlanPreview(DraftStep):
             problem=problem,
             # A look that makes no plan is an answer, not a failed page.
             status=200 if status == 422 else status,
-            **preview_context(page),
+            **preview_context(page, plan),
         )
 
 
@@ -485,5 +485,5 @@ class PlanSubmit(DraftStep):
             approvers=drawing.approvers_of(self.account),
             seen=version_of(_whole_of(plan)),
             status=status,
-            **preview_context(page),
+            **preview_context(page, plan),
         )

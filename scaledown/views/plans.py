@@ -84,7 +84,7 @@ class PlanPageView(ScaledownPage, abstract=True):
             page=page,
             gone=gone,
             gone_words=shown.charge_words(gone),
-            **preview_context(page),
+            **preview_context(page, plan),
             **context,
         )
 

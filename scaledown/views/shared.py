@@ -13,6 +13,7 @@ from portal.account_sections import tabs_for
 from portal.runs.models import Run
 from scaledown import services, shown
 from scaledown.candidates import Pool
+from scaledown.costs import saved_a_month
 from scaledown.models import Plan
 from scaledown.pool import read_pool
 from scaledown.selectors import is_customer
@@ -70,8 +71,8 @@ def looked(plan: Plan) -> Pool:
     return read_pool(plan.connection, services.choice_of(plan).balancer_ids)
 
 
-def preview_context(page: Any) -> dict[str, Any]:
-    """Return what `_preview.html` draws beside the page's own values."""
+def preview_context(page: Any, plan: Plan) -> dict[str, Any]:
+    """Return what `_preview.html` draws beside the page's own values; two queries once there is a preview."""
     if page.preview is None:
         return {"peak_nodes": [], "ceiling": None}
     ceiling = page.data.ceiling_rps if page.data is not None else None
@@ -80,6 +81,9 @@ def preview_context(page: Any) -> dict[str, Any]:
         ceiling = last.peak_load_rps / last.peak_share_of_ceiling
     guard = ceiling * page.choice.guard_share if ceiling is not None else None
     return {
+        "saved": saved_a_month(
+            plan.account, plan.connection_id, page.choice.balancer_ids, len(page.preview.steps)
+        ),
         "peak_nodes": shown.peak_nodes(page.preview, ceiling),
         "ceiling": ceiling,
         "guard": guard,

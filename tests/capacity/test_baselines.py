@@ -290,6 +290,14 @@ def test_a_run_whose_own_condition_was_missed_never_becomes_one(here, name):
     [
         ({"reason": "  "}, "Say why"),
         ({"valid_until": timezone.now() - timedelta(days=1)}, "a day to come"),
+        # Whoever types today gets the end of today in UTC.
+        (
+            {
+                "valid_until": timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+                + timedelta(days=1)
+            },
+            "a day to come",
+        ),
         ({"valid_until": timezone.now() + timedelta(days=900)}, "two years"),
         ({"tolerances": {"p95_ms": -1.0}}, "above 0"),
         ({"tolerances": {"nonsense": 0.1}}, "no figure"),

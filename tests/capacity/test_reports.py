@@ -1539,3 +1539,15 @@ def test_a_picture_of_values_beyond_its_numbers_is_finite():
     assert np.isfinite(found[:2]).all()
     assert np.isnan(found[2])
     assert found[3] == 1.5
+
+
+def test_a_server_that_carries_next_to_nothing_does_not_read_as_carrying_none(known):
+    pool = sized_pool(known)
+    make.ceiling(pool.connection, rps=0.001, at=timezone.now())
+    services.make_due(timezone.now())
+    browser = browser_of(known.account)
+    for page in (f"/capacity/pools/{pool.ref}/", f"/connections/{pool.connection.ref}/pools/71/"):
+        shown = browser.get(page).content.decode()
+        assert "0.001" in shown, page
+    answer = browser.get(f"/capacity/pools/{pool.ref}/what-if/", {"part": "answer"}).content.decode()
+    assert "<dd>0.001 req/s" in answer

@@ -334,3 +334,14 @@ def test_what_was_detected_without_a_name_stands_in_chart_and_tables_apart_from_
     for row, times in ((morning, "06:00 to 09:00"), (evening, "18:00 to 21:00")):
         for address in (f"/accounts/{account.ref}/growth/", f"/capacity/events/{row.ref}/"):
             assert f"{day}, {times}" in reader.get(address).content.decode(), address
+
+
+def test_a_stretch_by_the_hour_begins_where_it_was_asked_for():
+    account = make.account()
+    one = metric(account)
+    ends = fill(one, 40)
+    begins = (ends - timedelta(days=30)).replace(minute=20, second=1, microsecond=0)
+    asked = {"from": f"{begins:%Y-%m-%dT%H:%M:%SZ}", "to": f"{ends:%Y-%m-%dT%H:%M:%SZ}"}
+    data = as_(account).get(f"/capacity/metrics/{one.ref}/data/", asked).json()
+    assert (data["step"], data["from"]) == ("hour", begins.timestamp())
+    assert data["at"][0] == begins.replace(minute=0, second=0).timestamp(), "its first hour is drawn whole"

@@ -7,6 +7,7 @@ import subprocess
 import uuid
 import zlib
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.urls import reverse
@@ -211,13 +212,15 @@ def test_whoever_starts_a_second_load_is_told_of_the_one_that_is_on(here, site, 
     load = started(here, site)
     tick(load)
     LoadRun.objects.filter(pk=load.pk).update(began_at=timezone.now())
+    type(here.manager).objects.filter(pk=here.manager.pk).update(time_zone="Asia/Tokyo")
     client.force_login(here.manager)
     answer = client.post(
         reverse("capacity:profile-start", args=[load.profile.ref]), {"digest": load.profile.digest}
     )
     page = answer.content.decode()
     assert answer.status_code == 422
-    assert "Another one, “front page”, is on since" in page
+    there = LoadRun.objects.get(pk=load.pk).began_at.astimezone(ZoneInfo("Asia/Tokyo"))
+    assert f"Another one, “front page”, is on since {there:%H:%M} JST." in page
     assert reverse("capacity:load", args=[load.ref]) in page
     assert "half-way" not in page
     assert LoadRun.objects.count() == 1

@@ -12,12 +12,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from capacity.models import TrafficEvent
+from capacity.reports.models import ServerPrice, SizedPool
 from portal.access import permissions_on
 from portal.cloud.types import Condition
 from portal.errors import TryLater
 from portal.runs import charge, registry
 from portal.runs.models import Run, Standstill
 from portal.runs.stream import Change
+from portal.ui import charts
 from scaledown import services
 from scaledown.models import Plan, ProtectedServer, ScaleUpRecord
 from scaledown.pool import ServerLook
@@ -168,6 +170,25 @@ def test_the_guided_path_leads_from_an_event_to_a_plan_that_waits_for_the_custom
     plan.refresh_from_db()
     assert plan.status == "awaiting_approval"
     assert "Waiting for the customer" in page(browser.get(answer.url))
+
+
+def test_the_preview_names_the_money_that_is_saved_where_the_price_is_known(here, as_):
+    plan = drafted(here)
+    count = len(services.preview_plan(plan, actor=here.manager, pool=here.pool).steps)
+    browser = as_(here.manager)
+    assert "EUR" not in page(browser.get(url("plan-preview", plan)))
+    pool = SizedPool.objects.create(
+        account=here.account, connection=here.connection, balancer_id="71", name="web", flavor="general1-4"
+    )
+    ServerPrice.objects.create(
+        account=here.account, flavor="general1-4", an_hour="0.36", currency="EUR", at=timezone.now()
+    )
+    shown = page(browser.get(url("plan-preview", plan)))
+    assert (
+        f"about {charts.number(count * 730.5 * 0.36, 2)} EUR (estimate), counted from each deletion" in shown
+    )
+    SizedPool.objects.filter(pk=pool.pk).update(flavor="general1-8")
+    assert "EUR" not in page(browser.get(url("plan-preview", plan))), "there is no price of this size"
 
 
 def test_what_was_typed_is_kept_when_a_step_is_refused(here, as_):
