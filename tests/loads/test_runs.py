@@ -286,6 +286,22 @@ def test_the_figures_of_a_run_are_those_of_its_seconds(load):
     assert services.close(load, RunEnding.ABORTED, "again").ending == RunEnding.COMPLETED
 
 
+def test_the_page_of_a_load_that_is_over_says_what_the_whole_run_did(load, here, client):
+    LoadRun.objects.filter(pk=load.pk).update(began_at=timezone.now(), generator="2.47.0")
+    for number in range(4):
+        LoadSecond.objects.create(load=load, number=number, told=second(number, requests=10 + 10 * number))
+    client.force_login(here.manager)
+    address = reverse("capacity:load", args=[load.ref])
+    assert "so far" in client.get(address).content.decode()
+    services.close(load, RunEnding.COMPLETED, "")
+    page = client.get(address).content.decode()
+    assert "over 5 s" not in page
+    assert "so far" not in page
+    figures = page[page.index('class="figures"') :]
+    assert figures.index(">25 <small>req/s</small>") < figures.index("over the whole run")
+    assert "in all" in figures
+
+
 @pytest.mark.parametrize(
     ("shape", "told", "why"),
     [
