@@ -201,10 +201,10 @@ class Sizing:
 
     @property
     def peak_over_limit(self) -> float | None:
-        """The higher one of the usual and the next peak where it is more than the pool's own limit, with nothing free; None else."""
-        limit = self.pool.limit_rps
-        highest = max(self.peak_now_rps or 0.0, self.peak_next_rps or 0.0)
-        return highest if limit is not None and highest > limit * (1.0 + SLACK) else None
+        """The usual peak, else the next one, where it is more than the pool's own limit with nothing free; None else."""
+        limit = float("inf") if self.pool.limit_rps is None else self.pool.limit_rps * (1.0 + SLACK)
+        peaks = (self.peak_now_rps, self.peak_next_rps)
+        return next((one for one in peaks if one is not None and one > limit), None)
 
     @property
     def asks_for_more(self) -> EventNeed | None:

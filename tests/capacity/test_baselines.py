@@ -491,13 +491,14 @@ def test_two_people_who_change_the_limits_over_each_other_are_told(here, client)
     assert client.post(address, again).status_code == 302
     shown = client.get(address)
     assert "The least of them counts." in shown.content.decode()
+    assert "Take back: database" in shown.content.decode()
     back = client.post(
         address, {"act": "take_back", "kind": "database", "seen": shown.context["limits_seen"]}
     )
     assert back.status_code == 302
     assert [one.kind for one in selectors.limits_of(here.connection.pk, "71")] == ["cache"]
     client.force_login(here.viewer)
-    assert "Take it back" not in client.get(address).content.decode()
+    assert "Take back" not in client.get(address).content.decode()
     assert client.post(address, {"act": "take_back", "kind": "cache"}).status_code == 403
 
 

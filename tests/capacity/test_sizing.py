@@ -179,6 +179,29 @@ def test_the_pools_own_limit_is_raised_by_no_server():
     )
 
 
+@pytest.mark.parametrize(
+    ("servers", "limit", "carried", "over_limit"),
+    [
+        (3, None, None, None),  # 270 carry 165, less free than a quarter would be
+        (1, None, 90.0, None),
+        (3, 200.0, None, None),
+        (3, 168.0, None, 170.0),  # the next peak is more than that, the usual one is not
+        (3, 150.0, 150.0, 165.0),
+        (1, 150.0, 90.0, 165.0),
+    ],
+)
+def test_a_peak_above_all_that_is_carried_is_told_apart_from_too_little_free(
+    servers, limit, carried, over_limit
+):
+    level = {"growth": 0.0, "growth_low": 0.0, "growth_high": 0.0}
+    demand = usual(peak_rps=165, peak_low_rps=160.5, peak_high_rps=170, **level)
+    pool = Pool(servers, 90.0, limit_rps=limit)
+    found = size(pool, demand, Rules(0.4), NOW, next_peak_rps=170.0)
+    assert found.lasts.state is Lasts.OVER
+    assert (found.lasts.peak_rps, found.lasts.carried_rps) == (None if carried is None else 165.0, carried)
+    assert found.peak_over_limit == over_limit
+
+
 @given(demands(), st.integers(1, 50), ceilings, rules, st.floats(1, 1e5))
 def test_a_limit_never_lets_servers_last_longer(demand, servers, ceiling, rule, limit):
     free, held = (runway(demand, Pool(servers, ceiling, limit_rps=most), rule, NOW) for most in (None, limit))
