@@ -168,7 +168,7 @@ def promised_of(connection: CloudConnection | None, balancer_id: str) -> ceiling
 
 
 def runs_of(connection: CloudConnection, balancer_id: str) -> list[Benchmark]:
-    """Return the newest benchmarks of a pool whose servers and time are said, the newest first. Two queries.
+    """Return the newest benchmarks of a pool whose servers and time are said, the newest first. One query.
 
     Runs by steps are among them however many others came since.
     """
@@ -176,12 +176,9 @@ def runs_of(connection: CloudConnection, balancer_id: str) -> list[Benchmark]:
         Q(ran_at=None) | Q(node_count=None)
     )
     rows = rows.order_by("-ran_at", "-pk")
-    newest = list(rows[:MOST_EVIDENCE])
-    if len(newest) < MOST_EVIDENCE:
-        return newest
-    by_steps = rows.filter(result__steps__1__isnull=False, ran_at__lte=newest[-1].ran_at)
-    known = {one.pk for one in newest}
-    return newest + [one for one in by_steps[:MOST_STEPS] if one.pk not in known]
+    newest = rows.values("pk")[:MOST_EVIDENCE]
+    by_steps = rows.filter(result__steps__1__isnull=False).values("pk")[:MOST_STEPS]
+    return list(rows.filter(Q(pk__in=newest) | Q(pk__in=by_steps)))
 
 
 def evidence_of(
