@@ -174,8 +174,9 @@ class Sizing:
     """What a pool needs. None is *unknown*, which is never 0.
 
     `headroom_now` is the share of what the servers carry that is free at the usual peak; below 0 they carry too little.
-    `surplus` are servers in service beyond what now, the forecast peak and `fewest` ask for; events are told apart
-    (`asks_for_more`). `is_over_limit`: now or at the forecast peak the pool's own limit is less than is needed.
+    `surplus` are servers in service beyond what now, the forecast peak and `fewest` ask for; planned events are told apart
+    (`asks_for_more`). `on` is a peak that is on and needs more than that, or nobody knows how many: nothing is surplus
+    before it is over. `is_over_limit`: now or at the forecast peak the pool's own limit is less than is needed.
     `lasts_without`: until when the servers last that stay once the surplus is out.
     """
 
@@ -192,6 +193,7 @@ class Sizing:
     saving: Cost | None
     is_over_limit: bool = False
     lasts_without: Runway = Runway(Lasts.UNKNOWN)
+    on: EventNeed | None = None
 
     @property
     def left(self) -> int | None:
@@ -291,9 +293,14 @@ def size(
     needed_now, needed_peak = needed(peak_now), needed(next_peak_rps)
     needs = tuple(_event_need(one, demand, needed, is_over, servers) for one in events)
     carried = pool.carries()
-    surplus = None
+    surplus, on = None, None
     if servers is not None and needed_now is not None:
-        surplus = max(0, servers - max(needed_now, needed_peak or 0, rules.fewest))
+        usual = max(needed_now, needed_peak or 0, rules.fewest)
+        on = next(
+            (one for one in needs if one.event.is_on and (one.servers is None or one.servers > usual)), None
+        )
+        # Nothing goes out while more than usual comes in.
+        surplus = 0 if on else max(0, servers - usual)
     return Sizing(
         pool=pool,
         rules=rules,
@@ -307,6 +314,7 @@ def size(
         surplus=surplus,
         saving=None if not surplus else cost_a_month(surplus, price),
         is_over_limit=is_over(peak_now) or is_over(next_peak_rps),
+        on=on,
         lasts_without=Runway(Lasts.UNKNOWN)
         if demand is None or servers is None or not surplus
         else runway(demand, replace(pool, servers=servers - surplus), rules, now),

@@ -223,7 +223,9 @@ def read_values(text: str) -> Read:
     if not rows:
         raise ValueError("The file has a header and no values.")
     if all(len(cells) < 2 for _, cells in rows):
-        return Read(np.array([_value("".join(cells), number) for number, cells in rows]), None, None)
+        empty = sum(not cells for _, cells in rows)
+        notes = (f"{empty} of {len(rows)} lines are empty: each is a missing value.",) if empty else ()
+        return Read(np.array([_value("".join(cells), number) for number, cells in rows]), None, None, notes)
     timed = [(number, cells) for number, cells in rows if cells]
     times = [_time(cells, number) for number, cells in timed]
     _check_counted(times, [number for number, _ in timed])
@@ -234,7 +236,8 @@ def read_values(text: str) -> Read:
 
 def _rows(text: str) -> list[tuple[int, list[str]]]:
     """Return the cells of each line with its number; none for an empty line, and no empty ones at either end."""
-    text = text.removeprefix("\ufeff")
+    # Line ends that were written twice (a CSV that Windows wrote as text) are no empty lines.
+    text = text.removeprefix("\ufeff").replace("\r\r\n", "\n")
     sample = next((line for line in text.splitlines() if line.strip()), "")
     # A comma comes last: where another sign stands between cells it may be that of a decimal.
     delimiter = next((sign for sign in ("\t", ";", ",") if sign in sample), ",")

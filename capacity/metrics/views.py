@@ -23,7 +23,7 @@ from capacity.metrics.models import Metric
 from capacity.metrics.series import Step
 from capacity.metrics.table import tables_of
 from capacity.reports.models import ReportState
-from capacity.reports.selectors import backdrop_of, detected, reports, sentence_of, unnamed_in
+from capacity.reports.selectors import backdrop_of, detected, ended_of, reports, sentence_of, unnamed_in
 from portal.access import Permission, in_database
 from portal.csvfile import NOT_WHOLE, attachment, lines
 from portal.errors import Refused
@@ -238,6 +238,7 @@ def _growth_shown(metric: Metric, now: datetime) -> dict[str, Any]:
     return {
         "report": report,
         "is_made": is_made,
+        "has_ended": bool(ended_of(report, now)),
         "is_asked": report is not None and (report.made_at is None or report.made_at < report.asked_at),
         "sentence": sentence_of(report, now) if report is not None and is_made else "",
         "detected": rows,

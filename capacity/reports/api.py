@@ -58,6 +58,9 @@ class GrowthReportOut(serializers.ModelSerializer[GrowthReport]):
     tested = TestedOut(allow_null=True)
     shifts = serializers.ListField(child=serializers.DateTimeField())
     notes = serializers.ListField(child=serializers.CharField())
+    has_ended = serializers.SerializerMethodField(
+        help_text="Nothing came of the metric for three days: what is told of the future was told from `analysed_until` on."
+    )
 
     class Meta:
         model = GrowthReport
@@ -88,7 +91,12 @@ class GrowthReportOut(serializers.ModelSerializer[GrowthReport]):
             "is_naive",
             "tested",
             "notes",
+            "has_ended",
         )
+
+    def get_has_ended(self, row: GrowthReport) -> bool:
+        """Return whether the series ended."""
+        return bool(selectors.ended_of(row, timezone.now()))
 
 
 class ForecastPointOut(serializers.Serializer[Any]):
@@ -259,6 +267,7 @@ class SizedPoolRowOut(serializers.ModelSerializer[SizedPool]):
             "needed_now",
             "needed_peak",
             "surplus",
+            "missing_on",
             "lasts",
             "lasts_until",
             "sentence",
@@ -355,6 +364,7 @@ _REPORT: dict[str, Any] = {
         "covered": {"50": 0.5, "80": 0.84, "95": 0.97},
     },
     "notes": [],
+    "has_ended": False,
 }
 _WHOLE = {
     **_REPORT,
@@ -406,6 +416,7 @@ _POOL: dict[str, Any] = {
     "needed_now": 4,
     "needed_peak": 4,
     "surplus": 2,
+    "missing_on": None,
     "lasts": "ends",
     "lasts_until": "2027-05-14T08:00:00Z",
     "sentence": "Organic +4.1 % a month (2.8 to 5.6); at this rate 6 servers last until about mid-May (April to July).",

@@ -187,6 +187,8 @@ class SizedPool(Referenced):
     needed_now = models.PositiveIntegerField(null=True, blank=True)
     needed_peak = models.PositiveIntegerField(null=True, blank=True)
     surplus = models.PositiveIntegerField(null=True, blank=True)
+    # For the peak that is on; None where none is, or nobody knows how many it needs.
+    missing_on = models.PositiveIntegerField(null=True, blank=True)
     sentence = models.CharField(max_length=500, blank=True)
     doubt = models.CharField(max_length=500, blank=True, default="", db_default="")
     judged_at = models.DateTimeField(null=True, blank=True)
@@ -206,6 +208,7 @@ class SizedPool(Referenced):
         "needed_now",
         "needed_peak",
         "surplus",
+        "missing_on",
         "sentence",
         "doubt",
         "judged_at",

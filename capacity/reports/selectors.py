@@ -120,7 +120,11 @@ def report_of(pool: SizedPool) -> GrowthReport | None:
 
 def ended_of(report: GrowthReport | None, now: datetime) -> str:
     """Return the sentence that a series ended, so that nobody knows what its pool needs now; "" while samples come."""
-    until = None if report is None else report.analysed_until
+    return ended_words(None if report is None else report.analysed_until, now)
+
+
+def ended_words(until: datetime | None, now: datetime) -> str:
+    """Return the sentence that nothing came of a series since `until`, long ago; "" where that is no time, or not known."""
     if until is None or until >= now - ENDED_AFTER:
         return ""
     return f"What is known of its traffic ends on {until:%-d %B %Y}: what the pool needs now is not known."
@@ -209,7 +213,9 @@ def sized(pool: SizedPool, now: datetime, prices: Mapping[str, Price] | None = N
         own_limit=limit,
         sizing=found,
         price=prices.get(pool.flavor),
-        sentence=f"{sentence_of(report, now, found)} {ended}".strip() if report else "",
+        sentence=f"{sentence_of(report, now, found)} {ended}{wording.on_words(found)}".strip()
+        if report
+        else "",
         lasts=wording.lasts_words(found.lasts, now),
         lasts_without=wording.lasts_words(found.lasts_without, now),
         rules=rules,
@@ -266,9 +272,18 @@ def on_of(metric: int | None, now: datetime) -> list[Planned]:
     rows = (
         DetectedEvent.objects.filter(metric=metric, is_over=False, score__gt=0, ends_at__gt=now - ON_UNTIL)
         .exclude(state__in=(DetectedState.DISMISSED, DetectedState.WITHDRAWN))
+        .select_related("event")
         .order_by("-ends_at")[:1]
     )
-    return [Planned("The peak that is on", row.starts_at, row.multiple, is_on=True) for row in rows]
+    return [
+        Planned(
+            f"{row.event.name} (on now)" if row.event else "The peak that is on",
+            row.starts_at,
+            row.multiple,
+            is_on=True,
+        )
+        for row in rows
+    ]
 
 
 def planned_of(account: Account, now: datetime) -> list[Planned]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
@@ -17,7 +17,7 @@ from accounts.models import Account, AccountStatus
 from capacity.baselines.selectors import doubts_about
 from capacity.reports import notices
 from capacity.reports.models import SizedPool
-from capacity.reports.selectors import pools, sized
+from capacity.reports.selectors import ended_words, pools, sized
 from capacity.reports.wording import exceeded, lasts_words, when_words
 from capacity.sizing import Lasts, Runway
 
@@ -58,6 +58,7 @@ def _judge(pk: int, now: datetime) -> bool:
         needed_now=found.sizing.needed_now,
         needed_peak=found.sizing.needed_peak,
         surplus=found.sizing.surplus,
+        missing_on=found.sizing.on.more if found.sizing.on else None,
         sentence=found.sentence[:500],
         doubt=" ".join(doubts)[:500],
         judged_at=now,
@@ -104,13 +105,28 @@ class PoolKnown:
     lasts: Runway
     judged_at: datetime | None
     doubt: str = ""
+    missing_on: int | None = None
+    """How many servers more the peak that is on needs."""
+    ended: str = ""
+    """The sentence that nothing more comes from its series; "" while samples do."""
 
 
 def gather_runways(accounts: QuerySet[Account], now: datetime) -> Mapping[int, list[PoolKnown]]:
     """Return the sized pools of each account; two queries, however many accounts."""
     found: dict[int, list[PoolKnown]] = {pk: [] for pk in accounts.values_list("pk", flat=True)}
-    for row in SizedPool.objects.filter(account__in=accounts.values("pk")).order_by("pk"):
-        found[row.account_id].append(PoolKnown(row.name, row.servers, row.runway, row.judged_at, row.doubt))
+    rows = SizedPool.objects.filter(account__in=accounts.values("pk")).order_by("pk")
+    for row in rows.annotate(known_until=F("metric__growth_report__analysed_until")):
+        found[row.account_id].append(
+            PoolKnown(
+                row.name,
+                row.servers,
+                row.runway,
+                row.judged_at,
+                row.doubt,
+                row.missing_on,
+                ended_words(row.known_until, now),
+            )
+        )
     return found
 
 
@@ -123,6 +139,19 @@ def judge_runways(known: list[PoolKnown] | None, now: datetime) -> Finding:
     if not known:
         return Finding(Grade.UNKNOWN, "No pool is sized by its traffic yet.", never_green)
     told = [one for one in known if one.judged_at is not None and one.judged_at >= now - OLD]
+    if missing := max(
+        (one for one in told if one.missing_on), key=lambda one: one.missing_on or 0, default=None
+    ):
+        has, more = plural(missing.servers or 0, "server"), missing.missing_on or 0
+        says = f"{missing.name} has {has}, and the peak that is on needs {more} more."
+        return Finding(
+            Grade.RED,
+            says,
+            rule,
+            missing.judged_at,
+            None,
+            (("servers", missing.servers or 0), ("missing", more)),
+        )
     short = [one for one in told if is_short(one.lasts, now, SOON)]
     if short:
         worst = min(short, key=lambda one: one.lasts.at or now)
@@ -132,7 +161,8 @@ def judge_runways(known: list[PoolKnown] | None, now: datetime) -> Finding:
         return Finding(grade, _says_short(worst, now), rule, worst.judged_at, None, parts)
     unknown = [one for one in known if one not in told or one.lasts.state is Lasts.UNKNOWN]
     if unknown:
-        says = f"How long the servers of {unknown[0].name} last is not known: a report, a ceiling or a look is missing."
+        why = unknown[0].ended or "A report, a ceiling or a look is missing."
+        says = f"How long the servers of {unknown[0].name} last is not known. {why}"
         return Finding(Grade.UNKNOWN, says, never_green)
     if doubtful := next((one for one in known if one.doubt), None):
         says = f"What one server of {doubtful.name} carries is doubtful, and with it how long they last. {doubtful.doubt}"

@@ -242,9 +242,6 @@ def plan_url_of(found: selectors.Sized, doubts: Sequence[str] = ()) -> str:
     pool, sizing = found.pool, found.sizing
     if not sizing.surplus or pool.servers is None:
         return ""
-    if sizing.asks_for_more is not None and sizing.asks_for_more.event.is_on:
-        # Nothing goes out while more than usual comes in: the page says so.
-        return ""
     target = pool.servers - sizing.surplus
     parts = [f"{sizing.needed_now} for the usual peak"]
     if sizing.needed_peak is not None:
@@ -259,9 +256,7 @@ def plan_url_of(found: selectors.Sized, doubts: Sequence[str] = ()) -> str:
         needs = "an unknown number" if event.servers is None else str(event.servers)
         if event.is_over_limit:
             needs = "more than fits under the pool’s own limit"
-        which, at = event.event, f"{event.event.starts_at:%Y-%m-%d}"
-        of = f"the peak that is on since {at}" if which.is_on else f"{which.name} from {at}"
-        reason += f" Not for {of}, which needs {needs}."
+        reason += f" Not for {event.event.name} from {event.event.starts_at:%Y-%m-%d}, which needs {needs}."
     return plan_url(pool.account, str(pool.connection.ref), pool.balancer_id, target, reason)
 
 

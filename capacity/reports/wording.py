@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from capacity.sizing import Lasts, Runway
+from capacity.sizing import Lasts, Runway, Sizing
 
 _SOON = timedelta(days=300)
 """Further off than this a month is told with its year."""
@@ -117,6 +117,13 @@ def _lasts(servers: int, runway: Runway, now: datetime) -> str:
 
 def _limit(rps: float) -> str:
     return f"the pool’s own limit ({rps:,.0f} requests a second)"
+
+
+def on_words(sizing: Sizing) -> str:
+    """Return what a peak that is on needs, where servers are missing for it; "" else."""
+    if sizing.on is None or not sizing.on.more:
+        return ""
+    return f" {sizing.on.event.name} needs {sizing.on.servers} servers, {sizing.on.more} more than there are."
 
 
 def exceeded(runway: Runway) -> tuple[str, str] | None:

@@ -103,11 +103,18 @@ def test_missing_values_seconds_and_other_separators_are_read():
 def test_an_empty_line_between_values_is_a_missing_one(begins):
     read = read_values(f"{begins}1\n\n3\n   \n5\n\n \n")
     assert np.array_equal(read.values, [1, np.nan, 3, np.nan, 5], equal_nan=True)
-    assert (read.step_s, read.notes) == (None, ())
+    assert (read.step_s, read.notes) == (None, ("2 of 5 lines are empty: each is a missing value.",))
 
 
 def test_a_missing_value_as_pandas_writes_it_counts_at_the_end_too():
     assert np.array_equal(read_values('rps\n1.0\n2.0\n""\n').values, [1, 2, np.nan], equal_nan=True)
+
+
+@pytest.mark.parametrize("head", ["", "value\r\r\n"])
+def test_line_ends_that_were_written_twice_make_no_value_missing(head):
+    found = read_values(head + "".join(f"{n}\r\r\n" for n in range(30)))
+    assert found.values.tolist() == list(range(30))
+    assert found.notes == ()
 
 
 def test_empty_lines_among_times_are_passed_over():

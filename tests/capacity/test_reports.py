@@ -580,19 +580,38 @@ def test_a_sale_that_is_on_asks_for_its_servers_until_it_is_over(db):
     assert not row.is_over
     api = Caller(lead)
     found = api.get(f"/sized-pools/{pool.ref}")
-    assert found["sizing"]["surplus"] > 0
+    assert found["sizing"]["needed_now"] < 6
+    assert found["sizing"]["surplus"] == found["pool"]["surplus"] == 0
     (event,) = found["sizing"]["events"]
     assert event["multiple"] == pytest.approx(5.0, rel=0.25)
-    assert event["servers"] > 12 - found["sizing"]["surplus"]
     assert found["plan_url"] == "", "nothing goes out while more than usual comes in"
     page = browser_of(account).get(f"/capacity/pools/{pool.ref}/").content.decode()
     assert "take nothing out before it is over" in page
     assert ("Servers are missing while the peak is on" in page) is (event["servers"] > 12)
+    # With fewer servers they are missing at this moment: everybody is told.
+    SizedPool.objects.update(servers=5)
+    short.judge_all(timezone.now())
+    missing = event["servers"] - 5
+    shown = api.get(f"/sized-pools/{pool.ref}")["pool"]
+    assert (shown["missing_on"], shown["surplus"]) == (missing, 0)
+    words = f"The peak that is on needs {event['servers']} servers, {missing} more than there are."
+    assert words in shown["sentence"]
+    told = short.gather_runways(Account.objects.filter(pk=account.pk), timezone.now())[account.pk]
+    found = short.judge_runways(told, timezone.now())
+    assert (found.grade, found.says) == (
+        Grade.RED,
+        f"web has 5 servers, and the peak that is on needs {missing} more.",
+    )
+    for address in (f"/accounts/{account.ref}/growth/", f"/capacity/pools/{pool.ref}/"):
+        assert "Servers are missing while the peak is on" in browser_of(account).get(address).content.decode()
+    tried = browser_of(account).get(f"/capacity/pools/{pool.ref}/what-if/").content.decode()
+    assert f"{event['servers']} servers, {missing} more than there are" in tried
     # A look of two days ago does not say what is on now; what was dismissed is none.
     later = timezone.now() + timedelta(days=2)
     assert selectors.on_of(one.pk, later) == []
     services.dismiss_detected(row, reason="a crawler", actor=lead)
     assert selectors.on_of(one.pk, timezone.now()) == []
+    assert api.get(f"/sized-pools/{pool.ref}")["pool"]["missing_on"] is None
 
 
 def test_an_event_of_a_mistyped_size_is_refused_and_an_old_one_breaks_no_page(known):
@@ -1485,7 +1504,7 @@ def test_what_is_worked_out_while_something_is_entered_knows_of_it():
 
 def test_a_series_that_ended_gives_plans_no_peak(db):
     account = make.account()
-    make.launch_manager(account.team)
+    lead = make.launch_manager(account.team)
     now = timezone.now()
     one = fill(metric(account), hours(multiple=0), now - timedelta(days=4))
     pool = sized_pool(one)
@@ -1495,6 +1514,14 @@ def test_a_series_that_ended_gives_plans_no_peak(db):
     assert reference is None or reference.forecast_peak is None
     pool.refresh_from_db()
     assert (pool.needed_now, pool.needed_peak, pool.surplus) == (None, None, None)
+    told = short.gather_runways(Account.objects.filter(pk=account.pk), now)[account.pk]
+    assert "What is known of its traffic ends on" in short.judge_runways(told, now).says
+    assert Caller(lead).get(f"/metrics/{one.ref}/growth")["has_ended"] is True
+    html = browser_of(account).get(f"/capacity/metrics/{one.ref}/").content.decode()
+    assert "Nothing comes any more" in html
+    assert "four weeks to come" not in html
+    tried = Caller(lead).get(f"/sized-pools/{pool.ref}/what-if")
+    assert tried["needed"] is None
 
 
 def test_an_event_at_the_edge_of_the_calendar_stops_no_report(db, monkeypatch):
