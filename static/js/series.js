@@ -95,10 +95,12 @@
       }
       return { series: made, bands: bands };
     }
+    var taken = [];
     function underneath(u) {
       var ctx = u.ctx, box = u.bbox;
       function x(at) { return Math.max(box.left, Math.min(box.left + box.width, u.valToPos(at, "x", true))); }
       ctx.save();
+      taken = [];
       given.events.forEach(function (one) {
         var left = x(one.from), right = x(one.to);
         if (right <= left) return;
@@ -126,10 +128,16 @@
       ctx.fillStyle = colour("--ink-2");
       ctx.font = 11 * devicePixelRatio + "px Inter, sans-serif";
       ctx.textBaseline = "top";
-      var wide = ctx.measureText(text).width;
-      var fits = at + wide + 4 < box.left + box.width;
-      ctx.textAlign = fits ? "left" : "right";
-      ctx.fillText(text, fits ? at + 3 : at + width - 3, box.top + 3);
+      var right = box.left + box.width - at - 6, left = at + width - box.left - 6;
+      var fits = ctx.measureText(text).width < right || right >= left;
+      /* On a narrow screen neither side may have room for all of it. */
+      while (text.length > 1 && ctx.measureText(text).width > Math.max(fits ? right : left, 0)) text = text.slice(0, -2) + "…";
+      var wide = ctx.measureText(text).width, begin = fits ? at + 3 : at + width - 3 - wide, row = 0;
+      /* Each in the first row where nothing stands in its way. */
+      while (taken.some(function (one) { return one.row === row && one.begin < begin + wide + 6 && begin < one.end + 6; })) row += 1;
+      taken.push({ row: row, begin: begin, end: begin + wide });
+      ctx.textAlign = "left";
+      ctx.fillText(text, begin, box.top + (3 + 14 * row * devicePixelRatio));
     }
     /* Ticks closer together than a day read the time of day, and below it the day wherever a new one begins. */
     function ticks(u, moments, axis, space, step) {
