@@ -31,8 +31,8 @@ MOST_BODY = 1024 * 1024
 TIMEOUT_S = 20.0
 UNANSWERED_MS = 1000.0
 SLOWER = 1.5
+"""What at the end has waited so many times longer than the slowest of the `RECENT` answers, and for a second at least, has hung."""
 RECENT = 1000
-"""What at the end has waited so many times longer than the slowest answer, and for a second at least, has hung."""
 _PR_SET_PDEATHSIG = 1
 
 
