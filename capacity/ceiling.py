@@ -13,7 +13,7 @@ squares problem of three unknowns that are not negative, solved exactly. SciPy i
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -348,8 +348,17 @@ class Ranked:
     why: str
 
 
-def ranked(evidence: Sequence[Evidence], *, flavor: str = "", software: str = "", mix: str = "") -> Ranked:
+def ranked(
+    evidence: Sequence[Evidence],
+    *,
+    flavor: str = "",
+    software: str = "",
+    mix: str = "",
+    not_flavors: Collection[str] = (),
+) -> Ranked:
     """Return the evidence in order, and what counts as the ceiling for this size, software and mix ("" is any).
+
+    Nothing of `not_flavors` (in lower case) counts.
 
     The newest step benchmark counts; what was seen live counts where it is higher (it was carried, so no ceiling is
     below it) or where there is nothing else. A simple benchmark never counts alone: it says nothing of real visits. Where
@@ -360,6 +369,7 @@ def ranked(evidence: Sequence[Evidence], *, flavor: str = "", software: str = ""
         for one in evidence
         if not one.invalid
         and (not flavor or one.flavor.lower() == flavor.lower())
+        and one.flavor.lower() not in not_flavors
         and (not software or one.software == software)
         and (not mix or one.mix == mix or one.rank is Rank.LIVE)
     ]

@@ -17,7 +17,7 @@ from capacity.baselines.models import BaselineComparison, BaselineStatus, Measur
 from capacity.benchmarks.models import Benchmark
 from capacity.markers.models import Marker, MarkerKind
 from capacity.models import Ceiling, FineLoad, Objective, TrafficEvent
-from capacity.reference import Figure, Site, Sizes, sized_as, sizes_of
+from capacity.reference import Figure, Site, Sizes, counting_ceilings, sized_as, sizes_of
 from capacity.versions import version_of
 
 MOST_EVIDENCE = 40
@@ -236,15 +236,25 @@ def ranked_of(
 ) -> ceiling.Ranked:
     """Return what speaks for a pool's ceiling, for the size, software and mix of `around`, else of `_speaking`."""
     runs = runs_of(connection, balancer_id)
-    of = around or _speaking(runs, sized_as(connection.pk, balancer_id))
-    return _ranked(connection, balancer_id, runs, of)
+    size = sized_as(connection.pk, balancer_id)
+    return _ranked(connection, balancer_id, runs, around or _speaking(runs, size), "" if around else size)
 
 
 def _ranked(
-    connection: CloudConnection, balancer_id: str, runs: Sequence[Benchmark], of: Benchmark | None
+    connection: CloudConnection,
+    balancer_id: str,
+    runs: Sequence[Benchmark],
+    of: Benchmark | None,
+    size: str = "",
 ) -> ceiling.Ranked:
     return ceiling.ranked(
         evidence_of(connection, balancer_id, runs),
+        # A run that does not say its size does not speak for runs of another size than the pool's.
+        not_flavors=frozenset(
+            one.flavor.lower() for one in runs if size and one.flavor.lower() not in ("", size.lower())
+        )
+        if of is not None and not of.flavor
+        else frozenset(),
         flavor=of.flavor if of else "",
         software=of.software if of else "",
         mix=of.mix if of else "",
@@ -269,6 +279,14 @@ class CeilingKnown:
     limits: tuple[PoolLimit, ...]
     shown_limit: ceiling.Carried | None
     in_force: tuple[Figure, ...]
+    size: str = ""
+
+    @property
+    def counting(self) -> tuple[Figure, ...]:
+        """The figure in force for the servers that the pool is sized with: the newest of their size, or of any."""
+        fit = (one for one in self.in_force if not self.size or one.flavor.lower() in ("", self.size.lower()))
+        newest = max(fit, key=lambda one: one.at, default=None)
+        return () if newest is None else (newest,)
 
     @property
     def own_limit(self) -> PoolLimit | None:
@@ -278,15 +296,24 @@ class CeilingKnown:
     @property
     def version(self) -> str:
         """A text that is another one once the figures in force or the pool's own limits are others."""
-        return version_of(limits_version(self.limits), Sizes(self.in_force).version)
+        return version_of(
+            limits_version(self.limits), Sizes(self.in_force).version, taken_version(self.ranked)
+        )
+
+
+def taken_version(ranked: ceiling.Ranked) -> str:
+    """Return a text that is another one once something else, or another figure of it, would be let count."""
+    one = ranked.taken
+    return version_of("taken", *([] if one is None else [one.ref, f"{one.requests_per_s:.6g}", one.flavor]))
 
 
 def ceiling_of(connection: CloudConnection, balancer_id: str) -> CeilingKnown:
     """Return what is known of a pool's ceiling. Nine queries."""
     runs = runs_of(connection, balancer_id)
     promised = promised_of(connection, balancer_id)
-    speaks = _speaking(runs, sized_as(connection.pk, balancer_id))
-    found = _ranked(connection, balancer_id, runs, speaks)
+    size = sized_as(connection.pk, balancer_id)
+    speaks = _speaking(runs, size)
+    found = _ranked(connection, balancer_id, runs, speaks, size)
     run = next((one for one in runs if found.taken and str(one.ref) == found.taken.ref), None)
     if (
         run is None
@@ -315,6 +342,7 @@ def ceiling_of(connection: CloudConnection, balancer_id: str) -> CeilingKnown:
         limits_of(connection.pk, balancer_id),
         ceiling.pool_limit(carried),
         sizes_of(connection.account, Site(connection.ref, balancer_id), timezone.now()).ceilings,
+        size,
     )
 
 
@@ -352,6 +380,8 @@ def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) 
             )
     newer = (
         Ceiling.objects.filter(of_size, **of_pool, at__gt=figure.at)
+        # One that counts, for another size or none, speaks for itself.
+        .exclude(pk__in=counting_ceilings(timezone.now()).values("pk"))
         .select_related("benchmark")
         .defer("benchmark__result")
         .order_by("-at", "-pk")

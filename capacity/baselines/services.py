@@ -31,7 +31,7 @@ from capacity import comparing
 from capacity.baselines import evidence, stretches
 from capacity.baselines.compared import catch_up, ran
 from capacity.baselines.models import BaselineSource, BaselineStatus, MeasuredBaseline, PoolLimit
-from capacity.baselines.selectors import limits_of, limits_version, promised_of, ranked_of
+from capacity.baselines.selectors import limits_of, limits_version, promised_of, ranked_of, taken_version
 from capacity.benchmarks.models import Benchmark
 from capacity.models import Ceiling
 from capacity.pool_names import pool_named
@@ -463,11 +463,17 @@ def _take_ceiling_of(row: MeasuredBaseline, benchmark: Benchmark) -> None:
 
 @transaction.atomic
 def take_ceiling(
-    connection: CloudConnection, balancer_id: str, *, actor: User, seen: str | None = None
+    connection: CloudConnection,
+    balancer_id: str,
+    *,
+    actor: User,
+    seen: str | None = None,
+    taken: str | None = None,
 ) -> Ceiling:
     """Let what speaks for a pool's ceiling count from now on. Raises Refused where nothing is strong enough.
 
-    `seen` is the version of the ceilings that counted as somebody looked; None asks nothing.
+    `seen` is the version of the ceilings that counted as somebody looked, `taken` that of what they were shown to let
+    count (`selectors.taken_version`); None asks nothing.
     """
     check_active(connection.account)
     lock_known(connection)
@@ -476,6 +482,17 @@ def take_ceiling(
     runs = Benchmark.objects.filter(connection=connection, balancer_id=balancer_id).order_by("pk")
     list(runs.select_for_update(no_key=True).values_list("pk", flat=True))
     found = ranked_of(connection, balancer_id)
+    if taken is not None and taken != taken_version(found):
+        now = (
+            "nothing"
+            if found.taken is None
+            else f"{found.taken.requests_per_s:,.4g} requests a second ({found.taken.source})"
+        )
+        raise StaleState(
+            f"What would count is another figure meanwhile, so nothing was kept. Now it is: {now}. "
+            "Look at it, then press the button again.",
+            code="ceiling_changed",
+        )
     if found.taken is None:
         raise Refused(f"There is no ceiling to take. {found.why}", code="no_ceiling")
     benchmark = (

@@ -321,7 +321,8 @@ class CeilingPage(BaselinePage):
         form = LimitForm() if act in ("take", "take_back") else LimitForm(request.POST)
         try:
             if act == "take":
-                services.take_ceiling(connection, balancer_id, actor=self.user, seen=seen)
+                taken = request.POST.get("taken")
+                services.take_ceiling(connection, balancer_id, actor=self.user, seen=seen, taken=taken)
                 messages.success(request, "It counts from now on, with your name and the time.")
             elif act == "take_back":
                 kind = request.POST.get("kind", "")
@@ -367,11 +368,12 @@ class CeilingPage(BaselinePage):
             drawn=shown.drawn(found.steps, found.fit, found.latency, nodes, found.promised),
             form=form,
             ceilings_seen=Sizes(found.in_force).version,
+            taken_seen=selectors.taken_version(found.ranked),
             limits_seen=seen or selectors.limits_version(found.limits),
             problem=problem,
             doubts=[
                 says
-                for one in found.in_force[:1]
+                for one in found.counting
                 for says in selectors.doubts_about(connection, balancer_id, one)
             ],
         )

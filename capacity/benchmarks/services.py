@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from accounts.changes import check_active, check_no_pin
@@ -29,6 +29,7 @@ from capacity.benchmarks.selectors import resting_on
 from capacity.importers import BenchmarkResult, parse
 from capacity.models import Ceiling
 from capacity.pool_names import pool_named
+from capacity.reports.models import SizedPool
 from capacity.services import size_anew
 from capacity.versions import version_of
 from portal.audit.services import record, snapshot
@@ -172,6 +173,11 @@ def describe(
         # The figure is the same; what it belongs to is spelt as it is said now.
         counting.update(flavor=row.flavor, software=row.software, mix=row.mix)
     record("benchmark.described", actor=actor, account=row.account, subject=row, before=before, after=after)
+    # Both pools, always in one order: who judges all pools of an account waits, instead of one being broken off.
+    both = Q(connection=row.connection_id, balancer_id=row.balancer_id) | Q(
+        connection=left, balancer_id=left_id
+    )
+    list(SizedPool.objects.select_for_update(no_key=True).filter(both).order_by("pk").values_list("pk"))
     follow(row)
     if left is not None and (left, left_id) != (row.connection, row.balancer_id):
         # It says nothing of that pool any more.

@@ -372,7 +372,10 @@ def _calendar(times: Numbers, step_s: float) -> tuple[Months, NDArray[np.int64]]
     if each < 1:
         return None
     moments = [_moment(time) for time in times.tolist()]
-    there = [moment + _LATE_MONTH for moment in moments if moment is not None]
+    try:
+        there = [moment + _LATE_MONTH for moment in moments if moment is not None]
+    except OverflowError:
+        return None
     day = max(one.day for one in there) if len(there) == len(times) else 0
     # A day late now and then is the same day; the 31st is the last where there is none.
     if not day or any(min(day, _days_of(one)) - one.day not in (0, 1) for one in there):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
@@ -40,14 +40,16 @@ def judge_pools(rows: QuerySet[SizedPool], now: datetime) -> int:
 @transaction.atomic
 def _judge(pk: int, now: datetime) -> bool:
     # Locked before anything is read: whoever enters something at this moment judges the pool, too, and knows more.
-    if not SizedPool.objects.select_for_update(no_key=True).filter(pk=pk).exists():
+    judged = SizedPool.objects.select_for_update(no_key=True).filter(pk=pk).values_list("judged_at").first()
+    if judged is None:
         return False
+    # Never earlier than whoever it waited for: whichever clock was ahead, what that one entered is read, too.
+    now = max(now, judged[0] or now)
     pool = pools().get(pk=pk)
     found = sized(pool, now, {})
     doubts = doubts_about(pool.connection, pool.balancer_id, found.ceiling) if found.ceiling else ()
     lasts = found.sizing.lasts
-    is_newest = Q(judged_at__isnull=True) | Q(judged_at__lte=now)
-    is_kept = SizedPool.objects.filter(is_newest, pk=pk).update(
+    SizedPool.objects.filter(pk=pk).update(
         lasts=lasts.state.value,
         lasts_until=lasts.at,
         lasts_earliest=lasts.earliest,
@@ -63,13 +65,13 @@ def _judge(pk: int, now: datetime) -> bool:
         doubt=" ".join(doubts)[:500],
         judged_at=now,
     )
-    if not is_kept:
-        return False
     is_told = is_short(lasts, now, SOON)
     if is_told:
         notices.tell_short(pool, lasts, lasts=when_words(lasts, now), month=f"{now:%Y-%m}")
     else:
-        notices.call_off_short(pool, says="By what is known now the servers last.")
+        unknown = "It is not known any more how long the servers last."
+        says = unknown if lasts.state is Lasts.UNKNOWN else "By what is known now the servers last."
+        notices.call_off_short(pool, says=says)
     return is_told
 
 

@@ -23,6 +23,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from portal.audit.services import record, snapshot
@@ -395,20 +396,23 @@ def call_off_waiting(
     One whose context says what `unless` says stays. What is taken back was never told: the same period may tell anew.
     """
     now, count = timezone.now(), 0
+    # Whoever wants no mail has the notice in the portal alone: what nobody read yet is told anew, too.
     waiting = Message.objects.filter(
-        purpose=purpose, subject_ref=subject_ref, mail_state=MailState.QUEUED, tries=0
+        Q(mail_state=MailState.QUEUED, tries=0) | Q(mail_state=MailState.NONE, read_at__isnull=True),
+        purpose=purpose,
+        subject_ref=subject_ref,
     )
-    for row in waiting.only("pk", "context", "period"):
+    for row in waiting.only("pk", "context", "period", "mail_state"):
         said = compose.unpack(row.context) if row.context else {}
         if unless is not None and all(said.get(key) == value for key, value in unless.items()):
             continue
+        over = {"read_at": now, "period": f"{row.period[:40]} until {now.isoformat()}"}
+        if row.mail_state == MailState.NONE:
+            Message.objects.filter(pk=row.pk).update(**over)
+            continue
         # A worker may have taken it meanwhile: what is being sent goes out.
         count += Message.objects.filter(pk=row.pk, mail_state=MailState.QUEUED).update(
-            mail_state=MailState.WITHDRAWN,
-            ended_at=now,
-            read_at=now,
-            says=says[:300],
-            period=f"{row.period[:40]} until {now.isoformat()}",
+            mail_state=MailState.WITHDRAWN, ended_at=now, says=says[:300], **over
         )
     return count
 

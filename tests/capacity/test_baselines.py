@@ -24,7 +24,7 @@ from capacity.metrics import services as samples
 from capacity.metrics.models import Metric
 from capacity.metrics.reading import read_csv
 from capacity.models import Ceiling, FineLoad, TrafficEvent
-from capacity.reference import WHOLE_SITE, Site, reference_for
+from capacity.reference import WHOLE_SITE, Site, Sizes, reference_for
 from capacity.reports.models import DetectedEvent, SizedPool
 from portal.approvals.models import Verdict
 from portal.audit.models import AuditEntry
@@ -1560,3 +1560,44 @@ def test_steps_are_evidence_however_many_other_runs_came_since(here, monkeypatch
     for days_ago in range(2, 8):
         run_at(here, days_ago, mix="")
     assert selectors.ceiling_of(here.connection, "71").ranked.taken.ref == str(run.ref)
+
+
+def test_a_newer_figure_that_counts_does_not_make_an_older_one_doubtful(here, client):
+    run_at(here, 5)
+    services.take_ceiling(here.connection, "71", actor=here.manager)
+    by_hand = {"ceiling_rps": 60.0, "ceiling_source": "measured by hand"}
+    entering.enter_known(here.connection, "71", by_hand, actor=here.manager)
+    assert reference(here).ceiling.requests_per_s == 60.0
+    found = selectors.ceiling_of(here.connection, "71")
+    assert [one.requests_per_s for one in found.counting] == [60.0]
+    for figure in found.in_force:
+        assert not any(
+            "counts no more" in says for says in selectors.doubts_about(here.connection, "71", figure)
+        )
+
+
+def test_what_is_let_count_is_what_was_shown(here, client):
+    run_at(here, 9)
+    found = selectors.ceiling_of(here.connection, "71")
+    shown = {"seen": Sizes(found.in_force).version, "taken": selectors.taken_version(found.ranked)}
+    run_at(here, 3, node_count=3)
+    with pytest.raises(StaleState, match=r"another figure meanwhile.* 180 requests a second"):
+        services.take_ceiling(here.connection, "71", actor=here.manager, **shown)
+    html = page(client, here, "ceiling", here.connection.ref, "71", who="manager").content.decode()
+    now = selectors.ceiling_of(here.connection, "71")
+    assert f'name="taken" value="{selectors.taken_version(now.ranked)}"' in html
+    address = reverse("capacity:ceiling", args=[here.connection.ref, "71"])
+    stale = client.post(address, {"act": "take", **shown})
+    assert (stale.status_code, "another figure meanwhile" in stale.content.decode()) == (409, True)
+    fresh = {"act": "take", "seen": shown["seen"], "taken": selectors.taken_version(now.ranked)}
+    assert client.post(address, fresh).status_code == 302
+    assert reference(here).ceiling.requests_per_s == pytest.approx(180.0, abs=1.0)
+
+
+def test_a_run_that_does_not_say_its_size_does_not_speak_for_runs_of_another(here):
+    SizedPool.objects.create(
+        account=here.account, connection=here.connection, balancer_id="71", name="web", flavor="general1-4"
+    )
+    run = run_at(here, 5, flavor="")
+    run_at(here, 3, flavor="general1-8", node_count=3)
+    assert selectors.ranked_of(here.connection, "71").taken.ref == str(run.ref)

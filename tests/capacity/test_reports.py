@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -23,6 +24,7 @@ from accounts.facts import Grade
 from accounts.models import Account
 from capacity.baselines.models import PoolLimit
 from capacity.baselines.services import enter_limit
+from capacity.benchmarks import services as benchmarks
 from capacity.benchmarks.models import Benchmark
 from capacity.markers import services as markers
 from capacity.markers.models import Marker
@@ -33,7 +35,7 @@ from capacity.reference import Site, reference_for
 from capacity.reports import making, notices, packing, selectors, services, short, wording
 from capacity.reports.models import DetectedEvent, GrowthPicture, GrowthReport, ServerPrice, SizedPool
 from capacity.reports.trying import try_out
-from capacity.services import enter_known
+from capacity.services import enter_known, size_anew
 from capacity.sizing import Lasts, Runway, WhatIf
 from portal.audit.models import AuditEntry
 from portal.cloud.types import Condition
@@ -1578,3 +1580,87 @@ def test_a_server_that_carries_next_to_nothing_does_not_read_as_carrying_none(kn
         assert "0.001" in shown, page
     answer = browser.get(f"/capacity/pools/{pool.ref}/what-if/", {"part": "answer"}).content.decode()
     assert "<dd>0.001 req/s" in answer
+
+
+def test_a_clock_that_was_ahead_keeps_nothing_from_being_worked_out(db):
+    account = make.account()
+    lead = make.launch_manager(account.team)
+    pool = sized_pool(fill(metric(account), hours(), timezone.now()))
+    services.make_due(timezone.now())
+    SizedPool.objects.update(judged_at=timezone.now() + timedelta(seconds=2))
+    enter_known(pool.connection, "71", {"ceiling_rps": 20.0, "ceiling_source": "measured"}, actor=lead)
+    pool.refresh_from_db()
+    assert pool.needed_now > 10
+
+
+def short_pool():
+    account = make.account()
+    lead = make.launch_manager(account.team)
+    pool = sized_pool(fill(metric(account), hours(), timezone.now()), servers=1)
+    services.make_due(timezone.now())
+    return pool, lead
+
+
+def test_a_mail_is_not_called_off_as_if_servers_lasted_where_nobody_knows(db):
+    pool, _ = short_pool()
+    assert Message.objects.filter(purpose="runway_short").exists()
+    Ceiling.objects.update(void_at=timezone.now())
+    size_anew(pool.connection, "71")
+    [said] = Message.objects.filter(purpose="runway_short").values_list("says", flat=True)
+    assert said == "It is not known any more how long the servers last."
+
+
+def test_who_wants_no_mail_does_not_keep_a_notice_that_is_true_no_more(db):
+    pool, lead = short_pool()
+    Message.objects.filter(purpose="runway_short").update(mail_state="none", due_at=None)
+    known = {"ceiling_rps": 100_000.0, "ceiling_source": "a typing error, mended"}
+    enter_known(pool.connection, "71", known, actor=lead)
+    [row] = Message.objects.filter(purpose="runway_short")
+    assert row.read_at is not None
+    enter_known(pool.connection, "71", {"ceiling_rps": 20.0, "ceiling_source": "measured"}, actor=lead)
+    assert Message.objects.filter(purpose="runway_short", read_at=None).count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_moves_a_run_and_who_marks_a_change_do_not_lock_each_other_out(monkeypatch):
+    """A marker judges each pool of the account in their order; a run that moves, its new pool and the one it left."""
+    account = make.account()
+    lead = make.launch_manager(account.team)
+    first = sized_pool(fill(metric(account), hours(), timezone.now()))
+    second = SizedPool.objects.create(
+        account=account, connection=first.connection, balancer_id="72", name="other", metric=first.metric
+    )
+    assert first.pk < second.pk
+    services.make_due(timezone.now())
+    run = Benchmark.objects.create(
+        account=account,
+        connection=first.connection,
+        balancer_id="71",
+        title="one",
+        tool="wrk",
+        format="wrk",
+        result={"steps": [], "points": []},
+        ran_at=timezone.now(),
+        file_name="wrk.txt",
+        sha256="a" * 64,
+        size_bytes=1,
+        taken_in_by=lead,
+        taken_in_at=timezone.now(),
+    )
+    judge, gate = short._judge, threading.Barrier(2)
+
+    def waits_after_its_first(pk, now):
+        told = judge(pk, now)
+        if not getattr(threading.current_thread(), "has_judged", False):
+            threading.current_thread().has_judged = True
+            with suppress(threading.BrokenBarrierError):
+                gate.wait(2)
+        return told
+
+    monkeypatch.setattr(short, "_judge", waits_after_its_first)
+    moved, moves = in_thread(benchmarks.describe, run, actor=lead, pool=(first.connection, "72"))
+    marked, marks = in_thread(transaction.atomic(short.judge_account), account)
+    moved.join(30)
+    marked.join(30)
+    assert "error" not in moves, moves
+    assert "error" not in marks, marks
