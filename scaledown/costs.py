@@ -72,8 +72,9 @@ def rates_of(account: Account) -> Rates:
 def saved_a_month(account: Account, connection_pk: int, balancer_ids: Sequence[str], servers: int) -> Cost:
     """Return what so many servers of some pools cost a month: in money where the pools are sized, of one size, and it has a price."""
     pools = SizedPool.objects.filter(connection=connection_pk, balancer_id__in=list(balancer_ids))
-    flavors = set(pools.values_list("flavor", flat=True)) if len(balancer_ids) else set()
-    price = prices_of(account).get(flavors.pop()) if len(flavors) == 1 else None
+    flavors = list(pools.values_list("flavor", flat=True))
+    is_known = len(flavors) == len(set(balancer_ids)) and len(set(flavors)) == 1
+    price = prices_of(account).get(flavors[0]) if is_known else None
     return cost_a_month(servers, price)
 
 

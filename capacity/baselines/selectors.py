@@ -372,6 +372,14 @@ def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) 
     found = []
     if run is not None:
         own = evidence.evidence_of(run.result, ran(run), promised, source=run.title, ref=str(run.ref))
+        if (
+            kept is not None
+            and kept.rank == ceiling.Rank.STEPS
+            and (own is None or own.rank is not ceiling.Rank.STEPS)
+        ):
+            found.append(
+                f"By what is said of {run.title} now, it is no run by steps with a mix: alone it is no ceiling."
+            )
         carried = own.requests_per_s if own is not None else None
         if carried is not None and carried < LESS * figure.requests_per_s:
             found.append(

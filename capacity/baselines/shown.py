@@ -12,7 +12,7 @@ from accounts.facts import last_day
 from accounts.models import Account
 from capacity import ceiling, comparing
 from capacity.baselines import evidence, selectors, services, stretches
-from capacity.baselines.compared import ran, the_newest
+from capacity.baselines.compared import READ, ran, the_newest
 from capacity.baselines.models import BaselineComparison, MeasuredBaseline
 from capacity.benchmarks.models import Benchmark
 from capacity.benchmarks.selectors import pools_of as known_pools
@@ -265,8 +265,11 @@ class Detail:
 def detail_of(row: MeasuredBaseline, now: datetime) -> Detail:
     """Return what the page of one version shows."""
     measured, tolerances = evidence.from_plain(row.content["measured"])
-    kept = list(the_newest(selectors.comparisons().filter(baseline=row))[:COMPARISONS_SHOWN])
-    kept.sort(key=lambda one: (one.measured_at, one.pk), reverse=True)
+    rows = selectors.comparisons().filter(baseline=row)
+    # The newest of all, as people look for the one of today; and those that say how the site stands, however old.
+    known = {one.pk: one for one in rows.order_by("-measured_at", "-pk")[:COMPARISONS_SHOWN]}
+    known |= {one.pk: one for one in the_newest(rows)[:READ]}
+    kept = sorted(known.values(), key=lambda one: (one.measured_at, one.pk), reverse=True)
     compared = [_compared(one) for one in kept]
     versions = list(
         MeasuredBaseline.objects.filter(connection=row.connection_id, balancer_id=row.balancer_id)

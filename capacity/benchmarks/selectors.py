@@ -46,7 +46,13 @@ def invalid_because(row: Benchmark) -> str:
 def force_of(row: Benchmark) -> set[str]:
     """Return what rests on a benchmark that counts, each with the sentence for when it does so no more. Two queries."""
     found = set()
-    void = list(Ceiling.objects.filter(benchmark=row).values_list("void_at", flat=True))
+    taken = list(Ceiling.objects.filter(benchmark=row).values_list("void_at", "flavor"))
+    void = [at for at, _ in taken]
+    if (None, "") in taken or None not in void:
+        found.add(
+            "The ceiling that was taken from this benchmark counted for servers of any size. Now it counts for those of the size that "
+            "is said here, if that is how the provider calls it; for others the one before it does."
+        )
     if None in void:
         found.add(
             "The ceiling was taken from this benchmark as it was described before, and counts no more: the one before it does, "

@@ -159,8 +159,8 @@ _COUNTED = 1e8
 _NO_SECONDS = 1e11
 """Times beyond this are milliseconds, or something finer: in seconds it is the year 5138."""
 MONTH_S = 365.2425 / 12 * DAY_S
-_LATE_MONTH = timedelta(hours=14)
-"""The first of a month has begun in UTC at most so late after it has on some wall: with it, times lie in the month they are of."""
+_LATE = (timedelta(0), timedelta(hours=14), timedelta(hours=-12))
+"""How much later times are looked at to see their day: that of some wall is the one before in UTC, or the one after."""
 _DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
 
 
@@ -170,13 +170,14 @@ class Months:
 
     each: int
     day: int
+    late: timedelta = timedelta(0)
 
     def after(self, start: datetime, step: int) -> datetime:
         """Return the moment `step` steps after `start`. Raises ValueError or OverflowError beyond the calendar."""
-        there = start + _LATE_MONTH
+        there = start + self.late
         year, month = divmod(_month_of(there) + step * self.each, 12)
         day = min(self.day, monthrange(year, month + 1)[1])
-        return there.replace(year=year, month=month + 1, day=day) - _LATE_MONTH
+        return there.replace(year=year, month=month + 1, day=day) - self.late
 
     def __str__(self) -> str:
         return "a month" if self.each == 1 else f"{self.each} months"
@@ -372,19 +373,29 @@ def _calendar(times: Numbers, step_s: float) -> tuple[Months, NDArray[np.int64]]
     if each < 1:
         return None
     moments = [_moment(time) for time in times.tolist()]
+    known = [moment for moment in moments if moment is not None]
+    if len(known) < len(times):
+        return None
+    tries = ((spare, late) for spare in (0, 1) for late in _LATE)
+    return next((found for spare, late in tries if (found := _months(known, each, late, spare))), None)
+
+
+def _months(
+    known: list[datetime], each: int, late: timedelta, spare: int
+) -> tuple[Months, NDArray[np.int64]] | None:
     try:
-        there = [moment + _LATE_MONTH for moment in moments if moment is not None]
+        there = [moment + late for moment in known]
     except OverflowError:
         return None
-    day = max(one.day for one in there) if len(there) == len(times) else 0
+    day = max(one.day for one in there)
     # A day late now and then is the same day; the 31st is the last where there is none.
-    if not day or any(min(day, _days_of(one)) - one.day not in (0, 1) for one in there):
+    if any(min(day, _days_of(one)) - one.day not in range(spare + 1) for one in there):
         return None
     steps = np.array([_month_of(one) for one in there]) - _month_of(there[0])
     if (steps % each).any():
         return None
     is_last = there[0].day == _days_of(there[0])
-    return Months(each, day if is_last else there[0].day), steps // each
+    return Months(each, day if is_last else there[0].day, late), steps // each
 
 
 def _month_of(moment: datetime) -> int:

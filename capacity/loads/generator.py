@@ -32,7 +32,7 @@ TIMEOUT_S = 20.0
 UNANSWERED_MS = 1000.0
 SLOWER = 1.5
 """What at the end has waited so many times longer than the slowest of the `RECENT` answers, and for a second at least, has hung."""
-RECENT = 1000
+RECENT = 20_000
 _PR_SET_PDEATHSIG = 1
 
 

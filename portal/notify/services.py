@@ -406,7 +406,12 @@ def call_off_waiting(
         said = compose.unpack(row.context) if row.context else {}
         if unless is not None and all(said.get(key) == value for key, value in unless.items()):
             continue
-        over = {"read_at": now, "period": f"{row.period[:40]} until {now.isoformat()}"}
+        # What is replaced would stand in the list beside what is told instead.
+        over = {
+            "read_at": now,
+            "period": f"{row.period[:40]} until {now.isoformat()}",
+            "is_shown": unless is None,
+        }
         if row.mail_state == MailState.NONE:
             Message.objects.filter(pk=row.pk).update(**over)
             continue

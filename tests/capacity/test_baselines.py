@@ -18,7 +18,7 @@ from capacity.baselines.models import BaselineStatus, MeasuredBaseline, PoolLimi
 from capacity.baselines.shown import detail_of
 from capacity.benchmarks import services as benchmarks
 from capacity.benchmarks.models import Benchmark
-from capacity.benchmarks.selectors import pools_of
+from capacity.benchmarks.selectors import force_of, pools_of
 from capacity.markers.models import Marker
 from capacity.metrics import services as samples
 from capacity.metrics.models import Metric
@@ -1601,3 +1601,30 @@ def test_a_run_that_does_not_say_its_size_does_not_speak_for_runs_of_another(her
     run = run_at(here, 5, flavor="")
     run_at(here, 3, flavor="general1-8", node_count=3)
     assert selectors.ranked_of(here.connection, "71").taken.ref == str(run.ref)
+
+
+def test_the_run_of_today_is_shown_though_it_cannot_be_compared(here, monkeypatch):
+    monkeypatch.setattr("capacity.baselines.shown.COMPARISONS_SHOWN", 4)
+    row = approved(here)
+    for days_ago in (12, 10, 8, 6, 4):
+        run_at(here, days_ago)
+    run_at(here, 1, mix="another mix")
+    verdicts = [one.row.verdict for one in detail_of(row, timezone.now()).compared]
+    assert verdicts[0] == "not_comparable"
+    assert len(verdicts) == 6
+
+
+def test_who_says_the_size_later_reads_that_a_ceiling_of_any_size_is_one_of_that_now(here):
+    run = run_at(here, 5, flavor="")
+    services.take_ceiling(here.connection, "71", actor=here.manager)
+    before = force_of(run)
+    lost = before - force_of(benchmarks.describe(run, actor=here.manager, flavor="General 4 GB"))
+    assert any("counted for servers of any size" in says for says in lost)
+
+
+def test_a_ceiling_whose_run_is_no_run_by_steps_any_more_is_doubtful(here):
+    run = run_at(here, 5)
+    services.take_ceiling(here.connection, "71", actor=here.manager)
+    benchmarks.describe(run, actor=here.manager, mix="")
+    [doubt] = selectors.doubts_about(here.connection, "71", reference(here).ceiling)
+    assert doubt.endswith("it is no run by steps with a mix: alone it is no ceiling.")

@@ -328,3 +328,20 @@ def test_events_of_months_have_the_calendars_times():
     assert [
         (one["starts_at"], one["ends_at"]) for one in events_answer("\n".join(lines), None)["windows"]
     ] == [("2022-09-01T00:00:00Z", "2022-11-01T00:00:00Z")]
+
+
+@pytest.mark.parametrize("day", [1, 15, 28, 29, 30, 31])
+@pytest.mark.parametrize("hour", [0, 6, 12, 22])
+@pytest.mark.parametrize("each", [1, 3, 12])
+def test_months_are_those_of_the_calendar_at_whatever_day_and_hour(day, hour, each):
+    moments = []
+    for step in range(30):
+        year, month = divmod(2019 * 12 + step * each, 12)
+        last = (
+            datetime(year + (month == 11), month % 12 + 2 if month < 11 else 1, 1) - timedelta(days=1)
+        ).day
+        moments.append(datetime(year, month + 1, min(day, last), hour, tzinfo=UTC))
+    read = read_values("".join(f"{one.isoformat()},{n}\n" for n, one in enumerate(moments)))
+    assert read.values.tolist() == list(range(30))
+    assert [read.at(step) for step in range(30)] == moments
+    assert read_values("9999-10-31T20:00Z,1\n9999-11-30T20:00Z,2\n9999-12-31T20:00Z,3\n").values[-1] == 3

@@ -1664,3 +1664,11 @@ def test_who_moves_a_run_and_who_marks_a_change_do_not_lock_each_other_out(monke
     marked.join(30)
     assert "error" not in moves, moves
     assert "error" not in marks, marks
+
+
+def test_a_notice_that_says_something_else_by_now_stands_once_in_the_list(db):
+    pool, lead = short_pool()
+    for rps in (100.0, 101.0, 102.0):
+        known = {"ceiling_rps": rps, "ceiling_source": "measured"}
+        enter_known(pool.connection, "71", known, actor=lead)
+    assert Message.objects.filter(purpose="runway_short", is_shown=True).count() == 1
