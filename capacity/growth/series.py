@@ -161,6 +161,8 @@ _NO_SECONDS = 1e11
 MONTH_S = 365.2425 / 12 * DAY_S
 _LATE = (timedelta(0), timedelta(hours=14), timedelta(hours=-12))
 """How much later times are looked at to see their day: that of some wall is the one before in UTC, or the one after."""
+_FREE_DAYS = 4
+"""The last day of a month that is worked on is one of the last four, its first one of the first four."""
 _DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
 
 
@@ -377,7 +379,21 @@ def _calendar(times: Numbers, step_s: float) -> tuple[Months, NDArray[np.int64]]
     if len(known) < len(times):
         return None
     tries = ((spare, late) for spare in (0, 1) for late in _LATE)
-    return next((found for spare, late in tries if (found := _months(known, each, late, spare))), None)
+    found = next((found for spare, late in tries if (found := _months(known, each, late, spare))), None)
+    return found or _at_an_end(known, each)
+
+
+def _at_an_end(known: list[datetime], each: int) -> tuple[Months, NDArray[np.int64]] | None:
+    """Return the steps of times at the end or the beginning of their months, on a day that is worked on."""
+    is_last = all(_days_of(one) - one.day < _FREE_DAYS for one in known)
+    if not is_last and any(one.day > _FREE_DAYS for one in known):
+        return None
+    steps = np.array([_month_of(one) for one in known]) - _month_of(known[0])
+    # Steps of so many days are none of months: they lie evenly.
+    is_even = len(np.unique(np.diff([one.timestamp() for one in known]))) == 1
+    if is_even or (steps % each).any() or len(np.unique(steps)) < len(steps):
+        return None
+    return Months(each, 31 if is_last else 1), steps // each
 
 
 def _months(

@@ -260,7 +260,8 @@ def _go_on(row: DetectedEvent, begins: datetime, ends: datetime, peak: float | N
 
 
 def _source_of(row: DetectedEvent) -> str:
-    return f"detected in {row.metric}"[:200]
+    # Two that are called alike come from different sources.
+    return f"detected in {row.metric} ({row.metric.source})"[:200]
 
 
 def _join_planned(row: DetectedEvent, planned: Sequence[TrafficEvent]) -> None:

@@ -345,3 +345,20 @@ def test_months_are_those_of_the_calendar_at_whatever_day_and_hour(day, hour, ea
     assert read.values.tolist() == list(range(30))
     assert [read.at(step) for step in range(30)] == moments
     assert read_values("9999-10-31T20:00Z,1\n9999-11-30T20:00Z,2\n9999-12-31T20:00Z,3\n").values[-1] == 3
+
+
+@pytest.mark.parametrize("is_last", [True, False])
+def test_months_are_those_of_the_calendar_on_the_day_that_is_worked_on(is_last):
+    moments = []
+    for step in range(48):
+        year, month = divmod(2020 * 12 + step, 12)
+        first = datetime(year, month + 1, 1, tzinfo=UTC)
+        day = (first + timedelta(days=31)).replace(day=1) - timedelta(days=1) if is_last else first
+        while day.weekday() > 4:
+            day += timedelta(days=-1 if is_last else 1)
+        moments.append(day)
+    read = read_values("".join(f"{one:%Y-%m-%d},{n}\n" for n, one in enumerate(moments)))
+    assert (read.values.tolist(), read.notes) == (list(range(48)), ())
+    assert read.at(49) == datetime(2024, 2, 29 if is_last else 1, tzinfo=UTC)
+    even = [moments[0] + timedelta(days=30 * n) for n in range(30)]
+    assert read_values("".join(f"{one:%Y-%m-%d},1\n" for one in even)).months is None
