@@ -175,8 +175,8 @@ class Sizing:
 
     `headroom_now` is the share of what the servers carry that is free at the usual peak; below 0 they carry too little.
     `surplus` are servers in service beyond what now, the forecast peak and `fewest` ask for; planned events are told apart
-    (`asks_for_more`). `on` is a peak that is on and needs more than that, or nobody knows how many: nothing is surplus
-    before it is over. `is_over_limit`: now or at the forecast peak the pool's own limit is less than is needed.
+    (`asks_for_more`). `on` is a peak or a planned event that is on and needs more than that, or nobody knows how many:
+    nothing is surplus before it is over. `is_over_limit`: now or at the forecast peak the pool's own limit is less than is needed.
     `lasts_without`: until when the servers last that stay once the surplus is out.
     """
 
@@ -200,6 +200,11 @@ class Sizing:
         """Servers that stay once the surplus is out; None where that is not known."""
         known = self.pool.servers is not None and self.surplus is not None
         return (self.pool.servers or 0) - (self.surplus or 0) if known else None
+
+    @property
+    def missing_on(self) -> EventNeed | None:
+        """The peak that is on, as the traffic shows, where servers are missing for it; None else."""
+        return self.on if self.on is not None and self.on.event.is_on and self.on.more else None
 
     @property
     def peak_over_limit(self) -> float | None:
@@ -297,7 +302,13 @@ def size(
     if servers is not None and needed_now is not None:
         usual = max(needed_now, needed_peak or 0, rules.fewest)
         on = next(
-            (one for one in needs if one.event.is_on and (one.servers is None or one.servers > usual)), None
+            (
+                one
+                for one in needs
+                if (one.event.is_on or one.event.starts_at < now)
+                and (one.servers is None or one.servers > usual)
+            ),
+            None,
         )
         # Nothing goes out while more than usual comes in.
         surplus = 0 if on else max(0, servers - usual)

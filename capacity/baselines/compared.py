@@ -24,6 +24,7 @@ from capacity.pool_names import pool_named
 from capacity.services import size_anew
 from portal.access import Permission, can
 from portal.events.services import emit
+from portal.notify.models import Message
 from portal.notify.registry import Recipient, Urgency, audience
 from portal.notify.services import tell_all
 
@@ -214,11 +215,14 @@ def _alarm(row: BaselineComparison | None) -> None:
     if not stands.is_confirmed or not is_newest:
         return
     figures = sorted(stands.figures)
+    about = {"subject_ref": f"baseline:{baseline.ref}", "period": str(row.ref)}
+    if Message.objects.filter(purpose="baseline_worse", **about).exists():
+        # Set aside and counted again, or of a version that counts again: nothing new was measured.
+        return
     told = tell_all(
         "baseline_worse",
         people_of(baseline),
-        subject_ref=f"baseline:{baseline.ref}",
-        period=str(row.ref),
+        **about,
         account=baseline.account,
         urgency=Urgency.NORMAL,
         context={

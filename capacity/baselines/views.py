@@ -21,7 +21,7 @@ from capacity.baselines.models import MeasuredBaseline
 from capacity.benchmarks import selectors as benchmarks
 from capacity.benchmarks.models import Benchmark
 from capacity.pool_names import pool_named
-from capacity.reference import Sizes
+from capacity.reference import Sizes, proves_nothing
 from portal.access import Permission, holders
 from portal.approvals.models import Verdict
 from portal.approvals.pages import ApprovePage, AskedPage, EndPage, asked_shown
@@ -63,6 +63,7 @@ class BaselineList(BaselinePage):
                     selectors.standing(getattr(row, "newest", ())),
                     row.status == "approved" and row.valid_until <= now,
                     last_day(row.valid_until),
+                    proves_nothing(row, now),
                 )
                 for row in page.rows
             ],

@@ -380,20 +380,21 @@ def _calendar(times: Numbers, step_s: float) -> tuple[Months, NDArray[np.int64]]
         return None
     tries = ((spare, late) for spare in (0, 1) for late in _LATE)
     found = next((found for spare, late in tries if (found := _months(known, each, late, spare))), None)
-    return found or _at_an_end(known, each)
+    return found or _one_in_each(known, each)
 
 
-def _at_an_end(known: list[datetime], each: int) -> tuple[Months, NDArray[np.int64]] | None:
-    """Return the steps of times at the end or the beginning of their months, on a day that is worked on."""
-    is_last = all(_days_of(one) - one.day < _FREE_DAYS for one in known)
-    if not is_last and any(one.day > _FREE_DAYS for one in known):
-        return None
+def _one_in_each(known: list[datetime], each: int) -> tuple[Months, NDArray[np.int64]] | None:
+    """Return the steps of times of which one lies in each month, on whatever day: its last that is worked on, its third Friday."""
     steps = np.array([_month_of(one) for one in known]) - _month_of(known[0])
-    # Steps of so many days are none of months: they lie evenly.
-    is_even = len(np.unique(np.diff([one.timestamp() for one in known]))) == 1
+    # Steps of so many days are none of months: they lie evenly, but for gaps.
+    apart = np.diff([one.timestamp() for one in known])
+    is_even = not (apart % apart.min()).any()
     if is_even or (steps % each).any() or len(np.unique(steps)) < len(steps):
         return None
-    return Months(each, 31 if is_last else 1), steps // each
+    days = [one.day for one in known]
+    if all(_days_of(one) - one.day < _FREE_DAYS for one in known):
+        days = [31]
+    return Months(each, int(np.median(days)) if max(days) > _FREE_DAYS else 1), steps // each
 
 
 def _months(

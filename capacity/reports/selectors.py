@@ -168,6 +168,8 @@ class Sized:
     lasts: str
     lasts_without: str
     rules: Rules
+    has_ended: bool = False
+    """Nothing comes of the series any more: what the pool needs is not known."""
 
     @property
     def provider_pool(self) -> Pool:
@@ -219,6 +221,7 @@ def sized(pool: SizedPool, now: datetime, prices: Mapping[str, Price] | None = N
         lasts=wording.lasts_words(found.lasts, now),
         lasts_without=wording.lasts_words(found.lasts_without, now),
         rules=rules,
+        has_ended=bool(ended),
     )
 
 

@@ -63,8 +63,9 @@ CLAIM_LASTS = timedelta(minutes=10)
 TOLD_FOR = timedelta(days=14)
 """An event that is older when it is first seen is proposed, but nobody is called for it."""
 CALM_AGAIN = timedelta(hours=1)
+TAIL = timedelta(hours=12)
+"""What goes on for longer than this after an event that was planned is something else as well."""
 MOST_PRICES = 100
-"""With this begins the source of an event that was made of a detected one."""
 
 
 def night_before(now: datetime) -> datetime:
@@ -239,13 +240,17 @@ def _keep_events(metric: Metric, made: making.Made, now: datetime) -> None:
         row.half_life_s = None if event.half_life is None else event.half_life * 3600
         if row.state == DetectedState.WITHDRAWN:
             row.state = DetectedState.PROPOSED
+        if row.state == DetectedState.NAMED and row.decided_by_id is None and not _is_of(row, planned):
+            # The portal took it for what was planned, and it went on long after that.
+            row.state, row.event, is_new = DetectedState.PROPOSED, None, True
         if row.state == DetectedState.PROPOSED:
             _join_planned(row, planned)
         row.save()
         if is_new and row.state == DetectedState.PROPOSED:
             _tell_detected(row, metric, now)
-    gone = [one.pk for one in known if one.pk not in seen and one.state == DetectedState.PROPOSED]
-    DetectedEvent.objects.filter(pk__in=gone).update(state=DetectedState.WITHDRAWN)
+    gone = [one for one in known if one.pk not in seen and one.state == DetectedState.PROPOSED]
+    DetectedEvent.objects.filter(pk__in=[one.pk for one in gone]).update(state=DetectedState.WITHDRAWN)
+    _call_off(gone)
 
 
 def _go_on(row: DetectedEvent, begins: datetime, ends: datetime, peak: float | None) -> None:
@@ -269,10 +274,29 @@ def _join_planned(row: DetectedEvent, planned: Sequence[TrafficEvent]) -> None:
     if not row.is_rise:
         return
     for event in planned:
-        # Nothing is added to what people typed: a year 9999 may be among it.
-        if event.starts_at <= row.peak_at + CALM_AGAIN and row.peak_at - CALM_AGAIN <= event.ends_at:
+        if _fits(row, event):
             row.event, row.state = event, DetectedState.NAMED
             return
+
+
+def _is_of(row: DetectedEvent, planned: Sequence[TrafficEvent]) -> bool:
+    return any(event.pk == row.event_id and _fits(row, event) for event in planned)
+
+
+def _fits(row: DetectedEvent, event: TrafficEvent) -> bool:
+    """Whether its highest hour lies within what was planned or shortly before or after, and it did not go on for long after."""
+    # Nothing is added to what people typed: a year 9999 may be among it.
+    is_within = event.starts_at <= row.peak_at + CALM_AGAIN and row.peak_at - CALM_AGAIN <= event.ends_at
+    return is_within and row.ends_at - TAIL <= event.ends_at
+
+
+def _call_off(rows: Sequence[DetectedEvent]) -> None:
+    """Take back the mails that ask about these where no other stretch of their day waits to be decided."""
+    for row in rows:
+        side = {"score__gt": 0} if row.is_rise else {"score__lte": 0, "metric__resource": row.metric.resource}
+        waits = DetectedEvent.objects.filter(account=row.account_id, state=DetectedState.PROPOSED, **side)
+        if not waits.filter(starts_at__date=row.starts_at.date()).exists():
+            notices.call_off_detected(row)
 
 
 def _tell_detected(row: DetectedEvent, metric: Metric, now: datetime) -> None:
@@ -302,7 +326,12 @@ def name_detected(detected: DetectedEvent, *, name: str, actor: User, seen: str 
     check_no_pin(name)
     if not name:
         raise Refused("Give the event a name.", code="name_missing")
-    if row.state == DetectedState.NAMED and row.event is not None:
+    # What the portal itself took for a planned event may be something else.
+    if (
+        row.state == DetectedState.NAMED
+        and row.event is not None
+        and (row.decided_by_id or row.event.name == name)
+    ):
         if row.event.name == name:
             return row
         raise Refused(f"This is “{row.event.name}” already.", code="named_already")
@@ -344,9 +373,9 @@ def dismiss_detected(
     reason = " ".join(reason.split())[:500]
     if row.state == DetectedState.DISMISSED and reason in ("", row.reason):
         return row
-    if row.state == DetectedState.DISMISSED:
+    if row.state == DetectedState.DISMISSED and row.reason:
         raise _decided_already(row)
-    if row.state == DetectedState.NAMED:
+    if row.state == DetectedState.NAMED and row.decided_by_id is not None:
         raise Refused(
             f"This is “{row.event}” on record. What has a name is an event."
             if row.event
@@ -421,6 +450,7 @@ def _decide(
             data={"event": None if event is None else str(event.ref)},
             actor=actor,
         )
+    _call_off(rows)
     # What was decided is part of the sentence of each pool that they size.
     judge_pools(pools().filter(metric__in=[row.metric_id for row in rows]), now)
 

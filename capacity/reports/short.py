@@ -60,7 +60,7 @@ def _judge(pk: int, now: datetime) -> bool:
         needed_now=found.sizing.needed_now,
         needed_peak=found.sizing.needed_peak,
         surplus=found.sizing.surplus,
-        missing_on=found.sizing.on.more if found.sizing.on else None,
+        missing_on=found.sizing.missing_on.more if found.sizing.missing_on else None,
         sentence=found.sentence[:500],
         doubt=" ".join(doubts)[:500],
         judged_at=now,

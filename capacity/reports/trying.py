@@ -27,7 +27,9 @@ class Tried:
 
     @property
     def needed(self) -> int | None:
-        """Servers for now and for the forecast peak, whichever are more; None where neither is known."""
+        """Servers for now and for the forecast peak, whichever are more; None where neither is known, or the series ended."""
+        if self.now.has_ended:
+            return None
         known = [one for one in (self.sizing.needed_now, self.sizing.needed_peak) if one is not None]
         return max(known) if known else None
 
@@ -72,5 +74,8 @@ def try_out(pool: SizedPool, tried: WhatIf, now: datetime) -> Tried:
         next_peak_rps=as_it_is.sizing.peak_next_rps,
         price=price,
     )
+    if as_it_is.sizing.on is not None:
+        # What is tried out is a usual week; nothing goes out before the peak that is on is over.
+        found = replace(found, on=as_it_is.sizing.on, surplus=0, saving=None)
     answer = Tried(as_it_is, found, wording.lasts_words(found.lasts, now), price, carries_from, None)
     return replace(answer, needed_cost=None if answer.needed is None else cost_a_month(answer.needed, price))

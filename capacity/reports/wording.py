@@ -121,9 +121,12 @@ def _limit(rps: float) -> str:
 
 def on_words(sizing: Sizing) -> str:
     """Return what a peak that is on needs, where servers are missing for it; "" else."""
-    if sizing.on is None or not sizing.on.more:
+    need = sizing.missing_on
+    if need is None:
         return ""
-    return f" {sizing.on.event.name} needs {sizing.on.servers} servers, {sizing.on.more} more than there are."
+    if need.is_over_limit:
+        return f" {need.event.name} does not fit under the pool’s own limit: more servers do not help, look for what sets it."
+    return f" {need.event.name} needs {need.servers} servers, {need.more} more than there are."
 
 
 def exceeded(runway: Runway) -> tuple[str, str] | None:

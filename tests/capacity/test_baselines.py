@@ -1387,6 +1387,13 @@ def test_a_version_that_is_approved_late_tells_of_the_newest_run_alone(here):
     [told] = Event.objects.filter(type="baseline.worse")
     newest = row.comparisons.order_by("-measured_at").first()
     assert told.data["comparison"] == str(newest.ref)
+    mails = Message.objects.filter(purpose="baseline_worse").count()
+    benchmarks.set_aside(newest.benchmark, because="By mistake.", actor=here.manager)
+    benchmarks.count_again(newest.benchmark, actor=here.manager)
+    second = approved(here, run_at(here, 2))
+    services.withdraw(second, actor=here.manager, reason="By mistake.")
+    assert Event.objects.filter(type="baseline.worse").count() == 1
+    assert Message.objects.filter(purpose="baseline_worse").count() == mails
 
 
 def test_a_run_that_turns_out_to_be_older_is_held_against_it_no_more(here):
@@ -1417,7 +1424,7 @@ def test_runs_that_cannot_be_compared_do_not_take_a_confirmed_worse_away(here):
     assert Event.objects.filter(type="baseline.worse").count() == told + 1
 
 
-def test_a_baseline_whose_run_proves_nothing_by_now_is_amber_and_said_so(here):
+def test_a_baseline_whose_run_proves_nothing_by_now_is_amber_and_said_so(here, client):
     row = approved(here)
     api = Caller(here.editor)
     assert api.get(f"/baselines/{row.ref}")["benchmark_proves_nothing"] is False
@@ -1425,6 +1432,8 @@ def test_a_baseline_whose_run_proves_nothing_by_now_is_amber_and_said_so(here):
     assert reference(here).baselines == ()
     assert finding(here).grade == "amber"
     assert api.get(f"/baselines/{row.ref}")["benchmark_proves_nothing"] is True
+    html = page(client, here, "baseline-list", here.account.ref).content.decode()
+    assert "its benchmark proves nothing" in html
 
 
 @pytest.mark.parametrize(

@@ -360,5 +360,7 @@ def test_months_are_those_of_the_calendar_on_the_day_that_is_worked_on(is_last):
     read = read_values("".join(f"{one:%Y-%m-%d},{n}\n" for n, one in enumerate(moments)))
     assert (read.values.tolist(), read.notes) == (list(range(48)), ())
     assert read.at(49) == datetime(2024, 2, 29 if is_last else 1, tzinfo=UTC)
+    odd = [moments[0].replace(day=1), *moments[1:5], moments[5].replace(day=15), *moments[6:]]
+    assert read_values("".join(f"{one:%Y-%m-%d},1\n" for one in odd)).values.tolist() == [1.0] * 48
     even = [moments[0] + timedelta(days=30 * n) for n in range(30)]
     assert read_values("".join(f"{one:%Y-%m-%d},1\n" for one in even)).months is None

@@ -606,6 +606,8 @@ def test_a_sale_that_is_on_asks_for_its_servers_until_it_is_over(db):
     )
     for address in (f"/accounts/{account.ref}/growth/", f"/capacity/pools/{pool.ref}/"):
         assert "Servers are missing while the peak is on" in browser_of(account).get(address).content.decode()
+    sizing = api.get(f"/sized-pools/{pool.ref}/what-if")["sizing"]
+    assert (sizing["surplus"], sizing["saving"]) == (0, None)
     tried = browser_of(account).get(f"/capacity/pools/{pool.ref}/what-if/").content.decode()
     assert f"{event['servers']} servers, {missing} more than there are" in tried
     # A look of two days ago does not say what is on now; what was dismissed is none.
@@ -1296,12 +1298,61 @@ def test_a_fall_is_no_event_that_was_planned(known):
     event = TrafficEvent.objects.create(
         account=known.account, name="Sale", starts_at=begins, ends_at=begins + timedelta(hours=20)
     )
-    rise = DetectedEvent(peak_at=begins + timedelta(hours=4), score=7.0)
-    fall = DetectedEvent(peak_at=begins + timedelta(hours=4), score=-7.0)
-    for row in (rise, fall):
+    peak_at, ends_at = begins + timedelta(hours=4), begins + timedelta(hours=29)
+    rise = DetectedEvent(peak_at=peak_at, score=7.0, ends_at=ends_at)
+    fall = DetectedEvent(peak_at=peak_at, score=-7.0, ends_at=ends_at)
+    long = DetectedEvent(peak_at=peak_at, score=7.0, ends_at=ends_at + timedelta(hours=6))
+    for row in (rise, fall, long):
         services._join_planned(row, [event])
     assert (rise.state, rise.event) == ("named", event)
     assert (fall.state, fall.event) == ("proposed", None)
+    assert (long.state, long.event) == ("proposed", None), "it went on for half a day after the sale"
+
+
+def test_what_the_portal_took_for_a_planned_event_is_asked_about_once_it_goes_on(db):
+    account = make.account()
+    make.launch_manager(account.team)
+    busy, now = hours(multiple=0), timezone.now()
+    busy[-24:] *= 5.0
+    one = fill(metric(account), busy, now)
+    event = make.event(account, starts_at=now - timedelta(days=3), ends_at=now - timedelta(hours=4))
+    services.make_due(now)
+    row = DetectedEvent.objects.get(metric=one)
+    assert (row.state, row.event, row.decided_by) == ("named", event, None)
+    assert not Message.objects.filter(purpose="event_detected").exists()
+    # Whoever knows better says so on its page.
+    html = browser_of(account).get(f"/capacity/events/{row.ref}/").content.decode()
+    assert html.count('name="seen" value="named"') == 2
+    TrafficEvent.objects.update(ends_at=now - timedelta(hours=20))
+    later = now + timedelta(minutes=1)
+    GrowthReport.objects.update(asked_at=later)
+    services.make_due(later)
+    row.refresh_from_db()
+    assert (row.state, row.event) == ("proposed", None)
+    DetectedEvent.objects.update(state="named", event=event)
+    dismissed = services.dismiss_detected(row, reason="a crawler", actor=make.launch_manager(account.team))
+    assert dismissed.state == "dismissed"
+    assert Message.objects.filter(purpose="event_detected").count() == 1
+
+
+def test_an_outage_is_told_though_something_else_was_on_that_day(db):
+    account, now = make.account(), timezone.now()
+    lead = make.launch_manager(account.team)
+    sale, outage = hours(multiple=0), hours(multiple=0)
+    sale[-30:] *= 5.0
+    outage[-30:] = 0.0
+    for name, values in (("sale", sale), ("outage", outage)):
+        fill(metric(account, name=name, resource=name), values, now)
+    services.make_due(now)
+    rows = {row.metric.name: row for row in DetectedEvent.objects.select_related("metric")}
+    told = Message.objects.filter(purpose="event_detected")
+    assert told.count() == 2
+    # Decided before the morning: nobody is asked any more; the other waits.
+    services.dismiss_detected(rows["outage"], reason="", actor=lead)
+    services.dismiss_detected(rows["outage"], reason="the database was full", actor=lead)
+    assert sorted(told.values_list("mail_state", flat=True)) == ["queued", "withdrawn"]
+    services.name_detected(rows["sale"], name="Winter sale", actor=lead)
+    assert set(told.values_list("mail_state", flat=True)) == {"withdrawn"}
 
 
 def test_past_forecasts_are_not_held_against_an_event():
@@ -1514,8 +1565,10 @@ def test_a_series_that_ended_gives_plans_no_peak(db):
     assert GrowthReport.objects.get(metric=one).next_peak_at > now
     reference = reference_for(account, Site(pool.connection.ref, "71"), timezone.now())
     assert reference is None or reference.forecast_peak is None
+    ahead = {"forecast_rps": 110.0, "forecast_at": now + timedelta(days=20), "forecast_source": "by hand"}
+    enter_known(pool.connection, "71", ahead, actor=lead)
     pool.refresh_from_db()
-    assert (pool.needed_now, pool.needed_peak, pool.surplus) == (None, None, None)
+    assert (pool.needed_now, pool.needed_peak, pool.surplus) == (None, 2, None), "the peak by hand alone"
     told = short.gather_runways(Account.objects.filter(pk=account.pk), now)[account.pk]
     assert "What is known of its traffic ends on" in short.judge_runways(told, now).says
     assert Caller(lead).get(f"/metrics/{one.ref}/growth")["has_ended"] is True

@@ -225,6 +225,14 @@ def test_a_mistyped_figure_breaks_nothing_and_takes_no_server_out(load):
     assert found.events[0].peak_rps == 230 * MOST_MULTIPLE
 
 
+def test_nothing_is_surplus_while_a_planned_event_is_on():
+    began = Planned("Fair", NOW - timedelta(hours=5), 2.0)
+    found = size(Pool(6, 90.0), usual(), Rules(0.2), NOW, events=[began])
+    assert (found.surplus, found.saving, found.on.event, found.missing_on) == (0, None, began, None)
+    small = Planned("Fair", NOW - timedelta(hours=5), 1.01)
+    assert size(Pool(6, 90.0), usual(), Rules(0.2), NOW, events=[small]).surplus > 0
+
+
 def test_an_event_that_would_miss_the_surplus_is_named():
     def asks(*planned):
         return size(Pool(6, 90.0), usual(), Rules(0.2), NOW, events=planned).asks_for_more
