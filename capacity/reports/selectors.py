@@ -40,8 +40,6 @@ AHEAD = timedelta(days=180)
 PEAKS_TOLD = 20
 MOST_SIZED = 20
 MOST_LOOKED_INTO = 5
-ON_UNTIL = timedelta(days=1)
-"""So old the last look may be for what was on then to be taken as still on."""
 
 
 def reports() -> QuerySet[GrowthReport]:
@@ -268,12 +266,12 @@ def peaks_of(report: GrowthReport) -> list[wording.Peak]:
 
 
 def on_of(metric: int | None, now: datetime) -> list[Planned]:
-    """Return the rise of a metric that was still on when it was last looked at, no longer than a day ago; one query.
+    """Return the rise of a metric that was still on when it was last looked at, unless the series ended; one query.
 
     The forecast leaves it out, since it passes; as long as it is on, its servers are needed. What was dismissed is none.
     """
     rows = (
-        DetectedEvent.objects.filter(metric=metric, is_over=False, score__gt=0, ends_at__gt=now - ON_UNTIL)
+        DetectedEvent.objects.filter(metric=metric, is_over=False, score__gt=0, ends_at__gt=now - ENDED_AFTER)
         .exclude(state__in=(DetectedState.DISMISSED, DetectedState.WITHDRAWN))
         .select_related("event")
         .order_by("-ends_at")[:1]
