@@ -429,14 +429,7 @@ def test_a_file_of_the_wrong_pool_is_taken_in_of_the_right_one_once_it_does_not_
 
 def test_the_least_of_all_kinds_is_the_pools_own_limit(here):
     def enter(kind, requests_per_s):
-        services.enter_limit(
-            here.connection,
-            "71",
-            kind=kind,
-            requests_per_s=requests_per_s,
-            source="its owner",
-            actor=here.manager,
-        )
+        enter_limit(here, kind, requests_per_s)
         return selectors.own_limit_of(here.connection.pk, "71").requests_per_s
 
     assert enter("database", 170.0) == 170.0
