@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -150,9 +151,16 @@ class BenchmarkOut(BenchmarkRowOut):
 
     result = serializers.DictField()
     baselines = serializers.SerializerMethodField()
+    counts_no_more = serializers.SerializerMethodField(
+        help_text="After a PATCH: what rested on it and counts no more by what was said, a sentence each."
+    )
 
     class Meta(BenchmarkRowOut.Meta):
-        fields = (*BenchmarkRowOut.Meta.fields, "result", "baselines")
+        fields = (*BenchmarkRowOut.Meta.fields, "result", "baselines", "counts_no_more")
+
+    def get_counts_no_more(self, row: Benchmark) -> Sequence[str]:
+        """The sentences that the page warns with, too."""
+        return getattr(self.context.get("view"), "counts_no_more", [])
 
     @extend_schema_field(RestingOut(many=True))
     def get_baselines(self, row: Benchmark) -> Any:
@@ -200,11 +208,14 @@ EXAMPLE = {
     **ROW,
     "result": {"tool": "k6", "requests": 312400, "notes": ["The file has no start time."]},
     "baselines": [{"ref": _REF, "version": 2, "status": "approved"}],
+    "counts_no_more": [],
 }
 
 
 class BenchmarkAnswers(PortalAPIView, abstract=True):
     """What the views of a benchmark share."""
+
+    counts_no_more: Sequence[str] = ()
 
     def _shown(self, row: Benchmark, status: int = 200) -> Response:
         return self.show(BenchmarkOut, row, status=status, version=services.described_version(row))
@@ -322,7 +333,10 @@ class BenchmarkApi(BenchmarkAnswers):
 
         def effect() -> Response:
             self.match(now := services.locked(row), services.described_version(now))
-            return self._shown(services.describe(now, actor=self.user, pool=pool, **data))
+            before = selectors.force_of(now)
+            now = services.describe(now, actor=self.user, pool=pool, **data)
+            self.counts_no_more = sorted(before - selectors.force_of(now))
+            return self._shown(now)
 
         return self.once(effect)
 

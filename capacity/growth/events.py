@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,12 @@ LEAST_EXCESS = 0.15
 SMALL = 0.9 * STAY
 """and no more scales off than this: it neither begins a stretch nor goes on with one."""
 LEVEL_DAYS = 7
+FEW_DAYS = 4
+"""In a series of less than so many times the days of the running median, it would take a trend for noise: of months a
+"day" is a year, and five years of growth are one level."""
+TREND_DAYS = 3
+IS_A_TREND = 1 / 3
+"""A line is a trend where days lie off it, on average, by less than this share of what they lie off their middle."""
 WIDE_DAYS = 29
 LONG_ENTER = 5.0
 LONGEST_DAYS = 14
@@ -277,10 +284,32 @@ def _level(values: Numbers, day: int, days: int) -> Numbers:
     daily[np.isfinite(rows).sum(axis=1) < day / 2] = np.nan
     if not np.isfinite(daily).any():
         daily = medians(rows, 1)
-    middles = _running(daily, days)
-    centres = np.arange(len(middles)) * day + (day - 1) / 2.0
-    middles = _filled(middles)
-    return np.interp(np.arange(len(values)), centres, middles)
+    at = np.arange(len(values))
+    centres = np.arange(len(daily)) * day + (day - 1) / 2.0
+    line = _trend(daily, centres, at) if TREND_DAYS <= len(daily) < FEW_DAYS * days else None
+    if line is not None:
+        middles = _filled(_running(daily / np.interp(centres, at, line), days))
+        return line * np.interp(at, centres, middles)
+    return np.interp(at, centres, _filled(_running(daily, days)))
+
+
+def _trend(daily: Numbers, centres: NDArray[np.floating[Any]], at: NDArray[np.int_]) -> Numbers | None:
+    """Return the growth by a constant rate that most days lie near, at each step; None where they lie near none.
+
+    The median of the slopes between any two days, in logarithms (Theil 1950, Sen 1968): a day of an event bends it little.
+    """
+    good = np.isfinite(daily)
+    if good.sum() < TREND_DAYS or not (daily[good] > 0.0).all():
+        return None
+    rates, places = np.log(daily[good]), centres[good]
+    one, other = np.triu_indices(len(rates), 1)
+    slope = middle((rates[other] - rates[one]) / (places[other] - places[one]))
+    start = middle(rates - slope * places)
+    off_line = np.abs(rates - slope * places - start).mean()
+    if off_line >= IS_A_TREND * np.abs(rates - middle(rates)).mean():
+        return None
+    line: Numbers = np.exp(start + slope * at)
+    return line
 
 
 def _profile(relative: Numbers, first: int, second: int) -> Numbers:

@@ -189,6 +189,8 @@ class SizedPool(Referenced):
     surplus = models.PositiveIntegerField(null=True, blank=True)
     # For the peak that is on; None where none is, or nobody knows how many it needs.
     missing_on = models.PositiveIntegerField(null=True, blank=True)
+    # The pool's own limit where that peak does not fit under it: then no number of servers carries it.
+    missing_limit_rps = models.FloatField(null=True, blank=True)
     sentence = models.CharField(max_length=500, blank=True)
     doubt = models.CharField(max_length=500, blank=True, default="", db_default="")
     judged_at = models.DateTimeField(null=True, blank=True)
@@ -209,6 +211,7 @@ class SizedPool(Referenced):
         "needed_peak",
         "surplus",
         "missing_on",
+        "missing_limit_rps",
         "sentence",
         "doubt",
         "judged_at",

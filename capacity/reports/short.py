@@ -48,7 +48,7 @@ def _judge(pk: int, now: datetime) -> bool:
     pool = pools().get(pk=pk)
     found = sized(pool, now, {})
     doubts = doubts_about(pool.connection, pool.balancer_id, found.ceiling) if found.ceiling else ()
-    lasts = found.sizing.lasts
+    lasts, missing = found.sizing.lasts, found.sizing.missing_on
     SizedPool.objects.filter(pk=pk).update(
         lasts=lasts.state.value,
         lasts_until=lasts.at,
@@ -60,7 +60,8 @@ def _judge(pk: int, now: datetime) -> bool:
         needed_now=found.sizing.needed_now,
         needed_peak=found.sizing.needed_peak,
         surplus=found.sizing.surplus,
-        missing_on=found.sizing.missing_on.more if found.sizing.missing_on else None,
+        missing_on=missing.more if missing else None,
+        missing_limit_rps=found.sizing.pool.limit_rps if missing and missing.is_over_limit else None,
         sentence=found.sentence[:500],
         doubt=" ".join(doubts)[:500],
         judged_at=now,
@@ -109,6 +110,8 @@ class PoolKnown:
     doubt: str = ""
     missing_on: int | None = None
     """How many servers more the peak that is on needs."""
+    missing_limit_rps: float | None = None
+    """The pool's own limit where that peak does not fit under it."""
     ended: str = ""
     """The sentence that nothing more comes from its series; "" while samples do."""
 
@@ -126,6 +129,7 @@ def gather_runways(accounts: QuerySet[Account], now: datetime) -> Mapping[int, l
                 row.judged_at,
                 row.doubt,
                 row.missing_on,
+                row.missing_limit_rps,
                 ended_words(row.known_until, now),
             )
         )
@@ -144,16 +148,7 @@ def judge_runways(known: list[PoolKnown] | None, now: datetime) -> Finding:
     if missing := max(
         (one for one in told if one.missing_on), key=lambda one: one.missing_on or 0, default=None
     ):
-        has, more = plural(missing.servers or 0, "server"), missing.missing_on or 0
-        says = f"{missing.name} has {has}, and the peak that is on needs {more} more."
-        return Finding(
-            Grade.RED,
-            says,
-            rule,
-            missing.judged_at,
-            None,
-            (("servers", missing.servers or 0), ("missing", more)),
-        )
+        return _missing(missing, rule)
     short = [one for one in told if is_short(one.lasts, now, SOON)]
     if short:
         worst = min(short, key=lambda one: one.lasts.at or now)
@@ -180,6 +175,19 @@ def judge_runways(known: list[PoolKnown] | None, now: datetime) -> Finding:
         None if judged is None else judged + OLD,
         (("servers", first.servers or 0), ("last until", words)),
     )
+
+
+def _missing(pool: PoolKnown, rule: str) -> Finding:
+    """Return what is said of a pool whose peak that is on needs more than it has."""
+    servers, more = pool.servers or 0, pool.missing_on or 0
+    if pool.missing_limit_rps is not None:
+        limit = f"{pool.missing_limit_rps:,.0f} requests a second"
+        says = f"The peak that is on does not fit under the own limit of {pool.name}, {limit}. More servers do not raise it: look for what sets it."
+        parts: tuple[tuple[str, int | float | str], ...] = (("servers", servers), ("own limit", limit))
+    else:
+        says = f"{pool.name} has {plural(servers, 'server')}, and the peak that is on needs {more} more."
+        parts = (("servers", servers), ("missing", more))
+    return Finding(Grade.RED, says, rule, pool.judged_at, None, parts)
 
 
 def _says_short(pool: PoolKnown, now: datetime) -> str:

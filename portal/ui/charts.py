@@ -62,10 +62,18 @@ class PhaseStep:
     note: str = ""
 
 
+MOST_DIGITS = 1e15
+"""From here on a float has no more digits that mean anything, and a row of them fills a page."""
+RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
+
 def number(value: float | None, digits: int = 1) -> str:
     """Return a number as people read it: thin spaces between thousands, no empty decimals; None is "unknown"."""
     if value is None:
         return "unknown"
+    if abs(value) >= MOST_DIGITS:
+        mantissa, _, power = f"{value:.2e}".partition("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}\u202f×\u202f10{str(int(power)).translate(RAISED)}"
     text = f"{value:,.{digits}f}"
     if "." in text:
         text = text.rstrip("0").rstrip(".")

@@ -32,6 +32,10 @@
   }
   function number(value) {
     if (value === null || value === undefined) return "–";
+    if (Math.abs(value) >= 1e15) {
+      var parts = value.toExponential(2).split("e");
+      return Number(parts[0]) + "\u202f×\u202f10" + String(Number(parts[1])).replace(/\d/g, function (digit) { return "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]; });
+    }
     return Number(value.toPrecision(4)).toLocaleString("en-GB").replace(/,/g, "\u202f");
   }
   function arm(figure) {

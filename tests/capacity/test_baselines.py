@@ -1446,7 +1446,10 @@ def test_a_ceiling_ends_with_what_contradicts_its_run_and_stays_with_what_was_mi
 ):
     run = run_at(here, 5, **before)
     services.take_ceiling(here.connection, "71", actor=here.manager)
-    benchmarks.describe(run, actor=here.manager, **said)
+    api = Caller(here.manager)
+    told = api.ask("patch", f"/benchmarks/{run.ref}", said, **{"If-Match": "*"}).json()["counts_no_more"]
+    assert any("counts no more" in says for says in told) is is_void
+    assert api.get(f"/benchmarks/{run.ref}")["counts_no_more"] == []
     assert (Ceiling.objects.get(benchmark=run).void_at is not None) is is_void
     # The desk entered 100 by hand before.
     assert reference(here).ceiling.requests_per_s == (100.0 if is_void else pytest.approx(90.0, abs=0.5))

@@ -152,6 +152,21 @@ def test_what_seldom_happens_is_no_event_each_time_and_a_burst_of_it_is(an_hour)
     assert [event for event in detect_events(values, (24, 168)) if event.begin <= 1000 and event.end >= 1006]
 
 
+@pytest.mark.parametrize("months", [48, 60, 84, 120])
+@pytest.mark.parametrize("a_month", [0.0, 0.01, 0.03])
+def test_a_month_of_three_times_normal_is_found_however_the_years_grow(months, a_month):
+    """A season of twelve: the level of a few years must not take their growth for noise."""
+    at = np.arange(months)
+    usual = 100 * (1 + a_month) ** at * (1 + 0.3 * np.sin(2 * np.pi * at / 12))
+    for seed, noise in enumerate((0.001, 0.02, 0.05)):
+        values = usual * (1 + noise * np.random.default_rng(seed).standard_normal(months))
+        assert not detect_events(values, (12,))
+        for month in (months // 2, months - 5):
+            peak = values.copy()
+            peak[month] *= 3.0
+            assert [(one.begin, one.end) for one in detect_events(peak, (12,))] == [(month, month + 1)]
+
+
 def test_noise_has_hardly_any_events():
     count = sum(len(detect_events(traffic(seed, correlated=0.8, noise=0.1), (24, 168))) for seed in range(40))
     assert count <= 4

@@ -610,6 +610,30 @@ def test_a_sale_that_is_on_asks_for_its_servers_until_it_is_over(db):
     assert (sizing["surplus"], sizing["saving"]) == (0, None)
     tried = browser_of(account).get(f"/capacity/pools/{pool.ref}/what-if/").content.decode()
     assert f"{event['servers']} servers, {missing} more than there are" in tried
+    # Where the pool's own limit is what is missing nobody is sent to build servers.
+    limit = PoolLimit.objects.create(
+        account=account,
+        connection=pool.connection,
+        balancer_id=pool.balancer_id,
+        kind="database",
+        requests_per_s=event["peak_rps"],
+        source="measured",
+        at=timezone.now(),
+    )
+    short.judge_all(timezone.now())
+    assert api.get(f"/sized-pools/{pool.ref}")["pool"]["missing_limit_rps"] == pytest.approx(
+        event["peak_rps"]
+    )
+    told = short.gather_runways(Account.objects.filter(pk=account.pk), timezone.now())[account.pk]
+    found = short.judge_runways(told, timezone.now())
+    assert found.grade == Grade.RED
+    assert found.says.startswith("The peak that is on does not fit under the own limit of web, ")
+    for address in (f"/accounts/{account.ref}/growth/", f"/capacity/pools/{pool.ref}/"):
+        page = browser_of(account).get(address).content.decode()
+        assert "more servers do not help, look for what sets it" in page
+        assert "more than there are" not in page
+    limit.delete()
+    short.judge_all(timezone.now())
     # While nobody knows better it is on; of a series that ended nothing is known. What was dismissed is none.
     assert selectors.on_of(one.pk, timezone.now() + timedelta(days=2)) != []
     later = timezone.now() + timedelta(days=4)

@@ -240,7 +240,15 @@ def test_the_axis_ends_at_a_round_number(value, rounded):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, "unknown"), (0, "0"), (12.0, "12"), (12.34, "12.3"), (1234567, "1\u202f234\u202f567")],
+    [
+        (None, "unknown"),
+        (0, "0"),
+        (12.0, "12"),
+        (12.34, "12.3"),
+        (1234567, "1\u202f234\u202f567"),
+        (-1.6545e99, "-1.65\u202f×\u202f10⁹⁹"),
+        (1e15, "1\u202f×\u202f10¹⁵"),
+    ],
 )
 def test_numbers_read_as_people_write_them(value, text):
     assert number(value) == text
