@@ -271,7 +271,7 @@ def _higher(entered: Figure | None, measured: Figure | None) -> Figure | None:
 
 
 def _measured_peak(of_pool: Mapping[str, Any], at: datetime) -> Figure | None:
-    """Return the highest hour to come of the series by which the pool is sized; None once it is over, or the series ended. One query."""
+    """Return the highest hour to come of the series by which the pool is sized; None once the series ended. One query."""
     pool = (
         SizedPool.objects.filter(
             **of_pool,
@@ -281,7 +281,6 @@ def _measured_peak(of_pool: Mapping[str, Any], at: datetime) -> Figure | None:
             metric__growth_report__state=ReportState.MADE,
             metric__growth_report__made_at__lte=at,
             metric__growth_report__next_peak__gt=0,
-            metric__growth_report__next_peak_at__gte=at,
             metric__growth_report__analysed_until__gte=at - ENDED_AFTER,
         )
         .select_related("metric__growth_report")
@@ -297,7 +296,8 @@ def _measured_peak(of_pool: Mapping[str, Any], at: datetime) -> Figure | None:
         f"growth report of {pool.metric}",
         "",
         report.made_at,
-        expected_at=report.next_peak_at,
+        # Its likeliest hour may be over: one of the other weeks that were looked ahead is hardly lower.
+        expected_at=report.next_peak_at if report.next_peak_at and report.next_peak_at >= at else None,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -182,14 +182,14 @@ def _find(values: Numbers, first: int, second: int, day: int, is_ratio: bool, is
             height[is_small] = np.clip(height[is_small], -SMALL, SMALL)
         spans = _rare(_spans(height, day), height, first)
         plain = values / np.maximum(profile, 0.05) if is_ratio else values - profile
-        events = _coming_back(spans, plain, day)
+        events = _coming_back(spans, plain, level, day)
         if turn == 0:
             events += _long(plain, events, day)
         mask = np.zeros(len(values), dtype=bool)
-        for begin, end in events:
-            mask[begin:end] = True
+        for span in events:
+            mask[span.begin : span.end] = True
         expected = profile * level if is_ratio else profile + level
-        found = [_stretch(begin, end, values, height, expected) for begin, end in _joined(events)]
+        found = [_stretch(span, values, height, expected) for span in _joined(events, day)]
     # The mean of the season is 1, or 0: only then do levels of parts mean the same.
     usual = float(profile.mean())
     if is_ratio and usual > 0.0:
@@ -361,12 +361,20 @@ def _scale(rest: Numbers, day: int) -> Numbers:
     return scales
 
 
-def _spans(height: Numbers, day: int) -> list[tuple[int, int]]:
-    """Return where the height is off for long enough, each span of one sign."""
+class _Span(NamedTuple):
+    """A stretch that is off its band, from step `begin` up to but without `end`, to one `side`: 1 above, -1 below."""
+
+    begin: int
+    end: int
+    side: int
+
+
+def _spans(height: Numbers, day: int) -> list[_Span]:
+    """Return where the height is off for long enough."""
     spans = []
     gap = max(1, round(day * GAP_SHARE))
-    for sign in (1.0, -1.0):
-        signed = sign * height
+    for side in (1, -1):
+        signed = side * height
         is_off = signed >= STAY
         if not (signed >= ENTER).any():
             continue
@@ -387,61 +395,89 @@ def _spans(height: Numbers, day: int) -> list[tuple[int, int]]:
                 continue
             length = int((part >= STAY).sum())
             if part.max() >= ALONE or (length >= 2 and part.sum() / np.sqrt(len(part)) >= 1.6 * ENTER):
-                spans.append((begin, end))
+                spans.append(_Span(begin, end, side))
     return sorted(spans)
 
 
-def _rare(spans: list[tuple[int, int]], height: Numbers, first: int) -> list[tuple[int, int]]:
+def _rare(spans: list[_Span], height: Numbers, first: int) -> list[_Span]:
     """Return the spans without those that come back at the same hour of the days around: that is a new habit."""
     if first <= 1 or len(spans) < HABIT:
         return spans
     sides = np.zeros(len(height), dtype=np.int8)
-    for begin, end in (span for span in spans if span[1] - span[0] < first):
-        sides[begin:end] = 1 if height[begin:end].sum() > 0 else -1
+    for begin, end, side in (span for span in spans if span.end - span.begin < first):
+        sides[begin:end] = side
     found = []
-    for begin, end in spans:
+    for span in spans:
+        begin, end, side = span
         again = 0
         if end - begin < first:
-            side = sides[begin]
             for days in range(-HABIT_DAYS, HABIT_DAYS + 1):
                 low, high = begin + days * first, end + days * first
                 if days and low >= 0 and high <= len(height):
                     again += bool((sides[low:high] == side).mean() >= 0.5)
         if again < HABIT:
-            found.append((begin, end))
+            found.append(span)
     return found
 
 
-def _coming_back(spans: list[tuple[int, int]], values: Numbers, day: int) -> list[tuple[int, int]]:
-    """Return the spans that come back to where they came from; the others are steps of the level. No season in `values`."""
+def _coming_back(spans: list[_Span], values: Numbers, level: Numbers, day: int) -> list[_Span]:
+    """Return the spans that come back to where they came from; the others are steps of the level. No season in `values`.
+
+    Spans less than a day apart are judged by what was before the first and after the last of them: an event that an
+    outage cuts in two comes back once it is over, and what follows on it is no dip for being as it was before.
+    """
     found = []
-    for begin, end in spans:
-        before, after = values[max(0, begin - day) : begin], values[end : end + day]
-        before, after = before[np.isfinite(before)], after[np.isfinite(after)]
-        inside = values[begin:end]
-        height = middle(inside[np.isfinite(inside)])
-        least = max(2, day // 6)
-        # Seasons of a few steps are quarters or months, where what has lasted for a year is no sale.
-        lasts = GOES_ON_DAYS if day >= DAY_OF_HOURS else 1
-        if len(after) < least and end - begin >= lasts * day:
-            continue
-        if len(before) >= least and len(after) >= least:
-            was, became = middle(before), middle(after)
-            rise, step = height - was, became - was
-            # Like what was before it, and the running level came too early; or it stays where it went.
-            if abs(rise) <= SAME_LEVEL * abs(step) or (
-                rise * step > 0.0 and abs(step) > SAME_LEVEL * abs(rise)
-            ):
-                continue
-        found.append((begin, end))
+    least = max(2, day // 6)
+    # Seasons of a few steps are quarters or months, where what has lasted for a year is no sale.
+    lasts = GOES_ON_DAYS if day >= DAY_OF_HOURS else 1
+    for group in _near_each_other(spans, day):
+        first, last = group[0].begin, max(span.end for span in group)
+        before, after = _seen(values[max(0, first - day) : first]), _seen(values[last : last + day])
+        was = middle(before) if len(before) >= least else None
+        became = middle(after) if len(after) >= least else None
+        for span in group:
+            height = middle(_seen(values[span.begin : span.end]))
+            if became is None:
+                # What goes on with breaks goes on since its first part.
+                same = [one for one in group if one.side == span.side]
+                if max(one.end for one in same) - same[0].begin >= lasts * day:
+                    continue
+                claimed = height - middle(level[span.begin : span.end])
+                if was is not None and abs(height - was) <= SAME_LEVEL * abs(claimed):
+                    continue
+            elif was is not None:
+                rise, step = height - was, became - was
+                # Like what was before it, and the running level came too early; or it stays where it went.
+                if abs(rise) <= SAME_LEVEL * abs(step) or (
+                    rise * step > 0.0 and abs(step) > SAME_LEVEL * abs(rise)
+                ):
+                    continue
+            found.append(span)
     return found
 
 
-def _long(values: Numbers, events: list[tuple[int, int]], day: int) -> list[tuple[int, int]]:
+def _near_each_other(spans: list[_Span], reach: int) -> list[list[_Span]]:
+    """Return the spans, which are in order, in groups: the next one begins at most `reach` steps after what was before."""
+    groups: list[list[_Span]] = []
+    ends = 0
+    for span in spans:
+        if groups and span.begin - ends <= reach:
+            groups[-1].append(span)
+        else:
+            groups.append([span])
+        ends = max(ends, span.end)
+    return groups
+
+
+def _seen(values: Numbers) -> Numbers:
+    return values[np.isfinite(values)]
+
+
+def _long(values: Numbers, events: list[_Span], day: int) -> list[_Span]:
     """Return the stretches of several days, which the running median of a week takes for the level."""
     clean = values.copy()
-    for begin, end in events:
-        clean[begin:end] = np.nan
+    for span in events:
+        clean[span.begin : span.end] = np.nan
     daily = _filled(medians(_blocks(clean, day), 1))
     if len(daily) < 10:
         return []
@@ -449,8 +485,8 @@ def _long(values: Numbers, events: list[tuple[int, int]], day: int) -> list[tupl
     scale = NORMAL_PER_MAD * middle(np.abs(rest))
     scale = max(scale, 0.05 * middle(np.abs(daily)), 1e-12)
     found = []
-    for sign in (1.0, -1.0):
-        is_off = sign * rest >= 0.6 * LONG_ENTER * scale
+    for side in (1, -1):
+        is_off = side * rest >= 0.6 * LONG_ENTER * scale
         edges = np.flatnonzero(np.diff(np.concatenate([[0], is_off.astype(np.int8), [0]]))).reshape(-1, 2)
         for begin, end in edges.tolist():
             if not 3 <= end - begin <= LONGEST_DAYS or begin < 2 or len(daily) - end < 2:
@@ -460,28 +496,43 @@ def _long(values: Numbers, events: list[tuple[int, int]], day: int) -> list[tupl
                 middle(daily[max(0, begin - 4) : begin]),
                 middle(daily[end : end + 4]),
             )
-            rise = min(sign * (height - was), sign * (height - became))
+            rise = min(side * (height - was), side * (height - became))
             if rise >= LONG_ENTER * scale and abs(became - was) <= SAME_LEVEL * abs(height - was):
-                found.append((begin * day, min(end * day, len(values))))
+                found.append(_Span(begin * day, min(end * day, len(values)), side))
     return found
 
 
-def _joined(events: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    merged: list[tuple[int, int]] = []
-    for begin, end in sorted(events):
-        if merged and begin <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((begin, end))
-    return merged
+def _joined(events: list[_Span], day: int) -> list[_Span]:
+    """Return the spans in order, those that touch as one, and those between which nothing lies but spans of the other side.
+
+    An outage in the midst of a sale is a fall, and the sale is one event from before it to after it.
+    """
+    gap = max(1, round(day * GAP_SHARE))
+    merged: list[_Span] = []
+    for side in (1, -1):
+        same: list[_Span] = []
+        others = [span for span in events if span.side != side]
+        for span in sorted(one for one in events if one.side == side):
+            last = same[-1] if same else None
+            if last is None:
+                same.append(span)
+                continue
+            between = sum(max(0, min(one.end, span.begin) - max(one.begin, last.end)) for one in others)
+            if span.begin - last.end <= (between + gap if between else 0):
+                same[-1] = last._replace(end=max(span.end, last.end))
+            else:
+                same.append(span)
+        merged += same
+    return sorted(merged)
 
 
-def _stretch(begin: int, end: int, values: Numbers, height: Numbers, expected: Numbers) -> Stretch:
-    part = height[begin:end]
-    score = float(part[np.argmax(np.abs(part))])
+def _stretch(span: _Span, values: Numbers, height: Numbers, expected: Numbers) -> Stretch:
+    begin, end, side = span
+    part = side * height[begin:end]
+    score = float(side * part.max())
     # What stands out the most in a quiet night may be less than any afternoon has.
-    off = np.copysign(1.0, score) * (values[begin:end] - expected[begin:end])
-    peak_at = begin + int(np.nanargmax(off) if np.isfinite(off).any() else np.argmax(np.abs(part)))
+    off = side * (values[begin:end] - expected[begin:end])
+    peak_at = begin + int(np.nanargmax(off) if np.isfinite(off).any() else np.argmax(part))
     usual = float(expected[peak_at])
     multiple = float(values[peak_at]) / usual if usual > 0.0 and np.isfinite(values[peak_at]) else None
     return Stretch(begin, end, peak_at, score, multiple)

@@ -163,6 +163,7 @@ _LATE = (timedelta(0), timedelta(hours=14), timedelta(hours=-12))
 """How much later times are looked at to see their day: that of some wall is the one before in UTC, or the one after."""
 _FREE_DAYS = 4
 """The last day of a month that is worked on is one of the last four, its first one of the first four."""
+_UNEVEN_S = 2 * 3600
 _DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
 
 
@@ -388,7 +389,9 @@ def _one_in_each(known: list[datetime], each: int) -> tuple[Months, NDArray[np.i
     steps = np.array([_month_of(one) for one in known]) - _month_of(known[0])
     # Steps of so many days are none of months: they lie evenly, but for gaps.
     apart = np.diff([one.timestamp() for one in known])
-    is_even = not (apart % apart.min()).any()
+    off = np.abs(apart - np.rint(apart / apart.min()) * apart.min())
+    # Two changes of the clock are between them at most.
+    is_even = bool((off <= _UNEVEN_S).all())
     if is_even or (steps % each).any() or len(np.unique(steps)) < len(steps):
         return None
     days = [one.day for one in known]

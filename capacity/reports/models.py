@@ -110,6 +110,8 @@ class DetectedEvent(Referenced):
     `multiple` is the peak over what that hour usually has, None where that is not above 0; `lead_in_s` from the beginning to
     the peak, `half_life_s` from there until half of the excess was gone, None while it is not. `event` is the traffic event
     that a person named it as, or that was planned for it. Another analysis changes figures, never what a person decided.
+    `told_with` is the stretch that launch managers were told of for it: itself, or the same happening in another metric; None
+    where nobody was.
     """
 
     account = models.ForeignKey("accounts.Account", on_delete=models.CASCADE, related_name="detected_events")
@@ -134,6 +136,9 @@ class DetectedEvent(Referenced):
     decided_at = models.DateTimeField(null=True, blank=True)
     reason = models.CharField(max_length=500, blank=True)
     found_at = models.DateTimeField()
+    told_with = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="told_for"
+    )
 
     account_path = "account"
 
@@ -142,9 +147,11 @@ class DetectedEvent(Referenced):
         constraints = [
             models.CheckConstraint(name="detected_state_known", condition=Q(state__in=DetectedState.values)),
             models.CheckConstraint(name="detected_ends_after_start", condition=Q(ends_at__gt=F("starts_at"))),
-            models.UniqueConstraint(name="detected_once", fields=["metric", "starts_at"]),
         ]
-        indexes = [models.Index(fields=["account", "-starts_at"], name="detected_account")]
+        indexes = [
+            models.Index(fields=["account", "-starts_at"], name="detected_account"),
+            models.Index(fields=["metric", "-starts_at"], name="detected_metric"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.metric}, {self.starts_at:%Y-%m-%d}"

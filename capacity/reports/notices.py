@@ -27,28 +27,23 @@ def register() -> None:
         register_purpose(purpose)
 
 
-def _of_that_day(row: DetectedEvent) -> str:
-    what = "rise" if row.is_rise else f"dip:{row.metric.resource}"
-    return f"detected:{row.account.ref}:{row.starts_at:%Y-%m-%d}:{what}"[:120]
+def _stretch(row: DetectedEvent) -> str:
+    return f"detected:{row.ref}"
 
 
-def call_off_detected(row: DetectedEvent) -> None:
-    """Take back the mails that ask about it and wait until the morning: it was decided, or is no longer seen."""
-    call_off_waiting(
-        "event_detected", subject_ref=_of_that_day(row), says="Nobody is asked about it any more."
-    )
+def call_off_detected(row: DetectedEvent) -> bool:
+    """Take back the mails that ask about it and wait until the morning; returns whether any did."""
+    says = "Nobody is asked about it any more."
+    return bool(call_off_waiting("event_detected", subject_ref=_stretch(row), says=says))
 
 
 def tell_detected(row: DetectedEvent) -> None:
-    """Tell the account's launch managers that something was detected: a rise once a day, however many metrics show it.
-
-    A dip is told for each resource: an outage must not go unsaid because something else was on that day.
-    """
+    """Tell the account's launch managers that something was detected."""
     tell_all(
         "event_detected",
         audience("launch_managers", row.account),
         account=row.account,
-        subject_ref=_of_that_day(row),
+        subject_ref=_stretch(row),
         period="detected",
         urgency=Urgency.TODAY,
         context={

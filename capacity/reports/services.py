@@ -32,6 +32,7 @@ from capacity.metrics.series import Step
 from capacity.models import TrafficEvent
 from capacity.pool_names import usual_name
 from capacity.reports import making, notices
+from capacity.reports.following import Window, begin_together, continued
 from capacity.reports.models import (
     DetectedEvent,
     DetectedState,
@@ -159,6 +160,8 @@ def make_report(report: GrowthReport, now: datetime) -> GrowthReport:
         except ValueError as problem:
             says = str(problem)
     with transaction.atomic():
+        # What is told of one metric is told of no other one: the reports of an account are kept one after the other.
+        lock_account(metric.account)
         # Someone may have taken the metric away meanwhile.
         locked = GrowthReport.objects.select_for_update(of=("self",)).filter(pk=report.pk).first()
         if locked is None:
@@ -213,26 +216,30 @@ def _keep(report: GrowthReport, made: making.Made) -> None:
 def _keep_events(metric: Metric, made: making.Made, now: datetime) -> None:
     """Keep what was detected: known stretches get their new figures, new ones are proposed, others are no longer seen."""
     known = list(
-        DetectedEvent.objects.select_for_update(of=("self",)).filter(metric=metric, ends_at__gt=made.begins)
+        DetectedEvent.objects.select_for_update(of=("self",))
+        .filter(metric=metric, ends_at__gt=made.begins)
+        .order_by("starts_at", "pk")
     )
     planned = list(
         TrafficEvent.objects.filter(
             account=metric.account_id, starts_at__lt=made.ends, ends_at__gt=made.begins
         ).order_by("starts_at", "pk")
     )
-    seen: set[int] = set()
-    for event in made.events:
-        begins, ends = made.at(event.begin), made.at(event.end)
-        row = next(
-            (one for one in known if one.pk not in seen and one.starts_at < ends and one.ends_at > begins),
-            None,
-        )
+    found = [Window(made.at(one.begin), made.at(one.end), one.score > 0) for one in made.events]
+    places = continued([_window(one) for one in known], found)
+    kept: set[int] = set()
+    asked: list[DetectedEvent] = []
+    decided: list[DetectedEvent] = []
+    for event, place, window in zip(made.events, places, found, strict=True):
+        begins, ends = window.starts_at, window.ends_at
+        row = None if place is None else known[place]
         is_new = row is None
         if row is None:
-            row = DetectedEvent(account_id=metric.account_id, metric=metric, found_at=now)
+            row = DetectedEvent(account=metric.account, metric=metric, found_at=now)
         else:
-            seen.add(row.pk)
-            _go_on(row, begins, ends, event.peak if metric.unit == "requests/s" else None)
+            kept.add(row.pk)
+            if not (row.is_over and event.is_over):
+                _go_on(row, begins, ends, event.peak if metric.unit == "requests/s" else None)
         row.starts_at, row.ends_at, row.peak_at = begins, ends, made.at(event.peak_at)
         row.peak, row.expected, row.multiple = event.peak, event.expected, event.multiple
         row.score, row.is_over = event.score, event.is_over
@@ -245,17 +252,32 @@ def _keep_events(metric: Metric, made: making.Made, now: datetime) -> None:
             row.state, row.event, is_new = DetectedState.PROPOSED, None, True
         if row.state == DetectedState.PROPOSED:
             _join_planned(row, planned)
+            if row.state == DetectedState.NAMED:
+                decided.append(row)
         row.save()
-        if is_new and row.state == DetectedState.PROPOSED:
-            _tell_detected(row, metric, now)
-    gone = [one for one in known if one.pk not in seen and one.state == DetectedState.PROPOSED]
-    DetectedEvent.objects.filter(pk__in=[one.pk for one in gone]).update(state=DetectedState.WITHDRAWN)
-    _call_off(gone)
+        if row.state == DetectedState.PROPOSED:
+            asked.append(row)
+            if is_new:
+                _emit_detected(row)
+    gone = [one for one in known if one.pk not in kept]
+    # What the analysis does not see any more is not on, either: after days of it, it is the level.
+    DetectedEvent.objects.filter(pk__in=[one.pk for one in gone if not one.is_over]).update(is_over=True)
+    for row in (one for one in gone if one.state == DetectedState.PROPOSED):
+        row.state = DetectedState.WITHDRAWN
+        row.save(update_fields=["state"])
+        decided.append(row)
+    _ask_no_more(decided)
+    for row in asked:
+        _tell_once(row, now)
+
+
+def _window(row: DetectedEvent) -> Window:
+    return Window(row.starts_at, row.ends_at, row.is_rise, row.state != DetectedState.WITHDRAWN)
 
 
 def _go_on(row: DetectedEvent, begins: datetime, ends: datetime, peak: float | None) -> None:
     """Let the record of an event that was named while it was on follow what came since; what people entered stays."""
-    if row.event_id is None or row.is_over or row.ends_at == ends:
+    if row.event_id is None or (row.starts_at, row.ends_at) == (begins, ends):
         return
     # Other metrics of the stretch are the same event: the one that it was named from says how long and how high it was.
     made_of_it = TrafficEvent.objects.filter(
@@ -290,25 +312,48 @@ def _fits(row: DetectedEvent, event: TrafficEvent) -> bool:
     return is_within and row.ends_at - TAIL <= event.ends_at
 
 
-def _call_off(rows: Sequence[DetectedEvent]) -> None:
-    """Take back the mails that ask about these where no other stretch of their day waits to be decided."""
-    for row in rows:
-        side = {"score__gt": 0} if row.is_rise else {"score__lte": 0, "metric__resource": row.metric.resource}
-        waits = DetectedEvent.objects.filter(account=row.account_id, state=DetectedState.PROPOSED, **side)
-        if not waits.filter(starts_at__date=row.starts_at.date()).exists():
-            notices.call_off_detected(row)
-
-
-def _tell_detected(row: DetectedEvent, metric: Metric, now: datetime) -> None:
+def _emit_detected(row: DetectedEvent) -> None:
     emit(
         "event.detected",
-        account=metric.account,
+        account=row.account,
         subject=row,
         subject_type="detected_event",
         data={"multiple": row.multiple, "peak": row.peak, "score": round(row.score, 2)},
     )
-    if row.ends_at >= now - TOLD_FOR:
+
+
+def _tell_once(row: DetectedEvent, now: datetime) -> None:
+    """Tell of a stretch that waits to be decided, unless its people were told of it, or of the same one in another metric.
+
+    A fall is told for each resource: an outage must not go unsaid because something else is on at the same time.
+    """
+    if row.told_with_id is not None or row.ends_at < now - TOLD_FOR:
+        return
+    told = DetectedEvent.objects.filter(
+        account=row.account_id, state=DetectedState.PROPOSED, told_with=F("pk"), starts_at__lt=row.ends_at
+    ).filter(ends_at__gt=row.starts_at)
+    if not row.is_rise:
+        told = told.filter(metric__resource=row.metric.resource)
+    of = next((one for one in told if begin_together(_window(one), _window(row))), None)
+    row.told_with = of or row
+    row.save(update_fields=["told_with"])
+    if of is None:
         notices.tell_detected(row)
+
+
+def _ask_no_more(rows: Sequence[DetectedEvent]) -> None:
+    """Take back the mails that ask about these and wait until the morning. What else they told of is told by itself then."""
+    for row in (one for one in rows if one.told_with_id is not None):
+        was_lead, is_back = row.told_with_id == row.pk, False
+        if was_lead and notices.call_off_detected(row):
+            is_back = True
+            others = row.told_for.filter(state=DetectedState.PROPOSED).order_by("starts_at", "pk")
+            if other := others.select_related("account", "metric").first():
+                others.update(told_with=other)
+                notices.tell_detected(other)
+        if row.state == DetectedState.WITHDRAWN and (is_back or not was_lead):
+            # Nobody was told: seen again, it is told.
+            DetectedEvent.objects.filter(pk=row.pk).update(told_with=None)
 
 
 # --- detected events ---------------------------------------------------------------------------------------------
@@ -412,6 +457,7 @@ def _decided_already(row: DetectedEvent) -> StaleState:
 
 def _locked_with_alike(detected: DetectedEvent) -> tuple[DetectedEvent, list[DetectedEvent]]:
     """Return the row and what other metrics showed at the same time and nobody decided, all locked."""
+    lock_account(detected.account)
     DetectedEvent.objects.select_for_update().get(pk=detected.pk)
     # Read once it is locked: joined in the statement that waits, its event would be the one from before.
     row = DetectedEvent.objects.select_related("account", "metric", "event").get(pk=detected.pk)
@@ -450,7 +496,7 @@ def _decide(
             data={"event": None if event is None else str(event.ref)},
             actor=actor,
         )
-    _call_off(rows)
+    _ask_no_more(rows)
     # What was decided is part of the sentence of each pool that they size.
     judge_pools(pools().filter(metric__in=[row.metric_id for row in rows]), now)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import structlog
 from django.db import transaction
 from django.db.models import F, QuerySet
 from django.urls import reverse
@@ -20,6 +21,8 @@ from capacity.reports.models import SizedPool
 from capacity.reports.selectors import ended_words, pools, sized
 from capacity.reports.wording import exceeded, lasts_words, when_words
 from capacity.sizing import Lasts, Runway
+
+log = structlog.get_logger(__name__)
 
 SOON = timedelta(days=90)
 """Time enough to order, build and test servers."""
@@ -89,7 +92,15 @@ def judge_account(account: Account) -> None:
 
 def judge_all(now: datetime) -> int:
     """Work it out for every pool of an active account that is sized by a metric."""
-    return judge_pools(pools().filter(account__status=AccountStatus.ACTIVE, metric__isnull=False), now)
+    rows = pools().filter(account__status=AccountStatus.ACTIVE, metric__isnull=False)
+    told, began = 0, time.monotonic()
+    for pk in list(rows.order_by("pk").values_list("pk", flat=True)):
+        try:
+            told += _judge(pk, now + timedelta(seconds=time.monotonic() - began))
+        except Exception:
+            # One that cannot be worked out must not stand in the way of the others, of whatever account.
+            log.exception("pool_not_judged", pool=pk)
+    return told
 
 
 def is_short(lasts: Runway, now: datetime, within: timedelta) -> bool:

@@ -8,7 +8,7 @@ from datetime import datetime
 from capacity.reports import wording
 from capacity.reports.models import SizedPool
 from capacity.reports.selectors import Sized, carries_by_flavor, prices_of, sized
-from capacity.sizing import Cost, Price, Sizing, WhatIf, cost_a_month, what_if
+from capacity.sizing import Cost, Lasts, Price, Runway, Sizing, WhatIf, cost_a_month, what_if
 
 MOST_FLAVORS = 50
 
@@ -76,6 +76,10 @@ def try_out(pool: SizedPool, tried: WhatIf, now: datetime) -> Tried:
     )
     if as_it_is.sizing.on is not None:
         # What is tried out is a usual week; nothing goes out before the peak that is on is over.
-        found = replace(found, on=as_it_is.sizing.on, surplus=0, saving=None)
+        surplus = None if found.surplus is None else 0
+        unknown = Runway(Lasts.UNKNOWN)
+        found = replace(
+            found, on=as_it_is.sizing.on, surplus=surplus, saving=None, lasts_without=unknown
+        )
     answer = Tried(as_it_is, found, wording.lasts_words(found.lasts, now), price, carries_from, None)
     return replace(answer, needed_cost=None if answer.needed is None else cost_a_month(answer.needed, price))

@@ -391,7 +391,7 @@ def withdraw_older(purposes: Iterable[str], *, subject_ref: str, period: str, sa
 def call_off_waiting(
     purpose: str, *, subject_ref: str, says: str, unless: Mapping[str, Any] | None = None
 ) -> int:
-    """Take back what was told of a subject and waits to be sent, as it is not true any more; return how many mails.
+    """Take back what was told of a subject and waits to be sent or read, as it is not true any more; return to how many.
 
     One whose context says what `unless` says stays. What is taken back was never told: the same period may tell anew.
     """
@@ -413,7 +413,7 @@ def call_off_waiting(
             "is_shown": unless is None,
         }
         if row.mail_state == MailState.NONE:
-            Message.objects.filter(pk=row.pk).update(**over)
+            count += Message.objects.filter(pk=row.pk).update(**over)
             continue
         # A worker may have taken it meanwhile: what is being sent goes out.
         count += Message.objects.filter(pk=row.pk, mail_state=MailState.QUEUED).update(

@@ -64,6 +64,40 @@ def test_an_outage_is_a_dip():
     assert found.as_plain()["direction"] == "down"
 
 
+def launch(outage: int, hours: int) -> tuple[np.ndarray, int]:
+    """Four months of traffic with 5 times normal for 44 hours that then decays, an outage after 30 hours of it."""
+    at = np.arange(24 * 120)
+    values = 100 * (1 + 0.4 * np.sin(2 * np.pi * (at - 9) / 24)) * np.where(at // 24 % 7 >= 5, 0.8, 1.0)
+    values *= 1 + 0.04 * np.random.default_rng(1).standard_normal(len(at))
+    begins = 24 * 80 + 4
+    since = np.arange(len(at) - begins)
+    values[begins:] *= np.where(since < 44, 5.0, 1 + 4 * 0.5 ** ((since - 44) / 16))
+    values[begins + 30 : begins + 30 + outage] = 0.0
+    return values[: begins + hours], begins
+
+
+@pytest.mark.parametrize("hours", [46, 70, 94, 142, 190, 238])
+@pytest.mark.parametrize("outage", [0, 1, 3, 6])
+def test_an_outage_in_the_midst_of_an_event_is_told_and_the_event_is_not_what_is_usual(outage, hours):
+    values, begins = launch(outage, hours)
+    found = detect_events(values, (24, 168))
+    rises, falls = [one for one in found if one.score > 0], [one for one in found if one.score < 0]
+    assert sum(one.end - one.begin for one in rises) >= min(hours, 90)
+    assert all(begins <= one.begin and one.end <= begins + 142 for one in rises)
+    assert all(begins + 30 <= one.begin and one.end <= begins + 30 + outage for one in falls)
+    assert (len(rises), len(falls)) == (1, outage > 0)
+    assert forecast(values, 48, (24, 168)).point.max() < 1.2 * values[: begins - 1].max()
+
+
+@pytest.mark.parametrize("hours", [2, 5, 10])
+def test_a_site_that_breaks_under_a_sale_is_a_fall_and_not_the_sale(hours):
+    values, _ = launch(0, 40)
+    values[-hours:] = 0.0
+    rise, fall = detect_events(values, (24, 168))
+    assert (rise.score > 0, rise.is_over, rise.end) == (True, True, len(values) - hours)
+    assert (fall.score < 0, fall.is_over, fall.begin) == (True, False, len(values) - hours)
+
+
 def test_the_profile_says_lead_in_peak_and_decay():
     values = traffic(7, noise=0.01)
     shape = np.concatenate([np.linspace(1.5, 5.0, 4), 1 + 4.0 * 0.5 ** (np.arange(1, 13) / 3.0)])

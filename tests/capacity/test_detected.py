@@ -1,0 +1,224 @@
+"""What becomes of detected stretches from one analysis to the next, and who is told of which."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import Account
+from capacity.growth import Event
+from capacity.metrics.models import Metric
+from capacity.models import TrafficEvent
+from capacity.reports import selectors, services
+from capacity.reports.models import DetectedEvent, DetectedState, GrowthReport
+from portal.notify.models import MailState, Message
+from tests import factories as make
+from tests.capacity.test_reports import browser_of, fill, hours, metric, sized_pool
+
+HOURS = 1000
+
+
+@pytest.fixture
+def account(db) -> Account:
+    found = make.account()
+    make.launch_manager(found.team)
+    return found
+
+
+def manager(account: Account):
+    return account.team.memberships.get().user
+
+
+@pytest.fixture
+def now() -> datetime:
+    return timezone.now().replace(minute=0, second=0, microsecond=0)
+
+
+def seen(one: Metric, now: datetime, *stretches: tuple[int, int, float, bool]) -> None:
+    """Let an analysis find stretches: begin and end in hours before now, score, and whether it is over."""
+    begins = now - timedelta(hours=HOURS)
+    events = tuple(
+        Event(HOURS - begin, HOURS - end, HOURS - begin, 900.0, 180.0, score, 5.0, 0, None, is_over)
+        for begin, end, score, is_over in stretches
+    )
+    made = SimpleNamespace(
+        begins=begins, ends=now, events=events, at=lambda step: begins + step * timedelta(hours=1)
+    )
+    services._keep_events(one, made, now)
+
+
+def waiting() -> list[str]:
+    """Return the pages that the mails which wait to be sent lead to."""
+    return list(
+        Message.objects.filter(purpose="event_detected", mail_state=MailState.QUEUED)
+        .order_by("pk")
+        .values_list("url", flat=True)
+    )
+
+
+def page(row: DetectedEvent) -> str:
+    return reverse("capacity:detected", args=[row.ref])
+
+
+def orders(account: Account, **fields) -> Metric:
+    return metric(account, name="orders_per_min", unit="", kind="other", **fields)
+
+
+OUTAGE = (20, 0, -20.0, False)
+
+
+def test_what_is_seen_again_before_anybody_was_told_is_told(account, now):
+    one = metric(account)
+    for stretches in ([OUTAGE], [], [OUTAGE]):
+        seen(one, now, *stretches)
+        assert len(waiting()) == len(stretches)
+    assert DetectedEvent.objects.get().state == DetectedState.PROPOSED
+
+
+def test_what_people_were_told_of_and_is_seen_again_is_told_once(account, now):
+    one = metric(account)
+    seen(one, now, OUTAGE)
+    Message.objects.update(mail_state=MailState.SENT)
+    seen(one, now)
+    seen(one, now, OUTAGE)
+    assert not waiting()
+
+
+def test_stretches_that_are_one_by_now_are_one(account, now):
+    """The one that was longer goes on; the other is no longer seen, and its mail is taken back."""
+    one = metric(account)
+    seen(one, now, (86, 84, 20.0, True))
+    seen(one, now, (90, 89, 20.0, True), (86, 84, 20.0, True))
+    assert len(waiting()) == 2
+    seen(one, now, (90, 84, 20.0, True))
+    rows = {row.state: row for row in DetectedEvent.objects.all()}
+    assert set(rows) == {DetectedState.PROPOSED, DetectedState.WITHDRAWN}
+    whole = rows[DetectedState.PROPOSED]
+    assert (whole.starts_at, whole.ends_at) == (now - timedelta(hours=90), now - timedelta(hours=84))
+    assert waiting() == [page(whole)]
+
+
+def test_a_fall_under_a_named_rise_is_asked_about_and_takes_nothing_of_it(account, now):
+    one = metric(account)
+    seen(one, now, (20, 15, 20.0, True))
+    rise = DetectedEvent.objects.get()
+    services.name_detected(rise, name="Sale", actor=manager(account))
+    seen(one, now, (20, 0, 20.0, False), (16, 10, -30.0, True))
+    rise.refresh_from_db()
+    fall = DetectedEvent.objects.get(score__lt=0)
+    assert (rise.state, rise.event.name, rise.is_over) == (DetectedState.NAMED, "Sale", False)
+    assert (fall.state, fall.event) == (DetectedState.PROPOSED, None)
+    assert waiting() == [page(fall)]
+    # The record of the event is of the whole of it, outage and all.
+    assert TrafficEvent.objects.get().ends_at == now
+
+
+def test_a_mail_leads_to_what_waits_to_be_decided(account, now):
+    """Of two metrics that showed it one is withdrawn: its page is none any more, and people are asked about the other."""
+    one, other = metric(account), orders(account)
+    seen(one, now, (10, 5, 20.0, True))
+    seen(other, now, (8, 4, 20.0, True))
+    first, second = DetectedEvent.objects.order_by("pk")
+    assert waiting() == [page(first)]
+    seen(one, now)
+    assert waiting() == [page(second)]
+    assert browser_of(account).get(page(second)).status_code == 200
+    services.dismiss_detected(second, reason="a crawler", actor=manager(account))
+    assert not waiting()
+
+
+def test_a_mail_is_called_off_whenever_the_stretch_is_thought_to_have_begun(account, now):
+    one = metric(account)
+    seen(one, now, (2, 0, 20.0, False))
+    seen(one, now, (26, 0, 20.0, False))
+    services.name_detected(DetectedEvent.objects.get(), name="Sale", actor=manager(account))
+    assert not waiting()
+
+
+def test_an_outage_is_told_though_another_one_of_the_day_was_decided(account, now):
+    one, other = metric(account), orders(account)
+    seen(other, now, (20, 18, -20.0, True))
+    Message.objects.update(mail_state=MailState.SENT)
+    services.dismiss_detected(
+        DetectedEvent.objects.get(), reason="the bank's maintenance", actor=manager(account)
+    )
+    seen(one, now, (5, 0, -40.0, False))
+    assert waiting() == [page(DetectedEvent.objects.get(metric=one))]
+
+
+@pytest.mark.parametrize(
+    ("score", "resource", "mails"), [(20.0, "two", 1), (-20.0, "", 1), (-20.0, "two", 2)]
+)
+def test_the_same_happening_in_two_metrics_is_told_once_and_a_fall_for_each_resource(
+    account, now, score, resource, mails
+):
+    seen(metric(account), now, (10, 0, score, False))
+    seen(orders(account, resource=resource), now, (8, 0, score, False))
+    assert len(waiting()) == mails
+
+
+def test_what_goes_on_after_a_planned_event_is_told_whatever_else_was_told_of(account, now):
+    one, other = metric(account), orders(account)
+    make.event(account, starts_at=now - timedelta(hours=70), ends_at=now - timedelta(hours=16))
+    seen(one, now, (17, 10, 20.0, False))
+    assert DetectedEvent.objects.get().state == DetectedState.NAMED
+    seen(other, now, (12, 11, 20.0, True))
+    Message.objects.update(mail_state=MailState.SENT)
+    other_row = DetectedEvent.objects.get(metric=other)
+    services.dismiss_detected(other_row, reason="an import", actor=manager(account))
+    seen(one, now, (17, 0, 20.0, False))
+    row = DetectedEvent.objects.get(metric=one)
+    assert row.state == DetectedState.PROPOSED
+    assert waiting() == [page(row)]
+
+
+def test_what_the_portal_takes_for_a_planned_event_is_asked_about_no_more(account, now):
+    one = metric(account)
+    seen(one, now, (10, 5, 20.0, True))
+    assert len(waiting()) == 1
+    make.event(account, starts_at=now - timedelta(hours=12), ends_at=now - timedelta(hours=2))
+    seen(one, now, (10, 5, 20.0, True))
+    assert DetectedEvent.objects.get().state == DetectedState.NAMED
+    assert not waiting()
+
+
+def test_what_is_the_level_by_now_is_no_event_that_is_on(account, now):
+    """On for longer than four days it is what comes; times its own multiple it would ask for servers without end."""
+    base, one = hours(multiple=0), metric(account)
+    values = base[:-30].copy()
+    values[-80:] *= 5.0
+    fill(one, values, now - timedelta(hours=30))
+    sized_pool(one, servers=14)
+    services.make_due(now - timedelta(hours=30) + timedelta(minutes=1))
+    row = DetectedEvent.objects.get()
+    assert not row.is_over
+    services.name_detected(row, name="Sale", actor=manager(account))
+    values = base.copy()
+    values[-110:] *= 5.0
+    fill(one, values, now)
+    GrowthReport.objects.update(asked_at=now + timedelta(minutes=1))
+    services.make_due(now + timedelta(minutes=1))
+    row.refresh_from_db()
+    assert (row.state, row.is_over) == (DetectedState.NAMED, True)
+    assert selectors.on_of(one.pk, now) == []
+
+
+def test_a_site_that_breaks_under_a_sale_is_told_and_the_sale_is_on(account, now):
+    values = hours(multiple=0)
+    values[-20:] *= 5.0
+    values[-6:] = 0.0
+    one = fill(metric(account), values, now)
+    pool = sized_pool(one, servers=40)
+    services.make_due(timezone.now())
+    rows = DetectedEvent.objects.order_by("starts_at")
+    assert [(row.is_rise, row.is_over) for row in rows] == [(True, True), (False, False)]
+    assert len(waiting()) == 2
+    pool.refresh_from_db()
+    (on,) = selectors.on_of(one.pk, now)
+    assert on.multiple == pytest.approx(5.0, rel=0.25)
+    # The demand is back as soon as the site is.
+    assert pool.surplus == 0
