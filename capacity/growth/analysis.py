@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, repeat
 
 import numpy as np
 
 from capacity.growth.combine import Combined, Scale, combine
-from capacity.growth.events import Normal, Stretch, find_events
+from capacity.growth.events import Mask, Normal, Stretch, find_events
 from capacity.growth.series import checked, checked_seasons, guessed_seasons, kept_seasons
 from capacity.growth.smooth import Numbers
 from capacity.growth.trend import Days, aligned, day_length, days_of, growth_of
@@ -38,6 +38,7 @@ def forecast(
     seasons: Sequence[int] = (24, 168),
     *,
     mask_events: bool = True,
+    known: Mask | None = None,
 ) -> Forecast:
     """Return what comes in the next `horizon` steps, with 50, 80 and 95 % intervals and the name of the model.
 
@@ -45,10 +46,11 @@ def forecast(
     168 for hourly traffic; () or 1 for none); one that the series is too short for is left out, with a note. Events are
     masked, so that neither level nor season learns them; intervals are for times without new events. A series that
     never was below 0 is forecast as its square roots, and not below 0; any other one times a and plus b, and still below
-    0 at times, is forecast at a times the forecast plus b. Raises ValueError with a sentence: fewer than 8 values, infinite ones, a horizon or season out of range.
+    0 at times, is forecast at a times the forecast plus b. `known` as for `analyse`. Raises ValueError with a sentence: fewer than 8 values, infinite ones, a horizon or season out of range.
     Method and sources: docs/capacity.md
     """
-    return next(forecast_many([values], horizon, seasons, mask_events=mask_events))
+    first, second = _checked_question(horizon, seasons)
+    return next(_batches(_looked_at([values], first, second, mask_events, [known]), horizon))[1]
 
 
 def forecast_many(
@@ -96,9 +98,13 @@ def analyse(
     seasons: Sequence[int] = (24, 168),
     *,
     steps_a_day: float = 24.0,
+    known: Mask | None = None,
 ) -> Analysis:
-    """Return events, growth and forecast of one series; see `forecast`, `detect_events` and `growth`."""
-    return next(analyse_many([values], horizon, seasons, steps_a_day=steps_a_day))
+    """Return events, growth and forecast of one series; see `forecast`, `detect_events` and `growth`.
+
+    `known`, one truth a step, is where people planned or named an event: a rise there is one however long it lasts.
+    """
+    return next(analyse_many([values], horizon, seasons, steps_a_day=steps_a_day, known=[known]))
 
 
 def analyse_many(
@@ -107,6 +113,7 @@ def analyse_many(
     seasons: Sequence[int] = (24, 168),
     *,
     steps_a_day: float = 24.0,
+    known: Iterable[Mask | None] = repeat(None),
 ) -> Iterator[Analysis]:
     """Yield events, growth and forecast of each series, in order: the one function for many series in one process.
 
@@ -118,24 +125,28 @@ def analyse_many(
     first, second = _checked_question(horizon, seasons)
     if not 0.0 < steps_a_day < np.inf:
         raise ValueError("The steps of a day are a number above 0.")
-    for looked, made in _batches(_looked_at(rows, first, second, mask_events=True), horizon):
+    for looked, made in _batches(_looked_at(rows, first, second, True, known), horizon):
         yield Analysis(_events(looked.values, looked.normal), _growth(looked, steps_a_day), made)
 
 
 def backtest(
-    values: Sequence[float] | Numbers, horizon: int, seasons: Sequence[int] = (24, 168), *, origins: int = 6
+    values: Sequence[float] | Numbers,
+    horizon: int,
+    seasons: Sequence[int] = (24, 168),
+    *,
+    origins: int = 6,
+    known: Mask | None = None,
 ) -> Backtest:
     """Return how `forecast` did from earlier origins, each made anew from nothing but the values before it.
 
     Origins are spread over the last half of the series. MASE is scaled by the seasonal naive error within what was
     known at the origin (shorter season), as in the M4 competition. What events did is left out: forecasts are without
-    them. Raises ValueError, also for a series too short.
+    them. `known` as for `analyse`. Raises ValueError, also for a series too short.
     """
     series = checked(values)
     first, second = _checked_question(horizon, seasons)
-    usual = np.where(
-        find_events(series, *kept_seasons(len(series), first, second)[:2]).is_event, np.nan, series
-    )
+    kept = kept_seasons(len(series), first, second)[:2]
+    usual = np.where(find_events(series, *kept, known).is_event, np.nan, series)
     begin = max(len(series) // 2, 2 * max(first, second, 4), 8)
     last = len(series) - horizon
     if origins < 1 or last < begin:
@@ -145,13 +156,13 @@ def backtest(
     at = np.unique(np.linspace(begin, last, min(origins, last - begin + 1)).round().astype(int)).tolist()
     scores, naive_scores, inside = [], [], []
     for origin in at:
-        known, real = series[:origin], usual[origin : origin + horizon]
-        if np.isfinite(known).sum() < 8 or not np.isfinite(real).any():
+        past, real = series[:origin], usual[origin : origin + horizon]
+        if np.isfinite(past).sum() < 8 or not np.isfinite(real).any():
             continue
-        made = forecast(known, horizon, seasons)
-        changes = np.abs(known[first:] - known[:-first])
+        made = forecast(past, horizon, seasons, known=None if known is None else known[:origin])
+        changes = np.abs(past[first:] - past[:-first])
         scale = float(np.nanmean(changes)) if np.isfinite(changes).any() else 0.0
-        naive = _naive(known, first, horizon)
+        naive = _naive(past, first, horizon)
         if scale > 0.0:
             scores.append(float(np.nanmean(np.abs(made.point - real))) / scale)
             naive_scores.append(float(np.nanmean(np.abs(naive - real))) / scale)
@@ -206,23 +217,27 @@ def _checked_question(horizon: int, seasons: Sequence[int]) -> tuple[int, int]:
 
 
 def _looked_at(
-    rows: Iterable[Sequence[float] | Numbers], first: int, second: int, mask_events: bool
+    rows: Iterable[Sequence[float] | Numbers],
+    first: int,
+    second: int,
+    mask_events: bool,
+    known: Iterable[Mask | None] = repeat(None),
 ) -> Iterator[_Looked]:
-    for number, row in enumerate(rows, start=1):
+    for number, (row, mask) in enumerate(zip(rows, known, strict=False), start=1):
         try:
-            yield _look(checked(row), first, second, mask_events)
+            yield _look(checked(row), first, second, mask_events, mask)
         except ValueError as problem:
             if number == 1:
                 raise
             raise ValueError(f"Series {number}: {problem}") from problem
 
 
-def _look(values: Numbers, first: int, second: int, mask_events: bool) -> _Looked:
+def _look(values: Numbers, first: int, second: int, mask_events: bool, known: Mask | None) -> _Looked:
     # What comes before the first value is no history.
     begin = int(np.flatnonzero(np.isfinite(values))[0])
     series = values[begin:]
     first, second, notes = kept_seasons(len(series), first, second)
-    normal = find_events(series, first, second)
+    normal = find_events(series, first, second, None if known is None else known[begin:])
     is_event = normal.is_event
     days = days_of(series, normal, first) if len(series) >= 4 * first > 4 else None
     read = aligned(series, normal, days, first).copy() if days else series.copy()

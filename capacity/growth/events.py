@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,9 @@ SAME_LEVEL = 0.5
 """A stretch after which the level stays off by this share of the stretch's own height is a shift."""
 ROUNDS = 2
 PART_SEASONS = 6
+WORTH_KNOWING = 0.3
+
+Mask: TypeAlias = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -82,16 +85,22 @@ class Normal:
     clock: Clock = NONE
 
 
-def find_events(values: Numbers, first: int, second: int) -> Normal:
+def find_events(values: Numbers, first: int, second: int, known: Mask | None = None) -> Normal:
     """Return the events of one series, NaN for what is missing. `first` and `second` are seasons in steps, 1 for none.
+
+    `known`, (steps,), is where people planned or named an event: a rise there is one however long it lasts, and what is
+    expected is worked out without those steps. More than `WORTH_KNOWING` of the series is no event, whatever people say.
 
     Hours are held against the same hours of the clock on the wall: `clock` says where that was changed. A long series
     is looked at in parts of some of its longer seasons: what an hour did a year ago is not normal now.
     """
     clock = clock_of(_blocks(values, first)) if first > 1 else NONE
+    if known is None or known.mean() > WORTH_KNOWING:
+        known = np.zeros(len(values), dtype=bool)
     if not clock.changes:
-        return _find_in_parts(values, first, second)
-    found = _find_in_parts(clock.as_now(values), first, second)
+        return _find_in_parts(values, first, second, known)
+    known = np.nan_to_num(clock.as_now(known.astype(np.float64))) > 0.0
+    found = _find_in_parts(clock.as_now(values), first, second, known)
     return replace(
         found,
         expected=clock.as_then(found.expected),
@@ -111,7 +120,7 @@ def find_events(values: Numbers, first: int, second: int) -> Normal:
     )
 
 
-def _find_in_parts(values: Numbers, first: int, second: int) -> Normal:
+def _find_in_parts(values: Numbers, first: int, second: int, known: Mask) -> Normal:
     steps = len(values)
     seen = values[np.isfinite(values)]
     day = first if first > 1 else max(4, min(24, steps // 8))
@@ -119,14 +128,15 @@ def _find_in_parts(values: Numbers, first: int, second: int) -> Normal:
     is_ratio = is_positive and _is_ratio(values, _level(values, day, LEVEL_DAYS), first)
     part = PART_SEASONS * max(first, second, 7 * day)
     if steps < 2 * part:
-        return _find(values, first, second, day, is_ratio, is_positive)
+        return _find(values, first, second, day, is_ratio, is_positive, known)
     bounds = [*range(0, steps - part + 1, part), steps]
     parts = [
-        _find(values[begin:end], first, second, day, is_ratio, is_positive) for begin, end in pairwise(bounds)
+        _find(values[begin:end], first, second, day, is_ratio, is_positive, known[begin:end])
+        for begin, end in pairwise(bounds)
     ]
     if is_ratio and not all(one.is_ratio for one in parts):
         parts = [
-            _find(values[begin:end], first, second, day, False, is_positive)
+            _find(values[begin:end], first, second, day, False, is_positive, known[begin:end])
             for begin, end in pairwise(bounds)
         ]
     expected = np.concatenate([one.expected for one in parts])
@@ -159,8 +169,10 @@ def _whole(found: list[Stretch], off: Numbers) -> list[Stretch]:
     return whole
 
 
-def _find(values: Numbers, first: int, second: int, day: int, is_ratio: bool, is_positive: bool) -> Normal:
-    mask = np.zeros(len(values), dtype=bool)
+def _find(
+    values: Numbers, first: int, second: int, day: int, is_ratio: bool, is_positive: bool, known: Mask
+) -> Normal:
+    mask = known
     found: list[Stretch] = []
     plain = values
     for turn in range(ROUNDS):
@@ -180,9 +192,10 @@ def _find(values: Numbers, first: int, second: int, day: int, is_ratio: bool, is
             least = np.maximum(profile, 0.2) if is_ratio else np.maximum(profile + level, 0.2 * level)
             is_small = np.abs(whole) < LEAST_EXCESS * least
             height[is_small] = np.clip(height[is_small], -SMALL, SMALL)
-        spans = _rare(_spans(height, day), height, first)
+        sure, spans = _of_known(_spans(height, day), known, day)
+        spans = _rare(spans, height, first)
         plain = values / np.maximum(profile, 0.05) if is_ratio else values - profile
-        events = _coming_back(spans, plain, level, day)
+        events = _coming_back(sorted(sure + spans), sure, plain, level, day)
         if turn == 0:
             events += _long(plain, events, day)
         mask = np.zeros(len(values), dtype=bool)
@@ -420,27 +433,57 @@ def _rare(spans: list[_Span], height: Numbers, first: int) -> list[_Span]:
     return found
 
 
-def _coming_back(spans: list[_Span], values: Numbers, level: Numbers, day: int) -> list[_Span]:
+def _of_known(spans: list[_Span], known: Mask, day: int) -> tuple[list[_Span], list[_Span]]:
+    """Return what is an event for people planned or named one there, and the rest.
+
+    A rise may begin a day before and decay after; what goes on for as long as a level needs to be one is not of it.
+    """
+    if not known.any():
+        return [], spans
+    sure, others = [], []
+    for span in spans:
+        inside = np.flatnonzero(known[span.begin : span.end])
+        if span.side < 0 or not len(inside):
+            others.append(span)
+            continue
+        first, last = span.begin + int(inside[0]), span.begin + int(inside[-1]) + 1
+        begin = span.begin if first - span.begin <= day else first
+        end = span.end if span.end - last < _lasts(day) else last
+        sure.append(_Span(begin, end, span.side))
+        others += [one for one in (span._replace(end=begin), span._replace(begin=end)) if one.begin < one.end]
+    return sure, others
+
+
+def _lasts(day: int) -> int:
+    """Return for how many steps what is still on at the end is an event; after that it is the level."""
+    # Seasons of a few steps are quarters or months, where what has lasted for a year is no sale.
+    return (GOES_ON_DAYS if day >= DAY_OF_HOURS else 1) * day
+
+
+def _coming_back(
+    spans: list[_Span], sure: list[_Span], values: Numbers, level: Numbers, day: int
+) -> list[_Span]:
     """Return the spans that come back to where they came from; the others are steps of the level. No season in `values`.
 
-    Spans less than a day apart are judged by what was before the first and after the last of them: an event that an
+    `sure` are spans of which that is known. Spans less than a day apart are judged by what was before the first and after the last of them: an event that an
     outage cuts in two comes back once it is over, and what follows on it is no dip for being as it was before.
     """
     found = []
     least = max(2, day // 6)
-    # Seasons of a few steps are quarters or months, where what has lasted for a year is no sale.
-    lasts = GOES_ON_DAYS if day >= DAY_OF_HOURS else 1
     for group in _near_each_other(spans, day):
         first, last = group[0].begin, max(span.end for span in group)
         before, after = _seen(values[max(0, first - day) : first]), _seen(values[last : last + day])
         was = middle(before) if len(before) >= least else None
         became = middle(after) if len(after) >= least else None
         for span in group:
+            if span in sure:
+                found.append(span)
+                continue
             height = middle(_seen(values[span.begin : span.end]))
             if became is None:
                 # What goes on with breaks goes on since its first part.
                 same = [one for one in group if one.side == span.side]
-                if max(one.end for one in same) - same[0].begin >= lasts * day:
+                if max(one.end for one in same) - same[0].begin >= _lasts(day):
                     continue
                 claimed = height - middle(level[span.begin : span.end])
                 if was is not None and abs(height - was) <= SAME_LEVEL * abs(claimed):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 
 from capacity.growth import Event, analyse, backtest
-from capacity.growth.events import find_events
+from capacity.growth.events import Mask, find_events
 from capacity.growth.highest import Highest, highest
 from capacity.growth.series import checked, kept_seasons
 from capacity.growth.smooth import Numbers
@@ -56,10 +57,10 @@ class Made:
         return self.begins + step * HOUR
 
 
-def make(hours: Numbers, begins: datetime) -> Made:
+def make(hours: Numbers, begins: datetime, events: Sequence[tuple[datetime, datetime]] = ()) -> Made:
     """Return what a series of hours says, the first one beginning at `begins`, NaN for hours without samples.
 
-    Raises ValueError with a sentence for one that says nothing.
+    `events` are from when until when people planned or named one: what rises there is no level, however long. Raises ValueError with a sentence for one that says nothing.
     """
     series = checked(hours)
     known = int(np.isfinite(series).sum())
@@ -67,9 +68,10 @@ def make(hours: Numbers, begins: datetime) -> Made:
         raise ValueError(
             f"There are {known} hours with samples; from three days on something can be said, and four weeks say it well."
         )
-    found = analyse(series, HORIZON, SEASONS)
+    known = _known(len(series), begins, events)
+    found = analyse(series, HORIZON, SEASONS, known=known)
     first, second, _ = kept_seasons(len(series), *SEASONS)
-    normal = find_events(series, first, second)
+    normal = find_events(series, first, second, known)
     low, high = normal.expected - BAND_SCALES * normal.scale, normal.expected + BAND_SCALES * normal.scale
     if float(np.nanmin(series)) >= 0.0:
         low = np.maximum(low, 0.0)
@@ -97,7 +99,7 @@ def make(hours: Numbers, begins: datetime) -> Made:
         shifts=tuple(begins + step * HOUR for step in growth.shifts),
         model=found.forecast.model,
         is_naive=found.forecast.model.startswith(NAIVE),
-        tested=_tested(series),
+        tested=_tested(series, known),
         notes=tuple(notes),
         low=low,
         high=high,
@@ -109,10 +111,19 @@ def _bounds(found: Highest) -> tuple[float, float, float]:
     return found.middle, found.low, found.high
 
 
-def _tested(series: Numbers) -> dict[str, object] | None:
+def _known(steps: int, begins: datetime, events: Sequence[tuple[datetime, datetime]]) -> Mask:
+    """Return which hours are of one of the events."""
+    found = np.zeros(steps, dtype=bool)
+    for starts_at, ends_at in events:
+        first, last = (starts_at - begins) // HOUR, -((begins - ends_at) // HOUR)
+        found[min(max(first, 0), steps) : min(max(last, 0), steps)] = True
+    return found
+
+
+def _tested(series: Numbers, known: Mask) -> dict[str, object] | None:
     """Return how forecasts of a week, made from nothing but what was known then, did; None where there is too little."""
     try:
-        found = backtest(series, TESTED_H, SEASONS, origins=ORIGINS)
+        found = backtest(series, TESTED_H, SEASONS, origins=ORIGINS, known=known)
     except ValueError:
         return None
     return {

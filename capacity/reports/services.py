@@ -156,7 +156,8 @@ def make_report(report: GrowthReport, now: datetime) -> GrowthReport:
     if found is not None:
         hours, begins = found
         try:
-            made = making.make(hours, begins)
+            events = TrafficEvent.objects.filter(account=metric.account_id, ends_at__gt=begins)
+            made = making.make(hours, begins, list(events.values_list("starts_at", "ends_at")))
         except ValueError as problem:
             says = str(problem)
     with transaction.atomic():

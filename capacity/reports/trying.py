@@ -78,8 +78,6 @@ def try_out(pool: SizedPool, tried: WhatIf, now: datetime) -> Tried:
         # What is tried out is a usual week; nothing goes out before the peak that is on is over.
         surplus = None if found.surplus is None else 0
         unknown = Runway(Lasts.UNKNOWN)
-        found = replace(
-            found, on=as_it_is.sizing.on, surplus=surplus, saving=None, lasts_without=unknown
-        )
+        found = replace(found, on=as_it_is.sizing.on, surplus=surplus, saving=None, lasts_without=unknown)
     answer = Tried(as_it_is, found, wording.lasts_words(found.lasts, now), price, carries_from, None)
     return replace(answer, needed_cost=None if answer.needed is None else cost_a_month(answer.needed, price))
