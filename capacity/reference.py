@@ -13,14 +13,15 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 from django.db.models.functions import Lower
 
 from capacity.baselines.models import BaselineStatus, MeasuredBaseline
 from capacity.ceiling import BUSY, generator_was_the_limit
 from capacity.metrics.kinds import DEMAND_UNIT, MetricKind
 from capacity.models import Baseline, Ceiling, FineLoad, ForecastPeak, Objective, TrafficEvent
-from capacity.reports.models import ENDED_AFTER, ReportState, SizedPool
+from capacity.reports.models import ENDED_AFTER, DetectedEvent, ReportState, SizedPool
+from capacity.sizing import MOST_MULTIPLE
 from capacity.versions import version_of
 
 if TYPE_CHECKING:
@@ -113,12 +114,14 @@ class Reference:
     """What was known of a site at a moment. None is *unknown*, never zero.
 
     `ceiling` and `fine_load` are per node, `forecast_peak` for the whole pool. `fine_load` is the highest of the last
-    14 days; its `at` is when it was seen. `baselines` are the newest 24, the newest first.
+    14 days; its `at` is when it was seen. `baselines` are the newest 24, the newest first. `peak_on` is what the pool may
+    have to carry while a peak is on that no forecast has in it: the usual highest hour times how many times as high it is.
     """
 
     site: Site
     ceiling: Figure | None = None
     forecast_peak: Figure | None = None
+    peak_on: Figure | None = None
     objective: ObjectiveFigure | None = None
     baselines: tuple[BaselineFigure, ...] = ()
     fine_load: Figure | None = None
@@ -150,10 +153,12 @@ def reference_for(account: Account, site: Site, at: datetime, *, flavor: str = "
     )
     promised = newest(Objective.objects.all())
     ceilings = ceilings_of(account, site.connection_ref, {site.balancer_id: flavor}, at)
+    measured, on = _measured_peaks(of_pool, at)
     found = Reference(
         site,
         ceiling=ceilings.get(site.balancer_id),
-        forecast_peak=_higher(figure(newest(ForecastPeak.objects.all())), _measured_peak(of_pool, at)),
+        forecast_peak=_higher(figure(newest(ForecastPeak.objects.all())), measured),
+        peak_on=on,
         objective=None
         if promised is None
         else ObjectiveFigure(
@@ -270,8 +275,12 @@ def _higher(entered: Figure | None, measured: Figure | None) -> Figure | None:
     return max(known, key=lambda one: one.requests_per_s, default=None)
 
 
-def _measured_peak(of_pool: Mapping[str, Any], at: datetime) -> Figure | None:
-    """Return the highest hour to come of the series by which the pool is sized; None once the series ended. One query."""
+def _measured_peaks(of_pool: Mapping[str, Any], at: datetime) -> tuple[Figure | None, Figure | None]:
+    """Return the highest hour to come of the series by which the pool is sized, and what a peak that is on may come to.
+
+    None once the series ended. One query.
+    """
+    on = DetectedEvent.objects.on_at(at).filter(metric=OuterRef("metric"), found_at__lte=at)
     pool = (
         SizedPool.objects.filter(
             **of_pool,
@@ -284,21 +293,27 @@ def _measured_peak(of_pool: Mapping[str, Any], at: datetime) -> Figure | None:
             metric__growth_report__analysed_until__gte=at - ENDED_AFTER,
         )
         .select_related("metric__growth_report")
+        .annotate(on_multiple=Subquery(on.order_by("-ends_at").values("multiple")[:1]))
         .first()
     )
     if pool is None or pool.metric is None:
-        return None
+        return None, None
     report = pool.metric.growth_report
     if report.next_peak is None or report.made_at is None:
-        return None
-    return Figure(
+        return None, None
+    source, peak_on = f"growth report of {pool.metric}", None
+    if pool.on_multiple is not None and report.peak is not None:
+        usual = report.peak * min(pool.on_multiple, MOST_MULTIPLE)
+        peak_on = Figure(usual, f"{source}: the peak that is on", "", report.made_at)
+    forecast = Figure(
         report.next_peak,
-        f"growth report of {pool.metric}",
+        source,
         "",
         report.made_at,
         # Its likeliest hour may be over: one of the other weeks that were looked ahead is hardly lower.
         expected_at=report.next_peak_at if report.next_peak_at and report.next_peak_at >= at else None,
     )
+    return forecast, peak_on
 
 
 def _baselines(

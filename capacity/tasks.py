@@ -93,7 +93,8 @@ def make_reports() -> None:
 def look_at_pools() -> None:
     """Look how many servers sized pools have, work out how long they last, and tell whose will not."""
     now = timezone.now()
+    asked = reports.ask_where_off(now)
     seen = reports.look_at_stale(now)
     told = judge_all(now)
-    if seen or told:
-        log.info("sized_pools", seen=seen, told=told)
+    if asked or seen or told:
+        log.info("sized_pools", reports_asked=asked, seen=seen, told=told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +77,10 @@ def known_for(
     ]
     ceiling = next((one.ceiling for one in found if one.ceiling), None)
     peak = next((one.forecast_peak for one in found if one.forecast_peak), None)
+    on = next((one.peak_on for one in found if one.peak_on), None)
+    if on is not None and (peak is None or on.requests_per_s > peak.requests_per_s):
+        # It is in no forecast, and the servers that carry it are needed until it is over.
+        peak = replace(on, expected_at=peak.expected_at if peak else None)
     promised = next((one.objective for one in found if one.objective), None)
     fine = None if ceiling else _fine_load(connection, balancer_ids, found, at)
     counts = CountSource.objects.filter(**of_pool).order_by("balancer_id").first()

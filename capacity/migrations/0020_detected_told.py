@@ -28,6 +28,16 @@ class Migration(migrations.Migration):
                 to="capacity.detectedevent",
             ),
         ),
+        migrations.AddField(
+            model_name="detectedevent",
+            name="decided_peak",
+            field=models.FloatField(blank=True, null=True),
+        ),
+        migrations.AddField(
+            model_name="detectedevent",
+            name="decided_multiple",
+            field=models.FloatField(blank=True, null=True),
+        ),
         migrations.AddIndex(
             model_name="detectedevent",
             index=models.Index(fields=["metric", "-starts_at"], name="detected_metric"),

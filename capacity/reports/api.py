@@ -230,6 +230,10 @@ class SizingOut(serializers.Serializer[Any]):
     needed_now = serializers.IntegerField(allow_null=True)
     needed_peak = serializers.IntegerField(allow_null=True)
     events = EventNeedOut(many=True)
+    on = EventNeedOut(
+        allow_null=True,
+        help_text="The peak or the planned event that is on and needs more than a usual week, or nobody knows how much: nothing is surplus before it is over.",
+    )
     headroom_now = serializers.FloatField(allow_null=True)
     lasts = RunwayOut()
     surplus = serializers.IntegerField(allow_null=True)
@@ -445,6 +449,7 @@ _SIZING: dict[str, Any] = {
             "is_over_limit": False,
         }
     ],
+    "on": None,
     "headroom_now": 0.572,
     "lasts": {
         "state": "ends",

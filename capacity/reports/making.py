@@ -68,10 +68,10 @@ def make(hours: Numbers, begins: datetime, events: Sequence[tuple[datetime, date
         raise ValueError(
             f"There are {known} hours with samples; from three days on something can be said, and four weeks say it well."
         )
-    known = _known(len(series), begins, events)
-    found = analyse(series, HORIZON, SEASONS, known=known)
+    mask = _known(len(series), begins, events)
+    found = analyse(series, HORIZON, SEASONS, known=mask)
     first, second, _ = kept_seasons(len(series), *SEASONS)
-    normal = find_events(series, first, second, known)
+    normal = find_events(series, first, second, mask)
     low, high = normal.expected - BAND_SCALES * normal.scale, normal.expected + BAND_SCALES * normal.scale
     if float(np.nanmin(series)) >= 0.0:
         low = np.maximum(low, 0.0)
@@ -99,7 +99,7 @@ def make(hours: Numbers, begins: datetime, events: Sequence[tuple[datetime, date
         shifts=tuple(begins + step * HOUR for step in growth.shifts),
         model=found.forecast.model,
         is_naive=found.forecast.model.startswith(NAIVE),
-        tested=_tested(series, known),
+        tested=_tested(series, mask),
         notes=tuple(notes),
         low=low,
         high=high,
@@ -113,7 +113,7 @@ def _bounds(found: Highest) -> tuple[float, float, float]:
 
 def _known(steps: int, begins: datetime, events: Sequence[tuple[datetime, datetime]]) -> Mask:
     """Return which hours are of one of the events."""
-    found = np.zeros(steps, dtype=bool)
+    found: Mask = np.zeros(steps, dtype=bool)
     for starts_at, ends_at in events:
         first, last = (starts_at - begins) // HOUR, -((begins - ends_at) // HOUR)
         found[min(max(first, 0), steps) : min(max(last, 0), steps)] = True

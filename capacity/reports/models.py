@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 
 from capacity.metrics.models import Metric
 from capacity.sizing import Lasts, Runway
@@ -104,6 +104,32 @@ class DetectedState(models.TextChoices):
     WITHDRAWN = "withdrawn", "no longer seen"
 
 
+UNDER_IT = timedelta(hours=2)
+"""A site that goes down so soon after the traffic rose went down under it: on its way down it passes what is usual."""
+
+
+class DetectedEvents(models.QuerySet["DetectedEvent"]):
+    """Detected stretches."""
+
+    def on_at(self, now: datetime) -> DetectedEvents:
+        """Return the rises that were still on when they were last looked at, unless their series ended.
+
+        What was dismissed is none. Of a site that broke under it, and is still down, it is on: the demand is back as soon
+        as the site is.
+        """
+        recent = DetectedEvent.objects.filter(ends_at__gt=now - ENDED_AFTER)
+        down = recent.filter(
+            metric=OuterRef("metric"),
+            is_over=False,
+            score__lte=0,
+            starts_at__lte=OuterRef("ends_at") + UNDER_IT,
+            ends_at__gt=OuterRef("ends_at"),
+        )
+        return self.filter(
+            Q(is_over=False) | Exists(down), score__gt=0, ends_at__gt=now - ENDED_AFTER
+        ).exclude(state__in=(DetectedState.DISMISSED, DetectedState.WITHDRAWN))
+
+
 class DetectedEvent(Referenced):
     """A stretch of one metric that left the band of its hour and weekday, as it was seen last.
 
@@ -135,10 +161,15 @@ class DetectedEvent(Referenced):
     )
     decided_at = models.DateTimeField(null=True, blank=True)
     reason = models.CharField(max_length=500, blank=True)
+    # Of what was dismissed: what it was then.
+    decided_peak = models.FloatField(null=True, blank=True)
+    decided_multiple = models.FloatField(null=True, blank=True)
     found_at = models.DateTimeField()
     told_with = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="told_for"
     )
+
+    objects = DetectedEvents.as_manager()
 
     account_path = "account"
 

@@ -44,7 +44,8 @@ def tell_detected(row: DetectedEvent) -> None:
         audience("launch_managers", row.account),
         account=row.account,
         subject_ref=_stretch(row),
-        period="detected",
+        # Whoever keeps rows tells of each once; one that went on as something else is told anew.
+        period=f"until {row.ends_at:%Y-%m-%d %H}",
         urgency=Urgency.TODAY,
         context={
             "account_name": row.account.name,

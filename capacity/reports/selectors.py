@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import F, QuerySet
 from django.urls import reverse
 
 from accounts.models import Account
@@ -40,8 +40,6 @@ AHEAD = timedelta(days=180)
 PEAKS_TOLD = 20
 MOST_SIZED = 20
 MOST_LOOKED_INTO = 5
-UNDER_IT = timedelta(hours=2)
-"""A site that goes down so soon after the traffic rose went down under it: on its way down it passes what is usual."""
 
 
 def reports() -> QuerySet[GrowthReport]:
@@ -215,7 +213,9 @@ def sized(pool: SizedPool, now: datetime, prices: Mapping[str, Price] | None = N
         own_limit=limit,
         sizing=found,
         price=prices.get(pool.flavor),
-        sentence=f"{sentence_of(report, now, found)} {ended}{wording.on_words(found)}".strip()
+        sentence=" ".join(
+            f"{sentence_of(report, now, found)} {ended}{wording.on_words(found)}".split(" ")
+        ).strip()
         if report
         else "",
         lasts=wording.lasts_words(found.lasts, now),
@@ -268,19 +268,11 @@ def peaks_of(report: GrowthReport) -> list[wording.Peak]:
 
 
 def on_of(metric: int | None, now: datetime) -> list[Planned]:
-    """Return the rise of a metric that was still on when it was last looked at, unless the series ended; one query.
+    """Return the rise of a metric that is on, as far as anybody knows; one query.
 
-    The forecast leaves it out, since it passes; as long as it is on, its servers are needed. What was dismissed is none. Of a
-    site that broke under it, and is still down, it is on: the demand is back as soon as the site is.
+    The forecast leaves it out, since it passes; as long as it is on, its servers are needed.
     """
-    recent = DetectedEvent.objects.filter(metric=metric, ends_at__gt=now - ENDED_AFTER)
-    down = recent.filter(is_over=False, score__lte=0, starts_at__lte=OuterRef("ends_at") + UNDER_IT)
-    rows = (
-        recent.filter(Q(is_over=False) | Exists(down.filter(ends_at__gt=OuterRef("ends_at"))), score__gt=0)
-        .exclude(state__in=(DetectedState.DISMISSED, DetectedState.WITHDRAWN))
-        .select_related("event")
-        .order_by("-ends_at")[:1]
-    )
+    rows = DetectedEvent.objects.on_at(now).filter(metric=metric).select_related("event")
     return [
         Planned(
             f"{row.event.name} (on now)" if row.event else "The peak that is on",
@@ -288,7 +280,7 @@ def on_of(metric: int | None, now: datetime) -> list[Planned]:
             row.multiple,
             is_on=True,
         )
-        for row in rows
+        for row in rows.order_by("-ends_at")[:1]
     ]
 
 

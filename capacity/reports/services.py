@@ -18,7 +18,7 @@ from uuid import UUID
 import numpy as np
 import structlog
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
 from accounts.changes import check_active, check_no_pin
@@ -42,7 +42,7 @@ from capacity.reports.models import (
     ServerPrice,
     SizedPool,
 )
-from capacity.reports.packing import CONE, packed
+from capacity.reports.packing import CONE, packed, unpacked
 from capacity.reports.selectors import alike_of, pools
 from capacity.reports.short import judge_pools
 from portal.audit.services import record, snapshot
@@ -64,6 +64,15 @@ CLAIM_LASTS = timedelta(minutes=10)
 TOLD_FOR = timedelta(days=14)
 """An event that is older when it is first seen is proposed, but nobody is called for it."""
 CALM_AGAIN = timedelta(hours=1)
+HIGHER = 1.5
+"""What is so many times as far off as when it was dismissed is something else."""
+OFF_CONE = 1.5
+"""An hour this many times the half of the 95 % interval off its forecast, and by"""
+LEAST_OFF = 0.15
+"""this share of it, is a reason to look."""
+OFF_DAYS = 3
+DETECTED_IN = "detected in "
+LONGEST_NAMED = timedelta(days=14)
 TAIL = timedelta(hours=12)
 """What goes on for longer than this after an event that was planned is something else as well."""
 MOST_PRICES = 100
@@ -137,6 +146,48 @@ def make_due(now: datetime, *, budget_s: float = 60.0) -> int:
     return count
 
 
+def ask_where_off(now: datetime, *, budget_s: float = 30.0) -> int:
+    """Ask for the reports of series that left their forecast since the night, or in which something is on; returns how many.
+
+    Between two nights nobody else looks: a rise at noon would be told of the night after, and servers called more than
+    needed while it is on. Once for each whole hour that is new.
+    """
+    ends, this_hour = time.monotonic() + budget_s, now.replace(minute=0, second=0, microsecond=0)
+    rows = GrowthReport.objects.filter(
+        state=ReportState.MADE,
+        made_at__gte=F("asked_at"),
+        analysed_until__lt=this_hour,
+        analysed_until__gt=now - timedelta(days=OFF_DAYS),
+        metric__last_at__gte=F("analysed_until"),
+        metric__account__status=AccountStatus.ACTIVE,
+    ).annotate(is_on=Exists(DetectedEvent.objects.filter(metric=OuterRef("metric"), is_over=False)))
+    off = []
+    for report in rows.select_related("metric", "picture").order_by("made_at").iterator(chunk_size=50):
+        if time.monotonic() >= ends:
+            break
+        if report.is_on or _is_off(report, this_hour):
+            off.append(report.pk)
+    if off:
+        GrowthReport.objects.filter(pk__in=off).update(asked_at=now)
+        _wake()
+    return len(off)
+
+
+def _is_off(report: GrowthReport, until: datetime) -> bool:
+    """Whether an hour since a report lies well outside of what it forecast for it, and by enough to matter."""
+    begins = report.analysed_until
+    if begins is None:
+        return False
+    read = series.read(report.metric, Step.HOUR, begins, until, limit=OFF_DAYS * 24 + 1)
+    cone = unpacked(bytes(report.picture.cone), CONE)
+    steps = (read["at"] - round(begins.timestamp()) * 1_000_000) // 3_600_000_000
+    is_ahead = (steps >= 0) & (steps < len(cone["point"]))
+    point, low, high = (cone[name][steps[is_ahead]] for name in ("point", "lower95", "upper95"))
+    off = np.abs(read["mean"][is_ahead] - point)
+    wide = np.where(read["mean"][is_ahead] > point, high - point, point - low)
+    return bool(((off > OFF_CONE * wide) & (off > LEAST_OFF * np.abs(point))).any())
+
+
 def _claim(now: datetime) -> GrowthReport | None:
     free = Q(begun_at__isnull=True) | Q(begun_at__lt=now - CLAIM_LASTS)
     is_due = Q(made_at__isnull=True) | Q(made_at__lt=F("asked_at")) | Q(made_at__lt=night_before(now))
@@ -156,8 +207,7 @@ def make_report(report: GrowthReport, now: datetime) -> GrowthReport:
     if found is not None:
         hours, begins = found
         try:
-            events = TrafficEvent.objects.filter(account=metric.account_id, ends_at__gt=begins)
-            made = making.make(hours, begins, list(events.values_list("starts_at", "ends_at")))
+            made = making.make(hours, begins, _known_events(metric, begins))
         except ValueError as problem:
             says = str(problem)
     with transaction.atomic():
@@ -177,6 +227,18 @@ def make_report(report: GrowthReport, now: datetime) -> GrowthReport:
     # The analysis took its time, in which figures were entered.
     judge_pools(pools().filter(metric=metric), now + timedelta(seconds=time.monotonic() - began))
     return locked
+
+
+def _known_events(metric: Metric, since: datetime) -> list[tuple[datetime, datetime]]:
+    """Return from when until when people planned or named events of the metric's account.
+
+    What was named while it was on was planned by nobody: its record goes on with it, and after two weeks it is the level.
+    """
+    rows = TrafficEvent.objects.filter(account=metric.account_id, ends_at__gt=since)
+    return [
+        (begins, min(ends, begins + LONGEST_NAMED) if source.startswith(DETECTED_IN) else ends)
+        for begins, ends, source in rows.values_list("starts_at", "ends_at", "source")
+    ]
 
 
 def hours_of(metric: Metric, now: datetime) -> tuple[making.Numbers, datetime] | None:
@@ -221,10 +283,14 @@ def _keep_events(metric: Metric, made: making.Made, now: datetime) -> None:
         .filter(metric=metric, ends_at__gt=made.begins)
         .order_by("starts_at", "pk")
     )
+    # Named while it is on, in another metric: its record ends where that was seen last, and follows.
+    going_on = DetectedEvent.objects.filter(event=OuterRef("pk"), is_over=False, decided_by__isnull=False)
     planned = list(
         TrafficEvent.objects.filter(
             account=metric.account_id, starts_at__lt=made.ends, ends_at__gt=made.begins
-        ).order_by("starts_at", "pk")
+        )
+        .annotate(goes_on=Exists(going_on.exclude(metric=metric)))
+        .order_by("starts_at", "pk")
     )
     found = [Window(made.at(one.begin), made.at(one.end), one.score > 0) for one in made.events]
     places = continued([_window(one) for one in known], found)
@@ -248,9 +314,14 @@ def _keep_events(metric: Metric, made: making.Made, now: datetime) -> None:
         row.half_life_s = None if event.half_life is None else event.half_life * 3600
         if row.state == DetectedState.WITHDRAWN:
             row.state = DetectedState.PROPOSED
+        if row.state == DetectedState.DISMISSED and _became_more(row):
+            # Somebody dismissed a crawler, and a sale goes on from it.
+            row.state, row.reason, is_new = DetectedState.PROPOSED, "", True
+            row.decided_by, row.decided_at, row.told_with = None, None, None
         if row.state == DetectedState.NAMED and row.decided_by_id is None and not _is_of(row, planned):
             # The portal took it for what was planned, and it went on long after that.
             row.state, row.event, is_new = DetectedState.PROPOSED, None, True
+            row.told_with = None
         if row.state == DetectedState.PROPOSED:
             _join_planned(row, planned)
             if row.state == DetectedState.NAMED:
@@ -276,6 +347,16 @@ def _window(row: DetectedEvent) -> Window:
     return Window(row.starts_at, row.ends_at, row.is_rise, row.state != DetectedState.WITHDRAWN)
 
 
+def _became_more(row: DetectedEvent) -> bool:
+    """Whether what was dismissed while it was on is much farther off by now, in times of normal and in what comes."""
+    then, peak = row.decided_multiple, row.decided_peak
+    if then is None or peak is None or row.multiple is None or (then <= 0.0 and row.is_rise):
+        return False
+    usual = peak / then if then > 0.0 else row.expected
+    is_farther = abs(row.multiple - 1.0) >= HIGHER * abs(then - 1.0)
+    return is_farther and abs(row.peak - row.expected) >= HIGHER * abs(peak - usual)
+
+
 def _go_on(row: DetectedEvent, begins: datetime, ends: datetime, peak: float | None) -> None:
     """Let the record of an event that was named while it was on follow what came since; what people entered stays."""
     if row.event_id is None or (row.starts_at, row.ends_at) == (begins, ends):
@@ -289,7 +370,7 @@ def _go_on(row: DetectedEvent, begins: datetime, ends: datetime, peak: float | N
 
 def _source_of(row: DetectedEvent) -> str:
     # Two that are called alike come from different sources.
-    return f"detected in {row.metric} ({row.metric.source})"[:200]
+    return f"{DETECTED_IN}{row.metric} ({row.metric.source})"[:200]
 
 
 def _join_planned(row: DetectedEvent, planned: Sequence[TrafficEvent]) -> None:
@@ -309,8 +390,11 @@ def _is_of(row: DetectedEvent, planned: Sequence[TrafficEvent]) -> bool:
 def _fits(row: DetectedEvent, event: TrafficEvent) -> bool:
     """Whether its highest hour lies within what was planned or shortly before or after, and it did not go on for long after."""
     # Nothing is added to what people typed: a year 9999 may be among it.
-    is_within = event.starts_at <= row.peak_at + CALM_AGAIN and row.peak_at - CALM_AGAIN <= event.ends_at
-    return is_within and row.ends_at - TAIL <= event.ends_at
+    if event.starts_at > row.peak_at + CALM_AGAIN:
+        return False
+    if getattr(event, "goes_on", False):
+        return True
+    return row.peak_at - CALM_AGAIN <= event.ends_at and row.ends_at - TAIL <= event.ends_at
 
 
 def _emit_detected(row: DetectedEvent) -> None:
@@ -479,7 +563,18 @@ def _decide(
         before = snapshot(row, ("state",))
         row.state, row.event, row.reason = state, event, reason
         row.decided_by, row.decided_at = actor, now
-        row.save(update_fields=["state", "event", "reason", "decided_by", "decided_at"])
+        row.decided_peak, row.decided_multiple = row.peak, row.multiple
+        row.save(
+            update_fields=[
+                "state",
+                "event",
+                "reason",
+                "decided_by",
+                "decided_at",
+                "decided_peak",
+                "decided_multiple",
+            ]
+        )
         record(
             f"detected.{state.value}",
             actor=actor,

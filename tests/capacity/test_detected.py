@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from django.urls import reverse
 from django.utils import timezone
@@ -187,24 +188,92 @@ def test_what_the_portal_takes_for_a_planned_event_is_asked_about_no_more(accoun
 
 
 def test_what_is_the_level_by_now_is_no_event_that_is_on(account, now):
-    """On for longer than four days it is what comes; times its own multiple it would ask for servers without end."""
+    """Named while on it is an event for two weeks; after that, times its own multiple, it would ask for servers without end."""
     base, one = hours(multiple=0), metric(account)
-    values = base[:-30].copy()
+    values = base[:-380].copy()
     values[-80:] *= 5.0
-    fill(one, values, now - timedelta(hours=30))
+    fill(one, values, now - timedelta(hours=380))
     sized_pool(one, servers=14)
-    services.make_due(now - timedelta(hours=30) + timedelta(minutes=1))
+    services.make_due(now - timedelta(hours=380) + timedelta(minutes=1))
     row = DetectedEvent.objects.get()
     assert not row.is_over
     services.name_detected(row, name="Sale", actor=manager(account))
     values = base.copy()
-    values[-110:] *= 5.0
+    values[-460:] *= 5.0
     fill(one, values, now)
     GrowthReport.objects.update(asked_at=now + timedelta(minutes=1))
     services.make_due(now + timedelta(minutes=1))
     row.refresh_from_db()
     assert (row.state, row.is_over) == (DetectedState.NAMED, True)
     assert selectors.on_of(one.pk, now) == []
+
+
+def test_what_was_dismissed_while_on_and_becomes_much_more_is_asked_about_again(account, now):
+    base, one = hours(multiple=0), metric(account)
+    values = base[:-20].copy()
+    values[-5:] *= 2.5
+    fill(one, values, now - timedelta(hours=20))
+    sized_pool(one, servers=12)
+    services.make_due(now - timedelta(hours=19, minutes=59))
+    row = DetectedEvent.objects.get()
+    services.dismiss_detected(row, reason="a crawler", actor=manager(account))
+    values = base[:-15].copy()
+    values[-10:] *= 2.7
+    fill(one, values, now - timedelta(hours=15))
+    GrowthReport.objects.update(asked_at=now - timedelta(hours=14))
+    services.make_due(now - timedelta(hours=14))
+    row.refresh_from_db()
+    assert (row.state, row.is_over) == (DetectedState.DISMISSED, False), "it goes on as it was"
+    values = base.copy()
+    values[-25:-20] *= 2.5
+    values[-20:] *= 8.0
+    fill(one, values, now)
+    GrowthReport.objects.update(asked_at=now)
+    services.make_due(timezone.now())
+    row.refresh_from_db()
+    assert (row.state, row.reason, row.decided_by) == (DetectedState.PROPOSED, "", None)
+    assert waiting() == [page(row)]
+    assert [on.multiple for on in selectors.on_of(one.pk, now)] == [pytest.approx(8.0, rel=0.25)]
+
+
+def test_what_is_named_in_another_metric_and_still_on_is_asked_about_no_more(account, now):
+    """Another metric's report is made first each night: the record of the event follows only later."""
+    one, other = metric(account), orders(account)
+    seen(one, now, (29, 24, 20.0, False))
+    services.name_detected(DetectedEvent.objects.get(), name="Sale", actor=manager(account))
+    seen(other, now, (28, 24, 20.0, False))
+    row = DetectedEvent.objects.get(metric=other)
+    assert (row.state, row.event.name) == (DetectedState.NAMED, "Sale")
+    seen(other, now, (28, 0, 20.0, False))
+    row.refresh_from_db()
+    assert row.state == DetectedState.NAMED
+    assert not waiting()
+
+
+@pytest.mark.parametrize(("times", "asked"), [(1.0, 0), (1.05, 0), (4.0, 1), (0.0, 1)])
+def test_what_leaves_its_forecast_by_day_has_its_report_made_before_the_night(account, now, times, asked):
+    base, one = hours(multiple=0), metric(account)
+    fill(one, base[:-6], now - timedelta(hours=6))
+    pool = sized_pool(one, servers=6)
+    services.make_due(now - timedelta(hours=6) + timedelta(minutes=1))
+    assert not DetectedEvent.objects.exists()
+    values = base.copy()
+    values[-3:] *= times
+    fill(one, values, now)
+    at = now + timedelta(minutes=5)
+    assert services.ask_where_off(at) == asked
+    assert services.ask_where_off(at) == 0, "it is asked for already"
+    if not asked:
+        return
+    services.make_due(timezone.now() + timedelta(minutes=10))
+    row = DetectedEvent.objects.get()
+    assert (row.is_rise, row.is_over) == (times > 1.0, False)
+    pool.refresh_from_db()
+    assert bool(pool.missing_on) is (times > 1.0)
+    # While it is on each whole hour that is new is looked at, so that its end is seen, too.
+    assert services.ask_where_off(at + timedelta(hours=1)) == 0
+    fill(one, np.append(values, base[-24]), now + timedelta(hours=1))
+    assert services.ask_where_off(at + timedelta(hours=1)) == 1
 
 
 def test_a_site_that_breaks_under_a_sale_is_told_and_the_sale_is_on(account, now):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from capacity.growth import detect_events, forecast
+from capacity.growth import analyse, detect_events, forecast
 from capacity.growth.series import guessed_seasons
 from tests.capacity.made_up import HOURS, traffic, with_event
 
@@ -64,11 +64,15 @@ def test_an_outage_is_a_dip():
     assert found.as_plain()["direction"] == "down"
 
 
+def usual(at: np.ndarray) -> np.ndarray:
+    """Traffic of a day and a week, without noise."""
+    return 100 * (1 + 0.4 * np.sin(2 * np.pi * (at - 9) / 24)) * np.where(at // 24 % 7 >= 5, 0.8, 1.0)
+
+
 def launch(outage: int, hours: int) -> tuple[np.ndarray, int]:
     """Four months of traffic with 5 times normal for 44 hours that then decays, an outage after 30 hours of it."""
     at = np.arange(24 * 120)
-    values = 100 * (1 + 0.4 * np.sin(2 * np.pi * (at - 9) / 24)) * np.where(at // 24 % 7 >= 5, 0.8, 1.0)
-    values *= 1 + 0.04 * np.random.default_rng(1).standard_normal(len(at))
+    values = usual(at) * (1 + 0.04 * np.random.default_rng(1).standard_normal(len(at)))
     begins = 24 * 80 + 4
     since = np.arange(len(at) - begins)
     values[begins:] *= np.where(since < 44, 5.0, 1 + 4 * 0.5 ** ((since - 44) / 16))
@@ -87,6 +91,42 @@ def test_an_outage_in_the_midst_of_an_event_is_told_and_the_event_is_not_what_is
     assert all(begins + 30 <= one.begin and one.end <= begins + 30 + outage for one in falls)
     assert (len(rises), len(falls)) == (1, outage > 0)
     assert forecast(values, 48, (24, 168)).point.max() < 1.2 * values[: begins - 1].max()
+
+
+@pytest.mark.parametrize("days", [1, 4, 5, 6, 8, 10, 13])
+def test_a_sale_that_people_planned_is_no_level_however_long_it_lasts(days):
+    """A week of three times normal, while it is on and after it."""
+    values, begins = launch(0, 0)
+    values = np.append(values, usual(begins + np.arange(24 * 14)))
+    values[begins : begins + 168] *= 3.0
+    values = values[: begins + 24 * days]
+    known = np.zeros(len(values), dtype=bool)
+    known[begins : begins + 168] = True
+    found = analyse(values, 48, (24, 168), known=known)
+    (rise,) = found.events
+    assert (rise.begin, rise.end) == (begins, min(begins + 168, len(values)))
+    assert found.forecast.point.max() < 1.2 * values[: begins - 1].max()
+    assert found.growth.shifts == ()
+
+
+def test_what_stays_after_what_was_planned_is_the_level():
+    values, begins = launch(0, 0)
+    values = np.append(values, 3.0 * usual(begins + np.arange(24 * 20)))
+    known = np.zeros(len(values), dtype=bool)
+    known[begins : begins + 48] = True
+    found = analyse(values, 48, (24, 168), known=known)
+    assert all(one.end <= begins + 72 for one in found.events)
+    assert found.forecast.point.max() > 2.5 * values[: begins - 1].max()
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_what_was_planned_and_changed_nothing_is_no_event(seed):
+    values = traffic(seed)
+    known = np.zeros(len(values), dtype=bool)
+    known[400:500] = True
+    plain, told = analyse(values, 24), analyse(values, 24, known=known)
+    assert told.events == plain.events
+    assert told.forecast.point == pytest.approx(plain.forecast.point, rel=0.02)
 
 
 @pytest.mark.parametrize("hours", [2, 5, 10])
@@ -191,9 +231,9 @@ def test_what_seldom_happens_is_no_event_each_time_and_a_burst_of_it_is(an_hour)
 def test_a_month_of_three_times_normal_is_found_however_the_years_grow(months, a_month):
     """A season of twelve: the level of a few years must not take their growth for noise."""
     at = np.arange(months)
-    usual = 100 * (1 + a_month) ** at * (1 + 0.3 * np.sin(2 * np.pi * at / 12))
+    grown = 100 * (1 + a_month) ** at * (1 + 0.3 * np.sin(2 * np.pi * at / 12))
     for seed, noise in enumerate((0.001, 0.02, 0.05)):
-        values = usual * (1 + noise * np.random.default_rng(seed).standard_normal(months))
+        values = grown * (1 + noise * np.random.default_rng(seed).standard_normal(months))
         assert not detect_events(values, (12,))
         for month in (months // 2, months - 5):
             peak = values.copy()

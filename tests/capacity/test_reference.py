@@ -14,9 +14,10 @@ from capacity import services
 from capacity.metrics.models import Metric
 from capacity.models import Baseline, FineLoad, Objective
 from capacity.reference import BASELINES_READ, FINE_FOR, Site, event_at, reference_for, sizes_of
-from capacity.reports.models import GrowthReport, ReportState, SizedPool
+from capacity.reports.models import DetectedEvent, GrowthReport, ReportState, SizedPool
 from portal.audit.models import AuditEntry
 from portal.errors import Refused
+from scaledown.known import known_for
 from tests import factories as make
 
 pytestmark = pytest.mark.django_db
@@ -99,11 +100,43 @@ def test_of_the_entered_and_the_measured_peak_the_higher_one_counts(connection, 
         assert (peak.at, peak.expected_at) == (report.made_at, report.next_peak_at)
 
 
-def test_a_measured_peak_counts_from_when_it_was_known_until_it_is_over(connection):
-    sized_by_report(connection, 640.0, made_s=3600)
-    assert found(connection).forecast_peak is not None
+def test_a_measured_peak_counts_from_when_it_was_known_until_its_series_ended(connection):
+    """Its likeliest hour is one of four weeks': once that is over, the others are hardly lower."""
+    report = sized_by_report(connection, 640.0, made_s=3600, peak_in=timedelta(days=1))
+    assert found(connection).forecast_peak.expected_at == report.next_peak_at
+    later = found(connection, timezone.now() + timedelta(days=2)).forecast_peak
+    assert (later.requests_per_s, later.expected_at) == (640.0, None)
     assert found(connection, timezone.now() - timedelta(hours=2)) is None
     assert found(connection, timezone.now() + timedelta(days=4)) is None
+
+
+def test_a_peak_that_is_on_is_in_no_forecast_and_counts_for_plans_until_it_is_over(connection):
+    report = sized_by_report(connection, 640.0)
+    GrowthReport.objects.update(peak=600.0)
+    now = timezone.now()
+    row = DetectedEvent.objects.create(
+        account=connection.account,
+        metric=report.metric,
+        starts_at=now - timedelta(hours=5),
+        ends_at=now,
+        peak_at=now - timedelta(hours=2),
+        peak=2000.0,
+        expected=500.0,
+        multiple=4.0,
+        score=30.0,
+        lead_in_s=3600,
+        is_over=False,
+        found_at=now - timedelta(hours=4),
+    )
+    known = found(connection)
+    assert (known.forecast_peak.requests_per_s, known.peak_on.requests_per_s) == (640.0, 2400.0)
+    plans = known_for(connection, ["71"], None, at=timezone.now())
+    assert (plans.forecast_peak_rps, plans.peak_at) == (2400.0, known.forecast_peak.expected_at)
+    assert plans.forecast_source == "growth report of requests_per_s: the peak that is on"
+    row.is_over = True
+    row.save()
+    assert found(connection).peak_on is None
+    assert known_for(connection, ["71"], None, at=timezone.now()).forecast_peak_rps == 640.0
 
 
 def test_a_measured_peak_is_of_its_own_pool(connection):
