@@ -48,7 +48,7 @@ class Choice:
     zeros_needed: int = 3
     soak_s: float = 300.0
     hold_s: float = 0.0
-    pause_between_s: float = 60.0
+    pause_between_s: float | None = None
     hold_through_peak: bool | None = None
     """Whether servers are held through the next peak; None: as proposed."""
     peak_watch: bool | None = None
@@ -129,6 +129,15 @@ class FreezeKnown:
 
 
 @dataclass(frozen=True)
+class Decay:
+    """How the traffic of an event goes away: when it was highest, and the time in which half of the excess was gone."""
+
+    event_name: str
+    peaked_at: datetime
+    half_life_s: float
+
+
+@dataclass(frozen=True)
 class VitalKnown:
     """One vital figure of the account; `last_at` is when its newest sample is from, None where there is none."""
 
@@ -155,6 +164,8 @@ class Known:
     event_name: str | None = None
     event_starts_at: datetime | None = None
     added: tuple[Added, ...] = ()
+    decay: Decay | None = None
+    """Of the event, else of the newest one that was seen in the traffic of the pool."""
     protected: Mapping[str, str] = field(default_factory=dict)
     """Server id → why it is protected."""
     ceiling_rps: float | None = None

@@ -262,7 +262,12 @@ class SafetyForm(forms.Form):
         help_text="After the hold the server is stopped this long, then deleted. Empty: 15 min where no status address can show "
         "that it is idle, else 0 s. 0 s for none.",
     )
-    pause_between_s = SpanField(label="Pause between two servers")
+    pause_between_s = SpanField(
+        label="Pause between two servers",
+        required=False,
+        help_text="Empty: 1 min; while the traffic of the event still goes away, so long that half of the servers leave in the "
+        "time in which it halves.",
+    )
     images = forms.ChoiceField(label="Image before delete", choices=IMAGES, widget=forms.RadioSelect)
     images_kept_s = SpanField(
         label="Images are kept for at least",

@@ -15,10 +15,12 @@ from capacity.markers.selectors import newest
 from capacity.metrics.selectors import vital_of
 from capacity.models import CountSource, ForecastPeak, Probe, TrafficEvent
 from capacity.reference import FINE_FOR, Figure, ObjectiveFigure, Reference, Site, reference_for
+from capacity.reports.models import DetectedEvent, DetectedState
 from portal.runs.models import RunSample
 from scaledown.candidates import (
     Added,
     ContactGap,
+    Decay,
     EventKnown,
     FreezeKnown,
     HeldAgainst,
@@ -58,7 +60,7 @@ def known_for(
     at: datetime,
     flavor: str = "",
 ) -> Known:
-    """Return what is known of the pool behind these balancers at `at`; seven queries a balancer and ten more.
+    """Return what is known of the pool behind these balancers at `at`; seven queries a balancer and eleven more.
 
     `flavor` is the size of its servers: what one of another size carries says nothing of them.
 
@@ -92,6 +94,7 @@ def known_for(
         connection_ref=str(connection.ref),
         event_name=event.name if event else None,
         event_starts_at=event.starts_at if event else None,
+        decay=_decay(connection, balancer_ids, event, at),
         added=tuple(Added(entry.position, entry.server_id, entry.added_at) for entry in entries),
         protected=protected_at(connection),
         ceiling_rps=ceiling.requests_per_s if ceiling else None,
@@ -154,6 +157,26 @@ def known_for(
         ),
         changed_at=changed.at if changed else None,
     )
+
+
+def _decay(
+    connection: CloudConnection, balancer_ids: Sequence[str], event: TrafficEvent | None, at: datetime
+) -> Decay | None:
+    """Return how the traffic of the event goes away, else that of the newest rise in the traffic of the pool. One query."""
+    rows = DetectedEvent.objects.filter(
+        metric__sized_pools__connection=connection,
+        metric__sized_pools__balancer_id__in=list(balancer_ids),
+        score__gt=0,
+        half_life_s__gt=0,
+        peak_at__lte=at,
+    ).exclude(state__in=(DetectedState.DISMISSED, DetectedState.WITHDRAWN))
+    if event is not None:
+        rows = rows.filter(event=event)
+    row = rows.select_related("event").order_by("-peak_at", "-pk").first()
+    if row is None or row.half_life_s is None:
+        return None
+    name = f"“{row.event.name}”" if row.event else f"the peak of {row.peak_at:%Y-%m-%d}"
+    return Decay(name, row.peak_at, float(row.half_life_s))
 
 
 def peak_at(connection: CloudConnection, balancer_ids: Sequence[str], at: datetime) -> datetime | None:

@@ -35,6 +35,10 @@ WATCH_NEAR_S = 7 * 24 * 3600.0
 """Up to this far ahead a peak is proposed to be watched: the pool takes no other work until it is over."""
 STOP_S = 900.0
 """How long a server is stopped before it is deleted where nothing can show that it is idle (spec, *The way of one server*)."""
+PAUSE_S = 60.0
+LONGEST_PAUSE_S = 43_200.0
+GONE_AFTER = 4
+"""After so many half-lives a sixteenth of an event's excess is left: the pool is at its usual traffic."""
 LONGEST_STOP_S = 7 * 86_400.0
 SHORTEST_KEPT_S, LONGEST_KEPT_S = 86_400.0, 366 * 86_400.0
 SHORTEST_REASON = 10
@@ -185,7 +189,7 @@ def check_choice(choice: Choice) -> None:
             "The shortest drain is longer than the drain limit: no drain could ever end.",
             code="drain_never_ends",
         )
-    for name, value in (("hold", choice.hold_s), ("pause between servers", choice.pause_between_s)):
+    for name, value in (("hold", choice.hold_s), ("pause between servers", choice.pause_between_s or 0.0)):
         if value < 0:
             raise Refused(f"The {name} cannot be negative.", code="duration_negative")
     if choice.stop_s is not None and not 0 <= choice.stop_s <= LONGEST_STOP_S:
@@ -277,6 +281,17 @@ def proposed_stop_s(known: Known) -> float:
     return STOP_S if known.count_kind is None else 0.0
 
 
+def proposed_pause_s(known: Known, removed: int, at: datetime) -> float:
+    """Return the pause between two servers where the author leaves it open.
+
+    While the traffic of an event still goes away servers leave no faster than it: half of them in the time in which it halves.
+    """
+    decay = known.decay
+    if decay is None or at - decay.peaked_at >= GONE_AFTER * timedelta(seconds=decay.half_life_s):
+        return PAUSE_S
+    return max(PAUSE_S, min(2.0 * decay.half_life_s / removed, LONGEST_PAUSE_S))
+
+
 def build_plan_data(choice: Choice, pool: Pool, known: Known) -> PlanData:
     """Return the plan as it would be approved, from a fresh look. Raises Refused with what is in the way.
 
@@ -334,7 +349,9 @@ def build_plan_data(choice: Choice, pool: Pool, known: Known) -> PlanData:
         zeros_needed=choice.zeros_needed,
         soak_s=choice.soak_s,
         hold_s=choice.hold_s,
-        pause_between_s=choice.pause_between_s,
+        pause_between_s=proposed_pause_s(known, removed, pool.looked_at)
+        if choice.pause_between_s is None
+        else choice.pause_between_s,
         probes=known.probes,
         probe_failures_allowed=choice.probe_failures_allowed,
         count_kind=known.count_kind,

@@ -15,6 +15,7 @@ from scaledown import images
 from scaledown.answers import LONGEST_BEFORE_S, SHORTEST_BEFORE_S, compares
 from scaledown.candidates import Candidates, Choice, Excluded, HeldAgainst, Known, Member, Pool, candidates
 from scaledown.planner import (
+    PAUSE_S,
     SHORTEST_REASON,
     Proposal,
     most_on_one_host,
@@ -281,6 +282,7 @@ def _warnings(
         *_evidence_warnings(plan, pool),
         *_knowledge_warnings(plan, pool, known),
         *_time_warnings(plan, pool, known),
+        *_pace_warnings(plan, choice, known),
         *_stop_warnings(plan, choice),
         *_server_warnings(plan, pool),
     ]
@@ -616,6 +618,17 @@ def _freeze_warnings(plan: PlanData, begins: datetime, known: Known) -> Iterable
                 "Be through before that: a run that is paused then does not go on until it is over.",
                 subject=f"{freeze.starts_at:%Y-%m-%d %H:%M}",
             )
+
+
+def _pace_warnings(plan: PlanData, choice: Choice, known: Known) -> Iterable[Warned]:
+    decay = known.decay
+    if choice.pause_between_s is None and plan.pause_between_s > PAUSE_S and decay is not None:
+        yield Warned(
+            "traffic_goes_away",
+            f"The traffic of {decay.event_name} halves every {_duration(decay.half_life_s)}, and is not gone yet. So there are "
+            f"{_duration(plan.pause_between_s)} between two servers: half of them leave in the time in which it halves.",
+            "Give another pause where you know better.",
+        )
 
 
 def _stop_warnings(plan: PlanData, choice: Choice) -> Iterable[Warned]:

@@ -150,7 +150,13 @@ class ChoiceIn(serializers.Serializer[Any]):
     zeros_needed = serializers.IntegerField(min_value=3, max_value=100, required=False)
     soak_s = serializers.FloatField(min_value=1, max_value=86_400, required=False)
     hold_s = serializers.FloatField(min_value=0, max_value=14 * 86_400, required=False)
-    pause_between_s = serializers.FloatField(min_value=0, max_value=86_400, required=False)
+    pause_between_s = serializers.FloatField(
+        min_value=0,
+        max_value=86_400,
+        required=False,
+        allow_null=True,
+        help_text="Between two servers; null: as proposed, by how the event's traffic goes away.",
+    )
     hold_through_peak = serializers.BooleanField(
         required=False,
         allow_null=True,

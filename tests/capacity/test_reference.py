@@ -133,8 +133,12 @@ def test_a_peak_that_is_on_is_in_no_forecast_and_counts_for_plans_until_it_is_ov
     plans = known_for(connection, ["71"], None, at=timezone.now())
     assert (plans.forecast_peak_rps, plans.peak_at) == (2400.0, known.forecast_peak.expected_at)
     assert plans.forecast_source == "growth report of requests_per_s: the peak that is on"
-    row.is_over = True
+    assert plans.decay is None
+    row.is_over, row.half_life_s = True, 7200
     row.save()
+    decay = known_for(connection, ["71"], None, at=timezone.now()).decay
+    assert (decay.peaked_at, decay.half_life_s) == (row.peak_at, 7200.0)
+    assert decay.event_name == f"the peak of {row.peak_at:%Y-%m-%d}"
     assert found(connection).peak_on is None
     assert known_for(connection, ["71"], None, at=timezone.now()).forecast_peak_rps == 640.0
 

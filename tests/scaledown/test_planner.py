@@ -10,7 +10,7 @@ import pytest
 from capacity.reference import WHOLE_SITE
 from portal.cloud.types import BalancerStatus, Condition, NodeStatus, NodeType
 from portal.errors import Refused
-from scaledown.candidates import ContactGap, EventKnown, candidates
+from scaledown.candidates import ContactGap, Decay, EventKnown, candidates
 from scaledown.less import is_less, same_pool
 from scaledown.planner import DRAIN_SPARE_S, build_plan_data, check_choice, propose_target
 from scaledown.preview import preview
@@ -239,6 +239,30 @@ def test_the_likely_time_lies_between_all_waits_and_all_limits():
     assert seen.likely_min_s >= 3 * (7 + 10 + 5) + 2
     assert seen.likely_max_s >= 3 * (60 + 10 + 5) + 2
     assert seen.likely_min_s < seen.likely_max_s
+
+
+@pytest.mark.parametrize(
+    ("half_lives_ago", "half_life_h", "pause_s"),
+    [
+        (0.5, 16.0, 2 * 16 * 3600 / 3),
+        (3.9, 16.0, 2 * 16 * 3600 / 3),
+        (4.0, 16.0, 60.0),
+        (1.0, 40.0, 43_200.0),
+    ],
+)
+def test_servers_leave_no_faster_than_the_traffic_of_the_event(half_lives_ago, half_life_h, pause_s):
+    half_life = timedelta(hours=half_life_h)
+    facts = known(decay=Decay("“Black week”", NOW - half_lives_ago * half_life, half_life.total_seconds()))
+    plan = build_plan_data(CHOICE, pool(), facts)
+    assert len(plan.servers) == 3
+    assert plan.pause_between_s == pytest.approx(pause_s)
+    assert ("traffic_goes_away" in codes(shown(facts=facts))) is (pause_s > 60.0)
+    # Whoever knows better says so.
+    assert build_plan_data(replace(CHOICE, pause_between_s=5.0), pool(), facts).pause_between_s == 5.0
+
+
+def test_without_an_event_in_the_traffic_the_pause_is_a_minute():
+    assert build_plan_data(CHOICE, pool(), known()).pause_between_s == 60.0
 
 
 def test_the_preview_of_a_sound_pool_blocks_nothing_and_says_that_a_delete_is_final():
