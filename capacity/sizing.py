@@ -207,6 +207,12 @@ class Sizing:
         return self.on if self.on is not None and self.on.event.is_on and self.on.more else None
 
     @property
+    def missing_planned(self) -> EventNeed | None:
+        """The first planned event for which servers are missing, or that no number of them carries; None for none."""
+        planned = (one for one in self.events if not one.event.is_on)
+        return next((one for one in planned if one.more or one.is_over_limit), None)
+
+    @property
     def peak_over_limit(self) -> float | None:
         """The usual peak, else the next one, where it is more than the pool's own limit with nothing free; None else."""
         limit = float("inf") if self.pool.limit_rps is None else self.pool.limit_rps * (1.0 + SLACK)

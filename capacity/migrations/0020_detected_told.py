@@ -38,6 +38,16 @@ class Migration(migrations.Migration):
             name="decided_multiple",
             field=models.FloatField(blank=True, null=True),
         ),
+        migrations.AddField(
+            model_name="sizedpool",
+            name="missing_planned",
+            field=models.PositiveIntegerField(blank=True, null=True),
+        ),
+        migrations.AddField(
+            model_name="sizedpool",
+            name="missing_planned_at",
+            field=models.DateTimeField(blank=True, null=True),
+        ),
         migrations.AddIndex(
             model_name="detectedevent",
             index=models.Index(fields=["metric", "-starts_at"], name="detected_metric"),

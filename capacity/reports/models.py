@@ -229,6 +229,9 @@ class SizedPool(Referenced):
     missing_on = models.PositiveIntegerField(null=True, blank=True)
     # The pool's own limit where that peak does not fit under it: then no number of servers carries it.
     missing_limit_rps = models.FloatField(null=True, blank=True)
+    # For the first planned event that needs more servers than there are (0: no number carries it), and when it begins.
+    missing_planned = models.PositiveIntegerField(null=True, blank=True)
+    missing_planned_at = models.DateTimeField(null=True, blank=True)
     sentence = models.CharField(max_length=500, blank=True)
     doubt = models.CharField(max_length=500, blank=True, default="", db_default="")
     judged_at = models.DateTimeField(null=True, blank=True)
@@ -250,6 +253,8 @@ class SizedPool(Referenced):
         "surplus",
         "missing_on",
         "missing_limit_rps",
+        "missing_planned",
+        "missing_planned_at",
         "sentence",
         "doubt",
         "judged_at",

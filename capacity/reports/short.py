@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 SOON = timedelta(days=90)
 """Time enough to order, build and test servers."""
 VERY_SOON = timedelta(days=30)
+PLANNED_SOON = timedelta(days=14)
+"""Servers for a planned event are built and tested by then."""
 OLD = timedelta(days=3)
 """It is worked out by the hour: an older answer means that nobody works it out."""
 
@@ -51,7 +53,7 @@ def _judge(pk: int, now: datetime) -> bool:
     pool = pools().get(pk=pk)
     found = sized(pool, now, {})
     doubts = doubts_about(pool.connection, pool.balancer_id, found.ceiling) if found.ceiling else ()
-    lasts, missing = found.sizing.lasts, found.sizing.missing_on
+    lasts, missing, planned = found.sizing.lasts, found.sizing.missing_on, found.sizing.missing_planned
     SizedPool.objects.filter(pk=pk).update(
         lasts=lasts.state.value,
         lasts_until=lasts.at,
@@ -65,6 +67,8 @@ def _judge(pk: int, now: datetime) -> bool:
         surplus=found.sizing.surplus,
         missing_on=missing.more if missing else None,
         missing_limit_rps=found.sizing.pool.limit_rps if missing and missing.is_over_limit else None,
+        missing_planned=None if planned is None else 0 if planned.is_over_limit else planned.more,
+        missing_planned_at=planned.event.starts_at if planned else None,
         sentence=found.sentence[:500],
         doubt=" ".join(doubts)[:500],
         judged_at=now,
@@ -123,6 +127,9 @@ class PoolKnown:
     """How many servers more the peak that is on needs."""
     missing_limit_rps: float | None = None
     """The pool's own limit where that peak does not fit under it."""
+    missing_planned: int | None = None
+    """How many servers more the first planned event needs for which any are missing; 0: no number of them carries it."""
+    missing_planned_at: datetime | None = None
     ended: str = ""
     """The sentence that nothing more comes from its series; "" while samples do."""
 
@@ -141,6 +148,8 @@ def gather_runways(accounts: QuerySet[Account], now: datetime) -> Mapping[int, l
                 row.doubt,
                 row.missing_on,
                 row.missing_limit_rps,
+                row.missing_planned,
+                row.missing_planned_at,
                 ended_words(row.known_until, now),
             )
         )
@@ -160,6 +169,13 @@ def judge_runways(known: list[PoolKnown] | None, now: datetime) -> Finding:
         (one for one in told if one.missing_on), key=lambda one: one.missing_on or 0, default=None
     ):
         return _missing(missing, rule)
+    planned = min(
+        (one for one in told if one.missing_planned_at is not None and one.missing_planned_at < now + SOON),
+        key=lambda one: one.missing_planned_at or now,
+        default=None,
+    )
+    if planned and planned.missing_planned_at and planned.missing_planned_at < now + PLANNED_SOON:
+        return _missing_planned(planned, now, Grade.RED)
     short = [one for one in told if is_short(one.lasts, now, SOON)]
     if short:
         worst = min(short, key=lambda one: one.lasts.at or now)
@@ -167,6 +183,8 @@ def judge_runways(known: list[PoolKnown] | None, now: datetime) -> Finding:
         parts = (("servers", worst.servers or 0), ("last until", words))
         grade = Grade.RED if is_short(worst.lasts, now, VERY_SOON) else Grade.AMBER
         return Finding(grade, _says_short(worst, now), rule, worst.judged_at, None, parts)
+    if planned:
+        return _missing_planned(planned, now, Grade.AMBER)
     unknown = [one for one in known if one not in told or one.lasts.state is Lasts.UNKNOWN]
     if unknown:
         why = unknown[0].ended or "A report, a ceiling or a look is missing."
@@ -199,6 +217,23 @@ def _missing(pool: PoolKnown, rule: str) -> Finding:
         says = f"{pool.name} has {plural(servers, 'server')}, and the peak that is on needs {more} more."
         parts = (("servers", servers), ("missing", more))
     return Finding(Grade.RED, says, rule, pool.judged_at, None, parts)
+
+
+def _missing_planned(pool: PoolKnown, now: datetime, grade: Grade) -> Finding:
+    """Return what is said of a pool that has too few servers for a planned event."""
+    servers, more, at = pool.servers or 0, pool.missing_planned or 0, pool.missing_planned_at or now
+    when = "that is on" if at <= now else f"of {at:%Y-%m-%d}"
+    if more:
+        says = f"{pool.name} has {plural(servers, 'server')}, and the planned event {when} needs {more} more."
+        parts: tuple[tuple[str, int | float | str], ...] = (("servers", servers), ("missing", more))
+    else:
+        says = (
+            f"The planned event {when} does not fit under the own limit of {pool.name}. More servers do not raise it: look "
+            "for what sets it."
+        )
+        parts = (("servers", servers),)
+    rule = "Servers for a planned event are there two weeks before it begins."
+    return Finding(grade, says, rule, pool.judged_at, None, parts)
 
 
 def _says_short(pool: PoolKnown, now: datetime) -> str:

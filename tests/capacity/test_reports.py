@@ -570,6 +570,41 @@ def test_a_plan_that_takes_out_what_an_event_needs_says_so(known):
     assert "What is taken out before has to be built again." in page
 
 
+@pytest.mark.parametrize(
+    ("days", "grade", "says"),
+    [
+        (-1, Grade.RED, "the planned event that is on needs"),
+        (11, Grade.RED, "the planned event of"),
+        (40, Grade.AMBER, "the planned event of"),
+        (120, None, ""),
+    ],
+)
+def test_servers_that_are_missing_for_a_planned_event_are_told_where_pools_stand(known, days, grade, says):
+    pool = sized_pool(known, servers=12)
+    begins = timezone.now() + timedelta(days=days)
+    services.make_due(timezone.now())
+    make.event(
+        known.account,
+        starts_at=begins,
+        ends_at=begins + timedelta(days=3),
+        expected_multiple=8.0,
+        name="Sale",
+    )
+    short.judge_all(timezone.now())
+    row = Caller(make.launch_manager(known.account.team)).get(f"/sized-pools/{pool.ref}")
+    (need,) = row["sizing"]["events"]
+    assert (row["pool"]["missing_planned"], need["more"]) == (need["more"], need["servers"] - 12)
+    told = short.gather_runways(Account.objects.filter(pk=known.account.pk), timezone.now())
+    found = short.judge_runways(told[known.account.pk], timezone.now())
+    if grade is None:
+        assert "planned event" not in found.says
+        return
+    assert (found.grade, says in found.says) == (grade, True)
+    assert found.says.endswith(f"needs {need['more']} more.")
+    page = browser_of(known.account).get(f"/accounts/{known.account.ref}/growth/").content.decode()
+    assert "Servers are missing for a planned event" in page
+
+
 def test_a_sale_that_is_on_asks_for_its_servers_until_it_is_over(db):
     account = make.account()
     lead = make.launch_manager(account.team)
