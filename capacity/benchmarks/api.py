@@ -158,9 +158,9 @@ class BenchmarkOut(BenchmarkRowOut):
     class Meta(BenchmarkRowOut.Meta):
         fields = (*BenchmarkRowOut.Meta.fields, "result", "baselines", "counts_no_more")
 
-    def get_counts_no_more(self, row: Benchmark) -> Sequence[str]:
+    def get_counts_no_more(self, row: Benchmark) -> list[str]:
         """The sentences that the page warns with, too."""
-        return getattr(self.context.get("view"), "counts_no_more", [])
+        return list(getattr(self.context.get("view"), "counts_no_more", ()))
 
     @extend_schema_field(RestingOut(many=True))
     def get_baselines(self, row: Benchmark) -> Any:

@@ -72,6 +72,21 @@ def orders(account: Account, **fields) -> Metric:
 OUTAGE = (20, 0, -20.0, False)
 
 
+def test_a_profile_is_kept_in_seconds_from_the_beginning_of_the_stretch(account, now):
+    """Four times normal for a day that begins gently, and half of the excess is gone eight hours after its peak."""
+    base = hours(multiple=0)
+    times = np.concatenate([np.linspace(2.0, 5.0, 7), 1 + 4 * 0.5 ** (np.arange(1, 54) / 8)])
+    base[-100:-40] *= times
+    one = fill(metric(account), base, now)
+    GrowthReport.objects.create(metric=one, asked_at=now)
+    services.make_due(timezone.now())
+    row = DetectedEvent.objects.get()
+    assert row.starts_at == now - timedelta(hours=100)
+    assert row.lead_in_s == (row.peak_at - row.starts_at).total_seconds()
+    assert row.half_life_s == pytest.approx(8 * 3600, abs=2 * 3600)
+    assert row.half_life_s % 3600 == 0
+
+
 def test_what_is_seen_again_before_anybody_was_told_is_told(account, now):
     one = metric(account)
     for stretches in ([OUTAGE], [], [OUTAGE]):
