@@ -34,6 +34,7 @@ from capacity.pool_names import usual_name
 from capacity.reports import making, notices
 from capacity.reports.following import Window, begin_together, continued
 from capacity.reports.models import (
+    ENDED_AFTER,
     DetectedEvent,
     DetectedState,
     GrowthPicture,
@@ -71,6 +72,8 @@ OFF_CONE = 1.5
 LEAST_OFF = 0.15
 """this share of it, is a reason to look."""
 OFF_DAYS = 3
+MOST_OFF = 200
+"""A report takes one to three seconds of a worker: so many are made in an hour besides those of the night."""
 DETECTED_IN = "detected in "
 LONGEST_NAMED = timedelta(days=14)
 TAIL = timedelta(hours=12)
@@ -150,7 +153,7 @@ def ask_where_off(now: datetime, *, budget_s: float = 30.0) -> int:
     """Ask for the reports of series that left their forecast since the night, or in which something is on; returns how many.
 
     Between two nights nobody else looks: a rise at noon would be told of the night after, and servers called more than
-    needed while it is on. Once for each whole hour that is new.
+    needed while it is on. Once for each whole hour that is new; series that size a pool first, and at most `MOST_OFF`.
     """
     ends, this_hour = time.monotonic() + budget_s, now.replace(minute=0, second=0, microsecond=0)
     rows = GrowthReport.objects.filter(
@@ -160,10 +163,14 @@ def ask_where_off(now: datetime, *, budget_s: float = 30.0) -> int:
         analysed_until__gt=now - timedelta(days=OFF_DAYS),
         metric__last_at__gte=F("analysed_until"),
         metric__account__status=AccountStatus.ACTIVE,
-    ).annotate(is_on=Exists(DetectedEvent.objects.filter(metric=OuterRef("metric"), is_over=False)))
+    ).annotate(
+        is_on=Exists(DetectedEvent.objects.filter(metric=OuterRef("metric"), is_over=False)),
+        sizes=Exists(SizedPool.objects.filter(metric=OuterRef("metric"))),
+    )
     off = []
-    for report in rows.select_related("metric", "picture").order_by("made_at").iterator(chunk_size=50):
-        if time.monotonic() >= ends:
+    ordered = rows.select_related("metric", "picture").order_by("-sizes", "made_at", "pk")
+    for report in ordered.iterator(chunk_size=50):
+        if time.monotonic() >= ends or len(off) >= MOST_OFF:
             break
         if report.is_on or _is_off(report, this_hour):
             off.append(report.pk)
@@ -284,7 +291,9 @@ def _keep_events(metric: Metric, made: making.Made, now: datetime) -> None:
         .order_by("starts_at", "pk")
     )
     # Named while it is on, in another metric: its record ends where that was seen last, and follows.
-    going_on = DetectedEvent.objects.filter(event=OuterRef("pk"), is_over=False, decided_by__isnull=False)
+    going_on = DetectedEvent.objects.filter(
+        event=OuterRef("pk"), is_over=False, decided_by__isnull=False, ends_at__gt=now - ENDED_AFTER
+    )
     planned = list(
         TrafficEvent.objects.filter(
             account=metric.account_id, starts_at__lt=made.ends, ends_at__gt=made.begins
