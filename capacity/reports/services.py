@@ -167,7 +167,7 @@ def ask_where_off(now: datetime, *, budget_s: float = 30.0) -> int:
         is_on=Exists(DetectedEvent.objects.filter(metric=OuterRef("metric"), is_over=False)),
         sizes=Exists(SizedPool.objects.filter(metric=OuterRef("metric"))),
     )
-    off = []
+    off: list[int] = []
     ordered = rows.select_related("metric", "picture").order_by("-sizes", "made_at", "pk")
     for report in ordered.iterator(chunk_size=50):
         if time.monotonic() >= ends or len(off) >= MOST_OFF:
