@@ -91,7 +91,7 @@ CHOICE: dict[str, Any] = {
 
 
 class PullOut(serializers.ModelSerializer[Pull]):
-    """What is fetched and how it goes. Of a Prometheus server the query, of the provider's monitoring connection, check and metric. The token is never shown. `series` is null before the first answer; `late_s` is by how much its samples come late."""
+    """What is fetched and how it goes. Of a Prometheus server the query, of the provider's monitoring connection, check and metric. The token is never shown. `series` is null before the first answer; `late_s` is by how much its samples come late; `problem` what is wrong, or what a good answer says of itself (a warning of Prometheus)."""
 
     state = serializers.ChoiceField(choices=PULL_STATES)
     connection = serializers.UUIDField(source="connection.ref", default=None, allow_null=True)
@@ -168,11 +168,12 @@ class PullSwitchIn(serializers.Serializer[Any]):
 
 
 class PullTriedOut(serializers.Serializer[Any]):
-    """What the last ten steps answered: series, samples that would be kept, points that are no number. Nothing was kept."""
+    """What the last ten steps answered: series, samples that would be kept, points that are no number, and in `note` what Prometheus warns of. Nothing was kept."""
 
     series = serializers.IntegerField()
     samples = serializers.IntegerField()
     unknown = serializers.IntegerField()
+    note = serializers.CharField(allow_blank=True)
 
 
 class PullListApi(PortalAPIView):
@@ -330,7 +331,7 @@ class PullTryApi(PortalAPIView):
         PullTriedOut,
         summary="Ask a query once and keep nothing",
         command=True,
-        example={"series": 2, "samples": 20, "unknown": 0},
+        example={"series": 2, "samples": 20, "unknown": 0, "note": ""},
         tag="capacity",
     )
     def post(self, request: Request, pull_ref: UUID) -> Response:
@@ -339,7 +340,7 @@ class PullTryApi(PortalAPIView):
         return self.once(lambda: self.show(PullTriedOut, tried(pull)), required=True)
 
 
-def tried(pull: Pull) -> dict[str, int]:
+def tried(pull: Pull) -> dict[str, Any]:
     """Return what one look found. Raises the four kinds of trouble."""
     found = services.ask_once(pull)
-    return {"series": found.series, "samples": len(found.rows), "unknown": found.unknown}
+    return {"series": found.series, "samples": len(found.rows), "unknown": found.unknown, "note": found.says}

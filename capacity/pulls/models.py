@@ -35,7 +35,7 @@ class Pull(Referenced):
 
     `token` goes as a bearer token, never shown again. `reached_at` is up to when it was asked; None before the first answer.
     `newest` is the last sample of each series, in seconds since 1970; `late_s` by how much they come late, as far as is waited for.
-    `failures` are those in a row, `problem` the sentence of the last one; `next_at` is when it is due, None while it is off.
+    `failures` are those in a row, `problem` the sentence of the last one, or what a good answer says of itself; `next_at` is when it is due, None while it is off.
     """
 
     is_titled_freely = True

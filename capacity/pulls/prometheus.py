@@ -2,8 +2,8 @@
 
 Source: Prometheus HTTP API, "Range queries" (`GET /api/v1/query_range`): `query`, `start` and `end` in seconds since 1970,
 `step` in seconds; an answer `{"status": "success", "data": {"resultType": "matrix", "result": [{"metric": {label: value},
-"values": [[seconds, "number"], …]}]}}`, or `{"status": "error", "errorType": …, "error": …}`. Numbers are texts, among them
-"NaN", "+Inf" and "-Inf". More than 11,000 points a series are refused there.
+"values": [[seconds, "number"], …]}]}}`, or `{"status": "error", "errorType": …, "error": …}`. A good answer may have
+`"warnings": ["text", …]` beside its data. Numbers are texts, among them "NaN", "+Inf" and "-Inf". More than 11,000 points a series are refused there.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ _LONGEST_RESOURCE = 200
 # A shorter token may be part of a name that has nothing to do with it.
 _LONG_SECRET = 8
 _US = 1_000_000
+_TOLD_WARNINGS = 2
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,15 @@ class Asked:
 class Found:
     """What an answer says. `unknown` counts points that are no number (NaN, Inf): no data, never zero.
 
-    `newest` is the last sample of each series that has one, in seconds since 1970.
+    `newest` is the last sample of each series that has one, in seconds since 1970. `says` is what the server warns of: an
+    answer with a warning (a store of several was away) is kept all the same, and may hold less than there was.
     """
 
     rows: tuple[Reading | Problem, ...]
     series: int
     unknown: int
     newest: Mapping[str, float] = field(default_factory=dict)
+    says: str = ""
 
 
 def address_of(base_url: str, query: str, begins: datetime, ends: datetime, step_s: int) -> str:
@@ -137,7 +140,16 @@ def read_answer(
                 key = Key(asked.name, resource, asked.source)
                 rows.append(Reading(number, key, at_us, value, asked.unit, asked.kind))
                 newest[resource] = max(at_us / _US, newest.get(resource, 0.0))
-    return Found(tuple(rows), len(result), unknown, newest)
+    return Found(tuple(rows), len(result), unknown, newest, _warned(answer.get("warnings"), secret))
+
+
+def _warned(warnings: Any, secret: str) -> str:
+    """Return a sentence of an answer's warnings, the first few; empty without any. They never make an answer fail."""
+    if not isinstance(warnings, list) or not warnings:
+        return ""
+    says = "; ".join(_sound(one, secret) for one in warnings[:_TOLD_WARNINGS])
+    more = f" (and {len(warnings) - _TOLD_WARNINGS} more)" if len(warnings) > _TOLD_WARNINGS else ""
+    return f"Prometheus warns, and its answer may not be whole: {says}{more}"
 
 
 def _more_than_asked(asked: Asked) -> ProviderFailed:

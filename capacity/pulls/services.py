@@ -287,9 +287,10 @@ def _pull(pull: Pull, now: datetime) -> None:
                 **(_lateness(pull, found, fetched.begins, ends) if fetched.is_full else {}),
                 samples=pull.samples + (taken.written if taken is not None else 0),
                 failures=0,
-                problem=taken.problems[0].says[:500]
-                if taken is not None and taken.problems
-                else fetched.says,
+                # What one of the samples lacks first, then what the server says of them all.
+                problem=" ".join(
+                    filter(None, (taken.problems[0].says if taken and taken.problems else "", fetched.says))
+                )[:500],
                 # There is more to fetch: the next one follows at once.
                 next_at=now if fetched.has_more else now + _rest(pull),
             )
@@ -330,7 +331,7 @@ def _fetch(pull: Pull, now: datetime) -> _Fetched:
         return _Fetched(got.found, got.begins, got.ends, got.ends < now, got.is_full, got.is_stale, says)
     begins, ends = span(pull, now)
     found = _ask(pull, max(begins, limits.begins), ends, limits)
-    return _Fetched(found, begins, ends, ends < now - LATE - timedelta(seconds=pull.step_s))
+    return _Fetched(found, begins, ends, ends < now - LATE - timedelta(seconds=pull.step_s), says=found.says)
 
 
 def span(pull: Pull, now: datetime) -> tuple[datetime, datetime]:

@@ -162,6 +162,8 @@ class PullAct(AccountPage):
                     f"{pull.name} answers: {found['series']} series, {found['samples']} points in the last ten steps"
                     f"{' (' + str(found['unknown']) + ' are no number)' if found['unknown'] else ''}. Nothing was kept.",
                 )
+                if found["note"]:
+                    messages.warning(request, found["note"])
             elif act in ("on", "off"):
                 services.switch(pull, on=act == "on", actor=self.user)
                 messages.success(

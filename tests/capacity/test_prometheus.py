@@ -99,6 +99,28 @@ def test_a_label_that_cannot_be_a_resource_is_told_and_the_others_are_kept():
 
 
 @pytest.mark.parametrize(
+    ("warnings", "told"),
+    [
+        (["store b is away\n"], "may not be whole: store b is away"),
+        (["a", "b", "c", "d"], "may not be whole: a; b (and 2 more)"),
+        (["Bearer s3cr3t-token refused"], "may not be whole: Bearer [token] refused"),
+        ([None, {"x": 1}], "may not be whole: it does not say why; {'x': 1}"),
+        ([], ""),
+        (None, ""),
+        ("no list", ""),
+        ({"a": 1}, ""),
+    ],
+)
+def test_warnings_of_an_answer_are_told_and_never_make_it_fail(warnings, told):
+    data = {"resultType": "matrix", "result": [series([[at(), "1"]])]}
+    body = json.dumps({"status": "success", "data": data, "warnings": warnings}).encode()
+    found = read_answer(200, body, is_cut=False, asked=ONE, limits=LIMITS, secret="s3cr3t-token")
+    assert [row.value for row in found.rows] == [1.0]
+    assert found.says.endswith(told)
+    assert bool(found.says) == bool(told)
+
+
+@pytest.mark.parametrize(
     ("status", "code", "kind"),
     [(400, "bad_query", Refused), (422, "bad_query", Refused), (503, "prometheus_failed", ProviderFailed)],
 )

@@ -38,6 +38,7 @@ class Prometheus:
         self.until = None
         self.sites = ("shop",)
         self.fails = None
+        self.warnings = []
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -73,9 +74,8 @@ class Prometheus:
             {"metric": {"site": site}, "values": [[one, str(one // 60 % 100)] for one in moments]}
             for site in (self.sites if moments else ())
         ]
-        return 200, json.dumps(
-            {"status": "success", "data": {"resultType": "matrix", "result": result}}
-        ).encode()
+        data = {"resultType": "matrix", "result": result}
+        return 200, json.dumps({"status": "success", "data": data, "warnings": self.warnings}).encode()
 
     def close(self):
         self.server.shutdown()
@@ -229,6 +229,28 @@ def test_what_goes_wrong_stands_there_is_tried_again_later_and_later_and_mends_i
     services.pull_due(now)
     pull.refresh_from_db()
     assert (pull.state, pull.failures, pull.problem) == ("pull_good", 0, "")
+
+
+def test_warnings_of_a_partial_answer_stand_at_the_query_until_one_comes_without(here, prom, client):
+    pull = add(here, prom)
+    prom.warnings = ["PARTIAL: store eu-2 is away"]
+    now = timezone.now()
+    services.pull_due(now)
+    pull.refresh_from_db()
+    assert (pull.state, pull.failures) == ("pull_good", 0)
+    assert Sample.objects.exists(), "what it says is kept"
+    told = "Prometheus warns, and its answer may not be whole: PARTIAL: store eu-2 is away"
+    caller = Caller(here.editor)
+    assert caller.get(f"/pulls/{pull.ref}")["problem"] == told
+    assert caller.post(f"/pulls/{pull.ref}/try")["note"] == told
+    client.force_login(here.editor)
+    assert told in client.get(reverse("capacity:pull-list", args=[here.account.ref])).content.decode()
+    tried = client.post(reverse("capacity:pull-act", args=[pull.ref]), {"act": "try"}, follow=True)
+    assert tried.content.decode().count(told) == 2
+    prom.warnings = []
+    services.pull_due(now + 5 * MINUTE)
+    pull.refresh_from_db()
+    assert (pull.state, pull.problem) == ("pull_good", "")
 
 
 def test_our_own_token_that_a_server_says_back_is_shown_to_nobody(here, prom):
