@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Max, OuterRef, QuerySet, Subquery
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Count, Max, OuterRef, QuerySet, Subquery
 
 from accounts.models import Account
-from capacity.reports.models import SizedPool
+from capacity.reports.models import DetectedEvent, SizedPool
 from capacity.reports.selectors import prices_of
 from capacity.sizing import Cost, Price, Stay, cost_a_month, cost_of, total_of
 from scaledown.models import Retirement, ScaleUpEntry, ScaleUpRecord
@@ -81,6 +82,16 @@ def saved_a_month(account: Account, connection_pk: int, balancer_ids: Sequence[s
 def records() -> QuerySet[ScaleUpRecord]:
     """Return scale-up records with their events."""
     return ScaleUpRecord.objects.select_related("event")
+
+
+def with_servers_added(rows: QuerySet[DetectedEvent]) -> QuerySet[DetectedEvent]:
+    """Return detected events with how many servers were added for each one's event, None without a record, and its records."""
+    counted = ScaleUpEntry.objects.filter(record__event=OuterRef("event")).order_by().values("record__event")
+    kept = ScaleUpRecord.objects.filter(event=OuterRef("event")).order_by("pk")
+    return rows.annotate(
+        servers_added=Subquery(counted.annotate(servers=Count("pk")).values("servers")),
+        scale_up_records=ArraySubquery(kept.values("ref")),
+    )
 
 
 def entries() -> QuerySet[ScaleUpEntry]:

@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 
-from capacity.reports.links import register_cost_url, register_plan_url
+from capacity.reports.links import register_cost_url, register_plan_url, register_servers_added
 from portal.access import Permission, visible_to
 from portal.account_sections import Section, Tab, register_action, register_section, register_tab
 from portal.alarms import register_standstill_page
@@ -20,6 +20,7 @@ from portal.runs import charge
 from portal.runs.models import Run
 from portal.runs.types import RunStatus
 from portal.ui.states import look_of
+from scaledown.costs import with_servers_added
 from scaledown.models import Growth, Plan, PlanStatus
 from scaledown.services import KIND
 
@@ -145,6 +146,9 @@ def register() -> None:
     register_finder("plans", _find_plans, order=30)
     register_plan_url(plan_url)
     register_cost_url(lambda account: reverse("scaledown:costs", args=[account.ref]))
+    register_servers_added(
+        with_servers_added, lambda event: reverse("scaledown:record-detail", args=[event.ref])
+    )
     register_standstill_page(lambda account: reverse("scaledown:standstill", args=[account.ref]))
     register_panel(
         Panel("needs-person", "Needs a person", "scaledown/_dashboard_person.html", _needs_person, order=10)

@@ -131,13 +131,19 @@ class GrowthReportWholeOut(GrowthReportOut):
 
 
 class DetectedEventOut(serializers.ModelSerializer[DetectedEvent]):
-    """A stretch that left its band. `multiple` over what that hour usually has; null is *not known* or *not yet*."""
+    """A stretch that left its band. `multiple` over what that hour usually has; null is *not known* or *not yet*.
+
+    `servers_added` is how many servers the scale-up records of its event have, null where none was written; `scale_up_records`
+    are these, one for each cloud connection (`/scale-up-records/{ref}`).
+    """
 
     metric = serializers.UUIDField(source="metric.ref")
     event = serializers.UUIDField(source="event.ref", allow_null=True, default=None)
     name = serializers.CharField(source="event.name", allow_null=True, default=None)
     decided_by_name = serializers.CharField(source="decided_by.name", allow_null=True, default=None)
     state = serializers.ChoiceField(choices=DetectedState.choices)
+    servers_added = serializers.IntegerField(allow_null=True, default=None)
+    scale_up_records = serializers.ListField(child=serializers.UUIDField(), default=list)
 
     class Meta:
         model = DetectedEvent
@@ -160,6 +166,8 @@ class DetectedEventOut(serializers.ModelSerializer[DetectedEvent]):
             "decided_by_name",
             "decided_at",
             "reason",
+            "servers_added",
+            "scale_up_records",
         )
 
 
@@ -408,6 +416,8 @@ _DETECTED: dict[str, Any] = {
     "decided_by_name": None,
     "decided_at": None,
     "reason": "",
+    "servers_added": None,
+    "scale_up_records": [],
 }
 _POOL: dict[str, Any] = {
     "ref": _REF,
@@ -567,7 +577,7 @@ class DetectedEventListApi(PortalAPIView):
     def get(self, request: Request, account_ref: UUID) -> Response:
         """Newest first; what is no longer seen is left out."""
         account = self.find(Account, account_ref)
-        rows = selectors.detected().filter(account=account)
+        rows = selectors.profiled().filter(account=account)
         state = request.query_params.get("state", "")
         if state:
             if state not in DetectedState.values or state == DetectedState.WITHDRAWN:
@@ -598,7 +608,7 @@ class DetectedNameApi(PortalAPIView):
 
         def effect() -> Response:
             services.name_detected(row, name=data["name"], actor=self.user)
-            return self.show(DetectedEventOut, selectors.detected().get(pk=row.pk))
+            return self.show(DetectedEventOut, selectors.profiled().get(pk=row.pk))
 
         return self.once(effect)
 
@@ -625,7 +635,7 @@ class DetectedDismissApi(PortalAPIView):
 
         def effect() -> Response:
             services.dismiss_detected(row, reason=data["reason"], also=data["also"], actor=self.user)
-            return self.show(DetectedEventOut, selectors.detected().get(pk=row.pk))
+            return self.show(DetectedEventOut, selectors.profiled().get(pk=row.pk))
 
         return self.once(effect)
 

@@ -23,6 +23,7 @@ from capacity.metrics.overlays import MOST, Event
 from capacity.models import TrafficEvent
 from capacity.reference import Figure, Site, reference_for
 from capacity.reports import wording
+from capacity.reports.links import with_servers_added
 from capacity.reports.models import (
     ENDED_AFTER,
     DetectedEvent,
@@ -56,6 +57,11 @@ def detected() -> QuerySet[DetectedEvent]:
     """Return detected events with what is shown of one; those that are no longer seen are left out."""
     rows = DetectedEvent.objects.exclude(state=DetectedState.WITHDRAWN)
     return rows.select_related("account", "metric", "event", "decided_by")
+
+
+def profiled() -> QuerySet[DetectedEvent]:
+    """Return detected events with their whole profile: with the servers that were added for their event."""
+    return with_servers_added(detected())
 
 
 def unnamed_in(metric: int, begins: datetime, ends: datetime) -> list[Event]:

@@ -31,7 +31,7 @@ from capacity.reports.forms import (
     SizeForm,
     WhatIfForm,
 )
-from capacity.reports.links import cost_url, plan_url
+from capacity.reports.links import cost_url, plan_url, record_url
 from capacity.reports.models import DetectedEvent, DetectedState, ServerPrice, SizedPool
 from capacity.reports.trying import flavors_of, try_out
 from capacity.reports.versions import check_rules_seen, locked_pool, rules_version
@@ -390,12 +390,12 @@ class DetectedPage(GrowthPage):
 
     def get(self, request: HttpRequest, detected_ref: UUID) -> HttpResponse:
         """Show it."""
-        row = self.find(selectors.detected(), detected_ref)
+        row = self.find(selectors.profiled(), detected_ref)
         return self._page(row, NameForm(), self._dismiss(row))
 
     def post(self, request: HttpRequest, detected_ref: UUID) -> HttpResponse:
         """Do what was decided."""
-        row = self.find(selectors.detected(), detected_ref)
+        row = self.find(selectors.profiled(), detected_ref)
         is_dismissed = "dismiss" in request.POST
         name = NameForm(None if is_dismissed else request.POST)
         dismiss = self._dismiss(row, request.POST if is_dismissed else None)
@@ -417,7 +417,7 @@ class DetectedPage(GrowthPage):
                     said = f"“{form.cleaned_data['name']}” is on record as a traffic event."
             except Refused as refusal:
                 # As somebody else left it since: then its form may be gone from the page, and the sentence must not be.
-                row = selectors.detected().filter(pk=row.pk).first() or row
+                row = selectors.profiled().filter(pk=row.pk).first() or row
                 typed = form.cleaned_data["reason" if is_dismissed else "name"]
                 status = form_status(refusal)
                 return self._page(row, name, dismiss, status=status, problem=refusal.says, typed=typed)
@@ -442,6 +442,7 @@ class DetectedPage(GrowthPage):
         return self.show(
             "capacity/growth/detected.html",
             row=row,
+            record_url=record_url(row.event),
             name=name,
             dismiss=dismiss,
             status=status,

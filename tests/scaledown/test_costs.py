@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import uuid
 from datetime import timedelta
 from decimal import Decimal
@@ -11,11 +12,14 @@ from types import SimpleNamespace
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.db import connection as database
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from capacity.reports.models import ServerPrice, SizedPool
+from capacity.metrics.models import Metric
+from capacity.reports.models import DetectedEvent, ServerPrice, SizedPool
 from capacity.reports.views import plan_url_of
 from capacity.sizing import Cost, Lasts, Runway
 from portal.runs.models import Run
@@ -24,6 +28,7 @@ from scaledown.models import Plan, Retirement, ScaleUpRecord
 from scaledown.panels import plan_url
 from scaledown.services import choice_of
 from tests import factories as make
+from tests.scaledown.test_api import Caller
 
 pytestmark = pytest.mark.django_db
 
@@ -195,3 +200,55 @@ def test_the_button_stands_where_something_is_more_than_needed():
     assert "target=4&because=Sizing" in plan_url_of(Found)
     Found.sizing.surplus = 0
     assert plan_url_of(Found) == ""
+
+
+def test_a_detected_event_says_how_many_servers_were_added_for_it(record):
+    account = record.account
+    manager = make.launch_manager(account.team)
+    metric = Metric.objects.create(account=account, name="requests_per_s")
+    begins = timezone.now() - timedelta(hours=100)
+
+    def detected(days: int, event=None) -> DetectedEvent:
+        return DetectedEvent.objects.create(
+            account=account,
+            metric=metric,
+            event=event,
+            state="named" if event else "proposed",
+            starts_at=begins - timedelta(days=days),
+            ends_at=begins - timedelta(days=days - 1),
+            peak_at=begins - timedelta(days=days),
+            peak=600.0,
+            expected=200.0,
+            multiple=3.0,
+            score=9.0,
+            lead_in_s=3600,
+            is_over=True,
+            found_at=timezone.now(),
+        )
+
+    rows = [detected(1, record.event), detected(3, make.event(account, name="Spring sale")), detected(5)]
+    other = make.connection(account, name="other")
+    second = ScaleUpRecord.objects.create(account=account, event=record.event, connection=other)
+    second.entries.create(position=1, server_id="o1", server_name="api-1", added_at=begins)
+    address = f"/accounts/{account.ref}/detected-events"
+    with CaptureQueriesContext(database) as asked:
+        listed = Caller(manager).get(address)["results"]
+    told = {row["ref"]: (row["servers_added"], row["scale_up_records"]) for row in listed}
+    assert [told[str(row.ref)] for row in rows] == [
+        (4, [str(record.ref), str(second.ref)]),
+        (None, []),
+        (None, []),
+    ]
+    assert sum("traffic" in one["sql"] or "detected" in one["sql"] for one in asked) <= 2
+    browser = Client()
+    browser.force_login(make.member(account, "viewer"))
+    pages = [browser.get(reverse("capacity:detected", args=[row.ref])).content.decode() for row in rows]
+    leads = [
+        f'href="{reverse("scaledown:record-detail", args=[row.event.ref])}"' if row.event else "Servers added"
+        for row in rows
+    ]
+    assert re.search(r"<dt>Servers added</dt><dd>4 <a", pages[0])
+    assert re.search(
+        r"<dt>Servers added</dt><dd><span class=\"unknown\">not written down</span> <a", pages[1]
+    )
+    assert [lead in page for lead, page in zip(leads, pages, strict=True)] == [True, True, False]
