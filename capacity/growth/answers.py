@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from capacity.growth.analysis import detect_events, forecast
-from capacity.growth.series import DAY_S, Read, checked, guessed_seasons, read_values, seasons_of
+from capacity.growth.series import (
+    DAY_S,
+    USUAL_WORKING_DAYS,
+    WORKING_DAYS,
+    Read,
+    checked,
+    guessed_seasons,
+    read_values,
+    seasons_of,
+)
 
 
 def forecast_answer(text: str, horizon: int, seasons: Sequence[int] | None) -> dict[str, Any]:
@@ -15,10 +24,10 @@ def forecast_answer(text: str, horizon: int, seasons: Sequence[int] | None) -> d
     Without `seasons` they are those that `events_answer` takes.
     """
     read = read_values(text)
-    seasons = _seasons(read) if seasons is None else seasons
+    seasons, notes = _seasons(read, seasons)
     answer = forecast(read.values, horizon, seasons).as_plain()
-    answer["notes"] = [*read.notes, *answer["notes"]]
-    answer["at"] = [_time(read, len(read.values) + step) for step in range(horizon)] if read.step_s else None
+    answer["notes"] = [*notes, *answer["notes"]]
+    answer["at"] = [_time(read, len(read.values) + step) for step in range(horizon)] if read.start else None
     return answer
 
 
@@ -28,13 +37,12 @@ def events_answer(text: str, seasons: Sequence[int] | None) -> dict[str, Any]:
     Without `seasons` they are day and week where the file has times and is long enough, else what the series shows.
     """
     read = read_values(text)
-    if seasons is None:
-        seasons = _seasons(read)
+    seasons, notes = _seasons(read, seasons)
     found = detect_events(read.values, seasons)
     windows = []
     for event in found:
         window = event.as_plain()
-        if read.step_s:
+        if read.start:
             window |= {
                 "starts_at": _time(read, event.begin),
                 "ends_at": _time(read, event.end),
@@ -46,16 +54,25 @@ def events_answer(text: str, seasons: Sequence[int] | None) -> dict[str, Any]:
         "seasons": [season for season in seasons if season > 1],
         "steps": len(read.values),
         "step_s": read.step_s,
-        "notes": list(read.notes),
+        "notes": notes,
     }
 
 
-def _seasons(read: Read) -> tuple[int, int]:
+def _seasons(read: Read, asked: Sequence[int] | None) -> tuple[Sequence[int], list[str]]:
+    """Return the seasons in steps, those that were asked for or those of the file, and the file's notes."""
+    notes = list(read.notes)
+    if asked is not None:
+        if read.is_of_working_days and 7 in asked:
+            notes.append("The season of 7 steps is taken as one of 5: that is a week of working days.")
+            asked = [WORKING_DAYS if season == 7 else season for season in asked]
+        return asked, notes
+    if read.is_of_working_days:
+        return guessed_seasons(checked(read.values), USUAL_WORKING_DAYS), notes
     if read.step_s:
         first, second = seasons_of(read.step_s)
         if first > 1 and len(read.values) >= 3 * first and read.step_s < DAY_S:
-            return first, second
-    return guessed_seasons(checked(read.values))
+            return (first, second), notes
+    return guessed_seasons(checked(read.values)), notes
 
 
 def _time(read: Read, step: int) -> str | None:

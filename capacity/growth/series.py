@@ -21,6 +21,8 @@ LEAST = 8
 MOST_STEPS = 2_000_000
 USUAL_DAYS = (24, 48, 96, 144, 288, 1440, 7, 12, 52)
 """Seasons that are looked for where nobody names one: a day in steps from an hour to a minute, a week, a year."""
+USUAL_WORKING_DAYS = (5,)
+"""The same of working days: a week. Months and years have no even number of them."""
 WITH_WEEKS = (24, 48, 96, 144, 288, 1440)
 SEEN_AGAIN = 0.3
 """The correlation with itself a season later that makes a season."""
@@ -115,8 +117,8 @@ def seasons_of(step_s: float) -> tuple[int, int]:
     return (first, second) if first > 1 else (second, 1)
 
 
-def guessed_seasons(values: Numbers) -> tuple[int, int]:
-    """Return the seasons that a series shows by its correlation with itself; 1 for none."""
+def guessed_seasons(values: Numbers, usual: Sequence[int] = USUAL_DAYS) -> tuple[int, int]:
+    """Return the seasons among `usual` that a series shows by its correlation with itself; 1 for none."""
     series = np.asarray(values, dtype=np.float64)
     seen = np.isfinite(series)
     if seen.sum() < 16:
@@ -136,7 +138,7 @@ def guessed_seasons(values: Numbers) -> tuple[int, int]:
     correlation = correlation / correlation[0] * len(rest) / (len(rest) - at)
     found = [
         (float(correlation[season]), season)
-        for season in USUAL_DAYS
+        for season in usual
         if len(rest) >= 3 * season
         and correlation[season] >= SEEN_AGAIN
         and correlation[season] >= correlation[season - max(1, season // 6)]
@@ -159,11 +161,16 @@ _COUNTED = 1e8
 _NO_SECONDS = 1e11
 """Times beyond this are milliseconds, or something finer: in seconds it is the year 5138."""
 MONTH_S = 365.2425 / 12 * DAY_S
+WORKING_DAYS = 5
+"""Of a week."""
+_WEEKENDS = 2
+"""So many must have passed without a value before it is believed that none ever has one."""
 _LATE = (timedelta(0), timedelta(hours=14), timedelta(hours=-12))
 """How much later times are looked at to see their day: that of some wall is the one before in UTC, or the one after."""
 _FREE_DAYS = 4
 """The last day of a month that is worked on is one of the last four, its first one of the first four."""
 _UNEVEN_S = 2 * 3600
+_MONTH = re.compile(r"\d{4}-\d\d", re.ASCII)
 _DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
 
 
@@ -187,26 +194,47 @@ class Months:
 
 
 @dataclass(frozen=True)
+class WorkingDays:
+    """Steps of the calendar from Monday to Friday, as days are on a wall that is `late` ahead of UTC."""
+
+    late: timedelta = timedelta(0)
+
+    def after(self, start: datetime, step: int) -> datetime:
+        """Return the moment `step` working days after `start`. Raises OverflowError beyond the calendar."""
+        weekday = (start + self.late).weekday()
+        weeks, day = divmod(weekday + step, WORKING_DAYS)
+        return start + timedelta(days=7 * weeks + day - weekday)
+
+    def __str__(self) -> str:
+        return "a working day"
+
+
+@dataclass(frozen=True)
 class Read:
     """Values of a file on an even grid, NaN where the file has none; `start` and `step_s` None without times.
 
-    `notes` say what of the file is not among them. With `months` the grid is the calendar's, and `step_s` what its steps
-    last on average.
+    Of steps that somebody counted `start` alone is None. `notes` say what of the file is not among the values, and how its
+    steps are counted where nobody would guess. With `calendar` the grid is that, and `step_s` what its steps last on average.
     """
 
     values: Numbers
     start: datetime | None
     step_s: float | None
     notes: tuple[str, ...] = ()
-    months: Months | None = None
+    calendar: Months | WorkingDays | None = None
+
+    @property
+    def is_of_working_days(self) -> bool:
+        """Whether a week of it has five steps."""
+        return isinstance(self.calendar, WorkingDays)
 
     def at(self, step: int) -> datetime | None:
         """Return the time of a step; None without times, and beyond the calendar."""
         if self.start is None or self.step_s is None:
             return None
         try:
-            if self.months is not None:
-                return self.months.after(self.start, step)
+            if self.calendar is not None:
+                return self.calendar.after(self.start, step)
             return self.start + timedelta(seconds=step * self.step_s)
         except (OverflowError, ValueError):
             return None
@@ -320,7 +348,7 @@ def _time(cells: list[str], line: int) -> float:
             )
         return seconds
     try:
-        found = datetime.fromisoformat(cell)
+        found = datetime.fromisoformat(f"{cell}-01" if _MONTH.fullmatch(cell) else cell)
     except ValueError:
         raise ValueError(
             f"Line {line}: {cell[:40]!r} is no time (ISO 8601, or seconds since 1970)."
@@ -341,17 +369,21 @@ def _check_counted(times: list[float], lines: list[int]) -> None:
 
 
 def _on_grid(pairs: list[tuple[float, float]]) -> Read:
-    """Put values on an even grid whose step is the usual distance of two times; months are those of the calendar."""
+    """Put values on an even grid whose step is the usual distance of two times; months and working days are the calendar's."""
     known = dict(pairs)
     times = np.array(sorted(known))
     values = np.array([known[time] for time in times])
     if len(times) < 2:
         return Read(values, _moment(times[0]), None)
     step = _usual_step(float(np.median(np.diff(times))))
-    words, months = f"{step:g} s", None
+    words = f"{step:g} s"
+    calendar: Months | WorkingDays | None = None
     if (found := _calendar(times, step)) is not None:
         months, slots = found
-        step, words = months.each * MONTH_S, str(months)
+        calendar, step, words = months, months.each * MONTH_S, str(months)
+    elif (days := _working_days(times, step)) is not None:
+        calendar, slots = days
+        step, words = 7.0 * DAY_S / WORKING_DAYS, str(calendar)
     else:
         slots = np.rint((times - times[0]) / step).astype(np.int64)
     if slots[-1] >= MOST_STEPS:
@@ -359,15 +391,17 @@ def _on_grid(pairs: list[tuple[float, float]]) -> Read:
     grid = np.full(int(slots[-1]) + 1, np.nan)
     grid[slots] = values
     left_out = len(pairs) - len(np.unique(slots))
-    notes = (
-        (
+    notes = []
+    if isinstance(calendar, WorkingDays):
+        notes.append("No value lies on a weekend, so a step is a working day and a week has five.")
+    if left_out:
+        notes.append(
             f"{left_out:,} of {len(pairs):,} lines are left out: a later one has the same time, or lies in the same step of "
-            f"{words}. Times of an hour that the clock has twice are written with their zone.",
+            f"{words}. Times of an hour that the clock has twice are written with their zone."
         )
-        if left_out
-        else ()
-    )
-    return Read(grid, _moment(times[0]), step, notes, months)
+    # Steps that somebody counted (years, say) are no seconds since 1970.
+    start = _moment(times[0]) if times[-1] >= _COUNTED else None
+    return Read(grid, start, step, tuple(notes), calendar)
 
 
 def _calendar(times: Numbers, step_s: float) -> tuple[Months, NDArray[np.int64]] | None:
@@ -382,6 +416,22 @@ def _calendar(times: Numbers, step_s: float) -> tuple[Months, NDArray[np.int64]]
     tries = ((spare, late) for spare in (0, 1) for late in _LATE)
     found = next((found for spare, late in tries if (found := _months(known, each, late, spare))), None)
     return found or _one_in_each(known, each)
+
+
+def _working_days(times: Numbers, step_s: float) -> tuple[WorkingDays, NDArray[np.int64]] | None:
+    """Return the steps of days that are all worked on, with the step of each; None for others."""
+    if step_s != DAY_S or times[-1] < _COUNTED:
+        return None
+    # A date without a time is that day everywhere; of others the day on some wall is looked for.
+    is_dated = not (times % DAY_S).any()
+    for late in _LATE[:1] if is_dated else _LATE:
+        # Days since Monday, 29 December 1969.
+        days = np.floor((times + late.total_seconds()) / DAY_S).astype(np.int64) + 3
+        weeks, weekdays = np.divmod(days, 7)
+        if weekdays.max() < WORKING_DAYS and weeks[-1] - weeks[0] >= _WEEKENDS:
+            slots: NDArray[np.int64] = WORKING_DAYS * weeks + weekdays
+            return WorkingDays(late), slots - slots[0]
+    return None
 
 
 def _one_in_each(known: list[datetime], each: int) -> tuple[Months, NDArray[np.int64]] | None:

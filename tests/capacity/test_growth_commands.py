@@ -318,7 +318,7 @@ def test_steps_of_so_many_days_are_no_months(days):
     begin = datetime(2016, 1, 1, tzinfo=UTC)
     lines = [f"{(begin + timedelta(days=days * step)).isoformat()},{step}" for step in range(60)]
     read = read_values("\n".join(lines))
-    assert (read.step_s, read.months, len(read.values)) == (days * 86_400.0, None, 60)
+    assert (read.step_s, read.calendar, len(read.values)) == (days * 86_400.0, None, 60)
 
 
 def test_events_of_months_have_the_calendars_times():
@@ -363,4 +363,84 @@ def test_months_are_those_of_the_calendar_on_the_day_that_is_worked_on(is_last):
     odd = [moments[0].replace(day=1), *moments[1:5], moments[5].replace(day=15), *moments[6:]]
     assert read_values("".join(f"{one:%Y-%m-%d},1\n" for one in odd)).values.tolist() == [1.0] * 48
     even = [moments[0] + timedelta(days=30 * n) for n in range(30)]
-    assert read_values("".join(f"{one:%Y-%m-%d},1\n" for one in even)).months is None
+    assert read_values("".join(f"{one:%Y-%m-%d},1\n" for one in even)).calendar is None
+
+
+def working_days(first="2024-11-01", count=300, clock="", without=()):
+    """Lines of a file with a value each working day: Wednesday has most."""
+    rng, day, lines = np.random.default_rng(5), datetime.fromisoformat(first), []
+    while len(lines) < count:
+        if day.weekday() < 5 and f"{day:%Y-%m-%d}" not in without:
+            value = 200 * (1, 1.1, 1.2, 1.1, 1)[day.weekday()] * (1 + 0.02 * rng.normal())
+            lines.append(f"{day:%Y-%m-%d}{clock},{value:.2f}")
+        day += timedelta(days=1)
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("clock", "following"),
+    [
+        ("", ("2026-12-28T00:00:00Z", "2026-12-29T00:00:00Z")),
+        ("T17:30:00Z", ("2026-12-28T17:30:00Z", "2026-12-29T17:30:00Z")),
+        # On a wall that is ahead of UTC it is still Sunday there, and on one behind it Saturday already.
+        ("T00:00:00+01:00", ("2026-12-27T23:00:00Z", "2026-12-28T23:00:00Z")),
+        ("T17:00:00-08:00", ("2026-12-29T01:00:00Z", "2026-12-30T01:00:00Z")),
+    ],
+)
+@pytest.mark.parametrize("season", [None, (5, 1), (7, 1)])
+def test_days_without_weekends_are_steps_of_working_days(clock, following, season):
+    holidays = ("2024-12-25", "2024-12-26", "2025-05-01", "2025-12-25", "2025-12-26", "2026-05-01")
+    lines = working_days(count=555, clock=clock, without=holidays)
+    answer = forecast_answer("\n".join(lines), 5, season)
+    assert answer["seasons"] == [5]
+    assert answer["at"][:2] == list(following)
+    assert answer["point"] == pytest.approx([200, 220, 240, 220, 200], rel=0.03)
+    assert answer["notes"][0] == "No value lies on a weekend, so a step is a working day and a week has five."
+    assert ("season of 7 steps is taken as one of 5" in answer["notes"][-1]) is (season == (7, 1))
+    read = read_values("\n".join(lines))
+    assert int(np.isnan(read.values).sum()) == len(holidays), "a holiday is a missing value"
+    assert read.step_s == 7 * 86_400 / 5
+
+
+def test_events_of_working_days_have_their_dates():
+    lines = working_days()
+    place = next(n for n, line in enumerate(lines) if line.startswith("2025-09-11"))
+    for n in (place, place + 1):
+        lines[n] = f"{lines[n].split(',')[0]},900"
+    (window,) = events_answer("\n".join(lines), None)["windows"]
+    assert (window["starts_at"], window["ends_at"]) == ("2025-09-11T00:00:00Z", "2025-09-15T00:00:00Z")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        # One value on a Saturday; a week and a half; days of which Monday and Tuesday have none.
+        [*working_days(count=60), "2025-01-25,200"],
+        working_days("2024-11-04", count=9),
+        [f"{datetime(2024, 11, 6) + timedelta(days=7 * (n // 5) + n % 5):%Y-%m-%d},{n}" for n in range(60)],
+    ],
+)
+def test_other_days_are_days(lines):
+    read = read_values("\n".join(lines))
+    assert (read.calendar, read.step_s, read.notes) == (None, 86_400.0, ())
+
+
+def test_months_may_be_written_without_their_day():
+    lines = [f"{2020 + n // 12}-{n % 12 + 1:02},{n}" for n in range(30)]
+    assert forecast_answer("month,value\n" + "\n".join(lines), 2, None)["at"] == [
+        "2022-07-01T00:00:00Z",
+        "2022-08-01T00:00:00Z",
+    ]
+    with pytest.raises(ValueError, match="'2020-13' is no time"):
+        read_values("2020-12,1\n2020-13,2\n")
+
+
+def test_steps_that_were_counted_have_no_dates(file):
+    lines = [f"{2000 + n},{100 + n % 5}" for n in range(24)]
+    lines[20] = "2020,900"
+    text = "\n".join(lines)
+    answer = forecast_answer(text, 2, None)
+    assert answer["at"] is None
+    (window,) = events_answer(text, None)["windows"]
+    assert (window["begin"], "starts_at" in window) == (20, False)
+    assert "1970" not in asked("forecast", "--csv", file(text), "--horizon", "2")
