@@ -186,6 +186,13 @@ def rate(value: float | None, digits: int = 1) -> str:
 
 
 @register.filter
+def ms(value: float | None) -> str:
+    """Return milliseconds as `number` does, those below one with the two digits that count: 0.25 ms. None is "unknown"."""
+    is_small = value is not None and 0 < abs(value) < 1
+    return "unknown" if value is None else f"{f'{value:.2g}' if is_small else number(value)} ms"
+
+
+@register.filter
 def share(value: float | None, digits: int = 0) -> str:
     """Return a share of 0 to 1 as a percentage; None is "unknown"."""
     return "unknown" if value is None else f"{charts.number(float(value) * 100, int(digits))} %"

@@ -64,6 +64,22 @@ def test_what_the_file_tells_stands_in_the_list_and_what_it_does_not_is_unknown(
     assert "not told" in html
 
 
+def test_percentiles_and_fast_answers_are_told_with_the_digits_that_count(here, client):
+    client.force_login(here.viewer)
+    pages = []
+    for name, before, after in (
+        ("locust_stats.csv", b"140,140,140", b"140,141,142"),
+        ("wrk-latency.txt", b"50%    6.29ms", b"50%  250.00us"),
+    ):
+        content = data(name).replace(before, after).replace(b"68,180,180,180", b"68,180,181,182")
+        row, _ = services.take_in(here.account, content, file_name=name, actor=here.manager)
+        html = client.get(reverse("capacity:benchmark", args=[row.ref])).content.decode()
+        pages.append(re.findall(r'<th scope="row">([^<]*)</th><td class="r">([^<]* ms)<', html))
+    assert ("99.99", "181 ms") in pages[0]
+    assert [at_most for percent, at_most in pages[0] if percent == "100"] == ["182 ms"]
+    assert pages[1][0] == ("50", "0.25 ms")
+
+
 def test_a_moment_that_the_file_tells_stays_whatever_a_person_says(here):
     told = taken(here, "jmeter.jtl", ran_at=timezone.now())
     assert told.ran_at.isoformat().replace("+00:00", "Z") == told.result["started_at"]

@@ -14,7 +14,7 @@ from django.template.loader import get_template, render_to_string
 
 from portal.errors import in_time
 from portal.templatetags import ui
-from portal.templatetags.ui import duration, share
+from portal.templatetags.ui import duration, ms, share
 from portal.ui import nav
 from portal.ui.lanes import Lane
 from portal.ui.views import sample_context
@@ -102,6 +102,15 @@ def test_an_unknown_figure_is_a_word_and_zero_is_a_number():
     assert show("{{ value|known:'not reported' }}", value=0).text == "0"
     assert share(None) == "unknown"
     assert share(0.125, 1) == "12.5 %"
+    assert [ms(one) for one in (None, 0, 0.25, 0.004, 1.0, 7.25, 1234)] == [
+        "unknown",
+        "0 ms",
+        "0.25 ms",
+        "0.004 ms",
+        "1 ms",
+        "7.2 ms",
+        "1\u202f234 ms",
+    ]
 
 
 def test_a_field_ties_help_and_errors_to_its_input_and_keeps_what_was_typed():
