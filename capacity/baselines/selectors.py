@@ -69,7 +69,7 @@ def standing(rows: Iterable[BaselineComparison]) -> Standing:
     says = {
         comparing.Verdict.BETTER: "The newest measurement is better.",
         comparing.Verdict.SAME: "The newest measurement is the same.",
-        comparing.Verdict.WORSE: "The newest measurement is worse. A second one that says so confirms it.",
+        comparing.Verdict.WORSE: "The newest measurement is worse. A second one that says so would confirm it.",
     }[found.verdict]
     if found.is_confirmed:
         says = "Worse, and a second measurement confirms it."
