@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.urls import reverse
 
 from accounts.models import Account
@@ -196,6 +196,7 @@ def sized(pool: SizedPool, now: datetime, prices: Mapping[str, Price] | None = N
     demand = None if ended else demand_of(report)
     prices = prices_of(account) if prices is None else prices
     rules = Rules(pool.headroom, pool.fewest)
+    seen = _seen_on(pool.metric_id, now)
     found = size(
         Pool(
             pool.servers,
@@ -207,7 +208,7 @@ def sized(pool: SizedPool, now: datetime, prices: Mapping[str, Price] | None = N
         rules,
         now,
         next_peak_rps=next_peak_of(None if ended else report, peak),
-        events=[*on_of(pool.metric_id, now), *planned_of(account, now)],
+        events=[*_as_on(seen), *planned_of(account, now, seen)],
         price=prices.get(pool.flavor),
     )
     return Sized(
@@ -278,23 +279,34 @@ def on_of(metric: int | None, now: datetime) -> list[Planned]:
 
     The forecast leaves it out, since it passes; as long as it is on, its servers are needed.
     """
+    return _as_on(_seen_on(metric, now))
+
+
+def _seen_on(metric: int | None, now: datetime) -> DetectedEvent | None:
     rows = DetectedEvent.objects.on_at(now).filter(metric=metric).select_related("event")
+    return rows.order_by("-ends_at").first()
+
+
+def _as_on(seen: DetectedEvent | None) -> list[Planned]:
+    if seen is None:
+        return []
+    name = f"{seen.event.name} (on now)" if seen.event else "The peak that is on"
+    return [Planned(name, seen.starts_at, seen.multiple, is_on=True)]
+
+
+def planned_of(account: Account, now: datetime, seen: DetectedEvent | None = None) -> list[Planned]:
+    """Return the account's traffic events that are on or come within half a year, in order; one query.
+
+    The one that the traffic shows to be on (`seen`) is among them only where more was expected of it than was seen so far.
+    """
+    rows = TrafficEvent.objects.filter(account=account, ends_at__gt=now, starts_at__lt=now + AHEAD)
+    event, multiple = (None, None) if seen is None else (seen.event_id, seen.multiple)
+    if event is not None and multiple is not None:
+        rows = rows.exclude(Q(pk=event) & (Q(expected_multiple=None) | Q(expected_multiple__lte=multiple)))
     return [
         Planned(
-            f"{row.event.name} (on now)" if row.event else "The peak that is on",
-            row.starts_at,
-            row.multiple,
-            is_on=True,
+            f"{row.name} (as planned)" if row.pk == event else row.name, row.starts_at, row.expected_multiple
         )
-        for row in rows.order_by("-ends_at")[:1]
-    ]
-
-
-def planned_of(account: Account, now: datetime) -> list[Planned]:
-    """Return the account's traffic events that are on or come within half a year, in order; one query."""
-    rows = TrafficEvent.objects.filter(account=account, ends_at__gt=now, starts_at__lt=now + AHEAD)
-    return [
-        Planned(row.name, row.starts_at, row.expected_multiple)
         for row in rows.order_by("starts_at", "pk")[:MOST_SIZED]
     ]
 

@@ -292,8 +292,13 @@ class WhatIfPage(PoolPage):
         is_good = is_asked and form.is_valid()
         # As it opens, an event stands in the form, so it stands in the answer.
         answer = try_out(pool, form.tried() if is_good else WhatIf(multiple=AN_EVENT), now)
+        as_it_is = _as_it_is(answer.now)
         if not is_asked:
-            form = WhatIfForm(flavors=flavors, initial=_as_it_is(answer.now))
+            form = WhatIfForm(flavors=flavors, initial=as_it_is)
+        else:
+            # What the address leaves out stays as it is: its fields and sliders stand there. It is checked already; without
+            # a multiple there is no event.
+            form.data = {**as_it_is, "multiple": "", **request.GET.dict()}
         template = "_answer" if request.GET.get("part") == "answer" else "what_if"
         return self.show(
             f"capacity/growth/{template}.html",

@@ -605,6 +605,72 @@ def test_servers_that_are_missing_for_a_planned_event_are_told_where_pools_stand
     assert "Servers are missing for a planned event" in page
 
 
+@pytest.mark.parametrize(
+    ("expected", "seen", "listed"),
+    [
+        (5.0, 5.1, ["Sale week (on now)"]),
+        (5.0, 5.0, ["Sale week (on now)"]),
+        (None, 2.0, ["Sale week (on now)"]),
+        # It is on its way to what was planned, or nobody knows how far it went.
+        (5.0, 2.0, ["Sale week (on now)", "Sale week (as planned)"]),
+        (5.0, None, ["Sale week (on now)", "Sale week (as planned)"]),
+    ],
+)
+def test_a_planned_event_that_is_on_is_listed_once(known, expected, seen, listed):
+    pool, now = sized_pool(known, servers=12), timezone.now()
+    services.make_due(now)
+    times = {"starts_at": now - timedelta(hours=5), "ends_at": now + timedelta(days=2)}
+    event = make.event(known.account, name="Sale week", expected_multiple=expected, **times)
+    make.event(known.account, name="Another", expected_multiple=1.5, **times)
+    DetectedEvent.objects.create(
+        account=known.account,
+        metric=known,
+        event=event,
+        state="named",
+        starts_at=times["starts_at"],
+        ends_at=now,
+        peak_at=now,
+        peak=900.0,
+        expected=180.0,
+        multiple=seen,
+        score=30.0,
+        lead_in_s=0,
+        is_over=False,
+        found_at=now,
+    )
+    found = selectors.sized(selectors.pools().get(pk=pool.pk), now)
+    names = [need.event.name for need in found.sizing.events]
+    assert names[0] == listed[0]
+    assert sorted(names) == sorted([*listed, "Another"])
+    page = browser_of(known.account).get(f"/capacity/pools/{pool.ref}/").content.decode()
+    assert page.count('<th scope="row">Sale week') == len(listed)
+
+
+def test_what_the_address_of_what_if_leaves_out_stands_in_its_fields(known):
+    pool = sized_pool(known, servers=6, headroom=0.25)
+    services.make_due(timezone.now())
+    browser, address = browser_of(known.account), f"/capacity/pools/{pool.ref}/what-if/"
+
+    def fields(page):
+        form = page.context["what_if"]
+        return {name: str(form[name].value() or "") for name in ("growth", "multiple", "headroom", "servers")}
+
+    opened = fields(browser.get(address))
+    assert (opened["multiple"], opened["headroom"], opened["servers"]) == ("2.0", "25", "6")
+    asked = browser.get(address, {"growth": "10", "multiple": "6"})
+    assert fields(asked) == {**opened, "growth": "10", "multiple": "6"}
+    assert 'value="25"' in asked.content.decode()
+    # Without a multiple the answer has no event, and what somebody emptied stays empty.
+    assert fields(browser.get(address, {"servers": "9", "growth": ""})) == {
+        **opened,
+        "growth": "",
+        "multiple": "",
+        "servers": "9",
+    }
+    wrong = browser.get(address, {"headroom": "95"})
+    assert (wrong.status_code, fields(wrong)["headroom"]) == (422, "95")
+
+
 def test_a_sale_that_is_on_asks_for_its_servers_until_it_is_over(db):
     account = make.account()
     lead = make.launch_manager(account.team)
