@@ -6,14 +6,16 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.utils import timezone
 from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import Account, CloudConnection
+from accounts.models import Account, CloudConnection, Contact
 from accounts.networks import networks_of
-from capacity import services
+from capacity import events, services
 from capacity.counts import check_template
 from capacity.forms import gaps
 from capacity.models import CountKind, CountSource, Probe, TrafficEvent
@@ -268,8 +270,14 @@ class PoolKnownApi(PortalAPIView):
 
 
 class TrafficEventOut(serializers.ModelSerializer[TrafficEvent]):
-    """A stretch of time with exceptional traffic; unknown peaks are null."""
+    """A stretch of time with exceptional traffic; unknown peaks are null. `freeze` is its entry in the calendar, null without one.
 
+    `contacts` are those who are called during it; none are the account's. `is_peak_measured`: the observed peak is from a series.
+    """
+
+    contacts = serializers.SerializerMethodField()
+    has_freeze = serializers.SerializerMethodField()
+    freeze = serializers.SerializerMethodField()
     author = serializers.SerializerMethodField()
 
     class Meta:
@@ -281,10 +289,29 @@ class TrafficEventOut(serializers.ModelSerializer[TrafficEvent]):
             "ends_at",
             "expected_multiple",
             "observed_peak_rps",
+            "is_peak_measured",
             "source",
+            "contacts",
+            "has_freeze",
+            "freeze_hours_before",
+            "freeze_hours_after",
+            "freeze",
             "author",
             "created_at",
+            "updated_at",
         )
+
+    def get_contacts(self, row: TrafficEvent) -> list[UUID]:
+        """Return who is called during it, by reference."""
+        return sorted(one.ref for one in row.contacts.all())
+
+    def get_has_freeze(self, row: TrafficEvent) -> bool:
+        """Return whether changes are held back around it."""
+        return row.freeze_id is not None
+
+    def get_freeze(self, row: TrafficEvent) -> UUID | None:
+        """Return the entry of the calendar."""
+        return row.freeze.ref if row.freeze is not None else None
 
     def get_author(self, row: TrafficEvent) -> str:
         """Return who entered it; empty for the portal itself."""
@@ -302,6 +329,19 @@ class TrafficEventIn(serializers.Serializer[Any]):
     )
     observed_peak_rps = serializers.FloatField(min_value=0, required=False, allow_null=True)
     source = serializers.CharField(max_length=200, required=False, allow_blank=True)  # type: ignore[assignment]
+    contacts = serializers.ListField(
+        child=serializers.UUIDField(),
+        max_length=events.MOST_CONTACTS,
+        required=False,
+        help_text="Contacts of the account who are called during it.",
+    )
+    has_freeze = serializers.BooleanField(
+        required=False, help_text="A freeze in the account's calendar; needs the scope `calendar:write`."
+    )
+    freeze_hours_before = serializers.IntegerField(
+        min_value=0, max_value=events.MOST_FREEZE_H, required=False
+    )
+    freeze_hours_after = serializers.IntegerField(min_value=0, max_value=events.MOST_FREEZE_H, required=False)
 
 
 _EVENT_EXAMPLE: dict[str, Any] = {
@@ -311,13 +351,39 @@ _EVENT_EXAMPLE: dict[str, Any] = {
     "ends_at": "2026-11-15T06:00:00Z",
     "expected_multiple": 2.0,
     "observed_peak_rps": 310.0,
+    "is_peak_measured": True,
     "source": "marketing's calendar",
+    "contacts": ["8b0d7d52-3f1e-4b0c-a0ab-4d5cf4d4c015"],
+    "has_freeze": True,
+    "freeze_hours_before": 24,
+    "freeze_hours_after": 0,
+    "freeze": "2f7d2a90-8f4c-4a52-9a44-0d8cbb1f7c11",
     "author": "Jonas Berg",
     "created_at": "2026-11-01T09:00:00Z",
+    "updated_at": "2026-11-01T09:00:00Z",
 }
+_EVENTS = TrafficEvent.objects.select_related("account", "entered_by", "freeze").prefetch_related("contacts")
 
 
-class TrafficEventListApi(PortalAPIView):
+class _EventApi(PortalAPIView, abstract=True):
+    """What asks for more than the scope of events where the calendar changes by it."""
+
+    def said(self, account: Account, *, partial: bool = False) -> dict[str, Any]:
+        """Return what was sent, with contacts as rows of the account."""
+        data = dict(self.read(TrafficEventIn, partial=partial))
+        if "contacts" in data:
+            wanted = set(data["contacts"])
+            data["contacts"] = list(Contact.objects.filter(account=account, ref__in=wanted))
+            if len(data["contacts"]) < len(wanted):
+                raise ValidationError({"contacts": ["The account has no such contact."]})
+        return data
+
+    def shown(self, row: TrafficEvent, status: int = 200) -> Response:
+        """Answer with the event as it is kept."""
+        return self.show(TrafficEventOut, _EVENTS.get(pk=row.pk), status=status)
+
+
+class TrafficEventListApi(_EventApi):
     """Traffic events of an account."""
 
     permission = Permission.PLAN_VIEW
@@ -335,7 +401,7 @@ class TrafficEventListApi(PortalAPIView):
         """Newest first."""
         account = self.find(Account, account_ref)
         return self.page(
-            TrafficEvent.objects.filter(account=account).select_related("entered_by"),
+            _EVENTS.filter(account=account),
             TrafficEventOut,
             order="-starts_at",
         )
@@ -358,12 +424,69 @@ class TrafficEventListApi(PortalAPIView):
         },
     )
     def post(self, request: Request, account_ref: UUID) -> Response:
-        """What was added for it is written down as a scale-up record."""
+        """What was added for it is written down as a scale-up record. With `has_freeze` changes are held back around it."""
         account = self.find(Account, account_ref)
-        data = self.read(TrafficEventIn)
+        data = self.said(account)
+        if data.get("has_freeze"):
+            self.check_scope(Permission.CALENDAR_EDIT)
+        return self.once(lambda: self.shown(events.add_event(account, actor=self.user, **data), status=201))
+
+
+class TrafficEventApi(_EventApi):
+    """One traffic event."""
+
+    permission = Permission.PLAN_VIEW
+    write_permission = Permission.SAMPLE_ADD
+
+    @documented(
+        "traffic_events_read",
+        TrafficEventOut,
+        summary="Read a traffic event",
+        example=_EVENT_EXAMPLE,
+        tag="capacity",
+    )
+    def get(self, request: Request, event_ref: UUID) -> Response:
+        """With an ETag for a later change."""
+        return self.show(TrafficEventOut, self.find(_EVENTS, event_ref))
+
+    @documented(
+        "traffic_events_change",
+        TrafficEventOut,
+        summary="Change a traffic event",
+        request=TrafficEventIn,
+        once=True,
+        if_match=True,
+        example=_EVENT_EXAMPLE,
+        request_example={"ends_at": "2026-11-16T06:00:00Z", "has_freeze": True, "freeze_hours_before": 24},
+        tag="capacity",
+    )
+    def patch(self, request: Request, event_ref: UUID) -> Response:
+        """Only what is given is changed; its freeze moves with it. Of one that is over name, multiple, peak and source."""
+        event = self.find(_EVENTS, event_ref)
+        data = self.said(event.account, partial=True)
+        if event.freeze_id is not None or data.get("has_freeze"):
+            self.check_scope(Permission.CALENDAR_EDIT)
 
         def effect() -> Response:
-            row = services.add_event(account, actor=self.user, **data)
-            return Response(TrafficEventOut(row).data, status=201)
+            self.match(events.locked_event(event))
+            return self.shown(events.change_event(event, data, actor=self.user))
 
         return self.once(effect)
+
+    @documented(
+        "traffic_events_call_off",
+        None,
+        summary="Call a traffic event off",
+        status=204,
+        if_match=True,
+        tag="capacity",
+    )
+    def delete(self, request: Request, event_ref: UUID) -> Response:
+        """Its freeze ends with it. 422 (`event-in-use`) where a plan, a scale-up record or a detected stretch rests on it."""
+        event = self.find(_EVENTS, event_ref)
+        if event.freeze_id is not None:
+            self.check_scope(Permission.CALENDAR_EDIT)
+        with transaction.atomic():
+            self.match(events.locked_event(event))
+            events.remove_event(event, actor=self.user)
+        return Response(status=204)

@@ -69,6 +69,7 @@ urlpatterns = [
         api.TrafficEventListApi.as_view(),
         name="api-traffic-events",
     ),
+    path("traffic-events/<uuid:event_ref>", api.TrafficEventApi.as_view(), name="api-traffic-event"),
     path("accounts/<uuid:account_ref>/pulls", pulls.PullListApi.as_view(), name="api-pulls"),
     path(
         "accounts/<uuid:account_ref>/pulls/monitoring",

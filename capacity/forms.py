@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,11 +11,13 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from accounts.models import Account
+from accounts.models import Account, Contact
 from accounts.networks import networks_of
 from capacity.counts import check_template
+from capacity.events import MOST_FREEZE_H
 from capacity.fields import MomentField, ShareField
-from capacity.models import CountKind
+from capacity.models import CountKind, TrafficEvent
+from capacity.sizing import MOST_MULTIPLE
 from portal import egress
 from portal.errors import Refused
 
@@ -204,3 +206,87 @@ class PoolForm(forms.Form):
             if name not in self.errors:
                 self.add_error(name, says)
         return data
+
+
+class EventForm(forms.Form):
+    """A traffic event: when it is, how large, who is called during it, and whether changes are held back around it."""
+
+    name = forms.CharField(label="Name", max_length=200)
+    starts_at = MomentField(label="From")
+    ends_at = MomentField(label="To")
+    expected_multiple = forms.FloatField(
+        label="Expected traffic, times the usual", min_value=0.001, max_value=MOST_MULTIPLE, required=False
+    )
+    observed_peak_rps = forms.FloatField(
+        label="Peak that was seen (requests per second)", min_value=0, required=False
+    )
+    source = forms.CharField(label="Where that comes from", max_length=200, required=False)
+    contacts = forms.MultipleChoiceField(
+        label="Who is called during it",
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="Nobody chosen: the account’s contacts, in their order of call.",
+    )
+    has_freeze = forms.BooleanField(
+        label="Hold changes back around it",
+        required=False,
+        help_text="A freeze in the account’s calendar: it moves with the event and ends with it.",
+    )
+    freeze_hours_before = forms.IntegerField(
+        label="Freeze from so many hours before", min_value=0, max_value=MOST_FREEZE_H, required=False
+    )
+    freeze_hours_after = forms.IntegerField(
+        label="Freeze until so many hours after", min_value=0, max_value=MOST_FREEZE_H, required=False
+    )
+    seen = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
+
+    def __init__(
+        self,
+        *args: Any,
+        zone: ZoneInfo | Any = UTC,
+        contacts: Iterable[Contact] = (),
+        may_freeze: bool = False,
+        fixed: Collection[str] = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._contacts = {str(one.ref): one for one in contacts}
+        self.fields["contacts"].choices = [(ref, str(one)) for ref, one in self._contacts.items()]  # type: ignore[attr-defined]
+        left_out = {
+            *fixed,
+            *(() if self._contacts else ("contacts",)),
+            *(() if may_freeze else ("has_freeze", "freeze_hours_before", "freeze_hours_after")),
+        }
+        for name in left_out:
+            del self.fields[name]
+        for name in {"starts_at", "ends_at"} - left_out:
+            self.fields[name].zone = zone  # type: ignore[attr-defined]
+
+    def chosen(self) -> dict[str, Any]:
+        """Return what was typed, as the services take it: of an event that is there, what is another than before."""
+        is_new = not self.initial
+        given = {
+            name: value
+            for name, value in self.cleaned_data.items()
+            if name != "seen" and (is_new or name in self.changed_data)
+        }
+        if "contacts" in given:
+            given["contacts"] = [self._contacts[ref] for ref in given["contacts"]]
+        for name in ("freeze_hours_before", "freeze_hours_after"):
+            if name in given:
+                given[name] = given[name] or 0
+        return given
+
+
+def as_typed(event: TrafficEvent) -> dict[str, Any]:
+    """Return an event as the form shows it; of moments, the minute."""
+    names = ("name", "starts_at", "ends_at", "expected_multiple", "observed_peak_rps", "source")
+    shown = {name: getattr(event, name) for name in (*names, "freeze_hours_before", "freeze_hours_after")}
+    return {
+        **shown,
+        "starts_at": event.starts_at.replace(second=0, microsecond=0),
+        "ends_at": event.ends_at.replace(second=0, microsecond=0),
+        "contacts": [str(one.ref) for one in event.contacts.all()],
+        "has_freeze": event.freeze_id is not None,
+        "seen": event.updated_at.isoformat(),
+    }

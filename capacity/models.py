@@ -8,12 +8,18 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 
 from portal.rows import Referenced
 
 
 class TrafficEvent(Referenced):
-    """A stretch of time with exceptional traffic. Peaks are None while nobody knows them."""
+    """A stretch of time with exceptional traffic. Peaks are None while nobody knows them.
+
+    `contacts` are called during it; without any, the account's are. `freeze` is its own entry in the calendar, from some hours before
+    it to some hours after it: entered, moved and called off with it. `is_peak_measured`: the portal took the observed peak from
+    a series, so a higher hour takes its place.
+    """
 
     is_titled_freely = True
 
@@ -23,11 +29,23 @@ class TrafficEvent(Referenced):
     ends_at = models.DateTimeField()
     expected_multiple = models.FloatField(null=True, blank=True)
     observed_peak_rps = models.FloatField(null=True, blank=True)
+    is_peak_measured = models.BooleanField(default=False, db_default=False)
     source = models.CharField(max_length=200, blank=True)
+    contacts = models.ManyToManyField("accounts.Contact", blank=True, related_name="traffic_events")
+    freeze = models.OneToOneField(
+        "accounts.CalendarEntry",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="traffic_event",
+    )
+    freeze_hours_before = models.PositiveSmallIntegerField(default=0, db_default=0)
+    freeze_hours_after = models.PositiveSmallIntegerField(default=0, db_default=0)
     entered_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True, db_default=Now())
 
     account_path = "account"
     rule_says = {

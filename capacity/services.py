@@ -19,7 +19,6 @@ from capacity.models import (
     ForecastPeak,
     Objective,
     Probe,
-    TrafficEvent,
 )
 from capacity.reference import WHOLE_SITE, Site, sizes_of
 from portal.audit.services import record, snapshot
@@ -234,18 +233,6 @@ def set_count_source(
     before = snapshot(row) if row.pk else {}
     row.kind, row.url_template = kind, url_template
     _keep(row, "count_source.set", actor, before)
-    return row
-
-
-@transaction.atomic
-def add_event(
-    account: Account, *, name: str, starts_at: datetime, ends_at: datetime, actor: User | None, **fields: Any
-) -> TrafficEvent:
-    """Note a traffic event, planned or past."""
-    row = TrafficEvent(
-        account=account, name=name, starts_at=starts_at, ends_at=ends_at, entered_by=actor, **fields
-    )
-    _keep(row, "event.added", actor)
     return row
 
 

@@ -91,6 +91,12 @@ urlpatterns = [
     path("capacity/metrics/<uuid:metric_ref>/series.csv", metrics.MetricCsv.as_view(), name="metric-csv"),
     path("accounts/<uuid:account_ref>/growth/", reports.GrowthOverview.as_view(), name="growth-overview"),
     path("accounts/<uuid:account_ref>/growth/events/", reports.DetectedList.as_view(), name="detected-list"),
+    path("capacity/traffic-events/<uuid:event_ref>/", views.EventPage.as_view(), name="traffic-event"),
+    path(
+        "capacity/traffic-events/<uuid:event_ref>/call-off/",
+        views.EventRemove.as_view(),
+        name="traffic-event-remove",
+    ),
     path("accounts/<uuid:account_ref>/growth/prices/", reports.Prices.as_view(), name="prices"),
     path("capacity/prices/<uuid:price_ref>/remove/", reports.PriceRemove.as_view(), name="price-remove"),
     path("capacity/events/<uuid:detected_ref>/", reports.DetectedPage.as_view(), name="detected"),

@@ -12,7 +12,6 @@ from django import forms
 from django.utils import timezone
 
 from capacity.fields import FIRST_YEAR, LAST_YEAR, MomentField, ShareField
-from capacity.sizing import MOST_MULTIPLE
 from portal.frozen import replace
 from scaledown.candidates import MOST_VITAL, Choice
 from scaledown.types import AtLimit, Grade, ImageRule, Order
@@ -407,26 +406,6 @@ class ProtectForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.connections = {str(row.ref): row for row in connections}
         self.fields["connection"].choices = [(ref, row.name) for ref, row in self.connections.items()]  # type: ignore[attr-defined]
-
-
-class EventForm(forms.Form):
-    """A traffic event: when it was, and how large."""
-
-    name = forms.CharField(label="Name", max_length=200)
-    starts_at = MomentField(label="From")
-    ends_at = MomentField(label="To")
-    expected_multiple = forms.FloatField(
-        label="Expected traffic, times the usual", min_value=0.001, max_value=MOST_MULTIPLE, required=False
-    )
-    observed_peak_rps = forms.FloatField(
-        label="Peak that was seen (requests per second)", min_value=0, required=False
-    )
-    source = forms.CharField(label="Where that comes from", max_length=200, required=False)
-
-    def __init__(self, *args: Any, zone: ZoneInfo | Any = UTC, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for name in ("starts_at", "ends_at"):
-            self.fields[name].zone = zone  # type: ignore[attr-defined]
 
 
 class RecordForm(forms.Form):

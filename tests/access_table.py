@@ -322,6 +322,13 @@ ROWS: dict[tuple[str, str], Row] = {
             "ends_at": "2026-11-15T06:00:00Z",
         },
     ),
+    ("api-traffic-event", "GET"): Row(VIEWERS),
+    ("api-traffic-event", "PATCH"): Row(EDITORS, body={"name": "Sale"}, headers=IF_MATCH),
+    ("api-traffic-event", "DELETE"): Row(EDITORS, headers=IF_MATCH, answers=PAST_THE_GATE),
+    ("capacity:traffic-event", "GET"): Row(VIEWERS),
+    ("capacity:traffic-event", "POST"): Row(EDITORS, body={"name": ""}, answers=PAST_THE_GATE),
+    ("capacity:traffic-event-remove", "GET"): Row(EDITORS),
+    ("capacity:traffic-event-remove", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
     # the API
     ("api-docs", "GET"): Row(EVERYBODY, "public"),
     ("api-schema", "GET"): Row(EVERYBODY, "public"),

@@ -64,7 +64,7 @@ MOST_OF_ACCOUNT = 500
 def enter(
     fields: Mapping[str, Any],
     *,
-    actor: User,
+    actor: User | None,
     account: Account | None = None,
     team: Team | None = None,
     are_runs_held: bool = False,
@@ -103,7 +103,7 @@ def enter(
     return CalendarEntry.objects.select_related("account", "team").get(pk=entry.pk)
 
 
-def _hold_runs(entry: CalendarEntry, actor: User) -> None:
+def _hold_runs(entry: CalendarEntry, actor: User | None) -> None:
     """Let live runs look again before they send anything, where an entry holds changes back now: one may have looked just before."""
     now = timezone.now()
     is_over = entry.ends_at <= now and entry.repeats_until is None
@@ -133,7 +133,7 @@ def _active(account: Account) -> Account:
     return locked
 
 
-def _write(entry: CalendarEntry, fields: Mapping[str, Any], actor: User) -> None:
+def _write(entry: CalendarEntry, fields: Mapping[str, Any], actor: User | None) -> None:
     unknown = set(fields) - set(FIELDS)
     if unknown:
         raise Refused(f"These cannot be changed here: {', '.join(sorted(unknown))}.", code="unknown_field")
@@ -211,7 +211,7 @@ def _recorded(entry: CalendarEntry) -> dict[str, Any]:
 
 
 def _record(
-    what: str, entry: CalendarEntry, actor: User, *, was_hidden: bool | None = None, **more: Any
+    what: str, entry: CalendarEntry, actor: User | None, *, was_hidden: bool | None = None, **more: Any
 ) -> None:
     """Put a change on record and tell it; what only the team sees stands there under a kind that only the team reads."""
     kept: dict[str, Any] = {"actor": actor, "account": entry.account, "subject": entry}
@@ -252,10 +252,27 @@ def _locked(entry: CalendarEntry) -> CalendarEntry:
     )
 
 
+def owner_of(entry: CalendarEntry) -> Any:
+    """Return the traffic event whose freeze an entry is, None for what stands for itself; one query."""
+    return getattr(entry, "traffic_event", None)
+
+
+def _check_own(entry: CalendarEntry, *, by_owner: bool) -> None:
+    """Raise Refused for an event's freeze, unless it is the event that is changed: else the two would say two things."""
+    if not by_owner and (owner := owner_of(entry)) is not None:
+        raise Refused(
+            f"This is the freeze of the event “{owner}”: it moves and ends with it. Change it at the event.",
+            code="of_event",
+        )
+
+
 @transaction.atomic
-def change_entry(entry: CalendarEntry, changes: Mapping[str, Any], *, actor: User) -> CalendarEntry:
-    """Change an entry; feeds show it as the newer version. Raises StaleState once it was called off."""
+def change_entry(
+    entry: CalendarEntry, changes: Mapping[str, Any], *, actor: User | None, by_owner: bool = False
+) -> CalendarEntry:
+    """Change an entry; feeds show it as the newer version. Raises StaleState once it was called off, Refused for an event's."""
     stored = _locked(entry)
+    _check_own(stored, by_owner=by_owner)
     if stored.cancelled_at is not None:
         raise StaleState("This entry was called off. Enter a new one.", code="cancelled")
     before = _recorded(stored)
@@ -272,9 +289,12 @@ def change_entry(entry: CalendarEntry, changes: Mapping[str, Any], *, actor: Use
 
 
 @transaction.atomic
-def cancel_entry(entry: CalendarEntry, *, reason: str, actor: User) -> CalendarEntry:
-    """Call an entry off; it holds nothing back any more. A repeat changes nothing. Raises Refused without a reason."""
+def cancel_entry(
+    entry: CalendarEntry, *, reason: str, actor: User | None, by_owner: bool = False
+) -> CalendarEntry:
+    """Call an entry off; it holds nothing back any more. A repeat changes nothing. Raises Refused without a reason, and for an event's."""
     stored = _locked(entry)
+    _check_own(stored, by_owner=by_owner)
     if stored.cancelled_at is None:
         said = " ".join(reason.split())[:300]
         if not said:

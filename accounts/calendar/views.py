@@ -206,11 +206,14 @@ class EntryEdit(AccountPage):
         )
 
     def _page(self, entry: CalendarEntry, form: EntryForm, *, status: int = 200) -> HttpResponse:
+        owner = services.owner_of(entry)
         return self.show(
             "accounts/calendar/entry_detail.html",
             entry=entry,
+            owner=owner,
             form=form
             if Permission.CALENDAR_EDIT in self.granted
+            and owner is None
             and not entry.cancelled_at
             and self.account.status == AccountStatus.ACTIVE
             else None,

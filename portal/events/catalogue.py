@@ -63,6 +63,9 @@ CATALOGUE: dict[str, tuple[str, dict[str, str]]] = {
     "event": (
         "Traffic events",
         {
+            "event.added": "A traffic event was entered, planned or past.",
+            "event.changed": "What is said of a traffic event was changed.",
+            "event.removed": "A traffic event was called off.",
             "event.detected": "A metric left the band of what that hour of that weekday does; `multiple` of normal at its peak.",
             "event.named": "A person named what was detected: `event` is the traffic event.",
             "event.dismissed": "A person said that what was detected was no event.",

@@ -12,18 +12,15 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Account, CloudConnection
+from capacity.events import add_event, callable_of
+from capacity.forms import EventForm
 from capacity.models import TrafficEvent
-from capacity.services import add_event
 from portal.access import Permission
 from portal.errors import NotPermitted, Refused, Trouble, form_status
 from portal.paging import keyset
 from portal.runs.models import Run, Standstill
 from scaledown import drawing, records, standstills
-from scaledown.forms import (
-    EventForm,
-    ProtectForm,
-    RecordForm,
-)
+from scaledown.forms import ProtectForm, RecordForm
 from scaledown.models import ProtectedServer, ScaleUpRecord
 from scaledown.pool import look_at_server, read_pool
 from scaledown.selectors import is_customer
@@ -43,16 +40,17 @@ class RecordList(ScaledownPage):
     def get(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
         """Newest first."""
         self.find(Account, account_ref)
-        return self._page(EventForm(zone=self.zone))
+        return self._page(self._form())
 
     def post(self, request: HttpRequest, account_ref: UUID) -> HttpResponse:
         """Add an event; of one that has begun, go on to what was added for it."""
         account = self.find(Account, account_ref)
-        form = EventForm(request.POST, zone=self.zone)
+        form, status = self._form(request.POST), 422
         if form.is_valid():
             try:
-                event = add_event(account, actor=self.user, **form.cleaned_data)
+                event = add_event(account, actor=self.user, **form.chosen())
             except Refused as refusal:
+                status = form_status(refusal)
                 form.add_error(None, refusal.says)
             else:
                 if event.starts_at > timezone.now():
@@ -65,7 +63,16 @@ class RecordList(ScaledownPage):
                     return redirect("scaledown:record-list", account_ref=account.ref)
                 messages.success(request, f"{event.name} was added. Now write down what was added for it.")
                 return redirect("scaledown:record-detail", event_ref=event.ref)
-        return self._page(form, status=422)
+        return self._page(form, status=status)
+
+    def _form(self, data: Any = None) -> EventForm:
+        may_add = Permission.SAMPLE_ADD in self.granted
+        return EventForm(
+            data,
+            zone=self.zone,
+            contacts=callable_of(self.account) if may_add else (),
+            may_freeze=Permission.CALENDAR_EDIT in self.granted,
+        )
 
     def _page(self, form: EventForm, status: int = 200) -> HttpResponse:
         return self.show(

@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from capacity import services
+from capacity.events import add_event
 from capacity.metrics.models import Metric
 from capacity.models import Baseline, FineLoad, Objective
 from capacity.reference import BASELINES_READ, FINE_FOR, Site, event_at, reference_for, sizes_of
@@ -219,9 +220,7 @@ def test_the_event_that_is_on_comes_before_the_next_and_that_before_the_last(con
     day = timedelta(days=1)
     assert event_at(account, now) is None
     for name, start, end in (("over", -9, -8), ("next", 3, 4), ("on", -1, 1), ("far", 9, 10)):
-        services.add_event(
-            account, name=name, starts_at=now + start * day, ends_at=now + end * day, actor=None
-        )
+        add_event(account, name=name, starts_at=now + start * day, ends_at=now + end * day, actor=None)
         now = timezone.now()
     assert event_at(account, now).name == "on"
     assert event_at(account, now + 2 * day).name == "next"

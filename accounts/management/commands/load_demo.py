@@ -238,7 +238,7 @@ class Command(BaseCommand):
         if not added:
             return None
         starts_at = min(added) - timedelta(hours=2)
-        return import_module("capacity.services").add_event(
+        return import_module("capacity.events").add_event(
             account,
             name="Autumn launch",
             starts_at=starts_at,
