@@ -335,6 +335,7 @@ def _keep_events(metric: Metric, made: making.Made, now: datetime) -> None:
             _join_planned(row, planned)
             if row.state == DetectedState.NAMED:
                 decided.append(row)
+        _note_peak(row)
         row.save()
         if row.state == DetectedState.PROPOSED:
             asked.append(row)
@@ -372,9 +373,10 @@ def _go_on(row: DetectedEvent, begins: datetime, ends: datetime, peak: float | N
         return
     # Other metrics of the stretch are the same event: the one that it was named from says how long and how high it was.
     made_of_it = TrafficEvent.objects.filter(
-        pk=row.event_id, starts_at=row.starts_at, ends_at=row.ends_at, source=_source_of(row)
+        pk=row.event_id, starts_at=row.starts_at, ends_at=row.ends_at, source=_source_of(row), freeze=None
     )
-    made_of_it.update(starts_at=begins, ends_at=ends, observed_peak_rps=peak)
+    made_of_it.filter(is_peak_measured=True).update(observed_peak_rps=peak)
+    made_of_it.update(starts_at=begins, ends_at=ends, updated_at=timezone.now())
 
 
 def _source_of(row: DetectedEvent) -> str:
@@ -390,6 +392,20 @@ def _join_planned(row: DetectedEvent, planned: Sequence[TrafficEvent]) -> None:
         if _fits(row, event):
             row.event, row.state = event, DetectedState.NAMED
             return
+
+
+def _note_peak(row: DetectedEvent) -> None:
+    """Let what was planned for a stretch have its highest hour, whichever analysis saw it; what a person entered stays."""
+    if (
+        row.event_id is None
+        or row.decided_by_id is not None
+        or not is_demand(row.metric.unit, row.metric.kind)
+    ):
+        return
+    lower = Q(observed_peak_rps=None) | Q(is_peak_measured=True, observed_peak_rps__lt=row.peak)
+    TrafficEvent.objects.filter(lower, pk=row.event_id).update(
+        observed_peak_rps=row.peak, is_peak_measured=True, updated_at=timezone.now()
+    )
 
 
 def _is_of(row: DetectedEvent, planned: Sequence[TrafficEvent]) -> bool:
@@ -487,6 +503,7 @@ def name_detected(detected: DetectedEvent, *, name: str, actor: User, seen: str 
         starts_at=row.starts_at,
         ends_at=row.ends_at,
         observed_peak_rps=row.peak if row.metric.unit == "requests/s" else None,
+        is_peak_measured=row.metric.unit == "requests/s",
         source=_source_of(row),
         entered_by=actor,
     )
