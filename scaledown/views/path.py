@@ -142,7 +142,9 @@ def _say_what_is_kept(form: forms.Form, kept: Mapping[str, Any]) -> None:
 def _purpose_form(
     view: ScaledownPage, data: Any = None, initial: Mapping[str, Any] | None = None
 ) -> PurposeForm:
-    events = drawing.events_of(view.account)
+    # What has not begun left no servers behind; what a draft names already is still shown.
+    now, kept = timezone.now(), (initial or {}).get("event")
+    events = [one for one in drawing.events_of(view.account) if one.event.starts_at <= now or one.ref == kept]
     form = PurposeForm(
         data, initial=initial, connections=view.connections(), events=[one.event for one in events]
     )
