@@ -129,7 +129,7 @@ def _find_in_parts(values: Numbers, first: int, second: int, known: Mask) -> Nor
     part = PART_SEASONS * max(first, second, 7 * day)
     if steps < 2 * part:
         return _find(values, first, second, day, is_ratio, is_positive, known)
-    bounds = [*range(0, steps - part + 1, part), steps]
+    bounds = _worth_knowing([*range(0, steps - part + 1, part), steps], known)
     parts = [
         _find(values[begin:end], first, second, day, is_ratio, is_positive, known[begin:end])
         for begin, end in pairwise(bounds)
@@ -153,6 +153,25 @@ def _find_in_parts(values: Numbers, first: int, second: int, known: Mask) -> Nor
         np.concatenate([one.is_event for one in parts]),
         parts[0].is_ratio,
     )
+
+
+def _worth_knowing(bounds: list[int], known: Mask) -> list[int]:
+    """Return the bounds without those of a part that is mostly a known event: nothing would say what is normal in it."""
+    bounds = list(bounds)
+    while len(bounds) > 2:
+        full = next(
+            (
+                at
+                for at, (begin, end) in enumerate(pairwise(bounds))
+                if known[begin:end].mean() > WORTH_KNOWING
+            ),
+            None,
+        )
+        if full is None:
+            break
+        # With what was before it, as long as there is anything.
+        del bounds[full or 1]
+    return bounds
 
 
 def _whole(found: list[Stretch], off: Numbers) -> list[Stretch]:
@@ -472,14 +491,24 @@ def _coming_back(
     least = max(2, day // 6)
     for group in _near_each_other(spans, day):
         first, last = group[0].begin, max(span.end for span in group)
-        before, after = _seen(values[max(0, first - day) : first]), _seen(values[last : last + day])
-        was = middle(before) if len(before) >= least else None
-        became = middle(after) if len(after) >= least else None
+        outer = (
+            _usual(values[max(0, first - day) : first], least),
+            _usual(values[last : last + day], least),
+        )
+        free = values[max(0, first - day) : last + day].copy()
+        since = max(0, first - day)
+        for span in group:
+            free[span.begin - since : span.end - since] = np.nan
         for span in group:
             if span in sure:
                 found.append(span)
                 continue
             height = middle(_seen(values[span.begin : span.end]))
+            # Between two of them there may be enough of what is usual there.
+            begin, end = span.begin - since, span.end - since
+            was = _usual(free[max(0, begin - day) : begin], least)
+            became = _usual(free[end : end + day], least)
+            was, became = outer[0] if was is None else was, outer[1] if became is None else became
             if became is None:
                 # What goes on with breaks goes on since its first part.
                 same = [one for one in group if one.side == span.side]
@@ -510,6 +539,12 @@ def _near_each_other(spans: list[_Span], reach: int) -> list[list[_Span]]:
             groups.append([span])
         ends = max(ends, span.end)
     return groups
+
+
+def _usual(values: Numbers, least: int) -> float | None:
+    """Return the median of what was seen; None where that are fewer than `least`."""
+    seen = _seen(values)
+    return middle(seen) if len(seen) >= least else None
 
 
 def _seen(values: Numbers) -> Numbers:
