@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from django.urls import reverse
 
+from capacity.reports.models import DetectedState
 from capacity.reports.wording import exceeded
 from capacity.sizing import Lasts
 from portal.notify.registry import Kind, Purpose, Urgency, audience, register_purpose
-from portal.notify.services import call_off_waiting, tell_all
+from portal.notify.services import call_off_waiting, tell_all, told_already
 
 if TYPE_CHECKING:
     from capacity.reports.models import DetectedEvent, SizedPool
@@ -34,14 +36,25 @@ def _stretch(row: DetectedEvent) -> str:
 def call_off_detected(row: DetectedEvent) -> bool:
     """Take back the mails that ask about it and wait until the morning; returns whether any did."""
     says = "Nobody is asked about it any more."
-    return bool(call_off_waiting("event_detected", subject_ref=_stretch(row), says=says))
+    # What is seen and not seen by turns would stand there each time.
+    is_shown = row.state != DetectedState.WITHDRAWN
+    return bool(call_off_waiting("event_detected", subject_ref=_stretch(row), says=says, is_shown=is_shown))
 
 
-def tell_detected(row: DetectedEvent) -> None:
-    """Tell the account's launch managers that something was detected."""
+def was_told(row: DetectedEvent) -> set[int]:
+    """Return the users who were told of it, and of whom that was not taken back."""
+    return told_already("event_detected", _stretch(row))
+
+
+def tell_detected(row: DetectedEvent, *, but: Collection[int] = ()) -> None:
+    """Tell the account's launch managers that something was detected, all `but` those users."""
     tell_all(
         "event_detected",
-        audience("launch_managers", row.account),
+        [
+            one
+            for one in audience("launch_managers", row.account)
+            if one.user is None or one.user.pk not in but
+        ],
         account=row.account,
         subject_ref=_stretch(row),
         # Whoever keeps rows tells of each once; one that went on as something else is told anew.

@@ -158,6 +158,7 @@ def ask_where_off(now: datetime, *, budget_s: float = 30.0) -> int:
     ends, this_hour = time.monotonic() + budget_s, now.replace(minute=0, second=0, microsecond=0)
     rows = GrowthReport.objects.filter(
         state=ReportState.MADE,
+        picture__isnull=False,
         made_at__gte=F("asked_at"),
         analysed_until__lt=this_hour,
         analysed_until__gt=now - timedelta(days=OFF_DAYS),
@@ -172,7 +173,13 @@ def ask_where_off(now: datetime, *, budget_s: float = 30.0) -> int:
     for report in ordered.iterator(chunk_size=50):
         if time.monotonic() >= ends or len(off) >= MOST_OFF:
             break
-        if report.is_on or _is_off(report, this_hour):
+        try:
+            is_off = report.is_on or _is_off(report, this_hour)
+        except Exception:
+            # One that cannot be read must not stand in the way of the others, nor of what is done after it.
+            log.exception("report_not_looked_at", metric=str(report.metric.ref))
+            continue
+        if is_off:
             off.append(report.pk)
     if off:
         GrowthReport.objects.filter(pk__in=off).update(asked_at=now)
@@ -243,7 +250,10 @@ def _known_events(metric: Metric, since: datetime) -> list[tuple[datetime, datet
     """
     rows = TrafficEvent.objects.filter(account=metric.account_id, ends_at__gt=since)
     return [
-        (begins, min(ends, begins + LONGEST_NAMED) if source.startswith(DETECTED_IN) else ends)
+        # Nothing is added to what people typed: a year 9999 may be among it.
+        (begins, begins + LONGEST_NAMED)
+        if source.startswith(DETECTED_IN) and ends - begins > LONGEST_NAMED
+        else (begins, ends)
         for begins, ends, source in rows.values_list("starts_at", "ends_at", "source")
     ]
 
@@ -304,12 +314,13 @@ def _keep_events(metric: Metric, made: making.Made, now: datetime) -> None:
     found = [Window(made.at(one.begin), made.at(one.end), one.score > 0) for one in made.events]
     places = continued([_window(one) for one in known], found)
     kept: set[int] = set()
-    asked: list[DetectedEvent] = []
+    asked: list[tuple[DetectedEvent, bool]] = []
     decided: list[DetectedEvent] = []
     for event, place, window in zip(made.events, places, found, strict=True):
         begins, ends = window.starts_at, window.ends_at
         row = None if place is None else known[place]
-        is_new = row is None
+        is_new, is_another = row is None, False
+        was_on = row is not None and not row.is_over
         if row is None:
             row = DetectedEvent(account=metric.account, metric=metric, found_at=now)
         else:
@@ -323,14 +334,14 @@ def _keep_events(metric: Metric, made: making.Made, now: datetime) -> None:
         row.half_life_s = None if event.half_life is None else event.half_life * 3600
         if row.state == DetectedState.WITHDRAWN:
             row.state = DetectedState.PROPOSED
-        if row.state == DetectedState.DISMISSED and _became_more(row):
+        if row.state == DetectedState.DISMISSED and was_on and _became_more(row):
             # Somebody dismissed a crawler, and a sale goes on from it.
-            row.state, row.reason, is_new = DetectedState.PROPOSED, "", True
-            row.decided_by, row.decided_at, row.told_with = None, None, None
+            _reopen(row)
+            is_new = is_another = True
         if row.state == DetectedState.NAMED and row.decided_by_id is None and not _is_of(row, planned):
             # The portal took it for what was planned, and it went on long after that.
-            row.state, row.event, is_new = DetectedState.PROPOSED, None, True
-            row.told_with = None
+            row.state, row.event, row.told_with = DetectedState.PROPOSED, None, None
+            is_new = is_another = True
         if row.state == DetectedState.PROPOSED:
             _join_planned(row, planned)
             if row.state == DetectedState.NAMED:
@@ -338,7 +349,7 @@ def _keep_events(metric: Metric, made: making.Made, now: datetime) -> None:
         _note_peak(row)
         row.save()
         if row.state == DetectedState.PROPOSED:
-            asked.append(row)
+            asked.append((row, is_another))
             if is_new:
                 _emit_detected(row)
     gone = [one for one in known if one.pk not in kept]
@@ -349,8 +360,8 @@ def _keep_events(metric: Metric, made: making.Made, now: datetime) -> None:
         row.save(update_fields=["state"])
         decided.append(row)
     _ask_no_more(decided)
-    for row in asked:
-        _tell_once(row, now)
+    for row, is_another in asked:
+        _tell_once(row, now, is_another=is_another)
 
 
 def _window(row: DetectedEvent) -> Window:
@@ -365,6 +376,21 @@ def _became_more(row: DetectedEvent) -> bool:
     usual = peak / then if then > 0.0 else row.expected
     is_farther = abs(row.multiple - 1.0) >= HIGHER * abs(then - 1.0)
     return is_farther and abs(row.peak - row.expected) >= HIGHER * abs(peak - usual)
+
+
+def _reopen(row: DetectedEvent) -> None:
+    """Take a person's dismissal back, on record, as it was of something smaller."""
+    before = snapshot(row, ("state", "reason"))
+    row.state, row.reason = DetectedState.PROPOSED, ""
+    row.decided_by, row.decided_at, row.told_with = None, None, None
+    record(
+        "detected.reopened",
+        actor=None,
+        account=row.account,
+        subject=row,
+        before=before,
+        after=snapshot(row, ("state", "reason")),
+    )
 
 
 def _go_on(row: DetectedEvent, begins: datetime, ends: datetime, peak: float | None) -> None:
@@ -432,10 +458,10 @@ def _emit_detected(row: DetectedEvent) -> None:
     )
 
 
-def _tell_once(row: DetectedEvent, now: datetime) -> None:
+def _tell_once(row: DetectedEvent, now: datetime, *, is_another: bool) -> None:
     """Tell of a stretch that waits to be decided, unless its people were told of it, or of the same one in another metric.
 
-    A fall is told for each resource: an outage must not go unsaid because something else is on at the same time.
+    `is_another`: who was told of it was told of something else. A fall is told for each resource: an outage must not go unsaid because something else is on at the same time.
     """
     if row.told_with_id is not None or row.ends_at < now - TOLD_FOR:
         return
@@ -448,7 +474,7 @@ def _tell_once(row: DetectedEvent, now: datetime) -> None:
     row.told_with = of or row
     row.save(update_fields=["told_with"])
     if of is None:
-        notices.tell_detected(row)
+        notices.tell_detected(row, but=() if is_another else notices.was_told(row))
 
 
 def _ask_no_more(rows: Sequence[DetectedEvent]) -> None:
@@ -460,7 +486,7 @@ def _ask_no_more(rows: Sequence[DetectedEvent]) -> None:
             others = row.told_for.filter(state=DetectedState.PROPOSED).order_by("starts_at", "pk")
             if other := others.select_related("account", "metric").first():
                 others.update(told_with=other)
-                notices.tell_detected(other)
+                notices.tell_detected(other, but=notices.was_told(row))
         if row.state == DetectedState.WITHDRAWN and (is_back or not was_lead):
             # Nobody was told: seen again, it is told.
             DetectedEvent.objects.filter(pk=row.pk).update(told_with=None)

@@ -42,6 +42,7 @@ WHAT = {
     "calendar.withdrawn": "Calendar entry taken from the customer's calendar",
     "detected.dismissed": "Said that what was detected was no event",
     "detected.named": "Named an event that was detected",
+    "detected.reopened": "Asked anew about what was dismissed and became much more",
     "price.removed": "Price of a server taken away",
     "price.set": "Price of a server entered",
     "report.asked": "Growth report asked for",

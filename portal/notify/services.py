@@ -388,12 +388,29 @@ def withdraw_older(purposes: Iterable[str], *, subject_ref: str, period: str, sa
     return waiting.update(mail_state=MailState.WITHDRAWN, ended_at=timezone.now(), says=says[:300])
 
 
+TAKEN_BACK = " until "
+"""In the period of what was told, and taken back before it was sent or read."""
+
+
+def told_already(purpose: str, subject_ref: str) -> set[int]:
+    """Return the users who were told of a subject, and of whom it was not taken back. One query."""
+    rows = Message.objects.filter(purpose=purpose, subject_ref=subject_ref, user__isnull=False)
+    rows = rows.exclude(mail_state=MailState.WITHDRAWN).exclude(period__contains=TAKEN_BACK)
+    return set(rows.values_list("user", flat=True))
+
+
 def call_off_waiting(
-    purpose: str, *, subject_ref: str, says: str, unless: Mapping[str, Any] | None = None
+    purpose: str,
+    *,
+    subject_ref: str,
+    says: str,
+    unless: Mapping[str, Any] | None = None,
+    is_shown: bool = True,
 ) -> int:
     """Take back what was told of a subject and waits to be sent or read, as it is not true any more; return to how many.
 
-    One whose context says what `unless` says stays. What is taken back was never told: the same period may tell anew.
+    One whose context says what `unless` says stays. What is taken back was never told: the same period may tell anew. In the
+    list of notices it stays, as read, unless it is replaced, or `is_shown` says that it does not.
     """
     now, count = timezone.now(), 0
     # Whoever wants no mail has the notice in the portal alone: what nobody read yet is told anew, too.
@@ -409,8 +426,8 @@ def call_off_waiting(
         # What is replaced would stand in the list beside what is told instead.
         over = {
             "read_at": now,
-            "period": f"{row.period[:40]} until {now.isoformat()}",
-            "is_shown": unless is None,
+            "period": f"{row.period[:40]}{TAKEN_BACK}{now.isoformat()}",
+            "is_shown": is_shown and unless is None,
         }
         if row.mail_state == MailState.NONE:
             count += Message.objects.filter(pk=row.pk).update(**over)

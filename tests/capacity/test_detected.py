@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Account
+from capacity import tasks
 from capacity.growth import Event
 from capacity.metrics.models import Metric
 from capacity.models import TrafficEvent
@@ -306,3 +307,75 @@ def test_a_site_that_breaks_under_a_sale_is_told_and_the_sale_is_on(account, now
     assert on.multiple == pytest.approx(5.0, rel=0.25)
     # The demand is back as soon as the site is.
     assert pool.surplus == 0
+
+
+def test_an_event_of_a_series_that_ended_takes_nothing_of_what_comes_later(account, now):
+    """Its row is still "on": weeks later another metric rises, and somebody is told."""
+    one, other = metric(account), orders(account)
+    seen(one, now - timedelta(days=40), (29, 0, 20.0, False))
+    services.name_detected(DetectedEvent.objects.get(), name="Sale", actor=manager(account))
+    Message.objects.all().delete()
+    seen(other, now, (10, 0, 20.0, False))
+    row = DetectedEvent.objects.get(metric=other)
+    assert row.state == DetectedState.PROPOSED
+    assert waiting() == [page(row)]
+
+
+def test_who_had_the_mail_gets_no_second_one_for_whoever_did_not_read_theirs(account, now):
+    one = metric(account)
+    make.launch_manager(account.team)
+    seen(one, now, OUTAGE)
+    first, second = Message.objects.filter(purpose="event_detected").order_by("pk")
+    Message.objects.filter(pk=first.pk).update(mail_state=MailState.SENT)
+    Message.objects.filter(pk=second.pk).update(mail_state=MailState.NONE)
+    seen(one, now)
+    seen(one, now, OUTAGE)
+    told = Message.objects.filter(purpose="event_detected")
+    assert told.filter(user=first.user).count() == 1
+    assert told.filter(user=second.user, is_shown=True).count() == 1
+
+
+def test_what_is_seen_and_not_seen_by_turns_is_one_notice(account, now):
+    one = metric(account)
+    for hour in range(12):
+        seen(one, now + timedelta(hours=hour), *([] if hour % 2 else [(20 + hour, 0, -20.0, False)]))
+        Message.objects.filter(mail_state=MailState.QUEUED).update(mail_state=MailState.NONE)
+    assert Message.objects.filter(purpose="event_detected", is_shown=True).count() <= 1
+
+
+def test_what_was_over_when_it_was_dismissed_stays_dismissed_whatever_is_expected_now(account, now):
+    one, begins = metric(account), now - timedelta(hours=HOURS)
+
+    def look(expected: float, multiple: float) -> None:
+        event = Event(900, 910, 903, 900.0, expected, 20.0, multiple, 0, None, True)
+        made = SimpleNamespace(
+            begins=begins, ends=now, events=(event,), at=lambda step: begins + step * timedelta(hours=1)
+        )
+        services._keep_events(one, made, now)
+
+    look(600.0, 1.5)
+    row = DetectedEvent.objects.get()
+    services.dismiss_detected(row, reason="an import", actor=manager(account))
+    look(300.0, 3.0)
+    row.refresh_from_db()
+    assert (row.state, row.reason) == (DetectedState.DISMISSED, "an import")
+
+
+def test_an_event_at_the_end_of_the_calendar_breaks_no_report(account, now):
+    at = datetime(9999, 12, 25, tzinfo=UTC)
+    make.event(account, starts_at=at, ends_at=at + timedelta(days=5), source="detected in the far future")
+    assert services._known_events(metric(account), now) == [(at, at + timedelta(days=5))]
+
+
+def test_a_report_that_cannot_be_looked_into_stands_in_nobodys_way(account, now, monkeypatch):
+    one = fill(metric(account), hours(multiple=0)[:-6], now - timedelta(hours=6))
+    pool = sized_pool(one, servers=6)
+    services.make_due(now - timedelta(hours=6) + timedelta(minutes=1))
+    fill(one, hours(multiple=0), now)
+    monkeypatch.setattr(services, "unpacked", lambda *_: {})
+    monkeypatch.setattr(services, "look_at_stale", lambda _: 0)
+    pool.refresh_from_db()
+    before = pool.judged_at
+    tasks.look_at_pools()
+    pool.refresh_from_db()
+    assert pool.judged_at > before
