@@ -443,6 +443,7 @@ OWN_SOCKETS = (
     "address not available",
     "too many open files",
     "emfile",
+    "enfile",
     "no buffer space",
     "enobufs",
     "only one usage of each socket address",

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import _thread
 import ctypes
+import errno
 import json
 import os
 import random
@@ -262,7 +263,7 @@ def generate(order: dict[str, Any], leash: Leash) -> None:
             except gevent.Timeout:
                 error = f"no answer within {TIMEOUT_S:g} s"
             except OSError as problem:
-                error = problem.kind if isinstance(problem, Broken) else type(problem).__name__
+                error = problem.kind if isinstance(problem, Broken) else _named(problem)
             if code >= 400:
                 error = f"HTTP {code}"
             if error and not code:
@@ -364,6 +365,14 @@ class Broken(OSError):
     def __init__(self, kind: str) -> None:
         super().__init__(kind)
         self.kind = kind
+
+
+def _named(problem: OSError) -> str:
+    """Return what went wrong by its name. A bare OSError is told by its number: which of our own limits it was hangs on that."""
+    name, number = type(problem).__name__, problem.errno
+    if type(problem) is not OSError or number is None or number not in errno.errorcode:
+        return name
+    return f"{name} {errno.errorcode[number]}: {os.strerror(number)}"
 
 
 def _only_to(sockets: Any, pins: dict[str, list[str]]) -> None:

@@ -92,6 +92,7 @@ class LoadRun(Referenced):
 
     A run begins once: a worker that was lost is not followed by another. `token` rises as the worker takes it and as the engine takes
     it away; a worker whose token is not the row's stops its load. `pins` are the addresses that were checked.
+    `tied_to_address`: whether the pool ties the generator's one address to one server, or limits it; None where nobody could say.
     """
 
     is_titled_freely = True
@@ -103,6 +104,7 @@ class LoadRun(Referenced):
     node_count = models.PositiveIntegerField(null=True, blank=True)
     flavor = models.CharField(max_length=100, blank=True)
     software = models.CharField(max_length=200, blank=True)
+    tied_to_address = models.BooleanField(null=True, blank=True)
     started_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     made_at = models.DateTimeField(auto_now_add=True)
 

@@ -12,6 +12,7 @@ All raise Refused with a sentence.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import httpx
+import structlog
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -30,6 +32,7 @@ from django.utils import timezone
 from accounts.calendar.locks import locks_on
 from accounts.calendar.selectors import freezes_at
 from accounts.changes import check_active, check_no_pin
+from accounts.clouds import look_at
 from accounts.members import lock_account
 from accounts.models import Account, CloudConnection
 from accounts.networks import networks_of
@@ -57,8 +60,9 @@ from portal.approvals import services as approvals
 from portal.approvals.models import ApprovalRequest, ApprovalStatus, Side
 from portal.approvals.models import Verdict as Decision
 from portal.audit.services import record, snapshot
-from portal.cloud.types import CloudIdentity
-from portal.errors import NotPermitted, Refused, StaleState
+from portal.cloud.protocol import Cloud
+from portal.cloud.types import Balancer, CloudIdentity
+from portal.errors import NotPermitted, Refused, StaleState, Trouble
 from portal.events.services import emit
 from portal.rows import check_row
 from portal.runs import services as runs
@@ -68,12 +72,16 @@ from portal.texts import made_sound_deep
 if TYPE_CHECKING:
     from accounts.models import User
 
+log = structlog.get_logger(__name__)
+
 SUBJECT = "capacity.profile"
 KIND = "benchmark"
 ASKED_FOR = timedelta(days=30)
 VALID = timedelta(days=90)
 SECONDS_KEPT = timedelta(days=30)
 MOST_OF_ACCOUNT = 200
+LONGEST_LOOK_S = 8.0
+"""Whoever starts a load waits for what the pool says of addresses: not for long."""
 FIELDS = (
     "name",
     "requests",
@@ -319,13 +327,14 @@ def start(
     _may(actor, Permission.LOAD_START, profile.account)
     check_active(profile.account)
     check_no_pin(reason, flavor, software)
-    profile = LoadProfile.objects.select_related("account", "request").get(pk=profile.pk)
+    profile = LoadProfile.objects.select_related("account", "connection", "request").get(pk=profile.pk)
     _check_startable(profile, seen_digest)
     content = from_plain(profile.content)
     # Asked before the transaction: it goes over the network.
     hosts.ensure(profile.account, (place_of(one.url) for one in content.requests), actor=actor)
     # It is what the beginning asks again; asked here, too, whoever starts is told at once.
     proven_pins(profile.account, content)
+    tied = _tied_to_address(profile, content)
     with transaction.atomic():
         row = _locked(profile)
         check_active(lock_account(row.account))
@@ -349,6 +358,7 @@ def start(
             node_count=node_count,
             flavor=flavor.strip(),
             software=software.strip(),
+            tied_to_address=tied,
             started_by=actor,
         )
         load.run = runs.create_run(
@@ -374,6 +384,32 @@ def start(
         )
         transaction.on_commit(wake)
     return load
+
+
+def _tied_to_address(row: LoadProfile, content: Profile) -> bool | None:
+    """Ask the provider whether the pool ties one address to one server, or allows it fewer connections than users come from it.
+
+    None where that is not known: no pool was named, or it cannot be read. A load is not refused for it.
+    """
+    mine = row.connection
+    if mine is None:
+        return None
+
+    async def look(cloud: Cloud) -> Balancer | None:
+        async with asyncio.timeout(LONGEST_LOOK_S):
+            return await cloud.show_balancer(row.balancer_id)
+
+    try:
+        found = look_at(mine, look)
+    except Trouble as trouble:
+        log.info("load_pool_unread", profile=str(row.ref), code=trouble.code)
+        return None
+    if found is None:
+        return None
+    # Each user keeps one connection to each host. Those of cookies and of TLS sessions are no matter: it keeps neither.
+    connections = content.max_users * len({place_of(one.url) for one in content.requests})
+    is_limited = found.most_per_address is not None and found.most_per_address < connections
+    return is_limited or found.session_persistence == "SOURCE_IP"
 
 
 def load_on(account: Account) -> LoadRun | None:
@@ -531,6 +567,7 @@ def _benchmark(row: LoadRun, seconds: list[dict[str, Any]]) -> Benchmark:
         mix=f"{row.profile.name} ({row.profile.digest[:8]})"[-200:],
         generator_cpu=results.busy_share(seconds),
         generator_addresses=1,
+        tied_to_address=row.tied_to_address,
         was_aborted=was_short,
         file_name=name,
         sha256=found.provenance.sha256,

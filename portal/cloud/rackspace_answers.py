@@ -316,6 +316,8 @@ def parse_balancer(body: bytes, balancer_id: str) -> Balancer | None:
     if not isinstance(nodes, list):
         raise Unreadable("no nodes")
     persistence = data.get("sessionPersistence")
+    throttle = data.get("connectionThrottle")
+    most = throttle.get("maxConnections") if isinstance(throttle, dict) else None
     timeout = data.get("timeout")
     addresses = [
         parse_address(entry["address"])
@@ -336,6 +338,8 @@ def parse_balancer(body: bytes, balancer_id: str) -> Balancer | None:
         session_persistence=_optional_text(persistence, "persistenceType")
         if isinstance(persistence, dict)
         else None,
+        # 0 is no limit (reference, 2.7).
+        most_per_address=most if isinstance(most, int) and most > 0 else None,
     )
 
 

@@ -75,6 +75,7 @@ class Balancer:
     """One load balancer with all its nodes, from one answer of the provider.
 
     `timeout_s` is how long it waits on a node. `session_persistence` is the kind in force or None.
+    `most_per_address` is how many connections one visitor's address may have, None where that is not limited.
     """
 
     id: str
@@ -88,6 +89,7 @@ class Balancer:
     nodes: tuple[Node, ...]
     has_health_monitor: bool
     session_persistence: str | None = None
+    most_per_address: int | None = None
 
     @property
     def is_writable(self) -> bool:

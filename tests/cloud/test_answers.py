@@ -72,10 +72,12 @@ def test_a_balancer_is_read_with_what_it_has():
         nodes=[node(weight=7, type="SECONDARY", status="OFFLINE", condition="DRAINING")],
         healthMonitor={"type": "HTTP"},
         sessionPersistence={"persistenceType": "HTTP_COOKIE"},
+        connectionThrottle={"maxConnections": 10, "minConnections": 1},
     )
     shown = answers.parse_balancer(as_body(data), "71")
     assert shown.has_health_monitor
     assert shown.session_persistence == "HTTP_COOKIE"
+    assert shown.most_per_address == 10
     assert shown.virtual_ips == ("206.10.10.210",)
     one = shown.nodes[0]
     assert (one.weight, one.type, one.status, one.condition) == (
@@ -84,6 +86,12 @@ def test_a_balancer_is_read_with_what_it_has():
         NodeStatus.OFFLINE,
         Condition.DRAINING,
     )
+
+
+@pytest.mark.parametrize("throttle", [{}, {"maxConnections": 0}, {"maxConnections": "x"}, [], None])
+def test_a_throttle_of_nothing_limits_nobody(throttle):
+    shown = answers.parse_balancer(as_body(balancer(connectionThrottle=throttle)), "71")
+    assert shown.most_per_address is None
 
 
 def test_parts_that_the_provider_leaves_out_are_none_not_zero():
@@ -96,6 +104,7 @@ def test_parts_that_the_provider_leaves_out_are_none_not_zero():
     shown = answers.parse_balancer(as_body(data), "71")
     assert not shown.has_health_monitor
     assert shown.session_persistence is None
+    assert shown.most_per_address is None
     assert shown.timeout_s == 30
     one = shown.nodes[0]
     assert (one.weight, one.type, one.status) == (None, NodeType.PRIMARY, NodeStatus.UNKNOWN)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import errno
 import json
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -16,6 +18,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from capacity.ceiling import generator_was_the_limit
 from capacity.importers import parse
 from capacity.loads import generator
 from capacity.loads.generator import Reach, _fetch
@@ -484,3 +487,37 @@ def test_a_request_is_given_up_once_it_waits_longer_than_answers_took_lately(mon
     assert now.given_up_ms() == 2250.0, "a slow site is silent between its answers"
     clock[0] += 1.0
     assert now.given_up_ms() == 4500.0
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux sets the limits of another process")
+def test_a_load_that_has_no_sockets_left_says_so_and_proves_nothing(site, generate):
+    one = generate(shape=Shape("steady", "users", 20.0, 2), max_users=40, max_requests_per_s=200.0)
+    one.told(until=lambda line: line["kind"] == "hello")
+    has = len(os.listdir(f"/proc/{one.process.pid}/fd"))
+    resource.prlimit(one.process.pid, resource.RLIMIT_NOFILE, (has + 3, has + 3))
+    errors = {}
+    for told in seconds_of(one.told()):
+        for kind, count in told["errors"].items():
+            errors[kind] = errors.get(kind, 0) + count
+    assert "OSError EMFILE: Too many open files" in errors
+    assert "no socket left" in generator_was_the_limit(list(errors.items()))
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS])
+def test_each_limit_of_the_generators_own_is_told_by_its_name(number):
+    named = generator._named(OSError(number, "whatever"))
+    assert errno.errorcode[number] in named
+    assert "no socket left" in generator_was_the_limit([(named, 1)])
+
+
+@pytest.mark.parametrize(
+    ("problem", "named"),
+    [
+        (ConnectionRefusedError(errno.ECONNREFUSED, "no"), "ConnectionRefusedError"),
+        (OSError("an address that was not checked"), "OSError"),
+        (OSError(errno.EHOSTUNREACH, "no way"), "OSError EHOSTUNREACH: No route to host"),
+    ],
+)
+def test_what_is_wrong_with_the_site_is_no_limit_of_the_generator(problem, named):
+    assert generator._named(problem) == named
+    assert not generator_was_the_limit([(named, 1)])

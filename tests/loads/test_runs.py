@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import uuid
@@ -27,6 +28,7 @@ from capacity.loads.profile import from_plain
 from portal import egress, txt
 from portal.approvals.models import Verdict
 from portal.audit.models import AuditEntry
+from portal.cloud.types import Balancer, BalancerStatus
 from portal.errors import NotPermitted, Refused, StaleState, TryLater
 from portal.runs import services as runs
 from portal.runs.models import Claim, JournalEntry, Run
@@ -205,6 +207,48 @@ def test_one_load_at_a_time_and_none_on_a_pool_that_a_run_holds(here, site):
     identity = f"{here.connection.provider}:123456:DFW:lb:71"
     assert from_plain(of_pool.content).balancer_key == identity
     assert identity in services._resource_keys(from_plain(of_pool.content))
+
+
+@pytest.mark.parametrize(
+    ("pool", "tied"),
+    [
+        ({"session_persistence": "SOURCE_IP"}, True),
+        ({"session_persistence": "HTTP_COOKIE"}, False),
+        ({"most_per_address": 9}, True),
+        ({"most_per_address": 10}, False),
+        ({}, False),
+        (None, None),
+        (TryLater("Not now.", after_s=5.0, code="provider_slow"), None),
+    ],
+)
+def test_whether_the_pool_ties_an_address_is_asked_as_the_load_starts(
+    here, site, client, monkeypatch, pool, tied
+):
+    asked = []
+
+    class Cloud:
+        async def show_balancer(self, balancer_id):
+            asked.append(balancer_id)
+            if isinstance(pool, TryLater):
+                raise pool
+            if pool is None:
+                return None
+            return Balancer(
+                balancer_id, "web", BalancerStatus.ACTIVE, "HTTP", 80, "RANDOM", 30, (), (), True, **pool
+            )
+
+    monkeypatch.setattr(services, "look_at", lambda connection, look: asyncio.run(look(Cloud())))
+    prove(here, site)
+    load = started(here, site, connection=here.connection, balancer_id="71")
+    assert (asked, load.tied_to_address) == (["71"], tied)
+    client.force_login(here.editor)
+    page = client.get(reverse("capacity:load", args=[load.ref])).content.decode()
+    assert ("It will prove nothing" in page) is bool(tied)
+    LoadRun.objects.filter(pk=load.pk).update(began_at=timezone.now())
+    LoadSecond.objects.create(load=load, number=0, told=second())
+    made = services.close(load, RunEnding.COMPLETED, "").benchmark
+    assert made.tied_to_address is tied
+    assert ("one address" in evidence.invalid_because(made.result, ran(made))) is bool(tied)
 
 
 def test_whoever_starts_a_second_load_is_told_of_the_one_that_is_on(here, site, client):
