@@ -215,6 +215,22 @@ def ceilings_of(
     }
 
 
+def counting_size(account: Account, site: Site, sizes: Mapping[str, int], at: datetime) -> str:
+    """Return as which size a pool is sized that has so many servers of each of `sizes`: the one that carries the least.
+
+    What a larger one carries, times all of them, would call servers spare that are needed. One of which nothing is known comes
+    first: then nothing is said of the pool. "" without any size. A query for each of several sizes.
+    """
+    if len(sizes) < 2:
+        return next(iter(sizes), "")
+
+    def carries(flavor: str) -> float:
+        found = ceilings_of(account, site.connection_ref, {site.balancer_id: flavor}, at).get(site.balancer_id)
+        return found.requests_per_s if found else 0.0
+
+    return min(sizes, key=lambda flavor: (carries(flavor), -sizes[flavor], flavor))
+
+
 @dataclass(frozen=True)
 class Sizes:
     """What one server carries, by its size: the newest figure of each, the size that is not said last.

@@ -261,6 +261,10 @@ class SizedPoolRowOut(serializers.ModelSerializer[SizedPool]):
 
     connection = serializers.UUIDField(source="connection.ref")
     metric = serializers.UUIDField(source="metric.ref", allow_null=True, default=None)
+    sizes = serializers.DictField(
+        child=serializers.IntegerField(),
+        help_text="How many servers of each size were seen. Of several, `flavor` is the one that carries the least: all count as it.",
+    )
     lasts = serializers.ChoiceField(choices=LASTS)
 
     class Meta:
@@ -275,6 +279,7 @@ class SizedPoolRowOut(serializers.ModelSerializer[SizedPool]):
             "fewest",
             "servers",
             "flavor",
+            "sizes",
             "seen_at",
             "needed_now",
             "needed_peak",
@@ -429,6 +434,7 @@ _POOL: dict[str, Any] = {
     "fewest": 2,
     "servers": 6,
     "flavor": "general1-4",
+    "sizes": {"general1-4": 6},
     "seen_at": _AT,
     "needed_now": 4,
     "needed_peak": 4,

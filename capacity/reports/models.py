@@ -196,7 +196,8 @@ class DetectedEvent(Referenced):
 class SizedPool(Referenced):
     """A pool whose size is held against a metric: the whole demand of the pool, in requests per second.
 
-    `servers` and `flavor` are what a look at the provider at `seen_at` showed in service; None before the first look.
+    `servers` and `sizes` (how many of each) are what a look at the provider at `seen_at` showed in service; None before the first
+    look. `flavor` is the size as which it is sized: of several the one that carries the least (`reference.counting_size`).
     What it needs, how long it lasts, the sentence that says so and what speaks against the ceiling that it rests on are as
     worked out at `judged_at`: for lists.
     """
@@ -214,6 +215,7 @@ class SizedPool(Referenced):
     fewest = models.PositiveSmallIntegerField(default=2)
     servers = models.PositiveIntegerField(null=True, blank=True)
     flavor = models.CharField(max_length=100, blank=True)
+    sizes = models.JSONField(default=dict, blank=True)
     seen_at = models.DateTimeField(null=True, blank=True)
     lasts = models.CharField(max_length=8, default=Lasts.UNKNOWN.value)
     lasts_until = models.DateTimeField(null=True, blank=True)
@@ -240,6 +242,7 @@ class SizedPool(Referenced):
     unrecorded_fields = (
         "servers",
         "flavor",
+        "sizes",
         "seen_at",
         "lasts",
         "lasts_until",

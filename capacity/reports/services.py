@@ -9,6 +9,7 @@ size_pool(account, connection, "71", actor=…, …), look_at(pool), set_price(a
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -31,6 +32,7 @@ from capacity.metrics.models import Metric
 from capacity.metrics.series import Step
 from capacity.models import TrafficEvent
 from capacity.pool_names import usual_name
+from capacity.reference import Site, counting_size
 from capacity.reports import making, notices
 from capacity.reports.following import Window, begin_together, continued
 from capacity.reports.models import (
@@ -722,7 +724,7 @@ def _fill(row: SizedPool, fields: dict[str, Any]) -> None:
 def look_at(pool: SizedPool) -> SizedPool:
     """Ask the provider how many servers of the pool are in service, and of which size. Reads only.
 
-    Raises the provider's troubles. Servers of several sizes: the one that most of them have.
+    Raises the provider's troubles. Servers of several sizes: all count as the one that carries the least.
     """
     found = discover_pools(pool.connection)
     return note_look(pool, found, timezone.now())
@@ -743,9 +745,11 @@ def note_look(pool: SizedPool, found: Any, now: datetime) -> SizedPool:
         for member in seen.members
         if member.node.condition is Condition.ENABLED
     }
-    flavors = [one.flavor_id for one in serving.values() if one.flavor_id]
-    flavor = max(sorted(set(flavors)), key=flavors.count) if flavors else ""
-    SizedPool.objects.filter(pk=pool.pk).update(servers=len(serving), flavor=flavor[:100], seen_at=now)
+    sizes = Counter(one.flavor_id[:100] for one in serving.values() if one.flavor_id)
+    flavor = counting_size(pool.account, Site(pool.connection.ref, pool.balancer_id), sizes, now)
+    SizedPool.objects.filter(pk=pool.pk).update(
+        servers=len(serving), flavor=flavor, sizes=dict(sizes), seen_at=now
+    )
     judge_pools(pools().filter(pk=pool.pk), now)
     return pools().get(pk=pool.pk)
 

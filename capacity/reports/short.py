@@ -16,6 +16,7 @@ from django.utils import timezone
 from accounts.facts import Act, Fact, Finding, Grade, plural, register_fact
 from accounts.models import Account, AccountStatus
 from capacity.baselines.selectors import doubts_about
+from capacity.reference import Site, counting_size
 from capacity.reports import notices
 from capacity.reports.models import SizedPool
 from capacity.reports.selectors import ended_words, pools, sized
@@ -51,10 +52,15 @@ def _judge(pk: int, now: datetime) -> bool:
     # Never earlier than whoever it waited for: whichever clock was ahead, what that one entered is read, too.
     now = max(now, judged[0] or now)
     pool = pools().get(pk=pk)
+    if len(pool.sizes) > 1:
+        # What is known of each size may be something else since the look.
+        site = Site(pool.connection.ref, pool.balancer_id)
+        pool.flavor = counting_size(pool.account, site, pool.sizes, now)
     found = sized(pool, now, {})
     doubts = doubts_about(pool.connection, pool.balancer_id, found.ceiling) if found.ceiling else ()
     lasts, missing, planned = found.sizing.lasts, found.sizing.missing_on, found.sizing.missing_planned
     SizedPool.objects.filter(pk=pk).update(
+        flavor=pool.flavor,
         lasts=lasts.state.value,
         lasts_until=lasts.at,
         lasts_earliest=lasts.earliest,

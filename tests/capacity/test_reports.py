@@ -779,6 +779,51 @@ def test_the_provider_says_how_many_servers_are_in_service(known):
         services.note_look(wrong, seen, timezone.now())
 
 
+def _look(pool, *flavors):
+    members = [
+        SimpleNamespace(
+            node=SimpleNamespace(condition=Condition.ENABLED),
+            server=SimpleNamespace(id=f"s{n}", flavor_id=flavor),
+        )
+        for n, flavor in enumerate(flavors)
+    ]
+    seen = SimpleNamespace(pools=[SimpleNamespace(balancer=SimpleNamespace(id="71"), members=members)])
+    return services.note_look(pool, seen, timezone.now())
+
+
+def test_of_servers_of_several_sizes_the_one_that_carries_the_least_counts(db):
+    """Three that carry 120 and two that carry 20 are no five of 120: nobody takes one out."""
+    account, now = make.account(), timezone.now()
+    pool = sized_pool(
+        fill(metric(account), hours(growth=0.0, multiple=0), now), servers=None, flavor="", seen_at=None
+    )
+    Ceiling.objects.update(flavor="Large")
+    services.make_due(now)
+    lead, page = make.launch_manager(account.team), f"/capacity/pools/{pool.ref}/"
+
+    def found():
+        told = Caller(lead).get(f"/sized-pools/{pool.ref}")
+        return told["pool"]["flavor"], told["sizing"]["carries_rps"], told["sizing"]["surplus"]
+
+    _look(pool, *["large"] * 3, *["small"] * 2)
+    # Of one size nobody knows what a server carries: nothing is said of the pool.
+    assert found() == ("small", None, None)
+    assert Caller(lead).get(f"/sized-pools/{pool.ref}")["pool"]["sizes"] == {"large": 3, "small": 2}
+    shown = browser_of(account).get(page).content.decode()
+    assert "Servers of several sizes are in it" in shown
+    assert "of these nobody knows what one carries" in shown
+    # What is known of it counts at once, without another look.
+    make.ceiling(pool.connection, rps=20.0, flavor="small")
+    short.judge_account(account)
+    assert found() == ("small", 20.0, 0)
+    assert "of these one carries the least" in browser_of(account).get(page).content.decode()
+    make.ceiling(pool.connection, rps=500.0, flavor="small")
+    short.judge_account(account)
+    assert found()[:2] == ("large", 120.0)
+    assert _look(pool, *["large"] * 3).sizes == {"large": 3}
+    assert "several sizes" not in browser_of(account).get(page).content.decode()
+
+
 def test_pools_that_cannot_be_seen_do_not_stand_before_the_others(known, monkeypatch):
     """Of one connection whose provider is away, and of load balancers that are none: never seen, so first each hour."""
     pool = sized_pool(known, seen_at=timezone.now() - timedelta(days=2), servers=3)

@@ -1,4 +1,4 @@
-"""Whether the pool ties the load's one address to a server, as the provider said at the start."""
+"""What the provider said: whether a pool ties the load's one address to a server, and how many servers it has of each size."""
 
 from django.db import migrations, models
 
@@ -13,5 +13,10 @@ class Migration(migrations.Migration):
             model_name="loadrun",
             name="tied_to_address",
             field=models.BooleanField(blank=True, null=True),
+        ),
+        migrations.AddField(
+            model_name="sizedpool",
+            name="sizes",
+            field=models.JSONField(blank=True, default=dict),
         ),
     ]
