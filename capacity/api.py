@@ -35,7 +35,15 @@ class FigureOut(serializers.Serializer[Any]):
     at = serializers.DateTimeField()
 
 
-class CeilingOfSizeOut(FigureOut):
+class CeilingFigureOut(FigureOut):
+    """The most that one server carries."""
+
+    is_least = serializers.BooleanField(
+        help_text="A lower bound: it carried that much and was never pushed to where it fails, so it may carry more."
+    )
+
+
+class CeilingOfSizeOut(CeilingFigureOut):
     """What one server of a size carries. `flavor` "" is *not said*: it counts for every size, any other for that one alone."""
 
     flavor = serializers.CharField()
@@ -113,7 +121,7 @@ class CountSourceOut(serializers.ModelSerializer[CountSource]):
 class PoolKnownOut(serializers.Serializer[Any]):
     """What is known of a pool. null is *unknown*. The ceiling and the load that was fine are per node, the peak for the pool."""
 
-    ceiling = FigureOut(allow_null=True)
+    ceiling = CeilingFigureOut(allow_null=True)
     ceilings = CeilingOfSizeOut(many=True)
     forecast_peak = PeakOut(allow_null=True)
     objective = ObjectiveOut(allow_null=True)
@@ -178,8 +186,8 @@ _FIGURE = {
     "at": "2026-11-23T12:10:00Z",
 }
 _EXAMPLE: dict[str, Any] = {
-    "ceiling": _FIGURE,
-    "ceilings": [{**_FIGURE, "flavor": "general1-4"}],
+    "ceiling": {**_FIGURE, "is_least": False},
+    "ceilings": [{**_FIGURE, "is_least": False, "flavor": "general1-4"}],
     "forecast_peak": None,
     "objective": {
         "error_ratio": 0.001,

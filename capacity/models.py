@@ -89,12 +89,14 @@ class Ceiling(_OfPool):
     """The highest load that one node of a pool carries within its objective, in requests per second.
 
     `rank` says what it rests on ("": somebody entered it), `benchmark` which run; where that is set aside or proves nothing
-    the figure does not count, nor from `void_at` on, when it was said that the run was measured under something else. It belongs to a size of servers, a version of the software and a mix of requests; "" is *not said*.
+    the figure does not count, nor from `void_at` on, when it was said that the run was measured under something else. `is_least`:
+    it carried that much and was never pushed to where it fails. It belongs to a size of servers, a version of the software and a mix of requests; "" is *not said*.
     """
 
     requests_per_s = models.FloatField()
     source = models.CharField(max_length=200)
     rank = models.CharField(max_length=10, blank=True, db_default="")
+    is_least = models.BooleanField(default=False, db_default=False)
     benchmark = models.ForeignKey(
         "capacity.Benchmark", null=True, blank=True, on_delete=models.CASCADE, related_name="+"
     )

@@ -56,6 +56,8 @@ class Figure:
     """Of a forecast: when it is expected; None where that is not known, or it is no forecast."""
     flavor: str = ""
     """Of a ceiling: the size of servers that it belongs to; "" where that is not said."""
+    is_least: bool = False
+    """Of a ceiling: it carried that much and may carry more."""
 
     def age_s(self, now: datetime) -> float:
         """Return how old the figure is, in seconds."""
@@ -209,10 +211,13 @@ def ceilings_of(
         .distinct("balancer_id")
         .select_related("entered_by")
     )
-    return {
-        row.balancer_id: Figure(row.requests_per_s, row.source, _author(row), row.at, flavor=row.flavor)
-        for row in rows
-    }
+    return {row.balancer_id: _ceiling(row) for row in rows}
+
+
+def _ceiling(row: Ceiling) -> Figure:
+    return Figure(
+        row.requests_per_s, row.source, _author(row), row.at, flavor=row.flavor, is_least=row.is_least
+    )
 
 
 def counting_size(account: Account, site: Site, sizes: Mapping[str, int], at: datetime) -> str:
@@ -271,10 +276,7 @@ def sizes_of(account: Account, site: Site, at: datetime) -> Sizes:
         .distinct("size")
         .select_related("entered_by")
     )
-    found = [
-        Figure(row.requests_per_s, row.source, _author(row), row.at, flavor=row.flavor)
-        for row in rows[:BASELINES_READ]
-    ]
+    found = [_ceiling(row) for row in rows[:BASELINES_READ]]
     sized = SizedPool.objects.filter(**of_pool).values_list("flavor", flat=True).first()
     return Sizes(tuple(sorted(found, key=lambda one: (not one.flavor, one.flavor.lower()))), sized or "")
 

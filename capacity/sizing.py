@@ -83,6 +83,9 @@ class Rules:
 class Pool:
     """Servers in service and the most that one of them carries; None is unknown. `carries_rps` belongs to `flavor`.
 
+    `is_least`: one was seen to carry that much and may carry more. What is needed is at most so much then, and nothing
+    shows that they carry too little.
+
     `limit_rps` is what the pool carries at most however many servers it has (a database, a partner); None where nobody
     said so.
     """
@@ -91,6 +94,7 @@ class Pool:
     carries_rps: float | None
     flavor: str = ""
     limit_rps: float | None = None
+    is_least: bool = False
 
     def carries(self) -> float | None:
         """Return what the servers carry together, in requests per second: never more than the pool's own limit."""
@@ -98,6 +102,11 @@ class Pool:
             return None
         together = self.servers * self.carries_rps
         return together if self.limit_rps is None else min(together, self.limit_rps)
+
+    @property
+    def may_carry_more(self) -> bool:
+        """Whether `carries` is a lower bound: at the pool's own limit it is none."""
+        return self.is_least and self.carries() != self.limit_rps
 
 
 @dataclass(frozen=True)
@@ -145,6 +154,8 @@ class Runway:
 
     `limit_rps` is the pool's own limit where that is what is met: more servers do not move the date then. `peak_rps` and
     `carried_rps` are the usual peak and all that is carried, where the peak is the greater one: nothing is free at it.
+    `is_least`: only a lower bound of what a server carries is known, so they last until then at least; unknown where the
+    usual peak needs more than that bound.
     """
 
     state: Lasts
@@ -154,6 +165,7 @@ class Runway:
     limit_rps: float | None = None
     peak_rps: float | None = None
     carried_rps: float | None = None
+    is_least: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,7 +185,8 @@ class EventNeed:
 class Sizing:
     """What a pool needs. None is *unknown*, which is never 0.
 
-    `headroom_now` is the share of what the servers carry that is free at the usual peak; below 0 they carry too little.
+    `headroom_now` is the share of what the servers carry that is free at the usual peak; below 0 they carry too little. Of a
+    lower bound (`Pool.is_least`) it is at least that, and unknown below 0; servers needed are at most so many.
     `surplus` are servers in service beyond what now, the forecast peak and `fewest` ask for; planned events are told apart
     (`asks_for_more`). `on` is a peak or a planned event that is on and needs more than that, or nobody knows how many:
     nothing is surplus before it is over. `is_over_limit`: now or at the forecast peak the pool's own limit is less than is needed.
@@ -203,8 +216,13 @@ class Sizing:
 
     @property
     def missing_on(self) -> EventNeed | None:
-        """The peak that is on, as the traffic shows, where servers are missing for it; None else."""
-        return self.on if self.on is not None and self.on.event.is_on and self.on.more else None
+        """The peak that is on, as the traffic shows, where servers are missing for it; None else.
+
+        Where only a lower bound of what one carries says so, nobody knows whether they are.
+        """
+        if self.on is None or not self.on.event.is_on or not self.on.more:
+            return None
+        return self.on if not self.pool.is_least or self.on.is_over_limit else None
 
     @property
     def missing_planned(self) -> EventNeed | None:
@@ -252,6 +270,8 @@ def runway(demand: Demand, pool: Pool, rules: Rules, now: datetime) -> Runway:
     usual, carried = demand.at(now), pool.carries()
     if usual is None or not carried:
         return Runway(Lasts.UNKNOWN)
+    if pool.may_carry_more:
+        return _at_least(demand, pool, rules, now)
     usable = carried * (1.0 - rules.headroom)
     limit = pool.limit_rps if pool.limit_rps == carried else None
     earliest, at, latest = (
@@ -269,6 +289,18 @@ def runway(demand: Demand, pool: Pool, rules: Rules, now: datetime) -> Runway:
         return Runway(Lasts.LONG, None, earliest, None, limit)
     first, last = at if earliest is None else min(earliest, at), latest and max(latest, at)
     return Runway(Lasts.ENDS, at, first, last, limit)
+
+
+def _at_least(demand: Demand, pool: Pool, rules: Rules, now: datetime) -> Runway:
+    """Return how long servers last that may carry more than is known: never that they are too few, unless the pool's own limit is."""
+    found = replace(runway(demand, replace(pool, is_least=False), rules, now), is_least=True)
+    if found.state is not Lasts.OVER:
+        return found
+    if pool.limit_rps is not None:
+        by_limit = runway(demand, Pool(1, pool.limit_rps, limit_rps=pool.limit_rps), rules, now)
+        if by_limit.state is Lasts.OVER:
+            return by_limit
+    return Runway(Lasts.UNKNOWN, is_least=True)
 
 
 def size(
@@ -304,6 +336,7 @@ def size(
     needed_now, needed_peak = needed(peak_now), needed(next_peak_rps)
     needs = tuple(_event_need(one, demand, needed, is_over, servers) for one in events)
     carried = pool.carries()
+    free = None if peak_now is None or not carried else headroom_of(peak_now, carried)
     surplus, on = None, None
     if servers is not None and needed_now is not None:
         usual = max(needed_now, needed_peak or 0, rules.fewest)
@@ -326,7 +359,7 @@ def size(
         needed_now=needed_now,
         needed_peak=needed_peak,
         events=needs,
-        headroom_now=None if peak_now is None or not carried else headroom_of(peak_now, carried),
+        headroom_now=None if free is not None and free < 0.0 and pool.may_carry_more else free,
         lasts=Runway(Lasts.UNKNOWN) if demand is None else runway(demand, pool, rules, now),
         surplus=surplus,
         saving=None if not surplus else cost_a_month(surplus, price),
@@ -348,6 +381,8 @@ class WhatIf:
     servers: int | None = None
     carries_rps: float | None = None
     flavor: str | None = None
+    is_least: bool = False
+    """Of `carries_rps`: it may carry more."""
 
 
 def what_if(
@@ -384,6 +419,7 @@ def what_if(
         tried.carries_rps if tried.carries_rps is not None else None if is_other else pool.carries_rps,
         pool.flavor if tried.flavor is None else tried.flavor,
         pool.limit_rps,
+        tried.is_least if tried.carries_rps is not None else pool.is_least and not is_other,
     )
     events = () if tried.multiple is None else (Planned("", event_at or now, tried.multiple),)
     return size(pool, demand, rules, now, next_peak_rps=next_peak_rps, events=events, price=price)

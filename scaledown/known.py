@@ -98,7 +98,7 @@ def known_for(
         added=tuple(Added(entry.position, entry.server_id, entry.added_at) for entry in entries),
         protected=protected_at(connection),
         ceiling_rps=ceiling.requests_per_s if ceiling else None,
-        ceiling_source=ceiling.source if ceiling else "",
+        ceiling_source=f"{'at least, ' if ceiling.is_least else ''}{ceiling.source}" if ceiling else "",
         forecast_peak_rps=peak.requests_per_s if peak else None,
         forecast_source=peak.source if peak else "",
         peak_at=peak.expected_at if peak else None,
@@ -202,7 +202,8 @@ def _held_against(
     fine: Figure | None,
 ) -> Iterable[HeldAgainst]:
     if ceiling is not None:
-        says = f"One server carries at most {ceiling.requests_per_s:g} requests/s."
+        most = "at least" if ceiling.is_least else "at most"
+        says = f"One server carries {most} {ceiling.requests_per_s:g} requests/s."
         yield HeldAgainst("ceiling", says, _from(ceiling), ceiling.at)
     elif fine is not None:
         says = f"{fine.requests_per_s:.1f} requests/s on each server were fine in the last 14 days."

@@ -513,6 +513,7 @@ def _keep_ceiling(
         requests_per_s=taken.requests_per_s,
         source=taken.source[:200],
         rank=taken.rank.value,
+        is_least=taken.is_least,
         benchmark=benchmark,
         flavor=taken.flavor,
         software=taken.software,

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("capacity", "0021_detected_told_before"),
+        ("capacity", "0022_events_whole"),
     ]
 
     operations = [

@@ -219,6 +219,9 @@ class RunwayOut(serializers.Serializer[Any]):
     at = serializers.DateTimeField(allow_null=True)
     earliest = serializers.DateTimeField(allow_null=True)
     latest = serializers.DateTimeField(allow_null=True)
+    is_least = serializers.BooleanField(
+        help_text="They last until then at least: of what one server carries only a lower bound is known."
+    )
     limit_rps = serializers.FloatField(
         allow_null=True,
         help_text="The pool's own limit where that is what is met; more servers move nothing then.",
@@ -231,6 +234,10 @@ class SizingOut(serializers.Serializer[Any]):
     servers = serializers.IntegerField(source="pool.servers", allow_null=True)
     flavor = serializers.CharField(source="pool.flavor")
     carries_rps = serializers.FloatField(source="pool.carries_rps", allow_null=True)
+    carries_is_least = serializers.BooleanField(
+        source="pool.is_least",
+        help_text="`carries_rps` is a lower bound: servers needed are at most so many, and what is spare at least so much.",
+    )
     headroom = serializers.FloatField(source="rules.headroom")
     fewest = serializers.IntegerField(source="rules.fewest")
     peak_now_rps = serializers.FloatField(allow_null=True)
@@ -452,6 +459,7 @@ _SIZING: dict[str, Any] = {
     "servers": 6,
     "flavor": "general1-4",
     "carries_rps": 90.0,
+    "carries_is_least": False,
     "headroom": 0.2,
     "fewest": 2,
     "peak_now_rps": 231.0,
@@ -476,6 +484,7 @@ _SIZING: dict[str, Any] = {
         "at": "2027-05-14T08:00:00Z",
         "earliest": "2027-04-02T11:00:00Z",
         "latest": "2027-07-20T21:00:00Z",
+        "is_least": False,
         "limit_rps": None,
     },
     "surplus": 2,

@@ -224,6 +224,8 @@ class SizedPool(Referenced):
     lasts_limit_rps = models.FloatField(null=True, blank=True)
     lasts_peak_rps = models.FloatField(null=True, blank=True)
     lasts_carried_rps = models.FloatField(null=True, blank=True)
+    # By a ceiling of which only a lower bound is known: they may last longer.
+    lasts_is_least = models.BooleanField(default=False, db_default=False)
     needed_now = models.PositiveIntegerField(null=True, blank=True)
     needed_peak = models.PositiveIntegerField(null=True, blank=True)
     surplus = models.PositiveIntegerField(null=True, blank=True)
@@ -251,6 +253,7 @@ class SizedPool(Referenced):
         "lasts_limit_rps",
         "lasts_peak_rps",
         "lasts_carried_rps",
+        "lasts_is_least",
         "needed_now",
         "needed_peak",
         "surplus",
@@ -298,6 +301,7 @@ class SizedPool(Referenced):
             self.lasts_limit_rps,
             self.lasts_peak_rps,
             self.lasts_carried_rps,
+            self.lasts_is_least,
         )
 
 

@@ -203,6 +203,7 @@ def sized(pool: SizedPool, now: datetime, prices: Mapping[str, Price] | None = N
             ceiling.requests_per_s if ceiling else None,
             pool.flavor,
             limit.requests_per_s if limit else None,
+            is_least=bool(ceiling and ceiling.is_least),
         ),
         demand,
         rules,

@@ -68,6 +68,7 @@ def _judge(pk: int, now: datetime) -> bool:
         lasts_limit_rps=lasts.limit_rps,
         lasts_peak_rps=lasts.peak_rps,
         lasts_carried_rps=lasts.carried_rps,
+        lasts_is_least=lasts.is_least,
         needed_now=found.sizing.needed_now,
         needed_peak=found.sizing.needed_peak,
         surplus=found.sizing.surplus,
@@ -114,7 +115,11 @@ def judge_all(now: datetime) -> int:
 
 
 def is_short(lasts: Runway, now: datetime, within: timedelta) -> bool:
-    """Whether servers are known not to last so long."""
+    """Whether servers are known not to last so long: what they last at least does not say so."""
+    return not lasts.is_least and _ends_within(lasts, now, within)
+
+
+def _ends_within(lasts: Runway, now: datetime, within: timedelta) -> bool:
     return lasts.state is Lasts.OVER or (
         lasts.state is Lasts.ENDS and lasts.at is not None and lasts.at < now + within
     )
@@ -191,9 +196,15 @@ def judge_runways(known: list[PoolKnown] | None, now: datetime) -> Finding:
         return Finding(grade, _says_short(worst, now), rule, worst.judged_at, None, parts)
     if planned:
         return _missing_planned(planned, now, Grade.AMBER)
-    unknown = [one for one in known if one not in told or one.lasts.state is Lasts.UNKNOWN]
+    unknown = [
+        one
+        for one in known
+        if one not in told
+        or one.lasts.state is Lasts.UNKNOWN
+        or (one.lasts.is_least and _ends_within(one.lasts, now, SOON))
+    ]
     if unknown:
-        why = unknown[0].ended or "A report, a ceiling or a look is missing."
+        why = unknown[0].ended or _why_unknown(unknown[0].lasts, now)
         says = f"How long the servers of {unknown[0].name} last is not known. {why}"
         return Finding(Grade.UNKNOWN, says, never_green)
     if doubtful := next((one for one in known if one.doubt), None):
@@ -210,6 +221,13 @@ def judge_runways(known: list[PoolKnown] | None, now: datetime) -> Finding:
         None if judged is None else judged + OLD,
         (("servers", first.servers or 0), ("last until", words)),
     )
+
+
+def _why_unknown(lasts: Runway, now: datetime) -> str:
+    if not lasts.is_least:
+        return "A report, a ceiling or a look is missing."
+    until = f"They do until {lasts_words(lasts, now)}. " if lasts.state is Lasts.ENDS else ""
+    return f"{until}Of what one server carries only a lower bound is known: a step benchmark that goes on until a step fails says more."
 
 
 def _missing(pool: PoolKnown, rule: str) -> Finding:

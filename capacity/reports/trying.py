@@ -63,7 +63,7 @@ def try_out(pool: SizedPool, tried: WhatIf, now: datetime) -> Tried:
         carries_from = (
             "a benchmark of this size, at least" if measured else "not known: type what one carries"
         )
-        tried = replace(tried, carries_rps=measured)
+        tried = replace(tried, carries_rps=measured, is_least=True)
     price = prices.get(pool.flavor if tried.flavor is None else tried.flavor)
     found = what_if(
         as_it_is.provider_pool,

@@ -111,7 +111,10 @@ def _lasts(servers: int, runway: Runway, now: datetime) -> str:
         early = f" ({month(runway.earliest, now)} at the earliest)" if runway.earliest else ""
         return f"at this rate {count} last{'s' if is_one else ''} for five years and more{early}"
     if runway.state is Lasts.ENDS and runway.at is not None:
-        return f"at this rate {count} last{'s' if is_one else ''} until {when_words(runway, now)}"
+        least = " at least" if runway.is_least else ""
+        return f"at this rate {count} last{'s' if is_one else ''}{least} until {when_words(runway, now)}"
+    if runway.is_least:
+        return f"whether {count} carr{'ies' if is_one else 'y'} the usual peak with what should stay free is not known: of what one carries only a lower bound is"
     return ""
 
 
@@ -155,7 +158,7 @@ def lasts_words(runway: Runway, now: datetime) -> str:
     match runway.state:
         case Lasts.ENDS:
             by_limit = ", by the pool’s own limit" if runway.limit_rps is not None else ""
-            return f"{when_words(runway, now)}{by_limit}"
+            return f"{'at least ' if runway.is_least else ''}{when_words(runway, now)}{by_limit}"
         case Lasts.OVER if told := exceeded(runway):
             by = "the pool’s own limit of" if runway.limit_rps is not None else "all that its servers carry,"
             return f"already over: the usual peak of {told[0]} req/s is more than {by} {told[1]} req/s"
@@ -166,6 +169,8 @@ def lasts_words(runway: Runway, now: datetime) -> str:
         case Lasts.LONG:
             early = f" ({month(runway.earliest, now)} at the earliest)" if runway.earliest else ""
             return f"five years from now or longer{early}"
+        case Lasts.UNKNOWN if runway.is_least:
+            return "not known: only a lower bound of what one server carries is, and the usual peak needs more"
     return "not known"
 
 

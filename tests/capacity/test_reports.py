@@ -1896,3 +1896,46 @@ def test_a_notice_that_says_something_else_by_now_stands_once_in_the_list(db):
         known = {"ceiling_rps": rps, "ceiling_source": "measured"}
         enter_known(pool.connection, "71", known, actor=lead)
     assert Message.objects.filter(purpose="runway_short", is_shown=True).count() == 1
+
+
+# --- a ceiling of which only a lower bound is known -----------------------------------------------------------------
+
+
+def test_a_lower_bound_stays_one_wherever_it_is_told_and_alarms_of_nothing(known):
+    pool = sized_pool(known)
+    services.make_due(timezone.now())
+    browser, lead = browser_of(known.account), make.launch_manager(known.account.team)
+    api = Caller(lead)
+
+    def told(rps: float) -> tuple[SizedPool, str, dict]:
+        Ceiling.objects.all().delete()
+        make.ceiling(pool.connection, rps=rps, rank="live", source="seen at the sale", is_least=True)
+        short.judge_anew(pool.connection_id, "71")
+        pool.refresh_from_db()
+        page = browser.get(f"/capacity/pools/{pool.ref}/").content.decode()
+        return pool, page, api.get(f"/sized-pools/{pool.ref}")["sizing"]
+
+    row, page, sizing = told(3.0)
+    assert "already more than" not in row.sentence
+    assert "whether 6 servers carry the usual peak with what should stay free is not known" in row.sentence
+    assert (row.lasts, row.lasts_is_least, sizing["headroom_now"]) == (Lasts.UNKNOWN.value, True, None)
+    assert (sizing["carries_is_least"], sizing["lasts"]["is_least"]) == (True, True)
+    assert "at least 3 req/s" in page
+    assert not Message.objects.filter(purpose="runway_short").exists()
+    runways = short.gather_runways(Account.objects.filter(pk=known.account_id), timezone.now())
+    finding = short.judge_runways(runways[known.account_id], timezone.now())
+    assert finding.grade is Grade.UNKNOWN
+    assert "only a lower bound is known" in finding.says
+    peak = sizing["peak_now_rps"]
+    row, page, sizing = told(peak / 6 / 0.8 * 1.02)
+    assert row.lasts == Lasts.ENDS.value
+    assert "at this rate 6 servers last at least until about" in row.sentence
+    assert "at least about" in page
+    assert not Message.objects.filter(purpose="runway_short").exists()
+    answer = browser.get(f"/capacity/pools/{pool.ref}/what-if/", {"multiple": "5", "part": "answer"})
+    assert "at most" in answer.content.decode()
+    pool_page = browser.get(f"/connections/{pool.connection.ref}/pools/71/").content.decode()
+    assert "One server carries at least" in pool_page
+    assert api.get(f"/connections/{pool.connection.ref}/pools/71")["ceiling"]["is_least"] is True
+    row, page, sizing = told(peak)
+    assert sizing["surplus"] > 0, "fewer than true are offered"

@@ -348,3 +348,56 @@ def test_until_when_those_last_that_stay_is_told_with_the_surplus():
     none_over = size(Pool(3, 90.0), demand, Rules(0.2), NOW, next_peak_rps=158.0)
     assert (none_over.surplus, none_over.lasts_without.state) == (0, Lasts.UNKNOWN)
     assert size(Pool(None, 90.0), demand, Rules(0.2), NOW).left is None
+
+
+# --- where only a lower bound of what one server carries is known ------------------------------------------------
+
+
+@given(demands(), st.integers(1, 40), ceilings, rules, st.none() | st.floats(1, 1e5))
+def test_a_lower_bound_never_says_that_servers_are_too_few(demand, servers, ceiling, rule, limit):
+    exact = Pool(servers, ceiling, limit_rps=limit)
+    known, least = (
+        size(one, demand, rule, NOW, next_peak_rps=demand.peak_rps)
+        for one in (exact, replace(exact, is_least=True))
+    )
+    assert least.surplus == known.surplus, "of what is needed at most, what is more is spare"
+    if limit is None:
+        assert least.lasts.state is not Lasts.OVER
+        assert least.headroom_now is None or least.headroom_now >= 0
+        assert least.lasts.is_least
+    if known.lasts.state in (Lasts.ENDS, Lasts.LONG):
+        assert replace(least.lasts, is_least=False) == known.lasts
+
+
+def test_what_the_pools_own_limit_says_is_no_lower_bound():
+    by_limit = Pool(6, 90.0, limit_rps=250.0, is_least=True)
+    assert runway(usual(), by_limit, Rules(), NOW) == runway(
+        usual(), replace(by_limit, is_least=False), Rules(), NOW
+    )
+    # The servers may carry more than 30 each, the database does not.
+    found = runway(usual(), Pool(6, 30.0, limit_rps=200.0, is_least=True), Rules(), NOW)
+    assert (found.state, found.limit_rps, found.is_least) == (Lasts.OVER, 200.0, False)
+
+
+def test_a_peak_that_is_on_misses_no_server_by_a_lower_bound():
+    on = Planned("The peak that is on", NOW - timedelta(hours=2), 4.0, is_on=True)
+    known = size(Pool(6, 90.0), usual(), Rules(), NOW, events=[on])
+    least = size(Pool(6, 90.0, is_least=True), usual(), Rules(), NOW, events=[on])
+    assert known.missing_on is not None
+    assert (least.missing_on, least.on, least.surplus) == (None, known.on, 0)
+    limited = size(Pool(6, 90.0, limit_rps=400.0, is_least=True), usual(), Rules(), NOW, events=[on])
+    assert limited.missing_on is not None, "the limit is none of a server"
+
+
+def test_what_is_typed_is_no_lower_bound_and_another_size_is_one_only_if_said():
+    pool = Pool(6, 90.0, "a", is_least=True)
+    tried = [
+        what_if(pool, usual(), Rules(), NOW, one).pool.is_least
+        for one in (
+            WhatIf(),
+            WhatIf(carries_rps=50.0),
+            WhatIf(flavor="b"),
+            WhatIf(flavor="b", carries_rps=50.0, is_least=True),
+        )
+    ]
+    assert tried == [True, False, False, True]
