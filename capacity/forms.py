@@ -233,10 +233,18 @@ class EventForm(forms.Form):
         help_text="A freeze in the account’s calendar: it moves with the event and ends with it.",
     )
     freeze_hours_before = forms.IntegerField(
-        label="Freeze from so many hours before", min_value=0, max_value=MOST_FREEZE_H, required=False
+        label="Freeze from so many hours before",
+        min_value=0,
+        max_value=MOST_FREEZE_H,
+        required=False,
+        initial=0,
     )
     freeze_hours_after = forms.IntegerField(
-        label="Freeze until so many hours after", min_value=0, max_value=MOST_FREEZE_H, required=False
+        label="Freeze until so many hours after",
+        min_value=0,
+        max_value=MOST_FREEZE_H,
+        required=False,
+        initial=0,
     )
     seen = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
 
