@@ -230,7 +230,9 @@ def counting_size(account: Account, site: Site, sizes: Mapping[str, int], at: da
         return next(iter(sizes), "")
 
     def carries(flavor: str) -> float:
-        found = ceilings_of(account, site.connection_ref, {site.balancer_id: flavor}, at).get(site.balancer_id)
+        found = ceilings_of(account, site.connection_ref, {site.balancer_id: flavor}, at).get(
+            site.balancer_id
+        )
         return found.requests_per_s if found else 0.0
 
     return min(sizes, key=lambda flavor: (carries(flavor), -sizes[flavor], flavor))

@@ -170,7 +170,9 @@ def lasts_words(runway: Runway, now: datetime) -> str:
             early = f" ({month(runway.earliest, now)} at the earliest)" if runway.earliest else ""
             return f"five years from now or longer{early}"
         case Lasts.UNKNOWN if runway.is_least:
-            return "not known: only a lower bound of what one server carries is, and the usual peak needs more"
+            return (
+                "not known: only a lower bound of what one server carries is, and the usual peak needs more"
+            )
     return "not known"
 
 
