@@ -472,7 +472,7 @@ class TrafficEventApi(_EventApi):
         """Only what is given is changed; its freeze moves with it. Of one that is over name, multiple, peak and source."""
         event = self.find(_EVENTS, event_ref)
         data = self.said(event.account, partial=True)
-        if event.freeze_id is not None or data.get("has_freeze"):
+        if data.get("has_freeze") or (event.freeze_id is not None and events.MOVES_FREEZE & set(data)):
             self.check_scope(Permission.CALENDAR_EDIT)
 
         def effect() -> Response:

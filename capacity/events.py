@@ -43,6 +43,7 @@ FIXED_ONCE_OVER = (
     "freeze_hours_before",
     "freeze_hours_after",
 )
+MOVES_FREEZE = frozenset(FIXED_ONCE_OVER) - {"contacts"} | {"name"}
 
 
 @transaction.atomic

@@ -292,6 +292,18 @@ def test_who_may_not_change_the_calendar_asks_for_no_freeze_and_moves_none(here)
     assert TrafficEvent.objects.get().expected_multiple == 3.0
 
 
+def test_a_token_that_may_not_write_the_calendar_moves_no_freeze(here):
+    secret = make.token(here.manager, scopes=["scaledown:read", "capacity:write"])
+    event = here.add(has_freeze=True)
+    sends = {**make.bearer(secret), "HTTP_IF_MATCH": "*"}
+    client = Client()
+    for change in ({"name": "x"}, {"has_freeze": False}, {"ends_at": (event.ends_at + DAY).isoformat()}):
+        answer = client.patch(api(event), change, "application/json", **sends)
+        assert (answer.status_code, "calendar:write" in answer.content.decode()) == (403, True)
+    assert client.delete(api(event), **sends).status_code == 403
+    assert client.patch(api(event), {"expected_multiple": 3}, "application/json", **sends).status_code == 200
+
+
 def test_the_calendar_leads_to_the_event_and_feeds_take_the_newer_one(here):
     event = here.add()
     TrafficEvent.objects.update(created_at=here.now - DAY)
