@@ -19,6 +19,7 @@ from capacity.baselines.shown import detail_of
 from capacity.benchmarks import services as benchmarks
 from capacity.benchmarks.models import Benchmark
 from capacity.benchmarks.selectors import force_of, pools_of
+from capacity.events import add_event
 from capacity.markers.models import Marker
 from capacity.metrics import services as samples
 from capacity.metrics.models import Metric
@@ -1132,7 +1133,7 @@ def test_a_newer_run_of_the_same_site_replaces_the_version_before_and_nothing_go
 def test_a_stretch_with_an_event_in_it_must_be_confirmed_and_the_approver_reads_so(here, client):
     begins = (timezone.now() - timedelta(days=8)).replace(minute=0, second=0, microsecond=0)
     sampled(here, begins, 60, 200.0)
-    entering.add_event(
+    add_event(
         here.account,
         actor=here.manager,
         name="Autumn launch",
@@ -1314,7 +1315,7 @@ def test_the_api_proposes_a_stretch_of_series(here):
             "owner": here.admin.email,
         },
     )
-    entering.add_event(
+    add_event(
         here.account,
         actor=here.manager,
         name="Autumn launch",
