@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from portal.cloud.discovery import same_address
 from portal.cloud.types import Balancer, CloudIdentity, Condition, Node, NodeStatus, NodeType, Server
@@ -128,6 +128,10 @@ class FreezeKnown:
     ends_at: datetime
 
 
+GONE_AFTER = 4
+"""Half-lives after which an event's traffic counts as gone."""
+
+
 @dataclass(frozen=True)
 class Decay:
     """How the traffic of an event goes away: when it was highest, and the time in which half of the excess was gone."""
@@ -135,6 +139,11 @@ class Decay:
     event_name: str
     peaked_at: datetime
     half_life_s: float
+
+    @property
+    def gone_at(self) -> datetime:
+        """When the pool is at its usual traffic, but for a sixteenth of the excess."""
+        return self.peaked_at + GONE_AFTER * timedelta(seconds=self.half_life_s)
 
 
 @dataclass(frozen=True)

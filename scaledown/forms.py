@@ -264,8 +264,8 @@ class SafetyForm(forms.Form):
     pause_between_s = SpanField(
         label="Pause between two servers",
         required=False,
-        help_text="Empty: 1 min; while the traffic of the event still goes away, so long that half of the servers leave in the "
-        "time in which it halves.",
+        help_text="Empty: 1 min; while the traffic of the event still goes away, so long that servers leave no faster "
+        "than it.",
     )
     images = forms.ChoiceField(label="Image before delete", choices=IMAGES, widget=forms.RadioSelect)
     images_kept_s = SpanField(

@@ -167,13 +167,13 @@ def _decay(
         metric__sized_pools__connection=connection,
         metric__sized_pools__balancer_id__in=list(balancer_ids),
         score__gt=0,
-        half_life_s__gt=0,
         peak_at__lte=at,
     ).exclude(state__in=(DetectedState.DISMISSED, DetectedState.WITHDRAWN))
     if event is not None:
         rows = rows.filter(event=event)
     row = rows.select_related("event").order_by("-peak_at", "-pk").first()
-    if row is None or row.half_life_s is None:
+    # While the newest one is on nobody knows yet; an older one says nothing of it.
+    if row is None or not row.half_life_s:
         return None
     name = f"“{row.event.name}”" if row.event else f"the peak of {row.peak_at:%Y-%m-%d}"
     return Decay(name, row.peak_at, float(row.half_life_s))

@@ -37,8 +37,6 @@ STOP_S = 900.0
 """How long a server is stopped before it is deleted where nothing can show that it is idle (spec, *The way of one server*)."""
 PAUSE_S = 60.0
 LONGEST_PAUSE_S = 43_200.0
-GONE_AFTER = 4
-"""After so many half-lives a sixteenth of an event's excess is left: the pool is at its usual traffic."""
 LONGEST_STOP_S = 7 * 86_400.0
 SHORTEST_KEPT_S, LONGEST_KEPT_S = 86_400.0, 366 * 86_400.0
 SHORTEST_REASON = 10
@@ -284,12 +282,13 @@ def proposed_stop_s(known: Known) -> float:
 def proposed_pause_s(known: Known, removed: int, at: datetime) -> float:
     """Return the pause between two servers where the author leaves it open.
 
-    While the traffic of an event still goes away servers leave no faster than it: half of them in the time in which it halves.
+    While the traffic of an event still goes away they leave evenly until it is gone: no faster than it, which falls fast at
+    first and slowly later.
     """
-    decay = known.decay
-    if decay is None or at - decay.peaked_at >= GONE_AFTER * timedelta(seconds=decay.half_life_s):
+    if known.decay is None:
         return PAUSE_S
-    return max(PAUSE_S, min(2.0 * decay.half_life_s / removed, LONGEST_PAUSE_S))
+    left_s = (known.decay.gone_at - at).total_seconds()
+    return max(PAUSE_S, min(left_s / removed, LONGEST_PAUSE_S))
 
 
 def build_plan_data(choice: Choice, pool: Pool, known: Known) -> PlanData:

@@ -625,8 +625,9 @@ def _pace_warnings(plan: PlanData, choice: Choice, known: Known) -> Iterable[War
     if choice.pause_between_s is None and plan.pause_between_s > PAUSE_S and decay is not None:
         yield Warned(
             "traffic_goes_away",
-            f"The traffic of {decay.event_name} halves every {_duration(decay.half_life_s)}, and is not gone yet. So there are "
-            f"{_duration(plan.pause_between_s)} between two servers: half of them leave in the time in which it halves.",
+            f"The traffic of {decay.event_name} halves every {_duration(decay.half_life_s)}, and is as good as gone "
+            f"{decay.gone_at:%Y-%m-%d %H:%M} UTC. So there are {_duration(plan.pause_between_s)} between two servers: they leave "
+            "no faster than it.",
             "Give another pause where you know better.",
         )
 

@@ -31,8 +31,8 @@ SMALL = 0.9 * STAY
 """and no more scales off than this: it neither begins a stretch nor goes on with one."""
 LEVEL_DAYS = 7
 FEW_DAYS = 4
-"""In a series of less than so many times the days of the running median, it would take a trend for noise: of months a
-"day" is a year, and five years of growth are one level."""
+"""In a series of months a "day" is a year, and of less than so many times the days of the running median the growth of five
+years would be one level, and noise. Of a few days of hours steps and outages look like growth: there is no such line."""
 TREND_DAYS = 3
 IS_A_TREND = 1 / 3
 """A line is a trend where days lie off it, on average, by less than this share of what they lie off their middle."""
@@ -318,7 +318,8 @@ def _level(values: Numbers, day: int, days: int) -> Numbers:
         daily = medians(rows, 1)
     at = np.arange(len(values))
     centres = np.arange(len(daily)) * day + (day - 1) / 2.0
-    line = _trend(daily, centres, at) if TREND_DAYS <= len(daily) < FEW_DAYS * days else None
+    is_of_months = day <= DAY_OF_HOURS and TREND_DAYS <= len(daily) < FEW_DAYS * days
+    line = _trend(daily, centres, at) if is_of_months else None
     if line is not None:
         middles = _filled(_running(daily / np.interp(centres, at, line), days))
         return line * np.interp(at, centres, middles)

@@ -244,9 +244,10 @@ def test_the_likely_time_lies_between_all_waits_and_all_limits():
 @pytest.mark.parametrize(
     ("half_lives_ago", "half_life_h", "pause_s"),
     [
-        (0.5, 16.0, 2 * 16 * 3600 / 3),
-        (3.9, 16.0, 2 * 16 * 3600 / 3),
-        (4.0, 16.0, 60.0),
+        (1.0, 8.0, 8 * 3600.0),
+        (3.7, 8.0, 0.8 * 3600),
+        (4.0, 8.0, 60.0),
+        (9.0, 8.0, 60.0),
         (1.0, 40.0, 43_200.0),
     ],
 )
