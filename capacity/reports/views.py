@@ -43,6 +43,7 @@ from portal.errors import Refused, StaleState, Trouble, form_status
 from portal.paging import keyset
 
 DETECTED_SHOWN = 8
+ALIKE_SHOWN = 50
 MOST_DEMANDS = 60
 
 
@@ -432,7 +433,7 @@ class DetectedPage(GrowthPage):
         return self._page(row, name, dismiss, status=422)
 
     def _dismiss(self, row: DetectedEvent, data: Any = None) -> DismissForm:
-        alike = selectors.alike_of(row) if row.state != DetectedState.NAMED else ()
+        alike = selectors.alike_of(row)[:ALIKE_SHOWN] if row.state != DetectedState.NAMED else ()
         return DismissForm(data, alike=alike, is_rise=row.is_rise)
 
     def _page(
