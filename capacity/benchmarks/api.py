@@ -20,7 +20,7 @@ from capacity.benchmarks.models import Benchmark
 from capacity.benchmarks.views import file_answer
 from portal.access import Permission
 from portal.api import PortalAPIView, documented, problem_responses
-from portal.errors import Refused
+from portal.errors import Refused, StaleState
 
 _REF = "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6d"
 
@@ -259,7 +259,7 @@ class BenchmarksApi(BenchmarkAnswers):
     )
     def post(self, request: Request, account_ref: UUID) -> Response:
         """k6, Locust, JMeter, wrk, hey, ApacheBench or vegeta, up to 16 MB. The same file again is 200 with the benchmark
-        that is there: what was not said of it before is taken, all else stays. 422 says which line is wrong, and what to do.
+        that is there: what was not said of it before is taken; 409 where something else was said, which tells where that is corrected. 422 says which line is wrong, and what to do.
         """
         account = self.find(Account, account_ref)
         data = self.read(BenchmarkIn)
@@ -280,10 +280,36 @@ class BenchmarksApi(BenchmarkAnswers):
                 **data,
             )
             if not is_new:
-                row, _, _ = services.fill_in(row, actor=self.user, pool=pool if balancer_id else None, **data)
+                row, _, stays = services.fill_in(
+                    row, actor=self.user, pool=pool if balancer_id else None, **data
+                )
+                _check_same(row, stays)
             return self._shown(row, status=201 if is_new else 200)
 
         return self.once(effect)
+
+
+def _check_same(row: Benchmark, stays: Sequence[str]) -> None:
+    """Refuse a file that is there where something else was sent of it than is kept: what was sent must not go without a word.
+
+    Why it was run may be told in other words, and the time that the file tells stays whatever is said of it.
+    """
+    is_told = bool(row.result.get("started_at"))
+    others = [name for name in stays if name != "reason" and not (name == "ran_at" and is_told)]
+    if not others:
+        return
+    named = ", ".join("connection and balancer_id" if one == "pool" else one for one in others)
+    mend = f"Correct it there with PATCH /api/v1/benchmarks/{row.ref}."
+    if "pool" in others and services.does_pool_stay(row):
+        mend += (
+            " Its pool cannot be corrected any more, as something rests on it: where that is wrong, say that the benchmark does not "
+            "count (POST …/set-aside), then hand the file in again."
+        )
+    raise StaleState(
+        f"This very file was taken in before, as “{row.title}” (benchmark {row.ref}), and something else is kept of it: {named}. "
+        f"Nothing of what you sent was kept. {mend}",
+        code="taken_in_before",
+    )
 
 
 def _pool(account: Account, data: dict[str, Any]) -> tuple[CloudConnection, str] | None:

@@ -489,8 +489,19 @@ def test_a_file_is_handed_in_and_read_by_the_api(here):
     made = editor.post(address, body, status=201)
     assert (made["tool"], made["balancer_id"], made["node_count"]) == ("vegeta", "71", 6)
     assert made["result"]["latency"]["percentiles"]
-    again = editor.post(address, {**body, "node_count": 7, "reason": "Before the sale."}, status=200)
+    refused = editor.post(
+        address,
+        {**body, "node_count": 7, "balancer_id": "72", "reason": "Not kept.", "flavor": "x"},
+        status=409,
+    )
+    assert refused["type"].endswith("taken-in-before")
+    assert "connection and balancer_id, node_count." in refused["detail"]
+    assert f"PATCH /api/v1/benchmarks/{made['ref']}" in refused["detail"]
+    assert editor.get(f"/benchmarks/{made['ref']}")["flavor"] == "", "nothing of it was kept"
+    again = editor.post(address, {**body, "reason": "Before the sale."}, status=200)
     assert (again["ref"], again["node_count"], again["reason"]) == (made["ref"], 6, "Before the sale.")
+    again = editor.post(address, {**body, "reason": "In other words."}, status=200)
+    assert again["reason"] == "Before the sale."
     (listed,) = editor.get(address)["results"]
     assert "result" not in listed
     one = f"/benchmarks/{made['ref']}"
