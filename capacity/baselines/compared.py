@@ -21,10 +21,10 @@ from capacity.baselines import evidence, stretches
 from capacity.baselines.models import BaselineComparison, BaselineSource, BaselineStatus, MeasuredBaseline
 from capacity.comparing import Comparison, FigureCompared, Measurement, Verdict
 from capacity.pool_names import pool_named
+from capacity.reference import proves_nothing
 from capacity.services import size_anew
 from portal.access import Permission, can
 from portal.events.services import emit
-from portal.notify.models import Message
 from portal.notify.registry import Recipient, Urgency, audience
 from portal.notify.services import tell_all
 
@@ -56,8 +56,10 @@ def current(connection_id: int | None, balancer_id: str) -> MeasuredBaseline | N
     """Return the baseline of a pool that counts: the approved one with the highest version."""
     if connection_id is None or not balancer_id:
         return None
-    rows = MeasuredBaseline.objects.select_related("account", "owner").filter(
-        connection_id=connection_id, balancer_id=balancer_id, status=BaselineStatus.APPROVED
+    rows = (
+        MeasuredBaseline.objects.select_related("account", "owner", "benchmark")
+        .defer("benchmark__result")
+        .filter(connection_id=connection_id, balancer_id=balancer_id, status=BaselineStatus.APPROVED)
     )
     return rows.order_by("-version").first()
 
@@ -65,6 +67,10 @@ def current(connection_id: int | None, balancer_id: str) -> MeasuredBaseline | N
 def follow(benchmark: Benchmark) -> None:
     """Draw what follows of a benchmark that is new, or of which something else is known, for its pool."""
     _alarm(_compare(benchmark))
+    baseline = current(benchmark.connection_id, benchmark.balancer_id)
+    if benchmark.connection is not None and baseline is not None and baseline.benchmark_id == benchmark.pk:
+        # Where it proves something again, what came since is told of that was not.
+        catch_up(benchmark.connection, benchmark.balancer_id)
     if benchmark.connection is not None:
         # It may speak against the ceiling that says how long servers last.
         size_anew(benchmark.connection, benchmark.balancer_id)
@@ -126,6 +132,9 @@ def _compare_stretch(baseline: MeasuredBaseline, now: datetime) -> BaselineCompa
     if found is None:
         return None
     begins, newer = found
+    if newer.load is None and baseline.comparisons.filter(begins_at=begins).exists():
+        # It was held against the baseline while it was known how many servers served; the look at the pool is a newer one by now.
+        return None
     held, tolerances = evidence.from_plain(baseline.content["measured"])
     return _keep(
         baseline,
@@ -212,17 +221,15 @@ def _alarm(row: BaselineComparison | None) -> None:
     newest = list(the_newest(baseline.comparisons.all())[:READ])
     stands = standing_of(newest)
     is_newest = next((one for one in newest if one.verdict != Verdict.NOT_COMPARABLE), row).pk == row.pk
-    if not stands.is_confirmed or not is_newest:
+    if not stands.is_confirmed or not is_newest or _was_told(row) or proves_nothing(baseline, timezone.now()):
         return
+    BaselineComparison.objects.filter(pk=row.pk).update(told_at=timezone.now())
     figures = sorted(stands.figures)
-    about = {"subject_ref": f"baseline:{baseline.ref}", "period": str(row.ref)}
-    if Message.objects.filter(purpose="baseline_worse", **about).exists():
-        # Set aside and counted again, or of a version that counts again: nothing new was measured.
-        return
-    told = tell_all(
+    tell_all(
         "baseline_worse",
         people_of(baseline),
-        **about,
+        subject_ref=f"baseline:{baseline.ref}",
+        period=str(row.ref),
         account=baseline.account,
         urgency=Urgency.NORMAL,
         context={
@@ -234,14 +241,31 @@ def _alarm(row: BaselineComparison | None) -> None:
         },
         reason="the site does worse than its baseline",
     )
-    if told:
-        emit(
-            "baseline.worse",
-            account=baseline.account,
-            subject_type="baseline",
-            subject_ref=baseline.ref,
-            data={"version": baseline.version, "figures": figures, "comparison": str(row.ref)},
-        )
+    # Whoever listens to events hears of it, though every person may have turned such mails off.
+    emit(
+        "baseline.worse",
+        account=baseline.account,
+        subject_type="baseline",
+        subject_ref=baseline.ref,
+        data={"version": baseline.version, "figures": figures, "comparison": str(row.ref)},
+    )
+
+
+def _was_told(row: BaselineComparison) -> bool:
+    """Return whether it was told of this measurement before, against this version or another one of the pool.
+
+    Set aside and counted again, or held against a version of the very same run: nothing new was measured.
+    """
+    of_pool = {
+        "baseline__connection": row.baseline.connection_id,
+        "baseline__balancer_id": row.baseline.balancer_id,
+        "told_at__isnull": False,
+    }
+    if row.benchmark_id is not None:
+        return BaselineComparison.objects.filter(**of_pool, benchmark=row.benchmark_id).exists()
+    return BaselineComparison.objects.filter(
+        **of_pool, begins_at=row.begins_at, baseline__resource=row.baseline.resource
+    ).exists()
 
 
 def people_of(baseline: MeasuredBaseline) -> list[Recipient]:

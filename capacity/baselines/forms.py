@@ -99,7 +99,7 @@ class SeriesForm(forms.Form):
         min_value=1,
         max_value=100_000,
         required=False,
-        help_text="Where no series “nodes” tells it.",
+        help_text="Where no series “nodes” tells it. Of later weeks what the provider shows of the pool counts then, if it is sized.",
     )
     flavor = forms.CharField(label="Size of the servers", max_length=100)
     software = forms.CharField(label="Version of the software", max_length=200)

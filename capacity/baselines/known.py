@@ -101,7 +101,10 @@ def gather_baselines(accounts: QuerySet[Account], now: datetime) -> Mapping[int,
 
 
 def judge_baselines(known: BaselinesKnown | None, now: datetime) -> Finding:
-    """Worse and confirmed is red; past its last day, without its benchmark, or older than the software, is amber."""
+    """Worse and confirmed is red; past its last day, without its benchmark, or older than the software, is amber.
+
+    What is worse than a baseline whose benchmark proves nothing is not red: nothing says that the baseline was ever reached.
+    """
     if known is None or not known.pools:
         return judge_by_hand(
             known.by_hand if known else None, now, why="No baseline is approved; a benchmark can become one."
@@ -110,7 +113,7 @@ def judge_baselines(known: BaselinesKnown | None, now: datetime) -> Finding:
     oldest = min(one.measured_at for one in known.pools)
     until = min(one.valid_until for one in known.pools)
     parts = (("baselines", len(known.pools)), ("oldest measured", f"{oldest:%Y-%m-%d}"))
-    worse = [one for one in known.pools if one.is_worse]
+    worse = [one for one in known.pools if one.is_worse and not one.is_without_run]
     if worse:
         of = plural(len(worse), "pool")
         says = f"Worse than the baseline, confirmed by a second measurement ({of})."

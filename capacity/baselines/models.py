@@ -129,10 +129,12 @@ class BaselineComparison(Referenced):
     found = models.JSONField()
     software = models.CharField(max_length=200, blank=True)
     compared_at = models.DateTimeField()
+    told_at = models.DateTimeField(null=True, blank=True)
+    """When it was told that this measurement confirms that the site does worse: once, against whatever version."""
 
     account_path = "baseline__account"
     # Made by the portal from what is kept; the measurement and the baseline are on record.
-    unrecorded_fields = ("verdict", "found", "compared_at")
+    unrecorded_fields = ("verdict", "found", "compared_at", "told_at")
 
     class Meta:
         app_label = "capacity"

@@ -75,6 +75,8 @@ class Source:
     begins_at: datetime | None = None
     ends_at: datetime | None = None
     events: tuple[stretches.Overlap, ...] = ()
+    why_none_later: str = ""
+    """Why later weeks cannot be held against a stretch of series, "" where they can."""
 
     @property
     def kind(self) -> BaselineSource:
@@ -229,6 +231,7 @@ def from_series(
             **({"events": [_event_as_plain(one) for one in events]} if events else {}),
         },
         events=events,
+        why_none_later=stretches.why_none_later(account.pk, resource, connection.pk, balancer_id, begins_at),
         resource=resource,
         begins_at=begins_at,
         ends_at=ends_at,

@@ -260,6 +260,8 @@ class Detail:
     replaced: selectors.Replaced | None
     invalid: str
     """Why its benchmark, which counts, proves nothing after what was said of it since; "" where it does."""
+    why_none_later: str
+    """Why no later stretch of series can be held against it; "" where one can."""
 
 
 def detail_of(row: MeasuredBaseline, now: datetime) -> Detail:
@@ -311,4 +313,9 @@ def detail_of(row: MeasuredBaseline, now: datetime) -> Detail:
         ],
         selectors.replaced_of(row),
         invalid,
+        ""
+        if row.begins_at is None
+        else stretches.why_none_later(
+            row.account_id, row.resource, row.connection_id, row.balancer_id, row.begins_at
+        ),
     )

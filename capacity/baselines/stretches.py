@@ -2,7 +2,7 @@
 
 The series of one resource are read: `latency_p50_ms`, `latency_p95_ms`, `latency_p99_ms`, `error_ratio`,
 `requests_per_s`, and `nodes` (how many servers served). Without that last one a stretch is not comparable, since
-nobody knows what one server carried.
+nobody knows what one server carried; of later weeks, what the provider showed of a sized pool stands in for it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from capacity.comparing import Environment, Figure, LoadKind, LoadOf, Measuremen
 from capacity.metrics import series
 from capacity.metrics.models import Metric
 from capacity.models import TrafficEvent
-from capacity.reports.models import DetectedEvent, DetectedState
+from capacity.reports.models import DetectedEvent, DetectedState, SizedPool
 
 if TYPE_CHECKING:
     from accounts.models import Account
@@ -37,6 +37,8 @@ MOST_SAMPLES = 50_000
 LATE = 0.1
 """A stretch counts as whole when its last tenth at most is not there yet."""
 LIVE_MIX = "as visitors ask"
+LOOKED = timedelta(days=1)
+"""A look at the provider tells the servers of a stretch that is no further from it: pools are looked at each day."""
 
 
 def resources_of(account: Account) -> list[str]:
@@ -141,7 +143,32 @@ def later(baseline: MeasuredBaseline, now: datetime) -> tuple[datetime, Measurem
         baseline.resource,
         begins,
         ends,
+        node_count=_seen(baseline, begins, ends),
         flavor=where["flavor"],
         software=where["software"],
     )
     return (begins, found) if found.figures else None
+
+
+def _seen(baseline: MeasuredBaseline, begins: datetime, ends: datetime) -> int | None:
+    """Return how many servers the provider showed of the pool around [begins, ends), None where nobody looked then."""
+    rows = SizedPool.objects.filter(
+        connection=baseline.connection_id,
+        balancer_id=baseline.balancer_id,
+        seen_at__range=(begins - LOOKED, ends + LOOKED),
+    )
+    return rows.values_list("servers", flat=True).first()
+
+
+def why_none_later(
+    account_id: int, resource: str, connection_id: int, balancer_id: str, since: datetime
+) -> str:
+    """Return why later weeks cannot be held against a stretch of this resource, "" where they can. Two queries."""
+    told = Metric.objects.filter(account=account_id, resource=resource, name=NODES, last_at__gte=since)
+    sized = SizedPool.objects.filter(connection=connection_id, balancer_id=balancer_id)
+    if told.exists() or sized.exists():
+        return ""
+    return (
+        f"No series “{NODES}” tells how many servers served, and the pool is not sized: what one server carried later is not known. "
+        f"Send “{NODES}” with the other series, or size the pool under “Growth and size”: then what the provider shows of it counts."
+    )

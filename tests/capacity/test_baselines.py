@@ -32,6 +32,7 @@ from portal.audit.models import AuditEntry
 from portal.errors import NotPermitted, Refused, StaleState
 from portal.events.models import Event
 from portal.notify.models import Message
+from portal.notify.services import set_preference
 from tests.capacity.benchmarks import data
 from tests.runs.test_store_pg import in_thread, until_waiting
 from tests.scaledown.rows import desk
@@ -1428,6 +1429,91 @@ def test_a_baseline_whose_run_proves_nothing_by_now_is_amber_and_said_so(here, c
     assert api.get(f"/baselines/{row.ref}")["benchmark_proves_nothing"] is True
     html = page(client, here, "baseline-list", here.account.ref).content.decode()
     assert "its benchmark proves nothing" in html
+
+
+def told_of_worse():
+    events = Event.objects.filter(type="baseline.worse").count()
+    return events, Message.objects.filter(purpose="baseline_worse").count()
+
+
+def test_where_no_series_tells_the_servers_a_look_at_the_sized_pool_does(here, client):
+    begins = (timezone.now() - timedelta(days=22)).replace(minute=0, second=0, microsecond=0)
+    for weeks, p95 in ((0, 200.0), (1, 300.0), (2, 310.0)):
+        sampled(here, begins + timedelta(days=7 * weeks), 60, p95)
+    Metric.objects.filter(name="nodes").delete()
+    asked = {**hour_asked(here, begins), "node_count": "6"}
+    client.force_login(here.manager)
+    address = reverse("capacity:baseline-propose", args=[here.account.ref])
+    html = client.get(address, asked).content.decode()
+    assert "Later weeks could not be compared with it" in html
+    source = series_of(here, begins, node_count=6)
+    row = services.propose(
+        source, valid_until=timezone.now() + timedelta(days=9), reason="A calm hour.", actor=here.manager
+    )
+    row = services.decide(row, Verdict.APPROVE, actor=here.approver, seen_digest=row.request.digest)
+    shown = reverse("capacity:baseline", args=[row.ref])
+    assert "Later weeks cannot be compared with it" in client.get(shown).content.decode()
+    weeks = [begins + timedelta(days=7 * number, hours=3) for number in (1, 2)]
+    pool = SizedPool.objects.create(
+        account=here.account, connection=here.connection, balancer_id="71", name="web", servers=6
+    )
+    assert "cannot be compared" not in client.get(shown).content.decode()
+    assert "could not be compared" not in client.get(address, asked).content.decode()
+    # A look of another day says nothing of that hour.
+    for seen_at, verdict in ((weeks[0] - timedelta(days=3), "not_comparable"), (weeks[0], "worse")):
+        SizedPool.objects.filter(pk=pool.pk).update(seen_at=seen_at)
+        known.tend(weeks[0])
+        first = row.comparisons.earliest("measured_at")
+        assert first.verdict == verdict
+    # The pool was looked at again since: what was found of that hour stays.
+    SizedPool.objects.filter(pk=pool.pk).update(seen_at=weeks[1], servers=3)
+    known.tend(weeks[0] + timedelta(days=2))
+    first.refresh_from_db()
+    assert first.verdict == "worse"
+    known.tend(weeks[1])
+    newest = row.comparisons.latest("measured_at")
+    assert (newest.verdict, row.comparisons.count()) == ("not_comparable", 2)
+    assert "3" in newest.found["why"][0], "of another number of servers"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"was_aborted": True}, {"generator_cpu": 0.97}, {"generator_addresses": 1, "tied_to_address": True}],
+)
+def test_nothing_is_worse_than_a_baseline_that_proves_nothing(here, said):
+    row = approved(here)
+    was = {name: getattr(row.benchmark, name) for name in said}
+    run = benchmarks.describe(row.benchmark, actor=here.manager, **said)
+    for days_ago in (6, 3):
+        run_at(here, days_ago, slower=1.6)
+    assert worse_of(row) == ("worse", True), "it is told how they lie to each other, and that is all"
+    assert finding(here).grade == "amber"
+    assert told_of_worse() == (0, 0)
+    # It was said by mistake: then it is worse, and told.
+    benchmarks.describe(run, actor=here.manager, **was)
+    assert finding(here).grade == "red"
+    assert told_of_worse() == (1, 2)
+
+
+def test_that_it_is_worse_is_sent_on_though_nobody_takes_mails(here):
+    for one in (here.manager, here.lead):
+        set_preference(one, mail_off=["notice"], portal_off=["notice"])
+    approved(here)
+    for days_ago in (6, 3):
+        run_at(here, days_ago, slower=1.6)
+    assert told_of_worse() == (1, 0)
+
+
+def test_a_measurement_is_told_of_once_whatever_version_it_is_held_against(here):
+    first = approved(here)
+    for days_ago in (6, 3):
+        run_at(here, days_ago, slower=1.6)
+    assert told_of_worse() == (1, 2)
+    second = approved(here, first.benchmark)
+    assert worse_of(second) == ("worse", True)
+    assert told_of_worse() == (1, 2)
+    run_at(here, 1, slower=1.6)
+    assert told_of_worse() == (2, 4)
 
 
 @pytest.mark.parametrize(

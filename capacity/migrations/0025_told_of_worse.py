@@ -1,4 +1,4 @@
-"""What the provider says of a pool (does it tie an address, servers by size), and of which measurements people were told."""
+"""Of which measurements that were worse people were told."""
 
 from django.db import migrations, models
 from django.db.models import F
@@ -12,20 +12,10 @@ def were_told(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("capacity", "0021_detected_told_before"),
+        ("capacity", "0024_lower_bounds"),
     ]
 
     operations = [
-        migrations.AddField(
-            model_name="loadrun",
-            name="tied_to_address",
-            field=models.BooleanField(blank=True, null=True),
-        ),
-        migrations.AddField(
-            model_name="sizedpool",
-            name="sizes",
-            field=models.JSONField(blank=True, default=dict),
-        ),
         migrations.AddField(
             model_name="baselinecomparison",
             name="told_at",
