@@ -24,6 +24,12 @@ from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
 
+SHORTEST_STEP_S = 60.0
+"""A step that lasts less says nothing of what a server carries: caches, pools of connections and queues are not yet as they stay."""
+LATE_S = 5.0
+"""A first or last step may be told so much shorter than it was: one line of Locust's history."""
+BEYOND = 10
+"""A percentile needs so many requests that took longer: of fewer it is chance."""
 FEWEST_POINTS = 5
 """Three unknowns and two to spare: with fewer different loads no curve is drawn."""
 DRAWS = 400
@@ -53,7 +59,8 @@ class Promised:
 class Step:
     """What all servers together did under one load: so many users, or so many requests a second asked for.
 
-    `latency_ms` is that of the promised share. None is *not told*.
+    `latency_ms` is that of the promised share. None is *not told*. `thin` says why it is too short, or has too few requests,
+    to say anything; "" where it has enough.
     """
 
     users: int | None
@@ -61,6 +68,17 @@ class Step:
     latency_ms: float | None
     error_ratio: float | None
     asked_per_s: float | None = None
+    thin: str = ""
+
+
+def why_thin(length_s: float | None, requests: float | None, promised: Promised) -> str:
+    """Return why a step says nothing of what is promised, "" where it does; what is not told is taken for enough."""
+    if length_s is not None and length_s < SHORTEST_STEP_S - LATE_S:
+        return f"It lasted {length_s:.0f} s; a step counts from {SHORTEST_STEP_S:.0f} s on."
+    fewest = round(BEYOND / (1.0 - promised.latency_share))
+    if promised.latency_ms is not None and requests is not None and requests < fewest:
+        return f"It had {requests:.0f} requests; how long {promised.latency_share:.0%} take is told by {fewest} or more."
+    return ""
 
 
 @dataclass(frozen=True)
@@ -322,8 +340,9 @@ def latency_curve(curve: Usl, users: Sequence[float], latency_ms: Sequence[float
 class Evidence:
     """One thing that speaks for a ceiling, in requests per second of one server. `ref` names what it was taken from.
 
-    `is_least`: it carried that much and may carry more. `invalid` says why it does not count, "" where it does.
-    `passed_nothing`: no load kept what is promised, and why; it then carried 0 within it.
+    `is_least`: it carried that much and may carry more. `invalid` says why it does not count, "" where it does; `unproven`
+    what is missing, where it never counts alone. `passed_nothing`: no load kept what is promised, and why; it then carried 0
+    within it. A size, software or mix of "" is not said.
     """
 
     rank: Rank
@@ -337,6 +356,7 @@ class Evidence:
     is_least: bool
     invalid: str = ""
     passed_nothing: str = ""
+    unproven: str = ""
 
 
 @dataclass(frozen=True)
@@ -360,26 +380,31 @@ def ranked(
 
     Nothing of `not_flavors` (in lower case) counts.
 
-    The newest step benchmark counts; what was seen live counts where it is higher (it was carried, so no ceiling is
-    below it) or where there is nothing else. A simple benchmark never counts alone: it says nothing of real visits. Where
-    the newest step benchmark kept what is promised under no load, what was measured before it counts no more.
+    The newest step benchmark counts; one that was never pushed to where a step fails takes the place of none that carried
+    more. What was seen live counts where it is higher (it was carried, so no ceiling is below it) or where there is nothing
+    else; it is of whatever size or software nobody said. A simple benchmark never counts alone: it says nothing of real
+    visits. Where the newest step benchmark kept what is promised under no load, what was measured before it counts no more.
     """
+
+    def is_of(said: str, asked: str, rank: Rank) -> bool:
+        return not asked or said.lower() == asked.lower() or (rank is Rank.LIVE and not said)
+
     now = [
         one
         for one in evidence
         if not one.invalid
-        and (not flavor or one.flavor.lower() == flavor.lower())
+        and not (one.unproven and one.rank is Rank.LIVE)
+        and is_of(one.flavor, flavor, one.rank)
         and one.flavor.lower() not in not_flavors
-        and (not software or one.software == software)
+        and is_of(one.software, software, one.rank)
         and (not mix or one.mix == mix or one.rank is Rank.LIVE)
     ]
     strong = sorted((one for one in now if one.rank is Rank.STEPS), key=lambda one: one.at, reverse=True)
     live = sorted(
         (one for one in now if one.rank is Rank.LIVE), key=lambda one: one.requests_per_s, reverse=True
     )
-    taken = strong[0] if strong else None
-    why = "The highest step that passed, of the newest step benchmark."
-    newest = taken
+    newest = strong[0] if strong else None
+    taken, why = _of_steps(strong)
     if newest is not None and newest.passed_nothing:
         taken, live = None, [one for one in live if one.at > newest.at]
     if live and (taken is None or live[0].requests_per_s > taken.requests_per_s):
@@ -407,6 +432,29 @@ def ranked(
         key=lambda one: (one not in now, order[one.rank], -one.at.timestamp()),
     )
     return Ranked(taken, (taken, *rest) if taken is not None else tuple(rest), why)
+
+
+def _of_steps(strong: Sequence[Evidence]) -> tuple[Evidence | None, str]:
+    """Return which of the step benchmarks, the newest first, says what one server carries, and why."""
+    if not strong:
+        return None, ""
+    bounds: list[Evidence] = []
+    for one in strong:
+        if one.is_least:
+            bounds.append(one)
+            continue
+        if not bounds:
+            return one, "The highest step that passed, of the newest step benchmark."
+        if one.requests_per_s > max(each.requests_per_s for each in bounds):
+            # A run that was not pushed as far speaks against nothing.
+            return one, (
+                f"The highest step that passed, of {one.source}. The newest step benchmark ({strong[0].source}) was never "
+                f"pushed to where it fails: its {strong[0].requests_per_s:,.4g} requests a second do not speak against that."
+            )
+        break
+    return max(bounds, key=lambda one: one.requests_per_s), (
+        "The highest step that was tried passed: where it fails is not known."
+    )
 
 
 @dataclass(frozen=True)

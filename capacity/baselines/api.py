@@ -228,7 +228,7 @@ class BaselineComparisonOut(serializers.ModelSerializer[BaselineComparison]):
 class EvidenceOut(serializers.Serializer[Any]):
     """One thing that speaks for a ceiling, of one server. `is_least`: it may carry more. `invalid` says why it does not count.
 
-    `passed_nothing`: no load kept what is promised, and why; `requests_per_s` is 0 then.
+    `unproven`: what is missing, where it never counts alone. `passed_nothing`: no load kept what is promised, and why; `requests_per_s` is 0 then.
     """
 
     rank = serializers.ChoiceField(choices=[(one.value, one.value) for one in ceiling.Rank])
@@ -241,6 +241,27 @@ class EvidenceOut(serializers.Serializer[Any]):
     is_least = serializers.BooleanField()
     invalid = serializers.CharField()
     passed_nothing = serializers.CharField()
+    unproven = serializers.CharField()
+
+
+class CeilingTakeIn(serializers.Serializer[Any]):
+    """Nothing must be said."""
+
+    for_higher = serializers.BooleanField(
+        default=False,
+        help_text="A lower bound may take the place of a higher figure that is known; without it that is 422 `lower_bound`.",
+    )
+
+
+class CeilingInForceOut(serializers.Serializer[Any]):
+    """The figure that plans and sizes are held against. `is_least`: it may carry more."""
+
+    requests_per_s = serializers.FloatField()
+    source = serializers.CharField()  # type: ignore[assignment]
+    author = serializers.CharField()
+    at = serializers.DateTimeField()
+    flavor = serializers.CharField()
+    is_least = serializers.BooleanField()
 
 
 class LoadStepOut(serializers.Serializer[Any]):
@@ -287,6 +308,10 @@ class CeilingOut(serializers.Serializer[Any]):
 
     taken = EvidenceOut(allow_null=True)
     why = serializers.CharField()
+    in_force = CeilingInForceOut(
+        allow_null=True,
+        help_text="What counts by now for the pool's servers: the newest figure that was let count or entered.",
+    )
     evidence = EvidenceOut(many=True)
     steps = LoadStepOut(many=True)
     curve = CurveOut(allow_null=True)
@@ -380,10 +405,19 @@ _EVIDENCE = {
     "is_least": False,
     "invalid": "",
     "passed_nothing": "",
+    "unproven": "",
 }
 CEILING: dict[str, Any] = {
     "taken": _EVIDENCE,
     "why": "The highest step that passed, of the newest step benchmark.",
+    "in_force": {
+        "requests_per_s": 78.1,
+        "source": "Six servers, step by step, 2026-11-09",
+        "author": "Jonas Berg",
+        "at": "2026-11-09T08:00:00Z",
+        "flavor": "general1-4",
+        "is_least": False,
+    },
     "evidence": [_EVIDENCE],
     "steps": [
         {
@@ -574,9 +608,10 @@ class CeilingApi(PortalAPIView):
         "ceilings_take",
         CeilingOut,
         summary="Let the strongest evidence count as the pool's ceiling",
-        request=None,
+        request=CeilingTakeIn,
         once=True,
         example=CEILING,
+        request_example={},
         tag="capacity",
     )
     def post(self, request: Request, connection_ref: UUID, balancer_id: str) -> Response:
@@ -585,9 +620,11 @@ class CeilingApi(PortalAPIView):
             CloudConnection.objects.select_related("account").defer("api_key"), connection_ref
         )
 
+        data = self.read(CeilingTakeIn)
+
         def effect() -> Response:
             _match_if_given(self, connection, balancer_id)
-            services.take_ceiling(connection, balancer_id, actor=self.user)
+            services.take_ceiling(connection, balancer_id, actor=self.user, **data)
             return _ceiling(connection, balancer_id)
 
         return self.once(effect)
@@ -679,6 +716,7 @@ def _ceiling(connection: CloudConnection, balancer_id: str) -> Response:
     known = {
         "taken": found.ranked.taken,
         "why": found.ranked.why,
+        "in_force": next(iter(found.counting), None),
         "evidence": found.ranked.listed,
         "steps": found.steps,
         "curve": curve,

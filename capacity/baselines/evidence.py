@@ -80,6 +80,7 @@ class Stretch:
     requests_per_s: float | None
     latencies: Mapping[str, float]
     asked_per_s: float | None = None
+    length_s: float | None = None
 
 
 def stretches_of(result: Mapping[str, Any]) -> tuple[Stretch, ...]:
@@ -122,6 +123,7 @@ def _step(step: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> Stret
         # What was counted of each request is right whatever the answers are like; benchmarks from before have none of it.
         {**_latencies(steady), **_counted(step, steady)},
         step.get("asked_per_s"),
+        step.get("length_s"),
     )
 
 
@@ -225,17 +227,31 @@ def steps_of(result: Mapping[str, Any], promised: ceiling.Promised) -> tuple[cei
             one.latencies.get(key),
             one.failures / one.requests if one.failures is not None and one.requests else None,
             one.asked_per_s,
+            ceiling.why_thin(one.length_s, one.requests, promised),
         )
         for one in stretches_of(result)
         if one.requests_per_s
     )
 
 
-def rank_of(result: Mapping[str, Any], ran: Ran) -> ceiling.Rank:
-    """Return how strong a run is: steps count with a mix that is said, everything else is a simple benchmark."""
-    loads = {(one.users, one.asked_per_s) for one in stretches_of(result)}
+def counting(
+    result: Mapping[str, Any], ran: Ran, promised: ceiling.Promised
+) -> tuple[ceiling.Rank, tuple[ceiling.Step, ...]]:
+    """Return how strong a run is, and those of its steps that count.
+
+    Three loads make steps, each of a minute and with enough requests, with a mix that is said; everything else is a simple
+    benchmark, which says what it can.
+    """
+    steps = steps_of(result, promised)
+    whole = tuple(one for one in steps if not one.thin)
+    loads = {(one.users, one.asked_per_s) for one in whole}
     is_steps = len(loads) >= FEWEST_STEPS and bool(ran.environment.mix)
-    return ceiling.Rank.STEPS if is_steps else ceiling.Rank.SIMPLE
+    return (ceiling.Rank.STEPS, whole) if is_steps else (ceiling.Rank.SIMPLE, steps)
+
+
+def rank_of(result: Mapping[str, Any], ran: Ran, promised: ceiling.Promised | None = None) -> ceiling.Rank:
+    """Return how strong a run is."""
+    return counting(result, ran, promised or ceiling.Promised())[0]
 
 
 def evidence_of(
@@ -243,7 +259,8 @@ def evidence_of(
 ) -> ceiling.Evidence | None:
     """Return what a run says of a ceiling; None where it says nothing (no servers, no time, nothing promised or told)."""
     nodes = ran.environment.node_count
-    found = ceiling.highest_passing(steps_of(result, promised), promised)
+    rank, steps = counting(result, ran, promised)
+    found = ceiling.highest_passing(steps, promised)
     if not nodes or ran.at is None:
         return None
     passed_nothing = ""
@@ -253,7 +270,7 @@ def evidence_of(
         each = found.fails_at.requests_per_s / nodes
         passed_nothing = f"Already at {each:,.1f} requests a second on each server: {found.why}"
     return ceiling.Evidence(
-        rank_of(result, ran),
+        rank,
         found.step.requests_per_s / nodes if found.step else 0.0,
         ran.at,
         source,
@@ -264,7 +281,16 @@ def evidence_of(
         is_least=found.fails_at is None,
         invalid=invalid_because(result, ran),
         passed_nothing=passed_nothing,
+        unproven="" if rank is ceiling.Rank.STEPS else _why_simple(steps, ran),
     )
+
+
+def _why_simple(steps: Sequence[ceiling.Step], ran: Ran) -> str:
+    """Return what a run with three loads or more lacks to be one by steps, "" of one with fewer."""
+    if len({(one.users, one.asked_per_s) for one in steps}) < FEWEST_STEPS:
+        return ""
+    thin = next((one.thin for one in steps if one.thin), "")
+    return thin if ran.environment.mix else "What was asked for, its mix, is not said."
 
 
 def why_failed(measured: Measurement, result: Mapping[str, Any], promised: ceiling.Promised) -> str:

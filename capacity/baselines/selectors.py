@@ -11,13 +11,14 @@ from django.utils import timezone
 
 from accounts.models import Account, CloudConnection
 from capacity import ceiling, comparing
-from capacity.baselines import evidence
+from capacity.baselines import evidence, seen_live
 from capacity.baselines.compared import READ, ran, standing_of, the_newest
 from capacity.baselines.models import BaselineComparison, BaselineStatus, MeasuredBaseline, PoolLimit
 from capacity.benchmarks.models import Benchmark
 from capacity.markers.models import Marker, MarkerKind
 from capacity.models import Ceiling, FineLoad, Objective, TrafficEvent
-from capacity.reference import Figure, Site, Sizes, counting_ceilings, sized_as, sizes_of
+from capacity.reference import Figure, Site, Sizes, counting_ceilings, sizes_of
+from capacity.reports.models import SizedPool
 from capacity.versions import version_of
 
 MOST_EVIDENCE = 40
@@ -181,53 +182,78 @@ def runs_of(connection: CloudConnection, balancer_id: str) -> list[Benchmark]:
     return list(rows.filter(Q(pk__in=newest) | Q(pk__in=by_steps)))
 
 
+def _sized(connection: CloudConnection, balancer_id: str) -> SizedPool | None:
+    """Return how a pool is sized, None where it is not. One query."""
+    rows = SizedPool.objects.filter(connection=connection, balancer_id=balancer_id).select_related("metric")
+    return rows.first()
+
+
 def evidence_of(
-    connection: CloudConnection, balancer_id: str, runs: Sequence[Benchmark]
+    connection: CloudConnection,
+    balancer_id: str,
+    runs: Sequence[Benchmark],
+    promised: ceiling.Promised,
+    pool: SizedPool | None,
 ) -> list[ceiling.Evidence]:
-    """Return all that speaks for a pool's ceiling: its benchmarks, and the loads that were fine during an event."""
-    promised = promised_of(connection, balancer_id)
+    """Return all that speaks for a pool's ceiling: its benchmarks, what was measured at events, and loads that people typed as fine."""
     found = []
     for row in runs:
         says = f"{row.title}, {row.ran_at:%Y-%m-%d}" if row.ran_at else row.title
         one = evidence.evidence_of(row.result, ran(row), promised, source=says, ref=str(row.ref))
         if one is not None:
             found.append(one)
-    events = list(TrafficEvent.objects.filter(account=connection.account_id))
-    newest = max(runs, key=lambda row: row.ran_at or row.taken_in_at, default=None)
+    now = timezone.now()
+    began = TrafficEvent.objects.filter(account=connection.account_id, starts_at__lte=now)
+    events = list(seen_live.with_hours(began, pool).order_by("-starts_at")[: seen_live.MOST_EVENTS])
+    live = [one for one, _ in seen_live.measured_at_events(events, pool, promised, now)]
     for fine in FineLoad.objects.filter(connection=connection, balancer_id=balancer_id).order_by("-at")[
         :MOST_EVIDENCE
     ]:
         event = next((one for one in events if one.starts_at <= fine.seen_at <= one.ends_at), None)
         if event is not None:
-            found.append(
+            live.append(
                 ceiling.Evidence(
                     ceiling.Rank.LIVE,
                     fine.requests_per_s,
                     fine.seen_at,
-                    f"seen at {event.name}, {fine.seen_at:%Y-%m-%d} ({fine.source})",
+                    f"typed as a load that was fine at {event.name[:100]}, {fine.seen_at:%Y-%m-%d} ({fine.source})",
                     str(fine.ref),
-                    newest.flavor if newest else "",
-                    newest.software if newest else "",
+                    "" if pool is None else pool.flavor,
+                    "",
                     "",
                     is_least=True,
                 )
             )
+    if live:
+        versions = seen_live.Versions(connection, balancer_id)
+        found += [replace(one, software=versions.at(one.at)) for one in live]
     return found
 
 
-def _speaking(runs: Sequence[Benchmark], flavor: str) -> Benchmark | None:
+def _speaking(runs: Sequence[Benchmark], flavor: str, promised: ceiling.Promised) -> Benchmark | None:
     """Return the run whose size, software and mix are those that a ceiling is asked for: the newest by steps.
 
     Of the size that the pool's servers have where that is known, and of the newest software. A quick run of another mix in
-    between, or one that proves nothing, does not hide it.
+    between, or one that proves nothing, does not hide it; nor does one of another mix that was never pushed to where it fails
+    and carried less.
     """
     sound = [one for one in runs if not evidence.invalid_because(one.result, ran(one))]
     of_size = [one for one in sound if not flavor or one.flavor.lower() in ("", flavor.lower())]
     newest = next((one for one in of_size if one.software), None)
+    bound: tuple[Benchmark, float] | None = None
     for one in of_size:
         is_newest = newest is None or one.software in ("", newest.software)
-        if is_newest and evidence.rank_of(one.result, ran(one)) is ceiling.Rank.STEPS:
-            return one
+        if not is_newest or evidence.rank_of(one.result, ran(one), promised) is not ceiling.Rank.STEPS:
+            continue
+        says = evidence.evidence_of(one.result, ran(one), promised, source="", ref="")
+        if bound is None:
+            if says is None or not says.is_least:
+                return one
+            bound = (one, says.requests_per_s)
+        elif says is not None and not says.is_least:
+            return one if says.requests_per_s > bound[1] else bound[0]
+    if bound is not None:
+        return bound[0]
     return next(iter(of_size or sound), None)
 
 
@@ -235,20 +261,21 @@ def ranked_of(
     connection: CloudConnection, balancer_id: str, *, around: Benchmark | None = None
 ) -> ceiling.Ranked:
     """Return what speaks for a pool's ceiling, for the size, software and mix of `around`, else of `_speaking`."""
-    runs = runs_of(connection, balancer_id)
-    size = sized_as(connection.pk, balancer_id)
-    return _ranked(connection, balancer_id, runs, around or _speaking(runs, size), "" if around else size)
+    runs, promised = runs_of(connection, balancer_id), promised_of(connection, balancer_id)
+    pool = _sized(connection, balancer_id)
+    size = "" if pool is None else pool.flavor
+    found = evidence_of(connection, balancer_id, runs, promised, pool)
+    return _ranked(found, runs, around or _speaking(runs, size, promised), "" if around else size)
 
 
 def _ranked(
-    connection: CloudConnection,
-    balancer_id: str,
+    found: Sequence[ceiling.Evidence],
     runs: Sequence[Benchmark],
     of: Benchmark | None,
     size: str = "",
 ) -> ceiling.Ranked:
     return ceiling.ranked(
-        evidence_of(connection, balancer_id, runs),
+        found,
         # A run that does not say its size does not speak for runs of another size than the pool's.
         not_flavors=frozenset(
             one.flavor.lower() for one in runs if size and one.flavor.lower() not in ("", size.lower())
@@ -289,6 +316,22 @@ class CeilingKnown:
         return () if newest is None else (newest,)
 
     @property
+    def replaced(self) -> Figure | None:
+        """The figure that counts by now for the servers of which `ranked.taken` would; None for none, or where it is that one."""
+        taken = self.ranked.taken
+        found = None if taken is None else replaced_figure(self.in_force, taken, self.size)
+        if found is None or taken is None:
+            return None
+        is_same = found.source == taken.source[:200] and found.requests_per_s == taken.requests_per_s
+        return None if is_same else found
+
+    @property
+    def is_weaker(self) -> bool:
+        """Whether what would be let count is a lower bound below a higher figure that is known."""
+        taken = self.ranked.taken
+        return taken is not None and is_weaker(taken, self.replaced)
+
+    @property
     def own_limit(self) -> PoolLimit | None:
         """The least of the pool's own limits, which counts; None where nobody entered one."""
         return next(iter(self.limits), None)
@@ -301,34 +344,49 @@ class CeilingKnown:
         )
 
 
+def replaced_figure(in_force: Iterable[Figure], taken: ceiling.Evidence, size: str) -> Figure | None:
+    """Return the figure in force for the servers that `taken` is of: those of its size, else those that the pool has."""
+    of = (taken.flavor or size).lower()
+    fit = (one for one in in_force if not of or one.flavor.lower() in ("", of))
+    return max(fit, key=lambda one: one.at, default=None)
+
+
+def is_weaker(taken: ceiling.Evidence, replaced: Figure | None) -> bool:
+    """Return whether a lower bound would take the place of a higher figure that is known."""
+    if replaced is None or replaced.is_least or not taken.is_least:
+        return False
+    return replaced.requests_per_s > taken.requests_per_s
+
+
 def taken_version(ranked: ceiling.Ranked) -> str:
     """Return a text that is another one once something else, or another figure of it, would be let count."""
     one = ranked.taken
-    return version_of("taken", *([] if one is None else [one.ref, f"{one.requests_per_s:.6g}", one.flavor]))
+    return version_of(
+        "taken", *([] if one is None else [one.ref, f"{one.requests_per_s:.6g}", one.flavor, one.is_least])
+    )
 
 
 def ceiling_of(connection: CloudConnection, balancer_id: str) -> CeilingKnown:
-    """Return what is known of a pool's ceiling. Nine queries."""
+    """Return what is known of a pool's ceiling. Eight queries; of what was seen at events two more."""
     runs = runs_of(connection, balancer_id)
     promised = promised_of(connection, balancer_id)
-    size = sized_as(connection.pk, balancer_id)
-    speaks = _speaking(runs, size)
-    found = _ranked(connection, balancer_id, runs, speaks, size)
+    pool = _sized(connection, balancer_id)
+    size = "" if pool is None else pool.flavor
+    speaks = _speaking(runs, size, promised)
+    found = _ranked(evidence_of(connection, balancer_id, runs, promised, pool), runs, speaks, size)
     run = next((one for one in runs if found.taken and str(one.ref) == found.taken.ref), None)
     if (
         run is None
         and speaks is not None
-        and evidence.rank_of(speaks.result, ran(speaks)) is ceiling.Rank.STEPS
+        and evidence.rank_of(speaks.result, ran(speaks), promised) is ceiling.Rank.STEPS
     ):
         run = speaks
-    steps = evidence.steps_of(run.result, promised) if run is not None else ()
+    steps = evidence.counting(run.result, ran(run), promised)[1] if run is not None else ()
     fit, why, latency = fitted(steps)
     carried = [
         ceiling.Carried(row.node_count or 0, max(one.requests_per_s for one in of))
         for row in runs
-        if not evidence.invalid_because(row.result, ran(row))
-        and evidence.rank_of(row.result, ran(row)) is ceiling.Rank.STEPS
-        and (of := evidence.steps_of(row.result, promised))
+        if not evidence.invalid_because(row.result, ran(row)) and (of := _steps_of(row, promised))
     ]
     return CeilingKnown(
         found,
@@ -344,6 +402,11 @@ def ceiling_of(connection: CloudConnection, balancer_id: str) -> CeilingKnown:
         sizes_of(connection.account, Site(connection.ref, balancer_id), timezone.now()).ceilings,
         size,
     )
+
+
+def _steps_of(row: Benchmark, promised: ceiling.Promised) -> tuple[ceiling.Step, ...]:
+    rank, steps = evidence.counting(row.result, ran(row), promised)
+    return steps if rank is ceiling.Rank.STEPS else ()
 
 
 LESS = 0.95
@@ -379,6 +442,7 @@ def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) 
         ):
             found.append(
                 f"By what is said of {run.title} now, it is no run by steps with a mix: alone it is no ceiling."
+                + (f" {own.unproven}" if own is not None and run.mix else "")
             )
         carried = own.requests_per_s if own is not None else None
         if carried is not None and carried < LESS * figure.requests_per_s:
@@ -409,6 +473,9 @@ def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) 
             found.append(
                 f"{row.title}, {one.at:%Y-%m-%d}, kept what is promised under no load. {one.passed_nothing}"
             )
+        elif one.is_least and one.requests_per_s < figure.requests_per_s:
+            # It was not pushed as far: that speaks against nothing.
+            continue
         elif one.requests_per_s < LESS * figure.requests_per_s:
             found.append(
                 f"{row.title}, {one.at:%Y-%m-%d}: one server carried {one.requests_per_s:,.1f} requests a second."

@@ -31,10 +31,20 @@ from capacity import comparing
 from capacity.baselines import evidence, stretches
 from capacity.baselines.compared import catch_up, ran
 from capacity.baselines.models import BaselineSource, BaselineStatus, MeasuredBaseline, PoolLimit
-from capacity.baselines.selectors import limits_of, limits_version, promised_of, ranked_of, taken_version
+from capacity.baselines.selectors import (
+    is_weaker,
+    limits_of,
+    limits_version,
+    promised_of,
+    ranked_of,
+    replaced_figure,
+    taken_version,
+)
 from capacity.benchmarks.models import Benchmark
+from capacity.ceiling import Evidence
 from capacity.models import Ceiling
 from capacity.pool_names import pool_named
+from capacity.reference import Figure, Site, sizes_of
 from capacity.services import check_ceilings_seen, lock_known, size_anew
 from portal import access
 from portal.access import Permission
@@ -460,8 +470,16 @@ def was_decided(request: ApprovalRequest) -> None:
 
 def _take_ceiling_of(row: MeasuredBaseline, benchmark: Benchmark) -> None:
     found = ranked_of(row.connection, row.balancer_id, around=benchmark)
-    if found.taken is not None and found.taken.ref == str(benchmark.ref):
+    if found.taken is None or found.taken.ref != str(benchmark.ref):
+        return
+    # Whoever approves a baseline said nothing of a ceiling that is known and higher.
+    if not is_weaker(found.taken, _in_force(row.connection, row.balancer_id, found.taken)):
         _keep_ceiling(row.connection, row.balancer_id, found.taken, benchmark, actor=row.proposed_by)
+
+
+def _in_force(connection: CloudConnection, balancer_id: str, taken: Evidence) -> Figure | None:
+    known = sizes_of(connection.account, Site(connection.ref, balancer_id), timezone.now())
+    return replaced_figure(known.ceilings, taken, known.sized_as)
 
 
 @transaction.atomic
@@ -472,11 +490,13 @@ def take_ceiling(
     actor: User,
     seen: str | None = None,
     taken: str | None = None,
+    for_higher: bool = False,
 ) -> Ceiling:
     """Let what speaks for a pool's ceiling count from now on. Raises Refused where nothing is strong enough.
 
     `seen` is the version of the ceilings that counted as somebody looked, `taken` that of what they were shown to let
-    count (`selectors.taken_version`); None asks nothing.
+    count (`selectors.taken_version`); None asks nothing. `for_higher`: a lower bound may take the place of a higher figure that
+    is known.
     """
     check_active(connection.account)
     lock_known(connection)
@@ -498,6 +518,14 @@ def take_ceiling(
         )
     if found.taken is None:
         raise Refused(f"There is no ceiling to take. {found.why}", code="no_ceiling")
+    now_counts = _in_force(connection, balancer_id, found.taken)
+    if now_counts is not None and is_weaker(found.taken, now_counts) and not for_higher:
+        raise Refused(
+            f"What would count is only a lower bound, {found.taken.requests_per_s:,.4g} requests a second ({found.taken.source}), "
+            f"and what counts by now is higher and known: {now_counts.requests_per_s:,.4g} ({now_counts.source}). "
+            "Nothing was kept. Say that it may take the place of the higher one, if that holds no more.",
+            code="lower_bound",
+        )
     benchmark = (
         Benchmark.objects.filter(account=connection.account, ref=found.taken.ref).first()
         if found.taken.rank != "live"

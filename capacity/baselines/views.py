@@ -323,7 +323,14 @@ class CeilingPage(BaselinePage):
         try:
             if act == "take":
                 taken = request.POST.get("taken")
-                services.take_ceiling(connection, balancer_id, actor=self.user, seen=seen, taken=taken)
+                services.take_ceiling(
+                    connection,
+                    balancer_id,
+                    actor=self.user,
+                    seen=seen,
+                    taken=taken,
+                    for_higher=request.POST.get("for_higher") == "yes",
+                )
                 messages.success(request, "It counts from now on, with your name and the time.")
             elif act == "take_back":
                 kind = request.POST.get("kind", "")

@@ -837,9 +837,13 @@ def test_what_a_real_event_carried_is_evidence_and_counts_where_it_is_higher(her
     found = selectors.ceiling_of(here.connection, "71")
     assert (found.ranked.taken.rank, found.ranked.taken.requests_per_s) == ("live", 94.0)
     assert found.ranked.taken.is_least
-    row = services.take_ceiling(here.connection, "71", actor=here.manager)
-    assert (row.rank, row.benchmark) == ("live", None)
-    assert event.name in row.source
+    # The desk entered 100 by hand before, which is known and higher.
+    with pytest.raises(Refused, match="only a lower bound, 94 requests"):
+        services.take_ceiling(here.connection, "71", actor=here.manager)
+    row = services.take_ceiling(here.connection, "71", actor=here.manager, for_higher=True)
+    assert (row.rank, row.benchmark, row.is_least) == ("live", None, True)
+    assert row.source.startswith(f"typed as a load that was fine at {event.name}")
+    assert reference(here).ceiling.is_least
 
 
 def test_the_curve_of_the_step_test_is_fitted_and_the_pools_own_limit_stands_apart(here):

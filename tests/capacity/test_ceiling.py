@@ -26,6 +26,7 @@ from capacity.ceiling import (
     latency_curve,
     pool_limit,
     ranked,
+    why_thin,
 )
 
 PROMISED = Promised(0.01, 400.0)
@@ -228,6 +229,58 @@ def test_a_simple_benchmark_alone_is_named_and_is_no_ceiling():
 @pytest.mark.parametrize("other", [{"flavor": "general1-8"}, {"software": "shop 5"}, {"mix": "all cached"}])
 def test_a_ceiling_belongs_to_size_software_and_mix(other):
     assert ranked([evidence(Rank.STEPS, 90.0)], **other).taken is None
+
+
+AT_LEAST = evidence(Rank.STEPS, 3.0, days=9, is_least=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ([OLD, AT_LEAST], OLD),
+        ([OLD, NEW, AT_LEAST], NEW),
+        ([AT_LEAST], AT_LEAST),
+        ([OLD, evidence(Rank.STEPS, 95.0, days=9, is_least=True)], "itself"),
+        ([evidence(Rank.STEPS, 50.0, days=8, is_least=True), AT_LEAST], "the first"),
+        ([OLD, evidence(Rank.STEPS, 0.0, days=2, passed_nothing="too slow"), AT_LEAST], AT_LEAST),
+    ],
+)
+def test_a_run_that_was_not_pushed_as_far_takes_the_place_of_none_that_carried_more(given, taken):
+    wanted = (
+        {"itself": given[-1], "the first": given[0]}.get(taken, taken) if isinstance(taken, str) else taken
+    )
+    assert ranked(given).taken == wanted
+
+
+def test_what_was_seen_live_is_of_whatever_nobody_said_and_counts_only_where_the_promise_was_kept():
+    nobody_said = evidence(Rank.LIVE, 75.0, flavor="", software="", mix="")
+    of = {"flavor": "general1-4", "software": "shop 4.12", "mix": "70 % cached"}
+    assert ranked([NEW, nobody_said], **of).taken == nobody_said
+    for other in ({"software": "before shop 4.12"}, {"flavor": "general1-8"}, {"unproven": "not known"}):
+        one = evidence(Rank.LIVE, 75.0, **{"mix": "", **other})
+        found = ranked([NEW, one], **of)
+        assert (found.taken, one in found.listed) == (NEW, True)
+
+
+@pytest.mark.parametrize(
+    ("length_s", "requests", "promised", "says"),
+    [
+        (15.0, 5000, PROMISED, "It lasted 15 s; a step counts from 60 s on."),
+        (55.0, 5000, PROMISED, ""),
+        (60.0, 199, PROMISED, "It had 199 requests; how long 95% take is told by 200 or more."),
+        (60.0, 200, PROMISED, ""),
+        (
+            60.0,
+            200,
+            Promised(0.01, 400.0, 0.99),
+            "It had 200 requests; how long 99% take is told by 1000 or more.",
+        ),
+        (60.0, 20, Promised(0.01), ""),
+        (None, None, PROMISED, ""),
+    ],
+)
+def test_a_step_counts_from_a_minute_on_and_with_enough_requests(length_s, requests, promised, says):
+    assert why_thin(length_s, requests, promised) == says
 
 
 @given(st.lists(st.builds(evidence, st.sampled_from(Rank), st.floats(1, 200), days=st.integers(0, 30))))

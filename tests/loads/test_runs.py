@@ -380,14 +380,17 @@ def test_steps_of_users_are_evidence_for_a_ceiling(here, site):
     prove(here, site)
     base = fields(site)["shape"]
     load = started(
-        here, site, shape={**base, "kind": "steps", "start": 2, "level": 8, "steps": 4, "duration_s": 12}
+        here, site, shape={**base, "kind": "steps", "start": 2, "level": 8, "steps": 4, "duration_s": 240}
     )
     LoadRun.objects.filter(pk=load.pk).update(began_at=timezone.now())
-    for number in range(12):
-        users = 2 + 2 * (number // 3)
-        LoadSecond.objects.create(
-            load=load, number=number, told=second(number, requests=users * 5, users=users)
+    LoadSecond.objects.bulk_create(
+        LoadSecond(
+            load=load,
+            number=number,
+            told=second(number, requests=(2 + 2 * (number // 60)) * 5, users=2 + 2 * (number // 60)),
         )
+        for number in range(240)
+    )
     made = services.close(load, RunEnding.COMPLETED, "").benchmark
     assert [one["users"] for one in made.result["steps"]] == [2, 4, 6, 8]
     assert evidence.rank_of(made.result, ran(made)).value == "steps"
@@ -397,17 +400,17 @@ def test_steps_of_users_are_evidence_for_a_ceiling(here, site):
 def test_steps_of_a_rate_are_evidence_too_by_what_was_asked_for(here, site, client):
     prove(here, site)
     base = fields(site)["shape"]
-    shape = {**base, "unit": "requests_per_s", "start": 10, "level": 40, "duration_s": 12}
+    shape = {**base, "unit": "requests_per_s", "start": 10, "level": 40, "duration_s": 240}
     load = started(here, site, shape={**shape, "kind": "steps", "steps": 4})
     LoadRun.objects.filter(pk=load.pk).update(began_at=timezone.now())
-    for number in range(12):
-        asked = 10.0 + 10.0 * (number // 3)
+    rows = []
+    for number in range(240):
+        asked = 10.0 + 10.0 * (number // 60)
         # Of the last step the site answers late: what comes back then is no more than before.
         slow = {"0": {"requests": 38, "failures": 0, "latency": {"900.0": 38}}} if asked == 40.0 else {}
         told = second(number, requests=int(min(asked, 38.0)), users=10, asked=asked)
-        LoadSecond.objects.create(
-            load=load, number=number, told={**told, **({"parts": slow} if slow else {})}
-        )
+        rows.append(LoadSecond(load=load, number=number, told={**told, **({"parts": slow} if slow else {})}))
+    LoadSecond.objects.bulk_create(rows)
     made = services.close(load, RunEnding.COMPLETED, "").benchmark
     assert [(one["users"], one["asked_per_s"]) for one in made.result["steps"]] == [
         (None, 10.0),

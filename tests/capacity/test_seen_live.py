@@ -1,0 +1,241 @@
+"""What one server carries: what was measured at real events, lower bounds, steps that are too short, and which figure counts."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from capacity import demo
+from capacity.baselines import selectors, services
+from capacity.benchmarks import services as benchmarks
+from capacity.markers.models import Marker
+from capacity.metrics.models import Metric
+from capacity.metrics.store import Samples, write
+from capacity.models import Ceiling, Objective, TrafficEvent
+from capacity.reports.models import SizedPool
+from capacity.services import enter_known
+from portal.errors import Refused
+from tests.capacity.test_baselines import (  # noqa: F401
+    ENVIRONMENT,
+    approved,
+    here,
+    reference,
+    run_at,
+)
+from tests.scaledown.test_api import Caller
+
+DAYS_AGO = 30
+
+
+@pytest.fixture
+def sale(here):  # noqa: F811
+    """An event of six hours a month ago, at a pool that is sized by its series; the load rises by the hour."""
+    begins = (timezone.now() - timedelta(days=DAYS_AGO)).replace(hour=10, minute=0, second=0, microsecond=0)
+    here.sale = TrafficEvent.objects.create(
+        account=here.account, name="Autumn sale", starts_at=begins, ends_at=begins + timedelta(hours=6)
+    )
+    here.metric = series(here, "requests_per_s", [100.0, 200, 300, 400, 500, 600], "requests/s", "throughput")
+    SizedPool.objects.create(
+        account=here.account,
+        connection=here.connection,
+        balancer_id="71",
+        name="web",
+        metric=here.metric,
+        flavor="general1-4",
+        servers=6,
+    )
+    return here
+
+
+def series(here, name, values, unit="", kind="other", resource="shop"):  # noqa: F811
+    row = Metric.objects.create(
+        account=here.account, resource=resource, name=name, source="test", unit=unit, kind=kind
+    )
+    begins = here.sale.starts_at.timestamp()
+    at = np.asarray([(begins + 3600 * hour + 300) * 1e6 for hour in range(len(values))], dtype=np.int64)
+    write(
+        here.account.pk,
+        Samples(np.full(len(at), row.pk, dtype=np.int64), at, np.asarray(values, dtype=float)),
+    )
+    return row
+
+
+def kept(here, latency=(100.0,) * 6, failed=(0.0,) * 6, nodes=(5.0,) * 6):  # noqa: F811
+    series(here, "latency_p95_ms", latency, "ms", "latency")
+    series(here, "error_ratio", failed, "share", "errors")
+    series(here, "nodes", nodes, "servers", "count")
+
+
+def found_of(here):  # noqa: F811
+    return selectors.ceiling_of(here.connection, "71").ranked
+
+
+def test_the_highest_load_of_a_server_at_an_event_is_measured(sale, django_assert_max_num_queries):
+    kept(sale)
+    with django_assert_max_num_queries(10):
+        found = found_of(sale)
+    one = found.taken
+    assert (one.rank, one.requests_per_s, one.is_least, one.unproven) == ("live", 120.0, True, "")
+    assert one.source.startswith("measured at Autumn sale")
+    assert one.source.endswith("600 requests a second on 5 servers")
+    assert (one.flavor, one.software) == ("general1-4", "")
+
+
+@pytest.mark.parametrize(
+    ("given", "each"),
+    [
+        ({"latency": (100.0, 100, 100, 100, 100, 900)}, 100.0),
+        ({"failed": (0.0, 0, 0, 0.5, 0.5, 0.5)}, 60.0),
+        ({"nodes": (5.0, 5, 2, 5, 5, 5)}, 150.0),
+        ({"latency": (900.0,) * 6}, None),
+        ({"nodes": (0.0,) * 6}, None),
+    ],
+)
+def test_an_hour_in_which_the_promise_was_broken_is_none_that_was_carried(sale, given, each):
+    kept(sale, **given)
+    found = found_of(sale)
+    assert (found.taken.requests_per_s if found.taken else None) == each
+    assert len(found.listed) == (each is not None)
+
+
+@pytest.mark.parametrize("without", ["nodes", "objective", "latency_p95_ms", "error_ratio"])
+def test_without_servers_it_is_no_evidence_and_without_a_promise_none_that_counts(sale, without, client):
+    kept(sale)
+    Metric.objects.filter(name=without).delete()
+    if without == "objective":
+        Objective.objects.all().delete()
+    found = found_of(sale)
+    assert found.taken is None
+    assert [bool(one.unproven) for one in found.listed] == ([] if without == "nodes" else [True])
+    with pytest.raises(Refused, match="no ceiling to take"):
+        services.take_ceiling(sale.connection, "71", actor=sale.manager)
+    client.force_login(sale.manager)
+    page = client.get(reverse("capacity:ceiling", args=[sale.connection.ref, "71"])).content.decode()
+    assert ("Whether the promise was kept in that hour is not known" in page) is (without != "nodes")
+
+
+def test_events_to_come_and_series_of_another_unit_are_no_evidence(sale):
+    kept(sale)
+    now = timezone.now()
+    of_sale = TrafficEvent.objects.filter(pk=sale.sale.pk)
+    of_sale.update(ends_at=now + timedelta(days=1))
+    assert found_of(sale).listed == ()
+    of_sale.update(ends_at=sale.sale.ends_at)
+    Metric.objects.filter(pk=sale.metric.pk).update(unit="orders/min")
+    assert found_of(sale).listed == ()
+
+
+@pytest.mark.parametrize(
+    ("days", "software"), [(DAYS_AGO + 5, "shop 4.12"), (DAYS_AGO - 5, "before shop 4.12"), (None, "")]
+)
+def test_size_and_software_are_those_of_then_not_those_of_the_newest_benchmark(sale, days, software):
+    kept(sale)
+    if days is not None:
+        at = timezone.now() - timedelta(days=days)
+        told = {"account": sale.account, "kind": "deployment", "title": "x", "made_by": sale.manager}
+        Marker.objects.create(**told, software="shop 4.12", at=at)
+    run_at(sale, 3)
+    found = found_of(sale)
+    [live] = [one for one in found.listed if one.rank == "live"]
+    assert (live.software, live.flavor) == (software, "general1-4")
+    assert (found.taken == live) is (software != "before shop 4.12"), (
+        "120 is more than the 90 of the benchmark"
+    )
+
+
+# --- lower bounds, and steps that say nothing -----------------------------------------------------------------------
+
+
+def quick(here, days_ago, *, users=(1, 2, 3), length_s=15, rate=5.0, **more):  # noqa: F811
+    """Return a run of short steps with hardly any users, as somebody tries a script out."""
+    begins, lines, total = timezone.now() - timedelta(days=days_ago), [demo._HEAD], 0
+    for number, count in enumerate(users):
+        for part in range(length_s // 5):
+            at = int(begins.timestamp()) + number * length_s + 5 * (part + 1)
+            total += round(count * rate * 5)
+            cells = ",".join(["80"] * 11)
+            lines.append(f"{at},{count},,Aggregated,{count * rate:.1f},0,{cells},{total},0,80,80,30,90,4210")
+    return benchmarks.take_in(
+        here.account,
+        ("\n".join(lines) + "\n").encode(),
+        file_name=f"quick{days_ago}_stats_history.csv",
+        actor=here.manager,
+        connection=here.connection,
+        balancer_id="71",
+        **{**ENVIRONMENT, **more},
+    )[0]
+
+
+def test_steps_of_a_few_seconds_are_a_simple_benchmark_and_say_why(here, client):  # noqa: F811
+    run_at(here, 20)
+    quick(here, 2, mix="front page")
+    found = found_of(here)
+    assert found.taken.requests_per_s == pytest.approx(90.0, abs=0.5)
+    [tried] = [one for one in found.listed if one.mix == "front page"]
+    assert tried.rank == "simple"
+    assert tried.unproven in {
+        "It lasted 10 s; a step counts from 60 s on.",
+        "It lasted 15 s; a step counts from 60 s on.",
+    }
+    client.force_login(here.manager)
+    page = client.get(reverse("capacity:ceiling", args=[here.connection.ref, "71"])).content.decode()
+    assert "a step counts from 60 s on" in page
+
+
+@pytest.mark.parametrize("mix", [ENVIRONMENT["mix"], "front page"])
+def test_a_run_that_was_not_pushed_as_far_hides_none_and_raises_no_doubt(here, mix):  # noqa: F811
+    run = run_at(here, 20)
+    services.take_ceiling(here.connection, "71", actor=here.manager)
+    quick(here, 2, length_s=60, mix=mix)
+    assert found_of(here).taken.ref == str(run.ref)
+    assert selectors.doubts_about(here.connection, "71", reference(here).ceiling) == ()
+
+
+def test_a_lower_bound_takes_the_place_of_a_known_figure_only_if_a_person_says_so(here, client):  # noqa: F811
+    run = quick(here, 2, length_s=60)
+    address = reverse("capacity:ceiling", args=[here.connection.ref, "71"])
+    client.force_login(here.manager)
+    page = client.get(address)
+    html = page.content.decode()
+    # The desk entered 100 by hand.
+    assert "A lower bound would take the place of a higher figure" in html
+    assert "Let it count all the same" in html
+    assert client.post(address, {"act": "take"}).status_code == 422
+    api = Caller(here.manager)
+    path = f"/connections/{here.connection.ref}/pools/71/ceiling"
+    refused = api.ask("post", path, {})
+    assert (refused.status_code, "only a lower bound" in refused.content.decode()) == (422, True)
+    assert reference(here).ceiling.requests_per_s == 100.0
+    approved(here, run)
+    assert reference(here).ceiling.requests_per_s == 100.0, "whoever approves a baseline said nothing of it"
+    sent = {"act": "take", "for_higher": "yes", "seen": page.context["ceilings_seen"]}
+    assert client.post(address, {**sent, "taken": page.context["taken_seen"]}).status_code == 302
+    now = reference(here).ceiling
+    assert (now.requests_per_s, now.is_least) == (pytest.approx(2.5), True)
+    told = api.get(path)
+    assert (told["in_force"]["is_least"], told["taken"]["is_least"]) == (True, True)
+    html = client.get(address).content.decode()
+    assert "In force: one server carries at least" in html
+    # A known one takes its place as ever.
+    run_at(here, 1)
+    assert not services.take_ceiling(here.connection, "71", actor=here.manager).is_least
+
+
+def test_the_page_says_which_figure_counts_and_why(here, client):  # noqa: F811
+    SizedPool.objects.create(
+        account=here.account, connection=here.connection, balancer_id="71", name="web", flavor="general1-4"
+    )
+    run_at(here, 5)
+    services.take_ceiling(here.connection, "71", actor=here.manager)
+    enter_known(here.connection, "71", {"ceiling_rps": 50.0, "ceiling_source": "dba"}, actor=here.manager)
+    client.force_login(here.manager)
+    html = client.get(reverse("capacity:ceiling", args=[here.connection.ref, "71"])).content.decode()
+    assert "In force: one server carries" in html
+    assert "In force is 50 req/s (dba, " in html
+    assert "it is the newest that was let count or entered by hand" in html
+    assert html.count("counts for general1-4: the newest") == 1
+    assert Ceiling.objects.order_by("-at").first().requests_per_s == 50.0
