@@ -35,6 +35,17 @@ DETECTED_SHOWN = 10
 WHOLE = Metric.objects.select_related("account")
 
 
+_FORECAST = {
+    "point": "forecast",
+    **{
+        f"{side}{sure}": f"forecast_{word}_{sure}"
+        for sure in (50, 80, 95)
+        for side, word in (("lower", "from"), ("upper", "to"))
+    },
+}
+"""The forecast's columns, by what a file calls them."""
+
+
 class MetricPage(AccountPage, abstract=True):
     """What the pages of metrics share."""
 
@@ -178,6 +189,23 @@ class MetricCsv(MetricPage):
     ) -> AsyncGenerator[bytes, None]:
         may_read_on = self.reads_on()
         columns = series.columns_of(step)
+        step_s = chart.STEP_S.get(step, 0)
+        backdrop = backdrop_of(metric.pk, step_s, begins, ends, metric.last_at).as_plain()
+        band, cone = backdrop.get("band"), backdrop.get("cone")
+        usual = {at: (low, high) for at, low, high in zip(*band.values(), strict=True)} if band else {}
+        # A sample lies in the band of its hour.
+        width_s = step_s or 3600
+        more = [*(("usual_from", "usual_to") if band else ()), *(_FORECAST.values() if cone else ())]
+
+        def behind(at: datetime) -> list[float | None]:
+            found = usual.get(at.timestamp() // width_s * width_s, (None, None)) if band else ()
+            return [*found, *([None] * len(_FORECAST) if cone else ())]
+
+        def ahead() -> bytes:
+            without = [None] * (len(columns) - 1 + (2 if band else 0))
+            moments = [datetime.fromtimestamp(at, UTC) for at in cone["at"]] if cone else []
+            values = zip(*(cone[name] for name in _FORECAST), strict=True) if cone else ()
+            return lines([[at, *without, *of] for at, of in zip(moments, values, strict=True)])
 
         def slice_from(at: datetime) -> tuple[bytes, datetime | None]:
             if not may_read_on():
@@ -188,15 +216,17 @@ class MetricCsv(MetricPage):
             moments = [datetime.fromtimestamp(one / 1e6, UTC) for one in found["at"].tolist()]
             rows = zip(moments, *(found[name].tolist() for name in columns[1:]), strict=True)
             following = moments[-1] + timedelta(microseconds=1) if len(moments) == MOST_LINES else None
-            return lines(list(rows)), following
+            return lines([[*row, *behind(row[0])] for row in rows]), following
 
         async def body() -> AsyncGenerator[bytes, None]:
-            yield lines([columns])
+            yield lines([[*columns, *more]])
             at: datetime | None = begins
             while at is not None:
                 part, at = await in_database(slice_from, at)
                 if part:
                     yield part
+            if cone and await in_database(may_read_on):
+                yield ahead()
 
         return body()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import threading
 from contextlib import suppress
@@ -45,6 +47,7 @@ from portal.notify import compose
 from portal.notify.models import Message
 from tests import factories as make
 from tests.capacity.made_up import traffic, with_event
+from tests.capacity.test_series_pages import text_of
 from tests.runs.test_store_pg import in_thread, until_waiting
 from tests.scaledown.test_api import Caller
 
@@ -777,6 +780,23 @@ def test_the_provider_says_how_many_servers_are_in_service(known):
     wrong = SizedPool(account=known.account, connection=pool.connection, balancer_id="999", name="typo")
     with pytest.raises(Refused, match="no load balancer 999 to this connection"):
         services.note_look(wrong, seen, timezone.now())
+
+
+def test_the_file_of_a_series_has_its_band_and_its_forecast(known):
+    services.make_due(timezone.now())
+    asked = {"from": (known.last_at - timedelta(days=2)).isoformat(), "step": "hour"}
+    answer = browser_of(known.account).get(f"/capacity/metrics/{known.ref}/series.csv", asked)
+    rows = list(csv.DictReader(io.StringIO(text_of(answer))))
+    measured, ahead = [one for one in rows if one["mean"]], [one for one in rows if one["forecast"]]
+    assert len(measured) + len(ahead) == len(rows)
+    assert all(float(one["usual_from"]) < float(one["usual_to"]) for one in measured[:-2])
+    assert not any(one["forecast"] for one in measured)
+    assert len(ahead) >= 12
+    for one in ahead:
+        bounds = [float(one[f"forecast_from_{sure}"]) for sure in (95, 80, 50)]
+        bounds += [float(one["forecast"]), *(float(one[f"forecast_to_{sure}"]) for sure in (50, 80, 95))]
+        assert bounds == sorted(bounds)
+        assert one["at"] > measured[-1]["at"]
 
 
 def _look(pool, *flavors):
