@@ -846,6 +846,14 @@ def test_what_a_real_event_carried_is_evidence_and_counts_where_it_is_higher(her
     assert reference(here).ceiling.is_least
 
 
+def test_the_fitted_curve_stands_in_the_table_behind_its_chart(here, client):
+    row = approved(here)
+    for name, args in (("baseline", [row.ref]), ("ceiling", [here.connection.ref, "71"])):
+        html = page(client, here, name, *args).content.decode()
+        assert html.count('<th scope="col" class="r">Curve</th>') == 2
+        assert html.count("the curve</span>") > 20
+
+
 def test_the_curve_of_the_step_test_is_fitted_and_the_pools_own_limit_stands_apart(here):
     run_at(here, 20)
     services.enter_limit(
