@@ -16,7 +16,7 @@ from capacity.baselines.compared import READ, ran, the_newest
 from capacity.baselines.models import BaselineComparison, MeasuredBaseline
 from capacity.benchmarks.models import Benchmark
 from capacity.benchmarks.selectors import pools_of as known_pools
-from portal.ui.charts import CurvePoint, Dot, Pair, number
+from portal.ui.charts import CurvePoint, Dot, Pair, curve_zoom, number
 
 COMPARISONS_SHOWN = 20
 POOLS_SHOWN = 25
@@ -172,6 +172,9 @@ def _compared(row: BaselineComparison) -> MeasuredShown:
     return MeasuredShown(row, figures, pairs)
 
 
+ALONG = "users on each server"
+
+
 @dataclass(frozen=True)
 class Drawn:
     """Throughput and latency against the users of one server, with the curves through them. Empty without steps.
@@ -188,6 +191,16 @@ class Drawn:
     why_no_curve: str
     most: str
     is_beyond: bool
+
+    @property
+    def throughput_zoom(self) -> dict[str, Any]:
+        """What the chart of the throughput zooms into."""
+        return curve_zoom(self.throughput, self.throughput_dots, x_unit=ALONG, unit="req/s")
+
+    @property
+    def latency_zoom(self) -> dict[str, Any]:
+        """What the chart of the latency zooms into."""
+        return curve_zoom(self.latency, self.latency_dots, x_unit=ALONG, unit="ms", limit=self.promised_ms)
 
 
 def drawn(

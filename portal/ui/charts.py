@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from html import escape
 from math import ceil, floor, isfinite, log10
+from typing import Any
 
 Point = tuple[datetime, float | None]
 
@@ -547,6 +548,36 @@ def curve_chart(
         + "".join(extras)
         + "</svg>"
     )
+
+
+def curve_zoom(
+    curve: Sequence[CurvePoint], dots: Sequence[Dot], *, x_unit: str, unit: str, limit: float | None = None
+) -> dict[str, Any]:
+    """Return what the script of charts that one can zoom into (plot.js) takes of a curve chart: lines over a number."""
+
+    def line(
+        label: str, tone: str, points: Sequence[tuple[float, float | None]], **more: Any
+    ) -> dict[str, Any]:
+        listed = sorted(points)
+        return {
+            "label": label,
+            "tone": tone,
+            "times": [one[0] for one in listed],
+            "values": [one[1] for one in listed],
+            **more,
+        }
+
+    good = [(dot.x, dot.y) for dot in dots if dot.tone != "bad"]
+    bad = [(dot.x, dot.y) for dot in dots if dot.tone == "bad"]
+    banded = [one for one in curve if one.low is not None and one.high is not None]
+    lines = [
+        line("measured", "1", good, are_dots=True),
+        line("outside of what is promised", "bad", bad, are_dots=True),
+        line("curve", "2", [(one.x, one.y) for one in curve]),
+        line("95 % from", "2", [(one.x, one.low) for one in banded], dashed=True),
+        line("to", "2", [(one.x, one.high) for one in banded], dashed=True),
+    ]
+    return {"series": [one for one in lines if one["times"]], "unit": unit, "limit": limit, "along": x_unit}
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@
   }
   var minutes = clock(false);
   var seconds = clock(true);
+  function number(value) {
+    return value === null || value === undefined ? "–" : Number(value.toPrecision(4)).toLocaleString("en-GB").replace(/,/g, "\u202f");
+  }
   function timesOfAxis(plot, moments) {
     var form = plot.scales.x.max - plot.scales.x.min < 600 ? seconds : minutes;
     return moments.map(function (at) { return form.format(at * 1000); });
@@ -38,6 +41,8 @@
     var tables = given.series.map(function (one) { return [one.times, one.values]; });
     var data = tables.length > 1 ? uPlot.join(tables) : tables[0];
     if (given.limit !== null) data = data.concat([data[0].map(function () { return given.limit; })]);
+    // A second, or a fiftieth of all that is drawn along a number.
+    var least = given.along ? (data[0][data[0].length - 1] - data[0][0]) / 100 : 1;
     bar.className = "zoom-bar";
     hint.className = "small muted";
     hint.textContent = "or drag over a stretch of it";
@@ -48,7 +53,7 @@
     function by(factor) {
       var scale = plot.scales.x;
       var middle = (scale.min + scale.max) / 2;
-      var half = Math.max(1, ((scale.max - scale.min) / 2) * factor);
+      var half = Math.max(least, ((scale.max - scale.min) / 2) * factor);
       plot.setScale("x", {
         min: Math.max(data[0][0], middle - half),
         max: Math.min(data[0][data[0].length - 1], middle + half)
@@ -58,16 +63,19 @@
       if (plot) plot.destroy();
       var axis = { stroke: colour("--ink-3"), font: "11px JetBrains Mono, monospace", grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line-2"), width: 1 } };
       var series = given.series.map(function (one) {
-        return { label: one.label, stroke: stroke(one.tone), width: 1.75, dash: one.dashed ? [5, 4] : undefined, spanGaps: false };
+        var made = { label: one.label, stroke: stroke(one.tone), width: 1.75, dash: one.dashed ? [5, 4] : undefined, spanGaps: !!given.along };
+        if (given.along) made.value = function (u, value) { return number(value); };
+        if (one.are_dots) Object.assign(made, { paths: function () { return null; }, points: { show: true, size: 8, fill: stroke(one.tone) } });
+        return made;
       });
       if (given.limit !== null) series.push({ label: "limit", stroke: colour("--bad"), width: 1.25, dash: [6, 3], points: { show: false } });
       plot = new uPlot({
         width: figure.clientWidth,
         height: 260,
         cursor: { drag: { x: true, y: false } },
-        scales: { y: { range: function (u, low, high) { return [0, Math.max(1, high * 1.08)]; } } },
-        axes: [Object.assign({ values: timesOfAxis, space: 76 }, axis), Object.assign({ size: 48 }, given.unit ? { label: given.unit, labelFont: axis.font, labelSize: 20 } : {}, axis)],
-        series: [{ label: "time", value: timeOfCursor }].concat(series)
+        scales: { x: { time: !given.along }, y: { range: function (u, low, high) { return [0, Math.max(1, high * 1.08)]; } } },
+        axes: [Object.assign(given.along ? { label: given.along, labelFont: axis.font, labelSize: 20 } : { values: timesOfAxis, space: 76 }, axis), Object.assign({ size: 48 }, given.unit ? { label: given.unit, labelFont: axis.font, labelSize: 20 } : {}, axis)],
+        series: [given.along ? { label: given.along, value: function (u, value) { return number(value); } } : { label: "time", value: timeOfCursor }].concat(series)
       }, data, place);
     }
     var open = button("Zoom into this chart", function () {

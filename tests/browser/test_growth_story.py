@@ -96,3 +96,26 @@ def test_on_a_phone_with_the_keyboard_alone_the_answer_follows(site, people):
     page.keyboard.type("4")
     expect(told(page, "An event of 4 times normal")).to_be_visible()
     look(viewer)
+
+
+@pytest.mark.parametrize("viewport", [story.DESK, story.PHONE])
+def test_the_curve_of_what_one_server_carries_is_zoomed_into_by_keyboard(site, people, viewport):
+    person = people(story.MANAGER, viewport=viewport)
+    page = person.page
+    page.goto(f"{person.url}/accounts/")
+    page.get_by_role("link", name="Lindgren Outdoor").first.click()
+    page.wait_for_url("**/accounts/*-*/")
+    page.goto(f"{page.url}baselines/")
+    page.locator("a[href$='/ceiling/']").first.click()
+    figure = page.locator("figure[data-zoom]").first
+    figure.get_by_role("button", name="Zoom into this chart").press("Enter")
+    expect(figure.locator("canvas")).to_be_visible()
+    expect(figure.locator("svg.plot")).to_be_hidden()
+    closer = figure.get_by_role("button", name="Closer")
+    expect(closer).to_be_focused()
+    page.keyboard.press("Enter")
+    figure.get_by_role("button", name="Whole range").click()
+    figure.get_by_text("The values as a table").click()
+    expect(figure.locator("table.data")).to_contain_text("the curve")
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    look(person)
