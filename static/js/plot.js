@@ -64,7 +64,7 @@
       var axis = { stroke: colour("--ink-3"), font: "11px JetBrains Mono, monospace", grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line-2"), width: 1 } };
       var series = given.series.map(function (one) {
         var made = { label: one.label, stroke: stroke(one.tone), width: 1.75, dash: one.dashed ? [5, 4] : undefined, spanGaps: !!given.along };
-        if (given.along) made.value = function (u, value) { return number(value); };
+        if (given.along) Object.assign(made, { value: function (u, value) { return number(value); }, points: { show: false } });
         if (one.are_dots) Object.assign(made, { paths: function () { return null; }, points: { show: true, size: 8, fill: stroke(one.tone) } });
         return made;
       });
