@@ -34,12 +34,20 @@ OLD = timedelta(days=3)
 """It is worked out by the hour: an older answer means that nobody works it out."""
 
 
-def judge_pools(rows: QuerySet[SizedPool], now: datetime) -> int:
-    """Work out how long the servers of these pools last, and tell of those that will not; returns of how many was told."""
+def judge_pools(rows: QuerySet[SizedPool], now: datetime, *, is_job: bool = False) -> int:
+    """Work out how long the servers of these pools last, and tell of those that will not; returns of how many was told.
+
+    In a job one that cannot be worked out stands in the way of no other one, of whatever account; else it is raised.
+    """
     told, began = 0, time.monotonic()
     for pk in list(rows.order_by("pk").values_list("pk", flat=True)):
         # Of many the last one comes long after the first: what was entered meanwhile counts, and was perhaps judged meanwhile.
-        told += _judge(pk, now + timedelta(seconds=time.monotonic() - began))
+        try:
+            told += _judge(pk, now + timedelta(seconds=time.monotonic() - began))
+        except Exception:
+            if not is_job:
+                raise
+            log.exception("pool_not_judged", pool=pk)
     return told
 
 
@@ -104,14 +112,7 @@ def judge_account(account: Account) -> None:
 def judge_all(now: datetime) -> int:
     """Work it out for every pool of an active account that is sized by a metric."""
     rows = pools().filter(account__status=AccountStatus.ACTIVE, metric__isnull=False)
-    told, began = 0, time.monotonic()
-    for pk in list(rows.order_by("pk").values_list("pk", flat=True)):
-        try:
-            told += _judge(pk, now + timedelta(seconds=time.monotonic() - began))
-        except Exception:
-            # One that cannot be worked out must not stand in the way of the others, of whatever account.
-            log.exception("pool_not_judged", pool=pk)
-    return told
+    return judge_pools(rows, now, is_job=True)
 
 
 def is_short(lasts: Runway, now: datetime, within: timedelta) -> bool:

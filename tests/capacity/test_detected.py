@@ -15,7 +15,7 @@ from capacity import tasks
 from capacity.growth import Event
 from capacity.metrics.models import Metric
 from capacity.models import TrafficEvent
-from capacity.reports import selectors, services
+from capacity.reports import selectors, services, short
 from capacity.reports.models import DetectedEvent, DetectedState, GrowthReport
 from portal.notify.models import MailState, Message
 from tests import factories as make
@@ -379,3 +379,22 @@ def test_a_report_that_cannot_be_looked_into_stands_in_nobodys_way(account, now,
     tasks.look_at_pools()
     pool.refresh_from_db()
     assert pool.judged_at > before
+
+
+def test_a_pool_that_cannot_be_worked_out_stands_in_no_other_ones_way(account, monkeypatch):
+    broken, whole = (sized_pool(metric(make.account())) for _ in range(2))
+    real = short.sized
+
+    def breaks(pool, *more):
+        if pool.pk == broken.pk:
+            raise ZeroDivisionError
+        return real(pool, *more)
+
+    monkeypatch.setattr(short, "sized", breaks)
+    now = timezone.now()
+    short.judge_all(now)
+    whole.refresh_from_db()
+    broken.refresh_from_db()
+    assert (whole.judged_at, broken.judged_at is None) == (pytest.approx(now, abs=timedelta(minutes=1)), True)
+    with pytest.raises(ZeroDivisionError):
+        short.judge_anew(broken.connection_id, broken.balancer_id)
