@@ -18,7 +18,7 @@ import numpy.typing as npt
 from capacity.metrics.kinds import USUAL, MetricKind
 from capacity.metrics.models import Metric
 from capacity.metrics.store import Samples, write
-from capacity.reports import services
+from capacity.reports import sized
 from capacity.reports.models import SizedPool
 
 if TYPE_CHECKING:
@@ -142,14 +142,12 @@ def size(account: Account, connection: CloudConnection, found: Discovery, pool: 
     if metric is None or SizedPool.objects.filter(account=account).exists():
         return
     metric.account = account
-    row = services.size_pool(
+    row = sized.size_pool(
         account, connection, pool.balancer.id, actor=manager, name=pool.balancer.name, metric=metric
     )
-    seen = services.note_look(row, found, datetime.now(UTC))
+    seen = sized.note_look(row, found, datetime.now(UTC))
     if seen.flavor:
-        services.set_price(
-            account, flavor=seen.flavor, an_hour=Decimal("0.36"), currency="EUR", actor=manager
-        )
+        sized.set_price(account, flavor=seen.flavor, an_hour=Decimal("0.36"), currency="EUR", actor=manager)
 
 
 def _spring_sale(ends: datetime) -> Rise:

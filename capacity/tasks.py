@@ -14,6 +14,7 @@ from django.utils import timezone
 from capacity.baselines import known
 from capacity.metrics import partitions
 from capacity.reports import services as reports
+from capacity.reports import sized
 from capacity.reports.short import judge_all
 
 log = structlog.get_logger(__name__)
@@ -94,7 +95,7 @@ def look_at_pools() -> None:
     """Look how many servers sized pools have, work out how long they last, and tell whose will not."""
     now = timezone.now()
     asked = reports.ask_where_off(now)
-    seen = reports.look_at_stale(now)
+    seen = sized.look_at_stale(now)
     told = judge_all(now)
     if asked or seen or told:
         log.info("sized_pools", reports_asked=asked, seen=seen, told=told)

@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from accounts.models import Account, CloudConnection
 from capacity.baselines.selectors import doubts_about
 from capacity.metrics.models import Metric
-from capacity.reports import forms, selectors, services, versions
+from capacity.reports import detected, forms, selectors, services, sized, versions
 from capacity.reports.models import (
     DetectedEvent,
     DetectedState,
@@ -622,7 +622,7 @@ class DetectedNameApi(PortalAPIView):
         data = self.read(DetectedNameIn)
 
         def effect() -> Response:
-            services.name_detected(row, name=data["name"], actor=self.user)
+            detected.name_detected(row, name=data["name"], actor=self.user)
             return self.show(DetectedEventOut, selectors.profiled().get(pk=row.pk))
 
         return self.once(effect)
@@ -649,7 +649,7 @@ class DetectedDismissApi(PortalAPIView):
         data = self.read(DetectedDismissIn)
 
         def effect() -> Response:
-            services.dismiss_detected(row, reason=data["reason"], also=data["also"], actor=self.user)
+            detected.dismiss_detected(row, reason=data["reason"], also=data["also"], actor=self.user)
             return self.show(DetectedEventOut, selectors.profiled().get(pk=row.pk))
 
         return self.once(effect)
@@ -697,7 +697,7 @@ class SizedPoolListApi(PortalAPIView):
         fields = _with_metric(account, data)
 
         def effect() -> Response:
-            pool = services.size_pool(account, connection, balancer_id, actor=self.user, **fields)
+            pool = sized.size_pool(account, connection, balancer_id, actor=self.user, **fields)
             return Response(_sized(pool), status=201)
 
         return self.once(effect)
@@ -734,7 +734,7 @@ class SizedPoolApi(PortalAPIView):
 
         def effect() -> Response:
             self._match(pool)
-            return _shown(services.change_pool(pool, actor=self.user, **fields))
+            return _shown(sized.change_pool(pool, actor=self.user, **fields))
 
         return self.once(effect)
 
@@ -751,7 +751,7 @@ class SizedPoolApi(PortalAPIView):
         pool = self.find(selectors.pools(), pool_ref)
         with transaction.atomic():
             self._match(pool)
-            services.remove_pool(pool, actor=self.user)
+            sized.remove_pool(pool, actor=self.user)
         return Response(status=204)
 
     def _match(self, pool: SizedPool) -> None:
@@ -777,7 +777,7 @@ class SizedPoolLookApi(PortalAPIView):
     def post(self, request: Request, pool_ref: UUID) -> Response:
         """Reads only."""
         pool = self.find(selectors.pools().defer(None), pool_ref)
-        return self.once(lambda: Response(_sized(services.look_at(pool))))
+        return self.once(lambda: Response(_sized(sized.look_at(pool))))
 
 
 class WhatIfApi(PortalAPIView):
@@ -854,7 +854,7 @@ class ServerPriceListApi(PortalAPIView):
         data = self.read(ServerPriceIn)
 
         def effect() -> Response:
-            price = services.set_price(account, actor=self.user, **data)
+            price = sized.set_price(account, actor=self.user, **data)
             return self.show(ServerPriceOut, price, version=versions.price_version(price))
 
         return self.once(effect)
@@ -884,7 +884,7 @@ class ServerPriceApi(PortalAPIView):
         """Estimates are told in server-hours then."""
         price = self.find(ServerPrice.objects.select_related("account"), price_ref)
         self.match(price, versions.price_version(price))
-        services.remove_price(price, actor=self.user)
+        sized.remove_price(price, actor=self.user)
         return Response(status=204)
 
 

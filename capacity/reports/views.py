@@ -21,7 +21,7 @@ from capacity.benchmarks.selectors import pools_of
 from capacity.metrics.kinds import DEMAND_UNIT, MetricKind
 from capacity.metrics.models import Metric
 from capacity.reference import Site, sizes_of
-from capacity.reports import selectors, services
+from capacity.reports import detected, selectors, services, sized
 from capacity.reports.forms import (
     AddPoolForm,
     ChangePoolForm,
@@ -93,7 +93,7 @@ class GrowthOverview(GrowthPage):
             ref, _, balancer_id = form.cleaned_data["pool"].partition(":")
             connection = CloudConnection.objects.get(account=account, ref=ref)
             try:
-                pool = services.size_pool(account, connection, balancer_id, actor=self.user, **form.chosen())
+                pool = sized.size_pool(account, connection, balancer_id, actor=self.user, **form.chosen())
             except Refused as refusal:
                 status = form_status(refusal)
                 form.add_error(None, refusal.says)
@@ -194,7 +194,7 @@ class SizedPoolPage(PoolPage):
             try:
                 with transaction.atomic():
                     check_rules_seen(locked_pool(pool), form.cleaned_data["seen"])
-                    services.change_pool(pool, actor=self.user, **form.chosen())
+                    sized.change_pool(pool, actor=self.user, **form.chosen())
             except StaleState as stale:
                 status, typed = form_status(stale), request.POST.copy()
                 # Whoever reads what is there now may put what was typed in its place.
@@ -340,14 +340,14 @@ class SizedPoolRemove(PoolPage):
         """Do so; what was measured stays."""
         pool = self.find_pool(pool_ref)
         account = pool.account
-        services.remove_pool(pool, actor=self.user)
+        sized.remove_pool(pool, actor=self.user)
         messages.success(request, f"{pool.name} is not sized any more. Its metric stays.")
         return redirect("capacity:growth-overview", account_ref=account.ref)
 
 
 def _look(request: HttpRequest, pool: SizedPool) -> None:
     try:
-        seen = services.look_at(SizedPool.objects.select_related("connection", "account").get(pk=pool.pk))
+        seen = sized.look_at(SizedPool.objects.select_related("connection", "account").get(pk=pool.pk))
     except Trouble as trouble:
         messages.warning(request, trouble.says)
     else:
@@ -410,7 +410,7 @@ class DetectedPage(GrowthPage):
         if form.is_valid():
             try:
                 if is_dismissed:
-                    services.dismiss_detected(
+                    detected.dismiss_detected(
                         row,
                         reason=dismiss.cleaned_data["reason"],
                         also=dismiss.also_refs(),
@@ -419,7 +419,7 @@ class DetectedPage(GrowthPage):
                     )
                     said = "Dismissed. It stays out of growth and forecasts."
                 else:
-                    services.name_detected(row, name=form.cleaned_data["name"], actor=self.user, seen=seen)
+                    detected.name_detected(row, name=form.cleaned_data["name"], actor=self.user, seen=seen)
                     said = f"“{form.cleaned_data['name']}” is on record as a traffic event."
             except Refused as refusal:
                 # As somebody else left it since: then its form may be gone from the page, and the sentence must not be.
@@ -473,7 +473,7 @@ class Prices(GrowthPage):
         form = PriceForm(request.POST)
         if form.is_valid():
             try:
-                services.set_price(account, actor=self.user, **form.cleaned_data)
+                sized.set_price(account, actor=self.user, **form.cleaned_data)
             except Refused as refusal:
                 form.add_error(None, refusal.says)
             else:
@@ -496,6 +496,6 @@ class PriceRemove(GrowthPage):
         """Do so; estimates are told in server-hours then."""
         price = self.find(ServerPrice.objects.select_related("account"), price_ref)
         account = price.account
-        services.remove_price(price, actor=self.user)
+        sized.remove_price(price, actor=self.user)
         messages.success(request, f"The price of {price.flavor} is taken away.")
         return redirect("capacity:prices", account_ref=account.ref)

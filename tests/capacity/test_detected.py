@@ -15,7 +15,7 @@ from capacity import tasks
 from capacity.growth import Event
 from capacity.metrics.models import Metric
 from capacity.models import TrafficEvent
-from capacity.reports import selectors, services, short
+from capacity.reports import detected, selectors, services, short, sized
 from capacity.reports.models import DetectedEvent, DetectedState, GrowthReport
 from portal.notify.models import MailState, Message
 from tests import factories as make
@@ -50,7 +50,7 @@ def seen(one: Metric, now: datetime, *stretches: tuple[int, int, float, bool]) -
     made = SimpleNamespace(
         begins=begins, ends=now, events=events, at=lambda step: begins + step * timedelta(hours=1)
     )
-    services._keep_events(one, made, now)
+    detected.keep(one, made, now)
 
 
 def waiting() -> list[str]:
@@ -123,7 +123,7 @@ def test_a_fall_under_a_named_rise_is_asked_about_and_takes_nothing_of_it(accoun
     one = metric(account)
     seen(one, now, (20, 15, 20.0, True))
     rise = DetectedEvent.objects.get()
-    services.name_detected(rise, name="Sale", actor=manager(account))
+    detected.name_detected(rise, name="Sale", actor=manager(account))
     seen(one, now, (20, 0, 20.0, False), (16, 10, -30.0, True))
     rise.refresh_from_db()
     fall = DetectedEvent.objects.get(score__lt=0)
@@ -144,7 +144,7 @@ def test_a_mail_leads_to_what_waits_to_be_decided(account, now):
     seen(one, now)
     assert waiting() == [page(second)]
     assert browser_of(account).get(page(second)).status_code == 200
-    services.dismiss_detected(second, reason="a crawler", actor=manager(account))
+    detected.dismiss_detected(second, reason="a crawler", actor=manager(account))
     assert not waiting()
 
 
@@ -152,7 +152,7 @@ def test_a_mail_is_called_off_whenever_the_stretch_is_thought_to_have_begun(acco
     one = metric(account)
     seen(one, now, (2, 0, 20.0, False))
     seen(one, now, (26, 0, 20.0, False))
-    services.name_detected(DetectedEvent.objects.get(), name="Sale", actor=manager(account))
+    detected.name_detected(DetectedEvent.objects.get(), name="Sale", actor=manager(account))
     assert not waiting()
 
 
@@ -160,7 +160,7 @@ def test_an_outage_is_told_though_another_one_of_the_day_was_decided(account, no
     one, other = metric(account), orders(account)
     seen(other, now, (20, 18, -20.0, True))
     Message.objects.update(mail_state=MailState.SENT)
-    services.dismiss_detected(
+    detected.dismiss_detected(
         DetectedEvent.objects.get(), reason="the bank's maintenance", actor=manager(account)
     )
     seen(one, now, (5, 0, -40.0, False))
@@ -186,7 +186,7 @@ def test_what_goes_on_after_a_planned_event_is_told_whatever_else_was_told_of(ac
     seen(other, now, (12, 11, 20.0, True))
     Message.objects.update(mail_state=MailState.SENT)
     other_row = DetectedEvent.objects.get(metric=other)
-    services.dismiss_detected(other_row, reason="an import", actor=manager(account))
+    detected.dismiss_detected(other_row, reason="an import", actor=manager(account))
     seen(one, now, (17, 0, 20.0, False))
     row = DetectedEvent.objects.get(metric=one)
     assert row.state == DetectedState.PROPOSED
@@ -213,7 +213,7 @@ def test_what_is_the_level_by_now_is_no_event_that_is_on(account, now):
     services.make_due(now - timedelta(hours=380) + timedelta(minutes=1))
     row = DetectedEvent.objects.get()
     assert not row.is_over
-    services.name_detected(row, name="Sale", actor=manager(account))
+    detected.name_detected(row, name="Sale", actor=manager(account))
     values = base.copy()
     values[-460:] *= 5.0
     fill(one, values, now)
@@ -232,7 +232,7 @@ def test_what_was_dismissed_while_on_and_becomes_much_more_is_asked_about_again(
     sized_pool(one, servers=12)
     services.make_due(now - timedelta(hours=19, minutes=59))
     row = DetectedEvent.objects.get()
-    services.dismiss_detected(row, reason="a crawler", actor=manager(account))
+    detected.dismiss_detected(row, reason="a crawler", actor=manager(account))
     values = base[:-15].copy()
     values[-10:] *= 2.7
     fill(one, values, now - timedelta(hours=15))
@@ -256,7 +256,7 @@ def test_what_is_named_in_another_metric_and_still_on_is_asked_about_no_more(acc
     """Another metric's report is made first each night: the record of the event follows only later."""
     one, other = metric(account), orders(account)
     seen(one, now, (29, 24, 20.0, False))
-    services.name_detected(DetectedEvent.objects.get(), name="Sale", actor=manager(account))
+    detected.name_detected(DetectedEvent.objects.get(), name="Sale", actor=manager(account))
     seen(other, now, (28, 24, 20.0, False))
     row = DetectedEvent.objects.get(metric=other)
     assert (row.state, row.event.name) == (DetectedState.NAMED, "Sale")
@@ -313,7 +313,7 @@ def test_an_event_of_a_series_that_ended_takes_nothing_of_what_comes_later(accou
     """Its row is still "on": weeks later another metric rises, and somebody is told."""
     one, other = metric(account), orders(account)
     seen(one, now - timedelta(days=40), (29, 0, 20.0, False))
-    services.name_detected(DetectedEvent.objects.get(), name="Sale", actor=manager(account))
+    detected.name_detected(DetectedEvent.objects.get(), name="Sale", actor=manager(account))
     Message.objects.all().delete()
     seen(other, now, (10, 0, 20.0, False))
     row = DetectedEvent.objects.get(metric=other)
@@ -351,11 +351,11 @@ def test_what_was_over_when_it_was_dismissed_stays_dismissed_whatever_is_expecte
         made = SimpleNamespace(
             begins=begins, ends=now, events=(event,), at=lambda step: begins + step * timedelta(hours=1)
         )
-        services._keep_events(one, made, now)
+        detected.keep(one, made, now)
 
     look(600.0, 1.5)
     row = DetectedEvent.objects.get()
-    services.dismiss_detected(row, reason="an import", actor=manager(account))
+    detected.dismiss_detected(row, reason="an import", actor=manager(account))
     look(300.0, 3.0)
     row.refresh_from_db()
     assert (row.state, row.reason) == (DetectedState.DISMISSED, "an import")
@@ -364,7 +364,7 @@ def test_what_was_over_when_it_was_dismissed_stays_dismissed_whatever_is_expecte
 def test_an_event_at_the_end_of_the_calendar_breaks_no_report(account, now):
     at = datetime(9999, 12, 25, tzinfo=UTC)
     make.event(account, starts_at=at, ends_at=at + timedelta(days=5), source="detected in the far future")
-    assert services._known_events(metric(account), now) == [(at, at + timedelta(days=5))]
+    assert detected.known_windows(metric(account), now) == [(at, at + timedelta(days=5))]
 
 
 def test_a_report_that_cannot_be_looked_into_stands_in_nobodys_way(account, now, monkeypatch):
@@ -373,7 +373,7 @@ def test_a_report_that_cannot_be_looked_into_stands_in_nobodys_way(account, now,
     services.make_due(now - timedelta(hours=6) + timedelta(minutes=1))
     fill(one, hours(multiple=0), now)
     monkeypatch.setattr(services, "unpacked", lambda *_: {})
-    monkeypatch.setattr(services, "look_at_stale", lambda _: 0)
+    monkeypatch.setattr(sized, "look_at_stale", lambda _: 0)
     pool.refresh_from_db()
     before = pool.judged_at
     tasks.look_at_pools()

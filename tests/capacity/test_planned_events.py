@@ -21,7 +21,7 @@ from accounts.facts import Grade, ask
 from accounts.models import Account
 from capacity.events import add_event, change_event, remove_event
 from capacity.models import TrafficEvent
-from capacity.reports import selectors, services
+from capacity.reports import detected, selectors, services
 from capacity.reports.models import DetectedEvent, DetectedState, GrowthReport, SizedPool
 from portal.audit.models import AuditEntry
 from portal.errors import NotPermitted, Refused, StaleState
@@ -153,7 +153,7 @@ def test_what_is_over_is_corrected_in_name_and_multiple_alone(here):
 def test_what_was_measured_keeps_when_it_was(here):
     one = metric(here.account)
     seen(one, here.now.replace(minute=0), (20, 0, 20.0, False))
-    row = services.name_detected(DetectedEvent.objects.get(), name="Sale", actor=here.manager)
+    row = detected.name_detected(DetectedEvent.objects.get(), name="Sale", actor=here.manager)
     with pytest.raises(Refused, match="is over: when it was, its contacts and its freeze stay as they are"):
         change_event(row.event, {"starts_at": here.now - 2 * DAY}, actor=here.manager)
     with pytest.raises(Refused, match="1 detected stretch rests on it"):
@@ -362,7 +362,7 @@ def test_a_planned_event_gets_the_highest_hour_that_was_measured(here):
 def test_what_a_person_says_of_the_peak_stays_while_a_named_event_goes_on(here):
     one, at = metric(here.account), here.now.replace(minute=0)
     seen(one, at, (20, 1, 20.0, False))
-    event = services.name_detected(DetectedEvent.objects.get(), name="Sale", actor=here.manager).event
+    event = detected.name_detected(DetectedEvent.objects.get(), name="Sale", actor=here.manager).event
     change_event(event, {"observed_peak_rps": 700.0}, actor=here.manager)
     seen(one, at, (20, 0, 20.0, False))
     event.refresh_from_db()
@@ -395,7 +395,7 @@ def test_unusual_traffic_waits_falls_or_is_decided(here):
     assert found.grade is Grade.RED
     assert "still low" in found.says
     for row in DetectedEvent.objects.filter(state=DetectedState.PROPOSED):
-        services.dismiss_detected(row, reason="A test.", actor=here.manager)
+        detected.dismiss_detected(row, reason="A test.", actor=here.manager)
     assert judged().grade is Grade.GREEN
     GrowthReport.objects.update(analysed_until=at - 4 * DAY)
     assert judged().grade is Grade.UNKNOWN, "nothing was measured since"

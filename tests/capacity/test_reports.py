@@ -34,7 +34,7 @@ from capacity.metrics.models import Metric
 from capacity.metrics.store import Samples, write
 from capacity.models import Ceiling, TrafficEvent
 from capacity.reference import Site, reference_for
-from capacity.reports import making, notices, packing, selectors, services, short, wording
+from capacity.reports import detected, making, notices, packing, selectors, services, short, sized, wording
 from capacity.reports.models import DetectedEvent, GrowthPicture, GrowthReport, ServerPrice, SizedPool
 from capacity.reports.trying import try_out
 from capacity.services import enter_known, size_anew
@@ -306,8 +306,8 @@ def test_who_waits_for_the_name_that_somebody_else_gives_makes_no_second_event()
         found_at=timezone.now(),
     )
     with transaction.atomic():
-        services.name_detected(row, name="Spring sale", actor=manager)
-        thread, box = in_thread(services.name_detected, row, name="Another", actor=manager)
+        detected.name_detected(row, name="Spring sale", actor=manager)
+        thread, box = in_thread(detected.name_detected, row, name="Another", actor=manager)
         until_waiting(thread)
     thread.join(10)
     assert box["error"].code == "named_already"
@@ -366,7 +366,7 @@ def test_a_name_makes_a_traffic_event_of_all_metrics_that_showed_it(known):
     services.make_due(timezone.now())
     manager = make.member(known.account, "editor")
     row = DetectedEvent.objects.get(metric=known)
-    services.name_detected(row, name=" Spring  sale ", actor=manager)
+    detected.name_detected(row, name=" Spring  sale ", actor=manager)
     event = TrafficEvent.objects.get(name="Spring sale")
     assert (event.observed_peak_rps, event.entered_by) == (row.peak, manager)
     assert set(DetectedEvent.objects.values_list("state", "event")) == {("named", event.pk)}
@@ -376,13 +376,13 @@ def test_a_name_makes_a_traffic_event_of_all_metrics_that_showed_it(known):
     row.refresh_from_db()
     assert (row.state, row.event) == ("named", event), "another analysis decides nothing"
     with pytest.raises(Refused, match="on record"):
-        services.dismiss_detected(row, reason="", actor=manager)
+        detected.dismiss_detected(row, reason="", actor=manager)
 
 
 def test_what_is_dismissed_stays_dismissed_and_is_no_peak(known):
     services.make_due(timezone.now())
     row = DetectedEvent.objects.get(metric=known)
-    services.dismiss_detected(row, reason="a crawler", actor=make.member(known.account, "editor"))
+    detected.dismiss_detected(row, reason="a crawler", actor=make.member(known.account, "editor"))
     services.ask(known, actor=None)
     services.make_due(timezone.now())
     row.refresh_from_db()
@@ -436,7 +436,7 @@ def test_what_is_decided_is_in_the_kept_sentence_of_the_pool_at_once(known):
     pool.refresh_from_db()
     assert "times normal" in pool.sentence
     row = DetectedEvent.objects.get(metric=known)
-    services.dismiss_detected(row, reason="a crawler", actor=make.member(known.account, "editor"))
+    detected.dismiss_detected(row, reason="a crawler", actor=make.member(known.account, "editor"))
     pool.refresh_from_db()
     assert "times normal" not in pool.sentence
 
@@ -742,7 +742,7 @@ def test_a_sale_that_is_on_asks_for_its_servers_until_it_is_over(db):
     assert selectors.on_of(one.pk, timezone.now() + timedelta(days=2)) != []
     later = timezone.now() + timedelta(days=4)
     assert selectors.on_of(one.pk, later) == []
-    services.dismiss_detected(row, reason="a crawler", actor=lead)
+    detected.dismiss_detected(row, reason="a crawler", actor=lead)
     assert selectors.on_of(one.pk, timezone.now()) == []
     assert api.get(f"/sized-pools/{pool.ref}")["pool"]["missing_on"] is None
 
@@ -773,13 +773,13 @@ def test_the_provider_says_how_many_servers_are_in_service(known):
         for n in range(5)
     ]
     seen = SimpleNamespace(pools=[SimpleNamespace(balancer=SimpleNamespace(id="71"), members=members)])
-    found = services.note_look(pool, seen, timezone.now())
+    found = sized.note_look(pool, seen, timezone.now())
     assert (found.servers, found.flavor) == (4, "general1-8")
     with pytest.raises(Refused, match="no load balancer 71 any more"):
-        services.note_look(found, SimpleNamespace(pools=[]), timezone.now())
+        sized.note_look(found, SimpleNamespace(pools=[]), timezone.now())
     wrong = SizedPool(account=known.account, connection=pool.connection, balancer_id="999", name="typo")
     with pytest.raises(Refused, match="no load balancer 999 to this connection"):
-        services.note_look(wrong, seen, timezone.now())
+        sized.note_look(wrong, seen, timezone.now())
 
 
 def test_the_file_of_a_series_has_its_band_and_its_forecast(known):
@@ -808,7 +808,7 @@ def _look(pool, *flavors):
         for n, flavor in enumerate(flavors)
     ]
     seen = SimpleNamespace(pools=[SimpleNamespace(balancer=SimpleNamespace(id="71"), members=members)])
-    return services.note_look(pool, seen, timezone.now())
+    return sized.note_look(pool, seen, timezone.now())
 
 
 def test_of_servers_of_several_sizes_the_one_that_carries_the_least_counts(db):
@@ -862,9 +862,9 @@ def test_pools_that_cannot_be_seen_do_not_stand_before_the_others(known, monkeyp
             raise TryLater("The provider is away.", after_s=60)
         return SimpleNamespace(pools=[there])
 
-    monkeypatch.setattr(services, "discover_pools", discover)
+    monkeypatch.setattr(sized, "discover_pools", discover)
     for _ in range(20):
-        if services.look_at_stale(timezone.now()):
+        if sized.look_at_stale(timezone.now()):
             break
         assert len(asked) <= 2, "once for all pools of a connection"
         asked.clear()
@@ -876,19 +876,19 @@ def test_a_pool_is_sized_by_what_is_done_in_a_time_and_by_nothing_else(known):
     row = make.connection(known.account)
     latency = metric(known.account, name="latency_p95_ms", kind="latency")
     with pytest.raises(Refused, match="is something else"):
-        services.size_pool(known.account, row, "71", actor=None, metric=latency)
+        sized.size_pool(known.account, row, "71", actor=None, metric=latency)
     for unit in ("requests/min", "orders/min"):
         with pytest.raises(Refused, match="requests a second"):
-            services.size_pool(
+            sized.size_pool(
                 known.account, row, "71", actor=None, metric=metric(known.account, name=unit, unit=unit)
             )
     with pytest.raises(Refused, match="another account"):
-        services.size_pool(known.account, row, "71", actor=None, metric=metric())
-    pool = services.size_pool(known.account, row, "71", actor=None, metric=known)
+        sized.size_pool(known.account, row, "71", actor=None, metric=metric())
+    pool = sized.size_pool(known.account, row, "71", actor=None, metric=known)
     assert pool.name == "load balancer 71"
-    services.change_pool(pool, actor=None, name="web")
+    sized.change_pool(pool, actor=None, name="web")
     with pytest.raises(StaleState, match="sized already, as “web”"):
-        services.size_pool(known.account, row, "71", actor=None, metric=known)
+        sized.size_pool(known.account, row, "71", actor=None, metric=known)
     api = Caller(make.member(known.account, "editor"))
     again = {"connection": str(row.ref), "balancer_id": "71", "metric": str(known.ref)}
     refused = api.post(f"/accounts/{known.account.ref}/sized-pools", again, status=409)
@@ -952,18 +952,14 @@ def test_what_if_answers_with_few_queries(known):
 
 def test_a_price_is_replaced_and_taken_away(known):
     editor = make.member(known.account, "editor")
-    services.set_price(
-        known.account, flavor="general1-4", an_hour=Decimal("0.4"), currency="eur", actor=editor
-    )
-    row = services.set_price(
+    sized.set_price(known.account, flavor="general1-4", an_hour=Decimal("0.4"), currency="eur", actor=editor)
+    row = sized.set_price(
         known.account, flavor="general1-4", an_hour=Decimal("0.36"), currency="EUR", actor=editor
     )
     assert selectors.prices_of(known.account)["general1-4"].an_hour == Decimal("0.36")
     with pytest.raises(Refused, match="three letters"):
-        services.set_price(
-            known.account, flavor="other", an_hour=Decimal(1), currency="EURO"[:2], actor=editor
-        )
-    services.remove_price(row, actor=editor)
+        sized.set_price(known.account, flavor="other", an_hour=Decimal(1), currency="EURO"[:2], actor=editor)
+    sized.remove_price(row, actor=editor)
     assert selectors.prices_of(known.account) == {}
 
 
@@ -976,7 +972,7 @@ def test_first_prices_of_a_size_at_the_same_moment_replace_one_another():
     def say(cents):
         try:
             begun.wait()
-            services.set_price(
+            sized.set_price(
                 account, flavor="general1-4", an_hour=Decimal(cents) / 100, currency="EUR", actor=editor
             )
         except Refused as trouble:
@@ -1473,7 +1469,7 @@ def test_an_event_that_was_named_while_it_is_on_ends_when_it_is_over(db):
     one = fill(metric(account), busy, now - timedelta(hours=12))
     services.make_due(now - timedelta(hours=12))
     row = DetectedEvent.objects.get(metric=one)
-    named = services.name_detected(row, name="Winter sale", actor=lead)
+    named = detected.name_detected(row, name="Winter sale", actor=lead)
     more = np.concatenate([busy[12:], hours(multiple=0)[-12:]])
     more[-12:-4] *= 5.0
     fill(one, more, now)
@@ -1495,7 +1491,7 @@ def test_a_fall_is_no_event_that_was_planned(known):
     fall = DetectedEvent(peak_at=peak_at, score=-7.0, ends_at=ends_at)
     long = DetectedEvent(peak_at=peak_at, score=7.0, ends_at=ends_at + timedelta(hours=6))
     for row in (rise, fall, long):
-        services._join_planned(row, [event])
+        detected._join_planned(row, [event])
     assert (rise.state, rise.event) == ("named", event)
     assert (fall.state, fall.event) == ("proposed", None)
     assert (long.state, long.event) == ("proposed", None), "it went on for half a day after the sale"
@@ -1522,7 +1518,7 @@ def test_what_the_portal_took_for_a_planned_event_is_asked_about_once_it_goes_on
     row.refresh_from_db()
     assert (row.state, row.event) == ("proposed", None)
     DetectedEvent.objects.update(state="named", event=event)
-    dismissed = services.dismiss_detected(row, reason="a crawler", actor=make.launch_manager(account.team))
+    dismissed = detected.dismiss_detected(row, reason="a crawler", actor=make.launch_manager(account.team))
     assert dismissed.state == "dismissed"
     assert Message.objects.filter(purpose="event_detected").count() == 1
 
@@ -1540,10 +1536,10 @@ def test_an_outage_is_told_though_something_else_was_on_that_day(db):
     told = Message.objects.filter(purpose="event_detected")
     assert told.count() == 2
     # Decided before the morning: nobody is asked any more; the other waits.
-    services.dismiss_detected(rows["outage"], reason="", actor=lead)
-    services.dismiss_detected(rows["outage"], reason="the database was full", actor=lead)
+    detected.dismiss_detected(rows["outage"], reason="", actor=lead)
+    detected.dismiss_detected(rows["outage"], reason="the database was full", actor=lead)
     assert sorted(told.values_list("mail_state", flat=True)) == ["queued", "withdrawn"]
-    services.name_detected(rows["sale"], name="Winter sale", actor=lead)
+    detected.name_detected(rows["sale"], name="Winter sale", actor=lead)
     assert set(told.values_list("mail_state", flat=True)) == {"withdrawn"}
 
 
@@ -1646,7 +1642,7 @@ def test_a_mail_about_a_pool_waits_only_as_long_as_it_is_true(known):
     assert not Message.objects.filter(purpose="runway_short", is_shown=True, read_at=None).exists()
     enter_limit(pool.connection, "71", kind="database", requests_per_s=209.0, source="no", actor=lead)
     assert said() == {"209 requests a second"}, "nobody was told of it this month yet"
-    services.remove_pool(SizedPool.objects.get(pk=pool.pk), actor=lead)
+    sized.remove_pool(SizedPool.objects.get(pk=pool.pk), actor=lead)
     assert not waiting_mails().exists()
 
 
@@ -1714,7 +1710,7 @@ def test_the_event_of_several_metrics_stays_as_high_as_the_one_it_was_named_from
     for each, share in ((one, 1.0), (other, 0.1)):
         fill(each, busy * share, before)
     services.make_due(before)
-    named = services.name_detected(DetectedEvent.objects.get(metric=one), name="Winter sale", actor=lead)
+    named = detected.name_detected(DetectedEvent.objects.get(metric=one), name="Winter sale", actor=lead)
     event = TrafficEvent.objects.get(pk=named.event_id)
     assert DetectedEvent.objects.get(metric=other).event_id == event.pk
     later = np.concatenate([busy[12:], hours(multiple=0)[-12:]])

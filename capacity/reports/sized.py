@@ -1,0 +1,216 @@
+"""By what pools are sized, and what servers cost. Each change is one function.
+
+size_pool(account, connection, "71", actor=…, …), change_pool(pool, …), remove_pool(pool, …)
+look_at(pool), look_at_stale(now)
+set_price(account, …), remove_price(price, …)
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.changes import check_active, check_no_pin
+from accounts.clouds import discover_pools
+from accounts.members import lock_account
+from accounts.models import Account, AccountStatus
+from capacity.metrics.kinds import DEMAND_UNIT, is_demand
+from capacity.pool_names import usual_name
+from capacity.reference import Site, counting_size
+from capacity.reports import notices
+from capacity.reports.models import (
+    ServerPrice,
+    SizedPool,
+)
+from capacity.reports.selectors import pools
+from capacity.reports.services import ask
+from capacity.reports.short import judge_pools
+from portal.audit.services import record, snapshot
+from portal.cloud.types import Condition
+from portal.errors import ProviderFailed, Refused, StaleState, TryLater
+from portal.rows import check_row
+
+if TYPE_CHECKING:
+    from accounts.models import CloudConnection, User
+
+log = structlog.get_logger(__name__)
+
+POOL_FIELDS = ("name", "metric", "headroom", "fewest")
+
+
+@transaction.atomic
+def size_pool(
+    account: Account, connection: CloudConnection, balancer_id: str, *, actor: User | None, **fields: Any
+) -> SizedPool:
+    """Size a pool by a metric: `metric`, `headroom`, `fewest`, `name`. A report of the metric is asked for."""
+    check_active(account)
+    if connection.account_id != account.pk:
+        raise Refused("This cloud connection is of another account.", code="other_account")
+    known = SizedPool.objects.filter(connection=connection, balancer_id=balancer_id).first()
+    if known is not None:
+        raise StaleState(
+            f"This pool is sized already, as “{known.name}”. Change how it is sized there.",
+            code="sized_already",
+        )
+    row = SizedPool(account=account, connection=connection, balancer_id=balancer_id)
+    _fill(row, fields)
+    row.save()
+    record("sized_pool.added", actor=actor, account=account, subject=row, after=snapshot(row))
+    if row.metric is not None:
+        ask(row.metric, actor=actor)
+    judge_pools(pools().filter(pk=row.pk), timezone.now())
+    return row
+
+
+@transaction.atomic
+def change_pool(pool: SizedPool, *, actor: User | None, **fields: Any) -> SizedPool:
+    """Change by what a pool is sized and what stays free."""
+    row = (
+        SizedPool.objects.select_for_update(of=("self",)).select_related("account", "metric").get(pk=pool.pk)
+    )
+    check_active(row.account)
+    before = snapshot(row)
+    _fill(row, fields)
+    after = snapshot(row)
+    if after == before:
+        return row
+    row.save()
+    record("sized_pool.changed", actor=actor, account=row.account, subject=row, before=before, after=after)
+    if row.metric is not None and before.get("metric") != after.get("metric"):
+        ask(row.metric, actor=actor)
+    judge_pools(pools().filter(pk=row.pk), timezone.now())
+    return row
+
+
+def _fill(row: SizedPool, fields: dict[str, Any]) -> None:
+    unknown = set(fields) - set(POOL_FIELDS)
+    if unknown:
+        raise ValueError(f"A sized pool has no {', '.join(sorted(unknown))}.")
+    for name, value in fields.items():
+        setattr(row, name, value)
+    row.name = " ".join(row.name.split()) or usual_name(row.balancer_id)
+    check_no_pin(row.name)
+    metric = row.metric
+    if metric is not None and metric.account_id != row.account_id:
+        raise Refused("This metric is of another account.", code="other_account")
+    # What one server carries is told in requests a second: orders a minute held against it would be a wrong number.
+    if metric is not None and not is_demand(metric.unit, metric.kind):
+        raise Refused(
+            f"A pool is sized by its requests a second (unit {DEMAND_UNIT}), as what a server carries is told in; "
+            f"{metric} is something else.",
+            code="no_demand",
+        )
+    check_row(row)
+
+
+def look_at(pool: SizedPool) -> SizedPool:
+    """Ask the provider how many servers of the pool are in service, and of which size. Reads only.
+
+    Raises the provider's troubles. Servers of several sizes: all count as the one that carries the least.
+    """
+    found = discover_pools(pool.connection)
+    return note_look(pool, found, timezone.now())
+
+
+def note_look(pool: SizedPool, found: Any, now: datetime) -> SizedPool:
+    """Keep what a look at the provider showed of the pool. Raises Refused where its load balancer was not there."""
+    seen = next((one for one in found.pools if one.balancer.id == pool.balancer_id), None)
+    if seen is None:
+        gone = f"The provider shows no load balancer {pool.balancer_id} any more. What was known stays."
+        never = (
+            f"The provider shows no load balancer {pool.balancer_id} to this connection. Read its id at the provider, "
+            "then size the pool with that one."
+        )
+        raise Refused(gone if pool.seen_at else never, code="no_such_balancer")
+    serving = {
+        member.server.id: member.server
+        for member in seen.members
+        if member.node.condition is Condition.ENABLED
+    }
+    sizes = Counter(one.flavor_id[:100] for one in serving.values() if one.flavor_id)
+    flavor = counting_size(pool.account, Site(pool.connection.ref, pool.balancer_id), sizes, now)
+    SizedPool.objects.filter(pk=pool.pk).update(
+        servers=len(serving), flavor=flavor, sizes=dict(sizes), seen_at=now
+    )
+    judge_pools(pools().filter(pk=pool.pk), now)
+    return pools().get(pk=pool.pk)
+
+
+def look_at_stale(
+    now: datetime, *, older_than: timedelta = timedelta(hours=20), budget_s: float = 60.0
+) -> int:
+    """Look at pools that nobody looked at for long, until the time is up; one that cannot be read is tried next time.
+
+    Once for all pools of a connection, and in no order: those that cannot be read, or whose load balancer is none, would
+    stand first each time, and nobody would look at the others.
+    """
+    ends = time.monotonic() + budget_s
+    rows = SizedPool.objects.filter(Q(seen_at__isnull=True) | Q(seen_at__lt=now - older_than))
+    rows = rows.filter(account__status=AccountStatus.ACTIVE).select_related("connection", "account")
+    due: dict[int, list[SizedPool]] = {}
+    for pool in rows.order_by("?")[:50]:
+        due.setdefault(pool.connection_id, []).append(pool)
+    count = 0
+    for of_one in due.values():
+        if time.monotonic() >= ends:
+            break
+        try:
+            found = discover_pools(of_one[0].connection)
+        except (TryLater, ProviderFailed, Refused) as trouble:
+            log.info("sized_pools_unseen", pools=[str(pool.ref) for pool in of_one], code=trouble.code)
+            continue
+        for pool in of_one:
+            try:
+                note_look(pool, found, timezone.now())
+                count += 1
+            except Refused as trouble:
+                log.info("sized_pool_unseen", pool=str(pool.ref), code=trouble.code)
+    return count
+
+
+@transaction.atomic
+def remove_pool(pool: SizedPool, *, actor: User) -> None:
+    """Size a pool no more."""
+    row = (
+        SizedPool.objects.select_for_update(of=("self",)).select_related("account", "metric").get(pk=pool.pk)
+    )
+    check_active(row.account)
+    record("sized_pool.removed", actor=actor, account=row.account, subject=row, before=snapshot(row))
+    notices.call_off_short(row, says="The pool is sized no more.")
+    row.delete()
+
+
+@transaction.atomic
+def set_price(account: Account, *, flavor: str, an_hour: Decimal, currency: str, actor: User) -> ServerPrice:
+    """Say what a server of one size costs an hour; replaces what was said before."""
+    # The account is locked, as there is no row to lock before the first price of a size.
+    check_active(lock_account(account))
+    flavor = " ".join(flavor.split())
+    check_no_pin(flavor)
+    row = ServerPrice.objects.select_for_update().filter(
+        account=account, flavor=flavor
+    ).first() or ServerPrice(account=account, flavor=flavor)
+    before = snapshot(row) if row.pk else {}
+    row.an_hour, row.currency = an_hour, currency.strip().upper()
+    row.entered_by, row.at = actor, timezone.now()
+    check_row(row)
+    row.save()
+    record("price.set", actor=actor, account=account, subject=row, before=before, after=snapshot(row))
+    return row
+
+
+@transaction.atomic
+def remove_price(price: ServerPrice, *, actor: User) -> None:
+    """Take a price away; estimates are told in server-hours then."""
+    row = ServerPrice.objects.select_for_update(of=("self",)).select_related("account").get(pk=price.pk)
+    check_active(row.account)
+    record("price.removed", actor=actor, account=row.account, subject=row, before=snapshot(row))
+    row.delete()
