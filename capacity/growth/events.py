@@ -47,7 +47,13 @@ HABIT = 3
 """What comes back at the same hour of so many of the days around is no event but what that hour does now."""
 SAME_LEVEL = 0.5
 """A stretch after which the level stays off by this share of the stretch's own height is a shift."""
+TIE = 1.05
+"""A season is a multiple of the level unless its distance from it varies less by more than this: while the level stays, both vary
+the same but for noise, and then it doubles."""
+LEAST_LEVEL = 1e-9
 ROUNDS = 2
+LOOKS = 3
+"""How often the level near its steps is put right and what is off it looked for anew: hardly ever is a third one needed."""
 PART_SEASONS = 6
 WORTH_KNOWING = 0.3
 
@@ -205,16 +211,25 @@ def _find(
         relative = clean / level if is_ratio else clean - level
         profile = _profile(relative, first, second)
         scale = _scale(relative - profile, day if first > 1 else 1)
-        whole = (values / level if is_ratio else values - level) - profile
-        height = np.where(np.isfinite(whole), whole / scale, 0.0)
-        if is_positive:
-            least = np.maximum(profile, 0.2) if is_ratio else np.maximum(profile + level, 0.2 * level)
-            is_small = np.abs(whole) < LEAST_EXCESS * least
-            height[is_small] = np.clip(height[is_small], -SMALL, SMALL)
-        sure, spans = _of_known(_spans(height, day), known, day)
-        spans = _rare(spans, height, first)
         plain = values / np.maximum(profile, 0.05) if is_ratio else values - profile
-        events = _coming_back(sorted(sure + spans), sure, plain, level, day)
+        # What hides in days that were held against the level of others is seen once they have their own.
+        for _ in range(LOOKS):
+            whole = (values / level if is_ratio else values - level) - profile
+            height = np.where(np.isfinite(whole), whole / scale, 0.0)
+            if is_positive:
+                least = np.maximum(profile, 0.2) if is_ratio else np.maximum(profile + level, 0.2 * level)
+                is_small = np.abs(whole) < LEAST_EXCESS * least
+                height[is_small] = np.clip(height[is_small], -SMALL, SMALL)
+            sure, spans = _of_known(_spans(height, day), known, day)
+            spans = _rare(spans, height, first)
+            events, steps = _coming_back(sorted(sure + spans), sure, plain, level, day)
+            if is_ratio:
+                # Nothing is a multiple of nothing.
+                steps = [(span, own) for span, own in steps if own > LEAST_LEVEL * level.max()]
+            if not steps:
+                break
+            for span, own in steps:
+                level[span.begin : span.end] = own
         if turn == 0:
             events += _long(plain, events, day)
         mask = np.zeros(len(values), dtype=bool)
@@ -273,11 +288,11 @@ def _is_ratio(values: Numbers, level: Numbers, first: int) -> bool:
     off_ratio = (ratio - _profile(ratio, first, 1)) * level
     off_distance = distance - _profile(distance, first, 1)
     sizes = [float(medians(np.abs(off)[None, :], 1)[0]) for off in (off_ratio, off_distance)]
-    return sizes[0] <= sizes[1]
+    return sizes[0] <= TIE * sizes[1]
 
 
 def _is_above_nothing(level: Numbers) -> bool:
-    return bool((level > 1e-9 * np.abs(level).max()).all())
+    return bool((level > LEAST_LEVEL * np.abs(level).max()).all())
 
 
 def _blocks(values: Numbers, size: int) -> Numbers:
@@ -482,13 +497,16 @@ def _lasts(day: int) -> int:
 
 def _coming_back(
     spans: list[_Span], sure: list[_Span], values: Numbers, level: Numbers, day: int
-) -> list[_Span]:
-    """Return the spans that come back to where they came from; the others are steps of the level. No season in `values`.
+) -> tuple[list[_Span], list[tuple[_Span, float]]]:
+    """Return the spans that come back to where they came from, and steps of the level with what it was there.
+
+    No season in `values`.
 
     `sure` are spans of which that is known. Spans less than a day apart are judged by what was before the first and after the last of them: an event that an
     outage cuts in two comes back once it is over, and what follows on it is no dip for being as it was before.
     """
-    found = []
+    found: list[_Span] = []
+    steps: list[tuple[_Span, float]] = []
     least = max(2, day // 6)
     for group in _near_each_other(spans, day):
         first, last = group[0].begin, max(span.end for span in group)
@@ -500,6 +518,8 @@ def _coming_back(
         since = max(0, first - day)
         for span in group:
             free[span.begin - since : span.end - since] = np.nan
+        early: list[tuple[_Span, float]] = []
+        late: list[tuple[_Span, float]] = []
         for span in group:
             if span in sure:
                 found.append(span)
@@ -517,16 +537,21 @@ def _coming_back(
                     continue
                 claimed = height - middle(level[span.begin : span.end])
                 if was is not None and abs(height - was) <= SAME_LEVEL * abs(claimed):
+                    early.append((span, was))
                     continue
             elif was is not None:
                 rise, step = height - was, became - was
                 # Like what was before it, and the running level came too early; or it stays where it went.
-                if abs(rise) <= SAME_LEVEL * abs(step) or (
-                    rise * step > 0.0 and abs(step) > SAME_LEVEL * abs(rise)
-                ):
+                if abs(rise) <= SAME_LEVEL * abs(step):
+                    early.append((span, was))
+                    continue
+                if rise * step > 0.0 and abs(step) > SAME_LEVEL * abs(rise):
+                    late.append((span, became))
                     continue
             found.append(span)
-    return found
+        # What is most of them is what the others of the group have to be judged by: at the next look.
+        steps += max(early, late, key=lambda some: sum(one.end - one.begin for one, _ in some))
+    return found, steps
 
 
 def _near_each_other(spans: list[_Span], reach: int) -> list[list[_Span]]:

@@ -93,6 +93,25 @@ def test_an_outage_in_the_midst_of_an_event_is_told_and_the_event_is_not_what_is
     assert forecast(values, 48, (24, 168)).point.max() < 1.2 * values[: begins - 1].max()
 
 
+@pytest.mark.parametrize("nights", [2, 4, 5, 7, 14])
+@pytest.mark.parametrize(("factor", "gap"), [(2.0, 5), (2.0, 12), (3.0, 30), (0.5, 12)])
+@pytest.mark.parametrize("is_before", [True, False])
+def test_an_outage_next_to_a_step_of_the_level_stays_told(is_before, factor, gap, nights):
+    """Days near a step are held against the level of the other side of it: the outage must not go with them."""
+    at = np.arange(24 * (40 + nights))
+    values = usual(at) * (1 + 0.04 * np.random.default_rng(1).standard_normal(len(at)))
+    step = 24 * 40 - 11
+    values[step:] *= factor
+    begins = step - gap - 3 if is_before else step + gap
+    values[begins : begins + 3] *= 0.05
+    found = [one for one in detect_events(values, (24, 168)) if one.score < 0]
+    assert any((one.begin, one.end) == (begins, begins + 3) for one in found) or (
+        # A level that halved two days ago is a fall itself, and all that happens in it.
+        factor < 1.0 and nights <= 4 and any(one.begin <= begins and begins + 3 <= one.end for one in found)
+    )
+    assert sum(one.is_over for one in found) <= 1
+
+
 @pytest.mark.parametrize("days", [1, 4, 5, 6, 8, 10, 13])
 def test_a_sale_that_people_planned_is_no_level_however_long_it_lasts(days):
     """A week of three times normal, while it is on and after it."""
