@@ -29,6 +29,7 @@ from portal.audit.services import record, snapshot
 from portal.errors import NotPermitted, Refused, StaleState
 from portal.events.services import emit
 from portal.rows import check_row
+from portal.runs import services as runs
 
 if TYPE_CHECKING:
     from accounts.models import Account, User
@@ -243,7 +244,10 @@ def _seen(row: TrafficEvent) -> dict[str, Any]:
 
 
 def _record(what: str, row: TrafficEvent, actor: User | None, **seen: Any) -> None:
-    """Put a change on record and tell it."""
+    """Put a change on record and tell it, and let runs look again before they send anything: servers may be needed for it."""
+    runs.facts_changed(
+        says="A traffic event was entered, changed or called off.", actor=actor, account=row.account
+    )
     record(what, actor=actor, account=row.account, subject=row, **seen)
     emit(
         what,

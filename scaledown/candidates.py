@@ -6,6 +6,7 @@ In: what the author chose (`Choice`), what was just read of the provider (`Pool`
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -117,6 +118,10 @@ class EventKnown:
     name: str
     starts_at: datetime
     ends_at: datetime
+    changed_at: datetime
+    peak_rps: float | None = None
+    """The most that it is expected to bring, or that was seen of it; None is unknown."""
+    ref: str = ""
 
 
 @dataclass(frozen=True)
@@ -295,11 +300,10 @@ def members_of(pool: Pool) -> tuple[tuple[Member, ...], tuple[Stray, ...]]:
     return tuple(sorted(members, key=lambda member: (member.server.name, member.server.id))), tuple(strays)
 
 
-def flavor_of(pool: Pool) -> str:
-    """Return the size that most servers in service have, "" where none is known: what one carries belongs to a size."""
+def sizes_of(pool: Pool) -> Counter[str]:
+    """Return how many servers in service there are of each size, "" for one that is not told."""
     members, _ = members_of(pool)
-    flavors = [one.server.flavor_id for one in members if one.is_serving and one.server.flavor_id]
-    return max(sorted(set(flavors)), key=flavors.count, default="")
+    return Counter(one.server.flavor_id or "" for one in members if one.is_serving)
 
 
 def _is_serving(held: Sequence[tuple[str, Node]]) -> bool:

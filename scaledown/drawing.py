@@ -16,7 +16,7 @@ from accounts.models import Membership
 from capacity.models import TrafficEvent
 from portal.access import ACCOUNT_ROLES, Permission
 from portal.errors import Refused, Trouble
-from scaledown.candidates import Excluded, Member, Pool, candidates, flavor_of
+from scaledown.candidates import Excluded, Member, Pool, candidates, sizes_of
 from scaledown.known import known_for
 from scaledown.models import Plan, ProtectedServer, ScaleUpRecord
 from scaledown.planner import Proposal, propose_target
@@ -115,7 +115,7 @@ def pool_step(plan: Plan) -> PoolStep:
     except Trouble as trouble:
         return PoolStep(balancers=named, problem=trouble.says)
     known = known_for(
-        plan.connection, choice.balancer_ids, plan.event, at=pool.looked_at, flavor=flavor_of(pool)
+        plan.connection, choice.balancer_ids, plan.event, at=pool.looked_at, sizes=sizes_of(pool)
     )
     found = candidates(choice, pool, known)
     return PoolStep(

@@ -1,9 +1,13 @@
-"""Freezes of the account's calendar and scale-downs: what holds a run back, who overrode it, and windows in the calendar."""
+"""What holds a scale-down back, who overrode it, and windows in the calendar.
+
+Freezes of the account's calendar do, and traffic events that need the servers and that the plan's approvers did not see so.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import QuerySet
@@ -11,6 +15,8 @@ from django.urls import reverse
 
 from accounts.calendar.models import CalendarKind
 from accounts.calendar.selectors import Freeze, Item, Source, freezes_at, register_source
+from capacity.models import TrafficEvent
+from capacity.reports.models import DetectedEvent
 from portal import access
 from portal.access import Permission
 from portal.audit.services import record
@@ -19,26 +25,105 @@ from portal.runs import journal
 from portal.runs import services as runs
 from portal.runs.models import Run
 from portal.runs.types import Entry
+from scaledown import ahead
+from scaledown.canonical import plan_from_plain
+from scaledown.known import event_known, peaks
 from scaledown.models import FreezeOverride, Plan, PlanStatus
 from scaledown.types import PlanData
 
 if TYPE_CHECKING:
     from accounts.models import Account, User
+    from scaledown.candidates import EventKnown
+
+RISE = "rise"
+"""What stands for a rise that is on, where somebody let a run go on in it."""
+RISE_LASTS = timedelta(hours=1)
+"""When it is looked at anew: nobody knows until when it is on."""
 
 
-def at(account: Account, moment: datetime) -> list[Freeze]:
-    """Return the freezes of an account at a moment; the one that ends last comes last."""
-    return freezes_at(account, moment)
+@dataclass(frozen=True)
+class NeededFor(Freeze):
+    """What needs more servers than a plan leaves: a traffic event, or a rise that is on. It holds as a freeze does.
+
+    Its sentence does not name it, as a freeze's does not give its title.
+    """
+
+    sentence: str = ""
+
+    @property
+    def says(self) -> str:
+        """The sentence for people."""
+        return self.sentence
+
+    @property
+    def what(self) -> str:
+        """What it is, at the beginning of a sentence."""
+        return "What needs the servers"
 
 
 def for_start(plan: Plan, data: PlanData, now: datetime) -> list[Freeze]:
-    """Return the freezes into which a plan would start now, or when its window opens."""
-    return at(plan.account, max(now, data.window_start or now))
+    """Return what a plan would start into now, or when its window opens; what ends last comes last.
+
+    Three queries, and those of `known.peaks` where an event is near or a rise is on.
+    """
+    begins = max(now, data.window_start or now)
+    found = [*freezes_at(plan.account, begins), *needs_of(plan, data, now)]
+    return sorted(found, key=lambda one: one.ends_at)
+
+
+def needs_of(plan: Plan, data: PlanData, now: datetime) -> list[NeededFor]:
+    """Return what needs the servers when a plan would start, and did not stand in its preview. Two queries, or more as above."""
+    return _needs(plan.account, max(now, data.window_start or now), lambda: (plan, data))
+
+
+def _needs(
+    account: Account, moment: datetime, drawn: Callable[[], tuple[Plan, PlanData] | None]
+) -> list[NeededFor]:
+    """Return what needs more servers than they knew of who approved the plan. Two queries where there is nothing."""
+    near = TrafficEvent.objects.filter(
+        account=account, ends_at__gt=moment, starts_at__lte=moment + ahead.AHEAD
+    ).order_by("starts_at", "pk")
+    rows = list(near)
+    is_rising = DetectedEvent.objects.filter(account=account).on_at(moment).exists()
+    found = drawn() if rows or is_rising else None
+    seen_at = None if found is None else found[0].submitted_at
+    if found is None or seen_at is None:
+        return []
+    plan, data = found
+    usual, on = peaks(plan.connection, data.balancer_ids, moment)
+    needed = [
+        NeededFor(
+            event.ref, event.name, "event", "account", event.starts_at, event.ends_at, _says(event, data)
+        )
+        for event in (event_known(row, usual.requests_per_s if usual else None) for row in rows)
+        if ahead.is_new(event, data, seen_at=seen_at, at=moment)
+    ]
+    if on is not None and ahead.is_higher(on.requests_per_s, data):
+        needs = ahead.needs(on.requests_per_s, data)
+        says = f"A rise in the traffic is on that {needs}; its preview did not show that."
+        needed.append(
+            NeededFor(RISE, "The peak that is on", "event", "account", on.at, moment + RISE_LASTS, says)
+        )
+    return needed
+
+
+def _says(event: EventKnown, data: PlanData) -> str:
+    return (
+        f"A traffic event from {event.starts_at:%Y-%m-%d %H:%M} to {event.ends_at:%Y-%m-%d %H:%M} UTC "
+        f"{ahead.needs(event.peak_rps, data)}; its preview did not show that."
+    )
 
 
 def not_overridden(run: Run, now: datetime) -> list[Freeze]:
-    """Return the freezes that hold a run back now; one query, a second one where there are any."""
-    found = at(run.account, now)
+    """Return what holds a run back now; three queries, more where an event is near or anything is found."""
+
+    def drawn() -> tuple[Plan, PlanData] | None:
+        plan = Plan.objects.select_related("connection__account").filter(ref=run.plan_ref).first()
+        return None if plan is None else (plan, plan_from_plain(run.plan))
+
+    found = sorted(
+        [*freezes_at(run.account, now), *_needs(run.account, now, drawn)], key=lambda one: one.ends_at
+    )
     if not found:
         return []
     let = {ref for row in FreezeOverride.objects.filter(run=run) for ref in row.freezes}
@@ -46,7 +131,7 @@ def not_overridden(run: Run, now: datetime) -> list[Freeze]:
 
 
 def holding(run: Run, now: datetime) -> Freeze | None:
-    """Return the freeze that holds a run back the longest; None if none does."""
+    """Return what holds a run back the longest; None if nothing does."""
     found = not_overridden(run, now)
     return found[-1] if found else None
 
@@ -75,8 +160,8 @@ def override(run: Run, frozen: Iterable[Freeze], *, actor: User, reason: str) ->
         [
             Entry(
                 "freeze_overridden",
-                f"{author.name} overrode the freeze that is in force until {until:%Y-%m-%d %H:%M} UTC.",
-                "A lead decided that this goes on although a freeze is in force.",
+                f"{author.name} overrode this: {' '.join(one.says for one in listed)}",
+                f"A lead decided that this goes on all the same. {' '.join(one.says for one in listed)}",
                 detail={"freezes": [one.ref for one in listed]},
             )
         ],

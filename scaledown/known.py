@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Exists, OuterRef, Q
@@ -14,7 +15,15 @@ from accounts.contacts.selectors import coverage_of
 from capacity.markers.selectors import newest
 from capacity.metrics.selectors import vital_of
 from capacity.models import CountSource, ForecastPeak, Probe, TrafficEvent
-from capacity.reference import FINE_FOR, Figure, ObjectiveFigure, Reference, Site, reference_for
+from capacity.reference import (
+    FINE_FOR,
+    Figure,
+    ObjectiveFigure,
+    Reference,
+    Site,
+    counting_size,
+    reference_for,
+)
 from capacity.reports.models import DetectedEvent, DetectedState
 from portal.runs.models import RunSample
 from scaledown.candidates import (
@@ -58,11 +67,12 @@ def known_for(
     event: TrafficEvent | None,
     *,
     at: datetime,
-    flavor: str = "",
+    sizes: Mapping[str, int] = MappingProxyType({}),
 ) -> Known:
     """Return what is known of the pool behind these balancers at `at`; seven queries a balancer and eleven more.
 
-    `flavor` is the size of its servers: what one of another size carries says nothing of them.
+    `sizes` is how many of its servers have which size: all count as the one that carries the least, which takes a query
+    for each of several.
 
     Each figure and the count source come from the first balancer that has them: balancers of one plan share
     a pool of servers. Baselines of all of them count.
@@ -70,16 +80,16 @@ def known_for(
     of_pool = {"connection": connection, "balancer_id__in": list(balancer_ids)}
     found = [
         reference
-        for balancer_id in balancer_ids
+        for site in (Site(connection.ref, balancer_id) for balancer_id in balancer_ids)
         if (
             reference := reference_for(
-                connection.account, Site(connection.ref, balancer_id), at, flavor=flavor
+                connection.account, site, at, flavor=counting_size(connection.account, site, sizes, at)
             )
         )
     ]
     ceiling = next((one.ceiling for one in found if one.ceiling), None)
-    peak = next((one.forecast_peak for one in found if one.forecast_peak), None)
-    on = next((one.peak_on for one in found if one.peak_on), None)
+    peak, on = _peaks(found)
+    usual_rps = peak.requests_per_s if peak else None
     if on is not None and (peak is None or on.requests_per_s > peak.requests_per_s):
         # It is in no forecast, and the servers that carry it are needed until it is over.
         peak = replace(on, expected_at=peak.expected_at if peak else None)
@@ -146,7 +156,7 @@ def known_for(
             ContactGap(gap.code, gap.says, gap.todo) for gap in coverage_of(connection.account, at)
         ),
         events=tuple(
-            EventKnown(row.name, row.starts_at, row.ends_at)
+            event_known(row, usual_rps)
             for row in TrafficEvent.objects.filter(account=connection.account, ends_at__gt=at).order_by(
                 "starts_at"
             )
@@ -156,6 +166,38 @@ def known_for(
             for one in freezes_between(connection.account, at, at + FREEZES_AHEAD)
         ),
         changed_at=changed.at if changed else None,
+    )
+
+
+def event_known(row: TrafficEvent, usual_rps: float | None) -> EventKnown:
+    """Return an event with the highest that it is expected to bring a pool of this usual peak, or was seen to bring."""
+    expected = (
+        None if usual_rps is None or row.expected_multiple is None else usual_rps * row.expected_multiple
+    )
+    peaks = [one for one in (expected, row.observed_peak_rps) if one is not None]
+    return EventKnown(
+        row.name,
+        row.starts_at,
+        row.ends_at,
+        row.updated_at,
+        # What was seen so far of one that nobody gave a multiple says nothing of what is still to come.
+        None if expected is None else max(peaks),
+        str(row.ref),
+    )
+
+
+def peaks(
+    connection: CloudConnection, balancer_ids: Sequence[str], at: datetime
+) -> tuple[Figure | None, Figure | None]:
+    """Return the highest hour to come of the pool without events, and the peak that is on; None where there is none known."""
+    sites = (Site(connection.ref, balancer_id) for balancer_id in balancer_ids)
+    return _peaks([found for site in sites if (found := reference_for(connection.account, site, at))])
+
+
+def _peaks(found: Sequence[Reference]) -> tuple[Figure | None, Figure | None]:
+    return (
+        next((one.forecast_peak for one in found if one.forecast_peak), None),
+        next((one.peak_on for one in found if one.peak_on), None),
     )
 
 
@@ -170,7 +212,8 @@ def _decay(
         peak_at__lte=at,
     ).exclude(state__in=(DetectedState.DISMISSED, DetectedState.WITHDRAWN))
     if event is not None:
-        rows = rows.filter(event=event)
+        # One that went on for long after what was planned stands on its own, and is what goes away all the same.
+        rows = rows.filter(Q(event=event) | Q(peak_at__gte=event.starts_at))
     row = rows.select_related("event").order_by("-peak_at", "-pk").first()
     # While the newest one is on nobody knows yet; an older one says nothing of it.
     if row is None or not row.half_life_s:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from portal.cloud.types import BalancerStatus
 from scaledown import images
+from scaledown.ahead import AHEAD, Near, is_carried, nearness, needs
 from scaledown.answers import LONGEST_BEFORE_S, SHORTEST_BEFORE_S, compares
 from scaledown.candidates import Candidates, Choice, Excluded, HeldAgainst, Known, Member, Pool, candidates
 from scaledown.planner import (
@@ -38,7 +39,6 @@ BASELINE_MAX_AGE = timedelta(days=30)
 """A baseline that is older is worth a warning: sites change."""
 VITAL_SILENT = timedelta(minutes=15)
 """A vital figure without a sample for longer will likely have none when a verdict needs it."""
-EVENT_AHEAD = timedelta(days=7)
 """An event that begins within this time is worth a warning: its servers may be needed again."""
 
 
@@ -548,18 +548,24 @@ def _time_warnings(plan: PlanData, pool: Pool, known: Known) -> Iterable[Warned]
         )
     begins = max(pool.looked_at, plan.window_start or pool.looked_at)
     for event in known.events:
-        if event.starts_at <= begins < event.ends_at:
+        near = nearness(event, begins)
+        size = (
+            f"what stays carries its peak of {event.peak_rps:g} requests/s"
+            if is_carried(event.peak_rps, plan)
+            else f"it {needs(event.peak_rps, plan)}"
+        )
+        if near is Near.ON:
             yield Warned(
                 "event_on",
-                f"“{event.name}” is not over: it ends {event.ends_at:%Y-%m-%d %H:%M} UTC.",
+                f"“{event.name}” is not over, it ends {event.ends_at:%Y-%m-%d %H:%M} UTC: {size}.",
                 "Wait until it is over, or be sure that its traffic is.",
                 subject=event.name,
             )
-        elif begins < event.starts_at <= begins + EVENT_AHEAD:
+        elif near is not Near.FAR:
             yield Warned(
                 "event_coming",
-                f"“{event.name}” begins {event.starts_at:%Y-%m-%d %H:%M} UTC: the servers may be needed again.",
-                "Keep them until after it, or be sure that the smaller pool carries it.",
+                f"“{event.name}” begins {event.starts_at:%Y-%m-%d %H:%M} UTC: {size}.",
+                "Keep the servers until after it, or be sure that the smaller pool carries it.",
                 subject=event.name,
             )
     yield from _freeze_warnings(plan, begins, known)
@@ -602,7 +608,7 @@ def _time_warnings(plan: PlanData, pool: Pool, known: Known) -> Iterable[Warned]
 
 def _freeze_warnings(plan: PlanData, begins: datetime, known: Known) -> Iterable[Warned]:
     """Warn of a freeze that is in force at the beginning, or comes up before it may be through."""
-    ahead = max(plan.window_end or begins + EVENT_AHEAD, begins + EVENT_AHEAD)
+    ahead = max(plan.window_end or begins + AHEAD, begins + AHEAD)
     for freeze in known.freezes:
         if freeze.starts_at <= begins < freeze.ends_at:
             yield Warned(

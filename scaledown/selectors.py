@@ -24,7 +24,7 @@ from portal.approvals import services as approvals
 from portal.approvals.models import Side
 from portal.audit.subjects import open_values
 from portal.runs.models import Run
-from scaledown import services
+from scaledown import freezes, services
 from scaledown.candidates import Choice
 from scaledown.canonical import from_plain
 from scaledown.models import Plan, PlanStatus
@@ -97,6 +97,8 @@ class PlanPage:
     copied_from_ref: str | None
     why_not_start: str = ""
     """Why an approved plan cannot be started now by the viewer, who may start runs; "" otherwise."""
+    needed: tuple[str, ...] = ()
+    """What needs the servers by now and did not stand in the preview, a sentence each, while the plan waits or can be started."""
 
 
 def status_now(plan: Plan, at: datetime) -> str:
@@ -145,6 +147,7 @@ def plan_page(plan: Plan, *, viewer: User, granted: frozenset[Permission]) -> Pl
     why_not_start = ""
     if status == PlanStatus.APPROVED and Permission.RUN_START in granted and not problem and data is not None:
         why_not_start = services.why_not_start(whole, data, actor=viewer, at=now)
+    waits = status in {PlanStatus.AWAITING_APPROVAL, PlanStatus.APPROVED}
     may_decide = status == PlanStatus.AWAITING_APPROVAL and request is not None and not why_not
     return PlanPage(
         ref=str(whole.ref),
@@ -176,6 +179,9 @@ def plan_page(plan: Plan, *, viewer: User, granted: frozenset[Permission]) -> Pl
         approval_problem=problem,
         acts=_acts(status, granted, may_decide=may_decide, sound=not problem and not why_not_start),
         why_not_start=why_not_start,
+        needed=tuple(f"“{one.title}”: {one.says}" for one in freezes.needs_of(whole, data, now))
+        if waits and data is not None
+        else (),
         run_ref=str(run[0]) if run else None,
         run_status=run[1] if run else None,
         rehearsal_ref=str(rehearsal[0]) if rehearsal else None,

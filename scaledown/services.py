@@ -39,7 +39,7 @@ from portal.runs import services as runs
 from portal.runs.models import Run, RunCommand
 from portal.runs.types import RunStatus
 from scaledown import freezes, offers, someone
-from scaledown.candidates import Choice, Pool, flavor_of
+from scaledown.candidates import Choice, Pool, sizes_of
 from scaledown.canonical import digest, from_plain, plan_from_plain, plan_to_plain, to_plain
 from scaledown.known import known_for
 from scaledown.less import same_pool
@@ -216,7 +216,7 @@ def draw(plan: Plan, pool: Pool) -> Drawn:
     """Return what this plan is with the pool as it was just read. Raises Refused with what is in the way."""
     choice = choice_of(plan)
     known = known_for(
-        plan.connection, choice.balancer_ids, plan.event, at=pool.looked_at, flavor=flavor_of(pool)
+        plan.connection, choice.balancer_ids, plan.event, at=pool.looked_at, sizes=sizes_of(pool)
     )
     data = build_plan_data(choice, pool, known)
     return Drawn(data, preview(data, choice, pool, known))
@@ -495,7 +495,7 @@ def start_run(
     begins = max(now, data.window_start or now)
     if says := peak_is_over(data, begins):
         raise Refused(says, code="peak_over")
-    frozen = freezes.at(locked.account, begins)
+    frozen = freezes.for_start(locked, data, now)
     if frozen:
         freezes.check_override(frozen, locked.account, actor, override_reason, "Start it")
     if choice_of(locked).needs_contacts:
@@ -550,7 +550,7 @@ def why_not_start(plan: Plan, data: PlanData, *, actor: User, at: datetime) -> s
         return says
     if choice_of(plan).needs_contacts and (says := someone.missing(plan.account, begins, someone.BEGINS)):
         return says
-    frozen = freezes.at(plan.account, begins)
+    frozen = freezes.for_start(plan, data, at)
     if frozen and not access.can(actor, Permission.OVERRIDE, plan.account):
         return f"{frozen[-1].says} Start it after that, or have a lead override it."
     return ""

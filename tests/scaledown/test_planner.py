@@ -498,7 +498,7 @@ def test_a_baseline_from_before_the_last_change_of_the_site_is_a_warning(measure
     ],
 )
 def test_an_event_that_is_on_or_near_is_a_warning(starts_in, ends_in, code):
-    facts = known(events=(EventKnown("Cyber Monday", NOW + starts_in, NOW + ends_in),))
+    facts = known(events=(EventKnown("Cyber Monday", NOW + starts_in, NOW + ends_in, NOW),))
     assert codes(shown(facts=facts)) & {"event_on", "event_coming"} == ({code} if code else set())
 
 

@@ -1,0 +1,77 @@
+"""Traffic events that are on or come up: whether what stays of a pool carries them. Pure."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from scaledown.candidates import EventKnown
+    from scaledown.types import PlanData
+
+AHEAD = timedelta(days=7)
+"""An event that begins later than this is no reason to keep servers,"""
+SOON = timedelta(days=1)
+"""and before one that begins within this they are not taken out unless that was approved as it is."""
+SLACK = 1e-9
+
+
+class Near(IntEnum):
+    """Where a moment lies: the higher, the more an event needs its servers."""
+
+    FAR = 0
+    COMING = 1
+    SOON = 2
+    ON = 3
+
+
+def nearness(event: EventKnown, at: datetime) -> Near:
+    """Return whether an event is on at a moment, or begins within `SOON` or `AHEAD` of it. One that is over is far."""
+    if event.ends_at <= at or event.starts_at > at + AHEAD:
+        return Near.FAR
+    if event.starts_at <= at:
+        return Near.ON
+    return Near.SOON if event.starts_at <= at + SOON else Near.COMING
+
+
+def needed_for(peak_rps: float | None, plan: PlanData) -> int | None:
+    """Return how many servers a peak needs by what one carries, within the plan's guard; None where that is not known."""
+    if peak_rps is None or plan.ceiling_rps is None:
+        return None
+    return math.ceil(peak_rps / (plan.ceiling_rps * plan.guard_share) * (1.0 - SLACK))
+
+
+def is_carried(peak_rps: float | None, plan: PlanData) -> bool:
+    """Whether what the plan leaves surely carries a peak."""
+    needed = needed_for(peak_rps, plan)
+    return needed is not None and needed <= plan.target
+
+
+def needs(peak_rps: float | None, plan: PlanData) -> str:
+    """Return what a peak needs beside what the plan leaves, as the end of a sentence."""
+    stay = f"{plan.target} {'stays' if plan.target == 1 else 'stay'} by this plan"
+    needed = needed_for(peak_rps, plan)
+    if needed is None:
+        unknown = "its peak is" if peak_rps is None else "what one carries is"
+        return f"may need more servers, {unknown} not known, and {stay}"
+    return f"needs {needed} server{'' if needed == 1 else 's'}, and {stay}"
+
+
+def is_new(event: EventKnown, plan: PlanData, *, seen_at: datetime, at: datetime) -> bool:
+    """Whether an event asks for more than they saw who approved the plan as it was drawn up at `seen_at`.
+
+    It was entered or changed after their preview, or is on or begins within a day, which was not so in it; and what stays
+    may not carry it.
+    """
+    near = nearness(event, at)
+    if near is Near.FAR or is_carried(event.peak_rps, plan):
+        return False
+    then = max(seen_at, plan.window_start or seen_at)
+    return event.changed_at > seen_at or (near >= Near.SOON and near > nearness(event, then))
+
+
+def is_higher(peak_rps: float, plan: PlanData) -> bool:
+    """Whether a peak that is on is more than the one that the plan was approved for, and what stays may not carry it."""
+    return peak_rps > (plan.forecast_peak_rps or 0.0) * (1.0 + SLACK) and not is_carried(peak_rps, plan)
