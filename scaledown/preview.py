@@ -338,8 +338,8 @@ def _size_warnings(plan: PlanData, choice: Choice, found: Candidates, proposal: 
     if len(flavors) > 1:
         yield Warned(
             "flavors_differ",
-            "The servers that stay are of different sizes; the projection counts them as equal.",
-            "Count with the most that the smallest one carries.",
+            "The servers that stay are of different sizes; each counts as the one that carries the least.",
+            "Nothing is to be done: what the larger ones carry beyond it is free.",
         )
 
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from capacity import services
 from capacity.events import add_event
 from capacity.metrics.models import Metric
-from capacity.models import Baseline, FineLoad, Objective
+from capacity.models import Baseline, Ceiling, FineLoad, Objective
 from capacity.reference import BASELINES_READ, FINE_FOR, Site, event_at, reference_for, sizes_of
 from capacity.reports.models import DetectedEvent, GrowthReport, ReportState, SizedPool
 from portal.audit.models import AuditEntry
@@ -142,6 +142,20 @@ def test_a_peak_that_is_on_is_in_no_forecast_and_counts_for_plans_until_it_is_ov
     assert decay.event_name == f"the peak of {row.peak_at:%Y-%m-%d}"
     assert found(connection).peak_on is None
     assert known_for(connection, ["71"], None, at=timezone.now()).forecast_peak_rps == 640.0
+
+
+def test_plans_count_servers_of_several_sizes_as_the_one_that_carries_the_least(connection):
+    of_pool = {"account": connection.account, "connection": connection, "balancer_id": "71"}
+    for flavor, carries in (("large", 120.0), ("small", 20.0)):
+        Ceiling.objects.create(
+            **of_pool, requests_per_s=carries, flavor=flavor, source="step benchmark", at=timezone.now()
+        )
+
+    def carried(**sizes):
+        return known_for(connection, ["71"], None, at=timezone.now(), sizes=sizes).ceiling_rps
+
+    assert (carried(large=4), carried(large=4, small=2), carried(small=1)) == (120.0, 20.0, 20.0)
+    assert carried(large=4, huge=1) is None, "nothing is known of one of them"
 
 
 def test_a_measured_peak_is_of_its_own_pool(connection):
