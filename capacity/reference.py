@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import F, OuterRef, Q, Subquery
 from django.db.models.functions import Lower
 
 from capacity.baselines.models import BaselineStatus, MeasuredBaseline
@@ -21,7 +21,7 @@ from capacity.ceiling import BUSY, generator_was_the_limit
 from capacity.metrics.kinds import DEMAND_UNIT, MetricKind
 from capacity.models import Baseline, Ceiling, FineLoad, ForecastPeak, Objective, TrafficEvent
 from capacity.reports.models import ENDED_AFTER, DetectedEvent, ReportState, SizedPool
-from capacity.sizing import MOST_MULTIPLE
+from capacity.sizing import peak_of
 from capacity.versions import version_of
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Reference:
 
     `ceiling` and `fine_load` are per node, `forecast_peak` for the whole pool. `fine_load` is the highest of the last
     14 days; its `at` is when it was seen. `baselines` are the newest 24, the newest first. `peak_on` is what the pool may
-    have to carry while a peak is on that no forecast has in it: the usual highest hour times how many times as high it is.
+    have to carry while a peak is on that no forecast has in it (`sizing.peak_of`), of several the highest.
     """
 
     site: Site
@@ -313,7 +313,10 @@ def _measured_peaks(of_pool: Mapping[str, Any], at: datetime) -> tuple[Figure | 
             metric__growth_report__analysed_until__gte=at - ENDED_AFTER,
         )
         .select_related("metric__growth_report")
-        .annotate(on_multiple=Subquery(on.order_by("-ends_at").values("multiple")[:1]))
+        .annotate(
+            on_multiple=Subquery(on.order_by(F("multiple").desc(nulls_last=True)).values("multiple")[:1]),
+            on_peak=Subquery(on.order_by("-peak").values("peak")[:1]),
+        )
         .first()
     )
     if pool is None or pool.metric is None:
@@ -322,9 +325,9 @@ def _measured_peaks(of_pool: Mapping[str, Any], at: datetime) -> tuple[Figure | 
     if report.next_peak is None or report.made_at is None:
         return None, None
     source, peak_on = f"growth report of {pool.metric}", None
-    if pool.on_multiple is not None and report.peak is not None:
-        usual = report.peak * min(pool.on_multiple, MOST_MULTIPLE)
-        peak_on = Figure(usual, f"{source}: the peak that is on", "", report.made_at)
+    on_rps = peak_of(report.peak, pool.on_multiple, pool.on_peak)
+    if on_rps is not None:
+        peak_on = Figure(on_rps, f"{source}: the peak that is on", "", report.made_at)
     forecast = Figure(
         report.next_peak,
         source,

@@ -118,6 +118,10 @@ class Planned:
     multiple: float | None
     is_on: bool = False
     """It was not planned: it was seen in the traffic, and is still on."""
+    peak_rps: float | None = None
+    """The most that was seen of it: whatever its multiple, it needs no less."""
+    is_dismissed: bool = False
+    """Somebody said that it is no event. While it is on its servers are needed all the same; it alarms nobody."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +224,7 @@ class Sizing:
 
         Where only a lower bound of what one carries says so, nobody knows whether they are.
         """
-        if self.on is None or not self.on.event.is_on or not self.on.more:
+        if self.on is None or not self.on.event.is_on or self.on.event.is_dismissed or not self.on.more:
             return None
         return self.on if not self.pool.is_least or self.on.is_over_limit else None
 
@@ -340,14 +344,16 @@ def size(
     surplus, on = None, None
     if servers is not None and needed_now is not None:
         usual = max(needed_now, needed_peak or 0, rules.fewest)
-        on = next(
+        # Of several what is seen and no one dismissed is told, and of those the one that needs most.
+        on = max(
             (
                 one
                 for one in needs
                 if (one.event.is_on or one.event.starts_at < now)
                 and (one.servers is None or one.servers > usual)
             ),
-            None,
+            key=lambda one: (one.event.is_on and not one.event.is_dismissed, one.servers or 0),
+            default=None,
         )
         # Nothing goes out while more than usual comes in.
         surplus = 0 if on else max(0, servers - usual)
@@ -478,6 +484,15 @@ def _meets(peak_rps: float, growth: float | None, usable_rps: float, now: dateti
     return now + needed / a_month * MONTH if a_month * (FAR / MONTH) >= needed else None
 
 
+def peak_of(usual_rps: float | None, multiple: float | None, seen_rps: float | None) -> float | None:
+    """Return what an event comes to in requests per second: its multiple of the usual peak, and no less than was seen of it.
+
+    What is on at an hour that usually has nothing has no multiple. None where nothing of it is known.
+    """
+    told = None if usual_rps is None or multiple is None else usual_rps * min(multiple, MOST_MULTIPLE)
+    return max((one for one in (told, seen_rps) if one is not None), default=None)
+
+
 def _event_need(
     event: Planned,
     demand: Demand | None,
@@ -487,7 +502,7 @@ def _event_need(
 ) -> EventNeed:
     usual = None if demand is None else demand.at(event.starts_at)
     normal = usual.mid if usual is not None else None if demand is None else demand.peak_rps
-    peak = None if normal is None or event.multiple is None else normal * min(event.multiple, MOST_MULTIPLE)
+    peak = peak_of(normal, event.multiple, event.peak_rps)
     asked = needed(peak)
     more = None if asked is None or servers is None else max(0, asked - servers)
     return EventNeed(event, peak, asked, more, is_over(peak))

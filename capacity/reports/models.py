@@ -114,8 +114,8 @@ class DetectedEvents(models.QuerySet["DetectedEvent"]):
     def on_at(self, now: datetime) -> DetectedEvents:
         """Return the rises that were still on when they were last looked at, unless their series ended.
 
-        What was dismissed is none. Of a site that broke under it, and is still down, it is on: the demand is back as soon
-        as the site is.
+        What was dismissed is among them: that it is no event does not say that its traffic is gone. Of a site that broke
+        under it, and is still down, it is on: the demand is back as soon as the site is.
         """
         recent = DetectedEvent.objects.filter(ends_at__gt=now - ENDED_AFTER)
         down = recent.filter(
@@ -127,7 +127,7 @@ class DetectedEvents(models.QuerySet["DetectedEvent"]):
         )
         return self.filter(
             Q(is_over=False) | Exists(down), score__gt=0, ends_at__gt=now - ENDED_AFTER
-        ).exclude(state__in=(DetectedState.DISMISSED, DetectedState.WITHDRAWN))
+        ).exclude(state=DetectedState.WITHDRAWN)
 
 
 class DetectedEvent(Referenced):

@@ -209,7 +209,7 @@ def sized(pool: SizedPool, now: datetime, prices: Mapping[str, Price] | None = N
         rules,
         now,
         next_peak_rps=next_peak_of(None if ended else report, peak),
-        events=[*_as_on(seen), *planned_of(account, now, seen)],
+        events=[*(_as_on(one) for one in seen), *planned_of(account, now, seen)],
         price=prices.get(pool.flavor),
     )
     return Sized(
@@ -276,37 +276,47 @@ def peaks_of(report: GrowthReport) -> list[wording.Peak]:
 
 
 def on_of(metric: int | None, now: datetime) -> list[Planned]:
-    """Return the rise of a metric that is on, as far as anybody knows; one query.
+    """Return the rises of a metric that are on, as far as anybody knows; one query.
 
-    The forecast leaves it out, since it passes; as long as it is on, its servers are needed.
+    The forecast leaves them out, since they pass; as long as they are on, their servers are needed.
     """
-    return _as_on(_seen_on(metric, now))
+    return [_as_on(one) for one in _seen_on(metric, now)]
 
 
-def _seen_on(metric: int | None, now: datetime) -> DetectedEvent | None:
+def _seen_on(metric: int | None, now: datetime) -> list[DetectedEvent]:
     rows = DetectedEvent.objects.on_at(now).filter(metric=metric).select_related("event")
-    return rows.order_by("-ends_at").first()
+    return list(rows.order_by("-ends_at"))
 
 
-def _as_on(seen: DetectedEvent | None) -> list[Planned]:
-    if seen is None:
-        return []
-    name = f"{seen.event.name} (on now)" if seen.event else "The peak that is on"
-    return [Planned(name, seen.starts_at, seen.multiple, is_on=True)]
+def _as_on(seen: DetectedEvent) -> Planned:
+    is_dismissed = seen.state == DetectedState.DISMISSED
+    name = "The peak that is on"
+    if is_dismissed:
+        name = f"What was dismissed and is still on{f' (“{seen.reason[:60]}”)' if seen.reason else ''}"
+    elif seen.event:
+        name = f"{seen.event.name} (on now)"
+    return Planned(
+        name, seen.starts_at, seen.multiple, is_on=True, peak_rps=seen.peak, is_dismissed=is_dismissed
+    )
 
 
-def planned_of(account: Account, now: datetime, seen: DetectedEvent | None = None) -> list[Planned]:
+def planned_of(account: Account, now: datetime, seen: Iterable[DetectedEvent] = ()) -> list[Planned]:
     """Return the account's traffic events that are on or come within half a year, in order; one query.
 
-    The one that the traffic shows to be on (`seen`) is among them only where more was expected of it than was seen so far.
+    Of those that the traffic shows to be on (`seen`) only the ones of which more was expected than was seen so far are among
+    them.
     """
     rows = TrafficEvent.objects.filter(account=account, ends_at__gt=now, starts_at__lt=now + AHEAD)
-    event, multiple = (None, None) if seen is None else (seen.event_id, seen.multiple)
-    if event is not None and multiple is not None:
-        rows = rows.exclude(Q(pk=event) & (Q(expected_multiple=None) | Q(expected_multiple__lte=multiple)))
+    multiples = {one.event_id: one.multiple for one in seen if one.event_id is not None}
+    for event, multiple in multiples.items():
+        if multiple is not None:
+            less = Q(expected_multiple=None) | Q(expected_multiple__lte=multiple)
+            rows = rows.exclude(Q(pk=event) & less)
     return [
         Planned(
-            f"{row.name} (as planned)" if row.pk == event else row.name, row.starts_at, row.expected_multiple
+            f"{row.name} (as planned)" if row.pk in multiples else row.name,
+            row.starts_at,
+            row.expected_multiple,
         )
         for row in rows.order_by("starts_at", "pk")[:MOST_SIZED]
     ]

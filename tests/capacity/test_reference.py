@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -135,6 +136,18 @@ def test_a_peak_that_is_on_is_in_no_forecast_and_counts_for_plans_until_it_is_ov
     assert (plans.forecast_peak_rps, plans.peak_at) == (2400.0, known.forecast_peak.expected_at)
     assert plans.forecast_source == "growth report of requests_per_s: the peak that is on"
     assert plans.decay is None
+    # That it is no event does not say that its traffic is gone.
+    DetectedEvent.objects.update(state="dismissed")
+    assert found(connection).peak_on.requests_per_s == 2400.0
+    # An hour that usually has nothing has no multiple: what was seen counts. Of two that are on the highest does.
+    DetectedEvent.objects.update(state="proposed", multiple=None, expected=0.0, peak=5000.0)
+    assert found(connection).peak_on.requests_per_s == 5000.0
+    other = DetectedEvent.objects.get()
+    other.pk, other.ref, other.ends_at = None, uuid4(), now + timedelta(minutes=1)
+    other.multiple, other.peak = 2.0, 1000.0
+    other.save()
+    assert found(connection).peak_on.requests_per_s == 5000.0
+    other.delete()
     row.is_over, row.half_life_s = True, 7200
     row.save()
     decay = known_for(connection, ["71"], None, at=timezone.now()).decay

@@ -738,13 +738,23 @@ def test_a_sale_that_is_on_asks_for_its_servers_until_it_is_over(db):
         assert "more than there are" not in page
     limit.delete()
     short.judge_all(timezone.now())
-    # While nobody knows better it is on; of a series that ended nothing is known. What was dismissed is none.
+    # While nobody knows better it is on; of a series that ended nothing is known.
     assert selectors.on_of(one.pk, timezone.now() + timedelta(days=2)) != []
     later = timezone.now() + timedelta(days=4)
     assert selectors.on_of(one.pk, later) == []
+    # That it is no event does not say that its traffic is gone: it alarms nobody, and nothing goes out before it is over.
+    SizedPool.objects.update(servers=12)
     detected.dismiss_detected(row, reason="a crawler", actor=lead)
-    assert selectors.on_of(one.pk, timezone.now()) == []
-    assert api.get(f"/sized-pools/{pool.ref}")["pool"]["missing_on"] is None
+    found = api.get(f"/sized-pools/{pool.ref}")
+    assert (found["pool"]["missing_on"], found["pool"]["surplus"], found["plan_url"]) == (None, 0, "")
+    assert found["sizing"]["on"]["name"] == "What was dismissed and is still on (“a crawler”)"
+    page = browser_of(account).get(f"/capacity/pools/{pool.ref}/").content.decode()
+    assert "take nothing out before it is over" in page
+    assert "Servers are missing" not in page
+    told = short.gather_runways(Account.objects.filter(pk=account.pk), timezone.now())[account.pk]
+    assert short.judge_runways(told, timezone.now()).grade == Grade.GREEN
+    DetectedEvent.objects.update(is_over=True)
+    assert api.get(f"/sized-pools/{pool.ref}")["sizing"]["surplus"] > 0
 
 
 def test_an_event_of_a_mistyped_size_is_refused_and_an_old_one_breaks_no_page(known):

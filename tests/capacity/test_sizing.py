@@ -233,6 +233,34 @@ def test_nothing_is_surplus_while_a_planned_event_is_on():
     assert size(Pool(6, 90.0), usual(), Rules(0.2), NOW, events=[small]).surplus > 0
 
 
+def test_what_is_on_needs_no_less_than_was_seen_of_it():
+    """An hour that usually has nothing has no multiple, and one of a quiet night a small one."""
+    for multiple in (None, 1.1):
+        on = Planned("", NOW - timedelta(hours=2), multiple, is_on=True, peak_rps=700.0)
+        found = size(Pool(6, 90.0), usual(), Rules(0.2), NOW, events=[on])
+        assert (found.on.peak_rps, found.missing_on.more, found.surplus) == (700.0, 4, 0)
+    on = Planned("", NOW - timedelta(hours=2), 4.0, is_on=True, peak_rps=700.0)
+    found = size(Pool(6, 90.0), usual(), Rules(0.2), NOW, events=[on])
+    assert found.on.peak_rps == pytest.approx(920.0, rel=0.01)
+    unknown = Planned("", NOW, None, is_on=True)
+    assert size(Pool(6, 90.0), usual(), Rules(0.2), NOW, events=[unknown]).on.servers is None
+
+
+def test_of_several_that_are_on_the_one_that_needs_most_is_told():
+    small, large = (Planned(str(m), NOW - timedelta(hours=2), m, is_on=True) for m in (3.0, 4.0))
+    for events in ([small, large], [large, small]):
+        assert size(Pool(6, 90.0), usual(), Rules(0.2), NOW, events=events).missing_on.event == large
+    # What somebody dismissed hides nothing of which people are to be told.
+    events = [replace(large, is_dismissed=True), small]
+    assert size(Pool(6, 90.0), usual(), Rules(0.2), NOW, events=events).missing_on.event == small
+
+
+def test_what_was_dismissed_and_is_still_on_leaves_nothing_over_and_alarms_nobody():
+    on = Planned("a crawler", NOW - timedelta(hours=2), 4.0, is_on=True, is_dismissed=True)
+    found = size(Pool(6, 90.0), usual(), Rules(0.2), NOW, events=[on])
+    assert (found.surplus, found.on.event, found.missing_on, found.missing_planned) == (0, on, None, None)
+
+
 def test_an_event_that_would_miss_the_surplus_is_named():
     def asks(*planned):
         return size(Pool(6, 90.0), usual(), Rules(0.2), NOW, events=planned).asks_for_more
