@@ -220,12 +220,18 @@ def _ceiling(row: Ceiling) -> Figure:
     )
 
 
+UNTOLD = "unknown size"
+"""The size of servers of which the provider tells none: no ceiling that belongs to a size is of them."""
+
+
 def counting_size(account: Account, site: Site, sizes: Mapping[str, int], at: datetime) -> str:
     """Return as which size a pool is sized that has so many servers of each of `sizes`: the one that carries the least.
 
     What a larger one carries, times all of them, would call servers spare that are needed. One of which nothing is known comes
-    first: then nothing is said of the pool. "" without any size. A query for each of several sizes.
+    first: then nothing is said of the pool. "" among them is a size that is not told, and `UNTOLD` then. "" without any
+    server. A query for each of several sizes.
     """
+    sizes = {flavor or UNTOLD: count for flavor, count in sizes.items()}
     if len(sizes) < 2:
         return next(iter(sizes), "")
 

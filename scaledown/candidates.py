@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from portal.cloud.discovery import same_address
-from portal.cloud.types import Balancer, CloudIdentity, Condition, Node, NodeStatus, NodeType, Server
+from portal.cloud.discovery import same_address, serves
+from portal.cloud.types import Balancer, CloudIdentity, Node, NodeType, Server
 from scaledown.types import (
     AtLimit,
     Grade,
@@ -269,14 +269,6 @@ def _by_address(servers: Iterable[Server]) -> dict[str, list[Server]]:
         for address in {same_address(address) for address in server.addresses}:
             found.setdefault(address, []).append(server)
     return found
-
-
-def serves(node: Node) -> bool:
-    return (
-        node.condition is Condition.ENABLED
-        and node.status is NodeStatus.ONLINE
-        and node.type is NodeType.PRIMARY
-    )
 
 
 def members_of(pool: Pool) -> tuple[tuple[Member, ...], tuple[Stray, ...]]:

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from portal.cloud.discovery import serves
 from portal.cloud.types import Balancer
 from portal.errors import Refused
-from scaledown.candidates import MOST_VITAL, Candidates, Choice, Known, Member, Pool, candidates, serves
+from scaledown.candidates import MOST_VITAL, Candidates, Choice, Known, Member, Pool, candidates
 from scaledown.types import (
     PEAK_SPARE_S,
     PLAN_FORMAT,

@@ -196,8 +196,8 @@ class DetectedEvent(Referenced):
 class SizedPool(Referenced):
     """A pool whose size is held against a metric: the whole demand of the pool, in requests per second.
 
-    `servers` and `sizes` (how many of each) are what a look at the provider at `seen_at` showed in service; None before the first
-    look. `flavor` is the size as which it is sized: of several the one that carries the least (`reference.counting_size`).
+    `servers` and `sizes` (how many of each) are what a look at the provider at `seen_at` showed in service, `not_answering` how
+    many more would be if they answered; None before the first look. `flavor` is the size as which it is sized: of several the one that carries the least (`reference.counting_size`).
     What it needs, how long it lasts, the sentence that says so and what speaks against the ceiling that it rests on are as
     worked out at `judged_at`: for lists.
     """
@@ -214,6 +214,7 @@ class SizedPool(Referenced):
     headroom = models.FloatField(default=0.2)
     fewest = models.PositiveSmallIntegerField(default=2)
     servers = models.PositiveIntegerField(null=True, blank=True)
+    not_answering = models.PositiveIntegerField(null=True, blank=True)
     flavor = models.CharField(max_length=100, blank=True)
     sizes = models.JSONField(default=dict, blank=True)
     seen_at = models.DateTimeField(null=True, blank=True)
@@ -243,6 +244,7 @@ class SizedPool(Referenced):
     account_path = "account"
     unrecorded_fields = (
         "servers",
+        "not_answering",
         "flavor",
         "sizes",
         "seen_at",

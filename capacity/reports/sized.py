@@ -24,7 +24,7 @@ from accounts.members import lock_account
 from accounts.models import Account, AccountStatus
 from capacity.metrics.kinds import DEMAND_UNIT, is_demand
 from capacity.pool_names import usual_name
-from capacity.reference import Site, counting_size
+from capacity.reference import UNTOLD, Site, counting_size
 from capacity.reports import notices
 from capacity.reports.models import (
     ServerPrice,
@@ -34,7 +34,7 @@ from capacity.reports.selectors import pools
 from capacity.reports.services import ask
 from capacity.reports.short import judge_pools
 from portal.audit.services import record, snapshot
-from portal.cloud.types import Condition
+from portal.cloud.discovery import is_asked, serves
 from portal.errors import ProviderFailed, Refused, StaleState, TryLater
 from portal.rows import check_row
 
@@ -114,7 +114,8 @@ def _fill(row: SizedPool, fields: dict[str, Any]) -> None:
 def look_at(pool: SizedPool) -> SizedPool:
     """Ask the provider how many servers of the pool are in service, and of which size. Reads only.
 
-    Raises the provider's troubles. Servers of several sizes: all count as the one that carries the least.
+    Raises the provider's troubles. In service are those that the load balancer sends visitors to, as for plans: one that does
+    not answer is counted apart. Servers of several sizes: all count as the one that carries the least.
     """
     found = discover_pools(pool.connection)
     return note_look(pool, found, timezone.now())
@@ -130,15 +131,16 @@ def note_look(pool: SizedPool, found: Any, now: datetime) -> SizedPool:
             "then size the pool with that one."
         )
         raise Refused(gone if pool.seen_at else never, code="no_such_balancer")
-    serving = {
-        member.server.id: member.server
-        for member in seen.members
-        if member.node.condition is Condition.ENABLED
-    }
-    sizes = Counter(one.flavor_id[:100] for one in serving.values() if one.flavor_id)
+    serving = {member.server.id: member.server for member in seen.members if serves(member.node)}
+    asked = {member.server.id for member in seen.members if is_asked(member.node)}
+    sizes = Counter(one.flavor_id[:100] or UNTOLD for one in serving.values())
     flavor = counting_size(pool.account, Site(pool.connection.ref, pool.balancer_id), sizes, now)
     SizedPool.objects.filter(pk=pool.pk).update(
-        servers=len(serving), flavor=flavor, sizes=dict(sizes), seen_at=now
+        servers=len(serving),
+        not_answering=len(asked.difference(serving)),
+        flavor=flavor,
+        sizes=dict(sizes),
+        seen_at=now,
     )
     judge_pools(pools().filter(pk=pool.pk), now)
     return pools().get(pk=pool.pk)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from portal.cloud.protocol import Cloud
 from portal.cloud.together import together
-from portal.cloud.types import Balancer, Node, Server
+from portal.cloud.types import Balancer, Condition, Node, NodeStatus, NodeType, Server
 
 _LOOKS_AT_ONCE = 4
 
@@ -76,6 +76,16 @@ def same_address(text: str) -> str:
         return str(ipaddress.ip_address(text.strip()))
     except ValueError:
         return text.strip().lower()
+
+
+def is_asked(node: Node) -> bool:
+    """Whether the load balancer is to send visitors to it: a secondary node only stands by."""
+    return node.condition is Condition.ENABLED and node.type is NodeType.PRIMARY
+
+
+def serves(node: Node) -> bool:
+    """Whether visitors come to it: it is asked, and it answers."""
+    return is_asked(node) and node.status is NodeStatus.ONLINE
 
 
 def match(

@@ -40,7 +40,7 @@ from capacity.reports.trying import try_out
 from capacity.services import enter_known, size_anew
 from capacity.sizing import Lasts, Runway, WhatIf
 from portal.audit.models import AuditEntry
-from portal.cloud.types import Condition
+from portal.cloud.types import Condition, NodeStatus, NodeType
 from portal.errors import Refused, StaleState, TryLater
 from portal.events.models import Event
 from portal.notify import compose
@@ -775,16 +775,25 @@ def test_an_event_of_a_mistyped_size_is_refused_and_an_old_one_breaks_no_page(kn
 
 def test_the_provider_says_how_many_servers_are_in_service(known):
     pool = sized_pool(known, servers=None, seen_at=None)
-    members = [
-        SimpleNamespace(
-            node=SimpleNamespace(condition=Condition.ENABLED if n < 4 else Condition.DRAINING),
-            server=SimpleNamespace(id=f"s{n}", flavor_id="general1-8" if n else "general1-4"),
-        )
-        for n in range(5)
+    nodes = [_node()] * 4
+    nodes += [
+        _node(condition=Condition.DRAINING),
+        _node(status=NodeStatus.OFFLINE),
+        _node(status=NodeStatus.UNKNOWN),
+        # It serves only when all others fail.
+        _node(type=NodeType.SECONDARY),
+        _node(type=NodeType.SECONDARY, status=NodeStatus.OFFLINE),
     ]
-    seen = SimpleNamespace(pools=[SimpleNamespace(balancer=SimpleNamespace(id="71"), members=members)])
+    seen = _seen((node, "general1-8" if n else "general1-4") for n, node in enumerate(nodes))
+    # A server with two nodes of which one answers is in service.
+    members = seen.pools[0].members
+    members.append(SimpleNamespace(node=_node(status=NodeStatus.OFFLINE), server=members[0].server))
     found = sized.note_look(pool, seen, timezone.now())
-    assert (found.servers, found.flavor) == (4, "general1-8")
+    assert (found.servers, found.flavor, found.not_answering) == (4, "general1-8", 2)
+    page = browser_of(known.account).get(f"/capacity/pools/{pool.ref}/").content.decode()
+    assert "2 more are enabled at the load balancer and do not answer it" in page
+    api = Caller(make.launch_manager(known.account.team))
+    assert api.get(f"/sized-pools/{pool.ref}")["pool"]["not_answering"] == 2
     with pytest.raises(Refused, match="no load balancer 71 any more"):
         sized.note_look(found, SimpleNamespace(pools=[]), timezone.now())
     wrong = SizedPool(account=known.account, connection=pool.connection, balancer_id="999", name="typo")
@@ -809,16 +818,20 @@ def test_the_file_of_a_series_has_its_band_and_its_forecast(known):
         assert one["at"] > measured[-1]["at"]
 
 
-def _look(pool, *flavors):
+def _node(*, condition=Condition.ENABLED, status=NodeStatus.ONLINE, type=NodeType.PRIMARY):
+    return SimpleNamespace(condition=condition, status=status, type=type)
+
+
+def _seen(nodes):
     members = [
-        SimpleNamespace(
-            node=SimpleNamespace(condition=Condition.ENABLED),
-            server=SimpleNamespace(id=f"s{n}", flavor_id=flavor),
-        )
-        for n, flavor in enumerate(flavors)
+        SimpleNamespace(node=node, server=SimpleNamespace(id=f"s{n}", flavor_id=flavor))
+        for n, (node, flavor) in enumerate(nodes)
     ]
-    seen = SimpleNamespace(pools=[SimpleNamespace(balancer=SimpleNamespace(id="71"), members=members)])
-    return sized.note_look(pool, seen, timezone.now())
+    return SimpleNamespace(pools=[SimpleNamespace(balancer=SimpleNamespace(id="71"), members=members)])
+
+
+def _look(pool, *flavors):
+    return sized.note_look(pool, _seen((_node(), flavor) for flavor in flavors), timezone.now())
 
 
 def test_of_servers_of_several_sizes_the_one_that_carries_the_least_counts(db):
@@ -852,6 +865,30 @@ def test_of_servers_of_several_sizes_the_one_that_carries_the_least_counts(db):
     assert found()[:2] == ("large", 120.0)
     assert _look(pool, *["large"] * 3).sizes == {"large": 3}
     assert "several sizes" not in browser_of(account).get(page).content.decode()
+
+
+def test_of_servers_whose_size_the_provider_does_not_tell_nothing_is_known(db):
+    """One of a known size and four that are not told are no five of the known one."""
+    account, now = make.account(), timezone.now()
+    pool = sized_pool(
+        fill(metric(account), hours(growth=0.0, multiple=0), now), servers=None, flavor="", seen_at=None
+    )
+    Ceiling.objects.update(flavor="large")
+    services.make_due(now)
+
+    def found(*flavors):
+        seen = _look(pool, *flavors)
+        told = selectors.sized(seen, timezone.now()).sizing
+        return seen.sizes, seen.flavor, told.pool.carries_rps, told.surplus
+
+    assert found("large", *[""] * 4) == ({"large": 1, "unknown size": 4}, "unknown size", None, None)
+    shown = browser_of(account).get(f"/capacity/pools/{pool.ref}/").content.decode()
+    assert "sized as if all were of unknown size: of these nobody knows what one carries" in shown
+    assert found(*[""] * 5)[1:] == ("unknown size", None, None)
+    assert found(*["large"] * 5)[1:3] == ("large", 120.0)
+    # What is said of no size is said of each; the one that carries the least counts.
+    make.ceiling(pool.connection, rps=90.0, at=now - timedelta(days=1))
+    assert found("large", *[""] * 4)[1:3] == ("unknown size", 90.0)
 
 
 def test_pools_that_cannot_be_seen_do_not_stand_before_the_others(known, monkeypatch):
