@@ -226,13 +226,26 @@ class Sizing:
         """
         if self.on is None or not self.on.event.is_on or self.on.event.is_dismissed or not self.on.more:
             return None
-        return self.on if not self.pool.is_least or self.on.is_over_limit else None
+        return self.on if self._is_known(self.on) else None
 
     @property
     def missing_planned(self) -> EventNeed | None:
-        """The first planned event for which servers are missing, or that no number of them carries; None for none."""
-        planned = (one for one in self.events if not one.event.is_on)
+        """The first planned event for which servers are missing, or that no number of them carries; None for none.
+
+        Those for which only a lower bound of what one carries says so are told apart (`may_miss_planned`).
+        """
+        planned = (one for one in self.events if not one.event.is_on and self._is_known(one))
         return next((one for one in planned if one.more or one.is_over_limit), None)
+
+    @property
+    def may_miss_planned(self) -> EventNeed | None:
+        """The first planned event for which servers may be missing, at most `more`; None for none."""
+        planned = (one for one in self.events if not one.event.is_on and not self._is_known(one))
+        return next((one for one in planned if one.more), None)
+
+    def _is_known(self, need: EventNeed) -> bool:
+        """Whether it needs what is told: by a lower bound it is at most so much, by the pool's own limit no less."""
+        return not self.pool.is_least or need.is_over_limit
 
     @property
     def peak_over_limit(self) -> float | None:

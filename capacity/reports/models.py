@@ -234,8 +234,10 @@ class SizedPool(Referenced):
     missing_on = models.PositiveIntegerField(null=True, blank=True)
     # The pool's own limit where that peak does not fit under it: then no number of servers carries it.
     missing_limit_rps = models.FloatField(null=True, blank=True)
-    # For the first planned event that needs more servers than there are (0: no number carries it), and when it begins.
+    # For the first planned event that needs more servers than there are (0: no number carries it), else for the first that may
+    # need so many more at most, and when it begins.
     missing_planned = models.PositiveIntegerField(null=True, blank=True)
+    may_miss_planned = models.PositiveIntegerField(null=True, blank=True)
     missing_planned_at = models.DateTimeField(null=True, blank=True)
     sentence = models.CharField(max_length=500, blank=True)
     doubt = models.CharField(max_length=500, blank=True, default="", db_default="")
@@ -262,6 +264,7 @@ class SizedPool(Referenced):
         "missing_on",
         "missing_limit_rps",
         "missing_planned",
+        "may_miss_planned",
         "missing_planned_at",
         "sentence",
         "doubt",

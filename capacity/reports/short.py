@@ -67,6 +67,8 @@ def _judge(pk: int, now: datetime) -> bool:
     found = sized(pool, now, {})
     doubts = doubts_about(pool.connection, pool.balancer_id, found.ceiling) if found.ceiling else ()
     lasts, missing, planned = found.sizing.lasts, found.sizing.missing_on, found.sizing.missing_planned
+    may = None if planned else found.sizing.may_miss_planned
+    ahead = planned or may
     SizedPool.objects.filter(pk=pk).update(
         flavor=pool.flavor,
         lasts=lasts.state.value,
@@ -83,7 +85,8 @@ def _judge(pk: int, now: datetime) -> bool:
         missing_on=missing.more if missing else None,
         missing_limit_rps=found.sizing.pool.limit_rps if missing and missing.is_over_limit else None,
         missing_planned=None if planned is None else 0 if planned.is_over_limit else planned.more,
-        missing_planned_at=planned.event.starts_at if planned else None,
+        may_miss_planned=may.more if may else None,
+        missing_planned_at=ahead.event.starts_at if ahead else None,
         sentence=found.sentence[:500],
         doubt=" ".join(doubts)[:500],
         judged_at=now,
@@ -141,6 +144,8 @@ class PoolKnown:
     """The pool's own limit where that peak does not fit under it."""
     missing_planned: int | None = None
     """How many servers more the first planned event needs for which any are missing; 0: no number of them carries it."""
+    may_miss_planned: int | None = None
+    """How many servers more the first one may need at most, by a lower bound of what one carries; None where it is known."""
     missing_planned_at: datetime | None = None
     ended: str = ""
     """The sentence that nothing more comes from its series; "" while samples do."""
@@ -161,6 +166,7 @@ def gather_runways(accounts: QuerySet[Account], now: datetime) -> Mapping[int, l
                 row.missing_on,
                 row.missing_limit_rps,
                 row.missing_planned,
+                row.may_miss_planned,
                 row.missing_planned_at,
                 ended_words(row.known_until, now),
             )
@@ -181,12 +187,7 @@ def judge_runways(known: list[PoolKnown] | None, now: datetime) -> Finding:
         (one for one in told if one.missing_on), key=lambda one: one.missing_on or 0, default=None
     ):
         return _missing(missing, rule)
-    planned = min(
-        (one for one in told if one.missing_planned_at is not None and one.missing_planned_at < now + SOON),
-        key=lambda one: one.missing_planned_at or now,
-        default=None,
-    )
-    if planned and planned.missing_planned_at and planned.missing_planned_at < now + PLANNED_SOON:
+    if planned := _first_planned(told, now + PLANNED_SOON, is_known=True):
         return _missing_planned(planned, now, Grade.RED)
     short = [one for one in told if is_short(one.lasts, now, SOON)]
     if short:
@@ -195,7 +196,7 @@ def judge_runways(known: list[PoolKnown] | None, now: datetime) -> Finding:
         parts = (("servers", worst.servers or 0), ("last until", words))
         grade = Grade.RED if is_short(worst.lasts, now, VERY_SOON) else Grade.AMBER
         return Finding(grade, _says_short(worst, now), rule, worst.judged_at, None, parts)
-    if planned:
+    if planned := _first_planned(told, now + SOON):
         return _missing_planned(planned, now, Grade.AMBER)
     unknown = [
         one
@@ -224,11 +225,14 @@ def judge_runways(known: list[PoolKnown] | None, now: datetime) -> Finding:
     )
 
 
+_ONLY_LEAST = "Of what one server carries only a lower bound is known: a step benchmark that goes on until a step fails says more."
+
+
 def _why_unknown(lasts: Runway, now: datetime) -> str:
     if not lasts.is_least:
         return "A report, a ceiling or a look is missing."
     until = f"They do until {lasts_words(lasts, now)}. " if lasts.state is Lasts.ENDS else ""
-    return f"{until}Of what one server carries only a lower bound is known: a step benchmark that goes on until a step fails says more."
+    return f"{until}{_ONLY_LEAST}"
 
 
 def _missing(pool: PoolKnown, rule: str) -> Finding:
@@ -244,12 +248,25 @@ def _missing(pool: PoolKnown, rule: str) -> Finding:
     return Finding(Grade.RED, says, rule, pool.judged_at, None, parts)
 
 
+def _first_planned(told: list[PoolKnown], before: datetime, *, is_known: bool = False) -> PoolKnown | None:
+    """Return the pool whose planned event begins first of those that miss servers, or may unless it `is_known`."""
+    found = (
+        one
+        for one in told
+        if one.missing_planned_at is not None
+        and one.missing_planned_at < before
+        and (one.missing_planned is not None or not is_known)
+    )
+    return min(found, key=lambda one: one.missing_planned_at or before, default=None)
+
+
 def _missing_planned(pool: PoolKnown, now: datetime, grade: Grade) -> Finding:
     """Return what is said of a pool that has too few servers for a planned event."""
-    servers, more, at = pool.servers or 0, pool.missing_planned or 0, pool.missing_planned_at or now
+    servers, may, at = pool.servers or 0, pool.may_miss_planned, pool.missing_planned_at or now
     when = "that is on" if at <= now else f"of {at:%Y-%m-%d}"
-    if more:
-        says = f"{pool.name} has {plural(servers, 'server')}, and the planned event {when} needs {more} more."
+    if more := may or pool.missing_planned or 0:
+        needs = f"may need up to {more} more. {_ONLY_LEAST}" if may else f"needs {more} more."
+        says = f"{pool.name} has {plural(servers, 'server')}, and the planned event {when} {needs}"
         parts: tuple[tuple[str, int | float | str], ...] = (("servers", servers), ("missing", more))
     else:
         says = (

@@ -417,6 +417,18 @@ def test_a_peak_that_is_on_misses_no_server_by_a_lower_bound():
     assert limited.missing_on is not None, "the limit is none of a server"
 
 
+def test_a_planned_event_may_miss_servers_by_a_lower_bound():
+    soon = Planned("Sale", NOW + timedelta(days=5), 4.0)
+    exact, limited = Pool(6, 90.0), Pool(6, 90.0, limit_rps=400.0)
+    known, least, by_limit = (
+        size(one, usual(), Rules(), NOW, events=[soon])
+        for one in (exact, replace(exact, is_least=True), replace(limited, is_least=True))
+    )
+    assert (known.missing_planned.more, known.may_miss_planned) == (known.events[0].more, None)
+    assert (least.missing_planned, least.may_miss_planned) == (None, known.missing_planned)
+    assert (by_limit.missing_planned.event, by_limit.may_miss_planned) == (soon, None)
+
+
 def test_what_is_typed_is_no_lower_bound_and_another_size_is_one_only_if_said():
     pool = Pool(6, 90.0, "a", is_least=True)
     tried = [
