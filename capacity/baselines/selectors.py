@@ -168,14 +168,16 @@ def promised_of(connection: CloudConnection | None, balancer_id: str) -> ceiling
     return ceiling.Promised(row.error_ratio, row.latency_ms, row.latency_share)
 
 
-def runs_of(connection: CloudConnection, balancer_id: str) -> list[Benchmark]:
-    """Return the newest benchmarks of a pool whose servers and time are said, the newest first. One query.
+def runs_of(connection: CloudConnection, balancer_id: str, *, flavor: str = "") -> list[Benchmark]:
+    """Return the newest benchmarks of a pool whose servers and time are said, the newest first; of one size if given. One query.
 
     Runs by steps are among them however many others came since.
     """
     rows = Benchmark.objects.filter(connection=connection, balancer_id=balancer_id).exclude(
         Q(ran_at=None) | Q(node_count=None)
     )
+    if flavor:
+        rows = rows.filter(flavor__iexact=flavor)
     rows = rows.order_by("-ran_at", "-pk")
     newest = rows.values("pk")[:MOST_EVIDENCE]
     by_steps = rows.filter(result__steps__1__isnull=False).values("pk")[:MOST_STEPS]

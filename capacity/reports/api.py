@@ -806,7 +806,9 @@ class WhatIfApi(PortalAPIView):
             OpenApiParameter("headroom", OpenApiTypes.FLOAT, description="Percent that stays free, 0 to 90."),
             OpenApiParameter("servers", OpenApiTypes.INT, description="How many there are, 1 to 10,000."),
             OpenApiParameter(
-                "flavor", OpenApiTypes.STR, description="Of which size; one with a price or a benchmark."
+                "flavor",
+                OpenApiTypes.STR,
+                description="Of which size; one with a price, a ceiling or a benchmark.",
             ),
             OpenApiParameter(
                 "carries", OpenApiTypes.FLOAT, description="What one carries, in requests per second."

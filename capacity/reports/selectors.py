@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.urls import reverse
 
 from accounts.models import Account
-from capacity.baselines.evidence import MOST_FAILED
+from capacity.baselines.compared import ran
+from capacity.baselines.evidence import evidence_of
 from capacity.baselines.models import PoolLimit
-from capacity.baselines.selectors import own_limit_of
+from capacity.baselines.selectors import own_limit_of, promised_of, runs_of
 from capacity.benchmarks.models import Benchmark
-from capacity.benchmarks.selectors import invalid_because, listed
+from capacity.ceiling import Evidence, Rank
 from capacity.metrics.kinds import is_demand
 from capacity.metrics.overlays import MOST, Event
 from capacity.models import TrafficEvent
@@ -40,7 +40,6 @@ from capacity.sizing import Demand, Planned, Pool, Price, Rules, Sizing, size
 AHEAD = timedelta(days=180)
 PEAKS_TOLD = 20
 MOST_SIZED = 20
-MOST_LOOKED_INTO = 5
 
 
 def reports() -> QuerySet[GrowthReport]:
@@ -322,34 +321,25 @@ def planned_of(account: Account, now: datetime, seen: Iterable[DetectedEvent] = 
     ]
 
 
-def carries_by_flavor(pool: SizedPool) -> dict[str, float]:
-    """Return the most that one server of each size carried in a benchmark of the pool that proves something; two queries.
+def carried_of(pool: SizedPool, flavor: str) -> Evidence | None:
+    """Return what one server of a size carried within what is promised, by benchmarks; None where that is not known. Two queries.
 
-    A lower bound: what a whole run had on average, divided by its servers. It stands in where no ceiling of that size is known.
+    The newest by steps that proves something says it, else the newest. It stands in where no ceiling of that size is known.
     """
-    rows = (
-        Benchmark.objects.filter(connection=pool.connection_id, balancer_id=pool.balancer_id)
-        .filter(set_aside_at__isnull=True, node_count__gt=0)
-        .exclude(flavor="")
-        .exclude(requests_per_s=None)
-        .exclude(error_ratio__gt=MOST_FAILED)
-        .annotate(carried=F("requests_per_s") / F("node_count"))
-        .order_by("-carried")
-    )
-    best: dict[str, list[int]] = defaultdict(list)
-    carried: dict[int, float] = {}
-    for pk, flavor, each in rows.values_list("pk", "flavor", "carried"):
-        if len(best[flavor]) < MOST_LOOKED_INTO:
-            best[flavor].append(pk)
-            carried[pk] = each
-    # What makes a run worth nothing stands in its result, which is large: that of the best alone is read.
-    good = (
-        {row.pk for row in listed().filter(pk__in=carried) if not invalid_because(row)} if carried else set()
-    )
-    found = {
-        flavor: max((carried[pk] for pk in pks if pk in good), default=None) for flavor, pks in best.items()
-    }
-    return {flavor: most for flavor, most in found.items() if most is not None}
+    promised, found = promised_of(pool.connection, pool.balancer_id), []
+    for row in runs_of(pool.connection, pool.balancer_id, flavor=flavor):
+        says = f"{row.title}, {row.ran_at:%Y-%m-%d}"
+        one = evidence_of(row.result, ran(row), promised, source=says, ref=str(row.ref))
+        if one is not None and not one.invalid:
+            found.append(one)
+    newest = max(found, key=lambda one: (one.rank is Rank.STEPS, one.at), default=None)
+    return None if newest is None or newest.passed_nothing else newest
+
+
+def measured_flavors(pool: SizedPool) -> set[str]:
+    """Return the sizes of which the pool has a benchmark; one query."""
+    rows = Benchmark.objects.filter(connection=pool.connection_id, balancer_id=pool.balancer_id)
+    return set(rows.filter(set_aside_at__isnull=True).exclude(flavor="").values_list("flavor", flat=True))
 
 
 # --- pictures ----------------------------------------------------------------------------------------------------

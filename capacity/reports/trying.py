@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from django.utils import timezone
+
+from capacity.reference import Site, Sizes, sizes_of
 from capacity.reports import wording
 from capacity.reports.models import SizedPool
-from capacity.reports.selectors import Sized, carries_by_flavor, prices_of, sized
+from capacity.reports.selectors import Sized, carried_of, measured_flavors, prices_of, sized
 from capacity.sizing import Cost, Lasts, Price, Runway, Sizing, WhatIf, cost_a_month, what_if
 
 MOST_FLAVORS = 50
@@ -45,9 +48,29 @@ def _moved(tried: WhatIf, as_it_is: Sized) -> WhatIf:
 
 
 def flavors_of(pool: SizedPool) -> list[tuple[str, str]]:
-    """Return the sizes that can be tried out: those with a price and those with a benchmark. Two queries."""
-    known = {*prices_of(pool.account), *carries_by_flavor(pool)} - {pool.flavor}
-    return [(one, one) for one in sorted(known)[:MOST_FLAVORS]]
+    """Return the sizes that can be tried out: those with a price, a ceiling or a benchmark. Four queries."""
+    ceilings = {one.flavor for one in _sizes_of(pool, timezone.now()).ceilings}
+    listed = sorted({*measured_flavors(pool), *ceilings}) + sorted(prices_of(pool.account))
+    # However it is written: as its price is, else that would not be found.
+    known = {one.lower(): one for one in listed if one and one.lower() != pool.flavor.lower()}
+    return [(one, one) for one in sorted(known.values())[:MOST_FLAVORS]]
+
+
+def _sizes_of(pool: SizedPool, now: datetime) -> Sizes:
+    return sizes_of(pool.account, Site(pool.connection.ref, pool.balancer_id), now)
+
+
+def _of_another_size(pool: SizedPool, tried: WhatIf, flavor: str, now: datetime) -> tuple[WhatIf, str]:
+    """Return what is tried out with what one server of another size carries, and where that is from."""
+    for one in _sizes_of(pool, now).ceilings:
+        if one.flavor.lower() == flavor.lower():
+            known = replace(tried, carries_rps=one.requests_per_s, is_least=one.is_least)
+            return known, f"in force for this size: {one.source}"
+    carried = carried_of(pool, flavor)
+    if carried is None:
+        return tried, "not known: type what one carries"
+    known = replace(tried, carries_rps=carried.requests_per_s, is_least=carried.is_least)
+    return known, f"within what is promised, by a benchmark of this size: {carried.source}"
 
 
 def try_out(pool: SizedPool, tried: WhatIf, now: datetime) -> Tried:
@@ -59,11 +82,7 @@ def try_out(pool: SizedPool, tried: WhatIf, now: datetime) -> Tried:
     if tried.carries_rps is not None:
         carries_from = "as typed"
     elif tried.flavor is not None and tried.flavor != pool.flavor:
-        measured = carries_by_flavor(pool).get(tried.flavor)
-        carries_from = (
-            "a benchmark of this size, at least" if measured else "not known: type what one carries"
-        )
-        tried = replace(tried, carries_rps=measured, is_least=True)
+        tried, carries_from = _of_another_size(pool, tried, tried.flavor, now)
     price = prices.get(pool.flavor if tried.flavor is None else tried.flavor)
     found = what_if(
         as_it_is.provider_pool,

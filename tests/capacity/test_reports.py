@@ -32,11 +32,11 @@ from capacity.markers import services as markers
 from capacity.markers.models import Marker
 from capacity.metrics.models import Metric
 from capacity.metrics.store import Samples, write
-from capacity.models import Ceiling, TrafficEvent
+from capacity.models import Ceiling, Objective, TrafficEvent
 from capacity.reference import Site, reference_for
 from capacity.reports import detected, making, notices, packing, selectors, services, short, sized, wording
 from capacity.reports.models import DetectedEvent, GrowthPicture, GrowthReport, ServerPrice, SizedPool
-from capacity.reports.trying import try_out
+from capacity.reports.trying import flavors_of, try_out
 from capacity.services import enter_known, size_anew
 from capacity.sizing import Lasts, Runway, WhatIf
 from portal.audit.models import AuditEntry
@@ -971,24 +971,78 @@ def test_a_pool_that_was_sized_by_another_unit_needs_what_is_not_known(known):
     assert found.forecast_peak is None, "plans read no forecast in another unit either"
 
 
-def test_what_a_failed_run_asked_a_second_is_nothing_that_a_server_carries(known):
-    pool = sized_pool(known)
-    given = {
-        "account": known.account,
-        "tool": "hey",
-        "result": {},
-        "size_bytes": 1,
-        "taken_in_by": make.user(),
-        "connection": pool.connection,
-        "balancer_id": pool.balancer_id,
+def _benchmark(pool, title, *steps, servers=1, flavor="general1-8", **fields):
+    """A run in which so many requests came at each step, and that share of them failed."""
+    now = timezone.now()
+    result = {
+        "steps": [
+            {
+                "users": 10 * n,
+                "offset_s": 120 * n,
+                "length_s": 120,
+                "requests": 120 * rate,
+                "failures": round(120 * rate * failed),
+                "requests_per_s": rate,
+            }
+            for n, (rate, failed) in enumerate(steps, 1)
+        ]
     }
-    given |= {"taken_in_at": timezone.now(), "node_count": 1, "flavor": "general1-8", "format": "hey-text"}
-    Benchmark.objects.create(**given, title="Held", sha256="1" * 64, requests_per_s=200.0, error_ratio=0.01)
-    Benchmark.objects.create(
-        **given, title="Failed", sha256="2" * 64, requests_per_s=19258.6, error_ratio=1.0
+    values = {"mix": "all", "ran_at": now, "taken_in_at": now, "tool": "locust", "format": "locust-history"}
+    values |= {"taken_in_by": make.user(), "size_bytes": 1, "sha256": f"{Benchmark.objects.count():064}"}
+    return Benchmark.objects.create(
+        **{
+            "account": pool.account,
+            "connection": pool.connection,
+            "balancer_id": pool.balancer_id,
+            "title": title,
+            "node_count": servers,
+            "flavor": flavor,
+            "result": result,
+            "requests_per_s": steps[-1][0],
+            **values,
+            **fields,
+        }
     )
-    Benchmark.objects.create(**given, title="Not told", sha256="3" * 64, requests_per_s=150.0)
-    assert selectors.carries_by_flavor(pool) == {"general1-8": 200.0}
+
+
+def test_a_server_of_another_size_carries_what_it_carried_within_what_is_promised(known):
+    pool, now = sized_pool(known), timezone.now()
+    services.make_due(now)
+    pool = selectors.pools().get(pk=pool.pk)
+
+    def tried(flavor="general1-8"):
+        found = try_out(pool, WhatIf(flavor=flavor), timezone.now())
+        return found.sizing.pool.carries_rps, found.sizing.pool.is_least, found.carries_from.partition(":")[0]
+
+    unknown = (None, False, "not known")
+    _benchmark(pool, "Held", (100, 0.0), (200, 0.0), (300, 0.0), ran_at=now - timedelta(days=3))
+    assert tried() == unknown, "nothing is promised"
+    Objective.objects.create(
+        account=pool.account,
+        connection=pool.connection,
+        balancer_id="71",
+        error_ratio=0.001,
+        source="the contract",
+        at=now,
+    )
+    by = "within what is promised, by a benchmark of this size"
+    assert tried() == (300.0, True, by)
+    _benchmark(pool, "Void", (100, 0.0), (200, 0.0), (900, 0.0), was_aborted=True)
+    _benchmark(pool, "Other pool", (100, 0.0), (200, 0.0), (900, 0.0), balancer_id="72")
+    _benchmark(pool, "Quick", (900, 0.0))
+    assert tried() == (300.0, True, by)
+    _benchmark(pool, "Pushed", (100, 0.0), (300, 0.0), (1200, 0.004), ran_at=now - timedelta(days=2))
+    assert tried() == (300.0, False, by), "where it fails is no bound"
+    _benchmark(pool, "Slow", (100, 0.04), (200, 0.04), (300, 0.04), ran_at=now - timedelta(days=1))
+    assert tried() == unknown, "it carried nothing within it"
+    _benchmark(pool, "Quick", (500, 0.0), (700, 0.01), flavor="general1-30", servers=2)
+    assert tried("general1-30") == (250.0, False, by)
+    # What counts for that size is what it carries, not what else was measured.
+    make.ceiling(pool.connection, rps=60.0, flavor="General1-8")
+    assert tried() == (60.0, False, "in force for this size")
+    Ceiling.objects.filter(requests_per_s=60.0).update(is_least=True)
+    assert tried() == (60.0, True, "in force for this size")
+    assert {one for one, _ in flavors_of(pool)} == {"general1-8", "general1-30"}
 
 
 def test_what_if_answers_with_few_queries(known):
@@ -1002,7 +1056,7 @@ def test_what_if_answers_with_few_queries(known):
     tried = WhatIf(growth=0.1, multiple=3.0, headroom=0.3, flavor="general1-8")
     with CaptureQueriesContext(connection) as asked:
         answer = try_out(pool, tried, timezone.now())
-    assert len(asked) <= 15
+    assert len(asked) <= 18
     assert answer.carries_from == "not known: type what one carries"
     assert answer.needed is None
     typed = try_out(pool, replace(tried, carries_rps=240.0), timezone.now())
@@ -1474,37 +1528,6 @@ def test_an_event_that_does_not_fit_under_the_limit_is_no_number_of_servers(know
     assert "there are enough" not in shown
     assert "more than there are" not in shown
     assert "free it does not fit under the pool’s own limit of 400 req/s" in shown
-
-
-def test_a_benchmark_that_proves_nothing_says_of_no_size_what_a_server_carries(known):
-    pool = sized_pool(known)
-    ran = {"connection": pool.connection, "balancer_id": pool.balancer_id}
-    ran |= {"account": known.account, "tool": "wrk", "format": "wrk-text", "node_count": 2, "flavor": "giant"}
-    ran |= {
-        "size_bytes": 1,
-        "taken_in_at": timezone.now(),
-        "taken_in_by": make.launch_manager(known.account.team),
-    }
-
-    def benchmark(rate, **more):
-        Benchmark.objects.create(
-            **{
-                **ran,
-                "title": str(rate),
-                "sha256": f"{rate:064}",
-                "requests_per_s": rate,
-                "result": {},
-                **more,
-            }
-        )
-
-    benchmark(9000, was_aborted=True)
-    benchmark(8000, generator_cpu=0.99)
-    benchmark(7000, result={"invalid": "Most answers were redirects."})
-    assert selectors.carries_by_flavor(pool) == {}
-    benchmark(6000, balancer_id="72")
-    benchmark(500)
-    assert selectors.carries_by_flavor(pool) == {"giant": 250.0}
 
 
 def test_a_series_that_ended_says_nothing_of_what_is_needed_now(known, client):
