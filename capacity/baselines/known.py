@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import structlog
 from django.db import transaction
 from django.db.models import QuerySet
 from django.urls import reverse
@@ -27,6 +29,8 @@ from capacity.pool_names import pool_named
 from capacity.reference import proves_nothing
 from portal.notify.registry import Kind, Purpose, register_purpose
 from portal.notify.services import tell_all
+
+log = structlog.get_logger(__name__)
 
 SOON = timedelta(days=14)
 PURPOSES = (
@@ -135,8 +139,23 @@ def judge_baselines(known: BaselinesKnown | None, now: datetime) -> Finding:
 
 def tend(now: datetime) -> tuple[int, int]:
     """Compare what came in with baselines from series, tell of old ones; return how many were compared and told."""
-    compared = sum(1 for one in live_baselines() if _compared(one, now))
-    return compared, sum(_tell_old(one, says, period) for one, says, period in _old(now))
+    compared = told = 0
+    for one in live_baselines():
+        with _by_itself(one):
+            compared += _compared(one, now)
+    for one, says, period in _old(now):
+        with _by_itself(one):
+            told += _tell_old(one, says, period)
+    return compared, told
+
+
+@contextmanager
+def _by_itself(baseline: MeasuredBaseline) -> Iterator[None]:
+    """Let one that cannot be read stand in the way of no other one."""
+    try:
+        yield
+    except Exception:
+        log.exception("baseline_not_tended", baseline=str(baseline.ref))
 
 
 @transaction.atomic

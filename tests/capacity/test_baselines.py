@@ -937,6 +937,25 @@ def test_a_change_that_was_announced_makes_a_baseline_older_than_the_software(he
     assert bool(selectors.changed_since([row])) is bool(says)
 
 
+def test_a_baseline_that_cannot_be_read_stands_in_nobodys_way(here, monkeypatch):
+    begins = (timezone.now() - timedelta(days=8)).replace(minute=0, second=0, microsecond=0)
+    sampled(here, begins, 60, 200.0)
+    row = services.propose(
+        series_of(here, begins),
+        valid_until=timezone.now() + timedelta(days=9),
+        reason="A calm hour.",
+        actor=here.manager,
+    )
+    services.decide(row, Verdict.APPROVE, actor=here.approver, seen_digest=row.request.digest)
+
+    def broken(baseline, now):
+        raise KeyError("measured")
+
+    monkeypatch.setattr(known, "compare_stretch", broken)
+    assert known.tend(begins + timedelta(days=8)) == (0, 1)
+    assert Message.objects.filter(purpose="baseline_old").count() == 1
+
+
 def test_its_owner_is_told_two_weeks_before_the_last_day_and_after_it_each_once(here):
     row = approved(here)
     now = timezone.now()
