@@ -495,9 +495,13 @@ OWN_SOCKETS = (
     "no buffer space",
     "enobufs",
     "only one usage of each socket address",
-    "noroutetohostexception: cannot assign",
+    "lacked sufficient buffer space",
+    "address already in use",
+    "eaddrinuse",
+    "bindexception",
+    "no socket was left",
 )
-"""What a system says when it has no socket left for another request: the site was never asked."""
+"""What a system, or who read a tool's text, says when no socket is left for another request: the site was never asked."""
 
 
 def generator_was_the_limit(
@@ -513,7 +517,9 @@ def generator_was_the_limit(
     """
     if cpu_share is not None and cpu_share >= BUSY:
         return f"The load generator’s own processor was {cpu_share:.0%} busy."
-    if any(word in kind.casefold() for kind, count in errors for word in OWN_SOCKETS if count != 0):
+    # What begins with a status is an answer: the site itself may have run out of them.
+    unanswered = [kind.casefold() for kind, count in errors if count != 0 and not kind[:3].isdecimal()]
+    if any(word in kind for kind in unanswered for word in OWN_SOCKETS):
         return "The load generator had no socket left for some requests: the site was never asked."
     if addresses == 1 and is_tied_to_address:
         return "All requests came from one address, and the pool ties an address to one server or limits it."

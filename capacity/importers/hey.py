@@ -15,7 +15,7 @@ from capacity.importers.reading import (
     MAX_NAMES,
     NO_LINE_END,
     Source,
-    clean,
+    error_kind,
     number,
     refuse,
     rows,
@@ -48,7 +48,7 @@ def read_text(source: Source) -> BenchmarkResult:
     percentiles: list[Percentile] = []
     buckets: list[Bucket] = []
     codes: Counter[str] = Counter()
-    errors: list[ErrorKind] = []
+    errors: Counter[str] = Counter()
     targets: list[str] = []
     received: int | None = None
     section = ""
@@ -91,7 +91,7 @@ def read_text(source: Source) -> BenchmarkResult:
         ):
             codes[found[1]] += whole(found[2], f"[{found[1]}]", line=index)
         elif section == "Error distribution" and (found := re.match(r"^\s+\[(\d+)\]\s+(.*)$", line)):
-            errors.append(ErrorKind(clean(found[2]), whole(found[1], "errors", line=index)))
+            errors[error_kind(found[2])] += whole(found[1], "errors", line=index)
             if (
                 (url := re.search(r'"(\S+)"', found[2]))
                 and (address := target(url[1]))
@@ -103,7 +103,7 @@ def read_text(source: Source) -> BenchmarkResult:
             "The text ends here before hey’s “Status code distribution”. It is cut off; copy all that hey printed.",
             len(lines),
         )
-    answered, lost = sum(codes.values()), sum(error.count or 0 for error in errors)
+    answered, lost = sum(codes.values()), sum(errors.values())
     slowest, fastest, mean = (figures.get(name) for name in ("Slowest", "Fastest", "Average"))
     if not answered:
         slowest = fastest = mean = None
@@ -126,7 +126,7 @@ def read_text(source: Source) -> BenchmarkResult:
         ),
         histogram=tuple(buckets),
         status_codes=_codes(codes),
-        errors=tuple(errors[:MAX_NAMES]),
+        errors=tuple(ErrorKind(kind, count) for kind, count in errors.most_common(MAX_NAMES)),
         targets=tuple(targets[:1]),
         notes=(
             notes.CLOSED,

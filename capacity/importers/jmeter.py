@@ -25,6 +25,7 @@ from capacity.importers.reading import (
     Source,
     clean,
     epoch,
+    error_kind,
     in_range,
     refuse,
     rows,
@@ -160,11 +161,7 @@ class _Samples:
         elif failures and code.startswith("Non HTTP"):
             into.lost += failures
         if failures:
-            _count(
-                into.errors,
-                clean(code if code.startswith("Non HTTP") else f"{code} {message}") or "failed",
-                failures,
-            )
+            _count(into.errors, error_kind(f"{code} {message}".strip()) or "failed", failures)
         if at_s is not None:
             if times == 1:
                 into.series.add(at_s, ms, failed=bool(failures), users=users)

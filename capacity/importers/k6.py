@@ -23,6 +23,7 @@ from capacity.importers.reading import (
     Source,
     clean,
     epoch,
+    error_kind,
     in_range,
     number,
     parse_json,
@@ -339,7 +340,7 @@ class _Samples:
         else:
             _count(self.codes, clean(status, 20), count)
         if error := str(tags.get("error") or ""):
-            _count(self.errors, clean(error), count)
+            _count(self.errors, error_kind(error), count)
         elif tags.get("error_code"):
             _count(self.errors, f"error {clean(str(tags['error_code']), 40)}", count)
         if len(self.targets) < MAX_TARGETS and (address := target(str(tags.get("url") or ""))):

@@ -21,6 +21,7 @@ from capacity.importers.reading import (
     Source,
     clean,
     epoch,
+    error_kind,
     in_range,
     number,
     refuse,
@@ -240,7 +241,7 @@ def read_failures(source: Source) -> BenchmarkResult:
     errors: dict[str, int] = {}
     times = []
     for row in rows(source, ("method", "name", "error", "occurrences"), "Locust’s failures"):
-        kind = clean(f"{row.text('method')} {row.text('name')}: {row.text('error')}")
+        kind = error_kind(f"{row.text('method')} {row.text('name')}: {row.text('error')}")
         if kind not in errors and len(errors) >= MAX_NAMES:
             refuse(
                 f"The file has more than {MAX_NAMES:,} kinds of failures. Give requests names that do not change.",

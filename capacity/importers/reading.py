@@ -276,6 +276,20 @@ def _clean(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+_OWN_ADDRESS = re.compile(r"[\w.:%\[\]-]{1,60}:\d{1,5}->")
+
+
+def error_kind(text: str) -> str:
+    """Return what an error is called, as `clean` does, but with both ends of a long one: the cause stands last.
+
+    Go names the generator's own address and port before an arrow. It is another for each connection, so it is left out:
+    else one kind becomes a thousand, and what comes after these is told apart no more.
+    """
+    text = _OWN_ADDRESS.sub("", clean(text, MAX_LINE))
+    half = MAX_TEXT // 2
+    return text if len(text) <= MAX_TEXT else f"{text[: half - 1]}…{text[-half:]}"
+
+
 _SHORT = 200
 _clean_again = lru_cache(maxsize=4096)(_clean)
 

@@ -20,6 +20,7 @@ from capacity.importers.reading import (
     Source,
     clean,
     epoch,
+    error_kind,
     in_range,
     number,
     parse_json,
@@ -87,7 +88,7 @@ def read_json(source: Source) -> BenchmarkResult:
         ),
         histogram=_buckets(found.get("buckets")),
         codes=codes,
-        errors=[clean(str(each)) for each in errors],
+        errors=[error_kind(str(each)) for each in errors],
         started_at=started,
         ended_at=ended,
         more=(),
@@ -233,7 +234,7 @@ def read_text(source: Source) -> BenchmarkResult:
         elif line.startswith("Error Set:"):
             listing = True
         elif listing and line.strip():
-            errors.append(clean(line))
+            errors.append(error_kind(line))
     for name in ("Requests", "Duration", "Latencies", "Success", "Status Codes"):
         if name not in said:
             refuse(
@@ -320,7 +321,7 @@ class _Hits:
         if code:
             _count(self.codes, str(code))
         if error:
-            _count(self.errors, clean(error))
+            _count(self.errors, error_kind(error))
         if len(self.targets) < MAX_TARGETS and (address := target(url)):
             self.targets[address] = None
         self.received += got

@@ -21,7 +21,8 @@ from capacity.importers.types import (
 from capacity.importers.units import duration_ms, size_bytes
 
 _N = r"(\d+(?:[.,]\d+)?)"
-_SOCKET = ("connect", "read", "write", "timeout")
+_CONNECT = "connect, no socket was left"
+"""Without TLS wrk counts under “connect” what its own system refused at once; a site that refuses stands under “write”."""
 
 
 class _Found:
@@ -58,11 +59,12 @@ def read(source: Source) -> BenchmarkResult:
     total, total_at = found.need(r"^\s*(\d+) requests in (\S+), (\S+) read", "N requests in …, … read")
     rate, rate_at = found.need(rf"^Requests/sec:\s+{_N}\s*$", "Requests/sec:")
     answered = whole(total[1], "requests", line=total_at)
+    kinds = ("connect" if running[2].startswith("https:") else _CONNECT, "read", "write", "timeout")
     socket = found.first(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)")
     errors = (
         [
             ErrorKind(f"socket: {kind}", whole(count, kind, line=socket[1]))
-            for kind, count in zip(_SOCKET, socket[0].groups(), strict=True)
+            for kind, count in zip(kinds, socket[0].groups(), strict=True)
             if count.strip("0")
         ]
         if socket

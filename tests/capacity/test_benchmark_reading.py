@@ -17,9 +17,10 @@ from django.core.management import CommandError, call_command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from capacity.ceiling import generator_was_the_limit
 from capacity.importers import Format, ImportRefused, detect, parse
 from capacity.importers.histogram import ERROR_RATIO, MAX_POINTS, Running, Series
-from capacity.importers.reading import clean, number, target
+from capacity.importers.reading import MAX_NAMES, MAX_TEXT, clean, number, target
 from tests.capacity.benchmarks import FILES, data, refusal, sane
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -306,3 +307,49 @@ def test_a_rate_of_next_to_nothing_is_no_duration_without_end(rate):
     )
     with pytest.raises(ImportRefused, match="next to nothing"):
         parse(summary.replace("RATE", rate).encode(), "summary.json")
+
+
+LONG = "/" + "x" * 300
+OWN = [
+    ("jmeter.jtl", "java.net.SocketException", "java.net.BindException"),
+    ("jmeter.jtl", "Connection reset", "Address already in use: connect"),
+    ("jmeter.xml", "Connection reset", "Cannot assign requested address (connect failed)"),
+    ("k6-lines.json", '"error_code": "1212"', '"error": "dial: unknown errno 24 error with msg `too many open files`"'),
+    ("k6.csv", ",,,1212,", ",,socket: no buffer space available,1212,"),
+    ("vegeta.json", "EOF", f"dial tcp: lookup of {LONG}: bind: address already in use"),
+    ("vegeta.txt", "EOF", "dial tcp 0.0.0.0:0->10.0.0.5:80: connect: cannot assign requested address"),
+    ("vegeta-results.json", "EOF", "dial tcp 10.0.0.5:80: socket: too many open files"),
+    ("vegeta-results.csv", "EOF", "dial tcp 10.0.0.5:80: connect: can't assign requested address"),
+    ("hey-errors.txt", "EOF", "dial tcp 10.0.0.5:80: connectex: Only one usage of each socket address is permitted."),
+    ("wrk-errors.txt", "connect 0", "connect 15"),
+    ("locust_failures.csv", "/order')", f"{LONG} (Caused by … [Errno 99] Cannot assign requested address)')"),
+    ("locust_failures.csv", "HTTPError(", "[Errno 24] Too many open files: ("),
+]
+
+
+@pytest.mark.parametrize(("name", "told", "own"), OWN)
+def test_each_tool_that_names_its_errors_shows_that_its_own_sockets_ran_out(name, told, own):
+    assert told.encode() in data(name)
+    before, after = parse(data(name)), sane(parse(data(name).replace(told.encode(), own.encode())))
+    assert not generator_was_the_limit([(one.kind, one.count) for one in before.errors])
+    assert generator_was_the_limit([(one.kind, one.count) for one in after.errors])
+    assert all(len(one.kind) <= MAX_TEXT for one in after.errors)
+
+
+def test_one_kind_of_error_stays_one_whatever_port_it_went_from():
+    line = '{"code":0,"latency":1,"timestamp":"2026-11-27T16:38:16Z","error":"read tcp %s:%d->10.0.0.5:80: reset"}\n'
+    ports = range(20_000, 20_000 + MAX_NAMES)
+    found = parse("".join(line % (own, port) for own in ("10.0.0.9", "[fd00::9]") for port in ports).encode())
+    assert [(one.kind, one.count) for one in found.errors] == [("read tcp 10.0.0.5:80: reset", 2 * MAX_NAMES)]
+
+
+def test_what_wrk_calls_connect_is_its_own_limit_only_where_no_tls_may_have_failed():
+    text = data("wrk-errors.txt").replace(b"connect 0", b"connect 15").replace(b"http://", b"https://")
+    assert not generator_was_the_limit([(one.kind, one.count) for one in parse(text).errors])
+
+
+def test_what_a_site_answers_is_never_a_limit_of_the_generator():
+    content = data("jmeter.jtl").replace(b"Service Unavailable", b"Too many open files")
+    found = parse(content)
+    assert "503 Too many open files" in [one.kind for one in found.errors]
+    assert not generator_was_the_limit([(one.kind, one.count) for one in found.errors])
