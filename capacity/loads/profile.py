@@ -186,6 +186,13 @@ def level_at(shape: Shape, t_s: float) -> float:
     return shape.start + (shape.level - shape.start) * step / (shape.steps - 1)
 
 
+def most_users(profile: Profile) -> int:
+    """Return how many users there are at most: those of its shape, or, of a rate, all that the profile allows."""
+    if profile.shape.unit == LoadUnit.REQUESTS:
+        return profile.max_users
+    return min(math.floor(profile.shape.level + 0.5), profile.max_users)
+
+
 def users_at(profile: Profile, t_s: float) -> int:
     """Return how many users there are at a moment: never more than the profile's limit."""
     if profile.shape.unit == LoadUnit.REQUESTS:

@@ -52,6 +52,7 @@ from capacity.loads.profile import (
     check,
     digest_of,
     from_plain,
+    most_users,
     to_plain,
 )
 from portal import access, egress
@@ -407,9 +408,10 @@ def _tied_to_address(row: LoadProfile, content: Profile) -> bool | None:
     if found is None:
         return None
     # Each user keeps one connection to each host. Those of cookies and of TLS sessions are no matter: it keeps neither.
-    connections = content.max_users * len({place_of(one.url) for one in content.requests})
+    connections = most_users(content) * len({place_of(one.url) for one in content.requests})
     is_limited = found.most_per_address is not None and found.most_per_address < connections
-    return is_limited or found.session_persistence == "SOURCE_IP"
+    # Where there is one node, whoever is tied goes nowhere that others would not.
+    return is_limited or (found.session_persistence == "SOURCE_IP" and len(found.nodes) != 1)
 
 
 def load_on(account: Account) -> LoadRun | None:

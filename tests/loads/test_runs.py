@@ -28,7 +28,7 @@ from capacity.loads.profile import from_plain
 from portal import egress, txt
 from portal.approvals.models import Verdict
 from portal.audit.models import AuditEntry
-from portal.cloud.types import Balancer, BalancerStatus
+from portal.cloud.types import Balancer, BalancerStatus, Condition, Node, NodeStatus
 from portal.errors import NotPermitted, Refused, StaleState, TryLater
 from portal.runs import services as runs
 from portal.runs.models import Claim, JournalEntry, Run
@@ -39,6 +39,7 @@ from tests.loads.site import Site
 from tests.scaledown.test_api import Caller
 
 pytestmark = pytest.mark.django_db
+NODE = Node("401", "10.0.0.1", 80, Condition.ENABLED, NodeStatus.ONLINE)
 
 
 def second(number=0, requests=10, failures=0, **changes):
@@ -210,19 +211,24 @@ def test_one_load_at_a_time_and_none_on_a_pool_that_a_run_holds(here, site):
 
 
 @pytest.mark.parametrize(
-    ("pool", "tied"),
+    ("pool", "unit", "tied"),
     [
-        ({"session_persistence": "SOURCE_IP"}, True),
-        ({"session_persistence": "HTTP_COOKIE"}, False),
-        ({"most_per_address": 9}, True),
-        ({"most_per_address": 10}, False),
-        ({}, False),
-        (None, None),
-        (TryLater("Not now.", after_s=5.0, code="provider_slow"), None),
+        ({"session_persistence": "SOURCE_IP"}, "users", True),
+        ({"session_persistence": "SOURCE_IP", "nodes": (NODE, NODE)}, "users", True),
+        ({"session_persistence": "SOURCE_IP", "nodes": (NODE,)}, "users", False),
+        ({"session_persistence": "HTTP_COOKIE"}, "users", False),
+        # Four users are all that ever come; a rate may need the ten that the profile allows.
+        ({"most_per_address": 3}, "users", True),
+        ({"most_per_address": 4}, "users", False),
+        ({"most_per_address": 9}, "requests_per_s", True),
+        ({"most_per_address": 10}, "requests_per_s", False),
+        ({}, "users", False),
+        (None, "users", None),
+        (TryLater("Not now.", after_s=5.0, code="provider_slow"), "users", None),
     ],
 )
 def test_whether_the_pool_ties_an_address_is_asked_as_the_load_starts(
-    here, site, client, monkeypatch, pool, tied
+    here, site, client, monkeypatch, pool, unit, tied
 ):
     asked = []
 
@@ -233,13 +239,13 @@ def test_whether_the_pool_ties_an_address_is_asked_as_the_load_starts(
                 raise pool
             if pool is None:
                 return None
-            return Balancer(
-                balancer_id, "web", BalancerStatus.ACTIVE, "HTTP", 80, "RANDOM", 30, (), (), True, **pool
-            )
+            seen = {"nodes": (), "has_health_monitor": True, **pool}
+            return Balancer(balancer_id, "web", BalancerStatus.ACTIVE, "HTTP", 80, "RANDOM", 30, (), **seen)
 
     monkeypatch.setattr(services, "look_at", lambda connection, look: asyncio.run(look(Cloud())))
     prove(here, site)
-    load = started(here, site, connection=here.connection, balancer_id="71")
+    shape = {"kind": "steady", "unit": unit, "level": 4, "duration_s": 2}
+    load = started(here, site, connection=here.connection, balancer_id="71", shape=shape)
     assert (asked, load.tied_to_address) == (["71"], tied)
     client.force_login(here.editor)
     page = client.get(reverse("capacity:load", args=[load.ref])).content.decode()
