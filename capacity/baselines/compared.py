@@ -9,7 +9,7 @@ Not in here: how two measurements are compared (`capacity/comparing.py`).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
@@ -105,9 +105,10 @@ def _compare(benchmark: Benchmark) -> BaselineComparison | None:
         return None
     held, tolerances = evidence.from_plain(baseline.content["measured"])
     newer = evidence.nearest(evidence.measurements_of(benchmark.result, ran(benchmark)), held.load)
-    is_own = baseline.benchmark_id == benchmark.pk
-    if is_own or newer is None or benchmark.ran_at is None or benchmark.ran_at <= baseline.measured_at:
-        # What was found while it was thought to be newer holds no more.
+    own = baseline.benchmark
+    until = _ended(baseline.measured_at, own.duration_s if own else None)
+    if newer is None or benchmark.ran_at is None or benchmark.ran_at <= until:
+        # It is the baseline's own run or an older one. What was found while it was thought to be newer holds no more.
         baseline.comparisons.filter(benchmark=benchmark).delete()
         return None
     return _keep(
@@ -115,9 +116,14 @@ def _compare(benchmark: Benchmark) -> BaselineComparison | None:
         comparing.compare(held, newer, tolerances),
         newer,
         measured_at=benchmark.ran_at,
+        lasted_s=benchmark.duration_s,
         software=benchmark.software,
         benchmark=benchmark,
     )
+
+
+def _ended(began: datetime, lasted_s: float | None) -> datetime:
+    return began + timedelta(seconds=lasted_s or 0.0)
 
 
 def compare_stretch(baseline: MeasuredBaseline, now: datetime) -> BaselineComparison | None:
@@ -153,6 +159,7 @@ def _keep(
     *,
     measured_at: datetime,
     software: str,
+    lasted_s: float | None = None,
     **which: Any,
 ) -> BaselineComparison:
     row, _ = BaselineComparison.objects.update_or_create(
@@ -161,7 +168,11 @@ def _keep(
         defaults={
             "measured_at": measured_at,
             "verdict": found.verdict.value,
-            "found": {**_as_plain(found), "load_per_node": newer.load.per_node if newer.load else None},
+            "found": {
+                **_as_plain(found),
+                "load_per_node": newer.load.per_node if newer.load else None,
+                "lasted_s": lasted_s,
+            },
             "software": software,
             "compared_at": timezone.now(),
         },
@@ -207,10 +218,27 @@ def the_newest(rows: QuerySet[BaselineComparison]) -> QuerySet[BaselineCompariso
     return rows.order_by(is_none, "-measured_at", "-pk")
 
 
+def _runs_of(rows: Iterable[BaselineComparison]) -> list[list[BaselineComparison]]:
+    """Return the comparisons that count by the run that they are of, the oldest first.
+
+    What overlaps in time is one: two files of a run, or two generators at once, confirm nothing to each other.
+    """
+    counted = (one for one in rows if one.verdict != Verdict.NOT_COMPARABLE)
+    runs: list[list[BaselineComparison]] = []
+    until: datetime | None = None
+    for one in sorted(counted, key=lambda one: (one.measured_at, one.pk)):
+        ended = _ended(one.measured_at, one.found.get("lasted_s"))
+        if until is not None and one.measured_at <= until:
+            runs[-1].append(one)
+        else:
+            runs.append([one])
+        until = max(until or ended, ended)
+    return runs
+
+
 def standing_of(rows: Iterable[BaselineComparison]) -> comparing.Standing:
-    """Return how a site stands to its baseline by the kept comparisons, in whatever order they come."""
-    ordered = sorted(rows, key=lambda one: (one.measured_at, one.pk))
-    return comparing.standing([comparison_of(one) for one in ordered])
+    """Return how a site stands to its baseline by the kept comparisons, in whatever order they come; one of each run counts."""
+    return comparing.standing([comparison_of(run[-1]) for run in _runs_of(rows)])
 
 
 def _alarm(row: BaselineComparison | None) -> None:
@@ -221,7 +249,9 @@ def _alarm(row: BaselineComparison | None) -> None:
     newest = list(the_newest(baseline.comparisons.all())[:READ])
     stands = standing_of(newest)
     is_newest = next((one for one in newest if one.verdict != Verdict.NOT_COMPARABLE), row).pk == row.pk
-    if not stands.is_confirmed or not is_newest or _was_told(row) or proves_nothing(baseline, timezone.now()):
+    if not stands.is_confirmed or not is_newest or proves_nothing(baseline, timezone.now()):
+        return
+    if any(_was_told(one) for one in _runs_of(newest)[-1]):
         return
     BaselineComparison.objects.filter(pk=row.pk).update(told_at=timezone.now())
     figures = sorted(stands.figures)

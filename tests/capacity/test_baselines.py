@@ -1422,6 +1422,33 @@ def test_a_version_that_is_approved_late_tells_of_the_newest_run_alone(here):
     assert Message.objects.filter(purpose="baseline_worse").count() == mails
 
 
+def again(here, row, *, seconds_later=0):
+    """Take the same run in once more: another file of it, that begins so many seconds later."""
+    lines = [line.partition(",") for line in benchmarks.file_of(row).decode().split("\n")]
+    moved = [
+        (str(int(at) + seconds_later) if at.isdecimal() else at) + comma + rest for at, comma, rest in lines
+    ]
+    content = "\n".join([*moved, ""]).encode()
+    said = {"connection": here.connection, "balancer_id": "71", **ENVIRONMENT}
+    return benchmarks.take_in(here.account, content, file_name="again.csv", actor=here.manager, **said)[0]
+
+
+@pytest.mark.parametrize("seconds_later", [0, 30])
+def test_a_second_file_of_one_run_confirms_nothing_and_tells_nothing_anew(here, seconds_later):
+    row = approved(here)
+    again(here, row.benchmark, seconds_later=seconds_later)
+    assert not row.comparisons.exists(), "it is the run of the baseline itself"
+    first = run_at(here, 6, slower=1.5)
+    again(here, first, seconds_later=seconds_later)
+    assert row.comparisons.count() == 2
+    assert worse_of(row) == ("worse", False)
+    assert not Event.objects.filter(type="baseline.worse").exists()
+    second = run_at(here, 3, slower=1.6)
+    again(here, second, seconds_later=seconds_later)
+    assert worse_of(row) == ("worse", True)
+    assert Event.objects.filter(type="baseline.worse").count() == 1
+
+
 def test_a_run_that_turns_out_to_be_older_is_held_against_it_no_more(here):
     row = approved(here)
     run_at(here, 9, slower=1.5)
