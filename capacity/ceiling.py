@@ -60,7 +60,7 @@ class Step:
     """What all servers together did under one load: so many users, or so many requests a second asked for.
 
     `latency_ms` is that of the promised share. None is *not told*. `thin` says why it is too short, or has too few requests,
-    to say anything; "" where it has enough.
+    to pass; "" where it has enough.
     """
 
     users: int | None
@@ -72,7 +72,7 @@ class Step:
 
 
 def why_thin(length_s: float | None, requests: float | None, promised: Promised) -> str:
-    """Return why a step says nothing of what is promised, "" where it does; what is not told is taken for enough."""
+    """Return why a step cannot show that it kept what is promised, "" where it can; what is not told is taken for enough."""
     if length_s is not None and length_s < SHORTEST_STEP_S - LATE_S:
         return f"It lasted {length_s:.0f} s; a step counts from {SHORTEST_STEP_S:.0f} s on."
     fewest = round(BEYOND / (1.0 - promised.latency_share))

@@ -220,18 +220,19 @@ def nearest(found: Sequence[Measurement], load: LoadOf | None) -> Measurement | 
 def steps_of(result: Mapping[str, Any], promised: ceiling.Promised) -> tuple[ceiling.Step, ...]:
     """Return the loads of a run as steps, with the latency that the objective speaks of (None: not told)."""
     key = LATENCIES.get(promised.latency_share, "")
-    return tuple(
+    steps = (
         ceiling.Step(
             one.users,
-            one.requests_per_s,
+            one.requests_per_s or 0.0,
             one.latencies.get(key),
             one.failures / one.requests if one.failures is not None and one.requests else None,
             one.asked_per_s,
             ceiling.why_thin(one.length_s, one.requests, promised),
         )
         for one in stretches_of(result)
-        if one.requests_per_s
     )
+    # A site that hangs answers nothing for most of a step: its rate is none, and it failed all the same.
+    return tuple(one for one in steps if one.requests_per_s or ceiling.exceeds(one, promised))
 
 
 def counting(
@@ -240,13 +241,14 @@ def counting(
     """Return how strong a run is, and those of its steps that count.
 
     Three loads make steps, each of a minute and with enough requests, with a mix that is said; everything else is a simple
-    benchmark, which says what it can.
+    benchmark, which says what it can. A step that is known to fail ends it however short it is: thin ones only cannot pass.
     """
     steps = steps_of(result, promised)
-    whole = tuple(one for one in steps if not one.thin)
-    loads = {(one.users, one.asked_per_s) for one in whole}
-    is_steps = len(loads) >= FEWEST_STEPS and bool(ran.environment.mix)
-    return (ceiling.Rank.STEPS, whole) if is_steps else (ceiling.Rank.SIMPLE, steps)
+    loads = {(one.users, one.asked_per_s) for one in steps if not one.thin}
+    if len(loads) < FEWEST_STEPS or not ran.environment.mix:
+        return ceiling.Rank.SIMPLE, steps
+    counts = tuple(one for one in steps if not one.thin or ceiling.exceeds(one, promised))
+    return ceiling.Rank.STEPS, counts
 
 
 def rank_of(result: Mapping[str, Any], ran: Ran, promised: ceiling.Promised | None = None) -> ceiling.Rank:

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capacity.baselines import evidence
+from capacity.ceiling import Promised, Rank
+from capacity.comparing import Environment
 from capacity.importers import parse
 from capacity.importers.histogram import POINT_ERROR_RATIO, Running, Series, together
 from capacity.importers.types import Format
@@ -131,3 +133,42 @@ def test_a_step_of_which_most_points_had_no_answer_tells_no_percentile():
     steps = made.__class__(made.provenance, "k6", points=series.points(0.0, 10.0)).as_plain()
     assert [one["p95_ms"] for one in steps["steps"]] == [None, None]
     assert [one.latencies for one in evidence.stretches_of(steps)] == [{}, {}]
+
+
+@pytest.mark.parametrize(
+    ("length_s", "users", "requests", "failures", "rate", "p99", "each"),
+    [
+        # Pushed until it broke: a site that hangs answers few requests, or none for most of the time.
+        (60, 400, 600, 300, 10.0, 30_000.0, 75.0),
+        (60, 400, 600, 300, 0.0, None, 75.0),
+        (60, 400, 600, 0, 10.0, 30_000.0, 75.0),
+        # In the middle: what passes above it was luck.
+        (40, 150, 14_000, 7000, 350.0, 3000.0, 50.0),
+        # A short one that kept it says nothing, and does not count.
+        (40, 400, 14_000, 0, 350.0, 200.0, None),
+    ],
+)
+def test_a_step_that_fails_ends_it_however_short_it_is(length_s, users, requests, failures, rate, p99, each):
+    steps = [
+        (60, 50, 6000, 0, 100.0, 100.0),
+        (60, 100, 12_000, 0, 200.0, 150.0),
+        (60, 200, 18_000, 0, 300.0, 300.0),
+    ]
+    told, at = {"steps": [], "points": [], "load": "closed"}, 0
+    for length, count, asked, failed, per_s, ms in [*steps, (length_s, users, requests, failures, rate, p99)]:
+        of = {"users": count, "requests_per_s": per_s}
+        told["steps"].append(
+            {
+                **of,
+                "offset_s": at,
+                "length_s": length,
+                "requests": asked,
+                "failures": failed,
+                "settled_p99_ms": ms,
+            }
+        )
+        told["points"] += [{**of, "offset_s": at + one, "p95_ms": ms} for one in range(length)]
+        at += length
+    ran = evidence.Ran(Environment(4, "large", "shop 1", "mix"), BEGAN)
+    found = evidence.evidence_of(told, ran, Promised(0.01, 500.0, 0.99), source="run", ref="")
+    assert (found.rank, found.requests_per_s, found.is_least) == (Rank.STEPS, each or 75.0, each is None)
