@@ -1,13 +1,16 @@
 """What the servers of a pool carried at real events, by the account's own series: how high the load of one of them was.
 
 The hours of the series that sizes the pool are divided by `nodes` of the same resource, the servers then in service; only an
-hour in which what is promised was kept is one that the site carried.
+hour in which what is promised was kept is one that the site carried. It is a lower bound, so wherever the series leave something
+open the most servers, the fewest requests and the worst answers count; and only an hour of which all is known counts at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -19,7 +22,7 @@ from capacity.baselines.stretches import NODES
 from capacity.ceiling import Evidence, Promised, Rank
 from capacity.markers.models import Marker, MarkerKind
 from capacity.metrics.kinds import is_demand
-from capacity.metrics.models import HourlyRollup
+from capacity.metrics.models import HourlyRollup, Metric
 from capacity.models import TrafficEvent
 
 if TYPE_CHECKING:
@@ -31,7 +34,14 @@ MOST_EVENTS = 40
 HOURS_OF_EACH = 12
 """So many of an event's highest hours are looked at: the promise may be broken in the highest, and kept in the next."""
 HOUR = timedelta(hours=1)
+NEAR = timedelta(hours=12)
 ERRORS = "error_ratio"
+WHOLE = 0.75
+"""An hour that has less than this share of its samples is known only in part."""
+SAMPLES = 12
+"""One each five minutes tells an hour, however many the load has."""
+NOT_KEPT = "Whether the promise was kept in that hour is not known: it takes an objective, and the series of what it promises."
+NO_SIZE = "Of which size the servers were then is not known: looks at the provider must show one single size before and after."
 
 
 def with_hours(events: QuerySet[TrafficEvent], pool: SizedPool | None) -> QuerySet[TrafficEvent]:
@@ -67,15 +77,41 @@ class Versions:
 
 @dataclass(frozen=True)
 class _Hour:
+    """What was carried in an hour; `unproven` says what of it is not known."""
+
     at: datetime
     requests_per_s: float
     servers: int
-    is_kept: bool | None
-    """Whether what is promised was; None: not known."""
+    unproven: str
 
     @property
     def of_one(self) -> float:
         return self.requests_per_s / self.servers
+
+
+class _Series:
+    """What one series says of the hours that are looked at, and of those beside them."""
+
+    def __init__(self) -> None:
+        self.hours: dict[datetime, HourlyRollup] = {}
+
+    def is_there(self, at: datetime) -> bool:
+        """Whether it tells this hour, or was told before it and after it: one that began later or ended before says nothing of it."""
+        return min(self.hours) <= at <= max(self.hours)
+
+    def is_whole(self, at: datetime, of_load: int) -> bool:
+        """Whether the samples of an hour tell all of it: as many as in the hours around, and as the load has that they judge.
+
+        A single one does where the series has one each hour.
+        """
+        if at not in self.hours or (self.hours[at].count == 1 and len(self.around(at)) < 3):
+            return False
+        fullest = max(one.count for hour, one in self.hours.items() if abs(hour - at) <= NEAR)
+        return self.hours[at].count >= WHOLE * max(fullest, min(of_load, SAMPLES))
+
+    def around(self, at: datetime) -> list[HourlyRollup]:
+        """Return the hour, the one before and the one after it, of those that are told."""
+        return [self.hours[one] for one in (at - HOUR, at, at + HOUR) if one in self.hours]
 
 
 def measured_at_events(
@@ -83,80 +119,100 @@ def measured_at_events(
 ) -> list[tuple[Evidence, TrafficEvent]]:
     """Return the highest load of one server at each event that is over, with its event. One query, none without an hour.
 
-    An event of which nobody knows how many servers served is no evidence, nor one at which the promise was broken.
+    An event of which nobody knows how many servers served is no evidence, nor one at which the promise was broken. Size and
+    software are not said yet.
     """
     of = {
         event: hours
         for event in events
         if (hours := event.hours) and now - LOOKS_BACK <= event.ends_at <= now  # type: ignore[attr-defined]
     }
-    if pool is None or not of:
+    if pool is None or pool.metric is None or not of:
         return []
-    told = _told(pool, promised, {at for hours in of.values() for at in hours})
+    told = _told(pool.metric, promised, {at for hours in of.values() for at in hours})
     found = []
     for event, hours in of.items():
         seen = [one for at in hours if (one := _hour(at, told, promised)) is not None]
-        best = _highest(seen, is_kept=True) or _highest(seen, is_kept=None)
-        if best is not None:
-            found.append((_evidence(event, best, pool), event))
+        proven = [one for one in seen if not one.unproven]
+        if best := max(proven or seen, key=lambda one: one.of_one, default=None):
+            found.append((_evidence(event, best), event))
     return found
 
 
-def _told(
-    pool: SizedPool, promised: Promised, hours: Iterable[datetime]
-) -> Mapping[tuple[str, datetime], Mapping[str, float]]:
-    """Return what the series of the pool's resource say of these hours, by name. Of two sources the one that wrote last is read."""
-    metric = pool.metric
-    assert metric is not None
-    beside = Q(metric__name__in=[NODES, ERRORS, f"latency_{_latency(promised)}"])
-    rows = (
-        HourlyRollup.objects.filter(
-            Q(metric=metric) | beside & Q(metric__resource=metric.resource),
-            metric__account=metric.account_id,
-            at__in=list(hours),
-        )
-        .order_by(F("metric__last_at").asc(nulls_first=True))
-        .values("metric_id", "metric__name", "at", "mean", "max")
+def of_size_then(one: Evidence, pool: SizedPool | None) -> Evidence:
+    """Return evidence with the size that the pool's servers had in its hour, unproven where it is not known that they had one."""
+    since, until = (None, None) if pool is None else (pool.size_since, pool.seen_at)
+    if pool is None or since is None or until is None or not since <= one.at <= until:
+        return replace(one, unproven=one.unproven or NO_SIZE)
+    return replace(one, flavor=pool.flavor)
+
+
+def _told(metric: Metric, promised: Promised, hours: Iterable[datetime]) -> dict[str, list[_Series]]:
+    """Return what the series of the pool's resource say of these hours and those beside them, by name; the load's is ""."""
+    beside = Q(metric__name__in=[NODES, ERRORS, _latency(promised)])
+    rows = HourlyRollup.objects.filter(
+        Q(metric=metric) | beside & Q(metric__resource=metric.resource),
+        metric__account=metric.account_id,
+        at__in={one + off for one in hours for off in (-HOUR, timedelta(0), HOUR)},
     )
-    return {
-        ("" if row["metric_id"] == metric.pk else row["metric__name"], row["at"]): {
-            "mean": row["mean"],
-            "max": row["max"],
-        }
-        for row in rows
-    }
+    found: dict[tuple[str, int], _Series] = defaultdict(_Series)
+    for row in rows.annotate(name=F("metric__name")):
+        found["" if row.metric_id == metric.pk else row.name, row.metric_id].hours[row.at] = row
+    told: dict[str, list[_Series]] = defaultdict(list)
+    for (name, _), series in found.items():
+        told[name].append(series)
+    return told
 
 
 def _latency(promised: Promised) -> str:
-    """Return the figure that the promise is of, like p95_ms; "" where no series tells such a one."""
-    return LATENCIES.get(promised.latency_share, "")
+    """Return the name of the series that the promise is of, like latency_p95_ms; "" where none tells such a one."""
+    key = LATENCIES.get(promised.latency_share)
+    return f"latency_{key}" if key else ""
 
 
-def _hour(
-    at: datetime, told: Mapping[tuple[str, datetime], Mapping[str, float]], promised: Promised
-) -> _Hour | None:
-    rate, nodes = told.get(("", at)), told.get((NODES, at))
-    # The most of the hour: with fewer the load of one was higher, and this is a lower bound.
-    servers = round(nodes["max"]) if nodes is not None else 0
-    if rate is None or servers < 1 or rate["mean"] <= 0.0:
+def _hour(at: datetime, told: dict[str, list[_Series]], promised: Promised) -> _Hour | None:
+    [load] = told[""]
+    rate = load.hours[at]
+    # One glitch makes the mean of an hour high, and not its middle.
+    carried = min(rate.mean, rate.p50)
+    nodes = [one for one in told[NODES] if one.is_there(at) or one.around(at)]
+    # The most of the hour and of those beside it: with fewer the load of one was higher. Of two zones, or of two that tell
+    # the same, the sum: nobody knows which, and it is the safe one.
+    servers = math.ceil(sum(max((hour.max for hour in one.around(at)), default=0.0) for one in nodes) - 1e-9)
+    if servers < 1 or carried <= 0.0:
         return None
-    held: list[bool | None] = []
-    if promised.error_ratio is not None:
-        failed = told.get((ERRORS, at))
-        held.append(None if failed is None else failed["mean"] <= promised.error_ratio)
-    if promised.latency_ms is not None:
+    judged = {
+        name: (most, [one for one in told[name] if one.is_there(at)])
+        for name, most in ((ERRORS, promised.error_ratio), (_latency(promised), promised.latency_ms))
+        if most is not None
+    }
+    for most, series in judged.values():
+        if any(at in one.hours and _worst(one.hours[at], rate) > most for one in series):
+            return None
+    if not judged or not all(series for _, series in judged.values()):
+        return _Hour(at, carried, servers, NOT_KEPT)
+    parts = [] if load.is_whole(at, 0) else ["the load"]
+    if not all(one.is_whole(at, rate.count) or len(one.around(at)) == 3 for one in nodes):
+        parts.append(NODES)
+    parts += [
+        name
+        for name, (_, series) in judged.items()
+        if not all(one.is_whole(at, rate.count) for one in series)
+    ]
+    unproven = f"Only a part of that hour is known: too few samples of {', '.join(parts)}." if parts else ""
+    return _Hour(at, carried, servers, unproven)
+
+
+def _worst(hour: HourlyRollup, rate: HourlyRollup) -> float:
+    """Return what is held against the promise of an hour of so many requests."""
+    if hour.name != ERRORS:  # type: ignore[attr-defined]
         # Each part of the hour kept it, so the hour did: percentiles of parts have no mean.
-        takes = told.get((f"latency_{_latency(promised)}", at))
-        held.append(None if takes is None else takes["max"] <= promised.latency_ms)
-    is_kept = False if False in held else None if None in held or not held else True
-    return _Hour(at, rate["mean"], servers, is_kept)
+        return hour.max
+    # The mean is that of the samples, whatever number of requests each stands for: of the busiest at most so many more.
+    return min(hour.max, hour.mean * rate.max / rate.mean)
 
 
-def _highest(hours: Sequence[_Hour], *, is_kept: bool | None) -> _Hour | None:
-    return max((one for one in hours if one.is_kept is is_kept), key=lambda one: one.of_one, default=None)
-
-
-def _evidence(event: TrafficEvent, hour: _Hour, pool: SizedPool) -> Evidence:
+def _evidence(event: TrafficEvent, hour: _Hour) -> Evidence:
     return Evidence(
         Rank.LIVE,
         hour.of_one,
@@ -164,11 +220,9 @@ def _evidence(event: TrafficEvent, hour: _Hour, pool: SizedPool) -> Evidence:
         f"measured at {event.name[:100]}, {hour.at:%Y-%m-%d %H:%M} UTC: {hour.requests_per_s:,.4g} requests a second on "
         f"{hour.servers} server{'' if hour.servers == 1 else 's'}",
         str(event.ref),
-        pool.flavor,
+        "",
         "",
         "",
         is_least=True,
-        unproven=""
-        if hour.is_kept
-        else "Whether the promise was kept in that hour is not known: it takes an objective, and the series of what it promises.",
+        unproven=hour.unproven,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Prefetch, Q, QuerySet
@@ -204,14 +205,30 @@ def evidence_of(
         one = evidence.evidence_of(row.result, ran(row), promised, source=says, ref=str(row.ref))
         if one is not None:
             found.append(one)
+    return found + seen_at_events(connection, balancer_id, promised, pool)
+
+
+def seen_at_events(
+    connection: CloudConnection,
+    balancer_id: str,
+    promised: ceiling.Promised,
+    pool: SizedPool | None,
+    *,
+    at: datetime | None = None,
+) -> list[ceiling.Evidence]:
+    """Return what was measured at events and what people typed as fine at one, of size and software of then.
+
+    With `at`, at the events that were on at that moment. Four queries.
+    """
     now = timezone.now()
-    began = TrafficEvent.objects.filter(account=connection.account_id, starts_at__lte=now)
-    events = list(seen_live.with_hours(began, pool).order_by("-starts_at")[: seen_live.MOST_EVENTS])
-    live = [one for one, _ in seen_live.measured_at_events(events, pool, promised, now)]
-    for fine in FineLoad.objects.filter(connection=connection, balancer_id=balancer_id).order_by("-at")[
-        :MOST_EVIDENCE
-    ]:
-        event = next((one for one in events if one.starts_at <= fine.seen_at <= one.ends_at), None)
+    events = TrafficEvent.objects.filter(account=connection.account_id, starts_at__lte=now)
+    typed = FineLoad.objects.filter(connection=connection, balancer_id=balancer_id)
+    if at is not None:
+        events, typed = events.filter(starts_at__lte=at, ends_at__gte=at), typed.filter(seen_at=at)
+    on = list(seen_live.with_hours(events, pool).order_by("-starts_at")[: seen_live.MOST_EVENTS])
+    live = [one for one, _ in seen_live.measured_at_events(on, pool, promised, now)]
+    for fine in typed.order_by("-at")[:MOST_EVIDENCE]:
+        event = next((one for one in on if one.starts_at <= fine.seen_at <= one.ends_at), None)
         if event is not None:
             live.append(
                 ceiling.Evidence(
@@ -220,16 +237,16 @@ def evidence_of(
                     fine.seen_at,
                     f"typed as a load that was fine at {event.name[:100]}, {fine.seen_at:%Y-%m-%d} ({fine.source})",
                     str(fine.ref),
-                    "" if pool is None else pool.flavor,
+                    "",
                     "",
                     "",
                     is_least=True,
                 )
             )
-    if live:
-        versions = seen_live.Versions(connection, balancer_id)
-        found += [replace(one, software=versions.at(one.at)) for one in live]
-    return found
+    if not live:
+        return []
+    versions = seen_live.Versions(connection, balancer_id)
+    return [seen_live.of_size_then(replace(one, software=versions.at(one.at)), pool) for one in live]
 
 
 def _speaking(runs: Sequence[Benchmark], flavor: str, promised: ceiling.Promised) -> Benchmark | None:

@@ -217,6 +217,8 @@ class SizedPool(Referenced):
     not_answering = models.PositiveIntegerField(null=True, blank=True)
     flavor = models.CharField(max_length=100, blank=True)
     sizes = models.JSONField(default=dict, blank=True)
+    # Since when each look showed servers of that one size alone; None where they are of several, or one is not told.
+    size_since = models.DateTimeField(null=True, blank=True)
     seen_at = models.DateTimeField(null=True, blank=True)
     lasts = models.CharField(max_length=8, default=Lasts.UNKNOWN.value)
     lasts_until = models.DateTimeField(null=True, blank=True)
@@ -249,6 +251,7 @@ class SizedPool(Referenced):
         "not_answering",
         "flavor",
         "sizes",
+        "size_since",
         "seen_at",
         "lasts",
         "lasts_until",

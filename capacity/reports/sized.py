@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+LOOKED_AT = timedelta(days=3)
+"""Of a longer time without a look nobody knows of which size the servers were."""
 POOL_FIELDS = ("name", "metric", "headroom", "fewest")
 
 
@@ -135,11 +137,14 @@ def note_look(pool: SizedPool, found: Any, now: datetime) -> SizedPool:
     asked = {member.server.id for member in seen.members if is_asked(member.node)}
     sizes = Counter(one.flavor_id[:100] or UNTOLD for one in serving.values())
     flavor = counting_size(pool.account, Site(pool.connection.ref, pool.balancer_id), sizes, now)
+    is_one = len(sizes) == 1 and UNTOLD not in sizes
+    goes_on = set(sizes) == set(pool.sizes) and pool.seen_at and pool.seen_at > now - LOOKED_AT
     SizedPool.objects.filter(pk=pool.pk).update(
         servers=len(serving),
         not_answering=len(asked.difference(serving)),
         flavor=flavor,
         sizes=dict(sizes),
+        size_since=None if not is_one else (pool.size_since if goes_on else None) or now,
         seen_at=now,
     )
     judge_pools(pools().filter(pk=pool.pk), now)

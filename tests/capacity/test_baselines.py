@@ -825,6 +825,14 @@ def test_what_a_real_event_carried_is_evidence_and_counts_where_it_is_higher(her
     run_at(here, 20)
     event = TrafficEvent.objects.get(account=here.account)
     now = timezone.now()
+    known_size = {
+        "flavor": "general1-4",
+        "size_since": now - timedelta(days=90),
+        "seen_at": now + timedelta(days=90),
+    }
+    SizedPool.objects.create(
+        account=here.account, connection=here.connection, balancer_id="71", name="web", **known_size
+    )
     FineLoad.objects.create(
         account=here.account,
         connection=here.connection,

@@ -6,16 +6,17 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from django.db.models import F
 from django.urls import reverse
 from django.utils import timezone
 
 from capacity import demo
-from capacity.baselines import selectors, services
+from capacity.baselines import seen_live, selectors, services
 from capacity.benchmarks import services as benchmarks
 from capacity.markers.models import Marker
 from capacity.metrics.models import Metric
 from capacity.metrics.store import Samples, write
-from capacity.models import Ceiling, Objective, TrafficEvent
+from capacity.models import Ceiling, FineLoad, Objective, TrafficEvent
 from capacity.reports.models import SizedPool
 from capacity.services import enter_known
 from portal.errors import Refused
@@ -26,6 +27,7 @@ from tests.capacity.test_baselines import (  # noqa: F401
     reference,
     run_at,
 )
+from tests.capacity.test_reports import _look
 from tests.scaledown.test_api import Caller
 
 DAYS_AGO = 30
@@ -38,7 +40,8 @@ def sale(here):  # noqa: F811
     here.sale = TrafficEvent.objects.create(
         account=here.account, name="Autumn sale", starts_at=begins, ends_at=begins + timedelta(hours=6)
     )
-    here.metric = series(here, "requests_per_s", [100.0, 200, 300, 400, 500, 600], "requests/s", "throughput")
+    load = [100.0, 100, 200, 300, 400, 500, 600, 300]
+    here.metric = series(here, "requests_per_s", load, "requests/s", "throughput")
     SizedPool.objects.create(
         account=here.account,
         connection=here.connection,
@@ -47,27 +50,37 @@ def sale(here):  # noqa: F811
         metric=here.metric,
         flavor="general1-4",
         servers=6,
+        sizes={"general1-4": 6},
+        size_since=begins - timedelta(days=60),
+        seen_at=timezone.now(),
     )
     return here
 
 
-def series(here, name, values, unit="", kind="other", resource="shop"):  # noqa: F811
+def series(here, name, values, unit="", kind="other", resource="shop", source="test"):  # noqa: F811
+    """A value for each hour from the one before the event on; of several one each five minutes, None is none."""
     row = Metric.objects.create(
-        account=here.account, resource=resource, name=name, source="test", unit=unit, kind=kind
+        account=here.account, resource=resource, name=name, source=source, unit=unit, kind=kind
     )
-    begins = here.sale.starts_at.timestamp()
-    at = np.asarray([(begins + 3600 * hour + 300) * 1e6 for hour in range(len(values))], dtype=np.int64)
+    begins, told = here.sale.starts_at.timestamp() - 3600, []
+    for hour, value in enumerate(values):
+        parts = value if isinstance(value, list) else [value]
+        told += [(begins + 3600 * hour + 300 * n + 10, one) for n, one in enumerate(parts) if one is not None]
+    at = np.asarray([one * 1e6 for one, _ in told], dtype=np.int64)
     write(
         here.account.pk,
-        Samples(np.full(len(at), row.pk, dtype=np.int64), at, np.asarray(values, dtype=float)),
+        Samples(np.full(len(at), row.pk, dtype=np.int64), at, np.asarray([one for _, one in told])),
     )
     return row
 
 
 def kept(here, latency=(100.0,) * 6, failed=(0.0,) * 6, nodes=(5.0,) * 6):  # noqa: F811
-    series(here, "latency_p95_ms", latency, "ms", "latency")
-    series(here, "error_ratio", failed, "share", "errors")
-    series(here, "nodes", nodes, "servers", "count")
+    for name, values, *unit in (
+        ("latency_p95_ms", latency, "ms", "latency"),
+        ("error_ratio", failed, "share", "errors"),
+        ("nodes", nodes, "servers", "count"),
+    ):
+        series(here, name, [values[0], *values, values[-1]], *unit)
 
 
 def found_of(here):  # noqa: F811
@@ -90,7 +103,8 @@ def test_the_highest_load_of_a_server_at_an_event_is_measured(sale, django_asser
     [
         ({"latency": (100.0, 100, 100, 100, 100, 900)}, 100.0),
         ({"failed": (0.0, 0, 0, 0.5, 0.5, 0.5)}, 60.0),
-        ({"nodes": (5.0, 5, 2, 5, 5, 5)}, 150.0),
+        # One look an hour: the two servers may have been five until a moment before.
+        ({"nodes": (5.0, 5, 2, 5, 5, 5)}, 120.0),
         ({"latency": (900.0,) * 6}, None),
         ({"nodes": (0.0,) * 6}, None),
     ],
@@ -145,6 +159,104 @@ def test_size_and_software_are_those_of_then_not_those_of_the_newest_benchmark(s
     assert (found.taken == live) is (software != "before shop 4.12"), (
         "120 is more than the 90 of the benchmark"
     )
+
+
+FIVE = [[5.0] * 12]
+FEW = [[100.0] * 3 + [None] * 9]
+
+
+@pytest.mark.parametrize(
+    ("told", "each", "lacks"),
+    [
+        ({}, 120.0, ""),
+        ({"nodes": [[2.5] * 12]}, 200.0, ""),
+        # Two zones, or the same told twice: nobody knows, and the sum is the safe one.
+        ({"nodes b": [[3.0] * 12]}, 75.0, ""),
+        ({"nodes b": [3.0]}, 75.0, ""),
+        ({"nodes b": [None, 3.0, None]}, 75.0, "nodes"),
+        ({"nodes": [5.0, [3.0], 9.0]}, 600 / 9, ""),
+        ({"nodes": [None, [3.0], 9.0]}, 600 / 9, "nodes"),
+        ({"latency_p95_ms": FEW}, 120.0, "latency_p95_ms"),
+        ({"latency_p95_ms b": FEW}, 120.0, "latency_p95_ms"),
+        ({"error_ratio": [[0.0] * 4]}, 120.0, "error_ratio"),
+        ({"latency_p95_ms b": [[900.0] * 12]}, None, ""),
+        # A few errors, and most requests came in those minutes.
+        (
+            {"requests_per_s": [[10.0] * 6 + [1190.0] * 6], "error_ratio": [[0.0] * 6 + [0.0015] * 6]},
+            None,
+            "",
+        ),
+        ({"requests_per_s": [[600.0] * 11 + [1e6]]}, 120.0, ""),
+        ({"requests_per_s": [[600.0] * 12, [600.0] * 4, [600.0] * 12]}, 120.0, "the load"),
+        ({"requests_per_s": [None, [600.0], None], "nodes": [None, [5.0], None]}, 120.0, "the load, nodes"),
+    ],
+)
+def test_an_hour_is_evidence_only_where_all_of_it_is_known(sale, told, each, lacks):
+    TrafficEvent.objects.filter(pk=sale.sale.pk).update(ends_at=sale.sale.starts_at + timedelta(hours=1))
+    sale.metric.delete()
+    given = {
+        "requests_per_s": [[600.0] * 12],
+        "nodes": FIVE,
+        "latency_p95_ms": [[100.0] * 12],
+        "error_ratio": [[0.0] * 12],
+        **told,
+    }
+    for name, hours in given.items():
+        unit = ("requests/s", "throughput") if name == "requests_per_s" else ()
+        row = series(sale, name.split()[0], hours if len(hours) == 3 else hours * 3, *unit, source=name)
+        if unit:
+            SizedPool.objects.update(metric=row)
+    found = found_of(sale)
+    assert [one.requests_per_s for one in found.listed] == ([] if each is None else [pytest.approx(each)])
+    assert (found.taken is not None) is (each is not None and not lacks)
+    if lacks:
+        assert found.listed[0].unproven == f"Only a part of that hour is known: too few samples of {lacks}."
+
+
+@pytest.mark.parametrize(
+    ("sizes", "since", "seen"),
+    [
+        ({"general1-4": 4, "general1-1": 2}, None, 0),
+        ({"general1-4": 6}, DAYS_AGO - 1, 0),
+        ({"general1-4": 6}, DAYS_AGO + 1, DAYS_AGO + 1),
+        ({}, None, 0),
+    ],
+)
+def test_where_it_is_not_known_of_which_size_the_servers_were_then_it_counts_for_none(
+    sale, sizes, since, seen
+):
+    kept(sale)
+    now = timezone.now()
+    at = None if since is None else now - timedelta(days=since)
+    SizedPool.objects.update(sizes=sizes, size_since=at, seen_at=now - timedelta(days=seen))
+    found = found_of(sale)
+    assert found.taken is None
+    assert [(one.flavor, one.unproven) for one in found.listed] == [("", seen_live.NO_SIZE)]
+    SizedPool.objects.all().delete()
+    fine = {
+        "account": sale.account,
+        "connection": sale.connection,
+        "balancer_id": "71",
+        "source": "the board",
+    }
+    FineLoad.objects.create(**fine, requests_per_s=94.0, seen_at=sale.sale.starts_at, at=now)
+    assert [one.unproven for one in found_of(sale).listed] == [seen_live.NO_SIZE]
+
+
+def test_looks_at_the_provider_tell_since_when_the_servers_are_of_one_size(sale):
+    def since(*flavors, days=0.0):
+        SizedPool.objects.update(
+            seen_at=F("seen_at") - timedelta(days=days), size_since=F("size_since") - timedelta(days=days)
+        )
+        return _look(SizedPool.objects.get(), *flavors).size_since
+
+    now = timezone.now()
+    assert since(*["general1-4"] * 5, days=1) < now - timedelta(days=60), "it goes on"
+    assert since("general1-4", days=5) > now, "of five days without a look nobody knows"
+    assert since("general1-4", "general1-1") is None
+    assert since("general1-4", "") is None
+    assert since("general1-4") > now
+    assert since("general1-1", days=1) > now
 
 
 # --- lower bounds, and steps that say nothing -----------------------------------------------------------------------
