@@ -90,7 +90,7 @@ class Ceiling(_OfPool):
 
     `rank` says what it rests on ("": somebody entered it), `benchmark` which run; where that is set aside or proves nothing
     the figure does not count, nor from `void_at` on, when it was said that the run was measured under something else. `is_least`:
-    it carried that much and was never pushed to where it fails. It belongs to a size of servers, a version of the software and a mix of requests; "" is *not said*.
+    it carried that much and was never pushed to where it fails. `measured_at` is when it carried it, `at` when it was let count. It belongs to a size of servers, a version of the software and a mix of requests; "" is *not said*.
     """
 
     requests_per_s = models.FloatField()
@@ -106,6 +106,7 @@ class Ceiling(_OfPool):
     entered_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
+    measured_at = models.DateTimeField(null=True, blank=True)
     at = models.DateTimeField()
     void_at = models.DateTimeField(null=True, blank=True)
 

@@ -249,7 +249,7 @@ class CeilingTakeIn(serializers.Serializer[Any]):
 
     for_higher = serializers.BooleanField(
         default=False,
-        help_text="A lower bound may take the place of a higher figure that is known; without it that is 422 `lower_bound`.",
+        help_text="A lower bound may take the place of a higher figure that is known; without it that is 422 `lower-bound`.",
     )
 
 
@@ -311,6 +311,12 @@ class CeilingOut(serializers.Serializer[Any]):
     in_force = CeilingInForceOut(
         allow_null=True,
         help_text="What counts by now for the pool's servers: the newest figure that was let count or entered.",
+    )
+    doubts = serializers.ListField(
+        child=serializers.CharField(), help_text="What speaks against the figure in force, in sentences."
+    )
+    taken_doubts = serializers.ListField(
+        child=serializers.CharField(), help_text="What beside that speaks against `taken`, in sentences."
     )
     evidence = EvidenceOut(many=True)
     steps = LoadStepOut(many=True)
@@ -418,6 +424,8 @@ CEILING: dict[str, Any] = {
         "flavor": "general1-4",
         "is_least": False,
     },
+    "doubts": [],
+    "taken_doubts": [],
     "evidence": [_EVIDENCE],
     "steps": [
         {
@@ -713,10 +721,13 @@ def _ceiling(connection: CloudConnection, balancer_id: str) -> Response:
             "most_high": _finite(found.fit.most_high),
             "is_beyond": found.fit.is_beyond,
         }
+    doubts, taken_doubts = selectors.doubts_of(connection, balancer_id, found)
     known = {
         "taken": found.ranked.taken,
         "why": found.ranked.why,
         "in_force": next(iter(found.counting), None),
+        "doubts": doubts,
+        "taken_doubts": taken_doubts,
         "evidence": found.ranked.listed,
         "steps": found.steps,
         "curve": curve,

@@ -205,7 +205,8 @@ def evidence_of(
         one = evidence.evidence_of(row.result, ran(row), promised, source=says, ref=str(row.ref))
         if one is not None:
             found.append(one)
-    return found + seen_at_events(connection, balancer_id, promised, pool)
+    live = seen_at_events(connection, balancer_id, promised, pool)
+    return found + [seen_live.of_size_then(one, pool) for one in live]
 
 
 def seen_at_events(
@@ -216,7 +217,7 @@ def seen_at_events(
     *,
     at: datetime | None = None,
 ) -> list[ceiling.Evidence]:
-    """Return what was measured at events and what people typed as fine at one, of size and software of then.
+    """Return what was measured at events and what people typed as fine at one, of the software of then; of no size yet.
 
     With `at`, at the events that were on at that moment. Four queries.
     """
@@ -246,7 +247,7 @@ def seen_at_events(
     if not live:
         return []
     versions = seen_live.Versions(connection, balancer_id)
-    return [seen_live.of_size_then(replace(one, software=versions.at(one.at)), pool) for one in live]
+    return [replace(one, software=versions.at(one.at)) for one in live]
 
 
 def _speaking(runs: Sequence[Benchmark], flavor: str, promised: ceiling.Promised) -> Benchmark | None:
@@ -434,23 +435,16 @@ NEWEST_RUNS = 10
 
 
 def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) -> tuple[str, ...]:
-    """Return what came after the ceiling in force and speaks against it, as sentences; () for nothing. Five queries.
+    """Return what came after the ceiling in force was measured and speaks against it, as sentences; () for nothing.
 
-    A step benchmark of the same size that carried less, and a change of the software: a ceiling belongs to its version.
+    That its evidence says less by now, a newer figure that counts no more, and what `came_after` says. Five queries; of what was
+    seen live five more.
     """
     of_pool = {"connection": connection, "balancer_id": balancer_id}
     kept = Ceiling.objects.filter(**of_pool, at=figure.at).select_related("benchmark").order_by("-pk").first()
     run = kept.benchmark if kept is not None else None
-    since = run.ran_at if run is not None and run.ran_at else figure.at
+    since = (run.ran_at if run is not None else kept.measured_at if kept is not None else None) or figure.at
     promised = promised_of(connection, balancer_id)
-    of_size = Q(flavor="") | Q(flavor__iexact=figure.flavor) if figure.flavor else Q()
-    # Whatever is no run by steps of this size says nothing here, however many come after one that does.
-    later = (
-        Benchmark.objects.filter(of_size, **of_pool, ran_at__gt=since, node_count__gt=0)
-        .filter(set_aside_at__isnull=True, was_aborted=False, result__steps__1__isnull=False)
-        .exclude(mix="")
-        .order_by("-ran_at", "-pk")
-    )
     found = []
     if run is not None:
         own = evidence.evidence_of(run.result, ran(run), promised, source=run.title, ref=str(run.ref))
@@ -469,6 +463,10 @@ def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) 
                 f"By what is promised now one server carried {carried:,.1f} requests a second in {run.title}: "
                 "the promise was another one when that was taken."
             )
+    if kept is not None and kept.rank == ceiling.Rank.LIVE:
+        live = seen_at_events(connection, balancer_id, promised, _sized(connection, balancer_id), at=since)
+        found += _seen_less(live, figure, since)
+    of_size = Q(flavor="") | Q(flavor__iexact=figure.flavor) if figure.flavor else Q()
     newer = (
         Ceiling.objects.filter(of_size, **of_pool, at__gt=figure.at)
         # One that counts, for another size or none, speaks for itself.
@@ -484,6 +482,62 @@ def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) 
             f"A newer figure, {newer.requests_per_s:,.1f} requests a second by {newer.source}, counts no more, so this one from "
             f"{figure.at:%Y-%m-%d} does again."
         )
+    software = None if kept is None else kept.software
+    return (*found, *came_after(connection, balancer_id, figure, since, software, promised))
+
+
+def doubts_of(
+    connection: CloudConnection, balancer_id: str, known: CeilingKnown
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what speaks against the figure in force, and what beside that against the one that would be let count."""
+    in_force = tuple(says for one in known.counting for says in doubts_about(connection, balancer_id, one))
+    taken = known.ranked.taken
+    if taken is None:
+        return in_force, ()
+    after = came_after(connection, balancer_id, taken, taken.at, taken.software, known.promised)
+    return in_force, tuple(says for says in after if says not in in_force)
+
+
+def _seen_less(live: Sequence[ceiling.Evidence], figure: Figure, since: datetime) -> list[str]:
+    """Return that what was seen live does not say a figure any more, by what is known and promised now; [] where it does."""
+    best = max(live, key=lambda one: (not one.unproven, one.requests_per_s), default=None)
+    if best is None:
+        return [
+            f"Nothing says any more that one server carried this on {since:%Y-%m-%d} and kept what is promised: its event was "
+            "called off, its samples are others, or the promise is."
+        ]
+    if best.unproven:
+        return [f"What was seen live on {since:%Y-%m-%d} proves nothing any more. {best.unproven}"]
+    if best.requests_per_s < LESS * figure.requests_per_s:
+        return [
+            f"By what is known now of {since:%Y-%m-%d} one server carried {best.requests_per_s:,.1f} requests a second."
+        ]
+    return []
+
+
+def came_after(
+    connection: CloudConnection,
+    balancer_id: str,
+    figure: Figure | ceiling.Evidence,
+    since: datetime,
+    software: str | None,
+    promised: ceiling.Promised,
+) -> list[str]:
+    """Return what came since a ceiling was measured and speaks against it. Two queries.
+
+    A step benchmark of the same size that carried less, and a change of the software: a ceiling belongs to its version.
+    """
+    of_size = Q(flavor="") | Q(flavor__iexact=figure.flavor) if figure.flavor else Q()
+    # Whatever is no run by steps of this size says nothing here, however many come after one that does.
+    later = (
+        Benchmark.objects.filter(
+            of_size, connection=connection, balancer_id=balancer_id, ran_at__gt=since, node_count__gt=0
+        )
+        .filter(set_aside_at__isnull=True, was_aborted=False, result__steps__1__isnull=False)
+        .exclude(mix="")
+        .order_by("-ran_at", "-pk")
+    )
+    found = []
     for row in later[:NEWEST_RUNS]:
         one = evidence.evidence_of(row.result, ran(row), promised, source=row.title, ref=str(row.ref))
         if one is None or one.invalid or one.rank is not ceiling.Rank.STEPS:
@@ -510,11 +564,11 @@ def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) 
         .order_by("-at", "-pk")
         .first()
     )
-    if marker is not None and (not marker.software or kept is None or marker.software != kept.software):
+    if marker is not None and (not marker.software or software is None or marker.software != software):
         found.append(
             f"{marker.software or marker.title} came on {marker.at:%Y-%m-%d}; what one server carries was measured before."
         )
-    return tuple(found)
+    return found
 
 
 def limits_of(connection_pk: int, balancer_id: str) -> tuple[PoolLimit, ...]:

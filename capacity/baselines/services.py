@@ -550,6 +550,7 @@ def _keep_ceiling(
         software=taken.software,
         mix=taken.mix,
         entered_by=actor,
+        measured_at=taken.at,
         at=timezone.now(),
     )
     check_row(row)

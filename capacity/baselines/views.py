@@ -366,6 +366,7 @@ class CeilingPage(BaselinePage):
     ) -> HttpResponse:
         found = selectors.ceiling_of(connection, balancer_id)
         nodes = found.run.node_count if found.run is not None else None
+        doubts, taken_doubts = selectors.doubts_of(connection, balancer_id, found)
         return self.show(
             "capacity/baselines/ceiling.html",
             status=status,
@@ -379,9 +380,6 @@ class CeilingPage(BaselinePage):
             taken_seen=selectors.taken_version(found.ranked),
             limits_seen=seen or selectors.limits_version(found.limits),
             problem=problem,
-            doubts=[
-                says
-                for one in found.counting
-                for says in selectors.doubts_about(connection, balancer_id, one)
-            ],
+            doubts=doubts,
+            taken_doubts=taken_doubts,
         )

@@ -13,11 +13,13 @@ from django.utils import timezone
 from capacity import demo
 from capacity.baselines import seen_live, selectors, services
 from capacity.benchmarks import services as benchmarks
+from capacity.events import remove_event
 from capacity.markers.models import Marker
 from capacity.metrics.models import Metric
 from capacity.metrics.store import Samples, write
 from capacity.models import Ceiling, FineLoad, Objective, TrafficEvent
 from capacity.reports.models import SizedPool
+from capacity.reports.short import judge_account
 from capacity.services import enter_known
 from portal.errors import Refused
 from tests.capacity.test_baselines import (  # noqa: F401
@@ -257,6 +259,86 @@ def test_looks_at_the_provider_tell_since_when_the_servers_are_of_one_size(sale)
     assert since("general1-4", "") is None
     assert since("general1-4") > now
     assert since("general1-1", days=1) > now
+
+
+def stricter(here):  # noqa: F811
+    enter_known(
+        here.connection, "71", {"objective_latency_ms": 50.0, "objective_source": "x"}, actor=here.manager
+    )
+
+
+def deployed(here):  # noqa: F811
+    at = timezone.now() - timedelta(days=DAYS_AGO - 5)
+    told = {"account": here.account, "kind": "deployment", "title": "x", "made_by": here.manager}
+    Marker.objects.create(**told, software="shop 5.0", at=at)
+
+
+LESS = (lambda here: run_at(here, 20), "one server carried 90.0 requests a second.")
+OTHER = (deployed, "shop 5.0 came on ")
+
+
+@pytest.mark.parametrize(
+    ("is_late", "happens", "says"),
+    [
+        # Between the hour and the click, and after it.
+        (False, *LESS),
+        (True, *LESS),
+        (False, *OTHER),
+        (True, *OTHER),
+        (
+            True,
+            lambda here: series(here, "nodes", [7.0] * 8, source="late"),
+            "one server carried 50.0 requests",
+        ),
+        (True, stricter, "its event was called off, its samples are others, or the promise is."),
+        (
+            True,
+            lambda here: remove_event(here.sale, actor=here.manager),
+            "Nothing says any more that one server",
+        ),
+        (
+            True,
+            lambda here: Metric.objects.filter(name="error_ratio").delete(),
+            "proves nothing any more. Whether",
+        ),
+    ],
+)
+def test_what_speaks_against_a_figure_seen_live_is_told_since_the_hour_it_was_carried(
+    sale, client, is_late, happens, says
+):
+    kept(sale)
+    Ceiling.objects.all().delete()
+    if not is_late:
+        happens(sale)
+    assert services.take_ceiling(sale.connection, "71", actor=sale.manager).requests_per_s == 120.0
+    if is_late:
+        assert selectors.doubts_about(sale.connection, "71", reference(sale).ceiling) == ()
+        happens(sale)
+    judge_account(sale.account)
+    api, pool = Caller(sale.manager), SizedPool.objects.get()
+    for told in (
+        api.get(f"/connections/{sale.connection.ref}/pools/71/ceiling")["doubts"],
+        api.get(f"/sized-pools/{pool.ref}")["doubts"],
+        [pool.doubt],
+    ):
+        assert [says in one for one in told] == [True]
+    client.force_login(sale.manager)
+    for name, args in (
+        ("ceiling", [sale.connection.ref, "71"]),
+        ("sized-pool", [pool.ref]),
+        ("growth-overview", [sale.account.ref]),
+    ):
+        assert says in client.get(reverse(f"capacity:{name}", args=args)).content.decode()
+
+
+def test_evidence_of_an_older_software_is_doubtful_before_it_counts(sale, client):
+    kept(sale)
+    deployed(sale)
+    told = Caller(sale.manager).get(f"/connections/{sale.connection.ref}/pools/71/ceiling")
+    assert (told["doubts"], ["shop 5.0 came on" in one for one in told["taken_doubts"]]) == ([], [True])
+    client.force_login(sale.manager)
+    html = client.get(reverse("capacity:ceiling", args=[sale.connection.ref, "71"])).content.decode()
+    assert "The strongest evidence is doubtful" in html
 
 
 # --- lower bounds, and steps that say nothing -----------------------------------------------------------------------
