@@ -2,8 +2,8 @@
 
 The step test that Locust wrote is read, what one server carries is told, its baseline is proposed and approved by the
 customer; the same run again is the same; two slower ones make it worse, confirmed. What is needed is forecast and sized, and
-what is more becomes an approved scale-down (`demo_growth.py`). Then the portal puts a load on by itself: the host is proven, both sides approve the profile, Locust runs for twelve seconds, and what it measured is evidence of what
-one server carries. What cannot be is refused on the way.
+what is more becomes an approved scale-down (`demo_growth.py`). Then the portal puts a load on by itself: the host is proven, both sides approve the profile, Locust runs for twelve seconds, and what it measured stands beside
+the evidence of what one server carries, as a simple benchmark: its steps are too short to count. What cannot be is refused on the way.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def _approved(story: Story, manager: Browser, approver: Browser, account: str, r
 def _load(
     story: Story, manager: Browser, approver: Browser, account: str, run: dict[str, Any], site: SiteOwner
 ) -> dict[str, Any]:
-    """Prove the host, have a profile approved, put the load on; return what it measured and whether that is evidence."""
+    """Prove the host, have a profile approved, put the load on; return what it measured and how strong that is as evidence."""
     place = urlsplit(site.url).netloc
     profile = _profile(story, manager, approver, account, run, f"{site.url}/site/{run['balancer_id']}/")
     start = f"/load-profiles/{profile['ref']}/start"

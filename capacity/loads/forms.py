@@ -62,7 +62,8 @@ class ProfileForm(forms.Form):
             (LoadUnit.USERS.value, "users, who each wait for their answer"),
             (LoadUnit.REQUESTS.value, "requests a second"),
         ],
-        help_text="Evidence for a ceiling comes from at least three steps, of users or of requests a second.",
+        help_text="Evidence for a ceiling comes from at least three steps, of users or of requests a second, each of 60 s or longer "
+        "and with 200 requests or more (1,000 where 99 of 100 answers are promised).",
     )
     shape = forms.ChoiceField(
         label="Over time",
