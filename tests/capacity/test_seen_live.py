@@ -151,9 +151,7 @@ def test_events_to_come_and_series_of_another_unit_are_no_evidence(sale):
 def test_size_and_software_are_those_of_then_not_those_of_the_newest_benchmark(sale, days, software):
     kept(sale)
     if days is not None:
-        at = timezone.now() - timedelta(days=days)
-        told = {"account": sale.account, "kind": "deployment", "title": "x", "made_by": sale.manager}
-        Marker.objects.create(**told, software="shop 4.12", at=at)
+        deployed(sale, "shop 4.12", days)
     run_at(sale, 3)
     found = found_of(sale)
     [live] = [one for one in found.listed if one.rank == "live"]
@@ -261,46 +259,44 @@ def test_looks_at_the_provider_tell_since_when_the_servers_are_of_one_size(sale)
     assert since("general1-1", days=1) > now
 
 
-def stricter(here):  # noqa: F811
-    enter_known(
-        here.connection, "71", {"objective_latency_ms": 50.0, "objective_source": "x"}, actor=here.manager
-    )
+def deployed(at, software="shop 5.0", days=DAYS_AGO - 5):
+    told = {"account": at.account, "kind": "deployment", "title": "x", "made_by": at.manager}
+    Marker.objects.create(**told, software=software, at=timezone.now() - timedelta(days=days))
 
 
-def deployed(here):  # noqa: F811
-    at = timezone.now() - timedelta(days=DAYS_AGO - 5)
-    told = {"account": here.account, "kind": "deployment", "title": "x", "made_by": here.manager}
-    Marker.objects.create(**told, software="shop 5.0", at=at)
+def stricter(at):
+    given = {"objective_latency_ms": 50.0, "objective_source": "the contract"}
+    enter_known(at.connection, "71", given, actor=at.manager)
 
 
-LESS = (lambda here: run_at(here, 20), "one server carried 90.0 requests a second.")
-OTHER = (deployed, "shop 5.0 came on ")
+def come_late(at):
+    series(at, "nodes", [7.0] * 8, source="late")
+
+
+def called_off(at):
+    remove_event(at.sale, actor=at.manager)
+
+
+def without_errors(at):
+    Metric.objects.filter(name="error_ratio").delete()
+
+
+def measured_less(at):
+    run_at(at, 20)
 
 
 @pytest.mark.parametrize(
     ("is_late", "happens", "says"),
     [
         # Between the hour and the click, and after it.
-        (False, *LESS),
-        (True, *LESS),
-        (False, *OTHER),
-        (True, *OTHER),
-        (
-            True,
-            lambda here: series(here, "nodes", [7.0] * 8, source="late"),
-            "one server carried 50.0 requests",
-        ),
+        (False, measured_less, "one server carried 90.0 requests a second."),
+        (True, measured_less, "one server carried 90.0 requests a second."),
+        (False, deployed, "shop 5.0 came on "),
+        (True, deployed, "shop 5.0 came on "),
+        (True, come_late, "one server carried 50.0 requests a second."),
         (True, stricter, "its event was called off, its samples are others, or the promise is."),
-        (
-            True,
-            lambda here: remove_event(here.sale, actor=here.manager),
-            "Nothing says any more that one server",
-        ),
-        (
-            True,
-            lambda here: Metric.objects.filter(name="error_ratio").delete(),
-            "proves nothing any more. Whether",
-        ),
+        (True, called_off, "Nothing says any more that one server carried this on"),
+        (True, without_errors, "proves nothing any more. Whether the promise"),
     ],
 )
 def test_what_speaks_against_a_figure_seen_live_is_told_since_the_hour_it_was_carried(
@@ -308,6 +304,7 @@ def test_what_speaks_against_a_figure_seen_live_is_told_since_the_hour_it_was_ca
 ):
     kept(sale)
     Ceiling.objects.all().delete()
+    deployed(sale, ENVIRONMENT["software"], days=DAYS_AGO + 5)
     if not is_late:
         happens(sale)
     assert services.take_ceiling(sale.connection, "71", actor=sale.manager).requests_per_s == 120.0
