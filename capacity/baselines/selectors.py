@@ -504,7 +504,7 @@ def _seen_less(live: Sequence[ceiling.Evidence], figure: Figure, since: datetime
     if best is None:
         return [
             f"Nothing says any more that one server carried this on {since:%Y-%m-%d} and kept what is promised: its event was "
-            "called off, its samples are others, or the promise is."
+            "called off or is two years ago, its samples are others, or the promise is."
         ]
     if best.unproven:
         return [f"What was seen live on {since:%Y-%m-%d} proves nothing any more. {best.unproven}"]
