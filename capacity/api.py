@@ -469,10 +469,11 @@ class TrafficEventApi(_EventApi):
         tag="capacity",
     )
     def patch(self, request: Request, event_ref: UUID) -> Response:
-        """Only what is given is changed; its freeze moves with it. Of one that is over name, multiple, peak and source."""
+        """Only what is given is changed; its freeze moves with it. Of one that is over name, multiple, peak and source, and its freeze while that lasts."""
         event = self.find(_EVENTS, event_ref)
         data = self.said(event.account, partial=True)
-        if data.get("has_freeze") or (event.freeze_id is not None and events.MOVES_FREEZE & set(data)):
+        moves = event.freeze_id is not None and "has_freeze" not in events.fixed_of(event)
+        if data.get("has_freeze") or (moves and events.MOVES_FREEZE & set(data)):
             self.check_scope(Permission.CALENDAR_EDIT)
 
         def effect() -> Response:

@@ -7,7 +7,7 @@ change_event(event, {"ends_at": …}, actor=user)                remove_event(ev
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,7 @@ FIXED_ONCE_OVER = (
     "freeze_hours_before",
     "freeze_hours_after",
 )
+ENDS_FREEZE = ("has_freeze", "freeze_hours_after")
 MOVES_FREEZE = frozenset(FIXED_ONCE_OVER) - {"contacts"} | {"name"}
 
 
@@ -55,8 +56,6 @@ def add_event(
     locked = lock_account(account)
     check_active(locked)
     row = TrafficEvent(account=locked, entered_by=actor)
-    if fields.get("has_freeze") and ends_at <= timezone.now():
-        raise Refused("A freeze holds nothing back for an event that is over.", code="event_over")
     _write(row, {"name": name, "starts_at": starts_at, "ends_at": ends_at, **fields}, actor)
     _record("event.added", row, actor, after=_seen(row))
     judge_account(locked)
@@ -94,14 +93,14 @@ def check_event_seen(event: TrafficEvent, seen: str) -> None:
 def change_event(event: TrafficEvent, changes: Mapping[str, Any], *, actor: User | None) -> TrafficEvent:
     """Change what is said of an event: its own fields, `contacts` (rows of the account), `has_freeze`.
 
-    What happened already can be corrected in name, multiple, peak and source. Raises Refused for more than that, NotPermitted
-    where the calendar would change by it and the actor may not change that.
+    What happened already can be corrected in name, multiple, peak and source, and a freeze that still lasts ends when somebody
+    says so. Raises Refused for more than that, NotPermitted where the calendar would change by it and the actor may not change that.
     """
     row = locked_event(event)
     check_active(row.account)
-    before, was_over = _seen(row), row.ends_at <= timezone.now()
-    _check_fixed(row, changes)
-    _write(row, changes, actor, keeps_freeze=was_over)
+    before, fixed = _seen(row), fixed_of(row)
+    _check_fixed(row, changes, fixed)
+    _write(row, changes, actor, keeps_freeze="has_freeze" in fixed)
     after = _seen(row)
     if before != after:
         _record("event.changed", row, actor, before=before, after=after)
@@ -135,10 +134,11 @@ def _check_nothing_rests(row: TrafficEvent) -> None:
     if not said:
         return
     rest = "rests" if len(said) == 1 and said[0].startswith("1 ") else "rest"
+    its_freeze = ", and its freeze" if row.freeze_id else ""
     instead = (
-        "Its name, multiple, peak and source can be corrected."
+        _corrected(fixed_of(row))
         if row.ends_at <= timezone.now()
-        else "Let it end now instead: a plan can take its servers out then."
+        else f"Let it end now instead{its_freeze}: a plan can take its servers out then."
     )
     raise Refused(f"“{row}” stays: {' and '.join(said)} {rest} on it. {instead}", code="event_in_use")
 
@@ -156,21 +156,34 @@ def callable_of(account: Account, event: TrafficEvent | None = None) -> list[Con
 
 
 def fixed_of(row: TrafficEvent) -> tuple[str, ...]:
-    """Return what of an event is a fact by now: nothing of one that is not over. What was measured was, whenever it is named."""
-    return FIXED_ONCE_OVER if row.ends_at <= timezone.now() else ()
+    """Return what of an event is a fact by now: nothing of one that is not over. What was measured was, whenever it is named.
+
+    Its freeze is one once that is over, too: until then somebody can end it, as any other in the calendar.
+    """
+    now = timezone.now()
+    if row.ends_at > now:
+        return ()
+    if row.freeze is None or row.freeze.ends_at <= now:
+        return FIXED_ONCE_OVER
+    return tuple(name for name in FIXED_ONCE_OVER if name not in ENDS_FREEZE)
 
 
-def _check_fixed(row: TrafficEvent, changes: Mapping[str, Any]) -> None:
+def _corrected(fixed: Collection[str]) -> str:
+    """Return the sentence that tells what of an event that is over can still be another."""
+    and_more = " and source" if "has_freeze" in fixed else ", source and the end of its freeze"
+    return f"Its name, multiple, peak{and_more} can be corrected."
+
+
+def _check_fixed(row: TrafficEvent, changes: Mapping[str, Any], fixed: Collection[str]) -> None:
     """Raise Refused for a change of what is a fact by now."""
-    if not (asked := set(fixed_of(row)) & set(changes)):
+    if not (asked := set(fixed) & set(changes)):
         return
     now = {"has_freeze": row.freeze_id is not None, "contacts": set(row.contacts.all())}
     for name in asked:
         wanted = set(changes[name]) if name == "contacts" else changes[name]
         if wanted != now.get(name, getattr(row, name, None)):
             raise Refused(
-                f"“{row}” is over: when it was, its contacts and its freeze stay as they are. "
-                "Its name, multiple, peak and source can be corrected.",
+                f"“{row}” is over and stays as it was. {_corrected(fixed)}",
                 code="event_fixed",
             )
 
@@ -223,6 +236,8 @@ def _keep_freeze(row: TrafficEvent, is_wanted: bool, actor: User | None) -> None
             code="not_permitted",
         )
     if entry is None:
+        if row.ends_at <= timezone.now():
+            raise Refused("A freeze holds nothing back for an event that is over.", code="event_over")
         fields = {"kind": CalendarKind.FREEZE, "time_zone": row.account.time_zone, **wanted}
         row.freeze = enter(fields, actor=actor, account=row.account)
     elif is_wanted:

@@ -261,7 +261,7 @@ def _check_own(entry: CalendarEntry, *, by_owner: bool) -> None:
     """Raise Refused for an event's freeze, unless it is the event that is changed: else the two would say two things."""
     if not by_owner and (owner := owner_of(entry)) is not None:
         raise Refused(
-            f"This is the freeze of the event “{owner}”: it moves and ends with it. Change it at the event.",
+            f"This is the freeze of the event “{owner}”: it moves and ends with it. Change or end it at the event.",
             code="of_event",
         )
 

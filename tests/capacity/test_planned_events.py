@@ -154,7 +154,7 @@ def test_what_was_measured_keeps_when_it_was(here):
     one = metric(here.account)
     seen(one, here.now.replace(minute=0), (20, 0, 20.0, False))
     row = detected.name_detected(DetectedEvent.objects.get(), name="Sale", actor=here.manager)
-    with pytest.raises(Refused, match="is over: when it was, its contacts and its freeze stay as they are"):
+    with pytest.raises(Refused, match="is over and stays as it was"):
         change_event(row.event, {"starts_at": here.now - 2 * DAY}, actor=here.manager)
     with pytest.raises(Refused, match="1 detected stretch rests on it"):
         remove_event(row.event, actor=here.manager)
@@ -279,6 +279,49 @@ def test_an_event_owns_its_freeze(here):
     assert not locks_on(here.account, here.now)
 
 
+@pytest.mark.parametrize(
+    ("change", "left_h"),
+    [({"freeze_hours_after": 24}, 24), ({"freeze_hours_after": 0}, 0), ({"has_freeze": False}, 0)],
+)
+def test_the_freeze_of_an_event_that_is_over_ends_when_somebody_says_so(here, change, left_h):
+    event = here.add(begins=-2, lasts=3, has_freeze=True, freeze_hours_after=336)
+    ScaleUpRecord.objects.create(account=here.account, event=event, connection=make.connection(here.account))
+    with pytest.raises(Refused, match="Let it end now instead, and its freeze"):
+        remove_event(event, actor=here.manager)
+    event = change_event(event, {"ends_at": here.now - HOUR}, actor=here.manager)
+    assert freezes_at(here.account, here.now + 13 * DAY)
+    for fixed in ({"freeze_hours_before": 2}, {"contacts": [here.maja]}, {"starts_at": here.now - DAY}):
+        with pytest.raises(Refused, match="peak, source and the end of its freeze can be corrected"):
+            change_event(event, fixed, actor=here.manager)
+    shown = as_(here.manager).get(page(event)).content.decode()
+    assert 'name="freeze_hours_after"' in shown
+    assert 'name="freeze_hours_before"' not in shown
+    there = as_(here.manager).get(reverse("accounts:calendar-entry", args=[event.freeze.ref]))
+    assert "change or end it there" in there.content.decode()
+    answer = as_(here.manager).patch(api(event), change, "application/json", headers={"If-Match": "*"})
+    assert answer.status_code == 200
+    assert bool(freezes_at(here.account, here.now)) is (left_h > 1)
+    assert not freezes_at(here.account, here.now + 24 * HOUR)
+    if left_h == 0:
+        with pytest.raises(
+            Refused, match="over and stays as it was. Its name, multiple, peak and source can"
+        ):
+            change_event(
+                event, {"has_freeze": not event.freeze_id, "freeze_hours_after": 5}, actor=here.manager
+            )
+
+
+def test_no_freeze_is_entered_for_an_event_that_is_over(here):
+    event = here.add(begins=-2, lasts=3)
+    for add in (
+        lambda: here.add(begins=-3, has_freeze=True),
+        lambda: change_event(event, {"ends_at": here.now - DAY, "has_freeze": True}, actor=here.manager),
+    ):
+        with pytest.raises(Refused, match="holds nothing back for an event that is over"):
+            add()
+    assert not CalendarEntry.objects.exists()
+
+
 def test_who_may_not_change_the_calendar_asks_for_no_freeze_and_moves_none(here):
     with pytest.raises(NotPermitted, match="approver"):
         here.add(has_freeze=True, actor=here.editor)
@@ -302,6 +345,9 @@ def test_a_token_that_may_not_write_the_calendar_moves_no_freeze(here):
         assert (answer.status_code, "calendar:write" in answer.content.decode()) == (403, True)
     assert client.delete(api(event), **sends).status_code == 403
     assert client.patch(api(event), {"expected_multiple": 3}, "application/json", **sends).status_code == 200
+    over = here.add(begins=-2, lasts=3, has_freeze=True)
+    change_event(over, {"ends_at": here.now - HOUR}, actor=here.manager)
+    assert client.patch(api(over), {"name": "Sale"}, "application/json", **sends).status_code == 200
 
 
 def test_the_calendar_leads_to_the_event_and_feeds_take_the_newer_one(here):
