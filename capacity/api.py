@@ -491,7 +491,7 @@ class TrafficEventApi(_EventApi):
         tag="capacity",
     )
     def delete(self, request: Request, event_ref: UUID) -> Response:
-        """Its freeze ends with it. 422 (`event-in-use`) where a plan, a scale-up record or a detected stretch rests on it."""
+        """Its freeze ends with it. 422 (`event-in-use`) where a plan, a scale-up record or a detected stretch that somebody named rests on it."""
         event = self.find(_EVENTS, event_ref)
         if event.freeze_id is not None:
             self.check_scope(Permission.CALENDAR_EDIT)

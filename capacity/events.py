@@ -23,6 +23,7 @@ from accounts.facts import plural
 from accounts.members import lock_account
 from accounts.models import Contact
 from capacity.models import TrafficEvent
+from capacity.reports.detected import let_go
 from capacity.reports.short import judge_account
 from portal.access import Permission, can
 from portal.audit.services import record, snapshot
@@ -98,9 +99,12 @@ def change_event(event: TrafficEvent, changes: Mapping[str, Any], *, actor: User
     """
     row = locked_event(event)
     check_active(row.account)
-    before, fixed = _seen(row), fixed_of(row)
+    before, fixed, when = _seen(row), fixed_of(row), (row.starts_at, row.ends_at)
     _check_fixed(row, changes, fixed)
     _write(row, changes, actor, keeps_freeze="has_freeze" in fixed)
+    if when != (row.starts_at, row.ends_at):
+        let_go(row)
+        row.refresh_from_db(fields=["observed_peak_rps", "is_peak_measured", "updated_at"])
     after = _seen(row)
     if before != after:
         _record("event.changed", row, actor, before=before, after=after)
@@ -115,6 +119,7 @@ def remove_event(event: TrafficEvent, *, actor: User | None) -> None:
     check_active(row.account)
     _check_nothing_rests(row)
     before = _seen(row)
+    let_go(row, is_off=True)
     _keep_freeze(row, False, actor)
     _record("event.removed", row, actor, before=before)
     row.delete()
@@ -129,7 +134,8 @@ def _check_nothing_rests(row: TrafficEvent) -> None:
     except ProtectedError as kept:
         kinds = Counter(str(one._meta.verbose_name) for one in kept.protected_objects)
         said = [plural(count, kind.replace("scale up", "scale-up")) for kind, count in sorted(kinds.items())]
-    if stretches := row.detected.count():
+    # What the portal itself took for it is something else then.
+    if stretches := row.detected.exclude(decided_by=None).count():
         said.append(plural(stretches, "detected stretch", "detected stretches"))
     if not said:
         return

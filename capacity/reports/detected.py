@@ -2,6 +2,7 @@
 
 known_windows(metric, since)                     when people planned or named something
 keep(metric, made, now)                          what an analysis found, kept and told
+let_go(event)                                    an event that was moved keeps no stretch that is not of it any more
 name_detected(row, name="Spring sale", actor=…), dismiss_detected(row, reason="…", also=[…], actor=…)
 """
 
@@ -90,6 +91,7 @@ def keep(metric: Metric, made: making.Made, now: datetime) -> None:
     kept: set[int] = set()
     asked: list[tuple[DetectedEvent, bool]] = []
     decided: list[DetectedEvent] = []
+    left: set[int | None] = set()
     for event, place, window in zip(made.events, places, found, strict=True):
         begins, ends = window.starts_at, window.ends_at
         row = None if place is None else known[place]
@@ -114,7 +116,8 @@ def keep(metric: Metric, made: making.Made, now: datetime) -> None:
             is_new = is_another = True
         if row.state == DetectedState.NAMED and row.decided_by_id is None and not _is_of(row, planned):
             # The portal took it for what was planned, and it went on long after that.
-            row.state, row.event, row.told_with = DetectedState.PROPOSED, None, None
+            left.add(row.event_id)
+            _ask_anew(row)
             is_new = is_another = True
         if row.state == DetectedState.PROPOSED:
             _join_planned(row, planned)
@@ -129,10 +132,14 @@ def keep(metric: Metric, made: making.Made, now: datetime) -> None:
     gone = [one for one in known if one.pk not in kept]
     # What the analysis does not see any more is not on, either: after days of it, it is the level.
     DetectedEvent.objects.filter(pk__in=[one.pk for one in gone if not one.is_over]).update(is_over=True)
-    for row in (one for one in gone if one.state == DetectedState.PROPOSED):
-        row.state = DetectedState.WITHDRAWN
-        row.save(update_fields=["state"])
-        decided.append(row)
+    for row in gone:
+        is_taken = row.state == DetectedState.NAMED and row.decided_by_id is None
+        if is_taken or row.state == DetectedState.PROPOSED:
+            left.add(row.event_id)
+            row.state, row.event = DetectedState.WITHDRAWN, None
+            row.save(update_fields=["state", "event"])
+            decided.append(row)
+    _take_peaks_back(left)
     _ask_no_more(decided)
     for row, is_another in asked:
         _tell_once(row, now, is_another=is_another)
@@ -206,6 +213,30 @@ def _note_peak(row: DetectedEvent) -> None:
     TrafficEvent.objects.filter(lower, pk=row.event_id).update(
         observed_peak_rps=row.peak, is_peak_measured=True, updated_at=timezone.now()
     )
+
+
+def let_go(event: TrafficEvent, *, is_off: bool = False) -> None:
+    """Ask anew about what the portal took for an event that is at another time now, or that is called off (`is_off`)."""
+    taken = event.detected.filter(decided_by=None)
+    if left := [row for row in taken if is_off or not _fits(row, event)]:
+        for row in left:
+            _ask_anew(row)
+            row.save(update_fields=["state", "event", "told_with"])
+        _take_peaks_back({event.pk})
+
+
+def _ask_anew(row: DetectedEvent) -> None:
+    """Propose again what the portal took for an event; whoever was told of it was told of something else."""
+    row.state, row.event, row.told_with = DetectedState.PROPOSED, None, None
+
+
+def _take_peaks_back(events: Collection[int | None]) -> None:
+    """Leave to events that lost a stretch the highest hour of those that are theirs; what a person entered stays."""
+    for event in TrafficEvent.objects.filter(pk__in=[pk for pk in events if pk], is_peak_measured=True):
+        own = event.detected.select_related("metric")
+        peak = max((one.peak for one in own if is_demand(one.metric.unit, one.metric.kind)), default=None)
+        event.observed_peak_rps, event.is_peak_measured = peak, peak is not None
+        event.save(update_fields=["observed_peak_rps", "is_peak_measured", "updated_at"])
 
 
 def _is_of(row: DetectedEvent, planned: Sequence[TrafficEvent]) -> bool:
@@ -385,6 +416,7 @@ def _decide(
     reason: str = "",
 ) -> None:
     now = timezone.now()
+    left = {row.event_id for row in rows}
     for row in rows:
         before = snapshot(row, ("state",))
         row.state, row.event, row.reason = state, event, reason
@@ -418,6 +450,7 @@ def _decide(
             data={"event": None if event is None else str(event.ref)},
             actor=actor,
         )
+    _take_peaks_back(left)
     _ask_no_more(rows)
     # What was decided is part of the sentence of each pool that they size.
     judge_pools(pools().filter(metric__in=[row.metric_id for row in rows]), now)

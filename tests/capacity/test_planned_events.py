@@ -26,6 +26,7 @@ from capacity.reports.models import DetectedEvent, DetectedState, GrowthReport, 
 from portal.audit.models import AuditEntry
 from portal.errors import NotPermitted, Refused, StaleState
 from portal.events.models import Event
+from portal.notify.models import Message
 from scaledown.models import Plan, ScaleUpRecord
 from tests import factories as make
 from tests.capacity.test_detected import seen
@@ -66,6 +67,10 @@ def page(event, name="traffic-event"):
 
 def api(event):
     return reverse("api-traffic-event", args=[event.ref])
+
+
+def moved_to(now):
+    return {"starts_at": now + 10 * DAY, "ends_at": now + 12 * DAY}
 
 
 def typed(event, **more):
@@ -403,6 +408,56 @@ def test_a_planned_event_gets_the_highest_hour_that_was_measured(here):
     seen(one, at, (20, 14, 20.0, True))
     event.refresh_from_db()
     assert event.observed_peak_rps == 700.0, "a person said so"
+
+
+@pytest.mark.parametrize(
+    ("leave", "left"),
+    [
+        (
+            lambda here, row, one, at: detected.dismiss_detected(
+                row, reason="A crawler.", actor=here.manager
+            ),
+            700.0,
+        ),
+        (lambda here, row, one, at: detected.name_detected(row, name="Crawl", actor=here.manager), 700.0),
+        (lambda here, row, one, at: seen(one, at), 700.0),
+        (lambda here, row, one, at: change_event(row.event, moved_to(here.now), actor=here.manager), None),
+    ],
+    ids=["dismissed", "named otherwise", "no longer seen", "moved"],
+)
+def test_an_event_keeps_no_measured_peak_of_what_is_not_its_own(here, leave, left):
+    one, at = metric(here.account), here.now.replace(minute=0)
+    event = here.add(begins=-2, lasts=3)
+    for metric_of in (one, metric(here.account, resource="edge")):
+        seen(metric_of, at, (20, 15, 20.0, True))
+    DetectedEvent.objects.exclude(metric=one).update(peak=700.0)
+    row = DetectedEvent.objects.select_related("event").get(metric=one)
+    assert (row.event, row.event.observed_peak_rps) == (event, 900.0)
+    leave(here, row, one, at)
+    event.refresh_from_db()
+    assert (event.observed_peak_rps, event.is_peak_measured) == (left, left is not None)
+    row.refresh_from_db()
+    assert row.event != event
+    if left is None:
+        assert "observed_peak_rps" in AuditEntry.objects.get(what="event.changed").after
+        seen(one, at, (20, 15, 20.0, True))
+        assert Message.objects.filter(purpose="event_detected").exists(), "people are asked what it was then"
+
+
+def test_a_person_is_believed_about_the_peak_of_an_event_that_is_moved(here):
+    event = here.add(begins=-2, lasts=3)
+    seen(metric(here.account), here.now.replace(minute=0), (20, 15, 20.0, True))
+    change_event(event, {**moved_to(here.now), "observed_peak_rps": 650.0}, actor=here.manager)
+    event.refresh_from_db()
+    assert (event.observed_peak_rps, event.is_peak_measured) == (650.0, False)
+
+
+def test_an_event_is_called_off_though_the_portal_took_a_stretch_for_it(here):
+    event = here.add(begins=-2, lasts=3)
+    seen(metric(here.account), here.now.replace(minute=0), (20, 15, 20.0, True))
+    remove_event(event, actor=here.manager)
+    row = DetectedEvent.objects.get()
+    assert (row.state, row.event) == (DetectedState.PROPOSED, None)
 
 
 def test_what_a_person_says_of_the_peak_stays_while_a_named_event_goes_on(here):
