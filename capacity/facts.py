@@ -14,6 +14,7 @@ from accounts.calendar.selectors import Item, Source, register_source
 from accounts.contacts.selectors import STALE_AFTER
 from accounts.facts import Act, Fact, Finding, Grade, plural, register_fact
 from accounts.models import Account, Contact, ContactRole
+from capacity.metrics.kinds import MANNERS, Good, MetricKind
 from capacity.metrics.models import Metric
 from capacity.models import TrafficEvent
 from capacity.reports.models import ENDED_AFTER, DetectedState, GrowthReport
@@ -132,12 +133,12 @@ def events_in(accounts: QuerySet[Account], start: datetime, end: datetime) -> li
 
 @dataclass(frozen=True)
 class Stretch:
-    """What left its band and nobody decided; `is_down`: it fell, and is still low."""
+    """What left its band and nobody decided; `is_bad`: it went where it should not, and is still there."""
 
     seen_in: str
     starts_at: datetime
     is_rise: bool
-    is_down: bool
+    is_bad: bool
 
 
 @dataclass(frozen=True)
@@ -170,28 +171,31 @@ def gather_unusual(accounts: QuerySet[Account], now: datetime) -> Mapping[int, U
             "_waits__is_over",
             "_waits__metric__name",
             "_waits__metric__resource",
+            "_waits__metric__kind",
         )
     )
     found: dict[int, Unusual] = {}
-    for pk, until, begins, ends, score, is_over, name, resource in rows:
+    for pk, until, begins, ends, score, is_over, name, resource, kind in rows:
         known = found.setdefault(pk, Unusual(until))
         if begins is not None:
-            is_down = score <= 0 and not is_over and ends > now - ENDED_AFTER
-            one = Stretch(str(Metric(name=name, resource=resource)), begins, score > 0, is_down)
+            is_rise, is_on = score > 0, not is_over and ends > now - ENDED_AFTER
+            is_bad = is_on and is_rise is (MANNERS[MetricKind(kind)].good is Good.LESS)
+            one = Stretch(str(Metric(name=name, resource=resource)), begins, is_rise, is_bad)
             found[pk] = replace(known, waiting=(*known.waiting, one))
     return found
 
 
 def judge_unusual(known: Unusual | None, now: datetime) -> Finding:
-    """A fall that is on is red until somebody says what happened; what waits to be named or dismissed is amber."""
+    """What fell and is still low is red until somebody says what happened, and what is better low while it is high; else what waits to be named or dismissed is amber."""
     never_green = "Unknown is never green."
     if known is None:
         return Finding(Grade.UNKNOWN, "What was detected could not be read.", never_green)
     rule = "What leaves its band is named or dismissed."
-    if fallen := [one for one in known.waiting if one.is_down]:
-        first = fallen[-1]
-        says = f"{first.seen_in} has fallen since {first.starts_at:%Y-%m-%d %H:%M} UTC and is still low. Look at the site, and dismiss it with what happened."
-        return Finding(Grade.RED, says, rule, known.known_until, None, (("still low", len(fallen)),))
+    if bad := [one for one in known.waiting if one.is_bad]:
+        first = bad[-1]
+        went, where = ("risen", "high") if first.is_rise else ("fallen", "low")
+        says = f"{first.seen_in} has {went} since {first.starts_at:%Y-%m-%d %H:%M} UTC and is still {where}. Look at the site, and dismiss it with what happened."
+        return Finding(Grade.RED, says, rule, known.known_until, None, (("still on", len(bad)),))
     if known.waiting:
         newest, others = known.waiting[0], len(known.waiting) - 1
         what = "rose" if newest.is_rise else "fell"

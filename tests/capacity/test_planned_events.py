@@ -506,6 +506,29 @@ def test_unusual_traffic_waits_falls_or_is_decided(here):
     assert judged().grade is Grade.UNKNOWN, "what is older waits in its list"
 
 
+@pytest.mark.parametrize(
+    ("of", "score", "grade", "says"),
+    [
+        (("latency_p95_ms", "ms", "latency"), 20.0, Grade.RED, "has risen since"),
+        (("error_ratio", "share", "errors"), 20.0, Grade.RED, "is still high"),
+        (("latency_p95_ms", "ms", "latency"), -20.0, Grade.AMBER, "fell on"),
+        (("error_ratio", "share", "errors"), -20.0, Grade.AMBER, "fell on"),
+        (("orders_per_min", "", "other"), -20.0, Grade.RED, "is still low"),
+        (("requests_per_s", "requests/s", "throughput"), 20.0, Grade.AMBER, "rose on"),
+    ],
+)
+def test_what_is_better_low_is_red_while_it_is_high(here, of, score, grade, says):
+    name, unit, kind = of
+    seen(
+        metric(here.account, name=name, unit=unit, kind=kind),
+        here.now.replace(minute=0),
+        (20, 0, score, False),
+    )
+    found = ask(Account.objects.all(), here.now, keys={"unusual"})[here.account.pk]["unusual"]
+    assert found.grade is grade
+    assert says in found.says
+
+
 def test_facts_of_capacity_stand_on_the_scorecard(here):
     shown = (
         as_(here.manager).get(reverse("accounts:account-detail", args=[here.account.ref])).content.decode()
