@@ -178,7 +178,8 @@ def _claim(now: datetime) -> GrowthReport | None:
     is_due = Q(made_at__isnull=True) | Q(made_at__lt=F("asked_at")) | Q(made_at__lt=night_before(now))
     due = GrowthReport.objects.filter(free, is_due, metric__account__status=AccountStatus.ACTIVE)
     for pk in due.order_by(F("made_at").asc(nulls_first=True), "pk").values_list("pk", flat=True)[:10]:
-        if GrowthReport.objects.filter(free, pk=pk).update(begun_at=now):
+        # Another worker may have made it between the two.
+        if GrowthReport.objects.filter(free, is_due, pk=pk).update(begun_at=now):
             return GrowthReport.objects.select_related("metric__account").get(pk=pk)
     return None
 

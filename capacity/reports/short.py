@@ -96,7 +96,9 @@ def _judge(pk: int, now: datetime) -> bool:
         notices.tell_short(pool, lasts, lasts=when_words(lasts, now), month=f"{now:%Y-%m}")
     else:
         unknown = "It is not known any more how long the servers last."
-        says = unknown if lasts.state is Lasts.UNKNOWN else "By what is known now the servers last."
+        # Short by a lower bound alone is not short, and not known to last either.
+        is_unknown = lasts.state is Lasts.UNKNOWN or _ends_within(lasts, now, SOON)
+        says = unknown if is_unknown else "By what is known now the servers last."
         notices.call_off_short(pool, says=says)
     return is_told
 

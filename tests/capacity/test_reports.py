@@ -264,6 +264,20 @@ def test_a_report_that_is_asked_for_while_reports_are_made_is_made_once(known, m
     assert made == [known.pk, other.pk]
 
 
+def test_a_report_that_another_worker_made_meanwhile_is_not_made_again(known, monkeypatch):
+    now = timezone.now()
+    services.begin_missing(now)
+    queryset, update = type(GrowthReport.objects.all()), type(GrowthReport.objects.all()).update
+
+    def made_before(rows, **fields):
+        monkeypatch.setattr(queryset, "update", update)
+        GrowthReport.objects.update(made_at=now, begun_at=None)
+        return update(rows, **fields)
+
+    monkeypatch.setattr(queryset, "update", made_before)
+    assert services.make_due(now) == 0
+
+
 def test_what_was_worked_out_later_is_not_overwritten_by_what_began_before(known):
     pool = sized_pool(known)
     services.make_due(timezone.now())
@@ -1926,11 +1940,17 @@ def short_pool():
     return pool, lead
 
 
-def test_a_mail_is_not_called_off_as_if_servers_lasted_where_nobody_knows(db):
+@pytest.mark.parametrize("is_least", [False, True])
+def test_a_mail_is_not_called_off_as_if_servers_lasted_where_nobody_knows(db, is_least):
     pool, _ = short_pool()
     assert Message.objects.filter(purpose="runway_short").exists()
     Ceiling.objects.update(void_at=timezone.now())
+    if is_least:
+        rps = GrowthReport.objects.get().peak / 0.8 * 1.02
+        make.ceiling(pool.connection, rps=rps, rank="live", source="seen at the sale", is_least=True)
     size_anew(pool.connection, "71")
+    pool.refresh_from_db()
+    assert (pool.lasts == Lasts.ENDS.value) is is_least
     [said] = Message.objects.filter(purpose="runway_short").values_list("says", flat=True)
     assert said == "It is not known any more how long the servers last."
 
