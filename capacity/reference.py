@@ -333,7 +333,10 @@ def _measured_peaks(of_pool: Mapping[str, Any], at: datetime) -> tuple[Figure | 
     source, peak_on = f"growth report of {pool.metric}", None
     on_rps = peak_of(report.peak, pool.on_multiple, pool.on_peak)
     if on_rps is not None:
-        peak_on = Figure(on_rps, f"{source}: the peak that is on", "", report.made_at)
+        says = f"{source}: the peak that is on"
+        if pool.on_peak is not None and on_rps > pool.on_peak:
+            says += f", at the busiest hour of a week; so far {pool.on_peak:,.0f} were seen"
+        peak_on = Figure(on_rps, says, "", report.made_at)
     forecast = Figure(
         report.next_peak,
         source,

@@ -184,6 +184,15 @@ class EventNeed:
     is_over_limit: bool = False
     """The pool's own limit is less than it needs: no number of servers carries it."""
 
+    @property
+    def is_beyond_seen(self) -> bool:
+        """Whether nobody saw so much of what is on yet: it is what the usual week's busiest hour would come to."""
+        return (
+            self.event.peak_rps is not None
+            and self.peak_rps is not None
+            and self.peak_rps > self.event.peak_rps
+        )
+
 
 @dataclass(frozen=True)
 class Sizing:

@@ -204,7 +204,15 @@ class EventNeedOut(serializers.Serializer[Any]):
     name = serializers.CharField(source="event.name")
     starts_at = serializers.DateTimeField(source="event.starts_at")
     multiple = serializers.FloatField(source="event.multiple", allow_null=True)
-    peak_rps = serializers.FloatField(allow_null=True)
+    peak_rps = serializers.FloatField(
+        allow_null=True,
+        help_text="What it comes to: its multiple of the usual week's busiest hour, and no less than was seen of it.",
+    )
+    seen_rps = serializers.FloatField(
+        source="event.peak_rps",
+        allow_null=True,
+        help_text="The highest hour so far of what is on; null of what was planned.",
+    )
     servers = serializers.IntegerField(allow_null=True)
     more = serializers.IntegerField(allow_null=True)
     is_over_limit = serializers.BooleanField(
@@ -476,6 +484,7 @@ _SIZING: dict[str, Any] = {
             "starts_at": "2027-03-01T06:00:00Z",
             "multiple": 3.0,
             "peak_rps": 790.0,
+            "seen_rps": None,
             "servers": 11,
             "more": 5,
             "is_over_limit": False,

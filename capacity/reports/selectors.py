@@ -175,6 +175,11 @@ class Sized:
     """Nothing comes of the series any more: what the pool needs is not known."""
 
     @property
+    def on_height(self) -> str:
+        """How high what is on was so far, and what it would be at the busiest hour."""
+        return wording.height_words(self.sizing.on) if self.sizing.on else ""
+
+    @property
     def provider_pool(self) -> Pool:
         """Its servers and what one of them carries."""
         return self.sizing.pool

@@ -245,7 +245,7 @@ def _missing(pool: PoolKnown, rule: str) -> Finding:
         says = f"The peak that is on does not fit under the own limit of {pool.name}, {limit}. More servers do not raise it: look for what sets it."
         parts: tuple[tuple[str, int | float | str], ...] = (("servers", servers), ("own limit", limit))
     else:
-        says = f"{pool.name} has {plural(servers, 'server')}, and the peak that is on needs {more} more."
+        says = f"{pool.name} has {plural(servers, 'server')}, and the peak that is on needs up to {more} more at the busiest hour of a week."
         parts = (("servers", servers), ("missing", more))
     return Finding(Grade.RED, says, rule, pool.judged_at, None, parts)
 

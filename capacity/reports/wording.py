@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from capacity.sizing import Lasts, Runway, Sizing
+from capacity.sizing import EventNeed, Lasts, Runway, Sizing
 
 _SOON = timedelta(days=300)
 """Further off than this a month is told with its year."""
@@ -129,7 +129,22 @@ def on_words(sizing: Sizing) -> str:
         return ""
     if need.is_over_limit:
         return f" {need.event.name} does not fit under the pool’s own limit: more servers do not help, look for what sets it."
-    return f" {need.event.name} needs {need.servers} servers, {need.more} more than there are."
+    up_to = "up to " if need.is_beyond_seen else ""
+    return f" {need.event.name} needs {up_to}{need.servers} servers, {need.more} more than there are.{height_words(need)}"
+
+
+def height_words(need: EventNeed) -> str:
+    """Return how high what is on was so far, and what it would be at the busiest hour; "" where nothing was seen of it."""
+    if need.event.peak_rps is None:
+        return ""
+    says = f" Its highest hour so far had {_rate(need.event.peak_rps)} requests a second"
+    if need.is_beyond_seen and need.peak_rps is not None:
+        says += f"; at the busiest hour of a week it would be up to {_rate(need.peak_rps)}"
+    return f"{says}."
+
+
+def _rate(rps: float) -> str:
+    return f"{rps:,.0f}" if rps >= 10.0 else f"{rps:.2g}"
 
 
 def exceeded(runway: Runway) -> tuple[str, str] | None:

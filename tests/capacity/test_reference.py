@@ -134,7 +134,9 @@ def test_a_peak_that_is_on_is_in_no_forecast_and_counts_for_plans_until_it_is_ov
     assert (known.forecast_peak.requests_per_s, known.peak_on.requests_per_s) == (640.0, 2400.0)
     plans = known_for(connection, ["71"], None, at=timezone.now())
     assert (plans.forecast_peak_rps, plans.peak_at) == (2400.0, known.forecast_peak.expected_at)
-    assert plans.forecast_source == "growth report of requests_per_s: the peak that is on"
+    assert plans.forecast_source == (
+        "growth report of requests_per_s: the peak that is on, at the busiest hour of a week; so far 2,000 were seen"
+    )
     assert plans.decay is None
     # That it is no event does not say that its traffic is gone.
     DetectedEvent.objects.update(state="dismissed")

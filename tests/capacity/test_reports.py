@@ -728,16 +728,26 @@ def test_a_sale_that_is_on_asks_for_its_servers_until_it_is_over(db):
     missing = event["servers"] - 5
     shown = api.get(f"/sized-pools/{pool.ref}")["pool"]
     assert (shown["missing_on"], shown["surplus"]) == (missing, 0)
-    words = f"The peak that is on needs {event['servers']} servers, {missing} more than there are."
-    assert words in shown["sentence"]
+    words = f"The peak that is on needs up to {event['servers']} servers, {missing} more than there are."
+    # What nobody saw is told beside what was seen.
+    assert event["seen_rps"] == row.peak < event["peak_rps"]
+    height = (
+        f"Its highest hour so far had {row.peak:,.0f} requests a second; at the busiest hour of a week it would be up to "
+        f"{event['peak_rps']:,.0f}."
+    )
+    assert f"{words} {height}" in shown["sentence"]
     told = short.gather_runways(Account.objects.filter(pk=account.pk), timezone.now())[account.pk]
     found = short.judge_runways(told, timezone.now())
     assert (found.grade, found.says) == (
         Grade.RED,
-        f"web has 5 servers, and the peak that is on needs {missing} more.",
+        f"web has 5 servers, and the peak that is on needs up to {missing} more at the busiest hour of a week.",
     )
     for address in (f"/accounts/{account.ref}/growth/", f"/capacity/pools/{pool.ref}/"):
-        assert "Servers are missing while the peak is on" in browser_of(account).get(address).content.decode()
+        page = browser_of(account).get(address).content.decode()
+        assert "Servers are missing while the peak is on" in page
+        assert height in page
+    assert f"{missing} more than there are. {height}" in page
+    assert "so far " in page[page.index("For planned events") :]
     sizing = api.get(f"/sized-pools/{pool.ref}/what-if")["sizing"]
     assert (sizing["surplus"], sizing["saving"]) == (0, None)
     tried = browser_of(account).get(f"/capacity/pools/{pool.ref}/what-if/").content.decode()
