@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("capacity", "0026_size_since"),
+        ("capacity", "0028_size_since"),
     ]
 
     operations = [

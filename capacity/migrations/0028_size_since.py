@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("capacity", "0025_told_of_worse"),
+        ("capacity", "0027_may_miss_planned"),
     ]
 
     operations = [
