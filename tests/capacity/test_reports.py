@@ -791,6 +791,11 @@ def test_a_sale_that_is_on_asks_for_its_servers_until_it_is_over(db):
     assert "Servers are missing" not in page
     told = short.gather_runways(Account.objects.filter(pk=account.pk), timezone.now())[account.pk]
     assert short.judge_runways(told, timezone.now()).grade == Grade.GREEN
+    # What has no multiple counts by its own height.
+    DetectedEvent.objects.update(multiple=None, expected=0.0, peak=5000.0)
+    assert api.get(f"/sized-pools/{pool.ref}")["sizing"]["on"]["peak_rps"] == 5000.0
+    page = browser_of(account).get(f"/capacity/pools/{pool.ref}/").content.decode()
+    assert "its hour usually has nothing" in page
     DetectedEvent.objects.update(is_over=True)
     assert api.get(f"/sized-pools/{pool.ref}")["sizing"]["surplus"] > 0
 
