@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import product
@@ -382,8 +382,10 @@ def ranked(
 
     The newest step benchmark counts; one that was never pushed to where a step fails takes the place of none that carried
     more. What was seen live counts where it is higher (it was carried, so no ceiling is below it) or where there is nothing
-    else; it is of whatever size or software nobody said. A simple benchmark never counts alone: it says nothing of real
-    visits. Where the newest step benchmark kept what is promised under no load, what was measured before it counts no more.
+    else; it is of whatever size or software nobody said. One that is older than a step benchmark that failed below it counts
+    over that only where both are said to be of one software: the site may have become slower. A simple benchmark never counts
+    alone: it says nothing of real visits. Where the newest step benchmark kept what is promised under no load, what was
+    measured before it counts no more.
     """
 
     def is_of(said: str, asked: str, rank: Rank) -> bool:
@@ -400,6 +402,9 @@ def ranked(
         and (not mix or one.mix == mix or one.rank is Rank.LIVE)
     ]
     strong = sorted((one for one in now if one.rank is Rank.STEPS), key=lambda one: one.at, reverse=True)
+    failed = next((one for one in strong if not one.is_least), None)
+    outdated = {one: replace(one, unproven=why) for one in now if (why := _why_outdated(one, failed))}
+    now = [one for one in now if one not in outdated]
     live = sorted(
         (one for one in now if one.rank is Rank.LIVE), key=lambda one: one.requests_per_s, reverse=True
     )
@@ -428,10 +433,23 @@ def ranked(
         )
     order = {Rank.STEPS: 0, Rank.LIVE: 1, Rank.SIMPLE: 2}
     rest = sorted(
-        (one for one in evidence if one is not taken),
+        (outdated.get(one, one) for one in evidence if one is not taken),
         key=lambda one: (one not in now, order[one.rank], -one.at.timestamp()),
     )
     return Ranked(taken, (taken, *rest) if taken is not None else tuple(rest), why)
+
+
+def _why_outdated(one: Evidence, failed: Evidence | None) -> str:
+    """Return why what was seen live does not count over a step benchmark that failed below it later, "" where it does."""
+    if one.rank is not Rank.LIVE or failed is None or one.at >= failed.at:
+        return ""
+    is_same = bool(one.software) and one.software.lower() == failed.software.lower()
+    if is_same or one.requests_per_s <= failed.requests_per_s:
+        return ""
+    return (
+        f"{failed.source} failed below it later, and that both are of one software is not known: "
+        "the site may have become slower since."
+    )
 
 
 def _of_steps(strong: Sequence[Evidence]) -> tuple[Evidence | None, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -252,12 +253,38 @@ def test_a_run_that_was_not_pushed_as_far_takes_the_place_of_none_that_carried_m
     assert ranked(given).taken == wanted
 
 
+FAILED, BOUND = evidence(Rank.STEPS, 90.0, days=27), evidence(Rank.STEPS, 90.0, days=27, is_least=True)
+
+
+@pytest.mark.parametrize(
+    ("days", "software", "newer", "counts"),
+    [
+        (0, "", [FAILED], False),
+        (0, "shop 4.11", [FAILED], False),
+        (0, "Shop 4.12", [FAILED], True),
+        (27, "", [FAILED], True),
+        (28, "", [FAILED], True),
+        # Never pushed to where it fails, it speaks against nothing; the one that failed before it does.
+        (0, "", [BOUND], True),
+        (0, "", [FAILED, replace(BOUND, at=AT + timedelta(days=30), requests_per_s=50.0)], False),
+    ],
+)
+def test_older_live_evidence_counts_over_a_newer_failure_only_of_the_same_software(
+    days, software, newer, counts
+):
+    one = evidence(Rank.LIVE, 120.0, days=days, software=software, mix="")
+    found = ranked([one, *newer])
+    assert found.taken == (one if counts else newer[0])
+    [listed] = [each for each in found.listed if each.rank is Rank.LIVE]
+    assert ("failed below it later" in listed.unproven) is not counts
+
+
 def test_what_was_seen_live_is_of_whatever_nobody_said_and_counts_only_where_the_promise_was_kept():
-    nobody_said = evidence(Rank.LIVE, 75.0, flavor="", software="", mix="")
+    nobody_said = evidence(Rank.LIVE, 75.0, days=6, flavor="", software="", mix="")
     of = {"flavor": "general1-4", "software": "shop 4.12", "mix": "70 % cached"}
     assert ranked([NEW, nobody_said], **of).taken == nobody_said
     for other in ({"software": "before shop 4.12"}, {"flavor": "general1-8"}, {"unproven": "not known"}):
-        one = evidence(Rank.LIVE, 75.0, **{"mix": "", **other})
+        one = evidence(Rank.LIVE, 75.0, days=6, **{"mix": "", **other})
         found = ranked([NEW, one], **of)
         assert (found.taken, one in found.listed) == (NEW, True)
 
@@ -283,15 +310,36 @@ def test_a_step_counts_from_a_minute_on_and_with_enough_requests(length_s, reque
     assert why_thin(length_s, requests, promised) == says
 
 
-@given(st.lists(st.builds(evidence, st.sampled_from(Rank), st.floats(1, 200), days=st.integers(0, 30))))
-def test_what_counts_is_never_below_what_was_carried_live_and_never_simple(given):
+EVIDENCE = st.builds(
+    evidence,
+    st.sampled_from(Rank),
+    st.floats(1, 200),
+    days=st.integers(0, 30),
+    software=st.sampled_from(["", "shop 4.12", "shop 5"]),
+    is_least=st.booleans(),
+)
+
+
+@given(st.lists(EVIDENCE))
+def test_what_counts_is_never_below_what_was_carried_live_since_the_last_failure_and_never_simple(given):
     taken = ranked(given).taken
-    live = [one.requests_per_s for one in given if one.rank is Rank.LIVE]
+    failed = max(
+        (one for one in given if one.rank is Rank.STEPS and not one.is_least),
+        key=lambda one: one.at,
+        default=None,
+    )
+    live = [
+        one.requests_per_s
+        for one in given
+        if one.rank is Rank.LIVE and (failed is None or one.at >= failed.at)
+    ]
     if taken is None:
         assert all(one.rank is Rank.SIMPLE for one in given)
-    else:
-        assert taken.rank is not Rank.SIMPLE
-        assert taken.requests_per_s >= max(live, default=0.0)
+        return
+    assert taken.rank is not Rank.SIMPLE
+    assert taken.requests_per_s >= max(live, default=0.0)
+    if failed is not None and taken.rank is Rank.LIVE and taken.at < failed.at:
+        assert taken.software == failed.software != ""
 
 
 @pytest.mark.parametrize(
