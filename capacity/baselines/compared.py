@@ -138,13 +138,15 @@ def _compare_stretch(baseline: MeasuredBaseline, now: datetime) -> BaselineCompa
     if found is None:
         return None
     begins, newer = found
-    if newer.load is None and baseline.comparisons.filter(begins_at=begins).exists():
-        # It was held against the baseline while it was known how many servers served; the look at the pool is a newer one by now.
-        return None
     held, tolerances = evidence.from_plain(baseline.content["measured"])
+    compared = comparing.compare(held, newer, tolerances)
+    said = baseline.comparisons.filter(begins_at=begins).exclude(verdict=Verdict.NOT_COMPARABLE.value)
+    if compared.verdict is Verdict.NOT_COMPARABLE and said.exists():
+        # A look since shows another number of servers, or is too late for that hour: no answer to what was found.
+        return None
     return _keep(
         baseline,
-        comparing.compare(held, newer, tolerances),
+        compared,
         newer,
         measured_at=newer.at or begins,
         software=newer.environment.software,

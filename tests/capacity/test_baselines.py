@@ -1531,11 +1531,15 @@ def test_where_no_series_tells_the_servers_a_look_at_the_sized_pool_does(here, c
         known.tend(weeks[0])
         first = row.comparisons.earliest("measured_at")
         assert first.verdict == verdict
-    # The pool was looked at again since: what was found of that hour stays.
-    SizedPool.objects.filter(pk=pool.pk).update(seen_at=weeks[1], servers=3)
-    known.tend(weeks[0] + timedelta(days=2))
-    first.refresh_from_db()
-    assert first.verdict == "worse"
+    # Scaled down in the evening and looked at the next day, and again a week later: what was found of that hour stays.
+    for seen_at, now in (
+        (weeks[0] + timedelta(hours=16), weeks[0] + timedelta(hours=17)),
+        (weeks[1], weeks[0] + timedelta(days=2)),
+    ):
+        SizedPool.objects.filter(pk=pool.pk).update(seen_at=seen_at, servers=3)
+        known.tend(now)
+        first.refresh_from_db()
+        assert (first.verdict, first.found["load_per_node"]) == ("worse", 50.0)
     known.tend(weeks[1])
     newest = row.comparisons.latest("measured_at")
     assert (newest.verdict, row.comparisons.count()) == ("not_comparable", 2)
