@@ -22,6 +22,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from portal.ui.charts import number
+
 Numbers = NDArray[np.float64]
 
 SHORTEST_STEP_S = 60.0
@@ -467,7 +469,7 @@ def _of_steps(strong: Sequence[Evidence]) -> tuple[Evidence | None, str]:
             # A run that was not pushed as far speaks against nothing.
             return one, (
                 f"The highest step that passed, of {one.source}. The newest step benchmark ({strong[0].source}) was never "
-                f"pushed to where it fails: its {strong[0].requests_per_s:,.4g} requests a second do not speak against that."
+                f"pushed to where it fails: its {number(strong[0].requests_per_s)} requests a second do not speak against that."
             )
         break
     return max(bounds, key=lambda one: one.requests_per_s), (

@@ -17,6 +17,7 @@ from enum import StrEnum
 import numpy as np
 
 from capacity.stats import CERTAINTY, largest_share, rank_test
+from portal.ui.charts import number
 
 SAME_LOAD = 0.10
 """Loads per server that lie further apart than this share are not held against each other."""
@@ -230,7 +231,7 @@ def why_not_comparable(baseline: Measurement, newer: Measurement) -> tuple[str, 
         )
     elif abs(newer.load.per_node - baseline.load.per_node) > SAME_LOAD * baseline.load.per_node:
         why.append(
-            f"Another load: {newer.load.per_node:.4g} for each server, the baseline has {baseline.load.per_node:.4g}."
+            f"Another load: {number(newer.load.per_node, 3)} for each server, the baseline has {number(baseline.load.per_node, 3)}."
         )
     return tuple(why)
 

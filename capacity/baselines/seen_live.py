@@ -24,6 +24,7 @@ from capacity.markers.models import Marker, MarkerKind
 from capacity.metrics.kinds import is_demand
 from capacity.metrics.models import HourlyRollup, Metric
 from capacity.models import TrafficEvent
+from portal.ui.charts import number
 
 if TYPE_CHECKING:
     from accounts.models import CloudConnection
@@ -217,7 +218,7 @@ def _evidence(event: TrafficEvent, hour: _Hour) -> Evidence:
         Rank.LIVE,
         hour.of_one,
         hour.at,
-        f"measured at {event.name[:100]}, {hour.at:%Y-%m-%d %H:%M} UTC: {hour.requests_per_s:,.4g} requests a second on "
+        f"measured at {event.name[:100]}, {hour.at:%Y-%m-%d %H:%M} UTC: {number(hour.requests_per_s)} requests a second on "
         f"{hour.servers} server{'' if hour.servers == 1 else 's'}",
         str(event.ref),
         "",

@@ -54,6 +54,7 @@ from portal.approvals.models import Verdict as Decision
 from portal.audit.services import record, snapshot
 from portal.errors import NotPermitted, Refused, StaleState
 from portal.rows import check_row
+from portal.ui.charts import number
 
 if TYPE_CHECKING:
     from accounts.models import CloudConnection, User
@@ -509,7 +510,7 @@ def take_ceiling(
         now = (
             "nothing"
             if found.taken is None
-            else f"{found.taken.requests_per_s:,.4g} requests a second ({found.taken.source})"
+            else f"{number(found.taken.requests_per_s)} requests a second ({found.taken.source})"
         )
         raise StaleState(
             f"What would count is another figure meanwhile, so nothing was kept. Now it is: {now}. "
@@ -521,8 +522,8 @@ def take_ceiling(
     now_counts = _in_force(connection, balancer_id, found.taken)
     if now_counts is not None and is_weaker(found.taken, now_counts) and not for_higher:
         raise Refused(
-            f"What would count is only a lower bound, {found.taken.requests_per_s:,.4g} requests a second ({found.taken.source}), "
-            f"and what counts by now is higher and known: {now_counts.requests_per_s:,.4g} ({now_counts.source}). "
+            f"What would count is only a lower bound, {number(found.taken.requests_per_s)} requests a second ({found.taken.source}), "
+            f"and what counts by now is higher and known: {number(now_counts.requests_per_s)} ({now_counts.source}). "
             "Nothing was kept. Say that it may take the place of the higher one, if that holds no more.",
             code="lower_bound",
         )

@@ -12,6 +12,7 @@ from capacity.reports.wording import exceeded
 from capacity.sizing import Lasts
 from portal.notify.registry import Kind, Purpose, Urgency, audience, register_purpose
 from portal.notify.services import call_off_waiting, tell_all, told_already
+from portal.ui.charts import number
 
 if TYPE_CHECKING:
     from capacity.reports.models import DetectedEvent, SizedPool
@@ -64,7 +65,7 @@ def tell_detected(row: DetectedEvent, *, but: Collection[int] = ()) -> None:
             "account_name": row.account.name,
             "metric": str(row.metric),
             "starts_at": row.starts_at,
-            "multiple": None if row.multiple is None else f"{row.multiple:.1f}",
+            "multiple": None if row.multiple is None else number(row.multiple),
             "is_rise": row.is_rise,
             "url": reverse("capacity:detected", args=[row.ref]),
         },

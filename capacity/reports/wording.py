@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from capacity.sizing import EventNeed, Lasts, Runway, Sizing
+from portal.ui.charts import number
 
 _SOON = timedelta(days=300)
 """Further off than this a month is told with its year."""
@@ -65,7 +66,7 @@ def _peaks(peaks: Sequence[Peak], now: datetime) -> list[str]:
     events = _events(peaks)
     last = events[-1]
     what = f"the {day(last.at, now)} peak{f' ({last.name})' if last.name else ''}"
-    told = [f"{what} was {last.multiple:.1f} times normal and is not growth"]
+    told = [f"{what} was {number(last.multiple)} times normal and is not growth"]
     others = len(events) - 1
     if others:
         told.append(f"{others} more event{'s' if others > 1 else ''} left out likewise")

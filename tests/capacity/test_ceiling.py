@@ -253,6 +253,12 @@ def test_a_run_that_was_not_pushed_as_far_takes_the_place_of_none_that_carried_m
     assert ranked(given).taken == wanted
 
 
+def test_figures_in_sentences_are_written_out():
+    high = evidence(Rank.STEPS, 90_000.0)
+    found = ranked([high, evidence(Rank.STEPS, 83_612.0, days=1, is_least=True)])
+    assert (found.taken, "its 83\u202f612 requests a second" in found.why) == (high, True)
+
+
 FAILED, BOUND = evidence(Rank.STEPS, 90.0, days=27), evidence(Rank.STEPS, 90.0, days=27, is_least=True)
 
 

@@ -195,6 +195,13 @@ PEAK = wording.Peak(datetime(2026, 11, 12, 19, tzinfo=UTC), 6.3)
             "(April at the earliest).",
         ),
         ((0.041, 0.028, 0.056), [], 4, Runway(Lasts.UNKNOWN), "Organic +4.1 % a month (2.8 to 5.6)."),
+        (
+            None,
+            [wording.Peak(PEAK.at, 1e97)],
+            None,
+            None,
+            "Organic growth is not known yet; the 12 November peak was 1\u202f×\u202f10⁹⁷ times normal and is not growth.",
+        ),
     ],
 )
 def test_a_report_is_one_sentence(growth, peaks, servers, runway, says):
