@@ -30,6 +30,8 @@ SHORTEST_STEP_S = 60.0
 """A step that lasts less says nothing of what a server carries: caches, pools of connections and queues are not yet as they stay."""
 LATE_S = 5.0
 """A first or last step may be told so much shorter than it was: one line of Locust's history."""
+WELL_UNDER = 0.9
+"""Below this share of the rate that was asked for, the generator made another load than that."""
 BEYOND = 10
 """A percentile needs so many requests that took longer: of fewer it is chance."""
 FEWEST_POINTS = 5
@@ -62,7 +64,7 @@ class Step:
     """What all servers together did under one load: so many users, or so many requests a second asked for.
 
     `latency_ms` is that of the promised share. None is *not told*. `thin` says why it is too short, or has too few requests,
-    to pass; "" where it has enough.
+    or was not sent as asked, to pass; "" where it has enough.
     """
 
     users: int | None
@@ -73,10 +75,14 @@ class Step:
     thin: str = ""
 
 
-def why_thin(length_s: float | None, requests: float | None, promised: Promised) -> str:
+def why_thin(
+    length_s: float | None, requests: float | None, promised: Promised, asked_per_s: float | None = None
+) -> str:
     """Return why a step cannot show that it kept what is promised, "" where it can; what is not told is taken for enough."""
     if length_s is not None and length_s < SHORTEST_STEP_S - LATE_S:
         return f"It lasted {length_s:.0f} s; a step counts from {SHORTEST_STEP_S:.0f} s on."
+    if asked_per_s and length_s and requests is not None and requests < WELL_UNDER * asked_per_s * length_s:
+        return f"Of {number(asked_per_s)} requests a second that were asked for, it sent {number(requests / length_s)}."
     fewest = round(BEYOND / (1.0 - promised.latency_share))
     if promised.latency_ms is not None and requests is not None and requests < fewest:
         return f"It had {requests:.0f} requests; how long {promised.latency_share:.0%} take is told by {fewest} or more."

@@ -190,7 +190,9 @@ def _load(stretch: Stretch, result: Mapping[str, Any], nodes: int | None) -> Loa
     if not nodes:
         return None
     if result.get("load") == "open":
-        rate = stretch.asked_per_s or result.get("asked_per_s") or stretch.requests_per_s
+        asked, sent = stretch.asked_per_s or result.get("asked_per_s"), stretch.requests_per_s
+        # What was not sent as asked is the load that was sent.
+        rate = sent if asked and sent and sent < ceiling.WELL_UNDER * asked else asked or sent
         return None if not rate else LoadOf(LoadKind.OPEN, rate / nodes)
     return None if not stretch.users else LoadOf(LoadKind.CLOSED, stretch.users / nodes)
 
@@ -227,7 +229,7 @@ def steps_of(result: Mapping[str, Any], promised: ceiling.Promised) -> tuple[cei
             one.latencies.get(key),
             one.failures / one.requests if one.failures is not None and one.requests else None,
             one.asked_per_s,
-            ceiling.why_thin(one.length_s, one.requests, promised),
+            ceiling.why_thin(one.length_s, one.requests, promised, one.asked_per_s),
         )
         for one in stretches_of(result)
     )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from capacity.ceiling import WELL_UNDER
 from capacity.importers.histogram import MAX_POINTS, Running
 from capacity.importers.types import (
     POINT_PERCENTS,
@@ -25,8 +26,6 @@ from capacity.importers.types import (
 )
 from capacity.loads.profile import LoadUnit, Profile, Shape, ShapeKind
 
-WELL_UNDER = 0.9
-"""Below this share of what was asked for, the generator made another load than the profile's."""
 HELD_SHARE = 0.05
 MOST_REDIRECTED = 0.5
 _WHOLE_S = 0.5
@@ -45,17 +44,41 @@ def busy_share(seconds: Sequence[Mapping[str, Any]]) -> float | None:
 
 
 def invalid_because(profile: Profile, seconds: Sequence[Mapping[str, Any]]) -> str:
-    """Return why the load was not the one asked for, "" where it was: the generator, not the site, was the limit."""
+    """Return why the load was not the one asked for, "" where it was: the generator, not the site, was the limit.
+
+    Step by step: users who were held back are others in any step; of rates, those that were not sent count for nothing
+    (`ceiling.why_thin`), and the run where none was.
+    """
     if (redirected := redirects(seconds)) > MOST_REDIRECTED:
         return f"{redirected:.0%} of the answers were redirects, which are not followed: what they lead to was never asked."
     if not seconds:
         return ""
+    steps = _steps(profile.shape, seconds)
     if profile.shape.unit == LoadUnit.USERS:
-        lasted = sum(one["length_s"] for one in seconds)
-        held = sum(one["length_s"] for one in seconds if one["requests"] and _at_limit(profile, one))
-        if lasted and held / lasted > HELD_SHARE:
+        if any(_was_held(profile, one) for one in steps):
             return f"The profile’s limit of {profile.max_requests_per_s:g} requests a second held the users back."
         return ""
+    missed = [_why_not_sent(one) for one in steps]
+    return missed[-1] if all(missed) else ""
+
+
+def _steps(shape: Shape, seconds: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """Return the seconds of each step; all of them together where the load does not go by steps."""
+    if shape.kind != ShapeKind.STEPS:
+        return [list(seconds)]
+    found: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
+    for one in seconds:
+        found[min(int(one["t"] / shape.duration_s * shape.steps), shape.steps - 1)].append(one)
+    return list(found.values())
+
+
+def _was_held(profile: Profile, seconds: Sequence[Mapping[str, Any]]) -> bool:
+    lasted = sum(one["length_s"] for one in seconds)
+    held = sum(one["length_s"] for one in seconds if one["requests"] and _at_limit(profile, one))
+    return bool(lasted and held / lasted > HELD_SHARE)
+
+
+def _why_not_sent(seconds: Sequence[Mapping[str, Any]]) -> str:
     asked = sum((one["asked"] or 0.0) * one["length_s"] for one in seconds)
     # What was on its way at the end was sent, though nothing is known of its answer.
     sent = sum(one["requests"] for one in seconds) + seconds[-1].get("under_way", 0)

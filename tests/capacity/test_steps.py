@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -11,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capacity.baselines import evidence
-from capacity.ceiling import Promised, Rank
+from capacity.ceiling import Promised, Rank, exceeds
 from capacity.comparing import Environment
 from capacity.importers import parse
 from capacity.importers.histogram import POINT_ERROR_RATIO, Running, Series, together
 from capacity.importers.types import Format
 from capacity.loads.generator import Second
 from capacity.loads.profile import Shape
-from capacity.loads.result import result_of
+from capacity.loads.result import invalid_because, result_of
 from tests.loads.test_profile import PROFILE
 
 BEGAN = datetime(2026, 11, 28, 9, tzinfo=UTC)
@@ -172,3 +173,73 @@ def test_a_step_that_fails_ends_it_however_short_it_is(length_s, users, requests
     ran = evidence.Ran(Environment(4, "large", "shop 1", "mix"), BEGAN)
     found = evidence.evidence_of(told, ran, Promised(0.01, 500.0, 0.99), source="run", ref="")
     assert (found.rank, found.requests_per_s, found.is_least) == (Rank.STEPS, each or 75.0, each is None)
+
+
+# --- what was not sent as asked ------------------------------------------------------------------------------------
+
+RAN = evidence.Ran(Environment(1, "general1-4", "shop 4.12", "as visitors ask"), BEGAN)
+
+
+def seconds_of(*loads, unit="asked", ms=50.0):
+    """Return a minute of each load, given as what was asked for and what was sent each second."""
+    return [
+        {
+            **{"t": float(60 * step + second), "length_s": 1.0, "users": 50, "asked": None, unit: load},
+            **{"requests": sent, "failures": 0, "missed": 0, "cpu": 0.5, "received": 0, "errors": {}},
+            "held": int(unit == "users" and second < held),
+            "codes": {"200": sent},
+            "parts": {"0": {"requests": sent, "failures": 0, "latency": {str(ms): sent}}},
+        }
+        for step, (load, sent, *more) in enumerate(loads)
+        for held in (more[0] if more else 0,)
+        for second in range(60)
+    ]
+
+
+def by_steps(count, unit="requests_per_s", most=500.0):
+    shape = Shape("steps", unit, 500.0, 60 * count, start=100.0, steps=count)
+    return replace(PROFILE, shape=shape, max_users=500, max_requests_per_s=most)
+
+
+ASKED = [(100.0, 100), (200.0, 200), (300.0, 300), (400.0, 400), (500.0, 350)]
+
+
+@pytest.mark.parametrize(("ms", "fails"), [(50.0, False), (900.0, True)])
+def test_a_step_that_was_not_sent_as_asked_is_none(ms, fails):
+    seconds = seconds_of(*ASKED[:4]) + [{**one, "t": one["t"] + 240.0} for one in seconds_of(ASKED[4], ms=ms)]
+    profile = by_steps(5)
+    assert invalid_because(profile, seconds) == ""
+    told = result_of(profile, seconds, began_at=BEGAN, content=b"", name="own", generator="").as_plain()
+    promised = Promised(0.01, 400.0)
+    steps = evidence.steps_of(told, promised)
+    assert [one.thin for one in steps] == [
+        *[""] * 4,
+        "Of 500 requests a second that were asked for, it sent 350.",
+    ]
+    # Though it cannot pass, it may fail.
+    assert exceeds(steps[-1], promised) is fails
+    found = evidence.evidence_of(told, RAN, promised, source="own", ref="r")
+    assert (found.rank, found.requests_per_s, found.is_least) == ("steps", 400.0, not fails)
+    # Held against a baseline it is a load of 350.
+    loads = [one.load.per_node for one in evidence.measurements_of(told, RAN)]
+    assert loads == [100.0, 200.0, 300.0, 350.0, 400.0]
+
+
+@pytest.mark.parametrize(
+    ("profile", "seconds", "why"),
+    [
+        (by_steps(3), seconds_of((100.0, 80), (300.0, 250), (500.0, 350)), "Of 30000 requests that"),
+        (by_steps(3), seconds_of((100.0, 80), (300.0, 300), (500.0, 350)), ""),
+        # One step of twenty, and 6 % of the time of one of two.
+        (
+            by_steps(20, "users", 40.0),
+            seconds_of(*[(1, 5)] * 19, (20, 40, 60), unit="users"),
+            "held the users",
+        ),
+        (by_steps(2, "users", 40.0), seconds_of((1, 5), (20, 40, 4), unit="users"), "held the users"),
+        (by_steps(2, "users", 40.0), seconds_of((1, 5), (20, 40, 3), unit="users"), ""),
+    ],
+)
+def test_whose_limit_it_was_is_judged_step_by_step(profile, seconds, why):
+    found = invalid_because(profile, seconds)
+    assert (why in found, bool(found)) == (True, bool(why))
