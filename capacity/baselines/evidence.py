@@ -23,7 +23,7 @@ from capacity.comparing import (
     Measurement,
     Tolerance,
 )
-from capacity.importers.types import POINT_PERCENTS, POINT_SHARES, settled
+from capacity.importers.types import POINT_PERCENTS, POINT_SHARES, Format, settled
 from capacity.stats import percentile_of_all
 
 FORMAT = 1
@@ -242,12 +242,12 @@ def counting(
 ) -> tuple[ceiling.Rank, tuple[ceiling.Step, ...]]:
     """Return how strong a run is, and those of its steps that count.
 
-    Three loads make steps, each of a minute and with enough requests, with a mix that is said; everything else is a simple
+    Three loads make steps, each of a minute and with enough requests, with a mix that is one; everything else is a simple
     benchmark, which says what it can. A step that is known to fail ends it however short it is: thin ones only cannot pass.
     """
     steps = steps_of(result, promised)
     loads = {(one.users, one.asked_per_s) for one in steps if not one.thin}
-    if len(loads) < FEWEST_STEPS or not ran.environment.mix:
+    if len(loads) < FEWEST_STEPS or _why_no_mix(result, ran):
         return ceiling.Rank.SIMPLE, steps
     counts = tuple(one for one in steps if not one.thin or ceiling.exceeds(one, promised))
     return ceiling.Rank.STEPS, counts
@@ -285,16 +285,29 @@ def evidence_of(
         is_least=found.fails_at is None,
         invalid=invalid_because(result, ran),
         passed_nothing=passed_nothing,
-        unproven="" if rank is ceiling.Rank.STEPS else _why_simple(steps, ran),
+        unproven="" if rank is ceiling.Rank.STEPS else _why_simple(steps, _why_no_mix(result, ran)),
     )
 
 
-def _why_simple(steps: Sequence[ceiling.Step], ran: Ran) -> str:
+def _why_no_mix(result: Mapping[str, Any], ran: Ran) -> str:
+    """Return why a run did not ask as visitors do, as far as is known, "" where nothing speaks against it.
+
+    The mix of a file is what people say of it, that of a load of the portal's own its profile: one address is none.
+    """
+    if not ran.environment.mix:
+        return "What was asked for, its mix, is not said."
+    is_own = (result.get("provenance") or {}).get("format") == Format.PORTAL
+    if is_own and len(result.get("parts") or ()) < 2:
+        return "It asked for one address alone: what visitors ask for is a mix of two or more."
+    return ""
+
+
+def _why_simple(steps: Sequence[ceiling.Step], no_mix: str) -> str:
     """Return what a run with three loads or more lacks to be one by steps, "" of one with fewer."""
     if len({(one.users, one.asked_per_s) for one in steps}) < FEWEST_STEPS:
         return ""
     thin = next((one.thin for one in steps if one.thin), "")
-    return thin if ran.environment.mix else "What was asked for, its mix, is not said."
+    return no_mix or thin
 
 
 def why_failed(measured: Measurement, result: Mapping[str, Any], promised: ceiling.Promised) -> str:

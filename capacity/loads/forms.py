@@ -54,7 +54,8 @@ class ProfileForm(forms.Form):
         label="Addresses",
         max_length=20_000,
         widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
-        help_text="One a line: GET https://shop.example.com/ 3. The number is how often, beside the others. GET and HEAD only.",
+        help_text="One a line: GET https://shop.example.com/ 3. The number is how often, beside the others. GET and HEAD only. "
+        "Of one address alone it is a simple benchmark, and no evidence for a ceiling.",
     )
     unit = forms.ChoiceField(
         label="The load counts",

@@ -18,7 +18,7 @@ from capacity.importers import parse
 from capacity.importers.histogram import POINT_ERROR_RATIO, Running, Series, together
 from capacity.importers.types import Format
 from capacity.loads.generator import Second
-from capacity.loads.profile import Shape
+from capacity.loads.profile import Asked, Shape
 from capacity.loads.result import invalid_because, result_of
 from tests.loads.test_profile import PROFILE
 
@@ -184,8 +184,17 @@ def seconds_of(*loads, unit="asked", ms=50.0):
     """Return a minute of each load, given as what was asked for and what was sent each second."""
     return [
         {
-            **{"t": float(60 * step + second), "length_s": 1.0, "users": 50, "asked": None, unit: load},
-            **{"requests": sent, "failures": 0, "missed": 0, "cpu": 0.5, "received": 0, "errors": {}},
+            "t": float(60 * step + second),
+            "length_s": 1.0,
+            "users": 50,
+            "asked": None,
+            unit: load,
+            "requests": sent,
+            "failures": 0,
+            "missed": 0,
+            "cpu": 0.5,
+            "received": 0,
+            "errors": {},
             "held": int(unit == "users" and second < held),
             "codes": {"200": sent},
             "parts": {"0": {"requests": sent, "failures": 0, "latency": {str(ms): sent}}},
@@ -198,14 +207,15 @@ def seconds_of(*loads, unit="asked", ms=50.0):
 
 def by_steps(count, unit="requests_per_s", most=500.0):
     shape = Shape("steps", unit, 500.0, 60 * count, start=100.0, steps=count)
-    return replace(PROFILE, shape=shape, max_users=500, max_requests_per_s=most)
+    pages = (*PROFILE.requests, Asked("GET", "https://shop.example.com/cart", 1))
+    return replace(PROFILE, requests=pages, shape=shape, max_users=500, max_requests_per_s=most)
 
 
 ASKED = [(100.0, 100), (200.0, 200), (300.0, 300), (400.0, 400), (500.0, 350)]
 
 
 @pytest.mark.parametrize(("ms", "fails"), [(50.0, False), (900.0, True)])
-def test_a_step_that_was_not_sent_as_asked_is_none(ms, fails):
+def test_a_step_that_was_not_sent_as_asked_is_none_nor_is_one_address_a_mix(ms, fails):
     seconds = seconds_of(*ASKED[:4]) + [{**one, "t": one["t"] + 240.0} for one in seconds_of(ASKED[4], ms=ms)]
     profile = by_steps(5)
     assert invalid_because(profile, seconds) == ""
@@ -220,6 +230,12 @@ def test_a_step_that_was_not_sent_as_asked_is_none(ms, fails):
     assert exceeds(steps[-1], promised) is fails
     found = evidence.evidence_of(told, RAN, promised, source="own", ref="r")
     assert (found.rank, found.requests_per_s, found.is_least) == ("steps", 400.0, not fails)
+    alone = {**told, "parts": told["parts"][:1]}
+    simple = evidence.evidence_of(alone, RAN, promised, source="own", ref="r")
+    assert (simple.rank, simple.unproven.startswith("It asked for one address alone")) == ("simple", True)
+    # Of a file people say what was asked for.
+    read = {**alone, "provenance": {**told["provenance"], "format": "locust-history"}}
+    assert evidence.rank_of(read, RAN) == "steps"
     # Held against a baseline it is a load of 350.
     loads = [one.load.per_node for one in evidence.measurements_of(told, RAN)]
     assert loads == [100.0, 200.0, 300.0, 350.0, 400.0]
