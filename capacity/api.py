@@ -41,6 +41,9 @@ class CeilingFigureOut(FigureOut):
     is_least = serializers.BooleanField(
         help_text="A lower bound: it carried that much and was never pushed to where it fails, so it may carry more."
     )
+    mix = serializers.CharField(
+        help_text="The mix of requests that it was measured with, empty where that is not said."
+    )
 
 
 class CeilingOfSizeOut(CeilingFigureOut):
@@ -186,8 +189,8 @@ _FIGURE = {
     "at": "2026-11-23T12:10:00Z",
 }
 _EXAMPLE: dict[str, Any] = {
-    "ceiling": {**_FIGURE, "is_least": False},
-    "ceilings": [{**_FIGURE, "is_least": False, "flavor": "general1-4"}],
+    "ceiling": {**_FIGURE, "is_least": False, "mix": "70 % cached, 30 % search"},
+    "ceilings": [{**_FIGURE, "is_least": False, "mix": "70 % cached, 30 % search", "flavor": "general1-4"}],
     "forecast_peak": None,
     "objective": {
         "error_ratio": 0.001,

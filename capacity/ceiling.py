@@ -386,7 +386,7 @@ def ranked(
 ) -> Ranked:
     """Return the evidence in order, and what counts as the ceiling for this size, software and mix ("" is any).
 
-    Nothing of `not_flavors` (in lower case) counts.
+    Nothing of `not_flavors` (in lower case) counts, nor a benchmark of another mix.
 
     The newest step benchmark counts; one that was never pushed to where a step fails takes the place of none that carried
     more. What was seen live counts where it is higher (it was carried, so no ceiling is below it) or where there is nothing
@@ -409,10 +409,18 @@ def ranked(
         and is_of(one.software, software, one.rank)
         and (not mix or one.mix == mix or one.rank is Rank.LIVE)
     ]
+    passed_over = {
+        one: replace(
+            one,
+            unproven=f"It asked for another mix of requests than “{mix}”: it counts only where somebody chooses that.",
+        )
+        for one in evidence
+        if mix and one.rank is Rank.STEPS and one.mix != mix and not (one.invalid or one.unproven)
+    }
     strong = sorted((one for one in now if one.rank is Rank.STEPS), key=lambda one: one.at, reverse=True)
     failed = next((one for one in strong if not one.is_least), None)
-    outdated = {one: replace(one, unproven=why) for one in now if (why := _why_outdated(one, failed))}
-    now = [one for one in now if one not in outdated]
+    passed_over |= {one: replace(one, unproven=why) for one in now if (why := _why_outdated(one, failed))}
+    now = [one for one in now if one not in passed_over]
     live = sorted(
         (one for one in now if one.rank is Rank.LIVE), key=lambda one: one.requests_per_s, reverse=True
     )
@@ -441,7 +449,7 @@ def ranked(
         )
     order = {Rank.STEPS: 0, Rank.LIVE: 1, Rank.SIMPLE: 2}
     rest = sorted(
-        (outdated.get(one, one) for one in evidence if one is not taken),
+        (passed_over.get(one, one) for one in evidence if one is not taken),
         key=lambda one: (one not in now, order[one.rank], -one.at.timestamp()),
     )
     return Ranked(taken, (taken, *rest) if taken is not None else tuple(rest), why)

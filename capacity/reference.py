@@ -58,6 +58,8 @@ class Figure:
     """Of a ceiling: the size of servers that it belongs to; "" where that is not said."""
     is_least: bool = False
     """Of a ceiling: it carried that much and may carry more."""
+    mix: str = ""
+    """Of a ceiling: what was asked for as it was measured; "" where that is not said."""
 
     def age_s(self, now: datetime) -> float:
         """Return how old the figure is, in seconds."""
@@ -216,7 +218,13 @@ def ceilings_of(
 
 def _ceiling(row: Ceiling) -> Figure:
     return Figure(
-        row.requests_per_s, row.source, _author(row), row.at, flavor=row.flavor, is_least=row.is_least
+        row.requests_per_s,
+        row.source,
+        _author(row),
+        row.at,
+        flavor=row.flavor,
+        is_least=row.is_least,
+        mix=row.mix,
     )
 
 

@@ -251,6 +251,13 @@ class CeilingTakeIn(serializers.Serializer[Any]):
         default=False,
         help_text="A lower bound may take the place of a higher figure that is known; without it that is 422 `lower-bound`.",
     )
+    mix = serializers.CharField(
+        default="",
+        allow_blank=True,
+        max_length=200,
+        help_text="The mix of requests whose evidence counts from now on. Without it that of the ceiling in force goes on, and what "
+        "carried more with another one (`other_mix`) does not count.",
+    )
 
 
 class CeilingInForceOut(serializers.Serializer[Any]):
@@ -262,6 +269,7 @@ class CeilingInForceOut(serializers.Serializer[Any]):
     at = serializers.DateTimeField()
     flavor = serializers.CharField()
     is_least = serializers.BooleanField()
+    mix = serializers.CharField()
 
 
 class LoadStepOut(serializers.Serializer[Any]):
@@ -308,6 +316,10 @@ class CeilingOut(serializers.Serializer[Any]):
 
     taken = EvidenceOut(allow_null=True)
     why = serializers.CharField()
+    other_mix = EvidenceOut(
+        allow_null=True,
+        help_text="What carried more with another mix of requests than that in force: it counts only where `mix` names it.",
+    )
     in_force = CeilingInForceOut(
         allow_null=True,
         help_text="What counts by now for the pool's servers: the newest figure that was let count or entered.",
@@ -416,6 +428,7 @@ _EVIDENCE = {
 CEILING: dict[str, Any] = {
     "taken": _EVIDENCE,
     "why": "The highest step that passed, of the newest step benchmark.",
+    "other_mix": None,
     "in_force": {
         "requests_per_s": 78.1,
         "source": "Six servers, step by step, 2026-11-09",
@@ -423,6 +436,7 @@ CEILING: dict[str, Any] = {
         "at": "2026-11-09T08:00:00Z",
         "flavor": "general1-4",
         "is_least": False,
+        "mix": "70 % cached, 25 % search, 5 % checkout",
     },
     "doubts": [],
     "taken_doubts": [],
@@ -724,6 +738,7 @@ def _ceiling(connection: CloudConnection, balancer_id: str) -> Response:
     doubts, taken_doubts = selectors.doubts_of(connection, balancer_id, found)
     known = {
         "taken": found.ranked.taken,
+        "other_mix": found.other_mix,
         "why": found.ranked.why,
         "in_force": next(iter(found.counting), None),
         "doubts": doubts,

@@ -13,8 +13,14 @@ from django.utils import timezone
 from accounts.models import Account, CloudConnection
 from capacity import ceiling, comparing
 from capacity.baselines import evidence, seen_live
-from capacity.baselines.compared import READ, ran, standing_of, the_newest
-from capacity.baselines.models import BaselineComparison, BaselineStatus, MeasuredBaseline, PoolLimit
+from capacity.baselines.compared import READ, current, ran, standing_of, the_newest
+from capacity.baselines.models import (
+    BaselineComparison,
+    BaselineSource,
+    BaselineStatus,
+    MeasuredBaseline,
+    PoolLimit,
+)
 from capacity.benchmarks.models import Benchmark
 from capacity.markers.models import Marker, MarkerKind
 from capacity.models import Ceiling, FineLoad, Objective, TrafficEvent
@@ -278,14 +284,63 @@ def _speaking(runs: Sequence[Benchmark], flavor: str, promised: ceiling.Promised
 
 
 def ranked_of(
-    connection: CloudConnection, balancer_id: str, *, around: Benchmark | None = None
+    connection: CloudConnection, balancer_id: str, *, around: Benchmark | None = None, mix: str = ""
 ) -> ceiling.Ranked:
-    """Return what speaks for a pool's ceiling, for the size, software and mix of `around`, else of `_speaking`."""
+    """Return what speaks for a pool's ceiling, for the size, software and mix of `around`, else of `_speaking`.
+
+    `mix` is the one that somebody chose; without it, see `_of_mixes`.
+    """
     runs, promised = runs_of(connection, balancer_id), promised_of(connection, balancer_id)
     pool = _sized(connection, balancer_id)
     size = "" if pool is None else pool.flavor
     found = evidence_of(connection, balancer_id, runs, promised, pool)
-    return _ranked(found, runs, around or _speaking(runs, size, promised), "" if around else size)
+    if around is not None:
+        return _ranked(found, runs, around)
+    speaks = _speaking(runs, size, promised)
+    if mix:
+        return _ranked(found, runs, speaks, size, mix)
+    in_force = sizes_of(connection.account, Site(connection.ref, balancer_id), timezone.now()).ceilings
+    return _of_mixes(connection, balancer_id, found, runs, speaks, size, in_force)[0]
+
+
+def _of_mixes(
+    connection: CloudConnection,
+    balancer_id: str,
+    found: Sequence[ceiling.Evidence],
+    runs: Sequence[Benchmark],
+    speaks: Benchmark | None,
+    size: str,
+    in_force: Sequence[Figure],
+) -> tuple[ceiling.Ranked, ceiling.Ranked | None]:
+    """Return what speaks for a pool's ceiling, and what would where a person chooses the mix that was measured since.
+
+    The mix is that of the ceiling in force, else of the approved baseline: what was measured with another one counts by itself
+    only where it carried no more. A page from the cache costs less than an order, and a server carries more of them.
+    """
+    newest = _ranked(found, runs, speaks, size)
+    taken = newest.taken
+    if taken is None or not taken.mix:
+        return newest, None
+    counts = replaced_figure(in_force, taken, size)
+    kept = counts.mix if counts is not None else ""
+    if not kept:
+        baseline = current(connection.pk, balancer_id)
+        if baseline is not None and baseline.source == BaselineSource.BENCHMARK:
+            kept = baseline.content["measured"]["environment"]["mix"]
+    if kept in ("", taken.mix):
+        return newest, None
+    ours = _ranked(found, runs, speaks, size, kept)
+    known = [one.requests_per_s for one in (counts, ours.taken) if one is not None and one.mix in ("", kept)]
+    if not known or taken.requests_per_s <= min(known):
+        return newest, None
+    return ours, newest
+
+
+def is_higher_of_another_mix(taken: ceiling.Evidence, replaced: Figure | None) -> bool:
+    """Return whether more, carried of another mix, would take the place of a figure that is known."""
+    if replaced is None or not taken.mix or replaced.mix in ("", taken.mix):
+        return False
+    return taken.requests_per_s > replaced.requests_per_s
 
 
 def _ranked(
@@ -293,6 +348,7 @@ def _ranked(
     runs: Sequence[Benchmark],
     of: Benchmark | None,
     size: str = "",
+    mix: str = "",
 ) -> ceiling.Ranked:
     return ceiling.ranked(
         found,
@@ -304,7 +360,7 @@ def _ranked(
         else frozenset(),
         flavor=of.flavor if of else "",
         software=of.software if of else "",
-        mix=of.mix if of else "",
+        mix=mix or (of.mix if of else ""),
     )
 
 
@@ -313,6 +369,7 @@ class CeilingKnown:
     """What is known of a pool's ceiling: the evidence in order, the curve of the run that counts, the pool's own limit.
 
     `in_force` are the figures that plans and sizes are held against, by size of server: what was let count, or entered.
+    `other` is what would speak for it where a person chooses another mix than that in force, of which more was carried.
     """
 
     ranked: ceiling.Ranked
@@ -327,6 +384,12 @@ class CeilingKnown:
     shown_limit: ceiling.Carried | None
     in_force: tuple[Figure, ...]
     size: str = ""
+    other: ceiling.Ranked | None = None
+
+    @property
+    def other_mix(self) -> ceiling.Evidence | None:
+        """What was carried with another mix than that in force, where it is more: it counts only if a person chooses it."""
+        return None if self.other is None else self.other.taken
 
     @property
     def counting(self) -> tuple[Figure, ...]:
@@ -360,7 +423,9 @@ class CeilingKnown:
     def version(self) -> str:
         """A text that is another one once the figures in force or the pool's own limits are others."""
         return version_of(
-            limits_version(self.limits), Sizes(self.in_force).version, taken_version(self.ranked)
+            limits_version(self.limits),
+            Sizes(self.in_force).version,
+            *(taken_version(one) for one in (self.ranked, self.other) if one is not None),
         )
 
 
@@ -387,13 +452,15 @@ def taken_version(ranked: ceiling.Ranked) -> str:
 
 
 def ceiling_of(connection: CloudConnection, balancer_id: str) -> CeilingKnown:
-    """Return what is known of a pool's ceiling. Eight queries; of what was seen at events two more."""
+    """Return what is known of a pool's ceiling. Eight queries; of what was seen at events two more, of another mix one."""
     runs = runs_of(connection, balancer_id)
     promised = promised_of(connection, balancer_id)
     pool = _sized(connection, balancer_id)
     size = "" if pool is None else pool.flavor
     speaks = _speaking(runs, size, promised)
-    found = _ranked(evidence_of(connection, balancer_id, runs, promised, pool), runs, speaks, size)
+    in_force = sizes_of(connection.account, Site(connection.ref, balancer_id), timezone.now()).ceilings
+    speaking = evidence_of(connection, balancer_id, runs, promised, pool)
+    found, other = _of_mixes(connection, balancer_id, speaking, runs, speaks, size, in_force)
     run = next((one for one in runs if found.taken and str(one.ref) == found.taken.ref), None)
     if (
         run is None
@@ -419,8 +486,9 @@ def ceiling_of(connection: CloudConnection, balancer_id: str) -> CeilingKnown:
         latency,
         limits_of(connection.pk, balancer_id),
         ceiling.pool_limit(carried),
-        sizes_of(connection.account, Site(connection.ref, balancer_id), timezone.now()).ceilings,
+        in_force,
         size,
+        other,
     )
 
 

@@ -32,6 +32,7 @@ from capacity.baselines import evidence, stretches
 from capacity.baselines.compared import catch_up, ran
 from capacity.baselines.models import BaselineSource, BaselineStatus, MeasuredBaseline, PoolLimit
 from capacity.baselines.selectors import (
+    is_higher_of_another_mix,
     is_weaker,
     limits_of,
     limits_version,
@@ -473,8 +474,9 @@ def _take_ceiling_of(row: MeasuredBaseline, benchmark: Benchmark) -> None:
     found = ranked_of(row.connection, row.balancer_id, around=benchmark)
     if found.taken is None or found.taken.ref != str(benchmark.ref):
         return
-    # Whoever approves a baseline said nothing of a ceiling that is known and higher.
-    if not is_weaker(found.taken, _in_force(row.connection, row.balancer_id, found.taken)):
+    now_counts = _in_force(row.connection, row.balancer_id, found.taken)
+    # Whoever approves a baseline said nothing of a ceiling that is known and higher, or lower and of another mix.
+    if not is_weaker(found.taken, now_counts) and not is_higher_of_another_mix(found.taken, now_counts):
         _keep_ceiling(row.connection, row.balancer_id, found.taken, benchmark, actor=row.proposed_by)
 
 
@@ -492,12 +494,13 @@ def take_ceiling(
     seen: str | None = None,
     taken: str | None = None,
     for_higher: bool = False,
+    mix: str = "",
 ) -> Ceiling:
     """Let what speaks for a pool's ceiling count from now on. Raises Refused where nothing is strong enough.
 
     `seen` is the version of the ceilings that counted as somebody looked, `taken` that of what they were shown to let
     count (`selectors.taken_version`); None asks nothing. `for_higher`: a lower bound may take the place of a higher figure that
-    is known.
+    is known. `mix` is the mix of requests whose evidence counts from now on; without it, that of the ceiling in force goes on.
     """
     check_active(connection.account)
     lock_known(connection)
@@ -505,7 +508,7 @@ def take_ceiling(
     # Somebody may correct one at this moment: its servers would change beneath the figure.
     runs = Benchmark.objects.filter(connection=connection, balancer_id=balancer_id).order_by("pk")
     list(runs.select_for_update(no_key=True).values_list("pk", flat=True))
-    found = ranked_of(connection, balancer_id)
+    found = ranked_of(connection, balancer_id, mix=mix)
     if taken is not None and taken != taken_version(found):
         now = (
             "nothing"
@@ -519,6 +522,11 @@ def take_ceiling(
         )
     if found.taken is None:
         raise Refused(f"There is no ceiling to take. {found.why}", code="no_ceiling")
+    if mix and found.taken.mix != mix:
+        raise Refused(
+            f"No step benchmark with the mix “{mix}” is what would count, so nothing was kept.",
+            code="no_ceiling",
+        )
     now_counts = _in_force(connection, balancer_id, found.taken)
     if now_counts is not None and is_weaker(found.taken, now_counts) and not for_higher:
         raise Refused(

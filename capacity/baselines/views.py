@@ -330,6 +330,7 @@ class CeilingPage(BaselinePage):
                     seen=seen,
                     taken=taken,
                     for_higher=request.POST.get("for_higher") == "yes",
+                    mix=request.POST.get("mix", ""),
                 )
                 messages.success(request, "It counts from now on, with your name and the time.")
             elif act == "take_back":
@@ -378,6 +379,7 @@ class CeilingPage(BaselinePage):
             form=form,
             ceilings_seen=Sizes(found.in_force).version,
             taken_seen=selectors.taken_version(found.ranked),
+            other_seen=selectors.taken_version(found.other) if found.other else "",
             limits_seen=seen or selectors.limits_version(found.limits),
             problem=problem,
             doubts=doubts,

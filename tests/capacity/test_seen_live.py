@@ -415,6 +415,65 @@ def test_a_lower_bound_takes_the_place_of_a_known_figure_only_if_a_person_says_s
     assert not services.take_ceiling(here.connection, "71", actor=here.manager).is_least
 
 
+CACHED = "100 % cached"
+
+
+def cached(here, days_ago=1):  # noqa: F811
+    """A step benchmark of which every page came from the cache: one server carries what six did."""
+    return run_at(here, days_ago, mix=CACHED, node_count=1)
+
+
+@pytest.mark.parametrize("rests_on", ["ceiling", "baseline"])
+def test_more_of_another_mix_counts_only_where_a_person_chooses_it(here, client, rests_on):  # noqa: F811
+    pool = SizedPool.objects.create(
+        account=here.account, connection=here.connection, balancer_id="71", name="web", flavor="general1-4"
+    )
+    run = run_at(here, 20)
+    if rests_on == "ceiling":
+        services.take_ceiling(here.connection, "71", actor=here.manager)
+    else:
+        approved(here, run)
+        Ceiling.objects.all().delete()
+    other = cached(here)
+    found = selectors.ceiling_of(here.connection, "71")
+    assert (found.ranked.taken.ref, found.other_mix.ref) == (str(run.ref), str(other.ref))
+    [listed] = [one for one in found.ranked.listed if one.mix == CACHED]
+    assert listed.unproven.startswith("It asked for another mix of requests than “70 % cached")
+    assert services.take_ceiling(here.connection, "71", actor=here.manager).mix == ENVIRONMENT["mix"]
+    address = reverse("capacity:ceiling", args=[here.connection.ref, "71"])
+    client.force_login(here.manager)
+    html = client.get(address).content.decode()
+    assert "More was carried with another mix of requests" in html
+    assert f"measured with {ENVIRONMENT['mix']}" in html
+    on_pool = client.get(reverse("capacity:sized-pool", args=[pool.ref])).content.decode()
+    assert f"measured with {ENVIRONMENT['mix']}" in on_pool
+    # Whoever approves it as the baseline said nothing of what counts.
+    approved(here, other)
+    assert reference(here).ceiling.mix == ENVIRONMENT["mix"]
+    api, path = Caller(here.manager), f"/connections/{here.connection.ref}/pools/71/ceiling"
+    told = api.get(path)
+    assert (told["taken"]["mix"], told["other_mix"]["mix"]) == (ENVIRONMENT["mix"], CACHED)
+    assert api.ask("post", path, {"mix": "all orders"}).status_code == 422
+    page = client.get(address)
+    sent = {"act": "take", "seen": page.context["ceilings_seen"], "mix": CACHED}
+    assert client.post(address, {**sent, "taken": page.context["taken_seen"]}).status_code == 409
+    assert client.post(address, {**sent, "taken": page.context["other_seen"]}).status_code == 302
+    told = api.get(path)
+    assert (told["in_force"]["mix"], told["other_mix"]) == (CACHED, None)
+    # By now it is the one that counts; less of another mix counts by itself, more servers are needed then.
+    assert found_of(here).taken.ref == str(other.ref)
+    run_at(here, 0.5)
+    assert found_of(here).taken.mix == ENVIRONMENT["mix"]
+
+
+def test_where_nothing_says_a_mix_the_newest_counts_as_ever(here):  # noqa: F811
+    run_at(here, 20)
+    other = cached(here)
+    # The desk entered 100 by hand.
+    found = selectors.ceiling_of(here.connection, "71")
+    assert (found.ranked.taken.ref, found.other_mix) == (str(other.ref), None)
+
+
 def test_the_page_says_which_figure_counts_and_why(here, client):  # noqa: F811
     SizedPool.objects.create(
         account=here.account, connection=here.connection, balancer_id="71", name="web", flavor="general1-4"
