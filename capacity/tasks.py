@@ -90,6 +90,12 @@ def make_reports() -> None:
         log.info("growth_reports", made=count)
 
 
+@shared_task(name="capacity.tasks.look_at_changed_pools", ignore_result=True, expires=600)
+def look_at_changed_pools() -> None:
+    """Look at sized pools that a run changed; a message that is lost leaves it to the next hour."""
+    sized.look_at_stale(timezone.now(), budget_s=30.0)
+
+
 @shared_task(name="capacity.tasks.look_at_pools", ignore_result=True, expires=3000)
 def look_at_pools() -> None:
     """Look how many servers sized pools have, work out how long they last, and tell whose will not."""

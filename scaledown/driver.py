@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -723,6 +723,7 @@ def project(run: Run, decision: Decision, was: Mapping[str, Any]) -> None:
     }
     _keep_retirements(run, decision.progress, changed)
     _tell_of_peak(run, decision)
+    _tell_of_size(run, before, ways)
     if decision.progress.get("ended_because") == "pool_changed" and not run.is_rehearsal:
         Plan.objects.filter(ref=run.plan_ref, status=PlanStatus.USED).update(
             status=PlanStatus.VOIDED, status_reason=decision.progress["says"]
@@ -784,6 +785,25 @@ ON CONFLICT (run_id, server_id) DO UPDATE SET
 
 
 _PEAK = frozenset({"peak_watch_begun", "peak_watch_over"})
+
+
+_ANOTHER_SIZE = frozenset(
+    {Phase.VERIFYING.value, Phase.RESTORED.value, Phase.GONE.value, Phase.RECREATED.value}
+)
+"""A server that comes into one of these left the pool, or is back in it."""
+
+
+def _tell_of_size(run: Run, before: Sequence[Mapping[str, Any]], ways: Sequence[Mapping[str, Any]]) -> None:
+    """Let the pools of a run be counted anew where a server left them or came back."""
+    was = {way["server_id"]: way["phase"] for way in before}
+    came = {way["phase"] for way in ways if was.get(way["server_id"]) != way["phase"]}
+    if run.is_rehearsal or not came & _ANOTHER_SIZE:
+        return
+    from django.utils import timezone
+
+    from capacity.reports.sized import note_changed
+
+    note_changed(run.account, run.plan["connection_ref"], run.plan["balancer_ids"], timezone.now())
 
 
 def _tell_of_peak(run: Run, decision: Decision) -> None:

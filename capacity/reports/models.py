@@ -220,6 +220,8 @@ class SizedPool(Referenced):
     # Since when each look showed servers of that one size alone; None where they are of several, or one is not told.
     size_since = models.DateTimeField(null=True, blank=True)
     seen_at = models.DateTimeField(null=True, blank=True)
+    # When a run took a server out of it or brought one back: after the last look, it is looked at anew.
+    changed_at = models.DateTimeField(null=True, blank=True)
     lasts = models.CharField(max_length=8, default=Lasts.UNKNOWN.value)
     lasts_until = models.DateTimeField(null=True, blank=True)
     lasts_earliest = models.DateTimeField(null=True, blank=True)
@@ -253,6 +255,7 @@ class SizedPool(Referenced):
         "sizes",
         "size_since",
         "seen_at",
+        "changed_at",
         "lasts",
         "lasts_until",
         "lasts_earliest",

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.urls import reverse
 
 from accounts.models import Account
@@ -308,7 +308,7 @@ def planned_of(account: Account, now: datetime, seen: Iterable[DetectedEvent] = 
     """Return the account's traffic events that are on or come within half a year, in order; one query.
 
     Of those that the traffic shows to be on (`seen`) only the ones of which more was expected than was seen so far are among
-    them.
+    them. Of more than `MOST_SIZED` those that are expected to be the highest: a year of small ones hides no launch.
     """
     rows = TrafficEvent.objects.filter(account=account, ends_at__gt=now, starts_at__lt=now + AHEAD)
     multiples = {one.event_id: one.multiple for one in seen if one.event_id is not None}
@@ -322,7 +322,10 @@ def planned_of(account: Account, now: datetime, seen: Iterable[DetectedEvent] = 
             row.starts_at,
             row.expected_multiple,
         )
-        for row in rows.order_by("starts_at", "pk")[:MOST_SIZED]
+        for row in sorted(
+            rows.order_by(F("expected_multiple").desc(nulls_first=True), "starts_at", "pk")[:MOST_SIZED],
+            key=lambda row: (row.starts_at, row.pk),
+        )
     ]
 
 

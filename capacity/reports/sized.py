@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from accounts.changes import check_active, check_no_pin
@@ -37,6 +38,7 @@ from portal.audit.services import record, snapshot
 from portal.cloud.discovery import is_asked, serves
 from portal.errors import ProviderFailed, Refused, StaleState, TryLater
 from portal.rows import check_row
+from portal.runs.wake import hand_over
 
 if TYPE_CHECKING:
     from accounts.models import CloudConnection, User
@@ -119,8 +121,8 @@ def look_at(pool: SizedPool) -> SizedPool:
     Raises the provider's troubles. In service are those that the load balancer sends visitors to, as for plans: one that does
     not answer is counted apart. Servers of several sizes: all count as the one that carries the least.
     """
-    found = discover_pools(pool.connection)
-    return note_look(pool, found, timezone.now())
+    now = timezone.now()
+    return note_look(pool, discover_pools(pool.connection), now)
 
 
 def note_look(pool: SizedPool, found: Any, now: datetime) -> SizedPool:
@@ -151,16 +153,30 @@ def note_look(pool: SizedPool, found: Any, now: datetime) -> SizedPool:
     return pools().get(pk=pool.pk)
 
 
+def note_changed(account: Account, connection_ref: str, balancer_ids: Sequence[str], now: datetime) -> None:
+    """Let pools be looked at anew, once this is kept: a run took a server out of them or brought one back."""
+    from capacity.tasks import look_at_changed_pools
+
+    rows = SizedPool.objects.filter(
+        account=account, connection__ref=connection_ref, balancer_id__in=list(balancer_ids)
+    )
+    if rows.update(changed_at=now):
+        transaction.on_commit(lambda: hand_over(look_at_changed_pools, "pool_wake_up_lost"))
+
+
 def look_at_stale(
     now: datetime, *, older_than: timedelta = timedelta(hours=20), budget_s: float = 60.0
 ) -> int:
-    """Look at pools that nobody looked at for long, until the time is up; one that cannot be read is tried next time.
+    """Look at pools that nobody looked at for long, or since a run changed them, until the time is up.
+
+    One that cannot be read is tried next time.
 
     Once for all pools of a connection, and in no order: those that cannot be read, or whose load balancer is none, would
     stand first each time, and nobody would look at the others.
     """
     ends = time.monotonic() + budget_s
-    rows = SizedPool.objects.filter(Q(seen_at__isnull=True) | Q(seen_at__lt=now - older_than))
+    stale = Q(seen_at__isnull=True) | Q(seen_at__lt=now - older_than) | Q(changed_at__gt=F("seen_at"))
+    rows = SizedPool.objects.filter(stale)
     rows = rows.filter(account__status=AccountStatus.ACTIVE).select_related("connection", "account")
     due: dict[int, list[SizedPool]] = {}
     for pool in rows.order_by("?")[:50]:
@@ -169,6 +185,8 @@ def look_at_stale(
     for of_one in due.values():
         if time.monotonic() >= ends:
             break
+        # What changes while it is read is newer than what was read.
+        at = timezone.now()
         try:
             found = discover_pools(of_one[0].connection)
         except (TryLater, ProviderFailed, Refused) as trouble:
@@ -176,7 +194,7 @@ def look_at_stale(
             continue
         for pool in of_one:
             try:
-                note_look(pool, found, timezone.now())
+                note_look(pool, found, at)
                 count += 1
             except Refused as trouble:
                 log.info("sized_pool_unseen", pool=str(pool.ref), code=trouble.code)

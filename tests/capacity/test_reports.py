@@ -969,6 +969,40 @@ def test_pools_that_cannot_be_seen_do_not_stand_before_the_others(known, monkeyp
     assert (pool.servers, timezone.now() - pool.seen_at < timedelta(minutes=5)) == (0, True)
 
 
+def test_a_pool_that_a_run_changed_is_looked_at_at_once_and_once(known, monkeypatch):
+    pool = sized_pool(known, servers=5)
+    seen = []
+
+    def discover(connection):
+        seen.append(timezone.now())
+        return SimpleNamespace(pools=[SimpleNamespace(balancer=SimpleNamespace(id="71"), members=[])])
+
+    monkeypatch.setattr(sized, "discover_pools", discover)
+    SizedPool.objects.update(seen_at=timezone.now())
+    assert sized.look_at_stale(timezone.now()) == 0
+    sized.note_changed(known.account, str(pool.connection.ref), ["72"], timezone.now())
+    assert sized.look_at_stale(timezone.now()) == 0
+    sized.note_changed(known.account, str(pool.connection.ref), ["71", "72"], timezone.now())
+    assert sized.look_at_stale(timezone.now()) == 1
+    pool.refresh_from_db()
+    assert (pool.servers, pool.seen_at <= seen[-1]) == (0, True), "what changes while it is read is newer"
+    assert sized.look_at_stale(timezone.now()) == 0
+
+
+def test_many_small_events_hide_no_launch(known):
+    now = timezone.now()
+    for days in range(1, 41):
+        at = now + timedelta(days=days)
+        make.event(known.account, starts_at=at, ends_at=at + timedelta(hours=2), expected_multiple=1.1)
+    at = now + timedelta(days=60)
+    make.event(
+        known.account, name="Launch", starts_at=at, ends_at=at + timedelta(days=1), expected_multiple=9.0
+    )
+    found = selectors.planned_of(known.account, now)
+    assert (len(found), found[-1].name) == (selectors.MOST_SIZED, "Launch")
+    assert [one.starts_at for one in found] == sorted(one.starts_at for one in found)
+
+
 def test_a_pool_is_sized_by_what_is_done_in_a_time_and_by_nothing_else(known):
     row = make.connection(known.account)
     latency = metric(known.account, name="latency_p95_ms", kind="latency")

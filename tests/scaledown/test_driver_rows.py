@@ -9,6 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Account, Membership, OpenedNetwork
+from capacity.reports.models import SizedPool
 from portal.cloud.types import Condition
 from portal.runs.store_pg import PgStore
 from portal.runs.types import Decision, RunStatus
@@ -72,6 +73,35 @@ def test_retirements_are_written_and_written_over(here, run):
     rows = list(Retirement.objects.filter(run=run))
     assert len(rows) == len(progress.servers)
     assert (rows[0].phase, rows[0].says, rows[0].connections) == ("draining", "It drains.", None)
+
+
+@pytest.mark.parametrize(
+    ("phase", "is_another_size"),
+    [
+        (Phase.DRAINING, False),
+        (Phase.VERIFYING, True),
+        (Phase.HELD, False),
+        (Phase.RETIRED, False),
+        (Phase.RESTORED, True),
+    ],
+)
+def test_a_server_that_left_its_pool_or_is_back_lets_it_be_counted_anew(here, run, phase, is_another_size):
+    rows = {
+        number: SizedPool.objects.create(
+            account=here.account, connection=here.connection, balancer_id=number, name=f"pool {number}"
+        )
+        for number in ("71", "72")
+    }
+    progress = progress_from_plain(run.progress)
+    way = replace(progress.servers[0], phase=phase)
+    told = progress_to_plain(replace(progress, servers=(way, *progress.servers[1:])))
+    driver.project(run, Decision(progress=told), run.progress)
+    for number, row in rows.items():
+        row.refresh_from_db()
+        assert (row.changed_at is not None) == (is_another_size and number == "71")
+    SizedPool.objects.update(changed_at=None)
+    driver.project(run, Decision(progress=told), told)
+    assert not SizedPool.objects.filter(changed_at__isnull=False).exists(), "once for each change"
 
 
 def test_a_pool_that_changed_voids_the_plan(here, run):
