@@ -113,18 +113,27 @@ def stretches_of(result: Mapping[str, Any]) -> tuple[Stretch, ...]:
 
 def _step(step: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> Stretch:
     steady = settled(points)
-    rates = [each["requests_per_s"] for each in steady if each.get("requests_per_s") is not None]
     return Stretch(
         step["users"],
         tuple(steady),
         step.get("requests"),
         step.get("failures"),
-        statistics.median(rates) if rates else step.get("requests_per_s"),
+        _rate(step, steady),
         # What was counted of each request is right whatever the answers are like; benchmarks from before have none of it.
         {**_latencies(steady), **_counted(step, steady)},
         step.get("asked_per_s"),
         step.get("length_s"),
     )
+
+
+def _rate(step: Mapping[str, Any], steady: Sequence[Mapping[str, Any]]) -> float | None:
+    """Return what was answered over all of these points: a site that hung for a part of them did not carry the rest throughout."""
+    told = [each["requests"] for each in steady if each.get("requests") is not None]
+    lasted = sum(each["length_s"] for each in steady)
+    if not lasted or len(told) < len(steady):
+        rate: float | None = step.get("requests_per_s")
+        return rate
+    return sum(told) / lasted
 
 
 def _counted(step: Mapping[str, Any], steady: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -7,10 +7,9 @@ content is; those are named and not counted as failures. "Non-2xx responses" sta
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from capacity.importers import notes
-from capacity.importers.histogram import Running, Series
+from capacity.importers.histogram import Running, Series, unjudged
 from capacity.importers.reading import (
     NO_LINE_END,
     Source,
@@ -23,7 +22,7 @@ from capacity.importers.reading import (
     target,
     whole,
 )
-from capacity.importers.types import BenchmarkResult, ErrorKind, Format, Latency, Load, Percentile, Point
+from capacity.importers.types import BenchmarkResult, ErrorKind, Format, Latency, Load, Percentile
 
 _WHOLE_MS = "Times are rounded to whole milliseconds by ab."
 _NO_TABLE = (
@@ -197,7 +196,7 @@ def read_requests(source: Source) -> BenchmarkResult:
         requests_per_s=running.count / duration_s if known else None,
         latency=latency,
         histogram=running.histogram(),
-        points=series_without_failures(series, first_s, last_s) if known else (),
+        points=unjudged(series.points(first_s, last_s)) if known else (),
         notes=(
             "The file does not tell which requests failed.",
             "Starts are written in whole seconds, so the duration is known to a second"
@@ -208,13 +207,6 @@ def read_requests(source: Source) -> BenchmarkResult:
             *source.notes(),
             *(() if source.ended else (NO_LINE_END,)),
         ),
-    )
-
-
-def series_without_failures(series: Series, first_s: float, last_s: float) -> tuple[Point, ...]:
-    """Return the points of a series of which nobody knows what failed."""
-    return tuple(
-        replace(point, failures=None, failures_per_s=None) for point in series.points(first_s, last_s)
     )
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import zip_longest
 
 from capacity.importers.types import (
     POINT_PERCENTS,
@@ -193,11 +195,19 @@ class Series:
             self._double()
 
     def points(self, start_s: float, end_s: float) -> tuple[Point, ...]:
-        """Return the points from `start_s` to `end_s` (same origin); stretches without a request are left out."""
+        """Return the points from `start_s` to `end_s` (same origin). Each lasts until something is asked again.
+
+        Users who wait for a site that hangs ask nothing: left out, that time would make a step shorter and its rate too high.
+        Who is not told to have gone is still there.
+        """
         points = []
-        for index, cell in sorted(self._cells.items()):
+        cells = sorted(self._cells.items())
+        users = None
+        for (index, cell), after in zip_longest(cells, cells[1:]):
             begin = max(index * self.width_s, start_s)
-            length = min((index + 1) * self.width_s, max(end_s, begin)) - begin
+            ends = after[0] * self.width_s if after else min((index + 1) * self.width_s, max(end_s, begin))
+            length = ends - begin
+            users = users if cell.users is None else cell.users
             # The last stretch may be a moment long, by which nobody should divide.
             rated = length >= self.width_s / 2
             found = cell.latencies.latency(POINT_PERCENTS.values())
@@ -206,7 +216,7 @@ class Series:
                 Point(
                     offset_s=max(0.0, begin - start_s),
                     length_s=length,
-                    users=cell.users,
+                    users=users,
                     requests=count,
                     failures=cell.failures,
                     requests_per_s=count / length if rated else None,
@@ -217,6 +227,11 @@ class Series:
                 )
             )
         return tuple(points)
+
+
+def unjudged(points: Iterable[Point]) -> tuple[Point, ...]:
+    """Return points of which nobody knows what failed."""
+    return tuple(replace(point, failures=None, failures_per_s=None) for point in points)
 
 
 def _most(one: int | None, other: int | None) -> int | None:

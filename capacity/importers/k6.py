@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 from capacity.importers import notes
-from capacity.importers.histogram import Running, Series
+from capacity.importers.histogram import Running, Series, unjudged
 from capacity.importers.reading import (
     MAX_NAMES,
     MAX_TARGETS,
@@ -49,6 +49,7 @@ _PERCENTILE = re.compile(r"p\((\d{1,3}(?:\.\d+)?)\)")
 _TAGGED = re.compile(r"http_req_duration\{(.{1,300})\}")
 _DERIVED = "The duration is requests divided by requests a second, as k6 computed the rate."
 _NO_STATUS = "The summary does not tell which statuses came, nor how many requests got no answer."
+_UNTOLD = "Samples have neither “status” nor “expected_response”, so what failed when is not known; take systemTags out of the script’s options."
 _END_TIMES = "k6 notes a request at its end, so each point counts the requests that ended in it."
 
 
@@ -302,7 +303,7 @@ class _Samples:
         self.requests = self.failures = self.judged = self.lost = 0
         self.received = self.sent = 0.0
         self.users: int | None = None
-        self.has_failed = self.has_received = self.has_sent = False
+        self.has_failed = self.has_received = self.has_sent = self.untold = False
         self.first_s: float | None = None
         self.last_s = 0.0
         self.coarse = True
@@ -334,6 +335,8 @@ class _Samples:
     def _request(self, count: int, tags: dict[str, Any]) -> None:
         self.requests += count
         self.judged += count * _bad(tags)
+        # Without an answer k6 writes 0; nothing stands where the script asked for no such tags (systemTags).
+        self.untold = self.untold or not (tags.get("status") or tags.get("expected_response"))
         status = str(tags.get("status") or "0")
         if status == "0":
             self.lost += count
@@ -356,9 +359,11 @@ class _Samples:
         duration_s = round(self.last_s - self.first_s, 6)
         # In whole seconds a short run's duration would be off by more than a tenth.
         known = duration_s > 0 and (not self.coarse or duration_s >= 10)
-        failures = self.failures if self.has_failed else self.judged
+        judged = None if self.untold else self.judged
+        failures = self.failures if self.has_failed else judged
         latency = self.running.latency()
-        if failures > self.requests or self.running.count > max(self.requests, 0):
+        points = self.series.points(self.first_s, self.last_s)
+        if (failures or 0) > self.requests or self.running.count > max(self.requests, 0):
             refuse(
                 "The file has more latencies or failures than requests (http_reqs). It is cut off at its begin, or a part of its metrics was left out.",
                 source.line,
@@ -371,7 +376,7 @@ class _Samples:
             duration_s=duration_s if known else None,
             users=self.users,
             requests=self.requests,
-            answered=self.requests - self.lost,
+            answered=None if self.untold else self.requests - self.lost,
             failures=failures,
             requests_per_s=self.requests / duration_s if known else None,
             bytes_received=round(self.received) if self.has_received else None,
@@ -380,7 +385,7 @@ class _Samples:
             histogram=self.running.histogram(),
             status_codes=tuple(StatusCode(code, count) for code, count in sorted(self.codes.items())),
             errors=tuple(ErrorKind(kind, count) for kind, count in self.errors.most_common()),
-            points=self.series.points(self.first_s, self.last_s),
+            points=unjudged(points) if self.untold else points,
             targets=tuple(self.targets),
             notes=(
                 notes.LOAD_UNKNOWN,
@@ -390,7 +395,7 @@ class _Samples:
                     if self.coarse
                     else ()
                 ),
-                *(() if self.has_failed else (notes.STATUS_JUDGED,)),
+                *((_UNTOLD,) if self.untold else () if self.has_failed else (notes.STATUS_JUDGED,)),
                 "Whether the script’s thresholds held is not told by single samples.",
                 *notes.counted(latency.error_ratio),
                 notes.ONE_GENERATOR,

@@ -154,6 +154,9 @@ def read_history(source: Source) -> BenchmarkResult:
             refuse("The times do not rise. Hand in each run as a file of its own.", row.line)
         begun_again = bool(seconds) and (tried < seconds[-1][2] or failed < seconds[-1][3])
         again = again or begun_again
+        if seconds and at_s == seconds[-1][0] and not begun_again:
+            # Its counts are of the whole second: what the line before told is in them.
+            seconds.pop()
         before = (0, 0) if not seconds or begun_again else seconds[-1][2:]
         new = tried - before[0]
         rate = row.number("requests/s")

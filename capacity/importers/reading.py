@@ -192,7 +192,9 @@ def rows(source: Source, needed: tuple[str, ...], what: str) -> Iterator[Row]:
                 "The file is cut off or damaged here; hand in the whole file.",
                 line,
             )
-        yield Row(dict(zip(header, fields, strict=True)), line, decimal_comma=delimiter != ",")
+        # Variables that a JMeter script adds stand last, and may be called like a column: the first of a name counts.
+        named = dict(zip(reversed(header), reversed(fields), strict=True))
+        yield Row(named, line, decimal_comma=delimiter != ",")
 
 
 def raw_rows(source: Source, delimiter: str | None) -> Iterator[tuple[int, list[str]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import numpy as np
@@ -264,3 +265,45 @@ def test_the_two_encodings_of_vegetas_results_say_the_same():
 )
 def test_a_file_of_results_that_is_cut_off_is_refused_by_its_line(name, line):
     assert refusal(data(name).rstrip()[:-30]).line == line
+
+
+def test_a_variable_of_a_script_that_is_called_like_a_column_is_not_that_column():
+    found = parse(jtl(sample(10) + ",7,false", head=HEAD + ",elapsed,success").encode())
+    assert (found.latency.mean_ms, found.failures) == (10.0, 0)
+
+
+def test_samples_of_k6_without_status_do_not_tell_what_failed_when():
+    at = "2026-11-27T16:38:%02dZ"
+    lines = [
+        {
+            "type": "Point",
+            "metric": name,
+            "data": {"time": at % second, "value": value, "tags": {"method": "GET"}},
+        }
+        for second in range(20)
+        for name, value in (
+            ("vus", 5),
+            ("http_reqs", 1),
+            ("http_req_duration", 12),
+            ("http_req_failed", second == 3),
+        )
+    ]
+    text = "\n".join(
+        json.dumps({**one, "data": {**one["data"], "value": int(one["data"]["value"])}}) for one in lines
+    )
+    found = sane(parse(text.encode()))
+    assert (found.requests, found.answered, found.failures) == (20, None, 1)
+    assert {one.failures for one in (*found.points, *found.steps)} == {None}
+    assert any("systemTags" in note for note in found.notes)
+    without = sane(parse("\n".join(line for line in text.split("\n") if "req_failed" not in line).encode()))
+    assert without.failures is None
+
+
+def test_two_lines_of_locust_within_one_second_lose_no_request():
+    head = "Timestamp,User Count,Type,Name,Requests/s,Failures/s,95%,Total Request Count,Total Failure Count"
+    lines = [f"{1795797500 + n // 2},5,,Aggregated,20,1,30,{n * 10},{n}" for n in range(41)]
+    found = sane(parse("\n".join((head, *lines, "")).encode()))
+    [step] = found.steps
+    # What came within the first second, before there was a stretch, is in the sums alone.
+    assert (step.requests, step.failures, step.length_s) == (390, 39, 20.0)
+    assert (found.requests, found.failures) == (400, 40)

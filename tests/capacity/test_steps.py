@@ -259,3 +259,27 @@ def test_a_step_that_was_not_sent_as_asked_is_none_nor_is_one_address_a_mix(ms, 
 def test_whose_limit_it_was_is_judged_step_by_step(profile, seconds, why):
     found = invalid_because(profile, seconds)
     assert (why in found, bool(found)) == (True, bool(why))
+
+
+def test_a_step_in_which_the_site_hung_is_as_long_as_it_was_and_carried_what_it_did():
+    lines = ["timeStamp,elapsed,label,responseCode,success,allThreads"]
+    for step, users in enumerate((5, 10)):
+        for second in range(60):
+            # From 20 s to 50 s all users wait for one answer, and nobody asks anything.
+            if step == 0 or not 20 < second < 50:
+                ms = 30_000 if (step, second) == (1, 20) else 10
+                at = 1_795_797_500_000 + 1000 * (60 * step + second)
+                lines += [f"{at + n},{ms},home,200,true,{users}" for n in range(users)]
+    made = parse("\n".join(lines).encode())
+    assert [one.length_s for one in made.steps] == [60, pytest.approx(60, abs=1)]
+    calm, hung = evidence.stretches_of(made.as_plain())
+    assert calm.requests_per_s == pytest.approx(5.0, rel=0.02)
+    assert hung.requests_per_s == pytest.approx(10 * 31 / 60, rel=0.05)
+    assert hung.points[-1]["offset_s"] == pytest.approx(119.0), "none of its points is left out"
+
+
+def test_users_are_still_there_while_a_file_does_not_tell_them():
+    series = Series()
+    for second in range(10):
+        series.add(second, 20.0, failed=False, users=4 if second in (0, 3) else None)
+    assert [one.users for one in series.points(0.0, 10.0)] == [4] * 10
