@@ -184,6 +184,8 @@ class Known:
     """Server id → why it is protected."""
     ceiling_rps: float | None = None
     ceiling_source: str = ""
+    ceiling_doubts: tuple[str, ...] = ()
+    """What came after it was measured and speaks against it, a sentence each."""
     forecast_peak_rps: float | None = None
     forecast_source: str = ""
     peak_at: datetime | None = None

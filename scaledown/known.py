@@ -12,6 +12,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from accounts.calendar.selectors import freezes_between
 from accounts.contacts.selectors import coverage_of
+from capacity.baselines.selectors import doubts_about
 from capacity.markers.selectors import newest
 from capacity.metrics.selectors import vital_of
 from capacity.models import CountSource, ForecastPeak, Probe, TrafficEvent
@@ -69,7 +70,8 @@ def known_for(
     at: datetime,
     sizes: Mapping[str, int] = MappingProxyType({}),
 ) -> Known:
-    """Return what is known of the pool behind these balancers at `at`; seven queries a balancer and eleven more.
+    """Return what is known of the pool behind these balancers at `at`; seven queries a balancer and eleven more, at most ten of
+    what speaks against the ceiling.
 
     `sizes` is how many of its servers have which size: all count as the one that carries the least, which takes a query
     for each of several.
@@ -78,16 +80,20 @@ def known_for(
     a pool of servers. Baselines of all of them count.
     """
     of_pool = {"connection": connection, "balancer_id__in": list(balancer_ids)}
-    found = [
-        reference
-        for site in (Site(connection.ref, balancer_id) for balancer_id in balancer_ids)
-        if (
-            reference := reference_for(
-                connection.account, site, at, flavor=counting_size(connection.account, site, sizes, at)
-            )
+    of_site = {
+        site: reference_for(
+            connection.account, site, at, flavor=counting_size(connection.account, site, sizes, at)
         )
-    ]
+        for site in (Site(connection.ref, balancer_id) for balancer_id in balancer_ids)
+    }
+    found = [one for one in of_site.values() if one]
+    measured = next((site for site, one in of_site.items() if one and one.ceiling), None)
     ceiling = next((one.ceiling for one in found if one.ceiling), None)
+    doubts = (
+        doubts_about(connection, measured.balancer_id, ceiling)
+        if ceiling is not None and measured is not None
+        else ()
+    )
     peak, on = _peaks(found)
     usual_rps = peak.requests_per_s if peak else None
     if on is not None and (peak is None or on.requests_per_s > peak.requests_per_s):
@@ -108,6 +114,7 @@ def known_for(
         added=tuple(Added(entry.position, entry.server_id, entry.added_at) for entry in entries),
         protected=protected_at(connection),
         ceiling_rps=ceiling.requests_per_s if ceiling else None,
+        ceiling_doubts=tuple(doubts),
         ceiling_source=f"{'at least, ' if ceiling.is_least else ''}{ceiling.source}" if ceiling else "",
         forecast_peak_rps=peak.requests_per_s if peak else None,
         forecast_source=peak.source if peak else "",

@@ -277,7 +277,7 @@ def _warnings(
     proposal: Proposal,
 ) -> tuple[Warned, ...]:
     warnings = [
-        *_size_warnings(plan, choice, found, proposal),
+        *_size_warnings(plan, choice, found, proposal, known),
         *_pool_warnings(plan, pool, found),
         *_evidence_warnings(plan, pool),
         *_knowledge_warnings(plan, pool, known),
@@ -290,7 +290,15 @@ def _warnings(
     return tuple(sorted(warnings, key=lambda warning: not warning.blocks))
 
 
-def _size_warnings(plan: PlanData, choice: Choice, found: Candidates, proposal: Proposal) -> Iterable[Warned]:
+def _size_warnings(
+    plan: PlanData, choice: Choice, found: Candidates, proposal: Proposal, known: Known
+) -> Iterable[Warned]:
+    if known.ceiling_doubts:
+        yield Warned(
+            "ceiling_doubtful",
+            f"The most that one server carries ({plan.ceiling_rps:g} requests/s) is doubtful. {' '.join(known.ceiling_doubts)}",
+            "Measure it anew, or let what is known now count, before servers are taken out by it.",
+        )
     if plan.target < proposal.count:
         share = share_of_ceiling(plan.forecast_peak_rps, plan.target, plan.ceiling_rps)
         risk = (

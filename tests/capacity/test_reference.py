@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from capacity import services
 from capacity.events import add_event
+from capacity.markers.models import Marker
 from capacity.metrics.models import Metric
 from capacity.models import Baseline, Ceiling, FineLoad, Objective
 from capacity.reference import BASELINES_READ, FINE_FOR, Site, event_at, reference_for, sizes_of
@@ -171,6 +172,18 @@ def test_plans_count_servers_of_several_sizes_as_the_one_that_carries_the_least(
 
     assert (carried(large=4), carried(large=4, small=2), carried(small=1)) == (120.0, 20.0, 20.0)
     assert carried(large=4, huge=1) is None, "nothing is known of one of them"
+    assert not known_for(connection, ["71"], None, at=timezone.now()).ceiling_doubts
+    Marker.objects.create(
+        account=connection.account,
+        kind="deployment",
+        title="shop",
+        software="shop 5",
+        source="pipeline",
+        at=timezone.now(),
+        made_by=make.launch_manager(connection.account.team),
+    )
+    (doubt,) = known_for(connection, ["71"], None, at=timezone.now(), sizes={"large": 1}).ceiling_doubts
+    assert doubt.startswith("shop 5 came on")
 
 
 def test_a_measured_peak_is_of_its_own_pool(connection):

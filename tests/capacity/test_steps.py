@@ -168,7 +168,7 @@ def test_a_step_that_fails_ends_it_however_short_it_is(length_s, users, requests
                 "settled_p99_ms": ms,
             }
         )
-        told["points"] += [{**of, "offset_s": at + one, "p95_ms": ms} for one in range(length)]
+        told["points"] += [{**of, "offset_s": at + one, "length_s": 1, "p95_ms": ms} for one in range(length)]
         at += length
     ran = evidence.Ran(Environment(4, "large", "shop 1", "mix"), BEGAN)
     found = evidence.evidence_of(told, ran, Promised(0.01, 500.0, 0.99), source="run", ref="")

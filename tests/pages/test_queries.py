@@ -25,7 +25,7 @@ MOST = {
     "plan-list": 13,
     "plan-new": 13,
     "plan-purpose": 13,
-    "plan-pool": 27,
+    "plan-pool": 32,
     "plan-safety": 10,
     "plan-preview": 12,
     "plan-submit": 13,

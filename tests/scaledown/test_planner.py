@@ -488,6 +488,17 @@ def test_a_baseline_from_before_the_last_change_of_the_site_is_a_warning(measure
     assert {code for code in codes(shown(facts=facts)) if code.startswith("baseline")} == expected
 
 
+def test_what_speaks_against_the_ceiling_is_a_warning():
+    assert "ceiling_doubtful" not in codes(shown())
+    (warned,) = [
+        one
+        for one in shown(facts=known(ceiling_doubts=("A newer run carried 60.", "shop 5 came."))).warnings
+        if one.code == "ceiling_doubtful"
+    ]
+    assert "(100 requests/s) is doubtful. A newer run carried 60. shop 5 came." in warned.says
+    assert not warned.blocks
+
+
 @pytest.mark.parametrize(
     ("starts_in", "ends_in", "code"),
     [
