@@ -16,6 +16,7 @@ from scaledown import ahead, driver, freezes, services
 from scaledown.ahead import Near
 from scaledown.candidates import EventKnown
 from tests.capacity.test_reference import sized_by_report
+from tests.pages.test_pages import page, url
 from tests.scaledown.machine_cases import a_plan
 from tests.scaledown.planner_cases import NOW
 from tests.scaledown.rows import desk
@@ -187,3 +188,25 @@ def test_a_rise_that_is_on_and_was_in_no_preview_holds_until_it_is_over(here):
     assert not ahead.is_higher(600.0, a_plan(forecast_peak_rps=600.0)), "for that one it was approved"
     DetectedEvent.objects.filter(pk=row.pk).update(is_over=True)
     assert "freeze" not in driver.facts(run)
+
+
+def test_whoever_decides_or_starts_reads_that_the_servers_are_needed(here, client):
+    plan = services.submit_plan(drafted(here), actor=here.manager, pool=here.pool)
+    planned(here)
+
+    def read(person, name):
+        client.force_login(person)
+        return page(client.get(url(name, plan)))
+
+    needs = "needs 8 servers, and 3 stay by this plan; its preview did not show that."
+    told = read(here.approver, "plan-detail")
+    assert "The servers may be needed “Winter sale”: A traffic event from" in told
+    assert f"{needs} Turn the plan down, or have it drawn up anew." in told
+    services.approve_plan(plan, actor=here.approver, seen_digest=plan.digest)
+    assert f"{needs} It starts after that, or a lead starts it all the same" in read(
+        here.manager, "plan-detail"
+    )
+    told = read(here.manager, "plan-start")
+    assert "A traffic event needs the servers “Winter sale”: A traffic event from" in told
+    assert "Take out and delete" not in told
+    assert "Take out and delete 3 servers" in read(here.lead, "plan-start")
