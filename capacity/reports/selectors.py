@@ -279,14 +279,6 @@ def peaks_of(report: GrowthReport) -> list[wording.Peak]:
     ]
 
 
-def on_of(metric: int | None, now: datetime) -> list[Planned]:
-    """Return the rises of a metric that are on, as far as anybody knows; one query.
-
-    The forecast leaves them out, since they pass; as long as they are on, their servers are needed.
-    """
-    return [_as_on(one) for one in _seen_on(metric, now)]
-
-
 def _seen_on(metric: int | None, now: datetime) -> list[DetectedEvent]:
     rows = DetectedEvent.objects.on_at(now).filter(metric=metric).select_related("event")
     return list(rows.order_by("-ends_at"))

@@ -15,7 +15,7 @@ from capacity import tasks
 from capacity.growth import Event
 from capacity.metrics.models import Metric
 from capacity.models import TrafficEvent
-from capacity.reports import detected, selectors, services, short, sized
+from capacity.reports import detected, services, short, sized
 from capacity.reports.models import DetectedEvent, DetectedState, GrowthReport
 from portal.notify.models import MailState, Message
 from tests import factories as make
@@ -221,7 +221,7 @@ def test_what_is_the_level_by_now_is_no_event_that_is_on(account, now):
     services.make_due(now + timedelta(minutes=1))
     row.refresh_from_db()
     assert (row.state, row.is_over) == (DetectedState.NAMED, True)
-    assert selectors.on_of(one.pk, now) == []
+    assert list(DetectedEvent.objects.on_at(now).filter(metric=one.pk)) == []
 
 
 def test_what_was_dismissed_while_on_and_becomes_much_more_is_asked_about_again(account, now):
@@ -249,7 +249,9 @@ def test_what_was_dismissed_while_on_and_becomes_much_more_is_asked_about_again(
     row.refresh_from_db()
     assert (row.state, row.reason, row.decided_by) == (DetectedState.PROPOSED, "", None)
     assert waiting() == [page(row)]
-    assert [on.multiple for on in selectors.on_of(one.pk, now)] == [pytest.approx(8.0, rel=0.25)]
+    assert [on.multiple for on in list(DetectedEvent.objects.on_at(now).filter(metric=one.pk))] == [
+        pytest.approx(8.0, rel=0.25)
+    ]
 
 
 def test_what_is_named_in_another_metric_and_still_on_is_asked_about_no_more(account, now):
@@ -303,7 +305,7 @@ def test_a_site_that_breaks_under_a_sale_is_told_and_the_sale_is_on(account, now
     assert [(row.is_rise, row.is_over) for row in rows] == [(True, True), (False, False)]
     assert len(waiting()) == 2
     pool.refresh_from_db()
-    (on,) = selectors.on_of(one.pk, now)
+    (on,) = list(DetectedEvent.objects.on_at(now).filter(metric=one.pk))
     assert on.multiple == pytest.approx(5.0, rel=0.25)
     # The demand is back as soon as the site is.
     assert pool.surplus == 0

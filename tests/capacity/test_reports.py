@@ -784,9 +784,9 @@ def test_a_sale_that_is_on_asks_for_its_servers_until_it_is_over(db):
     limit.delete()
     short.judge_all(timezone.now())
     # While nobody knows better it is on; of a series that ended nothing is known.
-    assert selectors.on_of(one.pk, timezone.now() + timedelta(days=2)) != []
+    assert list(DetectedEvent.objects.on_at(timezone.now() + timedelta(days=2)).filter(metric=one.pk)) != []
     later = timezone.now() + timedelta(days=4)
-    assert selectors.on_of(one.pk, later) == []
+    assert list(DetectedEvent.objects.on_at(later).filter(metric=one.pk)) == []
     # That it is no event does not say that its traffic is gone: it alarms nobody, and nothing goes out before it is over.
     SizedPool.objects.update(servers=12)
     detected.dismiss_detected(row, reason="a crawler", actor=lead)
