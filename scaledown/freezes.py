@@ -33,10 +33,8 @@ from scaledown.types import PlanData
 
 if TYPE_CHECKING:
     from accounts.models import Account, User
-    from scaledown.candidates import EventKnown
 
-RISE = "rise"
-"""What stands for a rise that is on, where somebody let a run go on in it."""
+RISE = "The peak that is on"
 RISE_LASTS = timedelta(hours=1)
 """When it is looked at anew: nobody knows until when it is on."""
 
@@ -49,6 +47,8 @@ class NeededFor(Freeze):
     """
 
     sentence: str = ""
+    needed: int | None = None
+    """How many servers it needs; None where that is not known."""
 
     @property
     def says(self) -> str:
@@ -84,34 +84,32 @@ def _needs(
         account=account, ends_at__gt=moment, starts_at__lte=moment + ahead.AHEAD
     ).order_by("starts_at", "pk")
     rows = list(near)
-    is_rising = DetectedEvent.objects.filter(account=account).on_at(moment).exists()
-    found = drawn() if rows or is_rising else None
+    rises = DetectedEvent.objects.filter(account=account).on_at(moment).order_by("starts_at", "pk")
+    rising = rises.values_list("ref", flat=True).first()
+    found = drawn() if rows or rising else None
     seen_at = None if found is None else found[0].submitted_at
     if found is None or seen_at is None:
         return []
     plan, data = found
     usual, on = peaks(plan.connection, data.balancer_ids, moment)
     needed = [
-        NeededFor(
-            event.ref, event.name, "event", "account", event.starts_at, event.ends_at, _says(event, data)
-        )
+        _needed(event.ref, event.name, event.starts_at, event.ends_at, event.peak_rps, data)
         for event in (event_known(row, usual.requests_per_s if usual else None) for row in rows)
         if ahead.is_new(event, data, seen_at=seen_at, at=moment)
     ]
     if on is not None and ahead.is_higher(on.requests_per_s, data):
-        needs = ahead.needs(on.requests_per_s, data)
-        says = f"A rise in the traffic is on that {needs}; its preview did not show that."
-        needed.append(
-            NeededFor(RISE, "The peak that is on", "event", "account", on.at, moment + RISE_LASTS, says)
-        )
+        needed.append(_needed(str(rising), RISE, on.at, moment + RISE_LASTS, on.requests_per_s, data))
     return needed
 
 
-def _says(event: EventKnown, data: PlanData) -> str:
-    return (
-        f"A traffic event from {event.starts_at:%Y-%m-%d %H:%M} to {event.ends_at:%Y-%m-%d %H:%M} UTC "
-        f"{ahead.needs(event.peak_rps, data)}; its preview did not show that."
-    )
+def _needed(
+    ref: str, name: str, begins: datetime, ends: datetime, peak_rps: float | None, data: PlanData
+) -> NeededFor:
+    what = f"A traffic event from {begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M} UTC"
+    if name is RISE:
+        what = "A rise in the traffic is on that"
+    says = f"{what} {ahead.needs(peak_rps, data)}; its preview did not show that."
+    return NeededFor(ref, name, "event", "account", begins, ends, says, ahead.needed_for(peak_rps, data))
 
 
 def not_overridden(run: Run, now: datetime) -> list[Freeze]:
@@ -126,8 +124,18 @@ def not_overridden(run: Run, now: datetime) -> list[Freeze]:
     )
     if not found:
         return []
-    let = {ref for row in FreezeOverride.objects.filter(run=run) for ref in row.freezes}
-    return [one for one in found if one.ref not in let]
+    let = list(FreezeOverride.objects.filter(run=run))
+    return [one for one in found if not any(_lets(row, one) for row in let)]
+
+
+def _lets(override: FreezeOverride, one: Freeze) -> bool:
+    """Whether somebody let a run go on in this: in a freeze, or in what needs no more servers than it did then."""
+    if one.ref not in override.freezes:
+        return False
+    if not isinstance(one, NeededFor):
+        return True
+    then = override.needed.get(one.ref)
+    return then is None or (one.needed is not None and one.needed <= then)
 
 
 def holding(run: Run, now: datetime) -> Freeze | None:
@@ -152,7 +160,12 @@ def check_override(frozen: Sequence[Freeze], account: Account, actor: User, reas
 def override(run: Run, frozen: Iterable[Freeze], *, actor: User, reason: str) -> None:
     """Let a run go on in these freezes, in its journal and on the record; in the caller's transaction."""
     listed = list(frozen)
-    FreezeOverride.objects.create(run=run, freezes=[one.ref for one in listed], by=actor)
+    FreezeOverride.objects.create(
+        run=run,
+        freezes=[one.ref for one in listed],
+        needed={one.ref: one.needed for one in listed if isinstance(one, NeededFor)},
+        by=actor,
+    )
     author = runs.author_of(actor)
     until = max(one.ends_at for one in listed)
     journal.write(

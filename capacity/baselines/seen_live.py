@@ -15,14 +15,14 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import F, OuterRef, Q, QuerySet
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 
 from capacity.baselines.evidence import LATENCIES
 from capacity.baselines.stretches import NODES
 from capacity.ceiling import Evidence, Promised, Rank
 from capacity.markers.models import Marker, MarkerKind
 from capacity.metrics.kinds import is_demand
-from capacity.metrics.models import HourlyRollup, Metric
+from capacity.metrics.models import DailyRollup, HourlyRollup, Metric
 from capacity.models import TrafficEvent
 from portal.ui.charts import number
 
@@ -36,6 +36,7 @@ HOURS_OF_EACH = 12
 """So many of an event's highest hours are looked at: the promise may be broken in the highest, and kept in the next."""
 HOUR = timedelta(hours=1)
 NEAR = timedelta(hours=12)
+BROKE_OFF = timedelta(days=1)
 ERRORS = "error_ratio"
 WHOLE = 0.75
 """An hour that has less than this share of its samples is known only in part."""
@@ -93,12 +94,16 @@ class _Hour:
 class _Series:
     """What one series says of the hours that are looked at, and of those beside them."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: datetime, last: datetime) -> None:
+        self.first, self.last = first, last
         self.hours: dict[datetime, HourlyRollup] = {}
 
     def is_there(self, at: datetime) -> bool:
-        """Whether it tells this hour, or was told before it and after it: one that began later or ended before says nothing of it."""
-        return min(self.hours) <= at <= max(self.hours)
+        """Whether it was told before this hour and after it: one that began later, or ended the day before, says nothing of it.
+
+        One that broke off shortly before is there: just at a peak is when those who tell fall silent.
+        """
+        return self.first <= at <= self.last + BROKE_OFF
 
     def is_whole(self, at: datetime, of_load: int) -> bool:
         """Whether the samples of an hour tell all of it: as many as in the hours around, and as the load has that they judge.
@@ -118,7 +123,7 @@ class _Series:
 def measured_at_events(
     events: Iterable[TrafficEvent], pool: SizedPool | None, promised: Promised, now: datetime
 ) -> list[tuple[Evidence, TrafficEvent]]:
-    """Return the highest load of one server at each event that is over, with its event. One query, none without an hour.
+    """Return the highest load of one server at each event that is over, with its event. Two queries, none without an hour.
 
     An event of which nobody knows how many servers served is no evidence, nor one at which the promise was broken. Size and
     software are not said yet.
@@ -150,18 +155,21 @@ def of_size_then(one: Evidence, pool: SizedPool | None) -> Evidence:
 
 def _told(metric: Metric, promised: Promised, hours: Iterable[datetime]) -> dict[str, list[_Series]]:
     """Return what the series of the pool's resource say of these hours and those beside them, by name; the load's is ""."""
-    beside = Q(metric__name__in=[NODES, ERRORS, _latency(promised)])
-    rows = HourlyRollup.objects.filter(
-        Q(metric=metric) | beside & Q(metric__resource=metric.resource),
-        metric__account=metric.account_id,
-        at__in={one + off for one in hours for off in (-HOUR, timedelta(0), HOUR)},
-    )
-    found: dict[tuple[str, int], _Series] = defaultdict(_Series)
-    for row in rows.annotate(name=F("metric__name")):
-        found["" if row.metric_id == metric.pk else row.name, row.metric_id].hours[row.at] = row
+    beside = Q(name__in=[NODES, ERRORS, _latency(promised)], resource=metric.resource)
+    days = DailyRollup.objects.filter(metric=OuterRef("pk")).order_by("at")
+    metrics = Metric.objects.filter(Q(pk=metric.pk) | beside, account=metric.account_id)
     told: dict[str, list[_Series]] = defaultdict(list)
-    for (name, _), series in found.items():
-        told[name].append(series)
+    series: dict[int, _Series] = {}
+    # Told in none of these hours it may be told before and after them: a gap just at the peak.
+    for row in metrics.annotate(first_at=Subquery(days.values("at")[:1])).exclude(last_at=None):
+        if row.first_at is not None and row.last_at is not None:
+            series[row.pk] = _Series(row.first_at, row.last_at)
+            told["" if row.pk == metric.pk else row.name].append(series[row.pk])
+    rollups = HourlyRollup.objects.filter(
+        metric__in=list(series), at__in={one + off for one in hours for off in (-HOUR, timedelta(0), HOUR)}
+    )
+    for hour in rollups.annotate(name=F("metric__name")):
+        series[hour.metric_id].hours[hour.at] = hour
     return told
 
 

@@ -225,7 +225,7 @@ def seen_at_events(
 ) -> list[ceiling.Evidence]:
     """Return what was measured at events and what people typed as fine at one, of the software of then; of no size yet.
 
-    With `at`, at the events that were on at that moment. Four queries.
+    With `at`, at the events that were on at that moment. Five queries.
     """
     now = timezone.now()
     events = TrafficEvent.objects.filter(account=connection.account_id, starts_at__lte=now)
@@ -452,7 +452,7 @@ def taken_version(ranked: ceiling.Ranked) -> str:
 
 
 def ceiling_of(connection: CloudConnection, balancer_id: str) -> CeilingKnown:
-    """Return what is known of a pool's ceiling. Eight queries; of what was seen at events two more, of another mix one."""
+    """Return what is known of a pool's ceiling. Eight queries; of what was seen at events three more, of another mix one."""
     runs = runs_of(connection, balancer_id)
     promised = promised_of(connection, balancer_id)
     pool = _sized(connection, balancer_id)
@@ -506,7 +506,7 @@ def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) 
     """Return what came after the ceiling in force was measured and speaks against it, as sentences; () for nothing.
 
     That its evidence says less by now, a newer figure that counts no more, and what `came_after` says. Five queries; of what was
-    seen live five more.
+    seen live six more.
     """
     of_pool = {"connection": connection, "balancer_id": balancer_id}
     kept = Ceiling.objects.filter(**of_pool, at=figure.at).select_related("benchmark").order_by("-pk").first()
@@ -531,7 +531,9 @@ def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) 
                 f"By what is promised now one server carried {carried:,.1f} requests a second in {run.title}: "
                 "the promise was another one when that was taken."
             )
-    if kept is not None and kept.rank == ceiling.Rank.LIVE:
+    if kept is not None and kept.rank == ceiling.Rank.LIVE and kept.measured_at is None:
+        found.append("When one server carried this live was not kept. Let what was seen live count anew.")
+    elif kept is not None and kept.rank == ceiling.Rank.LIVE:
         live = seen_at_events(connection, balancer_id, promised, _sized(connection, balancer_id), at=since)
         found += _seen_less(live, figure, since)
     of_size = Q(flavor="") | Q(flavor__iexact=figure.flavor) if figure.flavor else Q()

@@ -998,8 +998,12 @@ def test_many_small_events_hide_no_launch(known):
     make.event(
         known.account, name="Launch", starts_at=at, ends_at=at + timedelta(days=1), expected_multiple=9.0
     )
+    for days in range(1, 41):
+        at = now + timedelta(days=days)
+        make.event(known.account, starts_at=at, ends_at=at + timedelta(hours=2), expected_multiple=None)
     found = selectors.planned_of(known.account, now)
     assert (len(found), found[-1].name) == (selectors.MOST_SIZED, "Launch")
+    assert sum(one.multiple is None for one in found) == 5
     assert [one.starts_at for one in found] == sorted(one.starts_at for one in found)
 
 

@@ -91,7 +91,7 @@ def found_of(here):  # noqa: F811
 
 def test_the_highest_load_of_a_server_at_an_event_is_measured(sale, django_assert_max_num_queries):
     kept(sale)
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(11):
         found = found_of(sale)
     one = found.taken
     assert (one.rank, one.requests_per_s, one.is_least, one.unproven) == ("live", 120.0, True, "")
@@ -210,6 +210,32 @@ def test_an_hour_is_evidence_only_where_all_of_it_is_known(sale, told, each, lac
     assert (found.taken is not None) is (each is not None and not lacks)
     if lacks:
         assert found.listed[0].unproven == f"Only a part of that hour is known: too few samples of {lacks}."
+
+
+@pytest.mark.parametrize(
+    ("name", "began", "ended", "lacks"),
+    [
+        # Told before the event and after it, and silent just then.
+        ("nodes", 240, -200, "nodes"),
+        ("error_ratio", 240, -200, "error_ratio"),
+        # It broke off shortly before and never came back; or was gone for days; or came days later.
+        ("nodes", 240, 2, "nodes"),
+        ("latency_p95_ms", 240, 2, "latency_p95_ms"),
+        ("nodes", 240, 72, ""),
+        ("nodes", -72, -200, ""),
+    ],
+)
+def test_a_series_that_is_silent_just_at_the_event_proves_nothing(sale, name, began, ended, lacks):
+    kept(sale)
+    row = series(sale, name, [], source="zone b")
+    at = np.asarray(
+        [(sale.sale.starts_at - timedelta(hours=one)).timestamp() * 1e6 for one in (began, ended)],
+        dtype=np.int64,
+    )
+    write(sale.account.pk, Samples(np.full(2, row.pk, dtype=np.int64), at, np.asarray([5.0, 5.0])))
+    [one] = found_of(sale).listed
+    assert bool(one.unproven) is bool(lacks)
+    assert lacks in one.unproven
 
 
 @pytest.mark.parametrize(

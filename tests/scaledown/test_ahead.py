@@ -190,6 +190,22 @@ def test_a_rise_that_is_on_and_was_in_no_preview_holds_until_it_is_over(here):
     assert "freeze" not in driver.facts(run)
 
 
+def test_what_a_lead_let_pass_holds_again_where_it_needs_more(here):
+    plan = approved(here)
+    sale = planned(here)
+    run = services.start_run(plan, actor=here.lead, seen_digest=plan.digest, override_reason=REASON)
+    change_event(sale, {"expected_multiple": 3.0}, actor=here.manager)
+    assert "freeze" not in driver.facts(run), "it needs less than what was let pass"
+    change_event(sale, {"expected_multiple": 40.0}, actor=here.manager)
+    assert "needs 75 servers" in driver.facts(run)["freeze"]
+    change_event(sale, {"expected_multiple": None}, actor=here.manager)
+    assert "its peak is not known" in driver.facts(run)["freeze"]
+    remove_event(sale, actor=here.manager)
+    assert "freeze" not in driver.facts(run)
+    planned(here)
+    assert "needs 8 servers" in driver.facts(run)["freeze"], "another event was let pass by nobody"
+
+
 def test_whoever_decides_or_starts_reads_that_the_servers_are_needed(here, client):
     plan = services.submit_plan(drafted(here), actor=here.manager, pool=here.pool)
     planned(here)
