@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+from capacity.sizing import MOST_SERVERS
 
 if TYPE_CHECKING:
-    from scaledown.candidates import EventKnown
     from scaledown.types import PlanData
 
 AHEAD = timedelta(days=7)
@@ -27,7 +29,29 @@ class Near(IntEnum):
     ON = 3
 
 
-def nearness(event: EventKnown, at: datetime) -> Near:
+class Lasting(Protocol):
+    """What begins and ends."""
+
+    @property
+    def starts_at(self) -> datetime:
+        """When it begins."""
+
+    @property
+    def ends_at(self) -> datetime:
+        """When it is over."""
+
+
+@dataclass(frozen=True)
+class EventShown:
+    """An event as it stood in a preview: `needed` is how many servers it needs, None where that was not known."""
+
+    ref: str
+    starts_at: datetime
+    ends_at: datetime
+    needed: int | None
+
+
+def nearness(event: Lasting, at: datetime) -> Near:
     """Return whether an event is on at a moment, or begins within `SOON` or `AHEAD` of it. One that is over is far."""
     if event.ends_at <= at or event.starts_at > at + AHEAD:
         return Near.FAR
@@ -40,7 +64,9 @@ def needed_for(peak_rps: float | None, plan: PlanData) -> int | None:
     """Return how many servers a peak needs by what one carries, within the plan's guard; None where that is not known."""
     if peak_rps is None or plan.ceiling_rps is None:
         return None
-    return math.ceil(peak_rps / (plan.ceiling_rps * plan.guard_share) * (1.0 - SLACK))
+    exact = peak_rps / (plan.ceiling_rps * plan.guard_share) * (1.0 - SLACK)
+    # A figure that somebody mistyped asks for more servers than anybody has.
+    return math.ceil(exact) if exact < MOST_SERVERS else MOST_SERVERS
 
 
 def is_carried(peak_rps: float | None, plan: PlanData) -> bool:
@@ -59,17 +85,16 @@ def needs(peak_rps: float | None, plan: PlanData) -> str:
     return f"needs {needed} server{'' if needed == 1 else 's'}, and {stay}"
 
 
-def is_new(event: EventKnown, plan: PlanData, *, seen_at: datetime, at: datetime) -> bool:
-    """Whether an event asks for more than they saw who approved the plan as it was drawn up at `seen_at`.
-
-    It was entered or changed after their preview, or is on or begins within a day, which was not so in it; and what stays
-    may not carry it.
-    """
+def is_nearer(event: Lasting, shown: Lasting, *, then: datetime, at: datetime) -> bool:
+    """Whether an event is on or begins within a day, and was farther off where a plan would have begun by its preview."""
     near = nearness(event, at)
-    if near is Near.FAR or is_carried(event.peak_rps, plan):
-        return False
-    then = max(seen_at, plan.window_start or seen_at)
-    return event.changed_at > seen_at or (near >= Near.SOON and near > nearness(event, then))
+    return near >= Near.SOON and near > nearness(shown, then)
+
+
+def needs_more(peak_rps: float | None, shown: EventShown, plan: PlanData) -> bool:
+    """Whether an event needs more servers than its preview said; what was not known then may be anything."""
+    needed = needed_for(peak_rps, plan)
+    return shown.needed is not None and (needed is None or needed > shown.needed)
 
 
 def is_higher(peak_rps: float, plan: PlanData) -> bool:

@@ -118,7 +118,6 @@ class EventKnown:
     name: str
     starts_at: datetime
     ends_at: datetime
-    changed_at: datetime
     peak_rps: float | None = None
     """The most that it is expected to bring, or that was seen of it; None is unknown."""
     ref: str = ""

@@ -600,7 +600,16 @@ def facts(run: Run) -> Mapping[str, Any]:
 _MAY_BEGIN = frozenset({RunStatus.SCHEDULED.value, RunStatus.PAUSED.value, RunStatus.HALTED.value})
 
 
-_NOT_IN_HAND = frozenset({Phase.QUEUED.value, Phase.HELD.value, Phase.IMAGING.value, Phase.DELETING.value})
+_NOT_IN_HAND = frozenset(
+    {
+        Phase.QUEUED.value,
+        # A good verdict, no hold and the deletion may come in one tick.
+        Phase.VERIFYING.value,
+        Phase.HELD.value,
+        Phase.IMAGING.value,
+        Phase.DELETING.value,
+    }
+)
 """Of a server of these the next change takes it out, or ends it."""
 
 
@@ -787,17 +796,23 @@ ON CONFLICT (run_id, server_id) DO UPDATE SET
 _PEAK = frozenset({"peak_watch_begun", "peak_watch_over"})
 
 
-_ANOTHER_SIZE = frozenset(
-    {Phase.VERIFYING.value, Phase.RESTORED.value, Phase.GONE.value, Phase.RECREATED.value}
+_IN_SERVICE = frozenset(
+    {Phase.QUEUED.value, Phase.SKIPPED.value, Phase.RESTORED.value, Phase.RECREATED.value}
 )
-"""A server that comes into one of these left the pool, or is back in it."""
+_LEFT = frozenset({Phase.VERIFYING.value, Phase.GONE.value})
 
 
 def _tell_of_size(run: Run, before: Sequence[Mapping[str, Any]], ways: Sequence[Mapping[str, Any]]) -> None:
     """Let the pools of a run be counted anew where a server left them or came back."""
     was = {way["server_id"]: way["phase"] for way in before}
-    came = {way["phase"] for way in ways if was.get(way["server_id"]) != way["phase"]}
-    if run.is_rehearsal or not came & _ANOTHER_SIZE:
+
+    def is_another(server: str, phase: str) -> bool:
+        before_it = was.get(server, Phase.QUEUED.value)
+        return phase != before_it and (
+            phase in _LEFT or (phase in _IN_SERVICE) is not (before_it in _IN_SERVICE)
+        )
+
+    if run.is_rehearsal or not any(is_another(way["server_id"], way["phase"]) for way in ways):
         return
     from django.utils import timezone
 

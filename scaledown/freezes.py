@@ -5,7 +5,7 @@ Freezes of the account's calendar do, and traffic events that need the servers a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from portal.runs import services as runs
 from portal.runs.models import Run
 from portal.runs.types import Entry
 from scaledown import ahead
-from scaledown.canonical import plan_from_plain
+from scaledown.canonical import from_plain, plan_from_plain
 from scaledown.known import event_known, peaks
 from scaledown.models import FreezeOverride, Plan, PlanStatus
 from scaledown.types import PlanData
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from accounts.models import Account, User
 
 RISE = "The peak that is on"
+UNSHOWN = "its preview did not show that"
+NEAR = "it is near by now"
 RISE_LASTS = timedelta(hours=1)
 """When it is looked at anew: nobody knows until when it is on."""
 
@@ -64,7 +66,7 @@ class NeededFor(Freeze):
 def for_start(plan: Plan, data: PlanData, now: datetime) -> list[Freeze]:
     """Return what a plan would start into now, or when its window opens; what ends last comes last.
 
-    Three queries, and those of `known.peaks` where an event is near or a rise is on.
+    Three queries, and those of `known.peaks` where an event is not as it was in the preview or a rise is on.
     """
     begins = max(now, data.window_start or now)
     found = [*freezes_at(plan.account, begins), *needs_of(plan, data, now)]
@@ -73,43 +75,69 @@ def for_start(plan: Plan, data: PlanData, now: datetime) -> list[Freeze]:
 
 def needs_of(plan: Plan, data: PlanData, now: datetime) -> list[NeededFor]:
     """Return what needs the servers when a plan would start, and did not stand in its preview. Two queries, or more as above."""
-    return _needs(plan.account, max(now, data.window_start or now), lambda: (plan, data))
+    return _needs(plan.account, max(now, data.window_start or now), now, lambda: (plan, data))
 
 
 def _needs(
-    account: Account, moment: datetime, drawn: Callable[[], tuple[Plan, PlanData] | None]
+    account: Account,
+    moment: datetime,
+    now: datetime,
+    drawn: Callable[[], tuple[Plan, PlanData] | None],
 ) -> list[NeededFor]:
     """Return what needs more servers than they knew of who approved the plan. Two queries where there is nothing."""
     near = TrafficEvent.objects.filter(
         account=account, ends_at__gt=moment, starts_at__lte=moment + ahead.AHEAD
     ).order_by("starts_at", "pk")
     rows = list(near)
-    rises = DetectedEvent.objects.filter(account=account).on_at(moment).order_by("starts_at", "pk")
+    rises = DetectedEvent.objects.filter(account=account).on_at(now).order_by("starts_at", "pk")
     rising = rises.values_list("ref", flat=True).first()
     found = drawn() if rows or rising else None
-    seen_at = None if found is None else found[0].submitted_at
-    if found is None or seen_at is None:
+    if found is None or found[0].submitted_at is None or found[0].preview is None:
         return []
     plan, data = found
-    usual, on = peaks(plan.connection, data.balancer_ids, moment)
-    needed = [
-        _needed(event.ref, event.name, event.starts_at, event.ends_at, event.peak_rps, data)
-        for event in (event_known(row, usual.requests_per_s if usual else None) for row in rows)
-        if ahead.is_new(event, data, seen_at=seen_at, at=moment)
+    shown, looked_at = _shown(found[0].preview)
+    then = max(looked_at, data.window_start or looked_at)
+
+    def is_nearer(row: TrafficEvent) -> bool:
+        return ahead.is_nearer(row, shown[str(row.ref)], then=then, at=moment)
+
+    changed = [
+        row for row in rows if str(row.ref) not in shown or row.updated_at > looked_at or is_nearer(row)
     ]
+    if not changed and not rising:
+        return []
+    usual, on = peaks(plan.connection, data.balancer_ids, now)
+    needed = []
+    for row in changed:
+        event = event_known(row, usual.requests_per_s if usual else None)
+        before = shown.get(event.ref)
+        if ahead.is_carried(event.peak_rps, data):
+            continue
+        if before is None or ahead.needs_more(event.peak_rps, before, data):
+            needed.append(_needed(event.ref, event, event.name, event.peak_rps, data))
+        elif is_nearer(row):
+            needed.append(_needed(event.ref, event, event.name, event.peak_rps, data, why=NEAR))
     if on is not None and ahead.is_higher(on.requests_per_s, data):
-        needed.append(_needed(str(rising), RISE, on.at, moment + RISE_LASTS, on.requests_per_s, data))
+        lasts = ahead.EventShown("", on.at, now + RISE_LASTS, None)
+        needed.append(_needed(str(rising), lasts, RISE, on.requests_per_s, data))
     return needed
 
 
+def _shown(preview: Mapping[str, Any]) -> tuple[dict[str, ahead.EventShown], datetime]:
+    """Return the events that a kept preview showed, by reference, and when it was made."""
+    events = [from_plain(ahead.EventShown, one) for one in preview.get("events", ())]
+    return {one.ref: one for one in events}, datetime.fromisoformat(preview["looked_at"])
+
+
 def _needed(
-    ref: str, name: str, begins: datetime, ends: datetime, peak_rps: float | None, data: PlanData
+    ref: str, lasts: ahead.Lasting, name: str, peak_rps: float | None, data: PlanData, *, why: str = UNSHOWN
 ) -> NeededFor:
-    what = f"A traffic event from {begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M} UTC"
+    what = f"A traffic event from {lasts.starts_at:%Y-%m-%d %H:%M} to {lasts.ends_at:%Y-%m-%d %H:%M} UTC"
     if name is RISE:
         what = "A rise in the traffic is on that"
-    says = f"{what} {ahead.needs(peak_rps, data)}; its preview did not show that."
-    return NeededFor(ref, name, "event", "account", begins, ends, says, ahead.needed_for(peak_rps, data))
+    says = f"{what} {ahead.needs(peak_rps, data)}; {why}."
+    needed = ahead.needed_for(peak_rps, data)
+    return NeededFor(ref, name, "event", "account", lasts.starts_at, lasts.ends_at, says, needed)
 
 
 def not_overridden(run: Run, now: datetime) -> list[Freeze]:
@@ -120,7 +148,7 @@ def not_overridden(run: Run, now: datetime) -> list[Freeze]:
         return None if plan is None else (plan, plan_from_plain(run.plan))
 
     found = sorted(
-        [*freezes_at(run.account, now), *_needs(run.account, now, drawn)], key=lambda one: one.ends_at
+        [*freezes_at(run.account, now), *_needs(run.account, now, now, drawn)], key=lambda one: one.ends_at
     )
     if not found:
         return []
@@ -138,15 +166,28 @@ def _lets(override: FreezeOverride, one: Freeze) -> bool:
     return then is None or (one.needed is not None and one.needed <= then)
 
 
-def holding(run: Run, now: datetime) -> Freeze | None:
-    """Return what holds a run back the longest; None if nothing does."""
+@dataclass(frozen=True)
+class Held:
+    """What holds a run back, in a sentence each, and until when."""
+
+    says: str
+    ends_at: datetime
+
+
+def says_of(found: Sequence[Freeze]) -> str:
+    """Return a sentence for each: whoever lets a run go on in them must have read of all. What needs the servers comes first."""
+    return " ".join(one.says for one in sorted(found, key=lambda one: not isinstance(one, NeededFor)))
+
+
+def holding(run: Run, now: datetime) -> Held | None:
+    """Return what holds a run back; None if nothing does."""
     found = not_overridden(run, now)
-    return found[-1] if found else None
+    return Held(says_of(found), found[-1].ends_at) if found else None
 
 
 def check_override(frozen: Sequence[Freeze], account: Account, actor: User, reason: str, act: str) -> None:
     """Raise Refused for a freeze that nobody overrides, NotPermitted for who may not. `act` is "Start it"."""
-    says = frozen[-1].says
+    says = says_of(frozen)
     if not access.can(actor, Permission.OVERRIDE, account):
         if reason.strip():
             raise NotPermitted(f"{says} Only a lead may override it.", code="not_permitted")
@@ -173,8 +214,8 @@ def override(run: Run, frozen: Iterable[Freeze], *, actor: User, reason: str) ->
         [
             Entry(
                 "freeze_overridden",
-                f"{author.name} overrode this: {' '.join(one.says for one in listed)}",
-                f"A lead decided that this goes on all the same. {' '.join(one.says for one in listed)}",
+                f"{author.name} overrode this: {says_of(listed)}",
+                f"A lead decided that this goes on all the same. {says_of(listed)}",
                 detail={"freezes": [one.ref for one in listed]},
             )
         ],

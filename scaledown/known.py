@@ -25,6 +25,7 @@ from capacity.reference import (
     counting_size,
     reference_for,
 )
+from capacity.reports.detected import TAIL
 from capacity.reports.models import DetectedEvent, DetectedState
 from portal.runs.models import RunSample
 from scaledown.candidates import (
@@ -43,6 +44,7 @@ from scaledown.types import PlannedBaseline, PlannedObjective, PlannedProbe, Pla
 KIND = "scaledown"
 FINE_NEAR_S = 60.0
 """A probe that fails this near to a load figure makes it a load that was not fine."""
+MOST_STRETCHES = 50
 FREEZES_AHEAD = timedelta(days=60)
 """How far ahead the calendar is read: a plan's window lies within it."""
 
@@ -186,7 +188,6 @@ def event_known(row: TrafficEvent, usual_rps: float | None) -> EventKnown:
         row.name,
         row.starts_at,
         row.ends_at,
-        row.updated_at,
         # What was seen so far of one that nobody gave a multiple says nothing of what is still to come.
         None if expected is None else max(peaks),
         str(row.ref),
@@ -204,7 +205,7 @@ def peaks(
 def _peaks(found: Sequence[Reference]) -> tuple[Figure | None, Figure | None]:
     return (
         next((one.forecast_peak for one in found if one.forecast_peak), None),
-        next((one.peak_on for one in found if one.peak_on), None),
+        max((one.peak_on for one in found if one.peak_on), key=lambda one: one.requests_per_s, default=None),
     )
 
 
@@ -220,10 +221,19 @@ def _decay(
     ).exclude(state__in=(DetectedState.DISMISSED, DetectedState.WITHDRAWN))
     if event is not None:
         # One that went on for long after what was planned stands on its own, and is what goes away all the same.
-        rows = rows.filter(Q(event=event) | Q(peak_at__gte=event.starts_at))
+        its_own = Q(event=None, starts_at__gte=event.starts_at - TAIL, starts_at__lte=event.ends_at + TAIL)
+        of_event = list(rows.filter(Q(event=event) | its_own).select_related("event")[:MOST_STRETCHES])
+        decays = [one for row in of_event if (one := _decay_of(row)) is not None]
+        if not all(row.is_over for row in of_event):
+            return None
+        return max(decays, key=lambda one: one.gone_at, default=None)
     row = rows.select_related("event").order_by("-peak_at", "-pk").first()
     # While the newest one is on nobody knows yet; an older one says nothing of it.
-    if row is None or not row.half_life_s:
+    return None if row is None else _decay_of(row)
+
+
+def _decay_of(row: DetectedEvent) -> Decay | None:
+    if not row.half_life_s:
         return None
     name = f"“{row.event.name}”" if row.event else f"the peak of {row.peak_at:%Y-%m-%d}"
     return Decay(name, row.peak_at, float(row.half_life_s))

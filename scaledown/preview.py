@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from portal.cloud.types import BalancerStatus
 from scaledown import images
-from scaledown.ahead import AHEAD, Near, is_carried, nearness, needs
+from scaledown.ahead import AHEAD, EventShown, Near, is_carried, nearness, needed_for, needs
 from scaledown.answers import LONGEST_BEFORE_S, SHORTEST_BEFORE_S, compares
 from scaledown.candidates import Candidates, Choice, Excluded, HeldAgainst, Known, Member, Pool, candidates
 from scaledown.planner import (
@@ -39,7 +39,6 @@ BASELINE_MAX_AGE = timedelta(days=30)
 """A baseline that is older is worth a warning: sites change."""
 VITAL_SILENT = timedelta(minutes=15)
 """A vital figure without a sample for longer will likely have none when a verdict needs it."""
-"""An event that begins within this time is worth a warning: its servers may be needed again."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +93,8 @@ class Preview:
     """What verdicts are held against, with source and age; empty in previews of an earlier release."""
     peak_watch: str = ""
     """Until when the run stays open to watch the next peak, or why it does not; empty in previews of an earlier release."""
+    events: tuple[EventShown, ...] = ()
+    """Traffic events that are on or near when it would begin, with how many servers each needs."""
 
     @property
     def is_blocked(self) -> bool:
@@ -133,7 +134,16 @@ def preview(plan: PlanData, choice: Choice, pool: Pool, known: Known) -> Preview
         imaged=tuple(server.name for server in images.of_these(plan)),
         held_against=known.held_against,
         peak_watch=_peak_watch(plan),
+        events=tuple(
+            EventShown(one.ref, one.starts_at, one.ends_at, needed_for(one.peak_rps, plan))
+            for one in known.events
+            if nearness(one, _begins(plan, pool)) is not Near.FAR
+        ),
     )
+
+
+def _begins(plan: PlanData, pool: Pool) -> datetime:
+    return max(pool.looked_at, plan.window_start or pool.looked_at)
 
 
 def _peak_watch(plan: PlanData) -> str:
@@ -554,7 +564,7 @@ def _time_warnings(plan: PlanData, pool: Pool, known: Known) -> Iterable[Warned]
             "site live through a peak at the new size.",
             "Enter the time of the next peak of this pool and hold servers through it, or say for how many hours they are held.",
         )
-    begins = max(pool.looked_at, plan.window_start or pool.looked_at)
+    begins = _begins(plan, pool)
     for event in known.events:
         near = nearness(event, begins)
         size = (

@@ -552,7 +552,7 @@ def why_not_start(plan: Plan, data: PlanData, *, actor: User, at: datetime) -> s
         return says
     frozen = freezes.for_start(plan, data, at)
     if frozen and not access.can(actor, Permission.OVERRIDE, plan.account):
-        return f"{frozen[-1].says} Start it after that, or have a lead override it."
+        return f"{freezes.says_of(frozen)} Start it after that, or have a lead override it."
     return ""
 
 
@@ -641,7 +641,7 @@ def command(
         frozen = freezes.not_overridden(locked, timezone.now())
         if frozen and name != "resume":
             raise Refused(
-                f"{frozen[-1].says} Put the server back, or have a lead resume the run all the same.",
+                f"{freezes.says_of(frozen)} Put the server back, or have a lead resume the run all the same.",
                 code="freeze",
             )
         if frozen:

@@ -71,7 +71,7 @@ def starts_at(at: datetime) -> Words:
 
 def frozen(says: str) -> Words:
     return Words(
-        f"{says} Nothing starts or goes on before that.",
+        f"{says} Nothing starts or goes on before it is over.",
         f"{says} We wait until it is over. Nothing for you to do.",
     )
 

@@ -25,6 +25,7 @@ from capacity.comparing import (
 )
 from capacity.importers.types import POINT_PERCENTS, POINT_SHARES, Format, settled
 from capacity.stats import percentile_of_all
+from portal.ui.charts import number
 
 FORMAT = 1
 LATENCIES = {0.5: "p50_ms", 0.95: "p95_ms", 0.99: "p99_ms"}
@@ -199,9 +200,7 @@ def _load(stretch: Stretch, result: Mapping[str, Any], nodes: int | None) -> Loa
     if not nodes:
         return None
     if result.get("load") == "open":
-        asked, sent = stretch.asked_per_s or result.get("asked_per_s"), stretch.requests_per_s
-        # What was not sent as asked is the load that was sent.
-        rate = sent if asked and sent and sent < ceiling.WELL_UNDER * asked else asked or sent
+        rate = stretch.asked_per_s or result.get("asked_per_s") or stretch.requests_per_s
         return None if not rate else LoadOf(LoadKind.OPEN, rate / nodes)
     return None if not stretch.users else LoadOf(LoadKind.CLOSED, stretch.users / nodes)
 
@@ -326,6 +325,11 @@ def why_failed(measured: Measurement, result: Mapping[str, Any], promised: ceili
     missed = [one["expression"] for one in result.get("thresholds") or () if not one.get("held")]
     if missed:
         return f"A condition of its script was missed: {missed[0]}."
+    sent, load = measured.figure("requests_per_s_per_node"), measured.load
+    asked = load.per_node if load is not None and load.kind is LoadKind.OPEN else 0.0
+    if sent is not None and sent.value < ceiling.WELL_UNDER * asked:
+        # Held against the load that was asked for, every run that keeps it would be worse.
+        return f"Of {number(asked)} requests a second that were asked of one server, {number(sent.value)} were sent."
     failed = measured.figure("error_ratio")
     most = MOST_FAILED if promised.error_ratio is None else promised.error_ratio
     if failed is not None and failed.value > most:

@@ -195,19 +195,21 @@ class Series:
             self._double()
 
     def points(self, start_s: float, end_s: float) -> tuple[Point, ...]:
-        """Return the points from `start_s` to `end_s` (same origin). Each lasts until something is asked again.
+        """Return the points from `start_s` to `end_s` (same origin). Each lasts until as many users ask something again.
 
         Users who wait for a site that hangs ask nothing: left out, that time would make a step shorter and its rate too high.
-        Who is not told to have gone is still there.
+        Who is not told to have gone is still there; where others come next, it may have been a rest between two loads.
         """
         points = []
         cells = sorted(self._cells.items())
         users = None
         for (index, cell), after in zip_longest(cells, cells[1:]):
             begin = max(index * self.width_s, start_s)
-            ends = after[0] * self.width_s if after else min((index + 1) * self.width_s, max(end_s, begin))
-            length = ends - begin
             users = users if cell.users is None else cell.users
+            ends = min((index + 1) * self.width_s, max(end_s, begin))
+            if after and after[1].users in (None, users):
+                ends = after[0] * self.width_s
+            length = ends - begin
             # The last stretch may be a moment long, by which nobody should divide.
             rated = length >= self.width_s / 2
             found = cell.latencies.latency(POINT_PERCENTS.values())

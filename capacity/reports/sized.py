@@ -160,7 +160,10 @@ def note_changed(account: Account, connection_ref: str, balancer_ids: Sequence[s
     rows = SizedPool.objects.filter(
         account=account, connection__ref=connection_ref, balancer_id__in=list(balancer_ids)
     )
-    if rows.update(changed_at=now):
+    # By pk, as they are worked out.
+    if SizedPool.objects.filter(
+        pk__in=list(rows.order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True))
+    ).update(changed_at=now):
         transaction.on_commit(lambda: hand_over(look_at_changed_pools, "pool_wake_up_lost"))
 
 

@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('scaledown', '0004_grow_again'),
+        ("scaledown", "0004_grow_again"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='freezeoverride',
-            name='needed',
+            model_name="freezeoverride",
+            name="needed",
             field=models.JSONField(db_default={}, default=dict),
         ),
     ]

@@ -10,11 +10,13 @@ from django.utils import timezone
 from capacity.events import add_event, change_event, remove_event
 from capacity.models import ForecastPeak
 from capacity.reports.models import DetectedEvent, GrowthReport
+from capacity.sizing import MOST_SERVERS
 from portal.errors import Refused
 from portal.runs.models import JournalEntry, Run
 from scaledown import ahead, driver, freezes, services
 from scaledown.ahead import Near
 from scaledown.candidates import EventKnown
+from tests import factories as make
 from tests.capacity.test_reference import sized_by_report
 from tests.pages.test_pages import page, url
 from tests.scaledown.machine_cases import a_plan
@@ -26,8 +28,8 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 REASON = "The contract of these servers ends tonight."
 
 
-def event(starts=HOUR, ends=DAY, changed=-DAY, peak=None):
-    return EventKnown("Sale", NOW + starts, NOW + ends, NOW + changed, peak)
+def event(starts=HOUR, ends=DAY, peak=None):
+    return EventKnown("Sale", NOW + starts, NOW + ends, peak)
 
 
 @pytest.mark.parametrize(
@@ -67,26 +69,36 @@ def test_what_an_event_needs_is_told_by_what_one_server_carries_within_the_guard
 
 
 @pytest.mark.parametrize(
-    ("what", "seen_ago", "is_new"),
+    ("starts", "seen_ago", "is_nearer"),
     [
-        (event(3 * DAY, 4 * DAY), HOUR, False),
-        (event(3 * DAY, 4 * DAY, changed=-HOUR / 2), HOUR, True),
-        (event(9 * DAY, 10 * DAY, changed=-HOUR / 2), HOUR, False),
-        # Far off when it was approved, or a week ahead, and tomorrow by now.
-        (event(HOUR), 8 * DAY, True),
-        (event(HOUR), 3 * DAY, True),
-        (event(5 * DAY, 6 * DAY, changed=-9 * DAY), 8 * DAY, False),
-        (event(HOUR, changed=-2 * DAY), 2 * HOUR, False),
-        (event(-HOUR, changed=-2 * DAY), 2 * HOUR, True),
-        (event(-HOUR, changed=-2 * DAY), HOUR / 2, False),
-        (event(-2 * HOUR, -HOUR, changed=-HOUR / 2), HOUR, False),
+        (3 * DAY, HOUR, False),
+        # Far off when it was shown, or some days ahead, and tomorrow by now.
+        (HOUR, 8 * DAY, True),
+        (HOUR, 3 * DAY, True),
+        (5 * DAY, 8 * DAY, False),
+        (HOUR, 2 * HOUR, False),
+        (-HOUR, 2 * HOUR, True),
+        (-HOUR, HOUR / 2, False),
     ],
 )
-def test_what_was_not_so_in_the_preview_is_new(what, seen_ago, is_new):
+def test_what_is_nearer_than_in_the_preview(starts, seen_ago, is_nearer):
+    what = event(starts, 9 * DAY)
+    assert ahead.is_nearer(what, what, then=NOW - seen_ago, at=NOW) is is_nearer
+
+
+@pytest.mark.parametrize(
+    ("peak", "needed", "is_more"),
+    [(600.0, 8, False), (600.0, 7, True), (None, 8, True), (None, None, False), (600.0, None, False)],
+)
+def test_what_needs_more_than_in_the_preview(peak, needed, is_more):
     plan = a_plan(target=3, ceiling_rps=100.0, guard_share=0.8)
-    assert ahead.is_new(what, plan, seen_at=NOW - seen_ago, at=NOW) is is_new
-    carried = EventKnown("Sale", what.starts_at, what.ends_at, what.changed_at, 200.0)
-    assert not ahead.is_new(carried, plan, seen_at=NOW - seen_ago, at=NOW)
+    shown = ahead.EventShown("e", NOW + HOUR, NOW + DAY, needed)
+    assert ahead.needs_more(peak, shown, plan) is is_more
+
+
+@pytest.mark.parametrize("peak", [1e308, float("inf")])
+def test_a_mistyped_peak_breaks_nothing(peak):
+    assert ahead.needed_for(peak, a_plan(target=3, ceiling_rps=0.5, guard_share=0.8)) == MOST_SERVERS
 
 
 @pytest.fixture
@@ -151,6 +163,69 @@ def test_an_event_that_is_moved_near_holds_a_run_at_work_until_it_is_moved_away_
     )
     remove_event(moved, actor=here.manager)
     assert "freeze" not in driver.facts(run)
+
+
+def test_an_event_that_was_shown_and_only_corrected_holds_nothing_unless_it_needs_more(here):
+    sale = planned(here, starts=2 * DAY)
+    run = started(here)
+    change_event(sale, {"name": "Winter sale 2026", "expected_multiple": 3.5}, actor=here.manager)
+    assert "freeze" not in driver.facts(run)
+    change_event(sale, {"expected_multiple": 5.0}, actor=here.manager)
+    assert (
+        "needs 10 servers, and 3 stay by this plan; its preview did not show" in driver.facts(run)["freeze"]
+    )
+    now = timezone.now()
+    change_event(sale, {"expected_multiple": 4.0, "starts_at": now + HOUR}, actor=here.manager)
+    assert "needs 8 servers, and 3 stay by this plan; it is near by now." in driver.facts(run)["freeze"]
+
+
+def test_an_event_that_is_entered_while_a_plan_is_submitted_is_in_no_preview_and_holds(here, monkeypatch):
+    draw = services.draw
+
+    def drawn_before(plan, pool):
+        found = draw(plan, pool)
+        planned(here)
+        return found
+
+    plan = drafted(here)
+    monkeypatch.setattr(services, "draw", drawn_before)
+    plan = services.submit_plan(plan, actor=here.manager, pool=here.pool)
+    assert "needs 8 servers" in freezes.for_start(plan, services.data_of(plan), timezone.now())[0].says
+
+
+def test_a_window_days_ahead_is_held_against_what_is_known_now(here):
+    ForecastPeak.objects.all().delete()
+    sized_by_report(here.connection, 150.0)
+    opens = timezone.now() + 5 * DAY
+    plan = approved(here, window_start=opens, window_end=opens + DAY)
+    planned(here, starts=5 * DAY + HOUR, multiple=1.2)
+    assert freezes.for_start(plan, services.data_of(plan), timezone.now()) == []
+    planned(here, starts=5 * DAY + HOUR)
+    assert "needs 8 servers" in freezes.for_start(plan, services.data_of(plan), timezone.now())[0].says
+
+
+def test_whoever_lets_a_run_go_on_reads_of_all_that_holds_it(here):
+    plan = approved(here)
+    planned(here)
+    now = timezone.now()
+    make.calendar_entry(account=here.account, starts_at=now - HOUR, ends_at=now + 5 * DAY)
+    with pytest.raises(Refused, match=r"needs 8 servers.* A freeze is in force until .* or say why"):
+        services.start_run(plan, actor=here.lead, seen_digest=plan.digest)
+
+
+@pytest.mark.parametrize("phase", ["verifying", "held", "deleting"])
+def test_the_last_server_is_not_ended_while_anything_holds(here, phase):
+    run = started(here)
+    ways = [
+        {**way, "phase": phase if number == 0 else "retired"}
+        for number, way in enumerate(run.progress["servers"])
+    ]
+    Run.objects.filter(pk=run.pk).update(
+        status="running", progress={**run.progress, "servers": ways, "preflight_due": False}
+    )
+    planned(here)
+    run.refresh_from_db()
+    assert "needs 8 servers" in driver.facts(run)["freeze"]
 
 
 def test_an_event_of_which_nobody_knows_how_high_it_gets_holds_too(here):

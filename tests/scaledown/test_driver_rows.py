@@ -76,16 +76,20 @@ def test_retirements_are_written_and_written_over(here, run):
 
 
 @pytest.mark.parametrize(
-    ("phase", "is_another_size"),
+    ("phases", "is_another_size"),
     [
-        (Phase.DRAINING, False),
-        (Phase.VERIFYING, True),
-        (Phase.HELD, False),
-        (Phase.RETIRED, False),
-        (Phase.RESTORED, True),
+        ((Phase.QUEUED, Phase.DRAINING), True),
+        ((Phase.DRAINING, Phase.REMOVING), False),
+        ((Phase.REMOVING, Phase.VERIFYING), True),
+        ((Phase.VERIFYING, Phase.HELD), False),
+        ((Phase.CONFIRMING, Phase.RETIRED), False),
+        ((Phase.VERIFYING, Phase.RESTORED), True),
+        # Put back by a pause, to be taken out later.
+        ((Phase.VERIFYING, Phase.QUEUED), True),
+        ((Phase.QUEUED, Phase.SKIPPED), False),
     ],
 )
-def test_a_server_that_left_its_pool_or_is_back_lets_it_be_counted_anew(here, run, phase, is_another_size):
+def test_a_server_that_left_its_pool_or_is_back_lets_it_be_counted_anew(here, run, phases, is_another_size):
     rows = {
         number: SizedPool.objects.create(
             account=here.account, connection=here.connection, balancer_id=number, name=f"pool {number}"
@@ -93,9 +97,13 @@ def test_a_server_that_left_its_pool_or_is_back_lets_it_be_counted_anew(here, ru
         for number in ("71", "72")
     }
     progress = progress_from_plain(run.progress)
-    way = replace(progress.servers[0], phase=phase)
-    told = progress_to_plain(replace(progress, servers=(way, *progress.servers[1:])))
-    driver.project(run, Decision(progress=told), run.progress)
+    was, told = (
+        progress_to_plain(
+            replace(progress, servers=(replace(progress.servers[0], phase=one), *progress.servers[1:]))
+        )
+        for one in phases
+    )
+    driver.project(run, Decision(progress=told), was)
     for number, row in rows.items():
         row.refresh_from_db()
         assert (row.changed_at is not None) == (is_another_size and number == "71")

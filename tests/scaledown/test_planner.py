@@ -509,7 +509,7 @@ def test_what_speaks_against_the_ceiling_is_a_warning():
     ],
 )
 def test_an_event_that_is_on_or_near_is_a_warning(starts_in, ends_in, code):
-    facts = known(events=(EventKnown("Cyber Monday", NOW + starts_in, NOW + ends_in, NOW),))
+    facts = known(events=(EventKnown("Cyber Monday", NOW + starts_in, NOW + ends_in),))
     assert codes(shown(facts=facts)) & {"event_on", "event_coming"} == ({code} if code else set())
 
 
