@@ -314,8 +314,9 @@ def _of_mixes(
 ) -> tuple[ceiling.Ranked, ceiling.Ranked | None]:
     """Return what speaks for a pool's ceiling, and what would where a person chooses the mix that was measured since.
 
-    The mix is that of the ceiling in force, else of the approved baseline: what was measured with another one counts by itself
-    only where it carried no more. A page from the cache costs less than an order, and a server carries more of them.
+    The mix is that of the ceiling in force, else of the approved baseline, else the one that carried the least: what was measured
+    with another one counts by itself only where it carried no more. A page from the cache costs less than an order, and a server
+    carries more of them.
     """
     newest = _ranked(found, runs, speaks, size)
     taken = newest.taken
@@ -328,12 +329,31 @@ def _of_mixes(
         if baseline is not None and baseline.source == BaselineSource.BENCHMARK:
             kept = baseline.content["measured"]["environment"]["mix"]
     if kept in ("", taken.mix):
-        return newest, None
+        least = _least_of_mixes(found, runs, speaks, size, taken)
+        if least is None or least.taken is None:
+            return newest, None
+        # More of this mix is in force than another one carried: somebody chose it. Else it came to count by carrying less.
+        is_chosen = counts is None or counts.requests_per_s > least.taken.requests_per_s
+        return (newest, None) if kept and is_chosen else (least, newest)
     ours = _ranked(found, runs, speaks, size, kept)
     known = [one.requests_per_s for one in (counts, ours.taken) if one is not None and one.mix in ("", kept)]
     if not known or taken.requests_per_s <= min(known):
         return newest, None
     return ours, newest
+
+
+def _least_of_mixes(
+    found: Sequence[ceiling.Evidence],
+    runs: Sequence[Benchmark],
+    speaks: Benchmark | None,
+    size: str,
+    taken: ceiling.Evidence,
+) -> ceiling.Ranked | None:
+    """Return what speaks for the mix that carried the least by steps, where that is less than `taken`; None for none."""
+    mixes = {one.mix for one in found if one.rank is ceiling.Rank.STEPS and one.mix} - {taken.mix}
+    ranked = [_ranked(found, runs, speaks, size, mix) for mix in sorted(mixes)]
+    less = [one for one in ranked if one.taken and one.taken.requests_per_s < taken.requests_per_s]
+    return min(less, key=lambda one: one.taken.requests_per_s if one.taken else 0.0, default=None)
 
 
 def is_higher_of_another_mix(taken: ceiling.Evidence, replaced: Figure | None) -> bool:

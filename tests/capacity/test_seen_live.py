@@ -492,12 +492,23 @@ def test_more_of_another_mix_counts_only_where_a_person_chooses_it(here, client,
     assert found_of(here).taken.mix == ENVIRONMENT["mix"]
 
 
-def test_where_nothing_says_a_mix_the_newest_counts_as_ever(here):  # noqa: F811
-    run_at(here, 20)
+def test_where_nothing_says_a_mix_the_one_that_carried_the_least_counts(here):  # noqa: F811
+    run = run_at(here, 20)
+    assert found_of(here).taken.ref == str(run.ref)
     other = cached(here)
     # The desk entered 100 by hand.
     found = selectors.ceiling_of(here.connection, "71")
-    assert (found.ranked.taken.ref, found.other_mix) == (str(other.ref), None)
+    assert (found.ranked.taken.ref, found.other_mix.ref) == (str(run.ref), str(other.ref))
+
+
+def test_a_mix_that_came_to_count_by_carrying_less_does_not_carry_more_by_itself(here):  # noqa: F811
+    run_at(here, 20)
+    figure = services.take_ceiling(here.connection, "71", actor=here.manager)
+    other = cached(here)
+    # A bad day of the other mix counted, as it was less.
+    Ceiling.objects.filter(at=figure.at).update(mix=CACHED, requests_per_s=figure.requests_per_s - 10.0)
+    found = selectors.ceiling_of(here.connection, "71")
+    assert (found.ranked.taken.mix, found.other_mix.ref) == (ENVIRONMENT["mix"], str(other.ref))
 
 
 def test_the_page_says_which_figure_counts_and_why(here, client):  # noqa: F811
