@@ -40,6 +40,8 @@ BROKE_OFF = timedelta(days=1)
 ERRORS = "error_ratio"
 WHOLE = 0.75
 """An hour that has less than this share of its samples is known only in part."""
+FEWEST, GLITCH = 3, 3.0
+"""Fewer samples of an hour that are so many times the hours beside may be a glitch."""
 SAMPLES = 12
 """One each five minutes tells an hour, however many the load has."""
 NOT_KEPT = "Whether the promise was kept in that hour is not known: it takes an objective, and the series of what it promises."
@@ -200,7 +202,10 @@ def _hour(at: datetime, told: dict[str, list[_Series]], promised: Promised) -> _
             return None
     if not judged or not all(series for _, series in judged.values()):
         return _Hour(at, carried, servers, NOT_KEPT)
-    parts = [] if load.is_whole(at, 0) else ["the load"]
+    beside = max((one.mean for one in load.around(at) if one is not rate), default=math.inf)
+    # Of one sample or two nothing says that they are no glitch but the hours beside.
+    is_sure = rate.count >= FEWEST or carried <= GLITCH * beside
+    parts = [] if load.is_whole(at, 0) and is_sure else ["the load"]
     if not all(one.is_whole(at, rate.count) or len(one.around(at)) == 3 for one in nodes):
         parts.append(NODES)
     parts += [

@@ -358,7 +358,7 @@ def _least_of_mixes(
 
 def is_higher_of_another_mix(taken: ceiling.Evidence, replaced: Figure | None) -> bool:
     """Return whether more, carried of another mix, would take the place of a figure that is known."""
-    if replaced is None or not taken.mix or replaced.mix in ("", taken.mix):
+    if replaced is None or not taken.mix or replaced.mix == taken.mix:
         return False
     return taken.requests_per_s > replaced.requests_per_s
 
@@ -457,10 +457,10 @@ def replaced_figure(in_force: Iterable[Figure], taken: ceiling.Evidence, size: s
 
 
 def is_weaker(taken: ceiling.Evidence, replaced: Figure | None) -> bool:
-    """Return whether a lower bound would take the place of a higher figure that is known."""
+    """Return whether a lower bound would take the place of a figure that is known and no lower."""
     if replaced is None or replaced.is_least or not taken.is_least:
         return False
-    return replaced.requests_per_s > taken.requests_per_s
+    return replaced.requests_per_s >= taken.requests_per_s
 
 
 def taken_version(ranked: ceiling.Ranked) -> str:

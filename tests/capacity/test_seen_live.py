@@ -187,6 +187,8 @@ FEW = [[100.0] * 3 + [None] * 9]
         ),
         ({"requests_per_s": [[600.0] * 11 + [1e6]]}, 120.0, ""),
         ({"requests_per_s": [[600.0] * 12, [600.0] * 4, [600.0] * 12]}, 120.0, "the load"),
+        ({"requests_per_s": [100.0, 1e6, 100.0]}, 2e5, "the load"),
+        ({"requests_per_s": [300.0, 600.0, 200.0]}, 120.0, ""),
         ({"requests_per_s": [None, [600.0], None], "nodes": [None, [5.0], None]}, 120.0, "the load, nodes"),
     ],
 )
@@ -499,6 +501,13 @@ def test_where_nothing_says_a_mix_the_one_that_carried_the_least_counts(here):  
     # The desk entered 100 by hand.
     found = selectors.ceiling_of(here.connection, "71")
     assert (found.ranked.taken.ref, found.other_mix.ref) == (str(run.ref), str(other.ref))
+
+
+def test_whoever_approves_a_baseline_of_a_mix_lets_no_more_count_than_was_entered_by_hand(here):  # noqa: F811
+    entered = reference(here).ceiling
+    assert (entered.requests_per_s, entered.mix) == (100.0, "")
+    approved(here, cached(here))
+    assert reference(here).ceiling == entered
 
 
 def test_a_mix_that_came_to_count_by_carrying_less_does_not_carry_more_by_itself(here):  # noqa: F811
