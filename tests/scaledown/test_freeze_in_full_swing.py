@@ -35,6 +35,17 @@ def test_the_server_in_hand_leaves_the_pool_and_no_other_begins():
     desk.until_phase(Phase.DRAINING, 5)
 
 
+def test_a_good_verdict_is_not_followed_by_the_deletion_in_the_same_look():
+    desk = Desk(a_plan(hold_s=0.0)).until_phase(Phase.VERIFYING)
+    desk.freeze = FREEZE
+    for _ in range(60):
+        desk.look(5.0)
+    assert desk.phase() is Phase.HELD
+    assert "delete_server" not in desk.names
+    desk.freeze = ""
+    until(desk, lambda: "delete_server" in desk.names)
+
+
 @pytest.mark.parametrize("changes", [{}, {"stop_s": 30.0}, {"images": ImageRule.EACH, "images_kept_s": 1.0}])
 def test_a_held_server_is_neither_stopped_nor_deleted_and_can_be_put_back(changes):
     desk = Desk(sized(hold_s=60.0, **changes)).until_phase(Phase.HELD)
