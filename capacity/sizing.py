@@ -8,6 +8,7 @@ Rates are requests per second, shares 0 to 1, growth a fraction a month of 30.44
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -88,6 +89,9 @@ class Pool:
 
     `limit_rps` is what the pool carries at most however many servers it has (a database, a partner); None where nobody
     said so.
+
+    `hosts` names the physical host of each server by a number, in the order in which they would leave; those that have one
+    number fail together. Where it is not known each is taken to be alone on its host.
     """
 
     servers: int | None
@@ -95,6 +99,7 @@ class Pool:
     flavor: str = ""
     limit_rps: float | None = None
     is_least: bool = False
+    hosts: tuple[int, ...] = ()
 
     def carries(self) -> float | None:
         """Return what the servers carry together, in requests per second: never more than the pool's own limit."""
@@ -200,8 +205,9 @@ class Sizing:
 
     `headroom_now` is the share of what the servers carry that is free at the usual peak; below 0 they carry too little. Of a
     lower bound (`Pool.is_least`) it is at least that, and unknown below 0; servers needed are at most so many.
-    `surplus` are servers in service beyond what now, the forecast peak and `fewest` ask for; planned events are told apart
-    (`asks_for_more`). `on` is a peak or a planned event that is on and needs more than that, or nobody knows how many:
+    `surplus` are servers in service beyond what now, the forecast peak, the loss of one physical host at it and `fewest` ask for;
+    planned events are told apart (`asks_for_more`). `kept_for_host` are those that would be more than needed but for that
+    loss. `on` is a peak or a planned event that is on and needs more than that, or nobody knows how many:
     nothing is surplus before it is over. `is_over_limit`: now or at the forecast peak the pool's own limit is less than is needed.
     `lasts_without`: until when the servers last that stay once the surplus is out.
     """
@@ -220,6 +226,7 @@ class Sizing:
     is_over_limit: bool = False
     lasts_without: Runway = Runway(Lasts.UNKNOWN)
     on: EventNeed | None = None
+    kept_for_host: int = 0
 
     @property
     def left(self) -> int | None:
@@ -363,7 +370,7 @@ def size(
     needs = tuple(_event_need(one, demand, needed, is_over, servers) for one in events)
     carried = pool.carries()
     free = None if peak_now is None or not carried else headroom_of(peak_now, carried)
-    surplus, on = None, None
+    surplus, on, kept = None, None, 0
     if servers is not None and needed_now is not None:
         usual = max(needed_now, needed_peak or 0, rules.fewest)
         # Of several what is seen and no one dismissed is told, and of those the one that needs most.
@@ -378,7 +385,9 @@ def size(
             default=None,
         )
         # Nothing goes out while more than usual comes in.
-        surplus = 0 if on else max(0, servers - usual)
+        beyond = 0 if on else max(0, servers - usual)
+        peak = max(peak_now or 0.0, next_peak_rps or 0.0)
+        surplus = beyond - (kept := _kept_for_host(pool, servers, beyond, peak))
     return Sizing(
         pool=pool,
         rules=rules,
@@ -396,6 +405,7 @@ def size(
         lasts_without=Runway(Lasts.UNKNOWN)
         if demand is None or servers is None or not surplus
         else runway(demand, replace(pool, servers=servers - surplus), rules, now),
+        kept_for_host=kept,
     )
 
 
@@ -448,6 +458,8 @@ def what_if(
         pool.flavor if tried.flavor is None else tried.flavor,
         pool.limit_rps,
         tried.is_least if tried.carries_rps is not None else pool.is_least and not is_other,
+        # Where other servers would stand nobody knows.
+        () if is_other or tried.servers is not None else pool.hosts,
     )
     events = () if tried.multiple is None else (Planned("", event_at or now, tried.multiple),)
     return size(pool, demand, rules, now, next_peak_rps=next_peak_rps, events=events, price=price)
@@ -513,6 +525,29 @@ def peak_of(usual_rps: float | None, multiple: float | None, seen_rps: float | N
     """
     told = None if usual_rps is None or multiple is None else usual_rps * min(multiple, MOST_MULTIPLE)
     return max((one for one in (told, seen_rps) if one is not None), default=None)
+
+
+def _kept_for_host(pool: Pool, servers: int, beyond: int, peak_rps: float) -> int:
+    """Return how many of the `beyond` stay, so that at each size on the way down the rest carries the peak without any one host.
+
+    As the planner of scale-downs judges it: one server after another leaves, and what is left after the loss has nothing free.
+    """
+    carries = pool.carries_rps or 0.0
+
+    def is_enough(left: int) -> bool:
+        return left > 0 and peak_rps <= left * carries * (1.0 + SLACK)
+
+    if not beyond:
+        return 0
+    if len(pool.hosts) != servers:
+        fewest = max(1, ceil(peak_rps / carries * (1.0 - SLACK))) + 1 if carries else servers
+        return max(0, beyond - max(0, servers - fewest))
+    left = Counter(pool.hosts)
+    for out in range(beyond):
+        left[pool.hosts[out]] -= 1
+        if not is_enough(servers - out - 1 - max(left.values())):
+            return beyond - out
+    return 0
 
 
 def _event_need(

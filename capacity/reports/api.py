@@ -260,6 +260,9 @@ class SizingOut(serializers.Serializer[Any]):
     headroom_now = serializers.FloatField(allow_null=True)
     lasts = RunwayOut()
     surplus = serializers.IntegerField(allow_null=True)
+    kept_for_host = serializers.IntegerField(
+        help_text="So many would be surplus too, but the others must carry the peak should a physical host fail."
+    )
     saving = CostOut(allow_null=True)
     limit_rps = serializers.FloatField(
         source="pool.limit_rps",
@@ -501,6 +504,7 @@ _SIZING: dict[str, Any] = {
         "limit_rps": None,
     },
     "surplus": 2,
+    "kept_for_host": 0,
     "saving": {"server_hours": "1461.00", "money": "525.96", "currency": "EUR"},
     "limit_rps": 1200.0,
     "is_over_limit": False,

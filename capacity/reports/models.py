@@ -217,6 +217,8 @@ class SizedPool(Referenced):
     not_answering = models.PositiveIntegerField(null=True, blank=True)
     flavor = models.CharField(max_length=100, blank=True)
     sizes = models.JSONField(default=dict, blank=True)
+    # Which of them stand on one physical host: a number for each, in the order in which they would leave (newest first).
+    hosts = models.JSONField(default=list, blank=True)
     # Since when each look showed servers of that one size alone; None where they are of several, or one is not told.
     size_since = models.DateTimeField(null=True, blank=True)
     seen_at = models.DateTimeField(null=True, blank=True)
@@ -253,6 +255,7 @@ class SizedPool(Referenced):
         "not_answering",
         "flavor",
         "sizes",
+        "hosts",
         "size_since",
         "seen_at",
         "changed_at",

@@ -210,6 +210,7 @@ def sized(pool: SizedPool, now: datetime, prices: Mapping[str, Price] | None = N
             pool.flavor,
             limit.requests_per_s if limit else None,
             is_least=bool(ceiling and ceiling.is_least),
+            hosts=tuple(pool.hosts),
         ),
         demand,
         rules,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,7 @@ from portal.runs.wake import hand_over
 
 if TYPE_CHECKING:
     from accounts.models import CloudConnection, User
+    from portal.cloud.types import Server
 
 log = structlog.get_logger(__name__)
 
@@ -146,11 +147,19 @@ def note_look(pool: SizedPool, found: Any, now: datetime) -> SizedPool:
         not_answering=len(asked.difference(serving)),
         flavor=flavor,
         sizes=dict(sizes),
+        hosts=_hosts_of(serving.values()),
         size_since=None if not is_one else (pool.size_since if goes_on else None) or now,
         seen_at=now,
     )
     judge_pools(pools().filter(pk=pool.pk), now)
     return pools().get(pk=pool.pk)
+
+
+def _hosts_of(servers: Iterable[Server]) -> list[int]:
+    """Return a number for the physical host of each server, newest server first; where it is not told it stands alone."""
+    newest = sorted(servers, key=lambda one: (-one.created_at.timestamp(), one.name, one.id))
+    numbers: dict[str, int] = {}
+    return [numbers.setdefault(one.host_id or f"?{one.id}", len(numbers)) for one in newest]
 
 
 def note_changed(account: Account, connection_ref: str, balancer_ids: Sequence[str], now: datetime) -> None:

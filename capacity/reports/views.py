@@ -248,6 +248,8 @@ def plan_url_of(found: selectors.Sized, doubts: Sequence[str] = ()) -> str:
     if sizing.needed_peak is not None:
         parts.append(f"{sizing.needed_peak} for the forecast peak")
     reason = f"Sizing: {', '.join(parts)}, with {pool.headroom:.0%} free."
+    if sizing.kept_for_host:
+        reason += f" {sizing.kept_for_host} more by load, kept for the loss of a physical host."
     if sizing.lasts_without.state is not Lasts.UNKNOWN:
         reason += f" {target} server{'s' if target > 1 else ''} last{'' if target > 1 else 's'} until: {found.lasts_without}."
     for says in doubts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import threading
 from contextlib import suppress
@@ -872,16 +873,41 @@ def _node(*, condition=Condition.ENABLED, status=NodeStatus.ONLINE, type=NodeTyp
     return SimpleNamespace(condition=condition, status=status, type=type)
 
 
-def _seen(nodes):
-    members = [
-        SimpleNamespace(node=node, server=SimpleNamespace(id=f"s{n}", flavor_id=flavor))
-        for n, (node, flavor) in enumerate(nodes)
-    ]
+def _seen(nodes, hosts=()):
+    """Newest server first, as a rule each on a host that is not told."""
+    members = []
+    for number, ((node, flavor), host) in enumerate(itertools.zip_longest(nodes, hosts)):
+        made = timezone.now() - timedelta(hours=number)
+        one = SimpleNamespace(id=f"s{number}", name=f"web-{number}", flavor_id=flavor, created_at=made, host_id=host)
+        members.append(SimpleNamespace(node=node, server=one))
     return SimpleNamespace(pools=[SimpleNamespace(balancer=SimpleNamespace(id="71"), members=members)])
 
 
-def _look(pool, *flavors):
-    return sized.note_look(pool, _seen((_node(), flavor) for flavor in flavors), timezone.now())
+def _look(pool, *flavors, hosts=()):
+    return sized.note_look(pool, _seen([(_node(), flavor) for flavor in flavors], hosts), timezone.now())
+
+
+def test_servers_that_must_stay_should_a_host_fail_are_not_offered(db):
+    """By load alone some are more than needed; a plan would keep them, so no page says otherwise."""
+    account, now = make.account(), timezone.now()
+    pool = sized_pool(
+        fill(metric(account), hours(growth=0.0, multiple=0), now), servers=None, flavor="", seen_at=None
+    )
+    services.make_due(now)
+    lead = make.launch_manager(account.team)
+
+    def found(*hosts):
+        _look(pool, *["large"] * len(hosts), hosts=hosts)
+        told = Caller(lead).get(f"/sized-pools/{pool.ref}")
+        shown = browser_of(account).get(f"/capacity/pools/{pool.ref}/").content.decode()
+        assert ("should a physical host fail" in shown) is (told["sizing"]["kept_for_host"] > 0)
+        return told["sizing"]["surplus"], told["sizing"]["kept_for_host"], SizedPool.objects.get().hosts
+
+    alone = found(*"abcdef")
+    assert alone[1:] == (0, [0, 1, 2, 3, 4, 5])
+    assert alone[0] > 0
+    assert found(*"aaaaaa") == (0, alone[0], [0] * 6)
+    assert found(*[None] * 6) == alone
 
 
 def test_of_servers_of_several_sizes_the_one_that_carries_the_least_counts(db):

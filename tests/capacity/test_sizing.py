@@ -261,6 +261,23 @@ def test_what_was_dismissed_and_is_still_on_leaves_nothing_over_and_alarms_nobod
     assert (found.surplus, found.on.event, found.missing_on, found.missing_planned) == (0, on, None, None)
 
 
+@pytest.mark.parametrize(
+    ("hosts", "surplus", "kept"),
+    [
+        pytest.param((0, 1, 2, 3, 4, 5), 2, 0, id="each alone: 3 carry 270 without one"),
+        pytest.param((), 2, 0, id="not told"),
+        pytest.param((0, 1), 2, 0, id="of another number of servers"),
+        pytest.param((0, 1, 0, 1, 0, 1), 0, 2, id="two hosts: 5 leave 2 should the fuller one fail"),
+        pytest.param((0, 1, 2, 2, 3, 4), 1, 1, id="4 with two on one host leave 2"),
+        pytest.param((2, 2, 0, 1, 3, 4), 2, 0, id="those of one host leave first"),
+        pytest.param((0, 0, 0, 0, 0, 0), 0, 2, id="one host: nothing would be left"),
+    ],
+)
+def test_servers_stay_so_that_the_others_carry_the_peak_should_a_host_fail(hosts, surplus, kept):
+    found = size(Pool(6, 90.0, hosts=hosts), usual(), Rules(0.2, 2), NOW, next_peak_rps=240)
+    assert (found.needed_peak, found.surplus, found.kept_for_host) == (4, surplus, kept)
+
+
 def test_an_event_that_would_miss_the_surplus_is_named():
     def asks(*planned):
         return size(Pool(6, 90.0), usual(), Rules(0.2), NOW, events=planned).asks_for_more

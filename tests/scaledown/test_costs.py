@@ -193,11 +193,14 @@ def test_the_button_stands_where_something_is_more_than_needed():
             needed_peak=3,
             saving=Cost(Decimal(1)),
             asks_for_more=None,
+            kept_for_host=0,
             lasts_without=Runway(Lasts.UNKNOWN),
         )
 
     Found.pool = pool
     assert "target=4&because=Sizing" in plan_url_of(Found)
+    Found.sizing.kept_for_host = 1
+    assert "1+more+by+load%2C+kept+for+the+loss" in plan_url_of(Found)
     Found.sizing.surplus = 0
     assert plan_url_of(Found) == ""
 

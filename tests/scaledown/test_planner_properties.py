@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capacity import sizing
 from portal.cloud.types import Condition, NodeStatus, NodeType
 from portal.errors import Refused
 from scaledown.candidates import Added, candidates
@@ -128,6 +129,31 @@ def test_a_proposal_always_makes_a_plan_or_leaves_the_pool_as_it_is(choice, case
     proposal = propose_target(choice, found, facts)
     assert found.serving - len(found.order) <= proposal.count <= found.serving
     assert proposal.count >= min(choice.floor, found.serving)
+
+
+@given(
+    hosts=st.lists(st.integers(0, 4), min_size=1, max_size=12),
+    peak=st.integers(0, 900),
+    guard=st.sampled_from([0.45, 0.8, 0.99]),
+    floor=st.integers(1, 3),
+)
+def test_a_proposal_leaves_what_sizing_calls_more_than_needed_out(hosts, peak, guard, floor):
+    """The planner looks at servers, sizing at numbers that a look left: both come to one size."""
+    peak_rps, servers = peak + 0.5, []
+    for number, host in enumerate(hosts, 1):
+        servers.append(server(number, host_id=f"h{host}", created_at=EVENT + timedelta(hours=20 - number)))
+    choice = replace(CHOICE, order=Order.NEWEST_FIRST, floor=floor, guard_share=guard)
+    facts = known(ceiling_rps=100.0, forecast_peak_rps=peak_rps)
+    nodes = [node(number) for number in range(1, len(hosts) + 1)]
+    proposal = propose_target(choice, candidates(choice, pool(servers=servers, nodes=nodes), facts), facts)
+    sized = sizing.size(
+        sizing.Pool(len(hosts), 100.0, hosts=tuple(hosts)),
+        sizing.Demand(peak_rps, peak_rps, peak_rps, NOW, 0.0, 0.0, 0.0),
+        sizing.Rules(1.0 - guard, floor),
+        NOW,
+        next_peak_rps=peak_rps,
+    )
+    assert len(hosts) - sized.surplus == proposal.count
 
 
 @given(choices(), pools())
