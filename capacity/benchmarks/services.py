@@ -91,7 +91,7 @@ def take_in(
         raise Refused(TOO_LARGE, code="too_large")
     if connection is not None and connection.account_id != account.pk:
         raise Refused("This cloud connection is of another account.", code="other_account")
-    _check_described(described)
+    described = _checked(account, described)
     # Read before the transaction: the longest file takes seconds.
     found = parse(content, file_name)
     if found.started_at is not None and found.started_at > timezone.now() + FUTURE:
@@ -141,7 +141,7 @@ def describe(
     """
     row = locked(benchmark)
     check_active(row.account)
-    _check_described(described)
+    described = _checked(row.account, described, but=row)
     before, was = _on_record(row), {name: getattr(row, name) for name in MEASURED_UNDER}
     left, left_id = row.connection, row.balancer_id
     if pool is not None and (row.connection_id, row.balancer_id) != (pool[0].pk, pool[1]):
@@ -390,7 +390,10 @@ def _row(
     )
 
 
-def _check_described(described: dict[str, Any]) -> None:
+def _checked(
+    account: Account, described: dict[str, Any], *, but: Benchmark | None = None
+) -> dict[str, Any]:
+    """Return what is said of a benchmark, its mix as the account spells it elsewhere. Raises Refused for what cannot be."""
     unknown = set(described) - set(DESCRIBED)
     if unknown:
         raise ValueError(f"A benchmark has no {', '.join(sorted(unknown))} to be described by.")
@@ -398,6 +401,12 @@ def _check_described(described: dict[str, Any]) -> None:
     ran_at: datetime | None = described.get("ran_at")
     if ran_at is not None and ran_at > timezone.now() + FUTURE:
         raise Refused("It began in the future. Say when it was run.", code="in_the_future")
+    mix = " ".join(str(described.get("mix") or "").split())
+    if not mix:
+        return described
+    # What differs in capitals and blanks alone is no other mix: its ceiling would ask for a choice that is none.
+    others = Benchmark.objects.filter(account=account, mix__iexact=mix).exclude(pk=but.pk if but else None)
+    return {**described, "mix": others.order_by("pk").values_list("mix", flat=True).first() or mix}
 
 
 def _on_record(row: Benchmark) -> dict[str, Any]:

@@ -60,17 +60,28 @@ def _sizes_of(pool: SizedPool, now: datetime) -> Sizes:
     return sizes_of(pool.account, Site(pool.connection.ref, pool.balancer_id), now)
 
 
-def _of_another_size(pool: SizedPool, tried: WhatIf, flavor: str, now: datetime) -> tuple[WhatIf, str]:
-    """Return what is tried out with what one server of another size carries, and where that is from."""
+def _of_another_size(
+    pool: SizedPool, tried: WhatIf, flavor: str, mix: str, now: datetime
+) -> tuple[WhatIf, str]:
+    """Return what is tried out with what one server of another size carries, and where that is from.
+
+    `mix` is that of the ceiling in force: what was carried with another one is not as good, and is named.
+    """
     for one in _sizes_of(pool, now).ceilings:
         if one.flavor.lower() == flavor.lower():
             known = replace(tried, carries_rps=one.requests_per_s, is_least=one.is_least)
-            return known, f"in force for this size: {one.source}"
-    carried = carried_of(pool, flavor)
+            return known, f"in force for this size: {one.source}{_other_mix(one.mix, mix)}"
+    carried = carried_of(pool, flavor, mix)
     if carried is None:
         return tried, "not known: type what one carries"
     known = replace(tried, carries_rps=carried.requests_per_s, is_least=carried.is_least)
-    return known, f"within what is promised, by a benchmark of this size: {carried.source}"
+    of_mix = _other_mix(carried.mix, mix)
+    return known, f"within what is promised, by a benchmark of this size: {carried.source}{of_mix}"
+
+
+def _other_mix(mix: str, counting: str) -> str:
+    """Return that it was carried with another mix than the ceiling in force; "" where both are one, or one is not said."""
+    return f", with another mix of requests ({mix}) than counts now" if counting and mix and mix != counting else ""
 
 
 def try_out(pool: SizedPool, tried: WhatIf, now: datetime) -> Tried:
@@ -82,7 +93,8 @@ def try_out(pool: SizedPool, tried: WhatIf, now: datetime) -> Tried:
     if tried.carries_rps is not None:
         carries_from = "as typed"
     elif tried.flavor is not None and tried.flavor != pool.flavor:
-        tried, carries_from = _of_another_size(pool, tried, tried.flavor, now)
+        mix = as_it_is.ceiling.mix if as_it_is.ceiling else ""
+        tried, carries_from = _of_another_size(pool, tried, tried.flavor, mix, now)
     price = prices.get(pool.flavor if tried.flavor is None else tried.flavor)
     found = what_if(
         as_it_is.provider_pool,

@@ -94,6 +94,15 @@ def test_a_moment_that_the_file_tells_stays_whatever_a_person_says(here):
     assert future.value.code == "in_the_future"
 
 
+def test_a_mix_is_spelt_as_the_account_spells_it_already(here):
+    """Capitals and blanks make no other mix; whoever mends the spelling of the only one may."""
+    row = taken(here, mix="70 % cached,  25 % search")
+    assert row.mix == "70 % cached, 25 % search"
+    assert taken(here, "wrk.txt", mix=" 70 % Cached, 25 % search ").mix == row.mix
+    other = taken(here, "hey.txt", mix="All cached")
+    assert services.describe(other, actor=here.manager, mix="all cached").mix == "all cached"
+
+
 def test_a_file_of_a_clock_that_is_ahead_is_refused(here):
     """It would be the newest one, which sets the ceiling, until its day."""
     later = int((timezone.now() + timedelta(days=30)).timestamp() * 1000)

@@ -1135,6 +1135,17 @@ def test_a_server_of_another_size_carries_what_it_carried_within_what_is_promise
     assert tried() == (300.0, False, by), "where it fails is no bound"
     _benchmark(pool, "Slow", (100, 0.04), (200, 0.04), (300, 0.04), ran_at=now - timedelta(days=1))
     assert tried() == unknown, "it carried nothing within it"
+    # With the mix that counts it carried less than a newer one from the cache; where there is no other, that is named.
+    make.ceiling(pool.connection, rps=120.0, flavor=pool.flavor, mix="shop", at=timezone.now())
+    _benchmark(pool, "Shop", (40, 0.0), (50, 0.04), flavor="general1-2", servers=1, mix="shop")
+    _benchmark(pool, "Cache", (400, 0.0), (900, 0.04), flavor="general1-2", servers=1, mix="cached")
+    _benchmark(pool, "Cache", (400, 0.0), (900, 0.04), flavor="general1-3", servers=1, mix="cached")
+    assert tried("general1-2") == (40.0, False, by)
+    assert tried("general1-3") == (400.0, False, by)
+    told = [
+        try_out(pool, WhatIf(flavor=one), timezone.now()).carries_from for one in ("general1-2", "general1-3")
+    ]
+    assert ["another mix of requests (cached)" in one for one in told] == [False, True]
     _benchmark(pool, "Quick", (500, 0.0), (700, 0.01), flavor="general1-30", servers=2)
     assert tried("general1-30") == (250.0, False, by)
     # What counts for that size is what it carries, not what else was measured.
@@ -1142,7 +1153,7 @@ def test_a_server_of_another_size_carries_what_it_carried_within_what_is_promise
     assert tried() == (60.0, False, "in force for this size")
     Ceiling.objects.filter(requests_per_s=60.0).update(is_least=True)
     assert tried() == (60.0, True, "in force for this size")
-    assert {one for one, _ in flavors_of(pool)} == {"general1-8", "general1-30"}
+    assert {one for one, _ in flavors_of(pool)} == {"general1-2", "general1-3", "general1-8", "general1-30"}
 
 
 def test_what_if_answers_with_few_queries(known):
