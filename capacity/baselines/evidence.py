@@ -305,7 +305,9 @@ def _why_no_mix(result: Mapping[str, Any], ran: Ran) -> str:
     if not ran.environment.mix:
         return "What was asked for, its mix, is not said."
     is_own = (result.get("provenance") or {}).get("format") == Format.PORTAL
-    if is_own and len(result.get("parts") or ()) < 2:
+    # Whoever asks for the head of a page asks for that page.
+    pages = [one for one in result.get("parts") or () if one.get("method") != "HEAD"]
+    if is_own and len(pages) < 2:
         return "It asked for one address alone: what visitors ask for is a mix of two or more."
     return ""
 

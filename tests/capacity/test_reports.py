@@ -1029,6 +1029,10 @@ def test_many_small_events_hide_no_launch(known):
         make.event(known.account, starts_at=at, ends_at=at + timedelta(hours=2), expected_multiple=None)
     found = selectors.planned_of(known.account, now)
     assert (len(found), found[-1].name) == (selectors.MOST_SIZED, "Launch")
+    pool = sized_pool(known)
+    services.make_due(timezone.now())
+    shown = browser_of(known.account).get(f"/capacity/pools/{pool.ref}/").content.decode()
+    assert "At most 20 stand here" in shown
     assert sum(one.multiple is None for one in found) == 5
     assert [one.starts_at for one in found] == sorted(one.starts_at for one in found)
 

@@ -233,6 +233,8 @@ def test_a_step_that_was_not_sent_as_asked_is_none_nor_is_one_address_a_mix(ms, 
     alone = {**told, "parts": told["parts"][:1]}
     simple = evidence.evidence_of(alone, RAN, promised, source="own", ref="r")
     assert (simple.rank, simple.unproven.startswith("It asked for one address alone")) == ("simple", True)
+    heads = {**alone, "parts": [*alone["parts"], {**alone["parts"][0], "method": "HEAD"}]}
+    assert evidence.rank_of(heads, RAN) == "simple"
     # Of a file people say what was asked for.
     read = {**alone, "provenance": {**told["provenance"], "format": "locust-history"}}
     assert evidence.rank_of(read, RAN) == "steps"
