@@ -103,6 +103,8 @@ class Ceiling(_OfPool):
     flavor = models.CharField(max_length=100, blank=True, db_default="")
     software = models.CharField(max_length=200, blank=True, db_default="")
     mix = models.CharField(max_length=200, blank=True, db_default="")
+    # The mix that a person chose by letting this count, for whatever is let count later too; "" where nobody chose one.
+    chosen_mix = models.CharField(max_length=200, blank=True, default="", db_default="")
     entered_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )

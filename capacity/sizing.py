@@ -25,6 +25,8 @@ SLACK = 1e-9
 """A load that is a whole number of servers but for rounding needs no further one."""
 AHEAD_MONTHS = 28 * 24 / float(HOURS_A_MONTH)
 """How far the forecast peak looks ahead: four weeks."""
+MOST_LISTED = 20
+"""So many events are listed of all that are sized: half of them the next ones, the other half those that need most."""
 MOST_SERVERS = 1_000_000
 MOST_MULTIPLE = 1_000.0
 """No event is more times the usual traffic than this: beyond, somebody mistyped."""
@@ -233,6 +235,19 @@ class Sizing:
         """Servers that stay once the surplus is out; None where that is not known."""
         known = self.pool.servers is not None and self.surplus is not None
         return (self.pool.servers or 0) - (self.surplus or 0) if known else None
+
+    @property
+    def listed(self) -> tuple[EventNeed, ...]:
+        """The events to show, in order: of more than `MOST_LISTED` the next ones and those that need most."""
+        if len(self.events) <= MOST_LISTED:
+            return self.events
+        places = range(len(self.events))
+        kept = {at for at in places if self.events[at].event.is_on} | set(places[: MOST_LISTED // 2])
+        most = sorted(
+            (at for at in places if at not in kept),
+            key=lambda at: (-(self.events[at].peak_rps or 0.0), -(self.events[at].event.multiple or 0.0)),
+        )
+        return tuple(self.events[at] for at in sorted(kept | set(most[: MOST_LISTED // 2])))
 
     @property
     def missing_on(self) -> EventNeed | None:

@@ -255,7 +255,7 @@ class CeilingTakeIn(serializers.Serializer[Any]):
         default="",
         allow_blank=True,
         max_length=200,
-        help_text="The mix of requests whose evidence counts from now on. Without it that of the ceiling in force goes on, and what "
+        help_text="The mix of requests whose evidence counts from now on. Without it the one that was chosen last goes on, and what "
         "carried more with another one (`other_mix`) does not count.",
     )
 
@@ -318,7 +318,7 @@ class CeilingOut(serializers.Serializer[Any]):
     why = serializers.CharField()
     other_mix = EvidenceOut(
         allow_null=True,
-        help_text="What carried more with another mix of requests than that in force: it counts only where `mix` names it.",
+        help_text="What carried more since with another mix of requests than the one that counts: it does only where `mix` names it.",
     )
     in_force = CeilingInForceOut(
         allow_null=True,

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import F, Prefetch, Q, QuerySet, Window
+from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from accounts.models import Account, CloudConnection
 from capacity import ceiling, comparing
 from capacity.baselines import evidence, seen_live
-from capacity.baselines.compared import READ, current, ran, standing_of, the_newest
+from capacity.baselines.compared import READ, ran, standing_of, the_newest
 from capacity.baselines.models import (
     BaselineComparison,
-    BaselineSource,
     BaselineStatus,
     MeasuredBaseline,
     PoolLimit,
@@ -283,77 +283,64 @@ def _speaking(runs: Sequence[Benchmark], flavor: str, promised: ceiling.Promised
     return next(iter(of_size or sound), None)
 
 
-def ranked_of(
-    connection: CloudConnection, balancer_id: str, *, around: Benchmark | None = None, mix: str = ""
-) -> ceiling.Ranked:
-    """Return what speaks for a pool's ceiling, for the size, software and mix of `around`, else of `_speaking`.
+def ranked_of(connection: CloudConnection, balancer_id: str, *, mix: str = "") -> ceiling.Ranked:
+    """Return what speaks for a pool's ceiling, for the size and software of `_speaking`.
 
-    `mix` is the one that somebody chose; without it, see `_of_mixes`.
+    `mix` is the one that somebody chooses now; without it, see `_of_mixes`.
     """
     runs, promised = runs_of(connection, balancer_id), promised_of(connection, balancer_id)
     pool = _sized(connection, balancer_id)
     size = "" if pool is None else pool.flavor
     found = evidence_of(connection, balancer_id, runs, promised, pool)
-    if around is not None:
-        return _ranked(found, runs, around)
     speaks = _speaking(runs, size, promised)
+    newest = _ranked(found, runs, speaks, size)
+    if newest.taken is None:
+        # What kept the promise under no load says that of the site, whatever was asked for before.
+        return newest
     if mix:
         return _ranked(found, runs, speaks, size, mix)
     in_force = sizes_of(connection.account, Site(connection.ref, balancer_id), timezone.now()).ceilings
-    return _of_mixes(connection, balancer_id, found, runs, speaks, size, in_force)[0]
+    chosen = chosen_mix_of(connection, balancer_id)
+    return _of_mixes(found, runs, speaks, size, in_force, chosen)[0]
+
+
+def chosen_mix_of(connection: CloudConnection, balancer_id: str) -> str:
+    """Return the mix of requests that somebody chose last for a pool, whatever its servers; "" where nobody did. One query."""
+    rows = Ceiling.objects.filter(connection=connection, balancer_id=balancer_id).exclude(chosen_mix="")
+    return rows.order_by("-at", "-pk").values_list("chosen_mix", flat=True).first() or ""
 
 
 def _of_mixes(
-    connection: CloudConnection,
-    balancer_id: str,
     found: Sequence[ceiling.Evidence],
     runs: Sequence[Benchmark],
     speaks: Benchmark | None,
     size: str,
     in_force: Sequence[Figure],
+    chosen: str,
 ) -> tuple[ceiling.Ranked, ceiling.Ranked | None]:
     """Return what speaks for a pool's ceiling, and what would where a person chooses the mix that was measured since.
 
-    The mix is that of the ceiling in force, else of the approved baseline, else the one that carried the least: what was measured
-    with another one counts by itself only where it carried no more. A page from the cache costs less than an order, and a server
-    carries more of them.
+    The mix is the one that a person chose: another one counts by itself only where it carried no more than that and than what is
+    in force. Where nobody chose, it is the one that carried the least: a page from the cache costs less than an order, and a
+    server carries more of them.
     """
     newest = _ranked(found, runs, speaks, size)
     taken = newest.taken
     if taken is None or not taken.mix:
         return newest, None
-    counts = replaced_figure(in_force, taken, size)
-    kept = counts.mix if counts is not None else ""
-    if not kept:
-        baseline = current(connection.pk, balancer_id)
-        if baseline is not None and baseline.source == BaselineSource.BENCHMARK:
-            kept = baseline.content["measured"]["environment"]["mix"]
-    if kept in ("", taken.mix):
-        least = _least_of_mixes(found, runs, speaks, size, taken)
-        if least is None or least.taken is None:
-            return newest, None
-        # More of this mix is in force than another one carried: somebody chose it. Else it came to count by carrying less.
-        is_chosen = counts is None or counts.requests_per_s > least.taken.requests_per_s
-        return (newest, None) if kept and is_chosen else (least, newest)
-    ours = _ranked(found, runs, speaks, size, kept)
-    known = [one.requests_per_s for one in (counts, ours.taken) if one is not None and one.mix in ("", kept)]
-    if not known or taken.requests_per_s <= min(known):
+    by_mix = ceiling.carried_by_mix(found, taken.flavor or size)
+    kept = chosen or min(by_mix, key=lambda mix: (by_mix[mix], mix != taken.mix), default=taken.mix)
+    if kept == taken.mix:
         return newest, None
-    return ours, newest
-
-
-def _least_of_mixes(
-    found: Sequence[ceiling.Evidence],
-    runs: Sequence[Benchmark],
-    speaks: Benchmark | None,
-    size: str,
-    taken: ceiling.Evidence,
-) -> ceiling.Ranked | None:
-    """Return what speaks for the mix that carried the least by steps, where that is less than `taken`; None for none."""
-    mixes = {one.mix for one in found if one.rank is ceiling.Rank.STEPS and one.mix} - {taken.mix}
-    ranked = [_ranked(found, runs, speaks, size, mix) for mix in sorted(mixes)]
-    less = [one for one in ranked if one.taken and one.taken.requests_per_s < taken.requests_per_s]
-    return min(less, key=lambda one: one.taken.requests_per_s if one.taken else 0.0, default=None)
+    ours = _ranked(found, runs, speaks, size, kept)
+    if chosen:
+        counts = replaced_figure(in_force, taken, size)
+        known = [one.requests_per_s for one in (counts, ours.taken) if one is not None]
+        known += [by_mix[kept]] if kept in by_mix else []
+        if known and taken.requests_per_s <= min(known):
+            return newest, None
+    is_more = ours.taken is None or taken.requests_per_s > ours.taken.requests_per_s
+    return ours, newest if is_more else None
 
 
 def is_higher_of_another_mix(taken: ceiling.Evidence, replaced: Figure | None) -> bool:
@@ -389,7 +376,7 @@ class CeilingKnown:
     """What is known of a pool's ceiling: the evidence in order, the curve of the run that counts, the pool's own limit.
 
     `in_force` are the figures that plans and sizes are held against, by size of server: what was let count, or entered.
-    `other` is what would speak for it where a person chooses another mix than that in force, of which more was carried.
+    `other` is what would speak for it where a person chooses the mix that was measured since, of which more was carried.
     """
 
     ranked: ceiling.Ranked
@@ -408,7 +395,7 @@ class CeilingKnown:
 
     @property
     def other_mix(self) -> ceiling.Evidence | None:
-        """What was carried with another mix than that in force, where it is more: it counts only if a person chooses it."""
+        """What was carried with another mix since, where it is more: it counts only if a person chooses it."""
         return None if self.other is None else self.other.taken
 
     @property
@@ -472,15 +459,16 @@ def taken_version(ranked: ceiling.Ranked) -> str:
 
 
 def ceiling_of(connection: CloudConnection, balancer_id: str) -> CeilingKnown:
-    """Return what is known of a pool's ceiling. Eight queries; of what was seen at events three more, of another mix one."""
+    """Return what is known of a pool's ceiling. Nine queries; of what was seen at events three more."""
     runs = runs_of(connection, balancer_id)
     promised = promised_of(connection, balancer_id)
     pool = _sized(connection, balancer_id)
     size = "" if pool is None else pool.flavor
     speaks = _speaking(runs, size, promised)
     in_force = sizes_of(connection.account, Site(connection.ref, balancer_id), timezone.now()).ceilings
+    chosen = chosen_mix_of(connection, balancer_id)
     speaking = evidence_of(connection, balancer_id, runs, promised, pool)
-    found, other = _of_mixes(connection, balancer_id, speaking, runs, speaks, size, in_force)
+    found, other = _of_mixes(speaking, runs, speaks, size, in_force, chosen)
     run = next((one for one in runs if found.taken and str(one.ref) == found.taken.ref), None)
     if (
         run is None
@@ -519,7 +507,8 @@ def _steps_of(row: Benchmark, promised: ceiling.Promised) -> tuple[ceiling.Step,
 
 LESS = 0.95
 """A newer benchmark that carried less than this share of a ceiling contradicts it."""
-NEWEST_RUNS = 10
+NEWEST_OF_MIX = 5
+NEWEST_RUNS = 30
 
 
 def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) -> tuple[str, ...]:
@@ -615,20 +604,26 @@ def came_after(
 ) -> list[str]:
     """Return what came since a ceiling was measured and speaks against it. Two queries.
 
-    A step benchmark of the same size that carried less, and a change of the software: a ceiling belongs to its version.
+    The newest step benchmark of the same size of each mix, where it carried less, and a change of the software: a ceiling belongs to its version.
     """
     of_size = Q(flavor="") | Q(flavor__iexact=figure.flavor) if figure.flavor else Q()
-    # Whatever is no run by steps of this size says nothing here, however many come after one that does.
+    # Whatever is no run by steps of this size says nothing here, however many come after one that does; nor does one of
+    # another mix say that what was carried with this one is more by now.
     later = (
         Benchmark.objects.filter(
             of_size, connection=connection, balancer_id=balancer_id, ran_at__gt=since, node_count__gt=0
         )
         .filter(set_aside_at__isnull=True, was_aborted=False, result__steps__1__isnull=False)
         .exclude(mix="")
+        .annotate(newer=Window(RowNumber(), partition_by=F("mix"), order_by=("-ran_at", "-pk")))
+        .filter(newer__lte=NEWEST_OF_MIX)
         .order_by("-ran_at", "-pk")
     )
-    found = []
+    found: list[str] = []
+    told: set[str] = set()
     for row in later[:NEWEST_RUNS]:
+        if row.mix in told:
+            continue
         one = evidence.evidence_of(row.result, ran(row), promised, source=row.title, ref=str(row.ref))
         if one is None or one.invalid or one.rank is not ceiling.Rank.STEPS:
             continue
@@ -643,7 +638,7 @@ def came_after(
             found.append(
                 f"{row.title}, {one.at:%Y-%m-%d}: one server carried {one.requests_per_s:,.1f} requests a second."
             )
-        break
+        told.add(row.mix)
     marker = (
         Marker.objects.filter(
             Q(connection=connection, balancer_id=balancer_id) | Q(connection=None),

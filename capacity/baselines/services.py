@@ -32,6 +32,7 @@ from capacity.baselines import evidence, stretches
 from capacity.baselines.compared import catch_up, ran
 from capacity.baselines.models import BaselineSource, BaselineStatus, MeasuredBaseline, PoolLimit
 from capacity.baselines.selectors import (
+    chosen_mix_of,
     is_higher_of_another_mix,
     is_weaker,
     limits_of,
@@ -471,7 +472,7 @@ def was_decided(request: ApprovalRequest) -> None:
 
 
 def _take_ceiling_of(row: MeasuredBaseline, benchmark: Benchmark) -> None:
-    found = ranked_of(row.connection, row.balancer_id, around=benchmark)
+    found = ranked_of(row.connection, row.balancer_id)
     if found.taken is None or found.taken.ref != str(benchmark.ref):
         return
     now_counts = _in_force(row.connection, row.balancer_id, found.taken)
@@ -500,7 +501,7 @@ def take_ceiling(
 
     `seen` is the version of the ceilings that counted as somebody looked, `taken` that of what they were shown to let
     count (`selectors.taken_version`); None asks nothing. `for_higher`: a lower bound may take the place of a higher figure that
-    is known. `mix` is the mix of requests whose evidence counts from now on; without it, that of the ceiling in force goes on.
+    is known. `mix` is the mix of requests whose evidence counts from now on; without it, the one that was chosen last goes on.
     """
     check_active(connection.account)
     lock_known(connection)
@@ -540,11 +541,19 @@ def take_ceiling(
         if found.taken.rank != "live"
         else None
     )
-    return _keep_ceiling(connection, balancer_id, found.taken, benchmark, actor=actor)
+    # Whoever lets the first one count chooses its mix, as whoever names one.
+    chosen = mix or ("" if chosen_mix_of(connection, balancer_id) else found.taken.mix)
+    return _keep_ceiling(connection, balancer_id, found.taken, benchmark, actor=actor, chosen_mix=chosen)
 
 
 def _keep_ceiling(
-    connection: CloudConnection, balancer_id: str, taken: Any, benchmark: Benchmark | None, *, actor: User
+    connection: CloudConnection,
+    balancer_id: str,
+    taken: Any,
+    benchmark: Benchmark | None,
+    *,
+    actor: User,
+    chosen_mix: str = "",
 ) -> Ceiling:
     row = Ceiling(
         account=connection.account,
@@ -558,6 +567,7 @@ def _keep_ceiling(
         flavor=taken.flavor,
         software=taken.software,
         mix=taken.mix,
+        chosen_mix=chosen_mix,
         entered_by=actor,
         measured_at=taken.at,
         at=timezone.now(),

@@ -172,6 +172,12 @@ def describe(
     elif changed:
         # The figure is the same; what it belongs to is spelt as it is said now.
         counting.update(flavor=row.flavor, software=row.software, mix=row.mix)
+    of_mix = Benchmark.objects.filter(connection=left, balancer_id=left_id, mix=was["mix"]).exclude(pk=row.pk)
+    if "mix" in changed and row.mix and was["mix"] and not of_mix.exists():
+        # Whoever chose it chose what is spelt so now.
+        Ceiling.objects.filter(connection=left, balancer_id=left_id, chosen_mix=was["mix"]).update(
+            chosen_mix=row.mix
+        )
     record("benchmark.described", actor=actor, account=row.account, subject=row, before=before, after=after)
     # Both pools, always in one order: who judges all pools of an account waits, instead of one being broken off.
     both = Q(connection=row.connection_id, balancer_id=row.balancer_id) | Q(
@@ -390,9 +396,7 @@ def _row(
     )
 
 
-def _checked(
-    account: Account, described: dict[str, Any], *, but: Benchmark | None = None
-) -> dict[str, Any]:
+def _checked(account: Account, described: dict[str, Any], *, but: Benchmark | None = None) -> dict[str, Any]:
     """Return what is said of a benchmark, its mix as the account spells it elsewhere. Raises Refused for what cannot be."""
     unknown = set(described) - set(DESCRIBED)
     if unknown:
@@ -405,7 +409,9 @@ def _checked(
     if not mix:
         return described
     # What differs in capitals and blanks alone is no other mix: its ceiling would ask for a choice that is none.
-    others = Benchmark.objects.filter(account=account, mix__iexact=mix).exclude(pk=but.pk if but else None)
+    others = Benchmark.objects.filter(account=account, mix__iexact=mix)
+    if but is not None:
+        others = others.exclude(pk=but.pk)
     return {**described, "mix": others.order_by("pk").values_list("mix", flat=True).first() or mix}
 
 

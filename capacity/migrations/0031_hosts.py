@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('capacity', '0030_pool_changed_at'),
+        ("capacity", "0030_pool_changed_at"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='sizedpool',
-            name='hosts',
+            model_name="sizedpool",
+            name="hosts",
             field=models.JSONField(blank=True, default=list),
         ),
     ]

@@ -252,7 +252,11 @@ class SizingOut(serializers.Serializer[Any]):
     peak_next_rps = serializers.FloatField(allow_null=True)
     needed_now = serializers.IntegerField(allow_null=True)
     needed_peak = serializers.IntegerField(allow_null=True)
-    events = EventNeedOut(many=True)
+    events = EventNeedOut(
+        many=True,
+        source="listed",
+        help_text="Of more than twenty the next ten and the ten that need most; all of them are sized.",
+    )
     on = EventNeedOut(
         allow_null=True,
         help_text="The peak or the planned event that is on and needs more than a usual week, or nobody knows how much: nothing is surplus before it is over.",

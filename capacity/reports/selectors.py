@@ -40,7 +40,6 @@ from capacity.sizing import Demand, Planned, Pool, Price, Rules, Sizing, size
 AHEAD = timedelta(days=180)
 PEAKS_TOLD = 20
 MOST_SIZED = 20
-FEW_UNSAID = 5
 MOST_PLANNED = 1000
 
 
@@ -303,8 +302,7 @@ def planned_of(account: Account, now: datetime, seen: Iterable[DetectedEvent] = 
     """Return the account's traffic events that are on or come within half a year, in order; one query.
 
     Of those that the traffic shows to be on (`seen`) only the ones of which more was expected than was seen so far are among
-    them. Of more than `MOST_SIZED` those that are expected to be the highest, and the first few of which nobody said how high
-    they get: a year of small ones hides no launch.
+    them.
     """
     rows = TrafficEvent.objects.filter(account=account, ends_at__gt=now, starts_at__lt=now + AHEAD)
     multiples = {one.event_id: one.multiple for one in seen if one.event_id is not None}
@@ -312,21 +310,15 @@ def planned_of(account: Account, now: datetime, seen: Iterable[DetectedEvent] = 
         if multiple is not None:
             less = Q(expected_multiple=None) | Q(expected_multiple__lte=multiple)
             rows = rows.exclude(Q(pk=event) & less)
-    soon = list(rows.order_by("starts_at", "pk")[:MOST_PLANNED])
-    unsaid = [row for row in soon if row.expected_multiple is None]
-    said = sorted(
-        (row for row in soon if row.expected_multiple is not None),
-        key=lambda row: -(row.expected_multiple or 0.0),
-    )
-    few = max(FEW_UNSAID, MOST_SIZED - len(said))
-    kept = [*unsaid[:few], *said[: MOST_SIZED - len(unsaid[:few])]]
     return [
         Planned(
             f"{row.name} (as planned)" if row.pk in multiples else row.name,
             row.starts_at,
             row.expected_multiple,
         )
-        for row in sorted(kept, key=lambda row: (row.starts_at, row.pk))
+        for row in rows.only("name", "starts_at", "expected_multiple").order_by("starts_at", "pk")[
+            :MOST_PLANNED
+        ]
     ]
 
 

@@ -81,7 +81,11 @@ def _of_another_size(
 
 def _other_mix(mix: str, counting: str) -> str:
     """Return that it was carried with another mix than the ceiling in force; "" where both are one, or one is not said."""
-    return f", with another mix of requests ({mix}) than counts now" if counting and mix and mix != counting else ""
+    return (
+        f", with another mix of requests ({mix}) than counts now"
+        if counting and mix and mix != counting
+        else ""
+    )
 
 
 def try_out(pool: SizedPool, tried: WhatIf, now: datetime) -> Tried:

@@ -235,7 +235,6 @@ class SizedPoolPage(PoolPage):
             what_if=WhatIfForm(flavors=flavors, initial=_as_it_is(found)),
             plan_url=plan_url_of(found, doubts),
             doubts=doubts,
-            most_events=selectors.MOST_SIZED,
         )
 
 

@@ -878,7 +878,9 @@ def _seen(nodes, hosts=()):
     members = []
     for number, ((node, flavor), host) in enumerate(itertools.zip_longest(nodes, hosts)):
         made = timezone.now() - timedelta(hours=number)
-        one = SimpleNamespace(id=f"s{number}", name=f"web-{number}", flavor_id=flavor, created_at=made, host_id=host)
+        one = SimpleNamespace(
+            id=f"s{number}", name=f"web-{number}", flavor_id=flavor, created_at=made, host_id=host
+        )
         members.append(SimpleNamespace(node=node, server=one))
     return SimpleNamespace(pools=[SimpleNamespace(balancer=SimpleNamespace(id="71"), members=members)])
 
@@ -1027,14 +1029,40 @@ def test_many_small_events_hide_no_launch(known):
     for days in range(1, 41):
         at = now + timedelta(days=days)
         make.event(known.account, starts_at=at, ends_at=at + timedelta(hours=2), expected_multiple=None)
-    found = selectors.planned_of(known.account, now)
-    assert (len(found), found[-1].name) == (selectors.MOST_SIZED, "Launch")
     pool = sized_pool(known)
     services.make_due(timezone.now())
+    sizing = selectors.sized(selectors.pools().get(pk=pool.pk), timezone.now()).sizing
+    assert (len(sizing.events), len(sizing.listed)) == (81, 20)
+    assert [one.event.name for one in sizing.listed][-1] == "Launch"
+    assert sizing.listed[:10] == sizing.events[:10]
+    assert [one.event.starts_at for one in sizing.listed] == sorted(
+        one.event.starts_at for one in sizing.listed
+    )
+    assert sizing.missing_planned.event.name == "Launch"
     shown = browser_of(known.account).get(f"/capacity/pools/{pool.ref}/").content.decode()
-    assert "At most 20 stand here" in shown
-    assert sum(one.multiple is None for one in found) == 5
-    assert [one.starts_at for one in found] == sorted(one.starts_at for one in found)
+    assert "81 are planned. Here stand the next ones" in shown
+
+
+def test_many_high_events_in_months_hide_neither_the_next_one_nor_the_one_that_is_on(known):
+    pool, now = sized_pool(known), timezone.now()
+    services.make_due(now)
+    for name, days, multiple in (("On", 0, 6.0), ("Next", 3, 6.0)):
+        at = now + timedelta(days=days) - timedelta(hours=1)
+        make.event(
+            known.account,
+            name=name,
+            starts_at=at,
+            ends_at=at + timedelta(hours=5),
+            expected_multiple=multiple,
+        )
+    for days in range(90, 130):
+        at = now + timedelta(days=days)
+        make.event(known.account, starts_at=at, ends_at=at + timedelta(hours=2), expected_multiple=7.0)
+    sizing = selectors.sized(selectors.pools().get(pk=pool.pk), now).sizing
+    assert (sizing.surplus, sizing.on.event.name, sizing.missing_planned.event.name) == (0, "On", "On")
+    TrafficEvent.objects.filter(name="On").update(ends_at=now)
+    sizing = selectors.sized(selectors.pools().get(pk=pool.pk), now).sizing
+    assert sizing.missing_planned.event.name == "Next"
 
 
 def test_a_pool_is_sized_by_what_is_done_in_a_time_and_by_nothing_else(known):

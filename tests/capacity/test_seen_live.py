@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 
 import numpy as np
@@ -91,7 +92,7 @@ def found_of(here):  # noqa: F811
 
 def test_the_highest_load_of_a_server_at_an_event_is_measured(sale, django_assert_max_num_queries):
     kept(sale)
-    with django_assert_max_num_queries(11):
+    with django_assert_max_num_queries(12):
         found = found_of(sale)
     one = found.taken
     assert (one.rank, one.requests_per_s, one.is_least, one.unproven) == ("live", 120.0, True, "")
@@ -534,3 +535,90 @@ def test_the_page_says_which_figure_counts_and_why(here, client):  # noqa: F811
     assert "it is the newest that was let count or entered by hand" in html
     assert html.count("counts for general1-4: the newest") == 1
     assert Ceiling.objects.order_by("-at").first().requests_per_s == 50.0
+
+
+def _three_in_force(here):  # noqa: F811
+    """What is let count without a word of the mix, and what is in force then: requests a second of one server and its mix."""
+    with suppress(Refused):
+        services.take_ceiling(here.connection, "71", actor=here.manager)
+    now = reference(here).ceiling
+    return None if now is None else (round(now.requests_per_s), now.mix)
+
+
+SHOP = ENVIRONMENT["mix"]
+
+
+@pytest.mark.parametrize("by_baseline", [False, True])
+def test_a_bad_day_of_another_mix_chooses_no_mix(here, by_baseline):  # noqa: F811
+    run_at(here, 20)
+    assert _three_in_force(here) == (90, SHOP)
+    run_at(here, 10, mix=CACHED, node_count=7)
+    assert _three_in_force(here) == (77, CACHED), "it carried less: more servers are needed"
+    run_at(here, 5, node_count=8)
+    other = cached(here)
+    if by_baseline:
+        approved(here, other)
+        assert reference(here).ceiling.mix == CACHED
+        assert round(reference(here).ceiling.requests_per_s) == 77
+    assert _three_in_force(here) == (68, SHOP)
+
+
+@pytest.mark.parametrize("entered", [False, True])
+def test_where_nobody_chose_a_mix_neither_a_baseline_nor_who_lets_it_count_takes_the_higher_one(
+    here,  # noqa: F811
+    entered,
+):
+    if not entered:
+        Ceiling.objects.all().delete()
+    was = reference(here).ceiling
+    run_at(here, 20)
+    approved(here, cached(here))
+    assert reference(here).ceiling == was
+    assert _three_in_force(here) == (90, SHOP)
+    # Whoever let the shop count chose it: it may carry more by now.
+    run_at(here, 0.5, node_count=5)
+    assert _three_in_force(here) == (108, SHOP)
+
+
+def test_the_first_run_of_a_new_version_with_another_mix_waits_for_a_person(here, client):  # noqa: F811
+    run_at(here, 20)
+    other = run_at(here, 1, mix=CACHED, node_count=1, software="shop 9")
+    assert _three_in_force(here) == (100, "")
+    found = selectors.ceiling_of(here.connection, "71")
+    assert (found.ranked.taken, found.other_mix.ref) == (None, str(other.ref))
+    client.force_login(here.manager)
+    page = client.get(reverse("capacity:ceiling", args=[here.connection.ref, "71"])).content.decode()
+    assert "More was carried with another mix of requests" in page
+    assert "Let this mix count" in page
+    services.take_ceiling(here.connection, "71", actor=here.manager, mix=CACHED)
+    assert reference(here).ceiling.mix == CACHED
+
+
+def test_a_mix_that_kept_the_promise_under_no_load_carried_none(here):  # noqa: F811
+    """The shop is broken; pages from the cache say nothing of orders."""
+    broken = run_at(here, 20, slower=30.0)
+    other = cached(here)
+    assert _three_in_force(here) == (100, "")
+    assert selectors.ceiling_of(here.connection, "71").other_mix.ref == str(other.ref)
+    # It is the newest by now: what was measured before counts no more, whatever is chosen.
+    broken.ran_at = timezone.now()
+    broken.save(update_fields=["ran_at"])
+    with pytest.raises(Refused, match="kept what is promised under no load"):
+        services.take_ceiling(here.connection, "71", actor=here.manager, mix=CACHED)
+
+
+def test_a_further_run_of_one_mix_takes_no_doubt_of_another_one_away(here):  # noqa: F811
+    cached(here, 20)
+    services.take_ceiling(here.connection, "71", actor=here.manager)
+    run_at(here, 10)
+    for days in range(9, 1, -1):
+        cached(here, days)
+    [says] = selectors.doubts_about(here.connection, "71", reference(here).ceiling)
+    assert "one server carried 90.0" in says
+
+
+def test_a_mix_that_is_spelt_anew_stays_chosen(here):  # noqa: F811
+    run = run_at(here, 20)
+    services.take_ceiling(here.connection, "71", actor=here.manager)
+    benchmarks.describe(run, actor=here.manager, mix="orders")
+    assert selectors.chosen_mix_of(here.connection, "71") == "orders"
