@@ -93,7 +93,7 @@ def make_reports() -> None:
 @shared_task(name="capacity.tasks.look_at_changed_pools", ignore_result=True, expires=600)
 def look_at_changed_pools() -> None:
     """Look at sized pools that a run changed; a message that is lost leaves it to the next hour."""
-    sized.look_at_stale(timezone.now(), budget_s=30.0)
+    sized.look_at_stale(timezone.now(), budget_s=30.0, only_changed=True)
 
 
 @shared_task(name="capacity.tasks.look_at_pools", ignore_result=True, expires=3000)

@@ -258,6 +258,13 @@ class CeilingTakeIn(serializers.Serializer[Any]):
         help_text="The mix of requests whose evidence counts from now on. Without it the one that was chosen last goes on, and what "
         "carried more with another one (`other_mix`) does not count.",
     )
+    flavor = serializers.CharField(
+        default="",
+        allow_blank=True,
+        max_length=100,
+        source="size",
+        help_text="The size of servers that it is of, where the pool has several; without it the one as which the pool is sized.",
+    )
 
 
 class CeilingInForceOut(serializers.Serializer[Any]):

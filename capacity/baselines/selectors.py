@@ -283,14 +283,16 @@ def _speaking(runs: Sequence[Benchmark], flavor: str, promised: ceiling.Promised
     return next(iter(of_size or sound), None)
 
 
-def ranked_of(connection: CloudConnection, balancer_id: str, *, mix: str = "") -> ceiling.Ranked:
-    """Return what speaks for a pool's ceiling, for the size and software of `_speaking`.
+def ranked_of(
+    connection: CloudConnection, balancer_id: str, *, mix: str = "", size: str = ""
+) -> ceiling.Ranked:
+    """Return what speaks for a pool's ceiling, for the software of `_speaking` and the size as which it is sized.
 
-    `mix` is the one that somebody chooses now; without it, see `_of_mixes`.
+    `mix` is the one that somebody chooses now; without it, see `_of_mixes`. `size` is another size of its servers.
     """
     runs, promised = runs_of(connection, balancer_id), promised_of(connection, balancer_id)
     pool = _sized(connection, balancer_id)
-    size = "" if pool is None else pool.flavor
+    size = size or ("" if pool is None else pool.flavor)
     found = evidence_of(connection, balancer_id, runs, promised, pool)
     speaks = _speaking(runs, size, promised)
     newest = _ranked(found, runs, speaks, size)
@@ -298,10 +300,23 @@ def ranked_of(connection: CloudConnection, balancer_id: str, *, mix: str = "") -
         # What kept the promise under no load says that of the site, whatever was asked for before.
         return newest
     if mix:
-        return _ranked(found, runs, speaks, size, mix)
+        return _of_mix(found, runs, speaks, size, mix, promised)
     in_force = sizes_of(connection.account, Site(connection.ref, balancer_id), timezone.now()).ceilings
     chosen = chosen_mix_of(connection, balancer_id)
-    return _of_mixes(found, runs, speaks, size, in_force, chosen)[0]
+    return _of_mixes(found, runs, speaks, size, in_force, chosen, promised)[0]
+
+
+def _of_mix(
+    found: Sequence[ceiling.Evidence],
+    runs: Sequence[Benchmark],
+    speaks: Benchmark | None,
+    size: str,
+    mix: str,
+    promised: ceiling.Promised,
+) -> ceiling.Ranked:
+    """Return what speaks for the ceiling of one mix, of the newest software that it was measured with."""
+    with_it = _speaking([one for one in runs if one.mix == mix], size, promised)
+    return _ranked(found, runs, with_it or speaks, size, mix)
 
 
 def chosen_mix_of(connection: CloudConnection, balancer_id: str) -> str:
@@ -317,6 +332,7 @@ def _of_mixes(
     size: str,
     in_force: Sequence[Figure],
     chosen: str,
+    promised: ceiling.Promised,
 ) -> tuple[ceiling.Ranked, ceiling.Ranked | None]:
     """Return what speaks for a pool's ceiling, and what would where a person chooses the mix that was measured since.
 
@@ -332,7 +348,7 @@ def _of_mixes(
     kept = chosen or min(by_mix, key=lambda mix: (by_mix[mix], mix != taken.mix), default=taken.mix)
     if kept == taken.mix:
         return newest, None
-    ours = _ranked(found, runs, speaks, size, kept)
+    ours = _of_mix(found, runs, speaks, size, kept, promised)
     if chosen:
         counts = replaced_figure(in_force, taken, size)
         known = [one.requests_per_s for one in (counts, ours.taken) if one is not None]
@@ -376,6 +392,7 @@ class CeilingKnown:
     """What is known of a pool's ceiling: the evidence in order, the curve of the run that counts, the pool's own limit.
 
     `in_force` are the figures that plans and sizes are held against, by size of server: what was let count, or entered.
+    `size` is the one that is looked at, `sizes` are those of the servers in service.
     `other` is what would speak for it where a person chooses the mix that was measured since, of which more was carried.
     """
 
@@ -392,6 +409,7 @@ class CeilingKnown:
     in_force: tuple[Figure, ...]
     size: str = ""
     other: ceiling.Ranked | None = None
+    sizes: tuple[str, ...] = ()
 
     @property
     def other_mix(self) -> ceiling.Evidence | None:
@@ -458,17 +476,21 @@ def taken_version(ranked: ceiling.Ranked) -> str:
     )
 
 
-def ceiling_of(connection: CloudConnection, balancer_id: str) -> CeilingKnown:
-    """Return what is known of a pool's ceiling. Nine queries; of what was seen at events three more."""
+def ceiling_of(connection: CloudConnection, balancer_id: str, *, size: str = "") -> CeilingKnown:
+    """Return what is known of a pool's ceiling, of a size of its servers: as a rule the one as which it is sized.
+
+    Nine queries; of what was seen at events three more.
+    """
     runs = runs_of(connection, balancer_id)
     promised = promised_of(connection, balancer_id)
     pool = _sized(connection, balancer_id)
-    size = "" if pool is None else pool.flavor
+    sizes = () if pool is None else tuple(sorted(pool.sizes))
+    size = size or ("" if pool is None else pool.flavor)
     speaks = _speaking(runs, size, promised)
     in_force = sizes_of(connection.account, Site(connection.ref, balancer_id), timezone.now()).ceilings
     chosen = chosen_mix_of(connection, balancer_id)
     speaking = evidence_of(connection, balancer_id, runs, promised, pool)
-    found, other = _of_mixes(speaking, runs, speaks, size, in_force, chosen)
+    found, other = _of_mixes(speaking, runs, speaks, size, in_force, chosen, promised)
     run = next((one for one in runs if found.taken and str(one.ref) == found.taken.ref), None)
     if (
         run is None
@@ -497,6 +519,7 @@ def ceiling_of(connection: CloudConnection, balancer_id: str) -> CeilingKnown:
         in_force,
         size,
         other,
+        sizes,
     )
 
 
@@ -514,14 +537,14 @@ NEWEST_RUNS = 30
 def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) -> tuple[str, ...]:
     """Return what came after the ceiling in force was measured and speaks against it, as sentences; () for nothing.
 
-    That its evidence says less by now, a newer figure that counts no more, and what `came_after` says. Five queries; of what was
-    seen live six more.
+    That its evidence says less by now, a newer figure that counts no more, and what `came_after` says. Seven queries; of what was
+    seen live five more.
     """
     of_pool = {"connection": connection, "balancer_id": balancer_id}
     kept = Ceiling.objects.filter(**of_pool, at=figure.at).select_related("benchmark").order_by("-pk").first()
     run = kept.benchmark if kept is not None else None
     since = (run.ran_at if run is not None else kept.measured_at if kept is not None else None) or figure.at
-    promised = promised_of(connection, balancer_id)
+    promised, pool = promised_of(connection, balancer_id), _sized(connection, balancer_id)
     found = []
     if run is not None:
         own = evidence.evidence_of(run.result, ran(run), promised, source=run.title, ref=str(run.ref))
@@ -540,10 +563,9 @@ def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) 
                 f"By what is promised now one server carried {carried:,.1f} requests a second in {run.title}: "
                 "the promise was another one when that was taken."
             )
-    if kept is not None and kept.rank == ceiling.Rank.LIVE and kept.measured_at is None:
-        found.append("When one server carried this live was not kept. Let what was seen live count anew.")
-    elif kept is not None and kept.rank == ceiling.Rank.LIVE:
-        live = seen_at_events(connection, balancer_id, promised, _sized(connection, balancer_id), at=since)
+    # When one that was let count long ago was measured was not kept: nothing can be held against it.
+    if kept is not None and kept.rank == ceiling.Rank.LIVE and kept.measured_at is not None:
+        live = seen_at_events(connection, balancer_id, promised, pool, at=since)
         found += _seen_less(live, figure, since)
     of_size = Q(flavor="") | Q(flavor__iexact=figure.flavor) if figure.flavor else Q()
     newer = (
@@ -562,7 +584,7 @@ def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) 
             f"{figure.at:%Y-%m-%d} does again."
         )
     software = None if kept is None else kept.software
-    return (*found, *came_after(connection, balancer_id, figure, since, software, promised))
+    return (*found, *came_after(connection, balancer_id, figure, since, software, promised, pool))
 
 
 def doubts_of(
@@ -573,7 +595,8 @@ def doubts_of(
     taken = known.ranked.taken
     if taken is None:
         return in_force, ()
-    after = came_after(connection, balancer_id, taken, taken.at, taken.software, known.promised)
+    pool = _sized(connection, balancer_id)
+    after = came_after(connection, balancer_id, taken, taken.at, taken.software, known.promised, pool)
     return in_force, tuple(says for says in after if says not in in_force)
 
 
@@ -601,12 +624,18 @@ def came_after(
     since: datetime,
     software: str | None,
     promised: ceiling.Promised,
+    pool: SizedPool | None,
 ) -> list[str]:
-    """Return what came since a ceiling was measured and speaks against it. Two queries.
+    """Return what came since a ceiling was measured and speaks against it. Three queries.
 
-    The newest step benchmark of the same size of each mix, where it carried less, and a change of the software: a ceiling belongs to its version.
+    The newest step benchmark of each mix, where it carried less, and a change of the software: a ceiling belongs to its version.
+    Of its size, or of another one in service: all of them count as the one that carries the least.
     """
-    of_size = Q(flavor="") | Q(flavor__iexact=figure.flavor) if figure.flavor else Q()
+    of_size = Q()
+    if figure.flavor:
+        of_size = Q(flavor="") | Q(flavor__iexact=figure.flavor)
+        for other in () if pool is None or len(pool.sizes) < 2 else pool.sizes:
+            of_size |= Q(flavor__iexact=other)
     # Whatever is no run by steps of this size says nothing here, however many come after one that does; nor does one of
     # another mix say that what was carried with this one is more by now.
     later = (
@@ -653,6 +682,15 @@ def came_after(
         found.append(
             f"{marker.software or marker.title} came on {marker.at:%Y-%m-%d}; what one server carries was measured before."
         )
+    elif software:
+        after = Benchmark.objects.filter(
+            connection=connection, balancer_id=balancer_id, ran_at__gt=since, set_aside_at__isnull=True
+        ).exclude(Q(software="") | Q(software__iexact=software))
+        newest = after.order_by("-ran_at", "-pk").values_list("software", "ran_at").first()
+        if newest is not None:
+            found.append(
+                f"{newest[0]} was benchmarked on {newest[1]:%Y-%m-%d}; what one server carries was measured with {software}."
+            )
     return found
 
 
@@ -691,11 +729,6 @@ def fitted(
         found.curve, [float(one.users or 0) for one in told], [one.latency_ms or 0.0 for one in told]
     )
     return found, "", latency
-
-
-def measured_of(row: MeasuredBaseline) -> comparing.Measurement:
-    """Return a baseline's measurement."""
-    return replace(evidence.from_plain(row.content["measured"])[0])
 
 
 def changed_since(rows: Iterable[MeasuredBaseline]) -> dict[int, str]:

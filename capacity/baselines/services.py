@@ -496,12 +496,14 @@ def take_ceiling(
     taken: str | None = None,
     for_higher: bool = False,
     mix: str = "",
+    size: str = "",
 ) -> Ceiling:
     """Let what speaks for a pool's ceiling count from now on. Raises Refused where nothing is strong enough.
 
     `seen` is the version of the ceilings that counted as somebody looked, `taken` that of what they were shown to let
     count (`selectors.taken_version`); None asks nothing. `for_higher`: a lower bound may take the place of a higher figure that
     is known. `mix` is the mix of requests whose evidence counts from now on; without it, the one that was chosen last goes on.
+    `size` is the size of servers that it is of, where the pool has several; without it, the one as which the pool is sized.
     """
     check_active(connection.account)
     lock_known(connection)
@@ -509,7 +511,7 @@ def take_ceiling(
     # Somebody may correct one at this moment: its servers would change beneath the figure.
     runs = Benchmark.objects.filter(connection=connection, balancer_id=balancer_id).order_by("pk")
     list(runs.select_for_update(no_key=True).values_list("pk", flat=True))
-    found = ranked_of(connection, balancer_id, mix=mix)
+    found = ranked_of(connection, balancer_id, mix=mix, size=size)
     if taken is not None and taken != taken_version(found):
         now = (
             "nothing"
@@ -532,7 +534,7 @@ def take_ceiling(
     if now_counts is not None and is_weaker(found.taken, now_counts) and not for_higher:
         raise Refused(
             f"What would count is only a lower bound, {number(found.taken.requests_per_s)} requests a second ({found.taken.source}), "
-            f"and what counts by now is higher and known: {number(now_counts.requests_per_s)} ({now_counts.source}). "
+            f"and what counts by now is known and no lower: {number(now_counts.requests_per_s)} ({now_counts.source}). "
             "Nothing was kept. Say that it may take the place of the higher one, if that holds no more.",
             code="lower_bound",
         )

@@ -313,7 +313,7 @@ class CeilingPage(BaselinePage):
     def get(self, request: HttpRequest, connection_ref: UUID, balancer_id: str) -> HttpResponse:
         """Show it."""
         connection = self._connection(connection_ref)
-        return self._page(connection, balancer_id, LimitForm())
+        return self._page(connection, balancer_id, LimitForm(), size=request.GET.get("size", ""))
 
     def post(self, request: HttpRequest, connection_ref: UUID, balancer_id: str) -> HttpResponse:
         """Let the strongest evidence count (`act=take`), enter what the pool carries at most, or take it back (`act=take_back`)."""
@@ -331,6 +331,7 @@ class CeilingPage(BaselinePage):
                     taken=taken,
                     for_higher=request.POST.get("for_higher") == "yes",
                     mix=request.POST.get("mix", ""),
+                    size=request.POST.get("size", ""),
                 )
                 messages.success(request, "It counts from now on, with your name and the time.")
             elif act == "take_back":
@@ -347,7 +348,12 @@ class CeilingPage(BaselinePage):
             raise
         except Refused as refusal:
             return self._page(
-                connection, balancer_id, form, problem=refusal.says, status=form_status(refusal)
+                connection,
+                balancer_id,
+                form,
+                problem=refusal.says,
+                status=form_status(refusal),
+                size=request.POST.get("size", ""),
             )
         return redirect("capacity:ceiling", connection_ref=connection.ref, balancer_id=balancer_id)
 
@@ -364,8 +370,9 @@ class CeilingPage(BaselinePage):
         problem: str = "",
         seen: str | None = None,
         status: int = 200,
+        size: str = "",
     ) -> HttpResponse:
-        found = selectors.ceiling_of(connection, balancer_id)
+        found = selectors.ceiling_of(connection, balancer_id, size=size)
         nodes = found.run.node_count if found.run is not None else None
         doubts, taken_doubts = selectors.doubts_of(connection, balancer_id, found)
         return self.show(
@@ -375,6 +382,7 @@ class CeilingPage(BaselinePage):
             balancer_id=balancer_id,
             pool_named=pool_named(connection, balancer_id),
             found=found,
+            asked_size=size,
             drawn=shown.drawn(found.steps, found.fit, found.latency, nodes, found.promised),
             form=form,
             ceilings_seen=Sizes(found.in_force).version,

@@ -67,8 +67,10 @@ def _judge(pk: int, now: datetime) -> bool:
     found = sized(pool, now, {})
     doubts = doubts_about(pool.connection, pool.balancer_id, found.ceiling) if found.ceiling else ()
     lasts, missing, planned = found.sizing.lasts, found.sizing.missing_on, found.sizing.missing_planned
-    may = None if planned else found.sizing.may_miss_planned
-    ahead = planned or may
+    may = found.sizing.may_miss_planned
+    # One alone is told: the earlier one.
+    ahead = min((one for one in (planned, may) if one), key=lambda one: one.event.starts_at, default=None)
+    planned, may = (planned if ahead is planned else None), (may if ahead is may else None)
     SizedPool.objects.filter(pk=pk).update(
         flavor=pool.flavor,
         lasts=lasts.state.value,

@@ -48,6 +48,8 @@ log = structlog.get_logger(__name__)
 
 LOOKED_AT = timedelta(days=3)
 """Of a longer time without a look nobody knows of which size the servers were."""
+ANSWERS_BY = timedelta(minutes=10)
+"""By then a health monitor says of a server that was enabled whether it answers."""
 POOL_FIELDS = ("name", "metric", "headroom", "fewest")
 
 
@@ -177,17 +179,25 @@ def note_changed(account: Account, connection_ref: str, balancer_ids: Sequence[s
 
 
 def look_at_stale(
-    now: datetime, *, older_than: timedelta = timedelta(hours=20), budget_s: float = 60.0
+    now: datetime,
+    *,
+    older_than: timedelta = timedelta(hours=20),
+    budget_s: float = 60.0,
+    only_changed: bool = False,
 ) -> int:
     """Look at pools that nobody looked at for long, or since a run changed them, until the time is up.
 
-    One that cannot be read is tried next time.
+    `only_changed`: those that a run changed, and no other. One that cannot be read is tried next time.
 
     Once for all pools of a connection, and in no order: those that cannot be read, or whose load balancer is none, would
     stand first each time, and nobody would look at the others.
     """
     ends = time.monotonic() + budget_s
-    stale = Q(seen_at__isnull=True) | Q(seen_at__lt=now - older_than) | Q(changed_at__gt=F("seen_at"))
+    # A server that was put back answers the load balancer some time after it was enabled: once more, then.
+    is_changed = Q(changed_at__gt=F("seen_at") - ANSWERS_BY)
+    stale = Q(seen_at__isnull=True) | Q(seen_at__lt=now - older_than) | is_changed
+    if only_changed:
+        stale = Q(changed_at__gt=F("seen_at"))
     rows = SizedPool.objects.filter(stale)
     rows = rows.filter(account__status=AccountStatus.ACTIVE).select_related("connection", "account")
     due: dict[int, list[SizedPool]] = {}

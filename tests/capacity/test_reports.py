@@ -638,6 +638,24 @@ def test_servers_that_are_missing_for_a_planned_event_are_told_where_pools_stand
     told = short.gather_runways(Account.objects.filter(pk=known.account.pk), timezone.now())
     found = short.judge_runways(told[known.account.pk], timezone.now())
     assert (found.grade, says in found.says) == (Grade.AMBER, True)
+    # One that no number of servers carries, months later, hides it not.
+    PoolLimit.objects.create(
+        account=known.account,
+        connection=pool.connection,
+        balancer_id="71",
+        kind="database",
+        requests_per_s=4_000.0,
+        source="their test",
+        at=timezone.now(),
+    )
+    late = timezone.now() + timedelta(days=100)
+    make.event(
+        known.account, starts_at=late, ends_at=late + timedelta(hours=2), expected_multiple=900.0, name="Late"
+    )
+    short.judge_all(timezone.now())
+    was = pool.missing_planned_at
+    pool.refresh_from_db()
+    assert (pool.missing_planned, pool.may_miss_planned, pool.missing_planned_at) == (None, need["more"], was)
     assert f"may need up to {need['more']} more. Of what one server carries only a lower bound" in found.says
     page = browser_of(known.account).get(address).content.decode()
     assert f"may need up to {need['more']} more than there are" in page
@@ -1011,9 +1029,13 @@ def test_a_pool_that_a_run_changed_is_looked_at_at_once_and_once(known, monkeypa
     sized.note_changed(known.account, str(pool.connection.ref), ["72"], timezone.now())
     assert sized.look_at_stale(timezone.now()) == 0
     sized.note_changed(known.account, str(pool.connection.ref), ["71", "72"], timezone.now())
-    assert sized.look_at_stale(timezone.now()) == 1
+    assert sized.look_at_stale(timezone.now(), only_changed=True) == 1
     pool.refresh_from_db()
     assert (pool.servers, pool.seen_at <= seen[-1]) == (0, True), "what changes while it is read is newer"
+    assert sized.look_at_stale(timezone.now(), only_changed=True) == 0
+    # One that was put back answers the load balancer only later: the next hour looks once more.
+    assert sized.look_at_stale(timezone.now()) == 1
+    SizedPool.objects.update(changed_at=timezone.now() - timedelta(minutes=11))
     assert sized.look_at_stale(timezone.now()) == 0
 
 

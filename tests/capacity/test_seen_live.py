@@ -19,10 +19,12 @@ from capacity.markers.models import Marker
 from capacity.metrics.models import Metric
 from capacity.metrics.store import Samples, write
 from capacity.models import Ceiling, FineLoad, Objective, TrafficEvent
+from capacity.reference import Site, counting_size, reference_for
 from capacity.reports.models import SizedPool
 from capacity.reports.short import judge_account
 from capacity.services import enter_known
 from portal.errors import Refused
+from tests import factories as make
 from tests.capacity.test_baselines import (  # noqa: F401
     ENVIRONMENT,
     approved,
@@ -581,17 +583,59 @@ def test_where_nobody_chose_a_mix_neither_a_baseline_nor_who_lets_it_count_takes
 
 
 def test_the_first_run_of_a_new_version_with_another_mix_waits_for_a_person(here, client):  # noqa: F811
-    run_at(here, 20)
+    run = run_at(here, 20)
     other = run_at(here, 1, mix=CACHED, node_count=1, software="shop 9")
-    assert _three_in_force(here) == (100, "")
     found = selectors.ceiling_of(here.connection, "71")
-    assert (found.ranked.taken, found.other_mix.ref) == (None, str(other.ref))
+    assert (found.ranked.taken.ref, found.other_mix.ref) == (str(run.ref), str(other.ref))
+    _, [says] = selectors.doubts_of(here.connection, "71", found)
+    assert says.startswith("shop 9 was benchmarked on"), "it is of the software before"
     client.force_login(here.manager)
     page = client.get(reverse("capacity:ceiling", args=[here.connection.ref, "71"])).content.decode()
     assert "More was carried with another mix of requests" in page
     assert "Let this mix count" in page
     services.take_ceiling(here.connection, "71", actor=here.manager, mix=CACHED)
     assert reference(here).ceiling.mix == CACHED
+    # And back: nothing but what was measured of it before.
+    services.take_ceiling(here.connection, "71", actor=here.manager, mix=SHOP)
+    assert (reference(here).ceiling.mix, _three_in_force(here)) == (SHOP, (90, SHOP))
+
+
+def _ceiling_of(here, flavor):  # noqa: F811
+    site = Site(here.connection.ref, "71")
+    return reference_for(here.account, site, timezone.now(), flavor=flavor).ceiling
+
+
+def test_less_of_another_size_in_service_is_a_doubt_and_can_be_let_count(here, client):  # noqa: F811
+    """All servers count as those that carry the least: which these are may be another size than so far."""
+    pool = SizedPool.objects.create(
+        account=here.account,
+        connection=here.connection,
+        balancer_id="71",
+        name="web",
+        flavor="general1-4",
+        sizes={"general1-4": 1, "general1-8": 1},
+    )
+    make.ceiling(here.connection, rps=200.0, flavor="general1-8", at=timezone.now() - timedelta(days=30))
+    run_at(here, 20, node_count=5)
+    services.take_ceiling(here.connection, "71", actor=here.manager)
+    figure = _ceiling_of(here, "general1-4")
+    assert round(figure.requests_per_s) == 108
+    less = run_at(here, 1, flavor="general1-8", node_count=9)
+    [says] = selectors.doubts_about(here.connection, "71", figure)
+    assert "one server carried 60.0" in says
+    client.force_login(here.manager)
+    address = reverse("capacity:ceiling", args=[here.connection.ref, "71"])
+    assert 'href="?size=general1-8"' in client.get(address).content.decode()
+    page = client.get(address, {"size": "general1-8"})
+    assert page.context["found"].ranked.taken.ref == str(less.ref)
+    sent = {"act": "take", "seen": page.context["ceilings_seen"], "taken": page.context["taken_seen"]}
+    assert client.post(address, {**sent, "size": "general1-8"}).status_code == 302
+    assert round(_ceiling_of(here, "general1-8").requests_per_s) == 60
+    site = Site(here.connection.ref, "71")
+    assert counting_size(here.account, site, pool.sizes, timezone.now()) == "general1-8"
+    api, path = Caller(here.manager), f"/connections/{here.connection.ref}/pools/71/ceiling"
+    assert api.ask("post", path, {"flavor": "general1-4"}).status_code == 200
+    assert round(_ceiling_of(here, "general1-4").requests_per_s) == 108
 
 
 def test_a_mix_that_kept_the_promise_under_no_load_carried_none(here):  # noqa: F811
