@@ -113,7 +113,7 @@ def stretches_of(result: Mapping[str, Any]) -> tuple[Stretch, ...]:
 
 
 def _step(step: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> Stretch:
-    steady = settled(points)
+    steady = settled(points, [one["length_s"] for one in points])
     return Stretch(
         step["users"],
         tuple(steady),

@@ -8,13 +8,15 @@ a percentile is then off by at most `ERROR_RATIO` of itself, whatever the number
 from __future__ import annotations
 
 import math
-from collections import Counter
+from bisect import bisect_right
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 
 from capacity.importers.types import (
     POINT_PERCENTS,
+    REST_S,
     Bucket,
     Latency,
     Percentile,
@@ -141,16 +143,16 @@ def together(parts: Sequence[Running]) -> Running:
 
 
 class _Cell:
-    """What came in within one stretch of a run."""
+    """What came in within one stretch of a run, and until when the last of it was waited for."""
 
     def __init__(self) -> None:
         self.failures = 0
-        self.users: int | None = None
+        self.until_s = -math.inf
         self.latencies = Running(POINT_ERROR_RATIO, 64)
 
     def merge(self, other: _Cell) -> None:
         self.failures += other.failures
-        self.users = _most(self.users, other.users)
+        self.until_s = max(self.until_s, other.until_s)
         self.latencies.merge(other.latencies)
 
 
@@ -160,55 +162,83 @@ class Series:
     def __init__(self) -> None:
         self.width_s = 1
         self._cells: dict[int, _Cell] = {}
+        self._users: dict[int, int] = {}
+        self._waiting = Counter[int]()
 
-    def add(self, at_s: float, ms: float, *, failed: bool, users: int | None = None) -> None:
-        """Count a request that started `at_s` (any origin) and took `ms`. They may come in any order."""
-        index = int(at_s // self.width_s)
-        cell = self._cells.get(index)
-        if cell is None:
-            cell = self._cells[index] = _Cell()
-            if len(self._cells) > 2 * MAX_POINTS:
-                self._double()
-                cell = self._cells[index // 2]
+    def add(
+        self, at_s: float, ms: float, *, failed: bool, users: int | None = None, is_end: bool = False
+    ) -> None:
+        """Count a request that started `at_s` (any origin; with `is_end` that ended then) and took `ms`. They may come in any order.
+
+        `users` is how many were active when it ended: who waits long was one of fewer when it began.
+        """
+        cell = self._cell(at_s)
         cell.latencies.add(ms)
         cell.failures += failed
-        cell.users = _most(cell.users, users)
+        ended_s = at_s if is_end else at_s + ms / 1000
+        cell.until_s = max(cell.until_s, ended_s)
+        if users is not None:
+            self._note(ended_s, users)
+            begun, ended = int(at_s // self.width_s), int(ended_s // self.width_s)
+            if begun != ended:
+                self._waiting[begun] += 1
+                self._waiting[ended] -= 1
 
     def see_users(self, at_s: float, users: int) -> None:
         """Note how many users were active at a time at which nothing need have been asked."""
+        self._cell(at_s)
+        self._note(at_s, users)
+
+    def _cell(self, at_s: float) -> _Cell:
         index = int(at_s // self.width_s)
-        if index in self._cells or len(self._cells) < 2 * MAX_POINTS:
-            cell = self._cells.setdefault(index, _Cell())
-            cell.users = _most(cell.users, users)
-        else:
+        if index not in self._cells:
+            self._cells[index] = _Cell()
+            while len(self._cells) > 2 * MAX_POINTS:
+                self._double()
+        return self._cells[int(at_s // self.width_s)]
+
+    def _note(self, at_s: float, users: int) -> None:
+        index = int(at_s // self.width_s)
+        self._users[index] = max(users, self._users.get(index, users))
+        while len(self._users) > 2 * MAX_POINTS:
             self._double()
-            self.see_users(at_s, users)
 
     def _double(self) -> None:
         self.width_s *= 2
-        before, self._cells = self._cells, {}
-        for index, cell in before.items():
+        cells, self._cells = self._cells, {}
+        for index, cell in cells.items():
             kept = self._cells.setdefault(index // 2, cell)
             if kept is not cell:
                 kept.merge(cell)
-        if len(self._cells) > MAX_POINTS * 2:
-            self._double()
+        told, self._users = self._users, {}
+        for index, users in told.items():
+            self._users[index // 2] = max(users, self._users.get(index // 2, users))
+        moves, self._waiting = self._waiting, Counter()
+        for index, more in moves.items():
+            self._waiting[index // 2] += more
 
     def points(self, start_s: float, end_s: float) -> tuple[Point, ...]:
-        """Return the points from `start_s` to `end_s` (same origin). Each lasts until as many users ask something again.
+        """Return the points from `start_s` to `end_s` (same origin). Each lasts until what was asked till then is answered.
 
         Users who wait for a site that hangs ask nothing: left out, that time would make a step shorter and its rate too high.
-        Who is not told to have gone is still there; where others come next, it may have been a rest between two loads.
+        So would that of users who think, where as many ask again within `REST_S`; where nobody does, it is a rest.
         """
         points = []
-        cells = sorted(self._cells.items())
-        users = None
+        cells, told = sorted(self._cells.items()), sorted(self._users)
+        moves, waiting = deque(sorted(self._waiting.items())), 0
+        waited_s, since = -math.inf, cells[0][0] if cells else 0
         for (index, cell), after in zip_longest(cells, cells[1:]):
             begin = max(index * self.width_s, start_s)
-            users = users if cell.users is None else cell.users
-            ends = min((index + 1) * self.width_s, max(end_s, begin))
-            if after and after[1].users in (None, users):
-                ends = after[0] * self.width_s
+            while moves and moves[0][0] <= index:
+                waiting += moves.popleft()[1]
+            users = self._there(index, since, waiting, told)
+            next_s = after[0] * self.width_s if after else max(end_s, begin)
+            waited_s = max(waited_s, cell.until_s)
+            ends = min(max((index + 1) * self.width_s, waited_s), next_s)
+            if after and next_s - ends <= REST_S and self._users.get(after[0]) in (None, users):
+                ends = next_s
+            if after and ends < next_s:
+                since = after[0]
             length = ends - begin
             # The last stretch may be a moment long, by which nobody should divide.
             rated = length >= self.width_s / 2
@@ -230,13 +260,18 @@ class Series:
             )
         return tuple(points)
 
+    def _there(self, index: int, since: int, waiting: int, told: Sequence[int]) -> int | None:
+        """Return how many users were active in a stretch: as it tells, or as one before it that is not from before the last rest.
+
+        Where more wait than were there then, or none is told, they are those told next: whoever hangs tells it at the end.
+        """
+        place = bisect_right(told, index)
+        before = told[place - 1] if place else -math.inf
+        if before < since or (before < index and waiting > self._users[told[place - 1]]):
+            place = min(place + 1, len(told))
+        return self._users[told[place - 1]] if place else None
+
 
 def unjudged(points: Iterable[Point]) -> tuple[Point, ...]:
     """Return points of which nobody knows what failed."""
     return tuple(replace(point, failures=None, failures_per_s=None) for point in points)
-
-
-def _most(one: int | None, other: int | None) -> int | None:
-    if one is None or other is None:
-        return other if one is None else one
-    return max(one, other)

@@ -315,7 +315,7 @@ class _Samples:
         self.coarse = self.coarse and at_s == int(at_s)
         if metric == "http_req_duration":
             self.running.add(value)
-            self.series.add(at_s, value, failed=_bad(tags))
+            self.series.add(at_s, value, failed=_bad(tags), is_end=True)
         elif metric == "http_reqs":
             self._request(whole(value, metric, line=line), tags)
         elif metric == "http_req_failed":

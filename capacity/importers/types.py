@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from capacity.importers.histogram import Running
 
 AnyPoint = TypeVar("AnyPoint")
+REST_S = 10.0
+"""Nobody asks or waits for longer: not all users of a load think at once for so long, so it is a rest between two loads."""
 
 
 class ImportRefused(Refused):
@@ -271,12 +273,17 @@ class BenchmarkResult:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """Return the stretches of the points with the same load, in their order; none where neither users nor rate are told."""
+        """Return the stretches of the points with the same load and no rest, in their order; none where neither users nor rate are told."""
         found: list[list[Point]] = []
         for point in self.points:
             if point.users is None and point.asked_per_s is None:
                 continue
-            if found and _load(found[-1][-1]) == _load(point):
+            last = found[-1][-1] if found else None
+            if (
+                last
+                and _load(last) == _load(point)
+                and point.offset_s - last.offset_s - last.length_s <= REST_S
+            ):
                 found[-1].append(point)
             else:
                 found.append([point])
@@ -294,15 +301,18 @@ def _load(point: Point) -> tuple[int | None, float | None]:
     return point.users, point.asked_per_s
 
 
-def settled(points: Sequence[AnyPoint]) -> Sequence[AnyPoint]:
-    """Return the points of a step without the first one, which still has answers of the load before it; all of few."""
-    return points[1:] if len(points) > 3 else points
+def settled(points: Sequence[AnyPoint], lengths: Sequence[float]) -> Sequence[AnyPoint]:
+    """Return the points of a step without the first one, which still has answers of the load before it; all of few.
+
+    A first one that is longer is none of these: all waited from the beginning.
+    """
+    return points[1:] if len(points) > 3 and lengths[0] < 2 * lengths[1] else points
 
 
 def _step(points: list[Point]) -> Step:
     length_s = sum(point.length_s for point in points)
     requests = _sum([point.requests for point in points])
-    steady = _counted(settled(points))
+    steady = _counted(settled(points, [point.length_s for point in points]))
     return Step(
         users=points[0].users,
         asked_per_s=points[0].asked_per_s,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from capacity.baselines import evidence
@@ -16,7 +16,7 @@ from capacity.ceiling import Promised, Rank, exceeds
 from capacity.comparing import Environment
 from capacity.importers import parse
 from capacity.importers.histogram import POINT_ERROR_RATIO, Running, Series, together
-from capacity.importers.types import Format
+from capacity.importers.types import REST_S, Format
 from capacity.loads.generator import Second
 from capacity.loads.profile import Asked, Shape
 from capacity.loads.result import invalid_because, result_of
@@ -280,6 +280,81 @@ def test_a_step_in_which_the_site_hung_is_as_long_as_it_was_and_carried_what_it_
     assert calm.requests_per_s == pytest.approx(5.0, rel=0.02)
     assert hung.requests_per_s == pytest.approx(10 * 31 / 60, rel=0.05)
     assert hung.points[-1]["offset_s"] == pytest.approx(119.0), "none of its points is left out"
+
+
+def jmeter_steps(loads):
+    """Return a file of JMeter's, and of each load (users, seconds asked, how long a hang then is, how long a rest after) what is true.
+
+    Each user asks once a second. With a rest below 0 the next load begins while the hang lasts. Threads are told at the end.
+    """
+    rows, begins, at = [], [], 0.0
+    for users, asked_s, hang_s, rest_s in loads:
+        begins.append((at, users))
+        rows += [(at + second, 0.01) for second in range(asked_s) for _ in range(users)]
+        rows += [(at + asked_s, hang_s) for _ in range(users) if hang_s]
+        at += asked_s + hang_s + rest_s
+    lines = ["timeStamp,elapsed,label,responseCode,success,allThreads"]
+    for start, took in sorted(rows, key=sum):
+        there = [users for begin, users in begins if begin <= start + took][-1]
+        lines.append(f"{1_795_797_500_000 + round(1000 * start)},{round(1000 * took)},home,200,true,{there}")
+    true = [
+        (users, users * (asked_s + bool(hang_s)), asked_s + hang_s + min(rest_s, 0))
+        for users, asked_s, hang_s, rest_s in loads
+    ]
+    return "\n".join(lines).encode(), true
+
+
+@st.composite
+def loads_with_rests_and_hangs(draw):
+    loads, before = [], 0
+    for _ in range(draw(st.integers(2, 5))):
+        users = draw(st.integers(1, 8).filter(lambda one, before=before: one != before))
+        hang_s = draw(st.sampled_from([0, 0, 5, 30, 90]))
+        rest_s = draw(st.sampled_from([0, 4, 11, 60, *([-1, -4] if hang_s else [])]))
+        loads.append((users, draw(st.integers(30, 90)), hang_s, rest_s))
+        # After a rest of nobody as many may come again.
+        before = 0 if rest_s > REST_S else users
+    return [*loads[:-1], (*loads[-1][:3], 0)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(loads_with_rests_and_hangs())
+@example([(5, 60, 0, 0), (10, 60, 60, 0), (20, 60, 0, 0)])  # a hang at the end of a step
+@example([(10, 60, 60, -4), (20, 60, 30, 0)])  # one that goes on in the next, and one at the end of the run
+@example([(10, 60, 0, 30), (10, 60, 30, 30), (10, 60, 0, 0)])
+def test_the_rate_of_a_step_is_over_the_time_in_which_somebody_asked_or_waited(loads):
+    content, true = jmeter_steps(loads)
+    made = parse(content).as_plain()
+    told = [(one["users"], one["requests"], one["length_s"]) for one in made["steps"]]
+    # The last second of the run ends with its last answer.
+    assert told == [(users, requests, pytest.approx(lasted, abs=1)) for users, requests, lasted in true]
+    if len({users for users, *_ in true}) > 1:
+        seen = [len(one.points) for one in evidence.stretches_of(made)]
+        assert seen == [asked_s + bool(hang_s) - 1 for _, asked_s, hang_s, _ in loads], "none is left out"
+
+
+@pytest.mark.parametrize("asked_at", [60.0, 59.9])
+def test_a_site_that_hangs_as_soon_as_more_come_carried_no_more_throughout(asked_at):
+    series = Series()
+    for second in [*range(60), *range(100, 120)]:
+        for _ in range(5 if second < 60 else 10):
+            series.add(second, 10.0, failed=False, users=5 if second < 60 else 10)
+    for at in [asked_at] * 5 + [60.0] * 5:
+        series.add(at, 40_000.0, failed=False, users=10)
+    made = replace(parse(jmeter_steps([(1, 30, 0, 0)])[0]), points=series.points(0.0, 120.0))
+    calm, hung = evidence.stretches_of(made.as_plain())
+    assert calm.requests_per_s == pytest.approx(5.0, abs=0.1)
+    assert hung.requests_per_s == pytest.approx(10 * 21 / 60, abs=0.1)
+
+
+def test_users_who_think_are_there_and_those_who_begin_slowly_after_a_rest_are_not_those_before_it():
+    series = Series()
+    for at in range(0, 60, 6):
+        series.add(at, 20.0, failed=False, users=3)
+    for at in range(100, 160):
+        series.add(at, 4000.0, failed=False, users=9)
+    made = replace(parse(jmeter_steps([(1, 30, 0, 0)])[0]), points=series.points(0.0, 164.0))
+    assert [(one.users, one.requests, one.length_s) for one in made.steps] == [(3, 10, 55), (9, 60, 63)]
 
 
 def test_users_are_still_there_while_a_file_does_not_tell_them():
