@@ -202,7 +202,7 @@ def _hour(at: datetime, told: dict[str, list[_Series]], promised: Promised) -> _
             return None
     if not judged or not all(series for _, series in judged.values()):
         return _Hour(at, carried, servers, NOT_KEPT)
-    beside = max((one.mean for one in load.around(at) if one is not rate), default=math.inf)
+    beside = max((one.mean for one in load.around(at) if one is not rate), default=0.0)
     # Of one sample or two nothing says that they are no glitch but the hours beside.
     is_sure = rate.count >= FEWEST or carried <= GLITCH * beside
     parts = [] if load.is_whole(at, 0) and is_sure else ["the load"]

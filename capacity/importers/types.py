@@ -306,7 +306,7 @@ def settled(points: Sequence[AnyPoint], lengths: Sequence[float]) -> Sequence[An
 
     A first one that is longer is none of these: all waited from the beginning.
     """
-    return points[1:] if len(points) > 3 and lengths[0] < 2 * lengths[1] else points
+    return points[1:] if len(points) > 3 and lengths[0] <= 2 * lengths[1] else points
 
 
 def _step(points: list[Point]) -> Step:

@@ -191,6 +191,7 @@ FEW = [[100.0] * 3 + [None] * 9]
         ({"requests_per_s": [[600.0] * 11 + [1e6]]}, 120.0, ""),
         ({"requests_per_s": [[600.0] * 12, [600.0] * 4, [600.0] * 12]}, 120.0, "the load"),
         ({"requests_per_s": [100.0, 1e6, 100.0]}, 2e5, "the load"),
+        ({"requests_per_s": [None, [100.0, 1e6], None]}, 100_010.0, "the load"),
         ({"requests_per_s": [300.0, 600.0, 200.0]}, 120.0, ""),
         ({"requests_per_s": [None, [600.0], None], "nodes": [None, [5.0], None]}, 120.0, "the load, nodes"),
     ],
