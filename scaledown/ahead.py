@@ -18,6 +18,10 @@ AHEAD = timedelta(days=7)
 SOON = timedelta(days=1)
 """and before one that begins within this they are not taken out unless that was approved as it is."""
 SLACK = 1e-9
+UNSHOWN = "its preview did not show that"
+NEAR = "it is near by now"
+LONGER = "it ends later by now"
+"""Why what was read of an event no longer stands for it, as the end of a sentence."""
 
 
 class Near(IntEnum):
@@ -43,7 +47,7 @@ class Lasting(Protocol):
 
 @dataclass(frozen=True)
 class EventShown:
-    """An event as it stood in a preview: `needed` is how many servers it needs, None where that was not known."""
+    """An event as somebody read of it: `needed` is how many servers it needs, None where that was not known."""
 
     ref: str
     starts_at: datetime
@@ -85,16 +89,24 @@ def needs(peak_rps: float | None, plan: PlanData) -> str:
     return f"needs {needed} server{'' if needed == 1 else 's'}, and {stay}"
 
 
-def is_nearer(event: Lasting, shown: Lasting, *, then: datetime, at: datetime) -> bool:
-    """Whether an event is on or begins within a day, and was farther off where a plan would have begun by its preview."""
+def is_nearer(event: Lasting, read: Lasting, *, then: datetime, at: datetime) -> bool:
+    """Whether an event is on or begins within a day, and was farther off `then`: where the plan would have begun when it was read of."""
     near = nearness(event, at)
-    return near >= Near.SOON and near > nearness(shown, then)
+    return near >= Near.SOON and near > nearness(read, then)
 
 
-def needs_more(peak_rps: float | None, shown: EventShown, plan: PlanData) -> bool:
-    """Whether an event needs more servers than its preview said; what was not known then may be anything."""
-    needed = needed_for(peak_rps, plan)
-    return shown.needed is not None and (needed is None or needed > shown.needed)
+def is_more(needed: int | None, read: int | None) -> bool:
+    """Whether more servers are needed than somebody read. What is not known any more is more, and so is what was not known."""
+    return needed != read and (needed is None or read is None or needed > read)
+
+
+def why_anew(event: EventShown, read: EventShown, *, then: datetime, at: datetime) -> str:
+    """Return why an event holds that was read of, in the preview or by who overrode it, as the end of a sentence; or ""."""
+    if is_more(event.needed, read.needed):
+        return UNSHOWN
+    if is_nearer(event, read, then=then, at=at):
+        return NEAR
+    return LONGER if event.ends_at > read.ends_at else ""
 
 
 def is_higher(peak_rps: float, plan: PlanData) -> bool:

@@ -16,7 +16,6 @@ from django.urls import reverse
 from accounts.calendar.models import CalendarKind
 from accounts.calendar.selectors import Freeze, Item, Source, freezes_at, register_source
 from capacity.models import TrafficEvent
-from capacity.reports.models import DetectedEvent
 from portal import access
 from portal.access import Permission
 from portal.audit.services import record
@@ -26,8 +25,8 @@ from portal.runs import services as runs
 from portal.runs.models import Run
 from portal.runs.types import Entry
 from scaledown import ahead
-from scaledown.canonical import from_plain, plan_from_plain
-from scaledown.known import event_known, peaks
+from scaledown.canonical import from_plain, plan_from_plain, to_plain
+from scaledown.known import detected_in, event_known, peaks
 from scaledown.models import FreezeOverride, Plan, PlanStatus
 from scaledown.types import PlanData
 
@@ -35,8 +34,7 @@ if TYPE_CHECKING:
     from accounts.models import Account, User
 
 RISE = "The peak that is on"
-UNSHOWN = "its preview did not show that"
-NEAR = "it is near by now"
+UNCOUNTED = "how many it needs did not stand in its preview"
 RISE_LASTS = timedelta(hours=1)
 """When it is looked at anew: nobody knows until when it is on."""
 
@@ -51,6 +49,20 @@ class NeededFor(Freeze):
     sentence: str = ""
     needed: int | None = None
     """How many servers it needs; None where that is not known."""
+    is_rise: bool = False
+    """Then it ends nobody knows when."""
+
+    @classmethod
+    def of(cls, seen: ahead.EventShown, title: str, sentence: str, *, is_rise: bool = False) -> NeededFor:
+        """Return an event, or a rise, as what holds."""
+        return cls(
+            seen.ref, title, "event", "account", seen.starts_at, seen.ends_at, sentence, seen.needed, is_rise
+        )
+
+    @property
+    def seen(self) -> ahead.EventShown:
+        """What whoever overrides it has read of it."""
+        return ahead.EventShown(self.ref, self.starts_at, self.ends_at, self.needed)
 
     @property
     def says(self) -> str:
@@ -66,7 +78,7 @@ class NeededFor(Freeze):
 def for_start(plan: Plan, data: PlanData, now: datetime) -> list[Freeze]:
     """Return what a plan would start into now, or when its window opens; what ends last comes last.
 
-    Three queries, and those of `known.peaks` where an event is not as it was in the preview or a rise is on.
+    Three queries, and at most nine a balancer where an event is near or a rise is on.
     """
     begins = max(now, data.window_start or now)
     found = [*freezes_at(plan.account, begins), *needs_of(plan, data, now)]
@@ -75,95 +87,109 @@ def for_start(plan: Plan, data: PlanData, now: datetime) -> list[Freeze]:
 
 def needs_of(plan: Plan, data: PlanData, now: datetime) -> list[NeededFor]:
     """Return what needs the servers when a plan would start, and did not stand in its preview. Two queries, or more as above."""
-    return _needs(plan.account, max(now, data.window_start or now), now, lambda: (plan, data))
+    begins = max(now, data.window_start or now)
+    return _needs(plan.account, plan.data or {}, begins, now, lambda: (plan, data))
 
 
 def _needs(
     account: Account,
+    kept: Mapping[str, Any],
     moment: datetime,
     now: datetime,
     drawn: Callable[[], tuple[Plan, PlanData] | None],
 ) -> list[NeededFor]:
-    """Return what needs more servers than they knew of who approved the plan. Two queries where there is nothing."""
+    """Return what needs more servers than they knew of who approved the plan that is `kept`.
+
+    Two queries where no event is near and no rise is on, else those of `drawn` and of `known.peaks` besides, which are read
+    once. Every event near is held against what is known now: not only it changes, but the usual peak as well.
+    """
     near = TrafficEvent.objects.filter(
         account=account, ends_at__gt=moment, starts_at__lte=moment + ahead.AHEAD
     ).order_by("starts_at", "pk")
     rows = list(near)
-    rises = DetectedEvent.objects.filter(account=account).on_at(now).order_by("starts_at", "pk")
-    rising = rises.values_list("ref", flat=True).first()
+    rises = detected_in(kept["connection_ref"], kept["balancer_ids"]).on_at(now).filter(account=account)
+    # Two balancers of a pool may be sized by one metric.
+    rising = list(rises.order_by("starts_at", "ref").values_list("ref", "starts_at").distinct())
     found = drawn() if rows or rising else None
     if found is None or found[0].submitted_at is None or found[0].preview is None:
         return []
     plan, data = found
     shown, looked_at = _shown(found[0].preview)
     then = max(looked_at, data.window_start or looked_at)
-
-    def is_nearer(row: TrafficEvent) -> bool:
-        return ahead.is_nearer(row, shown[str(row.ref)], then=then, at=moment)
-
-    changed = [
-        row for row in rows if str(row.ref) not in shown or row.updated_at > looked_at or is_nearer(row)
-    ]
-    if not changed and not rising:
-        return []
     usual, on = peaks(plan.connection, data.balancer_ids, now)
     needed = []
-    for row in changed:
+    for row in rows:
         event = event_known(row, usual.requests_per_s if usual else None)
-        before = shown.get(event.ref)
         if ahead.is_carried(event.peak_rps, data):
             continue
-        if before is None or ahead.needs_more(event.peak_rps, before, data):
-            needed.append(_needed(event.ref, event, event.name, event.peak_rps, data))
-        elif is_nearer(row):
-            needed.append(_needed(event.ref, event, event.name, event.peak_rps, data, why=NEAR))
+        needs = ahead.needed_for(event.peak_rps, data)
+        seen = ahead.EventShown(event.ref, event.starts_at, event.ends_at, needs)
+        if shown is None:
+            why = UNCOUNTED
+        elif event.ref not in shown:
+            why = ahead.UNSHOWN
+        else:
+            why = ahead.why_anew(seen, shown[event.ref], then=then, at=moment)
+        if why:
+            lasts = f"from {_clock(event.starts_at)} to {_clock(event.ends_at)} UTC"
+            says = f"A traffic event {lasts} {ahead.needs(event.peak_rps, data)}; {why}."
+            needed.append(NeededFor.of(seen, event.name, says))
     if on is not None and ahead.is_higher(on.requests_per_s, data):
-        lasts = ahead.EventShown("", on.at, now + RISE_LASTS, None)
-        needed.append(_needed(str(rising), lasts, RISE, on.requests_per_s, data))
+        for ref, since in rising:
+            seen = ahead.EventShown(
+                str(ref), since, now + RISE_LASTS, ahead.needed_for(on.requests_per_s, data)
+            )
+            says = f"A rise in the traffic that is on since {_clock(since)} UTC {ahead.needs(on.requests_per_s, data)}"
+            needed.append(NeededFor.of(seen, RISE, f"{says}; {ahead.UNSHOWN}.", is_rise=True))
     return needed
 
 
-def _shown(preview: Mapping[str, Any]) -> tuple[dict[str, ahead.EventShown], datetime]:
-    """Return the events that a kept preview showed, by reference, and when it was made."""
-    events = [from_plain(ahead.EventShown, one) for one in preview.get("events", ())]
-    return {one.ref: one for one in events}, datetime.fromisoformat(preview["looked_at"])
+def _clock(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M}"
 
 
-def _needed(
-    ref: str, lasts: ahead.Lasting, name: str, peak_rps: float | None, data: PlanData, *, why: str = UNSHOWN
-) -> NeededFor:
-    what = f"A traffic event from {lasts.starts_at:%Y-%m-%d %H:%M} to {lasts.ends_at:%Y-%m-%d %H:%M} UTC"
-    if name is RISE:
-        what = "A rise in the traffic is on that"
-    says = f"{what} {ahead.needs(peak_rps, data)}; {why}."
-    needed = ahead.needed_for(peak_rps, data)
-    return NeededFor(ref, name, "event", "account", lasts.starts_at, lasts.ends_at, says, needed)
+def _shown(preview: Mapping[str, Any]) -> tuple[dict[str, ahead.EventShown] | None, datetime]:
+    """Return the events that a kept preview showed, by reference, and when it was made. None: from before it kept them."""
+    looked_at = datetime.fromisoformat(preview["looked_at"])
+    return by_ref(preview["events"]) if "events" in preview else None, looked_at
+
+
+def by_ref(kept: Iterable[Mapping[str, Any]]) -> dict[str, ahead.EventShown]:
+    """Return what was read of events, as it is kept, by their references."""
+    return {one["ref"]: from_plain(ahead.EventShown, one) for one in kept}
 
 
 def not_overridden(run: Run, now: datetime) -> list[Freeze]:
-    """Return what holds a run back now; three queries, more where an event is near or anything is found."""
+    """Return what holds a run back now. Three queries; one more where any is found, and at most nine a balancer and one
+    where an event is near or a rise is on.
+    """
 
     def drawn() -> tuple[Plan, PlanData] | None:
         plan = Plan.objects.select_related("connection__account").filter(ref=run.plan_ref).first()
         return None if plan is None else (plan, plan_from_plain(run.plan))
 
     found = sorted(
-        [*freezes_at(run.account, now), *_needs(run.account, now, now, drawn)], key=lambda one: one.ends_at
+        [*freezes_at(run.account, now), *_needs(run.account, run.plan, now, now, drawn)],
+        key=lambda one: one.ends_at,
     )
     if not found:
         return []
     let = list(FreezeOverride.objects.filter(run=run))
-    return [one for one in found if not any(_lets(row, one) for row in let)]
+    opens = _moment(run.plan.get("window_start"))
+    return [
+        one for one in found if not any(_lets(row, one, max(row.at, opens or row.at), now) for row in let)
+    ]
 
 
-def _lets(override: FreezeOverride, one: Freeze) -> bool:
-    """Whether somebody let a run go on in this: in a freeze, or in what needs no more servers than it did then."""
-    if one.ref not in override.freezes:
-        return False
+def _lets(override: FreezeOverride, one: Freeze, then: datetime, now: datetime) -> bool:
+    """Whether somebody let a run go on in this as it is now. `then` is when the run went on by it."""
     if not isinstance(one, NeededFor):
-        return True
-    then = override.needed.get(one.ref)
-    return then is None or (one.needed is not None and one.needed <= then)
+        # A weekly freeze is another one each time, by the same reference.
+        return one.ref in override.freezes and one.starts_at <= then
+    read = by_ref(override.events).get(one.ref)
+    if read is None or one.is_rise:
+        return read is not None and not ahead.is_more(one.needed, read.needed)
+    return not ahead.why_anew(one.seen, read, then=then, at=now)
 
 
 @dataclass(frozen=True)
@@ -204,7 +230,7 @@ def override(run: Run, frozen: Iterable[Freeze], *, actor: User, reason: str) ->
     FreezeOverride.objects.create(
         run=run,
         freezes=[one.ref for one in listed],
-        needed={one.ref: one.needed for one in listed if isinstance(one, NeededFor)},
+        events=[to_plain(one.seen) for one in listed if isinstance(one, NeededFor)],
         by=actor,
     )
     author = runs.author_of(actor)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q
 
@@ -26,7 +27,7 @@ from capacity.reference import (
     reference_for,
 )
 from capacity.reports.detected import TAIL
-from capacity.reports.models import DetectedEvent, DetectedState
+from capacity.reports.models import DetectedEvent, DetectedEvents, DetectedState
 from portal.runs.models import RunSample
 from scaledown.candidates import (
     Added,
@@ -209,16 +210,23 @@ def _peaks(found: Sequence[Reference]) -> tuple[Figure | None, Figure | None]:
     )
 
 
+def detected_in(connection_ref: UUID | str, balancer_ids: Sequence[str]) -> DetectedEvents:
+    """Return the stretches of the metrics that the pool behind these balancers is sized by."""
+    return DetectedEvent.objects.filter(
+        metric__sized_pools__connection__ref=connection_ref,
+        metric__sized_pools__balancer_id__in=list(balancer_ids),
+    )
+
+
 def _decay(
     connection: CloudConnection, balancer_ids: Sequence[str], event: TrafficEvent | None, at: datetime
 ) -> Decay | None:
     """Return how the traffic of the event goes away, else that of the newest rise in the traffic of the pool. One query."""
-    rows = DetectedEvent.objects.filter(
-        metric__sized_pools__connection=connection,
-        metric__sized_pools__balancer_id__in=list(balancer_ids),
-        score__gt=0,
-        peak_at__lte=at,
-    ).exclude(state__in=(DetectedState.DISMISSED, DetectedState.WITHDRAWN))
+    rows = (
+        detected_in(connection.ref, balancer_ids)
+        .filter(score__gt=0, peak_at__lte=at)
+        .exclude(state__in=(DetectedState.DISMISSED, DetectedState.WITHDRAWN))
+    )
     if event is not None:
         # One that went on for long after what was planned stands on its own, and is what goes away all the same.
         its_own = Q(event=None, starts_at__gte=event.starts_at - TAIL, starts_at__lte=event.ends_at + TAIL)

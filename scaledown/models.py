@@ -234,13 +234,12 @@ class Growth(models.Model):
 class FreezeOverride(models.Model):
     """That somebody who may let a run go on in a freeze. It holds for the freezes named; why stands on the record.
 
-    `needed` has how many servers each of them needed that is an event or a rise, null where that was not known: it holds while they
-    need no more.
+    `events` has what they read of each of them that is an event or a rise, each an `ahead.EventShown`: it holds while that is so.
     """
 
     run = models.ForeignKey("runs.Run", models.CASCADE, related_name="freeze_overrides")
     freezes = ArrayField(models.CharField(max_length=36))
-    needed = models.JSONField(default=dict, db_default={})
+    events = models.JSONField(default=list, db_default=[])
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     at = models.DateTimeField(auto_now_add=True)
 

@@ -16,7 +16,7 @@ from portal.errors import NotPermitted, Refused
 from portal.runs import registry
 from portal.runs.models import JournalEntry, Run
 from portal.runs.types import RunStatus
-from scaledown import driver, services
+from scaledown import driver, freezes, services
 from scaledown.live import live_run
 from scaledown.models import FreezeOverride, PlanStatus
 from scaledown.offers import Situation, offers
@@ -138,6 +138,15 @@ def test_a_freeze_entered_meanwhile_holds_a_run_that_has_not_begun_and_one_that_
     # Overridden is this freeze, and not the next one.
     freeze(here, title="Another")
     assert "freeze" in driver.facts(run)
+
+
+@pytest.mark.django_db
+def test_who_lets_a_run_go_on_in_a_weekly_freeze_does_so_for_this_time_of_it(here):
+    entry = freeze(here, repeats_until=(timezone.now() + timedelta(weeks=8)).date())
+    plan = approved(here)
+    run = start(plan, lead_of(here), override_reason=REASON)
+    assert freezes.not_overridden(run, timezone.now()) == []
+    assert freezes.not_overridden(run, timezone.now() + timedelta(weeks=1))[0].ref == str(entry.ref)
 
 
 @pytest.mark.django_db

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
 from capacity.events import add_event, change_event, remove_event
-from capacity.models import ForecastPeak
+from capacity.metrics.models import Metric
+from capacity.models import ForecastPeak, TrafficEvent
 from capacity.reports.models import DetectedEvent, GrowthReport
 from capacity.sizing import MOST_SERVERS
 from portal.errors import Refused
@@ -16,6 +18,7 @@ from portal.runs.models import JournalEntry, Run
 from scaledown import ahead, driver, freezes, services
 from scaledown.ahead import Near
 from scaledown.candidates import EventKnown
+from scaledown.models import Plan
 from tests import factories as make
 from tests.capacity.test_reference import sized_by_report
 from tests.pages.test_pages import page, url
@@ -87,13 +90,25 @@ def test_what_is_nearer_than_in_the_preview(starts, seen_ago, is_nearer):
 
 
 @pytest.mark.parametrize(
-    ("peak", "needed", "is_more"),
-    [(600.0, 8, False), (600.0, 7, True), (None, 8, True), (None, None, False), (600.0, None, False)],
+    ("changes", "why"),
+    [
+        ({}, ""),
+        ({"needed": 9}, ahead.UNSHOWN),
+        ({"needed": 7}, ""),
+        ({"needed": None}, ahead.UNSHOWN),
+        ({"starts_at": NOW + HOUR}, ahead.NEAR),
+        ({"ends_at": NOW + 4 * DAY}, ahead.LONGER),
+        ({"ends_at": NOW + 3 * DAY - HOUR}, ""),
+    ],
 )
-def test_what_needs_more_than_in_the_preview(peak, needed, is_more):
-    plan = a_plan(target=3, ceiling_rps=100.0, guard_share=0.8)
-    shown = ahead.EventShown("e", NOW + HOUR, NOW + DAY, needed)
-    assert ahead.needs_more(peak, shown, plan) is is_more
+def test_what_was_read_of_an_event_stands_while_it_needs_no_more_is_no_nearer_and_ends_no_later(changes, why):
+    read = ahead.EventShown("e", NOW + 2 * DAY, NOW + 3 * DAY, 8)
+    assert ahead.why_anew(replace(read, **changes), read, then=NOW, at=NOW) == why
+
+
+@pytest.mark.parametrize(("needed", "is_more"), [(8, True), (None, False)])
+def test_what_was_not_known_and_is_known_by_now_is_more(needed, is_more):
+    assert ahead.is_more(needed, None) is is_more
 
 
 @pytest.mark.parametrize("peak", [1e308, float("inf")])
@@ -237,48 +252,186 @@ def test_an_event_of_which_nobody_knows_how_high_it_gets_holds_too(here):
     )
 
 
-def test_a_rise_that_is_on_and_was_in_no_preview_holds_until_it_is_over(here):
-    ForecastPeak.objects.all().delete()
-    report = sized_by_report(here.connection, 150.0)
-    GrowthReport.objects.update(peak=150.0)
-    run, now = started(here), timezone.now()
-    assert "freeze" not in driver.facts(run)
-    row = DetectedEvent.objects.create(
+def rises(here, metric, *, since=HOUR, peak=600.0):
+    now = timezone.now()
+    return DetectedEvent.objects.create(
         account=here.account,
-        metric=report.metric,
-        starts_at=now - HOUR,
+        metric=metric,
+        starts_at=now - since,
         ends_at=now,
-        peak_at=now - HOUR,
-        peak=600.0,
+        peak_at=now - since,
+        peak=peak,
         expected=150.0,
-        multiple=4.0,
+        multiple=peak / 150.0,
         score=30.0,
         lead_in_s=0,
         is_over=False,
-        found_at=now - HOUR / 2,
+        found_at=now - since / 2,
     )
-    assert "A rise in the traffic is on that needs 8 servers, and 3 stay" in driver.facts(run)["freeze"]
+
+
+def ends(row):
+    DetectedEvent.objects.filter(pk=row.pk).update(is_over=True)
+
+
+@pytest.fixture
+def sized(here):
+    """The metric by which the pool is sized; its usual peak is what the plan is for."""
+    ForecastPeak.objects.all().delete()
+    report = sized_by_report(here.connection, 150.0)
+    GrowthReport.objects.update(peak=150.0)
+    return report.metric
+
+
+def overridden(here, plan):
+    return services.start_run(plan, actor=here.lead, seen_digest=plan.digest, override_reason=REASON)
+
+
+def held(run):
+    run.refresh_from_db()
+    return driver.facts(run).get("freeze", "")
+
+
+def test_a_rise_that_is_on_and_was_in_no_preview_holds_until_it_is_over(here, sized):
+    run = started(here)
+    assert not held(run)
+    row = rises(here, sized)
+    assert f"that is on since {row.starts_at:%Y-%m-%d %H:%M} UTC needs 8 servers, and 3 stay" in held(run)
     with pytest.raises(Refused, match="6 servers are in service and the target is 6"):
         services.draw(drafted(here), here.pool)
     assert not ahead.is_higher(600.0, a_plan(forecast_peak_rps=600.0)), "for that one it was approved"
-    DetectedEvent.objects.filter(pk=row.pk).update(is_over=True)
-    assert "freeze" not in driver.facts(run)
+    ends(row)
+    assert not held(run)
+
+
+def test_who_lets_a_rise_pass_lets_the_next_one_of_that_pool_pass_never_and_minds_no_other_pool(here, sized):
+    plan = approved(here)
+    other = Metric.objects.create(
+        account=here.account,
+        resource="blog",
+        name="requests_per_s",
+        source="t",
+        unit="requests/s",
+        kind="throughput",
+    )
+    of_blog = rises(here, other, since=5 * HOUR, peak=50.0)
+    row = rises(here, sized)
+    run = overridden(here, plan)
+    assert not held(run)
+    ends(of_blog)
+    assert not held(run)
+    rises(here, other, since=HOUR / 2, peak=50.0)
+    ends(row)
+    rises(here, sized, since=HOUR / 6, peak=580.0)
+    assert "A rise in the traffic" in held(run), "nobody let this one pass"
 
 
 def test_what_a_lead_let_pass_holds_again_where_it_needs_more(here):
     plan = approved(here)
     sale = planned(here)
-    run = services.start_run(plan, actor=here.lead, seen_digest=plan.digest, override_reason=REASON)
+    run = overridden(here, plan)
     change_event(sale, {"expected_multiple": 3.0}, actor=here.manager)
-    assert "freeze" not in driver.facts(run), "it needs less than what was let pass"
+    assert not held(run), "it needs less than what was let pass"
     change_event(sale, {"expected_multiple": 40.0}, actor=here.manager)
-    assert "needs 75 servers" in driver.facts(run)["freeze"]
+    assert "needs 75 servers" in held(run)
     change_event(sale, {"expected_multiple": None}, actor=here.manager)
-    assert "its peak is not known" in driver.facts(run)["freeze"]
+    assert "its peak is not known" in held(run)
     remove_event(sale, actor=here.manager)
-    assert "freeze" not in driver.facts(run)
+    assert not held(run)
     planned(here)
-    assert "needs 8 servers" in driver.facts(run)["freeze"], "another event was let pass by nobody"
+    assert "needs 8 servers" in held(run), "another event was let pass by nobody"
+
+
+@pytest.mark.parametrize("is_let", [True, False])
+def test_what_was_read_of_an_event_days_ahead_is_not_read_of_it_tomorrow_nor_of_a_longer_one(here, is_let):
+    sale = None if is_let else planned(here, starts=6 * DAY)
+    plan = approved(here)
+    sale = sale or planned(here, starts=6 * DAY)
+    run = overridden(here, plan)
+    assert not held(run)
+    now, end = timezone.now(), sale.ends_at
+    change_event(sale, {"ends_at": end + HOUR}, actor=here.manager)
+    assert "needs 8 servers" in held(run)
+    change_event(sale, {"ends_at": end}, actor=here.manager)
+    assert not held(run)
+    TrafficEvent.objects.filter(pk=sale.pk).update(starts_at=now + HOUR)
+    assert "needs 8 servers" in held(run)
+    TrafficEvent.objects.filter(pk=sale.pk).update(starts_at=now - HOUR)
+    assert "needs 8 servers" in held(run)
+
+
+def test_an_event_that_a_lead_let_pass_before_the_window_is_as_near_when_it_opens(here):
+    opens = timezone.now() + 5 * DAY
+    plan = approved(here, window_start=opens, window_end=opens + DAY)
+    planned(here, starts=5 * DAY + HOUR)
+    run = overridden(here, plan)
+    assert freezes.not_overridden(run, opens) == []
+
+
+@pytest.mark.parametrize("is_let", [True, False])
+def test_an_event_of_which_it_was_not_known_what_it_needs_holds_once_it_is(here, is_let):
+    sale = None if is_let else planned(here, multiple=None)
+    plan = approved(here)
+    sale = sale or planned(here, multiple=None)
+    run = overridden(here, plan)
+    assert not held(run)
+    change_event(sale, {"expected_multiple": 40.0}, actor=here.manager)
+    assert "needs 75 servers" in held(run)
+
+
+def test_an_event_that_was_carried_holds_once_the_usual_peak_is_higher(here):
+    planned(here, starts=2 * DAY, multiple=1.5)
+    run = started(here)
+    assert not held(run)
+    ForecastPeak.objects.create(
+        account=here.account,
+        connection=here.connection,
+        balancer_id="71",
+        requests_per_s=600.0,
+        source="the customer",
+        at=timezone.now(),
+    )
+    assert "needs 12 servers, and 3 stay" in held(run)
+
+
+def test_a_change_of_an_event_that_is_not_committed_while_a_plan_is_drawn_is_held_against_it(
+    here, monkeypatch
+):
+    sale = planned(here, starts=2 * DAY, multiple=1.2)
+    changed_at, draw = timezone.now(), services.draw
+
+    def drawn_before(plan, pool):
+        found = draw(plan, pool)
+        TrafficEvent.objects.filter(pk=sale.pk).update(expected_multiple=40.0, updated_at=changed_at)
+        return found
+
+    plan = drafted(here)
+    monkeypatch.setattr(services, "draw", drawn_before)
+    plan = services.submit_plan(plan, actor=here.manager, pool=here.pool)
+    assert "needs 75 servers" in freezes.for_start(plan, services.data_of(plan), timezone.now())[0].says
+
+
+def test_a_preview_from_before_it_had_what_events_need_is_not_said_to_have_shown_none(here):
+    planned(here, starts=2 * DAY)
+    run = started(here)
+    plan = Plan.objects.get(ref=run.plan_ref)
+    del plan.preview["events"]
+    plan.save()
+    assert (
+        "needs 8 servers, and 3 stay by this plan; how many it needs did not stand in its preview."
+        in held(run)
+    )
+
+
+@pytest.mark.parametrize(("events", "queries"), [((), 3), ((1.2,), 12), ((1.2, 1.1), 12), ((1.2, 4.0), 13)])
+def test_what_is_needed_is_read_once_however_many_events_are_near(
+    here, django_assert_num_queries, events, queries
+):
+    run = started(here)
+    for multiple in events:
+        planned(here, starts=6 * DAY, multiple=multiple)
+    with django_assert_num_queries(queries):
+        freezes.not_overridden(run, timezone.now())
 
 
 def test_whoever_decides_or_starts_reads_that_the_servers_are_needed(here, client):
