@@ -146,22 +146,15 @@ def reference_for(account: Account, site: Site, at: datetime, *, flavor: str = "
     def newest(rows: QuerySet[Any]) -> Any:
         return known(rows).order_by("-at", "-pk").first()
 
-    def figure(row: Any, seen_at: datetime | None = None) -> Figure | None:
-        if row is None:
-            return None
-        expected_at = getattr(row, "expected_at", None)
-        return Figure(row.requests_per_s, row.source, _author(row), seen_at or row.at, expected_at)
-
     fine = (
         known(FineLoad.objects.filter(seen_at__gte=at - FINE_FOR)).order_by("-requests_per_s", "-pk").first()
     )
     promised = newest(Objective.objects.all())
-    ceilings = ceilings_of(account, site.connection_ref, {site.balancer_id: flavor}, at)
-    measured, on = _measured_peaks(of_pool, at)
+    ceiling, forecast_peak, on = load_of(account, site, at, flavor=flavor)
     found = Reference(
         site,
-        ceiling=ceilings.get(site.balancer_id),
-        forecast_peak=_higher(figure(newest(ForecastPeak.objects.all())), measured),
+        ceiling=ceiling,
+        forecast_peak=forecast_peak,
         peak_on=on,
         objective=None
         if promised is None
@@ -174,11 +167,37 @@ def reference_for(account: Account, site: Site, at: datetime, *, flavor: str = "
             promised.at,
         ),
         baselines=_baselines(known, of_pool, at),
-        fine_load=figure(fine, None if fine is None else fine.seen_at),
+        fine_load=None
+        if fine is None
+        else Figure(fine.requests_per_s, fine.source, _author(fine), fine.seen_at),
         event=event_at(account, at),
     )
     is_known = found.ceiling or found.forecast_peak or found.objective or found.baselines or found.fine_load
     return found if is_known else None
+
+
+def load_of(
+    account: Account, site: Site, at: datetime, *, flavor: str = ""
+) -> tuple[Figure | None, Figure | None, Figure | None]:
+    """Return what one server carries, the forecast peak and what a peak that is on may come to, as `reference_for` has them.
+
+    Three queries: for whoever asks again and again.
+    """
+    of_pool = {"account": account, "connection__ref": site.connection_ref, "balancer_id": site.balancer_id}
+    entered = (
+        ForecastPeak.objects.filter(**of_pool, at__lte=at)
+        .select_related("entered_by")
+        .order_by("-at", "-pk")
+        .first()
+    )
+    measured, on = _measured_peaks(of_pool, at)
+    ceiling = ceilings_of(account, site.connection_ref, {site.balancer_id: flavor}, at).get(site.balancer_id)
+    by_hand = (
+        None
+        if entered is None
+        else Figure(entered.requests_per_s, entered.source, _author(entered), entered.at, entered.expected_at)
+    )
+    return ceiling, _higher(by_hand, measured), on
 
 
 def counting_ceilings(at: datetime) -> QuerySet[Ceiling]:

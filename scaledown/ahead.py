@@ -18,6 +18,8 @@ AHEAD = timedelta(days=7)
 SOON = timedelta(days=1)
 """and before one that begins within this they are not taken out unless that was approved as it is."""
 SLACK = 1e-9
+WORSE = 1.05
+"""A forecast moves by some percent from night to night: that alone is nothing worse than what was approved."""
 UNSHOWN = "its preview did not show that"
 NEAR = "it is near by now"
 LONGER = "it ends later by now"
@@ -107,6 +109,24 @@ def why_anew(event: EventShown, read: EventShown, *, then: datetime, at: datetim
     if is_nearer(event, read, then=then, at=at):
         return NEAR
     return LONGER if event.ends_at > read.ends_at else ""
+
+
+def _share(peak_rps: float | None, plan: PlanData) -> float | None:
+    known = peak_rps is not None and plan.ceiling_rps is not None
+    return (peak_rps or 0.0) / plan.target / (plan.ceiling_rps or 1.0) if known else None
+
+
+def is_worse(plan: PlanData, by_now: PlanData) -> bool:
+    """Whether the forecast peak asks more of each server that stays than the guard allows, and than was approved.
+
+    `by_now` is the plan with what one server carries, and the forecast peak, as they are known now. What one carries was known
+    and is not any more is worse, too: the plan rests on it.
+    """
+    if by_now.ceiling_rps is None:
+        return plan.ceiling_rps is not None
+    now = _share(by_now.forecast_peak_rps, by_now)
+    was = _share(plan.forecast_peak_rps, plan)
+    return now is not None and now > WORSE * max(plan.guard_share, was or 0.0)
 
 
 def is_higher(peak_rps: float, plan: PlanData) -> bool:

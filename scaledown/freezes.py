@@ -5,6 +5,7 @@ Freezes of the account's calendar do, and traffic events that need the servers a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,20 +21,24 @@ from portal import access
 from portal.access import Permission
 from portal.audit.services import record
 from portal.errors import NotPermitted, Refused
+from portal.frozen import replace
 from portal.runs import journal
 from portal.runs import services as runs
 from portal.runs.models import Run
 from portal.runs.types import Entry
 from scaledown import ahead
 from scaledown.canonical import from_plain, plan_from_plain, to_plain
-from scaledown.known import detected_in, event_known, peaks
+from scaledown.known import detected_in, event_known, load_known
 from scaledown.models import FreezeOverride, Plan, PlanStatus
 from scaledown.types import PlanData
 
 if TYPE_CHECKING:
     from accounts.models import Account, User
+    from scaledown.known import LoadKnown
 
 RISE = "The peak that is on"
+RESTS_ON = "what-it-rests-on"
+"""The reference of the forecast peak and of what one server carries, where they are worse by now."""
 UNCOUNTED = "how many it needs did not stand in its preview"
 RISE_LASTS = timedelta(hours=1)
 """When it is looked at anew: nobody knows until when it is on."""
@@ -100,29 +105,29 @@ def _needs(
 ) -> list[NeededFor]:
     """Return what needs more servers than they knew of who approved the plan that is `kept`.
 
-    Two queries where no event is near and no rise is on, else those of `drawn` and of `known.peaks` besides, which are read
-    once. Every event near is held against what is known now: not only it changes, but the usual peak as well.
+    Three queries, and those of `known.load_known`. Every event near is held against what is known now, and so is the plan
+    itself: not only events change, but the usual peak and what one server carries as well.
     """
+    found = drawn()
+    if found is None or found[0].submitted_at is None or found[0].preview is None:
+        return []
     near = TrafficEvent.objects.filter(
         account=account, ends_at__gt=moment, starts_at__lte=moment + ahead.AHEAD
     ).order_by("starts_at", "pk")
-    rows = list(near)
-    rises = detected_in(kept["connection_ref"], kept["balancer_ids"]).on_at(now).filter(account=account)
-    # Two balancers of a pool may be sized by one metric.
-    rising = list(rises.order_by("starts_at", "ref").values_list("ref", "starts_at").distinct())
-    found = drawn() if rows or rising else None
-    if found is None or found[0].submitted_at is None or found[0].preview is None:
-        return []
     plan, data = found
     shown, looked_at = _shown(found[0].preview)
     then = max(looked_at, data.window_start or looked_at)
-    usual, on = peaks(plan.connection, data.balancer_ids, now)
+    sizes = Counter(one.flavor_id or "" for one in (*data.servers, *data.remaining))
+    load = load_known(plan.connection, data.balancer_ids, sizes, now)
+    by_now = _by_now(data, load)
     needed = []
-    for row in rows:
-        event = event_known(row, usual.requests_per_s if usual else None)
-        if ahead.is_carried(event.peak_rps, data):
+    if ahead.is_worse(data, by_now):
+        needed.append(_worse(data, by_now, now))
+    for row in near:
+        event = event_known(row, load.peak.requests_per_s if load.peak else None)
+        if ahead.is_carried(event.peak_rps, by_now):
             continue
-        needs = ahead.needed_for(event.peak_rps, data)
+        needs = ahead.needed_for(event.peak_rps, by_now)
         seen = ahead.EventShown(event.ref, event.starts_at, event.ends_at, needs)
         if shown is None:
             why = UNCOUNTED
@@ -132,16 +137,42 @@ def _needs(
             why = ahead.why_anew(seen, shown[event.ref], then=then, at=moment)
         if why:
             lasts = f"from {_clock(event.starts_at)} to {_clock(event.ends_at)} UTC"
-            says = f"A traffic event {lasts} {ahead.needs(event.peak_rps, data)}; {why}."
+            says = f"A traffic event {lasts} {ahead.needs(event.peak_rps, by_now)}; {why}."
             needed.append(NeededFor.of(seen, event.name, says))
-    if on is not None and ahead.is_higher(on.requests_per_s, data):
-        for ref, since in rising:
-            seen = ahead.EventShown(
-                str(ref), since, now + RISE_LASTS, ahead.needed_for(on.requests_per_s, data)
+    if load.on is not None and ahead.is_higher(load.on.requests_per_s, by_now):
+        rises = detected_in(kept["connection_ref"], kept["balancer_ids"]).on_at(now).filter(account=account)
+        # Two balancers of a pool may be sized by one metric.
+        for ref, since in rises.order_by("starts_at", "ref").values_list("ref", "starts_at").distinct():
+            needs = ahead.needed_for(load.on.requests_per_s, by_now)
+            seen = ahead.EventShown(str(ref), since, now + RISE_LASTS, needs)
+            says = (
+                f"A rise in the traffic that is on since {_clock(since)} UTC, at the busiest hour of a week, "
             )
-            says = f"A rise in the traffic that is on since {_clock(since)} UTC {ahead.needs(on.requests_per_s, data)}"
-            needed.append(NeededFor.of(seen, RISE, f"{says}; {ahead.UNSHOWN}.", is_rise=True))
+            says += f"{ahead.needs(load.on.requests_per_s, by_now)}; {ahead.UNSHOWN}."
+            needed.append(NeededFor.of(seen, RISE, says, is_rise=True))
     return needed
+
+
+def _by_now(data: PlanData, load: LoadKnown) -> PlanData:
+    """Return a plan with what is known by now: of what one server carries the less, of a peak that is not known the one it had."""
+    if load.ceiling is None:
+        carries = None
+    else:
+        carries = min(load.ceiling.requests_per_s, data.ceiling_rps or load.ceiling.requests_per_s)
+    peak = load.peak.requests_per_s if load.peak else data.forecast_peak_rps
+    return replace(data, ceiling_rps=carries, forecast_peak_rps=peak)
+
+
+def _worse(data: PlanData, by_now: PlanData, now: datetime) -> NeededFor:
+    """Return what the plan rests on, where that is worse by now, as what holds."""
+    peak, carries = by_now.forecast_peak_rps, by_now.ceiling_rps
+    seen = ahead.EventShown(RESTS_ON, now, now + RISE_LASTS, ahead.needed_for(peak, by_now))
+    if carries is None:
+        says = f"What one server carries, {data.ceiling_rps:g} requests/s as this was drawn up, is not known any more."
+    else:
+        says = f"The forecast peak is {peak:g} requests/s and one server carries {carries:g} by what is known now: it "
+        says += f"{ahead.needs(peak, by_now)}; {ahead.UNSHOWN}."
+    return NeededFor.of(seen, "What the plan rests on", says, is_rise=True)
 
 
 def _clock(at: datetime) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from capacity.reference import (
     Reference,
     Site,
     counting_size,
+    load_of,
     reference_for,
 )
 from capacity.reports.detected import TAIL
@@ -97,7 +98,7 @@ def known_for(
         if ceiling is not None and measured is not None
         else ()
     )
-    peak, on = _peaks(found)
+    peak, on = _peaks([one.forecast_peak for one in found], [one.peak_on for one in found])
     usual_rps = peak.requests_per_s if peak else None
     if on is not None and (peak is None or on.requests_per_s > peak.requests_per_s):
         # It is in no forecast, and the servers that carry it are needed until it is over.
@@ -195,18 +196,33 @@ def event_known(row: TrafficEvent, usual_rps: float | None) -> EventKnown:
     )
 
 
-def peaks(
-    connection: CloudConnection, balancer_ids: Sequence[str], at: datetime
+@dataclass(frozen=True)
+class LoadKnown:
+    """What one server carries, the highest hour to come of the pool without events, and the peak that is on; None is unknown."""
+
+    ceiling: Figure | None
+    peak: Figure | None
+    on: Figure | None
+
+
+def load_known(
+    connection: CloudConnection, balancer_ids: Sequence[str], sizes: Mapping[str, int], at: datetime
+) -> LoadKnown:
+    """Return what of the load `known_for` would find; three queries a balancer, and one for each of several sizes."""
+    found = []
+    for site in (Site(connection.ref, balancer_id) for balancer_id in balancer_ids):
+        flavor = counting_size(connection.account, site, sizes, at)
+        found.append(load_of(connection.account, site, at, flavor=flavor))
+    peak, on = _peaks([one for _, one, _ in found], [one for _, _, one in found])
+    return LoadKnown(next((one for one, _, _ in found if one), None), peak, on)
+
+
+def _peaks(
+    forecast: Iterable[Figure | None], on: Iterable[Figure | None]
 ) -> tuple[Figure | None, Figure | None]:
-    """Return the highest hour to come of the pool without events, and the peak that is on; None where there is none known."""
-    sites = (Site(connection.ref, balancer_id) for balancer_id in balancer_ids)
-    return _peaks([found for site in sites if (found := reference_for(connection.account, site, at))])
-
-
-def _peaks(found: Sequence[Reference]) -> tuple[Figure | None, Figure | None]:
     return (
-        next((one.forecast_peak for one in found if one.forecast_peak), None),
-        max((one.peak_on for one in found if one.peak_on), key=lambda one: one.requests_per_s, default=None),
+        next((one for one in forecast if one), None),
+        max((one for one in on if one), key=lambda one: one.requests_per_s, default=None),
     )
 
 
@@ -230,10 +246,9 @@ def _decay(
     if event is not None:
         # One that went on for long after what was planned stands on its own, and is what goes away all the same.
         its_own = Q(event=None, starts_at__gte=event.starts_at - TAIL, starts_at__lte=event.ends_at + TAIL)
-        of_event = list(rows.filter(Q(event=event) | its_own).select_related("event")[:MOST_STRETCHES])
-        decays = [one for row in of_event if (one := _decay_of(row)) is not None]
-        if not all(row.is_over for row in of_event):
-            return None
+        of_event = rows.filter(Q(event=event) | its_own).select_related("event").order_by("-peak_at", "-pk")
+        # Another one that is on meanwhile makes them leave no faster.
+        decays = [one for row in of_event[:MOST_STRETCHES] if (one := _decay_of(row)) is not None]
         return max(decays, key=lambda one: one.gone_at, default=None)
     row = rows.select_related("event").order_by("-peak_at", "-pk").first()
     # While the newest one is on nobody knows yet; an older one says nothing of it.

@@ -69,6 +69,9 @@ class Step:
     says: str
 
 
+MOST_EVENTS = 200
+
+
 @dataclass(frozen=True)
 class Preview:
     """Exactly what will run, and what everyone should know before they approve it."""
@@ -94,7 +97,7 @@ class Preview:
     peak_watch: str = ""
     """Until when the run stays open to watch the next peak, or why it does not; empty in previews of an earlier release."""
     events: tuple[EventShown, ...] = ()
-    """Traffic events that are on or near when it would begin, with how many servers each needs."""
+    """Traffic events that are on when it would begin, or come later, with how many servers each needs; the next ones."""
 
     @property
     def is_blocked(self) -> bool:
@@ -136,8 +139,9 @@ def preview(plan: PlanData, choice: Choice, pool: Pool, known: Known) -> Preview
         peak_watch=_peak_watch(plan),
         events=tuple(
             EventShown(one.ref, one.starts_at, one.ends_at, needed_for(one.peak_rps, plan))
-            for one in known.events
-            if nearness(one, _begins(plan, pool)) is not Near.FAR
+            for one in known.events[:MOST_EVENTS]
+            # Those that are far by then, too: one that only comes near while the run goes on is not new.
+            if one.ends_at > _begins(plan, pool)
         ),
     )
 
