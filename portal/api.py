@@ -105,6 +105,10 @@ class ProblemOut(serializers.Serializer[Any]):
     detail = serializers.CharField()
     errors = serializers.DictField()  # type: ignore[assignment]  # the field's name is the RFC's
     request_id = serializers.CharField()
+    version = serializers.CharField(
+        required=False,
+        help_text="Of what it tells of, where you may decide in spite of that: send it along, as what you read.",
+    )
 
 
 class _Allow(BasePermission):

@@ -18,7 +18,14 @@ class Trouble(Exception):
 
 
 class Refused(Trouble):
-    """A rule or the input forbids it: the user can change something. Nothing was done."""
+    """A rule or the input forbids it: the user can change something. Nothing was done.
+
+    `version` is of what it tells of, where people may decide in spite of that: they send it along, as what they read.
+    """
+
+    def __init__(self, says: str, *, code: str = "", version: str = "") -> None:
+        super().__init__(says, code=code)
+        self.version = version
 
 
 class Malformed(Refused):

@@ -16,7 +16,7 @@ from rest_framework.response import Response
 
 from portal.access import collided, gone_meanwhile, overtaken, status_of
 from portal.audit.facts import current_facts
-from portal.errors import StaleState, Trouble, TryLater
+from portal.errors import Refused, StaleState, Trouble, TryLater
 
 MEDIA_TYPE = "application/problem+json"
 TITLES: Mapping[int, str] = {
@@ -142,9 +142,10 @@ def problem(
     *,
     code: str = "",
     errors: Mapping[str, Any] | None = None,
+    version: str = "",
     request_id: str | None = None,
 ) -> dict[str, Any]:
-    """Return one problem document."""
+    """Return one problem document; with a `version` where the caller may decide in spite of it."""
     code = (code or CODES.get(status, "fault")).replace("_", "-")
     return {
         "type": f"urn:steady-state:problem:{code}",
@@ -153,6 +154,7 @@ def problem(
         "detail": detail,
         "errors": dict(errors or {}),
         "request_id": request_id if request_id is not None else current_facts().request_id,
+        **({"version": version} if version else {}),
     }
 
 
@@ -172,7 +174,7 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
     """Turn what a view raised into a problem document. What is no known trouble stays loud (500)."""
     headers: dict[str, str] = {}
     errors: Mapping[str, Any] | None = None
-    code = ""
+    code = version = ""
     if isinstance(error, OperationalError):
         error = collided(error)
     elif isinstance(error, IntegrityError):
@@ -185,6 +187,8 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
             code = error.code
             if code == type(error).__name__.lower():
                 code = "stale-state" if isinstance(error, StaleState) else ""
+            if isinstance(error, Refused):
+                version = error.version
             if isinstance(error, TryLater):
                 headers["Retry-After"] = str(max(1, round(error.after_s)))
         case Http404():
@@ -206,7 +210,7 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
         case _:
             return None
     return Response(
-        problem(status, detail, code=code, errors=errors),
+        problem(status, detail, code=code, errors=errors, version=version),
         status=status,
         headers=headers,
         content_type=MEDIA_TYPE,

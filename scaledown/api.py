@@ -313,6 +313,7 @@ class PlanStartApi(ScaledownView):
                     seen_digest=data["digest"],
                     seen_status=data["status"],
                     override_reason=data.get("override_reason", ""),
+                    seen_held=data.get("held_version", ""),
                 ),
                 status=201,
             ),

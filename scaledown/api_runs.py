@@ -143,6 +143,7 @@ class RunCommandsApi(ScaledownView):
                     reason=data.get("reason", ""),
                     seen_status=data["status"],
                     seen_digest=data["digest"],
+                    seen_held=data.get("held_version", ""),
                 ),
                 status=202,
             ),

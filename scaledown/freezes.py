@@ -17,10 +17,11 @@ from django.urls import reverse
 from accounts.calendar.models import CalendarKind
 from accounts.calendar.selectors import Freeze, Item, Source, freezes_at, register_source
 from capacity.models import TrafficEvent
+from capacity.versions import version_of
 from portal import access
 from portal.access import Permission
 from portal.audit.services import record
-from portal.errors import NotPermitted, Refused
+from portal.errors import NotPermitted, Refused, StaleState
 from portal.frozen import replace
 from portal.runs import journal
 from portal.runs import services as runs
@@ -86,14 +87,8 @@ def for_start(plan: Plan, data: PlanData, now: datetime) -> list[Freeze]:
     Three queries, and at most nine a balancer where an event is near or a rise is on.
     """
     begins = max(now, data.window_start or now)
-    found = [*freezes_at(plan.account, begins), *needs_of(plan, data, now)]
-    return sorted(found, key=lambda one: one.ends_at)
-
-
-def needs_of(plan: Plan, data: PlanData, now: datetime) -> list[NeededFor]:
-    """Return what needs the servers when a plan would start, and did not stand in its preview. Two queries, or more as above."""
-    begins = max(now, data.window_start or now)
-    return _needs(plan.account, plan.data or {}, begins, now, lambda: (plan, data))
+    needed = _needs(plan.account, plan.data or {}, begins, now, lambda: (plan, data))
+    return sorted([*freezes_at(plan.account, begins), *needed], key=lambda one: one.ends_at)
 
 
 def _needs(
@@ -225,10 +220,11 @@ def _lets(override: FreezeOverride, one: Freeze, then: datetime, now: datetime) 
 
 @dataclass(frozen=True)
 class Held:
-    """What holds a run back, in a sentence each, and until when."""
+    """What holds a run back, in a sentence each, until when, and the version that whoever overrides it has read."""
 
     says: str
     ends_at: datetime
+    version: str
 
 
 def says_of(found: Sequence[Freeze]) -> str:
@@ -239,19 +235,38 @@ def says_of(found: Sequence[Freeze]) -> str:
 def holding(run: Run, now: datetime) -> Held | None:
     """Return what holds a run back; None if nothing does."""
     found = not_overridden(run, now)
-    return Held(says_of(found), found[-1].ends_at) if found else None
+    return Held(says_of(found), found[-1].ends_at, version(found)) if found else None
 
 
-def check_override(frozen: Sequence[Freeze], account: Account, actor: User, reason: str, act: str) -> None:
-    """Raise Refused for a freeze that nobody overrides, NotPermitted for who may not. `act` is "Start it"."""
-    says = says_of(frozen)
+def version(found: Iterable[Freeze]) -> str:
+    """Return a text that is another one once something else holds, or the same otherwise; "" where nothing does."""
+    listed = sorted((one.ref, one.says) for one in found)
+    return version_of(*listed) if listed else ""
+
+
+def check_override(
+    frozen: Sequence[Freeze], account: Account, actor: User, reason: str, act: str, seen: str
+) -> None:
+    """Raise Refused for a freeze that nobody overrides, NotPermitted for who may not, StaleState for who read of another one.
+
+    `act` is "Start it", `seen` the version of what the actor read.
+    """
+    says, now = says_of(frozen), version(frozen)
     if not access.can(actor, Permission.OVERRIDE, account):
         if reason.strip():
             raise NotPermitted(f"{says} Only a lead may override it.", code="not_permitted")
-        raise Refused(f"{says} {act} after that, or have a lead override it.", code="freeze")
+        raise Refused(f"{says} {act} after that, or have a lead override it.", code="freeze", version=now)
     if not reason.strip():
         raise Refused(
-            f"{says} {act} after that, or say why it cannot wait: that overrides it.", code="freeze"
+            f"{says} {act} after that, or say why it cannot wait: that overrides it.",
+            code="freeze",
+            version=now,
+        )
+    if seen != now:
+        raise StaleState(
+            f"{says} You were not shown that as it is now, so nothing was overridden. Read it, then decide.",
+            code="held_by_another",
+            version=now,
         )
 
 

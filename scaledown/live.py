@@ -397,6 +397,8 @@ class LiveRun:
     """Names of deleted servers by which it can be asked to grow again, the one that would come back first at the front."""
     growth: GrowthShown | None = None
     """What was asked for and waits for approval."""
+    held_version: str = ""
+    """Of what holds a run that rests: whoever overrides it sends it along, as what they read; "" while nothing does."""
 
 
 @dataclass(frozen=True)
@@ -435,8 +437,8 @@ def _series(run: Run) -> _Series:
 
 
 def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
-    """Return what the live page shows. 7 queries, whatever the run holds; one more where it can grow again, and at most
-    10 more while it rests.
+    """Return what the live page shows. 7 queries, whatever the run holds; one more where it can grow again, at most 10 more
+    while it rests, and nine a balancer where an event is near or a rise is on then.
     """
     whole = Run.objects.select_related("account", "in_charge", "backup").get(pk=run.pk)
     now = database_now()
@@ -518,6 +520,7 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
         cannot_take_charge=someone.holding(whole, now) if charges.waits_for_somebody(whole, now) else "",
         growable=names_growable,
         growth=_growth_shown(whole) if names_growable else None,
+        held_version=situation.held_version,
     )
 
 

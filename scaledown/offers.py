@@ -37,6 +37,8 @@ class Situation:
     """A standstill is in force: no server is brought to its end."""
     freeze: str = ""
     """The sentence of the freeze that keeps a resting run from going on, which a lead may override; or ""."""
+    held_version: str = ""
+    """The version of that sentence: whoever overrides it sends it along, as what they read."""
     is_rehearsal: bool = False
     nobody_to_call: str = ""
     """Why the plan's wish for somebody to call keeps a resting run from going on, or ""."""

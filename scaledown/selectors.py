@@ -99,6 +99,8 @@ class PlanPage:
     """Why an approved plan cannot be started now by the viewer, who may start runs; "" otherwise."""
     needed: tuple[str, ...] = ()
     """What needs the servers by now and did not stand in the preview, a sentence each, while the plan waits or can be started."""
+    held_version: str = ""
+    """Of what it would start into: whoever overrides it sends it along, as what they read; "" while nothing holds it back."""
 
 
 def status_now(plan: Plan, at: datetime) -> str:
@@ -119,7 +121,9 @@ def preview_of(plan: Plan) -> Preview | None:
 
 
 def plan_page(plan: Plan, *, viewer: User, granted: frozenset[Permission]) -> PlanPage:
-    """Return what a plan's page shows to `viewer`. At most 14 queries, whatever the plan holds; 12 more where they may start it."""
+    """Return what a plan's page shows to `viewer`. At most 14 queries, whatever the plan holds; 12 more where they may start it, and nine
+    a balancer where an event is near or a rise is on while it waits.
+    """
     now = timezone.now()
     whole = Plan.objects.select_related("account", "connection", "event", "author", "copied_from").get(
         pk=plan.pk
@@ -144,10 +148,11 @@ def plan_page(plan: Plan, *, viewer: User, granted: frozenset[Permission]) -> Pl
         if removed:
             problem = f"The approval rests on {', '.join(removed)}, who may no longer approve."
     data = services.data_of(whole)
+    waits = status in {PlanStatus.AWAITING_APPROVAL, PlanStatus.APPROVED}
+    held = freezes.for_start(whole, data, now) if waits and data is not None else []
     why_not_start = ""
     if status == PlanStatus.APPROVED and Permission.RUN_START in granted and not problem and data is not None:
-        why_not_start = services.why_not_start(whole, data, actor=viewer, at=now)
-    waits = status in {PlanStatus.AWAITING_APPROVAL, PlanStatus.APPROVED}
+        why_not_start = services.why_not_start(whole, data, held, actor=viewer, at=now)
     may_decide = status == PlanStatus.AWAITING_APPROVAL and request is not None and not why_not
     return PlanPage(
         ref=str(whole.ref),
@@ -179,9 +184,8 @@ def plan_page(plan: Plan, *, viewer: User, granted: frozenset[Permission]) -> Pl
         approval_problem=problem,
         acts=_acts(status, granted, may_decide=may_decide, sound=not problem and not why_not_start),
         why_not_start=why_not_start,
-        needed=tuple(f"“{one.title}”: {one.says}" for one in freezes.needs_of(whole, data, now))
-        if waits and data is not None
-        else (),
+        needed=tuple(f"“{one.title}”: {one.says}" for one in held if isinstance(one, freezes.NeededFor)),
+        held_version=freezes.version(held),
         run_ref=str(run[0]) if run else None,
         run_status=run[1] if run else None,
         rehearsal_ref=str(rehearsal[0]) if rehearsal else None,

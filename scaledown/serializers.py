@@ -355,6 +355,19 @@ class SubmitIn(serializers.Serializer[Any]):
     reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)
 
 
+class HeldVersionField(serializers.CharField):
+    """What the caller read of what holds back: whoever overrides it must send it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            max_length=64,
+            required=False,
+            allow_blank=True,
+            help_text="`held_version` as read, or `version` of the problem: whoever overrides what holds it must send it. "
+            "Another one answers 409.",
+        )
+
+
 class StartIn(serializers.Serializer[Any]):
     """What the caller saw when starting."""
 
@@ -366,3 +379,4 @@ class StartIn(serializers.Serializer[Any]):
         allow_blank=True,
         help_text="Why it is started into a freeze, by somebody who may override it.",
     )
+    held_version = HeldVersionField()

@@ -13,7 +13,7 @@ from portal.runs.models import Handover, HandoverRole, JournalEntry, Run, RunCom
 from portal.runs.plain import for_reader
 from scaledown.models import Growth
 from scaledown.selectors import is_customer
-from scaledown.serializers import REF
+from scaledown.serializers import REF, HeldVersionField
 
 
 class RunRowOut(serializers.ModelSerializer[Run]):
@@ -99,6 +99,7 @@ class CommandIn(serializers.Serializer[Any]):
     reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)
     status = serializers.CharField(max_length=16)
     digest = serializers.CharField(max_length=64)
+    held_version = HeldVersionField()
 
 
 class CommandOut(serializers.ModelSerializer[RunCommand]):

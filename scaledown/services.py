@@ -18,7 +18,7 @@ All raise Refused, NotPermitted or StaleState with a sentence for people, and re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -463,12 +463,13 @@ def start_run(
     seen_digest: str,
     seen_status: str = PlanStatus.APPROVED,
     override_reason: str = "",
+    seen_held: str = "",
 ) -> Run:
     """Return the run of an approved plan; the plan is used from then on.
 
     Raises StaleState if plan or digest are no longer what was seen, NotPermitted for the customer's
     approver and whoever may not start, Refused while another run holds the pool or a standstill is in force, and for
-    a start into a freeze, unless somebody who may override it says why.
+    a start into a freeze, unless somebody who may override it says why, and `seen_held` is the version of what holds it.
     """
     locked = _locked(plan)
     require(actor, Permission.RUN_START, locked.account)
@@ -497,7 +498,7 @@ def start_run(
         raise Refused(says, code="peak_over")
     frozen = freezes.for_start(locked, data, now)
     if frozen:
-        freezes.check_override(frozen, locked.account, actor, override_reason, "Start it")
+        freezes.check_override(frozen, locked.account, actor, override_reason, "Start it", seen_held)
     if choice_of(locked).needs_contacts:
         someone.check_start(locked.account, begins)
     run = runs.create_run(
@@ -534,10 +535,13 @@ def peak_is_over(data: PlanData, begins: datetime) -> str:
     return "The peak through which this plan holds servers is here or over. Copy the plan, with the time of the next one."
 
 
-def why_not_start(plan: Plan, data: PlanData, *, actor: User, at: datetime) -> str:
+def why_not_start(
+    plan: Plan, data: PlanData, frozen: Sequence[freezes.Freeze], *, actor: User, at: datetime
+) -> str:
     """Return why this person cannot start an approved plan now, or "": what `start_run` would refuse.
 
-    A freeze that the person may override is no such reason: it takes a written one. At most twelve queries.
+    `frozen` is what it would start into. What of it the person may override is no such reason: it takes a written one. At most
+    nine queries.
     """
     if data.window_end is not None and at >= data.window_end:
         return "The change window of this plan is over. Copy it with a new one."
@@ -550,7 +554,6 @@ def why_not_start(plan: Plan, data: PlanData, *, actor: User, at: datetime) -> s
         return says
     if choice_of(plan).needs_contacts and (says := someone.missing(plan.account, begins, someone.BEGINS)):
         return says
-    frozen = freezes.for_start(plan, data, at)
     if frozen and not access.can(actor, Permission.OVERRIDE, plan.account):
         return f"{freezes.says_of(frozen)} Start it after that, or have a lead override it."
     return ""
@@ -615,10 +618,12 @@ def command(
     reason: str = "",
     seen_status: str | None = None,
     seen_digest: str | None = None,
+    seen_held: str = "",
 ) -> RunCommand:
     """Return the accepted command; the run's next tick answers it. Raises Refused with the sentence why not.
 
-    `seen_status` and `seen_digest` are what the person saw; StaleState if the run is not there any more.
+    `seen_status`, `seen_digest` and, of who overrides what holds it, `seen_held` are what the person saw; StaleState if the run
+    is not there any more.
     """
     locked = Run.objects.select_for_update(of=("self",)).select_related("account").get(pk=run.pk)
     rule = offers.RULES.get(name)
@@ -645,7 +650,7 @@ def command(
                 code="freeze",
             )
         if frozen:
-            freezes.check_override(frozen, locked.account, actor, reason, "Resume it")
+            freezes.check_override(frozen, locked.account, actor, reason, "Resume it", seen_held)
             freezes.override(locked, frozen, actor=actor, reason=reason)
     given = runs.give_command(locked, name, actor=actor, reason=reason, args=dict(args or {}))
     record(
@@ -668,7 +673,11 @@ def what_holds_back(run: Run, now: datetime) -> dict[str, str]:
     if run.is_rehearsal or run.status not in _AT_REST:
         return {}
     held = freezes.holding(run, now)
-    return {"freeze": held.says if held else "", "nobody_to_call": someone.holding(run, now)}
+    return {
+        "freeze": held.says if held else "",
+        "held_version": held.version if held else "",
+        "nobody_to_call": someone.holding(run, now),
+    }
 
 
 def pool_differs(plan: Plan, pool: Pool) -> str | None:

@@ -177,21 +177,25 @@ class PlanStart(PlanPageView):
         plan = self.find(PLANS, plan_ref)
         data = services.data_of(plan)
         size = _size_words(data) if data is not None else ""
+        reason = request.POST.get("reason", "")[:1000]
         if size and request.POST.get("typed_name", "").strip() != size:
-            return self._ask(plan, problem=f"Type {size} to start. Nothing was started.", status=422)
+            return self._ask(
+                plan, problem=f"Type {size} to start. Nothing was started.", typed=reason, status=422
+            )
         try:
             run = services.start_run(
                 plan,
                 actor=self.user,
                 seen_digest=request.POST.get("digest", ""),
-                override_reason=request.POST.get("reason", "")[:1000],
+                override_reason=reason,
+                seen_held=request.POST.get("held", ""),
             )
         except Refused as refusal:
-            return self._ask(plan, problem=refusal.says, status=form_status(refusal))
+            return self._ask(plan, problem=refusal.says, typed=reason, status=form_status(refusal))
         messages.success(request, "The run was started. The pool is read afresh before anything changes.")
         return redirect("scaledown:run-detail", run_ref=run.ref)
 
-    def _ask(self, plan: Plan, *, problem: str = "", status: int = 200) -> HttpResponse:
+    def _ask(self, plan: Plan, *, problem: str = "", typed: str = "", status: int = 200) -> HttpResponse:
         page = plan_page(plan, viewer=self.user, granted=self.granted)
         if page.data is None or ("start" not in page.acts and not page.why_not_start):
             if not problem:
@@ -200,12 +204,15 @@ class PlanStart(PlanPageView):
                     code="plan_status_changed",
                 )
             return self.plan_shown(plan, problem=problem, status=status)
+        held = freezes.for_start(plan, page.data, timezone.now())
         return self.show(
             "scaledown/plan_start.html",
             status=status,
             page=page,
             size=_size_words(page.data),
-            freezes=freezes.for_start(plan, page.data, timezone.now()),
+            freezes=held,
+            held_version=freezes.version(held),
+            reason_typed=typed,
             names=shown.charge_words([server.name for server in page.data.servers]),
             problem=problem,
         )

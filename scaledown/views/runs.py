@@ -223,6 +223,7 @@ class RunCommandPage(RunPageView):
                 args=self._args(request),
                 reason=reason,
                 seen_status=request.GET.get("seen_status") or None,
+                seen_held=request.GET.get("seen_held", ""),
             )
         except NotPermitted:
             raise
@@ -278,7 +279,7 @@ class RunCommandPage(RunPageView):
                 code="command_refused",
             )
         made = shown.button(live, offer, customer=self.customer)
-        args = {**shown.plain_args(offer), "seen_status": live.status}
+        args = {**shown.plain_args(offer), "seen_status": live.status, "seen_held": live.held_version}
         return self.show(
             "runs/command_page.html",
             status=status,

@@ -24,7 +24,7 @@ from scaledown.types import Phase
 from tests import factories as make
 from tests.pages.test_pages import approved, drafted, page, url
 from tests.scaledown.machine_cases import Desk as Machine
-from tests.scaledown.rows import desk
+from tests.scaledown.rows import desk, read_of
 
 REASON = "The contract ends tonight."
 
@@ -51,7 +51,7 @@ def lead_of(here):
 
 
 def start(plan, actor, **more):
-    return services.start_run(plan, actor=actor, seen_digest=plan.digest, **more)
+    return services.start_run(plan, actor=actor, seen_digest=plan.digest, seen_held=read_of(plan), **more)
 
 
 def warned(here):
@@ -133,7 +133,8 @@ def test_a_freeze_entered_meanwhile_holds_a_run_that_has_not_begun_and_one_that_
     lead = lead_of(here)
     with pytest.raises(Refused, match="say why"):
         services.command(run, "resume", actor=lead)
-    services.command(run, "resume", actor=lead, reason=REASON)
+    read = freezes.holding(run, timezone.now()).version
+    services.command(run, "resume", actor=lead, reason=REASON, seen_held=read)
     assert "freeze" not in driver.facts(run)
     # Overridden is this freeze, and not the next one.
     freeze(here, title="Another")
@@ -166,7 +167,8 @@ def test_going_on_in_a_freeze_is_offered_to_who_may_override_it_and_to_others_wi
     client.force_login(lead)
     assert "You override it" in page(client.get(url("run-command", run, "resume")))
     body = {"confirmed": "1", "reason": REASON}
-    assert client.post(url("run-command", run, "resume"), body).status_code == 302
+    address = f"{url('run-command', run, 'resume')}?seen_held={freezes.holding(run, timezone.now()).version}"
+    assert client.post(address, body).status_code == 302
     assert FreezeOverride.objects.get().by == lead
 
 
@@ -188,7 +190,8 @@ def test_the_page_of_the_start_says_what_is_in_the_way(here, client):
     client.force_login(lead_of(here))
     assert url("plan-start", plan) in client.get(url("plan-detail", plan)).content.decode()
     assert "Take out and delete" in page(client.get(url("plan-start", plan)))
-    assert client.post(url("plan-start", plan), {**body, "reason": REASON}).status_code == 302
+    body |= {"reason": REASON, "held": read_of(plan)}
+    assert client.post(url("plan-start", plan), body).status_code == 302
 
 
 @pytest.mark.django_db

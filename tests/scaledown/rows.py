@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from accounts.models import Account, CloudConnection, Contact, Membership, Team, TeamMembership, User
 from capacity.models import Ceiling, CountSource, ForecastPeak, Probe, TrafficEvent
+from scaledown import freezes, services
 from scaledown.candidates import Pool
 from scaledown.records import AddedServer, record_scale_up
 from tests.scaledown.planner_cases import EVENT, pool, server
@@ -37,6 +38,11 @@ class Desk:
     @property
     def pool(self) -> Pool:
         return fresh_pool()
+
+
+def read_of(plan) -> str:
+    """The version of what holds the start of a plan, as its page shows it now."""
+    return freezes.version(freezes.for_start(plan, services.data_of(plan), timezone.now()))
 
 
 def fresh_pool(**changes) -> Pool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from django.utils import timezone
@@ -13,18 +15,18 @@ from capacity.metrics.models import Metric
 from capacity.models import ForecastPeak, TrafficEvent
 from capacity.reports.models import DetectedEvent, GrowthReport
 from capacity.sizing import MOST_SERVERS
-from portal.errors import Refused
+from portal.errors import Refused, StaleState
 from portal.runs.models import JournalEntry, Run
 from scaledown import ahead, driver, freezes, services
 from scaledown.ahead import Near
 from scaledown.candidates import EventKnown
-from scaledown.models import Plan
+from scaledown.models import FreezeOverride, Plan
 from tests import factories as make
 from tests.capacity.test_reference import sized_by_report
 from tests.pages.test_pages import page, url
 from tests.scaledown.machine_cases import a_plan
 from tests.scaledown.planner_cases import NOW
-from tests.scaledown.rows import desk
+from tests.scaledown.rows import desk, read_of
 from tests.scaledown.test_services import approved, drafted, started
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -142,7 +144,7 @@ def test_an_event_that_was_entered_after_the_approval_keeps_a_plan_from_starting
     assert no.value.code == "freeze"
     assert "Winter sale" not in no.value.says
     assert not Run.objects.exists()
-    run = services.start_run(plan, actor=here.lead, seen_digest=plan.digest, override_reason=REASON)
+    run = overridden(here, plan)
     assert "freeze" not in driver.facts(run)
     told = JournalEntry.objects.get(run=run, kind="freeze_overridden")
     assert "needs 8 servers" in told.says
@@ -228,6 +230,73 @@ def test_whoever_lets_a_run_go_on_reads_of_all_that_holds_it(here):
         services.start_run(plan, actor=here.lead, seen_digest=plan.digest)
 
 
+def resting(here):
+    run = started(here)
+    Run.objects.filter(pk=run.pk).update(status="paused")
+    return run
+
+
+def test_whoever_overrides_overrides_what_they_read_and_nothing_that_was_entered_since(here):
+    plan, run = approved(here), resting(here)
+    planned(here)
+    now = timezone.now()
+    read, read_of_run = read_of(plan), freezes.holding(run, now).version
+    start = {"actor": here.lead, "seen_digest": plan.digest, "override_reason": REASON}
+    resume = {"actor": here.lead, "reason": REASON}
+    sale = planned(here, multiple=20.0)
+    for seen_held in ("", read, read_of_run):
+        for act in (
+            lambda seen=seen_held: services.start_run(plan, **start, seen_held=seen),
+            lambda seen=seen_held: services.command(run, "resume", **resume, seen_held=seen),
+        ):
+            with pytest.raises(StaleState, match=r"needs 38 servers, .* not shown that as it is now") as no:
+                act()
+            assert no.value.code == "held_by_another"
+            assert no.value.version not in ("", seen_held)
+    assert not FreezeOverride.objects.exists()
+    remove_event(sale, actor=here.manager)
+    assert (read_of(plan), freezes.holding(run, now).version) == (read, read_of_run)
+    services.command(run, "resume", **resume, seen_held=read_of_run)
+    assert not held(run)
+
+
+def hidden(response, name):
+    return re.search(rf'name="{name}" value="([^"]*)"', response.content.decode()).group(1)
+
+
+def test_the_form_of_a_start_tells_of_what_was_entered_since_and_keeps_what_was_typed(here, client):
+    plan = approved(here)
+    planned(here)
+    client.force_login(here.lead)
+    address = url("plan-start", plan)
+    body = {"digest": plan.digest, "typed_name": "3 servers", "reason": "It does not matter to us."}
+    body["held"] = hidden(client.get(address), "held")
+    planned(here, multiple=20.0)
+    refused = client.post(address, body)
+    told = page(refused, 409)
+    assert "needs 38 servers" in told
+    assert "It does not matter to us." in told
+    assert client.post(address, {**body, "held": hidden(refused, "held")}).status_code == 302
+
+
+def test_the_form_of_a_resume_tells_of_what_was_entered_since_and_keeps_what_was_typed(here, client):
+    run = resting(here)
+    planned(here)
+    client.force_login(here.lead)
+    body = {"confirmed": "1", "reason": "It does not matter to us."}
+
+    def action(response):
+        return unescape(re.search(r'action="([^"]*resume[^"]*)"', response.content.decode()).group(1))
+
+    asked = action(client.get(url("run-command", run, "resume")))
+    planned(here, multiple=20.0)
+    refused = client.post(asked, body)
+    told = page(refused, 409)
+    assert "needs 38 servers" in told
+    assert "It does not matter to us." in told
+    assert client.post(action(refused), body).status_code == 302
+
+
 @pytest.mark.parametrize("phase", ["verifying", "held", "deleting"])
 def test_the_last_server_is_not_ended_while_anything_holds(here, phase):
     run = started(here)
@@ -284,7 +353,9 @@ def sized(here):
 
 
 def overridden(here, plan):
-    return services.start_run(plan, actor=here.lead, seen_digest=plan.digest, override_reason=REASON)
+    return services.start_run(
+        plan, actor=here.lead, seen_digest=plan.digest, override_reason=REASON, seen_held=read_of(plan)
+    )
 
 
 def held(run):

@@ -237,6 +237,30 @@ def test_a_command_carries_what_was_seen_and_is_answered_by_the_run(here):
     assert [row["ref"] for row in manager.get(path)["results"]] == [given["ref"]]
 
 
+def test_whoever_overrides_what_holds_sends_the_version_of_it_that_they_read(here):
+    plan, lead = approved(here), Caller(here.lead)
+    path, seen = f"/plans/{plan['ref']}", {"status": "approved", "digest": plan["digest"]}
+    assert lead.get(path)["held_version"] == ""
+    now = timezone.now()
+    make.calendar_entry(account=here.account, starts_at=now, ends_at=now + timedelta(days=5))
+    told = lead.post(f"{path}/runs", seen, status=422)
+    assert told["type"].endswith("freeze")
+    assert told["version"] == lead.get(path)["held_version"] != ""
+    seen |= {"override_reason": "It cannot wait."}
+    for more in ({}, {"held_version": "another"}):
+        no = lead.post(f"{path}/runs", {**seen, **more}, status=409)
+        assert no["type"].endswith("held-by-another")
+        assert no["version"] == told["version"]
+    run = lead.post(f"{path}/runs", {**seen, "held_version": told["version"]}, status=201)
+    Run.objects.filter(ref=run["ref"]).update(status="paused")
+    make.calendar_entry(account=here.account, starts_at=now, ends_at=now + timedelta(days=3))
+    read = lead.get(f"/runs/{run['ref']}")["held_version"]
+    body = {"name": "resume", "reason": "It cannot wait.", "status": "paused", "digest": plan["digest"]}
+    path = f"/runs/{run['ref']}/commands"
+    assert lead.post(path, {**body, "held_version": told["version"]}, status=409)["version"] == read
+    lead.post(path, {**body, "held_version": read}, status=202)
+
+
 def test_an_approver_may_stop_a_run_and_not_steer_it(here):
     run = started(here)
     approver, path = Caller(here.approver), f"/runs/{run.ref}/commands"
