@@ -127,8 +127,3 @@ def is_worse(plan: PlanData, by_now: PlanData) -> bool:
     now = _share(by_now.forecast_peak_rps, by_now)
     was = _share(plan.forecast_peak_rps, plan)
     return now is not None and now > WORSE * max(plan.guard_share, was or 0.0)
-
-
-def is_higher(peak_rps: float, plan: PlanData) -> bool:
-    """Whether a peak that is on is more than the one that the plan was approved for, and what stays may not carry it."""
-    return peak_rps > (plan.forecast_peak_rps or 0.0) * (1.0 + SLACK) and not is_carried(peak_rps, plan)

@@ -195,6 +195,8 @@ class Known:
     """The highest load per node that was fine in the last 14 days; asked for where there is no ceiling."""
     fine_load_source: str = ""
     held_against: tuple[HeldAgainst, ...] = ()
+    rises: tuple[EventKnown, ...] = ()
+    """Rises in the traffic of the pool that are on, whoever named or dismissed them: each ends nobody knows when."""
     vital: tuple[VitalKnown, ...] = ()
     """What the account names as its vital figures, by name."""
     probes: tuple[PlannedProbe, ...] = ()

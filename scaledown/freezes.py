@@ -6,9 +6,9 @@ Freezes of the account's calendar do, and traffic events that need the servers a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import QuerySet
@@ -16,6 +16,7 @@ from django.urls import reverse
 
 from accounts.calendar.models import CalendarKind
 from accounts.calendar.selectors import Freeze, Item, Source, freezes_at, register_source
+from capacity.baselines.selectors import doubts_about
 from capacity.models import TrafficEvent
 from capacity.versions import version_of
 from portal import access
@@ -29,7 +30,7 @@ from portal.runs.models import Run
 from portal.runs.types import Entry
 from scaledown import ahead
 from scaledown.canonical import from_plain, plan_from_plain, to_plain
-from scaledown.known import detected_in, event_known, load_known
+from scaledown.known import RISE, RISE_LASTS, event_known, load_known, rises_on
 from scaledown.models import FreezeOverride, Plan, PlanStatus
 from scaledown.types import PlanData
 
@@ -37,12 +38,9 @@ if TYPE_CHECKING:
     from accounts.models import Account, User
     from scaledown.known import LoadKnown
 
-RISE = "The peak that is on"
-RESTS_ON = "what-it-rests-on"
-"""The reference of the forecast peak and of what one server carries, where they are worse by now."""
+RESTS_ON, DOUBT = "what-it-rests-on", "what-one-carries"
+"""The references of forecast peak and ceiling where they are worse by now, and of what speaks against the ceiling."""
 UNCOUNTED = "how many it needs did not stand in its preview"
-RISE_LASTS = timedelta(hours=1)
-"""When it is looked at anew: nobody knows until when it is on."""
 
 
 @dataclass(frozen=True)
@@ -84,36 +82,48 @@ class NeededFor(Freeze):
 def for_start(plan: Plan, data: PlanData, now: datetime) -> list[Freeze]:
     """Return what a plan would start into now, or when its window opens; what ends last comes last.
 
-    Three queries, and at most nine a balancer where an event is near or a rise is on.
+    At most four queries, those of `known.load_known`, and ten of what speaks against what one server carries.
     """
     begins = max(now, data.window_start or now)
-    needed = _needs(plan.account, plan.data or {}, begins, now, lambda: (plan, data))
-    return sorted([*freezes_at(plan.account, begins), *needed], key=lambda one: one.ends_at)
+    found = freezes_at(plan.account, begins)
+    if plan.submitted_at is not None and plan.preview is not None:
+        load = _load_of(plan, data, now)
+        found += [*_needs(plan, data, load, begins, now), *_doubted(plan, plan.preview, load, now)]
+    return sorted(found, key=lambda one: one.ends_at)
 
 
-def _needs(
-    account: Account,
-    kept: Mapping[str, Any],
-    moment: datetime,
-    now: datetime,
-    drawn: Callable[[], tuple[Plan, PlanData] | None],
-) -> list[NeededFor]:
-    """Return what needs more servers than they knew of who approved the plan that is `kept`.
-
-    Three queries, and those of `known.load_known`. Every event near is held against what is known now, and so is the plan
-    itself: not only events change, but the usual peak and what one server carries as well.
-    """
-    found = drawn()
-    if found is None or found[0].submitted_at is None or found[0].preview is None:
-        return []
-    near = TrafficEvent.objects.filter(
-        account=account, ends_at__gt=moment, starts_at__lte=moment + ahead.AHEAD
-    ).order_by("starts_at", "pk")
-    plan, data = found
-    shown, looked_at = _shown(found[0].preview)
-    then = max(looked_at, data.window_start or looked_at)
+def _load_of(plan: Plan, data: PlanData, now: datetime) -> LoadKnown:
+    """Return what is known by now of what the servers of a plan carry, and of what comes."""
     sizes = Counter(one.flavor_id or "" for one in (*data.servers, *data.remaining))
-    load = load_known(plan.connection, data.balancer_ids, sizes, now)
+    return load_known(plan.connection, data.balancer_ids, sizes, now)
+
+
+def _doubted(plan: Plan, preview: Mapping[str, Any], load: LoadKnown, now: datetime) -> list[NeededFor]:
+    """Return what speaks against what one server carries and stood in no preview: it is worse than what was approved."""
+    if load.ceiling is None:
+        return []
+    told = " ".join(one["says"] for one in preview["warnings"] if one["code"] == "ceiling_doubtful")
+    doubts = [
+        says for says in doubts_about(plan.connection, load.balancer_id, load.ceiling) if says not in told
+    ]
+    if not doubts:
+        return []
+    says = f"What one server carries, {load.ceiling.requests_per_s:g} requests/s, is doubtful. {' '.join(doubts)}"
+    seen = ahead.EventShown(DOUBT, now, now + RISE_LASTS, None)
+    return [NeededFor.of(seen, "What the plan rests on", says, is_rise=True)]
+
+
+def _needs(plan: Plan, data: PlanData, load: LoadKnown, moment: datetime, now: datetime) -> list[NeededFor]:
+    """Return what needs more servers than they knew of who approved a plan. Two queries.
+
+    Every event near is held against what is known now, and so is the plan itself: not only events change, but the usual peak
+    and what one server carries as well.
+    """
+    near = TrafficEvent.objects.filter(
+        account=plan.account, ends_at__gt=moment, starts_at__lte=moment + ahead.AHEAD
+    ).order_by("starts_at", "pk")
+    shown, looked_at = _shown(plan.preview or {})
+    then = max(looked_at, data.window_start or looked_at)
     by_now = _by_now(data, load)
     needed = []
     if ahead.is_worse(data, by_now):
@@ -134,17 +144,17 @@ def _needs(
             lasts = f"from {_clock(event.starts_at)} to {_clock(event.ends_at)} UTC"
             says = f"A traffic event {lasts} {ahead.needs(event.peak_rps, by_now)}; {why}."
             needed.append(NeededFor.of(seen, event.name, says))
-    if load.on is not None and ahead.is_higher(load.on.requests_per_s, by_now):
-        rises = detected_in(kept["connection_ref"], kept["balancer_ids"]).on_at(now).filter(account=account)
-        # Two balancers of a pool may be sized by one metric.
-        for ref, since in rises.order_by("starts_at", "ref").values_list("ref", "starts_at").distinct():
-            needs = ahead.needed_for(load.on.requests_per_s, by_now)
-            seen = ahead.EventShown(str(ref), since, now + RISE_LASTS, needs)
-            says = (
-                f"A rise in the traffic that is on since {_clock(since)} UTC, at the busiest hour of a week, "
-            )
-            says += f"{ahead.needs(load.on.requests_per_s, by_now)}; {ahead.UNSHOWN}."
-            needed.append(NeededFor.of(seen, RISE, says, is_rise=True))
+    for rise in rises_on(plan.account, data.connection_ref, data.balancer_ids, load.on, now):
+        needs = ahead.needed_for(rise.peak_rps, by_now)
+        was = (shown or {}).get(rise.ref)
+        if ahead.is_carried(rise.peak_rps, by_now) or (
+            was is not None and not ahead.is_more(needs, was.needed)
+        ):
+            continue
+        seen = ahead.EventShown(rise.ref, rise.starts_at, rise.ends_at, needs)
+        says = f"A rise in the traffic that is on since {_clock(rise.starts_at)} UTC, at the busiest hour of a week, "
+        says += f"{ahead.needs(rise.peak_rps, by_now)}; {ahead.UNSHOWN}."
+        needed.append(NeededFor.of(seen, RISE, says, is_rise=True))
     return needed
 
 
@@ -186,18 +196,13 @@ def by_ref(kept: Iterable[Mapping[str, Any]]) -> dict[str, ahead.EventShown]:
 
 
 def not_overridden(run: Run, now: datetime) -> list[Freeze]:
-    """Return what holds a run back now. Three queries; one more where any is found, and at most nine a balancer and one
-    where an event is near or a rise is on.
-    """
-
-    def drawn() -> tuple[Plan, PlanData] | None:
-        plan = Plan.objects.select_related("connection__account").filter(ref=run.plan_ref).first()
-        return None if plan is None else (plan, plan_from_plain(run.plan))
-
-    found = sorted(
-        [*freezes_at(run.account, now), *_needs(run.account, run.plan, now, now, drawn)],
-        key=lambda one: one.ends_at,
-    )
+    """Return what holds a run back now. Four queries and those of `known.load_known`; one more where any is found."""
+    found = freezes_at(run.account, now)
+    plan = Plan.objects.select_related("account", "connection__account").filter(ref=run.plan_ref).first()
+    if plan is not None and plan.submitted_at is not None and plan.preview is not None:
+        data = plan_from_plain(run.plan)
+        found += _needs(plan, data, _load_of(plan, data, now), now, now)
+    found.sort(key=lambda one: one.ends_at)
     if not found:
         return []
     let = list(FreezeOverride.objects.filter(run=run))
@@ -207,12 +212,22 @@ def not_overridden(run: Run, now: datetime) -> list[Freeze]:
     ]
 
 
+def _seen(one: Freeze) -> ahead.EventShown:
+    """Return what whoever overrides it has read of it."""
+    return (
+        one.seen
+        if isinstance(one, NeededFor)
+        else ahead.EventShown(one.ref, one.starts_at, one.ends_at, None)
+    )
+
+
 def _lets(override: FreezeOverride, one: Freeze, then: datetime, now: datetime) -> bool:
     """Whether somebody let a run go on in this as it is now. `then` is when the run went on by it."""
-    if not isinstance(one, NeededFor):
-        # A weekly freeze is another one each time, by the same reference.
-        return one.ref in override.freezes and one.starts_at <= then
     read = by_ref(override.events).get(one.ref)
+    if not isinstance(one, NeededFor):
+        # A weekly freeze is another one each time, by the same reference; one that was prolonged is as well.
+        is_longer = read is not None and one.ends_at > read.ends_at
+        return one.ref in override.freezes and one.starts_at <= then and not is_longer
     if read is None or one.is_rise:
         return read is not None and not ahead.is_more(one.needed, read.needed)
     return not ahead.why_anew(one.seen, read, then=then, at=now)
@@ -276,7 +291,7 @@ def override(run: Run, frozen: Iterable[Freeze], *, actor: User, reason: str) ->
     FreezeOverride.objects.create(
         run=run,
         freezes=[one.ref for one in listed],
-        events=[to_plain(one.seen) for one in listed if isinstance(one, NeededFor)],
+        events=[to_plain(_seen(one)) for one in listed],
         by=actor,
     )
     author = runs.author_of(actor)

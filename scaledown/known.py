@@ -47,11 +47,14 @@ KIND = "scaledown"
 FINE_NEAR_S = 60.0
 """A probe that fails this near to a load figure makes it a load that was not fine."""
 MOST_STRETCHES = 50
+RISE = "The peak that is on"
+RISE_LASTS = timedelta(hours=1)
+"""When it is looked at anew: nobody knows until when it is on."""
 FREEZES_AHEAD = timedelta(days=60)
 """How far ahead the calendar is read: a plan's window lies within it."""
 
 if TYPE_CHECKING:
-    from accounts.models import CloudConnection
+    from accounts.models import Account, CloudConnection
 
 
 PROTECTED_BY_ANOTHER = "Somebody else who works on this provider account has marked it."
@@ -172,6 +175,7 @@ def known_for(
                 "starts_at"
             )
         ),
+        rises=rises_on(connection.account, connection.ref, balancer_ids, on, at),
         freezes=tuple(
             FreezeKnown(one.what, one.starts_at, one.ends_at)
             for one in freezes_between(connection.account, at, at + FREEZES_AHEAD)
@@ -203,6 +207,8 @@ class LoadKnown:
     ceiling: Figure | None
     peak: Figure | None
     on: Figure | None
+    balancer_id: str = ""
+    """Of the pool that the ceiling is of."""
 
 
 def load_known(
@@ -214,7 +220,10 @@ def load_known(
         flavor = counting_size(connection.account, site, sizes, at)
         found.append(load_of(connection.account, site, at, flavor=flavor))
     peak, on = _peaks([one for _, one, _ in found], [one for _, _, one in found])
-    return LoadKnown(next((one for one, _, _ in found if one), None), peak, on)
+    for balancer_id, (ceiling, _, _) in zip(balancer_ids, found, strict=True):
+        if ceiling is not None:
+            return LoadKnown(ceiling, peak, on, balancer_id)
+    return LoadKnown(None, peak, on)
 
 
 def _peaks(
@@ -231,6 +240,20 @@ def detected_in(connection_ref: UUID | str, balancer_ids: Sequence[str]) -> Dete
     return DetectedEvent.objects.filter(
         metric__sized_pools__connection__ref=connection_ref,
         metric__sized_pools__balancer_id__in=list(balancer_ids),
+    )
+
+
+def rises_on(
+    account: Account, connection_ref: UUID | str, balancer_ids: Sequence[str], on: Figure | None, at: datetime
+) -> tuple[EventKnown, ...]:
+    """Return the rises that are on in the pool behind these balancers; `on` is what they may come to. One query, or none."""
+    if on is None:
+        return ()
+    rows = detected_in(connection_ref, balancer_ids).on_at(at).filter(account=account)
+    # Two balancers of a pool may be sized by one metric.
+    found = rows.order_by("starts_at", "ref").values_list("ref", "starts_at").distinct()
+    return tuple(
+        EventKnown(RISE, since, at + RISE_LASTS, on.requests_per_s, str(ref)) for ref, since in found
     )
 
 

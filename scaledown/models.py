@@ -234,7 +234,7 @@ class Growth(models.Model):
 class FreezeOverride(models.Model):
     """That somebody who may let a run go on in a freeze. It holds for the freezes named; why stands on the record.
 
-    `events` has what they read of each of them that is an event or a rise, each an `ahead.EventShown`: it holds while that is so.
+    `events` has what they read of each of them, each an `ahead.EventShown`: it holds while that is so.
     """
 
     run = models.ForeignKey("runs.Run", models.CASCADE, related_name="freeze_overrides")

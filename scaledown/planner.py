@@ -107,8 +107,9 @@ def _sized(
     lost = share_of_ceiling(peak_rps, count - worst, ceiling_rps)
     assert share is not None
     assert lost is not None
+    carries = f"{so_many_servers(count)} {'carry' if share <= 1.0 else 'do not carry'} the forecast peak of {peak_rps:g}"
     says = (
-        f"{so_many_servers(count)} carry the forecast peak of {peak_rps:g} requests/s at {share:.0%} of the most "
+        f"{carries} requests/s{' at' if share <= 1.0 else ', which is'} {share:.0%} of the most "
         f"that each carries ({ceiling_rps:g} requests/s, {known.ceiling_source or 'source not noted'}), "
     )
     says += (

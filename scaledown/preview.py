@@ -97,7 +97,7 @@ class Preview:
     peak_watch: str = ""
     """Until when the run stays open to watch the next peak, or why it does not; empty in previews of an earlier release."""
     events: tuple[EventShown, ...] = ()
-    """Traffic events that are on when it would begin, or come later, with how many servers each needs; the next ones."""
+    """Rises, and traffic events, that are on when it would begin, or come later, with how many servers each needs; the next ones."""
 
     @property
     def is_blocked(self) -> bool:
@@ -139,7 +139,7 @@ def preview(plan: PlanData, choice: Choice, pool: Pool, known: Known) -> Preview
         peak_watch=_peak_watch(plan),
         events=tuple(
             EventShown(one.ref, one.starts_at, one.ends_at, needed_for(one.peak_rps, plan))
-            for one in known.events[:MOST_EVENTS]
+            for one in (*known.rises, *known.events[:MOST_EVENTS])
             # Those that are far by then, too: one that only comes near while the run goes on is not new.
             if one.ends_at > _begins(plan, pool)
         ),
@@ -589,6 +589,14 @@ def _time_warnings(plan: PlanData, pool: Pool, known: Known) -> Iterable[Warned]
                 f"“{event.name}” begins {event.starts_at:%Y-%m-%d %H:%M} UTC: {size}.",
                 "Keep the servers until after it, or be sure that the smaller pool carries it.",
                 subject=event.name,
+            )
+    for rise in known.rises:
+        if not is_carried(rise.peak_rps, plan):
+            yield Warned(
+                "rise_on",
+                f"More traffic than usual is on since {rise.starts_at:%Y-%m-%d %H:%M} UTC: at the busiest hour of a week it "
+                f"{needs(rise.peak_rps, plan)}.",
+                "Take nothing out before it is over.",
             )
     yield from _freeze_warnings(plan, begins, known)
     if plan.window_start and plan.window_end and (plan.hold_s or plan.hold_through or plan.stop_s):
