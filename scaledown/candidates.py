@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from portal.cloud.discovery import same_address, serves
 from portal.cloud.types import Balancer, CloudIdentity, Node, NodeType, Server
+from portal.frozen import replace
 from scaledown.types import (
     AtLimit,
     Grade,
@@ -293,6 +294,27 @@ def members_of(pool: Pool) -> tuple[tuple[Member, ...], tuple[Stray, ...]]:
         for server_id, held in nodes.items()
     ]
     return tuple(sorted(members, key=lambda member: (member.server.name, member.server.id))), tuple(strays)
+
+
+def servers_of(balancers: Iterable[Balancer], servers: Iterable[Server]) -> list[Server]:
+    """Return those of an account's servers that have a node of these balancers."""
+    nodes = {same_address(node.address) for balancer in balancers for node in balancer.nodes}
+    return [server for server in servers if nodes & {same_address(address) for address in server.addresses}]
+
+
+def kept(pool: Pool) -> Pool:
+    """Return a look with no more than a plan is drawn from: the servers of its pool, without what people note on them."""
+    return replace(
+        pool,
+        servers=tuple(
+            # The provider's own marks, such as the autoscaler's: what people note there is nobody's business here.
+            replace(
+                server,
+                metadata={key: value for key, value in server.metadata.items() if key.startswith("rax:")},
+            )
+            for server in servers_of(pool.balancers, pool.servers)
+        ),
+    )
 
 
 def sizes_of(pool: Pool) -> Counter[str]:

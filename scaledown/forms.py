@@ -14,27 +14,12 @@ from django.utils import timezone
 from capacity.fields import FIRST_YEAR, LAST_YEAR, MomentField, ShareField
 from portal.frozen import replace
 from scaledown.candidates import MOST_VITAL, Choice
+from scaledown.spans import span_text
 from scaledown.types import AtLimit, Grade, ImageRule, Order
 
 _PART = re.compile(r"(\d+(?:[.,]\d+)?)\s*(d|h|min|m|s)?", re.IGNORECASE)
 _UNITS = {"d": 86400.0, "h": 3600.0, "min": 60.0, "m": 60.0, "s": 1.0}
 _LONGEST_S = 60 * 86400.0
-
-
-def span_text(seconds: float | None) -> str:
-    """Return a length of time as `SpanField` reads it back: `90 s`, `15 min`, `2 h 30 min`; None is empty."""
-    if seconds is None:
-        return ""
-    left = float(seconds)
-    parts: list[str] = []
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        count = int(left // size)
-        if count:
-            parts.append(f"{count} {unit}")
-            left -= count * size
-    if left or not parts:
-        parts.append(f"{left:g} s")
-    return " ".join(parts)
 
 
 class SpanField(forms.CharField):

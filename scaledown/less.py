@@ -1,11 +1,19 @@
-"""How two plans differ: whether an approval of one covers the other, whether both stand on the same pool. Pure."""
+"""How two plans differ: whether an approval of one covers the other, whether both stand on the same pool. Pure.
+
+And what somebody asks to become less of one: what of it is more instead, the choice from which the plan is drawn again,
+what differs between the two in words.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from portal.frozen import replace
+from scaledown.candidates import Choice
+from scaledown.planner import so_many_servers
+from scaledown.spans import span_text
 from scaledown.types import AtLimit, Grade, ImageRule, PlanData, PlannedServer
 
 _GRADES = (Grade.MEASURED, Grade.INFERRED, Grade.TIMED)
@@ -16,6 +24,9 @@ _FREE = frozenset(
         "servers",
         "remaining",
         "target",
+        # Why it is this many, in words: of another number they are others.
+        "target_reason",
+        "remaining_reason",
         "floor",
         "soak_s",
         "hold_s",
@@ -98,6 +109,117 @@ def _tolerates_no_more(old: float | None, new: float | None) -> bool:
 def _is_as_late(old: datetime | None, new: datetime | None) -> bool:
     """None is the earliest: nothing is waited for."""
     return old is None or (new is not None and new >= old)
+
+
+@dataclass(frozen=True)
+class Less:
+    """What somebody asks to become less of a plan; None stays as it is. Durations in seconds."""
+
+    target: int | None = None
+    """How many servers stay: those at the end of the order are left out."""
+    floor: int | None = None
+    drain_limit_s: float | None = None
+    soak_s: float | None = None
+    hold_s: float | None = None
+    pause_between_s: float | None = None
+    window_start: datetime | None = None
+
+
+_SPANS = ("drain_limit_s", "soak_s", "hold_s", "pause_between_s")
+_LABELS = {
+    "servers": "Servers that come out",
+    "floor": "Never fewer than",
+    "drain_limit_s": "Drain limit",
+    "soak_s": "Soak",
+    "hold_s": "Hold before delete",
+    "pause_between_s": "Pause between two servers",
+    "window_start": "Not before",
+}
+_CUSTOMERS_LABELS = {**_LABELS, "drain_limit_s": "Longest wait for connections", "soak_s": "Watch time"}
+
+
+def is_so_already(plan: PlanData, asked: Less) -> bool:
+    """Return whether a plan has all that is asked for."""
+    return all(value is None or value == getattr(plan, name) for name, value in vars(asked).items())
+
+
+def what_is_more(plan: PlanData, asked: Less) -> dict[str, str]:
+    """Return a sentence for each field of which more is asked than the plan has, or what leaves no plan; empty for none."""
+    found: dict[str, str] = {}
+    if asked.target is not None and asked.target < plan.target:
+        found["target"] = (
+            f"More servers would come out: {plan.target} stay by this plan, and {asked.target} were asked for."
+        )
+    elif asked.target is not None and asked.target >= plan.target + len(plan.servers):
+        found["target"] = (
+            f"Nothing would come out: this plan takes out {so_many_servers(len(plan.servers))}. Withdraw it instead."
+        )
+    if asked.floor is not None and asked.floor < plan.floor:
+        found["floor"] = f"The floor would be lower: it is {plan.floor} by this plan."
+    elif asked.floor is not None and asked.floor > (asked.target or plan.target):
+        found["floor"] = (
+            f"Only {so_many_servers(asked.target or plan.target)} would stay. Let more stay, or take a lower floor."
+        )
+    for name in _SPANS:
+        span, now = getattr(asked, name), getattr(plan, name)
+        if span is not None and span < now:
+            found[name] = (
+                f"{_LABELS[name]}: {span_text(span)} is shorter than the {span_text(now)} of this plan."
+            )
+    start = asked.window_start
+    if start is not None and plan.window_start is not None and start < plan.window_start:
+        found["window_start"] = (
+            f"It would begin earlier: not before {_moment(plan.window_start)} by this plan."
+        )
+    elif start is not None and plan.window_end is not None and start >= plan.window_end:
+        found["window_start"] = f"The change window is over by then: it ends {_moment(plan.window_end)}."
+    return found
+
+
+def less_chosen(choice: Choice, plan: PlanData, asked: Less) -> Choice:
+    """Return the choice from which a plan is drawn again, with what was asked. How many stay is never proposed anew."""
+    given = {name: value for name, value in vars(asked).items() if value is not None}
+    return replace(choice, **{"target": plan.target, **given})
+
+
+@dataclass(frozen=True)
+class Changed:
+    """One thing that is less now, in words: what it is, what it was, what it became."""
+
+    label: str
+    was: str
+    became: str
+
+    @property
+    def says(self) -> str:
+        """All of it in one line."""
+        return f"{self.label}: {self.became}, not {self.was}"
+
+
+def changes(old: PlanData, new: PlanData, *, for_customer: bool = False) -> tuple[Changed, ...]:
+    """Return what differs between a plan and what was made less of it."""
+    return tuple(_changes(old, new, _CUSTOMERS_LABELS if for_customer else _LABELS))
+
+
+def _changes(old: PlanData, new: PlanData, labels: dict[str, str]) -> Iterable[Changed]:
+    if old.servers != new.servers:
+        kept = ", ".join(server.name for server in old.servers if server not in new.servers)
+        yield Changed(
+            labels["servers"], str(len(old.servers)), f"{len(new.servers)} ({kept} in service as before)"
+        )
+    if old.floor != new.floor:
+        yield Changed(labels["floor"], so_many_servers(old.floor), so_many_servers(new.floor))
+    for name in _SPANS:
+        was, became = getattr(old, name), getattr(new, name)
+        if was != became:
+            yield Changed(labels[name], span_text(was), span_text(became))
+    if old.window_start != new.window_start and new.window_start is not None:
+        was = _moment(old.window_start) if old.window_start else "any time"
+        yield Changed(labels["window_start"], was, _moment(new.window_start))
+
+
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
 def same_pool(old: PlanData, new: PlanData) -> str | None:

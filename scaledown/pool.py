@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -17,12 +17,11 @@ from django.utils import timezone
 
 from accounts.clouds import credentials_of
 from portal.cloud.connect import look_once
-from portal.cloud.discovery import same_address
 from portal.cloud.protocol import Cloud
 from portal.cloud.together import together
-from portal.cloud.types import Balancer, Server
+from portal.cloud.types import Server
 from portal.errors import ProviderFailed, Refused, Trouble, TryLater
-from scaledown.candidates import Pool
+from scaledown.candidates import Pool, servers_of
 from scaledown.planner import check_balancers
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ async def look(cloud: Cloud, balancer_ids: Sequence[str], at: datetime) -> Pool:
             code="balancer_missing",
         )
     balancers = tuple(balancer for balancer in shown if balancer is not None)
-    of_pool = _of_pool(balancers, servers)
+    of_pool = servers_of(balancers, servers)
     addresses = sorted({address for server in of_pool for address in server.addresses})
     few = asyncio.Semaphore(_AT_ONCE)
 
@@ -76,11 +75,6 @@ async def look(cloud: Cloud, balancer_ids: Sequence[str], at: datetime) -> Pool:
         volumes={server.id: volume for server, volume in zip(of_pool, attached, strict=True)},
         looked_at=at,
     )
-
-
-def _of_pool(balancers: Iterable[Balancer], servers: Iterable[Server]) -> list[Server]:
-    nodes = {same_address(node.address) for balancer in balancers for node in balancer.nodes}
-    return [server for server in servers if nodes & {same_address(address) for address in server.addresses}]
 
 
 def read_pool(

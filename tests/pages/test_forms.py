@@ -11,7 +11,8 @@ from django.test.html import parse_html
 
 from accounts.forms import ZoneField
 from scaledown.candidates import Choice
-from scaledown.forms import MomentField, PoolForm, SafetyForm, ShareField, SpanField, span_text
+from scaledown.forms import MomentField, PoolForm, SafetyForm, ShareField, SpanField
+from scaledown.spans import span_text
 
 
 @pytest.mark.parametrize(

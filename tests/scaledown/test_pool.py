@@ -10,6 +10,7 @@ import pytest
 from portal.cloud.types import BalancerRef, BalancerStatus
 from portal.errors import ProviderFailed, Refused, TryLater
 from scaledown import pool as looking
+from scaledown.candidates import servers_of
 from scaledown.planner import build_plan_data
 from tests.scaledown.planner_cases import CHOICE, IDENTITY, NOW, known, node, pool, server
 
@@ -99,7 +100,7 @@ def test_two_spellings_of_one_address_are_one_address():
         servers=[server(1, addresses=("2001:DB8::1",)), *(server(n) for n in range(2, 7))],
         nodes=[node(1, address="2001:db8:0:0:0:0:0:1"), *(node(n) for n in range(2, 7))],
     )
-    assert looking._of_pool(spelled.balancers, spelled.servers) == list(spelled.servers)
+    assert servers_of(spelled.balancers, spelled.servers) == list(spelled.servers)
 
 
 def looked_at(monkeypatch, server_id, **faults):
