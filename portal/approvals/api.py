@@ -25,11 +25,14 @@ class DecisionOut(serializers.ModelSerializer[ApprovalDecision]):
 
     class Meta:
         model = ApprovalDecision
-        fields = ("ref", "side", "decision", "by_name", "role", "rests_on", "reason", "at")
+        fields = ("ref", "side", "decision", "digest", "by_name", "role", "rests_on", "reason", "at")
 
 
 class ApprovalOut(serializers.ModelSerializer[ApprovalRequest]):
-    """What waits for a yes. `digest` is what one approves; `waiting_for` the sides that have not said yes."""
+    """What waits for a yes. `digest` is what one approves; `waiting_for` the sides that have not said yes.
+
+    `lessened_from` are the digests of what it was before it was made less: a decision of one of them stands.
+    """
 
     account = serializers.UUIDField(source="account.ref")
     author_name = serializers.CharField(source="author.name")
@@ -47,6 +50,7 @@ class ApprovalOut(serializers.ModelSerializer[ApprovalRequest]):
             "subject_ref",
             "title",
             "digest",
+            "lessened_from",
             "status",
             "sides",
             "waiting_for",
@@ -88,6 +92,7 @@ EXAMPLE: dict[str, Any] = {
     "subject_ref": "aa6cb0b5-8a6e-4f0f-93ad-0f5a7ef4c8b1",
     "title": "Shop: 6 servers to 3",
     "digest": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "lessened_from": [],
     "status": "open",
     "sides": ["provider", "customer"],
     "waiting_for": ["customer"],
@@ -102,6 +107,7 @@ EXAMPLE: dict[str, Any] = {
             "ref": "5b0d6c7e-1f2a-4b3c-8d4e-5f6071829304",
             "side": "provider",
             "decision": "approve",
+            "digest": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
             "by_name": "Jonas Berg",
             "role": "launch_manager",
             "rests_on": "",

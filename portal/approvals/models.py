@@ -40,7 +40,10 @@ def _both_sides() -> list[str]:
 
 
 class ApprovalRequest(Referenced):
-    """One subject (a plan) that asks for approval of one digest by the `sides` named."""
+    """One subject (a plan) that asks for approval of one digest by the `sides` named.
+
+    `lessened_from` are the digests of what it was before it was made less, oldest first: a yes to one of them stands.
+    """
 
     account = models.ForeignKey(
         "accounts.Account", on_delete=models.PROTECT, related_name="approval_requests"
@@ -49,6 +52,7 @@ class ApprovalRequest(Referenced):
     subject_ref = models.UUIDField()
     title = models.CharField(max_length=200)
     digest = models.CharField(max_length=64)
+    lessened_from = ArrayField(models.CharField(max_length=64), default=list, db_default=[])
     sides = ArrayField(models.CharField(max_length=10, choices=Side.choices), default=_both_sides)
     status = models.CharField(max_length=10, choices=ApprovalStatus.choices, default=ApprovalStatus.OPEN)
     author = models.ForeignKey(

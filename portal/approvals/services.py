@@ -1,7 +1,8 @@
 """Asking for approval and deciding, each as one locked transaction that gives the same answer when repeated.
 
 Two sides by default. Nobody counts for both; a launch manager never counts for the customer; the author
-and whoever granted the role to themself do not either. An approval is of a digest.
+and whoever granted the role to themself do not either. An approval is of a digest, and of what was made less of it since
+(`lessen`).
 """
 
 from __future__ import annotations
@@ -134,13 +135,14 @@ def _decide_locked(
     at: datetime,
 ) -> ApprovalRequest:
     reason = reason.strip()
-    if seen_digest != request.digest:
+    given = list(request.decisions.all())
+    own = [d for d in given if d.by_id == actor.pk and d.side == side and d.decision == decision]
+    if seen_digest != request.digest and not any(d.digest == seen_digest for d in own):
         raise StaleState(
             "This is not what you were shown: it has changed since. Nothing was decided. Read it again, then decide.",
             code="digest_mismatch",
         )
-    given = list(request.decisions.all())
-    if any(d.by_id == actor.pk and d.side == side and d.decision == decision for d in given):
+    if own:
         return request
     role = _right_to_decide(request, actor, side, given)
     if request.status != ApprovalStatus.OPEN:
@@ -294,6 +296,47 @@ def void(request: ApprovalRequest, *, reason: str, at: datetime, actor: Any = No
 
 
 @transaction.atomic
+def lessen(
+    request: ApprovalRequest,
+    *,
+    digest: str,
+    changes: Sequence[str],
+    actor: Any,
+    at: datetime,
+    reason: str = "",
+) -> ApprovalRequest:
+    """Let a request be of less from now on: of `digest`. Whoever approved it is told, and their yes stays.
+
+    That it is less, and who may do it, is the caller's to check. `changes` say for people what is less. Raises StaleState
+    for a request that neither waits nor is approved.
+    """
+    locked = _lock(request)
+    if locked.status not in {ApprovalStatus.OPEN, ApprovalStatus.APPROVED} or has_expired(locked, at):
+        raise StaleState(
+            f"The approval of “{locked.title}” does not stand any more, so there is nothing to keep.",
+            code="not_open",
+        )
+    was = locked.digest
+    locked.lessened_from = [*locked.lessened_from, was]
+    locked.digest = digest
+    locked.save(update_fields=["lessened_from", "digest"])
+    record(
+        "approval.lessened",
+        actor=actor,
+        account=locked.account,
+        subject=locked,
+        before={"plan_hash": was},
+        after={"plan_hash": digest},
+        reason=reason,
+    )
+    _emit(locked, "lessened", actor=actor, was=was)
+    news.approval_lessened(
+        locked, changes=changes, by=actor, reason=_kept(locked, reason), url=url_of(locked)
+    )
+    return locked
+
+
+@transaction.atomic
 def withdraw(
     request: ApprovalRequest, *, actor: Any, reason: str, while_in: Sequence[str], too_late: str = ""
 ) -> ApprovalRequest:
@@ -372,9 +415,12 @@ def has_expired(request: ApprovalRequest, at: datetime) -> bool:
 
 
 def approved_request(subject_type: str, subject_ref: uuid.UUID, digest: str) -> ApprovalRequest | None:
-    """Return the approved request for exactly this digest, or None. Its texts and decisions are as they are stored."""
+    """Return the approved request for this digest, or None. Its texts and decisions are as they are stored.
+
+    Each side's yes is to exactly this, or to what this was made less of.
+    """
     decisions = ApprovalDecision.objects.sealed().select_related("by")
-    return (
+    found = (
         ApprovalRequest.objects.sealed()
         .select_related("account")
         .prefetch_related(Prefetch("decisions", decisions))
@@ -383,21 +429,31 @@ def approved_request(subject_type: str, subject_ref: uuid.UUID, digest: str) -> 
         )
         .first()
     )
+    yeses = [d for d in found.decisions.all() if d.decision == Verdict.APPROVE] if found else []
+    is_covered = found is not None and all(_covers(d.digest, digest, found.lessened_from) for d in yeses)
+    return found if is_covered else None
+
+
+def _covers(approved: str, digest: str, lessened_from: Sequence[str]) -> bool:
+    """Whether a yes to one digest is one to another: the same, or what was made less of it."""
+    return approved == digest or approved in lessened_from
 
 
 def is_approved(
     subject_type: str, subject_ref: uuid.UUID, digest: str, *, account: Any, at: datetime | None = None
 ) -> bool:
-    """Whether every side's yes to exactly this digest stands now, for something of `account`.
+    """Whether every side's yes to this digest, or to what it was made less of, stands now, for something of `account`.
 
     False after its expiry where `at` is given, and while it rests on somebody who has lost the role
     (`rests_on_removed`). Each tick of a run asks it, so nothing is read but what the answer needs.
     """
     yeses = _YESES.rows(subject_type, subject_ref, digest)
-    for account_id, expires_at, side, user_id, is_active, is_operator in yeses:
+    for account_id, expires_at, side, user_id, is_active, is_operator, seen, lessened_from in yeses:
         # As much of a person as access asks about.
         person = get_user_model()(pk=user_id, is_active=is_active, is_operator=is_operator)
         if account_id != account.pk or not _may_still_approve(person, account, side):
+            return False
+        if not _covers(seen, digest, lessened_from):
             return False
         if at is not None and expires_at is not None and expires_at <= at:
             return False
@@ -412,7 +468,14 @@ def _yeses(subject_type: Any, subject_ref: Any, digest: Any) -> QuerySet[Approva
         request__status=ApprovalStatus.APPROVED,
         decision=Verdict.APPROVE,
     ).values_list(
-        "request__account_id", "request__expires_at", "side", "by_id", "by__is_active", "by__is_operator"
+        "request__account_id",
+        "request__expires_at",
+        "side",
+        "by_id",
+        "by__is_active",
+        "by__is_operator",
+        "digest",
+        "request__lessened_from",
     )
 
 

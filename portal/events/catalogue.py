@@ -32,6 +32,7 @@ CATALOGUE: dict[str, tuple[str, dict[str, str]]] = {
         {
             "plan.submitted": "A plan waits for approval.",
             "plan.decided": "One side approved or rejected a plan.",
+            "plan.lessened": "A plan was changed to less, and its approvals stay; `was` is its digest before.",
             "plan.approved": "A plan has every approval that it needs.",
             "plan.rejected": "A plan was rejected.",
             "plan.voided": "A plan is no longer valid.",

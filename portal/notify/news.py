@@ -98,6 +98,40 @@ def approval_ended(request: ApprovalRequest, *, url: str) -> None:
     )
 
 
+def approval_lessened(
+    request: ApprovalRequest, *, changes: Sequence[str], by: Any, reason: str, url: str
+) -> None:
+    """Tell whoever approved something, and its author, that it is less now, and that their yes stays.
+
+    While it waits, those are told too who are still asked. Who made it less knows.
+    """
+    yeses = [one.by for one in request.decisions.select_related("by") if one.decision == "approve"]
+    known = {user.pk: user for user in (*yeses, request.author)}
+    told = [
+        Recipient(user=user, is_customer=not holds_provider_side(user, request.account))
+        for user in known.values()
+    ]
+    if request.status == "open":
+        told += [one for one in audience("approvers", request.account) if one.user.pk not in known]
+    tell_all(
+        "approval_lessened",
+        [one for one in told if one.user.pk != by.pk],
+        subject_ref=_subject(request),
+        period=f"{request.ref}:less:{len(request.lessened_from)}",
+        account=request.account,
+        context={
+            "title": request.title,
+            "by": str(by),
+            "changes": list(changes),
+            "why": reason,
+            "is_open": request.status == "open",
+            "url": url,
+        },
+        reason="approval lessened",
+        people=[by, *known.values()],
+    )
+
+
 def _subject(request: ApprovalRequest) -> str:
     return f"{request.subject_type}:{request.subject_ref}"
 

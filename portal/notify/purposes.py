@@ -7,6 +7,7 @@ from portal.notify.registry import Kind, Purpose, register_purpose
 OWN = (
     Purpose("mail_returned", Kind.NOTICE, "A mail could not be delivered"),
     Purpose("approval_asked", Kind.NOTICE, "Something waits for your approval"),
+    Purpose("approval_lessened", Kind.NOTICE, "What was submitted for approval is less now"),
     Purpose("approval_ended", Kind.NOTICE, "What you asked approval for was decided"),
     Purpose("run_started", Kind.NOTICE, "A run has begun"),
     Purpose("charge_asked", Kind.NOTICE, "You are asked to take over a run"),

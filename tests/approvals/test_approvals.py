@@ -6,7 +6,7 @@ import uuid
 from datetime import timedelta
 
 import pytest
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.utils import timezone
 
 from portal.approvals import registry
@@ -14,6 +14,7 @@ from portal.approvals import services as approvals
 from portal.approvals.models import ApprovalDecision, ApprovalRequest
 from portal.audit.models import AuditEntry
 from portal.errors import NotPermitted, Refused, StaleState
+from portal.notify.models import Message
 from tests import factories as make
 
 pytestmark = pytest.mark.django_db
@@ -267,6 +268,63 @@ def test_a_decision_cannot_be_rewritten_or_removed(case):
         ApprovalDecision.objects.all().delete()
     with pytest.raises(DatabaseError, match="asks for what it asked for"), transaction.atomic():
         ApprovalRequest.objects.filter(pk=request.pk).update(digest=OTHER)
+
+
+def made_less(case, request, digest=OTHER, **fields):
+    return approvals.lessen(
+        request,
+        digest=digest,
+        changes=["Servers that come out: 2, not 3"],
+        actor=case.manager,
+        at=case.now,
+        **fields,
+    )
+
+
+def test_what_was_made_less_stays_approved_and_who_approved_it_is_told(case):
+    request = made_less(case, case.decide(case.submit(), case.approver), reason="One stays.")
+    assert (request.status, request.digest, request.lessened_from) == ("approved", OTHER, [DIGEST])
+    assert case.is_approved(digest=OTHER)
+    assert approvals.approved_request("test.subject", case.subject_ref, OTHER) == request
+    assert not case.is_approved(digest=DIGEST)
+    assert {d.digest for d in request.decisions.all()} == {DIGEST}
+    (told,) = Message.objects.filter(purpose="approval_lessened")
+    assert told.user == case.approver
+    assert AuditEntry.objects.filter(what="approval.lessened", after__plan_hash=OTHER).exists()
+
+
+def test_what_waits_is_decided_as_it_is_now(case):
+    request = made_less(case, case.submit())
+    with pytest.raises(StaleState, match="not what you were shown"):
+        case.decide(request, case.approver)
+    assert case.decide(request, case.approver, seen_digest=OTHER).status == "approved"
+    assert case.is_approved(digest=OTHER)
+    told = {row.user for row in Message.objects.filter(purpose="approval_lessened")}
+    assert told == {case.admin, case.approver}
+
+
+def test_whoever_approved_more_gets_the_same_answer_again(case):
+    request = made_less(case, case.decide(case.submit(), case.approver))
+    assert case.decide(request, case.approver).status == "approved"
+
+
+def test_what_does_not_stand_is_not_made_less(case):
+    gone = approvals.void(case.submit(), reason="Too early.", at=case.now)
+    with pytest.raises(StaleState, match="does not stand any more"):
+        made_less(case, gone)
+
+
+def test_a_yes_to_something_else_covers_nothing_without_a_step_from_it(case):
+    request = made_less(case, case.decide(case.submit(), case.approver))
+    for forged in ({"lessened_from": []}, {"digest": "c" * 64}, {"digest": DIGEST}):
+        with pytest.raises(DatabaseError, match="asks for what it asked for"), transaction.atomic():
+            ApprovalRequest.objects.filter(pk=request.pk).update(**forged)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        ApprovalRequest.objects.filter(pk=request.pk).update(lessened_from=[])
+        cursor.execute("SET LOCAL session_replication_role = origin")
+    assert not case.is_approved(digest=OTHER)
+    assert approvals.approved_request("test.subject", case.subject_ref, OTHER) is None
 
 
 def test_the_page_says_before_the_click_why_one_cannot_decide(case):
