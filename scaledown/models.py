@@ -131,7 +131,8 @@ class Plan(models.Model):
 
     `data` is `types.PlanData` as canonical JSON, built by the planner from a fresh look at the pool when the
     plan is submitted; `preview` is what the approvers saw (steps, warnings, way back), kept with it. While
-    the plan is a draft, `preview` is the newest look that its author had.
+    the plan is a draft, `preview` is the newest look that its author had. A plan that was made less since (`LessStep`) has
+    all four as they are now.
     """
 
     is_titled_freely = True
@@ -171,6 +172,47 @@ class Plan(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+
+class PlanLook(models.Model):
+    """From what a submitted plan was drawn: `candidates.Pool` and `candidates.Known` as they were then.
+
+    Where the plan is made less it is drawn again from this and from nothing newer: what its approvers were shown is what
+    they approved, and no more.
+    """
+
+    plan = models.OneToOneField(Plan, models.CASCADE, primary_key=True, related_name="look")
+    pool = models.JSONField()
+    known = models.JSONField()
+
+    account_path = "plan__account"
+
+    def __str__(self) -> str:
+        return str(self.plan)
+
+
+class LessStep(models.Model):
+    """That a submitted plan was made less: from which digest to which. `data` is the plan as it was before."""
+
+    plan = models.ForeignKey(Plan, models.CASCADE, related_name="less_steps")
+    was = models.CharField(max_length=64)
+    became = models.CharField(max_length=64)
+    data = models.JSONField()
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    at = models.DateTimeField()
+    reason = models.TextField(blank=True)
+
+    account_path = "plan__account"
+
+    objects = OpenedQuerySet.as_manager()
+    sealed_fields = ("reason",)
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [models.UniqueConstraint(fields=["plan", "was"], name="plan_lessened_once_from")]
+
+    def __str__(self) -> str:
+        return f"{self.plan}, {self.at:%Y-%m-%d %H:%M}"
 
 
 class Retirement(models.Model):

@@ -24,9 +24,10 @@ from portal.approvals import services as approvals
 from portal.approvals.models import Side
 from portal.audit.subjects import open_values
 from portal.runs.models import Run
-from scaledown import freezes, services
+from scaledown import freezes, lessened, services
 from scaledown.candidates import Choice
 from scaledown.canonical import from_plain
+from scaledown.lessened import LessShown
 from scaledown.models import Plan, PlanStatus
 from scaledown.preview import Preview
 from scaledown.types import PlanData
@@ -54,6 +55,8 @@ class DecisionShown:
     """Where the right to decide came from, if it came from the provider's side."""
     about: str = "plan"
     """What was decided: the plan, or that its run grows again (growth)."""
+    of: str = ""
+    """Of what it was, where the plan is less since; "" where it is of the plan as it is."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class PlanPage:
 
     `may_decide` says whether the viewer can decide for the customer now, `why_not_decide` the sentence
     otherwise. `acts` are the names of what makes sense now and the viewer may do: edit, preview, submit,
-    approve, reject, start, rehearse, void, copy.
+    approve, reject, start, less, rehearse, void, copy.
     """
 
     ref: str
@@ -101,6 +104,8 @@ class PlanPage:
     """What needs the servers by now and did not stand in the preview, a sentence each, while the plan waits or can be started."""
     held_version: str = ""
     """Of what it would start into: whoever overrides it sends it along, as what they read; "" while nothing holds it back."""
+    less: tuple[LessShown, ...] = ()
+    """How it was made less after it was submitted, oldest first."""
 
 
 def status_now(plan: Plan, at: datetime) -> str:
@@ -121,8 +126,8 @@ def preview_of(plan: Plan) -> Preview | None:
 
 
 def plan_page(plan: Plan, *, viewer: User, granted: frozenset[Permission]) -> PlanPage:
-    """Return what a plan's page shows to `viewer`. At most 14 queries, whatever the plan holds; 12 more where they may start it, and nine
-    a balancer where an event is near or a rise is on while it waits.
+    """Return what a plan's page shows to `viewer`. At most 14 queries, whatever the plan holds; 12 more where they may start it,
+    two more where it was made less, and while it waits those of `freezes.for_start`.
     """
     now = timezone.now()
     whole = Plan.objects.select_related("account", "connection", "event", "author", "copied_from").get(
@@ -153,6 +158,7 @@ def plan_page(plan: Plan, *, viewer: User, granted: frozenset[Permission]) -> Pl
     why_not_start = ""
     if status == PlanStatus.APPROVED and Permission.RUN_START in granted and not problem and data is not None:
         why_not_start = services.why_not_start(whole, data, held, actor=viewer, at=now)
+    steps = lessened.steps_of(whole) if request is not None and request.lessened_from else ()
     may_decide = status == PlanStatus.AWAITING_APPROVAL and request is not None and not why_not
     return PlanPage(
         ref=str(whole.ref),
@@ -175,7 +181,16 @@ def plan_page(plan: Plan, *, viewer: User, granted: frozenset[Permission]) -> Pl
         data=data,
         preview=preview_of(whole),
         decisions=tuple(
-            DecisionShown(one.side, one.decision, one.by_name, one.role, one.reason, one.at, one.rests_on)
+            DecisionShown(
+                one.side,
+                one.decision,
+                one.by_name,
+                one.role,
+                one.reason,
+                one.at,
+                one.rests_on,
+                of=lessened.of_what(one.digest, steps),
+            )
             for one in decisions
         ),
         missing_sides=tuple(side for side in (request.sides if request else []) if side not in approved),
@@ -188,6 +203,7 @@ def plan_page(plan: Plan, *, viewer: User, granted: frozenset[Permission]) -> Pl
         held_version=freezes.version(held),
         run_ref=str(run[0]) if run else None,
         run_status=run[1] if run else None,
+        less=tuple(lessened.shown(step, for_customer=is_customer(granted)) for step in steps),
         rehearsal_ref=str(rehearsal[0]) if rehearsal else None,
         copied_from_ref=str(whole.copied_from.ref) if whole.copied_from else None,
     )
@@ -200,6 +216,7 @@ _ACTS: Sequence[tuple[str, Permission, frozenset[str]]] = (
     ("approve", Permission.PLAN_APPROVE, frozenset({PlanStatus.AWAITING_APPROVAL})),
     ("reject", Permission.PLAN_APPROVE, frozenset({PlanStatus.AWAITING_APPROVAL})),
     ("start", Permission.RUN_START, frozenset({PlanStatus.APPROVED})),
+    ("less", Permission.PLAN_DRAFT, frozenset({PlanStatus.AWAITING_APPROVAL, PlanStatus.APPROVED})),
     (
         "rehearse",
         Permission.RUN_START,

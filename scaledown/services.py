@@ -8,7 +8,7 @@ so that no transaction waits for somebody else's computer:
     preview_plan(plan, actor=user, pool=pool) -> Preview            keeps it with the draft
     submit_plan(plan, actor=user, pool=pool) -> Plan                freezes it; the provider's approval
     approve_plan(plan, actor=user, seen_digest=…) / reject_plan(plan, actor=user, seen_digest=…, reason=…)
-    void_plan(plan, actor=user, reason=…) / copy_plan(plan, actor=user) -> Plan
+    void_plan(plan, actor=user, reason=…) / copy_plan(plan, actor=user) -> Plan      less of it: lessening.py
     start_run(plan, actor=user, seen_digest=…) -> Run               rehearse(plan, actor=user, pool=pool) -> Run
     command(run, "pause", actor=user, args={…}, reason="…", seen_status="running") -> RunCommand
 
@@ -39,13 +39,15 @@ from portal.runs import services as runs
 from portal.runs.models import Run, RunCommand
 from portal.runs.types import RunStatus
 from scaledown import freezes, offers, someone
-from scaledown.candidates import Choice, Pool, sizes_of
+from scaledown.candidates import Choice, Known, Pool, kept, sizes_of
 from scaledown.canonical import digest, from_plain, plan_from_plain, plan_to_plain, to_plain
 from scaledown.known import known_for
 from scaledown.less import same_pool
+from scaledown.lessened import check_steps
 from scaledown.models import (
     PLAN_MOVES,
     Plan,
+    PlanLook,
     PlanStatus,
 )
 from scaledown.planner import build_plan_data, check_choice
@@ -73,7 +75,8 @@ def require(actor: User, permission: Permission, account: Account) -> None:
         )
 
 
-def _locked(plan: Plan) -> Plan:
+def locked_plan(plan: Plan) -> Plan:
+    """Return the plan as it is now, locked until the transaction ends."""
     return (
         Plan.objects.select_for_update(of=("self",))
         .select_related("account", "connection", "event", "author")
@@ -167,7 +170,7 @@ def edit_draft(
 
     With `seen` (the row's `updated_at` as it was read) also where the draft was changed since.
     """
-    locked = _locked(plan)
+    locked = locked_plan(plan)
     require(actor, Permission.PLAN_DRAFT, locked.account)
     if locked.status != PlanStatus.DRAFT:
         raise StaleState(
@@ -210,6 +213,7 @@ class Drawn:
 
     data: PlanData
     preview: Preview
+    known: Known
 
 
 def draw(plan: Plan, pool: Pool) -> Drawn:
@@ -218,8 +222,23 @@ def draw(plan: Plan, pool: Pool) -> Drawn:
     known = known_for(
         plan.connection, choice.balancer_ids, plan.event, at=pool.looked_at, sizes=sizes_of(pool)
     )
+    return draw_from(choice, pool, known)
+
+
+def draw_from(choice: Choice, pool: Pool, known: Known) -> Drawn:
+    """Return the plan of a choice from a look and what was known then. Raises Refused with what is in the way."""
     data = build_plan_data(choice, pool, known)
-    return Drawn(data, preview(data, choice, pool, known))
+    return Drawn(data, preview(data, choice, pool, known), known)
+
+
+def check_blocks(drawn: Drawn, done: str) -> None:
+    """Raise Refused with every warning that blocks what was drawn; `done` says what was not done."""
+    blocking = [warning for warning in drawn.preview.warnings if warning.blocks]
+    if blocking:
+        raise Refused(
+            f"{done} " + " ".join(f"{warning.says} {warning.what_to_do}" for warning in blocking),
+            code="blocked",
+        )
 
 
 @transaction.atomic
@@ -228,7 +247,7 @@ def preview_plan(plan: Plan, *, actor: User, pool: Pool) -> Preview:
 
     A draft keeps it where the actor may change drafts: who may only read leaves no trace on what others see.
     """
-    locked = _locked(plan)
+    locked = locked_plan(plan)
     require(actor, Permission.PLAN_VIEW, locked.account)
     drawn = draw(locked, pool)
     if locked.status == PlanStatus.DRAFT and access.can(actor, Permission.PLAN_DRAFT, locked.account):
@@ -260,18 +279,12 @@ def submit_plan(plan: Plan, *, actor: User, pool: Pool, reason: str = "") -> Pla
 
     Raises Refused with every blocking warning, NotPermitted for who is no launch manager of the account.
     """
-    locked = _locked(plan)
+    locked = locked_plan(plan)
     require(actor, Permission.PLAN_SUBMIT, locked.account)
     if locked.status != PlanStatus.DRAFT:
         raise StaleState("This plan was submitted already.", code="plan_status_changed")
     drawn = draw(locked, pool)
-    blocking = [warning for warning in drawn.preview.warnings if warning.blocks]
-    if blocking:
-        raise Refused(
-            "The plan was not submitted. "
-            + " ".join(f"{warning.says} {warning.what_to_do}" for warning in blocking),
-            code="blocked",
-        )
+    check_blocks(drawn, "The plan was not submitted.")
     now = timezone.now()
     before = snapshot(locked)
     locked.data = plan_to_plain(drawn.data)
@@ -281,6 +294,7 @@ def submit_plan(plan: Plan, *, actor: User, pool: Pool, reason: str = "") -> Pla
     locked.expires_at = now + APPROVAL_LASTS
     _move(locked, PlanStatus.AWAITING_APPROVAL)
     locked.save()
+    PlanLook.objects.create(plan=locked, pool=to_plain(kept(pool)), known=to_plain(drawn.known))
     _mark_used(locked, now)
     approvals.submit(
         account=locked.account,
@@ -355,7 +369,7 @@ def reject_plan(plan: Plan, *, actor: User, seen_digest: str, reason: str) -> Pl
 
 def plan_was_decided(request: ApprovalRequest) -> None:
     """Keep the plan's status true to its approval request; called in the deciding transaction."""
-    plan = _locked(Plan.objects.get(ref=request.subject_ref))
+    plan = locked_plan(Plan.objects.get(ref=request.subject_ref))
     if plan.digest != request.digest:
         return  # an older request of a plan that was drawn anew
     became = {
@@ -398,7 +412,7 @@ def void_plan(plan: Plan, *, actor: User | None, reason: str) -> Plan:
     """End a plan that shall not run. `actor` None means the portal. Raises StaleState once a run began."""
     # The request before the plan: a decision locks them in this order too.
     ApprovalRequest.objects.select_for_update().filter(subject_type=SUBJECT, subject_ref=plan.ref).first()
-    locked = _locked(plan)
+    locked = locked_plan(plan)
     if actor is not None:
         require(actor, Permission.PLAN_DRAFT, locked.account)
     if not reason.strip():
@@ -471,7 +485,7 @@ def start_run(
     approver and whoever may not start, Refused while another run holds the pool or a standstill is in force, and for
     a start into a freeze, unless somebody who may override it says why, and `seen_held` is the version of what holds it.
     """
-    locked = _locked(plan)
+    locked = locked_plan(plan)
     require(actor, Permission.RUN_START, locked.account)
     if seen_status != locked.status or locked.status != PlanStatus.APPROVED:
         raise StaleState(
@@ -567,6 +581,7 @@ def _check_approval(plan: Plan, actor: User) -> None:
         raise Refused(
             "The approval of this plan is over. Copy the plan and have it approved anew.", code="expired"
         )
+    check_steps(plan, request)
     if says := approvals.removal_says(request):
         raise Refused(f"{says} Have it approved anew.", code="approver_removed")
     approvals.check_starter(request, actor)
@@ -578,7 +593,7 @@ def rehearse(plan: Plan, *, actor: User, pool: Pool) -> Run:
 
     It needs no approval, since nothing changes; it claims the pool like a real run.
     """
-    locked = _locked(plan)
+    locked = locked_plan(plan)
     require(actor, Permission.RUN_START, locked.account)
     data = data_of(locked) or draw(locked, pool).data
     run = runs.create_run(
