@@ -20,6 +20,8 @@ from scaledown import serializers as shapes
 from scaledown import services
 from scaledown.api_shared import ORDER, PLANS, RUN_EXAMPLE, STATUS, TITLE, ScaledownView
 from scaledown.candidates import Pool
+from scaledown.less import Less
+from scaledown.lessening import lessen_plan
 from scaledown.models import Plan, PlanStatus
 from scaledown.pool import read_pool
 
@@ -232,6 +234,34 @@ class PlanRejectApi(ScaledownView):
         return self.once(
             lambda: self.show_plan(
                 services.reject_plan(plan, actor=self.user, seen_digest=data["digest"], reason=data["reason"])
+            ),
+            required=True,
+        )
+
+
+class PlanLessApi(ScaledownView):
+    """Less of a submitted plan."""
+
+    permission = Permission.PLAN_DRAFT
+
+    @documented(
+        "plans_less",
+        shapes.PlanOut,
+        summary="Change a submitted plan to less; its approvals stay",
+        request=shapes.LessIn,
+        command=True,
+        example=_PLAN_EXAMPLE,
+        request_example={"digest": shapes.PLAN_ROW["digest"], "target": 5, "soak_s": 900},
+        tag="scale-down",
+    )
+    def post(self, request: Request, plan_ref: UUID) -> Response:
+        """Fewer servers, a higher floor, longer times, a later start. Anything more is refused (422): copy the plan."""
+        plan = self.find(PLANS, plan_ref)
+        data = self.read(shapes.LessIn)
+        seen, reason = data.pop("digest"), data.pop("reason", "")
+        return self.once(
+            lambda: self.show_plan(
+                lessen_plan(plan, actor=self.user, asked=Less(**data), seen_digest=seen, reason=reason)
             ),
             required=True,
         )

@@ -29,6 +29,7 @@ urlpatterns = [
     path("plans/<uuid:plan_ref>/submit", api.PlanSubmitApi.as_view(), name="api-plan-submit"),
     path("plans/<uuid:plan_ref>/approve", api.PlanApproveApi.as_view(), name="api-plan-approve"),
     path("plans/<uuid:plan_ref>/reject", api.PlanRejectApi.as_view(), name="api-plan-reject"),
+    path("plans/<uuid:plan_ref>/less", api.PlanLessApi.as_view(), name="api-plan-less"),
     path("plans/<uuid:plan_ref>/void", api.PlanVoidApi.as_view(), name="api-plan-void"),
     path("plans/<uuid:plan_ref>/copy", api.PlanCopyApi.as_view(), name="api-plan-copy"),
     path("plans/<uuid:plan_ref>/runs", api.PlanStartApi.as_view(), name="api-plan-start"),

@@ -155,17 +155,16 @@ def what_is_more(plan: PlanData, asked: Less) -> dict[str, str]:
             f"Nothing would come out: this plan takes out {so_many_servers(len(plan.servers))}. Withdraw it instead."
         )
     if asked.floor is not None and asked.floor < plan.floor:
-        found["floor"] = f"The floor would be lower: it is {plan.floor} by this plan."
+        found["floor"] = f"Fewer might be left: never fewer than {plan.floor} by this plan."
     elif asked.floor is not None and asked.floor > (asked.target or plan.target):
         found["floor"] = (
-            f"Only {so_many_servers(asked.target or plan.target)} would stay. Let more stay, or take a lower floor."
+            f"Only {so_many_servers(asked.target or plan.target)} would stay. Let more stay, or choose a lower number."
         )
     for name in _SPANS:
         span, now = getattr(asked, name), getattr(plan, name)
         if span is not None and span < now:
-            found[name] = (
-                f"{_LABELS[name]}: {span_text(span)} is shorter than the {span_text(now)} of this plan."
-            )
+            label = _CUSTOMERS_LABELS[name]
+            found[name] = f"{label}: {span_text(span)} is shorter than the {span_text(now)} of this plan."
     start = asked.window_start
     if start is not None and plan.window_start is not None and start < plan.window_start:
         found["window_start"] = (

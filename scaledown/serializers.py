@@ -330,6 +330,20 @@ class SeenIn(serializers.Serializer[Any]):
     reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)
 
 
+class LessIn(SeenIn):
+    """What of a plan becomes less; what is left out stays as it is. Seconds."""
+
+    target = serializers.IntegerField(
+        min_value=1, required=False, help_text="How many servers stay: those at the end of the order."
+    )
+    floor = serializers.IntegerField(min_value=1, required=False)
+    drain_limit_s = serializers.FloatField(min_value=1, max_value=86_400, required=False)
+    soak_s = serializers.FloatField(min_value=1, max_value=86_400, required=False)
+    hold_s = serializers.FloatField(min_value=0, max_value=14 * 86_400, required=False)
+    pause_between_s = serializers.FloatField(min_value=0, max_value=86_400, required=False)
+    window_start = serializers.DateTimeField(required=False, help_text="A later start inside the window.")
+
+
 class RejectIn(serializers.Serializer[Any]):
     """A rejection says why."""
 

@@ -679,6 +679,7 @@ ROWS |= {
     ("api-plan-submit", "POST"): _api_plan(TEAM),
     ("api-plan-approve", "POST"): _api_plan(CUSTOMER_APPROVERS, {"digest": DIGEST}),
     ("api-plan-reject", "POST"): _api_plan(CUSTOMER_APPROVERS, {"digest": DIGEST, **_WHY}),
+    ("api-plan-less", "POST"): _api_plan(EDITORS, {"digest": DIGEST, "soak_s": 900}),
     ("api-plan-void", "POST"): _api_plan(EDITORS, _WHY),
     ("api-plan-copy", "POST"): _api_plan(EDITORS),
     ("api-plan-start", "POST"): _api_plan(TEAM, {"status": "approved", "digest": DIGEST}),

@@ -172,6 +172,7 @@ def test_a_preview_leaves_the_version_of_a_draft_as_it_is(here):
         ("submit", ["reason"]),
         ("approve", ["digest", "reason"]),
         ("reject", ["digest", "reason"]),
+        ("less", ["digest"]),
         ("void", ["reason"]),
         ("copy", []),
         ("runs", ["digest", "status"]),
@@ -184,6 +185,49 @@ def test_a_command_needs_an_idempotency_key(here, act, fields):
     whole = {"digest": plan["digest"], "reason": "Because.", "status": "approved"}
     body = {name: whole[name] for name in fields}
     assert caller.ask("post", f"/plans/{plan['ref']}/{act}", body).status_code == 428
+
+
+def test_a_plan_is_made_less_by_http_and_its_run_takes_the_less(here):
+    plan, manager = approved(here), Caller(here.manager)
+    path = f"/plans/{plan['ref']}"
+    assert "less" in manager.get(path)["acts"]
+    less = manager.post(
+        f"{path}/less", {"digest": plan["digest"], "target": 5, "soak_s": 900, "reason": "A sale."}, key="k"
+    )
+    assert (less["status"], less["data"]["target"], less["choice"]["soak_s"]) == ("approved", 5, 900)
+    (step,) = less["less"]
+    assert (step["was"], step["became"], step["reason"]) == (plan["digest"], less["digest"], "A sale.")
+    assert step["changes"][1] == {"label": "Soak", "was": "5 min", "became": "15 min"}
+    assert [one["of"] for one in less["decisions"]] == ["3 servers; less since: 1"] * 2
+    again = manager.post(f"{path}/less", {"digest": less["digest"], "target": 5})
+    assert again["digest"] == less["digest"]
+    (approval,) = manager.get(f"/approvals?account={here.account.ref}")["results"]
+    assert (approval["digest"], approval["lessened_from"]) == (less["digest"], [plan["digest"]])
+    run = manager.post(f"{path}/runs", {"status": "approved", "digest": less["digest"]}, status=201)
+    assert [lane["server_name"] for lane in run["lanes"]] == ["web-06"]
+    late = manager.post(f"{path}/less", {"digest": less["digest"], "floor": 3}, status=409)
+    assert late["type"].endswith("plan-status-changed")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({"target": 2}, 422, "not-less"),
+        ({"soak_s": 1}, 422, "not-less"),
+        ({"target": 4, "floor": 1}, 422, "not-less"),
+        ({"soak_s": -1}, 422, "invalid"),
+        ({"at_limit": "put_back"}, 422, "invalid"),
+        ({"window_start": None}, 422, "invalid"),
+        ({"digest": "0" * 64, "soak_s": 900}, 409, "digest-mismatch"),
+    ],
+)
+def test_more_of_a_plan_is_refused_by_http_and_nothing_changes(here, body, status, code):
+    plan, manager = approved(here), Caller(here.manager)
+    path = f"/plans/{plan['ref']}"
+    before = manager.get(path)
+    answer = manager.post(f"{path}/less", {"digest": plan["digest"], **body}, status=status)
+    assert answer["type"].endswith(f":{code}")
+    assert manager.get(path) == before
 
 
 def test_a_start_that_is_sent_twice_starts_one_run(here):

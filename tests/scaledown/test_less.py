@@ -64,10 +64,13 @@ def test_servers_are_left_out_from_the_end_of_the_order():
     [
         (Less(target=2), "More servers would come out: 3 stay by this plan, and 2 were asked for."),
         (Less(target=6), "Nothing would come out: this plan takes out 3 servers. Withdraw it instead."),
-        (Less(floor=1), "The floor would be lower: it is 2 by this plan."),
-        (Less(floor=4), "Only 3 servers would stay. Let more stay, or take a lower floor."),
-        (Less(drain_limit_s=60.0), "Drain limit: 1 min is shorter than the 15 min of this plan."),
-        (Less(soak_s=299.0), "Soak: 4 min 59 s is shorter than the 5 min of this plan."),
+        (Less(floor=1), "Fewer might be left: never fewer than 2 by this plan."),
+        (Less(floor=4), "Only 3 servers would stay. Let more stay, or choose a lower number."),
+        (
+            Less(drain_limit_s=60.0),
+            "Longest wait for connections: 1 min is shorter than the 15 min of this plan.",
+        ),
+        (Less(soak_s=299.0), "Watch time: 4 min 59 s is shorter than the 5 min of this plan."),
         (Less(pause_between_s=0.0), "Pause between two servers: 0 s is shorter than the 1 min of this plan."),
         (Less(window_start=NOW), "It would begin earlier: not before 2026-11-23 11:00 UTC by this plan."),
         (
