@@ -14,8 +14,9 @@ from django.utils import timezone
 from capacity.fields import FIRST_YEAR, LAST_YEAR, MomentField, ShareField
 from portal.frozen import replace
 from scaledown.candidates import MOST_VITAL, Choice
+from scaledown.less import Less
 from scaledown.spans import span_text
-from scaledown.types import AtLimit, Grade, ImageRule, Order
+from scaledown.types import AtLimit, Grade, ImageRule, Order, PlanData
 
 _PART = re.compile(r"(\d+(?:[.,]\d+)?)\s*(d|h|min|m|s)?", re.IGNORECASE)
 _UNITS = {"d": 86400.0, "h": 3600.0, "min": 60.0, "m": 60.0, "s": 1.0}
@@ -362,6 +363,72 @@ class SafetyForm(forms.Form):
 
 def _typed(chosen: bool | None) -> str:
     return next(key for key, value in _THROUGH.items() if value is chosen)
+
+
+class LessForm(forms.Form):
+    """What of a submitted plan becomes less, filled with what it has."""
+
+    target = forms.IntegerField(
+        label="Servers that stay",
+        min_value=1,
+        max_value=10_000,
+        help_text="Each one more leaves out the last server of the order.",
+    )
+    floor = forms.IntegerField(
+        label="Never fewer than",
+        min_value=1,
+        max_value=10_000,
+        help_text="A higher number is less risk. At most as many as stay.",
+    )
+    drain_limit_s = SpanField(label="Drain limit", help_text="How long a server may take to become empty.")
+    soak_s = SpanField(
+        label="Watch time (soak)",
+        help_text="How long the site is watched without a server before that server is deleted.",
+    )
+    hold_s = SpanField(
+        label="Hold before delete", help_text="How long a server stays alive outside the pool."
+    )
+    pause_between_s = SpanField(label="Pause between two servers")
+    window_start = MomentField(label="Not before", required=False, help_text="")
+    reason = forms.CharField(
+        label="Why",
+        max_length=1000,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text="Whoever approved the plan reads it.",
+    )
+
+    def __init__(self, data: Any = None, *, plan: PlanData, zone: ZoneInfo | Any = UTC) -> None:
+        self.plan = plan
+        super().__init__(data, initial={name: getattr(plan, name) for name in vars(Less())})
+        starts: Any = self.fields["window_start"]
+        starts.zone = zone
+        starts.help_text = "Later than it is." if plan.window_start else "Empty: as soon as it is started."
+        if plan.window_end is not None:
+            starts.help_text += f" The window ends {plan.window_end.astimezone(zone):%Y-%m-%d %H:%M}."
+
+    def clean_window_start(self) -> datetime | None:
+        """Return the moment; a plan that has one keeps one."""
+        start: datetime | None = self.cleaned_data["window_start"]
+        if start is None and self.plan.window_start is not None:
+            raise forms.ValidationError("Leave it as it is, or choose a later time: any time would be more.")
+        return start
+
+    def asked(self) -> Less:
+        """Return what is to change: what stands as it was shown is not asked for."""
+        changed = {
+            name: self.cleaned_data[name]
+            for name in vars(Less())
+            if self.cleaned_data[name] != self._shown(name)
+        }
+        return Less(**changed)
+
+    def _shown(self, name: str) -> Any:
+        """Return a value of the plan as the form reads it back: spans and moments are shown shorter than they are."""
+        kept = getattr(self.plan, name)
+        if isinstance(kept, datetime):
+            return kept.replace(second=0, microsecond=0)
+        return SpanField().clean(span_text(kept)) if isinstance(kept, float) else kept
 
 
 class ReasonForm(forms.Form):

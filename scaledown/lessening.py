@@ -48,7 +48,7 @@ class More(Refused):
     """More was asked for than was submitted. `fields` has the sentence for each field of `Less` of which it is so."""
 
     def __init__(self, fields: dict[str, str]) -> None:
-        super().__init__(f"{' '.join(fields.values())} {NEEDS_NEW}", code="more")
+        super().__init__(f"{' '.join(fields.values())} {NEEDS_NEW}", code="not_less")
         self.fields = fields
 
 
@@ -71,7 +71,7 @@ def lessen_plan(plan: Plan, *, actor: User, asked: Less, seen_digest: str, reaso
         or approvals.has_expired(request, now)
         or (locked.expires_at is not None and locked.expires_at <= now)
     ):
-        raise StaleState(_too_late(locked), code="plan_status_changed")
+        raise StaleState(too_late(locked), code="plan_status_changed")
     if is_so_already(data, asked) and seen_digest in {locked.digest, *request.lessened_from}:
         return locked
     if seen_digest != locked.digest:
@@ -85,11 +85,12 @@ def lessen_plan(plan: Plan, *, actor: User, asked: Less, seen_digest: str, reaso
     drawn = _drawn_again(locked, data, asked)
     check_blocks(drawn, "The plan was not changed.")
     if not is_less(data, drawn.data):
-        raise Refused(f"The plan was not changed. {NEEDS_NEW}", code="more")
+        raise Refused(f"The plan was not changed. {NEEDS_NEW}", code="not_less")
     return _keep(locked, request, data, drawn, asked, actor=actor, at=now, reason=reason.strip())
 
 
-def _too_late(plan: Plan) -> str:
+def too_late(plan: Plan) -> str:
+    """Return the sentence why a plan is not made less any more, or not yet."""
     if plan.status == PlanStatus.DRAFT:
         return "This plan is a draft: change it as you like."
     if plan.status == PlanStatus.USED:

@@ -34,6 +34,7 @@ urlpatterns = [
     path("scaledown/<uuid:plan_ref>/reject/", views.PlanReject.as_view(), name="plan-reject"),
     path("scaledown/<uuid:plan_ref>/start/", views.PlanStart.as_view(), name="plan-start"),
     path("scaledown/<uuid:plan_ref>/rehearse/", views.PlanRehearse.as_view(), name="plan-rehearse"),
+    path("scaledown/<uuid:plan_ref>/less/", views.PlanLess.as_view(), name="plan-less"),
     path("scaledown/<uuid:plan_ref>/withdraw/", views.PlanVoid.as_view(), name="plan-void"),
     path("scaledown/<uuid:plan_ref>/copy/", views.PlanCopy.as_view(), name="plan-copy"),
     path("scaledown/runs/<uuid:run_ref>/", views.RunDetail.as_view(), name="run-detail"),

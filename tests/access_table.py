@@ -758,6 +758,8 @@ ROWS |= {
     ("scaledown:plan-start", "GET"): Row(TEAM, answers=PAST_THE_GATE),
     ("scaledown:plan-start", "POST"): Row(TEAM, answers=PAST_THE_GATE),
     ("scaledown:plan-rehearse", "POST"): Row(TEAM, answers=PAST_THE_GATE),
+    ("scaledown:plan-less", "GET"): Row(EDITORS, answers=PAST_THE_GATE),
+    ("scaledown:plan-less", "POST"): Row(EDITORS, answers=PAST_THE_GATE),
     ("scaledown:plan-void", "GET"): Row(EDITORS),
     ("scaledown:plan-void", "POST"): Row(EDITORS, body={"reason": "Too early."}),
     ("scaledown:plan-copy", "POST"): Row(EDITORS, answers=PAST_THE_GATE),

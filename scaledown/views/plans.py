@@ -20,12 +20,12 @@ from portal.errors import Refused, StaleState, Trouble, form_status
 from portal.paging import keyset
 from portal.runs.models import Run
 from scaledown import freezes, services, shown
-from scaledown.forms import (
-    ReasonForm,
-)
+from scaledown.forms import LessForm, ReasonForm
+from scaledown.lessening import NEEDS_NEW, WAITS, More, lessen_plan, too_late
 from scaledown.models import Plan
 from scaledown.panels import runs_shown
-from scaledown.selectors import plan_page
+from scaledown.selectors import plan_page, status_now
+from scaledown.types import PlanData
 from scaledown.views.shared import (
     PLANS,
     STATUSES,
@@ -221,6 +221,66 @@ class PlanStart(PlanPageView):
 def _size_words(data: Any) -> str:
     count = len(data.servers)
     return f"{count} server{'' if count == 1 else 's'}"
+
+
+class PlanLess(PlanPageView):
+    """Less of a submitted plan, which keeps its approvals."""
+
+    permission = Permission.PLAN_DRAFT
+
+    def get(self, request: HttpRequest, plan_ref: UUID) -> HttpResponse:
+        """Show what it has."""
+        plan = self.find(PLANS, plan_ref)
+        data = self._data(plan)
+        return self._page(plan, data, LessForm(plan=data, zone=self.zone))
+
+    def post(self, request: HttpRequest, plan_ref: UUID) -> HttpResponse:
+        """Change it; what is more stands beside its field."""
+        plan = self.find(PLANS, plan_ref)
+        data = self._data(plan)
+        form = LessForm(request.POST, plan=data, zone=self.zone)
+        status = 422
+        if form.is_valid():
+            try:
+                changed = lessen_plan(
+                    plan,
+                    actor=self.user,
+                    asked=form.asked(),
+                    seen_digest=request.POST.get("digest", ""),
+                    reason=form.cleaned_data["reason"],
+                )
+            except More as more:
+                for name, says in more.fields.items():
+                    form.add_error(name, says)
+                form.add_error(None, f"Nothing was changed. {NEEDS_NEW}")
+            except Refused as refusal:
+                form.add_error(None, refusal.says)
+                status = form_status(refusal)
+            else:
+                if changed.digest == plan.digest:
+                    messages.info(request, "That is what the plan has. Nothing was changed.")
+                else:
+                    messages.success(
+                        request, "The plan is less now. What was approved stays, and who approved it is told."
+                    )
+                return redirect("scaledown:plan-detail", plan_ref=plan.ref)
+        return self._page(plan, data, form, status)
+
+    def _data(self, plan: Plan) -> PlanData:
+        data = services.data_of(plan)
+        if status_now(plan, timezone.now()) not in WAITS or data is None:
+            raise StaleState(too_late(plan), code="plan_status_changed")
+        return data
+
+    def _page(self, plan: Plan, data: PlanData, form: LessForm, status: int = 200) -> HttpResponse:
+        return self.show(
+            "scaledown/plan_less.html",
+            status=status,
+            plan=plan,
+            data=data,
+            form=form,
+            zone_name=str(self.zone),
+        )
 
 
 class PlanRehearse(PlanPageView):

@@ -21,6 +21,8 @@ from portal.runs.models import Run, Standstill
 from portal.runs.stream import Change
 from portal.ui import charts
 from scaledown import services
+from scaledown.forms import LessForm
+from scaledown.less import Less
 from scaledown.models import Plan, ProtectedServer, ScaleUpRecord
 from scaledown.pool import ServerLook
 from scaledown.types import ImageRule
@@ -608,3 +610,96 @@ def test_pages_need_a_stated_number_of_queries(here, as_, django_assert_max_num_
 def test_conditions_of_the_pool_are_the_simulators_own(here):
     # The stories above stand on a pool in which everything serves.
     assert {node.condition for node in fresh_pool().balancers[0].nodes} == {Condition.ENABLED}
+
+
+def less_form(plan, **changes):
+    """What the form of less shows of a plan of these tests, with what somebody changed."""
+    kept = {
+        "digest": plan.digest,
+        "target": 3,
+        "floor": 2,
+        "drain_limit_s": "15 min",
+        "soak_s": "5 min",
+        "hold_s": "0 s",
+        "pause_between_s": "1 min",
+        "window_start": "",
+        "reason": "",
+    }
+    return {**kept, **changes}
+
+
+def test_a_plan_is_changed_to_less_on_its_page_and_both_sides_read_it(here, as_):
+    plan = approved(here)
+    manager = as_(here.manager)
+    assert "Change to less…" in page(manager.get(url("plan-detail", plan)))
+    form = page(manager.get(url("plan-less", plan)))
+    assert "By this plan 3 come out, in this order: web-06, web-05, web-04" in form
+    answer = manager.post(
+        url("plan-less", plan), less_form(plan, target=5, soak_s="15 min", reason="A sale comes.")
+    )
+    assert answer.status_code == 302
+    seen = page(manager.get(answer.url))
+    assert "The plan is less now" in seen
+    assert "Start: 1 server…" in seen
+    assert "Soak: 15 min, not 5 min" in seen
+    customer = page(as_(here.viewer).get(url("plan-detail", plan)))
+    assert "Servers that come out: 1 (web-05, web-04 in service as before), not 3" in customer
+    assert "Watch time: 15 min, not 5 min" in customer
+    assert "A sale comes." in customer
+    assert "3 servers; less since: 1" in customer
+    assert "Change to less…" not in customer
+
+
+def test_what_is_more_stands_beside_its_field_with_what_was_typed(here, as_):
+    plan = approved(here)
+    answer = as_(here.manager).post(
+        url("plan-less", plan), less_form(plan, target=2, soak_s="10 s", hold_s="2 h")
+    )
+    seen = page(answer, 422)
+    assert "More servers would come out: 3 stay by this plan, and 2 were asked for." in seen
+    assert "Watch time: 10 s is shorter than the 5 min of this plan." in seen
+    assert "the copy needs an approval of its own" in seen
+    assert 'value="2 h"' in answer.content.decode()
+    plan.refresh_from_db()
+    assert (plan.data["target"], plan.data["hold_s"]) == (3, 0)
+
+
+def test_less_that_is_what_the_plan_has_changes_nothing(here, as_):
+    plan = approved(here)
+    manager = as_(here.manager)
+    answer = manager.post(url("plan-less", plan), less_form(plan))
+    assert "Nothing was changed" in page(manager.get(answer.url))
+    plan.refresh_from_db()
+    assert not plan.less_steps.exists()
+
+
+def test_a_form_that_shows_times_shorter_than_they_are_asks_for_nothing_by_itself(here, as_):
+    start = timezone.now() + timedelta(hours=1)
+    plan = approved(
+        here, window_start=start, window_end=start + timedelta(hours=8), pause_between_s=5333.33333
+    )
+    form = LessForm(plan=services.data_of(plan))
+    shown = {name: form[name].value() for name in form.fields}
+    shown["window_start"] = shown["window_start"].strftime("%Y-%m-%dT%H:%M")
+    bound = LessForm({**shown, "reason": ""}, plan=services.data_of(plan))
+    assert bound.is_valid(), bound.errors
+    assert bound.asked() == Less()
+
+
+def test_the_start_of_a_window_is_not_taken_away(here, as_):
+    start = timezone.now() + timedelta(hours=1)
+    plan = approved(here, window_start=start, window_end=start + timedelta(hours=8))
+    answer = as_(here.manager).post(url("plan-less", plan), less_form(plan))
+    assert "any time would be more" in page(answer, 422)
+
+
+def test_a_plan_that_was_changed_meanwhile_or_started_says_so(here, as_):
+    plan = approved(here)
+    manager = as_(here.manager)
+    typed = less_form(plan, digest="0" * 64, target=4)
+    assert "changed since you were shown it" in page(manager.post(url("plan-less", plan), typed), 409)
+    services.start_run(plan, actor=here.manager, seen_digest=plan.digest)
+    assert "A run of this plan was started" in page(manager.get(url("plan-less", plan)), 409)
+    assert "A run of this plan was started" in page(
+        manager.post(url("plan-less", plan), less_form(plan, target=4)), 409
+    )

@@ -12,8 +12,10 @@ from django.utils import timezone
 
 from capacity.models import Probe, TrafficEvent
 from portal.runs.models import JournalEntry, Run, Standstill
+from scaledown.less import Less
+from scaledown.lessening import lessen_plan
 from scaledown.models import Lesson, Plan, ProtectedServer, ScaleUpRecord
-from tests.pages.test_pages import as_, drafted, here, started, url  # noqa: F401
+from tests.pages.test_pages import approved, as_, drafted, here, started, url  # noqa: F401
 
 pytestmark = pytest.mark.django_db
 
@@ -30,6 +32,8 @@ MOST = {
     "plan-preview": 12,
     "plan-submit": 13,
     "plan-detail": 13,
+    "plan-detail-less": 26,
+    "plan-less": 9,
     "plan-void": 9,
     "run-detail": 16,
     "run-charge": 12,
@@ -44,7 +48,7 @@ MOST = {
 }
 
 
-def addresses(here, run: Run, draft: Plan) -> dict[str, str]:  # noqa: F811
+def addresses(here, run: Run, draft: Plan, less: Plan) -> dict[str, str]:  # noqa: F811
     """Every page, by the name that `MOST` has for it."""
     plan = Plan.objects.get(ref=run.plan_ref)
     account = here.account
@@ -60,6 +64,7 @@ def addresses(here, run: Run, draft: Plan) -> dict[str, str]:  # noqa: F811
             ("plan-submit", draft),
             ("plan-detail", plan),
             ("plan-void", draft),
+            ("plan-less", less),
             ("run-detail", run),
             ("run-charge", run),
             ("run-journal", run),
@@ -75,6 +80,7 @@ def addresses(here, run: Run, draft: Plan) -> dict[str, str]:  # noqa: F811
         "account": f"/accounts/{account.ref}/",
         "palette": "/palette?q=black",
         "run-command": url("run-command", run, "abort"),
+        "plan-detail-less": url("plan-detail", less),
         "pool-known": f"/connections/{here.connection.ref}/pools/71/",
     }
 
@@ -93,10 +99,15 @@ def costs(browser, pages: dict[str, str]) -> dict[str, int]:
     return found
 
 
-def many(here, run: Run) -> None:  # noqa: F811
+def made_less(plan: Plan, here, **asked) -> Plan:  # noqa: F811
+    return lessen_plan(plan, actor=here.manager, asked=Less(**asked), seen_digest=plan.digest)
+
+
+def many(here, run: Run, less: Plan) -> None:  # noqa: F811
     """Add what months of use add."""
     now = timezone.now()
     for n in range(12):
+        less = made_less(less, here, soak_s=900.0 + n)
         drafted(here)
         event = TrafficEvent.objects.create(
             account=here.account,
@@ -141,11 +152,12 @@ def test_every_page_costs_what_is_stated_and_no_more_with_many_rows(here, as_): 
     run = started(here)
     draft = drafted(here)
     browser = as_(here.manager)
-    pages = addresses(here, run, draft)
+    less = made_less(approved(here), here, target=4)
+    pages = addresses(here, run, draft, less)
     assert set(pages) == set(MOST)
     cache.clear()
     few = costs(browser, pages)
-    many(here, run)
+    many(here, run, less)
     lots = costs(browser, pages)
     assert {name: (few[name], lots[name]) for name in pages if few[name] != lots[name]} == {}
     assert {name: cost for name, cost in lots.items() if cost > MOST[name]} == {}
