@@ -382,13 +382,12 @@ class LessForm(forms.Form):
     )
     drain_limit_s = SpanField(label="Drain limit", help_text="How long a server may take to become empty.")
     soak_s = SpanField(
-        label="Watch time (soak)",
-        help_text="How long the site is watched without a server before that server is deleted.",
+        label="Watch time (soak)", help_text="How long the site is watched before each delete."
     )
     hold_s = SpanField(
         label="Hold before delete", help_text="How long a server stays alive outside the pool."
     )
-    pause_between_s = SpanField(label="Pause between two servers")
+    pause_between_s = SpanField(label="Pause between two servers", help_text="Before the next one begins.")
     window_start = MomentField(label="Not before", required=False, help_text="")
     reason = forms.CharField(
         label="Why",

@@ -6,7 +6,7 @@ what differs between the two in words.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -127,6 +127,7 @@ class Less:
 
 _SPANS = ("drain_limit_s", "soak_s", "hold_s", "pause_between_s")
 _LABELS = {
+    "target": "Servers that stay",
     "servers": "Servers that come out",
     "floor": "Never fewer than",
     "drain_limit_s": "Drain limit",
@@ -163,8 +164,7 @@ def what_is_more(plan: PlanData, asked: Less) -> dict[str, str]:
     for name in _SPANS:
         span, now = getattr(asked, name), getattr(plan, name)
         if span is not None and span < now:
-            label = _CUSTOMERS_LABELS[name]
-            found[name] = f"{label}: {span_text(span)} is shorter than the {span_text(now)} of this plan."
+            found[name] = f"{span_text(span)} is shorter than the {span_text(now)} of this plan."
     start = asked.window_start
     if start is not None and plan.window_start is not None and start < plan.window_start:
         found["window_start"] = (
@@ -173,6 +173,11 @@ def what_is_more(plan: PlanData, asked: Less) -> dict[str, str]:
     elif start is not None and plan.window_end is not None and start >= plan.window_end:
         found["window_start"] = f"The change window is over by then: it ends {_moment(plan.window_end)}."
     return found
+
+
+def in_one(fields: Mapping[str, str]) -> str:
+    """Return what `what_is_more` says of each field, with its name, as one text."""
+    return " ".join(f"{_CUSTOMERS_LABELS[name]}: {says}" for name, says in fields.items())
 
 
 def less_chosen(choice: Choice, plan: PlanData, asked: Less) -> Choice:

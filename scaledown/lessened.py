@@ -43,9 +43,9 @@ class LessShown:
     changes: tuple[Changed, ...]
 
 
-def steps_of(plan: Plan) -> tuple[Step, ...]:
-    """Return how a plan was made less, oldest first. One query."""
-    if plan.data is None:
+def steps_of(plan: Plan, request: ApprovalRequest | None) -> tuple[Step, ...]:
+    """Return how a plan was made less, oldest first. One query, none for a plan that is as it was submitted."""
+    if request is None or not request.lessened_from or plan.data is None:
         return ()
     rows = list(LessStep.objects.filter(plan=plan).select_related("by"))
     plans = [*(plan_from_plain(row.data) for row in rows), plan_from_plain(plan.data)]
@@ -77,13 +77,8 @@ def of_what(digest: str, steps: Sequence[Step]) -> str:
 
 
 def check_steps(plan: Plan, request: ApprovalRequest) -> None:
-    """Raise Refused unless what was approved covers the plan as it is: each recorded step is to less, and they lead here.
-
-    Nothing is read of a plan that is as it was submitted.
-    """
-    if not request.lessened_from:
-        return
-    steps = steps_of(plan)
+    """Raise Refused unless what was approved covers the plan as it is: each recorded step is to less, and they lead here."""
+    steps = steps_of(plan, request)
     way = [*request.lessened_from, request.digest]
     leads_here = [step.row.was for step in steps] == way[:-1] and way[-1] == plan.digest
     is_sound = all(

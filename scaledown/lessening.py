@@ -21,7 +21,7 @@ from portal.audit.subjects import Sealer, named_in
 from portal.errors import Refused, StaleState
 from scaledown.candidates import Known, Pool
 from scaledown.canonical import Unreadable, digest, from_plain, plan_to_plain, to_plain
-from scaledown.less import Less, changes, is_less, is_so_already, less_chosen, what_is_more
+from scaledown.less import Less, changes, in_one, is_less, is_so_already, less_chosen, what_is_more
 from scaledown.models import LessStep, Plan, PlanLook, PlanStatus
 from scaledown.services import (
     SUBJECT,
@@ -48,7 +48,7 @@ class More(Refused):
     """More was asked for than was submitted. `fields` has the sentence for each field of `Less` of which it is so."""
 
     def __init__(self, fields: dict[str, str]) -> None:
-        super().__init__(f"{' '.join(fields.values())} {NEEDS_NEW}", code="not_less")
+        super().__init__(f"{in_one(fields)} {NEEDS_NEW}", code="not_less")
         self.fields = fields
 
 

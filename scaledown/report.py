@@ -16,7 +16,7 @@ from portal.audit.subjects import open_values
 from portal.runs.models import JournalEntry, Run, RunSample
 from portal.runs.plain import for_reader
 from portal.runs.types import RunStatus
-from scaledown import images, services
+from scaledown import images, lessened, services
 from scaledown.canonical import plan_from_plain
 from scaledown.live import ImageShown, PeakWatchShown, Point, images_shown, peak_watch_shown, thin
 from scaledown.models import Plan
@@ -356,11 +356,21 @@ def _halts(entries: Sequence[JournalEntry], *, for_customer: bool) -> Iterable[H
 def _approvals(run: Run) -> tuple[DecisionShown, ...]:
     plan = Plan.objects.filter(ref=run.plan_ref).first()
     request = services.request_of(plan) if plan is not None else None
+    steps = lessened.steps_of(plan, request) if plan is not None else ()
     grown = ApprovalRequest.objects.filter(pk__in=run.growths.values("request")).order_by("pk")
     asked = [] if request is None else [("plan", request)]
     asked += [("growth", one) for one in grown.prefetch_related("decisions")]
     return tuple(
-        DecisionShown(one.side, one.decision, one.by_name, one.role, one.reason, one.at, about=about)
+        DecisionShown(
+            one.side,
+            one.decision,
+            one.by_name,
+            one.role,
+            one.reason,
+            one.at,
+            about=about,
+            of=lessened.of_what(one.digest, steps),
+        )
         for about, of in asked
         for one in of.decisions.all()
     )

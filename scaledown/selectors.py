@@ -158,7 +158,7 @@ def plan_page(plan: Plan, *, viewer: User, granted: frozenset[Permission]) -> Pl
     why_not_start = ""
     if status == PlanStatus.APPROVED and Permission.RUN_START in granted and not problem and data is not None:
         why_not_start = services.why_not_start(whole, data, held, actor=viewer, at=now)
-    steps = lessened.steps_of(whole) if request is not None and request.lessened_from else ()
+    steps = lessened.steps_of(whole, request)
     may_decide = status == PlanStatus.AWAITING_APPROVAL and request is not None and not why_not
     return PlanPage(
         ref=str(whole.ref),

@@ -555,7 +555,7 @@ def why_not_start(
     """Return why this person cannot start an approved plan now, or "": what `start_run` would refuse.
 
     `frozen` is what it would start into. What of it the person may override is no such reason: it takes a written one. At most
-    nine queries.
+    nine queries, and one more where the plan was made less.
     """
     if data.window_end is not None and at >= data.window_end:
         return "The change window of this plan is over. Copy it with a new one."

@@ -657,7 +657,7 @@ def test_what_is_more_stands_beside_its_field_with_what_was_typed(here, as_):
     )
     seen = page(answer, 422)
     assert "More servers would come out: 3 stay by this plan, and 2 were asked for." in seen
-    assert "Watch time: 10 s is shorter than the 5 min of this plan." in seen
+    assert "10 s is shorter than the 5 min of this plan." in seen
     assert "the copy needs an approval of its own" in seen
     assert 'value="2 h"' in answer.content.decode()
     plan.refresh_from_db()

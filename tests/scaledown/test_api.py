@@ -205,6 +205,8 @@ def test_a_plan_is_made_less_by_http_and_its_run_takes_the_less(here):
     assert (approval["digest"], approval["lessened_from"]) == (less["digest"], [plan["digest"]])
     run = manager.post(f"{path}/runs", {"status": "approved", "digest": less["digest"]}, status=201)
     assert [lane["server_name"] for lane in run["lanes"]] == ["web-06"]
+    told = manager.get(f"/runs/{run['ref']}/report")["approvals"]
+    assert [one["of"] for one in told] == ["3 servers; less since: 1"] * 2
     late = manager.post(f"{path}/less", {"digest": less["digest"], "floor": 3}, status=409)
     assert late["type"].endswith("plan-status-changed")
 
