@@ -61,7 +61,7 @@ def test_whom_typed_words_name_is_not_kept_in_the_clear(here):
         lifted = lead.post(f"/standstills/{put['ref']}/lift", {"reason": f"{ASK} again"})
         assert lifted["lift_reason"] == f"{ASK} again"
 
-    # A plan turned down, one withdrawn, one run, with a command and a lesson.
+    # A plan turned down, one withdrawn, one made less and run, with a command and a lesson.
     turned_down = draft(manager, here)
     manager.post(f"/plans/{turned_down['ref']}/submit", {"reason": ASK})
     seen = approver.get(f"/plans/{turned_down['ref']}")
@@ -70,6 +70,10 @@ def test_whom_typed_words_name_is_not_kept_in_the_clear(here):
     asked = approver.get("/approvals")["results"][0]
     assert (asked["closed_reason"], {one["reason"] for one in asked["decisions"]}) == (ASK, {ASK})
     plan = approved(here)
+    plan = manager.post(
+        f"/plans/{plan['ref']}/less", {"digest": plan["digest"], "soak_s": 900, "reason": ASK}
+    )
+    assert [step["reason"] for step in plan["less"]] == [ASK]
     withdrawn = draft(manager, here)
     manager.post(f"/plans/{withdrawn['ref']}/submit", {})
     manager.post(f"/plans/{withdrawn['ref']}/void", {"reason": ASK})
