@@ -280,7 +280,8 @@ def _speaking(runs: Sequence[Benchmark], flavor: str, promised: ceiling.Promised
             return one if says.requests_per_s > bound[1] else bound[0]
     if bound is not None:
         return bound[0]
-    return next(iter(of_size or sound), None)
+    # What a size that nobody has carries says nothing of the servers in service.
+    return next(iter(of_size if flavor else sound), None)
 
 
 def ranked_of(
@@ -381,7 +382,7 @@ def _ranked(
         )
         if of is not None and not of.flavor
         else frozenset(),
-        flavor=of.flavor if of else "",
+        flavor=of.flavor if of else size,
         software=of.software if of else "",
         mix=mix or (of.mix if of else ""),
     )
