@@ -20,7 +20,7 @@ from portal.audit.services import record
 from portal.audit.subjects import Sealer, named_in
 from portal.errors import Refused, StaleState
 from scaledown.candidates import Known, Pool
-from scaledown.canonical import Unreadable, digest, from_plain, plan_to_plain, to_plain
+from scaledown.canonical import digest, from_plain, plan_to_plain, to_plain
 from scaledown.less import Less, changes, in_one, is_less, is_so_already, less_chosen, what_is_more
 from scaledown.models import LessStep, Plan, PlanLook, PlanStatus
 from scaledown.services import (
@@ -41,11 +41,11 @@ if TYPE_CHECKING:
     from accounts.models import User
 
 WAITS = frozenset({PlanStatus.AWAITING_APPROVAL, PlanStatus.APPROVED})
-NEEDS_NEW = "That is more than was submitted. Copy the plan: the copy needs an approval of its own."
+NEEDS_NEW = "Nothing was changed. For anything but less copy the plan: the copy needs an approval of its own."
 
 
 class More(Refused):
-    """More was asked for than was submitted. `fields` has the sentence for each field of `Less` of which it is so."""
+    """Something else than less was asked for. `fields` has the sentence for each field of `Less` of which it is so."""
 
     def __init__(self, fields: dict[str, str]) -> None:
         super().__init__(f"{in_one(fields)} {NEEDS_NEW}", code="not_less")
@@ -85,7 +85,7 @@ def lessen_plan(plan: Plan, *, actor: User, asked: Less, seen_digest: str, reaso
     drawn = _drawn_again(locked, data, asked)
     check_blocks(drawn, "The plan was not changed.")
     if not is_less(data, drawn.data):
-        raise Refused(f"The plan was not changed. {NEEDS_NEW}", code="not_less")
+        raise Refused(NEEDS_NEW, code="not_less")
     return _keep(locked, request, data, drawn, asked, actor=actor, at=now, reason=reason.strip())
 
 
@@ -120,7 +120,7 @@ def _drawn_again(plan: Plan, data: PlanData, asked: Less) -> Drawn:
     try:
         seen = from_plain(Pool, look.pool) if look else None
         known = from_plain(Known, look.known) if look else None
-    except Unreadable:
+    except ValueError:  # of another shape, or with a word that this release does not know
         seen = known = None
     if not isinstance(seen, Pool) or not isinstance(known, Known):
         raise Refused(

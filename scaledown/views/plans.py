@@ -252,7 +252,7 @@ class PlanLess(PlanPageView):
             except More as more:
                 for name, says in more.fields.items():
                     form.add_error(name, says)
-                form.add_error(None, f"Nothing was changed. {NEEDS_NEW}")
+                form.add_error(None, NEEDS_NEW)
             except Refused as refusal:
                 form.add_error(None, refusal.says)
                 status = form_status(refusal)

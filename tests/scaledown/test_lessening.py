@@ -257,12 +257,14 @@ def test_a_start_after_the_approval_ends_is_refused(here):
         lessened(plan, here, window_start=plan.expires_at + HOUR)
 
 
-def test_a_plan_from_before_looks_were_kept_is_copied_instead(here):
+def test_a_plan_whose_look_was_not_kept_or_cannot_be_read_is_copied_instead(here):
     plan = approved(here)
-    PlanLook.objects.all().delete()
-    with pytest.raises(Refused, match="was not kept") as refusal:
-        lessened(plan, here, soak_s=900.0)
-    assert refusal.value.code == "no_look"
+    for change in ({"known": {"what": "is no more"}}, None):
+        looks = PlanLook.objects.filter(plan=plan)
+        looks.update(**change) if change else looks.delete()
+        with pytest.raises(Refused, match="was not kept") as refusal:
+            lessened(plan, here, soak_s=900.0)
+        assert refusal.value.code == "no_look"
 
 
 def test_a_plan_that_is_not_less_by_its_steps_does_not_start(here):
