@@ -369,6 +369,8 @@ def test_a_rise_that_is_on_and_was_in_no_preview_holds_until_it_is_over(here, si
     assert not held(run)
     row = rises(here, sized)
     assert "UTC, at the busiest hour of a week, needs 8 servers, and 3 stay by this plan" in held(run)
+    versions = {freezes.holding(run, timezone.now() + n * timedelta(minutes=1)).version for n in range(2)}
+    assert len(versions) == 1, "it has no end that would be another one at every look"
     with pytest.raises(Refused, match="6 servers are in service and the target is 6"):
         services.draw(drafted(here), here.pool)
     ends(row)
