@@ -455,21 +455,17 @@ def ranked(
     return Ranked(taken, (taken, *rest) if taken is not None else tuple(rest), why)
 
 
-def carried_by_mix(evidence: Sequence[Evidence], flavor: str = "") -> dict[str, float]:
-    """Return what one server of a size carried with each mix of requests, by its step benchmarks, whatever the software.
+def carried_by_mix(evidence: Sequence[Evidence], flavor: str = "") -> dict[str, Evidence | None]:
+    """Return what says how much one server of a size carried with each mix of requests: its step benchmarks, whatever the software.
 
-    0.0 where the newest one of a mix kept what is promised under no load.
+    None where the newest one of a mix kept what is promised under no load.
     """
     runs: dict[str, list[Evidence]] = {}
     for one in sorted(evidence, key=lambda one: one.at, reverse=True):
         is_of_size = not flavor or one.flavor.lower() in ("", flavor.lower())
         if one.rank is Rank.STEPS and one.mix and not one.invalid and is_of_size:
             runs.setdefault(one.mix, []).append(one)
-    found = {}
-    for mix, strong in runs.items():
-        taken = None if strong[0].passed_nothing else _of_steps(strong)[0]
-        found[mix] = 0.0 if taken is None else taken.requests_per_s
-    return found
+    return {mix: None if of[0].passed_nothing else _of_steps(of)[0] for mix, of in runs.items()}
 
 
 def _why_outdated(one: Evidence, failed: Evidence | None) -> str:

@@ -159,11 +159,8 @@ def _needs(plan: Plan, data: PlanData, load: LoadKnown, moment: datetime, now: d
 
 
 def _by_now(data: PlanData, load: LoadKnown) -> PlanData:
-    """Return a plan with what is known by now: of what one server carries the less, of a peak that is not known the one it had."""
-    if load.ceiling is None:
-        carries = None
-    else:
-        carries = min(load.ceiling.requests_per_s, data.ceiling_rps or load.ceiling.requests_per_s)
+    """Return a plan with what is known by now; of a peak that is not known any more the one that it had."""
+    carries = load.ceiling.requests_per_s if load.ceiling else None
     peak = load.peak.requests_per_s if load.peak else data.forecast_peak_rps
     return replace(data, ceiling_rps=carries, forecast_peak_rps=peak)
 
@@ -247,6 +244,13 @@ def says_of(found: Sequence[Freeze]) -> str:
     return " ".join(one.says for one in sorted(found, key=lambda one: not isinstance(one, NeededFor)))
 
 
+def instead(frozen: Iterable[Freeze], act: str) -> str:
+    """Return what to do instead of overriding, as the beginning of a sentence. `act` is "Start it"."""
+    if any(one.ref in {RESTS_ON, DOUBT} for one in frozen):
+        return "Copy the plan and have it approved as things are now"
+    return f"{act} after that"
+
+
 def holding(run: Run, now: datetime) -> Held | None:
     """Return what holds a run back; None if nothing does."""
     found = not_overridden(run, now)
@@ -270,10 +274,12 @@ def check_override(
     if not access.can(actor, Permission.OVERRIDE, account):
         if reason.strip():
             raise NotPermitted(f"{says} Only a lead may override it.", code="not_permitted")
-        raise Refused(f"{says} {act} after that, or have a lead override it.", code="freeze", version=now)
+        raise Refused(
+            f"{says} {instead(frozen, act)}, or have a lead override it.", code="freeze", version=now
+        )
     if not reason.strip():
         raise Refused(
-            f"{says} {act} after that, or say why it cannot wait: that overrides it.",
+            f"{says} {instead(frozen, act)}, or say why it cannot wait: that overrides it.",
             code="freeze",
             version=now,
         )

@@ -199,7 +199,12 @@ def plan_page(plan: Plan, *, viewer: User, granted: frozenset[Permission]) -> Pl
         approval_problem=problem,
         acts=_acts(status, granted, may_decide=may_decide, sound=not problem and not why_not_start),
         why_not_start=why_not_start,
-        needed=tuple(f"“{one.title}”: {one.says}" for one in held if isinstance(one, freezes.NeededFor)),
+        needed=tuple(
+            # An event has a name; what else needs the servers has none.
+            one.says if one.is_rise else f"“{one.title}”: {one.says}"
+            for one in held
+            if isinstance(one, freezes.NeededFor)
+        ),
         held_version=freezes.version(held),
         run_ref=str(run[0]) if run else None,
         run_status=run[1] if run else None,

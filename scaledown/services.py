@@ -569,7 +569,7 @@ def why_not_start(
     if choice_of(plan).needs_contacts and (says := someone.missing(plan.account, begins, someone.BEGINS)):
         return says
     if frozen and not access.can(actor, Permission.OVERRIDE, plan.account):
-        return f"{freezes.says_of(frozen)} Start it after that, or have a lead override it."
+        return f"{freezes.says_of(frozen)} {freezes.instead(frozen, 'Start it')}, or have a lead override it."
     return ""
 
 

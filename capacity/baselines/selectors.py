@@ -302,9 +302,7 @@ def ranked_of(
         return newest
     if mix:
         return _of_mix(found, runs, speaks, size, mix, promised)
-    in_force = sizes_of(connection.account, Site(connection.ref, balancer_id), timezone.now()).ceilings
-    chosen = chosen_mix_of(connection, balancer_id)
-    return _of_mixes(found, runs, speaks, size, in_force, chosen, promised)[0]
+    return _of_mixes(found, runs, speaks, size, chosen_of(connection, balancer_id), promised)[0]
 
 
 def _of_mix(
@@ -320,10 +318,11 @@ def _of_mix(
     return _ranked(found, runs, with_it or speaks, size, mix)
 
 
-def chosen_mix_of(connection: CloudConnection, balancer_id: str) -> str:
-    """Return the mix of requests that somebody chose last for a pool, whatever its servers; "" where nobody did. One query."""
+def chosen_of(connection: CloudConnection, balancer_id: str) -> tuple[str, datetime | None]:
+    """Return the mix of requests that somebody chose last for a pool, whatever its servers, and when; "" for none. One query."""
     rows = Ceiling.objects.filter(connection=connection, balancer_id=balancer_id).exclude(chosen_mix="")
-    return rows.order_by("-at", "-pk").values_list("chosen_mix", flat=True).first() or ""
+    found = rows.order_by("-at", "-pk").values_list("chosen_mix", "at").first()
+    return found or ("", None)
 
 
 def _of_mixes(
@@ -331,32 +330,32 @@ def _of_mixes(
     runs: Sequence[Benchmark],
     speaks: Benchmark | None,
     size: str,
-    in_force: Sequence[Figure],
-    chosen: str,
+    chosen: tuple[str, datetime | None],
     promised: ceiling.Promised,
 ) -> tuple[ceiling.Ranked, ceiling.Ranked | None]:
-    """Return what speaks for a pool's ceiling, and what would where a person chooses the mix that was measured since.
+    """Return what speaks for a pool's ceiling, and what would where a person chooses the mix that was measured last.
 
-    The mix is the one that a person chose: another one counts by itself only where it carried no more than that and than what is
-    in force. Where nobody chose, it is the one that carried the least: a page from the cache costs less than an order, and a
-    server carries more of them.
+    Of the mix that a person chose and of all that were handed in since, the one counts that carried the least; of all there are
+    where nobody chose. A page from the cache costs less than an order, and a server carries more of them.
     """
     newest = _ranked(found, runs, speaks, size)
-    taken = newest.taken
-    if taken is None or not taken.mix:
+    if newest.taken is None or speaks is None:
         return newest, None
-    by_mix = ceiling.carried_by_mix(found, taken.flavor or size)
-    kept = chosen or min(by_mix, key=lambda mix: (by_mix[mix], mix != taken.mix), default=taken.mix)
-    if kept == taken.mix:
+    mix, since = chosen
+    came = {str(one.ref) for one in runs if since is None or one.taken_in_at > since}
+    by_mix = {
+        one: 0.0 if said is None else said.requests_per_s
+        for one, said in ceiling.carried_by_mix(
+            [one for one in found if one.mix == mix or one.ref in came], size
+        ).items()
+        # One that was not pushed to where it fails speaks against nothing that is known.
+        if not mix or one == mix or said is None or not said.is_least
+    }
+    kept = min(by_mix, key=lambda one: (by_mix[one], one != speaks.mix), default=mix or speaks.mix)
+    if kept == speaks.mix:
         return newest, None
     ours = _of_mix(found, runs, speaks, size, kept, promised)
-    if chosen:
-        counts = replaced_figure(in_force, taken, size)
-        known = [one.requests_per_s for one in (counts, ours.taken) if one is not None]
-        known += [by_mix[kept]] if kept in by_mix else []
-        if known and taken.requests_per_s <= min(known):
-            return newest, None
-    is_more = ours.taken is None or taken.requests_per_s > ours.taken.requests_per_s
+    is_more = ours.taken is None or newest.taken.requests_per_s > ours.taken.requests_per_s
     return ours, newest if is_more else None
 
 
@@ -489,9 +488,9 @@ def ceiling_of(connection: CloudConnection, balancer_id: str, *, size: str = "")
     size = size or ("" if pool is None else pool.flavor)
     speaks = _speaking(runs, size, promised)
     in_force = sizes_of(connection.account, Site(connection.ref, balancer_id), timezone.now()).ceilings
-    chosen = chosen_mix_of(connection, balancer_id)
+    chosen = chosen_of(connection, balancer_id)
     speaking = evidence_of(connection, balancer_id, runs, promised, pool)
-    found, other = _of_mixes(speaking, runs, speaks, size, in_force, chosen, promised)
+    found, other = _of_mixes(speaking, runs, speaks, size, chosen, promised)
     run = next((one for one in runs if found.taken and str(one.ref) == found.taken.ref), None)
     if (
         run is None

@@ -32,7 +32,7 @@ from capacity.baselines import evidence, stretches
 from capacity.baselines.compared import catch_up, ran
 from capacity.baselines.models import BaselineSource, BaselineStatus, MeasuredBaseline, PoolLimit
 from capacity.baselines.selectors import (
-    chosen_mix_of,
+    chosen_of,
     is_higher_of_another_mix,
     is_weaker,
     limits_of,
@@ -544,7 +544,7 @@ def take_ceiling(
         else None
     )
     # Whoever lets the first one count chooses its mix, as whoever names one.
-    chosen = mix or ("" if chosen_mix_of(connection, balancer_id) else found.taken.mix)
+    chosen = mix or ("" if chosen_of(connection, balancer_id)[0] else found.taken.mix)
     return _keep_ceiling(connection, balancer_id, found.taken, benchmark, actor=actor, chosen_mix=chosen)
 
 

@@ -583,6 +583,37 @@ def test_where_nobody_chose_a_mix_neither_a_baseline_nor_who_lets_it_count_takes
     assert _three_in_force(here) == (108, SHOP)
 
 
+def test_of_all_that_came_since_a_mix_was_chosen_the_one_that_carried_the_least_counts(here):  # noqa: F811
+    """A third mix in between brings the chosen one not back, nor hides the second."""
+    cached(here, 20)
+    services.take_ceiling(here.connection, "71", actor=here.manager)
+    run_at(here, 10)
+    write = run_at(here, 5, mix="writes", node_count=5)
+    assert found_of(here).taken.mix == SHOP
+    assert _three_in_force(here) == (90, SHOP)
+    found = selectors.ceiling_of(here.connection, "71")
+    assert (found.ranked.taken.mix, found.other_mix.ref) == (SHOP, str(write.ref))
+    make.ceiling(here.connection, rps=80.0)
+    assert found_of(here).taken.mix == SHOP
+    # The shop carries more by now: of the others the writes carry the least.
+    run_at(here, 2, node_count=4)
+    assert _three_in_force(here) == (108, "writes")
+    # Whoever chooses one that is known to carry more has chosen it.
+    services.take_ceiling(here.connection, "71", actor=here.manager, mix=CACHED)
+    assert found_of(here).taken.mix == CACHED
+    services.take_ceiling(here.connection, "71", actor=here.manager)
+    assert reference(here).ceiling.mix == CACHED
+
+
+def test_a_chosen_mix_of_which_nothing_counts_any_more_gives_way_to_no_other_by_itself(here):  # noqa: F811
+    other = cached(here, 20)
+    run = run_at(here, 10)
+    services.take_ceiling(here.connection, "71", actor=here.manager, mix=SHOP)
+    benchmarks.set_aside(run, actor=here.manager, because="The wrong site.")
+    found = selectors.ceiling_of(here.connection, "71")
+    assert (found.ranked.taken, found.other_mix.ref) == (None, str(other.ref))
+
+
 def test_the_first_run_of_a_new_version_with_another_mix_waits_for_a_person(here, client):  # noqa: F811
     run = run_at(here, 20)
     other = run_at(here, 1, mix=CACHED, node_count=1, software="shop 9")
@@ -666,4 +697,4 @@ def test_a_mix_that_is_spelt_anew_stays_chosen(here):  # noqa: F811
     run = run_at(here, 20)
     services.take_ceiling(here.connection, "71", actor=here.manager)
     benchmarks.describe(run, actor=here.manager, mix="orders")
-    assert selectors.chosen_mix_of(here.connection, "71") == "orders"
+    assert selectors.chosen_of(here.connection, "71")[0] == "orders"
