@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from dataclasses import replace
 from functools import lru_cache
 from html import unescape
 
@@ -49,13 +48,11 @@ def put(here, desk):
     now = timezone.now()
     halt, is_over = desk.halt, desk.status.is_over
     plan = approved(here)
-    # What stands in for references on paper names rows of the database here.
-    plain = json.dumps(plan_to_plain(replace(desk.plan, connection_ref=str(here.connection.ref))))
     run = runs.create_run(
         account=here.account,
         kind=KIND,
         plan_ref=plan.ref,
-        plan=json.loads(plain.replace('"m-1"', f'"{uuid.uuid4()}"')),
+        plan=json.loads(json.dumps(plan_to_plain(desk.plan)).replace('"m-1"', f'"{uuid.uuid4()}"')),
         digest=plan.digest,
         resource_keys=["a server"],
         scopes=[],

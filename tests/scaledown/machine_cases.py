@@ -52,7 +52,7 @@ def a_plan(**changes) -> PlanData:
     plan = PlanData(
         format=PLAN_FORMAT,
         account_ref="a",
-        connection_ref="c",
+        connection_ref="00000000-0000-4000-8000-00000000000c",
         provider="rackspace",
         identity_url="https://identity.example/v2.0",
         tenant="123456",
