@@ -232,10 +232,13 @@ def _lets(override: FreezeOverride, one: Freeze, then: datetime, now: datetime) 
 
 @dataclass(frozen=True)
 class Held:
-    """What holds a run back, in a sentence each, until when, and the version that whoever overrides it has read."""
+    """What holds a run back, in a sentence each, until when, and the version that whoever overrides it has read.
+
+    `ends_at` None: of some of it nobody knows until when.
+    """
 
     says: str
-    ends_at: datetime
+    ends_at: datetime | None
     version: str
 
 
@@ -254,7 +257,10 @@ def instead(frozen: Iterable[Freeze], act: str) -> str:
 def holding(run: Run, now: datetime) -> Held | None:
     """Return what holds a run back; None if nothing does."""
     found = not_overridden(run, now)
-    return Held(says_of(found), found[-1].ends_at, version(found)) if found else None
+    if not found:
+        return None
+    has_no_end = any(isinstance(one, NeededFor) and one.is_rise for one in found)
+    return Held(says_of(found), None if has_no_end else found[-1].ends_at, version(found))
 
 
 def version(found: Iterable[Freeze]) -> str:

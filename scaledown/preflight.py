@@ -23,7 +23,7 @@ def before_start(turn: Turn) -> bool:
     if start is not None and turn.now < start and turn.status is RunStatus.SCHEDULED:
         return turn.wait("window", wording.starts_at(start), until=start, look_again_s=LOOK_AHEAD_S)
     if turn.facts.freeze and not turn.people.is_rehearsal:
-        words = wording.frozen(turn.facts.freeze)
+        words = wording.frozen(turn.facts.freeze, ends=turn.facts.freeze_until is not None)
         return turn.wait("freeze", words, until=turn.facts.freeze_until, look_again_s=LOOK_AHEAD_S)
     if turn.facts.nobody_to_call and not turn.people.is_rehearsal:
         words = wording.nobody_to_call(turn.facts.nobody_to_call)

@@ -69,7 +69,12 @@ def starts_at(at: datetime) -> Words:
     return Words(f"The window opens {clock(at)}.", f"We start {clock(at)}. Nothing for you to do.")
 
 
-def frozen(says: str) -> Words:
+def frozen(says: str, *, ends: bool) -> Words:
+    if not ends:
+        return Words(
+            f"{says} Nothing starts or goes on while that is so, unless a lead lets it.",
+            f"{says} We wait while that is so. Nothing for you to do.",
+        )
     return Words(
         f"{says} Nothing starts or goes on before it is over.",
         f"{says} We wait until it is over. Nothing for you to do.",

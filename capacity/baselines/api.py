@@ -8,7 +8,8 @@ from uuid import UUID
 from django.db import transaction
 from django.http import Http404
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -623,6 +624,13 @@ class CeilingApi(PortalAPIView):
         summary="Read what speaks for a pool's ceiling",
         example=CEILING,
         tag="capacity",
+        parameters=[
+            OpenApiParameter(
+                "flavor",
+                OpenApiTypes.STR,
+                description="Of which size of servers, where the pool has several; without it the one as which it is sized.",
+            )
+        ],
     )
     def get(self, request: Request, connection_ref: UUID, balancer_id: str) -> Response:
         """Evidence in its order, the steps and the curve of the run that counts, the pool's own limit.
@@ -631,7 +639,7 @@ class CeilingApi(PortalAPIView):
         as `If-Match` as they enter something is answered 412 where somebody else was faster.
         """
         connection = self.find(CloudConnection.objects.defer("api_key"), connection_ref)
-        return _ceiling(connection, balancer_id)
+        return _ceiling(connection, balancer_id, request.query_params.get("flavor", ""))
 
     @documented(
         "ceilings_take",
@@ -654,7 +662,7 @@ class CeilingApi(PortalAPIView):
         def effect() -> Response:
             _match_if_given(self, connection, balancer_id)
             services.take_ceiling(connection, balancer_id, actor=self.user, **data)
-            return _ceiling(connection, balancer_id)
+            return _ceiling(connection, balancer_id, data["size"])
 
         return self.once(effect)
 
@@ -727,8 +735,8 @@ def _match_if_given(view: PortalAPIView, connection: CloudConnection, balancer_i
         view.match(connection, selectors.ceiling_of(connection, balancer_id).version)
 
 
-def _ceiling(connection: CloudConnection, balancer_id: str) -> Response:
-    found = selectors.ceiling_of(connection, balancer_id)
+def _ceiling(connection: CloudConnection, balancer_id: str, size: str = "") -> Response:
+    found = selectors.ceiling_of(connection, balancer_id, size=size)
     curve = None
     if found.fit is not None:
         usl = found.fit.curve

@@ -353,6 +353,9 @@ class WhatIfOut(serializers.Serializer[Any]):
 
     needed = serializers.IntegerField(allow_null=True)
     carries_from = serializers.CharField(allow_blank=True)
+    doubts = serializers.ListField(
+        child=serializers.CharField(), help_text="What speaks against what one server of that size carries."
+    )
     needed_cost = CostOut(allow_null=True)
     sizing = SizingOut()
 
@@ -813,6 +816,7 @@ class WhatIfApi(PortalAPIView):
         example={
             "needed": 4,
             "carries_from": "",
+            "doubts": [],
             "needed_cost": {"server_hours": "2922.00", "money": "1051.92", "currency": "EUR"},
             "sizing": _SIZING,
         },
@@ -940,6 +944,7 @@ def _tried(answer: Tried) -> dict[str, Any]:
     return {
         "needed": answer.needed,
         "carries_from": answer.carries_from,
+        "doubts": list(answer.doubts),
         "needed_cost": answer.needed_cost,
         "sizing": answer.sizing,
     }

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
+from capacity.baselines.selectors import doubts_about
 from capacity.reference import Site, Sizes, sizes_of
 from capacity.reports import wording
 from capacity.reports.models import SizedPool
@@ -25,6 +26,8 @@ class Tried:
     lasts: str
     price: Price | None
     carries_from: str
+    doubts: tuple[str, ...]
+    """What speaks against what one server carries, of the size that is tried out."""
     needed_cost: Cost | None
     """A month of the servers that are needed at the forecast peak; None where that is not known."""
 
@@ -62,21 +65,22 @@ def _sizes_of(pool: SizedPool, now: datetime) -> Sizes:
 
 def _of_another_size(
     pool: SizedPool, tried: WhatIf, flavor: str, mix: str, now: datetime
-) -> tuple[WhatIf, str]:
-    """Return what is tried out with what one server of another size carries, and where that is from.
+) -> tuple[WhatIf, str, tuple[str, ...]]:
+    """Return what is tried out with what one server of another size carries, where that is from, and what speaks against it.
 
     `mix` is that of the ceiling in force: what was carried with another one is not as good, and is named.
     """
     for one in _sizes_of(pool, now).ceilings:
         if one.flavor.lower() == flavor.lower():
             known = replace(tried, carries_rps=one.requests_per_s, is_least=one.is_least)
-            return known, f"in force for this size: {one.source}{_other_mix(one.mix, mix)}"
+            doubts = doubts_about(pool.connection, pool.balancer_id, one)
+            return known, f"in force for this size: {one.source}{_other_mix(one.mix, mix)}", doubts
     carried = carried_of(pool, flavor, mix)
     if carried is None:
-        return tried, "not known: type what one carries"
+        return tried, "not known: type what one carries", ()
     known = replace(tried, carries_rps=carried.requests_per_s, is_least=carried.is_least)
     of_mix = _other_mix(carried.mix, mix)
-    return known, f"within what is promised, by a benchmark of this size: {carried.source}{of_mix}"
+    return known, f"within what is promised, by a benchmark of this size: {carried.source}{of_mix}", ()
 
 
 def _other_mix(mix: str, counting: str) -> str:
@@ -94,11 +98,12 @@ def try_out(pool: SizedPool, tried: WhatIf, now: datetime) -> Tried:
     as_it_is = sized(pool, now, prices)
     tried = _moved(tried, as_it_is)
     carries_from = ""
+    doubts: tuple[str, ...] = (pool.doubt,) if pool.doubt else ()
     if tried.carries_rps is not None:
-        carries_from = "as typed"
+        carries_from, doubts = "as typed", ()
     elif tried.flavor is not None and tried.flavor != pool.flavor:
         mix = as_it_is.ceiling.mix if as_it_is.ceiling else ""
-        tried, carries_from = _of_another_size(pool, tried, tried.flavor, mix, now)
+        tried, carries_from, doubts = _of_another_size(pool, tried, tried.flavor, mix, now)
     price = prices.get(pool.flavor if tried.flavor is None else tried.flavor)
     found = what_if(
         as_it_is.provider_pool,
@@ -114,5 +119,5 @@ def try_out(pool: SizedPool, tried: WhatIf, now: datetime) -> Tried:
         surplus = None if found.surplus is None else 0
         unknown = Runway(Lasts.UNKNOWN)
         found = replace(found, on=as_it_is.sizing.on, surplus=surplus, saving=None, lasts_without=unknown)
-    answer = Tried(as_it_is, found, wording.lasts_words(found.lasts, now), price, carries_from, None)
+    answer = Tried(as_it_is, found, wording.lasts_words(found.lasts, now), price, carries_from, doubts, None)
     return replace(answer, needed_cost=None if answer.needed is None else cost_a_month(answer.needed, price))

@@ -159,7 +159,9 @@ class Answers:
             now,
             events=[Planned("", now, 9.0)],
         )
-        answer = SimpleNamespace(needed=3, lasts=lasts, sizing=found, carries_from="", needed_cost=None)
+        answer = SimpleNamespace(
+            needed=3, lasts=lasts, sizing=found, carries_from="", doubts=(), needed_cost=None
+        )
         return (
             engines["django"]
             .from_string(WHAT_IF)
