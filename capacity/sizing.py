@@ -229,6 +229,8 @@ class Sizing:
     lasts_without: Runway = Runway(Lasts.UNKNOWN)
     on: EventNeed | None = None
     kept_for_host: int = 0
+    is_host_too_much: bool = False
+    """Whether not even all that there are carry the peak should the host with most of them fail."""
 
     @property
     def left(self) -> int | None:
@@ -385,7 +387,7 @@ def size(
     needs = tuple(_event_need(one, demand, needed, is_over, servers) for one in events)
     carried = pool.carries()
     free = None if peak_now is None or not carried else headroom_of(peak_now, carried)
-    surplus, on, kept = None, None, 0
+    surplus, on, kept, too_much = None, None, 0, False
     if servers is not None and needed_now is not None:
         usual = max(needed_now, needed_peak or 0, rules.fewest)
         # Of several what is seen and no one dismissed is told, and of those the one that needs most.
@@ -402,7 +404,8 @@ def size(
         # Nothing goes out while more than usual comes in.
         beyond = 0 if on else max(0, servers - usual)
         peak = max(peak_now or 0.0, next_peak_rps or 0.0)
-        surplus = beyond - (kept := _kept_for_host(pool, servers, beyond, peak))
+        kept, too_much = _kept_for_host(pool, servers, beyond, peak)
+        surplus = beyond - kept
     return Sizing(
         pool=pool,
         rules=rules,
@@ -421,6 +424,7 @@ def size(
         if demand is None or servers is None or not surplus
         else runway(demand, replace(pool, servers=servers - surplus), rules, now),
         kept_for_host=kept,
+        is_host_too_much=too_much,
     )
 
 
@@ -542,8 +546,10 @@ def peak_of(usual_rps: float | None, multiple: float | None, seen_rps: float | N
     return max((one for one in (told, seen_rps) if one is not None), default=None)
 
 
-def _kept_for_host(pool: Pool, servers: int, beyond: int, peak_rps: float) -> int:
+def _kept_for_host(pool: Pool, servers: int, beyond: int, peak_rps: float) -> tuple[int, bool]:
     """Return how many of the `beyond` stay, so that at each size on the way down the rest carries the peak without any one host.
+
+    And whether not even all of them do.
 
     As the planner of scale-downs judges it: one server after another leaves, and what is left after the loss has nothing free.
     """
@@ -553,16 +559,17 @@ def _kept_for_host(pool: Pool, servers: int, beyond: int, peak_rps: float) -> in
         return left > 0 and peak_rps <= left * carries * (1.0 + SLACK)
 
     if not beyond:
-        return 0
+        return 0, False
     if len(pool.hosts) != servers:
         fewest = max(1, ceil(peak_rps / carries * (1.0 - SLACK))) + 1 if carries else servers
-        return max(0, beyond - max(0, servers - fewest))
+        return max(0, beyond - max(0, servers - fewest)), fewest > servers
     left = Counter(pool.hosts)
+    too_much = not is_enough(servers - max(left.values()))
     for out in range(beyond):
         left[pool.hosts[out]] -= 1
         if not is_enough(servers - out - 1 - max(left.values())):
-            return beyond - out
-    return 0
+            return beyond - out, too_much
+    return 0, too_much
 
 
 def _event_need(

@@ -553,6 +553,7 @@ def _facts_of(view: RunView) -> Facts:
         in_charge=view.facts["in_charge"],
         freeze=str(view.facts.get("freeze", "")),
         freeze_until=view.facts.get("freeze_until"),
+        is_worse=bool(view.facts.get("is_worse")),
         nobody_to_call=str(view.facts.get("nobody_to_call", "")),
         growth_stands=not view.facts["growth_problem"] if "growth_problem" in view.facts else None,
         growth_problem=str(view.facts.get("growth_problem", "")),
@@ -632,7 +633,7 @@ def _going_on_facts(run: Run) -> Mapping[str, Any]:
     found: dict[str, Any] = {}
     held = freezes.holding(run, now)
     if held is not None:
-        found |= {"freeze": held.says, "freeze_until": held.ends_at}
+        found |= {"freeze": held.says, "freeze_until": held.ends_at, "is_worse": held.is_worse}
     nobody = someone.holding(run, now) if begins else ""
     if nobody:
         found["nobody_to_call"] = nobody

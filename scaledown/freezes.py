@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from accounts.models import Account, User
     from scaledown.known import LoadKnown
 
-RESTS_ON, DOUBT = "what-it-rests-on", "what-one-carries"
+RESTS_ON, DOUBT = "what-it-rests-on", "doubt-"
 """The references of forecast peak and ceiling where they are worse by now, and of what speaks against the ceiling."""
 UNCOUNTED = "how many it needs did not stand in its preview"
 
@@ -109,7 +109,8 @@ def _doubted(plan: Plan, preview: Mapping[str, Any], load: LoadKnown, now: datet
     if not doubts:
         return []
     says = f"What one server carries, {load.ceiling.requests_per_s:g} requests/s, is doubtful. {' '.join(doubts)}"
-    seen = ahead.EventShown(DOUBT, now, now + RISE_LASTS, None)
+    # Whoever lets one pass lets no other one pass.
+    seen = ahead.EventShown(f"{DOUBT}{version_of(*doubts)[:16]}", now, now + RISE_LASTS, None)
     return [NeededFor.of(seen, "What the plan rests on", says, is_rise=True)]
 
 
@@ -192,13 +193,18 @@ def by_ref(kept: Iterable[Mapping[str, Any]]) -> dict[str, ahead.EventShown]:
     return {one["ref"]: from_plain(ahead.EventShown, one) for one in kept}
 
 
-def not_overridden(run: Run, now: datetime) -> list[Freeze]:
-    """Return what holds a run back now. Four queries and those of `known.load_known`; one more where any is found."""
+def not_overridden(run: Run, now: datetime, *, resumes: bool = False) -> list[Freeze]:
+    """Return what holds a run back now, or would as it `resumes`, which is a pre-flight as the start is.
+
+    Four queries and those of `known.load_known`; one more where any is found, ten more as it resumes.
+    """
     found = freezes_at(run.account, now)
     plan = Plan.objects.select_related("account", "connection__account").filter(ref=run.plan_ref).first()
     if plan is not None and plan.submitted_at is not None and plan.preview is not None:
         data = plan_from_plain(run.plan)
-        found += _needs(plan, data, _load_of(plan, data, now), now, now)
+        load = _load_of(plan, data, now)
+        found += _needs(plan, data, load, now, now)
+        found += _doubted(plan, plan.preview, load, now) if resumes else []
     found.sort(key=lambda one: one.ends_at)
     if not found:
         return []
@@ -240,6 +246,8 @@ class Held:
     says: str
     ends_at: datetime | None
     version: str
+    is_worse: bool = False
+    """Whether what the plan rests on is among it."""
 
 
 def says_of(found: Sequence[Freeze]) -> str:
@@ -249,18 +257,19 @@ def says_of(found: Sequence[Freeze]) -> str:
 
 def instead(frozen: Iterable[Freeze], act: str) -> str:
     """Return what to do instead of overriding, as the beginning of a sentence. `act` is "Start it"."""
-    if any(one.ref in {RESTS_ON, DOUBT} for one in frozen):
+    if any(one.ref == RESTS_ON or one.ref.startswith(DOUBT) for one in frozen):
         return "Copy the plan and have it approved as things are now"
     return f"{act} after that"
 
 
-def holding(run: Run, now: datetime) -> Held | None:
-    """Return what holds a run back; None if nothing does."""
-    found = not_overridden(run, now)
+def holding(run: Run, now: datetime, *, resumes: bool = False) -> Held | None:
+    """Return what holds a run back, or would as it `resumes`; None if nothing does."""
+    found = not_overridden(run, now, resumes=resumes)
     if not found:
         return None
     has_no_end = any(isinstance(one, NeededFor) and one.is_rise for one in found)
-    return Held(says_of(found), None if has_no_end else found[-1].ends_at, version(found))
+    is_worse = any(one.ref == RESTS_ON for one in found)
+    return Held(says_of(found), None if has_no_end else found[-1].ends_at, version(found), is_worse)
 
 
 def version(found: Iterable[Freeze]) -> str:

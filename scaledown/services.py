@@ -658,7 +658,7 @@ def command(
     if name in offers.GO_ON:
         someone.check_going_on(locked, timezone.now())
     if name in offers.GO_ON and locked.status in _AT_REST and not locked.is_rehearsal:
-        frozen = freezes.not_overridden(locked, timezone.now())
+        frozen = freezes.not_overridden(locked, timezone.now(), resumes=True)
         if frozen and name != "resume":
             raise Refused(
                 f"{freezes.says_of(frozen)} Put the server back, or have a lead resume the run all the same.",
@@ -687,7 +687,7 @@ def what_holds_back(run: Run, now: datetime) -> dict[str, str]:
     """Return what keeps a run that rests from going on and a lead may let pass, as `offers.Situation` takes it."""
     if run.is_rehearsal or run.status not in _AT_REST:
         return {}
-    held = freezes.holding(run, now)
+    held = freezes.holding(run, now, resumes=True)
     return {
         "freeze": held.says if held else "",
         "held_version": held.version if held else "",

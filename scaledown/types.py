@@ -445,6 +445,8 @@ class Facts:
     """The sentence of the freeze that is in force and that nobody overrode, or "". Asked where a server may begin, or be
     brought to its end."""
     freeze_until: datetime | None = None
+    is_worse: bool = False
+    """Whether `freeze` says that what the plan rests on is worse by now: no time ends that, so a person decides."""
     nobody_to_call: str = ""
     """Why the plan's wish for somebody to call keeps the run from going on, or "". Only asked before a start or resume."""
     growth_stands: bool | None = None

@@ -81,6 +81,10 @@ def is_frozen(turn: Turn) -> bool:
     """A freeze is in force that nobody overrode: no server begins and none is brought to its end before it is over."""
     if not turn.facts.freeze or turn.people.is_rehearsal:
         return False
+    if turn.facts.is_worse:
+        words = wording.worse(turn.facts.freeze)
+        commands = ("resume", "put_back", "abort", "finish_here")
+        return turn.halt("worse_than_approved", HaltRank.DECIDE_TODAY, words, commands)
     words = wording.frozen(turn.facts.freeze, ends=turn.facts.freeze_until is not None)
     return turn.wait("freeze", words, until=turn.facts.freeze_until, look_again_s=LOOK_FROZEN_S)
 

@@ -81,6 +81,13 @@ def frozen(says: str, *, ends: bool) -> Words:
     )
 
 
+def worse(says: str) -> Words:
+    return Words(
+        f"{says} What was approved rested on more. Measure anew or enter what is right, then resume; a lead may resume all the same.",
+        f"Paused for safety: {says} Your launch manager decides how it goes on.",
+    )
+
+
 def nobody_to_call(says: str) -> Words:
     return Words(
         says,

@@ -24,7 +24,7 @@ from capacity.baselines.models import (
 from capacity.benchmarks.models import Benchmark
 from capacity.markers.models import Marker, MarkerKind
 from capacity.models import Ceiling, FineLoad, Objective, TrafficEvent
-from capacity.reference import Figure, Site, Sizes, counting_ceilings, sizes_of
+from capacity.reference import Figure, Site, Sizes, ceilings_of, counting_ceilings, sizes_of
 from capacity.reports.models import SizedPool
 from capacity.versions import version_of
 
@@ -302,7 +302,7 @@ def ranked_of(
         return newest
     if mix:
         return _of_mix(found, runs, speaks, size, mix, promised)
-    return _of_mixes(found, runs, speaks, size, chosen_of(connection, balancer_id), promised)[0]
+    return _of_mixes(found, runs, speaks, size, chosen_of(connection, balancer_id, size), promised)[0]
 
 
 def _of_mix(
@@ -318,9 +318,14 @@ def _of_mix(
     return _ranked(found, runs, with_it or speaks, size, mix)
 
 
-def chosen_of(connection: CloudConnection, balancer_id: str) -> tuple[str, datetime | None]:
-    """Return the mix of requests that somebody chose last for a pool, whatever its servers, and when; "" for none. One query."""
+def chosen_of(connection: CloudConnection, balancer_id: str, size: str = "") -> tuple[str, datetime | None]:
+    """Return the mix of requests that somebody chose last for the servers of a size, and when; "" for none. One query.
+
+    Who chose one for another size did not see what that means for this one.
+    """
     rows = Ceiling.objects.filter(connection=connection, balancer_id=balancer_id).exclude(chosen_mix="")
+    if size:
+        rows = rows.filter(Q(flavor="") | Q(flavor__iexact=size))
     found = rows.order_by("-at", "-pk").values_list("chosen_mix", "at").first()
     return found or ("", None)
 
@@ -410,6 +415,8 @@ class CeilingKnown:
     size: str = ""
     other: ceiling.Ranked | None = None
     sizes: tuple[str, ...] = ()
+    other_mixes: tuple[str, ...] = ()
+    """What else a person may choose."""
 
     @property
     def other_mix(self) -> ceiling.Evidence | None:
@@ -488,7 +495,7 @@ def ceiling_of(connection: CloudConnection, balancer_id: str, *, size: str = "")
     size = size or ("" if pool is None else pool.flavor)
     speaks = _speaking(runs, size, promised)
     in_force = sizes_of(connection.account, Site(connection.ref, balancer_id), timezone.now()).ceilings
-    chosen = chosen_of(connection, balancer_id)
+    chosen = chosen_of(connection, balancer_id, size)
     speaking = evidence_of(connection, balancer_id, runs, promised, pool)
     found, other = _of_mixes(speaking, runs, speaks, size, chosen, promised)
     run = next((one for one in runs if found.taken and str(one.ref) == found.taken.ref), None)
@@ -520,7 +527,17 @@ def ceiling_of(connection: CloudConnection, balancer_id: str, *, size: str = "")
         size,
         other,
         sizes,
+        _other_mixes(speaking, size, found, other),
     )
+
+
+def _other_mixes(
+    found: Sequence[ceiling.Evidence], size: str, ranked: ceiling.Ranked, other: ceiling.Ranked | None
+) -> tuple[str, ...]:
+    """Return the mixes of which a step benchmark carried something, without the one that counts and the one that is offered."""
+    shown = {one.taken.mix for one in (ranked, other) if one is not None and one.taken is not None}
+    carried = ceiling.carried_by_mix(found, size)
+    return tuple(sorted(mix for mix, one in carried.items() if one is not None and mix not in shown))
 
 
 def _steps_of(row: Benchmark, promised: ceiling.Promised) -> tuple[ceiling.Step, ...]:
@@ -530,8 +547,8 @@ def _steps_of(row: Benchmark, promised: ceiling.Promised) -> tuple[ceiling.Step,
 
 LESS = 0.95
 """A newer benchmark that carried less than this share of a ceiling contradicts it."""
-NEWEST_OF_MIX = 5
-NEWEST_RUNS = 30
+NEWEST_OF_MIX = 25
+NEWEST_RUNS = 100
 
 
 def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) -> tuple[str, ...]:
@@ -541,9 +558,8 @@ def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) 
     seen live five more.
     """
     of_pool = {"connection": connection, "balancer_id": balancer_id}
-    kept = Ceiling.objects.filter(**of_pool, at=figure.at).select_related("benchmark").order_by("-pk").first()
+    kept, since = _kept_as(connection, balancer_id, figure)
     run = kept.benchmark if kept is not None else None
-    since = (run.ran_at if run is not None else kept.measured_at if kept is not None else None) or figure.at
     promised, pool = promised_of(connection, balancer_id), _sized(connection, balancer_id)
     found = []
     if run is not None:
@@ -584,7 +600,43 @@ def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) 
             f"{figure.at:%Y-%m-%d} does again."
         )
     software = None if kept is None else kept.software
-    return (*found, *came_after(connection, balancer_id, figure, since, software, promised, pool))
+    found += came_after(connection, balancer_id, figure, since, software, promised)
+    return (*found, *_of_other_sizes(connection, balancer_id, figure, pool, promised))
+
+
+def _kept_as(
+    connection: CloudConnection, balancer_id: str, figure: Figure
+) -> tuple[Ceiling | None, datetime]:
+    """Return the row of a figure in force, and when it was measured, else entered. One query."""
+    rows = Ceiling.objects.filter(connection=connection, balancer_id=balancer_id, at=figure.at)
+    kept = rows.select_related("benchmark").order_by("-pk").first()
+    run = kept.benchmark if kept is not None else None
+    return kept, (
+        run.ran_at if run is not None else kept.measured_at if kept is not None else None
+    ) or figure.at
+
+
+def _of_other_sizes(
+    connection: CloudConnection,
+    balancer_id: str,
+    figure: Figure,
+    pool: SizedPool | None,
+    promised: ceiling.Promised,
+) -> list[str]:
+    """Return what came after the figures of the other sizes in service: which of them carries the least rests on these, too.
+
+    Five queries for each of them.
+    """
+    found = []
+    for size in sorted(pool.sizes) if pool is not None and len(pool.sizes) > 1 else ():
+        now = timezone.now()
+        theirs = ceilings_of(connection.account, connection.ref, {balancer_id: size}, now).get(balancer_id)
+        if theirs is None or theirs == figure:
+            continue
+        kept, since = _kept_as(connection, balancer_id, theirs)
+        says = came_after(connection, balancer_id, theirs, since, kept.software if kept else None, promised)
+        found += [f"Of {size}: {one}" for one in says]
+    return found
 
 
 def doubts_of(
@@ -595,8 +647,7 @@ def doubts_of(
     taken = known.ranked.taken
     if taken is None:
         return in_force, ()
-    pool = _sized(connection, balancer_id)
-    after = came_after(connection, balancer_id, taken, taken.at, taken.software, known.promised, pool)
+    after = came_after(connection, balancer_id, taken, taken.at, taken.software, known.promised)
     return in_force, tuple(says for says in after if says not in in_force)
 
 
@@ -624,18 +675,12 @@ def came_after(
     since: datetime,
     software: str | None,
     promised: ceiling.Promised,
-    pool: SizedPool | None,
 ) -> list[str]:
     """Return what came since a ceiling was measured and speaks against it. Three queries.
 
     The newest step benchmark of each mix, where it carried less, and a change of the software: a ceiling belongs to its version.
-    Of its size, or of another one in service: all of them count as the one that carries the least.
     """
-    of_size = Q()
-    if figure.flavor:
-        of_size = Q(flavor="") | Q(flavor__iexact=figure.flavor)
-        for other in () if pool is None or len(pool.sizes) < 2 else pool.sizes:
-            of_size |= Q(flavor__iexact=other)
+    of_size = Q(flavor="") | Q(flavor__iexact=figure.flavor) if figure.flavor else Q()
     # Whatever is no run by steps of this size says nothing here, however many come after one that does; nor does one of
     # another mix say that what was carried with this one is more by now.
     later = (

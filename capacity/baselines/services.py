@@ -544,7 +544,7 @@ def take_ceiling(
         else None
     )
     # Whoever lets the first one count chooses its mix, as whoever names one.
-    chosen = mix or ("" if chosen_of(connection, balancer_id)[0] else found.taken.mix)
+    chosen = mix or ("" if chosen_of(connection, balancer_id, found.taken.flavor)[0] else found.taken.mix)
     return _keep_ceiling(connection, balancer_id, found.taken, benchmark, actor=actor, chosen_mix=chosen)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
 
 from accounts.facts import last_day
@@ -355,7 +357,9 @@ class CeilingPage(BaselinePage):
                 status=form_status(refusal),
                 size=request.POST.get("size", ""),
             )
-        return redirect("capacity:ceiling", connection_ref=connection.ref, balancer_id=balancer_id)
+        here = reverse("capacity:ceiling", args=[connection.ref, balancer_id])
+        size = request.POST.get("size", "")
+        return redirect(f"{here}?{urlencode({'size': size})}" if size else here)
 
     def _connection(self, connection_ref: UUID) -> CloudConnection:
         rows = CloudConnection.objects.select_related("account").defer("api_key")

@@ -267,6 +267,9 @@ class SizingOut(serializers.Serializer[Any]):
     kept_for_host = serializers.IntegerField(
         help_text="So many would be surplus too, but the others must carry the peak should a physical host fail."
     )
+    is_host_too_much = serializers.BooleanField(
+        help_text="Not even all that there are carry the peak should the host with most of them fail."
+    )
     saving = CostOut(allow_null=True)
     limit_rps = serializers.FloatField(
         source="pool.limit_rps",
@@ -512,6 +515,7 @@ _SIZING: dict[str, Any] = {
     },
     "surplus": 2,
     "kept_for_host": 0,
+    "is_host_too_much": False,
     "saving": {"server_hours": "1461.00", "money": "525.96", "currency": "EUR"},
     "limit_rps": 1200.0,
     "is_over_limit": False,

@@ -191,7 +191,7 @@ def judge_runways(known: list[PoolKnown] | None, now: datetime) -> Finding:
         (one for one in told if one.missing_on), key=lambda one: one.missing_on or 0, default=None
     ):
         return _missing(missing, rule)
-    if planned := _first_planned(told, now + PLANNED_SOON, is_known=True):
+    if planned := _planned(told, now + PLANNED_SOON, is_known=True):
         return _missing_planned(planned, now, Grade.RED)
     short = [one for one in told if is_short(one.lasts, now, SOON)]
     if short:
@@ -200,7 +200,7 @@ def judge_runways(known: list[PoolKnown] | None, now: datetime) -> Finding:
         parts = (("servers", worst.servers or 0), ("last until", words))
         grade = Grade.RED if is_short(worst.lasts, now, VERY_SOON) else Grade.AMBER
         return Finding(grade, _says_short(worst, now), rule, worst.judged_at, None, parts)
-    if planned := _first_planned(told, now + SOON):
+    if planned := _planned(told, now + SOON):
         return _missing_planned(planned, now, Grade.AMBER)
     unknown = [
         one
@@ -252,8 +252,8 @@ def _missing(pool: PoolKnown, rule: str) -> Finding:
     return Finding(Grade.RED, says, rule, pool.judged_at, None, parts)
 
 
-def _first_planned(told: list[PoolKnown], before: datetime, *, is_known: bool = False) -> PoolKnown | None:
-    """Return the pool whose planned event begins first of those that miss servers, or may unless it `is_known`."""
+def _planned(told: list[PoolKnown], before: datetime, *, is_known: bool = False) -> list[PoolKnown]:
+    """Return the pools that miss servers for a planned event, or may unless it `is_known`: whose begins first, then who misses most."""
     found = (
         one
         for one in told
@@ -261,11 +261,16 @@ def _first_planned(told: list[PoolKnown], before: datetime, *, is_known: bool = 
         and one.missing_planned_at < before
         and (one.missing_planned is not None or not is_known)
     )
-    return min(found, key=lambda one: one.missing_planned_at or before, default=None)
+
+    def order(one: PoolKnown) -> tuple[datetime, int]:
+        return one.missing_planned_at or before, -(one.missing_planned or one.may_miss_planned or 0)
+
+    return sorted(found, key=order)
 
 
-def _missing_planned(pool: PoolKnown, now: datetime, grade: Grade) -> Finding:
-    """Return what is said of a pool that has too few servers for a planned event."""
+def _missing_planned(pools: list[PoolKnown], now: datetime, grade: Grade) -> Finding:
+    """Return what is said of pools that have too few servers for a planned event: of the first, and how many more there are."""
+    pool, others = pools[0], len(pools) - 1
     servers, may, at = pool.servers or 0, pool.may_miss_planned, pool.missing_planned_at or now
     when = "that is on" if at <= now else f"of {at:%Y-%m-%d}"
     if more := may or pool.missing_planned or 0:
@@ -278,6 +283,8 @@ def _missing_planned(pool: PoolKnown, now: datetime, grade: Grade) -> Finding:
             "for what sets it."
         )
         parts = (("servers", servers),)
+    if others:
+        says += f" So {'has' if others == 1 else 'have'} {plural(others, 'other pool')} too few for one."
     rule = "Servers for a planned event are there two weeks before it begins."
     return Finding(grade, says, rule, pool.judged_at, None, parts)
 

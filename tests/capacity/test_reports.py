@@ -630,6 +630,12 @@ def test_servers_that_are_missing_for_a_planned_event_are_told_where_pools_stand
     assert (
         "Servers are missing for a planned event" in browser_of(known.account).get(address).content.decode()
     )
+    # Of several pools the one that misses most is told, and how many others do.
+    one = told[known.account.pk][0]
+    most = replace(one, name="api", missing_planned=(one.missing_planned or 0) + 5)
+    several = short.judge_runways([one, most], timezone.now())
+    assert several.says.startswith("api has ")
+    assert several.says.endswith("So has 1 other pool too few for one.")
     # By a lower bound of what one carries nobody knows whether they are.
     Ceiling.objects.update(is_least=True)
     short.judge_all(timezone.now())

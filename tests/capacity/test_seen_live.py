@@ -647,6 +647,7 @@ def test_less_of_another_size_in_service_is_a_doubt_and_can_be_let_count(here, c
         flavor="general1-4",
         sizes={"general1-4": 1, "general1-8": 1},
     )
+    Ceiling.objects.all().delete()
     make.ceiling(here.connection, rps=200.0, flavor="general1-8", at=timezone.now() - timedelta(days=30))
     run_at(here, 20, node_count=5)
     services.take_ceiling(here.connection, "71", actor=here.manager)
@@ -654,6 +655,12 @@ def test_less_of_another_size_in_service_is_a_doubt_and_can_be_let_count(here, c
     assert round(figure.requests_per_s) == 108
     less = run_at(here, 1, flavor="general1-8", node_count=9)
     [says] = selectors.doubts_about(here.connection, "71", figure)
+    assert says.startswith("Of general1-8: ")
+    assert "one server carried 60.0" in says
+    # A newer run of the other size says nothing of this one.
+    run_at(here, 0.5, node_count=5)
+    services.take_ceiling(here.connection, "71", actor=here.manager)
+    [says] = selectors.doubts_about(here.connection, "71", _ceiling_of(here, "general1-4"))
     assert "one server carried 60.0" in says
     client.force_login(here.manager)
     address = reverse("capacity:ceiling", args=[here.connection.ref, "71"])

@@ -276,6 +276,8 @@ def test_what_was_dismissed_and_is_still_on_leaves_nothing_over_and_alarms_nobod
 def test_servers_stay_so_that_the_others_carry_the_peak_should_a_host_fail(hosts, surplus, kept):
     found = size(Pool(6, 90.0, hosts=hosts), usual(), Rules(0.2, 2), NOW, next_peak_rps=240)
     assert (found.needed_peak, found.surplus, found.kept_for_host) == (4, surplus, kept)
+    # 240 on 3, each 90: one host with three of six leaves 270, one with all of them nothing.
+    assert found.is_host_too_much is (hosts == (0,) * 6)
 
 
 def test_an_event_that_would_miss_the_surplus_is_named():

@@ -223,6 +223,12 @@ def stop_forbidden() -> Desk:
     return halts(desk)
 
 
+def worse_than_approved() -> Desk:
+    desk = in_phase(Phase.HELD, hold_s=30.0)
+    desk.freeze, desk.is_worse = "One server carries 20 by what is known now.", True
+    return halts(desk)
+
+
 def image_failed() -> Desk:
     desk = Desk(a_plan(images=ImageRule.EACH, images_kept_s=86_400.0))
     desk.until(lambda: "create_image" in desk.names)
@@ -363,6 +369,7 @@ HALTS: Mapping[str, Callable[[], Desk]] = {
     "start_without_answer": start_without_answer,
     "still_serves": lambda: go_on(held(), 130, rps=5),
     "stop_forbidden": stop_forbidden,
+    "worse_than_approved": worse_than_approved,
     "traffic_not_keeping_up": lambda: with_probe(in_phase(Phase.VERIFYING), False),
     "traffic_rising": lambda: with_probe(in_phase(Phase.HELD, hold_s=600.0), False),
     "verify_inconclusive": lambda: with_probe(in_phase(Phase.VERIFYING), None),

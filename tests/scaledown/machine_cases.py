@@ -106,6 +106,7 @@ class Desk:
         self.approval_stands = True
         self.growth_stands = True
         self.freeze = ""
+        self.is_worse = False
         self.nobody_to_call = ""
         self.protected = frozenset()
         self.outcome = Outcome(OutcomeKind.DONE)
@@ -167,6 +168,7 @@ class Desk:
             self.protected,
             self.in_charge,
             freeze=self.freeze,
+            is_worse=self.is_worse,
             nobody_to_call=nobody,
             **grown,
         )

@@ -553,7 +553,8 @@ def test_a_run_goes_on_by_what_one_server_carries_now(here, how):
         actor=here.manager,
         at=now,
     )
-    assert driver.facts(run)["freeze_until"] is None, "a figure ends nobody knows when"
+    facts = driver.facts(run)
+    assert (facts["freeze_until"], facts["is_worse"]) == (None, True), "no time ends it: a person decides"
     # Figures that are better hold nothing, also where more comes than was forecast.
     Ceiling.objects.all().delete()
     make.ceiling(here.connection, rps=1_000.0)
@@ -582,6 +583,16 @@ def test_a_doubt_that_came_after_the_approval_stands_in_the_way_of_the_start(her
     plan.save(update_fields=["preview"])
     assert not freezes.for_start(plan, services.data_of(plan), timezone.now())
     told.append("Another one as well.")
+    run = Run.objects.get(ref=overridden(here, plan).ref)
+    assert not held(run), "a run at work is halted by figures that count, not by doubts"
+    run.status = "paused"
+    run.save(update_fields=["status"])
+    assert services.what_holds_back(run, timezone.now())["freeze"] == "", "the lead let it pass"
+    told.append("A third one.")
+    assert "A third one." in services.what_holds_back(run, timezone.now())["freeze"]
+    with pytest.raises(Refused, match="A third one"):
+        services.command(run, "resume", actor=here.manager)
+    told.pop()
     [found] = freezes.for_start(plan, services.data_of(plan), timezone.now())
     assert told[1] in found.says
     assert told[0] not in found.says
