@@ -122,6 +122,8 @@ class EventKnown:
     peak_rps: float | None = None
     """The most that it is expected to bring, or that was seen of it; None is unknown."""
     ref: str = ""
+    of: str = ""
+    """Of a rise: the reference of the traffic event that it is known to be; "" for none."""
 
 
 @dataclass(frozen=True)

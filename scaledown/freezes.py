@@ -147,7 +147,8 @@ def _needs(plan: Plan, data: PlanData, load: LoadKnown, moment: datetime, now: d
             needed.append(NeededFor.of(seen, event.name, says))
     for rise in rises_on(plan.account, data.connection_ref, data.balancer_ids, load.on, now):
         needs = ahead.needed_for(rise.peak_rps, by_now)
-        was = (shown or {}).get(rise.ref)
+        # What is known to be a traffic event was read of as that.
+        was = (shown or {}).get(rise.ref) or (shown or {}).get(rise.of)
         if ahead.is_carried(rise.peak_rps, by_now) or (
             was is not None and not ahead.is_more(needs, was.needed)
         ):

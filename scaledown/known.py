@@ -251,9 +251,10 @@ def rises_on(
         return ()
     rows = detected_in(connection_ref, balancer_ids).on_at(at).filter(account=account)
     # Two balancers of a pool may be sized by one metric.
-    found = rows.order_by("starts_at", "ref").values_list("ref", "starts_at").distinct()
+    found = rows.order_by("starts_at", "ref").values_list("ref", "starts_at", "event__ref").distinct()
     return tuple(
-        EventKnown(RISE, since, at + RISE_LASTS, on.requests_per_s, str(ref)) for ref, since in found
+        EventKnown(RISE, since, at + RISE_LASTS, on.requests_per_s, str(ref), str(of or ""))
+        for ref, since, of in found
     )
 
 

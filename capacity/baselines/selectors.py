@@ -296,11 +296,13 @@ def ranked_of(
     size = size or ("" if pool is None else pool.flavor)
     found = evidence_of(connection, balancer_id, runs, promised, pool)
     speaks = _speaking(runs, size, promised)
-    newest = _ranked(found, runs, speaks, size)
-    if newest.taken is None:
-        # What kept the promise under no load says that of the site, whatever was asked for before.
-        return newest
     if mix:
+        # What kept the promise under no load says that of the site, whatever was asked for before.
+        is_broken = speaks is not None and any(
+            one.passed_nothing for one in found if one.ref == str(speaks.ref)
+        )
+        if is_broken:
+            return _ranked(found, runs, speaks, size)
         return _of_mix(found, runs, speaks, size, mix, promised)
     return _of_mixes(found, runs, speaks, size, chosen_of(connection, balancer_id, size), promised)[0]
 

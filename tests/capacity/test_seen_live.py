@@ -605,6 +605,14 @@ def test_of_all_that_came_since_a_mix_was_chosen_the_one_that_carried_the_least_
     assert reference(here).ceiling.mix == CACHED
 
 
+def test_a_quick_run_of_a_new_version_leaves_a_mix_to_be_chosen(here):  # noqa: F811
+    run = run_at(here, 20)
+    quick(here, 2, software="shop 9")
+    found = selectors.ceiling_of(here.connection, "71")
+    assert (found.ranked.taken, found.other_mixes) == (None, (SHOP,))
+    assert services.take_ceiling(here.connection, "71", actor=here.manager, mix=SHOP).benchmark == run
+
+
 def test_a_chosen_mix_of_which_nothing_counts_any_more_gives_way_to_no_other_by_itself(here):  # noqa: F811
     other = cached(here, 20)
     run = run_at(here, 10)

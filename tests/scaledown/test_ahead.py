@@ -616,6 +616,18 @@ def test_a_plan_that_is_drawn_up_while_a_rise_is_on_says_so_and_is_held_by_a_hig
     )
 
 
+def test_a_rise_that_is_an_event_which_was_approved_holds_where_it_is_higher(here, sized):
+    row = planned(here, starts=-HOUR)
+    run = started(here)
+    assert not held(run), "its preview showed what it needs"
+    seen = rises(here, sized)
+    assert "A rise in the traffic" in held(run), "nobody knows that it is that one"
+    DetectedEvent.objects.filter(pk=seen.pk).update(event=row)
+    assert not held(run)
+    DetectedEvent.objects.filter(pk=seen.pk).update(multiple=9.0)
+    assert "A rise in the traffic" in held(run)
+
+
 def test_a_freeze_that_is_prolonged_holds_whoever_was_let_pass_it(here):
     plan = approved(here)
     now = timezone.now()
@@ -641,7 +653,7 @@ def test_whoever_decides_or_starts_reads_that_the_servers_are_needed(here, clien
     assert "The servers may be needed “Winter sale”: A traffic event from" in told
     assert f"{needs} Turn the plan down, or have it drawn up anew." in told
     services.approve_plan(plan, actor=here.approver, seen_digest=plan.digest)
-    assert f"{needs} It starts after that, or a lead starts it all the same" in read(
+    assert f"{needs} It starts once that is over, or a lead starts it all the same" in read(
         here.manager, "plan-detail"
     )
     told = read(here.manager, "plan-start")
