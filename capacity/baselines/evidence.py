@@ -305,8 +305,10 @@ def _why_no_mix(result: Mapping[str, Any], ran: Ran) -> str:
     if not ran.environment.mix:
         return "What was asked for, its mix, is not said."
     is_own = (result.get("provenance") or {}).get("format") == Format.PORTAL
-    # Whoever asks for the head of a page asks for that page.
-    pages = [one for one in result.get("parts") or () if one.get("method") != "HEAD"]
+    parts = result.get("parts") or ()
+    read = {one["name"] for one in parts if one.get("method") != "HEAD"}
+    # Whoever asks for the head of a page that is read asks for that page.
+    pages = [one for one in parts if one.get("method") != "HEAD" or one["name"] not in read]
     if is_own and len(pages) < 2:
         return "It asked for one address alone: what visitors ask for is a mix of two or more."
     return ""

@@ -926,7 +926,7 @@ def test_servers_that_must_stay_should_a_host_fail_are_not_offered(db):
         _look(pool, *["large"] * len(hosts), hosts=hosts)
         told = Caller(lead).get(f"/sized-pools/{pool.ref}")
         shown = browser_of(account).get(f"/capacity/pools/{pool.ref}/").content.decode()
-        assert ("should a physical host fail" in shown) is (told["sizing"]["kept_for_host"] > 0)
+        assert ("by load alone" in shown) is (told["sizing"]["kept_for_host"] > 0)
         return told["sizing"]["surplus"], told["sizing"]["kept_for_host"], SizedPool.objects.get().hosts
 
     alone = found(*"abcdef")
