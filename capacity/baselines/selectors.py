@@ -315,8 +315,9 @@ def _of_mix(
     mix: str,
     promised: ceiling.Promised,
 ) -> ceiling.Ranked:
-    """Return what speaks for the ceiling of one mix, of the newest software that it was measured with."""
-    with_it = _speaking([one for one in runs if one.mix == mix], size, promised)
+    """Return what speaks for the ceiling of one mix, of the newest software that it was measured with by steps."""
+    steps = {one.ref for one in found if one.rank is ceiling.Rank.STEPS and one.mix == mix}
+    with_it = _speaking([one for one in runs if str(one.ref) in steps], size, promised)
     return _ranked(found, runs, with_it or speaks, size, mix)
 
 
