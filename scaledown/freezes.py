@@ -174,7 +174,7 @@ def _worse(data: PlanData, by_now: PlanData, now: datetime) -> NeededFor:
     if carries is None:
         says = f"What one server carries, {data.ceiling_rps:g} requests/s as this was drawn up, is not known any more."
     else:
-        says = f"The forecast peak is {peak:g} requests/s and one server carries {carries:g} by what is known now: it "
+        says = f"The forecast peak is {peak:,.0f} requests/s and one server carries {carries:g} by what is known now: it "
         says += f"{ahead.needs(peak, by_now)}; {ahead.UNSHOWN}."
     return NeededFor.of(seen, "What the plan rests on", says, is_rise=True)
 
