@@ -366,6 +366,16 @@ class Evidence:
     passed_nothing: str = ""
     unproven: str = ""
 
+    @property
+    def told(self) -> str:
+        """Where it comes from, with its mix."""
+        return with_mix(self.source, self.mix)
+
+
+def with_mix(source: str, mix: str) -> str:
+    """Return where a figure comes from, with the mix of requests that it was measured with where that is said."""
+    return f"{source}; measured with {mix}" if mix else source
+
 
 @dataclass(frozen=True)
 class Ranked:
@@ -491,7 +501,8 @@ def _of_steps(strong: Sequence[Evidence]) -> tuple[Evidence | None, str]:
             bounds.append(one)
             continue
         if not bounds:
-            return one, "The highest step that passed, of the newest step benchmark."
+            of_mix = f" of “{one.mix}”" if one.mix else ""
+            return one, f"The highest step that passed, of the newest step benchmark{of_mix}."
         if one.requests_per_s > max(each.requests_per_s for each in bounds):
             # A run that was not pushed as far speaks against nothing.
             return one, (

@@ -17,7 +17,7 @@ from django.db.models import F, OuterRef, Q, Subquery
 from django.db.models.functions import Lower
 
 from capacity.baselines.models import BaselineStatus, MeasuredBaseline
-from capacity.ceiling import BUSY, generator_was_the_limit
+from capacity.ceiling import BUSY, generator_was_the_limit, with_mix
 from capacity.metrics.kinds import DEMAND_UNIT, MetricKind
 from capacity.models import Baseline, Ceiling, FineLoad, ForecastPeak, Objective, TrafficEvent
 from capacity.reports.models import ENDED_AFTER, DetectedEvent, ReportState, SizedPool
@@ -60,6 +60,11 @@ class Figure:
     """Of a ceiling: it carried that much and may carry more."""
     mix: str = ""
     """Of a ceiling: what was asked for as it was measured; "" where that is not said."""
+
+    @property
+    def told(self) -> str:
+        """Where it comes from, with the mix of a ceiling."""
+        return with_mix(self.source, self.mix)
 
     def age_s(self, now: datetime) -> float:
         """Return how old the figure is, in seconds."""

@@ -359,12 +359,30 @@ def _of_mixes(
         # One that was not pushed to where it fails speaks against nothing that is known.
         if not mix or one == mix or said is None or not said.is_least
     }
-    kept = min(by_mix, key=lambda one: (by_mix[one], one != speaks.mix), default=mix or speaks.mix)
+    # Where nothing of the chosen one counts any more, nobody chose what is left.
+    is_left = mix in by_mix or not mix
+    least = min(by_mix, key=lambda one: (by_mix[one], one != speaks.mix), default=speaks.mix)
+    kept = least if is_left else mix
+    why = _why_mix(kept, mix, len(by_mix), is_left=is_left)
     if kept == speaks.mix:
-        return newest, None
+        return replace(newest, why=f"{newest.why}{why}"), None
     ours = _of_mix(found, runs, speaks, size, kept, promised)
+    ours = replace(ours, why=f"{ours.why}{why}")
     is_more = ours.taken is None or newest.taken.requests_per_s > ours.taken.requests_per_s
     return ours, newest if is_more else None
+
+
+def _why_mix(kept: str, chosen: str, count: int, *, is_left: bool) -> str:
+    """Return why it is this mix of `count` that is asked about, as a further sentence; "" where there is no other one."""
+    if not is_left:
+        return f" The mix “{chosen}” was chosen, and no step benchmark of it counts any more: another one counts only where somebody chooses it."
+    if count < 2:
+        return ""
+    if not chosen:
+        return f" Nobody chose a mix of requests: of those that were measured, “{kept}” carried the least."
+    if kept == chosen:
+        return f" “{kept}” is the mix that was chosen."
+    return f" Of the mix that was chosen, “{chosen}”, and those that were handed in since, “{kept}” carried the least."
 
 
 def is_higher_of_another_mix(taken: ceiling.Evidence, replaced: Figure | None) -> bool:

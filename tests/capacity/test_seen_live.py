@@ -622,6 +622,30 @@ def test_a_chosen_mix_of_which_nothing_counts_any_more_gives_way_to_no_other_by_
     assert (found.ranked.taken, found.other_mix.ref) == (None, str(other.ref))
 
 
+def test_what_came_after_a_chosen_mix_of_which_nothing_counts_any_more_counts_by_name_only(here, client):  # noqa: F811
+    """Nobody chose a third mix by saying that the run of the chosen one does not count."""
+    run = run_at(here, 20, node_count=7)
+    make.ceiling(here.connection, rps=60.0)
+    assert services.take_ceiling(here.connection, "71", actor=here.manager, mix=SHOP).requests_per_s < 80
+    writes = run_at(here, 5, mix="writes", node_count=5)
+    other = cached(here)
+    found = selectors.ceiling_of(here.connection, "71")
+    assert (found.ranked.taken.mix, found.other_mix.ref) == (SHOP, str(other.ref))
+    assert found.ranked.why.endswith(f"“{SHOP}” is the mix that was chosen.")
+    benchmarks.set_aside(run, actor=here.manager, because="The wrong site.")
+    found = selectors.ceiling_of(here.connection, "71")
+    assert (found.ranked.taken, found.other_mix.ref, found.other_mixes) == (None, str(other.ref), ("writes",))
+    assert f"The mix “{SHOP}” was chosen, and no step benchmark of it counts any more" in found.ranked.why
+    assert _three_in_force(here) == (60, ""), "what counted before it"
+    client.force_login(here.manager)
+    page = client.get(reverse("capacity:ceiling", args=[here.connection.ref, "71"])).content.decode()
+    assert "Another mix of requests was measured" in page
+    assert page.count("Let this mix count</button>") == 1
+    assert "Let it count</button>" not in page
+    services.take_ceiling(here.connection, "71", actor=here.manager, mix="writes")
+    assert (reference(here).ceiling.mix, found_of(here).taken.ref) == ("writes", str(writes.ref))
+
+
 def test_the_first_run_of_a_new_version_with_another_mix_waits_for_a_person(here, client):  # noqa: F811
     run = run_at(here, 20)
     other = run_at(here, 1, mix=CACHED, node_count=1, software="shop 9")
