@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import F, Prefetch, Q, QuerySet, Window
-from django.db.models.functions import RowNumber
+from django.db.models.functions import Lower, RowNumber
 from django.utils import timezone
 
 from accounts.models import Account, CloudConnection
@@ -29,7 +29,9 @@ from capacity.reports.models import SizedPool
 from capacity.versions import version_of
 
 MOST_EVIDENCE = 40
-MOST_STEPS = 10
+NEWEST_BY_STEPS = 10
+"""Of each mix and size."""
+MOST_BY_STEPS = 100
 
 
 def whole() -> QuerySet[MeasuredBaseline]:
@@ -178,7 +180,7 @@ def promised_of(connection: CloudConnection | None, balancer_id: str) -> ceiling
 def runs_of(connection: CloudConnection, balancer_id: str, *, flavor: str = "") -> list[Benchmark]:
     """Return the newest benchmarks of a pool whose servers and time are said, the newest first; of one size if given. One query.
 
-    Runs by steps are among them however many others came since.
+    Runs by steps of each mix and size are among them however many others came since.
     """
     rows = Benchmark.objects.filter(connection=connection, balancer_id=balancer_id).exclude(
         Q(ran_at=None) | Q(node_count=None)
@@ -187,8 +189,21 @@ def runs_of(connection: CloudConnection, balancer_id: str, *, flavor: str = "") 
         rows = rows.filter(flavor__iexact=flavor)
     rows = rows.order_by("-ran_at", "-pk")
     newest = rows.values("pk")[:MOST_EVIDENCE]
-    by_steps = rows.filter(result__steps__1__isnull=False).values("pk")[:MOST_STEPS]
-    return list(rows.filter(Q(pk__in=newest) | Q(pk__in=by_steps)))
+    return list(rows.filter(Q(pk__in=newest) | Q(pk__in=_by_steps(rows).values("pk"))))
+
+
+def _by_steps(rows: QuerySet[Benchmark]) -> QuerySet[Benchmark]:
+    """Return those of a pool's benchmarks that may be runs by steps: the newest of each mix and size, the newest first.
+
+    What is set aside or was broken off says nothing, so that it takes no other one's place.
+    """
+    may_be = rows.filter(
+        set_aside_at__isnull=True, was_aborted=False, long_steps__gte=evidence.FEWEST_STEPS
+    ).exclude(mix="")
+    each = [F("mix"), Lower("flavor")]
+    numbered = may_be.annotate(newer=Window(RowNumber(), partition_by=each, order_by=("-ran_at", "-pk")))
+    newest = numbered.filter(newer__lte=NEWEST_BY_STEPS).order_by("newer", "-ran_at", "-pk")[:MOST_BY_STEPS]
+    return Benchmark.objects.filter(pk__in=newest.values("pk")).order_by("-ran_at", "-pk")
 
 
 def _sized(connection: CloudConnection, balancer_id: str) -> SizedPool | None:
@@ -568,8 +583,6 @@ def _steps_of(row: Benchmark, promised: ceiling.Promised) -> tuple[ceiling.Step,
 
 LESS = 0.95
 """A newer benchmark that carried less than this share of a ceiling contradicts it."""
-NEWEST_OF_MIX = 25
-NEWEST_RUNS = 100
 
 
 def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) -> tuple[str, ...]:
@@ -654,6 +667,11 @@ def _of_other_sizes(
         theirs = ceilings_of(connection.account, connection.ref, {balancer_id: size}, now).get(balancer_id)
         if theirs is None or theirs == figure:
             continue
+        if theirs.mix and figure.mix and theirs.mix != figure.mix:
+            found.append(
+                f"What one server of {size} carries was measured with “{theirs.mix}”, this with “{figure.mix}”: which size "
+                "carries the least of what visitors ask for is not known."
+            )
         kept, since = _kept_as(connection, balancer_id, theirs)
         says = came_after(connection, balancer_id, theirs, since, kept.software if kept else None, promised)
         found += [f"Of {size}: {one}" for one in says]
@@ -704,19 +722,12 @@ def came_after(
     of_size = Q(flavor="") | Q(flavor__iexact=figure.flavor) if figure.flavor else Q()
     # Whatever is no run by steps of this size says nothing here, however many come after one that does; nor does one of
     # another mix say that what was carried with this one is more by now.
-    later = (
-        Benchmark.objects.filter(
-            of_size, connection=connection, balancer_id=balancer_id, ran_at__gt=since, node_count__gt=0
-        )
-        .filter(set_aside_at__isnull=True, was_aborted=False, result__steps__1__isnull=False)
-        .exclude(mix="")
-        .annotate(newer=Window(RowNumber(), partition_by=F("mix"), order_by=("-ran_at", "-pk")))
-        .filter(newer__lte=NEWEST_OF_MIX)
-        .order_by("-ran_at", "-pk")
+    later = Benchmark.objects.filter(
+        of_size, connection=connection, balancer_id=balancer_id, ran_at__gt=since, node_count__gt=0
     )
     found: list[str] = []
     told: set[str] = set()
-    for row in later[:NEWEST_RUNS]:
+    for row in _by_steps(later):
         if row.mix in told:
             continue
         one = evidence.evidence_of(row.result, ran(row), promised, source=row.title, ref=str(row.ref))

@@ -29,6 +29,17 @@ class Benchmark(Referenced):
     tool = models.CharField(max_length=40)
     format = models.CharField(max_length=40)
     result = models.JSONField()
+    # So many of its steps are long enough to count (`ceiling.why_thin`): with fewer than three it is no run by steps, and however
+    # many quick ones come after one that is, they hide none.
+    long_steps = models.GeneratedField(
+        expression=models.Func(
+            "result",
+            template="jsonb_array_length(jsonb_path_query_array(%(expressions)s, "
+            "'$.steps[*] ? (!exists(@.length_s) || @.length_s == null || @.length_s >= 55)'))",
+        ),
+        output_field=models.IntegerField(),
+        db_persist=True,
+    )
     ran_at = models.DateTimeField(null=True, blank=True)
     duration_s = models.FloatField(null=True, blank=True)
     users = models.PositiveIntegerField(null=True, blank=True)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import suppress
 from datetime import timedelta
 
 import numpy as np
 import pytest
+from django.db import transaction
 from django.db.models import F
 from django.urls import reverse
 from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from capacity import demo
-from capacity.baselines import seen_live, selectors, services
+from capacity.baselines import evidence, seen_live, selectors, services
+from capacity.baselines.compared import ran
 from capacity.benchmarks import services as benchmarks
+from capacity.benchmarks.models import Benchmark
+from capacity.ceiling import LATE_S, SHORTEST_STEP_S, Promised, Rank
 from capacity.events import remove_event
 from capacity.markers.models import Marker
 from capacity.metrics.models import Metric
@@ -707,6 +714,14 @@ def test_less_of_another_size_in_service_is_a_doubt_and_can_be_let_count(here, c
     api, path = Caller(here.manager), f"/connections/{here.connection.ref}/pools/71/ceiling"
     assert api.ask("post", path, {"flavor": "general1-4"}).status_code == 200
     assert round(_ceiling_of(here, "general1-4").requests_per_s) == 108
+    # Another mix for one of them: the two figures cannot be compared any more.
+    run_at(here, 0.2, flavor="general1-8", node_count=1, mix=CACHED)
+    services.take_ceiling(here.connection, "71", actor=here.manager, mix=CACHED, size="general1-8")
+    assert counting_size(here.account, site, pool.sizes, timezone.now()) == "general1-4"
+    says = selectors.doubts_about(here.connection, "71", _ceiling_of(here, "general1-4"))
+    assert any(
+        one.startswith(f"What one server of general1-8 carries was measured with “{CACHED}”") for one in says
+    )
 
 
 def test_a_mix_that_kept_the_promise_under_no_load_carried_none(here):  # noqa: F811
@@ -730,6 +745,68 @@ def test_a_further_run_of_one_mix_takes_no_doubt_of_another_one_away(here):  # n
         cached(here, days)
     [says] = selectors.doubts_about(here.connection, "71", reference(here).ceiling)
     assert "one server carried 90.0" in says
+
+
+def again(run, days):
+    """The same benchmark once more on each of these days."""
+    for number in days:
+        ran_at = timezone.now() - timedelta(days=number)
+        values = {one.name: getattr(run, one.name) for one in Benchmark._meta.concrete_fields}
+        for name in ("id", "ref", "long_steps", "created_at", "updated_at"):
+            values.pop(name, None)
+        sha256 = hashlib.sha256(f"{run.pk} {number}".encode()).hexdigest()
+        Benchmark.objects.create(**values | {"ran_at": ran_at, "taken_in_at": ran_at, "sha256": sha256})
+
+
+def test_however_many_came_after_the_least_mix_it_counts(here):  # noqa: F811
+    run = run_at(here, 60)
+    services.take_ceiling(here.connection, "71", actor=here.manager)
+    Ceiling.objects.filter(chosen_mix=SHOP).update(at=timezone.now() - timedelta(days=60))
+    least = run_at(here, 50, mix="checkout", node_count=10)
+    Benchmark.objects.filter(pk=least.pk).update(taken_in_at=least.ran_at)
+    again(run, range(1, 46))
+    found = selectors.ceiling_of(here.connection, "71")
+    assert found.ranked.taken.ref == str(least.ref)
+    assert "“checkout” carried the least" in found.ranked.why
+    assert _three_in_force(here) == (54, "checkout")
+
+
+def test_however_many_quick_runs_came_after_it_a_run_by_steps_counts_and_its_doubt_stands(here):  # noqa: F811
+    run_at(here, 60)
+    services.take_ceiling(here.connection, "71", actor=here.manager)
+    run_at(here, 50, node_count=7)
+    tried = quick(here, 49)
+    again(tried, range(1, 46))
+    [says] = selectors.doubts_about(here.connection, "71", reference(here).ceiling)
+    assert "one server carried 77.1" in says
+    assert _three_in_force(here) == (77, SHOP)
+
+
+@given(
+    lengths=st.lists(
+        st.floats(0, 200) | st.sampled_from([54.9, 55.0, 55.1, 59.0, 60.0]), min_size=1, max_size=8
+    ),
+    loads=st.lists(st.integers(1, 5), min_size=8, max_size=8),
+)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_a_run_by_steps_has_steps_that_are_long_enough(lengths, loads, here):  # noqa: F811
+    """What the database leaves out by their lengths could not have been one."""
+    steps = [
+        {"users": users, "offset_s": 200 * n, "length_s": length, "requests": 9000, "requests_per_s": 50.0}
+        for n, (length, users) in enumerate(zip(lengths, loads, strict=False))
+    ]
+    made = Benchmark(
+        account=here.account, title="x", tool="locust", format="locust-history", result={"steps": steps}
+    )
+    made.size_bytes, made.taken_in_by, made.taken_in_at, made.mix = 1, here.manager, timezone.now(), SHOP
+    made.node_count, made.ran_at = 6, timezone.now()
+    with transaction.atomic():
+        made.save()
+        made.refresh_from_db()
+        transaction.set_rollback(True)
+    if evidence.rank_of(made.result, ran(made), Promised()) is Rank.STEPS:
+        assert made.long_steps >= evidence.FEWEST_STEPS
+    assert made.long_steps == sum(length >= SHORTEST_STEP_S - LATE_S for length in lengths)
 
 
 def test_a_mix_that_is_spelt_anew_stays_chosen(here):  # noqa: F811
