@@ -200,7 +200,7 @@ def _by_steps(rows: QuerySet[Benchmark]) -> QuerySet[Benchmark]:
     may_be = rows.filter(
         set_aside_at__isnull=True, was_aborted=False, long_steps__gte=evidence.FEWEST_STEPS
     ).exclude(mix="")
-    each = [F("mix"), Lower("flavor")]
+    each: list[Any] = [F("mix"), Lower("flavor")]
     numbered = may_be.annotate(newer=Window(RowNumber(), partition_by=each, order_by=("-ran_at", "-pk")))
     newest = numbered.filter(newer__lte=NEWEST_BY_STEPS).order_by("newer", "-ran_at", "-pk")[:MOST_BY_STEPS]
     return Benchmark.objects.filter(pk__in=newest.values("pk")).order_by("-ran_at", "-pk")
@@ -429,6 +429,14 @@ def _ranked(
 
 
 @dataclass(frozen=True)
+class OtherMix:
+    """What would count where a person chooses its mix, and the version of that (`taken_version`)."""
+
+    taken: ceiling.Evidence
+    version: str
+
+
+@dataclass(frozen=True)
 class CeilingKnown:
     """What is known of a pool's ceiling: the evidence in order, the curve of the run that counts, the pool's own limit.
 
@@ -451,7 +459,7 @@ class CeilingKnown:
     size: str = ""
     other: ceiling.Ranked | None = None
     sizes: tuple[str, ...] = ()
-    other_mixes: tuple[str, ...] = ()
+    other_mixes: tuple[OtherMix, ...] = ()
     """What else a person may choose."""
 
     @property
@@ -563,17 +571,22 @@ def ceiling_of(connection: CloudConnection, balancer_id: str, *, size: str = "")
         size,
         other,
         sizes,
-        _other_mixes(speaking, size, found, other),
+        tuple(
+            OtherMix(one.taken, taken_version(one))
+            for mix in _other_mixes(speaking, size, found, other)
+            if (one := _of_mix(speaking, runs, speaks, size, mix, promised)).taken is not None
+            and one.taken.mix == mix
+        ),
     )
 
 
 def _other_mixes(
     found: Sequence[ceiling.Evidence], size: str, ranked: ceiling.Ranked, other: ceiling.Ranked | None
-) -> tuple[str, ...]:
+) -> list[str]:
     """Return the mixes of which a step benchmark carried something, without the one that counts and the one that is offered."""
     shown = {one.taken.mix for one in (ranked, other) if one is not None and one.taken is not None}
     carried = ceiling.carried_by_mix(found, size)
-    return tuple(sorted(mix for mix, one in carried.items() if one is not None and mix not in shown))
+    return sorted(mix for mix, one in carried.items() if one is not None and mix not in shown)
 
 
 def _steps_of(row: Benchmark, promised: ceiling.Promised) -> tuple[ceiling.Step, ...]:

@@ -43,6 +43,7 @@ from capacity.baselines.selectors import (
     taken_version,
 )
 from capacity.benchmarks.models import Benchmark
+from capacity.benchmarks.selectors import spelt
 from capacity.ceiling import Evidence
 from capacity.models import Ceiling
 from capacity.pool_names import pool_named
@@ -506,6 +507,7 @@ def take_ceiling(
     `size` is the size of servers that it is of, where the pool has several; without it, the one as which the pool is sized.
     """
     check_active(connection.account)
+    mix = spelt(connection.account, mix)
     lock_known(connection)
     check_ceilings_seen(connection, balancer_id, seen)
     # Somebody may correct one at this moment: its servers would change beneath the figure.

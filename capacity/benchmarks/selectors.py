@@ -130,3 +130,17 @@ def course_of(result: Mapping[str, Any], began: datetime | None) -> Course:
             ("95 of 100 within", "p95_ms", "1"), ("50 of 100 within", "p50_ms", "2"), ("mean", "mean_ms", "3")
         ),
     )
+
+
+def spelt(account: Account, mix: str, *, but: Benchmark | None = None) -> str:
+    """Return a mix of requests as the benchmarks of an account spell it, `but` one; itself where none does. One query, or none.
+
+    What differs in capitals and blanks alone is no other mix: its ceiling would ask for a choice that is none.
+    """
+    mix = " ".join(mix.split())
+    if not mix:
+        return ""
+    others = Benchmark.objects.filter(account=account, mix__iexact=mix)
+    if but is not None:
+        others = others.exclude(pk=but.pk)
+    return others.order_by("pk").values_list("mix", flat=True).first() or mix

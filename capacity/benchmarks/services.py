@@ -25,7 +25,7 @@ from accounts.changes import check_active, check_no_pin
 from accounts.models import Account
 from capacity.baselines.compared import follow
 from capacity.benchmarks.models import Benchmark, BenchmarkFile
-from capacity.benchmarks.selectors import resting_on
+from capacity.benchmarks.selectors import resting_on, spelt
 from capacity.importers import BenchmarkResult, parse
 from capacity.models import Ceiling
 from capacity.pool_names import pool_named
@@ -405,14 +405,8 @@ def _checked(account: Account, described: dict[str, Any], *, but: Benchmark | No
     ran_at: datetime | None = described.get("ran_at")
     if ran_at is not None and ran_at > timezone.now() + FUTURE:
         raise Refused("It began in the future. Say when it was run.", code="in_the_future")
-    mix = " ".join(str(described.get("mix") or "").split())
-    if not mix:
-        return described
-    # What differs in capitals and blanks alone is no other mix: its ceiling would ask for a choice that is none.
-    others = Benchmark.objects.filter(account=account, mix__iexact=mix)
-    if but is not None:
-        others = others.exclude(pk=but.pk)
-    return {**described, "mix": others.order_by("pk").values_list("mix", flat=True).first() or mix}
+    mix = spelt(account, str(described.get("mix") or ""), but=but)
+    return {**described, "mix": mix} if mix else described
 
 
 def _on_record(row: Benchmark) -> dict[str, Any]:

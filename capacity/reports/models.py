@@ -305,6 +305,13 @@ class SizedPool(Referenced):
         return self.name
 
     @property
+    def size_words(self) -> str:
+        """Which sizes of servers are in service, with how many of each where there are several."""
+        if len(self.sizes) < 2:
+            return self.flavor
+        return ", ".join(f"{count} of {size}" for size, count in sorted(self.sizes.items()))
+
+    @property
     def runway(self) -> Runway:
         """How long its servers last, as last worked out."""
         return Runway(

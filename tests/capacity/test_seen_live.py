@@ -616,7 +616,7 @@ def test_a_quick_run_of_a_new_version_leaves_a_mix_to_be_chosen(here):  # noqa: 
     run = run_at(here, 20)
     quick(here, 2, software="shop 9")
     found = selectors.ceiling_of(here.connection, "71")
-    assert (found.ranked.taken, found.other_mixes) == (None, (SHOP,))
+    assert (found.ranked.taken, [one.taken.mix for one in found.other_mixes]) == (None, [SHOP])
     assert services.take_ceiling(here.connection, "71", actor=here.manager, mix=SHOP).benchmark == run
 
 
@@ -641,7 +641,8 @@ def test_what_came_after_a_chosen_mix_of_which_nothing_counts_any_more_counts_by
     assert found.ranked.why.endswith(f"“{SHOP}” is the mix that was chosen.")
     benchmarks.set_aside(run, actor=here.manager, because="The wrong site.")
     found = selectors.ceiling_of(here.connection, "71")
-    assert (found.ranked.taken, found.other_mix.ref, found.other_mixes) == (None, str(other.ref), ("writes",))
+    assert (found.ranked.taken, found.other_mix.ref) == (None, str(other.ref))
+    assert [one.taken.mix for one in found.other_mixes] == ["writes"]
     assert f"The mix “{SHOP}” was chosen, and no step benchmark of it counts any more" in found.ranked.why
     assert _three_in_force(here) == (60, ""), "what counted before it"
     client.force_login(here.manager)
@@ -807,6 +808,36 @@ def test_whatever_is_a_run_by_steps_has_steps_that_are_long_enough(lengths, load
     if evidence.rank_of(made.result, ran(made), Promised()) is Rank.STEPS:
         assert made.long_steps >= evidence.FEWEST_STEPS
     assert made.long_steps == sum(length >= SHORTEST_STEP_S - LATE_S for length in lengths)
+
+
+def test_who_chooses_another_mix_reads_what_it_carried_and_chooses_that(here, client):  # noqa: F811
+    run_at(here, 20)
+    services.take_ceiling(here.connection, "71", actor=here.manager)
+    for days, mix in ((10, CACHED), (9, "writes"), (8, "search")):
+        run_at(here, days, mix=mix, node_count=2)
+    client.force_login(here.manager)
+    address = reverse("capacity:ceiling", args=[here.connection.ref, "71"])
+    page = client.get(address)
+    others = {one.taken.mix: one for one in page.context["found"].other_mixes}
+    assert set(others) == {CACHED, "writes"}
+    assert "Count: writes" in page.content.decode()
+    sent = {"act": "take", "seen": page.context["ceilings_seen"], "mix": "writes"}
+    run_at(here, 1, mix="writes", node_count=1)
+    stale = client.post(address, {**sent, "taken": others["writes"].version})
+    assert (stale.status_code, "another figure meanwhile" in stale.content.decode()) == (409, True)
+    assert reference(here).ceiling.mix == SHOP
+    # The newest run is the one that is offered first.
+    assert client.post(address, {**sent, "taken": stale.context["other_seen"]}).status_code == 302
+    assert (reference(here).ceiling.mix, round(reference(here).ceiling.requests_per_s)) == ("writes", 540)
+
+
+@pytest.mark.parametrize("spelt", ["WRITES", "  writes "])
+def test_capitals_and_blanks_make_no_other_mix_for_whoever_chooses(here, spelt):  # noqa: F811
+    run_at(here, 20)
+    run_at(here, 10, mix="writes", node_count=2)
+    path = f"/connections/{here.connection.ref}/pools/71/ceiling"
+    assert Caller(here.manager).ask("post", path, {"mix": spelt}).status_code == 200
+    assert reference(here).ceiling.mix == "writes"
 
 
 def test_a_mix_that_is_spelt_anew_stays_chosen(here):  # noqa: F811
