@@ -36,6 +36,16 @@ from capacity.importers.types import (
 _ROUNDED = "Times are rounded to a tenth of a millisecond by hey."
 
 
+MOST_COUNTED = 1_000_000
+"""Of so many answers hey keeps time and status (`maxRes`)."""
+
+
+def _made(total_s: float, requests_per_s: float) -> tuple[float, float]:
+    """Return how many requests the two figures tell, and by how much that is off at most: both are rounded to four decimals."""
+    half = 5e-5
+    return total_s * requests_per_s, half * (total_s + requests_per_s + half) + 1e-6
+
+
 def good(code: str) -> bool:
     """Say whether a status counts as success where the tool itself does not judge."""
     return code.isdecimal() and len(code) < 5 and 200 <= int(code) <= 399
@@ -104,6 +114,17 @@ def read_text(source: Source) -> BenchmarkResult:
             len(lines),
         )
     answered, lost = sum(codes.values()), sum(errors.values())
+    made, slack = _made(figures["Total"], figures["Requests/sec"])
+    is_capped = answered == MOST_COUNTED and made > answered + lost + slack
+    if is_capped:
+        answered = round(made) - lost
+    # Old versions count answers alone in their requests a second.
+    elif min(abs(answered + lost - made), abs(answered - made) if lost else made) > slack:
+        refuse(
+            f"By its total and its requests a second hey made {made:,.0f} requests; its status codes and errors are {answered + lost:,}. "
+            "The text is cut off or was changed; copy all that hey printed.",
+            len(lines),
+        )
     slowest, fastest, mean = (figures.get(name) for name in ("Slowest", "Fastest", "Average"))
     if not answered:
         slowest = fastest = mean = None
@@ -114,11 +135,12 @@ def read_text(source: Source) -> BenchmarkResult:
         load=Load.CLOSED,
         requests=answered + lost,
         answered=answered,
-        failures=lost + sum(count for code, count in codes.items() if not good(code)),
+        # Of what came after the first million no status was kept.
+        failures=None if is_capped else lost + sum(count for code, count in codes.items() if not good(code)),
         requests_per_s=figures["Requests/sec"],
         bytes_received=received,
         latency=Latency(
-            counted=answered,
+            counted=min(answered, MOST_COUNTED),
             min_ms=_ms(fastest),
             mean_ms=_ms(mean),
             max_ms=_ms(slowest),
@@ -133,8 +155,8 @@ def read_text(source: Source) -> BenchmarkResult:
             notes.STATUS_JUDGED,
             "Requests a second count those without an answer too; latencies are of answers only.",
             *(
-                ("hey cuts the histogram and the latencies to the first million requests.",)
-                if answered > 1_000_000
+                ("hey keeps statuses and times of the first million answers; how many failed is not told.",)
+                if is_capped
                 else ()
             ),
             _ROUNDED,

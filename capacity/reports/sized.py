@@ -42,6 +42,7 @@ from portal.runs.wake import hand_over
 
 if TYPE_CHECKING:
     from accounts.models import CloudConnection, User
+    from portal.cloud.discovery import Discovery
     from portal.cloud.types import Server
 
 log = structlog.get_logger(__name__)
@@ -128,7 +129,7 @@ def look_at(pool: SizedPool) -> SizedPool:
     return note_look(pool, discover_pools(pool.connection), now)
 
 
-def note_look(pool: SizedPool, found: Any, now: datetime) -> SizedPool:
+def note_look(pool: SizedPool, found: Discovery, now: datetime) -> SizedPool:
     """Keep what a look at the provider showed of the pool. Raises Refused where its load balancer was not there."""
     seen = next((one for one in found.pools if one.balancer.id == pool.balancer_id), None)
     if seen is None:
@@ -140,7 +141,7 @@ def note_look(pool: SizedPool, found: Any, now: datetime) -> SizedPool:
         raise Refused(gone if pool.seen_at else never, code="no_such_balancer")
     serving = {member.server.id: member.server for member in seen.members if serves(member.node)}
     asked = {member.server.id for member in seen.members if is_asked(member.node)}
-    sizes = Counter(one.flavor_id[:100] or UNTOLD for one in serving.values())
+    sizes = Counter((one.flavor_id or UNTOLD)[:100] for one in serving.values())
     flavor = counting_size(pool.account, Site(pool.connection.ref, pool.balancer_id), sizes, now)
     is_one = len(sizes) == 1 and UNTOLD not in sizes
     goes_on = set(sizes) == set(pool.sizes) and pool.seen_at and pool.seen_at > now - LOOKED_AT
@@ -220,6 +221,9 @@ def look_at_stale(
                 count += 1
             except Refused as trouble:
                 log.info("sized_pool_unseen", pool=str(pool.ref), code=trouble.code)
+            except Exception:
+                # A fault with one must not keep all others, of any account, from being looked at and judged.
+                log.exception("sized_pool_look_failed", pool=str(pool.ref))
     return count
 
 

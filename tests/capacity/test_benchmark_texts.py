@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 
 import pytest
@@ -80,8 +81,8 @@ def test_units_of_wrk_become_milliseconds(printed, ms):
 @pytest.mark.parametrize("name", ["wrk-latency.txt", "hey.txt", "ab.txt"])
 def test_a_text_that_is_cut_off_is_refused_and_says_so(name):
     lines = data(name).splitlines(keepends=True)
-    # hey's text is whole from the title of its codes on; what it lists below may be nothing.
-    whole_from = next((n for n, line in enumerate(lines) if line.startswith(b"Status code")), len(lines) - 3)
+    # hey ends with blank lines.
+    whole_from = next((n for n, line in enumerate(lines) if b"[503]" in line), len(lines) - 3)
     for kept in range(1, whole_from + 1):
         if b"".join(lines[:kept]).strip().splitlines()[-1:] == [
             b"Total:          2    9   5.9      7      39"
@@ -120,6 +121,47 @@ def test_hey_counts_what_got_no_answer_and_a_percentile_it_could_not_make_is_non
     assert found.latency.at(99) is None, "printed as 0% in 0.0000 secs"
     assert found.latency.at(95) == pytest.approx(15.6)
     assert sum(bucket.count for bucket in found.histogram) == 93
+
+
+@pytest.mark.parametrize(
+    ("name", "cut"),
+    [
+        ("hey.txt", b"[503]"),
+        ("hey.txt", b"34 responses"),
+        ("hey.txt", b"sponses\n  [503]"),
+        ("hey-errors.txt", b"Error distribution"),
+    ],
+)
+def test_hey_that_is_cut_off_in_its_last_lines_tells_no_lower_share_of_errors(name, cut):
+    whole = data(name)
+    assert whole.count(cut) == 1
+    for more in (0, 2):
+        says = refusal(whole[: whole.index(cut) + more]).says
+        assert "cut off" in says
+
+
+def test_an_old_hey_counts_answers_alone_in_its_requests_a_second():
+    whole = data("hey-errors.txt")
+    rate = float(re.search(rb"Requests/sec:\s+(\S+)", whole)[1])
+    total = float(re.search(rb"Total:\s+(\S+) secs", whole)[1])
+    older = whole.replace(f"{rate:.4f}".encode(), f"{93 / total:.4f}".encode())
+    assert older != whole
+    assert parse(older).requests == 100
+
+
+def test_of_more_than_a_million_answers_hey_does_not_tell_how_many_failed():
+    text = data("hey.txt")
+    for was, now in (
+        (b"0.2808 secs", b"60.0000 secs"),
+        (b"1424.6917", b"50000.0000"),
+        (b"[200]\t366 resp", b"[200]\t915000 resp"),
+        (b"[503]\t34 resp", b"[503]\t85000 resp"),
+    ):
+        assert text.count(was) == 1
+        text = text.replace(was, now)
+    found = sane(parse(text))
+    assert (found.requests, found.failures, found.latency.counted) == (3_000_000, None, 1_000_000)
+    assert any("how many failed is not told" in note for note in found.notes)
 
 
 def test_hey_without_one_answer_has_no_latency_instead_of_zero():

@@ -983,14 +983,14 @@ def test_of_servers_whose_size_the_provider_does_not_tell_nothing_is_known(db):
         told = selectors.sized(seen, timezone.now()).sizing
         return seen.sizes, seen.flavor, told.pool.carries_rps, told.surplus
 
-    assert found("large", *[""] * 4) == ({"large": 1, "unknown size": 4}, "unknown size", None, None)
+    assert found("large", *[None] * 4) == ({"large": 1, "unknown size": 4}, "unknown size", None, None)
     shown = browser_of(account).get(f"/capacity/pools/{pool.ref}/").content.decode()
     assert "sized as if all were of unknown size: of these nobody knows what one carries" in shown
-    assert found(*[""] * 5)[1:] == ("unknown size", None, None)
+    assert found(*[None] * 5)[1:] == ("unknown size", None, None)
     assert found(*["large"] * 5)[1:3] == ("large", 120.0)
     # What is said of no size is said of each; the one that carries the least counts.
     make.ceiling(pool.connection, rps=90.0, at=now - timedelta(days=1))
-    assert found("large", *[""] * 4)[1:3] == ("unknown size", 90.0)
+    assert found("large", *[None] * 4)[1:3] == ("unknown size", 90.0)
 
 
 def test_pools_that_cannot_be_seen_do_not_stand_before_the_others(known, monkeypatch):
@@ -1019,6 +1019,20 @@ def test_pools_that_cannot_be_seen_do_not_stand_before_the_others(known, monkeyp
         asked.clear()
     pool.refresh_from_db()
     assert (pool.servers, timezone.now() - pool.seen_at < timedelta(minutes=5)) == (0, True)
+
+
+def test_a_fault_with_one_pool_keeps_no_other_from_being_looked_at(known, monkeypatch):
+    pool = sized_pool(known, seen_at=timezone.now() - timedelta(days=2), servers=3)
+    bad = SizedPool.objects.create(
+        account=known.account, connection=pool.connection, balancer_id="72", name="odd"
+    )
+    there = [SimpleNamespace(balancer=SimpleNamespace(id="72"), members=[SimpleNamespace()])]
+    there.append(SimpleNamespace(balancer=SimpleNamespace(id="71"), members=[]))
+    monkeypatch.setattr(sized, "discover_pools", lambda connection: SimpleNamespace(pools=there))
+    assert sized.look_at_stale(timezone.now()) == 1
+    pool.refresh_from_db()
+    bad.refresh_from_db()
+    assert (pool.servers, bad.seen_at) == (0, None)
 
 
 def test_a_pool_that_a_run_changed_is_looked_at_at_once_and_once(known, monkeypatch):
