@@ -172,12 +172,11 @@ def describe(
     elif changed:
         # The figure is the same; what it belongs to is spelt as it is said now.
         counting.update(flavor=row.flavor, software=row.software, mix=row.mix)
-    of_mix = Benchmark.objects.filter(connection=left, balancer_id=left_id, mix=was["mix"]).exclude(pk=row.pk)
+    of_size = Q(connection=left, balancer_id=left_id) & (Q(flavor="") | Q(flavor__iexact=was["flavor"]))
+    of_mix = Benchmark.objects.filter(of_size, mix=was["mix"], set_aside_at__isnull=True).exclude(pk=row.pk)
     if "mix" in changed and row.mix and was["mix"] and not of_mix.exists():
-        # Whoever chose it chose what is spelt so now.
-        Ceiling.objects.filter(connection=left, balancer_id=left_id, chosen_mix=was["mix"]).update(
-            chosen_mix=row.mix
-        )
+        # Whoever chose it, for servers of this size, chose what is spelt so now.
+        Ceiling.objects.filter(of_size, chosen_mix=was["mix"]).update(chosen_mix=row.mix)
     record("benchmark.described", actor=actor, account=row.account, subject=row, before=before, after=after)
     # Both pools, always in one order: who judges all pools of an account waits, instead of one being broken off.
     both = Q(connection=row.connection_id, balancer_id=row.balancer_id) | Q(

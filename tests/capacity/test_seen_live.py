@@ -810,6 +810,21 @@ def test_whatever_is_a_run_by_steps_has_steps_that_are_long_enough(lengths, load
     assert made.long_steps == sum(length >= SHORTEST_STEP_S - LATE_S for length in lengths)
 
 
+@pytest.mark.parametrize("others", [{"flavor": "general1-8"}, {"set_aside": True}, {}])
+def test_a_choice_is_spelt_anew_with_the_last_run_of_its_size(here, others):  # noqa: F811
+    run = run_at(here, 20)
+    services.take_ceiling(here.connection, "71", actor=here.manager)
+    is_aside = others.pop("set_aside", False)
+    again_so = run_at(here, 30, **others)
+    if is_aside:
+        benchmarks.set_aside(again_so, actor=here.manager, because="The wrong site.")
+    cached(here)
+    benchmarks.describe(run, actor=here.manager, mix="orders")
+    is_left = not is_aside and not others
+    assert selectors.chosen_of(here.connection, "71", "general1-4")[0] == (SHOP if is_left else "orders")
+    assert (found_of(here).taken.mix, _three_in_force(here)[0]) == (SHOP if is_left else "orders", 90)
+
+
 def test_who_chooses_another_mix_reads_what_it_carried_and_chooses_that(here, client):  # noqa: F811
     run_at(here, 20)
     services.take_ceiling(here.connection, "71", actor=here.manager)
