@@ -378,19 +378,18 @@ def _of_mixes(
     is_left = mix in by_mix or not mix
     least = min(by_mix, key=lambda one: (by_mix[one], one != speaks.mix), default=speaks.mix)
     kept = least if is_left else mix
-    why = _why_mix(kept, mix, len(by_mix), is_left=is_left)
+    of_mix = _why_mix(kept, mix, len(by_mix))
     if kept == speaks.mix:
-        return replace(newest, why=f"{newest.why}{why}"), None
+        return replace(newest, why=f"{newest.why}{of_mix}"), None
     ours = _of_mix(found, runs, speaks, size, kept, promised)
-    ours = replace(ours, why=f"{ours.why}{why}")
+    lost = f"The mix “{mix}” was chosen, and no step benchmark of it counts any more: another one counts only where somebody chooses it."
+    ours = replace(ours, why=f"{ours.why}{of_mix}" if is_left or ours.taken else lost)
     is_more = ours.taken is None or newest.taken.requests_per_s > ours.taken.requests_per_s
     return ours, newest if is_more else None
 
 
-def _why_mix(kept: str, chosen: str, count: int, *, is_left: bool) -> str:
+def _why_mix(kept: str, chosen: str, count: int) -> str:
     """Return why it is this mix of `count` that is asked about, as a further sentence; "" where there is no other one."""
-    if not is_left:
-        return f" The mix “{chosen}” was chosen, and no step benchmark of it counts any more: another one counts only where somebody chooses it."
     if count < 2:
         return ""
     if not chosen:
@@ -554,6 +553,8 @@ def ceiling_of(connection: CloudConnection, balancer_id: str, *, size: str = "")
     carried = [
         ceiling.Carried(row.node_count or 0, max(one.requests_per_s for one in of))
         for row in runs
+        # Orders by six servers and pages from the cache by four say nothing together.
+        if run is not None and (row.mix, row.flavor.lower()) == (run.mix, run.flavor.lower())
         if not evidence.invalid_because(row.result, ran(row)) and (of := _steps_of(row, promised))
     ]
     return CeilingKnown(
@@ -601,13 +602,37 @@ LESS = 0.95
 def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) -> tuple[str, ...]:
     """Return what came after the ceiling in force was measured and speaks against it, as sentences; () for nothing.
 
-    That its evidence says less by now, a newer figure that counts no more, and what `came_after` says. Seven queries; of what was
-    seen live five more.
+    Of all sizes in service: which of them carries the least rests on each of their figures. Seven queries, and six for each
+    further size; of what was seen live five more.
     """
+    promised, pool = promised_of(connection, balancer_id), _sized(connection, balancer_id)
+    found = _doubts_about_one(connection, balancer_id, figure, promised, pool)
+    for size in sorted(pool.sizes) if pool is not None and len(pool.sizes) > 1 else ():
+        now = timezone.now()
+        theirs = ceilings_of(connection.account, connection.ref, {balancer_id: size}, now).get(balancer_id)
+        if theirs is None or theirs == figure:
+            continue
+        if theirs.mix and figure.mix and theirs.mix != figure.mix:
+            found.append(
+                f"What one server of {size} carries was measured with “{theirs.mix}”, this with “{figure.mix}”: which size "
+                "carries the least of what visitors ask for is not known."
+            )
+        says = _doubts_about_one(connection, balancer_id, theirs, promised, pool)
+        found += [f"Of {size}: {one}" for one in says]
+    return tuple(found)
+
+
+def _doubts_about_one(
+    connection: CloudConnection,
+    balancer_id: str,
+    figure: Figure,
+    promised: ceiling.Promised,
+    pool: SizedPool | None,
+) -> list[str]:
+    """Return what speaks against one figure: that its evidence says less by now, a newer one that counts no more, what came after."""
     of_pool = {"connection": connection, "balancer_id": balancer_id}
     kept, since = _kept_as(connection, balancer_id, figure)
     run = kept.benchmark if kept is not None else None
-    promised, pool = promised_of(connection, balancer_id), _sized(connection, balancer_id)
     found = []
     if run is not None:
         own = evidence.evidence_of(run.result, ran(run), promised, source=run.title, ref=str(run.ref))
@@ -648,7 +673,7 @@ def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) 
         )
     software = None if kept is None else kept.software
     found += came_after(connection, balancer_id, figure, since, software, promised)
-    return (*found, *_of_other_sizes(connection, balancer_id, figure, pool, promised))
+    return found
 
 
 def _kept_as(
@@ -661,34 +686,6 @@ def _kept_as(
     return kept, (
         run.ran_at if run is not None else kept.measured_at if kept is not None else None
     ) or figure.at
-
-
-def _of_other_sizes(
-    connection: CloudConnection,
-    balancer_id: str,
-    figure: Figure,
-    pool: SizedPool | None,
-    promised: ceiling.Promised,
-) -> list[str]:
-    """Return what came after the figures of the other sizes in service: which of them carries the least rests on these, too.
-
-    Five queries for each of them.
-    """
-    found = []
-    for size in sorted(pool.sizes) if pool is not None and len(pool.sizes) > 1 else ():
-        now = timezone.now()
-        theirs = ceilings_of(connection.account, connection.ref, {balancer_id: size}, now).get(balancer_id)
-        if theirs is None or theirs == figure:
-            continue
-        if theirs.mix and figure.mix and theirs.mix != figure.mix:
-            found.append(
-                f"What one server of {size} carries was measured with “{theirs.mix}”, this with “{figure.mix}”: which size "
-                "carries the least of what visitors ask for is not known."
-            )
-        kept, since = _kept_as(connection, balancer_id, theirs)
-        says = came_after(connection, balancer_id, theirs, since, kept.software if kept else None, promised)
-        found += [f"Of {size}: {one}" for one in says]
-    return found
 
 
 def doubts_of(

@@ -825,6 +825,44 @@ def test_a_choice_is_spelt_anew_with_the_last_run_of_its_size(here, others):  # 
     assert (found_of(here).taken.mix, _three_in_force(here)[0]) == (SHOP if is_left else "orders", 90)
 
 
+def test_what_speaks_against_the_figure_of_another_size_in_service_is_a_doubt(here):  # noqa: F811
+    """It may be the one that carries the least: that its newer figure counts no more, and that more is promised by now."""
+    SizedPool.objects.create(
+        account=here.account,
+        connection=here.connection,
+        balancer_id="71",
+        name="web",
+        flavor="general1-4",
+        sizes={"general1-4": 2, "general1-8": 2},
+    )
+    Ceiling.objects.all().delete()
+    run_at(here, 20)
+    services.take_ceiling(here.connection, "71", actor=here.manager, size="general1-4")
+    large = run_at(here, 19, flavor="general1-8", node_count=3)
+    services.take_ceiling(here.connection, "71", actor=here.manager, size="general1-8")
+    figure = _ceiling_of(here, "general1-4")
+    assert (round(figure.requests_per_s), selectors.doubts_about(here.connection, "71", figure)) == (90, ())
+    less = run_at(here, 1, flavor="general1-8", node_count=10)
+    services.take_ceiling(here.connection, "71", actor=here.manager, size="general1-8")
+    benchmarks.set_aside(less, actor=here.manager, because="The wrong site.")
+    [says] = selectors.doubts_about(here.connection, "71", figure)
+    assert says.startswith("Of general1-8: A newer figure, 54.0 requests a second")
+    Objective.objects.update(latency_ms=10.0)
+    says = selectors.doubts_about(here.connection, "71", figure)
+    assert any(
+        one.startswith("Of general1-8: By what is promised now one server carried 0.0") for one in says
+    )
+    assert large.flavor == "general1-8"
+
+
+def test_more_servers_of_another_mix_show_no_limit_of_the_pool(here):  # noqa: F811
+    run_at(here, 20)
+    run_at(here, 10, mix=CACHED, node_count=3)
+    assert selectors.ceiling_of(here.connection, "71").shown_limit is None
+    run_at(here, 9, node_count=3)
+    assert selectors.ceiling_of(here.connection, "71").shown_limit.node_count == 6
+
+
 def test_who_chooses_another_mix_reads_what_it_carried_and_chooses_that(here, client):  # noqa: F811
     run_at(here, 20)
     services.take_ceiling(here.connection, "71", actor=here.manager)
