@@ -271,6 +271,16 @@ class Sizing:
         return next((one for one in planned if one.more or one.is_over_limit), None)
 
     @property
+    def missing_most(self) -> EventNeed | None:
+        """The planned event after the first for which the most servers are missing, where that is more still; None else."""
+        first = self.missing_planned
+        if first is None:
+            return None
+        more = [one for one in self.events if not one.event.is_on and self._is_known(one)]
+        most = max(more, key=lambda one: one.more or 0, default=first)
+        return most if (most.more or 0) > (first.more or 0) else None
+
+    @property
     def may_miss_planned(self) -> EventNeed | None:
         """The first planned event for which servers may be missing, at most `more`; None for none."""
         planned = (one for one in self.events if not one.event.is_on and not self._is_known(one))

@@ -618,7 +618,7 @@ def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) 
                 "carries the least of what visitors ask for is not known."
             )
         says = _doubts_about_one(connection, balancer_id, theirs, promised, pool)
-        found += [f"Of {size}: {one}" for one in says]
+        found += [f"Of {size}: {one}" for one in says if one not in found]
     return tuple(found)
 
 

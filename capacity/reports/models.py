@@ -245,6 +245,9 @@ class SizedPool(Referenced):
     missing_planned = models.PositiveIntegerField(null=True, blank=True)
     may_miss_planned = models.PositiveIntegerField(null=True, blank=True)
     missing_planned_at = models.DateTimeField(null=True, blank=True)
+    # For the one after that for which more servers still are missing.
+    missing_most = models.PositiveIntegerField(null=True, blank=True)
+    missing_most_at = models.DateTimeField(null=True, blank=True)
     sentence = models.CharField(max_length=500, blank=True)
     doubt = models.CharField(max_length=500, blank=True, default="", db_default="")
     judged_at = models.DateTimeField(null=True, blank=True)
@@ -275,6 +278,8 @@ class SizedPool(Referenced):
         "missing_planned",
         "may_miss_planned",
         "missing_planned_at",
+        "missing_most",
+        "missing_most_at",
         "sentence",
         "doubt",
         "judged_at",

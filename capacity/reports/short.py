@@ -70,6 +70,7 @@ def _judge(pk: int, now: datetime) -> bool:
     may = found.sizing.may_miss_planned
     # One alone is told: the earlier one.
     ahead = min((one for one in (planned, may) if one), key=lambda one: one.event.starts_at, default=None)
+    most = found.sizing.missing_most if ahead is planned else None
     planned, may = (planned if ahead is planned else None), (may if ahead is may else None)
     SizedPool.objects.filter(pk=pk).update(
         flavor=pool.flavor,
@@ -89,6 +90,8 @@ def _judge(pk: int, now: datetime) -> bool:
         missing_planned=None if planned is None else 0 if planned.is_over_limit else planned.more,
         may_miss_planned=may.more if may else None,
         missing_planned_at=ahead.event.starts_at if ahead else None,
+        missing_most=most.more if most else None,
+        missing_most_at=most.event.starts_at if most else None,
         sentence=found.sentence[:500],
         doubt=" ".join(doubts)[:500],
         judged_at=now,
@@ -151,6 +154,9 @@ class PoolKnown:
     may_miss_planned: int | None = None
     """How many servers more the first one may need at most, by a lower bound of what one carries; None where it is known."""
     missing_planned_at: datetime | None = None
+    missing_most: int | None = None
+    """How many more a later one needs, where that is more still, and when it begins."""
+    missing_most_at: datetime | None = None
     ended: str = ""
     """The sentence that nothing more comes from its series; "" while samples do."""
 
@@ -172,6 +178,8 @@ def gather_runways(accounts: QuerySet[Account], now: datetime) -> Mapping[int, l
                 row.missing_planned,
                 row.may_miss_planned,
                 row.missing_planned_at,
+                row.missing_most,
+                row.missing_most_at,
                 ended_words(row.known_until, now),
             )
         )
@@ -283,6 +291,8 @@ def _missing_planned(pools: list[PoolKnown], now: datetime, grade: Grade) -> Fin
             "for what sets it."
         )
         parts = (("servers", servers),)
+    if pool.missing_most and pool.missing_most_at:
+        says += f" That of {pool.missing_most_at:%Y-%m-%d} needs {pool.missing_most} more."
     if others:
         says += f" So {'has' if others == 1 else 'have'} {plural(others, 'other pool')} too few for one."
     rule = "Servers for a planned event are there two weeks before it begins."

@@ -636,6 +636,20 @@ def test_servers_that_are_missing_for_a_planned_event_are_told_where_pools_stand
     several = short.judge_runways([one, most], timezone.now())
     assert several.says.startswith("api has ")
     assert several.says.endswith("So has 1 other pool too few for one.")
+    # A later one that needs more still is told beside it.
+    later = begins + timedelta(days=20)
+    more = make.event(
+        known.account, starts_at=later, ends_at=later + timedelta(days=1), expected_multiple=20.0, name="More"
+    )
+    short.judge_all(timezone.now())
+    pool.refresh_from_db()
+    assert (pool.missing_planned, pool.missing_most_at) == (need["more"], more.starts_at)
+    told = short.gather_runways(Account.objects.filter(pk=known.account.pk), timezone.now())
+    found = short.judge_runways(told[known.account.pk], timezone.now())
+    assert found.says.endswith(f"That of {later:%Y-%m-%d} needs {pool.missing_most} more.")
+    page = browser_of(known.account).get(address).content.decode()
+    assert f"needs {pool.missing_most} more. <a" in page
+    more.delete()
     # By a lower bound of what one carries nobody knows whether they are.
     Ceiling.objects.update(is_least=True)
     short.judge_all(timezone.now())

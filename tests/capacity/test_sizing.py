@@ -436,6 +436,21 @@ def test_a_peak_that_is_on_misses_no_server_by_a_lower_bound():
     assert limited.missing_on is not None, "the limit is none of a server"
 
 
+def test_a_later_event_that_needs_more_still_is_told():
+    near, far, farther = (
+        Planned(f"{multiple}", NOW + timedelta(days=days), multiple)
+        for days, multiple in ((5, 4.0), (9, 9.0), (20, 6.0))
+    )
+    found = size(Pool(6, 90.0), usual(), Rules(), NOW, events=[near, far, farther])
+    assert (found.missing_planned.event, found.missing_most.event) == (near, far)
+    assert found.missing_most.more > found.missing_planned.more
+    assert (
+        size(Pool(6, 90.0), usual(), Rules(), NOW, events=[near, replace(near, name="Again")]).missing_most
+        is None
+    )
+    assert size(Pool(600, 90.0), usual(), Rules(), NOW, events=[near, far]).missing_most is None
+
+
 def test_a_planned_event_may_miss_servers_by_a_lower_bound():
     soon = Planned("Sale", NOW + timedelta(days=5), 4.0)
     exact, limited = Pool(6, 90.0), Pool(6, 90.0, limit_rps=400.0)
