@@ -88,23 +88,31 @@ def for_start(plan: Plan, data: PlanData, now: datetime) -> list[Freeze]:
     found = freezes_at(plan.account, begins)
     if plan.submitted_at is not None and plan.preview is not None:
         load = _load_of(plan, data, now)
-        found += [*_needs(plan, data, load, begins, now), *_doubted(plan, plan.preview, load, now)]
+        found += [*_needs(plan, data, load, begins, now), *_doubted(plan, plan.preview, data, load, now)]
     return sorted(found, key=lambda one: one.ends_at)
 
 
 def _load_of(plan: Plan, data: PlanData, now: datetime) -> LoadKnown:
     """Return what is known by now of what the servers of a plan carry, and of what comes."""
-    sizes = Counter(one.flavor_id or "" for one in (*data.servers, *data.remaining))
-    return load_known(plan.connection, data.balancer_ids, sizes, now)
+    return load_known(plan.connection, data.balancer_ids, _sizes_of(data), now)
 
 
-def _doubted(plan: Plan, preview: Mapping[str, Any], load: LoadKnown, now: datetime) -> list[NeededFor]:
+def _sizes_of(data: PlanData) -> Counter[str]:
+    return Counter(one.flavor_id or "" for one in (*data.servers, *data.remaining))
+
+
+def _doubted(
+    plan: Plan, preview: Mapping[str, Any], data: PlanData, load: LoadKnown, now: datetime
+) -> list[NeededFor]:
     """Return what speaks against what one server carries and stood in no preview: it is worse than what was approved."""
     if load.ceiling is None:
         return []
     told = " ".join(one["says"] for one in preview["warnings"] if one["code"] == "ceiling_doubtful")
+    sizes = _sizes_of(data)
     doubts = [
-        says for says in doubts_about(plan.connection, load.balancer_id, load.ceiling) if says not in told
+        says
+        for says in doubts_about(plan.connection, load.balancer_id, load.ceiling, sizes=sizes)
+        if says not in told
     ]
     if not doubts:
         return []
@@ -205,7 +213,7 @@ def not_overridden(run: Run, now: datetime, *, resumes: bool = False) -> list[Fr
         data = plan_from_plain(run.plan)
         load = _load_of(plan, data, now)
         found += _needs(plan, data, load, now, now)
-        found += _doubted(plan, plan.preview, load, now) if resumes else []
+        found += _doubted(plan, plan.preview, data, load, now) if resumes else []
     found.sort(key=lambda one: one.ends_at)
     if not found:
         return []

@@ -97,7 +97,7 @@ def known_for(
     measured = next((site for site, one in of_site.items() if one and one.ceiling), None)
     ceiling = next((one.ceiling for one in found if one.ceiling), None)
     doubts = (
-        doubts_about(connection, measured.balancer_id, ceiling)
+        doubts_about(connection, measured.balancer_id, ceiling, sizes=sizes)
         if ceiling is not None and measured is not None
         else ()
     )

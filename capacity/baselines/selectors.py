@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -24,7 +24,7 @@ from capacity.baselines.models import (
 from capacity.benchmarks.models import Benchmark
 from capacity.markers.models import Marker, MarkerKind
 from capacity.models import Ceiling, FineLoad, Objective, TrafficEvent
-from capacity.reference import Figure, Site, Sizes, ceilings_of, counting_ceilings, sizes_of
+from capacity.reference import UNTOLD, Figure, Site, Sizes, ceilings_of, counting_ceilings, sizes_of
 from capacity.reports.models import SizedPool
 from capacity.versions import version_of
 
@@ -599,15 +599,33 @@ LESS = 0.95
 """A newer benchmark that carried less than this share of a ceiling contradicts it."""
 
 
-def doubts_about(connection: CloudConnection, balancer_id: str, figure: Figure) -> tuple[str, ...]:
+def kept_for(
+    connection: CloudConnection, balancer_id: str, taken: ceiling.Evidence, size: str
+) -> ceiling.Evidence:
+    """Return evidence as it is kept: with the size that was named, or looked at where the pool has several. One query, or none.
+
+    A run that does not say its size would count for servers of the other sizes as well, of which nobody looked at anything.
+    """
+    if taken.flavor:
+        return taken
+    pool = None if size else _sized(connection, balancer_id)
+    if pool is not None and len(pool.sizes) > 1:
+        size = pool.flavor
+    return replace(taken, flavor=size)
+
+
+def doubts_about(
+    connection: CloudConnection, balancer_id: str, figure: Figure, *, sizes: Collection[str] = ()
+) -> tuple[str, ...]:
     """Return what came after the ceiling in force was measured and speaks against it, as sentences; () for nothing.
 
-    Of all sizes in service: which of them carries the least rests on each of their figures. Seven queries, and six for each
-    further size; of what was seen live five more.
+    Of all `sizes` in service, as a rule those that the pool is sized with: which of them carries the least rests on each of
+    their figures. Seven queries, and six for each further size; of what was seen live five more.
     """
     promised, pool = promised_of(connection, balancer_id), _sized(connection, balancer_id)
     found = _doubts_about_one(connection, balancer_id, figure, promised, pool)
-    for size in sorted(pool.sizes) if pool is not None and len(pool.sizes) > 1 else ():
+    in_service = sorted({one or UNTOLD for one in sizes} or (pool.sizes if pool is not None else ()))
+    for size in in_service if len(in_service) > 1 else ():
         now = timezone.now()
         theirs = ceilings_of(connection.account, connection.ref, {balancer_id: size}, now).get(balancer_id)
         if theirs is None or theirs == figure:

@@ -35,6 +35,7 @@ from capacity.baselines.selectors import (
     chosen_of,
     is_higher_of_another_mix,
     is_weaker,
+    kept_for,
     limits_of,
     limits_version,
     promised_of,
@@ -476,10 +477,11 @@ def _take_ceiling_of(row: MeasuredBaseline, benchmark: Benchmark) -> None:
     found = ranked_of(row.connection, row.balancer_id)
     if found.taken is None or found.taken.ref != str(benchmark.ref):
         return
-    now_counts = _in_force(row.connection, row.balancer_id, found.taken)
+    kept = kept_for(row.connection, row.balancer_id, found.taken, "")
+    now_counts = _in_force(row.connection, row.balancer_id, kept)
     # Whoever approves a baseline said nothing of a ceiling that is known and higher, or lower and of another mix.
-    if not is_weaker(found.taken, now_counts) and not is_higher_of_another_mix(found.taken, now_counts):
-        _keep_ceiling(row.connection, row.balancer_id, found.taken, benchmark, actor=row.proposed_by)
+    if not is_weaker(kept, now_counts) and not is_higher_of_another_mix(kept, now_counts):
+        _keep_ceiling(row.connection, row.balancer_id, kept, benchmark, actor=row.proposed_by)
 
 
 def _in_force(connection: CloudConnection, balancer_id: str, taken: Evidence) -> Figure | None:
@@ -532,7 +534,8 @@ def take_ceiling(
             f"No step benchmark with the mix “{mix}” is what would count, so nothing was kept.",
             code="no_ceiling",
         )
-    now_counts = _in_force(connection, balancer_id, found.taken)
+    kept = kept_for(connection, balancer_id, found.taken, size)
+    now_counts = _in_force(connection, balancer_id, kept)
     if now_counts is not None and is_weaker(found.taken, now_counts) and not for_higher:
         raise Refused(
             f"What would count is only a lower bound, {number(found.taken.requests_per_s)} requests a second ({found.taken.source}), "
@@ -546,8 +549,8 @@ def take_ceiling(
         else None
     )
     # Whoever lets the first one count chooses its mix, as whoever names one.
-    chosen = mix or ("" if chosen_of(connection, balancer_id, found.taken.flavor)[0] else found.taken.mix)
-    return _keep_ceiling(connection, balancer_id, found.taken, benchmark, actor=actor, chosen_mix=chosen)
+    chosen = mix or ("" if chosen_of(connection, balancer_id, kept.flavor)[0] else kept.mix)
+    return _keep_ceiling(connection, balancer_id, kept, benchmark, actor=actor, chosen_mix=chosen)
 
 
 def _keep_ceiling(

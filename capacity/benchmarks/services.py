@@ -171,7 +171,10 @@ def describe(
         counting.update(void_at=timezone.now())
     elif changed:
         # The figure is the same; what it belongs to is spelt as it is said now.
-        counting.update(flavor=row.flavor, software=row.software, mix=row.mix)
+        counting.update(software=row.software, mix=row.mix)
+        if row.flavor:
+            # A run that says none may have been let count for one size.
+            counting.update(flavor=row.flavor)
     of_size = Q(connection=left, balancer_id=left_id) & (Q(flavor="") | Q(flavor__iexact=was["flavor"]))
     of_mix = Benchmark.objects.filter(of_size, mix=was["mix"], set_aside_at__isnull=True).exclude(pk=row.pk)
     if "mix" in changed and row.mix and was["mix"] and not of_mix.exists():

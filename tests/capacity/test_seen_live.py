@@ -31,6 +31,7 @@ from capacity.reports.models import SizedPool
 from capacity.reports.short import judge_account
 from capacity.services import enter_known
 from portal.errors import Refused
+from scaledown.known import known_for
 from tests import factories as make
 from tests.capacity.test_baselines import (  # noqa: F401
     ENVIRONMENT,
@@ -861,6 +862,45 @@ def test_more_servers_of_another_mix_show_no_limit_of_the_pool(here):  # noqa: F
     assert selectors.ceiling_of(here.connection, "71").shown_limit is None
     run_at(here, 9, node_count=3)
     assert selectors.ceiling_of(here.connection, "71").shown_limit.node_count == 6
+
+
+def test_a_run_of_no_size_counts_for_the_size_that_was_looked_at_alone(here):  # noqa: F811
+    """What a person lets count for one size says nothing of the servers of another one."""
+    SizedPool.objects.create(
+        account=here.account,
+        connection=here.connection,
+        balancer_id="71",
+        name="web",
+        flavor="general1-4",
+        sizes={"general1-4": 2, "general1-8": 2},
+    )
+    Ceiling.objects.all().delete()
+    for size, count in (("general1-4", 6), ("general1-8", 3)):
+        run_at(here, 20 + count, flavor=size, node_count=count)
+        services.take_ceiling(here.connection, "71", actor=here.manager, size=size)
+    untold = run_at(here, 1, flavor="", node_count=1, mix=CACHED)
+    kept = services.take_ceiling(here.connection, "71", actor=here.manager, mix=CACHED, size="general1-8")
+    assert (kept.benchmark, kept.flavor) == (untold, "general1-8")
+    assert [round(_ceiling_of(here, one).requests_per_s) for one in ("general1-4", "general1-8")] == [90, 540]
+    assert selectors.chosen_of(here.connection, "71", "general1-4")[0] == SHOP
+    benchmarks.describe(untold, actor=here.manager, software="shop 5")
+    assert round(_ceiling_of(here, "general1-4").requests_per_s) == 90
+    # Without a size it is the one as which the pool is sized.
+    assert services.take_ceiling(here.connection, "71", actor=here.manager, mix=CACHED).flavor == "general1-4"
+
+
+def test_a_plan_for_a_pool_that_is_not_sized_tells_what_speaks_against_any_of_its_sizes(here):  # noqa: F811
+    Ceiling.objects.all().delete()
+    for size, count in (("general1-4", 6), ("general1-8", 3)):
+        run_at(here, 20 + count, flavor=size, node_count=count)
+        services.take_ceiling(here.connection, "71", actor=here.manager, size=size)
+    run_at(here, 1, flavor="general1-8", node_count=10)
+    found = known_for(
+        here.connection, ["71"], None, at=timezone.now(), sizes={"general1-4": 1, "general1-8": 1}
+    )
+    assert round(found.ceiling_rps) == 90
+    [says] = found.ceiling_doubts
+    assert says.startswith("Of general1-8: ")
 
 
 def test_who_chooses_another_mix_reads_what_it_carried_and_chooses_that(here, client):  # noqa: F811
