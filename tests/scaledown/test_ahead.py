@@ -576,7 +576,7 @@ def test_whoever_lets_a_run_go_on_by_less_is_asked_again_where_it_is_still_less(
 
 def test_a_doubt_that_came_after_the_approval_stands_in_the_way_of_the_start(here, monkeypatch):
     plan, told = approved(here), ["A newer run carried less."]
-    monkeypatch.setattr(freezes, "doubts_about", lambda *_: tuple(told))
+    monkeypatch.setattr(freezes, "doubts_about", lambda *_, **__: tuple(told))
     with pytest.raises(Refused, match="is doubtful"):
         services.start_run(plan, actor=here.manager, seen_digest=plan.digest)
     plan.preview["warnings"].append({"code": "ceiling_doubtful", "says": f"It is doubtful. {told[0]}"})
