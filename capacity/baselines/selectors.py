@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.db.models import F, Prefetch, Q, QuerySet, Window
@@ -30,7 +32,9 @@ from capacity.versions import version_of
 
 MOST_EVIDENCE = 40
 NEWEST_BY_STEPS = 10
-"""Of each mix and size."""
+"""Of each mix and size, at a time,"""
+OLDEST_BY_STEPS = 300
+"""and so many at most."""
 MOST_BY_STEPS = 100
 
 
@@ -177,33 +181,64 @@ def promised_of(connection: CloudConnection | None, balancer_id: str) -> ceiling
     return ceiling.Promised(row.error_ratio, row.latency_ms, row.latency_share)
 
 
-def runs_of(connection: CloudConnection, balancer_id: str, *, flavor: str = "") -> list[Benchmark]:
-    """Return the newest benchmarks of a pool whose servers and time are said, the newest first; of one size if given. One query.
+def runs_of(
+    connection: CloudConnection, balancer_id: str, promised: ceiling.Promised, *, flavor: str = ""
+) -> list[Benchmark]:
+    """Return the newest benchmarks of a pool whose servers and time are said, the newest first; of one size if given.
 
-    Runs by steps of each mix and size are among them however many others came since.
+    Runs by steps of each mix and size are among them however many others came since. Two queries, as a rule (`_by_steps`).
     """
     rows = Benchmark.objects.filter(connection=connection, balancer_id=balancer_id).exclude(
         Q(ran_at=None) | Q(node_count=None)
     )
     if flavor:
         rows = rows.filter(flavor__iexact=flavor)
-    rows = rows.order_by("-ran_at", "-pk")
-    newest = rows.values("pk")[:MOST_EVIDENCE]
-    return list(rows.filter(Q(pk__in=newest) | Q(pk__in=_by_steps(rows).values("pk"))))
+    found = {one.pk: one for one in rows.order_by("-ran_at", "-pk")[:MOST_EVIDENCE]}
+    found |= {one.pk: one for one in _by_steps(rows, promised)}
+    return _newest_first(found.values())
 
 
-def _by_steps(rows: QuerySet[Benchmark]) -> QuerySet[Benchmark]:
+def _newest_first(runs: Iterable[Benchmark]) -> list[Benchmark]:
+    dated = [(one.ran_at, one.pk, one) for one in runs if one.ran_at is not None]
+    return [one for _, _, one in sorted(dated, key=lambda each: each[:2], reverse=True)]
+
+
+def _by_steps(rows: QuerySet[Benchmark], promised: ceiling.Promised) -> list[Benchmark]:
     """Return those of a pool's benchmarks that may be runs by steps: the newest of each mix and size, the newest first.
 
-    What is set aside or was broken off says nothing, so that it takes no other one's place.
+    What is set aside or was broken off says nothing, so that it takes no other one's place. Where none of the newest was pushed
+    to where it fails, and proves that, older ones are read until one is found: it stands against them. One query as a rule, one
+    more for each further ten.
     """
     may_be = rows.filter(
         set_aside_at__isnull=True, was_aborted=False, long_steps__gte=evidence.FEWEST_STEPS
     ).exclude(mix="")
-    each: list[Any] = [F("mix"), Lower("flavor")]
-    numbered = may_be.annotate(newer=Window(RowNumber(), partition_by=each, order_by=("-ran_at", "-pk")))
-    newest = numbered.filter(newer__lte=NEWEST_BY_STEPS).order_by("newer", "-ran_at", "-pk")[:MOST_BY_STEPS]
-    return Benchmark.objects.filter(pk__in=newest.values("pk")).order_by("-ran_at", "-pk")
+    found: list[Benchmark] = []
+    each: list[Any] = [F("mix"), F("size")]
+    for first in range(0, OLDEST_BY_STEPS, NEWEST_BY_STEPS):
+        numbered = may_be.annotate(size=Lower("flavor")).annotate(
+            newer=Window(RowNumber(), partition_by=each, order_by=("-ran_at", "-pk"))
+        )
+        next_ones = numbered.filter(newer__gt=first, newer__lte=first + NEWEST_BY_STEPS)
+        of_group: dict[tuple[str, str], list[Benchmark]] = {}
+        for run in next_ones.order_by("newer", "-ran_at", "-pk")[:MOST_BY_STEPS]:
+            of_group.setdefault((run.mix, run.flavor.lower()), []).append(run)
+        found += [run for of in of_group.values() for run in of]
+        goes_on = [
+            Q(mix=mix, flavor__iexact=size)
+            for (mix, size), of in of_group.items()
+            if len(of) == NEWEST_BY_STEPS and not any(_is_known(run, promised) for run in of)
+        ]
+        if not goes_on:
+            break
+        may_be = may_be.filter(reduce(or_, goes_on))
+    return _newest_first(found)
+
+
+def _is_known(run: Benchmark, promised: ceiling.Promised) -> bool:
+    """Whether a run says where it ends: what is older says no more of its mix."""
+    one = evidence.evidence_of(run.result, ran(run), promised, source="", ref="")
+    return one is not None and not one.invalid and one.rank is ceiling.Rank.STEPS and not one.is_least
 
 
 def _sized(connection: CloudConnection, balancer_id: str) -> SizedPool | None:
@@ -306,7 +341,8 @@ def ranked_of(
 
     `mix` is the one that somebody chooses now; without it, see `_of_mixes`. `size` is another size of its servers.
     """
-    runs, promised = runs_of(connection, balancer_id), promised_of(connection, balancer_id)
+    promised = promised_of(connection, balancer_id)
+    runs = runs_of(connection, balancer_id, promised)
     pool = _sized(connection, balancer_id)
     size = size or ("" if pool is None else pool.flavor)
     found = evidence_of(connection, balancer_id, runs, promised, pool)
@@ -529,10 +565,10 @@ def taken_version(ranked: ceiling.Ranked) -> str:
 def ceiling_of(connection: CloudConnection, balancer_id: str, *, size: str = "") -> CeilingKnown:
     """Return what is known of a pool's ceiling, of a size of its servers: as a rule the one as which it is sized.
 
-    Nine queries; of what was seen at events three more.
+    Ten queries; of what was seen at events three more.
     """
-    runs = runs_of(connection, balancer_id)
     promised = promised_of(connection, balancer_id)
+    runs = runs_of(connection, balancer_id, promised)
     pool = _sized(connection, balancer_id)
     sizes = () if pool is None else tuple(sorted(pool.sizes))
     size = size or ("" if pool is None else pool.flavor)
@@ -755,7 +791,7 @@ def came_after(
     )
     found: list[str] = []
     told: set[str] = set()
-    for row in _by_steps(later):
+    for row in _by_steps(later, promised):
         if row.mix in told:
             continue
         one = evidence.evidence_of(row.result, ran(row), promised, source=row.title, ref=str(row.ref))

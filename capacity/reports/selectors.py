@@ -329,7 +329,7 @@ def carried_of(pool: SizedPool, flavor: str, mix: str) -> Evidence | None:
     less than an order. It stands in where no ceiling of that size is known.
     """
     promised, found = promised_of(pool.connection, pool.balancer_id), []
-    for row in runs_of(pool.connection, pool.balancer_id, flavor=flavor):
+    for row in runs_of(pool.connection, pool.balancer_id, promised, flavor=flavor):
         says = f"{row.title}, {row.ran_at:%Y-%m-%d}"
         one = evidence_of(row.result, ran(row), promised, source=says, ref=str(row.ref))
         if one is not None and not one.invalid:

@@ -784,6 +784,25 @@ def test_however_many_quick_runs_came_after_it_a_run_by_steps_counts_and_its_dou
     assert _three_in_force(here) == (77, SHOP)
 
 
+def test_however_many_that_were_never_pushed_to_where_it_fails_came_after_it_the_one_that_was_counts(here):  # noqa: F811
+    run_at(here, 60)
+    services.take_ceiling(here.connection, "71", actor=here.manager)
+    least = run_at(here, 50, mix="checkout", node_count=10)
+    services.take_ceiling(here.connection, "71", actor=here.manager)
+    assert reference(here).ceiling.mix == "checkout"
+    again(quick(here, 49, length_s=70, mix="checkout"), range(2, 46))
+    again(quick(here, 48), range(2, 46))
+    # Nor those whose generator was the limit.
+    again(run_at(here, 47, mix="checkout", node_count=1, generator_cpu=0.97), range(2, 30))
+    found = selectors.ceiling_of(here.connection, "71").ranked
+    assert (found.taken.ref, round(found.taken.requests_per_s)) == (str(least.ref), 54)
+    assert _three_in_force(here) == (54, "checkout")
+    # And as a doubt, where it was never let count.
+    Ceiling.objects.filter(mix="checkout").delete()
+    says = selectors.doubts_about(here.connection, "71", reference(here).ceiling)
+    assert any("one server carried 54.0" in one for one in says)
+
+
 @given(
     lengths=st.lists(
         st.floats(0, 200) | st.sampled_from([54.9, 55.0, 55.1, 59.0, 60.0]), min_size=1, max_size=8
