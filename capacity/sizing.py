@@ -568,9 +568,12 @@ def _kept_for_host(pool: Pool, servers: int, beyond: int, peak_rps: float) -> tu
     def is_enough(left: int) -> bool:
         return left > 0 and peak_rps <= left * carries * (1.0 + SLACK)
 
-    if not beyond:
+    if not servers:
         return 0, False
-    if len(pool.hosts) != servers:
+    is_told = len(pool.hosts) == servers
+    if not beyond:
+        return 0, not is_enough(servers - (max(Counter(pool.hosts).values()) if is_told else 1))
+    if not is_told:
         fewest = max(1, ceil(peak_rps / carries * (1.0 - SLACK))) + 1 if carries else servers
         return max(0, beyond - max(0, servers - fewest)), fewest > servers
     left = Counter(pool.hosts)

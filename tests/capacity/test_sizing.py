@@ -280,6 +280,17 @@ def test_servers_stay_so_that_the_others_carry_the_peak_should_a_host_fail(hosts
     assert found.is_host_too_much is (hosts == (0,) * 6)
 
 
+def test_where_nothing_is_more_than_needed_it_is_told_whether_the_loss_of_a_host_is_carried():
+    def told(*hosts, carries=90.0):
+        found = size(Pool(len(hosts), carries, hosts=hosts), usual(), Rules(), NOW)
+        return found.surplus, found.kept_for_host, found.is_host_too_much
+
+    needed = size(Pool(9, 90.0), usual(), Rules(), NOW).needed_now
+    assert told(*range(needed), carries=90.0) == (0, 0, False)
+    assert told(*[0] * needed) == (0, 0, True)
+    assert told() == (0, 0, False)
+
+
 def test_an_event_that_would_miss_the_surplus_is_named():
     def asks(*planned):
         return size(Pool(6, 90.0), usual(), Rules(0.2), NOW, events=planned).asks_for_more
