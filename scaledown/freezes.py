@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from accounts.calendar.models import CalendarKind
 from accounts.calendar.selectors import Freeze, Item, Source, freezes_at, register_source
-from capacity.baselines.selectors import doubts_about
+from capacity.baselines.doubts import doubts_about
 from capacity.models import TrafficEvent
 from capacity.versions import version_of
 from portal import access

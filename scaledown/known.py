@@ -13,7 +13,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from accounts.calendar.selectors import freezes_between
 from accounts.contacts.selectors import coverage_of
-from capacity.baselines.selectors import doubts_about
+from capacity.baselines.doubts import doubts_about
 from capacity.markers.selectors import newest
 from capacity.metrics.selectors import vital_of
 from capacity.models import CountSource, ForecastPeak, Probe, TrafficEvent

@@ -16,7 +16,7 @@ from rest_framework.response import Response
 
 from accounts.models import Account, CloudConnection, User
 from capacity import ceiling
-from capacity.baselines import selectors, services
+from capacity.baselines import ceilings, doubts, selectors, services
 from capacity.baselines.models import (
     BaselineComparison,
     BaselineSource,
@@ -717,9 +717,9 @@ class PoolLimitKindApi(PortalAPIView):
         )
         with transaction.atomic():
             lock_known(connection)
-            if all(one.kind != limit_kind for one in selectors.limits_of(connection.pk, balancer_id)):
+            if all(one.kind != limit_kind for one in ceilings.limits_of(connection.pk, balancer_id)):
                 raise Http404("There is no such limit of this pool.")
-            self.match(connection, selectors.ceiling_of(connection, balancer_id).version)
+            self.match(connection, ceilings.ceiling_of(connection, balancer_id).version)
             services.take_back_limit(connection, balancer_id, kind=limit_kind, actor=self.user)
         return _ceiling(connection, balancer_id)
 
@@ -732,11 +732,11 @@ def _match_if_given(view: PortalAPIView, connection: CloudConnection, balancer_i
     """Ask that what was read is what counts, of whoever says what they read: entering adds a figure, and needs not say it."""
     if view.request.headers.get("If-Match"):
         lock_known(connection)
-        view.match(connection, selectors.ceiling_of(connection, balancer_id).version)
+        view.match(connection, ceilings.ceiling_of(connection, balancer_id).version)
 
 
 def _ceiling(connection: CloudConnection, balancer_id: str, size: str = "") -> Response:
-    found = selectors.ceiling_of(connection, balancer_id, size=size)
+    found = ceilings.ceiling_of(connection, balancer_id, size=size)
     curve = None
     if found.fit is not None:
         usl = found.fit.curve
@@ -750,14 +750,14 @@ def _ceiling(connection: CloudConnection, balancer_id: str, size: str = "") -> R
             "most_high": _finite(found.fit.most_high),
             "is_beyond": found.fit.is_beyond,
         }
-    doubts, taken_doubts = selectors.doubts_of(connection, balancer_id, found)
+    against, against_taken = doubts.doubts_of(connection, balancer_id, found)
     known = {
         "taken": found.ranked.taken,
         "other_mix": found.other_mix,
         "why": found.ranked.why,
         "in_force": next(iter(found.counting), None),
-        "doubts": doubts,
-        "taken_doubts": taken_doubts,
+        "doubts": against,
+        "taken_doubts": against_taken,
         "evidence": found.ranked.listed,
         "steps": found.steps,
         "curve": curve,

@@ -29,9 +29,7 @@ from accounts.facts import last_day
 from accounts.models import Account
 from capacity import comparing
 from capacity.baselines import evidence, stretches
-from capacity.baselines.compared import catch_up, ran
-from capacity.baselines.models import BaselineSource, BaselineStatus, MeasuredBaseline, PoolLimit
-from capacity.baselines.selectors import (
+from capacity.baselines.ceilings import (
     chosen_of,
     is_higher_of_another_mix,
     is_weaker,
@@ -43,6 +41,8 @@ from capacity.baselines.selectors import (
     replaced_figure,
     taken_version,
 )
+from capacity.baselines.compared import catch_up, ran
+from capacity.baselines.models import BaselineSource, BaselineStatus, MeasuredBaseline, PoolLimit
 from capacity.benchmarks.models import Benchmark
 from capacity.benchmarks.selectors import spelt
 from capacity.ceiling import Evidence
@@ -504,7 +504,7 @@ def take_ceiling(
     """Let what speaks for a pool's ceiling count from now on. Raises Refused where nothing is strong enough.
 
     `seen` is the version of the ceilings that counted as somebody looked, `taken` that of what they were shown to let
-    count (`selectors.taken_version`); None asks nothing. `for_higher`: a lower bound may take the place of a higher figure that
+    count (`ceilings.taken_version`); None asks nothing. `for_higher`: a lower bound may take the place of a higher figure that
     is known. `mix` is the mix of requests whose evidence counts from now on; without it, the one that was chosen last goes on.
     `size` is the size of servers that it is of, where the pool has several; without it, the one as which the pool is sized.
     """
@@ -599,7 +599,7 @@ def enter_limit(
 ) -> PoolLimit:
     """Note what a pool carries at most however many servers it has; older figures stay as history.
 
-    `seen` is the version of the limits that somebody saw (`selectors.limits_version`); None asks nothing.
+    `seen` is the version of the limits that somebody saw (`ceilings.limits_version`); None asks nothing.
     """
     check_active(connection.account)
     check_no_pin(source)

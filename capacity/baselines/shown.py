@@ -11,7 +11,7 @@ from uuid import UUID
 from accounts.facts import last_day
 from accounts.models import Account
 from capacity import ceiling, comparing
-from capacity.baselines import evidence, selectors, services, stretches
+from capacity.baselines import ceilings, evidence, selectors, services, stretches
 from capacity.baselines.compared import READ, ran, the_newest
 from capacity.baselines.models import BaselineComparison, MeasuredBaseline
 from capacity.benchmarks.models import Benchmark
@@ -107,7 +107,7 @@ def loads_of(row: Benchmark, source: services.Source) -> list[LoadShown]:
     loads = services.loads_of(row)
     if len(loads) < 2:
         return []
-    promised = selectors.promised_of(row.connection, row.balancer_id)
+    promised = ceilings.promised_of(row.connection, row.balancer_id)
     return [
         LoadShown(
             f"{one.load.per_node:g}",
@@ -231,7 +231,7 @@ def drawn(
         )
         if latency is not None:
             slow = [CurvePoint(one.users / nodes, latency.at(fit.curve, one.users)) for one in fit.band]
-    why_not = "" if fit is not None else selectors.fitted(steps)[1]
+    why_not = "" if fit is not None else ceilings.fitted(steps)[1]
 
     def tone(one: ceiling.Step) -> str:
         return "bad" if ceiling.why_it_fails(one, promised) else "1"
@@ -296,10 +296,10 @@ def detail_of(row: MeasuredBaseline, now: datetime) -> Detail:
     if row.benchmark is not None:
         if row.benchmark.set_aside_at is None:
             invalid = evidence.invalid_because(row.benchmark.result, ran(row.benchmark))
-        promised = selectors.promised_of(row.connection, row.balancer_id)
+        promised = ceilings.promised_of(row.connection, row.balancer_id)
         # The result is deferred: one query more, on this page alone.
         steps = evidence.steps_of(row.benchmark.result, promised)
-        fit, _, latency = selectors.fitted(steps)
+        fit, _, latency = ceilings.fitted(steps)
         # By the servers that were approved, whatever is said of the benchmark since.
         picture = drawn(steps, fit, latency, measured.environment.node_count, promised)
     changed = selectors.changed_since([row]).get(row.pk, "")

@@ -17,7 +17,7 @@ from django.utils import timezone
 from accounts.facts import last_day
 from accounts.models import Account, CloudConnection
 from accounts.views import AccountPage
-from capacity.baselines import selectors, services, shown, stretches
+from capacity.baselines import ceilings, doubts, selectors, services, shown, stretches
 from capacity.baselines.forms import LimitForm, ProposeForm, SeriesForm
 from capacity.baselines.models import MeasuredBaseline
 from capacity.benchmarks import selectors as benchmarks
@@ -376,9 +376,9 @@ class CeilingPage(BaselinePage):
         status: int = 200,
         size: str = "",
     ) -> HttpResponse:
-        found = selectors.ceiling_of(connection, balancer_id, size=size)
+        found = ceilings.ceiling_of(connection, balancer_id, size=size)
         nodes = found.run.node_count if found.run is not None else None
-        doubts, taken_doubts = selectors.doubts_of(connection, balancer_id, found)
+        against, against_taken = doubts.doubts_of(connection, balancer_id, found)
         return self.show(
             "capacity/baselines/ceiling.html",
             status=status,
@@ -390,10 +390,10 @@ class CeilingPage(BaselinePage):
             drawn=shown.drawn(found.steps, found.fit, found.latency, nodes, found.promised),
             form=form,
             ceilings_seen=Sizes(found.in_force).version,
-            taken_seen=selectors.taken_version(found.ranked),
-            other_seen=selectors.taken_version(found.other) if found.other else "",
-            limits_seen=seen or selectors.limits_version(found.limits),
+            taken_seen=ceilings.taken_version(found.ranked),
+            other_seen=ceilings.taken_version(found.other) if found.other else "",
+            limits_seen=seen or ceilings.limits_version(found.limits),
             problem=problem,
-            doubts=doubts,
-            taken_doubts=taken_doubts,
+            doubts=against,
+            taken_doubts=against_taken,
         )

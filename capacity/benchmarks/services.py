@@ -165,6 +165,11 @@ def describe(
         )
     check_row(row)
     row.save()
+    of_size = Q(connection=left, balancer_id=left_id) & (Q(flavor="") | Q(flavor__iexact=was["flavor"]))
+    of_mix = Benchmark.objects.filter(of_size, mix=was["mix"], set_aside_at__isnull=True).exclude(pk=row.pk)
+    if "mix" in changed and row.mix and was["mix"] and not of_mix.exists():
+        # Whoever chose it, for servers of this size, chose what is spelt so now.
+        Ceiling.objects.filter(of_size | Q(benchmark=row), chosen_mix=was["mix"]).update(chosen_mix=row.mix)
     counting = Ceiling.objects.filter(benchmark=row, void_at__isnull=True)
     if any(was[name] not in (None, "") for name in changed & {"node_count", "flavor"}):
         # What one server carries by it was worked out for other servers. What was not said before contradicts nothing.
@@ -175,11 +180,6 @@ def describe(
         if row.flavor:
             # A run that says none may have been let count for one size.
             counting.update(flavor=row.flavor)
-    of_size = Q(connection=left, balancer_id=left_id) & (Q(flavor="") | Q(flavor__iexact=was["flavor"]))
-    of_mix = Benchmark.objects.filter(of_size, mix=was["mix"], set_aside_at__isnull=True).exclude(pk=row.pk)
-    if "mix" in changed and row.mix and was["mix"] and not of_mix.exists():
-        # Whoever chose it, for servers of this size, chose what is spelt so now.
-        Ceiling.objects.filter(of_size, chosen_mix=was["mix"]).update(chosen_mix=row.mix)
     record("benchmark.described", actor=actor, account=row.account, subject=row, before=before, after=after)
     # Both pools, always in one order: who judges all pools of an account waits, instead of one being broken off.
     both = Q(connection=row.connection_id, balancer_id=row.balancer_id) | Q(

@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Account, CloudConnection
-from capacity.baselines.selectors import doubts_about
+from capacity.baselines.doubts import doubts_about
 from capacity.metrics.models import Metric
 from capacity.reports import detected, forms, selectors, services, sized, versions
 from capacity.reports.models import (

@@ -12,10 +12,10 @@ from django.db.models import Q, QuerySet
 from django.urls import reverse
 
 from accounts.models import Account
+from capacity.baselines.ceilings import own_limit_of, promised_of, runs_of
 from capacity.baselines.compared import ran
 from capacity.baselines.evidence import evidence_of
 from capacity.baselines.models import PoolLimit
-from capacity.baselines.selectors import own_limit_of, promised_of, runs_of
 from capacity.benchmarks.models import Benchmark
 from capacity.ceiling import Evidence, Rank
 from capacity.metrics.kinds import is_demand

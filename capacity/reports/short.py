@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from accounts.facts import Act, Fact, Finding, Grade, plural, register_fact
 from accounts.models import Account, AccountStatus
-from capacity.baselines.selectors import doubts_about
+from capacity.baselines.doubts import doubts_about
 from capacity.reference import Site, counting_size
 from capacity.reports import notices
 from capacity.reports.models import SizedPool

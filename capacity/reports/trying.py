@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from capacity.baselines.selectors import doubts_about
+from capacity.baselines.doubts import doubts_about
 from capacity.reference import Site, Sizes, sizes_of
 from capacity.reports import wording
 from capacity.reports.models import SizedPool

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from accounts.models import Account, CloudConnection
 from accounts.views import AccountPage
-from capacity.baselines.selectors import doubts_about
+from capacity.baselines.doubts import doubts_about
 from capacity.benchmarks.selectors import pools_of
 from capacity.metrics.kinds import DEMAND_UNIT, MetricKind
 from capacity.metrics.models import Metric

@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts import facts
 from capacity import demo
 from capacity import services as entering
-from capacity.baselines import evidence, known, selectors, services, stretches
+from capacity.baselines import ceilings, doubts, evidence, known, selectors, services, stretches
 from capacity.baselines.compared import current
 from capacity.baselines.models import BaselineStatus, MeasuredBaseline, PoolLimit
 from capacity.baselines.shown import detail_of
@@ -432,7 +432,7 @@ def test_a_file_of_the_wrong_pool_is_taken_in_of_the_right_one_once_it_does_not_
 def test_the_least_of_all_kinds_is_the_pools_own_limit(here):
     def enter(kind, requests_per_s):
         enter_limit(here, kind, requests_per_s)
-        return selectors.own_limit_of(here.connection.pk, "71").requests_per_s
+        return ceilings.own_limit_of(here.connection.pk, "71").requests_per_s
 
     assert enter("database", 170.0) == 170.0
     assert enter("cache", 400.0) == 170.0
@@ -455,15 +455,15 @@ def test_a_limit_is_taken_back_and_the_least_that_remains_counts(here):
     for kind, requests_per_s in (("database", 900.0), ("database", 170.0), ("cache", 400.0)):
         enter_limit(here, kind, requests_per_s)
     services.take_back_limit(here.connection, "71", kind="database", actor=here.manager)
-    assert [one.kind for one in selectors.limits_of(here.connection.pk, "71")] == ["cache"], (
+    assert [one.kind for one in ceilings.limits_of(here.connection.pk, "71")] == ["cache"], (
         "the older figure of the database was replaced and does not come back"
     )
-    assert selectors.own_limit_of(here.connection.pk, "71").requests_per_s == 400.0
+    assert ceilings.own_limit_of(here.connection.pk, "71").requests_per_s == 400.0
     assert AuditEntry.objects.filter(what="pool_limit.taken_back").count() == 1
     with pytest.raises(StaleState, match="no such limit"):
         services.take_back_limit(here.connection, "71", kind="database", actor=here.manager)
     enter_limit(here, "database", 300.0)
-    assert selectors.own_limit_of(here.connection.pk, "71").requests_per_s == 300.0
+    assert ceilings.own_limit_of(here.connection.pk, "71").requests_per_s == 300.0
 
 
 def test_two_people_who_change_the_limits_over_each_other_are_told(here, client):
@@ -481,7 +481,7 @@ def test_two_people_who_change_the_limits_over_each_other_are_told(here, client)
     assert 'value="5000' in page, "what was typed is there still"
     back = client.post(address, {"act": "take_back", "kind": "database", "seen": seen})
     assert back.status_code == 409
-    assert [one.requests_per_s for one in selectors.limits_of(here.connection.pk, "71")] == [250.0]
+    assert [one.requests_per_s for one in ceilings.limits_of(here.connection.pk, "71")] == [250.0]
     again = {**typed, "seen": late.context["limits_seen"]}
     assert client.post(address, again).status_code == 302
     shown = client.get(address)
@@ -491,7 +491,7 @@ def test_two_people_who_change_the_limits_over_each_other_are_told(here, client)
         address, {"act": "take_back", "kind": "database", "seen": shown.context["limits_seen"]}
     )
     assert back.status_code == 302
-    assert [one.kind for one in selectors.limits_of(here.connection.pk, "71")] == ["cache"]
+    assert [one.kind for one in ceilings.limits_of(here.connection.pk, "71")] == ["cache"]
     client.force_login(here.viewer)
     assert "Take back" not in client.get(address).content.decode()
     assert client.post(address, {"act": "take_back", "kind": "cache"}).status_code == 403
@@ -742,32 +742,32 @@ def test_a_newer_benchmark_in_which_no_step_passes_is_evidence_and_lets_nothing_
     approved(here)
     assert reference(here).ceiling.requests_per_s == pytest.approx(90.0, abs=0.5)
     run_at(here, 3, slower=5.0)
-    found = selectors.ceiling_of(here.connection, "71")
+    found = ceilings.ceiling_of(here.connection, "71")
     assert found.ranked.taken is None
     assert "kept what is promised under no load" in found.ranked.why
     assert [bool(one.passed_nothing) for one in found.ranked.listed] == [True, False]
     with pytest.raises(Refused, match="under no load"):
         services.take_ceiling(here.connection, "71", actor=here.manager)
-    (says,) = selectors.doubts_about(here.connection, "71", reference(here).ceiling)
+    (says,) = doubts.doubts_about(here.connection, "71", reference(here).ceiling)
     assert "under no load" in says
 
 
 def test_a_newer_benchmark_that_carries_less_and_newer_software_make_a_ceiling_doubtful(here):
     row = approved(here)
     figure = reference(here).ceiling
-    assert selectors.doubts_about(here.connection, "71", figure) == ()
+    assert doubts.doubts_about(here.connection, "71", figure) == ()
     changed = {"account": here.account, "kind": "deployment", "title": "Release", "made_by": here.manager}
     Marker.objects.create(
         **changed, at=timezone.now() - timedelta(days=1), software=row.benchmark.software, source="a"
     )
     Marker.objects.create(**changed, at=timezone.now() - timedelta(days=30), software="shop 3", source="b")
-    assert selectors.doubts_about(here.connection, "71", figure) == ()
+    assert doubts.doubts_about(here.connection, "71", figure) == ()
     run_at(here, 10, node_count=8)
-    less = selectors.doubts_about(here.connection, "71", figure)
+    less = doubts.doubts_about(here.connection, "71", figure)
     assert len(less) == 1
     assert "one server carried" in less[0]
     Marker.objects.create(**changed, at=timezone.now(), software="shop 5.0", source="c")
-    assert [one.split(" came on")[0] for one in selectors.doubts_about(here.connection, "71", figure)][
+    assert [one.split(" came on")[0] for one in doubts.doubts_about(here.connection, "71", figure)][
         1
     ] == "shop 5.0"
 
@@ -776,7 +776,7 @@ def test_a_promise_that_became_stricter_makes_a_ceiling_doubtful(here):
     run_at(here, 5)
     services.take_ceiling(here.connection, "71", actor=here.manager)
     figure = reference(here).ceiling
-    assert selectors.doubts_about(here.connection, "71", figure) == ()
+    assert doubts.doubts_about(here.connection, "71", figure) == ()
     entering.enter_objective(
         here.account,
         here.connection,
@@ -787,7 +787,7 @@ def test_a_promise_that_became_stricter_makes_a_ceiling_doubtful(here):
         at=timezone.now(),
         actor=here.manager,
     )
-    (says,) = selectors.doubts_about(here.connection, "71", figure)
+    (says,) = doubts.doubts_about(here.connection, "71", figure)
     assert says.startswith("By what is promised now one server carried")
 
 
@@ -842,7 +842,7 @@ def test_what_a_real_event_carried_is_evidence_and_counts_where_it_is_higher(her
         source="the board",
         at=max(now, event.starts_at + timedelta(hours=1)),
     )
-    found = selectors.ceiling_of(here.connection, "71")
+    found = ceilings.ceiling_of(here.connection, "71")
     assert (found.ranked.taken.rank, found.ranked.taken.requests_per_s) == ("live", 94.0)
     assert found.ranked.taken.is_least
     # The desk entered 100 by hand before, which is known and higher.
@@ -867,14 +867,14 @@ def test_the_curve_of_the_step_test_is_fitted_and_the_pools_own_limit_stands_apa
     services.enter_limit(
         here.connection, "71", kind="database", requests_per_s=560.0, source="its owner", actor=here.manager
     )
-    found = selectors.ceiling_of(here.connection, "71")
+    found = ceilings.ceiling_of(here.connection, "71")
     assert found.passing.step.users == 180
     assert found.passing.fails_at.users == 210
     assert found.fit is not None
     assert found.fit.curve.at(150) == pytest.approx(468.8, rel=0.1)
     assert found.own_limit.requests_per_s == 560.0
     run_at(here, 10, node_count=8)
-    assert selectors.ceiling_of(here.connection, "71").shown_limit.node_count == 8
+    assert ceilings.ceiling_of(here.connection, "71").shown_limit.node_count == 8
 
 
 def test_the_chart_of_the_ceiling_says_of_how_many_requests_the_latency_is(here, client):
@@ -1653,12 +1653,12 @@ def test_runs_of_another_kind_do_not_hide_what_speaks_against_a_ceiling(here):
     services.take_ceiling(here.connection, "71", actor=here.manager)
     figure = reference(here).ceiling
     run_at(here, 15, slower=9.0)
-    [doubt] = selectors.doubts_about(here.connection, "71", figure)
+    [doubt] = doubts.doubts_about(here.connection, "71", figure)
     for days_ago in range(2, 14):
         run_at(here, days_ago, mix="")
     for days_ago in (16, 17):
         benchmarks.set_aside(run_at(here, days_ago), because="Not the site.", actor=here.manager)
-    assert selectors.doubts_about(here.connection, "71", figure) == (doubt,)
+    assert doubts.doubts_about(here.connection, "71", figure) == (doubt,)
 
 
 def test_a_run_that_moves_to_another_pool_speaks_of_the_first_no_more(here, monkeypatch):
@@ -1672,11 +1672,11 @@ def test_a_run_that_moves_to_another_pool_speaks_of_the_first_no_more(here, monk
 def test_an_older_figure_does_not_come_back_in_force_without_a_word(here):
     run = run_at(here, 5)
     services.take_ceiling(here.connection, "71", actor=here.manager)
-    assert selectors.doubts_about(here.connection, "71", reference(here).ceiling) == ()
+    assert doubts.doubts_about(here.connection, "71", reference(here).ceiling) == ()
     benchmarks.set_aside(run, because="Not the site.", actor=here.manager)
     figure = reference(here).ceiling
     assert figure.requests_per_s == 100.0
-    [doubt] = selectors.doubts_about(here.connection, "71", figure)
+    [doubt] = doubts.doubts_about(here.connection, "71", figure)
     assert doubt.startswith("A newer figure, 90.0 requests a second by Locust")
 
 
@@ -1705,7 +1705,7 @@ def test_a_quick_run_in_between_does_not_hide_what_one_server_carries(here, othe
         balancer_id="71",
         **{**ENVIRONMENT, **other},
     )
-    found = selectors.ceiling_of(here.connection, "71")
+    found = ceilings.ceiling_of(here.connection, "71")
     assert (found.ranked.taken.ref, found.run) == (str(run.ref), run)
     assert services.take_ceiling(here.connection, "71", actor=here.manager).benchmark == run
 
@@ -1713,15 +1713,15 @@ def test_a_quick_run_in_between_does_not_hide_what_one_server_carries(here, othe
 def test_steps_of_the_software_before_are_no_ceiling_of_the_one_that_runs_now(here):
     run_at(here, 20)
     run_at(here, 3, software="shop 5", mix="")
-    assert selectors.ceiling_of(here.connection, "71").ranked.taken is None
+    assert ceilings.ceiling_of(here.connection, "71").ranked.taken is None
 
 
 def test_steps_are_evidence_however_many_other_runs_came_since(here, monkeypatch):
-    monkeypatch.setattr(selectors, "MOST_EVIDENCE", 3)
+    monkeypatch.setattr(ceilings, "MOST_EVIDENCE", 3)
     run = run_at(here, 20)
     for days_ago in range(2, 8):
         run_at(here, days_ago, mix="")
-    assert selectors.ceiling_of(here.connection, "71").ranked.taken.ref == str(run.ref)
+    assert ceilings.ceiling_of(here.connection, "71").ranked.taken.ref == str(run.ref)
 
 
 def test_a_newer_figure_that_counts_does_not_make_an_older_one_doubtful(here, client):
@@ -1730,28 +1730,28 @@ def test_a_newer_figure_that_counts_does_not_make_an_older_one_doubtful(here, cl
     by_hand = {"ceiling_rps": 60.0, "ceiling_source": "measured by hand"}
     entering.enter_known(here.connection, "71", by_hand, actor=here.manager)
     assert reference(here).ceiling.requests_per_s == 60.0
-    found = selectors.ceiling_of(here.connection, "71")
+    found = ceilings.ceiling_of(here.connection, "71")
     assert [one.requests_per_s for one in found.counting] == [60.0]
     for figure in found.in_force:
         assert not any(
-            "counts no more" in says for says in selectors.doubts_about(here.connection, "71", figure)
+            "counts no more" in says for says in doubts.doubts_about(here.connection, "71", figure)
         )
 
 
 def test_what_is_let_count_is_what_was_shown(here, client):
     run_at(here, 9)
-    found = selectors.ceiling_of(here.connection, "71")
-    shown = {"seen": Sizes(found.in_force).version, "taken": selectors.taken_version(found.ranked)}
+    found = ceilings.ceiling_of(here.connection, "71")
+    shown = {"seen": Sizes(found.in_force).version, "taken": ceilings.taken_version(found.ranked)}
     run_at(here, 3, node_count=3)
     with pytest.raises(StaleState, match=r"another figure meanwhile.* 180 requests a second"):
         services.take_ceiling(here.connection, "71", actor=here.manager, **shown)
     html = page(client, here, "ceiling", here.connection.ref, "71", who="manager").content.decode()
-    now = selectors.ceiling_of(here.connection, "71")
-    assert f'name="taken" value="{selectors.taken_version(now.ranked)}"' in html
+    now = ceilings.ceiling_of(here.connection, "71")
+    assert f'name="taken" value="{ceilings.taken_version(now.ranked)}"' in html
     address = reverse("capacity:ceiling", args=[here.connection.ref, "71"])
     stale = client.post(address, {"act": "take", **shown})
     assert (stale.status_code, "another figure meanwhile" in stale.content.decode()) == (409, True)
-    fresh = {"act": "take", "seen": shown["seen"], "taken": selectors.taken_version(now.ranked)}
+    fresh = {"act": "take", "seen": shown["seen"], "taken": ceilings.taken_version(now.ranked)}
     assert client.post(address, fresh).status_code == 302
     assert reference(here).ceiling.requests_per_s == pytest.approx(180.0, abs=1.0)
 
@@ -1762,7 +1762,7 @@ def test_a_run_that_does_not_say_its_size_does_not_speak_for_runs_of_another(her
     )
     run = run_at(here, 5, flavor="")
     run_at(here, 3, flavor="general1-8", node_count=3)
-    assert selectors.ranked_of(here.connection, "71").taken.ref == str(run.ref)
+    assert ceilings.ranked_of(here.connection, "71").taken.ref == str(run.ref)
 
 
 def test_the_run_of_today_is_shown_though_it_cannot_be_compared(here, monkeypatch):
@@ -1788,5 +1788,5 @@ def test_a_ceiling_whose_run_is_no_run_by_steps_any_more_is_doubtful(here):
     run = run_at(here, 5)
     services.take_ceiling(here.connection, "71", actor=here.manager)
     benchmarks.describe(run, actor=here.manager, mix="")
-    [doubt] = selectors.doubts_about(here.connection, "71", reference(here).ceiling)
+    [doubt] = doubts.doubts_about(here.connection, "71", reference(here).ceiling)
     assert doubt.endswith("it is no run by steps with a mix: alone it is no ceiling.")

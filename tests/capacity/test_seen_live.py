@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from capacity import demo
-from capacity.baselines import evidence, seen_live, selectors, services
+from capacity.baselines import ceilings, doubts, evidence, seen_live, services
 from capacity.baselines.compared import ran
 from capacity.benchmarks import services as benchmarks
 from capacity.benchmarks.models import Benchmark
@@ -97,12 +97,12 @@ def kept(here, latency=(100.0,) * 6, failed=(0.0,) * 6, nodes=(5.0,) * 6):  # no
 
 
 def found_of(here):  # noqa: F811
-    return selectors.ceiling_of(here.connection, "71").ranked
+    return ceilings.ceiling_of(here.connection, "71").ranked
 
 
 def test_the_highest_load_of_a_server_at_an_event_is_measured(sale, django_assert_max_num_queries):
     kept(sale)
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(13):
         found = found_of(sale)
     one = found.taken
     assert (one.rank, one.requests_per_s, one.is_least, one.unproven) == ("live", 120.0, True, "")
@@ -348,7 +348,7 @@ def test_what_speaks_against_a_figure_seen_live_is_told_since_the_hour_it_was_ca
         happens(sale)
     assert services.take_ceiling(sale.connection, "71", actor=sale.manager).requests_per_s == 120.0
     if is_late:
-        assert selectors.doubts_about(sale.connection, "71", reference(sale).ceiling) == ()
+        assert doubts.doubts_about(sale.connection, "71", reference(sale).ceiling) == ()
         happens(sale)
     judge_account(sale.account)
     api, pool = Caller(sale.manager), SizedPool.objects.get()
@@ -422,7 +422,7 @@ def test_a_run_that_was_not_pushed_as_far_hides_none_and_raises_no_doubt(here, m
     services.take_ceiling(here.connection, "71", actor=here.manager)
     quick(here, 2, length_s=60, mix=mix)
     assert found_of(here).taken.ref == str(run.ref)
-    assert selectors.doubts_about(here.connection, "71", reference(here).ceiling) == ()
+    assert doubts.doubts_about(here.connection, "71", reference(here).ceiling) == ()
 
 
 def test_a_lower_bound_takes_the_place_of_a_known_figure_only_if_a_person_says_so(here, client):  # noqa: F811
@@ -475,7 +475,7 @@ def test_more_of_another_mix_counts_only_where_a_person_chooses_it(here, client,
         approved(here, run)
         Ceiling.objects.all().delete()
     other = cached(here)
-    found = selectors.ceiling_of(here.connection, "71")
+    found = ceilings.ceiling_of(here.connection, "71")
     assert (found.ranked.taken.ref, found.other_mix.ref) == (str(run.ref), str(other.ref))
     [listed] = [one for one in found.ranked.listed if one.mix == CACHED]
     assert listed.unproven.startswith("It asked for another mix of requests than “70 % cached")
@@ -511,7 +511,7 @@ def test_where_nothing_says_a_mix_the_one_that_carried_the_least_counts(here):  
     assert found_of(here).taken.ref == str(run.ref)
     other = cached(here)
     # The desk entered 100 by hand.
-    found = selectors.ceiling_of(here.connection, "71")
+    found = ceilings.ceiling_of(here.connection, "71")
     assert (found.ranked.taken.ref, found.other_mix.ref) == (str(run.ref), str(other.ref))
 
 
@@ -528,7 +528,7 @@ def test_a_mix_that_came_to_count_by_carrying_less_does_not_carry_more_by_itself
     other = cached(here)
     # A bad day of the other mix counted, as it was less.
     Ceiling.objects.filter(at=figure.at).update(mix=CACHED, requests_per_s=figure.requests_per_s - 10.0)
-    found = selectors.ceiling_of(here.connection, "71")
+    found = ceilings.ceiling_of(here.connection, "71")
     assert (found.ranked.taken.mix, found.other_mix.ref) == (ENVIRONMENT["mix"], str(other.ref))
 
 
@@ -599,7 +599,7 @@ def test_of_all_that_came_since_a_mix_was_chosen_the_one_that_carried_the_least_
     write = run_at(here, 5, mix="writes", node_count=5)
     assert found_of(here).taken.mix == SHOP
     assert _three_in_force(here) == (90, SHOP)
-    found = selectors.ceiling_of(here.connection, "71")
+    found = ceilings.ceiling_of(here.connection, "71")
     assert (found.ranked.taken.mix, found.other_mix.ref) == (SHOP, str(write.ref))
     make.ceiling(here.connection, rps=80.0)
     assert found_of(here).taken.mix == SHOP
@@ -616,7 +616,7 @@ def test_of_all_that_came_since_a_mix_was_chosen_the_one_that_carried_the_least_
 def test_a_quick_run_of_a_new_version_leaves_a_mix_to_be_chosen(here):  # noqa: F811
     run = run_at(here, 20)
     quick(here, 2, software="shop 9")
-    found = selectors.ceiling_of(here.connection, "71")
+    found = ceilings.ceiling_of(here.connection, "71")
     assert (found.ranked.taken, [one.taken.mix for one in found.other_mixes]) == (None, [SHOP])
     assert services.take_ceiling(here.connection, "71", actor=here.manager, mix=SHOP).benchmark == run
 
@@ -626,7 +626,7 @@ def test_a_chosen_mix_of_which_nothing_counts_any_more_gives_way_to_no_other_by_
     run = run_at(here, 10)
     services.take_ceiling(here.connection, "71", actor=here.manager, mix=SHOP)
     benchmarks.set_aside(run, actor=here.manager, because="The wrong site.")
-    found = selectors.ceiling_of(here.connection, "71")
+    found = ceilings.ceiling_of(here.connection, "71")
     assert (found.ranked.taken, found.other_mix.ref) == (None, str(other.ref))
 
 
@@ -637,11 +637,11 @@ def test_what_came_after_a_chosen_mix_of_which_nothing_counts_any_more_counts_by
     assert services.take_ceiling(here.connection, "71", actor=here.manager, mix=SHOP).requests_per_s < 80
     writes = run_at(here, 5, mix="writes", node_count=5)
     other = cached(here)
-    found = selectors.ceiling_of(here.connection, "71")
+    found = ceilings.ceiling_of(here.connection, "71")
     assert (found.ranked.taken.mix, found.other_mix.ref) == (SHOP, str(other.ref))
     assert found.ranked.why.endswith(f"“{SHOP}” is the mix that was chosen.")
     benchmarks.set_aside(run, actor=here.manager, because="The wrong site.")
-    found = selectors.ceiling_of(here.connection, "71")
+    found = ceilings.ceiling_of(here.connection, "71")
     assert (found.ranked.taken, found.other_mix.ref) == (None, str(other.ref))
     assert [one.taken.mix for one in found.other_mixes] == ["writes"]
     assert f"The mix “{SHOP}” was chosen, and no step benchmark of it counts any more" in found.ranked.why
@@ -658,9 +658,9 @@ def test_what_came_after_a_chosen_mix_of_which_nothing_counts_any_more_counts_by
 def test_the_first_run_of_a_new_version_with_another_mix_waits_for_a_person(here, client):  # noqa: F811
     run = run_at(here, 20)
     other = run_at(here, 1, mix=CACHED, node_count=1, software="shop 9")
-    found = selectors.ceiling_of(here.connection, "71")
+    found = ceilings.ceiling_of(here.connection, "71")
     assert (found.ranked.taken.ref, found.other_mix.ref) == (str(run.ref), str(other.ref))
-    _, [says] = selectors.doubts_of(here.connection, "71", found)
+    _, [says] = doubts.doubts_of(here.connection, "71", found)
     assert says.startswith("shop 9 was benchmarked on"), "it is of the software before"
     client.force_login(here.manager)
     page = client.get(reverse("capacity:ceiling", args=[here.connection.ref, "71"])).content.decode()
@@ -695,13 +695,13 @@ def test_less_of_another_size_in_service_is_a_doubt_and_can_be_let_count(here, c
     figure = _ceiling_of(here, "general1-4")
     assert round(figure.requests_per_s) == 108
     less = run_at(here, 1, flavor="general1-8", node_count=9)
-    [says] = selectors.doubts_about(here.connection, "71", figure)
+    [says] = doubts.doubts_about(here.connection, "71", figure)
     assert says.startswith("Of general1-8: ")
     assert "one server carried 60.0" in says
     # A newer run of the other size says nothing of this one.
     run_at(here, 0.5, node_count=5)
     services.take_ceiling(here.connection, "71", actor=here.manager)
-    [says] = selectors.doubts_about(here.connection, "71", _ceiling_of(here, "general1-4"))
+    [says] = doubts.doubts_about(here.connection, "71", _ceiling_of(here, "general1-4"))
     assert "one server carried 60.0" in says
     client.force_login(here.manager)
     address = reverse("capacity:ceiling", args=[here.connection.ref, "71"])
@@ -720,7 +720,7 @@ def test_less_of_another_size_in_service_is_a_doubt_and_can_be_let_count(here, c
     run_at(here, 0.2, flavor="general1-8", node_count=1, mix=CACHED)
     services.take_ceiling(here.connection, "71", actor=here.manager, mix=CACHED, size="general1-8")
     assert counting_size(here.account, site, pool.sizes, timezone.now()) == "general1-4"
-    says = selectors.doubts_about(here.connection, "71", _ceiling_of(here, "general1-4"))
+    says = doubts.doubts_about(here.connection, "71", _ceiling_of(here, "general1-4"))
     assert any(
         one.startswith(f"What one server of general1-8 carries was measured with “{CACHED}”") for one in says
     )
@@ -731,7 +731,7 @@ def test_a_mix_that_kept_the_promise_under_no_load_carried_none(here):  # noqa: 
     broken = run_at(here, 20, slower=30.0)
     other = cached(here)
     assert _three_in_force(here) == (100, "")
-    assert selectors.ceiling_of(here.connection, "71").other_mix.ref == str(other.ref)
+    assert ceilings.ceiling_of(here.connection, "71").other_mix.ref == str(other.ref)
     # It is the newest by now: what was measured before counts no more, whatever is chosen.
     broken.ran_at = timezone.now()
     broken.save(update_fields=["ran_at"])
@@ -745,7 +745,7 @@ def test_a_further_run_of_one_mix_takes_no_doubt_of_another_one_away(here):  # n
     run_at(here, 10)
     for days in range(9, 1, -1):
         cached(here, days)
-    [says] = selectors.doubts_about(here.connection, "71", reference(here).ceiling)
+    [says] = doubts.doubts_about(here.connection, "71", reference(here).ceiling)
     assert "one server carried 90.0" in says
 
 
@@ -767,7 +767,7 @@ def test_however_many_came_after_the_least_mix_it_counts(here):  # noqa: F811
     least = run_at(here, 50, mix="checkout", node_count=10)
     Benchmark.objects.filter(pk=least.pk).update(taken_in_at=least.ran_at)
     again(run, range(1, 46))
-    found = selectors.ceiling_of(here.connection, "71")
+    found = ceilings.ceiling_of(here.connection, "71")
     assert found.ranked.taken.ref == str(least.ref)
     assert "“checkout” carried the least" in found.ranked.why
     assert _three_in_force(here) == (54, "checkout")
@@ -779,7 +779,7 @@ def test_however_many_quick_runs_came_after_it_a_run_by_steps_counts_and_its_dou
     run_at(here, 50, node_count=7)
     tried = quick(here, 49)
     again(tried, range(1, 46))
-    [says] = selectors.doubts_about(here.connection, "71", reference(here).ceiling)
+    [says] = doubts.doubts_about(here.connection, "71", reference(here).ceiling)
     assert "one server carried 77.1" in says
     assert _three_in_force(here) == (77, SHOP)
 
@@ -794,12 +794,12 @@ def test_however_many_that_were_never_pushed_to_where_it_fails_came_after_it_the
     again(quick(here, 48), range(2, 46))
     # Nor those whose generator was the limit.
     again(run_at(here, 47, mix="checkout", node_count=1, generator_cpu=0.97), range(2, 30))
-    found = selectors.ceiling_of(here.connection, "71").ranked
+    found = ceilings.ceiling_of(here.connection, "71").ranked
     assert (found.taken.ref, round(found.taken.requests_per_s)) == (str(least.ref), 54)
     assert _three_in_force(here) == (54, "checkout")
     # And as a doubt, where it was never let count.
     Ceiling.objects.filter(mix="checkout").delete()
-    says = selectors.doubts_about(here.connection, "71", reference(here).ceiling)
+    says = doubts.doubts_about(here.connection, "71", reference(here).ceiling)
     assert any("one server carried 54.0" in one for one in says)
 
 
@@ -841,7 +841,7 @@ def test_a_choice_is_spelt_anew_with_the_last_run_of_its_size(here, others):  # 
     cached(here)
     benchmarks.describe(run, actor=here.manager, mix="orders")
     is_left = not is_aside and not others
-    assert selectors.chosen_of(here.connection, "71", "general1-4")[0] == (SHOP if is_left else "orders")
+    assert ceilings.chosen_of(here.connection, "71", "general1-4")[0] == (SHOP if is_left else "orders")
     assert (found_of(here).taken.mix, _three_in_force(here)[0]) == (SHOP if is_left else "orders", 90)
 
 
@@ -861,14 +861,14 @@ def test_what_speaks_against_the_figure_of_another_size_in_service_is_a_doubt(he
     large = run_at(here, 19, flavor="general1-8", node_count=3)
     services.take_ceiling(here.connection, "71", actor=here.manager, size="general1-8")
     figure = _ceiling_of(here, "general1-4")
-    assert (round(figure.requests_per_s), selectors.doubts_about(here.connection, "71", figure)) == (90, ())
+    assert (round(figure.requests_per_s), doubts.doubts_about(here.connection, "71", figure)) == (90, ())
     less = run_at(here, 1, flavor="general1-8", node_count=10)
     services.take_ceiling(here.connection, "71", actor=here.manager, size="general1-8")
     benchmarks.set_aside(less, actor=here.manager, because="The wrong site.")
-    [says] = selectors.doubts_about(here.connection, "71", figure)
+    [says] = doubts.doubts_about(here.connection, "71", figure)
     assert says.startswith("Of general1-8: A newer figure, 54.0 requests a second")
     Objective.objects.update(latency_ms=10.0)
-    says = selectors.doubts_about(here.connection, "71", figure)
+    says = doubts.doubts_about(here.connection, "71", figure)
     assert any(
         one.startswith("Of general1-8: By what is promised now one server carried 0.0") for one in says
     )
@@ -878,9 +878,9 @@ def test_what_speaks_against_the_figure_of_another_size_in_service_is_a_doubt(he
 def test_more_servers_of_another_mix_show_no_limit_of_the_pool(here):  # noqa: F811
     run_at(here, 20)
     run_at(here, 10, mix=CACHED, node_count=3)
-    assert selectors.ceiling_of(here.connection, "71").shown_limit is None
+    assert ceilings.ceiling_of(here.connection, "71").shown_limit is None
     run_at(here, 9, node_count=3)
-    assert selectors.ceiling_of(here.connection, "71").shown_limit.node_count == 6
+    assert ceilings.ceiling_of(here.connection, "71").shown_limit.node_count == 6
 
 
 def test_a_run_of_no_size_counts_for_the_size_that_was_looked_at_alone(here):  # noqa: F811
@@ -901,7 +901,7 @@ def test_a_run_of_no_size_counts_for_the_size_that_was_looked_at_alone(here):  #
     kept = services.take_ceiling(here.connection, "71", actor=here.manager, mix=CACHED, size="general1-8")
     assert (kept.benchmark, kept.flavor) == (untold, "general1-8")
     assert [round(_ceiling_of(here, one).requests_per_s) for one in ("general1-4", "general1-8")] == [90, 540]
-    assert selectors.chosen_of(here.connection, "71", "general1-4")[0] == SHOP
+    assert ceilings.chosen_of(here.connection, "71", "general1-4")[0] == SHOP
     benchmarks.describe(untold, actor=here.manager, software="shop 5")
     assert round(_ceiling_of(here, "general1-4").requests_per_s) == 90
     # Without a size it is the one as which the pool is sized.
@@ -956,4 +956,4 @@ def test_a_mix_that_is_spelt_anew_stays_chosen(here):  # noqa: F811
     run = run_at(here, 20)
     services.take_ceiling(here.connection, "71", actor=here.manager)
     benchmarks.describe(run, actor=here.manager, mix="orders")
-    assert selectors.chosen_of(here.connection, "71")[0] == "orders"
+    assert ceilings.chosen_of(here.connection, "71")[0] == "orders"
