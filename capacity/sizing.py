@@ -272,13 +272,15 @@ class Sizing:
 
     @property
     def missing_most(self) -> EventNeed | None:
-        """The planned event after the first for which the most servers are missing, where that is more still; None else."""
+        """The planned event that asks for more still than the first one: which no number of servers carries, else for which the
+        most are missing; None for none.
+        """
         first = self.missing_planned
-        if first is None:
+        if first is None or first.is_over_limit:
             return None
-        more = [one for one in self.events if not one.event.is_on and self._is_known(one)]
-        most = max(more, key=lambda one: one.more or 0, default=first)
-        return most if (most.more or 0) > (first.more or 0) else None
+        planned = [one for one in self.events if not one.event.is_on and self._is_known(one)]
+        most = max(planned, key=lambda one: (one.is_over_limit, one.more or 0), default=first)
+        return most if most.is_over_limit or (most.more or 0) > (first.more or 0) else None
 
     @property
     def may_miss_planned(self) -> EventNeed | None:

@@ -133,7 +133,7 @@ def course_of(result: Mapping[str, Any], began: datetime | None) -> Course:
 
 
 def spelt(account: Account, mix: str, *, but: Benchmark | None = None) -> str:
-    """Return a mix of requests as the benchmarks of an account spell it, `but` one; itself where none does. One query, or none.
+    """Return a mix of requests as the benchmarks of an account spell it, `but` one; itself where none does. Two queries at most.
 
     What differs in capitals and blanks alone is no other mix: its ceiling would ask for a choice that is none.
     """
@@ -143,4 +143,7 @@ def spelt(account: Account, mix: str, *, but: Benchmark | None = None) -> str:
     others = Benchmark.objects.filter(account=account, mix__iexact=mix)
     if but is not None:
         others = others.exclude(pk=but.pk)
+    # Rows from before spellings were joined may differ in that alone: each can be named.
+    if others.filter(mix=mix).exists():
+        return mix
     return others.order_by("pk").values_list("mix", flat=True).first() or mix

@@ -110,6 +110,9 @@ def take_in(
         if known is not None:
             return known, False
         row = _row(account, found, title=title, connection=connection, balancer_id=balancer_id)
+        if described.get("mix"):
+            # Once more: somebody else may have handed in the first one of it meanwhile.
+            described["mix"] = spelt(account, described["mix"])
         for name, value in described.items():
             if name != "ran_at" or row.ran_at is None:
                 setattr(row, name, value)

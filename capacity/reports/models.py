@@ -245,7 +245,7 @@ class SizedPool(Referenced):
     missing_planned = models.PositiveIntegerField(null=True, blank=True)
     may_miss_planned = models.PositiveIntegerField(null=True, blank=True)
     missing_planned_at = models.DateTimeField(null=True, blank=True)
-    # For the one after that for which more servers still are missing.
+    # For the one after that for which more servers still are missing (0: no number carries it).
     missing_most = models.PositiveIntegerField(null=True, blank=True)
     missing_most_at = models.DateTimeField(null=True, blank=True)
     sentence = models.CharField(max_length=500, blank=True)

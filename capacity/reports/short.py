@@ -90,7 +90,7 @@ def _judge(pk: int, now: datetime) -> bool:
         missing_planned=None if planned is None else 0 if planned.is_over_limit else planned.more,
         may_miss_planned=may.more if may else None,
         missing_planned_at=ahead.event.starts_at if ahead else None,
-        missing_most=most.more if most else None,
+        missing_most=None if most is None else 0 if most.is_over_limit else most.more,
         missing_most_at=most.event.starts_at if most else None,
         sentence=found.sentence[:500],
         doubt=" ".join(doubts)[:500],
@@ -155,7 +155,7 @@ class PoolKnown:
     """How many servers more the first one may need at most, by a lower bound of what one carries; None where it is known."""
     missing_planned_at: datetime | None = None
     missing_most: int | None = None
-    """How many more a later one needs, where that is more still, and when it begins."""
+    """How many more a later one needs, where that is more still (0: no number carries it), and when it begins."""
     missing_most_at: datetime | None = None
     ended: str = ""
     """The sentence that nothing more comes from its series; "" while samples do."""
@@ -291,8 +291,13 @@ def _missing_planned(pools: list[PoolKnown], now: datetime, grade: Grade) -> Fin
             "for what sets it."
         )
         parts = (("servers", servers),)
-    if pool.missing_most and pool.missing_most_at:
-        says += f" That of {pool.missing_most_at:%Y-%m-%d} needs {pool.missing_most} more."
+    if pool.missing_most_at is not None:
+        needs = (
+            f"needs {pool.missing_most} more"
+            if pool.missing_most
+            else "does not fit under the pool’s own limit"
+        )
+        says += f" That of {pool.missing_most_at:%Y-%m-%d} {needs}."
     if others:
         says += f" So {'has' if others == 1 else 'have'} {plural(others, 'other pool')} too few for one."
     rule = "Servers for a planned event are there two weeks before it begins."

@@ -943,6 +943,30 @@ def test_who_chooses_another_mix_reads_what_it_carried_and_chooses_that(here, cl
     assert (reference(here).ceiling.mix, round(reference(here).ceiling.requests_per_s)) == ("writes", 540)
 
 
+def test_of_two_spellings_from_before_each_can_be_named(here):  # noqa: F811
+    """Two people handed in the first of a mix at one moment, or it was before spellings were joined."""
+    less = run_at(here, 20, mix="orders")
+    more = run_at(here, 10, mix="pages", node_count=3)
+    Benchmark.objects.filter(pk=more.pk).update(mix="ORDERS")
+    for mix, carried in (("ORDERS", 180), ("orders", 90)):
+        kept = services.take_ceiling(here.connection, "71", actor=here.manager, mix=mix)
+        assert (kept.mix, round(kept.requests_per_s)) == (mix, carried)
+    assert kept.benchmark == less
+
+
+def test_who_hands_in_the_first_of_a_mix_with_another_one_writes_it_as_they_did(here, monkeypatch):  # noqa: F811
+    """They wait for the account, and read then how it is spelt."""
+    read = benchmarks.parse
+
+    def and_meanwhile(content, name):
+        monkeypatch.setattr(benchmarks, "parse", read)
+        run_at(here, 20, mix="Orders")
+        return read(content, name)
+
+    monkeypatch.setattr(benchmarks, "parse", and_meanwhile)
+    assert run_at(here, 10, mix="orders").mix == "Orders"
+
+
 @pytest.mark.parametrize("spelt", ["WRITES", "  writes "])
 def test_capitals_and_blanks_make_no_other_mix_for_whoever_chooses(here, spelt):  # noqa: F811
     run_at(here, 20)

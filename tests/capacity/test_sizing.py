@@ -460,6 +460,13 @@ def test_a_later_event_that_needs_more_still_is_told():
         is None
     )
     assert size(Pool(600, 90.0), usual(), Rules(), NOW, events=[near, far]).missing_most is None
+    # One that no number of servers carries comes before any count, and where it is the first nothing is asked for.
+    top = found.events[0].peak_rps
+    limited = Pool(6, 90.0, limit_rps=top * 1.5)
+    found = size(limited, usual(), Rules(), NOW, events=[near, far, farther])
+    assert (found.missing_planned.event, found.missing_most.is_over_limit) == (near, True)
+    found = size(replace(limited, limit_rps=top * 0.5), usual(), Rules(), NOW, events=[near, far])
+    assert (found.missing_planned.is_over_limit, found.missing_most) == (True, None)
 
 
 def test_a_planned_event_may_miss_servers_by_a_lower_bound():
