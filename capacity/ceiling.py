@@ -458,9 +458,10 @@ def ranked(
             else "Nothing was measured for this size, software and mix."
         )
     order = {Rank.STEPS: 0, Rank.LIVE: 1, Rank.SIMPLE: 2}
+    counting = set(now)
     rest = sorted(
         (passed_over.get(one, one) for one in evidence if one is not taken),
-        key=lambda one: (one not in now, order[one.rank], -one.at.timestamp()),
+        key=lambda one: (one not in counting, order[one.rank], -one.at.timestamp()),
     )
     return Ranked(taken, (taken, *rest) if taken is not None else tuple(rest), why)
 

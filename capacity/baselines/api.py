@@ -660,7 +660,7 @@ class CeilingApi(PortalAPIView):
         data = self.read(CeilingTakeIn)
 
         def effect() -> Response:
-            _match_if_given(self, connection, balancer_id)
+            _match_if_given(self, connection, balancer_id, data["size"])
             services.take_ceiling(connection, balancer_id, actor=self.user, **data)
             return _ceiling(connection, balancer_id, data["size"])
 
@@ -728,11 +728,13 @@ def _finite(value: float) -> float | None:
     return value if abs(value) < float("inf") else None
 
 
-def _match_if_given(view: PortalAPIView, connection: CloudConnection, balancer_id: str) -> None:
+def _match_if_given(
+    view: PortalAPIView, connection: CloudConnection, balancer_id: str, size: str = ""
+) -> None:
     """Ask that what was read is what counts, of whoever says what they read: entering adds a figure, and needs not say it."""
     if view.request.headers.get("If-Match"):
         lock_known(connection)
-        view.match(connection, ceilings.ceiling_of(connection, balancer_id).version)
+        view.match(connection, ceilings.ceiling_of(connection, balancer_id, size=size).version)
 
 
 def _ceiling(connection: CloudConnection, balancer_id: str, size: str = "") -> Response:

@@ -32,6 +32,7 @@ NEWEST_BY_STEPS = 10
 OLDEST_BY_STEPS = 300
 """and so many at most."""
 MOST_BY_STEPS = 100
+MOST_MIXES = 20
 
 
 def promised_of(connection: CloudConnection | None, balancer_id: str) -> ceiling.Promised:
@@ -102,9 +103,31 @@ def by_steps(rows: QuerySet[Benchmark], promised: ceiling.Promised) -> list[Benc
     return _newest_first(found)
 
 
+@dataclass(frozen=True)
+class Read:
+    """A benchmark as it speaks for a ceiling: how strong, by which steps, and what it says; None where it says nothing."""
+
+    rank: ceiling.Rank
+    steps: tuple[ceiling.Step, ...]
+    says: ceiling.Evidence | None
+
+
+def read_of(run: Benchmark, promised: ceiling.Promised) -> Read:
+    """Return how a run speaks for a ceiling. Worked out once for each row in hand: it takes milliseconds, and is asked again and again."""
+    kept: dict[ceiling.Promised, Read] = run.__dict__.setdefault("_read_by_promise", {})
+    if promised not in kept:
+        counted = evidence.counting(run.result, ran(run), promised)
+        source = run.title if run.ran_at is None else f"{run.title}, {run.ran_at:%Y-%m-%d}"
+        says = evidence.evidence_of(
+            run.result, ran(run), promised, source=source, ref=str(run.ref), counted=counted
+        )
+        kept[promised] = Read(*counted, says)
+    return kept[promised]
+
+
 def _is_known(run: Benchmark, promised: ceiling.Promised) -> bool:
     """Whether a run says where it ends: what is older says no more of its mix."""
-    one = evidence.evidence_of(run.result, ran(run), promised, source="", ref="")
+    one = read_of(run, promised).says
     return one is not None and not one.invalid and one.rank is ceiling.Rank.STEPS and not one.is_least
 
 
@@ -122,12 +145,7 @@ def evidence_of(
     pool: SizedPool | None,
 ) -> list[ceiling.Evidence]:
     """Return all that speaks for a pool's ceiling: its benchmarks, what was measured at events, and loads that people typed as fine."""
-    found = []
-    for row in runs:
-        says = f"{row.title}, {row.ran_at:%Y-%m-%d}" if row.ran_at else row.title
-        one = evidence.evidence_of(row.result, ran(row), promised, source=says, ref=str(row.ref))
-        if one is not None:
-            found.append(one)
+    found = [one for row in runs if (one := read_of(row, promised).says) is not None]
     live = seen_at_events(connection, balancer_id, promised, pool)
     return found + [seen_live.of_size_then(one, pool) for one in live]
 
@@ -186,9 +204,9 @@ def _speaking(runs: Sequence[Benchmark], flavor: str, promised: ceiling.Promised
     bound: tuple[Benchmark, float] | None = None
     for one in of_size:
         is_newest = newest is None or one.software in ("", newest.software)
-        if not is_newest or evidence.rank_of(one.result, ran(one), promised) is not ceiling.Rank.STEPS:
+        if not is_newest or read_of(one, promised).rank is not ceiling.Rank.STEPS:
             continue
-        says = evidence.evidence_of(one.result, ran(one), promised, source="", ref="")
+        says = read_of(one, promised).says
         if bound is None:
             if says is None or not says.is_least:
                 return one
@@ -215,14 +233,15 @@ def ranked_of(
     found = evidence_of(connection, balancer_id, runs, promised, pool)
     speaks = _speaking(runs, size, promised)
     if mix:
-        # What kept the promise under no load says that of the site, whatever was asked for before.
-        is_broken = speaks is not None and any(
-            one.passed_nothing for one in found if one.ref == str(speaks.ref)
-        )
-        if is_broken:
+        if _is_broken(found, speaks):
             return _ranked(found, runs, speaks, size)
         return _of_mix(found, runs, speaks, size, mix, promised)
     return _of_mixes(found, runs, speaks, size, chosen_of(connection, balancer_id, size), promised)[0]
+
+
+def _is_broken(found: Sequence[ceiling.Evidence], speaks: Benchmark | None) -> bool:
+    """Whether the run that speaks kept the promise under no load: that says it of the site, whatever was asked for before."""
+    return speaks is not None and any(one.passed_nothing for one in found if one.ref == str(speaks.ref))
 
 
 def _of_mix(
@@ -445,13 +464,9 @@ def ceiling_of(connection: CloudConnection, balancer_id: str, *, size: str = "")
     speaking = evidence_of(connection, balancer_id, runs, promised, pool)
     found, other = _of_mixes(speaking, runs, speaks, size, chosen, promised)
     run = next((one for one in runs if found.taken and str(one.ref) == found.taken.ref), None)
-    if (
-        run is None
-        and speaks is not None
-        and evidence.rank_of(speaks.result, ran(speaks), promised) is ceiling.Rank.STEPS
-    ):
+    if run is None and speaks is not None and read_of(speaks, promised).rank is ceiling.Rank.STEPS:
         run = speaks
-    steps = evidence.counting(run.result, ran(run), promised)[1] if run is not None else ()
+    steps = read_of(run, promised).steps if run is not None else ()
     fit, why, latency = fitted(steps)
     carried = [
         ceiling.Carried(row.node_count or 0, max(one.requests_per_s for one in of))
@@ -477,7 +492,7 @@ def ceiling_of(connection: CloudConnection, balancer_id: str, *, size: str = "")
         sizes,
         tuple(
             OtherMix(one.taken, taken_version(one))
-            for mix in _other_mixes(speaking, size, found, other)
+            for mix in ([] if _is_broken(speaking, speaks) else _other_mixes(speaking, size, found, other))
             if (one := _of_mix(speaking, runs, speaks, size, mix, promised)).taken is not None
             and one.taken.mix == mix
         ),
@@ -490,12 +505,12 @@ def _other_mixes(
     """Return the mixes of which a step benchmark carried something, without the one that counts and the one that is offered."""
     shown = {one.taken.mix for one in (ranked, other) if one is not None and one.taken is not None}
     carried = ceiling.carried_by_mix(found, size)
-    return sorted(mix for mix, one in carried.items() if one is not None and mix not in shown)
+    return sorted(mix for mix, one in carried.items() if one is not None and mix not in shown)[:MOST_MIXES]
 
 
 def _steps_of(row: Benchmark, promised: ceiling.Promised) -> tuple[ceiling.Step, ...]:
-    rank, steps = evidence.counting(row.result, ran(row), promised)
-    return steps if rank is ceiling.Rank.STEPS else ()
+    read = read_of(row, promised)
+    return read.steps if read.rank is ceiling.Rank.STEPS else ()
 
 
 def kept_for(

@@ -10,9 +10,14 @@ from django.utils import timezone
 
 from accounts.models import CloudConnection
 from capacity import ceiling
-from capacity.baselines import evidence
-from capacity.baselines.ceilings import CeilingKnown, by_steps, promised_of, seen_at_events, sized_pool_of
-from capacity.baselines.compared import ran
+from capacity.baselines.ceilings import (
+    CeilingKnown,
+    by_steps,
+    promised_of,
+    read_of,
+    seen_at_events,
+    sized_pool_of,
+)
 from capacity.benchmarks.models import Benchmark
 from capacity.markers.models import Marker, MarkerKind
 from capacity.models import Ceiling
@@ -62,7 +67,7 @@ def _doubts_about_one(
     run = kept.benchmark if kept is not None else None
     found = []
     if run is not None:
-        own = evidence.evidence_of(run.result, ran(run), promised, source=run.title, ref=str(run.ref))
+        own = read_of(run, promised).says
         if (
             kept is not None
             and kept.rank == ceiling.Rank.STEPS
@@ -167,7 +172,7 @@ def came_after(
     for row in by_steps(later, promised):
         if row.mix in told:
             continue
-        one = evidence.evidence_of(row.result, ran(row), promised, source=row.title, ref=str(row.ref))
+        one = read_of(row, promised).says
         if one is None or one.invalid or one.rank is not ceiling.Rank.STEPS:
             continue
         if one.passed_nothing:

@@ -267,11 +267,20 @@ def rank_of(result: Mapping[str, Any], ran: Ran, promised: ceiling.Promised | No
 
 
 def evidence_of(
-    result: Mapping[str, Any], ran: Ran, promised: ceiling.Promised, *, source: str, ref: str
+    result: Mapping[str, Any],
+    ran: Ran,
+    promised: ceiling.Promised,
+    *,
+    source: str,
+    ref: str,
+    counted: tuple[ceiling.Rank, tuple[ceiling.Step, ...]] | None = None,
 ) -> ceiling.Evidence | None:
-    """Return what a run says of a ceiling; None where it says nothing (no servers, no time, nothing promised or told)."""
+    """Return what a run says of a ceiling; None where it says nothing (no servers, no time, nothing promised or told).
+
+    `counted` is what `counting` returns of it, where that is known.
+    """
     nodes = ran.environment.node_count
-    rank, steps = counting(result, ran, promised)
+    rank, steps = counted or counting(result, ran, promised)
     found = ceiling.highest_passing(steps, promised)
     if not nodes or ran.at is None:
         return None

@@ -170,8 +170,9 @@ def describe(
     row.save()
     of_size = Q(connection=left, balancer_id=left_id) & (Q(flavor="") | Q(flavor__iexact=was["flavor"]))
     of_mix = Benchmark.objects.filter(of_size, mix=was["mix"], set_aside_at__isnull=True).exclude(pk=row.pk)
-    if "mix" in changed and row.mix and was["mix"] and not of_mix.exists():
-        # Whoever chose it, for servers of this size, chose what is spelt so now.
+    others = Benchmark.objects.filter(of_size, mix=row.mix).exclude(pk=row.pk)
+    if "mix" in changed and row.mix and was["mix"] and not of_mix.exists() and not others.exists():
+        # Whoever chose it, for servers of this size, chose what is spelt so now; not where others were measured by that name.
         Ceiling.objects.filter(of_size | Q(benchmark=row), chosen_mix=was["mix"]).update(chosen_mix=row.mix)
     counting = Ceiling.objects.filter(benchmark=row, void_at__isnull=True)
     if any(was[name] not in (None, "") for name in changed & {"node_count", "flavor"}):

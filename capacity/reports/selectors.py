@@ -12,9 +12,7 @@ from django.db.models import Q, QuerySet
 from django.urls import reverse
 
 from accounts.models import Account
-from capacity.baselines.ceilings import own_limit_of, promised_of, runs_of
-from capacity.baselines.compared import ran
-from capacity.baselines.evidence import evidence_of
+from capacity.baselines.ceilings import own_limit_of, promised_of, read_of, runs_of
 from capacity.baselines.models import PoolLimit
 from capacity.benchmarks.models import Benchmark
 from capacity.ceiling import Evidence, Rank
@@ -328,12 +326,9 @@ def carried_of(pool: SizedPool, flavor: str, mix: str) -> Evidence | None:
     The newest by steps that proves something says it, else the newest, of those with `mix` first: a page from the cache costs
     less than an order. It stands in where no ceiling of that size is known.
     """
-    promised, found = promised_of(pool.connection, pool.balancer_id), []
-    for row in runs_of(pool.connection, pool.balancer_id, promised, flavor=flavor):
-        says = f"{row.title}, {row.ran_at:%Y-%m-%d}"
-        one = evidence_of(row.result, ran(row), promised, source=says, ref=str(row.ref))
-        if one is not None and not one.invalid:
-            found.append(one)
+    promised = promised_of(pool.connection, pool.balancer_id)
+    runs = runs_of(pool.connection, pool.balancer_id, promised, flavor=flavor)
+    found = [one for row in runs if (one := read_of(row, promised).says) is not None and not one.invalid]
     newest = max(found, key=lambda one: (one.mix == mix, one.rank is Rank.STEPS, one.at), default=None)
     return None if newest is None or newest.passed_nothing else newest
 

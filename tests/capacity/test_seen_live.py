@@ -845,6 +845,33 @@ def test_a_choice_is_spelt_anew_with_the_last_run_of_its_size(here, others):  # 
     assert (found_of(here).taken.mix, _three_in_force(here)[0]) == (SHOP if is_left else "orders", 90)
 
 
+def test_a_choice_is_not_spelt_as_a_mix_that_others_were_measured_with(here):  # noqa: F811
+    run = run_at(here, 20)
+    services.take_ceiling(here.connection, "71", actor=here.manager, mix=SHOP)
+    cached(here)
+    benchmarks.describe(run, actor=here.manager, mix=CACHED)
+    found = ceilings.ceiling_of(here.connection, "71")
+    assert (found.ranked.taken, found.other_mix.mix) == (None, CACHED), "it counts by its name only"
+    assert _three_in_force(here)[0] == 90
+
+
+def test_where_the_site_keeps_its_promise_under_no_load_no_other_mix_is_offered(here):  # noqa: F811
+    for days, mix in ((20, SHOP), (19, "writes"), (18, CACHED)):
+        run_at(here, days, mix=mix)
+    run_at(here, 1, slower=30.0)
+    found = ceilings.ceiling_of(here.connection, "71")
+    assert (found.ranked.taken, found.other_mix, found.other_mixes) == (None, None, ())
+
+
+def test_whoever_read_of_a_size_lets_it_count_by_that_version(here):  # noqa: F811
+    run_at(here, 20)
+    run_at(here, 10, flavor="general1-8", node_count=3)
+    api, path = Caller(here.manager), f"/connections/{here.connection.ref}/pools/71/ceiling"
+    for flavor in ("general1-4", "general1-8"):
+        seen = api.ask("get", f"{path}?flavor={flavor}").headers["ETag"]
+        assert api.ask("post", path, {"flavor": flavor}, **{"If-Match": seen}).status_code == 200
+
+
 def test_what_speaks_against_the_figure_of_another_size_in_service_is_a_doubt(here):  # noqa: F811
     """It may be the one that carries the least: that its newer figure counts no more, and that more is promised by now."""
     SizedPool.objects.create(
