@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import reduce
-from operator import or_
 from typing import Any
 
 from django.db.models import F, Q, QuerySet, Window
@@ -22,16 +20,16 @@ from capacity.baselines.models import (
 )
 from capacity.benchmarks.models import Benchmark
 from capacity.models import Ceiling, FineLoad, Objective, TrafficEvent
-from capacity.reference import Figure, Site, Sizes, sizes_of
+from capacity.reference import Figure, Site, Sizes, counting_ceilings, sizes_of
 from capacity.reports.models import SizedPool
 from capacity.versions import version_of
 
 MOST_EVIDENCE = 40
 NEWEST_BY_STEPS = 10
-"""Of each mix and size, at a time,"""
-OLDEST_BY_STEPS = 300
-"""and so many at most."""
-MOST_BY_STEPS = 100
+"""Of each mix and size,"""
+OLDEST_BY_STEPS = 60
+"""and back to one of so many that proves where it ends."""
+MOST_BY_STEPS = 300
 MOST_MIXES = 20
 
 
@@ -61,7 +59,11 @@ def runs_of(
     )
     if flavor:
         rows = rows.filter(flavor__iexact=flavor)
-    found = {one.pk: one for one in rows.order_by("-ran_at", "-pk")[:MOST_EVIDENCE]}
+    newest = rows.order_by("-ran_at", "-pk").values("pk")[:MOST_EVIDENCE]
+    # What is in force stands against more of another mix, however much came after it.
+    counts = counting_ceilings(timezone.now()).filter(connection=connection, balancer_id=balancer_id)
+    in_force = counts.exclude(benchmark=None).order_by("-at", "-pk").values("benchmark")[:NEWEST_BY_STEPS]
+    found = {one.pk: one for one in rows.filter(Q(pk__in=newest) | Q(pk__in=in_force))}
     found |= {one.pk: one for one in by_steps(rows, promised)}
     return _newest_first(found.values())
 
@@ -72,34 +74,31 @@ def _newest_first(runs: Iterable[Benchmark]) -> list[Benchmark]:
 
 
 def by_steps(rows: QuerySet[Benchmark], promised: ceiling.Promised) -> list[Benchmark]:
-    """Return those of a pool's benchmarks that may be runs by steps: the newest of each mix and size, the newest first.
+    """Return those of a pool's benchmarks that may be runs by steps: the newest of each mix and size, the newest first. One query.
 
-    What is set aside or was broken off says nothing, so that it takes no other one's place. Where none of the newest was pushed
-    to where it fails, and proves that, older ones are read until one is found: it stands against them. One query as a rule, one
-    more for each further ten.
+    What is set aside or was broken off says nothing, so that it takes no other one's place. Where none of the newest proves where
+    it ends, older ones are among them back to one that does: it stands against what was never pushed that far.
     """
     may_be = rows.filter(
         set_aside_at__isnull=True, was_aborted=False, long_steps__gte=evidence.FEWEST_STEPS
     ).exclude(mix="")
-    found: list[Benchmark] = []
     each: list[Any] = [F("mix"), F("size")]
-    for first in range(0, OLDEST_BY_STEPS, NEWEST_BY_STEPS):
-        numbered = may_be.annotate(size=Lower("flavor")).annotate(
-            newer=Window(RowNumber(), partition_by=each, order_by=("-ran_at", "-pk"))
-        )
-        next_ones = numbered.filter(newer__gt=first, newer__lte=first + NEWEST_BY_STEPS)
-        of_group: dict[tuple[str, str], list[Benchmark]] = {}
-        for run in next_ones.order_by("newer", "-ran_at", "-pk")[:MOST_BY_STEPS]:
-            of_group.setdefault((run.mix, run.flavor.lower()), []).append(run)
-        found += [run for of in of_group.values() for run in of]
-        goes_on = [
-            Q(mix=mix, flavor__iexact=size)
-            for (mix, size), of in of_group.items()
-            if len(of) == NEWEST_BY_STEPS and not any(_is_known(run, promised) for run in of)
-        ]
-        if not goes_on:
-            break
-        may_be = may_be.filter(reduce(or_, goes_on))
+    numbered = may_be.annotate(size=Lower("flavor")).annotate(
+        newer=Window(RowNumber(), partition_by=each, order_by=("-ran_at", "-pk"))
+    )
+    read = numbered.filter(newer__lte=OLDEST_BY_STEPS).order_by("newer", "-ran_at", "-pk")[:MOST_BY_STEPS]
+    of_group: dict[tuple[str, str], list[Benchmark]] = {}
+    for run in read:
+        of_group.setdefault((run.mix, run.flavor.lower()), []).append(run)
+    found: list[Benchmark] = []
+    for of in of_group.values():
+        first, older = of[:NEWEST_BY_STEPS], of[NEWEST_BY_STEPS:]
+        known = any(_is_known(one, promised) for one in first)
+        found += first
+        for one in older if not known else ():
+            found.append(one)
+            if _is_known(one, promised):
+                break
     return _newest_first(found)
 
 

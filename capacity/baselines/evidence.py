@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -84,8 +84,14 @@ class Stretch:
     length_s: float | None = None
 
 
-def stretches_of(result: Mapping[str, Any]) -> tuple[Stretch, ...]:
-    """Return the steps of a run, or the whole run as one stretch where it has fewer than two loads."""
+EVERY = tuple(LATENCIES.values())
+
+
+def stretches_of(result: Mapping[str, Any], keys: Collection[str] = EVERY) -> tuple[Stretch, ...]:
+    """Return the steps of a run, or the whole run as one stretch where it has fewer than two loads.
+
+    Their latencies are those of `keys`: each costs time where it is put together from many points.
+    """
     steps: Sequence[Mapping[str, Any]] = result.get("steps") or ()
     points: Sequence[Mapping[str, Any]] = result.get("points") or ()
     if len({(one["users"], one.get("asked_per_s")) for one in steps}) >= 2:
@@ -93,7 +99,7 @@ def stretches_of(result: Mapping[str, Any]) -> tuple[Stretch, ...]:
         for one in steps:
             ends = one["offset_s"] + one["length_s"]
             of = [each for each in points if one["offset_s"] <= each["offset_s"] < ends]
-            found.append(_step(one, of))
+            found.append(_step(one, of, keys))
         return tuple(found)
     whole = {
         f"p{each['percent']:g}_ms": float(each["ms"])
@@ -107,13 +113,14 @@ def stretches_of(result: Mapping[str, Any]) -> tuple[Stretch, ...]:
             result.get("requests"),
             result.get("failures"),
             result.get("requests_per_s"),
-            {**_latencies(points), **whole},
+            {**_latencies(points, [key for key in keys if key not in whole]), **whole},
         ),
     )
 
 
-def _step(step: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> Stretch:
+def _step(step: Mapping[str, Any], points: Sequence[Mapping[str, Any]], keys: Collection[str]) -> Stretch:
     steady = settled(points, [one["length_s"] for one in points])
+    counted = _counted(step, steady)
     return Stretch(
         step["users"],
         tuple(steady),
@@ -121,7 +128,7 @@ def _step(step: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> Stret
         step.get("failures"),
         _rate(step, steady),
         # What was counted of each request is right whatever the answers are like; benchmarks from before have none of it.
-        {**_latencies(steady), **_counted(step, steady)},
+        {**_latencies(steady, [key for key in keys if key not in counted]), **counted},
         step.get("asked_per_s"),
         step.get("length_s"),
     )
@@ -144,10 +151,10 @@ def _counted(step: Mapping[str, Any], steady: Sequence[Mapping[str, Any]]) -> di
     return {key: value for key, value in found.items() if value is not None and told * 2 > len(steady)}
 
 
-def _latencies(points: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+def _latencies(points: Iterable[Mapping[str, Any]], keys: Iterable[str]) -> dict[str, float]:
     listed = list(points)
     found = {}
-    for key in LATENCIES.values():
+    for key in keys:
         told = [one for one in listed if one.get(key) is not None]
         # A percentile that half of the points do not tell is not told.
         if told and len(told) * 2 > len(listed):
@@ -239,7 +246,7 @@ def steps_of(result: Mapping[str, Any], promised: ceiling.Promised) -> tuple[cei
             one.asked_per_s,
             ceiling.why_thin(one.length_s, one.requests, promised, one.asked_per_s),
         )
-        for one in stretches_of(result)
+        for one in stretches_of(result, (key,) if key else ())
     )
     # A site that hangs answers nothing for most of a step: its rate is none, and it failed all the same.
     return tuple(one for one in steps if one.requests_per_s or ceiling.exceeds(one, promised))
