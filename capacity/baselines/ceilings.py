@@ -15,9 +15,7 @@ from accounts.models import CloudConnection
 from capacity import ceiling
 from capacity.baselines import evidence, seen_live
 from capacity.baselines.compared import ran
-from capacity.baselines.models import (
-    PoolLimit,
-)
+from capacity.baselines.models import PoolLimit
 from capacity.benchmarks.models import Benchmark
 from capacity.models import Ceiling, FineLoad, Objective, TrafficEvent
 from capacity.reference import Figure, Site, Sizes, counting_ceilings, sizes_of
@@ -52,7 +50,7 @@ def runs_of(
 ) -> list[Benchmark]:
     """Return the newest benchmarks of a pool whose servers and time are said, the newest first; of one size if given.
 
-    Runs by steps of each mix and size are among them however many others came since. Two queries, as a rule (`by_steps`).
+    Runs by steps of each mix and size are among them however many others came since. Two queries.
     """
     rows = Benchmark.objects.filter(connection=connection, balancer_id=balancer_id).exclude(
         Q(ran_at=None) | Q(node_count=None)
