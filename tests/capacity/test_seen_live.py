@@ -678,17 +678,22 @@ def _ceiling_of(here, flavor):  # noqa: F811
     return reference_for(here.account, site, timezone.now(), flavor=flavor).ceiling
 
 
-def test_less_of_another_size_in_service_is_a_doubt_and_can_be_let_count(here, client):  # noqa: F811
-    """All servers count as those that carry the least: which these are may be another size than so far."""
-    pool = SizedPool.objects.create(
+def of_two_sizes(here):  # noqa: F811
+    """A sized pool with servers of two sizes, of which nothing is known."""
+    Ceiling.objects.all().delete()
+    return SizedPool.objects.create(
         account=here.account,
         connection=here.connection,
         balancer_id="71",
         name="web",
         flavor="general1-4",
-        sizes={"general1-4": 1, "general1-8": 1},
+        sizes={"general1-4": 2, "general1-8": 2},
     )
-    Ceiling.objects.all().delete()
+
+
+def test_less_of_another_size_in_service_is_a_doubt_and_can_be_let_count(here, client):  # noqa: F811
+    """All servers count as those that carry the least: which these are may be another size than so far."""
+    pool = of_two_sizes(here)
     make.ceiling(here.connection, rps=200.0, flavor="general1-8", at=timezone.now() - timedelta(days=30))
     run_at(here, 20, node_count=5)
     services.take_ceiling(here.connection, "71", actor=here.manager)
@@ -874,15 +879,7 @@ def test_whoever_read_of_a_size_lets_it_count_by_that_version(here):  # noqa: F8
 
 def test_what_speaks_against_the_figure_of_another_size_in_service_is_a_doubt(here):  # noqa: F811
     """It may be the one that carries the least: that its newer figure counts no more, and that more is promised by now."""
-    SizedPool.objects.create(
-        account=here.account,
-        connection=here.connection,
-        balancer_id="71",
-        name="web",
-        flavor="general1-4",
-        sizes={"general1-4": 2, "general1-8": 2},
-    )
-    Ceiling.objects.all().delete()
+    of_two_sizes(here)
     run_at(here, 20)
     services.take_ceiling(here.connection, "71", actor=here.manager, size="general1-4")
     large = run_at(here, 19, flavor="general1-8", node_count=3)
@@ -912,15 +909,7 @@ def test_more_servers_of_another_mix_show_no_limit_of_the_pool(here):  # noqa: F
 
 def test_a_run_of_no_size_counts_for_the_size_that_was_looked_at_alone(here):  # noqa: F811
     """What a person lets count for one size says nothing of the servers of another one."""
-    SizedPool.objects.create(
-        account=here.account,
-        connection=here.connection,
-        balancer_id="71",
-        name="web",
-        flavor="general1-4",
-        sizes={"general1-4": 2, "general1-8": 2},
-    )
-    Ceiling.objects.all().delete()
+    of_two_sizes(here)
     for size, count in (("general1-4", 6), ("general1-8", 3)):
         run_at(here, 20 + count, flavor=size, node_count=count)
         services.take_ceiling(here.connection, "71", actor=here.manager, size=size)
