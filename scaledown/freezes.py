@@ -82,7 +82,7 @@ class NeededFor(Freeze):
 def for_start(plan: Plan, data: PlanData, now: datetime) -> list[Freeze]:
     """Return what a plan would start into now, or when its window opens; what ends last comes last.
 
-    At most four queries, those of `known.load_known`, and ten of what speaks against what one server carries.
+    At most four queries, those of `known.load_known`, and those of `doubts_about`.
     """
     begins = max(now, data.window_start or now)
     found = freezes_at(plan.account, begins)
@@ -205,7 +205,7 @@ def by_ref(kept: Iterable[Mapping[str, Any]]) -> dict[str, ahead.EventShown]:
 def not_overridden(run: Run, now: datetime, *, resumes: bool = False) -> list[Freeze]:
     """Return what holds a run back now, or would as it `resumes`, which is a pre-flight as the start is.
 
-    Four queries and those of `known.load_known`; one more where any is found, ten more as it resumes.
+    Four queries and those of `known.load_known`; one more where any is found, those of `doubts_about` as it resumes.
     """
     found = freezes_at(run.account, now)
     plan = Plan.objects.select_related("account", "connection__account").filter(ref=run.plan_ref).first()

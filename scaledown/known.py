@@ -77,8 +77,8 @@ def known_for(
     at: datetime,
     sizes: Mapping[str, int] = MappingProxyType({}),
 ) -> Known:
-    """Return what is known of the pool behind these balancers at `at`; seven queries a balancer and eleven more, at most ten of
-    what speaks against the ceiling.
+    """Return what is known of the pool behind these balancers at `at`; seven queries a balancer and eleven more, and those of
+    `doubts_about`.
 
     `sizes` is how many of its servers have which size: all count as the one that carries the least, which takes a query
     for each of several.

@@ -215,6 +215,10 @@ def look_at_stale(
         except (TryLater, ProviderFailed, Refused) as trouble:
             log.info("sized_pools_unseen", pools=[str(pool.ref) for pool in of_one], code=trouble.code)
             continue
+        except Exception:
+            # A fault with one must not keep all others, of any account, from being looked at and judged.
+            log.exception("sized_pools_look_failed", pools=[str(pool.ref) for pool in of_one])
+            continue
         for pool in of_one:
             try:
                 note_look(pool, found, at)
@@ -222,7 +226,6 @@ def look_at_stale(
             except Refused as trouble:
                 log.info("sized_pool_unseen", pool=str(pool.ref), code=trouble.code)
             except Exception:
-                # A fault with one must not keep all others, of any account, from being looked at and judged.
                 log.exception("sized_pool_look_failed", pool=str(pool.ref))
     return count
 

@@ -1049,6 +1049,25 @@ def test_a_fault_with_one_pool_keeps_no_other_from_being_looked_at(known, monkey
     assert (pool.servers, bad.seen_at) == (0, None)
 
 
+def test_a_fault_with_one_connection_keeps_no_other_pool_from_being_looked_at(known, monkeypatch):
+    pool = sized_pool(known, seen_at=timezone.now() - timedelta(days=2), servers=3)
+    odd = make.connection(known.account, name="odd")
+    SizedPool.objects.create(account=known.account, connection=odd, balancer_id="71", name="odd")
+    there = SimpleNamespace(pools=[SimpleNamespace(balancer=SimpleNamespace(id="71"), members=[])])
+
+    def discover(connection):
+        if connection.pk == odd.pk:
+            raise KeyError("a bug of ours")
+        return there
+
+    monkeypatch.setattr(sized, "discover_pools", discover)
+    for _ in range(3):
+        # In no order: the odd one stands first as often as last.
+        sized.look_at_stale(timezone.now())
+    pool.refresh_from_db()
+    assert (pool.servers, SizedPool.objects.get(connection=odd).seen_at) == (0, None)
+
+
 def test_a_pool_that_a_run_changed_is_looked_at_at_once_and_once(known, monkeypatch):
     pool = sized_pool(known, servers=5)
     seen = []
