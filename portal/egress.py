@@ -19,9 +19,11 @@ import ipaddress
 import math
 import re
 import ssl
+import sys
 import time
 import weakref
 import zlib
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -499,74 +501,108 @@ class _Stream(httpcore.AsyncNetworkStream):
         return self._writer.get_extra_info(names[info]) if info in names else None
 
 
-class _Pool(httpcore.AsyncConnectionPool):
-    """httpcore's pool, which takes back what a request that was cancelled leaves behind.
+class _Connections:
+    """What stands in the place of httpcore's pool: a connection for each request, `kept` of them for later ones.
 
-    One that is cancelled after it was given a new connection, and before that connects, leaves a connection that is
-    neither open nor closed: it keeps its place for good, and once all places are taken nothing is asked any more until
-    the process ends (httpcore 1.0.9, its issue 1093). Nobody but a request owns a connection that is not idle.
-    """
-
-    def _assign_requests_to_connections(self) -> list[Any]:
-        owned = {id(request.connection) for request in self._requests}
-        left = [
-            one
-            for one in self._connections
-            if id(one) not in owned and not (one.is_idle() or one.is_closed() or one.has_expired())
-        ]
-        for one in left:
-            self._connections.remove(one)
-        return left + list(super()._assign_requests_to_connections())
-
-
-class _Fresh:
-    """What stands in the place of httpcore's pool where no connection is kept: each request has one of its own.
-
-    A pool goes over all connections that are open as each request begins and ends, which with a hundred of them costs
-    more than the request. `most` are open at once; who comes then waits.
+    httpcore 1.0.9 goes over all pairs of its connections as each request begins and ends, which with a hundred of them costs
+    more than the request, and one that is cancelled before it connects keeps its place for good (its issue 1093). `most`
+    requests are on their way at once; who comes then waits. HTTP/1.1 only: a connection has one request at a time.
     """
 
     def __init__(
-        self, *, ssl_context: ssl.SSLContext, network_backend: httpcore.AsyncNetworkBackend, most: int | None
+        self,
+        *,
+        ssl_context: ssl.SSLContext,
+        network_backend: httpcore.AsyncNetworkBackend,
+        limits: httpx.Limits,
     ) -> None:
         self._ssl_context = ssl_context
         self._backend = network_backend
+        most = limits.max_connections
         self._places = asyncio.Semaphore(most) if most is not None else None
+        kept = limits.max_keepalive_connections
+        self._kept = sys.maxsize if kept is None else kept
+        self._kept_s = limits.keepalive_expiry
+        self._idle: dict[tuple[bytes, bytes, int], deque[httpcore.AsyncHTTPConnection]] = {}
+        """By where they lead, the one that was used last at the end."""
 
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
-        """Ask on a new connection, which ends with the answer's stream."""
-        connection = httpcore.AsyncHTTPConnection(
-            request.url.origin, ssl_context=self._ssl_context, network_backend=self._backend
-        )
-        if self._places is not None:
-            await self._places.acquire()
+        """Ask on a connection that is free, or on a new one; it is free again once the answer's stream is closed."""
+        origin = request.url.origin
+        await self._take_place(request)
+        connection: httpcore.AsyncHTTPConnection | None = None
         try:
+            connection = await self._idle_one(origin) or httpcore.AsyncHTTPConnection(
+                origin,
+                ssl_context=self._ssl_context,
+                keepalive_expiry=self._kept_s,
+                network_backend=self._backend,
+            )
             answer = await connection.handle_async_request(request)
         except BaseException:
-            await self._end(connection)
+            await self._end(origin, connection)
             raise
-        stream = _LastStream(answer.stream, lambda: self._end(connection))
+        stream = _LastStream(answer.stream, lambda: self._end(origin, connection))
         return httpcore.Response(
             answer.status, headers=answer.headers, content=stream, extensions=answer.extensions
         )
 
-    async def _end(self, connection: httpcore.AsyncHTTPConnection) -> None:
+    async def _take_place(self, request: httpcore.Request) -> None:
+        if self._places is None:
+            return
+        if not self._places.locked():
+            await self._places.acquire()  # at once
+            return
+        try:
+            async with asyncio.timeout(request.extensions.get("timeout", {}).get("pool")):
+                await self._places.acquire()
+        except TimeoutError:
+            raise httpcore.PoolTimeout("too many requests are on their way") from None
+
+    async def _idle_one(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection | None:
+        """Return a connection that the other side has not ended, or None; those that it has are closed."""
+        idle = self._idle.get(_key(origin))
+        while idle:
+            connection = idle.pop()
+            if not connection.has_expired():
+                return connection
+            await connection.aclose()
+        return None
+
+    async def _end(self, origin: httpcore.Origin, connection: httpcore.AsyncHTTPConnection | None) -> None:
         if self._places is not None:
             self._places.release()
-        await connection.aclose()
+        if connection is None:
+            return
+        idle = self._idle.get(_key(origin)) or deque()
+        if connection.is_idle() and len(idle) < self._kept:
+            idle.append(connection)
+            self._idle[_key(origin)] = idle
+        else:
+            await connection.aclose()
+        while idle and idle[0].has_expired():
+            await idle.popleft().aclose()
 
-    async def __aenter__(self) -> _Fresh:
+    async def __aenter__(self) -> _Connections:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Nothing is kept, so nothing is left to close."""
+        """Close what is kept; what is on its way ends with its request."""
+        self._kept = 0
+        for idle in self._idle.values():
+            while idle:
+                await idle.popleft().aclose()
+
+
+def _key(origin: httpcore.Origin) -> tuple[bytes, bytes, int]:
+    return origin.scheme, origin.host, origin.port
 
 
 class _LastStream:
-    """The body of an answer; its connection ends with it, once."""
+    """The body of an answer; what is to be done with its connection is done as it ends, once."""
 
     def __init__(self, stream: Any, end: Callable[[], Awaitable[None]]) -> None:
         self._stream = stream
@@ -600,18 +636,9 @@ class CheckedTransport(httpx.AsyncHTTPTransport):
         context = ssl_context or _ssl_context()
         super().__init__(verify=context, trust_env=False, limits=limits)
         backend = CheckedBackend(rules, resolver)
-        # httpx offers no parameter for the network backend; its pool is httpcore's public class.
-        if limits.max_keepalive_connections == 0:
-            self._pool = _Fresh(  # type: ignore[assignment]  # all that httpx asks of its pool
-                ssl_context=context, network_backend=backend, most=limits.max_connections
-            )
-            return
-        self._pool = _Pool(
-            ssl_context=context,
-            max_connections=limits.max_connections,
-            max_keepalive_connections=limits.max_keepalive_connections,
-            keepalive_expiry=limits.keepalive_expiry,
-            network_backend=backend,
+        # httpx offers no parameter for the network backend.
+        self._pool = _Connections(  # type: ignore[assignment]  # all that httpx asks of its pool
+            ssl_context=context, network_backend=backend, limits=limits
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

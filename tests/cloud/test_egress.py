@@ -272,6 +272,106 @@ def test_where_no_connection_is_kept_each_request_has_its_own_and_no_more_are_op
     assert all(one._writer.is_closing() for one in opened)
 
 
+class Kept:
+    """A provider that keeps its connections open, on a free port, and a transport that keeps `keeps` of them for `keeps_s`."""
+
+    def __init__(self, *, places=None, keeps=None, keeps_s=20.0, answers=(b"hello",)) -> None:
+        self.limits = httpx.Limits(
+            max_connections=places, max_keepalive_connections=keeps, keepalive_expiry=keeps_s
+        )
+        self.answers = list(answers)
+        self.opened = self.open = 0
+        self.goes = asyncio.Event()
+        self.goes.set()
+
+    async def serve(self, reader, writer):
+        self.opened += 1
+        self.open += 1
+        try:
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                await self.goes.wait()
+                body = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n" + body)
+                await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            self.open -= 1
+        writer.close()
+
+    async def ask(self, count=1, timeout_s=5.0):
+        asks = (self.fetch(timeout_s=timeout_s) for _ in range(count))
+        return await asyncio.gather(*asks, return_exceptions=True)
+
+    def fetch(self, **more):
+        return egress.fetch(self.url, transport=self.transport, rules=self.rules, **more)
+
+    async def play(self, act):
+        listening = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/"
+        self.rules = egress.make_rules((), ("127.0.0.0/8",))
+        self.transport = egress.CheckedTransport(limits=self.limits, rules=lambda: self.rules)
+        async with listening, self.transport:
+            await act(self)
+        await asyncio.sleep(0.02)
+
+
+def test_a_connection_is_used_again_and_so_many_are_kept():
+    async def act(wire):
+        for _ in range(3):
+            assert [answer.text for answer in await wire.ask()] == ["hello"]
+        assert wire.opened == 1
+        assert len(await wire.ask(5)) == 5
+        await asyncio.sleep(0.02)
+        assert (wire.opened, wire.open) == (5, 2)
+        await wire.ask(2)
+        assert wire.opened == 5
+
+    wire = Kept(keeps=2)
+    asyncio.run(wire.play(act))
+    assert wire.open == 0, "those that were kept are closed with the transport"
+
+
+def test_a_connection_that_was_idle_for_too_long_is_closed_and_not_used():
+    async def act(wire):
+        await wire.ask(3)
+        await asyncio.sleep(0.15)
+        await wire.ask()
+        await asyncio.sleep(0.02)
+        assert (wire.opened, wire.open) == (4, 1)
+
+    asyncio.run(Kept(keeps_s=0.1).play(act))
+
+
+def test_a_connection_whose_answer_was_not_read_to_its_end_is_not_used_again():
+    async def act(wire):
+        # The rest of the answer would be read as the beginning of the next one.
+        cut = await wire.fetch(max_bytes=2)
+        assert (cut.text, cut.is_cut) == ("he", True)
+        wire.goes.clear()
+        late = await wire.ask(timeout_s=0.05)
+        assert isinstance(late[0], TryLater)
+        wire.goes.set()
+        assert [answer.text for answer in await wire.ask()] == ["again"]
+        assert wire.opened == 3
+
+    asyncio.run(Kept(answers=(b"hel", b"again")).play(act))
+
+
+def test_who_waits_for_a_place_for_too_long_is_told_and_takes_none():
+    async def act(wire):
+        wire.goes.clear()
+        slow = asyncio.ensure_future(wire.ask(2, timeout_s=5.0))
+        await asyncio.sleep(0.05)
+        (late,) = await wire.ask(timeout_s=0.05)
+        assert isinstance(late, TryLater)
+        wire.goes.set()
+        assert [answer.text for answer in await slow] == ["hello"] * 2
+        assert [answer.text for answer in await wire.ask(4)] == ["hello"] * 4
+        assert wire.opened == 2
+
+    asyncio.run(Kept(places=2).play(act))
+
+
 def test_a_redirect_is_an_answer_and_is_not_followed():
     moved = b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n"
     answer, seen, _ = asyncio.run(talk(moved, fetch_of("http://shop.example.com:{port}/")))

@@ -260,9 +260,9 @@ def test_a_kept_connection_that_the_provider_closed_in_peace_is_not_used_for_a_c
         goodbye = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
         wire.scripts = {"GET": [balancer()], "PUT": [goodbye]}
         await cloud.show_balancer("71")
-        for connection in cloud._wire._transport_for("")._pool.connections:
-            stream = connection._connection._network_stream
-            stream._reader.feed_eof()
+        (idle,) = cloud._wire._transport_for("")._pool._idle.values()
+        for connection in idle:
+            connection._connection._network_stream._reader.feed_eof()
         return await drain(cloud)
 
     wire, outcome = run(act)
