@@ -24,8 +24,12 @@ else:
         if not names.issuperset(changes):
             unknown = ", ".join(sorted(changes.keys() - names))
             raise TypeError(f"{kind.__name__} has no {unknown}.")
+        held = {**value.__dict__, **changes}
+        if len(held) > len(names):
+            # What was worked out from the fields (`cached_property`) is not true of the copy.
+            held = {name: held[name] for name in held if name in names}
         made = object.__new__(kind)
-        object.__setattr__(made, "__dict__", {**value.__dict__, **changes})
+        object.__setattr__(made, "__dict__", held)
         return made
 
 

@@ -131,18 +131,13 @@ def node_state(balancer: BalancerSeen, node: NodeWay) -> NodeState:
 
 def find_node(balancer: BalancerSeen, node: NodeWay) -> NodeSeen | None:
     """Return the node with this address and port, or None."""
-    return next((n for n in balancer.nodes if (n.address, n.port) == (node.address, node.port)), None)
+    return balancer.by_place.get((node.address, node.port))
 
 
 def owners(plan: PlanData, progress: Progress) -> dict[str, str]:
     """Return which server of the plan an address belongs to; that of one that is gone may be another's by now."""
     gone = {way.server_id for way in progress.servers if way.phase.is_gone}
-    return {
-        address: server.server_id
-        for server in (*plan.servers, *plan.remaining)
-        if server.server_id not in gone
-        for address in (*server.addresses, *(node.address for node in server.nodes))
-    }
+    return {address: server_id for address, server_id in plan.places if server_id not in gone}
 
 
 def serving(plan: PlanData, progress: Progress, balancer: BalancerSeen) -> frozenset[str]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 
 from portal.cloud.types import BalancerStatus, Condition, NodeStatus, NodeType
 from portal.runs.types import Command, Doubt, Halt, RunStatus
@@ -44,27 +45,35 @@ class Phase(StrEnum):
     @property
     def is_in_flight(self) -> bool:
         """On its way out: at most one server of a pool is (invariant 3). Held servers do not count."""
-        return self in {Phase.DRAINING, Phase.REMOVING, Phase.VERIFYING}
+        return self in _IN_FLIGHT
 
     @property
     def is_out_and_alive(self) -> bool:
         """Can still be put back by one quick action."""
-        return self in {Phase.DRAINING, Phase.REMOVING, Phase.VERIFYING, Phase.HELD, Phase.IMAGING}
+        return self in _OUT_AND_ALIVE
 
     @property
     def is_final(self) -> bool:
         """Nothing more happens to this server in this run."""
-        return self in {Phase.RETIRED, Phase.SKIPPED, Phase.RESTORED, Phase.GONE, Phase.RECREATED}
+        return self in _FINAL
 
     @property
     def is_gone(self) -> bool:
         """The server as it was approved exists no more; its address may be another one's by now."""
-        return self in {Phase.RETIRED, Phase.GONE, Phase.RECREATING, Phase.JOINING, Phase.RECREATED}
+        return self in _GONE
 
     @property
     def is_anew(self) -> bool:
         """Deleted by this run and on its way back as a new server, or back as one."""
-        return self in {Phase.RECREATING, Phase.JOINING, Phase.RECREATED}
+        return self in _ANEW
+
+
+# Each look asks them of every server.
+_IN_FLIGHT = frozenset({Phase.DRAINING, Phase.REMOVING, Phase.VERIFYING})
+_OUT_AND_ALIVE = _IN_FLIGHT | {Phase.HELD, Phase.IMAGING}
+_FINAL = frozenset({Phase.RETIRED, Phase.SKIPPED, Phase.RESTORED, Phase.GONE, Phase.RECREATED})
+_ANEW = frozenset({Phase.RECREATING, Phase.JOINING, Phase.RECREATED})
+_GONE = _ANEW | {Phase.RETIRED, Phase.GONE}
 
 
 class Order(StrEnum):
@@ -262,6 +271,15 @@ class PlanData:
     no_vital_reason: str = ""
     """Why no vital figure is looked at; "" where one is."""
 
+    @cached_property
+    def places(self) -> tuple[tuple[str, str], ...]:
+        """Each address of each server with the server's id, in the order of the servers."""
+        return tuple(
+            (address, server.server_id)
+            for server in (*self.servers, *self.remaining)
+            for address in (*server.addresses, *(node.address for node in server.nodes))
+        )
+
 
 @dataclass(frozen=True)
 class GrownServer:
@@ -308,6 +326,11 @@ class BalancerSeen:
     session_persistence: str | None
     timeout_s: float
     observed_at: datetime
+
+    @cached_property
+    def by_place(self) -> Mapping[tuple[str, int], NodeSeen]:
+        """The nodes by address and port; of two at one place the first."""
+        return {(node.address, node.port): node for node in reversed(self.nodes)}
 
 
 @dataclass(frozen=True)
@@ -442,8 +465,9 @@ class Facts:
     in_charge: str | None
     """Name of the person in charge, or None."""
     freeze: str = ""
-    """The sentence of the freeze that is in force and that nobody overrode, or "". Asked where a server may begin, or be
-    brought to its end."""
+    """The sentence of the freeze that is in force and that nobody overrode, or ""."""
+    is_freeze_read: bool = True
+    """Whether that was asked: it takes a dozen queries, which are made where the next look may come to rest on it."""
     freeze_until: datetime | None = None
     is_worse: bool = False
     """Whether `freeze` says that what the plan rests on is worse by now: no time ends that, so a person decides."""

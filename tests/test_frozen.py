@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import pytest
 
@@ -34,6 +35,24 @@ class Narrow:
 @dataclass
 class Open:
     seats: int
+
+
+@dataclass(frozen=True)
+class Hall:
+    rows: int
+    seats: int
+
+    @cached_property
+    def places(self) -> int:
+        return self.rows * self.seats
+
+
+def test_what_was_worked_out_from_the_fields_is_worked_out_anew_for_a_copy():
+    hall = Hall(3, 4)
+    assert hall.places == 12
+    wider = replace(hall, seats=5)
+    assert (wider.places, hall.places) == (15, 12)
+    assert replace(wider, seats=4) == hall
 
 
 def test_a_changed_copy_equals_the_standard_librarys_and_leaves_the_value_alone():

@@ -6,9 +6,11 @@ connection counts, who serves, who is gone. Times `t` are world seconds, `at` is
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from scaledown.types import PlanData
@@ -291,16 +293,28 @@ class Story:
     is_sticky: bool = False
     """Visitors stick to their server: a draining one gets new requests."""
 
+    @cached_property
+    def _by_kind(self) -> Mapping[type, tuple[list[int], list[Any]]]:
+        """The places of all events of a kind, and the events: the oracle asks a thousand times."""
+        found: dict[type, tuple[list[int], list[Any]]] = {}
+        for place, event in enumerate(self.events):
+            places, events = found.setdefault(type(event), ([], []))
+            places.append(place)
+            events.append(event)
+        return found
+
+    def _between(self, kind: type, start: int, stop: int | None) -> list[Any]:
+        places, events = self._by_kind.get(kind, ([], []))
+        return events[bisect_left(places, start) : len(places) if stop is None else bisect_left(places, stop)]
+
     def sends(self) -> Iterator[tuple[int, Sent]]:
         """Yield each change that reached the provider, with its place."""
-        for place, event in enumerate(self.events):
-            if isinstance(event, Sent):
-                yield place, event
+        return zip(*self._by_kind.get(Sent, ([], [])), strict=True)
 
     def last(self, kind: type, before: int, /, **fields: Any) -> Any:
         """Return the last event of a kind before a place whose fields have these values; None if none."""
-        for event in reversed(self.events[:before]):
-            if isinstance(event, kind) and all(getattr(event, k) == v for k, v in fields.items()):
+        for event in reversed(self._between(kind, 0, before)):
+            if all(getattr(event, k) == v for k, v in fields.items()):
                 return event
         return None
 
@@ -308,8 +322,8 @@ class Story:
         """Return the events of a kind between two places whose fields have these values."""
         return [
             event
-            for event in self.events[start:stop]
-            if isinstance(event, kind) and all(getattr(event, k) == v for k, v in fields.items())
+            for event in self._between(kind, start, stop)
+            if all(getattr(event, k) == v for k, v in fields.items())
         ]
 
     def meddled(self, server: str, lb_id: int | None = None) -> bool:

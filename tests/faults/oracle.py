@@ -1157,13 +1157,15 @@ def leaves_nothing_draining_after_the_window(story: Story) -> Iterator[str]:
             if not isinstance(event, Looked) or event.balancer is None or event.t < end_t + offset_s:
                 continue
             lb_id = event.balancer.lb_id
-            if lb_id not in _balancers_of(planned) or _meddled_with_nodes(story, planned.server_id, lb_id):
-                continue
             drains = any(n.condition == "DRAINING" for n in event.balancer.of(planned.server_id))
+            if not drains or lb_id not in _balancers_of(planned):
+                continue
+            if _meddled_with_nodes(story, planned.server_id, lb_id):
+                continue
             tried = [s for s in story.every(Sent, 0, place, server=planned.server_id) if s.is_put_back]
             removed = story.every(Sent, 0, place, server=planned.server_id, name="remove")
             removed = removed or _may_be_removed(story, planned.server_id, place, event.t)
-            if drains and event.tells and not tried and not removed:
+            if event.tells and not tried and not removed:
                 yield f"{planned.name} still drains {event.t - end_t:.0f} s after the window's end"
                 break
 
