@@ -19,10 +19,12 @@ from django.db.models.functions import Lower
 from capacity.baselines.models import BaselineStatus, MeasuredBaseline
 from capacity.ceiling import BUSY, generator_was_the_limit, with_mix
 from capacity.metrics.kinds import DEMAND_UNIT, MetricKind
+from capacity.metrics.models import Metric
 from capacity.models import Baseline, Ceiling, FineLoad, ForecastPeak, Objective, TrafficEvent
 from capacity.reports.models import ENDED_AFTER, DetectedEvent, ReportState, SizedPool
 from capacity.sizing import peak_of
 from capacity.versions import version_of
+from portal.compiled import Compiled
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -188,21 +190,49 @@ def load_of(
 
     Three queries: for whoever asks again and again.
     """
-    of_pool = {"account": account, "connection__ref": site.connection_ref, "balancer_id": site.balancer_id}
-    entered = (
-        ForecastPeak.objects.filter(**of_pool, at__lte=at)
-        .select_related("entered_by")
-        .order_by("-at", "-pk")
-        .first()
-    )
-    measured, on = _measured_peaks(of_pool, at)
-    ceiling = ceilings_of(account, site.connection_ref, {site.balancer_id: flavor}, at).get(site.balancer_id)
-    by_hand = (
-        None
-        if entered is None
-        else Figure(entered.requests_per_s, entered.source, _author(entered), entered.at, entered.expected_at)
+    of_pool = (account.pk, site.connection_ref, site.balancer_id)
+    entered = _ENTERED.rows(*of_pool, at)
+    measured, on = _measured_peaks(*of_pool, at)
+    of_size = _CEILING_OF_SIZE.rows(*of_pool, flavor, at) if flavor else _CEILING_OF_ANY.rows(*of_pool, at)
+    ceiling = next((_ceiling_figure(*row) for row in of_size), None)
+    by_hand = next(
+        (Figure(rps, source, name or "", said_at, then) for rps, source, name, said_at, then in entered), None
     )
     return ceiling, _higher(by_hand, measured), on
+
+
+def _entered(account: Any, connection_ref: Any, balancer_id: Any, at: Any) -> QuerySet[ForecastPeak, Any]:
+    of_pool = {"account": account, "connection__ref": connection_ref, "balancer_id": balancer_id}
+    rows = ForecastPeak.objects.filter(**of_pool, at__lte=at).order_by("-at", "-pk")
+    return rows.values_list("requests_per_s", "source", "entered_by__name", "at", "expected_at")[:1]
+
+
+def _ceiling_of(rows: QuerySet[Ceiling], *of_pool: Any) -> QuerySet[Ceiling, Any]:
+    account, connection_ref, balancer_id = of_pool
+    rows = rows.filter(account=account, connection__ref=connection_ref, balancer_id=balancer_id)
+    columns = ("requests_per_s", "source", "entered_by__name", "at", "flavor", "is_least", "mix")
+    return rows.order_by("-at", "-pk").values_list(*columns)[:1]
+
+
+def _ceiling_of_any(account: Any, connection_ref: Any, balancer_id: Any, at: Any) -> QuerySet[Ceiling, Any]:
+    return _ceiling_of(counting_ceilings(at), account, connection_ref, balancer_id)
+
+
+def _ceiling_of_size(
+    account: Any, connection_ref: Any, balancer_id: Any, flavor: Any, at: Any
+) -> QuerySet[Ceiling, Any]:
+    rows = counting_ceilings(at).filter(_is_of_size(flavor))
+    return _ceiling_of(rows, account, connection_ref, balancer_id)
+
+
+def _ceiling_figure(
+    rps: float, source: str, author: str | None, at: datetime, flavor: str, is_least: bool, mix: str
+) -> Figure:
+    return Figure(rps, source, author or "", at, flavor=flavor, is_least=is_least, mix=mix)
+
+
+def _is_of_size(flavor: Any) -> Q:
+    return Q(flavor="") | Q(flavor__iexact=flavor)
 
 
 def counting_ceilings(at: datetime) -> QuerySet[Ceiling]:
@@ -228,7 +258,7 @@ def ceilings_of(
         return {}
     fitting = Q()
     for balancer_id, flavor in flavors.items():
-        of_size = Q(flavor="") | Q(flavor__iexact=flavor) if flavor else Q()
+        of_size = _is_of_size(flavor) if flavor else Q()
         fitting |= Q(balancer_id=balancer_id) & of_size
     rows = (
         counting_ceilings(at)
@@ -333,51 +363,65 @@ def _higher(entered: Figure | None, measured: Figure | None) -> Figure | None:
     return max(known, key=lambda one: one.requests_per_s, default=None)
 
 
-def _measured_peaks(of_pool: Mapping[str, Any], at: datetime) -> tuple[Figure | None, Figure | None]:
-    """Return the highest hour to come of the series by which the pool is sized, and what a peak that is on may come to.
-
-    None once the series ended. One query.
-    """
-    on = DetectedEvent.objects.on_at(at).filter(metric=OuterRef("metric"), found_at__lte=at)
-    pool = (
+def _sized_by(
+    account: Any, connection_ref: Any, balancer_id: Any, at: Any, since: Any
+) -> QuerySet[SizedPool, Any]:
+    on = DetectedEvent.objects.on_since(since).filter(metric=OuterRef("metric"), found_at__lte=at)
+    return (
         SizedPool.objects.filter(
-            **of_pool,
+            account=account,
+            connection__ref=connection_ref,
+            balancer_id=balancer_id,
             # Orders a minute are no load that servers carry.
             metric__unit=DEMAND_UNIT,
             metric__kind=MetricKind.THROUGHPUT,
             metric__growth_report__state=ReportState.MADE,
             metric__growth_report__made_at__lte=at,
             metric__growth_report__next_peak__gt=0,
-            metric__growth_report__analysed_until__gte=at - ENDED_AFTER,
+            metric__growth_report__analysed_until__gte=since,
         )
-        .select_related("metric__growth_report")
-        .annotate(
-            on_multiple=Subquery(on.order_by(F("multiple").desc(nulls_last=True)).values("multiple")[:1]),
-            on_peak=Subquery(on.order_by("-peak").values("peak")[:1]),
-        )
-        .first()
+        .order_by("pk")
+        .values_list(
+            "metric__name",
+            "metric__resource",
+            "metric__growth_report__next_peak",
+            "metric__growth_report__next_peak_at",
+            "metric__growth_report__peak",
+            "metric__growth_report__made_at",
+            Subquery(on.order_by(F("multiple").desc(nulls_last=True)).values("multiple")[:1]),
+            Subquery(on.order_by("-peak").values("peak")[:1]),
+        )[:1]
     )
-    if pool is None or pool.metric is None:
-        return None, None
-    report = pool.metric.growth_report
-    if report.next_peak is None or report.made_at is None:
-        return None, None
-    source, peak_on = f"growth report of {pool.metric}", None
-    on_rps = peak_of(report.peak, pool.on_multiple, pool.on_peak)
-    if on_rps is not None:
-        says = f"{source}: the peak that is on"
-        if pool.on_peak is not None and on_rps > pool.on_peak:
-            says += f", at the busiest hour of a week; so far {pool.on_peak:,.0f} were seen"
-        peak_on = Figure(on_rps, says, "", report.made_at)
-    forecast = Figure(
-        report.next_peak,
-        source,
-        "",
-        report.made_at,
+
+
+def _measured_peaks(
+    account: int, connection_ref: UUID, balancer_id: str, at: datetime
+) -> tuple[Figure | None, Figure | None]:
+    """Return the highest hour to come of the series by which the pool is sized, and what a peak that is on may come to.
+
+    None once the series ended. One query.
+    """
+    rows = _SIZED_BY.rows(account, connection_ref, balancer_id, at, at - ENDED_AFTER)
+    for name, resource, next_peak, next_peak_at, peak, made_at, on_multiple, on_peak in rows:
+        source, peak_on = f"growth report of {Metric(name=name, resource=resource)}", None
+        on_rps = peak_of(peak, on_multiple, on_peak)
+        if on_rps is not None:
+            says = f"{source}: the peak that is on"
+            if on_peak is not None and on_rps > on_peak:
+                says += f", at the busiest hour of a week; so far {on_peak:,.0f} were seen"
+            peak_on = Figure(on_rps, says, "", made_at)
         # Its likeliest hour may be over: one of the other weeks that were looked ahead is hardly lower.
-        expected_at=report.next_peak_at if report.next_peak_at and report.next_peak_at >= at else None,
-    )
-    return forecast, peak_on
+        expected_at = next_peak_at if next_peak_at and next_peak_at >= at else None
+        return Figure(next_peak, source, "", made_at, expected_at=expected_at), peak_on
+    return None, None
+
+
+# Each tick of a run that may come to a freeze asks them.
+_OF_POOL = (int, UUID, str)
+_ENTERED: Compiled[ForecastPeak] = Compiled(_entered, *_OF_POOL, datetime)
+_CEILING_OF_ANY: Compiled[Ceiling] = Compiled(_ceiling_of_any, *_OF_POOL, datetime)
+_CEILING_OF_SIZE: Compiled[Ceiling] = Compiled(_ceiling_of_size, *_OF_POOL, str, datetime)
+_SIZED_BY: Compiled[SizedPool] = Compiled(_sized_by, *_OF_POOL, datetime, datetime)
 
 
 def _baselines(

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
-from django.db.models import Model, QuerySet
+from django.db.models import Model, QuerySet, Subquery
 from django.db.models.query import RawQuerySet
 
 Row = TypeVar("Row", bound=Model)
@@ -84,19 +84,42 @@ class Compiled(Generic[Row]):
         self._params = [(_place(marks, param), param) for param in params]
         if set(range(len(marks))) - {at for at, _ in self._params}:
             raise ImproperlyConfigured(f"Not all of its values stand in {sql!r}.")
+        if any(at is None and _is_of_a_mark(param) for at, param in self._params):
+            # Of what is worked out from a value the next one would be another: it must be a value itself.
+            raise ImproperlyConfigured(f"Something worked out from one of its values stands in {sql!r}.")
         compiler = query.query.get_compiler(connection=connection)
         compiler.setup_query()
         self._is_plain = bool(query.query.values_select) and not compiler.get_converters(
-            expression for expression, _, _ in compiler.select
+            _column(expression) for expression, _, _ in compiler.select
         )
         self._model = query.model
         self._sql = sql
+
+
+def _column(expression: Any) -> Any:
+    """Return the column that a subquery of one column gives, as the database has it; else the expression itself."""
+    is_one = isinstance(expression, Subquery) and len(expression.query.select) == 1
+    return expression.query.select[0] if is_one else expression
 
 
 def _place(marks: list[Any], param: Any) -> int | None:
     return next(
         (at for at, mark in enumerate(marks) if isinstance(param, type(mark)) and param == mark), None
     )
+
+
+def _is_of_a_mark(param: Any) -> bool:
+    """Whether a parameter is what only a made-up value can have come to: a date around theirs, a number beyond all keys."""
+    match param:
+        case date():
+            return 1700 <= param.year <= 1703
+        case bool():
+            return False
+        case int():
+            return param > 9_000_000_000_000_000_000
+        case str():
+            return "\ue000" in param
+    return False
 
 
 def _as_django_sends(mark: Any, value: Any) -> Any:

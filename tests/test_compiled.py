@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
+from django.db.models import OuterRef, Subquery
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -121,3 +122,33 @@ def test_what_a_tick_asks_is_what_the_querysets_say():
     assert list(asked.ACCOUNT.instances(account.pk)) == [account]
     now = timezone.now()
     assert calendar.freezes_between(account, now, now + timedelta(hours=1)) == []
+
+
+def test_what_is_worked_out_from_a_value_must_be_a_value_itself():
+    """Else it would stay what it came to the first time."""
+    since = Compiled(
+        lambda at: Account.objects.filter(
+            created_at__lte=at, updated_at__gte=at - timedelta(days=1)
+        ).values_list("pk"),
+        datetime,
+    )
+    with pytest.raises(ImproperlyConfigured, match="worked out"):
+        since.rows(timezone.now())
+    named = Compiled(
+        lambda name: Account.objects.filter(name=name, number__contains=name).values_list("pk"), str
+    )
+    with pytest.raises(ImproperlyConfigured, match="worked out"):
+        named.rows("Shop")
+
+
+def test_a_subquery_of_one_column_comes_as_the_database_has_it():
+    account = make.account()
+    person = make.member(account, "editor")
+    roles = Membership.objects.filter(account=OuterRef("pk")).order_by("role").values("role")[:1]
+    first = Compiled(
+        lambda pk: Account.objects.filter(pk=pk).values_list("name", Subquery(roles)),
+        int,
+    )
+    assert first.rows(account.pk) == [(account.name, "editor")]
+    Membership.objects.filter(user=person).delete()
+    assert first.rows(account.pk) == [(account.name, None)]

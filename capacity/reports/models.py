@@ -117,7 +117,11 @@ class DetectedEvents(models.QuerySet["DetectedEvent"]):
         What was dismissed is among them: that it is no event does not say that its traffic is gone. Of a site that broke
         under it, and is still down, it is on: the demand is back as soon as the site is.
         """
-        recent = DetectedEvent.objects.filter(ends_at__gt=now - ENDED_AFTER)
+        return self.on_since(now - ENDED_AFTER)
+
+    def on_since(self, since: datetime) -> DetectedEvents:
+        """As `on_at`, by the moment since which a series must go on."""
+        recent = DetectedEvent.objects.filter(ends_at__gt=since)
         down = recent.filter(
             metric=OuterRef("metric"),
             is_over=False,
@@ -125,9 +129,9 @@ class DetectedEvents(models.QuerySet["DetectedEvent"]):
             starts_at__lte=OuterRef("ends_at") + UNDER_IT,
             ends_at__gt=OuterRef("ends_at"),
         )
-        return self.filter(
-            Q(is_over=False) | Exists(down), score__gt=0, ends_at__gt=now - ENDED_AFTER
-        ).exclude(state=DetectedState.WITHDRAWN)
+        return self.filter(Q(is_over=False) | Exists(down), score__gt=0, ends_at__gt=since).exclude(
+            state=DetectedState.WITHDRAWN
+        )
 
 
 class DetectedEvent(Referenced):
