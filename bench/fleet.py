@@ -1,13 +1,15 @@
 """Many runs at once, each taking servers out of a pool of its own, beside a Celery chain that does the same with a message a step.
 
 How long all take over the ideal (a run's servers one after another, each as long as the rules need), what workers and
-PostgreSQL (the chain: its workers) work for it, how much memory they take, how late ticks come; and the same with a worker
+PostgreSQL (the chain: its workers) work for it, beside what httpx alone needs for as many calls as the rules made the portal
+ask, how much memory they take, how late ticks come; and the same with a worker
 killed (`kill -9`) in the middle, after which everything must have happened once and in order.
 `FLEET_RUNS` and `FLEET_SERVERS` say how many.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -18,7 +20,7 @@ from pathlib import Path
 
 import httpx
 
-from bench.provider import GONE_AFTER_S, STAY
+from bench.provider import BALANCER, GONE_AFTER_S, STAY
 from bench.speed import (
     CALLS,
     DRAIN_S,
@@ -191,6 +193,34 @@ def chain(origin: str, runs: int, servers: int) -> dict[str, float]:
         }
 
 
+# --- the calls alone --------------------------------------------------------------------------------------------------
+
+AT_ONCE = 40
+
+
+async def _ask(origin: str, tenant: str, calls: int) -> None:
+    path = f"/lb/{tenant}/loadbalancers/{BALANCER}"
+
+    async def some() -> None:
+        for _ in range(calls // AT_ONCE):
+            await http.get(path)
+
+    async with httpx.AsyncClient(base_url=origin, trust_env=False) as http:
+        await asyncio.gather(*(some() for _ in range(AT_ONCE)))
+
+
+def calls_alone_cpu_s(origin: str, calls: int) -> float:
+    """Return the CPU seconds that httpx needs for so many calls on kept connections when nothing else is done."""
+    began = time.process_time()
+    asyncio.run(_ask(origin, "9999", calls))
+    return time.process_time() - began
+
+
+def _truth(origin: str) -> dict[str, int]:
+    found: dict[str, int] = httpx.get(f"{origin}/truth", trust_env=False).json()
+    return found
+
+
 def _measure(runs: int, servers: int) -> dict[str, float]:
     port = free_port()
     origin = f"http://127.0.0.1:{port}"
@@ -205,9 +235,11 @@ def _measure(runs: int, servers: int) -> dict[str, float]:
         assert provider.stdout is not None
         provider.stdout.readline()
         calm = portal(origin, runs, servers, 10_000, killed=False)
+        calls = _truth(origin)["calls"]
         hurt = portal(origin, runs, servers, 20_000, killed=True)
         theirs = chain(origin, runs, servers)
-        truth = httpx.get(f"{origin}/truth", trust_env=False).json()
+        truth = _truth(origin)
+        alone_s = calls_alone_cpu_s(origin, calls)
     if truth["cut"] or truth["wrong"] or truth["twice"] or truth["deleted"] != 3 * runs * servers:
         raise AssertionError(f"Not as it must be: {truth}")
     ideal_s = servers * unavoidable_s(DRAIN_S + SILENT_S, len(CALLS))
@@ -222,6 +254,9 @@ def _measure(runs: int, servers: int) -> dict[str, float]:
         "fleet_cpu_s": round(calm["cpu_s"], 1),
         "fleet_chain_cpu_s": round(theirs["cpu_s"], 1),
         "fleet_cpu_over_chain": round(calm["cpu_s"] / theirs["cpu_s"], 2),
+        "fleet_calls_per_server": round(calls / runs / servers, 1),
+        "fleet_calls_alone_cpu_s": round(alone_s, 1),
+        "fleet_calls_alone_over_chain": round(alone_s / theirs["cpu_s"], 2),
         "fleet_memory_mib": round(calm["memory_mib"], 1),
         "fleet_chain_memory_mib": round(theirs["memory_mib"], 1),
         "fleet_late_p50_ms": round(calm["late_p50_ms"], 1),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
 
 from accounts.models import Account, CloudConnection
 from accounts.networks import with_networks
+from capacity.models import TrafficEvent
 from portal.compiled import Compiled
+from portal.runs.models import RunCommand
 from scaledown.models import Plan, ProtectedServer
 
 
@@ -19,12 +22,38 @@ def _connection(plan_ref: Any) -> QuerySet[CloudConnection]:
     return CloudConnection.objects.filter(pk__in=plan).defer("check_result")
 
 
+def _submitted(plan_ref: Any) -> QuerySet[Plan]:
+    rows = Plan.objects.filter(ref=plan_ref, submitted_at__isnull=False, preview__isnull=False)
+    return rows.only("ref", "account", "connection", "preview")
+
+
+SUBMITTED: Compiled[Plan] = Compiled(_submitted, uuid.UUID)
+"""A plan with its preview, by the plan's `ref`; none where it was never submitted."""
+
+
+def _near(account: Any, after: Any, until: Any) -> QuerySet[TrafficEvent]:
+    rows = TrafficEvent.objects.filter(account=account, ends_at__gt=after, starts_at__lte=until)
+    return rows.order_by("starts_at", "pk")
+
+
+EVENTS: Compiled[TrafficEvent] = Compiled(_near, int, datetime, datetime)
+"""Traffic events of an account that end after one moment and begin until another, the first one first."""
+
+
 CONNECTION: Compiled[CloudConnection] = Compiled(_connection, uuid.UUID)
 """The connection of a plan, by the plan's `ref`."""
 
 
 ACCOUNT: Compiled[Account] = Compiled(lambda pk: with_networks(Account.objects.filter(pk=pk)), int)
 """An account, by its key, with the networks that are opened for it."""
+
+
+def _open_commands(run: Any) -> QuerySet[RunCommand, Any]:
+    return RunCommand.objects.sealed().filter(run=run, accepted__isnull=True).values_list("pk")[:1]
+
+
+OPEN_COMMANDS: Compiled[RunCommand] = Compiled(_open_commands, int)
+"""Whether a person's command waits for its answer, by the run's key."""
 
 
 def _protected(*where: Any) -> QuerySet[ProtectedServer, Any]:

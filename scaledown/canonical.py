@@ -15,6 +15,7 @@ __all__ = [
     "digest",
     "digest_of",
     "from_plain",
+    "frozen_plan",
     "plan_from_plain",
     "plan_to_plain",
     "to_plain",
@@ -37,6 +38,7 @@ _CAME_WITH: Mapping[str, int] = {
     "vital_fall_allowed": 7,
     "no_vital_reason": 7,
 }
+PLANS_KEPT = 500
 _OF_A_SERVER_CAME_WITH: Mapping[str, int] = {"image_id": 2}
 """Fields that plans of an older format do not have: what was approved then keeps its spelling, and its digest."""
 
@@ -67,6 +69,20 @@ def plan_from_plain(value: Mapping[str, Any]) -> PlanData:
     for name, since in _CAME_WITH.items():
         if plan.format < since and getattr(plan, name) != PlanData.__dataclass_fields__[name].default:
             raise Unreadable(f"A plan of format {plan.format} has no {name}.")
+    return plan
+
+
+_frozen: dict[tuple[str, str], PlanData] = {}
+
+
+def frozen_plan(run_ref: str, digest: str, value: Mapping[str, Any]) -> PlanData:
+    """Return the plan of a run, as `plan_from_plain` reads it: once in each process, since it is frozen with its digest."""
+    key = (run_ref, digest)
+    plan = _frozen.get(key)
+    if plan is None:
+        if len(_frozen) >= PLANS_KEPT:
+            _frozen.clear()
+        plan = _frozen[key] = plan_from_plain(value)
     return plan
 
 

@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
-from django.db import connection as database
-
 from capacity.counts import CountKind, CountReading, CountSource, read_count
 from capacity.probes import ProbeResult, ProbeSpec, run_probe
 from portal import egress
@@ -39,11 +37,12 @@ from portal.cloud.types import (
 from portal.errors import ProviderFailed, Refused, TryLater
 from portal.frozen import replace
 from portal.runs.types import Action, Decision, Outcome, OutcomeKind, RunStatus, RunView
+from portal.together import Together
 from scaledown import machine, outcomes
-from scaledown.canonical import plan_from_plain
+from scaledown.canonical import PLANS_KEPT, frozen_plan
 from scaledown.needs import needs_of
 from scaledown.peak import VITAL_EVERY_S
-from scaledown.progress import Progress, new_progress, progress_from_plain, progress_to_plain
+from scaledown.progress import NodeState, Progress, new_progress, progress_from_plain, progress_to_plain
 from scaledown.turn import MachineDecision
 from scaledown.types import (
     AddressSearch,
@@ -66,6 +65,7 @@ from scaledown.types import (
 )
 
 if TYPE_CHECKING:
+    from accounts.models import CloudConnection
     from portal.runs.models import Run
 
 KIND = "scaledown"
@@ -74,7 +74,6 @@ GROWTH = "scaledown.growth"
 """What is approved when a run grows again."""
 OF_RUN, OF_SERVER, KEEP_UNTIL = "steady_run", "steady_server", "steady_keep_until"
 """Metadata of what a run makes at the provider: by these it is found again when an answer is lost."""
-PLANS_KEPT = 500
 READ_S = 6.0
 """The longest that one read may take. Two in a row (a server, then its volumes) fit into an observation."""
 T = TypeVar("T")
@@ -150,18 +149,11 @@ class ScaledownKind:
         self.count = count
         self.answers = answers
         self.monotonic = monotonic
-        self._plans: dict[tuple[str, str], PlanData] = {}
         self._progress: dict[str, tuple[Progress, Mapping[str, Any]]] = {}
 
     def plan_of(self, view: RunView) -> PlanData:
-        """Return the run's plan. It is frozen with its digest, so that it is read once per worker child."""
-        key = (view.ref, view.digest)
-        plan = self._plans.get(key)
-        if plan is None:
-            if len(self._plans) >= PLANS_KEPT:
-                self._plans.clear()
-            plan = self._plans[key] = plan_from_plain(view.plan)
-        return plan
+        """Return the run's plan."""
+        return frozen_plan(view.ref, view.digest, view.plan)
 
     def progress_of(self, view: RunView) -> Progress:
         """Return the run's progress; what this worker child wrote or read last is not read again."""
@@ -422,6 +414,7 @@ class ScaledownKind:
             answers=decided.answers,
             look_again_s=decided.look_again_s,
             sets_aside=decided.sets_aside,
+            reads_facts=decided.reads_facts,
         )
 
     # Acting
@@ -552,6 +545,7 @@ def _facts_of(view: RunView) -> Facts:
         protected=frozenset(view.facts["protected"]),
         in_charge=view.facts["in_charge"],
         freeze=str(view.facts.get("freeze", "")),
+        is_freeze_read=not view.facts.get("freeze_unread"),
         freeze_until=view.facts.get("freeze_until"),
         is_worse=bool(view.facts.get("is_worse")),
         nobody_to_call=str(view.facts.get("nobody_to_call", "")),
@@ -578,6 +572,7 @@ def facts(run: Run) -> Mapping[str, Any]:
 
     (connection,) = asked.CONNECTION.instances(run.plan_ref)
     (run.account,) = asked.ACCOUNT.instances(run.account_id)
+    connection.account = run.account
     problem = "" if run.is_rehearsal else _approval_problem(run)
     grows = run.progress.get("growing")
     return {
@@ -593,7 +588,7 @@ def facts(run: Run) -> Mapping[str, Any]:
         "credentials": credentials_of(connection),
         "networks": networks_of(run.account),
         **({} if grows is None else {"growth_problem": _growth_problem(grows)}),
-        **_going_on_facts(run),
+        **_going_on_facts(run, connection),
         **_vital_facts(run),
     }
 
@@ -601,37 +596,50 @@ def facts(run: Run) -> Mapping[str, Any]:
 _MAY_BEGIN = frozenset({RunStatus.SCHEDULED.value, RunStatus.PAUSED.value, RunStatus.HALTED.value})
 
 
-_NOT_IN_HAND = frozenset(
-    {
-        Phase.QUEUED.value,
-        # A good verdict, no hold and the deletion may come in one tick.
-        Phase.VERIFYING.value,
-        Phase.HELD.value,
-        Phase.IMAGING.value,
-        Phase.DELETING.value,
-    }
-)
-"""Of a server of these the next change takes it out, or ends it."""
+_IN_HAND = frozenset(phase.value for phase in machine.PHASES)
+SOAK_NEAR = timedelta(seconds=3)
+"""A soak that ends within this time may be over before the run is claimed again."""
 
 
-def _going_on_facts(run: Run) -> Mapping[str, Any]:
+def meets_freeze(progress: Mapping[str, Any], now: datetime) -> bool:
+    """Return whether the next look at a run in full swing may come to where a freeze holds: a server begins, or is ended.
+
+    Where it comes there all the same, the machine has it read (`Turn.ask_freeze`): this keeps it from having to.
+    """
+    ways = progress.get("servers", ())
+    way = next((way for way in ways if way["phase"] in _IN_HAND), None)
+    if progress.get("asks_freeze") or way is None:
+        return True
+    if way["phase"] == Phase.DRAINING:
+        # Nothing was sent yet, so that it begins now; or a person may let it go on.
+        nodes, drain = way["nodes"], way["drain"]
+        is_asked = drain is not None and drain["asked_person_at"] is not None
+        return is_asked or all(node["asked"] == node["confirmed"] == NodeState.ENABLED for node in nodes)
+    if way["phase"] == Phase.VERIFYING:
+        return way["soak"] is not None and datetime.fromisoformat(way["soak"]["until"]) <= now + SOAK_NEAR
+    return bool(way["phase"] == Phase.DELETING)
+
+
+def _going_on_facts(run: Run, connection: CloudConnection) -> Mapping[str, Any]:
     """Return the freeze and the want of somebody to call that keep a run from starting or going on.
 
-    A run in full swing is asked about freezes only, while a server may begin or be brought to its end.
+    A run in full swing is asked about freezes only, where it may come to one; one that rests, when a person says something.
     """
     from django.utils import timezone
 
-    from scaledown import freezes, someone
+    from scaledown import asked, freezes, someone
 
-    begins = run.status in _MAY_BEGIN or bool(run.progress.get("preflight_due"))
-    goes_on = run.status == RunStatus.RUNNING and any(
-        way["phase"] in _NOT_IN_HAND for way in run.progress.get("servers", ())
-    )
-    if run.is_rehearsal or not (begins or goes_on):
-        return {}
     now = timezone.now()
+    is_running = run.status == RunStatus.RUNNING
+    starts = run.status == RunStatus.SCHEDULED or bool(run.progress.get("preflight_due"))
+    begins = run.status in _MAY_BEGIN or starts
+    if run.is_rehearsal or not (begins or is_running):
+        return {}
+    meets = starts or (is_running and meets_freeze(run.progress, now))
+    if not meets and not asked.OPEN_COMMANDS.rows(run.pk):
+        return {"freeze_unread": True}
     found: dict[str, Any] = {}
-    held = freezes.holding(run, now)
+    held = freezes.holding(run, now, connection=connection)
     if held is not None:
         found |= {"freeze": held.says, "freeze_until": held.ends_at, "is_worse": held.is_worse}
     nobody = someone.holding(run, now) if begins else ""
@@ -745,11 +753,13 @@ def _keep_retirements(run: Run, plain: Mapping[str, Any], changed: Collection[in
     if not changed:
         return
     rows = [(position, plain["servers"][position - 1]) for position in sorted(changed)]
-    with database.cursor() as cursor:
-        cursor.executemany(_KEEP_RETIREMENT, [_retirement(run, position, way) for position, way in rows])
+    together = Together()
+    for position, way in rows:
+        together.add(_KEEP_RETIREMENT, _retirement(run, position, way))
+    together.send()
 
 
-def _retirement(run: Run, position: int, way: Mapping[str, Any]) -> dict[str, Any]:
+def _retirement(run: Run, position: int, way: Mapping[str, Any]) -> list[Any]:
     drain, verdict, put_back = way["drain"] or {}, way["verdict"] or {}, way["put_back"] or {}
     detail = {
         "put_back": put_back.get("why"),
@@ -758,23 +768,23 @@ def _retirement(run: Run, position: int, way: Mapping[str, Any]) -> dict[str, An
         "grade": drain.get("grade"),
         "verdict": verdict.get("numbers"),
     }
-    return {
-        "ref": uuid4(),
-        "run": run.pk,
-        "position": position,
-        "server_id": way["server_id"],
-        "server_name": way["name"],
-        "phase": way["phase"],
-        "phase_since": way["since"],
-        "says": way["says"],
-        "customer_says": way["customer_says"],
-        "connections": drain.get("connections"),
-        "source": drain.get("source", "")[:200],
-        "grade": "" if drain.get("connections") is None else Grade.MEASURED.value,
-        "at": drain.get("sampled_at"),
-        "verdict": verdict.get("verdict", ""),
-        "detail": json.dumps(detail),
-    }
+    return [
+        uuid4(),
+        run.pk,
+        position,
+        way["server_id"],
+        way["name"],
+        way["phase"],
+        way["since"],
+        way["says"],
+        way["customer_says"],
+        drain.get("connections"),
+        drain.get("source", "")[:200],
+        "" if drain.get("connections") is None else Grade.MEASURED.value,
+        drain.get("sampled_at"),
+        verdict.get("verdict", ""),
+        json.dumps(detail),
+    ]
 
 
 # With most ticks one row or two change: Django's own upsert would take several times as long to write as to run.
@@ -783,8 +793,7 @@ INSERT INTO scaledown_retirement (
     ref, run_id, position, server_id, server_name, phase, phase_since, says, customer_says, connections,
     connections_source, connections_grade, connections_at, verdict, detail
 ) VALUES (
-    %(ref)s, %(run)s, %(position)s, %(server_id)s, %(server_name)s, %(phase)s, %(phase_since)s::timestamptz, %(says)s,
-    %(customer_says)s, %(connections)s, %(source)s, %(grade)s, %(at)s::timestamptz, %(verdict)s, %(detail)s::jsonb
+    %s, %s, %s, %s, %s, %s, %s::timestamptz, %s, %s, %s, %s, %s, %s::timestamptz, %s, %s::jsonb
 )
 ON CONFLICT (run_id, server_id) DO UPDATE SET
     phase = excluded.phase, phase_since = excluded.phase_since, says = excluded.says,

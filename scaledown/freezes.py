@@ -17,7 +17,6 @@ from django.urls import reverse
 from accounts.calendar.models import CalendarKind
 from accounts.calendar.selectors import Freeze, Item, Source, freezes_at, register_source
 from capacity.baselines.doubts import doubts_about
-from capacity.models import TrafficEvent
 from capacity.versions import version_of
 from portal import access
 from portal.access import Permission
@@ -28,14 +27,14 @@ from portal.runs import journal
 from portal.runs import services as runs
 from portal.runs.models import Run
 from portal.runs.types import Entry
-from scaledown import ahead
-from scaledown.canonical import from_plain, plan_from_plain, to_plain
+from scaledown import ahead, asked
+from scaledown.canonical import from_plain, frozen_plan, to_plain
 from scaledown.known import RISE, RISE_LASTS, event_known, load_known, rises_on
 from scaledown.models import FreezeOverride, Plan, PlanStatus
 from scaledown.types import PlanData
 
 if TYPE_CHECKING:
-    from accounts.models import Account, User
+    from accounts.models import Account, CloudConnection, User
     from scaledown.known import LoadKnown
 
 RESTS_ON, DOUBT = "what-it-rests-on", "doubt-"
@@ -128,9 +127,7 @@ def _needs(plan: Plan, data: PlanData, load: LoadKnown, moment: datetime, now: d
     Every event near is held against what is known now, and so is the plan itself: not only events change, but the usual peak
     and what one server carries as well.
     """
-    near = TrafficEvent.objects.filter(
-        account=plan.account, ends_at__gt=moment, starts_at__lte=moment + ahead.AHEAD
-    ).order_by("starts_at", "pk")
+    near = asked.EVENTS.instances(plan.account_id, moment, moment + ahead.AHEAD)
     shown, looked_at = _shown(plan.preview or {})
     then = max(looked_at, data.window_start or looked_at)
     by_now = _by_now(data, load)
@@ -202,18 +199,23 @@ def by_ref(kept: Iterable[Mapping[str, Any]]) -> dict[str, ahead.EventShown]:
     return {one["ref"]: from_plain(ahead.EventShown, one) for one in kept}
 
 
-def not_overridden(run: Run, now: datetime, *, resumes: bool = False) -> list[Freeze]:
+def not_overridden(
+    run: Run, now: datetime, *, resumes: bool = False, connection: CloudConnection | None = None
+) -> list[Freeze]:
     """Return what holds a run back now, or would as it `resumes`, which is a pre-flight as the start is.
 
-    Four queries and those of `known.load_known`; one more where any is found, those of `doubts_about` as it resumes.
+    `connection` is its plan's, where that is known already. Four queries and those of `known.load_known`; one more where any
+    is found, those of `doubts_about` as it resumes.
     """
     found = freezes_at(run.account, now)
-    plan = Plan.objects.select_related("account", "connection__account").filter(ref=run.plan_ref).first()
-    if plan is not None and plan.submitted_at is not None and plan.preview is not None:
-        data = plan_from_plain(run.plan)
+    for plan in asked.SUBMITTED.instances(run.plan_ref):  # one, or none
+        plan.account = run.account
+        plan.connection = connection or plan.connection
+        plan.connection.account = run.account
+        data = frozen_plan(str(run.ref), run.digest, run.plan)
         load = _load_of(plan, data, now)
         found += _needs(plan, data, load, now, now)
-        found += _doubted(plan, plan.preview, data, load, now) if resumes else []
+        found += _doubted(plan, plan.preview or {}, data, load, now) if resumes else []
     found.sort(key=lambda one: one.ends_at)
     if not found:
         return []
@@ -271,9 +273,11 @@ def instead(frozen: Iterable[Freeze], act: str) -> str:
     return f"{act} after that"
 
 
-def holding(run: Run, now: datetime, *, resumes: bool = False) -> Held | None:
-    """Return what holds a run back, or would as it `resumes`; None if nothing does."""
-    found = not_overridden(run, now, resumes=resumes)
+def holding(
+    run: Run, now: datetime, *, resumes: bool = False, connection: CloudConnection | None = None
+) -> Held | None:
+    """Return what holds a run back, or would as it `resumes`; None if nothing does. As `not_overridden` asks."""
+    found = not_overridden(run, now, resumes=resumes, connection=connection)
     if not found:
         return None
     has_no_end = any(isinstance(one, NeededFor) and one.is_rise for one in found)

@@ -70,7 +70,7 @@ def decide(
     halt = decided.halt or (people.halt if status is RunStatus.HALTED else None)
     stands = replace(people, status=status, halt=halt, commands=())
     # What a lead may let pass is asked when somebody looks (`offers.Situation`): it can change between two looks.
-    let = replace(facts, freeze="", nobody_to_call="")
+    let = replace(facts, freeze="", is_freeze_read=True, nobody_to_call="")
     tried = Turn(plan, decided.progress, observation, stands, let, now)
     return replace(decided, progress=replace(decided.progress, cannot=_forbidden(tried)))
 
@@ -116,6 +116,8 @@ def _decide(turn: Turn, vain: Mapping[int, str], *, is_noticed: bool) -> Machine
         why = sets_aside(turn)
         watch_in_doubt(turn)
         return replace(turn.result(), sets_aside=why)
+    if turn.progress.asks_freeze and turn.facts.is_freeze_read:
+        turn.change(asks_freeze=False)
     if not is_noticed:
         notice(turn)
     answer_commands(turn, vain)

@@ -494,6 +494,8 @@ class Progress:
     """Since when looks do not show what every serving server carries; None while they do."""
     balancers_missing_since: Mapping[str, datetime] = field(default_factory=dict)
     """Balancers that the provider says are gone, by when it first said so without a break."""
+    asks_freeze: bool = False
+    """Whether the newest look came to where a freeze holds, and it had not been read: it is with the next claim."""
     differs: str = ""
     differs_looks: int = 0
     preflight_due: bool = True

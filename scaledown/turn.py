@@ -85,6 +85,7 @@ class MachineDecision:
     answers: tuple[Answer, ...] = ()
     look_again_s: float = LOOK_S
     sets_aside: str = ""
+    reads_facts: bool = False
 
 
 @dataclass
@@ -291,6 +292,12 @@ class Turn:
             self.look_again_s = min(max(left, AT_ONCE_S), look_again_s)
         return True
 
+    def ask_freeze(self) -> bool:
+        """Have what holds a run back read with a claim of its own, at once. Settles the tick."""
+        self.change(asks_freeze=True)
+        self.look_again_s = AT_ONCE_S
+        return True
+
     def _is_stuck(self, code: str, words: Words, limit_s: float | None) -> bool:
         """Count the time since the last look as waiting; return whether it was too long."""
         stuck = self.progress.stuck
@@ -397,6 +404,7 @@ class Turn:
             tuple(self.samples),
             tuple(self.answers),
             self.look_again_s,
+            reads_facts=self.progress.asks_freeze,
         )
 
 

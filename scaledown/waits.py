@@ -79,7 +79,11 @@ def await_effect(turn: Turn, way: ServerWay, node: NodeWay) -> bool:
 
 def is_frozen(turn: Turn) -> bool:
     """A freeze is in force that nobody overrode: no server begins and none is brought to its end before it is over."""
-    if not turn.facts.freeze or turn.people.is_rehearsal:
+    if turn.people.is_rehearsal:
+        return False
+    if not turn.facts.is_freeze_read:
+        return turn.ask_freeze()
+    if not turn.facts.freeze:
         return False
     if turn.facts.is_worse:
         words = wording.worse(turn.facts.freeze)

@@ -11,6 +11,7 @@ from django.db import connection
 from portal.runs.models import JournalEntry, Run
 from portal.runs.types import Entry
 from portal.runs.wake import publish_after_commit
+from portal.together import Together
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,11 @@ class Author:
 
 
 ENGINE = Author()
+
+_FIELDS = [field for field in JournalEntry._meta.concrete_fields if not field.primary_key]
+_INSERT = "INSERT INTO runs_journalentry ({}) VALUES".format(
+    ", ".join(f'"{field.column}"' for field in _FIELDS)
+)
 
 
 def database_now() -> datetime:
@@ -63,8 +69,12 @@ def write_counted(
     at: datetime,
     token: int | None = None,
     author: Author = ENGINE,
+    together: Together | None = None,
 ) -> list[JournalEntry]:
-    """As `write`, for a row that is locked, whose `seq` counts these lines already and is saved by the caller."""
+    """As `write`, for a row that is locked, whose `seq` counts these lines already and is saved by the caller.
+
+    With `together` they are written when that is sent, and the rows that are returned have no key.
+    """
     first = run.seq - len(lines) + 1
     rows = [
         JournalEntry(
@@ -82,7 +92,15 @@ def write_counted(
         )
         for offset, entry in enumerate(lines)
     ]
-    if rows:
+    if rows and together is None:
         JournalEntry.objects.bulk_create(rows)
+    elif rows and together is not None:
+        row = f"({', '.join(['%s'] * len(_FIELDS))})"
+        values = [
+            field.get_db_prep_save(getattr(row, field.attname), connection)
+            for row in rows
+            for field in _FIELDS
+        ]
+        together.add(f"{_INSERT} {', '.join([row] * len(rows))}", values)
     publish_after_commit(str(run.ref), run.seq)
     return rows

@@ -116,6 +116,7 @@ def may_keep(view: RunView, decision: Decision) -> bool:
         view.status is RunStatus.RUNNING
         and decision.status is None
         and decision.halt is None
+        and not decision.reads_facts
         and not decision.answers
         and not view.commands
         and view.standstill is None

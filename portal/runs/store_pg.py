@@ -11,10 +11,12 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from types import MappingProxyType
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import structlog
 from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import Model
 
 from portal.frozen import replace
 from portal.runs import events, journal, metrics, registry, rules
@@ -37,10 +39,12 @@ from portal.runs.types import (
     StoreAway,
     Unsent,
 )
+from portal.together import Together
 
 log = structlog.get_logger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
+M = TypeVar("M", bound=Model)
 
 _CLAIM = """
 WITH due AS (
@@ -58,7 +62,7 @@ UPDATE runs_run SET
     lease_until = clock_timestamp() + make_interval(secs => %(lease_s)s),
     late_s = greatest(0, extract(epoch FROM clock_timestamp() - due.next_tick_at))
 FROM due WHERE runs_run.id = due.id
-RETURNING runs_run.*, clock_timestamp() AS claimed_at
+RETURNING {columns}, clock_timestamp()
 """
 
 # What is open for these runs, asked once their rows are locked: what was committed before that shows here.
@@ -99,20 +103,55 @@ WHERE runs_intent.id = %(intent)s AND runs_intent.run_id = held.id AND runs_inte
 RETURNING runs_intent.id
 """
 
-_SAMPLES = """
-INSERT INTO runs_runsample (run_id, series, at, value, detail)
-SELECT %(run)s, * FROM unnest(
-    %(series)s::text[], %(at)s::timestamptz[], %(values)s::float8[], %(details)s::jsonb[])
+# After a lock, so that its row is from after it, too.
+_INTENT = """;
+SELECT {columns} FROM runs_intent
+WHERE id = %(intent)s AND run_id = (SELECT id FROM runs_run WHERE ref = %(ref)s::uuid)
+"""
+_NEXT_INTENT = """;
+SELECT nextval(pg_get_serial_sequence('runs_intent', 'id'))
+"""
+_NOTE_INTENT = """
+INSERT INTO runs_intent (id, run_id, token, action, noted_at, deadline_s, outcome, by_reading, looks)
+VALUES (%s, %s, %s, %s::jsonb, %s, %s, '', false, '[]'::jsonb)
+"""
+_SETTLE_INTENT = """
+UPDATE runs_intent SET lease_until = %s, outcome = %s, by_reading = %s, finished_at = %s, outcome_detail = %s::jsonb
+WHERE id = %s
 """
 
-_READ = tuple(field for field in Run._meta.concrete_fields if field.name not in {"plan", "progress"})
-_COLUMNS = ", ".join(f'"{field.column}"' for field in _READ)
-_READ_NAMES = [field.attname for field in _READ]
-_CONVERTERS = [
-    (index, convert)
-    for index, field in enumerate(_READ)
-    if (convert := getattr(field, "from_db_value", None)) is not None
-]
+_SAMPLES = """
+INSERT INTO runs_runsample (run_id, series, at, value, detail)
+SELECT %s, * FROM unnest(%s::text[], %s::timestamptz[], %s::float8[], %s::jsonb[])
+"""
+
+
+class _Reader(Generic[M]):
+    """Reads rows of a model by these columns as `objects.raw` does, which takes longer to find out its fields than the query takes."""
+
+    def __init__(self, model: type[M], without: Collection[str] = (), of: str = "") -> None:
+        fields = [field for field in model._meta.concrete_fields if field.name not in without]
+        self.columns = ", ".join(f'{of}"{field.column}"' for field in fields)
+        self._model = model
+        self._names = [field.attname for field in fields]
+        self._converters = [
+            (index, convert)
+            for index, field in enumerate(fields)
+            if (convert := getattr(field, "from_db_value", None)) is not None
+        ]
+
+    def read(self, values: Sequence[Any]) -> M:
+        """Return the instance of a row of `columns`."""
+        row = list(values)
+        for index, convert in self._converters:
+            row[index] = convert(row[index], None, connection)
+        return self._model.from_db(connection.alias, self._names, row)
+
+
+_CLAIMED = _Reader(Run, of="runs_run.")
+# What is large and only written is read when it is asked for.
+_RUNS = _Reader(Run, without={"plan", "progress"})
+_INTENTS = _Reader(Intent)
 _FIELDS = {field.name: field for field in Run._meta.concrete_fields}
 _LEASE_FIELDS = ["lease_until", "holder", "failures", "next_tick_at"]
 _DECIDED_FIELDS = [
@@ -203,20 +242,17 @@ class PgStore:
         """As `RunStore.note_intent`."""
         if decision.action is None:
             raise ValueError("An intent needs an action.")
-        run, now = self._held(view)
-        intent = Intent.objects.create(
-            run=run,
-            token=view.token,
-            action=rules.action_to_json(decision.action),
-            noted_at=now,
-            deadline_s=deadline_s,
-        )
+        run, now, (intent_id,) = _locked_with(_NEXT_INTENT, view.ref)
+        self._refuse_unless_held(run, view, now, leased=True)
+        action = json.dumps(rules.action_to_json(decision.action))
+        together = Together()
+        together.add(_NOTE_INTENT, [intent_id, run.pk, view.token, action, now, deadline_s])
         until = now + timedelta(seconds=lease_s)
         if run.lease_until is None or run.lease_until < until:
             run.lease_until = until
-        last = [rules.intent_entry(decision.action, intent.pk)]
-        self._apply(run, view, decision, now, last=last)
-        return intent.pk
+        last = [rules.intent_entry(decision.action, intent_id)]
+        self._apply(run, view, decision, now, last=last, together=together)
+        return int(intent_id)
 
     @_reaches_database
     def check(self, view: RunView, intent_id: int, *, deadline_s: float) -> Checked:
@@ -241,8 +277,10 @@ class PgStore:
         self, view: RunView, intent_id: int, outcome: Outcome, decision: Decision, *, keep_s: float = 0.0
     ) -> RunView | None:
         """As `RunStore.settle`."""
-        run, now = _locked(view.ref)
-        intent = Intent.objects.get(pk=intent_id, run=run)
+        run, now, found = _locked_with(
+            _INTENT.format(columns=_INTENTS.columns), view.ref, {"intent": intent_id}
+        )
+        intent = _INTENTS.read(found)
         if intent.finished_at is not None:
             if intent.outcome == outcome.kind.value:
                 return None
@@ -255,16 +293,18 @@ class PgStore:
             intent.outcome = outcome.kind.value
             intent.by_reading = outcome.by_reading
             intent.finished_at = now
-        intent.outcome_detail = {
+        detail = {
             "says": outcome.says,
             "code": outcome.code,
             "after_s": outcome.after_s,
             "detail": dict(outcome.detail),
         }
-        intent.save(update_fields=["lease_until", "outcome", "by_reading", "finished_at", "outcome_detail"])
+        ends = [intent.lease_until, intent.outcome, intent.by_reading, intent.finished_at]
+        together = Together()
+        together.add(_SETTLE_INTENT, [*ends, json.dumps(detail), intent.pk])
         first = [rules.outcome_entry(action, outcome, intent_id)]
         kept = _let_go(run, view, now, decision, keep_s)
-        self._apply(run, view, decision, now, first=first)
+        self._apply(run, view, decision, now, first=first, together=together)
         return kept
 
     @_reaches_database
@@ -345,9 +385,9 @@ class PgStore:
         ref: str | None = None,
         ahead_s: float = 0.0,
     ) -> list[RunView]:
-        runs = list(
-            Run.objects.raw(
-                _CLAIM,
+        with connection.cursor() as cursor:
+            cursor.execute(
+                _CLAIM.format(columns=_CLAIMED.columns),
                 {
                     "holder": holder,
                     "limit": limit,
@@ -357,12 +397,12 @@ class PgStore:
                     "ahead_s": ahead_s,
                 },
             )
-        )
-        if not runs:
-            return []
-        now = max(_annotated(run, "claimed_at") for run in runs)
-        ids = [run.pk for run in runs]
-        with connection.cursor() as cursor:
+            rows = cursor.fetchall()
+            if not rows:
+                return []
+            runs = [_CLAIMED.read(row[:-1]) for row in rows]
+            now = max(row[-1] for row in rows)
+            ids = [run.pk for run in runs]
             cursor.execute(_OPEN, {"ids": ids})
             has_commands, has_intents, has_standstills = cursor.fetchone()
         commands: dict[int, list[Command]] = {}
@@ -446,8 +486,10 @@ class PgStore:
         first: Iterable[Entry] = (),
         last: Sequence[Entry] = (),
         is_projected: bool = True,
+        together: Together | None = None,
     ) -> None:
-        """Write the locked row with what a decision says, the journal and the kind's own tables."""
+        """Write the locked row with what a decision says, the journal and the kind's own tables, after what waits in `together`."""
+        together = together or Together()
         applied = rules.apply(
             RunStatus(run.status), halt_of(run), decision, started=run.started_at is not None
         )
@@ -466,11 +508,12 @@ class PgStore:
             run.next_tick_at = None
             Claim.objects.filter(run=run).delete()
         run.updated_at = now
-        _save(run, _DECIDED_FIELDS + _LEASE_FIELDS)
+        together.add(*_saving(run, _DECIDED_FIELDS + _LEASE_FIELDS))
+        written = journal.write_counted(run, lines, at=now, token=view.token, together=together)
+        _write_samples(run, decision.samples, together)
+        together.send()
         if applied.halts or run.status != was:
             events.run_changed(run)
-        written = journal.write_counted(run, lines, at=now, token=view.token)
-        _write_samples(run, decision.samples)
         known = registry.registered(run.kind)
         if is_projected and known is not None and known.project is not None:
             known.project(run, decision, view.progress)
@@ -526,34 +569,46 @@ class PgStore:
 
 
 def _locked(ref: str) -> tuple[Run, datetime]:
-    """Return the row, locked, and the time after the lock was had. What is large and only written is read when asked for."""
+    """Return the row, locked, and the time after the lock was had."""
     with connection.cursor() as cursor:
-        cursor.execute(_LOCK.format(columns=_COLUMNS), {"ref": ref})
+        cursor.execute(_LOCK.format(columns=_RUNS.columns), {"ref": ref})
+        return _row_of(ref, cursor.fetchone())
+
+
+def _locked_with(
+    more: str, ref: str, values: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[Run, datetime, Sequence[Any]]:
+    """As `_locked`, with the one row that a second statement gives, in the same trip to the database."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK.format(columns=_RUNS.columns) + more, {"ref": ref, **values})
+        run, now = _row_of(ref, cursor.fetchone())
+        cursor.nextset()
         row = cursor.fetchone()
     if row is None:
+        raise Intent.DoesNotExist(f"{values}")
+    return run, now, row
+
+
+def _row_of(ref: str, row: Sequence[Any] | None) -> tuple[Run, datetime]:
+    if row is None:
         raise Run.DoesNotExist(ref)
-    *values, locked_at = row
-    # As `Run.objects.raw` makes it, which takes longer to find out its fields than the query takes.
-    for index, convert in _CONVERTERS:
-        values[index] = convert(values[index], None, connection)
-    return Run.from_db(connection.alias, _READ_NAMES, values), locked_at
+    return _RUNS.read(row[:-1]), row[-1]
 
 
 def _save(run: Run, names: Sequence[str]) -> None:
-    """Write these fields of the row in hand. As `run.save(update_fields=names)`, which takes longer to write its SQL than to run it."""
+    """Write these fields of the row in hand."""
+    together = Together()
+    together.add(*_saving(run, names))
+    together.send()
+
+
+def _saving(run: Run, names: Sequence[str]) -> tuple[str, list[Any]]:
+    """Return what `run.save(update_fields=names)` sends; it takes longer to write its SQL than to run it."""
     fields = [_FIELDS[name] for name in names]
     changes = ", ".join(f'"{field.column}" = %s' for field in fields)
     values = [field.get_db_prep_save(getattr(run, field.attname), connection) for field in fields]
-    with connection.cursor() as cursor:
-        # Names of columns of the model, nothing else.
-        cursor.execute(f"UPDATE runs_run SET {changes} WHERE id = %s", [*values, run.pk])  # noqa: S608
-
-
-def _annotated(run: Run, name: str) -> datetime:
-    """Return a time that a query gave beside the row."""
-    at = getattr(run, name)
-    assert isinstance(at, datetime)
-    return at
+    # Names of columns of the model, nothing else.
+    return f"UPDATE runs_run SET {changes} WHERE id = %s", [*values, run.pk]  # noqa: S608
 
 
 def _let_go(
@@ -595,21 +650,13 @@ def halt_of(run: Run) -> Halt | None:
     )
 
 
-def _write_samples(run: Run, samples: Sequence[Sample]) -> None:
+def _write_samples(run: Run, samples: Sequence[Sample], together: Together) -> None:
     """Write what was seen: the most rows of all that a look leaves, so no object is made of each."""
-    if not samples:
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _SAMPLES,
-            {
-                "run": run.pk,
-                "series": [sample.series for sample in samples],
-                "at": [sample.at for sample in samples],
-                "values": [None if sample.value is None else float(sample.value) for sample in samples],
-                "details": [json.dumps(dict(sample.detail)) if sample.detail else "{}" for sample in samples],
-            },
-        )
+    if samples:
+        series, at = [sample.series for sample in samples], [sample.at for sample in samples]
+        values = [None if sample.value is None else float(sample.value) for sample in samples]
+        details = [json.dumps(dict(sample.detail)) if sample.detail else "{}" for sample in samples]
+        together.add(_SAMPLES, [run.pk, series, at, values, details])
 
 
 def _set_halt(run: Run, halt: Halt | None) -> None:

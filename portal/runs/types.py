@@ -246,6 +246,8 @@ class Decision:
     look_again_s: float = 1.0
     sets_aside: str = ""
     """The sentence why an open doubt that no look can tell must not hold up what comes next; "" leaves it open."""
+    reads_facts: bool = False
+    """Whether the next look needs facts from the database that were not read with this claim: the run is claimed anew."""
 
 
 class RunKind(Protocol):

@@ -23,6 +23,7 @@ from portal.runs import journal, registry, services
 from portal.runs.models import Run
 from portal.runs.store_pg import PgStore, halt_of
 from portal.runs.types import Entry, LeaseLost, RunStatus
+from scaledown.asked import OPEN_COMMANDS
 from scaledown.driver import KIND
 from tests.faults.simulation import Result, Simulation
 from tests.runs.desks import people
@@ -126,6 +127,9 @@ class PgRuns:
         # Inside an event loop Django would open a connection of its own, which sees nothing of the transaction.
         connections[connection.alias] = self.connection
 
+    def has_open_commands(self, run: Run) -> bool:
+        return bool(OPEN_COMMANDS.rows(run.pk))
+
     def tell_time(self) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config('simulated.now', %s, false)", [self.clock().isoformat()])
@@ -176,9 +180,15 @@ def of_the_simulation(kind: str, facts: Callable[[Any], Mapping[str, Any]], runs
     write = journal.write_counted
 
     def told(
-        run: Any, entries: Any, *, at: Any, token: int | None = None, author: Any = journal.ENGINE
+        run: Any,
+        entries: Any,
+        *,
+        at: Any,
+        token: int | None = None,
+        author: Any = journal.ENGINE,
+        **more: Any,
     ) -> Any:
-        rows = write(run, entries, at=at, token=token, author=author)
+        rows = write(run, entries, at=at, token=token, author=author, **more)
         runs.wrote(entries, token)
         return rows
 

@@ -29,7 +29,7 @@ from portal.simulator.hands import Hands
 from portal.simulator.world import World
 from scaledown import growing, looks, machine
 from scaledown.canonical import plan_to_plain
-from scaledown.driver import KIND, OF_SERVER, ScaledownKind
+from scaledown.driver import KIND, OF_SERVER, ScaledownKind, meets_freeze
 from scaledown.progress import new_progress, progress_from_plain, progress_to_plain
 from scaledown.turn import MOST_STUCK_S
 from tests.faults import history
@@ -105,6 +105,9 @@ class ToldRuns(MemoryRuns):
 
     def enter(self) -> None:
         """Be ready inside the event loop."""
+
+    def has_open_commands(self, run) -> bool:
+        return bool(run.open_commands)
 
     def journal(self, run, entries, *, token=None, actor_name=""):
         entries = list(entries)
@@ -365,9 +368,16 @@ class Simulation:
             "approval_problem": "" if self.approval_stands else "The approver was removed.",
             "protected": tuple(self.protected),
             "in_charge": self.in_charge,
-            "freeze": "A freeze is in force." if self.is_frozen else "",
+            **self._facts_of_freeze(run),
             **self._facts_of_growth(run),
         }
+
+    def _facts_of_freeze(self, run):
+        # As the driver reads it: only where the next look may come to a freeze.
+        is_far = run.status == RunStatus.RUNNING and not meets_freeze(run.progress, self.clock.now())
+        if is_far and not self.runs.has_open_commands(run):
+            return {"freeze_unread": True}
+        return {"freeze": "A freeze is in force." if self.is_frozen else ""}
 
     def _facts_of_growth(self, run):
         if run.progress.get("growing") is None:

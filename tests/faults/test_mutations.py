@@ -13,7 +13,7 @@ import pytest
 from capacity import stats
 from portal.runs.engine import Engine
 from portal.runs.store_memory import MemoryStore
-from portal.runs.types import Checked
+from portal.runs.types import Checked, RunStatus
 from scaledown import (
     answers,
     comparing,
@@ -34,8 +34,9 @@ from scaledown import (
     verify,
     watching,
 )
+from scaledown.turn import Turn
 from scaledown.types import PLAN_FORMAT, ImageRule, Phase
-from tests.faults import oracle
+from tests.faults import oracle, simulation
 from tests.faults.simulation import Event, simulate
 from tests.faults.test_regressions import DIES_WHILE_STOPPED, WITHOUT_EFFECT
 
@@ -364,6 +365,25 @@ def test_without_the_freeze_a_server_begins_or_ends_in_it(monkeypatch, where):
     events = FROZEN_WHILE_HELD if where is machine else FROZEN_WHILE_IMAGED
     plan = {**IMAGES, "hold_s": 60.0 if where is machine else 5.0}
     assert broken_by(events, oracle.begins_and_ends_nothing_in_a_freeze, plan=plan)
+
+
+def _only_once_asked(progress, now):
+    return bool(progress.get("asks_freeze"))
+
+
+def test_without_having_it_read_a_server_begins_or_ends_in_a_freeze(monkeypatch):
+    monkeypatch.setattr(simulation, "meets_freeze", _only_once_asked)
+    monkeypatch.setattr(Turn, "ask_freeze", lambda turn: False)
+    rule = oracle.begins_and_ends_nothing_in_a_freeze
+    assert broken_by(FROZEN_WHILE_HELD, rule, plan={**IMAGES, "hold_s": 60.0})
+
+
+def test_nothing_rests_on_a_good_guess_where_a_freeze_may_be_met(monkeypatch):
+    monkeypatch.setattr(simulation, "meets_freeze", _only_once_asked)
+    for events in (FROZEN_WHILE_HELD, FROZEN_WHILE_IMAGED, []):
+        result = simulate(events, horizon_s=400.0, plan={**IMAGES, "hold_s": 20.0})
+        assert result.violations == []
+        assert (result.status is RunStatus.COMPLETED) is (not events)
 
 
 def test_without_its_own_approval_a_pool_grows_again_after_it_fell(monkeypatch):

@@ -204,6 +204,14 @@ def test_a_command_or_a_standstill_that_came_in_keeps_nothing(desk):
         assert claimed(desk, ref).command_seq == view.command_seq + 1
 
 
+def test_a_look_that_wants_facts_read_lets_the_run_go_to_whoever_claims_it_next(desk):
+    ref, view = running(desk)
+    decision = Decision({"n": 1}, look_again_s=0.0, reads_facts=True)
+    assert desk.store.commit(view, decision, keep_s=15.0) is None
+    again = claimed(desk, ref)
+    assert (again.token, again.progress) == (view.token + 1, {"n": 1})
+
+
 @pytest.mark.parametrize(
     "decision",
     [

@@ -106,6 +106,7 @@ class Desk:
         self.approval_stands = True
         self.growth_stands = True
         self.freeze = ""
+        self.is_freeze_read = True
         self.is_worse = False
         self.nobody_to_call = ""
         self.protected = frozenset()
@@ -167,7 +168,8 @@ class Desk:
             says,
             self.protected,
             self.in_charge,
-            freeze=self.freeze,
+            freeze=self.freeze if self.is_freeze_read else "",
+            is_freeze_read=self.is_freeze_read,
             is_worse=self.is_worse,
             nobody_to_call=nobody,
             **grown,
@@ -225,6 +227,7 @@ class Desk:
         decided = machine.decide(
             self.plan, self.progress, self.observation(), self.people(), self.facts(), self.now
         )
+        self.decided = decided
         self._keep(decided)
         self.commands = [c for c in self.commands if c.id not in self.answers]
         if decided.action is not None:

@@ -298,18 +298,51 @@ def test_the_form_of_a_resume_tells_of_what_was_entered_since_and_keeps_what_was
     assert client.post(action(refused), body).status_code == 302
 
 
-@pytest.mark.parametrize("phase", ["verifying", "held", "deleting"])
-def test_the_last_server_is_not_ended_while_anything_holds(here, phase):
-    run = started(here)
+def _last_one(run, **of_it):
+    """Have a run at its last server, which is in this phase."""
     ways = [
-        {**way, "phase": phase if number == 0 else "retired"}
+        {**way, **(of_it if number == 0 else {"phase": "retired"})}
         for number, way in enumerate(run.progress["servers"])
     ]
     Run.objects.filter(pk=run.pk).update(
         status="running", progress={**run.progress, "servers": ways, "preflight_due": False}
     )
-    planned(here)
     run.refresh_from_db()
+
+
+@pytest.mark.parametrize("phase", ["verifying", "held", "deleting"])
+def test_the_last_server_is_not_ended_while_anything_holds(here, phase):
+    run = started(here)
+    soak = {"until": timezone.now().isoformat()} if phase == "verifying" else None
+    _last_one(run, phase=phase, soak=soak)
+    planned(here)
+    assert "needs 8 servers" in driver.facts(run)["freeze"]
+
+
+def test_what_holds_is_not_read_where_nothing_of_a_run_rests_on_it(here, django_assert_num_queries):
+    run = started(here)
+    planned(here)
+    _last_one(run, phase="removing")
+    with django_assert_num_queries(7):
+        assert driver.facts(run)["freeze_unread"]
+    _last_one(run, phase="removing")
+    services.command(run, "pause", actor=here.manager, reason="Lunch.")
+    facts = driver.facts(run)
+    assert "needs 8 servers" in facts["freeze"], "what a person says may rest on it"
+    assert "freeze_unread" not in facts
+
+
+@pytest.mark.parametrize("status", ["paused", "halted"])
+def test_one_that_rests_is_asked_what_holds_it_once_a_person_says_something(here, status):
+    run = started(here)
+    planned(here)
+    _last_one(run, phase="queued")
+    halt = {"halt_code": "odd", "halt_rank": "safe_waiting", "halt_says": "Odd.", "halted_at": timezone.now()}
+    Run.objects.filter(pk=run.pk).update(status=status, **(halt if status == "halted" else {}))
+    run.refresh_from_db()
+    assert driver.facts(run)["freeze_unread"]
+    server = run.progress["servers"][0]["server_id"]
+    services.command(run, "skip", actor=here.manager, args={"server": server}, reason="Not this one.")
     assert "needs 8 servers" in driver.facts(run)["freeze"]
 
 
@@ -496,7 +529,7 @@ def test_a_preview_from_before_it_had_what_events_need_is_not_said_to_have_shown
     )
 
 
-@pytest.mark.parametrize(("events", "queries"), [((), 6), ((1.2,), 6), ((1.2, 1.1), 6), ((1.2, 4.0), 7)])
+@pytest.mark.parametrize(("events", "queries"), [((), 7), ((1.2,), 7), ((1.2, 1.1), 7), ((1.2, 4.0), 8)])
 def test_what_is_needed_is_read_once_however_many_events_are_near(
     here, django_assert_num_queries, events, queries
 ):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from portal.runs.types import RunStatus
+from scaledown.driver import meets_freeze
 from scaledown.types import ImageRule, Phase
-from tests.scaledown.machine_cases import Desk, a_plan
+from tests.scaledown.machine_cases import START, Desk, a_plan
 from tests.scaledown.test_rolling_back import until
 
 FREEZE = "A freeze is in force: the sale."
@@ -86,6 +88,74 @@ def test_traffic_that_rises_puts_back_in_a_freeze_too():
     desk.probe_ok = False
     desk.until_phase(Phase.RESTORED)
     assert desk.halt.code == "traffic_rising"
+
+
+@pytest.mark.parametrize("phase", [Phase.QUEUED, Phase.HELD, Phase.VERIFYING, Phase.DELETING])
+def test_where_it_was_not_read_nothing_begins_or_ends_before_it_is(phase):
+    hold_s = 60.0 if phase is Phase.HELD else 0.0
+    desk = Desk(a_plan(hold_s=hold_s))
+    if phase is Phase.QUEUED:
+        desk.until(lambda: not desk.progress.preflight_due)
+    else:
+        desk.until_phase(phase)
+    desk.is_freeze_read, desk.freeze = False, FREEZE
+    changed = len(desk.names)
+    until(desk, lambda: desk.progress.asks_freeze)
+    assert desk.names[changed:] == []
+    assert desk.decided.reads_facts
+    assert desk.decided.look_again_s == 0.0
+    desk.is_freeze_read = True
+    desk.look()
+    assert not desk.progress.asks_freeze
+    assert not desk.decided.reads_facts
+    assert desk.names[changed:] == []
+    assert desk.progress.waiting.code == "freeze"
+    desk.freeze = ""
+    until(desk, lambda: desk.names[changed:] != [])
+
+
+def test_it_is_not_asked_for_where_nothing_rests_on_it():
+    desk = Desk(a_plan()).until_phase(Phase.DRAINING)
+    until(desk, lambda: desk.names == ["drain_node"])
+    desk.is_freeze_read = False
+    desk.until_phase(Phase.VERIFYING)
+    assert not desk.progress.asks_freeze
+    assert desk.names == ["drain_node", "remove_node"]
+
+
+def _way(phase, **more):
+    node = {"asked": "ENABLED", "confirmed": "ENABLED"} | more.pop("node", {})
+    return {"phase": phase, "nodes": [node], "drain": None, "soak": None} | more
+
+
+SOON = {"until": (START + timedelta(seconds=2)).isoformat()}
+LATER = {"until": (START + timedelta(seconds=20)).isoformat()}
+
+
+@pytest.mark.parametrize(
+    ("way", "meets"),
+    [
+        (_way("queued"), True),
+        (_way("held"), True),
+        (_way("retired"), True),
+        (_way("draining"), True),
+        (_way("draining", node={"asked": "DRAINING"}), False),
+        (_way("draining", node={"asked": "DRAINING", "confirmed": "DRAINING"}), False),
+        (_way("draining", node={"asked": "DRAINING"}, drain={"asked_person_at": "then"}), True),
+        (_way("draining", node={"asked": "DRAINING"}, drain={"asked_person_at": None}), False),
+        (_way("removing"), False),
+        (_way("verifying"), False),
+        (_way("verifying", soak=SOON), True),
+        (_way("verifying", soak=LATER), False),
+        (_way("imaging"), False),
+        (_way("deleting"), True),
+        (_way("confirming"), False),
+    ],
+)
+def test_it_is_read_where_the_next_look_may_come_to_it(way, meets):
+    progress = {"servers": [_way("queued"), way, _way("held")]}
+    assert meets_freeze(progress, START) is meets
+    assert meets_freeze(progress | {"asks_freeze": True}, START)
 
 
 def test_a_rehearsal_is_not_held():
