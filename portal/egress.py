@@ -575,7 +575,9 @@ class _Connections:
         if connection is None:
             return
         idle = self._idle.get(_key(origin)) or deque()
-        if connection.is_idle() and len(idle) < self._kept:
+        # To httpcore one that never came about is idle, and expired.
+        is_of_use = connection.is_idle() and not connection.has_expired()
+        if is_of_use and len(idle) < self._kept:
             idle.append(connection)
             self._idle[_key(origin)] = idle
         else:

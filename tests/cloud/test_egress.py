@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
 import ssl
 from datetime import UTC, datetime, timedelta
 
@@ -329,6 +330,23 @@ def test_a_connection_is_used_again_and_so_many_are_kept():
     wire = Kept(keeps=2)
     asyncio.run(wire.play(act))
     assert wire.open == 0, "those that were kept are closed with the transport"
+
+
+def test_a_connection_that_never_came_about_takes_the_place_of_none_that_is_kept():
+    async def act(wire):
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            nobody = closed.getsockname()[1]
+        there, wire.url = wire.url, f"http://127.0.0.1:{nobody}/"
+        assert all(isinstance(answer, TryLater) for answer in await wire.ask(3))
+        wire.url = there
+        assert not any(wire.transport._pool._idle.values())
+        for _ in range(2):
+            await wire.ask(2)
+        assert wire.opened == 2
+
+    wire = Kept(keeps=2)
+    asyncio.run(wire.play(act))
 
 
 def test_a_connection_that_was_idle_for_too_long_is_closed_and_not_used():
