@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import socket
 import ssl
 from datetime import UTC, datetime, timedelta
 
@@ -332,21 +331,26 @@ def test_a_connection_is_used_again_and_so_many_are_kept():
     assert wire.open == 0, "those that were kept are closed with the transport"
 
 
-def test_a_connection_that_never_came_about_takes_the_place_of_none_that_is_kept():
-    async def act(wire):
-        with socket.socket() as closed:
-            closed.bind(("127.0.0.1", 0))
-            nobody = closed.getsockname()[1]
-        there, wire.url = wire.url, f"http://127.0.0.1:{nobody}/"
-        assert all(isinstance(answer, TryLater) for answer in await wire.ask(3))
-        wire.url = there
-        assert not any(wire.transport._pool._idle.values())
-        for _ in range(2):
-            await wire.ask(2)
-        assert wire.opened == 2
+def test_a_connection_that_never_came_about_is_not_kept(monkeypatch):
+    connect = egress.CheckedBackend._connect_first
+    asked = []
 
-    wire = Kept(keeps=2)
-    asyncio.run(wire.play(act))
+    async def in_vain_at_last(self, addresses, port):
+        asked.append(port)
+        if len(asked) < 3:
+            return await connect(self, addresses, port)
+        await asyncio.sleep(0.05)  # the others are back by then
+        raise ConnectionRefusedError
+
+    async def act(wire):
+        *answers, refused = await wire.ask(3)
+        assert [answer.text for answer in answers] == ["hello"] * 2
+        assert isinstance(refused, TryLater)
+        (idle,) = wire.transport._pool._idle.values()
+        assert len(idle) == 2
+
+    monkeypatch.setattr(egress.CheckedBackend, "_connect_first", in_vain_at_last)
+    asyncio.run(Kept(keeps=5).play(act))
 
 
 def test_a_connection_that_was_idle_for_too_long_is_closed_and_not_used():
