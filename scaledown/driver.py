@@ -828,7 +828,7 @@ def _tell_of_size(run: Run, before: Sequence[Mapping[str, Any]], ways: Sequence[
 
     from capacity.reports.sized import note_changed
 
-    note_changed(run.account, run.plan["connection_ref"], run.plan["balancer_ids"], timezone.now())
+    note_changed(run.account_id, run.plan["connection_ref"], run.plan["balancer_ids"], timezone.now())
 
 
 def _tell_of_peak(run: Run, decision: Decision) -> None:

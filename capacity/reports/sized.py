@@ -165,12 +165,12 @@ def _hosts_of(servers: Iterable[Server]) -> list[int]:
     return [numbers.setdefault(one.host_id or f"?{one.id}", len(numbers)) for one in newest]
 
 
-def note_changed(account: Account, connection_ref: str, balancer_ids: Sequence[str], now: datetime) -> None:
-    """Let pools be looked at anew, once this is kept: a run took a server out of them or brought one back."""
+def note_changed(account_id: int, connection_ref: str, balancer_ids: Sequence[str], now: datetime) -> None:
+    """Let pools of an account be looked at anew, once this is kept: a run took a server out of them or brought one back."""
     from capacity.tasks import look_at_changed_pools
 
     rows = SizedPool.objects.filter(
-        account=account, connection__ref=connection_ref, balancer_id__in=list(balancer_ids)
+        account=account_id, connection__ref=connection_ref, balancer_id__in=list(balancer_ids)
     )
     # By pk, as they are worked out.
     if SizedPool.objects.filter(

@@ -493,6 +493,7 @@ class PgStore:
         applied = rules.apply(
             RunStatus(run.status), halt_of(run), decision, started=run.started_at is not None
         )
+        run.plan = view.plan  # as frozen as ever: whoever needs it below does not read it anew
         was, run.status = run.status, applied.status.value
         run.progress = dict(decision.progress)
         answered = self._answer(run, decision.answers, now, is_over=applied.is_over)

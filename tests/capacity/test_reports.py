@@ -1079,9 +1079,9 @@ def test_a_pool_that_a_run_changed_is_looked_at_at_once_and_once(known, monkeypa
     monkeypatch.setattr(sized, "discover_pools", discover)
     SizedPool.objects.update(seen_at=timezone.now())
     assert sized.look_at_stale(timezone.now()) == 0
-    sized.note_changed(known.account, str(pool.connection.ref), ["72"], timezone.now())
+    sized.note_changed(known.account.pk, str(pool.connection.ref), ["72"], timezone.now())
     assert sized.look_at_stale(timezone.now()) == 0
-    sized.note_changed(known.account, str(pool.connection.ref), ["71", "72"], timezone.now())
+    sized.note_changed(known.account.pk, str(pool.connection.ref), ["71", "72"], timezone.now())
     assert sized.look_at_stale(timezone.now(), only_changed=True) == 1
     pool.refresh_from_db()
     assert (pool.servers, pool.seen_at <= seen[-1]) == (0, True), "what changes while it is read is newer"
