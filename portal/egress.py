@@ -422,11 +422,9 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
             patience_s = None if place == len(addresses) else EACH_ADDRESS_S
             try:
                 async with asyncio.timeout(patience_s):
-                    reader, writer = await asyncio.open_connection(address, port)
+                    return await _Stream.open(address, port)
             except OSError as problem:  # TimeoutError is one
                 last = problem
-            else:
-                return _Stream(reader, writer)
         raise last if last is not None else OSError("no address to connect to")
 
     async def sleep(self, seconds: float) -> None:
@@ -434,19 +432,41 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         await asyncio.sleep(seconds)
 
 
+class _Reader(asyncio.StreamReader):
+    """A stream reader that knows how much came and was not read."""
+
+    unread = 0
+
+    def feed_data(self, data: Any) -> None:
+        """Take in what came."""
+        self.unread += len(data)
+        super().feed_data(data)
+
+
 class _Stream(httpcore.AsyncNetworkStream):
     """An asyncio stream for httpcore. Its write is synchronous up to the socket: no other task runs between
     the check of `HandOver.not_after` and the system call.
     """
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: _Reader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+
+    @classmethod
+    async def open(cls, address: str, port: int) -> _Stream:
+        """Connect, as `asyncio.open_connection` does. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        reader = _Reader(loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        transport, _ = await loop.create_connection(lambda: protocol, address, port)
+        return cls(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         try:
             async with asyncio.timeout(timeout):
-                return await self._reader.read(max_bytes)
+                data = await self._reader.read(max_bytes)
+                self._reader.unread -= len(data)
+                return data
         except TimeoutError:
             raise httpcore.ReadTimeout("no answer in time") from None
         except OSError as problem:
@@ -496,8 +516,9 @@ class _Stream(httpcore.AsyncNetworkStream):
             "socket": "socket",
         }
         if info == "is_readable":
-            # httpcore asks this of an idle connection: readable means that the other side ended it.
-            return self._writer.is_closing() or self._reader.at_eof()
+            # httpcore asks this of an idle connection. What came on it unasked, such as the 408 with which a balancer ends
+            # what was idle for long, would be taken for the answer to the next request.
+            return self._writer.is_closing() or self._reader.at_eof() or self._reader.unread > 0
         return self._writer.get_extra_info(names[info]) if info in names else None
 
 
@@ -576,7 +597,7 @@ class _Connections:
             return
         idle = self._idle.get(_key(origin)) or deque()
         # To httpcore one that never came about is idle, and expired.
-        is_of_use = connection.is_idle() and not connection.has_expired()
+        is_of_use = connection.is_idle() and not connection.has_expired() and not _has_more(connection)
         if is_of_use and len(idle) < self._kept:
             idle.append(connection)
             self._idle[_key(origin)] = idle
@@ -597,6 +618,12 @@ class _Connections:
         for idle in self._idle.values():
             while idle:
                 await idle.popleft().aclose()
+
+
+def _has_more(connection: httpcore.AsyncHTTPConnection) -> bool:
+    """Whether more came than the answer that was read: it would be taken for the next one. httpcore does not tell."""
+    state = getattr(getattr(connection, "_connection", None), "_h11_state", None)
+    return state is not None and bool(state.trailing_data[0])
 
 
 def _key(origin: httpcore.Origin) -> tuple[bytes, bytes, int]:

@@ -281,12 +281,14 @@ class Kept:
         )
         self.answers = list(answers)
         self.opened = self.open = 0
+        self.writers = []
         self.goes = asyncio.Event()
         self.goes.set()
 
     async def serve(self, reader, writer):
         self.opened += 1
         self.open += 1
+        self.writers.append(writer)
         try:
             while True:
                 await reader.readuntil(b"\r\n\r\n")
@@ -351,6 +353,35 @@ def test_a_connection_that_never_came_about_is_not_kept(monkeypatch):
 
     monkeypatch.setattr(egress.CheckedBackend, "_connect_first", in_vain_at_last)
     asyncio.run(Kept(keeps=5).play(act))
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_what_came_on_an_idle_connection_is_no_answer_to_the_next_request(ends):
+    """A balancer ends what was idle for long with a 408; a change that was answered so would pass for refused."""
+    stray = b"HTTP/1.1 408 Request Time-out\r\nContent-Length: 0\r\n\r\n"
+
+    async def act(wire):
+        assert [answer.status for answer in await wire.ask()] == [200]
+        for writer in wire.writers:
+            writer.write(stray)
+            if ends:
+                writer.close()
+        await asyncio.sleep(0.02)
+        assert [answer.status for answer in await wire.ask()] == [200]
+        assert wire.opened == 2
+
+    asyncio.run(Kept().play(act))
+
+
+def test_what_came_behind_an_answer_is_no_answer_to_the_next_request():
+    behind = b"helloHTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+
+    async def act(wire):
+        for _ in range(3):
+            assert [answer.status for answer in await wire.ask()] == [200]
+        assert wire.opened == 2
+
+    asyncio.run(Kept(answers=(behind, b"hello")).play(act))
 
 
 def test_a_connection_that_was_idle_for_too_long_is_closed_and_not_used():
