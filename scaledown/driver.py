@@ -623,20 +623,17 @@ def meets_freeze(progress: Mapping[str, Any], now: datetime) -> bool:
 def _going_on_facts(run: Run, connection: CloudConnection) -> Mapping[str, Any]:
     """Return the freeze and the want of somebody to call that keep a run from starting or going on.
 
-    A run in full swing is asked about freezes only, where it may come to one; one that rests, when a person says something.
+    A run in full swing is asked about freezes only, where it may come to one, or a person says something.
     """
     from django.utils import timezone
 
     from scaledown import asked, freezes, someone
 
     now = timezone.now()
-    is_running = run.status == RunStatus.RUNNING
-    starts = run.status == RunStatus.SCHEDULED or bool(run.progress.get("preflight_due"))
-    begins = run.status in _MAY_BEGIN or starts
-    if run.is_rehearsal or not (begins or is_running):
+    begins = run.status in _MAY_BEGIN or bool(run.progress.get("preflight_due"))
+    if run.is_rehearsal or not (begins or run.status == RunStatus.RUNNING):
         return {}
-    meets = starts or (is_running and meets_freeze(run.progress, now))
-    if not meets and not asked.OPEN_COMMANDS.rows(run.pk):
+    if not begins and not meets_freeze(run.progress, now) and not asked.OPEN_COMMANDS.rows(run.pk):
         return {"freeze_unread": True}
     found: dict[str, Any] = {}
     held = freezes.holding(run, now, connection=connection)

@@ -333,16 +333,13 @@ def test_what_holds_is_not_read_where_nothing_of_a_run_rests_on_it(here, django_
 
 
 @pytest.mark.parametrize("status", ["paused", "halted"])
-def test_one_that_rests_is_asked_what_holds_it_once_a_person_says_something(here, status):
+def test_one_that_rests_says_what_keeps_it_from_going_on(here, status):
     run = started(here)
     planned(here)
-    _last_one(run, phase="queued")
+    _last_one(run, phase="removing")
     halt = {"halt_code": "odd", "halt_rank": "safe_waiting", "halt_says": "Odd.", "halted_at": timezone.now()}
     Run.objects.filter(pk=run.pk).update(status=status, **(halt if status == "halted" else {}))
     run.refresh_from_db()
-    assert driver.facts(run)["freeze_unread"]
-    server = run.progress["servers"][0]["server_id"]
-    services.command(run, "skip", actor=here.manager, args={"server": server}, reason="Not this one.")
     assert "needs 8 servers" in driver.facts(run)["freeze"]
 
 
