@@ -120,11 +120,16 @@ def test_a_freeze_entered_meanwhile_holds_a_run_that_has_not_begun_and_one_that_
     Run.objects.filter(pk=run.pk).update(status="running", progress=running)
     run.refresh_from_db()
     assert "freeze" in driver.facts(run)
-    phases = [{**way, "phase": phase} for way, phase in zip(running["servers"], IN_HAND, strict=True)]
+    phases = [
+        {**way, "phase": phase, "nodes": [{**node, "asked": "DRAINING"} for node in way["nodes"]]}
+        for way, phase in zip(running["servers"], IN_HAND, strict=True)
+    ]
     Run.objects.filter(pk=run.pk).update(progress={**running, "servers": phases})
     run.refresh_from_db()
     # Nothing is left that could begin or be ended: what is on its way is finished.
-    assert "freeze" not in driver.facts(run)
+    held = driver.facts(run)
+    assert "freeze" not in held
+    assert held["freeze_unread"]
     Run.objects.filter(pk=run.pk).update(status="paused")
     run.refresh_from_db()
     assert "freeze" in driver.facts(run)
