@@ -37,7 +37,7 @@ from portal.cloud.types import (
 from portal.errors import ProviderFailed, Refused, TryLater
 from portal.frozen import replace
 from portal.runs.types import Action, Decision, Outcome, OutcomeKind, RunStatus, RunView
-from portal.together import Together
+from portal.statements import Statements
 from scaledown import machine, outcomes
 from scaledown.canonical import PLANS_KEPT, frozen_plan
 from scaledown.needs import needs_of
@@ -750,10 +750,10 @@ def _keep_retirements(run: Run, plain: Mapping[str, Any], changed: Collection[in
     if not changed:
         return
     rows = [(position, plain["servers"][position - 1]) for position in sorted(changed)]
-    together = Together()
+    statements = Statements()
     for position, way in rows:
-        together.add(_KEEP_RETIREMENT, _retirement(run, position, way))
-    together.send()
+        statements.add(_KEEP_RETIREMENT, _retirement(run, position, way))
+    statements.send()
 
 
 def _retirement(run: Run, position: int, way: Mapping[str, Any]) -> list[Any]:

@@ -11,7 +11,7 @@ from django.db import connection
 from portal.runs.models import JournalEntry, Run
 from portal.runs.types import Entry
 from portal.runs.wake import publish_after_commit
-from portal.together import Together
+from portal.statements import Statements
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,11 @@ def write_counted(
     at: datetime,
     token: int | None = None,
     author: Author = ENGINE,
-    together: Together | None = None,
+    statements: Statements | None = None,
 ) -> list[JournalEntry]:
     """As `write`, for a row that is locked, whose `seq` counts these lines already and is saved by the caller.
 
-    With `together` they are written when that is sent, and the rows that are returned have no key.
+    With `statements` they are written when that is sent, and the rows that are returned have no key.
     """
     first = run.seq - len(lines) + 1
     rows = [
@@ -92,15 +92,15 @@ def write_counted(
         )
         for offset, entry in enumerate(lines)
     ]
-    if rows and together is None:
+    if rows and statements is None:
         JournalEntry.objects.bulk_create(rows)
-    elif rows and together is not None:
+    elif rows and statements is not None:
         row = f"({', '.join(['%s'] * len(_FIELDS))})"
         values = [
             field.get_db_prep_save(getattr(row, field.attname), connection)
             for row in rows
             for field in _FIELDS
         ]
-        together.add(f"{_INSERT} {', '.join([row] * len(rows))}", values)
+        statements.add(f"{_INSERT} {', '.join([row] * len(rows))}", values)
     publish_after_commit(str(run.ref), run.seq)
     return rows

@@ -39,7 +39,7 @@ from portal.runs.types import (
     StoreAway,
     Unsent,
 )
-from portal.together import Together
+from portal.statements import Statements
 
 log = structlog.get_logger(__name__)
 P = ParamSpec("P")
@@ -245,13 +245,13 @@ class PgStore:
         run, now, (intent_id,) = _locked_with(_NEXT_INTENT, view.ref)
         self._refuse_unless_held(run, view, now, leased=True)
         action = json.dumps(rules.action_to_json(decision.action))
-        together = Together()
-        together.add(_NOTE_INTENT, [intent_id, run.pk, view.token, action, now, deadline_s])
+        statements = Statements()
+        statements.add(_NOTE_INTENT, [intent_id, run.pk, view.token, action, now, deadline_s])
         until = now + timedelta(seconds=lease_s)
         if run.lease_until is None or run.lease_until < until:
             run.lease_until = until
         last = [rules.intent_entry(decision.action, intent_id)]
-        self._apply(run, view, decision, now, last=last, together=together)
+        self._apply(run, view, decision, now, last=last, statements=statements)
         return int(intent_id)
 
     @_reaches_database
@@ -300,11 +300,11 @@ class PgStore:
             "detail": dict(outcome.detail),
         }
         ends = [intent.lease_until, intent.outcome, intent.by_reading, intent.finished_at]
-        together = Together()
-        together.add(_SETTLE_INTENT, [*ends, json.dumps(detail), intent.pk])
+        statements = Statements()
+        statements.add(_SETTLE_INTENT, [*ends, json.dumps(detail), intent.pk])
         first = [rules.outcome_entry(action, outcome, intent_id)]
         kept = _let_go(run, view, now, decision, keep_s)
-        self._apply(run, view, decision, now, first=first, together=together)
+        self._apply(run, view, decision, now, first=first, statements=statements)
         return kept
 
     @_reaches_database
@@ -486,10 +486,10 @@ class PgStore:
         first: Iterable[Entry] = (),
         last: Sequence[Entry] = (),
         is_projected: bool = True,
-        together: Together | None = None,
+        statements: Statements | None = None,
     ) -> None:
-        """Write the locked row with what a decision says, the journal and the kind's own tables, after what waits in `together`."""
-        together = together or Together()
+        """Write the locked row with what a decision says, the journal and the kind's own tables, after what waits in `statements`."""
+        statements = statements or Statements()
         applied = rules.apply(
             RunStatus(run.status), halt_of(run), decision, started=run.started_at is not None
         )
@@ -509,10 +509,10 @@ class PgStore:
             run.next_tick_at = None
             Claim.objects.filter(run=run).delete()
         run.updated_at = now
-        together.add(*_saving(run, _DECIDED_FIELDS + _LEASE_FIELDS))
-        written = journal.write_counted(run, lines, at=now, token=view.token, together=together)
-        _write_samples(run, decision.samples, together)
-        together.send()
+        statements.add(*_saving(run, _DECIDED_FIELDS + _LEASE_FIELDS))
+        written = journal.write_counted(run, lines, at=now, token=view.token, statements=statements)
+        _write_samples(run, decision.samples, statements)
+        statements.send()
         if applied.halts or run.status != was:
             events.run_changed(run)
         known = registry.registered(run.kind)
@@ -598,9 +598,9 @@ def _row_of(ref: str, row: Sequence[Any] | None) -> tuple[Run, datetime]:
 
 def _save(run: Run, names: Sequence[str]) -> None:
     """Write these fields of the row in hand."""
-    together = Together()
-    together.add(*_saving(run, names))
-    together.send()
+    statements = Statements()
+    statements.add(*_saving(run, names))
+    statements.send()
 
 
 def _saving(run: Run, names: Sequence[str]) -> tuple[str, list[Any]]:
@@ -651,13 +651,13 @@ def halt_of(run: Run) -> Halt | None:
     )
 
 
-def _write_samples(run: Run, samples: Sequence[Sample], together: Together) -> None:
+def _write_samples(run: Run, samples: Sequence[Sample], statements: Statements) -> None:
     """Write what was seen: the most rows of all that a look leaves, so no object is made of each."""
     if samples:
         series, at = [sample.series for sample in samples], [sample.at for sample in samples]
         values = [None if sample.value is None else float(sample.value) for sample in samples]
         details = [json.dumps(dict(sample.detail)) if sample.detail else "{}" for sample in samples]
-        together.add(_SAMPLES, [run.pk, series, at, values, details])
+        statements.add(_SAMPLES, [run.pk, series, at, values, details])
 
 
 def _set_halt(run: Run, halt: Halt | None) -> None:

@@ -8,7 +8,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from portal.together import Together
+from portal.statements import Statements
 
 pytestmark = pytest.mark.django_db
 
@@ -31,45 +31,45 @@ def places():
 
 
 def test_they_are_one_trip_and_run_one_after_the_other():
-    together = Together()
-    together.add(PUT, ["hall", 2])
-    together.add("UPDATE place SET seats = seats * 10 WHERE name = %s", ["hall"])
-    together.add(PUT, ["100%; DROP TABLE place; --", 1])
+    statements = Statements()
+    statements.add(PUT, ["hall", 2])
+    statements.add("UPDATE place SET seats = seats * 10 WHERE name = %s", ["hall"])
+    statements.add(PUT, ["100%; DROP TABLE place; --", 1])
     assert places() == []
     with CaptureQueriesContext(connection) as trips:
-        together.send()
+        statements.send()
     assert len(trips) == 1
     assert places() == [("100%; DROP TABLE place; --", 1), ("hall", 20)]
 
 
 def test_what_was_sent_is_not_sent_again_and_nothing_is_no_trip():
-    together = Together()
-    together.add(PUT, ["hall", 2])
-    together.send()
+    statements = Statements()
+    statements.add(PUT, ["hall", 2])
+    statements.send()
     with CaptureQueriesContext(connection) as trips:
-        together.send()
+        statements.send()
     assert len(trips) == 0
-    together.add(PUT, ["attic", None])
-    together.send()
+    statements.add(PUT, ["attic", None])
+    statements.send()
     assert places() == [("attic", None), ("hall", 2)]
 
 
 def test_what_one_of_them_raises_is_raised_and_those_before_it_are_undone():
-    together = Together()
-    together.add(PUT, ["hall", 2])
-    together.add(PUT, ["hall", 3])
-    together.add(PUT, ["attic", 4])
+    statements = Statements()
+    statements.add(PUT, ["hall", 2])
+    statements.add(PUT, ["hall", 3])
+    statements.add(PUT, ["attic", 4])
     with pytest.raises(IntegrityError), transaction.atomic():
-        together.send()
+        statements.send()
     assert places() == []
 
 
 def test_values_are_of_all_kinds_that_a_statement_takes():
     at = datetime(2026, 11, 30, 8, 0, tzinfo=UTC)
-    together = Together()
-    together.add("INSERT INTO place (name, at) SELECT unnest(%s::text[]), %s", [["a", "b"], at])
-    together.add(PUT, ['it\'s \\ "quoted"', 1])
-    together.send()
+    statements = Statements()
+    statements.add("INSERT INTO place (name, at) SELECT unnest(%s::text[]), %s", [["a", "b"], at])
+    statements.add(PUT, ['it\'s \\ "quoted"', 1])
+    statements.send()
     with connection.cursor() as cursor:
         cursor.execute("SELECT name, at FROM place ORDER BY name")
         assert cursor.fetchall() == [("a", at), ("b", at), ('it\'s \\ "quoted"', None)]

@@ -1,9 +1,9 @@
 """Statements that are sent to the database in one go: each trip there takes longer than most statements do.
 
-    together = Together()
-    together.add("UPDATE … SET a = %s WHERE id = %s", [1, 2])
-    together.add("INSERT INTO … VALUES (%s)", [3])
-    together.send()
+    statements = Statements()
+    statements.add("UPDATE … SET a = %s WHERE id = %s", [1, 2])
+    statements.add("INSERT INTO … VALUES (%s)", [3])
+    statements.send()
 
 They are run one after the other in the transaction in hand, and what one of them raises is raised by `send`. Values are bound
 by psycopg's client-side cursors, Django's default: a server-side one takes one statement at a time.
@@ -17,7 +17,7 @@ from typing import Any
 from django.db import connection
 
 
-class Together:
+class Statements:
     """Statements that wait to be sent. What they answer is not read."""
 
     def __init__(self) -> None:
