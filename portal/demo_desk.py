@@ -39,7 +39,8 @@ CHOICE: Mapping[str, Any] = {
     "no_vital_reason": "The demo's visitors buy nothing.",
     "images": "none",
     "pause_between_s": 0,
-    # The next peak is hours away: nobody watches a demo for so long.
+    # The next peak is hours away, once the growth report knows it: nobody watches a demo for so long.
+    "hold_through_peak": False,
     "peak_watch": False,
     "reason": "The event is over and traffic is back to normal.",
 }
