@@ -180,7 +180,7 @@ class PoolForm(forms.Form):
         return egress.rules_from_settings(networks_of(self._account) if self._account else ())
 
     def clean_probe_url(self) -> str:
-        """Refuse an address that the portal would not open (portal/egress.py)."""
+        """Refuse an address that the portal would not open (portal/egress/rules.py)."""
         url: str = self.cleaned_data["probe_url"]
         if url:
             try:

@@ -17,6 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portal import egress
+from portal.egress import connecting
+from portal.egress.rules import embedded, literal
 from portal.errors import ProviderFailed, Refused, TryLater
 
 NOTHING_OPEN = egress.Rules()
@@ -141,12 +143,12 @@ def test_letters_that_only_look_like_an_address_lead_nowhere_closed(host):
     except Refused:
         return
     assert target.host.isascii()
-    assert egress._literal(target.host) is None
+    assert literal(target.host) is None
 
 
 @given(address=st.ip_addresses())
 def test_whatever_is_open_is_global_in_the_end(address):
-    inner = egress._embedded(address) or address
+    inner = embedded(address) or address
     if egress.why_closed(address, NOTHING_OPEN) is None:
         assert inner.is_global
         assert not inner.is_multicast
@@ -218,7 +220,7 @@ def fetch_of(url: str, **more):
 
 @pytest.fixture(autouse=True)
 def nothing_opened_by_settings(monkeypatch):
-    monkeypatch.setattr(egress, "rules_from_settings", lambda networks=(): NOTHING_OPEN)
+    monkeypatch.setattr("portal.egress.rules.rules_from_settings", lambda networks=(): NOTHING_OPEN)
 
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
@@ -484,18 +486,20 @@ def test_a_name_without_an_address_is_unreachable():
 
 
 def test_an_address_that_does_not_answer_leaves_time_for_the_next(monkeypatch):
-    connect = asyncio.open_connection
-    monkeypatch.setattr(egress, "EACH_ADDRESS_S", 0.05)
+    connect, asked = connecting.Stream.open, []
+    monkeypatch.setattr(connecting, "EACH_ADDRESS_S", 0.05)
 
     async def slow_for_the_first(address: str, port: int):
+        asked.append(address)
         if address == "127.0.0.2":
             await asyncio.sleep(30)
         return await connect(address, port)
 
-    monkeypatch.setattr(egress.asyncio, "open_connection", slow_for_the_first)
+    monkeypatch.setattr(connecting.Stream, "open", slow_for_the_first)
     act = fetch_of("http://shop.example.com:{port}/", timeout_s=1.0)
     answer, _, _ = asyncio.run(talk(OK, act, addresses=("127.0.0.2", "127.0.0.1")))
     assert answer.status == 200
+    assert asked == ["127.0.0.2", "127.0.0.1"]
 
 
 def test_only_looking_is_offered():

@@ -15,6 +15,7 @@ from portal.cloud.rackspace import RackspaceCloud
 from portal.cloud.rackspace_wire import Options
 from portal.cloud.shared import MemoryShared, Rate, Slot
 from portal.cloud.types import Condition, Credentials, Done, Withheld
+from portal.egress import connecting
 from portal.errors import InDoubt, TryLater
 from tests.cloud.fake import CLB, FAST, NOW, SOON, Provider, access, balancer
 
@@ -146,7 +147,7 @@ def test_a_worker_that_wakes_up_between_connection_and_sending_does_not_send(mon
 
         perf_counter = staticmethod(time.perf_counter)
 
-    monkeypatch.setattr(egress, "time", Clock)
+    monkeypatch.setattr(connecting, "time", Clock)
     connect = egress.CheckedBackend._connect_first
 
     async def connect_and_freeze(self, addresses, port):

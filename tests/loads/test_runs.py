@@ -25,10 +25,11 @@ from capacity.loads import holder, services
 from capacity.loads.kind import BenchmarkKind
 from capacity.loads.models import LoadProfile, LoadRun, LoadSecond, RunEnding
 from capacity.loads.profile import from_plain
-from portal import egress, txt
+from portal import txt
 from portal.approvals.models import Verdict
 from portal.audit.models import AuditEntry
 from portal.cloud.types import Balancer, BalancerStatus, Condition, Node, NodeStatus
+from portal.egress import connecting
 from portal.errors import NotPermitted, Refused, StaleState, TryLater
 from portal.runs import services as runs
 from portal.runs.models import Claim, JournalEntry, Run
@@ -858,7 +859,7 @@ def named(here, site, settings, monkeypatch):
     async def resolve(host, port):
         return list(leads_to)
 
-    monkeypatch.setattr(egress, "system_resolver", resolve)
+    monkeypatch.setattr(connecting, "system_resolver", resolve)
     host = hosts.add(here.account, f"{NAME}:{site.port}", actor=here.editor)
     monkeypatch.setattr(txt, "txt_records", lambda name: (host.proof,))
     assert hosts.check(host, actor=here.editor).way == "dns"
