@@ -167,8 +167,9 @@ class ScaledownKind:
         return progress
 
     def _keep_progress(self, view: RunView, progress: Progress, plain: Mapping[str, Any]) -> None:
+        self._progress.pop(view.ref, None)
         if len(self._progress) >= PLANS_KEPT:
-            self._progress.clear()
+            del self._progress[next(iter(self._progress))]  # the one that was not looked at for longest
         self._progress[view.ref] = (progress, plain)
 
     # Reading
@@ -415,6 +416,7 @@ class ScaledownKind:
             look_again_s=decided.look_again_s,
             sets_aside=decided.sets_aside,
             reads_facts=decided.reads_facts,
+            is_patient=decided.is_patient,
         )
 
     # Acting
@@ -551,6 +553,7 @@ def _facts_of(view: RunView) -> Facts:
         nobody_to_call=str(view.facts.get("nobody_to_call", "")),
         growth_stands=not view.facts["growth_problem"] if "growth_problem" in view.facts else None,
         growth_problem=str(view.facts.get("growth_problem", "")),
+        is_behind=view.is_behind,
     )
 
 

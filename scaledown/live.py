@@ -24,6 +24,7 @@ from portal.runs import registry as runs
 from portal.runs.journal import database_now
 from portal.runs.models import Intent, JournalEntry, Run, RunCommand, RunSample, Standstill
 from portal.runs.plain import for_reader
+from portal.runs.selectors import kept_waiting
 from portal.runs.types import HaltRank, RunStatus
 from scaledown import canonical, growths, peak, services, someone, wording
 from scaledown.asking import Called, Halted, Question, question_of
@@ -386,6 +387,8 @@ class LiveRun:
     seq: int
     """The newest journal entry: a stream goes on after it."""
     is_overdue: bool
+    is_put_off: bool
+    """Whether it waits until the workers have looked at runs of which something is out."""
     cannot_go_on: str = ""
     """Why a run that rests is not offered to go on, to a viewer who could resume it; "" otherwise."""
     images: tuple[ImageShown, ...] = ()
@@ -437,7 +440,7 @@ def _series(run: Run) -> _Series:
 
 
 def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
-    """Return what the live page shows. 7 queries, whatever the run holds; one more where it can grow again, at most 10 more
+    """Return what the live page shows. 7 queries, whatever the run holds; one more where it waits for its turn; one more where it can grow again, at most 10 more
     while it rests, and nine a balancer where an event is near or a rise is on then.
     """
     whole = Run.objects.select_related("account", "in_charge", "backup").get(pk=run.pk)
@@ -448,6 +451,7 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
     plan = plan_from_plain(whole.plan)
     progress = progress_from_plain(open_values([whole.progress])[0])
     series = _series(whole)
+    is_overdue, is_put_off = kept_waiting(whole, now)
     tail = list(JournalEntry.objects.filter(run=whole).order_by("-seq")[:JOURNAL_SHOWN])
     given = list(RunCommand.objects.filter(run=whole).order_by("-seq")[:20])
     standing = (
@@ -511,7 +515,8 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
         commands=tuple(_command_shown(row, for_customer=customer) for row in given),
         journal=tuple(journal_shown(entry, for_customer=customer) for entry in tail),
         seq=whole.seq,
-        is_overdue=_is_overdue(whole, now),
+        is_overdue=is_overdue,
+        is_put_off=is_put_off and whole.status == RunStatus.RUNNING and standing is None,
         images=images_shown(progress, is_over=whole.is_over, for_customer=customer),
         peak_watch=peak_watch_shown(plan, progress, RunStatus(whole.status), for_customer=customer)
         if progress.watch is not None
@@ -611,15 +616,6 @@ def _being_deleted(wire: Intent | None) -> str:
     if wire is None or wire.action.get("name") != "delete_server":
         return ""
     return str(wire.action.get("target", ""))
-
-
-def _is_overdue(run: Run, now: datetime) -> bool:
-    from django.conf import settings
-
-    if run.next_tick_at is None:
-        return False
-    waits_since = max(run.next_tick_at, run.lease_until or run.next_tick_at)
-    return (now - waits_since).total_seconds() > float(settings.RUNS["ASLEEP_AFTER_S"])
 
 
 def journal_shown(entry: JournalEntry, *, for_customer: bool) -> JournalShown:

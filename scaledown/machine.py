@@ -21,6 +21,7 @@ from scaledown.doubts import sets_aside
 from scaledown.draining import draining, removing
 from scaledown.imaging import imaging, leave_hold
 from scaledown.notice import notice, notice_site
+from scaledown.patience import can_wait
 from scaledown.peak import awaits_peak
 from scaledown.preflight import PREFLIGHT_S, before_start, rehearse
 from scaledown.progress import DrainWay, NodeState, Progress, ServerWay
@@ -72,7 +73,10 @@ def decide(
     # What a lead may let pass is asked when somebody looks (`offers.Situation`): it can change between two looks.
     let = replace(facts, freeze="", is_freeze_read=True, nobody_to_call="")
     tried = Turn(plan, decided.progress, observation, stands, let, now)
-    return replace(decided, progress=replace(decided.progress, cannot=_forbidden(tried)))
+    is_patient = decided.action is None and can_wait(tried)
+    return replace(
+        decided, progress=replace(decided.progress, cannot=_forbidden(tried)), is_patient=is_patient
+    )
 
 
 def _decide_on(turn: Turn, *, is_noticed: bool = False) -> MachineDecision:
@@ -326,6 +330,10 @@ def begin(turn: Turn, way: ServerWay) -> bool:
         words = wording.next_waits(way.name, obstacle.says)
         turn.tell(way, words)
         return turn.wait(obstacle.code, words, limit_s=PREFLIGHT_S, rank=HaltRank.SAFE_WAITING)
+    if turn.facts.is_behind:
+        words = wording.others_first(way.name)
+        turn.tell(way, words)
+        return turn.wait("others_first", words)
     way = turn.enter(way, Phase.DRAINING, wording.begins(way.name), drain=DrainWay(turn.now))
     return draining(turn, way)
 

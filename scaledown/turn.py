@@ -58,6 +58,7 @@ WANTED_WAITS = frozenset(
         "in_charge",
         "late_change",
         "nobody_to_call",
+        "others_first",
         "pause_between",
         "peak_watch",
         "standstill",
@@ -86,6 +87,7 @@ class MachineDecision:
     look_again_s: float = LOOK_S
     sets_aside: str = ""
     reads_facts: bool = False
+    is_patient: bool = False
 
 
 @dataclass

@@ -476,6 +476,8 @@ class Facts:
     growth_stands: bool | None = None
     """Whether the approval of what the run grows again by stands; None: not asked, since it does not grow again."""
     growth_problem: str = ""
+    is_behind: bool = False
+    """Whether the worker has more to look at than it can, and it is not this run's turn (`RunView.is_behind`)."""
 
 
 @dataclass(frozen=True)

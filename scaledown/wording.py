@@ -486,6 +486,13 @@ def not_keeping_up(name: str, why: str) -> Words:
     )
 
 
+def others_first(name: str) -> Words:
+    return Words(
+        f"{name} is next. It begins once the workers keep up with the servers that are on their way already.",
+        f"{name} is next. We begin as soon as we can watch it closely.",
+    )
+
+
 def held(name: str, until: datetime | None) -> Words:
     if until is None:
         return Words(

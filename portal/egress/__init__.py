@@ -1,7 +1,6 @@
 """The one way out to addresses that people typed in or that an answer named: probes, status URLs, endpoints.
 
 What is guaranteed here: the name is resolved once, every address it gives is judged, and the connection goes
-to exactly an address that was judged (Host header and TLS name stay those of the URL). Private, loopback,
 to exactly an address that was judged (Host header and TLS name stay those of the URL). No redirects, no proxy from
 the environment, total time and body capped.
 

@@ -515,7 +515,8 @@ def _put_in_charge(
         known = registry.registered(run.kind)
         if author is not journal.ENGINE and known is not None and known.check_goes_on is not None:
             known.check_goes_on(run, now)
-        run.next_tick_at = now
+        # What waits for its turn keeps its place.
+        run.next_tick_at = now if run.next_tick_at is None else min(run.next_tick_at, now)
         wake_after_commit()
     was = "" if run.in_charge is None or run.in_charge_id == person.pk else named(run.in_charge)
     run.in_charge, run.charge_until = person, until

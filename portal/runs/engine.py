@@ -122,6 +122,7 @@ class Tick:
     seconds. `stored` is the progress as it was last written, `written_at` when (clock's seconds), `journal` and
     `samples` what came since and is not written yet. `judged_at` (clock's seconds) is from when `again_s` counts.
     `is_unsure`: the time of `kept` may be far ahead. `ahead` is the next look, if it is under way already.
+    `is_patient` as the newest decision says.
     """
 
     view: RunView
@@ -136,6 +137,12 @@ class Tick:
     journal: tuple[Entry, ...] = ()
     samples: tuple[Sample, ...] = ()
     ahead: Ahead | None = None
+    is_patient: bool = False
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether others wait for the worker, of which something is out, and nothing of this run is."""
+        return self.is_patient and self.view.is_behind
 
 
 class Engine:
@@ -152,11 +159,12 @@ class Engine:
         self.clock = clock or SystemClock()
         self.lease_s = lease_s
         self.do = do
+        self._behind_until = float("-inf")
 
     async def tick(self, view: RunView, kind: RunKind, *, claimed_at: float | None = None) -> Ended:
         """Carry the claimed run `view` on by one step. Raises nothing but cancellation."""
         at = self.clock.monotonic() if claimed_at is None else claimed_at
-        return await self._timed(Tick(view, at, stored=view.progress, written_at=at), kind)
+        return await self._timed(Tick(self._seen(view), at, stored=view.progress, written_at=at), kind)
 
     async def go_on(
         self, view: RunView, kind: RunKind, *, holder: str, until: float, claimed_at: float | None = None
@@ -169,7 +177,7 @@ class Engine:
         """
         ticks = 0
         at = self.clock.monotonic() if claimed_at is None else claimed_at
-        tick = Tick(view, at, keeps=True, stored=view.progress, written_at=at)
+        tick = Tick(self._seen(view), at, keeps=True, stored=view.progress, written_at=at)
         keep_until = at + KEEP_S
         try:
             if await self._is_of_an_unsure_time(tick):
@@ -183,7 +191,7 @@ class Engine:
                 again_s = tick.again_s
                 now = self.clock.monotonic()
                 is_enough = ticks >= MOST_TICKS or now + (again_s or 0.0) >= until
-                if again_s is None or again_s > GO_ON_S or is_enough or tick.is_unsure:
+                if again_s is None or again_s > GO_ON_S or is_enough or tick.is_unsure or tick.gives_way:
                     await self._let_go(tick)
                     return ticks
                 await asyncio.sleep(rules.due_in_s(again_s, now - tick.judged_at))
@@ -194,7 +202,7 @@ class Engine:
                 taken = await self.do(self.store.claim, view.ref, holder=holder, lease_s=self.lease_s)
                 if taken is None:
                     return ticks
-                tick = Tick(taken, at, keeps=True, stored=taken.progress, written_at=at)
+                tick = Tick(self._seen(taken), at, keeps=True, stored=taken.progress, written_at=at)
                 keep_until = at + KEEP_S
                 if await self._is_of_an_unsure_time(tick):
                     return ticks
@@ -206,6 +214,13 @@ class Engine:
         finally:
             await self._drop_ahead(tick)
         return ticks
+
+    def _seen(self, view: RunView) -> RunView:
+        """Return a view that was claimed just now, with whether this worker is behind."""
+        now = self.clock.monotonic()
+        if view.late_s > rules.LATE_S:
+            self._behind_until = now + rules.BEHIND_S
+        return replace(view, is_behind=now < self._behind_until and not view.has_turn)
 
     async def _is_of_an_unsure_time(self, tick: Tick) -> bool:
         """Give back a run whose claim took so long (a frozen worker, say) that nobody knows when its time was read."""
@@ -221,7 +236,10 @@ class Engine:
         if tick.kept is None:
             return
         self._take_up(tick, tick.kept, 0.0)
-        left = self._whole(tick, Decision(tick.view.progress, look_again_s=_AGAIN_AT_ONCE_S))
+        left = self._whole(
+            tick,
+            Decision(tick.view.progress, look_again_s=_AGAIN_AT_ONCE_S, is_patient=tick.is_patient),
+        )
         await self.do(self.store.commit, replace(tick.view, progress=tick.stored), left)
 
     def _take_up(self, tick: Tick, kept: RunView, keep_until: float) -> None:
@@ -301,6 +319,7 @@ class Engine:
             tick.journal += decision.journal
             tick.samples += decision.samples
             tick.kept, tick.again_s = replace(tick.view, progress=decision.progress), decision.look_again_s
+            tick.is_patient = decision.is_patient
             return
         if is_soon:
             self._look_ahead(tick, kind, decision)
@@ -349,6 +368,7 @@ class Engine:
         tick.journal, tick.samples = (), ()
         tick.stored, tick.written_at = decision.progress, self.clock.monotonic()
         tick.again_s = decision.look_again_s if decision.action is None else None
+        tick.is_patient = decision.is_patient
         if kept is not None:
             tick.kept = replace(kept, progress=decision.progress)
             # The store's clock was read since. Counted from before, a worker that froze meanwhile is not behind the time:

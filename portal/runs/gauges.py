@@ -51,6 +51,9 @@ def _read() -> list[Metric]:
     since_s = (database_now() - asleep.since).total_seconds() if asleep is not None else 0.0
     sums = Run.objects.aggregate(claims=Sum("token"))
     live = Run.objects.filter(next_tick_at__isnull=False).aggregate(late=Max("late_s"))
+    now = database_now()
+    put_off_since = selectors.put_off_since(now)
+    put_off_s = (now - put_off_since).total_seconds() if put_off_since is not None else 0.0
     claims = CounterMetricFamily("runs_claims", "Leases taken on all runs so far: one per tick.")
     claims.add_metric([], sums["claims"] or 0)
     return [
@@ -60,6 +63,7 @@ def _read() -> list[Metric]:
         _gauge("runs_nodes_left_draining", "Nodes of overdue runs.", asleep.nodes_draining if asleep else 0),
         _gauge("runs_asleep_seconds", "Since when the engine has slept; 0 while it is awake.", since_s),
         _gauge("runs_late_seconds", "By how much the last tick of a live run was late.", live["late"] or 0),
+        _gauge("runs_put_off_seconds", "How long a run has waited behind runs with servers out.", put_off_s),
         _gauge(
             "runs_changes_without_outcome",
             "Changes that were sent and have no outcome: on the wire or in doubt.",

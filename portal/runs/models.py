@@ -28,7 +28,10 @@ class Run(models.Model):
     `plan` is frozen: the digest was taken of it. `progress` is what the kind believes between ticks.
     `token` rises with each lease; a writer whose token is not the row's is refused. `command_seq` rises
     with each command and each standstill that touches the run, so that the check before a call sees them.
-    `next_tick_at` is null once the run is over. `late_s` is by how much the last tick came late.
+    `next_tick_at` is null once the run is over. `late_s` is by how much the last tick came late,
+    0 where it waited for its turn. `patient_mark` is `token + command_seq` as they were when nothing of the run was out:
+    both only rise, so as long as the sum is the same nobody looked at it or said anything since, and others come first;
+    `turn_at` is when it was last taken after it had waited for them.
     """
 
     is_titled_freely = True
@@ -62,6 +65,8 @@ class Run(models.Model):
     next_tick_at = models.DateTimeField(null=True)
     failures = models.PositiveIntegerField(default=0)
     late_s = models.FloatField(null=True)
+    patient_mark = models.BigIntegerField(null=True)
+    turn_at = models.DateTimeField(null=True)
 
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     in_charge = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
@@ -105,6 +110,11 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def is_patient(self) -> bool:
+        """Whether others come first."""
+        return self.patient_mark == self.token + self.command_seq
 
     @property
     def is_over(self) -> bool:

@@ -123,6 +123,34 @@ def may_keep(view: RunView, decision: Decision) -> bool:
     )
 
 
+TURN_S = 15.0
+"""How long a patient run is looked at like any other once it was taken: what it begins may need several looks."""
+LATE_S = 0.5
+"""A worker that takes a run later than this has more to look at than it can,"""
+BEHIND_S = 5.0
+"""for so long."""
+
+
+def has_turn(turn_at: datetime | None, now: datetime) -> bool:
+    """Return whether a run that was taken then, after it had waited for others, has its turn still."""
+    return turn_at is not None and 0.0 <= (now - turn_at).total_seconds() < TURN_S
+
+
+def is_patient(view: RunView, decision: Decision) -> bool:
+    """Return whether a run waits until those have been looked at of which something is out.
+
+    People who said something are never kept waiting, nor is what was in doubt, or sent.
+    """
+    return (
+        decision.is_patient
+        and decision.action is None
+        and decision.halt is None
+        and view.doubt is None
+        and len(decision.answers) >= len(view.commands)
+        and not view.has_turn
+    )
+
+
 def halt_entry(halt: Halt) -> Entry:
     """Return the journal's line for a halt."""
     return Entry(

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import F, QuerySet, Value
+from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Greatest, Now
 
 from portal.audit.subjects import open_values
@@ -175,9 +175,41 @@ def _waiting_since() -> Any:
     )
 
 
+_PATIENT = Q(patient_mark=F("token") + F("command_seq"))
+
+
 def _overdue_at(now: datetime | Now) -> Any:
     limit: Any = now - timedelta(seconds=settings.RUNS["ASLEEP_AFTER_S"])
-    return _waiting_since().filter(waits_since__lt=limit).order_by("waits_since")
+    # While others are worked on, one of which nothing is out waits for its turn.
+    is_due = ~_PATIENT | ~_others_are_in_hand(now)
+    return _waiting_since().filter(is_due, waits_since__lt=limit).order_by("waits_since")
+
+
+def _others_are_in_hand(now: datetime | Now) -> Exists:
+    """Whether workers look at other runs of the same kind: they have one now, or wrote of one not long ago."""
+    recently: Any = now - timedelta(seconds=settings.RUNS["ASLEEP_AFTER_S"])
+    is_in_hand = Q(lease_until__gt=now) | Q(updated_at__gt=recently)
+    live = Run.objects.filter(is_in_hand, next_tick_at__isnull=False)
+    return Exists(live.filter(kind=OuterRef("kind")).exclude(pk=OuterRef("pk")))
+
+
+def put_off_since(now: datetime) -> datetime | None:
+    """Return since when the run waits that has waited longest until those were looked at of which something is out, or None."""
+    limit = now - timedelta(seconds=settings.RUNS["ASLEEP_AFTER_S"])
+    waits = _waiting_since().filter(_PATIENT, _others_are_in_hand(now), waits_since__lt=limit)
+    found: datetime | None = waits.aggregate(since=Min("waits_since"))["since"]
+    return found
+
+
+def kept_waiting(run: Run, now: datetime) -> tuple[bool, bool]:
+    """Return (whether no worker took a run although it was due long ago, whether it waits for its turn meanwhile)."""
+    if run.next_tick_at is None:
+        return False, False
+    waits_since = max(run.next_tick_at, run.lease_until or run.next_tick_at)
+    if (now - waits_since).total_seconds() <= float(settings.RUNS["ASLEEP_AFTER_S"]):
+        return False, False
+    is_put_off = run.is_patient and Run.objects.filter(_others_are_in_hand(now), pk=run.pk).exists()
+    return not is_put_off, is_put_off
 
 
 def due_since(run: Run) -> datetime:

@@ -290,7 +290,8 @@ def lift_standstill(standstill: Standstill, *, reason: str, actor: User) -> Stan
         .order_by("pk")
     )
     for run in runs:
-        run.next_tick_at = now
+        # What waits for its turn keeps its place.
+        run.next_tick_at = now if run.next_tick_at is None else min(run.next_tick_at, now)
         run.save(update_fields=["next_tick_at"])
         says = f"{author.name} lifted the standstill: {kept}"
         journal.write(

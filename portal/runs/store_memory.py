@@ -81,6 +81,8 @@ class MemoryRun:
     """What `progress` was made of."""
     halt: Halt | None = None
     command_seq: int = 0
+    patient_mark: int | None = None
+    turn_at: datetime | None = None
     token: int = 0
     holder: str = ""
     lease_until: datetime | None = None
@@ -97,6 +99,11 @@ class MemoryRun:
     def open_intent(self) -> MemoryIntent | None:
         """The intent without an outcome, or None."""
         return next((intent for intent in self.intents if intent.finished_at is None), None)
+
+    @property
+    def is_patient(self) -> bool:
+        """Whether others come first."""
+        return self.patient_mark == self.token + self.command_seq
 
     @property
     def open_commands(self) -> tuple[Command, ...]:
@@ -294,7 +301,7 @@ class MemoryStore:
         """As `RunStore.claim_due`."""
         self._alive()
         due = [run for run in self.runs.runs.values() if self._is_due(run, kinds, ahead_s)]
-        due.sort(key=lambda run: run.next_tick_at or self.runs.clock())
+        due.sort(key=lambda run: (run.is_patient, run.next_tick_at or self.runs.clock()))
         return [self._take(run, holder, lease_s) for run in due[:limit]]
 
     def claim(self, ref: str, *, holder: str, lease_s: float) -> RunView | None:
@@ -432,6 +439,7 @@ class MemoryStore:
         return next(intent for intent in run.intents if intent.id == intent_id)
 
     def _take(self, run: MemoryRun, holder: str, lease_s: float) -> RunView:
+        was_patient = run.is_patient
         run.token += 1
         run.holder = holder
         run.lease_until = self._in(lease_s)
@@ -441,6 +449,8 @@ class MemoryStore:
         facts = self.runs.facts.get(run.kind)
         now = self.runs.clock()
         due_at = run.next_tick_at or now
+        if was_patient:
+            run.turn_at = now
         return RunView(
             ref=run.ref,
             kind=run.kind,
@@ -463,6 +473,8 @@ class MemoryStore:
             facts=facts(run) if facts is not None else {},
             unsent=unsent,
             is_rehearsal=run.is_rehearsal,
+            late_s=0.0 if was_patient else max(0.0, (now - due_at).total_seconds()),
+            has_turn=rules.has_turn(run.turn_at, now),
         )
 
     def _apply(
@@ -488,6 +500,10 @@ class MemoryStore:
                 entries.append(rules.answer_entry(open_commands[answer.command_id], answer))
         run.status, run.halt = applied.status, applied.halt
         was, run.progress, run.given = run.progress, progress, decision.progress
+        is_patient = run.command_seq == view.command_seq and rules.is_patient(view, decision)
+        run.patient_mark = run.token + run.command_seq if is_patient else None
+        if not decision.is_patient:
+            run.turn_at = None
         if applied.starts:
             run.started_at = self.runs.clock()
         if applied.is_over:

@@ -48,19 +48,21 @@ M = TypeVar("M", bound=Model)
 
 _CLAIM = """
 WITH due AS (
-    SELECT id, next_tick_at FROM runs_run
+    SELECT id, next_tick_at, coalesce(patient_mark = token + command_seq, false) AS is_patient FROM runs_run
     WHERE next_tick_at <= statement_timestamp() + make_interval(secs => %(ahead_s)s)
       AND (lease_until IS NULL OR lease_until <= statement_timestamp())
       AND (%(kinds)s::text[] IS NULL OR kind = ANY(%(kinds)s::text[]))
       AND (%(ref)s::uuid IS NULL OR ref = %(ref)s::uuid)
-    ORDER BY next_tick_at LIMIT %(limit)s
+    ORDER BY is_patient, next_tick_at LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 )
 UPDATE runs_run SET
     token = runs_run.token + 1,
     holder = %(holder)s,
     lease_until = clock_timestamp() + make_interval(secs => %(lease_s)s),
-    late_s = greatest(0, extract(epoch FROM clock_timestamp() - due.next_tick_at))
+    late_s = CASE WHEN due.is_patient THEN 0
+        ELSE greatest(0, extract(epoch FROM clock_timestamp() - due.next_tick_at)) END,
+    turn_at = CASE WHEN due.is_patient THEN clock_timestamp() ELSE runs_run.turn_at END
 FROM due WHERE runs_run.id = due.id
 RETURNING {columns}, clock_timestamp()
 """
@@ -167,6 +169,8 @@ _DECIDED_FIELDS = [
     "started_at",
     "ended_at",
     "updated_at",
+    "patient_mark",
+    "turn_at",
 ]
 
 
@@ -464,6 +468,8 @@ class PgStore:
             failures=run.failures,
             unsent=unsent,
             is_rehearsal=run.is_rehearsal,
+            late_s=run.late_s or 0.0,
+            has_turn=rules.has_turn(run.turn_at, now),
         )
 
     def _fail(self, run: Run, view: RunView, now: datetime) -> None:
@@ -500,6 +506,10 @@ class PgStore:
         lines = [*first, *answered, *applied.entries, *last]
         run.seq += len(lines)
         _set_halt(run, applied.halt)
+        is_patient = run.command_seq == view.command_seq and rules.is_patient(view, decision)
+        run.patient_mark = run.token + run.command_seq if is_patient else None
+        if not decision.is_patient:
+            run.turn_at = None
         if applied.halts:
             run.halted_at = now
         if applied.starts:

@@ -222,6 +222,12 @@ class RunView:
     """Every write is withheld by the client and reported as would-have."""
     due_in_s: float = 0.0
     """In how many seconds the look is due, where the run was claimed ahead of it."""
+    late_s: float = 0.0
+    """By how much it was claimed too late; 0 of one that waited for its turn."""
+    has_turn: bool = False
+    """Whether it waited for its turn and has it now (`rules.TURN_S`)."""
+    is_behind: bool = False
+    """Whether the worker has more to look at than it can, and this is not the run's turn: nothing new is to be begun."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What the kind's registered `facts(run)` read from the database in the claiming transaction, e.g.
     whether the approval still stands, the window, protected servers."""
@@ -248,6 +254,8 @@ class Decision:
     """The sentence why an open doubt that no look can tell must not hold up what comes next; "" leaves it open."""
     reads_facts: bool = False
     """Whether the next look needs facts from the database that were not read with this claim: the run is claimed anew."""
+    is_patient: bool = False
+    """Whether nothing of this run is out or on its way: where workers are behind, runs with something out come first."""
 
 
 class RunKind(Protocol):
@@ -338,6 +346,9 @@ class RunStore(Protocol):
     ) -> list[RunView]:
         """Take the lease of up to `limit` due runs (raising each token); return what is believed.
 
+        Those that waited longest, after all of which something is out: of patient runs (`Decision.is_patient`) none is taken
+        while another one is due. One that was taken has its turn (`RunView.has_turn`) until something of it is out, for
+        `rules.TURN_S` at most; so long it counts as any other.
         `kinds`: only those that this worker knows; None takes all. `ahead_s`: also those that are due within so many
         seconds, which the holder waits for (`RunView.due_in_s`).
         """

@@ -121,7 +121,9 @@ class PgDesk:
         with connection.cursor() as cursor:
             cursor.execute(
                 "UPDATE runs_run SET next_tick_at = next_tick_at - make_interval(secs => %(s)s),"
-                " lease_until = lease_until - make_interval(secs => %(s)s)",
+                " lease_until = lease_until - make_interval(secs => %(s)s),"
+                " turn_at = turn_at - make_interval(secs => %(s)s),"
+                " updated_at = updated_at - make_interval(secs => %(s)s)",
                 {"s": seconds},
             )
             cursor.execute(

@@ -108,6 +108,7 @@ class Desk:
         self.freeze = ""
         self.is_freeze_read = True
         self.is_worse = False
+        self.is_behind = False
         self.nobody_to_call = ""
         self.protected = frozenset()
         self.outcome = Outcome(OutcomeKind.DONE)
@@ -172,6 +173,7 @@ class Desk:
             is_freeze_read=self.is_freeze_read,
             is_worse=self.is_worse,
             nobody_to_call=nobody,
+            is_behind=self.is_behind,
             **grown,
         )
 

@@ -245,6 +245,14 @@ def _scheduled() -> Desk:
     return Desk()
 
 
+def _others_first() -> Desk:
+    desk = Desk()
+    desk.is_behind = True
+    return desk.until(
+        lambda: desk.progress.waiting is not None and desk.progress.waiting.code == "others_first"
+    )
+
+
 def _refused_command() -> Desk:
     desk = in_phase(Phase.DRAINING)
     assert not desk.command("resume").accepted
@@ -288,6 +296,7 @@ STATES: Mapping[str, Callable[[], Desk]] = {
     "status: the provider is busy": _busy,
     "status: a command was refused": _refused_command,
     "status: growing": _growing,
+    "status: others come first": _others_first,
     "peak: watched": _peak_watched,
     "peak: over": _peak_over,
     "peak: ended early": _peak_ended_early,
