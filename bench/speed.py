@@ -149,8 +149,11 @@ async def client_alone_s(origin: str, tenant: str) -> float:
 # --- the portal ------------------------------------------------------------------------------------------
 
 
-def approved_plan(origin: str, tenant: str, out: int = OUT) -> tuple[Any, Any]:
-    """Return (plan, launch manager): a pool of its own, `out` servers of which go, approved by both sides."""
+def approved_plan(origin: str, tenant: str, out: int = OUT, *, soak_s: float = 0.0) -> tuple[Any, Any]:
+    """Return (plan, launch manager): a pool of its own, `out` servers of which go, approved by both sides.
+
+    With a soak answers are held against those before the first server, too, as plans do by default.
+    """
     from django.utils import timezone
 
     from accounts.models import Account, CloudConnection, Membership, Team, TeamMembership, User
@@ -203,11 +206,11 @@ def approved_plan(origin: str, tenant: str, out: int = OUT) -> tuple[Any, Any]:
         floor=STAY,
         min_drain_s=0.0,
         drain_limit_s=60.0,
-        soak_s=0.001,  # a plan has one
+        soak_s=soak_s or 0.001,  # a plan has one
         pause_between_s=0.0,
         stop_s=0.0,
         images=ImageRule.NONE,
-        slower_allowed=None,
+        slower_allowed=0.3 if soak_s else None,
         no_vital_reason="Nothing is sold here.",
         reason="The launch is over.",
     )
