@@ -84,7 +84,7 @@ def test_a_scale_down_from_the_first_click_to_the_report(site, people):
 
     # Both watch the same thing to its end, and neither had to reload.
     for person, done in ((manager, "completed"), (approver, "finished")):
-        expect(person.page.locator("#run-state .next .state")).to_have_text(done, timeout=90_000)
+        story.see_it_end(person, done)
         expect(person.page.locator(".live")).to_have_text("ended")
     expect(manager.page.locator("#run-lanes")).to_contain_text("retired")
     look(manager)
