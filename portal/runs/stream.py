@@ -99,21 +99,24 @@ async def journal_events(
 
     Each entry is an event `entry` with `id: seq` and JSON data; each tick an event `tick` (status, token);
     at the end an event `end`, after which the browser must not come back. `render` may add events of its
-    own per change: event name → data, such as partials of a page. It is called in a reader's thread.
+    own per change: event name → data, such as partials of a page. It is called in a reader's thread, and with each
+    heartbeat for the last change once more: that nobody looks at a run any more is news, and no run says it of itself.
     """
     yield b"retry: 2000\n\n"
     # Closed with this generator: a browser that left must not keep a place in the hub.
     async with _hub().reading() as read, contextlib.aclosing(run_changes(run_id, after_seq)) as changes:
+        last: Change | None = None
         async for change in changes:
+            for entry in change.entries if change is not None else ():
+                data = json.dumps(entry_as_data(entry, for_customer=for_customer))
+                yield sse("entry", data, id=entry.seq)
+            last = change or last
+            if render is not None and last is not None:
+                for event, data in (await read(render, last)).items():
+                    yield sse(event, data)
             if change is None:
                 yield HEARTBEAT
                 continue
-            for entry in change.entries:
-                data = json.dumps(entry_as_data(entry, for_customer=for_customer))
-                yield sse("entry", data, id=entry.seq)
-            if render is not None:
-                for event, data in (await read(render, change)).items():
-                    yield sse(event, data)
             state = {"status": change.status, "token": change.token, "seq": change.seq}
             yield sse("tick", json.dumps(state))
             if change.is_over and (not change.entries or change.entries[-1].seq >= change.seq):

@@ -207,6 +207,33 @@ def test_a_quiet_stream_sends_a_heartbeat(desk, monkeypatch):
     assert asyncio.run(story())
 
 
+def test_what_time_alone_changes_on_a_page_comes_with_the_heartbeat(desk, monkeypatch):
+    """A run that nobody looks at any more cannot say so itself."""
+    monkeypatch.setattr(stream, "HEARTBEAT_S", 0.05)
+    ref = desk.create()
+    run_id = run_of(ref).pk
+    rendered = []
+
+    def render(change):
+        rendered.append(change.token)
+        return {"state": f"looked at {len(rendered)} times"}
+
+    async def story():
+        pieces = []
+        async with asyncio.timeout(10):
+            events = stream.journal_events(run_id, render=render)
+            async for piece in events:
+                pieces.append(piece)
+                if piece == stream.HEARTBEAT:
+                    await events.aclose()
+        return pieces
+
+    pieces = asyncio.run(story())
+    assert pieces[-2:] == [stream.sse("state", "looked at 2 times"), stream.HEARTBEAT]
+    assert pieces.count(stream.sse("state", "looked at 1 times")) == 1
+    assert rendered == [rendered[0]] * 2, "the same change twice"
+
+
 def test_a_page_may_add_events_of_its_own(desk):
     ref = desk.create()
     finish(desk, ref)
