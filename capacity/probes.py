@@ -76,6 +76,7 @@ async def run_probe(spec: ProbeSpec, at: datetime, *, fetch: Fetch = egress.fetc
             timeout_s=spec.timeout_s,
             max_bytes=MAX_BODY_BYTES,
             rules=egress.rules_from_settings(spec.networks),
+            is_timed=True,
         )
     except Refused as closed:
         return result(None, closed.says)

@@ -134,26 +134,24 @@ def trusting(ca_file: str) -> ssl.SSLContext:
     return context
 
 
-_transports: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncBaseTransport] = (
+_transports: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[bool, httpx.AsyncBaseTransport]] = (
     weakref.WeakKeyDictionary()
 )
 
 
-def _transport() -> httpx.AsyncBaseTransport:
-    loop = asyncio.get_running_loop()
-    transport = _transports.get(loop)
-    if transport is None:
+def _transport(*, is_timed: bool = False) -> httpx.AsyncBaseTransport:
+    mine = _transports.setdefault(asyncio.get_running_loop(), {})
+    if is_timed not in mine:
         # No connection is kept: a probe that reuses one would not notice that nobody new gets in, and one that was
         # opened by the rules of one account must not serve another's request.
         limits = httpx.Limits(max_connections=100, max_keepalive_connections=0)
-        transport = _transports[loop] = CheckedTransport(limits=limits)
-    return transport
+        mine[is_timed] = CheckedTransport(limits=limits)
+    return mine[is_timed]
 
 
 async def close() -> None:
-    """Close this event loop's transport. A later `fetch` opens a new one."""
-    transport = _transports.pop(asyncio.get_running_loop(), None)
-    if transport is not None:
+    """Close this event loop's transports. A later `fetch` opens a new one."""
+    for transport in _transports.pop(asyncio.get_running_loop(), {}).values():
         await transport.aclose()
 
 
@@ -200,12 +198,14 @@ async def fetch(
     allow: Iterable[str] = (),
     rules: Rules | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
+    is_timed: bool = False,
 ) -> Response:
     """Ask a URL once and return what came back, whatever its status.
 
     `timeout_s` is the total time, from name to last byte; of the body at most `max_bytes` are read (after
     decompression) and `Response.is_cut` tells of more. Only GET and HEAD. `rules` are those of whose address
-    it is, for this one call (without them the settings'); `allow` opens further exact `host:port` texts. Raises
+    it is, for this one call (without them the settings'); `allow` opens further exact `host:port` texts. What `is_timed`
+    waits for no place among the hundred connections that others hold: the wait would be taken for the site's. Raises
     Refused (rules), TryLater (no connection, no answer in time) or ProviderFailed (no valid TLS or HTTP).
     """
     if method not in {"GET", "HEAD"}:
@@ -218,7 +218,7 @@ async def fetch(
         max_bytes=max_bytes,
         allow=allow,
         rules=rules,
-        transport=transport,
+        transport=transport or _transport(is_timed=is_timed),
     )
 
 

@@ -577,3 +577,39 @@ def test_requests_that_are_cancelled_while_they_wait_for_a_place_leave_none_take
 
     statuses, _, _ = asyncio.run(talk(OK, act, pause_s=0.02, places=5))
     assert statuses == [200] * 12
+
+
+def test_what_is_timed_waits_for_no_place_that_others_hold():
+    """A hundred status pages that do not answer would make every site look slow."""
+
+    async def story():
+        taken, may_answer = asyncio.Semaphore(0), asyncio.Event()
+
+        async def serve(reader, writer):
+            head = await reader.readuntil(b"\r\n\r\n")
+            if head.startswith(b"GET /status "):
+                taken.release()
+                await may_answer.wait()
+            writer.write(OK)
+            writer.close()
+
+        listening = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=200)
+        place = f"127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+
+        def ask(path, **more):
+            return egress.fetch(f"http://{place}{path}", allow=(place,), **more)
+
+        async with listening:
+            held = [asyncio.ensure_future(ask("/status", timeout_s=30.0)) for _ in range(120)]
+            for _ in range(100):
+                await taken.acquire()
+            with pytest.raises(TryLater):
+                await ask("/", timeout_s=0.3)
+            site = await ask("/", timeout_s=10.0, is_timed=True)
+            assert not any(one.done() for one in held)
+            may_answer.set()
+            answers = await asyncio.gather(*held)
+            await egress.close()
+        return site.status, {one.status for one in answers}
+
+    assert asyncio.run(story()) == (200, {200})
