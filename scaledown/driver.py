@@ -76,6 +76,9 @@ OF_RUN, OF_SERVER, KEEP_UNTIL = "steady_run", "steady_server", "steady_keep_unti
 """Metadata of what a run makes at the provider: by these it is found again when an answer is lost."""
 READ_S = 6.0
 """The longest that one read may take. Two in a row (a server, then its volumes) fit into an observation."""
+FEW_COUNTS = 4
+HEAD_START_S = 0.25
+"""More servers than that are asked this much later than the probes, or once these have answered."""
 T = TypeVar("T")
 
 CloudFor = Callable[[RunView], Cloud]
@@ -185,7 +188,14 @@ class ScaledownKind:
 
         needs = needs_of(plan, progress, _people_of(view), view.now)
         look = _Look()
-        await asyncio.gather(*self._reads(view, plan, needs, look, clock))
+        networks: tuple[str, ...] = view.facts.get("networks", ())
+        # Before the probes are on their way: who cannot be connected to is asked nothing.
+        reads = list(self._reads(view, plan, needs, networks, look, clock))
+        probes = plan.probes if needs.probes else ()
+        probing = asyncio.gather(*(self._probe(probe, networks, look, clock) for probe in probes))
+        await asyncio.gather(
+            probing, *reads, self._counts(plan, needs.counts, networks, look, clock, after=probing)
+        )
         return Observation(
             at=view.now,
             balancers=look.balancers,
@@ -205,22 +215,22 @@ class ScaledownKind:
         )
 
     def _reads(
-        self, view: RunView, plan: PlanData, needs: Needs, look: _Look, clock: Callable[[], datetime]
+        self,
+        view: RunView,
+        plan: PlanData,
+        needs: Needs,
+        networks: tuple[str, ...],
+        look: _Look,
+        clock: Callable[[], datetime],
     ) -> Iterable[Awaitable[None]]:
         cloud = self.cloud(view)
         planned = {server.server_id: server for server in (*plan.servers, *plan.remaining)}
-        networks: tuple[str, ...] = view.facts.get("networks", ())
         for balancer_id in needs.balancers:
             yield self._balancer(cloud, balancer_id, look, clock)
         for server_id in needs.servers:
             yield self._server(cloud, server_id, look, clock, with_volumes=server_id == needs.search)
-        for server_id in needs.counts:
-            yield self._count(plan, planned[server_id], networks, look, clock)
         for server_id in needs.direct:
             yield self._direct(planned[server_id], networks, look)
-        if needs.probes:
-            for probe in plan.probes:
-                yield self._probe(probe, networks, look, clock)
         if needs.search is not None:
             yield self._search(cloud, planned[needs.search], look, clock)
         if needs.listed:
@@ -268,6 +278,24 @@ class ScaledownKind:
             what = f"The volumes of {seen.name}"
             _, volumes = await self._guarded(what, cloud.attached_volumes(server_id), look)
         look.servers[server_id] = server_seen(server_id, seen, volumes, at)
+
+    async def _counts(
+        self,
+        plan: PlanData,
+        server_ids: Collection[str],
+        networks: tuple[str, ...],
+        look: _Look,
+        clock: Callable[[], datetime],
+        *,
+        after: asyncio.Future[Any],
+    ) -> None:
+        """Ask the servers; many of them once the probes have answered, or have had a head start: a probe measures time, and
+        would measure how long it takes us to ask so many.
+        """
+        if len(server_ids) > FEW_COUNTS:
+            await asyncio.wait([after], timeout=HEAD_START_S)
+        planned = {server.server_id: server for server in (*plan.servers, *plan.remaining)}
+        await asyncio.gather(*(self._count(plan, planned[one], networks, look, clock) for one in server_ids))
 
     async def _count(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from dataclasses import replace
 from datetime import timedelta
 
@@ -29,7 +30,7 @@ from scaledown import driver
 from scaledown.canonical import plan_to_plain
 from scaledown.driver import OF_RUN, OF_SERVER, ScaledownKind, image_seen
 from scaledown.progress import progress_from_plain, progress_to_plain
-from scaledown.types import Grade, Phase
+from scaledown.types import Grade, Needs, Phase
 from tests.scaledown.machine_cases import LB, START, Desk, a_plan
 
 
@@ -242,6 +243,87 @@ def test_a_count_keeps_its_source_grade_and_time():
     assert count.connections is None
     assert (count.source, count.grade) == ("stub", Grade.MEASURED)
     assert count.observed_at >= desk.now
+
+
+class Site:
+    """A site whose probe and servers take their time; it notes in which order they were asked and answered."""
+
+    def __init__(self, probe_s):
+        self.probe_s, self.noted = probe_s, []
+
+    async def probe(self, spec, at):
+        self.noted.append("probe asked")
+        await asyncio.sleep(self.probe_s)
+        self.noted.append("probe answered")
+        return ProbeResult(spec.name, True, 200, 80.0, at)
+
+    async def count(self, source, address, clock):
+        self.noted.append("server asked")
+        return CountReading(0, 100, "in flight", "stub", "measured", clock())
+
+    def noted_in_a_look(self, counts, probes=True):
+        async def answers(url, networks):
+            return True
+
+        desk = Desk()
+        needs = Needs((LB,), counts=counts, probes=probes)
+        kind = ScaledownKind(
+            cloud=lambda view: PaperCloud(desk), probe=self.probe, count=self.count, answers=answers
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(driver, "needs_of", lambda *given: needs)
+            seen = asyncio.run(kind.observe(view_of(desk)))
+        assert set(seen.counts) == set(counts)
+        assert len(seen.probes) == probes
+        return self.noted
+
+
+MANY = tuple(f"srv-{number}" for number in (1, 2, 3, 5, 6))
+
+
+def test_a_probe_does_not_measure_how_long_it_takes_to_ask_many_servers():
+    assert Site(probe_s=0.05).noted_in_a_look(MANY) == [
+        "probe asked",
+        "probe answered",
+        *["server asked"] * len(MANY),
+    ]
+
+
+def test_few_servers_are_asked_beside_the_probes():
+    few = MANY[: driver.FEW_COUNTS]
+    assert Site(probe_s=0.05).noted_in_a_look(few) == [
+        "probe asked",
+        *["server asked"] * len(few),
+        "probe answered",
+    ]
+
+
+def test_a_site_that_does_not_answer_holds_up_no_count(monkeypatch):
+    monkeypatch.setattr(driver, "HEAD_START_S", 0.02)
+    assert Site(probe_s=0.5).noted_in_a_look(MANY) == [
+        "probe asked",
+        *["server asked"] * len(MANY),
+        "probe answered",
+    ]
+
+
+def test_where_there_is_no_connection_nothing_is_asked():
+    site = Site(probe_s=0.0)
+
+    def no_cloud(view):
+        raise Refused("The connection is locked.")
+
+    kind = ScaledownKind(cloud=no_cloud, probe=site.probe, count=site.count)
+    with pytest.raises(Refused):
+        asyncio.run(kind.observe(view_of(Desk())))
+    assert site.noted == []
+
+
+def test_where_nothing_is_probed_nobody_waits(monkeypatch):
+    monkeypatch.setattr(driver, "HEAD_START_S", 30.0)
+    began = time.monotonic()
+    assert Site(probe_s=0.0).noted_in_a_look(MANY, probes=False) == ["server asked"] * len(MANY)
+    assert time.monotonic() - began < 10
 
 
 ACTS = [
