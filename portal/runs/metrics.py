@@ -23,5 +23,8 @@ CHECKS_REFUSED = Counter(
 IN_DOUBT = Counter("runs_in_doubt_total", "Changes whose answer was lost.")
 FAILURES = Counter("runs_failures_total", "Ticks that ended in a bug or could not look.", ["kind"])
 TURNS = Counter("runs_turns_total", "Turns of tenders by whether there was work.", ["found"])
+LOOP_LATE_SECONDS = Counter(
+    "runs_loop_late_seconds_total", "For how long event loops that look at runs were late, in seconds."
+)
 MESSAGES_LOST = Counter("runs_messages_lost_total", "Hints that could not be handed to Redis.", ["hint"])
 STORE_AWAY = Counter("runs_store_away_total", "Batches that could not reach the database.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ import structlog
 
 from portal.runs import metrics, registry
 from portal.runs.engine import Clock, Doer, Engine, SystemClock
+from portal.runs.lateness import lateness
+from portal.runs.room import Room
 from portal.runs.store_pg import PgStore
 from portal.runs.threads import StoreThreads
 from portal.runs.types import RunKind, RunStore, RunView, StoreAway
@@ -68,7 +71,7 @@ class Tender:
         self.engine = engine or Engine(store, self.clock, lease_s=lease_s, do=self.do)
         self.holder = holder or f"{socket.gethostname()}:{os.getpid()}"
         self.lease_s = lease_s
-        self.batch = batch
+        self.room = Room(batch)
         self._kind_of = kind_of
         self._names = names
 
@@ -78,6 +81,14 @@ class Tender:
         Returns at once if nothing is due within the budget. Raises nothing: a store that is away ends the
         turn, and the next message or sweep starts another.
         """
+        with lateness() as late_s:
+            self.room.begin(time.perf_counter(), time.process_time())
+            try:
+                return await self._turn(budget_s, late_s)
+            finally:
+                metrics.LOOP_LATE_SECONDS.inc(late_s())
+
+    async def _turn(self, budget_s: float, late_s: Callable[[], float]) -> Turn:
         until = self.clock.monotonic() + budget_s
         at_last = until + SPARE_S
         active: set[asyncio.Task[int]] = set()
@@ -87,9 +98,10 @@ class Tender:
         try:
             while (left_s := (at_last if active else until) - (now := self.clock.monotonic())) > 0:
                 is_due = due_at is not None and due_at - AHEAD_S <= now
-                views, next_due_s = await self.do(self._claim, self.batch - len(active), is_due=is_due)
+                views, next_due_s = await self.do(self._claim, self.room.runs - len(active), is_due=is_due)
                 due_at = None if next_due_s is None else self.clock.monotonic() + next_due_s
                 active |= {asyncio.create_task(self._tick(view, now, at_last)) for view in views}
+                self.room.hear(time.perf_counter(), late_s(), time.process_time(), len(active))
                 if not active and (next_due_s is None or next_due_s >= left_s):
                     break
                 if next_due_s is None:

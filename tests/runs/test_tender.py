@@ -92,6 +92,32 @@ def test_a_turn_takes_no_more_than_its_batch_at_a_time(runs, kind):
     assert (done.ticks, most[0]) == (2 * 6, 2)
 
 
+def test_a_worker_that_cannot_attend_to_all_has_fewer_in_hand(runs, kind, monkeypatch):
+    monkeypatch.setattr("portal.runs.room.WORKED_SHARE", 0.0)  # whatever else this machine does
+    monkeypatch.setattr(
+        "portal.runs.engine.MOST_TICKS", 1
+    )  # as runs that want their next look a second later
+    for _ in range(40):
+        runs.create(kind="toy", plan={"target": 10_000})
+    observe = kind.observe
+
+    async def at_length(view):
+        await asyncio.sleep(0.001)
+        until = time.perf_counter() + 0.02
+        while time.perf_counter() < until:
+            pass
+        return await observe(view)
+
+    kind.observe = at_length
+    tender = tender_of(runs.handle(), kind, batch=40)
+    asyncio.run(tender.turn(3.0))
+    assert tender.room.runs < 15
+    kind.observe = observe
+    runs_left = tender.room.runs
+    asyncio.run(tender.turn(2.0))
+    assert tender.room.runs > runs_left, "it keeps up again"
+
+
 def test_a_turn_ends_in_time_and_says_when_the_next_run_is_due(runs, kind, world):
     runs.create(kind="toy", plan={"target": 10_000})
     done, took_s = turn(runs.handle(), kind, budget_s=0.3)
