@@ -36,7 +36,8 @@ def test_it_says_that_it_waits_for_its_turn_in_both_wordings(here, monkeypatch):
     assert "No server of this run is on its way." in ours
     assert "We are busy with other work." in theirs
     assert not OURS.search(theirs)
-    assert "No worker is looking" not in ours + theirs
+    for alarm in ("No worker is looking", "held up"):
+        assert alarm not in ours + theirs
     told = Caller(here.manager).get(f"/runs/{run.ref}")
     assert (told["is_put_off"], told["is_overdue"]) == (True, False)
 
@@ -53,7 +54,11 @@ def test_one_that_rests_does_not_say_that_it_goes_on_by_itself(here, monkeypatch
 def test_where_nobody_works_it_is_overdue_as_any_other(here):
     run = kept_waiting(here)
     ours = text_of(main_of(shown(run, here.manager)["live page"]))
+    theirs = text_of(main_of(shown(run, here.approver)["live page"]))
     assert "No worker is looking at this run" in ours
+    assert "The portal is held up It does not look at your servers just now." in theirs
+    assert not OURS.search(theirs)
+    assert "No worker" not in theirs
     assert "Waiting for its turn" not in ours
     told = Caller(here.manager).get(f"/runs/{run.ref}")
     assert (told["is_put_off"], told["is_overdue"]) == (False, True)
