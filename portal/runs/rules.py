@@ -131,6 +131,14 @@ BEHIND_S = 5.0
 """for so long."""
 
 
+def late_s(late_s: float, left_at: datetime | None, now: datetime) -> float:
+    """Return for how much of its lateness a run could have been claimed: until `left_at` it was in the hands of a worker that died.
+
+    Who takes over from it has no more to look at than it can.
+    """
+    return late_s if left_at is None else min(late_s, max(0.0, (now - left_at).total_seconds()))
+
+
 def has_turn(turn_at: datetime | None, now: datetime) -> bool:
     """Return whether a run that was taken then, after it had waited for others, has its turn still."""
     return turn_at is not None and 0.0 <= (now - turn_at).total_seconds() < TURN_S

@@ -442,7 +442,7 @@ class MemoryStore:
         was_patient = run.is_patient
         run.token += 1
         run.holder = holder
-        run.lease_until = self._in(lease_s)
+        left_at, run.lease_until = run.lease_until, self._in(lease_s)
         intent = run.open_intent
         doubt = self.doubt_of(intent) if intent is not None else None
         unsent = Unsent(intent.id, intent.action) if intent is not None and doubt is None else None
@@ -473,7 +473,9 @@ class MemoryStore:
             facts=facts(run) if facts is not None else {},
             unsent=unsent,
             is_rehearsal=run.is_rehearsal,
-            late_s=0.0 if was_patient else max(0.0, (now - due_at).total_seconds()),
+            late_s=0.0
+            if was_patient
+            else rules.late_s(max(0.0, (now - due_at).total_seconds()), left_at, now),
             has_turn=rules.has_turn(run.turn_at, now),
         )
 

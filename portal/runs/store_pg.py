@@ -48,7 +48,8 @@ M = TypeVar("M", bound=Model)
 
 _CLAIM = """
 WITH due AS (
-    SELECT id, next_tick_at, coalesce(patient_mark = token + command_seq, false) AS is_patient FROM runs_run
+    SELECT id, next_tick_at, lease_until AS left_at,
+        coalesce(patient_mark = token + command_seq, false) AS is_patient FROM runs_run
     WHERE next_tick_at <= statement_timestamp() + make_interval(secs => %(ahead_s)s)
       AND (lease_until IS NULL OR lease_until <= statement_timestamp())
       AND (%(kinds)s::text[] IS NULL OR kind = ANY(%(kinds)s::text[]))
@@ -64,7 +65,7 @@ UPDATE runs_run SET
         ELSE greatest(0, extract(epoch FROM clock_timestamp() - due.next_tick_at)) END,
     turn_at = CASE WHEN due.is_patient THEN clock_timestamp() ELSE runs_run.turn_at END
 FROM due WHERE runs_run.id = due.id
-RETURNING {columns}, clock_timestamp()
+RETURNING {columns}, due.left_at, clock_timestamp()
 """
 
 # What is open for these runs, asked once their rows are locked: what was committed before that shows here.
@@ -404,7 +405,8 @@ class PgStore:
             rows = cursor.fetchall()
             if not rows:
                 return []
-            runs = [_CLAIMED.read(row[:-1]) for row in rows]
+            runs = [_CLAIMED.read(row[:-2]) for row in rows]
+            left_at = {run.pk: row[-2] for run, row in zip(runs, rows, strict=True)}
             now = max(row[-1] for row in rows)
             ids = [run.pk for run in runs]
             cursor.execute(_OPEN, {"ids": ids})
@@ -424,7 +426,8 @@ class PgStore:
             try:
                 # A savepoint of its own: facts that fail must not cost the other runs their tick.
                 with transaction.atomic():
-                    views.append(replace(view, facts=_facts(run)))
+                    late_s = rules.late_s(view.late_s, left_at[run.pk], now)
+                    views.append(replace(view, facts=_facts(run), late_s=late_s))
             except (OperationalError, InterfaceError):
                 raise
             except Exception:

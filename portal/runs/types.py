@@ -223,7 +223,7 @@ class RunView:
     due_in_s: float = 0.0
     """In how many seconds the look is due, where the run was claimed ahead of it."""
     late_s: float = 0.0
-    """By how much it was claimed too late; 0 of one that waited for its turn."""
+    """For how long anybody could have claimed it and did not; 0 of one that waited for its turn."""
     has_turn: bool = False
     """Whether it waited for its turn and has it now (`rules.TURN_S`)."""
     is_behind: bool = False

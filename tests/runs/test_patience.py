@@ -101,6 +101,15 @@ def test_a_claim_says_how_late_it_is(desk):
     assert desk.store.claim(ref, holder="w", lease_s=15).late_s == pytest.approx(5.0, abs=1.0)
 
 
+def test_what_a_dead_worker_kept_is_not_the_lateness_of_who_takes_over(desk):
+    """Forty runs whose worker was killed would hold up all that is to begin elsewhere."""
+    ref = looked_at(desk, desk.create(), is_patient=False, look_again_s=2.0)
+    desk.pass_time(3)
+    desk.store.claim(ref, holder="dies", lease_s=15)
+    desk.pass_time(18)
+    assert desk.store.claim(ref, holder="w", lease_s=15).late_s == pytest.approx(3.0, abs=1.0)
+
+
 def test_whoever_begins_something_has_no_turn_any_more(desk):
     ref = looked_at(desk, desk.create(), is_patient=True)
     view = desk.store.claim(ref, holder="w", lease_s=15)
