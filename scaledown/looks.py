@@ -111,11 +111,19 @@ def is_due(at: datetime | None, every_s: float, now: datetime) -> bool:
 
 
 def load_every_s(progress: Progress, now: datetime) -> float:
-    """Return over how long a rate is taken: shorter while a soak that is over waits for its last figures."""
+    """Return over how long a rate is taken: shorter where figures are waited for."""
     soaks = [way.soak for way in progress.servers if way.soak is not None]
     if soaks:
         return LOAD_LEAST_S if any(soak.until <= now for soak in soaks) else LOAD_EVERY_S
-    return LOAD_WAITING_S if is_silence_awaited(progress, now) else LOAD_EVERY_S
+    is_waited_for = progress.waiting is not None and progress.waiting.code == "load"
+    return LOAD_WAITING_S if is_waited_for or is_silence_awaited(progress, now) else LOAD_EVERY_S
+
+
+def next_load_s(progress: Progress, now: datetime) -> float:
+    """Return in how many seconds the load is to be read again, where nothing but that is waited for; at least `LOAD_LEAST_S`."""
+    read_at = [meter.at for meter in progress.meters.values() if meter.at is not None]
+    left_s = load_every_s(progress, now) - age_s(max(read_at, default=None), now)
+    return max(LOAD_LEAST_S, left_s)
 
 
 def is_silence_awaited(progress: Progress, now: datetime) -> bool:

@@ -42,7 +42,7 @@ from scaledown.stops import (
     protected_servers,
     resting,
 )
-from scaledown.turn import LOOK_RESTING_S, MachineDecision, Turn
+from scaledown.turn import LOOK_RESTING_S, LOOK_S, MachineDecision, Turn
 from scaledown.types import PEAK_SPARE_S, Facts, Observation, People, Phase, PlanData
 from scaledown.waits import TROUBLE_S, awaits_somebody, is_frozen
 from scaledown.watching import verifying
@@ -329,7 +329,15 @@ def begin(turn: Turn, way: ServerWay) -> bool:
     if obstacle is not None:
         words = wording.next_waits(way.name, obstacle.says)
         turn.tell(way, words)
-        return turn.wait(obstacle.code, words, limit_s=PREFLIGHT_S, rank=HaltRank.SAFE_WAITING)
+        # Nothing is out: a look before the load is read again would show nothing new.
+        look_again_s = looks.next_load_s(turn.progress, turn.now) if obstacle.code == "load" else LOOK_S
+        return turn.wait(
+            obstacle.code,
+            words,
+            limit_s=PREFLIGHT_S,
+            rank=HaltRank.SAFE_WAITING,
+            look_again_s=look_again_s,
+        )
     if turn.facts.is_behind:
         words = wording.others_first(way.name)
         turn.tell(way, words)

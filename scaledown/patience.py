@@ -28,7 +28,11 @@ def can_wait(turn: Turn) -> bool:
 
 
 def _is_waited_for(progress: Progress) -> bool:
-    """Whether somebody said what is to be done, the site may need something, or something should have come by now."""
+    """Whether somebody said what is to be done, the site may need something, or something should have come by now.
+
+    The load is known by two readings some seconds apart: a run keeps its turn for the second, which else it would wait for
+    with everybody and then wait for its turn anew, by when neither says anything of now.
+    """
     return bool(
         progress.preflight_due
         or progress.asks_freeze
@@ -37,7 +41,7 @@ def _is_waited_for(progress: Progress) -> bool:
         or progress.rolling_back
         or progress.growing is not None
         or progress.pause_after is not None
-        or progress.stuck is not None
+        or (progress.stuck is not None and progress.stuck.reasons.keys() != {"load"})
         or is_pressing(progress)
         or is_watching(progress)
     )

@@ -6,6 +6,7 @@ import uuid
 from datetime import datetime, timedelta
 
 import pytest
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 from django.db.models import OuterRef, Subquery
@@ -16,6 +17,7 @@ from accounts.calendar import selectors as calendar
 from accounts.models import Account, CloudConnection, Membership, User
 from portal import access
 from portal.compiled import Compiled
+from portal.prepared import preparing
 from scaledown import asked
 from scaledown.models import ProtectedServer
 from tests import factories as make
@@ -152,3 +154,27 @@ def test_a_subquery_of_one_column_comes_as_the_database_has_it():
     assert first.rows(account.pk) == [(account.name, "editor")]
     Membership.objects.filter(user=person).delete()
     assert first.rows(account.pk) == [(account.name, None)]
+
+
+def test_what_is_asked_often_is_planned_once_and_shows_where_queries_are_counted():
+    account = make.account()
+    found = Compiled(lambda pk: Account.objects.filter(pk=pk).values_list("name"), int)
+    with CaptureQueriesContext(connection) as asked_of_database:
+        for _ in range(settings.DATABASES["default"]["OPTIONS"]["prepare_threshold"] + 3):
+            assert found.rows(account.pk) == [(account.name,)]
+    assert {'FROM "accounts_account"' in one["sql"] for one in asked_of_database} == {True}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT generic_plans + custom_plans FROM pg_prepared_statements WHERE statement LIKE %s",
+            ['SELECT "accounts_account"."name"%'],
+        )
+        (times,) = cursor.fetchone()
+    assert times == 3
+
+
+def test_what_else_is_asked_is_bound_by_the_client_as_ever():
+    with preparing():
+        pass
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT %s; SELECT %s", [1, 2])  # which no server-side binding allows
+        assert cursor.nextset()

@@ -11,7 +11,6 @@ from datetime import datetime
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -105,7 +104,6 @@ class Run(models.Model):
         indexes = [
             models.Index(name="run_due", fields=["next_tick_at"], condition=Q(next_tick_at__isnull=False)),
             models.Index(name="run_by_account", fields=["account", "-created_at", "-id"]),
-            GinIndex(name="run_scopes_open", fields=["scopes"], condition=Q(next_tick_at__isnull=False)),
         ]
 
     def __str__(self) -> str:

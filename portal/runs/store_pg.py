@@ -19,6 +19,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Model
 
 from portal.frozen import replace
+from portal.prepared import preparing
 from portal.runs import events, journal, metrics, registry, rules
 from portal.runs.models import Claim, Intent, Run, RunCommand, Standstill
 from portal.runs.types import (
@@ -71,8 +72,8 @@ RETURNING {columns}, due.left_at, clock_timestamp()
 # What is open for these runs, asked once their rows are locked: what was committed before that shows here.
 _OPEN = """
 SELECT
-    EXISTS (SELECT 1 FROM runs_runcommand WHERE run_id = ANY(%(ids)s) AND accepted IS NULL),
-    EXISTS (SELECT 1 FROM runs_intent WHERE run_id = ANY(%(ids)s) AND finished_at IS NULL),
+    EXISTS (SELECT 1 FROM runs_runcommand WHERE run_id = ANY(%(ids)s::bigint[]) AND accepted IS NULL),
+    EXISTS (SELECT 1 FROM runs_intent WHERE run_id = ANY(%(ids)s::bigint[]) AND finished_at IS NULL),
     EXISTS (SELECT 1 FROM runs_standstill WHERE lifted_at IS NULL)
 """
 
@@ -219,7 +220,7 @@ class PgStore:
     @_reaches_database
     def next_due_s(self, kinds: Collection[str] | None = None) -> float | None:
         """As `RunStore.next_due_s`."""
-        with connection.cursor() as cursor:
+        with preparing(), connection.cursor() as cursor:
             cursor.execute(
                 "SELECT extract(epoch FROM min(greatest(next_tick_at, lease_until)) - clock_timestamp())"
                 " FROM runs_run WHERE next_tick_at IS NOT NULL"
@@ -262,7 +263,7 @@ class PgStore:
     @_reaches_database
     def check(self, view: RunView, intent_id: int, *, deadline_s: float) -> Checked:
         """As `RunStore.check`. One statement, which is its own transaction."""
-        with connection.cursor() as cursor:
+        with preparing(), connection.cursor() as cursor:
             cursor.execute(
                 _CHECK,
                 {
@@ -390,7 +391,7 @@ class PgStore:
         ref: str | None = None,
         ahead_s: float = 0.0,
     ) -> list[RunView]:
-        with connection.cursor() as cursor:
+        with preparing(), connection.cursor() as cursor:
             cursor.execute(
                 _CLAIM.format(columns=_CLAIMED.columns),
                 {
@@ -584,7 +585,7 @@ class PgStore:
 
 def _locked(ref: str) -> tuple[Run, datetime]:
     """Return the row, locked, and the time after the lock was had."""
-    with connection.cursor() as cursor:
+    with preparing(), connection.cursor() as cursor:
         cursor.execute(_LOCK.format(columns=_RUNS.columns), {"ref": ref})
         return _row_of(ref, cursor.fetchone())
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from portal.cloud.types import Condition
 from portal.runs.types import RunStatus
+from scaledown import looks
 from scaledown.types import Phase
 from tests.scaledown.machine_cases import Desk, a_plan
 from tests.scaledown.states import STATES
@@ -90,6 +93,34 @@ def test_what_is_measured_before_the_first_server_is_not_begun_from_by_all_at_on
     )
     assert desk.phase(6) is Phase.QUEUED
     assert desk.decided.is_patient
+
+
+def test_one_whose_load_is_not_known_yet_keeps_its_turn_and_is_looked_at_when_it_is_read_again():
+    desk = Desk(a_plan(floor=2, ceiling_rps=100.0))
+    desk.requests = dict.fromkeys(desk.servers, 100)
+    desk.until(lambda: desk.progress.waiting is not None and desk.progress.waiting.code == "load")
+    assert desk.decided.is_patient  # nothing is out, and its turn is for this
+    assert desk.decided.look_again_s == looks.LOAD_WAITING_S
+    desk.requests = dict.fromkeys(desk.servers, 120)
+    desk.look(looks.LOAD_WAITING_S)
+    assert desk.phase(6) is Phase.DRAINING
+
+
+def test_a_load_that_cannot_be_read_is_looked_for_all_the_same_and_halts_in_the_end():
+    desk = Desk(a_plan(floor=2, ceiling_rps=100.0))
+    desk.until(lambda: desk.progress.waiting is not None and desk.progress.waiting.code == "load")
+    assert desk.decided.is_patient
+    assert desk.decided.look_again_s == looks.LOAD_LEAST_S
+    desk.until(lambda: desk.status is RunStatus.HALTED, most=2000)
+    assert desk.halt.code == "waited_for_load"
+
+
+def test_one_that_waits_for_anything_else_that_should_have_come_does_not_wait_for_others():
+    desk = Desk(a_plan(floor=2, ceiling_rps=100.0))
+    desk.servers["srv-6"] = replace(desk.servers["srv-6"], task_state="resize_prep")
+    desk.until(lambda: desk.progress.waiting is not None and desk.progress.waiting.code == "server_busy")
+    assert not desk.decided.is_patient
+    assert desk.decided.look_again_s < looks.LOAD_EVERY_S
 
 
 def test_what_may_still_land_does_not_wait(monkeypatch):
