@@ -37,6 +37,8 @@ ANSWER_MAX_AGE_S = 30.0
 SEARCH_MAX_AGE_S = 60.0
 """A deletion needs a complete search for every address younger than this (invariant 1)."""
 VERDICT_MAX_AGE_S = 60.0
+COUNTED_GAP_S = 3.0
+"""Time between two looks counts as watched up to this."""
 LOAD_EVERY_S = 3.0
 LOAD_LEAST_S = 1.0
 """The shortest stretch that a rate is taken over, where a verdict waits for it."""
