@@ -62,7 +62,9 @@ def to_plain_after(value: Any, old: Any, old_plain: Any) -> Any:
     if hasattr(kind, "__dataclass_fields__"):
         was, now = vars(old), vars(value)
         return {
-            name: old_plain[name]
+            name: to_plain(now[name])
+            if name not in old_plain  # an earlier release, which did not know it, wrote that
+            else old_plain[name]
             if now[name] is was[name]
             else to_plain_after(now[name], was[name], old_plain[name])
             for name in _field_names(kind)

@@ -4,7 +4,7 @@
         cursor.execute("SELECT … WHERE id = %s", [1])
 
 Values are bound by the server, so one statement at a time (`portal.statements` sends several), with values whose types it
-can tell. psycopg prepares what it was given a few times (`prepare_threshold`); what is answered is as fresh as ever.
+can tell. What is answered is as fresh as ever.
 """
 
 from __future__ import annotations
@@ -13,8 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import connection
+import psycopg
+from django.db import DatabaseError, OperationalError, connection
 from django.db.backends.postgresql.base import ServerBindingCursor
+
+PREPARED_AFTER = 5
+"""So often a statement is planned anew before it is kept (psycopg's `prepare_threshold`)."""
+_OUT_OF_DATE = (psycopg.errors.FeatureNotSupported, psycopg.errors.InvalidSqlStatementName)
+"""What PostgreSQL, or a pooler before it, says of a kept statement whose columns have changed, or that it does not know."""
 
 
 class _Cursor(ServerBindingCursor):
@@ -29,12 +35,22 @@ class _Cursor(ServerBindingCursor):
 
 @contextmanager
 def preparing() -> Iterator[None]:
-    """Have what is asked in this block prepared."""
+    """Have what is asked in this block prepared.
+
+    Raises OperationalError, as of a connection that was lost, where what was kept is out of date: a migration changed the type of
+    a column meanwhile. The connection is closed then, and the next one plans anew.
+    """
     connection.ensure_connection()
     raw: Any = connection.connection
     # Django makes its cursors with this, and has no way of its own to choose for one of them.
     factory, raw.cursor_factory = raw.cursor_factory, _Cursor
+    threshold, raw.prepare_threshold = raw.prepare_threshold, PREPARED_AFTER
     try:
         yield
+    except DatabaseError as error:
+        if not isinstance(error.__cause__, _OUT_OF_DATE):
+            raise
+        raw.close()
+        raise OperationalError(f"What was prepared is out of date: {error}") from error
     finally:
-        raw.cursor_factory = factory
+        raw.cursor_factory, raw.prepare_threshold = factory, threshold

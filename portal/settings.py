@@ -128,8 +128,6 @@ DATABASES = {
 }
 DATABASES["default"].setdefault("OPTIONS", {})
 DATABASES["default"]["OPTIONS"].setdefault("connect_timeout", 5)
-# Of the statements for which portal.prepared asks for it; all others are bound by the client, and planned each time.
-DATABASES["default"]["OPTIONS"].setdefault("prepare_threshold", 5)
 DATABASES["default"]["OPTIONS"].setdefault("application_name", env.str("PROCESS_NAME", default="portal"))
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

@@ -17,7 +17,7 @@ ANSWERS_KEPT = 300
 SHORTEST_BEFORE_S = 60.0
 """How long the stretch before lasts at least, or as long as a soak where that is shorter."""
 LONGEST_BEFORE_S = 300.0
-"""How long it is watched at most. Where it shows too little even then, verdicts say so."""
+"""How long it lasts at most. Where it shows too little even then, verdicts say so."""
 FEWEST_BEFORE = 10
 
 
@@ -48,9 +48,6 @@ def notice_before(turn: Turn) -> None:
         before = BeforeWay(turn.now)
     if before.done_at is not None:
         return
-    looked_at = before.looked_at or turn.now
-    missed_s = max(0.0, turn.age_s(looked_at) - looks.COUNTED_GAP_S)
-    before = replace(before, looked_at=turn.now, unwatched_s=before.unwatched_s + missed_s)
     answers = before.latency_ms
     for probe in turn.observation.probes:
         if probe.observed_at >= before.since:
@@ -79,10 +76,12 @@ def awaits_before(turn: Turn) -> bool:
         return False
     if before is None:
         # Nothing was noticed yet in this run, or it began with an earlier release.
-        return not _has_begun(turn) and _wait(turn, 0, 0.0)
-    if not is_enough(turn.plan, before, turn.age_s(before.since) - before.unwatched_s):
-        return _wait(turn, fewest(turn.plan, before), before.unwatched_s)
-    turn.change(before=replace(before, done_at=turn.now))
+        return not _has_begun(turn) and _wait(turn, 0)
+    if not is_enough(turn.plan, before, turn.age_s(before.since)):
+        return _wait(turn, fewest(turn.plan, before))
+    turn.change(
+        before=replace(before, done_at=turn.now), stuck=None
+    )  # what is waited for next is something else
     return False
 
 
@@ -91,19 +90,16 @@ def fewest(plan: PlanData, before: BeforeWay) -> int:
     return min(len(before.latency_ms.get(probe.name, ())) for probe in plan.probes)
 
 
-def is_enough(plan: PlanData, before: BeforeWay, watched_s: float) -> bool:
-    """Return whether the stretch before may end: watched for long enough, and large enough to hold answers against.
-
-    A worker that comes to a run now and then ends it no sooner: a dozen answers in five minutes tell nothing.
-    """
-    if fewest(plan, before) < FEWEST_BEFORE or watched_s < min(plan.soak_s, SHORTEST_BEFORE_S):
+def is_enough(plan: PlanData, before: BeforeWay, lasted_s: float) -> bool:
+    """Return whether the stretch before may end: long enough, and large enough to hold answers against."""
+    if fewest(plan, before) < FEWEST_BEFORE or lasted_s < min(plan.soak_s, SHORTEST_BEFORE_S):
         return False
-    return watched_s >= LONGEST_BEFORE_S or has_enough(plan, before.latency_ms)
+    return lasted_s >= LONGEST_BEFORE_S or has_enough(plan, before.latency_ms)
 
 
 def _has_begun(turn: Turn) -> bool:
     return any(way.drain is not None or way.back_from is not None for way in turn.progress.servers)
 
 
-def _wait(turn: Turn, count: int, unwatched_s: float) -> bool:
-    return turn.wait("before", wording.watching_before(count), limit_s=TROUBLE_S + unwatched_s)
+def _wait(turn: Turn, count: int) -> bool:
+    return turn.wait("before", wording.watching_before(count), limit_s=TROUBLE_S)

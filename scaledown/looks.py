@@ -37,8 +37,6 @@ ANSWER_MAX_AGE_S = 30.0
 SEARCH_MAX_AGE_S = 60.0
 """A deletion needs a complete search for every address younger than this (invariant 1)."""
 VERDICT_MAX_AGE_S = 60.0
-COUNTED_GAP_S = 3.0
-"""Time between two looks counts as watched up to this."""
 LOAD_EVERY_S = 3.0
 LOAD_LEAST_S = 1.0
 """The shortest stretch that a rate is taken over, where a verdict waits for it."""
@@ -122,10 +120,9 @@ def load_every_s(progress: Progress, now: datetime) -> float:
 
 
 def next_load_s(progress: Progress, now: datetime) -> float:
-    """Return in how many seconds the load is to be read again, where nothing but that is waited for; at least `LOAD_LEAST_S`."""
+    """Return in how many seconds the load is to be read again, where it is waited for; at least `LOAD_LEAST_S`."""
     read_at = [meter.at for meter in progress.meters.values() if meter.at is not None]
-    left_s = load_every_s(progress, now) - age_s(max(read_at, default=None), now)
-    return max(LOAD_LEAST_S, left_s)
+    return max(LOAD_LEAST_S, LOAD_WAITING_S - age_s(max(read_at, default=None), now))
 
 
 def is_silence_awaited(progress: Progress, now: datetime) -> bool:

@@ -149,8 +149,7 @@ class SoakWay:
 class BeforeWay:
     """The stretch before the first server: what every later answer is held against. Bounded: the newest answers.
 
-    `done_at` is when the first server began; from then on it stays as it is. Loads are means per node. `unwatched_s`: how much
-    of the time since `since` lay between looks that were too far apart.
+    `done_at` is when the first server began; from then on it stays as it is. Loads are means per node.
     """
 
     since: datetime
@@ -159,8 +158,6 @@ class BeforeWay:
     load_sum: float = 0.0
     load_at: datetime | None = None
     done_at: datetime | None = None
-    looked_at: datetime | None = None
-    unwatched_s: float = 0.0
 
 
 @dataclass(frozen=True)

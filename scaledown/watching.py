@@ -26,6 +26,7 @@ LAST_LOAD_S = 1.0
 LAST_PROBES_S = 2.0
 PROBE_EVERY_S = 0.5
 SOAK_GAP_S = 15.0
+COUNTED_GAP_S = 3.0
 """The most that two looks running add to a soak: a clock that was set forward, or a machine that slept, watched nothing."""
 
 
@@ -52,7 +53,7 @@ def watch(turn: Turn, way: ServerWay, soak_s: float) -> ServerWay:
         extensions = 0 if soak is None else soak.extensions + 1
         begun = SoakWay(turn.now, turn.after(soak_s), looked_at=turn.now, extensions=extensions)
         return turn.update(way, soak=begun)
-    missed_s = max(0.0, turn.age_s(soak.looked_at) - looks.COUNTED_GAP_S)
+    missed_s = max(0.0, turn.age_s(soak.looked_at) - COUNTED_GAP_S)
     if missed_s:
         later = soak.until + timedelta(seconds=missed_s)
         soak = replace(soak, until=later, unwatched_s=soak.unwatched_s + missed_s)

@@ -6,9 +6,8 @@ import uuid
 from datetime import datetime, timedelta
 
 import pytest
-from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.models import OuterRef, Subquery
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -17,7 +16,7 @@ from accounts.calendar import selectors as calendar
 from accounts.models import Account, CloudConnection, Membership, User
 from portal import access
 from portal.compiled import Compiled
-from portal.prepared import preparing
+from portal.prepared import PREPARED_AFTER, preparing
 from scaledown import asked
 from scaledown.models import ProtectedServer
 from tests import factories as make
@@ -160,7 +159,7 @@ def test_what_is_asked_often_is_planned_once_and_shows_where_queries_are_counted
     account = make.account()
     found = Compiled(lambda pk: Account.objects.filter(pk=pk).values_list("name"), int)
     with CaptureQueriesContext(connection) as asked_of_database:
-        for _ in range(settings.DATABASES["default"]["OPTIONS"]["prepare_threshold"] + 3):
+        for _ in range(PREPARED_AFTER + 3):
             assert found.rows(account.pk) == [(account.name,)]
     assert {'FROM "accounts_account"' in one["sql"] for one in asked_of_database} == {True}
     with connection.cursor() as cursor:
@@ -178,3 +177,25 @@ def test_what_else_is_asked_is_bound_by_the_client_as_ever():
     with connection.cursor() as cursor:
         cursor.execute("SELECT %s; SELECT %s", [1, 2])  # which no server-side binding allows
         assert cursor.nextset()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_planned_before_a_column_changed_is_a_lost_connection_and_the_next_one_plans_anew():
+    def asked():
+        with preparing(), connection.cursor() as cursor:
+            cursor.execute("SELECT size FROM changing")
+            return cursor.fetchall()
+
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE changing AS SELECT 3 AS size")
+    try:
+        assert [asked() for _ in range(PREPARED_AFTER + 2)] == [[(3,)]] * (PREPARED_AFTER + 2)
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE changing ALTER size TYPE text")
+        with pytest.raises(OperationalError, match="out of date"):
+            asked()
+        connection.close_if_unusable_or_obsolete()
+        assert asked() == [("3",)]
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TABLE changing")

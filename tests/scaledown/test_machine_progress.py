@@ -91,6 +91,22 @@ def test_any_progress_can_be_written_after_any_other(data):
     assert json.dumps(plain) == before
 
 
+def test_progress_that_an_earlier_release_wrote_with_a_field_less_can_be_written_by_this_one():
+    progress = new_progress(a_plan(), START)
+    for name in ("asks_freeze", "told_beside_halt", "stuck"):
+        older = progress_to_plain(progress)
+        del older[name]
+        read = progress_from_plain(older)
+        changed = replace(read, says="Another word.")
+        assert progress_to_plain(changed, (read, older)) == progress_to_plain(changed)
+    older = progress_to_plain(progress)
+    del older["servers"][0]["until"]
+    read = progress_from_plain(older)
+    first = replace(read.servers[0], says="Another word.")
+    changed = replace(read, servers=(first, *read.servers[1:]))
+    assert progress_to_plain(changed, (read, older)) == progress_to_plain(changed)
+
+
 def test_parts_that_did_not_change_are_not_written_anew():
     progress = new_progress(a_plan(), START)
     plain = progress_to_plain(progress)

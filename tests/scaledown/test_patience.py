@@ -100,9 +100,9 @@ def test_one_whose_load_is_not_known_yet_keeps_its_turn_and_is_looked_at_when_it
     desk.requests = dict.fromkeys(desk.servers, 100)
     desk.until(lambda: desk.progress.waiting is not None and desk.progress.waiting.code == "load")
     assert desk.decided.is_patient  # nothing is out, and its turn is for this
-    assert desk.decided.look_again_s == looks.LOAD_WAITING_S
+    assert desk.decided.look_again_s == looks.LOAD_LEAST_S  # it was read a second ago
     desk.requests = dict.fromkeys(desk.servers, 120)
-    desk.look(looks.LOAD_WAITING_S)
+    desk.look(desk.decided.look_again_s)
     assert desk.phase(6) is Phase.DRAINING
 
 
