@@ -79,9 +79,8 @@ def awaits_before(turn: Turn) -> bool:
         return not _has_begun(turn) and _wait(turn, 0)
     if not is_enough(turn.plan, before, turn.age_s(before.since)):
         return _wait(turn, fewest(turn.plan, before))
-    turn.change(
-        before=replace(before, done_at=turn.now), stuck=None
-    )  # what is waited for next is something else
+    # What is waited for next is something else.
+    turn.change(before=replace(before, done_at=turn.now), stuck=None)
     return False
 
 

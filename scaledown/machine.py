@@ -329,7 +329,7 @@ def begin(turn: Turn, way: ServerWay) -> bool:
     if obstacle is not None:
         words = wording.next_waits(way.name, obstacle.says)
         turn.tell(way, words)
-        # A look before the load is read again would show nothing new; what is held waits as well.
+        # A look before the load is read again would show nothing new.
         look_again_s = looks.next_load_s(turn.progress, turn.now) if obstacle.code == "load" else LOOK_S
         return turn.wait(
             obstacle.code,
