@@ -10,7 +10,7 @@ from portal.runs.types import Action, HaltRank
 from scaledown import hours, late, looks, silence, wording
 from scaledown.progress import DeleteWay, NodeState, NodeWay, Progress, ServerWay
 from scaledown.silence import ask_person
-from scaledown.turn import AT_ONCE_S, FIRST_LOOK_S, LOOK_RESTING_S, LOOK_S, LOOK_SOON_S, Turn
+from scaledown.turn import AT_ONCE_S, LOOK_RESTING_S, LOOK_S, LOOK_SOON_S, Turn
 from scaledown.types import Phase, PlanData, ServerSeen, Verdict
 from scaledown.waits import TROUBLE_S, await_balancer, await_effect, is_frozen, is_held_off
 from scaledown.watching import (
@@ -208,7 +208,7 @@ def deleting(turn: Turn, way: ServerWay) -> bool:
         way = turn.enter(way, Phase.CONFIRMING, wording.confirming(way.name))
         return confirming(turn, way)
     if seen.is_gone and not was_gone_before(delete, seen):
-        return turn.wait("deleting", wording.confirming(way.name), look_again_s=FIRST_LOOK_S)
+        return turn.wait("deleting", wording.confirming(way.name), look_again_s=AT_ONCE_S)
     if seen.is_gone:
         words = wording.gone_unproven(way.name)
         turn.tell(way, words)

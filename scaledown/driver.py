@@ -75,10 +75,11 @@ GROWTH = "scaledown.growth"
 OF_RUN, OF_SERVER, KEEP_UNTIL = "steady_run", "steady_server", "steady_keep_until"
 """Metadata of what a run makes at the provider: by these it is found again when an answer is lost."""
 READ_S = 6.0
-"""The longest that one read may take. Two in a row (a server, then its volumes) fit into an observation."""
+"""The longest that one read may take, so that two in a row fit into an observation."""
 FEW_COUNTS = 4
+"""So many servers are asked beside the probes, those first of which something is out;"""
 HEAD_START_S = 0.25
-"""More servers than that are asked this much later than the probes, or once these have answered."""
+"""the others this much later, or once the probes have answered."""
 T = TypeVar("T")
 
 CloudFor = Callable[[RunView], Cloud]
@@ -228,7 +229,8 @@ class ScaledownKind:
         for balancer_id in needs.balancers:
             yield self._balancer(cloud, balancer_id, look, clock)
         for server_id in needs.servers:
-            yield self._server(cloud, server_id, look, clock, with_volumes=server_id == needs.search)
+            name = planned[server_id].name if server_id == needs.search else ""
+            yield self._server(cloud, server_id, look, clock, volumes_of=name)
         for server_id in needs.direct:
             yield self._direct(planned[server_id], networks, look)
         if needs.search is not None:
@@ -267,35 +269,52 @@ class ScaledownKind:
         look: _Look,
         clock: Callable[[], datetime],
         *,
-        with_volumes: bool,
+        volumes_of: str,
     ) -> None:
+        """Look at a server, and beside it at the volumes of the one of this name."""
         at = clock()
-        could, seen = await self._guarded(f"Server {server_id}", cloud.show_server(server_id), look)
+        show = self._guarded(f"Server {server_id}", cloud.show_server(server_id), look)
+        problems: list[str] = []
+        volumes: tuple[str, ...] | None = None
+        if volumes_of:
+            read = cloud.attached_volumes(server_id)
+            what = f"The volumes of {volumes_of}"
+            (could, seen), (_, volumes) = await asyncio.gather(
+                show, read_or_say(what, read, problems, limit_s=READ_S)
+            )
+        else:
+            could, seen = await show
         if not could:
             return
-        volumes: tuple[str, ...] | None = None
-        if with_volumes and seen is not None and not seen.is_deleted:
-            what = f"The volumes of {seen.name}"
-            _, volumes = await self._guarded(what, cloud.attached_volumes(server_id), look)
+        if seen is not None and not seen.is_deleted:
+            look.problems.extend(problems)  # one that is gone has none
         look.servers[server_id] = server_seen(server_id, seen, volumes, at)
 
     async def _counts(
         self,
         plan: PlanData,
-        server_ids: Collection[str],
+        server_ids: Sequence[str],
         networks: tuple[str, ...],
         look: _Look,
         clock: Callable[[], datetime],
         *,
         after: asyncio.Future[Any],
     ) -> None:
-        """Ask the servers; many of them once the probes have answered, or have had a head start: a probe measures time, and
+        """Ask the servers; most of many once the probes have answered, or have had a head start: a probe measures time, and
         would measure how long it takes us to ask so many.
         """
-        if len(server_ids) > FEW_COUNTS:
-            await asyncio.wait([after], timeout=HEAD_START_S)
         planned = {server.server_id: server for server in (*plan.servers, *plan.remaining)}
-        await asyncio.gather(*(self._count(plan, planned[one], networks, look, clock) for one in server_ids))
+
+        async def ask(some: Sequence[str]) -> None:
+            await asyncio.gather(*(self._count(plan, planned[one], networks, look, clock) for one in some))
+
+        async def ask_later(some: Sequence[str]) -> None:
+            await asyncio.wait([after], timeout=HEAD_START_S)
+            await ask(some)
+
+        if len(server_ids) <= FEW_COUNTS:
+            return await ask(server_ids)
+        await asyncio.gather(ask(server_ids[:FEW_COUNTS]), ask_later(server_ids[FEW_COUNTS:]))
 
     async def _count(
         self,

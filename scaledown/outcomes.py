@@ -13,7 +13,7 @@ from portal.runs.types import Action, HaltRank, Outcome, OutcomeKind
 from scaledown import late, wording
 from scaledown.notice import adopt_image
 from scaledown.progress import DeleteWay, ImageLost, ImagingWay, NodeState, NodeWay, Progress, ServerWay
-from scaledown.turn import AT_ONCE_S, FIRST_LOOK_S, LOOK_S, LOOK_SOON_S, MachineDecision, Turn
+from scaledown.turn import AT_ONCE_S, LOOK_S, LOOK_SOON_S, MachineDecision, Turn
 from scaledown.types import Facts, Observation, People, Phase, PlanData
 from scaledown.waits import MOST_TRIES, TROUBLE_S
 from scaledown.wording import Words
@@ -54,7 +54,7 @@ def _node_of(way: ServerWay, action: Action) -> NodeWay | None:
 
 def _settle_done(turn: Turn, way: ServerWay, action: Action, outcome: Outcome) -> None:
     turn.change(refusals=0, refusal_says="", busy_since=None, retry_at=None)
-    turn.look_again_s = FIRST_LOOK_S
+    turn.look_again_s = AT_ONCE_S
     node = _node_of(way, action)
     if node is not None:
         way = turn.update_node(way, node, asked_at=turn.now)

@@ -8,6 +8,7 @@ right before a call are always one after the other.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import wraps
@@ -404,6 +405,7 @@ class PgStore:
                 },
             )
             rows = cursor.fetchall()
+            read_at = time.monotonic()
             if not rows:
                 return []
             runs = [_CLAIMED.read(row[:-2]) for row in rows]
@@ -434,7 +436,9 @@ class PgStore:
             except Exception:
                 log.exception("run_facts_failed", run=str(run.ref), kind=run.kind)
                 self._fail(run, view, now)
-        return views
+        # Of a short wait for the look, gathering took a good part.
+        passed_s = time.monotonic() - read_at
+        return [replace(view, due_in_s=max(0.0, view.due_in_s - passed_s)) for view in views]
 
     def _view(
         self,

@@ -221,7 +221,7 @@ class RunView:
     is_rehearsal: bool = False
     """Every write is withheld by the client and reported as would-have."""
     due_in_s: float = 0.0
-    """In how many seconds the look is due, where the run was claimed ahead of it."""
+    """In how many seconds from when it was handed over the look is due, where the run was claimed ahead of it."""
     late_s: float = 0.0
     """For how long anybody could have claimed it and did not; 0 of one that waited for its turn."""
     has_turn: bool = False

@@ -121,7 +121,7 @@ LOST_IMAGE = [Event(0.0, "fault", "server.action timeout_after", (1, None))]
 
 LATE_ADD = [
     Event(0.0, "fault", "node.add late", (1, 85.0)),
-    Event(10.5, "command", "pause", (("when", "now"),)),
+    Event(10.2, "command", "pause", (("when", "now"),)),
     Event(50.0, "command", "resume"),
 ]
 ON_TWO_BALANCERS = {"scenario": "shared", "plan": {"floor": 2}}

@@ -403,7 +403,7 @@ def test_no_server_begins_on_one_low_figure_of_its_load():
 
 def test_load_that_rises_while_a_clock_was_set_back_is_not_yet_seen_by_anybody():
     """The oracle took what nobody could know for known: nothing is looked at until the clock is where it was before."""
-    events = [Event(7.9, "jump", "", (-40.0,)), Event(22.8, "demand", "", (3.5,))]
+    events = [Event(9.0, "jump", "", (-40.0,)), Event(22.8, "demand", "", (3.5,))]
     plan = {"floor": 2, "hold_s": 20.0, "window": (0.0, 140.0)}
     result = simulate(events, scenario="rising", seed=4, plan=plan, horizon_s=100.0)
     assert result.violations == []

@@ -29,6 +29,7 @@ from portal.runs.types import Action, Outcome, OutcomeKind, RunStatus, RunView
 from scaledown import driver
 from scaledown.canonical import plan_to_plain
 from scaledown.driver import OF_RUN, OF_SERVER, ScaledownKind, image_seen
+from scaledown.needs import needs_of
 from scaledown.progress import progress_from_plain, progress_to_plain
 from scaledown.types import Grade, Needs, Phase
 from tests.scaledown.machine_cases import LB, START, Desk, a_plan
@@ -284,9 +285,32 @@ MANY = tuple(f"srv-{number}" for number in (1, 2, 3, 5, 6))
 def test_a_probe_does_not_measure_how_long_it_takes_to_ask_many_servers():
     assert Site(probe_s=0.05).noted_in_a_look(MANY) == [
         "probe asked",
+        *["server asked"] * driver.FEW_COUNTS,
         "probe answered",
-        *["server asked"] * len(MANY),
+        *["server asked"] * (len(MANY) - driver.FEW_COUNTS),
     ]
+
+
+def test_the_server_that_is_waited_for_is_among_the_few_that_are_asked_at_once():
+    desk = Desk()
+    desk.until_phase(Phase.DRAINING)
+    progress = replace(desk.progress, servers=tuple(reversed(desk.progress.servers)))
+    counted = needs_of(desk.plan, progress, desk.people(), desk.now + timedelta(minutes=1)).counts
+    assert len(counted) > driver.FEW_COUNTS
+    assert counted[0] == "srv-6"
+
+
+def test_volumes_are_read_beside_the_server_and_those_of_one_that_is_gone_trouble_nobody():
+    desk = deleting_desk()
+    cloud = PaperCloud(desk)
+    cloud.raises["attached_volumes"] = TryLater("Busy.", after_s=1)
+    assert [said for said in observe(desk, cloud).problems if "volumes" in said] == [
+        "The volumes of web-06: Busy."
+    ]
+    desk.servers["srv-6"] = replace(desk.servers["srv-6"], is_gone=True)
+    seen = observe(desk, cloud)
+    assert seen.servers["srv-6"].is_gone
+    assert seen.problems == ()
 
 
 def test_few_servers_are_asked_beside_the_probes():
