@@ -44,7 +44,6 @@ SILENT_S = silence.EVERY_S
 LIMIT_S = 300.0
 ZEROS = 3
 CALLS = (
-    "look at balancer, server, counts",
     "drain",
     "look: it drains",
     "count: none (1)",
@@ -55,11 +54,10 @@ CALLS = (
     "probe of the site without it (1)",
     "probe (2)",
     "probe (3): fewer tell nothing",
-    "search for its addresses in every balancer, look at the server",
-    "its volumes",
+    "search for its addresses in every balancer, look at the server and its volumes",
     "delete the server",
     "look: not found",
-    "look: not found again, nodes and probes as they should be",
+    "look: not found again, nodes and probes as they should be, the next server, too",
 )
 """What the rules ask for one after another, a server."""
 CHANGES = ("drain", "remove the node", "delete the server")

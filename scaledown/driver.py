@@ -667,7 +667,8 @@ def meets_freeze(progress: Mapping[str, Any], now: datetime) -> bool:
         return is_asked or all(node["asked"] == node["confirmed"] == NodeState.ENABLED for node in nodes)
     if way["phase"] == Phase.VERIFYING:
         return way["soak"] is not None and datetime.fromisoformat(way["soak"]["until"]) <= now + SOAK_NEAR
-    return bool(way["phase"] == Phase.DELETING)
+    # Once that is over the next server begins.
+    return way["phase"] in {Phase.DELETING, Phase.CONFIRMING}
 
 
 def _going_on_facts(run: Run, connection: CloudConnection) -> Mapping[str, Any]:

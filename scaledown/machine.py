@@ -126,13 +126,18 @@ def _decide(turn: Turn, vain: Mapping[int, str], *, is_noticed: bool) -> Machine
         notice(turn)
     answer_commands(turn, vain)
     say_holds_that_are_over(turn)
-    for judge in JUDGES:
-        if judge(turn):
-            break
+    judge_all(turn)
     if turn.foreign and not turn.is_foreign_told and not turn.status.is_over:
         # A judge before `other_hands` settled the tick. What was seen is stored as seen: it is told now or never.
         halt_for_other_hand(turn)
     return turn.result()
+
+
+def judge_all(turn: Turn) -> None:
+    """Ask one judge after the other until one has settled what this look leads to."""
+    for judge in JUDGES:
+        if judge(turn):
+            return
 
 
 def watch_in_doubt(turn: Turn) -> None:
@@ -211,7 +216,10 @@ def in_hand(turn: Turn) -> bool:
         return False
     if way.missing_since is not None and way.phase not in {Phase.DELETING, Phase.CONFIRMING}:
         return turn.wait("missing", wording.missing(way.name), limit_s=TROUBLE_S)
-    return PHASES[way.phase](turn, way)
+    is_settled = PHASES[way.phase](turn, way)
+    if turn.server(way.server_id).phase is Phase.RETIRED:
+        judge_all(turn)  # the look that saw it off shows the pool and the next server as they are
+    return is_settled
 
 
 PHASES: Mapping[Phase, Callable[[Turn, ServerWay], bool]] = {

@@ -26,7 +26,9 @@ def needs_of(plan: PlanData, progress: Progress, people: People, now: datetime) 
     if progress.preflight_due:
         servers |= dict.fromkeys(s.server_id for s in (*plan.servers, *plan.remaining))
     queued = next((way for way in progress.servers if way.phase is Phase.QUEUED), None)
-    is_in_hand = progress.in_flight is not None or any(way.phase in IN_HAND for way in progress.servers)
+    is_in_hand = progress.in_flight is not None or any(
+        way.phase in IN_HAND and not _is_going(way) for way in progress.servers
+    )
     for way in progress.servers:
         in_hand = way.phase.is_out_and_alive or way.phase in {Phase.DELETING, Phase.CONFIRMING}
         is_watched = way.put_back is not None or way.missing_since is not None

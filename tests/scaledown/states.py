@@ -307,7 +307,9 @@ STATES: Mapping[str, Callable[[], Desk]] = {
     "over: aborted after a failed check": lambda: _over(
         _commanded(with_probe(in_phase(Phase.HELD, hold_s=600.0), False), "abort")
     ),
-    "over: finished here": lambda: _over(_commanded(in_phase(Phase.RETIRED), "finish_here")),
+    "over: finished here": lambda: _over(
+        _commanded(in_phase(Phase.RETIRED, pause_between_s=60.0), "finish_here")
+    ),
     "over: rolled back": _rolled_back,
     "over: rolled back in part": _rolled_back_in_part,
     "over: grown again": _grown,

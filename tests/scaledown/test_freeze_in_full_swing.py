@@ -149,7 +149,7 @@ LATER = {"until": (START + timedelta(seconds=20)).isoformat()}
         (_way("verifying", soak=LATER), False),
         (_way("imaging"), False),
         (_way("deleting"), True),
-        (_way("confirming"), False),
+        (_way("confirming"), True),
     ],
 )
 def test_it_is_read_where_the_next_look_may_come_to_it(way, meets):

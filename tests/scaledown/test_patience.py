@@ -27,7 +27,7 @@ def is_something_out(desk):
 
 
 def test_a_run_can_wait_before_between_and_after_its_servers_and_never_while_one_is_out():
-    desk = Desk(a_plan(floor=2))
+    desk = Desk(a_plan(floor=2, pause_between_s=5.0))
     waited_at = []
     while not desk.status.is_over:
         desk.look()

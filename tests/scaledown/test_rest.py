@@ -26,10 +26,9 @@ def offered(desk: Desk, name: str):
 
 def busy_then_paused() -> Desk:
     desk = Desk()
-    desk.until_phase(Phase.VERIFYING)
-    desk.until(lambda: desk.phase() is Phase.RETIRED)
+    desk.until_phase(Phase.DELETING)
     desk.balancer_status = BalancerStatus.PENDING_UPDATE
-    desk.look()
+    desk.until(lambda: desk.phase() is Phase.RETIRED)
     desk.look()
     assert "takes no change now" in desk.progress.says
     desk.command("pause", when="now")
