@@ -208,7 +208,9 @@ def deleting(turn: Turn, way: ServerWay) -> bool:
         way = turn.enter(way, Phase.CONFIRMING, wording.confirming(way.name))
         return confirming(turn, way)
     if seen.is_gone and not was_gone_before(delete, seen):
-        return turn.wait("deleting", wording.confirming(way.name), look_again_s=AT_ONCE_S)
+        # Where the clock was set back since the first of the two, it will take a while.
+        look_s = AT_ONCE_S if delete.gone_at is None else LOOK_SOON_S
+        return turn.wait("deleting", wording.confirming(way.name), look_again_s=look_s)
     if seen.is_gone:
         words = wording.gone_unproven(way.name)
         turn.tell(way, words)
@@ -278,7 +280,6 @@ def confirming(turn: Turn, way: ServerWay) -> bool:
         return True
     retire(turn, way)
     turn.change(last_left_at=turn.now, waiting=None)
-    turn.look_again_s = AT_ONCE_S
     return True
 
 

@@ -229,7 +229,7 @@ class ScaledownKind:
         for balancer_id in needs.balancers:
             yield self._balancer(cloud, balancer_id, look, clock)
         for server_id in needs.servers:
-            name = planned[server_id].name if server_id == needs.search else ""
+            name = planned[server_id].name if server_id == needs.search else None
             yield self._server(cloud, server_id, look, clock, volumes_of=name)
         for server_id in needs.direct:
             yield self._direct(planned[server_id], networks, look)
@@ -269,14 +269,14 @@ class ScaledownKind:
         look: _Look,
         clock: Callable[[], datetime],
         *,
-        volumes_of: str,
+        volumes_of: str | None,
     ) -> None:
-        """Look at a server, and beside it at the volumes of the one of this name."""
+        """Look at a server, and beside it at its volumes, where it is given by what name they are said to be of."""
         at = clock()
         show = self._guarded(f"Server {server_id}", cloud.show_server(server_id), look)
         problems: list[str] = []
         volumes: tuple[str, ...] | None = None
-        if volumes_of:
+        if volumes_of is not None:
             read = cloud.attached_volumes(server_id)
             what = f"The volumes of {volumes_of}"
             (could, seen), (_, volumes) = await asyncio.gather(

@@ -350,7 +350,10 @@ def begin(turn: Turn, way: ServerWay) -> bool:
         words = wording.others_first(way.name)
         turn.tell(way, words)
         return turn.wait("others_first", words)
+    stuck = turn.progress.stuck
     way = turn.enter(way, Phase.DRAINING, wording.begins(way.name), drain=DrainWay(turn.now))
+    if stuck is not None and "sending" in stuck.reasons:
+        turn.change(stuck=stuck)  # it began before, and nothing was sent
     return draining(turn, way)
 
 

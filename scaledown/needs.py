@@ -224,7 +224,7 @@ def _to_search(plan: PlanData, progress: Progress, now: datetime) -> str | None:
             made = images.standing_for(plan, progress, way)
             is_due = made is not None and made.status == "ACTIVE"
             return way.server_id if is_due and hours.is_open(plan, now + timedelta(seconds=1)) else None
-        if way.phase is Phase.DELETING and way.delete is not None:
+        if way.phase is Phase.DELETING and way.delete is not None and not _is_going(way):
             due = way.delete.next_try_at
             if due is None or now >= due - timedelta(seconds=1):
                 return way.server_id

@@ -8,7 +8,7 @@ from typing import Any
 
 from portal.cloud.types import BalancerStatus
 from portal.frozen import replace
-from portal.runs.rules import SET_ASIDE
+from portal.runs.rules import NOT_SENT, SET_ASIDE
 from portal.runs.types import Action, HaltRank, Outcome, OutcomeKind
 from scaledown import late, wording
 from scaledown.notice import adopt_image
@@ -206,6 +206,11 @@ def _settle_not_done(turn: Turn, way: ServerWay, action: Action, outcome: Outcom
         _say_late(turn, way, "delete_did_not_show", words)
     elif way.delete is not None and not by_reading and outcome.kind is OutcomeKind.NOT_APPLIED:
         way = turn.update(way, delete=replace(way.delete, tries=way.delete.tries - 1, next_try_at=None))
+    if outcome.code == NOT_SENT and action.name == "drain_node" and _is_untouched(way):
+        # Nothing of it was sent: what a person says meanwhile, and all that keeps a server from beginning, finds it in the queue.
+        stuck = turn.progress.stuck
+        way = turn.enter(way, Phase.QUEUED, wording.not_sent(way.name, outcome.says), drain=None)
+        turn.change(stuck=stuck)  # that it begins anew is no progress
     if is_set_aside:
         turn.look_again_s = LOOK_SOON_S
     elif outcome.kind is OutcomeKind.NOT_APPLIED:
@@ -218,6 +223,18 @@ def _settle_not_done(turn: Turn, way: ServerWay, action: Action, outcome: Outcom
         _settle_try_later(turn, way, action, outcome)
     else:
         _settle_refused(turn, way, action, outcome)
+
+
+def _is_untouched(way: ServerWay) -> bool:
+    """Whether a server that begins is as it was: nothing of it drains, or may yet."""
+    has_begun = way.drain is not None and way.drain.seen_at is not None
+    return (
+        way.phase is Phase.DRAINING
+        and not has_begun
+        and way.put_back is None
+        and not way.by_hand
+        and all(node.is_settled and node.confirmed is NodeState.ENABLED and not node.late for node in way.nodes)
+    )
 
 
 def _settle_try_later(turn: Turn, way: ServerWay, action: Action, outcome: Outcome) -> None:

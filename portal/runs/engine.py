@@ -184,7 +184,8 @@ class Engine:
                 return ticks
             if view.due_in_s > 0:
                 await asyncio.sleep(view.due_in_s)
-                self._move_on(tick)
+            # Claimed ahead and handed over late, the time that the claim read is from before the look was due.
+            self._move_on(tick)
             while True:
                 await self._timed(tick, kind)
                 ticks += 1

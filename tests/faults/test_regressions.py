@@ -386,10 +386,14 @@ def test_an_image_that_two_looks_showed_is_found_although_its_server_went_back_m
 
 
 def test_a_roll_back_that_finds_nothing_to_undo_ends_the_run_and_is_no_bug():
-    events = [Event(1, "at", "before check", (Event(0.0, "command", "roll_back"),))]
-    result = simulate(events, horizon_s=60.0)
+    events = [
+        Event(0.0, "fault", "node.update timeout_before", (1, None)),
+        Event(1, "when", "draining", (Event(0.0, "command", "roll_back"),)),
+    ]
+    result = simulate(events, horizon_s=700.0)
     assert result.violations == []
     assert (result.status, result.halt) == (RunStatus.ROLLED_BACK, None)
+    assert [sent.name for _, sent in result.story.sends()] == ["set_DRAINING"]
 
 
 def test_no_server_begins_on_one_low_figure_of_its_load():
@@ -504,7 +508,7 @@ def test_a_server_that_nothing_was_sent_of_yet_does_not_begin_once_nobody_is_in_
     events = [Event(1, "at", "before check", (Event(0.0, "die"),)), Event(8.0, "in_charge", "", (None,))]
     result = simulate(events, plan={"out": 1}, horizon_s=160.0)
     assert result.violations == []
-    assert result.progress.servers[0].phase is Phase.DRAINING
+    assert result.progress.servers[0].phase is Phase.QUEUED
     assert list(result.story.sends()) == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -210,6 +211,27 @@ def test_a_run_that_is_claimed_ahead_is_looked_at_when_it_is_due_and_by_that_clo
     real, believed = looked_at[0]
     assert real >= due_at
     assert believed >= due_at - timedelta(milliseconds=2)
+
+
+def test_a_run_that_is_handed_over_when_it_is_due_already_is_looked_at_by_the_time_that_it_is(runs, kind):
+    ref = runs.create(kind="toy", plan={"target": 0})
+    store = runs.handle()
+    store.release(store.claim(ref, holder="w", lease_s=15), look_again_s=0.3)
+    due_at = runs.runs[ref].next_tick_at
+    believed, observe, claim_due = [], kind.observe, store.claim_due
+
+    def slowly(**given):
+        views = claim_due(**given)
+        time.sleep(max((view.due_in_s for view in views), default=0.0))
+        return [replace(view, due_in_s=0.0) for view in views]
+
+    async def noting(view):
+        believed.append(view.now)
+        return await observe(view)
+
+    store.claim_due, kind.observe = slowly, noting
+    turn(store, kind, budget_s=2.0)
+    assert believed[0] >= due_at - timedelta(milliseconds=2)
 
 
 def test_a_command_while_a_claimed_run_waits_for_its_look_is_heard_before_anything_is_sent(runs, kind, world):
