@@ -313,7 +313,8 @@ class ScaledownKind:
             await ask(some)
 
         if len(server_ids) <= FEW_COUNTS:
-            return await ask(server_ids)
+            await ask(server_ids)
+            return
         await asyncio.gather(ask(server_ids[:FEW_COUNTS]), ask_later(server_ids[FEW_COUNTS:]))
 
     async def _count(

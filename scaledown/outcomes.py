@@ -233,7 +233,9 @@ def _is_untouched(way: ServerWay) -> bool:
         and not has_begun
         and way.put_back is None
         and not way.by_hand
-        and all(node.is_settled and node.confirmed is NodeState.ENABLED and not node.late for node in way.nodes)
+        and all(
+            node.is_settled and node.confirmed is NodeState.ENABLED and not node.late for node in way.nodes
+        )
     )
 
 

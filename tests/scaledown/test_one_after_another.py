@@ -132,7 +132,6 @@ def test_one_that_drains_stays_in_hand_whatever_was_not_sent():
     assert desk.way().drain.seen_at is not None
 
 
-
 def test_a_held_server_that_is_due_next_is_looked_at_whole_while_the_one_before_is_seen_off():
     plan = a_plan(floor=2)
     desk = Desk(plan).until_phase(Phase.DELETING)
