@@ -210,6 +210,7 @@ def _settle_not_done(turn: Turn, way: ServerWay, action: Action, outcome: Outcom
         # Nothing of it was sent: what a person says meanwhile, and all that keeps a server from beginning, finds it in the queue.
         stuck = turn.progress.stuck
         way = turn.enter(way, Phase.QUEUED, wording.not_sent(way.name, outcome.says), drain=None)
+        way = turn.tell(way, wording.queued(way.name))
         turn.change(stuck=stuck)  # that it begins anew is no progress
     if is_set_aside:
         turn.look_again_s = LOOK_SOON_S

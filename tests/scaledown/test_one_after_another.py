@@ -8,6 +8,7 @@ import pytest
 
 from portal.runs.rules import NOT_SENT
 from portal.runs.types import Outcome, OutcomeKind, RunStatus
+from scaledown import wording
 from scaledown.needs import needs_of
 from scaledown.types import Phase
 from tests.scaledown.machine_cases import Desk, a_plan
@@ -92,6 +93,8 @@ def test_a_server_whose_drain_was_not_sent_has_not_begun():
     assert desk.sent[-1].name == "drain_node"
     assert desk.phase(5) is Phase.QUEUED
     assert desk.way(5).drain is None
+    assert desk.way(5).says == wording.queued("web-05").says
+    assert "a command came in" in desk.progress.says
     desk.until(lambda: desk.status is RunStatus.COMPLETED)
     assert desk.phase(5) is Phase.RETIRED
 
