@@ -855,9 +855,7 @@ ON CONFLICT (run_id, server_id) DO UPDATE SET
 _PEAK = frozenset({"peak_watch_begun", "peak_watch_over"})
 
 
-_IN_SERVICE = frozenset(
-    {Phase.QUEUED.value, Phase.SKIPPED.value, Phase.RESTORED.value, Phase.RECREATED.value}
-)
+_IN_SERVICE = frozenset(phase.value for phase in Phase if phase.is_staying or phase is Phase.QUEUED)
 _LEFT = frozenset({Phase.VERIFYING.value, Phase.GONE.value})
 
 

@@ -31,7 +31,7 @@ from scaledown import ahead, asked
 from scaledown.canonical import from_plain, frozen_plan, to_plain
 from scaledown.known import RISE, RISE_LASTS, event_known, load_known, rises_on
 from scaledown.models import FreezeOverride, Plan, PlanStatus
-from scaledown.types import PlanData
+from scaledown.types import Phase, PlanData
 
 if TYPE_CHECKING:
     from accounts.models import Account, CloudConnection, User
@@ -121,8 +121,12 @@ def _doubted(
     return [NeededFor.of(seen, "What the plan rests on", says, is_rise=True)]
 
 
-def _needs(plan: Plan, data: PlanData, load: LoadKnown, moment: datetime, now: datetime) -> list[NeededFor]:
+def _needs(
+    plan: Plan, data: PlanData, load: LoadKnown, moment: datetime, now: datetime, *, staying: int = 0
+) -> list[NeededFor]:
     """Return what needs more servers than they knew of who approved a plan. Two queries.
+
+    `staying` is how many of its servers do not leave any more, beside its target.
 
     Every event near is held against what is known now, and so is the plan itself: not only events change, but the usual peak
     and what one server carries as well.
@@ -130,7 +134,7 @@ def _needs(plan: Plan, data: PlanData, load: LoadKnown, moment: datetime, now: d
     near = asked.EVENTS.instances(plan.account_id, moment, moment + ahead.AHEAD)
     shown, looked_at = _shown(plan.preview or {})
     then = max(looked_at, data.window_start or looked_at)
-    by_now = _by_now(data, load)
+    by_now = replace(_by_now(data, load), target=data.target + staying)
     needed = []
     if ahead.is_worse(data, by_now):
         needed.append(_worse(data, by_now, now))
@@ -214,7 +218,7 @@ def not_overridden(
         plan.connection.account = run.account
         data = frozen_plan(str(run.ref), run.digest, run.plan)
         load = _load_of(plan, data, now)
-        found += _needs(plan, data, load, now, now)
+        found += _needs(plan, data, load, now, now, staying=_staying(run))
         found += _doubted(plan, plan.preview or {}, data, load, now) if resumes else []
     found.sort(key=lambda one: one.ends_at)
     if not found:
@@ -224,6 +228,12 @@ def not_overridden(
     return [
         one for one in found if not any(_lets(row, one, max(row.at, opens or row.at), now) for row in let)
     ]
+
+
+def _staying(run: Run) -> int:
+    """Return how many servers of a run's plan serve on: skipped, put back, or there anew."""
+    ways = run.progress.get("servers", ())
+    return sum(Phase(way["phase"]).is_staying and way["put_back"] is None for way in ways)
 
 
 def _seen(one: Freeze) -> ahead.EventShown:

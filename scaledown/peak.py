@@ -29,7 +29,6 @@ VITAL_EVERY_S = 300.0
 _ON_ITS_WAY = frozenset(
     {Phase.QUEUED, Phase.DRAINING, Phase.REMOVING, Phase.VERIFYING, Phase.RECREATING, Phase.JOINING}
 )
-_BACK = frozenset({Phase.SKIPPED, Phase.RESTORED, Phase.RECREATED})
 
 
 def is_watching(progress: Progress) -> bool:
@@ -43,7 +42,7 @@ def servers_out(progress: Progress) -> int | None:
     """Return how many servers are out for good or held; None while one is on its way in or out."""
     if any(way.phase in _ON_ITS_WAY or way.put_back is not None for way in progress.servers):
         return None
-    return sum(way.phase not in _BACK for way in progress.servers)
+    return sum(not way.phase.is_staying for way in progress.servers)
 
 
 def notice_peak(turn: Turn) -> None:

@@ -58,6 +58,11 @@ class Phase(StrEnum):
         return self in _FINAL
 
     @property
+    def is_staying(self) -> bool:
+        """Serves on after this run, though it was to leave."""
+        return self in _STAYING
+
+    @property
     def is_gone(self) -> bool:
         """The server as it was approved exists no more; its address may be another one's by now."""
         return self in _GONE
@@ -71,7 +76,8 @@ class Phase(StrEnum):
 # Each look asks them of every server.
 _IN_FLIGHT = frozenset({Phase.DRAINING, Phase.REMOVING, Phase.VERIFYING})
 _OUT_AND_ALIVE = _IN_FLIGHT | {Phase.HELD, Phase.IMAGING}
-_FINAL = frozenset({Phase.RETIRED, Phase.SKIPPED, Phase.RESTORED, Phase.GONE, Phase.RECREATED})
+_STAYING = frozenset({Phase.SKIPPED, Phase.RESTORED, Phase.RECREATED})
+_FINAL = _STAYING | {Phase.RETIRED, Phase.GONE}
 _ANEW = frozenset({Phase.RECREATING, Phase.JOINING, Phase.RECREATED})
 _GONE = _ANEW | {Phase.RETIRED, Phase.GONE}
 

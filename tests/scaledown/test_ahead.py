@@ -394,6 +394,25 @@ def held(run):
     return driver.facts(run).get("freeze", "")
 
 
+@pytest.mark.parametrize("phase", ["skipped", "restored", "recreated"])
+def test_what_an_event_needs_is_held_against_all_that_stay(here, phase):
+    """Who skipped a server for the sake of the event need not finish the run to have it go on."""
+    run = started(here)
+    planned(here, multiple=2.5)
+
+    def held_with(*ways):
+        Run.objects.filter(pk=run.pk).update(progress={"servers": [dict(way) for way in ways]})
+        return held(run)
+
+    stays, queued = ({"phase": one, "put_back": None} for one in (phase, "queued"))
+    assert "needs 5 servers, and 3 stay by this plan" in held_with(queued, queued, queued)
+    assert "needs 5 servers, and 4 stay by this plan" in held_with(stays, queued, queued)
+    assert not held_with(stays, stays, queued)
+    # One that is not back yet carries nothing; one that left by another hand does not either.
+    assert "and 4 stay" in held_with(stays, stays | {"put_back": {"why": "Traffic rises."}}, queued)
+    assert "and 4 stay" in held_with(stays, {"phase": "gone", "put_back": None}, queued)
+
+
 def test_a_rise_that_is_on_and_was_in_no_preview_holds_until_it_is_over(here, sized):
     run = started(here)
     assert not held(run)
