@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -111,10 +112,24 @@ def refuse_unless_ready(**_: Any) -> None:
 
 @worker_before_create_process.connect(weak=False)
 def share_what_is_loaded(**_: Any) -> None:
-    """Keep the collector of each child away from what the main process has loaded: touched pages are shared no more."""
+    """Load once what each child would, and keep its collector away from that: touched pages are shared no more."""
     if not gc.get_freeze_count():
+        load_what_children_need()
         gc.collect()
         gc.freeze()
+
+
+def load_what_children_need() -> None:
+    """Do in the main process what else each child does with the first of its tasks, and keeps."""
+    import anyio
+    from billiard.util import get_pdeathsig
+    from django.urls import reverse
+
+    reverse("login")  # links in notices: all URL patterns
+    anyio.run(anyio.sleep, 0)  # HTTP clients: their locks, for this kind of event loop
+    _ = app.backend  # Celery: entry points of all packages
+    with suppress(OSError):  # not on Linux
+        get_pdeathsig()  # Celery: what a child sets at its start, by a parser of C
 
 
 @worker_ready.connect(weak=False)
