@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
@@ -96,18 +97,19 @@ def connected_cloud(view: RunView) -> Cloud:
 
 
 async def answers_directly(url: str, networks: tuple[str, ...] = ()) -> bool | None:
-    """Return whether a node answers at all when it is asked itself; None where it may not be asked.
+    """Return whether a node answers visitors when it is asked itself; None where it may not be asked.
 
-    `networks` are those that the operator opened for the account.
+    An error of the server's own (5xx, RFC 9110, 15.6) is no answer to them. One of 4xx is: asked by its address it may know
+    no such site, or want a log-in. `networks` are those that the operator opened for the account.
     """
     rules = egress.rules_from_settings(networks)
     try:
-        await egress.fetch(url, timeout_s=5.0, max_bytes=64 * 1024, rules=rules)
+        answer = await egress.fetch(url, timeout_s=5.0, max_bytes=64 * 1024, rules=rules)
     except Refused:
         return None
     except (TryLater, ProviderFailed):
         return False
-    return True
+    return answer.status < HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 @dataclass
@@ -752,7 +754,8 @@ def _approval_problem(run: Run) -> str:
 
     from portal.approvals import services as approvals
 
-    until = timezone.now() if run.status == RunStatus.SCHEDULED else None
+    # What has begun may be finished; until then a yes that is over is none, whatever the run waits or halts for.
+    until = None if run.progress.get("started_at") else timezone.now()
     if approvals.is_approved(SUBJECT, run.plan_ref, run.digest, account=run.account, at=until):
         return ""
     request = approvals.approved_request(SUBJECT, run.plan_ref, run.digest)

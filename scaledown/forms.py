@@ -174,7 +174,10 @@ AT_LIMITS = (
         AtLimit.ASK.value,
         "Ask the person in charge. Without an answer the server goes back in service and the run stops.",
     ),
-    (AtLimit.PUT_BACK.value, "Put the server back in service and stop. Nobody is cut off."),
+    (
+        AtLimit.PUT_BACK.value,
+        "Put the server back in service and go on with the next one. Nobody is cut off.",
+    ),
     (AtLimit.CUT.value, "Go on. Visitors who are still connected to that server are cut off once."),
 )
 GRADES = (

@@ -15,7 +15,7 @@ from accounts.calendar.selectors import freezes_between
 from accounts.contacts.selectors import coverage_of
 from capacity.baselines.doubts import doubts_about
 from capacity.markers.selectors import newest
-from capacity.metrics.selectors import vital_of
+from capacity.metrics.selectors import judged_of
 from capacity.models import CountSource, ForecastPeak, Probe, TrafficEvent
 from capacity.reference import (
     FINE_FOR,
@@ -162,7 +162,7 @@ def known_for(
         ),
         vital=tuple(
             VitalKnown(PlannedVital(str(one.ref), str(one), one.unit), one.last_at)
-            for one in vital_of(connection.account)
+            for one in judged_of(connection.account)
         ),
         count_kind=counts.kind if counts else None,
         count_url_template=counts.url_template if counts else None,

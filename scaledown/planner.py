@@ -266,7 +266,7 @@ def vital_figures(choice: Choice, known: Known) -> tuple[PlannedVital, ...]:
         return tuple(figures.values())[:MOST_VITAL]
     if unknown := [ref for ref in choice.vital if ref not in figures]:
         raise Refused(
-            f"{', '.join(unknown)} is no vital figure of this account. Choose among those that it names, or name it first.",
+            f"{', '.join(unknown)} is no vital figure of this account, or one of which less is better. Choose another one, or name it first.",
             code="vital_unknown",
         )
     return tuple(figure for ref, figure in figures.items() if ref in choice.vital)

@@ -6,6 +6,7 @@ from portal.cloud.types import BalancerStatus
 from portal.runs.types import Action, HaltRank, RunStatus
 from scaledown import looks, wording
 from scaledown.notice import accept_pool
+from scaledown.planner import so_many_servers
 from scaledown.progress import NodeState, ServerWay
 from scaledown.turn import LOOK_S, Turn
 from scaledown.types import ImageRule
@@ -40,6 +41,10 @@ def before_start(turn: Turn) -> bool:
         if looked < 2:
             return turn.wait("preflight", wording.looking_before_start(), look_again_s=LOOK_S)
         return not_as_approved(turn, difference)
+    if fewer := _fewer(turn):
+        return turn.wait(
+            "preflight", wording.not_ready(fewer), limit_s=PREFLIGHT_S, rank=HaltRank.SAFE_WAITING
+        )
     return _begin_run(turn)
 
 
@@ -69,6 +74,26 @@ def _unready(turn: Turn) -> str:
     if broken and turn.progress.started_at is None:
         return f"Only {broken[0][1]} servers serve; the floor is {plan.floor}."
     return ""
+
+
+def _fewer(turn: Turn) -> str:
+    """Return that fewer servers are in service than were as the target was chosen, or "": it would leave fewer than approved.
+
+    As they were counted then: a server is in service where it is on all of its balancers.
+    """
+    plan = turn.plan
+    if turn.progress.started_at is not None:
+        return ""  # in mid-run the nodes are watched on every tick (`notice_nodes`)
+    on = {
+        balancer_id: looks.serving(plan, turn.progress, turn.observation.balancers[balancer_id])
+        for balancer_id in plan.balancer_ids
+    }
+    all_servers = (*plan.servers, *plan.remaining)
+    serve = sum(all(one.server_id in on[node.balancer_id] for node in one.nodes) for one in all_servers)
+    did = plan.target + len(plan.servers)
+    if serve >= did:
+        return ""
+    return f"Only {so_many_servers(serve)} in service; there were {did} as this was drawn up. Put back what is missing, or copy the plan."
 
 
 def _pool_difference(turn: Turn) -> str:

@@ -503,11 +503,11 @@ def start_run(
             "The stored plan is not what was approved, so it was not started. Tell the operator of the portal.",
             code="digest_broken",
         )
-    _check_approval(locked, actor)
     now = timezone.now()
+    begins = max(now, data.window_start or now)
+    _check_approval(locked, actor, begins)
     if data.window_end is not None and now >= data.window_end:
         raise Refused("The change window of this plan is over. Copy it with a new one.", code="window_over")
-    begins = max(now, data.window_start or now)
     if says := peak_is_over(data, begins):
         raise Refused(says, code="peak_over")
     frozen = freezes.for_start(locked, data, now)
@@ -559,11 +559,11 @@ def why_not_start(
     """
     if data.window_end is not None and at >= data.window_end:
         return "The change window of this plan is over. Copy it with a new one."
+    begins = max(at, data.window_start or at)
     try:
-        _check_approval(plan, actor)
+        _check_approval(plan, actor, begins)
     except Refused as refusal:
         return refusal.says
-    begins = max(at, data.window_start or at)
     if says := peak_is_over(data, begins):
         return says
     if choice_of(plan).needs_contacts and (says := someone.missing(plan.account, begins, someone.BEGINS)):
@@ -573,13 +573,18 @@ def why_not_start(
     return ""
 
 
-def _check_approval(plan: Plan, actor: User) -> None:
+def _check_approval(plan: Plan, actor: User, begins: datetime) -> None:
     request = approvals.approved_request(SUBJECT, plan.ref, plan.digest)
     if request is None:
         raise Refused("The plan is not approved by both sides.", code="not_approved")
     if approvals.has_expired(request, timezone.now()):
         raise Refused(
             "The approval of this plan is over. Copy the plan and have it approved anew.", code="expired"
+        )
+    if approvals.has_expired(request, begins):
+        raise Refused(
+            "The approval of this plan ends before its change window opens. Copy the plan and have it approved nearer to that.",
+            code="expired",
         )
     check_steps(plan, request)
     if says := approvals.removal_says(request):

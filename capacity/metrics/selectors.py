@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from django.db.models import QuerySet
 
 from accounts.models import Account
+from capacity.metrics.kinds import MANNERS, Good
 from capacity.metrics.models import DailyRollup, Metric
 from portal.ui.charts import Point
 
@@ -28,6 +29,13 @@ def vital_of(account: Account) -> list[Metric]:
     return list(
         Metric.objects.filter(account=account, is_vital=True).order_by("name", "resource", "pk")[:VITAL_SHOWN]
     )
+
+
+def judged_of(account: Account) -> list[Metric]:
+    """Return the vital figures whose fall means that fewer people get through: not those of which less is better. One query."""
+    less = [kind for kind, manner in MANNERS.items() if manner.good is Good.LESS]
+    rows = Metric.objects.filter(account=account, is_vital=True).exclude(kind__in=less)
+    return list(rows.order_by("name", "resource", "pk")[:VITAL_SHOWN])
 
 
 def last_days(metrics: Iterable[Metric], now: datetime) -> dict[int, list[Point]]:

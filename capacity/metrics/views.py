@@ -19,6 +19,7 @@ from accounts.models import Account
 from accounts.views import AccountPage
 from capacity.metrics import chart, overlays, selectors, series, services
 from capacity.metrics.asked import moment_asked
+from capacity.metrics.kinds import Good
 from capacity.metrics.models import Metric
 from capacity.metrics.series import Step
 from capacity.metrics.table import tables_of
@@ -160,6 +161,8 @@ class MetricVital(MetricPage):
             messages.error(request, refusal.says)
         else:
             said = "counts among the vital figures." if is_vital else "is no vital figure any more."
+            if is_vital and metric.manner.good is Good.LESS:
+                said += " Less of it is better, so no verdict of a scale-down looks at it: those ask whether one has fallen."
             messages.success(request, f"{metric} {said}")
         return redirect("capacity:metric", metric_ref=metric.ref)
 

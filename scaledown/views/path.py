@@ -18,7 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Account
-from capacity.metrics.selectors import vital_of
+from capacity.metrics.selectors import judged_of
 from capacity.models import Probe
 from portal.access import Permission
 from portal.errors import Refused, StaleState, Trouble, form_status
@@ -364,7 +364,7 @@ class PlanSafety(DraftStep):
         return self._page(plan, SafetyForm(initial=initial, zone=self.zone, vital=self._vital(plan)))
 
     def _vital(self, plan: Plan) -> list[tuple[str, str]]:
-        return [(str(one.ref), str(one)) for one in vital_of(plan.account)]
+        return [(str(one.ref), str(one)) for one in judged_of(plan.account)]
 
     def post(self, request: HttpRequest, plan_ref: UUID) -> HttpResponse:
         """Keep the choice."""

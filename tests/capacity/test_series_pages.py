@@ -271,6 +271,17 @@ def test_an_editor_makes_a_figure_vital_and_a_viewer_cannot():
     assert not one.is_vital
 
 
+@pytest.mark.parametrize(("kind", "is_told"), [("latency", True), ("throughput", False)])
+def test_whoever_makes_a_figure_vital_of_which_less_is_better_reads_that_no_verdict_looks_at_it(
+    kind, is_told
+):
+    one = metric(kind=kind)
+    answer = as_(one.account, "editor").post(
+        f"/capacity/metrics/{one.ref}/vital/", {"vital": "1"}, follow=True
+    )
+    assert ("no verdict of a scale-down looks at it" in answer.content.decode()) is is_told
+
+
 def test_nobody_reads_a_series_of_another_account():
     one = metric()
     stranger = as_(make.account(), "admin")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from dataclasses import replace
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from capacity.counts import CountReading
 from capacity.probes import ProbeResult
+from portal import egress
 from portal.cloud.types import (
     Balancer,
     BalancerRef,
@@ -562,3 +565,35 @@ def test_checks_counts_and_looks_at_nodes_go_where_the_operator_opened_for_the_a
     asyncio.run(kind.observe(replace(view, facts={**view.facts, "networks": ("10.1.0.0/16",)})))
     assert told >= {("probe", ("10.1.0.0/16",)), ("count", ("10.1.0.0/16",))}
     assert {networks for _, networks in told} == {("10.1.0.0/16",)}
+
+
+@pytest.mark.parametrize(
+    ("status", "answers"), [(200, True), (301, True), (401, True), (404, True), (500, False), (503, False)]
+)
+def test_a_server_that_fails_inside_does_not_answer_its_visitors(settings, status, answers):
+    """Put in service it would pass its errors on to them."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    place = f"127.0.0.1:{server.server_port}"
+    settings.EGRESS_ALLOW = [place]
+
+    async def ask():
+        try:
+            return await driver.answers_directly(f"http://{place}/")
+        finally:
+            await egress.close()
+
+    try:
+        assert asyncio.run(ask()) is answers
+    finally:
+        server.shutdown()
+        server.server_close()

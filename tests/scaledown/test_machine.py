@@ -195,7 +195,7 @@ def test_no_drain_begins_that_would_break_the_floor():
 
 def test_one_physical_server_with_two_nodes_counts_once_for_the_floor():
     two = replace(planned(1), nodes=(*planned(1).nodes, replace(planned(1).nodes[0], node_id="991", port=81)))
-    desk = Desk(a_plan(remaining=(two, planned(2)), floor=4))
+    desk = Desk(a_plan(remaining=(two, planned(2)), target=2, floor=4))
     desk.until(lambda: desk.status is RunStatus.RUNNING)
     desk.look()
     assert desk.sent == []
@@ -649,6 +649,22 @@ def test_a_pool_that_is_not_as_approved_does_not_start(change):
     desk.until(lambda: desk.status is RunStatus.ABORTED)
     assert desk.progress.ended_because == "pool_changed"
     assert desk.sent == []
+
+
+@pytest.mark.parametrize(
+    "out",
+    [{"condition": Condition.DISABLED}, {"condition": Condition.DRAINING}, {"status": NodeStatus.OFFLINE}],
+)
+def test_a_pool_in_which_fewer_serve_than_were_counted_does_not_start(out):
+    """The run would leave fewer than were approved, though never fewer than the floor."""
+    desk = Desk(a_plan(floor=1))
+    was, desk.nodes["402"] = desk.nodes["402"], replace(desk.nodes["402"], **out)
+    for _ in range(10):
+        desk.look()
+    assert (desk.status, desk.sent) == (RunStatus.SCHEDULED, [])
+    assert "Only 4 servers in service; there were 5 as this was drawn up." in desk.progress.says
+    desk.nodes["402"] = was
+    desk.until(lambda: desk.status is RunStatus.RUNNING)
 
 
 def test_strays_that_the_approvers_saw_do_not_keep_a_run_from_starting():

@@ -336,7 +336,7 @@ def with_reused_address(**changes) -> Desk:
 
 
 def test_a_stranger_at_the_address_of_a_deleted_server_does_not_count_for_the_floor():
-    desk = with_reused_address(remaining=(planned(1), planned(2)), floor=2, pause_between_s=5.0)
+    desk = with_reused_address(remaining=(planned(1), planned(2)), target=2, floor=2, pause_between_s=5.0)
     desk.nodes["402"] = replace(desk.nodes["402"], status=NodeStatus.OFFLINE)
     sent = len(desk.sent)
     for _ in range(60):

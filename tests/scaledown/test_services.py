@@ -271,6 +271,32 @@ def test_a_run_does_not_start_on_an_approval_that_is_over(here):
     assert refusal.value.code == "expired"
 
 
+def test_a_run_does_not_start_on_an_approval_that_is_over_before_its_window_opens(here):
+    opens = timezone.now() + timedelta(days=2)
+    plan = approved(here, window_start=opens, window_end=opens + timedelta(hours=8))
+    request = services.request_of(plan)
+    request.expires_at = opens - timedelta(seconds=1)
+    request.save()
+    with pytest.raises(Refused, match="ends before its change window opens") as refusal:
+        services.start_run(plan, actor=here.manager, seen_digest=plan.digest)
+    assert refusal.value.code == "expired"
+    why = services.why_not_start(plan, services.data_of(plan), (), actor=here.manager, at=timezone.now())
+    assert why == refusal.value.says
+
+
+@pytest.mark.parametrize("status", ["scheduled", "halted", "paused"])
+def test_until_it_has_begun_a_run_rests_on_an_approval_that_is_not_over(here, status):
+    run = started(here)
+    request = services.request_of(Plan.objects.get(ref=run.plan_ref))
+    request.expires_at = timezone.now() - timedelta(seconds=1)
+    request.save()
+    run.status = status
+    assert "it was not started in time" in driver.facts(run)["approval_problem"]
+    # What has begun is finished.
+    run.progress["started_at"] = timezone.now().isoformat()
+    assert driver.facts(run)["approval_stands"]
+
+
 def test_an_approved_plan_that_nobody_started_in_time_is_marked_as_expired_once(here):
     plan, later = approved(here), approved(here)
     Plan.objects.filter(pk=plan.pk).update(expires_at=timezone.now() - timedelta(seconds=1))

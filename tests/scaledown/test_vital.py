@@ -344,6 +344,20 @@ def orders_of(account, name="orders"):
     return Metric.objects.create(account=account, name=name, source="shop", unit="1/min", is_vital=True)
 
 
+def test_a_figure_of_which_less_is_better_is_looked_at_by_no_verdict(here):
+    """Verdicts ask whether one has fallen: fewer errors would stop a run, and more of them pass."""
+    orders = orders_of(here.account)
+    for name, kind in (("error_ratio", "errors"), ("checkout_ms", "latency")):
+        Metric.objects.create(account=here.account, name=name, source="shop", kind=kind, is_vital=True)
+    plan = drafted(here)
+    services.submit_plan(plan, actor=here.manager, pool=here.pool)
+    plan.refresh_from_db()
+    assert [one["metric_ref"] for one in plan.data["vital"]] == [str(orders.ref)]
+    errors = Metric.objects.get(name="error_ratio")
+    with pytest.raises(Refused, match="or one of which less is better"):
+        services.draw(drafted(here, vital=(str(errors.ref),)), here.pool)
+
+
 def write(metric, at, *values, every=timedelta(minutes=1)):
     rows = [Sample(metric=metric, at=at + n * every, value=value) for n, value in enumerate(values)]
     partitions.ensure({partitions.month_of(row.at) for row in rows})
