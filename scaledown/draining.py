@@ -336,7 +336,16 @@ def _drain_again(turn: Turn, way: ServerWay, why: str) -> bool:
     assert drain is not None
     way = turn.update(
         way,
-        drain=replace(drain, grade=None, done_at=None, zeros=0, evidence="", cut=None, is_cut_unknown=False),
+        drain=replace(
+            drain,
+            grade=None,
+            done_at=None,
+            zeros=0,
+            zero_since=None,  # what stood for long is over: the next zeros may be those between two requests
+            evidence="",
+            cut=None,
+            is_cut_unknown=False,
+        ),
     )
     turn.enter(
         way,

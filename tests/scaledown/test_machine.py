@@ -148,6 +148,24 @@ def test_the_plan_may_say_what_happens_at_the_drain_limit(at_limit, phase):
     assert desk.status is RunStatus.RUNNING
 
 
+def test_zeros_right_after_somebody_came_back_are_those_between_two_requests():
+    """That none was there for long says nothing any more: looks in quick succession are one look again."""
+    desk = Desk(a_plan(min_drain_s=0.0))
+    desk.until_phase(Phase.DRAINING)
+    desk.until(lambda: desk.way().drain.zeros == 2)
+    desk.balancer_status = BalancerStatus.PENDING_UPDATE
+    desk.look()
+    assert desk.phase() is Phase.REMOVING
+    desk.balancer_status = BalancerStatus.ACTIVE
+    desk.connections["srv-6"] = 1
+    desk.look(0.1)
+    assert desk.phase() is Phase.DRAINING
+    desk.connections["srv-6"] = 0
+    for _ in range(5):
+        desk.look(0.01)
+    assert desk.phase() is Phase.DRAINING
+
+
 def test_visitors_who_come_back_before_the_removal_make_the_server_drain_again():
     desk = Desk(a_plan(min_drain_s=0.0))
     desk.until_phase(Phase.DRAINING)
