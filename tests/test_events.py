@@ -9,9 +9,10 @@ from datetime import timedelta
 from io import StringIO
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.test import AsyncClient, Client
 from django.utils import timezone
 
@@ -457,8 +458,6 @@ def test_a_stream_without_a_position_begins_with_what_comes_now(committed):
 
     async def between(count):
         if count == 1:
-            from asgiref.sync import sync_to_async
-
             await sync_to_async(more)()
 
     seen = asyncio.run(chunks_of(signed_in(viewer), account, {}, 2, between))
@@ -492,8 +491,12 @@ def test_a_strangers_stream_is_not_there(committed):
     client = signed_in(make.member(make.account(), "admin"))
 
     async def ask():
-        return await client.get(
-            f"/api/v1/accounts/{account.ref}/events", headers={"accept": "text/event-stream"}
-        )
+        try:
+            return await client.get(
+                f"/api/v1/accounts/{account.ref}/events", headers={"accept": "text/event-stream"}
+            )
+        finally:
+            # The client of tests keeps a request's connection, and this one is of a thread that ends with the loop.
+            await sync_to_async(connections.close_all)()
 
     assert asyncio.run(ask()).status_code == 404
