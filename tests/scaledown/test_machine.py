@@ -148,8 +148,8 @@ def test_the_plan_may_say_what_happens_at_the_drain_limit(at_limit, phase):
     assert desk.status is RunStatus.RUNNING
 
 
-def test_zeros_right_after_somebody_came_back_are_those_between_two_requests():
-    """That none was there for long says nothing any more: looks in quick succession are one look again."""
+def empty_at_a_busy_balancer():
+    """A server that nobody is on any more, and whose removal has to wait."""
     desk = Desk(a_plan(min_drain_s=0.0))
     desk.until_phase(Phase.DRAINING)
     desk.until(lambda: desk.way().drain.zeros == 2)
@@ -157,6 +157,12 @@ def test_zeros_right_after_somebody_came_back_are_those_between_two_requests():
     desk.look()
     assert desk.phase() is Phase.REMOVING
     desk.balancer_status = BalancerStatus.ACTIVE
+    return desk
+
+
+def test_zeros_right_after_somebody_came_back_are_those_between_two_requests():
+    """That none was there for long says nothing any more: looks in quick succession are one look again."""
+    desk = empty_at_a_busy_balancer()
     desk.connections["srv-6"] = 1
     desk.look(0.1)
     assert desk.phase() is Phase.DRAINING
@@ -167,12 +173,7 @@ def test_zeros_right_after_somebody_came_back_are_those_between_two_requests():
 
 
 def test_visitors_who_come_back_before_the_removal_make_the_server_drain_again():
-    desk = Desk(a_plan(min_drain_s=0.0))
-    desk.until_phase(Phase.DRAINING)
-    desk.until(lambda: desk.way().drain.zeros == 2)
-    desk.balancer_status = BalancerStatus.PENDING_UPDATE
-    desk.look()
-    desk.balancer_status = BalancerStatus.ACTIVE
+    desk = empty_at_a_busy_balancer()
     desk.connections["srv-6"] = 1
     desk.look()
     desk.look()
