@@ -9,6 +9,7 @@ import pytest
 
 from portal.runs.types import RunStatus
 from scaledown.driver import meets_freeze
+from scaledown.progress import progress_to_plain
 from scaledown.types import ImageRule, Phase
 from tests.scaledown.machine_cases import START, Desk, a_plan
 from tests.scaledown.test_rolling_back import until
@@ -123,6 +124,24 @@ def test_it_is_not_asked_for_where_nothing_rests_on_it():
     assert desk.names == ["drain_node", "remove_node"]
 
 
+def test_the_checks_of_the_watch_after_a_long_image_count():
+    """A look that had to have the freeze read left its checks out, and the one at once after it makes none."""
+    desk = Desk(sized(images=ImageRule.EACH, images_kept_s=1.0)).until_phase(Phase.IMAGING)
+
+    def look():
+        desk.is_freeze_read = meets_freeze(progress_to_plain(desk.progress), desk.now)
+        desk.look(max(0.05, desk.decided.look_again_s))
+
+    for _ in range(60):
+        look()
+    assert desk.phase() is Phase.IMAGING
+    desk.image_is("ACTIVE")
+    for _ in range(100):
+        look()
+    assert desk.halt is None
+    assert "delete_server" in desk.names
+
+
 def _way(phase, **more):
     node = {"asked": "ENABLED", "confirmed": "ENABLED"} | more.pop("node", {})
     return {"phase": phase, "nodes": [node], "drain": None, "soak": None} | more
@@ -148,6 +167,7 @@ LATER = {"until": (START + timedelta(seconds=20)).isoformat()}
         (_way("verifying", soak=SOON), True),
         (_way("verifying", soak=LATER), False),
         (_way("imaging"), False),
+        (_way("imaging", soak=LATER), True),
         (_way("deleting"), True),
         (_way("confirming"), True),
     ],
