@@ -8,6 +8,8 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from accounts.cases.models import SupportCase
+from accounts.cases.states import LIVE, RANK, Severity
 from accounts.models import Account, CloudConnection
 from accounts.networks import with_networks
 from capacity.models import TrafficEvent
@@ -38,6 +40,17 @@ def _near(account: Any, after: Any, until: Any) -> QuerySet[TrafficEvent]:
 
 EVENTS: Compiled[TrafficEvent] = Compiled(_near, int, datetime, datetime)
 """Traffic events of an account that end after one moment and begin until another, the first one first."""
+
+
+def _severe(account: Any) -> QuerySet[SupportCase]:
+    rows = SupportCase.objects.sealed().filter(account=account, status__in=LIVE)
+    # By the rank as well, which the index of live cases has.
+    rows = rows.filter(rank=RANK[Severity.SITE_IN_DANGER], severity=Severity.SITE_IN_DANGER)
+    return rows.only("ref", "opened_for", "created_at").order_by("pk")
+
+
+SEVERE_CASES: Compiled[SupportCase] = Compiled(_severe, int)
+"""Cases of an account, by its key, that are open with a site in danger; the oldest first."""
 
 
 CONNECTION: Compiled[CloudConnection] = Compiled(_connection, uuid.UUID)

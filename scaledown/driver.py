@@ -678,7 +678,7 @@ def meets_freeze(progress: Mapping[str, Any], now: datetime) -> bool:
 
 
 def _going_on_facts(run: Run, connection: CloudConnection) -> Mapping[str, Any]:
-    """Return the freeze and the want of somebody to call that keep a run from starting or going on.
+    """Return the freeze, the severe case and the want of somebody to call that keep a run from starting or going on.
 
     A run in full swing is asked about freezes only, where it may come to one, or a person says something.
     """
@@ -693,7 +693,7 @@ def _going_on_facts(run: Run, connection: CloudConnection) -> Mapping[str, Any]:
     if not begins and not meets_freeze(run.progress, now) and not asked.OPEN_COMMANDS.rows(run.pk):
         return {"freeze_unread": True}
     found: dict[str, Any] = {}
-    held = freezes.holding(run, now, connection=connection)
+    held = freezes.holding(run, now, begins=begins, connection=connection)
     if held is not None:
         found |= {"freeze": held.says, "freeze_until": held.ends_at, "is_worse": held.is_worse}
     nobody = someone.holding(run, now) if begins else ""

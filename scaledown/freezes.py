@@ -1,6 +1,7 @@
 """What holds a scale-down back, who overrode it, and windows in the calendar.
 
-Freezes of the account's calendar do, and traffic events that need the servers and that the plan's approvers did not see so.
+Freezes of the account's calendar do, traffic events that need the servers and that the plan's approvers did not see so, and,
+before anything begins, support cases that are open with a site in danger.
 """
 
 from __future__ import annotations
@@ -37,30 +38,43 @@ if TYPE_CHECKING:
     from accounts.models import Account, CloudConnection, User
     from scaledown.known import LoadKnown
 
-RESTS_ON, DOUBT = "what-it-rests-on", "doubt-"
-"""The references of forecast peak and ceiling where they are worse by now, and of what speaks against the ceiling."""
+RESTS_ON, DOUBT, CASE = "what-it-rests-on", "doubt-", "case-"
+"""The references of forecast peak and ceiling where they are worse by now, of what speaks against the ceiling, and of cases."""
 UNCOUNTED = "how many it needs did not stand in its preview"
 
 
-@dataclass(frozen=True)
-class NeededFor(Freeze):
-    """What needs more servers than a plan leaves: a traffic event, or a rise that is on. It holds as a freeze does.
+_HEADINGS = {
+    "event": "A traffic event needs the servers",
+    "rise": "The servers may be needed",
+    "case": "A severe support case is open",
+}
 
-    Its sentence does not name it, as a freeze's does not give its title.
+
+@dataclass(frozen=True)
+class InTheWay(Freeze):
+    """What is no freeze and holds as one does: a traffic event or a rise that needs more servers than a plan leaves, or a case.
+
+    `kind` is one of `_HEADINGS`. Its sentence does not name it, as a freeze's does not give its title.
     """
 
     sentence: str = ""
     needed: int | None = None
     """How many servers it needs; None where that is not known."""
-    is_rise: bool = False
-    """Then it ends nobody knows when."""
 
     @classmethod
-    def of(cls, seen: ahead.EventShown, title: str, sentence: str, *, is_rise: bool = False) -> NeededFor:
-        """Return an event, or a rise, as what holds."""
-        return cls(
-            seen.ref, title, "event", "account", seen.starts_at, seen.ends_at, sentence, seen.needed, is_rise
-        )
+    def of(cls, seen: ahead.EventShown, title: str, sentence: str, *, kind: str = "event") -> InTheWay:
+        """Return it as what holds."""
+        return cls(seen.ref, title, kind, "account", seen.starts_at, seen.ends_at, sentence, seen.needed)
+
+    @property
+    def is_open_ended(self) -> bool:
+        """Whether nobody knows when it ends: all but an event."""
+        return self.kind != "event"
+
+    @property
+    def heading(self) -> str:
+        """What stands over its sentence."""
+        return _HEADINGS[self.kind]
 
     @property
     def seen(self) -> ahead.EventShown:
@@ -72,23 +86,38 @@ class NeededFor(Freeze):
         """The sentence for people."""
         return self.sentence
 
-    @property
-    def what(self) -> str:
-        """What it is, at the beginning of a sentence."""
-        return "What needs the servers"
-
 
 def for_start(plan: Plan, data: PlanData, now: datetime) -> list[Freeze]:
     """Return what a plan would start into now, or when its window opens; what ends last comes last.
 
-    At most four queries, those of `known.load_known`, and those of `doubts_about`.
+    At most five queries, those of `known.load_known`, and those of `doubts_about`.
     """
     begins = max(now, data.window_start or now)
     found = freezes_at(plan.account, begins)
+    if begins == now:  # what is open as a later window opens, that one's pre-flight finds
+        found += _severe_cases(plan.account, None, now)
     if plan.submitted_at is not None and plan.preview is not None:
         load = _load_of(plan, data, now)
         found += [*_needs(plan, data, load, begins, now), *_doubted(plan, plan.preview, data, load, now)]
     return sorted(found, key=lambda one: one.ends_at)
+
+
+def _severe_cases(account: Account, run: Run | None, now: datetime) -> list[InTheWay]:
+    """Return the cases of an account that are open with a site in danger; one query.
+
+    Not those that the portal opened as this run itself halted: whoever resumes it answers them by that.
+    """
+    own = f"run:{run.ref}:" if run is not None else None
+    return [
+        InTheWay.of(
+            ahead.EventShown(f"{CASE}{case.ref}", now, now + RISE_LASTS, None),
+            "A support case",
+            f"Support case {case.short} has been open since {_clock(case.created_at)} UTC, with a site in danger.",
+            kind="case",
+        )
+        for case in asked.SEVERE_CASES.instances(account.pk)
+        if own is None or not (case.opened_for or "").startswith(own)
+    ]
 
 
 def _load_of(plan: Plan, data: PlanData, now: datetime) -> LoadKnown:
@@ -102,7 +131,7 @@ def _sizes_of(data: PlanData) -> Counter[str]:
 
 def _doubted(
     plan: Plan, preview: Mapping[str, Any], data: PlanData, load: LoadKnown, now: datetime
-) -> list[NeededFor]:
+) -> list[InTheWay]:
     """Return what speaks against what one server carries and stood in no preview: it is worse than what was approved."""
     if load.ceiling is None:
         return []
@@ -118,12 +147,12 @@ def _doubted(
     says = f"What one server carries, {load.ceiling.requests_per_s:g} requests/s, is doubtful. {' '.join(doubts)}"
     # Whoever lets one pass lets no other one pass.
     seen = ahead.EventShown(f"{DOUBT}{version_of(*doubts)[:16]}", now, now + RISE_LASTS, None)
-    return [NeededFor.of(seen, "What the plan rests on", says, is_rise=True)]
+    return [InTheWay.of(seen, "What the plan rests on", says, kind="rise")]
 
 
 def _needs(
     plan: Plan, data: PlanData, load: LoadKnown, moment: datetime, now: datetime, *, staying: int = 0
-) -> list[NeededFor]:
+) -> list[InTheWay]:
     """Return what needs more servers than they knew of who approved a plan. Two queries.
 
     `staying` is how many of its servers do not leave any more, beside its target.
@@ -153,7 +182,7 @@ def _needs(
         if why:
             lasts = f"from {_clock(event.starts_at)} to {_clock(event.ends_at)} UTC"
             says = f"A traffic event {lasts} {ahead.needs(event.peak_rps, by_now)}; {why}."
-            needed.append(NeededFor.of(seen, event.name, says))
+            needed.append(InTheWay.of(seen, event.name, says))
     for rise in rises_on(plan.account, data.connection_ref, data.balancer_ids, load.on, now):
         needs = ahead.needed_for(rise.peak_rps, by_now)
         # What is known to be a traffic event was read of as that.
@@ -165,7 +194,7 @@ def _needs(
         seen = ahead.EventShown(rise.ref, rise.starts_at, rise.ends_at, needs)
         says = f"A rise in the traffic that is on since {_clock(rise.starts_at)} UTC, at the busiest hour of a week, "
         says += f"{ahead.needs(rise.peak_rps, by_now)}; {ahead.UNSHOWN}."
-        needed.append(NeededFor.of(seen, RISE, says, is_rise=True))
+        needed.append(InTheWay.of(seen, RISE, says, kind="rise"))
     return needed
 
 
@@ -176,7 +205,7 @@ def _by_now(data: PlanData, load: LoadKnown) -> PlanData:
     return replace(data, ceiling_rps=carries, forecast_peak_rps=peak)
 
 
-def _worse(data: PlanData, by_now: PlanData, now: datetime) -> NeededFor:
+def _worse(data: PlanData, by_now: PlanData, now: datetime) -> InTheWay:
     """Return what the plan rests on, where that is worse by now, as what holds."""
     peak, carries = by_now.forecast_peak_rps, by_now.ceiling_rps
     seen = ahead.EventShown(RESTS_ON, now, now + RISE_LASTS, ahead.needed_for(peak, by_now))
@@ -185,7 +214,7 @@ def _worse(data: PlanData, by_now: PlanData, now: datetime) -> NeededFor:
     else:
         says = f"The forecast peak is {peak:,.0f} requests/s and one server carries {carries:g} by what is known now: it "
         says += f"{ahead.needs(peak, by_now)}; {ahead.UNSHOWN}."
-    return NeededFor.of(seen, "What the plan rests on", says, is_rise=True)
+    return InTheWay.of(seen, "What the plan rests on", says, kind="rise")
 
 
 def _clock(at: datetime) -> str:
@@ -204,14 +233,22 @@ def by_ref(kept: Iterable[Mapping[str, Any]]) -> dict[str, ahead.EventShown]:
 
 
 def not_overridden(
-    run: Run, now: datetime, *, resumes: bool = False, connection: CloudConnection | None = None
+    run: Run,
+    now: datetime,
+    *,
+    resumes: bool = False,
+    begins: bool = False,
+    connection: CloudConnection | None = None,
 ) -> list[Freeze]:
     """Return what holds a run back now, or would as it `resumes`, which is a pre-flight as the start is.
 
-    `connection` is its plan's, where that is known already. Four queries and those of `known.load_known`; one more where any
-    is found, those of `doubts_about` as it resumes.
+    `begins` says that it is, or may be, before that: then open cases are asked for as well. `connection` is its plan's, where
+    that is known already. Four queries and those of `known.load_known`; one more where any is found, one as it begins, one and
+    those of `doubts_about` as it resumes.
     """
     found = freezes_at(run.account, now)
+    if begins or resumes:
+        found += _severe_cases(run.account, run, now)
     for plan in asked.SUBMITTED.instances(run.plan_ref):  # one, or none
         plan.account = run.account
         plan.connection = connection or plan.connection
@@ -240,7 +277,7 @@ def _seen(one: Freeze) -> ahead.EventShown:
     """Return what whoever overrides it has read of it."""
     return (
         one.seen
-        if isinstance(one, NeededFor)
+        if isinstance(one, InTheWay)
         else ahead.EventShown(one.ref, one.starts_at, one.ends_at, None)
     )
 
@@ -248,11 +285,11 @@ def _seen(one: Freeze) -> ahead.EventShown:
 def _lets(override: FreezeOverride, one: Freeze, then: datetime, now: datetime) -> bool:
     """Whether somebody let a run go on in this as it is now. `then` is when the run went on by it."""
     read = by_ref(override.events).get(one.ref)
-    if not isinstance(one, NeededFor):
+    if not isinstance(one, InTheWay):
         # A weekly freeze is another one each time, by the same reference; one that was prolonged is as well.
         is_longer = read is not None and one.ends_at > read.ends_at
         return one.ref in override.freezes and one.starts_at <= then and not is_longer
-    if read is None or one.is_rise:
+    if read is None or one.is_open_ended:
         return read is not None and not ahead.is_more(one.needed, read.needed)
     return not ahead.why_anew(one.seen, read, then=then, at=now)
 
@@ -272,8 +309,8 @@ class Held:
 
 
 def says_of(found: Sequence[Freeze]) -> str:
-    """Return a sentence for each: whoever lets a run go on in them must have read of all. What needs the servers comes first."""
-    return " ".join(one.says for one in sorted(found, key=lambda one: not isinstance(one, NeededFor)))
+    """Return a sentence for each: whoever lets a run go on in them must have read of all. What is no freeze comes first."""
+    return " ".join(one.says for one in sorted(found, key=lambda one: not isinstance(one, InTheWay)))
 
 
 def instead(frozen: Iterable[Freeze], act: str) -> str:
@@ -284,13 +321,18 @@ def instead(frozen: Iterable[Freeze], act: str) -> str:
 
 
 def holding(
-    run: Run, now: datetime, *, resumes: bool = False, connection: CloudConnection | None = None
+    run: Run,
+    now: datetime,
+    *,
+    resumes: bool = False,
+    begins: bool = False,
+    connection: CloudConnection | None = None,
 ) -> Held | None:
     """Return what holds a run back, or would as it `resumes`; None if nothing does. As `not_overridden` asks."""
-    found = not_overridden(run, now, resumes=resumes, connection=connection)
+    found = not_overridden(run, now, resumes=resumes, begins=begins, connection=connection)
     if not found:
         return None
-    has_no_end = any(isinstance(one, NeededFor) and one.is_rise for one in found)
+    has_no_end = any(isinstance(one, InTheWay) and one.is_open_ended for one in found)
     is_worse = any(one.ref == RESTS_ON for one in found)
     return Held(says_of(found), None if has_no_end else found[-1].ends_at, version(found), is_worse)
 

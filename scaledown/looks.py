@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -310,7 +310,7 @@ def oldest_rate_at(
 
 def guards_load(plan: PlanData) -> bool:
     """Return whether the plan has both a limit of the load per node and a source for its figures."""
-    return guard_rps(plan) is not None and plan.count_kind is not None
+    return guard_rps(plan) is not None and plan.measures_load
 
 
 def load_unknown(plan: PlanData, progress: Progress, observation: Observation, now: datetime) -> str:
@@ -387,11 +387,12 @@ def _load_allows(
     plan: PlanData, server: PlannedServer, progress: Progress, observation: Observation, now: datetime
 ) -> Obstacle | None:
     guard = guard_rps(plan)
-    if guard is None or plan.count_kind is None:
+    if guard is None or not plan.measures_load:
         return None
     loads = _loads(plan, progress, observation, now, most_rps)
-    if not any(load.serving for load in loads) or any(load.unknown for load in loads):
-        return Obstacle("load", "The load of the pool is not known yet.")
+    unknown = frozenset[str]().union(*(load.unknown for load in loads))
+    if unknown or not any(load.serving for load in loads):
+        return Obstacle("load", f"The load of the pool is not known yet{_uncounted(plan, progress, unknown)}.")
     for load in loads:
         share = _mean_without(server, load, loads)
         if share is None or share > guard:
@@ -401,6 +402,15 @@ def _load_allows(
                 f"Without {server.name}, {most} on {load.balancer.name}; {guard:.1f} is the most.",
             )
     return None
+
+
+def _uncounted(plan: PlanData, progress: Progress, unknown: Iterable[str]) -> str:
+    """Return, as the rest of a sentence, which servers counted no request so far: without a counter that does not pass."""
+    names = sorted(name_of(plan, one) for one in unknown if progress.meters.get(one, Meter()).total is None)
+    if not names:
+        return ""
+    hint = "; Apache counts them with “ExtendedStatus On”" if plan.count_kind == "apache_status" else ""
+    return f": no requests were counted on {', '.join(names)}{hint}"
 
 
 def _mean_without(server: PlannedServer, load: Load, loads: tuple[Load, ...]) -> float | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from portal.cloud.types import BalancerStatus
-from scaledown import images
+from scaledown import images, looks
 from scaledown.ahead import AHEAD, EventShown, Near, is_carried, nearness, needed_for, needs
 from scaledown.answers import LONGEST_BEFORE_S, SHORTEST_BEFORE_S, compares
 from scaledown.candidates import Candidates, Choice, Excluded, HeldAgainst, Known, Member, Pool, candidates
@@ -446,6 +446,14 @@ def _evidence_warnings(plan: PlanData, pool: Pool) -> Iterable[Warned]:
             "evidence_measured",
             "Connections are counted on each server by its status URL: the strongest evidence there is.",
             "Nothing to do.",
+        )
+    if not plan.measures_load and looks.guard_rps(plan) is not None:
+        yield Warned(
+            "load_unmeasured",
+            "What each server carries is not measured while this runs"
+            + (": no status URL is known" if plan.count_kind is None else ": the page that answers one number counts no requests")
+            + ". So load that rises shows only in checks of the site that fail or get slow, whatever one server carries.",
+            "Name a status URL that counts requests (nginx stub_status, Apache server-status).",
         )
     if plan.at_limit is AtLimit.CUT:
         yield Warned(

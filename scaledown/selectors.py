@@ -101,6 +101,8 @@ class PlanPage:
     why_not_start: str = ""
     """Why an approved plan cannot be started now by the viewer, who may start runs; "" otherwise."""
     needed: tuple[str, ...] = ()
+    cases: tuple[str, ...] = ()
+    """A sentence for each severe support case that holds the start of an approved plan."""
     """What needs the servers by now and did not stand in the preview, a sentence each, while the plan waits or can be started."""
     held_version: str = ""
     """Of what it would start into: whoever overrides it sends it along, as what they read; "" while nothing holds it back."""
@@ -201,10 +203,12 @@ def plan_page(plan: Plan, *, viewer: User, granted: frozenset[Permission]) -> Pl
         why_not_start=why_not_start,
         needed=tuple(
             # An event has a name; what else needs the servers has none.
-            one.says if one.is_rise else f"“{one.title}”: {one.says}"
+            one.says if one.is_open_ended else f"“{one.title}”: {one.says}"
             for one in held
-            if isinstance(one, freezes.NeededFor)
+            if isinstance(one, freezes.InTheWay) and one.kind != "case"
         ),
+        # Whether one says yes is no question of how the site is today.
+        cases=tuple(one.says for one in held if one.kind == "case" and status == PlanStatus.APPROVED),
         held_version=freezes.version(held),
         run_ref=str(run[0]) if run else None,
         run_status=run[1] if run else None,

@@ -19,6 +19,8 @@ PLAN_FORMAT = 7
 """Rises with each new field; which field came with which stands in `canonical.py`."""
 
 
+COUNTS_REQUESTS = frozenset({"nginx_stub_status", "apache_status"})
+"""Of the kinds of `capacity.counts.CountKind` those with a counter of requests beside the connections."""
 PEAK_SPARE_S = 3600.0
 """How long after the moment of a forecast peak it counts as over."""
 
@@ -233,7 +235,7 @@ class PlanData:
     probe_failures_allowed: float
     """Share of probes in a soak that may fail and the soak still passes."""
     count_kind: str | None
-    """nginx_stub_status, apache_status, plain_number, or None: no count, drains are timed."""
+    """As `capacity.counts.CountKind`: nginx_stub_status, apache_status, plain_number, or None: no count, drains are timed."""
     ceiling_rps: float | None
     """The most that one node carries, with `ceiling_source`; None is unknown."""
     ceiling_source: str
@@ -276,6 +278,11 @@ class PlanData:
     """The share by which they may be lower than before, beyond what those hours do on other days; 0 where there is none."""
     no_vital_reason: str = ""
     """Why no vital figure is looked at; "" where one is."""
+
+    @property
+    def measures_load(self) -> bool:
+        """Whether what the servers are asked says how many requests they had: no load is known otherwise."""
+        return self.count_kind in COUNTS_REQUESTS
 
     @cached_property
     def places(self) -> tuple[tuple[str, str], ...]:

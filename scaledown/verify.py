@@ -349,7 +349,7 @@ def _unseen(case: _Case) -> Iterable[_Found]:
 
 
 def _load_unseen(case: _Case) -> Iterable[_Found]:
-    if case.guard is not None and case.plan.count_kind is not None and case.soak.load_looks == 0:
+    if case.guard is not None and case.plan.measures_load and case.soak.load_looks == 0:
         yield (
             "unseen",
             Verdict.INCONCLUSIVE,

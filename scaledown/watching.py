@@ -141,7 +141,7 @@ def lacks_last_load(turn: Turn, soak: SoakWay) -> bool:
 
     A rate is an average over some seconds: without one from the end a rise in the soak would go unseen.
     """
-    if looks.guard_rps(turn.plan) is None or turn.plan.count_kind is None:
+    if not looks.guards_load(turn.plan):
         return False
     if soak.load_at is not None and soak.load_at >= soak.until - timedelta(seconds=LAST_LOAD_S):
         return False

@@ -794,7 +794,7 @@ def puts_back_in_danger(story: Story) -> Iterator[str]:
 def _guard(story: Story) -> float | None:
     plan = story.plan
     guard = plan.fine_load_rps if plan.ceiling_rps is None else plan.ceiling_rps * plan.guard_share
-    return None if plan.count_kind is None else guard
+    return guard if plan.measures_load else None
 
 
 def _too_much(story: Story) -> Iterator[tuple[int, Looked, bool]]:

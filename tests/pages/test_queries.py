@@ -32,7 +32,7 @@ MOST = {
     "plan-preview": 12,
     "plan-submit": 13,
     "plan-detail": 13,
-    "plan-detail-less": 33,
+    "plan-detail-less": 34,
     "plan-less": 9,
     "plan-void": 9,
     "run-detail": 16,

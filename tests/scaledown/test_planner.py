@@ -347,6 +347,8 @@ def test_a_lower_target_needs_a_written_reason_and_shows_the_risk():
         (pool(balancers=(balancer([node(n) for n in range(1, 7)], session_persistence="HTTP_COOKIE"),)), known(), "session_persistence"),
         (pool(balancers=(balancer([node(n) for n in range(1, 7)], status=BalancerStatus.ERROR),)), known(), "balancer_not_active"),
         (pool(), known(count_kind=None), "evidence_timed"),
+        (pool(), known(count_kind=None), "load_unmeasured"),
+        (pool(), known(count_kind="plain_number"), "load_unmeasured"),
         (pool(), known(), "evidence_measured"),
         (pool(), known(probes=()), "no_probe"),
         (pool(), known(ceiling_rps=None), "no_ceiling"),
