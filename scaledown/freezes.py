@@ -276,9 +276,7 @@ def _staying(run: Run) -> int:
 def _seen(one: Freeze) -> ahead.EventShown:
     """Return what whoever overrides it has read of it."""
     return (
-        one.seen
-        if isinstance(one, InTheWay)
-        else ahead.EventShown(one.ref, one.starts_at, one.ends_at, None)
+        one.seen if isinstance(one, InTheWay) else ahead.EventShown(one.ref, one.starts_at, one.ends_at, None)
     )
 
 

@@ -392,7 +392,9 @@ def _load_allows(
     loads = _loads(plan, progress, observation, now, most_rps)
     unknown = frozenset[str]().union(*(load.unknown for load in loads))
     if unknown or not any(load.serving for load in loads):
-        return Obstacle("load", f"The load of the pool is not known yet{_uncounted(plan, progress, unknown)}.")
+        return Obstacle(
+            "load", f"The load of the pool is not known yet{_uncounted(plan, progress, unknown)}."
+        )
     for load in loads:
         share = _mean_without(server, load, loads)
         if share is None or share > guard:

@@ -451,7 +451,11 @@ def _evidence_warnings(plan: PlanData, pool: Pool) -> Iterable[Warned]:
         yield Warned(
             "load_unmeasured",
             "What each server carries is not measured while this runs"
-            + (": no status URL is known" if plan.count_kind is None else ": the page that answers one number counts no requests")
+            + (
+                ": no status URL is known"
+                if plan.count_kind is None
+                else ": the page that answers one number counts no requests"
+            )
             + ". So load that rises shows only in checks of the site that fail or get slow, whatever one server carries.",
             "Name a status URL that counts requests (nginx stub_status, Apache server-status).",
         )
