@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from capacity.status_url import filled
 from portal import egress
 from portal.errors import ProviderFailed, Refused, TryLater
 
@@ -153,10 +154,7 @@ def count_url(source: CountSource, address: str, *, rules: egress.Rules | None =
             "The node's address is a name, not an IP address, so its status page is not asked.",
             code="no_address",
         ) from None
-    scheme, mark, rest = source.url_template.partition("://")
-    host, slash, path = rest.partition("/")
-    in_host = f"[{parsed}]" if parsed.version == 6 else str(parsed)
-    url = scheme + mark + host.replace("{address}", in_host) + slash + path.replace("{address}", str(parsed))
+    url = filled(source.url_template, str(parsed))
     rules = rules if rules is not None else egress.rules_from_settings(source.networks)
     target = egress.check_url(url, rules=rules)
     if rules.opens(target.host, target.port):

@@ -260,7 +260,12 @@ class ScaledownKind:
             f"Load balancer {balancer_id}", cloud.show_balancer(balancer_id), look
         )
         if could and seen is None:
-            look.missing.add(balancer_id)
+            # Who may not look is told that there is none as well (reference, 2.9): the list has to agree.
+            could, listed = await self._guarded("The list of load balancers", cloud.list_balancers(), look)
+            if could and any(ref.id == balancer_id for ref in listed or ()):
+                look.problems.append(f"Load balancer {balancer_id} is in the list and cannot be read.")
+            elif could:
+                look.missing.add(balancer_id)
         elif seen is not None:
             look.balancers[balancer_id] = balancer_seen(seen, at)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from portal.frozen import replace
+from portal.runs.types import HaltRank
 from scaledown import looks
 from scaledown.progress import NodeState, NodeWay, Progress, ServerWay, StopWay
 from scaledown.turn import LOOK_RESTING_S, Turn
@@ -118,6 +119,11 @@ def site_needs_it(turn: Turn) -> bool:
     return is_pressing(turn.progress) or bool(
         looks.floor_breaks(turn.plan, turn.progress, turn.observation, turn.now)
     )
+
+
+def rank_of_put_back(turn: Turn) -> HaltRank:
+    """Return how grave it is that a server cannot go back: it wakes people only where the site is not well without it."""
+    return HaltRank.SITE_IN_DANGER if site_needs_it(turn) else HaltRank.DECIDE_TODAY
 
 
 def stays_out(name: str, until: datetime, what: str = "deletion") -> Words:

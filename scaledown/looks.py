@@ -487,11 +487,16 @@ def identity_difference(planned: PlannedServer, seen: ServerSeen) -> str:
     if set(seen.addresses) != set(planned.addresses):
         return f"The addresses of {planned.name} are not those that were approved."
     # Name, addresses and time of creation outlive both; what was approved, and what an image of its kind holds, does not.
-    if seen.image_id and planned.image_id and seen.image_id != planned.image_id:
+    if is_rebuilt(planned, seen):
         return f"{planned.name} was rebuilt from another image since it was approved."
     if seen.flavor_id and planned.flavor_id and seen.flavor_id != planned.flavor_id:
         return f"{planned.name} has another size than the one that was approved."
     return ""
+
+
+def is_rebuilt(planned: PlannedServer, seen: ServerSeen) -> bool:
+    """Whether a server holds another image than the one that was approved; where either is not known it is not said."""
+    return bool(seen.image_id and planned.image_id and seen.image_id != planned.image_id)
 
 
 def _drain_refusal(way: ServerWay) -> Refusal | None:
@@ -670,6 +675,8 @@ def _last_look_refusal(
         return Refusal("not_planned", f"{way.name} is not in the plan.", False)
     if not facts.approval_stands:
         return Refusal("approval", facts.approval_problem or "The approval does not stand.", False)
+    if way.put_back is not None:
+        return Refusal("goes_back", f"{way.name} is on its way back into the pool.", False)
     if way.by_hand:
         return Refusal("by_other_hand", f"Another hand changed {way.name}: {way.by_hand}", False)
     if progress.in_flight is not None and progress.in_flight.server_id != way.server_id:

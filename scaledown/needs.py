@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from portal.runs.types import RunStatus
 from scaledown import hours, images, late, looks, silence, watching
 from scaledown.deleting import is_gone_unproven, next_due
 from scaledown.progress import Progress, ServerWay
@@ -46,7 +47,8 @@ def needs_of(plan: PlanData, progress: Progress, people: People, now: datetime) 
             counts[way.server_id] = None
     if people.doubt is not None:
         servers[str(people.doubt.action.args["server_id"])] = None
-    if progress.in_flight is None:
+    is_at_work = people.status is RunStatus.RUNNING and people.standstill is None and not progress.aborting
+    if progress.in_flight is None and is_at_work:
         search = _to_search(plan, progress, now)
     counted = {
         server.server_id for server in (*plan.servers, *plan.remaining) if server.count_url is not None

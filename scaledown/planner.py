@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from capacity.status_url import filled
 from portal.cloud.discovery import serves
 from portal.cloud.types import Balancer
 from portal.errors import Refused
@@ -434,7 +435,7 @@ def _planned(member: Member, known: Known) -> PlannedServer:
             PlannedNode(balancer_id, node.id, node.address, node.port, node.type, node.weight)
             for balancer_id, node in sorted(member.nodes, key=lambda held: (held[0], held[1].id))
         ),
-        count_url=template.replace("{address}", first) if template else None,
+        count_url=filled(template, first) if template else None,
         flavor_id=member.server.flavor_id,
         host_id=member.server.host_id,
         image_id=member.server.image_id,

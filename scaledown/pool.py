@@ -32,6 +32,7 @@ LOOK_DEADLINE_S = 25.0
 SHORT_LOOK_S = 6.0
 """Total time for the look at one server: who protects it may be in a hurry, and needs no answer for it."""
 _AT_ONCE = 6
+RELOOK_S = 5.0
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -52,26 +53,32 @@ async def look(cloud: Cloud, balancer_ids: Sequence[str], at: datetime) -> Pool:
         )
     balancers = tuple(balancer for balancer in shown if balancer is not None)
     of_pool = servers_of(balancers, servers)
-    addresses = sorted({address for server in of_pool for address in server.addresses})
     few = asyncio.Semaphore(_AT_ONCE)
-
-    async def holders(address: str) -> tuple[str, ...]:
-        async with few:
-            return tuple(sorted(ref.id for ref in await cloud.balancers_holding(address)))
 
     async def volumes(server: Server) -> tuple[str, ...] | None:
         async with few:
             return await cloud.attached_volumes(server.id)
 
-    held, attached = await together(
-        together(*(holders(address) for address in addresses)),
+    nodes, attached = await together(
+        cloud.nodes_everywhere(),
         together(*(volumes(server) for server in of_pool)),
     )
+    if unlisted := {balancer.id for balancer in balancers if balancer.nodes} - {ref.id for ref, _ in nodes}:
+        # A look everywhere that does not find what is there proves nothing of the rest.
+        raise TryLater(
+            f"The provider's list lacks load balancer {', '.join(sorted(unlisted))}, which it shows. Look again.",
+            after_s=RELOOK_S,
+            code="contradiction",
+        )
+    holders: dict[str, set[str]] = {address: set() for server in of_pool for address in server.addresses}
+    for ref, node in nodes:
+        if node.address in holders:
+            holders[node.address].add(ref.id)
     return Pool(
         identity=cloud.identity,
         balancers=balancers,
         servers=tuple(servers),
-        holders=dict(zip(addresses, held, strict=True)),
+        holders={address: tuple(sorted(ids)) for address, ids in holders.items()},
         volumes={server.id: volume for server, volume in zip(of_pool, attached, strict=True)},
         looked_at=at,
     )

@@ -124,10 +124,12 @@ def _put_back_one(turn: Turn, way: ServerWay) -> bool:
         return turn.wait("sight", words, look_again_s=LOOK_S)
     to = back.to
     way = turn.update(way, put_back=None)
+    gone = sorted({node.balancer_id for node in way.nodes} & turn.gone_balancers)
+    serves = any(node.confirmed is NodeState.ENABLED for node in way.nodes if node.balancer_id not in gone)
     turn.enter(
         way,
         to,
-        wording.back(way.name),
+        wording.back_nowhere(way.name, ", ".join(gone)) if gone and not serves else wording.back(way.name),
         back_from=way.phase if way.phase.is_out_and_alive else way.back_from,
         drain=None,
         soak=None,
@@ -152,19 +154,32 @@ def _ask_back(turn: Turn, way: ServerWay, node: NodeWay, words: Words) -> bool:
         return await_balancer(turn, way, balancer)
     seen = turn.observation.servers.get(way.server_id)
     is_out = node.confirmed is NodeState.ABSENT
+    rank = late.rank_of_put_back(turn)
     if is_out and seen is None:
-        return turn.wait("put_back_server", words, limit_s=TROUBLE_S, rank=HaltRank.SITE_IN_DANGER)
+        return turn.wait("put_back_server", words, limit_s=TROUBLE_S, rank=rank)
     if seen is not None and seen.is_gone:
         # One answer that finds no server may be wrong: looks 30 s apart and the list must agree (`notice`).
         return turn.wait("missing", wording.missing(way.name), limit_s=TROUBLE_S)
     # A node that only drains is enabled without waiting for a look at its server.
-    if seen is not None and is_out and not _can_serve(seen, node):
+    if seen is not None and _goes_down(seen):
+        # ACTIVE until it is off or gone (reference, 3.2): whoever were sent to it now would be cut.
+        words = wording.put_back_waits(way.name, seen.task_state or "")
+        turn.tell(way, words)
+        return turn.wait("put_back_server", words, limit_s=TROUBLE_S, rank=rank)
+    if seen is not None and is_out and not _can_serve(turn, seen, node):
         return _cannot_go_back(turn, way, seen)
     return turn.ask_node(way, node, NodeState.ENABLED, words, is_put_back=True)
 
 
-def _can_serve(seen: ServerSeen, node: NodeWay) -> bool:
-    return seen.status == "ACTIVE" and node.address in seen.addresses
+def _can_serve(turn: Turn, seen: ServerSeen, node: NodeWay) -> bool:
+    is_itself = not looks.is_rebuilt(turn.planned(seen.server_id), seen)
+    return is_itself and seen.status == "ACTIVE" and node.address in seen.addresses
+
+
+def _goes_down(seen: ServerSeen) -> bool:
+    """Whether something is under way with a server, by whatever hand, through which it may not serve on."""
+    task = seen.task_state or ""
+    return bool(task) and not seen.is_gone and not task.startswith("image_") and task != "migrating"
 
 
 def _notice_fitness(turn: Turn, way: ServerWay) -> ServerWay:
@@ -175,7 +190,7 @@ def _notice_fitness(turn: Turn, way: ServerWay) -> ServerWay:
     out = [node for node in way.nodes if node.confirmed is NodeState.ABSENT]
     is_ours = seen.status == "SHUTOFF" and stopping.has_to_start(way)
     is_unfit = not seen.is_gone and not _passes_by_itself(seen) and not is_ours
-    is_unfit = is_unfit and any(not _can_serve(seen, node) for node in out)
+    is_unfit = is_unfit and any(not _can_serve(turn, seen, node) for node in out)
     is_unfit = is_unfit or (bool(out) and stopping.is_silent(turn, way, seen))
     since = (back.unfit_since or seen.observed_at) if is_unfit else None
     return way if since == back.unfit_since else turn.update(way, put_back=replace(back, unfit_since=since))
@@ -187,10 +202,13 @@ def _passes_by_itself(seen: ServerSeen) -> bool:
 
 
 def _cannot_go_back(turn: Turn, way: ServerWay, seen: ServerSeen) -> bool:
-    words = wording.cannot_put_back(way.name, f"It is {seen.status} or has other addresses.")
+    why = f"It is {seen.status} or has other addresses."
+    if looks.is_rebuilt(turn.planned(way.server_id), seen):
+        why = "It was rebuilt from another image, so nobody knows what it would answer."
+    words = wording.cannot_put_back(way.name, why)
     turn.tell(way, words)
     if _passes_by_itself(seen):
-        return turn.wait("put_back_server", words, limit_s=TROUBLE_S, rank=HaltRank.SITE_IN_DANGER)
+        return turn.wait("put_back_server", words, limit_s=TROUBLE_S, rank=late.rank_of_put_back(turn))
     turn.halt("cannot_put_back", HaltRank.DECIDE_TODAY, words, ("abort", "finish_here"))
     return not _is_hopeless(turn, way)
 
@@ -202,7 +220,7 @@ def _is_hopeless(turn: Turn, way: ServerWay) -> bool:
     if not turn.progress.aborting or since is None or turn.age_s(since) < HOPELESS_S:
         return False
     words = Words(
-        f"{way.name} cannot be put back: it no longer serves at its address. Look at it by hand.",
+        f"{way.name} cannot be put back: it does not serve at its address as it did. Look at it by hand.",
         f"{way.name} could not be put back into service. We look at it by hand.",
     )
     turn.enter(turn.update(way, put_back=None), Phase.GONE, words)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from portal.cloud.types import BalancerStatus
 from portal.runs.types import HaltRank
-from scaledown import wording
+from scaledown import late, wording
 from scaledown.progress import NodeWay, ServerWay
 from scaledown.turn import LOOK_RESTING_S, Turn
 from scaledown.types import BalancerSeen
@@ -64,7 +64,7 @@ def await_effect(turn: Turn, way: ServerWay, node: NodeWay) -> bool:
         # It is tried on all the same: the site may need this server.
         why = f"{balancer.name} accepted it {tries} times and shows no effect."
         words = wording.cannot_put_back(way.name, why)
-        return turn.halt("cannot_put_back", HaltRank.SITE_IN_DANGER, words, ("abort",))
+        return turn.halt("cannot_put_back", late.rank_of_put_back(turn), words, ("abort",))
     if tries >= MOST_TRIES:
         return turn.halt(
             "no_effect",

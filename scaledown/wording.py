@@ -873,8 +873,23 @@ def putting_back(name: str, why: str) -> Words:
     return Words(says, f"{name} is going back into service.")
 
 
+def back_nowhere(name: str, balancers: str) -> Words:
+    return Words(
+        f"{name} runs and is in no pool: load balancer {balancers} no longer exists.",
+        f"{name} runs, but the load balancer it served behind is gone.",
+    )
+
+
 def back(name: str) -> Words:
     return Words(f"{name} is back in the pool.", f"{name} is back in service.")
+
+
+def put_back_waits(name: str, task: str) -> Words:
+    what = "being deleted at the provider" if task == "deleting" else f"busy at the provider ({task})"
+    return Words(
+        f"{name} is to go back and is {what}. It is sent nobody before that is over.",
+        f"{name} goes back into service once it is certain that it can serve.",
+    )
 
 
 def cannot_put_back(name: str, why: str) -> Words:

@@ -24,6 +24,7 @@ from portal.cloud.types import (
     Done,
     FeedEntry,
     Image,
+    Node,
     NodeSpec,
     Server,
     ServerSpec,
@@ -48,6 +49,14 @@ class Cloud(Protocol):
 
     async def balancers_holding(self, address: str) -> tuple[BalancerRef, ...]:
         """Return every load balancer that has a node with this address (reference, 2.1 `nodeaddress`)."""
+        ...
+
+    async def nodes_everywhere(self) -> tuple[tuple[BalancerRef, Node], ...]:
+        """Return every node of every load balancer of these credentials, in any region, or raise: never a part.
+
+        Ids of other regions are written as `balancers_holding` does; of those, private addresses are left out. It costs as
+        many reads as there are load balancers, whatever is looked for, and knows an address in any spelling.
+        """
         ...
 
     async def list_servers(self) -> tuple[Server, ...]:

@@ -7,6 +7,7 @@ far it got in `rackspace_wire.py`. Source: provider reference, sections 1 to 3, 
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import itertools
 import re
@@ -31,6 +32,7 @@ from portal.cloud.rackspace_wire import (
     utc_now,
 )
 from portal.cloud.shared import Shared
+from portal.cloud.together import together
 from portal.cloud.types import (
     Balancer,
     BalancerRef,
@@ -55,6 +57,7 @@ from portal.frozen import replace
 
 PAGE = 100
 MAX_PAGES = 500
+_AT_ONCE = 6
 Listed = TypeVar("Listed", Server, Image)
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -102,20 +105,43 @@ class RackspaceCloud:
         Ids of other regions are written `ORD:9`: ids are unique in one region only. Private addresses mean
         another server there and are not searched. A region that cannot be asked raises, as any read does.
         """
-        regions: list[str | None] = [None]
-        if not _is_private(address):
-            regions += sorted((await self._wire.session()).elsewhere)
-        found: dict[str, BalancerRef] = {}
-        for region in regions:
-            for spelling in _spellings(address):
-                for ref in await self._balancer_pages({"nodeaddress": spelling}, region):
-                    named = ref if region is None else replace(ref, id=f"{region}:{ref.id}")
-                    found[named.id] = named
-        return tuple(found.values())
+        regions = [None] if _is_private(address) else await self._regions()
+        asked = [(region, spelling) for region in regions for spelling in _spellings(address)]
+        pages = await together(
+            *(self._balancer_pages({"nodeaddress": spelling}, region) for region, spelling in asked)
+        )
+        found = [_named(ref, region) for (region, _), refs in zip(asked, pages, strict=True) for ref in refs]
+        return tuple({ref.id: ref for ref in found}.values())
+
+    async def nodes_everywhere(self) -> tuple[tuple[BalancerRef, Node], ...]:
+        """Return every node of every load balancer in any region, or raise. One that is listed and cannot be shown raises."""
+        regions = await self._regions()
+        lists = await together(*(self._balancer_pages({}, region) for region in regions))
+        few = asyncio.Semaphore(_AT_ONCE)
+
+        async def nodes_of(ref: BalancerRef, region: str | None) -> list[tuple[BalancerRef, Node]]:
+            async with few:
+                shown = await self._show_balancer(ref.id, region)
+            if shown is None:
+                raise unreadable(f"Load balancer {_named(ref, region).id} is listed and was not found")
+            named = _named(ref, region)
+            return [(named, node) for node in shown.nodes if region is None or not _is_private(node.address)]
+
+        listed = [(ref, region) for region, refs in zip(regions, lists, strict=True) for ref in refs]
+        found = await together(*(nodes_of(ref, region) for ref, region in listed))
+        return tuple(itertools.chain.from_iterable(found))
+
+    async def _regions(self) -> list[str | None]:
+        """Return the connection's own region, as None, and all others of these credentials."""
+        return [None, *sorted((await self._wire.session()).elsewhere)]
 
     async def show_balancer(self, balancer_id: str) -> Balancer | None:
         """Return one balancer with its nodes; None for 404, 410 and status DELETED."""
-        answer = await self._wire.read(Call(BALANCERS, "GET", f"/loadbalancers/{_segment(balancer_id)}"))
+        return await self._show_balancer(balancer_id, None)
+
+    async def _show_balancer(self, balancer_id: str, region: str | None) -> Balancer | None:
+        path = f"/loadbalancers/{_segment(balancer_id)}"
+        answer = await self._wire.read(Call(BALANCERS, "GET", path, region=region))
         if answer.status in {404, 410}:
             return None
         return self._wire.understood(answer, lambda body: answers.parse_balancer(body, balancer_id))
@@ -178,6 +204,9 @@ class RackspaceCloud:
             page, link = self._wire.understood(answer, parse)
             found.update((one.id, one) for one in page)
             following = answers.marker_of(link) if link is not None else None
+            if link is not None and following is None:
+                # More is there, and nobody says where: what was read is no list.
+                raise unreadable(f"The list of {what} goes on at a page that cannot be asked for")
             if following is None and len(page) >= PAGE:
                 # A full page without a link is no proof of the end (reference, 3.1): ask once more.
                 following = page[-1].id
@@ -493,12 +522,22 @@ def _is_private(address: str) -> bool:
 
 
 def _spellings(address: str) -> tuple[str, ...]:
-    """Return the address as the provider may have kept it: it compares as text, and keeps what it was given."""
+    """Return the address as the provider may have kept it: it compares as text, and keeps what it was given.
+
+    Of version 6: the short form (RFC 5952), all digits, and each group without its leading zeros, as Java writes it.
+    """
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
         return (address,)
-    return tuple(dict.fromkeys((str(ip), ip.exploded)))
+    groups = ip.exploded.split(":")
+    unpadded = ":".join(f"{int(group, 16):x}" for group in groups) if ip.version == 6 else str(ip)
+    return tuple(dict.fromkeys((str(ip), ip.exploded, unpadded)))
+
+
+def _named(ref: BalancerRef, region: str | None) -> BalancerRef:
+    """Return a balancer of another region under an id that no other one has: ids are unique in one region only."""
+    return ref if region is None else replace(ref, id=f"{region}:{ref.id}")
 
 
 def _segment(resource_id: str) -> str:

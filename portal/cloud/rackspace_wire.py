@@ -97,7 +97,12 @@ class Call:
     def part(self) -> str:
         """What of the provider it asks. A limit of one part says nothing of the others (reference, 2.10 and 3.5)."""
         is_of_images = self.service == SERVERS and self.path.startswith("/images")
-        return "images" if is_of_images else _SHORT[self.service]
+        return "images" if is_of_images else self.place
+
+    @property
+    def place(self) -> str:
+        """The service, with the region where it is another one's: each region is a service of its own, with limits of its own."""
+        return _SHORT[self.service] if self.region is None else f"{_SHORT[self.service]}@{self.region}"
 
 
 @dataclass(frozen=True)
@@ -312,7 +317,7 @@ class Wire:
         """
         session = await self._session()
         answer = await self._exchange(call, session, attempt, pace_s=pace_s)
-        kind = (call.service, call.method)
+        kind = (call.place, call.method)
         refused_at = self._refused_fresh_at.get(kind, -math.inf)
         if answer.status == 401 and time.monotonic() - refused_at > REFUSED_FOR_S:
             session = await self._session(instead_of=session.token)
@@ -340,7 +345,7 @@ class Wire:
         began = time.perf_counter()
         rate = self.options.rates.get((call.service, call.method))
         if rate is not None:
-            bucket = f"{_SHORT[call.service]}:{call.method}"
+            bucket = f"{call.place}:{call.method}"
             await pace(self._shared, self.identity.tenant, bucket, rate, max_wait_s=pace_s, part=call.part)
         outcome = "lost"
         status: int | None = None

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from portal.cloud import rackspace_answers as answers
-from portal.errors import Trouble
+from portal.errors import Trouble, TryLater
 from tests.cloud.fake import CLB, Provider, balancer, node, server
 
 ORD = "https://ord.lb.example.com/v1.0/123456"
@@ -56,10 +56,70 @@ def test_a_region_that_cannot_be_asked_leaves_no_answer(provider):
         search(provider, "203.0.113.6")
 
 
-def test_an_address_of_version_6_is_searched_in_both_spellings(provider):
+def test_an_address_of_version_6_is_searched_in_each_spelling_that_programs_write(provider):
     search(provider, SIX)
     asked = {request.url.params["nodeaddress"] for request in provider.sent("GET")}
-    assert asked == {SIX, "2001:0db8:7810:0000:0000:0000:0000:0006"}
+    assert asked == {SIX, "2001:0db8:7810:0000:0000:0000:0000:0006", "2001:db8:7810:0:0:0:0:6"}
+
+
+def everywhere(provider):
+    found = asyncio.run(provider.cloud().nodes_everywhere())
+    return {(ref.id, one.address) for ref, one in found}
+
+
+def shows(where, number, *addresses):
+    nodes = [node(id=400 + place, address=address) for place, address in enumerate(addresses)]
+    return (
+        "GET",
+        f"{where}/loadbalancers/{number}",
+        httpx.Response(200, json=balancer(id=number, nodes=nodes)),
+    )
+
+
+def test_every_node_everywhere_is_found_in_whatever_spelling(provider):
+    provider.on("GET", f"{CLB}/loadbalancers", listed((9, "web"), (10, "empty")))
+    provider.on("GET", f"{ORD}/loadbalancers", listed((9, "failover")))
+    provider.on(*shows(CLB, 9, "10.1.1.1", "2001:0db8:7810::06"))
+    provider.on(*shows(CLB, 10))
+    provider.on(*shows(ORD, 9, "2001:DB8:7810:0:0:0:0:6", "10.1.1.1", "203.0.113.6"))
+    assert everywhere(provider) == {
+        ("9", "10.1.1.1"),
+        ("9", SIX),
+        ("ORD:9", SIX),
+        ("ORD:9", "203.0.113.6"),  # a private address is another server there
+    }
+
+
+@pytest.mark.parametrize("status", [404, 410, 503])
+def test_one_balancer_that_is_listed_and_not_shown_leaves_no_answer(provider, status):
+    provider.on("GET", f"{CLB}/loadbalancers", listed((9, "web")))
+    provider.on("GET", f"{CLB}/loadbalancers/9", httpx.Response(status, json={}))
+    with pytest.raises(Trouble):
+        everywhere(provider)
+
+
+def test_a_region_that_cannot_be_asked_leaves_no_nodes(provider):
+    provider.on("GET", f"{ORD}/loadbalancers", httpx.Response(503, text="down"))
+    with pytest.raises(Trouble):
+        everywhere(provider)
+
+
+def test_a_region_that_asks_to_come_later_holds_back_no_other_one(provider):
+    late = httpx.Response(
+        413,
+        headers={"Retry-After": "300"},
+        json={"overLimit": {"code": 413, "message": "OverLimit Retry..."}},
+    )
+    provider.on("GET", f"{ORD}/loadbalancers", late)
+    provider.on(*shows(CLB, 9, "10.1.1.1"))
+
+    async def story():
+        cloud = provider.cloud()
+        with pytest.raises(TryLater):
+            await cloud.balancers_holding("203.0.113.6")
+        return await cloud.show_balancer("9")
+
+    assert asyncio.run(story()).id == "9"
 
 
 @pytest.mark.parametrize("text", ["2001:0db8:7810:0:0:0:0:6", "2001:DB8:7810::6", " 2001:db8:7810::0006 "])

@@ -64,6 +64,7 @@ class ServerTruth:
     in_place_of: str | None = None
     """The planned server in whose place a run created this one, by its metadata."""
     status: str = "ACTIVE"
+    is_being_deleted: bool = False
     direct_rps: float = 0.0
     """Requests per second that reach it past every balancer."""
     flavor: str = ""

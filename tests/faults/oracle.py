@@ -598,6 +598,21 @@ def brings_back_only_what_runs(story: Story) -> Iterator[str]:
             yield f"{sent.server} is added while it does not run"
 
 
+def sends_nobody_to_what_goes_down(story: Story) -> Iterator[str]:
+    """What a look showed being deleted, or empty after a rebuild, is put in no balancer, nor enabled in one, after that look."""
+    approved = {server.server_id: server.image_id for server in story.plan.servers}
+    for place, sent in story.sends():
+        if sent.name not in {"add", "set_ENABLED"} or sent.server not in approved:
+            continue
+        look = story.last(Looked, place, key=f"server:{sent.server}")
+        if look is None or look.server is None:
+            continue
+        if look.server.is_being_deleted:
+            yield f"{sent.server} is sent visitors while it is being deleted"
+        elif sent.name == "add" and approved[sent.server] and look.server.image != approved[sent.server]:
+            yield f"{sent.server} is sent visitors after it was rebuilt"
+
+
 def brings_back_only_what_answers(story: Story) -> Iterator[str]:
     """What this run started is in no balancer again before it gave a sign of itself: visitors would get errors."""
     for place, sent in story.sends():
@@ -1360,6 +1375,7 @@ RULES: tuple[Rule, ...] = (
     cuts_off_only_what_was_held_for_long_enough,
     brings_back_only_what_runs,
     brings_back_only_what_answers,
+    sends_nobody_to_what_goes_down,
     deletes_only_while_answers_are_as_fast,
     deletes_only_what_the_next_peak_allows,
     creates_no_more_than_was_approved,

@@ -180,6 +180,8 @@ HANDS = [
     ("delete_server planned", 1),
     ("delete_server planned", 2),
     ("delete_server any", 5),
+    ("delete_server_slowly planned", 0),
+    ("delete_server_slowly planned", 1),
     ("kill_server any", 4),
     ("kill_server planned", 0),
     ("stop_server planned", 0),

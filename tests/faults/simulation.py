@@ -39,6 +39,7 @@ from tests.faults.world_cloud import StillLoop, VirtualClock, WorldCloud
 from tests.faults.worlds import CEILING_RPS, ELSEWHERE, PEAK_SPARE_S, make_world
 
 LEASE_S = 15.0
+SLOW_DELETION_S = 60.0
 SWEEP_S = 2.0
 TURN_S = 8.0
 TURNS = 3
@@ -183,6 +184,7 @@ class Recorder:
             server.status == "SHUTOFF",
             server.metadata.get(OF_SERVER),
             server.status,
+            server.task_state == "deleting",
             server.direct_rps,
             server.flavor,
             server.image,
@@ -579,7 +581,8 @@ class Simulation:
         servers = self.plan.servers if whose == "planned" else (*self.plan.servers, *self.plan.remaining)
         server = servers[number % len(servers)]
         truth = self.world.servers[server.server_id]
-        if truth.deleted_t is not None or (what == "delete_server" and truth.task_state == "deleting"):
+        is_deletion = what in {"delete_server", "delete_server_slowly"}
+        if truth.deleted_t is not None or (is_deletion and truth.task_state == "deleting"):
             return
         lb = self.world.balancers[self.balancer_ids[lb_number % len(self.balancer_ids)]]
         node = next((n for n in lb.nodes if n.address in server.addresses), None)
@@ -610,7 +613,9 @@ class Simulation:
             return
         else:
             lb_id = None
-            extra = {
+            slowly = {"after_s": SLOW_DELETION_S} if what == "delete_server_slowly" else {}
+            what = "delete_server" if slowly else what
+            extra = slowly or {
                 "rename_server": {"name": "renamed"},
                 "rebuild_server": {"image": "another-image"},
                 "resize_server": {"flavor": "another-size"},

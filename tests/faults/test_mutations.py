@@ -137,6 +137,11 @@ ROLL_BACK = [Event(40.0, "command", "roll_back", ())]
 FROZEN_WHILE_HELD = [Event(18.0, "calendar", "", (True,))]
 FROZEN_WHILE_IMAGED = when("imaging", Event(0.0, "calendar", "", (True,)))
 GROWS = [Event(70.0, "command", "grow_again", (("by", 1),))]
+DELETED_AS_IT_GOES_BACK = when(
+    "draining", hand("delete_server_slowly planned", 0), Event(4.0, "command", "put_back", (("server", 0),))
+)
+REBUILT_AND_ABORTED = when("held", hand("rebuild_server planned", 0), Event(8.0, "command", "abort"))
+
 GROWS_UNAPPROVED = [Event(0.0, "growth", "", (False,)), *GROWS]
 LATE_CREATE = [*ROLL_BACK, Event(0.0, "fault", "server.create late", (1, 60.0))]
 RENAMED_AND_ON = [
@@ -145,6 +150,7 @@ RENAMED_AND_ON = [
 ]  # something to come: the world goes on for as long
 HELD_BEYOND_THE_WINDOW = {"plan": {"hold_s": 150.0, "window": (0.0, 130.0), "stop_s": 8.0}}
 TO_THE_WINDOWS_END = {"scenario": "persistent", "plan": {"drain_limit_s": 60.0, "window": (0.0, 110.0)}}
+DRAINS_FOR_LONG = {"scenario": "persistent", "plan": {"drain_limit_s": 60.0}}
 HELD_THROUGH = {"hold_through_s": 160.0, "out": 1}
 MISSES_ITS_PEAK = {"hold_through_s": 30.0, "out": 1}
 WATCHED = {"watch_until_s": 180.0, "out": 1}
@@ -169,6 +175,8 @@ SCHEDULES = [
     (LOST_IMAGE, {"plan": IMAGES}),
     (UNREADABLE, {"plan": IMAGES}),
     (BACK_FROM_STOP, {"plan": STOPS}),
+    (DELETED_AS_IT_GOES_BACK, DRAINS_FOR_LONG),
+    (REBUILT_AND_ABORTED, {"plan": LONG_HOLD}),
     (DIES_WHILE_STOPPED, {"plan": STOPS}),
     (ROLL_BACK, {"plan": IMAGES}),
     (GROWS, {"plan": IMAGES}),
@@ -328,9 +336,19 @@ def test_without_the_look_before_a_stop_a_server_that_another_balancer_holds_is_
     assert any("while in balancer" in what for what in found)
 
 
+def test_without_the_look_at_what_goes_down_a_server_that_is_deleted_by_hand_gets_visitors(monkeypatch):
+    monkeypatch.setattr("scaledown.put_backs._goes_down", lambda seen: False)
+    assert broken_by(DELETED_AS_IT_GOES_BACK, oracle.sends_nobody_to_what_goes_down, **DRAINS_FOR_LONG)
+
+
+def test_without_its_image_a_rebuilt_server_is_put_back_as_it_is(monkeypatch):
+    monkeypatch.setattr("scaledown.put_backs._can_serve", lambda turn, seen, node: True)
+    assert broken_by(REBUILT_AND_ABORTED, oracle.sends_nobody_to_what_goes_down, plan=LONG_HOLD)
+
+
 def test_without_the_start_a_stopped_server_goes_back_into_the_pool(monkeypatch):
     monkeypatch.setattr(stopping, "has_to_start", lambda way: False)
-    monkeypatch.setattr("scaledown.put_backs._can_serve", lambda seen, node: True)
+    monkeypatch.setattr("scaledown.put_backs._can_serve", lambda turn, seen, node: True)
     assert broken_by(BACK_FROM_STOP, oracle.brings_back_only_what_runs, plan=STOPS)
 
 

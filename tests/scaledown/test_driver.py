@@ -49,6 +49,7 @@ class PaperCloud:
         self.calls = []
         self.withholds = False
         self.slow: set[str] = set()
+        self.listed = ()
 
     async def _met(self, name):
         if name in self.slow:
@@ -67,6 +68,10 @@ class PaperCloud:
         return Balancer(
             LB, "web", BalancerStatus.ACTIVE, "HTTP", 80, "RANDOM", 2, ("198.51.100.1",), nodes, True
         )
+
+    async def list_balancers(self):
+        await self._met("list_balancers")
+        return self.listed
 
     async def show_server(self, server_id):
         await self._met("show_server")
@@ -206,6 +211,22 @@ def test_a_balancer_that_the_provider_does_not_know_is_missing():
     cloud = PaperCloud(desk)
     desk.nodes = None
     assert observe(desk, cloud).missing_balancers == {LB}
+
+
+@pytest.mark.parametrize("problem", ["in the list", "could not be read"])
+def test_a_balancer_that_is_not_found_and_not_missing_from_the_list_is_not_gone(problem):
+    """Who has lost the right to look is answered 404 as well (reference, 2.9)."""
+    desk = Desk()
+    cloud = PaperCloud(desk)
+    desk.nodes = None
+    if problem == "in the list":
+        cloud.listed = (BalancerRef(LB, "web", BalancerStatus.ACTIVE),)
+    else:
+        cloud.raises["list_balancers"] = TryLater("Forbidden.", after_s=1)
+    seen = observe(desk, cloud)
+    assert seen.missing_balancers == frozenset()
+    assert LB not in seen.balancers
+    assert seen.problems
 
 
 def test_a_server_that_is_not_found_is_gone_and_one_that_failed_to_be_read_is_absent():

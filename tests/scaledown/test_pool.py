@@ -25,7 +25,6 @@ class Cloud:
 
     def __init__(self, **faults):
         self.faults = faults
-        self.asked = []
 
     async def show_balancer(self, balancer_id):
         return SEEN.balancers[0] if balancer_id == "71" else None
@@ -44,20 +43,24 @@ class Cloud:
             raise ProviderFailed("The provider understands no such id.", status=400)
         return self.faults.get("shown", {}).get(server_id)
 
-    async def balancers_holding(self, address):
-        self.asked.append(address)
-        if address == self.faults.get("lost"):
+    async def nodes_everywhere(self):
+        if "lost" in self.faults:
             raise TryLater("The list was cut off.", after_s=1)
-        return (BalancerRef("71", "web", BalancerStatus.ACTIVE),)
+        found = [(BalancerRef("71", "web", BalancerStatus.ACTIVE), one) for one in SEEN.balancers[0].nodes]
+        return (*found[self.faults.get("lacks", 0) :], *self.faults.get("elsewhere", ()))
 
     async def attached_volumes(self, server_id):
         return None if server_id == "srv-06" else ()
 
 
-def test_a_look_knows_who_holds_each_address_of_the_pool_and_asks_for_no_other():
-    cloud = Cloud()
-    seen = asyncio.run(looking.look(cloud, ["71"], NOW))
-    assert sorted(cloud.asked) == sorted(f"10.0.0.{number}" for number in range(1, 7))
+def test_a_look_knows_who_holds_each_address_of_the_pool_and_of_no_other():
+    other = BalancerRef("ORD:9", "failover", BalancerStatus.ACTIVE)
+    elsewhere = [(other, node(6)), (other, node(9))]
+    seen = asyncio.run(looking.look(Cloud(elsewhere=elsewhere), ["71"], NOW))
+    assert seen.holders == {f"10.0.0.{number}": ("71",) for number in range(1, 6)} | {
+        "10.0.0.6": ("71", "ORD:9")
+    }
+    seen = asyncio.run(looking.look(Cloud(), ["71"], NOW))
     assert seen.volumes["srv-06"] is None
     assert [one.name for one in build_plan_data(CHOICE, seen, known()).servers] == [
         "web-06",
@@ -73,7 +76,12 @@ def test_a_balancer_that_does_not_exist_is_refused_by_its_number():
 
 def test_one_search_that_failed_makes_no_half_look():
     with pytest.raises(TryLater):
-        asyncio.run(looking.look(Cloud(lost="10.0.0.4"), ["71"], NOW))
+        asyncio.run(looking.look(Cloud(lost=True), ["71"], NOW))
+
+
+def test_a_list_that_lacks_a_balancer_which_is_shown_proves_nothing():
+    with pytest.raises(TryLater, match="lacks load balancer 71, which it shows"):
+        asyncio.run(looking.look(Cloud(lacks=6), ["71"], NOW))
 
 
 def test_a_provider_that_is_too_slow_is_given_up_with_a_sentence(monkeypatch):
