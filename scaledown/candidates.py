@@ -370,6 +370,7 @@ def _reasons(
         _why_busy(server),
         _why_locked(server),
         _why_volumes(server, pool),
+        _why_floating(server),
     )
     return tuple(why for why in checks if why is not None)
 
@@ -504,6 +505,17 @@ def _why_volumes(server: Server, pool: Pool) -> Why | None:
         "volumes",
         f"{server.name} has {len(attached)} volume{'s' if len(attached) > 1 else ''} attached.",
         "Detach them first, so that their data outlives the server.",
+        blocks=True,
+    )
+
+
+def _why_floating(server: Server) -> Why | None:
+    if not server.floating:
+        return None
+    return Why(
+        "floating_address",
+        f"{server.name} has a floating address attached ({', '.join(server.floating)}), which leads visitors to it past the pool.",
+        "Attach the address to a server that stays, or release it, first.",
         blocks=True,
     )
 

@@ -572,6 +572,7 @@ def server_seen(
         observed_at=at,
         flavor_id=server.flavor_id,
         image_id=server.image_id,
+        floating=server.floating,
     )
 
 

@@ -591,6 +591,9 @@ def _state_refusal(planned: PlannedServer, seen: ServerSeen, facts: Facts) -> Re
         return Refusal("locked", f"{planned.name} is locked at the provider.", False)
     if seen.autoscale_group is not None:
         return Refusal("autoscaled", f"{planned.name} belongs to the provider's autoscaler.", False)
+    if seen.floating:
+        says = f"{planned.name} has a floating address attached: {', '.join(seen.floating)}."
+        return Refusal("floating_address", says, False)
     if seen.task_state is not None:
         return Refusal("busy", f"{planned.name} is busy: {seen.task_state}.", True)
     if seen.status not in DELETABLE_STATUSES:

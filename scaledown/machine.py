@@ -370,6 +370,9 @@ def _cannot_begin(turn: Turn, way: ServerWay) -> looks.Obstacle | None:
     if seen.autoscale_group is not None:
         says = f"{way.name} belongs to the provider's autoscaler, which would undo this."
         return looks.Obstacle("autoscaled", says, waits=False)
+    if seen.floating:
+        says = f"{way.name} has a floating address attached: {', '.join(seen.floating)}."
+        return looks.Obstacle("floating_address", says, waits=False)
     failing = sorted(name for name, count in turn.progress.probe_failures.items() if count)
     if failing:
         return looks.Obstacle("probes", f"Probes fail: {', '.join(failing)}.")

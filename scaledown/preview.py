@@ -408,7 +408,9 @@ def _pool_warnings(plan: PlanData, pool: Pool, found: Candidates) -> Iterable[Wa
                 yield Warned(reason.code, reason.says, reason.what_to_do, subject=excluded.name)
 
 
-_MENDABLE = frozenset({"autoscaled", "other_balancer", "volumes", "locked", "busy", "address_shared"})
+_MENDABLE = frozenset(
+    {"autoscaled", "other_balancer", "volumes", "locked", "busy", "address_shared", "floating_address"}
+)
 
 
 def _tie(kind: str) -> str:

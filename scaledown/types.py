@@ -364,6 +364,7 @@ class ServerSeen:
     flavor_id: str | None = None
     image_id: str | None = None
     """Its size and the image it was made from, None where the provider does not say: a resize or a rebuild changes them."""
+    floating: tuple[str, ...] = ()
 
     @property
     def shows_deletion(self) -> bool:

@@ -391,10 +391,15 @@ def parse_feed(body: bytes) -> tuple[FeedEntry, ...]:
 def parse_server(data: Mapping[str, Any]) -> Server:
     """Return one server. Raises Unreadable."""
     addresses: list[str] = []
+    floating: list[str] = []
     for network in need(data, "addresses", dict).values():
         if not isinstance(network, list):
             raise Unreadable("no addresses")
-        addresses += [parse_address(need(entry, "addr", str)) for entry in objects(network, "address")]
+        for entry in objects(network, "address"):
+            address = parse_address(need(entry, "addr", str))
+            addresses.append(address)
+            if entry.get("OS-EXT-IPS:type") == "floating":  # Nova, extension Extended IPs
+                floating.append(address)
     for key in ("accessIPv4", "accessIPv6"):
         if (access := _optional_text(data, key)) is not None:
             addresses.append(parse_address(access))
@@ -414,6 +419,7 @@ def parse_server(data: Mapping[str, Any]) -> Server:
         if isinstance(metadata, dict)
         else {},
         is_locked=locked if isinstance(locked, bool) else None,
+        floating=tuple(dict.fromkeys(floating)),
     )
 
 

@@ -115,6 +115,8 @@ class Server:
     image_id: str | None
     metadata: Mapping[str, str] = field(default_factory=dict)
     is_locked: bool | None = None
+    floating: tuple[str, ...] = ()
+    """Those of its addresses that can be attached to another server, and would be lost or lead nowhere with this one."""
 
     @property
     def is_deleted(self) -> bool:

@@ -130,6 +130,16 @@ def test_addresses_have_one_spelling_wherever_they_come_from(text):
     assert answers.parse_server(raw).addresses == (SIX,)
 
 
+def test_an_address_that_can_be_attached_elsewhere_is_told_apart():
+    public = [
+        {"version": 4, "addr": "203.0.113.6", "OS-EXT-IPS:type": "fixed"},
+        {"version": 4, "addr": "203.0.113.9", "OS-EXT-IPS:type": "floating"},
+    ]
+    seen = answers.parse_server(server(addresses={"public": public}))
+    assert seen.floating == ("203.0.113.9",)
+    assert set(seen.addresses) >= {"203.0.113.6", "203.0.113.9"}
+
+
 def test_a_node_by_name_and_one_of_mapped_version_4_keep_their_meaning():
     assert answers.parse_address("Web-06.Example.com") == "web-06.example.com"
     assert answers.parse_address("::ffff:203.0.113.6") == "203.0.113.6"

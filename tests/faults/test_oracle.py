@@ -192,6 +192,10 @@ def added_while_stopped(story):
     return put_in(story, place, replace(sent, name="add", lb_id=min(sent.scene.balancers)))
 
 
+def added_while_it_is_deleted(story):
+    return server_is(added_while_stopped(story), is_being_deleted=True)
+
+
 def stopped_in_the_pool(story):
     place, sent = first(story, Sent, "set_DRAINING")
     return put_in(story, place, replace(sent, name="stop", lb_id=None))
@@ -695,6 +699,7 @@ BAD = [
     (not_held_through_the_peak, oracle.cuts_off_only_what_was_held_for_long_enough),
     (served_through_the_peak, oracle.cuts_off_only_what_was_held_for_long_enough),
     (added_while_stopped, oracle.brings_back_only_what_runs),
+    (added_while_it_is_deleted, oracle.sends_nobody_to_what_goes_down),
     (added_without_an_answer, oracle.brings_back_only_what_answers),
     (stopped_in_the_pool, oracle.deletes_only_what_is_in_no_balancer),
     (left_stopped, oracle.ends_tidy),

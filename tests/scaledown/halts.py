@@ -339,6 +339,7 @@ def by_engine(name: str) -> Desk:
 HALTS: Mapping[str, Callable[[], Desk]] = {
     "approval_does_not_stand": approval_does_not_stand,
     "autoscaled": lambda: next_one(autoscale_group="web"),
+    "floating_address": lambda: next_one(floating=("203.0.113.9",)),
     "balancer_gone": balancer_gone,
     "balancer_not_writable": not_writable,
     "cannot_look": lambda: by_engine("cannot_look"),

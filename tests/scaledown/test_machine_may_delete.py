@@ -92,6 +92,7 @@ CLAUSES = {
     "it is protected": (
         lambda c: setattr(c, "facts", replace(c.facts, protected=frozenset({"srv-6"}))), "protected", False),
     "it is locked": (lambda c: c.server(is_locked=True), "locked", False),
+    "a floating address leads to it": (lambda c: c.server(floating=("203.0.113.9",)), "floating_address", False),
     "the autoscaler owns it": (lambda c: c.server(autoscale_group="g"), "autoscaled", False),
     "it has a task": (lambda c: c.server(task_state="image_snapshot"), "busy", True),
     "it is in a state that is being worked on": (lambda c: c.server(status="RESIZE"), "busy", True),

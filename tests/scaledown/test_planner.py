@@ -84,6 +84,7 @@ def other_node(**changes):
         (pool(), known(protected={"srv-06": "licence server"}), "protected"),
         (pool(), known(added=known().added[:2]), "not_in_record"),
         (other_server(metadata={"rax:autoscale:group:id": "g1"}), known(), "autoscaled"),
+        (other_server(floating=("203.0.113.9",)), known(), "floating_address"),
         (pool(holders={**pool().holders, "10.0.0.6": ("71", "99")}), known(), "other_balancer"),
         (pool(holders={"10.0.0.5": ("71",)}), known(), "holders_unknown"),
         (other_node(type=NodeType.SECONDARY), known(), "secondary"),
