@@ -272,13 +272,17 @@ def _loads(
 
 
 def pool_load(
-    plan: PlanData, progress: Progress, observation: Observation, now: datetime
+    plan: PlanData,
+    progress: Progress,
+    observation: Observation,
+    now: datetime,
+    rps_of: Callable[[Meter | None, datetime], float | None] = fresh_rps,
 ) -> tuple[float | None, float | None]:
     """Return (requests per second of the pool, highest mean per serving server of any balancer).
 
     Both are None unless the rate of every serving server is known.
     """
-    loads = _loads(plan, progress, observation, now)
+    loads = _loads(plan, progress, observation, now, rps_of)
     means = [load.mean for load in loads if load.mean is not None]
     if not means or any(load.unknown for load in loads):
         return None, None

@@ -148,11 +148,21 @@ def lacks_last_load(turn: Turn, soak: SoakWay) -> bool:
     return (turn.now - soak.until).total_seconds() < looks.LOAD_FRESH_S
 
 
+def _traffic(turn: Turn) -> float | None:
+    """Return the traffic by which answers are evidence or none; None where it is not known.
+
+    No one low figure makes them none: a clock that was set forward by some seconds makes one.
+    """
+    known = turn.progress.pool_load
+    most, _ = looks.pool_load(turn.plan, turn.progress, turn.observation, turn.now, looks.most_rps)
+    return known if known is None or most is None else max(known, most)
+
+
 def lacks_answers(turn: Turn, soak: SoakWay) -> bool:
     """Whether a soak that is over goes on, for a while, until it has the answers that it takes to see a real shift."""
     if turn.age_s(soak.since) > turn.plan.soak_s + LONGEST_WAIT_FOR_ANSWERS_S:
         return False
-    if not verify.is_latency_evidence(turn.plan, turn.progress.pool_load):
+    if not verify.is_latency_evidence(turn.plan, _traffic(turn)):
         return False
     return looks_missing(turn.plan, turn.progress.before, soak) > 0
 
@@ -161,7 +171,7 @@ def lacks_vital(turn: Turn, soak: SoakWay) -> bool:
     """Whether a soak that is over goes on, for a while, for samples of vital figures: they come late, and seldom."""
     if (turn.now - soak.until).total_seconds() > LONGEST_WAIT_FOR_ANSWERS_S:
         return False
-    is_evidence = verify.is_latency_evidence(turn.plan, turn.progress.pool_load)
+    is_evidence = verify.is_latency_evidence(turn.plan, _traffic(turn))
     return any(one.is_missing or (is_evidence and one.missing > 0) for one in vital_now(turn))
 
 
@@ -196,7 +206,7 @@ def judge_soak(turn: Turn, soak: SoakWay) -> verify.Judgement:
         soak,
         turn.plan,
         has_monitor=not turn.progress.unmonitored,
-        pool_rps=turn.progress.pool_load,
+        pool_rps=_traffic(turn),
         now=turn.now,
         before=turn.progress.before,
         serving=len(looks.serving_anywhere(turn.plan, turn.progress, turn.observation)),

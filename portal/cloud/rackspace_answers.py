@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import email.utils
 import ipaddress
+import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -390,19 +391,16 @@ def parse_feed(body: bytes) -> tuple[FeedEntry, ...]:
 
 def parse_server(data: Mapping[str, Any]) -> Server:
     """Return one server. Raises Unreadable."""
-    addresses: list[str] = []
-    floating: list[str] = []
+    entries: list[Mapping[str, Any]] = []
     for network in need(data, "addresses", dict).values():
         if not isinstance(network, list):
             raise Unreadable("no addresses")
-        for entry in objects(network, "address"):
-            address = parse_address(need(entry, "addr", str))
-            addresses.append(address)
-            if entry.get("OS-EXT-IPS:type") == "floating":  # Nova, extension Extended IPs
-                floating.append(address)
-    for key in ("accessIPv4", "accessIPv6"):
-        if (access := _optional_text(data, key)) is not None:
-            addresses.append(parse_address(access))
+        entries += objects(network, "address")
+    addresses = [parse_address(need(entry, "addr", str)) for entry in entries]
+    floats = [entry.get("OS-EXT-IPS:type") == "floating" for entry in entries]  # Nova, extension Extended IPs
+    floating = list(itertools.compress(addresses, floats))
+    access = (_optional_text(data, key) for key in ("accessIPv4", "accessIPv6"))
+    addresses += [parse_address(one) for one in access if one is not None]
     metadata = data.get("metadata")
     locked = data.get("locked")
     return Server(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from portal.runs.types import HaltRank, RunStatus
-from scaledown.types import AtLimit, Grade, ImageRule, Phase
+from scaledown.types import PLAN_FORMAT, AtLimit, Grade, ImageRule, Phase
 from tests.faults.history import Cut
 from tests.faults.simulation import Event, simulate
 
@@ -531,4 +531,20 @@ def test_a_server_that_nothing_was_sent_of_yet_does_not_begin_in_a_freeze(point)
     result = simulate(events, plan={"out": 1}, horizon_s=200.0)
     assert result.violations == []
     assert min(sent.t for _, sent in result.story.sends()) >= 70.0
+    assert result.status is RunStatus.COMPLETED
+
+
+def test_a_clock_that_is_set_forward_does_not_make_traffic_too_little_for_answers_to_count():
+    """A rate over nine seconds that were none is low; the deletion would go by five answers."""
+    jump = Event(0.0, "jump", "", (9.0,))
+    events = [Event(163, "at_point", "", (jump,)), Event(20.1, "jump", "", (9.0,))]
+    plan = {
+        "format": PLAN_FORMAT,
+        "slower_allowed": 1.0,
+        "forecast_peak_rps": 200.0,
+        "hold_s": 0.0,
+        "drain_limit_s": 30.0,
+    }
+    result = simulate(events, scenario="launch", seed=3, plan={**plan, "floor": 3}, horizon_s=260.0)
+    assert result.violations == []
     assert result.status is RunStatus.COMPLETED
