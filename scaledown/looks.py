@@ -303,6 +303,11 @@ def known_mean(plan: PlanData, progress: Progress, observation: Observation, now
     return max((mean for mean in means if mean is not None), default=None)
 
 
+def is_over_ceiling(plan: PlanData, rps: float | None) -> bool:
+    """Whether servers carry more than one of them can; False where either is not known."""
+    return rps is not None and plan.ceiling_rps is not None and rps > plan.ceiling_rps
+
+
 def oldest_rate_at(
     plan: PlanData, progress: Progress, observation: Observation, now: datetime
 ) -> datetime | None:

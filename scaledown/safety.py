@@ -10,6 +10,7 @@ from scaledown.put_backs import back_under_way, out_newest_first, put_backs
 from scaledown.stops import mark_others_back
 from scaledown.turn import LOOK_RESTING_S, Turn
 from scaledown.types import Phase
+from scaledown.wording import Words
 
 LOST_SIGHT_S = 300.0
 
@@ -52,6 +53,21 @@ def _danger(turn: Turn) -> str:
     return ""
 
 
+def _rank_of(turn: Turn, fallen: Words | None) -> HaltRank:
+    """Return how grave it is: load over the guard alone wakes nobody, what is out comes back by itself (spec, *When it halts*)."""
+    fails = any(count >= 2 for count in turn.progress.probe_failures.values())
+    if fails or fallen is not None or looks.is_over_ceiling(turn.plan, _carried(turn)):
+        return HaltRank.SITE_IN_DANGER
+    return HaltRank.DECIDE_TODAY
+
+
+def _carried(turn: Turn) -> float | None:
+    """Return what each server carries at most, where two looks found it over the guard; else None."""
+    if turn.progress.hot_looks < 2:
+        return None
+    return looks.known_mean(turn.plan, turn.progress, turn.observation, turn.now)
+
+
 def rising_traffic(turn: Turn) -> bool:
     """Put servers back by itself when traffic needs them, then halt. Looked at in every status."""
     if turn.progress.started_at is None:
@@ -61,8 +77,9 @@ def rising_traffic(turn: Turn) -> bool:
     if not why:
         return False
     out = out_newest_first(turn)
+    rank = _rank_of(turn, fallen)
     if not out and (back_under_way(turn) or turn.status is not RunStatus.RUNNING):
-        return False
+        return _got_worse(turn, rank, why)
     names = ", ".join(way.name for way in out)
     if out and out[0].phase is Phase.VERIFYING:
         code, words = "traffic_not_keeping_up", wording.not_keeping_up(out[0].name, why)
@@ -71,11 +88,24 @@ def rising_traffic(turn: Turn) -> bool:
     else:
         code, words = "traffic_rising", wording.rising(why, names)
     if not out:
-        return turn.halt(code, HaltRank.SITE_IN_DANGER, words)
+        return turn.halt(code, rank, words)
     for way in out:
         late.say_risk(turn, way)
         turn.send_back(way, Phase.RESTORED, wording.putting_back(way.name, why))
-    turn.halt(code, HaltRank.SITE_IN_DANGER, words)
+    turn.halt(code, rank, words)
+    return put_backs(turn)
+
+
+RISES = frozenset({"traffic_rising", "traffic_not_keeping_up"})
+
+
+def _got_worse(turn: Turn, rank: HaltRank, why: str) -> bool:
+    """Say of a run that halted for traffic, and has nothing more to put back, that the site is in danger by now."""
+    standing = turn.halt_in_force
+    is_graver = standing is not None and standing.code in RISES and standing.rank is not rank
+    if standing is None or not is_graver or rank is not HaltRank.SITE_IN_DANGER:
+        return False
+    turn.halt(standing.code, rank, wording.worse_by_now(why))
     return put_backs(turn)
 
 
@@ -96,7 +126,7 @@ def broken_floor(turn: Turn) -> bool:
         turn.send_back(
             way, Phase.RESTORED, wording.putting_back(way.name, f"Only {count} servers serve on {name}.")
         )
-    rank = HaltRank.SITE_IN_DANGER if count == 0 or _danger(turn) else HaltRank.DECIDE_TODAY
+    rank = HaltRank.SITE_IN_DANGER if count == 0 else _rank_of(turn, None)
     names = ", ".join(way.name for way in out)
     turn.halt("floor_broken", rank, wording.floor_broken(name, count, turn.plan.floor, names))
     return put_backs(turn) if out else True

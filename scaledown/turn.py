@@ -215,7 +215,7 @@ class Turn:
         *,
         answers_standing: bool = False,
     ) -> bool:
-        """Halt the run, unless it is halted for the same reason already. Always settles the tick.
+        """Halt the run, unless it is halted for the same reason, as grave, already. Always settles the tick.
 
         A graver halt stays until a person resumes: nothing that comes after makes a site in danger look safe, or takes a
         question away. The new reason is then journalled, once, beside it. `answers_standing`: what was asked at the
@@ -233,7 +233,8 @@ class Turn:
                 self.change(told_beside_halt=(*self.progress.told_beside_halt, code))
                 self.note("also_halted", words, code=code)
             return True
-        if standing is None or standing.code != code:
+        is_graver = standing is not None and GRAVEST_FIRST.index(rank) < GRAVEST_FIRST.index(standing.rank)
+        if standing is None or standing.code != code or is_graver:
             self.new_halt = Halt(code, rank, words.says, words.customer_says, next_commands)
             self.new_status = RunStatus.HALTED
             self.change(

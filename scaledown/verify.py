@@ -90,6 +90,12 @@ class _Case:
             yield f"probes of {probe.name}", soak.by_probe.get(probe.name, ProbeCounts())
 
     @property
+    def is_over_ceiling(self) -> bool:
+        """Whether a server carried more than one can; False where that is not known."""
+        ceiling, highest = self.plan.ceiling_rps, self.soak.load_highest
+        return ceiling is not None and highest is not None and highest > ceiling
+
+    @property
     def is_too_quiet(self) -> bool:
         """Whether load and latency are no evidence."""
         return self.share is not None and self.share < SHARE_FOR_LOAD_EVIDENCE
@@ -150,7 +156,9 @@ def judge(
     )
     numbers = _numbers(case)
     for code, verdict, says, customer in chain.from_iterable(look(case) for look in _LOOKS):
-        is_danger = verdict is Verdict.FAILS and code in _DANGERS
+        is_danger = verdict is Verdict.FAILS and (
+            code in _DANGERS or (code == "load" and case.is_over_ceiling)
+        )
         return Judgement(verdict, says, customer, numbers, code, is_danger, code not in _STAYS_OUT)
     at = "" if case.share is None else f", at {case.share:.0%} of the next peak"
     return Judgement(
@@ -161,7 +169,8 @@ def judge(
     )
 
 
-_DANGERS = frozenset({"errors", "vital", "slow", "objective", "load", "pool"})
+_DANGERS = frozenset({"errors", "vital", "slow", "objective", "pool"})
+"""What shows that the site is not well. Load over the guard does not, as long as it is under the ceiling."""
 _STAYS_OUT = frozenset({"peak"})
 """Nothing is wrong yet: a person decides whether the server goes back before the peak."""
 

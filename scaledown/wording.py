@@ -914,6 +914,13 @@ def rising(why: str, names: str) -> Words:
     )
 
 
+def worse_by_now(why: str) -> Words:
+    return Words(
+        f"Traffic needs more than serves. {why} What was out is on its way back already.",
+        "Paused for safety: your site carries more than it should. Everything that can serve does; we look at it now.",
+    )
+
+
 def fallen_in_watch(fallen: Words, names: str) -> Words:
     if names:
         return Words(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -45,7 +46,39 @@ def test_rising_load_puts_a_held_server_back_although_one_status_page_is_dead():
     look(desk, 95, blind=("srv-1",), most=15)
     assert desk.condition(6) is Condition.ENABLED
     assert desk.halt.code == "traffic_rising"
-    assert desk.halt.rank is HaltRank.SITE_IN_DANGER
+    assert desk.halt.rank is HaltRank.DECIDE_TODAY
+
+
+@pytest.mark.parametrize(
+    ("rps", "limits", "rank"),
+    [
+        (95, {"ceiling_rps": 100.0}, HaltRank.DECIDE_TODAY),
+        (120, {"ceiling_rps": 100.0}, HaltRank.SITE_IN_DANGER),
+        (120, {"ceiling_rps": None, "fine_load_rps": 80.0}, HaltRank.DECIDE_TODAY),
+    ],
+)
+def test_load_wakes_people_over_the_ceiling_and_not_over_the_guard_alone(rps, limits, rank):
+    desk = holding(**limits)
+    look(desk, rps, most=20, until=lambda: desk.status is RunStatus.HALTED)
+    assert (desk.halt.code, desk.halt.rank) == ("traffic_rising", rank)
+    look(desk, rps, most=5)
+    assert desk.condition(6) is Condition.ENABLED
+
+
+@pytest.mark.parametrize("worse", ["load", "probes"])
+def test_a_run_that_put_everything_back_says_once_that_the_site_is_in_danger_by_now(worse):
+    desk = holding()
+    look(desk, 95, most=20, until=lambda: desk.condition(6) is Condition.ENABLED)
+    look(desk, 95, most=5)
+    assert (desk.status, desk.halt.rank) == (RunStatus.HALTED, HaltRank.DECIDE_TODAY)
+    desk.probe_ok = worse != "probes"
+    look(desk, 95 if worse == "probes" else 130, most=20)
+    assert (desk.halt.code, desk.halt.rank) == ("traffic_rising", HaltRank.SITE_IN_DANGER)
+    assert "What was out is on its way back already." in desk.halt.says
+    halt = desk.halt
+    look(desk, 130, most=20)
+    look(desk, 20, most=20)
+    assert desk.halt == halt, "no new halt, and nothing that looks better than it was told"
 
 
 def test_load_that_stays_unknown_for_a_minute_while_a_server_is_out_halts_and_names_the_server():
