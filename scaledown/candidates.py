@@ -92,6 +92,8 @@ class Pool:
     holders: Mapping[str, tuple[str, ...]]
     volumes: Mapping[str, tuple[str, ...] | None]
     looked_at: datetime
+    by_name: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Load balancers that no plan of this pool covers and that have nodes by name, with the names: whose those are nobody can tell."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ submit_plan(plan, actor=user, pool=pool)          # milliseconds, database, no H
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -70,10 +71,13 @@ async def look(cloud: Cloud, balancer_ids: Sequence[str], at: datetime) -> Pool:
             after_s=RELOOK_S,
             code="contradiction",
         )
+    by_name: dict[str, set[str]] = {}
     holders: dict[str, set[str]] = {address: set() for server in of_pool for address in server.addresses}
     for ref, node in nodes:
         if node.address in holders:
             holders[node.address].add(ref.id)
+        elif _is_name(node.address) and ref.id not in balancer_ids:
+            by_name.setdefault(f"{ref.name} ({ref.id})", set()).add(node.address)
     return Pool(
         identity=cloud.identity,
         balancers=balancers,
@@ -81,7 +85,16 @@ async def look(cloud: Cloud, balancer_ids: Sequence[str], at: datetime) -> Pool:
         holders={address: tuple(sorted(ids)) for address, ids in holders.items()},
         volumes={server.id: volume for server, volume in zip(of_pool, attached, strict=True)},
         looked_at=at,
+        by_name={name: tuple(sorted(names)) for name, names in by_name.items()},
     )
+
+
+def _is_name(address: str) -> bool:
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return True
+    return False
 
 
 def read_pool(

@@ -375,6 +375,14 @@ def _pool_warnings(plan: PlanData, pool: Pool, found: Candidates) -> Iterable[Wa
             "Find out what answers there before the scale-down.",
             subject=node,
         )
+    for balancer_name, names in sorted(pool.by_name.items()):
+        yield Warned(
+            "nodes_by_name",
+            f"Load balancer {balancer_name} has nodes by name ({', '.join(names)}): whether they are servers of this plan "
+            "nobody can tell, so they are not looked for before a deletion.",
+            "Find out where the names lead before the scale-down.",
+            subject=balancer_name,
+        )
     for balancer in pool.balancers:
         if balancer.status is not BalancerStatus.ACTIVE:
             yield Warned(

@@ -216,7 +216,8 @@ def _compared(
     test, is_worse = _tested(plan, seen, expected), is_fallen(plan, seen, expected, alpha)
     least = None if was is None else was * expected * (1.0 - allowed)
     is_low = now is not None and least is not None and now < least
-    fallen_by = None if now is None or not was or not expected else 1.0 - now / (was * expected)
+    left = (was or 0.0) * (expected or 0.0)
+    fallen_by = None if now is None or not left else 1.0 - now / left
     return VitalCompared(
         name=figure.name,
         unit=figure.unit,

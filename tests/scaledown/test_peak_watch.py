@@ -226,7 +226,7 @@ def test_rising_traffic_halts_the_watch_as_ever():
     desk = through(watched(ceiling_rps=100.0))
     with_traffic(desk, 85.0, 40)
     assert desk.status is RunStatus.HALTED
-    assert (desk.halt.code, desk.halt.rank) == ("traffic_rising", HaltRank.SITE_IN_DANGER)
+    assert (desk.halt.code, desk.halt.rank) == ("traffic_rising", HaltRank.DECIDE_TODAY)
     with_traffic(desk, 30.0, 40)
     assert desk.command("resume").accepted
     assert desk.status is RunStatus.RUNNING

@@ -12,6 +12,7 @@ from portal.errors import ProviderFailed, Refused, TryLater
 from scaledown import pool as looking
 from scaledown.candidates import servers_of
 from scaledown.planner import build_plan_data
+from scaledown.preview import preview
 from tests.scaledown.planner_cases import CHOICE, IDENTITY, NOW, known, node, pool, server
 
 SEEN = pool()
@@ -60,6 +61,7 @@ def test_a_look_knows_who_holds_each_address_of_the_pool_and_of_no_other():
     assert seen.holders == {f"10.0.0.{number}": ("71",) for number in range(1, 6)} | {
         "10.0.0.6": ("71", "ORD:9")
     }
+    assert seen.by_name == {}
     seen = asyncio.run(looking.look(Cloud(), ["71"], NOW))
     assert seen.volumes["srv-06"] is None
     assert [one.name for one in build_plan_data(CHOICE, seen, known()).servers] == [
@@ -77,6 +79,17 @@ def test_a_balancer_that_does_not_exist_is_refused_by_its_number():
 def test_one_search_that_failed_makes_no_half_look():
     with pytest.raises(TryLater):
         asyncio.run(looking.look(Cloud(lost=True), ["71"], NOW))
+
+
+def test_nodes_by_name_elsewhere_are_kept_for_the_preview_to_warn_of():
+    other = BalancerRef("ORD:9", "failover", BalancerStatus.ACTIVE)
+    elsewhere = [(other, node(8, address="web-06.example.com")), (other, node(9))]
+    seen = asyncio.run(looking.look(Cloud(elsewhere=elsewhere), ["71"], NOW))
+    assert seen.by_name == {"failover (ORD:9)": ("web-06.example.com",)}
+    warned = preview(build_plan_data(CHOICE, seen, known()), CHOICE, seen, known()).warnings
+    [told] = [one for one in warned if one.code == "nodes_by_name"]
+    assert "failover (ORD:9) has nodes by name (web-06.example.com)" in told.says
+    assert not told.blocks
 
 
 def test_a_list_that_lacks_a_balancer_which_is_shown_proves_nothing():

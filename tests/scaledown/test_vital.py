@@ -10,7 +10,7 @@ from random import Random
 import pytest
 from django.test import Client
 from django.utils import timezone
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from capacity.metrics import partitions
@@ -167,6 +167,7 @@ _VALUES = st.lists(st.floats(0, 1e6), max_size=40).map(tuple)
 
 
 @given(_VALUES, _VALUES, st.floats(0, 0.9), st.none() | st.floats(0, 3))
+@example((2.2250738585072014e-308,), (0.0,), 0.0, 1.1754943508222875e-38)  # their product is 0
 def test_any_samples_give_a_comparison_and_more_of_them_never_a_fall(before, now, allowed, traffic):
     plan = replace(PLAN, vital_fall_allowed=allowed)
     (one,) = compare_vital(plan, [VitalSeen("m-1", before, now, None)], traffic)
