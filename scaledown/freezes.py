@@ -72,6 +72,11 @@ class InTheWay(Freeze):
         return self.kind != "event"
 
     @property
+    def case_ref(self) -> str:
+        """The reference of the case that it is, or ""."""
+        return self.ref.removeprefix(CASE) if self.kind == "case" else ""
+
+    @property
     def heading(self) -> str:
         """What stands over its sentence."""
         return _HEADINGS[self.kind]

@@ -170,6 +170,8 @@ def test_pages_say_that_a_case_is_in_the_way(here, client):
     assert says in told
     assert "Take out and delete" not in told
     assert "Take out and delete 3 servers" in read(here.lead, "plan-start")
+    shown = client.get(url("plan-start", plan)).content.decode()
+    assert f'href="{cases.url_of(case)}"' in shown
 
 
 def test_an_approver_decides_about_a_plan_and_not_about_today(here, client):
