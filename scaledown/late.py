@@ -121,9 +121,27 @@ def site_needs_it(turn: Turn) -> bool:
     )
 
 
-def rank_of_put_back(turn: Turn) -> HaltRank:
-    """Return how grave it is that a server cannot go back: it wakes people only where the site is not well without it."""
-    return HaltRank.SITE_IN_DANGER if site_needs_it(turn) else HaltRank.DECIDE_TODAY
+def is_in_danger(turn: Turn) -> bool:
+    """Whether the site is not well, so that people are woken: checks fail, servers carry more than they can, or none serves.
+
+    Each of the first two in two looks running: one slow request wakes nobody, nor does load over the guard alone, by which
+    what is out comes back (spec, *When it halts*).
+    """
+    fails = any(count >= 2 for count in turn.progress.probe_failures.values())
+    broken = looks.floor_breaks(turn.plan, turn.progress, turn.observation, turn.now)
+    return (
+        fails
+        or any(count == 0 for _, count in broken)
+        or (
+            turn.progress.hot_looks >= 2
+            and looks.is_over_ceiling(turn.plan, turn.progress, turn.observation, turn.now)
+        )
+    )
+
+
+def rank_of(turn: Turn) -> HaltRank:
+    """Return how grave a halt for the site's sake is, as it is now."""
+    return HaltRank.SITE_IN_DANGER if is_in_danger(turn) else HaltRank.DECIDE_TODAY
 
 
 def stays_out(name: str, until: datetime, what: str = "deletion") -> Words:

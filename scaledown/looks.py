@@ -303,9 +303,19 @@ def known_mean(plan: PlanData, progress: Progress, observation: Observation, now
     return max((mean for mean in means if mean is not None), default=None)
 
 
-def is_over_ceiling(plan: PlanData, rps: float | None) -> bool:
-    """Whether servers carry more than one of them can; False where either is not known."""
-    return rps is not None and plan.ceiling_rps is not None and rps > plan.ceiling_rps
+def is_over_ceiling(plan: PlanData, progress: Progress, observation: Observation, now: datetime) -> bool:
+    """Whether servers of some balancer carry more than one of them can, by two rates running; False where that is not known."""
+    if plan.ceiling_rps is None:
+        return False
+    means = (load.mean for load in _loads(plan, progress, observation, now, _least_rps))
+    return any(mean is not None and mean > plan.ceiling_rps for mean in means)
+
+
+def _least_rps(meter: Meter | None, now: datetime) -> float | None:
+    """Return the lower of the two newest rates of a server; None where either is not known."""
+    newest = fresh_rps(meter, now)
+    before = None if meter is None else meter.rps_before
+    return None if newest is None or before is None else min(newest, before)
 
 
 def oldest_rate_at(
@@ -417,7 +427,8 @@ def _load_allows(
 
 def _uncounted(plan: PlanData, progress: Progress, unknown: Iterable[str]) -> str:
     """Return, as the rest of a sentence, which servers counted no request so far: without a counter that does not pass."""
-    names = sorted(name_of(plan, one) for one in unknown if progress.meters.get(one, Meter()).total is None)
+    answered = {one: meter for one in unknown if (meter := progress.meters.get(one)) and meter.answered_at}
+    names = sorted(name_of(plan, one) for one, meter in answered.items() if meter.total is None)
     if not names:
         return ""
     hint = "; Apache counts them with “ExtendedStatus On”" if plan.count_kind == "apache_status" else ""

@@ -47,8 +47,7 @@ def needs_of(plan: PlanData, progress: Progress, people: People, now: datetime) 
             counts[way.server_id] = None
     if people.doubt is not None:
         servers[str(people.doubt.action.args["server_id"])] = None
-    is_at_work = people.status is RunStatus.RUNNING and people.standstill is None and not progress.aborting
-    if progress.in_flight is None and is_at_work:
+    if progress.in_flight is None and _may_end_one(progress, people):
         search = _to_search(plan, progress, now)
     counted = {
         server.server_id for server in (*plan.servers, *plan.remaining) if server.count_url is not None
@@ -217,6 +216,14 @@ def _answers_wanted(progress: Progress) -> dict[str, str]:
             host = f"[{node.address}]" if ":" in node.address else node.address
             found[anew.server_id] = f"{host}:{node.port}"
     return found
+
+
+def _may_end_one(progress: Progress, people: People) -> bool:
+    """Whether a server may be ended now, or a person has to know whether it could be: the search costs reads in every region."""
+    if people.standstill is not None or progress.aborting:
+        return False
+    is_asked = people.halt is not None and people.halt.code in {"delete_forbidden", "stop_forbidden"}
+    return people.status is RunStatus.RUNNING or (people.status is RunStatus.HALTED and is_asked)
 
 
 def _to_search(plan: PlanData, progress: Progress, now: datetime) -> str | None:

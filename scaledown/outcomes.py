@@ -273,7 +273,7 @@ def _settle_refused(turn: Turn, way: ServerWay, action: Action, outcome: Outcome
         if tries >= MOST_TRIES:
             turn.halt(
                 "cannot_put_back",
-                late.rank_of_put_back(turn),
+                late.rank_of(turn),
                 wording.cannot_put_back(way.name, says),
                 ("abort",),
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from accounts.clouds import credentials_of
 from portal.cloud.connect import look_once
 from portal.cloud.protocol import Cloud
 from portal.cloud.together import together
-from portal.cloud.types import Server
+from portal.cloud.types import BalancerRef, Server
 from portal.errors import ProviderFailed, Refused, Trouble, TryLater
 from scaledown.candidates import Pool, servers_of
 from scaledown.planner import check_balancers
@@ -34,6 +35,8 @@ SHORT_LOOK_S = 6.0
 """Total time for the look at one server: who protects it may be in a hurry, and needs no answer for it."""
 _AT_ONCE = 6
 RELOOK_S = 5.0
+MOST_SHOWN = 100
+"""So many load balancers are read one by one for a look; the provider allows 10 reads a second in each region (reference, 2.10)."""
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -60,11 +63,16 @@ async def look(cloud: Cloud, balancer_ids: Sequence[str], at: datetime) -> Pool:
         async with few:
             return await cloud.attached_volumes(server.id)
 
-    nodes, attached = await together(
-        cloud.nodes_everywhere(),
+    held, attached = await together(
+        cloud.addresses_everywhere(most=MOST_SHOWN),
         together(*(volumes(server) for server in of_pool)),
     )
-    if unlisted := {balancer.id for balancer in balancers if balancer.nodes} - {ref.id for ref, _ in nodes}:
+    unlisted: set[str] = set()
+    if held is None:
+        held = await _found(cloud, sorted({address for server in of_pool for address in server.addresses}))
+    else:
+        unlisted = {balancer.id for balancer in balancers if balancer.nodes} - {ref.id for ref, _ in held}
+    if unlisted:
         # A look everywhere that does not find what is there proves nothing of the rest.
         raise TryLater(
             f"The provider's list lacks load balancer {', '.join(sorted(unlisted))}, which it shows. Look again.",
@@ -73,11 +81,11 @@ async def look(cloud: Cloud, balancer_ids: Sequence[str], at: datetime) -> Pool:
         )
     by_name: dict[str, set[str]] = {}
     holders: dict[str, set[str]] = {address: set() for server in of_pool for address in server.addresses}
-    for ref, node in nodes:
-        if node.address in holders:
-            holders[node.address].add(ref.id)
-        elif _is_name(node.address) and ref.id not in balancer_ids:
-            by_name.setdefault(f"{ref.name} ({ref.id})", set()).add(node.address)
+    for ref, address in held:
+        if address in holders:
+            holders[address].add(ref.id)
+        elif _is_name(address) and ref.id not in balancer_ids:
+            by_name.setdefault(f"{ref.name} ({ref.id})", set()).add(address)
     return Pool(
         identity=cloud.identity,
         balancers=balancers,
@@ -87,6 +95,18 @@ async def look(cloud: Cloud, balancer_ids: Sequence[str], at: datetime) -> Pool:
         looked_at=at,
         by_name={name: tuple(sorted(names)) for name, names in by_name.items()},
     )
+
+
+async def _found(cloud: Cloud, addresses: Sequence[str]) -> list[tuple[BalancerRef, str]]:
+    """Return who holds each address, by a search for each: where there are more load balancers than can be read at once."""
+    few = asyncio.Semaphore(_AT_ONCE)
+
+    async def search(address: str) -> list[tuple[BalancerRef, str]]:
+        async with few:
+            found = await cloud.balancers_holding(address)
+        return [(ref, address) for ref in found]
+
+    return list(itertools.chain.from_iterable(await together(*(search(address) for address in addresses))))
 
 
 def _is_name(address: str) -> bool:

@@ -25,6 +25,9 @@ def before_start(turn: Turn) -> bool:
         return turn.wait("window", wording.starts_at(start), until=start, look_again_s=LOOK_AHEAD_S)
     if turn.facts.freeze and not turn.people.is_rehearsal:
         words = wording.frozen(turn.facts.freeze, ends=turn.facts.freeze_until is not None)
+        if turn.facts.freeze_until is None:
+            # Nobody knows when that ends: who is in charge is told, and a lead may resume all the same.
+            return turn.wait("preflight", words, limit_s=PREFLIGHT_S, rank=HaltRank.SAFE_WAITING)
         return turn.wait("freeze", words, until=turn.facts.freeze_until, look_again_s=LOOK_AHEAD_S)
     if turn.facts.nobody_to_call and not turn.people.is_rehearsal:
         words = wording.nobody_to_call(turn.facts.nobody_to_call)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from portal.cloud.types import BalancerStatus
+from portal.cloud.types import BalancerStatus, Condition
 from portal.frozen import replace
-from portal.runs.types import HaltRank
 from scaledown import late, looks, stopping, wording
 from scaledown.progress import NodeState, NodeWay, ServerWay, StopWay
 from scaledown.turn import LOOK_S, Turn
@@ -17,6 +16,16 @@ LONGEST_RETRY_S = 60.0
 
 HOPELESS_S = 600.0
 """How long a server that is aborted must have been unable to serve, in every look, before it is given up."""
+_GOES_DOWN = (
+    *("deleting", "soft-deleting", "powering-off", "stopping", "reboot", "rebuild", "pausing", "suspending"),
+    *("rescuing", "shelving", "resize_prep", "resize_migrat", "resize_finish", "resize_revert"),
+)
+"""How the tasks begin through which a server that still reads ACTIVE stops serving (reference, 3.2; Nova's task states).
+
+Any other word, an image or a live migration among them, keeps no server out that the site may need.
+"""
+LONGEST_TASK_S = 3600.0
+"""How long such a task, on a server that is aborted, may last before the server is given up: it hangs."""
 STANDING = frozenset({"ERROR", "PAUSED", "RESCUE", "SHELVED", "SHELVED_OFFLOADED", "SHUTOFF", "SUSPENDED"})
 """States that last until somebody ends them. Any other word but ACTIVE is a server that is being worked on."""
 
@@ -104,7 +113,7 @@ def _put_back_one(turn: Turn, way: ServerWay) -> bool:
     for node in sorted(way.nodes, key=lambda node: not _takes_changes(turn, node)):
         if node.is_foreign or node.balancer_id in turn.gone_balancers:
             continue
-        if node.is_settled and node.confirmed is NodeState.ENABLED:
+        if node.is_settled and node.confirmed is NodeState.ENABLED and not _shows_otherwise(turn, node):
             continue
         if node.balancer_id in unseen:
             blind.append(node.balancer_id)
@@ -143,6 +152,15 @@ def _put_back_one(turn: Turn, way: ServerWay) -> bool:
     return False
 
 
+def _shows_otherwise(turn: Turn, node: NodeWay) -> bool:
+    """Whether a balancer that takes no change now shows a node not in service: a change that was set aside may have landed there."""
+    balancer = turn.observation.balancers.get(node.balancer_id)
+    if balancer is None or balancer.status is BalancerStatus.ACTIVE:
+        return False
+    shown = looks.find_node(balancer, node)
+    return shown is not None and shown.condition is not Condition.ENABLED
+
+
 def _takes_changes(turn: Turn, node: NodeWay) -> bool:
     balancer = turn.observation.balancers.get(node.balancer_id)
     return balancer is not None and balancer.status is BalancerStatus.ACTIVE
@@ -154,7 +172,7 @@ def _ask_back(turn: Turn, way: ServerWay, node: NodeWay, words: Words) -> bool:
         return await_balancer(turn, way, balancer)
     seen = turn.observation.servers.get(way.server_id)
     is_out = node.confirmed is NodeState.ABSENT
-    rank = late.rank_of_put_back(turn)
+    rank = late.rank_of(turn)
     if is_out and seen is None:
         return turn.wait("put_back_server", words, limit_s=TROUBLE_S, rank=rank)
     if seen is not None and seen.is_gone:
@@ -165,7 +183,8 @@ def _ask_back(turn: Turn, way: ServerWay, node: NodeWay, words: Words) -> bool:
         # ACTIVE until it is off or gone (reference, 3.2): whoever were sent to it now would be cut.
         words = wording.put_back_waits(way.name, seen.task_state or "")
         turn.tell(way, words)
-        return turn.wait("put_back_server", words, limit_s=TROUBLE_S, rank=rank)
+        turn.wait("put_back_server", words, limit_s=TROUBLE_S, rank=rank)
+        return not _is_hopeless(turn, way, LONGEST_TASK_S)
     if seen is not None and is_out and not _can_serve(turn, seen, node):
         return _cannot_go_back(turn, way, seen)
     return turn.ask_node(way, node, NodeState.ENABLED, words, is_put_back=True)
@@ -177,9 +196,8 @@ def _can_serve(turn: Turn, seen: ServerSeen, node: NodeWay) -> bool:
 
 
 def _goes_down(seen: ServerSeen) -> bool:
-    """Whether something is under way with a server, by whatever hand, through which it may not serve on."""
-    task = seen.task_state or ""
-    return bool(task) and not seen.is_gone and not task.startswith("image_") and task != "migrating"
+    """Whether something is under way with a server, by whatever hand, through which it stops serving for a while or for good."""
+    return not seen.is_gone and (seen.task_state or "").startswith(_GOES_DOWN)
 
 
 def _notice_fitness(turn: Turn, way: ServerWay) -> ServerWay:
@@ -191,7 +209,7 @@ def _notice_fitness(turn: Turn, way: ServerWay) -> ServerWay:
     is_ours = seen.status == "SHUTOFF" and stopping.has_to_start(way)
     is_unfit = not seen.is_gone and not _passes_by_itself(seen) and not is_ours
     is_unfit = is_unfit and any(not _can_serve(turn, seen, node) for node in out)
-    is_unfit = is_unfit or (bool(out) and stopping.is_silent(turn, way, seen))
+    is_unfit = is_unfit or _goes_down(seen) or (bool(out) and stopping.is_silent(turn, way, seen))
     since = (back.unfit_since or seen.observed_at) if is_unfit else None
     return way if since == back.unfit_since else turn.update(way, put_back=replace(back, unfit_since=since))
 
@@ -208,16 +226,17 @@ def _cannot_go_back(turn: Turn, way: ServerWay, seen: ServerSeen) -> bool:
     words = wording.cannot_put_back(way.name, why)
     turn.tell(way, words)
     if _passes_by_itself(seen):
-        return turn.wait("put_back_server", words, limit_s=TROUBLE_S, rank=late.rank_of_put_back(turn))
-    turn.halt("cannot_put_back", HaltRank.DECIDE_TODAY, words, ("abort", "finish_here"))
+        return turn.wait("put_back_server", words, limit_s=TROUBLE_S, rank=late.rank_of(turn))
+    turn.halt("cannot_put_back", late.rank_of(turn), words, ("abort", "finish_here"))
     return not _is_hopeless(turn, way)
 
 
-def _is_hopeless(turn: Turn, way: ServerWay) -> bool:
-    """Give up putting back a server that has not been able to serve for long, once a person aborts."""
+def _is_hopeless(turn: Turn, way: ServerWay, after_s: float = HOPELESS_S) -> bool:
+    """Give up putting back a server that has not been able to serve for long, once a person aborts or rolls back."""
     back = way.put_back
     since = None if back is None else back.unfit_since
-    if not turn.progress.aborting or since is None or turn.age_s(since) < HOPELESS_S:
+    is_undone = turn.progress.aborting or turn.progress.rolling_back
+    if not is_undone or since is None or turn.age_s(since) < after_s:
         return False
     words = Words(
         f"{way.name} cannot be put back: it does not serve at its address as it did. Look at it by hand.",

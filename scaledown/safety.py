@@ -10,7 +10,6 @@ from scaledown.put_backs import back_under_way, out_newest_first, put_backs
 from scaledown.stops import mark_others_back
 from scaledown.turn import LOOK_RESTING_S, Turn
 from scaledown.types import Phase
-from scaledown.wording import Words
 
 LOST_SIGHT_S = 300.0
 
@@ -48,24 +47,11 @@ def _danger(turn: Turn) -> str:
     if failing:
         return f"Probes fail: {', '.join(failing)}."
     if turn.progress.hot_looks >= 2:
-        guard = looks.guard_rps(turn.plan)
-        return f"Each node carries more than {guard:.1f} requests/s." if guard else ""
+        is_over = looks.is_over_ceiling(turn.plan, turn.progress, turn.observation, turn.now)
+        most = turn.plan.ceiling_rps if is_over else looks.guard_rps(turn.plan)
+        of = ", the most that one carries" if is_over else ""
+        return f"Each node carries more than {most:.1f} requests/s{of}." if most else ""
     return ""
-
-
-def _rank_of(turn: Turn, fallen: Words | None) -> HaltRank:
-    """Return how grave it is: load over the guard alone wakes nobody, what is out comes back by itself (spec, *When it halts*)."""
-    fails = any(count >= 2 for count in turn.progress.probe_failures.values())
-    if fails or fallen is not None or looks.is_over_ceiling(turn.plan, _carried(turn)):
-        return HaltRank.SITE_IN_DANGER
-    return HaltRank.DECIDE_TODAY
-
-
-def _carried(turn: Turn) -> float | None:
-    """Return what each server carries at most, where two looks found it over the guard; else None."""
-    if turn.progress.hot_looks < 2:
-        return None
-    return looks.known_mean(turn.plan, turn.progress, turn.observation, turn.now)
 
 
 def rising_traffic(turn: Turn) -> bool:
@@ -77,7 +63,7 @@ def rising_traffic(turn: Turn) -> bool:
     if not why:
         return False
     out = out_newest_first(turn)
-    rank = _rank_of(turn, fallen)
+    rank = late.rank_of(turn) if fallen is None else HaltRank.SITE_IN_DANGER
     if not out and (back_under_way(turn) or turn.status is not RunStatus.RUNNING):
         return _got_worse(turn, rank, why)
     names = ", ".join(way.name for way in out)
@@ -96,16 +82,17 @@ def rising_traffic(turn: Turn) -> bool:
     return put_backs(turn)
 
 
-RISES = frozenset({"traffic_rising", "traffic_not_keeping_up"})
+FOR_THE_SITE = frozenset({"traffic_rising", "traffic_not_keeping_up", "floor_broken"})
 
 
 def _got_worse(turn: Turn, rank: HaltRank, why: str) -> bool:
-    """Say of a run that halted for traffic, and has nothing more to put back, that the site is in danger by now."""
+    """Say of a run that halted for the site, or is putting back, that the site is in danger by now: people are woken."""
     standing = turn.halt_in_force
-    is_graver = standing is not None and standing.code in RISES and standing.rank is not rank
-    if standing is None or not is_graver or rank is not HaltRank.SITE_IN_DANGER:
+    if standing is None or rank is not HaltRank.SITE_IN_DANGER or standing.rank is rank:
         return False
-    turn.halt(standing.code, rank, wording.worse_by_now(why))
+    if standing.code not in FOR_THE_SITE and not back_under_way(turn):
+        return False
+    turn.halt(standing.code, rank, wording.worse_by_now(standing.says, why), standing.next_commands)
     return put_backs(turn)
 
 
@@ -126,7 +113,7 @@ def broken_floor(turn: Turn) -> bool:
         turn.send_back(
             way, Phase.RESTORED, wording.putting_back(way.name, f"Only {count} servers serve on {name}.")
         )
-    rank = HaltRank.SITE_IN_DANGER if count == 0 else _rank_of(turn, None)
+    rank = late.rank_of(turn)
     names = ", ".join(way.name for way in out)
     turn.halt("floor_broken", rank, wording.floor_broken(name, count, turn.plan.floor, names))
     return put_backs(turn) if out else True

@@ -100,9 +100,9 @@ class PlanPage:
     copied_from_ref: str | None
     why_not_start: str = ""
     """Why an approved plan cannot be started now by the viewer, who may start runs; "" otherwise."""
-    needed: tuple[str, ...] = ()
     cases: tuple[str, ...] = ()
     """A sentence for each severe support case that holds the start of an approved plan."""
+    needed: tuple[str, ...] = ()
     """What needs the servers by now and did not stand in the preview, a sentence each, while the plan waits or can be started."""
     held_version: str = ""
     """Of what it would start into: whoever overrides it sends it along, as what they read; "" while nothing holds it back."""

@@ -662,7 +662,9 @@ def command(
         raise Refused(why_not, code="command_refused")
     if name in offers.GO_ON:
         someone.check_going_on(locked, timezone.now())
-    if name in offers.GO_ON and locked.status in _AT_REST and not locked.is_rehearsal:
+    # What is rolled back only makes the pool larger again: nothing holds that.
+    takes_out = not locked.is_rehearsal and not locked.progress.get("rolling_back")
+    if name in offers.GO_ON and locked.status in _AT_REST and takes_out:
         frozen = freezes.not_overridden(locked, timezone.now(), resumes=True)
         if frozen and name != "resume":
             raise Refused(
@@ -690,7 +692,7 @@ _AT_REST = frozenset({RunStatus.PAUSED, RunStatus.HALTED})
 
 def what_holds_back(run: Run, now: datetime) -> dict[str, str]:
     """Return what keeps a run that rests from going on and a lead may let pass, as `offers.Situation` takes it."""
-    if run.is_rehearsal or run.status not in _AT_REST:
+    if run.is_rehearsal or run.status not in _AT_REST or run.progress.get("rolling_back"):
         return {}
     held = freezes.holding(run, now, resumes=True)
     return {

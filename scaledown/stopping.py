@@ -89,12 +89,12 @@ def start(turn: Turn, way: ServerWay) -> bool:
     words = wording.starting(way.name)
     assert asked is not None
     if seen is None:
-        return turn.wait("put_back_server", words, limit_s=TROUBLE_S, rank=late.rank_of_put_back(turn))
+        return turn.wait("put_back_server", words, limit_s=TROUBLE_S, rank=late.rank_of(turn))
     if seen.is_gone:
         return False
     turn.tell(way, words)
     if seen.task_state is not None:
-        rank = late.rank_of_put_back(turn)
+        rank = late.rank_of(turn)
         return turn.wait("start", words, limit_s=TROUBLE_S, rank=rank, look_again_s=LOOK_SOON_S)
     if seen.status == "SHUTOFF":
         return _ask_start(turn, way, asked, words)
@@ -148,9 +148,9 @@ def _await_answer(turn: Turn, way: ServerWay, asked: StopWay, seen: ServerSeen) 
     if says_nothing and waited_s >= ANSWER_S:
         words = wording.started_in_vain(way.name, waited_s)
         turn.tell(way, words)
-        rank = late.rank_of_put_back(turn)
+        rank = late.rank_of(turn)
         return turn.halt("start_without_answer", rank, words, ("abort", "finish_here"))
-    return turn.wait("start_answer", words, limit_s=TROUBLE_S, rank=late.rank_of_put_back(turn))
+    return turn.wait("start_answer", words, limit_s=TROUBLE_S, rank=late.rank_of(turn))
 
 
 def is_silent(turn: Turn, way: ServerWay, seen: ServerSeen) -> bool:

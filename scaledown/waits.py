@@ -64,7 +64,7 @@ def await_effect(turn: Turn, way: ServerWay, node: NodeWay) -> bool:
         # It is tried on all the same: the site may need this server.
         why = f"{balancer.name} accepted it {tries} times and shows no effect."
         words = wording.cannot_put_back(way.name, why)
-        return turn.halt("cannot_put_back", late.rank_of_put_back(turn), words, ("abort",))
+        return turn.halt("cannot_put_back", late.rank_of(turn), words, ("abort",))
     if tries >= MOST_TRIES:
         return turn.halt(
             "no_effect",

@@ -914,10 +914,10 @@ def rising(why: str, names: str) -> Words:
     )
 
 
-def worse_by_now(why: str) -> Words:
+def worse_by_now(halted: str, why: str) -> Words:
     return Words(
-        f"Traffic needs more than serves. {why} What was out is on its way back already.",
-        "Paused for safety: your site carries more than it should. Everything that can serve does; we look at it now.",
+        f"The site is in danger by now. {why} Before: {halted}",
+        "Paused for safety: your site is not well by now. We look at it now.",
     )
 
 

@@ -24,7 +24,6 @@ from portal.cloud.types import (
     Done,
     FeedEntry,
     Image,
-    Node,
     NodeSpec,
     Server,
     ServerSpec,
@@ -51,11 +50,12 @@ class Cloud(Protocol):
         """Return every load balancer that has a node with this address (reference, 2.1 `nodeaddress`)."""
         ...
 
-    async def nodes_everywhere(self) -> tuple[tuple[BalancerRef, Node], ...]:
-        """Return every node of every load balancer of these credentials, in any region, or raise: never a part.
+    async def addresses_everywhere(self, *, most: int) -> tuple[tuple[BalancerRef, str], ...] | None:
+        """Return the address of every node of every load balancer of these credentials, in any region, or raise: never a part.
 
-        Ids of other regions are written as `balancers_holding` does; of those, private addresses are left out. It costs as
-        many reads as there are load balancers, whatever is looked for, and knows an address in any spelling.
+        None where there are more than `most` load balancers. Ids of other regions are written as `balancers_holding` does; of
+        those, private addresses are left out. It costs a read of each load balancer, whatever is looked for, and knows an
+        address in any spelling.
         """
         ...
 

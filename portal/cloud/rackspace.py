@@ -113,21 +113,32 @@ class RackspaceCloud:
         found = [_named(ref, region) for (region, _), refs in zip(asked, pages, strict=True) for ref in refs]
         return tuple({ref.id: ref for ref in found}.values())
 
-    async def nodes_everywhere(self) -> tuple[tuple[BalancerRef, Node], ...]:
-        """Return every node of every load balancer in any region, or raise. One that is listed and cannot be shown raises."""
+    async def addresses_everywhere(self, *, most: int) -> tuple[tuple[BalancerRef, str], ...] | None:
+        """Return the address of every node of every load balancer in any region, or raise; None where there are more than `most` of them.
+
+        One that is listed and cannot be shown raises.
+        """
         regions = await self._regions()
         lists = await together(*(self._balancer_pages({}, region) for region in regions))
         few = asyncio.Semaphore(_AT_ONCE)
 
-        async def nodes_of(ref: BalancerRef, region: str | None) -> list[tuple[BalancerRef, Node]]:
-            async with few:
-                shown = await self._show_balancer(ref.id, region)
-            if shown is None:
-                raise unreadable(f"Load balancer {_named(ref, region).id} is listed and was not found")
+        async def nodes_of(ref: BalancerRef, region: str | None) -> list[tuple[BalancerRef, str]]:
             named = _named(ref, region)
-            return [(named, node) for node in shown.nodes if region is None or not _is_private(node.address)]
+            async with few:
+                try:
+                    shown = await self._show_balancer(ref.id, region)
+                except TryLater as trouble:
+                    if trouble.code != "unreadable":
+                        raise
+                    raise unreadable(f"What is said of load balancer {named.id} ({named.name})") from trouble
+            if shown is None:
+                raise unreadable(f"Load balancer {named.id} ({named.name}) is listed and was not found")
+            addresses = [node.address for node in shown.nodes]
+            return [(named, one) for one in addresses if region is None or not _is_private(one)]
 
         listed = [(ref, region) for region, refs in zip(regions, lists, strict=True) for ref in refs]
+        if len(listed) > most:
+            return None
         found = await together(*(nodes_of(ref, region) for ref, region in listed))
         return tuple(itertools.chain.from_iterable(found))
 

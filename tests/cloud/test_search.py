@@ -63,8 +63,7 @@ def test_an_address_of_version_6_is_searched_in_each_spelling_that_programs_writ
 
 
 def everywhere(provider):
-    found = asyncio.run(provider.cloud().nodes_everywhere())
-    return {(ref.id, one.address) for ref, one in found}
+    return {(ref.id, address) for ref, address in asyncio.run(provider.cloud().addresses_everywhere(most=3))}
 
 
 def shows(where, number, *addresses):
@@ -95,6 +94,20 @@ def test_one_balancer_that_is_listed_and_not_shown_leaves_no_answer(provider, st
     provider.on("GET", f"{CLB}/loadbalancers", listed((9, "web")))
     provider.on("GET", f"{CLB}/loadbalancers/9", httpx.Response(status, json={}))
     with pytest.raises(Trouble):
+        everywhere(provider)
+
+
+def test_more_balancers_than_can_be_read_are_not_read(provider):
+    provider.on("GET", f"{CLB}/loadbalancers", listed((9, "web"), (10, "api")))
+    provider.on("GET", f"{ORD}/loadbalancers", listed((9, "failover"), (11, "spare")))
+    assert asyncio.run(provider.cloud().addresses_everywhere(most=3)) is None
+    assert len(provider.sent("GET")) == 2
+
+
+def test_one_balancer_whose_answer_says_nothing_sure_is_named(provider):
+    provider.on("GET", f"{ORD}/loadbalancers", listed((9, "failover")))
+    provider.on("GET", f"{ORD}/loadbalancers/9", httpx.Response(200, json={"loadBalancer": {"id": 9}}))
+    with pytest.raises(TryLater, match=r"ORD:9 \(failover\)"):
         everywhere(provider)
 
 

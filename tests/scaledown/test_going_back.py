@@ -10,8 +10,9 @@ from portal.cloud.types import Condition
 from portal.runs.types import HaltRank, RunStatus
 from scaledown import needs
 from scaledown.types import Phase
-from tests.scaledown.halts import WithoutBalancer, change
+from tests.scaledown.halts import HALTS, WithoutBalancer, change
 from tests.scaledown.machine_cases import Desk, a_plan, planned
+from tests.scaledown.test_rolling_back import one_deleted
 
 PUTS_BACK = {"add_node", "enable_node"}
 
@@ -99,6 +100,39 @@ def test_what_goes_back_behind_a_balancer_that_is_gone_is_not_said_to_be_back():
     says = [entry.says for entry in desk.journal]
     assert any("web-06 runs and is in no pool: load balancer" in one for one in says)
     assert not any("is back in the pool" in one for one in says)
+
+
+def test_a_task_that_hangs_ends_an_abort_after_an_hour():
+    desk = change(out_in(Phase.HELD), "srv-6", task_state="rebooting")
+    assert desk.command("abort").accepted
+    for _ in range(70):
+        desk.look(45.0)
+    assert desk.phase() is Phase.HELD
+    desk.until(lambda: desk.status is RunStatus.ABORTED, most=40, after_s=45.0)
+    assert desk.phase() is Phase.GONE
+    assert put_back(desk) == []
+
+
+def test_one_server_that_cannot_go_back_does_not_keep_the_others_from_being_created_again():
+    desk = one_deleted(servers=(planned(6), replace(planned(5), image_id="img-web")))
+    change(desk.until_phase(Phase.HELD, 5), "srv-5", image_id="img-other")
+    assert desk.command("roll_back").accepted
+    desk.until(lambda: desk.status is RunStatus.HALTED, most=20)
+    assert desk.halt.code == "cannot_put_back"
+    for _ in range(620):
+        desk.look()
+    assert desk.phase(5) is Phase.GONE
+    assert desk.command("resume").accepted
+    desk.until(lambda: "create_server" in [action.name for action in desk.sent], most=30)
+
+
+def test_what_is_forbidden_for_a_reason_that_stands_is_not_resumed_in_vain():
+    desk = HALTS["delete_forbidden"]()
+    for _ in range(3):
+        desk.look()
+    answer = desk.command("resume")
+    assert not answer.accepted
+    assert "99" in answer.says
 
 
 @pytest.mark.parametrize("status", [RunStatus.PAUSED, RunStatus.HALTED])

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from portal.cloud.types import BalancerStatus, Condition, NodeStatus, NodeType
-from portal.runs.types import HaltRank, RunStatus
+from portal.runs.types import HaltRank, OutcomeKind, RunStatus
 from scaledown import looks
 from scaledown.progress import Meter, new_progress
 from scaledown.types import BalancerSeen, NodeSeen, Observation, Phase, PlannedNode
@@ -74,11 +74,57 @@ def test_a_run_that_put_everything_back_says_once_that_the_site_is_in_danger_by_
     desk.probe_ok = worse != "probes"
     look(desk, 95 if worse == "probes" else 130, most=20)
     assert (desk.halt.code, desk.halt.rank) == ("traffic_rising", HaltRank.SITE_IN_DANGER)
-    assert "What was out is on its way back already." in desk.halt.says
+    assert desk.halt.says.startswith("The site is in danger by now. ")
+    assert ("the most that one carries" in desk.halt.says) is (worse == "load")
     halt = desk.halt
     look(desk, 130, most=20)
     look(desk, 20, most=20)
     assert desk.halt == halt, "no new halt, and nothing that looks better than it was told"
+
+
+@pytest.mark.parametrize("worse", ["load", "probes"])
+def test_people_are_woken_where_the_server_that_the_site_needs_cannot_go_back(worse):
+    desk = holding()
+    desk.servers["srv-6"] = replace(desk.servers["srv-6"], status="ERROR")
+    look(desk, 95, most=20, until=lambda: desk.status is RunStatus.HALTED)
+    look(desk, 95, most=5)
+    assert (desk.halt.code, desk.halt.rank) == ("cannot_put_back", HaltRank.DECIDE_TODAY)
+    desk.probe_ok = worse != "probes"
+    look(desk, 95 if worse == "probes" else 130, most=20)
+    assert desk.halt.rank is HaltRank.SITE_IN_DANGER
+    halt = desk.halt
+    look(desk, 130, most=20)
+    assert desk.halt == halt
+
+
+def test_people_are_woken_where_fewer_than_the_floor_serve_and_that_gets_worse():
+    desk = Desk(a_plan(ceiling_rps=100.0, floor=4, servers=(planned(6),)))
+    desk.totals = {}
+    look(desk, 10, most=20, until=lambda: desk.progress.started_at is not None)
+    for name in ("401", "402"):
+        desk.nodes[name] = replace(desk.nodes[name], status=NodeStatus.OFFLINE)
+    look(desk, 10, most=20, until=lambda: desk.status is RunStatus.HALTED)
+    assert (desk.halt.code, desk.halt.rank) == ("floor_broken", HaltRank.DECIDE_TODAY)
+    desk.probe_ok = False
+    look(desk, 10, most=5)
+    assert (desk.halt.code, desk.halt.rank) == ("floor_broken", HaltRank.SITE_IN_DANGER)
+
+
+def test_a_put_back_that_the_provider_refuses_at_a_load_over_the_guard_wakes_nobody():
+    desk = holding()
+    desk.outcome = replace(desk.outcome, kind=OutcomeKind.REFUSED, says="Over quota.")
+    look(desk, 85, most=40)
+    assert (desk.halt.code, desk.halt.rank) == ("cannot_put_back", HaltRank.DECIDE_TODAY)
+
+
+def test_one_spike_over_the_ceiling_is_none_and_two_are():
+    desk = holding()
+    desk.progress = replace(desk.progress, hot_looks=2)
+    rates = {one.server_id: Meter(rps=120.0, rps_before=90.0, rps_at=desk.now) for one in desk.plan.remaining}
+    spike = replace(desk.progress, meters=rates)
+    assert not looks.is_over_ceiling(desk.plan, spike, desk.observation(), desk.now)
+    rates = {one: replace(meter, rps_before=110.0) for one, meter in rates.items()}
+    assert looks.is_over_ceiling(desk.plan, replace(spike, meters=rates), desk.observation(), desk.now)
 
 
 def test_load_that_stays_unknown_for_a_minute_while_a_server_is_out_halts_and_names_the_server():

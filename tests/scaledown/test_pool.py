@@ -16,6 +16,8 @@ from scaledown.preview import preview
 from tests.scaledown.planner_cases import CHOICE, IDENTITY, NOW, known, node, pool, server
 
 SEEN = pool()
+WEB = BalancerRef("71", "web", BalancerStatus.ACTIVE)
+OTHER = BalancerRef("ORD:9", "failover", BalancerStatus.ACTIVE)
 WORKER = server(9, id="srv-09", name="worker-01", addresses=("10.0.0.99",))
 
 
@@ -44,19 +46,24 @@ class Cloud:
             raise ProviderFailed("The provider understands no such id.", status=400)
         return self.faults.get("shown", {}).get(server_id)
 
-    async def nodes_everywhere(self):
+    async def addresses_everywhere(self, *, most):
         if "lost" in self.faults:
             raise TryLater("The list was cut off.", after_s=1)
-        found = [(BalancerRef("71", "web", BalancerStatus.ACTIVE), one) for one in SEEN.balancers[0].nodes]
-        return (*found[self.faults.get("lacks", 0) :], *self.faults.get("elsewhere", ()))
+        if self.faults.get("balancers", 1) > most:
+            return None
+        found = [(WEB, one.address) for one in SEEN.balancers[0].nodes]
+        elsewhere = [(ref, one.address) for ref, one in self.faults.get("elsewhere", ())]
+        return (*found[self.faults.get("lacks", 0) :], *elsewhere)
+
+    async def balancers_holding(self, address):
+        return (WEB, OTHER) if address == "10.0.0.6" else (WEB,)
 
     async def attached_volumes(self, server_id):
         return None if server_id == "srv-06" else ()
 
 
 def test_a_look_knows_who_holds_each_address_of_the_pool_and_of_no_other():
-    other = BalancerRef("ORD:9", "failover", BalancerStatus.ACTIVE)
-    elsewhere = [(other, node(6)), (other, node(9))]
+    elsewhere = [(OTHER, node(6)), (OTHER, node(9))]
     seen = asyncio.run(looking.look(Cloud(elsewhere=elsewhere), ["71"], NOW))
     assert seen.holders == {f"10.0.0.{number}": ("71",) for number in range(1, 6)} | {
         "10.0.0.6": ("71", "ORD:9")
@@ -82,14 +89,20 @@ def test_one_search_that_failed_makes_no_half_look():
 
 
 def test_nodes_by_name_elsewhere_are_kept_for_the_preview_to_warn_of():
-    other = BalancerRef("ORD:9", "failover", BalancerStatus.ACTIVE)
-    elsewhere = [(other, node(8, address="web-06.example.com")), (other, node(9))]
+    elsewhere = [(OTHER, node(8, address="web-06.example.com")), (OTHER, node(9))]
     seen = asyncio.run(looking.look(Cloud(elsewhere=elsewhere), ["71"], NOW))
     assert seen.by_name == {"failover (ORD:9)": ("web-06.example.com",)}
     warned = preview(build_plan_data(CHOICE, seen, known()), CHOICE, seen, known()).warnings
     [told] = [one for one in warned if one.code == "nodes_by_name"]
     assert "failover (ORD:9) has nodes by name (web-06.example.com)" in told.says
     assert not told.blocks
+
+
+def test_where_more_balancers_are_than_can_be_read_each_address_is_searched():
+    seen = asyncio.run(looking.look(Cloud(balancers=101), ["71"], NOW))
+    assert seen.holders == {f"10.0.0.{number}": ("71",) for number in range(1, 6)} | {
+        "10.0.0.6": ("71", "ORD:9")
+    }
 
 
 def test_a_list_that_lacks_a_balancer_which_is_shown_proves_nothing():

@@ -12,10 +12,12 @@ from accounts.cases.models import SupportCase
 from portal.errors import Refused, StaleState
 from portal.runs.models import JournalEntry, Run
 from portal.runs.registry import Change
-from portal.runs.types import HaltRank
+from portal.runs.types import HaltRank, RunStatus
 from scaledown import driver, freezes, services
+from scaledown.types import Phase
 from tests import factories as make
 from tests.pages.test_pages import page, url
+from tests.scaledown.machine_cases import Desk, a_plan
 from tests.scaledown.rows import desk, read_of
 from tests.scaledown.test_services import approved, drafted, started
 
@@ -110,6 +112,30 @@ def test_going_back_is_never_held_by_a_case(here):
     run = at_rest(started(here))
     opened(here)
     services.command(run, "abort", actor=here.manager, reason="What is out goes back.")
+
+
+def test_what_is_rolled_back_is_resumed_whatever_case_is_open(here):
+    """It only makes the pool larger again."""
+    run = started(here)
+    run.progress |= {"rolling_back": "Rolled back by Manager.", "preflight_due": False}
+    at_rest(run, progress=run.progress)
+    opened(here)
+    assert services.what_holds_back(run, timezone.now()) == {}
+    services.command(run, "resume", actor=here.manager)
+
+
+def test_one_that_waits_to_begin_halts_after_half_an_hour_so_that_people_know():
+    desk = Desk(a_plan(floor=2))
+    desk.freeze = "Support case A1B2C3D4 has been open since 2026-12-01 05:03 UTC, with a site in danger."
+    desk.look()
+    assert desk.status is RunStatus.SCHEDULED
+    assert "unless a lead lets it" in desk.progress.says
+    desk.until(lambda: desk.status is RunStatus.HALTED, most=100, after_s=30.0)
+    assert (desk.halt.code, desk.halt.rank) == ("waited_for_preflight", HaltRank.SAFE_WAITING)
+    assert "A1B2C3D4" in desk.halt.says
+    desk.freeze = ""
+    assert desk.command("resume").accepted
+    desk.until_phase(Phase.DRAINING)
 
 
 def test_a_run_in_full_swing_is_not_held_by_a_case(here):
