@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from portal.cloud.types import BalancerStatus, Condition
 from portal.frozen import replace
+from portal.runs.types import HaltRank
 from scaledown import late, looks, stopping, wording
 from scaledown.progress import NodeState, NodeWay, ServerWay, StopWay
 from scaledown.turn import LOOK_S, Turn
@@ -184,7 +187,7 @@ def _ask_back(turn: Turn, way: ServerWay, node: NodeWay, words: Words) -> bool:
         words = wording.put_back_waits(way.name, seen.task_state or "")
         turn.tell(way, words)
         turn.wait("put_back_server", words, limit_s=TROUBLE_S, rank=rank)
-        return not _is_hopeless(turn, way, LONGEST_TASK_S)
+        return not _is_hopeless(turn, way)
     if seen is not None and is_out and not _can_serve(turn, seen, node):
         return _cannot_go_back(turn, way, seen)
     return turn.ask_node(way, node, NodeState.ENABLED, words, is_put_back=True)
@@ -209,8 +212,11 @@ def _notice_fitness(turn: Turn, way: ServerWay) -> ServerWay:
     is_ours = seen.status == "SHUTOFF" and stopping.has_to_start(way)
     is_unfit = not seen.is_gone and not _passes_by_itself(seen) and not is_ours
     is_unfit = is_unfit and any(not _can_serve(turn, seen, node) for node in out)
-    is_unfit = is_unfit or _goes_down(seen) or (bool(out) and stopping.is_silent(turn, way, seen))
+    is_unfit = is_unfit or (bool(out) and stopping.is_silent(turn, way, seen))
     since = (back.unfit_since or seen.observed_at) if is_unfit else None
+    if _goes_down(seen):
+        # Tasks end by themselves, so it counts from when one of this length is surely none that still ends.
+        since = back.unfit_since or seen.observed_at + timedelta(seconds=LONGEST_TASK_S - HOPELESS_S)
     return way if since == back.unfit_since else turn.update(way, put_back=replace(back, unfit_since=since))
 
 
@@ -227,16 +233,16 @@ def _cannot_go_back(turn: Turn, way: ServerWay, seen: ServerSeen) -> bool:
     turn.tell(way, words)
     if _passes_by_itself(seen):
         return turn.wait("put_back_server", words, limit_s=TROUBLE_S, rank=late.rank_of(turn))
-    turn.halt("cannot_put_back", late.rank_of(turn), words, ("abort", "finish_here"))
+    turn.halt("cannot_put_back", HaltRank.DECIDE_TODAY, words, ("abort", "finish_here"))
     return not _is_hopeless(turn, way)
 
 
-def _is_hopeless(turn: Turn, way: ServerWay, after_s: float = HOPELESS_S) -> bool:
+def _is_hopeless(turn: Turn, way: ServerWay) -> bool:
     """Give up putting back a server that has not been able to serve for long, once a person aborts or rolls back."""
     back = way.put_back
     since = None if back is None else back.unfit_since
     is_undone = turn.progress.aborting or turn.progress.rolling_back
-    if not is_undone or since is None or turn.age_s(since) < after_s:
+    if not is_undone or since is None or (turn.now - since).total_seconds() < HOPELESS_S:
         return False
     words = Words(
         f"{way.name} cannot be put back: it does not serve at its address as it did. Look at it by hand.",

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from portal.cloud.types import Condition
+from portal.cloud.types import BalancerStatus, Condition
 from portal.runs.types import HaltRank, RunStatus
 from scaledown import needs
+from scaledown.progress import NodeState, PutBack, with_server
 from scaledown.types import Phase
 from tests.scaledown.halts import HALTS, WithoutBalancer, change
 from tests.scaledown.machine_cases import Desk, a_plan, planned
@@ -143,3 +144,24 @@ def test_a_run_that_rests_does_not_search_every_region_for_what_it_would_delete(
     assert asked.search == "srv-6"
     desk.status = status
     assert needs.needs_of(desk.plan, desk.progress, desk.people(), desk.now).search is None
+
+
+def test_a_change_that_was_set_aside_and_shows_on_a_balancer_that_takes_none_is_not_called_back():
+    desk = out_in(Phase.DRAINING)
+    way = desk.way()
+    node = replace(
+        way.nodes[0],
+        asked=NodeState.ENABLED,
+        confirmed=NodeState.ENABLED,
+        late=(NodeState.DRAINING,),
+        late_at=desk.now,
+    )
+    back = PutBack("Probes fail.", Phase.QUEUED, desk.now)
+    desk.progress = with_server(desk.progress, replace(way, nodes=(node,), put_back=back))
+    desk.balancer_status = BalancerStatus.SUSPENDED
+    for _ in range(5):
+        desk.look()
+    assert desk.condition(6) is Condition.DRAINING
+    assert desk.way().put_back is not None
+    desk.balancer_status = BalancerStatus.ACTIVE
+    desk.until(lambda: desk.condition(6) is Condition.ENABLED, most=30)
