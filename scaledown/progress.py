@@ -305,8 +305,8 @@ class AnewWay:
 class PutBack:
     """A server on its way back into the pool. `to` is its phase when it is back.
 
-    `unfit_since`: since when every look shows it in a state in which it cannot serve and that does not pass by itself; later, by
-    how much longer is waited for it, for a task of the provider that should end.
+    `unfit_since`: since when every look shows it in a state in which it cannot serve and that does not pass by itself. For a task
+    of the provider, which should end, it lies later than the first look at it: by how much longer that is waited for.
     """
 
     why: str
