@@ -359,8 +359,11 @@ def _end(turn: Turn) -> bool:
         )
         turn.new_status, turn.new_halt, because = RunStatus.COMPLETED, None, "grown_again"
     else:
-        lost = [way.name for way in progress.servers if way.phase in {Phase.RETIRED, Phase.GONE}]
-        words = wording.rolled_back(back, anew, ", ".join(lost), name_what_may_live(turn))
+        deleted, gone = (
+            ", ".join(way.name for way in progress.servers if way.phase is phase)
+            for phase in (Phase.RETIRED, Phase.GONE)
+        )
+        words = wording.rolled_back(back, anew, deleted, gone, name_what_may_live(turn))
         turn.new_status, turn.new_halt, because = RunStatus.ROLLED_BACK, None, "rolled_back"
     turn.change(
         ended_because=because,

@@ -680,15 +680,17 @@ def cannot_recreate(name: str, why: str) -> Words:
     )
 
 
-def rolled_back(back: int, anew: int, lost: str, may_live: str = "") -> Words:
+def rolled_back(back: int, anew: int, deleted: str, gone: str, may_live: str = "") -> Words:
     parts = [f"{servers_of(back)} put back"] if back or not anew else []
     if anew:
         parts.append(f"{servers_of(anew)} created anew")
     done = ", ".join(parts)
-    stays = f" Deleted for good: {lost}." if lost else ""
-    gone = f" What could not be brought back: {lost}." if lost else ""
+    stays = f" Deleted for good: {deleted}." if deleted else ""
+    stays += f" Not back in service: {gone}; the journal says why." if gone else ""
+    lost = ", ".join(names for names in (deleted, gone) if names)
+    not_back = f" What could not be brought back: {lost}." if lost else ""
     left = what_may_live(may_live)
-    return Words(f"Rolled back: {done}.{stays}{left.says}", f"Undone: {done}.{gone}{left.customer_says}")
+    return Words(f"Rolled back: {done}.{stays}{left.says}", f"Undone: {done}.{not_back}{left.customer_says}")
 
 
 # --- stopping before the deletion --------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from scaledown.progress import NodeState, PutBack, with_server
 from scaledown.types import Phase
 from tests.scaledown.halts import HALTS, WithoutBalancer, change
 from tests.scaledown.machine_cases import Desk, a_plan, planned
-from tests.scaledown.test_rolling_back import one_deleted
+from tests.scaledown.test_rolling_back import one_deleted, until
 
 PUTS_BACK = {"add_node", "enable_node"}
 
@@ -124,7 +124,10 @@ def test_one_server_that_cannot_go_back_does_not_keep_the_others_from_being_crea
         desk.look()
     assert desk.phase(5) is Phase.GONE
     assert desk.command("resume").accepted
-    desk.until(lambda: "create_server" in [action.name for action in desk.sent], most=30)
+    until(desk, lambda: desk.status is RunStatus.ROLLED_BACK)
+    assert desk.phase(6) is Phase.RECREATED
+    assert "Not back in service: web-05" in desk.progress.says
+    assert "Deleted for good" not in desk.progress.says
 
 
 def test_what_is_forbidden_for_a_reason_that_stands_is_not_resumed_in_vain():
