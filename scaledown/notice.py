@@ -577,7 +577,8 @@ def notice_power(turn: Turn) -> None:
         if seen.status == "SHUTOFF" and stop.stopped_at is None:
             turn.change(stuck=None)
             # Of several stops this shows that one took effect, not which: what may still land stays known.
-            stop = replace(stop, stopped_at=seen.observed_at, tries=0, next_try_at=None)
+            # A look is dated before it is made: whoever slept meanwhile would count time in which nobody saw it stopped.
+            stop = replace(stop, stopped_at=turn.now, tries=0, next_try_at=None)
             way = turn.update(way, stop=stop)
             ends = hold_ends(turn.plan, way)
             turn.tell(way, wording.stopped(way.name, ends), ends)

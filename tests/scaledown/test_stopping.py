@@ -324,3 +324,21 @@ def test_a_pause_after_a_server_comes_although_an_older_one_is_due():
     assert desk.status is RunStatus.PAUSED
     assert [a.target for a in desk.sent if a.name == "stop_server"] == ["srv-6", "srv-5"]
     assert "delete_server" not in desk.names
+
+
+def test_the_time_that_it_is_stopped_counts_from_when_that_was_known_and_not_from_when_the_look_began():
+    """A worker that slept between the two would count time in which nobody saw it stopped (found by `make chaos`)."""
+    desk = Desk(a_plan(stop_s=60.0, servers=(planned(6),)))
+    plain = desk.observation
+
+    def dated_early():
+        seen = plain()
+        early = {
+            one: replace(s, observed_at=s.observed_at - timedelta(seconds=9))
+            for one, s in seen.servers.items()
+        }
+        return replace(seen, servers=early)
+
+    desk.observation = dated_early
+    desk.until(lambda: desk.way().stop is not None and desk.way().stop.stopped_at is not None)
+    assert desk.way().stop.stopped_at == desk.now
