@@ -299,14 +299,7 @@ def _take_out_left_node(turn: Turn, way: ServerWay, node: NodeWay) -> bool:
 def retire(turn: Turn, way: ServerWay) -> None:
     """Say that a server is gone for good; and which of its nodes are left for a person to take out."""
     turn.enter(way, Phase.RETIRED, wording.retired(way.name), retired_at=turn.now)
-    say_nodes_left(turn, way)
-
-
-def say_nodes_left(turn: Turn, way: ServerWay) -> None:
-    """Journal which balancers still hold a node of a server that is gone: a person takes it out."""
-    left = sorted({node.balancer_id for node in way.nodes if node.confirmed is not NodeState.ABSENT})
-    if left:
-        turn.note("node_left", wording.node_left(way.name, ", ".join(left)), way.server_id, balancers=left)
+    turn.say_nodes_left(way)
 
 
 def name_what_may_live(turn: Turn) -> str:

@@ -868,7 +868,7 @@ _PEAK = frozenset({"peak_watch_begun", "peak_watch_over"})
 
 
 _IN_SERVICE = frozenset(phase.value for phase in Phase if phase.is_staying or phase is Phase.QUEUED)
-_LEFT = frozenset({Phase.VERIFYING.value, Phase.GONE.value})
+_LEFT = frozenset({Phase.VERIFYING.value, Phase.GONE.value, Phase.LEFT_OUT.value})
 
 
 def _tell_of_size(run: Run, before: Sequence[Mapping[str, Any]], ways: Sequence[Mapping[str, Any]]) -> None:

@@ -12,7 +12,6 @@ from portal.runs.types import HaltRank
 from scaledown import looks
 from scaledown.progress import NodeState, NodeWay, Progress, ServerWay, StopWay
 from scaledown.turn import LOOK_RESTING_S, Turn
-from scaledown.types import Phase
 from scaledown.wording import Words
 
 LATE_S = looks.LATE_S
@@ -50,7 +49,7 @@ def kept_out_until(way: ServerWay, now: datetime) -> datetime | None:
 def _node_lands_until(turn: Turn, way: ServerWay, node: NodeWay) -> datetime | None:
     if node.is_foreign or node.lands_since is None:
         return None
-    if way.phase is Phase.GONE:
+    if way.phase.is_let_go:
         return looks.add_lands_until(replace(way, nodes=(node,)), turn.now)
     if way.phase.is_gone:
         return None

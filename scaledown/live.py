@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from portal.access import Permission, roles_on
 from portal.audit.subjects import open_values
@@ -30,31 +30,19 @@ from scaledown import canonical, growths, peak, services, someone, wording
 from scaledown.asking import Called, Halted, Question, question_of
 from scaledown.canonical import plan_from_plain
 from scaledown.commands import RESTING
+from scaledown.courses import Point, newest
 from scaledown.looks import guard_rps
 from scaledown.offers import Offer, Situation, growable, offers
 from scaledown.progress import Progress, ServerWay, progress_from_plain
+from scaledown.selectors import is_customer
 from scaledown.types import Phase, PlanData
 
-if TYPE_CHECKING:
-    pass
-
-from scaledown.selectors import is_customer
-
-SAMPLES_READ = 6000
-
-
 POINTS_SHOWN = 240
+"""How many points of a series are shown; fewer of each where there are many series."""
+MOST_POINTS = 12_000
 
 
 JOURNAL_SHOWN = 60
-
-
-@dataclass(frozen=True)
-class Point:
-    """One point of a series; None is a gap."""
-
-    at: datetime
-    value: float | None
 
 
 @dataclass(frozen=True)
@@ -131,6 +119,8 @@ class ProbeShown:
     """Its median before the first server of this run left service; None where it was not checked before."""
     at: datetime | None
     latencies: tuple[Point, ...]
+    is_slow: bool = False
+    """It answered right, but later than it may: `ok` is False."""
 
 
 @dataclass(frozen=True)
@@ -408,35 +398,21 @@ class LiveRun:
 class _Series:
     """The samples of a run, by series, in order of time."""
 
-    rows: Mapping[str, list[RunSample]] = field(default_factory=dict)
+    rows: Mapping[str, Sequence[RunSample]] = field(default_factory=dict)
 
-    def points(self, name: str, limit: int = POINTS_SHOWN) -> tuple[Point, ...]:
-        return thin([Point(row.at, row.value) for row in self.rows.get(name, [])], limit)
+    def points(self, name: str) -> tuple[Point, ...]:
+        return tuple(Point(row.at, row.value) for row in self.rows.get(name, ()))
 
     def last(self, name: str) -> RunSample | None:
         rows = self.rows.get(name)
         return rows[-1] if rows else None
 
 
-def thin(points: Sequence[Point], limit: int) -> tuple[Point, ...]:
-    """Return at most about `limit` of the points, evenly, always with the first, the last and every gap."""
-    if len(points) <= limit:
-        return tuple(points)
-    step = -(-len(points) // limit)
-    kept = [
-        point
-        for index, point in enumerate(points)
-        if index % step == 0 or index == len(points) - 1 or (point.value is None and index % 2 == 0)
-    ]
-    return tuple(kept)
-
-
-def _series(run: Run) -> _Series:
-    newest = list(RunSample.objects.filter(run=run).order_by("-at", "-pk")[:SAMPLES_READ])
-    rows: dict[str, list[RunSample]] = {}
-    for row in reversed(newest):
-        rows.setdefault(row.series, []).append(row)
-    return _Series(rows)
+def _series(run: Run, plan: PlanData) -> _Series:
+    names = [f"connections:{server.server_id}" for server in plan.servers]
+    names += [f"probe:{probe.name}" for probe in plan.probes]
+    names += [f"serving:{balancer_id}" for balancer_id in plan.balancer_ids]
+    return _Series(newest(run, names, min(POINTS_SHOWN, MOST_POINTS // len(names))))
 
 
 def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
@@ -450,7 +426,7 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
     customer = is_customer(granted)
     plan = plan_from_plain(whole.plan)
     progress = progress_from_plain(open_values([whole.progress])[0])
-    series = _series(whole)
+    series = _series(whole, plan)
     is_overdue, is_put_off = kept_waiting(whole, now)
     tail = list(JournalEntry.objects.filter(run=whole).order_by("-seq")[:JOURNAL_SHOWN])
     given = list(RunCommand.objects.filter(run=whole).order_by("-seq")[:20])
@@ -713,7 +689,7 @@ def _by_hand(way: ServerWay, *, for_customer: bool) -> str:
 
 
 def _left_from(way: ServerWay) -> str:
-    if way.phase not in {Phase.SKIPPED, Phase.RESTORED, Phase.GONE}:
+    if way.phase not in {Phase.SKIPPED, Phase.RESTORED} and not way.phase.is_let_go:
         return ""
     if way.phase is Phase.RESTORED and way.back_from is not None:
         return way.back_from.value  # the way itself forgets how it went out: the next time begins anew
@@ -763,12 +739,10 @@ def _loads(plan: PlanData, progress: Progress, series: _Series) -> Iterable[Load
 
 
 def _probes(plan: PlanData, progress: Progress, series: _Series) -> Iterable[ProbeShown]:
-    first = min((way.drain.begun_at for way in progress.servers if way.drain is not None), default=None)
     for probe in plan.probes:
         name = f"probe:{probe.name}"
         last = series.last(name)
-        points = series.points(name)
-        before = [one.value for one in points if one.value is not None and (first is None or one.at < first)]
+        before = () if progress.before is None else progress.before.latency_ms.get(probe.name, ())
         yield ProbeShown(
             name=probe.name,
             url=probe.url,
@@ -777,7 +751,8 @@ def _probes(plan: PlanData, progress: Progress, series: _Series) -> Iterable[Pro
             latency_limit_ms=probe.latency_limit_ms,
             before_ms=median(before) if before else None,
             at=last.at if last is not None else None,
-            latencies=points,
+            latencies=series.points(name),
+            is_slow=bool(last is not None and last.detail.get("slow")),
         )
 
 

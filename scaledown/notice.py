@@ -12,7 +12,7 @@ from portal.frozen import replace
 from portal.runs.types import RunStatus
 from scaledown import late, looks, wording
 from scaledown.answers import notice_before
-from scaledown.deleting import hold_ends, say_nodes_left
+from scaledown.deleting import hold_ends
 from scaledown.late import LATE_S
 from scaledown.peak import is_watching, notice_peak
 from scaledown.progress import (
@@ -80,6 +80,8 @@ def notice_sight(turn: Turn) -> None:
 
 # --- nodes ----------------------------------------------------------------------------------------------
 
+_NODES_LEFT_ALONE = frozenset({Phase.RETIRED, Phase.GONE, Phase.LEFT_OUT, Phase.RECREATING})
+
 
 def notice_nodes(turn: Turn) -> None:
     """Confirm what we asked for, and find what another hand changed (invariant 5).
@@ -90,7 +92,7 @@ def notice_nodes(turn: Turn) -> None:
         return
     for way in turn.progress.servers:
         # The address of a deleted server may be given to another one: its nodes are not ours any more.
-        if way.phase in {Phase.RETIRED, Phase.GONE, Phase.RECREATING}:
+        if way.phase in _NODES_LEFT_ALONE:
             continue
         for node in way.nodes:
             seen = _settled_look(turn, node)
@@ -199,13 +201,12 @@ def notice_new_nodes(turn: Turn) -> None:
     """Note, once, each node that came by another hand."""
     if turn.progress.started_at is None:
         return
-    left = {Phase.RETIRED, Phase.GONE, Phase.RECREATING}
     # Of a server that is gone only the nodes that were left there are known: what else has its address came anew.
     ours = [
         node
         for way in turn.progress.servers
         for node in way.nodes
-        if way.phase not in left or node.confirmed is not NodeState.ABSENT
+        if way.phase not in _NODES_LEFT_ALONE or node.confirmed is not NodeState.ABSENT
     ]
     ours += [node for server in turn.progress.kept for node in server.nodes]
     known = {f"{node.balancer_id}/{node.address}:{node.port}" for node in ours}
@@ -213,7 +214,7 @@ def notice_new_nodes(turn: Turn) -> None:
     late_adds = {
         f"{node.balancer_id}/{node.address}:{node.port}": way
         for way in turn.progress.servers
-        if way.phase is Phase.GONE and looks.add_lands_until(way, turn.now) is not None
+        if way.phase.is_let_go and looks.add_lands_until(way, turn.now) is not None
         for node in way.nodes
         if NodeState.ENABLED in node.late
     }
@@ -225,7 +226,7 @@ def notice_new_nodes(turn: Turn) -> None:
             if name not in turn.progress.noted_nodes:
                 turn.change(noted_nodes=(*turn.progress.noted_nodes, name))
                 if (gone := late_adds.get(name)) is not None:
-                    words = wording.node_left(gone.name, balancer.name)
+                    words = wording.node_left(gone.name, balancer.name, lives=gone.phase is Phase.LEFT_OUT)
                     turn.note("node_left", words, gone.server_id, balancers=[balancer.balancer_id])
                     continue
                 turn.note(
@@ -241,7 +242,7 @@ def notice_new_nodes(turn: Turn) -> None:
 def accept_pool(turn: Turn) -> None:
     """Take the pool as it is now for what it should be: at the start, and when a person says that it is right."""
     for way in turn.progress.servers:
-        if way.phase is Phase.GONE:
+        if way.phase.is_let_go:
             continue
         for node in way.nodes:
             balancer = turn.observation.balancers.get(node.balancer_id)
@@ -401,6 +402,7 @@ def notice_probes(turn: Turn) -> None:
             ok=probe.ok,
             status=probe.status,
             problem=probe.problem,
+            **({"slow": True} if probe.is_slow else {}),
         )
         if probe.ok is True:
             failures[probe.name] = 0
@@ -466,7 +468,7 @@ def notice_gone_servers(turn: Turn) -> None:
         waited_s = (seen.observed_at - way.missing_since).total_seconds()
         if waited_s >= GONE_AFTER_S and listed is not None and way.server_id not in listed:
             way = turn.update(way, missing_since=None, put_back=None)
-            say_nodes_left(turn, turn.enter(way, Phase.GONE, wording.gone(way.name)))
+            turn.say_nodes_left(turn.enter(way, Phase.GONE, wording.gone(way.name)))
 
 
 # --- images ---------------------------------------------------------------------------------------------

@@ -550,6 +550,10 @@ class Progress:
         """Return one server's way, or None."""
         return next((way for way in self.servers if way.server_id == server_id), None)
 
+    def names_in(self, phase: Phase) -> str:
+        """Return the names of the servers in a phase, in their order, "" for none."""
+        return ", ".join(way.name for way in self.servers if way.phase is phase)
+
     @property
     def in_flight(self) -> ServerWay | None:
         """The one server in draining, removing or verifying, or None (invariant 3)."""

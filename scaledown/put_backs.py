@@ -244,9 +244,6 @@ def _is_hopeless(turn: Turn, way: ServerWay) -> bool:
     is_undone = turn.progress.aborting or turn.progress.rolling_back
     if not is_undone or since is None or (turn.now - since).total_seconds() < HOPELESS_S:
         return False
-    words = Words(
-        f"{way.name} cannot be put back: it does not serve at its address as it did. Look at it by hand.",
-        f"{way.name} could not be put back into service. We look at it by hand.",
-    )
-    turn.enter(turn.update(way, put_back=None), Phase.GONE, words)
+    way = turn.update(way, put_back=None)
+    turn.say_nodes_left(turn.enter(way, Phase.LEFT_OUT, wording.left_out(way.name)))
     return True

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from statistics import quantiles
 from typing import Any
 
 from django.utils import timezone
@@ -13,22 +12,21 @@ from django.utils import timezone
 from capacity.vital import VitalCourse, vital_course
 from portal.approvals.models import ApprovalRequest
 from portal.audit.subjects import open_values
-from portal.runs.models import JournalEntry, Run, RunSample
+from portal.runs.models import JournalEntry, Run
 from portal.runs.plain import for_reader
 from portal.runs.types import RunStatus
 from scaledown import images, lessened, services
 from scaledown.canonical import plan_from_plain
-from scaledown.live import ImageShown, PeakWatchShown, Point, images_shown, peak_watch_shown, thin
+from scaledown.courses import Point, ProbeSum, course, probe_sums
+from scaledown.live import ImageShown, PeakWatchShown, images_shown, peak_watch_shown
 from scaledown.models import Plan
 from scaledown.preview import HOURS_A_MONTH
 from scaledown.progress import Progress, ServerWay, progress_from_plain
 from scaledown.selectors import DecisionShown
-from scaledown.thinning import looks_of
 from scaledown.types import Grade, Phase, PlanData
 from scaledown.ways_out import KINDS, WayOut, ways_out
 
 POINTS_SHOWN = 400
-SAMPLES_READ = 60_000
 _EVIDENCE = {
     Grade.MEASURED.value: "Its connections were counted until none was open.",
     Grade.INFERRED.value: "That none was open is worked out from its traffic.",
@@ -78,6 +76,8 @@ class ProbeReport:
     slowest_ms: float | None
     limit_ms: float | None
     latencies: tuple[Point, ...]
+    slow: int = 0
+    """Answers that were right, but later than the probe allows; not among `failed`."""
 
 
 @dataclass(frozen=True)
@@ -165,21 +165,24 @@ class Report:
 
 
 def report(run: Run, *, for_customer: bool = False) -> Report:
-    """Return a run's report. 8 queries. `for_customer` puts sentences into the customer's words."""
+    """Return a run's report. 9 queries. `for_customer` puts sentences into the customer's words."""
     whole = Run.objects.select_related("account").get(pk=run.pk)
     plan = plan_from_plain(whole.plan)
     progress = progress_from_plain(open_values([whole.progress])[0])
-    samples = _by_series(whole)
+    probed = [f"probe:{probe.name}" for probe in plan.probes]
+    sums = probe_sums(whole, probed)
+    courses = course(
+        whole, [*probed, *(f"connections:{way.server_id}" for way in progress.servers)], POINTS_SHOWN
+    )
     entries = list(
-        JournalEntry.objects.filter(run=whole, kind__in=["halted", "command", "status", *KINDS]).order_by(
-            "seq"
-        )
+        JournalEntry.objects.filter(
+            run=whole, kind__in=["halted", "command", "command_refused", "status", *KINDS]
+        ).order_by("seq")
     )
     outs = ways_out(entries)
     retired = [way for way in progress.servers if way.phase is Phase.RETIRED]
     gone = [way for way in progress.servers if way.phase in {Phase.RETIRED, Phase.GONE}]
     before = len(plan.servers) + len(plan.remaining)
-    probes = tuple(_probe(plan, samples))
     return Report(
         ref=str(whole.ref),
         title=whole.title,
@@ -204,15 +207,15 @@ def report(run: Run, *, for_customer: bool = False) -> Report:
         put_back=sum(1 for way in progress.servers if way.phase is Phase.RESTORED),
         server_hours_saved_per_month=round(len(gone) * HOURS_A_MONTH, 1),
         servers=tuple(
-            _server(way, outs.get(way.server_id, ()), samples, for_customer=for_customer)
+            _server(way, outs.get(way.server_id, ()), courses, for_customer=for_customer)
             for way in progress.servers
         ),
-        probes=probes,
+        probes=tuple(_probe(plan, sums, courses)),
         vital=tuple(_vital(whole, plan)),
         halts=tuple(_halts(entries, for_customer=for_customer)),
         approvals=_approvals(whole),
-        requests_failed=requests_failed(plan, outs, samples, probes),
-        cannot_be_undone=_cannot_be_undone(plan, progress, retired),
+        requests_failed=requests_failed(outs, sums.values()),
+        cannot_be_undone=_cannot_be_undone(plan, progress),
         images=images_shown(progress, is_over=whole.is_over, for_customer=for_customer),
         peak_watch=peak_watch_shown(plan, progress, RunStatus(whole.status), for_customer=for_customer),
         lessons=tuple(
@@ -223,33 +226,21 @@ def report(run: Run, *, for_customer: bool = False) -> Report:
 
 
 def _is_out(way: ServerWay) -> bool:
-    return way.left_at is not None and way.phase not in {
-        Phase.RESTORED,
-        Phase.QUEUED,
-        Phase.SKIPPED,
-        Phase.RECREATED,
-    }
-
-
-def _by_series(run: Run) -> dict[str, list[RunSample]]:
-    rows: dict[str, list[RunSample]] = {}
-    newest = RunSample.objects.filter(run=run).order_by("-at", "-pk")[:SAMPLES_READ]
-    for row in reversed(newest):
-        rows.setdefault(row.series, []).append(row)
-    return rows
+    if way.phase is Phase.LEFT_OUT:
+        return True
+    return way.left_at is not None and way.phase is not Phase.QUEUED and not way.phase.is_staying
 
 
 def _server(
     way: ServerWay,
     outs: Sequence[WayOut],
-    samples: dict[str, list[RunSample]],
+    courses: Mapping[str, tuple[Point, ...]],
     *,
     for_customer: bool,
 ) -> ServerReport:
     drain, verdict = way.drain, way.verdict
     # The way of a server that came back has forgotten how it went out.
     out = outs[-1] if outs and drain is None else None
-    rows = samples.get(f"connections:{way.server_id}", [])
     if out is not None:
         verdict_says = out.verdict_customer_says if for_customer else out.verdict_says
     else:
@@ -273,7 +264,7 @@ def _server(
         verdict_numbers=out.verdict_numbers if out else dict(verdict.numbers) if verdict else {},
         deleted_at=way.retired_at,
         nodes_left=outs[-1].nodes_left if outs else (),
-        connections=thin([Point(row.at, row.value) for row in rows], POINTS_SHOWN),
+        connections=courses.get(f"connections:{way.server_id}", ()),
     )
 
 
@@ -287,22 +278,23 @@ def _cut(outs: Iterable[WayOut]) -> tuple[int | None, int]:
     return (sum(known) if known else None), len(cut) - len(known)
 
 
-def _probe(plan: PlanData, samples: dict[str, list[RunSample]]) -> Iterable[ProbeReport]:
+def _probe(
+    plan: PlanData, sums: Mapping[str, ProbeSum], courses: Mapping[str, tuple[Point, ...]]
+) -> Iterable[ProbeReport]:
     for probe in plan.probes:
-        rows = samples.get(f"probe:{probe.name}", [])
-        answered = [(row.value, looks_of(row.detail)) for row in rows if row.detail.get("ok")]
-        latencies = sorted(ms for ms, looks in answered if ms is not None for _ in range(looks))
+        found = sums.get(f"probe:{probe.name}", ProbeSum())
         yield ProbeReport(
             name=probe.name,
             url=probe.url,
-            looks=sum(looks_of(row.detail) for row in rows),
-            failed=sum(looks_of(row.detail) for row in rows if row.detail.get("ok") is False),
-            unknown=sum(looks_of(row.detail) for row in rows if row.detail.get("ok") is None),
-            median_ms=_share_of(latencies, 50),
-            p95_ms=_share_of(latencies, 95),
-            slowest_ms=latencies[-1] if latencies else None,
+            looks=found.looks,
+            failed=found.failed,
+            unknown=found.unknown,
+            median_ms=found.median_ms,
+            p95_ms=found.p95_ms,
+            slowest_ms=found.slowest_ms,
             limit_ms=probe.latency_limit_ms,
-            latencies=thin([Point(row.at, row.value) for row in rows], POINTS_SHOWN),
+            latencies=courses.get(f"probe:{probe.name}", ()),
+            slow=found.slow,
         )
 
 
@@ -326,30 +318,27 @@ def _vital(run: Run, plan: PlanData) -> Iterable[VitalReport]:
         )
 
 
-def _share_of(ordered: Sequence[float], percent: int) -> float | None:
-    if not ordered:
-        return None
-    if len(ordered) == 1:
-        return ordered[0]
-    return quantiles(ordered, n=100, method="inclusive")[percent - 1]
-
-
 def _halts(entries: Sequence[JournalEntry], *, for_customer: bool) -> Iterable[HaltReport]:
     for index, entry in enumerate(entries):
         if entry.kind != "halted":
             continue
-        after: list[str] = []
+        after: list[tuple[str, str]] = []
         for later in entries[index + 1 :]:
             if later.kind in {"halted", "status"}:
                 break  # what is asked once the run goes on is no answer to the halt
             if later.kind == "command":
-                after.append(for_reader(later.says, later.customer_says, for_customer=for_customer))
+                says = for_reader(later.says, later.customer_says, for_customer=for_customer)
+                after.append((later.subject, says))
+            elif later.kind == "command_refused":
+                # What was refused decided nothing. Commands are answered in their order.
+                refused = next((one for one in after if one[0] == later.subject), None)
+                after = [one for one in after if one is not refused]
         yield HaltReport(
             at=entry.at,
             code=str(entry.detail.get("code", "")),
             rank=str(entry.detail.get("rank", "")),
             says=for_reader(entry.says, entry.customer_says, for_customer=for_customer),
-            decisions=tuple(after),
+            decisions=tuple(says for _, says in after),
         )
 
 
@@ -376,26 +365,20 @@ def _approvals(run: Run) -> tuple[DecisionShown, ...]:
     )
 
 
-def requests_failed(
-    plan: PlanData,
-    outs: Mapping[str, Sequence[WayOut]],
-    samples: dict[str, list[RunSample]],
-    probes: Sequence[ProbeReport],
-) -> RequestsFailed:
-    """Return what can be said about failed requests: seen, none seen (by what), or not measurable here."""
+def requests_failed(outs: Mapping[str, Sequence[WayOut]], sums: Iterable[ProbeSum]) -> RequestsFailed:
+    """Return what can be said about failed requests: seen, none seen (by what), or not measurable here.
+
+    `sums` are those of the plan's probes. An answer that was right and too slow is no request that failed, and is told.
+    """
     cut, unknown = _cut(out for ways in outs.values() for out in ways)
-    watched = sum(probe.looks - probe.unknown for probe in probes)
-    failed_at = [
-        row.at
-        for probe in plan.probes
-        for row in samples.get(f"probe:{probe.name}", [])
-        if row.detail.get("ok") is False
-    ]
-    failed = sum(probe.failed for probe in probes)
-    source = f"{len(probes)} check{'s' if len(probes) != 1 else ''} of the site"
-    if failed_at or cut or unknown:
+    probes = list(sums)
+    watched = sum(one.looks - one.unknown for one in probes)
+    failed, slow = sum(one.failed for one in probes), sum(one.slow for one in probes)
+    source = f"{len(probes)} check{'s' if len(probes) != 1 else ''} of the site" if watched else ""
+    late = f" {slow} of {watched} answers came later than agreed." if slow else ""
+    if failed or cut or unknown:
         parts = []
-        if failed_at:
+        if failed:
             parts.append(f"{failed} of {watched} checks of the site failed.")
         if cut:
             were = "connection was" if cut == 1 else "connections were"
@@ -405,13 +388,18 @@ def requests_failed(
                 f"Of {unknown} server{'s' if unknown != 1 else ''} connections may have been cut, as a person or "
                 "the plan allowed: how many were open is not known."
             )
+        cuts = [out.cut_at for ways in outs.values() for out in ways if out.cut_at is not None]
+        first = [at for at in (*cuts, *(one.failed_since for one in probes)) if at is not None]
+        last = [at for at in (*cuts, *(one.failed_until for one in probes)) if at is not None]
+        sources = [source] if failed else []
+        sources += ["connection counts on the servers"] if cut or unknown else []
         return RequestsFailed(
             "seen",
-            " ".join(parts),
-            source if failed_at else "connection counts on the servers",
-            min(failed_at) if failed_at else None,
-            max(failed_at) if failed_at else None,
-            failed / watched if failed and watched else None,
+            " ".join(parts) + late,
+            ", ".join(sources),
+            min(first, default=None),
+            max(last, default=None),
+            failed / watched if failed else None,
         )
     if not watched:
         return RequestsFailed(
@@ -422,18 +410,12 @@ def requests_failed(
             None,
             None,
         )
-    rows = [
-        row.at
-        for probe in plan.probes
-        for row in samples.get(f"probe:{probe.name}", [])
-        if row.detail.get("ok") is not None
-    ]
     return RequestsFailed(
         "none_seen",
-        f"None seen: {_checks(watched)} answered well. Visitors' own requests are not counted here.",
+        f"None seen: {_checks(watched)} answered{'' if slow else ' well'}. Visitors' own requests are not counted here.{late}",
         source,
-        min(rows),
-        max(rows),
+        min(one.since for one in probes if one.since is not None),
+        max(one.until for one in probes if one.until is not None),
         0.0,
     )
 
@@ -442,8 +424,10 @@ def _checks(count: int) -> str:
     return "1 check of the site was" if count == 1 else f"{count} checks of the site were"
 
 
-def _cannot_be_undone(plan: PlanData, progress: Progress, retired: Sequence[ServerWay]) -> str:
-    if not retired:
+def _cannot_be_undone(plan: PlanData, progress: Progress) -> str:
+    retired = [way for way in progress.servers if way.phase is Phase.RETIRED]
+    going = ", ".join(way.name for way in progress.servers if way.phase in {Phase.DELETING, Phase.CONFIRMING})
+    if not retired and not going:
         return "Nothing was deleted."
     bare: list[str] = []
     with_image: list[str] = []
@@ -458,4 +442,9 @@ def _cannot_be_undone(plan: PlanData, progress: Progress, retired: Sequence[Serv
         )
     if bare:
         says.append(f"{', '.join(bare)} deleted, no image taken: from the portal that cannot be undone.")
+    if going:
+        says.append(
+            f"The deletion of {going} was accepted by the provider and cannot be taken back. It was not seen to end, so what is "
+            "named may live on, outside the pool."
+        )
     return " ".join(says)

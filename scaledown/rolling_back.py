@@ -355,15 +355,20 @@ def _end(turn: Turn) -> bool:
     if progress.growing is not None:
         serving = len(looks.serving_anywhere(turn.plan, turn.progress, turn.observation)) + anew
         words = growing.grown(
-            progress.growing, anew, back, serving, progress.giving_up, name_what_may_live(turn)
+            progress.growing,
+            anew,
+            back,
+            serving,
+            progress.giving_up,
+            name_what_may_live(turn),
+            progress.names_in(Phase.LEFT_OUT),
         )
         turn.new_status, turn.new_halt, because = RunStatus.COMPLETED, None, "grown_again"
     else:
-        deleted, gone = (
-            ", ".join(way.name for way in progress.servers if way.phase is phase)
-            for phase in (Phase.RETIRED, Phase.GONE)
+        deleted, gone, left_out = (
+            progress.names_in(phase) for phase in (Phase.RETIRED, Phase.GONE, Phase.LEFT_OUT)
         )
-        words = wording.rolled_back(back, anew, deleted, gone, name_what_may_live(turn))
+        words = wording.rolled_back(back, anew, deleted, gone, name_what_may_live(turn), left_out)
         turn.new_status, turn.new_halt, because = RunStatus.ROLLED_BACK, None, "rolled_back"
     turn.change(
         ended_because=because,

@@ -19,7 +19,8 @@ from portal.ui.charts import Marker, NodeLoad, Series
 from portal.ui.lanes import Lane as LaneShown
 from portal.ui.states import look_of
 from scaledown.figures import FigureRow, figures_of
-from scaledown.live import CountShown, JournalShown, Lane, LiveRun, Point
+from scaledown.courses import Point
+from scaledown.live import CountShown, JournalShown, Lane, LiveRun
 from scaledown.offers import Offer
 from scaledown.preview import Preview
 from scaledown.report import Report
@@ -188,10 +189,11 @@ def lane_shown(
 
 
 def of_total(live: LiveRun) -> str:
-    """Return out of how many servers the deleted ones are, and how many are gone but not by this run."""
+    """Return out of how many servers the deleted ones are, and how many are gone but not by this run, or could not be put back."""
     words = f"of {live.total} server{'' if live.total == 1 else 's'}"
-    gone = sum(1 for lane in live.lanes if lane.phase == "gone")
-    return f"{words}, {gone} gone by another hand" if gone else words
+    gone, left_out = (sum(1 for lane in live.lanes if lane.phase == phase) for phase in ("gone", "left_out"))
+    words += f", {gone} gone by another hand" if gone else ""
+    return f"{words}, {left_out} not put back" if left_out else words
 
 
 def load_nodes(live: LiveRun, *, customer: bool) -> list[NodeLoad]:

@@ -22,6 +22,7 @@ OUT = (
     Phase.CONFIRMING.value,
     Phase.RETIRED.value,
     Phase.GONE.value,
+    Phase.LEFT_OUT.value,
 )
 
 

@@ -103,7 +103,7 @@ def aborting(turn: Turn) -> bool:
     if awaits_landing(turn):
         return True
     back = sum(way.phase is Phase.RESTORED for way in turn.progress.servers)
-    words = wording.aborted(back, name_what_may_live(turn))
+    words = wording.aborted(back, name_what_may_live(turn), turn.progress.names_in(Phase.LEFT_OUT))
     turn.new_status, turn.new_halt = RunStatus.ABORTED, None
     turn.change(
         ended_because="aborted", says=words.says, customer_says=words.customer_says, until=None, waiting=None

@@ -1,7 +1,7 @@
 """What is kept of the looks of a run that lasts for days: enough for its plots and its sums, and no more.
 
 Every look of the last hour stays. Of older ones one stays a minute, and one per five minutes of those older than six hours;
-of each stretch, series and outcome (answered, failed, unknown) these:
+of each stretch, series and outcome (answered, too late, failed, unknown) these:
 
 - the first one, which stands for all that went (`detail.looks` says for how many), so that sums stay right;
 - the highest one (of servers in service the lowest): a peak is no average;
@@ -32,7 +32,7 @@ WITH old AS (
     SELECT sample.id, sample.at, sample.value, sample.series,
            COALESCE((sample.detail->>'looks')::int, 1) AS looks,
            sample.detail->'ok' = 'false'::jsonb AS failed,
-           sample.detail->>'ok' AS outcome,
+           COALESCE(sample.detail->>'ok', '') || COALESCE(sample.detail->>'slow', '') AS outcome,
            floor(extract(epoch FROM sample.at) / CASE
                WHEN sample.at >= %(minutes_from)s OR sample.detail->'ok' = 'false'::jsonb THEN 60 ELSE 300 END
            ) AS stretch,

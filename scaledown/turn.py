@@ -22,6 +22,7 @@ from portal.runs.types import (
     RunStatus,
     Sample,
 )
+from scaledown import wording
 from scaledown.progress import (
     NodeState,
     NodeWay,
@@ -335,6 +336,13 @@ class Turn:
                 "Paused for safety: we waited for something that did not come. We look into it.",
             ),
         )
+
+    def say_nodes_left(self, way: ServerWay) -> None:
+        """Journal which balancers still hold a node of a server that is gone, or left out: a person takes it out."""
+        left = sorted({node.balancer_id for node in way.nodes if node.confirmed is not NodeState.ABSENT})
+        if left:
+            words = wording.node_left(way.name, ", ".join(left), lives=way.phase is Phase.LEFT_OUT)
+            self.note("node_left", words, way.server_id, balancers=left)
 
     def send(self, action: Action, words: Words) -> bool:
         """Decide the one change of this tick. Settles the tick."""

@@ -43,6 +43,7 @@ class Phase(StrEnum):
     RECREATING = "recreating"
     JOINING = "joining"
     RECREATED = "recreated"
+    LEFT_OUT = "left_out"
 
     @property
     def is_in_flight(self) -> bool:
@@ -70,6 +71,11 @@ class Phase(StrEnum):
         return self in _GONE
 
     @property
+    def is_let_go(self) -> bool:
+        """Out of the pool for good by no deletion of this run, which leaves its nodes alone from then on."""
+        return self in _LET_GO
+
+    @property
     def is_anew(self) -> bool:
         """Deleted by this run and on its way back as a new server, or back as one."""
         return self in _ANEW
@@ -79,7 +85,8 @@ class Phase(StrEnum):
 _IN_FLIGHT = frozenset({Phase.DRAINING, Phase.REMOVING, Phase.VERIFYING})
 _OUT_AND_ALIVE = _IN_FLIGHT | {Phase.HELD, Phase.IMAGING}
 _STAYING = frozenset({Phase.SKIPPED, Phase.RESTORED, Phase.RECREATED})
-_FINAL = _STAYING | {Phase.RETIRED, Phase.GONE}
+_LET_GO = frozenset({Phase.GONE, Phase.LEFT_OUT})
+_FINAL = _STAYING | _LET_GO | {Phase.RETIRED}
 _ANEW = frozenset({Phase.RECREATING, Phase.JOINING, Phase.RECREATED})
 _GONE = _ANEW | {Phase.RETIRED, Phase.GONE}
 

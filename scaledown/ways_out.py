@@ -49,6 +49,7 @@ class WayOut:
     may_cut: bool = False
     is_cut: bool = False
     open_then: int | None = None
+    cut_at: datetime | None = None
     left_at: datetime | None = None
     verdict: str = ""
     verdict_says: str = ""
@@ -85,7 +86,7 @@ def _with(way: WayOut, entry: Told) -> WayOut:
                 open_then=detail.get("connections"),
             )
         case "outcome" if detail.get("action") == "remove_node" and detail.get("outcome") == "done":
-            return replace(way, is_cut=way.is_cut or way.may_cut)
+            return replace(way, is_cut=True, cut_at=way.cut_at or entry.at) if way.may_cut else way
         case "server_verifying":
             return replace(way, left_at=entry.at)
         case "node_left":

@@ -243,11 +243,20 @@ def completed(retired: int, left: int) -> Words:
     )
 
 
-def aborted(back: int, may_live: str = "") -> Words:
-    left = what_may_live(may_live)
+def aborted(back: int, may_live: str = "", left_out: str = "") -> Words:
+    left, out = what_may_live(may_live), not_put_back(left_out)
     return Words(
-        f"Aborted: {servers_of(back)} {'was' if back == 1 else 'were'} put back; nothing more is changed.{left.says}",
-        f"Stopped here. Everything that could be undone is undone.{left.customer_says}",
+        f"Aborted: {servers_of(back)} {'was' if back == 1 else 'were'} put back; nothing more is changed.{out.says}{left.says}",
+        f"Stopped here. Everything that could be undone is undone.{out.customer_says}{left.customer_says}",
+    )
+
+
+def not_put_back(listed: str) -> Words:
+    if not listed:
+        return Words("", "")
+    return Words(
+        f" Could not be put back: {listed}. Not deleted, and paid for: look there by hand.",
+        f" Not back in service: {listed}. We look there by hand.",
     )
 
 
@@ -680,17 +689,22 @@ def cannot_recreate(name: str, why: str) -> Words:
     )
 
 
-def rolled_back(back: int, anew: int, deleted: str, gone: str, may_live: str = "") -> Words:
+def rolled_back(
+    back: int, anew: int, deleted: str, gone: str, may_live: str = "", left_out: str = ""
+) -> Words:
     parts = [f"{servers_of(back)} put back"] if back or not anew else []
     if anew:
         parts.append(f"{servers_of(anew)} created anew")
     done = ", ".join(parts)
     stays = f" Deleted for good: {deleted}." if deleted else ""
-    stays += f" Not back in service: {gone}; the journal says why." if gone else ""
+    stays += f" Gone by another hand: {gone}." if gone else ""
     lost = ", ".join(names for names in (deleted, gone) if names)
     not_back = f" What could not be brought back: {lost}." if lost else ""
-    left = what_may_live(may_live)
-    return Words(f"Rolled back: {done}.{stays}{left.says}", f"Undone: {done}.{not_back}{left.customer_says}")
+    left, out = what_may_live(may_live), not_put_back(left_out)
+    return Words(
+        f"Rolled back: {done}.{stays}{out.says}{left.says}",
+        f"Undone: {done}.{not_back}{out.customer_says}{left.customer_says}",
+    )
 
 
 # --- stopping before the deletion --------------------------------------------------------------------------
@@ -852,7 +866,20 @@ def delete_landed_late(name: str, *, was_back: bool) -> Words:
     )
 
 
-def node_left(name: str, balancers: str) -> Words:
+def left_out(name: str) -> Words:
+    return Words(
+        f"{name} cannot be put back: it does not serve at its address as it did. It is not deleted, and paid for: "
+        "look at it by hand.",
+        f"{name} could not be put back into service. It is not deleted. We look at it by hand.",
+    )
+
+
+def node_left(name: str, balancers: str, *, lives: bool = False) -> Words:
+    if lives:
+        return Words(
+            f"{name} could not be put back, and its node is still in {balancers}. Mend the server, or take the node out by hand.",
+            f"{name} is still listed in your load balancer. We look at it by hand.",
+        )
     return Words(
         f"{name} is gone, but its node is still in {balancers}. Take it out by hand.",
         f"{name} is gone. We tidy up your load balancer.",

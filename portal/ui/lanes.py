@@ -35,14 +35,14 @@ PLAIN: dict[str, str] = {
 """The same stations as customers read them."""
 ANEW = ("recreating", "joining", "recreated")
 """A server that was deleted and comes back as a new one: its way is over, and one more station follows."""
-FINISHED = ("retired", "skipped", "restored", "gone", "recreated")
+FINISHED = ("retired", "skipped", "restored", "gone", "recreated", "left_out")
 
 
 @dataclass(frozen=True)
 class Lane:
     """One server's lane. `connections` None means that no count is known; it is never shown as 0.
 
-    `phase` is the phase it is in. A side exit (skipped, restored, gone) names the last phase it was in
+    `phase` is the phase it is in. A side exit (skipped, restored, gone, left out) names the last phase it was in
     as `left_at`; one on its way back (`is_going_back`) is called that. `sentence` says in one line what it waits for or does; `commands` are what
     `{% command %}` takes, one mapping each (`url`, `label` and its options).
     """

@@ -68,6 +68,7 @@ LOOKS: dict[str, StateLook] = {
     "joining": _look("joining", "built anew, being checked", "move", "clock"),
     "recreated": _look("created anew", "back as a new server", "good", "back"),
     "gone": _look("gone", "no longer there", "wait", "triangle"),
+    "left_out": _look("not put back", "out of service, we look at it", "bad", "cross"),
     # nodes, in the provider's own words
     "ENABLED": _look("ENABLED", "in service", "good", "dot"),
     "DRAINING": _look("DRAINING", "connections are finishing", "move", "down"),

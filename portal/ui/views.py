@@ -59,6 +59,7 @@ FAMILIES = (
             "joining",
             "recreated",
             "gone",
+            "left_out",
         ),
     ),
     ("Node", ("ENABLED", "DRAINING", "DISABLED", "ONLINE", "OFFLINE")),

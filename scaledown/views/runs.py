@@ -317,6 +317,7 @@ class RunReport(RunPageView):
             report=found,
             size_words=f"{found.nodes_before} → {found.nodes_after}",
             gone=sum(1 for server in found.servers if server.outcome == "gone"),
+            left_out=sum(1 for server in found.servers if server.outcome == "left_out"),
             verdicts=shown.report_verdicts(found, customer=self.customer),
             drains=shown.report_drains(found, self.zone),
             marks=shown.drain_marks(found, self.zone),

@@ -439,22 +439,37 @@ def says_gone_only_of_what_is_gone(story: Story) -> Iterator[str]:
     for place, line in enumerate(story.events):
         if not isinstance(line, Wrote) or line.kind not in {"server_retired", "server_gone"}:
             continue
-        if story.deleted_at.get(line.subject, 1e9) <= line.t or _was_given_up(story, place, line):
+        if story.deleted_at.get(line.subject, 1e9) <= line.t:
             continue
         yield f"{line.subject} is said to be {line.kind.removeprefix('server_')} and lives"
 
 
+def leaves_out_only_what_cannot_serve(story: Story) -> Iterator[str]:
+    """A put-back is given up only after an abort or a roll back, of a server that could not serve for long."""
+    for place, line in enumerate(story.events):
+        if (
+            isinstance(line, Wrote)
+            and line.kind == "server_left_out"
+            and not _was_given_up(story, place, line)
+        ):
+            yield f"{line.subject} is left out and could serve, or nobody asked for its way back"
+
+
 def _was_given_up(story: Story, place: int, line: Wrote) -> bool:
-    """Whether it lives but could not serve in any look for long, after a person aborted."""
+    """Whether it lives but could not serve in any look for long, after a person had all that is out put back."""
     planned = _planned(story, line.subject)
-    aborts = story.every(Asked, 0, place, name="abort")
-    if line.kind != "server_gone" or planned is None or not aborts:
+    asked = [one for one in story.every(Asked, 0, place) if one.name in {"abort", "roll_back", "grow_again"}]
+    if planned is None or not asked:
         return False
     since_t = line.t - UNFIT_S + story.slack_s
     looks = [k for k in story.every(Looked, 0, place, key=f"server:{line.subject}") if k.t >= since_t]
     seen = [k.server for k in looks if k.server is not None]
     return bool(seen) and not any(
-        s.status == "ACTIVE" and set(s.addresses) >= {node.address for node in planned.nodes} for s in seen
+        s.status == "ACTIVE"
+        and not s.is_being_deleted
+        and (not planned.image_id or s.image == planned.image_id)
+        and set(s.addresses) >= {node.address for node in planned.nodes}
+        for s in seen
     )
 
 
@@ -1381,6 +1396,7 @@ RULES: tuple[Rule, ...] = (
     creates_no_more_than_was_approved,
     lets_serve_only_what_answered,
     says_gone_only_of_what_is_gone,
+    leaves_out_only_what_cannot_serve,
     waits_for_no_search_in_vain,
     says_back_only_of_what_is_back,
     keeps_the_floor,

@@ -349,7 +349,12 @@ def given_up_at_once(story):
     server = story.plan.servers[0].server_id
     place, sent = first(story, Sent, "stop")
     abort = Asked(sent.t - 1.0, 9, "abort", None, {})
-    return put_in(story, place, abort, Wrote(sent.t, "server_gone", server, 1))
+    return put_in(story, place, abort, Wrote(sent.t, "server_left_out", server, 1))
+
+
+def called_gone_while_it_lives(story):
+    place, sent = first(story, Sent, "stop")
+    return put_in(story, place, Wrote(sent.t, "server_gone", story.plan.servers[0].server_id, 1))
 
 
 def called_gone_and_left_out(story):
@@ -716,7 +721,8 @@ BAD = [
     (answers_held_against_those_before, oracle.deletes_only_while_answers_are_as_fast),
     (too_few_for_the_peak, oracle.deletes_only_what_the_next_peak_allows),
     (retired_but_alive, oracle.says_gone_only_of_what_is_gone),
-    (given_up_at_once, oracle.says_gone_only_of_what_is_gone),
+    (given_up_at_once, oracle.leaves_out_only_what_cannot_serve),
+    (called_gone_while_it_lives, oracle.says_gone_only_of_what_is_gone),
     (halted_for_want_of_a_search, oracle.waits_for_no_search_in_vain),
     (back_but_draining, oracle.says_back_only_of_what_is_back),
     (one_less_serves, oracle.keeps_the_floor),

@@ -60,6 +60,12 @@ def _gone() -> Desk:
     return desk.until(lambda: desk.phase(6) is Phase.GONE, most=100, after_s=5.0)
 
 
+def _left_out() -> Desk:
+    desk = change(in_phase(Phase.HELD, hold_s=600.0), "srv-6", status="ERROR")
+    _commanded(desk, "abort")
+    return desk.until(lambda: desk.phase(6) is Phase.LEFT_OUT, most=200, after_s=5.0)
+
+
 def _unknown_count() -> Desk:
     desk = in_phase(Phase.DRAINING)
     desk.connections["srv-6"] = None
@@ -275,6 +281,7 @@ STATES: Mapping[str, Callable[[], Desk]] = {
     "phase: recreating": _recreating,
     "phase: joining": _joining,
     "phase: gone": _gone,
+    "phase: left out": _left_out,
     "phase: held, stopped": _stopped,
     "phase: deleting, slowly": _deleting_slowly,
     "drain: counted": _counting,

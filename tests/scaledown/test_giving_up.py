@@ -67,8 +67,9 @@ def test_a_server_that_cannot_serve_for_long_is_given_up():
         desk.look()
     assert desk.status is RunStatus.HALTED
     desk.until(lambda: desk.status is RunStatus.ABORTED, most=30)
-    assert desk.phase() is Phase.GONE
+    assert desk.phase() is Phase.LEFT_OUT
     assert "cannot be put back" in desk.way().says
+    assert "Could not be put back: web-06. Not deleted, and paid for" in desk.progress.says
 
 
 def test_a_server_that_is_being_worked_on_is_never_given_up_and_a_person_is_told():

@@ -82,7 +82,7 @@ def test_a_server_that_was_rebuilt_meanwhile_serves_nobody(command):
         desk.look()
     assert put_back(desk) == []
     if command == "abort":
-        assert (desk.status, desk.phase()) == (RunStatus.ABORTED, Phase.GONE)
+        assert (desk.status, desk.phase()) == (RunStatus.ABORTED, Phase.LEFT_OUT)
 
 
 def test_another_name_or_size_keeps_no_server_out():
@@ -110,7 +110,7 @@ def test_a_task_that_hangs_ends_an_abort_after_an_hour():
         desk.look(45.0)
     assert desk.phase() is Phase.HELD
     desk.until(lambda: desk.status is RunStatus.ABORTED, most=40, after_s=45.0)
-    assert desk.phase() is Phase.GONE
+    assert desk.phase() is Phase.LEFT_OUT
     assert put_back(desk) == []
 
 
@@ -122,11 +122,11 @@ def test_one_server_that_cannot_go_back_does_not_keep_the_others_from_being_crea
     assert desk.halt.code == "cannot_put_back"
     for _ in range(620):
         desk.look()
-    assert desk.phase(5) is Phase.GONE
+    assert desk.phase(5) is Phase.LEFT_OUT
     assert desk.command("resume").accepted
     until(desk, lambda: desk.status is RunStatus.ROLLED_BACK)
     assert desk.phase(6) is Phase.RECREATED
-    assert "Not back in service: web-05" in desk.progress.says
+    assert "Could not be put back: web-05" in desk.progress.says
     assert "Deleted for good" not in desk.progress.says
 
 

@@ -14,7 +14,7 @@ from portal.runs import journal
 from portal.runs.models import Run, RunSample
 from portal.runs.types import Entry
 from scaledown import services, standstills
-from scaledown.live import Point, live_run, thin
+from scaledown.live import live_run
 from scaledown.progress import DrainWay, ImageMade, Meter, new_progress, progress_to_plain, with_server
 from scaledown.report import report
 from scaledown.shown import lane_shown, of_total
@@ -179,6 +179,67 @@ def test_only_what_was_asked_while_the_run_was_stopped_counts_as_decided_after_a
     assert report(run).halts[0].decisions == ("Lena asked: resume.",)
 
 
+def test_what_was_refused_decided_nothing(run):
+    def refused(name):
+        return Entry("command_refused", "Refused.", subject=name, detail={"command": 1, "name": name})
+
+    entries = [
+        Entry("halted", "It stopped."),
+        Entry("command", "Lena asked: resume.", subject="resume"),
+        Entry("command", "Lena asked: abort.", subject="abort"),
+        refused("resume"),
+    ]
+    with transaction.atomic():
+        journal.write(Run.objects.get(pk=run.pk), entries, at=timezone.now(), author=journal.ENGINE)
+    assert report(run).halts[0].decisions == ("Lena asked: abort.",)
+
+
+@pytest.mark.parametrize("phase", [Phase.DELETING, Phase.CONFIRMING])
+def test_a_deletion_that_the_provider_accepted_is_not_called_nothing(run, phase):
+    becomes(run, phase=phase, left_at=timezone.now())
+    says = report(run).cannot_be_undone
+    assert "The deletion of web-06 was accepted" in says
+    assert "Nothing was deleted" not in says
+
+
+def test_a_server_that_could_not_be_put_back_is_out_and_not_saved(run, here):
+    becomes(run, phase=Phase.LEFT_OUT)
+    told = report(run)
+    assert (told.nodes_after, told.retired, told.put_back, told.server_hours_saved_per_month) == (5, 0, 0, 0)
+    assert told.cannot_be_undone == "Nothing was deleted."
+    live = live_run(run, granted=permissions_on(here.manager, here.account))
+    assert of_total(live) == "of 3 servers, 1 not put back"
+
+
+def test_what_came_right_and_too_late_is_no_request_that_failed(run):
+    probed(run, True, True)
+    at = timezone.now() + timedelta(minutes=1)
+    RunSample.objects.create(
+        run=run, series="probe:home", at=at, value=900.0, detail={"ok": False, "slow": True}
+    )
+    told = report(run)
+    assert (told.requests_failed.answer, told.requests_failed.share) == ("none_seen", 0.0)
+    assert "1 of 3 answers came later than agreed" in told.requests_failed.says
+    assert (told.probes[0].failed, told.probes[0].slow, told.probes[0].slowest_ms) == (0, 1, 900.0)
+
+
+def test_connections_that_were_cut_have_the_time_of_the_cut(run):
+    went_out(run, open_then=7)
+    told = report(run).requests_failed
+    assert None not in (told.since, told.until)
+    assert told.source == "connection counts on the servers"
+
+
+def test_the_time_before_is_that_of_the_stretch_before_the_first_server(run, here):
+    becomes(run, phase=Phase.DRAINING)
+    run.refresh_from_db()
+    before = {"since": "2026-11-30T10:00:00Z", "latency_ms": {"home": [30.0, 50.0, 40.0]}}
+    Run.objects.filter(pk=run.pk).update(progress=run.progress | {"before": before})
+    probed(run, True, True)
+    live = live_run(run, granted=permissions_on(here.manager, here.account))
+    assert live.probes[0].before_ms == 40.0
+
+
 def test_a_report_counts_what_was_deleted_and_what_it_saves(run):
     becomes(run, phase=Phase.RETIRED, left_at=timezone.now(), retired_at=timezone.now())
     told = report(run)
@@ -291,11 +352,3 @@ def test_in_a_standstill_the_live_page_offers_no_pause_after_a_server(run, here)
     )
     pauses = [one.args["when"] for one in live_run(run, granted=granted).offers if one.name == "pause"]
     assert pauses == ["now"]
-
-
-def test_thinning_a_series_keeps_its_ends():
-    now = timezone.now()
-    points = [Point(now + timedelta(seconds=n), float(n)) for n in range(1000)]
-    kept = thin(points, 100)
-    assert len(kept) <= 102
-    assert (kept[0], kept[-1]) == (points[0], points[-1])

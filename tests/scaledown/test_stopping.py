@@ -87,7 +87,7 @@ def test_a_started_server_that_answers_nothing_is_given_up_ten_minutes_after_an_
         desk.look(5.0)
     assert desk.status is not RunStatus.ABORTED
     desk.until(lambda: desk.status is RunStatus.ABORTED, after_s=5.0)
-    assert desk.phase() is Phase.GONE
+    assert desk.phase() is Phase.LEFT_OUT
     assert "by hand" in desk.way().says
     assert [a.target for a in desk.sent if a.name == "add_node"] == []
 
