@@ -27,7 +27,7 @@ from scaledown import growing, late, looks, silence, wording
 from scaledown.doubts import is_cut_by
 from scaledown.imaging import ask_anew
 from scaledown.notice import accept_pool, as_seen
-from scaledown.peak import end_watch, is_watching
+from scaledown.peak import end_watch, is_due, is_watching, stay_open
 from scaledown.progress import DeleteWay, Progress, ServerWay
 from scaledown.rolling_back import (
     approval_problem,
@@ -211,19 +211,8 @@ def resume(turn: Turn, command: Command) -> Verdict:
             return False, "Another hand changed the pool. Confirm that it is right as it is now, or abort."
         _accept_changes(turn, command)
     stopped_s = turn.age_s(turn.progress.stopped_at) if turn.progress.stopped_at else 0.0
-    turn.new_status, turn.new_halt = RunStatus.RUNNING, None
+    _runs_again(turn)
     turn.change(
-        stopped_at=None,
-        waiting=None,
-        stuck=None,
-        refusals=0,
-        refusal_says="",
-        busy_since=None,
-        retry_at=None,
-        pause_after=None,
-        hot_looks=0,
-        differs="",
-        differs_looks=0,
         sighted_at=turn.now,
         preflight_due=turn.progress.preflight_due or stopped_s > FRESH_PREFLIGHT_AFTER_S,
     )
@@ -247,6 +236,23 @@ def resume(turn: Turn, command: Command) -> Verdict:
             # The person who resumes has seen that the limit was reached: the drain gets its time again.
             _more_time(turn, way, turn.plan.drain_limit_s)
     return True, "The run goes on."
+
+
+def _runs_again(turn: Turn) -> None:
+    turn.new_status, turn.new_halt = RunStatus.RUNNING, None
+    turn.change(
+        stopped_at=None,
+        waiting=None,
+        stuck=None,
+        refusals=0,
+        refusal_says="",
+        busy_since=None,
+        retry_at=None,
+        pause_after=None,
+        hot_looks=0,
+        differs="",
+        differs_looks=0,
+    )
 
 
 def _resume_rolling_back(turn: Turn, command: Command) -> Verdict:
@@ -508,7 +514,7 @@ def _more_time(turn: Turn, way: ServerWay, more_s: float) -> None:
 
 
 def finish_here(turn: Turn, command: Command) -> Verdict:
-    """Complete at this size after the server in hand; the rest stay in the pool."""
+    """Complete at this size after the server in hand; the rest stay in the pool. Before it ends the next peak is watched."""
     if turn.status is RunStatus.SCHEDULED:
         return False, "The run has not begun: abort it instead."
     if turn.progress.aborting:
@@ -543,6 +549,13 @@ def finish_here(turn: Turn, command: Command) -> Verdict:
             True,
             f"The others stay in the pool. Resume the run to finish {', '.join(left)}, or put them back.",
         )
+    if is_due(turn):
+        # Nothing is sent any more, so that nothing that forbids to resume a run forbids to watch.
+        _runs_again(turn)
+        accept_pool(turn)
+        turn.change(preflight_due=False)
+        stay_open(turn)
+        return True, "The others stay in the pool. The run stays open at this size until the next peak is over."
     open_yet = late.outstanding(turn)
     if open_yet is not None:
         turn.change(finishing=f"Finished here by {by}.")

@@ -281,6 +281,10 @@ def _why_no_watch(plan: PlanData, progress: Progress, status: RunStatus) -> str:
         return "That begins once the pool is at its new size."
     if not peak.servers_out(progress):
         return "No server is out."
+    if status is RunStatus.ABORTED:
+        return "The run was aborted, and does not stay open."
+    if progress.ended_because == "finished_here":
+        return "The run was ended at this size."
     return "It was over before the pool came to its new size."
 
 

@@ -586,7 +586,11 @@ def _finish_leaves(now: Situation) -> str:
 def _completes(now: Situation) -> str:
     """Say when a run that is finished here ends: not before the peak that it is to watch is over."""
     until, seen_at = now.plan.watch_until, now.progress.sighted_at
-    if until is None or seen_at is None or seen_at >= until:
+    is_out = any(
+        way.put_back is None and way.phase is not Phase.QUEUED and not way.phase.is_staying
+        for way in now.progress.servers
+    )
+    if until is None or seen_at is None or seen_at >= until or not is_out or now.is_rehearsal:
         return "the run completes at this size."
     return "the run stays open at this size until the next peak is over."
 

@@ -45,6 +45,13 @@ def servers_out(progress: Progress) -> int | None:
     return sum(not way.phase.is_staying for way in progress.servers)
 
 
+def is_due(turn: Turn) -> bool:
+    """Return whether this run, with nothing left to do, is to stay open for a peak that is yet to come."""
+    until, watch = turn.plan.watch_until, turn.progress.watch
+    is_to_come = until is not None and turn.now < until and (watch is None or watch.ended_at is None)
+    return is_to_come and not turn.people.is_rehearsal and bool(servers_out(turn.progress))
+
+
 def notice_peak(turn: Turn) -> None:
     """Add this look to the watch; begin one where the pool has come to its new size, end it when the peak is over."""
     until, watch = turn.plan.watch_until, turn.progress.watch
@@ -155,18 +162,27 @@ def fallen_now(turn: Turn) -> Words | None:
     return Words(watch.fallen_says, watch.fallen_customer_says)
 
 
-def awaits_peak(turn: Turn) -> bool:
-    """Keep a run that is through open until the peak is over. Settles the tick while it is not."""
+def stay_open(turn: Turn) -> WatchWay | None:
+    """Let a run that is through be open for the peak from now on; None where there is none to watch."""
     if turn.progress.watch is None:
         # Who finished here left the last ones in the pool in this very turn: only now it is at its new size.
         notice_peak(turn)
     watch = turn.progress.watch
     if watch is None or watch.ended_at is not None:
+        return None
+    if watch.open_since is None:
+        watch = replace(watch, open_since=turn.now)
+        turn.change(watch=watch)
+        turn.note("peak_watch_begun", wording.watching_peak(watch.until), until=watch.until.isoformat())
+    return watch
+
+
+def awaits_peak(turn: Turn) -> bool:
+    """Keep a run that is through open until the peak is over. Settles the tick while it is not."""
+    watch = stay_open(turn)
+    if watch is None:
         return False
     words = wording.watching_peak(watch.until)
-    if watch.open_since is None:
-        turn.change(watch=replace(watch, open_since=turn.now))
-        turn.note("peak_watch_begun", words, until=watch.until.isoformat())
     return turn.wait("peak_watch", words, until=watch.until, look_again_s=LOOK_PEAK_S)
 
 

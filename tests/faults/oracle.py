@@ -900,14 +900,15 @@ def ends_only_after_its_peak(story: Story) -> Iterator[str]:
 
 
 def _was_ended(story: Story, place: int) -> bool:
-    """Whether a person had servers come back, or ended a run that watched its peak, or that stood still."""
+    """Whether a person had servers come back, or ended a run that watched its peak by then."""
     if _accepted(story, place, "grow_again"):
         return True
     for at, answered in enumerate(story.events[:place]):
         if not isinstance(answered, Answered) or not answered.accepted:
             continue
+        begun = story.every(Wrote, 0, at, kind="peak_watch_begun")
         finished = story.every(Asked, 0, at, name="finish_here", command=answered.command)
-        if finished and (story.last(Wrote, at, kind="peak_watch_begun") or _stands(story, at)):
+        if any(watch.t < asked.t for watch in begun for asked in finished):
             return True
     return False
 

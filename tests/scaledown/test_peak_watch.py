@@ -18,7 +18,7 @@ from scaledown.canonical import digest, plan_from_plain, plan_to_plain
 from scaledown.driver import project
 from scaledown.forms import SafetyForm
 from scaledown.less import is_less
-from scaledown.live import live_run
+from scaledown.live import live_run, peak_watch_shown
 from scaledown.offers import Situation, offers
 from scaledown.peak import LOOK_PEAK_S, is_watching
 from scaledown.planner import build_plan_data
@@ -342,6 +342,62 @@ def test_finishing_here_leaves_the_run_open_for_the_peak_and_says_so():
     desk.until(lambda: is_watching(desk.progress), most=200)
     assert desk.phase(5) is Phase.SKIPPED
     assert desk.progress.watch.out == 1
+
+
+@pytest.mark.parametrize("rests", ["paused", "halted"])
+def test_finishing_a_run_that_rests_leaves_it_open_for_the_peak_as_well(rests):
+    desk = Desk(watched(pause_between_s=600.0)).until_phase(Phase.RETIRED)
+    if rests == "paused":
+        assert desk.command("pause", when="now").accepted
+    else:
+        desk.probe_ok = False
+    desk.until(lambda: desk.status is RunStatus(rests), most=20)
+    assert "stays open at this size until the next peak is over" in offered(desk)["finish_here"].leaves
+    desk.probe_ok = True
+    desk.look()
+    answer = desk.command("finish_here")
+    assert answer.accepted
+    assert "until the next peak is over" in answer.says
+    desk.until(lambda: is_watching(desk.progress), most=5)
+    assert (desk.status, desk.halt) == (RunStatus.RUNNING, None)
+    assert desk.phase(5) is Phase.SKIPPED
+    sent = len(desk.sent)
+    desk.until(lambda: desk.status is RunStatus.COMPLETED, most=3000, after_s=10.0)
+    assert desk.now >= desk.plan.watch_until
+    assert desk.progress.watch.ended_early == ""
+    assert len(desk.sent) == sent
+
+
+def test_where_the_site_is_not_well_at_the_new_size_it_halts_again_and_a_second_time_ends_it():
+    desk = Desk(watched(pause_between_s=600.0)).until_phase(Phase.RETIRED)
+    desk.probe_ok = False
+    desk.until(lambda: desk.status is RunStatus.HALTED, most=20)
+    assert desk.command("finish_here").accepted
+    desk.until(lambda: desk.status is RunStatus.HALTED, most=5)
+    assert desk.halt.rank is HaltRank.SITE_IN_DANGER
+    assert "not watched to its end" in offered(desk)["finish_here"].leaves
+    assert desk.command("finish_here").accepted
+    assert desk.status is RunStatus.COMPLETED
+    assert desk.progress.watch.ended_early == "Lena ended it."
+
+
+def test_where_no_server_is_out_finishing_promises_no_peak_and_says_that_none_is_out():
+    desk = Desk(watched())
+    desk.until(lambda: desk.status is RunStatus.RUNNING)
+    desk.in_charge = None
+    desk.probe_ok = False
+    desk.until(lambda: desk.status is RunStatus.HALTED)
+    assert "the run completes at this size" in offered(desk)["finish_here"].leaves.lower()
+    assert desk.command("finish_here").accepted
+    assert desk.status is RunStatus.COMPLETED
+
+
+def test_an_aborted_run_does_not_say_that_the_peak_was_over():
+    desk = Desk(watched()).until_phase(Phase.RETIRED)
+    assert desk.command("abort").accepted
+    desk.until(lambda: desk.status is RunStatus.ABORTED, most=30)
+    shown = peak_watch_shown(desk.plan, desk.progress, desk.status, for_customer=False)
+    assert "The run was aborted, and does not stay open." in shown.says
 
 
 # --- what is shown -------------------------------------------------------------------------------------
