@@ -134,6 +134,11 @@ def _deletions(progress: Progress, doubted: list[ServerWay]) -> Words:
 
 
 def _silence(progress: Progress, halted: Halted, doubted: list[ServerWay]) -> tuple[datetime | None, Words]:
+    if progress.aborting:
+        return None, Words(
+            "No answer is waited for: the run is being aborted. What is out goes back as soon as that works, then the run ends.",
+            "We wait for no answer: what is out of service goes back as soon as that works, then this ends.",
+        )
     sure = [way for way in progress.servers if way not in doubted]
     back = [way.name for way in sure if way.put_back is not None]
     rest = [way for way in sure if way.put_back is None]

@@ -555,7 +555,10 @@ def finish_here(turn: Turn, command: Command) -> Verdict:
         accept_pool(turn)
         turn.change(preflight_due=False)
         stay_open(turn)
-        return True, "The others stay in the pool. The run stays open at this size until the next peak is over."
+        return (
+            True,
+            "The others stay in the pool. The run stays open at this size until the next peak is over.",
+        )
     open_yet = late.outstanding(turn)
     if open_yet is not None:
         turn.change(finishing=f"Finished here by {by}.")

@@ -13,7 +13,7 @@ from scaledown import images
 from scaledown.canonical import digest_of, from_plain, to_plain
 from scaledown.progress import Growing, ImageMade, Progress, ServerWay
 from scaledown.types import GrowData, GrownServer, Phase, PlanData
-from scaledown.wording import Words, not_put_back, servers_of, what_may_live
+from scaledown.wording import Words, made_in_vain, not_put_back, servers_of, what_may_live
 
 GROW_FORMAT = 1
 
@@ -81,7 +81,14 @@ def why_not(plan: PlanData, progress: Progress, grown: GrownServer) -> str:
 
 
 def grown(
-    growing: Growing, anew: int, back: int, serving: int, given_up: str, may_live: str, left_out: str = ""
+    growing: Growing,
+    anew: int,
+    back: int,
+    serving: int,
+    given_up: str,
+    may_live: str,
+    left_out: str = "",
+    left_new: str = "",
 ) -> Words:
     """What a run says that has grown again."""
     asked_for = len(growing.servers)
@@ -91,9 +98,9 @@ def grown(
     if back:
         done += f", {servers_of(back)} put back"
     stop = f" {given_up}" if given_up else ""
-    left, out = what_may_live(may_live), not_put_back(left_out)
+    left, out, new = what_may_live(may_live), not_put_back(left_out), made_in_vain(left_new)
     serves = f"{serving} {'serves' if serving == 1 else 'serve'}"
     return Words(
-        f"Grown again: {done}; {serves}.{stop}{out.says}{left.says}",
-        f"Grown again: {done}; {serves} your site.{out.customer_says}{left.customer_says}",
+        f"Grown again: {done}; {serves}.{stop}{out.says}{new.says}{left.says}",
+        f"Grown again: {done}; {serves} your site.{out.customer_says}{new.customer_says}{left.customer_says}",
     )

@@ -394,6 +394,8 @@ class LiveRun:
     """Names of deleted servers by which it can be asked to grow again, the one that would come back first at the front."""
     growth: GrowthShown | None = None
     """What was asked for and waits for approval."""
+    is_aborting: bool = False
+    """Whether what is out goes back by itself, and the run ends then: nobody is to decide, also where it has halted."""
     held_version: str = ""
     """Of what holds a run that rests: whoever overrides it sends it along, as what they read; "" while nothing does."""
 
@@ -468,6 +470,7 @@ def live_run(run: Run, *, granted: frozenset[Permission]) -> LiveRun:
         ended_at=whole.ended_at,
         looked_at=progress.sighted_at,
         says=for_reader(progress.says, progress.customer_says, for_customer=customer),
+        is_aborting=bool(progress.aborting) and not whole.is_over,
         until=progress.until,
         next_says=next_says(whole, progress, for_customer=customer),
         in_charge=str(charge) if charge else None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from portal.access import Permission
@@ -20,6 +21,8 @@ from scaledown.rolling_back import has_something_to_undo, stays_deleted
 from scaledown.types import Phase, PlanData
 
 LONGEST_WAIT_S = 24 * 3600.0
+WAIT_S = 600
+"""How much longer a drain at its limit is offered to go on."""
 GO_ON = frozenset({"resume", "go_on", "wait"})
 """After these a run that rests goes on."""
 
@@ -364,15 +367,25 @@ def _go_on(now: Situation) -> list[Offer]:
 def _wait(now: Situation) -> list[Offer]:
     if not _allowed("wait", now):
         return []
+    leaves, customer_leaves = (
+        "The server keeps draining for 10 more minutes; then you are asked again.",
+        "We wait 10 more minutes.",
+    )
+    end, seen_at = now.plan.window_end, now.progress.sighted_at
+    if end is not None and seen_at is not None and end <= seen_at + timedelta(seconds=WAIT_S):
+        leaves = (
+            "The window ends before that: the server keeps draining until then, and goes back in service."
+        )
+        customer_leaves = "We wait until the agreed time ends. Then the server goes back into service."
     return [
         Offer(
             "wait",
             "Wait 10 more minutes",
             "Wait 10 more minutes",
-            "The server keeps draining for 10 more minutes; then you are asked again.",
-            "We wait 10 more minutes.",
+            leaves,
+            customer_leaves,
             Permission.RUN_COMMAND,
-            args={"seconds": 600},
+            args={"seconds": WAIT_S},
         )
     ]
 

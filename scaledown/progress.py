@@ -350,6 +350,11 @@ class ServerWay:
     until: datetime | None = None
 
     @property
+    def new_server_id(self) -> str:
+        """The id of the server that was created in its place, whether it serves or not; "" where none is known."""
+        return "" if self.anew is None or self.anew.server_id is None else self.anew.server_id
+
+    @property
     def is_back_under_way(self) -> bool:
         return self.put_back is not None
 

@@ -60,6 +60,8 @@ class ServerReport:
     deleted_at: datetime | None
     nodes_left: tuple[str, ...]
     connections: tuple[Point, ...]
+    new_server_id: str = ""
+    """The id of the server that was created in its place; it serves where the outcome is recreated."""
 
 
 @dataclass(frozen=True)
@@ -265,6 +267,7 @@ def _server(
         deleted_at=way.retired_at,
         nodes_left=outs[-1].nodes_left if outs else (),
         connections=courses.get(f"connections:{way.server_id}", ()),
+        new_server_id=way.new_server_id,
     )
 
 

@@ -86,7 +86,7 @@ def rolling_back(turn: Turn) -> bool:
         if way.phase in {Phase.DELETING, Phase.CONFIRMING} and _await_deleted(turn, way):
             return True
     standstill = turn.people.standstill
-    if standstill is not None:
+    if standstill is not None and not turn.progress.giving_up:
         return turn.wait("standstill", wording.standstill(standstill), look_again_s=LOOK_RESTING_S)
     if _recreate(turn):
         return True
@@ -146,10 +146,20 @@ def _still_to_create(turn: Turn) -> Iterator[tuple[ServerWay, str]]:
 
 def _give_up(turn: Turn, under_way: Iterable[ServerWay]) -> None:
     for way in under_way:
-        new = "" if way.anew is None or way.anew.server_id is None else way.anew.server_id
-        words = wording.not_recreated(way.name, turn.progress.giving_up, new)
+        new = way.new_server_id
+        may_come = not new and way.anew is not None and way.anew.tries > 0
+        words = wording.not_recreated(way.name, turn.progress.giving_up, new, may_come=may_come)
         turn.enter(way, Phase.RETIRED, words)
         turn.note("not_recreated", words, way.server_id, made=new)
+
+
+def _left_new(progress: Progress) -> str:
+    """Return the new servers that were made and never came to serve, by the names of those that they were to replace."""
+    return ", ".join(
+        f"{way.name} ({way.new_server_id})"
+        for way in progress.servers
+        if way.phase is Phase.RETIRED and way.new_server_id
+    )
 
 
 def _stuck(turn: Turn, way: ServerWay, why: str) -> bool:
@@ -362,13 +372,16 @@ def _end(turn: Turn) -> bool:
             progress.giving_up,
             name_what_may_live(turn),
             progress.names_in(Phase.LEFT_OUT),
+            _left_new(progress),
         )
         turn.new_status, turn.new_halt, because = RunStatus.COMPLETED, None, "grown_again"
     else:
         deleted, gone, left_out = (
             progress.names_in(phase) for phase in (Phase.RETIRED, Phase.GONE, Phase.LEFT_OUT)
         )
-        words = wording.rolled_back(back, anew, deleted, gone, name_what_may_live(turn), left_out)
+        words = wording.rolled_back(
+            back, anew, deleted, gone, name_what_may_live(turn), left_out, _left_new(progress)
+        )
         turn.new_status, turn.new_halt, because = RunStatus.ROLLED_BACK, None, "rolled_back"
     turn.change(
         ended_because=because,

@@ -18,8 +18,8 @@ from portal.runs.types import RunStatus
 from portal.ui.charts import Marker, NodeLoad, Series
 from portal.ui.lanes import Lane as LaneShown
 from portal.ui.states import look_of
-from scaledown.figures import FigureRow, figures_of
 from scaledown.courses import Point
+from scaledown.figures import FigureRow, figures_of
 from scaledown.live import CountShown, JournalShown, Lane, LiveRun
 from scaledown.offers import Offer
 from scaledown.preview import Preview

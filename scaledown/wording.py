@@ -260,6 +260,15 @@ def not_put_back(listed: str) -> Words:
     )
 
 
+def made_in_vain(listed: str) -> Words:
+    if not listed:
+        return Words("", "")
+    return Words(
+        f" Made for {listed} and not in service: paid for, look there by hand.",
+        f" What was built for {listed} is not in service. We look there by hand.",
+    )
+
+
 def what_may_live(listed: str) -> Words:
     if not listed:
         return Words("", "")
@@ -675,8 +684,10 @@ def recreated(name: str, server_id: str) -> Words:
     )
 
 
-def not_recreated(name: str, why: str, server_id: str) -> Words:
+def not_recreated(name: str, why: str, server_id: str, *, may_come: bool = False) -> Words:
     left = f" The new server {server_id} is left at the provider: look at it by hand." if server_id else ""
+    if may_come:
+        left = " A new server was asked for and may have been made: look for it at the provider by hand."
     return Words(
         f"{name} was not created anew. {why}{left}", f"{name} was not built anew. We look at it by hand."
     )
@@ -690,7 +701,13 @@ def cannot_recreate(name: str, why: str) -> Words:
 
 
 def rolled_back(
-    back: int, anew: int, deleted: str, gone: str, may_live: str = "", left_out: str = ""
+    back: int,
+    anew: int,
+    deleted: str,
+    gone: str,
+    may_live: str = "",
+    left_out: str = "",
+    left_new: str = "",
 ) -> Words:
     parts = [f"{servers_of(back)} put back"] if back or not anew else []
     if anew:
@@ -700,10 +717,10 @@ def rolled_back(
     stays += f" Gone by another hand: {gone}." if gone else ""
     lost = ", ".join(names for names in (deleted, gone) if names)
     not_back = f" What could not be brought back: {lost}." if lost else ""
-    left, out = what_may_live(may_live), not_put_back(left_out)
+    left, out, new = what_may_live(may_live), not_put_back(left_out), made_in_vain(left_new)
     return Words(
-        f"Rolled back: {done}.{stays}{out.says}{left.says}",
-        f"Undone: {done}.{not_back}{out.customer_says}{left.customer_says}",
+        f"Rolled back: {done}.{stays}{out.says}{new.says}{left.says}",
+        f"Undone: {done}.{not_back}{out.customer_says}{new.customer_says}{left.customer_says}",
     )
 
 

@@ -436,8 +436,8 @@ def deletes_only_what_the_next_peak_allows(story: Story) -> Iterator[str]:
 
 def says_gone_only_of_what_is_gone(story: Story) -> Iterator[str]:
     """A server that is called retired, or gone by another hand, is gone at the provider."""
-    for place, line in enumerate(story.events):
-        if not isinstance(line, Wrote) or line.kind not in {"server_retired", "server_gone"}:
+    for line in story.every(Wrote):
+        if line.kind not in {"server_retired", "server_gone"}:
             continue
         if story.deleted_at.get(line.subject, 1e9) <= line.t:
             continue

@@ -53,6 +53,16 @@ def test_a_server_that_drains_serves_again_at_the_time_that_is_said(phase):
     assert "delete_server" not in desk.names
 
 
+def test_of_a_run_that_is_aborted_no_answer_is_waited_for():
+    desk = halted_in(Phase.DRAINING)
+    assert desk.command("abort").accepted
+    assert desk.status is RunStatus.HALTED
+    question = asks(desk)
+    assert question.until is None
+    assert "No answer is waited for: the run is being aborted" in question.otherwise.says
+    desk.until(lambda: desk.status is RunStatus.ABORTED, most=30)
+
+
 def test_no_answer_is_waited_for_beyond_the_end_of_the_window():
     desk = Desk(a_plan(floor=2, drain_limit_s=20.0, window_end=START + timedelta(seconds=200)))
     desk.connections["srv-6"] = 3

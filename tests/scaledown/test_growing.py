@@ -178,7 +178,8 @@ def test_one_that_fails_halts_and_a_person_may_be_content_with_those_that_came_b
     until(desk, lambda: desk.status.is_over)
     assert desk.status is RunStatus.COMPLETED
     assert desk.progress.says == (
-        "Grown again: 1 server created anew of 2; 4 serve. Lena stopped growing again."
+        "Grown again: 1 server created anew of 2; 4 serve. Lena stopped growing again. "
+        "Made for web-06 (new-2) and not in service: paid for, look there by hand."
     )
 
 

@@ -88,6 +88,19 @@ def test_finishing_here_says_that_a_server_on_its_way_back_goes_back():
     assert offer.leaves.startswith(f"{FIRST.name} goes back in service, then the run completes")
 
 
+def test_waiting_promises_no_question_beyond_the_end_of_the_window():
+    def leaves(window_s):
+        now = at_limit()
+        end = NOW + timedelta(seconds=window_s)
+        now = replace(
+            now, plan=replace(now.plan, window_end=end), progress=replace(now.progress, sighted_at=NOW)
+        )
+        return next(one for one in offers(now) if one.name == "wait").leaves
+
+    assert "then you are asked again" in leaves(601)
+    assert "until then, and goes back in service" in leaves(600)
+
+
 def test_going_on_names_how_many_connections_are_cut_and_needs_a_reason():
     offer = next(one for one in offers(at_limit()) if one.name == "go_on")
     assert "12" in offer.label

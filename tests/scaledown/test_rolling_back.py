@@ -9,7 +9,7 @@ import pytest
 
 from portal.access import Permission
 from portal.runs.types import Outcome, OutcomeKind, RunStatus
-from scaledown import outcomes, rolling_back
+from scaledown import outcomes, rolling_back, wording
 from scaledown.offers import Situation, offers, refusal
 from scaledown.types import ImageRule, Observation, Phase
 from tests.scaledown.machine_cases import Desk, a_plan, planned
@@ -160,6 +160,24 @@ def test_stopping_a_roll_back_creates_nothing_more_and_says_what_is_left():
     assert "not_recreated" in desk.kinds()
     line = next(entry for entry in desk.journal if entry.kind == "not_recreated")
     assert "new-1 is left at the provider" in line.says
+    assert "Made for web-06 (new-1) and not in service: paid for" in desk.progress.says
+    assert desk.way(6).new_server_id == "new-1"
+
+
+def test_one_that_was_asked_for_and_not_found_is_said_to_be_looked_for():
+    says = wording.not_recreated("web-06", "Lena stopped it.", "", may_come=True).says
+    assert "may have been made: look for it at the provider by hand" in says
+
+
+def test_a_roll_back_that_is_stopped_in_a_standstill_ends():
+    desk = one_deleted()
+    desk.builds = "BUILD"
+    desk.command("roll_back")
+    until(desk, lambda: desk.phase(6) is Phase.RECREATING and desk.way(6).anew.server_id is not None)
+    desk.standstill = "Everything is stopped."
+    desk.look()
+    assert desk.command("abort").accepted
+    until(desk, lambda: desk.status is RunStatus.ROLLED_BACK, most=20)
 
 
 def test_at_a_standstill_nothing_is_created():
