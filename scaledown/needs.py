@@ -12,6 +12,8 @@ from scaledown.stopping import has_to_start
 from scaledown.types import Needs, People, Phase, PlanData
 
 IMAGE_EVERY_S = 4.0
+IMAGE_READY_EVERY_S = 600.0
+"""How often an image that was ready is looked at again: the way back of a deleted server rests on it."""
 """How often an image that is being saved is looked at."""
 
 
@@ -158,13 +160,18 @@ def _is_going(way: ServerWay) -> bool:
 def _images_to_see(
     plan: PlanData, progress: Progress, due: ServerWay | None, now: datetime
 ) -> tuple[str, ...]:
-    """Return the images that are not ready yet, now and then, and the one on which a deletion that is due rests."""
+    """Return the images that are to be looked at now and then, and the one on which a deletion that is due rests."""
     found = {
         image.image_id: None
         for image in progress.images
         if not image.is_lost
-        and (image.ready_at is None or image.missing_since is not None)
-        and looks.is_due(image.seen_at, IMAGE_EVERY_S, now)
+        and looks.is_due(
+            image.seen_at,
+            IMAGE_EVERY_S
+            if image.ready_at is None or image.missing_since is not None
+            else IMAGE_READY_EVERY_S,
+            now,
+        )
     }
     found |= {
         way.anew.image_id: None

@@ -562,6 +562,9 @@ def _noticed_image(turn: Turn, image: ImageMade) -> ImageMade:
     since = image.missing_since or seen.observed_at
     # One answer that finds no image may be wrong: looks 30 s apart must agree.
     is_gone = (seen.observed_at - since).total_seconds() >= GONE_AFTER_S
+    if is_gone and image.ready_at is not None:
+        words = wording.image_gone(image.server_name, image.name)
+        turn.note("image_gone", words, image.server_id, image=image.image_id)
     return replace(
         image, missing_since=since, seen_at=seen.observed_at, status="DELETED" if is_gone else image.status
     )

@@ -812,6 +812,13 @@ def image_found(name: str, image: str) -> Words:
     )
 
 
+def image_gone(name: str, image: str) -> Words:
+    return Words(
+        f"The image {image} of {name} is gone at the provider: no server can be created from it any more.",
+        f"The copy of {name} is no longer there.",
+    )
+
+
 def image_unknown(name: str) -> Words:
     return Words(
         f"An image of {name} was asked for, the answer was lost, and the list of all images could not be read since: one may be "

@@ -81,6 +81,17 @@ def test_an_image_that_is_lost_after_it_was_ready_forbids_the_deletion():
     assert story.halt.code == "image_failed"
 
 
+def test_an_image_that_goes_once_its_server_is_deleted_is_no_way_back_any_more():
+    story = begun(pause_between_s=7200.0)
+    story.image_is("ACTIVE")
+    story.until_phase(Phase.RETIRED)
+    assert images.standing_for(story.plan, story.progress, story.way()).status == "ACTIVE"
+    story.image_is("DELETED")
+    story.until(lambda: "image_gone" in story.kinds(), most=120, after_s=10.0)
+    assert images.standing_for(story.plan, story.progress, story.way()) is None
+    assert story.kinds().count("image_gone") == 1
+
+
 def test_a_server_in_imaging_can_be_put_back_and_its_old_image_does_not_count_any_more():
     story = begun()
     assert story.command("put_back", server="srv-6").accepted
